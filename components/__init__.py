@@ -1,0 +1,1 @@
+"""TFX components: thin adapters from artifacts to `models`, `serving` and `tflite`."""

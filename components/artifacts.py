@@ -1,0 +1,25 @@
+"""Transom's own artifact types. The Kubeflow compiler takes only names like `transom.Tokenizer`."""
+
+from __future__ import annotations
+
+from tfx import types
+from tfx.types.artifact import Property, PropertyType
+
+
+class Tokenizer(types.Artifact):
+    """A folder with `tokenizer.json`, the vocabulary's own file and `labels.json`."""
+
+    TYPE_NAME = "transom.Tokenizer"
+
+
+class DataBlessing(types.Artifact):
+    """A folder with `findings.json`: what the data gate found. It exists only where the gate let the data pass."""
+
+    TYPE_NAME = "transom.DataBlessing"
+
+
+class LiveModel(types.Artifact):
+    """What is live at the push destination: `version` names it, 0 where nothing is; the folder then is empty."""
+
+    TYPE_NAME = "transom.LiveModel"
+    PROPERTIES = {"version": Property(type=PropertyType.INT)}

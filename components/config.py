@@ -1,0 +1,118 @@
+"""What the pipeline's steps can be told: data, gate, evaluation, push. Imports neither TensorFlow nor TFX."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from models.settings import Settings
+
+Files = str | tuple[str, ...]
+Severity = Literal["error", "warn", "off"]
+
+
+class SplitsConfig(Settings):
+    """Shares of the rows in each split, when one table is given. A row's side depends on its text alone."""
+
+    train: int = Field(8, ge=1)
+    """Parts for training."""
+    eval: int = Field(1, ge=1)
+    """Parts for choosing the best epoch and for calibration."""
+    test: int = Field(1, ge=1)
+    """Parts for the final evaluation that decides whether the model is good enough."""
+
+
+class DataConfig(Settings):
+    """The labelled text."""
+
+    path: Files | None = None
+    """One table, split by a hash of the text: a file, a list of files or a glob, `{SPAN}` for dated folders."""
+    train: Files | None = None
+    """Given splits instead of `path`: the training rows."""
+    eval: Files | None = None
+    """Given splits: the rows that choose the best epoch. Default: a tenth of the training rows, by hash."""
+    test: Files | None = None
+    """Given splits: the rows of the final evaluation. Default: the eval rows."""
+    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "tfrecord"] = "auto"
+    """`auto`: by the file's ending (.gz too)."""
+    splits: SplitsConfig = SplitsConfig()
+    """Shares of the hashed splits."""
+    dedupe: bool = False
+    """Keep one row of each text: a text of the test rows is dropped from eval and train, one of eval from train."""
+    schema_path: str | None = None
+    """A curated TFDV schema (text protobuf). Default: inferred from the training split."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DataConfig:
+        if (self.path is None) == (self.train is None):
+            raise ValueError("give either `path` (one table, split by hash) or `train` (with `eval` and `test`)")
+        if self.path is not None and (self.eval is not None or self.test is not None):
+            raise ValueError("`eval` and `test` go with `train`; `path` is split by hash")
+        return self
+
+
+class GateConfig(Settings):
+    """What the data gate does about each finding: `error` stops the run, `warn` says so, `off` looks away."""
+
+    schema_anomaly: Severity = "error"
+    """A split does not fit the schema (a missing column, another type, values outside their domain)."""
+    drift: Severity = "warn"
+    """Labels, text lengths or other columns are distributed otherwise than in the live model's training data."""
+    drift_threshold: float = Field(0.2, gt=0.0, le=1.0)
+    """Jensen-Shannon divergence (base 2, from 0 to 1) above which a column has drifted."""
+    empty_text: Severity = "warn"
+    """Rows whose text is empty or white space."""
+    empty_split: Severity = "error"
+    """A split without rows."""
+    one_class: Severity = "error"
+    """Only one label in the training split (or one value, for a regression)."""
+    unseen_label: Severity = "error"
+    """A label of the eval or test split that never occurs in training."""
+    small_class: Severity = "warn"
+    """Labels with fewer training rows than `small_class_rows`."""
+    small_class_rows: int = Field(8, ge=1)
+    """Training rows below which a label is too small to learn."""
+    split_overlap: Severity = "warn"
+    """The same text in two splits: the measured quality is too good (`data.dedupe: true` drops them)."""
+    conflicting_labels: Severity = "warn"
+    """The same text with different labels in the training split."""
+
+
+class ThresholdConfig(Settings):
+    """What one metric must reach for the model to be pushed."""
+
+    min: float | None = None
+    """Lowest value that passes."""
+    max: float | None = None
+    """Highest value that passes."""
+    max_loss_to_live: float | None = None
+    """How much worse than the live model it may be, in the metric's own unit (0: no worse)."""
+    slices: tuple[str, ...] = ()
+    """Slices that must pass too ("label", "text_length", a column, "column=value"); the whole must pass always."""
+
+    @model_validator(mode="after")
+    def _something(self) -> ThresholdConfig:
+        if self.min is None and self.max is None and self.max_loss_to_live is None:
+            raise ValueError("give at least one of min, max and max_loss_to_live")
+        return self
+
+
+class EvaluationConfig(Settings):
+    """How the model is measured, and what it must reach."""
+
+    slices: tuple[str, ...] = ("label", "text_length")
+    """Slices to report: "label" (not for a regression), "text_length", or any other column of the table."""
+    min_slice_size: int = Field(20, ge=1)
+    """Rows below which a slice is neither reported nor judged."""
+    thresholds: dict[str, ThresholdConfig] = {}
+    """Metric to threshold. A metric that says which way is better needs only `max_loss_to_live`."""
+
+
+class PushConfig(Settings):
+    """Where a blessed model goes."""
+
+    directory: str | None = None
+    """Folder that TF Serving watches, a numbered folder per version. Default: OUTPUT/serving/NAME."""
+    keep: int = Field(5, ge=1)
+    """Versions that stay; older ones are removed after a push."""

@@ -1,0 +1,174 @@
+"""What `models/` can be told: the task, the tokenizer, the Transformer and its training. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from models.settings import Settings
+
+Rows = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class TaskConfig(Settings):
+    """What is read, and what is answered."""
+
+    type: Literal["single_label", "multi_label", "regression"] = "single_label"
+    """`single_label`: one of several labels. `multi_label`: any number of them. `regression`: a number."""
+    text: str = "text"
+    """Column with the text."""
+    text_pair: str | None = None
+    """Column with the second text, for tasks about two texts."""
+    label: str = "label"
+    """Column with the answer."""
+    labels: tuple[str, ...] | None = None
+    """The labels, in the order of the model's outputs. Default: those of the training split, sorted."""
+    label_separator: str = Field("|", min_length=1)
+    """`multi_label`: what stands between the labels of one row (in JSON Lines and Parquet a list works too)."""
+    threshold: float = Field(0.5, gt=0.0, lt=1.0)
+    """`multi_label`: a label is given when its probability is at least this."""
+
+    @model_validator(mode="after")
+    def _columns_differ(self) -> TaskConfig:
+        names = [name for name in (self.text, self.text_pair, self.label) if name is not None]
+        if len(set(names)) != len(names):
+            raise ValueError(f"text, text_pair and label must be different columns, got {names}")
+        if self.labels is not None and self.type == "regression":
+            raise ValueError("labels has no meaning for a regression: remove it")
+        if self.labels is not None and (len(set(self.labels)) != len(self.labels) or len(self.labels) < 2):
+            raise ValueError(f"labels must be at least two different names, got {list(self.labels)}")
+        return self
+
+
+class TokenizerConfig(Settings):
+    """How text becomes token ids. A preset brings its own vocabulary and casing: only `max_length` concerns it."""
+
+    vocabulary_size: int = Field(8000, ge=32, le=200_000)
+    """Tokens in the learned WordPiece vocabulary, at most."""
+    lowercase: bool = True
+    """Learned vocabulary: fold upper case to lower case."""
+    strip_accents: bool = True
+    """Learned vocabulary: "café" becomes "cafe"."""
+    max_length: int = Field(128, ge=4, le=4096)
+    """Tokens of one input, special tokens included; what is longer is cut."""
+
+
+class EncoderConfig(Settings):
+    """A Transformer encoder trained from scratch."""
+
+    type: Literal["encoder"] = "encoder"
+    """A Transformer encoder trained from scratch."""
+    num_layers: int = Field(2, ge=1, le=48)
+    """Transformer layers."""
+    width: int = Field(128, ge=8, le=4096)
+    """Size of a token's hidden state."""
+    num_heads: int = Field(2, ge=1, le=64)
+    """Attention heads; must divide `width`."""
+    feedforward_width: int | None = Field(None, ge=8)
+    """Width of the feed-forward layer. Default: four times `width`."""
+    dropout: Fraction = 0.1
+    """Share of activations dropped in training."""
+    norm: Literal["pre", "post"] = "pre"
+    """Layer normalization before each block (steadier from scratch) or after it (BERT's)."""
+    positions: Literal["learned", "rotary"] = "learned"
+    """Position embeddings: learned, or rotary (RoFormer)."""
+    pooling: Literal["cls", "mean"] = "mean"
+    """What the head reads: the first token's state, or the mean over the tokens."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> EncoderConfig:
+        if self.width % self.num_heads:
+            raise ValueError(f"num_heads must divide width, got width {self.width} and num_heads {self.num_heads}")
+        if self.positions == "rotary" and (self.width // self.num_heads) % 2:
+            raise ValueError(f"rotary positions need an even head size, got {self.width // self.num_heads}")
+        return self
+
+
+class PresetConfig(Settings):
+    """A pretrained encoder that KerasHub can read."""
+
+    type: Literal["preset"]
+    """A pretrained encoder that KerasHub can read."""
+    preset: str = Field(min_length=1)
+    """A folder (KerasHub's format, or Hugging Face safetensors) or a hub handle ("hf://…", "kaggle://…", a KerasHub name)."""
+    num_layers: int | None = Field(None, ge=1)
+    """Keep only the first so many Transformer layers."""
+    freeze: Literal["none", "embeddings", "encoder"] | Annotated[int, Field(ge=0)] = "none"
+    """What is not trained: nothing, the embeddings, the whole encoder, or the embeddings and the first N layers."""
+    lora_rank: int | None = Field(None, ge=1, le=256)
+    """Train low-rank updates (LoRA) of the attention's dense layers instead of the encoder's own weights."""
+    dropout: Fraction = 0.1
+    """Share of activations dropped before the head in training; the encoder keeps its own."""
+    pooling: Literal["auto", "cls", "mean"] = "auto"
+    """What the head reads. `auto`: what a sentence-transformers folder says it was trained with, else the first token."""
+
+
+ModelConfig = Annotated[EncoderConfig | PresetConfig, Field(discriminator="type")]
+
+
+class TrainConfig(Settings):
+    """How the model is trained."""
+
+    epochs: int | None = Field(None, ge=1, le=10_000)
+    """Passes over the training split, at most. Default: 4 for a preset, 12 from scratch."""
+    batch_size: int = Field(32, ge=1)
+    """Rows of one optimizer step over all replicas; with `accumulate`, rows of one forward pass."""
+    learning_rate: float | None = Field(None, gt=0.0)
+    """The schedule's peak. Default: 5e-5 for a preset, 1e-3 from scratch or with LoRA."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """How the learning rate falls from its peak to the end."""
+    warmup: Fraction = 0.1
+    """Share of the steps in which the learning rate rises to its peak."""
+    weight_decay: float = Field(0.01, ge=0.0)
+    """AdamW's decay per step, as a multiple of the learning rate; biases and norms are never decayed."""
+    layer_decay: float = Field(1.0, gt=0.0, le=1.0)
+    """Preset: each layer below the head learns at this multiple of the rate of the one above."""
+    clip_norm: float | None = Field(1.0, gt=0.0)
+    """Gradients are scaled so that their global norm is at most this."""
+    label_smoothing: Fraction = 0.0
+    """Share of the target's mass spread evenly over the labels (`single_label` and `multi_label`)."""
+    class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
+    """Weight of each label's rows in the loss. `balanced`: inverse to the label's frequency."""
+    accumulate: int = Field(1, ge=1)
+    """Batches whose gradients are averaged into one optimizer step."""
+    early_stopping: int | None = Field(None, ge=1)
+    """Stop after so many epochs without a better eval metric. The best epoch's weights are kept in any case."""
+    metric: Literal["auto", "loss", "accuracy", "macro_f1", "micro_f1", "mse", "spearman"] = "auto"
+    """The eval metric that decides which epoch is best. `auto`: accuracy, micro_f1 or spearman, by the task."""
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    """Keras dtype policy of the computation; weights are float32."""
+    strategy: Literal["auto", "none", "mirrored", "tpu"] = "auto"
+    """`auto`: mirrored over the GPUs where there are several, else none."""
+    xla: bool = True
+    """Compile the forward and backward pass with XLA, inside each replica."""
+    onednn: Literal["auto", "on", "off"] = "auto"
+    """oneDNN kernels on the CPU, set before TensorFlow is loaded. `auto`: on."""
+    seed: int = Field(0, ge=0, lt=2**31)
+    """Of initial weights, dropout and the order of the rows."""
+    checkpoint_steps: int = Field(200, ge=1)
+    """Optimizer steps between two checkpoints that an interrupted run continues from."""
+
+
+class ModelsConfig(Settings):
+    """All that `models/` needs to know, as it is stored with every model."""
+
+    task: TaskConfig = TaskConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    model: ModelConfig = EncoderConfig()
+    train: TrainConfig = TrainConfig()
+
+    @model_validator(mode="after")
+    def _combinations(self) -> ModelsConfig:
+        regression_metrics, label_metrics = {"mse", "spearman"}, {"accuracy", "macro_f1", "micro_f1"}
+        regression = self.task.type == "regression"
+        if self.train.metric in (label_metrics if regression else regression_metrics):
+            raise ValueError(f"train.metric {self.train.metric!r} has no meaning for task.type {self.task.type!r}")
+        if regression and (self.train.label_smoothing or self.train.class_weights != "none"):
+            raise ValueError("train.label_smoothing and train.class_weights have no meaning for a regression")
+        if self.model.type == "encoder" and self.train.layer_decay != 1.0:
+            raise ValueError(
+                "train.layer_decay is for a preset: a model from scratch has no pretrained layers to spare"
+            )
+        return self

@@ -1,0 +1,85 @@
+"""Every error that a user of Transom can cause, as one tree (standard library only).
+
+    TransomError            exit code 1
+    ├── ConfigError         exit code 2   the configuration (or the command line) cannot be right
+    ├── DataError           exit code 3   a file or a row cannot be read as what it should be
+    │   └── GateError       exit code 4   the data can be read, and a rule of the data gate stops the run
+    ├── PresetError         exit code 5   pretrained weights or their tokenizer cannot be used
+    ├── TrainingError       exit code 6   training cannot start, or went wrong (a loss that is not finite)
+    ├── ModelError          exit code 7   a SavedModel cannot be exported, found or asked
+    ├── NotBlessedError     exit code 8   the model was trained and measured, and is not good enough to push
+    ├── PushError           exit code 9   the push failed; what was live before is still live
+    └── BusyError           exit code 10  another run holds the project
+
+Each names the thing, what was got, what was expected, and what to do about it. The command line prints them
+as one screen and exits with their code; nothing below the command line catches them.
+"""
+
+from __future__ import annotations
+
+
+class TransomError(Exception):
+    """An error with four parts that a person can act on.
+
+    Args:
+        what: the thing that is wrong, by name ("data.train", "row 17 of reviews.csv").
+        got: what was found.
+        expected: what would have been right.
+        fix: what to do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, got: str = "", expected: str = "", fix: str = "") -> None:
+        self.what, self.got, self.expected, self.fix = what, got, expected, fix
+        super().__init__(self.render())
+
+    def render(self) -> str:
+        """The message, one line a part; parts that were not given are left out."""
+        parts = (("got", self.got), ("expected", self.expected), ("to fix", self.fix))
+        lines = [self.what, *(f"  {name}: {value}" for name, value in parts if value)]
+        return "\n".join(lines)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Beam and multiprocessing pickle exceptions; the default would call __init__ with the rendered text.
+        return _rebuild, (type(self), self.what, self.got, self.expected, self.fix)
+
+
+def _rebuild(kind: type[TransomError], what: str, got: str, expected: str, fix: str) -> TransomError:
+    return kind(what, got=got, expected=expected, fix=fix)
+
+
+class ConfigError(TransomError):
+    exit_code = 2
+
+
+class DataError(TransomError):
+    exit_code = 3
+
+
+class GateError(DataError):
+    exit_code = 4
+
+
+class PresetError(TransomError):
+    exit_code = 5
+
+
+class TrainingError(TransomError):
+    exit_code = 6
+
+
+class ModelError(TransomError):
+    exit_code = 7
+
+
+class NotBlessedError(TransomError):
+    exit_code = 8
+
+
+class PushError(TransomError):
+    exit_code = 9
+
+
+class BusyError(TransomError):
+    exit_code = 10

@@ -1,0 +1,1 @@
+"""Training: strategy, length buckets, the XLA step, the optimizer, exact resumption."""

@@ -1,0 +1,1 @@
+"""The command line, the one configuration, the graph and its runners."""

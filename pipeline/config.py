@@ -1,0 +1,24 @@
+"""The one configuration: `transom.yaml`, composed of the parts that each package owns. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from components.config import DataConfig, EvaluationConfig, GateConfig, PushConfig
+from models.config import ModelsConfig
+
+# A name becomes a folder, a model's name in a URL and a pipeline's name on Kubeflow.
+NAME = r"^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$"
+
+
+class ProjectConfig(ModelsConfig):
+    """Everything about a project. Only `data` is required."""
+
+    name: str = Field("transom", pattern=NAME)
+    """Name of the project and of the served model: lower-case letters, digits, "-" and "_"."""
+    output: str | None = None
+    """Folder of all that the runs write. Default: NAME-out beside the configuration file."""
+    data: DataConfig
+    gate: GateConfig = GateConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    push: PushConfig = PushConfig()

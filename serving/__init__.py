@@ -1,0 +1,1 @@
+"""A model directory becomes a service. Imports nothing of the other packages."""

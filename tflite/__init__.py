@@ -1,0 +1,1 @@
+"""A SavedModel becomes an edge bundle (LiteRT)."""
