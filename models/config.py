@@ -92,7 +92,7 @@ class PresetConfig(Settings):
     type: Literal["preset"]
     """A pretrained encoder that KerasHub can read."""
     preset: str = Field(min_length=1)
-    """A folder (KerasHub's format, or Hugging Face safetensors) or a hub handle ("hf://…", "kaggle://…", a KerasHub name)."""
+    """A folder (KerasHub's format or Hugging Face safetensors), or a hub handle ("hf://…", "kaggle://…", a name)."""
     num_layers: int | None = Field(None, ge=1)
     """Keep only the first so many Transformer layers."""
     freeze: Literal["none", "embeddings", "encoder"] | Annotated[int, Field(ge=0)] = "none"
@@ -102,7 +102,7 @@ class PresetConfig(Settings):
     dropout: Fraction = 0.1
     """Share of activations dropped before the head in training; the encoder keeps its own."""
     pooling: Literal["auto", "cls", "mean"] = "auto"
-    """What the head reads. `auto`: what a sentence-transformers folder says it was trained with, else the first token."""
+    """What the head reads. `auto`: what a sentence-transformers folder says, else the first token."""
 
 
 ModelConfig = Annotated[EncoderConfig | PresetConfig, Field(discriminator="type")]
