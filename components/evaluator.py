@@ -1,0 +1,247 @@
+"""Evaluator: the candidate, and the live model beside it, measured on the test rows with TFMA.
+
+TFMA measures; `components/blessing.py` judges. TFMA's own validation blesses nothing when no threshold is set, fails
+for any slice below the minimum size, and compares floats without slack, so it gets no thresholds.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_model_analysis as tfma
+from google.protobuf import json_format
+from tfx import types
+from tfx.components.evaluator import constants
+from tfx.components.evaluator import executor as tfx_evaluator
+from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
+from tfx.utils import io_utils, json_utils, path_utils
+
+from components import evaluation_rows
+from components.artifacts import LiveModel
+from components.blessing import Measured, save_summary, summarize
+from components.comparison import EXTRA_FOLDER, SIGNATURE, output_order, why_not_comparable
+from components.config import EvaluationConfig
+from components.fingerprint import fingerprint
+from components.metrics import TextMetrics, read_figures
+from components.thresholds import check_metrics, slice_columns
+from models.config import TaskConfig
+from models.errors import ConfigError, DataError, ModelError
+from models.labels import LabelSpace
+
+PROGRESS = logging.getLogger("transom.progress")
+
+
+class _Spec(component_spec.ComponentSpec):
+    _TFX = standard_component_specs.EvaluatorSpec
+    PARAMETERS = {
+        "task": component_spec.ExecutionParameter(type=str),
+        "config": component_spec.ExecutionParameter(type=str),
+        "code": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
+        "live_model": component_spec.ChannelParameter(type=LiveModel, optional=True),
+    }
+    OUTPUTS = _TFX.OUTPUTS
+    TYPE_ANNOTATION = _TFX.TYPE_ANNOTATION
+
+
+class Executor(tfx_evaluator.Executor):
+    """Says what is to be measured, lets TFX's executor run TFMA, then judges."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """See TFX's `BaseExecutor.Do`.
+
+        Raises:
+            ConfigError: a threshold or slice names what the model or the rows do not have.
+            DataError: there is no row to measure on.
+            ModelError: the candidate lacks its labels.
+        """
+        task = TaskConfig.model_validate_json(exec_properties["task"])
+        config = EvaluationConfig.model_validate_json(exec_properties["config"])
+        split, notes = _split(input_dict["examples"])
+        labels = _labels(_model_folder(input_dict["model"]))
+        check_metrics(task.type, config, labels or None)
+        row = _first_row(input_dict["examples"], split)
+        live, reason = _live_model(input_dict.get("live_model", []), task, labels, row)
+        notes += [reason] if reason else []
+        eval_config = build_eval_config(task, config, labels, live)
+        inputs = {"examples": input_dict["examples"], "model": input_dict["model"]}
+        if live is not None:
+            inputs[standard_component_specs.BASELINE_MODEL_KEY] = [_as_model(live)]
+        properties = {
+            standard_component_specs.EVAL_CONFIG_KEY: json_format.MessageToJson(eval_config),
+            standard_component_specs.EXAMPLE_SPLITS_KEY: json_utils.dumps([split]),
+            standard_component_specs.MODULE_PATH_KEY: evaluation_rows.__name__,
+        }
+        super().Do(inputs, output_dict, properties)
+        folder = artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY])
+        measured = replace(
+            read_figures(folder, task.type),
+            split=split,
+            labels=labels,
+            live_version=live.version if live is not None else 0,
+            notes=tuple(notes),
+        )
+        _check_columns(measured, task, config)
+        summary = summarize(measured, config)
+        save_summary(summary, folder)
+        for note in summary["notes"]:
+            PROGRESS.info("%s", note)
+        PROGRESS.info("%s", summary["verdict"])
+        _bless(output_dict[standard_component_specs.BLESSING_KEY], input_dict["model"], summary)
+
+
+def build_eval_config(
+    task: TaskConfig, config: EvaluationConfig, labels: tuple[str, ...], live: LiveModel | None
+) -> tfma.EvalConfig:
+    """What TFMA is told: one metric that computes all figures, and the slices.
+
+    Confidence intervals, example weights and TFMA's default metrics are left out: they cost several passes.
+    """
+    orders = {tfma.BASELINE_KEY: output_order(_folder(live), labels)} if live is not None and labels else {}
+    metric = TextMetrics(task=task.model_dump(mode="json"), labels=list(labels), orders=orders)
+    eval_config = tfma.EvalConfig(
+        # Without a type TFMA tries to load the model with Keras first.
+        model_specs=[tfma.ModelSpec(signature_name=SIGNATURE, model_type=tfma.TF_GENERIC)],
+        metrics_specs=[
+            tfma.MetricsSpec(
+                metrics=[
+                    tfma.MetricConfig(
+                        class_name=TextMetrics.__name__,
+                        module=TextMetrics.__module__,
+                        config=json.dumps(metric.get_config()),
+                    )
+                ]
+            )
+        ],
+        slicing_specs=[
+            tfma.SlicingSpec(),
+            *(tfma.SlicingSpec(feature_keys=[name]) for name in slice_columns(task, config)),
+        ],
+    )
+    eval_config.options.include_default_metrics.value = False
+    eval_config.options.compute_confidence_intervals.value = False
+    return eval_config
+
+
+class Evaluator(base_beam_component.BaseBeamComponent):
+    """Measures a model on the test rows (else the eval rows), beside the live one, and blesses it or not."""
+
+    SPEC_CLASS = _Spec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+
+    def __init__(
+        self,
+        examples: types.BaseChannel,
+        model: types.BaseChannel,
+        live_model: types.BaseChannel | None = None,
+        *,
+        task: TaskConfig,
+        evaluation: EvaluationConfig,
+    ) -> None:
+        """`examples`: raw rows. Outputs `evaluation` (TFMA's files and `summary.json`) and `blessing`."""
+        super().__init__(
+            spec=_Spec(
+                examples=examples,
+                model=model,
+                live_model=live_model,
+                task=task.model_dump_json(),
+                config=evaluation.model_dump_json(),
+                code=fingerprint(__name__),
+                evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
+                blessing=types.Channel(type=standard_artifacts.ModelBlessing),
+            )
+        )
+
+
+def _split(examples: list[types.Artifact]) -> tuple[str, list[str]]:
+    """The split to measure on, and what there is to say about it."""
+    splits = artifact_utils.decode_split_names(artifact_utils.get_single_instance(examples).split_names)
+    if "test" in splits:
+        return "test", []
+    return "eval", ["there is no test split: measured on the eval rows, which also chose the best epoch"]
+
+
+def _first_row(examples: list[types.Artifact], split: str) -> bytes:
+    pattern = io_utils.all_files_pattern(artifact_utils.get_split_uri(examples, split))
+    for file in sorted(tf.io.gfile.glob(pattern)):
+        for row in tf.data.TFRecordDataset(file, "GZIP" if file.endswith(".gz") else "").take(1):
+            return bytes(row.numpy())
+    raise DataError(f"the {split} split", got="no rows", expected="rows to measure the model on")
+
+
+def _model_folder(model: list[types.Artifact]) -> Path:
+    return Path(path_utils.serving_model_path(artifact_utils.get_single_uri(model)))
+
+
+def _folder(artifact: types.Artifact) -> Path:
+    return Path(path_utils.serving_model_path(artifact.uri))
+
+
+def _labels(folder: Path) -> tuple[str, ...]:
+    try:
+        return LabelSpace.load(folder / EXTRA_FOLDER).labels
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{folder.name}/{EXTRA_FOLDER}/labels.json",
+            got=str(error),
+            expected="the labels of the model, as the Trainer stores them",
+        ) from error
+
+
+def _live_model(
+    artifacts: Iterable[types.Artifact], task: TaskConfig, labels: tuple[str, ...], row: bytes
+) -> tuple[LiveModel | None, str]:
+    """The live model to measure as well, or None and what the user should hear about it."""
+    live = next(iter(artifacts), None)
+    if live is None or not live.version:
+        return None, "nothing is live yet: this model is measured without comparison"
+    reason = why_not_comparable(_folder(live), task, labels, row)
+    if reason:
+        return None, f"the live model (version {live.version}) is not comparable: {reason}"
+    return live, ""
+
+
+def _as_model(live: LiveModel) -> standard_artifacts.Model:
+    """The same folder as a Model, which is what TFX's executor takes as a baseline."""
+    model = standard_artifacts.Model()
+    model.uri, model.id = live.uri, live.id
+    return model
+
+
+def _check_columns(measured: Measured, task: TaskConfig, config: EvaluationConfig) -> None:
+    for column in slice_columns(task, config):
+        values = {part.value for part in measured.slices if part.column == column}
+        if values == {evaluation_rows.MISSING}:
+            raise ConfigError(
+                "evaluation.slices",
+                got=f"{column!r}, a column that no row of the {measured.split} split has",
+                expected="label, text_length or a column of the table",
+            )
+
+
+def _bless(blessing: list[types.Artifact], model: list[types.Artifact], summary: dict[str, Any]) -> None:
+    """Marks the artifact as TFX's Evaluator does, so that whatever reads a ModelBlessing understands it."""
+    artifact, candidate = artifact_utils.get_single_instance(blessing), artifact_utils.get_single_instance(model)
+    blessed = summary["blessed"]
+    artifact.set_string_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY, candidate.uri)
+    artifact.set_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, candidate.id)
+    artifact.set_string_custom_property("verdict", summary["verdict"])
+    name = constants.BLESSED_FILE_NAME if blessed else constants.NOT_BLESSED_FILE_NAME
+    io_utils.write_string_file(str(Path(artifact.uri, name)), summary["verdict"])
+    value = constants.BLESSED_VALUE if blessed else constants.NOT_BLESSED_VALUE
+    artifact.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, value)

@@ -1,0 +1,128 @@
+"""What the evaluation measures and what a threshold may ask of it. Imports neither TensorFlow nor TFX.
+
+The names are those of `evaluation.thresholds` in the configuration and of the report; `components/figures.py`
+computes them. A metric of one label is named METRIC/LABEL ("recall/spam").
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Literal
+
+from components.config import EvaluationConfig
+from models.config import TaskConfig
+from models.errors import ConfigError
+
+TaskType = Literal["single_label", "multi_label", "regression"]
+Direction = Literal["higher", "lower", "none"]
+
+LABEL_SLICE = "label"
+LENGTH_SLICE = "text_length"
+
+_COUNTS: dict[str, Direction] = {"example_count": "none", "unlabelled_count": "none"}
+_PER_LABEL: dict[str, Direction] = {"precision": "higher", "recall": "higher", "f1": "higher"}
+
+METRICS: dict[TaskType, dict[str, Direction]] = {
+    "single_label": {
+        **_COUNTS,
+        "unknown_label_count": "lower",
+        "accuracy": "higher",
+        "macro_f1": "higher",
+        "weighted_f1": "higher",
+        "auc": "higher",
+        "log_loss": "lower",
+        "calibration_error": "lower",
+    },
+    "multi_label": {
+        **_COUNTS,
+        "unknown_label_count": "lower",
+        "micro_f1": "higher",
+        "macro_f1": "higher",
+        "mean_average_precision": "higher",
+        "subset_accuracy": "higher",
+        "log_loss": "lower",
+        "calibration_error": "lower",
+    },
+    "regression": {**_COUNTS, "mse": "lower", "mae": "lower", "pearson": "higher", "spearman": "higher"},
+}
+"""Task to metric to the direction in which it is better; `none`: neither is."""
+
+PER_LABEL_METRICS: dict[TaskType, dict[str, Direction]] = {
+    "single_label": _PER_LABEL,
+    "multi_label": {**_PER_LABEL, "average_precision": "higher"},
+    "regression": {},
+}
+"""Task to the metrics that exist for each label, as METRIC/LABEL."""
+
+
+def direction(task_type: TaskType, metric: str) -> Direction:
+    """Which way `metric` is better.
+
+    Raises:
+        ConfigError: the task has no such metric.
+    """
+    if metric in METRICS[task_type]:
+        return METRICS[task_type][metric]
+    family, slash, _ = metric.partition("/")
+    if slash and family in PER_LABEL_METRICS[task_type]:
+        return PER_LABEL_METRICS[task_type][family]
+    known = [*METRICS[task_type], *(f"{family}/LABEL" for family in PER_LABEL_METRICS[task_type])]
+    close = difflib.get_close_matches(metric, known, n=1)
+    raise ConfigError(
+        f"evaluation.thresholds.{metric}",
+        got=f"a metric that task.type {task_type!r} does not have",
+        expected="one of " + ", ".join(known),
+        fix=f"did you mean {close[0]!r}?" if close else "choose one of these, or remove the threshold",
+    )
+
+
+def check_metrics(task_type: TaskType, config: EvaluationConfig, labels: tuple[str, ...] | None = None) -> None:
+    """Refuses thresholds and slices that could never be judged.
+
+    Args:
+        task_type: `task.type`.
+        config: the `evaluation` part of the configuration.
+        labels: the labels, where they are known already (`task.labels`, or those of a trained model).
+
+    Raises:
+        ConfigError: an unknown metric or label, a direction that a metric does not have, a slice that the task lacks.
+    """
+    for metric, threshold in config.thresholds.items():
+        where = f"evaluation.thresholds.{metric}"
+        better = direction(task_type, metric)
+        if better == "none" and threshold.max_loss_to_live is not None:
+            raise ConfigError(
+                f"{where}.max_loss_to_live",
+                got="a metric of which neither more nor less is better",
+                fix="use min or max for it",
+            )
+        _, slash, label = metric.partition("/")
+        if slash and labels is not None and label not in labels:
+            raise ConfigError(where, got=f"label {label!r}", expected="one of " + ", ".join(labels))
+        for name in threshold.slices:
+            _check_slice(task_type, name, f"{where}.slices")
+    for name in config.slices:
+        if "=" in name:
+            raise ConfigError(
+                "evaluation.slices",
+                got=name,
+                expected="names of columns; all their values are reported",
+                fix=f"write {name.partition('=')[0]!r} here, and {name!r} only in a threshold's slices",
+            )
+        # "label" stands in the defaults too, so a regression skips it rather than be refused.
+
+
+def _check_slice(task_type: TaskType, name: str, where: str) -> None:
+    if task_type == "regression" and name.partition("=")[0] == LABEL_SLICE:
+        raise ConfigError(where, got=name, expected="text_length or a column", fix="a regression has no labels")
+
+
+def slice_columns(task: TaskConfig, config: EvaluationConfig) -> tuple[str, ...]:
+    """The slices to compute, in order: those to report, and those that only a threshold names.
+
+    "label" is the task's own label column whatever it is called, and not for a regression; "text_length" is
+    computed. Every other name is a column that the table must have.
+    """
+    asked = [name.partition("=")[0] for threshold in config.thresholds.values() for name in threshold.slices]
+    names = dict.fromkeys((*config.slices, *asked))
+    return tuple(name for name in names if not (task.type == "regression" and name == LABEL_SLICE))

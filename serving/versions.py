@@ -1,0 +1,186 @@
+"""The versions of a model under a TF Serving base path, one numbered folder each (standard library only).
+
+TF Serving loads a numbered folder as soon as it sees it, so a folder must be complete when its name appears:
+`publish` copies into a hidden folder beside the versions, brings it to the disk and renames it. Hidden folders are
+`.publishing-*`, locked while their publisher lives, and `.removing-*`; what a killed process leaves of either is
+removed by the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from serving.errors import PublishError
+
+_PUBLISHING = ".publishing-"
+_REMOVING = ".removing-"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def versions(base: Path) -> list[int]:
+    """The versions under `base`, oldest first; none where the folder does not exist.
+
+    Raises:
+        PublishError: the folder cannot be read.
+    """
+    try:
+        with os.scandir(base) as entries:
+            return sorted(int(entry.name) for entry in entries if _is_version(entry.name) and entry.is_dir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _explained(error, base, "be read") from error
+
+
+def newest(base: Path) -> int | None:
+    """The version that TF Serving serves by default, or None where there is none.
+
+    Raises:
+        PublishError: the folder cannot be read.
+    """
+    return max(versions(base), default=None)
+
+
+def publish(source: Path, base: Path) -> int:
+    """Copies the SavedModel in `source` under `base` as a new version, complete at the moment its name appears.
+
+    The version is the time in seconds since 1970, as TFX numbers them, or one more than the newest where that is
+    greater; so a number is never used twice, even when old versions have been removed.
+
+    Returns:
+        The version.
+
+    Raises:
+        PublishError: no permission, a full disk, no SavedModel. The versions that were there are untouched.
+    """
+    if not (source / "saved_model.pb").is_file():
+        raise PublishError(f"the model in {source}", got="no saved_model.pb", expected="a SavedModel")
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(base)
+        with _hidden_folder(base) as hidden:
+            _copy(source, hidden)
+            version = _appear(hidden, base)
+    except OSError as error:
+        raise _explained(error, base, "take the model") from error
+    _sync_folder(base)
+    return version
+
+
+def prune(base: Path, keep: int) -> list[int]:
+    """Removes all but the `keep` newest versions; the newest always stays.
+
+    Returns:
+        The versions that were removed, oldest first.
+
+    Raises:
+        PublishError: one of them cannot be removed.
+    """
+    old = versions(base)[: -max(keep, 1)]
+    for version in old:
+        # First the name, at once, so that no server finds a version with half of its files.
+        hidden = base / f"{_REMOVING}{version}-{uuid.uuid4().hex}"
+        try:
+            (base / str(version)).rename(hidden)
+            shutil.rmtree(hidden)
+        except FileNotFoundError:  # another publisher removes it too
+            continue
+        except OSError as error:
+            raise _explained(error, base / str(version), "be removed") from error
+    return old
+
+
+def remove_leftovers(base: Path) -> None:
+    """Removes the hidden folders of processes that were killed; those of living ones are locked and stay."""
+    with os.scandir(base) as entries:
+        hidden = [Path(entry.path) for entry in entries if entry.name.startswith((_PUBLISHING, _REMOVING))]
+    for folder in hidden:
+        with contextlib.suppress(OSError):  # locked, or another process removes it too: not ours to remove
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+            finally:
+                os.close(descriptor)
+
+
+def _is_version(name: str) -> bool:
+    return name.isascii() and name.isdigit() and str(int(name)) == name
+
+
+@contextlib.contextmanager
+def _hidden_folder(base: Path) -> Iterator[Path]:
+    """A new, locked folder that is gone afterwards, unless it has been renamed."""
+    while True:
+        hidden = base / f"{_PUBLISHING}{uuid.uuid4().hex}"
+        hidden.mkdir()
+        descriptor = os.open(hidden, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if hidden.exists():
+            break
+        os.close(descriptor)  # somebody took it for a leftover between the two calls
+    try:
+        yield hidden
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copies a tree into an existing folder, to the disk. Permissions are the defaults of this process: a server that
+    runs as another user must be able to read them."""
+    for folder, subfolders, files in os.walk(source):
+        here = target / os.path.relpath(folder, source)
+        for name in subfolders:
+            (here / name).mkdir()
+        for name in files:
+            with open(Path(folder, name), "rb") as original, open(here / name, "wb") as copy:
+                shutil.copyfileobj(original, copy, 1 << 20)
+                copy.flush()
+                os.fsync(copy.fileno())
+        _sync_folder(here)
+
+
+def _appear(hidden: Path, base: Path) -> int:
+    """Renames the hidden folder to a version greater than all others."""
+    while True:
+        version = max(int(time.time()), (newest(base) or 0) + 1)
+        try:
+            # A rename fails where the target is a folder with content, as every version is.
+            hidden.rename(base / str(version))
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            return version
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems cannot, and need not
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _explained(error: OSError, folder: Path, purpose: str) -> PublishError:
+    what = f"the folder {folder} cannot {purpose}"
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        fix = "give this user the right to write there, or choose another folder"
+        return PublishError(what, got=f"no permission ({error.strerror})", fix=fix)
+    if error.errno in _FULL:
+        return PublishError(what, got=f"no space left ({error.strerror})", fix="make room, or keep fewer versions")
+    if isinstance(error, (NotADirectoryError, FileExistsError)):
+        return PublishError(what, got="a file", expected="a folder, or nothing", fix="choose another folder")
+    return PublishError(what, got=f"{type(error).__name__}: {error}")

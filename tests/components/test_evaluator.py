@@ -1,0 +1,366 @@
+"""The Evaluator end to end on real, tiny SavedModels, against scikit-learn on the same rows."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_model_analysis as tfma
+from scipy import stats
+from sklearn import metrics as sk
+from tfx import types
+from tfx.types import artifact_utils, standard_artifacts
+
+from components.artifacts import LiveModel
+from components.blessing import load_summary
+from components.config import EvaluationConfig
+from components.evaluator import Evaluator, Executor
+from models.config import TaskConfig
+from models.errors import ConfigError, DataError, ModelError
+from models.labels import LabelSpace
+
+LABELS = ("bad", "good", "naïve")
+ROWS = 150
+
+
+class NumbersInText(tf.Module):
+    """A model whose answer stands in the text: "0.2 0.7 0.1 some words" has the probabilities 0.2, 0.7, 0.1."""
+
+    def __init__(self, outputs: int, shift: float, order: list[int]) -> None:
+        super().__init__()
+        self.outputs, self.shift = outputs, tf.Variable(shift)
+        self.order = tf.constant(order)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def tf_example(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        parsed = tf.io.parse_example(examples, {"text": tf.io.FixedLenFeature([], tf.string)})
+        words = tf.strings.split(parsed["text"]).to_tensor()[:, : self.outputs]
+        numbers = tf.strings.to_number(tf.ensure_shape(words, [None, self.outputs])) + self.shift
+        if self.outputs == 1:
+            return {"score": numbers[:, 0]}
+        return {"probabilities": tf.gather(numbers, self.order, axis=1), "score": tf.reduce_max(numbers, axis=1)}
+
+
+def export(folder: Path, task: TaskConfig, *, labels: tuple[str, ...] = LABELS, shift: float = 0.0) -> Path:
+    """A SavedModel as the Trainer leaves it: signature `tf_example`, labels and configuration beside it."""
+    serving = folder / "Format-Serving"
+    order = [LABELS.index(label) if label in LABELS else 0 for label in labels] or [0]
+    model = NumbersInText(len(labels) or 1, shift, order)
+    tf.saved_model.save(model, str(serving), signatures={"tf_example": model.tf_example})
+    extra = serving / "assets.extra"
+    extra.mkdir()
+    LabelSpace(labels=labels).save(extra)
+    (extra / "transom.json").write_text(json.dumps({"task": task.model_dump(mode="json")}))
+    return folder
+
+
+def artifact(kind: type[types.Artifact], folder: Path) -> Any:
+    made = kind()
+    made.uri = str(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return made
+
+
+def write_examples(folder: Path, rows: dict[str, list[dict[str, Any]]]) -> Any:
+    """Rows as ExampleGen writes them: split to rows, a row column to value (bytes, list of bytes or number)."""
+    examples = artifact(standard_artifacts.Examples, folder)
+    examples.split_names = artifact_utils.encode_split_names(list(rows))
+    for split, content in rows.items():
+        (folder / f"Split-{split}").mkdir()
+        path = folder / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz"
+        with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions("GZIP")) as writer:
+            for row in content:
+                writer.write(example(row))
+    return examples
+
+
+def example(row: dict[str, Any]) -> bytes:
+    feature = {}
+    for name, value in row.items():
+        if isinstance(value, float):
+            feature[name] = tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+        else:
+            values = value if isinstance(value, list) else [value]
+            feature[name] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[item.encode() for item in values]))
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+
+def evaluate(
+    folder: Path, task: TaskConfig, examples: Any, model: Path, live: Any = None, **config: Any
+) -> tuple[dict[str, Any], Any]:
+    """Runs the executor; returns the summary and the blessing."""
+    evaluation = artifact(standard_artifacts.ModelEvaluation, folder / "evaluation")
+    blessing = artifact(standard_artifacts.ModelBlessing, folder / "blessing")
+    inputs = {"examples": [examples], "model": [artifact(standard_artifacts.Model, model)]}
+    if live is not None:
+        inputs["live_model"] = [live]
+    properties = {
+        "task": task.model_dump_json(),
+        "config": EvaluationConfig.model_validate(config).model_dump_json(),
+        "code": "",
+    }
+    Executor().Do(inputs, {"evaluation": [evaluation], "blessing": [blessing]}, properties)
+    return load_summary(evaluation.uri), blessing
+
+
+def live_model(folder: Path, version: int) -> Any:
+    live = artifact(LiveModel, folder)
+    live.version = version
+    return live
+
+
+def text_of(numbers: np.ndarray, words: int) -> str:
+    return " ".join([*(f"{number:.6f}" for number in numbers), *["word"] * words])
+
+
+def single_label_rows(seed: int = 0) -> tuple[list[dict[str, Any]], np.ndarray, np.ndarray]:
+    """Rows with three labels, their answers and the probabilities in their texts."""
+    rng = np.random.default_rng(seed)
+    answers = rng.choice(3, ROWS, p=[0.55, 0.4, 0.05])
+    probabilities = rng.dirichlet([1.0, 1.0, 1.0], ROWS)
+    probabilities[np.arange(ROWS), answers] += 0.5
+    probabilities = np.round(probabilities / probabilities.sum(1, keepdims=True), 6)
+    rows = []
+    for index, answer in enumerate(answers):
+        row = {"text": text_of(probabilities[index], index % 40), "label": LABELS[answer]}
+        if index % 3:
+            row["source"] = f"site {index % 2}"
+        rows.append(row)
+    return rows, answers, probabilities
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A candidate, a worse live model with its outputs in another order, and one run over both."""
+    folder, task = tmp_path_factory.mktemp("single"), TaskConfig()
+    rows, answers, probabilities = single_label_rows()
+    examples = write_examples(folder / "examples", {"train": rows[:3], "eval": rows[:3], "test": rows})
+    model = export(folder / "model", task)
+    live = live_model(export(folder / "live", task, labels=("naïve", "good", "bad")), 17)
+    summary, blessing = evaluate(
+        folder,
+        task,
+        examples,
+        model,
+        live,
+        slices=("label", "text_length", "source"),
+        thresholds={"accuracy": {"min": 0.5, "max_loss_to_live": 0.0, "slices": ("label", "source=site 1")}},
+    )
+    return {
+        "folder": folder,
+        "examples": examples,
+        "model": model,
+        "live": live,
+        "answers": answers,
+        "probabilities": probabilities,
+        "rows": rows,
+        "summary": summary,
+        "blessing": blessing,
+    }
+
+
+def test_every_figure_is_that_of_scikit_learn_on_all_rows(single: dict[str, Any]) -> None:
+    answers, probabilities = single["answers"], single["probabilities"]
+    predicted = probabilities.argmax(1)
+    metrics = single["summary"]["metrics"]
+    assert metrics["example_count"] == ROWS
+    assert metrics["accuracy"] == pytest.approx(sk.accuracy_score(answers, predicted))
+    assert metrics["macro_f1"] == pytest.approx(sk.f1_score(answers, predicted, average="macro"))
+    assert metrics["auc"] == pytest.approx(sk.roc_auc_score(answers, probabilities, multi_class="ovr"), abs=1e-6)
+    assert metrics["recall/naïve"] == pytest.approx(sk.recall_score(answers, predicted, average=None)[2])
+    assert np.array(single["summary"]["confusion"])[:3].tolist() == sk.confusion_matrix(answers, predicted).tolist()
+    assert single["summary"]["labels"] == list(LABELS)
+    assert single["summary"]["split"] == "test"
+
+
+def test_the_live_model_is_measured_on_the_same_rows_whatever_the_order_of_its_outputs(single: dict[str, Any]) -> None:
+    live = single["summary"]["live"]
+    assert live["version"] == 17
+    assert live["metrics"] == pytest.approx(single["summary"]["metrics"], abs=1e-9)
+    losses = [entry for entry in single["summary"]["thresholds"] if entry["bound"] == "max_loss_to_live"]
+    assert len(losses) == 4
+    assert all(entry["passed"] and entry["live"] == entry["value"] for entry in losses)
+
+
+def test_slices_are_those_of_the_rows_and_small_ones_are_named_apart(single: dict[str, Any]) -> None:
+    answers, predicted = single["answers"], single["probabilities"].argmax(1)
+    slices = {(part["column"], part["value"]): part for part in single["summary"]["slices"]}
+    for index, label in enumerate(LABELS[:2]):
+        part = slices["label", label]
+        assert part["rows"] == (answers == index).sum()
+        assert part["metrics"]["accuracy"] == pytest.approx((predicted == answers)[answers == index].mean())
+    assert ("label", "naïve") not in slices
+    small = {(part["column"], part["value"]): part["rows"] for part in single["summary"]["small_slices"]}
+    assert small["label", "naïve"] == (answers == 2).sum()
+    lengths = [len(row["text"]) for row in single["rows"]]
+    assert slices["text_length", "128-255 characters"]["rows"] == sum(128 <= length < 256 for length in lengths)
+    assert slices["source", "(missing)"]["rows"] == sum("source" not in row for row in single["rows"])
+    names = [part["value"] for part in single["summary"]["slices"] if part["column"] == "text_length"]
+    assert names == sorted(names, key=lambda name: int(name.split("-")[0]))
+    assert any("slice label=naïve" in note for note in single["summary"]["notes"])
+
+
+def test_a_blessing_is_marked_as_tfx_marks_it(single: dict[str, Any]) -> None:
+    blessing = single["blessing"]
+    assert blessing.get_int_custom_property("blessed") == 1
+    assert Path(blessing.uri, "BLESSED").exists()
+    assert single["summary"]["verdict"].startswith("blessed: all 8 thresholds are met on the 150 test rows")
+    assert blessing.get_string_custom_property("verdict") == single["summary"]["verdict"]
+
+
+def test_tfma_can_read_the_evaluation(single: dict[str, Any]) -> None:
+    folder = str(single["folder"] / "evaluation")
+    result = tfma.load_eval_result(folder, model_name=tfma.CANDIDATE_KEY)
+    overall = dict(result.slicing_metrics)[()][""][""]
+    assert overall["accuracy"]["doubleValue"] == single["summary"]["metrics"]["accuracy"]
+
+
+def _without_config(folder: Path) -> None:
+    (folder / "Format-Serving/assets.extra/transom.json").unlink()
+
+
+def _broken_variables(folder: Path) -> None:
+    shutil.rmtree(folder / "Format-Serving/variables")
+
+
+def _broken_graph(folder: Path) -> None:
+    (folder / "Format-Serving/saved_model.pb").write_bytes(b"\x0a\xff\xff no graph")
+
+
+@pytest.mark.parametrize(
+    ("labels", "harm", "said"),
+    [
+        (("bad", "good", "mixed"), None, "it has other labels (without naïve and with mixed)"),
+        (LABELS, _without_config, "assets.extra/transom.json is missing or broken"),
+        (LABELS, _broken_variables, "it cannot be loaded or asked"),
+        (LABELS, _broken_graph, "it cannot be loaded or asked"),
+    ],
+)
+def test_a_live_model_that_cannot_be_compared_is_said_and_left_out(
+    single: dict[str, Any],
+    tmp_path: Path,
+    labels: tuple[str, ...],
+    harm: Callable[[Path], None] | None,
+    said: str,
+) -> None:
+    live = live_model(export(tmp_path / "live", TaskConfig(), labels=labels), 3)
+    if harm is not None:
+        harm(tmp_path / "live")
+    thresholds = {"accuracy": {"min": 0.999, "max_loss_to_live": 0.0}}
+    summary, blessing = evaluate(
+        tmp_path, TaskConfig(), single["examples"], single["model"], live, slices=(), thresholds=thresholds
+    )
+    assert summary["live"] is None
+    assert any(said in note and "version 3" in note for note in summary["notes"])
+    assert any("max_loss_to_live of accuracy was not judged" in note for note in summary["notes"])
+    accuracy = f"accuracy {summary['metrics']['accuracy']:.2f}"
+    asked = "is below the 0.999 that evaluation.thresholds asks for"
+    assert summary["verdict"] == f"not blessed: {accuracy} on the 150 test rows {asked}"
+    assert blessing.get_int_custom_property("blessed") == 0
+    assert Path(blessing.uri, "NOT_BLESSED").exists()
+
+
+def test_rows_without_an_answer_and_unknown_labels_are_counted(single: dict[str, Any], tmp_path: Path) -> None:
+    rows = [*single["rows"], {"text": "0.1 0.8 0.1", "label": "new"}, {"text": "0.1 0.8 0.1"}]
+    examples = write_examples(tmp_path / "examples", {"eval": rows})
+    empty = live_model(tmp_path / "live", 0)
+    summary, _ = evaluate(tmp_path, TaskConfig(), examples, single["model"], empty, min_slice_size=1)
+    correct = (single["answers"] == single["probabilities"].argmax(1)).sum()
+    assert summary["metrics"]["accuracy"] == pytest.approx(correct / (ROWS + 1))
+    assert summary["metrics"]["unknown_label_count"] == summary["metrics"]["unlabelled_count"] == 1
+    assert summary["confusion"][3] == [0, 1, 0]
+    assert summary["notes"] == [
+        "there is no test split: measured on the eval rows, which also chose the best epoch",
+        "nothing is live yet: this model is measured without comparison",
+        "evaluation.thresholds is empty: any model is blessed",
+    ]
+    assert summary["verdict"].startswith("blessed without a test of quality")
+    assert {part["value"] for part in summary["small_slices"]} == {"(none)"}
+
+
+def test_many_labels_a_row(tmp_path: Path) -> None:
+    task = TaskConfig(type="multi_label", threshold=0.4)
+    rng = np.random.default_rng(1)
+    probabilities = np.round(rng.random((ROWS, 3)), 6)
+    answers = (probabilities + rng.normal(0, 0.4, (ROWS, 3))) > 0.5
+    rows = [
+        {"text": text_of(row, 3), "label": [LABELS[i] for i in np.flatnonzero(answer)]}
+        for row, answer in zip(probabilities, answers, strict=True)
+    ]
+    examples = write_examples(tmp_path / "examples", {"test": rows})
+    summary, _ = evaluate(tmp_path, task, examples, export(tmp_path / "model", task))
+    predicted, metrics = probabilities.astype(np.float32) >= np.float32(0.4), summary["metrics"]
+    assert metrics["micro_f1"] == pytest.approx(sk.f1_score(answers, predicted, average="micro"))
+    assert metrics["macro_f1"] == pytest.approx(sk.f1_score(answers, predicted, average="macro"))
+    assert metrics["subset_accuracy"] == pytest.approx(sk.accuracy_score(answers, predicted))
+    assert metrics["mean_average_precision"] == pytest.approx(
+        sk.average_precision_score(answers, probabilities, average="macro")
+    )
+    assert np.array(summary["confusion"]).tolist() == sk.multilabel_confusion_matrix(answers, predicted).tolist()
+    by_label = {part["value"]: part["rows"] for part in summary["slices"] if part["column"] == "label"}
+    assert by_label == {
+        **{label: answers[:, index].sum() for index, label in enumerate(LABELS)},
+        "(none)": (~answers.any(1)).sum(),
+    }
+
+
+def test_regression_beside_a_worse_live_model(tmp_path: Path) -> None:
+    task = TaskConfig(type="regression")
+    rng = np.random.default_rng(2)
+    predictions = np.round(rng.normal(2.0, 1.0, ROWS), 6)
+    answers = predictions + rng.normal(0, 0.5, ROWS)
+    rows = [{"text": text_of(p[None], 2), "label": float(a)} for p, a in zip(predictions, answers, strict=True)]
+    examples = write_examples(tmp_path / "examples", {"test": rows})
+    live = live_model(export(tmp_path / "live", task, labels=(), shift=-0.3), 4)
+    model = export(tmp_path / "model", task, labels=(), shift=0.6)
+    thresholds = {"mse": {"max_loss_to_live": 0.1}}
+    summary, _ = evaluate(tmp_path, task, examples, model, live, thresholds=thresholds)
+    mse, live_mse = (predictions + shift - answers for shift in (0.6, -0.3))
+    assert summary["metrics"]["mse"] == pytest.approx((mse**2).mean(), rel=1e-5)
+    assert summary["live"]["metrics"]["mse"] == pytest.approx((live_mse**2).mean(), rel=1e-5)
+    assert summary["metrics"]["spearman"] == pytest.approx(stats.spearmanr(predictions, answers).statistic, rel=1e-5)
+    assert {part["column"] for part in summary["slices"]} == {"text_length"}
+    assert not summary["blessed"]
+    assert "worse than the" in summary["verdict"]
+    assert "live model (version 4), where 0.10 is allowed" in summary["verdict"]
+
+
+def test_a_slice_that_no_row_has_is_refused(single: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'langauge', a column that no row of the test split has"):
+        evaluate(tmp_path, TaskConfig(), single["examples"], single["model"], slices=("langauge",))
+
+
+def test_a_threshold_for_a_label_that_the_model_lacks_is_refused(single: dict[str, Any], tmp_path: Path) -> None:
+    thresholds = {"recall/awful": {"min": 0.5}}
+    with pytest.raises(ConfigError, match="label 'awful'"):
+        evaluate(tmp_path, TaskConfig(), single["examples"], single["model"], thresholds=thresholds)
+
+
+def test_a_split_without_rows_is_refused(single: dict[str, Any], tmp_path: Path) -> None:
+    examples = write_examples(tmp_path / "examples", {"test": []})
+    with pytest.raises(DataError, match="the test split"):
+        evaluate(tmp_path, TaskConfig(), examples, single["model"])
+
+
+def test_a_model_without_labels_is_refused(single: dict[str, Any], tmp_path: Path) -> None:
+    shutil.copytree(single["model"], tmp_path / "model")
+    (tmp_path / "model/Format-Serving/assets.extra/labels.json").unlink()
+    with pytest.raises(ModelError, match=r"labels\.json"):
+        evaluate(tmp_path, TaskConfig(), single["examples"], tmp_path / "model")
+
+
+def test_the_component_fits_between_its_neighbours() -> None:
+    examples, model, live = (
+        types.Channel(type=kind) for kind in (standard_artifacts.Examples, standard_artifacts.Model, LiveModel)
+    )
+    evaluation = EvaluationConfig(thresholds={"accuracy": {"min": 0.8}})
+    component = Evaluator(examples, model, live, task=TaskConfig(), evaluation=evaluation)
+    assert EvaluationConfig.model_validate_json(component.exec_properties["config"]) == evaluation
+    assert set(component.outputs) == {"evaluation", "blessing"}
+    assert component.exec_properties["code"] != ""
