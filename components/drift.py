@@ -1,0 +1,143 @@
+"""How the data have changed since the live model was trained: a small summary, and its distance to new data.
+
+The summary is stored with every pushed model as `assets.extra/data_summary.json`. The distance is the Jensen-Shannon
+divergence with logarithms to base 2 (Lin, 1991), from 0 (the same) to 1 (nothing in common). No TensorFlow.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.config import GateConfig
+from components.rules import Finding, SplitFacts
+
+SUMMARY_FILE = "data_summary.json"
+# A column with more distinct values than this, or with values that hardly repeat, names rows rather than kinds.
+_KINDS, _REPEATS = 100, 2
+
+
+def summarize(facts: SplitFacts) -> dict[str, Any]:
+    """Distributions of a split, as JSON: labels (or deciles of the answers), text lengths, the other columns' values.
+
+    Columns whose values hardly repeat (identifiers, addresses) are left out.
+    """
+    columns: dict[str, dict[str, Any]] = {}
+    if facts.task.type == "regression":
+        edges = np.unique(np.quantile(facts.numbers, np.linspace(0.1, 0.9, 9))).tolist() if facts.rows else []
+        columns[facts.task.label] = {"kind": "number", "edges": edges, "counts": _bins(facts.numbers, edges)}
+    else:
+        columns[facts.task.label] = {"kind": "value", "counts": dict(facts.labels.most_common())}
+    for column in (facts.task.text, facts.task.text_pair):
+        if column is not None:
+            columns[column] = {"kind": "length", "counts": _bins(facts.lengths(column), _LENGTHS)}
+    for column, values in facts.values.items():
+        if are_kinds(len(values), values.total()):
+            counts = {**dict(values.most_common()), "": facts.rows - values.total()}
+            columns[column] = {"kind": "value", "counts": counts}
+    return {"rows": facts.rows, "columns": columns}
+
+
+def are_kinds(distinct: int, rows: int) -> bool:
+    """True where a column's values repeat so often that a new one says something."""
+    return distinct <= _KINDS and distinct * _REPEATS <= rows
+
+
+# Bounds of text lengths in characters: 1, 1.4, 2, 2.8, 4 … a million.
+_LENGTHS = [2 ** (half / 2) for half in range(41)]
+
+
+def _bins(values: np.ndarray, edges: list[float]) -> list[int]:
+    counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
+    return [int(count) for count in counts]
+
+
+def divergence(p: np.ndarray, q: np.ndarray) -> float:
+    """Jensen-Shannon divergence, base 2, of two histograms [N] of counts; 0 where one of them is empty."""
+    if not p.sum() or not q.sum():
+        return 0.0
+    p, q = p / p.sum(), q / q.sum()
+    middle = (p + q) / 2
+
+    def to_middle(a: np.ndarray) -> float:
+        some = a > 0
+        return float((a[some] * np.log2(a[some] / middle[some])).sum())
+
+    return (to_middle(p) + to_middle(q)) / 2
+
+
+def drifts(live: Mapping[str, Any], facts: SplitFacts, gate: GateConfig) -> Iterator[Finding]:
+    """The columns of the training split that are distributed otherwise than in the live model's.
+
+    Args:
+        live: what `summarize` said of the live model's training split.
+    """
+    for column, before in live["columns"].items():
+        old, new, names = _histograms(before, column, facts)
+        distance = divergence(old, new)
+        if distance <= gate.drift_threshold:
+            continue
+        what = {"length": "text lengths", "number": "answers", "value": "values"}[before["kind"]]
+        yield Finding(
+            "drift",
+            gate.drift,
+            "train",
+            column,
+            f"{what} are distributed otherwise than in the live model's training data: divergence {distance:.3f}, "
+            f"threshold {gate.drift_threshold:g}",
+            of=facts.rows,
+            examples=tuple(_changes(old, new, names)),
+            fix="look whether the data are what they should be; if so, raise gate.drift_threshold",
+        )
+
+
+def _histograms(before: Mapping[str, Any], column: str, facts: SplitFacts) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Counts of the live model's data and of the new, over the same bins, and the bins' names."""
+    if before["kind"] == "value":
+        own = column == facts.task.label
+        counts = facts.labels if own else facts.values.get(column, Counter())
+        names = list(before["counts"])
+        known = [counts.get(name, 0) for name in names]
+        if not own:
+            known[names.index("")] = facts.rows - sum(counts.values()) + counts.get("", 0)
+        others = sum(count for name, count in counts.items() if name not in before["counts"])
+        shown = [name or "no value" for name in names]
+        return np.array([*before["counts"].values(), 0.0]), np.array([*known, others]), [*shown, "other values"]
+    edges = _LENGTHS if before["kind"] == "length" else before["edges"]
+    known_columns = (facts.task.text, facts.task.text_pair)
+    if before["kind"] == "length":
+        values = facts.lengths(column) if column in known_columns else np.zeros(0)
+    else:
+        values = facts.numbers if column == facts.task.label else np.zeros(0)
+    unit = " characters" if before["kind"] == "length" else ""
+    bounds = [f"{edge:.4g}" for edge in edges]
+    between = [f"{low} to {high}{unit}" for low, high in itertools.pairwise(bounds)]
+    names = [f"below {bounds[0]}{unit}", *between, f"{bounds[-1]}{unit} or more"] if bounds else ["any"]
+    return np.array(before["counts"], float), np.array(_bins(values, edges), float), names
+
+
+def _changes(old: np.ndarray, new: np.ndarray, names: list[str]) -> Iterator[str]:
+    """The three bins whose share has changed most."""
+    before, after = old / old.sum(), new / new.sum()
+    for index in np.argsort(-np.abs(after - before))[:3]:
+        yield f"{names[index]}: {before[index]:.1%} before, {after[index]:.1%} now"
+
+
+def save_summary(summary: Mapping[str, Any], directory: Path | str) -> None:
+    """Writes `data_summary.json`."""
+    Path(directory, SUMMARY_FILE).write_text(json.dumps(summary, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def load_summary(model: Path | str) -> dict[str, Any] | None:
+    """The summary stored with a SavedModel, None where there is none."""
+    path = Path(model, "assets.extra", SUMMARY_FILE)
+    if not path.is_file():
+        return None
+    summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return summary

@@ -1,0 +1,206 @@
+"""Which files a configuration names, and how one is opened. Imports no TensorFlow.
+
+A pattern is a file's path, a glob, or a path with TFX's span specs (`{SPAN}`, `{SPAN:3}`, `{YYYY}`, `{MM}`, `{DD}`,
+`{VERSION}`), of which the newest span is meant. Relative paths are relative to the configuration file's folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import gzip
+import hashlib
+import io
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from components.config import Files
+from models.errors import DataError
+
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".tfrecord": "tfrecord",
+    ".tfrecords": "tfrecord",
+}
+_SPEC = re.compile(r"\{(SPAN|VERSION|YYYY|MM|DD)(?::(\d+))?\}")
+
+
+def patterns_of(files: Files | None) -> tuple[str, ...]:
+    """The patterns of a configuration key, one or many, as a tuple."""
+    if files is None:
+        return ()
+    return (files,) if isinstance(files, str) else tuple(files)
+
+
+def has_span(pattern: str) -> bool:
+    """True where the pattern names a newest span rather than files."""
+    return _SPEC.search(pattern) is not None
+
+
+def find_files(files: Files | None, base: Path, key: str = "data") -> list[Path]:
+    """The files that `files` names, each once: patterns in the order given, a glob's files sorted.
+
+    Args:
+        key: the configuration key, for messages.
+
+    Raises:
+        DataError: a pattern that matches nothing, or a folder.
+    """
+    found = [path for pattern in patterns_of(files) for path in _matches(pattern, base, key)]
+    return list({os.path.realpath(path): path for path in reversed(found)}.values())[::-1]
+
+
+def _matches(pattern: str, base: Path, key: str) -> list[Path]:
+    if has_span(pattern):
+        pattern = newest_span(pattern, base, key)
+    path = base / pattern
+    if path.is_dir():
+        raise DataError(
+            f"{key}: {path} is a folder",
+            expected="files",
+            fix=f"name the files in it, for example {pattern.rstrip('/')}/*.csv",
+        )
+    if path.exists():
+        return [path]
+    matches = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if os.path.isfile(name)]
+    if not matches:
+        raise _nothing_found(pattern, path, key)
+    return matches
+
+
+def _nothing_found(pattern: str, path: Path, key: str) -> DataError:
+    folder = path.parent
+    if not folder.is_dir():
+        got = f"there is no folder {folder}" if not glob.has_magic(str(folder)) else "no folder matches"
+    else:
+        names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+        near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5) or names[:5]
+        got = f"{folder} holds {', '.join(near)}" if near else f"{folder} is empty"
+    return DataError(
+        f"{key}: no file matches {pattern}",
+        got=got,
+        expected="a file, a list of files, or a glob",
+        fix=f"correct {key}; a relative path is relative to the folder of the configuration file",
+    )
+
+
+def newest_span(pattern: str, base: Path, key: str = "data") -> str:
+    """The pattern with its span specs filled in: the largest span, and the largest version of it.
+
+    The pipeline itself uses TFX's resolution; this one says the same before TFX is loaded.
+
+    Raises:
+        DataError: no path fits the pattern.
+    """
+    whole = glob.escape(str(base)) + os.sep + pattern if not os.path.isabs(pattern) else pattern
+    regex = re.compile(_span_regex(pattern if os.path.isabs(pattern) else str(base / pattern)))
+    best: tuple[tuple[int, ...], Mapping[str, str]] | None = None
+    for name in glob.glob(_SPEC.sub("*", whole)):
+        match = regex.fullmatch(name)
+        if match is None:
+            continue
+        values = match.groupdict()
+        order = tuple(int(values[spec]) for spec in ("SPAN", "YYYY", "MM", "DD", "VERSION") if spec in values)
+        if best is None or order > best[0]:
+            best = (order, values)
+    if best is None:
+        raise DataError(
+            f"{key}: no span matches {pattern}",
+            got=f"nothing below {base} that fits",
+            expected="a path with a number where the pattern has {SPAN} (or {YYYY}, {MM}, {DD}, {VERSION})",
+            fix=f"correct {key}, or put the first span in place",
+        )
+    chosen = best[1]
+    return _SPEC.sub(lambda spec: chosen[spec.group(1)], pattern)
+
+
+def _span_regex(pattern: str) -> str:
+    parts, end = [], 0
+    for spec in _SPEC.finditer(pattern):
+        width = spec.group(2) or {"YYYY": "4", "MM": "2", "DD": "2"}.get(spec.group(1))
+        parts.append(_glob_regex(pattern[end : spec.start()]))
+        parts.append(rf"(?P<{spec.group(1)}>\d{{{width}}})" if width else rf"(?P<{spec.group(1)}>\d+)")
+        end = spec.end()
+    return "".join(parts) + _glob_regex(pattern[end:])
+
+
+def _glob_regex(text: str) -> str:
+    return "".join({"*": r"[^/]*", "?": r"[^/]"}.get(letter, re.escape(letter)) for letter in text)
+
+
+def format_of(path: Path, configured: str = "auto") -> str:
+    """`csv`, `tsv`, `jsonl`, `parquet` or `tfrecord`: what is configured, else what the file's ending says.
+
+    Raises:
+        DataError: the ending is none of those known.
+    """
+    if configured != "auto":
+        return configured
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] == ".gz":
+        suffixes.pop()
+    known = FORMATS.get(suffixes[-1]) if suffixes else None
+    if known is None:
+        raise DataError(
+            f"{path}: the file's ending does not say its format",
+            got=path.name,
+            expected=f"one of {', '.join(FORMATS)}, or the text formats with .gz",
+            fix="set data.format",
+        )
+    return known
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """Opens a file for reading, decompressed where its name ends in .gz.
+
+    Raises:
+        DataError: a missing or empty file, a folder, no permission.
+    """
+    try:
+        if path.is_dir():
+            raise DataError(f"{path} is a folder", expected="a file", fix="name the files in it")
+        if path.stat().st_size == 0:
+            raise DataError(f"{path} is empty", got="0 bytes", expected="a table with at least a header and a row")
+        raw = path.open("rb")
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist", fix="correct the path") from None
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read", got=error.strerror or str(error), fix="correct its permissions"
+        ) from None
+    if path.suffix.lower() != ".gz":
+        return raw
+    return cast(BinaryIO, io.BufferedReader(gzip.GzipFile(fileobj=raw, mode="rb"), buffer_size=1 << 16))
+
+
+def contents_digest(paths: Iterable[Path]) -> str:
+    """A digest of the files' names and contents: what decides whether they have to be read again.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for path in paths:
+        digest.update(path.name.encode("utf-8", "surrogateescape") + b"\0")
+        try:
+            with path.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "blake2b").digest())
+        except OSError as error:
+            raise DataError(f"{path} cannot be read", got=error.strerror or str(error)) from None
+    return digest.hexdigest()
+
+
+def some(names: Sequence[object], limit: int = 5) -> str:
+    """The first few of a list, for a message: "a, b, c and 17 more"."""
+    shown = ", ".join(str(name) for name in names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit:,} more"

@@ -1,0 +1,229 @@
+"""What a row means for a task: its texts, its answer, its other columns; and on which side of a split it stands.
+
+Imports no TensorFlow: the checks before a run and the ingestion itself use the same functions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from components.config import DataConfig
+from components.files import patterns_of
+from components.readers import Row, Table
+from models.config import TaskConfig
+from models.errors import DataError
+
+# Rows of each kind of mistake that a message names.
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Record:
+    """A row as the task sees it.
+
+    Attributes:
+        text, text_pair: the texts; a missing value is the empty string. `text_pair` is None for a task about one text.
+        labels: one label (`single_label`), any number (`multi_label`), none (`regression`).
+        number: the answer of a regression, else None.
+        others: the other columns that have a value.
+        key: 64 bits that stand for the texts; see `text_key`.
+    """
+
+    text: str
+    text_pair: str | None
+    labels: tuple[str, ...]
+    number: float | None
+    others: dict[str, str]
+
+    @property
+    def key(self) -> int:
+        return text_key(self.text, self.text_pair)
+
+
+def text_key(text: str, text_pair: str | None = None) -> int:
+    """64 bits (unsigned) that stand for a text or a pair: the same for texts that differ in white space alone."""
+    digest = hashlib.blake2b(" ".join(text.split()).encode(), digest_size=8)
+    if text_pair is not None:
+        digest.update(b"\n" + " ".join(text_pair.split()).encode())
+    return int.from_bytes(digest.digest(), "little")
+
+
+class _BadValueError(ValueError):
+    """A value that a row may not have; the message is the kind of the mistake."""
+
+
+def records(table: Table, task: TaskConfig, limit: int | None = None) -> Iterator[tuple[Row, Record]]:
+    """The rows of a table as the task sees them, the first `limit` or all.
+
+    Raises:
+        DataError: a task's column is missing; a row cannot be read; or, after the last row, rows that have no label,
+            a label that is no number for a regression, or text that is no Unicode: with their count and the first few.
+    """
+    table.require([name for name in (task.text, task.text_pair, task.label) if name is not None])
+    mistakes: dict[str, _Mistakes] = {}
+    seen = 0
+    for row in table.rows():
+        if limit is not None and seen == limit:
+            break
+        seen += 1
+        try:
+            record = _record(row.values, task)
+        except _BadValueError as error:
+            mistakes.setdefault(str(error), _Mistakes()).add(row, row.values.get(task.label))
+            continue
+        yield row, record
+    if mistakes:
+        raise _complain(table, task, mistakes, seen)
+
+
+@dataclass
+class _Mistakes:
+    count: int = 0
+    shown: list[str] = field(default_factory=list)
+
+    def add(self, row: Row, label: object) -> None:
+        self.count += 1
+        if len(self.shown) < _SHOWN:
+            value = "" if label is None or label == "" else f": {str(label)[:40]!r}"
+            self.shown.append(f"row {row.number:,}" + (f" (line {row.line:,})" if row.line else "") + value)
+
+
+def _complain(table: Table, task: TaskConfig, mistakes: dict[str, _Mistakes], seen: int) -> DataError:
+    kinds = [f"{kind} in {m.count:,} of {seen:,} rows: {some_of(m)}" for kind, m in mistakes.items()]
+    expected = {
+        "single_label": f"one label in column {task.label!r} of every row",
+        "multi_label": f"labels in column {task.label!r}, separated by {task.label_separator!r}; nothing for no label",
+        "regression": f"a number such as 3.5 in column {task.label!r} of every row",
+    }
+    return DataError(
+        f"{table.path}: rows that cannot be learned from",
+        got="; ".join(kinds),
+        expected=expected[task.type],
+        fix="correct or delete these rows, or correct task.type and task.label",
+    )
+
+
+def some_of(mistakes: _Mistakes) -> str:
+    """The rows that a message names: "row 3, row 9 and 4 more"."""
+    rest = mistakes.count - len(mistakes.shown)
+    return ", ".join(mistakes.shown) + (f" and {rest:,} more" if rest else "")
+
+
+def _record(values: dict[str, Any], task: TaskConfig) -> Record:
+    own = (task.text, task.text_pair, task.label)
+    for name in own[:2]:
+        if name is not None and name not in values:
+            raise _BadValueError(f"no {name!r}")
+    others = {name: text for name, value in values.items() if name not in own and (text := as_text(value))}
+    answer = values.get(task.label)
+    return Record(
+        text=as_text(values[task.text]) or "",
+        text_pair=None if task.text_pair is None else as_text(values[task.text_pair]) or "",
+        labels=() if task.type == "regression" else _labels(answer, task),
+        number=_number(answer) if task.type == "regression" else None,
+        others=others,
+    )
+
+
+def as_text(value: Any) -> str | None:
+    """A value as the text that stands for it, None for a missing one.
+
+    Numbers as they are written, booleans as `true` and `false`, lists and objects as JSON, dates in ISO 8601.
+    """
+    if isinstance(value, str):
+        if not value.isascii():
+            _check_unicode(value)
+        return value
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    if isinstance(value, list | dict):
+        return as_text(json.dumps(value, ensure_ascii=False, default=str))
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _check_unicode(value: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise _BadValueError("half of a surrogate pair (no Unicode text)") from None
+
+
+def _labels(answer: Any, task: TaskConfig) -> tuple[str, ...]:
+    if task.type == "multi_label":
+        parts = answer if isinstance(answer, list) else (as_text(answer) or "").split(task.label_separator)
+        return tuple(dict.fromkeys(label for part in parts if (label := (as_text(part) or "").strip())))
+    if isinstance(answer, list | dict):
+        raise _BadValueError("a list as label (is task.type: multi_label meant?)")
+    label = (as_text(answer) or "").strip()
+    if not label:
+        raise _BadValueError("no label")
+    return (label,)
+
+
+def _number(answer: Any) -> float:
+    if isinstance(answer, bool | list | dict):
+        raise _BadValueError("a label that is no number")
+    text = (as_text(answer) or "").strip()
+    if not text:
+        raise _BadValueError("no label")
+    try:
+        number = float(text)
+    except ValueError:
+        raise _BadValueError("a label that is no number") from None
+    if not math.isfinite(number) or "_" in text:
+        raise _BadValueError("a label that is no finite number")
+    return number
+
+
+@dataclass(frozen=True)
+class Source:
+    """One of the places that rows come from, and the splits that they may go to.
+
+    Attributes:
+        key: the configuration key: "path", "train", "eval" or "test".
+        patterns: its files.
+        shares: parts of each split, in order; a row's side depends on its texts alone.
+    """
+
+    key: str
+    patterns: tuple[str, ...]
+    shares: tuple[tuple[str, int], ...]
+
+    def split(self, key: int) -> str:
+        """The split of a row, by its `text_key`."""
+        part = key % sum(share for _, share in self.shares)
+        for name, share in self.shares:
+            if part < share:
+                return name
+            part -= share
+        raise AssertionError("a remainder below the sum falls into a share")
+
+
+def sources(data: DataConfig) -> tuple[Source, ...]:
+    """Where the rows come from and go to.
+
+    One table is split into train, eval and test by `data.splits`. Given splits stay as they are; where no eval split
+    is given a tenth of the training rows becomes it, and where no test split is given there is none: the evaluation
+    uses eval.
+    """
+    if data.path is not None:
+        shares = (("train", data.splits.train), ("eval", data.splits.eval), ("test", data.splits.test))
+        return (Source("path", patterns_of(data.path), shares),)
+    train = (("train", 9), ("eval", 1)) if data.eval is None else (("train", 1),)
+    given = [("train", data.train, train), ("eval", data.eval, (("eval", 1),)), ("test", data.test, (("test", 1),))]
+    return tuple(Source(key, patterns_of(files), shares) for key, files, shares in given if files is not None)
+
+
+def split_names(data: DataConfig) -> tuple[str, ...]:
+    """The splits that there will be, of train, eval and test."""
+    names = {name for source in sources(data) for name, _ in source.shares}
+    return tuple(name for name in ("train", "eval", "test") if name in names)

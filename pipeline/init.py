@@ -1,0 +1,276 @@
+"""`transom init FILE`: looks at a table and writes a commented transom.yaml. No TensorFlow."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from components.config import DataConfig, EvaluationConfig, GateConfig, PushConfig
+from components.files import some
+from components.readers import open_table
+from components.rows import records
+from models.config import EncoderConfig, PresetConfig, TaskConfig, TokenizerConfig, TrainConfig
+from models.errors import ConfigError, DataError
+from pipeline.config import ProjectConfig
+from pipeline.looking import Look, look
+
+FILE_NAME = "transom.yaml"
+# Names of the splits that may lie beside a file called train.
+_SIBLINGS = {"eval": ("dev", "valid", "validation", "val", "eval"), "test": ("test",)}
+# A label with so many times the rows of another is an imbalance.
+_IMBALANCE = 10
+# The keys that users change first, by group.
+_KEYS: dict[str, tuple[type[BaseModel], tuple[str, ...]]] = {
+    "tokenizer": (TokenizerConfig, ("vocabulary_size", "lowercase", "max_length")),
+    "model": (EncoderConfig, ("type", "num_layers", "width", "num_heads", "dropout")),
+    "train": (
+        TrainConfig,
+        ("epochs", "batch_size", "learning_rate", "class_weights", "early_stopping", "metric", "precision", "seed"),
+    ),
+    "gate": (GateConfig, ("drift", "unseen_label", "small_class", "split_overlap", "conflicting_labels")),
+    "evaluation": (EvaluationConfig, ("slices", "min_slice_size")),
+    "push": (PushConfig, ("directory", "keep")),
+}
+
+
+def write(table: Path, out: Path | None = None) -> Path:
+    """Writes the configuration for a table, beside it or where `out` says, and returns the file's path.
+
+    Raises:
+        ConfigError: the file is there already, or its folder cannot be written.
+        DataError: see `infer`.
+    """
+    target = out or table.parent / FILE_NAME
+    if target.exists():
+        raise _exists(target)
+    text = infer(table, target.parent)
+    try:
+        with target.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        raise _exists(target) from None
+    except OSError as error:
+        raise ConfigError(f"{target} cannot be written", got=error.strerror or str(error), fix="use --out") from None
+    return target
+
+
+def _exists(target: Path) -> ConfigError:
+    return ConfigError(f"{target} is there already", expected="a new file", fix="move it away, or use --out")
+
+
+def infer(path: Path, folder: Path | None = None) -> str:
+    """The text of a transom.yaml for a table.
+
+    Args:
+        folder: where the file will lie; paths in it are relative to that. Default: beside the table.
+
+    Raises:
+        DataError: the table cannot be read, or has no column that looks like text or like a label.
+    """
+    seen = look(path)
+    splits = _find_splits(seen)
+    folder = folder or path.parent
+    sections = [
+        _head(seen, path),
+        _data(path, splits, folder),
+        _task(seen),
+        _notes(seen, splits),
+        *(_optional(name, seen) for name in _KEYS),
+    ]
+    text = "\n".join(sections)
+    ProjectConfig.model_validate(yaml.safe_load(text))  # what is written must be right: a failure here is ours
+    return text
+
+
+def scalar(value: Any) -> str:
+    """A value as YAML on one line."""
+    plain = list(value) if isinstance(value, tuple) else value
+    text: str = yaml.safe_dump(plain, allow_unicode=True, default_flow_style=True, width=math.inf)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def project_name(path: Path) -> str:
+    """A project's name from its table: of the folder where the file is just "train", else of the file."""
+    stem = path.name.split(".")[0]
+    source = path.resolve().parent.name if _train_name(stem) is not None else stem
+    name = re.sub(r"[^a-z0-9_-]+", "-", source.lower())[:60].strip("-_")
+    return name or "transom"
+
+
+def _train_name(stem: str) -> str | None:
+    """The stem with {} in place of "train", None where it is not that of a training split."""
+    match = re.search(r"(?:^|(?<=[_.-]))train(?:ing)?(?=$|[_.-])", stem, re.IGNORECASE)
+    return None if match is None else stem[: match.start()] + "{}" + stem[match.end() :]
+
+
+def _find_splits(seen: Look) -> dict[str, Path]:
+    """The eval and test files beside a training file that have the task's columns."""
+    path = seen.table.path
+    pattern = _train_name(path.name.split(".")[0])
+    if pattern is None:
+        return {}
+    endings = "".join(path.suffixes)
+    found = {}
+    for split, names in _SIBLINGS.items():
+        for name in names:
+            sibling = path.with_name(pattern.format(name) + endings)
+            if sibling.is_file() and _usable(sibling, seen):
+                found[split] = sibling
+                break
+    return found
+
+
+def _usable(path: Path, seen: Look) -> bool:
+    try:
+        columns = open_table(path).columns
+    except DataError:
+        return False
+    return {seen.text, seen.text_pair or seen.text, seen.label} <= set(columns)
+
+
+def _head(seen: Look, path: Path) -> str:
+    rows = f"all {seen.rows:,} rows" if seen.all_rows else f"the first {seen.rows:,} rows"
+    return (
+        f"# Written by `transom init {path.name}` after looking at {rows}. Correct what it got wrong, then:\n"
+        f"#   transom run {FILE_NAME}\n"
+        "# `transom schema` prints every key.\n"
+        f"name: {scalar(project_name(path))}\n"
+    )
+
+
+def _data(path: Path, splits: dict[str, Path], folder: Path) -> str:
+    def relative(file: Path) -> str:
+        return scalar(os.path.relpath(file, folder))
+
+    if not splits:
+        shares = DataConfig(path="x").splits
+        return (
+            "data:\n"
+            f"  path: {relative(path)}    # split by a hash of the text: a row keeps its side when data are added\n"
+            f"  # splits: {{train: {shares.train}, eval: {shares.eval}, test: {shares.test}}}\n"
+            "  # dedupe: false    # true: keep one row of each text\n"
+        )
+    lines = ["data:", f"  train: {relative(path)}"]
+    if "eval" in splits:
+        lines.append(f"  eval: {relative(splits['eval'])}    # found beside it")
+    else:
+        lines.append("  # eval: no file found; a tenth of train, by a hash of the text, becomes it")
+    if "test" in splits:
+        lines.append(f"  test: {relative(splits['test'])}    # found beside it")
+    else:
+        lines.append("  # test: no file found; eval is used")
+    lines.append("  # dedupe: false    # true: a text of the test rows is dropped from eval and train")
+    return "\n".join([*lines, ""])
+
+
+def _task(seen: Look) -> str:
+    lines = ["task:", f"  type: {seen.task}    # {seen.reasons['task']}"]
+    lines.append(f"  text: {scalar(seen.text)}    # {seen.reasons['text']}")
+    if seen.text_pair is not None:
+        lines.append(f"  text_pair: {scalar(seen.text_pair)}")
+    lines.append(f"  label: {scalar(seen.label)}    # {seen.reasons['label']}")
+    if seen.task == "multi_label" and not seen.columns[seen.label].lists:
+        lines.append(f"  label_separator: {scalar(seen.separator)}")
+    return "\n".join([*lines, *(f"  # {line}" for line in _answers(seen)), ""])
+
+
+def _answers(seen: Look) -> Iterator[str]:
+    if seen.task == "regression":
+        numbers = sorted(float(value) for value in seen.columns[seen.label].counts)
+        yield f"answers from {numbers[0]:g} to {numbers[-1]:g}"
+    else:
+        counts = [f"{_shown(label)} {count:,}" for label, count in seen.labels.most_common()]
+        yield f"{len(counts):,} labels, with their rows: {some(counts, 10)}"
+    if seen.others:
+        yield f"other columns, kept for slicing (evaluation.slices): {some([_shown(name) for name in seen.others], 20)}"
+
+
+def _shown(name: str) -> str:
+    """A name as it may stand in a comment: on one line, and not too long."""
+    line = " ".join(name.split())
+    return line if len(line) <= 40 else line[:39] + "…"
+
+
+def _notes(seen: Look, splits: dict[str, Path]) -> str:
+    notes = list(_suggestions(seen, splits))
+    if not notes:
+        return ""
+    return "\n".join(["# Worth a look:", *(f"# - {note}" for note in notes), ""])
+
+
+def _suggestions(seen: Look, splits: dict[str, Path]) -> Iterator[str]:
+    missing = seen.rows - seen.columns[seen.label].rows
+    if missing and seen.task != "multi_label":
+        yield f"{missing:,} of {seen.rows:,} rows have no label; the run will refuse them"
+    counts = [count for _, count in seen.labels.most_common()]
+    if seen.task == "single_label" and len(counts) > 1 and counts[0] >= _IMBALANCE * counts[-1]:
+        yield (
+            f"the largest label has {counts[0] / counts[-1]:.0f} times the rows of the smallest: "
+            "train.class_weights: balanced gives every label the same weight"
+        )
+    for split, path in splits.items():
+        unseen = _labels_of(path, seen) - set(seen.labels)
+        if unseen and seen.all_rows and seen.task != "regression":
+            yield (
+                f"{split} has labels that train lacks ({some([_shown(name) for name in sorted(unseen)])}); "
+                "the data gate stops such a run unless gate.unseen_label: warn"
+            )
+    longest = _long_text(seen)
+    if longest is not None:
+        yield f"one text in twenty has over {longest[0]:,} tokens or so: tokenizer.max_length: {longest[1]} cuts fewer"
+
+
+def _labels_of(path: Path, seen: Look) -> set[str]:
+    task = TaskConfig(
+        type=seen.task, text=seen.text, text_pair=seen.text_pair, label=seen.label, label_separator=seen.separator
+    )
+    found: Counter[str] = Counter()
+    try:
+        for _, record in records(open_table(path), task):
+            found.update(record.labels)
+    except DataError:  # the run will say what is wrong with that file
+        return set()
+    return set(found)
+
+
+def _long_text(seen: Look) -> tuple[int, int] | None:
+    """Tokens of the longest twentieth of the inputs, where the default cuts them, and a length that does not."""
+    texts = [seen.columns[name].tokens for name in (seen.text, seen.text_pair) if name is not None]
+    sums = sorted(map(sum, zip(*texts, strict=False)))
+    tokens = sums[int(len(sums) * 0.95)] if sums else 0
+    if tokens + 2 <= TokenizerConfig().max_length:
+        return None
+    return tokens, min(512, 64 * math.ceil((tokens + 2) / 64))
+
+
+def _optional(name: str, seen: Look) -> str:
+    """The main keys of a group, commented out, with their defaults and what they mean."""
+    model, keys = _KEYS[name]
+    defaults = model.model_construct()
+    lines = [f"# {name}:"]
+    for key in keys:
+        field = model.model_fields[key]
+        meaning = " ".join((field.description or "").split())
+        lines.append(f"#   {key}: {scalar(getattr(defaults, key))}    # {meaning}")
+    if name == "model":
+        lines += ["# A pretrained encoder instead:", "# model:", "#   type: preset"]
+        lines += ["#   preset: path/to/folder    # " + _preset_meaning()]
+    if name == "evaluation" and seen.task != "regression":
+        lines += ["#   thresholds:", f"#     {_metric(seen)}: {{min: 0.8}}    # below it the model is not pushed"]
+    return "\n".join([*lines, ""])
+
+
+def _preset_meaning() -> str:
+    return " ".join((PresetConfig.model_fields["preset"].description or "").split())
+
+
+def _metric(seen: Look) -> str:
+    return "accuracy" if seen.task == "single_label" else "micro_f1"

@@ -1,0 +1,306 @@
+"""Looking at a table nobody has described: which column is the text, which the label, what kind of task it is."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+from components.files import some
+from components.readers import Table, open_table
+from components.rows import as_text
+from models.errors import DataError
+
+# Rows that are looked at, and values that are counted one by one.
+_ROWS, _VALUES = 50_000, 5_000
+# The first named is preferred.
+# fmt: off
+_TEXT_NAMES = (
+    "text", "sentence", "review", "content", "body", "comment", "message", "tweet", "utterance", "document",
+    "article", "description", "query", "question", "post", "input", "headline", "title",
+)
+_LABEL_NAMES = (
+    "label", "labels", "class", "category", "target", "sentiment", "intent", "emotion", "polarity", "topic", "tag",
+    "tags", "score", "similarity", "rating", "stars", "grade", "answer", "y", "output",
+)
+# fmt: on
+_PAIRS = (
+    ("premise", "hypothesis"),
+    ("question", "sentence"),
+    ("question", "passage"),
+    ("question", "context"),
+    ("question", "answer"),
+    ("query", "document"),
+    ("query", "passage"),
+    ("text", "text_pair"),
+)
+_MEASURES = {"score", "similarity", "rating", "stars", "grade"}
+_TWINS = (("1", "2"), ("a", "b"), ("_left", "_right"))
+_SEPARATORS = ("|", ";", ",")
+# More distinct whole numbers than this are a measurement, unless they number the labels from 0 or 1.
+_FEW_NUMBERS = 20
+
+TaskType = Literal["single_label", "multi_label", "regression"]
+
+
+@dataclass
+class Column:
+    """What was seen of one column.
+
+    Attributes:
+        rows: values that are not missing.
+        counts: value to rows, up to five thousand values.
+        distinct: hashes of all values.
+        lengths: characters of each value.
+        tokens: an estimate of each value's tokens: words and ideographs, and a third for pieces of words.
+        lists: values that are lists.
+        numbers: every value is a finite number.
+        fractions: one of them at least is no whole number.
+    """
+
+    name: str
+    rows: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    distinct: set[int] = field(default_factory=set)
+    lengths: list[int] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+    lists: int = 0
+    numbers: bool = True
+    fractions: bool = False
+
+    def add(self, value: Any) -> None:
+        """Counts a value; missing ones (empty ones too) are not counted."""
+        items = value if isinstance(value, list) else [value]
+        texts = [text.strip() for item in items if (text := as_text(item))]
+        self.lists += isinstance(value, list)
+        if not any(texts):
+            return
+        text = "\n".join(texts)
+        self.rows += 1
+        self.distinct.add(hash(text))
+        self.lengths.append(len(text))
+        self.tokens.append(_estimate_tokens(text))
+        for part in texts:
+            if part in self.counts or len(self.counts) < _VALUES:
+                self.counts[part] += 1
+        number = _number(text)
+        self.numbers = self.numbers and number is not None
+        self.fractions = self.fractions or (number is not None and not number.is_integer())
+
+    @property
+    def mean_length(self) -> float:
+        """Characters."""
+        return sum(self.lengths) / max(1, self.rows)
+
+    @property
+    def repeats(self) -> float:
+        """Rows for each distinct value."""
+        return self.rows / max(1, len(self.distinct))
+
+    @property
+    def textual(self) -> bool:
+        """It could be what is read: no numbers, more than a word, and not the same few values again and again."""
+        wordy = sum(self.tokens) / max(1, self.rows) >= 3
+        return (
+            self.rows > 0
+            and not self.numbers
+            and not self.lists
+            and wordy
+            and (self.repeats < 5 or self.mean_length > 60)
+        )
+
+
+def _estimate_tokens(text: str) -> int:
+    head = text[:20_000]
+    ideographs = len(re.findall(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]", head))
+    words = len(re.findall(r"[^\W_]+|[^\w\s]", head)) if ideographs < len(head) / 4 else 0
+    return math.ceil((ideographs + words * 1.3) * len(text) / max(1, len(head)))
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was inferred of a table, and from what.
+
+    Attributes:
+        table: the table.
+        columns: its columns, by name.
+        rows: rows looked at; `all_rows` says whether they are all.
+        text, text_pair, label: columns.
+        task: the kind of task, and `why`.
+        separator: `multi_label`: what stands between labels.
+        labels: label to rows; empty for a regression.
+        reasons: why, for "text", "label" and "task".
+    """
+
+    table: Table
+    columns: Mapping[str, Column]
+    rows: int
+    all_rows: bool
+    text: str
+    text_pair: str | None
+    label: str
+    task: TaskType
+    separator: str
+    labels: Counter[str]
+    reasons: Mapping[str, str]
+
+    @property
+    def others(self) -> list[str]:
+        """The columns that are neither text nor label."""
+        return [name for name in self.columns if name not in (self.text, self.text_pair, self.label)]
+
+
+def look(path: Path) -> Look:
+    """Reads the first rows of a table and infers the task.
+
+    Raises:
+        DataError: the table cannot be read, or no column looks like text, or none like a label.
+    """
+    table = open_table(path)
+    columns = {name: Column(name) for name in table.columns}
+    iterator, rows = table.rows(), 0
+    for row in islice(iterator, _ROWS):
+        rows += 1
+        for name, value in row.values.items():
+            columns.setdefault(name, Column(name)).add(value)
+    if not rows:
+        raise DataError(f"{path} has no rows", got=f"the columns {some(table.columns, 20)}", expected="at least a row")
+    text, pair, text_reason = _find_texts(path, list(columns.values()))
+    rest = [column for column in columns.values() if column.name not in (text, pair)]
+    label, label_reason = _find_label(path, rest, rows)
+    task, separator, labels, task_reason = _find_task(columns[label])
+    return Look(
+        table=table,
+        columns=columns,
+        rows=rows,
+        all_rows=next(iterator, None) is None,
+        text=text,
+        text_pair=pair,
+        label=label,
+        task=task,
+        separator=separator,
+        labels=labels,
+        reasons={"text": text_reason, "label": label_reason, "task": task_reason},
+    )
+
+
+def _find_texts(path: Path, columns: Sequence[Column]) -> tuple[str, str | None, str]:
+    texts = [column for column in columns if column.textual]
+    # a column that is called text is text, however short
+    named = [column for column in columns if column.name.lower() in _TEXT_NAMES and column.rows and not column.numbers]
+    candidates = list({column.name: column for column in (*texts, *named)}.values())
+    if not candidates:
+        seen = some([f"{column.name!r} (mean length {column.mean_length:.0f})" for column in columns], 10)
+        raise DataError(
+            f"{path}: no column looks like text",
+            got=seen,
+            expected="a column of sentences",
+            fix="write transom.yaml by hand; `transom schema` prints its keys",
+        )
+    by_name = {column.name.lower(): column.name for column in candidates}
+    for first, second in (*_PAIRS, *_twins(by_name)):
+        if first in by_name and second in by_name:
+            return by_name[first], by_name[second], "two columns of text whose names belong together"
+    for name in _TEXT_NAMES:
+        if name in by_name:
+            return by_name[name], None, "its name, and what it holds"
+    longest = max(candidates, key=lambda column: column.mean_length)
+    return longest.name, None, f"the longest texts, {longest.mean_length:.0f} characters on average"
+
+
+def _twins(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Names that differ in their last part alone: text_a and text_b, sentence1 and sentence2."""
+    return [
+        (name, name.removesuffix(one) + other)
+        for name in names
+        for one, other in _TWINS
+        if len(name) > len(one) and name.endswith(one)
+    ]
+
+
+def _find_label(path: Path, columns: Sequence[Column], rows: int) -> tuple[str, str]:
+    answers = [column for column in columns if column.rows > rows / 2 or column.lists]
+    plausible = [column for column in answers if len(column.counts) > 1 and (column.numbers or _kinds(column))]
+    for name in _LABEL_NAMES:
+        for column in plausible:
+            if column.name.lower() == name:
+                return column.name, "its name, and what it holds"
+    for column in plausible:
+        if set(re.split(r"[_\W]+", column.name.lower())) & set(_LABEL_NAMES):
+            return column.name, "its name, and what it holds"
+    few = [column for column in plausible if _kinds(column)]
+    if not few:
+        seen = some([f"{column.name!r} ({len(column.distinct):,} different values)" for column in columns], 10)
+        raise DataError(
+            f"{path}: no column looks like a label",
+            got=f"beside the text: {seen}" if columns else "no column beside the text",
+            expected="a column with at least two different values, each in several rows, or numbers",
+            fix="name the label's column 'label', or write transom.yaml by hand (`transom schema` prints its keys)",
+        )
+    # the last of those with the fewest values: answers stand at the end
+    best = min(reversed(few), key=lambda column: len(column.counts))
+    return best.name, f"only {len(best.counts):,} different values in {best.rows:,} rows"
+
+
+def _kinds(column: Column) -> bool:
+    """Its values repeat, or their parts do."""
+    return column.repeats >= 2 or column.lists > 0 or _separator(column) is not None
+
+
+def _find_task(column: Column) -> tuple[TaskType, str, Counter[str], str]:
+    if column.lists:
+        return "multi_label", "|", column.counts, "its values are lists"
+    if column.numbers:
+        return _find_number_task(column)
+    separator = _separator(column)
+    if separator is not None:
+        parts: Counter[str] = Counter()
+        for value, count in column.counts.items():
+            for part in {part.strip() for part in value.split(separator)} - {""}:
+                parts[part] += count
+        return "multi_label", separator, parts, f"the same labels occur in several combinations around {separator!r}"
+    return "single_label", "|", column.counts, f"{len(column.counts):,} different values that are no numbers"
+
+
+def _find_number_task(column: Column) -> tuple[TaskType, str, Counter[str], str]:
+    if column.fractions:
+        return "regression", "|", Counter(), "numbers with fractions"
+    values = sorted({float(value) for value in column.counts})
+    numbered = values[0] in (0, 1) and values[-1] - values[0] == len(values) - 1 and column.repeats >= 5
+    measure = bool(set(re.split(r"[_\W]+", column.name.lower())) & _MEASURES)
+    if len(values) <= _FEW_NUMBERS or (numbered and not measure):
+        return (
+            "single_label",
+            "|",
+            column.counts,
+            f"{len(values):,} different whole numbers, taken for names of classes",
+        )
+    return "regression", "|", Counter(), f"{len(values):,} different whole numbers"
+
+
+def _separator(column: Column) -> str | None:
+    """What stands between labels, where the parts of the values occur again in other values."""
+    for separator in _SEPARATORS:
+        joined = [value for value in column.counts if separator in value]
+        if sum(column.counts[value] for value in joined) < max(2, column.rows / 50):
+            continue
+        uses = Counter(part for value in column.counts for part in {p.strip() for p in value.split(separator)} - {""})
+        parts = {part.strip() for value in joined for part in value.split(separator)} - {""}
+        again = sum(uses[part] > 1 for part in parts)
+        words = sum(len(part.split()) for part in parts) / max(1, len(parts))
+        if parts and again >= len(parts) / 2 and words <= 3:
+            return separator
+    return None

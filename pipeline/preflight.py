@@ -1,0 +1,174 @@
+"""What can be known to be wrong before TensorFlow is loaded: in seconds, and before anything is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from components import rules
+from components.files import find_files, format_of, open_bytes, some
+from components.readers import open_table
+from components.rows import Source, records, sources, split_names
+from components.schema_file import read_curated
+from components.thresholds import LABEL_SLICE, LENGTH_SLICE, check_metrics
+from models.errors import ConfigError, DataError
+from pipeline.config import ProjectConfig
+
+# Files up to this size are read to the end, of larger ones the first rows.
+_WHOLE_BYTES, _FIRST_ROWS = 16 * 2**20, 1000
+# The rules that judge rows alone; the others need what earlier steps of the pipeline find.
+_RULES = ("empty_split", "one_class", "unseen_label")
+# A table with so many rows whose labels hardly repeat is not a table of labels.
+_MANY_ROWS = 100
+
+
+def check(config: ProjectConfig, base: Path, *, output: Path, push: Path) -> None:
+    """Checks files, columns, rows, schema, preset and folders.
+
+    Args:
+        base: the folder that relative paths are relative to.
+        output, push: the folders that the run will write.
+
+    Raises:
+        ConfigError: the configuration does not fit the data, or a folder cannot be written.
+        DataError: a file or a row cannot be read, or (GateError) the data cannot teach what the task asks.
+        PresetError: the preset cannot be used.
+    """
+    check_metrics(config.task.type, config.evaluation, config.task.labels)
+    _writable(output, "output")
+    _writable(push, "push.directory")
+    _preset(config, base)
+    if config.data.schema_path is not None:
+        read_curated(base / config.data.schema_path, config.task)
+    tables = _tables(config, base)
+    reading = _Reading.of(tables, config)
+    _slices(config, reading.columns)
+    if reading.whole:
+        _learnable(config, reading)
+
+
+def _writable(folder: Path, key: str) -> None:
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir():
+        raise ConfigError(f"{key}: {folder} cannot be a folder", got=f"{existing} is a file", fix="name another folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"{key}: no permission to write {folder}",
+            got=f"{existing} belongs to user {existing.stat().st_uid}, mode {existing.stat().st_mode & 0o777:o}",
+            expected=f"a folder that user {os.getuid()} may write",
+            fix="change its permissions, or name another folder",
+        )
+
+
+def _preset(config: ProjectConfig, base: Path) -> None:
+    if config.model.type != "preset":
+        return
+    from models.presets import describe
+
+    local = base / config.model.preset
+    describe(str(local) if local.is_dir() else config.model.preset)
+
+
+def _tables(config: ProjectConfig, base: Path) -> list[tuple[Source, Path]]:
+    tables = [
+        (source, path)
+        for source in sources(config.data)
+        for path in find_files(source.patterns, base, f"data.{source.key}")
+    ]
+    seen: dict[str, str] = {}
+    for source, path in tables:
+        other = seen.setdefault(os.path.realpath(path), source.key)
+        if other != source.key:
+            raise ConfigError(
+                f"data.{other} and data.{source.key} name the same file",
+                got=str(path),
+                expected="other rows in every split",
+                fix="give different files, or one table as data.path, which is then split",
+            )
+    return tables
+
+
+@dataclass
+class _Reading:
+    """What was seen of the tables.
+
+    Attributes:
+        facts: split to its counts.
+        columns: all columns of all tables.
+        whole: every file was read to its end.
+    """
+
+    facts: dict[str, rules.SplitFacts]
+    columns: set[str]
+    whole: bool = True
+
+    @classmethod
+    def of(cls, tables: Iterable[tuple[Source, Path]], config: ProjectConfig) -> _Reading:
+        reading = cls({name: rules.SplitFacts(name, config.task) for name in split_names(config.data)}, set())
+        for source, path in tables:
+            reading.read(source, path, config)
+        return reading
+
+    def read(self, source: Source, path: Path, config: ProjectConfig) -> None:
+        open_bytes(path).close()
+        if format_of(path, config.data.format) == "tfrecord":  # reading it takes TensorFlow
+            self.whole = False
+            return
+        table = open_table(path, config.data.format)
+        self.columns.update(table.columns)
+        small = path.stat().st_size <= _WHOLE_BYTES
+        self.whole = self.whole and small
+        rows = 0
+        for _, record in records(table, config.task, None if small else _FIRST_ROWS):
+            self.facts[source.split(record.key)].add(record)
+            rows += 1
+        if not rows:
+            raise DataError(
+                f"data.{source.key}: {path} has no rows",
+                got=f"the columns {some(table.columns, 20)} and nothing below them" if table.columns else "no row",
+                expected="at least a row",
+            )
+
+
+def _slices(config: ProjectConfig, columns: set[str]) -> None:
+    if not columns:
+        return
+    keys = [("evaluation.slices", config.evaluation.slices)]
+    keys += [(f"evaluation.thresholds.{name}.slices", one.slices) for name, one in config.evaluation.thresholds.items()]
+    own = {config.task.text, config.task.text_pair, config.task.label}
+    for key, names in keys:
+        for name in names:
+            column = name.partition("=")[0]
+            if column not in {LABEL_SLICE, LENGTH_SLICE} | (columns - own):
+                raise ConfigError(
+                    f"{key}: there is no column {column!r} to slice by",
+                    got=f"the columns {some(sorted(columns - own), 20)}" if columns - own else "no other columns",
+                    expected='"label", "text_length", or a column that is neither text nor label',
+                    fix=f"correct {key}",
+                )
+
+
+def _learnable(config: ProjectConfig, reading: _Reading) -> None:
+    seen = rules.Evidence(config.task, config.gate, reading.facts)
+    rows, labels = seen.train.rows, seen.train.labels
+    if config.task.type == "single_label" and rows >= _MANY_ROWS and len(labels) > rows / 2:
+        raise DataError(
+            f"task.label: column {config.task.label!r} does not hold labels",
+            got=f"{len(labels):,} different values in {rows:,} training rows, for example {some(list(labels), 3)}",
+            expected="a few labels, each in many rows",
+            fix="correct task.label, or set task.type: regression if these are measurements",
+        )
+    rules.stop(rules.apply(seen, _RULES))
+    known = config.task.labels or tuple(sorted(labels))
+    check_metrics(config.task.type, config.evaluation, known)
+    weights = config.train.class_weights
+    unknown = set(weights) - set(known) if isinstance(weights, dict) else set()
+    if unknown:
+        raise ConfigError(
+            "train.class_weights names labels that training never shows",
+            got=some(sorted(unknown)),
+            expected=f"some of {some(known, 10)}",
+            fix="correct the names",
+        )
