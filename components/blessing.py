@@ -143,22 +143,23 @@ def judge(measured: Measured, config: EvaluationConfig) -> Verdict:
 
 
 def summarize(measured: Measured, config: EvaluationConfig) -> dict[str, Any]:
-    """The evaluation as plain JSON: figures, slices, thresholds, verdict."""
+    """The evaluation as plain JSON: figures, slices, thresholds, verdict. A figure that cannot be computed is null."""
     verdict = judge(measured, config)
     slices = sorted(measured.slices, key=_natural)
     reported = [part for part in slices if part.column in config.slices]
+    live = measured.whole.live
     return {
         "task": measured.task,
         "split": measured.split,
         "rows": measured.whole.rows,
         "labels": list(measured.labels),
-        "metrics": _plain(measured.whole.metrics),
-        "live": None
-        if measured.whole.live is None
-        else {"version": measured.live_version, "metrics": _plain(measured.whole.live)},
+        "metrics": _overall(measured.whole.metrics),
+        "per_label": _per_label(measured.whole.metrics, measured.labels),
+        "live_version": measured.live_version,
+        "baseline": None if live is None else _overall(live),
         "slices": [_slice(part) for part in reported if part.rows >= config.min_slice_size],
         "small_slices": [
-            {"column": part.column, "value": part.value, "rows": part.rows}
+            {"slice": part.name, "column": part.column, "value": part.value, "rows": part.rows}
             for part in reported
             if part.rows < config.min_slice_size
         ],
@@ -271,16 +272,28 @@ def _natural(part: Slice) -> tuple[Any, ...]:
 
 def _slice(part: Slice) -> dict[str, Any]:
     return {
+        "slice": part.name,
         "column": part.column,
         "value": part.value,
         "rows": part.rows,
-        "metrics": _plain(part.metrics),
-        "live": None if part.live is None else _plain(part.live),
+        "metrics": _overall(part.metrics),
+        "baseline": None if part.live is None else _overall(part.live),
     }
 
 
-def _plain(metrics: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: _number(value) for name, value in metrics.items()}
+def _overall(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """The figures that are not of one label."""
+    return {name: _number(value) for name, value in metrics.items() if "/" not in name}
+
+
+def _per_label(metrics: Mapping[str, float], labels: tuple[str, ...]) -> dict[str, dict[str, float | None]]:
+    """Label to its figures; a label that is neither an answer nor a prediction has none."""
+    table: dict[str, dict[str, float | None]] = {label: {} for label in labels}
+    for name, value in metrics.items():
+        family, slash, label = name.partition("/")
+        if slash:
+            table[label][family] = _number(value)
+    return table
 
 
 def _number(value: float | None) -> float | None:

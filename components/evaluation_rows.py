@@ -1,6 +1,6 @@
 """How TFMA reads the rows: from serialized tf.Examples to model inputs, answers and slice values.
 
-TFX's Evaluator finds `custom_extractors` here by name. What it needs to know (task, labels) stands in the
+TFX's Evaluator finds the two functions `custom_…` here by name. What it needs to know (task, labels) stands in the
 EvalConfig, in the configuration of the metric.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -43,6 +44,19 @@ def custom_extractors(
         tfma.extractors.UnbatchExtractor(),
         tfma.extractors.SliceKeyExtractor(eval_config=eval_config, materialize=False),
     ]
+
+
+def custom_eval_shared_model(
+    eval_saved_model_path: str, model_name: str, eval_config: tfma.EvalConfig, **options: Any
+) -> tfma.EvalSharedModel:
+    """TFMA's own, but that the live model's folder is the SavedModel itself: what TFX appends to it is taken off."""
+    path = Path(eval_saved_model_path)
+    return tfma.default_eval_shared_model(
+        eval_saved_model_path=str(path.parent if model_name == tfma.BASELINE_KEY else path),
+        model_name=model_name,
+        eval_config=eval_config,
+        **options,
+    )
 
 
 class RowReader:

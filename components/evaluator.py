@@ -112,7 +112,7 @@ def build_eval_config(
 
     Confidence intervals, example weights and TFMA's default metrics are left out: they cost several passes.
     """
-    orders = {tfma.BASELINE_KEY: output_order(_folder(live), labels)} if live is not None and labels else {}
+    orders = {tfma.BASELINE_KEY: output_order(Path(live.uri), labels)} if live is not None and labels else {}
     metric = TextMetrics(task=task.model_dump(mode="json"), labels=list(labels), orders=orders)
     eval_config = tfma.EvalConfig(
         # Without a type TFMA tries to load the model with Keras first.
@@ -188,10 +188,6 @@ def _model_folder(model: list[types.Artifact]) -> Path:
     return Path(path_utils.serving_model_path(artifact_utils.get_single_uri(model)))
 
 
-def _folder(artifact: types.Artifact) -> Path:
-    return Path(path_utils.serving_model_path(artifact.uri))
-
-
 def _labels(folder: Path) -> tuple[str, ...]:
     try:
         return LabelSpace.load(folder / EXTRA_FOLDER).labels
@@ -210,7 +206,7 @@ def _live_model(
     live = next(iter(artifacts), None)
     if live is None or not live.version:
         return None, "nothing is live yet: this model is measured without comparison"
-    reason = why_not_comparable(_folder(live), task, labels, row)
+    reason = why_not_comparable(Path(live.uri), task, labels, row)
     if reason:
         return None, f"the live model (version {live.version}) is not comparable: {reason}"
     return live, ""

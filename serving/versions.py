@@ -122,11 +122,13 @@ def _hidden_folder(base: Path) -> Iterator[Path]:
     while True:
         hidden = base / f"{_PUBLISHING}{uuid.uuid4().hex}"
         hidden.mkdir()
-        descriptor = os.open(hidden, os.O_RDONLY)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if hidden.exists():
-            break
-        os.close(descriptor)  # somebody took it for a leftover between the two calls
+        # Until it is locked, another publisher may take it for a leftover.
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = os.open(hidden, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if hidden.exists():
+                break
+            os.close(descriptor)
     try:
         yield hidden
     finally:

@@ -19,6 +19,7 @@ from tfx.types import artifact_utils, standard_artifacts
 
 from components.artifacts import LiveModel
 from components.blessing import load_summary
+from components.comparison import why_not_comparable
 from components.config import EvaluationConfig
 from components.evaluator import Evaluator, Executor
 from models.config import TaskConfig
@@ -110,7 +111,7 @@ def evaluate(
 
 
 def live_model(folder: Path, version: int) -> Any:
-    live = artifact(LiveModel, folder)
+    live = artifact(LiveModel, folder / "Format-Serving")
     live.version = version
     return live
 
@@ -173,16 +174,17 @@ def test_every_figure_is_that_of_scikit_learn_on_all_rows(single: dict[str, Any]
     assert metrics["accuracy"] == pytest.approx(sk.accuracy_score(answers, predicted))
     assert metrics["macro_f1"] == pytest.approx(sk.f1_score(answers, predicted, average="macro"))
     assert metrics["auc"] == pytest.approx(sk.roc_auc_score(answers, probabilities, multi_class="ovr"), abs=1e-6)
-    assert metrics["recall/naïve"] == pytest.approx(sk.recall_score(answers, predicted, average=None)[2])
+    assert single["summary"]["per_label"]["naïve"]["recall"] == pytest.approx(
+        sk.recall_score(answers, predicted, average=None)[2]
+    )
     assert np.array(single["summary"]["confusion"])[:3].tolist() == sk.confusion_matrix(answers, predicted).tolist()
     assert single["summary"]["labels"] == list(LABELS)
     assert single["summary"]["split"] == "test"
 
 
 def test_the_live_model_is_measured_on_the_same_rows_whatever_the_order_of_its_outputs(single: dict[str, Any]) -> None:
-    live = single["summary"]["live"]
-    assert live["version"] == 17
-    assert live["metrics"] == pytest.approx(single["summary"]["metrics"], abs=1e-9)
+    assert single["summary"]["live_version"] == 17
+    assert single["summary"]["baseline"] == pytest.approx(single["summary"]["metrics"], abs=1e-9)
     losses = [entry for entry in single["summary"]["thresholds"] if entry["bound"] == "max_loss_to_live"]
     assert len(losses) == 4
     assert all(entry["passed"] and entry["live"] == entry["value"] for entry in losses)
@@ -222,43 +224,75 @@ def test_tfma_can_read_the_evaluation(single: dict[str, Any]) -> None:
 
 
 def _without_config(folder: Path) -> None:
-    (folder / "Format-Serving/assets.extra/transom.json").unlink()
+    (folder / "assets.extra/transom.json").unlink()
+
+
+def _other_column(folder: Path) -> None:
+    task = TaskConfig(text="review").model_dump(mode="json")
+    (folder / "assets.extra/transom.json").write_text(json.dumps({"task": task}))
+
+
+def _broken_labels(folder: Path) -> None:
+    (folder / "assets.extra/labels.json").write_text('{"labels": ["bad", ')
 
 
 def _broken_variables(folder: Path) -> None:
-    shutil.rmtree(folder / "Format-Serving/variables")
+    shutil.rmtree(folder / "variables")
 
 
 def _broken_graph(folder: Path) -> None:
-    (folder / "Format-Serving/saved_model.pb").write_bytes(b"\x0a\xff\xff no graph")
+    (folder / "saved_model.pb").write_bytes(b"\x0a\xff\xff no graph")
+
+
+def _no_model(folder: Path) -> None:
+    (folder / "saved_model.pb").unlink()
+
+
+def _other_signature(folder: Path) -> None:
+    model = NumbersInText(1, 0.0, [0])
+    tf.saved_model.save(model, str(folder), signatures={"serving_default": model.tf_example})
+
+
+def _other_output(folder: Path) -> None:
+    model = NumbersInText(1, 0.0, [0])
+    tf.saved_model.save(model, str(folder), signatures={"tf_example": model.tf_example})
 
 
 @pytest.mark.parametrize(
-    ("labels", "harm", "said"),
+    ("harm", "said"),
     [
-        (("bad", "good", "mixed"), None, "it has other labels (without naïve and with mixed)"),
-        (LABELS, _without_config, "assets.extra/transom.json is missing or broken"),
-        (LABELS, _broken_variables, "it cannot be loaded or asked"),
-        (LABELS, _broken_graph, "it cannot be loaded or asked"),
+        (_without_config, "its assets.extra/transom.json is missing or broken"),
+        (_other_column, "its task.text is 'review', the candidate's is 'text'"),
+        (_broken_labels, "its assets.extra/labels.json is missing or broken"),
+        (_broken_variables, "it cannot be loaded or asked ("),
+        (_broken_graph, "it cannot be loaded or asked ("),
+        (_no_model, "it cannot be loaded or asked ("),
+        (_other_signature, "it has no signature 'tf_example'"),
+        (_other_output, "its signature 'tf_example' has no output 'probabilities'"),
     ],
 )
-def test_a_live_model_that_cannot_be_compared_is_said_and_left_out(
-    single: dict[str, Any],
-    tmp_path: Path,
-    labels: tuple[str, ...],
-    harm: Callable[[Path], None] | None,
-    said: str,
+def test_why_a_live_model_cannot_be_compared(
+    single: dict[str, Any], tmp_path: Path, harm: Callable[[Path], None], said: str
 ) -> None:
-    live = live_model(export(tmp_path / "live", TaskConfig(), labels=labels), 3)
-    if harm is not None:
-        harm(tmp_path / "live")
+    folder = tmp_path / "live"
+    shutil.copytree(single["live"].uri, folder)
+    row = example(single["rows"][0])
+    assert why_not_comparable(folder, TaskConfig(), LABELS, row) == ""
+    harm(folder)
+    assert said in why_not_comparable(folder, TaskConfig(), LABELS, row)
+
+
+def test_a_live_model_that_cannot_be_compared_is_said_and_left_out(single: dict[str, Any], tmp_path: Path) -> None:
+    live = live_model(export(tmp_path / "live", TaskConfig(), labels=("bad", "good", "mixed")), 3)
     thresholds = {"accuracy": {"min": 0.999, "max_loss_to_live": 0.0}}
     summary, blessing = evaluate(
         tmp_path, TaskConfig(), single["examples"], single["model"], live, slices=(), thresholds=thresholds
     )
-    assert summary["live"] is None
-    assert any(said in note and "version 3" in note for note in summary["notes"])
-    assert any("max_loss_to_live of accuracy was not judged" in note for note in summary["notes"])
+    assert summary["baseline"] is None
+    assert summary["notes"] == [
+        "the live model (version 3) is not comparable: it has other labels (without naïve and with mixed)",
+        "max_loss_to_live of accuracy was not judged: no live model was measured",
+    ]
     accuracy = f"accuracy {summary['metrics']['accuracy']:.2f}"
     asked = "is below the 0.999 that evaluation.thresholds asks for"
     assert summary["verdict"] == f"not blessed: {accuracy} on the 150 test rows {asked}"
@@ -323,7 +357,7 @@ def test_regression_beside_a_worse_live_model(tmp_path: Path) -> None:
     summary, _ = evaluate(tmp_path, task, examples, model, live, thresholds=thresholds)
     mse, live_mse = (predictions + shift - answers for shift in (0.6, -0.3))
     assert summary["metrics"]["mse"] == pytest.approx((mse**2).mean(), rel=1e-5)
-    assert summary["live"]["metrics"]["mse"] == pytest.approx((live_mse**2).mean(), rel=1e-5)
+    assert summary["baseline"]["mse"] == pytest.approx((live_mse**2).mean(), rel=1e-5)
     assert summary["metrics"]["spearman"] == pytest.approx(stats.spearmanr(predictions, answers).statistic, rel=1e-5)
     assert {part["column"] for part in summary["slices"]} == {"text_length"}
     assert not summary["blessed"]
@@ -364,3 +398,4 @@ def test_the_component_fits_between_its_neighbours() -> None:
     assert EvaluationConfig.model_validate_json(component.exec_properties["config"]) == evaluation
     assert set(component.outputs) == {"evaluation", "blessing"}
     assert component.exec_properties["code"] != ""
+    assert "live_model" not in Evaluator(examples, model, task=TaskConfig(), evaluation=evaluation).inputs

@@ -1,0 +1,150 @@
+"""Pusher: a blessed model becomes the newest version under the push folder."""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from tfx import types
+from tfx.components.util import model_utils
+from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
+from tfx.utils import path_utils
+
+from components.fingerprint import fingerprint
+from components.live_model import live_version
+from models.errors import PushError
+from serving.errors import PublishError
+from serving.versions import newest, prune, publish
+
+PROGRESS = logging.getLogger("transom.progress")
+FILE_NAME = "pushed.json"
+
+
+class _Spec(component_spec.ComponentSpec):
+    PARAMETERS = {
+        "directory": component_spec.ExecutionParameter(type=str),
+        "keep": component_spec.ExecutionParameter(type=int),
+        "live_version": component_spec.ExecutionParameter(type=int),
+        "code": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
+        "model_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
+    }
+    OUTPUTS = {"pushed_model": component_spec.ChannelParameter(type=standard_artifacts.PushedModel)}
+    TYPE_ANNOTATION = standard_component_specs.PusherSpec.TYPE_ANNOTATION
+
+
+class Executor(base_executor.BaseExecutor):
+    """Asks the blessing, pushes or not, and says so in the artifact as TFX's Pusher does."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """See TFX's `BaseExecutor.Do`. A model that is not blessed is no error here.
+
+        Raises:
+            PushError: the push failed; what was live before is still live.
+        """
+        pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
+        blessing = artifact_utils.get_single_instance(input_dict["model_blessing"])
+        if not model_utils.is_model_blessed(blessing):
+            _record(pushed, 0, "", blessing.get_string_custom_property("verdict") or "not blessed")
+            return
+        source = Path(path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"])))
+        base = Path(exec_properties["directory"])
+        version, how = push(source, base, exec_properties["keep"])
+        _record(pushed, version, str(base / str(version)), how)
+        PROGRESS.info("version %d in %s: %s", version, base, how)
+
+
+def push(source: Path, base: Path, keep: int) -> tuple[int, str]:
+    """Makes the model in `source` the newest version under `base`, and removes all but the `keep` newest.
+
+    A model that is live already, byte for byte, stays as it is: no server has to load it again.
+
+    Returns:
+        The version, and what was done.
+
+    Raises:
+        PushError: the model cannot be put there.
+    """
+    try:
+        live = newest(base)
+        if live is not None and _same(source, base / str(live)):
+            version, how = live, "it was live already"
+        else:
+            version, how = publish(source, base), "pushed"
+    except PublishError as error:
+        fix = error.fix or "what was live before is still live: mend this and run again"
+        raise PushError(error.what, got=error.got, expected=error.expected, fix=fix) from error
+    try:
+        removed = prune(base, keep)
+    except PublishError as error:
+        # The new model is live; that an old one stays is no reason to call the push a failure.
+        return version, f"{how}, but an older version stays: {error.what}, {error.got}"
+    return version, f"{how}; removed {', '.join(map(str, removed))}" if removed else how
+
+
+def _same(first: Path, second: Path) -> bool:
+    """Whether two folders have the same files with the same bytes."""
+    files = [{path.relative_to(folder) for path in folder.rglob("*") if path.is_file()} for folder in (first, second)]
+    try:
+        return files[0] == files[1] and all(
+            filecmp.cmp(first / name, second / name, shallow=False) for name in files[0]
+        )
+    except OSError:  # a version that cannot be read is not the same, and is replaced
+        return False
+
+
+def _record(pushed: types.Artifact, version: int, destination: str, how: str) -> None:
+    pushed.set_int_custom_property("pushed", int(version > 0))
+    pushed.set_string_custom_property("reason", how)
+    if version:
+        pushed.set_string_custom_property("pushed_destination", destination)
+        pushed.set_string_custom_property("pushed_version", str(version))
+    said = {"pushed": version > 0, "version": version, "destination": destination, "reason": how}
+    Path(pushed.uri, FILE_NAME).write_text(json.dumps(said, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+class Pusher(base_component.BaseComponent):
+    """Pushes a blessed model to a folder that TF Serving watches.
+
+    Output `pushed_model`: the properties `pushed` (1 or 0), `reason`, and where it was pushed `pushed_destination` and
+    `pushed_version`; the same in `pushed.json`.
+    """
+
+    SPEC_CLASS = _Spec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        model: types.BaseChannel,
+        model_blessing: types.BaseChannel,
+        *,
+        directory: str,
+        keep: int,
+        version: int | None = None,
+    ) -> None:
+        """`directory`, `keep`: see `components.config.PushConfig`. `version`: what is live, see `LiveModel`.
+
+        The version is part of the cache key: a model whose pushed version has been removed is pushed again.
+        """
+        super().__init__(
+            spec=_Spec(
+                model=model,
+                model_blessing=model_blessing,
+                directory=directory,
+                keep=keep,
+                live_version=live_version(directory) if version is None else version,
+                code=fingerprint(__name__),
+                pushed_model=types.Channel(type=standard_artifacts.PushedModel),
+            )
+        )

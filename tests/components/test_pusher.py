@@ -1,0 +1,165 @@
+"""Pusher and LiveModel: what is pushed, what is found live, and what an error looks like."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tfx import types
+from tfx.types import standard_artifacts
+
+from components import artifacts
+from components.live_model import WHEN_RUN, LiveModel, copy_live
+from components.live_model import Executor as LiveExecutor
+from components.pusher import Executor, Pusher
+from models.errors import PushError
+from serving.versions import publish, versions
+
+
+def artifact(kind: type[types.Artifact], folder: Path) -> Any:
+    made = kind()
+    made.uri = str(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return made
+
+
+def saved_model(folder: Path, content: str) -> Path:
+    """Files that look like a SavedModel."""
+    (folder / "variables").mkdir(parents=True)
+    (folder / "saved_model.pb").write_text(content)
+    (folder / "variables" / "variables.index").write_text("index")
+    return folder
+
+
+def push(folder: Path, name: str, base: Path, *, blessed: int = 1, keep: int = 5) -> Any:
+    """Runs the Pusher on a model whose graph is `name`; returns the PushedModel."""
+    model = artifact(standard_artifacts.Model, folder / name)
+    if not (folder / name / "Format-Serving").exists():
+        saved_model(folder / name / "Format-Serving", name)
+    blessing = artifact(standard_artifacts.ModelBlessing, folder / "blessing")
+    blessing.set_int_custom_property("blessed", blessed)
+    blessing.set_string_custom_property("verdict", "not blessed: accuracy 0.71 is too low")
+    pushed = artifact(standard_artifacts.PushedModel, folder / "pushed" / name)
+    Executor().Do(
+        {"model": [model], "model_blessing": [blessing]},
+        {"pushed_model": [pushed]},
+        {"directory": str(base), "keep": keep, "live_version": 0, "code": ""},
+    )
+    return pushed
+
+
+def test_a_blessed_model_is_pushed_and_the_artifact_says_where(tmp_path: Path) -> None:
+    base = tmp_path / "serving"
+    pushed = push(tmp_path, "first", base)
+    [version] = versions(base)
+    assert pushed.get_int_custom_property("pushed") == 1
+    assert pushed.get_string_custom_property("pushed_version") == str(version)
+    assert pushed.get_string_custom_property("pushed_destination") == str(base / str(version))
+    assert (base / str(version) / "saved_model.pb").read_text() == "first"
+    said = json.loads(Path(pushed.uri, "pushed.json").read_text())
+    assert said == {"pushed": True, "version": version, "destination": str(base / str(version)), "reason": "pushed"}
+
+
+def test_a_model_that_is_not_blessed_stays(tmp_path: Path) -> None:
+    base = tmp_path / "serving"
+    pushed = push(tmp_path, "first", base, blessed=0)
+    assert not base.exists()
+    assert pushed.get_int_custom_property("pushed") == 0
+    assert not pushed.has_custom_property("pushed_destination")
+    assert json.loads(Path(pushed.uri, "pushed.json").read_text())["reason"] == "not blessed: accuracy 0.71 is too low"
+
+
+def test_a_model_that_is_live_already_is_not_pushed_twice(tmp_path: Path) -> None:
+    base = tmp_path / "serving"
+    push(tmp_path, "first", base)
+    live = versions(base)
+    again = push(tmp_path, "first", base)
+    assert versions(base) == live
+    assert again.get_string_custom_property("pushed_version") == str(live[0])
+    assert again.get_string_custom_property("reason") == "it was live already"
+    push(tmp_path, "second", base)
+    push(tmp_path, "first", base)
+    assert len(versions(base)) == 3, "only the newest version counts as live"
+
+
+def test_old_versions_are_removed(tmp_path: Path) -> None:
+    base = tmp_path / "serving"
+    for name in ("a", "b", "c"):
+        push(tmp_path, name, base)
+    old = versions(base)
+    pushed = push(tmp_path, "d", base, keep=2)
+    assert versions(base)[:-1] == old[-1:]
+    assert pushed.get_string_custom_property("reason") == f"pushed; removed {old[0]}, {old[1]}"
+
+
+def test_a_push_that_fails_is_a_push_error_with_its_four_parts(tmp_path: Path) -> None:
+    base = tmp_path / "serving"
+    base.write_text("")
+    with pytest.raises(PushError) as caught:
+        push(tmp_path, "first", base)
+    assert str(base) in caught.value.what
+    assert (caught.value.got, caught.value.expected) == ("a file", "a folder, or nothing")
+    assert caught.value.fix
+
+
+def find_live(folder: Path, base: Path, version: int) -> Any:
+    live = artifact(artifacts.LiveModel, folder / "live")
+    LiveExecutor().Do({}, {"live_model": [live]}, {"directory": str(base), "version": version, "code": ""})
+    return live
+
+
+def test_nothing_is_live_where_there_is_no_folder(tmp_path: Path) -> None:
+    live = find_live(tmp_path, tmp_path / "serving", 0)
+    assert live.version == 0
+    assert list(Path(live.uri).iterdir()) == []
+
+
+def test_the_live_model_is_a_copy_that_outlives_its_version(tmp_path: Path) -> None:
+    base = tmp_path / "serving"
+    model = saved_model(tmp_path / "model", "graph")
+    first, second = publish(model, base), publish(saved_model(tmp_path / "other", "other"), base)
+    live = find_live(tmp_path, base, first)
+    assert live.version == first
+    (base / str(first) / "saved_model.pb").write_text("changed")
+    assert Path(live.uri, "saved_model.pb").read_text() == "graph"
+    assert find_live(tmp_path, base, WHEN_RUN).version == second
+    assert Path(live.uri, "saved_model.pb").read_text() == "other"
+
+
+def test_a_version_that_is_gone_gives_way_to_the_newest(tmp_path: Path) -> None:
+    base = tmp_path / "serving"
+    version = publish(saved_model(tmp_path / "model", "graph"), base)
+    assert copy_live(base, tmp_path / "copy", version - 1) == version
+    assert (tmp_path / "copy" / "variables" / "variables.index").read_text() == "index"
+
+
+def test_a_push_folder_that_cannot_be_read_is_a_push_error(tmp_path: Path) -> None:
+    base = tmp_path / "serving"
+    base.write_text("")
+    with pytest.raises(PushError, match="a file"):
+        LiveModel(directory=str(base))
+    with pytest.raises(PushError, match="a file"):
+        find_live(tmp_path, base, 0)
+
+
+def test_what_is_live_is_part_of_the_cache_keys(tmp_path: Path) -> None:
+    base = str(tmp_path / "serving")
+
+    def properties() -> list[dict[str, Any]]:
+        pusher = Pusher(
+            types.Channel(type=standard_artifacts.Model),
+            types.Channel(type=standard_artifacts.ModelBlessing),
+            directory=base,
+            keep=5,
+        )
+        return [dict(LiveModel(directory=base).exec_properties), dict(pusher.exec_properties)]
+
+    before = properties()
+    assert before == properties()
+    version = publish(saved_model(tmp_path / "model", "graph"), Path(base))
+    after = properties()
+    assert [entry["version"] for entry in (before[0], after[0])] == [0, version]
+    assert [entry["live_version"] for entry in (before[1], after[1])] == [0, version]
+    assert LiveModel(directory=base, version=WHEN_RUN).exec_properties["version"] == WHEN_RUN

@@ -1,0 +1,73 @@
+"""What a threshold may ask, refused before TensorFlow is loaded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.config import EvaluationConfig
+from components.thresholds import check_metrics, direction, slice_columns
+from models.config import TaskConfig
+from models.errors import ConfigError
+
+
+def config(**keys: Any) -> EvaluationConfig:
+    return EvaluationConfig.model_validate(keys)
+
+
+def test_known_metrics_pass() -> None:
+    thresholds = {"accuracy": {"min": 0.8}, "recall/spam": {"min": 0.5, "slices": ("label=spam", "text_length")}}
+    check_metrics("single_label", config(thresholds=thresholds))
+    check_metrics("single_label", config(thresholds=thresholds), ("ham", "spam"))
+    check_metrics("regression", config(thresholds={"mse": {"max_loss_to_live": 0.1}}))
+    check_metrics("single_label", config(thresholds={"example_count": {"min": 100}}))
+
+
+def test_directions() -> None:
+    assert direction("single_label", "accuracy") == "higher"
+    assert direction("single_label", "log_loss") == "lower"
+    assert direction("multi_label", "average_precision/a/b") == "higher"
+    assert direction("regression", "example_count") == "none"
+
+
+@pytest.mark.parametrize(
+    ("task", "thresholds", "said"),
+    [
+        ("single_label", {"acuracy": {"min": 0.8}}, "did you mean 'accuracy'"),
+        ("regression", {"accuracy": {"min": 0.8}}, "task.type 'regression' does not have"),
+        ("regression", {"recall/a": {"min": 0.8}}, "task.type 'regression' does not have"),
+        ("single_label", {"recall": {"min": 0.8}}, "recall/LABEL"),
+        ("single_label", {"recall/eggs": {"min": 0.8}}, "got: label 'eggs'"),
+        ("single_label", {"example_count": {"max_loss_to_live": 1}}, r"example_count\.max_loss_to_live"),
+        ("regression", {"mse": {"max": 1, "slices": ("label",)}}, "a regression has no labels"),
+        ("regression", {"mse": {"max": 1, "slices": ("label=a",)}}, "a regression has no labels"),
+    ],
+)
+def test_what_could_never_be_judged_is_refused(task: Any, thresholds: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        check_metrics(task, config(thresholds=thresholds), ("ham", "spam"))
+    assert f"evaluation.thresholds.{next(iter(thresholds))}" in caught.value.what
+
+
+def test_a_value_has_no_place_among_the_slices_to_report() -> None:
+    with pytest.raises(ConfigError, match="label=spam"):
+        check_metrics("single_label", config(slices=("label=spam",)))
+
+
+def test_slices_are_those_reported_and_those_judged() -> None:
+    thresholds = {"accuracy": {"min": 0.8, "slices": ("source=web", "label", "source")}}
+    task = TaskConfig(label="sentiment")
+    assert slice_columns(task, config(thresholds=thresholds)) == ("label", "text_length", "source")
+    assert slice_columns(TaskConfig(type="regression"), config()) == ("text_length",)
+
+
+def test_thresholds_and_verdicts_need_no_tensorflow(repository: Path) -> None:
+    code = (
+        "import sys, components.thresholds, components.blessing, serving.versions;"
+        "heavy = {'tensorflow', 'tfx', 'apache_beam', 'numpy', 'sklearn'} & set(sys.modules); assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=repository, check=True)
