@@ -5,6 +5,7 @@ from __future__ import annotations
 import filecmp
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import path_utils
 
+from components.artifacts import DataBlessing
+from components.comparison import EXTRA_FOLDER
 from components.fingerprint import fingerprint
 from components.live_model import live_version
 from models.errors import PushError
@@ -34,6 +37,7 @@ class _Spec(component_spec.ComponentSpec):
     INPUTS = {
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
         "model_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
+        "data_blessing": component_spec.ChannelParameter(type=DataBlessing),
     }
     OUTPUTS = {"pushed_model": component_spec.ChannelParameter(type=standard_artifacts.PushedModel)}
     TYPE_ANNOTATION = standard_component_specs.PusherSpec.TYPE_ANNOTATION
@@ -59,16 +63,24 @@ class Executor(base_executor.BaseExecutor):
             _record(pushed, 0, "", blessing.get_string_custom_property("verdict") or "not blessed")
             return
         source = Path(path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"])))
+        about = Path(artifact_utils.get_single_uri(input_dict["data_blessing"]))
+        extra = {f"{EXTRA_FOLDER}/{path.name}": path.read_bytes() for path in sorted(about.glob("*.json"))}
         base = Path(exec_properties["directory"])
-        version, how = push(source, base, exec_properties["keep"])
+        version, how = push(source, base, exec_properties["keep"], extra)
         _record(pushed, version, str(base / str(version)), how)
         PROGRESS.info("version %d in %s: %s", version, base, how)
 
 
-def push(source: Path, base: Path, keep: int) -> tuple[int, str]:
+def push(source: Path, base: Path, keep: int, extra: Mapping[str, bytes]) -> tuple[int, str]:
     """Makes the model in `source` the newest version under `base`, and removes all but the `keep` newest.
 
     A model that is live already, byte for byte, stays as it is: no server has to load it again.
+
+    Args:
+        source: the SavedModel.
+        base: the push folder.
+        keep: versions that stay.
+        extra: what is stored with the version about its data: path within it to content.
 
     Returns:
         The version, and what was done.
@@ -78,10 +90,10 @@ def push(source: Path, base: Path, keep: int) -> tuple[int, str]:
     """
     try:
         live = newest(base)
-        if live is not None and _same(source, base / str(live)):
+        if live is not None and _same(source, base / str(live), set(extra)):
             version, how = live, "it was live already"
         else:
-            version, how = publish(source, base), "pushed"
+            version, how = publish(source, base, extra), "pushed"
     except PublishError as error:
         fix = error.fix or "what was live before is still live: mend this and run again"
         raise PushError(error.what, got=error.got, expected=error.expected, fix=fix) from error
@@ -93,13 +105,16 @@ def push(source: Path, base: Path, keep: int) -> tuple[int, str]:
     return version, f"{how}; removed {', '.join(map(str, removed))}" if removed else how
 
 
-def _same(first: Path, second: Path) -> bool:
-    """Whether two folders have the same files with the same bytes."""
-    files = [{path.relative_to(folder) for path in folder.rglob("*") if path.is_file()} for folder in (first, second)]
+def _same(source: Path, live: Path, extra: set[str]) -> bool:
+    """Whether two folders have the same files with the same bytes, `extra` aside: what the gate finds in the same data
+    depends on what was live then."""
+
+    def files(folder: Path) -> set[str]:
+        return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} - extra
+
     try:
-        return files[0] == files[1] and all(
-            filecmp.cmp(first / name, second / name, shallow=False) for name in files[0]
-        )
+        names = files(source)
+        return names == files(live) and all(filecmp.cmp(source / name, live / name, shallow=False) for name in names)
     except OSError:  # a version that cannot be read is not the same, and is replaced
         return False
 
@@ -128,6 +143,7 @@ class Pusher(base_component.BaseComponent):
         self,
         model: types.BaseChannel,
         model_blessing: types.BaseChannel,
+        data_blessing: types.BaseChannel,
         *,
         directory: str,
         keep: int,
@@ -135,12 +151,15 @@ class Pusher(base_component.BaseComponent):
     ) -> None:
         """`directory`, `keep`: see `components.config.PushConfig`. `version`: what is live, see `LiveModel`.
 
+        The JSON files of `data_blessing` are stored with the version, under `assets.extra`: the next run measures the
+        drift of its data against them.
         The version is part of the cache key: a model whose pushed version has been removed is pushed again.
         """
         super().__init__(
             spec=_Spec(
                 model=model,
                 model_blessing=model_blessing,
+                data_blessing=data_blessing,
                 directory=directory,
                 keep=keep,
                 live_version=live_version(directory) if version is None else version,

@@ -15,7 +15,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from serving.errors import PublishError
@@ -49,8 +49,10 @@ def newest(base: Path) -> int | None:
     return max(versions(base), default=None)
 
 
-def publish(source: Path, base: Path) -> int:
+def publish(source: Path, base: Path, extra: Mapping[str, bytes] | None = None) -> int:
     """Copies the SavedModel in `source` under `base` as a new version, complete at the moment its name appears.
+
+    `extra` is what else the version holds: path within it to content ("assets.extra/notes.json").
 
     The version is the time in seconds since 1970, as TFX numbers them, or one more than the newest where that is
     greater; so a number is never used twice, even when old versions have been removed.
@@ -68,6 +70,7 @@ def publish(source: Path, base: Path) -> int:
         remove_leftovers(base)
         with _hidden_folder(base) as hidden:
             _copy(source, hidden)
+            _write(extra or {}, hidden)
             version = _appear(hidden, base)
     except OSError as error:
         raise _explained(error, base, "take the model") from error
@@ -149,6 +152,17 @@ def _copy(source: Path, target: Path) -> None:
                 copy.flush()
                 os.fsync(copy.fileno())
         _sync_folder(here)
+
+
+def _write(files: Mapping[str, bytes], target: Path) -> None:
+    for name, content in files.items():
+        path = target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        _sync_folder(path.parent)
 
 
 def _appear(hidden: Path, base: Path) -> int:

@@ -33,7 +33,7 @@ def saved_model(folder: Path, content: str) -> Path:
     return folder
 
 
-def push(folder: Path, name: str, base: Path, *, blessed: int = 1, keep: int = 5) -> Any:
+def push(folder: Path, name: str, base: Path, *, blessed: int = 1, keep: int = 5, findings: str = "[]") -> Any:
     """Runs the Pusher on a model whose graph is `name`; returns the PushedModel."""
     model = artifact(standard_artifacts.Model, folder / name)
     if not (folder / name / "Format-Serving").exists():
@@ -41,9 +41,12 @@ def push(folder: Path, name: str, base: Path, *, blessed: int = 1, keep: int = 5
     blessing = artifact(standard_artifacts.ModelBlessing, folder / "blessing")
     blessing.set_int_custom_property("blessed", blessed)
     blessing.set_string_custom_property("verdict", "not blessed: accuracy 0.71 is too low")
+    data = artifact(artifacts.DataBlessing, folder / "data")
+    (folder / "data" / "findings.json").write_text(findings)
+    (folder / "data" / "data_summary.json").write_text("{}")
     pushed = artifact(standard_artifacts.PushedModel, folder / "pushed" / name)
     Executor().Do(
-        {"model": [model], "model_blessing": [blessing]},
+        {"model": [model], "model_blessing": [blessing], "data_blessing": [data]},
         {"pushed_model": [pushed]},
         {"directory": str(base), "keep": keep, "live_version": 0, "code": ""},
     )
@@ -58,6 +61,7 @@ def test_a_blessed_model_is_pushed_and_the_artifact_says_where(tmp_path: Path) -
     assert pushed.get_string_custom_property("pushed_version") == str(version)
     assert pushed.get_string_custom_property("pushed_destination") == str(base / str(version))
     assert (base / str(version) / "saved_model.pb").read_text() == "first"
+    assert (base / str(version) / "assets.extra" / "data_summary.json").read_text() == "{}"
     said = json.loads(Path(pushed.uri, "pushed.json").read_text())
     assert said == {"pushed": True, "version": version, "destination": str(base / str(version)), "reason": "pushed"}
 
@@ -75,7 +79,7 @@ def test_a_model_that_is_live_already_is_not_pushed_twice(tmp_path: Path) -> Non
     base = tmp_path / "serving"
     push(tmp_path, "first", base)
     live = versions(base)
-    again = push(tmp_path, "first", base)
+    again = push(tmp_path, "first", base, findings='["drift"]')
     assert versions(base) == live
     assert again.get_string_custom_property("pushed_version") == str(live[0])
     assert again.get_string_custom_property("reason") == "it was live already"
@@ -151,6 +155,7 @@ def test_what_is_live_is_part_of_the_cache_keys(tmp_path: Path) -> None:
         pusher = Pusher(
             types.Channel(type=standard_artifacts.Model),
             types.Channel(type=standard_artifacts.ModelBlessing),
+            types.Channel(type=artifacts.DataBlessing),
             directory=base,
             keep=5,
         )

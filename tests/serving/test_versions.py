@@ -59,6 +59,12 @@ def test_a_published_version_is_a_copy_and_the_newest(source: Path, base: Path) 
     assert hidden(base) == []
 
 
+def test_extra_files_are_part_of_the_version(source: Path, base: Path) -> None:
+    version = publish(source, base, {"assets.extra/data.json": b"{}", "saved_model.pb": b"other", "new/x": b"1"})
+    added = {"assets.extra/data.json": b"{}", "saved_model.pb": b"other", "new/x": b"1"}
+    assert content(base / str(version)) == {**content(source), **added}
+
+
 def test_only_numbered_folders_are_versions(source: Path, base: Path) -> None:
     far = int(time.time()) + 10_000
     for name in (str(far), "7", "007", "-3", "９", "1e3", ".5", "latest"):
