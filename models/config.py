@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from models.settings import Settings
 
@@ -89,7 +89,7 @@ class EncoderConfig(Settings):
 class PresetConfig(Settings):
     """A pretrained encoder that KerasHub can read."""
 
-    type: Literal["preset"]
+    type: Literal["preset"] = "preset"
     """A pretrained encoder that KerasHub can read."""
     preset: str = Field(min_length=1)
     """A folder (KerasHub's format or Hugging Face safetensors), or a hub handle ("hf://…", "kaggle://…", a name)."""
@@ -105,7 +105,16 @@ class PresetConfig(Settings):
     """What the head reads. `auto`: what a sentence-transformers folder says, else the first token."""
 
 
-ModelConfig = Annotated[EncoderConfig | PresetConfig, Field(discriminator="type")]
+def _model_type(value: Any) -> str:
+    """`type` says which model is meant; where it is not given, a `preset` key does."""
+    if isinstance(value, dict):
+        return str(value.get("type", "preset" if "preset" in value else "encoder"))
+    return str(getattr(value, "type", "encoder"))
+
+
+ModelConfig = Annotated[
+    Annotated[EncoderConfig, Tag("encoder")] | Annotated[PresetConfig, Tag("preset")], Discriminator(_model_type)
+]
 
 
 class TrainConfig(Settings):

@@ -1,0 +1,178 @@
+"""TokenizerTrainer: the training split becomes a vocabulary (or adopts a preset's) and a space of labels.
+
+Beam counts, `models.vocabulary` learns. The artifact is one folder: what `Tokenizer.save` and
+`LabelSpace.save` write.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import tensorflow as tf
+from tfx import types
+from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
+from tfx.types import artifact_utils, component_spec, standard_artifacts
+
+from components.artifacts import Tokenizer
+from components.fingerprint import fingerprint
+from models.config import PresetConfig, TaskConfig, TokenizerConfig
+from models.errors import DataError
+from models.labels import LabelSpace
+from models.presets import preset_tokenizer
+from models.vocabulary import count_words, learn_wordpiece
+
+BATCH_ROWS = 512
+
+
+class _Spec(component_spec.ComponentSpec):
+    PARAMETERS = {
+        "settings": component_spec.ExecutionParameter(type=str),
+        "code": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
+    }
+    OUTPUTS = {"tokenizer": component_spec.ChannelParameter(type=Tokenizer)}
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Counts words and labels of the training split and writes the tokenizer's folder."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """See TFX's `BaseExecutor.Do`."""
+        settings = json.loads(exec_properties["settings"])
+        task = TaskConfig.model_validate(settings["task"])
+        config = TokenizerConfig.model_validate(settings["tokenizer"])
+        files = str(Path(artifact_utils.get_split_uri(input_dict["examples"], "train")) / "*")
+        words = None if settings["preset"] else config
+        counts = self._count(files, task, words)
+
+        target = artifact_utils.get_single_uri(output_dict["tokenizer"])
+        tokenizer = (
+            preset_tokenizer(settings["preset"], config.max_length)
+            if settings["preset"]
+            else learn_wordpiece(counts["words"], config)
+        )
+        tokenizer.save(target)
+        _label_space(task, counts).save(target)
+
+    def _count(self, files: str, task: TaskConfig, words: TokenizerConfig | None) -> dict[str, Any]:
+        """Counts of words and labels, rows, and the moments of numeric answers, in one pass with Beam."""
+        target = Path(self._get_tmp_dir()) / "counts"
+        with self._make_beam_pipeline() as pipeline:
+            rows = (
+                pipeline
+                | "Read" >> beam.io.ReadFromTFRecord(files)
+                | "Batch" >> beam.BatchElements(min_batch_size=BATCH_ROWS, max_batch_size=BATCH_ROWS)
+                | "Count" >> beam.FlatMap(_count_batch, task=task, words=words)
+                | "Add" >> beam.CombinePerKey(sum)
+            )
+            _ = (
+                rows
+                | "Json" >> beam.Map(json.dumps, ensure_ascii=False)
+                | "Write" >> beam.io.WriteToText(str(target), num_shards=1)
+            )
+        counts: dict[str, Any] = {"words": {}, "labels": {}, "sums": {}}
+        for part in target.parent.glob("counts*"):
+            for line in part.read_text(encoding="utf-8").split("\n"):
+                if line:
+                    (kind, name), count = json.loads(line)
+                    counts[kind][name] = count
+        return counts
+
+
+def _count_batch(
+    batch: list[bytes], task: TaskConfig, words: TokenizerConfig | None
+) -> Iterator[tuple[tuple[str, str], float]]:
+    """Counts of one batch of serialized examples, keyed by ("words" | "labels" | "sums", name)."""
+    labels: Counter[str] = Counter()
+    sums: Counter[str] = Counter()
+    texts: list[bytes] = []
+    for serialized in batch:
+        features = tf.train.Example.FromString(serialized).features.feature
+        for column in (task.text, task.text_pair):
+            if column is not None:
+                texts += features[column].bytes_list.value
+        if task.type == "regression":
+            value = features[task.label].float_list.value[0]
+            sums.update({"sum": value, "squares": value * value})
+        else:
+            labels.update(label.decode("utf-8") for label in features[task.label].bytes_list.value)
+        sums["rows"] += 1
+    for kind, counter in (("labels", labels), ("sums", sums)):
+        yield from (((kind, name), count) for name, count in counter.items())
+    if words is not None:
+        yield from ((("words", word), count) for word, count in count_words(tf.constant(texts), words).items())
+
+
+def _label_space(task: TaskConfig, counts: dict[str, Any]) -> LabelSpace:
+    """The space of answers that the counts, and the configuration's own list where there is one, describe."""
+    rows = int(counts["sums"].get("rows", 0))
+    if task.type == "regression":
+        mean = counts["sums"]["sum"] / rows
+        variance = max(counts["sums"]["squares"] / rows - mean * mean, 0.0)
+        return LabelSpace(rows=rows, mean=mean, std=math.sqrt(variance) or 1.0)
+    found: dict[str, int] = counts["labels"]
+    labels = task.labels or tuple(sorted(found, key=_natural))
+    strange = sorted(set(found) - set(labels))
+    if strange:
+        raise DataError(
+            f"column {task.label!r} of the training split",
+            got=f"labels that task.labels does not name: {_some(strange)}",
+            expected=f"only {_some(labels)}",
+            fix="add them to task.labels, or remove the rows",
+        )
+    return LabelSpace(labels=labels, counts=tuple(int(found.get(label, 0)) for label in labels), rows=rows)
+
+
+def _natural(label: str) -> tuple[float, str]:
+    """Numbers by their value ("2" before "10"), then names by their letters."""
+    try:
+        number = float(label)
+    except ValueError:
+        return math.inf, label
+    return (number if math.isfinite(number) else math.inf), label
+
+
+def _some(names: Iterable[str], most: int = 10) -> str:
+    listed = list(names)
+    return ", ".join(repr(name) for name in listed[:most]) + (" …" if len(listed) > most else "")
+
+
+class TokenizerTrainer(base_beam_component.BaseBeamComponent):
+    """Learns the vocabulary and the labels of the training split."""
+
+    SPEC_CLASS = _Spec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+
+    def __init__(
+        self,
+        examples: types.BaseChannel,
+        *,
+        task: TaskConfig,
+        tokenizer: TokenizerConfig,
+        model: Any,
+    ) -> None:
+        preset = model.preset if isinstance(model, PresetConfig) else None
+        settings = {"task": task.model_dump(), "tokenizer": tokenizer.model_dump(), "preset": preset}
+        if preset:  # only its length concerns a preset: the other keys must not re-run the step
+            settings["tokenizer"] = {"max_length": tokenizer.max_length}
+        super().__init__(
+            spec=_Spec(
+                examples=examples,
+                settings=json.dumps(settings, sort_keys=True),
+                code=fingerprint(__name__),
+                tokenizer=types.Channel(type=Tokenizer),
+            )
+        )

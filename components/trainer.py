@@ -1,0 +1,146 @@
+"""Trainer: transformed examples and a tokenizer become a SavedModel, through `models.training`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+from tfx import types
+from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
+from tfx.utils import path_utils
+
+from components.artifacts import Tokenizer
+from components.fingerprint import fingerprint
+from models.build import build_model, layer_depths
+from models.config import ModelsConfig
+from models.export import export_saved_model
+from models.labels import LabelSpace
+from models.tokenizer import Tokenizer as TokenizerData
+from models.training.rows import TokenRows
+from models.training.trainer import Progress, train
+
+SAYS, PROGRESS = logging.getLogger("transom"), logging.getLogger("transom.progress")
+REPORT_FILE = "training.json"
+CONFIG_FILE = "transom.json"
+# Shapes, not contents, warm a server up: no row of the user's leaves with the model.
+WARMUP_TEXTS = ("warm up", "a request of a few words more warms up the next length", "and a long one " * 32)
+
+
+class _Spec(component_spec.ComponentSpec):
+    PARAMETERS = {
+        "config": component_spec.ExecutionParameter(type=str),
+        "checkpoints": component_spec.ExecutionParameter(type=str),
+        "code": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        "tokenizer": component_spec.ChannelParameter(type=Tokenizer),
+    }
+    OUTPUTS = {
+        "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
+        "model_run": component_spec.ChannelParameter(type=standard_artifacts.ModelRun),
+    }
+    TYPE_ANNOTATION = standard_component_specs.TrainerSpec.TYPE_ANNOTATION
+
+
+class Executor(base_executor.BaseExecutor):
+    """Unpacks artifacts, trains, exports; nothing else."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """See TFX's `BaseExecutor.Do`."""
+        stored = json.loads(exec_properties["config"])
+        config = ModelsConfig.model_validate({key: stored[key] for key in ModelsConfig.model_fields})
+        folder = artifact_utils.get_single_uri(input_dict["tokenizer"])
+        tokenizer, labels = TokenizerData.load(folder), LabelSpace.load(folder)
+        run_folder = Path(artifact_utils.get_single_uri(output_dict["model_run"]))
+        model_folder = Path(artifact_utils.get_single_uri(output_dict["model"]))
+
+        def rows(split: str) -> TokenRows:
+            uri = Path(artifact_utils.get_split_uri(input_dict["examples"], split))
+            files = sorted(str(path) for path in uri.iterdir())
+            return TokenRows.from_tfrecords(
+                files, Path(self._get_tmp_dir()) / split, outputs=labels.outputs, task=config.task.type
+            )
+
+        def make_model() -> keras.Model:
+            return build_model(config.model, tokenizer=tokenizer, outputs=labels.outputs)
+
+        trained = train(
+            make_model,
+            rows("train"),
+            rows("eval"),
+            task=config.task,
+            config=config.train,
+            labels=labels,
+            pad_id=tokenizer.pad_id,
+            max_length=tokenizer.max_length,
+            depths=layer_depths,
+            preset=config.model.type == "preset",
+            checkpoint_dir=Path(exec_properties["checkpoints"]),
+            log_dir=run_folder / "logs",
+            on_progress=_tell,
+        )
+        report = json.dumps(trained.report, indent=1)
+        (run_folder / REPORT_FILE).write_text(report + "\n", encoding="utf-8")
+        export_saved_model(
+            trained.model,
+            path_utils.serving_model_dir(str(model_folder)),
+            tokenizer=tokenizer,
+            labels=labels,
+            task=config.task,
+            extra_files={
+                CONFIG_FILE: json.dumps(stored, indent=1).encode(),
+                REPORT_FILE: report.encode(),
+            },
+            warmup_texts=WARMUP_TEXTS,
+        )
+        shutil.rmtree(exec_properties["checkpoints"], ignore_errors=True)
+
+
+def _tell(state: Progress) -> None:
+    """A line that stays for each epoch, a line that changes for the steps between."""
+    epoch = f"epoch {state.epoch}/{state.epochs}"
+    if state.evaluation is not None:
+        figures = ", ".join(f"{name} {value:.4f}" for name, value in state.evaluation.items())
+        SAYS.info("%s: training loss %.4f, eval %s", epoch, state.loss, figures)
+    else:
+        told = "%s, step %d/%d, loss %.4f, %.0f tokens/s"
+        PROGRESS.info(told, epoch, state.step, state.steps, state.loss, state.tokens_per_second)
+
+
+class Trainer(base_component.BaseComponent):
+    """Trains the Transformer that the configuration describes and exports it as a SavedModel."""
+
+    SPEC_CLASS = _Spec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        examples: types.BaseChannel,
+        tokenizer: types.BaseChannel,
+        *,
+        config: dict[str, Any],
+        checkpoints: str,
+    ) -> None:
+        """`config` is the dump of a ModelsConfig; what else it holds (`data`, `name`) is stored with the model."""
+        super().__init__(
+            spec=_Spec(
+                examples=examples,
+                tokenizer=tokenizer,
+                config=json.dumps(config, sort_keys=True),
+                checkpoints=checkpoints,
+                code=fingerprint(__name__),
+                model=types.Channel(type=standard_artifacts.Model),
+                model_run=types.Channel(type=standard_artifacts.ModelRun),
+            )
+        )

@@ -1,0 +1,207 @@
+"""The command line. Everything heavy is imported by the command that needs it: `--help` loads no TensorFlow."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import textwrap
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from models.errors import TransomError
+
+INTERRUPTED = 130  # what a shell reports of a process that SIGINT ended
+
+EPILOG = """\
+a first run:
+  transom init reviews.csv              writes transom.yaml, with what it found in the table
+  transom run transom.yaml              trains, measures and pushes
+  transom predict transom-out "so good" asks the pushed model
+
+exit codes:
+  0 success            1 unexpected error    2 configuration       3 data            4 data gate
+  5 preset             6 training            7 model               8 not blessed     9 push
+  10 another run holds the project           130 interrupted
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except TransomError as error:
+        if getattr(options, "verbose", False):
+            traceback.print_exc()
+        print(f"transom: {error.render()}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("transom: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="transom",
+        description="Labelled text in, a gated, served and edge-ready Transformer out.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    init = _command(
+        commands,
+        "init",
+        _init,
+        "look at a table and write a commented transom.yaml",
+        "Reads the first rows of a table (CSV, TSV, JSON Lines, Parquet) and infers the text and label columns, the "
+        "kind of task and the splits. Asks nothing, overwrites nothing.",
+    )
+    init.add_argument("table", type=Path, metavar="FILE", help="the labelled text")
+    init.add_argument("--out", type=Path, metavar="YAML", help="the file to write (default: transom.yaml beside FILE)")
+
+    run = _command(
+        commands,
+        "run",
+        _run,
+        "run the pipeline",
+        "Runs the pipeline that a transom.yaml describes, a line per step. Steps whose data, settings and code are "
+        "unchanged are taken from the last run. Exit code 8: the model was measured and is not good enough to push.",
+    )
+    _config_argument(run)
+    _set_argument(run)
+    run.add_argument("--from", dest="from_step", metavar="STEP", help="run this step anew-or-cached and what follows")
+    run.add_argument("--to", dest="to_step", metavar="STEP", help="stop after this step")
+    run.add_argument("--json", action="store_true", help="one JSON object a line: steps, progress, result")
+    run.add_argument("--wait", action="store_true", help="wait while another run holds the project")
+    _verbose_argument(run)
+
+    predict = _command(
+        commands,
+        "predict",
+        _predict,
+        "ask a pushed model",
+        "Prints label and score of each text, tab-separated. MODEL is a run's output folder, a push folder or one "
+        "version's folder. Texts come as arguments, from --file (one a line), or from standard input.",
+    )
+    predict.add_argument("model", type=Path, metavar="MODEL", help="output folder, push folder or version folder")
+    predict.add_argument("texts", nargs="*", metavar="TEXT", help="a text to classify")
+    predict.add_argument("--pair", action="append", default=[], metavar="TEXT", help="the second text of each TEXT")
+    predict.add_argument("--file", type=Path, help="texts, one a line (for pairs: text, tab, other text)")
+    predict.add_argument("--json", action="store_true", help="one JSON object a line, probabilities included")
+    _verbose_argument(predict)
+
+    runs = _command(commands, "runs", _runs, "list earlier runs", "When, how it went, the metrics, where the model is.")
+    _config_argument(runs)
+    _set_argument(runs)
+    runs.add_argument("--json", action="store_true", help="one JSON object a line, whole records")
+
+    schema = _command(
+        commands,
+        "schema",
+        _schema,
+        "print the JSON Schema of transom.yaml",
+        "For editors: put `# yaml-language-server: $schema=transom.schema.json` at the top of transom.yaml.",
+    )
+    schema.add_argument("--markdown", action="store_true", help="a reference of every key instead")
+
+    board = _command(
+        commands, "tensorboard", _tensorboard, "open the training curves", "Starts TensorBoard on the project's runs."
+    )
+    _config_argument(board)
+    _set_argument(board)
+    board.add_argument("--port", type=int, default=6006, help="port on localhost (default: %(default)s)")
+    return parser
+
+
+def _command(commands, name, function, summary, description):  # type: ignore[no-untyped-def]  # argparse's own type is private
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description="\n".join(textwrap.wrap(description, 100)),
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _config_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", type=Path, metavar="YAML", help="the project's configuration")
+
+
+def _set_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a key, such as train.epochs=3"
+    )
+
+
+def _verbose_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-v", "--verbose", action="store_true", help="show what libraries print, and tracebacks")
+
+
+def _init(options: argparse.Namespace) -> int:
+    from pipeline.init import write
+
+    written = write(options.table, options.out)
+    print(f"wrote {written}: read it, then `transom run {written}`")
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    from pipeline.run import run
+
+    return run(
+        options.config,
+        options.set,
+        from_step=options.from_step,
+        to_step=options.to_step,
+        as_json=options.json,
+        wait=options.wait,
+        verbose=options.verbose,
+    )
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from pipeline.predict import predict
+
+    return predict(options.model, options.texts, options.pair, options.file, as_json=options.json)
+
+
+def _runs(options: argparse.Namespace) -> int:
+    from pipeline.loading import load
+    from pipeline.paths import Paths
+    from pipeline.tables import print_runs
+
+    config = load(options.config, options.set)
+    print_runs(Paths.of(config, options.config), sys.stdout, as_json=options.json)
+    return 0
+
+
+def _schema(options: argparse.Namespace) -> int:
+    from pipeline.schema import json_schema, markdown
+
+    print(markdown() if options.markdown else json_schema())
+    return 0
+
+
+def _tensorboard(options: argparse.Namespace) -> int:
+    from pipeline.loading import load
+    from pipeline.paths import Paths
+
+    paths = Paths.of(load(options.config, options.set), options.config)
+    logs = paths.artifacts / "Trainer" / "model_run"
+    if not logs.is_dir():
+        raise TransomError(
+            f"training curves in {logs}", got="no such folder", expected="a finished run", fix="`transom run` makes one"
+        )
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(logs), "--port", str(options.port)]
+    os.execv(sys.executable, command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""The graph: which steps there are, what each is told, and what flows between them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfx.components import ExampleValidator, StatisticsGen
+from tfx.orchestration import metadata
+from tfx.orchestration.pipeline import Pipeline
+
+from components.data_gate import data_gate
+from components.evaluator import Evaluator
+from components.example_gen import example_gen
+from components.live_model import LiveModel
+from components.pusher import Pusher
+from components.schema import schema_gen
+from components.tokenizer_trainer import TokenizerTrainer
+from components.trainer import Trainer
+from components.transform import Transform
+from models.config import ModelConfig, ModelsConfig, PresetConfig
+from pipeline.config import ProjectConfig
+from pipeline.paths import Paths
+
+# Beam's other local mode starts processes that import everything again: see benchmarks/README.md.
+BEAM_ARGUMENTS = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
+
+
+def build(config: ProjectConfig, paths: Paths) -> Pipeline:
+    """The TFX pipeline of a project. Each step is told only the part of the configuration that concerns it.
+
+    That is what makes the cache exact: a step runs again when its part, its code or its inputs change.
+    """
+    model = _with_local_preset(config.model, paths)
+    curated = paths.base / config.data.schema_path if config.data.schema_path is not None else None
+
+    ingest = example_gen(config.data, config.task, paths.base)
+    examples = ingest.outputs["examples"]
+    statistics = StatisticsGen(examples=examples)
+    schema = schema_gen(statistics.outputs["statistics"], config.task, curated)
+    validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
+    live = LiveModel(directory=str(paths.push))
+    gate = data_gate(
+        examples=examples,
+        anomalies=validator.outputs["anomalies"],
+        live_model=live.outputs["live_model"],
+        gate=config.gate,
+        task=config.task,
+        curated=curated is not None,
+    )
+    tokenizer = TokenizerTrainer(examples, task=config.task, tokenizer=config.tokenizer, model=model)
+    # An order, not an input: the gate runs again after each push, for drift, and training must not.
+    tokenizer.add_upstream_node(gate)
+    transform = Transform(examples, schema.outputs["schema"], tokenizer.outputs["tokenizer"], task=config.task)
+    trainer = Trainer(
+        transform.outputs["transformed_examples"],
+        tokenizer.outputs["tokenizer"],
+        config=_stored(config, model),
+        checkpoints=str(paths.checkpoints),
+    )
+    evaluator = Evaluator(
+        examples, trainer.outputs["model"], live.outputs["live_model"], task=config.task, evaluation=config.evaluation
+    )
+    pusher = Pusher(
+        trainer.outputs["model"],
+        evaluator.outputs["blessing"],
+        gate.outputs["blessing"],
+        directory=str(paths.push),
+        keep=config.push.keep,
+    )
+    return Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=str(paths.artifacts),
+        components=[
+            ingest,
+            statistics,
+            schema,
+            validator,
+            live,
+            gate,
+            tokenizer,
+            transform,
+            trainer,
+            evaluator,
+            pusher,
+        ],
+        enable_cache=True,
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(str(paths.metadata)),
+        beam_pipeline_args=BEAM_ARGUMENTS,
+    )
+
+
+def _with_local_preset(model: ModelConfig, paths: Paths) -> ModelConfig:
+    """The model's configuration with the preset's folder, where it is one, absolute."""
+    if isinstance(model, PresetConfig) and (paths.base / model.preset).is_dir():
+        return model.model_copy(update={"preset": str((paths.base / model.preset).resolve())})
+    return model
+
+
+def _stored(config: ProjectConfig, model: ModelConfig) -> dict[str, Any]:
+    """The configuration that is stored with a model: all that decides what the model is."""
+    keys = {*ModelsConfig.model_fields, "data"}
+    return {**config.model_dump(mode="json", include=keys), "model": model.model_dump(mode="json"), "name": config.name}

@@ -1,0 +1,105 @@
+"""The local runner: TFX's launcher, node by node, telling what each step does and whether its result was cached.
+
+`LocalDagRunner` runs the same loop but says nothing of a node's fate; the loop is all that differs.
+"""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import Protocol
+
+from ml_metadata.proto import metadata_store_pb2
+from tfx.dsl.compiler import compiler, constants
+from tfx.orchestration import metadata
+from tfx.orchestration.local import runner_utils
+from tfx.orchestration.pipeline import Pipeline
+from tfx.orchestration.portable import launcher, partial_run_utils, runtime_parameter_utils
+
+
+class Listener(Protocol):
+    """Is told how a run goes on."""
+
+    def started(self, step: str) -> None:
+        """A step begins."""
+
+    def ended(self, step: str, status: str, seconds: float) -> None:
+        """A step ended: `status` is done, cached, skipped or failed."""
+
+
+Outputs = dict[str, dict[str, metadata_store_pb2.Artifact]]
+
+
+def run(
+    pipeline: Pipeline, listener: Listener, *, from_steps: Collection[str] = (), to_steps: Collection[str] = ()
+) -> Outputs:
+    """Runs a pipeline in this process and returns each step's outputs, by step and output name (one artifact each).
+
+    Args:
+        pipeline: the graph.
+        listener: is told of each step's begin and end.
+        from_steps: run only these and what depends on them; earlier steps' newest results are used.
+        to_steps: run only these and what they depend on.
+
+    Raises:
+        Exception: what the executor of a step raised, after the failure was recorded.
+    """
+    spec = compiler.Compiler().compile(pipeline)
+    run_id = datetime.datetime.now().isoformat()
+    runtime_parameter_utils.substitute_runtime_parameter(spec, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
+    deployment = runner_utils.extract_local_deployment_config(spec)
+    connections = deployment.metadata_connection_config
+    connection = getattr(connections, connections.WhichOneof("connection_config"))
+    if from_steps or to_steps:
+        partial_run_utils.mark_pipeline(spec, from_nodes=from_steps or None, to_nodes=to_steps or None)
+
+    outputs: Outputs = {}
+    for node in (entry.pipeline_node for entry in spec.nodes):
+        step = node.node_info.id
+        if node.execution_options.HasField("skip"):
+            listener.ended(step, "skipped", 0.0)
+            continue
+        if node.execution_options.run.perform_snapshot:
+            with metadata.Metadata(connection) as store:
+                partial_run_utils.snapshot(store, spec)
+        listener.started(step)
+        begin = time.monotonic()
+        try:
+            info = launcher.Launcher(
+                pipeline_node=node,
+                mlmd_connection=metadata.Metadata(connection),
+                pipeline_info=spec.pipeline_info,
+                pipeline_runtime_spec=spec.runtime_spec,
+                executor_spec=runner_utils.extract_executor_spec(deployment, step),
+                custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, step),
+            ).launch()
+        except BaseException:
+            listener.ended(step, "failed", time.monotonic() - begin)
+            raise
+        # The launcher gives an execution that it did not need to run no output URI of its own.
+        ran = info is not None and bool(info.execution_output_uri)
+        listener.ended(step, "done" if ran else "cached", time.monotonic() - begin)
+        if info is not None:
+            with metadata.Metadata(connection) as store:
+                outputs[step] = _outputs(store, info.execution_id)
+    return outputs
+
+
+def _outputs(store: metadata.Metadata, execution_id: int) -> dict[str, metadata_store_pb2.Artifact]:
+    """The artifacts of one execution by output name, read back: a cached execution's are an earlier one's."""
+    events = [
+        event
+        for event in store.store.get_events_by_execution_ids([execution_id])
+        if event.type == metadata_store_pb2.Event.OUTPUT
+    ]
+    found = {artifact.id: artifact for artifact in store.store.get_artifacts_by_id([e.artifact_id for e in events])}
+    return {event.path.steps[0].key: found[event.artifact_id] for event in events}
+
+
+def remove_leftovers(artifacts: Path) -> None:
+    """Removes the temporary folders that a killed run left behind."""
+    for folder in artifacts.glob("*/.system/executor_execution/*/.temp"):
+        shutil.rmtree(folder, ignore_errors=True)

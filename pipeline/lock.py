@@ -1,0 +1,79 @@
+"""One run at a time on a project: a lock that the operating system releases when its holder dies."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from models.errors import BusyError, ConfigError
+
+
+@contextmanager
+def hold(path: Path, run: str, wait: bool = False) -> Iterator[None]:
+    """Holds the project's lock for the body's time.
+
+    Args:
+        path: the lock's file; it holds who has it.
+        run: name of the run that asks.
+        wait: wait for the other run's end rather than fail.
+
+    Raises:
+        BusyError: another run holds it, and `wait` is not set.
+        ConfigError: the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise ConfigError(
+            f"output folder {path.parent}",
+            got=error.strerror or str(error),
+            expected="a folder that can be written",
+            fix="set `output:` to another folder, or change its permissions",
+        ) from None
+    try:
+        _take(handle, path, wait)
+        holder = {"run": run, "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, json.dumps(holder).encode(), 0)
+        yield
+        os.ftruncate(handle, 0)
+    finally:
+        os.close(handle)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a run holds the lock now."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _take(handle: int, path: Path, wait: bool) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        try:
+            holder = json.loads(os.pread(handle, 4096, 0))
+            who = f"run {holder['run']} (process {holder['pid']}, since {holder['since']})"
+        except (ValueError, KeyError):
+            who = "another run"
+        raise BusyError(
+            f"project in {path.parent}",
+            got=f"{who} is at work on it",
+            expected="one run at a time",
+            fix="wait for its end (`--wait` does), or stop it",
+        ) from None

@@ -1,0 +1,60 @@
+"""Where a project's files lie. No TensorFlow.
+
+OUTPUT/
+  artifacts/          what each step wrote, by step and execution (TFX's pipeline root)
+  metadata.sqlite     TFX's records: what was run with what, the cache
+  checkpoints/        training that was interrupted
+  runs/RUN/           run.json, log.txt
+  serving/NAME/N/     pushed SavedModels: the folder that TF Serving watches
+  lock                held by the run in progress
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.config import ProjectConfig
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The folders of one project, absolute.
+
+    Attributes:
+        base: folder of the configuration file; relative paths in it start here.
+        output: folder of all that the runs write.
+        push: folder of the pushed versions.
+    """
+
+    base: Path
+    output: Path
+    push: Path
+
+    @classmethod
+    def of(cls, config: ProjectConfig, config_file: Path) -> Paths:
+        """The folders that a configuration file asks for."""
+        base = config_file.resolve().parent
+        output = base / (config.output or f"{config.name}-out")
+        push = base / config.push.directory if config.push.directory else output / "serving" / config.name
+        return cls(base=base, output=output.resolve(), push=push.resolve())
+
+    @property
+    def artifacts(self) -> Path:
+        return self.output / "artifacts"
+
+    @property
+    def metadata(self) -> Path:
+        return self.output / "metadata.sqlite"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.output / "checkpoints"
+
+    @property
+    def runs(self) -> Path:
+        return self.output / "runs"
+
+    @property
+    def lock(self) -> Path:
+        return self.output / "lock"

@@ -1,0 +1,68 @@
+"""`transom predict`: a pushed SavedModel answers texts from the command line, a file or standard input."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+
+from models.errors import ConfigError, DataError
+from models.runtime import prepare
+
+
+def predict(model: Path, texts: list[str], pairs: list[str], file: Path | None, *, as_json: bool) -> int:
+    """Prints the answer to each text, in their order; see `transom predict --help`.
+
+    Raises:
+        ConfigError: no texts, or texts and pairs of different number.
+        DataError: the file cannot be read.
+        ModelError: no model there, or one that asks for other inputs.
+    """
+    texts, pairs = _inputs(texts, pairs, file)
+    prepare()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow greets on standard error
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    from models.predict import load
+
+    answers = load(model).predict(texts, pairs or None)
+    for text, answer in zip(texts, answers, strict=True):
+        if as_json:
+            print(json.dumps({"text": text, **answer.as_dict()}, ensure_ascii=False))
+        else:
+            print(answer.line(), text, sep="\t")
+    return 0
+
+
+def _inputs(texts: list[str], pairs: list[str], file: Path | None) -> tuple[list[str], list[str]]:
+    if file is not None:
+        if texts or pairs:
+            raise ConfigError("transom predict", got="texts and --file", expected="one of them")
+        return _split(_lines(file))
+    if not texts:
+        if sys.stdin.isatty():
+            raise ConfigError("transom predict", got="no text", expected="texts, --file, or lines on standard input")
+        return _split(sys.stdin.read().splitlines())
+    if pairs and len(pairs) != len(texts):
+        raise ConfigError(
+            "transom predict", got=f"{len(texts)} texts and {len(pairs)} pairs", expected="a --pair for each text"
+        )
+    return texts, pairs
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_bytes().decode("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}", got=f"a byte that is not UTF-8 at offset {error.start}", expected="UTF-8") from None
+    except OSError as error:
+        raise DataError(f"{file}", got=error.strerror or str(error), expected="a file with a text a line") from None
+
+
+def _split(lines: list[str]) -> tuple[list[str], list[str]]:
+    """Texts and second texts: a tab stands between them, in every line or in none."""
+    parts = [line.split("\t", 1) for line in lines]
+    if parts and all(len(part) == 2 for part in parts):
+        return [part[0] for part in parts], [part[1] for part in parts]
+    return lines, []

@@ -1,0 +1,90 @@
+"""What is kept of each run: one JSON file, written anew at every step, so that a killed run leaves its trace."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pipeline.lock import is_held
+from pipeline.paths import Paths
+
+FILE_NAME = "run.json"
+LOG_NAME = "log.txt"
+
+
+@dataclass
+class Step:
+    """One step of a run: `status` is running, done, cached, skipped or failed; `seconds` of wall time."""
+
+    name: str
+    status: str
+    seconds: float = 0.0
+
+
+@dataclass
+class Run:
+    """One run of a project.
+
+    Attributes:
+        name: the run's name, which sorts by time.
+        status: running, pushed, not blessed, finished (no push was asked for), failed or interrupted.
+        started: local time.
+        seconds: wall time so far.
+        config: the resolved configuration.
+        steps: what has run.
+        evaluation: the evaluation's summary, once there is one.
+        verdict: one sentence on why the model was pushed or not.
+        training: the training's report, once there is one.
+        pushed: folder of the pushed version.
+        error: the error that ended the run.
+        peak_memory_bytes: largest resident set of the process.
+    """
+
+    name: str
+    status: str
+    started: str
+    config: dict[str, Any]
+    seconds: float = 0.0
+    steps: list[Step] = field(default_factory=list)
+    findings: list[dict[str, Any]] = field(default_factory=list)
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    verdict: str = ""
+    pushed: str = ""
+    error: str = ""
+    peak_memory_bytes: int = 0
+
+    def save(self, paths: Paths) -> None:
+        """Writes `runs/NAME/run.json`, whole or not at all."""
+        folder = paths.runs / self.name
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f".{FILE_NAME}.{os.getpid()}"
+        temporary.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.replace(folder / FILE_NAME)
+
+
+def new_name(paths: Paths) -> str:
+    """A name that no run of the project has: the time, and a number where two start in one second."""
+    base = name = time.strftime("%Y%m%d-%H%M%S")
+    number = 1
+    while (paths.runs / name).exists():
+        number += 1
+        name = f"{base}-{number}"
+    return name
+
+
+def all_runs(paths: Paths) -> list[Run]:
+    """The project's runs, oldest first. A run that says "running" while nobody holds the lock was interrupted."""
+    busy = is_held(paths.lock)
+    runs = []
+    for file in sorted(paths.runs.glob(f"*/{FILE_NAME}")):
+        raw = json.loads(file.read_text(encoding="utf-8"))
+        run = Run(**{**raw, "steps": [Step(**step) for step in raw["steps"]]})
+        runs.append(run)
+    for run in runs[: -1 if busy else None]:
+        if run.status == "running":
+            run.status = "interrupted"
+    return runs

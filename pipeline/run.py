@@ -1,0 +1,188 @@
+"""`transom run`: check, lock, run the graph, tell what came of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.errors import ConfigError, NotBlessedError, TransomError
+from models.runtime import prepare
+from pipeline import preflight
+from pipeline.config import ProjectConfig
+from pipeline.console import View, captured
+from pipeline.loading import load
+from pipeline.lock import hold
+from pipeline.paths import Paths
+from pipeline.records import LOG_NAME, Run, Step, new_name
+from pipeline.tables import print_summary
+
+if TYPE_CHECKING:
+    from pipeline.local import Outputs
+
+STEPS = (
+    "ExampleGen",
+    "StatisticsGen",
+    "SchemaGen",
+    "ExampleValidator",
+    "LiveModel",
+    "DataGate",
+    "TokenizerTrainer",
+    "Transform",
+    "Trainer",
+    "Evaluator",
+    "Pusher",
+)
+
+
+def run(
+    config_file: Path,
+    overrides: list[str],
+    *,
+    from_step: str | None = None,
+    to_step: str | None = None,
+    as_json: bool = False,
+    wait: bool = False,
+    verbose: bool = False,
+) -> int:
+    """Runs the pipeline of a configuration file; returns 0 where the model was pushed or no push was asked for.
+
+    Raises:
+        TransomError: what the user can mend; NotBlessedError where the model was measured and is not good enough.
+    """
+    config = load(config_file, overrides)
+    for name in (from_step, to_step):
+        if name is not None and name not in STEPS:
+            raise ConfigError("--from and --to", got=name, expected="one of " + ", ".join(STEPS))
+    paths = Paths.of(config, config_file)
+    preflight.check(config, paths.base, output=paths.output, push=paths.push)
+    name = new_name(paths)
+    with hold(paths.lock, name, wait):
+        record = Run(
+            name=name,
+            status="running",
+            started=time.strftime("%Y-%m-%d %H:%M:%S"),
+            config=config.model_dump(mode="json"),
+        )
+        with captured(paths.runs / name / LOG_NAME, as_json, verbose) as view:
+            outcome = _Recorder(record, paths, view).run(config, from_step, to_step)
+    print_summary(record, paths, sys.stdout, as_json=as_json)
+    if outcome is not None:
+        raise outcome
+    return 0
+
+
+class _Recorder:
+    """A listener that keeps the run's record beside what the view shows."""
+
+    def __init__(self, record: Run, paths: Paths, view: View) -> None:
+        self.record, self.paths, self.view = record, paths, view
+        self._begin = time.monotonic()
+
+    def run(self, config: ProjectConfig, from_step: str | None, to_step: str | None) -> TransomError | None:
+        """Runs the graph and keeps its record; the error that ended it, if one of ours did."""
+        self._save()
+        outcome: TransomError | None = None
+        try:
+            outputs = self._run(config, from_step, to_step)
+            outcome = self._conclude(outputs)
+        except TransomError as error:
+            outcome = error
+            self.record.status, self.record.error = "failed", error.render()
+        except KeyboardInterrupt:
+            self.record.status = "interrupted"
+            raise
+        except Exception as error:
+            logging.getLogger(__name__).exception("the run failed")
+            outcome = find_cause(error) or self._unexpected(error)
+            self.record.status, self.record.error = "failed", outcome.render()
+        finally:
+            self._save()
+        return outcome
+
+    def _run(self, config: ProjectConfig, from_step: str | None, to_step: str | None) -> Outputs:
+        self.view.say(f"{config.name}: run {self.record.name}, loading TensorFlow and TFX")
+        prepare(config.train.onednn)
+        # TFX hands sys.argv to absl's flags, which know nothing of ours.
+        sys.argv = sys.argv[:1]
+        from pipeline import graph, local
+
+        local.remove_leftovers(self.paths.artifacts)
+        pipeline = graph.build(config, self.paths)
+        return local.run(
+            pipeline, self, from_steps=[from_step] if from_step else [], to_steps=[to_step] if to_step else []
+        )
+
+    def _conclude(self, outputs: Outputs) -> TransomError | None:
+        """Fills the record from what the steps wrote."""
+        record = self.record
+        record.findings = _read(outputs, "DataGate", "data_blessing", "findings.json").get("findings", [])
+        record.training = _read(outputs, "Trainer", "model_run", "training.json")
+        record.evaluation = _read(outputs, "Evaluator", "evaluation", "summary.json")
+        record.verdict = record.evaluation.get("verdict", "")
+        pushed = outputs.get("Pusher", {}).get("pushed_model")
+        if pushed is None:
+            record.status = "finished"
+            return None
+        properties = pushed.custom_properties
+        if properties["pushed"].int_value:
+            record.status, record.pushed = "pushed", properties["pushed_destination"].string_value
+            return None
+        record.status = "not blessed"
+        return NotBlessedError(
+            record.verdict or "the model was not blessed",
+            fix="see the slices above; better data or settings may reach the threshold, or lower it in "
+            "evaluation.thresholds",
+        )
+
+    def _unexpected(self, error: Exception) -> TransomError:
+        step = next((step.name for step in self.record.steps if step.status == "failed"), "start")
+        return TransomError(
+            f"{step}: {type(error).__name__}",
+            got=str(error).strip().splitlines()[0][:500] if str(error).strip() else "",
+            fix=f"read {self.paths.runs / self.record.name / LOG_NAME}; if it looks like our mistake, report it",
+        )
+
+    def started(self, step: str) -> None:
+        """See `pipeline.local.Listener`."""
+        self.record.steps.append(Step(step, "running"))
+        self.view.started(step)
+        self._save()
+
+    def ended(self, step: str, status: str, seconds: float) -> None:
+        """See `pipeline.local.Listener`."""
+        if status == "skipped":
+            self.record.steps.append(Step(step, status))
+        else:
+            self.record.steps[-1] = Step(step, status, round(seconds, 3))
+        self.view.ended(step, status, seconds)
+        self._save()
+
+    def _save(self) -> None:
+        self.record.seconds = round(time.monotonic() - self._begin, 3)
+        kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self.record.peak_memory_bytes = kilobytes * (1 if sys.platform == "darwin" else 1024)
+        self.record.save(self.paths)
+
+
+def find_cause(error: BaseException) -> TransomError | None:
+    """The error of ours that another error wraps, as Beam and TFX do."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, TransomError):
+            return error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]  # the loop ends on None
+    return None
+
+
+def _read(outputs: Outputs, step: str, output: str, file: str) -> dict[str, Any]:
+    artifact = outputs.get(step, {}).get(output)
+    if artifact is None:
+        return {}
+    path = Path(artifact.uri) / file
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

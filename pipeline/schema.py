@@ -1,0 +1,78 @@
+"""`transom schema`: the configuration's JSON Schema, and the reference of its keys that the docs hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline.config import ProjectConfig
+
+
+def json_schema() -> str:
+    """JSON Schema (draft 2020-12) of transom.yaml."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **ProjectConfig.model_json_schema()}
+    return json.dumps(schema, indent=2, ensure_ascii=False)
+
+
+def markdown() -> str:
+    """Every key with its type, default and meaning, as Markdown tables, one for each group."""
+    schema = ProjectConfig.model_json_schema()
+    parts = ["# transom.yaml", "", "Every key; only `data` is required. Made by `transom schema --markdown`.", ""]
+    for heading, definition in _groups(schema):
+        parts += [f"## {heading}", "", definition.get("description", "").split("\n")[0], ""]
+        parts += ["| key | type | default | meaning |", "|---|---|---|---|"]
+        required = definition.get("required", [])
+        for name, field in definition["properties"].items():
+            if (
+                "$ref" in field
+                or "discriminator" in field
+                or any("$ref" in choice for choice in field.get("oneOf", []))
+            ):
+                continue
+            default = "required" if name in required else f"`{json.dumps(field.get('default'), ensure_ascii=False)}`"
+            cells = (f"`{name}`", _type(field), default.replace("`null`", "none"), field.get("description", ""))
+            parts.append("| " + " | ".join(cell.replace("\n", " ").replace("|", "\\|") for cell in cells) + " |")
+        parts.append("")
+    return "\n".join(parts).rstrip()
+
+
+def _groups(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Headings and the objects that they describe, the top level first."""
+    yield "Top level", {**schema, "description": "The project."}
+    definitions = schema["$defs"]
+    titles = {
+        "DataConfig": "data",
+        "SplitsConfig": "data.splits",
+        "TaskConfig": "task",
+        "TokenizerConfig": "tokenizer",
+        "EncoderConfig": "model (`type: encoder`, the default)",
+        "PresetConfig": "model (`type: preset`)",
+        "TrainConfig": "train",
+        "GateConfig": "gate",
+        "EvaluationConfig": "evaluation",
+        "ThresholdConfig": "evaluation.thresholds.METRIC",
+        "PushConfig": "push",
+    }
+    for name, title in titles.items():
+        yield title, definitions[name]
+
+
+def _type(field: dict[str, Any]) -> str:
+    if "enum" in field:
+        return " | ".join(f"`{value}`" for value in field["enum"])
+    if "const" in field:
+        return f"`{field['const']}`"
+    if "anyOf" in field:
+        return " or ".join(_type(choice) for choice in field["anyOf"] if choice.get("type") != "null")
+    if field.get("type") == "array":
+        return f"list of {_type(field.get('items', {}))}"
+    if "additionalProperties" in field:
+        inner = field["additionalProperties"]
+        return "map to " + (_type(inner) if isinstance(inner, dict) else "any")
+    limits = [
+        f"{sign} {field[key]}"
+        for key, sign in (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
+        if key in field
+    ]
+    return " ".join([str(field.get("type", "group")), *limits])

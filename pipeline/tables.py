@@ -1,0 +1,110 @@
+"""The tables that `transom run` and `transom runs` print, from the runs' records alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.paths import Paths
+from pipeline.records import Run, all_runs
+
+# What is worth a column or a line, best known first; a run shows those that its task has.
+HEADLINES = ("accuracy", "macro_f1", "micro_f1", "auc", "mean_average_precision", "spearman", "pearson", "mse")
+MOST_SLICES = 24
+
+
+def print_summary(record: Run, paths: Paths, stream: TextIO, *, as_json: bool) -> None:
+    """What came of a run: findings, training, metrics, slices, verdict, and where the model lies."""
+    if as_json:
+        print(json.dumps({"event": "result", **asdict(record)}, ensure_ascii=False), file=stream, flush=True)
+        return
+    console = Console(file=stream, highlight=False, soft_wrap=True)
+    if record.training:
+        console.print(_training(record.training))
+    overall = record.evaluation.get("metrics", {})
+    if overall:
+        console.print()
+        console.print(_metrics(record.evaluation))
+    slices = record.evaluation.get("slices", [])
+    if slices:
+        console.print()
+        console.print(_slices(slices, overall))
+    console.print()
+    if record.verdict:
+        console.print(f"verdict: {record.verdict}")
+    if record.pushed:
+        console.print(f"pushed:  {record.pushed}")
+        console.print(f'ask it:  transom predict {record.pushed} "your text"')
+    console.print(f"run:     {paths.runs / record.name}   ({record.status}, {record.seconds:.0f} s)")
+
+
+def _training(report: Mapping[str, Any]) -> str:
+    parts = [
+        f"{report['parameters']['total'] / 1e6:.1f} M parameters",
+        f"{report['epochs']} epochs (best: {report['best_epoch']})",
+        f"{report['tokens_per_second']:,.0f} tokens/s",
+        f"strategy {report['strategy']} x {report['replicas']}",
+        f"XLA {'on' if report['xla'] else 'off'}",
+        f"oneDNN {report['onednn']}",
+        str(report["precision"]),
+    ]
+    return "\ntraining: " + ", ".join(parts)
+
+
+def _metrics(evaluation: Mapping[str, Any]) -> Table:
+    baseline = evaluation.get("baseline") or {}
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(f"metric ({evaluation.get('split', 'test')} rows)")
+    table.add_column("model", justify="right")
+    if baseline:
+        table.add_column("live model", justify="right")
+    for name, value in evaluation["metrics"].items():
+        table.add_row(name, _number(value), *([_number(baseline.get(name))] if baseline else []))
+    return table
+
+
+def _slices(slices: list[Mapping[str, Any]], overall: Mapping[str, Any]) -> Table:
+    shown = [name for name in HEADLINES if name in overall][:2]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("slice", "rows", *shown):
+        table.add_column(heading, justify="left" if heading == "slice" else "right")
+    for entry in slices[:MOST_SLICES]:
+        table.add_row(entry["slice"], str(entry["rows"]), *(_number(entry["metrics"].get(name)) for name in shown))
+    if len(slices) > MOST_SLICES:
+        table.add_row(f"… and {len(slices) - MOST_SLICES} more in run.json", *[""] * (len(shown) + 1))
+    return table
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return "-" if value is None else str(value)
+
+
+def print_runs(paths: Paths, stream: TextIO, *, as_json: bool) -> None:
+    """The project's runs, newest last: when, how long, metrics, verdict, where."""
+    runs = all_runs(paths)
+    if as_json:
+        for run in runs:
+            print(json.dumps(asdict(run), ensure_ascii=False), file=stream)
+        return
+    if not runs:
+        print(f"no runs in {paths.runs}", file=stream)
+        return
+    shown = [name for name in HEADLINES if any(name in run.evaluation.get("metrics", {}) for run in runs)][:3]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("run", "seconds", "status", *shown, "why, and where"):
+        table.add_column(heading, justify="right" if heading in ("seconds", *shown) else "left")
+    for run in runs:
+        metrics = run.evaluation.get("metrics", {})
+        why = run.verdict or (run.error.splitlines()[0] if run.error else "")
+        where = "\n".join(part for part in (why, run.pushed) if part)
+        table.add_row(
+            run.name, f"{run.seconds:.0f}", run.status, *(_number(metrics.get(name)) for name in shown), where
+        )
+    Console(file=stream, highlight=False).print(table)

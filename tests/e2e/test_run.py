@@ -1,0 +1,120 @@
+"""One run, and what a user then does with it. The runs share one project: see `conftest.tiny`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Tiny = tuple[Any, dict[str, Any]]
+
+FOREIGN = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"keras", "models", "components", "pipeline", "serving", "tflite", "tfx"}:
+            raise ImportError("refused: " + name)
+sys.meta_path.insert(0, Refuse())
+import tensorflow as tf, tensorflow_text
+model = tf.saved_model.load(sys.argv[1])
+answer = model.signatures["serving_default"](text=tf.constant(["good lovely film", "bad ugly film"]))
+print([label.decode() for label in answer["label"].numpy()])
+"""
+
+
+def test_a_run_trains_measures_and_pushes(tiny: Tiny) -> None:
+    project, result = tiny
+    assert result["status"] == "pushed"
+    assert result["evaluation"]["metrics"]["accuracy"] >= 0.8
+    assert set(result["fates"].values()) == {"done"}
+    assert Path(result["pushed"]).parent == project.output / "serving" / "tiny"
+    extras = {path.name for path in Path(result["pushed"], "assets.extra").iterdir()}
+    assert {"labels.json", "transom.json", "training.json", "data_summary.json", "tf_serving_warmup_requests"} <= extras
+
+
+def test_slices_cover_labels_lengths_and_nothing_too_small(tiny: Tiny) -> None:
+    _, result = tiny
+    names = {entry["slice"].partition("=")[0].partition(":")[0].strip() for entry in result["evaluation"]["slices"]}
+    assert {"label", "text_length"} <= names
+    assert all(entry["rows"] >= 5 for entry in result["evaluation"]["slices"])
+
+
+def test_the_pushed_model_needs_neither_keras_nor_this_project(tiny: Tiny, tmp_path: Path) -> None:
+    _, result = tiny
+    done = subprocess.run(
+        [sys.executable, "-c", FOREIGN, result["pushed"]], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "['pos', 'neg']", done.stderr
+
+
+def test_predict_asks_the_newest_version(tiny: Tiny, tmp_path: Path) -> None:
+    project, _ = tiny
+    texts = tmp_path / "texts.txt"
+    texts.write_text("good lovely film\nbad ugly film\n", encoding="utf-8")
+    out = project.transom("predict", str(project.output), "--file", str(texts), "--json")
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert [answer["label"] for answer in answers] == ["pos", "neg"]
+    assert all(abs(sum(answer["probabilities"].values()) - 1) < 1e-5 for answer in answers)
+
+
+def test_runs_lists_the_run(tiny: Tiny) -> None:
+    project, result = tiny
+    assert result["name"] in project.transom("runs", str(project.config))
+
+
+@pytest.fixture(scope="module")
+def again(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The same project, run a second time with nothing changed."""
+    project, first = tiny
+    return project, first, project.run()
+
+
+def test_a_second_run_trains_nothing_and_pushes_nothing(again: Any) -> None:
+    _, first, second = again
+    cached = (
+        "ExampleGen",
+        "StatisticsGen",
+        "SchemaGen",
+        "ExampleValidator",
+        "TokenizerTrainer",
+        "Transform",
+        "Trainer",
+    )
+    assert {step: second["fates"][step] for step in cached} == dict.fromkeys(cached, "cached")
+    assert second["status"] == "pushed"
+    assert second["pushed"] == first["pushed"]
+
+
+def test_a_change_of_settings_re_runs_exactly_what_it_concerns(again: Any) -> None:
+    project, _, _ = again
+    third = project.run("--set", "gate.small_class_rows=2", "--set", "push.keep=3")
+    assert [step for step, fate in third["fates"].items() if fate == "done"] == ["DataGate", "Pusher"]
+    fourth = project.run("--set", "train.epochs=1", "--to", "Trainer")
+    assert [step for step, fate in fourth["fates"].items() if fate == "done"] == ["Trainer"]
+    assert fourth["status"] == "finished"
+
+
+def test_what_is_not_good_enough_is_not_pushed(again: Any) -> None:
+    project, first, _ = again
+    result = project.run("--set", "evaluation.thresholds.accuracy={min: 1.01}", code=8)
+    assert result["status"] == "not blessed"
+    assert "accuracy" in result["verdict"]
+    assert "1.01" in result["verdict"]
+    assert [path.name for path in Path(first["pushed"]).parent.iterdir()] == [Path(first["pushed"]).name]
+
+
+def test_bad_data_stop_the_run_with_one_screen(tiny: Tiny, tmp_path: Path) -> None:
+    project, _ = tiny
+    other = type(project)(tmp_path)
+    shutil.copy(project.config, other.config)
+    rows = project.folder.joinpath("reviews.csv").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "reviews.csv").write_text("\n".join([rows[0], *(row.replace(",neg,", ",pos,") for row in rows[1:])]))
+    out = other.transom("run", str(other.config), code=3 if "one label" in project.transom("--help") else 4)
+    assert "one_class" in out
+    assert "Traceback" not in out
+    assert not (other.output / "serving").exists()

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from models import errors
+from models.errors import GateError, TransomError
+
+
+def _kinds(kind: type[TransomError]) -> list[type[TransomError]]:
+    return [kind, *(below for direct in kind.__subclasses__() for below in _kinds(direct))]
+
+
+def test_exit_codes_differ_and_leave_success_and_usage_alone() -> None:
+    codes = [kind.exit_code for kind in _kinds(TransomError)]
+    assert len(set(codes)) == len(codes)
+    assert 0 not in codes
+
+
+@pytest.mark.parametrize("kind", _kinds(TransomError))
+def test_the_modules_docstring_names_every_error_with_its_code(kind: type[TransomError]) -> None:
+    assert f"{kind.__name__}" in str(errors.__doc__)
+    assert f"exit code {kind.exit_code}" in str(errors.__doc__)
+
+
+def test_an_error_survives_pickling_with_its_parts() -> None:
+    error = GateError("what", got="this", expected="that", fix="do")
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is GateError
+    assert (copy.what, copy.got, copy.expected, copy.fix) == ("what", "this", "that", "do")
+    assert str(copy) == "what\n  got: this\n  expected: that\n  to fix: do"

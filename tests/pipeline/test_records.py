@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.lock import hold
+from pipeline.paths import Paths
+from pipeline.records import Run, Step, all_runs, new_name
+from pipeline.tables import print_runs
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return Paths(base=tmp_path, output=tmp_path / "out", push=tmp_path / "out" / "serving" / "x")
+
+
+def _run(name: str, status: str) -> Run:
+    return Run(name=name, status=status, started="2026-01-01 00:00:00", config={}, steps=[Step("ExampleGen", "done")])
+
+
+def test_a_run_is_read_back_as_it_was_written(paths: Paths) -> None:
+    run = _run("1", "pushed")
+    run.evaluation = {"metrics": {"accuracy": 0.5}, "verdict": "blessed: é"}
+    run.save(paths)
+    assert all_runs(paths) == [run]
+
+
+def test_a_run_that_nobody_holds_was_interrupted(paths: Paths) -> None:
+    _run("1", "running").save(paths)
+    _run("2", "running").save(paths)
+    assert [run.status for run in all_runs(paths)] == ["interrupted", "interrupted"]
+    with hold(paths.lock, "2"):
+        assert [run.status for run in all_runs(paths)] == ["interrupted", "running"]
+
+
+def test_names_never_repeat(paths: Paths) -> None:
+    names = []
+    for _ in range(3):
+        names.append(new_name(paths))
+        _run(names[-1], "failed").save(paths)
+    assert len(set(names)) == 3
+    assert [run.name for run in all_runs(paths)] == sorted(names)
+
+
+def test_the_table_and_the_json_tell_the_same(paths: Paths) -> None:
+    run = _run("20260101-000000", "not blessed")
+    run.evaluation = {"metrics": {"accuracy": 0.5}}
+    run.verdict = "not blessed: accuracy 0.5 is below 0.8"
+    run.save(paths)
+    table, lines = io.StringIO(), io.StringIO()
+    print_runs(paths, table, as_json=False)
+    print_runs(paths, lines, as_json=True)
+    assert "not blessed" in table.getvalue()
+    assert "0.5000" in table.getvalue()
+    assert json.loads(lines.getvalue())["verdict"] == run.verdict
