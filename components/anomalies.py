@@ -16,12 +16,6 @@ from components.config import GateConfig, Severity
 from components.rules import Finding
 from models.config import TaskConfig
 
-# What a column beside the task's may do under an inferred schema without more than a warning.
-_MILD = {
-    anomalies_pb2.AnomalyInfo.ENUM_TYPE_UNEXPECTED_STRING_VALUES,
-    anomalies_pb2.AnomalyInfo.SCHEMA_NEW_COLUMN,
-}
-
 
 def read(artifact: types.Artifact, split: str) -> Any:
     """The `Anomalies` of a split."""
@@ -35,29 +29,29 @@ def findings(anomalies: Any, split: str, *, task: TaskConfig, gate: GateConfig, 
     """One finding per column and anomaly.
 
     Args:
-        curated: the schema is the user's own: then every anomaly counts. In an inferred one the values of the other
-            columns are those that happened to occur in training, and new ones are a warning at most.
+        curated: the schema is the user's own: then every anomaly counts. An inferred one says of the columns beside
+            the task's only what happened to occur in training, and what differs from that is a warning at most.
     """
     if gate.schema_anomaly == "off":
         return
     own = {task.text, task.text_pair, task.label}
-    for name, info in anomalies.anomaly_info.items():
+    for name, info in sorted(anomalies.anomaly_info.items()):
         column = ".".join(info.path.step) or name
+        severity = gate.schema_anomaly if curated or column in own else "warn"
         for reason in info.reason or [info]:
-            mild = not curated and column not in own and getattr(reason, "type", None) in _MILD
-            yield _finding(column, split, reason, "warn" if mild else gate.schema_anomaly)
+            yield _finding(column, split, reason, severity)
     if anomalies.HasField("dataset_anomaly_info"):
         for reason in anomalies.dataset_anomaly_info.reason:
             yield _finding("", split, reason, gate.schema_anomaly)
 
 
 def _finding(column: str, split: str, reason: Any, severity: Severity) -> Finding:
-    short = reason.short_description.rstrip(".").lower()
+    short, long = reason.short_description.strip(" ."), reason.description.strip(" .")
     return Finding(
         "schema_anomaly",
         severity,
         split,
         column,
-        f"{short}: {reason.description.rstrip('.')}",
+        f"{short[:1].lower()}{short[1:]}: {long}",
         fix="correct the column, or give a schema that allows it (data.schema_path)",
     )

@@ -57,7 +57,7 @@ def find_files(files: Files | None, base: Path, key: str = "data") -> list[Path]
         DataError: a pattern that matches nothing, or a folder.
     """
     found = [path for pattern in patterns_of(files) for path in _matches(pattern, base, key)]
-    return list({os.path.realpath(path): path for path in reversed(found)}.values())[::-1]
+    return list({os.path.realpath(path): path for path in found}.values())
 
 
 def _matches(pattern: str, base: Path, key: str) -> list[Path]:

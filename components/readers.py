@@ -62,19 +62,19 @@ class Table(abc.ABC):
         return tuple(dict.fromkeys(name for row in first for name in row.values))
 
     def require(self, names: Sequence[str]) -> None:
-        """Checks that the columns are there.
+        """Checks that the columns are there. A file without a header and without rows lacks none.
 
         Raises:
             DataError: naming the column that is missing, those that are there, and the one that may be meant.
         """
         for name in names:
-            if name in self.columns:
+            if name in self.columns or not self.columns:
                 continue
             near = difflib.get_close_matches(name.lower(), [c.lower() for c in self.columns], n=1)
             close = next((c for c in self.columns if near and c.lower() == near[0]), None)
             raise DataError(
                 f"{self.path}: there is no column {name!r}",
-                got=f"the columns {some([repr(c) for c in self.columns], 20)}" if self.columns else "no column at all",
+                got=f"the columns {some([repr(c) for c in self.columns], 20)}",
                 expected=f"a column {name!r}" + (f" (is {close!r} meant?)" if close else ""),
                 fix="name the columns under `task` (text, text_pair, label), or correct the file's header",
             )

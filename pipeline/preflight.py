@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,16 +51,19 @@ def check(config: ProjectConfig, base: Path, *, output: Path, push: Path) -> Non
 
 
 def _writable(folder: Path, key: str) -> None:
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))
     if not existing.is_dir():
         raise ConfigError(f"{key}: {folder} cannot be a folder", got=f"{existing} is a file", fix="name another folder")
-    if not os.access(existing, os.W_OK | os.X_OK):
+    try:
+        with tempfile.TemporaryFile(dir=existing):  # permissions alone do not say it: a file system may be read-only
+            pass
+    except OSError as error:
         raise ConfigError(
-            f"{key}: no permission to write {folder}",
-            got=f"{existing} belongs to user {existing.stat().st_uid}, mode {existing.stat().st_mode & 0o777:o}",
-            expected=f"a folder that user {os.getuid()} may write",
+            f"{key}: {folder} cannot be written",
+            got=f"{error.strerror or error}, in {existing}",
+            expected="a folder in which files can be made",
             fix="change its permissions, or name another folder",
-        )
+        ) from None
 
 
 def _preset(config: ProjectConfig, base: Path) -> None:

@@ -1,0 +1,88 @@
+"""Distances between what a model was trained on and what comes now."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial import distance
+
+from components.config import GateConfig
+from components.drift import divergence, drifts, load_summary, save_summary, summarize
+from components.rows import Record
+from components.rules import SplitFacts
+from models.config import TaskConfig
+
+
+def facts_of(records: list[Record], task: TaskConfig | None = None) -> SplitFacts:
+    facts = SplitFacts("train", task or TaskConfig())
+    for record in records:
+        facts.add(record)
+    return facts
+
+
+def rows(count: int, label: str = "a", length: int = 20, source: str = "s") -> list[Record]:
+    return [Record("x" * length, None, (label,), None, {"source": source}) for _ in range(count)]
+
+
+def through_json(summary: dict) -> dict:
+    return json.loads(json.dumps(summary))
+
+
+@pytest.mark.parametrize(
+    ("p", "q"), [([1, 0], [0, 1]), ([1, 1], [2, 2]), ([5, 3, 2], [1, 1, 8]), ([7, 0, 1], [0, 3, 1])]
+)
+def test_divergence_is_scipy_s(p: list[int], q: list[int]) -> None:
+    assert divergence(np.array(p), np.array(q)) == pytest.approx(distance.jensenshannon(p, q, base=2) ** 2, abs=1e-12)
+
+
+def test_divergence_of_nothing() -> None:
+    assert divergence(np.zeros(2), np.ones(2)) == 0.0
+
+
+def test_the_same_data_do_not_drift() -> None:
+    facts = facts_of(rows(50) + rows(50, "b", 90, "t"))
+    assert list(drifts(through_json(summarize(facts)), facts, GateConfig(drift_threshold=0.001))) == []
+
+
+@pytest.mark.parametrize(
+    ("now", "column", "example"),
+    [
+        (rows(10) + rows(90, "b"), "label", "b: 10.0% before, 90.0% now"),
+        (rows(50) + rows(50, "new"), "label", "other values: 0.0% before, 50.0% now"),
+        (rows(90, length=400) + rows(10, "b"), "text", "characters: 0.0% before, 90.0% now"),
+        (rows(90, source="t") + rows(10, "b"), "source", "other values: 0.0% before, 90.0% now"),
+        (rows(90, source="") + rows(10, "b"), "source", "s: 100.0% before, 10.0% now"),
+    ],
+)
+def test_what_drifts_is_named(now: list[Record], column: str, example: str) -> None:
+    live = through_json(summarize(facts_of(rows(90) + rows(10, "b"))))
+    findings = list(drifts(live, facts_of(now), GateConfig()))
+    assert [finding.column for finding in findings] == [column]
+    assert findings[0].severity == "warn"
+    assert any(example in shown for shown in findings[0].examples)
+
+
+def test_answers_of_a_regression_drift() -> None:
+    task = TaskConfig(type="regression")
+    before = [Record("text", None, (), number / 100, {}) for number in range(100)]
+    live = through_json(summarize(facts_of(before, task)))
+    assert list(drifts(live, facts_of(before[::2], task), GateConfig(drift_threshold=0.01))) == []
+    findings = list(drifts(live, facts_of([Record("text", None, (), 7.0, {})] * 9, task), GateConfig()))
+    assert [finding.column for finding in findings] == ["label"]
+    assert any("0.891 or more" in shown for shown in findings[0].examples)
+
+
+def test_columns_that_name_rows_are_left_out() -> None:
+    records = [Record("text", None, ("a",), None, {"id": str(number)}) for number in range(200)]
+    assert set(summarize(facts_of(records))["columns"]) == {"label", "text"}
+
+
+def test_summaries_lie_beside_models(tmp_path: Path) -> None:
+    assert load_summary(tmp_path) is None
+    (tmp_path / "assets.extra").mkdir()
+    summary = summarize(facts_of(rows(3, "é")))
+    save_summary(summary, tmp_path / "assets.extra")
+    assert load_summary(tmp_path) == summary

@@ -1,0 +1,231 @@
+"""What `transom init` makes of tables that nobody has described."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+import yaml
+
+from models.errors import ConfigError, DataError
+from pipeline.config import ProjectConfig
+from pipeline.init import infer, project_name, write
+
+
+def config_of(text: str) -> ProjectConfig:
+    return ProjectConfig.model_validate(yaml.safe_load(text))
+
+
+def write_csv(path: Path, header: list[str], rows: list[list[object]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream, delimiter="\t" if path.suffix == ".tsv" else ",").writerows([header, *rows])
+    return path
+
+
+def sentence(number: int) -> str:
+    return f"the {number}th sentence, with some words in it"
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "task", "text", "pair", "splits"),
+    [
+        ("atis", "single_label", "text", None, {"eval", "test"}),
+        ("banking77", "single_label", "text", None, {"test"}),
+        ("chnsenticorp", "single_label", "text", None, {"eval", "test"}),
+        ("mrpc", "single_label", "text_a", "text_b", {"eval", "test"}),
+        ("sst2", "single_label", "text", None, {"eval", "test"}),
+        ("stsb_en", "regression", "text_a", "text_b", {"eval", "test"}),
+        ("te_emotion", "single_label", "text", None, {"eval", "test"}),
+        ("trec6", "single_label", "text", None, {"test"}),
+    ],
+)
+def test_real_data(datasets: Path, name: str, task: str, text: str, pair: str | None, splits: set[str]) -> None:
+    written = infer(datasets / name / "train.csv")
+    config = config_of(written)
+    assert (config.name, config.task.type, config.task.label) == (name, task, "label")
+    assert (config.task.text, config.task.text_pair) == (text, pair)
+    assert (config.data.train, config.data.path) == ("train.csv", None)
+    assert {split for split in ("eval", "test") if getattr(config.data, split)} == splits
+    assert ("class_weights: balanced gives" in written) == (name in ("atis", "trec6"))
+    assert ("test has labels that train lacks" in written) == (name == "atis")
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "expected"),
+    [
+        # the names, in whatever order
+        (["label", "id", "text"], lambda n: ["ab"[n % 2], n, sentence(n)], ("single_label", "text", None, "label")),
+        # no name says anything
+        (["c1", "c2", "c3"], lambda n: [n, sentence(n), "ab"[n % 2]], ("single_label", "c2", None, "c3")),
+        (["Review", "Stars"], lambda n: [sentence(n), n % 5 + 1], ("single_label", "Review", None, "Stars")),
+        (["review", "rating"], lambda n: [sentence(n), n % 101], ("regression", "review", None, "rating")),
+        (["text", "label"], lambda n: [sentence(n), n % 30], ("single_label", "text", None, "label")),
+        (["text", "price"], lambda n: [sentence(n), n * 1.5], ("error", "", "", "")),
+        (["text", "score"], lambda n: [sentence(n), n / 8], ("regression", "text", None, "score")),
+        (
+            ["premise", "hypothesis", "label"],
+            lambda n: [sentence(n), sentence(-n), "xyz"[n % 3]],
+            ("single_label", "premise", "hypothesis", "label"),
+        ),
+        (
+            ["Sentence1", "Sentence2", "similarity_score"],
+            lambda n: [sentence(n), sentence(-n), n / 8],
+            ("regression", "Sentence1", "Sentence2", "similarity_score"),
+        ),
+        (
+            ["question", "answer"],
+            lambda n: [sentence(n), ["yes", "no"][n % 2]],
+            ("single_label", "question", None, "answer"),
+        ),
+        (
+            ["text", "tags"],
+            lambda n: [sentence(n), ["x|y", "y", "x", "z|x", ""][n % 5]],
+            ("multi_label", "text", None, "tags"),
+        ),
+        (
+            ["text", "topics"],
+            lambda n: [sentence(n), ["a b; c", "c", "a b", "d; c"][n % 4]],
+            ("multi_label", "text", None, "topics"),
+        ),
+        # a comma in a name is no separator where its parts never stand in other places
+        (
+            ["text", "label"],
+            lambda n: [sentence(n), ["Paris, France", "Oslo, Norway"][n % 2]],
+            ("single_label", "text", None, "label"),
+        ),
+        # short texts, by their name
+        (["text", "label"], lambda n: [f"w{n}", "ab"[n % 2]], ("single_label", "text", None, "label")),
+        (["text", "note"], lambda n: [sentence(n), sentence(n * 7)], ("error", "", "", "")),
+    ],
+)
+@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
+def test_made_tables(tmp_path: Path, header: list[str], row: object, expected: tuple, ending: str) -> None:
+    rows = [row(number) for number in range(300)]
+    path = tmp_path / f"my reviews{ending}"
+    if ending == ".csv":
+        write_csv(path, header, rows)
+    elif ending == ".jsonl":
+        path.write_text("".join(json.dumps(dict(zip(header, one, strict=True))) + "\n" for one in rows))
+    else:
+        columns = zip(*rows, strict=True)
+        pyarrow.parquet.write_table(pyarrow.table(dict(zip(header, map(list, columns), strict=True))), path)
+    if expected[0] == "error":
+        with pytest.raises(DataError, match="no column looks like a label"):
+            infer(path)
+        return
+    config = config_of(infer(path))
+    assert (config.task.type, config.task.text, config.task.text_pair, config.task.label) == expected
+    assert (config.name, config.data.path) == ("my-reviews", path.name)
+    if expected[3] == "topics":
+        assert config.task.label_separator == ";"
+
+
+def test_lists_of_labels(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    rows = [{"text": sentence(n), "label": [["a"], ["b", "a"], []][n % 3]} for n in range(30)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = infer(path)
+    assert config_of(text).task.type == "multi_label"
+    assert "2 labels, with their rows: a 20, b 10" in text
+
+
+def test_siblings_of_a_training_file(tmp_path: Path) -> None:
+    rows = [[sentence(n), "ab"[n % 2]] for n in range(40)]
+    train = write_csv(tmp_path / "my data" / "en_train.tsv", ["text", "label"], rows)
+    write_csv(tmp_path / "my data" / "en_valid.tsv", ["text", "label"], rows[:5])
+    write_csv(tmp_path / "my data" / "en_test.tsv", ["text"], [[sentence(1)]])  # without labels: of no use
+    text = infer(train)
+    config = config_of(text)
+    assert (config.data.train, config.data.eval, config.data.test) == ("en_train.tsv", "en_valid.tsv", None)
+    assert config.name == "my-data"
+    assert "no file found; eval is used" in text
+
+
+def test_everything_commented_out_is_right_too(tmp_path: Path) -> None:
+    """The optional keys, uncommented, give a valid configuration with the defaults."""
+    path = write_csv(tmp_path / "t.csv", ["text", "label"], [[sentence(n), "ab"[n % 2]] for n in range(40)])
+    text = infer(path)
+    start = text.index("# tokenizer:")
+    before, alternative, after = text[start:].partition("# A pretrained encoder instead:\n")
+    optional = before + after.split("\n\n", 1)[1]
+    uncommented = "\n".join(
+        line.removeprefix("# ") if line.startswith("# ") else line[1:] for line in optional.split("\n")
+    )
+    config = config_of(text[:start] + uncommented)
+    plain = config_of(text)
+    assert config.evaluation.thresholds["accuracy"].min == 0.8
+    for group in ("tokenizer", "model", "train", "gate", "push"):
+        assert getattr(config, group) == getattr(plain, group)
+        assert f"# {group}:\n" in text
+    assert alternative
+    assert "#   type: preset\n" in after
+
+
+def test_notes(tmp_path: Path) -> None:
+    rows = [["word " * 400, "rare" if n == 0 else "often" if n < 90 else ""] for n in range(100)]
+    text = infer(write_csv(tmp_path / "t.csv", ["text", "label"], [[f"{n} {a}", b] for n, (a, b) in enumerate(rows)]))
+    assert "10 of 100 rows have no label" in text
+    assert "89 times the rows of the smallest" in text
+    assert "tokenizer.max_length: 512" in text
+    assert max(map(len, text.splitlines())) < 400
+
+
+def test_names_that_yaml_would_misread(tmp_path: Path) -> None:
+    header = ["text: #1", "yes"]
+    path = write_csv(tmp_path / "null.csv", header, [[sentence(n), "ab"[n % 2]] for n in range(40)])
+    config = config_of(infer(path))
+    assert (config.task.text, config.task.label, config.data.path, config.name) == (*header, "null.csv", "null")
+
+
+def test_hostile_names_and_labels_stay_in_their_comments(tmp_path: Path) -> None:
+    header = ["text", "label", "x\nname: evil"]
+    rows = [[sentence(n), ["a\nname: evil", "b" * 500][n % 2], "1"] for n in range(40)]
+    text = infer(write_csv(tmp_path / "t.csv", header, rows))
+    assert config_of(text).name == "t"
+    assert "\nname: evil" not in text
+
+
+def test_write_beside_and_elsewhere_and_never_over(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "data" / "t.csv", ["text", "label"], [[sentence(n), "ab"[n % 2]] for n in range(40)])
+    written = write(path)
+    assert written == tmp_path / "data" / "transom.yaml"
+    with pytest.raises(ConfigError, match="is there already"):
+        write(path)
+    other = write(path, tmp_path / "project.yaml")
+    assert config_of(other.read_text(encoding="utf-8")).data.path == "data/t.csv"
+    with pytest.raises(ConfigError, match="cannot be written"):
+        write(path, tmp_path / "none" / "project.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("text,label\n", "has no rows"),
+        ("a,b\n1,2\n3,4\n", "no column looks like text"),
+        (f"text,label\n{sentence(1)[:4]},x\n", "no column looks like a label"),
+    ],
+)
+def test_tables_that_say_nothing(tmp_path: Path, content: str, what: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=what):
+        infer(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/x/Reviews 2024.csv.gz", "reviews-2024"),
+        ("/x/SST-2/train.csv", "sst-2"),
+        ("/x/中文.csv", "transom"),
+        ("/x/_a_.csv", "a"),
+    ],
+)
+def test_project_names(path: str, name: str) -> None:
+    assert project_name(Path(path)) == name

@@ -1,0 +1,125 @@
+"""What is found before TensorFlow is loaded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.errors import ConfigError, DataError, GateError, PresetError
+from pipeline import preflight
+from pipeline.config import ProjectConfig
+
+GOOD = "text,label,source\n" + "".join(f"text {n},{'ab'[n % 2]},{'xyz'[n % 3]}\n" for n in range(60))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "t.csv").write_text(GOOD, encoding="utf-8")
+    return tmp_path
+
+
+def check(folder: Path, **config: Any) -> None:
+    project = ProjectConfig.model_validate({"data": {"path": "t.csv"}, **config})
+    preflight.check(project, folder, output=folder / "out", push=folder / "out" / "serving")
+
+
+def test_good_data_pass_and_nothing_is_written(folder: Path) -> None:
+    check(folder)
+    check(folder, evaluation={"slices": ["source", "label"], "thresholds": {"accuracy": {"min": 0.5}}})
+    assert [path.name for path in folder.iterdir()] == ["t.csv"]
+
+
+def test_tensorflow_is_not_loaded(folder: Path, repository: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from pipeline import preflight, init; "
+        "from pipeline.config import ProjectConfig\n"
+        f"base = Path({str(folder)!r})\n"
+        "preflight.check(ProjectConfig(data={'path': 't.csv'}), base, output=base, push=base)\n"
+        "init.write(base / 't.csv')\n"
+        "print([name for name in ('tensorflow', 'tfx', 'apache_beam', 'keras') if name in sys.modules])"
+    )
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=repository)
+    assert output.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "what"),
+    [
+        ("text,labels\na,b\n", DataError, "there is no column 'label'"),
+        ("text,label\na,b\nc\n", DataError, "row 2 (line 3): fewer fields"),
+        ("text,label\na,b\nc,\n", DataError, "cannot be learned from"),
+        ("text,label\n", DataError, "has no rows"),
+        ("", DataError, "is empty"),
+        ("text,label\na,x\n" + "".join(f"t{n},x\n" for n in range(50)), GateError, "stops the run"),
+        ("text,label\n" + "".join(f"t{n},l{n}\n" for n in range(300)), DataError, "does not hold labels"),
+    ],
+)
+def test_tables_that_cannot_be_used(folder: Path, content: str, kind: type[Exception], what: str) -> None:
+    (folder / "t.csv").write_text(content, encoding="utf-8")
+    with pytest.raises(kind) as caught:
+        check(folder)
+    assert what in str(caught.value)
+
+
+def test_an_error_late_in_a_file_is_found(folder: Path) -> None:
+    (folder / "t.csv").write_bytes(GOOD.encode() * 20 + b"\xff,a,x\n")
+    with pytest.raises(DataError, match=r"row 1,220 \(line 1,221\): not UTF-8"):
+        check(folder)
+
+
+@pytest.mark.parametrize(
+    ("config", "kind", "what"),
+    [
+        ({"data": {"path": "none.csv"}}, DataError, "data.path: no file matches none.csv"),
+        ({"data": {"train": "t.csv", "test": "./t.csv"}}, ConfigError, "data.train and data.test name the same file"),
+        ({"task": {"type": "regression"}}, DataError, "cannot be learned from"),
+        ({"task": {"labels": ["a", "c"]}}, GateError, "unseen_label in train"),
+        ({"data": {"path": "t.csv", "schema_path": "s.pbtxt"}}, ConfigError, "data.schema_path"),
+        ({"evaluation": {"slices": ["sauce"]}}, ConfigError, "there is no column 'sauce' to slice by"),
+        ({"evaluation": {"slices": ["text"]}}, ConfigError, "there is no column 'text' to slice by"),
+        ({"evaluation": {"thresholds": {"recall/c": {"min": 0.1}}}}, ConfigError, "evaluation.thresholds.recall/c"),
+        ({"train": {"class_weights": {"c": 2.0}}}, ConfigError, "train.class_weights"),
+        ({"model": {"type": "preset", "preset": "weights"}}, PresetError, "weights"),
+    ],
+)
+def test_configurations_that_do_not_fit(folder: Path, config: dict, kind: type[Exception], what: str) -> None:
+    (folder / "weights").mkdir()
+    with pytest.raises(kind) as caught:
+        check(folder, **config)
+    assert what in str(caught.value)
+
+
+def test_a_label_that_training_lacks(folder: Path) -> None:
+    (folder / "test.csv").write_text("text,label,source\nnew,c,x\n", encoding="utf-8")
+    data = {"train": "t.csv", "test": "test.csv"}
+    with pytest.raises(GateError, match=r"unseen_label in test.*c \(1\)"):
+        check(folder, data=data)
+    check(folder, data=data, gate={"unseen_label": "warn"})
+
+
+def test_an_empty_hashed_split(folder: Path) -> None:
+    (folder / "t.csv").write_text("text,label\na,x\nb,y\nc,x\n", encoding="utf-8")
+    with pytest.raises(GateError, match="empty_split"):
+        check(folder)
+
+
+def test_of_large_files_only_the_first_rows_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "_WHOLE_BYTES", 100)
+    (folder / "t.csv").write_bytes(b"text,label\n" + b"t,a\n" * 1001 + b"\xff\n")
+    check(folder)
+    (folder / "t.csv").write_bytes(b"text,label\n" + b"t,a\n" * 99 + b"\xff\n")
+    with pytest.raises(DataError, match="row 100"):
+        check(folder)
+
+
+def test_folders_that_cannot_be_written(folder: Path) -> None:
+    config = ProjectConfig.model_validate({"data": {"path": "t.csv"}})
+    with pytest.raises(ConfigError, match=r"push\.directory.*cannot be a folder"):
+        preflight.check(config, folder, output=folder, push=folder / "t.csv" / "serving")
+    # a file system that nobody may write, root included
+    with pytest.raises(ConfigError, match=r"output: .*cannot be written"):
+        preflight.check(config, folder, output=Path("/proc/transom/out"), push=folder)
