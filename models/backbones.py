@@ -1,0 +1,122 @@
+"""A pretrained encoder in memory: loaded, cut to its first layers, frozen in part or adapted by LoRA."""
+
+from __future__ import annotations
+
+import keras
+import keras_hub
+
+from models import hugging_face, layers
+from models.config import PresetConfig
+from models.encoder import token_inputs
+from models.errors import PresetError
+from models.presets import PresetInfo, describe
+
+_LORA_LAYERS = ("query", "value")
+
+
+def load_backbone(config: PresetConfig) -> keras.Model:
+    """The encoder of a checkpoint, every weight of it loaded.
+
+    Args:
+        config: which checkpoint, how many of its layers, and what of it is trained.
+
+    Returns:
+        A functional model from {"token_ids", "padding_mask", "segment_ids"}, int32 [B, L] each, to the tokens'
+        states [B, L, width]. What is frozen has `trainable` unset.
+
+    Raises:
+        PresetError: the checkpoint cannot be used (see `models.presets.describe`), its weights are incomplete, or it
+            has fewer layers than asked for.
+    """
+    info = describe(config.preset)
+    _check_layers(config, info)
+    backbone = _load(info)
+    layers.adopt(backbone)
+    inputs = {**token_inputs(), **backbone.input}
+    ends = _layer_ends(backbone)
+    model = keras.Model(inputs, ends[(config.num_layers or info.num_layers) - 1], name=info.family)
+    blocks = [layer for layer in keras.tree.flatten(backbone.transformer_layers) if layer in model.layers]
+    _freeze(model, blocks, config)
+    return model
+
+
+def merge_lora(model: keras.Model) -> None:
+    """Adds LoRA's updates to the kernels that they update, in place; outputs stay, and an export is as fast as any.
+
+    The low-rank variables stay where they were, so that weights saved before can still be restored by their order.
+    """
+    for layer in model._flatten_layers():
+        if getattr(layer, "lora_enabled", False):
+            layer._kernel.assign(layer.kernel)
+            layer.lora_enabled = False
+
+
+def _load(info: PresetInfo) -> keras.Model:
+    if info.format == "hugging_face":
+        return hugging_face.build_backbone(info)
+    # What Keras raises for a file that does not fit its model.
+    try:
+        return keras_hub.models.Backbone.from_preset(str(info.folder))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PresetError(
+            f"weights of preset {info.preset!r} cannot be loaded",
+            got=str(error).splitlines()[0],
+            expected="all weights of the model in config.json",
+            fix="take config.json and weights from the same checkpoint",
+        ) from error
+
+
+def _check_layers(config: PresetConfig, info: PresetInfo) -> None:
+    if config.num_layers is not None and config.num_layers > info.num_layers:
+        raise PresetError(
+            f"model.num_layers is more than preset {info.preset!r} has",
+            got=str(config.num_layers),
+            expected=f"at most {info.num_layers}",
+            fix="lower model.num_layers or leave it out",
+        )
+    kept = config.num_layers or info.num_layers
+    if isinstance(config.freeze, int) and config.freeze > kept:
+        raise PresetError(
+            f"model.freeze is more than the layers kept of preset {info.preset!r}",
+            got=str(config.freeze),
+            expected=f"at most {kept}",
+            fix="lower model.freeze, or freeze the whole encoder with 'encoder'",
+        )
+    if isinstance(config.freeze, int) and config.freeze and info.family == "albert":
+        raise PresetError(
+            f"model.freeze cannot count layers of preset {info.preset!r}: ALBERT's share their weights",
+            got=str(config.freeze),
+            expected="'none', 'embeddings' or 'encoder'",
+        )
+
+
+def _layer_ends(backbone: keras.Model) -> list[keras.KerasTensor]:
+    """The states [B, L, width] after each Transformer layer. ALBERT calls its groups of layers several times."""
+    groups = [keras.tree.flatten(group) for group in backbone.transformer_layers]
+    calls = backbone.num_layers // len(groups)
+    return [group[-1]._inbound_nodes[call].outputs[0] for group in groups for call in range(calls)]
+
+
+def _freeze(model: keras.Model, blocks: list[keras.Layer], config: PresetConfig) -> None:
+    """Unsets `trainable` where the configuration says so; with LoRA, everywhere but in its own matrices."""
+    if config.lora_rank is not None:
+        _enable_lora(model, config.lora_rank)
+        return
+    if config.freeze == "none":
+        return
+    frozen = {"embeddings": 0, "encoder": len(blocks)}.get(str(config.freeze), config.freeze)
+    trained = blocks[int(frozen) :]
+    for layer in model.layers:
+        layer.trainable = layer in trained
+
+
+def _enable_lora(model: keras.Model, rank: int) -> None:
+    """LoRA (https://arxiv.org/abs/2106.09685) on the query and value projections, the paper's choice."""
+    for layer in model.layers:
+        layer.trainable = False
+    for layer in model._flatten_layers():
+        if layer.name in _LORA_LAYERS and isinstance(layer, keras.layers.EinsumDense):
+            # Matrices that are born in a frozen layer would be frozen.
+            layer.trainable = True
+            layer.enable_lora(rank)
+            layer.bias.trainable = False

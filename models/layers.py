@@ -1,0 +1,170 @@
+"""What Transom's Transformers do differently from Keras's layers: attention's mask, dropout's random bits, pooling.
+
+Keras masks attention scores with -1e9, which leaves an int8 quantizer of the scores one step for all real values;
+and its dropout draws 32 random bits per activation, which takes a fifth of a training step on a CPU. `adopt` puts the
+replacements below into a model that is built already, so that an encoder from scratch and every KerasHub backbone
+run the same code.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import keras_hub
+import tensorflow as tf
+from keras import ops
+
+MASKED_SCORE = -30.0
+"""Score of a padded key relative to the first key: exp(-30) = 1e-13 vanishes beside 1 in float32."""
+
+_VALUES = 2**16
+
+
+def masked_softmax(scores: tf.Tensor, mask: tf.Tensor | None, masked_score: float = MASKED_SCORE) -> tf.Tensor:
+    """Softmax over the keys, in float32, in which padded keys get no weight.
+
+    Scores are taken relative to the first key's, which is always a token and never padding. So the largest score
+    that counts is at least 0 whatever the level that a checkpoint's scores happen to have, and `masked_score` need
+    not be large.
+
+    Args:
+        scores: [B, N, T, S], any float type.
+        mask: bool, broadcastable to [B, N, T, S]; False where the key is padding.
+        masked_score: what stands in for the score of a padded key.
+
+    Returns:
+        [B, N, T, S], the type of `scores`.
+    """
+    wide = ops.cast(scores, "float32")
+    # Softmax does not see a shift, so the shift needs no gradient.
+    wide = wide - ops.stop_gradient(wide[..., :1])
+    if mask is not None:
+        wide = ops.where(mask, wide, masked_score)
+    return ops.cast(ops.softmax(wide, axis=-1), scores.dtype)
+
+
+@keras.saving.register_keras_serializable(package="transom")
+class MaskedAttention(keras.layers.MultiHeadAttention):
+    """Keras's multi-head attention with `masked_softmax`, and rotary positions if `rotary` is set."""
+
+    rotary: keras_hub.layers.RotaryEmbedding | None = None
+
+    def _compute_attention(
+        self,
+        query: tf.Tensor,
+        key: tf.Tensor,
+        value: tf.Tensor,
+        attention_mask: tf.Tensor | None = None,
+        training: bool | None = None,
+        return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The method that Keras means to be overridden: [B, T, N, H] queries, [B, S, N, H] keys and values."""
+        if self.rotary is not None:
+            query, key = self.rotary(query), self.rotary(key)
+        query = ops.multiply(query, ops.cast(self._inverse_sqrt_key_dim, query.dtype))
+        scores = ops.einsum(self._dot_product_equation, key, query)
+        if attention_mask is not None:
+            attention_mask = ops.expand_dims(attention_mask, 1)
+        weights = masked_softmax(scores, attention_mask)
+        kept = self._dropout_layer(weights, training=training)
+        return ops.einsum(self._combine_equation, kept, value), weights
+
+
+@keras.saving.register_keras_serializable(package="transom")
+class MaskedSoftmax(keras.layers.Softmax):
+    """`masked_softmax` as the layer that KerasHub's DeBERTa-v3 attention holds."""
+
+    def call(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        """[B, N, T, S] to the same; see `masked_softmax`."""
+        return masked_softmax(inputs, None if mask is None else ops.cast(mask, "bool"))
+
+
+@keras.saving.register_keras_serializable(package="transom")
+class LeanDropout(keras.layers.Dropout):
+    """Dropout that spends 16 random bits per activation instead of 32.
+
+    The rate is rounded to 1/65536 (0.1 becomes 0.10001); survivors are scaled by the rounded rate, so the expectation
+    is exact.
+    """
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Any shape and float type, kept."""
+        dropped = round(self.rate * _VALUES)
+        if not training or not dropped:
+            return inputs
+        keep = random_halves(tf.shape(inputs), self.seed_generator.next()) >= dropped
+        scale = _VALUES / (_VALUES - dropped)
+        return tf.where(keep, inputs * tf.cast(scale, inputs.dtype), tf.zeros([], inputs.dtype))
+
+
+def random_halves(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Uniform random integers of 16 bits, two from each random word.
+
+    Args:
+        shape: int32 [rank].
+        seed: integer [2], the state of a Keras `SeedGenerator`.
+
+    Returns:
+        int32 of that shape, 0 to 65535.
+    """
+    count = tf.reduce_prod(shape)
+    # XLA takes 32-bit seeds only; Keras keeps 64-bit ones.
+    short_seed = tf.cast(tf.math.floormod(seed, tf.int32.max), tf.int32)
+    words = tf.random.stateless_uniform([(count + 1) // 2], seed=short_seed, minval=None, maxval=None, dtype=tf.int32)
+    halves = tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:count]
+    return tf.cast(tf.reshape(halves, shape), tf.int32)
+
+
+@keras.saving.register_keras_serializable(package="transom")
+class Pooling(keras.layers.Layer):
+    """One vector for a text: its first token's state, or the mean over its tokens.
+
+    Args:
+        mode: "cls" or "mean".
+    """
+
+    def __init__(self, mode: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.mode = mode
+
+    def call(self, states: tf.Tensor, padding_mask: tf.Tensor) -> tf.Tensor:
+        """States [B, L, D] and int32 padding_mask [B, L] to float32 [B, D]. A row of padding alone gives zeros."""
+        if self.mode == "cls":
+            return ops.cast(states[:, 0], "float32")
+        mask = ops.expand_dims(ops.cast(padding_mask, "float32"), -1)
+        total = ops.sum(ops.cast(states, "float32") * mask, axis=1)
+        return total / ops.maximum(ops.sum(mask, axis=1), 1.0)
+
+    def compute_output_spec(self, states: keras.KerasTensor, padding_mask: keras.KerasTensor) -> keras.KerasTensor:
+        """Float32 whatever the policy: the head is computed in float32."""
+        return keras.KerasTensor((states.shape[0], states.shape[-1]), dtype="float32")
+
+    def get_config(self) -> dict[str, object]:
+        """Keras's protocol."""
+        return {**super().get_config(), "mode": self.mode}
+
+
+def adopt(model: keras.Layer, *, rotary: bool = False) -> None:
+    """Gives the attention, DeBERTa's softmax and the dropout inside a built layer or model the behaviour above.
+
+    The layers keep their variables, names and places; only their class changes, since KerasHub's layers construct
+    Keras's by name and take no other.
+
+    Args:
+        model: a built layer or model.
+        rotary: also turns queries and keys by their positions (RoFormer, https://arxiv.org/abs/2104.09864).
+    """
+    for layer in model._flatten_layers():
+        if type(layer) is keras.layers.MultiHeadAttention:
+            layer.__class__ = MaskedAttention
+            if rotary:
+                # Keras locks what is built; the layer has no variables that could be missed.
+                layer._tracker.unlock()
+                layer.rotary = keras_hub.layers.RotaryEmbedding(dtype=layer.dtype_policy, name="rotary")
+                layer._tracker.lock()
+        elif type(layer) is keras.layers.Dropout and layer.noise_shape is None:
+            layer.__class__ = LeanDropout
+        elif type(layer) is keras.layers.Softmax:
+            layer.__class__ = MaskedSoftmax

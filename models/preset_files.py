@@ -1,0 +1,186 @@
+"""Where a checkpoint's files lie, and whether they are there and whole. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import h5py
+import safetensors
+
+from models.errors import PresetError
+
+_HUB_PATTERNS = ["*.json", "*.txt", "*.model", "*.safetensors", "*.h5"]
+_SAFETENSORS, _SAFETENSORS_INDEX = "model.safetensors", "model.safetensors.index.json"
+_KERAS_WEIGHTS, _KERAS_INDEX = "model.weights.h5", "model.weights.json"
+
+
+def locate(preset: str) -> Path:
+    """The local folder of a preset; a hub handle is downloaded by its hub's client, into that client's cache.
+
+    Raises:
+        PresetError: no such folder or handle, or the download failed.
+    """
+    scheme, _, handle = preset.partition("://")
+    if not handle:
+        folder = Path(preset).expanduser()
+        if folder.is_dir():
+            return folder
+        scheme, handle = "kaggle", _registered_handle(preset, folder)
+    # The clients raise these, and subclasses of them (requests' errors are OSErrors).
+    try:
+        if scheme == "hf":
+            return Path(_hugging_face_download(handle))
+        if scheme == "kaggle":
+            import kagglehub
+
+            return Path(kagglehub.model_download(handle))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise PresetError(
+            f"preset {preset!r} cannot be downloaded",
+            got=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            fix="check the handle and the network, or download it elsewhere and give the folder",
+        ) from error
+    raise PresetError(f"preset {preset!r}", got=f"{scheme}://", expected="a folder, hf://… or kaggle://…")
+
+
+def _hugging_face_download(handle: str) -> str:
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return str(huggingface_hub.snapshot_download(handle, allow_patterns=_HUB_PATTERNS))
+    except HfHubHTTPError as error:
+        raise ValueError(str(error)) from error
+
+
+def _registered_handle(preset: str, folder: Path) -> str:
+    """The Kaggle handle of one of KerasHub's names, read from its tables without importing it (and TensorFlow)."""
+    spec = importlib.util.find_spec("keras_hub")
+    if spec is not None and spec.origin is not None and "/" not in preset:
+        for table in sorted(Path(spec.origin).parent.glob("src/models/*/*_presets.py")):
+            presets = runpy.run_path(str(table)).get("backbone_presets", {}) if preset in table.read_text() else {}
+            if preset in presets:
+                return str(presets[preset]["kaggle_handle"]).removeprefix("kaggle://")
+    raise PresetError(
+        f"preset {preset!r} does not exist",
+        got=f"no folder {folder.absolute()}, and no name that KerasHub knows",
+        expected="a folder with config.json, a vocabulary and weights, or a hub handle (hf://…, kaggle://…, a name)",
+        fix="correct model.preset",
+    )
+
+
+def model_folder(preset: str, folder: Path) -> Path:
+    """The folder that holds config.json: older sentence-transformers keep it in the first module's folder.
+
+    Raises:
+        PresetError: there is none.
+    """
+    if (folder / "config.json").is_file():
+        return folder
+    for module in _modules(preset, folder):
+        if (folder / str(module.get("path")) / "config.json").is_file():
+            return folder / str(module["path"])
+    raise PresetError(
+        f"preset folder {folder} has no config.json",
+        got=", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "an empty folder",
+        expected="a folder written by transformers' save_pretrained or KerasHub's save_to_preset",
+        fix="give the folder that holds config.json",
+    )
+
+
+def sentence_pooling(preset: str, folder: Path) -> str | None:
+    """The pooling of a sentence-transformers folder ("cls", "mean", "max", …); None if it is no such folder."""
+    root = folder if (folder / "modules.json").is_file() else folder.parent
+    for module in _modules(preset, root):
+        file = root / str(module.get("path")) / "config.json"
+        if str(module.get("type", "")).endswith(".Pooling") and file.is_file():
+            config = read_json(preset, file)
+            names = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
+            modes = [
+                names.get(key, key) for key, on in config.items() if key.startswith("pooling_mode_") and on is True
+            ]
+            return "+".join(modes) or config.get("pooling_mode")
+    return None
+
+
+def _modules(preset: str, folder: Path) -> list[dict[str, Any]]:
+    file = folder / "modules.json"
+    return list(read_json(preset, file)) if file.is_file() else []
+
+
+def read_json(preset: str, file: Path) -> Any:
+    """A JSON file of a preset.
+
+    Raises:
+        PresetError: it is not JSON.
+    """
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PresetError(
+            f"{file.name} of preset {preset!r} cannot be read", got=str(error), fix="download the checkpoint again"
+        ) from error
+
+
+def safetensors_files(preset: str, folder: Path) -> tuple[Path, ...]:
+    """The weights of a Hugging Face folder, each opened once to see that it is whole.
+
+    Raises:
+        PresetError: there are none, or only pickled ones, or one is truncated.
+    """
+    files = [folder / _SAFETENSORS]
+    if (folder / _SAFETENSORS_INDEX).is_file():
+        index = read_json(preset, folder / _SAFETENSORS_INDEX)
+        files = [folder / name for name in sorted(set(index.get("weight_map", {}).values()))]
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        pickles = sorted(path.name for path in folder.glob("*.bin"))
+        raise PresetError(
+            f"preset folder {folder} has no {missing[0]}",
+            got=f"{', '.join(pickles)}, which is a pickle and could run code" if pickles else "no weights",
+            expected="weights as safetensors",
+            fix="save the checkpoint with transformers' save_pretrained(…, safe_serialization=True)",
+        )
+    for file in files:
+        try:
+            with safetensors.safe_open(file, framework="np"):
+                pass
+        except (safetensors.SafetensorError, OSError) as error:
+            raise damaged(preset, file, error) from error
+    return tuple(files)
+
+
+def keras_weights(preset: str, folder: Path) -> tuple[Path, ...]:
+    """The weights of a KerasHub folder, each opened once to see that it is whole.
+
+    Raises:
+        PresetError: there are none, or one is truncated.
+    """
+    files = [folder / _KERAS_WEIGHTS]
+    if not files[0].is_file() and (folder / _KERAS_INDEX).is_file():
+        shards = read_json(preset, folder / _KERAS_INDEX).get("weight_map", {}).values()
+        names = {name for shard in shards for name in (shard if isinstance(shard, list) else [shard])}
+        files = [folder / name for name in sorted(names)]
+    for file in files:
+        if not file.is_file():
+            raise PresetError(
+                f"preset folder {folder} has no {file.name}", fix="save it with KerasHub's save_to_preset"
+            )
+        try:
+            h5py.File(file, "r").close()
+        except OSError as error:
+            raise damaged(preset, file, error) from error
+    return tuple(files)
+
+
+def damaged(preset: str, file: Path, error: Exception) -> PresetError:
+    """The error for weights that cannot be read."""
+    return PresetError(
+        f"weights {file.name} of preset {preset!r} are damaged",
+        got=f"{file.stat().st_size} bytes: {error}",
+        fix="download the checkpoint again",
+    )

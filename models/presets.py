@@ -1,0 +1,232 @@
+"""What a pretrained checkpoint is, read from its files alone: no TensorFlow, no weights in memory.
+
+`models/backbones.py` loads the weights that are described here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from models import preset_files, preset_vocabulary
+from models.errors import PresetError
+from models.families import FAMILIES, by_backbone, by_model_type
+from models.tokenizer import Tokenizer
+
+_ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "relu": "relu",
+    "silu": "silu",
+    "swish": "silu",
+}
+
+
+@dataclass(frozen=True)
+class PresetInfo:
+    """A checkpoint that can be used.
+
+    Attributes:
+        preset: as it was asked for.
+        folder: where its files lie.
+        format: who wrote it.
+        family: a key of `models.families.FAMILIES`.
+        num_layers, num_heads, width, feedforward_width, vocabulary_size: its sizes.
+        max_positions: tokens of the longest input.
+        hidden_act: "gelu" (exact), "gelu_tanh" (its approximation), "relu" or "silu"; None: KerasHub's own.
+        layer_norm_eps: None: KerasHub's own.
+        dropout, attention_dropout: shares of activations dropped in training.
+        vocabulary: its tokenizer's file and switches.
+        weights: the weights' files.
+        pooling: what a sentence-transformers folder says, else None.
+        config: config.json.
+    """
+
+    preset: str
+    folder: Path
+    format: Literal["keras_hub", "hugging_face"]
+    family: str
+    num_layers: int
+    num_heads: int
+    width: int
+    feedforward_width: int
+    vocabulary_size: int
+    max_positions: int
+    hidden_act: str | None
+    layer_norm_eps: float | None
+    dropout: float
+    attention_dropout: float
+    vocabulary: preset_vocabulary.Vocabulary
+    weights: tuple[Path, ...]
+    pooling: str | None
+    config: Mapping[str, Any]
+
+
+def describe(preset: str) -> PresetInfo:
+    """Reads a checkpoint's configuration and checks that all its files are there and whole.
+
+    A hub handle is downloaded first, by the hub's own client and into its cache.
+
+    Args:
+        preset: a folder or a hub handle, see `PresetConfig.preset`.
+
+    Raises:
+        PresetError: it is missing, incomplete, damaged, or of a family that cannot be used.
+    """
+    folder = preset_files.model_folder(preset, preset_files.locate(preset))
+    config = preset_files.read_json(preset, folder / "config.json")
+    if "class_name" in config:
+        return _describe_keras_hub(preset, folder, config)
+    if "model_type" in config:
+        return _describe_hugging_face(preset, folder, config)
+    raise PresetError(
+        f"config.json of preset {preset!r}",
+        got=f"keys {sorted(config)[:8]}",
+        expected="'model_type' (Hugging Face) or 'class_name' (KerasHub)",
+        fix="give a folder written by transformers' save_pretrained or KerasHub's save_to_preset",
+    )
+
+
+def preset_tokenizer(preset: str, max_length: int) -> Tokenizer:
+    """The checkpoint's own tokenizer.
+
+    Args:
+        preset: see `describe`.
+        max_length: tokens of one input, special tokens included.
+
+    Raises:
+        PresetError: as `describe`; or inputs would be longer, or token ids larger, than the weights can take.
+    """
+    info = describe(preset)
+    if max_length > info.max_positions:
+        raise PresetError(
+            f"tokenizer.max_length is more than preset {preset!r} can read",
+            got=str(max_length),
+            expected=f"at most {info.max_positions}, the checkpoint's positions",
+            fix=f"set tokenizer.max_length to {info.max_positions} or less",
+        )
+    tokenizer = preset_vocabulary.read_tokenizer(info.preset, info.vocabulary, max_length)
+    if tokenizer.vocabulary_size > info.vocabulary_size:
+        raise PresetError(
+            f"vocabulary {info.vocabulary.file.name} of preset {preset!r} does not belong to its weights",
+            got=f"{tokenizer.vocabulary_size} tokens",
+            expected=f"at most {info.vocabulary_size}, the rows of the embedding",
+            fix="take vocabulary and weights from the same checkpoint",
+        )
+    return tokenizer
+
+
+def _describe_hugging_face(preset: str, folder: Path, config: dict[str, Any]) -> PresetInfo:
+    name = by_model_type(preset, str(config["model_type"]))
+    family = FAMILIES[name]
+    _check_variant(preset, name, config)
+    values: dict[str, Any] = {ours: config.get(theirs) for ours, theirs in family.keys.items()}
+    missing = [family.keys[ours] for ours, value in values.items() if value is None]
+    if missing:
+        raise PresetError(
+            f"config.json of preset {preset!r} lacks {', '.join(missing)}", fix="take the checkpoint's own config.json"
+        )
+    return PresetInfo(
+        preset=preset,
+        folder=folder,
+        format="hugging_face",
+        family=name,
+        num_layers=values["num_layers"],
+        num_heads=values["num_heads"],
+        width=values["width"],
+        feedforward_width=values["feedforward_width"],
+        vocabulary_size=values["vocabulary_size"],
+        max_positions=values["max_positions"],
+        hidden_act=_activation(preset, values["hidden_act"]),
+        dropout=values["dropout"],
+        attention_dropout=values["attention_dropout"],
+        layer_norm_eps=float(config.get("layer_norm_eps", family.layer_norm_eps)),
+        vocabulary=preset_vocabulary.find_hugging_face(preset, folder, family),
+        weights=preset_files.safetensors_files(preset, folder),
+        pooling=preset_files.sentence_pooling(preset, folder),
+        config=config,
+    )
+
+
+def _describe_keras_hub(preset: str, folder: Path, config: dict[str, Any]) -> PresetInfo:
+    name = by_backbone(preset, str(config["class_name"]))
+    sizes = config.get("config", {})
+    try:
+        return PresetInfo(
+            preset=preset,
+            folder=folder,
+            format="keras_hub",
+            family=name,
+            num_layers=sizes["num_layers"],
+            num_heads=sizes["num_heads"],
+            width=sizes["hidden_dim"],
+            feedforward_width=sizes["intermediate_dim"],
+            vocabulary_size=sizes["vocab_size" if name == "electra" else "vocabulary_size"],
+            max_positions=sizes["max_sequence_length"],
+            hidden_act=None,
+            layer_norm_eps=None,
+            dropout=sizes["dropout"],
+            attention_dropout=sizes["dropout"],
+            vocabulary=preset_vocabulary.find_keras_hub(preset, folder, FAMILIES[name]),
+            weights=preset_files.keras_weights(preset, folder),
+            pooling=None,
+            config=config,
+        )
+    except KeyError as error:
+        raise PresetError(
+            f"config.json of preset {preset!r} lacks {error}", fix="take the checkpoint's own config.json"
+        ) from error
+
+
+def _activation(preset: str, name: object) -> str:
+    if name not in _ACTIVATIONS:
+        raise PresetError(
+            f"hidden_act in config.json of preset {preset!r}",
+            got=repr(name),
+            expected=", ".join(sorted(_ACTIVATIONS)),
+            fix="use another checkpoint",
+        )
+    return _ACTIVATIONS[str(name)]
+
+
+# What config.json must say, where it says it, for KerasHub's architecture to be the checkpoint's.
+_VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    "bert": {"position_embedding_type": "absolute"},
+    "electra": {"position_embedding_type": "absolute"},
+    "albert": {"position_embedding_type": "absolute"},
+    "deberta_v3": {
+        "relative_attention": True,
+        "share_att_key": True,
+        "position_biased_input": False,
+        "norm_rel_ebd": "layer_norm",
+        "type_vocab_size": 0,
+        "conv_kernel_size": 0,
+    },
+}
+# These have another meaning when they are absent (transformers' defaults): they must be said.
+_REQUIRED = {"deberta_v3": ("relative_attention", "share_att_key", "position_biased_input", "position_buckets")}
+
+
+def _check_variant(preset: str, family: str, config: dict[str, Any]) -> None:
+    """Refuses relatives of a family that compute something else."""
+    expected = _VARIANTS.get(family, {})
+    wrong = {key: config[key] for key, value in expected.items() if key in config and config[key] != value}
+    wrong |= {key: "nothing" for key in _REQUIRED.get(family, ()) if key not in config}
+    if family == "deberta_v3":
+        kinds = config.get("pos_att_type", ())
+        if set(kinds.split("|") if isinstance(kinds, str) else kinds) != {"c2p", "p2c"}:
+            wrong["pos_att_type"] = kinds
+    if wrong:
+        got = ", ".join(f"{key} {value!r}" for key, value in sorted(wrong.items()))
+        raise PresetError(
+            f"preset {preset!r} is a variant of {FAMILIES[family].title} that KerasHub's layers do not compute",
+            got=f"{got} in config.json",
+            expected=json.dumps(dict(expected)),
+            fix="use a checkpoint of the plain architecture",
+        )
