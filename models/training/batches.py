@@ -1,0 +1,146 @@
+"""From rows to batches of few static shapes, in an order that depends on the seed and the epoch alone.
+
+The rows of an epoch are shuffled, put in the order of their length bucket and cut into batches of exactly
+`batch_size` rows; the batches are then shuffled. Every batch is full but one, so the number of steps is known
+beforehand, and any batch of any epoch can be made without those before it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.training.rows import TokenRows
+
+Features = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One forward pass over all replicas.
+
+    Attributes:
+        features: `token_ids`, `padding_mask`, `segment_ids`, each [B, L] int32.
+        targets: [B] or [B, C], the rows' own dtype.
+        rows: [b] int64, which rows these are; b < B where the batch is padded with empty rows at its end.
+        tokens: real tokens in it.
+    """
+
+    features: Features
+    targets: np.ndarray
+    rows: np.ndarray
+    tokens: int
+
+
+def choose_buckets(
+    lengths: np.ndarray,
+    *,
+    limit: int,
+    longest: int | None = None,
+    most: int = 6,
+    multiple: int = 8,
+    epochs: int = 1,
+    shape_cost: int = 20_000,
+) -> tuple[int, ...]:
+    """The static lengths that cost least: padded tokens of all epochs, and a compilation for each length.
+
+    Args:
+        lengths: [N], tokens of each row.
+        limit: no bucket is longer (the model may have no position beyond it).
+        longest: the last bucket holds at least this many tokens. Default: the longest row's.
+        most: at most so many lengths.
+        multiple: lengths are multiples of this, but for the last, where `limit` is lower.
+        epochs: passes over the rows.
+        shape_cost: what one more compilation costs, in tokens of training (5 to 10 s for MiniLM-L6 on two cores).
+
+    Returns:
+        Lengths in rising order; the last one holds every row.
+    """
+    longest = max(int(lengths.max()), longest or 0)
+    counts = np.bincount(
+        np.minimum(-(-lengths // multiple), -(-longest // multiple)), minlength=-(-longest // multiple) + 1
+    )
+    below = np.cumsum(counts)  # rows of at most i * multiple tokens
+    sizes = len(counts)
+    # best[i]: least cost of the rows in buckets up to i * multiple, whose longest bucket is i; by dynamic programming.
+    best = np.full((most + 1, sizes), np.inf)
+    previous = np.zeros((most + 1, sizes), np.int64)
+    best[0, 0] = 0.0
+    for used in range(1, most + 1):
+        for i in range(1, sizes):
+            costs = best[used - 1, :i] + (below[i] - below[:i]) * float(i * multiple * epochs) + shape_cost
+            previous[used, i] = int(np.argmin(costs))
+            best[used, i] = costs[previous[used, i]]
+    used, i = int(np.argmin(best[:, sizes - 1])), sizes - 1
+    chosen: list[int] = []
+    while i > 0:
+        chosen.append(min(i * multiple, limit))
+        used, i = used - 1, int(previous[used, i])
+    return tuple(sorted(set(chosen)))
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The batches of every epoch.
+
+    Attributes:
+        rows: what is read.
+        buckets: static lengths, rising; the last holds every row.
+        batch_size: rows of one batch.
+        multiple: a batch is padded with empty rows to a multiple of this (the replicas).
+        pad_id: token id of the padding.
+        seed: of the order.
+    """
+
+    rows: TokenRows
+    buckets: Sequence[int]
+    batch_size: int
+    pad_id: int
+    multiple: int = 1
+    seed: int = 0
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.rows) / self.batch_size)
+
+    @property
+    def padded_size(self) -> int:
+        """Rows of every batch, empty ones included."""
+        return math.ceil(self.batch_size / self.multiple) * self.multiple
+
+    def order(self, epoch: int) -> list[np.ndarray]:
+        """The rows of each batch of an epoch (from 0), shuffled; the same for the same seed and epoch."""
+        generator = np.random.default_rng([self.seed, epoch])
+        shuffled = generator.permutation(len(self.rows))
+        bucket = np.searchsorted(self.buckets, self.rows.lengths[shuffled])
+        cut = self._cut(shuffled[np.argsort(bucket, kind="stable")])
+        return [cut[i] for i in generator.permutation(len(cut))]
+
+    def by_length(self) -> Iterator[Batch]:
+        """All rows once, the shortest first, for evaluation."""
+        for rows in self._cut(np.argsort(self.rows.lengths, kind="stable")):
+            yield self.make(rows)
+
+    def make(self, rows: np.ndarray) -> Batch:
+        """The padded batch of these rows, which are at most `batch_size`."""
+        starts, ends = self.rows.offsets[rows], self.rows.offsets[rows + 1]
+        lengths = ends - starts
+        length = int(self.buckets[int(np.searchsorted(self.buckets, lengths.max()))])
+        mask = np.zeros((self.padded_size, length), bool)
+        mask[: len(rows)] = np.arange(length) < lengths[:, None]
+        positions = (starts[:, None] + np.arange(length))[mask[: len(rows)]]
+        segments = self.rows.segment_ids
+        token_ids = np.full(mask.shape, self.pad_id, np.int32)
+        token_ids[mask] = self.rows.token_ids[positions]
+        segment_ids = np.zeros(mask.shape, np.int32)
+        if segments is not None:
+            segment_ids[mask] = segments[positions]
+        targets = np.zeros((self.padded_size, *self.rows.targets.shape[1:]), self.rows.targets.dtype)
+        targets[: len(rows)] = self.rows.targets[rows]
+        features = {"token_ids": token_ids, "padding_mask": mask.astype(np.int32), "segment_ids": segment_ids}
+        return Batch(features, targets, rows, int(lengths.sum()))
+
+    def _cut(self, ordered: np.ndarray) -> list[np.ndarray]:
+        return [ordered[i : i + self.batch_size] for i in range(0, len(ordered), self.batch_size)]

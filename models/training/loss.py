@@ -1,0 +1,76 @@
+"""The loss of a row, and what a row weighs. The step sums weight times loss, so the weights carry the mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from models.config import TaskConfig, TrainConfig
+from models.errors import TrainingError
+from models.labels import LabelSpace
+
+RowLoss = Callable[[Any, Any], Any]
+
+
+def row_loss(task: TaskConfig, config: TrainConfig, labels: LabelSpace) -> RowLoss:
+    """A function of targets and logits [B, C] float32 to the loss of each row [B] float32.
+
+    single_label: softmax cross-entropy of targets [B] int32. multi_label: mean over the labels of the sigmoid
+    cross-entropy of targets [B, C] float32; a label's weight multiplies its positive part. regression: squared
+    error of standardized targets [B] float32.
+    """
+    smoothing, outputs = config.label_smoothing, labels.outputs
+
+    def single_label(targets: Any, logits: Any) -> Any:
+        if not smoothing:
+            return tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+        smooth = tf.one_hot(targets, outputs) * (1.0 - smoothing) + smoothing / outputs
+        return tf.nn.softmax_cross_entropy_with_logits(smooth, logits)
+
+    def multi_label(targets: Any, logits: Any) -> Any:
+        smooth = targets * (1.0 - smoothing) + smoothing / 2.0
+        weights = tf.constant(label_weights(task, config, labels), tf.float32)
+        return tf.reduce_mean(tf.nn.weighted_cross_entropy_with_logits(smooth, logits, weights), axis=-1)
+
+    def regression(targets: Any, logits: Any) -> Any:
+        return tf.square(logits[:, 0] - targets)
+
+    return {"single_label": single_label, "multi_label": multi_label, "regression": regression}[task.type]
+
+
+def label_weights(task: TaskConfig, config: TrainConfig, labels: LabelSpace) -> np.ndarray:
+    """[C] float64, the weight of each label.
+
+    "balanced": single_label: rows / (labels x the label's rows), of mean 1 over the rows; multi_label: rows without
+    the label to rows with it.
+
+    Raises:
+        TrainingError: weights for a label that does not exist.
+    """
+    given = config.class_weights
+    if isinstance(given, dict):
+        unknown = sorted(set(given) - set(labels.labels))
+        if unknown:
+            raise TrainingError(
+                "train.class_weights names a label that is not in the training rows",
+                got=", ".join(unknown),
+                expected=", ".join(labels.labels[:20]) + (", ..." if len(labels.labels) > 20 else ""),
+                fix="spell the label as the data do, or remove it",
+            )
+        return np.array([given.get(label, 1.0) for label in labels.labels], np.float64)
+    if given == "balanced":
+        counts = np.maximum(np.array(labels.counts, np.float64), 1.0)
+        if task.type == "multi_label":
+            return np.asarray(np.maximum(labels.rows - counts, 1.0) / counts)
+        return np.asarray(labels.rows / (len(counts) * counts))
+    return np.ones(labels.outputs)
+
+
+def row_weights(targets: np.ndarray, rows: int, task: TaskConfig, weights: np.ndarray) -> np.ndarray:
+    """[B] float64, what each row of a batch weighs: its label's weight, and 0 beyond the first `rows` rows."""
+    result: np.ndarray = weights[targets] if task.type == "single_label" else np.ones(len(targets))
+    result[rows:] = 0.0
+    return result

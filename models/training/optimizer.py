@@ -1,0 +1,116 @@
+"""AdamW as Transformers are trained with it: warm-up and decay, no decay of biases and norms, rates by layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from models.config import TrainConfig
+
+# 12 epochs and 1e-3 suit small encoders from scratch, 4 and 5e-5 a pretrained one (Devlin et al. 2019, A.3);
+# LoRA's fresh matrices need a rate like those from scratch (Hu et al. 2021, appendix D).
+_PRESET_DEFAULTS = {"epochs": 4, "learning_rate": 5e-5}
+_SCRATCH_DEFAULTS = {"epochs": 12, "learning_rate": 1e-3}
+
+
+def resolve_defaults(config: TrainConfig, *, preset: bool, lora: bool = False) -> TrainConfig:
+    """Fills in what the configuration leaves to the kind of model: `epochs` and `learning_rate`."""
+    epochs = (_PRESET_DEFAULTS if preset else _SCRATCH_DEFAULTS)["epochs"]
+    rate = (_PRESET_DEFAULTS if preset and not lora else _SCRATCH_DEFAULTS)["learning_rate"]
+    return config.model_copy(update={"epochs": config.epochs or epochs, "learning_rate": config.learning_rate or rate})
+
+
+class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that rises linearly to its peak, then falls to 0 ("linear", "cosine") or stays ("constant").
+
+    Args:
+        peak: the highest rate.
+        steps: optimizer steps of the whole training.
+        warmup: share of the steps in which the rate rises; the last of them has the peak's.
+        shape: how it falls.
+    """
+
+    def __init__(self, peak: float, steps: int, warmup: float, shape: str) -> None:
+        self.peak, self.steps, self.warmup, self.shape = peak, steps, warmup, shape
+
+    def __call__(self, step: Any) -> Any:
+        step = ops.cast(step, "float32")
+        rising = float(math.ceil(self.warmup * self.steps))
+        progress = ops.clip((step - rising) / max(self.steps - rising, 1.0), 0.0, 1.0)
+        falling = {"linear": 1.0 - progress, "cosine": 0.5 * (1.0 + ops.cos(math.pi * progress))}
+        factor = falling.get(self.shape, ops.ones_like(progress))
+        return self.peak * ops.where(step < rising, (step + 1.0) / max(rising, 1.0), factor)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"peak": self.peak, "steps": self.steps, "warmup": self.warmup, "shape": self.shape}
+
+
+class LayerwiseAdamW(keras.optimizers.Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019), where each variable has its own multiple of
+    the rate. With all multiples 1 it is `keras.optimizers.AdamW`.
+
+    The gradients must already be summed over the replicas, so that the clipping sees the whole batch's norm.
+
+    Args:
+        schedule: learning rate by optimizer step.
+        decay: weight decay per step, as a multiple of the variable's rate.
+        clip_norm: largest global norm of the gradients, None for any.
+        multiples: multiple of the rate, by variable in the order of `build`.
+        decayed: whether the decay applies, likewise.
+    """
+
+    def __init__(
+        self,
+        schedule: WarmupDecay,
+        *,
+        decay: float,
+        clip_norm: float | None,
+        multiples: Sequence[float],
+        decayed: Sequence[bool],
+    ) -> None:
+        super().__init__(learning_rate=schedule, global_clipnorm=clip_norm, name="adamw")
+        self._decay, self._multiples, self._decayed = decay, tuple(multiples), tuple(decayed)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        index = self._get_variable_index(variable)
+        rate = ops.cast(learning_rate, variable.dtype) * self._multiples[index]
+        if self._decay and self._decayed[index]:
+            self.assign_sub(variable, variable * (rate * self._decay))
+        super().update_step(gradient, variable, rate)
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+        return grads_and_vars  # The step has summed them.
+
+
+def make_optimizer(
+    model: keras.Model, config: TrainConfig, *, steps: int, depths: Mapping[str, int] | None = None
+) -> keras.optimizers.Optimizer:
+    """The optimizer of a training of `steps` optimizer steps, built for the model's trainable variables.
+
+    Args:
+        config: with `learning_rate` resolved.
+        depths: variable path to depth (0 embeddings, 1..N layers, N+1 head) for `config.layer_decay`.
+    """
+    assert config.learning_rate is not None  # resolve_defaults has been called
+    variables = model.trainable_variables
+    top = max(depths.values()) if depths else 0
+    optimizer: keras.optimizers.Optimizer = LayerwiseAdamW(
+        WarmupDecay(config.learning_rate, steps, config.warmup, config.schedule),
+        decay=config.weight_decay,
+        clip_norm=config.clip_norm,
+        multiples=[config.layer_decay ** (top - depths[v.path]) if depths else 1.0 for v in variables],
+        decayed=[_is_decayed(v) for v in variables],
+    )
+    if config.precision == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    optimizer.build(variables)
+    return optimizer
+
+
+def _is_decayed(variable: Any) -> bool:
+    # Vectors are biases and norms; an attention's bias is a matrix [heads, head size].
+    return len(variable.shape) > 1 and variable.name != "bias"

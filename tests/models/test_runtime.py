@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models import runtime
+
+
+def _python(repository: Path, program: str, **variables: str) -> Any:
+    hidden = ("TF_ENABLE_ONEDNN_OPTS", "TF_USE_LEGACY_KERAS", "KERAS_BACKEND")
+    kept = {name: value for name, value in os.environ.items() if name not in hidden}
+    environment = {**kept, "PYTHONPATH": str(repository), **variables}
+    command = [sys.executable, "-c", f"import json, os, sys\nfrom models import runtime\n{program}"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize(("asked", "value", "state"), [("auto", "1", "on"), ("on", "1", "on"), ("off", "0", "off")])
+def test_the_decision_is_in_the_environment(repository: Path, asked: str, value: str, state: str) -> None:
+    program = f"""
+runtime.prepare({asked!r})
+names = ("TF_ENABLE_ONEDNN_OPTS", "TF_USE_LEGACY_KERAS", "KERAS_BACKEND")
+print(json.dumps([[os.environ[n] for n in names], runtime.onednn_state(), "tensorflow" in sys.modules]))
+"""
+    assert _python(repository, program) == [[value, "0", "tensorflow"], state, False]
+
+
+def test_what_the_configuration_says_wins_over_the_environment(repository: Path) -> None:
+    program = "runtime.prepare(); print(json.dumps(runtime.onednn_state()))"
+    assert _python(repository, program, TF_ENABLE_ONEDNN_OPTS="0") == "on"
+
+
+def test_another_decision_comes_too_late(repository: Path) -> None:
+    program = """
+from models.errors import TrainingError
+runtime.prepare("on")
+import tensorflow
+runtime.prepare("on")
+runtime.prepare("auto")
+try:
+    runtime.prepare("off")
+except TrainingError as error:
+    print(json.dumps(str(error)))
+"""
+    message = _python(repository, program)
+    assert "TF_ENABLE_ONEDNN_OPTS=1" in message
+    assert "TF_ENABLE_ONEDNN_OPTS=0" in message
+    assert "new process" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"), [("max 100000\n", None), ("150000 100000\n", 2), ("20000 100000\n", 1), ("nonsense", None)]
+)
+def test_the_containers_cpu_limit(tmp_path: Path, text: str, cores: int | None) -> None:
+    file = tmp_path / "cpu.max"
+    file.write_text(text)
+    assert runtime.cpu_quota(file) == cores
+    assert runtime.cpu_quota(tmp_path / "absent") is None

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from models.config import TrainConfig
+from models.training.optimizer import WarmupDecay, make_optimizer, resolve_defaults
+
+
+def _rates(shape: str, steps: int = 10, warmup: float = 0.2) -> list[float]:
+    schedule = WarmupDecay(1.0, steps, warmup, shape)
+    return [float(schedule(step)) for step in range(steps)]
+
+
+def test_linear_schedule() -> None:
+    assert _rates("linear") == pytest.approx([0.5, 1.0, 1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125])
+
+
+def test_cosine_schedule() -> None:
+    expected = [0.5 * (1 + np.cos(np.pi * i / 8)) for i in range(8)]
+    assert _rates("cosine") == pytest.approx([0.5, 1.0, *expected], abs=1e-6)
+
+
+def test_constant_schedule_and_no_warmup() -> None:
+    assert _rates("constant") == pytest.approx([0.5] + [1.0] * 9)
+    assert _rates("linear", steps=4, warmup=0.0) == pytest.approx([1.0, 0.75, 0.5, 0.25])
+
+
+def _after_steps(model: keras.Model, optimizer: Any, steps: int = 3) -> list[np.ndarray]:
+    generator = np.random.default_rng(0)
+    for _ in range(steps):
+        optimizer.apply(
+            [keras.ops.convert_to_tensor(generator.normal(size=v.shape), "float32") for v in model.trainable_variables]
+        )
+    return [v.numpy() for v in model.trainable_variables]
+
+
+def test_without_layers_it_is_keras_adamw(tiny: ModuleType) -> None:
+    config = TrainConfig(learning_rate=0.1, weight_decay=0.3, clip_norm=2.0)
+    keras.utils.set_random_seed(0)
+    ours = tiny.model()
+    theirs = keras.models.clone_model(ours)
+    theirs.set_weights(ours.get_weights())
+    keras_optimizer = keras.optimizers.AdamW(WarmupDecay(0.1, 8, 0.1, "linear"), weight_decay=0.3, global_clipnorm=2.0)
+    keras_optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    keras_optimizer.build(theirs.trainable_variables)
+    expected = _after_steps(theirs, keras_optimizer)
+    found = _after_steps(ours, make_optimizer(ours, config, steps=8))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
+
+
+def test_biases_and_norms_are_not_decayed(tiny: ModuleType) -> None:
+    model = tiny.model()
+    optimizer = make_optimizer(
+        model, TrainConfig(learning_rate=0.1, weight_decay=0.5, schedule="constant", warmup=0.0), steps=8
+    )
+    for variable in model.trainable_variables:
+        variable.assign(keras.ops.ones(variable.shape))
+    optimizer.apply([keras.ops.zeros(v.shape) for v in model.trainable_variables])
+    for variable in model.trainable_variables:
+        kept = variable.name in ("bias", "gamma", "beta")
+        np.testing.assert_allclose(variable.numpy(), 1.0 if kept else 0.95, rtol=1e-6, err_msg=variable.path)
+
+
+def test_lower_layers_learn_more_slowly(tiny: ModuleType) -> None:
+    model = tiny.model()
+    config = TrainConfig(
+        learning_rate=0.1, layer_decay=0.5, weight_decay=0.0, clip_norm=None, schedule="constant", warmup=0.0
+    )
+    optimizer = make_optimizer(model, config, steps=8, depths=tiny.depths(model))
+    before = [v.numpy() for v in model.trainable_variables]
+    optimizer.apply([keras.ops.ones(v.shape) for v in model.trainable_variables])
+    for variable, former in zip(model.trainable_variables, before, strict=True):
+        rate = 0.1 * 0.5 ** (2 - tiny.depths(model)[variable.path])
+        np.testing.assert_allclose(former - variable.numpy(), rate, rtol=1e-4, err_msg=variable.path)
+
+
+def test_defaults_depend_on_the_kind_of_model() -> None:
+    scratch = resolve_defaults(TrainConfig(), preset=False)
+    preset, lora = resolve_defaults(TrainConfig(), preset=True), resolve_defaults(TrainConfig(), preset=True, lora=True)
+    assert (scratch.epochs, scratch.learning_rate) == (12, 1e-3)
+    assert (preset.epochs, preset.learning_rate) == (4, 5e-5)
+    assert (lora.epochs, lora.learning_rate) == (4, 1e-3)
+    assert resolve_defaults(TrainConfig(epochs=1, learning_rate=1.0), preset=True).epochs == 1

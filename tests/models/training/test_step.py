@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models.config import TaskConfig, TrainConfig
+from models.training.batches import Batches
+from models.training.loss import row_loss
+from models.training.optimizer import make_optimizer
+from models.training.step import Predictor, TrainStep
+from models.training.strategy import place
+
+
+def _step(tiny: ModuleType, *, dropout: float = 0.0, xla: bool = False, accumulate: int = 1) -> tuple[Any, TrainStep]:
+    keras.utils.set_random_seed(0)
+    model = tiny.model(dropout=dropout)
+    config = TrainConfig(learning_rate=0.01)
+    loss = row_loss(TaskConfig(), config, tiny.labels(tiny.rows(8)))
+    optimizer = make_optimizer(model, config, steps=10)
+    return model, TrainStep(model, optimizer, loss, place("none"), xla=xla, accumulate=accumulate)
+
+
+def _batches(tiny: ModuleType, count: int, size: int) -> list[Any]:
+    batches = Batches(tiny.rows(count), (20,), size, pad_id=0)
+    return [batches.make(rows) for rows in batches.order(0)]
+
+
+def _weights(batches: list[Any]) -> list[np.ndarray]:
+    return [(np.arange(len(b.targets)) < len(b.rows)).astype(float) for b in batches]
+
+
+def _all(model: Any) -> np.ndarray:
+    return np.concatenate([v.numpy().ravel() for v in model.weights])
+
+
+@pytest.mark.parametrize("xla", [True, False])
+def test_accumulated_batches_are_one_big_batch(tiny: ModuleType, xla: bool) -> None:
+    model, big = _step(tiny, xla=xla)
+    one = _batches(tiny, 10, 10)
+    whole = big(one, _weights(one), 0)
+    other, small = _step(tiny, xla=xla, accumulate=3)
+    parts = _batches(tiny, 10, 4)  # the last holds 2 rows
+    accumulated = small(parts, _weights(parts), 0)
+    assert float(accumulated.loss) == pytest.approx(float(whole.loss), rel=1e-5)
+    assert float(accumulated.gradient_norm) == pytest.approx(float(whole.gradient_norm), rel=1e-4)
+    np.testing.assert_allclose(_all(other), _all(model), atol=1e-5)
+
+
+def test_empty_rows_and_their_padding_change_nothing(tiny: ModuleType) -> None:
+    model, step = _step(tiny)
+    exact = _batches(tiny, 5, 5)
+    loss = float(step(exact, _weights(exact), 0).loss)
+    other, padded_step = _step(tiny)
+    padded = _batches(tiny, 5, 8)
+    assert float(padded_step(padded, _weights(padded), 0).loss) == pytest.approx(loss, rel=1e-6)
+    np.testing.assert_allclose(_all(other), _all(model), atol=1e-6)
+
+
+def test_the_loss_is_that_of_keras_and_weights_count(tiny: ModuleType) -> None:
+    model, step = _step(tiny)
+    batches = _batches(tiny, 6, 6)
+    weights = np.array([1.0, 2.0, 0.5, 0.0, 3.0, 1.0])
+    losses = keras.losses.sparse_categorical_crossentropy(
+        batches[0].targets, model(batches[0].features), from_logits=True
+    )
+    expected = float((np.asarray(losses) * weights).sum() / weights.sum())
+    assert float(step(batches, [weights], 0).loss) == pytest.approx(expected, rel=1e-5)
+
+
+def test_dropout_depends_on_the_step_and_on_nothing_before_it(tiny: ModuleType) -> None:
+    batches = _batches(tiny, 8, 8)
+    losses = []
+    for number in (0, 1, 1):
+        _, step = _step(tiny, dropout=0.5)
+        losses.append(float(step(batches, _weights(batches), number).loss))
+    assert losses[0] != losses[1]
+    assert losses[1] == losses[2]
+
+
+def test_one_trace_for_each_length(tiny: ModuleType) -> None:
+    model, step = _step(tiny)
+    predictor = Predictor(model, place("none"), xla=False)
+    batches = Batches(tiny.rows(200), (8, 16, 20), 8, pad_id=0)
+    for epoch in range(2):
+        for rows in batches.order(epoch):
+            batch = batches.make(rows)
+            step([batch], _weights([batch]), 0)
+            predictor(batch.features)
+    assert step.traces == predictor.traces == 3
+
+
+def test_the_whole_step_compiles_with_static_shapes_and_never_calls_the_host(tiny: ModuleType) -> None:
+    # What a TPU demands. That it then runs on one is unverified: there was none to try.
+    _, step = _step(tiny, dropout=0.1)
+    (batch,) = _batches(tiny, 8, 8)
+
+    @tf.function(jit_compile=True)
+    def whole(features: Any, targets: Any, weights: Any, draws: Any) -> Any:
+        loss, gradients = step._forward_backward(features, targets, weights, draws)
+        return loss, step._apply(gradients)
+
+    weights = np.full(8, 0.125, np.float32)
+    inputs = tf.nest.map_structure(tf.constant, (batch.features, batch.targets, weights, np.array(0, np.int64)))
+    operations = {node.op for node in _nodes(whole.get_concrete_function(*inputs).graph.as_graph_def())}
+    assert not {name for name in operations if "PyFunc" in name or "Outside" in name or "Outfeed" in name}
+    program = whole.experimental_get_compiler_ir(*inputs)(stage="hlo")
+    assert "ENTRY" in program
+    assert "f32[8,20,8]" in program  # [B, L, width], all known
+    assert "<=" not in program  # how the program text marks a bounded, dynamic dimension
+    for word in ("outfeed", "infeed", "send(", "recv(", "host", "callback", "get-dimension-size"):
+        assert word not in program
+
+
+def _nodes(graph: Any) -> list[Any]:
+    return [*graph.node, *(node for function in graph.library.function for node in function.node_def)]

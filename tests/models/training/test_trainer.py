@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from models.errors import TrainingError
+from models.labels import LabelSpace
+from models.training.rows import TokenRows
+from models.training.trainer import Progress
+
+RunTiny = Callable[..., tuple[int, list[np.ndarray], dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def learned(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, list[Progress], Path]:
+    """A training of 1,500 rows, so many that several lengths are worth their compilations."""
+    told: list[Progress] = []
+    folder = tmp_path_factory.mktemp("logs")
+    config = {"epochs": 4, "batch_size": 32, "xla": True}
+    trained = tiny.fit(count=1500, train_config=config, log_dir=folder, on_progress=told.append)
+    return trained, told, folder
+
+
+def test_it_learns_and_reports(learned: tuple[Any, list[Progress], Path], tiny: ModuleType) -> None:
+    trained, told, _ = learned
+    report = trained.report
+    assert json.loads(json.dumps(report)) == report
+    assert report["best_value"] >= 0.95
+    assert report["best_value"] == max(epoch["accuracy"] for epoch in report["history"])
+    assert report["epochs"] == 4
+    assert report["steps"] == report["steps_planned"] == 4 * math.ceil(1500 / 32)
+    assert (report["strategy"], report["replicas"], report["xla"]) == ("none", 1, True)
+    assert report["parameters"]["total"] == report["parameters"]["trainable"] == tiny.model().count_params()
+    assert report["tokens_per_second"] > 0
+    assert report["padded_tokens_per_second"] >= report["tokens_per_second"]
+    assert report["config"]["epochs"] == 4
+    assert report["peak_memory_mb"] > 100
+    assert [p.epoch for p in told if p.evaluation] == [1, 2, 3, 4]
+    assert told[-1].step == told[-1].steps == report["steps"]
+
+
+def test_nothing_is_compiled_after_the_first_epoch(learned: tuple[Any, list[Progress], Path]) -> None:
+    report = learned[0].report
+    assert len(report["buckets"]) > 1
+    assert report["traces"]["train"] == len(report["buckets"])
+    assert [epoch["traces"] for epoch in report["history"][1:]] == [0, 0, 0]
+
+
+def test_tensorboard_shows_the_curves(learned: tuple[Any, list[Progress], Path]) -> None:
+    from tensorflow.python.summary.summary_iterator import summary_iterator
+
+    tags: dict[str, set[str]] = {}
+    for split in ("train", "eval"):
+        (file,) = (learned[2] / split).glob("events.*")
+        tags[split] = {value.tag for event in summary_iterator(str(file)) for value in event.summary.value}
+    assert tags["train"] >= {"loss", "learning_rate", "gradient_norm", "tokens_per_second"}
+    assert tags["eval"] >= {"loss", "accuracy", "macro_f1"}
+
+
+@pytest.mark.parametrize(("task", "metric"), [("multi_label", "micro_f1"), ("regression", "spearman")])
+def test_other_tasks_learn(tiny: ModuleType, task: str, metric: str) -> None:
+    trained = tiny.fit(task=task, count=400, train_config={"epochs": 4})
+    assert trained.report["metric"] == metric
+    assert trained.report["best_value"] > 0.8
+    if task == "regression":
+        last = trained.report["history"][-1]
+        assert last["mse"] == pytest.approx(
+            last["loss"] * float(tiny.rows(400, task=task).targets.std()) ** 2, rel=1e-4
+        )
+
+
+def test_the_best_epochs_weights_are_kept_and_training_stops(tiny: ModuleType) -> None:
+    # A rate so high that later epochs are worse than the first good one.
+    trained = tiny.fit(count=200, train_config={"epochs": 30, "early_stopping": 2, "learning_rate": 0.05})
+    report = trained.report
+    assert report["stopped_early"]
+    assert report["epochs"] == report["best_epoch"] + 2
+    rows = tiny.rows(40, 1)
+    batch = _whole(tiny, rows)
+    accuracy = (np.asarray(trained.model(batch.features)).argmax(axis=1) == rows.targets).mean()
+    assert accuracy == pytest.approx(report["best_value"])
+
+
+def _whole(tiny: ModuleType, rows: TokenRows) -> Any:
+    from models.training.batches import Batches
+
+    return Batches(rows, (20,), len(rows), pad_id=0).make(np.arange(len(rows)))
+
+
+def test_a_seed_decides_everything(tiny: ModuleType) -> None:
+    weights = []
+    for seed in (5, 5, 6):
+        trained = tiny.fit(dropout=0.2, train_config={"seed": seed, "epochs": 1})
+        weights.append(np.concatenate([v.numpy().ravel() for v in trained.model.weights]))
+    assert np.array_equal(weights[0], weights[1])
+    assert not np.array_equal(weights[0], weights[2])
+
+
+def test_without_xla_the_losses_are_the_same(tiny: ModuleType) -> None:
+    losses = [[e["train_loss"] for e in tiny.fit(train_config={"xla": xla}).report["history"]] for xla in (True, False)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains_and_gives_a_float32_model(tiny: ModuleType, precision: str) -> None:
+    trained = tiny.fit(count=400, train_config={"precision": precision, "epochs": 3})
+    assert trained.report["precision"] == precision
+    assert trained.report["best_value"] > 0.8
+    assert {layer.dtype_policy.name for layer in trained.model.layers} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_two_replicas_have_the_losses_of_one(tiny: ModuleType, run_tiny: RunTiny, tmp_path: Path) -> None:
+    config = {"batch_size": 15, "accumulate": 2, "class_weights": "balanced", "label_smoothing": 0.1, "xla": True}
+    _, weights, report = run_tiny(tmp_path / "two.npz", cpus=2, train_config={**config, "strategy": "mirrored"})
+    assert (report["strategy"], report["replicas"], report["xla"]) == ("mirrored", 2, True)
+    one = tiny.fit(train_config={**config, "strategy": "none"})
+    for ours, theirs in zip(one.report["history"], report["history"], strict=True):
+        assert ours["train_loss"] == pytest.approx(theirs["train_loss"], abs=1e-5)
+        assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-5)
+    for variable, value in zip(one.model.weights, weights, strict=True):
+        np.testing.assert_allclose(variable.numpy(), value, atol=1e-4)
+
+
+def test_a_killed_training_continues_and_ends_with_the_same_weights(run_tiny: RunTiny, tmp_path: Path) -> None:
+    # 29 batches of 8 rows in groups of 2: 15 steps an epoch, the last one a half. Killed in the second epoch.
+    config = {"epochs": 3, "batch_size": 8, "accumulate": 2, "checkpoint_steps": 4, "xla": True}
+    shared = {"count": 229, "dropout": 0.1, "train_config": config}
+    folder = str(tmp_path / "checkpoints")
+    status, _, _ = run_tiny(tmp_path / "a.npz", kill_at=25, checkpoint_dir=folder, **shared)
+    assert status == -9
+    _, resumed, report = run_tiny(tmp_path / "b.npz", checkpoint_dir=folder, **shared)
+    _, whole, expected = run_tiny(tmp_path / "c.npz", **shared)
+    assert report["resumed_at_step"] == 24
+    assert all(np.array_equal(a, b) for a, b in zip(resumed, whole, strict=True))
+    for ours, theirs in zip(report["history"], expected["history"], strict=True):
+        assert {**ours, "traces": 0} == {**theirs, "traces": 0}
+    assert report["best_epoch"] == expected["best_epoch"]
+
+
+def test_other_data_start_anew(tiny: ModuleType, tmp_path: Path) -> None:
+    first = tiny.fit(checkpoint_dir=tmp_path, train_config={"epochs": 1})
+    same = tiny.fit(checkpoint_dir=tmp_path, train_config={"epochs": 1})
+    other = tiny.fit(checkpoint_dir=tmp_path, train_config={"epochs": 1}, rows_=tiny.rows(120, 7))
+    assert first.report["resumed_at_step"] is None
+    assert same.report["resumed_at_step"] == same.report["steps"] == first.report["steps"]
+    assert other.report["resumed_at_step"] is None
+    assert "no longer the same" in other.report["started_anew_because"]
+
+
+def test_a_loss_that_is_not_finite_names_step_and_rate(tiny: ModuleType) -> None:
+    rows = tiny.rows(60, task="regression")
+    rows.targets[17] = np.inf
+    with pytest.raises(TrainingError, match=r"step \d+ of 8") as caught:
+        tiny.fit(task="regression", rows_=rows, labels_=LabelSpace(mean=0.0, std=1.0))
+    assert "learning rate" in caught.value.got
+    assert "train.learning_rate" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (TokenRows.from_lists([], np.zeros(0, np.int32)), "no rows"),
+        (TokenRows.from_lists([[1] * 21], np.zeros(1, np.int32)), "longer than"),
+        (TokenRows.from_lists([[1, 2]], np.array([2], np.int32)), "beyond the labels"),
+    ],
+)
+def test_rows_that_cannot_be_trained_on(tiny: ModuleType, rows: TokenRows, message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        tiny.fit(evaluation=rows)

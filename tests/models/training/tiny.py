@@ -1,0 +1,121 @@
+"""A tiny real Transformer, and tiny rows that it can learn; as a program, a training to kill and to compare.
+
+python tiny.py JSON    with the keyword arguments of `run`
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+from models import runtime
+
+runtime.prepare()
+
+import keras  # noqa: E402  # not before the runtime is decided
+import numpy as np  # noqa: E402
+
+from models.config import TaskConfig, TrainConfig  # noqa: E402
+from models.labels import LabelSpace  # noqa: E402
+from models.training.rows import TokenRows  # noqa: E402
+from models.training.trainer import Progress, Trained, train  # noqa: E402
+
+VOCABULARY = 10
+WIDTH = 8
+# Without XLA, whose compilation is most of the time of so small a training; the tests of XLA turn it on.
+QUICK = {"epochs": 2, "learning_rate": 0.02, "batch_size": 16, "xla": False}
+
+
+def model(outputs: int = 2, dropout: float = 0.0) -> keras.Model:
+    """One attention block of width 8 over a vocabulary of ten; a mean over the tokens; float32 logits [B, outputs]."""
+    inputs = {
+        name: keras.Input((None,), dtype="int32", name=name) for name in ("token_ids", "padding_mask", "segment_ids")
+    }
+    x = keras.layers.Embedding(VOCABULARY, WIDTH, name="tokens")(inputs["token_ids"])
+    x = x + keras.layers.Embedding(2, WIDTH, name="segments")(inputs["segment_ids"])
+    mask = keras.ops.cast(inputs["padding_mask"], "bool")
+    attended = keras.layers.MultiHeadAttention(2, WIDTH // 2, dropout=dropout, name="attention")(
+        x, x, attention_mask=mask[:, None, :]
+    )
+    x = keras.layers.LayerNormalization(name="norm")(x + attended)
+    x = keras.layers.Dropout(dropout)(x)
+    weights = keras.ops.cast(inputs["padding_mask"], x.dtype)[:, :, None]
+    pooled = keras.ops.sum(x * weights, axis=1) / keras.ops.maximum(keras.ops.sum(weights, axis=1), 1.0)
+    return keras.Model(inputs, keras.layers.Dense(outputs, dtype="float32", name="head")(pooled))
+
+
+def depths(model: keras.Model) -> dict[str, int]:
+    """0 the embeddings, 1 the block, 2 the head."""
+    depth = {"tokens": 0, "segments": 0, "head": 2}
+    return {v.path: depth.get(v.path.split("/")[0], 1) for v in model.trainable_variables}
+
+
+def rows(count: int, seed: int = 0, *, longest: int = 20, task: str = "single_label") -> TokenRows:
+    """Rows of 3 to `longest` tokens; the answer is whether token 9 occurs, as class, as labels or as its share."""
+    generator = np.random.default_rng(seed)
+    ids = [generator.integers(1, VOCABULARY, generator.integers(3, longest + 1)) for _ in range(count)]
+    has = np.array([(row == 9).any() for row in ids])
+    targets = {
+        "single_label": has.astype(np.int32),
+        "multi_label": np.stack([has, [(row == 8).any() for row in ids]], axis=1).astype(np.float32),
+        "regression": np.array([10.0 + 100.0 * (row == 9).mean() for row in ids], np.float32),
+    }
+    return TokenRows.from_lists(ids, targets[task])
+
+
+def labels(rows: TokenRows, task: str = "single_label") -> LabelSpace:
+    """What the rows can answer."""
+    if task == "regression":
+        return LabelSpace(rows=len(rows), mean=float(rows.targets.mean()), std=float(rows.targets.std()))
+    counts = rows.targets.sum(axis=0) if task == "multi_label" else np.bincount(rows.targets, minlength=2)
+    return LabelSpace(("no", "yes"), tuple(int(n) for n in counts), len(rows))
+
+
+def fit(
+    *,
+    task: str = "single_label",
+    count: int = 120,
+    dropout: float = 0.0,
+    rows_: TokenRows | None = None,
+    evaluation: TokenRows | None = None,
+    labels_: LabelSpace | None = None,
+    train_config: dict[str, Any] | None = None,
+    **options: Any,
+) -> Trained:
+    """Trains the tiny model on tiny rows; `options` are those of `train`."""
+    own = rows_ if rows_ is not None else rows(count, task=task)
+    config = TrainConfig(**{**QUICK, **(train_config or {})})
+    return train(
+        lambda: model(1 if task == "regression" else 2, dropout),
+        own,
+        evaluation if evaluation is not None else rows(40, 1, task=task),
+        task=TaskConfig(type=task),
+        config=config,
+        labels=labels_ or labels(own, task),
+        pad_id=0,
+        max_length=20,
+        **{"depths": depths, **options},
+    )
+
+
+def run(weights: str, cpus: int = 1, kill_at: int | None = None, **arguments: Any) -> None:
+    """Trains on so many logical CPUs, writes the weights and the report; kills itself at a step if told to."""
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * cpus)
+
+    def on_progress(progress: Progress) -> None:
+        if kill_at is not None and progress.step >= kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    trained = fit(on_progress=on_progress, **arguments)
+    arrays = {str(i): v.numpy() for i, v in enumerate(trained.model.weights)}
+    np.savez(weights, report=np.array(json.dumps(trained.report)), **arrays)
+
+
+if __name__ == "__main__":
+    run(**json.loads(sys.argv[1]))
