@@ -38,8 +38,8 @@ def summarize(facts: SplitFacts) -> dict[str, Any]:
         if column is not None:
             columns[column] = {"kind": "length", "counts": _bins(facts.lengths(column), _LENGTHS)}
     for column, values in facts.values.items():
-        if are_kinds(len(values), values.total()):
-            counts = {**dict(values.most_common()), "": facts.rows - values.total()}
+        if "" not in values and are_kinds(len(values), values.total()):
+            counts = {**dict(values.most_common()), "": facts.rows - values.total()}  # "": no value
             columns[column] = {"kind": "value", "counts": counts}
     return {"rows": facts.rows, "columns": columns}
 
@@ -105,8 +105,8 @@ def _histograms(before: Mapping[str, Any], column: str, facts: SplitFacts) -> tu
         names = list(before["counts"])
         known = [counts.get(name, 0) for name in names]
         if not own:
-            known[names.index("")] = facts.rows - sum(counts.values()) + counts.get("", 0)
-        others = sum(count for name, count in counts.items() if name not in before["counts"])
+            known[names.index("")] = facts.rows - sum(counts.values())
+        others = sum(count for name, count in counts.items() if not name or name not in before["counts"])
         shown = [name or "no value" for name in names]
         return np.array([*before["counts"].values(), 0.0]), np.array([*known, others]), [*shown, "other values"]
     edges = _LENGTHS if before["kind"] == "length" else before["edges"]

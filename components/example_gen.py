@@ -36,9 +36,6 @@ from components.rows import Source, records, sources, split_names
 from models.config import TaskConfig
 from models.errors import DataError, TransomError
 
-# What of the configuration decides what is written: a change of anything else does not read the data again.
-_DATA_KEYS = {"path", "train", "eval", "test", "format", "splits", "dedupe"}
-_TASK_KEYS = {"type", "text", "text_pair", "label", "label_separator"}
 # Which of the rows with one text stays, where `dedupe` keeps one.
 _PRIORITY = ("test", "eval", "train")
 
@@ -59,20 +56,28 @@ def example_gen(data: DataConfig, task: TaskConfig, base: Path) -> FileBasedExam
         for source in sources(data)
         for index, pattern in enumerate(source.patterns)
     ]
-    settings = {
-        "data": data.model_dump(mode="json", include=_DATA_KEYS),
-        "task": task.model_dump(mode="json", include=_TASK_KEYS),
-        "code": fingerprint(__name__),
-    }
-    custom = example_gen_pb2.CustomConfig()
-    custom.custom_config.Pack(struct_pb2.Struct(fields={"json": struct_pb2.Value(string_value=json.dumps(settings))}))
     return TableExampleGen(
         input_base=str(base),
         input_config=example_gen_pb2.Input(splits=splits),
         output_config=example_gen_pb2.Output(),
-        custom_config=custom,
+        custom_config=_pack(data, task),
         custom_executor_spec=executor_spec.BeamExecutorSpec(Executor),
     )
+
+
+def _pack(data: DataConfig, task: TaskConfig) -> example_gen_pb2.CustomConfig:
+    """What of the configuration decides what is written: a change of anything else does not read the data again."""
+    data_keys = {"path", "train", "eval", "test", "format", "dedupe"} | ({"splits"} if data.path is not None else set())
+    task_keys = {"type", "text", "text_pair", "label"}
+    task_keys |= {"label_separator"} if task.type == "multi_label" else set()
+    settings = {
+        "data": data.model_dump(mode="json", include=data_keys),
+        "task": task.model_dump(mode="json", include=task_keys),
+        "code": fingerprint(__name__),
+    }
+    custom = example_gen_pb2.CustomConfig()
+    custom.custom_config.Pack(struct_pb2.Struct(fields={"json": struct_pb2.Value(string_value=json.dumps(settings))}))
+    return custom
 
 
 class InputProcessor(input_processor.FileBasedInputProcessor):

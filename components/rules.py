@@ -25,8 +25,10 @@ from models.errors import GateError
 FINDINGS_FILE = "findings.json"
 # Example rows of a finding, and the characters shown of each.
 _SHOWN, _SHORT = 5, 80
-# Distinct values of a column that are counted one by one.
-_COUNTED_VALUES = 10_000
+# Errors that a message lists.
+_LISTED = 10
+# Distinct values of a column that are counted one by one, and characters of one that are.
+_COUNTED_VALUES, _LONGEST_VALUE = 10_000, 200
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,12 @@ class Finding:
     examples: tuple[str, ...] = ()
     fix: str = ""
 
-    def render(self) -> str:
-        """A line that names everything, and one for each example."""
+    def render(self, examples: int = 5) -> str:
+        """A line that names everything, and one for each of the first examples."""
         column = f", column {self.column!r}" if self.column else ""
         head = f"{self.severity} {self.rule} in {self.split or 'the data'}{column}: {self.message}"
         tail = [f"    to fix: {self.fix}"] if self.fix else []
-        return "\n".join([head, *(f"    {example}" for example in self.examples), *tail])
+        return "\n".join([head, *(f"    {example}" for example in self.examples[:examples]), *tail])
 
 
 class SplitFacts:
@@ -69,7 +71,8 @@ class SplitFacts:
         labels: label to rows.
         label_rows: label to some of its rows, shortened.
         empty: text column to rows without text.
-        values: other column to its values' rows; "" stands for all beyond the first ten thousand distinct ones.
+        values: other column to its values' rows; "" stands for all long ones, and for those beyond the first ten
+            thousand distinct ones.
     """
 
     def __init__(self, name: str, task: TaskConfig) -> None:
@@ -131,7 +134,8 @@ class SplitFacts:
                     shown.append(f"row {self.rows:,} of {self.name}: {show(record)}")
         for column, value in record.others.items():
             values = self.values.setdefault(column, Counter())
-            values[value if value in values or len(values) < _COUNTED_VALUES else ""] += 1
+            counted = value in values or (len(values) < _COUNTED_VALUES and len(value) <= _LONGEST_VALUE)
+            values[value if counted else ""] += 1
 
 
 def show(record: Record) -> str:
@@ -337,7 +341,10 @@ def stop(findings: Sequence[Finding]) -> None:
     """
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:
-        listed = "\n".join(finding.render() for finding in errors)
+        # few errors with all they have, many with less, so that they fit on a screen
+        listed = "\n".join(finding.render(5 if len(errors) <= 3 else 1) for finding in errors[:_LISTED])
+        if len(errors) > _LISTED:
+            listed += f"\nand {len(errors) - _LISTED:,} more"
         rules = dict.fromkeys(f"gate.{finding.rule}" for finding in errors)
         raise GateError(
             f"the data gate stops the run: {len(errors)} {'error' if len(errors) == 1 else 'errors'}",

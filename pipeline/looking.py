@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from components.files import some
-from components.readers import Table, open_table
+from components.readers import Table, open_table, place
 from components.rows import as_text
 from models.errors import DataError
 
-# Rows that are looked at, and values that are counted one by one.
-_ROWS, _VALUES = 50_000, 5_000
+# Rows that are looked at, values that are counted one by one, and characters of a value that may be a label.
+_ROWS, _VALUES, _LONGEST_LABEL = 50_000, 5_000, 200
 # The first named is preferred.
 # fmt: off
 _TEXT_NAMES = (
@@ -54,7 +54,7 @@ class Column:
 
     Attributes:
         rows: values that are not missing.
-        counts: value to rows, up to five thousand values.
+        counts: value to rows, up to five thousand short values.
         distinct: hashes of all values.
         lengths: characters of each value.
         tokens: an estimate of each value's tokens: words and ideographs, and a third for pieces of words.
@@ -86,7 +86,7 @@ class Column:
         self.lengths.append(len(text))
         self.tokens.append(_estimate_tokens(text))
         for part in texts:
-            if part in self.counts or len(self.counts) < _VALUES:
+            if part in self.counts or (len(self.counts) < _VALUES and len(part) <= _LONGEST_LABEL):
                 self.counts[part] += 1
         number = _number(text)
         self.numbers = self.numbers and number is not None
@@ -116,7 +116,7 @@ class Column:
 
 
 def _estimate_tokens(text: str) -> int:
-    head = text[:20_000]
+    head = text[:2_000]
     ideographs = len(re.findall(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]", head))
     words = len(re.findall(r"[^\W_]+|[^\w\s]", head)) if ideographs < len(head) / 4 else 0
     return math.ceil((ideographs + words * 1.3) * len(text) / max(1, len(head)))
@@ -175,7 +175,11 @@ def look(path: Path) -> Look:
     for row in islice(iterator, _ROWS):
         rows += 1
         for name, value in row.values.items():
-            columns.setdefault(name, Column(name)).add(value)
+            try:
+                columns.setdefault(name, Column(name)).add(value)
+            except ValueError as error:
+                where = place(path, row.number, row.line)
+                raise DataError(f"{where}: column {name!r} cannot be read", got=str(error), expected="text") from None
     if not rows:
         raise DataError(f"{path} has no rows", got=f"the columns {some(table.columns, 20)}", expected="at least a row")
     text, pair, text_reason = _find_texts(path, list(columns.values()))

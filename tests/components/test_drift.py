@@ -54,7 +54,7 @@ def test_the_same_data_do_not_drift() -> None:
         (rows(50) + rows(50, "new"), "label", "other values: 0.0% before, 50.0% now"),
         (rows(90, length=400) + rows(10, "b"), "text", "characters: 0.0% before, 90.0% now"),
         (rows(90, source="t") + rows(10, "b"), "source", "other values: 0.0% before, 90.0% now"),
-        (rows(90, source="") + rows(10, "b"), "source", "s: 100.0% before, 10.0% now"),
+        (rows(90, source="u" * 1000) + rows(10, "b"), "source", "other values: 0.0% before, 90.0% now"),
     ],
 )
 def test_what_drifts_is_named(now: list[Record], column: str, example: str) -> None:
@@ -63,6 +63,13 @@ def test_what_drifts_is_named(now: list[Record], column: str, example: str) -> N
     assert [finding.column for finding in findings] == [column]
     assert findings[0].severity == "warn"
     assert any(example in shown for shown in findings[0].examples)
+
+
+def test_a_column_that_is_gone_drifts() -> None:
+    live = through_json(summarize(facts_of(rows(90))))
+    findings = list(drifts(live, facts_of([Record("x" * 20, None, ("a",), None, {})] * 90), GateConfig()))
+    assert [finding.column for finding in findings] == ["source"]
+    assert findings[0].examples[:2] == ("s: 100.0% before, 0.0% now", "no value: 0.0% before, 100.0% now")
 
 
 def test_answers_of_a_regression_drift() -> None:
@@ -76,7 +83,8 @@ def test_answers_of_a_regression_drift() -> None:
 
 
 def test_columns_that_name_rows_are_left_out() -> None:
-    records = [Record("text", None, ("a",), None, {"id": str(number)}) for number in range(200)]
+    others = [{"id": str(number), "long": "x" * 1000} for number in range(200)]
+    records = [Record("text", None, ("a",), None, other) for other in others]
     assert set(summarize(facts_of(records))["columns"]) == {"label", "text"}
 
 

@@ -42,7 +42,7 @@ def values(path: Path, configured: str = "auto") -> list[dict]:
     return [row.values for row in open_table(path, configured).rows()]
 
 
-def write_csv(path: Path, rows: list[tuple], **dialect: str) -> Path:
+def write_csv(path: Path, rows: list[tuple], **dialect: object) -> Path:
     with (gzip.open if path.suffix == ".gz" else open)(path, "wt", encoding="utf-8", newline="") as stream:
         csv.writer(stream, **dialect).writerows([("text", "label"), *rows])
     return path
@@ -58,8 +58,9 @@ def refused(path: Path, configured: str = "auto") -> DataError:
 @EASY
 @given(rows=TABLES)
 @pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.csv.gz"])
-def test_separated_round_trip(tmp_path: Path, name: str, rows: list[tuple[str, str]]) -> None:
-    path = write_csv(tmp_path / name, rows, delimiter="\t" if ".tsv" in name else ",", quoting=csv.QUOTE_ALL)
+@pytest.mark.parametrize("quoting", [csv.QUOTE_ALL, csv.QUOTE_MINIMAL])
+def test_separated_round_trip(tmp_path: Path, name: str, quoting: int, rows: list[tuple[str, str]]) -> None:
+    path = write_csv(tmp_path / name, rows, delimiter="\t" if ".tsv" in name else ",", quoting=quoting)
     assert [tuple(row.values()) for row in values(path)] == rows
 
 

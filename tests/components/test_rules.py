@@ -151,6 +151,17 @@ def test_all_errors_stand_on_one_screen() -> None:
     assert max(map(len, text.splitlines())) < 250
 
 
+def test_many_errors_are_shortened() -> None:
+    findings = [Finding("schema_anomaly", "error", "eval", f"c{n}", "gone", examples=("one", "two")) for n in range(50)]
+    with pytest.raises(GateError) as caught:
+        stop(findings)
+    text = caught.value.render()
+    assert "50 errors" in text
+    assert "and 40 more" in text
+    assert "two" not in text
+    assert len(text.splitlines()) < 30
+
+
 def test_findings_on_disk(tmp_path: Path) -> None:
     findings = apply(evidence(train=[("é", "a"), ("é", "b")], eval=[("é", "b")]))
     save(findings, tmp_path)

@@ -135,6 +135,13 @@ def test_lists_of_labels(tmp_path: Path) -> None:
     assert "2 labels, with their rows: a 20, b 10" in text
 
 
+def test_half_a_surrogate_pair(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"text": "a", "label": "x"}\n{"text": "\\ud800", "label": "y"}\n')
+    with pytest.raises(DataError, match=r"row 2 \(line 2\): column 'text' cannot be read"):
+        infer(path)
+
+
 def test_siblings_of_a_training_file(tmp_path: Path) -> None:
     rows = [[sentence(n), "ab"[n % 2]] for n in range(40)]
     train = write_csv(tmp_path / "my data" / "en_train.tsv", ["text", "label"], rows)
@@ -185,7 +192,7 @@ def test_names_that_yaml_would_misread(tmp_path: Path) -> None:
 
 def test_hostile_names_and_labels_stay_in_their_comments(tmp_path: Path) -> None:
     header = ["text", "label", "x\nname: evil"]
-    rows = [[sentence(n), ["a\nname: evil", "b" * 500][n % 2], "1"] for n in range(40)]
+    rows = [[sentence(n), ["a\nname: evil", "b" * 150][n % 2], "1"] for n in range(40)]
     text = infer(write_csv(tmp_path / "t.csv", header, rows))
     assert config_of(text).name == "t"
     assert "\nname: evil" not in text
