@@ -10,7 +10,7 @@ import itertools
 import json
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -227,7 +227,7 @@ def unseen_label(seen: Evidence) -> Iterator[Finding]:
             seen.gate.unseen_label,
             facts.name,
             seen.task.label,
-            f"{len(unknown):,} labels that {named}: {_counted(unknown)}",
+            f"{_number_of(unknown, 'label')} that {named}: {_counted(unknown)}",
             rows=sum(unknown.values()),
             of=facts.rows,
             examples=tuple(rows[:_SHOWN]),
@@ -276,7 +276,8 @@ def small_class(seen: Evidence) -> Iterator[Finding]:
 
 
 def split_overlap(seen: Evidence) -> Iterator[Finding]:
-    """The same text in two splits."""
+    """The same text, or pair of texts, in two splits."""
+    texts = "text" if seen.task.text_pair is None else "pair of texts"
     for first, second in itertools.combinations(seen.facts.values(), 2):
         keys = second.keys
         shared = keys[np.isin(keys, first.keys)]
@@ -287,7 +288,7 @@ def split_overlap(seen: Evidence) -> Iterator[Finding]:
             seen.gate.split_overlap,
             second.name,
             seen.task.text,
-            f"{len(shared):,} of {second.rows:,} rows have a text that is in {first.name} too",
+            f"{len(shared):,} of {second.rows:,} rows have a {texts} that is in {first.name} too",
             rows=len(shared),
             of=second.rows,
             examples=seen.look_up(second.name, shared),
@@ -316,6 +317,10 @@ def conflicting_labels(seen: Evidence) -> Iterator[Finding]:
         examples=seen.look_up("train", torn[:2]),
         fix="correct the labels, or delete the wrong rows",
     )
+
+
+def _number_of(things: Sized, name: str) -> str:
+    return f"{len(things):,} {name}{'' if len(things) == 1 else 's'}"
 
 
 def _counted(counts: Mapping[str, int]) -> str:
@@ -347,7 +352,7 @@ def stop(findings: Sequence[Finding]) -> None:
             listed += f"\nand {len(errors) - _LISTED:,} more"
         rules = dict.fromkeys(f"gate.{finding.rule}" for finding in errors)
         raise GateError(
-            f"the data gate stops the run: {len(errors)} {'error' if len(errors) == 1 else 'errors'}",
+            f"the data gate stops the run: {_number_of(errors, 'error')}",
             got="\n" + "\n".join("    " + line for line in listed.splitlines()),
             expected="data that a model can be learned from and judged by",
             fix=f"correct the data, or say that it may pass: {', '.join(rules)}: warn",
