@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from google.protobuf import json_format
 from tfx import types
@@ -28,6 +27,7 @@ from components.artifacts import LiveModel
 from components.blessing import Measured, save_summary, summarize
 from components.comparison import EXTRA_FOLDER, SIGNATURE, output_order, why_not_comparable
 from components.config import EvaluationConfig
+from components.examples import read_split
 from components.fingerprint import fingerprint
 from components.metrics import TextMetrics, read_figures
 from components.thresholds import check_metrics, slice_columns
@@ -35,7 +35,7 @@ from models.config import TaskConfig
 from models.errors import ConfigError, DataError, ModelError
 from models.labels import LabelSpace
 
-PROGRESS = logging.getLogger("transom.progress")
+SAYS = logging.getLogger("transom")
 
 
 class _Spec(component_spec.ComponentSpec):
@@ -99,9 +99,8 @@ class Executor(tfx_evaluator.Executor):
         _check_columns(measured, task, config)
         summary = summarize(measured, config)
         save_summary(summary, folder)
-        for note in summary["notes"]:
-            PROGRESS.info("%s", note)
-        PROGRESS.info("%s", summary["verdict"])
+        for line in (*summary["notes"], summary["verdict"]):
+            SAYS.info("%s", line)
         _bless(output_dict[standard_component_specs.BLESSING_KEY], input_dict["model"], summary)
 
 
@@ -177,11 +176,10 @@ def _split(examples: list[types.Artifact]) -> tuple[str, list[str]]:
 
 
 def _first_row(examples: list[types.Artifact], split: str) -> bytes:
-    pattern = io_utils.all_files_pattern(artifact_utils.get_split_uri(examples, split))
-    for file in sorted(tf.io.gfile.glob(pattern)):
-        for row in tf.data.TFRecordDataset(file, "GZIP" if file.endswith(".gz") else "").take(1):
-            return bytes(row.numpy())
-    raise DataError(f"the {split} split", got="no rows", expected="rows to measure the model on")
+    row = next(read_split(artifact_utils.get_single_instance(examples), split), None)
+    if row is None:
+        raise DataError(f"the {split} split", got="no rows", expected="rows to measure the model on")
+    return row
 
 
 def _model_folder(model: list[types.Artifact]) -> Path:

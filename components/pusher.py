@@ -23,7 +23,7 @@ from models.errors import PushError
 from serving.errors import PublishError
 from serving.versions import newest, prune, publish
 
-PROGRESS = logging.getLogger("transom.progress")
+SAYS = logging.getLogger("transom")
 FILE_NAME = "pushed.json"
 
 
@@ -68,7 +68,7 @@ class Executor(base_executor.BaseExecutor):
         base = Path(exec_properties["directory"])
         version, how = push(source, base, exec_properties["keep"], extra)
         _record(pushed, version, str(base / str(version)), how)
-        PROGRESS.info("version %d in %s: %s", version, base, how)
+        SAYS.info("version %d in %s: %s", version, base, how)
 
 
 def push(source: Path, base: Path, keep: int, extra: Mapping[str, bytes]) -> tuple[int, str]:
