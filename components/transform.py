@@ -56,7 +56,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
         custom_config: "task": a TaskConfig as a dict; "tokenizer": the tokenizer's folder.
 
     Returns:
-        `token_ids` ragged int64 [B, (L)], for pairs `segment_ids` alike, and `target`: int64 [B, 1]
+        `token_ids` sparse int64 [B, L], for pairs `segment_ids` alike, and `target`: int64 [B, 1]
         (-1: a label that training never saw), float32 [B, C] or float32 [B, 1], by the task.
     """
     task = TaskConfig.model_validate(custom_config["task"])
@@ -64,9 +64,10 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     preprocessor = Preprocessor(TokenizerData.load(custom_config["tokenizer"]))
     texts = [_one(inputs[column], "") for column in (task.text, task.text_pair) if column is not None]
     ids = preprocessor(*texts)
-    outputs = {"token_ids": tf.cast(ids["token_ids"], tf.int64)}
+    # Sparse, because TFT writes a ragged tensor as two features of its own making, values and lengths.
+    outputs = {"token_ids": tf.cast(ids["token_ids"], tf.int64).to_sparse()}
     if task.text_pair is not None:
-        outputs["segment_ids"] = tf.cast(ids["segment_ids"], tf.int64)
+        outputs["segment_ids"] = tf.cast(ids["segment_ids"], tf.int64).to_sparse()
     outputs["target"] = _target(inputs[task.label], task, labels)
     return outputs
 
