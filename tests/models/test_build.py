@@ -166,7 +166,7 @@ def test_it_is_built_in_the_scope_of_a_strategy(tokenizer: Tokenizer, bert: Path
 
 
 @pytest.mark.parametrize("positions", ["learned", "rotary"])
-def test_a_toy_rule_is_learned_in_seconds_under_xla(positions: str, tokenizer: Tokenizer) -> None:
+def test_a_toy_rule_is_learned_in_seconds(positions: str, tokenizer: Tokenizer) -> None:
     """The label says whether "good" (8) stands before "bad" (9): order and attention are needed, not counts."""
     keras.utils.set_random_seed(4)
     generator = np.random.default_rng(4)
@@ -182,8 +182,7 @@ def test_a_toy_rule_is_learned_in_seconds_under_xla(positions: str, tokenizer: T
         keras.optimizers.AdamW(1e-2),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        jit_compile=True,
+        jit_compile=False,  # the compilation would take longer than the training
     )
-    # One static shape: one compilation.
     model.fit(values, labels, batch_size=64, epochs=15, verbose=0)
     assert model.evaluate(values, labels, batch_size=64, verbose=0)[1] > 0.97
