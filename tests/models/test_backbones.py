@@ -83,6 +83,9 @@ class TestMiniLM:
         original = layers.masked_softmax
         monkeypatch.setattr(layers, "masked_softmax", lambda scores, mask: original(scores, mask, masked_score=-1e9))
         assert largest_difference(model(values), moderate, values) < 2e-6
+        # The constant is the one that is used: without a mask the states would be others.
+        monkeypatch.setattr(layers, "masked_softmax", lambda scores, mask: original(scores, None))
+        assert largest_difference(model(values), moderate, values) > 0.01
 
 
 @pytest.mark.parametrize("kind", FAMILIES)

@@ -67,6 +67,9 @@ def test_the_moderate_mask_constant_gives_the_outputs_of_a_large_one(
     original = layers.masked_softmax
     monkeypatch.setattr(layers, "masked_softmax", lambda scores, mask: original(scores, mask, masked_score=-1e9))
     np.testing.assert_allclose(np.array(model(values))[tokens], moderate, atol=1e-5)
+    # The constant is the one that is used: without a mask the states would be others.
+    monkeypatch.setattr(layers, "masked_softmax", lambda scores, mask: original(scores, None))
+    assert np.abs(np.array(model(values))[tokens] - moderate).max() > 0.01
 
 
 @pytest.mark.parametrize("positions", ["learned", "rotary"])
