@@ -1,0 +1,153 @@
+"""A pushed SavedModel answers texts, without Keras: what `transom predict` and a notebook use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_text  # noqa: F401  (registers the operations that the models need)
+
+from models.errors import ModelError
+from models.labels import FILE_NAME as LABELS_FILE
+from models.labels import LabelSpace
+
+_MODEL_FILE, _EXTRA_FOLDER, _PUSHED_FOLDER = "saved_model.pb", "assets.extra", "serving"
+_BATCH_ROWS = 64
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of one text.
+
+    Attributes:
+        score: `single_label`: probability of the label; `multi_label`: the highest probability; `regression`: the
+            number, in the unit of the training answers.
+        label: the label, or the given labels joined by the task's separator; None for a regression.
+        probabilities: label to probability, empty for a regression.
+    """
+
+    score: float
+    label: str | None = None
+    probabilities: dict[str, float] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What JSON shall say: only `score` for a regression."""
+        return {"score": self.score} if self.label is None else asdict(self)
+
+    def line(self) -> str:
+        """The answer for a terminal: label and score with a tab between, or the number."""
+        return f"{self.score:.4g}" if self.label is None else f"{self.label}\t{self.score:.3f}"
+
+
+class Predictor:
+    """A loaded SavedModel; make it with `load`."""
+
+    def __init__(self, folder: Path, module: Any, labels: tuple[str, ...]) -> None:
+        self.folder, self.labels = folder, labels
+        self._module = module  # it owns the variables of its signatures
+        self._ask = module.signatures["serving_default"]
+        self.pairs = "text_pair" in self._ask.structured_input_signature[1]
+
+    def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Answer]:
+        """Answers the texts, in their order.
+
+        Args:
+            texts: any strings.
+            pairs: the second texts, one for each text, for a model about pairs.
+
+        Raises:
+            ModelError: pairs for a model of single texts, none for a model about pairs, or another number of them.
+        """
+        self._check_pairs(len(texts), None if pairs is None else len(pairs))
+        # Texts of like length go together: a batch is padded to its longest.
+        order = sorted(range(len(texts)), key=lambda row: len(texts[row]) + (len(pairs[row]) if pairs else 0))
+        answers: dict[int, Answer] = {}
+        for begin in range(0, len(order), _BATCH_ROWS):
+            rows = order[begin : begin + _BATCH_ROWS]
+            inputs = {"text": _strings(texts, rows)} | ({"text_pair": _strings(pairs, rows)} if pairs else {})
+            answers.update(zip(rows, self._answers(self._ask(**inputs)), strict=True))
+        return [answers[row] for row in range(len(texts))]
+
+    def _answers(self, outputs: dict[str, tf.Tensor]) -> list[Answer]:
+        scores = outputs["score"].numpy().tolist()
+        if "label" not in outputs:
+            return [Answer(score) for score in scores]
+        rows = zip(scores, outputs["label"].numpy().tolist(), outputs["probabilities"].numpy().tolist(), strict=True)
+        return [Answer(s, label.decode("utf-8"), dict(zip(self.labels, p, strict=True))) for s, label, p in rows]
+
+    def _check_pairs(self, texts: int, pairs: int | None) -> None:
+        if pairs is not None and not self.pairs:
+            raise ModelError(
+                f"the model in {self.folder} reads one text", got="second texts", expected="none", fix="leave them out"
+            )
+        if self.pairs and pairs != texts:
+            raise ModelError(
+                f"the model in {self.folder} reads pairs of texts",
+                got=f"{texts} texts and {pairs or 0} second texts",
+                expected="a second text for each",
+            )
+
+
+def load(directory: Path | str) -> Predictor:
+    """Loads the newest version that `directory` holds.
+
+    Args:
+        directory: a version (a SavedModel's folder), a folder of numbered versions, or the output folder of a run
+            that pushed one model.
+
+    Raises:
+        ModelError: there is no model, there are several, or it cannot be loaded.
+    """
+    folder = newest_version(Path(directory))
+    try:
+        module = tf.saved_model.load(str(folder))
+        labels = LabelSpace.load(folder / _EXTRA_FOLDER).labels
+        return Predictor(folder, module, labels)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, tf.errors.OpError) as error:
+        raise ModelError(
+            f"the model in {folder} cannot be loaded",
+            got=(str(error) or type(error).__name__).splitlines()[0],
+            expected=f"a SavedModel that Transom exported, with {_EXTRA_FOLDER}/{LABELS_FILE}",
+            fix="push it again",
+        ) from error
+
+
+def newest_version(directory: Path) -> Path:
+    """The SavedModel's folder that `directory` means; see `load`, which raises the same."""
+    for folder in (directory, *_pushed(directory)):
+        if (folder / _MODEL_FILE).is_file():
+            return folder
+        versions = [v for v in _folders(folder) if v.name.isdecimal() and (v / _MODEL_FILE).is_file()]
+        if versions:
+            return max(versions, key=lambda version: int(version.name))
+    raise ModelError(
+        f"no model in {directory}",
+        got="no such folder" if not directory.is_dir() else "neither saved_model.pb nor a numbered folder with one",
+        expected="a pushed SavedModel, a folder of versions, or the output folder of a run that pushed",
+        fix="`transom runs` tells which runs pushed a model, and why the others did not",
+    )
+
+
+def _pushed(directory: Path) -> list[Path]:
+    """The folder of versions in a run's output folder: none, or the only one."""
+    names = [name for name in _folders(directory / _PUSHED_FOLDER) if _folders(name)]
+    if len(names) > 1:
+        raise ModelError(
+            f"several models in {directory / _PUSHED_FOLDER}",
+            got=", ".join(sorted(name.name for name in names)),
+            expected="one",
+            fix="name the folder of one of them",
+        )
+    return names
+
+
+def _folders(directory: Path) -> list[Path]:
+    return [path for path in directory.iterdir() if path.is_dir()] if directory.is_dir() else []
+
+
+def _strings(texts: Sequence[str], rows: list[int]) -> tf.Tensor:
+    # A lone surrogate (half of an emoji, an undecodable byte of a terminal) is no UTF-8: the graph reads it as U+FFFD.
+    return tf.constant([texts[row].encode("utf-8", errors="surrogatepass") for row in rows], tf.string)

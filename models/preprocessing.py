@@ -1,0 +1,192 @@
+"""The one way from text to token ids, as operations of a graph: no Python, no lookup table, no asset.
+
+Transform, the SavedModel and the tests call `Preprocessor`; nothing tokenizes anywhere else. Its operations are
+TensorFlow's own and those of tensorflow_text that TF Serving >= 2.20 registers (`tests/golden/serving_ops.txt`).
+
+The ids are those of KerasHub's text classifier preprocessors for the same vocabulary. For WordPiece that takes the
+same steps in the same order (`keras_hub/src/tokenizers/word_piece_tokenizer.py`): `tf_text.FastBertTokenizer` is
+faster, but splits and folds some 12,000 characters otherwise ("…", no-break space, Hangul, zero-width space). Text
+that is not UTF-8, which KerasHub refuses, is read as `bytes.decode("utf-8", errors="replace")` would read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+
+import sentencepiece
+import tensorflow as tf
+import tensorflow_text as tf_text
+
+from models.errors import PresetError
+from models.tokenizer import Tokenizer
+
+# Classes of RE2. `\s` is ASCII white space only; other spaces (U+00A0, U+3000) stay within their word, as in KerasHub.
+_SPACE = r"\s|\p{Cc}|\p{Cf}"
+_PUNCTUATION = r"[!-/]|[:-@]|[\[-`]|[{-~]|[\p{P}]"
+# The blocks of BERT's tokenization.py: each of these characters is a word.
+_CJK = (
+    r"[\x{4E00}-\x{9FFF}]|[\x{3400}-\x{4DBF}]|[\x{20000}-\x{2A6DF}]|[\x{2A700}-\x{2B73F}]"
+    r"|[\x{2B740}-\x{2B81F}]|[\x{2B820}-\x{2CEAF}]|[\x{F900}-\x{FAFF}]|[\x{2F800}-\x{2FA1F}]"
+)
+_KEPT = f"{_PUNCTUATION}|{_CJK}"
+_SPLIT = f"{_SPACE}|{_KEPT}"
+# A longer word is one unknown token, here as in `tf_text.FastWordpieceTokenizer`.
+MAX_WORD_BYTES = 100
+
+
+def valid_utf8(text: tf.Tensor) -> tf.Tensor:
+    """Replaces what is not UTF-8 by U+FFFD; string, any shape."""
+    return tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace", replace_control_characters=False)
+
+
+def split_words(text: tf.Tensor, *, lowercase: bool, strip_accents: bool) -> tf.RaggedTensor:
+    """Normalizes text and splits it into the words that WordPiece then cuts into pieces.
+
+    Args:
+        text: [B] string, any bytes.
+        lowercase: fold case (Unicode's NFKC_Casefold: "Straße" to "strasse", "…" to "...").
+        strip_accents: decompose (NFD) and drop the combining marks.
+
+    Returns:
+        [B, (W)] string: words, punctuation marks and CJK characters.
+    """
+    # Text ends at NUL for `regex_split` (and so for KerasHub in tf.data); a control character is but a space.
+    text = tf.strings.regex_replace(valid_utf8(text), r"\x{00}", " ")
+    text = tf.strings.regex_replace(text, _CJK, r" \0 ")
+    if strip_accents:
+        text = tf.strings.regex_replace(tf_text.normalize_utf8(text, "NFD"), r"\p{Mn}", "")
+    words = tf_text.regex_split(text, delim_regex_pattern=_SPLIT, keep_delim_regex_pattern=_KEPT)
+    return tf_text.case_fold_utf8(words) if lowercase else words
+
+
+class Preprocessor:
+    """Text to token ids, eagerly, in `tf.data`, in Transform and in a SavedModel alike.
+
+    In a graph each call builds its vocabulary as a constant of that graph; eagerly it is built once.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        """Raises PresetError where the tokenizer's SentencePiece model is not of the unigram kind."""
+        if tokenizer.family == "sentencepiece":
+            _check_unigram(tokenizer.sentencepiece_model)
+        self.tokenizer = tokenizer
+
+    def __call__(self, text: tf.Tensor, text_pair: tf.Tensor | None = None) -> dict[str, tf.RaggedTensor]:
+        """Token ids of each text, or of each pair of texts.
+
+        What is longer than the tokenizer's `max_length` is cut: of a pair, tokens are taken in turn from the first
+        and the second text until the room is full (KerasHub's `MultiSegmentPacker`, "round_robin").
+
+        Args:
+            text: [B] string, any bytes.
+            text_pair: [B] string, the second texts.
+
+        Returns:
+            `token_ids` [B, (L)] int32, special tokens included, L at most `max_length`, and `segment_ids` alike:
+            1 from the second text on.
+        """
+        texts = (text,) if text_pair is None else (text, text_pair)
+        if tf.executing_eagerly():
+            return self._compiled(*(tf.convert_to_tensor(each, tf.string) for each in texts))
+        return self._call(*texts)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Beam pickles it with the function that uses it; what is compiled stays behind.
+        return Preprocessor, (self.tokenizer,)
+
+    @cached_property
+    def _compiled(self) -> Callable[..., dict[str, tf.RaggedTensor]]:
+        compiled: Callable[..., dict[str, tf.RaggedTensor]] = tf.function(self._call, reduce_retracing=True)
+        return compiled
+
+    def _call(self, *texts: tf.Tensor) -> dict[str, tf.RaggedTensor]:
+        cut = self._wordpiece() if self.tokenizer.family == "wordpiece" else self._sentencepiece()
+        segments = _trim([cut(text) for text in texts], self.tokenizer.max_length - 1 - len(texts))
+        return _pack(segments, self.tokenizer.start_id, self.tokenizer.end_id)
+
+    def _wordpiece(self) -> Callable[[tf.Tensor], tf.RaggedTensor]:
+        tokenizer = self.tokenizer
+        pieces = tf_text.FastWordpieceTokenizer(
+            vocab=list(tokenizer.vocabulary),
+            token_out_type=tf.int32,
+            max_bytes_per_word=MAX_WORD_BYTES,
+            unknown_token=tokenizer.vocabulary[tokenizer.unknown_id],
+            no_pretokenization=True,
+        )
+
+        def cut(text: tf.Tensor) -> tf.RaggedTensor:
+            words = split_words(text, lowercase=tokenizer.lowercase, strip_accents=tokenizer.strip_accents)
+            return pieces.tokenize(words).merge_dims(-2, -1)
+
+        return cut
+
+    def _sentencepiece(self) -> Callable[[tf.Tensor], tf.RaggedTensor]:
+        pieces = tf_text.FastSentencepieceTokenizer(self.tokenizer.sentencepiece_model)
+        return lambda text: pieces.tokenize(valid_utf8(text)).with_row_splits_dtype(tf.int64)
+
+
+def to_dense(ragged: Mapping[str, tf.RaggedTensor], pad_id: int, length: int | None = None) -> dict[str, tf.Tensor]:
+    """Pads what `Preprocessor` returns to a rectangle.
+
+    Args:
+        ragged: `token_ids` and `segment_ids`, [B, (L)] int32 each.
+        pad_id: token id after the end of a row.
+        length: L of the result; default: that of the longest row. A longer row is cut.
+
+    Returns:
+        `token_ids`, `padding_mask` (1 for a token, 0 for padding) and `segment_ids`, [B, L] int32 each.
+    """
+    shape = [None, length]
+    token_ids = ragged["token_ids"].to_tensor(default_value=pad_id, shape=shape)
+    lengths = ragged["token_ids"].row_lengths()
+    return {
+        "token_ids": token_ids,
+        "padding_mask": tf.sequence_mask(lengths, tf.shape(token_ids)[1], dtype=tf.int32),
+        "segment_ids": ragged["segment_ids"].to_tensor(default_value=0, shape=shape),
+    }
+
+
+def _check_unigram(model: bytes) -> None:
+    # The operation without a resource reads every model as a unigram one; others it would cut wrongly, in silence.
+    try:
+        sentencepiece.SentencePieceProcessor(model_proto=model).nbest_encode("a", nbest_size=2)
+    except RuntimeError:
+        raise PresetError(
+            "a SentencePiece vocabulary that cannot live in the graph",
+            got="a model that is not of type unigram",
+            expected="type unigram (ALBERT, DeBERTa-v3)",
+            fix="choose another preset, or a learned vocabulary",
+        ) from None
+
+
+def _trim(segments: list[tf.RaggedTensor], room: int) -> list[tf.RaggedTensor]:
+    """Keeps `room` tokens of each row over all its segments: one of each segment in turn."""
+    if len(segments) == 1:
+        return [_head(segments[0], tf.minimum(segments[0].row_lengths(), room))]
+    first, second = (segment.row_lengths() for segment in segments)
+    # Each has its half (the first the odd token), and what the other leaves free.
+    keep_first = tf.minimum(first, tf.maximum(tf.cast((room + 1) // 2, tf.int64), room - second))
+    keep_second = tf.minimum(second, tf.maximum(tf.cast(room // 2, tf.int64), room - first))
+    return [_head(segments[0], keep_first), _head(segments[1], keep_second)]
+
+
+def _head(rows: tf.RaggedTensor, keep: tf.Tensor) -> tf.RaggedTensor:
+    """The first `keep` [B] int64 tokens of each row."""
+    position = tf.ragged.range(rows.row_lengths()).flat_values
+    kept = tf.boolean_mask(rows.values, position < tf.repeat(keep, rows.row_lengths()))
+    return tf.RaggedTensor.from_row_lengths(kept, keep, validate=False)
+
+
+def _pack(segments: list[tf.RaggedTensor], start_id: int, end_id: int) -> dict[str, tf.RaggedTensor]:
+    """BERT's layout: [start] a [end], or [start] a [end] b [end] with segment ids 0 and 1."""
+    rows = segments[0].nrows()
+
+    def column(token_id: int) -> tf.RaggedTensor:
+        return tf.RaggedTensor.from_tensor(tf.fill([rows, 1], token_id))
+
+    parts, numbers = [column(start_id)], [column(0)]
+    for number, segment in enumerate(segments):
+        parts += [segment, column(end_id)]
+        numbers += [segment.with_values(tf.fill(tf.shape(segment.values), number)), column(number)]
+    return {"token_ids": tf.concat(parts, axis=1), "segment_ids": tf.concat(numbers, axis=1)}
