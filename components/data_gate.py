@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from components.fingerprint import fingerprint
 from components.rows import Record
 from models.config import TaskConfig
 
+SAYS = logging.getLogger("transom")
 _TASK_KEYS = {"type", "text", "text_pair", "label", "labels"}
 
 
@@ -104,6 +106,8 @@ class Executor(base_executor.BaseExecutor):
             if summary is not None and gate.drift != "off":
                 findings += drift.drifts(summary, seen.train, gate)
         rules.stop(findings)
+        for finding in findings:
+            SAYS.info("%s", finding.render(examples=1))
         folder = artifact_utils.get_single_uri(output_dict["blessing"])
         rules.save(findings, folder)
         drift.save_summary(drift.summarize(seen.train), folder)

@@ -34,6 +34,7 @@ from components.thresholds import check_metrics, slice_columns
 from models.config import TaskConfig
 from models.errors import ConfigError, DataError, ModelError
 from models.labels import LabelSpace
+from serving.versions import same_model
 
 SAYS = logging.getLogger("transom")
 
@@ -76,7 +77,9 @@ class Executor(tfx_evaluator.Executor):
         labels = _labels(_model_folder(input_dict["model"]))
         check_metrics(task.type, config, labels or None)
         row = _first_row(input_dict["examples"], split)
-        live, reason = _live_model(input_dict.get("live_model", []), task, labels, row)
+        live, reason = _live_model(
+            input_dict.get("live_model", []), _model_folder(input_dict["model"]), task, labels, row
+        )
         notes += [reason] if reason else []
         eval_config = build_eval_config(task, config, labels, live)
         inputs = {"examples": input_dict["examples"], "model": input_dict["model"]}
@@ -198,12 +201,14 @@ def _labels(folder: Path) -> tuple[str, ...]:
 
 
 def _live_model(
-    artifacts: Iterable[types.Artifact], task: TaskConfig, labels: tuple[str, ...], row: bytes
+    artifacts: Iterable[types.Artifact], candidate: Path, task: TaskConfig, labels: tuple[str, ...], row: bytes
 ) -> tuple[LiveModel | None, str]:
     """The live model to measure as well, or None and what the user should hear about it."""
     live = next(iter(artifacts), None)
     if live is None or not live.version:
         return None, "nothing is live yet: this model is measured without comparison"
+    if same_model(candidate, Path(live.uri)):
+        return None, f"this very model is live already, as version {live.version}: there is nothing to compare it with"
     reason = why_not_comparable(Path(live.uri), task, labels, row)
     if reason:
         return None, f"the live model (version {live.version}) is not comparable: {reason}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import filecmp
 import json
 import logging
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from components.fingerprint import fingerprint
 from components.live_model import live_version
 from models.errors import PushError
 from serving.errors import PublishError
-from serving.versions import newest, prune, publish
+from serving.versions import newest, prune, publish, same_model
 
 SAYS = logging.getLogger("transom")
 FILE_NAME = "pushed.json"
@@ -74,7 +73,7 @@ class Executor(base_executor.BaseExecutor):
 def push(source: Path, base: Path, keep: int, extra: Mapping[str, bytes]) -> tuple[int, str]:
     """Makes the model in `source` the newest version under `base`, and removes all but the `keep` newest.
 
-    A model that is live already, byte for byte, stays as it is: no server has to load it again.
+    A model that is live already (`same_model`) stays as it is: no server has to load it again.
 
     Args:
         source: the SavedModel.
@@ -90,7 +89,7 @@ def push(source: Path, base: Path, keep: int, extra: Mapping[str, bytes]) -> tup
     """
     try:
         live = newest(base)
-        if live is not None and _same(source, base / str(live), set(extra)):
+        if live is not None and same_model(source, base / str(live)):
             version, how = live, "it was live already"
         else:
             version, how = publish(source, base, extra), "pushed"
@@ -103,20 +102,6 @@ def push(source: Path, base: Path, keep: int, extra: Mapping[str, bytes]) -> tup
         # The new model is live; that an old one stays is no reason to call the push a failure.
         return version, f"{how}, but an older version stays: {error.what}, {error.got}"
     return version, f"{how}; removed {', '.join(map(str, removed))}" if removed else how
-
-
-def _same(source: Path, live: Path, extra: set[str]) -> bool:
-    """Whether two folders have the same files with the same bytes, `extra` aside: what the gate finds in the same data
-    depends on what was live then."""
-
-    def files(folder: Path) -> set[str]:
-        return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} - extra
-
-    try:
-        names = files(source)
-        return names == files(live) and all(filecmp.cmp(source / name, live / name, shallow=False) for name in names)
-    except OSError:  # a version that cannot be read is not the same, and is replaced
-        return False
 
 
 def _record(pushed: types.Artifact, version: int, destination: str, how: str) -> None:

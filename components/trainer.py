@@ -16,6 +16,7 @@ from tfx.utils import path_utils
 
 from components.artifacts import Tokenizer
 from components.fingerprint import fingerprint
+from models.backbones import merge_lora
 from models.build import build_model, layer_depths
 from models.config import ModelsConfig
 from models.export import export_saved_model
@@ -90,6 +91,7 @@ class Executor(base_executor.BaseExecutor):
             log_dir=run_folder / "logs",
             on_progress=_tell,
         )
+        merge_lora(trained.model)
         report = json.dumps(trained.report, indent=1)
         (run_folder / REPORT_FILE).write_text(report + "\n", encoding="utf-8")
         export_saved_model(

@@ -21,9 +21,6 @@ from models.config import ModelConfig, ModelsConfig, PresetConfig
 from pipeline.config import ProjectConfig
 from pipeline.paths import Paths
 
-# Beam's other local mode starts processes that import everything again: see benchmarks/README.md.
-BEAM_ARGUMENTS = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
-
 
 def build(config: ProjectConfig, paths: Paths) -> Pipeline:
     """The TFX pipeline of a project. Each step is told only the part of the configuration that concerns it.
@@ -85,7 +82,8 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
         ],
         enable_cache=True,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(paths.metadata)),
-        beam_pipeline_args=BEAM_ARGUMENTS,
+        # No Beam arguments: with any, TFX packages its own source anew in every Beam step. Beam's defaults (in memory,
+        # one worker) are the right ones for a laptop; its other local mode starts processes that import everything.
     )
 
 

@@ -120,9 +120,9 @@ class _Recorder:
     def _conclude(self, outputs: Outputs) -> TransomError | None:
         """Fills the record from what the steps wrote."""
         record = self.record
-        record.findings = _read(outputs, "DataGate", "data_blessing", "findings.json").get("findings", [])
-        record.training = _read(outputs, "Trainer", "model_run", "training.json")
-        record.evaluation = _read(outputs, "Evaluator", "evaluation", "summary.json")
+        record.findings = _read(outputs, "DataGate", "blessing", "findings.json") or []
+        record.training = _read(outputs, "Trainer", "model_run", "training.json") or {}
+        record.evaluation = _read(outputs, "Evaluator", "evaluation", "summary.json") or {}
         record.verdict = record.evaluation.get("verdict", "")
         pushed = outputs.get("Pusher", {}).get("pushed_model")
         if pushed is None:
@@ -180,9 +180,8 @@ def find_cause(error: BaseException) -> TransomError | None:
     return None
 
 
-def _read(outputs: Outputs, step: str, output: str, file: str) -> dict[str, Any]:
+def _read(outputs: Outputs, step: str, output: str, file: str) -> Any:
+    """The JSON file that a step wrote into one of its outputs; None where it did not run."""
     artifact = outputs.get(step, {}).get(output)
-    if artifact is None:
-        return {}
-    path = Path(artifact.uri) / file
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    path = Path(artifact.uri) / file if artifact is not None else None
+    return json.loads(path.read_text(encoding="utf-8")) if path is not None and path.is_file() else None

@@ -15,6 +15,7 @@ from pipeline.records import Run, all_runs
 
 # What is worth a column or a line, best known first; a run shows those that its task has.
 HEADLINES = ("accuracy", "macro_f1", "micro_f1", "auc", "mean_average_precision", "spearman", "pearson", "mse")
+COUNTS = ("example_count", "unlabelled_count", "unknown_label_count")
 MOST_SLICES = 24
 
 
@@ -64,6 +65,8 @@ def _metrics(evaluation: Mapping[str, Any]) -> Table:
     if baseline:
         table.add_column("live model", justify="right")
     for name, value in evaluation["metrics"].items():
+        if name in COUNTS:  # the verdict says how many rows there are; strange ones are said in a note
+            continue
         table.add_row(name, _number(value), *([_number(baseline.get(name))] if baseline else []))
     return table
 
