@@ -6,6 +6,7 @@ import contextlib
 import logging
 import math
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,12 +17,13 @@ import numpy as np
 import tensorflow as tf
 
 from models import runtime
+from models.build import count_parameters
 from models.config import TaskConfig, TrainConfig
-from models.errors import TrainingError
 from models.labels import LabelSpace
 from models.training import metrics
 from models.training.batches import Batches, choose_buckets
 from models.training.checkpoint import Checkpoints, fingerprint
+from models.training.checks import check_rows, explained, not_finite
 from models.training.loss import label_weights, row_loss, row_weights
 from models.training.optimizer import make_optimizer, resolve_defaults
 from models.training.report import Board, peak_device_memory_mb, peak_memory_mb
@@ -102,6 +104,7 @@ def train(
     max_length: int,
     depths: Callable[[keras.Model], Mapping[str, int]] | None = None,
     preset: bool = False,
+    identity: Mapping[str, Any] | None = None,
     checkpoint_dir: Path | str | None = None,
     log_dir: Path | str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -116,12 +119,13 @@ def train(
         train, evaluation: targets of a regression are in the answers' own unit; the model learns standardized ones.
         depths: model to variable path to depth, for `config.layer_decay`.
         preset: the model is pretrained, which decides the default epochs and learning rate.
+        identity: JSON values that decide what `make_model` makes; where they change, a checkpoint is not used.
         log_dir: for TensorBoard.
 
     Raises:
         TrainingError: rows that cannot be trained on, a loss that is not finite, a checkpoint that cannot be written.
     """
-    _check_rows(train, evaluation, labels, task, max_length)
+    check_rows(train, evaluation, labels, task, max_length)
     placement = place(config.strategy)
     with _policy(config.precision):
         keras.utils.set_random_seed(config.seed)
@@ -130,7 +134,7 @@ def train(
         lora = any("lora" in variable.name for variable in model.trainable_variables)
         config = resolve_defaults(config, preset=preset, lora=lora)
         run = _Run(model, train, evaluation, task, config, labels, placement, pad_id, max_length, depths, on_progress)
-        report = run.run(checkpoint_dir, log_dir)
+        report = run.run(checkpoint_dir, log_dir, identity or {})
     if placement.replicas > 1 or placement.name != "none" or config.precision != "float32":
         model = _plain_copy(make_model, model)
     return Trained(model, report)
@@ -175,9 +179,11 @@ class _Run:
         self.started = time.perf_counter()
         self.unread: list[StepResult] = []
 
-    def run(self, checkpoint_dir: Path | str | None, log_dir: Path | str | None) -> dict[str, Any]:
+    def run(
+        self, checkpoint_dir: Path | str | None, log_dir: Path | str | None, identity: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """Trains to the end; returns the report."""
-        self.checkpoints = Checkpoints(checkpoint_dir, self._fingerprint())
+        self.checkpoints = Checkpoints(checkpoint_dir, self._fingerprint(identity) if checkpoint_dir else "")
         self.board = Board(log_dir)
         variables = [*self.model.trainable_variables, *self.optimizer.variables]
         with self.placement.strategy.scope():
@@ -218,7 +224,8 @@ class _Run:
         if self.task.type == "regression":
             batches = [_standardized(batch, self.labels) for batch in batches]
         weights = [row_weights(batch.targets, len(batch.rows), self.task, self.weights) for batch in batches]
-        self.unread.append(self.step(batches, weights, self.position.total_steps))
+        with explained(self.config):
+            self.unread.append(self.step(batches, weights, self.position.total_steps))
         if self.step.traces == traces:
             self.pace.seconds += time.perf_counter() - began
             self.pace.tokens += sum(batch.tokens for batch in batches)
@@ -231,7 +238,7 @@ class _Run:
         for number, result in enumerate(self.unread, start=first):
             loss, rate = float(result.loss), float(result.learning_rate)
             if not math.isfinite(loss):
-                raise _not_finite(loss, number, self.steps, rate, self.config)
+                raise not_finite(loss, number, self.steps, rate, self.config)
             here.loss_sum += loss
         last = self.unread[-1]
         self.pace.seconds += time.perf_counter() - began
@@ -249,7 +256,8 @@ class _Run:
         rows = self.evaluation.rows
         logits = np.empty((len(rows), self.labels.outputs), np.float32)
         for batch in self.evaluation.by_length():
-            logits[batch.rows] = self.predictor(batch.features)[: len(batch.rows)]
+            with explained(self.config):
+                logits[batch.rows] = self.predictor(batch.features)[: len(batch.rows)]
         return metrics.compute(logits, np.asarray(rows.targets), self.task, self.labels)
 
     def _close_epoch(self, evaluation: dict[str, float], traces: int) -> None:
@@ -278,14 +286,15 @@ class _Run:
         epoch = here.epoch if evaluation is not None else here.epoch + 1
         self.on_progress(Progress(epoch, self.epochs, here.total_steps, self.steps, loss, self.pace.rate(), evaluation))
 
-    def _fingerprint(self) -> str:
+    def _fingerprint(self, identity: Mapping[str, Any]) -> str:
         return fingerprint(
             {
                 "task": self.task.model_dump(mode="json"),
                 "train": self.config.model_dump(mode="json", exclude={"checkpoint_steps"}),
                 "labels": asdict(self.labels),
                 "rows": [self.batches.rows.checksum, self.evaluation.rows.checksum],
-                "variables": [[v.path, list(v.shape), bool(v.trainable)] for v in self.model.weights],
+                "model": dict(identity),
+                "weights": [[v.path, bool(v.trainable), zlib.crc32(v.numpy().tobytes())] for v in self.model.weights],
                 "batches": [list(self.buckets), self.batches.pad_id, self.placement.name, self.placement.replicas],
                 "versions": [tf.__version__, keras.__version__, runtime.onednn_state()],
             }
@@ -293,7 +302,6 @@ class _Run:
 
     def _report(self, resumed_at: int | None, why_anew: str) -> dict[str, Any]:
         here, rows = self.position, self.batches.rows
-        trainable = _parameters(self.model.trainable_variables)
         return {
             "strategy": self.placement.name,
             "replicas": self.placement.replicas,
@@ -305,7 +313,7 @@ class _Run:
             "config": self.config.model_dump(mode="json"),
             "rows": {"train": len(rows), "eval": len(self.evaluation.rows)},
             "dropped_rows": {"train": rows.dropped, "eval": self.evaluation.rows.dropped},
-            "parameters": {"total": _parameters(self.model.weights), "trainable": trainable},
+            "parameters": count_parameters(self.model),
             "buckets": list(self.buckets),
             "steps": here.total_steps,
             "steps_planned": self.steps,
@@ -326,52 +334,9 @@ class _Run:
         }
 
 
-def _check_rows(train: TokenRows, evaluation: TokenRows, labels: LabelSpace, task: TaskConfig, max_length: int) -> None:
-    for name, rows in (("training", train), ("eval", evaluation)):
-        if len(rows) == 0:
-            raise TrainingError(
-                f"the {name} split has no rows",
-                got=f"{rows.dropped} rows whose label never occurs in training" if rows.dropped else "no rows at all",
-                expected="at least one row",
-                fix="give more data, or other shares in data.splits",
-            )
-        if int(rows.lengths.max()) > max_length:
-            raise TrainingError(
-                f"the {name} split has rows that are longer than tokenizer.max_length",
-                got=f"{int(rows.lengths.max())} tokens",
-                expected=f"at most {max_length}",
-                fix="run the Transform step again: these rows come from another configuration",
-            )
-        if task.type == "single_label" and int(rows.targets.max()) >= labels.outputs:
-            raise TrainingError(
-                f"the {name} split has targets beyond the labels",
-                got=f"target {int(rows.targets.max())}",
-                expected=f"at most {labels.outputs - 1}",
-                fix="run the Transform step again: these rows come from other labels",
-            )
-
-
-def _not_finite(loss: float, step: int, steps: int, rate: float, config: TrainConfig) -> TrainingError:
-    advice = ["a lower train.learning_rate", "a longer train.warmup"]
-    if config.clip_norm is None:
-        advice.append("train.clip_norm: 1.0")
-    if config.precision == "mixed_float16":
-        advice.append("train.precision: mixed_bfloat16")
-    return TrainingError(
-        f"the loss is not finite at step {step} of {steps}",
-        got=f"loss {loss} at learning rate {rate:.3g}",
-        expected="a finite loss",
-        fix="try " + ", ".join(advice),
-    )
-
-
 def _standardized(batch: Any, labels: LabelSpace) -> Any:
     targets = ((batch.targets - labels.mean) / labels.std).astype(np.float32)
     return type(batch)(batch.features, targets, batch.rows, batch.tokens)
-
-
-def _parameters(variables: Sequence[Any]) -> int:
-    return sum(math.prod(variable.shape) for variable in variables)
 
 
 @contextlib.contextmanager

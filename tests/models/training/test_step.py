@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.config import TaskConfig, TrainConfig
+from models.build import build_model
+from models.config import EncoderConfig, TaskConfig, TrainConfig
+from models.tokenizer import Tokenizer
 from models.training.batches import Batches
 from models.training.loss import row_loss
 from models.training.optimizer import make_optimizer
 from models.training.step import Predictor, TrainStep
 from models.training.strategy import place
+
+TOKENIZER = Tokenizer("wordpiece", start_id=1, end_id=2, pad_id=0, unknown_id=3, vocabulary_size=10, max_length=20)
 
 
 def _step(tiny: ModuleType, *, dropout: float = 0.0, xla: bool = False, accumulate: int = 1) -> tuple[Any, TrainStep]:
@@ -94,9 +98,15 @@ def test_one_trace_for_each_length(tiny: ModuleType) -> None:
     assert step.traces == predictor.traces == 3
 
 
-def test_the_whole_step_compiles_with_static_shapes_and_never_calls_the_host(tiny: ModuleType) -> None:
+@pytest.mark.parametrize("encoder", [EncoderConfig(width=8), EncoderConfig(width=8, positions="rotary", norm="post")])
+def test_the_whole_step_compiles_with_static_shapes_and_never_calls_the_host(
+    tiny: ModuleType, encoder: EncoderConfig
+) -> None:
     # What a TPU demands. That it then runs on one is unverified: there was none to try.
-    _, step = _step(tiny, dropout=0.1)
+    model = build_model(encoder, tokenizer=TOKENIZER, outputs=2)
+    config = TrainConfig(learning_rate=0.01)
+    loss = row_loss(TaskConfig(), config, tiny.labels(tiny.rows(8)))
+    step = TrainStep(model, make_optimizer(model, config, steps=10), loss, place("none"), xla=True)
     (batch,) = _batches(tiny, 8, 8)
 
     @tf.function(jit_compile=True)

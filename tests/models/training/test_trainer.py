@@ -146,12 +146,14 @@ def test_a_killed_training_continues_and_ends_with_the_same_weights(run_tiny: Ru
     assert report["best_epoch"] == expected["best_epoch"]
 
 
-def test_other_data_start_anew(tiny: ModuleType, tmp_path: Path) -> None:
+def test_other_data_or_another_model_start_anew(tiny: ModuleType, tmp_path: Path) -> None:
     first = tiny.fit(checkpoint_dir=tmp_path, train_config={"epochs": 1})
     same = tiny.fit(checkpoint_dir=tmp_path, train_config={"epochs": 1})
+    wider = tiny.fit(checkpoint_dir=tmp_path, train_config={"epochs": 1}, identity={"model": "another"})
     other = tiny.fit(checkpoint_dir=tmp_path, train_config={"epochs": 1}, rows_=tiny.rows(120, 7))
     assert first.report["resumed_at_step"] is None
     assert same.report["resumed_at_step"] == same.report["steps"] == first.report["steps"]
+    assert wider.report["resumed_at_step"] is None
     assert other.report["resumed_at_step"] is None
     assert "no longer the same" in other.report["started_anew_because"]
 
