@@ -57,8 +57,8 @@ def export_saved_model(
         warmup_texts: what TF Serving asks first. Default: a short text and one of `max_length` tokens.
 
     Raises:
-        ModelError: the folder holds something already, the model does not fit the labels, or the saved model answers
-            otherwise than the Keras model.
+        ModelError: the folder holds something already, the model does not fit the labels, the call is in a strategy's
+            scope, or the saved model answers otherwise than the Keras model.
     """
     if model.output_shape[-1] != labels.outputs:
         raise ModelError(
@@ -66,6 +66,11 @@ def export_saved_model(
             got=f"{model.output_shape[-1]} outputs",
             expected=f"{labels.outputs}, one for each label",
             fix="build the model with outputs=labels.outputs",
+        )
+    if tf.distribute.has_strategy():
+        raise ModelError(
+            "export_saved_model was called in the scope of a strategy",
+            expected="a call outside it; the model may have been made and trained inside",
         )
     texts = list(warmup_texts) or ["warm", "warm " * tokenizer.max_length]
     with _appearing(Path(directory)) as folder:

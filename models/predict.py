@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_text  # noqa: F401  (registers the operations that the models need)
 
 from models.errors import ModelError
 from models.labels import FILE_NAME as LABELS_FILE
 from models.labels import LabelSpace
+from models.text_ops import register_text_ops
 
 _MODEL_FILE, _EXTRA_FOLDER, _PUSHED_FOLDER = "saved_model.pb", "assets.extra", "serving"
 _BATCH_ROWS = 64
@@ -102,11 +102,12 @@ def load(directory: Path | str) -> Predictor:
         ModelError: there is no model, there are several, or it cannot be loaded.
     """
     folder = newest_version(Path(directory))
+    register_text_ops()
     try:
         module = tf.saved_model.load(str(folder))
         labels = LabelSpace.load(folder / _EXTRA_FOLDER).labels
         return Predictor(folder, module, labels)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, tf.errors.OpError) as error:
+    except (OSError, LookupError, ValueError, TypeError, AttributeError, tf.errors.OpError) as error:
         raise ModelError(
             f"the model in {folder} cannot be loaded",
             got=(str(error) or type(error).__name__).splitlines()[0],
