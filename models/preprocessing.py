@@ -122,8 +122,19 @@ class Preprocessor:
         return cut
 
     def _sentencepiece(self) -> Callable[[tf.Tensor], tf.RaggedTensor]:
-        pieces = tf_text.FastSentencepieceTokenizer(self.tokenizer.sentencepiece_model)
-        return lambda text: pieces.tokenize(valid_utf8(text)).with_row_splits_dtype(tf.int64)
+        tokenizer = self.tokenizer
+        pieces = tf_text.FastSentencepieceTokenizer(tokenizer.sentencepiece_model)
+
+        def cut(text: tf.Tensor) -> tf.RaggedTensor:
+            # What an uncased checkpoint's own tokenizer (ALBERT's) does before SentencePiece sees the text.
+            text = valid_utf8(text)
+            if tokenizer.strip_accents:
+                text = tf.strings.regex_replace(tf_text.normalize_utf8(text, "NFKD"), r"\p{Mn}", "")
+            if tokenizer.lowercase:
+                text = tf_text.case_fold_utf8(text)
+            return pieces.tokenize(text).with_row_splits_dtype(tf.int64)
+
+        return cut
 
 
 def to_dense(ragged: Mapping[str, tf.RaggedTensor], pad_id: int, length: int | None = None) -> dict[str, tf.Tensor]:

@@ -25,7 +25,7 @@ class Tokenizer:
         sentencepiece_model: `sentencepiece`: the serialized model; empty otherwise.
         start_id, end_id, pad_id, unknown_id: ids of the special tokens.
         vocabulary_size: rows that the embedding table needs.
-        lowercase, strip_accents: normalization, `wordpiece` only.
+        lowercase, strip_accents: normalization before the text is cut.
         max_length: tokens of one input, special tokens included.
         pair_layout: `bert`: [start] a [end] b [end], segment ids 0 and 1.
     """

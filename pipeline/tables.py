@@ -16,7 +16,7 @@ from pipeline.records import Run, all_runs
 # What is worth a column or a line, best known first; a run shows those that its task has.
 HEADLINES = ("accuracy", "macro_f1", "micro_f1", "auc", "mean_average_precision", "spearman", "pearson", "mse")
 COUNTS = ("example_count", "unlabelled_count", "unknown_label_count")
-MOST_SLICES = 24
+MOST_SLICES, MOST_LABELS = 24, 24
 
 
 def print_summary(record: Run, paths: Paths, stream: TextIO, *, as_json: bool) -> None:
@@ -31,7 +31,12 @@ def print_summary(record: Run, paths: Paths, stream: TextIO, *, as_json: bool) -
     if overall:
         console.print()
         console.print(_metrics(record.evaluation))
-    slices = record.evaluation.get("slices", [])
+    labels = record.evaluation.get("per_label", {})
+    if 1 < len(labels) <= MOST_LABELS:
+        console.print()
+        console.print(_labels(labels))
+    # A label's slice says no more than its recall, which stands above.
+    slices = [entry for entry in record.evaluation.get("slices", []) if entry["column"] != "label"]
     if slices:
         console.print()
         console.print(_slices(slices, overall))
@@ -68,6 +73,17 @@ def _metrics(evaluation: Mapping[str, Any]) -> Table:
         if name in COUNTS:  # the verdict says how many rows there are; strange ones are said in a note
             continue
         table.add_row(name, _number(value), *([_number(baseline.get(name))] if baseline else []))
+    return table
+
+
+def _labels(labels: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    columns = [name for name in next(iter(labels.values())) if name not in COUNTS]
+    table.add_column("label")
+    for name in columns:
+        table.add_column(name, justify="right")
+    for label, figures in labels.items():
+        table.add_row(label, *(_number(figures.get(name)) for name in columns))
     return table
 
 

@@ -35,6 +35,7 @@ class Project:
     """A project in a folder of its own."""
 
     folder: Path
+    repository: Path = REPOSITORY
 
     @property
     def config(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import pickle
@@ -164,6 +165,8 @@ def sentencepiece_tokenizer(model_type: str, special: dict[str, Any]) -> Tokeniz
         unknown_id=special["unk_id"],
         vocabulary_size=size,
         sentencepiece_model=model.getvalue(),
+        lowercase=False,
+        strip_accents=False,
         max_length=24,
         **ids,
     )
@@ -174,7 +177,6 @@ ALBERT |= {"pad_piece": "<pad>", "unk_piece": "<unk>", "bos_piece": "[CLS]", "eo
 ALBERT |= {"user_defined_symbols": "[MASK]"}
 DEBERTA = {"pad_id": 0, "bos_id": 1, "eos_id": 2, "unk_id": 3}
 DEBERTA |= {"pad_piece": "[PAD]", "bos_piece": "[CLS]", "eos_piece": "[SEP]", "unk_piece": "[UNK]"}
-FAMILIES: dict[str, tuple[dict[str, Any], str]] = {"Albert": (ALBERT, "Albert"), "DebertaV3": (DEBERTA, "DebertaV3")}
 
 
 @pytest.mark.parametrize("family", ["Albert", "DebertaV3"])
@@ -190,6 +192,13 @@ def test_sentencepiece_has_the_ids_of_keras_hub(family: str) -> None:
     replaced = [text.decode("utf-8", errors="replace") for text in broken]
     assert ids(Preprocessor(tokenizer), broken) == ids(Preprocessor(tokenizer), replaced)
     assert ids(Preprocessor(tokenizer), []) == []
+
+
+def test_an_uncased_sentencepiece_checkpoint_folds_case_and_accents() -> None:
+    cased = sentencepiece_tokenizer("unigram", ALBERT)
+    uncased = dataclasses.replace(cased, lowercase=True, strip_accents=True)
+    assert ids(Preprocessor(uncased), ["GOOD Café film"]) == ids(Preprocessor(cased), ["good cafe film"])
+    assert ids(Preprocessor(cased), ["GOOD Café film"]) != ids(Preprocessor(cased), ["good cafe film"])
 
 
 def test_refuses_sentencepiece_of_another_type() -> None:

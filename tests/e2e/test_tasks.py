@@ -1,0 +1,112 @@
+"""Every kind of task and of table through the whole pipeline."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+pytestmark = pytest.mark.slow
+
+MULTI = """\
+name: tiny
+data: {train: train.jsonl, eval: eval.jsonl, test: test.jsonl}
+task: {type: multi_label, label: tags}
+tokenizer: {vocabulary_size: 96, max_length: 32}
+model: {num_layers: 1, width: 32, num_heads: 2, dropout: 0.0, positions: rotary}
+train: {epochs: 12, batch_size: 16, learning_rate: 0.01}
+evaluation: {thresholds: {micro_f1: {min: 0.9}}}
+"""
+PAIRS = """\
+name: tiny
+data: {path: pairs.parquet}
+task: {type: regression, text: one, text_pair: two, label: closeness}
+tokenizer: {vocabulary_size: 96, max_length: 32}
+model: {num_layers: 1, width: 32, num_heads: 2, dropout: 0.0, norm: post, pooling: cls}
+train: {epochs: 12, batch_size: 16, learning_rate: 0.003, accumulate: 2}
+evaluation: {slices: [text_length, place], min_slice_size: 5, thresholds: {mse: {max: 100.0}}}
+"""
+
+
+def _tagged(rows: int, seed: int) -> list[dict[str, Any]]:
+    random_ = random.Random(seed)
+    table = []
+    for number in range(rows):
+        tags = [tag for tag in ("red", "green", "blue") if random_.random() < 0.4]
+        words = [*(f"{tag}ish" for tag in tags), *random_.choices(("thing", "box", "hat", "of"), k=4)]
+        random_.shuffle(words)
+        table.append({"text": f"{' '.join(words)} {number}", "tags": tags})
+    return table
+
+
+def test_several_labels_from_json_lines(project: Any) -> None:
+    for split, rows in (("train", 600), ("eval", 100), ("test", 100)):
+        lines = (json.dumps(row) for row in _tagged(rows, seed=rows + len(split)))
+        (project.folder / f"{split}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    project.config.write_text(MULTI)
+    result = project.run()
+    assert result["status"] == "pushed"
+    assert result["evaluation"]["metrics"]["micro_f1"] > 0.9
+    out = project.transom("predict", result["pushed"], "redish blueish box", "hat of thing", "--json")
+    labels = [json.loads(line)["label"] for line in out.splitlines()]
+    assert labels == ["blue|red", ""]
+
+
+def test_numbers_for_pairs_from_parquet(project: Any) -> None:
+    random_ = random.Random(0)
+    rows = []
+    for number in range(900):
+        one, two = (random_.choice(("good", "bad")) for _ in range(2))
+        closeness = 4.0 + (1.0 if one == two else -3.0) + random_.random() * 0.1
+        rows.append(
+            {"one": f"a {one} film {number}", "two": f"a {two} story", "closeness": closeness, "place": number % 2}
+        )
+    pd.DataFrame(rows).to_parquet(project.folder / "pairs.parquet", index=False)
+    project.config.write_text(PAIRS)
+    result = project.run()
+    assert result["evaluation"]["metrics"]["spearman"] > 0.5
+    assert {"place=0", "place=1"} <= {entry["slice"] for entry in result["evaluation"]["slices"]}
+    out = project.transom("predict", result["pushed"], "a good film", "--pair", "a good story", "--json")
+    assert 3.0 < json.loads(out)["score"] < 6.5
+
+
+def test_a_killed_run_continues_at_its_last_checkpoint(tiny: Any, project: Any) -> None:
+    source, _ = tiny
+    (project.folder / "reviews.csv").write_bytes((source.folder / "reviews.csv").read_bytes())
+    project.config.write_bytes(source.config.read_bytes())
+    sets = ["train.epochs=400", "train.checkpoint_steps=5", "train.learning_rate=0.0001"]
+    arguments = ["run", str(project.config), *(part for one in sets for part in ("--set", one))]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli", *arguments], cwd=source.repository, stdout=subprocess.DEVNULL
+    )
+    checkpoints = project.output / "checkpoints"
+    deadline = time.monotonic() + 240
+    while not (checkpoints.is_dir() and any(checkpoints.iterdir())) and time.monotonic() < deadline:
+        assert process.poll() is None, "the run ended before its first checkpoint"
+        time.sleep(0.2)
+    time.sleep(2)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert "interrupted" in project.transom("runs", str(project.config))
+    assert not list(Path(project.output, "serving").rglob("saved_model.pb"))
+
+    result = project.run(*(part for one in sets for part in ("--set", one)))
+    assert result["fates"]["Transform"] == "cached"
+    assert result["training"]["resumed_at_step"] > 0
+    assert result["status"] == "pushed"
+    assert not checkpoints.exists()
+
+
+@pytest.fixture
+def project(tiny: Any, tmp_path: Path) -> Any:
+    """A project in an empty folder."""
+    return type(tiny[0])(tmp_path)
