@@ -75,7 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     _config_argument(run)
     _set_argument(run)
-    run.add_argument("--from", dest="from_step", metavar="STEP", help="run this step anew-or-cached and what follows")
+    run.add_argument(
+        "--from", dest="from_step", metavar="STEP", help="start here; what earlier steps wrote last is used"
+    )
     run.add_argument("--to", dest="to_step", metavar="STEP", help="stop after this step")
     run.add_argument("--json", action="store_true", help="one JSON object a line: steps, progress, result")
     run.add_argument("--wait", action="store_true", help="wait while another run holds the project")
@@ -169,7 +171,9 @@ def _run(options: argparse.Namespace) -> int:
 def _predict(options: argparse.Namespace) -> int:
     from pipeline.predict import predict
 
-    return predict(options.model, options.texts, options.pair, options.file, as_json=options.json)
+    return predict(
+        options.model, options.texts, options.pair, options.file, as_json=options.json, verbose=options.verbose
+    )
 
 
 def _runs(options: argparse.Namespace) -> int:

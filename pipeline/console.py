@@ -90,6 +90,21 @@ class _Lines(logging.Handler):
 
 
 @contextmanager
+def silence() -> Iterator[None]:
+    """Nothing reaches standard error, from C++ either: TensorFlow greets there at every start."""
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+
+
+@contextmanager
 def captured(log_file: Path, as_json: bool, verbose: bool) -> Iterator[View]:
     """A view of a run, while all that libraries print, from C++ too, goes to a log file (with `verbose`: nowhere).
 

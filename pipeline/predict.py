@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import logging
-import os
 import sys
 from pathlib import Path
 
 from models.errors import ConfigError, DataError
 from models.runtime import prepare
+from pipeline.console import silence
 
 
-def predict(model: Path, texts: list[str], pairs: list[str], file: Path | None, *, as_json: bool) -> int:
+def predict(
+    model: Path, texts: list[str], pairs: list[str], file: Path | None, *, as_json: bool, verbose: bool = False
+) -> int:
     """Prints the answer to each text, in their order; see `transom predict --help`.
 
     Raises:
@@ -22,11 +24,10 @@ def predict(model: Path, texts: list[str], pairs: list[str], file: Path | None, 
     """
     texts, pairs = _inputs(texts, pairs, file)
     prepare()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow greets on standard error
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    from models.predict import load
+    with contextlib.nullcontext() if verbose else silence():
+        from models.predict import load
 
-    answers = load(model).predict(texts, pairs or None)
+        answers = load(model).predict(texts, pairs or None)
     for text, answer in zip(texts, answers, strict=True):
         if as_json:
             print(json.dumps({"text": text, **answer.as_dict()}, ensure_ascii=False))

@@ -116,14 +116,11 @@ def print_runs(paths: Paths, stream: TextIO, *, as_json: bool) -> None:
         print(f"no runs in {paths.runs}", file=stream)
         return
     shown = [name for name in HEADLINES if any(name in run.evaluation.get("metrics", {}) for run in runs)][:3]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("run", "seconds", "status", *shown, "why, and where"):
-        table.add_column(heading, justify="right" if heading in ("seconds", *shown) else "left")
+    line = f"{{:<18}}{{:>8}}  {{:<12}}{'{:>12}' * len(shown)}"
+    print(line.format("run", "seconds", "status", *shown), file=stream)
     for run in runs:
-        metrics = run.evaluation.get("metrics", {})
-        why = run.verdict or (run.error.splitlines()[0] if run.error else "")
-        where = "\n".join(part for part in (why, run.pushed) if part)
-        table.add_row(
-            run.name, f"{run.seconds:.0f}", run.status, *(_number(metrics.get(name)) for name in shown), where
-        )
-    Console(file=stream, highlight=False).print(table)
+        figures = (_number(run.evaluation.get("metrics", {}).get(name)) for name in shown)
+        print(line.format(run.name, f"{run.seconds:.0f}", run.status, *figures), file=stream)
+        for told in (run.verdict, run.error.splitlines()[0] if run.error else "", run.pushed):
+            if told:
+                print(f"    {told}", file=stream)
