@@ -121,19 +121,19 @@ class TrainConfig(Settings):
     """How the model is trained."""
 
     epochs: int | None = Field(None, ge=1, le=10_000)
-    """Passes over the training split, at most. Default: 4 for a preset, 12 from scratch."""
+    """Passes over the training split, at most. Default: 3 for a preset, 12 from scratch."""
     batch_size: int = Field(32, ge=1)
     """Rows of one optimizer step over all replicas; with `accumulate`, rows of one forward pass."""
     learning_rate: float | None = Field(None, gt=0.0)
-    """The schedule's peak. Default: 5e-5 for a preset, 1e-3 from scratch or with LoRA."""
+    """The schedule's peak. Default: 1e-4 for a preset, 1e-3 from scratch or with LoRA."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """How the learning rate falls from its peak to the end."""
     warmup: Fraction = 0.1
     """Share of the steps in which the learning rate rises to its peak."""
     weight_decay: float = Field(0.01, ge=0.0)
     """AdamW's decay per step, as a multiple of the learning rate; biases and norms are never decayed."""
-    layer_decay: float = Field(1.0, gt=0.0, le=1.0)
-    """Preset: each layer below the head learns at this multiple of the rate of the one above."""
+    layer_decay: float | None = Field(None, gt=0.0, le=1.0)
+    """Preset: each layer below the head learns at this multiple of the rate of the one above. Default: 0.85."""
     clip_norm: float | None = Field(1.0, gt=0.0)
     """Gradients are scaled so that their global norm is at most this."""
     label_smoothing: Fraction = 0.0
@@ -176,7 +176,7 @@ class ModelsConfig(Settings):
             raise ValueError(f"train.metric {self.train.metric!r} has no meaning for task.type {self.task.type!r}")
         if regression and (self.train.label_smoothing or self.train.class_weights != "none"):
             raise ValueError("train.label_smoothing and train.class_weights have no meaning for a regression")
-        if self.model.type == "encoder" and self.train.layer_decay != 1.0:
+        if self.model.type == "encoder" and self.train.layer_decay not in (None, 1.0):
             raise ValueError(
                 "train.layer_decay is for a preset: a model from scratch has no pretrained layers to spare"
             )

@@ -31,6 +31,8 @@ tokenizer:
   max_length: 64
 model:
   preset: {preset}
+train:
+  epochs: 2                    # one fewer than the default: it keeps the demo short
 evaluation:
   slices: [label, text_length]
   thresholds:
