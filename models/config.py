@@ -134,6 +134,8 @@ class TrainConfig(Settings):
     """AdamW's decay per step, as a multiple of the learning rate; biases and norms are never decayed."""
     layer_decay: float | None = Field(None, gt=0.0, le=1.0)
     """Preset: each layer below the head learns at this multiple of the rate of the one above. Default: 0.85."""
+    head_multiple: float | None = Field(None, gt=0.0)
+    """Preset: the head, which is new, learns at this multiple of the rate. Default: 10, with LoRA 1."""
     clip_norm: float | None = Field(1.0, gt=0.0)
     """Gradients are scaled so that their global norm is at most this."""
     label_smoothing: Fraction = 0.0
@@ -176,8 +178,7 @@ class ModelsConfig(Settings):
             raise ValueError(f"train.metric {self.train.metric!r} has no meaning for task.type {self.task.type!r}")
         if regression and (self.train.label_smoothing or self.train.class_weights != "none"):
             raise ValueError("train.label_smoothing and train.class_weights have no meaning for a regression")
-        if self.model.type == "encoder" and self.train.layer_decay not in (None, 1.0):
-            raise ValueError(
-                "train.layer_decay is for a preset: a model from scratch has no pretrained layers to spare"
-            )
+        spared = {self.train.layer_decay, self.train.head_multiple} - {None, 1.0}
+        if self.model.type == "encoder" and spared:
+            raise ValueError("train.layer_decay and train.head_multiple are for a preset: from scratch all is new")
         return self

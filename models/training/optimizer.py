@@ -12,15 +12,16 @@ from keras import ops
 from models.config import TrainConfig
 
 # Measured on the data sets of benchmarks/README.md: a pretrained encoder learns fast in three epochs where its lower
-# layers are spared (layer-wise rates: Howard and Ruder 2018, Sun et al. 2019). LoRA's fresh matrices need a rate like
+# layers are spared (layer-wise rates: Howard and Ruder 2018, Sun et al. 2019) and its new head is not: at the encoder's
+# rate a head of 77 labels is not yet learned when the encoder is. LoRA's fresh matrices need a rate like
 # those from scratch (Hu et al. 2021, appendix D).
-_PRESET_DEFAULTS = {"epochs": 3, "learning_rate": 1e-4, "layer_decay": 0.85}
-_LORA_DEFAULTS = {"epochs": 3, "learning_rate": 1e-3, "layer_decay": 1.0}
-_SCRATCH_DEFAULTS = {"epochs": 12, "learning_rate": 1e-3, "layer_decay": 1.0}
+_PRESET_DEFAULTS = {"epochs": 3, "learning_rate": 1e-4, "layer_decay": 0.85, "head_multiple": 10.0}
+_LORA_DEFAULTS = {"epochs": 3, "learning_rate": 1e-3, "layer_decay": 1.0, "head_multiple": 1.0}
+_SCRATCH_DEFAULTS = {"epochs": 12, "learning_rate": 1e-3, "layer_decay": 1.0, "head_multiple": 1.0}
 
 
 def resolve_defaults(config: TrainConfig, *, preset: bool, lora: bool = False) -> TrainConfig:
-    """Fills in what the configuration leaves to the kind of model: `epochs`, `learning_rate`, `layer_decay`."""
+    """Fills in what the configuration leaves to the kind of model: `epochs`, rates and their multiples."""
     defaults = _SCRATCH_DEFAULTS if not preset else _LORA_DEFAULTS if lora else _PRESET_DEFAULTS
     return config.model_copy(update={k: v for k, v in defaults.items() if getattr(config, k) is None})
 
@@ -94,23 +95,28 @@ def make_optimizer(
 
     Args:
         config: what `resolve_defaults` returned.
-        depths: variable path to depth (0 embeddings, 1..N layers, N+1 head) for `config.layer_decay`.
+        depths: variable path to depth (0 embeddings, 1..N layers, N+1 head) for layer-wise
+            rates; without it all have the schedule's rate.
     """
     assert config.learning_rate is not None  # resolve_defaults has been called
-    layer_decay = config.layer_decay or 1.0
     variables = model.trainable_variables
     top = max(depths.values()) if depths else 0
     optimizer: keras.optimizers.Optimizer = LayerwiseAdamW(
         WarmupDecay(config.learning_rate, steps, config.warmup, config.schedule),
         decay=config.weight_decay,
         clip_norm=config.clip_norm,
-        multiples=[layer_decay ** (top - depths[v.path]) if depths else 1.0 for v in variables],
+        multiples=[_multiple(top - depths[v.path], config) if depths else 1.0 for v in variables],
         decayed=[_is_decayed(v) for v in variables],
     )
     if config.precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(variables)
     return optimizer
+
+
+def _multiple(below_head: int, config: TrainConfig) -> float:
+    """Multiple of the rate for a variable so many layers below the head."""
+    return (config.layer_decay or 1.0) ** below_head if below_head else config.head_multiple or 1.0
 
 
 def _is_decayed(variable: Any) -> bool:

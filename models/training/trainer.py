@@ -117,7 +117,7 @@ def train(
     Args:
         make_model: builds it; called inside the strategy's scope after seeding, and perhaps once more.
         train, evaluation: targets of a regression are in the answers' own unit; the model learns standardized ones.
-        depths: model to variable path to depth, for `config.layer_decay`.
+        depths: model to variable path to depth, for layer-wise learning rates.
         preset: the model is pretrained, which decides the default epochs and learning rate.
         identity: JSON values that decide what `make_model` makes; where they change, a checkpoint is not used.
         log_dir: for TensorBoard.
@@ -170,7 +170,7 @@ class _Run:
         self.weights = label_weights(task, config, labels)
         self.metric = metrics.deciding_metric(task, config.metric)
         with placement.strategy.scope():
-            by_path = depths(model) if depths is not None and config.layer_decay != 1.0 else None
+            by_path = depths(model) if depths is not None else None
             self.optimizer = make_optimizer(model, config, steps=self.steps, depths=by_path)
         loss = row_loss(task, config, labels)
         self.step = TrainStep(model, self.optimizer, loss, placement, xla=config.xla, accumulate=config.accumulate)

@@ -80,6 +80,19 @@ def test_lower_layers_learn_more_slowly(tiny: ModuleType) -> None:
         np.testing.assert_allclose(former - variable.numpy(), rate, rtol=1e-4, err_msg=variable.path)
 
 
+def test_a_new_head_learns_faster(tiny: ModuleType) -> None:
+    model = tiny.model()
+    config = TrainConfig(
+        learning_rate=0.01, head_multiple=10.0, weight_decay=0.0, clip_norm=None, schedule="constant", warmup=0.0
+    )
+    optimizer = make_optimizer(model, config, steps=8, depths=tiny.depths(model))
+    before = [v.numpy() for v in model.trainable_variables]
+    optimizer.apply([keras.ops.ones(v.shape) for v in model.trainable_variables])
+    for variable, former in zip(model.trainable_variables, before, strict=True):
+        rate = 0.1 if tiny.depths(model)[variable.path] == 2 else 0.01
+        np.testing.assert_allclose(former - variable.numpy(), rate, rtol=1e-4, err_msg=variable.path)
+
+
 def test_defaults_depend_on_the_kind_of_model() -> None:
     scratch = resolve_defaults(TrainConfig(), preset=False)
     preset, lora = resolve_defaults(TrainConfig(), preset=True), resolve_defaults(TrainConfig(), preset=True, lora=True)
