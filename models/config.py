@@ -121,7 +121,7 @@ class TrainConfig(Settings):
     """How the model is trained."""
 
     epochs: int | None = Field(None, ge=1, le=10_000)
-    """Passes over the training split, at most. Default: 3 for a preset, 12 from scratch."""
+    """Passes over the training split, at most. Default: 4 for a preset, 12 from scratch."""
     batch_size: int = Field(32, ge=1)
     """Rows of one optimizer step over all replicas; with `accumulate`, rows of one forward pass."""
     learning_rate: float | None = Field(None, gt=0.0)

@@ -32,7 +32,7 @@ tokenizer:
 model:
   preset: {preset}
 train:
-  epochs: 2                    # one fewer than the default: it keeps the demo short
+  epochs: 2    # half of the default: it keeps the demo short
 evaluation:
   slices: [label, text_length]
   thresholds:
