@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.lock import hold
+
 Tiny = tuple[Any, dict[str, Any]]
 
 
@@ -83,6 +85,14 @@ def test_what_is_not_good_enough_is_not_pushed(again: Any) -> None:
     assert "accuracy" in result["verdict"]
     assert "1.01" in result["verdict"]
     assert [path.name for path in Path(first["pushed"]).parent.iterdir()] == [Path(first["pushed"]).name]
+
+
+def test_a_second_run_on_the_same_project_says_who_is_at_work(tiny: Tiny) -> None:
+    project, _ = tiny
+    with hold(project.output / "lock", "the first"):
+        out = project.transom("run", str(project.config), code=10)
+    assert "run the first" in out
+    assert "--wait" in out
 
 
 def test_bad_data_stop_the_run_with_one_screen(tiny: Tiny, tmp_path: Path) -> None:
