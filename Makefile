@@ -32,7 +32,7 @@ docs: $(READY)  ## the configuration reference, from the schema
 
 lock: $(READY)  ## resolve pyproject.toml anew into requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --upgrade -o requirements.lock
+	  --generate-hashes --no-emit-index-url --upgrade --custom-compile-command "make lock" -o requirements.lock
 
 # uv installs the lock several times faster than pip; every package is checked against its hash. --no-deps: the lock
 # is whole, and three of its wheels are older than their dependants ask for (see pyproject.toml).

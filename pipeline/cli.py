@@ -7,10 +7,14 @@ import os
 import sys
 import textwrap
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from models.errors import TransomError
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 INTERRUPTED = 130  # what a shell reports of a process that SIGINT ended
 
@@ -121,12 +125,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands, name, function, summary, description):  # type: ignore[no-untyped-def]  # argparse's own type is private
+def _command(
+    commands: Commands, name: str, function: Callable[[argparse.Namespace], int], summary: str, description: str
+) -> argparse.ArgumentParser:
+    """A parser for one command, its description wrapped."""
+    wrapped = "\n".join(textwrap.wrap(description, 100))
     parser = commands.add_parser(
-        name,
-        help=summary,
-        description="\n".join(textwrap.wrap(description, 100)),
-        formatter_class=argparse.RawTextHelpFormatter,
+        name, help=summary, description=wrapped, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.set_defaults(command=function)
     return parser

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.carry import unpacked
 from models.errors import ConfigError, NotBlessedError, TransomError
 from models.runtime import prepare
 from pipeline import preflight
@@ -98,7 +99,7 @@ class _Recorder:
             raise
         except Exception as error:
             logging.getLogger(__name__).exception("the run failed")
-            outcome = find_cause(error) or self._unexpected(error)
+            outcome = unpacked(error) or self._unexpected(error)
             self.record.status, self.record.error = "failed", outcome.render()
         finally:
             self._save()
@@ -167,17 +168,6 @@ class _Recorder:
         kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.record.peak_memory_bytes = kilobytes * (1 if sys.platform == "darwin" else 1024)
         self.record.save(self.paths)
-
-
-def find_cause(error: BaseException) -> TransomError | None:
-    """The error of ours that another error wraps, as Beam and TFX do."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        if isinstance(error, TransomError):
-            return error
-        seen.add(id(error))
-        error = error.__cause__ or error.__context__  # type: ignore[assignment]  # the loop ends on None
-    return None
 
 
 def _read(outputs: Outputs, step: str, output: str, file: str) -> Any:

@@ -40,8 +40,7 @@ def test_no_installed_distribution_owns_a_package() -> None:
 @pytest.mark.parametrize("module", LIGHT)
 def test_a_light_module_loads_neither_tensorflow_nor_tfx(module: str, repository: Path) -> None:
     code = (
-        f"import sys, {module}; "
-        "print([m for m in ('tensorflow', 'keras', 'tfx', 'apache_beam', 'google.cloud') if m in sys.modules])"
+        f"import sys, {module}; print([m for m in ('tensorflow', 'keras', 'tfx', 'apache_beam') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
