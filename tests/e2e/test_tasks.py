@@ -83,7 +83,7 @@ def test_a_killed_run_continues_at_its_last_checkpoint(tiny: Any, project: Any) 
     source, _ = tiny
     (project.folder / "reviews.csv").write_bytes((source.folder / "reviews.csv").read_bytes())
     project.config.write_bytes(source.config.read_bytes())
-    sets = ["train.epochs=400", "train.checkpoint_steps=5", "train.learning_rate=0.0001"]
+    sets = ["train.epochs=150", "train.checkpoint_steps=5", "train.learning_rate=0.0001"]
     arguments = ["run", str(project.config), *(part for one in sets for part in ("--set", one))]
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline.cli", *arguments], cwd=source.repository, stdout=subprocess.DEVNULL
