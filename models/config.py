@@ -148,8 +148,8 @@ class TrainConfig(Settings):
     """Stop after so many epochs without a better eval metric. The best epoch's weights are kept in any case."""
     metric: Literal["auto", "loss", "accuracy", "macro_f1", "micro_f1", "mse", "spearman"] = "auto"
     """The eval metric that decides which epoch is best. `auto`: accuracy, micro_f1 or spearman, by the task."""
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    """Keras dtype policy of the computation; weights are float32."""
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
+    """Keras dtype policy of the computation; weights are float32. `auto`: mixed_bfloat16 on a TPU, else float32."""
     strategy: Literal["auto", "none", "mirrored", "tpu"] = "auto"
     """`auto`: mirrored over the GPUs where there are several, else none."""
     xla: bool = True

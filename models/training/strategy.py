@@ -34,6 +34,11 @@ class Placement:
         """Whether all that runs there is compiled by XLA in any case."""
         return self.name == "tpu"
 
+    @property
+    def precision(self) -> str:
+        """What `precision: auto` means there: a TPU's matrix units multiply in bfloat16."""
+        return "mixed_bfloat16" if self.name == "tpu" else "float32"
+
 
 def place(name: str) -> Placement:
     """The devices for `TrainConfig.strategy`.

@@ -127,6 +127,8 @@ def train(
     """
     check_rows(train, evaluation, labels, task, max_length)
     placement = place(config.strategy)
+    if config.precision == "auto":
+        config = config.model_copy(update={"precision": placement.precision})
     with _policy(config.precision):
         keras.utils.set_random_seed(config.seed)
         with placement.strategy.scope():

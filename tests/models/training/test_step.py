@@ -15,7 +15,7 @@ from models.training.batches import Batches
 from models.training.loss import row_loss
 from models.training.optimizer import make_optimizer
 from models.training.step import Predictor, TrainStep
-from models.training.strategy import place
+from models.training.strategy import Placement, place
 
 TOKENIZER = Tokenizer("wordpiece", start_id=1, end_id=2, pad_id=0, unknown_id=3, vocabulary_size=10, max_length=20)
 
@@ -102,8 +102,13 @@ def test_one_trace_for_each_length(tiny: ModuleType) -> None:
 def test_the_whole_step_compiles_with_static_shapes_and_never_calls_the_host(
     tiny: ModuleType, encoder: EncoderConfig
 ) -> None:
-    # What a TPU demands. That it then runs on one is unverified: there was none to try.
-    model = build_model(encoder, tokenizer=TOKENIZER, outputs=2)
+    # What a TPU demands, in its precision. That it then runs on one is unverified: there was none to try.
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(Placement("tpu", tf.distribute.get_strategy(), ()).precision)
+    try:
+        model = build_model(encoder, tokenizer=TOKENIZER, outputs=2)
+    finally:
+        keras.config.set_dtype_policy(before)
     config = TrainConfig(learning_rate=0.01)
     loss = row_loss(TaskConfig(), config, tiny.labels(tiny.rows(8)))
     step = TrainStep(model, make_optimizer(model, config, steps=10), loss, place("none"), xla=True)
@@ -120,7 +125,7 @@ def test_the_whole_step_compiles_with_static_shapes_and_never_calls_the_host(
     assert not {name for name in operations if "PyFunc" in name or "Outside" in name or "Outfeed" in name}
     program = whole.experimental_get_compiler_ir(*inputs)(stage="hlo")
     assert "ENTRY" in program
-    assert "f32[8,20,8]" in program  # [B, L, width], all known
+    assert "bf16[8,20,8]" in program  # [B, L, width], all known
     assert "<=" not in program  # how the program text marks a bounded, dynamic dimension
     for word in ("outfeed", "infeed", "send(", "recv(", "host", "callback", "get-dimension-size"):
         assert word not in program

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from models.errors import TrainingError
-from models.training.strategy import place
+from models.training.strategy import Placement, place
 
 
 @pytest.mark.parametrize("name", ["none", "auto", "mirrored"])
@@ -14,6 +14,13 @@ def test_one_device_needs_no_mirror(name: str) -> None:
     placement = place(name)
     assert placement.name == "none"
     assert placement.replicas == len(placement.devices) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"), [("none", "float32"), ("mirrored", "float32"), ("tpu", "mixed_bfloat16")]
+)
+def test_the_default_precision_is_the_devices(name: str, precision: str) -> None:
+    assert Placement(name, tf.distribute.get_strategy(), ()).precision == precision
 
 
 def test_a_missing_tpu_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

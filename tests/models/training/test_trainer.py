@@ -38,6 +38,7 @@ def test_it_learns_and_reports(learned: tuple[Any, list[Progress], Path], tiny: 
     assert report["epochs"] == 4
     assert report["steps"] == report["steps_planned"] == 4 * math.ceil(1500 / 32)
     assert (report["strategy"], report["replicas"], report["xla"]) == ("none", 1, True)
+    assert report["precision"] == "float32"
     assert report["parameters"]["total"] == report["parameters"]["trainable"] == tiny.model().count_params()
     assert report["tokens_per_second"] > 0
     assert report["padded_tokens_per_second"] >= report["tokens_per_second"]
