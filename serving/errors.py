@@ -1,10 +1,14 @@
-"""The errors of serving, with the same four parts as the rest of the house (standard library only).
+"""The errors of serving (standard library only).
 
-ServingError
-└── PublishError    a model cannot be put under a base path, or taken from it; what was served is still there
+ServingError              what an operator can mend, with the same four parts as the rest of the house
+├── PublishError          a model cannot be put under a base path, or taken from it; what was served is still there
+└── OptionsError          a flag, or a file that a flag names, cannot be used
+StatusError               the answer to one request that failed: a code of the protocol and TF Serving's own message
 """
 
 from __future__ import annotations
+
+from enum import Enum
 
 
 class ServingError(Exception):
@@ -25,3 +29,50 @@ class ServingError(Exception):
 
 class PublishError(ServingError):
     pass
+
+
+class OptionsError(ServingError):
+    pass
+
+
+class Code(Enum):
+    """Canonical status codes, each with gRPC's number and the HTTP status that TF Serving's REST API answers with.
+
+    Source of the HTTP side: `ToHTTPStatusCode` in tensorflow_serving/model_servers/http_server.cc.
+    """
+
+    OK = (0, 200)
+    CANCELLED = (1, 499)
+    UNKNOWN = (2, 500)
+    INVALID_ARGUMENT = (3, 400)
+    DEADLINE_EXCEEDED = (4, 504)
+    NOT_FOUND = (5, 404)
+    ALREADY_EXISTS = (6, 409)
+    PERMISSION_DENIED = (7, 403)
+    RESOURCE_EXHAUSTED = (8, 429)
+    FAILED_PRECONDITION = (9, 400)
+    ABORTED = (10, 409)
+    OUT_OF_RANGE = (11, 400)
+    UNIMPLEMENTED = (12, 501)
+    INTERNAL = (13, 500)
+    UNAVAILABLE = (14, 503)
+    DATA_LOSS = (15, 500)
+    UNAUTHENTICATED = (16, 401)
+
+    @property
+    def number(self) -> int:
+        """gRPC's number of the code, which is also TensorFlow's."""
+        return self.value[0]
+
+    @property
+    def http(self) -> int:
+        """The HTTP status."""
+        return self.value[1]
+
+
+class StatusError(Exception):
+    """One request failed. `message` is what TF Serving says to the same mistake, where it can be made there."""
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message

@@ -1,0 +1,1 @@
+"""Asks a served model, over gRPC or REST, without TensorFlow."""

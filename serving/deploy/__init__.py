@@ -1,0 +1,1 @@
+"""Manifests that put a pushed model behind TF Serving on a cluster."""

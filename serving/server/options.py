@@ -1,0 +1,80 @@
+"""What a server can be told: one field for each of `tensorflow_model_server`'s flags that means something here.
+
+`serving/server/flags.py` fills it from the command line; names and defaults are those of
+tensorflow_serving/model_servers/server.h. Fields without a flag of that server are marked as ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """Options of one server, all of its workers alike.
+
+    Attributes:
+        port, rest_api_port: 0 for none; `host` (ours): the address that both bind.
+        grpc_socket_path: a UNIX socket for gRPC besides the port.
+        models: the `ModelServerConfig` message to begin with.
+        model_config_file: read again every `model_config_file_poll_wait_seconds` (0: never).
+        batching: `BatchingParameters` of --batching_parameters_file as field name to value, None without
+            --enable_batching.
+        session_config: the `ConfigProto` message of --tensorflow_session_config_file, or None.
+        intra_op_parallelism, inter_op_parallelism: threads, 0 for TensorFlow's choice.
+        metrics_path: of Prometheus's page, None where there is none (--monitoring_config_file).
+        workers: ours: processes that share the ports.
+        max_concurrent_requests: ours: requests in flight of one worker; more get RESOURCE_EXHAUSTED at once.
+        max_message_bytes: ours: largest request, over gRPC and REST.
+        max_json_depth: ours: nesting of a request's JSON.
+        drain_seconds: ours: how long requests in flight may take after SIGTERM.
+        enable_grpc_reflection: ours.
+    """
+
+    models: Any
+    host: str = "0.0.0.0"
+    port: int = 8500
+    grpc_socket_path: Path | None = None
+    rest_api_port: int = 0
+    rest_api_timeout_in_ms: int = 30_000
+    rest_api_enable_cors_support: bool = False
+    model_config_file: Path | None = None
+    model_config_file_poll_wait_seconds: float = 0.0
+    file_system_poll_wait_seconds: float = 1.0
+    allow_version_labels_for_unavailable_models: bool = False
+    max_num_load_retries: int = 5
+    load_retry_interval_micros: int = 60_000_000
+    batching: dict[str, Any] | None = None
+    enable_per_model_batching_parameters: bool = False
+    session_config: Any = None
+    intra_op_parallelism: int = 0
+    inter_op_parallelism: int = 0
+    saved_model_tags: tuple[str, ...] = ("serve",)
+    enable_model_warmup: bool = True
+    num_request_iterations_for_warmup: int = 0
+    prefer_tflite_model: bool = False
+    num_tflite_interpreters: int = 1
+    enable_signature_method_name_check: bool = False
+    enable_serialization_as_tensor_content: bool = False
+    enable_grpc_healthcheck_service: bool = False
+    enable_grpc_reflection: bool = False
+    grpc_channel_arguments: tuple[tuple[str, Any], ...] = ()
+    tls: TlsFiles | None = None
+    metrics_path: str | None = None
+    workers: int = 1
+    max_concurrent_requests: int = 1024
+    max_message_bytes: int = 64 * 2**20
+    max_json_depth: int = 64
+    drain_seconds: float = 30.0
+
+
+@dataclass(frozen=True)
+class TlsFiles:
+    """What --ssl_config_file holds, PEM; it secures gRPC, as in TF Serving, and here REST as well."""
+
+    server_key: bytes = field(repr=False)
+    server_cert: bytes
+    custom_ca: bytes = b""
+    client_verify: bool = False
