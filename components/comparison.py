@@ -12,12 +12,11 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  (registers the operations that the models need)
 from google.protobuf.message import DecodeError
 
-from models.config import TaskConfig
+from models.config import CONFIG_FILE, TaskConfig
 from models.labels import LabelSpace
 
 SIGNATURE = "tf_example"
 EXTRA_FOLDER = "assets.extra"
-CONFIG_FILE = "transom.json"
 
 _LOG = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from components.artifacts import Tokenizer
 from components.fingerprint import fingerprint
 from models.backbones import merge_lora
 from models.build import build_model, layer_depths
-from models.config import ModelsConfig
+from models.config import CONFIG_FILE, ModelsConfig
 from models.export import export_saved_model
 from models.labels import LabelSpace
 from models.tokenizer import Tokenizer as TokenizerData
@@ -27,7 +27,6 @@ from models.training.trainer import Progress, train
 
 SAYS, PROGRESS = logging.getLogger("transom"), logging.getLogger("transom.progress")
 REPORT_FILE = "training.json"
-CONFIG_FILE = "transom.json"
 # Shapes, not contents, warm a server up: no row of the user's leaves with the model.
 WARMUP_TEXTS = ("warm up", "a request of a few words more warms up the next length", "and a long one " * 32)
 

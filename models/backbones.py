@@ -45,10 +45,19 @@ def merge_lora(model: keras.Model) -> None:
 
     The low-rank variables stay where they were, so that weights saved before can still be restored by their order.
     """
-    for layer in model._flatten_layers():
-        if getattr(layer, "lora_enabled", False):
-            layer._kernel.assign(layer.kernel)
-            layer.lora_enabled = False
+    for layer in _adapted(model):
+        layer._kernel.assign(layer.kernel)
+    disable_lora(model)
+
+
+def disable_lora(model: keras.Model) -> None:
+    """Takes LoRA's updates out of the computation, where they have been merged; its variables stay."""
+    for layer in _adapted(model):
+        layer.lora_enabled = False
+
+
+def _adapted(model: keras.Model) -> list[keras.Layer]:
+    return [layer for layer in model._flatten_layers() if getattr(layer, "lora_enabled", False)]
 
 
 def _load(info: PresetInfo) -> keras.Model:

@@ -8,6 +8,9 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from models.settings import Settings
 
+CONFIG_FILE = "transom.json"
+"""In a model's `assets.extra`: the configuration that it was made with, as JSON."""
+
 Rows = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 

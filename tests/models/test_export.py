@@ -107,7 +107,7 @@ def test_answers_the_golden_texts_as_keras_does(exported: Exported) -> None:
     scale = exported.labels.std if exported.task.type == "regression" else 1.0
     for name, value in wanted.items():
         if name == "label":
-            assert got[name].numpy().tolist() == value.numpy().tolist()
+            assert got[name].numpy().tolist() == value.tolist()
         else:
             assert len(np.unique(np.round(value / scale, 3), axis=0)) > 1
             np.testing.assert_allclose(got[name] / scale, value / scale, **CLOSE)
@@ -200,7 +200,7 @@ def test_loads_without_keras_and_without_this_project(exports: dict[str, Exporte
         wanted = exported.ask_keras(TEXTS, TEXTS if exported.task.text_pair else None)
         np.testing.assert_allclose(found["score"], wanted["score"], **CLOSE)
         if "label" in found:
-            assert found["label"] == [label.decode() for label in wanted["label"].numpy()]
+            assert found["label"] == [label.decode() for label in wanted["label"]]
 
 
 def operations(folder: Path) -> set[str]:

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import golden_text
 import keras
-import tensorflow as tf
+import numpy as np
 
-from models.answers import answers
 from models.build import build_model
-from models.config import EncoderConfig, TaskConfig
+from models.config import CONFIG_FILE, EncoderConfig, ModelsConfig, TaskConfig
 from models.export import export_saved_model
 from models.labels import LabelSpace
-from models.preprocessing import Preprocessor, to_dense
+from models.restore import Restored
 from models.tokenizer import Tokenizer
 
 ENCODER = EncoderConfig(num_layers=1, width=8, num_heads=2)
@@ -36,11 +35,9 @@ class Exported:
     labels: LabelSpace
     task: TaskConfig
 
-    def ask_keras(self, texts: list[bytes], pairs: list[bytes] | None = None) -> dict[str, tf.Tensor]:
+    def ask_keras(self, texts: list[bytes], pairs: list[bytes] | None = None) -> dict[str, np.ndarray]:
         """What the Keras model itself answers."""
-        batch = [tf.constant(texts), *([] if pairs is None else [tf.constant(pairs)])]
-        features = to_dense(Preprocessor(self.tokenizer)(*batch), self.tokenizer.pad_id)
-        return answers(tf.convert_to_tensor(self.model(features, training=False)), self.task, self.labels)
+        return Restored(self.model, self.tokenizer, self.labels, self.task).answer(texts, pairs)
 
 
 def tiny_model(tokenizer: Tokenizer, outputs: int, config: EncoderConfig = ENCODER) -> keras.Model:
@@ -58,5 +55,7 @@ def export(kind: str, folder: Path, tokenizer: Tokenizer | None = None) -> Expor
     tokenizer = tokenizer or golden_text.tokenizer()
     task, labels = KINDS[kind]
     model = tiny_model(tokenizer, labels.outputs)
-    export_saved_model(model, folder, tokenizer=tokenizer, labels=labels, task=task, extra_files={"a.txt": b"a"})
+    config = ModelsConfig(task=task, model=ENCODER).model_dump_json().encode()
+    extra = {"a.txt": b"a", CONFIG_FILE: config}
+    export_saved_model(model, folder, tokenizer=tokenizer, labels=labels, task=task, extra_files=extra)
     return Exported(folder, model, tokenizer, labels, task)

@@ -1,0 +1,94 @@
+"""An exported SavedModel becomes the Keras model again that it was made of: to compare, to convert, to train on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from models.answers import answers
+from models.backbones import disable_lora
+from models.build import build_model
+from models.config import CONFIG_FILE, ModelsConfig, TaskConfig
+from models.errors import ModelError
+from models.export import EXTRA_FOLDER
+from models.labels import LabelSpace
+from models.preprocessing import Preprocessor, to_dense
+from models.tokenizer import Tokenizer
+
+_CHECKPOINT, _KEY = "variables/variables", "weights/{}/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A Keras model with what stands in front of it and behind it, as before the export."""
+
+    model: keras.Model
+    tokenizer: Tokenizer
+    labels: LabelSpace
+    task: TaskConfig
+
+    def answer(self, texts: Sequence[bytes], pairs: Sequence[bytes] | None = None) -> dict[str, np.ndarray]:
+        """What the Keras model answers in this process, eagerly; see `models.answers` for the keys.
+
+        Args:
+            texts: [B], any bytes.
+            pairs: [B], the second texts of a model about pairs.
+        """
+        columns = [texts] if pairs is None else [texts, pairs]
+        batch = [tf.constant(list(column), tf.string) for column in columns]
+        features = to_dense(Preprocessor(self.tokenizer)(*batch), self.tokenizer.pad_id)
+        logits = tf.cast(tf.convert_to_tensor(self.model(features, training=False)), tf.float32)
+        return {name: value.numpy() for name, value in answers(logits, self.task, self.labels).items()}
+
+
+def restore(folder: Path | str) -> Restored:
+    """Builds the model that a SavedModel of `models.export` was made of, with its weights.
+
+    A preset's own folder is read for the architecture, so it must still be where the configuration says.
+
+    Args:
+        folder: the SavedModel, one version.
+
+    Raises:
+        ModelError: it was not exported by Transom, or its weights do not fit its configuration.
+        PresetError: the preset is gone.
+    """
+    extra = Path(folder) / EXTRA_FOLDER
+    try:
+        stored = json.loads((extra / CONFIG_FILE).read_text(encoding="utf-8"))
+        config = ModelsConfig.model_validate({key: stored[key] for key in ModelsConfig.model_fields})
+        tokenizer, labels = Tokenizer.load(extra), LabelSpace.load(extra)
+        checkpoint = tf.train.load_checkpoint(str(Path(folder) / _CHECKPOINT))
+    except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+        raise ModelError(
+            f"the model in {folder} cannot be restored",
+            got=f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            expected=f"a SavedModel that `transom run` made, with {EXTRA_FOLDER}/{CONFIG_FILE}",
+        ) from error
+    model = build_model(config.model, tokenizer=tokenizer, outputs=labels.outputs)
+    disable_lora(model)
+    _assign(model, checkpoint, Path(folder))
+    return Restored(model, tokenizer, labels, config.task)
+
+
+def _assign(model: keras.Model, checkpoint: tf.train.CheckpointReader, folder: Path) -> None:
+    """Gives the model the weights of the export, which saved them by their order."""
+    shapes = checkpoint.get_variable_to_shape_map()
+    expected = {_KEY.format(index): list(variable.shape) for index, variable in enumerate(model.variables)}
+    found = {key: shape for key, shape in shapes.items() if key in expected or key.startswith("weights/")}
+    if found != expected:
+        wrong = sorted(key for key in {*found, *expected} if found.get(key) != expected.get(key))
+        raise ModelError(
+            f"the weights in {folder} do not fit its configuration",
+            got=f"{len(found)} weights; other than expected: {', '.join(wrong[:3])}",
+            expected=f"{len(expected)} weights",
+            fix="export the model anew with this version of Transom",
+        )
+    for index, variable in enumerate(model.variables):
+        variable.assign(checkpoint.get_tensor(_KEY.format(index)))
