@@ -9,15 +9,15 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 import pytest
-import yaml
 
 from models.errors import ConfigError, DataError
 from pipeline.config import ProjectConfig
 from pipeline.init import infer, project_name, write
+from pipeline.yaml_text import read_yaml
 
 
 def config_of(text: str) -> ProjectConfig:
-    return ProjectConfig.model_validate(yaml.safe_load(text))
+    return ProjectConfig.model_validate(read_yaml(text))
 
 
 def write_csv(path: Path, header: list[str], rows: list[list[object]]) -> Path:
