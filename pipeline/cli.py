@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
-    except Exception as error:  # noqa: BLE001: the last resort: our mistake, but still one screen
+    except Exception as error:  # noqa: BLE001 (the last resort: our mistake, but still one screen)
         if getattr(options, "verbose", False):
             traceback.print_exc()
         ours = TransomError(
