@@ -51,6 +51,17 @@ def check(config: ProjectConfig, base: Path, *, output: Path, push: Path) -> Non
 
 
 def _writable(folder: Path, key: str) -> None:
+    try:
+        os.stat(folder)
+    except (FileNotFoundError, NotADirectoryError):  # it will be made
+        pass
+    except OSError as error:
+        raise ConfigError(
+            f"{key}: {str(folder)[:200]} cannot be read",
+            got=error.strerror or str(error),
+            expected="a folder, or nothing",
+            fix="name another folder, or change the permissions of those above it",
+        ) from None
     existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))
     if not existing.is_dir():
         raise ConfigError(f"{key}: {folder} cannot be a folder", got=f"{existing} is a file", fix="name another folder")

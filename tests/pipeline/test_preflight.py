@@ -120,6 +120,8 @@ def test_folders_that_cannot_be_written(folder: Path) -> None:
     config = ProjectConfig.model_validate({"data": {"path": "t.csv"}})
     with pytest.raises(ConfigError, match=r"push\.directory.*cannot be a folder"):
         preflight.check(config, folder, output=folder, push=folder / "t.csv" / "serving")
+    with pytest.raises(ConfigError, match=r"output: .*cannot be read"):
+        preflight.check(config, folder, output=folder / ("x" * 300), push=folder)
     # a file system that nobody may write, root included
     with pytest.raises(ConfigError, match=r"output: .*cannot be written"):
         preflight.check(config, folder, output=Path("/proc/transom/out"), push=folder)
