@@ -19,6 +19,8 @@ from tfx.orchestration.local import runner_utils
 from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher, partial_run_utils, runtime_parameter_utils
 
+from models.errors import ConfigError
+
 
 class Listener(Protocol):
     """Is told how a run goes on."""
@@ -45,6 +47,7 @@ def run(
         to_steps: run only these and what they depend on.
 
     Raises:
+        ConfigError: no step is to be run.
         Exception: what the executor of a step raised, after the failure was recorded.
     """
     spec = compiler.Compiler().compile(pipeline)
@@ -56,6 +59,13 @@ def run(
     if from_steps or to_steps:
         partial_run_utils.mark_pipeline(spec, from_nodes=from_steps or None, to_nodes=to_steps or None)
 
+    if all(entry.pipeline_node.execution_options.HasField("skip") for entry in spec.nodes):
+        raise ConfigError(
+            "--from and --to",
+            got=f"no step between {', '.join(from_steps)} and {', '.join(to_steps)}",
+            expected="a step and one that depends on it",
+            fix="leave one of them out",
+        )
     outputs: Outputs = {}
     for node in (entry.pipeline_node for entry in spec.nodes):
         step = node.node_info.id

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import logging
 import resource
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,25 +60,47 @@ def run(
         TransomError: what the user can mend; NotBlessedError where the model was measured and is not good enough.
     """
     config = load(config_file, overrides)
-    for name in (from_step, to_step):
-        if name is not None and name not in STEPS:
-            raise ConfigError("--from and --to", got=name, expected="one of " + ", ".join(STEPS))
+    _check_steps(from_step, to_step)
     paths = Paths.of(config, config_file)
     preflight.check(config, paths.base, output=paths.output, push=paths.push)
-    name = new_name(paths)
-    with hold(paths.lock, name, wait):
+    with hold(paths.lock, lambda: new_name(paths), wait) as name:
         record = Run(
             name=name,
             status="running",
             started=time.strftime("%Y-%m-%d %H:%M:%S"),
             config=config.model_dump(mode="json"),
         )
-        with captured(paths.runs / name / LOG_NAME, as_json, verbose) as view:
+        with _terminable(), captured(paths.runs / name / LOG_NAME, as_json, verbose) as view:
             outcome = _Recorder(record, paths, view).run(config, from_step, to_step)
     print_summary(record, paths, sys.stdout, as_json=as_json)
     if outcome is not None:
         raise outcome
     return 0
+
+
+def _check_steps(from_step: str | None, to_step: str | None) -> None:
+    for option, name in (("--from", from_step), ("--to", to_step)):
+        if name is not None and name not in STEPS:
+            close = [step for step in STEPS if step.lower() == name.lower()] or difflib.get_close_matches(name, STEPS)
+            fix = f"did you mean {close[0]}?" if close else ""
+            raise ConfigError(option, got=name, expected="one of " + ", ".join(STEPS), fix=fix)
+    if from_step is not None and to_step is not None and STEPS.index(from_step) > STEPS.index(to_step):
+        raise ConfigError(
+            "--from and --to",
+            got=f"{from_step}, which comes after {to_step}",
+            expected="a step and one that is not before it: " + ", ".join(STEPS),
+            fix="exchange them",
+        )
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the run as Ctrl-C does: with its record written, and nothing half done left in the push folder."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Recorder:

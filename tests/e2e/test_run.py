@@ -89,7 +89,7 @@ def test_what_is_not_good_enough_is_not_pushed(again: Any) -> None:
 
 def test_a_second_run_on_the_same_project_says_who_is_at_work(tiny: Tiny) -> None:
     project, _ = tiny
-    with hold(project.output / "lock", "the first"):
+    with hold(project.output / "lock", lambda: "the first"):
         out = project.transom("run", str(project.config), code=10)
     assert "run the first" in out
     assert "--wait" in out

@@ -32,8 +32,19 @@ def test_a_run_that_nobody_holds_was_interrupted(paths: Paths) -> None:
     _run("1", "running").save(paths)
     _run("2", "running").save(paths)
     assert [run.status for run in all_runs(paths)] == ["interrupted", "interrupted"]
-    with hold(paths.lock, "2"):
+    with hold(paths.lock, lambda: "2"):
         assert [run.status for run in all_runs(paths)] == ["interrupted", "running"]
+
+
+def test_a_damaged_record_hides_no_other(paths: Paths) -> None:
+    _run("1", "pushed").save(paths)
+    for name, content in (("2", "{"), ("3", '{"name": "3"}'), ("4", "[]"), ("5", '{"new": 1, "steps": []}')):
+        (paths.runs / name).mkdir()
+        (paths.runs / name / "run.json").write_text(content)
+    assert [run.status for run in all_runs(paths)] == ["pushed", *["unreadable"] * 4]
+    table = io.StringIO()
+    print_runs(paths, table, as_json=False)
+    assert "cannot be read: JSONDecodeError" in table.getvalue()
 
 
 def test_names_never_repeat(paths: Paths) -> None:
