@@ -54,13 +54,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 (the last resort: our mistake, but still one screen)
         if getattr(options, "verbose", False):
             traceback.print_exc()
-        ours = TransomError(
-            f"unexpected {type(error).__name__}",
-            got=str(error).strip()[:500],
-            fix="this looks like our mistake: please report it, with what `--verbose` prints",
+        print(f"transom: {_unexpected(error).render()}", file=sys.stderr)
+        return TransomError.exit_code
+
+
+def _unexpected(error: Exception) -> TransomError:
+    if isinstance(error, OSError) and error.filename is not None:
+        return TransomError(
+            f"{error.filename}",
+            got=error.strerror or str(error),
+            fix="correct the path or its permissions, or make room",
         )
-        print(f"transom: {ours.render()}", file=sys.stderr)
-        return ours.exit_code
+    return TransomError(
+        f"unexpected {type(error).__name__}",
+        got=str(error).strip()[:500],
+        fix="this looks like our mistake: please report it, with what `--verbose` prints",
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -114,6 +114,16 @@ def test_any_text_can_be_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert b"wrote" in written.getvalue()
 
 
+def test_a_path_that_cannot_be_used_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pipeline.schema.json_schema", Path("/none/such.file").read_text)
+    assert main(["schema"]) == 1
+    told = capsys.readouterr().err
+    assert "transom: /none/such.file" in told
+    assert "No such file" in told
+
+
 def test_a_mistake_of_ours_is_one_screen_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
