@@ -21,6 +21,8 @@ from pipeline.config import ProjectConfig
 _WHOLE_BYTES, _FIRST_ROWS = 16 * 2**20, 1000
 # The rules that judge rows alone; the others need what earlier steps of the pipeline find.
 _RULES = ("empty_split", "one_class", "unseen_label")
+# What an output folder must have room for at the very least.
+_ROOM_BYTES = 2**16
 # A table with so many rows whose labels hardly repeat is not a table of labels.
 _MANY_ROWS = 100
 
@@ -66,24 +68,25 @@ def _writable(folder: Path, key: str) -> None:
     if not existing.is_dir():
         raise ConfigError(f"{key}: {folder} cannot be a folder", got=f"{existing} is a file", fix="name another folder")
     try:
-        with tempfile.TemporaryFile(dir=existing):  # permissions alone do not say it: a file system may be read-only
-            pass
+        # Permissions alone do not say it: a file system may be read-only, or full.
+        with tempfile.TemporaryFile(dir=existing) as file:
+            file.write(bytes(_ROOM_BYTES))
     except OSError as error:
         raise ConfigError(
             f"{key}: {folder} cannot be written",
             got=f"{error.strerror or error}, in {existing}",
             expected="a folder in which files can be made",
-            fix="change its permissions, or name another folder",
+            fix="change its permissions, make room, or name another folder",
         ) from None
 
 
 def _preset(config: ProjectConfig, base: Path) -> None:
     if config.model.type != "preset":
         return
-    from models.presets import describe
+    from models.presets import preset_tokenizer
 
     local = base / config.model.preset
-    describe(str(local) if local.is_dir() else config.model.preset)
+    preset_tokenizer(str(local) if local.is_dir() else config.model.preset, config.tokenizer.max_length)
 
 
 def _tables(config: ProjectConfig, base: Path) -> list[tuple[Source, Path]]:
