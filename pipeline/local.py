@@ -36,13 +36,20 @@ Outputs = dict[str, dict[str, metadata_store_pb2.Artifact]]
 
 
 def run(
-    pipeline: Pipeline, listener: Listener, *, from_steps: Collection[str] = (), to_steps: Collection[str] = ()
-) -> Outputs:
-    """Runs a pipeline in this process and returns each step's outputs, by step and output name (one artifact each).
+    pipeline: Pipeline,
+    listener: Listener,
+    outputs: Outputs,
+    *,
+    from_steps: Collection[str] = (),
+    to_steps: Collection[str] = (),
+) -> None:
+    """Runs a pipeline in this process.
 
     Args:
         pipeline: the graph.
         listener: is told of each step's begin and end.
+        outputs: gets each step's outputs when it ends, by step and output name (one artifact each): they are there
+            when a later step fails, too.
         from_steps: run only these and what depends on them; earlier steps' newest results are used.
         to_steps: run only these and what they depend on.
 
@@ -66,7 +73,6 @@ def run(
             expected="a step and one that depends on it",
             fix="leave one of them out",
         )
-    outputs: Outputs = {}
     for node in (entry.pipeline_node for entry in spec.nodes):
         step = node.node_info.id
         if node.execution_options.HasField("skip"):
@@ -95,7 +101,6 @@ def run(
         if info is not None:
             with metadata.Metadata(connection) as store:
                 outputs[step] = _outputs(store, info.execution_id)
-    return outputs
 
 
 def _outputs(store: metadata.Metadata, execution_id: int) -> dict[str, metadata_store_pb2.Artifact]:
