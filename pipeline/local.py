@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import shutil
 import time
 from collections.abc import Collection
@@ -18,6 +19,7 @@ from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher, partial_run_utils, runtime_parameter_utils
+from tfx.proto.orchestration import pipeline_pb2
 
 from models.errors import ConfigError
 
@@ -54,7 +56,7 @@ def run(
         to_steps: run only these and what they depend on.
 
     Raises:
-        ConfigError: no step is to be run.
+        ConfigError: no step is to be run, or one that is left out has never been run.
         Exception: what the executor of a step raised, after the failure was recorded.
     """
     spec = compiler.Compiler().compile(pipeline)
@@ -80,7 +82,7 @@ def run(
             continue
         if node.execution_options.run.perform_snapshot:
             with metadata.Metadata(connection) as store:
-                partial_run_utils.snapshot(store, spec)
+                _reuse(store, spec, from_steps)
         listener.started(step)
         begin = time.monotonic()
         try:
@@ -101,6 +103,20 @@ def run(
         if info is not None:
             with metadata.Metadata(connection) as store:
                 outputs[step] = _outputs(store, info.execution_id)
+
+
+def _reuse(store: metadata.Metadata, spec: pipeline_pb2.Pipeline, from_steps: Collection[str]) -> None:
+    """Makes the newest results of the steps that are left out those of this run."""
+    try:
+        partial_run_utils.snapshot(store, spec)
+    except LookupError as error:  # "node context NAME.STEP not found in MLMD."
+        missing = re.search(r"\b[\w-]+\.([A-Z]\w+)", str(error))
+        raise ConfigError(
+            f"--from {', '.join(from_steps)}",
+            got=f"{missing.group(1) if missing else 'an earlier step'} has not ended yet in this project",
+            expected="a finished run of all earlier steps, whose results are used",
+            fix="run without --from first",
+        ) from error
 
 
 def _outputs(store: metadata.Metadata, execution_id: int) -> dict[str, metadata_store_pb2.Artifact]:

@@ -105,3 +105,13 @@ def test_bad_data_stop_the_run_with_one_screen(tiny: Tiny, tmp_path: Path) -> No
     assert "one_class" in out
     assert "Traceback" not in out
     assert not (other.output / "serving").exists()
+
+
+def test_a_start_in_the_middle_needs_an_earlier_run(tiny: Tiny, tmp_path: Path) -> None:
+    project, _ = tiny
+    other = type(project)(tmp_path)
+    shutil.copy(project.config, other.config)
+    shutil.copy(project.folder / "reviews.csv", tmp_path)
+    out = other.transom("run", str(other.config), "--from", "Trainer", code=2)
+    assert "ExampleGen has not ended yet" in out
+    assert "without --from" in out
