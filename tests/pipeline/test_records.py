@@ -9,7 +9,7 @@ import pytest
 from pipeline.lock import hold
 from pipeline.paths import Paths
 from pipeline.records import Run, Step, all_runs, new_name
-from pipeline.tables import print_runs
+from pipeline.tables import print_runs, print_summary
 
 
 @pytest.fixture
@@ -67,3 +67,21 @@ def test_the_table_and_the_json_tell_the_same(paths: Paths) -> None:
     assert "not blessed" in table.getvalue()
     assert "0.5000" in table.getvalue()
     assert json.loads(lines.getvalue())["verdict"] == run.verdict
+
+
+def test_labels_are_shown_as_they_are(paths: Paths) -> None:
+    run = _run("1", "pushed")
+    labels = ("[bold]no[/bold]", "[/x]", ":smile:", "a=[b]")
+    run.evaluation = {
+        "metrics": {"accuracy": 0.5},
+        "per_label": {label: {"recall": 0.5} for label in labels},
+        "slices": [{"column": "c", "slice": f"c={label}", "rows": 9, "metrics": {}} for label in labels],
+    }
+    run.verdict, run.pushed = "not blessed: recall/[/x]", "/a folder/1"
+    run.config = {"task": {"text_pair": "other"}}
+    stream = io.StringIO()
+    print_summary(run, paths, stream, as_json=False)
+    told = stream.getvalue()
+    assert all(f"c={label}" in told and f"\n{label} " in told for label in labels)
+    assert "recall/[/x]" in told
+    assert """transom predict '/a folder/1' "your text" --pair""" in told
