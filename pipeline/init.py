@@ -53,12 +53,16 @@ def write(table: Path, out: Path | None = None) -> Path:
     if target.exists():
         raise _exists(target)
     text = infer(table, target.parent, target.name)
+    opened = False
     try:
         with target.open("x", encoding="utf-8") as stream:
+            opened = True
             stream.write(text)
     except FileExistsError:
         raise _exists(target) from None
     except OSError as error:
+        if opened:  # half a file is worse than none
+            target.unlink(missing_ok=True)
         raise ConfigError(f"{target} cannot be written", got=error.strerror or str(error), fix="use --out") from None
     return target
 
