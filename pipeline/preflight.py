@@ -10,7 +10,7 @@ from pathlib import Path
 
 from components import rules
 from components.files import find_files, format_of, open_bytes, some
-from components.readers import open_table
+from components.readers import check_frames, open_table
 from components.rows import Source, records, sources, split_names
 from components.schema_file import read_curated
 from components.thresholds import LABEL_SLICE, LENGTH_SLICE, check_metrics
@@ -131,7 +131,8 @@ class _Reading:
 
     def read(self, source: Source, path: Path, config: ProjectConfig) -> None:
         open_bytes(path).close()
-        if format_of(path, config.data.format) == "tfrecord":  # reading it takes TensorFlow
+        if format_of(path, config.data.format) == "tfrecord":  # reading its rows takes TensorFlow
+            check_frames(path)
             self.whole = False
             return
         table = open_table(path, config.data.format)

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.readers import open_table
+from components.readers import check_frames, open_table
 from models.errors import DataError
 
 HARD = [
@@ -142,10 +142,16 @@ def test_tfrecord(tmp_path: Path, options: str) -> None:
 
 def test_damaged_tfrecord(tmp_path: Path) -> None:
     path = write_tfrecord(tmp_path / "t.tfrecord", ["one", "two"])
+    check_frames(path)
     path.write_bytes(path.read_bytes()[:-5])
     assert "row 2" in refused(path).what
+    assert "{{" not in refused(path).got
+    with pytest.raises(DataError, match="row 2: the TFRecord is truncated"):
+        check_frames(path)
     path.write_bytes(b"text,label\na,b\n" * 9)
     assert "row 1" in refused(path).what
+    with pytest.raises(DataError, match="row 1: the TFRecord is truncated"):
+        check_frames(path)
 
 
 def test_pandas_index_is_left_out(tmp_path: Path) -> None:

@@ -74,6 +74,13 @@ def test_an_error_late_in_a_file_is_found(folder: Path) -> None:
         check(folder)
 
 
+def test_a_truncated_tfrecord(folder: Path) -> None:
+    record = (3).to_bytes(8, "little") + b"csumabccsum"
+    (folder / "t.tfrecord").write_bytes(record * 2 + record[:-1])
+    with pytest.raises(DataError, match="row 3: the TFRecord is truncated"):
+        check(folder, data={"path": "t.tfrecord"})
+
+
 @pytest.mark.parametrize(
     ("config", "kind", "what"),
     [
