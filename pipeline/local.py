@@ -109,12 +109,12 @@ def _reuse(store: metadata.Metadata, spec: pipeline_pb2.Pipeline, from_steps: Co
     """Makes the newest results of the steps that are left out those of this run."""
     try:
         partial_run_utils.snapshot(store, spec)
-    except LookupError as error:  # "node context NAME.STEP not found in MLMD."
-        missing = re.search(r"\b[\w-]+\.([A-Z]\w+)", str(error))
+    except LookupError as error:  # "node context NAME.STEP not found …", "No … found for node_id STEP in …"
+        missing = re.search(r"(?:\.|node_id )([A-Z]\w+)", str(error))
         raise ConfigError(
             f"--from {', '.join(from_steps)}",
-            got=f"{missing.group(1) if missing else 'an earlier step'} has not ended yet in this project",
-            expected="a finished run of all earlier steps, whose results are used",
+            got=f"{missing.group(1) if missing else 'an earlier step'} did not end in the last run",
+            expected="a last run in which all earlier steps ended: their results are used",
             fix="run without --from first",
         ) from error
 

@@ -113,5 +113,5 @@ def test_a_start_in_the_middle_needs_an_earlier_run(tiny: Tiny, tmp_path: Path) 
     shutil.copy(project.config, other.config)
     shutil.copy(project.folder / "reviews.csv", tmp_path)
     out = other.transom("run", str(other.config), "--from", "Trainer", code=2)
-    assert "ExampleGen has not ended yet" in out
+    assert "ExampleGen did not end in the last run" in out
     assert "without --from" in out
