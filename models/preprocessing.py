@@ -7,6 +7,11 @@ The ids are those of KerasHub's text classifier preprocessors for the same vocab
 same steps in the same order (`keras_hub/src/tokenizers/word_piece_tokenizer.py`): `tf_text.FastBertTokenizer` is
 faster, but splits and folds some 12,000 characters otherwise ("…", no-break space, Hangul, zero-width space). Text
 that is not UTF-8, which KerasHub refuses, is read as `bytes.decode("utf-8", errors="replace")` would read it.
+
+For byte pairs (`models/byte_pairs.py`) the ids are GPT-2's, where KerasHub has two answers: eagerly it splits by Llama
+3's pattern ("1930s" otherwise than RoBERTa was trained), in a graph it ends the text at NUL, drops the digit "६" and
+splits some runs of spaces otherwise. A special token's name within a text ("</s>") is text, as in WordPiece; KerasHub
+and Hugging Face would let a text forge the token.
 """
 
 from __future__ import annotations
@@ -85,7 +90,7 @@ class Preprocessor:
 
         Returns:
             `token_ids` [B, (L)] int32, special tokens included, L at most `max_length`, and `segment_ids` alike:
-            1 from the second text on.
+            1 from the second text on (RoBERTa, which has no segments: always 0).
         """
         texts = (text,) if text_pair is None else (text, text_pair)
         if tf.executing_eagerly():
