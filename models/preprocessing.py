@@ -8,8 +8,8 @@ same steps in the same order (`keras_hub/src/tokenizers/word_piece_tokenizer.py`
 faster, but splits and folds some 12,000 characters otherwise ("…", no-break space, Hangul, zero-width space). Text
 that is not UTF-8, which KerasHub refuses, is read as `bytes.decode("utf-8", errors="replace")` would read it.
 
-For byte pairs (`models/byte_pairs.py`) the ids are GPT-2's, where KerasHub has two answers: eagerly it splits by Llama
-3's pattern ("1930s" otherwise than RoBERTa was trained), in a graph it ends the text at NUL, drops the digit "६" and
+For byte pairs (`models/byte_pairs.py`) the ids are GPT-2's, where KerasHub 0.32 has two answers: eagerly it merges over
+the borders of words (its pattern is taken for literal text), in a graph it ends a text at NUL, drops the digit "६" and
 splits some runs of spaces otherwise. A special token's name within a text ("</s>") is text, as in WordPiece; KerasHub
 and Hugging Face would let a text forge the token.
 """
