@@ -62,7 +62,6 @@ def encoder(tokenizer: Tokenizer) -> Callable[[tf.Tensor], tf.RaggedTensor]:
         text is three characters, as for GPT-2's `encoder.py`.
     """
     ids = {token: index for index, token in enumerate(tokenizer.vocabulary)}
-    byte_ids = tf.constant([ids.get(name, tokenizer.unknown_id) for name in byte_characters()], tf.int32)
     merges = {name: tf.constant(table) for name, table in _merge_tables(tokenizer, ids).items()}
     classes = {name: tf.constant(table) for name, table in _class_tables().items()}
 
@@ -70,7 +69,7 @@ def encoder(tokenizer: Tokenizer) -> Callable[[tf.Tensor], tf.RaggedTensor]:
         joined = tf.strings.reduce_join(text)
         values = tf.cast(tf.io.decode_raw(joined, tf.uint8), tf.int32)
         words = _words(text, joined, values, classes)
-        tokens = _merge(tf.gather(byte_ids, values), words, merges)
+        tokens = _merge(values, words, merges)
         kept = tokens != _MERGED
         counts = tf.concat([[0], tf.cumsum(tf.cast(kept, tf.int64))], 0)
         splits = tf.concat([[0], tf.cumsum(tf.strings.length(text))], 0)
@@ -81,12 +80,18 @@ def encoder(tokenizer: Tokenizer) -> Callable[[tf.Tensor], tf.RaggedTensor]:
 
 def _merge_tables(tokenizer: Tokenizer, ids: Mapping[str, int]) -> dict[str, np.ndarray]:
     """`keys` [M + 1] int64 (left id * `size` + right id, ascending, and an end) and their `ranks` [M + 1] int32; by
-    rank, `products` [M] int32; `none`, the rank of what is no merge."""
+    rank, `products` [M] int32; `none`, the rank of what is no merge. And of bytes: their `bytes` [256] int32 ids, and
+    the `byte_ranks` [65536] int32 of two of them, which spare most of the searches."""
     pairs = np.array([[ids[left], ids[right]] for left, right in tokenizer.merges], np.int64).reshape(-1, 2)
     keys = pairs[:, 0] * len(ids) + pairs[:, 1]
     # Of a pair that is listed twice the later rank holds, as in GPT-2's dictionary.
     keys, last = np.unique(keys[::-1], return_index=True)
+    byte_ids = np.array([ids.get(name, tokenizer.unknown_id) for name in byte_characters()], np.int32)
+    rank_of = {pair: rank for rank, pair in enumerate(map(tuple, pairs.tolist()))}
+    byte_ranks = [rank_of.get((left, right), len(pairs)) for left in byte_ids.tolist() for right in byte_ids.tolist()]
     return {
+        "bytes": byte_ids,
+        "byte_ranks": np.array(byte_ranks, np.int32),
         "keys": np.append(keys, np.iinfo(np.int64).max),
         "ranks": np.append(len(pairs) - 1 - last, len(pairs)).astype(np.int32),
         "products": np.array([ids[left + right] for left, right in tokenizer.merges] or [0], np.int32),
@@ -172,11 +177,11 @@ def _contractions(apostrophe: tf.Tensor, points: tf.Tensor, last: tf.Tensor) -> 
     return apostrophe & one_of("stmd"), apostrophe & pair & ~_after(last, True)
 
 
-def _merge(ids: tf.Tensor, words: tf.Tensor, merges: Mapping[str, tf.Tensor]) -> tf.Tensor:
+def _merge(values: tf.Tensor, words: tf.Tensor, merges: Mapping[str, tf.Tensor]) -> tf.Tensor:
     """Joins pairs within words until no merge applies.
 
     Args:
-        ids: one of each byte, [T] int32.
+        values: bytes, [T] int32.
         words: the number of each byte's word, [T] int32, ascending.
         merges: see `_merge_tables`.
 
@@ -202,7 +207,10 @@ def _merge(ids: tf.Tensor, words: tf.Tensor, merges: Mapping[str, tf.Tensor]) ->
         return tokens, place, ids, word, _ranks(ids, word, merges)
 
     free = tf.TensorShape([None])
-    start = (ids, tf.range(tf.size(ids)), ids, words, _ranks(ids, words, merges))
+    ids = tf.gather(merges["bytes"], values)
+    ranks = tf.gather(merges["byte_ranks"], values * 256 + _after(values, 0))
+    ranks = tf.where(words == _after(words, -1), ranks, none)
+    start = (ids, tf.range(tf.size(ids)), ids, words, ranks)
     return tf.while_loop(
         lambda tokens, place, ids, word, rank: tf.reduce_any(rank < none),
         step,

@@ -118,6 +118,7 @@ def test_golden_texts_have_the_ids_of_keras_hub(preprocessor: Preprocessor) -> N
     theirs = keras_hub_preprocessor(preprocessor.tokenizer)
     whole = [row for row in SHORT if "hex" not in row]
     texts = [row["bytes"].decode("utf-8") for row in whole]
+    # Eagerly KerasHub 0.32 splits no words; no merge of this vocabulary, which was learned within words, crosses them.
     assert_same(dense(preprocessor, texts), theirs(texts))
     kept = [row["bytes"] for row in whole if row["name"] not in KERAS_HUB_ERRS_IN_GRAPHS]
     in_graph = next(iter(tf.data.Dataset.from_tensors(tf.constant(kept)).map(theirs)))
