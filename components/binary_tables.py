@@ -6,6 +6,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from components.files import open_bytes, some
@@ -79,6 +80,41 @@ class ParquetTable(Table):
         )
 
 
+# What TensorFlow puts around the messages of its operations.
+_GRAPH_NAMES = re.compile(r"\{\{.*?\}\} ?| \[Op:[^\]]*\]")
+
+
+def check_frames(path: Path) -> None:
+    """Sees whether a TFRecord file ends where a record ends, without TensorFlow and without reading the records.
+
+    A record is its length (8 bytes, little-endian), a checksum of that (4), the bytes, and their checksum (4).
+    Compressed files are left to the reader.
+
+    Raises:
+        DataError: the file is truncated, or no TFRecord.
+    """
+    size = path.stat().st_size
+    with open_bytes(path) as stream:
+        if path.suffix.lower() == ".gz" or stream.read(2) == b"\x1f\x8b":
+            return
+        end, number = 0, 1
+        while end < size:
+            stream.seek(end)
+            end += 12 + int.from_bytes(stream.read(8), "little") + 4
+            if end > size:
+                raise _damaged_record(path, number, f"a record that ends at byte {end:,} of {size:,}")
+            number += 1
+
+
+def _damaged_record(path: Path, number: int, why: str) -> DataError:
+    return DataError(
+        f"{place(path, number)}: the TFRecord is truncated or damaged",
+        got=why.split("\n")[0][:200],
+        expected="TFRecords of tf.Example",
+        fix="write the file again",
+    )
+
+
 class TFRecordTable(Table):
     """TFRecords of tf.Example, with or without gzip. A feature with one value is that value, with several a list."""
 
@@ -94,12 +130,7 @@ class TFRecordTable(Table):
             except StopIteration:
                 return
             except tf.errors.OpError as error:
-                raise DataError(
-                    f"{place(self.path, number)}: the TFRecord is truncated or damaged",
-                    got=error.message.split("\n")[0][:200],
-                    expected="TFRecords of tf.Example",
-                    fix="write the file again",
-                ) from None
+                raise _damaged_record(self.path, number, _GRAPH_NAMES.sub("", error.message)) from None
             yield Row(number, 0, self._values(record, number))
 
     def _values(self, record: bytes, number: int) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from models.settings import Settings
+from models.settings import FilePath, Settings
 
-Files = str | tuple[str, ...]
+Files = FilePath | Annotated[tuple[FilePath, ...], Field(min_length=1)]
 Severity = Literal["error", "warn", "off"]
 
 
@@ -40,7 +40,7 @@ class DataConfig(Settings):
     """Shares of the hashed splits."""
     dedupe: bool = False
     """Keep one row of each text: a text of the test rows is dropped from eval and train, one of eval from train."""
-    schema_path: str | None = None
+    schema_path: FilePath | None = None
     """A curated TFDV schema (text protobuf). Default: inferred from the training split."""
 
     @model_validator(mode="after")
@@ -112,7 +112,7 @@ class EvaluationConfig(Settings):
 class PushConfig(Settings):
     """Where a blessed model goes."""
 
-    directory: str | None = None
+    directory: FilePath | None = None
     """Folder that TF Serving watches, a numbered folder per version. Default: OUTPUT/serving/NAME."""
     keep: int = Field(5, ge=1)
     """Versions that stay; older ones are removed after a push."""

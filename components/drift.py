@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 
 from components.config import GateConfig
+from components.kinds import are_kinds
 from components.rules import Finding, SplitFacts
 
 SUMMARY_FILE = "data_summary.json"
-# A column with more distinct values than this, or with values that hardly repeat, names rows rather than kinds.
-_KINDS, _REPEATS = 100, 2
 
 
 def summarize(facts: SplitFacts) -> dict[str, Any]:
@@ -42,11 +41,6 @@ def summarize(facts: SplitFacts) -> dict[str, Any]:
             counts = {**dict(values.most_common()), "": facts.rows - values.total()}  # "": no value
             columns[column] = {"kind": "value", "counts": counts}
     return {"rows": facts.rows, "columns": columns}
-
-
-def are_kinds(distinct: int, rows: int) -> bool:
-    """True where a column's values repeat so often that a new one says something."""
-    return distinct <= _KINDS and distinct * _REPEATS <= rows
 
 
 # Bounds of text lengths in characters: 1, 1.4, 2, 2.8, 4 … a million.

@@ -64,6 +64,17 @@ def _matches(pattern: str, base: Path, key: str) -> list[Path]:
     if has_span(pattern):
         pattern = newest_span(pattern, base, key)
     path = base / pattern
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):  # perhaps a glob
+        pass
+    except OSError as error:
+        raise DataError(
+            f"{key}: {pattern[:200]} cannot be read",
+            got=error.strerror or str(error),
+            expected="files that can be read",
+            fix="correct the path, or the permissions of the folders in it",
+        ) from None
     if path.is_dir():
         raise DataError(
             f"{key}: {path} is a folder",
@@ -80,7 +91,9 @@ def _matches(pattern: str, base: Path, key: str) -> list[Path]:
 
 def _nothing_found(pattern: str, path: Path, key: str) -> DataError:
     folder = path.parent
-    if not folder.is_dir():
+    if "://" in pattern:
+        got = "an address"
+    elif not folder.is_dir():
         got = f"there is no folder {folder}" if not glob.has_magic(str(folder)) else "no folder matches"
     else:
         names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
@@ -89,7 +102,7 @@ def _nothing_found(pattern: str, path: Path, key: str) -> DataError:
     return DataError(
         f"{key}: no file matches {pattern}",
         got=got,
-        expected="a file, a list of files, or a glob",
+        expected="a file of this machine, a list of files, or a glob",
         fix=f"correct {key}; a relative path is relative to the folder of the configuration file",
     )
 
@@ -155,7 +168,7 @@ def format_of(path: Path, configured: str = "auto") -> str:
             f"{path}: the file's ending does not say its format",
             got=path.name,
             expected=f"one of {', '.join(FORMATS)}, or the text formats with .gz",
-            fix="set data.format",
+            fix="give it such a name, or set data.format",
         )
     return known
 

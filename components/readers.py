@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.binary_tables import ParquetTable, TFRecordTable
+from components.binary_tables import ParquetTable, TFRecordTable, check_frames
 from components.files import format_of
 from components.table import Row, Table, place
 from components.text_tables import CsvTable, JsonLinesTable, TsvTable
 
-__all__ = ["Row", "Table", "open_table", "place"]
+__all__ = ["Row", "Table", "check_frames", "open_table", "place"]
 
 
 def open_table(path: Path, configured: str = "auto") -> Table:

@@ -20,6 +20,8 @@ from models.errors import DataError
 
 # Rows of each kind of mistake that a message names.
 _SHOWN = 5
+# How the mistakes begin that have nothing to do with the label.
+_TEXT_MISTAKES = ("half of a surrogate pair", "bytes in ")
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ class _Mistakes:
 
 def _complain(table: Table, task: TaskConfig, mistakes: dict[str, _Mistakes], seen: int) -> DataError:
     kinds = [f"{kind} in {m.count:,} of {seen:,} rows: {some_of(m)}" for kind, m in mistakes.items()]
+    only_texts = all(kind.startswith(_TEXT_MISTAKES) for kind in mistakes)
     expected = {
         "single_label": f"one label in column {task.label!r} of every row",
         "multi_label": f"labels in column {task.label!r}, separated by {task.label_separator!r}; nothing for no label",
@@ -103,7 +106,7 @@ def _complain(table: Table, task: TaskConfig, mistakes: dict[str, _Mistakes], se
     return DataError(
         f"{table.path}: rows that cannot be learned from",
         got="; ".join(kinds),
-        expected=expected[task.type],
+        expected="Unicode text, in UTF-8" if only_texts else expected[task.type],
         fix="correct or delete these rows, or correct task.type and task.label",
     )
 
@@ -119,6 +122,9 @@ def _record(values: dict[str, Any], task: TaskConfig) -> Record:
     for name in own[:2]:
         if name is not None and name not in values:
             raise _BadValueError(f"no {name!r}")
+    for name in own:
+        if name is not None and isinstance(values.get(name), bytes):
+            _check_utf8(name, values[name])
     others = {name: text for name, value in values.items() if name not in own and (text := as_text(value))}
     answer = values.get(task.label)
     return Record(
@@ -148,6 +154,14 @@ def as_text(value: Any) -> str | None:
     if isinstance(value, list | dict):
         return as_text(json.dumps(value, ensure_ascii=False, default=str))
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _check_utf8(name: str, value: bytes) -> None:
+    """Bytes (Parquet has columns of them) are text where the task reads them; other columns may hold what they like."""
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError:
+        raise _BadValueError(f"bytes in {name!r} that are not UTF-8") from None
 
 
 def _check_unicode(value: str) -> None:

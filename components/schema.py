@@ -23,8 +23,8 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.types import standard_component_specs as specs
 from tfx.utils import io_utils
 
-from components.drift import are_kinds
 from components.fingerprint import fingerprint
+from components.kinds import are_kinds
 from components.schema_file import own_columns, read_curated, set_own
 from models.config import TaskConfig
 

@@ -41,13 +41,12 @@ class _Lines:
             while True:
                 try:
                     raw = stream.readline()
-                except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-                    raise DataError(
-                        f"{self.path}: the compressed file is truncated or damaged",
-                        got=f"{error} after line {self.line:,}, byte {self.offset + length:,} of the decompressed text",
-                        expected="a complete gzip file",
-                        fix="copy or download the file again",
-                    ) from None
+                except gzip.BadGzipFile as error:
+                    if self.line == 0 and "Not a gzipped file" in str(error):
+                        raise self._not_compressed() from None
+                    raise self._damaged(error, length) from None
+                except (EOFError, zlib.error) as error:
+                    raise self._damaged(error, length) from None
                 if not raw:
                     return
                 self.line, self.offset, length = self.line + 1, self.offset + length, len(raw)
@@ -64,16 +63,44 @@ class _Lines:
                 raise self._not_utf8(raw, raw.index(b"\0"))
         return text
 
+    def _damaged(self, error: Exception, length: int) -> DataError:
+        return DataError(
+            f"{self.path}: the compressed file is truncated or damaged",
+            got=f"{error} after line {self.line:,}, byte {self.offset + length:,} of the decompressed text",
+            expected="a complete gzip file",
+            fix="copy or download the file again",
+        )
+
+    def _not_compressed(self) -> DataError:
+        return DataError(
+            f"{self.path}: not compressed, as its name says",
+            got="no gzip header",
+            expected="a gzip file",
+            fix="take .gz off its name, or compress it with gzip",
+        )
+
     def _not_utf8(self, raw: bytes, start: int) -> DataError:
-        utf16 = self.line == 1 and (raw[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in raw[:4])
         around = raw[max(0, start - 20) : start].decode("utf-8", "ignore")
         return DataError(
             (place(self.path, self.row, self.line) if self.row else f"{self.path}, line {self.line:,}") + ": not UTF-8",
             got=f"byte 0x{raw[start]:02x} at byte {self.offset + start:,}" + (f", after {around!r}" if around else ""),
             expected="UTF-8",
-            fix="save the file as UTF-8"
-            + (" (it looks like UTF-16)" if utf16 else ", for example: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"),
+            fix=(_other_format(raw) if self.line == 1 else "")
+            or "save the file as UTF-8, for example: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW",
         )
+
+
+def _other_format(start: bytes) -> str:
+    """What to do about a file that begins like no text in UTF-8 but like something else; empty where it does not."""
+    if start.startswith(b"\x1f\x8b"):
+        return "it is compressed with gzip: give it a name that ends in .gz"
+    if start.startswith(b"PK\x03\x04"):
+        return "it is a ZIP archive or a spreadsheet: unpack it, or save it as CSV"
+    if start.startswith(b"PAR1"):
+        return "it is a Parquet file: give it a name that ends in .parquet, or set data.format: parquet"
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in start[:4]:
+        return "save the file as UTF-8 (it looks like UTF-16)"
+    return ""
 
 
 class _Separated(Table):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from models.settings import Settings
+from models.settings import FilePath, Settings
 
 CONFIG_FILE = "transom.json"
 """In a model's `assets.extra`: the configuration that it was made with, as JSON."""
@@ -94,7 +94,7 @@ class PresetConfig(Settings):
 
     type: Literal["preset"] = "preset"
     """A pretrained encoder that KerasHub can read."""
-    preset: str = Field(min_length=1)
+    preset: FilePath
     """A folder (KerasHub's format or Hugging Face safetensors), or a hub handle ("hf://…", "kaggle://…", a name)."""
     num_layers: int | None = Field(None, ge=1)
     """Keep only the first so many Transformer layers."""

@@ -40,18 +40,20 @@ class Family:
         backbone: KerasHub's class.
         model_type: Hugging Face's name for it.
         tokenizer: the algorithm of its vocabulary.
-        vocabulary_file: Hugging Face's name of the vocabulary.
+        vocabulary_file: Hugging Face's name of the vocabulary; byte pairs have a merges.txt beside it.
         tokenizer_classes: Hugging Face's tokenizers with this family's rules, less their ending "Fast".
         special_tokens: "start", "end", "pad" and "unknown", unless the folder says otherwise.
         keys: our names of the sizes to the names in Hugging Face's config.json.
         layer_norm_eps: where config.json gives none.
         lowercase: what the tokenizer does where the folder does not say.
+        positions_after_padding: Hugging Face's table of positions begins with rows that no token uses, up to the id
+            of the padding token.
     """
 
     title: str
     backbone: str
     model_type: str
-    tokenizer: Literal["wordpiece", "sentencepiece"] = "wordpiece"
+    tokenizer: Literal["wordpiece", "sentencepiece", "byte_pair"] = "wordpiece"
     vocabulary_file: str = "vocab.txt"
     tokenizer_classes: tuple[str, ...] = ("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer")
     special_tokens: Mapping[str, str] = field(
@@ -60,6 +62,7 @@ class Family:
     keys: Mapping[str, str] = field(default_factory=lambda: _COMMON_KEYS)
     layer_norm_eps: float = 1e-12
     lowercase: bool = True
+    positions_after_padding: bool = False
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -85,19 +88,29 @@ FAMILIES: Mapping[str, Family] = {
         layer_norm_eps=1e-7,
         lowercase=False,
     ),
+    "roberta": Family(
+        "RoBERTa",
+        "RobertaBackbone",
+        "roberta",
+        tokenizer="byte_pair",
+        vocabulary_file="vocab.json",
+        tokenizer_classes=("RobertaTokenizer",),
+        special_tokens={"start": "<s>", "end": "</s>", "pad": "<pad>", "unknown": "<unk>"},
+        lowercase=False,
+        positions_after_padding=True,
+    ),
 }
 
-_BYTE_PAIRS = (
-    "its byte-level BPE tokenizer looks tokens up in a hash table, which cannot be a constant of the served graph"
-)
+_NO_BACKBONE = "its layers are not among those that KerasHub's encoders compute"
 _OFFSET = "its SentencePiece ids are shifted by the checkpoint, which the served graph's tokenizer does not know"
 _NOT_ENCODER = "it is not a bidirectional encoder of text"
 _REASONS = {
-    **dict.fromkeys(("roberta", "bart", "longformer", "deberta", "modernbert", "bigbird"), _BYTE_PAIRS),
+    **dict.fromkeys(("longformer", "deberta", "modernbert", "big_bird", "mpnet", "roberta-prelayernorm"), _NO_BACKBONE),
     **dict.fromkeys(("xlm-roberta", "camembert", "xlmroberta"), _OFFSET),
-    **dict.fromkeys(("gpt2", "gpt_neox", "opt", "llama", "mistral", "gemma", "qwen2", "bloom", "t5"), _NOT_ENCODER),
+    **dict.fromkeys(("bart", "gpt2", "gpt_neox", "opt", "llama", "mistral", "gemma", "qwen2", "bloom"), _NOT_ENCODER),
+    "t5": _NOT_ENCODER,
 }
-_INSTEAD = "use a BERT, DistilBERT, ELECTRA, ALBERT or DeBERTa-v3 checkpoint"
+_INSTEAD = "use a BERT, DistilBERT, ELECTRA, ALBERT, DeBERTa-v3 or RoBERTa checkpoint"
 
 
 def by_model_type(preset: str, model_type: str) -> str:
@@ -125,5 +138,5 @@ def by_backbone(preset: str, class_name: str) -> str:
 
 
 def _refusal(preset: str, name: str) -> PresetError:
-    reason = _REASONS.get(name.lower(), "no tokenizer for it can be a constant of the served graph here")
+    reason = _REASONS.get(name.lower(), "neither its layers nor its tokenizer are known here")
     return PresetError(f"preset {preset!r} is a {name} checkpoint and cannot be used: {reason}", fix=_INSTEAD)

@@ -1,7 +1,7 @@
 """Hugging Face safetensors into KerasHub's backbones: one table of names for each family.
 
-KerasHub's own converters know three of the five families, want a pooler that many checkpoints lack, fix the key's
-prefix, and leave KerasHub's activation and epsilon in place of the checkpoint's.
+KerasHub's own converters know four of the six families, want a pooler that many checkpoints lack, fix the key's
+prefix, drop RoBERTa's segment embedding, and leave KerasHub's activation and epsilon in place of the checkpoint's.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ import safetensors
 
 from models.errors import PresetError
 from models.families import FAMILIES
-from models.presets import PresetInfo
+from models.presets import PresetInfo, position_offset
 
 # (KerasHub's variable, by its path), (checkpoint's tensor)
 Pairs = Iterator[tuple[str, str]]
 
+_POSITIONS = "embeddings.position_embeddings.weight"
+_SEGMENTS = "embeddings.token_type_embeddings.weight"
 _PROBE = "embeddings.word_embeddings.weight"
 # The pooler comes after the hidden states that the head reads, and many checkpoints have none.
 _UNUSED = "pooled_dense/"
@@ -100,13 +102,31 @@ def _assign(backbone: keras.Model, info: PresetInfo) -> None:
             if path not in pairs:
                 raise PresetError(f"preset {info.preset!r}: no tensor is known for {path}")
             name = _spelled(prefix + pairs[path], tensors)
-            if name not in tensors:
-                raise PresetError(
-                    f"weights of preset {info.preset!r} lack {name}",
-                    expected=f"all tensors of {info.num_layers} layers, as config.json says",
-                    fix="take config.json and weights from the same checkpoint",
-                )
-            variable.assign(_shaped(tensors[name].get_tensor(name), variable, info, name))
+            tensor = _tensor(name, tensors, info)
+            if info.family == "roberta" and pairs[path] == _POSITIONS:
+                tensor = _roberta_positions(tensor, _tensor(prefix + _SEGMENTS, tensors, info), info)
+            variable.assign(_shaped(tensor, variable, info, name))
+
+
+def _tensor(name: str, tensors: Mapping[str, Any], info: PresetInfo) -> np.ndarray:
+    if name not in tensors:
+        raise PresetError(
+            f"weights of preset {info.preset!r} lack {name}",
+            expected=f"all tensors of {info.num_layers} layers, as config.json says",
+            fix="take config.json and weights from the same checkpoint",
+        )
+    tensor: np.ndarray = tensors[name].get_tensor(name)
+    return tensor
+
+
+def _roberta_positions(positions: np.ndarray, segments: np.ndarray, info: PresetInfo) -> np.ndarray:
+    """The positions that tokens use, each with the first segment's embedding, for which KerasHub has no layer.
+
+    RoBERTa itself has no segments, but transformers adds their first row to every token, and trains it.
+    """
+    first = position_offset(FAMILIES[info.family], info.config)
+    added: np.ndarray = positions[first:].astype("float32") + segments[0].astype("float32")
+    return added
 
 
 def _prefix(tensors: Mapping[str, Any], info: PresetInfo) -> str:
@@ -160,8 +180,8 @@ def _norm(keras_name: str, name: str) -> Pairs:
 
 def _embeddings() -> Pairs:
     yield "token_embedding/embeddings", _PROBE
-    yield "position_embedding/embeddings", "embeddings.position_embeddings.weight"
-    yield "segment_embedding/embeddings", "embeddings.token_type_embeddings.weight"
+    yield "position_embedding/embeddings", _POSITIONS
+    yield "segment_embedding/embeddings", _SEGMENTS
     yield from _norm("embeddings_layer_norm", "embeddings.LayerNorm")
 
 
@@ -227,6 +247,13 @@ def _distil_bert(backbone: keras.Model, info: PresetInfo) -> Pairs:
         yield from _block(f"transformer_layer_{index}", f"transformer.layer.{index}", _DISTIL_NAMES)
 
 
+def _roberta(backbone: keras.Model, info: PresetInfo) -> Pairs:
+    for ours, theirs in _embeddings():
+        yield ours if "norm" in ours else f"embeddings/{ours}", theirs
+    for index in range(info.num_layers):
+        yield from _block(f"transformer_layer_{index}", f"encoder.layer.{index}", _BERT_NAMES)
+
+
 def _albert(backbone: keras.Model, info: PresetInfo) -> Pairs:
     yield from _embeddings()
     yield from _dense("embedding_projection", "encoder.embedding_hidden_mapping_in")
@@ -251,4 +278,5 @@ _PAIRS: Mapping[str, Callable[[keras.Model, PresetInfo], Pairs]] = {
     "electra": _bert,
     "albert": _albert,
     "deberta_v3": _deberta_v3,
+    "roberta": _roberta,
 }

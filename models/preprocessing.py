@@ -7,6 +7,11 @@ The ids are those of KerasHub's text classifier preprocessors for the same vocab
 same steps in the same order (`keras_hub/src/tokenizers/word_piece_tokenizer.py`): `tf_text.FastBertTokenizer` is
 faster, but splits and folds some 12,000 characters otherwise ("…", no-break space, Hangul, zero-width space). Text
 that is not UTF-8, which KerasHub refuses, is read as `bytes.decode("utf-8", errors="replace")` would read it.
+
+For byte pairs (`models/byte_pairs.py`) the ids are GPT-2's, where KerasHub 0.32 has two answers: eagerly it merges over
+the borders of words (its pattern is taken for literal text), in a graph it ends a text at NUL, drops the digit "६" and
+splits some runs of spaces otherwise. A special token's name within a text ("</s>") is text, as in WordPiece; KerasHub
+and Hugging Face would let a text forge the token.
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ import sentencepiece
 import tensorflow as tf
 import tensorflow_text as tf_text
 
+from models import byte_pairs
 from models.errors import PresetError
 from models.tokenizer import Tokenizer
 
@@ -84,7 +90,7 @@ class Preprocessor:
 
         Returns:
             `token_ids` [B, (L)] int32, special tokens included, L at most `max_length`, and `segment_ids` alike:
-            1 from the second text on.
+            1 from the second text on (RoBERTa, which has no segments: always 0).
         """
         texts = (text,) if text_pair is None else (text, text_pair)
         if tf.executing_eagerly():
@@ -97,44 +103,16 @@ class Preprocessor:
 
     @cached_property
     def _compiled(self) -> Callable[..., dict[str, tf.RaggedTensor]]:
-        compiled: Callable[..., dict[str, tf.RaggedTensor]] = tf.function(self._call, reduce_retracing=True)
+        compiled: Callable[..., dict[str, tf.RaggedTensor]] = tf.function(
+            self._call, reduce_retracing=True, autograph=False
+        )
         return compiled
 
     def _call(self, *texts: tf.Tensor) -> dict[str, tf.RaggedTensor]:
-        cut = self._wordpiece() if self.tokenizer.family == "wordpiece" else self._sentencepiece()
-        segments = _trim([cut(text) for text in texts], self.tokenizer.max_length - 1 - len(texts))
-        return _pack(segments, self.tokenizer.start_id, self.tokenizer.end_id)
-
-    def _wordpiece(self) -> Callable[[tf.Tensor], tf.RaggedTensor]:
         tokenizer = self.tokenizer
-        pieces = tf_text.FastWordpieceTokenizer(
-            vocab=list(tokenizer.vocabulary),
-            token_out_type=tf.int32,
-            max_bytes_per_word=MAX_WORD_BYTES,
-            unknown_token=tokenizer.vocabulary[tokenizer.unknown_id],
-            no_pretokenization=True,
-        )
-
-        def cut(text: tf.Tensor) -> tf.RaggedTensor:
-            words = split_words(text, lowercase=tokenizer.lowercase, strip_accents=tokenizer.strip_accents)
-            return pieces.tokenize(words).merge_dims(-2, -1)
-
-        return cut
-
-    def _sentencepiece(self) -> Callable[[tf.Tensor], tf.RaggedTensor]:
-        tokenizer = self.tokenizer
-        pieces = tf_text.FastSentencepieceTokenizer(tokenizer.sentencepiece_model)
-
-        def cut(text: tf.Tensor) -> tf.RaggedTensor:
-            # What an uncased checkpoint's own tokenizer (ALBERT's) does before SentencePiece sees the text.
-            text = valid_utf8(text)
-            if tokenizer.strip_accents:
-                text = tf.strings.regex_replace(tf_text.normalize_utf8(text, "NFKD"), r"\p{Mn}", "")
-            if tokenizer.lowercase:
-                text = tf_text.case_fold_utf8(text)
-            return pieces.tokenize(text).with_row_splits_dtype(tf.int64)
-
-        return cut
+        cut = _CUTTERS[tokenizer.family](tokenizer)
+        segments = _trim([cut(text) for text in texts], tokenizer.max_length - 1 - sum(_ends(tokenizer, len(texts))))
+        return _pack(segments, tokenizer)
 
 
 def to_dense(ragged: Mapping[str, tf.RaggedTensor], pad_id: int, length: int | None = None) -> dict[str, tf.Tensor]:
@@ -156,6 +134,53 @@ def to_dense(ragged: Mapping[str, tf.RaggedTensor], pad_id: int, length: int | N
         "padding_mask": tf.sequence_mask(lengths, tf.shape(token_ids)[1], dtype=tf.int32),
         "segment_ids": ragged["segment_ids"].to_tensor(default_value=0, shape=shape),
     }
+
+
+def _wordpiece(tokenizer: Tokenizer) -> Callable[[tf.Tensor], tf.RaggedTensor]:
+    pieces = tf_text.FastWordpieceTokenizer(
+        vocab=list(tokenizer.vocabulary),
+        token_out_type=tf.int32,
+        max_bytes_per_word=MAX_WORD_BYTES,
+        unknown_token=tokenizer.vocabulary[tokenizer.unknown_id],
+        no_pretokenization=True,
+    )
+
+    def cut(text: tf.Tensor) -> tf.RaggedTensor:
+        words = split_words(text, lowercase=tokenizer.lowercase, strip_accents=tokenizer.strip_accents)
+        return pieces.tokenize(words).merge_dims(-2, -1)
+
+    return cut
+
+
+def _sentencepiece(tokenizer: Tokenizer) -> Callable[[tf.Tensor], tf.RaggedTensor]:
+    pieces = tf_text.FastSentencepieceTokenizer(tokenizer.sentencepiece_model)
+
+    def cut(text: tf.Tensor) -> tf.RaggedTensor:
+        # What an uncased checkpoint's own tokenizer (ALBERT's) does before SentencePiece sees the text.
+        text = valid_utf8(text)
+        if tokenizer.strip_accents:
+            text = tf.strings.regex_replace(tf_text.normalize_utf8(text, "NFKD"), r"\p{Mn}", "")
+        if tokenizer.lowercase:
+            text = tf_text.case_fold_utf8(text)
+        return pieces.tokenize(text).with_row_splits_dtype(tf.int64)
+
+    return cut
+
+
+def _byte_pair(tokenizer: Tokenizer) -> Callable[[tf.Tensor], tf.RaggedTensor]:
+    encode = byte_pairs.encoder(tokenizer)
+    limit = byte_pairs.longest_text(tokenizer)
+
+    def cut(text: tf.Tensor) -> tf.RaggedTensor:
+        text = valid_utf8(tf.strings.substr(text, 0, limit))
+        if tokenizer.add_prefix_space:
+            text = tf.strings.regex_replace(text, r"\A[^ ]", r" \0", replace_global=False)
+        return encode(text)
+
+    return cut
+
+
+_CUTTERS = {"wordpiece": _wordpiece, "sentencepiece": _sentencepiece, "byte_pair": _byte_pair}
 
 
 def _check_unigram(model: bytes) -> None:
@@ -189,15 +214,21 @@ def _head(rows: tf.RaggedTensor, keep: tf.Tensor) -> tf.RaggedTensor:
     return tf.RaggedTensor.from_row_lengths(kept, keep, validate=False)
 
 
-def _pack(segments: list[tf.RaggedTensor], start_id: int, end_id: int) -> dict[str, tf.RaggedTensor]:
-    """BERT's layout: [start] a [end], or [start] a [end] b [end] with segment ids 0 and 1."""
+def _ends(tokenizer: Tokenizer, texts: int) -> list[int]:
+    """How many end tokens follow each text."""
+    return [2] * (texts - 1) + [1] if tokenizer.pair_layout == "roberta" else [1] * texts
+
+
+def _pack(segments: list[tf.RaggedTensor], tokenizer: Tokenizer) -> dict[str, tf.RaggedTensor]:
+    """[start] a [end], or with b in the tokenizer's layout of pairs."""
     rows = segments[0].nrows()
 
-    def column(token_id: int) -> tf.RaggedTensor:
-        return tf.RaggedTensor.from_tensor(tf.fill([rows, 1], token_id))
+    def columns(token_id: int, count: int = 1) -> tf.RaggedTensor:
+        return tf.RaggedTensor.from_tensor(tf.fill([rows, count], token_id))
 
-    parts, numbers = [column(start_id)], [column(0)]
-    for number, segment in enumerate(segments):
-        parts += [segment, column(end_id)]
-        numbers += [segment.with_values(tf.fill(tf.shape(segment.values), number)), column(number)]
+    parts, numbers = [columns(tokenizer.start_id)], [columns(0)]
+    for index, (segment, ends) in enumerate(zip(segments, _ends(tokenizer, len(segments)), strict=True)):
+        number = index if tokenizer.pair_layout == "bert" else 0
+        parts += [segment, columns(tokenizer.end_id, ends)]
+        numbers += [segment.with_values(tf.fill(tf.shape(segment.values), number)), columns(number, ends)]
     return {"token_ids": tf.concat(parts, axis=1), "segment_ids": tf.concat(numbers, axis=1)}

@@ -6,14 +6,20 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from models import preset_byte_pairs
 from models.errors import PresetError
 from models.families import Family
 from models.preset_files import read_json
-from models.tokenizer import Tokenizer
+from models.tokenizer import MERGES_FILE, Tokenizer
 
 _ROLES = {"start": "cls_token", "end": "sep_token", "pad": "pad_token", "unknown": "unk_token"}
+_KERAS_HUB_FILES = {
+    "wordpiece": ("vocabulary.txt",),
+    "sentencepiece": ("vocabulary.spm",),
+    "byte_pair": ("vocabulary.json", MERGES_FILE),
+}
 
 
 @dataclass(frozen=True)
@@ -21,17 +27,21 @@ class Vocabulary:
     """Where a checkpoint's vocabulary lies, and the switches of its tokenizer.
 
     Attributes:
-        file: the vocabulary: vocab.txt, tokenizer.json, or a SentencePiece model.
+        file: the vocabulary: vocab.txt, vocab.json, tokenizer.json, or a SentencePiece model.
+        merges: byte pairs: merges.txt, where the vocabulary's file does not hold them.
         tokenizer: the algorithm, as in `Tokenizer.family`.
         lowercase, strip_accents: None: decided by what the vocabulary holds, see `_folds`.
+        add_prefix_space: byte pairs: see `Tokenizer`.
         special_tokens: "start", "end", "pad" and "unknown" to their tokens.
     """
 
     file: Path
-    tokenizer: str
+    tokenizer: Literal["wordpiece", "sentencepiece", "byte_pair"]
     lowercase: bool | None
     strip_accents: bool | None
     special_tokens: Mapping[str, str]
+    merges: Path | None = None
+    add_prefix_space: bool = False
 
 
 def find_hugging_face(preset: str, folder: Path, family: Family) -> Vocabulary:
@@ -44,11 +54,15 @@ def find_hugging_face(preset: str, folder: Path, family: Family) -> Vocabulary:
     _check_class(preset, settings, family)
     fast = read_json(preset, folder / "tokenizer.json") if (folder / "tokenizer.json").is_file() else {}
     normalizer = fast.get("normalizer") or {}
-    file = folder / family.vocabulary_file
-    if not file.is_file() and family.tokenizer == "wordpiece" and fast.get("model", {}).get("vocab"):
-        file = folder / "tokenizer.json"
-    if not file.is_file():
-        raise _no_vocabulary(preset, folder, family.vocabulary_file)
+    files = [folder / family.vocabulary_file]
+    if family.tokenizer == "byte_pair":
+        preset_byte_pairs.check_steps(preset, fast)
+        files.append(folder / MERGES_FILE)
+    missing = [file for file in files if not file.is_file()]
+    if missing and family.tokenizer != "sentencepiece" and (fast.get("model") or {}).get("vocab"):
+        files, missing = [folder / "tokenizer.json"], []
+    if missing:
+        raise _no_vocabulary(preset, folder, missing[0].name)
     lowercase = settings.get("do_lower_case", normalizer.get("lowercase"))
     lowercase = family.lowercase if lowercase is None else bool(lowercase)
     # Not said means: as the letters' case (transformers' BertTokenizer; ALBERT's has a switch of its own).
@@ -56,10 +70,12 @@ def find_hugging_face(preset: str, folder: Path, family: Family) -> Vocabulary:
     if "keep_accents" in settings:
         accents = not settings["keep_accents"]
     return Vocabulary(
-        file=file,
+        file=files[0],
         tokenizer=family.tokenizer,
         lowercase=lowercase,
         strip_accents=lowercase if accents is None else bool(accents),
+        merges=files[1] if len(files) > 1 else None,
+        add_prefix_space=bool(settings.get("add_prefix_space", preset_byte_pairs.prefix_space(fast))),
         special_tokens={role: _token(settings.get(_ROLES[role])) or t for role, t in family.special_tokens.items()},
     )
 
@@ -70,19 +86,21 @@ def find_keras_hub(preset: str, folder: Path, family: Family) -> Vocabulary:
     Raises:
         PresetError: there is none.
     """
-    name = "vocabulary.txt" if family.tokenizer == "wordpiece" else "vocabulary.spm"
-    file = folder / "assets" / "tokenizer" / name
-    if not file.is_file():
-        raise _no_vocabulary(preset, folder, f"assets/tokenizer/{name}")
+    files = [folder / "assets" / "tokenizer" / name for name in _KERAS_HUB_FILES[family.tokenizer]]
+    for file in files:
+        if not file.is_file():
+            raise _no_vocabulary(preset, folder, f"assets/tokenizer/{file.name}")
     settings = folder / "tokenizer.json"
     config = read_json(preset, settings).get("config", {}) if settings.is_file() else {}
     return Vocabulary(
-        file=file,
+        file=files[0],
         tokenizer=family.tokenizer,
         lowercase=config.get("lowercase") if family.tokenizer == "wordpiece" else None,
         # KerasHub writes False when nobody asked; an uncased vocabulary would then know no accented word.
         strip_accents=config.get("strip_accents") or None,
         special_tokens=family.special_tokens,
+        merges=files[1] if len(files) > 1 else None,
+        add_prefix_space=bool(config.get("add_prefix_space", False)),
     )
 
 
@@ -92,16 +110,17 @@ def read_tokenizer(preset: str, vocabulary: Vocabulary, max_length: int) -> Toke
     Raises:
         PresetError: it cannot be read, or lacks a special token.
     """
+    tokens: tuple[str, ...] = ()
+    merges: tuple[tuple[str, str], ...] = ()
+    model = b""
     if vocabulary.tokenizer == "wordpiece":
         tokens = _read_wordpiece(preset, vocabulary.file)
-        model = b""
-        ids = {token: index for index, token in enumerate(tokens)}
-        pieces: Iterable[str] = tokens
+    elif vocabulary.tokenizer == "byte_pair":
+        tokens, merges = preset_byte_pairs.read(preset, vocabulary.file, vocabulary.merges)
     else:
         model = vocabulary.file.read_bytes()
-        tokens = ()
-        pieces = _read_pieces(preset, vocabulary.file, model)
-        ids = {token: index for index, token in enumerate(pieces)}
+    pieces: Iterable[str] = tokens or _read_pieces(preset, vocabulary.file, model)
+    ids = {token: index for index, token in enumerate(pieces)}
     missing = [token for token in vocabulary.special_tokens.values() if token not in ids]
     if missing:
         raise PresetError(
@@ -109,25 +128,31 @@ def read_tokenizer(preset: str, vocabulary: Vocabulary, max_length: int) -> Toke
             got=f"{len(ids)} tokens",
             fix="take vocabulary and weights from the same checkpoint",
         )
-    special = set(vocabulary.special_tokens.values())
-    lowercase = _folds(pieces, special, str.lower) if vocabulary.lowercase is None else vocabulary.lowercase
-    if vocabulary.strip_accents is None:
-        strip_accents = lowercase and _folds(pieces, special, _without_accents)
-    else:
-        strip_accents = vocabulary.strip_accents
+    lowercase, strip_accents = _normalization(vocabulary, pieces)
     return Tokenizer(
-        family="wordpiece" if vocabulary.tokenizer == "wordpiece" else "sentencepiece",
+        family=vocabulary.tokenizer,
         vocabulary=tokens,
+        merges=merges,
         sentencepiece_model=model,
         vocabulary_size=max(ids.values()) + 1,
         lowercase=lowercase,
         strip_accents=strip_accents,
+        add_prefix_space=vocabulary.add_prefix_space,
         max_length=max_length,
-        start_id=ids[vocabulary.special_tokens["start"]],
-        end_id=ids[vocabulary.special_tokens["end"]],
-        pad_id=ids[vocabulary.special_tokens["pad"]],
-        unknown_id=ids[vocabulary.special_tokens["unknown"]],
+        pair_layout="roberta" if vocabulary.tokenizer == "byte_pair" else "bert",
+        **{f"{role}_id": ids[token] for role, token in vocabulary.special_tokens.items()},
     )
+
+
+def _normalization(vocabulary: Vocabulary, pieces: Iterable[str]) -> tuple[bool, bool]:
+    """`lowercase` and `strip_accents`: as the folder says, or else as the vocabulary shows."""
+    if vocabulary.tokenizer == "byte_pair":
+        return False, False
+    special = set(vocabulary.special_tokens.values())
+    lowercase = _folds(pieces, special, str.lower) if vocabulary.lowercase is None else vocabulary.lowercase
+    if vocabulary.strip_accents is None:
+        return lowercase, lowercase and _folds(pieces, special, _without_accents)
+    return lowercase, vocabulary.strip_accents
 
 
 def _settings(preset: str, folder: Path) -> dict[str, Any]:

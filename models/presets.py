@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from models import preset_files, preset_vocabulary
 from models.errors import PresetError
-from models.families import FAMILIES, by_backbone, by_model_type
+from models.families import FAMILIES, Family, by_backbone, by_model_type
 from models.tokenizer import Tokenizer
 
 _ACTIVATIONS = {
@@ -26,6 +26,8 @@ _ACTIVATIONS = {
     "silu": "silu",
     "swish": "silu",
 }
+# transformers' `pad_token_id` of a RoBERTa whose config.json has none.
+_PAD_ID = 1
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def _describe_hugging_face(preset: str, folder: Path, config: dict[str, Any]) ->
         width=values["width"],
         feedforward_width=values["feedforward_width"],
         vocabulary_size=values["vocabulary_size"],
-        max_positions=values["max_positions"],
+        max_positions=values["max_positions"] - position_offset(family, config),
         hidden_act=_activation(preset, values["hidden_act"]),
         dropout=values["dropout"],
         attention_dropout=values["attention_dropout"],
@@ -184,6 +186,11 @@ def _describe_keras_hub(preset: str, folder: Path, config: dict[str, Any]) -> Pr
         ) from error
 
 
+def position_offset(family: Family, config: Mapping[str, Any]) -> int:
+    """Rows before that of the first token in Hugging Face's table of positions."""
+    return int(config.get("pad_token_id", _PAD_ID)) + 1 if family.positions_after_padding else 0
+
+
 def _activation(preset: str, name: object) -> str:
     if name not in _ACTIVATIONS:
         raise PresetError(
@@ -200,6 +207,7 @@ _VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "bert": {"position_embedding_type": "absolute"},
     "electra": {"position_embedding_type": "absolute"},
     "albert": {"position_embedding_type": "absolute"},
+    "roberta": {"position_embedding_type": "absolute"},
     "deberta_v3": {
         "relative_attention": True,
         "share_att_key": True,

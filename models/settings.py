@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# No file system has a NUL in a name; Python would raise a ValueError wherever such a path is used first.
+FilePath = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
 
 
 class Settings(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import textwrap
@@ -34,6 +35,9 @@ exit codes:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What is printed comes from the user's data; a terminal of another encoding must not end the command.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return int(options.command(options))
     except TransomError as error:
@@ -47,6 +51,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
+    except Exception as error:  # noqa: BLE001 (the last resort: our mistake, but still one screen)
+        if getattr(options, "verbose", False):
+            traceback.print_exc()
+        print(f"transom: {_unexpected(error).render()}", file=sys.stderr)
+        return TransomError.exit_code
+
+
+def _unexpected(error: Exception) -> TransomError:
+    if isinstance(error, OSError) and error.filename is not None:
+        return TransomError(
+            f"{error.filename}",
+            got=error.strerror or str(error),
+            fix="correct the path or its permissions, or make room",
+        )
+    return TransomError(
+        f"unexpected {type(error).__name__}",
+        got=str(error).strip()[:500],
+        fix="this looks like our mistake: please report it, with what `--verbose` prints",
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     init.add_argument("table", type=Path, metavar="FILE", help="the labelled text")
     init.add_argument("--out", type=Path, metavar="YAML", help="the file to write (default: transom.yaml beside FILE)")
+    _verbose_argument(init)
 
     run = _command(
         commands,
@@ -106,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     _config_argument(runs)
     _set_argument(runs)
     runs.add_argument("--json", action="store_true", help="one JSON object a line, whole records")
+    _verbose_argument(runs)
 
     schema = _command(
         commands,
@@ -122,6 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     _config_argument(board)
     _set_argument(board)
     board.add_argument("--port", type=int, default=6006, help="port on localhost (default: %(default)s)")
+    _verbose_argument(board)
     return parser
 
 

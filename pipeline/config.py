@@ -6,6 +6,7 @@ from pydantic import Field
 
 from components.config import DataConfig, EvaluationConfig, GateConfig, PushConfig
 from models.config import ModelsConfig
+from models.settings import FilePath
 
 # A name becomes a folder, a model's name in a URL and a pipeline's name on Kubeflow.
 NAME = r"^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$"
@@ -16,7 +17,7 @@ class ProjectConfig(ModelsConfig):
 
     name: str = Field("transom", pattern=NAME)
     """Name of the project and of the served model: lower-case letters, digits, "-" and "_"."""
-    output: str | None = None
+    output: FilePath | None = None
     """Folder of all that the runs write. Default: NAME-out beside the configuration file."""
     data: DataConfig
     gate: GateConfig = GateConfig()

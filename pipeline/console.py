@@ -28,7 +28,7 @@ class View:
     """
 
     def __init__(self, stream: TextIO, as_json: bool = False) -> None:
-        self.console = Console(file=stream, highlight=False, soft_wrap=True)
+        self.console = Console(file=stream, highlight=False, soft_wrap=True, markup=False, emoji=False)
         self.as_json = as_json
         self._live: Live | None = None
         self._step = ""

@@ -21,6 +21,7 @@ from models.config import EncoderConfig, PresetConfig, TaskConfig, TokenizerConf
 from models.errors import ConfigError, DataError
 from pipeline.config import ProjectConfig
 from pipeline.looking import Look, look
+from pipeline.yaml_text import read_yaml
 
 FILE_NAME = "transom.yaml"
 # Names of the splits that may lie beside a file called train.
@@ -51,13 +52,17 @@ def write(table: Path, out: Path | None = None) -> Path:
     target = out or table.parent / FILE_NAME
     if target.exists():
         raise _exists(target)
-    text = infer(table, target.parent)
+    text = infer(table, target.parent, target.name)
+    opened = False
     try:
         with target.open("x", encoding="utf-8") as stream:
+            opened = True
             stream.write(text)
     except FileExistsError:
         raise _exists(target) from None
     except OSError as error:
+        if opened:  # half a file is worse than none
+            target.unlink(missing_ok=True)
         raise ConfigError(f"{target} cannot be written", got=error.strerror or str(error), fix="use --out") from None
     return target
 
@@ -66,11 +71,12 @@ def _exists(target: Path) -> ConfigError:
     return ConfigError(f"{target} is there already", expected="a new file", fix="move it away, or use --out")
 
 
-def infer(path: Path, folder: Path | None = None) -> str:
+def infer(path: Path, folder: Path | None = None, name: str = FILE_NAME) -> str:
     """The text of a transom.yaml for a table.
 
     Args:
         folder: where the file will lie; paths in it are relative to that. Default: beside the table.
+        name: what the file will be called.
 
     Raises:
         DataError: the table cannot be read, or has no column that looks like text or like a label.
@@ -79,14 +85,14 @@ def infer(path: Path, folder: Path | None = None) -> str:
     splits = _find_splits(seen)
     folder = folder or path.parent
     sections = [
-        _head(seen, path),
+        _head(seen, path, name),
         _data(path, splits, folder),
         _task(seen),
         _notes(seen, splits),
         *(_optional(name, seen) for name in _KEYS),
     ]
     text = "\n".join(sections)
-    ProjectConfig.model_validate(yaml.safe_load(text))  # what is written must be right: a failure here is ours
+    ProjectConfig.model_validate(read_yaml(text))  # what is written must be right: a failure here is ours
     return text
 
 
@@ -136,11 +142,11 @@ def _usable(path: Path, seen: Look) -> bool:
     return {seen.text, seen.text_pair or seen.text, seen.label} <= set(columns)
 
 
-def _head(seen: Look, path: Path) -> str:
+def _head(seen: Look, path: Path, name: str) -> str:
     rows = f"all {seen.rows:,} rows" if seen.all_rows else f"the first {seen.rows:,} rows"
     return (
         f"# Written by `transom init {path.name}` after looking at {rows}. Correct what it got wrong, then:\n"
-        f"#   transom run {FILE_NAME}\n"
+        f"#   transom run {name}\n"
         "# `transom schema` prints every key.\n"
         f"name: {scalar(project_name(path))}\n"
     )

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import shutil
 import time
 from collections.abc import Collection
@@ -18,6 +19,9 @@ from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher, partial_run_utils, runtime_parameter_utils
+from tfx.proto.orchestration import pipeline_pb2
+
+from models.errors import ConfigError
 
 
 class Listener(Protocol):
@@ -34,17 +38,25 @@ Outputs = dict[str, dict[str, metadata_store_pb2.Artifact]]
 
 
 def run(
-    pipeline: Pipeline, listener: Listener, *, from_steps: Collection[str] = (), to_steps: Collection[str] = ()
-) -> Outputs:
-    """Runs a pipeline in this process and returns each step's outputs, by step and output name (one artifact each).
+    pipeline: Pipeline,
+    listener: Listener,
+    outputs: Outputs,
+    *,
+    from_steps: Collection[str] = (),
+    to_steps: Collection[str] = (),
+) -> None:
+    """Runs a pipeline in this process.
 
     Args:
         pipeline: the graph.
         listener: is told of each step's begin and end.
+        outputs: gets each step's outputs when it ends, by step and output name (one artifact each): they are there
+            when a later step fails, too.
         from_steps: run only these and what depends on them; earlier steps' newest results are used.
         to_steps: run only these and what they depend on.
 
     Raises:
+        ConfigError: no step is to be run, or one that is left out has never been run.
         Exception: what the executor of a step raised, after the failure was recorded.
     """
     spec = compiler.Compiler().compile(pipeline)
@@ -56,7 +68,13 @@ def run(
     if from_steps or to_steps:
         partial_run_utils.mark_pipeline(spec, from_nodes=from_steps or None, to_nodes=to_steps or None)
 
-    outputs: Outputs = {}
+    if all(entry.pipeline_node.execution_options.HasField("skip") for entry in spec.nodes):
+        raise ConfigError(
+            "--from and --to",
+            got=f"no step between {', '.join(from_steps)} and {', '.join(to_steps)}",
+            expected="a step and one that depends on it",
+            fix="leave one of them out",
+        )
     for node in (entry.pipeline_node for entry in spec.nodes):
         step = node.node_info.id
         if node.execution_options.HasField("skip"):
@@ -64,7 +82,7 @@ def run(
             continue
         if node.execution_options.run.perform_snapshot:
             with metadata.Metadata(connection) as store:
-                partial_run_utils.snapshot(store, spec)
+                _reuse(store, spec, from_steps)
         listener.started(step)
         begin = time.monotonic()
         try:
@@ -85,7 +103,20 @@ def run(
         if info is not None:
             with metadata.Metadata(connection) as store:
                 outputs[step] = _outputs(store, info.execution_id)
-    return outputs
+
+
+def _reuse(store: metadata.Metadata, spec: pipeline_pb2.Pipeline, from_steps: Collection[str]) -> None:
+    """Makes the newest results of the steps that are left out those of this run."""
+    try:
+        partial_run_utils.snapshot(store, spec)
+    except LookupError as error:  # "node context NAME.STEP not found …", "No … found for node_id STEP in …"
+        missing = re.search(r"(?:\.|node_id )([A-Z]\w+)", str(error))
+        raise ConfigError(
+            f"--from {', '.join(from_steps)}",
+            got=f"{missing.group(1) if missing else 'an earlier step'} did not end in the last run",
+            expected="a last run in which all earlier steps ended: their results are used",
+            fix="run without --from first",
+        ) from error
 
 
 def _outputs(store: metadata.Metadata, execution_id: int) -> dict[str, metadata_store_pb2.Artifact]:

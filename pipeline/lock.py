@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,12 +14,12 @@ from models.errors import BusyError, ConfigError
 
 
 @contextmanager
-def hold(path: Path, run: str, wait: bool = False) -> Iterator[None]:
-    """Holds the project's lock for the body's time.
+def hold(path: Path, name: Callable[[], str], wait: bool = False) -> Iterator[str]:
+    """Holds the project's lock for the body's time, and yields the name of the run that holds it.
 
     Args:
         path: the lock's file; it holds who has it.
-        run: name of the run that asks.
+        name: gives the run its name once the lock is held: what waits has no name that another may take meanwhile.
         wait: wait for the other run's end rather than fail.
 
     Raises:
@@ -38,10 +38,11 @@ def hold(path: Path, run: str, wait: bool = False) -> Iterator[None]:
         ) from None
     try:
         _take(handle, path, wait)
+        run = name()
         holder = {"run": run, "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         os.ftruncate(handle, 0)
         os.pwrite(handle, json.dumps(holder).encode(), 0)
-        yield
+        yield run
         os.ftruncate(handle, 0)
     finally:
         os.close(handle)

@@ -40,11 +40,11 @@ def _inputs(texts: list[str], pairs: list[str], file: Path | None) -> tuple[list
     if file is not None:
         if texts or pairs:
             raise ConfigError("transom predict", got="texts and --file", expected="one of them")
-        return _split(_lines(file))
+        return _split(_read(file))
     if not texts:
         if sys.stdin.isatty():
             raise ConfigError("transom predict", got="no text", expected="texts, --file, or lines on standard input")
-        return _split(sys.stdin.read().splitlines())
+        return _split(_lines(sys.stdin.buffer.read(), "standard input"))
     if pairs and len(pairs) != len(texts):
         raise ConfigError(
             "transom predict", got=f"{len(texts)} texts and {len(pairs)} pairs", expected="a --pair for each text"
@@ -52,13 +52,32 @@ def _inputs(texts: list[str], pairs: list[str], file: Path | None) -> tuple[list
     return texts, pairs
 
 
-def _lines(file: Path) -> list[str]:
+def _read(file: Path) -> list[str]:
     try:
-        return file.read_bytes().decode("utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file}", got=f"a byte that is not UTF-8 at offset {error.start}", expected="UTF-8") from None
+        content = file.read_bytes()
     except OSError as error:
-        raise DataError(f"{file}", got=error.strerror or str(error), expected="a file with a text a line") from None
+        raise DataError(
+            str(file), got=error.strerror or str(error), expected="a file with a text a line", fix="correct --file"
+        ) from None
+    return _lines(content, str(file))
+
+
+def _lines(content: bytes, source: str) -> list[str]:
+    """The lines of a text file. Only line feeds end them: U+2028 and its like are characters of a text."""
+    try:
+        lines = content.decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        # decoded without a byte order mark, the offset counts from behind it
+        start = error.start + (3 if content.startswith(b"\xef\xbb\xbf") else 0)
+        raise DataError(
+            f"{source}, line {content.count(10, 0, start) + 1:,}: not UTF-8",
+            got=f"byte 0x{content[start]:02x} at byte {start:,}",
+            expected="UTF-8",
+            fix="save it as UTF-8, for example: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW",
+        ) from None
+    if not lines[-1]:
+        lines.pop()
+    return [line.removesuffix("\r") for line in lines]
 
 
 def _split(lines: list[str]) -> tuple[list[str], list[str]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from components import rules
 from components.files import find_files, format_of, open_bytes, some
-from components.readers import open_table
+from components.readers import check_frames, open_table
 from components.rows import Source, records, sources, split_names
 from components.schema_file import read_curated
 from components.thresholds import LABEL_SLICE, LENGTH_SLICE, check_metrics
@@ -21,6 +21,8 @@ from pipeline.config import ProjectConfig
 _WHOLE_BYTES, _FIRST_ROWS = 16 * 2**20, 1000
 # The rules that judge rows alone; the others need what earlier steps of the pipeline find.
 _RULES = ("empty_split", "one_class", "unseen_label")
+# What an output folder must have room for at the very least.
+_ROOM_BYTES = 2**16
 # A table with so many rows whose labels hardly repeat is not a table of labels.
 _MANY_ROWS = 100
 
@@ -51,28 +53,40 @@ def check(config: ProjectConfig, base: Path, *, output: Path, push: Path) -> Non
 
 
 def _writable(folder: Path, key: str) -> None:
+    try:
+        os.stat(folder)
+    except (FileNotFoundError, NotADirectoryError):  # it will be made
+        pass
+    except OSError as error:
+        raise ConfigError(
+            f"{key}: {str(folder)[:200]} cannot be read",
+            got=error.strerror or str(error),
+            expected="a folder, or nothing",
+            fix="name another folder, or change the permissions of those above it",
+        ) from None
     existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))
     if not existing.is_dir():
         raise ConfigError(f"{key}: {folder} cannot be a folder", got=f"{existing} is a file", fix="name another folder")
     try:
-        with tempfile.TemporaryFile(dir=existing):  # permissions alone do not say it: a file system may be read-only
-            pass
+        # Permissions alone do not say it: a file system may be read-only, or full.
+        with tempfile.TemporaryFile(dir=existing) as file:
+            file.write(bytes(_ROOM_BYTES))
     except OSError as error:
         raise ConfigError(
             f"{key}: {folder} cannot be written",
             got=f"{error.strerror or error}, in {existing}",
             expected="a folder in which files can be made",
-            fix="change its permissions, or name another folder",
+            fix="change its permissions, make room, or name another folder",
         ) from None
 
 
 def _preset(config: ProjectConfig, base: Path) -> None:
     if config.model.type != "preset":
         return
-    from models.presets import describe
+    from models.presets import preset_tokenizer
 
     local = base / config.model.preset
-    describe(str(local) if local.is_dir() else config.model.preset)
+    preset_tokenizer(str(local) if local.is_dir() else config.model.preset, config.tokenizer.max_length)
 
 
 def _tables(config: ProjectConfig, base: Path) -> list[tuple[Source, Path]]:
@@ -117,7 +131,8 @@ class _Reading:
 
     def read(self, source: Source, path: Path, config: ProjectConfig) -> None:
         open_bytes(path).close()
-        if format_of(path, config.data.format) == "tfrecord":  # reading it takes TensorFlow
+        if format_of(path, config.data.format) == "tfrecord":  # reading its rows takes TensorFlow
+            check_frames(path)
             self.whole = False
             return
         table = open_table(path, config.data.format)

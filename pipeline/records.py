@@ -6,6 +6,7 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pipeline.lock import is_held
@@ -30,7 +31,7 @@ class Run:
 
     Attributes:
         name: the run's name, which sorts by time.
-        status: running, pushed, not blessed, finished (no push was asked for), failed or interrupted.
+        status: running, pushed, not blessed, finished (no push was asked for), failed, interrupted or unreadable.
         started: local time.
         seconds: wall time so far.
         config: the resolved configuration.
@@ -76,14 +77,22 @@ def new_name(paths: Paths) -> str:
     return name
 
 
+def _read(file: Path) -> Run:
+    """The run that a file records; one that is damaged, or of another version of Transom, has the status unreadable."""
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+        return Run(**{**raw, "steps": [Step(**step) for step in raw["steps"]]})
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        why = f"{file} cannot be read: {type(error).__name__}: {error}"
+        return Run(name=file.parent.name, status="unreadable", started="", config={}, error=why)
+
+
 def all_runs(paths: Paths) -> list[Run]:
     """The project's runs, oldest first. A run that says "running" while nobody holds the lock was interrupted."""
     busy = is_held(paths.lock)
     runs = []
     for file in sorted(paths.runs.glob(f"*/{FILE_NAME}")):
-        raw = json.loads(file.read_text(encoding="utf-8"))
-        run = Run(**{**raw, "steps": [Step(**step) for step in raw["steps"]]})
-        runs.append(run)
+        runs.append(_read(file))
     for run in runs[: -1 if busy else None]:
         if run.status == "running":
             run.status = "interrupted"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
+import errno
 import json
 import logging
 import resource
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,25 +61,52 @@ def run(
         TransomError: what the user can mend; NotBlessedError where the model was measured and is not good enough.
     """
     config = load(config_file, overrides)
-    for name in (from_step, to_step):
-        if name is not None and name not in STEPS:
-            raise ConfigError("--from and --to", got=name, expected="one of " + ", ".join(STEPS))
+    _check_steps(from_step, to_step)
     paths = Paths.of(config, config_file)
     preflight.check(config, paths.base, output=paths.output, push=paths.push)
-    name = new_name(paths)
-    with hold(paths.lock, name, wait):
+    with hold(paths.lock, lambda: new_name(paths), wait) as name:
         record = Run(
             name=name,
             status="running",
             started=time.strftime("%Y-%m-%d %H:%M:%S"),
             config=config.model_dump(mode="json"),
         )
-        with captured(paths.runs / name / LOG_NAME, as_json, verbose) as view:
-            outcome = _Recorder(record, paths, view).run(config, from_step, to_step)
+        try:
+            with _terminable(), captured(paths.runs / name / LOG_NAME, as_json, verbose) as view:
+                outcome = _Recorder(record, paths, view).run(config, from_step, to_step)
+        except OSError as error:  # the record itself finds no room
+            if not _disk_is_full(error):
+                raise
+            raise _full(f"no room in {paths.output}") from error
     print_summary(record, paths, sys.stdout, as_json=as_json)
     if outcome is not None:
         raise outcome
     return 0
+
+
+def _check_steps(from_step: str | None, to_step: str | None) -> None:
+    for option, name in (("--from", from_step), ("--to", to_step)):
+        if name is not None and name not in STEPS:
+            close = [step for step in STEPS if step.lower() == name.lower()] or difflib.get_close_matches(name, STEPS)
+            fix = f"did you mean {close[0]}?" if close else ""
+            raise ConfigError(option, got=name, expected="one of " + ", ".join(STEPS), fix=fix)
+    if from_step is not None and to_step is not None and STEPS.index(from_step) > STEPS.index(to_step):
+        raise ConfigError(
+            "--from and --to",
+            got=f"{from_step}, which comes after {to_step}",
+            expected="a step and one that is not before it: " + ", ".join(STEPS),
+            fix="exchange them",
+        )
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the run as Ctrl-C does: with its record written, and nothing half done left in the push folder."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Recorder:
@@ -83,29 +115,30 @@ class _Recorder:
     def __init__(self, record: Run, paths: Paths, view: View) -> None:
         self.record, self.paths, self.view = record, paths, view
         self._begin = time.monotonic()
+        self._outputs: Outputs = {}
 
     def run(self, config: ProjectConfig, from_step: str | None, to_step: str | None) -> TransomError | None:
         """Runs the graph and keeps its record; the error that ended it, if one of ours did."""
         self._save()
         outcome: TransomError | None = None
         try:
-            outputs = self._run(config, from_step, to_step)
-            outcome = self._conclude(outputs)
-        except TransomError as error:
-            outcome = error
-            self.record.status, self.record.error = "failed", error.render()
+            self._run(config, from_step, to_step)
+            self._read_outputs()
+            outcome = self._conclude()
         except KeyboardInterrupt:
             self.record.status = "interrupted"
             raise
         except Exception as error:
-            logging.getLogger(__name__).exception("the run failed")
+            if not isinstance(error, TransomError):
+                logging.getLogger(__name__).exception("the run failed")
             outcome = unpacked(error) or self._unexpected(error)
             self.record.status, self.record.error = "failed", outcome.render()
+            self._read_outputs()  # what was measured before a push failed is worth keeping
         finally:
             self._save()
         return outcome
 
-    def _run(self, config: ProjectConfig, from_step: str | None, to_step: str | None) -> Outputs:
+    def _run(self, config: ProjectConfig, from_step: str | None, to_step: str | None) -> None:
         self.view.say(f"{config.name}: run {self.record.name}, loading TensorFlow and TFX")
         prepare(config.train.onednn)
         # TFX hands sys.argv to absl's flags, which know nothing of ours.
@@ -114,18 +147,26 @@ class _Recorder:
 
         local.remove_leftovers(self.paths.artifacts)
         pipeline = graph.build(config, self.paths)
-        return local.run(
-            pipeline, self, from_steps=[from_step] if from_step else [], to_steps=[to_step] if to_step else []
+        local.run(
+            pipeline,
+            self,
+            self._outputs,
+            from_steps=[from_step] if from_step else [],
+            to_steps=[to_step] if to_step else [],
         )
 
-    def _conclude(self, outputs: Outputs) -> TransomError | None:
+    def _read_outputs(self) -> None:
         """Fills the record from what the steps wrote."""
-        record = self.record
+        outputs, record = self._outputs, self.record
         record.findings = _read(outputs, "DataGate", "blessing", "findings.json") or []
         record.training = _read(outputs, "Trainer", "model_run", "training.json") or {}
         record.evaluation = _read(outputs, "Evaluator", "evaluation", "summary.json") or {}
         record.verdict = record.evaluation.get("verdict", "")
-        pushed = outputs.get("Pusher", {}).get("pushed_model")
+
+    def _conclude(self) -> TransomError | None:
+        """The status of a run whose steps all ended."""
+        record = self.record
+        pushed = self._outputs.get("Pusher", {}).get("pushed_model")
         if pushed is None:
             record.status = "finished"
             return None
@@ -142,6 +183,8 @@ class _Recorder:
 
     def _unexpected(self, error: Exception) -> TransomError:
         step = next((step.name for step in self.record.steps if step.status == "failed"), "start")
+        if _disk_is_full(error):
+            return _full(f"{step}: no room in {self.paths.output}")
         return TransomError(
             f"{step}: {type(error).__name__}",
             got=str(error).strip().splitlines()[0][:500] if str(error).strip() else "",
@@ -168,6 +211,26 @@ class _Recorder:
         kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.record.peak_memory_bytes = kilobytes * (1 if sys.platform == "darwin" else 1024)
         self.record.save(self.paths)
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Whether an error, or what caused it, is that of a full disk; SQLite and TensorFlow say so in words alone."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if any(words in str(error) for words in ("No space left on device", "database or disk is full")):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _full(what: str) -> TransomError:
+    return TransomError(
+        what,
+        got="no space left on the device",
+        expected="room for what the steps write: a few times the data, and the model several times",
+        fix="make room and run again: the steps that ended are not repeated; or set `output:` to another disk",
+    )
 
 
 def _read(outputs: Outputs, step: str, output: str, file: str) -> Any:

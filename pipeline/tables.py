@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, TextIO
@@ -24,7 +25,8 @@ def print_summary(record: Run, paths: Paths, stream: TextIO, *, as_json: bool) -
     if as_json:
         print(json.dumps({"event": "result", **asdict(record)}, ensure_ascii=False), file=stream, flush=True)
         return
-    console = Console(file=stream, highlight=False, soft_wrap=True)
+    # Labels are the user's: "[b]" and ":smile:" are no commands to the terminal.
+    console = Console(file=stream, highlight=False, soft_wrap=True, markup=False, emoji=False)
     if record.training:
         console.print(_training(record.training))
     overall = record.evaluation.get("metrics", {})
@@ -45,7 +47,8 @@ def print_summary(record: Run, paths: Paths, stream: TextIO, *, as_json: bool) -
         console.print(f"verdict: {record.verdict}")
     if record.pushed:
         console.print(f"pushed:  {record.pushed}")
-        console.print(f'ask it:  transom predict {record.pushed} "your text"')
+        pair = ' --pair "the other"' if record.config.get("task", {}).get("text_pair") else ""
+        console.print(f'ask it:  transom predict {shlex.quote(record.pushed)} "your text"{pair}')
     console.print(f"run:     {paths.runs / record.name}   ({record.status}, {record.seconds:.0f} s)")
 
 

@@ -48,6 +48,8 @@ def test_absolute_paths(folder: Path) -> None:
         ("*.tsv", "no file matches *.tsv", "a.csv"),
         ("sub", "is a folder", ""),
         ("{SPAN}/a.csv", "no span matches", "nothing below"),
+        ("x" * 300 + ".csv", "cannot be read", "File name too long"),
+        ("gs://bucket/a.csv", "no file matches", "an address"),
     ],
 )
 def test_patterns_that_match_nothing(folder: Path, files: str, what: str, got: str) -> None:

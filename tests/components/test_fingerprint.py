@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from components.fingerprint import _reachable
+
 CODE = "from components.fingerprint import fingerprint; print(*(fingerprint(n) for n in ('models.one', 'models.two')))"
 
 
@@ -35,3 +37,10 @@ def test_a_change_concerns_exactly_what_reaches_it(tree: Path) -> None:
     changed_one, same_two = _fingerprints(tree)
     assert changed_one != one
     assert same_two == two
+
+
+def test_what_judges_data_or_a_model_makes_neither_anew() -> None:
+    """A rule, a figure or a version is no reason to train again: the steps up to training reach none of them."""
+    judges = {"components.rules", "components.drift", "components.figures", "components.blessing", "serving.versions"}
+    for step in ("example_gen", "schema", "tokenizer_trainer", "transform", "trainer"):
+        assert not judges & _reachable(frozenset({f"components.{step}"})), step

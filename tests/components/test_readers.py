@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.readers import open_table
+from components.readers import check_frames, open_table
 from models.errors import DataError
 
 HARD = [
@@ -142,10 +142,16 @@ def test_tfrecord(tmp_path: Path, options: str) -> None:
 
 def test_damaged_tfrecord(tmp_path: Path) -> None:
     path = write_tfrecord(tmp_path / "t.tfrecord", ["one", "two"])
+    check_frames(path)
     path.write_bytes(path.read_bytes()[:-5])
     assert "row 2" in refused(path).what
+    assert "{{" not in refused(path).got
+    with pytest.raises(DataError, match="row 2: the TFRecord is truncated"):
+        check_frames(path)
     path.write_bytes(b"text,label\na,b\n" * 9)
     assert "row 1" in refused(path).what
+    with pytest.raises(DataError, match="row 1: the TFRecord is truncated"):
+        check_frames(path)
 
 
 def test_pandas_index_is_left_out(tmp_path: Path) -> None:
@@ -192,10 +198,22 @@ def test_damaged_csv(tmp_path: Path, content: bytes, what: str, got: str) -> Non
     assert error.expected
 
 
-def test_utf16_is_recognized(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "fix"),
+    [
+        ("text,label\na,b\n".encode("utf-16"), "UTF-16"),
+        (gzip.compress(b"text,label\na,b\n"), "ends in .gz"),
+        (b"PK\x03\x04\x14\xff", "spreadsheet"),
+        (b"PAR1\x15\xf8", ".parquet"),
+        (b"text,label\n\xe9,b\n", "WINDOWS-1252"),
+    ],
+)
+def test_what_is_no_text_is_recognized(tmp_path: Path, content: bytes, fix: str) -> None:
     path = tmp_path / "t.csv"
-    path.write_text("text,label\na,b\n", encoding="utf-16")
-    assert "UTF-16" in refused(path).fix
+    path.write_bytes(content)
+    error = refused(path)
+    assert "not UTF-8" in error.what
+    assert fix in error.fix
 
 
 @pytest.mark.parametrize(
@@ -225,7 +243,7 @@ def test_truncated_gzip(tmp_path: Path) -> None:
     path.write_bytes(whole[:40] + bytes(40) + whole[80:])
     assert "damaged" in refused(path).what
     path.write_bytes(b"text,label\na,b\n")
-    assert "damaged" in refused(path).what
+    assert "not compressed" in refused(path).what
 
 
 def test_truncated_parquet(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,6 +80,19 @@ def test_all_kinds_of_mistakes_are_told_at_once(path: Path) -> None:
         read(path)
     for kind in ("no 'text' in 1 of 4 rows", "surrogate pair (no Unicode text) in 1 of 4", "no label in 1 of 4"):
         assert kind in caught.value.got
+
+
+def test_bytes_are_text_where_the_task_reads_them(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    columns = {"text": [b"\xc3\xa9", b"\xff"], "label": [b"x", b"x"], "picture": [b"\xff", b"\xfe"]}
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    with pytest.raises(DataError, match="bytes in 'text' that are not UTF-8 in 1 of 2 rows: row 2") as caught:
+        read(path)
+    assert caught.value.expected == "Unicode text, in UTF-8"
+    pyarrow.parquet.write_table(pyarrow.table(columns).slice(0, 1), path)
+    assert [(record.text, record.labels, record.others) for record in read(path)] == [
+        ("é", ("x",), {"picture": "\\xff"})
+    ]
 
 
 def test_a_list_as_single_label(path: Path) -> None:

@@ -16,17 +16,25 @@ from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 from components.transform import preprocessing_fn
 from models.config import TaskConfig
 from models.labels import LabelSpace
+from models.preprocessing import Preprocessor
+from models.tokenizer import Tokenizer
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "models"))
 import golden_text
+import tiny_byte_pairs
 
 
 def _transform(
-    rows: list[dict[str, Any]], specs: dict[str, Any], task: TaskConfig, labels: LabelSpace, folder: Path
+    rows: list[dict[str, Any]],
+    specs: dict[str, Any],
+    task: TaskConfig,
+    labels: LabelSpace,
+    folder: Path,
+    tokenizer: Tokenizer | None = None,
 ) -> list[dict[str, Any]]:
     """The rows through a transform graph that was written and read back, as the pipeline does."""
     folder.mkdir(parents=True, exist_ok=True)
-    golden_text.tokenizer().save(folder)
+    (tokenizer or golden_text.tokenizer()).save(folder)
     labels.save(folder)
     config = {"task": task.model_dump(), "tokenizer": str(folder)}
     metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(specs))
@@ -81,6 +89,18 @@ def test_targets(task: Any, labels: Any, spec: Any, values: Any, targets: Any, t
     specs = {"text": tf.io.FixedLenFeature([1], tf.string), "label": spec}
     transformed = _transform(rows, specs, task, labels, tmp_path)
     np.testing.assert_array_equal([row["target"] for row in transformed], targets)
+
+
+def test_byte_pairs_in_the_transform_graph(tmp_path: Path) -> None:
+    texts = [row["bytes"] for row in golden_text.rows()]
+    rows = [{"text": [text], "other": [b"good"], "label": [b"pos"]} for text in texts]
+    specs = {name: tf.io.FixedLenFeature([1], tf.string) for name in ("text", "other", "label")}
+    labels = LabelSpace(labels=("neg", "pos"), counts=(1, 1), rows=2)
+    tokenizer = tiny_byte_pairs.tokenizer()
+    transformed = _transform(rows, specs, TaskConfig(text_pair="other"), labels, tmp_path, tokenizer)
+    wanted = Preprocessor(tokenizer)(tf.constant(texts), tf.constant([b"good"] * len(texts)))
+    assert [list(row["token_ids"]) for row in transformed] == wanted["token_ids"].to_list()
+    assert not any(any(row["segment_ids"]) for row in transformed)
 
 
 def test_a_pair_has_segments(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_what_is_not_good_enough_is_not_pushed(again: Any) -> None:
 
 def test_a_second_run_on_the_same_project_says_who_is_at_work(tiny: Tiny) -> None:
     project, _ = tiny
-    with hold(project.output / "lock", "the first"):
+    with hold(project.output / "lock", lambda: "the first"):
         out = project.transom("run", str(project.config), code=10)
     assert "run the first" in out
     assert "--wait" in out
@@ -105,3 +105,13 @@ def test_bad_data_stop_the_run_with_one_screen(tiny: Tiny, tmp_path: Path) -> No
     assert "one_class" in out
     assert "Traceback" not in out
     assert not (other.output / "serving").exists()
+
+
+def test_a_start_in_the_middle_needs_an_earlier_run(tiny: Tiny, tmp_path: Path) -> None:
+    project, _ = tiny
+    other = type(project)(tmp_path)
+    shutil.copy(project.config, other.config)
+    shutil.copy(project.folder / "reviews.csv", tmp_path)
+    out = other.transom("run", str(other.config), "--from", "Trainer", code=2)
+    assert "ExampleGen did not end in the last run" in out
+    assert "without --from" in out

@@ -35,6 +35,7 @@ def states(tensors: Tensors, config: Mapping[str, Any], ids, mask, segments, act
         "distilbert": _distilbert,
         "albert": _albert,
         "deberta-v2": _deberta,
+        "roberta": _roberta,
     }[config["model_type"]]
     return function(tensors, config, ids, mask, segments, ACTIVATIONS[activation or named])
 
@@ -77,6 +78,13 @@ def _embeddings(tensors, ids, segments, epsilon, prefix="embeddings."):
     if f"{prefix}token_type_embeddings.weight" in tensors:
         x = x + tensors[f"{prefix}token_type_embeddings.weight"][segments]
     return _norm(x, tensors, f"{prefix}LayerNorm", epsilon)
+
+
+def _roberta(tensors, config, ids, mask, segments, activation):
+    """BERT whose positions count from behind the padding token's id, and whose tokens are all of one segment."""
+    name = "embeddings.position_embeddings.weight"
+    tensors = {**tensors, name: tensors[name][config["pad_token_id"] + 1 :]}
+    return _bert(tensors, config, ids, mask, np.zeros_like(segments), activation)
 
 
 def _bert(tensors, config, ids, mask, segments, activation):

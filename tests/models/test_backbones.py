@@ -184,6 +184,8 @@ def save_keras_hub(folder: Path, kind: str, source: Path) -> keras.Model:
         backbone = models.ElectraBackbone(vocab_size=40, embedding_dim=4, **sizes)
     elif kind == "albert":
         backbone = models.AlbertBackbone(vocabulary_size=40, embedding_dim=4, **sizes)
+    elif kind == "roberta":
+        backbone = models.RobertaBackbone(vocabulary_size=40, **sizes)
     else:
         backbone = models.DebertaV3Backbone(vocabulary_size=40, bucket_size=4, **sizes)
     generator = np.random.default_rng(8)
@@ -192,9 +194,11 @@ def save_keras_hub(folder: Path, kind: str, source: Path) -> keras.Model:
     backbone.save_to_preset(str(folder))
     assets = folder / "assets" / "tokenizer"
     assets.mkdir(parents=True)
-    for name, target in (("vocab.txt", "txt"), ("spiece.model", "spm"), ("spm.model", "spm")):
+    files = {"vocab.txt": "vocabulary.txt", "spiece.model": "vocabulary.spm", "spm.model": "vocabulary.spm"}
+    files |= {"vocab.json": "vocabulary.json", "merges.txt": "merges.txt"}
+    for name, target in files.items():
         if (source / name).is_file():
-            (assets / f"vocabulary.{target}").write_bytes((source / name).read_bytes())
+            (assets / target).write_bytes((source / name).read_bytes())
     return backbone
 
 
@@ -268,6 +272,22 @@ def test_every_weight_is_loaded_or_the_missing_one_is_named(tmp_path: Path) -> N
         save_file({key: tensor for key, tensor in tensors.items() if key != name}, tmp_path / "model.safetensors")
         with pytest.raises(PresetError, match=name.replace("weight", "(weight|gamma)").replace("bias", "(bias|beta)")):
             load(tmp_path)
+
+
+def test_robertas_positions_and_its_segment_are_read(tmp_path: Path) -> None:
+    values = features(40)
+    for changes in ({"pad_token_id": 3}, {"type_vocab_size": 2}):
+        config, tensors = tiny_checkpoints.write(tmp_path, "roberta", **changes)
+        states = load(tmp_path)(values)
+        assert largest_difference(states, reference(tensors, config, values), values) < 2e-5
+        for name in ("position_embeddings", "token_type_embeddings"):
+            other = {**tensors, f"embeddings.{name}.weight": np.roll(tensors[f"embeddings.{name}.weight"], 1)}
+            assert largest_difference(states, reference(other, config, values), values) > 0.01
+    whole = load_file(tmp_path / "model.safetensors")
+    del whole["embeddings.token_type_embeddings.weight"]
+    save_file(whole, tmp_path / "model.safetensors")
+    with pytest.raises(PresetError, match="token_type_embeddings"):
+        load(tmp_path)
 
 
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:

@@ -96,7 +96,9 @@ def test_depths_of_an_encoder_from_scratch(tokenizer: Tokenizer) -> None:
     }
 
 
-@pytest.mark.parametrize(("kind", "layers"), [("bert", 2), ("distilbert", 2), ("albert", 2), ("deberta-v2", 2)])
+@pytest.mark.parametrize(
+    ("kind", "layers"), [("bert", 2), ("distilbert", 2), ("albert", 2), ("deberta-v2", 2), ("roberta", 2)]
+)
 def test_depths_of_presets(kind: str, layers: int, tmp_path: Path) -> None:
     tiny_checkpoints.write(tmp_path, kind)
     model = build_model(preset(tmp_path), tokenizer=preset_tokenizer(str(tmp_path), 16), outputs=2)

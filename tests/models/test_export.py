@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny_byte_pairs
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 from test_preprocessing import ALBERT, sentencepiece_tokenizer
@@ -66,10 +67,12 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
     folder = tmp_path_factory.mktemp("exports")
     made = {kind: export(kind, folder / kind / "1") for kind in KINDS}
     made["sentencepiece"] = export("single", folder / "sentencepiece", sentencepiece_tokenizer("unigram", ALBERT))
+    made["byte_pair"] = export("single", folder / "byte_pair", tiny_byte_pairs.tokenizer())
+    made["byte_pair of pairs"] = export("pair", folder / "byte_pair_of_pairs", tiny_byte_pairs.tokenizer())
     return made
 
 
-@pytest.fixture(params=list(KINDS))
+@pytest.fixture(params=[*KINDS, "byte_pair"])
 def exported(request: pytest.FixtureRequest, exports: dict[str, Exported]) -> Exported:
     return exports[request.param]
 
@@ -175,8 +178,9 @@ def test_method_names_are_those_that_tf_serving_asks_for(exported: Exported) -> 
     assert methods == {**predict, last: f"tensorflow/serving/{last}"}
 
 
-def test_tf1_session_loads_it_as_tf_serving_does(exports: dict[str, Exported]) -> None:
-    exported = exports["single"]
+@pytest.mark.parametrize("kind", ["single", "byte_pair"])
+def test_tf1_session_loads_it_as_tf_serving_does(kind: str, exports: dict[str, Exported]) -> None:
+    exported = exports[kind]
     serialized = examples(exported, TEXTS)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         signature = tf.compat.v1.saved_model.load(session, ["serve"], str(exported.folder)).signature_def["classify"]
@@ -224,6 +228,13 @@ def test_only_reviewed_operations(exports: dict[str, Exported], tmp_path: Path) 
     assert not [name for name in used if "Table" in name or "PyFunc" in name or name.startswith("Xla")]
     assert not [folder for folder in folders if any((folder / "assets").glob("*"))]
     assert not any(len(meta_graph(folder).asset_file_def) for folder in folders)
+
+
+def test_byte_pairs_need_tensorflow_alone(exports: dict[str, Exported]) -> None:
+    of_tf_text = {"CaseFoldUTF8", "FastWordpieceTokenizeWithOffsets", "NormalizeUTF8", "RegexSplitWithOffsets"}
+    assert of_tf_text < operations(exports["single"].folder)
+    used = operations(exports["byte_pair"].folder)
+    assert not [name for name in used if name in of_tf_text or name.startswith("TFText>")]
 
 
 def test_no_function_is_compiled_with_xla(exported: Exported) -> None:

@@ -12,6 +12,9 @@ import sentencepiece
 from safetensors.numpy import save_file
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "film", "is", "good", "bad", "cafe", "##s", "."]
+# RoBERTa's: the special tokens, bytes under GPT-2's names, what the merges give.
+MERGES = ["t h", "th e", "g o", "go o", "goo d", "Ġ f", "i l", "Ġf il"]
+BYTE_PAIRS = ["<s>", "<pad>", "</s>", "<unk>", *"theflmgodbacis.Ġ", *(m.replace(" ", "") for m in MERGES), "<mask>"]
 _WIDTH, _WIDE, _POSITIONS, _TABLE, _EMBEDDING = 8, 16, 24, 40, 4
 
 _COMMON = {
@@ -66,6 +69,15 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "pos_att_type": "p2c|c2p",
         "max_relative_positions": -1,
     },
+    # The first two rows of its positions are no token's.
+    "roberta": {
+        "model_type": "roberta",
+        **_COMMON,
+        "max_position_embeddings": _POSITIONS + 2,
+        "layer_norm_eps": 1e-5,
+        "type_vocab_size": 1,
+        "pad_token_id": 1,
+    },
 }
 
 
@@ -80,6 +92,9 @@ def write(folder: Path, model_type: str, *, prefix: str = "", **changes: Any) ->
         (folder / "spiece.model").write_bytes(pieces("<pad>", "<unk>", "[CLS]", "[SEP]"))
     elif model_type == "deberta-v2":
         (folder / "spm.model").write_bytes(pieces("[PAD]", "[CLS]", "[SEP]", "[UNK]"))
+    elif model_type == "roberta":
+        (folder / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(BYTE_PAIRS)}))
+        (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *MERGES]) + "\n")
     else:
         (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n")
     return config, tensors
@@ -132,9 +147,9 @@ def _tensors(config: dict[str, Any]) -> dict[str, np.ndarray]:
     table("embeddings.word_embeddings", _TABLE, embedding)
     norm("embeddings.LayerNorm", embedding)
     if kind != "deberta-v2":
-        table("embeddings.position_embeddings", _POSITIONS, embedding)
-    if kind in ("bert", "electra", "albert"):
-        table("embeddings.token_type_embeddings", 2, embedding)
+        table("embeddings.position_embeddings", config["max_position_embeddings"], embedding)
+    if kind in ("bert", "electra", "albert", "roberta"):
+        table("embeddings.token_type_embeddings", config["type_vocab_size"], embedding)
     if kind == "electra":
         dense("embeddings_project", embedding, _WIDTH)
     if kind == "albert":

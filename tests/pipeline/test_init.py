@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow
 import pyarrow.parquet
 import pytest
-import yaml
 
 from models.errors import ConfigError, DataError
 from pipeline.config import ProjectConfig
 from pipeline.init import infer, project_name, write
+from pipeline.yaml_text import read_yaml
 
 
 def config_of(text: str) -> ProjectConfig:
-    return ProjectConfig.model_validate(yaml.safe_load(text))
+    return ProjectConfig.model_validate(read_yaml(text))
 
 
 def write_csv(path: Path, header: list[str], rows: list[list[object]]) -> Path:
@@ -236,3 +238,16 @@ def test_tables_that_say_nothing(tmp_path: Path, content: str, what: str) -> Non
 )
 def test_project_names(path: str, name: str) -> None:
     assert project_name(Path(path)) == name
+
+
+def test_half_a_file_does_not_stay(tmp_path: Path, repository: Path) -> None:
+    (tmp_path / "t.csv").write_text("text,label\n" + "".join(f"some words {n},{'ab'[n % 2]}\n" for n in range(20)))
+    code = (
+        "import resource, sys; from pipeline.cli import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))\n"
+        f"sys.exit(main(['init', {str(tmp_path / 't.csv')!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=repository)
+    assert done.returncode == 2
+    assert "transom.yaml cannot be written" in done.stderr
+    assert not (tmp_path / "transom.yaml").exists()

@@ -14,7 +14,7 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 from pipeline.lock import hold
-with hold(Path(sys.argv[1]), "first"):
+with hold(Path(sys.argv[1]), lambda: "first"):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -22,7 +22,7 @@ WAITER = """
 import sys
 from pathlib import Path
 from pipeline.lock import hold
-with hold(Path(sys.argv[1]), "second", wait=True):
+with hold(Path(sys.argv[1]), lambda: "second", wait=True):
     print("got it")
 """
 
@@ -41,7 +41,10 @@ def holder(tmp_path: Path, repository: Path):
 
 def test_a_second_run_is_told_who_holds_the_project(holder, tmp_path: Path) -> None:
     assert is_held(tmp_path / "lock")
-    with pytest.raises(BusyError, match=rf"run first \(process {holder.pid}"), hold(tmp_path / "lock", "second"):
+    with (
+        pytest.raises(BusyError, match=rf"run first \(process {holder.pid}"),
+        hold(tmp_path / "lock", lambda: "second"),
+    ):
         pass
 
 
@@ -49,7 +52,7 @@ def test_a_killed_holder_leaves_no_lock(holder, tmp_path: Path) -> None:
     holder.kill()
     holder.wait()
     assert not is_held(tmp_path / "lock")
-    with hold(tmp_path / "lock", "second"):
+    with hold(tmp_path / "lock", lambda: "second"):
         assert is_held(tmp_path / "lock")
 
 
@@ -65,6 +68,6 @@ def test_waiting_ends_with_the_holder(holder, tmp_path: Path, repository: Path) 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="output folder"), hold(tmp_path / "file" / "out" / "lock", "run"):
+    with pytest.raises(ConfigError, match="output folder"), hold(tmp_path / "file" / "out" / "lock", lambda: "run"):
         pass
     assert os.listdir(tmp_path) == ["file"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from models.errors import ConfigError, DataError, GateError, PresetError
 from pipeline import preflight
@@ -71,6 +74,13 @@ def test_an_error_late_in_a_file_is_found(folder: Path) -> None:
         check(folder)
 
 
+def test_a_truncated_tfrecord(folder: Path) -> None:
+    record = (3).to_bytes(8, "little") + b"csumabccsum"
+    (folder / "t.tfrecord").write_bytes(record * 2 + record[:-1])
+    with pytest.raises(DataError, match="row 3: the TFRecord is truncated"):
+        check(folder, data={"path": "t.tfrecord"})
+
+
 @pytest.mark.parametrize(
     ("config", "kind", "what"),
     [
@@ -120,6 +130,29 @@ def test_folders_that_cannot_be_written(folder: Path) -> None:
     config = ProjectConfig.model_validate({"data": {"path": "t.csv"}})
     with pytest.raises(ConfigError, match=r"push\.directory.*cannot be a folder"):
         preflight.check(config, folder, output=folder, push=folder / "t.csv" / "serving")
+    with pytest.raises(ConfigError, match=r"output: .*cannot be read"):
+        preflight.check(config, folder, output=folder / ("x" * 300), push=folder)
     # a file system that nobody may write, root included
     with pytest.raises(ConfigError, match=r"output: .*cannot be written"):
         preflight.check(config, folder, output=Path("/proc/transom/out"), push=folder)
+
+
+def test_a_preset_whose_vocabulary_cannot_be_used(folder: Path) -> None:
+    """Told before TensorFlow is loaded, and before anything is read or trained."""
+    weights = folder / "weights"
+    weights.mkdir()
+    sizes = ("hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers", "max_position_embeddings")
+    config = {"model_type": "bert", "vocab_size": 6, "hidden_act": "gelu", "layer_norm_eps": 1e-12}
+    config |= {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
+    (weights / "config.json").write_text(json.dumps(config | dict(zip(sizes, (8, 16, 2, 1, 24), strict=True))))
+    (weights / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\na\nb\n")
+    save_file({"weight": np.zeros(1)}, weights / "model.safetensors")
+    check(folder, model={"preset": "weights"}, tokenizer={"max_length": 16})
+    with pytest.raises(PresetError, match=r"tokenizer\.max_length is more than preset"):
+        check(folder, model={"preset": "weights"}, tokenizer={"max_length": 512})
+    (weights / "vocab.txt").write_text("a\nb\n")
+    with pytest.raises(PresetError, match=r"vocab\.txt .* lacks \[CLS\]"):
+        check(folder, model={"preset": "weights"}, tokenizer={"max_length": 16})
+    (weights / "vocab.txt").unlink()
+    with pytest.raises(PresetError, match="has no vocabulary"):
+        check(folder, model={"preset": "weights"})

@@ -9,7 +9,7 @@ import pytest
 from pipeline.lock import hold
 from pipeline.paths import Paths
 from pipeline.records import Run, Step, all_runs, new_name
-from pipeline.tables import print_runs
+from pipeline.tables import print_runs, print_summary
 
 
 @pytest.fixture
@@ -32,8 +32,19 @@ def test_a_run_that_nobody_holds_was_interrupted(paths: Paths) -> None:
     _run("1", "running").save(paths)
     _run("2", "running").save(paths)
     assert [run.status for run in all_runs(paths)] == ["interrupted", "interrupted"]
-    with hold(paths.lock, "2"):
+    with hold(paths.lock, lambda: "2"):
         assert [run.status for run in all_runs(paths)] == ["interrupted", "running"]
+
+
+def test_a_damaged_record_hides_no_other(paths: Paths) -> None:
+    _run("1", "pushed").save(paths)
+    for name, content in (("2", "{"), ("3", '{"name": "3"}'), ("4", "[]"), ("5", '{"new": 1, "steps": []}')):
+        (paths.runs / name).mkdir()
+        (paths.runs / name / "run.json").write_text(content)
+    assert [run.status for run in all_runs(paths)] == ["pushed", *["unreadable"] * 4]
+    table = io.StringIO()
+    print_runs(paths, table, as_json=False)
+    assert "cannot be read: JSONDecodeError" in table.getvalue()
 
 
 def test_names_never_repeat(paths: Paths) -> None:
@@ -56,3 +67,21 @@ def test_the_table_and_the_json_tell_the_same(paths: Paths) -> None:
     assert "not blessed" in table.getvalue()
     assert "0.5000" in table.getvalue()
     assert json.loads(lines.getvalue())["verdict"] == run.verdict
+
+
+def test_labels_are_shown_as_they_are(paths: Paths) -> None:
+    run = _run("1", "pushed")
+    labels = ("[bold]no[/bold]", "[/x]", ":smile:", "a=[b]")
+    run.evaluation = {
+        "metrics": {"accuracy": 0.5},
+        "per_label": {label: {"recall": 0.5} for label in labels},
+        "slices": [{"column": "c", "slice": f"c={label}", "rows": 9, "metrics": {}} for label in labels],
+    }
+    run.verdict, run.pushed = "not blessed: recall/[/x]", "/a folder/1"
+    run.config = {"task": {"text_pair": "other"}}
+    stream = io.StringIO()
+    print_summary(run, paths, stream, as_json=False)
+    told = stream.getvalue()
+    assert all(f"c={label}" in told and f"\n{label} " in told for label in labels)
+    assert "recall/[/x]" in told
+    assert """transom predict '/a folder/1' "your text" --pair""" in told
