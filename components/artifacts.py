@@ -5,6 +5,9 @@ from __future__ import annotations
 from tfx import types
 from tfx.types.artifact import Property, PropertyType
 
+BLESSED, VERDICT = "blessed", "verdict"
+"""Properties of the serving gate's `InfraBlessing`: 1 or 0, as TFX's InfraValidator says it, and a sentence."""
+
 
 class Tokenizer(types.Artifact):
     """A folder with `tokenizer.json`, the vocabulary's own file and `labels.json`."""

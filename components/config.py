@@ -109,6 +109,19 @@ class EvaluationConfig(Settings):
     """Metric to threshold. A metric that says which way is better needs only `max_loss_to_live`."""
 
 
+class ServingConfig(Settings):
+    """The serving gate: before the push, the real server answers real rows as Keras does, or the model stays."""
+
+    gate: bool = True
+    """Start the server on the exported model and replay rows of the eval split over gRPC and REST."""
+    rows: int = Field(32, ge=1, le=10_000)
+    """Rows to replay; the longest and the shortest text are always among them."""
+    tolerance: float = Field(1e-3, gt=0.0)
+    """How far a score or probability may be from Keras's; for a regression, as a share of the answers' spread."""
+    latency_ms: float | None = Field(None, gt=0.0)
+    """What 99 of 100 requests of one text over gRPC must take at most, on the machine that runs the pipeline."""
+
+
 class PushConfig(Settings):
     """Where a blessed model goes."""
 

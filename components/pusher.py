@@ -14,7 +14,7 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import path_utils
 
-from components.artifacts import DataBlessing
+from components.artifacts import BLESSED, VERDICT, DataBlessing
 from components.comparison import EXTRA_FOLDER
 from components.fingerprint import fingerprint
 from components.live_model import live_version
@@ -37,6 +37,7 @@ class _Spec(component_spec.ComponentSpec):
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
         "model_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
         "data_blessing": component_spec.ChannelParameter(type=DataBlessing),
+        "serving_blessing": component_spec.ChannelParameter(type=standard_artifacts.InfraBlessing, optional=True),
     }
     OUTPUTS = {"pushed_model": component_spec.ChannelParameter(type=standard_artifacts.PushedModel)}
     TYPE_ANNOTATION = standard_component_specs.PusherSpec.TYPE_ANNOTATION
@@ -61,6 +62,10 @@ class Executor(base_executor.BaseExecutor):
         if not model_utils.is_model_blessed(blessing):
             _record(pushed, 0, "", blessing.get_string_custom_property("verdict") or "not blessed")
             return
+        for served in input_dict.get("serving_blessing", []):
+            if not served.get_int_custom_property(BLESSED):
+                _record(pushed, 0, "", served.get_string_custom_property(VERDICT) or "not served")
+                return
         source = Path(path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"])))
         about = Path(artifact_utils.get_single_uri(input_dict["data_blessing"]))
         extra = {f"{EXTRA_FOLDER}/{path.name}": path.read_bytes() for path in sorted(about.glob("*.json"))}
@@ -129,6 +134,7 @@ class Pusher(base_component.BaseComponent):
         model: types.BaseChannel,
         model_blessing: types.BaseChannel,
         data_blessing: types.BaseChannel,
+        serving_blessing: types.BaseChannel | None = None,
         *,
         directory: str,
         keep: int,
@@ -145,6 +151,7 @@ class Pusher(base_component.BaseComponent):
                 model=model,
                 model_blessing=model_blessing,
                 data_blessing=data_blessing,
+                serving_blessing=serving_blessing,
                 directory=directory,
                 keep=keep,
                 live_version=live_version(directory) if version is None else version,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from components.config import DataConfig, EvaluationConfig, GateConfig, PushConfig
+from components.config import DataConfig, EvaluationConfig, GateConfig, PushConfig, ServingConfig
 from models.config import ModelsConfig
 from models.settings import FilePath
 
@@ -22,4 +22,5 @@ class ProjectConfig(ModelsConfig):
     data: DataConfig
     gate: GateConfig = GateConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    serving: ServingConfig = ServingConfig()
     push: PushConfig = PushConfig()

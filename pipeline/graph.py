@@ -14,6 +14,7 @@ from components.example_gen import example_gen
 from components.live_model import LiveModel
 from components.pusher import Pusher
 from components.schema import schema_gen
+from components.serving_gate import ServingGate
 from components.tokenizer_trainer import TokenizerTrainer
 from components.trainer import Trainer
 from components.transform import Transform
@@ -57,10 +58,18 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
     evaluator = Evaluator(
         examples, trainer.outputs["model"], live.outputs["live_model"], task=config.task, evaluation=config.evaluation
     )
+    served = ServingGate(
+        examples,
+        trainer.outputs["model"],
+        evaluator.outputs["blessing"],
+        task=config.task,
+        serving=config.serving,
+    )
     pusher = Pusher(
         trainer.outputs["model"],
         evaluator.outputs["blessing"],
         gate.outputs["blessing"],
+        served.outputs["blessing"],
         directory=str(paths.push),
         keep=config.push.keep,
     )
@@ -78,6 +87,7 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
             transform,
             trainer,
             evaluator,
+            served,
             pusher,
         ],
         enable_cache=True,

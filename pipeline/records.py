@@ -37,6 +37,7 @@ class Run:
         config: the resolved configuration.
         steps: what has run.
         evaluation: the evaluation's summary, once there is one.
+        serving: the serving gate's report, once there is one.
         verdict: one sentence on why the model was pushed or not.
         training: the training's report, once there is one.
         pushed: folder of the pushed version.
@@ -52,6 +53,7 @@ class Run:
     steps: list[Step] = field(default_factory=list)
     findings: list[dict[str, Any]] = field(default_factory=list)
     evaluation: dict[str, Any] = field(default_factory=dict)
+    serving: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     verdict: str = ""
     pushed: str = ""

@@ -41,6 +41,7 @@ STEPS = (
     "Transform",
     "Trainer",
     "Evaluator",
+    "ServingGate",
     "Pusher",
 )
 
@@ -162,6 +163,9 @@ class _Recorder:
         record.training = _read(outputs, "Trainer", "model_run", "training.json") or {}
         record.evaluation = _read(outputs, "Evaluator", "evaluation", "summary.json") or {}
         record.verdict = record.evaluation.get("verdict", "")
+        record.serving = _read(outputs, "ServingGate", "blessing", "serving.json") or {}
+        if record.evaluation.get("blessed") and not record.serving.get("blessed", True):
+            record.verdict = record.serving["verdict"]
 
     def _conclude(self) -> TransomError | None:
         """The status of a run whose steps all ended."""
@@ -175,11 +179,10 @@ class _Recorder:
             record.status, record.pushed = "pushed", properties["pushed_destination"].string_value
             return None
         record.status = "not blessed"
-        return NotBlessedError(
-            record.verdict or "the model was not blessed",
-            fix="see the slices above; better data or settings may reach the threshold, or lower it in "
-            "evaluation.thresholds",
-        )
+        fix = "see the slices above; better data or settings may reach the threshold, or lower it in evaluation.thresholds"
+        if record.evaluation.get("blessed"):
+            fix = "the evaluation blessed the model, its server did not: run.json has the gate's report under `serving`"
+        return NotBlessedError(record.verdict or "the model was not blessed", fix=fix)
 
     def _unexpected(self, error: Exception) -> TransomError:
         step = next((step.name for step in self.record.steps if step.status == "failed"), "start")

@@ -1,0 +1,169 @@
+"""ServingGate: the real server on the exported model, asked real rows, before anything is pushed."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from tensorflow.core.protobuf import saved_model_pb2
+from tfx import types
+from tfx.components.util import model_utils
+from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.types import artifact_utils, component_spec, standard_artifacts
+from tfx.utils import path_utils
+
+from components.artifacts import BLESSED, VERDICT
+from components.config import ServingConfig
+from components.fingerprint import fingerprint
+from components.serving_rows import keras_answers, questions
+from models.config import TaskConfig
+from models.restore import restore
+from models.warmup import FILE_NAME as WARMUP_FILE
+from serving.errors import ServingError
+from serving.local_server import local_server
+from serving.operations import TARGET, missing
+from serving.replay import Replay, replay
+
+SAYS = logging.getLogger("transom")
+FILE_NAME = "serving.json"
+_SPLIT = "eval"
+
+
+class _Spec(component_spec.ComponentSpec):
+    PARAMETERS = {
+        "task": component_spec.ExecutionParameter(type=str),
+        "config": component_spec.ExecutionParameter(type=str),
+        "code": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
+        "model_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
+    }
+    OUTPUTS = {"blessing": component_spec.ChannelParameter(type=standard_artifacts.InfraBlessing)}
+
+
+class Executor(base_executor.BaseExecutor):
+    """Asks, compares, and blesses or says which request failed and how."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """See TFX's `BaseExecutor.Do`. A model that is not blessed is no error here.
+
+        Raises:
+            ModelError: the model cannot be restored for the comparison.
+        """
+        config = ServingConfig.model_validate_json(exec_properties["config"])
+        task = TaskConfig.model_validate_json(exec_properties["task"])
+        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+        if not config.gate:
+            report: dict[str, Any] = {BLESSED: True, VERDICT: "the serving gate is off (serving.gate: false)"}
+        elif not model_utils.is_model_blessed(artifact_utils.get_single_instance(input_dict["model_blessing"])):
+            report = {BLESSED: False, VERDICT: "not served: the evaluation did not bless the model"}
+        else:
+            folder = Path(path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"])))
+            examples = artifact_utils.get_single_instance(input_dict["examples"])
+            report = examine(folder, examples, task, config)
+        SAYS.info("%s", report[VERDICT])
+        text = json.dumps(report, ensure_ascii=False, indent=1)
+        Path(blessing.uri, FILE_NAME).write_text(text + "\n", encoding="utf-8")
+        blessing.set_int_custom_property(BLESSED, int(report[BLESSED]))
+        blessing.set_string_custom_property(VERDICT, report[VERDICT])
+
+
+def examine(folder: Path, examples: types.Artifact, task: TaskConfig, config: ServingConfig) -> dict[str, Any]:
+    """The gate's report on a SavedModel: `blessed`, `verdict` (a sentence), and what was measured."""
+    unknown = missing(operations(folder))
+    if unknown:
+        return _refused(f"TF Serving {TARGET} does not have the operations {', '.join(unknown[:8])}")
+    if not (folder / "assets.extra" / WARMUP_FILE).is_file():
+        return _refused(f"the model has no warm-up requests (assets.extra/{WARMUP_FILE})")
+    restored = restore(folder)
+    tolerance = config.tolerance * (restored.labels.std if task.type == "regression" else 1.0)
+    asked = questions(examples, _SPLIT, task, config.rows)
+    answers = keras_answers(restored, asked, tolerance)
+    try:
+        with local_server(folder) as server:
+            return judge(replay(server, asked, answers, tolerance), config, len(asked))
+    except ServingError as error:
+        return _refused(f"the server could not serve the model: {error}")
+
+
+def operations(folder: Path) -> set[str]:
+    """The operations in a SavedModel's graphs and functions."""
+    saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    graphs = [graph.graph_def for graph in saved.meta_graphs]
+    nodes = [graph.node for graph in graphs]
+    nodes += [function.node_def for graph in graphs for function in graph.library.function]
+    return {node.op for part in nodes for node in part} - _functions(graphs)
+
+
+def _functions(graphs: list[Any]) -> set[str]:
+    """Names of the graphs' own functions, which stand where an operation's name may stand."""
+    return {function.signature.name for graph in graphs for function in graph.library.function}
+
+
+def judge(result: Replay, config: ServingConfig, rows: int) -> dict[str, Any]:
+    """The gate's report on a replay."""
+    median, high = result.latency_ms(50), result.latency_ms(99)
+    measured = {
+        "rows": rows,
+        "requests": result.requests,
+        "failed": result.failed,
+        "failures": result.failures,
+        "largest_difference": result.largest_difference,
+        "latency_ms": {"p50": round(median, 3), "p99": round(high, 3)},
+    }
+    if result.failed:
+        more = f" (and {result.failed - 1} more)" if result.failed > 1 else ""
+        return _refused(f"{result.failures[0]}{more}") | measured
+    if config.latency_ms is not None and high > config.latency_ms:
+        wanted = f"serving.latency_ms allows {config.latency_ms:g} ms"
+        return _refused(f"99 of 100 requests took up to {high:.1f} ms, and {wanted}") | measured
+    sentence = (
+        f"served: {result.requests} requests for {rows} rows over gRPC and REST were answered as Keras does "
+        f"(largest difference {result.largest_difference:.1e}; one text over gRPC: {median:.1f} ms, p99 {high:.1f} ms)"
+    )
+    return {BLESSED: True, VERDICT: sentence, **measured}
+
+
+def _refused(reason: str) -> dict[str, Any]:
+    return {BLESSED: False, VERDICT: f"not served: {reason}"}
+
+
+class ServingGate(base_component.BaseComponent):
+    """Starts the server on a blessed model and replays rows of the eval split.
+
+    Output `blessing`: the properties `blessed` (1 or 0) and `verdict`, and `serving.json` with what was measured.
+    """
+
+    SPEC_CLASS = _Spec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        examples: types.BaseChannel,
+        model: types.BaseChannel,
+        model_blessing: types.BaseChannel,
+        *,
+        task: TaskConfig,
+        serving: ServingConfig,
+    ) -> None:
+        """`examples`: raw rows."""
+        super().__init__(
+            spec=_Spec(
+                examples=examples,
+                model=model,
+                model_blessing=model_blessing,
+                task=task.model_dump_json(),
+                config=serving.model_dump_json(),
+                code=fingerprint(__name__, "serving.server.main", "serving.server.core"),
+                blessing=types.Channel(type=standard_artifacts.InfraBlessing),
+            )
+        )
