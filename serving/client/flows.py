@@ -1,0 +1,200 @@
+"""What a client does, as generators that do no input or output: the sync and the async client run the same ones.
+
+A flow yields a `Send`, `Sleep` or `Gather` and is given its outcome, or the error that it raised.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from serving.client.calls import Call, GetMetadata, Infer, ModelMetadata, Predict, Predicted
+from serving.client.errors import ClientError, DeadlineExceeded, InvalidRequest, ModelNotFound, ServerError
+from serving.client.predictions import Prediction, predictions
+from serving.errors import Code
+
+# Seconds before the first retry and at most before any; each is halved at random so that clients do not come in step.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+
+
+@dataclass(frozen=True)
+class Send:
+    """Send the call; its outcome is the answer."""
+
+    call: Call
+    timeout: float | None
+
+
+@dataclass(frozen=True)
+class Sleep:
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Gather:
+    """Run the flows, several at once; the outcome is the list of theirs, in order, or the first error."""
+
+    flows: Sequence[Flow]
+
+
+Step = Send | Sleep | Gather
+Flow = Generator[Step, Any, Any]
+
+
+class Patience:
+    """How long one call of a client may go on, and how often a request of it is tried again.
+
+    Args:
+        timeout: seconds from now, None for no end.
+        retries: of each request.
+    """
+
+    def __init__(self, timeout: float | None, retries: int) -> None:
+        self._end = None if timeout is None else time.monotonic() + timeout
+        self._retries = retries
+
+    def remaining(self) -> float | None:
+        """Seconds.
+
+        Raises:
+            DeadlineExceeded: none are left.
+        """
+        left = None if self._end is None else self._end - time.monotonic()
+        if left is not None and left <= 0:
+            raise DeadlineExceeded(Code.DEADLINE_EXCEEDED, "Deadline Exceeded")
+        return left
+
+    def pause(self, tried: int, error: ClientError) -> float:
+        """Seconds to wait after the request failed for the `tried`th time: exponential backoff with jitter.
+
+        Raises:
+            ClientError: `error` itself, where trying again is of no use.
+        """
+        longest = min(_FIRST_PAUSE * 2.0 ** (tried - 1), _LONGEST_PAUSE)
+        pause = random.uniform(longest / 2, longest)
+        too_late = self._end is not None and time.monotonic() + pause >= self._end
+        if not error.retry or tried > self._retries or too_late:
+            raise error
+        return pause
+
+
+@dataclass
+class Knowledge:
+    """What a client has learned of the versions of its model.
+
+    Attributes:
+        tells_version: whether each answer says which version gave it (gRPC); REST has to be asked.
+        pinned: the version that the caller chose, whose metadata never change.
+        labels: version to the names of its outputs, None where it does not tell them.
+    """
+
+    tells_version: bool
+    pinned: int | None
+    labels: dict[int, tuple[str, ...] | None] = field(default_factory=dict)
+    metadata: ModelMetadata | None = None
+
+
+def ask(call: Call, patience: Patience) -> Flow:
+    """Sends one call, again where that can help."""
+    tried = 0
+    while True:
+        try:
+            return (yield Send(call, patience.remaining()))
+        except ClientError as error:
+            tried += 1
+            pause = patience.pause(tried, error)
+        yield Sleep(pause)
+
+
+def predict(
+    texts: Sequence[str],
+    pairs: Sequence[str] | None,
+    signature: str,
+    batch_size: int,
+    patience: Patience,
+    known: Knowledge,
+) -> Flow:
+    """Sends the texts in batches; a list of a `Prediction` for each, in order."""
+    calls = [
+        Predict(
+            signature,
+            {"text": list(texts[begin : begin + batch_size])}
+            | ({} if pairs is None else {"text_pair": list(pairs[begin : begin + batch_size])}),
+        )
+        for begin in range(0, len(texts), batch_size)
+    ]
+    if not calls:
+        return []
+    found: list[Prediction] = []
+    for answer in (yield from _run(calls, patience, known)):
+        names: tuple[str, ...] | None = None
+        if "probabilities" in answer.outputs and answer.version is not None:
+            names = yield from _labels(answer.version, patience, known)
+        found += predictions(answer.outputs, names)
+    return _whole(found, len(texts))
+
+
+def predict_arrays(inputs: Mapping[str, Any], signature: str, patience: Patience, known: Knowledge) -> Flow:
+    """Runs a signature on arrays as they are; the outputs as name to array."""
+    (answer,) = yield from _run([Predict(signature, inputs)], patience, known)
+    return dict(answer.outputs)
+
+
+def _run(calls: Sequence[Predict], patience: Patience, known: Knowledge) -> Flow:
+    """The answers, each with the version that gave it and its outputs' names and dtypes."""
+    flows = [ask(call, patience) for call in calls]
+    if known.tells_version:
+        return (yield Gather(flows))
+    metadata, *answers = yield Gather([_metadata(patience, known), *flows])
+    return [_typed(answer, call.signature, metadata) for call, answer in zip(calls, answers, strict=True)]
+
+
+def _metadata(patience: Patience, known: Knowledge) -> Flow:
+    """Which version a request gets now, and its signatures."""
+    if known.metadata is not None:
+        return known.metadata
+    metadata = yield from ask(GetMetadata(), patience)
+    if known.pinned is not None:
+        known.metadata = metadata
+    return metadata
+
+
+def _typed(answer: Predicted, signature: str, metadata: ModelMetadata) -> Predicted:
+    """What REST leaves out: the version, the name of an only output, and dtypes."""
+    wanted = metadata.signatures[signature].outputs if signature in metadata.signatures else {}
+    outputs = answer.outputs
+    if set(outputs) == {""} and len(wanted) == 1:
+        outputs = {next(iter(wanted)): outputs[""]}
+    typed = {
+        name: array.astype(wanted[name].dtype)
+        if name in wanted and array.dtype != object and _is_numpy(wanted[name].dtype)
+        else array
+        for name, array in outputs.items()
+    }
+    return Predicted(typed, metadata.version)
+
+
+def _is_numpy(dtype: str) -> bool:
+    return dtype.startswith(("float", "int", "uint", "bool"))
+
+
+def _labels(version: int, patience: Patience, known: Knowledge) -> Flow:
+    """The names of a version's outputs: an empty example is classified, once, and its classes read."""
+    if version not in known.labels:
+        try:
+            (classes,) = yield from ask(Infer("classify", "classify", [{}], version), patience)
+            known.labels[version] = tuple(name for name, _ in classes)
+        except (InvalidRequest, ModelNotFound, ValueError):
+            known.labels[version] = None  # no such signature, or the version has just been unloaded
+        except ServerError:
+            return None  # it knows no Classify, or went wrong this time; the texts are answered, so let it be
+    return known.labels[version]
+
+
+def _whole(found: list[Any], wanted: int) -> list[Any]:
+    if len(found) != wanted:
+        raise ServerError(Code.INTERNAL, f"the server answered {len(found)} rows to {wanted}")
+    return found
