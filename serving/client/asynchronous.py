@@ -79,6 +79,10 @@ class AsyncClient:
         metadata: ModelMetadata = await self._run(self._settings.metadata(timeout))
         return metadata
 
+    async def reload_config(self, config: Any, *, timeout: float | None = DEFAULT) -> None:
+        """As `Client.reload_config`."""
+        await self._run(self._settings.reload_config(config, timeout))
+
     async def close(self) -> None:
         """Ends the connection; the client cannot be used any more."""
         await self._connection.close()

@@ -43,7 +43,14 @@ class GetMetadata:
     """Answered by `ModelMetadata`."""
 
 
-Call = Predict | Infer | GetStatus | GetMetadata
+@dataclass(frozen=True)
+class Reload:
+    """Gives the server a `ModelServerConfig` message to serve by instead of its own; answered by None. gRPC only."""
+
+    config: Any
+
+
+Call = Predict | Infer | GetStatus | GetMetadata | Reload
 
 
 @dataclass(frozen=True)

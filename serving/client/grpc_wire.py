@@ -14,6 +14,7 @@ from serving.client.calls import (
     Infer,
     Predict,
     Predicted,
+    Reload,
     metadata_of,
     status_of,
 )
@@ -32,6 +33,7 @@ _OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
     ("grpc.enable_retries", 0),  # `serving.client.flows` is the one that tries again, and counts
+    ("grpc.lb_policy_name", "round_robin"),  # behind a name with several addresses, ask all of them in turn
     ("grpc.enable_http_proxy", 0),  # nothing here reads the environment
     # The channel refuses calls for as long as it waits to connect again; by default that grows to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -50,6 +52,8 @@ class GrpcWire:
 
     def encode(self, call: Call) -> tuple[str, Any]:
         """Name of the method, and the request message."""
+        if isinstance(call, Reload):
+            return "HandleReloadConfigRequest", _METHODS["HandleReloadConfigRequest"][1](config=call.config)
         name, request = self._request(call)
         version = call.version if isinstance(call, Infer) else None
         self._fill_spec(request.model_spec, version, getattr(call, "signature", ""))
@@ -64,11 +68,15 @@ class GrpcWire:
             return status_of(response)
         if isinstance(call, GetMetadata):
             return metadata_of(response)
+        if isinstance(call, Reload):
+            if response.status.error_code:
+                raise of_number(response.status.error_code, response.status.error_message)
+            return None
         if call.method == "regress":
             return [one.value for one in response.result.regressions]
         return [[(one.label, one.score) for one in row.classes] for row in response.result.classifications]
 
-    def _request(self, call: Call) -> tuple[str, Any]:
+    def _request(self, call: Predict | Infer | GetStatus | GetMetadata) -> tuple[str, Any]:
         if isinstance(call, Predict):
             return "Predict", _METHODS["Predict"][1](
                 inputs={name: to_proto(values) for name, values in call.inputs.items()}

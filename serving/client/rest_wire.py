@@ -19,8 +19,8 @@ import httpx
 import numpy as np
 from google.protobuf import json_format
 
-from serving.client.calls import Call, GetMetadata, GetStatus, Predict, Predicted, metadata_of, status_of
-from serving.client.errors import ClientError, DeadlineExceeded, ServerError, Unavailable, of_http
+from serving.client.calls import Call, GetMetadata, GetStatus, Infer, Predict, Predicted, Reload, metadata_of, status_of
+from serving.client.errors import ClientError, DeadlineExceeded, InvalidRequest, ServerError, Unavailable, of_http
 from serving.client.target import Target, Tls
 from serving.client.tensors import as_array, text_bytes
 from serving.errors import Code
@@ -42,6 +42,8 @@ class RestWire:
             return "GET", replace(self.target, label=None).path, None
         if isinstance(call, GetMetadata):
             return "GET", f"{self.target.path}/metadata", None
+        if isinstance(call, Reload):
+            raise InvalidRequest(Code.UNIMPLEMENTED, "TF Serving reloads its configuration over gRPC only")
         body: dict[str, Any] = {"signature_name": call.signature} if call.signature else {}
         if isinstance(call, Predict):
             body["inputs"] = {name: _json_values(values) for name, values in call.inputs.items()}
@@ -75,7 +77,7 @@ class RestWire:
             outputs = answer["outputs"]
             named = outputs if isinstance(outputs, dict) and set(outputs) != {"b64"} else {"": outputs}
             return Predicted({name: _array(values) for name, values in named.items()})
-        if call.method == "regress":
+        if isinstance(call, Infer) and call.method == "regress":
             return [float(value) for value in answer["result"]]
         return [[(str(label), float(score)) for label, score in row] for row in answer["result"]]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from serving.client import flows
-from serving.client.calls import Call, Example, GetMetadata, GetStatus, Infer
+from serving.client.calls import Call, Example, GetMetadata, GetStatus, Infer, Reload
 from serving.client.flows import Flow, Knowledge, Patience
 from serving.client.target import Target, Tls, parse
 from serving.errors import OptionsError
@@ -88,6 +88,10 @@ class Settings:
     def metadata(self, timeout: float | None) -> Flow:
         """See `Client.metadata`."""
         return self._ask(GetMetadata(), timeout)
+
+    def reload_config(self, config: Any, timeout: float | None) -> Flow:
+        """See `Client.reload_config`."""
+        return self._ask(Reload(config), timeout)
 
     def _ask(self, call: Call, timeout: float | None) -> Flow:
         return flows.ask(call, self._patience(timeout))

@@ -130,6 +130,17 @@ class Client:
         metadata: ModelMetadata = self._run(self._settings.metadata(timeout))
         return metadata
 
+    def reload_config(self, config: Any, *, timeout: float | None = DEFAULT) -> None:
+        """Has the server serve by another configuration, of all its models; returns when they are available.
+
+        Args:
+            config: a `serving.protos.ModelServerConfig`.
+
+        Raises:
+            ClientError: the server refused it, could not be reached, or this is no grpc:// client.
+        """
+        self._run(self._settings.reload_config(config, timeout))
+
     def close(self) -> None:
         """Ends the connection; the client cannot be used any more."""
         self._pool.shutdown(cancel_futures=True)

@@ -78,7 +78,8 @@ def from_proto(proto: Any) -> np.ndarray:
     """
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     if proto.dtype == _STRING:
-        return _object_array(_filled(list(proto.string_val), shape), shape)
+        strings = _strings_of(proto.tensor_content) if proto.tensor_content else list(proto.string_val)
+        return _object_array(_filled(strings, shape), shape)
     if proto.dtype == _BFLOAT16:
         return _bfloat16(proto).reshape(shape)
     if proto.dtype not in _TYPES:
@@ -98,6 +99,23 @@ def _bfloat16(proto: Any) -> np.ndarray:
         shape = tuple(dim.size for dim in proto.tensor_shape.dim)
         bits = np.array(_filled(list(proto.half_val), shape), np.uint16)
     return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def _strings_of(content: bytes) -> list[bytes]:
+    """The strings of a `tensor_content`: the varints of their lengths, as many as there are, and then their bytes."""
+    lengths: list[int] = []
+    position = 0
+    while position + sum(lengths) < len(content):
+        length = shift = 0
+        while content[position] & 0x80:
+            length, shift, position = length | (content[position] & 0x7F) << shift, shift + 7, position + 1
+        lengths.append(length | content[position] << shift)
+        position += 1
+    strings = []
+    for length in lengths:
+        strings.append(content[position : position + length])
+        position += length
+    return strings
 
 
 def _filled(values: list[Any], shape: tuple[int, ...]) -> list[Any]:
