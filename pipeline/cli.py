@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.errors import TransomError
+from pipeline import deploy_arguments
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -115,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--json", action="store_true", help="one JSON object a line, probabilities included")
     _verbose_argument(predict)
 
-    _deploy_parsers(commands)
+    deploy_arguments.add(commands, _command, render=_deploy_render, move=_deploy_move)
 
     runs = _command(commands, "runs", _runs, "list earlier runs", "When, how it went, the metrics, where the model is.")
     _config_argument(runs)
@@ -138,62 +139,6 @@ def _parser() -> argparse.ArgumentParser:
     _set_argument(board)
     board.add_argument("--port", type=int, default=6006, help="port on localhost (default: %(default)s)")
     return parser
-
-
-def _deploy_parsers(commands: Commands) -> None:
-    summary = "write manifests for TF Serving; promote a canary or roll it back"
-    deploy = commands.add_parser("deploy", help=summary, description=summary.capitalize() + ".")
-    steps = deploy.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    render = _command(
-        steps,
-        "render",
-        _deploy_render,
-        "write manifests",
-        "Writes what runs the pushed model on TF Serving's own image. Without --stable and --canary the newest version "
-        "is served, whichever it is; with them those versions are pinned and have these labels.",
-    )
-    add = render.add_argument
-    add("--target", required=True, choices=("compose", "kubernetes", "kserve"), help="what the manifests are for")
-    add("--push-dir", required=True, type=Path, metavar="DIR", help="the folder of the pushed versions")
-    add("--out", required=True, type=Path, metavar="DIR", help="the folder to write to")
-    add("--name", help="the served name (default: the push folder's)")
-    add("--stable", type=int, metavar="VERSION", help="the version with the label stable")
-    add("--canary", type=int, metavar="VERSION", help="the version with the label canary; stable is the one before")
-    add("--bucket", metavar="URL", help="gs://BUCKET/PATH of the versions (kserve: s3:// as well)")
-    add("--pvc", metavar="CLAIM[:PATH]", help="the volume claim of the versions")
-    add("--host-path", metavar="PATH", help="the folder of the versions on every node (kubernetes)")
-    add("--image", default="tensorflow/serving:2.20.0", help="default: %(default)s")
-    add("--replicas", type=int, metavar="N", help="at least this many pods (default: 2)")
-    add("--max-replicas", type=int, metavar="N", help="at most this many (default: three times --replicas)")
-    add("--cpu", default="1", help="cores of each (default: %(default)s)")
-    add("--memory", default="2Gi", help="of each (default: %(default)s)")
-    add("--namespace", metavar="NAME", help="default: what kubectl is set to")
-    add("--service-account", metavar="NAME", help="one that may read the bucket")
-    add("--allow-namespace", action="append", default=[], metavar="NAME", help="another namespace that may connect")
-    add("--bind", default="127.0.0.1", metavar="IP", help="address of the ports (compose; default: %(default)s)")
-    add("--no-batching", action="store_true", help="run each request by itself")
-    for step, told in (
-        ("promote", "give the canary's version the label stable; the old one stays loaded"),
-        ("rollback", "withdraw the canary, or return to the version before it was promoted"),
-    ):
-        _deploy_move_parser(steps, step, told)
-
-
-def _deploy_move_parser(steps: Commands, step: str, told: str) -> None:
-    description = told.capitalize() + ". The file is changed once every --server has taken the new configuration."
-    parser = _command(steps, step, _deploy_move, told, description)
-    parser.set_defaults(step=step)
-    parser.add_argument("--model", required=True, dest="name", metavar="NAME", help="the served model")
-    parser.add_argument(
-        "--config",
-        type=Path,
-        default=Path("."),
-        metavar="PATH",
-        help="models.config, a ConfigMap with it, or the folder of `deploy render` (default: the current one)",
-    )
-    parser.add_argument("--server", action="append", default=[], metavar="URL", help="grpc://HOST:PORT to tell at once")
-    for name, of in (("ca", "authority"), ("cert", "client's certificate"), ("key", "client's key")):
-        parser.add_argument(f"--{name}", type=Path, metavar="PEM", help=f"{of}, for grpcs://")
 
 
 def _command(
