@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from serving.protos import SignatureDefMap
-
 if TYPE_CHECKING:
     import numpy as np
 
@@ -116,14 +114,10 @@ def status_of(response: Any) -> list[VersionStatus]:
     return sorted(found, key=lambda one: -one.version)
 
 
-def metadata_of(response: Any) -> ModelMetadata:
-    """The answer in a `GetModelMetadataResponse`."""
-    signatures = SignatureDefMap()
-    response.metadata["signature_def"].Unpack(signatures)
-    return ModelMetadata(
-        response.model_spec.version.value,
-        {name: _signature(one) for name, one in sorted(signatures.signature_def.items())},
-    )
+def metadata_of(model_spec: Any, signatures: Any) -> ModelMetadata:
+    """The answer in a `ModelSpec` and a `SignatureDefMap`."""
+    found = {name: _signature(one) for name, one in sorted(signatures.signature_def.items())}
+    return ModelMetadata(model_spec.version.value, found)
 
 
 def _signature(message: Any) -> Signature:

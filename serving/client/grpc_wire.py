@@ -21,7 +21,7 @@ from serving.client.calls import (
 from serving.client.errors import ClientError, of_number
 from serving.client.target import Target, Tls
 from serving.client.tensors import from_proto, text_bytes, to_proto
-from serving.protos import MODEL_SERVICE, PREDICTION_SERVICE, Feature, methods
+from serving.protos import MODEL_SERVICE, PREDICTION_SERVICE, Feature, SignatureDefMap, methods
 from serving.protos import Example as ExampleProto
 
 _METHODS = {
@@ -67,7 +67,9 @@ class GrpcWire:
         if isinstance(call, GetStatus):
             return status_of(response)
         if isinstance(call, GetMetadata):
-            return metadata_of(response)
+            signatures = SignatureDefMap()
+            response.metadata["signature_def"].Unpack(signatures)
+            return metadata_of(response.model_spec, signatures)
         if isinstance(call, Reload):
             if response.status.error_code:
                 raise of_number(response.status.error_code, response.status.error_message)

@@ -24,7 +24,7 @@ from serving.client.errors import ClientError, DeadlineExceeded, InvalidRequest,
 from serving.client.target import Target, Tls
 from serving.client.tensors import as_array, text_bytes
 from serving.errors import Code
-from serving.protos import POOL, GetModelMetadataResponse, GetModelStatusResponse
+from serving.protos import GetModelStatusResponse, ModelSpec, SignatureDefMap
 
 
 class RestWire:
@@ -70,9 +70,12 @@ class RestWire:
         if isinstance(call, GetStatus):
             return status_of(json_format.ParseDict(answer, GetModelStatusResponse(), ignore_unknown_fields=True))
         if isinstance(call, GetMetadata):
-            response = GetModelMetadataResponse()
-            json_format.ParseDict(answer, response, ignore_unknown_fields=True, descriptor_pool=POOL)
-            return metadata_of(response)
+            # Not the JSON of the response as a whole: TF Serving leaves the type of the map out.
+            signatures = answer["metadata"]["signature_def"]
+            return metadata_of(
+                json_format.ParseDict(answer["model_spec"], ModelSpec(), ignore_unknown_fields=True),
+                json_format.ParseDict(signatures, SignatureDefMap(), ignore_unknown_fields=True),
+            )
         if isinstance(call, Predict):
             outputs = answer["outputs"]
             named = outputs if isinstance(outputs, dict) and set(outputs) != {"b64"} else {"": outputs}

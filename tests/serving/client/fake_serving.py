@@ -245,13 +245,11 @@ class FakeServing:
             spec.version.value = int(version)
         if label:
             spec.version_label = label
+        if verb == "GET" and metadata:
+            request = protos.GetModelMetadataRequest(model_spec=spec)
+            return _metadata_json(self.answer("GetModelMetadata", request))
         if verb == "GET":
-            name = "GetModelMetadata" if metadata else "GetModelStatus"
-            request = protos.methods(protos.PREDICTION_SERVICE if metadata else protos.MODEL_SERVICE)[name][0]()
-            request.model_spec.CopyFrom(spec)
-            return json_format.MessageToDict(
-                self.answer(name, request), preserving_proto_field_name=True, descriptor_pool=protos.POOL
-            )
+            return _json(self.answer("GetModelStatus", protos.GetModelStatusRequest(model_spec=spec)))
         return self._rest_inference(spec, method, json.loads(body))
 
     def _rest_inference(self, spec: Any, method: str, body: Any) -> Any:
@@ -291,6 +289,19 @@ class FakeServing:
             return {"outputs": next(iter(outputs.values())) if alone else outputs}
         rows = [dict(zip(outputs, row, strict=True)) for row in zip(*outputs.values(), strict=True)]
         return {"predictions": [next(iter(row.values())) for row in rows] if alone else rows}
+
+
+def _json(message: Any) -> Any:
+    return json_format.MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+
+
+def _metadata_json(response: Any) -> Any:
+    """As `ToJsonString` in tensorflow_serving/model_servers/http_rest_api_util.cc puts it together."""
+    signatures = protos.SignatureDefMap()
+    response.metadata["signature_def"].Unpack(signatures)
+    return {"model_spec": _json(response.model_spec), "metadata": {"signature_def": _json(signatures)}}
 
 
 def _probability(model: str, name: str, text: str, pair: str) -> float:
