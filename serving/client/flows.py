@@ -149,7 +149,18 @@ def _run(calls: Sequence[Predict], patience: Patience, known: Knowledge) -> Flow
     if known.tells_version:
         return (yield Gather(flows))
     metadata, *answers = yield Gather([_metadata(patience, known), *flows])
+    _check_inputs(calls[0], metadata)
     return [_typed(answer, call.signature, metadata) for call, answer in zip(calls, answers, strict=True)]
+
+
+def _check_inputs(call: Predict, metadata: ModelMetadata) -> None:
+    """gRPC refuses an input that the signature does not have; REST lets it fall, and a pair would not be missed."""
+    if call.signature in metadata.signatures:
+        known = metadata.signatures[call.signature].inputs
+        extra = sorted(set(call.inputs) - set(known))
+        if extra:
+            message = f'the signature "{call.signature}" has no input {", ".join(extra)}; it has {", ".join(known)}'
+            raise InvalidRequest(Code.INVALID_ARGUMENT, message)
 
 
 def _metadata(patience: Patience, known: Knowledge) -> Flow:

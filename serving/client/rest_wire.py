@@ -1,6 +1,7 @@
 """Calls as TF Serving's REST requests, and the sync and async connections that carry them.
 
-Source of the format: tensorflow_serving/g3doc/api_rest.md.
+Source of the format: tensorflow_serving/g3doc/api_rest.md, and tensorflow_serving/util/json_tensor.cc where that is
+wrong (the answer to Classify and Regress is under "results").
 """
 
 from __future__ import annotations
@@ -81,8 +82,8 @@ class RestWire:
             named = outputs if isinstance(outputs, dict) and set(outputs) != {"b64"} else {"": outputs}
             return Predicted({name: _array(values) for name, values in named.items()})
         if isinstance(call, Infer) and call.method == "regress":
-            return [float(value) for value in answer["result"]]
-        return [[(str(label), float(score)) for label, score in row] for row in answer["result"]]
+            return [float(value) for value in answer["results"]]
+        return [[(str(label), float(score)) for label, score in row] for row in answer["results"]]
 
 
 class RestConnection:

@@ -11,6 +11,7 @@ import contextlib
 import gzip
 import json
 import re
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -79,7 +80,7 @@ class FakeServing:
             if credentials
             else self._grpc.add_insecure_port(f"127.0.0.1:{ports[0]}")
         )
-        self._http = ThreadingHTTPServer(("127.0.0.1", ports[1]), _handler_class(self))
+        self._http = _HttpServer(("127.0.0.1", ports[1]), _handler_class(self))
         if context:
             self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
         self.rest_port = self._http.server_port
@@ -266,8 +267,8 @@ class FakeServing:
                 example.features.feature[feature].bytes_list.value.extend(text.encode() for text in texts)
         result = self.answer(name, request).result
         if method == "regress":
-            return {"result": [one.value for one in result.regressions]}
-        return {"result": [[[c.label, c.score] for c in row.classes] for row in result.classifications]}
+            return {"results": [one.value for one in result.regressions]}
+        return {"results": [[[c.label, c.score] for c in row.classes] for row in result.classifications]}
 
     def _rest_predict(self, spec: Any, body: Any) -> Any:
         request = protos.PredictRequest()
@@ -279,7 +280,10 @@ class FakeServing:
             first = rows[0]
             keys = first if isinstance(first, dict) else list(wanted)[:1]
             columns = {key: [row[key] if isinstance(row, dict) else row for row in rows] for key in keys}
-        for name, values in columns.items():
+        for name in wanted:  # what is not wanted is let fall
+            if name not in columns:
+                raise StatusError(Code.INVALID_ARGUMENT, f"Missing named input: {name} in 'inputs' object.")
+            values = columns[name]
             array = as_array(_plain(values))
             request.inputs[name].CopyFrom(to_proto(array.astype(np.float32) if wanted.get(name) == 1 else array))
         outputs = {name: from_proto(proto).tolist() for name, proto in self.answer("Predict", request).outputs.items()}
@@ -329,6 +333,15 @@ def _decoded(values: Any) -> Any:
 
 def _serialize(message: Any) -> bytes:
     return bytes(message.SerializeToString())
+
+
+class _HttpServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing of clients that have gone."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _handler_class(fake: FakeServing) -> type[BaseHTTPRequestHandler]:

@@ -192,8 +192,10 @@ def test_what_the_server_refuses_is_explained_in_its_own_words(ask: Ask, url: st
         ask(url, "doubler2", "predict", ["x"])
     with pytest.raises(ModelNotFound, match="Unrecognized servable version label: canary"):
         ask(url, "reviews", "predict", ["x"], options={"label": "canary"})
-    with pytest.raises(InvalidRequest, match=r"Missing but required: \{text_pair\}"):
+    with pytest.raises(InvalidRequest, match=r"Missing (but required: \{|named input: )text_pair"):
         ask(url, "pairs", "predict", ["x"])
+    with pytest.raises(InvalidRequest, match="text_pair"):
+        ask(url, "reviews", "predict", ["x"], ["y"])
 
 
 def test_an_unavailable_server_is_tried_again(ask: Ask, url: str, fake: FakeServing) -> None:
