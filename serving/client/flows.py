@@ -118,23 +118,26 @@ def predict(
     known: Knowledge,
 ) -> Flow:
     """Sends the texts in batches; a list of a `Prediction` for each, in order."""
+    # Texts of like length go together: the model pads a batch to its longest.
+    order = sorted(range(len(texts)), key=lambda row: len(texts[row]) + (len(pairs[row]) if pairs else 0))
+    batches = [order[begin : begin + batch_size] for begin in range(0, len(order), batch_size)]
+    if not batches:
+        return []
     calls = [
         Predict(
             signature,
-            {"text": list(texts[begin : begin + batch_size])}
-            | ({} if pairs is None else {"text_pair": list(pairs[begin : begin + batch_size])}),
+            {"text": [texts[row] for row in rows]} | ({} if pairs is None else {"text_pair": [pairs[r] for r in rows]}),
         )
-        for begin in range(0, len(texts), batch_size)
+        for rows in batches
     ]
-    if not calls:
-        return []
-    found: list[Prediction] = []
-    for answer in (yield from _run(calls, patience, known)):
+    found: dict[int, Prediction] = {}
+    answers = yield from _run(calls, patience, known)
+    for rows, answer in zip(batches, answers, strict=True):
         names: tuple[str, ...] | None = None
         if "probabilities" in answer.outputs and answer.version is not None:
             names = yield from _labels(answer.version, patience, known)
-        found += predictions(answer.outputs, names)
-    return _whole(found, len(texts))
+        found.update(zip(rows, _whole(predictions(answer.outputs, names), len(rows)), strict=True))
+    return [found[row] for row in range(len(texts))]
 
 
 def predict_arrays(inputs: Mapping[str, Any], signature: str, patience: Patience, known: Knowledge) -> Flow:

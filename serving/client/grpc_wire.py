@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -107,8 +108,9 @@ class GrpcWire:
 class GrpcChannel:
     """Sends calls and blocks until they are answered; may be used from several threads."""
 
-    def __init__(self, target: Target, tls: Tls | None) -> None:
+    def __init__(self, target: Target, tls: Tls | None, headers: Mapping[str, str]) -> None:
         self.wire = GrpcWire(target)
+        self._metadata = tuple(headers.items())
         credentials = _credentials(target, tls)
         self._channel = (
             grpc.secure_channel(target.address, credentials, options=_OPTIONS)
@@ -124,7 +126,7 @@ class GrpcChannel:
         """
         name, request = self.wire.encode(call)
         try:
-            response = _stub(self._channel, name)(request, timeout=timeout)
+            response = _stub(self._channel, name)(request, timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             raise _explained(error) from None
         return self.wire.decode(call, response)
@@ -136,8 +138,9 @@ class GrpcChannel:
 class AsyncGrpcChannel:
     """As `GrpcChannel`, for asyncio."""
 
-    def __init__(self, target: Target, tls: Tls | None) -> None:
+    def __init__(self, target: Target, tls: Tls | None, headers: Mapping[str, str]) -> None:
         self.wire = GrpcWire(target)
+        self._metadata = tuple(headers.items())
         credentials = _credentials(target, tls)
         self._channel = (
             grpc.aio.secure_channel(target.address, credentials, options=_OPTIONS)
@@ -149,7 +152,7 @@ class AsyncGrpcChannel:
         """As `GrpcChannel.send`."""
         name, request = self.wire.encode(call)
         try:
-            response = await _stub(self._channel, name)(request, timeout=timeout)
+            response = await _stub(self._channel, name)(request, timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             raise _explained(error) from None
         return self.wire.decode(call, response)

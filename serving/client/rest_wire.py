@@ -12,7 +12,7 @@ import json
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -89,9 +89,9 @@ class RestWire:
 class RestConnection:
     """Sends calls and blocks until they are answered; may be used from several threads."""
 
-    def __init__(self, target: Target, tls: Tls | None) -> None:
+    def __init__(self, target: Target, tls: Tls | None, headers: Mapping[str, str]) -> None:
         self.wire = RestWire(target)
-        self._client = httpx.Client(**_options(target, tls))
+        self._client = httpx.Client(**_options(target, tls, headers))
 
     def send(self, call: Call, timeout: float | None) -> Any:
         """The answer within `timeout` seconds.
@@ -120,9 +120,9 @@ class RestConnection:
 class AsyncRestConnection:
     """As `RestConnection`, for asyncio."""
 
-    def __init__(self, target: Target, tls: Tls | None) -> None:
+    def __init__(self, target: Target, tls: Tls | None, headers: Mapping[str, str]) -> None:
         self.wire = RestWire(target)
-        self._client = httpx.AsyncClient(**_options(target, tls))
+        self._client = httpx.AsyncClient(**_options(target, tls, headers))
 
     async def send(self, call: Call, timeout: float | None) -> Any:
         """As `RestConnection.send`."""
@@ -140,11 +140,11 @@ class AsyncRestConnection:
         await self._client.aclose()
 
 
-def _options(target: Target, tls: Tls | None) -> dict[str, Any]:
+def _options(target: Target, tls: Tls | None, headers: Mapping[str, str]) -> dict[str, Any]:
     scheme = "https" if target.secure else "http"
     options: dict[str, Any] = {
         "base_url": f"{scheme}://{target.address}",
-        "headers": {"Content-Type": "application/json"},
+        "headers": {"content-type": "application/json", **headers},
         "limits": httpx.Limits(max_connections=None, max_keepalive_connections=32),
         "trust_env": False,  # nothing here reads the environment
     }

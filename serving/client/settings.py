@@ -26,6 +26,7 @@ class Options(TypedDict, total=False):
     in_flight: int
     retries: int
     tls: Tls | None
+    headers: Mapping[str, str]
 
 
 class Settings:
@@ -48,6 +49,7 @@ class Settings:
         in_flight: int = 8,
         retries: int = 4,
         tls: Tls | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.target: Target = parse(url, model, version, label)
         if tls is not None and not self.target.secure:
@@ -58,6 +60,7 @@ class Settings:
                 raise OptionsError(name, got=str(value), expected=f"at least {least:g}")
         self.signature, self.timeout, self.retries, self.tls = signature, timeout, retries, tls
         self.batch_size, self.in_flight = batch_size, in_flight
+        self.headers = {name.lower(): value for name, value in (headers or {}).items()}
         self.known = Knowledge(tells_version=self.target.grpc, pinned=version)
 
     def predict(self, texts: Sequence[str], pairs: Sequence[str] | None, timeout: float | None) -> Flow:

@@ -33,6 +33,7 @@ class Client:
         retries: how often a request is tried again while the server is not available, with exponential backoff and
             jitter; nothing else is tried again.
         tls: PEM files, for grpcs:// and https://.
+        headers: sent with every request (gRPC's metadata), such as {"authorization": "Bearer ..."}.
 
     Raises:
         OptionsError: the URL or an argument cannot be used; it says which and why.
@@ -42,16 +43,16 @@ class Client:
 
     def __init__(self, url: str, model: str | None = None, **options: Unpack[Options]) -> None:
         self._settings = Settings(url, model, **options)
-        target, tls = self._settings.target, self._settings.tls
+        target, tls, headers = self._settings.target, self._settings.tls, self._settings.headers
         # gRPC and httpx take 0.1 s each to import: only the one that is needed.
         if target.grpc:
             from serving.client.grpc_wire import GrpcChannel
 
-            self._connection: Any = GrpcChannel(target, tls)
+            self._connection: Any = GrpcChannel(target, tls, headers)
         else:
             from serving.client.rest_wire import RestConnection
 
-            self._connection = RestConnection(target, tls)
+            self._connection = RestConnection(target, tls, headers)
         self._pool = ThreadPoolExecutor(self._settings.in_flight, thread_name_prefix="serving.client")
 
     def predict(

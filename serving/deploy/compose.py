@@ -19,11 +19,12 @@ def manifest(plan: Plan, config_folder: str) -> dict[str, Any]:
     volumes = [_mount(f"./{config_folder}", CONFIG_FOLDER)]
     if not plan.bucket:
         volumes.append(_mount(str(plan.push_dir), plan.base_path))
+    address = f"[{plan.bind}]" if ":" in plan.bind else plan.bind
     service = {
         "image": plan.image,
         "entrypoint": ["/usr/bin/tensorflow_model_server"],
         "command": arguments(plan),
-        "ports": [f"{plan.bind}:{port}:{port}" for port in (GRPC_PORT, REST_PORT)],
+        "ports": [f"{address}:{port}:{port}" for port in (GRPC_PORT, REST_PORT)],
         "volumes": volumes,
         "user": "65532:65532",
         "read_only": True,

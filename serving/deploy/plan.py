@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from collections.abc import Sequence
@@ -17,8 +18,9 @@ TARGETS: tuple[Target, ...] = ("compose", "kubernetes", "kserve")
 IMAGE = "tensorflow/serving:2.20.0"
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-# Kubernetes allows 63 characters (RFC 1123); "-config", "-pods" and the hashes of pods are appended.
+# Kubernetes allows 63 characters (RFC 1035); "-config", "-pods" and the hashes of pods are appended.
 _RESOURCE_NAME, _LONGEST_NAME = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?"), 40
+_REFERENCE = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _CPU = re.compile(r"(\d+(?:\.\d+)?)(m?)")
 _MEMORY = re.compile(r"\d+(?:Ki|Mi|Gi|Ti)")
 _IMAGE = re.compile(r"[a-z0-9][\w./:-]*(:[\w.-]+|@sha256:[0-9a-f]{64})")
@@ -122,10 +124,13 @@ def plan(
     max_replicas = max_replicas if max_replicas is not None else replicas if target == "compose" else replicas * 3
     _check_sizes(target, replicas, max_replicas, cpu, memory, image)
     _check_place(target, bucket, pvc, host_path)
+    _check_address(bind)
     resource = _resource_name(model)
-    for what, text in (("namespace", namespace), ("service account", service_account)):
+    others = [("namespace", namespace), ("service account", service_account)]
+    others += [("namespace", name) for name in allow_namespaces]
+    for what, text in others:
         if text is not None:
-            _check_name(f"the {what} {text!r}", text)
+            _check_reference(f"the {what} {text!r}", text)
     stable, canary = _labels(push_dir, stable, canary)
     claim, _, path = (pvc or "").partition(":")
     return Plan(
@@ -203,6 +208,12 @@ def _resource_name(model: str) -> str:
     return resource
 
 
+def _check_reference(what: str, name: str) -> None:
+    """The name of something that is there already (RFC 1123 subdomain)."""
+    if not _REFERENCE.fullmatch(name) or len(name) > 253:
+        raise DeployError(what, got="what Kubernetes cannot have named so", expected="a-z, 0-9, '-' and '.'")
+
+
 def _check_name(what: str, name: str) -> None:
     if not _RESOURCE_NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
         raise DeployError(
@@ -228,6 +239,13 @@ def _check_sizes(target: Target, replicas: int, max_replicas: int, cpu: str, mem
         raise DeployError("--image", got=image, expected=f"an image with its tag or digest, such as {IMAGE}")
 
 
+def _check_address(bind: str) -> None:
+    try:
+        ipaddress.ip_address(bind)
+    except ValueError:
+        raise DeployError("--bind", got=bind, expected="an IP address of this machine, or 0.0.0.0 for all") from None
+
+
 def _check_place(target: Target, bucket: str | None, pvc: str | None, host_path: str | None) -> None:
     given = [
         name for name, value in (("--bucket", bucket), ("--pvc", pvc), ("--host-path", host_path)) if value is not None
@@ -244,7 +262,10 @@ def _check_place(target: Target, bucket: str | None, pvc: str | None, host_path:
             fix="copy the push folder there, versions and all",
         )
     if pvc is not None:
-        _check_name(f"the claim {pvc!r}", pvc.partition(":")[0])
+        claim, _, path = pvc.partition(":")
+        _check_reference(f"the claim {claim!r}", claim)
+        if ".." in path.split("/"):
+            raise DeployError("--pvc", got=pvc, expected="CLAIM or CLAIM:PATH, a path within the claim")
     if host_path is not None and not host_path.startswith("/"):
         raise DeployError("--host-path", got=host_path, expected="an absolute path")
     schemes = ("gs://", "s3://") if target == "kserve" else ("gs://",)

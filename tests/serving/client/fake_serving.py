@@ -54,6 +54,7 @@ class FakeServing:
         delay: seconds before each answer.
         asked: (method, rows, version asked for) of every request.
         most_at_once: requests in flight.
+        tokens: the `authorization` of every request.
 
     Args:
         ports: of gRPC and REST; 0 for a free one.
@@ -66,6 +67,7 @@ class FakeServing:
         self.delay = 0.0
         self.asked: list[tuple[str, int, Any]] = []
         self.reloads: list[Any] = []
+        self.tokens: list[str | None] = []
         self.most_at_once = self._at_once = 0
         self._lock = threading.Lock()
         self._grpc = grpc.server(ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)])
@@ -227,6 +229,7 @@ class FakeServing:
 
     def _handler(self, name: str) -> Any:
         def handle(request: Any, context: Any) -> Any:
+            self.tokens.append(dict(context.invocation_metadata()).get("authorization"))
             try:
                 return self.answer(name, request)
             except StatusError as error:
@@ -356,6 +359,7 @@ def _handler_class(fake: FakeServing) -> type[BaseHTTPRequestHandler]:
             self._answer("POST")
 
         def _answer(self, verb: str) -> None:
+            fake.tokens.append(self.headers.get("Authorization"))
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)

@@ -241,6 +241,12 @@ def test_the_deadline_covers_answers_and_retries(ask: Ask, url: str, fake: FakeS
     assert time.monotonic() - begin < 2.0
 
 
+def test_headers_go_with_every_request(ask: Ask, url: str, fake: FakeServing) -> None:
+    ask(url, "reviews", "predict", ["good"], options={"headers": {"Authorization": "Bearer secret"}})
+    assert len(fake.tokens) >= 2
+    assert set(fake.tokens) == {"Bearer secret"}
+
+
 def test_one_client_serves_many_threads(fake: FakeServing) -> None:
     with Client(fake.rest_url, "reviews") as client:
         answers: list[str | None] = []

@@ -1,10 +1,14 @@
-"""The client against `python -m serving.server`, on a tiny SavedModel that answers as Transom's models do."""
+"""The client, and a canary's way, against `python -m serving.server` as the manifests would start TF Serving.
+
+The tiny SavedModel answers as Transom's models do.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import importlib.util
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,11 +18,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from serving.client import AsyncClient, Client, ClientError, InvalidRequest, ModelNotFound
+from serving.client import AsyncClient, Client, InvalidRequest, ModelNotFound, Unavailable
+from serving.deploy import server_files
+from serving.deploy.plan import plan
+from serving.deploy.release import release
+from serving.errors import DeployError
 
 if importlib.util.find_spec("serving.server.main") is None:
     pytest.skip("there is no serving/server/main.py yet", allow_module_level=True)
@@ -55,28 +64,34 @@ def save(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Running:
-    """Addresses of a server."""
+    """A server: its addresses, and the folder of its files."""
 
     grpc: str
     rest: str
+    config: Path
 
     def url(self, wire: str) -> str:
+        """Of "grpc" or "rest"."""
         return self.grpc if wire == "grpc" else self.rest
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterator[Running]:
-    """`python -m serving.server` on two free ports, ready."""
+    """Two versions, the newer a canary, served on two free ports with the files and flags of the manifests."""
     base = tmp_path_factory.mktemp("push") / "reviews"
     save(base / "1")
-    ports = [free_port(), free_port()]
-    flags = [f"--port={ports[0]}", f"--rest_api_port={ports[1]}", "--model_name=reviews", f"--model_base_path={base}"]
+    shutil.copytree(base / "1", base / "2")
+    ports, config = [free_port(), free_port()], tmp_path_factory.mktemp("config")
+    deployed = plan("compose", base, canary=2)
+    for name, text in server_files.files(deployed).items():
+        (config / name).write_text(text.replace(deployed.base_path, str(base)))
+    flags = [flag.replace(server_files.CONFIG_FOLDER, str(config)) for flag in server_files.arguments(deployed, *ports)]
     process = subprocess.Popen(
         [sys.executable, "-m", "serving.server", *flags],
         cwd=repository,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
     )
-    running = Running(f"grpc://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}")
+    running = Running(f"grpc://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}", config)
     try:
         wait_for(running, process)
         yield running
@@ -100,7 +115,7 @@ def wait_for(running: Running, process: subprocess.Popen[bytes]) -> None:
             for url in (running.grpc, running.rest):
                 with Client(url, "reviews", retries=0, timeout=5) as client:
                     client.predict(["x"])
-        except ClientError:
+        except (Unavailable, ModelNotFound):  # nobody listens, or the models are not loaded
             assert time.monotonic() < end, "the server does not answer"
             time.sleep(0.2)
         else:
@@ -120,9 +135,9 @@ def test_long_lists_and_hard_strings_are_answered_in_order(server: Running, wire
 def test_every_call_of_the_client_is_understood(server: Running, wire: str) -> None:
     async def ask() -> None:
         async with AsyncClient(server.url(wire), "reviews") as client:
-            assert [(one.version, one.state) for one in await client.status()] == [(1, "AVAILABLE")]
+            assert [(one.version, one.state) for one in await client.status()] == [(2, "AVAILABLE"), (1, "AVAILABLE")]
             metadata = await client.metadata()
-            assert metadata.version == 1
+            assert metadata.version == 2
             assert metadata.signatures["serving_default"].outputs["probabilities"].shape == (None, 2)
             assert await client.classify([{"text": "good"}, {}]) == [
                 [("neg", 0.125), ("pos", 0.875)],
@@ -143,10 +158,34 @@ def test_refusals_are_typed(server: Running, wire: str) -> None:
         client.predict(["x"])
     with Client(url, "reviews", version=7) as client, pytest.raises(ModelNotFound, match=r"Specific\(reviews, 7\)"):
         client.predict(["x"])
-    with Client(url, "reviews", label="canary") as client, pytest.raises(ModelNotFound, match="Unrecognized servable"):
+    with Client(url, "reviews", label="beta") as client, pytest.raises(ModelNotFound, match="Unrecognized servable"):
         client.predict(["x"])
     with Client(url, "reviews") as client:
         with pytest.raises(InvalidRequest):
             client.predict(["x"], ["y"])
         with pytest.raises(InvalidRequest, match='"none" not found'):
             client.predict_arrays({"text": ["x"]}, signature="none")
+
+
+def test_a_canary_is_promoted_and_taken_back_while_it_is_served(server: Running) -> None:
+    def versions() -> list[int]:
+        found = []
+        for label in ("stable", "canary"):
+            with Client(server.rest, "reviews", label=label) as client:
+                assert client.predict(["good"])[0].label == "pos"
+                found.append(client.metadata().version)
+        return found
+
+    assert versions() == [1, 2]
+    release("promote", "reviews", server.config, [server.grpc])
+    assert versions() == [2, 2]
+    release("rollback", "reviews", server.config, [server.grpc])
+    assert versions() == [1, 1]
+    with pytest.raises(DeployError, match="version 1 alone is loaded"):
+        release("rollback", "reviews", server.config, [server.grpc])
+
+
+def test_metrics_are_where_the_manifests_say(server: Running) -> None:
+    answer = httpx.get(server.rest + server_files.METRICS_PATH, trust_env=False)
+    assert answer.status_code == 200
+    assert ":tensorflow:serving:request_count" in answer.text

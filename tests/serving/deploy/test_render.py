@@ -109,6 +109,15 @@ def test_kubernetes_own_models_take_every_field(case: tuple[str, Plan]) -> None:
         check(one, KINDS[one["kind"]])
 
 
+def test_what_compose_would_read_otherwise_is_escaped(tmp_path: Path) -> None:
+    base = tmp_path / "$HOME" / "reviews"
+    (base / "1").mkdir(parents=True)
+    text = render(plan("compose", base, bind="::1"))["compose.yaml"]
+    (service,) = yaml.safe_load(text)["services"].values()
+    assert service["ports"] == ["[::1]:8500:8500", "[::1]:8501:8501"]
+    assert service["volumes"][1]["source"] == str(base).replace("$", "$$")
+
+
 def test_the_health_check_of_compose_asks_the_status_route(push_dir: Path) -> None:
     sys.path.insert(0, str(Path(__file__).parents[1] / "client"))
     from fake_serving import FakeServing
@@ -204,7 +213,10 @@ def test_the_canary_is_compared_with_the_version_before_it(push_dir: Path) -> No
         ("kubernetes", {"bucket": "gs://a", "pvc": "b"}, "--bucket and --pvc"),
         ("kubernetes", {"bucket": "s3://a"}, "tensorflow/serving#1963"),
         ("kubernetes", {"bucket": "a/b"}, "gs://BUCKET/PATH"),
-        ("kubernetes", {"pvc": "My_Claim"}, "Kubernetes cannot name"),
+        ("compose", {"bind": "localhost"}, "an IP address"),
+        ("kubernetes", {"pvc": "My_Claim"}, "the claim 'My_Claim'"),
+        ("kubernetes", {"pvc": "claim:../.."}, "within the claim"),
+        ("kubernetes", {"pvc": "a", "allow_namespaces": ["b c"]}, "namespace 'b c'"),
         ("kubernetes", {"host_path": "models"}, "an absolute path"),
         ("kubernetes", {"pvc": "a", "namespace": "A"}, "namespace 'A'"),
         ("kubernetes", {"pvc": "a", "replicas": 3, "max_replicas": 2}, "3 to 2"),
