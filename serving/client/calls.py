@@ -105,6 +105,25 @@ class ModelMetadata:
     signatures: Mapping[str, Signature]
 
 
+def feature_values(name: str, value: Any) -> list[Any]:
+    """The values of an example's feature, as Python's own: all str or bytes, or all int, or numbers.
+
+    Raises:
+        TypeError: values of other kinds.
+    """
+    plain = value.tolist() if hasattr(value, "tolist") else value
+    items = [
+        item.tolist() if hasattr(item, "tolist") else item
+        for item in (plain if isinstance(plain, (list, tuple)) else [plain])
+    ]
+    texts = [isinstance(item, (str, bytes)) for item in items]
+    if not all(texts) and (any(texts) or not all(isinstance(item, (int, float)) for item in items)):
+        raise TypeError(
+            f"the feature {name!r} is {value!r}; expected str, bytes, int or float, or a list of one of them"
+        )
+    return [int(item) if isinstance(item, bool) else item for item in items]
+
+
 def status_of(response: Any) -> list[VersionStatus]:
     """The answer in a `GetModelStatusResponse`, newest version first."""
     found = [

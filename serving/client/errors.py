@@ -30,6 +30,10 @@ class ClientError(StatusError):
     def __str__(self) -> str:
         return f"{self.code.name}: {self.message}"
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Pools of processes pickle exceptions; the default would call __init__ with the message alone.
+        return type(self), (self.code, self.message), self.__dict__
+
 
 class InvalidRequest(ClientError):
     pass

@@ -183,16 +183,17 @@ def _typed(answer: Predicted, signature: str, metadata: ModelMetadata) -> Predic
     if set(outputs) == {""} and len(wanted) == 1:
         outputs = {next(iter(wanted)): outputs[""]}
     typed = {
-        name: array.astype(wanted[name].dtype)
-        if name in wanted and array.dtype != object and _is_numpy(wanted[name].dtype)
-        else array
+        name: array.astype(_numpy_dtype(wanted[name].dtype, array)) if name in wanted else array
         for name, array in outputs.items()
     }
     return Predicted(typed, metadata.version)
 
 
-def _is_numpy(dtype: str) -> bool:
-    return dtype.startswith(("float", "int", "uint", "bool"))
+def _numpy_dtype(name: str, array: Any) -> Any:
+    """The dtype of a tensor; the array's own where numpy has none by that name."""
+    if name == "string":
+        return object
+    return name if array.dtype != object and name.startswith(("float", "int", "uint", "bool")) else array.dtype
 
 
 def _labels(version: int, patience: Patience, known: Knowledge) -> Flow:

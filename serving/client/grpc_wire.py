@@ -16,13 +16,15 @@ from serving.client.calls import (
     Predict,
     Predicted,
     Reload,
+    feature_values,
     metadata_of,
     status_of,
 )
-from serving.client.errors import ClientError, of_number
+from serving.client.errors import ClientError, ServerError, of_number
 from serving.client.target import Target, Tls
 from serving.client.tensors import from_proto, text_bytes, to_proto
-from serving.protos import MODEL_SERVICE, PREDICTION_SERVICE, Feature, SignatureDefMap, methods
+from serving.errors import Code
+from serving.protos import MODEL_SERVICE, PREDICTION_SERVICE, SignatureDefMap, methods
 from serving.protos import Example as ExampleProto
 
 _METHODS = {
@@ -61,10 +63,13 @@ class GrpcWire:
         return name, request
 
     def decode(self, call: Call, response: Any) -> Any:
-        """The call's answer; what it is stands beside each kind of call in `serving.client.calls`."""
+        """The call's answer; what it is stands beside each kind of call in `serving.client.calls`.
+
+        Raises:
+            ServerError: a tensor in it cannot be read.
+        """
         if isinstance(call, Predict):
-            outputs = {name: from_proto(proto) for name, proto in sorted(response.outputs.items())}
-            return Predicted(outputs, response.model_spec.version.value)
+            return Predicted(_arrays(response.outputs), response.model_spec.version.value)
         if isinstance(call, GetStatus):
             return status_of(response)
         if isinstance(call, GetMetadata):
@@ -161,6 +166,13 @@ class AsyncGrpcChannel:
         await self._channel.close()
 
 
+def _arrays(outputs: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return {name: from_proto(proto) for name, proto in sorted(outputs.items())}
+    except (ValueError, IndexError) as error:
+        raise ServerError(Code.INTERNAL, str(error)) from None
+
+
 def _stub(channel: Any, name: str) -> Any:
     path, request, response = _METHODS[name]
     return channel.unary_unary(
@@ -182,18 +194,12 @@ def _explained(error: Any) -> ClientError:
 def _example(features: Example) -> Any:
     """The `tf.Example`, each value in the list of its kind."""
     example = ExampleProto()
-    for name, values in features.items():
-        items = list(values) if isinstance(values, (list, tuple)) else [values]
-        example.features.feature[name].CopyFrom(_feature(items))
+    for name, value in features.items():
+        feature, items = example.features.feature[name], feature_values(name, value)
+        if all(isinstance(item, (str, bytes)) for item in items):
+            feature.bytes_list.value.extend(text_bytes(item) if isinstance(item, str) else item for item in items)
+        elif all(isinstance(item, int) for item in items):
+            feature.int64_list.value.extend(items)
+        else:
+            feature.float_list.value.extend(items)
     return example
-
-
-def _feature(items: list[Any]) -> Any:
-    feature = Feature()
-    if all(isinstance(item, (str, bytes)) for item in items):
-        feature.bytes_list.value.extend(text_bytes(item) if isinstance(item, str) else item for item in items)
-    elif all(isinstance(item, int) for item in items):
-        feature.int64_list.value.extend(items)
-    else:
-        feature.float_list.value.extend(items)
-    return feature

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from serving.client.errors import InvalidRequest
+from serving.client.errors import InvalidRequest, ServerError
 from serving.errors import Code
 
 
@@ -47,6 +47,7 @@ def predictions(outputs: Mapping[str, Any], names: Sequence[str] | None) -> list
 
     Raises:
         InvalidRequest: the signature that was asked has other outputs.
+        ServerError: they have other shapes.
     """
     if len(outputs) == 1:
         scores = next(iter(outputs.values()))
@@ -58,8 +59,16 @@ def predictions(outputs: Mapping[str, Any], names: Sequence[str] | None) -> list
             f"the signature answers {sorted(outputs)}, not label, score and probabilities; "
             "ask a model that Transom exported, or use predict_arrays",
         )
-    rows = zip(outputs["score"].tolist(), outputs["label"].tolist(), outputs["probabilities"].tolist(), strict=True)
-    return [Prediction(score, label.decode("utf-8", "replace"), _named(row, names)) for score, label, row in rows]
+    try:
+        columns = [outputs[name].tolist() for name in ("score", "label", "probabilities")]
+        return [
+            Prediction(score, label.decode("utf-8", "replace"), _named(row, names))
+            for score, label, row in zip(*columns, strict=True)
+        ]
+    except (ValueError, TypeError, AttributeError):
+        shapes = {name: list(outputs[name].shape) for name in ("score", "label", "probabilities")}
+        message = f"the server answered the shapes {shapes}, not [B], [B] of strings and [B, C]"
+        raise ServerError(Code.INTERNAL, message) from None
 
 
 def _named(row: list[float], names: Sequence[str] | None) -> Mapping[str, float] | tuple[float, ...]:

@@ -20,7 +20,18 @@ import httpx
 import numpy as np
 from google.protobuf import json_format
 
-from serving.client.calls import Call, GetMetadata, GetStatus, Infer, Predict, Predicted, Reload, metadata_of, status_of
+from serving.client.calls import (
+    Call,
+    GetMetadata,
+    GetStatus,
+    Infer,
+    Predict,
+    Predicted,
+    Reload,
+    feature_values,
+    metadata_of,
+    status_of,
+)
 from serving.client.errors import ClientError, DeadlineExceeded, InvalidRequest, ServerError, Unavailable, of_http
 from serving.client.target import Target, Tls
 from serving.client.tensors import as_array, text_bytes
@@ -50,7 +61,7 @@ class RestWire:
             body["inputs"] = {name: _json_values(values) for name, values in call.inputs.items()}
             return "POST", f"{self.target.path}:predict", _dump(body)
         target = self.target if call.version is None else replace(self.target, version=call.version, label=None)
-        body["examples"] = [{name: _json_feature(value) for name, value in one.items()} for one in call.examples]
+        body["examples"] = [{name: _json_feature(name, value) for name, value in one.items()} for one in call.examples]
         return "POST", f"{target.path}:{call.method}", _dump(body)
 
     def decode(self, call: Call, status: int, body: bytes) -> Any:
@@ -109,7 +120,7 @@ class RestConnection:
                     # httpx counts `timeout` anew for each chunk
                     if end is not None and time.monotonic() > end:
                         raise httpx.ReadTimeout("the answer came too slowly")
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise _explained(error) from error
         return self.wire.decode(call, response.status_code, bytes(received))
 
@@ -132,7 +143,7 @@ class AsyncRestConnection:
                 response = await self._client.request(method, path, content=content, timeout=None)
         except TimeoutError:
             raise _explained(httpx.ReadTimeout("no answer in time")) from None
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise _explained(error) from error
         return self.wire.decode(call, response.status_code, response.content)
 
@@ -156,10 +167,12 @@ def _options(target: Target, tls: Tls | None, headers: Mapping[str, str]) -> dic
     return options
 
 
-def _explained(error: httpx.TransportError) -> ClientError:
+def _explained(error: httpx.RequestError) -> ClientError:
     told = str(error) or type(error).__name__
     if isinstance(error, httpx.TimeoutException):
         return DeadlineExceeded(Code.DEADLINE_EXCEEDED, "Deadline Exceeded")
+    if not isinstance(error, httpx.TransportError):  # an encoding that is none
+        return ServerError(Code.INTERNAL, told)
     explained = Unavailable(Code.UNAVAILABLE, told)
     # A connection that breaks later may have been answered already; a certificate or name will not mend itself.
     hopeless = any(isinstance(cause, (ssl.SSLError, socket.gaierror)) for cause in _causes(error))
@@ -194,12 +207,9 @@ def _json_values(values: Any) -> Any:
     return flat.reshape(array.shape).tolist()
 
 
-def _json_feature(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return [_json_feature(item) for item in value]
-    if isinstance(value, str):
-        return _json_string(text_bytes(value))
-    return _json_string(value) if isinstance(value, bytes) else int(value) if isinstance(value, bool) else value
+def _json_feature(name: str, value: Any) -> list[Any]:
+    items = [text_bytes(item) if isinstance(item, str) else item for item in feature_values(name, value)]
+    return [_json_string(item) if isinstance(item, bytes) else item for item in items]
 
 
 def _json_string(value: bytes) -> Any:

@@ -266,8 +266,11 @@ class FakeServing:
         for one in body["examples"]:
             example = request.input.example_list.examples.add()
             for feature, value in one.items():
-                texts = value if isinstance(value, list) else [value]
-                example.features.feature[feature].bytes_list.value.extend(text.encode() for text in texts)
+                items = value if isinstance(value, list) else [value]
+                if all(isinstance(item, str) for item in items):
+                    example.features.feature[feature].bytes_list.value.extend(item.encode() for item in items)
+                else:
+                    example.features.feature[feature].float_list.value.extend(items)
         result = self.answer(name, request).result
         if method == "regress":
             return {"results": [one.value for one in result.regressions]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import socket
 import threading
 import time
@@ -118,6 +119,17 @@ def test_classify_and_regress_take_examples_by_feature_name(ask: Ask, url: str) 
     assert ask(url, "stars", "regress", [{"text": "four"}, {"text": ["xx"]}]) == [4.0, 2.0]
 
 
+def test_features_may_come_from_numpy_and_what_is_none_is_refused(ask: Ask, url: str) -> None:
+    assert ask(url, "stars", "regress", [{"text": np.array(["four"]), "n": np.int64(3), "f": [1.5, 2], "b": True}]) == [
+        4.0
+    ]
+    for wrong in (None, ["a", 1], {"a": 1}):
+        with pytest.raises(TypeError, match="the feature 'text'"):
+            ask(url, "stars", "regress", [{"text": wrong}])
+    with pytest.raises(TypeError, match="got one example"):
+        ask(url, "stars", "regress", {"text": "a"})
+
+
 def test_status_and_metadata(ask: Ask, url: str, fake: FakeServing) -> None:
     fake.versions = [1, 2]
     assert [(one.version, one.state) for one in ask(url, "reviews", "status")] == [(2, "AVAILABLE"), (1, "AVAILABLE")]
@@ -178,6 +190,13 @@ def test_an_error_is_raised_at_once_with_its_code_and_message(
     assert len(fake.failures) == 1
 
 
+def test_an_error_survives_being_sent_to_another_process() -> None:
+    error = of_code(Code.UNAVAILABLE, "draining")
+    error.retry = False
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), again.code, again.message, again.retry) == (Unavailable, error.code, "draining", False)
+
+
 def test_every_code_of_the_protocol_has_an_error() -> None:
     for code in Code:
         assert of_number(code.number, "").code is code
@@ -236,7 +255,7 @@ def test_the_deadline_covers_answers_and_retries(ask: Ask, url: str, fake: FakeS
         ask(url, "stars", "status", timeout=0.2)
     fake.delay = 0.0
     fake.failures = [StatusError(Code.UNAVAILABLE, "draining")] * 50
-    with pytest.raises(Unavailable):
+    with pytest.raises((Unavailable, DeadlineExceeded)):  # the last refusal, or no time left for the last answer
         ask(url, "stars", "status", timeout=0.3, options={"retries": 100})
     assert time.monotonic() - begin < 2.0
 
@@ -274,3 +293,13 @@ def test_an_answer_that_is_not_the_protocols_is_an_error_of_the_server(ask: Ask,
     fake.rest = nonsense  # type: ignore[method-assign]  # as a proxy in front would
     with pytest.raises(ServerError, match="no answer of TF Serving"):
         ask(fake.rest_url, "stars", "predict_arrays", {"text": ["x"]})
+
+
+def test_outputs_of_other_shapes_are_an_error_of_the_server(
+    ask: Ask, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score, label = np.array([0.5], np.float32), np.array([b"pos", b"neg"], object)
+    outputs = {"score": score, "label": label, "probabilities": np.ones([1, 2], np.float32)}
+    monkeypatch.setattr(FakeServing, "_outputs", lambda *_: outputs)
+    with pytest.raises(ServerError, match="not \\[B\\], \\[B\\] of strings"):
+        ask(url, "reviews", "predict", ["good"])

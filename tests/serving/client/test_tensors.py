@@ -36,6 +36,19 @@ def test_repeated_values_may_be_left_out_and_bfloat16_is_widened() -> None:
     assert from_proto(TensorProto.FromString(bfloat.SerializeToString())).tolist() == [1.5, -2.0]
 
 
+@given(st.lists(st.binary(max_size=300), min_size=1, max_size=5))
+def test_strings_of_a_tensor_content_are_read(strings: list[bytes]) -> None:
+    """As --enable_serialization_as_tensor_content sends them; TensorFlow's own writer of it is in C++ only."""
+    content = b"".join(varint(len(one)) for one in strings) + b"".join(strings)
+    proto = TensorProto(dtype=7, tensor_content=content)
+    proto.tensor_shape.dim.add(size=len(strings))
+    assert from_proto(proto).tolist() == strings
+
+
+def varint(number: int) -> bytes:
+    return bytes([number & 0x7F | 0x80, number >> 7]) if number > 0x7F else bytes([number])
+
+
 def test_lists_become_what_tensorflow_would_make_of_them() -> None:
     assert as_array([1.0]).dtype == np.float32
     assert as_array([1]).dtype == np.int32
