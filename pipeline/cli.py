@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.errors import TransomError
+from pipeline import deploy_arguments
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -34,7 +35,7 @@ exit codes:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    options = _parse(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What is printed comes from the user's data; a terminal of another encoding must not end the command.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -70,6 +71,17 @@ def _unexpected(error: Exception) -> TransomError:
         got=str(error).strip()[:500],
         fix="this looks like our mistake: please report it, with what `--verbose` prints",
     )
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options; argparse by itself takes no TEXT behind an option of `predict`."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and (options.command is not _predict or any(text.startswith("-") for text in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.texts += rest
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -115,16 +127,20 @@ def _parser() -> argparse.ArgumentParser:
         commands,
         "predict",
         _predict,
-        "ask a pushed model",
-        "Prints label and score of each text, tab-separated. MODEL is a run's output folder, a push folder or one "
-        "version's folder. Texts come as arguments, from --file (one a line), or from standard input.",
+        "ask a pushed or served model",
+        "Prints label and score of each text, tab-separated. MODEL is a run's output folder, a push folder, one "
+        "version's folder, or the URL of a server: grpc://HOST:8500/NAME, http://HOST:8501/NAME, or grpcs and https. "
+        "Texts come as arguments, from --file (one a line), or from standard input.",
     )
-    predict.add_argument("model", type=Path, metavar="MODEL", help="output folder, push folder or version folder")
+    predict.add_argument("model", metavar="MODEL", help="output folder, push folder, version folder, or URL")
     predict.add_argument("texts", nargs="*", metavar="TEXT", help="a text to classify")
     predict.add_argument("--pair", action="append", default=[], metavar="TEXT", help="the second text of each TEXT")
     predict.add_argument("--file", type=Path, help="texts, one a line (for pairs: text, tab, other text)")
+    predict.add_argument("--model", dest="served", metavar="NAME", help="the served model, if the URL does not end so")
     predict.add_argument("--json", action="store_true", help="one JSON object a line, probabilities included")
     _verbose_argument(predict)
+
+    deploy_arguments.add(commands, _command, render=_deploy_render, move=_deploy_move)
 
     runs = _command(commands, "runs", _runs, "list earlier runs", "When, how it went, the metrics, where the model is.")
     _config_argument(runs)
@@ -203,8 +219,26 @@ def _predict(options: argparse.Namespace) -> int:
     from pipeline.predict import predict
 
     return predict(
-        options.model, options.texts, options.pair, options.file, as_json=options.json, verbose=options.verbose
+        options.model,
+        options.texts,
+        options.pair,
+        options.file,
+        served=options.served,
+        as_json=options.json,
+        verbose=options.verbose,
     )
+
+
+def _deploy_render(options: argparse.Namespace) -> int:
+    from pipeline.deploy import render
+
+    return render(options)
+
+
+def _deploy_move(options: argparse.Namespace) -> int:
+    from pipeline.deploy import move
+
+    return move(options)
 
 
 def _runs(options: argparse.Namespace) -> int:

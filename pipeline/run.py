@@ -179,7 +179,7 @@ class _Recorder:
             record.status, record.pushed = "pushed", properties["pushed_destination"].string_value
             return None
         record.status = "not blessed"
-        fix = "see the slices above; better data or settings may reach the threshold, or lower it in evaluation.thresholds"
+        fix = "see the slices above; better data or settings may reach it, or lower evaluation.thresholds"
         if record.evaluation.get("blessed"):
             fix = "the evaluation blessed the model, its server did not: run.json has the gate's report under `serving`"
         return NotBlessedError(record.verdict or "the model was not blessed", fix=fix)

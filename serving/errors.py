@@ -2,7 +2,8 @@
 
 ServingError              what an operator can mend, with the same four parts as the rest of the house
 ├── PublishError          a model cannot be put under a base path, or taken from it; what was served is still there
-└── OptionsError          a flag, or a file that a flag names, cannot be used
+├── OptionsError          a flag, or a file that a flag names, cannot be used
+└── DeployError           manifests cannot be written, or a canary cannot be moved, as asked
 StatusError               the answer to one request that failed: a code of the protocol and TF Serving's own message
 """
 
@@ -32,6 +33,10 @@ class PublishError(ServingError):
 
 
 class OptionsError(ServingError):
+    pass
+
+
+class DeployError(ServingError):
     pass
 
 

@@ -20,6 +20,11 @@ LIGHT = (
     "pipeline.run",
     "models.presets",
     "serving.versions",
+    "serving.client",
+    "serving.deploy.render",
+    "serving.deploy.release",
+    "pipeline.deploy",
+    "pipeline.remote",
 )
 
 

@@ -1,0 +1,81 @@
+"""The arguments of `transom deploy`; standard library alone."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+Run = Callable[[argparse.Namespace], int]
+Command = Callable[["Commands", str, Run, str, str], argparse.ArgumentParser]
+
+
+def add(commands: Commands, command: Command, *, render: Run, move: Run) -> None:
+    """Adds `transom deploy` and its commands.
+
+    Args:
+        command: makes the parser of a command: (commands, name, function, summary, description).
+        render, move: the functions of `deploy render`, and of `deploy promote` and `deploy rollback`.
+    """
+    summary = "write manifests for TF Serving; promote a canary or roll it back"
+    deploy = commands.add_parser("deploy", help=summary, description=summary.capitalize() + ".")
+    steps = deploy.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    parser = command(
+        steps,
+        "render",
+        render,
+        "write manifests",
+        "Writes what runs the pushed model on TF Serving's own image. Without --stable and --canary the newest version "
+        "is served, whichever it is; with them those versions are pinned and have these labels.",
+    )
+    _add_render_arguments(parser.add_argument)
+    for step, told in (
+        ("promote", "give the canary's version the label stable; the old one stays loaded"),
+        ("rollback", "withdraw the canary, or return to the version before it was promoted"),
+    ):
+        _add_move_arguments(command(steps, step, move, told, _described(told)), step)
+
+
+def _described(told: str) -> str:
+    return told.capitalize() + ". The file is changed once every --server has taken the new configuration."
+
+
+def _add_render_arguments(add: Callable[..., Any]) -> None:
+    add("--target", required=True, choices=("compose", "kubernetes", "kserve"), help="what the manifests are for")
+    add("--push-dir", required=True, type=Path, metavar="DIR", help="the folder of the pushed versions")
+    add("--out", required=True, type=Path, metavar="DIR", help="the folder to write to")
+    add("--name", help="the served name (default: the push folder's)")
+    add("--stable", type=int, metavar="VERSION", help="the version with the label stable")
+    add("--canary", type=int, metavar="VERSION", help="the version with the label canary; stable is the one before")
+    add("--bucket", metavar="URL", help="gs://BUCKET/PATH of the versions (kserve: s3:// as well)")
+    add("--pvc", metavar="CLAIM[:PATH]", help="the volume claim of the versions")
+    add("--host-path", metavar="PATH", help="the folder of the versions on every node (kubernetes)")
+    add("--image", default="tensorflow/serving:2.20.0", help="default: %(default)s")
+    add("--replicas", type=int, metavar="N", help="at least this many pods (default: 2)")
+    add("--max-replicas", type=int, metavar="N", help="at most this many (default: three times --replicas)")
+    add("--cpu", default="1", help="cores of each (default: %(default)s)")
+    add("--memory", default="2Gi", help="of each (default: %(default)s)")
+    add("--namespace", metavar="NAME", help="default: what kubectl is set to")
+    add("--service-account", metavar="NAME", help="one that may read the bucket")
+    add("--allow-namespace", action="append", default=[], metavar="NAME", help="another namespace that may connect")
+    add("--bind", default="127.0.0.1", metavar="IP", help="address of the ports (compose; default: %(default)s)")
+    add("--no-batching", action="store_true", help="run each request by itself")
+
+
+def _add_move_arguments(parser: argparse.ArgumentParser, step: str) -> None:
+    parser.set_defaults(step=step)
+    parser.add_argument("--model", required=True, dest="name", metavar="NAME", help="the served model")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path("."),
+        metavar="PATH",
+        help="models.config, a ConfigMap with it, or the folder of `deploy render` (default: the current one)",
+    )
+    parser.add_argument("--server", action="append", default=[], metavar="URL", help="grpc://HOST:PORT to tell at once")
+    for name, of in (("ca", "authority"), ("cert", "client's certificate"), ("key", "client's key")):
+        parser.add_argument(f"--{name}", type=Path, metavar="PEM", help=f"{of}, for grpcs://")

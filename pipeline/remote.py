@@ -1,0 +1,33 @@
+"""`transom predict URL`: a served model answers, over gRPC or REST. No TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from models.errors import ConfigError, ModelError
+from serving.client import Client, ClientError, InvalidRequest, ModelNotFound, Prediction, Unavailable
+from serving.errors import OptionsError
+
+_FIXES = {
+    Unavailable: "start the server, or mend the address; 8500 is TF Serving's gRPC port, 8501 its REST port",
+    ModelNotFound: "name the served model: the URL's path, or --model",
+    InvalidRequest: "a model about pairs needs a --pair for each text, any other none",
+}
+
+
+def predict(url: str, model: str | None, texts: Sequence[str], pairs: Sequence[str] | None) -> list[Prediction]:
+    """Asks a server; see `serving.client.Client`.
+
+    Raises:
+        ConfigError: no such URL, or no name of a model.
+        ModelError: the server cannot be reached, or refused.
+    """
+    try:
+        with Client(url, model) as client:
+            return client.predict(texts, pairs)
+    except OptionsError as error:
+        fix = "end the URL with /NAME, or give --model NAME" if error.got == "no model" else error.fix
+        raise ConfigError(error.what, got=error.got, expected=error.expected, fix=fix) from None
+    except ClientError as error:
+        fix = next((text for kind, text in _FIXES.items() if isinstance(error, kind)), "")
+        raise ModelError(f"the model at {url}", got=str(error), expected="an answer", fix=fix) from error

@@ -1,0 +1,130 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Unpack
+
+from serving.client.calls import Example, ModelMetadata, VersionStatus
+from serving.client.errors import ClientError
+from serving.client.flows import Flow, Gather, Send, Step
+from serving.client.predictions import Prediction
+from serving.client.settings import DEFAULT, Options, Settings
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class AsyncClient:
+    """As `serving.client.Client`, with the same arguments and methods, each to be awaited.
+
+    It is made and used in one running event loop, by any number of tasks.
+
+    Raises:
+        OptionsError: the URL or an argument cannot be used; it says which and why.
+    """
+
+    def __init__(self, url: str, model: str | None = None, **options: Unpack[Options]) -> None:
+        self._settings = Settings(url, model, **options)
+        target, tls, headers = self._settings.target, self._settings.tls, self._settings.headers
+        # gRPC and httpx take 0.1 s each to import: only the one that is needed.
+        if target.grpc:
+            from serving.client.grpc_wire import AsyncGrpcChannel
+
+            self._connection: Any = AsyncGrpcChannel(target, tls, headers)
+        else:
+            from serving.client.rest_wire import AsyncRestConnection
+
+            self._connection = AsyncRestConnection(target, tls, headers)
+
+    async def predict(
+        self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, timeout: float | None = DEFAULT
+    ) -> list[Prediction]:
+        """As `Client.predict`."""
+        answers: list[Prediction] = await self._run(self._settings.predict(texts, pairs, timeout))
+        return answers
+
+    async def predict_arrays(
+        self, inputs: Mapping[str, Any], *, signature: str | None = None, timeout: float | None = DEFAULT
+    ) -> dict[str, np.ndarray]:
+        """As `Client.predict_arrays`."""
+        outputs: dict[str, np.ndarray] = await self._run(self._settings.predict_arrays(inputs, signature, timeout))
+        return outputs
+
+    async def classify(
+        self, examples: Sequence[Example], *, signature: str = "classify", timeout: float | None = DEFAULT
+    ) -> list[list[tuple[str, float]]]:
+        """As `Client.classify`."""
+        classes: list[list[tuple[str, float]]] = await self._run(
+            self._settings.infer("classify", examples, signature, timeout)
+        )
+        return classes
+
+    async def regress(
+        self, examples: Sequence[Example], *, signature: str = "regress", timeout: float | None = DEFAULT
+    ) -> list[float]:
+        """As `Client.regress`."""
+        numbers: list[float] = await self._run(self._settings.infer("regress", examples, signature, timeout))
+        return numbers
+
+    async def status(self, *, timeout: float | None = DEFAULT) -> list[VersionStatus]:
+        """As `Client.status`."""
+        versions: list[VersionStatus] = await self._run(self._settings.status(timeout))
+        return versions
+
+    async def metadata(self, *, timeout: float | None = DEFAULT) -> ModelMetadata:
+        """As `Client.metadata`."""
+        metadata: ModelMetadata = await self._run(self._settings.metadata(timeout))
+        return metadata
+
+    async def reload_config(self, config: Any, *, timeout: float | None = DEFAULT) -> None:
+        """As `Client.reload_config`."""
+        await self._run(self._settings.reload_config(config, timeout))
+
+    async def close(self) -> None:
+        """Ends the connection; the client cannot be used any more."""
+        await self._connection.close()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _run(self, flow: Flow) -> Any:
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    outcome = await self._do(step)
+                except ClientError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(outcome)
+        except StopIteration as end:
+            return end.value
+
+    async def _do(self, step: Step) -> Any:
+        if isinstance(step, Send):
+            return await self._connection.send(step.call, step.timeout)
+        if isinstance(step, Gather):
+            return await self._gather(step)
+        return await asyncio.sleep(step.seconds)
+
+    async def _gather(self, step: Gather) -> list[Any]:
+        places = asyncio.Semaphore(self._settings.in_flight)
+
+        async def run(flow: Flow) -> Any:
+            async with places:
+                return await self._run(flow)
+
+        tasks = [asyncio.create_task(run(flow)) for flow in step.flows]
+        try:
+            return list(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()

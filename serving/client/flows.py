@@ -1,0 +1,215 @@
+"""What a client does, as generators that do no input or output: the sync and the async client run the same ones.
+
+A flow yields a `Send`, `Sleep` or `Gather` and is given its outcome, or the error that it raised.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from serving.client.calls import Call, GetMetadata, Infer, ModelMetadata, Predict, Predicted
+from serving.client.errors import ClientError, DeadlineExceeded, InvalidRequest, ModelNotFound, ServerError
+from serving.client.predictions import Prediction, predictions
+from serving.errors import Code
+
+# Seconds before the first retry and at most before any; each is halved at random so that clients do not come in step.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+
+
+@dataclass(frozen=True)
+class Send:
+    """Send the call; its outcome is the answer."""
+
+    call: Call
+    timeout: float | None
+
+
+@dataclass(frozen=True)
+class Sleep:
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Gather:
+    """Run the flows, several at once; the outcome is the list of theirs, in order, or the first error."""
+
+    flows: Sequence[Flow]
+
+
+Step = Send | Sleep | Gather
+Flow = Generator[Step, Any, Any]
+
+
+class Patience:
+    """How long one call of a client may go on, and how often a request of it is tried again.
+
+    Args:
+        timeout: seconds from now, None for no end.
+        retries: of each request.
+    """
+
+    def __init__(self, timeout: float | None, retries: int) -> None:
+        self._end = None if timeout is None else time.monotonic() + timeout
+        self._retries = retries
+
+    def remaining(self) -> float | None:
+        """Seconds.
+
+        Raises:
+            DeadlineExceeded: none are left.
+        """
+        left = None if self._end is None else self._end - time.monotonic()
+        if left is not None and left <= 0:
+            raise DeadlineExceeded(Code.DEADLINE_EXCEEDED, "Deadline Exceeded")
+        return left
+
+    def pause(self, tried: int, error: ClientError) -> float:
+        """Seconds to wait after the request failed for the `tried`th time: exponential backoff with jitter.
+
+        Raises:
+            ClientError: `error` itself, where trying again is of no use.
+        """
+        longest = min(_FIRST_PAUSE * 2.0 ** (tried - 1), _LONGEST_PAUSE)
+        pause = random.uniform(longest / 2, longest)
+        too_late = self._end is not None and time.monotonic() + pause >= self._end
+        if not error.retry or tried > self._retries or too_late:
+            raise error
+        return pause
+
+
+@dataclass
+class Knowledge:
+    """What a client has learned of the versions of its model.
+
+    Attributes:
+        tells_version: whether each answer says which version gave it (gRPC); REST has to be asked.
+        pinned: the version that the caller chose, whose metadata never change.
+        labels: version to the names of its outputs, None where it does not tell them.
+    """
+
+    tells_version: bool
+    pinned: int | None
+    labels: dict[int, tuple[str, ...] | None] = field(default_factory=dict)
+    metadata: ModelMetadata | None = None
+
+
+def ask(call: Call, patience: Patience) -> Flow:
+    """Sends one call, again where that can help."""
+    tried = 0
+    while True:
+        try:
+            return (yield Send(call, patience.remaining()))
+        except ClientError as error:
+            tried += 1
+            pause = patience.pause(tried, error)
+        yield Sleep(pause)
+
+
+def predict(
+    texts: Sequence[str],
+    pairs: Sequence[str] | None,
+    signature: str,
+    batch_size: int,
+    patience: Patience,
+    known: Knowledge,
+) -> Flow:
+    """Sends the texts in batches; a list of a `Prediction` for each, in order."""
+    # Texts of like length go together: the model pads a batch to its longest.
+    order = sorted(range(len(texts)), key=lambda row: len(texts[row]) + (len(pairs[row]) if pairs else 0))
+    batches = [order[begin : begin + batch_size] for begin in range(0, len(order), batch_size)]
+    if not batches:
+        return []
+    calls = [
+        Predict(
+            signature,
+            {"text": [texts[row] for row in rows]} | ({} if pairs is None else {"text_pair": [pairs[r] for r in rows]}),
+        )
+        for rows in batches
+    ]
+    found: dict[int, Prediction] = {}
+    answers = yield from _run(calls, patience, known)
+    for rows, answer in zip(batches, answers, strict=True):
+        names: tuple[str, ...] | None = None
+        if "probabilities" in answer.outputs and answer.version is not None:
+            names = yield from _labels(answer.version, patience, known)
+        found.update(zip(rows, _whole(predictions(answer.outputs, names), len(rows)), strict=True))
+    return [found[row] for row in range(len(texts))]
+
+
+def predict_arrays(inputs: Mapping[str, Any], signature: str, patience: Patience, known: Knowledge) -> Flow:
+    """Runs a signature on arrays as they are; the outputs as name to array."""
+    (answer,) = yield from _run([Predict(signature, inputs)], patience, known)
+    return dict(answer.outputs)
+
+
+def _run(calls: Sequence[Predict], patience: Patience, known: Knowledge) -> Flow:
+    """The answers, each with the version that gave it and its outputs' names and dtypes."""
+    flows = [ask(call, patience) for call in calls]
+    if known.tells_version:
+        return (yield Gather(flows))
+    metadata, *answers = yield Gather([_metadata(patience, known), *flows])
+    _check_inputs(calls[0], metadata)
+    return [_typed(answer, call.signature, metadata) for call, answer in zip(calls, answers, strict=True)]
+
+
+def _check_inputs(call: Predict, metadata: ModelMetadata) -> None:
+    """gRPC refuses an input that the signature does not have; REST lets it fall, and a pair would not be missed."""
+    if call.signature in metadata.signatures:
+        known = metadata.signatures[call.signature].inputs
+        extra = sorted(set(call.inputs) - set(known))
+        if extra:
+            message = f'the signature "{call.signature}" has no input {", ".join(extra)}; it has {", ".join(known)}'
+            raise InvalidRequest(Code.INVALID_ARGUMENT, message)
+
+
+def _metadata(patience: Patience, known: Knowledge) -> Flow:
+    """Which version a request gets now, and its signatures."""
+    if known.metadata is not None:
+        return known.metadata
+    metadata = yield from ask(GetMetadata(), patience)
+    if known.pinned is not None:
+        known.metadata = metadata
+    return metadata
+
+
+def _typed(answer: Predicted, signature: str, metadata: ModelMetadata) -> Predicted:
+    """What REST leaves out: the version, the name of an only output, and dtypes."""
+    wanted = metadata.signatures[signature].outputs if signature in metadata.signatures else {}
+    outputs = answer.outputs
+    if set(outputs) == {""} and len(wanted) == 1:
+        outputs = {next(iter(wanted)): outputs[""]}
+    typed = {
+        name: array.astype(_numpy_dtype(wanted[name].dtype, array)) if name in wanted else array
+        for name, array in outputs.items()
+    }
+    return Predicted(typed, metadata.version)
+
+
+def _numpy_dtype(name: str, array: Any) -> Any:
+    """The dtype of a tensor; the array's own where numpy has none by that name."""
+    if name == "string":
+        return object
+    return name if array.dtype != object and name.startswith(("float", "int", "uint", "bool")) else array.dtype
+
+
+def _labels(version: int, patience: Patience, known: Knowledge) -> Flow:
+    """The names of a version's outputs: an empty example is classified, once, and its classes read."""
+    if version not in known.labels:
+        try:
+            (classes,) = yield from ask(Infer("classify", "classify", [{}], version), patience)
+            known.labels[version] = tuple(name for name, _ in classes)
+        except (InvalidRequest, ModelNotFound, ValueError):
+            known.labels[version] = None  # no such signature, or the version has just been unloaded
+        except ServerError:
+            return None  # it knows no Classify, or went wrong this time; the texts are answered, so let it be
+    return known.labels[version]
+
+
+def _whole(found: list[Any], wanted: int) -> list[Any]:
+    if len(found) != wanted:
+        raise ServerError(Code.INTERNAL, f"the server answered {len(found)} rows to {wanted}")
+    return found

@@ -1,0 +1,205 @@
+"""Calls as gRPC messages, and the sync and async channels that carry them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+
+from serving.client.calls import (
+    Call,
+    Example,
+    GetMetadata,
+    GetStatus,
+    Infer,
+    Predict,
+    Predicted,
+    Reload,
+    feature_values,
+    metadata_of,
+    status_of,
+)
+from serving.client.errors import ClientError, ServerError, of_number
+from serving.client.target import Target, Tls
+from serving.client.tensors import from_proto, text_bytes, to_proto
+from serving.errors import Code
+from serving.protos import MODEL_SERVICE, PREDICTION_SERVICE, SignatureDefMap, methods
+from serving.protos import Example as ExampleProto
+
+_METHODS = {
+    name: (f"/{service}/{name}", *kinds)
+    for service in (PREDICTION_SERVICE, MODEL_SERVICE)
+    for name, kinds in methods(service).items()
+}
+_OPTIONS = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.enable_retries", 0),  # `serving.client.flows` is the one that tries again, and counts
+    ("grpc.lb_policy_name", "round_robin"),  # behind a name with several addresses, ask all of them in turn
+    ("grpc.enable_http_proxy", 0),  # nothing here reads the environment
+    # The channel refuses calls for as long as it waits to connect again; by default that grows to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]
+
+
+class GrpcWire:
+    """How calls about one target look in gRPC."""
+
+    tells_version = True
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+
+    def encode(self, call: Call) -> tuple[str, Any]:
+        """Name of the method, and the request message."""
+        if isinstance(call, Reload):
+            return "HandleReloadConfigRequest", _METHODS["HandleReloadConfigRequest"][1](config=call.config)
+        name, request = self._request(call)
+        version = call.version if isinstance(call, Infer) else None
+        self._fill_spec(request.model_spec, version, getattr(call, "signature", ""))
+        return name, request
+
+    def decode(self, call: Call, response: Any) -> Any:
+        """The call's answer; what it is stands beside each kind of call in `serving.client.calls`.
+
+        Raises:
+            ServerError: a tensor in it cannot be read.
+        """
+        if isinstance(call, Predict):
+            return Predicted(_arrays(response.outputs), response.model_spec.version.value)
+        if isinstance(call, GetStatus):
+            return status_of(response)
+        if isinstance(call, GetMetadata):
+            signatures = SignatureDefMap()
+            response.metadata["signature_def"].Unpack(signatures)
+            return metadata_of(response.model_spec, signatures)
+        if isinstance(call, Reload):
+            if response.status.error_code:
+                raise of_number(response.status.error_code, response.status.error_message)
+            return None
+        if call.method == "regress":
+            return [one.value for one in response.result.regressions]
+        return [[(one.label, one.score) for one in row.classes] for row in response.result.classifications]
+
+    def _request(self, call: Predict | Infer | GetStatus | GetMetadata) -> tuple[str, Any]:
+        if isinstance(call, Predict):
+            return "Predict", _METHODS["Predict"][1](
+                inputs={name: to_proto(values) for name, values in call.inputs.items()}
+            )
+        if isinstance(call, GetStatus):
+            return "GetModelStatus", _METHODS["GetModelStatus"][1]()
+        if isinstance(call, GetMetadata):
+            return "GetModelMetadata", _METHODS["GetModelMetadata"][1](metadata_field=["signature_def"])
+        name = call.method.capitalize()
+        request = _METHODS[name][1]()
+        request.input.example_list.examples.extend(_example(one) for one in call.examples)
+        return name, request
+
+    def _fill_spec(self, spec: Any, version: int | None, signature: str) -> None:
+        spec.name = self.target.model
+        if version is None:
+            version = self.target.version
+        if version is not None:
+            spec.version.value = version
+        elif self.target.label is not None:
+            spec.version_label = self.target.label
+        if signature:
+            spec.signature_name = signature
+
+
+class GrpcChannel:
+    """Sends calls and blocks until they are answered; may be used from several threads."""
+
+    def __init__(self, target: Target, tls: Tls | None, headers: Mapping[str, str]) -> None:
+        self.wire = GrpcWire(target)
+        self._metadata = tuple(headers.items())
+        credentials = _credentials(target, tls)
+        self._channel = (
+            grpc.secure_channel(target.address, credentials, options=_OPTIONS)
+            if credentials
+            else grpc.insecure_channel(target.address, options=_OPTIONS)
+        )
+
+    def send(self, call: Call, timeout: float | None) -> Any:
+        """The answer within `timeout` seconds.
+
+        Raises:
+            ClientError: the server's error, or none could be reached.
+        """
+        name, request = self.wire.encode(call)
+        try:
+            response = _stub(self._channel, name)(request, timeout=timeout, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise _explained(error) from None
+        return self.wire.decode(call, response)
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+class AsyncGrpcChannel:
+    """As `GrpcChannel`, for asyncio."""
+
+    def __init__(self, target: Target, tls: Tls | None, headers: Mapping[str, str]) -> None:
+        self.wire = GrpcWire(target)
+        self._metadata = tuple(headers.items())
+        credentials = _credentials(target, tls)
+        self._channel = (
+            grpc.aio.secure_channel(target.address, credentials, options=_OPTIONS)
+            if credentials
+            else grpc.aio.insecure_channel(target.address, options=_OPTIONS)
+        )
+
+    async def send(self, call: Call, timeout: float | None) -> Any:
+        """As `GrpcChannel.send`."""
+        name, request = self.wire.encode(call)
+        try:
+            response = await _stub(self._channel, name)(request, timeout=timeout, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise _explained(error) from None
+        return self.wire.decode(call, response)
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+
+def _arrays(outputs: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return {name: from_proto(proto) for name, proto in sorted(outputs.items())}
+    except (ValueError, IndexError) as error:
+        raise ServerError(Code.INTERNAL, str(error)) from None
+
+
+def _stub(channel: Any, name: str) -> Any:
+    path, request, response = _METHODS[name]
+    return channel.unary_unary(
+        path, request_serializer=request.SerializeToString, response_deserializer=response.FromString
+    )
+
+
+def _credentials(target: Target, tls: Tls | None) -> grpc.ChannelCredentials | None:
+    if not target.secure:
+        return None
+    tls = tls or Tls()
+    return grpc.ssl_channel_credentials(tls.read("ca"), tls.read("key"), tls.read("cert"))
+
+
+def _explained(error: Any) -> ClientError:
+    return of_number(error.code().value[0], error.details() or "")
+
+
+def _example(features: Example) -> Any:
+    """The `tf.Example`, each value in the list of its kind."""
+    example = ExampleProto()
+    for name, value in features.items():
+        feature, items = example.features.feature[name], feature_values(name, value)
+        if all(isinstance(item, (str, bytes)) for item in items):
+            feature.bytes_list.value.extend(text_bytes(item) if isinstance(item, str) else item for item in items)
+        elif all(isinstance(item, int) for item in items):
+            feature.int64_list.value.extend(items)
+        else:
+            feature.float_list.value.extend(items)
+    return example

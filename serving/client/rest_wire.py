@@ -1,0 +1,236 @@
+"""Calls as TF Serving's REST requests, and the sync and async connections that carry them.
+
+Source of the format: tensorflow_serving/g3doc/api_rest.md, and tensorflow_serving/util/json_tensor.cc where that is
+wrong (the answer to Classify and Regress is under "results").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import numpy as np
+from google.protobuf import json_format
+
+from serving.client.calls import (
+    Call,
+    GetMetadata,
+    GetStatus,
+    Infer,
+    Predict,
+    Predicted,
+    Reload,
+    feature_values,
+    metadata_of,
+    status_of,
+)
+from serving.client.errors import ClientError, DeadlineExceeded, InvalidRequest, ServerError, Unavailable, of_http
+from serving.client.target import Target, Tls
+from serving.client.tensors import as_array, text_bytes
+from serving.errors import Code
+from serving.protos import GetModelStatusResponse, ModelSpec, SignatureDefMap
+
+
+class RestWire:
+    """How calls about one target look in REST."""
+
+    tells_version = False
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+
+    def encode(self, call: Call) -> tuple[str, str, bytes | None]:
+        """HTTP method, path and body."""
+        if isinstance(call, GetStatus):
+            # A label has no status of its own, here as over gRPC: all versions are told.
+            return "GET", replace(self.target, label=None).path, None
+        if isinstance(call, GetMetadata):
+            return "GET", f"{self.target.path}/metadata", None
+        if isinstance(call, Reload):
+            raise InvalidRequest(Code.UNIMPLEMENTED, "TF Serving reloads its configuration over gRPC only")
+        body: dict[str, Any] = {"signature_name": call.signature} if call.signature else {}
+        if isinstance(call, Predict):
+            body["inputs"] = {name: _json_values(values) for name, values in call.inputs.items()}
+            return "POST", f"{self.target.path}:predict", _dump(body)
+        target = self.target if call.version is None else replace(self.target, version=call.version, label=None)
+        body["examples"] = [{name: _json_feature(name, value) for name, value in one.items()} for one in call.examples]
+        return "POST", f"{target.path}:{call.method}", _dump(body)
+
+    def decode(self, call: Call, status: int, body: bytes) -> Any:
+        """The call's answer; what it is stands beside each kind of call in `serving.client.calls`.
+
+        Raises:
+            ClientError: the answer is an error, or no answer of TF Serving.
+        """
+        if status != 200:
+            raise of_http(status, _message(status, body))
+        try:
+            return self._decode(call, json.loads(body))
+        except (ValueError, KeyError, TypeError, json_format.ParseError) as error:
+            told = f"{type(error).__name__}: {error}"
+            raise ServerError(Code.INTERNAL, f"no answer of TF Serving ({told}): {body[:200]!r}") from None
+
+    def _decode(self, call: Call, answer: Any) -> Any:
+        if isinstance(call, GetStatus):
+            return status_of(json_format.ParseDict(answer, GetModelStatusResponse(), ignore_unknown_fields=True))
+        if isinstance(call, GetMetadata):
+            # Not the JSON of the response as a whole: TF Serving leaves the type of the map out.
+            signatures = answer["metadata"]["signature_def"]
+            return metadata_of(
+                json_format.ParseDict(answer["model_spec"], ModelSpec(), ignore_unknown_fields=True),
+                json_format.ParseDict(signatures, SignatureDefMap(), ignore_unknown_fields=True),
+            )
+        if isinstance(call, Predict):
+            outputs = answer["outputs"]
+            named = outputs if isinstance(outputs, dict) and set(outputs) != {"b64"} else {"": outputs}
+            return Predicted({name: _array(values) for name, values in named.items()})
+        if isinstance(call, Infer) and call.method == "regress":
+            return [float(value) for value in answer["results"]]
+        return [[(str(label), float(score)) for label, score in row] for row in answer["results"]]
+
+
+class RestConnection:
+    """Sends calls and blocks until they are answered; may be used from several threads."""
+
+    def __init__(self, target: Target, tls: Tls | None, headers: Mapping[str, str]) -> None:
+        self.wire = RestWire(target)
+        self._client = httpx.Client(**_options(target, tls, headers))
+
+    def send(self, call: Call, timeout: float | None) -> Any:
+        """The answer within `timeout` seconds.
+
+        Raises:
+            ClientError: the server's error, or none could be reached.
+        """
+        method, path, content = self.wire.encode(call)
+        end = None if timeout is None else time.monotonic() + timeout
+        received = bytearray()
+        try:
+            with self._client.stream(method, path, content=content, timeout=timeout) as response:
+                for chunk in response.iter_bytes():
+                    received += chunk
+                    # httpx counts `timeout` anew for each chunk
+                    if end is not None and time.monotonic() > end:
+                        raise httpx.ReadTimeout("the answer came too slowly")
+        except httpx.RequestError as error:
+            raise _explained(error) from error
+        return self.wire.decode(call, response.status_code, bytes(received))
+
+    def close(self) -> None:
+        self._client.close()
+
+
+class AsyncRestConnection:
+    """As `RestConnection`, for asyncio."""
+
+    def __init__(self, target: Target, tls: Tls | None, headers: Mapping[str, str]) -> None:
+        self.wire = RestWire(target)
+        self._client = httpx.AsyncClient(**_options(target, tls, headers))
+
+    async def send(self, call: Call, timeout: float | None) -> Any:
+        """As `RestConnection.send`."""
+        method, path, content = self.wire.encode(call)
+        try:
+            async with asyncio.timeout(timeout):
+                response = await self._client.request(method, path, content=content, timeout=None)
+        except TimeoutError:
+            raise _explained(httpx.ReadTimeout("no answer in time")) from None
+        except httpx.RequestError as error:
+            raise _explained(error) from error
+        return self.wire.decode(call, response.status_code, response.content)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+def _options(target: Target, tls: Tls | None, headers: Mapping[str, str]) -> dict[str, Any]:
+    scheme = "https" if target.secure else "http"
+    options: dict[str, Any] = {
+        "base_url": f"{scheme}://{target.address}",
+        "headers": {"content-type": "application/json", **headers},
+        "limits": httpx.Limits(max_connections=None, max_keepalive_connections=32),
+        "trust_env": False,  # nothing here reads the environment
+    }
+    if target.secure and tls is not None:
+        context = ssl.create_default_context(cafile=None if tls.ca is None else str(tls.ca))
+        if tls.cert is not None and tls.key is not None:
+            context.load_cert_chain(str(tls.cert), str(tls.key))
+        options["verify"] = context
+    return options
+
+
+def _explained(error: httpx.RequestError) -> ClientError:
+    told = str(error) or type(error).__name__
+    if isinstance(error, httpx.TimeoutException):
+        return DeadlineExceeded(Code.DEADLINE_EXCEEDED, "Deadline Exceeded")
+    if not isinstance(error, httpx.TransportError):  # an encoding that is none
+        return ServerError(Code.INTERNAL, told)
+    explained = Unavailable(Code.UNAVAILABLE, told)
+    # A connection that breaks later may have been answered already; a certificate or name will not mend itself.
+    hopeless = any(isinstance(cause, (ssl.SSLError, socket.gaierror)) for cause in _causes(error))
+    explained.retry = isinstance(error, httpx.ConnectError) and not hopeless
+    return explained
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _message(status: int, body: bytes) -> str:
+    try:
+        return str(json.loads(body)["error"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {status}: {body[:200].decode('utf-8', errors='replace')}"
+
+
+def _dump(body: dict[str, Any]) -> bytes:
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _json_values(values: Any) -> Any:
+    """(Nested) lists that JSON can hold; what is no text goes as {"b64": ...}."""
+    array = as_array(values)
+    if array.dtype != object:
+        return array.tolist()
+    flat = np.empty(array.size, dtype=object)
+    flat[:] = [_json_string(value) for value in array.ravel().tolist()]
+    return flat.reshape(array.shape).tolist()
+
+
+def _json_feature(name: str, value: Any) -> list[Any]:
+    items = [text_bytes(item) if isinstance(item, str) else item for item in feature_values(name, value)]
+    return [_json_string(item) if isinstance(item, bytes) else item for item in items]
+
+
+def _json_string(value: bytes) -> Any:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return {"b64": base64.b64encode(value).decode("ascii")}
+
+
+def _array(values: Any) -> np.ndarray:
+    """The array of a JSON value; strings as `bytes` in an object array."""
+    shape: list[int] = []
+    level = values
+    while isinstance(level, list):
+        shape.append(len(level))
+        level = level[0] if level else None
+    if not isinstance(level, (str, dict)):
+        return np.asarray(values)
+    flat = [values]
+    for _ in shape:
+        flat = [item for part in flat for item in part]
+    array = np.empty(len(flat), dtype=object)
+    array[:] = [base64.b64decode(item["b64"]) if isinstance(item, dict) else text_bytes(item) for item in flat]
+    return array.reshape(shape)

@@ -1,0 +1,57 @@
+"""Manifests for KServe: an InferenceService on its TensorFlow runtime, with the same labels and files as elsewhere.
+
+KServe puts the runtime's own arguments in front of ours, and copies the model to /mnt/models when a pod starts
+(kserve/kserve `config/runtimes/kserve-tensorflow-serving.yaml`, `MergeRuntimeContainers`): a version that is pushed
+later is seen by pods that start later.
+"""
+
+from __future__ import annotations
+
+from serving.deploy.kubernetes import (
+    Manifest,
+    config_map,
+    config_volume,
+    container_security,
+    probe,
+    resource,
+    resources,
+)
+from serving.deploy.plan import Plan
+from serving.deploy.server_files import CONFIG_FOLDER, arguments
+
+# The runtime's own; KServe routes to the second.
+_GRPC_PORT, _REST_PORT = 9000, 8080
+
+
+def manifests(plan: Plan) -> dict[str, list[Manifest]]:
+    """File name to the resources in it."""
+    return {"configmap.yaml": [config_map(plan)], "inferenceservice.yaml": [_inference_service(plan)]}
+
+
+def _inference_service(plan: Plan) -> Manifest:
+    predictor: Manifest = {
+        "minReplicas": plan.replicas,
+        "maxReplicas": plan.max_replicas,
+        "scaleMetric": "cpu",
+        "scaleTarget": 70,
+        "model": _model(plan),
+        "volumes": [config_volume(plan)],
+    }
+    if plan.service_account:
+        predictor["serviceAccountName"] = plan.service_account
+    return resource(plan, "serving.kserve.io/v1beta1", "InferenceService", spec={"predictor": predictor})
+
+
+def _model(plan: Plan) -> Manifest:
+    claim, path = plan.pvc or ("", "")
+    return {
+        "modelFormat": {"name": "tensorflow", "version": "2"},
+        "protocolVersion": "v1",
+        "storageUri": plan.bucket or f"pvc://{claim}" + (f"/{path}" if path else ""),
+        "image": plan.image,
+        "args": arguments(plan, _GRPC_PORT, _REST_PORT)[2:],  # the runtime gives the ports
+        "readinessProbe": probe(plan, _REST_PORT, period=5, failures=2),
+        "resources": resources(plan),
+        "securityContext": container_security(),
+        "volumeMounts": [{"name": "config", "mountPath": CONFIG_FOLDER, "readOnly": True}],
+    }

@@ -1,0 +1,240 @@
+"""Manifests for Kubernetes: TF Serving as a Deployment, with what production asks around it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from serving.deploy.plan import Plan
+from serving.deploy.server_files import CONFIG_FOLDER, GRPC_PORT, METRICS_PATH, REST_PORT, arguments, files
+
+Manifest = dict[str, Any]
+
+_USER = 65532  # nobody in particular: the image needs no user of its own
+_DRAIN_SECONDS, _GRACE_SECONDS = 10, 75
+_METADATA_SERVER = "169.254.169.254/32"  # of Google's cloud: where pods get their credentials for gs://
+
+
+def manifests(plan: Plan) -> dict[str, list[Manifest]]:
+    """File name to the resources in it."""
+    return {
+        "configmap.yaml": [config_map(plan)],
+        "deployment.yaml": [_deployment(plan)],
+        "service.yaml": [_service(plan), _headless_service(plan)],
+        "autoscaler.yaml": [_autoscaler(plan)],
+        "disruption.yaml": [_disruption_budget(plan)],
+        "network.yaml": [_network_policy(plan)],
+    }
+
+
+def labels(plan: Plan) -> dict[str, str]:
+    """Of every resource; the first two choose the pods."""
+    return {**_selector(plan), "app.kubernetes.io/component": "model-server", "app.kubernetes.io/managed-by": "transom"}
+
+
+def resource(plan: Plan, api: str, kind: str, suffix: str = "", **parts: Any) -> Manifest:
+    """A resource with its metadata."""
+    metadata: Manifest = {"name": plan.resource + suffix, "labels": labels(plan)}
+    if plan.namespace:
+        metadata["namespace"] = plan.namespace
+    return {"apiVersion": api, "kind": kind, "metadata": metadata, **parts}
+
+
+def config_map(plan: Plan) -> Manifest:
+    """The files of the server; the pods read a change within a minute or two, without a restart."""
+    return resource(plan, "v1", "ConfigMap", "-config", data=files(plan))
+
+
+def config_volume(plan: Plan) -> Manifest:
+    """The volume of `config_map`; it must be mounted as a folder, or changes would not be seen."""
+    return {"name": "config", "configMap": {"name": f"{plan.resource}-config"}}
+
+
+def container_security() -> Manifest:
+    """Nothing that a server of models needs is left out, and nothing else is in."""
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "runAsNonRoot": True,
+        "runAsUser": _USER,
+        "runAsGroup": _USER,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def resources(plan: Plan) -> Manifest:
+    """No limit of the CPU: it would throttle a pod in the middle of a request while cores are idle."""
+    return {"requests": {"cpu": plan.cpu, "memory": plan.memory}, "limits": {"memory": plan.memory}}
+
+
+def probe(plan: Plan, port: int | str, period: int, failures: int) -> Manifest:
+    """Asks the REST status route, which answers once every configured model has been loaded."""
+    path = f"/v1/models/{plan.model}"
+    return {
+        "httpGet": {"path": path, "port": port},
+        "periodSeconds": period,
+        "failureThreshold": failures,
+        "timeoutSeconds": 5,
+    }
+
+
+def _selector(plan: Plan) -> dict[str, str]:
+    return {"app.kubernetes.io/name": "tensorflow-serving", "app.kubernetes.io/instance": plan.resource}
+
+
+def _deployment(plan: Plan) -> Manifest:
+    # The number of pods is the autoscaler's: applying the manifest again must not undo its work.
+    others = {key: text for key, text in files(plan).items() if key != "models.config"}
+    checksum = hashlib.sha256(repr(sorted(others.items())).encode()).hexdigest()[:16]
+    annotations = {
+        # The server reads these files once; other content means new pods.
+        "transom/config-checksum": checksum,
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(REST_PORT),
+        "prometheus.io/path": METRICS_PATH,
+    }
+    return resource(
+        plan,
+        "apps/v1",
+        "Deployment",
+        spec={
+            "selector": {"matchLabels": _selector(plan)},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "template": {"metadata": {"labels": labels(plan), "annotations": annotations}, "spec": _pod(plan)},
+        },
+    )
+
+
+def _pod(plan: Plan) -> Manifest:
+    pod: Manifest = {
+        "automountServiceAccountToken": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _USER,
+            "runAsGroup": _USER,
+            "fsGroup": _USER,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "terminationGracePeriodSeconds": _GRACE_SECONDS,
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": _selector(plan)},
+            }
+        ],
+        "containers": [_container(plan)],
+        "volumes": [config_volume(plan), {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}}, *_model_volume(plan)],
+    }
+    if plan.service_account:
+        pod["serviceAccountName"] = plan.service_account
+    return pod
+
+
+def _container(plan: Plan) -> Manifest:
+    mounts: list[Manifest] = [
+        {"name": "config", "mountPath": CONFIG_FOLDER, "readOnly": True},
+        {"name": "tmp", "mountPath": "/tmp"},
+    ]
+    if not plan.bucket:
+        mounts.append({"name": "models", "mountPath": plan.base_path, "readOnly": True})
+        if plan.pvc and plan.pvc[1]:
+            mounts[-1]["subPath"] = plan.pvc[1]
+    return {
+        "name": "tensorflow-serving",
+        "image": plan.image,
+        # The image's own entry point is a script that names a model by itself.
+        "command": ["/usr/bin/tensorflow_model_server"],
+        "args": arguments(plan),
+        "ports": [{"name": "grpc", "containerPort": GRPC_PORT}, {"name": "http", "containerPort": REST_PORT}],
+        "startupProbe": probe(plan, "http", period=2, failures=300),
+        "readinessProbe": probe(plan, "http", period=5, failures=2),
+        "livenessProbe": probe(plan, "http", period=10, failures=6),
+        # Until every node has heard that this pod is going, requests still come.
+        "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(_DRAIN_SECONDS)]}}},
+        "resources": resources(plan),
+        "securityContext": container_security(),
+        "volumeMounts": mounts,
+    }
+
+
+def _model_volume(plan: Plan) -> list[Manifest]:
+    if plan.pvc:
+        return [{"name": "models", "persistentVolumeClaim": {"claimName": plan.pvc[0], "readOnly": True}}]
+    if plan.host_path:
+        return [{"name": "models", "hostPath": {"path": plan.host_path, "type": "Directory"}}]
+    return []
+
+
+def _ports() -> list[Manifest]:
+    return [
+        {"name": "grpc", "port": GRPC_PORT, "targetPort": "grpc", "appProtocol": "kubernetes.io/h2c"},
+        {"name": "http", "port": REST_PORT, "targetPort": "http", "appProtocol": "http"},
+    ]
+
+
+def _service(plan: Plan) -> Manifest:
+    return resource(plan, "v1", "Service", spec={"type": "ClusterIP", "selector": _selector(plan), "ports": _ports()})
+
+
+def _headless_service(plan: Plan) -> Manifest:
+    """Names every pod: a gRPC client keeps its connection, and would stay with one pod behind a single address."""
+    return resource(
+        plan, "v1", "Service", "-pods", spec={"clusterIP": "None", "selector": _selector(plan), "ports": _ports()}
+    )
+
+
+def _autoscaler(plan: Plan) -> Manifest:
+    cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}
+    return resource(
+        plan,
+        "autoscaling/v2",
+        "HorizontalPodAutoscaler",
+        spec={
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": plan.resource},
+            "minReplicas": plan.replicas,
+            "maxReplicas": plan.max_replicas,
+            "metrics": [{"type": "Resource", "resource": cpu}],
+        },
+    )
+
+
+def _disruption_budget(plan: Plan) -> Manifest:
+    return resource(
+        plan,
+        "policy/v1",
+        "PodDisruptionBudget",
+        spec={"maxUnavailable": 1, "selector": {"matchLabels": _selector(plan)}},
+    )
+
+
+def _network_policy(plan: Plan) -> Manifest:
+    """In: both ports, from this namespace and those that were named. Out: nothing, or what a bucket needs."""
+    peers: list[Manifest] = [{"podSelector": {}}]
+    peers += [
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}} for name in plan.allow_namespaces
+    ]
+    ports = [{"protocol": "TCP", "port": port} for port in (GRPC_PORT, REST_PORT)]
+    egress: list[Manifest] = []
+    if plan.bucket:
+        names = [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]
+        metadata = [{"protocol": "TCP", "port": port} for port in (80, 988)]  # 988: GKE's workload identity
+        egress = [
+            {"ports": names},
+            {"ports": [{"protocol": "TCP", "port": 443}]},
+            {"to": [{"ipBlock": {"cidr": _METADATA_SERVER}}], "ports": metadata},
+        ]
+    return resource(
+        plan,
+        "networking.k8s.io/v1",
+        "NetworkPolicy",
+        spec={
+            "podSelector": {"matchLabels": _selector(plan)},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{"from": peers, "ports": ports}],
+            "egress": egress,
+        },
+    )
