@@ -272,5 +272,3 @@ def _read_varint(content: bytes, position: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, position
     return 0, -1
-
-
