@@ -1,3 +1,4 @@
+import contextlib
 import json
 
 import numpy as np
@@ -254,12 +255,8 @@ JSON = st.recursive(
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(JSON, st.sampled_from(["instances", "inputs"]), st.sampled_from(sorted(dtypes.NUMPY)))
 def test_any_json_is_an_array_or_a_status(value, key, dtype):
-    try:
+    with contextlib.suppress(StatusError):
         inputs = decode(json.dumps({key: value}), info(x=dtype))[1]
-    except StatusError as error:
-        assert error.code in (Code.INVALID_ARGUMENT, Code.UNIMPLEMENTED)
-        error.message.encode()
-    else:
         assert inputs["x"].dtype == dtypes.NUMPY[dtype]
 
 
