@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from serving.errors import OptionsError
+from serving.server.addresses import check_free
 from serving.server.flag_table import usage
 from serving.server.flags import parse, to_options
 from serving.server.options import ServerOptions
@@ -55,10 +56,9 @@ def serve(options: ServerOptions, make_service: MakeService) -> int:
         OptionsError: the options cannot be used; nothing heavy has been imported where a port is taken.
     """
     if options.workers == 1:
-        from serving.server.addresses import check_free
+        check_free(options)
         from serving.server.process import run
 
-        check_free(options)
         return run(options, make_service)
     from serving.server.workers import Supervisor
 

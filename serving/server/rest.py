@@ -35,7 +35,8 @@ _CORS = {
 _ORIGIN = re.compile("https?://")
 _GZIP_ACCEPTED = re.compile(r"(?:^|,)\s*gzip\s*(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))", re.IGNORECASE)
 _GZIP_FROM_BYTES, _GZIP_LEVEL = 1024, 1
-_SECONDS_FOR_A_BODY = 30.0
+_BODY_SECONDS = 30.0
+_LAST_BYTES_SECONDS = 1.0  # for answers on their way when the server stops
 _GZIP_WBITS = 31
 _BACKLOG = 1024
 
@@ -56,7 +57,7 @@ class RestServer:
         self._frontend, self._share_port = frontend, share_port
         self._options = frontend.options
         self._server = web.Server(self._handle, request_factory=self._request, access_log=None, auto_decompress=False)
-        self._runner = web.ServerRunner(self._server, handle_signals=False)
+        self._runner = web.ServerRunner(self._server, handle_signals=False, shutdown_timeout=_LAST_BYTES_SECONDS)
         self._site: web.TCPSite | None = None
 
     async def start(self) -> None:
@@ -158,7 +159,7 @@ class RestServer:
         if (request.content_length or 0) > limit:
             raise TooLargeError
         try:
-            async with asyncio.timeout(_SECONDS_FOR_A_BODY):
+            async with asyncio.timeout(_BODY_SECONDS):
                 body = await request.read()
         except TimeoutError as error:
             raise StatusError(Code.DEADLINE_EXCEEDED, "The body of the request did not arrive in time") from error
