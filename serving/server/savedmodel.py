@@ -96,10 +96,10 @@ def direct_run(session: Any) -> Run | None:
         fed = {tensor(name): array for name, array in feeds.items()}
         fetched = [tensor(name) for name in fetches]
         if not milliseconds:
-            return list(run(handle, at_once, fed, fetched, [], None))
+            return _arrays(run(handle, at_once, fed, fetched, [], None))
         options = new_options(tf.compat.v1.RunOptions(timeout_in_ms=milliseconds).SerializeToString())
         try:
-            return list(run(handle, options, fed, fetched, [], None))
+            return _arrays(run(handle, options, fed, fetched, [], None))
         finally:
             free_options(options)
 
@@ -111,10 +111,16 @@ def session_run(session: Any) -> Run:
 
     def run_publicly(feeds: Feeds, fetches: Sequence[str], milliseconds: int) -> list[np.ndarray]:
         options = tf.compat.v1.RunOptions(timeout_in_ms=milliseconds) if milliseconds else None
-        fetched = session.run(list(fetches), dict(feeds), options=options)
-        return [np.asarray(one) if not isinstance(one, bytes) else np.array(one, object) for one in fetched]
+        return _arrays(session.run(list(fetches), dict(feeds), options=options))
 
     return run_publicly
+
+
+def _arrays(fetched: Sequence[Any]) -> list[np.ndarray]:
+    """A session gives scalars as what they are in Python."""
+    return [
+        one if isinstance(one, np.ndarray) else np.array(one, object if type(one) is bytes else None) for one in fetched
+    ]
 
 
 def _first_outputs(graph: Any) -> Sequence[Any]:
