@@ -69,8 +69,9 @@ def core(options: ServerOptions) -> Service:
     """The service that runs TensorFlow, which is imported now."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     from serving.server.core import Core
+    from serving.server.metrics import PROCESS
 
-    return Core(options)
+    return Core(options, on_run=PROCESS.run)
 
 
 def _run_worker(make_service: MakeService, *arguments: object) -> int:

@@ -24,6 +24,8 @@ OTHER = "(other)"
 
 MAX_CELLS = 1000
 
+_RUNTIME = "TF1"  # what TF Serving calls a session
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -80,6 +82,10 @@ class Metrics:
         self.count(REQUEST_COUNT, (model, status))
         if status == "OK":
             self.observe(REQUEST_LATENCY, (model, api, entrypoint), microseconds)
+
+    def run(self, model: str, seconds: float) -> None:
+        """Takes in what one run of TensorFlow took. Which API asked is not told here, other than in TF Serving."""
+        self.observe(RUNTIME_LATENCY, (model, "", _RUNTIME), seconds * 1e6)
 
     def dump(self) -> bytes:
         """JSON for `load`."""

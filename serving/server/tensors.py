@@ -26,7 +26,7 @@ MAX_FILLED_BYTES = 64 * 2**20
 _PACKED_FROM = 16
 """From this many values on, reading the packed field from its bytes beats asking for each as a Python object."""
 
-_VALUES = {
+_VALUES: dict[int, tuple[str, np.dtype]] = {
     dtypes.FLOAT: ("float_val", np.dtype("<f4")),
     dtypes.DOUBLE: ("double_val", np.dtype("<f8")),
     dtypes.COMPLEX64: ("scomplex_val", np.dtype("<f4")),
@@ -164,7 +164,7 @@ def _from_content(proto: Any, dtype: np.dtype, count: int) -> np.ndarray | None:
     if len(content) != count * dtype.itemsize:
         return None
     if proto.dtype == dtypes.BOOL:
-        return np.frombuffer(content, np.uint8) != 0  # a bool that is neither 0 nor 1 is undefined in C++
+        return np.frombuffer(content, np.uint8).astype(np.bool_)  # a bool that is neither 0 nor 1 is undefined in C++
     return np.frombuffer(content, dtype)
 
 
