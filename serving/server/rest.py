@@ -36,6 +36,7 @@ _ORIGIN = re.compile("https?://")
 _GZIP_ACCEPTED = re.compile(r"(?:^|,)\s*gzip\s*(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))", re.IGNORECASE)
 _GZIP_FROM_BYTES, _GZIP_LEVEL = 1024, 1
 _BODY_SECONDS = 30.0
+_GRACE_SECONDS = 1.0
 _LAST_BYTES_SECONDS = 1.0  # for answers on their way when the server stops
 _GZIP_WBITS = 31
 _BACKLOG = 1024
@@ -139,7 +140,8 @@ class RestServer:
         deadline = loop.time() + timeout if timeout > 0 else None
         self._frontend.enter()
         try:
-            async with asyncio.timeout_at(deadline):
+            # The service keeps the deadline; this holds should it not.
+            async with asyncio.timeout_at(None if deadline is None else deadline + _GRACE_SECONDS):
                 return await _ANSWERS[found.action](self._frontend, found.model_spec, body, deadline)
         except TimeoutError as error:
             raise StatusError(Code.DEADLINE_EXCEEDED, "Timed out waiting for notification") from error
