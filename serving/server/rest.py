@@ -138,15 +138,13 @@ class RestServer:
         loop, options = asyncio.get_running_loop(), self._options
         timeout = options.rest_api_timeout_in_ms / 1000
         deadline = loop.time() + timeout if timeout > 0 else None
-        self._frontend.enter()
         try:
             # The service keeps the deadline; this holds should it not.
             async with asyncio.timeout_at(None if deadline is None else deadline + _GRACE_SECONDS):
-                return await _ANSWERS[found.action](self._frontend, found.model_spec, body, deadline)
+                with self._frontend.entered():
+                    return await _ANSWERS[found.action](self._frontend, found.model_spec, body, deadline)
         except TimeoutError as error:
             raise StatusError(Code.DEADLINE_EXCEEDED, "Timed out waiting for notification") from error
-        finally:
-            self._frontend.leave()
 
     def _look(self, found: Route) -> bytes:
         service = self._frontend.service
