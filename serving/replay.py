@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from serving.client import Client, ClientError
+from serving.client import Client, ClientError, Prediction
 from serving.local_server import LocalServer
 
 _LISTED = 5
@@ -125,8 +125,7 @@ def _batches(
     where = f"{protocol} predict of all {len(texts)} rows at once"
     got = _asked(result, where, lambda: client.predict(texts, pairs))
     for number, (prediction, answer) in enumerate(zip(got or (), answers, strict=got is not None), start=1):
-        found = Answer(prediction.score, prediction.label, dict(prediction.probabilities))
-        _compare(result, f"{where}: row {number}", found, answer, tolerance)
+        _compare(result, f"{where}: row {number}", _as_answer(prediction), answer, tolerance)
 
 
 def _asked(result: Replay, where: str, ask: Callable[[], T]) -> T | None:
@@ -158,8 +157,12 @@ def _numbers(got: Answer, answer: Answer) -> Iterator[tuple[str, float, float]]:
 
 def _predict(client: Client, question: Question) -> Answer:
     pairs = None if question.text_pair is None else [question.text_pair]
-    (prediction,) = client.predict([question.text], pairs)
-    return Answer(prediction.score, prediction.label, dict(prediction.probabilities))
+    return _as_answer(client.predict([question.text], pairs)[0])
+
+
+def _as_answer(prediction: Prediction) -> Answer:
+    named = prediction.probabilities if isinstance(prediction.probabilities, Mapping) else {}
+    return Answer(prediction.score, prediction.label, named)
 
 
 def _tf_example(client: Client, question: Question) -> Answer:

@@ -1,0 +1,227 @@
+"""The service that the front ends ask: models kept up to date, and runs in threads. See `Service`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from serving.errors import Code, OptionsError, StatusError
+from serving.protos import (
+    GetModelMetadataResponse,
+    GetModelStatusResponse,
+    ModelSpec,
+    ReloadConfigResponse,
+    SignatureDefMap,
+)
+from serving.server.batching import Batcher
+from serving.server.batching_options import batching_options
+from serving.server.examples import plan_classify, plan_multi_inference, plan_regress
+from serving.server.executor import Executor, Settled, Task, Threads
+from serving.server.inference import Plan, answered_by, find_signature, plan_predict, signature_key
+from serving.server.manager import Manager, OnState
+from serving.server.options import ServerOptions
+from serving.server.servable import DEFAULT_SIGNATURE
+from serving.server.service import Arrays, Predicted, TensorInfo
+from serving.server.versions import Version
+
+SIGNATURE_DEF = "signature_def"
+
+OnRun = Callable[[str, float], None]
+
+
+class Core:
+    """Implements `Service`.
+
+    Args:
+        options: see `ServerOptions`.
+        on_run: called with model and seconds after each run of TensorFlow; in a batch, after each request of it.
+        on_state: called with model, version and the name of the state that it has come to.
+
+    Raises:
+        OptionsError: a batching parameter cannot be honoured.
+    """
+
+    def __init__(self, options: ServerOptions, on_run: OnRun | None = None, on_state: OnState | None = None) -> None:
+        self._options, self._on_run, self._on_state = options, on_run, on_state
+        self._batching = None if options.batching is None else batching_options(options.batching)
+        self._check_method = options.enable_signature_method_name_check
+        self._manager: Manager
+        self._executor: Executor
+        self._loop: asyncio.AbstractEventLoop
+
+    async def start(self) -> None:
+        """Loads the configured models; returns when each is served or has failed. Then keeps them up to date.
+
+        Raises:
+            OptionsError: the configuration of the models cannot be used.
+        """
+        self._loop = asyncio.get_running_loop()
+        settled = Settled(self._loop)
+        self._executor = Batcher(self._batching, settled) if self._batching else Threads(self._threads(), settled)
+        self._manager = Manager(self._options, self._on_state)
+        try:
+            await self._manager.reload(self._options.models)
+        except StatusError as error:
+            # A model that did not become available yet is served as soon as it does.
+            if error.code is not Code.UNKNOWN:
+                raise _unusable(error) from error
+
+    async def stop(self) -> None:
+        """Waits for the runs in progress and unloads everything."""
+        await self._manager.stop()
+        await self._loop.run_in_executor(None, self._executor.stop)
+
+    def _threads(self) -> int:
+        """Runs at a time: one for a worker among several, which has one core; else as many as there are cores."""
+        if self._options.inter_op_parallelism:
+            return self._options.inter_op_parallelism
+        return 1 if self._options.workers > 1 else os.cpu_count() or 1
+
+    def ready(self) -> bool:
+        return self._manager.ready()
+
+    async def predict(
+        self, model_spec: Any, inputs: Arrays, output_filter: Sequence[str] = (), deadline: float | None = None
+    ) -> Predicted:
+        if model_spec is None:
+            raise _missing_spec()
+        version = self._manager.acquire(model_spec)
+        try:
+            name = signature_key(model_spec)
+            plan = plan_predict(_signatures(version), name, inputs, output_filter, self._check_method)
+            future = self._submit(version, plan, deadline)
+        except BaseException:
+            version.release()
+            raise
+        return Predicted(answered_by(model_spec, version.number), plan.finish(await future))
+
+    async def classify(self, request: Any, deadline: float | None = None) -> Any:
+        return await self._on_examples(plan_classify, request, _spec_of(request), deadline)
+
+    async def regress(self, request: Any, deadline: float | None = None) -> Any:
+        return await self._on_examples(plan_regress, request, _spec_of(request), deadline)
+
+    async def multi_inference(self, request: Any, deadline: float | None = None) -> Any:
+        spec = request.tasks[0].model_spec if request.tasks else ModelSpec()
+        return await self._on_examples(plan_multi_inference, request, spec, deadline)
+
+    async def _on_examples(
+        self, make: Callable[..., Plan], request: Any, model_spec: Any, deadline: float | None
+    ) -> Any:
+        version = self._manager.acquire(model_spec)
+        try:
+            plan = make(_signatures(version), request, version.number, self._check_method)
+            future = self._submit(version, plan, deadline)
+        except BaseException:
+            version.release()
+            raise
+        return plan.finish(await future)
+
+    def _submit(self, version: Version, plan: Plan, deadline: float | None) -> asyncio.Future[list[np.ndarray]]:
+        """Sends a run to the threads; the version is released when it has ended, whoever still waits for it."""
+
+        def finished(seconds: float | None) -> None:
+            version.release()
+            if self._on_run is not None and seconds is not None:
+                self._on_run(version.model, seconds)
+
+        future: asyncio.Future[list[np.ndarray]] = self._loop.create_future()
+        expires = None if deadline is None else time.monotonic() + deadline - self._loop.time()
+        assert version.servable is not None, "only an available version is handed out"
+        task = Task(version.servable, plan.feeds, plan.fetches, future, expires, finished)
+        self._executor.submit(task)
+        task.watch()
+        return future
+
+    def inputs_of(self, model_spec: Any, signature_name: str) -> Mapping[str, TensorInfo]:
+        version = self._manager.acquire(model_spec)
+        try:
+            return find_signature(_signatures(version), signature_name or DEFAULT_SIGNATURE).input_infos
+        finally:
+            version.release()
+
+    def get_model_metadata(self, request: Any) -> Any:
+        model_spec = _spec_of(request)
+        if not request.metadata_field:
+            raise _invalid("GetModelMetadataRequest must specify at least one metadata_field")
+        for name in request.metadata_field:
+            if name != SIGNATURE_DEF:
+                raise _invalid(f"Metadata field {name} is not supported")
+        version = self._manager.acquire(model_spec)
+        try:
+            definitions = SignatureDefMap()
+            for name, signature in _signatures(version).items():
+                definitions.signature_def[name].CopyFrom(signature.definition)
+        finally:
+            version.release()
+        response = GetModelMetadataResponse(model_spec=ModelSpec(name=version.model))
+        response.model_spec.version.value = version.number
+        response.metadata[SIGNATURE_DEF].type_url = f"type.googleapis.com/{definitions.DESCRIPTOR.full_name}"
+        response.metadata[SIGNATURE_DEF].value = definitions.SerializeToString()
+        return response
+
+    def get_model_status(self, request: Any) -> Any:
+        model_spec = _spec_of(request)
+        versions = self._manager.versions(model_spec.name)
+        if model_spec.HasField("version"):
+            number = model_spec.version.value
+            versions = [version for version in versions if version.number == number]
+            if not versions:
+                raise _not_found(f"Could not find version {number} of model {model_spec.name}")
+        if not versions:
+            raise _not_found(f"Could not find any versions of model {model_spec.name}")
+        response = GetModelStatusResponse()
+        for version in versions:
+            status = response.model_version_status.add(version=version.number, state=version.state.value).status
+            status.SetInParent()
+            if version.error is not None:
+                status.error_code, status.error_message = version.error.code.number, version.error.message
+        return response
+
+    async def reload_config(self, request: Any) -> Any:
+        if request.config.WhichOneof("config") != "model_config_list":
+            raise _invalid(
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently "
+                "supported"
+            )
+        await self._manager.reload(request.config)
+        response = ReloadConfigResponse()
+        response.status.SetInParent()
+        return response
+
+
+def _signatures(version: Version) -> Any:
+    assert version.servable is not None, "only an available version is handed out"
+    return version.servable.signatures
+
+
+def _spec_of(request: Any) -> Any:
+    if not request.HasField("model_spec"):
+        raise _missing_spec()
+    return request.model_spec
+
+
+def _missing_spec() -> StatusError:
+    return _invalid("Missing ModelSpec")
+
+
+def _invalid(message: str) -> StatusError:
+    return StatusError(Code.INVALID_ARGUMENT, message)
+
+
+def _not_found(message: str) -> StatusError:
+    return StatusError(Code.NOT_FOUND, message)
+
+
+def _unusable(error: StatusError) -> OptionsError:
+    labels = "allow with --allow_version_labels_for_unavailable_models, or assign labels when the versions are served"
+    return OptionsError(
+        "the configuration of the models cannot be used",
+        got=error.message,
+        fix=labels if error.code is Code.FAILED_PRECONDITION else "change the model's flags or --model_config_file",
+    )

@@ -1,0 +1,183 @@
+"""Runs happen in threads, off the event loop: tasks go out through a queue, and come back many at a wake-up."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from queue import SimpleQueue
+from typing import Any, Protocol
+
+import numpy as np
+
+from serving.errors import Code, StatusError
+from serving.server.servable import Servable
+
+DEADLINE = "Deadline exceeded before the model answered"
+
+
+class Task:
+    """One run of a servable, and the future of the event loop that waits for it.
+
+    Args:
+        servable: what runs it.
+        feeds, fetches: see `Servable.run`.
+        expires: `time.monotonic()` by which it must have begun, None for never.
+        finished: called in the event loop with the seconds of the run (None where it did not run), exactly once,
+            whether anybody still waits or not.
+    """
+
+    __slots__ = (
+        "_timer",
+        "error",
+        "expires",
+        "feeds",
+        "fetches",
+        "finished",
+        "future",
+        "outputs",
+        "seconds",
+        "servable",
+    )
+
+    def __init__(
+        self,
+        servable: Servable,
+        feeds: Mapping[str, np.ndarray],
+        fetches: Sequence[str],
+        future: asyncio.Future[list[np.ndarray]],
+        expires: float | None = None,
+        finished: Callable[[float | None], None] = lambda seconds: None,
+    ) -> None:
+        self.servable, self.feeds, self.fetches = servable, feeds, fetches
+        self.future, self.expires, self.finished = future, expires, finished
+        self.outputs: list[np.ndarray] | None = None
+        self.error: StatusError | None = None
+        self.seconds: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody still waits: false after a deadline or a cancellation, in any thread."""
+        return not self.future.done()
+
+    def timeout(self) -> float | None:
+        """The seconds that are left to it; negative when they are over."""
+        return None if self.expires is None else self.expires - time.monotonic()
+
+    def watch(self) -> None:
+        """Sees to it that nobody waits beyond the deadline, whatever the threads are doing. In the event loop."""
+        timeout = self.timeout()
+        if timeout is not None:
+            self._timer = self.future.get_loop().call_later(max(timeout, 0.0), self._expire)
+
+    def _expire(self) -> None:
+        if self.wanted:
+            self.future.set_exception(StatusError(Code.DEADLINE_EXCEEDED, DEADLINE))
+
+    def run(self) -> None:
+        """Runs it, unless nobody waits any more. In a thread."""
+        timeout = self.timeout()
+        if not self.wanted:
+            return
+        if timeout is not None and timeout <= 0:
+            self.error = StatusError(Code.DEADLINE_EXCEEDED, DEADLINE)
+            return
+        started = time.perf_counter()
+        try:
+            self.outputs = self.servable.run(self.feeds, self.fetches, timeout)
+        except StatusError as error:
+            self.error = error
+        except Exception as error:  # noqa: BLE001 whatever it is, its caller must hear of it and the thread go on
+            self.error = internal(error)
+        self.seconds = time.perf_counter() - started
+
+    def settle(self) -> None:
+        """Hands the outputs, or the error, to who waits. In the event loop."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.finished(self.seconds)
+        if not self.future.done():
+            if self.error is not None:
+                self.future.set_exception(self.error)
+            else:
+                self.future.set_result(self.outputs or [])
+
+
+def internal(error: BaseException) -> StatusError:
+    """An error that nothing foresaw, as the answer to a request."""
+    return StatusError(Code.INTERNAL, f"{type(error).__name__}: {error}")
+
+
+class Executor(Protocol):
+    """Runs tasks. `submit` is called in the event loop."""
+
+    def submit(self, task: Task) -> None:
+        """Takes a task, or refuses it at once.
+
+        Raises:
+            StatusError: it is not taken, and will not be settled.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Ends the threads, after what is queued. Blocks."""
+        ...
+
+
+class Settled:
+    """Tasks on their way back to the event loop, which is woken once for all that wait there.
+
+    Waking it is a system call and a turn of the loop, the largest part of handing over a small run.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._tasks: deque[Task] = deque()
+        self._woken = False
+
+    def put(self, task: Task) -> None:
+        """In any thread."""
+        self._tasks.append(task)
+        if not self._woken:
+            self._woken = True
+            self._loop.call_soon_threadsafe(self._settle)
+
+    def _settle(self) -> None:
+        # First the flag: what is appended from now on wakes the loop again, what was appended before is seen below.
+        self._woken = False
+        while self._tasks:
+            self._tasks.popleft().settle()
+
+
+class Threads:
+    """An `Executor` that runs each request by itself, in the order of their arrival."""
+
+    def __init__(self, count: int, settled: Settled) -> None:
+        self._queue: SimpleQueue[Task | None] = SimpleQueue()
+        self._settled = settled
+        self._threads = start_threads("transom_run", count, self._work)
+
+    def submit(self, task: Task) -> None:
+        self._queue.put(task)
+
+    def stop(self) -> None:
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while (task := self._queue.get()) is not None:
+            task.run()
+            self._settled.put(task)
+
+
+def start_threads(name: str, count: int, target: Callable[[], Any]) -> list[threading.Thread]:
+    """Daemons, so that a run that never ends does not keep the process from ending."""
+    threads = [threading.Thread(target=target, name=f"{name}_{index}", daemon=True) for index in range(count)]
+    for thread in threads:
+        thread.start()
+    return threads

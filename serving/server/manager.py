@@ -1,0 +1,267 @@
+"""The models of a server: found on the disk, loaded beside what is served, swapped, unloaded when nothing runs in them.
+
+Everything here happens in the event loop but what takes time: reading folders, loading and freeing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from serving.errors import Code, StatusError
+from serving.server.configs import Labels, check_config, labels_of
+from serving.server.executor import internal
+from serving.server.loading import load
+from serving.server.models import Model
+from serving.server.options import ServerOptions
+from serving.server.servable import Servable
+from serving.server.sources import aspired_versions
+from serving.server.versions import State, Version
+
+_log = logging.getLogger(__name__)
+
+_CANCELLED = StatusError(Code.CANCELLED, "Loading of servable cancelled")
+
+OnState = Callable[[str, int, str], None]
+
+
+class Manager:
+    """Keeps the models of a configuration served.
+
+    Args:
+        options: see `ServerOptions`.
+        on_state: called with model, version and the name of the state that it has come to.
+    """
+
+    def __init__(self, options: ServerOptions, on_state: OnState | None = None) -> None:
+        self._options, self._on_state = options, on_state
+        self._models: dict[str, Model] = {}
+        self._labels: Labels = {}
+        self._config: Any = None
+        self._changed = asyncio.Event()
+        self._reloading = asyncio.Lock()
+        self._loading = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._watches: dict[str, asyncio.Task[None]] = {}
+        self._pool = ThreadPoolExecutor(4, "transom_models")
+
+    def acquire(self, model_spec: Any) -> Version:
+        """The version that a `ModelSpec` asks for, kept loaded until it is released.
+
+        Raises:
+            StatusError: NOT_FOUND, it is not served; INVALID_ARGUMENT, no name, or a label that is not one.
+        """
+        name = model_spec.name
+        if not name:
+            raise StatusError(Code.INVALID_ARGUMENT, "ModelSpec has no name specified.")
+        choice = model_spec.WhichOneof("version_choice")
+        model = self._models.get(name)
+        if choice is None:
+            found, request = model.latest if model else None, f"Latest({name})"
+        else:
+            number = model_spec.version.value if choice == "version" else self._labelled(name, model_spec.version_label)
+            found, request = model.available.get(number) if model else None, f"Specific({name}, {number})"
+        if found is None:
+            raise StatusError(Code.NOT_FOUND, f"Servable not found for request: {request}")
+        found.acquire()
+        return found
+
+    def _labelled(self, name: str, label: str) -> int:
+        version = self._labels.get(name, {}).get(label)
+        if version is None:
+            raise StatusError(Code.INVALID_ARGUMENT, f"Unrecognized servable version label: {label}")
+        return version
+
+    def versions(self, name: str) -> list[Version]:
+        """Every version of a model that there is or was, newest first."""
+        model = self._models.get(name)
+        return [] if model is None else [model.versions[number] for number in sorted(model.versions, reverse=True)]
+
+    def ready(self) -> bool:
+        """Whether every configured model has a version that is served."""
+        return all(model.latest is not None for model in self._models.values() if model.config is not None)
+
+    async def reload(self, config: Any) -> None:
+        """Goes to a `ModelServerConfig`, and waits for the models that are new in it.
+
+        Raises:
+            StatusError: it is no such config, or a new model did not become available; what was served still is.
+        """
+        async with self._reloading:
+            if config.WhichOneof("config") is None:
+                _log.info("Taking no action for empty config.")
+                return
+            check_config(self._config, config)
+            allow = self._options.allow_version_labels_for_unavailable_models
+            self._labels = labels_of(config, self._labels, self._is_available, allow)
+            self._config = config
+            new = await self._configure({one.name: one for one in config.model_config_list.config})
+            await self._until(lambda: all(model.settled for model in new))
+            self._check_served(new)
+
+    async def stop(self) -> None:
+        """Unloads everything, as soon as nothing runs in it."""
+        async with self._reloading:
+            await self._configure({})
+            await self._until(
+                lambda: all(
+                    one.state is State.END for model in self._models.values() for one in model.versions.values()
+                )
+            )
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._pool.shutdown()
+
+    def _is_available(self, name: str, version: int) -> bool:
+        return name in self._models and version in self._models[name].available
+
+    async def _configure(self, configs: dict[str, Any]) -> list[Model]:
+        """Adds, changes and removes models; returns those that are new."""
+        for name in self._models.keys() - configs.keys():
+            self._models[name].config = None
+            self._stop_watching(name)
+            self._aspire(name, {})
+        new = [name for name in configs if name not in self._models or self._models[name].config is None]
+        for name, config in configs.items():
+            self._models.setdefault(name, Model(config)).config = config
+        await asyncio.gather(*(self._scan(name) for name in configs))
+        for name in configs:
+            if name not in self._watches and self._options.file_system_poll_wait_seconds > 0:
+                self._watches[name] = self._spawn(self._watch(name))
+        return [self._models[name] for name in new]
+
+    def _check_served(self, models: Iterable[Model]) -> None:
+        failed = []
+        for model in models:
+            if model.latest is not None:
+                continue
+            newest = model.versions[max(model.versions)] if model.versions else None
+            error = newest.failure if newest else StatusError(Code.NOT_FOUND, model.problem or " ".join(model.notes))
+            reason = f" due to error: {error.code.name}: {error.message}" if error else ""
+            failed.append(f"{{{newest or f'{{name: {model.config.name}}}'}{reason}}}, ")
+        if failed:
+            raise StatusError(Code.UNKNOWN, f"{len(failed)} model(s) did not become available: {{{''.join(failed)}}}")
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _stop_watching(self, name: str) -> None:
+        watch = self._watches.pop(name, None)
+        if watch is not None:
+            watch.cancel()
+
+    async def _watch(self, name: str) -> None:
+        while True:
+            await asyncio.sleep(self._options.file_system_poll_wait_seconds)
+            await self._scan(name)
+
+    async def _scan(self, name: str) -> None:
+        model = self._models[name]
+        config = model.config
+        found = await self._outcome(aspired_versions, config)
+        if model.config is not config:  # changed meanwhile: whoever did it scans again
+            return
+        if isinstance(found, StatusError):
+            if found.message != model.problem:
+                _log.error("FileSystemStoragePathSource encountered a filesystem access error: %s", found.message)
+            model.problem = found.message
+            return
+        aspired, notes = found
+        for note in notes:
+            if note not in model.notes:
+                _log.warning("%s", note)
+        model.problem, model.notes = "", notes
+        self._aspire(name, aspired)
+
+    def _aspire(self, name: str, aspired: dict[int, Path]) -> None:
+        model = self._models[name]
+        for version in model.aspire(aspired, lambda number, path: Version(name, number, path, self._moved)):
+            version.move(State.START)
+            self._spawn(self._load(version))
+        self._unload_superfluous(model)
+        self._wake()
+
+    def _unload_superfluous(self, model: Model) -> None:
+        for version in model.superfluous():
+            version.move(State.UNLOADING)
+            version.when_drained(partial(self._spawn_free, version))
+
+    def _spawn_free(self, version: Version) -> None:
+        self._spawn(self._free(version))
+
+    async def _load(self, version: Version) -> None:
+        error: StatusError | None = None
+        for attempt in range(self._options.max_num_load_retries + 1):
+            if attempt:
+                await self._pause_before_retry(version)
+                _log.info("Retrying of Loading servable: %s retry: %d", version, attempt)
+            async with self._loading:
+                if not version.aspired:
+                    error = _CANCELLED
+                    break
+                if not attempt:
+                    version.move(State.LOADING)
+                loaded = await self._outcome(load, version.path, self._options)
+            if not isinstance(loaded, StatusError):
+                await self._loaded(version, loaded)
+                return
+            error = loaded
+            version.failure = error
+            self._wake()
+            _log.error("Loading servable: %s failed: %s: %s", version, error.code.name, error.message)
+        version.move(State.END, error)
+        self._unload_superfluous(self._models[version.model])
+
+    async def _pause_before_retry(self, version: Version) -> None:
+        unaspired = self._until(lambda: not version.aspired)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(unaspired, self._options.load_retry_interval_micros / 1e6)
+
+    async def _loaded(self, version: Version, servable: Servable) -> None:
+        if not version.aspired:
+            await self._outcome(servable.close)
+            version.move(State.END, _CANCELLED)
+            return
+        version.servable = servable
+        version.move(State.AVAILABLE)
+        self._unload_superfluous(self._models[version.model])
+
+    async def _free(self, version: Version) -> None:
+        servable, version.servable = version.servable, None
+        if servable is not None:
+            await self._outcome(servable.close)
+        version.move(State.END)
+
+    async def _outcome(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What a function gave in a thread, or the error that it raised: nothing on the disk may end the server."""
+        running = asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+        outcome: Any = (await asyncio.gather(running, return_exceptions=True))[0]
+        if isinstance(outcome, BaseException) and not isinstance(outcome, StatusError):
+            _log.error("%s failed", function, exc_info=outcome)
+            return internal(outcome)
+        return outcome
+
+    def _moved(self, version: Version) -> None:
+        self._models[version.model].update()
+        _log.info("Servable %s is %s", version, version.state.name)
+        if self._on_state is not None:
+            self._on_state(version.model, version.number, version.state.name)
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            await self._changed.wait()

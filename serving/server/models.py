@@ -1,0 +1,73 @@
+"""The versions of one configured model: which are to be loaded, and which may go.
+
+Source: `AvailabilityPreservingPolicy` (tensorflow_serving/core/availability_preserving_policy.cc): a version goes only
+when one that is asked for is served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from serving.server.versions import State, Version
+
+_ON_THE_WAY = (State.START, State.LOADING)
+
+
+class Model:
+    """Belongs to the event loop.
+
+    Attributes:
+        config: its `ModelConfig`, None when it is no longer configured.
+        versions: every version that was ever asked for, by number.
+        available: those that are served.
+        latest: the newest of them, None where nothing is served.
+        problem: why the base path could not be read last time, empty where it could.
+    """
+
+    def __init__(self, config: Any) -> None:
+        self.config: Any = config
+        self.versions: dict[int, Version] = {}
+        self.available: dict[int, Version] = {}
+        self.latest: Version | None = None
+        self.problem = ""
+        self.notes: list[str] = []
+
+    def aspire(self, aspired: Mapping[int, Path], make: Callable[[int, Path], Version]) -> list[Version]:
+        """Takes note of which versions there should be.
+
+        Returns:
+            The versions to load, newest first.
+        """
+        new = []
+        for number in sorted(aspired, reverse=True):
+            known = self.versions.get(number)
+            if known is None or (known.state is State.END and (known.error is None or not known.aspired)):
+                self.versions[number] = make(number, aspired[number])
+                new.append(self.versions[number])
+            else:
+                known.aspired = True
+        for number, version in self.versions.items():
+            if number not in aspired:
+                version.aspired = False
+        return new
+
+    def superfluous(self) -> list[Version]:
+        """The served versions that may go: those not asked for, but for the newest where nothing else is served."""
+        unwanted = [version for _, version in sorted(self.available.items()) if not version.aspired]
+        is_asked_for = any(version.aspired for version in self.versions.values())
+        if not is_asked_for or any(version.aspired for version in self.available.values()):
+            return unwanted
+        return unwanted[:-1]
+
+    def update(self) -> None:
+        """Finds again what is served, after a version's state has changed."""
+        self.available = {n: one for n, one in sorted(self.versions.items()) if one.state is State.AVAILABLE}
+        self.latest = next(reversed(self.available.values()), None)
+
+    @property
+    def settled(self) -> bool:
+        """Whether each version has been loaded, or has failed at least once."""
+        on_the_way = [version for version in self.versions.values() if version.state in _ON_THE_WAY]
+        return all(version.failure for version in on_the_way)

@@ -1,0 +1,63 @@
+"""TFLite files, where the server prefers them."""
+
+import asyncio
+import dataclasses
+
+import numpy as np
+import pytest
+from tiny_servers import config_of, floats, options_of, publish, spec, with_core
+
+from serving.errors import Code, StatusError
+from serving.protos import GetModelStatusRequest
+from serving.server.service import TensorInfo
+
+
+@pytest.fixture(scope="module")
+def base(saved_models, tmp_path_factory):
+    import tensorflow as tf
+
+    base = tmp_path_factory.mktemp("base")
+    version = publish(saved_models[1], base, 1)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_models[2]), signature_keys=["serving_default"])
+    (version / "model.tflite").write_bytes(converter.convert())
+    return base
+
+
+@pytest.mark.parametrize("interpreters", [1, 2])
+def test_a_tflite_file_is_served_where_it_is_preferred(base, interpreters):
+    async def use(core):
+        assert core.inputs_of(spec(), "") == {"x": TensorInfo(1, (-1,))}
+        answers = await asyncio.gather(*[core.predict(spec(), floats(*range(n))) for n in range(1, 6)])
+        assert [answer.outputs["y"].tolist() for answer in answers] == [
+            [value + 2.0 for value in range(n)] for n in range(1, 6)
+        ]
+        assert list((await core.predict(spec(), floats(1), ["bias"])).outputs) == ["bias"]
+        with pytest.raises(StatusError, match=r"Expects arg\[0\] to be float but int64 is provided"):
+            await core.predict(spec(), {"x": np.array([1])})
+        assert (await core.predict(spec(), floats(3))).outputs["y"].tolist() == [5.0]
+
+    options = options_of(config_of(m=base), prefer_tflite_model=True, num_tflite_interpreters=interpreters)
+    with_core(options, use)
+    with_core(dataclasses.replace(options, batching={}), use)
+
+
+def test_the_saved_model_is_served_where_it_is_not_preferred_or_there_is_no_file(base, saved_models, tmp_path):
+    async def use(core):
+        assert (await core.predict(spec(), floats(1))).outputs["y"].tolist() == [2.0]
+
+    with_core(options_of(config_of(m=base)), use)
+    publish(saved_models[1], tmp_path, 1)
+    with_core(options_of(config_of(m=tmp_path), prefer_tflite_model=True), use)
+
+
+def test_a_file_that_is_no_tflite_is_reported(tmp_path):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "model.tflite").write_bytes(b"nothing of the kind")
+
+    async def use(core):
+        response = core.get_model_status(GetModelStatusRequest(model_spec=spec()))
+        [version] = response.model_version_status
+        assert (version.state, version.status.error_code) == (50, Code.INVALID_ARGUMENT.number)
+        assert version.status.error_message.startswith("Cannot build FlatBufferModel from buffer.")
+
+    with_core(options_of(config_of(m=tmp_path), prefer_tflite_model=True), use)
