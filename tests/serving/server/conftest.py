@@ -1,4 +1,4 @@
-"""Makes the helper beside these tests importable (tiny_servers), and the models that they share."""
+"""Makes the helpers beside these tests importable, and the models that they share."""
 
 from __future__ import annotations
 

@@ -1,0 +1,127 @@
+"""What gRPC and REST have in common: admission, counting, the way to the other workers, and when to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from serving import protos
+from serving.errors import Code, StatusError
+from serving.server.metrics import PROCESS, VERSION_STATE, Metrics
+from serving.server.options import ServerOptions
+from serving.server.service import Service
+
+LOG = logging.getLogger("serving")
+
+AVAILABLE = 30  # ModelVersionStatus.State
+
+Reload = Callable[[Any], Awaitable[Any]]
+Scrape = Callable[[], Awaitable[str]]
+
+
+class Frontend:
+    """One process's service as both front ends see it.
+
+    Args:
+        service: the models.
+        options: of the server.
+        reload: `ReloadConfigRequest` to `ReloadConfigResponse` for the whole server; the default: this process alone.
+        scrape: the page of metrics of the whole server; the default: this process's.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        options: ServerOptions,
+        *,
+        reload: Reload | None = None,
+        scrape: Scrape | None = None,
+        metrics: Metrics = PROCESS,
+    ) -> None:
+        self.service, self.options, self.metrics = service, options, metrics
+        self.reload, self.scrape = reload or self.reload_here, scrape or self.page_here
+        self.draining = False
+        self.in_flight = 0
+        self._names = _names_of(options.models)
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def enter(self) -> None:
+        """Takes one request in; `leave` it afterwards.
+
+        Raises:
+            StatusError: RESOURCE_EXHAUSTED: as many as may be are in flight.
+        """
+        if self.in_flight >= self.options.max_concurrent_requests:
+            limit = self.options.max_concurrent_requests
+            message = f"Too many requests in flight: {limit} (--max_concurrent_requests)"
+            raise StatusError(Code.RESOURCE_EXHAUSTED, message)
+        self.in_flight += 1
+        self._idle.clear()
+
+    def leave(self) -> None:
+        """The counterpart of `enter`."""
+        self.in_flight -= 1
+        if not self.in_flight:
+            self._idle.set()
+
+    async def idle(self, seconds: float) -> bool:
+        """Waits until no request is in flight; False when some still are after so many seconds."""
+        try:
+            await asyncio.wait_for(self._idle.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    def model_names(self) -> Iterable[str]:
+        """The models of the configuration in force, as far as it came through this process."""
+        return self._names
+
+    async def reload_here(self, request: Any) -> Any:
+        """Reloads the configuration of this process alone."""
+        response = await self.service.reload_config(request)
+        self._names = _names_of(request.config)
+        return response
+
+    async def page_here(self) -> str:
+        """Prometheus's page of this process alone."""
+        self.set_states()
+        return self.metrics.page()
+
+    def set_states(self) -> None:
+        """Brings the gauge of the versions' states up to date."""
+        states: dict[tuple[str, ...], int] = {}
+        for name in self._names:
+            for one in self.versions(name):
+                states[name, str(one.version)] = int(one.state)
+        self.metrics.set_gauges(VERSION_STATE, states)
+
+    def versions(self, name: str) -> Iterable[Any]:
+        """The `ModelVersionStatus`es of a model, none where it is unknown."""
+        try:
+            request = protos.GetModelStatusRequest(model_spec=protos.ModelSpec(name=name))
+            return list(self.service.get_model_status(request).model_version_status)
+        except StatusError:
+            return []
+
+    def available(self, name: str) -> bool:
+        """Whether a version of the model is served."""
+        return any(one.state == AVAILABLE for one in self.versions(name))
+
+
+def unexpected(error: Exception, what: str) -> StatusError:
+    """The answer to a failure of our own, which is logged with its traceback and not told to the client."""
+    LOG.exception("%s failed unexpectedly", what, exc_info=error)
+    return StatusError(Code.INTERNAL, f"{what} failed in the server: {type(error).__name__}; its log tells more")
+
+
+def since(start: float) -> float:
+    """Microseconds since a `time.perf_counter()`."""
+    return (time.perf_counter() - start) * 1e6
+
+
+def _names_of(config: Any) -> tuple[str, ...]:
+    return tuple(one.name for one in config.model_config_list.config)

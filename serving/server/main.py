@@ -1,0 +1,89 @@
+"""`python -m serving.server FLAGS`."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from serving.errors import OptionsError
+from serving.server.addresses import check_free
+from serving.server.flag_table import usage
+from serving.server.flags import parse, to_options
+from serving.server.options import ServerOptions
+
+if TYPE_CHECKING:
+    from serving.server.process import MakeService
+    from serving.server.service import Service
+
+LOG = logging.getLogger("serving")
+
+FAILED, REFUSED = 1, 2
+"""Exit codes: an unexpected failure; options that cannot be used."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serves until a signal; returns the exit code."""
+    _log_to_stderr()
+    try:
+        line = parse(arguments)
+        if line["help"]:
+            print(usage(), end="")  # noqa: T201  the command line prints
+            return 0
+        if line["version"]:
+            print(f"Transom ModelServer: {version('transom')}\nTensorFlow Library: {version('tensorflow')}")  # noqa: T201
+            return 0
+        options = to_options(line)
+        for warning in line.warnings:
+            LOG.warning(warning)
+        return serve(options, core)
+    except OptionsError as error:
+        print(f"serving: {error}", file=sys.stderr)  # noqa: T201
+        return REFUSED
+
+
+def serve(options: ServerOptions, make_service: MakeService) -> int:
+    """Serves what `make_service` makes, in this process or in `options.workers` others, until SIGTERM or SIGINT.
+
+    Returns:
+        The exit code: 0 after a signal.
+
+    Raises:
+        OptionsError: the options cannot be used; nothing heavy has been imported where a port is taken.
+    """
+    if options.workers == 1:
+        check_free(options)
+        from serving.server.process import run
+
+        return run(options, make_service)
+    from serving.server.workers import Supervisor
+
+    return Supervisor(options, functools.partial(_run_worker, make_service)).run()
+
+
+def core(options: ServerOptions) -> Service:
+    """The service that runs TensorFlow, which is imported now."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    from serving.server.core import Core
+    from serving.server.metrics import PROCESS
+
+    return Core(options, on_run=PROCESS.run)
+
+
+def _run_worker(make_service: MakeService, *arguments: object) -> int:
+    # Imported in the worker: what it brings must not run in the supervisor, which forks.
+    from serving.server.process import run_worker
+
+    return run_worker(make_service, *arguments)  # type: ignore[arg-type]  # of `workers.Run`
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s.%(msecs)03d %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+    LOG.propagate = False

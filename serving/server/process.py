@@ -1,0 +1,209 @@
+"""One serving process: its models, its front ends, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from serving import protos
+from serving.errors import OptionsError, StatusError
+from serving.server.control import Control
+from serving.server.frontend import AVAILABLE, Frontend
+from serving.server.grpc_api import GrpcServer
+from serving.server.metrics import PROCESS, Metrics
+from serving.server.options import ServerOptions
+from serving.server.rest import RestServer
+from serving.server.service import Service
+from serving.server.text_files import read_model_config
+
+LOG = logging.getLogger("serving")
+
+MakeService = Callable[[ServerOptions], Service]
+
+_ONE_THREAD = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+
+
+def run_worker(make_service: MakeService, options: ServerOptions, index: int, end: socket.socket) -> int:
+    """Serves as one of several processes, each with one thread within an op unless more were asked for.
+
+    Returns:
+        The exit code.
+    """
+    if not options.intra_op_parallelism:
+        options = dataclasses.replace(options, intra_op_parallelism=1)
+        for name in _ONE_THREAD:
+            os.environ.setdefault(name, "1")
+    return run(options, make_service, index, end)
+
+
+def run(
+    options: ServerOptions, make_service: MakeService, index: int = 0, control_end: socket.socket | None = None
+) -> int:
+    """Serves until SIGTERM or SIGINT, then drains.
+
+    Args:
+        options: of the server.
+        make_service: makes the service; what it imports is imported now.
+        index: of this worker.
+        control_end: its end of the control socket, None for the only process.
+
+    Returns:
+        The exit code: 0.
+
+    Raises:
+        OptionsError: an address cannot be listened on, or what the service raises.
+    """
+    asyncio.run(_Process(options, make_service, index, control_end).run())
+    return 0
+
+
+class _Process:
+    def __init__(
+        self, options: ServerOptions, make_service: MakeService, index: int, control_end: socket.socket | None
+    ) -> None:
+        self._options, self._make_service, self._index, self._end = options, make_service, index, control_end
+        self._control: Control | None = None
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        for which in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(which, self._stop.set)
+        start = time.monotonic()
+        service = self._make_service(self._options)
+        LOG.info("what runs the models was loaded in %.1f s", time.monotonic() - start)
+        frontend = await self._frontend(service)
+        async with _background(self._supervised()):
+            if await self._unless_stopped(service.start()):
+                await self._serve(frontend, start)
+        await service.stop()
+        LOG.info("stopped")
+
+    async def _frontend(self, service: Service) -> Frontend:
+        if self._end is None:
+            return Frontend(service, self._options)
+
+        async def reload(request: Any) -> Any:
+            return await control.reload_all(request)
+
+        async def scrape() -> str:
+            return Metrics.merged(await control.metrics_of_all()).page()
+
+        def dump() -> bytes:
+            frontend.set_states()
+            return PROCESS.dump()
+
+        frontend = Frontend(service, self._options, reload=reload, scrape=scrape)
+        control = self._control = Control(self._end, frontend.reload_here, dump)
+        await control.connect()
+        return frontend
+
+    async def _serve(self, frontend: Frontend, start: float) -> None:
+        """Opens the ports, waits for the end, and closes them."""
+        shared = self._end is not None
+        grpc_server = GrpcServer(frontend, share_port=shared, use_socket_path=self._index == 0)
+        rest_server = RestServer(frontend, share_port=shared) if self._options.rest_api_port else None
+        if rest_server is not None:
+            await rest_server.start()
+        await grpc_server.start()
+        _tell(frontend, time.monotonic() - start)
+        if self._control is not None:
+            self._control.ready()
+        async with _background(_follow_config(frontend)):
+            await self._stop.wait()
+        await _drain(frontend, grpc_server, rest_server)
+
+    async def _supervised(self) -> None:
+        """Does what the supervisor tells; without one any more, the end has come."""
+        if self._control is not None:
+            await self._control.serve()
+            LOG.error("worker %d: the supervisor has gone", self._index)
+            self._stop.set()
+
+    async def _unless_stopped(self, work: Any) -> bool:
+        """Whether the work was done before the end came."""
+        working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not working.done():
+            working.cancel()
+            return False
+        await working
+        return not self._stop.is_set()
+
+
+async def _drain(frontend: Frontend, grpc_server: GrpcServer, rest_server: RestServer | None) -> None:
+    """First nobody is sent here any more, then nobody is let in, then those inside may finish."""
+    seconds, count = frontend.options.drain_seconds, frontend.in_flight
+    LOG.info("draining: %d requests in flight, at most %g s", count, seconds)
+    frontend.draining = True
+    await grpc_server.drain()
+    if rest_server is not None:
+        await rest_server.close()
+    _, done = await asyncio.gather(grpc_server.stop(seconds), frontend.idle(seconds))
+    if not done:
+        LOG.error("%d requests were still in flight after %g s and are dropped", frontend.in_flight, seconds)
+    if rest_server is not None:
+        await rest_server.stop()
+
+
+async def _follow_config(frontend: Frontend) -> None:
+    """Reloads --model_config_file when its content has changed.
+
+    TF Serving reloads at every poll; a configuration that came over gRPC in between would not live long.
+    """
+    options = frontend.options
+    path, seconds = options.model_config_file, options.model_config_file_poll_wait_seconds
+    if path is None or seconds <= 0:
+        return
+    known = options.models
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            config = read_model_config(path)
+            if config != known:
+                known = config
+                await frontend.reload_here(protos.ReloadConfigRequest(config=config))
+                LOG.info("%s has changed and is in force", path)
+        except OptionsError as error:
+            LOG.error("Failed to read ModelServerConfig file: %s", error)
+        except StatusError as error:
+            LOG.error("PollFilesystemAndReloadConfig failed to ReloadConfig: %s", error.message)
+
+
+def _tell(frontend: Frontend, seconds: float) -> None:
+    """Says what is served and where."""
+    options = frontend.options
+    where = [f"gRPC on {options.host}:{options.port}"] if options.port else []
+    where += [f"gRPC on {options.grpc_socket_path}"] if options.grpc_socket_path else []
+    where += [f"REST on {options.host}:{options.rest_api_port}"] if options.rest_api_port else []
+    for name in frontend.model_names():
+        versions = list(frontend.versions(name))
+        for one in versions:
+            if one.state == AVAILABLE:
+                LOG.info("model %s version %d is served", name, one.version)
+            elif one.status.error_message:
+                LOG.error("model %s version %d is not served: %s", name, one.version, one.status.error_message)
+        if not any(one.state == AVAILABLE for one in versions):
+            LOG.warning("model %s has no version that is served", name)
+    LOG.info("%s; ready after %.1f s", ", ".join(where), seconds)
+
+
+@contextlib.asynccontextmanager
+async def _background(work: Any) -> AsyncIterator[None]:
+    """Runs the coroutine beside, until it or the block ends."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

@@ -1,0 +1,69 @@
+"""REST's paths (tensorflow_serving/model_servers/http_rest_api_util.cc): what a method and a path ask for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from serving import protos
+from serving.errors import Code, StatusError
+
+API = re.compile(r"(?i)/v1/.*")
+"""Paths that are the API's; any other is not found."""
+
+_VERSION = r"(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
+_ASK = re.compile(rf"(?i)/v1/models/([^/:]+){_VERSION}:(classify|regress|predict)", re.ASCII)
+_LOOK = re.compile(rf"(?i)/v1/models(?:/([^/:]+))?{_VERSION}(?:/(metadata))?", re.ASCII)
+
+ASKED, LOOKED_AT = ("predict", "classify", "regress"), ("status", "metadata")
+
+
+@dataclass(frozen=True)
+class Route:
+    """What is asked for: `action` is one of `ASKED` or `LOOKED_AT`."""
+
+    action: str
+    model_spec: Any
+
+
+def route(method: str, path: str) -> Route:
+    """The route of a request.
+
+    Args:
+        method: POST or GET; no other has a route.
+        path: as it was sent, its percent-encoding, query and fragment included. A query matches no route.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT.
+    """
+    pattern = {"POST": _ASK, "GET": _LOOK}.get(method)
+    match = pattern.fullmatch(path) if pattern else None
+    if match is None:
+        raise _malformed(method, path)
+    name, version, label, what = match.groups()
+    spec = protos.ModelSpec(name=_decoded(name or ""))
+    if version:
+        if int(version) >= 2**63:
+            raise StatusError(Code.INVALID_ARGUMENT, f"Failed to convert version: {version} to numeric.")
+        spec.version.value = int(version)
+    if label:
+        spec.version_label = _decoded(label)
+    if method == "POST":
+        # The pattern takes any case, and TF Serving then knows only the lower one.
+        if what not in ASKED:
+            raise _malformed(method, path)
+        return Route(what, spec)
+    if not spec.name:
+        raise StatusError(Code.INVALID_ARGUMENT, "Missing model name in request.")
+    return Route("metadata" if what == "metadata" else "status", spec)
+
+
+def _decoded(part: str) -> str:
+    return unquote_to_bytes(part.encode("utf-8", "surrogateescape")).decode("utf-8", "replace")
+
+
+def _malformed(method: str, path: str) -> StatusError:
+    shown = path.encode("utf-8", "replace").decode()
+    return StatusError(Code.INVALID_ARGUMENT, f"Malformed request: {method} {shown}")

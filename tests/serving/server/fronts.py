@@ -1,0 +1,81 @@
+"""Runs both front ends on free ports around the fake service, in the test's own event loop. Not a test itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import socket
+
+import grpc
+import httpx
+from fake_service import FakeService
+
+from serving import protos
+from serving.server.flags import single_model
+from serving.server.frontend import Frontend
+from serving.server.grpc_api import GrpcServer
+from serving.server.metrics import Metrics
+from serving.server.options import ServerOptions
+from serving.server.rest import RestServer
+
+HOST = "127.0.0.1"
+TIMEOUT = 20.0
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]
+
+
+def options(**changes):
+    base = ServerOptions(models=single_model("m", "/m"), host=HOST, port=free_port(), rest_api_port=free_port())
+    return dataclasses.replace(base, **changes)
+
+
+@dataclasses.dataclass
+class Running:
+    frontend: Frontend
+    grpc: GrpcServer
+    rest: RestServer
+    channel: grpc.aio.Channel
+    http: httpx.AsyncClient
+
+    async def call(self, method, request, service=protos.PREDICTION_SERVICE, **how):
+        """The response, or the code's name and the message."""
+        answer = protos.methods(service)[method][1]
+        body = request if isinstance(request, bytes) else request.SerializeToString()
+        call = self.channel.unary_unary(f"/{service}/{method}", response_deserializer=answer.FromString)
+        try:
+            return await call(body, **({"timeout": TIMEOUT} | how))
+        except grpc.aio.AioRpcError as error:
+            return error.code().name, error.details()
+
+
+@contextlib.asynccontextmanager
+async def running(**changes):
+    chosen = options(**changes)
+    service = FakeService(chosen)
+    await service.start()
+    frontend = Frontend(service, chosen, metrics=Metrics())
+    servers = GrpcServer(frontend), RestServer(frontend)
+    for server in servers:
+        await server.start()
+    channel = grpc.aio.insecure_channel(f"{HOST}:{chosen.port}")
+    async with channel, httpx.AsyncClient(base_url=f"http://{HOST}:{chosen.rest_api_port}", timeout=TIMEOUT) as http:
+        yield Running(frontend, *servers, channel, http)
+    await servers[1].close()
+    await servers[0].drain()
+    await servers[0].stop(0)
+    await servers[1].stop()
+
+
+def with_fronts(test, **changes):
+    """Runs `test(running)`, bounded in time."""
+
+    async def bounded():
+        async with asyncio.timeout(60), running(**changes) as fronts:
+            return await test(fronts)
+
+    return asyncio.run(bounded())

@@ -1,0 +1,71 @@
+import pytest
+
+from serving import protos
+from serving.errors import Code, StatusError
+from serving.server.json_examples import encode_classifications, encode_regressions, fill_examples
+
+
+def fill(body):
+    request = protos.ClassificationRequest()
+    fill_examples(body.encode(), request, 64)
+    return request
+
+
+def test_examples_take_their_kind_from_their_values():
+    request = fill('{"signature_name": "s", "examples": [{"i": [1, true], "f": 2.5, "s": ["a", {"b64": "YQ=="}]}]}')
+    features = request.input.example_list.examples[0].features.feature
+    assert request.model_spec.signature_name == "s"
+    assert list(features["i"].int64_list.value) == [1, 1]
+    assert list(features["f"].float_list.value) == [2.5]
+    assert list(features["s"].bytes_list.value) == [b"a", b"a"]
+
+
+def test_a_context_goes_with_the_examples():
+    request = fill('{"context": {"c": 1}, "examples": [{"a": 2}, {"a": 3}]}')
+    listed = request.input.example_list_with_context
+    assert listed.context.features.feature["c"].int64_list.value == [1]
+    assert [one.features.feature["a"].int64_list.value[0] for one in listed.examples] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("{}", "JSON Value: {} When method is classify, key 'examples' is expected and was not found"),
+        ('{"examples": 1}', "JSON Value: {\n    \"examples\": 1\n} Expecting 'examples' value to be an list/array"),
+        ('{"examples": []}', "JSON Value: {\n    \"examples\": []\n} 'examples' value is an empty array"),
+        ('{"examples": [1]}', "Example must be JSON object but got JSON Number"),
+        ('{"context": [], "examples": [{}]}', "Example must be JSON object but got JSON Array"),
+        ('{"examples": [{"n": null}]}', "Feature: n has element with unexpected JSON type: Null"),
+        ('{"examples": [{"n": [[1]]}]}', "Feature: n has element with unexpected JSON type: Array"),
+        ('{"examples": [{"n": {"a": 1}}]}', "Feature: n has element with unexpected JSON type: Object"),
+        ('{"examples": [{"n": [1, "a"]}]}', "Unexpected element type in feature: n expecting type: int64"),
+        ('{"examples": [{"n": [1.5, 2]}]}', "Unexpected element type in feature: n expecting type: float"),
+        ('{"examples": [{"n": ["a", 2]}]}', "Unexpected element type in feature: n expecting type: bytes"),
+        (
+            '{"examples": [{"n": 18446744073709551615}]}',
+            "Feature: n has uint64_t element. Only int64_t is supported.",
+        ),
+    ],
+)
+def test_a_mistake_has_the_words_of_tf_serving(body, message):
+    with pytest.raises(StatusError) as caught:
+        fill(body)
+    assert (caught.value.code, caught.value.message) == (Code.INVALID_ARGUMENT, message)
+
+
+def test_results_have_the_fewest_digits():
+    classes = protos.ClassificationResponse().result
+    row = classes.classifications.add()
+    row.classes.add(label="pos", score=0.2)
+    row.classes.add(label="neg", score=float("nan"))
+    assert encode_classifications(classes) == b'{"results":[[["pos",0.2],["neg",NaN]]]}'
+    numbers = protos.RegressionResponse().result
+    numbers.regressions.add(value=0.1)
+    assert encode_regressions(numbers) == b'{"results":[0.1]}'
+
+
+def test_empty_results_are_refused():
+    with pytest.raises(StatusError, match="Cannot convert empty ClassificationResults to JSON"):
+        encode_classifications(protos.ClassificationResponse().result)
+    with pytest.raises(StatusError, match="Cannot convert empty RegressionResults to JSON"):
+        encode_regressions(protos.RegressionResponse().result)
