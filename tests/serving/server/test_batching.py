@@ -342,3 +342,19 @@ def test_a_version_may_bring_its_own_parameters(saved_models, tmp_path):
         assert "max_batch_size of the batching parameters" in version.status.error_message
 
     with_core(options_of(config, batching={}, enable_per_model_batching_parameters=True), use)
+
+
+def test_pieces_whose_outputs_do_not_fit_together_are_an_error_and_the_thread_goes_on():
+    class Ragged(Doubler):
+        def run(self, feeds, fetches, timeout):
+            x = feeds["x"]
+            return [np.ones((len(x), int(x[0, 0])))]
+
+    async def use(submit, model):
+        with pytest.raises(StatusError, match="Tensor concat operation failed") as failed:
+            await submit([[1], [2]])
+        assert failed.value.code is Code.INTERNAL
+        assert (await submit([[3]]))[0].shape == (1, 3)
+
+    options = {"max_batch_size": 4, "enable_large_batch_splitting": True, "max_execution_batch_size": 1}
+    run(use, servable=Ragged(), **options)

@@ -358,3 +358,22 @@ def test_what_runs_and_what_is_loaded_is_told_to_observers(base):
 def test_only_a_list_of_models_can_be_reloaded(ask):
     with pytest.raises(StatusError, match="ServerModelConfig type not supported by HandleReloadConfigRequest"):
         ask(lambda core: core.reload_config(ReloadConfigRequest()))
+
+
+@pytest.mark.parametrize("batching", [None, {}])
+def test_a_deadline_ends_the_run_and_a_cancelled_request_breaks_no_other(base, batching):
+    endless = {"n": np.array([2**31 - 1], np.int32)}
+
+    async def use(core):
+        deadline = asyncio.get_running_loop().time() + 0.3
+        late = asyncio.create_task(core.predict(spec(signature="slow"), endless, (), deadline))
+        cancelled = asyncio.create_task(core.predict(spec(signature="slow"), endless, (), deadline))
+        await asyncio.sleep(0.1)
+        cancelled.cancel()
+        with pytest.raises(StatusError) as error:
+            await late
+        assert error.value.code is Code.DEADLINE_EXCEEDED
+        assert (await core.predict(spec(), floats(1))).outputs["y"].tolist() == [3.0]
+
+    # That it stops at all says that the threads are free again, and the version drained.
+    with_core(options_of(config_of(m=base), batching=batching), use)
