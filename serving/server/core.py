@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,7 +20,7 @@ from serving.protos import (
 from serving.server.batching import Batcher
 from serving.server.batching_options import BatchingOptions, batching_options
 from serving.server.examples import plan_classify, plan_multi_inference, plan_regress
-from serving.server.executor import Executor, Settled, Task, Threads
+from serving.server.executor import Executor, Settled, Task, Threads, cores
 from serving.server.inference import Plan, answered_by, find_signature, plan_predict, signature_key
 from serving.server.manager import Manager, OnState
 from serving.server.options import ServerOptions
@@ -39,7 +38,7 @@ class Core:
 
     Args:
         options: see `ServerOptions`.
-        on_run: called with model and seconds after each run of TensorFlow; in a batch, after each request of it.
+        on_run: called with model and seconds after each run that succeeded; in a batch, after each request of it.
         on_state: called with model, version and the name of the state that it has come to.
 
     Raises:
@@ -91,7 +90,7 @@ class Core:
         """Runs at a time: one for a worker among several, which has one core; else as many as there are cores."""
         if self._options.inter_op_parallelism:
             return self._options.inter_op_parallelism
-        return 1 if self._options.workers > 1 else os.cpu_count() or 1
+        return 1 if self._options.workers > 1 else cores()
 
     def ready(self) -> bool:
         return self._manager.ready()

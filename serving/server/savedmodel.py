@@ -6,6 +6,7 @@ a graph of one operation takes 12 µs of CPU instead of 73, and 6 when the graph
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 import time
@@ -32,6 +33,9 @@ _IN_CALLING_THREAD = -1
 _AMPLE = 20
 """A run of a graph without loops is not guarded where its deadline is so many times the longest of the last runs away:
 it would be over long before, and guarding it costs from 10 to 70 µs of CPU (the second while the process is busy)."""
+
+_LONGEST_TIMEOUT = 1e6
+"""Seconds; what a client may send is any number."""
 
 _FORGETTING = 0.999
 """What becomes of the longest run with each other run."""
@@ -72,7 +76,7 @@ class SavedModel:
 
     def run(self, feeds: Feeds, fetches: Sequence[str], timeout: float | None) -> list[np.ndarray]:
         guarded = timeout is not None and not (self._ends_by_itself and 0 < self._longest < timeout / _AMPLE)
-        milliseconds = max(1, round(timeout * 1000)) if guarded and timeout is not None else 0
+        milliseconds = max(1, round(min(timeout, _LONGEST_TIMEOUT) * 1000)) if guarded and timeout is not None else 0
         started = time.perf_counter()
         try:
             return self._run(feeds, fetches, milliseconds)
@@ -95,7 +99,8 @@ def direct_run(session: Any) -> Run | None:
     """Runs in the binding that `Session.run` ends in, or None where this TensorFlow has another one.
 
     With a timeout the graph runs in TensorFlow's own threads, because what runs in the calling one cannot be stopped;
-    without (0 milliseconds), in the calling one, which is cheaper.
+    without (0 milliseconds), in the calling one, which is cheaper: branches of the graph then run one after the other,
+    and requests beside each other.
     """
     # Private, so its absence must be no worse than slow; tests/serving/server/test_savedmodel.py says when it is gone.
     try:
@@ -106,7 +111,7 @@ def direct_run(session: Any) -> Run | None:
         tensor = _tensors_by_name(session.graph)
         if not all(hasattr(output, "_as_tf_output") for output in _first_outputs(session.graph)):
             return None
-        at_once = new_options(tf.compat.v1.RunOptions(inter_op_thread_pool=_IN_CALLING_THREAD).SerializeToString())
+        at_once = _options_in_calling_thread(new_options)
     except (ImportError, AttributeError):
         return None
 
@@ -122,6 +127,12 @@ def direct_run(session: Any) -> Run | None:
             free_options(options)
 
     return run_directly
+
+
+@functools.cache
+def _options_in_calling_thread(new_options: Callable[[bytes], Any]) -> Any:
+    """Kept: it is TensorFlow's memory, which Python does not free."""
+    return new_options(tf.compat.v1.RunOptions(inter_op_thread_pool=_IN_CALLING_THREAD).SerializeToString())
 
 
 def session_run(session: Any) -> Run:
