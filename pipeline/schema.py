@@ -52,6 +52,7 @@ def _groups(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         "GateConfig": "gate",
         "EvaluationConfig": "evaluation",
         "ThresholdConfig": "evaluation.thresholds.METRIC",
+        "ServingConfig": "serving",
         "PushConfig": "push",
     }
     for name, title in titles.items():

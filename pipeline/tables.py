@@ -46,7 +46,7 @@ def print_summary(record: Run, paths: Paths, stream: TextIO, *, as_json: bool) -
     if record.verdict:
         console.print(f"verdict: {record.verdict}")
     if record.serving.get("requests") and record.serving["blessed"]:
-        console.print(f"serving: {record.serving['verdict']}")
+        console.print(record.serving["verdict"])
     if record.pushed:
         console.print(f"pushed:  {record.pushed}")
         pair = ' --pair "the other"' if record.config.get("task", {}).get("text_pair") else ""

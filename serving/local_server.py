@@ -102,7 +102,7 @@ def _wait(process: subprocess.Popen[bytes], server: LocalServer, deadline: float
             if version.state == "AVAILABLE":
                 return None
             if version.state == "END":
-                return f"loading failed: {version.message}"
+                return f"loading failed: {version.error}"
             time.sleep(0.05)
     return "it took too long"
 

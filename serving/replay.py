@@ -84,8 +84,8 @@ T = TypeVar("T")
 
 
 def replay(server: LocalServer, questions: Sequence[Question], answers: Sequence[Answer], tolerance: float) -> Replay:
-    """Asks every question alone, over gRPC and REST, as strings, as tf.Examples and as Classify or Regress; then all
-    of them in batches.
+    """Asks all questions in batches, then every one alone, over gRPC and REST, as strings, as tf.Examples and as
+    Classify or Regress.
 
     Args:
         server: what is asked.
@@ -98,6 +98,8 @@ def replay(server: LocalServer, questions: Sequence[Question], answers: Sequence
     ways |= {"regress": _regress} if regression else {"classify": _classify}
     for protocol, url in (("gRPC", server.grpc), ("REST", server.rest)):
         with Client(url, server.model, retries=0) as client:
+            # First, so that no latency below holds the connection's beginning.
+            _batches(result, protocol, client, questions, answers, tolerance)
             for name, ask in ways.items():
                 for number, (question, answer) in enumerate(zip(questions, answers, strict=True), start=1):
                     where = f"{protocol} {name} of row {number} ({_shorten(question.text)})"
@@ -107,7 +109,6 @@ def replay(server: LocalServer, questions: Sequence[Question], answers: Sequence
                         result.latencies.append(time.perf_counter() - began)
                     if got is not None:
                         _compare(result, where, got, answer, tolerance)
-            _batches(result, protocol, client, questions, answers, tolerance)
     return result
 
 
