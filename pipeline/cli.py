@@ -116,12 +116,12 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--json", action="store_true", help="one JSON object a line, probabilities included")
     _verbose_argument(predict)
 
-    deploy_arguments.add(commands, _command, render=_deploy_render, move=_deploy_move)
-
     runs = _command(commands, "runs", _runs, "list earlier runs", "When, how it went, the metrics, where the model is.")
     _config_argument(runs)
     _set_argument(runs)
     runs.add_argument("--json", action="store_true", help="one JSON object a line, whole records")
+
+    deploy_arguments.add(commands, _command, render=_deploy_render, move=_deploy_move)
 
     schema = _command(
         commands,
@@ -203,6 +203,16 @@ def _predict(options: argparse.Namespace) -> int:
     )
 
 
+def _runs(options: argparse.Namespace) -> int:
+    from pipeline.loading import load
+    from pipeline.paths import Paths
+    from pipeline.tables import print_runs
+
+    config = load(options.config, options.set)
+    print_runs(Paths.of(config, options.config), sys.stdout, as_json=options.json)
+    return 0
+
+
 def _deploy_render(options: argparse.Namespace) -> int:
     from pipeline.deploy import render
 
@@ -213,16 +223,6 @@ def _deploy_move(options: argparse.Namespace) -> int:
     from pipeline.deploy import move
 
     return move(options)
-
-
-def _runs(options: argparse.Namespace) -> int:
-    from pipeline.loading import load
-    from pipeline.paths import Paths
-    from pipeline.tables import print_runs
-
-    config = load(options.config, options.set)
-    print_runs(Paths.of(config, options.config), sys.stdout, as_json=options.json)
-    return 0
 
 
 def _schema(options: argparse.Namespace) -> int:
