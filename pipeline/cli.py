@@ -153,13 +153,13 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("directory", type=Path, metavar="PUSH_DIR", help="output folder, push folder or version folder")
     serve.add_argument("flags", nargs=argparse.REMAINDER, metavar="FLAGS", help="such as --workers=2")
 
-    deploy_arguments.add(commands, _command, render=_deploy_render, move=_deploy_move)
-
     runs = _command(commands, "runs", _runs, "list earlier runs", "When, how it went, the metrics, where the model is.")
     _config_argument(runs)
     _set_argument(runs)
     runs.add_argument("--json", action="store_true", help="one JSON object a line, whole records")
     _verbose_argument(runs)
+
+    deploy_arguments.add(commands, _command, render=_deploy_render, move=_deploy_move)
 
     schema = _command(
         commands,
@@ -248,6 +248,16 @@ def _serve(options: argparse.Namespace) -> int:
     return serve(options.directory, options.flags)
 
 
+def _runs(options: argparse.Namespace) -> int:
+    from pipeline.loading import load
+    from pipeline.paths import Paths
+    from pipeline.tables import print_runs
+
+    config = load(options.config, options.set)
+    print_runs(Paths.of(config, options.config), sys.stdout, as_json=options.json)
+    return 0
+
+
 def _deploy_render(options: argparse.Namespace) -> int:
     from pipeline.deploy import render
 
@@ -258,16 +268,6 @@ def _deploy_move(options: argparse.Namespace) -> int:
     from pipeline.deploy import move
 
     return move(options)
-
-
-def _runs(options: argparse.Namespace) -> int:
-    from pipeline.loading import load
-    from pipeline.paths import Paths
-    from pipeline.tables import print_runs
-
-    config = load(options.config, options.set)
-    print_runs(Paths.of(config, options.config), sys.stdout, as_json=options.json)
-    return 0
 
 
 def _schema(options: argparse.Namespace) -> int:

@@ -122,6 +122,7 @@ class GrpcChannel:
             if credentials
             else grpc.insecure_channel(target.address, options=_OPTIONS)
         )
+        self._methods = _stubs(self._channel)
 
     def send(self, call: Call, timeout: float | None) -> Any:
         """The answer within `timeout` seconds.
@@ -131,7 +132,7 @@ class GrpcChannel:
         """
         name, request = self.wire.encode(call)
         try:
-            response = _stub(self._channel, name)(request, timeout=timeout, metadata=self._metadata)
+            response = self._methods[name](request, timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             raise _explained(error) from None
         return self.wire.decode(call, response)
@@ -152,12 +153,13 @@ class AsyncGrpcChannel:
             if credentials
             else grpc.aio.insecure_channel(target.address, options=_OPTIONS)
         )
+        self._methods = _stubs(self._channel)
 
     async def send(self, call: Call, timeout: float | None) -> Any:
         """As `GrpcChannel.send`."""
         name, request = self.wire.encode(call)
         try:
-            response = await _stub(self._channel, name)(request, timeout=timeout, metadata=self._metadata)
+            response = await self._methods[name](request, timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             raise _explained(error) from None
         return self.wire.decode(call, response)
@@ -173,11 +175,14 @@ def _arrays(outputs: Mapping[str, Any]) -> dict[str, Any]:
         raise ServerError(Code.INTERNAL, str(error)) from None
 
 
-def _stub(channel: Any, name: str) -> Any:
-    path, request, response = _METHODS[name]
-    return channel.unary_unary(
-        path, request_serializer=request.SerializeToString, response_deserializer=response.FromString
-    )
+def _stubs(channel: Any) -> dict[str, Any]:
+    """Name of a method to what calls it."""
+    return {
+        name: channel.unary_unary(
+            path, request_serializer=request.SerializeToString, response_deserializer=response.FromString
+        )
+        for name, (path, request, response) in _METHODS.items()
+    }
 
 
 def _credentials(target: Target, tls: Tls | None) -> grpc.ChannelCredentials | None:

@@ -74,7 +74,7 @@ class RestWire:
             raise of_http(status, _message(status, body))
         try:
             return self._decode(call, json.loads(body))
-        except (ValueError, KeyError, TypeError, json_format.ParseError) as error:
+        except (ValueError, LookupError, TypeError, OverflowError, RecursionError, json_format.ParseError) as error:
             told = f"{type(error).__name__}: {error}"
             raise ServerError(Code.INTERNAL, f"no answer of TF Serving ({told}): {body[:200]!r}") from None
 
@@ -189,7 +189,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _message(status: int, body: bytes) -> str:
     try:
         return str(json.loads(body)["error"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return f"HTTP {status}: {body[:200].decode('utf-8', errors='replace')}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ _TYPES: dict[int, tuple[Any, str]] = {
 }
 _NUMBERS = {np.dtype(kind): number for number, (kind, _) in _TYPES.items()}
 _STRING, _HALF, _BFLOAT16 = 7, 19, 14
+_MOST_FILLED = 2**26  # values of a tensor that were not all sent; more is taken for an error
 
 
 def as_array(values: Any) -> np.ndarray:
@@ -87,17 +89,17 @@ def from_proto(proto: Any) -> np.ndarray:
     kind, field = _TYPES[proto.dtype]
     if proto.tensor_content:
         return np.frombuffer(proto.tensor_content, np.dtype(kind).newbyteorder("<")).astype(kind).reshape(shape)
-    values = _filled(list(getattr(proto, field)), shape)
+    values = np.array(_filled(list(getattr(proto, field)), shape))
     if proto.dtype == _HALF:  # the bits of each, as an integer
-        return np.array(values, np.uint16).view(np.float16).reshape(shape)
-    return np.array(values, kind).reshape(shape)
+        return values.astype(np.uint16).view(np.float16).reshape(shape)
+    return values.astype(kind).reshape(shape)
 
 
 def _bfloat16(proto: Any) -> np.ndarray:
     bits = np.frombuffer(proto.tensor_content, "<u2") if proto.tensor_content else None
     if bits is None:
         shape = tuple(dim.size for dim in proto.tensor_shape.dim)
-        bits = np.array(_filled(list(proto.half_val), shape), np.uint16)
+        bits = np.array(_filled(list(proto.half_val), shape)).astype(np.uint16)
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
@@ -120,8 +122,8 @@ def _strings_of(content: bytes) -> list[bytes]:
 
 def _filled(values: list[Any], shape: tuple[int, ...]) -> list[Any]:
     """A tensor may leave out the end of its values, where they repeat the last one."""
-    size = int(np.prod(shape, dtype=np.int64))
-    if values and len(values) < size:
+    size = math.prod(shape)
+    if values and len(values) < size <= _MOST_FILLED:
         values = values + [values[-1]] * (size - len(values))
     if len(values) != size:
         raise ValueError(f"the server sent {len(values)} values for the shape {list(shape)}")

@@ -39,7 +39,11 @@ def _inference_service(plan: Plan) -> Manifest:
     }
     if plan.service_account:
         predictor["serviceAccountName"] = plan.service_account
-    return resource(plan, "serving.kserve.io/v1beta1", "InferenceService", spec={"predictor": predictor})
+    service = resource(plan, "serving.kserve.io/v1beta1", "InferenceService", spec={"predictor": predictor})
+    # On Knative the autoscaler would have to be named as well, and volumes be allowed. Newer releases call this mode
+    # Standard, and still know it by this name.
+    service["metadata"]["annotations"] = {"serving.kserve.io/deploymentMode": "RawDeployment"}
+    return service
 
 
 def _model(plan: Plan) -> Manifest:

@@ -6,17 +6,21 @@ import ipaddress
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 from serving.errors import DeployError
 from serving.versions import versions
 
 Target = Literal["compose", "kubernetes", "kserve"]
-TARGETS: tuple[Target, ...] = ("compose", "kubernetes", "kserve")
 IMAGE = "tensorflow/serving:2.20.0"
 
+_PLACES: dict[Target, tuple[str, ...]] = {
+    "compose": ("--bucket",),
+    "kubernetes": ("--bucket", "--pvc", "--host-path"),
+    "kserve": ("--bucket", "--pvc"),
+}
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # Kubernetes allows 63 characters (RFC 1035); "-config", "-pods" and the hashes of pods are appended.
 _RESOURCE_NAME, _LONGEST_NAME = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?"), 40
@@ -50,21 +54,21 @@ class Plan:
     model: str
     resource: str
     push_dir: Path
-    stable: int | None
-    canary: int | None
-    image: str
     replicas: int
     max_replicas: int
-    cpu: str
-    memory: str
-    bucket: str | None
-    pvc: tuple[str, str] | None
-    host_path: str | None
-    namespace: str | None
-    service_account: str | None
-    batching: bool
-    bind: str
-    allow_namespaces: tuple[str, ...]
+    stable: int | None = None
+    canary: int | None = None
+    image: str = IMAGE
+    cpu: str = "1"
+    memory: str = "2Gi"
+    bucket: str | None = None
+    pvc: tuple[str, str] | None = None
+    host_path: str | None = None
+    namespace: str | None = None
+    service_account: str | None = None
+    batching: bool = True
+    bind: str = "127.0.0.1"
+    allow_namespaces: Sequence[str] = ()
 
     @property
     def served(self) -> tuple[int, ...]:
@@ -83,6 +87,21 @@ class Plan:
         return self.bucket or f"/models/{self.model}"
 
 
+class Choices(TypedDict, total=False):
+    """What `plan` takes as it is; see `Plan`."""
+
+    image: str
+    cpu: str
+    memory: str
+    bucket: str | None
+    host_path: str | None
+    namespace: str | None
+    service_account: str | None
+    batching: bool
+    bind: str
+    allow_namespaces: Sequence[str]
+
+
 def plan(
     target: Target,
     push_dir: Path,
@@ -90,19 +109,10 @@ def plan(
     name: str | None = None,
     stable: int | None = None,
     canary: int | None = None,
-    image: str = IMAGE,
     replicas: int | None = None,
     max_replicas: int | None = None,
-    cpu: str = "1",
-    memory: str = "2Gi",
-    bucket: str | None = None,
     pvc: str | None = None,
-    host_path: str | None = None,
-    namespace: str | None = None,
-    service_account: str | None = None,
-    batching: bool = True,
-    bind: str = "127.0.0.1",
-    allow_namespaces: Sequence[str] = (),
+    **choices: Unpack[Choices],
 ) -> Plan:
     """Checks what is asked for.
 
@@ -111,8 +121,9 @@ def plan(
         name: the served name. Default: the folder's.
         stable: the version to pin. Default with a canary: the newest version below it; without one: none is pinned.
         replicas: default: 2, compose 1.
-        max_replicas: of the autoscaler; default: three times `replicas`.
+        max_replicas: of the autoscaler; default: three times `replicas`, compose 1.
         pvc: "CLAIM" or "CLAIM:PATH".
+        choices: see `Plan`.
 
     Raises:
         DeployError: no version, a label for a version that is not there, an impossible name or quantity, or a place
@@ -120,40 +131,25 @@ def plan(
         PublishError: the folder cannot be read.
     """
     model = name or push_dir.resolve().name
-    replicas = replicas if replicas is not None else 1 if target == "compose" else 2
-    max_replicas = max_replicas if max_replicas is not None else replicas if target == "compose" else replicas * 3
-    _check_sizes(target, replicas, max_replicas, cpu, memory, image)
-    _check_place(target, bucket, pvc, host_path)
-    _check_address(bind)
-    resource = _resource_name(model)
-    others = [("namespace", namespace), ("service account", service_account)]
-    others += [("namespace", name) for name in allow_namespaces]
-    for what, text in others:
-        if text is not None:
-            _check_reference(f"the {what} {text!r}", text)
-    stable, canary = _labels(push_dir, stable, canary)
+    if replicas is None:
+        replicas = 1 if target == "compose" else 2
+    if max_replicas is None:
+        max_replicas = replicas if target == "compose" else replicas * 3
     claim, _, path = (pvc or "").partition(":")
-    return Plan(
+    made = Plan(
         target=target,
         model=model,
-        resource=resource,
+        resource=re.sub(r"[._]", "-", model.lower()),
         push_dir=push_dir.resolve(),
-        stable=stable,
-        canary=canary,
-        image=image,
         replicas=replicas,
         max_replicas=max_replicas,
-        cpu=cpu,
-        memory=memory,
-        bucket=bucket.rstrip("/") if bucket else None,
-        pvc=(claim, path.strip("/")) if pvc else None,
-        host_path=host_path,
-        namespace=namespace,
-        service_account=service_account,
-        batching=batching,
-        bind=bind,
-        allow_namespaces=tuple(allow_namespaces),
+        pvc=None if pvc is None else (claim, path.strip("/")),
+        **choices,
     )
+    for check in (_check_sizes, _check_place, _check_address, _check_names):
+        check(made)
+    stable, canary = _labels(push_dir, stable, canary)
+    return replace(made, stable=stable, canary=canary, bucket=made.bucket and made.bucket.rstrip("/"))
 
 
 def cores(cpu: str) -> float:
@@ -195,17 +191,26 @@ def _labels(push_dir: Path, stable: int | None, canary: int | None) -> tuple[int
     return stable, canary
 
 
-def _resource_name(model: str) -> str:
-    if not _MODEL_NAME.fullmatch(model):
+def _check_names(asked: Plan) -> None:
+    if not _MODEL_NAME.fullmatch(asked.model):
         raise DeployError(
-            f"the model's name {model!r}",
+            f"the model's name {asked.model!r}",
             got="a character that URLs, paths or manifests would have to escape",
             expected="letters, digits, '.', '_' and '-', such as reviews",
             fix="give another with --name",
         )
-    resource = re.sub(r"[._]", "-", model.lower())
-    _check_name(f"the model's name {model!r}", resource)
-    return resource
+    if not _RESOURCE_NAME.fullmatch(asked.resource) or len(asked.resource) > _LONGEST_NAME:
+        raise DeployError(
+            f"the model's name {asked.model!r}",
+            got="what Kubernetes cannot name a resource",
+            expected=f"at most {_LONGEST_NAME} of a-z, 0-9 and '-', with a letter first and no '-' last",
+            fix="give another with --name",
+        )
+    others = [("namespace", asked.namespace), ("service account", asked.service_account)]
+    others += [("namespace", name) for name in asked.allow_namespaces]
+    for what, text in others:
+        if text is not None:
+            _check_reference(f"the {what} {text!r}", text)
 
 
 def _check_reference(what: str, name: str) -> None:
@@ -214,69 +219,59 @@ def _check_reference(what: str, name: str) -> None:
         raise DeployError(what, got="what Kubernetes cannot have named so", expected="a-z, 0-9, '-' and '.'")
 
 
-def _check_name(what: str, name: str) -> None:
-    if not _RESOURCE_NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
-        raise DeployError(
-            what,
-            got="what Kubernetes cannot name a resource",
-            expected=f"at most {_LONGEST_NAME} of a-z, 0-9 and '-', with a letter first and no '-' last",
-            fix="give another",
-        )
-
-
-def _check_sizes(target: Target, replicas: int, max_replicas: int, cpu: str, memory: str, image: str) -> None:
-    if target == "compose" and replicas != 1:
+def _check_sizes(asked: Plan) -> None:
+    replicas, most = asked.replicas, asked.max_replicas
+    if asked.target == "compose" and replicas != 1:
         raise DeployError("--replicas", got=str(replicas), expected="1 for compose: its ports are this machine's")
-    if replicas < 1 or max_replicas < replicas:
-        raise DeployError(
-            "the replicas", got=f"{replicas} to {max_replicas}", expected="at least 1, and no fewer at most"
-        )
-    if not _CPU.fullmatch(cpu) or cores(cpu) <= 0:
-        raise DeployError("--cpu", got=cpu, expected="cores, such as 2, 0.5 or 500m")
-    if not _MEMORY.fullmatch(memory) or not int(memory[:-2]):
-        raise DeployError("--memory", got=memory, expected="such as 512Mi or 2Gi")
-    if not _IMAGE.fullmatch(image):
-        raise DeployError("--image", got=image, expected=f"an image with its tag or digest, such as {IMAGE}")
+    if replicas < 1 or most < replicas:
+        raise DeployError("the replicas", got=f"{replicas} to {most}", expected="at least 1, and no fewer at most")
+    if not _CPU.fullmatch(asked.cpu) or cores(asked.cpu) <= 0:
+        raise DeployError("--cpu", got=asked.cpu, expected="cores, such as 2, 0.5 or 500m")
+    if not _MEMORY.fullmatch(asked.memory) or not int(asked.memory[:-2]):
+        raise DeployError("--memory", got=asked.memory, expected="such as 512Mi or 2Gi")
+    if not _IMAGE.fullmatch(asked.image):
+        raise DeployError("--image", got=asked.image, expected=f"an image with its tag or digest, such as {IMAGE}")
 
 
-def _check_address(bind: str) -> None:
+def _check_address(asked: Plan) -> None:
     try:
-        ipaddress.ip_address(bind)
+        ipaddress.ip_address(asked.bind)
     except ValueError:
-        raise DeployError("--bind", got=bind, expected="an IP address of this machine, or 0.0.0.0 for all") from None
+        raise DeployError(
+            "--bind", got=asked.bind, expected="an IP address of this machine, or 0.0.0.0 for all"
+        ) from None
 
 
-def _check_place(target: Target, bucket: str | None, pvc: str | None, host_path: str | None) -> None:
-    given = [
-        name for name, value in (("--bucket", bucket), ("--pvc", pvc), ("--host-path", host_path)) if value is not None
-    ]
+def _check_place(asked: Plan) -> None:
+    places = {"--bucket": asked.bucket, "--pvc": asked.pvc, "--host-path": asked.host_path}
+    given = [name for name, value in places.items() if value is not None]
     if len(given) > 1:
         raise DeployError("the model's place", got=" and ".join(given), expected="one of them")
-    readable = {"compose": ("--bucket",), "kubernetes": ("--bucket", "--pvc", "--host-path")}
-    allowed = readable.get(target, ("--bucket", "--pvc"))
-    if (given and given[0] not in allowed) or (not given and target != "compose"):
+    allowed = _PLACES[asked.target]
+    if (given and given[0] not in allowed) or (not given and asked.target != "compose"):
         raise DeployError(
-            f"the model's place for {target}",
+            f"the model's place for {asked.target}",
             got=given[0] if given else "none, and the pods cannot read this machine's folder",
             expected=f"one of {', '.join(allowed)}",
             fix="copy the push folder there, versions and all",
         )
-    if pvc is not None:
-        claim, _, path = pvc.partition(":")
+    if asked.pvc is not None:
+        claim, path = asked.pvc
         _check_reference(f"the claim {claim!r}", claim)
         if ".." in path.split("/"):
-            raise DeployError("--pvc", got=pvc, expected="CLAIM or CLAIM:PATH, a path within the claim")
-    if host_path is not None and not host_path.startswith("/"):
-        raise DeployError("--host-path", got=host_path, expected="an absolute path")
+            raise DeployError("--pvc", got=path, expected="CLAIM or CLAIM:PATH, a path within the claim")
+    if asked.host_path is not None and not asked.host_path.startswith("/"):
+        raise DeployError("--host-path", got=asked.host_path, expected="an absolute path")
+    if asked.bucket is not None:
+        _check_bucket(asked.target, asked.bucket)
+
+
+def _check_bucket(target: Target, bucket: str) -> None:
     schemes = ("gs://", "s3://") if target == "kserve" else ("gs://",)
-    if bucket is not None and not bucket.startswith(schemes):
-        s3 = bucket.startswith("s3://")
-        raise DeployError(
-            "--bucket",
-            got=bucket,
-            expected=f"{' or '.join(schemes)}BUCKET/PATH",
-            fix="TF Serving's image reads no s3:// since 2.7 (tensorflow/serving#1963): "
-            "mount it as a claim (--pvc), or use --target kserve, which downloads it"
-            if s3
-            else "",
-        )
+    if bucket.startswith(schemes):
+        return
+    fix = ""
+    if bucket.startswith("s3://"):
+        fix = "TF Serving's image reads no s3:// since 2.7 (tensorflow/serving#1963): mount it as a claim (--pvc), "
+        fix += "or use --target kserve, which downloads it"
+    raise DeployError("--bucket", got=bucket, expected=f"{' or '.join(schemes)}BUCKET/PATH", fix=fix)

@@ -1,4 +1,4 @@
-"""Makes the helper beside these tests importable, and starts it."""
+"""Makes the helpers beside these tests importable, and starts the small server."""
 
 from __future__ import annotations
 

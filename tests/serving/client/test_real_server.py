@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -17,10 +18,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 import tensorflow as tf
+from docs_examples import BLOCKS, missing_program, prepare, run
 from tensorflow.core.protobuf import saved_model_pb2
 
 from serving.client import AsyncClient, Client, InvalidRequest, ModelNotFound, Unavailable
@@ -183,6 +186,17 @@ def test_a_canary_is_promoted_and_taken_back_while_it_is_served(server: Running)
     assert versions() == [1, 1]
     with pytest.raises(DeployError, match="version 1 alone is loaded"):
         release("rollback", "reviews", server.config, [server.grpc])
+
+
+def test_the_examples_of_the_docs_are_answered(server: Running, tmp_path: Path, repository: Path) -> None:
+    prepare(tmp_path, repository)
+    ports = urlsplit(server.grpc).port or 0, urlsplit(server.rest).port or 0
+    for language, code in BLOCKS:
+        if "deploy" not in code and missing_program(language, code) is None:
+            printed = run(language, code, tmp_path, ports, repository)
+            assert printed.strip()
+            if " curl " in f" {code}":
+                assert "error" not in json.loads(printed)
 
 
 def test_metrics_are_where_the_manifests_say(server: Running) -> None:

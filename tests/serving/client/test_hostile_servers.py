@@ -1,0 +1,63 @@
+"""Whatever a server answers, a client returns it or raises one of its own errors."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serving.client import ClientError, ServerError
+from serving.client.calls import Call, GetMetadata, GetStatus, Infer, Predict
+from serving.client.grpc_wire import GrpcWire
+from serving.client.predictions import predictions
+from serving.client.rest_wire import RestWire
+from serving.client.target import parse
+from serving.protos import PredictResponse, TensorProto
+
+TARGET = parse("http://localhost/reviews")
+KEYS = ["outputs", "results", "model_spec", "metadata", "signature_def", "model_version_status", "version", "b64"]
+NAMES = st.sampled_from([*KEYS, "error", "label", "score", "probabilities", "serving_default", "inputs", "name"])
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+CALLS: list[Call] = [Predict("", {}), Infer("classify", "", []), Infer("regress", "", []), GetStatus(), GetMetadata()]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(CALLS), VALUES, st.sampled_from([200, 200, 200, 302, 400, 404, 418, 503, 599]))
+def test_any_json_is_an_answer_or_an_error_of_the_client(call: Call, value: Any, status: int) -> None:
+    with contextlib.suppress(ClientError):
+        answer = RestWire(TARGET).decode(call, status, json.dumps(value).encode())
+        if isinstance(call, Predict):
+            predictions(answer.outputs, None)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"<html>", b"\xff", b"[" * 100_000, b"NaN", b"[1]"])
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: type(call).__name__)
+def test_what_is_no_json_is_an_error_of_the_server(call: Call, body: bytes) -> None:
+    with pytest.raises(ServerError):
+        RestWire(TARGET).decode(call, 200, body)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(0, 30), st.lists(st.integers(-(2**63), 2**63 - 1), max_size=4), st.binary(max_size=20), st.booleans()
+)
+def test_any_tensor_is_an_array_or_an_error_of_the_client(
+    dtype: int, sizes: list[int], content: bytes, in_content: bool
+) -> None:
+    response = PredictResponse()
+    tensor: Any = TensorProto(dtype=dtype, string_val=[content], float_val=[1.0], int_val=[300], half_val=[70_000])
+    if in_content:
+        tensor.tensor_content = content
+    for size in sizes:
+        tensor.tensor_shape.dim.add(size=size)
+    response.outputs["score"].CopyFrom(tensor)
+    with contextlib.suppress(ClientError):
+        GrpcWire(TARGET).decode(Predict("", {}), response)
