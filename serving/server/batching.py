@@ -242,11 +242,15 @@ class Batcher:
             if joined.left:
                 return
         if joined.task.error is None:
-            parts = [outputs for _, outputs in sorted(joined.outputs.items())]
-            joined.task.outputs = (
-                parts[0] if len(parts) == 1 else [np.concatenate(one) for one in zip(*parts, strict=True)]
-            )
+            try:
+                joined.task.outputs = _whole([outputs for _, outputs in sorted(joined.outputs.items())])
+            except ValueError as error:  # the pieces' outputs differ beyond their rows
+                joined.task.error = StatusError(Code.INTERNAL, f"Tensor concat operation failed: {error}")
         self._settled.put(joined.task)
+
+
+def _whole(parts: Sequence[list[np.ndarray]]) -> list[np.ndarray]:
+    return parts[0] if len(parts) == 1 else [np.concatenate(one) for one in zip(*parts, strict=True)]
 
 
 def _rows(feeds: Mapping[str, np.ndarray]) -> int:

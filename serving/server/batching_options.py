@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any
 
 from serving.errors import OptionsError
+from serving.server.executor import cores
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class BatchingOptions:
 
     def __post_init__(self) -> None:
         if not self.num_batch_threads:
-            object.__setattr__(self, "num_batch_threads", os.cpu_count() or 1)
+            object.__setattr__(self, "num_batch_threads", cores())
 
     @property
     def execution_limit(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,9 +18,9 @@ from serving.protos import (
     SignatureDefMap,
 )
 from serving.server.batching import Batcher
-from serving.server.batching_options import batching_options
+from serving.server.batching_options import BatchingOptions, batching_options
 from serving.server.examples import plan_classify, plan_multi_inference, plan_regress
-from serving.server.executor import Executor, Settled, Task, Threads
+from serving.server.executor import Executor, Settled, Task, Threads, cores
 from serving.server.inference import Plan, answered_by, find_signature, plan_predict, signature_key
 from serving.server.manager import Manager, OnState
 from serving.server.options import ServerOptions
@@ -39,7 +38,7 @@ class Core:
 
     Args:
         options: see `ServerOptions`.
-        on_run: called with model and seconds after each run of TensorFlow; in a batch, after each request of it.
+        on_run: called with model and seconds after each run that succeeded; in a batch, after each request of it.
         on_state: called with model, version and the name of the state that it has come to.
 
     Raises:
@@ -48,10 +47,12 @@ class Core:
 
     def __init__(self, options: ServerOptions, on_run: OnRun | None = None, on_state: OnState | None = None) -> None:
         self._options, self._on_run, self._on_state = options, on_run, on_state
-        self._batching = None if options.batching is None else batching_options(options.batching)
+        if options.batching is not None:
+            batching_options(options.batching)
         self._check_method = options.enable_signature_method_name_check
         self._manager: Manager
-        self._executor: Executor
+        self._settled: Settled
+        self._executors: dict[BatchingOptions | None, Executor] = {}
         self._loop: asyncio.AbstractEventLoop
 
     async def start(self) -> None:
@@ -61,8 +62,7 @@ class Core:
             OptionsError: the configuration of the models cannot be used.
         """
         self._loop = asyncio.get_running_loop()
-        settled = Settled(self._loop)
-        self._executor = Batcher(self._batching, settled) if self._batching else Threads(self._threads(), settled)
+        self._settled = Settled(self._loop)
         self._manager = Manager(self._options, self._on_state)
         try:
             await self._manager.reload(self._options.models)
@@ -74,13 +74,23 @@ class Core:
     async def stop(self) -> None:
         """Waits for the runs in progress and unloads everything."""
         await self._manager.stop()
-        await self._loop.run_in_executor(None, self._executor.stop)
+        for executor in self._executors.values():
+            await self._loop.run_in_executor(None, executor.stop)
+        self._executors.clear()
+
+    def _executor(self, batching: BatchingOptions | None) -> Executor:
+        """Models that are batched alike share their threads."""
+        found = self._executors.get(batching)
+        if found is None:
+            found = Batcher(batching, self._settled) if batching else Threads(self._threads(), self._settled)
+            self._executors[batching] = found
+        return found
 
     def _threads(self) -> int:
         """Runs at a time: one for a worker among several, which has one core; else as many as there are cores."""
         if self._options.inter_op_parallelism:
             return self._options.inter_op_parallelism
-        return 1 if self._options.workers > 1 else os.cpu_count() or 1
+        return 1 if self._options.workers > 1 else cores()
 
     def ready(self) -> bool:
         return self._manager.ready()
@@ -134,7 +144,7 @@ class Core:
         expires = None if deadline is None else time.monotonic() + deadline - self._loop.time()
         assert version.servable is not None, "only an available version is handed out"
         task = Task(version.servable, plan.feeds, plan.fetches, future, expires, finished)
-        self._executor.submit(task)
+        self._executor(version.batching).submit(task)
         task.watch()
         return future
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections import deque
@@ -25,7 +26,7 @@ class Task:
         servable: what runs it.
         feeds, fetches: see `Servable.run`.
         expires: `time.monotonic()` by which it must have begun, None for never.
-        finished: called in the event loop with the seconds of the run (None where it did not run), exactly once,
+        finished: called in the event loop with the seconds of the run (None where it gave nothing), exactly once,
             whether anybody still waits or not.
     """
 
@@ -88,11 +89,11 @@ class Task:
         started = time.perf_counter()
         try:
             self.outputs = self.servable.run(self.feeds, self.fetches, timeout)
+            self.seconds = time.perf_counter() - started
         except StatusError as error:
             self.error = error
         except Exception as error:  # noqa: BLE001 whatever it is, its caller must hear of it and the thread go on
             self.error = internal(error)
-        self.seconds = time.perf_counter() - started
 
     def settle(self) -> None:
         """Hands the outputs, or the error, to who waits. In the event loop."""
@@ -173,6 +174,13 @@ class Threads:
         while (task := self._queue.get()) is not None:
             task.run()
             self._settled.put(task)
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def start_threads(name: str, count: int, target: Callable[[], Any]) -> list[threading.Thread]:

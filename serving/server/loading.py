@@ -1,14 +1,37 @@
-"""A version's folder becomes a servable that has answered its warm-up requests."""
+"""A version's folder becomes a servable that has answered its warm-up requests, and how requests to it are joined."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from serving.errors import Code, OptionsError, StatusError
+from serving.server.batching_options import BatchingOptions, batching_options
 from serving.server.options import ServerOptions
 from serving.server.servable import Servable
+from serving.server.text_files import read_batching
 from serving.server.warmup import warm_up
 
 TFLITE_FILE = "model.tflite"
+BATCHING_FILE = "batching_params.pbtxt"
+
+
+def batching_of(folder: Path, options: ServerOptions) -> BatchingOptions | None:
+    """How requests to a version are joined, None where each runs by itself.
+
+    Source: `GetPerModelBatchingParams` in tensorflow_serving/servables/tensorflow/bundle_factory_util.cc.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT, the version's own file cannot be used.
+    """
+    if options.batching is None or not options.enable_per_model_batching_parameters:
+        return None if options.batching is None else batching_options(options.batching)
+    path = folder / BATCHING_FILE
+    if not path.is_file():
+        return None
+    try:
+        return batching_options(read_batching(path, "enable_per_model_batching_parameters"))
+    except OptionsError as error:
+        raise StatusError(Code.INVALID_ARGUMENT, str(error)) from error
 
 
 def load(folder: Path, options: ServerOptions) -> Servable:

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from serving.errors import Code, StatusError
+from serving.server.batching_options import BatchingOptions
 from serving.server.configs import Labels, check_config, labels_of
 from serving.server.executor import internal
-from serving.server.loading import load
+from serving.server.loading import batching_of, load
 from serving.server.models import Model
 from serving.server.options import ServerOptions
 from serving.server.servable import Servable
@@ -211,9 +212,9 @@ class Manager:
                     break
                 if not attempt:
                     version.move(State.LOADING)
-                loaded = await self._outcome(load, version.path, self._options)
+                loaded = await self._outcome(_loaded, version.path, self._options)
             if not isinstance(loaded, StatusError):
-                await self._loaded(version, loaded)
+                await self._serve(version, *loaded)
                 return
             error = loaded
             version.failure = error
@@ -227,12 +228,12 @@ class Manager:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(unaspired, self._options.load_retry_interval_micros / 1e6)
 
-    async def _loaded(self, version: Version, servable: Servable) -> None:
+    async def _serve(self, version: Version, servable: Servable, batching: BatchingOptions | None) -> None:
         if not version.aspired:
             await self._outcome(servable.close)
             version.move(State.END, _CANCELLED)
             return
-        version.servable = servable
+        version.servable, version.batching = servable, batching
         version.move(State.AVAILABLE)
         self._unload_superfluous(self._models[version.model])
 
@@ -265,3 +266,8 @@ class Manager:
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
             await self._changed.wait()
+
+
+def _loaded(folder: Path, options: ServerOptions) -> tuple[Servable, BatchingOptions | None]:
+    batching = batching_of(folder, options)
+    return load(folder, options), batching

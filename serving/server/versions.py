@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from serving.errors import StatusError
+from serving.server.batching_options import BatchingOptions
 from serving.server.servable import Servable
 
 
@@ -27,6 +28,8 @@ class Version:
         aspired: whether the base path and the version policy ask for it.
         error: why it ended, None where it was unloaded as it should be.
         failure: of the last try to load it, which may be tried again.
+        servable: what runs it, None but while it is available or unloading.
+        batching: how requests to it are joined, None where each runs by itself.
     """
 
     def __init__(self, model: str, number: int, path: Path, on_state: Callable[[Version], None]) -> None:
@@ -36,6 +39,7 @@ class Version:
         self.error: StatusError | None = None
         self.failure: StatusError | None = None
         self.servable: Servable | None = None
+        self.batching: BatchingOptions | None = None
         self._on_state = on_state
         self._users = 0
         self._drained: Callable[[], None] | None = None

@@ -9,6 +9,7 @@ import pytest
 from tiny_servers import config_of, floats, options_of, publish, spec, with_core
 
 from serving.errors import Code, OptionsError, StatusError
+from serving.protos import GetModelStatusRequest
 from serving.server.batching import Batcher
 from serving.server.batching_options import batching_options
 from serving.server.executor import Settled, Task, Threads
@@ -320,3 +321,40 @@ def test_what_cannot_be_batched_gets_tf_servings_code_and_message(batched, signa
         assert fine.outputs["y"].tolist() == [2]
 
     with_core(batched, use)
+
+
+def test_a_version_may_bring_its_own_parameters(saved_models, tmp_path):
+    for version in (1, 2, 3):
+        publish(saved_models[1], tmp_path, version)
+    (tmp_path / "1" / "batching_params.pbtxt").write_text("max_batch_size { value: 2 }")
+    (tmp_path / "2" / "batching_params.pbtxt").write_text("max_batch_size { value: 0 }")
+    config = config_of(m=tmp_path)
+    config.model_config_list.config[0].model_version_policy.all.SetInParent()
+
+    async def use(core):
+        with pytest.raises(StatusError, match="Task size 3 is larger than maximum input batch size 2"):
+            await core.predict(spec(version=1), floats(1, 2, 3))
+        with pytest.raises(StatusError, match="Servable not found"):
+            await core.predict(spec(version=2), floats(1))
+        assert (await core.predict(spec(version=3), {"x": np.ones(2000, np.float32)})).outputs["y"].shape == (2000,)
+        request = GetModelStatusRequest(model_spec=spec(version=2))
+        [version] = core.get_model_status(request).model_version_status
+        assert "max_batch_size of the batching parameters" in version.status.error_message
+
+    with_core(options_of(config, batching={}, enable_per_model_batching_parameters=True), use)
+
+
+def test_pieces_whose_outputs_do_not_fit_together_are_an_error_and_the_thread_goes_on():
+    class Ragged(Doubler):
+        def run(self, feeds, fetches, timeout):
+            x = feeds["x"]
+            return [np.ones((len(x), int(x[0, 0])))]
+
+    async def use(submit, model):
+        with pytest.raises(StatusError, match="Tensor concat operation failed") as failed:
+            await submit([[1], [2]])
+        assert failed.value.code is Code.INTERNAL
+        assert (await submit([[3]]))[0].shape == (1, 3)
+
+    options = {"max_batch_size": 4, "enable_large_batch_splitting": True, "max_execution_batch_size": 1}
+    run(use, servable=Ragged(), **options)

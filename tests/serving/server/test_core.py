@@ -12,11 +12,13 @@ from serving.protos import (
     GetModelMetadataRequest,
     GetModelStatusRequest,
     MultiInferenceRequest,
+    PredictRequest,
     RegressionRequest,
     ReloadConfigRequest,
     SignatureDefMap,
 )
 from serving.server.service import TensorInfo
+from serving.server.tensors import decode_inputs, encode
 
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
 
@@ -358,3 +360,41 @@ def test_what_runs_and_what_is_loaded_is_told_to_observers(base):
 def test_only_a_list_of_models_can_be_reloaded(ask):
     with pytest.raises(StatusError, match="ServerModelConfig type not supported by HandleReloadConfigRequest"):
         ask(lambda core: core.reload_config(ReloadConfigRequest()))
+
+
+@pytest.mark.parametrize("batching", [None, {}])
+def test_a_deadline_ends_the_run_and_a_cancelled_request_breaks_no_other(base, batching):
+    endless = {"n": np.array([2**31 - 1], np.int32)}
+
+    async def use(core):
+        deadline = asyncio.get_running_loop().time() + 0.3
+        late = asyncio.create_task(core.predict(spec(signature="slow"), endless, (), deadline))
+        cancelled = asyncio.create_task(core.predict(spec(signature="slow"), endless, (), deadline))
+        await asyncio.sleep(0.1)
+        cancelled.cancel()
+        with pytest.raises(StatusError) as error:
+            await late
+        assert error.value.code is Code.DEADLINE_EXCEEDED
+        assert (await core.predict(spec(), floats(1))).outputs["y"].tolist() == [3.0]
+
+    # That it stops at all says that the threads are free again, and the version drained.
+    with_core(options_of(config_of(m=base), batching=batching), use)
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 1000])
+@pytest.mark.parametrize("as_content", [False, True])
+def test_what_comes_off_the_wire_is_what_runs(ask, count, as_content):
+    """Decoded arrays may be read-only and begin at any address."""
+    sent = np.random.default_rng(5).normal(size=count).astype(np.float32)
+    request = PredictRequest()
+    request.inputs["x"].CopyFrom(encode(sent, as_content))
+    inputs = decode_inputs(PredictRequest.FromString(request.SerializeToString()).inputs)
+    outputs = ask(lambda core: core.predict(spec(), inputs)).outputs
+    np.testing.assert_array_equal(outputs["y"], sent + np.float32(2))
+    np.testing.assert_array_equal(decode_inputs({"y": encode(outputs["y"], as_content)})["y"], outputs["y"])
+
+
+@pytest.mark.parametrize("seconds", [1e300, float("inf")])
+def test_a_deadline_that_never_comes_is_none(ask, seconds):
+    predicted = ask(lambda core: core.predict(spec(signature="slow"), {"n": np.array([3], np.int32)}, (), seconds))
+    assert predicted.outputs["last"].tolist() == [3]

@@ -127,3 +127,29 @@ def test_operations_of_text_are_there_and_a_missing_one_is_named(tmp_path, repos
     assert folded == "[b'abc']"
     assert missing.startswith("NOT_FOUND Op type not registered 'NoSuchOperation' in binary running on")
     assert imported == "[]"
+
+
+def test_only_a_graph_without_loops_runs_unguarded_where_there_is_ample_time(saved_models, tmp_path):
+    import tensorflow as tf
+
+    class Plain(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+        def predict(self, x):
+            return {"y": x + 1}
+
+    plain = Plain()
+    tf.saved_model.save(plain, str(tmp_path), {"serving_default": plain.predict})
+    for folder, unguarded in ((tmp_path, [10_000, 0, 1]), (saved_models[1], [10_000, 10_000, 1])):
+        model = SavedModel(folder, OPTIONS)
+        run, given = model._run, []
+        model._run = lambda feeds, fetches, milliseconds, run=run, given=given: (
+            given.append(milliseconds) or run(feeds, fetches, 0)
+        )
+        feeds, fetches = feeds_of(model, "serving_default", x=np.float32([1]))
+        model.run(feeds, fetches, 10.0)
+        model._longest = 0.01
+        model.run(feeds, fetches, 10.0)
+        model._longest = 0.01
+        model.run(feeds, fetches, 0.001)
+        assert given == unguarded
+        model.close()
