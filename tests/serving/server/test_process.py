@@ -191,6 +191,7 @@ def test_a_reload_reaches_all_workers_and_those_that_come_later(tmp_path):
         code, words = one.reload("bad")
         assert code == "INVALID_ARGUMENT"
         assert words.startswith("bad in process")
+        assert one.reload("broken")[0] == "INTERNAL"
         assert one.reload("n") == "OK"
         os.kill(int(workers["1"]), signal.SIGKILL)
         one.wait_for("is ready", times=3)
