@@ -12,9 +12,10 @@ import tensorflow as tf
 from models.errors import ModelError
 from models.labels import FILE_NAME as LABELS_FILE
 from models.labels import LabelSpace
+from models.pushed import newest_version
 from models.text_ops import register_text_ops
 
-_MODEL_FILE, _EXTRA_FOLDER, _PUSHED_FOLDER = "saved_model.pb", "assets.extra", "serving"
+_EXTRA_FOLDER = "assets.extra"
 _BATCH_ROWS = 64
 
 
@@ -114,39 +115,6 @@ def load(directory: Path | str) -> Predictor:
             expected=f"a SavedModel that Transom exported, with {_EXTRA_FOLDER}/{LABELS_FILE}",
             fix="push it again",
         ) from error
-
-
-def newest_version(directory: Path) -> Path:
-    """The SavedModel's folder that `directory` means; see `load`, which raises the same."""
-    for folder in (directory, *_pushed(directory)):
-        if (folder / _MODEL_FILE).is_file():
-            return folder
-        versions = [v for v in _folders(folder) if v.name.isdecimal() and (v / _MODEL_FILE).is_file()]
-        if versions:
-            return max(versions, key=lambda version: int(version.name))
-    raise ModelError(
-        f"no model in {directory}",
-        got="no such folder" if not directory.is_dir() else "neither saved_model.pb nor a numbered folder with one",
-        expected="a pushed SavedModel, a folder of versions, or the output folder of a run that pushed",
-        fix="`transom runs` tells which runs pushed a model, and why the others did not",
-    )
-
-
-def _pushed(directory: Path) -> list[Path]:
-    """The folder of versions in a run's output folder: none, or the only one."""
-    names = [name for name in _folders(directory / _PUSHED_FOLDER) if _folders(name)]
-    if len(names) > 1:
-        raise ModelError(
-            f"several models in {directory / _PUSHED_FOLDER}",
-            got=", ".join(sorted(name.name for name in names)),
-            expected="one",
-            fix="name the folder of one of them",
-        )
-    return names
-
-
-def _folders(directory: Path) -> list[Path]:
-    return [path for path in directory.iterdir() if path.is_dir()] if directory.is_dir() else []
 
 
 def _strings(texts: Sequence[str], rows: list[int]) -> tf.Tensor:

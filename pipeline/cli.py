@@ -23,6 +23,7 @@ a first run:
   transom init reviews.csv              writes transom.yaml, with what it found in the table
   transom run transom.yaml              trains, measures and pushes
   transom predict transom-out "so good" asks the pushed model
+  transom serve transom-out             serves it over gRPC and REST
 
 exit codes:
   0 success            1 unexpected error    2 configuration       3 data            4 data gate
@@ -102,6 +103,18 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--json", action="store_true", help="one JSON object a line, probabilities included")
     _verbose_argument(predict)
 
+    serve = _command(
+        commands,
+        "serve",
+        _serve,
+        "serve a pushed model over gRPC and REST",
+        "Serves with TF Serving's protocol until it is interrupted: gRPC on port 8500, REST on 8501. PUSH_DIR is a "
+        "run's output folder, a push folder (new versions are served as they come) or one version's folder. FLAGS "
+        "are those of tensorflow_model_server; `transom serve PUSH_DIR --help` lists them.",
+    )
+    serve.add_argument("directory", type=Path, metavar="PUSH_DIR", help="output folder, push folder or version folder")
+    serve.add_argument("flags", nargs=argparse.REMAINDER, metavar="FLAGS", help="such as --workers=2")
+
     runs = _command(commands, "runs", _runs, "list earlier runs", "When, how it went, the metrics, where the model is.")
     _config_argument(runs)
     _set_argument(runs)
@@ -179,6 +192,12 @@ def _predict(options: argparse.Namespace) -> int:
     return predict(
         options.model, options.texts, options.pair, options.file, as_json=options.json, verbose=options.verbose
     )
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from pipeline.serve import serve
+
+    return serve(options.directory, options.flags)
 
 
 def _runs(options: argparse.Namespace) -> int:

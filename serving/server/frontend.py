@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 from serving import protos
@@ -49,8 +50,9 @@ class Frontend:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def enter(self) -> None:
-        """Takes one request in; `leave` it afterwards.
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Takes one request in for as long as the block lasts.
 
         Raises:
             StatusError: RESOURCE_EXHAUSTED: as many as may be are in flight.
@@ -61,12 +63,12 @@ class Frontend:
             raise StatusError(Code.RESOURCE_EXHAUSTED, message)
         self.in_flight += 1
         self._idle.clear()
-
-    def leave(self) -> None:
-        """The counterpart of `enter`."""
-        self.in_flight -= 1
-        if not self.in_flight:
-            self._idle.set()
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+            if not self.in_flight:
+                self._idle.set()
 
     async def idle(self, seconds: float) -> bool:
         """Waits until no request is in flight; False when some still are after so many seconds."""

@@ -7,6 +7,7 @@ traceback, and so that arrays are decoded once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -75,6 +76,7 @@ _METHODS: dict[str, dict[str, Answer]] = {
     protos.MODEL_SERVICE: {"GetModelStatus": _get_model_status, "HandleReloadConfigRequest": _reload},
 }
 _COUNTED = ("Predict", "Classify", "Regress")  # what TF Serving counts
+_LIMITED = (*_COUNTED, "MultiInference")  # a probe or a reload is answered under any load
 
 
 class GrpcServer:
@@ -149,7 +151,7 @@ class GrpcServer:
 def _handler(frontend: Frontend, service: str, method: str, answer: Answer) -> Any:
     """A raw unary handler: bytes to bytes."""
     parse = protos.methods(service)[method][0].FromString
-    counted = method in _COUNTED
+    counted, limited = method in _COUNTED, method in _LIMITED
     what = f"{service}/{method}"
 
     async def handle(body: bytes, context: Any) -> bytes:
@@ -161,12 +163,9 @@ def _handler(frontend: Frontend, service: str, method: str, answer: Answer) -> A
                 name = request.model_spec.name
             left = context.time_remaining()
             deadline = None if left is None else asyncio.get_running_loop().time() + left
-            frontend.enter()
-            try:
+            with frontend.entered() if limited else contextlib.nullcontext():
                 response: Message = await answer(frontend, request, deadline)
                 encoded = bytes(response.SerializeToString())
-            finally:
-                frontend.leave()
         except StatusError as error:
             status = error
         except DecodeError:

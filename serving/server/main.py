@@ -6,7 +6,7 @@ import functools
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -26,8 +26,16 @@ FAILED, REFUSED = 1, 2
 """Exit codes: an unexpected failure; options that cannot be used."""
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Serves until a signal; returns the exit code."""
+def main(arguments: Sequence[str], adapt: Callable[[ServerOptions], ServerOptions] | None = None) -> int:
+    """Serves until a signal.
+
+    Args:
+        arguments: the flags.
+        adapt: changes the options that they make.
+
+    Returns:
+        The exit code.
+    """
     _log_to_stderr()
     try:
         line = parse(arguments)
@@ -40,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
         options = to_options(line)
         for warning in line.warnings:
             LOG.warning(warning)
-        return serve(options, core)
+        return serve(adapt(options) if adapt else options, core)
     except OptionsError as error:
         print(f"serving: {error}", file=sys.stderr)  # noqa: T201
         return REFUSED
@@ -67,7 +75,7 @@ def serve(options: ServerOptions, make_service: MakeService) -> int:
 
 def core(options: ServerOptions) -> Service:
     """The service that runs TensorFlow, which is imported now."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow warns of every request that fails
     from serving.server.core import Core
     from serving.server.metrics import PROCESS
 

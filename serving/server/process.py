@@ -79,7 +79,6 @@ class _Process:
             loop.add_signal_handler(which, self._stop.set)
         start = time.monotonic()
         service = self._make_service(self._options)
-        LOG.info("what runs the models was loaded in %.1f s", time.monotonic() - start)
         frontend = await self._frontend(service)
         async with _background(self._supervised()):
             if await self._unless_stopped(service.start()):

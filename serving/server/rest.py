@@ -21,8 +21,9 @@ from google.protobuf import json_format
 from serving import protos
 from serving.errors import Code, OptionsError, StatusError
 from serving.server.frontend import Frontend, since, unexpected
-from serving.server.json_examples import encode_classifications, encode_regressions, fill_examples
-from serving.server.json_tensor import decode_predict, encode_predict
+from serving.server.json_answers import encode_classifications, encode_predict, encode_regressions
+from serving.server.json_examples import fill_examples
+from serving.server.json_tensor import decode_predict
 from serving.server.rest_routes import API, ASKED, Route, route
 from serving.server.text_files import ssl_context
 
@@ -36,6 +37,7 @@ _ORIGIN = re.compile("https?://")
 _GZIP_ACCEPTED = re.compile(r"(?:^|,)\s*gzip\s*(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))", re.IGNORECASE)
 _GZIP_FROM_BYTES, _GZIP_LEVEL = 1024, 1
 _BODY_SECONDS = 30.0
+_GRACE_SECONDS = 1.0
 _LAST_BYTES_SECONDS = 1.0  # for answers on their way when the server stops
 _GZIP_WBITS = 31
 _BACKLOG = 1024
@@ -137,14 +139,13 @@ class RestServer:
         loop, options = asyncio.get_running_loop(), self._options
         timeout = options.rest_api_timeout_in_ms / 1000
         deadline = loop.time() + timeout if timeout > 0 else None
-        self._frontend.enter()
         try:
-            async with asyncio.timeout_at(deadline):
-                return await _ANSWERS[found.action](self._frontend, found.model_spec, body, deadline)
+            # The service keeps the deadline; this holds should it not.
+            async with asyncio.timeout_at(None if deadline is None else deadline + _GRACE_SECONDS):
+                with self._frontend.entered():
+                    return await _ANSWERS[found.action](self._frontend, found.model_spec, body, deadline)
         except TimeoutError as error:
             raise StatusError(Code.DEADLINE_EXCEEDED, "Timed out waiting for notification") from error
-        finally:
-            self._frontend.leave()
 
     def _look(self, found: Route) -> bytes:
         service = self._frontend.service

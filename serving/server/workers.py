@@ -33,6 +33,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0
 _STABLE_SECONDS = 60.0  # a worker that lived so long has not failed at once
 _KILL_AFTER = 10.0  # seconds beyond the time to drain
 _SEND_SECONDS = 10.0
+_HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
 
 @dataclasses.dataclass(eq=False)
@@ -113,21 +114,26 @@ class Supervisor:
         ours, theirs = socket.socketpair()
         sys.stdout.flush()
         sys.stderr.flush()
+        # A signal between the fork and the child's own handlers would be lost in a copy of `_pending`.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _HEEDED)
         pid = os.fork()
         if pid == 0:
-            self._become_worker(index, theirs, ours)
+            self._become_worker(index, theirs, ours, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         ours.settimeout(_SEND_SECONDS)
         worker = self._workers[index] = _Worker(index, pid, ours, time.monotonic(), self._reloads)
         self._selector.register(ours, selectors.EVENT_READ, worker)
 
-    def _become_worker(self, index: int, end: socket.socket, other: socket.socket) -> None:
+    def _become_worker(self, index: int, end: socket.socket, other: socket.socket, mask: Any) -> None:
         """What the child does; it never returns."""
         code = 1
         try:
             signal.set_wakeup_fd(-1)
-            for one in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+            for one in _HEEDED:
                 signal.signal(one, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            self._selector.close()
             # An end that stayed open here would hide the death of the supervisor from the other workers.
             for held_end in (other, self._wake, *(worker.end for worker in self._workers.values())):
                 held_end.close()

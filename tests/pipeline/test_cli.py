@@ -21,7 +21,7 @@ try:
 except SystemExit:
     print([name for name in ("tensorflow", "pydantic", "yaml", "rich") if name in sys.modules])
 """
-COMMANDS = ("init", "run", "predict", "runs", "schema", "tensorboard")
+COMMANDS = ("init", "run", "predict", "serve", "runs", "schema", "tensorboard")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,4 +1,5 @@
 import asyncio
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -121,6 +122,11 @@ def test_more_requests_than_may_be_in_flight_are_refused_at_once():
         answers = await asyncio.gather(*[fronts.call("Predict", slow) for _ in range(6)])
         refused = [one for one in answers if isinstance(one, tuple)]
         assert refused == [("RESOURCE_EXHAUSTED", "Too many requests in flight: 2 (--max_concurrent_requests)")] * 4
+        again = [asyncio.create_task(fronts.call("Predict", slow)) for _ in range(2)]
+        await asyncio.sleep(0.2)
+        status = protos.GetModelStatusRequest(model_spec=slow.model_spec)
+        assert (await fronts.call("GetModelStatus", status, service=protos.MODEL_SERVICE)).model_version_status
+        await asyncio.gather(*again)
         assert not isinstance(await fronts.call("Predict", predict_request(x=[1])), tuple)
 
     with_fronts(test, max_concurrent_requests=2)
@@ -128,9 +134,12 @@ def test_more_requests_than_may_be_in_flight_are_refused_at_once():
 
 def test_a_message_that_is_too_large_is_refused():
     async def test(fronts):
-        assert (await fronts.call("Predict", predict_request(x=[1.0] * 1000)))[0] == "RESOURCE_EXHAUSTED"
+        assert (await fronts.call("Predict", predict_request(x=[1.0] * 100_000)))[0] == "RESOURCE_EXHAUSTED"
 
-    with_fronts(test, max_message_bytes=2000)
+        bomb = predict_request(signature="x" * 50_000_000)
+        assert (await fronts.call("Predict", bomb, compression=grpc.Compression.Gzip))[0] == "RESOURCE_EXHAUSTED"
+
+    with_fronts(test, max_message_bytes=200_000)
 
 
 def test_a_port_in_use_is_an_error_and_never_shared():
@@ -217,8 +226,10 @@ def test_health_speaks_the_official_proto():
     assert proto_file("x.proto", "x", {"M": ["repeated int64 a = 6"]}).message_type[0].field[0].number == 6
 
 
-def test_a_unix_socket_answers(tmp_path):
+def test_a_unix_socket_answers_also_where_a_killed_server_left_one(tmp_path):
     socket_path = tmp_path / "grpc.sock"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(socket_path))
 
     async def test(fronts):
         async with grpc.aio.insecure_channel(f"unix:{socket_path}") as channel:
