@@ -17,6 +17,7 @@ from typing import Any
 
 from serving import protos
 from serving.errors import Code, StatusError
+from serving.server.unexpected import unexpected
 
 READY, ASK_RELOAD, ASK_METRICS, DO_RELOAD, DO_METRICS, DONE, ANSWER = range(7)
 
@@ -123,4 +124,6 @@ class Control:
                 done = reloaded(await self._reload(protos.ReloadConfigRequest.FromString(content)))
             except StatusError as error:
                 done = failed(error)
+            except Exception as error:  # noqa: BLE001  `unexpected` logs it; without an answer all would wait for ever
+                done = failed(unexpected(error, "HandleReloadConfigRequest"))
         self._writer.write(frame(DONE, number, done))

@@ -21,7 +21,7 @@ from serving.server.batching import Batcher
 from serving.server.batching_options import BatchingOptions, batching_options
 from serving.server.examples import plan_classify, plan_multi_inference, plan_regress
 from serving.server.executor import Executor, Settled, Task, Threads, cores
-from serving.server.inference import Plan, answered_by, find_signature, plan_predict, signature_key
+from serving.server.inference import Plan, answered_by, plan_predict, signature_key
 from serving.server.manager import Manager, OnState
 from serving.server.options import ServerOptions
 from serving.server.servable import DEFAULT_SIGNATURE
@@ -149,9 +149,12 @@ class Core:
         return future
 
     def inputs_of(self, model_spec: Any, signature_name: str) -> Mapping[str, TensorInfo]:
-        version = self._manager.acquire(model_spec)
+        version, name = self._manager.acquire(model_spec), signature_name or DEFAULT_SIGNATURE
         try:
-            return find_signature(_signatures(version), signature_name or DEFAULT_SIGNATURE).input_infos
+            signature = _signatures(version).get(name)
+            if signature is None:  # REST's own words for what gRPC calls FAILED_PRECONDITION (`GetInfoMap`)
+                raise _invalid(f'Serving signature name: "{name}" not found in signature def')
+            return signature.input_infos  # type: ignore[no-any-return]  # `_signatures` tells no types
         finally:
             version.release()
 

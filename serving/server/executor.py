@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
@@ -144,7 +145,8 @@ class Settled:
         self._tasks.append(task)
         if not self._woken:
             self._woken = True
-            self._loop.call_soon_threadsafe(self._settle)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(self._settle)
 
     def _settle(self) -> None:
         # First the flag: what is appended from now on wakes the loop again, what was appended before is seen below.

@@ -176,7 +176,8 @@ def _models(line: CommandLine) -> Any:
             expected="a folder of numbered versions",
             fix="give --model_base_path=/models/NAME, or see --help",
         )
-    return single_model(line["model_name"], str(Path(line["model_base_path"]).absolute()))
+    base = line["model_base_path"]
+    return single_model(line["model_name"], base if "://" in base else str(Path(base).absolute()))
 
 
 def _batching(line: CommandLine) -> dict[str, Any] | None:

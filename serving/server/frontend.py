@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
@@ -14,8 +13,6 @@ from serving.errors import Code, StatusError
 from serving.server.metrics import PROCESS, VERSION_STATE, Metrics
 from serving.server.options import ServerOptions
 from serving.server.service import Service
-
-LOG = logging.getLogger("serving")
 
 AVAILABLE = 30  # ModelVersionStatus.State
 
@@ -112,12 +109,6 @@ class Frontend:
     def available(self, name: str) -> bool:
         """Whether a version of the model is served."""
         return any(one.state == AVAILABLE for one in self.versions(name))
-
-
-def unexpected(error: Exception, what: str) -> StatusError:
-    """The answer to a failure of our own, which is logged with its traceback and not told to the client."""
-    LOG.exception("%s failed unexpectedly", what, exc_info=error)
-    return StatusError(Code.INTERNAL, f"{what} failed in the server: {type(error).__name__}; its log tells more")
 
 
 def since(start: float) -> float:

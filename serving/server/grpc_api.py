@@ -18,9 +18,10 @@ from google.protobuf.message import DecodeError, Message
 from serving import protos
 from serving.errors import Code, OptionsError, StatusError
 from serving.server import health, reflection
-from serving.server.frontend import Frontend, since, unexpected
+from serving.server.frontend import Frontend, since
 from serving.server.options import ServerOptions
 from serving.server.tensors import decode_inputs, encode_outputs
+from serving.server.unexpected import unexpected
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _MAX_DETAILS = 4000  # characters of a message: clients refuse headers over 8 or 16 KiB

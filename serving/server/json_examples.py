@@ -1,9 +1,7 @@
-"""REST's classify and regress: JSON to lists of `tf.Example`, and their results to JSON (json_tensor.cc)."""
+"""REST's classify and regress requests: JSON to lists of `tf.Example` (tensorflow_serving/util/json_tensor.cc)."""
 
 from __future__ import annotations
 
-import json
-import math
 from typing import Any
 
 import numpy as np
@@ -39,38 +37,6 @@ def fill_examples(body: bytes, request: Any, max_depth: int) -> None:
         raise _invalid(f"JSON Value: {debug_string(document)} 'examples' value is an empty array")
     for row in rows:
         _fill(row, examples.add())
-
-
-def encode_classifications(result: Any) -> bytes:
-    """`{"results": [[[label, score], ...], ...]}` of a `ClassificationResult`.
-
-    Raises:
-        StatusError: INVALID_ARGUMENT: it is empty.
-    """
-    if not result.classifications:
-        raise _invalid("Cannot convert empty ClassificationResults to JSON")
-    rows = [[[item.label, _float(item.score)] for item in row.classes] for row in result.classifications]
-    return _dumps(rows)
-
-
-def encode_regressions(result: Any) -> bytes:
-    """`{"results": [value, ...]}` of a `RegressionResult`.
-
-    Raises:
-        StatusError: INVALID_ARGUMENT: it is empty.
-    """
-    if not result.regressions:
-        raise _invalid("Cannot convert empty RegressionResults to JSON")
-    return _dumps([_float(item.value) for item in result.regressions])
-
-
-def _dumps(rows: list[Any]) -> bytes:
-    return json.dumps({"results": rows}, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-
-
-def _float(value: float) -> float:
-    """The double with the fewest digits that are this float32."""
-    return float(str(np.float32(value))) if math.isfinite(value) else value
 
 
 def _invalid(message: str) -> StatusError:

@@ -1,21 +1,18 @@
-"""REST's predict: JSON to named arrays and back (tensorflow_serving/util/json_tensor.cc, with its messages).
+"""REST's predict requests: JSON to named arrays (tensorflow_serving/util/json_tensor.cc, with its messages).
 
-A request is in rows (`instances`) or columns (`inputs`), and its answer alike (`predictions`, `outputs`). Arrays are
-filled by numpy where all values are of one kind; whatever else comes is walked over value by value in TF Serving's
-order, which finds the words for what is wrong. Answers are compact JSON; TF Serving's are indented.
+A request is in rows (`instances`) or in columns (`inputs`). Arrays are filled by numpy where all values are of one
+kind; whatever else comes is walked over value by value in TF Serving's order, which finds the words for what is wrong.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Any
 
 import numpy as np
-import orjson
 
 from serving.errors import Code, StatusError
 from serving.server import dtypes
@@ -32,8 +29,6 @@ _RANGES = dict.fromkeys(_SMALL, (-(2**31), 2**31)) | {
 }
 _MAX_DIMS = 32  # of a numpy array
 
-_WRITABLE = frozenset(map(dtypes.NUMPY.get, (*_FLOATS, *_RANGES, dtypes.BOOL, dtypes.STRING)))
-_BYTES_SUFFIX = "_bytes"
 
 InputsOf = Callable[[str], Mapping[str, TensorInfo]]
 
@@ -72,43 +67,6 @@ def decode_predict(body: bytes, inputs_of: InputsOf, max_depth: int) -> tuple[st
     raise _invalid("Missing 'inputs' or 'instances' key")
 
 
-def encode_predict(outputs: Arrays, in_rows: bool) -> bytes:
-    """The answer's JSON. A single output stands for itself; strings whose name ends in `_bytes` are `{"b64": ...}`.
-
-    Floats have the fewest digits that give the same float32 or float64 again.
-
-    Raises:
-        StatusError: INVALID_ARGUMENT: no outputs, a dtype without JSON, or rows asked for and the outputs have none
-            or different numbers of them.
-    """
-    if not outputs:
-        raise _invalid("Cannot convert empty tensor map to JSON")
-    finite = True
-    columns = {}
-    for name, array in outputs.items():
-        if array.size and array.dtype not in _WRITABLE:
-            kind = dtypes.name_of(dtypes.NUMBER.get(array.dtype, 0))
-            raise _invalid(f"Failed to write JSON value for tensor type: {kind}")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            finite = False
-        columns[name] = array
-    if in_rows:
-        _check_rows(columns)
-    values = {name: _jsonable(name, array) for name, array in columns.items()}
-    answer: Any
-    if len(values) == 1:
-        answer = next(iter(values.values()))
-    elif in_rows:
-        names = tuple(values)
-        answer = [dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True)]
-    else:
-        answer = values
-    document = {"predictions" if in_rows else "outputs": answer}
-    if finite:
-        return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
-    return json.dumps(document, default=_plain, ensure_ascii=False, separators=(",", ":")).encode()
-
-
 def signature_name(request: Mapping[str, Any]) -> str:
     """`signature_name` of a request, "" where it has none.
 
@@ -144,9 +102,6 @@ def decode_base64(value: Any) -> bytes:
 
 def _invalid(message: str) -> StatusError:
     return StatusError(Code.INVALID_ARGUMENT, message)
-
-
-# Reading.
 
 
 def _from_rows(rows: list[Any], infos: Mapping[str, TensorInfo]) -> Arrays:
@@ -341,44 +296,3 @@ def _walked_objects(rows: list[Any], infos: Mapping[str, TensorInfo]) -> Arrays:
             what = f"Failed to process element: {number} of 'instances' list."
             raise _invalid(f"{what} JSON object: {debug_string(row)} {names}")
     return {name: column.array(len(rows)) for name, column in columns.items()}
-
-
-# Writing.
-
-
-def _check_rows(columns: Arrays) -> None:
-    rows = -1
-    for name, array in columns.items():
-        if not array.ndim:
-            raise _invalid(f"Tensor name: {name} has no shape information ")
-        if rows not in (-1, len(array)):
-            raise _invalid(f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {rows}")
-        rows = len(array)
-
-
-def _jsonable(name: str, array: np.ndarray) -> Any:
-    """What orjson can write, or `json` with `_plain`: strings as lists, all else as it is."""
-    if array.dtype.kind == "O":
-        text = _b64 if name.endswith(_BYTES_SUFFIX) else _text
-        if array.ndim == 1:
-            return [text(item) for item in array]
-        flat = np.empty(array.size, object)
-        flat[:] = [text(item) for item in array.flat]
-        return flat.reshape(array.shape).tolist()
-    return np.ascontiguousarray(array) if array.ndim else array[()]
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _b64(value: bytes) -> dict[str, str]:
-    return {"b64": base64.b64encode(value).decode()}
-
-
-def _plain(value: Any) -> Any:
-    """An array or scalar of numpy for `json`; a float32 as the double with the same shortest digits."""
-    if value.dtype == np.float32:
-        flat = [float(str(item)) for item in value.ravel()]
-        return np.array(flat).reshape(value.shape).tolist()
-    return value.tolist()

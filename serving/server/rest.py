@@ -20,11 +20,13 @@ from google.protobuf import json_format
 
 from serving import protos
 from serving.errors import Code, OptionsError, StatusError
-from serving.server.frontend import Frontend, since, unexpected
-from serving.server.json_examples import encode_classifications, encode_regressions, fill_examples
-from serving.server.json_tensor import decode_predict, encode_predict
+from serving.server.frontend import Frontend, since
+from serving.server.json_answers import encode_classifications, encode_predict, encode_regressions
+from serving.server.json_examples import fill_examples
+from serving.server.json_tensor import decode_predict
 from serving.server.rest_routes import API, ASKED, Route, route
 from serving.server.text_files import ssl_context
+from serving.server.unexpected import unexpected
 
 _JSON = "application/json"
 _CORS = {

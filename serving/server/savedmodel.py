@@ -37,7 +37,7 @@ it would be over long before, and guarding it costs from 10 to 70 µs of CPU (th
 _LONGEST_TIMEOUT = 1e6
 """Seconds; what a client may send is any number."""
 
-_FORGETTING = 0.999
+_FORGETTING = 0.99
 """What becomes of the longest run with each other run."""
 
 _MAY_GO_ON = re.compile(r"While|NextIteration|PyFunc|Queue|Barrier|Stage|Recv|Iterator|Dataset|Collective")

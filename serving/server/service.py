@@ -73,7 +73,8 @@ class Service(Protocol):
         ...
 
     def inputs_of(self, model_spec: Any, signature_name: str) -> Mapping[str, TensorInfo]:
-        """The inputs of a signature, by which JSON is read ("" for serving_default)."""
+        """The inputs of a signature, by which JSON is read ("" for serving_default); an unknown one is, in REST's own
+        words, INVALID_ARGUMENT."""
         ...
 
     def ready(self) -> bool:

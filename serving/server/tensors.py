@@ -200,7 +200,7 @@ def _field_values(proto: Any, dtype: np.dtype) -> np.ndarray:
     if proto.dtype in _FIXED_WIDTH and len(field) >= _PACKED_FROM:
         values = _packed(proto, field_name, in_field, len(field))
     else:
-        values = np.fromiter(field, in_field, len(field))
+        values = np.array(field[:], in_field)  # a slice is a list, made faster than by iterating
     if proto.dtype in _HALVES:
         return values.astype(np.uint16).view(dtype)
     if proto.dtype in _COMPLEX:
@@ -222,7 +222,7 @@ def _packed(proto: Any, field_name: str, in_field: np.dtype, count: int) -> np.n
         if tag >> 3 == _FIELD_NUMBER[field_name] and length == count * in_field.itemsize:
             return np.frombuffer(content, in_field, count, position)
         position += length
-    return np.fromiter(getattr(proto, field_name), in_field, count)
+    return np.array(getattr(proto, field_name)[:], in_field)
 
 
 def _filled(values: np.ndarray, count: int, dtype: np.dtype, default: Any, max_bytes: int) -> np.ndarray | None:

@@ -116,6 +116,8 @@ class FakeService:
         self.names = [one.name for one in request.config.model_config_list.config]
         if "bad" in self.names:
             raise StatusError(Code.INVALID_ARGUMENT, f"bad in process {os.getpid()}")
+        if "broken" in self.names:
+            raise RuntimeError("a secret of the server")
         self.reloads += 1
         return protos.ReloadConfigResponse()
 

@@ -23,14 +23,17 @@ HOST = "127.0.0.1"
 TIMEOUT = 20.0
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
+def free_ports():
+    """One for gRPC and another for REST."""
+    with socket.socket() as first, socket.socket() as second:
+        for probe in (first, second):
+            probe.bind((HOST, 0))
+        return first.getsockname()[1], second.getsockname()[1]
 
 
 def options(**changes):
-    base = ServerOptions(models=single_model("m", "/m"), host=HOST, port=free_port(), rest_api_port=free_port())
+    port, rest_port = free_ports()
+    base = ServerOptions(models=single_model("m", "/m"), host=HOST, port=port, rest_api_port=rest_port)
     return dataclasses.replace(base, **changes)
 
 

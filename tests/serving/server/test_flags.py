@@ -62,6 +62,7 @@ def test_defaults_are_those_of_tf_serving():
     assert (chosen.file_system_poll_wait_seconds, chosen.enable_model_warmup) == (1, True)
     model = chosen.models.model_config_list.config[0]
     assert (model.name, model.base_path, model.model_platform) == ("default", "/m", "tensorflow")
+    assert to_options(parse(["--model_base_path=gs://b/m"])).models.model_config_list.config[0].base_path == "gs://b/m"
     assert chosen.batching is None
     assert chosen.metrics_path is None
 

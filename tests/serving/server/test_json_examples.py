@@ -2,7 +2,7 @@ import pytest
 
 from serving import protos
 from serving.errors import Code, StatusError
-from serving.server.json_examples import encode_classifications, encode_regressions, fill_examples
+from serving.server.json_examples import fill_examples
 
 
 def fill(body):
@@ -51,21 +51,3 @@ def test_a_mistake_has_the_words_of_tf_serving(body, message):
     with pytest.raises(StatusError) as caught:
         fill(body)
     assert (caught.value.code, caught.value.message) == (Code.INVALID_ARGUMENT, message)
-
-
-def test_results_have_the_fewest_digits():
-    classes = protos.ClassificationResponse().result
-    row = classes.classifications.add()
-    row.classes.add(label="pos", score=0.2)
-    row.classes.add(label="neg", score=float("nan"))
-    assert encode_classifications(classes) == b'{"results":[[["pos",0.2],["neg",NaN]]]}'
-    numbers = protos.RegressionResponse().result
-    numbers.regressions.add(value=0.1)
-    assert encode_regressions(numbers) == b'{"results":[0.1]}'
-
-
-def test_empty_results_are_refused():
-    with pytest.raises(StatusError, match="Cannot convert empty ClassificationResults to JSON"):
-        encode_classifications(protos.ClassificationResponse().result)
-    with pytest.raises(StatusError, match="Cannot convert empty RegressionResults to JSON"):
-        encode_regressions(protos.RegressionResponse().result)

@@ -30,7 +30,7 @@ async def bias(core, **kwargs):
     return predicted.outputs["bias"].item()
 
 
-START, LOADING, AVAILABLE, UNLOADING, END = 10, 20, 30, 40, 50
+LOADING, AVAILABLE, END = 20, 30, 50
 
 
 def policy(config, **fields):
@@ -114,19 +114,24 @@ def test_no_request_fails_and_none_is_wrong_while_versions_appear_and_vanish(sav
 def test_what_runs_keeps_its_version_loaded(saved_models, tmp_path):
     publish(saved_models[1], tmp_path, 1)
     slow = {"n": np.array([150_000], np.int32)}
+    happened = []
 
     async def use(core):
         running = asyncio.create_task(core.predict(spec(signature="slow"), slow))
+        running.add_done_callback(lambda _: happened.append("answered"))
         await asyncio.sleep(0.05)
         publish(saved_models[2], tmp_path, 2)
-        await until(lambda: states(core)[1] == UNLOADING)
-        assert not running.done()
         predicted = await running
         assert predicted.model_spec.version.value == 1
         assert predicted.outputs["last"].tolist() == [150_000]
-        await until(lambda: states(core)[1] == END)
+        await until(lambda: states(core) == {1: END, 2: AVAILABLE})
 
-    with_core(options_of(config_of(m=tmp_path)), use)
+    def on_state(model, version, state):
+        if (version, state) == (1, "END"):
+            happened.append("unloaded")
+
+    with_core(options_of(config_of(m=tmp_path)), use, on_state=on_state)
+    assert happened == ["answered", "unloaded"]
 
 
 def broken_folder(base, version):

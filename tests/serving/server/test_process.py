@@ -14,7 +14,7 @@ from pathlib import Path
 import grpc
 import httpx
 import pytest
-from fronts import HOST, free_port
+from fronts import HOST, free_ports
 
 from serving import protos
 
@@ -47,7 +47,7 @@ sys.exit(code)
 
 class Server:
     def __init__(self, folder, *flags, factory="fake", more=""):
-        self.port, self.rest_port = free_port(), free_port()
+        self.port, self.rest_port = free_ports()
         monitoring = folder / "monitoring.txt"
         monitoring.write_text("prometheus_config { enable: true }")
         self.log_file = folder / "log.txt"
@@ -191,6 +191,7 @@ def test_a_reload_reaches_all_workers_and_those_that_come_later(tmp_path):
         code, words = one.reload("bad")
         assert code == "INVALID_ARGUMENT"
         assert words.startswith("bad in process")
+        assert one.reload("broken")[0] == "INTERNAL"
         assert one.reload("n") == "OK"
         os.kill(int(workers["1"]), signal.SIGKILL)
         one.wait_for("is ready", times=3)

@@ -61,3 +61,30 @@ def test_a_file_that_is_no_tflite_is_reported(tmp_path):
         assert version.status.error_message.startswith("Cannot build FlatBufferModel from buffer.")
 
     with_core(options_of(config_of(m=tmp_path), prefer_tflite_model=True), use)
+
+
+def test_a_file_without_signatures_is_asked_by_the_names_of_its_tensors(tmp_path):
+    import tensorflow as tf
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32, name="x")])
+    def double(x):
+        return tf.multiply(x, 2.0, name="y")
+
+    content = tf.lite.TFLiteConverter.from_concrete_functions([double.get_concrete_function()], tf.Module()).convert()
+    file = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+    file.signatureDefs = []
+    content = bytes(flatbuffer_utils.convert_object_to_bytearray(file))
+    assert not tf.lite.Interpreter(model_content=content).get_signature_list()
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "model.tflite").write_bytes(content)
+
+    async def use(core):
+        assert list(core.inputs_of(spec(), "")) == ["serving_default_x"]
+        for rows in (1, 3):
+            [output] = (
+                await core.predict(spec(), {"serving_default_x": np.ones((rows, 2), np.float32)})
+            ).outputs.values()
+            assert output.tolist() == [[2.0, 2.0]] * rows
+
+    with_core(options_of(config_of(m=tmp_path), prefer_tflite_model=True), use)
