@@ -71,14 +71,16 @@ class EncoderConfig(Settings):
     """Attention heads; must divide `width`."""
     feedforward_width: int | None = Field(None, ge=8)
     """Width of the feed-forward layer. Default: four times `width`."""
-    dropout: Fraction = 0.1
+    kernel_size: int = Field(3, ge=1, le=15)
+    """Tokens that a convolution before the first layer sees at once; 1: no convolution."""
+    dropout: Fraction = 0.3
     """Share of activations dropped in training."""
     norm: Literal["pre", "post"] = "pre"
     """Layer normalization before each block (steadier from scratch) or after it (BERT's)."""
     positions: Literal["learned", "rotary"] = "learned"
     """Position embeddings: learned, or rotary (RoFormer)."""
-    pooling: Literal["cls", "mean"] = "mean"
-    """What the head reads: the first token's state, or the mean over the tokens."""
+    pooling: Literal["cls", "mean", "max"] = "max"
+    """What the head reads: the first token's state, or the mean or the maximum over the tokens."""
 
     @model_validator(mode="after")
     def _heads_divide(self) -> EncoderConfig:
@@ -124,11 +126,11 @@ class TrainConfig(Settings):
     """How the model is trained."""
 
     epochs: int | None = Field(None, ge=1, le=10_000)
-    """Passes over the training split, at most. Default: 4 for a preset, 12 from scratch."""
+    """Passes over the training split, at most. Default: 4 for a preset, 10 from scratch."""
     batch_size: int = Field(32, ge=1)
     """Rows of one optimizer step over all replicas; with `accumulate`, rows of one forward pass."""
     learning_rate: float | None = Field(None, gt=0.0)
-    """The schedule's peak. Default: 1e-4 for a preset, 1e-3 from scratch or with LoRA."""
+    """The schedule's peak. Default: 1e-4 for a preset, 5e-4 from scratch, 1e-3 with LoRA."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """How the learning rate falls from its peak to the end."""
     warmup: Fraction = 0.1

@@ -72,4 +72,20 @@ def _embed(
         parts.append(positions(tokens))
     x = keras.layers.Add(name="embeddings_add")(parts)
     x = keras.layers.LayerNormalization(epsilon=1e-6, name="embeddings_layer_norm")(x)
-    return layers.LeanDropout(config.dropout, name="embeddings_dropout")(x)
+    x = layers.LeanDropout(config.dropout, name="embeddings_dropout")(x)
+    return _mix(config, x, inputs["padding_mask"]) if config.kernel_size > 1 else x
+
+
+def _mix(config: EncoderConfig, x: keras.KerasTensor, padding_mask: keras.KerasTensor) -> keras.KerasTensor:
+    """Adds what a token's neighbours say of it, by a convolution: [B, L, width] to the same.
+
+    Attention must learn from the data that words stand beside each other; where there are few, it does not, and a
+    convolution (Kim 2014, https://aclanthology.org/D14-1181) gives it to begin with.
+    """
+    mask = keras.ops.expand_dims(keras.ops.cast(padding_mask, x.dtype), -1)
+    convolution = keras.layers.Conv1D(
+        config.width, config.kernel_size, padding="same", activation="gelu", name="neighbours"
+    )
+    near = layers.LeanDropout(config.dropout, name="neighbours_dropout")(convolution(x * mask))
+    mixed = keras.layers.Add(name="neighbours_add")([x, near])
+    return keras.layers.LayerNormalization(epsilon=1e-6, name="neighbours_layer_norm")(mixed)

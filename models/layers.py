@@ -119,10 +119,10 @@ def random_halves(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 @keras.saving.register_keras_serializable(package="transom")
 class Pooling(keras.layers.Layer):
-    """One vector for a text: its first token's state, or the mean over its tokens.
+    """One vector for a text: its first token's state, or the mean or the maximum over its tokens.
 
     Args:
-        mode: "cls" or "mean".
+        mode: "cls", "mean" or "max".
     """
 
     def __init__(self, mode: str, **kwargs: Any) -> None:
@@ -134,6 +134,10 @@ class Pooling(keras.layers.Layer):
         if self.mode == "cls":
             return ops.cast(states[:, 0], "float32")
         mask = ops.expand_dims(ops.cast(padding_mask, "float32"), -1)
+        if self.mode == "max":
+            # What padding has is below all that a normalized state can be; -inf would be lost on a quantizer.
+            highest = ops.max(ops.where(mask > 0, ops.cast(states, "float32"), MASKED_SCORE), axis=1)
+            return highest * ops.max(mask, axis=1)
         total = ops.sum(ops.cast(states, "float32") * mask, axis=1)
         return total / ops.maximum(ops.sum(mask, axis=1), 1.0)
 

@@ -26,7 +26,7 @@ _SUFFIX = "##"
 # SentencePiece's mark of a word's begin, and another character that it keeps for itself.
 _BEGIN, _RESERVED = "\u2581", "\u2581\u2585"
 _META_PIECES = 3  # <unk>, <s>, </s>
-_MIN_COUNT = 2
+_MIN_COUNT = 5
 
 
 def count_words(texts: tf.Tensor | Iterable[str | bytes], config: TokenizerConfig) -> Counter[str]:
@@ -48,8 +48,9 @@ def learn_wordpiece(counts: Mapping[str, int], config: TokenizerConfig) -> Token
     """Learns a vocabulary: the special tokens, the characters, then pieces of several characters.
 
     Characters come first so that no word of the training text is unknown; only where there are more of them than
-    `config.vocabulary_size` allows are the rarest left out. A piece found only once is not worth a row of the
-    embedding table. Longer words than the tokenizer reads are left out.
+    `config.vocabulary_size` allows are the rarest left out. A piece found fewer than five times is not worth
+    a row of the embedding table: what it means cannot be learned from so few. Longer words than the tokenizer reads
+    are left out.
 
     Args:
         counts: words of the training text, as `count_words` gives them, in any order.

@@ -17,7 +17,7 @@ from models.config import TrainConfig
 # those from scratch (Hu et al. 2021, appendix D).
 _PRESET_DEFAULTS = {"epochs": 4, "learning_rate": 1e-4, "layer_decay": 0.85, "head_multiple": 10.0}
 _LORA_DEFAULTS = {"epochs": 4, "learning_rate": 1e-3, "layer_decay": 1.0, "head_multiple": 1.0}
-_SCRATCH_DEFAULTS = {"epochs": 12, "learning_rate": 1e-3, "layer_decay": 1.0, "head_multiple": 1.0}
+_SCRATCH_DEFAULTS = {"epochs": 10, "learning_rate": 5e-4, "layer_decay": 1.0, "head_multiple": 1.0}
 
 
 def resolve_defaults(config: TrainConfig, *, preset: bool, lora: bool = False) -> TrainConfig:

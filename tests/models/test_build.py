@@ -89,6 +89,8 @@ def test_depths_of_an_encoder_from_scratch(tokenizer: Tokenizer) -> None:
         "segment_embedding": 0,
         "position_embedding": 0,
         "embeddings_layer_norm": 0,
+        "neighbours": 0,
+        "neighbours_layer_norm": 0,
         "transformer_layer_0": 1,
         "transformer_layer_1": 2,
         "final_layer_norm": 2,
@@ -139,7 +141,7 @@ def test_the_same_seed_gives_the_same_model_and_weights_are_restored_by_order(to
 
 
 def test_pooling_is_what_the_configuration_or_the_folder_says(bert: Path, tmp_path: Path) -> None:
-    assert resolve_pooling(SMALL) == "mean"
+    assert resolve_pooling(SMALL) == "max"
     assert resolve_pooling(preset(bert)) == "cls"
     assert resolve_pooling(preset(bert, pooling="mean")) == "mean"
     tiny_checkpoints.write(tmp_path, "bert")

@@ -89,6 +89,14 @@ def test_rotary_positions_are_relative() -> None:
     np.testing.assert_allclose(np.array(model(moved))[:, 5:], model(values), atol=1e-4)
 
 
+def test_a_convolution_sees_the_neighbours_and_can_be_left_out() -> None:
+    first, second = ({weight.path for weight in build(small(kernel_size=size)).weights} for size in (1, 5))
+    assert first < second
+    assert {path.split("/")[0] for path in second - first} == {"neighbours", "neighbours_layer_norm"}
+    shapes = {weight.path: tuple(weight.shape) for weight in build(small(kernel_size=5)).weights}
+    assert shapes["neighbours/kernel"] == (5, 16, 16)
+
+
 def test_segments_matter() -> None:
     model = build_loud(small())
     values = features()

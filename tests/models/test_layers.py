@@ -104,3 +104,6 @@ def test_pooling_reads_tokens_and_no_padding() -> None:
     np.testing.assert_allclose(mean[0], states[0, :2].mean(0))
     np.testing.assert_array_equal(mean[1], np.zeros(4))
     np.testing.assert_array_equal(layers.Pooling("cls")(states, mask), states[:, 0])
+    highest = np.array(layers.Pooling("max")(states, mask))
+    np.testing.assert_array_equal(highest[0], states[0, 1])
+    np.testing.assert_array_equal(highest[1], np.zeros(4))

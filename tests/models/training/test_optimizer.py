@@ -96,7 +96,7 @@ def test_a_new_head_learns_faster(tiny: ModuleType) -> None:
 def test_defaults_depend_on_the_kind_of_model() -> None:
     scratch = resolve_defaults(TrainConfig(), preset=False)
     preset, lora = resolve_defaults(TrainConfig(), preset=True), resolve_defaults(TrainConfig(), preset=True, lora=True)
-    assert (scratch.epochs, scratch.learning_rate) == (12, 1e-3)
+    assert (scratch.epochs, scratch.learning_rate) == (10, 5e-4)
     assert (preset.epochs, preset.learning_rate, preset.layer_decay) == (4, 1e-4, 0.85)
     assert (lora.epochs, lora.learning_rate, lora.layer_decay) == (4, 1e-3, 1.0)
     assert resolve_defaults(TrainConfig(epochs=1, learning_rate=1.0), preset=True).epochs == 1
