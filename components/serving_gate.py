@@ -9,7 +9,6 @@ from typing import Any
 
 from tensorflow.core.protobuf import saved_model_pb2
 from tfx import types
-from tfx.components.util import model_utils
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.utils import path_utils
@@ -40,7 +39,6 @@ class _Spec(component_spec.ComponentSpec):
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
-        "model_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
     }
     OUTPUTS = {"blessing": component_spec.ChannelParameter(type=standard_artifacts.InfraBlessing)}
 
@@ -64,8 +62,6 @@ class Executor(base_executor.BaseExecutor):
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         if not config.gate:
             report: dict[str, Any] = {BLESSED: True, VERDICT: "the serving gate is off (serving.gate: false)"}
-        elif not model_utils.is_model_blessed(artifact_utils.get_single_instance(input_dict["model_blessing"])):
-            report = {BLESSED: False, VERDICT: "not served: the evaluation did not bless the model"}
         else:
             folder = Path(path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"])))
             examples = artifact_utils.get_single_instance(input_dict["examples"])
@@ -138,8 +134,9 @@ def _refused(reason: str) -> dict[str, Any]:
 
 
 class ServingGate(base_component.BaseComponent):
-    """Starts the server on a blessed model and replays rows of the eval split.
+    """Starts the server on the model and replays rows of the eval split.
 
+    It does not read the evaluation's blessing, which changes with what is live: a model is served once.
     Output `blessing`: the properties `blessed` (1 or 0) and `verdict`, and `serving.json` with what was measured.
     """
 
@@ -150,7 +147,6 @@ class ServingGate(base_component.BaseComponent):
         self,
         examples: types.BaseChannel,
         model: types.BaseChannel,
-        model_blessing: types.BaseChannel,
         *,
         task: TaskConfig,
         serving: ServingConfig,
@@ -160,7 +156,6 @@ class ServingGate(base_component.BaseComponent):
             spec=_Spec(
                 examples=examples,
                 model=model,
-                model_blessing=model_blessing,
                 task=task.model_dump_json(),
                 config=serving.model_dump_json(),
                 code=fingerprint(__name__, "serving.server.main", "serving.server.core"),

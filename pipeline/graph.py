@@ -58,13 +58,8 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
     evaluator = Evaluator(
         examples, trainer.outputs["model"], live.outputs["live_model"], task=config.task, evaluation=config.evaluation
     )
-    served = ServingGate(
-        examples,
-        trainer.outputs["model"],
-        evaluator.outputs["blessing"],
-        task=config.task,
-        serving=config.serving,
-    )
+    served = ServingGate(examples, trainer.outputs["model"], task=config.task, serving=config.serving)
+    served.add_upstream_node(evaluator)
     pusher = Pusher(
         trainer.outputs["model"],
         evaluator.outputs["blessing"],

@@ -33,7 +33,9 @@ def saved_model(folder: Path, content: str) -> Path:
     return folder
 
 
-def push(folder: Path, name: str, base: Path, *, blessed: int = 1, keep: int = 5, findings: str = "[]") -> Any:
+def push(
+    folder: Path, name: str, base: Path, *, blessed: int = 1, served: int = 1, keep: int = 5, findings: str = "[]"
+) -> Any:
     """Runs the Pusher on a model whose graph is `name`; returns the PushedModel."""
     model = artifact(standard_artifacts.Model, folder / name)
     if not (folder / name / "Format-Serving").exists():
@@ -44,9 +46,12 @@ def push(folder: Path, name: str, base: Path, *, blessed: int = 1, keep: int = 5
     data = artifact(artifacts.DataBlessing, folder / "data")
     (folder / "data" / "findings.json").write_text(findings)
     (folder / "data" / "data_summary.json").write_text("{}")
+    gate = artifact(standard_artifacts.InfraBlessing, folder / "served")
+    gate.set_int_custom_property("blessed", served)
+    gate.set_string_custom_property("verdict", "not served: REST predict of row 3")
     pushed = artifact(standard_artifacts.PushedModel, folder / "pushed" / name)
     Executor().Do(
-        {"model": [model], "model_blessing": [blessing], "data_blessing": [data]},
+        {"model": [model], "model_blessing": [blessing], "data_blessing": [data], "serving_blessing": [gate]},
         {"pushed_model": [pushed]},
         {"directory": str(base), "keep": keep, "live_version": 0, "code": ""},
     )
@@ -73,6 +78,13 @@ def test_a_model_that_is_not_blessed_stays(tmp_path: Path) -> None:
     assert pushed.get_int_custom_property("pushed") == 0
     assert not pushed.has_custom_property("pushed_destination")
     assert json.loads(Path(pushed.uri, "pushed.json").read_text())["reason"] == "not blessed: accuracy 0.71 is too low"
+
+
+def test_a_model_that_the_server_did_not_answer_for_stays(tmp_path: Path) -> None:
+    base = tmp_path / "serving"
+    pushed = push(tmp_path, "first", base, served=0)
+    assert not base.exists()
+    assert json.loads(Path(pushed.uri, "pushed.json").read_text())["reason"] == "not served: REST predict of row 3"
 
 
 def test_a_model_that_is_live_already_is_not_pushed_twice(tmp_path: Path) -> None:

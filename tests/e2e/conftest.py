@@ -27,6 +27,7 @@ train: {{epochs: 6, batch_size: 16, learning_rate: 0.01, xla: false}}
 evaluation:
   min_slice_size: 5
   thresholds: {{accuracy: {{min: 0.8}}}}
+serving: {{rows: 4}}
 """
 
 

@@ -24,6 +24,12 @@ def test_a_run_trains_measures_and_pushes(tiny: Tiny) -> None:
     assert {"labels.json", "transom.json", "training.json", "data_summary.json", "tf_serving_warmup_requests"} <= extras
 
 
+def test_the_model_was_served_before_it_was_pushed(tiny: Tiny) -> None:
+    _, result = tiny
+    assert result["serving"]["blessed"]
+    assert result["serving"]["requests"] == 2 * (3 * 4 + 1)
+
+
 def test_slices_cover_labels_lengths_and_nothing_too_small(tiny: Tiny) -> None:
     _, result = tiny
     names = {entry["slice"].partition("=")[0].partition(":")[0].strip() for entry in result["evaluation"]["slices"]}
@@ -63,6 +69,7 @@ def test_a_second_run_trains_nothing_and_pushes_nothing(again: Any) -> None:
         "TokenizerTrainer",
         "Transform",
         "Trainer",
+        "ServingGate",
     )
     assert {step: second["fates"][step] for step in cached} == dict.fromkeys(cached, "cached")
     assert second["status"] == "pushed"
