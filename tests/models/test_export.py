@@ -25,6 +25,7 @@ from models.errors import ModelError
 from models.export import export_saved_model
 from models.labels import LabelSpace
 from models.tokenizer import Tokenizer
+from serving.operations import missing
 
 TEXTS = [row["bytes"] for row in golden_text.rows()]
 # Eager Keras against the saved graph, whose operations may be fused: float32, probabilities between 0 and 1.
@@ -225,6 +226,7 @@ def test_only_reviewed_operations(exports: dict[str, Exported], tmp_path: Path) 
     if os.environ.get("UPDATE_GOLDEN"):
         OPS_FILE.write_text("".join(f"{name}\n" for name in sorted(used)))
     assert used <= set(OPS_FILE.read_text().split())
+    assert not missing(used)
     assert not [name for name in used if "Table" in name or "PyFunc" in name or name.startswith("Xla")]
     assert not [folder for folder in folders if any((folder / "assets").glob("*"))]
     assert not any(len(meta_graph(folder).asset_file_def) for folder in folders)
