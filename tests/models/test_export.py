@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -212,6 +213,22 @@ def operations(folder: Path) -> set[str]:
     graph = meta_graph(folder).graph_def
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     return {node.op for node in nodes}
+
+
+@pytest.mark.parametrize("kind", ["single", "sentencepiece", "multi"])
+def test_the_c_api_loads_and_asks_it_as_tf_serving_does(kind: str, exports: dict[str, Exported]) -> None:
+    exported = exports[kind]
+    packages = [str(Path(importlib.util.find_spec(name).origin).parent) for name in ("tensorflow", "tensorflow_text")]
+    signature = meta_graph(exported.folder).signature_def["serving_default"]
+    names = [signature.inputs["text"].name, signature.outputs["probabilities"].name]
+    texts = ["good film", "", "Café 好 bad"]
+    count = str(len(texts) * exported.labels.outputs)
+    command = [sys.executable, str(Path(__file__).parent / "c_api.py"), *packages, str(exported.folder), *names, count]
+    done = subprocess.run([*command, *texts], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = np.array(done.stdout.split(), np.float32).reshape(len(texts), -1)
+    wanted = exported.ask_keras([text.encode() for text in texts])["probabilities"]
+    np.testing.assert_allclose(found, wanted, **CLOSE)
 
 
 def test_only_reviewed_operations(exports: dict[str, Exported], tmp_path: Path) -> None:
