@@ -36,8 +36,10 @@ def main() -> int:
     options = json.loads(sys.stdin.readline())
     if sys.argv[1] == "raw":
         raw(**options)
+    elif sys.argv[1] == "echo":
+        asyncio.run(echo(**options))
     else:
-        asyncio.run({"load": load, "echo": echo}[sys.argv[1]](**options))
+        asyncio.run(load(**options))
     return 0
 
 
@@ -189,16 +191,14 @@ def raw(folder: str, texts: list[str]) -> None:
     model = SavedModel(Path(folder), one)
     signature = model.signatures["serving_default"]
     fetches = [output.tensor for output in signature.outputs.values()]
-    rows = [
-        {end.tensor: np.array([text.encode()], object) for end in signature.inputs.values()} for text in map(str, texts)
-    ]
+    rows = [{end.tensor: np.array([text.encode()], object) for end in signature.inputs.values()} for text in texts]
     for row in rows:
         model.run(row, fetches, None)
     print(json.dumps({"inputs": list(signature.inputs)}), flush=True)
     turn = itertools.cycle(rows)
-    for line in sys.stdin:
+    for seconds in map(float, sys.stdin):
         cpu, began, runs = time.process_time(), time.perf_counter(), 0
-        while time.perf_counter() - began < float(line):
+        while time.perf_counter() - began < seconds:
             model.run(next(turn), fetches, None)
             runs += 1
         wall = time.perf_counter() - began
