@@ -23,12 +23,13 @@ _PORT_TAKEN = 2  # the server's exit code for options that it cannot use; anothe
 
 @dataclass(frozen=True)
 class LocalServer:
-    """Where it listens, and who it is."""
+    """Where it listens, who it is, and the file that holds what it says."""
 
     grpc: str
     rest: str
     model: str
     pid: int
+    log: Path
 
 
 @contextlib.contextmanager
@@ -77,7 +78,7 @@ def _start(
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": _python_path()},
             )
-        server = LocalServer(f"grpc://{_HOST}:{grpc}", f"http://{_HOST}:{rest}", model, process.pid)
+        server = LocalServer(f"grpc://{_HOST}:{grpc}", f"http://{_HOST}:{rest}", model, process.pid, log)
         said = _wait(process, server, deadline)
         if said is None:
             return process, server

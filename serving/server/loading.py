@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import logging
+import time
 from pathlib import Path
 
 from serving.errors import Code, OptionsError, StatusError
@@ -10,6 +13,8 @@ from serving.server.options import ServerOptions
 from serving.server.servable import Servable
 from serving.server.text_files import read_batching
 from serving.server.warmup import warm_up
+
+_log = logging.getLogger(__name__)
 
 TFLITE_FILE = "model.tflite"
 BATCHING_FILE = "batching_params.pbtxt"
@@ -46,6 +51,7 @@ def load(folder: Path, options: ServerOptions) -> Servable:
 
         servable: Servable = TfliteModel(folder / TFLITE_FILE, options)
     else:
+        _import_tensorflow()
         from serving.server.savedmodel import SavedModel
 
         servable = SavedModel(folder, options)
@@ -55,3 +61,12 @@ def load(folder: Path, options: ServerOptions) -> Servable:
         servable.close()
         raise
     return servable
+
+
+@functools.cache
+def _import_tensorflow() -> None:
+    """Says once what most of a start goes to."""
+    began = time.monotonic()
+    import tensorflow as tf
+
+    _log.info("TensorFlow %s is imported, after %.1f s", tf.__version__, time.monotonic() - began)
