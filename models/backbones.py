@@ -9,7 +9,7 @@ from models import hugging_face, layers
 from models.config import PresetConfig
 from models.encoder import token_inputs
 from models.errors import PresetError
-from models.presets import PresetInfo, describe
+from models.presets import PresetInfo, check_layers, describe
 
 _LORA_LAYERS = ("query", "value")
 
@@ -29,7 +29,7 @@ def load_backbone(config: PresetConfig) -> keras.Model:
             has fewer layers than asked for.
     """
     info = describe(config.preset)
-    _check_layers(config, info)
+    check_layers(config, info)
     backbone = _load(info)
     layers.adopt(backbone)
     inputs = {**token_inputs(), **backbone.input}
@@ -73,30 +73,6 @@ def _load(info: PresetInfo) -> keras.Model:
             expected="all weights of the model in config.json",
             fix="take config.json and weights from the same checkpoint",
         ) from error
-
-
-def _check_layers(config: PresetConfig, info: PresetInfo) -> None:
-    if config.num_layers is not None and config.num_layers > info.num_layers:
-        raise PresetError(
-            f"model.num_layers is more than preset {info.preset!r} has",
-            got=str(config.num_layers),
-            expected=f"at most {info.num_layers}",
-            fix="lower model.num_layers or leave it out",
-        )
-    kept = config.num_layers or info.num_layers
-    if isinstance(config.freeze, int) and config.freeze > kept:
-        raise PresetError(
-            f"model.freeze is more than the layers kept of preset {info.preset!r}",
-            got=str(config.freeze),
-            expected=f"at most {kept}",
-            fix="lower model.freeze, or freeze the whole encoder with 'encoder'",
-        )
-    if isinstance(config.freeze, int) and config.freeze and info.family == "albert":
-        raise PresetError(
-            f"model.freeze cannot count layers of preset {info.preset!r}: ALBERT's share their weights",
-            got=str(config.freeze),
-            expected="'none', 'embeddings' or 'encoder'",
-        )
 
 
 def _layer_ends(backbone: keras.Model) -> list[keras.KerasTensor]:

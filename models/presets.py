@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from models import preset_files, preset_vocabulary
+from models.config import PresetConfig
 from models.errors import PresetError
 from models.families import FAMILIES, Family, by_backbone, by_model_type
 from models.tokenizer import Tokenizer
@@ -124,6 +125,35 @@ def preset_tokenizer(preset: str, max_length: int) -> Tokenizer:
     return tokenizer
 
 
+def check_layers(config: PresetConfig, info: PresetInfo) -> None:
+    """Whether the checkpoint has the layers that the configuration keeps and freezes.
+
+    Raises:
+        PresetError: it has fewer.
+    """
+    if config.num_layers is not None and config.num_layers > info.num_layers:
+        raise PresetError(
+            f"model.num_layers is more than preset {info.preset!r} has",
+            got=str(config.num_layers),
+            expected=f"at most {info.num_layers}",
+            fix="lower model.num_layers or leave it out",
+        )
+    kept = config.num_layers or info.num_layers
+    if isinstance(config.freeze, int) and config.freeze > kept:
+        raise PresetError(
+            f"model.freeze is more than the layers kept of preset {info.preset!r}",
+            got=str(config.freeze),
+            expected=f"at most {kept}",
+            fix="lower model.freeze, or freeze the whole encoder with 'encoder'",
+        )
+    if isinstance(config.freeze, int) and config.freeze and info.family == "albert":
+        raise PresetError(
+            f"model.freeze cannot count layers of preset {info.preset!r}: ALBERT's share their weights",
+            got=str(config.freeze),
+            expected="'none', 'embeddings' or 'encoder'",
+        )
+
+
 def _describe_hugging_face(preset: str, folder: Path, config: dict[str, Any]) -> PresetInfo:
     name = by_model_type(preset, str(config["model_type"]))
     family = FAMILIES[name]
@@ -134,6 +164,7 @@ def _describe_hugging_face(preset: str, folder: Path, config: dict[str, Any]) ->
         raise PresetError(
             f"config.json of preset {preset!r} lacks {', '.join(missing)}", fix="take the checkpoint's own config.json"
         )
+    _check_sizes(preset, family, values)
     return PresetInfo(
         preset=preset,
         folder=folder,
@@ -154,6 +185,22 @@ def _describe_hugging_face(preset: str, folder: Path, config: dict[str, Any]) ->
         pooling=preset_files.sentence_pooling(preset, folder),
         config=config,
     )
+
+
+def _check_sizes(preset: str, family: Family, values: Mapping[str, Any]) -> None:
+    """Refuses sizes that are no whole numbers, and shares that are no numbers."""
+    shares = ("dropout", "attention_dropout")
+    for ours, theirs in family.keys.items():
+        if ours == "hidden_act":
+            continue
+        value, kinds = values[ours], (int, float) if ours in shares else (int,)
+        if isinstance(value, bool) or not isinstance(value, kinds) or (ours not in shares and value < 1):
+            raise PresetError(
+                f"{theirs} in config.json of preset {preset!r}",
+                got=repr(value)[:100],
+                expected="a number" if ours in shares else "a whole number of at least 1",
+                fix="take the checkpoint's own config.json",
+            )
 
 
 def _describe_keras_hub(preset: str, folder: Path, config: dict[str, Any]) -> PresetInfo:

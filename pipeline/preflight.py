@@ -83,10 +83,12 @@ def _writable(folder: Path, key: str) -> None:
 def _preset(config: ProjectConfig, base: Path) -> None:
     if config.model.type != "preset":
         return
-    from models.presets import preset_tokenizer
+    from models.presets import check_layers, describe, preset_tokenizer
 
     local = base / config.model.preset
-    preset_tokenizer(str(local) if local.is_dir() else config.model.preset, config.tokenizer.max_length)
+    preset = str(local) if local.is_dir() else config.model.preset
+    check_layers(config.model, describe(preset))
+    preset_tokenizer(preset, config.tokenizer.max_length)
 
 
 def _tables(config: ProjectConfig, base: Path) -> list[tuple[Source, Path]]:

@@ -311,6 +311,9 @@ def test_other_families_are_refused_with_a_reason_and_a_way_out(model_type: str,
         ("bert", {"hidden_act": "quick_gelu"}, "quick_gelu"),
         ("bert", {"hidden_size": None}, "lacks hidden_size"),
         ("distilbert", {"dim": None}, "lacks dim"),
+        ("bert", {"hidden_size": "eight"}, "hidden_size in config.json"),
+        ("bert", {"num_hidden_layers": 0}, "num_hidden_layers in config.json"),
+        ("bert", {"hidden_dropout_prob": [0.1]}, "hidden_dropout_prob in config.json"),
     ],
 )
 def test_variants_that_would_compute_something_else_are_refused(

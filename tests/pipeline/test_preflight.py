@@ -150,6 +150,9 @@ def test_a_preset_whose_vocabulary_cannot_be_used(folder: Path) -> None:
     check(folder, model={"preset": "weights"}, tokenizer={"max_length": 16})
     with pytest.raises(PresetError, match=r"tokenizer\.max_length is more than preset"):
         check(folder, model={"preset": "weights"}, tokenizer={"max_length": 512})
+    for more in ({"num_layers": 2}, {"freeze": 2}):
+        with pytest.raises(PresetError, match=rf"model\.{next(iter(more))} is more than"):
+            check(folder, model={"preset": "weights", **more}, tokenizer={"max_length": 16})
     (weights / "vocab.txt").write_text("a\nb\n")
     with pytest.raises(PresetError, match=r"vocab\.txt .* lacks \[CLS\]"):
         check(folder, model={"preset": "weights"}, tokenizer={"max_length": 16})
