@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import keras
@@ -42,9 +43,14 @@ class Restored:
         """
         columns = [texts] if pairs is None else [texts, pairs]
         batch = [tf.constant(list(column), tf.string) for column in columns]
-        features = to_dense(Preprocessor(self.tokenizer)(*batch), self.tokenizer.pad_id)
+        features = to_dense(self._preprocess(*batch), self.tokenizer.pad_id)
         logits = tf.cast(tf.convert_to_tensor(self.model(features, training=False)), tf.float32)
         return {name: value.numpy() for name, value in answers(logits, self.task, self.labels).items()}
+
+    @cached_property
+    def _preprocess(self) -> Preprocessor:
+        # Made once: it puts the vocabulary into a graph, which takes a second for 30,000 tokens.
+        return Preprocessor(self.tokenizer)
 
 
 def restore(folder: Path | str) -> Restored:
