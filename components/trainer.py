@@ -59,7 +59,7 @@ class Executor(base_executor.BaseExecutor):
     ) -> None:
         """See TFX's `BaseExecutor.Do`."""
         stored = json.loads(exec_properties["config"])
-        config = ModelsConfig.model_validate({key: stored[key] for key in ModelsConfig.model_fields})
+        config = ModelsConfig.of_stored(stored)
         folder = artifact_utils.get_single_uri(input_dict["tokenizer"])
         tokenizer, labels = TokenizerData.load(folder), LabelSpace.load(folder)
         run_folder = Path(artifact_utils.get_single_uri(output_dict["model_run"]))

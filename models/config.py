@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -174,6 +175,11 @@ class ModelsConfig(Settings):
     tokenizer: TokenizerConfig = TokenizerConfig()
     model: ModelConfig = EncoderConfig()
     train: TrainConfig = TrainConfig()
+
+    @classmethod
+    def of_stored(cls, stored: Mapping[str, Any]) -> ModelsConfig:
+        """The part of a stored configuration (`CONFIG_FILE`) that `models/` needs; it holds `data` and `name` too."""
+        return ModelsConfig.model_validate({key: stored[key] for key in ModelsConfig.model_fields})
 
     @model_validator(mode="after")
     def _combinations(self) -> ModelsConfig:

@@ -68,7 +68,7 @@ def restore(folder: Path | str) -> Restored:
     extra = Path(folder) / EXTRA_FOLDER
     try:
         stored = json.loads((extra / CONFIG_FILE).read_text(encoding="utf-8"))
-        config = ModelsConfig.model_validate({key: stored[key] for key in ModelsConfig.model_fields})
+        config = ModelsConfig.of_stored(stored)
         tokenizer, labels = Tokenizer.load(extra), LabelSpace.load(extra)
         checkpoint = tf.train.load_checkpoint(str(Path(folder) / _CHECKPOINT))
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
