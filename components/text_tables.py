@@ -186,10 +186,10 @@ class _Separated(Table):
 
 
 class CsvTable(_Separated):
-    """CSV. A file whose header has semicolons or tabs and no comma is separated by those."""
+    """CSV. A file whose header has semicolons, tabs or bars and no comma is separated by those."""
 
     def _find_dialect(self, header: str) -> dict[str, Any]:
-        others = max(";\t", key=header.count)
+        others = max(";\t|", key=header.count)
         return {"delimiter": others if "," not in header and others in header else ","}
 
 

@@ -7,9 +7,10 @@ computes them. A metric of one label is named METRIC/LABEL ("recall/spam").
 from __future__ import annotations
 
 import difflib
+import math
 from typing import Literal
 
-from components.config import EvaluationConfig
+from components.config import EvaluationConfig, ThresholdConfig
 from models.config import TaskConfig
 from models.errors import ConfigError
 
@@ -76,6 +77,44 @@ def direction(task_type: TaskType, metric: str) -> Direction:
     )
 
 
+_UNBOUNDED = ("example_count", "unlabelled_count", "unknown_label_count", "log_loss", "mse", "mae")  # from 0 on
+_SIGNED = ("pearson", "spearman")
+
+
+def bounds(metric: str) -> tuple[float, float]:
+    """The lowest and the highest value that a metric of `METRICS` or `PER_LABEL_METRICS` can have."""
+    if metric in _SIGNED:
+        return -1.0, 1.0
+    return 0.0, math.inf if metric in _UNBOUNDED else 1.0
+
+
+def _check_reachable(metric: str, threshold: ThresholdConfig) -> None:
+    """Refuses a threshold that no model passes, such as a percentage where a share is meant."""
+    lowest, highest = bounds(metric)
+    where = f"evaluation.thresholds.{metric}"
+    if threshold.min is not None and threshold.min > highest:
+        raise ConfigError(
+            f"{where}.min",
+            got=f"{threshold.min:g}",
+            expected=f"at most {highest:g}, the highest value that {metric} can have",
+            fix=f"write {threshold.min / 100:g} for {threshold.min:g}%" if 2 <= threshold.min <= 100 else "lower it",
+        )
+    if threshold.max is not None and threshold.max < lowest:
+        raise ConfigError(
+            f"{where}.max",
+            got=f"{threshold.max:g}",
+            expected=f"at least {lowest:g}, the lowest value that {metric} can have",
+            fix="raise it",
+        )
+    if threshold.min is not None and threshold.max is not None and threshold.min > threshold.max:
+        raise ConfigError(
+            where,
+            got=f"min {threshold.min:g} and max {threshold.max:g}",
+            expected="min at most max",
+            fix="exchange them",
+        )
+
+
 def check_metrics(task_type: TaskType, config: EvaluationConfig, labels: tuple[str, ...] | None = None) -> None:
     """Refuses thresholds and slices that could never be judged.
 
@@ -96,6 +135,7 @@ def check_metrics(task_type: TaskType, config: EvaluationConfig, labels: tuple[s
                 got="a metric of which neither more nor less is better",
                 fix="use min or max for it",
             )
+        _check_reachable(metric, threshold)
         _, slash, label = metric.partition("/")
         if slash and labels is not None and label not in labels:
             raise ConfigError(where, got=f"label {label!r}", expected="one of " + ", ".join(labels))

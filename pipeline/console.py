@@ -16,7 +16,14 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-MARKS = {"done": ("✓", "green"), "cached": ("=", "cyan"), "skipped": ("-", "dim"), "failed": ("✗", "red")}
+MARKS = {
+    "done": ("✓", "green"),
+    "cached": ("=", "cyan"),
+    "skipped": ("-", "dim"),
+    "failed": ("✗", "red"),
+    "interrupted": ("✗", "yellow"),
+}
+_NOT_RUN = ("cached", "skipped")
 
 
 class View:
@@ -58,7 +65,7 @@ class View:
             self._json({"event": "progress", "step": self._step, "text": note})
 
     def ended(self, step: str, status: str, seconds: float) -> None:
-        """A step ended: `status` is done, cached, skipped or failed."""
+        """A step ended: `status` is done, cached, skipped, interrupted or failed."""
         if self._live is not None:
             self._live.stop()
             self._live = None
@@ -67,7 +74,7 @@ class View:
             self._json({"event": "ended", "step": step, "status": status, "seconds": round(seconds, 3)})
             return
         mark, style = MARKS[status]
-        took = f"{seconds:8.1f} s" if status in ("done", "failed") else f"{status:>10}"
+        took = f"{seconds:8.1f} s" if status not in _NOT_RUN else f"{status:>10}"
         self.console.print(Text.assemble((f"  {mark} ", style), f"{step:<18}", (took, "dim")))
 
     def _line(self) -> Text:

@@ -31,7 +31,7 @@ class Listener(Protocol):
         """A step begins."""
 
     def ended(self, step: str, status: str, seconds: float) -> None:
-        """A step ended: `status` is done, cached, skipped or failed."""
+        """A step ended: `status` is done, cached, skipped, interrupted or failed."""
 
 
 Outputs = dict[str, dict[str, metadata_store_pb2.Artifact]]
@@ -94,8 +94,9 @@ def run(
                 executor_spec=runner_utils.extract_executor_spec(deployment, step),
                 custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, step),
             ).launch()
-        except BaseException:
-            listener.ended(step, "failed", time.monotonic() - begin)
+        except BaseException as error:
+            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            listener.ended(step, status, time.monotonic() - begin)
             raise
         # The launcher gives an execution that it did not need to run no output URI of its own.
         ran = info is not None and bool(info.execution_output_uri)

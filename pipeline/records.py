@@ -18,7 +18,7 @@ LOG_NAME = "log.txt"
 
 @dataclass
 class Step:
-    """One step of a run: `status` is running, done, cached, skipped or failed; `seconds` of wall time."""
+    """One step of a run: `status` is running, done, cached, skipped, interrupted or failed; `seconds` of wall time."""
 
     name: str
     status: str

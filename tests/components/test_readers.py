@@ -121,7 +121,7 @@ def test_bom_crlf_and_spaces_around_names(tmp_path: Path) -> None:
     assert values(path) == [{"text": "\ufeffa", "label": "b"}]
 
 
-@pytest.mark.parametrize("separator", [";", "\t"])
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
 def test_other_separators_of_csv(tmp_path: Path, separator: str) -> None:
     path = write_csv(tmp_path / "t.csv", [("one, two", "b")], delimiter=separator)
     assert values(path) == [{"text": "one, two", "label": "b"}]
