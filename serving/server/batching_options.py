@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import Any
 
 from serving.errors import OptionsError
-from serving.server.executor import cores
 
 
 @dataclass(frozen=True)
@@ -19,7 +18,7 @@ class BatchingOptions:
         max_batch_size: rows of a batch, and of a request.
         batch_timeout_micros: how long a batch waits for more while a thread is free; 0 joins what queued meanwhile.
         max_enqueued_batches: batches that wait, per signature and shape; then requests are refused.
-        num_batch_threads: batches that run at a time, 0 for one per core.
+        num_batch_threads: batches that run at a time, 0 for one per core (of a worker among several: one).
         allowed_batch_sizes: in increasing order; a batch is padded to the next of them.
         pad_variable_length_inputs: also joins requests whose dimensions differ beyond the first.
         enable_large_batch_splitting: a request may run in pieces of `max_execution_batch_size` rows.
@@ -34,10 +33,6 @@ class BatchingOptions:
     pad_variable_length_inputs: bool = False
     enable_large_batch_splitting: bool = False
     max_execution_batch_size: int = 0
-
-    def __post_init__(self) -> None:
-        if not self.num_batch_threads:
-            object.__setattr__(self, "num_batch_threads", cores())
 
     @property
     def execution_limit(self) -> int:

@@ -19,7 +19,7 @@ class Doubler:
     """A servable that notes the shapes that it runs, waits where it is told to, and refuses what is negative."""
 
     def __init__(self):
-        self.signatures = {}
+        self.signatures, self.waits = {}, False
         self.shapes = []
         self.timeouts = []
         self.go = threading.Event()
@@ -45,7 +45,7 @@ def run(use, servable=None, threads=None, **fields):
         loop = asyncio.get_running_loop()
         settled = Settled(loop)
         options = None if threads else batching_options({"num_batch_threads": 1, **fields})
-        executor = Threads(threads, settled) if threads else Batcher(options, settled)
+        executor = Threads(threads, settled) if threads else Batcher(options, options.num_batch_threads, settled)
         model = servable or Doubler()
 
         def submit(x, seconds=None, finished=lambda seconds: None):
