@@ -20,8 +20,6 @@ from serving.errors import Code, StatusError
 from serving.server.batching_options import BatchingOptions
 from serving.server.executor import DEADLINE, Settled, Task, internal, start_threads
 from serving.server.joining import join, pad_rows, split
-from serving.server.near import Near, size_of
-from serving.server.servable import Servable
 
 _DONE_BY_THE_CALLER = (Code.DEADLINE_EXCEEDED, Code.CANCELLED)
 
@@ -65,10 +63,6 @@ class Batch:
         self.pieces.append(piece)
         self.rows += piece.rows
 
-    def told(self) -> tuple[Servable, int]:
-        """What `Near` is told of it."""
-        return self.pieces[0].joined.task.servable, size_of([piece.feeds() for piece in self.pieces])
-
 
 class Batcher:
     """An `Executor` that joins requests.
@@ -77,12 +71,10 @@ class Batcher:
         options: sizes and times.
         count: threads.
         settled: where tasks go that are done.
-        near: takes the short runs, if it is there.
     """
 
-    def __init__(self, options: BatchingOptions, count: int, settled: Settled, near: Near | None = None) -> None:
-        self._options, self._settled, self._near = options, settled, near
-        self._offering = False
+    def __init__(self, options: BatchingOptions, count: int, settled: Settled) -> None:
+        self._options, self._settled = options, settled
         self._queues: dict[Hashable, deque[Batch]] = {}
         self._condition = threading.Condition()
         self._pieces = threading.Lock()
@@ -102,32 +94,7 @@ class Batcher:
             self._check_room(queue, joined.rows)
             self._enqueue(queue, joined)
             self._queues[key] = queue
-            if self._near is None:
-                self._condition.notify()
-        if self._near is not None:
-            self._offer_soon(self._near)
-
-    def _offer_soon(self, near: Near) -> None:
-        if not self._offering:
-            self._offering = True
-            near.soon(lambda: self._offer(near))
-
-    def _offer(self, near: Near) -> None:
-        """Runs a batch of what the loop has brought, if it will be short; leaves the others to the threads."""
-        self._offering = False
-        batch = self._take_short(near)
-        if batch is not None:
-            self._run_wanted(batch)
-            self._offer_soon(near)
-
-    def _take_short(self, near: Near) -> Batch | None:
-        with self._condition:
-            key, _ = self._first_ready(time.monotonic())
-            if key is not None and near.takes(*self._queues[key][0].told()):
-                return self._take(key, self._queues[key])
-            if self._queues:
-                self._condition.notify()
-            return None
+            self._condition.notify()
 
     def stop(self) -> None:
         with self._condition:
@@ -182,32 +149,21 @@ class Batcher:
 
     def _work(self) -> None:
         while (batch := self._next()) is not None:
-            self._run_wanted(batch)
-
-    def _run_wanted(self, batch: Batch) -> None:
-        self._run([piece for piece in batch.pieces if self._still_wanted(piece)])
+            self._run([piece for piece in batch.pieces if self._still_wanted(piece)])
 
     def _next(self) -> Batch | None:
         """Waits for a batch that is full, or old enough; None when there will be none."""
         with self._condition:
             while True:
-                now = time.monotonic()
-                key, due = self._first_ready(now)
-                if key is not None:
-                    return self._take(key, self._queues[key])
+                now, due = time.monotonic(), None
+                for key, queue in self._queues.items():
+                    ready_at = 0.0 if self._stopping else self._ready_at(queue)
+                    if ready_at <= now:
+                        return self._take(key, queue)
+                    due = ready_at if due is None else min(due, ready_at)
                 if self._stopping:
                     return None
                 self._condition.wait(None if due is None else due - now)
-
-    def _first_ready(self, now: float) -> tuple[Hashable | None, float | None]:
-        """The kind of request whose batch may run, or None and when the next one may, if there is any."""
-        due = None
-        for key, queue in self._queues.items():
-            ready_at = 0.0 if self._stopping else self._ready_at(queue)
-            if ready_at <= now:
-                return key, None
-            due = ready_at if due is None else min(due, ready_at)
-        return None, due
 
     def _ready_at(self, queue: Sequence[Batch]) -> float:
         first = queue[0]
@@ -266,10 +222,7 @@ class Batcher:
         first = pieces[0].joined.task
         timeouts = [piece.joined.task.timeout() for piece in pieces]
         timeout = None if None in timeouts else max(one for one in timeouts if one is not None)
-        started = time.perf_counter()
         outputs = first.servable.run(feeds, first.fetches, timeout)
-        if self._near is not None:
-            self._near.note(first.servable, size_of([feeds]), time.perf_counter() - started)
         return split(outputs, [piece.rows for piece in pieces], padding if rows else 0)
 
     def _succeed(self, piece: Piece, outputs: list[np.ndarray], seconds: float) -> None:

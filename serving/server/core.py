@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -24,7 +23,6 @@ from serving.server.examples import plan_classify, plan_multi_inference, plan_re
 from serving.server.executor import Executor, Settled, Task, Threads, cores
 from serving.server.inference import Plan, answered_by, plan_predict, signature_key
 from serving.server.manager import Manager, OnState
-from serving.server.near import Near
 from serving.server.options import ServerOptions
 from serving.server.servable import DEFAULT_SIGNATURE
 from serving.server.service import Arrays, Predicted, TensorInfo
@@ -54,7 +52,6 @@ class Core:
         self._check_method = options.enable_signature_method_name_check
         self._manager: Manager
         self._settled: Settled
-        self._near = Near() if self._threads() == 1 else None
         self._executors: dict[BatchingOptions | None, Executor] = {}
         self._loop: asyncio.AbstractEventLoop
 
@@ -86,9 +83,8 @@ class Core:
         found = self._executors.get(batching)
         if found is None:
             threads = (batching and batching.num_batch_threads) or self._threads()
-            near = self._near if threads == 1 else None
-            make = functools.partial(Batcher, batching) if batching else Threads
-            found = self._executors[batching] = make(threads, self._settled, near)
+            found = Batcher(batching, threads, self._settled) if batching else Threads(threads, self._settled)
+            self._executors[batching] = found
         return found
 
     def _threads(self) -> int:

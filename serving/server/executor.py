@@ -1,7 +1,4 @@
-"""Runs happen in threads, off the event loop: tasks go out through a queue, and come back many at a wake-up.
-
-Short ones may happen in the loop instead, see `serving/server/near.py`.
-"""
+"""Runs happen in threads, off the event loop: tasks go out through a queue, and come back many at a wake-up."""
 
 from __future__ import annotations
 
@@ -18,7 +15,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from serving.errors import Code, StatusError
-from serving.server.near import Near, size_of
 from serving.server.servable import Servable
 
 DEADLINE = "Deadline exceeded before the model answered"
@@ -76,7 +72,7 @@ class Task:
     def watch(self) -> None:
         """Sees to it that nobody waits beyond the deadline, whatever the threads are doing. In the event loop."""
         timeout = self.timeout()
-        if timeout is not None and self.wanted:
+        if timeout is not None:
             self._timer = self.future.get_loop().call_later(max(timeout, 0.0), self._expire)
 
     def _expire(self) -> None:
@@ -140,15 +136,12 @@ class Settled:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop, self._thread = loop, threading.get_ident()
+        self._loop = loop
         self._tasks: deque[Task] = deque()
         self._woken = False
 
     def put(self, task: Task) -> None:
         """In any thread."""
-        if threading.get_ident() == self._thread:
-            task.settle()
-            return
         self._tasks.append(task)
         if not self._woken:
             self._woken = True
@@ -163,24 +156,15 @@ class Settled:
 
 
 class Threads:
-    """An `Executor` that runs each request by itself, in the order of their arrival.
+    """An `Executor` that runs each request by itself, in the order of their arrival."""
 
-    Args:
-        count: threads.
-        settled: where tasks go that are done.
-        near: takes the short runs, if it is there.
-    """
-
-    def __init__(self, count: int, settled: Settled, near: Near | None = None) -> None:
+    def __init__(self, count: int, settled: Settled) -> None:
         self._queue: SimpleQueue[Task | None] = SimpleQueue()
-        self._settled, self._near = settled, near
+        self._settled = settled
         self._threads = start_threads("transom_run", count, self._work)
 
     def submit(self, task: Task) -> None:
-        if self._near is not None and self._near.takes(task.servable, size_of([task.feeds])):
-            self._near.do(lambda: self._run(task))
-        else:
-            self._queue.put(task)
+        self._queue.put(task)
 
     def stop(self) -> None:
         for _ in self._threads:
@@ -190,13 +174,8 @@ class Threads:
 
     def _work(self) -> None:
         while (task := self._queue.get()) is not None:
-            self._run(task)
-
-    def _run(self, task: Task) -> None:
-        task.run()
-        if self._near is not None and task.seconds is not None:
-            self._near.note(task.servable, size_of([task.feeds]), task.seconds)
-        self._settled.put(task)
+            task.run()
+            self._settled.put(task)
 
 
 def cores() -> int:

@@ -58,8 +58,6 @@ class SavedModel:
         StatusError: it cannot be loaded; NOT_FOUND where the folder holds none or an operation is missing.
     """
 
-    waits = False
-
     def __init__(self, folder: Path, options: ServerOptions) -> None:
         if not any((folder / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt")):
             raise StatusError(

@@ -52,15 +52,9 @@ class Signature:
 
 
 class Servable(Protocol):
-    """One loaded version of a model. `run` may be called in any thread, by several at once.
-
-    Attributes:
-        signatures: by name.
-        waits: whether a run may have to wait until another one is over.
-    """
+    """One loaded version of a model. `run` may be called in any thread, by several at once."""
 
     signatures: Mapping[str, Signature]
-    waits: bool
 
     def run(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], timeout: float | None) -> list[np.ndarray]:
         """The tensors `fetches` for the tensors `feeds`, by their names in the graph.

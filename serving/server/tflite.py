@@ -40,8 +40,6 @@ class TfliteModel:
         StatusError: INVALID_ARGUMENT, it is no such file; INTERNAL, an operation is missing.
     """
 
-    waits = True
-
     def __init__(self, path: Path, options: ServerOptions) -> None:
         self._content, self._threads = path.read_bytes(), options.intra_op_parallelism or 1
         self._pool: SimpleQueue[_Interpreter] = SimpleQueue()

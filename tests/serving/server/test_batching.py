@@ -12,14 +12,14 @@ from serving.errors import Code, OptionsError, StatusError
 from serving.protos import GetModelStatusRequest
 from serving.server.batching import Batcher
 from serving.server.batching_options import batching_options
-from serving.server.executor import Settled, Task, Threads
+from serving.server.executor import Settled, Task, Threads, cores
 
 
 class Doubler:
     """A servable that notes the shapes that it runs, waits where it is told to, and refuses what is negative."""
 
     def __init__(self):
-        self.signatures, self.waits = {}, False
+        self.signatures = {}
         self.shapes = []
         self.timeouts = []
         self.go = threading.Event()
@@ -342,6 +342,20 @@ def test_a_version_may_bring_its_own_parameters(saved_models, tmp_path):
         assert "max_batch_size of the batching parameters" in version.status.error_message
 
     with_core(options_of(config, batching={}, enable_per_model_batching_parameters=True), use)
+
+
+@pytest.mark.parametrize(
+    ("given", "workers", "threads"), [({}, 1, cores()), ({}, 4, 1), ({"num_batch_threads": 3}, 4, 3)]
+)
+def test_a_worker_among_several_runs_a_batch_at_a_time_unless_more_are_asked_for(saved_models, given, workers, threads):
+    name = f"batches_{workers}_{len(given)}"
+
+    async def use(core):
+        await core.predict(spec(), floats(1))
+        assert len([one for one in threading.enumerate() if one.name.startswith(name)]) == threads
+
+    config = config_of(m=saved_models[1].parent)
+    with_core(options_of(config, batching={"thread_pool_name": name, **given}, workers=workers), use)
 
 
 def test_pieces_whose_outputs_do_not_fit_together_are_an_error_and_the_thread_goes_on():
