@@ -138,8 +138,8 @@ class TrainConfig(Settings):
     """Share of the steps in which the learning rate rises to its peak."""
     weight_decay: float = Field(0.01, ge=0.0)
     """AdamW's decay per step, as a multiple of the learning rate; biases and norms are never decayed."""
-    epsilon: float | None = Field(None, gt=0.0, lt=1.0)
-    """AdamW's: the larger, the slower what is rarely seen is learned. Default: 1e-7 for a preset, 1e-4 from scratch."""
+    epsilon: float = Field(1e-7, gt=0.0, lt=1.0)
+    """AdamW's: the larger, the slower what is rarely seen is learned (1e-4 may help where many words are rare)."""
     layer_decay: float | None = Field(None, gt=0.0, le=1.0)
     """Preset: each layer below the head learns at this multiple of the rate of the one above. Default: 0.85."""
     head_multiple: float | None = Field(None, gt=0.0)
