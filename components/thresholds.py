@@ -55,6 +55,10 @@ PER_LABEL_METRICS: dict[TaskType, dict[str, Direction]] = {
 }
 """Task to the metrics that exist for each label, as METRIC/LABEL."""
 
+# The metrics that are no shares from 0 to 1: from 0 on, and from -1 to 1.
+_UNBOUNDED = (*_COUNTS, "unknown_label_count", "log_loss", "mse", "mae")
+_SIGNED = ("pearson", "spearman")
+
 
 def direction(task_type: TaskType, metric: str) -> Direction:
     """Which way `metric` is better.
@@ -77,11 +81,7 @@ def direction(task_type: TaskType, metric: str) -> Direction:
     )
 
 
-_UNBOUNDED = ("example_count", "unlabelled_count", "unknown_label_count", "log_loss", "mse", "mae")  # from 0 on
-_SIGNED = ("pearson", "spearman")
-
-
-def bounds(metric: str) -> tuple[float, float]:
+def _bounds(metric: str) -> tuple[float, float]:
     """The lowest and the highest value that a metric of `METRICS` or `PER_LABEL_METRICS` can have."""
     if metric in _SIGNED:
         return -1.0, 1.0
@@ -90,7 +90,7 @@ def bounds(metric: str) -> tuple[float, float]:
 
 def _check_reachable(metric: str, threshold: ThresholdConfig) -> None:
     """Refuses a threshold that no model passes, such as a percentage where a share is meant."""
-    lowest, highest = bounds(metric)
+    lowest, highest = _bounds(metric)
     where = f"evaluation.thresholds.{metric}"
     if threshold.min is not None and threshold.min > highest:
         raise ConfigError(

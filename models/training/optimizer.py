@@ -16,9 +16,8 @@ from models.config import TrainConfig
 # rate a head of 77 labels is not yet learned when the encoder is. LoRA's fresh matrices need a rate like
 # those from scratch (Hu et al. 2021, appendix D).
 _PRESET_DEFAULTS = {"epochs": 4, "learning_rate": 1e-4, "layer_decay": 0.85, "head_multiple": 10.0}
-_EVEN = {"layer_decay": 1.0, "head_multiple": 1.0}
-_LORA_DEFAULTS = {"epochs": 4, "learning_rate": 1e-3, **_EVEN}
-_SCRATCH_DEFAULTS = {"epochs": 10, "learning_rate": 5e-4, **_EVEN}
+_LORA_DEFAULTS = {"epochs": 4, "learning_rate": 1e-3, "layer_decay": 1.0, "head_multiple": 1.0}
+_SCRATCH_DEFAULTS = {"epochs": 10, "learning_rate": 5e-4, "layer_decay": 1.0, "head_multiple": 1.0}
 
 
 def resolve_defaults(config: TrainConfig, *, preset: bool, lora: bool = False) -> TrainConfig:

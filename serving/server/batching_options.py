@@ -18,7 +18,7 @@ class BatchingOptions:
         max_batch_size: rows of a batch, and of a request.
         batch_timeout_micros: how long a batch waits for more while a thread is free; 0 joins what queued meanwhile.
         max_enqueued_batches: batches that wait, per signature and shape; then requests are refused.
-        num_batch_threads: batches that run at a time, 0 for one per core (of a worker among several: one).
+        num_batch_threads: batches that run at a time, 0 for as many as requests without batching.
         allowed_batch_sizes: in increasing order; a batch is padded to the next of them.
         pad_variable_length_inputs: also joins requests whose dimensions differ beyond the first.
         enable_large_batch_splitting: a request may run in pieces of `max_execution_batch_size` rows.

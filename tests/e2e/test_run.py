@@ -87,9 +87,10 @@ def test_a_change_of_settings_re_runs_exactly_what_it_concerns(again: Any) -> No
 
 def test_what_is_not_good_enough_is_not_pushed(again: Any) -> None:
     project, first, _ = again
-    result = project.run("--set", "evaluation.thresholds.log_loss={max: 0}", code=8)
+    result = project.run("--set", "evaluation.thresholds.log_loss={max: 1.5e-12}", code=8)
     assert result["status"] == "not blessed"
     assert "log_loss" in result["verdict"]
+    assert "1.5e-12" in result["verdict"]
     assert [path.name for path in Path(first["pushed"]).parent.iterdir()] == [Path(first["pushed"]).name]
 
 
