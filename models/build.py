@@ -39,10 +39,7 @@ def build_model(config: EncoderConfig | PresetConfig, *, tokenizer: Tokenizer, o
     Raises:
         PresetError: the preset cannot be used.
     """
-    if isinstance(config, EncoderConfig):
-        encoder = build_encoder(config, vocabulary_size=tokenizer.vocabulary_size, max_length=tokenizer.max_length)
-    else:
-        encoder = load_backbone(config)
+    encoder = build_encoder(config, tokenizer) if isinstance(config, EncoderConfig) else load_backbone(config)
     pool = layers.Pooling(resolve_pooling(config), dtype="float32", name="pooling")
     pooled = pool(encoder.output, encoder.input["padding_mask"])
     kept = layers.LeanDropout(config.dropout, dtype="float32", name="head_dropout")(pooled)

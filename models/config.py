@@ -74,6 +74,8 @@ class EncoderConfig(Settings):
     """Width of the feed-forward layer. Default: four times `width`."""
     kernel_size: int = Field(3, ge=1, le=15)
     """Tokens that a convolution before the first layer sees at once; 1: no convolution."""
+    bigrams: int = Field(4096, ge=0, le=1_000_000)
+    """Rows of a table in which each pair of neighbouring tokens has an embedding, found by hashing; 0: no table."""
     dropout: Fraction = 0.3
     """Share of activations dropped in training."""
     norm: Literal["pre", "post"] = "pre"
@@ -138,8 +140,9 @@ class TrainConfig(Settings):
     """Share of the steps in which the learning rate rises to its peak."""
     weight_decay: float = Field(0.01, ge=0.0)
     """AdamW's decay per step, as a multiple of the learning rate; biases and norms are never decayed."""
-    epsilon: float = Field(1e-7, gt=0.0, lt=1.0)
-    """AdamW's: the larger, the slower what is rarely seen is learned (1e-4 may help where many words are rare)."""
+    ema_momentum: float | None = Field(None, ge=0.0, lt=1.0)
+    """Evaluate and keep a moving average of the weights, of this momentum per step; 0: the weights themselves.
+    Default: 0.99 from scratch, 0 for a preset."""
     layer_decay: float | None = Field(None, gt=0.0, le=1.0)
     """Preset: each layer below the head learns at this multiple of the rate of the one above. Default: 0.85."""
     head_multiple: float | None = Field(None, gt=0.0)

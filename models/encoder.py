@@ -7,25 +7,26 @@ import keras_hub
 
 from models import layers
 from models.config import EncoderConfig
+from models.tokenizer import Tokenizer
 
 _SEGMENTS = 2
 _INITIAL_STDDEV = 0.02  # BERT's, https://arxiv.org/abs/1810.04805
 
 
-def build_encoder(config: EncoderConfig, *, vocabulary_size: int, max_length: int) -> keras.Model:
+def build_encoder(config: EncoderConfig, tokenizer: Tokenizer) -> keras.Model:
     """The encoder of a configuration, with fresh weights that depend on `keras.utils.set_random_seed` alone.
 
     Args:
         config: sizes, norms, positions.
-        vocabulary_size: rows of the token embedding.
-        max_length: positions that can be told apart, if they are learned.
+        tokenizer: decides the rows of the token embedding, which tokens go on with a word, and how many positions
+            can be told apart, if they are learned.
 
     Returns:
         A functional model from {"token_ids", "padding_mask", "segment_ids"}, int32 [B, L] each, to the tokens'
         states [B, L, width].
     """
     inputs = token_inputs()
-    x = _embed(config, inputs, vocabulary_size, max_length)
+    x = _embed(config, inputs, tokenizer)
     for index in range(config.num_layers):
         layer = keras_hub.layers.TransformerEncoder(
             intermediate_dim=config.feedforward_width or 4 * config.width,
@@ -55,19 +56,36 @@ def _initializer() -> keras.initializers.Initializer:
     return keras.initializers.TruncatedNormal(stddev=_INITIAL_STDDEV)
 
 
-def _embed(
-    config: EncoderConfig, inputs: dict[str, keras.KerasTensor], vocabulary_size: int, max_length: int
-) -> keras.KerasTensor:
-    """Token, segment and (if learned) position embeddings, normalized: [B, L, width]."""
+def _embed(config: EncoderConfig, inputs: dict[str, keras.KerasTensor], tokenizer: Tokenizer) -> keras.KerasTensor:
+    """The sum of a token's embeddings, normalized: [B, L, width].
 
-    def table(rows: int, name: str) -> keras.layers.Embedding:
-        return keras.layers.Embedding(rows, config.width, embeddings_initializer=_initializer(), name=name)
+    Beside itself, its segment and (if learned) its position, a token has its place in its word, which shows rare
+    words for what they are: words of several pieces, whatever these are; and what it is with the token before it.
+    """
+    ids = inputs["token_ids"]
 
-    tokens = table(vocabulary_size, "token_embedding")(inputs["token_ids"])
-    parts = [tokens, table(_SEGMENTS, "segment_embedding")(inputs["segment_ids"])]
+    def embed(rows: int, name: str, of: keras.KerasTensor) -> keras.KerasTensor:
+        table = keras.layers.Embedding(
+            rows, config.width, embeddings_initializer=_initializer(), name=f"{name}_embedding"
+        )
+        return table(of)
+
+    tokens = embed(tokenizer.vocabulary_size, "token", ids)
+    place = layers.PlaceInWord(tokenizer.continues, dtype="int32", name="place_in_word")
+    parts = [
+        tokens,
+        embed(_SEGMENTS, "segment", inputs["segment_ids"]),
+        embed(layers.PLACES, "place", place(ids)),
+    ]
+    if config.bigrams:
+        pairs = layers.HashedBigrams(config.bigrams, dtype="int32", name="bigrams")(ids)
+        # Dropped as a whole, and oftener than activations: most pairs are so rare that they would be learned by heart.
+        rate = 1.0 - (1.0 - config.dropout) ** 2
+        dropout = keras.layers.Dropout(rate, noise_shape=(None, None, 1), name="bigram_dropout")
+        parts.append(dropout(embed(config.bigrams, "bigram", pairs)))
     if config.positions == "learned":
         positions = keras_hub.layers.PositionEmbedding(
-            sequence_length=max_length, initializer=_initializer(), name="position_embedding"
+            sequence_length=tokenizer.max_length, initializer=_initializer(), name="position_embedding"
         )
         parts.append(positions(tokens))
     x = keras.layers.Add(name="embeddings_add")(parts)

@@ -8,17 +8,23 @@ run the same code.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import keras_hub
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
 MASKED_SCORE = -30.0
 """Score of a padded key relative to the first key: exp(-30) = 1e-13 vanishes beside 1 in float32."""
 
+PLACES = 4
+"""Values of `PlaceInWord`."""
+
 _VALUES = 2**16
+_HASH_FACTOR = 9973  # a prime, so that it shares no factor with the table's rows
 
 
 def masked_softmax(scores: tf.Tensor, mask: tf.Tensor | None, masked_score: float = MASKED_SCORE) -> tf.Tensor:
@@ -115,6 +121,52 @@ def random_halves(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     words = tf.random.stateless_uniform([(count + 1) // 2], seed=short_seed, minval=None, maxval=None, dtype=tf.int32)
     halves = tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:count]
     return tf.cast(tf.reshape(halves, shape), tf.int32)
+
+
+@keras.saving.register_keras_serializable(package="transom")
+class PlaceInWord(keras.layers.Layer):
+    """Where in its word a token stands: 0 a whole word, 1 its first piece, 3 one between, 2 its last.
+
+    Args:
+        continues: bool [V], by token id: the token goes on with a word that another began.
+    """
+
+    def __init__(self, continues: Sequence[bool], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.continues = np.asarray(continues, np.int32)
+
+    def call(self, token_ids: tf.Tensor) -> tf.Tensor:
+        """Int32 [B, L] to the same."""
+        here = ops.take(self.continues, token_ids)
+        following = ops.pad(here[:, 1:], [[0, 0], [0, 1]])
+        return 2 * here + following
+
+    def get_config(self) -> dict[str, object]:
+        """Keras's protocol."""
+        return {**super().get_config(), "continues": self.continues.tolist()}
+
+
+@keras.saving.register_keras_serializable(package="transom")
+class HashedBigrams(keras.layers.Layer):
+    """Each token with the one before it as a row of a table, by hashing; different pairs may share a row.
+
+    Args:
+        rows: of the table.
+    """
+
+    def __init__(self, rows: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rows = rows
+
+    def call(self, token_ids: tf.Tensor) -> tf.Tensor:
+        """Int32 [B, L] to int32 [B, L], from 0 to `rows` - 1. Before the first token stands id 0."""
+        before = ops.pad(token_ids[:, :-1], [[0, 0], [1, 0]])
+        # The largest vocabulary, 200,000, times the factor is below 2**31.
+        return ops.mod(before * _HASH_FACTOR + token_ids, self.rows)
+
+    def get_config(self) -> dict[str, object]:
+        """Keras's protocol."""
+        return {**super().get_config(), "rows": self.rows}
 
 
 @keras.saving.register_keras_serializable(package="transom")

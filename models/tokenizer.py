@@ -14,6 +14,8 @@ from typing import Literal
 FILE_NAME = "tokenizer.json"
 VOCABULARY_FILES = {"wordpiece": "vocab.txt", "sentencepiece": "sentencepiece.model", "byte_pair": "vocab.json"}
 MERGES_FILE = "merges.txt"
+CONTINUATION = "##"
+"""WordPiece's mark of a token that goes on with a word."""
 # The first line of every merges.txt since GPT-2's.
 _MERGES_HEADER = "#version:"
 
@@ -50,6 +52,11 @@ class Tokenizer:
     add_prefix_space: bool = False
     max_length: int = 128
     pair_layout: Literal["bert", "roberta"] = "bert"
+
+    @property
+    def continues(self) -> tuple[bool, ...]:
+        """`wordpiece`: by token id, whether the token goes on with a word that another began."""
+        return tuple(token.startswith(CONTINUATION) for token in self.vocabulary)
 
     def save(self, directory: Path | str) -> None:
         """Writes `tokenizer.json` and the vocabulary's own file, or files."""

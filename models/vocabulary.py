@@ -19,10 +19,9 @@ import tensorflow as tf
 from models.config import TokenizerConfig
 from models.errors import DataError
 from models.preprocessing import MAX_WORD_BYTES, split_words
-from models.tokenizer import Tokenizer
+from models.tokenizer import CONTINUATION, Tokenizer
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-_SUFFIX = "##"
 # SentencePiece's mark of a word's begin, and another character that it keeps for itself.
 _BEGIN, _RESERVED = "\u2581", "\u2581\u2585"
 _META_PIECES = 3  # <unk>, <s>, </s>
@@ -109,13 +108,13 @@ def _characters(words: Mapping[str, int]) -> list[str]:
     counts: Counter[str] = Counter()
     for word, count in words.items():
         for token in _spell(word):
-            if token.removeprefix(_SUFFIX).strip():  # a space cannot stand in a vocabulary file
+            if token.removeprefix(CONTINUATION).strip():  # a space cannot stand in a vocabulary file
                 counts[token] += count
     return sorted(counts, key=lambda token: (-counts[token], token))
 
 
 def _spell(word: str) -> list[str]:
-    return [character if i == 0 else _SUFFIX + character for i, character in enumerate(word)]
+    return [character if i == 0 else CONTINUATION + character for i, character in enumerate(word)]
 
 
 def _pieces(words: Mapping[str, int], characters: set[str], room: int) -> list[str]:
@@ -154,7 +153,7 @@ def _merges(words: Mapping[str, int], size: int) -> list[str]:
     )
     learned = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
     pieces = (learned.id_to_piece(index) for index in range(_META_PIECES, learned.get_piece_size()))
-    tokens = (p[len(_BEGIN) :] if p.startswith(_BEGIN) else _SUFFIX + p for p in pieces)
+    tokens = (p[len(_BEGIN) :] if p.startswith(_BEGIN) else CONTINUATION + p for p in pieces)
     return [token for token in tokens if token]
 
 
@@ -164,7 +163,7 @@ def _support(words: Mapping[str, int], pieces: set[str]) -> Counter[str]:
     longest = max((len(piece) for piece in pieces), default=0)
     for word, count in words.items():
         for begin in range(len(word)):
-            mark = _SUFFIX if begin else ""
+            mark = CONTINUATION if begin else ""
             for end in range(begin + 2, min(len(word), begin + longest) + 1):
                 piece = mark + word[begin:end]
                 if piece in pieces:

@@ -15,9 +15,15 @@ from models.config import TrainConfig
 # layers are spared (layer-wise rates: Howard and Ruder 2018, Sun et al. 2019) and its new head is not: at the encoder's
 # rate a head of 77 labels is not yet learned when the encoder is. LoRA's fresh matrices need a rate like
 # those from scratch (Hu et al. 2021, appendix D).
-_PRESET_DEFAULTS = {"epochs": 4, "learning_rate": 1e-4, "layer_decay": 0.85, "head_multiple": 10.0}
-_LORA_DEFAULTS = {"epochs": 4, "learning_rate": 1e-3, "layer_decay": 1.0, "head_multiple": 1.0}
-_SCRATCH_DEFAULTS = {"epochs": 10, "learning_rate": 5e-4, "layer_decay": 1.0, "head_multiple": 1.0}
+_PRESET_DEFAULTS = {"epochs": 4, "learning_rate": 1e-4, "layer_decay": 0.85, "head_multiple": 10.0, "ema_momentum": 0.0}
+_LORA_DEFAULTS = {"epochs": 4, "learning_rate": 1e-3, "layer_decay": 1.0, "head_multiple": 1.0, "ema_momentum": 0.0}
+_SCRATCH_DEFAULTS = {
+    "epochs": 10,
+    "learning_rate": 5e-4,
+    "layer_decay": 1.0,
+    "head_multiple": 1.0,
+    "ema_momentum": 0.99,
+}
 
 
 def resolve_defaults(config: TrainConfig, *, preset: bool, lora: bool = False) -> TrainConfig:
@@ -63,7 +69,7 @@ class LayerwiseAdamW(keras.optimizers.Adam):
         clip_norm: largest global norm of the gradients, None for any.
         multiples: multiple of the rate, by variable in the order of `build`.
         decayed: whether the decay applies, likewise.
-        epsilon: Adam's.
+        momentum: of the variables' moving average; 0: none is kept.
     """
 
     def __init__(
@@ -74,10 +80,18 @@ class LayerwiseAdamW(keras.optimizers.Adam):
         clip_norm: float | None,
         multiples: Sequence[float],
         decayed: Sequence[bool],
-        epsilon: float,
+        momentum: float = 0.0,
     ) -> None:
-        super().__init__(learning_rate=schedule, global_clipnorm=clip_norm, epsilon=epsilon, name="adamw")
+        super().__init__(learning_rate=schedule, global_clipnorm=clip_norm, name="adamw")
         self._decay, self._multiples, self._decayed = decay, tuple(multiples), tuple(decayed)
+        self._momentum = momentum
+        self.averages: list[Any] = []
+
+    def build(self, variables: Sequence[Any]) -> None:
+        super().build(variables)
+        if self._momentum:
+            # Not Keras's own average, whose first steps weigh as much as its last hundred.
+            self.averages = self.add_optimizer_variables(variables, "average")
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         index = self._get_variable_index(variable)
@@ -85,6 +99,12 @@ class LayerwiseAdamW(keras.optimizers.Adam):
         if self._decay and self._decayed[index]:
             self.assign_sub(variable, variable * (rate * self._decay))
         super().update_step(gradient, variable, rate)
+        if self._momentum:
+            # Where few steps are behind it, an average over fewer of them (TensorFlow's `num_updates`).
+            steps = ops.cast(self.iterations, variable.dtype)
+            momentum = ops.minimum(self._momentum, steps / (steps + 10.0))
+            average = self.averages[index]
+            self.assign(average, momentum * average + (1.0 - momentum) * variable)
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
         return grads_and_vars  # The step has summed them.
@@ -109,12 +129,18 @@ def make_optimizer(
         clip_norm=config.clip_norm,
         multiples=[_multiple(top - depths[v.path], config) if depths else 1.0 for v in variables],
         decayed=[_is_decayed(v) for v in variables],
-        epsilon=config.epsilon,
+        momentum=config.ema_momentum or 0.0,
     )
     if config.precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(variables)
     return optimizer
+
+
+def averages(optimizer: keras.optimizers.Optimizer) -> list[Any]:
+    """The moving averages of the variables, in their order; none where none are kept."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    return list(inner.averages)
 
 
 def _multiple(below_head: int, config: TrainConfig) -> float:

@@ -8,6 +8,7 @@ import tensorflow as tf
 from models import layers
 from models.config import EncoderConfig
 from models.encoder import build_encoder
+from models.tokenizer import Tokenizer
 
 VARIANTS = [(norm, positions) for norm in ("pre", "post") for positions in ("learned", "rotary")]
 
@@ -16,9 +17,21 @@ def small(**changes: object) -> EncoderConfig:
     return EncoderConfig(num_layers=2, width=16, num_heads=2, **changes)
 
 
+TOKENIZER = Tokenizer(
+    family="wordpiece",
+    pad_id=0,
+    unknown_id=1,
+    start_id=2,
+    end_id=3,
+    vocabulary_size=50,
+    vocabulary=tuple(("##" if index >= 30 else "") + f"t{index}" for index in range(50)),
+    max_length=24,
+)
+
+
 def build(config: EncoderConfig) -> keras.Model:
     keras.utils.set_random_seed(11)
-    return build_encoder(config, vocabulary_size=50, max_length=24)
+    return build_encoder(config, TOKENIZER)
 
 
 def build_loud(config: EncoderConfig) -> keras.Model:
@@ -97,6 +110,12 @@ def test_a_convolution_sees_the_neighbours_and_can_be_left_out() -> None:
     assert shapes["neighbours/kernel"] == (5, 16, 16)
 
 
+def test_bigrams_can_be_left_out() -> None:
+    without, with_ = ({weight.path: weight.shape for weight in build(small(bigrams=n)).weights} for n in (0, 7))
+    assert set(with_) - set(without) == {"bigram_embedding/embeddings"}
+    assert with_["bigram_embedding/embeddings"] == (7, 16)
+
+
 def test_segments_matter() -> None:
     model = build_loud(small())
     values = features()
@@ -123,7 +142,7 @@ def test_initial_weights_depend_on_the_seed_alone() -> None:
     for one, other in zip(first.weights, second.weights, strict=True):
         np.testing.assert_array_equal(one, other)
     keras.utils.set_random_seed(12)
-    third = build_encoder(small(), vocabulary_size=50, max_length=24)
+    third = build_encoder(small(), TOKENIZER)
     assert np.abs(np.array(third.weights[0]) - np.array(first.weights[0])).max() > 0.01
 
 

@@ -107,3 +107,33 @@ def test_pooling_reads_tokens_and_no_padding() -> None:
     highest = np.array(layers.Pooling("max")(states, mask))
     np.testing.assert_array_equal(highest[0], states[0, 1])
     np.testing.assert_array_equal(highest[1], np.zeros(4))
+
+
+def test_a_tokens_place_in_its_word() -> None:
+    # Ids 4 and above go on with a word: 1 | 2 4 5 | 3 4 | 1 and padding.
+    place = layers.PlaceInWord([False] * 4 + [True] * 2)
+    ids = np.array([[1, 2, 4, 5, 3, 4, 1, 0, 0], [1, 2, 4, 0, 0, 0, 0, 0, 0]], "int32")
+    expected = [[0, 1, 3, 2, 1, 2, 0, 0, 0], [0, 1, 2, 0, 0, 0, 0, 0, 0]]
+    np.testing.assert_array_equal(place(ids), expected)
+    again = layers.PlaceInWord.from_config(place.get_config())
+    np.testing.assert_array_equal(again(ids), expected)
+
+
+def test_a_bigram_is_a_token_with_the_one_before_it() -> None:
+    bigrams = layers.HashedBigrams(4096)
+    rows = np.array(bigrams(np.array([[2, 7, 8, 7, 8, 3, 0], [2, 8, 7, 8, 3, 0, 0]], "int32")))
+    assert rows[0, 2] == rows[0, 4] == rows[1, 3]
+    assert rows[0, 3] == rows[1, 2] != rows[0, 2]
+    assert len({rows[0, 0], rows[0, 1], rows[0, 2], rows[0, 3]}) == 4
+    assert rows[0, 0] == rows[1, 0] == 2  # nothing before the first token
+
+
+def test_bigrams_of_the_largest_vocabulary_stay_in_the_table_and_spread() -> None:
+    ids = np.random.default_rng(0).integers(0, 200_000, (4, 5000)).astype("int32")
+    ids[0, :2] = 199_999
+    for size in (1, 1000, 4096):
+        rows = np.array(layers.HashedBigrams(size)(ids))
+        assert rows.min() >= 0
+        assert rows.max() < size
+        counts = np.bincount(rows.ravel(), minlength=size)
+        assert counts.max() < 3 * ids.size / size + 20

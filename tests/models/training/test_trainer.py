@@ -90,6 +90,18 @@ def test_the_best_epochs_weights_are_kept_and_training_stops(tiny: ModuleType) -
     assert accuracy == pytest.approx(report["best_value"])
 
 
+def test_the_moving_average_is_what_is_measured_and_kept(tiny: ModuleType) -> None:
+    fits = [tiny.fit(train_config={"ema_momentum": momentum, "epochs": 2}) for momentum in (0.0, 0.95)]
+    plain, averaged = (trained.report["history"] for trained in fits)
+    # The training itself is the same; what is measured after each epoch is not.
+    assert [e["train_loss"] for e in plain] == [e["train_loss"] for e in averaged]
+    assert all(a["loss"] != b["loss"] for a, b in zip(plain, averaged, strict=True))
+    rows = tiny.rows(40, 1)
+    logits = np.asarray(fits[1].model(_whole(tiny, rows).features))
+    accuracy = (logits.argmax(axis=1) == rows.targets).mean()
+    assert accuracy == pytest.approx(fits[1].report["best_value"])
+
+
 def _whole(tiny: ModuleType, rows: TokenRows) -> Any:
     from models.training.batches import Batches
 
