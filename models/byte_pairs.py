@@ -23,7 +23,7 @@ from functools import cache
 import numpy as np
 import tensorflow as tf
 
-from models.tokenizer import Tokenizer
+from models.tokenizer import Tokenizer, byte_characters
 
 WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 """GPT-2's pattern; `_word_starts` computes what it matches."""
@@ -34,15 +34,6 @@ _PAGE = 256
 # The end of a text reaches back: three characters of look-ahead, and the character that a cut word may still take.
 _LOOK_AHEAD_BYTES = 16
 _MERGED = -1
-
-
-@cache
-def byte_characters() -> tuple[str, ...]:
-    """GPT-2's name for each of the 256 bytes: itself where it can be seen in Latin-1, else U+0100 and onwards."""
-    visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    hidden = [byte for byte in range(256) if byte not in visible]
-    names = dict(zip(visible, map(chr, visible), strict=True)) | {b: chr(256 + n) for n, b in enumerate(hidden)}
-    return tuple(names[byte] for byte in range(256))
 
 
 def longest_text(tokenizer: Tokenizer) -> int:

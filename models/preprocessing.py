@@ -94,7 +94,7 @@ class Preprocessor:
         """
         texts = (text,) if text_pair is None else (text, text_pair)
         if tf.executing_eagerly():
-            return self._compiled(*(tf.convert_to_tensor(each, tf.string) for each in texts))
+            return self._compiled[len(texts)](*(tf.convert_to_tensor(each, tf.string) for each in texts))
         return self._call(*texts)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -102,11 +102,10 @@ class Preprocessor:
         return Preprocessor, (self.tokenizer,)
 
     @cached_property
-    def _compiled(self) -> Callable[..., dict[str, tf.RaggedTensor]]:
-        compiled: Callable[..., dict[str, tf.RaggedTensor]] = tf.function(
-            self._call, reduce_retracing=True, autograph=False
-        )
-        return compiled
+    def _compiled(self) -> dict[int, Callable[..., dict[str, tf.RaggedTensor]]]:
+        """By the number of texts in a row."""
+        strings = tf.TensorSpec([None], tf.string)
+        return {count: tf.function(self._call, input_signature=[strings] * count, autograph=False) for count in (1, 2)}
 
     def _call(self, *texts: tf.Tensor) -> dict[str, tf.RaggedTensor]:
         tokenizer = self.tokenizer

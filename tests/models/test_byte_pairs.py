@@ -18,9 +18,9 @@ import tokenizers
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from models.byte_pairs import MAX_WORD_BYTES, WORDS, byte_characters, longest_text
+from models.byte_pairs import MAX_WORD_BYTES, WORDS, longest_text
 from models.preprocessing import Preprocessor, to_dense
-from models.tokenizer import Tokenizer
+from models.tokenizer import Tokenizer, byte_characters
 
 ROWS = golden_text.rows()
 # KerasHub's loop takes minutes for one word of 100 kB.

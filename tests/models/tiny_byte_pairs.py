@@ -9,8 +9,8 @@ from itertools import accumulate, groupby, pairwise
 import golden_text
 import regex
 
-from models.byte_pairs import MAX_WORD_BYTES, WORDS, byte_characters
-from models.tokenizer import Tokenizer
+from models.byte_pairs import MAX_WORD_BYTES, WORDS
+from models.tokenizer import Tokenizer, byte_characters
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 _TEXTS = (
