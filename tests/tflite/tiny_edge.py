@@ -1,0 +1,47 @@
+"""A tiny Transformer with trained-looking weights, and the rows that it is asked: the tests of `tflite` share it."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import golden_text
+import keras
+import numpy as np
+
+from models.build import build_model
+from models.config import EncoderConfig, TaskConfig
+from models.labels import LabelSpace
+
+LENGTHS = (8, 16)
+LABELS = LabelSpace(labels=("bad", "good", "so so"), counts=(3, 2, 1), rows=6)
+NUMBER = LabelSpace(mean=50.0, std=7.0)
+TASKS = {
+    "single_label": (TaskConfig(), LABELS),
+    "multi_label": (TaskConfig(type="multi_label"), LABELS),
+    "regression": (TaskConfig(type="regression"), NUMBER),
+}
+
+
+@cache
+def model(task: str = "single_label", seed: int = 3) -> keras.Model:
+    """Two layers, 16 wide, over the golden texts' vocabulary; weights as large as trained ones."""
+    keras.utils.set_random_seed(seed)
+    config = EncoderConfig(num_layers=2, width=16, num_heads=2, bigrams=64)
+    tokenizer = golden_text.tokenizer(max_length=max(LENGTHS))
+    made = build_model(config, tokenizer=tokenizer, outputs=TASKS[task][1].outputs)
+    generator = np.random.default_rng(seed)
+    for weight in made.weights:
+        if "seed_generator" not in weight.path:
+            weight.assign(weight + generator.normal(0, 0.2, weight.shape))
+    return made
+
+
+def rows(length: int, count: int = 20) -> list[dict[str, np.ndarray]]:
+    """Inputs of a signature, int32 [1, `length`] each: texts of 2 to `length` tokens."""
+    generator = np.random.default_rng(length)
+    made = []
+    for size in generator.integers(2, length + 1, count):
+        mask = (np.arange(length) < size).astype(np.int32)
+        ids = generator.integers(5, len(golden_text.VOCABULARY), length).astype(np.int32) * mask
+        made.append({"token_ids": ids[None], "padding_mask": mask[None], "segment_ids": 0 * ids[None]})
+    return made

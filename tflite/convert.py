@@ -1,0 +1,106 @@
+"""A Keras model becomes a float32 .tflite file, with a signature per length and built-in operations alone."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+
+import keras
+import tensorflow as tf
+
+from models.config import TaskConfig
+from models.errors import ModelError
+from models.labels import LabelSpace
+from tflite import flatbuffer
+
+INPUTS = ("token_ids", "padding_mask", "segment_ids")
+_UNSUPPORTED = re.compile(r"(?:Flex|Custom) ops: ([^\n]+)")
+
+
+def signature_name(task: TaskConfig, length: int) -> str:
+    """ "classify_32"; of a regression "regress_32"."""
+    return f"{'regress' if task.type == 'regression' else 'classify'}_{length}"
+
+
+def output_name(task: TaskConfig) -> str:
+    """What a signature's only output is called."""
+    return "score" if task.type == "regression" else "probabilities"
+
+
+def convert(model: keras.Model, task: TaskConfig, labels: LabelSpace, lengths: Sequence[int]) -> bytes:
+    """Writes the model for rows of each of the lengths; they share their weights.
+
+    Args:
+        model: from {"token_ids", "padding_mask", "segment_ids"} int32 [B, L] to logits [B, C], in float32.
+        task, labels: what the logits mean.
+        lengths: L of each signature, in tokens.
+
+    Returns:
+        A .tflite file. Its signatures (`signature_name`) take the three inputs, int32 [1, L], and give
+        `probabilities` [1, C] float32, or `score` [1, 1] float32 in the unit of the training answers.
+
+    Raises:
+        ModelError: the model needs an operation that is not built into LiteRT; the message names it.
+    """
+    module = _Edge(model, task, labels)
+    signatures = {signature_name(task, length): module.signature(length) for length in lengths}
+    with tempfile.TemporaryDirectory() as folder:
+        # A SavedModel, because the converter does not see the variables behind a Keras 3 model's functions.
+        tf.saved_model.save(module, folder, signatures=signatures)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(signatures))
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        try:
+            content: bytes = converter.convert()
+        except Exception as error:
+            raise _unsupported(error) from error
+    file = flatbuffer.read(content)
+    custom = [name for name in flatbuffer.operations(file) if name.startswith("custom ")]
+    if custom:
+        raise _refused(", ".join(custom))
+    flatbuffer.use_embedding_lookups(file)
+    return flatbuffer.write(file)
+
+
+class _Edge(tf.Module):
+    """The model with its answer behind it; it tracks the variables, not Keras."""
+
+    def __init__(self, model: keras.Model, task: TaskConfig, labels: LabelSpace) -> None:
+        super().__init__(name="transom")
+        self.weights = [variable.value for variable in model.variables]
+        self._logits = lambda features: model(features, training=False)
+        self._task, self._labels = task, labels
+
+    def signature(self, length: int) -> Callable[..., dict[str, tf.Tensor]]:
+        inputs = [tf.TensorSpec([1, length], tf.int32, name=name) for name in INPUTS]
+        function: Callable[..., dict[str, tf.Tensor]] = tf.function(
+            self._answer, input_signature=inputs, autograph=False, jit_compile=False
+        )
+        return function
+
+    def _answer(self, token_ids: tf.Tensor, padding_mask: tf.Tensor, segment_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        features = dict(zip(INPUTS, (token_ids, padding_mask, segment_ids), strict=True))
+        logits = tf.cast(tf.convert_to_tensor(self._logits(features)), tf.float32)
+        answer = {
+            "single_label": tf.nn.softmax,
+            "multi_label": tf.sigmoid,
+            "regression": lambda value: value * self._labels.std + self._labels.mean,
+        }[self._task.type]
+        return {output_name(self._task): answer(logits)}
+
+
+def _unsupported(error: Exception) -> ModelError:
+    names = ", ".join(match.group(1).strip() for match in _UNSUPPORTED.finditer(str(error)))
+    if names:
+        return _refused(names)
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return ModelError("the model cannot be converted", got=lines[0][:300], expected="a model that LiteRT can express")
+
+
+def _refused(names: str) -> ModelError:
+    return ModelError(
+        "the model needs operations that are not built into LiteRT",
+        got=names,
+        expected="built-in operations alone, which every runtime has",
+        fix="choose another model: an encoder from scratch, or a preset whose layers TFLite can express",
+    )

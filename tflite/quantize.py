@@ -1,0 +1,80 @@
+"""The variants of a float32 .tflite file: which weights become int8, int4 or float16, and which activations."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+from ai_edge_quantizer import quantizer, recipe_manager
+from ai_edge_quantizer.algorithm_manager import AlgorithmName
+from ai_edge_quantizer.qtyping import TFLOperationName
+
+from models.errors import ModelError
+from tflite import flatbuffer
+
+Variant = Literal["float32", "float16", "dynamic_int8", "weight_int8", "weight_int4", "int8"]
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
+"""float16: weights in half precision. dynamic_int8: int8 weights, activations quantized as they come. weight_int8,
+weight_int4: the weights alone, computed in float32. int8: weights and activations, by ranges seen in calibration."""
+
+Features = Mapping[str, np.ndarray]
+
+_ALL = TFLOperationName.ALL_SUPPORTED
+_HALVED = (TFLOperationName.FULLY_CONNECTED, TFLOperationName.CONV_2D, TFLOperationName.EMBEDDING_LOOKUP)
+
+
+def quantize(content: bytes, variant: Variant, calibration: Mapping[str, Iterable[Features]] | None = None) -> bytes:
+    """A variant of a float32 file, with the same signatures.
+
+    Args:
+        content: what `convert` gave.
+        variant: see `VARIANTS`.
+        calibration: for "int8", real rows by signature: the inputs by name, int32 [1, L] each.
+
+    Raises:
+        ModelError: "int8" without rows to calibrate with, or a file that the quantizer refuses.
+    """
+    if variant == "float32":
+        return content
+    rows = {name: list(features) for name, features in (calibration or {}).items()}
+    if variant == "int8" and not any(rows.values()):
+        raise ModelError(
+            "variant int8 cannot be calibrated",
+            got="no rows",
+            expected="rows of the training split",
+            fix="choose another variant, or give rows",
+        )
+    try:
+        # It draws progress bars and prints a summary.
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            worker = quantizer.Quantizer(content, _recipe(variant))
+            seen = worker.calibrate(rows) if variant == "int8" else None
+            return flatbuffer.write(flatbuffer.read(bytes(worker.quantize(seen).quantized_model)))
+    except (ValueError, RuntimeError, KeyError) as error:
+        raise ModelError(
+            f"variant {variant} cannot be made",
+            got=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            expected="a model of operations that the quantizer knows",
+            fix="leave the variant out",
+        ) from error
+
+
+def _recipe(variant: Variant) -> Sequence[Mapping[str, Any]]:
+    manager = recipe_manager.RecipeManager()
+    if variant == "float16":
+        for operation in _HALVED:
+            manager.add_weight_only_config(".*", operation, 16, algorithm_key=AlgorithmName.FLOAT_CASTING)
+    elif variant == "dynamic_int8":
+        manager.add_dynamic_config(".*", _ALL, 8)
+    elif variant in ("weight_int8", "weight_int4"):
+        manager.add_weight_only_config(".*", _ALL, 8 if variant == "weight_int8" else 4)
+    else:
+        manager.add_static_config(".*", _ALL, activation_num_bits=8, weight_num_bits=8)
+        # What goes in and out stays what it is: int32 ids, float32 answers.
+        manager.add_quantization_config(".*", TFLOperationName.OUTPUT, algorithm_key=AlgorithmName.NO_QUANTIZE)
+        manager.add_dynamic_config(".*", TFLOperationName.EMBEDDING_LOOKUP, 8)
+    recipe: Sequence[Mapping[str, Any]] = manager.get_quantization_recipe()
+    return recipe
