@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -18,6 +14,7 @@ from tensorflow.python.saved_model import fingerprinting_utils  # the only way t
 from models.answers import answers
 from models.config import TaskConfig
 from models.errors import ModelError
+from models.folders import appearing
 from models.labels import LabelSpace
 from models.preprocessing import Preprocessor, to_dense
 from models.serving_module import ServingModule
@@ -73,7 +70,7 @@ def export_saved_model(
             expected="a call outside it; the model may have been made and trained inside",
         )
     texts = list(warmup_texts) or ["warm", "warm " * tokenizer.max_length]
-    with _appearing(Path(directory)) as folder:
+    with appearing(Path(directory)) as folder:
         _save(ServingModule(model, tokenizer=tokenizer, labels=labels, task=task), folder)
         extra = folder / EXTRA_FOLDER
         extra.mkdir()
@@ -83,21 +80,6 @@ def export_saved_model(
         for name, content in (extra_files or {}).items():
             (extra / name).write_bytes(content)
         _check(folder, model, ["", *texts[:_CHECKED_TEXTS]], tokenizer=tokenizer, labels=labels, task=task)
-
-
-@contextmanager
-def _appearing(target: Path) -> Iterator[Path]:
-    """A folder beside `target` that becomes `target` when the block ends well, and is gone when it does not."""
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ModelError(f"cannot export to {target}", got="something is there already", expected="a new folder")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        yield folder
-        folder.chmod(0o755)  # mkdtemp's folders are for their owner alone; a server is often another user
-        os.replace(folder, target)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _save(module: ServingModule, folder: Path) -> None:

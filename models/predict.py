@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,36 +10,12 @@ import tensorflow as tf
 
 from models.errors import ModelError
 from models.labels import FILE_NAME as LABELS_FILE
-from models.labels import LabelSpace
+from models.labels import Answer, LabelSpace
 from models.pushed import newest_version
 from models.text_ops import register_text_ops
 
 _EXTRA_FOLDER = "assets.extra"
 _BATCH_ROWS = 64
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model says of one text.
-
-    Attributes:
-        score: `single_label`: probability of the label; `multi_label`: the highest probability; `regression`: the
-            number, in the unit of the training answers.
-        label: the label, or the given labels joined by the task's separator; None for a regression.
-        probabilities: label to probability, empty for a regression.
-    """
-
-    score: float
-    label: str | None = None
-    probabilities: dict[str, float] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """What JSON shall say: only `score` for a regression."""
-        return {"score": self.score} if self.label is None else asdict(self)
-
-    def line(self) -> str:
-        """The answer for a terminal: label and score with a tab between, or the number."""
-        return f"{self.score:.4g}" if self.label is None else f"{self.label}\t{self.score:.3f}"
 
 
 class Predictor:

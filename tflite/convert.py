@@ -4,47 +4,37 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
-from models.config import TaskConfig
 from models.errors import ModelError
 from models.labels import LabelSpace
 from tflite import flatbuffer
+from tflite.manifest import Manifest
 
 INPUTS = ("token_ids", "padding_mask", "segment_ids")
 _UNSUPPORTED = re.compile(r"(?:Flex|Custom) ops: ([^\n]+)")
 
 
-def signature_name(task: TaskConfig, length: int) -> str:
-    """ "classify_32"; of a regression "regress_32"."""
-    return f"{'regress' if task.type == 'regression' else 'classify'}_{length}"
-
-
-def output_name(task: TaskConfig) -> str:
-    """What a signature's only output is called."""
-    return "score" if task.type == "regression" else "probabilities"
-
-
-def convert(model: keras.Model, task: TaskConfig, labels: LabelSpace, lengths: Sequence[int]) -> bytes:
+def convert(model: keras.Model, manifest: Manifest, labels: LabelSpace) -> bytes:
     """Writes the model for rows of each of the lengths; they share their weights.
 
     Args:
         model: from {"token_ids", "padding_mask", "segment_ids"} int32 [B, L] to logits [B, C], in float32.
-        task, labels: what the logits mean.
-        lengths: L of each signature, in tokens.
+        manifest: the task and the lengths.
+        labels: what the logits mean.
 
     Returns:
-        A .tflite file. Its signatures (`signature_name`) take the three inputs, int32 [1, L], and give
-        `probabilities` [1, C] float32, or `score` [1, 1] float32 in the unit of the training answers.
+        A .tflite file. Its signatures (`Manifest.signature`, one for each length L) take the three inputs, int32
+        [1, L], and give `probabilities` [1, C] float32, or `score` [1, 1] float32 in the unit of the training answers.
 
     Raises:
         ModelError: the model needs an operation that is not built into LiteRT; the message names it.
     """
-    module = _Edge(model, task, labels)
-    signatures = {signature_name(task, length): module.signature(length) for length in lengths}
+    module = _Edge(model, manifest, labels)
+    signatures = {manifest.signature(length): module.signature(length) for length in manifest.lengths}
     with tempfile.TemporaryDirectory() as folder:
         # A SavedModel, because the converter does not see the variables behind a Keras 3 model's functions.
         tf.saved_model.save(module, folder, signatures=signatures)
@@ -65,11 +55,11 @@ def convert(model: keras.Model, task: TaskConfig, labels: LabelSpace, lengths: S
 class _Edge(tf.Module):
     """The model with its answer behind it; it tracks the variables, not Keras."""
 
-    def __init__(self, model: keras.Model, task: TaskConfig, labels: LabelSpace) -> None:
+    def __init__(self, model: keras.Model, manifest: Manifest, labels: LabelSpace) -> None:
         super().__init__(name="transom")
         self.weights = [variable.value for variable in model.variables]
         self._logits = lambda features: model(features, training=False)
-        self._task, self._labels = task, labels
+        self._manifest, self._labels = manifest, labels
 
     def signature(self, length: int) -> Callable[..., dict[str, tf.Tensor]]:
         inputs = [tf.TensorSpec([1, length], tf.int32, name=name) for name in INPUTS]
@@ -85,8 +75,8 @@ class _Edge(tf.Module):
             "single_label": tf.nn.softmax,
             "multi_label": tf.sigmoid,
             "regression": lambda value: value * self._labels.std + self._labels.mean,
-        }[self._task.type]
-        return {output_name(self._task): answer(logits)}
+        }[self._manifest.task]
+        return {self._manifest.output: answer(logits)}
 
 
 def _unsupported(error: Exception) -> ModelError:

@@ -11,40 +11,40 @@ from ai_edge_litert.interpreter import Interpreter
 
 from models.errors import ModelError
 from tflite import flatbuffer
-from tflite.convert import INPUTS, convert, output_name, signature_name
+from tflite.convert import INPUTS, convert
 
 
 @pytest.mark.parametrize("name", tiny.TASKS)
 def test_the_answers_are_those_of_keras(name: str) -> None:
-    task, labels = tiny.TASKS[name]
+    labels, manifest = tiny.TASKS[name], tiny.manifest(name)
     model = tiny.model(name)
-    interpreter = Interpreter(model_content=convert(model, task, labels, tiny.LENGTHS))
-    assert set(interpreter.get_signature_list()) == {signature_name(task, length) for length in tiny.LENGTHS}
+    interpreter = Interpreter(model_content=convert(model, manifest, labels))
+    kind = "regress" if name == "regression" else "classify"
+    assert set(interpreter.get_signature_list()) == {f"{kind}_8", f"{kind}_16"}
     answer = {
         "single_label": keras.ops.softmax,
         "multi_label": keras.ops.sigmoid,
         "regression": lambda logits: logits * labels.std + labels.mean,
     }[name]
     for length in tiny.LENGTHS:
-        ask = interpreter.get_signature_runner(signature_name(task, length))
+        ask = interpreter.get_signature_runner(manifest.signature(length))
         assert {k: tuple(v["shape"]) for k, v in ask.get_input_details().items()} == dict.fromkeys(INPUTS, (1, length))
         for row in tiny.rows(length):
-            found = ask(**row)[output_name(task)]
+            found = ask(**row)[manifest.output]
             np.testing.assert_allclose(found, np.asarray(answer(model(row))), rtol=1e-4, atol=1e-5)
 
 
 def test_lengths_share_their_weights_and_every_variable_is_in_the_file() -> None:
-    task, labels = tiny.TASKS["single_label"]
     model = tiny.model()
-    one, two = (convert(model, task, labels, lengths) for lengths in ((16,), (8, 16)))
+    one, two = (convert(model, tiny.manifest(lengths=lengths), tiny.LABELS) for lengths in ((16,), (8, 16)))
     weights = sum(4 * int(np.prod(w.shape)) for w in model.weights if "seed" not in w.path)
     stored = [sum(each.size for each in flatbuffer.constants(flatbuffer.read(file))) for file in (one, two)]
     assert weights < stored[0] < stored[1] < 1.3 * stored[0]
 
 
 def test_tables_of_embeddings_are_looked_up() -> None:
-    task, labels = tiny.TASKS["single_label"]
-    operations = flatbuffer.operations(flatbuffer.read(convert(tiny.model(), task, labels, (8,))))
+    content = convert(tiny.model(), tiny.manifest(lengths=(8,)), tiny.LABELS)
+    operations = flatbuffer.operations(flatbuffer.read(content))
     # Tokens, segments, places in words, bigrams; the gather that is left is of the table of places, integers.
     assert operations["EMBEDDING_LOOKUP"] == 4
     assert operations["GATHER"] == 1
@@ -60,6 +60,5 @@ def test_an_operation_that_is_not_built_in_is_named() -> None:
     inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in INPUTS}
     states = keras.layers.Embedding(10, 4)(inputs["token_ids"])
     model = keras.Model(inputs, keras.layers.Dense(3)(Unsupported()(states)))
-    task, labels = tiny.TASKS["single_label"]
     with pytest.raises(ModelError, match="MatrixDeterminant"):
-        convert(model, task, labels, (8,))
+        convert(model, tiny.manifest(lengths=(8,)), tiny.LABELS)

@@ -15,7 +15,7 @@ from tflite.quantize import quantize
 
 @pytest.fixture(scope="module")
 def content() -> bytes:
-    return convert(tiny.model(), *tiny.TASKS["single_label"], tiny.LENGTHS)
+    return convert(tiny.model(), tiny.manifest(), tiny.LABELS)
 
 
 @pytest.mark.parametrize("cut", [0, 4, 7, 30, 2000])

@@ -15,7 +15,7 @@ from tflite.quantize import VARIANTS, Variant, quantize
 
 @pytest.fixture(scope="module")
 def content() -> bytes:
-    return convert(tiny.model(), *tiny.TASKS["single_label"], tiny.LENGTHS)
+    return convert(tiny.model(), tiny.manifest(), tiny.LABELS)
 
 
 CALIBRATION = {f"classify_{length}": tiny.rows(length) for length in tiny.LENGTHS}

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import golden_text
 import keras
 import numpy as np
 
 from models.build import build_model
-from models.config import EncoderConfig, TaskConfig
+from models.config import EncoderConfig
 from models.labels import LabelSpace
+from tflite.manifest import Manifest
 
 LENGTHS = (8, 16)
 LABELS = LabelSpace(labels=("bad", "good", "so so"), counts=(3, 2, 1), rows=6)
 NUMBER = LabelSpace(mean=50.0, std=7.0)
-TASKS = {
-    "single_label": (TaskConfig(), LABELS),
-    "multi_label": (TaskConfig(type="multi_label"), LABELS),
-    "regression": (TaskConfig(type="regression"), NUMBER),
-}
+TASKS = {"single_label": LABELS, "multi_label": LABELS, "regression": NUMBER}
+
+
+def manifest(task: str = "single_label", lengths: tuple[int, ...] = LENGTHS, **more: Any) -> Manifest:
+    """How the tiny model of a task is asked."""
+    given = {
+        "name": "tiny",
+        "pairs": False,
+        "pad_id": 0,
+        "threshold": 0.5,
+        "label_separator": "|",
+        "variant": "float32",
+    }
+    return Manifest(task=task, lengths=lengths, **{**given, **more})
 
 
 @cache
@@ -28,7 +39,7 @@ def model(task: str = "single_label", seed: int = 3) -> keras.Model:
     keras.utils.set_random_seed(seed)
     config = EncoderConfig(num_layers=2, width=16, num_heads=2, bigrams=64)
     tokenizer = golden_text.tokenizer(max_length=max(LENGTHS))
-    made = build_model(config, tokenizer=tokenizer, outputs=TASKS[task][1].outputs)
+    made = build_model(config, tokenizer=tokenizer, outputs=TASKS[task].outputs)
     generator = np.random.default_rng(seed)
     for weight in made.weights:
         if "seed_generator" not in weight.path:

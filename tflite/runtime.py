@@ -1,0 +1,110 @@
+"""An edge bundle answers texts: needs ai-edge-litert and NumPy, no TensorFlow.
+
+from tflite.runtime import EdgeClassifier
+
+EdgeClassifier("bundle/").predict(["so good"])
+# [Answer(score=0.98, label="pos", probabilities={"neg": 0.02, "pos": 0.98})]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from models.errors import ModelError
+from models.labels import Answer, LabelSpace
+from models.tokenizer import Tokenizer
+from tflite.manifest import MODEL_FILE, Manifest
+from tflite.tokenization import HostTokenizer
+
+
+class EdgeClassifier:
+    """A loaded bundle.
+
+    Args:
+        bundle: the folder that `transom edge export` or a run made.
+        threads: CPU threads of one prediction.
+        check: compare the files with the hashes that were written down when the bundle was made.
+
+    Raises:
+        ModelError: the folder is no bundle, or its files were changed since.
+    """
+
+    def __init__(self, bundle: Path | str, *, threads: int = 1, check: bool = True) -> None:
+        self.bundle = Path(bundle)
+        self.manifest = Manifest.load(self.bundle)
+        if check:
+            self.manifest.check_files(self.bundle)
+        self.labels = LabelSpace.load(self.bundle)
+        self.tokenizer = HostTokenizer(Tokenizer.load(self.bundle))
+        content = (self.bundle / MODEL_FILE).read_bytes()
+        self._model = EdgeModel(content, self.manifest, threads=threads, name=str(self.bundle / MODEL_FILE))
+
+    def predict(self, texts: Sequence[str | bytes], pairs: Sequence[str | bytes] | None = None) -> list[Answer]:
+        """Answers the texts, in their order.
+
+        Args:
+            texts: any strings; bytes are read as UTF-8.
+            pairs: the second texts, one for each text, for a model about pairs.
+
+        Raises:
+            ModelError: pairs for a model of single texts, none for a model about pairs, or another number of them.
+        """
+        wanted = len(texts) if self.manifest.pairs else None
+        if (None if pairs is None else len(pairs)) != wanted:
+            raise ModelError(
+                f"the model in {self.bundle} reads {'pairs of texts' if self.manifest.pairs else 'one text'}",
+                got=f"{len(texts)} texts and {'no' if pairs is None else len(pairs)} second texts",
+                expected="a second text for each" if self.manifest.pairs else "no second texts",
+            )
+        rows = zip(texts, pairs if pairs is not None else [None] * len(texts), strict=True)
+        return [self._answer(self._model(*self.tokenizer(text, pair))) for text, pair in rows]
+
+    def _answer(self, values: np.ndarray) -> Answer:
+        manifest, names = self.manifest, self.labels.labels
+        numbers = [float(value) for value in values]
+        if manifest.task == "regression":
+            return Answer(numbers[0])
+        if manifest.task == "single_label":
+            label = names[int(values.argmax())]
+        else:
+            given = [name for name, value in zip(names, numbers, strict=True) if value >= manifest.threshold]
+            label = manifest.label_separator.join(given)
+        return Answer(max(numbers), label, dict(zip(names, numbers, strict=True)))
+
+
+class EdgeModel:
+    """A .tflite file that answers token ids.
+
+    Args:
+        content: the file.
+        manifest: its signatures.
+        name: what errors call it.
+
+    Raises:
+        ModelError: LiteRT cannot run it.
+    """
+
+    def __init__(self, content: bytes, manifest: Manifest, *, threads: int = 1, name: str = "the model") -> None:
+        self._manifest = manifest
+        try:
+            self._interpreter = Interpreter(model_content=content, num_threads=threads)
+            self._ask = {n: self._interpreter.get_signature_runner(manifest.signature(n)) for n in manifest.lengths}
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(
+                f"{name} cannot be run",
+                got=(str(error).splitlines() or [type(error).__name__])[0],
+                expected=f"a .tflite file with the signatures {', '.join(map(manifest.signature, manifest.lengths))}",
+                fix="export the bundle anew",
+            ) from error
+
+    def __call__(self, token_ids: Sequence[int], segment_ids: Sequence[int]) -> np.ndarray:
+        """What the file answers one row, [C] float32, by the shortest signature that holds it."""
+        features = self._manifest.features(token_ids, segment_ids)
+        outputs: dict[str, Any] = self._ask[features["token_ids"].shape[1]](**features)
+        answer: np.ndarray = outputs[self._manifest.output][0]
+        return answer
