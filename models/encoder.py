@@ -10,7 +10,6 @@ from models.config import EncoderConfig
 from models.tokenizer import Tokenizer
 
 _SEGMENTS = 2
-_BIGRAM_SCALE = 0.2
 _INITIAL_STDDEV = 0.02  # BERT's, https://arxiv.org/abs/1810.04805
 
 
@@ -53,8 +52,8 @@ def token_inputs() -> dict[str, keras.KerasTensor]:
     return {name: keras.Input((None,), dtype="int32", name=name) for name in names}
 
 
-def _initializer(stddev: float = _INITIAL_STDDEV) -> keras.initializers.Initializer:
-    return keras.initializers.TruncatedNormal(stddev=stddev)
+def _initializer() -> keras.initializers.Initializer:
+    return keras.initializers.TruncatedNormal(stddev=_INITIAL_STDDEV)
 
 
 def _embed(config: EncoderConfig, inputs: dict[str, keras.KerasTensor], tokenizer: Tokenizer) -> keras.KerasTensor:
@@ -65,25 +64,22 @@ def _embed(config: EncoderConfig, inputs: dict[str, keras.KerasTensor], tokenize
     """
     ids = inputs["token_ids"]
 
-    def embed(rows: int, name: str, of: keras.KerasTensor, scale: float = 1.0) -> keras.KerasTensor:
-        initializer = _initializer(_INITIAL_STDDEV / scale)
-        table = keras.layers.Embedding(rows, config.width, embeddings_initializer=initializer, name=f"{name}_embedding")
-        return table(of) if scale == 1.0 else keras.layers.Rescaling(scale, name=f"{name}_rescaling")(table(of))
+    def embed(rows: int, name: str, of: keras.KerasTensor) -> keras.KerasTensor:
+        name = f"{name}_embedding"
+        return keras.layers.Embedding(rows, config.width, embeddings_initializer=_initializer(), name=name)(of)
 
     tokens = embed(tokenizer.vocabulary_size, "token", ids)
-    place = layers.PlaceInWord(tokenizer.continues, dtype="int32", name="place_in_word")
-    parts = [
-        tokens,
-        embed(_SEGMENTS, "segment", inputs["segment_ids"]),
-        embed(layers.PLACES, "place", place(ids)),
-    ]
+    parts = [tokens, embed(_SEGMENTS, "segment", inputs["segment_ids"])]
+    if any(tokenizer.continues):
+        place = layers.PlaceInWord(tokenizer.continues, dtype="int32", name="place_in_word")
+        parts.append(embed(layers.PLACES, "place", place(ids)))
     if config.bigrams:
-        pairs = layers.HashedBigrams(config.bigrams, dtype="int32", name="bigrams")(ids)
-        # Dropped as a whole, and oftener than activations; and as Adam's steps do not depend on a gradient's size,
-        # smaller embeddings learn more slowly. Else pairs that occur a few times would be learned by heart.
+        rows = config.bigrams + 1
+        pairs = layers.Bigrams(rows, dtype="int32", name="bigrams")(ids)
+        # Dropped as a whole, and oftener than activations: most pairs are so rare that they would be learned by heart.
         rate = 1.0 - (1.0 - config.dropout) ** 2
         dropout = keras.layers.Dropout(rate, noise_shape=(None, None, 1), name="bigram_dropout")
-        parts.append(dropout(embed(config.bigrams, "bigram", pairs, scale=_BIGRAM_SCALE)))
+        parts.append(dropout(embed(rows, "bigram", pairs)))
     if config.positions == "learned":
         positions = keras_hub.layers.PositionEmbedding(
             sequence_length=tokenizer.max_length, initializer=_initializer(), name="position_embedding"

@@ -23,6 +23,10 @@ MASKED_SCORE = -30.0
 PLACES = 4
 """Values of `PlaceInWord`."""
 
+MIN_COUNT = 5
+"""How often a pair of tokens must occur to be worth a row of a table; of pieces see `models.vocabulary`."""
+
+_BLOCK = 2**22  # tokens that are counted at once
 _VALUES = 2**16
 _HASH_FACTOR = 9973  # a prime, so that it shares no factor with the table's rows
 
@@ -147,26 +151,75 @@ class PlaceInWord(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="transom")
-class HashedBigrams(keras.layers.Layer):
-    """Each token with the one before it as a row of a table, by hashing; different pairs may share a row.
+class Bigrams(keras.layers.Layer):
+    """Each token with the one before it as a row of a table; row 0 for a pair that `adapt` did not see often.
+
+    A pair has the row that its hash names, if it is the pair that was given this row: so two pairs never share one.
+    What the rows stand for are weights that are not trained, so that they are exported and restored with the others.
 
     Args:
-        rows: of the table.
+        rows: of the table, at least 2.
     """
 
     def __init__(self, rows: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rows = rows
 
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """Two ids for each row; no pair has negative ones. Float, since not every device keeps integer variables."""
+        self.pairs = self.add_weight(
+            shape=(2, self.rows),
+            initializer=keras.initializers.Constant(-1.0),
+            dtype="float32",
+            autocast=False,
+            trainable=False,
+            name="pairs",
+        )
+
+    def adapt(self, token_ids: np.ndarray, starts: np.ndarray) -> None:
+        """Gives rows to the pairs that occur at least `MIN_COUNT` times; of two with one hash, to the commoner.
+
+        Args:
+            token_ids: int32 [T], rows of tokens one after the other.
+            starts: int64 [N], where each row begins.
+        """
+        pairs, counts = _count_pairs(token_ids, starts)
+        kept = counts >= MIN_COUNT
+        # Ascending, so that the commonest is written last; the order of equals is that of their ids.
+        pairs = pairs[:, kept][:, np.argsort(counts[kept], kind="stable")]
+        found = np.full((2, self.rows), -1.0, np.float32)
+        found[:, self._row(pairs[0], pairs[1])] = pairs
+        self.pairs.assign(found)
+
     def call(self, token_ids: tf.Tensor) -> tf.Tensor:
         """Int32 [B, L] to int32 [B, L], from 0 to `rows` - 1. Before the first token stands id 0."""
         before = ops.pad(token_ids[:, :-1], [[0, 0], [1, 0]])
+        row = self._row(before, token_ids)
+        first, second = ops.unstack(ops.cast(self.pairs, "int32"), axis=0)
+        known = ops.logical_and(ops.equal(ops.take(first, row), before), ops.equal(ops.take(second, row), token_ids))
+        return ops.where(known, row, 0)
+
+    def _row(self, before: Any, token_ids: Any) -> Any:
         # The largest vocabulary, 200,000, times the factor is below 2**31.
-        return ops.mod(before * _HASH_FACTOR + token_ids, self.rows)
+        return (before * _HASH_FACTOR + token_ids) % (self.rows - 1) + 1
 
     def get_config(self) -> dict[str, object]:
         """Keras's protocol."""
         return {**super().get_config(), "rows": self.rows}
+
+
+def _count_pairs(token_ids: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different pairs of a token and the one after it, [2, P], ascending, and how often each occurs [P]."""
+    keys: np.ndarray = np.empty(0, np.int64)
+    counts: np.ndarray = np.empty(0, np.float64)
+    for begin in range(0, len(token_ids), _BLOCK):
+        here = np.asarray(token_ids[begin : begin + _BLOCK], np.int64)
+        before = np.concatenate([token_ids[begin - 1 : begin] if begin else [0], here[:-1]]).astype(np.int64)
+        before[starts[(starts >= begin) & (starts < begin + len(here))] - begin] = 0
+        found, occurrences = np.unique(before << 32 | here, return_counts=True)
+        keys, places = np.unique(np.concatenate([keys, found]), return_inverse=True)
+        counts = np.bincount(places, np.concatenate([counts, occurrences]), len(keys))
+    return np.stack([keys >> 32, keys & (2**32 - 1)]), counts
 
 
 @keras.saving.register_keras_serializable(package="transom")

@@ -20,6 +20,7 @@ from models import runtime
 from models.build import count_parameters
 from models.config import TaskConfig, TrainConfig
 from models.labels import LabelSpace
+from models.layers import Bigrams
 from models.training import metrics
 from models.training.batches import Batches, choose_buckets
 from models.training.checkpoint import Checkpoints, fingerprint
@@ -133,6 +134,7 @@ def train(
         keras.utils.set_random_seed(config.seed)
         with placement.strategy.scope():
             model = make_model()
+            _adapt(model, train)
         lora = any("lora" in variable.name for variable in model.trainable_variables)
         config = resolve_defaults(config, preset=preset, lora=lora)
         run = _Run(model, train, evaluation, task, config, labels, placement, pad_id, max_length, depths, on_progress)
@@ -140,6 +142,13 @@ def train(
     if placement.replicas > 1 or placement.name != "none" or config.precision != "float32":
         model = _plain_copy(make_model, model)
     return Trained(model, report)
+
+
+def _adapt(model: keras.Model, rows: TokenRows) -> None:
+    """Shows the training rows to the layers that learn of them by other ways than gradients."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, Bigrams):
+            layer.adapt(np.asarray(rows.token_ids), np.asarray(rows.offsets[:-1]))
 
 
 class _Run:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -112,8 +114,14 @@ def test_a_convolution_sees_the_neighbours_and_can_be_left_out() -> None:
 
 def test_bigrams_can_be_left_out() -> None:
     without, with_ = ({weight.path: weight.shape for weight in build(small(bigrams=n)).weights} for n in (0, 7))
-    assert set(with_) - set(without) == {"bigram_embedding/embeddings"}
-    assert with_["bigram_embedding/embeddings"] == (7, 16)
+    assert set(with_) - set(without) == {"bigrams/pairs", "bigram_embedding/embeddings"}
+    assert with_["bigram_embedding/embeddings"] == (8, 16)  # and one row for all other pairs
+
+
+def test_a_vocabulary_without_pieces_has_no_places_in_words() -> None:
+    whole = dataclasses.replace(TOKENIZER, vocabulary=tuple(f"t{index}" for index in range(50)))
+    first, second = ({w.path for w in build_encoder(small(), each).weights} for each in (whole, TOKENIZER))
+    assert second - first == {"place_embedding/embeddings"}
 
 
 def test_segments_matter() -> None:
@@ -143,7 +151,7 @@ def test_initial_weights_depend_on_the_seed_alone() -> None:
         np.testing.assert_array_equal(one, other)
     keras.utils.set_random_seed(12)
     third = build_encoder(small(), TOKENIZER)
-    assert np.abs(np.array(third.weights[0]) - np.array(first.weights[0])).max() > 0.01
+    assert np.abs(np.array(third.trainable_weights[0]) - np.array(first.trainable_weights[0])).max() > 0.01
 
 
 def test_sizes_are_the_configurations() -> None:

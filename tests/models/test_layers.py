@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import keras
 import keras_hub
 import numpy as np
@@ -119,21 +121,58 @@ def test_a_tokens_place_in_its_word() -> None:
     np.testing.assert_array_equal(again(ids), expected)
 
 
-def test_a_bigram_is_a_token_with_the_one_before_it() -> None:
-    bigrams = layers.HashedBigrams(4096)
-    rows = np.array(bigrams(np.array([[2, 7, 8, 7, 8, 3, 0], [2, 8, 7, 8, 3, 0, 0]], "int32")))
-    assert rows[0, 2] == rows[0, 4] == rows[1, 3]
-    assert rows[0, 3] == rows[1, 2] != rows[0, 2]
-    assert len({rows[0, 0], rows[0, 1], rows[0, 2], rows[0, 3]}) == 4
-    assert rows[0, 0] == rows[1, 0] == 2  # nothing before the first token
+def adapted(rows: int, *texts: list[int]) -> layers.Bigrams:
+    bigrams = layers.Bigrams(rows, dtype="int32")
+    bigrams.build((None, None))
+    lengths = [len(text) for text in texts]
+    bigrams.adapt(np.concatenate(texts).astype("int32"), np.cumsum([0, *lengths[:-1]]))
+    return bigrams
 
 
-def test_bigrams_of_the_largest_vocabulary_stay_in_the_table_and_spread() -> None:
-    ids = np.random.default_rng(0).integers(0, 200_000, (4, 5000)).astype("int32")
-    ids[0, :2] = 199_999
-    for size in (1, 1000, 4096):
-        rows = np.array(layers.HashedBigrams(size)(ids))
-        assert rows.min() >= 0
-        assert rows.max() < size
-        counts = np.bincount(rows.ravel(), minlength=size)
-        assert counts.max() < 3 * ids.size / size + 20
+def test_a_pair_that_was_often_seen_has_a_row_of_its_own() -> None:
+    often, seldom = [2, 7, 8, 3], [2, 9, 8, 3]
+    bigrams = adapted(4096, *[often] * layers.MIN_COUNT, *[seldom] * (layers.MIN_COUNT - 1))
+    rows = np.array(bigrams(np.array([[2, 7, 8, 3, 0], [2, 9, 8, 3, 0], [8, 3, 2, 7, 8]], "int32")))
+    # (nothing, 2), (2, 7), (7, 8), (8, 3)
+    assert len(set(rows[0, :4])) == 4
+    assert 0 not in rows[0, :4]
+    # Seen too seldom: (2, 9) and (9, 8); seen over the end of a row alone: (3, 2).
+    assert rows[1].tolist() == [rows[0, 0], 0, 0, rows[0, 3], 0]
+    assert rows[2].tolist() == [0, rows[0, 3], 0, rows[0, 1], rows[0, 2]]
+
+
+def test_before_it_is_adapted_a_layer_knows_no_pair() -> None:
+    assert not np.array(layers.Bigrams(16)(np.array([[0, 1, 2]], "int32"))).any()
+
+
+def test_of_two_pairs_with_one_hash_the_commoner_has_the_row() -> None:
+    # Two rows, of which one is for pairs that are not known.
+    bigrams = adapted(2, *[[4, 5]] * 6, *[[6, 5]] * 9, *[[7]] * 20)
+    rows = np.array(bigrams(np.array([[4, 5], [6, 5], [7, 7]], "int32")))
+    assert rows.tolist() == [[0, 0], [0, 0], [1, 0]]
+
+
+def test_pairs_are_counted_alike_in_one_block_and_in_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    ids = generator.integers(0, 200_000, 3000).astype("int32") % 40 + 199_950
+    starts = np.unique(np.concatenate([[0], generator.integers(0, 3000, 300)]))
+    pairs, counts = layers._count_pairs(ids, starts)
+    monkeypatch.setattr(layers, "_BLOCK", 7)
+    again, same = layers._count_pairs(ids, starts)
+    np.testing.assert_array_equal(pairs, again)
+    np.testing.assert_array_equal(counts, same)
+    assert counts.sum() == len(ids)
+    begins = {0: 0} | {int(start): 0 for start in starts}
+    expected = Counter((begins.get(i, int(ids[i - 1])), int(ids[i])) for i in range(len(ids)))
+    assert dict(zip(map(tuple, pairs.T.tolist()), counts.tolist(), strict=True)) == expected
+
+
+def test_pairs_of_the_largest_vocabulary_have_rows_in_the_table() -> None:
+    ids = np.full(60, 199_999, "int32")
+    bigrams = adapted(1000, ids.tolist())
+    rows = np.array(bigrams(ids[None, :3]))
+    assert 0 < rows[0, 1] == rows[0, 2] < 1000
+    again = layers.Bigrams.from_config(bigrams.get_config())
+    again.build((None, None))
+    again.set_weights(bigrams.get_weights())
+    np.testing.assert_array_equal(again(ids[None, :3]), rows)

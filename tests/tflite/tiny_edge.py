@@ -12,6 +12,7 @@ import numpy as np
 from models.build import build_model
 from models.config import EncoderConfig
 from models.labels import LabelSpace
+from models.layers import MIN_COUNT
 from tflite.manifest import Manifest
 
 LENGTHS = (8, 16)
@@ -42,8 +43,10 @@ def model(task: str = "single_label", seed: int = 3) -> keras.Model:
     made = build_model(config, tokenizer=tokenizer, outputs=TASKS[task].outputs)
     generator = np.random.default_rng(seed)
     for weight in made.weights:
-        if "seed_generator" not in weight.path:
+        if weight.trainable:
             weight.assign(weight + generator.normal(0, 0.2, weight.shape))
+    ids = np.concatenate([row["token_ids"][0] for row in rows(max(LENGTHS))])
+    made.get_layer("bigrams").adapt(np.tile(ids, MIN_COUNT), np.arange(MIN_COUNT) * len(ids))
     return made
 
 
