@@ -75,7 +75,7 @@ class EncoderConfig(Settings):
     kernel_size: int = Field(3, ge=1, le=15)
     """Tokens that a convolution before the first layer sees at once; 1: no convolution."""
     bigrams: int = Field(4096, ge=0, le=1_000_000)
-    """Pairs of neighbouring tokens, of those that occur at least five times, with an embedding of their own."""
+    """Pairs of neighbouring tokens, of those that occur at least three times, with an embedding of their own."""
     dropout: Fraction = 0.3
     """Share of activations dropped in training."""
     norm: Literal["pre", "post"] = "pre"

@@ -23,7 +23,7 @@ MASKED_SCORE = -30.0
 PLACES = 4
 """Values of `PlaceInWord`."""
 
-MIN_COUNT = 5
+MIN_COUNT = 3
 """How often a pair of tokens must occur to be worth a row of a table; of pieces see `models.vocabulary`."""
 
 _BLOCK = 2**22  # tokens that are counted at once

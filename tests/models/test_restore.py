@@ -81,4 +81,4 @@ def test_weights_of_another_configuration_are_named(tmp_path: Path, exports: dic
     stored.write_text(json.dumps(config))
     with pytest.raises(ModelError, match="do not fit") as caught:
         restore(folder)
-    assert "weights/0" in caught.value.got
+    assert "weights/1/" in caught.value.got
