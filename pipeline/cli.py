@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.errors import TransomError
-from pipeline import deploy_arguments
+from pipeline import deploy_arguments, edge_arguments
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -160,6 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     _verbose_argument(runs)
 
     deploy_arguments.add(commands, _command, render=_deploy_render, move=_deploy_move)
+    edge_arguments.add(commands, _command, export=_edge_export, run=_predict, inspect=_edge_inspect)
 
     schema = _command(
         commands,
@@ -268,6 +269,18 @@ def _deploy_move(options: argparse.Namespace) -> int:
     from pipeline.deploy import move
 
     return move(options)
+
+
+def _edge_export(options: argparse.Namespace) -> int:
+    from pipeline.edge import export
+
+    return export(options)
+
+
+def _edge_inspect(options: argparse.Namespace) -> int:
+    from pipeline.edge import inspect
+
+    return inspect(options)
 
 
 def _schema(options: argparse.Namespace) -> int:

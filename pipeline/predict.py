@@ -13,6 +13,8 @@ from models.errors import ConfigError, DataError
 from models.runtime import prepare
 from pipeline.console import silence
 
+EDGE_FILE = "edge.json"  # tflite.manifest.FILE_NAME, which would import NumPy
+
 
 class Answer(Protocol):
     """What both kinds of models answer to a text."""
@@ -69,8 +71,12 @@ def _ask_server(url: str, served: str | None, texts: list[str], pairs: list[str]
 
 
 def _ask_folder(folder: Path, texts: list[str], pairs: list[str], verbose: bool) -> Sequence[Answer]:
-    prepare()
     with contextlib.nullcontext() if verbose else silence():
+        if (folder / EDGE_FILE).exists():
+            from tflite.runtime import EdgeClassifier
+
+            return EdgeClassifier(folder).predict(texts, pairs or None)
+        prepare()
         from models.predict import load
 
         return load(folder).predict(texts, pairs or None)
@@ -80,7 +86,7 @@ def _inputs(texts: list[str], pairs: list[str], file: Path | None) -> tuple[list
     if file is not None:
         if texts or pairs:
             raise ConfigError("transom predict", got="texts and --file", expected="one of them")
-        return _split(_read(file))
+        return read_texts(file)
     if not texts:
         if sys.stdin.isatty():
             raise ConfigError("transom predict", got="no text", expected="texts, --file, or lines on standard input")
@@ -90,6 +96,15 @@ def _inputs(texts: list[str], pairs: list[str], file: Path | None) -> tuple[list
             "transom predict", got=f"{len(texts)} texts and {len(pairs)} pairs", expected="a --pair for each text"
         )
     return texts, pairs
+
+
+def read_texts(file: Path) -> tuple[list[str], list[str]]:
+    """The texts of a file, one a line, and their second texts if there is a tab in every line.
+
+    Raises:
+        DataError: it cannot be read, or is not UTF-8.
+    """
+    return _split(_read(file))
 
 
 def _read(file: Path) -> list[str]:

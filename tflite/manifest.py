@@ -33,7 +33,7 @@ class Manifest:
         label_separator: `multi_label`: between given labels.
         variant: how it is quantized.
         sha256: file name to hash, of every other file of the bundle that decides an answer.
-        report: sizes, operations, parity, budget, the configuration: for people and for CI.
+        report: sizes, operations, the configuration: for people and for CI.
         format: `FORMAT`.
     """
 

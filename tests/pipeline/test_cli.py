@@ -23,7 +23,7 @@ try:
 except SystemExit:
     print([name for name in ("tensorflow", "pydantic", "yaml", "rich") if name in sys.modules])
 """
-COMMANDS = ("init", "run", "predict", "serve", "deploy", "runs", "schema", "tensorboard")
+COMMANDS = ("init", "run", "predict", "serve", "deploy", "edge", "runs", "schema", "tensorboard")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

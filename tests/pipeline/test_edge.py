@@ -1,0 +1,94 @@
+"""`transom edge`: a pushed model becomes a bundle that is asked and looked at, on the command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "models"))
+
+from tiny_exports import Exported, export
+
+from models.errors import ConfigError, DataError, ModelError
+from pipeline.cli import main
+from pipeline.edge_arguments import VARIANTS
+from pipeline.predict import EDGE_FILE
+from tflite import manifest, quantize
+from tflite.bundle import check_golden
+
+TEXTS = ["the film was good", "bad films, bad cafe!", "好电影"]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
+    folder = tmp_path_factory.mktemp("exported")
+    return {kind: export(kind, folder / kind / "1") for kind in ("single", "number")}
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().out
+
+
+def test_the_names_are_those_of_tflite() -> None:
+    # They stand twice because `transom --help` must not wait for NumPy.
+    assert VARIANTS == quantize.VARIANTS
+    assert EDGE_FILE == manifest.FILE_NAME
+
+
+def test_a_pushed_model_becomes_a_bundle_that_answers_alike(
+    exported: dict[str, Exported], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = tmp_path / "bundle"
+    source = str(exported["single"].folder.parent)
+    assert main(["edge", "export", source, str(bundle), "--variant", "float32", "--length", "8", "--length", "32"]) == 0
+    assert "float32" in told(capsys)
+    check_golden(bundle)
+    for command in (["edge", "run"], ["predict"]):
+        assert main([*command, str(bundle), *TEXTS, "--json"]) == 0
+        rows = [json.loads(line) for line in told(capsys).splitlines()]
+        wanted = exported["single"].ask_keras([text.encode() for text in TEXTS])
+        assert [row["label"] for row in rows] == [label.decode() for label in wanted["label"].tolist()]
+        assert [row["score"] for row in rows] == pytest.approx(wanted["score"].tolist(), abs=1e-4)
+    assert main(["edge", "inspect", str(bundle)]) == 0
+    shown = told(capsys)
+    assert "classify_8, classify_32" in shown
+    assert "vocab.txt, labels.txt" in shown
+    assert main(["edge", "inspect", str(bundle), "--json"]) == 0
+    assert json.loads(told(capsys))["operations"]["EMBEDDING_LOOKUP"] > 0
+
+
+def test_pairs_are_calibrated_with_the_lines_of_a_file(
+    exported: dict[str, Exported], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "pairs.tsv"
+    file.write_text("".join(f"{one}\t{two}\n" for one in TEXTS for two in TEXTS), encoding="utf-8")
+    bundle, source = str(tmp_path / "bundle"), str(exported["number"].folder)
+    assert main(["edge", "export", source, bundle, "--variant", "int8", "--file", str(file)]) == 0
+    golden = [json.loads(line) for line in (tmp_path / "bundle" / "golden.jsonl").read_text().splitlines()]
+    assert {(row["text"], row["text_pair"]) for row in golden} >= {(one, two) for one in TEXTS for two in TEXTS}
+    told(capsys)
+    assert main(["edge", "run", bundle, "good", "--pair", "bad"]) == 0
+    wanted = exported["number"].ask_keras([b"good"], [b"bad"])["score"][0]
+    assert float(told(capsys).split("\t")[0]) == pytest.approx(wanted, abs=3 * exported["number"].labels.std)
+
+
+def test_what_cannot_be_exported(
+    exported: dict[str, Exported], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, bundle = str(exported["single"].folder), str(tmp_path / "bundle")
+    for arguments, code, words in (
+        ([str(tmp_path), bundle], ModelError.exit_code, "no model in"),
+        ([source, bundle, "--length", "4000"], ConfigError.exit_code, "4 to 32 tokens"),
+        ([source, bundle, "--variant", "int8"], ModelError.exit_code, "cannot be calibrated"),
+        ([source, bundle, "--file", str(tmp_path / "none.txt")], DataError.exit_code, "none.txt"),
+    ):
+        assert main(["edge", "export", *arguments]) == code
+        error = capsys.readouterr().err
+        assert words in error
+        assert "Traceback" not in error
+        assert not (tmp_path / "bundle").exists()
+    assert main(["edge", "inspect", str(tmp_path)]) == ModelError.exit_code
+    assert "no edge bundle" in capsys.readouterr().err
