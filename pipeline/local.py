@@ -83,9 +83,9 @@ def run(
         if node.execution_options.run.perform_snapshot:
             with metadata.Metadata(connection) as store:
                 _reuse(store, spec, from_steps)
-        listener.started(step)
         begin = time.monotonic()
         try:
+            listener.started(step)
             info = launcher.Launcher(
                 pipeline_node=node,
                 mlmd_connection=metadata.Metadata(connection),
