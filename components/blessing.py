@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from components.config import EvaluationConfig, ThresholdConfig
-from components.thresholds import TaskType, direction
+from components.thresholds import direction
+from models.asking import TaskType
 
 FILE_NAME = "summary.json"
 Bound = Literal["min", "max", "max_loss_to_live"]

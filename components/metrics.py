@@ -21,7 +21,7 @@ from tensorflow_model_analysis.metrics import metric_types
 from components import figures
 from components.blessing import Measured, Slice
 from components.comparison import output_name
-from components.thresholds import TaskType
+from models.asking import TaskType
 from models.config import TaskConfig
 from models.errors import DataError
 

@@ -11,10 +11,10 @@ import math
 from typing import Literal
 
 from components.config import EvaluationConfig, ThresholdConfig
+from models.asking import TaskType
 from models.config import TaskConfig
 from models.errors import ConfigError
 
-TaskType = Literal["single_label", "multi_label", "regression"]
 Direction = Literal["higher", "lower", "none"]
 
 LABEL_SLICE = "label"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from models.asking import TaskType
 from models.config import TaskConfig
 from models.labels import LabelSpace
 
@@ -24,16 +25,22 @@ def answers(logits: tf.Tensor, task: TaskConfig, labels: LabelSpace) -> dict[str
         `regression`: `score` [B], in the unit of the training answers.
         All numbers are float32.
     """
+    numbers = values(logits, task.type, labels)
     if task.type == "regression":
-        return {"score": logits[:, 0] * labels.std + labels.mean}
-    names = tf.constant(labels.labels, tf.string)
+        return {"score": numbers[:, 0]}
+    names, probabilities = tf.constant(labels.labels, tf.string), numbers
     if task.type == "single_label":
-        probabilities = tf.nn.softmax(logits)
         label = tf.gather(names, tf.argmax(logits, axis=-1, output_type=tf.int32))
     else:
-        probabilities = tf.sigmoid(logits)
         label = _joined(names, probabilities >= task.threshold, task.label_separator)
     return {"label": label, "score": tf.reduce_max(probabilities, axis=-1), "probabilities": probabilities}
+
+
+def values(logits: tf.Tensor, task_type: TaskType, labels: LabelSpace) -> tf.Tensor:
+    """The numbers alone: probabilities [B, C], or [B, 1] in the unit of the training answers; float32."""
+    if task_type == "regression":
+        return logits * labels.std + labels.mean
+    return tf.nn.softmax(logits) if task_type == "single_label" else tf.sigmoid(logits)
 
 
 def _joined(names: tf.Tensor, given: tf.Tensor, separator: str) -> tf.Tensor:

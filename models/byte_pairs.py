@@ -8,7 +8,7 @@ every operation is TensorFlow's own. The ids are those of GPT-2's `encoder.py`
    starts depends on the neighbouring characters alone, so that it can be computed for all characters at once.
 2. Each word is a row of bytes, and in every round each word joins all occurrences of its pair of lowest rank.
 
-Words longer than `MAX_WORD_BYTES` are cut, so that no text can make the rounds many. Letters are those of Python's
+Words longer than `MAX_BYTE_PAIR_BYTES` are cut, so that no text can make the rounds many. Letters are those of Python's
 Unicode tables: the 9,392 letters and digits that came after Unicode 14 count as punctuation, as they did when RoBERTa
 was trained.
 """
@@ -23,12 +23,11 @@ from functools import cache
 import numpy as np
 import tensorflow as tf
 
-from models.tokenizer import Tokenizer, byte_characters
+from models.text_rules import MAX_BYTE_PAIR_BYTES, byte_characters, is_white_space
+from models.tokenizer import Tokenizer
 
 WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 """GPT-2's pattern; `_word_starts` computes what it matches."""
-MAX_WORD_BYTES = 256
-"""A longer word (no English one is) is cut every so many bytes, before the next whole character."""
 _OTHER, _LETTER, _NUMBER, _SPACE = range(4)
 _PAGE = 256
 # The end of a text reaches back: three characters of look-ahead, and the character that a cut word may still take.
@@ -39,7 +38,7 @@ _MERGED = -1
 def longest_text(tokenizer: Tokenizer) -> int:
     """Bytes from a text's begin that decide its first `max_length` tokens, whatever follows them."""
     longest = max((len(left) + len(right) for left, right in tokenizer.merges), default=1)
-    return tokenizer.max_length * longest + MAX_WORD_BYTES + _LOOK_AHEAD_BYTES
+    return tokenizer.max_length * longest + MAX_BYTE_PAIR_BYTES + _LOOK_AHEAD_BYTES
 
 
 def encoder(tokenizer: Tokenizer) -> Callable[[tf.Tensor], tf.RaggedTensor]:
@@ -97,9 +96,7 @@ def _class_tables() -> dict[str, np.ndarray]:
     by_category = {"L": _LETTER, "N": _NUMBER}
     points = map(chr, range(sys.maxunicode + 1))
     flat = np.array([by_category.get(unicodedata.category(point)[0], _OTHER) for point in points], np.int32)
-    # Unicode's White_Space; Python also calls the separators U+001C to U+001F spaces.
-    spaces = [point for point in range(0x3001) if chr(point).isspace() and not 0x1C <= point <= 0x1F]
-    flat[spaces] = _SPACE
+    flat[[point for point in range(0x3001) if is_white_space(point)]] = _SPACE
     classes, pages = np.unique(flat.reshape(-1, _PAGE), axis=0, return_inverse=True)
     return {"pages": pages.reshape(-1).astype(np.int32), "classes": classes.reshape(-1)}
 
@@ -127,7 +124,7 @@ def _words(text: tf.Tensor, joined: tf.Tensor, values: tf.Tensor, classes: Mappi
     rows = tf.repeat(tf.range(tf.size(text)), tf.strings.length(text, unit="UTF8_CHAR"))
     starts = _word_starts(points, _before(rows, -1) != rows, classes)
     begin = tf.gather(places[starts], tf.cumsum(tf.cast(starts, tf.int32)) - 1)
-    part = (places - begin) // MAX_WORD_BYTES
+    part = (places - begin) // MAX_BYTE_PAIR_BYTES
     starts |= part != _before(part, 0)
     number = tf.cumsum(tf.cast(starts, tf.int32)) - 1
     return tf.gather(number, tf.cumsum(tf.cast(leads, tf.int32)) - 1)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from models.asking import TaskType
 from models.settings import FilePath, Settings
 
 CONFIG_FILE = "transom.json"
@@ -19,7 +20,7 @@ Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 class TaskConfig(Settings):
     """What is read, and what is answered."""
 
-    type: Literal["single_label", "multi_label", "regression"] = "single_label"
+    type: TaskType = "single_label"
     """`single_label`: one of several labels. `multi_label`: any number of them. `regression`: a number."""
     text: str = "text"
     """Column with the text."""

@@ -1,11 +1,10 @@
-"""What a model can answer, and one answer. No TensorFlow."""
+"""The space of answers: the labels in the order of the outputs, or a number's mean and spread. No TensorFlow."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 FILE_NAME = "labels.json"
 
@@ -43,27 +42,3 @@ class LabelSpace:
         """Reads what `save` wrote."""
         raw = json.loads(Path(directory, FILE_NAME).read_text(encoding="utf-8"))
         return cls(**{**raw, "labels": tuple(raw["labels"]), "counts": tuple(raw["counts"])})
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model says of one text.
-
-    Attributes:
-        score: `single_label`: probability of the label; `multi_label`: the highest probability; `regression`: the
-            number, in the unit of the training answers.
-        label: the label, or the given labels joined by the task's separator; None for a regression.
-        probabilities: label to probability, empty for a regression.
-    """
-
-    score: float
-    label: str | None = None
-    probabilities: dict[str, float] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """What JSON shall say: only `score` for a regression."""
-        return {"score": self.score} if self.label is None else asdict(self)
-
-    def line(self) -> str:
-        """The answer for a terminal: label and score with a tab between, or the number."""
-        return f"{self.score:.4g}" if self.label is None else f"{self.label}\t{self.score:.3f}"

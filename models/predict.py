@@ -8,9 +8,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from models.asking import Answer, check_pairs
 from models.errors import ModelError
 from models.labels import FILE_NAME as LABELS_FILE
-from models.labels import Answer, LabelSpace
+from models.labels import LabelSpace
 from models.pushed import newest_version
 from models.text_ops import register_text_ops
 
@@ -37,7 +38,7 @@ class Predictor:
         Raises:
             ModelError: pairs for a model of single texts, none for a model about pairs, or another number of them.
         """
-        self._check_pairs(len(texts), None if pairs is None else len(pairs))
+        check_pairs(self.folder, self.pairs, len(texts), None if pairs is None else len(pairs))
         # Texts of like length go together: a batch is padded to its longest.
         order = sorted(range(len(texts)), key=lambda row: len(texts[row]) + (len(pairs[row]) if pairs else 0))
         answers: dict[int, Answer] = {}
@@ -53,18 +54,6 @@ class Predictor:
             return [Answer(score) for score in scores]
         rows = zip(scores, outputs["label"].numpy().tolist(), outputs["probabilities"].numpy().tolist(), strict=True)
         return [Answer(s, label.decode("utf-8"), dict(zip(self.labels, p, strict=True))) for s, label, p in rows]
-
-    def _check_pairs(self, texts: int, pairs: int | None) -> None:
-        if pairs is not None and not self.pairs:
-            raise ModelError(
-                f"the model in {self.folder} reads one text", got="second texts", expected="none", fix="leave them out"
-            )
-        if self.pairs and pairs != texts:
-            raise ModelError(
-                f"the model in {self.folder} reads pairs of texts",
-                got=f"{texts} texts and {pairs or 0} second texts",
-                expected="a second text for each",
-            )
 
 
 def load(directory: Path | str) -> Predictor:

@@ -25,20 +25,15 @@ import tensorflow_text as tf_text
 
 from models import byte_pairs
 from models.errors import PresetError
+from models.text_rules import CJK_BLOCKS, MAX_WORDPIECE_BYTES
 from models.tokenizer import Tokenizer
 
 # Classes of RE2. `\s` is ASCII white space only; other spaces (U+00A0, U+3000) stay within their word, as in KerasHub.
 _SPACE = r"\s|\p{Cc}|\p{Cf}"
 _PUNCTUATION = r"[!-/]|[:-@]|[\[-`]|[{-~]|[\p{P}]"
-# The blocks of BERT's tokenization.py: each of these characters is a word.
-_CJK = (
-    r"[\x{4E00}-\x{9FFF}]|[\x{3400}-\x{4DBF}]|[\x{20000}-\x{2A6DF}]|[\x{2A700}-\x{2B73F}]"
-    r"|[\x{2B740}-\x{2B81F}]|[\x{2B820}-\x{2CEAF}]|[\x{F900}-\x{FAFF}]|[\x{2F800}-\x{2FA1F}]"
-)
+_CJK = "|".join(rf"[\x{{{first:X}}}-\x{{{last:X}}}]" for first, last in CJK_BLOCKS)
 _KEPT = f"{_PUNCTUATION}|{_CJK}"
 _SPLIT = f"{_SPACE}|{_KEPT}"
-# A longer word is one unknown token, here as in `tf_text.FastWordpieceTokenizer`.
-MAX_WORD_BYTES = 100
 
 
 def valid_utf8(text: tf.Tensor) -> tf.Tensor:
@@ -139,7 +134,7 @@ def _wordpiece(tokenizer: Tokenizer) -> Callable[[tf.Tensor], tf.RaggedTensor]:
     pieces = tf_text.FastWordpieceTokenizer(
         vocab=list(tokenizer.vocabulary),
         token_out_type=tf.int32,
-        max_bytes_per_word=MAX_WORD_BYTES,
+        max_bytes_per_word=MAX_WORDPIECE_BYTES,
         unknown_token=tokenizer.vocabulary[tokenizer.unknown_id],
         no_pretokenization=True,
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -33,6 +34,8 @@ class Restored:
     tokenizer: Tokenizer
     labels: LabelSpace
     task: TaskConfig
+    stored: Mapping[str, Any] = field(default_factory=dict)
+    """The whole configuration that lay beside it."""
 
     def answer(self, texts: Sequence[bytes], pairs: Sequence[bytes] | None = None) -> dict[str, np.ndarray]:
         """What the Keras model answers in this process, eagerly; see `models.answers` for the keys.
@@ -80,7 +83,7 @@ def restore(folder: Path | str) -> Restored:
     model = build_model(config.model, tokenizer=tokenizer, outputs=labels.outputs)
     disable_lora(model)
     _assign(model, checkpoint, Path(folder))
-    return Restored(model, tokenizer, labels, config.task)
+    return Restored(model, tokenizer, labels, config.task, stored)
 
 
 def _assign(model: keras.Model, checkpoint: tf.train.CheckpointReader, folder: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -89,15 +88,6 @@ class Tokenizer:
             merges = parse_merges((folder / MERGES_FILE).read_text(encoding="utf-8"))
             return cls(**switches, vocabulary=tuple(sorted(ids, key=ids.__getitem__)), merges=merges)
         return cls(**switches, sentencepiece_model=source.read_bytes())
-
-
-@cache
-def byte_characters() -> tuple[str, ...]:
-    """GPT-2's name for each of the 256 bytes: itself where it can be seen in Latin-1, else U+0100 and onwards."""
-    visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    hidden = [byte for byte in range(256) if byte not in visible]
-    names = dict(zip(visible, map(chr, visible), strict=True)) | {b: chr(256 + n) for n, b in enumerate(hidden)}
-    return tuple(names[byte] for byte in range(256))
 
 
 def parse_merges(text: str) -> tuple[tuple[str, str], ...]:

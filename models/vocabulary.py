@@ -18,7 +18,8 @@ import tensorflow as tf
 
 from models.config import TokenizerConfig
 from models.errors import DataError
-from models.preprocessing import MAX_WORD_BYTES, split_words
+from models.preprocessing import split_words
+from models.text_rules import MAX_WORDPIECE_BYTES
 from models.tokenizer import CONTINUATION, Tokenizer
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -61,7 +62,7 @@ def learn_wordpiece(counts: Mapping[str, int], config: TokenizerConfig) -> Token
     Raises:
         DataError: there are no words.
     """
-    words = {w: n for w, n in sorted(counts.items()) if n > 0 and len(w.encode("utf-8")) <= MAX_WORD_BYTES}
+    words = {w: n for w, n in sorted(counts.items()) if n > 0 and len(w.encode("utf-8")) <= MAX_WORDPIECE_BYTES}
     if not words:
         raise DataError(
             "the vocabulary cannot be learned",
@@ -147,7 +148,7 @@ def _merges(words: Mapping[str, int], size: int) -> list[str]:
         normalization_rule_name="identity",
         split_by_unicode_script=False,
         split_by_number=False,
-        max_sentencepiece_length=MAX_WORD_BYTES,
+        max_sentencepiece_length=MAX_WORDPIECE_BYTES,
         num_threads=1,
         minloglevel=2,
     )

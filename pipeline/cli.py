@@ -6,17 +6,13 @@ import argparse
 import io
 import os
 import sys
-import textwrap
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from models.errors import TransomError
 from pipeline import deploy_arguments, edge_arguments
-
-if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+from pipeline.arguments import add_command, add_texts, add_verbose
 
 INTERRUPTED = 130  # what a shell reports of a process that SIGINT ended
 
@@ -26,6 +22,7 @@ a first run:
   transom run transom.yaml              trains, measures and pushes
   transom predict transom-out "so good" asks the pushed model
   transom serve transom-out             serves it over gRPC and REST
+  transom edge export transom-out edge  makes a bundle for phones of it
 
 exit codes:
   0 success            1 unexpected error    2 configuration       3 data            4 data gate
@@ -94,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    init = _command(
+    init = add_command(
         commands,
         "init",
         _init,
@@ -104,9 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     init.add_argument("table", type=Path, metavar="FILE", help="the labelled text")
     init.add_argument("--out", type=Path, metavar="YAML", help="the file to write (default: transom.yaml beside FILE)")
-    _verbose_argument(init)
+    add_verbose(init)
 
-    run = _command(
+    run = add_command(
         commands,
         "run",
         _run,
@@ -122,26 +119,23 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--to", dest="to_step", metavar="STEP", help="stop after this step")
     run.add_argument("--json", action="store_true", help="one JSON object a line: steps, progress, result")
     run.add_argument("--wait", action="store_true", help="wait while another run holds the project")
-    _verbose_argument(run)
+    add_verbose(run)
 
-    predict = _command(
+    predict = add_command(
         commands,
         "predict",
         _predict,
         "ask a pushed or served model",
         "Prints label and score of each text, tab-separated. MODEL is a run's output folder, a push folder, one "
-        "version's folder, or the URL of a server: grpc://HOST:8500/NAME, http://HOST:8501/NAME, or grpcs and https. "
-        "Texts come as arguments, from --file (one a line), or from standard input.",
+        "version's folder, an edge bundle, or the URL of a server: grpc://HOST:8500/NAME, http://HOST:8501/NAME, or "
+        "grpcs and https. Texts come as arguments, from --file (one a line), or from standard input.",
     )
-    predict.add_argument("model", metavar="MODEL", help="output folder, push folder, version folder, or URL")
-    predict.add_argument("texts", nargs="*", metavar="TEXT", help="a text to classify")
-    predict.add_argument("--pair", action="append", default=[], metavar="TEXT", help="the second text of each TEXT")
-    predict.add_argument("--file", type=Path, help="texts, one a line (for pairs: text, tab, other text)")
+    predict.add_argument("model", metavar="MODEL", help="output, push or version folder, bundle, or URL")
+    add_texts(predict)
     predict.add_argument("--model", dest="served", metavar="NAME", help="the served model, if the URL does not end so")
-    predict.add_argument("--json", action="store_true", help="one JSON object a line, probabilities included")
-    _verbose_argument(predict)
+    add_verbose(predict)
 
-    serve = _command(
+    serve = add_command(
         commands,
         "serve",
         _serve,
@@ -153,16 +147,18 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("directory", type=Path, metavar="PUSH_DIR", help="output folder, push folder or version folder")
     serve.add_argument("flags", nargs=argparse.REMAINDER, metavar="FLAGS", help="such as --workers=2")
 
-    runs = _command(commands, "runs", _runs, "list earlier runs", "When, how it went, the metrics, where the model is.")
+    runs = add_command(
+        commands, "runs", _runs, "list earlier runs", "When, how it went, the metrics, where the model is."
+    )
     _config_argument(runs)
     _set_argument(runs)
     runs.add_argument("--json", action="store_true", help="one JSON object a line, whole records")
-    _verbose_argument(runs)
+    add_verbose(runs)
 
-    deploy_arguments.add(commands, _command, render=_deploy_render, move=_deploy_move)
-    edge_arguments.add(commands, _command, export=_edge_export, run=_predict, inspect=_edge_inspect)
+    deploy_arguments.add(commands, render=_deploy_render, move=_deploy_move)
+    edge_arguments.add(commands, export=_edge_export, run=_predict, inspect=_edge_inspect)
 
-    schema = _command(
+    schema = add_command(
         commands,
         "schema",
         _schema,
@@ -171,25 +167,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     schema.add_argument("--markdown", action="store_true", help="a reference of every key instead")
 
-    board = _command(
+    board = add_command(
         commands, "tensorboard", _tensorboard, "open the training curves", "Starts TensorBoard on the project's runs."
     )
     _config_argument(board)
     _set_argument(board)
     board.add_argument("--port", type=int, default=6006, help="port on localhost (default: %(default)s)")
-    _verbose_argument(board)
-    return parser
-
-
-def _command(
-    commands: Commands, name: str, function: Callable[[argparse.Namespace], int], summary: str, description: str
-) -> argparse.ArgumentParser:
-    """A parser for one command, its description wrapped."""
-    wrapped = "\n".join(textwrap.wrap(description, 100))
-    parser = commands.add_parser(
-        name, help=summary, description=wrapped, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.set_defaults(command=function)
+    add_verbose(board)
     return parser
 
 
@@ -201,10 +185,6 @@ def _set_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a key, such as train.epochs=3"
     )
-
-
-def _verbose_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-v", "--verbose", action="store_true", help="show what libraries print, and tracebacks")
 
 
 def _init(options: argparse.Namespace) -> int:

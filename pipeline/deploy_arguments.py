@@ -7,24 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.arguments import Run, add_command, add_group
+
 if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
-
-Run = Callable[[argparse.Namespace], int]
-Command = Callable[["Commands", str, Run, str, str], argparse.ArgumentParser]
+    from pipeline.arguments import Commands
 
 
-def add(commands: Commands, command: Command, *, render: Run, move: Run) -> None:
+def add(commands: Commands, *, render: Run, move: Run) -> None:
     """Adds `transom deploy` and its commands.
 
     Args:
-        command: makes the parser of a command: (commands, name, function, summary, description).
         render, move: the functions of `deploy render`, and of `deploy promote` and `deploy rollback`.
     """
-    summary = "write manifests for TF Serving; promote a canary or roll it back"
-    deploy = commands.add_parser("deploy", help=summary, description=summary.capitalize() + ".")
-    steps = deploy.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    parser = command(
+    steps = add_group(commands, "deploy", "write manifests for TF Serving; promote a canary or roll it back")
+    parser = add_command(
         steps,
         "render",
         render,
@@ -37,7 +33,7 @@ def add(commands: Commands, command: Command, *, render: Run, move: Run) -> None
         ("promote", "give the canary's version the label stable; the old one stays loaded"),
         ("rollback", "withdraw the canary, or return to the version before it was promoted"),
     ):
-        _add_move_arguments(command(steps, step, move, told, _described(told)), step)
+        _add_move_arguments(add_command(steps, step, move, told, _described(told)), step)
 
 
 def _described(told: str) -> str:

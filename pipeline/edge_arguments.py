@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.arguments import Run, add_command, add_group, add_texts, add_verbose
+from tflite.variants import VARIANTS
+
 if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
-
-Run = Callable[[argparse.Namespace], int]
-Command = Callable[["Commands", str, Run, str, str], argparse.ArgumentParser]
-
-VARIANTS = ("float32", "float16", "dynamic_int8", "weight_int8", "weight_int4", "int8")
+    from pipeline.arguments import Commands
 
 
-def add(commands: Commands, command: Command, *, export: Run, run: Run, inspect: Run) -> None:
+def add(commands: Commands, *, export: Run, run: Run, inspect: Run) -> None:
     """Adds `transom edge` and its commands.
 
     Args:
-        command: makes the parser of a command: (commands, name, function, summary, description).
         export, run, inspect: the functions of the commands.
     """
-    summary = "write, ask and look at bundles for phones and small devices"
-    edge = commands.add_parser("edge", help=summary, description=summary.capitalize() + ".")
-    steps = edge.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    parser = command(
+    steps = add_group(commands, "edge", "write, ask and look at bundles for phones and small devices")
+    parser = add_command(
         steps,
         "export",
         export,
@@ -47,24 +40,17 @@ def add(commands: Commands, command: Command, *, export: Run, run: Run, inspect:
         help="a signature for so many tokens; several times for several (default: the model's longest input)",
     )
     parser.add_argument("--file", type=Path, help="real texts, one a line: they calibrate int8, and some become golden")
-    _verbose(parser)
-    parser = command(
+    add_verbose(parser)
+    parser = add_command(
         steps, "run", run, "ask a bundle", "Prints label and score of each text, as `transom predict` does."
     )
     parser.add_argument("model", metavar="BUNDLE", help="the bundle's folder")
-    parser.add_argument("texts", nargs="*", metavar="TEXT", help="a text to classify")
-    parser.add_argument("--pair", action="append", default=[], metavar="TEXT", help="the second text of each TEXT")
-    parser.add_argument("--file", type=Path, help="texts, one a line (for pairs: text, tab, other text)")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line, probabilities included")
+    add_texts(parser)
     parser.set_defaults(served=None)
-    _verbose(parser)
-    parser = command(
+    add_verbose(parser)
+    parser = add_command(
         steps, "inspect", inspect, "what a bundle holds", "Signatures, operations, the largest constants, the files."
     )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle's folder")
     parser.add_argument("--json", action="store_true", help="one JSON object")
-    _verbose(parser)
-
-
-def _verbose(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-v", "--verbose", action="store_true", help="show what libraries print, and tracebacks")
+    add_verbose(parser)

@@ -13,8 +13,6 @@ from models.errors import ConfigError, DataError
 from models.runtime import prepare
 from pipeline.console import silence
 
-EDGE_FILE = "edge.json"  # tflite.manifest.FILE_NAME, which would import NumPy
-
 
 class Answer(Protocol):
     """What both kinds of models answer to a text."""
@@ -71,8 +69,10 @@ def _ask_server(url: str, served: str | None, texts: list[str], pairs: list[str]
 
 
 def _ask_folder(folder: Path, texts: list[str], pairs: list[str], verbose: bool) -> Sequence[Answer]:
+    from tflite.manifest import is_bundle
+
     with contextlib.nullcontext() if verbose else silence():
-        if (folder / EDGE_FILE).exists():
+        if is_bundle(folder):
             from tflite.runtime import EdgeClassifier
 
             return EdgeClassifier(folder).predict(texts, pairs or None)

@@ -33,8 +33,8 @@ def write_bundle(
     card: Card,
     texts: Sequence[str] = (),
     pairs: Sequence[str] | None = None,
-) -> Path:
-    """Writes a bundle; the folder appears complete or not at all.
+) -> Manifest:
+    """Writes a bundle; the folder appears complete or not at all. Returns its manifest.
 
     Args:
         target: the folder.
@@ -63,7 +63,7 @@ def write_bundle(
         manifest.save(folder)
         _write_golden(folder, texts, pairs)
         (folder / README_FILE).write_text(_readme(manifest, tokenizer, labels, card, len(whole)), encoding="utf-8")
-    return Path(target)
+    return manifest
 
 
 def check_golden(bundle: Path | str, tolerance: float = 1e-3) -> int:

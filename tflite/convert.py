@@ -9,6 +9,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from models.answers import values
 from models.errors import ModelError
 from models.labels import LabelSpace
 from tflite import flatbuffer
@@ -71,12 +72,7 @@ class _Edge(tf.Module):
     def _answer(self, token_ids: tf.Tensor, padding_mask: tf.Tensor, segment_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         features = dict(zip(INPUTS, (token_ids, padding_mask, segment_ids), strict=True))
         logits = tf.cast(tf.convert_to_tensor(self._logits(features)), tf.float32)
-        answer = {
-            "single_label": tf.nn.softmax,
-            "multi_label": tf.sigmoid,
-            "regression": lambda value: value * self._labels.std + self._labels.mean,
-        }[self._manifest.task]
-        return {self._manifest.output: answer(logits)}
+        return {self._manifest.output: values(logits, self._manifest.task, self._labels)}
 
 
 def _unsupported(error: Exception) -> ModelError:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from models.config import CONFIG_FILE
+from models.asking import check_pairs
 from models.errors import ConfigError
-from models.export import EXTRA_FOLDER
 from models.pushed import newest_version
 from models.restore import Restored, restore
 from tflite import flatbuffer
@@ -18,8 +15,9 @@ from tflite.bundle import write_bundle
 from tflite.convert import convert
 from tflite.manifest import Manifest
 from tflite.metadata import Card
-from tflite.quantize import Features, Variant, quantize
+from tflite.quantize import Features, quantize
 from tflite.tokenization import HostTokenizer
+from tflite.variants import Variant
 
 _GOLDEN_TEXTS = 50
 
@@ -43,7 +41,8 @@ def export_bundle(
         texts: real ones, `pairs` their second texts; variant "int8" is calibrated with them, the golden file has some.
 
     Raises:
-        ModelError: there is no such model, it cannot be converted, or the folder holds something.
+        ModelError: there is no such model, it reads pairs and the texts are none (or the other way round), it cannot
+            be converted, or the folder holds something.
         ConfigError: a length that the model does not have.
     """
     folder = newest_version(Path(model_dir))
@@ -54,7 +53,9 @@ def export_bundle(
         raise ConfigError(
             "the bundle's lengths", got=", ".join(map(str, wrong)), expected=f"4 to {longest} tokens, as the model has"
         )
-    manifest = _manifest(restored, folder, variant, tuple(sorted(set(lengths))) or (longest,))
+    if texts:
+        check_pairs(folder, restored.task.text_pair is not None, len(texts), None if pairs is None else len(pairs))
+    manifest = _manifest(restored, variant, tuple(sorted(set(lengths))) or (longest,))
     plain = convert(restored.model, manifest, restored.labels)
     content = quantize(plain, variant, _calibration(restored, manifest, texts, pairs))
     file = flatbuffer.read(content)
@@ -65,7 +66,7 @@ def export_bundle(
     }
     manifest = replace(manifest, report={**manifest.report, **report})
     card = Card(manifest.name, f"Transom model, {restored.task.type}.", folder.name)
-    write_bundle(
+    return write_bundle(
         target,
         content,
         manifest,
@@ -75,13 +76,11 @@ def export_bundle(
         texts=texts[:_GOLDEN_TEXTS],
         pairs=pairs[:_GOLDEN_TEXTS] if pairs is not None else None,
     )
-    return Manifest.load(Path(target))
 
 
-def _manifest(restored: Restored, folder: Path, variant: Variant, lengths: tuple[int, ...]) -> Manifest:
-    stored: dict[str, Any] = json.loads((folder / EXTRA_FOLDER / CONFIG_FILE).read_text(encoding="utf-8"))
+def _manifest(restored: Restored, variant: Variant, lengths: tuple[int, ...]) -> Manifest:
     return Manifest(
-        name=stored.get("name") or "transom",
+        name=restored.stored.get("name") or "transom",
         task=restored.task.type,
         pairs=restored.task.text_pair is not None,
         lengths=lengths,
@@ -89,7 +88,7 @@ def _manifest(restored: Restored, folder: Path, variant: Variant, lengths: tuple
         threshold=restored.task.threshold,
         label_separator=restored.task.label_separator,
         variant=variant,
-        report={"config": stored},
+        report={"config": restored.stored},
     )
 
 

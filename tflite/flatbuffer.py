@@ -102,6 +102,7 @@ class _Shared:
     """
 
     def __init__(self, parameters: Any, written: dict[tuple[str, bytes], int]) -> None:
+        # Of a model that is written again, what stands behind the stand-in.
         self._parameters = parameters.__dict__.get("_parameters", parameters)
         self._written = written
 

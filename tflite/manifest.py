@@ -7,10 +7,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from models.asking import TaskType
 from models.errors import ModelError
 
 FILE_NAME = "edge.json"
@@ -38,7 +39,7 @@ class Manifest:
     """
 
     name: str
-    task: Literal["single_label", "multi_label", "regression"]
+    task: TaskType
     pairs: bool
     lengths: tuple[int, ...]
     pad_id: int
@@ -114,6 +115,11 @@ class Manifest:
                     expected=f"SHA-256 {expected[:16]}…",
                     fix="copy the bundle again, as a whole",
                 )
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether the folder says that it is an edge bundle."""
+    return (folder / FILE_NAME).exists()
 
 
 def hash_file(path: Path) -> str:

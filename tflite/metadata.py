@@ -114,10 +114,15 @@ def _check(vocabulary: str, labels: Sequence[str]) -> None:
         )
 
 
+def _longest(model: Any, manifest: Manifest) -> Any:
+    """The signature of the longest rows, `schema.SignatureDefT`."""
+    name = manifest.signature(max(manifest.lengths)).encode()
+    return next(each for each in model.signatureDefs if each.signatureKey == name)
+
+
 def _longest_first(model: Any, manifest: Manifest) -> None:
     """Puts the graph of the longest signature at the front."""
-    name = manifest.signature(max(manifest.lengths)).encode()
-    first = next(each.subgraphIndex for each in model.signatureDefs if each.signatureKey == name)
+    first = _longest(model, manifest).subgraphIndex
     order = [first, *(index for index in range(len(model.subgraphs)) if index != first)]
     model.subgraphs = [model.subgraphs[index] for index in order]
     for each in model.signatureDefs:
@@ -126,9 +131,7 @@ def _longest_first(model: Any, manifest: Manifest) -> None:
 
 def _inputs(model: Any, manifest: Manifest) -> list[str]:
     """The names of the first graph's inputs, in its own order."""
-    name = manifest.signature(max(manifest.lengths)).encode()
-    signature = next(each for each in model.signatureDefs if each.signatureKey == name)
-    by_tensor = {each.tensorIndex: each.name.decode() for each in signature.inputs}
+    by_tensor = {each.tensorIndex: each.name.decode() for each in _longest(model, manifest).inputs}
     return [by_tensor[index] for index in model.subgraphs[0].inputs]
 
 

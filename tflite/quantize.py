@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from ai_edge_quantizer import quantizer, recipe_manager
@@ -14,11 +14,7 @@ from ai_edge_quantizer.qtyping import TFLOperationName
 
 from models.errors import ModelError
 from tflite import flatbuffer
-
-Variant = Literal["float32", "float16", "dynamic_int8", "weight_int8", "weight_int4", "int8"]
-VARIANTS: tuple[Variant, ...] = get_args(Variant)
-"""float16: weights in half precision. dynamic_int8: int8 weights, activations quantized as they come. weight_int8,
-weight_int4: the weights alone, computed in float32. int8: weights and activations, by ranges seen in calibration."""
+from tflite.variants import Variant
 
 Features = Mapping[str, np.ndarray]
 
@@ -31,7 +27,7 @@ def quantize(content: bytes, variant: Variant, calibration: Mapping[str, Iterabl
 
     Args:
         content: what `convert` gave.
-        variant: see `VARIANTS`.
+        variant: see `tflite.variants`.
         calibration: for "int8", real rows by signature: the inputs by name, int32 [1, L] each.
 
     Raises:

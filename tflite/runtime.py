@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from models.asking import Answer, check_pairs
 from models.errors import ModelError
-from models.labels import Answer, LabelSpace
+from models.labels import LabelSpace
 from models.tokenizer import Tokenizer
 from tflite.manifest import MODEL_FILE, Manifest
 from tflite.tokenization import HostTokenizer
@@ -54,13 +55,7 @@ class EdgeClassifier:
         Raises:
             ModelError: pairs for a model of single texts, none for a model about pairs, or another number of them.
         """
-        wanted = len(texts) if self.manifest.pairs else None
-        if (None if pairs is None else len(pairs)) != wanted:
-            raise ModelError(
-                f"the model in {self.bundle} reads {'pairs of texts' if self.manifest.pairs else 'one text'}",
-                got=f"{len(texts)} texts and {'no' if pairs is None else len(pairs)} second texts",
-                expected="a second text for each" if self.manifest.pairs else "no second texts",
-            )
+        check_pairs(self.bundle, self.manifest.pairs, len(texts), None if pairs is None else len(pairs))
         rows = zip(texts, pairs if pairs is not None else [None] * len(texts), strict=True)
         return [self._answer(self._model(*self.tokenizer(text, pair))) for text, pair in rows]
 

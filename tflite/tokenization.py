@@ -13,11 +13,10 @@ from itertools import islice, pairwise
 from typing import Any
 
 from models.errors import ModelError
-from models.tokenizer import CONTINUATION, Tokenizer, byte_characters
+from models.text_rules import MAX_BYTE_PAIR_BYTES, MAX_WORDPIECE_BYTES, byte_characters, is_white_space
+from models.tokenizer import CONTINUATION, Tokenizer
 from tflite.words import Table, fold, split_words, valid_text, without_marks
 
-# As in the graph: `models.preprocessing.MAX_WORD_BYTES` and `models.byte_pairs.MAX_WORD_BYTES`.
-_MAX_WORD_BYTES = {"wordpiece": 100, "byte_pair": 256}
 _CACHED_WORDS = 2**16
 # GPT-2's pattern over the classes of `_class`, where `s` to `l` are the letters of its contractions.
 _BYTE_PAIR_WORDS = re.compile(
@@ -79,7 +78,7 @@ def _wordpiece(tokenizer: Tokenizer) -> Cutter:
     @lru_cache(maxsize=_CACHED_WORDS)
     def pieces(word: str) -> tuple[int, ...]:
         """The longest piece first, then the longest that goes on; a word that has none is unknown as a whole."""
-        if len(word.encode("utf-8")) > _MAX_WORD_BYTES["wordpiece"]:
+        if len(word.encode("utf-8")) > MAX_WORDPIECE_BYTES:
             return (tokenizer.unknown_id,)
         found: list[int] = []
         begin = 0
@@ -143,7 +142,7 @@ def _joined(parts: list[str], pair: tuple[str, str]) -> list[str]:
 
 def _short_words(word: str) -> Iterator[bytes]:
     """The bytes of a word, cut before the first character beyond each multiple of the largest length."""
-    data, limit = word.encode("utf-8"), _MAX_WORD_BYTES["byte_pair"]
+    data, limit = word.encode("utf-8"), MAX_BYTE_PAIR_BYTES
     begin = 0
     while len(data) - begin > 0:
         end = min((begin // limit + 1) * limit, len(data))
@@ -158,8 +157,7 @@ def _class(point: int) -> str:
     character = chr(point)
     if character in "'stmdrevl ":
         return character
-    # Unicode's White_Space; Python also calls the separators U+001C to U+001F spaces.
-    if character.isspace() and not 0x1C <= point <= 0x1F:
+    if is_white_space(point):
         return "\t"
     return {"L": "L", "N": "0"}.get(unicodedata.category(character)[0], "!")
 

@@ -9,19 +9,9 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Literal
 
+from models.text_rules import CJK_BLOCKS
 from tflite import unicode_newer
 
-# The blocks of BERT's tokenization.py: each of these characters is a word.
-_CJK = (
-    (0x4E00, 0x9FFF),
-    (0x3400, 0x4DBF),
-    (0x20000, 0x2A6DF),
-    (0x2A700, 0x2B73F),
-    (0x2B740, 0x2B81F),
-    (0x2B820, 0x2CEAF),
-    (0xF900, 0xFAFF),
-    (0x2F800, 0x2FA1F),
-)
 _ASCII_SPACE = frozenset(map(ord, " \t\n\v\f\r"))
 _ASCII_PUNCTUATION = frozenset(map(ord, "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"))
 
@@ -90,7 +80,9 @@ def _separated(point: int) -> str:
     if point in _ASCII_SPACE or category in ("Cc", "Cf"):
         return " "
     alone = (
-        point in _ASCII_PUNCTUATION or category.startswith("P") or any(first <= point <= last for first, last in _CJK)
+        point in _ASCII_PUNCTUATION
+        or category.startswith("P")
+        or any(first <= point <= last for first, last in CJK_BLOCKS)
     )
     return f" {chr(point)} " if alone else chr(point)
 

@@ -145,6 +145,6 @@ def _guarded(path: Path, action: Callable[[Path], None]) -> None:
         raise TrainingError(
             f"the checkpoint {path} cannot be written",
             got=str(error.strerror or error),
-            expected="a folder that can be written, with room for about four times the model's weights",
+            expected="a folder that can be written, with room for about five times the model's weights",
             fix="free some space or choose another output folder, then run again: training continues where it stands",
         ) from error

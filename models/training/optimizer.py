@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from models.config import TrainConfig
@@ -141,6 +143,25 @@ def averages(optimizer: keras.optimizers.Optimizer) -> list[Any]:
     """The moving averages of the variables, in their order; none where none are kept."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     return list(inner.averages)
+
+
+@contextlib.contextmanager
+def averaged(optimizer: keras.optimizers.Optimizer, variables: Sequence[Any], strategy: Any) -> Iterator[None]:
+    """Within the block the variables have their moving averages, if some are kept."""
+    kept = averages(optimizer)
+    changed = variables[: len(kept)]
+
+    def give(values: Sequence[np.ndarray]) -> None:
+        with strategy.scope():
+            for variable, value in zip(changed, values, strict=True):
+                variable.assign(value)
+
+    former = [variable.numpy() for variable in changed]
+    give([average.numpy() for average in kept])
+    try:
+        yield
+    finally:
+        give(former)
 
 
 def _multiple(below_head: int, config: TrainConfig) -> float:

@@ -26,7 +26,7 @@ from models.training.batches import Batches, choose_buckets
 from models.training.checkpoint import Checkpoints, fingerprint
 from models.training.checks import check_rows, explained, not_finite
 from models.training.loss import label_weights, row_loss, row_weights
-from models.training.optimizer import averages, make_optimizer, resolve_defaults
+from models.training.optimizer import averaged, make_optimizer, resolve_defaults
 from models.training.report import Board, peak_device_memory_mb, peak_memory_mb
 from models.training.rows import TokenRows
 from models.training.step import Predictor, StepResult, TrainStep
@@ -225,26 +225,10 @@ class _Run:
                 self._read()
             if due:
                 save()
-        with self._averaged():
+        with averaged(self.optimizer, self.model.trainable_variables, self.placement.strategy):
             evaluation = self._evaluate()
             self._close_epoch(evaluation, self.step.traces + self.predictor.traces - traces)
         save()
-
-    @contextlib.contextmanager
-    def _averaged(self) -> Iterator[None]:
-        """The model has the moving averages of its weights, if some are kept."""
-        average = averages(self.optimizer)
-        variables = self.model.trainable_variables[: len(average)]
-        former = [variable.numpy() for variable in variables]
-        with self.placement.strategy.scope():
-            for variable, value in zip(variables, average, strict=True):
-                variable.assign(value.numpy())
-        try:
-            yield
-        finally:
-            with self.placement.strategy.scope():
-                for variable, value in zip(variables, former, strict=True):
-                    variable.assign(value)
 
     def _step(self, group: Sequence[np.ndarray]) -> None:
         began, traces = time.perf_counter(), self.step.traces

@@ -18,9 +18,10 @@ import tokenizers
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from models.byte_pairs import MAX_WORD_BYTES, WORDS, longest_text
+from models.byte_pairs import WORDS, longest_text
 from models.preprocessing import Preprocessor, to_dense
-from models.tokenizer import Tokenizer, byte_characters
+from models.text_rules import MAX_BYTE_PAIR_BYTES, byte_characters
+from models.tokenizer import Tokenizer
 
 ROWS = golden_text.rows()
 # KerasHub's loop takes minutes for one word of 100 kB.
@@ -169,19 +170,19 @@ def test_no_rows_and_no_text(preprocessor: Preprocessor) -> None:
 
 class TestLongText:
     def test_words_are_cut_at_whole_characters(self) -> None:
-        tokenizer = tiny_byte_pairs.tokenizer(merges=0, max_length=2 * MAX_WORD_BYTES)
+        tokenizer = tiny_byte_pairs.tokenizer(merges=0, max_length=2 * MAX_BYTE_PAIR_BYTES)
         merged = dataclasses.replace(
             tokenizer, vocabulary=(*tokenizer.vocabulary, "aa"), merges=(("a", "a"),), vocabulary_size=262
         )
-        odd = "a" * (MAX_WORD_BYTES + 3)
-        assert len(content(Preprocessor(merged), [odd])[0]) == MAX_WORD_BYTES // 2 + 2
+        odd = "a" * (MAX_BYTE_PAIR_BYTES + 3)
+        assert len(content(Preprocessor(merged), [odd])[0]) == MAX_BYTE_PAIR_BYTES // 2 + 2
         # The cut would fall into the first "é": that one stays whole.
         names = byte_characters()
         accents = (*tokenizer.vocabulary, "".join(names[byte] for byte in "é".encode()))
         accented = dataclasses.replace(
             tokenizer, vocabulary=accents, merges=(tuple(accents[-1]),), vocabulary_size=len(accents)
         )
-        text = "a" * (MAX_WORD_BYTES - 1) + "éé"
+        text = "a" * (MAX_BYTE_PAIR_BYTES - 1) + "éé"
         assert content(Preprocessor(accented), [text])[0][-2:] == [len(accents) - 1] * 2
 
     @settings(max_examples=12, deadline=None)

@@ -9,8 +9,9 @@ from itertools import accumulate, groupby, pairwise
 import golden_text
 import regex
 
-from models.byte_pairs import MAX_WORD_BYTES, WORDS
-from models.tokenizer import Tokenizer, byte_characters
+from models.byte_pairs import WORDS
+from models.text_rules import MAX_BYTE_PAIR_BYTES, byte_characters
+from models.tokenizer import Tokenizer
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 _TEXTS = (
@@ -29,7 +30,7 @@ def words_of(text: str) -> list[str]:
 def _cut(word: str) -> list[str]:
     ends = accumulate(len(character.encode("utf-8")) for character in word)
     begins = zip([0, *ends], word, strict=False)
-    return ["".join(c for _, c in part) for _, part in groupby(begins, key=lambda pair: pair[0] // MAX_WORD_BYTES)]
+    return ["".join(c for _, c in part) for _, part in groupby(begins, key=lambda pair: pair[0] // MAX_BYTE_PAIR_BYTES)]
 
 
 @cache

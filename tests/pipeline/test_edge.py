@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "models"))
-
 from tiny_exports import Exported, export
 
 from models.errors import ConfigError, DataError, ModelError
 from pipeline.cli import main
-from pipeline.edge_arguments import VARIANTS
-from pipeline.predict import EDGE_FILE
-from tflite import manifest, quantize
 from tflite.bundle import check_golden
+from tflite.variants import VARIANTS
 
 TEXTS = ["the film was good", "bad films, bad cafe!", "好电影"]
 
@@ -32,10 +26,10 @@ def told(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-def test_the_names_are_those_of_tflite() -> None:
-    # They stand twice because `transom --help` must not wait for NumPy.
-    assert VARIANTS == quantize.VARIANTS
-    assert EDGE_FILE == manifest.FILE_NAME
+def test_the_help_lists_the_variants(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["edge", "export", "--help"])
+    assert f"{{{','.join(VARIANTS)}}}" in told(capsys)
 
 
 def test_a_pushed_model_becomes_a_bundle_that_answers_alike(
@@ -79,7 +73,10 @@ def test_what_cannot_be_exported(
     exported: dict[str, Exported], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, bundle = str(exported["single"].folder), str(tmp_path / "bundle")
+    tabs = tmp_path / "tabs.tsv"
+    tabs.write_text("good\tbad\n")
     for arguments, code, words in (
+        ([source, bundle, "--file", str(tabs)], ModelError.exit_code, "reads one text"),
         ([str(tmp_path), bundle], ModelError.exit_code, "no model in"),
         ([source, bundle, "--length", "4000"], ConfigError.exit_code, "4 to 32 tokens"),
         ([source, bundle, "--variant", "int8"], ModelError.exit_code, "cannot be calibrated"),

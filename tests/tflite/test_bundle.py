@@ -33,7 +33,8 @@ CARD = metadata.Card("tiny", "A model for tests.", "7", "Somebody", "Apache-2.0"
 def bundle(folder: Path, task: str = "single_label", **more: Any) -> Path:
     manifest = tiny.manifest(task, **more)
     content = convert(tiny.model(task), manifest, tiny.TASKS[task])
-    return write_bundle(folder, content, manifest, tokenizer=TOKENIZER, labels=tiny.TASKS[task], card=CARD, texts=TEXTS)
+    write_bundle(folder, content, manifest, tokenizer=TOKENIZER, labels=tiny.TASKS[task], card=CARD, texts=TEXTS)
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from ai_edge_litert.interpreter import Interpreter
 from models.errors import ModelError
 from tflite import flatbuffer
 from tflite.convert import convert
-from tflite.quantize import VARIANTS, Variant, quantize
+from tflite.quantize import quantize
+from tflite.variants import VARIANTS, Variant
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,36 @@
+"""What decides how a text is cut, as data that the graph and the host (`tflite`) share. Standard library only."""
+
+from __future__ import annotations
+
+from functools import cache
+
+# The blocks of BERT's tokenization.py.
+CJK_BLOCKS = (
+    (0x4E00, 0x9FFF),
+    (0x3400, 0x4DBF),
+    (0x20000, 0x2A6DF),
+    (0x2A700, 0x2B73F),
+    (0x2B740, 0x2B81F),
+    (0x2B820, 0x2CEAF),
+    (0xF900, 0xFAFF),
+    (0x2F800, 0x2FA1F),
+)
+"""First and last character; each of them is a word."""
+MAX_WORDPIECE_BYTES = 100
+"""A longer word is one unknown token, as in `tf_text.FastWordpieceTokenizer`."""
+MAX_BYTE_PAIR_BYTES = 256
+"""Byte pairs: a longer word (no English one is) is cut every so many bytes, before the next whole character."""
+
+
+def is_white_space(point: int) -> bool:
+    """Unicode's White_Space; Python also calls the separators U+001C to U+001F spaces."""
+    return chr(point).isspace() and not 0x1C <= point <= 0x1F
+
+
+@cache
+def byte_characters() -> tuple[str, ...]:
+    """GPT-2's name for each of the 256 bytes: itself where it can be seen in Latin-1, else U+0100 and onwards."""
+    visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    hidden = [byte for byte in range(256) if byte not in visible]
+    names = dict(zip(visible, map(chr, visible), strict=True)) | {b: chr(256 + n) for n, b in enumerate(hidden)}
+    return tuple(names[byte] for byte in range(256))
