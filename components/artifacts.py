@@ -5,8 +5,9 @@ from __future__ import annotations
 from tfx import types
 from tfx.types.artifact import Property, PropertyType
 
-BLESSED, VERDICT = "blessed", "verdict"
-"""Properties of the serving gate's `InfraBlessing`: 1 or 0, as TFX's InfraValidator says it, and a sentence."""
+BLESSED, VERDICT, VARIANT = "blessed", "verdict", "variant"
+"""Properties of the two gates' `InfraBlessing`: 1 or 0, as TFX's InfraValidator says it, a sentence, and the edge
+gate's choice ("" for none)."""
 
 
 class Tokenizer(types.Artifact):
@@ -26,3 +27,9 @@ class LiveModel(types.Artifact):
 
     TYPE_NAME = "transom.LiveModel"
     PROPERTIES = {"version": Property(type=PropertyType.INT)}
+
+
+class EdgeBundles(types.Artifact):
+    """A folder with a bundle for each variant, and `bundles.json`: which could not be made, and why."""
+
+    TYPE_NAME = "transom.EdgeBundles"

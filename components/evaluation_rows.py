@@ -18,17 +18,11 @@ import tensorflow_model_analysis as tfma
 import tensorflow_text  # noqa: F401  (registers the operations that the models need)
 
 from components.figures import UNKNOWN, UNLABELLED
-from components.thresholds import LABEL_SLICE, LENGTH_SLICE
+from components.slicing import characters, slice_values
 from models.config import TaskConfig
 
 INFERENCE_ROWS = 32
 """Rows of one call of the model. Rows of a call are padded to its longest text, so more of them waste work."""
-LENGTH_BUCKETS = (16, 32, 64, 128, 256, 512, 1024, 2048)
-"""Where the buckets of the slice "text_length" begin, in characters; the first begins at 0."""
-MISSING = "(missing)"
-"""Slice value of a row that lacks the column."""
-NO_LABEL = "(none)"
-"""Slice value of a row without a label."""
 
 
 def custom_extractors(
@@ -71,7 +65,6 @@ class RowReader:
     def __init__(self, task: TaskConfig, labels: tuple[str, ...], columns: tuple[str, ...]) -> None:
         self._task, self._columns = task, columns
         self._index = {label.encode(): index for index, label in enumerate(labels)}
-        self._texts = [name for name in (task.text, task.text_pair) if name is not None]
         self._answer: Callable[[tf.train.Feature], list[float]] = {
             "single_label": self._one_label,
             "multi_label": self._many_labels,
@@ -84,7 +77,7 @@ class RowReader:
         column = batch[tfma.ARROW_RECORD_BATCH_KEY].column(tfma.ARROW_INPUT_COLUMN)
         serialized: list[bytes] = column.flatten().to_pylist()
         examples = [tf.train.Example.FromString(row).features.feature for row in serialized]
-        lengths = [self._characters(example) for example in examples]
+        lengths = [characters(example, self._task) for example in examples]
         order = np.argsort(lengths, kind="stable")
         for start in range(0, len(order), INFERENCE_ROWS):
             rows = order[start : start + INFERENCE_ROWS]
@@ -92,13 +85,10 @@ class RowReader:
                 tfma.INPUT_KEY: np.array([serialized[row] for row in rows], dtype=object),
                 tfma.LABELS_KEY: np.array([self._answer(examples[row][self._task.label]) for row in rows], np.float64),
                 tfma.FEATURES_KEY: {
-                    name: _var_len([self._slice_values(name, examples[row], lengths[row]) for row in rows])
+                    name: _var_len([slice_values(name, examples[row], self._task) for row in rows])
                     for name in self._columns
                 },
             }
-
-    def _characters(self, example: Any) -> int:
-        return sum(len(_text(value)) for name in self._texts for value in example[name].bytes_list.value)
 
     def _one_label(self, feature: tf.train.Feature) -> list[float]:
         values = feature.bytes_list.value
@@ -113,32 +103,6 @@ class RowReader:
     def _number(self, feature: tf.train.Feature) -> list[float]:
         values = feature.float_list.value
         return [values[0] if values else float("nan")]
-
-    def _slice_values(self, name: str, example: Any, length: int) -> list[str]:
-        if name == LENGTH_SLICE:
-            return [length_bucket(length)]
-        if name == LABEL_SLICE:
-            return [_text(value) for value in example[self._task.label].bytes_list.value] or [NO_LABEL]
-        return _column_values(example[name]) or [MISSING]
-
-
-def length_bucket(characters: int) -> str:
-    """The slice value of a text of so many characters ("64-127 characters")."""
-    bounds = (0, *LENGTH_BUCKETS)
-    index = int(np.searchsorted(bounds, characters, side="right")) - 1
-    if index == len(bounds) - 1:
-        return f"{bounds[-1]} characters and more"
-    return f"{bounds[index]}-{bounds[index + 1] - 1} characters"
-
-
-def _column_values(feature: tf.train.Feature) -> list[str]:
-    if feature.bytes_list.value:
-        return [_text(value) for value in feature.bytes_list.value]
-    return [f"{value:g}" for value in (*feature.float_list.value, *feature.int64_list.value)]
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "replace")
 
 
 def _var_len(rows: list[list[str]]) -> tfma.types.VarLenTensorValue:

@@ -22,7 +22,7 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import io_utils, json_utils, path_utils
 
-from components import evaluation_rows
+from components import evaluation_rows, slicing
 from components.artifacts import LiveModel
 from components.blessing import Measured, save_summary, summarize
 from components.comparison import EXTRA_FOLDER, SIGNATURE, output_order, why_not_comparable
@@ -225,7 +225,7 @@ def _as_model(live: LiveModel) -> standard_artifacts.Model:
 def _check_columns(measured: Measured, task: TaskConfig, config: EvaluationConfig) -> None:
     for column in slice_columns(task, config):
         values = {part.value for part in measured.slices if part.column == column}
-        if values == {evaluation_rows.MISSING}:
+        if values == {slicing.MISSING}:
             raise ConfigError(
                 "evaluation.slices",
                 got=f"{column!r}, a column that no row of the {measured.split} split has",

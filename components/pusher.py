@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import path_utils
 
-from components.artifacts import BLESSED, VERDICT, DataBlessing
+from components.artifacts import BLESSED, VARIANT, VERDICT, DataBlessing, EdgeBundles
 from components.comparison import EXTRA_FOLDER
 from components.fingerprint import fingerprint
 from components.live_model import live_version
-from models.errors import PushError
+from models.errors import ModelError, PushError
+from models.pushed import BUNDLE_FILE
 from serving.errors import PublishError
 from serving.versions import newest, prune, publish, same_model
+from tflite.choosing import FILE_NAME as EDGE_REPORT
+from tflite.manifest import Manifest
 
 SAYS = logging.getLogger("transom")
 FILE_NAME = "pushed.json"
@@ -29,7 +33,9 @@ FILE_NAME = "pushed.json"
 class _Spec(component_spec.ComponentSpec):
     PARAMETERS = {
         "directory": component_spec.ExecutionParameter(type=str),
+        "edge_directory": component_spec.ExecutionParameter(type=str),
         "keep": component_spec.ExecutionParameter(type=int),
+        "live_bundle": component_spec.ExecutionParameter(type=int),
         "live_version": component_spec.ExecutionParameter(type=int),
         "code": component_spec.ExecutionParameter(type=str),
     }
@@ -38,6 +44,8 @@ class _Spec(component_spec.ComponentSpec):
         "model_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
         "data_blessing": component_spec.ChannelParameter(type=DataBlessing),
         "serving_blessing": component_spec.ChannelParameter(type=standard_artifacts.InfraBlessing, optional=True),
+        "bundles": component_spec.ChannelParameter(type=EdgeBundles, optional=True),
+        "edge_blessing": component_spec.ChannelParameter(type=standard_artifacts.InfraBlessing, optional=True),
     }
     OUTPUTS = {"pushed_model": component_spec.ChannelParameter(type=standard_artifacts.PushedModel)}
     TYPE_ANNOTATION = standard_component_specs.PusherSpec.TYPE_ANNOTATION
@@ -70,9 +78,78 @@ class Executor(base_executor.BaseExecutor):
         about = Path(artifact_utils.get_single_uri(input_dict["data_blessing"]))
         extra = {f"{EXTRA_FOLDER}/{path.name}": path.read_bytes() for path in sorted(about.glob("*.json"))}
         base = Path(exec_properties["directory"])
+        edge = _edge(input_dict)
+        if edge is not None:
+            extra[f"{EXTRA_FOLDER}/{EDGE_REPORT}"] = (edge.report / EDGE_REPORT).read_bytes()
         version, how = push(source, base, exec_properties["keep"], extra)
-        _record(pushed, version, str(base / str(version)), how)
+        where = ""
+        if edge is not None and edge.variant:
+            bundles = Path(exec_properties["edge_directory"])
+            push_bundle(edge, bundles, version, exec_properties["keep"])
+            where = str(bundles / str(version))
+        _record(pushed, version, str(base / str(version)), how, where)
         SAYS.info("version %d in %s: %s", version, base, how)
+
+
+@dataclass(frozen=True)
+class Edge:
+    """What the edge gate says.
+
+    Attributes:
+        bundles: what EdgeExporter made.
+        report: the folder of the gate's report.
+        variant: the chosen one; "" for none.
+    """
+
+    bundles: Path
+    report: Path
+    variant: str
+
+    def manifest(self, version: int) -> Manifest:
+        """The chosen bundle's, with what was measured and the number of the served model."""
+        measured = json.loads((self.report / EDGE_REPORT).read_text(encoding="utf-8"))
+        row = next(row for row in measured["variants"] if row["chosen"])
+        manifest = Manifest.load(self.bundles / self.variant)
+        more = {key: row[key] for key in ("parity", "cost", "latency_ratio")}
+        return replace(manifest, report={**manifest.report, **more, "budget": measured["budget"], "version": version})
+
+
+def _edge(input_dict: dict[str, list[types.Artifact]]) -> Edge | None:
+    """What the edge gate says; None where there is no edge gate."""
+    if not input_dict.get("edge_blessing"):
+        return None
+    blessing = artifact_utils.get_single_instance(input_dict["edge_blessing"])
+    bundles = Path(artifact_utils.get_single_uri(input_dict["bundles"]))
+    return Edge(bundles, Path(blessing.uri), blessing.get_string_custom_property(VARIANT))
+
+
+def push_bundle(edge: Edge, base: Path, version: int, keep: int) -> None:
+    """Puts the chosen bundle beside the SavedModel, under the same number; see `push`.
+
+    Raises:
+        PushError: it cannot be put there; the SavedModel is live all the same.
+    """
+    manifest = edge.manifest(version)
+    try:
+        if not _same_bundle(base / str(version), manifest):
+            extra = {BUNDLE_FILE: manifest.text().encode()}
+            publish(edge.bundles / edge.variant, base, extra, version=version, known_by=BUNDLE_FILE)
+        prune(base, keep)
+    except PublishError as error:
+        raise PushError(
+            f"version {version} of the model is live, its edge bundle is not: {error.what}",
+            got=error.got,
+            expected=error.expected,
+            fix=error.fix or "mend this and run again",
+        ) from error
+
+
+def _same_bundle(folder: Path, manifest: Manifest) -> bool:
+    """Whether the bundle in a folder has the same files, whatever was measured of it."""
+    try:
+        return Manifest.load(folder).sha256 == manifest.sha256
+    except ModelError:
+        return False
 
 
 def push(source: Path, base: Path, keep: int, extra: Mapping[str, bytes]) -> tuple[int, str]:
@@ -109,13 +186,15 @@ def push(source: Path, base: Path, keep: int, extra: Mapping[str, bytes]) -> tup
     return version, f"{how}; removed {', '.join(map(str, removed))}" if removed else how
 
 
-def _record(pushed: types.Artifact, version: int, destination: str, how: str) -> None:
+def _record(pushed: types.Artifact, version: int, destination: str, how: str, bundle: str = "") -> None:
     pushed.set_int_custom_property("pushed", int(version > 0))
     pushed.set_string_custom_property("reason", how)
     if version:
         pushed.set_string_custom_property("pushed_destination", destination)
         pushed.set_string_custom_property("pushed_version", str(version))
-    said = {"pushed": version > 0, "version": version, "destination": destination, "reason": how}
+    if bundle:
+        pushed.set_string_custom_property("pushed_bundle", bundle)
+    said = {"pushed": version > 0, "version": version, "destination": destination, "bundle": bundle, "reason": how}
     Path(pushed.uri, FILE_NAME).write_text(json.dumps(said, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
@@ -123,7 +202,7 @@ class Pusher(base_component.BaseComponent):
     """Pushes a blessed model to a folder that TF Serving watches.
 
     Output `pushed_model`: the properties `pushed` (1 or 0), `reason`, and where it was pushed `pushed_destination` and
-    `pushed_version`; the same in `pushed.json`.
+    `pushed_version`, and `pushed_bundle` where an edge bundle was; the same in `pushed.json`.
     """
 
     SPEC_CLASS = _Spec
@@ -135,16 +214,22 @@ class Pusher(base_component.BaseComponent):
         model_blessing: types.BaseChannel,
         data_blessing: types.BaseChannel,
         serving_blessing: types.BaseChannel | None = None,
+        bundles: types.BaseChannel | None = None,
+        edge_blessing: types.BaseChannel | None = None,
         *,
         directory: str,
+        edge_directory: str = "",
         keep: int,
         version: int | None = None,
     ) -> None:
         """`directory`, `keep`: see `components.config.PushConfig`. `version`: what is live, see `LiveModel`.
 
+        `bundles`, `edge_blessing`, `edge_directory`: what EdgeExporter and EdgeGate gave, and where bundles go; a model
+        without a blessed bundle is pushed without one.
+
         The JSON files of `data_blessing` are stored with the version, under `assets.extra`: the next run measures the
         drift of its data against them.
-        The version is part of the cache key: a model whose pushed version has been removed is pushed again.
+        The versions are part of the cache key: a model whose pushed version has been removed is pushed again.
         """
         super().__init__(
             spec=_Spec(
@@ -152,9 +237,13 @@ class Pusher(base_component.BaseComponent):
                 model_blessing=model_blessing,
                 data_blessing=data_blessing,
                 serving_blessing=serving_blessing,
+                bundles=bundles,
+                edge_blessing=edge_blessing,
                 directory=directory,
+                edge_directory=edge_directory,
                 keep=keep,
                 live_version=live_version(directory) if version is None else version,
+                live_bundle=live_version(edge_directory) if version is None and edge_directory else version or 0,
                 code=fingerprint(__name__),
                 pushed_model=types.Channel(type=standard_artifacts.PushedModel),
             )

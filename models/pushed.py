@@ -1,4 +1,4 @@
-"""Where pushed SavedModels lie (standard library only: it is asked before TensorFlow is loaded)."""
+"""Where pushed SavedModels and bundles lie (standard library only: it is asked before TensorFlow is loaded)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from pathlib import Path
 
 from models.errors import ModelError
 
-_MODEL_FILE, _PUSHED_FOLDER = "saved_model.pb", "serving"
+MODEL_FOLDER, BUNDLE_FOLDER = "serving", "edge"
+"""Folders within a run's output folder, by default; in them NAME/VERSION."""
+MODEL_FILE, BUNDLE_FILE = "saved_model.pb", "edge.json"
+"""The file by which a SavedModel and a bundle are known."""
 
 
 def newest_version(directory: Path) -> Path:
@@ -19,12 +22,9 @@ def newest_version(directory: Path) -> Path:
     Raises:
         ModelError: there is no model, or there are several.
     """
-    for folder in (directory, *_pushed(directory)):
-        if is_version(folder):
-            return folder
-        versions = [version for version in _folders(folder) if version.name.isdecimal() and is_version(version)]
-        if versions:
-            return max(versions, key=lambda version: int(version.name))
+    found = _newest(directory, MODEL_FOLDER, MODEL_FILE)
+    if found is not None:
+        return found
     raise ModelError(
         f"no model in {directory}",
         got="no such folder" if not directory.is_dir() else "neither saved_model.pb nor a numbered folder with one",
@@ -33,17 +33,50 @@ def newest_version(directory: Path) -> Path:
     )
 
 
+def newest_bundle(directory: Path) -> Path:
+    """The edge bundle's folder that `directory` means: a bundle, a folder of versions, or a run's output folder.
+
+    Raises:
+        ModelError: there is no bundle, or there are several.
+    """
+    found = _newest(directory, BUNDLE_FOLDER, BUNDLE_FILE)
+    if found is not None:
+        return found
+    raise ModelError(
+        f"no edge bundle in {directory}",
+        got="no such folder" if not directory.is_dir() else "neither edge.json nor a numbered folder with one",
+        expected="a bundle, a folder of versions, or the output folder of a run that pushed one",
+        fix="`transom runs` tells which runs pushed a bundle; `transom edge export` makes one of any pushed model",
+    )
+
+
 def is_version(folder: Path) -> bool:
     """Whether the folder is a SavedModel itself."""
-    return (folder / _MODEL_FILE).is_file()
+    return (folder / MODEL_FILE).is_file()
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether the folder says that it is an edge bundle."""
+    return (folder / BUNDLE_FILE).is_file()
+
+
+def _newest(directory: Path, kind: str, file: str) -> Path | None:
+    """The newest version that has `file`."""
+    for folder in (directory, *_pushed(directory / kind)):
+        if (folder / file).is_file():
+            return folder
+        versions = [version for version in _folders(folder) if version.name.isdecimal() and (version / file).is_file()]
+        if versions:
+            return max(versions, key=lambda version: int(version.name))
+    return None
 
 
 def _pushed(directory: Path) -> list[Path]:
-    """The folder of versions in a run's output folder: none, or the only one."""
-    names = [name for name in _folders(directory / _PUSHED_FOLDER) if _folders(name)]
+    """The folder of versions in one of a run's folders: none, or the only one."""
+    names = [name for name in _folders(directory) if _folders(name)]
     if len(names) > 1:
         raise ModelError(
-            f"several models in {directory / _PUSHED_FOLDER}",
+            f"several models in {directory}",
             got=", ".join(sorted(name.name for name in names)),
             expected="one",
             fix="name the folder of one of them",

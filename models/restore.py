@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from models.answers import answers
+from models.answers import answers, values
 from models.backbones import disable_lora
 from models.build import build_model
 from models.config import CONFIG_FILE, ModelsConfig, TaskConfig
@@ -44,11 +44,25 @@ class Restored:
             texts: [B], any bytes.
             pairs: [B], the second texts of a model about pairs.
         """
+        logits = self._logits(self.features(texts, pairs))
+        return {name: value.numpy() for name, value in answers(logits, self.task, self.labels).items()}
+
+    def features(self, texts: Sequence[bytes], pairs: Sequence[bytes] | None = None) -> dict[str, tf.Tensor]:
+        """What the Keras model reads: `token_ids`, `padding_mask`, `segment_ids`, int32 [B, L], padded to the longest.
+
+        Args: as those of `answer`.
+        """
         columns = [texts] if pairs is None else [texts, pairs]
         batch = [tf.constant(list(column), tf.string) for column in columns]
-        features = to_dense(self._preprocess(*batch), self.tokenizer.pad_id)
-        logits = tf.cast(tf.convert_to_tensor(self.model(features, training=False)), tf.float32)
-        return {name: value.numpy() for name, value in answers(logits, self.task, self.labels).items()}
+        return to_dense(self._preprocess(*batch), self.tokenizer.pad_id)
+
+    def numbers(self, features: Mapping[str, tf.Tensor]) -> np.ndarray:
+        """Its answers to such features as numbers alone, [B, C] float32; see `models.answers.values`."""
+        found: np.ndarray = values(self._logits(features), self.task.type, self.labels).numpy()
+        return found
+
+    def _logits(self, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        return tf.cast(tf.convert_to_tensor(self.model(features, training=False)), tf.float32)
 
     @cached_property
     def _preprocess(self) -> Preprocessor:

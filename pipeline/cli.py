@@ -156,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     add_verbose(runs)
 
     deploy_arguments.add(commands, render=_deploy_render, move=_deploy_move)
-    edge_arguments.add(commands, export=_edge_export, run=_predict, inspect=_edge_inspect)
+    edge_arguments.add(commands, export=_edge_export, run=_edge_run, bench=_edge_bench, inspect=_edge_inspect)
 
     schema = add_command(
         commands,
@@ -255,6 +255,18 @@ def _edge_export(options: argparse.Namespace) -> int:
     from pipeline.edge import export
 
     return export(options)
+
+
+def _edge_run(options: argparse.Namespace) -> int:
+    from pipeline.edge import run
+
+    return run(options)
+
+
+def _edge_bench(options: argparse.Namespace) -> int:
+    from pipeline.edge import bench
+
+    return bench(options)
 
 
 def _edge_inspect(options: argparse.Namespace) -> int:

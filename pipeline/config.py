@@ -7,6 +7,7 @@ from pydantic import Field
 from components.config import DataConfig, EvaluationConfig, GateConfig, PushConfig, ServingConfig
 from models.config import ModelsConfig
 from models.settings import FilePath
+from tflite.config import EdgeConfig
 
 # A name becomes a folder, a model's name in a URL and a pipeline's name on Kubeflow.
 NAME = r"^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$"
@@ -23,4 +24,5 @@ class ProjectConfig(ModelsConfig):
     gate: GateConfig = GateConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     serving: ServingConfig = ServingConfig()
+    edge: EdgeConfig = EdgeConfig()
     push: PushConfig = PushConfig()

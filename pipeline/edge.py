@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import sys
 from dataclasses import asdict
 from typing import Any
 
+from models.errors import ConfigError
+from models.pushed import newest_bundle
 from models.runtime import prepare
 from pipeline.console import silence
 from pipeline.predict import read_texts
+from pipeline.tables import print_costs
+from tflite.manifest import MODEL_FILE, Manifest
 
 _CONSTANTS_SHOWN = 10
 
@@ -30,21 +35,56 @@ def export(options: argparse.Namespace) -> int:
             texts=texts,
             pairs=pairs or None,
         )
-    size = manifest.report["bytes"][manifest.variant]
+    size = (options.bundle / MODEL_FILE).stat().st_size
     print(f"wrote {options.bundle}: {manifest.variant}, {size / 1e6:.2f} MB, up to {max(manifest.lengths)} tokens")
+    parity = manifest.report.get("parity")
+    if parity:
+        print(
+            f"{100 * parity['agreement']:.1f}% of {parity['rows']} rows answered as by Keras, "
+            f"largest difference {parity['max_difference']:.4f}"
+        )
     print(f'ask it: transom edge run {options.bundle} "some text"')
+    return 0
+
+
+def run(options: argparse.Namespace) -> int:
+    """Asks a bundle; see `transom edge run --help`."""
+    from pipeline.predict import predict
+
+    folder = newest_bundle(options.model)
+    return predict(
+        str(folder), options.texts, options.pair, options.file, as_json=options.json, verbose=options.verbose
+    )
+
+
+def bench(options: argparse.Namespace) -> int:
+    """Measures bundles; see `transom edge bench --help`."""
+    from tflite.cost import measure
+
+    for name in ("threads", "runs"):
+        if getattr(options, name) < 1:
+            raise ConfigError(f"--{name}", got=str(getattr(options, name)), expected="1 or more")
+    folders = [newest_bundle(folder) for folder in options.bundles]
+    costs = []
+    for folder in folders:
+        Manifest.load(folder).check_files(folder)
+        costs.append(measure(folder, threads=options.threads, runs=options.runs))
+        if options.json:
+            print(json.dumps({"bundle": str(folder), **asdict(costs[-1])}), flush=True)
+    if not options.json:
+        print_costs([str(folder) for folder in options.bundles], costs, sys.stdout)
     return 0
 
 
 def inspect(options: argparse.Namespace) -> int:
     """Prints what a bundle holds; see `transom edge inspect --help`."""
     from tflite import flatbuffer
-    from tflite.manifest import MODEL_FILE, Manifest
     from tflite.metadata import associated_files
 
-    manifest = Manifest.load(options.bundle)
-    manifest.check_files(options.bundle)
-    path = options.bundle / MODEL_FILE
+    bundle = newest_bundle(options.bundle)
+    manifest = Manifest.load(bundle)
+    manifest.check_files(bundle)
+    path = bundle / MODEL_FILE
     content = path.read_bytes()
     model = flatbuffer.read(content, str(path))
     constants = flatbuffer.constants(model)

@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from pipeline.arguments import Commands
 
 
-def add(commands: Commands, *, export: Run, run: Run, inspect: Run) -> None:
+_BUNDLE = "a bundle, a folder of versions, or a run's output folder"
+
+
+def add(commands: Commands, *, export: Run, run: Run, bench: Run, inspect: Run) -> None:
     """Adds `transom edge` and its commands.
 
     Args:
-        export, run, inspect: the functions of the commands.
+        export, run, bench, inspect: the functions of the commands.
     """
     steps = add_group(commands, "edge", "write, ask and look at bundles for phones and small devices")
     parser = add_command(
@@ -25,8 +28,8 @@ def add(commands: Commands, *, export: Run, run: Run, inspect: Run) -> None:
         export,
         "write a bundle",
         "Converts a pushed model to a .tflite file with MediaPipe's metadata, and writes it with tokenizer, labels, "
-        "golden texts and a README into BUNDLE, a new folder. Nothing is measured against a data set: do that before "
-        "you ship it.",
+        "golden texts and a README into BUNDLE, a new folder. `transom run` does that for several variants, measures "
+        "them and pushes the smallest that passes (`edge:` in transom.yaml); here, --file compares the answers.",
     )
     parser.add_argument("model", type=Path, metavar="MODEL_DIR", help="output folder, push folder or version folder")
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the folder to write")
@@ -39,18 +42,32 @@ def add(commands: Commands, *, export: Run, run: Run, inspect: Run) -> None:
         metavar="TOKENS",
         help="a signature for so many tokens; several times for several (default: the model's longest input)",
     )
-    parser.add_argument("--file", type=Path, help="real texts, one a line: they calibrate int8, and some become golden")
+    parser.add_argument(
+        "--file", type=Path, help="real texts, one a line: Keras is asked them too; they calibrate int8"
+    )
     add_verbose(parser)
     parser = add_command(
         steps, "run", run, "ask a bundle", "Prints label and score of each text, as `transom predict` does."
     )
-    parser.add_argument("model", metavar="BUNDLE", help="the bundle's folder")
+    parser.add_argument("model", type=Path, metavar="BUNDLE", help=_BUNDLE)
     add_texts(parser)
-    parser.set_defaults(served=None)
+    add_verbose(parser)
+    parser = add_command(
+        steps,
+        "bench",
+        bench,
+        "measure bundles on this machine",
+        "Size, loading, memory and time of a row, each bundle in a process of its own that has LiteRT and NumPy alone; "
+        "the last column compares with the first bundle. Times are of this machine, and of what else it does.",
+    )
+    parser.add_argument("bundles", type=Path, nargs="+", metavar="BUNDLE", help=_BUNDLE)
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=100, help="rows of each signature (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="one JSON object a bundle")
     add_verbose(parser)
     parser = add_command(
         steps, "inspect", inspect, "what a bundle holds", "Signatures, operations, the largest constants, the files."
     )
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle's folder")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help=_BUNDLE)
     parser.add_argument("--json", action="store_true", help="one JSON object")
     add_verbose(parser)

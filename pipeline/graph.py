@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from tfx.components import ExampleValidator, StatisticsGen
+from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
+from tfx.types import BaseChannel
 
 from components.data_gate import data_gate
+from components.edge_exporter import EdgeExporter
+from components.edge_gate import EdgeGate
 from components.evaluator import Evaluator
 from components.example_gen import example_gen
 from components.live_model import LiveModel
@@ -60,12 +64,16 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
     )
     served = ServingGate(examples, trainer.outputs["model"], task=config.task, serving=config.serving)
     served.add_upstream_node(evaluator)
+    edge = _edge(config, examples, trainer.outputs["model"], after=served)
     pusher = Pusher(
         trainer.outputs["model"],
         evaluator.outputs["blessing"],
         gate.outputs["blessing"],
         served.outputs["blessing"],
+        bundles=edge[0].outputs["bundles"] if edge else None,
+        edge_blessing=edge[1].outputs["blessing"] if edge else None,
         directory=str(paths.push),
+        edge_directory=str(paths.edge),
         keep=config.push.keep,
     )
     return Pipeline(
@@ -83,6 +91,7 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
             trainer,
             evaluator,
             served,
+            *edge,
             pusher,
         ],
         enable_cache=True,
@@ -90,6 +99,17 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
         # No Beam arguments: with any, TFX packages its own source anew in every Beam step. Beam's defaults (in memory,
         # one worker) are the right ones for a laptop; its other local mode starts processes that import everything.
     )
+
+
+def _edge(config: ProjectConfig, examples: BaseChannel, model: BaseChannel, after: BaseNode) -> list[BaseNode]:
+    """The steps that make and judge the edge bundles; none where no variant is asked for."""
+    if not config.edge.variants:
+        return []
+    exporter = EdgeExporter(examples, model, task=config.task, edge=config.edge)
+    exporter.add_upstream_node(after)
+    bundles = exporter.outputs["bundles"]
+    gate = EdgeGate(examples, model, bundles, task=config.task, edge=config.edge, evaluation=config.evaluation)
+    return [exporter, gate]
 
 
 def _with_local_preset(model: ModelConfig, paths: Paths) -> ModelConfig:

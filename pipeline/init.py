@@ -22,6 +22,7 @@ from models.errors import ConfigError, DataError
 from pipeline.config import ProjectConfig
 from pipeline.looking import Look, look
 from pipeline.yaml_text import read_yaml
+from tflite.config import EdgeConfig
 
 FILE_NAME = "transom.yaml"
 # Names of the splits that may lie beside a file called train.
@@ -38,6 +39,7 @@ _KEYS: dict[str, tuple[type[BaseModel], tuple[str, ...]]] = {
     ),
     "gate": (GateConfig, ("drift", "unseen_label", "small_class", "split_overlap", "conflicting_labels")),
     "evaluation": (EvaluationConfig, ("slices", "min_slice_size")),
+    "edge": (EdgeConfig, ("variants", "lengths", "min_agreement")),
     "push": (PushConfig, ("directory", "keep")),
 }
 

@@ -6,6 +6,7 @@ OUTPUT/
   checkpoints/        training that was interrupted
   runs/RUN/           run.json, log.txt
   serving/NAME/N/     pushed SavedModels: the folder that TF Serving watches
+  edge/NAME/N/        the edge bundle of version N
   lock                held by the run in progress
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.pushed import BUNDLE_FOLDER, MODEL_FOLDER
 from pipeline.config import ProjectConfig
 
 
@@ -25,19 +27,22 @@ class Paths:
         base: folder of the configuration file; relative paths in it start here.
         output: folder of all that the runs write.
         push: folder of the pushed versions.
+        edge: folder of the pushed edge bundles.
     """
 
     base: Path
     output: Path
     push: Path
+    edge: Path
 
     @classmethod
     def of(cls, config: ProjectConfig, config_file: Path) -> Paths:
         """The folders that a configuration file asks for."""
         base = config_file.resolve().parent
         output = base / (config.output or f"{config.name}-out")
-        push = base / config.push.directory if config.push.directory else output / "serving" / config.name
-        return cls(base=base, output=output.resolve(), push=push.resolve())
+        push = base / config.push.directory if config.push.directory else output / MODEL_FOLDER / config.name
+        edge = base / config.edge.directory if config.edge.directory else output / BUNDLE_FOLDER / config.name
+        return cls(base=base, output=output.resolve(), push=push.resolve(), edge=edge.resolve())
 
     @property
     def artifacts(self) -> Path:

@@ -69,7 +69,7 @@ def _ask_server(url: str, served: str | None, texts: list[str], pairs: list[str]
 
 
 def _ask_folder(folder: Path, texts: list[str], pairs: list[str], verbose: bool) -> Sequence[Answer]:
-    from tflite.manifest import is_bundle
+    from models.pushed import is_bundle
 
     with contextlib.nullcontext() if verbose else silence():
         if is_bundle(folder):

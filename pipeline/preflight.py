@@ -16,6 +16,7 @@ from components.schema_file import read_curated
 from components.thresholds import LABEL_SLICE, LENGTH_SLICE, check_metrics
 from models.errors import ConfigError, DataError
 from pipeline.config import ProjectConfig
+from pipeline.paths import Paths
 
 # Files up to this size are read to the end, of larger ones the first rows.
 _WHOLE_BYTES, _FIRST_ROWS = 16 * 2**20, 1000
@@ -27,12 +28,12 @@ _ROOM_BYTES = 2**16
 _MANY_ROWS = 100
 
 
-def check(config: ProjectConfig, base: Path, *, output: Path, push: Path) -> None:
+def check(config: ProjectConfig, paths: Paths) -> None:
     """Checks files, columns, rows, schema, preset and folders.
 
     Args:
-        base: the folder that relative paths are relative to.
-        output, push: the folders that the run will write.
+        config: what is to be run.
+        paths: where it reads, and where it will write.
 
     Raises:
         ConfigError: the configuration does not fit the data, or a folder cannot be written.
@@ -40,8 +41,10 @@ def check(config: ProjectConfig, base: Path, *, output: Path, push: Path) -> Non
         PresetError: the preset cannot be used.
     """
     check_metrics(config.task.type, config.evaluation, config.task.labels)
-    _writable(output, "output")
-    _writable(push, "push.directory")
+    base = paths.base
+    _writable(paths.output, "output")
+    _writable(paths.push, "push.directory")
+    _edge(config, paths.push, paths.edge)
     _preset(config, base)
     if config.data.schema_path is not None:
         read_curated(base / config.data.schema_path, config.task)
@@ -50,6 +53,26 @@ def check(config: ProjectConfig, base: Path, *, output: Path, push: Path) -> Non
     _slices(config, reading.columns)
     if reading.whole:
         _learnable(config, reading)
+
+
+def _edge(config: ProjectConfig, push: Path, edge: Path) -> None:
+    if not config.edge.variants:
+        return
+    _writable(edge, "edge.directory")
+    if edge == push:
+        raise ConfigError(
+            "edge.directory",
+            got=f"{edge}, which is push.directory too",
+            expected="another folder: a server takes every numbered folder there for a SavedModel",
+            fix="leave the key out, or name a folder of its own",
+        )
+    longer = [length for length in config.edge.lengths if length > config.tokenizer.max_length]
+    if longer:
+        raise ConfigError(
+            "edge.lengths",
+            got=", ".join(map(str, longer)),
+            expected=f"at most {config.tokenizer.max_length} tokens, which is tokenizer.max_length",
+        )
 
 
 def _writable(folder: Path, key: str) -> None:

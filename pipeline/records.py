@@ -38,9 +38,11 @@ class Run:
         steps: what has run.
         evaluation: the evaluation's summary, once there is one.
         serving: the serving gate's report, once there is one.
+        edge: the edge gate's report, once there is one.
         verdict: one sentence on why the model was pushed or not.
         training: the training's report, once there is one.
         pushed: folder of the pushed version.
+        bundle: folder of its edge bundle; "" where there is none.
         error: the error that ended the run.
         peak_memory_bytes: largest resident set of the process.
     """
@@ -54,9 +56,11 @@ class Run:
     findings: list[dict[str, Any]] = field(default_factory=list)
     evaluation: dict[str, Any] = field(default_factory=dict)
     serving: dict[str, Any] = field(default_factory=dict)
+    edge: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     verdict: str = ""
     pushed: str = ""
+    bundle: str = ""
     error: str = ""
     peak_memory_bytes: int = 0
 

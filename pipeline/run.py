@@ -42,6 +42,8 @@ STEPS = (
     "Trainer",
     "Evaluator",
     "ServingGate",
+    "EdgeExporter",
+    "EdgeGate",
     "Pusher",
 )
 
@@ -64,7 +66,7 @@ def run(
     config = load(config_file, overrides)
     _check_steps(from_step, to_step)
     paths = Paths.of(config, config_file)
-    preflight.check(config, paths.base, output=paths.output, push=paths.push)
+    preflight.check(config, paths)
     with hold(paths.lock, lambda: new_name(paths), wait) as name:
         record = Run(
             name=name,
@@ -164,6 +166,7 @@ class _Recorder:
         record.evaluation = _read(outputs, "Evaluator", "evaluation", "summary.json") or {}
         record.verdict = record.evaluation.get("verdict", "")
         record.serving = _read(outputs, "ServingGate", "blessing", "serving.json") or {}
+        record.edge = _read(outputs, "EdgeGate", "blessing", "edge_report.json") or {}
         if record.evaluation.get("blessed") and not record.serving.get("blessed", True):
             record.verdict = record.serving["verdict"]
 
@@ -177,6 +180,7 @@ class _Recorder:
         properties = pushed.custom_properties
         if properties["pushed"].int_value:
             record.status, record.pushed = "pushed", properties["pushed_destination"].string_value
+            record.bundle = properties["pushed_bundle"].string_value if "pushed_bundle" in properties else ""
             return None
         record.status = "not blessed"
         fix = "see the slices above; better data or settings may reach it, or lower evaluation.thresholds"

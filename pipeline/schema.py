@@ -53,6 +53,8 @@ def _groups(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         "EvaluationConfig": "evaluation",
         "ThresholdConfig": "evaluation.thresholds.METRIC",
         "ServingConfig": "serving",
+        "EdgeConfig": "edge",
+        "BudgetConfig": "edge.budget",
         "PushConfig": "push",
     }
     for name, title in titles.items():

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
 
 from pipeline.paths import Paths
 from pipeline.records import Run, all_runs
+
+if TYPE_CHECKING:
+    from tflite.cost import Cost
 
 # What is worth a column or a line, best known first; a run shows those that its task has.
 HEADLINES = ("accuracy", "macro_f1", "micro_f1", "auc", "mean_average_precision", "spearman", "pearson", "mse")
@@ -42,13 +45,24 @@ def print_summary(record: Run, paths: Paths, stream: TextIO, *, as_json: bool) -
     if slices:
         console.print()
         console.print(_slices(slices, overall))
+    if record.edge:
+        console.print()
+        console.print(_edge(record.edge))
+        for row in record.edge["variants"]:
+            if not row["chosen"]:
+                console.print(f"not {row['variant']}: {row['why']}")
     console.print()
     if record.verdict:
         console.print(f"verdict: {record.verdict}")
     if record.serving.get("requests") and record.serving["blessed"]:
         console.print(record.serving["verdict"])
+    if record.edge:
+        console.print(record.edge["verdict"])
     if record.pushed:
         console.print(f"pushed:  {record.pushed}")
+    if record.bundle:
+        console.print(f"bundle:  {record.bundle}")
+    if record.pushed:
         pair = ' --pair "the other"' if record.config.get("task", {}).get("text_pair") else ""
         console.print(f'ask it:  transom predict {shlex.quote(record.pushed)} "your text"{pair}')
     console.print(f"run:     {paths.runs / record.name}   ({record.status}, {record.seconds:.0f} s)")
@@ -104,10 +118,42 @@ def _slices(slices: list[Mapping[str, Any]], overall: Mapping[str, Any]) -> Tabl
     return table
 
 
+def _edge(report: Mapping[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("edge variant", "MB", "same answer", "difference", "latency"):
+        table.add_column(heading, justify="left" if heading == "edge variant" else "right")
+    for row in report["variants"]:
+        cost, parity, ratio = row.get("cost"), row.get("parity"), row.get("latency_ratio")
+        table.add_row(
+            row["variant"],
+            f"{cost['bytes'] / 1e6:.2f}" if cost else "-",
+            f"{100 * parity['agreement']:.1f}%" if parity else "-",
+            _number(parity["max_difference"]) if parity else "-",
+            f"{ratio:.2f} x float32" if ratio is not None else "-",
+        )
+    return table
+
+
 def _number(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
     return "-" if value is None else str(value)
+
+
+def print_costs(names: Sequence[str], costs: Sequence[Cost], stream: TextIO) -> None:
+    """What bundles cost, a row for each signature; the last column is the time as a multiple of the first's."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("bundle", "MB", "loads in ms", "memory MB", "signature", "ms", "p90", "ratio"):
+        table.add_column(heading, justify="left" if heading in ("bundle", "signature") else "right")
+    first = {latency.signature: latency.median for latency in costs[0].latency_ms}
+    for name, cost in zip(names, costs, strict=True):
+        head = (name, f"{cost.bytes / 1e6:.2f}", f"{cost.load_ms:.1f}", f"{cost.memory_bytes / 1e6:.1f}")
+        for latency in cost.latency_ms:
+            own = first.get(latency.signature)
+            ratio = "-" if own is None else f"{latency.median / own:.2f}"
+            table.add_row(*head, latency.signature, f"{latency.median:.3f}", f"{latency.p90:.3f}", ratio)
+            head = ("",) * 4
+    Console(file=stream, highlight=False, soft_wrap=True, markup=False, emoji=False).print(table)
 
 
 def print_runs(paths: Paths, stream: TextIO, *, as_json: bool) -> None:
@@ -126,6 +172,6 @@ def print_runs(paths: Paths, stream: TextIO, *, as_json: bool) -> None:
     for run in runs:
         figures = (_number(run.evaluation.get("metrics", {}).get(name)) for name in shown)
         print(line.format(run.name, f"{run.seconds:.0f}", run.status, *figures), file=stream)
-        for told in (run.verdict, run.error.splitlines()[0] if run.error else "", run.pushed):
+        for told in (run.verdict, run.error.splitlines()[0] if run.error else "", run.pushed, run.bundle):
             if told:
                 print(f"    {told}", file=stream)

@@ -50,29 +50,40 @@ def newest(base: Path) -> int | None:
     return max(versions(base), default=None)
 
 
-def publish(source: Path, base: Path, extra: Mapping[str, bytes] | None = None) -> int:
-    """Copies the SavedModel in `source` under `base` as a new version, complete at the moment its name appears.
+def publish(
+    source: Path,
+    base: Path,
+    extra: Mapping[str, bytes] | None = None,
+    *,
+    version: int | None = None,
+    known_by: str = "saved_model.pb",
+) -> int:
+    """Copies the model in `source` under `base` as a new version, complete at the moment its name appears.
 
-    `extra` is what else the version holds: path within it to content ("assets.extra/notes.json").
-
-    The version is the time in seconds since 1970, as TFX numbers them, or one more than the newest where that is
-    greater; so a number is never used twice, even when old versions have been removed.
+    Args:
+        source: a SavedModel, or another folder of files.
+        base: the folder of versions.
+        extra: what else the version holds, or holds instead: path within it to content ("assets.extra/notes.json").
+        version: its number; what has that number is replaced. Default: the time in seconds since 1970, as TFX numbers
+            them, or one more than the newest where that is greater; so a number is never used twice, even when old
+            versions have been removed.
+        known_by: the file without which `source` is no model.
 
     Returns:
         The version.
 
     Raises:
-        PublishError: no permission, a full disk, no SavedModel. The versions that were there are untouched.
+        PublishError: no permission, a full disk, no model. The versions that were there are untouched.
     """
-    if not (source / "saved_model.pb").is_file():
-        raise PublishError(f"the model in {source}", got="no saved_model.pb", expected="a SavedModel")
+    if not (source / known_by).is_file():
+        raise PublishError(f"the model in {source}", got=f"no {known_by}", expected=f"a folder with {known_by}")
     try:
         base.mkdir(parents=True, exist_ok=True)
         remove_leftovers(base)
         with _hidden_folder(base) as hidden:
             _copy(source, hidden)
             _write(extra or {}, hidden)
-            version = _appear(hidden, base)
+            version = _appear(hidden, base) if version is None else _replace(hidden, base, version)
     except OSError as error:
         raise _explained(error, base, "take the model") from error
     _sync_folder(base)
@@ -111,15 +122,20 @@ def prune(base: Path, keep: int) -> list[int]:
     old = versions(base)[: -max(keep, 1)]
     for version in old:
         # First the name, at once, so that no server finds a version with half of its files.
-        hidden = base / f"{_REMOVING}{version}-{uuid.uuid4().hex}"
         try:
-            (base / str(version)).rename(hidden)
-            shutil.rmtree(hidden)
+            shutil.rmtree(_hide(base, version))
         except FileNotFoundError:  # another publisher removes it too
             continue
         except OSError as error:
             raise _explained(error, base / str(version), "be removed") from error
     return old
+
+
+def _hide(base: Path, version: int) -> Path:
+    """Takes a version's name from its folder, which is to be removed; returns the folder's new path."""
+    hidden = base / f"{_REMOVING}{version}-{uuid.uuid4().hex}"
+    (base / str(version)).rename(hidden)
+    return hidden
 
 
 def remove_leftovers(base: Path) -> None:
@@ -198,6 +214,15 @@ def _appear(hidden: Path, base: Path) -> int:
                 raise
         else:
             return version
+
+
+def _replace(hidden: Path, base: Path, version: int) -> int:
+    """Renames the hidden folder to a version, in the place of what may be there."""
+    old = _hide(base, version) if (base / str(version)).exists() else None
+    hidden.rename(base / str(version))
+    if old is not None:
+        shutil.rmtree(old, ignore_errors=True)
+    return version
 
 
 def _sync_folder(folder: Path) -> None:

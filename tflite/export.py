@@ -1,9 +1,9 @@
-"""From a pushed model to an edge bundle, in one call."""
+"""From a pushed model to an edge bundle, in one call; and to a bundle of each of several variants."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from models.asking import check_pairs
@@ -13,13 +13,106 @@ from models.restore import Restored, restore
 from tflite import flatbuffer
 from tflite.bundle import write_bundle
 from tflite.convert import convert
-from tflite.manifest import Manifest
+from tflite.manifest import Manifest, finite
 from tflite.metadata import Card
+from tflite.parity import Row, ask_keras, compare
 from tflite.quantize import Features, quantize
+from tflite.runtime import EdgeClassifier
 from tflite.tokenization import HostTokenizer
 from tflite.variants import Variant
+from tflite.whole import check_whole
 
 _GOLDEN_TEXTS = 50
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A model converted to float32: what every variant is made of.
+
+    Attributes:
+        restored: the Keras model.
+        content: the .tflite file.
+        lengths: tokens of its signatures.
+        source: what errors and the report call the model.
+    """
+
+    restored: Restored
+    content: bytes
+    lengths: tuple[int, ...]
+    source: str
+
+    @property
+    def name(self) -> str:
+        """The project's."""
+        return _name(self.restored)
+
+    @classmethod
+    def of(cls, folder: Path, lengths: Sequence[int] = ()) -> Plain:
+        """Converts the SavedModel in a folder.
+
+        Args:
+            folder: one version.
+            lengths: tokens of the signatures. Default: one, the model's longest input.
+
+        Raises:
+            ModelError: it cannot be restored or converted.
+            ConfigError: a length that the model does not have.
+        """
+        restored = restore(folder)
+        longest = restored.tokenizer.max_length
+        wrong = [length for length in lengths if not 4 <= length <= longest]
+        if wrong:
+            raise ConfigError(
+                "the bundle's lengths",
+                got=", ".join(map(str, wrong)),
+                expected=f"4 to {longest} tokens, as the model has",
+            )
+        chosen = tuple(sorted(set(lengths))) or (longest,)
+        content = convert(restored.model, _manifest(restored, "float32", chosen), restored.labels)
+        check_whole(content, restored.model, max(chosen))
+        return cls(restored, content, chosen, str(folder))
+
+    def write(
+        self,
+        target: Path | str,
+        variant: Variant,
+        card: Card,
+        *,
+        golden: Sequence[Row] = (),
+        calibration: Sequence[Row] = (),
+    ) -> Manifest:
+        """Writes the bundle of a variant; see `tflite.bundle`.
+
+        Args:
+            target: the bundle's folder, new or empty.
+            variant: how it is quantized.
+            card: what the metadata say; the description is added where there is none.
+            golden: real rows; the golden file has the first fifty.
+            calibration: real rows, for variant "int8".
+
+        Raises:
+            ModelError: the variant cannot be made or is not whole, or the folder holds something.
+        """
+        restored = self.restored
+        manifest = _manifest(restored, variant, self.lengths)
+        content = quantize(self.content, variant, _calibration(restored, manifest, calibration))
+        check_whole(content, restored.model, max(self.lengths))
+        report = {
+            "bytes": {"float32": len(self.content), variant: len(content)},
+            "operations": dict(flatbuffer.operations(flatbuffer.read(content)).most_common()),
+            "source": self.source,
+        }
+        first = golden[:_GOLDEN_TEXTS]
+        return write_bundle(
+            target,
+            content,
+            replace(manifest, report={**manifest.report, **report}),
+            tokenizer=restored.tokenizer,
+            labels=restored.labels,
+            card=replace(card, description=card.description or f"Transom model, {restored.task.type}."),
+            texts=[row.text for row in first],
+            pairs=[row.pair or "" for row in first] if restored.task.text_pair is not None else None,
+        )
 
 
 def export_bundle(
@@ -38,7 +131,8 @@ def export_bundle(
         target: the bundle's folder, new or empty.
         variant: how it is quantized.
         lengths: tokens of its signatures. Default: one, the model's longest input; MediaPipe runs no file of several.
-        texts: real ones, `pairs` their second texts; variant "int8" is calibrated with them, the golden file has some.
+        texts: real ones, `pairs` their second texts. Variant "int8" is calibrated with them, the golden file has some,
+            and the answers to them are compared with Keras's: `report["parity"]` of the manifest, see `tflite.parity`.
 
     Raises:
         ModelError: there is no such model, it reads pairs and the texts are none (or the other way round), it cannot
@@ -46,41 +140,31 @@ def export_bundle(
         ConfigError: a length that the model does not have.
     """
     folder = newest_version(Path(model_dir))
-    restored = restore(folder)
-    longest = restored.tokenizer.max_length
-    wrong = [length for length in lengths if not 4 <= length <= longest]
-    if wrong:
-        raise ConfigError(
-            "the bundle's lengths", got=", ".join(map(str, wrong)), expected=f"4 to {longest} tokens, as the model has"
-        )
+    plain = Plain.of(folder, lengths)
+    rows: list[Row] = []
     if texts:
-        check_pairs(folder, restored.task.text_pair is not None, len(texts), None if pairs is None else len(pairs))
-    manifest = _manifest(restored, variant, tuple(sorted(set(lengths))) or (longest,))
-    plain = convert(restored.model, manifest, restored.labels)
-    content = quantize(plain, variant, _calibration(restored, manifest, texts, pairs))
-    file = flatbuffer.read(content)
-    report = {
-        "bytes": {"float32": len(plain), variant: len(content)},
-        "operations": dict(flatbuffer.operations(file).most_common()),
-        "source": str(folder),
-    }
-    manifest = replace(manifest, report={**manifest.report, **report})
-    card = Card(manifest.name, f"Transom model, {restored.task.type}.", folder.name)
-    return write_bundle(
-        target,
-        content,
-        manifest,
-        tokenizer=restored.tokenizer,
-        labels=restored.labels,
-        card=card,
-        texts=texts[:_GOLDEN_TEXTS],
-        pairs=pairs[:_GOLDEN_TEXTS] if pairs is not None else None,
-    )
+        pairs_read = plain.restored.task.text_pair is not None
+        check_pairs(folder, pairs_read, len(texts), None if pairs is None else len(pairs))
+        seconds: Sequence[str | None] = pairs or [None] * len(texts)
+        rows = [Row(text, pair) for text, pair in zip(texts, seconds, strict=True)]
+    card = Card(plain.name, version=folder.name)
+    manifest = plain.write(target, variant, card, golden=rows, calibration=rows)
+    if not rows:
+        return manifest
+    bundle = EdgeClassifier(target)
+    parity = compare(bundle, ask_keras(plain.restored, rows, max(plain.lengths)), rows, min_slice_size=1)
+    measured = replace(manifest, report={**manifest.report, "parity": finite(asdict(parity))})
+    measured.save(Path(target))
+    return measured
+
+
+def _name(restored: Restored) -> str:
+    return restored.stored.get("name") or "transom"
 
 
 def _manifest(restored: Restored, variant: Variant, lengths: tuple[int, ...]) -> Manifest:
     return Manifest(
-        name=restored.stored.get("name") or "transom",
+        name=_name(restored),
         task=restored.task.type,
         pairs=restored.task.text_pair is not None,
         lengths=lengths,
@@ -92,17 +176,13 @@ def _manifest(restored: Restored, variant: Variant, lengths: tuple[int, ...]) ->
     )
 
 
-def _calibration(
-    restored: Restored, manifest: Manifest, texts: Sequence[str], pairs: Sequence[str] | None
-) -> dict[str, list[Features]]:
-    """The texts as rows of every signature that holds them; the others are cut, so that each signature has rows."""
-    if manifest.variant != "int8" or not texts:
+def _calibration(restored: Restored, manifest: Manifest, rows: Sequence[Row]) -> dict[str, list[Features]]:
+    """The rows for every signature; those that it does not hold are cut, so that each signature has rows."""
+    if manifest.variant != "int8" or not rows:
         return {}
     found: dict[str, list[Features]] = {}
     for length in manifest.lengths:
         tokenizer = HostTokenizer(replace(restored.tokenizer, max_length=length))
         alone = replace(manifest, lengths=(length,))
-        seconds: Sequence[str | None] = pairs or [None] * len(texts)
-        rows = zip(texts, seconds, strict=True)
-        found[manifest.signature(length)] = [alone.features(*tokenizer(text, pair)) for text, pair in rows]
+        found[manifest.signature(length)] = [alone.features(*tokenizer(row.text, row.pair)) for row in rows]
     return found

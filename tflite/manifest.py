@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,8 +14,8 @@ import numpy as np
 
 from models.asking import TaskType
 from models.errors import ModelError
+from models.pushed import BUNDLE_FILE
 
-FILE_NAME = "edge.json"
 MODEL_FILE = "model.tflite"
 FORMAT = 1
 """Raised when what stands in `edge.json` no longer means the same."""
@@ -70,9 +71,13 @@ class Manifest:
         row[:, :count] = token_ids[:count], [1] * count, segment_ids[:count]
         return {"token_ids": row[:1], "padding_mask": row[1:2], "segment_ids": row[2:]}
 
+    def text(self) -> str:
+        """What `edge.json` holds."""
+        return json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n"
+
     def save(self, bundle: Path) -> None:
         """Writes `edge.json`."""
-        (bundle / FILE_NAME).write_text(json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        (bundle / BUNDLE_FILE).write_text(self.text(), encoding="utf-8")
 
     @classmethod
     def load(cls, bundle: Path) -> Manifest:
@@ -82,7 +87,7 @@ class Manifest:
             ModelError: the folder is no bundle, or one of another format.
         """
         try:
-            raw = json.loads((bundle / FILE_NAME).read_text(encoding="utf-8"))
+            raw = json.loads((bundle / BUNDLE_FILE).read_text(encoding="utf-8"))
             found = raw.get("format") if isinstance(raw, dict) else None
             if found == FORMAT:
                 return cls(**{**raw, "lengths": tuple(raw["lengths"])})
@@ -90,7 +95,7 @@ class Manifest:
             raise ModelError(
                 f"no edge bundle in {bundle}",
                 got=f"{type(error).__name__}: {error}",
-                expected=f"a folder with {FILE_NAME} and {MODEL_FILE}, as `transom edge export` makes it",
+                expected=f"a folder with {BUNDLE_FILE} and {MODEL_FILE}, as `transom edge export` makes it",
             ) from error
         raise ModelError(
             f"the bundle in {bundle} has another format",
@@ -117,9 +122,13 @@ class Manifest:
                 )
 
 
-def is_bundle(folder: Path) -> bool:
-    """Whether the folder says that it is an edge bundle."""
-    return (folder / FILE_NAME).exists()
+def finite(value: Any) -> Any:
+    """The value for JSON, which has neither NaN nor infinity: None stands for them."""
+    if isinstance(value, dict):
+        return {key: finite(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def hash_file(path: Path) -> str:

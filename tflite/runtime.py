@@ -42,8 +42,7 @@ class EdgeClassifier:
             self.manifest.check_files(self.bundle)
         self.labels = LabelSpace.load(self.bundle)
         self.tokenizer = HostTokenizer(Tokenizer.load(self.bundle))
-        content = (self.bundle / MODEL_FILE).read_bytes()
-        self._model = EdgeModel(content, self.manifest, threads=threads, name=str(self.bundle / MODEL_FILE))
+        self.model = EdgeModel(self.bundle / MODEL_FILE, self.manifest, threads=threads)
 
     def predict(self, texts: Sequence[str | bytes], pairs: Sequence[str | bytes] | None = None) -> list[Answer]:
         """Answers the texts, in their order.
@@ -57,7 +56,7 @@ class EdgeClassifier:
         """
         check_pairs(self.bundle, self.manifest.pairs, len(texts), None if pairs is None else len(pairs))
         rows = zip(texts, pairs if pairs is not None else [None] * len(texts), strict=True)
-        return [self._answer(self._model(*self.tokenizer(text, pair))) for text, pair in rows]
+        return [self._answer(self.model(*self.tokenizer(text, pair))) for text, pair in rows]
 
     def _answer(self, values: np.ndarray) -> Answer:
         manifest, names = self.manifest, self.labels.labels
@@ -76,22 +75,23 @@ class EdgeModel:
     """A .tflite file that answers token ids.
 
     Args:
-        content: the file.
+        file: its path, or what it holds; of a path only those parts come into memory that are asked for.
         manifest: its signatures.
-        name: what errors call it.
+        threads: CPU threads of one prediction.
 
     Raises:
         ModelError: LiteRT cannot run it.
     """
 
-    def __init__(self, content: bytes, manifest: Manifest, *, threads: int = 1, name: str = "the model") -> None:
+    def __init__(self, file: Path | bytes, manifest: Manifest, *, threads: int = 1) -> None:
         self._manifest = manifest
+        given = {"model_content": file} if isinstance(file, bytes) else {"model_path": str(file)}
         try:
-            self._interpreter = Interpreter(model_content=content, num_threads=threads)
+            self._interpreter = Interpreter(**given, num_threads=threads)
             self._ask = {n: self._interpreter.get_signature_runner(manifest.signature(n)) for n in manifest.lengths}
         except (ValueError, RuntimeError) as error:
             raise ModelError(
-                f"{name} cannot be run",
+                f"{'the model' if isinstance(file, bytes) else file} cannot be run",
                 got=(str(error).splitlines() or [type(error).__name__])[0],
                 expected=f"a .tflite file with the signatures {', '.join(map(manifest.signature, manifest.lengths))}",
                 fix="export the bundle anew",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from components.live_model import WHEN_RUN, LiveModel, copy_live
 from components.live_model import Executor as LiveExecutor
 from components.pusher import Executor, Pusher
 from models.errors import PushError
+from models.pushed import newest_bundle
 from serving.versions import publish, versions
+from tflite.manifest import MODEL_FILE, Manifest, hash_file
 
 
 def artifact(kind: type[types.Artifact], folder: Path) -> Any:
@@ -34,7 +37,15 @@ def saved_model(folder: Path, content: str) -> Path:
 
 
 def push(
-    folder: Path, name: str, base: Path, *, blessed: int = 1, served: int = 1, keep: int = 5, findings: str = "[]"
+    folder: Path,
+    name: str,
+    base: Path,
+    *,
+    blessed: int = 1,
+    served: int = 1,
+    keep: int = 5,
+    findings: str = "[]",
+    **more: Any,
 ) -> Any:
     """Runs the Pusher on a model whose graph is `name`; returns the PushedModel."""
     model = artifact(standard_artifacts.Model, folder / name)
@@ -51,11 +62,29 @@ def push(
     gate.set_string_custom_property("verdict", "not served: REST predict of row 3")
     pushed = artifact(standard_artifacts.PushedModel, folder / "pushed" / name)
     Executor().Do(
-        {"model": [model], "model_blessing": [blessing], "data_blessing": [data], "serving_blessing": [gate]},
+        {"model": [model], "model_blessing": [blessing], "data_blessing": [data], "serving_blessing": [gate], **more},
         {"pushed_model": [pushed]},
-        {"directory": str(base), "keep": keep, "live_version": 0, "code": ""},
+        {"directory": str(base), "keep": keep, "live_version": 0, "live_bundle": 0, "code": ""}
+        | {"edge_directory": str(base.parent / "edge")},
     )
     return pushed
+
+
+def edge(folder: Path, variant: str, weights: str = "int8") -> dict[str, list[Any]]:
+    """What the two edge steps give to the Pusher; `weights` is what the chosen bundle's model holds."""
+    bundles = artifact(artifacts.EdgeBundles, folder / "bundles")
+    if variant:
+        chosen = folder / "bundles" / variant
+        chosen.mkdir(exist_ok=True)
+        (chosen / MODEL_FILE).write_text(weights)
+        manifest = Manifest("m", "single_label", False, (8,), 0, 0.5, "|", variant, report={"bytes": 4})
+        dataclasses.replace(manifest, sha256={MODEL_FILE: hash_file(chosen / MODEL_FILE)}).save(chosen)
+    blessing = artifact(standard_artifacts.InfraBlessing, folder / "edge")
+    blessing.set_string_custom_property("variant", variant)
+    row = {"variant": variant, "chosen": True, "parity": {"rows": 9}, "cost": {"bytes": 4}, "latency_ratio": 0.5}
+    report = {"variants": [row] if variant else [], "budget": {"megabytes": 1}}
+    (folder / "edge" / "edge_report.json").write_text(json.dumps(report))
+    return {"bundles": [bundles], "edge_blessing": [blessing]}
 
 
 def test_a_blessed_model_is_pushed_and_the_artifact_says_where(tmp_path: Path) -> None:
@@ -68,7 +97,8 @@ def test_a_blessed_model_is_pushed_and_the_artifact_says_where(tmp_path: Path) -
     assert (base / str(version) / "saved_model.pb").read_text() == "first"
     assert (base / str(version) / "assets.extra" / "data_summary.json").read_text() == "{}"
     said = json.loads(Path(pushed.uri, "pushed.json").read_text())
-    assert said == {"pushed": True, "version": version, "destination": str(base / str(version)), "reason": "pushed"}
+    where = {"destination": str(base / str(version)), "bundle": ""}
+    assert said == {"pushed": True, "version": version, "reason": "pushed", **where}
 
 
 def test_a_model_that_is_not_blessed_stays(tmp_path: Path) -> None:
@@ -180,3 +210,59 @@ def test_what_is_live_is_part_of_the_cache_keys(tmp_path: Path) -> None:
     assert [entry["version"] for entry in (before[0], after[0])] == [0, version]
     assert [entry["live_version"] for entry in (before[1], after[1])] == [0, version]
     assert LiveModel(directory=base, version=WHEN_RUN).exec_properties["version"] == WHEN_RUN
+
+
+def test_a_chosen_bundle_is_pushed_under_the_models_number(tmp_path: Path) -> None:
+    base, bundles = tmp_path / "serving", tmp_path / "edge"
+    pushed = push(tmp_path / "run", "a", base, **edge(tmp_path / "run", "dynamic_int8"))
+    version = versions(base)[0]
+    assert versions(bundles) == [version]
+    assert pushed.get_string_custom_property("pushed_bundle") == str(bundles / str(version))
+    assert newest_bundle(bundles) == bundles / str(version)
+    manifest = Manifest.load(bundles / str(version))
+    manifest.check_files(bundles / str(version))
+    assert manifest.report["version"] == version
+    assert manifest.report["parity"] == {"rows": 9}
+    assert manifest.report["budget"] == {"megabytes": 1}
+    assert manifest.report["bytes"] == 4
+    assert (base / str(version) / "assets.extra" / "edge_report.json").is_file()
+
+
+def test_a_model_without_a_bundle_is_pushed_alone(tmp_path: Path) -> None:
+    base = tmp_path / "serving"
+    pushed = push(tmp_path / "run", "a", base, **edge(tmp_path / "run", ""))
+    assert pushed.get_int_custom_property("pushed") == 1
+    assert not pushed.has_custom_property("pushed_bundle")
+    assert not (tmp_path / "edge").exists()
+    assert "edge_report.json" in {path.name for path in next(base.iterdir()).joinpath("assets.extra").iterdir()}
+
+
+def test_another_variant_of_a_live_model_takes_the_bundles_place(tmp_path: Path) -> None:
+    base, bundles = tmp_path / "serving", tmp_path / "edge"
+    push(tmp_path / "run", "a", base, **edge(tmp_path / "run", "dynamic_int8"))
+    (version,) = versions(bundles)
+    before = (bundles / str(version)).stat().st_ino
+    push(tmp_path / "run", "a", base, **edge(tmp_path / "run", "dynamic_int8"))
+    assert (bundles / str(version)).stat().st_ino == before
+    push(tmp_path / "run", "a", base, **edge(tmp_path / "run", "float16", "float16"))
+    assert versions(base) == versions(bundles) == [version]
+    assert (bundles / str(version) / MODEL_FILE).read_text() == "float16"
+    assert [path.name for path in bundles.iterdir()] == [str(version)]
+
+
+def test_a_bundle_that_cannot_be_put_there_is_told_and_put_there_later(tmp_path: Path) -> None:
+    base = tmp_path / "serving"
+    (tmp_path / "edge").write_text("a file")
+    with pytest.raises(PushError, match=r"of the model is live, its edge bundle is not"):
+        push(tmp_path / "run", "a", base, **edge(tmp_path / "run", "dynamic_int8"))
+    (tmp_path / "edge").unlink()
+    push(tmp_path / "run", "a", base, **edge(tmp_path / "run", "dynamic_int8"))
+    assert versions(base) == versions(tmp_path / "edge")
+
+
+def test_old_bundles_go_with_old_models(tmp_path: Path) -> None:
+    base = tmp_path / "serving"
+    for name in "abc":
+        push(tmp_path / "run", name, base, keep=2, **edge(tmp_path / "run", "dynamic_int8", name))
+    assert versions(base) == versions(tmp_path / "edge")
+    assert len(versions(base)) == 2

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from tfx import types
 from tfx.types import artifact_utils, standard_artifacts
-from tiny_exports import KINDS, Exported, export
+from tiny_exports import KINDS, Exported
 
 from components import serving_gate
 from components.config import ServingConfig
@@ -19,12 +19,6 @@ from components.serving_rows import questions
 from models.config import TaskConfig
 
 TEXTS = ("a good film", "", "Café 好", "bad " * 30, "fine", "good bad good")
-
-
-@pytest.fixture(scope="module")
-def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
-    folder = tmp_path_factory.mktemp("exports")
-    return {kind: export(kind, folder / kind) for kind in KINDS}
 
 
 def artifact(kind: type[types.Artifact], folder: Path) -> Any:

@@ -30,6 +30,19 @@ def test_the_model_was_served_before_it_was_pushed(tiny: Tiny) -> None:
     assert result["serving"]["requests"] == 2 * (3 * 4 + 1)
 
 
+def test_a_bundle_for_the_edge_lies_beside_the_model(tiny: Tiny) -> None:
+    project, result = tiny
+    assert Path(result["bundle"]) == project.output / "edge" / "tiny" / Path(result["pushed"]).name
+    assert result["edge"]["blessed"]
+    assert {row["variant"] for row in result["edge"]["variants"]} == {"dynamic_int8", "float16"}
+    out = project.transom("edge", "run", str(project.output), "good lovely film", "bad ugly film", "--json")
+    served = project.transom("predict", str(project.output), "good lovely film", "bad ugly film", "--json")
+    edge, server = ([json.loads(line)["label"] for line in each.splitlines()] for each in (out, served))
+    assert edge == server == ["pos", "neg"]
+    measured = project.transom("edge", "bench", str(project.output), "--runs", "5")
+    assert "classify_32" in measured
+
+
 def test_slices_cover_labels_lengths_and_nothing_too_small(tiny: Tiny) -> None:
     _, result = tiny
     names = {entry["slice"].partition("=")[0].partition(":")[0].strip() for entry in result["evaluation"]["slices"]}
@@ -70,6 +83,8 @@ def test_a_second_run_trains_nothing_and_pushes_nothing(again: Any) -> None:
         "Transform",
         "Trainer",
         "ServingGate",
+        "EdgeExporter",
+        "EdgeGate",
     )
     assert {step: second["fates"][step] for step in cached} == dict.fromkeys(cached, "cached")
     assert second["status"] == "pushed"
@@ -80,6 +95,9 @@ def test_a_change_of_settings_re_runs_exactly_what_it_concerns(again: Any) -> No
     project, _, _ = again
     third = project.run("--set", "gate.small_class_rows=2", "--set", "push.keep=3")
     assert [step for step, fate in third["fates"].items() if fate == "done"] == ["DataGate", "Pusher"]
+    edge = project.run("--set", "edge.min_agreement=0.9")
+    assert [step for step, fate in edge["fates"].items() if fate == "done"] == ["EdgeGate", "Pusher"]
+    assert edge["bundle"]
     fourth = project.run("--set", "train.epochs=1", "--to", "Trainer")
     assert [step for step, fate in fourth["fates"].items() if fate == "done"] == ["Trainer"]
     assert fourth["status"] == "finished"

@@ -69,6 +69,30 @@ def test_pairs_are_calibrated_with_the_lines_of_a_file(
     assert float(told(capsys).split("\t")[0]) == pytest.approx(wanted, abs=3 * exported["number"].labels.std)
 
 
+def test_bundles_are_measured_beside_each_other(
+    exported: dict[str, Exported], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, texts = str(exported["single"].folder), tmp_path / "texts.txt"
+    texts.write_text("".join(f"{text}\n" for text in TEXTS), encoding="utf-8")
+    for variant in ("float32", "dynamic_int8"):
+        arguments = [source, str(tmp_path / variant), "--variant", variant, "--file", str(texts)]
+        assert main(["edge", "export", *arguments]) == 0
+        assert f"of {len(TEXTS)} rows answered as by Keras" in told(capsys)
+    parity = json.loads((tmp_path / "float32" / "edge.json").read_text())["report"]["parity"]
+    assert parity["agreement"] == 1
+    bundles = [str(tmp_path / variant) for variant in ("float32", "dynamic_int8")]
+    assert main(["edge", "bench", *bundles, "--runs", "3"]) == 0
+    table = told(capsys).splitlines()
+    assert len(table) == 3
+    assert table[1].split()[-1] == "1.00"
+    assert main(["edge", "bench", *bundles, "--runs", "3", "--json"]) == 0
+    rows = [json.loads(line) for line in told(capsys).splitlines()]
+    assert rows[0]["bytes"] > rows[1]["bytes"]
+    assert main(["edge", "bench", *bundles, "--runs", "0"]) == ConfigError.exit_code
+    assert main(["edge", "bench", str(tmp_path)]) == ModelError.exit_code
+    assert "no edge bundle in" in capsys.readouterr().err
+
+
 def test_what_cannot_be_exported(
     exported: dict[str, Exported], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

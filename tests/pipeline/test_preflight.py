@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from models.errors import ConfigError, DataError, GateError, PresetError
 from pipeline import preflight
 from pipeline.config import ProjectConfig
+from pipeline.paths import Paths
 
 GOOD = "text,label,source\n" + "".join(f"text {n},{'ab'[n % 2]},{'xyz'[n % 3]}\n" for n in range(60))
 
@@ -27,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 def check(folder: Path, **config: Any) -> None:
     project = ProjectConfig.model_validate({"data": {"path": "t.csv"}, **config})
-    preflight.check(project, folder, output=folder / "out", push=folder / "out" / "serving")
+    preflight.check(project, Paths(folder, folder / "out", folder / "out" / "serving", folder / "out" / "edge"))
 
 
 def test_good_data_pass_and_nothing_is_written(folder: Path) -> None:
@@ -39,9 +40,9 @@ def test_good_data_pass_and_nothing_is_written(folder: Path) -> None:
 def test_tensorflow_is_not_loaded(folder: Path, repository: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from pipeline import preflight, init; "
-        "from pipeline.config import ProjectConfig\n"
+        "from pipeline.config import ProjectConfig; from pipeline.paths import Paths\n"
         f"base = Path({str(folder)!r})\n"
-        "preflight.check(ProjectConfig(data={'path': 't.csv'}), base, output=base, push=base)\n"
+        "preflight.check(ProjectConfig(data={'path': 't.csv'}), Paths(base, base, base / 's', base / 'e'))\n"
         "init.write(base / 't.csv')\n"
         "print([name for name in ('tensorflow', 'tfx', 'apache_beam', 'keras') if name in sys.modules])"
     )
@@ -129,12 +130,24 @@ def test_of_large_files_only_the_first_rows_are_read(folder: Path, monkeypatch: 
 def test_folders_that_cannot_be_written(folder: Path) -> None:
     config = ProjectConfig.model_validate({"data": {"path": "t.csv"}})
     with pytest.raises(ConfigError, match=r"push\.directory.*cannot be a folder"):
-        preflight.check(config, folder, output=folder, push=folder / "t.csv" / "serving")
+        preflight.check(config, Paths(folder, folder, folder / "t.csv" / "serving", folder / "edge"))
     with pytest.raises(ConfigError, match=r"output: .*cannot be read"):
-        preflight.check(config, folder, output=folder / ("x" * 300), push=folder)
+        preflight.check(config, Paths(folder, folder / ("x" * 300), folder / "serving", folder / "edge"))
     # a file system that nobody may write, root included
     with pytest.raises(ConfigError, match=r"output: .*cannot be written"):
-        preflight.check(config, folder, output=Path("/proc/transom/out"), push=folder)
+        preflight.check(config, Paths(folder, Path("/proc/transom/out"), folder / "serving", folder / "edge"))
+
+
+def test_what_the_edge_cannot_be(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"edge\.lengths"):
+        check(folder, tokenizer={"max_length": 32}, edge={"lengths": [16, 64]})
+    config = ProjectConfig.model_validate({"data": {"path": "t.csv"}})
+    with pytest.raises(ConfigError, match="takes every numbered folder there for a SavedModel"):
+        preflight.check(config, Paths(folder, folder, folder / "models", folder / "models"))
+    with pytest.raises(ConfigError, match=r"edge\.directory.*cannot be a folder"):
+        preflight.check(config, Paths(folder, folder, folder / "models", folder / "t.csv" / "edge"))
+    off = ProjectConfig.model_validate({"data": {"path": "t.csv"}, "edge": {"variants": []}})
+    preflight.check(off, Paths(folder, folder, folder / "models", folder / "t.csv" / "edge"))
 
 
 def test_a_preset_whose_vocabulary_cannot_be_used(folder: Path) -> None:

@@ -10,11 +10,17 @@ from pipeline.lock import hold
 from pipeline.paths import Paths
 from pipeline.records import Run, Step, all_runs, new_name
 from pipeline.tables import print_runs, print_summary
+from tflite.choosing import Candidate, choose
+from tflite.config import EdgeConfig
+from tflite.cost import Cost, Latency
+from tflite.parity import Parity
 
 
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
-    return Paths(base=tmp_path, output=tmp_path / "out", push=tmp_path / "out" / "serving" / "x")
+    return Paths(
+        base=tmp_path, output=tmp_path / "out", push=tmp_path / "out" / "serving", edge=tmp_path / "out" / "edge"
+    )
 
 
 def _run(name: str, status: str) -> Run:
@@ -85,3 +91,23 @@ def test_labels_are_shown_as_they_are(paths: Paths) -> None:
     assert all(f"c={label}" in told and f"\n{label} " in told for label in labels)
     assert "recall/[/x]" in told
     assert """transom predict '/a folder/1' "your text" --pair""" in told
+
+
+def test_the_summary_says_why_each_other_edge_variant_lost(paths: Paths) -> None:
+    cost = Cost(1_000_000, 5.0, 3_000_000, 1, (Latency("classify_8", 1.0, 1.1),))
+    parity = Parity(9, 0, 0, 0.1, 0.02, 8 / 9, ())
+    candidates = [Candidate("dynamic_int8", parity, cost), Candidate("int8", broken="cannot be made: no rows")]
+    run = _run("1", "pushed")
+    run.edge = choose(candidates, cost, EdgeConfig())
+    run.pushed = "/out/serving/x/1"
+    stream = io.StringIO()
+    print_summary(run, paths, stream, as_json=False)
+    told = stream.getvalue()
+    assert "dynamic_int8  1.00        88.8%      0.0200  1.00 x float32" in told
+    assert "not dynamic_int8: agreement 0.8889 is below edge.min_agreement 0.99" in told
+    assert "not int8: cannot be made: no rows" in told
+    assert "no edge bundle: " in told
+    assert "bundle:" not in told
+    run.bundle = "/out/edge/x/1"
+    print_summary(run, paths, stream, as_json=False)
+    assert "bundle:  /out/edge/x/1" in stream.getvalue()

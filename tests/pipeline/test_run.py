@@ -57,7 +57,7 @@ class _Graph(_Recorder):
 
 @pytest.fixture
 def graph(tmp_path: Path) -> _Graph:
-    paths = Paths(base=tmp_path, output=tmp_path / "out", push=tmp_path / "push")
+    paths = Paths(base=tmp_path, output=tmp_path / "out", push=tmp_path / "push", edge=tmp_path / "edge")
     graph = _Graph(Run(name="1", status="running", started="", config={}), paths, View(sys.stderr))
     graph.wrote = tmp_path
     return graph

@@ -219,3 +219,22 @@ def test_many_publishers_at_once_all_get_their_own_version(source: Path, base: P
     assert versions(base) == sorted(made)
     assert all(content(base / str(version)) == content(source) for version in made)
     assert hidden(base) == []
+
+
+def test_a_version_with_a_given_number_takes_the_place_of_the_old_one(source: Path, base: Path) -> None:
+    assert publish(source, base, version=7) == 7
+    (source / "saved_model.pb").write_bytes(b"another")
+    assert publish(source, base, {"note": b"n"}, version=7) == 7
+    assert versions(base) == [7]
+    assert content(base / "7") == {**content(source), "note": b"n"}
+    assert hidden(base) == []
+
+
+def test_another_kind_of_model_is_known_by_another_file(source: Path, base: Path) -> None:
+    with pytest.raises(PublishError, match=r"edge\.json"):
+        publish(source, base, known_by="edge.json")
+    (source / "saved_model.pb").rename(source / "edge.json")
+    assert versions(base) == []
+    publish(source, base, known_by="edge.json")
+    with pytest.raises(PublishError, match=r"saved_model\.pb"):
+        publish(source, base)

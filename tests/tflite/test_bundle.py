@@ -21,7 +21,6 @@ from models.labels import LabelSpace
 from models.restore import Restored
 from tflite import metadata
 from tflite.bundle import HARD_TEXTS, check_golden, write_bundle
-from tflite.convert import convert
 from tflite.manifest import MODEL_FILE
 from tflite.runtime import EdgeClassifier
 
@@ -32,7 +31,7 @@ CARD = metadata.Card("tiny", "A model for tests.", "7", "Somebody", "Apache-2.0"
 
 def bundle(folder: Path, task: str = "single_label", **more: Any) -> Path:
     manifest = tiny.manifest(task, **more)
-    content = convert(tiny.model(task), manifest, tiny.TASKS[task])
+    content = tiny.content(task, manifest.lengths)
     write_bundle(folder, content, manifest, tokenizer=TOKENIZER, labels=tiny.TASKS[task], card=CARD, texts=TEXTS)
     return folder
 
@@ -158,7 +157,7 @@ def test_a_golden_line_that_is_answered_otherwise(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("label", ["", "two\nlines"])
 def test_a_label_that_is_no_line(label: str) -> None:
-    content = convert(tiny.model(), tiny.manifest(lengths=(8,)), tiny.LABELS)
+    content = tiny.content(lengths=(8,))
     with pytest.raises(ModelError, match=r"cannot stand in labels\.txt"):
         metadata.add_metadata(content, tiny.manifest(lengths=(8,)), CARD, "", ("a", label, "b"))
 

@@ -43,7 +43,7 @@ def test_lengths_share_their_weights_and_every_variable_is_in_the_file() -> None
 
 
 def test_tables_of_embeddings_are_looked_up() -> None:
-    content = convert(tiny.model(), tiny.manifest(lengths=(8,)), tiny.LABELS)
+    content = tiny.content(lengths=(8,))
     operations = flatbuffer.operations(flatbuffer.read(content))
     # Tokens, segments, places in words, bigrams; the gathers that are left are of integers: what a bigram's row stands
     # for, and which tokens go on with a word.

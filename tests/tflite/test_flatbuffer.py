@@ -9,13 +9,12 @@ from ai_edge_litert.interpreter import Interpreter
 
 from models.errors import ModelError
 from tflite import flatbuffer
-from tflite.convert import convert
 from tflite.quantize import quantize
 
 
 @pytest.fixture(scope="module")
 def content() -> bytes:
-    return convert(tiny.model(), tiny.manifest(), tiny.LABELS)
+    return tiny.content()
 
 
 @pytest.mark.parametrize("cut", [0, 4, 7, 30, 2000])

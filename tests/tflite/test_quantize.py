@@ -9,14 +9,13 @@ from ai_edge_litert.interpreter import Interpreter
 
 from models.errors import ModelError
 from tflite import flatbuffer
-from tflite.convert import convert
 from tflite.quantize import quantize
 from tflite.variants import VARIANTS, Variant
 
 
 @pytest.fixture(scope="module")
 def content() -> bytes:
-    return convert(tiny.model(), tiny.manifest(), tiny.LABELS)
+    return tiny.content()
 
 
 CALIBRATION = {f"classify_{length}": tiny.rows(length) for length in tiny.LENGTHS}

@@ -13,6 +13,7 @@ from models.build import build_model
 from models.config import EncoderConfig
 from models.labels import LabelSpace
 from models.layers import MIN_COUNT
+from tflite.convert import convert
 from tflite.manifest import Manifest
 
 LENGTHS = (8, 16)
@@ -48,6 +49,12 @@ def model(task: str = "single_label", seed: int = 3) -> keras.Model:
     ids = np.concatenate([row["token_ids"][0] for row in rows(max(LENGTHS))])
     made.get_layer("bigrams").adapt(np.tile(ids, MIN_COUNT), np.arange(MIN_COUNT) * len(ids))
     return made
+
+
+@cache
+def content(task: str = "single_label", lengths: tuple[int, ...] = LENGTHS) -> bytes:
+    """The model of a task as a float32 file."""
+    return convert(model(task), manifest(task, lengths), TASKS[task])
 
 
 def rows(length: int, count: int = 20) -> list[dict[str, np.ndarray]]:

@@ -1,0 +1,52 @@
+"""Rows of a split as the edge's comparison takes them."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from typing import Any
+
+import tensorflow as tf
+from tfx import types
+
+from components.examples import read_split
+from components.slicing import slice_values
+from models.config import TaskConfig
+from tflite.parity import Row
+
+
+def edge_rows(
+    examples: types.Artifact, split: str, task: TaskConfig, count: int, slices: tuple[str, ...] = ()
+) -> list[Row]:
+    """`count` rows of a split, fewer where it has fewer. Which ones is decided by a hash, for a table may be sorted.
+
+    Args:
+        examples: raw rows.
+        split: its name.
+        task: which features are texts and the answer.
+        count: how many.
+        slices: names of slices, as in `evaluation.slices`.
+    """
+    rows = heapq.nsmallest(count, read_split(examples, split), key=lambda row: hashlib.blake2b(row).digest())
+    return [_row(tf.train.Example.FromString(row).features.feature, task, slices) for row in rows]
+
+
+def _row(features: Any, task: TaskConfig, slices: tuple[str, ...]) -> Row:
+    return Row(
+        text=_text(features[task.text]),
+        pair=None if task.text_pair is None else _text(features[task.text_pair]),
+        answer=_answer(features[task.label], task),
+        slices=tuple(f"{name}={value}" for name in slices for value in slice_values(name, features, task)),
+    )
+
+
+def _text(feature: Any) -> str:
+    return str(feature.bytes_list.value[0].decode()) if feature.bytes_list.value else ""
+
+
+def _answer(feature: Any, task: TaskConfig) -> tuple[str, ...] | float | None:
+    """What is right; None for a row that nobody has answered. No label at all is an answer among many labels."""
+    if task.type == "regression":
+        return float(feature.float_list.value[0]) if feature.float_list.value else None
+    labels = tuple(value.decode() for value in feature.bytes_list.value)
+    return labels if labels or task.type == "multi_label" else None

@@ -1,0 +1,137 @@
+"""Which of the variants is pushed: the smallest that answers as Keras does and keeps the budget; why not the others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tflite.config import EdgeConfig
+from tflite.cost import Cost
+from tflite.manifest import finite
+from tflite.parity import Parity
+from tflite.variants import Variant
+
+FILE_NAME = "edge_report.json"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What was measured of one variant.
+
+    Attributes:
+        variant: its name.
+        parity, cost: None where it could not be made or run.
+        operations: LiteRT's names of its operations.
+        broken: why it could not be made or cannot be whole; "" where it is.
+    """
+
+    variant: Variant
+    parity: Parity | None = None
+    cost: Cost | None = None
+    operations: tuple[str, ...] = ()
+    broken: str = ""
+
+
+def choose(candidates: Sequence[Candidate], float32: Cost | None, config: EdgeConfig) -> dict[str, Any]:
+    """The report: `blessed`, `variant` (None: no one passed), `verdict` (a sentence), and a table of the variants.
+
+    Args:
+        candidates: the configured variants.
+        float32: cost of the float32 file; None where it could not be made.
+        config: what a variant must hold.
+    """
+    wrong = {candidate.variant: complaints(candidate, float32, config) for candidate in candidates}
+    passing = [candidate for candidate in candidates if not wrong[candidate.variant]]
+    chosen = min(passing, key=lambda candidate: candidate.cost.bytes if candidate.cost else 0, default=None)
+    rows = []
+    for candidate in sorted(candidates, key=lambda candidate: candidate.cost.bytes if candidate.cost else math.inf):
+        why = "; ".join(wrong[candidate.variant])
+        if chosen is not None and candidate is not chosen and not why:
+            why = f"larger than {chosen.variant}"
+        rows.append({**_row(candidate, float32), "chosen": candidate is chosen, "why": why})
+    return {
+        "blessed": chosen is not None,
+        "variant": None if chosen is None else chosen.variant,
+        "verdict": _sentence(chosen, float32, candidates, wrong),
+        "budget": config.budget.model_dump(mode="json"),
+        "variants": rows,
+    }
+
+
+def complaints(candidate: Candidate, float32: Cost | None, config: EdgeConfig) -> list[str]:
+    """Why a variant is not good enough; none where it is."""
+    if candidate.broken:
+        return [candidate.broken]
+    assert candidate.parity is not None
+    assert candidate.cost is not None
+    return [*_differences(candidate.parity, config), *_excesses(candidate, candidate.cost, float32, config)]
+
+
+def _differences(parity: Parity, config: EdgeConfig) -> list[str]:
+    found = []
+    if parity.not_finite:
+        found.append(f"answers {parity.not_finite} of {parity.rows} rows with NaN or infinity")
+    if parity.other_token_ids:
+        found.append(f"{parity.other_token_ids} of {parity.rows} rows get other token ids than in the served model")
+    if parity.agreement < config.min_agreement:
+        found.append(f"agreement {parity.agreement:.4f} is below edge.min_agreement {config.min_agreement:g}")
+    for part in parity.quality:
+        limit, key = (config.max_slice_loss, "max_slice_loss") if part.slice else (config.max_loss, "max_loss")
+        # A loss of one row in a hundred is 0.010000000000000009.
+        if part.loss > limit + 1e-9:
+            where = f"slice {part.slice} ({part.rows} rows)" if part.slice else f"{part.rows} rows"
+            found.append(f"loses {part.loss:.4f} on {where}, edge.{key} is {limit:g}")
+    return found
+
+
+def _excesses(candidate: Candidate, cost: Cost, float32: Cost | None, config: EdgeConfig) -> list[str]:
+    budget, found = config.budget, []
+    if budget.megabytes is not None and cost.bytes > 1e6 * budget.megabytes:
+        found.append(f"{cost.bytes / 1e6:.2f} MB, edge.budget.megabytes is {budget.megabytes:g}")
+    if budget.memory_megabytes is not None and cost.memory_bytes > 1e6 * budget.memory_megabytes:
+        found.append(
+            f"{cost.memory_bytes / 1e6:.1f} MB of memory, edge.budget.memory_megabytes is {budget.memory_megabytes:g}"
+        )
+    ratio = latency_ratio(cost, float32)
+    if budget.latency_ratio is not None and ratio is not None and ratio > budget.latency_ratio:
+        found.append(f"{ratio:.2f} times float32's latency, edge.budget.latency_ratio is {budget.latency_ratio:g}")
+    unknown = sorted(set(candidate.operations) - set(budget.operations)) if budget.operations else []
+    if unknown:
+        found.append(f"needs {', '.join(unknown)}, which edge.budget.operations does not have")
+    return found
+
+
+def latency_ratio(cost: Cost, float32: Cost | None) -> float | None:
+    """The medians of the longest signature, divided."""
+    return None if float32 is None else cost.latency_ms[-1].median / float32.latency_ms[-1].median
+
+
+def _row(candidate: Candidate, float32: Cost | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"variant": candidate.variant}
+    if candidate.cost is not None:
+        row |= {"cost": asdict(candidate.cost), "latency_ratio": latency_ratio(candidate.cost, float32)}
+    if candidate.parity is not None:
+        row |= {"parity": finite(asdict(candidate.parity)), "operations": list(candidate.operations)}
+    return row
+
+
+def _sentence(
+    chosen: Candidate | None, float32: Cost | None, candidates: Sequence[Candidate], wrong: dict[Variant, list[str]]
+) -> str:
+    if chosen is None:
+        reasons = "; ".join(f"{each.variant}: {wrong[each.variant][0]}" for each in candidates)
+        return f"no edge bundle: {reasons}"
+    assert chosen.cost is not None
+    assert chosen.parity is not None
+    size = f"{chosen.cost.bytes / 1e6:.2f} MB"
+    if float32 is not None and chosen.variant != "float32":
+        size += f" of {float32.bytes / 1e6:.2f}"
+    parity = chosen.parity
+    return f"edge bundle {chosen.variant}: {size}, {_agreement(parity)} of {parity.rows} rows answered as by Keras"
+
+
+def _agreement(parity: Parity) -> str:
+    """Rounded down: 100.0% would be all."""
+    return "all" if parity.agreement == 1 else f"{math.floor(1000 * parity.agreement) / 10:.1f}%"
