@@ -127,7 +127,7 @@ def _edge(report: Mapping[str, Any]) -> Table:
         table.add_row(
             row["variant"],
             f"{cost['bytes'] / 1e6:.2f}" if cost else "-",
-            f"{100 * parity['agreement']:.1f}%" if parity else "-",
+            row.get("same_answer", "-"),
             _number(parity["max_difference"]) if parity else "-",
             f"{ratio:.2f} x float32" if ratio is not None else "-",
         )

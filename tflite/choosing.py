@@ -113,7 +113,8 @@ def _row(candidate: Candidate, float32: Cost | None) -> dict[str, Any]:
     if candidate.cost is not None:
         row |= {"cost": asdict(candidate.cost), "latency_ratio": latency_ratio(candidate.cost, float32)}
     if candidate.parity is not None:
-        row |= {"parity": finite(asdict(candidate.parity)), "operations": list(candidate.operations)}
+        row |= {"parity": finite(asdict(candidate.parity)), "same_answer": _percent(candidate.parity.agreement)}
+        row["operations"] = list(candidate.operations)
     return row
 
 
@@ -129,9 +130,11 @@ def _sentence(
     if float32 is not None and chosen.variant != "float32":
         size += f" of {float32.bytes / 1e6:.2f}"
     parity = chosen.parity
-    return f"edge bundle {chosen.variant}: {size}, {_agreement(parity)} of {parity.rows} rows answered as by Keras"
+    return (
+        f"edge bundle {chosen.variant}: {size}, {_percent(parity.agreement)} of {parity.rows} rows answered as by Keras"
+    )
 
 
-def _agreement(parity: Parity) -> str:
-    """Rounded down: 100.0% would be all."""
-    return "all" if parity.agreement == 1 else f"{math.floor(1000 * parity.agreement) / 10:.1f}%"
+def _percent(share: float) -> str:
+    """Rounded down: 100.0% is all of them."""
+    return f"{math.floor(1000 * share) / 10:.1f}%"
