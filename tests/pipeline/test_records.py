@@ -107,7 +107,7 @@ def test_the_summary_says_why_each_other_edge_variant_lost(paths: Paths) -> None
     assert "not dynamic_int8: agreement 0.8889 is below edge.min_agreement 0.99" in told
     assert "not int8: cannot be made: no rows" in told
     assert "no edge bundle: " in told
-    assert "bundle:" not in told
+    assert "bundle:  " not in told
     run.bundle = "/out/edge/x/1"
     print_summary(run, paths, stream, as_json=False)
     assert "bundle:  /out/edge/x/1" in stream.getvalue()
