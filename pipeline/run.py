@@ -9,6 +9,7 @@ import logging
 import resource
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,7 +76,11 @@ def run(
             config=config.model_dump(mode="json"),
         )
         try:
-            with _terminable(), captured(paths.runs / name / LOG_NAME, as_json, verbose) as view:
+            with (
+                _terminable(),
+                _own_temporary_folder(),
+                captured(paths.runs / name / LOG_NAME, as_json, verbose) as view,
+            ):
                 outcome = _Recorder(record, paths, view).run(config, from_step, to_step)
         except OSError as error:  # the record itself finds no room
             if not _disk_is_full(error):
@@ -110,6 +115,18 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _own_temporary_folder() -> Iterator[None]:
+    """One folder for all temporary files, removed at the end: Beam, TFT and AutoGraph leave theirs where they are."""
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory(prefix="transom-", ignore_cleanup_errors=True) as folder:
+        tempfile.tempdir = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
 
 
 class _Recorder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import random
 import subprocess
 import sys
@@ -46,11 +47,18 @@ class Project:
     def output(self) -> Path:
         return self.folder / "tiny-out"
 
+    @property
+    def temporary(self) -> Path:
+        """Where the commands' temporary files go."""
+        return self.folder / "tmp"
+
     def transom(self, *arguments: str, code: int = 0) -> str:
         """Runs `transom`; its standard output, after a check of the exit code."""
+        self.temporary.mkdir(exist_ok=True)
         done = subprocess.run(
             [sys.executable, "-m", "pipeline.cli", *arguments],
             cwd=REPOSITORY,
+            env={**os.environ, "TMPDIR": str(self.temporary)},
             capture_output=True,
             text=True,
             check=False,

@@ -24,6 +24,11 @@ def test_a_run_trains_measures_and_pushes(tiny: Tiny) -> None:
     assert {"labels.json", "transom.json", "training.json", "data_summary.json", "tf_serving_warmup_requests"} <= extras
 
 
+def test_no_temporary_file_stays(tiny: Tiny) -> None:
+    project, _ = tiny
+    assert list(project.temporary.iterdir()) == []
+
+
 def test_the_model_was_served_before_it_was_pushed(tiny: Tiny) -> None:
     _, result = tiny
     assert result["serving"]["blessed"]
