@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
+from models.asking import TaskType
 from models.errors import ModelError
 from models.folders import appearing
 from models.labels import LabelSpace
@@ -129,6 +130,26 @@ def _readme(manifest: Manifest, tokenizer: Tokenizer, labels: LabelSpace, card: 
         example='"so good"',
         pair_argument=', ["so bad"]' if manifest.pairs else "",
         mediapipe=mediapipe,
+        litert=_litert(manifest, labels),
+    )
+
+
+_MEANINGS: dict[TaskType, str] = {
+    "single_label": "the probabilities of the labels in their order",
+    "multi_label": "each label's own probability, in their order",
+    "regression": "the number",
+}
+
+
+def _litert(manifest: Manifest, labels: LabelSpace) -> str:
+    longest = max(manifest.lengths)
+    return _template("bundle_litert.md").substitute(
+        tokens=longest,
+        pad_id=manifest.pad_id,
+        outputs=labels.outputs,
+        output=manifest.output,
+        signature=manifest.signature(longest),
+        meaning=_MEANINGS[manifest.task],
     )
 
 
