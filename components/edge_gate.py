@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def examine(folder: Path, bundles: Path, rows: list[Row], config: EdgeConfig, mi
         if made[variant]:
             candidates.append(Candidate(variant, broken=made[variant]))
             continue
-        bundle = EdgeClassifier(bundles / variant)
+        bundle = EdgeClassifier(bundles / variant, threads=os.cpu_count() or 1)
         if reference is None:
             reference = ask_keras(model, rows, max(bundle.manifest.lengths))
         cost = float32 if variant == REFERENCE and float32 is not None else measure(bundle.bundle)

@@ -72,5 +72,8 @@ def _recipe(variant: Variant) -> Sequence[Mapping[str, Any]]:
         # What goes in and out stays what it is: int32 ids, float32 answers.
         manager.add_quantization_config(".*", TFLOperationName.OUTPUT, algorithm_key=AlgorithmName.NO_QUANTIZE)
         manager.add_dynamic_config(".*", TFLOperationName.EMBEDDING_LOOKUP, 8)
+    if variant in ("dynamic_int8", "weight_int8", "weight_int4"):
+        # DeBERTa multiplies by a constant on the left, which LiteRT's kernel does not take in int8.
+        manager.add_quantization_config(".*", TFLOperationName.BATCH_MATMUL, algorithm_key=AlgorithmName.NO_QUANTIZE)
     recipe: Sequence[Mapping[str, Any]] = manager.get_quantization_recipe()
     return recipe

@@ -84,22 +84,29 @@ class EdgeModel:
     """
 
     def __init__(self, file: Path | bytes, manifest: Manifest, *, threads: int = 1) -> None:
-        self._manifest = manifest
+        self._manifest, self._name = manifest, "the model" if isinstance(file, bytes) else str(file)
         given = {"model_content": file} if isinstance(file, bytes) else {"model_path": str(file)}
         try:
             self._interpreter = Interpreter(**given, num_threads=threads)
             self._ask = {n: self._interpreter.get_signature_runner(manifest.signature(n)) for n in manifest.lengths}
         except (ValueError, RuntimeError) as error:
-            raise ModelError(
-                f"{'the model' if isinstance(file, bytes) else file} cannot be run",
-                got=(str(error).splitlines() or [type(error).__name__])[0],
-                expected=f"a .tflite file with the signatures {', '.join(map(manifest.signature, manifest.lengths))}",
-                fix="export the bundle anew",
-            ) from error
+            raise self._unusable(error) from error
 
     def __call__(self, token_ids: Sequence[int], segment_ids: Sequence[int]) -> np.ndarray:
         """What the file answers one row, [C] float32, by the shortest signature that holds it."""
         features = self._manifest.features(token_ids, segment_ids)
-        outputs: dict[str, Any] = self._ask[features["token_ids"].shape[1]](**features)
+        try:
+            outputs: dict[str, Any] = self._ask[features["token_ids"].shape[1]](**features)
+        except RuntimeError as error:  # a kernel that does not take what the file gives it: told at the first run
+            raise self._unusable(error) from error
         answer: np.ndarray = outputs[self._manifest.output][0]
         return answer
+
+    def _unusable(self, error: Exception) -> ModelError:
+        signatures = ", ".join(map(self._manifest.signature, self._manifest.lengths))
+        return ModelError(
+            f"{self._name} cannot be run",
+            got=(str(error).splitlines() or [type(error).__name__])[0],
+            expected=f"a .tflite file with the signatures {signatures}",
+            fix="export the bundle anew",
+        )

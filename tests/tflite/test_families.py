@@ -1,0 +1,49 @@
+"""Every family of presets becomes a bundle that answers as its Keras model does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tiny_checkpoints
+import tiny_edge as tiny
+
+from models.build import build_model
+from models.config import PresetConfig, TaskConfig
+from models.presets import preset_tokenizer
+from models.restore import Restored
+from tflite.bundle import check_golden
+from tflite.convert import convert
+from tflite.export import Plain
+from tflite.metadata import Card
+from tflite.parity import Row, ask_keras, compare
+from tflite.runtime import EdgeClassifier
+from tflite.variants import Variant
+
+TOLERANCES: dict[Variant, float] = {
+    "float32": 1e-4,
+    "float16": 1e-2,
+    "dynamic_int8": 0.1,
+    "weight_int8": 0.1,
+    "int8": 0.9,
+}
+TEXTS = ("the film is good", "the film is bad.", "", "Café films!", "the " * 40)
+
+
+@pytest.mark.parametrize("family", sorted(tiny_checkpoints.CONFIGS))
+def test_a_preset_becomes_a_bundle(family: str, tmp_path: Path) -> None:
+    tiny_checkpoints.write(tmp_path / "preset", family)
+    config = PresetConfig(preset=str(tmp_path / "preset"))
+    tokenizer = preset_tokenizer(config.preset, 16)
+    model = build_model(config, tokenizer=tokenizer, outputs=tiny.LABELS.outputs)
+    restored = Restored(model, tokenizer, tiny.LABELS, TaskConfig())
+    manifest = tiny.manifest(lengths=(16,), pad_id=tokenizer.pad_id)
+    plain = Plain(restored, convert(model, manifest, tiny.LABELS), (16,), "here")
+    rows = [Row(text) for text in TEXTS]
+    reference = ask_keras(restored, rows, 16)
+    for variant, tolerance in TOLERANCES.items():
+        plain.write(tmp_path / variant, variant, Card("tiny"), golden=rows, calibration=rows)
+        found = compare(EdgeClassifier(tmp_path / variant), reference, rows, 1)
+        assert found.other_token_ids == 0
+        assert found.max_difference < tolerance
+        check_golden(tmp_path / variant)
