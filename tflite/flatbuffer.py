@@ -14,6 +14,7 @@ from models.errors import ModelError
 
 IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16
+_FEW_ROWS = 32
 _OPERATORS: dict[int, str] = {v: k for k, v in vars(schema.BuiltinOperator).items() if not k.startswith("_")}
 _TYPES: dict[int, str] = {v: k.lower() for k, v in vars(schema.TensorType).items() if not k.startswith("_")}
 
@@ -167,7 +168,8 @@ def use_embedding_lookups(model: Any) -> int:
     """Turns each GATHER of rows of a constant table into EMBEDDING_LOOKUP; returns how many there were.
 
     They compute the same. But quantizers know that the one's table is weights, with a scale for each row, and take the
-    other's for an activation, which dynamic and weight-only recipes leave in float32: most of a small model.
+    other's for an activation, which dynamic and weight-only recipes leave in float32: most of a small model. A table of
+    a few rows, of segments, stays one: it is small, and its error would be the same in every token of every text.
     """
     changed = 0
     for graph in model.subgraphs:
@@ -188,6 +190,8 @@ def _as_lookup(model: Any, graph: Any, operation: Any) -> list[Any]:
     data = model.buffers[table.buffer].data
     options = operation.builtinOptions
     is_table = data is not None and len(data) and len(table.shape) == 2 and table.type == schema.TensorType.FLOAT32
+    if is_table and table.shape[0] < _FEW_ROWS:
+        return []
     if not is_table or options.axis or options.batchDims or rows.type != schema.TensorType.INT32:
         return []
     # EMBEDDING_LOOKUP takes a vector of rows: flat before it, in shape again after it.

@@ -45,9 +45,9 @@ def test_lengths_share_their_weights_and_every_variable_is_in_the_file() -> None
 def test_tables_of_embeddings_are_looked_up() -> None:
     content = tiny.content(lengths=(8,))
     operations = flatbuffer.operations(flatbuffer.read(content))
-    # Tokens, segments, places in words, bigrams; the gathers that are left are of integers: what a bigram's row stands
-    # for, and which tokens go on with a word.
-    assert operations["EMBEDDING_LOOKUP"] == 4
+    # Tokens and bigrams. The gathers that are left are of small tables, of segments and places in words, and of integers:
+    # what a bigram's row stands for, and which tokens go on with a word.
+    assert operations["EMBEDDING_LOOKUP"] == 2
     assert operations["GATHER"] == 3
     assert not [name for name in operations if name.startswith(("custom", "unknown"))]
 
