@@ -48,6 +48,9 @@ STEPS = (
     "Pusher",
 )
 
+EDGE_STEPS = ("EdgeExporter", "EdgeGate")
+"""Steps that there are only where `edge.variants` names one."""
+
 
 def run(
     config_file: Path,
@@ -65,7 +68,7 @@ def run(
         TransomError: what the user can mend; NotBlessedError where the model was measured and is not good enough.
     """
     config = load(config_file, overrides)
-    _check_steps(from_step, to_step)
+    _check_steps(config, from_step, to_step)
     paths = Paths.of(config, config_file)
     preflight.check(config, paths)
     with hold(paths.lock, lambda: new_name(paths), wait) as name:
@@ -92,12 +95,18 @@ def run(
     return 0
 
 
-def _check_steps(from_step: str | None, to_step: str | None) -> None:
+def _check_steps(config: ProjectConfig, from_step: str | None, to_step: str | None) -> None:
     for option, name in (("--from", from_step), ("--to", to_step)):
         if name is not None and name not in STEPS:
             close = [step for step in STEPS if step.lower() == name.lower()] or difflib.get_close_matches(name, STEPS)
             fix = f"did you mean {close[0]}?" if close else ""
             raise ConfigError(option, got=name, expected="one of " + ", ".join(STEPS), fix=fix)
+        if name in EDGE_STEPS and not config.edge.variants:
+            raise ConfigError(
+                option,
+                got=f"{name}, which is no step where edge.variants is empty",
+                fix="name a variant, or another step",
+            )
     if from_step is not None and to_step is not None and STEPS.index(from_step) > STEPS.index(to_step):
         raise ConfigError(
             "--from and --to",
