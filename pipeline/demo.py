@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from models.errors import TransomError
+from models.pushed import newest_bundle
 
 OUTPUT = Path("demo-out")
 LABELS = {"0": "negative", "1": "positive"}
@@ -52,17 +53,22 @@ def main() -> int:
     print(f"{rows} reviews in {OUTPUT / 'reviews.csv'}, configuration in {config}\n")
     try:
         run(config, [])
+        _ask()
     except TransomError as error:
         print(f"demo: {error.render()}", file=sys.stderr)
         return error.exit_code
-
-    from models.predict import load
-
-    print("\nthe pushed SavedModel answers:")
-    for text, answer in zip(SENTENCES, load(OUTPUT).predict(list(SENTENCES)), strict=True):
-        print(f"  {answer.label:<9} {answer.score:.3f}  {text}")
     print(f"\nthe demo took {time.monotonic() - begin:.0f} s")
     return 0
+
+
+def _ask() -> None:
+    from models.predict import load
+    from tflite.runtime import EdgeClassifier
+
+    print("\nthe pushed SavedModel answers, and in brackets its bundle for small devices:")
+    served, edge = (model.predict(SENTENCES) for model in (load(OUTPUT), EdgeClassifier(newest_bundle(OUTPUT))))
+    for text, own, other in zip(SENTENCES, served, edge, strict=True):
+        print(f"  {own.label:<9} {own.score:.3f} ({other.label} {other.score:.3f})  {text}")
 
 
 def _write_reviews(target: Path) -> int:
