@@ -13,7 +13,7 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.utils import path_utils
 
-from components.artifacts import BLESSED, VARIANT, VERDICT, EdgeBundles
+from components.artifacts import VARIANT, VERDICT, EdgeBundles, bless
 from components.config import EvaluationConfig
 from components.edge_exporter import FILE_NAME as BUNDLES_FILE
 from components.edge_exporter import REFERENCE
@@ -71,10 +71,7 @@ class Executor(base_executor.BaseExecutor):
         report = examine(folder, bundles, rows, config, evaluation.min_slice_size)
         SAYS.info("%s", report[VERDICT])
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
-        text = json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False)
-        Path(blessing.uri, FILE_NAME).write_text(text + "\n", encoding="utf-8")
-        blessing.set_int_custom_property(BLESSED, int(report[BLESSED]))
-        blessing.set_string_custom_property(VERDICT, report[VERDICT])
+        bless(blessing, report, FILE_NAME)
         blessing.set_string_custom_property(VARIANT, report[VARIANT] or "")
 
 

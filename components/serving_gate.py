@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.utils import path_utils
 
-from components.artifacts import BLESSED, VERDICT
+from components.artifacts import BLESSED, VERDICT, bless
 from components.config import ServingConfig
 from components.fingerprint import fingerprint
 from components.serving_rows import keras_answers, questions
@@ -67,10 +66,7 @@ class Executor(base_executor.BaseExecutor):
             examples = artifact_utils.get_single_instance(input_dict["examples"])
             report = examine(folder, examples, task, config)
         SAYS.info("%s", report[VERDICT])
-        text = json.dumps(report, ensure_ascii=False, indent=1)
-        Path(blessing.uri, FILE_NAME).write_text(text + "\n", encoding="utf-8")
-        blessing.set_int_custom_property(BLESSED, int(report[BLESSED]))
-        blessing.set_string_custom_property(VERDICT, report[VERDICT])
+        bless(blessing, report, FILE_NAME)
 
 
 def examine(folder: Path, examples: types.Artifact, task: TaskConfig, config: ServingConfig) -> dict[str, Any]:
