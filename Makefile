@@ -33,6 +33,9 @@ docs: $(READY)  ## the configuration reference, from the schema
 lock: $(READY)  ## resolve pyproject.toml anew into requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --upgrade --custom-compile-command "make lock" -o requirements.lock
+	for each in mediapipe litert; do $(BIN)/uv pip compile tests/environments/$$each.in --no-config --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --custom-compile-command "make lock" \
+	  -o tests/environments/$$each.lock || exit 1; done
 
 # uv installs the lock several times faster than pip; every package is checked against its hash. --no-deps: the lock
 # is whole, and three of its wheels are older than their dependants ask for (see pyproject.toml).
@@ -44,5 +47,5 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $(READY)
 
-clean:  ## remove the environment and the demo's output
-	rm -rf $(VENV) demo-out
+clean:  ## remove the environments and the demo's output
+	rm -rf $(VENV) .environments demo-out

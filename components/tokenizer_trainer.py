@@ -60,7 +60,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
         target = artifact_utils.get_single_uri(output_dict["tokenizer"])
         tokenizer = (
-            preset_tokenizer(settings["preset"], config.max_length)
+            preset_tokenizer(settings["preset"], config.max_length, mediapipe_compatible=config.mediapipe_compatible)
             if settings["preset"]
             else learn_wordpiece(counts["words"], config)
         )
@@ -166,8 +166,8 @@ class TokenizerTrainer(base_beam_component.BaseBeamComponent):
     ) -> None:
         preset = model.preset if isinstance(model, PresetConfig) else None
         settings = {"task": task.model_dump(), "tokenizer": tokenizer.model_dump(), "preset": preset}
-        if preset:  # only its length concerns a preset: the other keys must not re-run the step
-            settings["tokenizer"] = {"max_length": tokenizer.max_length}
+        if preset:  # the keys that do not concern a preset must not re-run the step
+            settings["tokenizer"] = tokenizer.model_dump(include={"max_length", "mediapipe_compatible"})
         super().__init__(
             spec=_Spec(
                 examples=examples,

@@ -48,16 +48,37 @@ class TaskConfig(Settings):
 
 
 class TokenizerConfig(Settings):
-    """How text becomes token ids. A preset brings its own vocabulary and casing: only `max_length` concerns it."""
+    """How text becomes token ids. A preset brings its own vocabulary and casing: `max_length` and
+    `mediapipe_compatible` alone concern it."""
 
     vocabulary_size: int = Field(8000, ge=32, le=200_000)
     """Tokens in the learned WordPiece vocabulary, at most."""
     lowercase: bool = True
     """Learned vocabulary: fold upper case to lower case."""
     strip_accents: bool = True
-    """Learned vocabulary: "café" becomes "cafe"."""
+    """Learned vocabulary: "café" becomes "cafe". With `mediapipe_compatible` it does not."""
+    mediapipe_compatible: bool = False
+    """Cut texts exactly as MediaPipe's TextClassifier does, so that the edge bundle answers alike in it: only ASCII is
+    folded to lower case, and accents stay. For labels of one text; a preset's vocabulary must be uncased WordPiece."""
     max_length: int = Field(128, ge=4, le=4096)
     """Tokens of one input, special tokens included; what is longer is cut."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_of_accents(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("mediapipe_compatible") is True:
+            return {"strip_accents": False, **given}
+        return given
+
+    @model_validator(mode="after")
+    def _as_mediapipe(self) -> TokenizerConfig:
+        if self.mediapipe_compatible and (self.strip_accents or not self.lowercase):
+            wrong = "strip_accents true" if self.strip_accents else "lowercase false"
+            raise ValueError(
+                f"mediapipe_compatible does not go with {wrong}: MediaPipe folds the case of ASCII and keeps accents; "
+                f"remove {wrong.split()[0]}"
+            )
+        return self
 
 
 class EncoderConfig(Settings):
@@ -195,6 +216,12 @@ class ModelsConfig(Settings):
             raise ValueError(f"train.metric {self.train.metric!r} has no meaning for task.type {self.task.type!r}")
         if regression and (self.train.label_smoothing or self.train.class_weights != "none"):
             raise ValueError("train.label_smoothing and train.class_weights have no meaning for a regression")
+        if self.tokenizer.mediapipe_compatible and (regression or self.task.text_pair is not None):
+            got = "a regression" if regression else "pairs (task.text_pair)"
+            raise ValueError(
+                f"tokenizer.mediapipe_compatible has no meaning for {got}: MediaPipe's TextClassifier gives labels "
+                "to one text; remove it"
+            )
         spared = {self.train.layer_decay, self.train.head_multiple} - {None, 1.0}
         if self.model.type == "encoder" and spared:
             raise ValueError("train.layer_decay and train.head_multiple are for a preset: from scratch all is new")

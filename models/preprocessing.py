@@ -25,7 +25,7 @@ import tensorflow_text as tf_text
 
 from models import byte_pairs
 from models.errors import PresetError
-from models.text_rules import CJK_BLOCKS, MAX_WORDPIECE_BYTES
+from models.text_rules import CJK_BLOCKS, MAX_WORDPIECE_BYTES, MEDIAPIPE_SPACE
 from models.tokenizer import Tokenizer
 
 # Classes of RE2. `\s` is ASCII white space only; other spaces (U+00A0, U+3000) stay within their word, as in KerasHub.
@@ -34,6 +34,7 @@ _PUNCTUATION = r"[!-/]|[:-@]|[\[-`]|[{-~]|[\p{P}]"
 _CJK = "|".join(rf"[\x{{{first:X}}}-\x{{{last:X}}}]" for first, last in CJK_BLOCKS)
 _KEPT = f"{_PUNCTUATION}|{_CJK}"
 _SPLIT = f"{_SPACE}|{_KEPT}"
+_MEDIAPIPE_SPLIT = f"[{MEDIAPIPE_SPACE}]|{_KEPT}"
 
 
 def valid_utf8(text: tf.Tensor) -> tf.Tensor:
@@ -41,17 +42,23 @@ def valid_utf8(text: tf.Tensor) -> tf.Tensor:
     return tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace", replace_control_characters=False)
 
 
-def split_words(text: tf.Tensor, *, lowercase: bool, strip_accents: bool) -> tf.RaggedTensor:
+def split_words(
+    text: tf.Tensor, *, lowercase: bool, strip_accents: bool, mediapipe_compatible: bool = False
+) -> tf.RaggedTensor:
     """Normalizes text and splits it into the words that WordPiece then cuts into pieces.
 
     Args:
         text: [B] string, any bytes.
         lowercase: fold case (Unicode's NFKC_Casefold: "Straße" to "strasse", "…" to "...").
         strip_accents: decompose (NFD) and drop the combining marks.
+        mediapipe_compatible: the words of MediaPipe's TextClassifier, see `models.mediapipe`; the two others then say
+            nothing.
 
     Returns:
         [B, (W)] string: words, punctuation marks and CJK characters.
     """
+    if mediapipe_compatible:
+        return _split_as_mediapipe(text)
     # Text ends at NUL for `regex_split` (and so for KerasHub in tf.data); a control character is but a space.
     text = tf.strings.regex_replace(valid_utf8(text), r"\x{00}", " ")
     text = tf.strings.regex_replace(text, _CJK, r" \0 ")
@@ -59,6 +66,13 @@ def split_words(text: tf.Tensor, *, lowercase: bool, strip_accents: bool) -> tf.
         text = tf.strings.regex_replace(tf_text.normalize_utf8(text, "NFD"), r"\p{Mn}", "")
     words = tf_text.regex_split(text, delim_regex_pattern=_SPLIT, keep_delim_regex_pattern=_KEPT)
     return tf_text.case_fold_utf8(words) if lowercase else words
+
+
+def _split_as_mediapipe(text: tf.Tensor) -> tf.RaggedTensor:
+    # Its text ends at the first NUL. That `regex_split` ends there too is not written anywhere: said here.
+    text = tf.strings.regex_replace(valid_utf8(text), r"(?s)\x{00}.*", "")
+    text = tf.strings.lower(text)  # without an encoding: of ASCII alone
+    return tf_text.regex_split(text, delim_regex_pattern=_MEDIAPIPE_SPLIT, keep_delim_regex_pattern=_KEPT)
 
 
 class Preprocessor:
@@ -140,7 +154,12 @@ def _wordpiece(tokenizer: Tokenizer) -> Callable[[tf.Tensor], tf.RaggedTensor]:
     )
 
     def cut(text: tf.Tensor) -> tf.RaggedTensor:
-        words = split_words(text, lowercase=tokenizer.lowercase, strip_accents=tokenizer.strip_accents)
+        words = split_words(
+            text,
+            lowercase=tokenizer.lowercase,
+            strip_accents=tokenizer.strip_accents,
+            mediapipe_compatible=tokenizer.mediapipe_compatible,
+        )
         return pieces.tokenize(words).merge_dims(-2, -1)
 
     return cut

@@ -129,6 +129,7 @@ def read_tokenizer(preset: str, vocabulary: Vocabulary, max_length: int) -> Toke
             fix="take vocabulary and weights from the same checkpoint",
         )
     lowercase, strip_accents = _normalization(vocabulary, pieces)
+    special_ids: dict[str, Any] = {f"{role}_id": ids[token] for role, token in vocabulary.special_tokens.items()}
     return Tokenizer(
         family=vocabulary.tokenizer,
         vocabulary=tokens,
@@ -140,7 +141,7 @@ def read_tokenizer(preset: str, vocabulary: Vocabulary, max_length: int) -> Toke
         add_prefix_space=vocabulary.add_prefix_space,
         max_length=max_length,
         pair_layout="roberta" if vocabulary.tokenizer == "byte_pair" else "bert",
-        **{f"{role}_id": ids[token] for role, token in vocabulary.special_tokens.items()},
+        **special_ids,
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from models import preset_files, preset_vocabulary
+from models import mediapipe, preset_files, preset_vocabulary
 from models.config import PresetConfig
 from models.errors import PresetError
 from models.families import FAMILIES, Family, by_backbone, by_model_type
@@ -96,15 +96,17 @@ def describe(preset: str) -> PresetInfo:
     )
 
 
-def preset_tokenizer(preset: str, max_length: int) -> Tokenizer:
+def preset_tokenizer(preset: str, max_length: int, *, mediapipe_compatible: bool = False) -> Tokenizer:
     """The checkpoint's own tokenizer.
 
     Args:
         preset: see `describe`.
         max_length: tokens of one input, special tokens included.
+        mediapipe_compatible: see `TokenizerConfig.mediapipe_compatible`.
 
     Raises:
         PresetError: as `describe`; or inputs would be longer, or token ids larger, than the weights can take.
+        ConfigError: MediaPipe cannot use the checkpoint's vocabulary, and `mediapipe_compatible` asks for it.
     """
     info = describe(preset)
     if max_length > info.max_positions:
@@ -122,7 +124,7 @@ def preset_tokenizer(preset: str, max_length: int) -> Tokenizer:
             expected=f"at most {info.vocabulary_size}, the rows of the embedding",
             fix="take vocabulary and weights from the same checkpoint",
         )
-    return tokenizer
+    return mediapipe.compatible(tokenizer, f"preset {preset!r}") if mediapipe_compatible else tokenizer
 
 
 def check_layers(config: PresetConfig, info: PresetInfo) -> None:

@@ -16,8 +16,10 @@ CJK_BLOCKS = (
     (0x2F800, 0x2FA1F),
 )
 """First and last character; each of them is a word."""
+MEDIAPIPE_SPACE = "\t\n\f\r "
+"""White space for MediaPipe's BertTokenizer: what ``\\s`` is in RE2."""
 MAX_WORDPIECE_BYTES = 100
-"""A longer word is one unknown token, as in `tf_text.FastWordpieceTokenizer`."""
+"""A longer word is one unknown token, as in `tf_text.FastWordpieceTokenizer` and MediaPipe's BertTokenizer."""
 MAX_BYTE_PAIR_BYTES = 256
 """Byte pairs: a longer word (no English one is) is cut every so many bytes, before the next whole character."""
 

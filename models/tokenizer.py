@@ -34,6 +34,7 @@ class Tokenizer:
         lowercase, strip_accents: normalization before the text is cut; nothing of it for `byte_pair`.
         add_prefix_space: `byte_pair`: a text that does not begin with a space is given one.
         max_length: tokens of one input, special tokens included.
+        mediapipe_compatible: `wordpiece`: words are MediaPipe's, see `models.mediapipe`; `lowercase` is of ASCII alone.
         pair_layout: `bert`: [start] a [end] b [end], segment ids 0 and 1; `roberta`: [start] a [end] [end] b [end],
             segment ids all 0.
     """
@@ -50,6 +51,7 @@ class Tokenizer:
     lowercase: bool = True
     strip_accents: bool = True
     add_prefix_space: bool = False
+    mediapipe_compatible: bool = False
     max_length: int = 128
     pair_layout: Literal["bert", "roberta"] = "bert"
 

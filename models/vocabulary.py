@@ -34,13 +34,13 @@ def count_words(texts: tf.Tensor | Iterable[str | bytes], config: TokenizerConfi
 
     Args:
         texts: [B] string, a tensor or Python's strings.
-        config: `lowercase` and `strip_accents` are heeded.
+        config: `lowercase`, `strip_accents` and `mediapipe_compatible` are heeded.
 
     Returns:
         Word to count; the counts of several batches add up.
     """
     batch = texts if tf.is_tensor(texts) else tf.constant([tf.compat.as_bytes(text) for text in texts], tf.string)
-    words, counts = _counter(config.lowercase, config.strip_accents)(batch)
+    words, counts = _counter(config.lowercase, config.strip_accents, config.mediapipe_compatible)(batch)
     return Counter({w.decode("utf-8"): int(c) for w, c in zip(words.numpy(), counts.numpy(), strict=True)})
 
 
@@ -85,17 +85,22 @@ def learn_wordpiece(counts: Mapping[str, int], config: TokenizerConfig) -> Token
         vocabulary=vocabulary,
         lowercase=config.lowercase,
         strip_accents=config.strip_accents,
+        mediapipe_compatible=config.mediapipe_compatible,
         max_length=config.max_length,
     )
 
 
 @cache
-def _counter(lowercase: bool, strip_accents: bool) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+def _counter(
+    lowercase: bool, strip_accents: bool, mediapipe_compatible: bool
+) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     """Distinct words [W] string and their counts [W] of texts [B] string, traced once a process."""
 
     def count(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        words = split_words(texts, lowercase=lowercase, strip_accents=strip_accents).flat_values
-        found, _, counts = tf.unique_with_counts(words)
+        words = split_words(
+            texts, lowercase=lowercase, strip_accents=strip_accents, mediapipe_compatible=mediapipe_compatible
+        )
+        found, _, counts = tf.unique_with_counts(words.flat_values)
         return found, counts
 
     compiled: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]] = tf.function(

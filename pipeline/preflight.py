@@ -111,7 +111,7 @@ def _preset(config: ProjectConfig, base: Path) -> None:
     local = base / config.model.preset
     preset = str(local) if local.is_dir() else config.model.preset
     check_layers(config.model, describe(preset))
-    preset_tokenizer(preset, config.tokenizer.max_length)
+    preset_tokenizer(preset, config.tokenizer.max_length, mediapipe_compatible=config.tokenizer.mediapipe_compatible)
 
 
 def _tables(config: ProjectConfig, base: Path) -> list[tuple[Source, Path]]:

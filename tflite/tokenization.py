@@ -95,7 +95,13 @@ def _wordpiece(tokenizer: Tokenizer) -> Cutter:
         return tuple(found)
 
     def cut(text: str | bytes) -> Iterator[int]:
-        for word in split_words(text, lowercase=tokenizer.lowercase, strip_accents=tokenizer.strip_accents):
+        words = split_words(
+            text,
+            lowercase=tokenizer.lowercase,
+            strip_accents=tokenizer.strip_accents,
+            mediapipe_compatible=tokenizer.mediapipe_compatible,
+        )
+        for word in words:
             yield from pieces(word)
 
     return cut

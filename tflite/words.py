@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from models.text_rules import CJK_BLOCKS
+from models.text_rules import CJK_BLOCKS, MEDIAPIPE_SPACE
 from tflite import unicode_newer
 
 _ASCII_SPACE = frozenset(map(ord, " \t\n\v\f\r"))
@@ -35,15 +35,22 @@ def valid_text(text: str | bytes) -> str:
     return text.decode("utf-8", errors="replace")
 
 
-def split_words(text: str | bytes, *, lowercase: bool, strip_accents: bool) -> Iterator[str]:
+def split_words(
+    text: str | bytes, *, lowercase: bool, strip_accents: bool, mediapipe_compatible: bool = False
+) -> Iterator[str]:
     """Normalizes a text and splits it into words, punctuation marks and CJK characters, in their order.
 
     Args:
         text: any text; bytes are read as UTF-8.
         lowercase: fold case (Unicode's NFKC_Casefold).
         strip_accents: decompose (NFD) and drop the combining marks.
+        mediapipe_compatible: the words of MediaPipe's TextClassifier, see `models.mediapipe`; the two others then say
+            nothing.
     """
     text = valid_text(text)
+    if mediapipe_compatible:
+        yield from filter(None, text.partition("\0")[0].translate(_AS_MEDIAPIPE).split(" "))
+        return
     if strip_accents:
         text = without_marks(text, "NFD")
     for word in text.translate(_SEPARATED).split(" "):
@@ -79,12 +86,24 @@ def _separated(point: int) -> str:
     category = _category(point)
     if point in _ASCII_SPACE or category in ("Cc", "Cf"):
         return " "
-    alone = (
+    return f" {chr(point)} " if _stands_alone(point) else chr(point)
+
+
+def _as_mediapipe(point: int) -> str:
+    """A character as MediaPipe reads it: only its own white space ends a word, only ASCII is lower-cased."""
+    if chr(point) in MEDIAPIPE_SPACE:
+        return " "
+    if _stands_alone(point):
+        return f" {chr(point)} "
+    return chr(point).lower() if point < 0x80 else chr(point)
+
+
+def _stands_alone(point: int) -> bool:
+    return (
         point in _ASCII_PUNCTUATION
-        or category.startswith("P")
+        or _category(point).startswith("P")
         or any(first <= point <= last for first, last in CJK_BLOCKS)
     )
-    return f" {chr(point)} " if alone else chr(point)
 
 
 def _folded(point: int) -> str:
@@ -98,6 +117,7 @@ def _folded(point: int) -> str:
 
 
 _SEPARATED = Table(_separated)
+_AS_MEDIAPIPE = Table(_as_mediapipe)
 _FOLDED = Table(_folded)
 _DECOMPOSED = Table(lambda point: unicode_newer.DECOMPOSED.get(point, chr(point)))
 _WITHOUT_MARKS = Table(lambda point: "" if _category(point) == "Mn" else chr(point))
