@@ -139,10 +139,11 @@ class _Shared:
 
 def operations(model: Any) -> Counter[str]:
     """How often each operation occurs, by its name in TFLite; a custom operation by its own name, after "custom "."""
-    return Counter(_operator(model, operation) for graph in model.subgraphs for operation in graph.operators)
+    return Counter(operator(model, operation) for graph in model.subgraphs for operation in graph.operators)
 
 
-def _operator(model: Any, operation: Any) -> str:
+def operator(model: Any, operation: Any) -> str:
+    """The name of one operation, as `operations` counts it."""
     code = model.operatorCodes[operation.opcodeIndex]
     number = max(code.builtinCode, code.deprecatedBuiltinCode)
     if number == schema.BuiltinOperator.CUSTOM:
@@ -184,7 +185,7 @@ def use_embedding_lookups(model: Any) -> int:
 
 def _as_lookup(model: Any, graph: Any, operation: Any) -> list[Any]:
     """The operations that stand for a GATHER of a table's rows; none for any other operation."""
-    if _operator(model, operation) != "GATHER":
+    if operator(model, operation) != "GATHER":
         return []
     table, rows = (graph.tensors[index] for index in operation.inputs[:2])
     data = model.buffers[table.buffer].data

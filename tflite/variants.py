@@ -7,4 +7,5 @@ from typing import Literal, get_args
 Variant = Literal["float32", "float16", "dynamic_int8", "weight_int8", "weight_int4", "int8"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 """float16: weights in half precision. dynamic_int8: int8 weights, activations quantized as they come. weight_int8,
-weight_int4: the weights alone, computed in float32. int8: weights and activations, by ranges seen in calibration."""
+weight_int4: the weights alone, computed in float32. int8: weights and the activations that they multiply, by ranges
+seen in calibration."""
