@@ -56,3 +56,15 @@ def test_int8_needs_rows(content: bytes) -> None:
 def test_it_prints_nothing(content: bytes, capfd: pytest.CaptureFixture[str]) -> None:
     quantize(content, "dynamic_int8")
     assert capfd.readouterr() == ("", "")
+
+
+def test_int8_multiplies_integers_and_leaves_norms_and_softmax_alone(content: bytes) -> None:
+    model = flatbuffer.read(quantize(content, "int8", CALIBRATION))
+    kinds: dict[str, set[int]] = {}
+    for graph in model.subgraphs:
+        for operation in graph.operators:
+            kind = graph.tensors[operation.inputs[0]].type
+            kinds.setdefault(flatbuffer.operator(model, operation), set()).add(kind)
+    integer, number = flatbuffer.schema.TensorType.INT8, flatbuffer.schema.TensorType.FLOAT32
+    assert kinds["FULLY_CONNECTED"] == kinds["CONV_2D"] == {integer}
+    assert kinds["SOFTMAX"] == kinds["RSQRT"] == kinds["SQUARED_DIFFERENCE"] == {number}
