@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 import tensorflow as tf
@@ -15,6 +16,7 @@ from models.labels import LabelSpace
 from tflite import flatbuffer
 from tflite.manifest import Manifest
 
+_SEGMENTS = "segment_embedding"
 INPUTS = ("token_ids", "padding_mask", "segment_ids")
 _UNSUPPORTED = re.compile(r"(?:Flex|Custom) ops: ([^\n]+)")
 
@@ -36,7 +38,7 @@ def convert(model: keras.Model, manifest: Manifest, labels: LabelSpace) -> bytes
     """
     module = _Edge(model, manifest, labels)
     signatures = {manifest.signature(length): module.signature(length) for length in manifest.lengths}
-    with tempfile.TemporaryDirectory() as folder:
+    with _common_row_moved(model), tempfile.TemporaryDirectory() as folder:
         # A SavedModel, because the converter does not see the variables behind a Keras 3 model's functions.
         tf.saved_model.save(module, folder, signatures=signatures)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(signatures))
@@ -51,6 +53,28 @@ def convert(model: keras.Model, manifest: Manifest, labels: LabelSpace) -> bytes
         raise _refused(", ".join(custom))
     flatbuffer.use_embedding_lookups(file)
     return flatbuffer.write(file)
+
+
+@contextlib.contextmanager
+def _common_row_moved(model: keras.Model) -> Iterator[None]:
+    """While it is converted, the row of uncommon pairs is zeros, and what it was stands with each segment's row.
+
+    The sum of a token's embeddings is the same. But most tokens have that row, so that its error, once quantized, would
+    be in all of them; zeros have none, and a table of few rows is not quantized.
+    """
+    tables = {layer.name: layer.embeddings for layer in model.layers if layer.name in ("bigram_embedding", _SEGMENTS)}
+    if len(tables) < 2:
+        yield
+        return
+    before = {name: table.numpy() for name, table in tables.items()}
+    common = before["bigram_embedding"][0]
+    tables["bigram_embedding"].assign(before["bigram_embedding"] - common)
+    tables[_SEGMENTS].assign(before[_SEGMENTS] + common)
+    try:
+        yield
+    finally:
+        for name, table in tables.items():
+            table.assign(before[name])
 
 
 class _Edge(tf.Module):

@@ -64,8 +64,10 @@ def _recipe(variant: Variant) -> Sequence[Mapping[str, Any]]:
     if variant == "float16":
         for operation in _HALVED:
             manager.add_weight_only_config(".*", operation, 16, algorithm_key=AlgorithmName.FLOAT_CASTING)
-    elif variant == "dynamic_int8":
+    elif variant in ("dynamic_int8", "int4_tables"):
         manager.add_dynamic_config(".*", _ALL, 8)
+        if variant == "int4_tables":
+            manager.add_dynamic_config(".*", TFLOperationName.EMBEDDING_LOOKUP, 4)
     elif variant in ("weight_int8", "weight_int4"):
         manager.add_weight_only_config(".*", _ALL, 8 if variant == "weight_int8" else 4)
     else:
@@ -73,7 +75,7 @@ def _recipe(variant: Variant) -> Sequence[Mapping[str, Any]]:
         for operation in _STATIC:
             manager.add_static_config(".*", operation, activation_num_bits=8, weight_num_bits=8)
         manager.add_dynamic_config(".*", TFLOperationName.EMBEDDING_LOOKUP, 8)
-    if variant in ("dynamic_int8", "weight_int8", "weight_int4"):
+    if variant in ("dynamic_int8", "int4_tables", "weight_int8", "weight_int4"):
         # DeBERTa multiplies by a constant on the left, which LiteRT's kernel does not take in int8.
         manager.add_quantization_config(".*", TFLOperationName.BATCH_MATMUL, algorithm_key=AlgorithmName.NO_QUANTIZE)
     recipe: Sequence[Mapping[str, Any]] = manager.get_quantization_recipe()

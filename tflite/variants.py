@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-Variant = Literal["float32", "float16", "dynamic_int8", "weight_int8", "weight_int4", "int8"]
+Variant = Literal["float32", "float16", "dynamic_int8", "weight_int8", "weight_int4", "int4_tables", "int8"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 """float16: weights in half precision. dynamic_int8: int8 weights, activations quantized as they come. weight_int8,
-weight_int4: the weights alone, computed in float32. int8: weights and the activations that they multiply, by ranges
-seen in calibration."""
+weight_int4: the weights alone, computed in float32. int4_tables: dynamic_int8 with the embeddings in int4. int8:
+weights and the activations that they multiply, by ranges seen in calibration."""

@@ -52,6 +52,24 @@ def test_tables_of_embeddings_are_looked_up() -> None:
     assert not [name for name in operations if name.startswith(("custom", "unknown"))]
 
 
+def test_the_row_of_uncommon_pairs_is_zeros_in_the_file_alone() -> None:
+    tables = {
+        name: tiny.model().get_layer(name).embeddings.numpy() for name in ("bigram_embedding", "segment_embedding")
+    }
+    model = flatbuffer.read(tiny.content(lengths=(8,)))
+    graph = model.subgraphs[0]
+    (found,) = (
+        np.frombuffer(bytes(model.buffers[tensor.buffer].data), np.float32).reshape(tensor.shape)
+        for tensor in graph.tensors
+        if tensor.shape is not None and tuple(tensor.shape) == tables["bigram_embedding"].shape
+    )
+    common = tables["bigram_embedding"][0]
+    assert np.abs(common).max() > 0.01
+    np.testing.assert_array_equal(found, tables["bigram_embedding"] - common)
+    for name, before in tables.items():
+        np.testing.assert_array_equal(tiny.model().get_layer(name).embeddings.numpy(), before)
+
+
 class Unsupported(keras.layers.Layer):
     def call(self, states: tf.Tensor) -> tf.Tensor:
         return tf.linalg.det(states[:, :2, :2])[:, None] * states[:, 0]

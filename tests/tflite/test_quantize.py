@@ -21,7 +21,8 @@ def content() -> bytes:
 CALIBRATION = {f"classify_{length}": tiny.rows(length) for length in tiny.LENGTHS}
 # Largest difference of a probability from the float32 file's, over random weights.
 CLOSE = {"float32": 0.0, "float16": 0.01, "dynamic_int8": 0.1, "weight_int8": 0.1, "weight_int4": 0.7, "int8": 0.3}
-TABLE = {"float32": "float32", "float16": "float16", "weight_int4": "int4"}
+CLOSE["int4_tables"] = 0.7
+TABLE = {"float32": "float32", "float16": "float16", "weight_int4": "int4", "int4_tables": "int4"}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
