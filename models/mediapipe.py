@@ -21,6 +21,9 @@ from models.tokenizer import Tokenizer
 # The tokens that it looks up by their names; after the end of a text it writes id 0.
 _SPECIAL = {"start_id": "[CLS]", "end_id": "[SEP]", "unknown_id": "[UNK]"}
 
+FORBIDDEN = "\x11"
+"""`tf_text.FastWordpieceTokenizer` keeps it for itself: it crashes where it is a token, and a word of a text."""
+
 
 def obstacle(tokenizer: Tokenizer) -> str:
     """Why MediaPipe cannot use the vocabulary, for people; empty where it can."""
@@ -36,6 +39,8 @@ def obstacle(tokenizer: Tokenizer) -> str:
             return f"the special token {found!r} in place of {token!r}"
     if len(set(tokenizer.vocabulary)) != len(tokenizer.vocabulary):
         return "a vocabulary with the same token twice"
+    if any(FORBIDDEN in token for token in tokenizer.vocabulary):
+        return f"a vocabulary with the control character U+{ord(FORBIDDEN):04X}, that the graph cannot read"
     if any(not token or token.endswith("\r") for token in tokenizer.vocabulary):
         return "a vocabulary with an empty line or a carriage return, which MediaPipe drops"
     return ""

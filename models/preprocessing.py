@@ -25,7 +25,7 @@ import tensorflow_text as tf_text
 
 from models import byte_pairs
 from models.errors import PresetError
-from models.text_rules import CJK_BLOCKS, MAX_WORDPIECE_BYTES, MEDIAPIPE_SPACE
+from models.text_rules import CJK_BLOCKS, MAX_WORDPIECE_BYTES, MEDIAPIPE_PUNCTUATION, MEDIAPIPE_SPACE
 from models.tokenizer import Tokenizer
 
 # Classes of RE2. `\s` is ASCII white space only; other spaces (U+00A0, U+3000) stay within their word, as in KerasHub.
@@ -34,7 +34,9 @@ _PUNCTUATION = r"[!-/]|[:-@]|[\[-`]|[{-~]|[\p{P}]"
 _CJK = "|".join(rf"[\x{{{first:X}}}-\x{{{last:X}}}]" for first, last in CJK_BLOCKS)
 _KEPT = f"{_PUNCTUATION}|{_CJK}"
 _SPLIT = f"{_SPACE}|{_KEPT}"
-_MEDIAPIPE_SPLIT = f"[{MEDIAPIPE_SPACE}]|{_KEPT}"
+_NEWER = "".join(rf"\x{{{point:X}}}" for point in MEDIAPIPE_PUNCTUATION)
+_MEDIAPIPE_KEPT = f"{_KEPT}|[{_NEWER}]"
+_MEDIAPIPE_SPLIT = f"[{MEDIAPIPE_SPACE}]|{_MEDIAPIPE_KEPT}"
 
 
 def valid_utf8(text: tf.Tensor) -> tf.Tensor:
@@ -72,7 +74,7 @@ def _split_as_mediapipe(text: tf.Tensor) -> tf.RaggedTensor:
     # Its text ends at the first NUL. That `regex_split` ends there too is not written anywhere: said here.
     text = tf.strings.regex_replace(valid_utf8(text), r"(?s)\x{00}.*", "")
     text = tf.strings.lower(text)  # without an encoding: of ASCII alone
-    return tf_text.regex_split(text, delim_regex_pattern=_MEDIAPIPE_SPLIT, keep_delim_regex_pattern=_KEPT)
+    return tf_text.regex_split(text, delim_regex_pattern=_MEDIAPIPE_SPLIT, keep_delim_regex_pattern=_MEDIAPIPE_KEPT)
 
 
 class Preprocessor:

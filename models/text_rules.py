@@ -18,6 +18,11 @@ CJK_BLOCKS = (
 """First and last character; each of them is a word."""
 MEDIAPIPE_SPACE = "\t\n\f\r "
 """White space for MediaPipe's BertTokenizer: what ``\\s`` is in RE2."""
+MEDIAPIPE_PUNCTUATION = (
+    *(0x1B4E, 0x1B4F, 0x1B7F, 0x10D6E, 0x10ED0, 0x113D4, 0x113D5, 0x113D7, 0x113D8),
+    *(0x11BE1, 0x16D6D, 0x16D6E, 0x16D6F, 0x1E5FF),
+)
+"""Punctuation of MediaPipe 1.2.3, whose RE2 knows a newer Unicode, and not of TensorFlow 2.21's."""
 MAX_WORDPIECE_BYTES = 100
 """A longer word is one unknown token, as in `tf_text.FastWordpieceTokenizer` and MediaPipe's BertTokenizer."""
 MAX_BYTE_PAIR_BYTES = 256

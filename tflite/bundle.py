@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
+from models import mediapipe
 from models.asking import TaskType
 from models.errors import ModelError
 from models.folders import appearing
@@ -104,15 +105,27 @@ def _write_golden(folder: Path, texts: Sequence[str], pairs: Sequence[str] | Non
     (folder / GOLDEN_FILE).write_text("".join(lines), encoding="utf-8")
 
 
+def mediapipe_obstacle(manifest: Manifest, tokenizer: Tokenizer, labels: LabelSpace) -> str:
+    """Why MediaPipe's TextClassifier cannot take the file, for people; empty where it can."""
+    if len(manifest.lengths) != 1:
+        return "a file of several signatures"
+    if manifest.pairs:
+        return "a model about pairs of texts"
+    if not labels.labels:
+        return "a model that answers a number, not labels"
+    return mediapipe.obstacle(tokenizer)
+
+
 def runs_in_mediapipe(manifest: Manifest, tokenizer: Tokenizer, labels: LabelSpace) -> bool:
-    """Whether MediaPipe's TextClassifier can take the file: one graph, one text, labels, a WordPiece vocabulary."""
-    single = len(manifest.lengths) == 1 and not manifest.pairs
-    return single and bool(labels.labels) and tokenizer.family == "wordpiece"
+    """Whether MediaPipe's TextClassifier can take the file; see `mediapipe_obstacle`."""
+    return not mediapipe_obstacle(manifest, tokenizer, labels)
 
 
 def _readme(manifest: Manifest, tokenizer: Tokenizer, labels: LabelSpace, card: Card, size: int) -> str:
-    inside = runs_in_mediapipe(manifest, tokenizer, labels)
-    mediapipe = _template("bundle_mediapipe.md").substitute(mediapipe_note=_mediapipe_note(tokenizer)) if inside else ""
+    obstacle = mediapipe_obstacle(manifest, tokenizer, labels)
+    section = _template("bundle_mediapipe.md").substitute(mediapipe_note=_mediapipe_note(tokenizer))
+    if obstacle:
+        section = f"MediaPipe's TextClassifier does not run this file: {obstacle}.\n"
     return _template("bundle_readme.md").substitute(
         name=card.name,
         version=card.version,
@@ -120,7 +133,7 @@ def _readme(manifest: Manifest, tokenizer: Tokenizer, labels: LabelSpace, card: 
         size=f"{size / 1e6:.2f}",
         variant=manifest.variant,
         tokens=max(manifest.lengths),
-        metadata=f"; with {VOCABULARY_FILE} and {LABELS_FILE} inside" if inside else "",
+        metadata="" if obstacle else f"; with {VOCABULARY_FILE} and {LABELS_FILE} inside",
         vocabulary=VOCABULARY_FILES[tokenizer.family],
         labels_txt=f", `{LABELS_FILE}`" if labels.labels else "",
         lengths=", ".join(map(str, manifest.lengths)),
@@ -129,7 +142,7 @@ def _readme(manifest: Manifest, tokenizer: Tokenizer, labels: LabelSpace, card: 
         shape=f"[1, {labels.outputs}]",
         example='"so good"',
         pair_argument=', ["so bad"]' if manifest.pairs else "",
-        mediapipe=mediapipe,
+        mediapipe=section,
         litert=_litert(manifest, labels),
     )
 
@@ -154,9 +167,12 @@ def _litert(manifest: Manifest, labels: LabelSpace) -> str:
 
 
 def _mediapipe_note(tokenizer: Tokenizer) -> str:
-    if not tokenizer.lowercase:
-        return "it lowers the case of ASCII, which this vocabulary keeps: use Transom's own tokenizer instead."
-    return "where your texts hold more, compare the answers with those of `golden.jsonl`."
+    if tokenizer.mediapipe_compatible:
+        return "the served model does the same (`tokenizer.mediapipe_compatible`), so that the token ids are equal."
+    return (
+        "the served model folds and strips them beyond ASCII too. Where your texts hold more, compare the answers with "
+        "those of `golden.jsonl`, or train with `tokenizer.mediapipe_compatible: true`."
+    )
 
 
 def _template(name: str) -> Template:

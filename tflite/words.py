@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from models.text_rules import CJK_BLOCKS, MEDIAPIPE_SPACE
+from models.text_rules import CJK_BLOCKS, MEDIAPIPE_PUNCTUATION, MEDIAPIPE_SPACE
 from tflite import unicode_newer
 
 _ASCII_SPACE = frozenset(map(ord, " \t\n\v\f\r"))
@@ -93,7 +93,7 @@ def _as_mediapipe(point: int) -> str:
     """A character as MediaPipe reads it: only its own white space ends a word, only ASCII is lower-cased."""
     if chr(point) in MEDIAPIPE_SPACE:
         return " "
-    if _stands_alone(point):
+    if _stands_alone(point) or point in MEDIAPIPE_PUNCTUATION:
         return f" {chr(point)} "
     return chr(point).lower() if point < 0x80 else chr(point)
 

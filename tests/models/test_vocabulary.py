@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -36,6 +37,28 @@ def test_counts_heed_the_switches_and_take_tensors() -> None:
     cased = TokenizerConfig(lowercase=False, strip_accents=False)
     assert count_words(tf.constant(["The très The"]), cased) == {"The": 2, "très": 1}
     assert count_words([], cased) == {}
+
+
+def test_counts_and_learns_as_mediapipe_splits() -> None:
+    config = TokenizerConfig(vocabulary_size=64, mediapipe_compatible=True)
+    counts = count_words(["Ünï Café\u200b CAFÉ \x11 a\x11", "b\0c"], config)
+    assert counts == {"Ünï": 1, "café\u200b": 1, "cafÉ": 1, "\x11": 1, "a\x11": 1, "b": 1}
+    learned = learn_wordpiece(counts, config)
+    assert learned.mediapipe_compatible
+    assert not any("\x11" in token for token in learned.vocabulary)  # tensorflow_text would crash
+    ids = Preprocessor(learned)(tf.constant(["a\x11 \x11 Ünï"]))["token_ids"].to_list()[0]
+    assert ids[1:3] == [1, 1]
+    assert 1 not in ids[3:]
+
+
+def test_a_tokenizer_is_saved_with_it_and_read_without(tmp_path: Path) -> None:
+    learned = learn_wordpiece({"a": 9}, TokenizerConfig(vocabulary_size=64, mediapipe_compatible=True))
+    learned.save(tmp_path)
+    assert Tokenizer.load(tmp_path) == learned
+    file = tmp_path / "tokenizer.json"
+    older = {key: value for key, value in json.loads(file.read_text()).items() if key != "mediapipe_compatible"}
+    file.write_text(json.dumps(older))
+    assert not Tokenizer.load(tmp_path).mediapipe_compatible
 
 
 def test_counts_of_batches_add_up() -> None:

@@ -40,6 +40,12 @@ def test_overrides_are_read_as_yaml_in_their_order(write) -> None:
     assert config.evaluation.thresholds["accuracy"].min == 0.5
 
 
+def test_a_resolved_configuration_for_mediapipe_can_be_read_again(write) -> None:
+    config = load(write("data: {path: a.csv}\ntokenizer: {mediapipe_compatible: true}\n"))
+    assert (config.tokenizer.lowercase, config.tokenizer.strip_accents) == (True, False)
+    assert type(config).model_validate(config.model_dump()) == config
+
+
 def test_a_configuration_cannot_be_changed(write) -> None:
     config = load(write("data: {path: a.csv}\n"))
     with pytest.raises(ValueError, match="frozen"):
@@ -58,6 +64,18 @@ def test_a_configuration_cannot_be_changed(write) -> None:
         ("data: {path: a.csv}\ngate: {drift: maybe}\n", ("gate.drift", "'maybe'", "'error', 'warn' or 'off'")),
         ("data: {path: a.csv}\ntask: {text: a, label: a}\n", ("task", "must be different")),
         ("data: {path: a.csv}\nname: Bad Name\n", ("name", "'Bad Name'")),
+        (
+            "data: {path: a.csv}\ntokenizer: {mediapipe_compatible: true, strip_accents: true}\n",
+            ("tokenizer", "does not go with strip_accents true", "remove strip_accents"),
+        ),
+        (
+            "data: {path: a.csv}\ntokenizer: {mediapipe_compatible: true, lowercase: false}\n",
+            ("tokenizer", "does not go with lowercase false"),
+        ),
+        (
+            "data: {path: a.csv}\ntokenizer: {mediapipe_compatible: true}\ntask: {text_pair: other}\n",
+            ("tokenizer.mediapipe_compatible has no meaning for pairs",),
+        ),
         ("data: {path: a.csv, foo: 1}\ntrain: {bar: 2}\n", ("2 keys are wrong", "data.foo", "train.bar")),
         ("data: {path: a.csv}\ntrain:\n", ("train", "nothing", "a group of keys", "put its keys below it")),
         ("data: {path: a.csv}\ntask: {labels: [0, 1]}\n", ("task.labels.0", "a text", 'in quotes: "0"')),

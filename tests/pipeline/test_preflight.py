@@ -166,6 +166,10 @@ def test_a_preset_whose_vocabulary_cannot_be_used(folder: Path) -> None:
     for more in ({"num_layers": 2}, {"freeze": 2}):
         with pytest.raises(PresetError, match=rf"model\.{next(iter(more))} is more than"):
             check(folder, model={"preset": "weights", **more}, tokenizer={"max_length": 16})
+    check(folder, model={"preset": "weights"}, tokenizer={"max_length": 16, "mediapipe_compatible": True})
+    (weights / "vocab.txt").write_text("[UNK]\n[PAD]\n[CLS]\n[SEP]\na\nb\n")
+    with pytest.raises(ConfigError, match=r"tokenizer\.mediapipe_compatible does not go with .*\n.*padding of id 1"):
+        check(folder, model={"preset": "weights"}, tokenizer={"max_length": 16, "mediapipe_compatible": True})
     (weights / "vocab.txt").write_text("a\nb\n")
     with pytest.raises(PresetError, match=r"vocab\.txt .* lacks \[CLS\]"):
         check(folder, model={"preset": "weights"}, tokenizer={"max_length": 16})

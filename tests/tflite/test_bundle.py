@@ -20,7 +20,7 @@ from models.errors import ModelError
 from models.labels import LabelSpace
 from models.restore import Restored
 from tflite import metadata
-from tflite.bundle import HARD_TEXTS, check_golden, write_bundle
+from tflite.bundle import HARD_TEXTS, check_golden, mediapipe_obstacle, write_bundle
 from tflite.manifest import MODEL_FILE
 from tflite.runtime import EdgeClassifier
 
@@ -66,7 +66,7 @@ def test_the_files(single: Path) -> None:
     readme = (single / "README.md").read_text()
     assert "$" not in readme.replace("Array($0.", "")
     assert "`classify_8`, `classify_16`" in readme
-    assert "MediaPipe's" not in readme  # which runs files of one graph alone
+    assert "MediaPipe's TextClassifier does not run this file: a file of several signatures." in readme
     for language in ("Kotlin", "Swift", "JavaScript", "C++", "Python"):
         assert language in readme
     assert 'runSignature(inputs, mapOf("probabilities" to answer), "classify_16")' in readme
@@ -77,7 +77,31 @@ def test_the_files(single: Path) -> None:
 
 
 def test_one_length_is_for_mediapipe_too(tmp_path: Path) -> None:
-    assert "tasks-text" in (bundle(tmp_path / "b", lengths=(16,)) / "README.md").read_text()
+    readme = (bundle(tmp_path / "b", lengths=(16,)) / "README.md").read_text()
+    assert "tasks-text" in readme
+    assert "train with `tokenizer.mediapipe_compatible: true`" in readme
+
+
+@pytest.mark.parametrize(
+    ("manifest", "changes", "labels", "told"),
+    [
+        (tiny.manifest(lengths=(8,)), {}, tiny.LABELS, ""),
+        (tiny.manifest(), {}, tiny.LABELS, "several signatures"),
+        (tiny.manifest(lengths=(8,), pairs=True), {}, tiny.LABELS, "pairs"),
+        (tiny.manifest(lengths=(8,)), {}, tiny.NUMBER, "a number"),
+        (tiny.manifest(lengths=(8,)), {"lowercase": False}, tiny.LABELS, "cased"),
+        (tiny.manifest(lengths=(8,)), {"family": "byte_pair"}, tiny.LABELS, "byte_pair"),
+        (tiny.manifest(lengths=(8,)), {"pad_id": 4}, tiny.LABELS, "padding of id 4"),
+        (tiny.manifest(lengths=(8,)), {"start_id": 4}, tiny.LABELS, "'[MASK]' in place of '[CLS]'"),
+        (tiny.manifest(lengths=(8,)), {"vocabulary": (*TOKENIZER.vocabulary, "a")}, tiny.LABELS, "twice"),
+        (tiny.manifest(lengths=(8,)), {"vocabulary": (*TOKENIZER.vocabulary, "q\r")}, tiny.LABELS, "drops"),
+        (tiny.manifest(lengths=(8,)), {"vocabulary": (*TOKENIZER.vocabulary, "\x11")}, tiny.LABELS, "U+0011"),
+    ],
+)
+def test_what_mediapipe_cannot_take(manifest: Any, changes: dict[str, Any], labels: LabelSpace, told: str) -> None:
+    found = mediapipe_obstacle(manifest, dataclasses.replace(TOKENIZER, **changes), labels)
+    assert told in found
+    assert bool(told) == bool(found)
 
 
 def test_the_same_model_gives_the_same_bytes(single: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import unicodedata
 from collections.abc import Sequence
@@ -9,14 +10,24 @@ from pathlib import Path
 
 import golden_text
 import isolated
+import keras
 import numpy as np
 import probe
 import pytest
 import tensorflow as tf
+import tiny_edge as tiny
 
+from models import mediapipe
+from models.build import build_model
+from models.config import EncoderConfig, TaskConfig, TokenizerConfig
 from models.preprocessing import Preprocessor
+from models.restore import Restored
 from models.tokenizer import Tokenizer
-from tflite.bundle import HARD_TEXTS
+from models.vocabulary import count_words, learn_wordpiece
+from tflite.bundle import HARD_TEXTS, write_bundle
+from tflite.convert import convert
+from tflite.metadata import Card
+from tflite.runtime import EdgeClassifier
 from tflite.tokenization import HostTokenizer
 
 pytestmark = pytest.mark.slow
@@ -72,18 +83,59 @@ def test_hard_texts_become_the_same_ids(tmp_path: Path) -> None:
     check_ids(tokenizer(tuple(dict.fromkeys(vocabulary)), 128), texts, tmp_path)
 
 
-def test_every_character_becomes_the_same_ids(tmp_path: Path) -> None:
+def _points() -> list[int]:
+    """Every character that a Unicode may know, and of the others, which are most of all, a sample."""
+    assigned = [point for point in range(1, 0x110000) if unicodedata.category(chr(point)) not in ("Cs", "Co", "Cn")]
+    later = [point for point in range(0x20000) if unicodedata.category(chr(point)) == "Cn"]
+    return sorted({*assigned, *later, *range(0xE000, 0xF900, 7), *range(0x31350, 0x110000, 97)})
+
+
+# Characters of one vocabulary, so that it is made in seconds.
+CHUNK = 40_000
+
+
+@pytest.mark.parametrize("chunk", range(0, len(_points()), CHUNK))
+def test_every_character_becomes_the_same_ids(chunk: int, tmp_path: Path) -> None:
     """Each is its own token, at the beginning of a word and within one: nothing that is done to it stays hidden."""
-    everything = (point for point in range(1, 0x110000) if not 0xD800 <= point <= 0xDFFF)
-    # Of what no Unicode assigns, and of private use, a sample: it is most of all characters.
-    points = [
-        point for point in everything if unicodedata.category(chr(point)) not in ("Co", "Cn") or point % 7 == 0
-        or (point < 0x20000 and unicodedata.category(chr(point)) == "Cn")
-    ]  # fmt: skip
-    characters = [chr(point) for point in points if chr(point) not in "\n\r"]
-    vocabulary = [*SPECIAL, *characters, *(f"##{character}" for character in characters)]
+    points = _points()[chunk : chunk + CHUNK]
+    characters = [chr(point) for point in points if chr(point) not in f"\n\r{mediapipe.FORBIDDEN}"]
+    vocabulary = dict.fromkeys([*SPECIAL, *"ab", "##b", *characters, *(f"##{character}" for character in characters)])
     texts = [
         " ".join(f"A{chr(point)}b {chr(point)}" for point in points[begin : begin + 200])
         for begin in range(0, len(points), 200)
     ]
-    check_ids(tokenizer(vocabulary, 1024), texts, tmp_path)
+    check_ids(tokenizer(tuple(vocabulary), 1024), texts, tmp_path)
+
+
+def _texts(file: Path) -> list[str]:
+    with file.open(encoding="utf-8", newline="") as stream:
+        return [row["text"] for row in csv.DictReader(stream)]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["sst2", "trec6", "te_emotion", "banking77", "atis"])
+@pytest.mark.parametrize("compatible", [True, False])
+def test_real_rows_get_the_served_models_labels(name: str, compatible: bool, datasets: Path, tmp_path: Path) -> None:
+    """Random weights over a learned vocabulary: whatever is cut otherwise can change the label."""
+    config = TokenizerConfig(vocabulary_size=2000, max_length=64, mediapipe_compatible=compatible)
+    learned = learn_wordpiece(count_words(_texts(datasets / name / "train.csv"), config), config)
+    keras.utils.set_random_seed(3)
+    model = build_model(EncoderConfig(num_layers=1, width=16, num_heads=2, bigrams=0), tokenizer=learned, outputs=3)
+    for weight in model.trainable_weights:
+        weight.assign(weight + np.random.default_rng(3).normal(0, 0.3, weight.shape))
+    manifest = tiny.manifest(lengths=(64,))
+    content = convert(model, manifest, tiny.LABELS)
+    write_bundle(tmp_path / "b", content, manifest, tokenizer=learned, labels=tiny.LABELS, card=Card(name))
+    texts = _texts(datasets / name / "test.csv")
+
+    theirs = ask(tmp_path / "b" / "model.tflite", texts)
+    served = Restored(model, learned, tiny.LABELS, TaskConfig()).answer([text.encode() for text in texts])
+    labels = np.array([label.decode() for label in served["label"].tolist()])
+    assert len(set(labels)) > 1
+    agreement = np.mean(np.array(tiny.LABELS.labels)[theirs.argmax(axis=1)] == labels)
+    assert agreement >= 0.99
+    ours = EdgeClassifier(tmp_path / "b").predict(texts)
+    scores = np.array([[each.probabilities[label] for label in tiny.LABELS.labels] for each in ours])
+    differing = (np.abs(scores - theirs).max(axis=1) > 1e-4).sum()
+    assert differing == 0 or not compatible
+    assert differing <= 0.03 * len(texts)

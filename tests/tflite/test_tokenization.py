@@ -24,6 +24,9 @@ TEXTS = [row["bytes"] for row in golden_text.rows()]
 TOKENIZERS = {
     "uncased": lambda: golden_text.tokenizer(),
     "cased": lambda: golden_text.tokenizer(lowercase=False, strip_accents=False),
+    "as MediaPipe": lambda: dataclasses.replace(
+        golden_text.tokenizer(), strip_accents=False, mediapipe_compatible=True
+    ),
     "byte pairs": lambda: tiny_byte_pairs.tokenizer(),
     "byte pairs after a space": lambda: tiny_byte_pairs.tokenizer(add_prefix_space=True),
     "unigram of ALBERT": lambda: sentencepiece_tokenizer("unigram", ALBERT),

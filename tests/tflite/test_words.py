@@ -30,6 +30,15 @@ def test_every_character_within_a_word(lowercase: bool, strip_accents: bool) -> 
     assert [pair for pair in zip(texts, found, wanted, strict=True) if pair[1] != pair[2]] == []
 
 
+def test_every_character_as_mediapipe() -> None:
+    texts = [f"A{chr(point)}b {chr(point)}" for point in range(0x20000) if not 0xD800 <= point <= 0xDFFF]
+    found = [list(split_words(text, lowercase=True, strip_accents=False, mediapipe_compatible=True)) for text in texts]
+    in_graph = preprocessing.split_words(
+        tf.constant([text.encode() for text in texts]), lowercase=True, strip_accents=False, mediapipe_compatible=True
+    )
+    assert found == [[word.decode("utf-8") for word in row] for row in in_graph.to_list()]
+
+
 # Marks that came after Unicode 14 are put in order by ICU and left by Python: not among these texts.
 known = st.characters(exclude_categories=("Cs", "Cn"))
 latin = st.characters(min_codepoint=0xC0, max_codepoint=0x24F)
