@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import os
@@ -238,7 +239,10 @@ def test_only_reviewed_operations(exports: dict[str, Exported], tmp_path: Path) 
     tokenizer = golden_text.tokenizer(lowercase=False, strip_accents=False)
     model = tiny_model(tokenizer, labels.outputs, other)
     export_saved_model(model, tmp_path / "other", tokenizer=tokenizer, labels=labels, task=task)
-    folders = [tmp_path / "other", *(exported.folder for exported in exports.values())]
+    as_mediapipe = dataclasses.replace(golden_text.tokenizer(), strip_accents=False, mediapipe_compatible=True)
+    model = tiny_model(as_mediapipe, labels.outputs)
+    export_saved_model(model, tmp_path / "mediapipe", tokenizer=as_mediapipe, labels=labels, task=task)
+    folders = [tmp_path / "other", tmp_path / "mediapipe", *(exported.folder for exported in exports.values())]
     used = set.union(*map(operations, folders))
     if os.environ.get("UPDATE_GOLDEN"):
         OPS_FILE.write_text("".join(f"{name}\n" for name in sorted(used)))
