@@ -3,10 +3,10 @@
     python benchmarks/edge.py MODEL_DIR [MODEL_DIR ...] --data FOLDER_WITH_TRAIN_AND_TEST_CSV
     python benchmarks/edge.py MODEL_DIR --data FOLDER --peers
 
-The first table: each variant's bytes (without the vocabulary), its answers on the test rows beside those of the Keras
-model, and the accuracy of both. With --peers a second one, by `benchmarks/edge_peers.py`, for 32 tokens and the model's
-longest input; the peers' environment is made beside the output, from benchmarks/edge-peers.lock. int8 is the variant
-`dynamic_int8` there. Take latencies on a machine that does nothing else.
+The first table: each variant's bytes (vocabulary and labels inside), its answers on the test rows beside those of the
+Keras model, and the accuracy of both. With --peers a second one, by `benchmarks/edge_peers.py`, for 32 tokens and the
+model's longest input; the peers' environment is made beside the output, from benchmarks/edge-peers.lock. int8 is the
+variant `dynamic_int8` there. Take latencies on a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)
@@ -26,17 +26,15 @@ from models import runtime
 
 runtime.prepare("auto")
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from benchmarks.edge_rows import INPUTS, PEER_ROWS, answers, batches
-from models.preprocessing import Preprocessor, to_dense
+from benchmarks.edge_rows import INPUTS, PEER_ROWS
 from models.pushed import newest_version
-from models.restore import Restored, restore
-from tflite.convert import convert
-from tflite.manifest import Manifest
+from tflite.export import Plain
+from tflite.metadata import Card
+from tflite.parity import Reference, Row, ask_keras, compare
 from tflite.quantize import quantize
+from tflite.runtime import EdgeClassifier
 from tflite.variants import VARIANTS, Variant
 
 CALIBRATION_ROWS = 200
@@ -52,10 +50,10 @@ def main() -> int:
     parser.add_argument("--peers", action="store_true", help="also measure latencies, beside the other runtimes")
     options = parser.parse_args()
     staged = options.out / "models"
-    print("| model | variant | bytes | same label | max difference | accuracy | accuracy of Keras |")
+    print("| model | variant | bytes | same label | largest difference | accuracy | accuracy of Keras |")
     print("|---|---|---|---|---|---|---|", flush=True)
     for index, folder in enumerate(options.models):
-        bench = Bench(restore(newest_version(folder)), f"{index}-{folder.resolve().name}", options.data)
+        bench = Bench(newest_version(folder), options.out / f"{index}-{folder.resolve().name}", options.data)
         for variant in options.variants:
             print(bench.row(variant), flush=True)
         if options.peers:
@@ -70,72 +68,50 @@ class Bench:
     """One model.
 
     Args:
-        restored: a single-label model of one text.
-        name: what its rows are called.
+        folder: a pushed version: single-label, one text.
+        out: where its bundles go; its last part is what the rows are called.
         data: folder with train.csv and test.csv.
     """
 
-    def __init__(self, restored: Restored, name: str, data: Path) -> None:
-        self._restored, self._name = restored, name
-        self._longest = restored.tokenizer.max_length
-        texts, labels = _read(data / "test.csv")
-        self._rows = self._features(texts)
-        self._wanted: np.ndarray = np.array([restored.labels.labels.index(label) for label in labels])
-        logits = [restored.model(batch, training=False) for batch in batches(self._rows)]
-        self._keras = np.concatenate([np.asarray(keras.ops.softmax(one)) for one in logits])
-        self._training = self._features(_read(data / "train.csv")[0][: max(CALIBRATION_ROWS, PEER_ROWS)])
+    def __init__(self, folder: Path, out: Path, data: Path) -> None:
+        self._folder, self._out = folder, out
+        self._plain = Plain.of(folder)
+        self._rows, self._training = (
+            _read(data / "test.csv"),
+            _read(data / "train.csv")[: max(CALIBRATION_ROWS, PEER_ROWS)],
+        )
+        self._keras: Reference = ask_keras(self._plain.restored, self._rows, max(self._plain.lengths))
 
     def row(self, variant: Variant) -> str:
         """A line of the table."""
-        found = answers(content := self._file(variant, self._longest), self._rows)
-        labels, keras_labels = found.argmax(1), self._keras.argmax(1)
+        target = self._out / variant
+        shutil.rmtree(target, ignore_errors=True)
+        self._plain.write(target, variant, Card(self._out.name), calibration=self._training[:CALIBRATION_ROWS])
+        bundle = EdgeClassifier(target, threads=os.cpu_count() or 1)
+        parity = compare(bundle, self._keras, self._rows, len(self._rows) + 1)
+        accuracy = parity.quality[0]
         cells = (
-            self._name,
+            self._out.name,
             variant,
-            f"{len(content):,}",
-            f"{np.mean(labels == keras_labels):.2%}",
-            f"{np.abs(found - self._keras).max():.4f}",
-            f"{np.mean(labels == self._wanted):.2%}",
-            f"{np.mean(keras_labels == self._wanted):.2%}",
+            f"{(target / 'model.tflite').stat().st_size:,}",
+            f"{parity.agreement:.2%}",
+            f"{parity.max_difference:.4f}",
+            f"{accuracy.edge:.2%}",
+            f"{accuracy.keras:.2%}",
         )
         return f"| {' | '.join(cells)} |"
 
     def stage(self, folder: Path) -> None:
         """Writes what `benchmarks/edge_peers.py` reads."""
-        for length in sorted({min(32, self._longest), self._longest}):
-            target = folder / f"{self._name}_{length}"
+        longest = self._plain.restored.tokenizer.max_length
+        for length in sorted({min(32, longest), longest}):
+            target = folder / f"{self._out.name}_{length}"
             target.mkdir(parents=True, exist_ok=True)
-            (target / "float32.tflite").write_bytes(self._file("float32", length))
-            (target / "int8.tflite").write_bytes(self._file("dynamic_int8", length))
-            np.savez(target / "rows.npz", **{name: self._training[name][:PEER_ROWS, :length] for name in INPUTS})
-
-    def _file(self, variant: Variant, length: int) -> bytes:
-        restored = self._restored
-        manifest = Manifest(
-            name=self._name,
-            task=restored.task.type,
-            pairs=False,
-            lengths=(length,),
-            pad_id=restored.tokenizer.pad_id,
-            threshold=restored.task.threshold,
-            label_separator=restored.task.label_separator,
-            variant=variant,
-        )
-        rows = [{n: a[i : i + 1, :length] for n, a in self._training.items()} for i in range(CALIBRATION_ROWS)]
-        return quantize(convert(restored.model, manifest, restored.labels), variant, {manifest.signature(length): rows})
-
-    def _features(self, texts: list[str]) -> dict[str, np.ndarray]:
-        """Rows of the model's longest input, int32 [R, L] each."""
-        pad = self._restored.tokenizer.pad_id
-        dense: dict[str, Any] = to_dense(Preprocessor(self._restored.tokenizer)(tf.constant(texts)), pad)
-        return {
-            name: np.pad(
-                np.asarray(dense[name], np.int32),
-                ((0, 0), (0, self._longest - dense[name].shape[1])),
-                constant_values=pad if name == "token_ids" else 0,
-            )
-            for name in INPUTS
-        }
+            plain = Plain.of(self._folder, (length,))
+            (target / "float32.tflite").write_bytes(plain.content)
+            (target / "int8.tflite").write_bytes(quantize(plain.content, "dynamic_int8"))
+            rows = plain.features(self._training[:PEER_ROWS])[length]
+            np.savez(target / "rows.npz", **{name: np.concatenate([row[name] for row in rows]) for name in INPUTS})
 
 
 def peers_environment(out: Path) -> str:
@@ -151,10 +127,9 @@ def peers_environment(out: Path) -> str:
     return python
 
 
-def _read(file: Path) -> tuple[list[str], list[str]]:
+def _read(file: Path) -> list[Row]:
     with file.open(encoding="utf-8", newline="") as table:
-        rows = list(csv.DictReader(table))
-    return [row["text"] for row in rows], [row["label"] for row in rows]
+        return [Row(row["text"], answer=(row["label"],)) for row in csv.DictReader(table)]
 
 
 if __name__ == "__main__":

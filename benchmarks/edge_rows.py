@@ -10,7 +10,6 @@ from ai_edge_litert.interpreter import Interpreter
 INPUTS = ("token_ids", "padding_mask", "segment_ids")
 PEER_ROWS = 220
 """Rows that the runtimes get: the first are timed, the others calibrate."""
-_BATCH = 64
 
 Row = Mapping[str, np.ndarray]
 
@@ -27,13 +26,7 @@ def litert(content: bytes, threads: int = 1) -> Callable[[Row], np.ndarray]:
     return ask
 
 
-def answers(content: bytes, rows: Row) -> np.ndarray:
-    """What a file answers rows [R, L]: [R, C]."""
-    ask = litert(content)
-    return np.concatenate([ask(one) for one in batches(rows, 1)])
-
-
-def batches(rows: Row, size: int = _BATCH) -> Iterator[dict[str, np.ndarray]]:
+def batches(rows: Row, size: int) -> Iterator[dict[str, np.ndarray]]:
     """The rows, `size` at a time."""
     for begin in range(0, len(rows["token_ids"]), size):
         yield {name: array[begin : begin + size] for name, array in rows.items()}

@@ -72,6 +72,15 @@ class Plain:
         check_whole(content, restored.model, max(chosen))
         return cls(restored, content, chosen, str(folder))
 
+    def features(self, rows: Sequence[Row]) -> dict[int, list[Features]]:
+        """The rows as each signature takes them, by its length; what it does not hold is cut."""
+        found: dict[int, list[Features]] = {}
+        for length in self.lengths:
+            tokenizer = HostTokenizer(replace(self.restored.tokenizer, max_length=length))
+            alone = _manifest(self.restored, "float32", (length,))
+            found[length] = [alone.features(*tokenizer(row.text, row.pair)) for row in rows]
+        return found
+
     def write(
         self,
         target: Path | str,
@@ -95,7 +104,8 @@ class Plain:
         """
         restored = self.restored
         manifest = _manifest(restored, variant, self.lengths)
-        content = quantize(self.content, variant, _calibration(restored, manifest, calibration))
+        rows = {manifest.signature(length): each for length, each in self.features(calibration).items()}
+        content = quantize(self.content, variant, rows)
         check_whole(content, restored.model, max(self.lengths))
         report = {
             "bytes": {"float32": len(self.content), variant: len(content)},
@@ -174,15 +184,3 @@ def _manifest(restored: Restored, variant: Variant, lengths: tuple[int, ...]) ->
         variant=variant,
         report={"config": restored.stored},
     )
-
-
-def _calibration(restored: Restored, manifest: Manifest, rows: Sequence[Row]) -> dict[str, list[Features]]:
-    """The rows for every signature; those that it does not hold are cut, so that each signature has rows."""
-    if manifest.variant != "int8" or not rows:
-        return {}
-    found: dict[str, list[Features]] = {}
-    for length in manifest.lengths:
-        tokenizer = HostTokenizer(replace(restored.tokenizer, max_length=length))
-        alone = replace(manifest, lengths=(length,))
-        found[manifest.signature(length)] = [alone.features(*tokenizer(row.text, row.pair)) for row in rows]
-    return found
