@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,12 +14,26 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "0")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+# The tiny models, which tests of several packages ask.
+sys.path.insert(0, str(REPOSITORY / "tests" / "models"))
+
+if TYPE_CHECKING:
+    from tiny_exports import Exported
 
 
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The root of the checkout."""
     return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
+    """Kind of task to its tiny model, exported as a run does it. Tests that change one copy it."""
+    from tiny_exports import KINDS, export
+
+    folder = tmp_path_factory.mktemp("exports")
+    return {kind: export(kind, folder / kind / "Format-Serving") for kind in KINDS}
 
 
 @pytest.fixture(scope="session")

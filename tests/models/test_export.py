@@ -66,9 +66,10 @@ json.dump(answers, sys.stdout)
 
 
 @pytest.fixture(scope="module")
-def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
+def exports(exports: dict[str, Exported], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
+    """Those of all tests, and some with other tokenizers."""
     folder = tmp_path_factory.mktemp("exports")
-    made = {kind: export(kind, folder / kind / "1") for kind in KINDS}
+    made = dict(exports)
     made["sentencepiece"] = export("single", folder / "sentencepiece", sentencepiece_tokenizer("unigram", ALBERT))
     made["byte_pair"] = export("single", folder / "byte_pair", tiny_byte_pairs.tokenizer())
     made["byte_pair of pairs"] = export("pair", folder / "byte_pair_of_pairs", tiny_byte_pairs.tokenizer())

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tiny_checkpoints
-from tiny_exports import KINDS, Exported, export
+from tiny_exports import KINDS, Exported
 
 from models.backbones import merge_lora
 from models.build import build_model
@@ -20,12 +20,6 @@ from models.presets import preset_tokenizer
 from models.restore import restore
 
 TEXTS = [b"good", b"", "Café 好".encode(), b"a bad bad film " * 9]
-
-
-@pytest.fixture(scope="module")
-def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
-    folder = tmp_path_factory.mktemp("exports")
-    return {kind: export(kind, folder / kind) for kind in KINDS}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_exports import Exported, export
+from tiny_exports import Exported
 
 from models.errors import ConfigError, DataError, ModelError
 from pipeline.cli import main
@@ -14,12 +14,6 @@ from tflite.bundle import check_golden
 from tflite.variants import VARIANTS
 
 TEXTS = ["the film was good", "bad films, bad cafe!", "好电影"]
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
-    folder = tmp_path_factory.mktemp("exported")
-    return {kind: export(kind, folder / kind / "1") for kind in ("single", "number")}
 
 
 def told(capsys: pytest.CaptureFixture[str]) -> str:
@@ -33,17 +27,17 @@ def test_the_help_lists_the_variants(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_a_pushed_model_becomes_a_bundle_that_answers_alike(
-    exported: dict[str, Exported], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    exports: dict[str, Exported], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle = tmp_path / "bundle"
-    source = str(exported["single"].folder.parent)
+    source = str(exports["single"].folder)
     assert main(["edge", "export", source, str(bundle), "--variant", "float32", "--length", "8", "--length", "32"]) == 0
     assert "float32" in told(capsys)
     check_golden(bundle)
     for command in (["edge", "run"], ["predict"]):
         assert main([*command, str(bundle), *TEXTS, "--json"]) == 0
         rows = [json.loads(line) for line in told(capsys).splitlines()]
-        wanted = exported["single"].ask_keras([text.encode() for text in TEXTS])
+        wanted = exports["single"].ask_keras([text.encode() for text in TEXTS])
         assert [row["label"] for row in rows] == [label.decode() for label in wanted["label"].tolist()]
         assert [row["score"] for row in rows] == pytest.approx(wanted["score"].tolist(), abs=1e-4)
     assert main(["edge", "inspect", str(bundle)]) == 0
@@ -55,24 +49,24 @@ def test_a_pushed_model_becomes_a_bundle_that_answers_alike(
 
 
 def test_pairs_are_calibrated_with_the_lines_of_a_file(
-    exported: dict[str, Exported], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    exports: dict[str, Exported], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "pairs.tsv"
     file.write_text("".join(f"{one}\t{two}\n" for one in TEXTS for two in TEXTS), encoding="utf-8")
-    bundle, source = str(tmp_path / "bundle"), str(exported["number"].folder)
+    bundle, source = str(tmp_path / "bundle"), str(exports["number"].folder)
     assert main(["edge", "export", source, bundle, "--variant", "int8", "--file", str(file)]) == 0
     golden = [json.loads(line) for line in (tmp_path / "bundle" / "golden.jsonl").read_text().splitlines()]
     assert {(row["text"], row["text_pair"]) for row in golden} >= {(one, two) for one in TEXTS for two in TEXTS}
     told(capsys)
     assert main(["edge", "run", bundle, "good", "--pair", "bad"]) == 0
-    wanted = exported["number"].ask_keras([b"good"], [b"bad"])["score"][0]
-    assert float(told(capsys).split("\t")[0]) == pytest.approx(wanted, abs=3 * exported["number"].labels.std)
+    wanted = exports["number"].ask_keras([b"good"], [b"bad"])["score"][0]
+    assert float(told(capsys).split("\t")[0]) == pytest.approx(wanted, abs=3 * exports["number"].labels.std)
 
 
 def test_bundles_are_measured_beside_each_other(
-    exported: dict[str, Exported], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    exports: dict[str, Exported], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source, texts = str(exported["single"].folder), tmp_path / "texts.txt"
+    source, texts = str(exports["single"].folder), tmp_path / "texts.txt"
     texts.write_text("".join(f"{text}\n" for text in TEXTS), encoding="utf-8")
     for variant in ("float32", "dynamic_int8"):
         arguments = [source, str(tmp_path / variant), "--variant", variant, "--file", str(texts)]
@@ -94,9 +88,9 @@ def test_bundles_are_measured_beside_each_other(
 
 
 def test_what_cannot_be_exported(
-    exported: dict[str, Exported], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    exports: dict[str, Exported], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source, bundle = str(exported["single"].folder), str(tmp_path / "bundle")
+    source, bundle = str(exports["single"].folder), str(tmp_path / "bundle")
     tabs = tmp_path / "tabs.tsv"
     tabs.write_text("good\tbad\n")
     for arguments, code, words in (

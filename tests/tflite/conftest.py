@@ -1,8 +1,8 @@
-"""Makes the helpers of the models' tests importable here (golden_text, tiny_byte_pairs), and those beside these."""
+"""Makes the helpers beside these tests importable."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "models")]
+sys.path.insert(0, str(Path(__file__).parent))
