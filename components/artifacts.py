@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from tfx import types
-from tfx.types.artifact import Property, PropertyType
 
 BLESSED, VERDICT, VARIANT = "blessed", "verdict", "variant"
 """Properties of the two gates' `InfraBlessing`: 1 or 0, as TFX's InfraValidator says it, a sentence, and the edge
@@ -39,7 +38,15 @@ class LiveModel(types.Artifact):
     """What is live at the push destination: `version` names it, 0 where nothing is; the folder then is empty."""
 
     TYPE_NAME = "transom.LiveModel"
-    PROPERTIES = {"version": Property(type=PropertyType.INT)}
+
+    # A custom property: TFX's Kubeflow compiler refuses own artifact types that declare properties.
+    @property
+    def version(self) -> int:
+        return int(self.get_int_custom_property("version"))
+
+    @version.setter
+    def version(self, version: int) -> None:
+        self.set_int_custom_property("version", version)
 
 
 class EdgeBundles(types.Artifact):

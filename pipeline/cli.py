@@ -13,6 +13,7 @@ from pathlib import Path
 from models.errors import TransomError
 from pipeline import deploy_arguments, edge_arguments
 from pipeline.arguments import add_command, add_texts, add_verbose
+from pipeline.kubeflow import arguments as kubeflow_arguments
 
 INTERRUPTED = 130  # what a shell reports of a process that SIGINT ended
 
@@ -23,6 +24,7 @@ a first run:
   transom predict transom-out "so good" asks the pushed model
   transom serve transom-out             serves it over gRPC and REST
   transom edge export transom-out edge  makes a bundle for phones of it
+  transom compile transom.yaml          writes the same pipeline for Kubeflow
 
 exit codes:
   0 success            1 unexpected error    2 configuration       3 data            4 data gate
@@ -157,6 +159,7 @@ def _parser() -> argparse.ArgumentParser:
 
     deploy_arguments.add(commands, render=_deploy_render, move=_deploy_move)
     edge_arguments.add(commands, export=_edge_export, run=_edge_run, bench=_edge_bench, inspect=_edge_inspect)
+    kubeflow_arguments.add(commands, compile_=_compile, submit=_submit)
 
     schema = add_command(
         commands,
@@ -273,6 +276,18 @@ def _edge_inspect(options: argparse.Namespace) -> int:
     from pipeline.edge import inspect
 
     return inspect(options)
+
+
+def _compile(options: argparse.Namespace) -> int:
+    from pipeline.kubeflow.compile import run
+
+    return run(options)
+
+
+def _submit(options: argparse.Namespace) -> int:
+    from pipeline.kubeflow.submit import run
+
+    return run(options)
 
 
 def _schema(options: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ from pydantic import Field
 from components.config import DataConfig, EvaluationConfig, GateConfig, PushConfig, ServingConfig
 from models.config import ModelsConfig
 from models.settings import FilePath
+from pipeline.kubeflow.config import KubeflowConfig
 from tflite.config import EdgeConfig
 
 # A name becomes a folder, a model's name in a URL and a pipeline's name on Kubeflow.
@@ -26,3 +27,4 @@ class ProjectConfig(ModelsConfig):
     serving: ServingConfig = ServingConfig()
     edge: EdgeConfig = EdgeConfig()
     push: PushConfig = PushConfig()
+    kubeflow: KubeflowConfig = KubeflowConfig()

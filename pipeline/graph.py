@@ -15,7 +15,7 @@ from components.edge_exporter import EdgeExporter
 from components.edge_gate import EdgeGate
 from components.evaluator import Evaluator
 from components.example_gen import example_gen
-from components.live_model import LiveModel
+from components.live_model import WHEN_RUN, LiveModel
 from components.pusher import Pusher
 from components.schema import schema_gen
 from components.serving_gate import ServingGate
@@ -35,12 +35,14 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
     model = _with_local_preset(config.model, paths)
     curated = paths.base / config.data.schema_path if config.data.schema_path is not None else None
 
-    ingest = example_gen(config.data, config.task, paths.base)
+    version = None if paths.elsewhere is None else WHEN_RUN
+
+    ingest = example_gen(config.data, config.task, paths.elsewhere or paths.base)
     examples = ingest.outputs["examples"]
     statistics = StatisticsGen(examples=examples)
     schema = schema_gen(statistics.outputs["statistics"], config.task, curated)
     validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
-    live = LiveModel(directory=str(paths.push))
+    live = LiveModel(directory=str(paths.push), version=version)
     gate = data_gate(
         examples=examples,
         anomalies=validator.outputs["anomalies"],
@@ -75,6 +77,7 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
         directory=str(paths.push),
         edge_directory=str(paths.edge),
         keep=config.push.keep,
+        version=version,
     )
     return Pipeline(
         pipeline_name=config.name,
@@ -115,7 +118,9 @@ def _edge(config: ProjectConfig, examples: BaseChannel, model: BaseChannel, afte
 def _with_local_preset(model: ModelConfig, paths: Paths) -> ModelConfig:
     """The model's configuration with the preset's folder, where it is one, absolute."""
     if isinstance(model, PresetConfig) and (paths.base / model.preset).is_dir():
-        return model.model_copy(update={"preset": str((paths.base / model.preset).resolve())})
+        here = (paths.base / model.preset).resolve()
+        folder = here if paths.elsewhere is None else paths.preset or paths.elsewhere / model.preset
+        return model.model_copy(update={"preset": str(folder)})
     return model
 
 

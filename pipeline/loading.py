@@ -16,6 +16,7 @@ from components.config import SplitsConfig, ThresholdConfig
 from models.config import EncoderConfig, PresetConfig
 from models.errors import ConfigError
 from pipeline.config import ProjectConfig
+from pipeline.kubeflow.config import group_at
 from pipeline.yaml_text import YamlError, read_yaml
 
 # A larger file is no configuration: most likely it is the table itself.
@@ -242,5 +243,7 @@ def keys_below(location: list[str], raw: dict[str, Any]) -> list[str]:
     }
     places |= {"": ProjectConfig, "model": PresetConfig if preset else EncoderConfig, "data.splits": SplitsConfig}
     path = ".".join(location)
+    if location[:1] == ["kubeflow"]:
+        return sorted(group_at(location[1:]).model_fields)
     found = ThresholdConfig if path.startswith("evaluation.thresholds.") else places[path]
     return sorted(found.model_fields)

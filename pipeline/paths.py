@@ -28,12 +28,17 @@ class Paths:
         output: folder of all that the runs write.
         push: folder of the pushed versions.
         edge: folder of the pushed edge bundles.
+        elsewhere: where the steps see `base`, when they run on other machines; None where they run here. `output` and
+            `push` then are folders of those machines too.
+        preset: where those machines see the preset's folder; None for its place below `elsewhere`.
     """
 
     base: Path
     output: Path
     push: Path
     edge: Path
+    elsewhere: Path | None = None
+    preset: Path | None = None
 
     @classmethod
     def of(cls, config: ProjectConfig, config_file: Path) -> Paths:

@@ -56,6 +56,11 @@ def _groups(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         "EdgeConfig": "edge",
         "BudgetConfig": "edge.budget",
         "PushConfig": "push",
+        "KubeflowConfig": "kubeflow",
+        "MountConfig": "kubeflow.mounts[]",
+        "SecretConfig": "kubeflow.secrets[]",
+        "StepConfig": "kubeflow.default, kubeflow.steps.STEP",
+        "TolerationConfig": "kubeflow.default.tolerations[]",
     }
     for name, title in titles.items():
         yield title, definitions[name]

@@ -25,6 +25,9 @@ LIGHT = (
     "serving.deploy.release",
     "pipeline.deploy",
     "pipeline.remote",
+    "pipeline.kubeflow.checks",
+    "pipeline.kubeflow.places",
+    "pipeline.kubeflow.entrypoint",
 )
 
 

@@ -1,0 +1,1 @@
+"""The same pipeline on Kubeflow Pipelines 2.x and on Vertex AI: compile, verify, submit, and the entrypoint."""

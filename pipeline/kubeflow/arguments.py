@@ -1,0 +1,60 @@
+"""The arguments of `transom compile` and `transom submit`; standard library alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.arguments import Run, add_command, add_verbose
+
+if TYPE_CHECKING:
+    from pipeline.arguments import Commands
+
+
+def add(commands: Commands, *, compile_: Run, submit: Run) -> None:
+    """Adds `transom compile` and `transom submit`."""
+    parser = add_command(
+        commands,
+        "compile",
+        compile_,
+        "write the pipeline for Kubeflow Pipelines or Vertex AI",
+        "Writes a PipelineSpec (schema 2.1.0) that open-source Kubeflow Pipelines 2.x accepts, and what Kubernetes "
+        "is told of volumes, secrets and nodes. --verify then runs that file on this machine, twice.",
+    )
+    add_ = parser.add_argument
+    add_("config", type=Path, nargs="?", default=Path("transom.yaml"), metavar="YAML", help="the configuration")
+    add_("--out", type=Path, default=Path("pipeline.yaml"), metavar="FILE", help="default: %(default)s")
+    add_(
+        "--platform", type=Path, metavar="FILE", help="write the Kubernetes document apart (default: in --out, second)"
+    )
+    add_("--image", metavar="IMAGE", help="the image of the steps (default: kubeflow.image)")
+    add_("--target", choices=("kubeflow", "vertex"), default="kubeflow", help="default: %(default)s")
+    add_("--verify", action="store_true", help="run the written file here, step by step, twice")
+    add_(
+        "--mount", action="append", default=[], metavar="PATH=DIR", help="for --verify: what a container's path is here"
+    )
+    add_("--work", type=Path, metavar="DIR", help="for --verify: keep what the steps write here")
+    add_("--dockerfile", type=Path, metavar="DIR", help="write the image's Dockerfile instead, and say how to build it")
+    add_("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key")
+    add_verbose(parser)
+
+    parser = add_command(
+        commands,
+        "submit",
+        submit,
+        "run a compiled pipeline on a cluster",
+        "Uploads the pipeline as a new version and starts a run, or with --cron or --every a recurring run: each reads "
+        "the newest data. Credentials are those of kfp's client (KFP_API_TOKEN, a service account's token in a pod).",
+    )
+    add_ = parser.add_argument
+    add_("pipeline", type=Path, metavar="FILE", help="what `transom compile` wrote")
+    add_("--endpoint", required=True, metavar="URL", help="the API of Kubeflow Pipelines")
+    add_("--platform", type=Path, metavar="FILE", help="the Kubernetes document, where it stands apart")
+    add_("--experiment", default="Default", metavar="NAME", help="default: %(default)s")
+    add_("--namespace", metavar="NAME", help="for clusters of several users")
+    add_("--service-account", metavar="NAME", help="as which the steps run")
+    when = parser.add_mutually_exclusive_group()
+    when.add_argument("--cron", metavar="CRON", help='six fields, seconds first: "0 0 3 * * *"')
+    when.add_argument("--every", type=float, metavar="HOURS", help="a run each so many hours")
+    add_("--wait", action="store_true", help="wait for the run's end (not for recurring runs)")
+    add_verbose(parser)

@@ -1,0 +1,157 @@
+"""What a container of the compiled pipeline runs: `python -m pipeline.kubeflow.entrypoint`, one step.
+
+The launcher calls it with the step's ExecutorInput, after it has copied input artifacts from their bucket into local
+folders; it copies output folders back. Here artifacts get the types that the backend does not hand on, URIs become
+those folders, an ExampleGen's span is resolved, and the executor runs. An error is one last line and an exit code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.carry import unpacked
+from models.errors import TransomError
+from models.runtime import prepare
+
+if TYPE_CHECKING:
+    from kfp.pipeline_spec import pipeline_spec_pb2
+
+# As the launcher maps them (`LocalPathForURI`); Vertex AI mounts buckets at /gcs.
+FOLDERS = {"gs://": "gcs", "minio://": "minio", "s3://": "s3"}
+
+
+def local_path(uri: str, storage: Path) -> Path:
+    """The folder of an artifact: that of its bucket, or of a mounted path.
+
+    Raises:
+        TransomError: a scheme that the launcher does not know.
+    """
+    for scheme, folder in FOLDERS.items():
+        if uri.startswith(scheme):
+            return storage / folder / uri.removeprefix(scheme)
+    if "://" in uri:
+        raise TransomError(f"the artifact {uri}", expected=f"one of {', '.join(FOLDERS)}, or a mounted path")
+    return Path(uri)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a step; returns the exit code."""
+    options, beam_arguments = _parser().parse_known_args(arguments)
+    # TFX hands sys.argv to absl's flags, which know nothing of ours.
+    sys.argv = sys.argv[:1]
+    try:
+        prepare(options.onednn)
+        _run(options, beam_arguments)
+        return 0
+    except Exception as error:  # noqa: BLE001 (the last resort: whatever it was, the last line of the log says it)
+        ours = unpacked(error)
+        if ours is None:
+            traceback.print_exc()
+        print(last_line(options.step, error if ours is None else ours), file=sys.stderr, flush=True)
+        return 1 if ours is None else ours.exit_code
+
+
+def last_line(step: str, error: Exception) -> str:
+    """An error in one line, its four parts included."""
+    if not isinstance(error, TransomError):
+        told = " ".join(str(error).split())[:1000]
+        return f"transom: {step}: {type(error).__name__}: {told}"
+    parts = (("got", error.got), ("expected", error.expected), ("to fix", error.fix))
+    said = [error.what, *(f"{name}: {value}" for name, value in parts if value)]
+    return f"transom: {step}: " + "; ".join(" ".join(part.split()) for part in said)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="pipeline.kubeflow.entrypoint", allow_abbrev=False)
+    parser.add_argument("--executor_class_path", required=True)
+    parser.add_argument("--json_serialized_invocation_args", required=True, help="the ExecutorInput")
+    parser.add_argument("--json_serialized_inputs_spec_args", help="the component's inputs, for parameters' types")
+    parser.add_argument("--step", required=True, help="for messages")
+    parser.add_argument("--artifact_types", required=True, help="JSON: artifact's name to its class")
+    parser.add_argument("--driver_class_path", help="an ExampleGen's driver")
+    parser.add_argument("--onednn", default="auto")
+    parser.add_argument("--storage", type=Path, default=Path("/"), help="above the folders of the buckets")
+    return parser
+
+
+def _run(options: argparse.Namespace, beam_arguments: list[str]) -> None:
+    from google.protobuf import json_format
+    from kfp.pipeline_spec import pipeline_spec_pb2
+    from tfx.dsl.components.base import base_beam_executor, base_executor
+    from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils as utils
+    from tfx.orchestration.portable import outputs_utils
+    from tfx.utils import import_utils
+
+    told = json_format.Parse(
+        options.json_serialized_invocation_args, pipeline_spec_pb2.ExecutorInput(), ignore_unknown_fields=True
+    )
+    spec = json_format.Parse(
+        options.json_serialized_inputs_spec_args or "{}",
+        pipeline_spec_pb2.ComponentInputsSpec(),
+        ignore_unknown_fields=True,
+    )
+    types = json.loads(options.artifact_types)
+    uris = _localize(told, types, options.storage)
+    names: dict[int, str] = {}
+    inputs = utils.parse_raw_artifact_dict(told.inputs.artifacts, names)
+    outputs = utils.parse_raw_artifact_dict(told.outputs.artifacts, names)
+    properties = utils.parse_execution_properties(told.inputs.parameter_values, told.inputs.parameters, spec)
+    if options.driver_class_path:
+        _drive(options.driver_class_path, properties, outputs)
+    executor = import_utils.import_class_by_path(options.executor_class_path)
+    output_file = local_path(told.outputs.output_file, options.storage)
+    about = {"unique_id": options.step, "tmp_dir": str(output_file.parent / ".temp")}
+    if issubclass(executor, base_beam_executor.BaseBeamExecutor):
+        context = base_beam_executor.BaseBeamExecutor.Context(beam_pipeline_args=beam_arguments, **about)
+    else:
+        context = base_executor.BaseExecutor.Context(extra_flags=beam_arguments, **about)
+    executor(context).Do(inputs, outputs, properties)
+    outputs_utils.tag_output_artifacts_with_version(outputs)
+
+    result = pipeline_spec_pb2.ExecutorOutput()
+    for name, artifacts in utils.translate_executor_output(outputs, names).items():
+        artifacts.artifacts[0].uri = uris[name]  # the launcher uploads from this URI's folder, and records it
+        result.artifacts[name].CopyFrom(artifacts)
+    output_file.parent.mkdir(parents=True, exist_ok=True)
+    output_file.write_text(json_format.MessageToJson(result), encoding="utf-8")
+
+
+def _localize(told: pipeline_spec_pb2.ExecutorInput, types: dict[str, str], storage: Path) -> dict[str, str]:
+    """Gives artifacts their types and local folders; returns the outputs' URIs.
+
+    An artifact without files has no folder: buckets hold none.
+    """
+    for strange in [name for name in told.outputs.artifacts if name not in types]:
+        del told.outputs.artifacts[strange]  # the backend's own, such as executor-logs
+    uris = {name: listed.artifacts[0].uri for name, listed in told.outputs.artifacts.items()}
+    for artifacts in (told.inputs.artifacts, told.outputs.artifacts):
+        for name, listed in artifacts.items():
+            for artifact in listed.artifacts:
+                artifact.type.schema_title = types[name]
+                artifact.uri = str(local_path(artifact.uri, storage))
+                os.makedirs(artifact.uri, exist_ok=True)
+    return uris
+
+
+def _drive(driver_class: str, properties: dict[str, Any], outputs: dict[str, list[Any]]) -> None:
+    """Resolves the newest span and its files, as the driver does before a local run."""
+    from tfx.components.example_gen import driver
+    from tfx.orchestration import data_types
+    from tfx.types import standard_component_specs as specs
+    from tfx.utils import import_utils
+
+    info = data_types.PipelineInfo("", "")
+    made = import_utils.import_class_by_path(driver_class)(None)
+    made.resolve_exec_properties(properties, info, data_types.ComponentInfo("", "", info))
+    driver.update_output_artifact(properties, outputs[specs.EXAMPLES_KEY][0].mlmd_artifact)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""The image of the steps: a Dockerfile that installs the lock, and the command that builds it. No TensorFlow."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+from models.errors import ConfigError
+
+_DOCKERFILE = """\
+# Made by `transom compile --dockerfile`. The context of the build is a checkout of Transom.
+FROM python:3.11-slim-bookworm
+RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
+WORKDIR /opt/transom
+COPY requirements-uv.lock requirements.lock ./
+# The lock is whole, and every package is checked against its hash; bytecode: a step starts three times faster with it.
+RUN pip install --no-cache-dir --require-hashes --no-deps -r requirements-uv.lock \\
+ && uv pip install --system --no-cache --require-hashes --no-deps --compile-bytecode -r requirements.lock
+COPY . .
+RUN uv pip install --system --no-cache --no-deps --no-build-isolation --compile-bytecode .
+WORKDIR /
+ENV TF_USE_LEGACY_KERAS=0 KERAS_BACKEND=tensorflow
+"""
+_IGNORED = "**\n!requirements-uv.lock\n!requirements.lock\n!pyproject.toml\n!README.md\n" + "".join(
+    f"!{name}\n" for name in ("models", "tflite", "serving", "components", "pipeline")
+)
+
+
+def write_dockerfile(folder: Path, image: str | None) -> list[str]:
+    """Writes `Dockerfile` and `Dockerfile.dockerignore`; what to say of it.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
+    name = image or f"REGISTRY/transom:{importlib.metadata.version('transom')}"
+    written = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, text in (("Dockerfile", _DOCKERFILE), ("Dockerfile.dockerignore", _IGNORED)):
+            (folder / file).write_text(text, encoding="utf-8")
+            written.append(f"wrote {folder / file}")
+    except OSError as error:
+        raise ConfigError("--dockerfile", got=f"{folder}: {error.strerror}", expected="a folder") from None
+    return [*written, f"next: docker build --file {folder / 'Dockerfile'} --tag {name} . && docker push {name}"]

@@ -1,0 +1,30 @@
+"""The compiled pipeline, run as the backend runs it, against a local run of the same project."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.mark.slow
+def test_the_verified_spec_gives_what_a_local_run_gives(tiny: Any, tmp_path: Path) -> None:
+    project, local = tiny
+    other = type(project)(tmp_path)
+    shutil.copy(project.folder / "reviews.csv", tmp_path)
+    kubeflow = "kubeflow: {base: /mnt/data/tiny, output: /mnt/out, mounts: [{claim: data, path: /mnt}]}\n"
+    other.config.write_text(project.config.read_text() + kubeflow)
+    arguments = ("--image", f"transom:{importlib.metadata.version('transom')}", "--out", str(tmp_path / "p.yaml"))
+    work = tmp_path / "work"
+    said = other.transom("compile", str(other.config), *arguments, "--verify", "--work", str(work))
+    assert "run-2 found it live and measured against it" in said
+    bucket = work / "buckets" / "minio" / "mlpipeline" / "v2" / "artifacts" / "tiny"
+    for run in ("run-1", "run-2"):
+        summary = json.loads((bucket / run / "Evaluator" / "evaluation" / "summary.json").read_text())
+        assert summary["metrics"] == local["evaluation"]["metrics"]
+    assert len(list((work / "push").iterdir())) == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"reviews.csv", "transom.yaml", "p.yaml", "work"}

@@ -1,0 +1,92 @@
+"""What a container runs: URIs, types, spans, and the last line of a failure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tfx.types.artifact import CUSTOM_PROPERTIES_PREFIX
+
+from components.config import DataConfig
+from components.example_gen import Executor, example_gen
+from models.config import TaskConfig
+from models.errors import DataError, TransomError
+from pipeline.kubeflow.entrypoint import last_line, local_path, main
+
+ROWS = "text,label\n" + "".join(f"text {n},{'ab'[n % 2]}\n" for n in range(40))
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("gs://bucket/a/b", "/x/gcs/bucket/a/b"),
+        ("s3://bucket/a", "/x/s3/bucket/a"),
+        ("minio://mlpipeline/v2", "/x/minio/mlpipeline/v2"),
+        ("/mnt/data/a", "/mnt/data/a"),
+    ],
+)
+def test_uris_become_the_launchers_folders(uri: str, path: str) -> None:
+    assert local_path(uri, Path("/x")) == Path(path)
+
+
+def test_an_unknown_scheme_is_refused() -> None:
+    with pytest.raises(TransomError, match="oci://a/b"):
+        local_path("oci://a/b", Path("/"))
+
+
+def test_an_error_is_one_line_with_its_four_parts() -> None:
+    error = DataError("data.path", got="nothing\nat all", expected="a file", fix="put it there")
+    line = last_line("ExampleGen", error)
+    assert line == "transom: ExampleGen: data.path; got: nothing at all; expected: a file; to fix: put it there"
+    assert last_line("Trainer", ValueError("a\nb")) == "transom: Trainer: ValueError: a b"
+
+
+def arguments(base: Path, work: Path) -> list[str]:
+    """What the launcher calls ExampleGen with; the backend's own log artifact included."""
+    node = example_gen(DataConfig(path="{SPAN}/t.csv"), TaskConfig(), base)
+    parameters = {name: value for name, value in node.exec_properties.items() if value is not None}
+    told = {
+        "inputs": {"parameterValues": parameters},
+        "outputs": {
+            "artifacts": {
+                "examples": {
+                    "artifacts": [{"uri": "s3://bucket/examples", "type": {"schemaTitle": "system.Artifact"}}]
+                },
+                "executor-logs": {"artifacts": [{"uri": "s3://bucket/executor-logs"}]},
+            },
+            "outputFile": str(work / "out.json"),
+        },
+    }
+    kinds = {name: "NUMBER_INTEGER" if isinstance(value, int) else "STRING" for name, value in parameters.items()}
+    spec = {"parameters": {name: {"parameterType": kind} for name, kind in kinds.items()}}
+    return [
+        *("--executor_class_path", f"{Executor.__module__}.Executor"),
+        *("--json_serialized_invocation_args", json.dumps(told)),
+        *("--json_serialized_inputs_spec_args", json.dumps(spec)),
+        *("--artifact_types", json.dumps({"examples": "tfx.types.standard_artifacts.Examples"})),
+        *("--driver_class_path", "components.example_gen.Driver"),
+        *("--step", "ExampleGen", "--storage", str(work)),
+    ]
+
+
+def test_example_gen_takes_the_newest_span_and_reports_the_buckets_uri(tmp_path: Path) -> None:
+    for span in ("1", "3"):
+        (tmp_path / "data" / span).mkdir(parents=True)
+        (tmp_path / "data" / span / "t.csv").write_text(ROWS)
+    assert main(arguments(tmp_path / "data", tmp_path)) == 0
+    said: dict[str, Any] = json.loads((tmp_path / "out.json").read_text())["artifacts"]
+    assert set(said) == {"examples"}
+    made = said["examples"]["artifacts"][0]
+    assert made["uri"] == "s3://bucket/examples"
+    # TFX marks a custom property that has the name of a declared one.
+    assert made["metadata"][f"{CUSTOM_PROPERTIES_PREFIX}span"] == 3
+    assert json.loads(made["metadata"]["split_names"]) == ["train", "eval", "test"]
+    assert (tmp_path / "s3" / "bucket" / "examples" / "Split-train").is_dir()
+
+
+def test_an_error_of_ours_ends_the_log_with_its_code(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments(tmp_path, tmp_path)) == DataError.exit_code
+    last = capfd.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("transom: ExampleGen: data: no span for {SPAN}/t.csv; got: ")

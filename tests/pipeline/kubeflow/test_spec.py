@@ -1,0 +1,120 @@
+"""The compiled spec: what TFX's own lacks for the open-source backend is there."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+from kfp.kubernetes import kubernetes_executor_config_pb2
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+from pipeline import cli
+from pipeline.kubeflow import documents
+from pipeline.kubeflow.documents import Compiled
+from pipeline.run import STEPS
+
+CONFIG = f"""\
+name: tiny
+data: {{path: reviews.csv}}
+kubeflow:
+  image: registry.example/transom:{importlib.metadata.version("transom")}
+  base: /mnt/data/tiny
+  output: /mnt/out
+  mounts: [{{claim: data, path: /mnt/data}}, {{claim: out, path: /mnt/out}}]
+  secrets: [{{name: hub, env: {{token: HF_TOKEN}}, path: /etc/hub}}]
+  env: {{LANG: C.UTF-8}}
+  default: {{cpu: 1.5, memory_gb: 4}}
+  steps:
+    Trainer:
+      accelerator: nvidia.com/gpu
+      retries: 3
+      timeout_minutes: 90
+      shared_memory_gb: 2
+      node_selector: {{pool: spot}}
+      tolerations: [{{key: spot, operator: Exists, effect: NoSchedule}}]
+"""
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
+    folder = tmp_path_factory.mktemp("spec")
+    (folder / "transom.yaml").write_text(CONFIG)
+    assert cli.main(["compile", str(folder / "transom.yaml"), "--out", str(folder / "pipeline.yaml")]) == 0
+    return documents.read(folder / "pipeline.yaml")
+
+
+@pytest.fixture(scope="module")
+def tasks(compiled: Compiled) -> dict[str, Any]:
+    found: dict[str, Any] = compiled.spec["root"]["dag"]["tasks"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def containers(compiled: Compiled, tasks: dict[str, Any]) -> dict[str, Any]:
+    executors = compiled.spec["deploymentSpec"]["executors"]
+    return {name: executors[f"{name}_executor"]["container"] for name in tasks}
+
+
+def test_both_documents_are_messages_of_kfp(compiled: Compiled) -> None:
+    json_format.ParseDict(compiled.spec, pipeline_spec_pb2.PipelineSpec())
+    executors = compiled.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert set(executors) == set(compiled.spec["deploymentSpec"]["executors"])
+    for executor in executors.values():
+        json_format.ParseDict(executor, kubernetes_executor_config_pb2.KubernetesExecutorConfig())
+
+
+def test_each_executor_is_a_plain_container_with_resources(containers: dict[str, Any]) -> None:
+    for container in containers.values():
+        assert "lifecycle" not in container
+        resources = container["resources"]
+        assert (resources["cpuLimit"], resources["resourceCpuLimit"]) == (1.5, "1500m")
+        assert (resources["memoryRequest"], resources["resourceMemoryRequest"]) == (4, "4000M")
+        assert container["env"] == [{"name": "LANG", "value": "C.UTF-8"}]
+
+
+def test_the_accelerator_is_there_in_both_spellings(containers: dict[str, Any]) -> None:
+    wanted = {"type": "nvidia.com/gpu", "count": "1", "resourceType": "nvidia.com/gpu", "resourceCount": "1"}
+    assert containers["Trainer"]["resources"]["accelerator"] == wanted
+    assert "accelerator" not in containers["Pusher"]["resources"]
+
+
+def test_what_reads_outside_the_spec_is_not_cached(tasks: dict[str, Any]) -> None:
+    uncached = {name for name, task in tasks.items() if not task["cachingOptions"].get("enableCache")}
+    assert uncached == {"ExampleGen", "LiveModel", "Pusher"}
+
+
+def test_a_task_waits_for_its_inputs_and_for_what_the_graph_orders(tasks: dict[str, Any]) -> None:
+    for task in tasks.values():
+        made_by = {one["taskOutputArtifact"]["producerTask"] for one in task["inputs"].get("artifacts", {}).values()}
+        assert made_by <= set(task.get("dependentTasks", [])) <= set(tasks)
+    assert "DataGate" in tasks["TokenizerTrainer"]["dependentTasks"]
+    assert tasks["Trainer"]["retryPolicy"]["maxRetryCount"] == 3
+
+
+def test_no_path_of_this_machine_is_in_the_spec(compiled: Compiled, tasks: dict[str, Any]) -> None:
+    assert str(Path.cwd()) not in json.dumps(compiled.spec)
+    given = {name: task["inputs"].get("parameters", {}) for name, task in tasks.items()}
+    assert given["ExampleGen"]["input_base"]["runtimeValue"]["constant"] == "/mnt/data/tiny"
+    assert given["Pusher"]["directory"]["runtimeValue"]["constant"] == "/mnt/out/serving/tiny"
+    assert given["Trainer"]["checkpoints"]["runtimeValue"]["constant"] == "/mnt/out/checkpoints"
+
+
+def test_the_platform_document_says_pools_secrets_and_volumes(compiled: Compiled) -> None:
+    executors = compiled.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    trainer = executors["Trainer_executor"]
+    assert [mount["mountPath"] for mount in trainer["pvcMount"]] == ["/mnt/data", "/mnt/out"]
+    assert trainer["secretAsEnv"][0]["keyToEnv"] == [{"secretKey": "token", "envVar": "HF_TOKEN"}]
+    assert trainer["secretAsVolume"][0]["mountPath"] == "/etc/hub"
+    assert trainer["nodeSelector"] == {"labels": {"pool": "spot"}}
+    assert trainer["tolerations"] == [{"key": "spot", "operator": "Exists", "effect": "NoSchedule"}]
+    assert trainer["activeDeadlineSeconds"] == "5400"
+    assert trainer["emptyDirMounts"][0]["mountPath"] == "/dev/shm"
+    assert "nodeSelector" not in executors["Pusher_executor"]
+
+
+def test_the_compiled_graph_is_the_local_one(tasks: dict[str, Any]) -> None:
+    assert set(tasks) == set(STEPS)
