@@ -21,7 +21,7 @@ RUN uv pip install --system --no-cache --no-deps --no-build-isolation --compile-
 WORKDIR /
 ENV TF_USE_LEGACY_KERAS=0 KERAS_BACKEND=tensorflow
 """
-_IGNORED = "**\n!requirements-uv.lock\n!requirements.lock\n!pyproject.toml\n!README.md\n" + "".join(
+_IGNORED = "*\n!requirements-uv.lock\n!requirements.lock\n!pyproject.toml\n!README.md\n" + "".join(
     f"!{name}\n" for name in ("models", "tflite", "serving", "components", "pipeline")
 )
 

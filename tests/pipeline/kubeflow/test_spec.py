@@ -118,3 +118,42 @@ def test_the_platform_document_says_pools_secrets_and_volumes(compiled: Compiled
 
 def test_the_compiled_graph_is_the_local_one(tasks: dict[str, Any]) -> None:
     assert set(tasks) == set(STEPS)
+
+
+def test_vertex_gets_no_kubernetes(tmp_path: Path) -> None:
+    config = tmp_path / "transom.yaml"
+    config.write_text(
+        "data: {path: t.csv}\n"
+        "kubeflow: {base: /gcs/bucket/reviews, root: 'gs://bucket/a', default: {accelerator: NVIDIA_TESLA_T4}}\n"
+    )
+    image = f"transom:{importlib.metadata.version('transom')}"
+    arguments = ["compile", str(config), "--out", str(tmp_path / "p.yaml"), "--target", "vertex", "--image", image]
+    assert cli.main(arguments) == 0
+    made = documents.read(tmp_path / "p.yaml")
+    assert made.platform == {}
+    assert made.spec["defaultPipelineRoot"] == "gs://bucket/a"
+    resources = made.spec["deploymentSpec"]["executors"]["Trainer_executor"]["container"]["resources"]
+    assert resources["accelerator"] == {"type": "NVIDIA_TESLA_T4", "count": "1"}
+    assert not any(key.startswith("resource") for key in resources)
+
+
+def test_the_documents_can_stand_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "transom.yaml"
+    config.write_text(CONFIG)
+    out, platform = tmp_path / "p.yaml", tmp_path / "platform.yaml"
+    assert cli.main(["compile", str(config), "--out", str(out), "--platform", str(platform)]) == 0
+    assert documents.read(out).platform == {}
+    assert "kubernetes" in documents.read(out, platform).platform["platforms"]
+    assert capsys.readouterr().out.count("wrote ") == 2
+
+
+def test_the_dockerfile_installs_the_lock(tmp_path: Path, capsys: pytest.CaptureFixture[str], repository: Path) -> None:
+    assert cli.main(["compile", "--dockerfile", str(tmp_path / "image")]) == 0
+    text = (tmp_path / "image" / "Dockerfile").read_text()
+    assert "--require-hashes --no-deps --compile-bytecode -r requirements.lock" in text
+    assert all((repository / name).is_file() for name in ("requirements.lock", "requirements-uv.lock"))
+    said = capsys.readouterr().out
+    assert f":{importlib.metadata.version('transom')} ." in said
+    packages = {path.name for path in repository.iterdir() if (path / "__init__.py").is_file()}
+    ignored = (tmp_path / "image" / "Dockerfile.dockerignore").read_text().splitlines()
+    assert {f"!{name}" for name in packages} <= set(ignored)
