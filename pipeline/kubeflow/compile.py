@@ -85,7 +85,8 @@ def _verify(options: argparse.Namespace, config: ProjectConfig, paths: Paths, gi
         folder.mkdir(parents=True, exist_ok=True)
     backend = Backend(documents.read(options.out, options.platform), mounts, work, print)
     # A retried or repeated verification must not find an earlier one's models live.
-    shutil.rmtree(mounts[str(paths.push)], ignore_errors=True)
+    for pushed in (paths.push, paths.edge):
+        shutil.rmtree(mounts[str(pushed)], ignore_errors=True)
     first, second = backend.run("run-1"), backend.run("run-2")
     summary = backend.folder(second["Evaluator"]["evaluation"]) / "summary.json"
     _conclude(first, second, json.loads(summary.read_text(encoding="utf-8")))
@@ -100,7 +101,8 @@ def _local_mounts(config: ProjectConfig, paths: Paths, work: Path) -> dict[str, 
     mounts[str(paths.elsewhere)] = paths.base
     if config.model.type == "preset" and paths.preset is not None:
         mounts[str(paths.preset)] = (paths.base / config.model.preset).resolve()
-    return mounts | {str(paths.output): work / "output", str(paths.push): work / "push"}
+    places = {"output": paths.output, "push": paths.push, "edge": paths.edge}
+    return mounts | {str(path): work / name for name, path in places.items()}
 
 
 def _conclude(first: Artifacts, second: Artifacts, evaluation: dict[str, Any]) -> None:

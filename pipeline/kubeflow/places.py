@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from components.rows import sources
 from models.errors import ConfigError
+from models.pushed import BUNDLE_FOLDER, MODEL_FOLDER
 from pipeline.config import ProjectConfig
 from pipeline.paths import Paths
 
@@ -47,9 +48,12 @@ def paths_on_cluster(config: ProjectConfig, config_file: Path, target: str) -> P
             mounted(f"data.{source.key}", _normal(elsewhere / pattern))
     output_key = "kubeflow.output" if told.output else "output"
     output = mounted(output_key, _normal(elsewhere / (told.output or config.output or f"{config.name}-out")))
-    push = output / "serving" / config.name
+    push = output / MODEL_FOLDER / config.name
     if config.push.directory:
         push = mounted("push.directory", _normal(elsewhere / config.push.directory))
+    edge = output / BUNDLE_FOLDER / config.name
+    if config.edge.directory:
+        edge = mounted("edge.directory", _normal(elsewhere / config.edge.directory))
     preset = Path(told.preset) if told.preset else None
     if config.model.type == "preset" and (base / config.model.preset).is_dir() and preset is None:
         try:
@@ -57,7 +61,7 @@ def paths_on_cluster(config: ProjectConfig, config_file: Path, target: str) -> P
         except ConfigError as error:
             fix = f"{error.fix}; or give kubeflow.preset, its folder in the containers"
             raise ConfigError(error.what, got=error.got, expected=error.expected, fix=fix) from None
-    return Paths(base=base, output=output, push=push, elsewhere=elsewhere, preset=preset)
+    return Paths(base=base, output=output, push=push, edge=edge, elsewhere=elsewhere, preset=preset)
 
 
 def _normal(path: Path) -> Path:
