@@ -26,5 +26,8 @@ def test_the_verified_spec_gives_what_a_local_run_gives(tiny: Any, tmp_path: Pat
     for run in ("run-1", "run-2"):
         summary = json.loads((bucket / run / "Evaluator" / "evaluation" / "summary.json").read_text())
         assert summary["metrics"] == local["evaluation"]["metrics"]
-    assert len(list((work / "push").iterdir())) == 2
-    assert {path.name for path in tmp_path.iterdir()} == {"reviews.csv", "transom.yaml", "p.yaml", "work"}
+    models, bundles = ({path.name for path in (work / name).iterdir()} for name in ("push", "edge"))
+    assert models == bundles
+    assert len(models) == 2
+    left = {path.name for path in tmp_path.iterdir()} - {other.temporary.name}
+    assert left == {"reviews.csv", "transom.yaml", "p.yaml", "work"}
