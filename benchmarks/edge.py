@@ -76,10 +76,8 @@ class Bench:
     def __init__(self, folder: Path, out: Path, data: Path) -> None:
         self._folder, self._out = folder, out
         self._plain = Plain.of(folder)
-        self._rows, self._training = (
-            _read(data / "test.csv"),
-            _read(data / "train.csv")[: max(CALIBRATION_ROWS, PEER_ROWS)],
-        )
+        self._rows = _read(data / "test.csv")
+        self._training = _read(data / "train.csv")[: max(CALIBRATION_ROWS, PEER_ROWS)]
         self._keras: Reference = ask_keras(self._plain.restored, self._rows, max(self._plain.lengths))
 
     def row(self, variant: Variant) -> str:

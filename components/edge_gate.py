@@ -89,15 +89,14 @@ def examine(folder: Path, bundles: Path, rows: list[Row], config: EdgeConfig, mi
     if all(made[variant] for variant in config.variants):
         return choose([Candidate(variant, broken=made[variant]) for variant in config.variants], None, config)
     float32 = None if made[REFERENCE] else measure(bundles / REFERENCE)
-    model, reference = restore(folder), None
+    model = restore(folder)
+    reference = ask_keras(model, rows, max(config.lengths, default=model.tokenizer.max_length))
     candidates = []
     for variant in config.variants:
         if made[variant]:
             candidates.append(Candidate(variant, broken=made[variant]))
             continue
         bundle = EdgeClassifier(bundles / variant, threads=os.cpu_count() or 1)
-        if reference is None:
-            reference = ask_keras(model, rows, max(bundle.manifest.lengths))
         cost = float32 if variant == REFERENCE and float32 is not None else measure(bundle.bundle)
         parity = compare(bundle, reference, rows, min_slice_size)
         candidates.append(Candidate(variant, parity, cost, tuple(bundle.manifest.report["operations"])))

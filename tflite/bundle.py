@@ -116,11 +116,6 @@ def mediapipe_obstacle(manifest: Manifest, tokenizer: Tokenizer, labels: LabelSp
     return mediapipe.obstacle(tokenizer)
 
 
-def runs_in_mediapipe(manifest: Manifest, tokenizer: Tokenizer, labels: LabelSpace) -> bool:
-    """Whether MediaPipe's TextClassifier can take the file; see `mediapipe_obstacle`."""
-    return not mediapipe_obstacle(manifest, tokenizer, labels)
-
-
 def _readme(manifest: Manifest, tokenizer: Tokenizer, labels: LabelSpace, card: Card, size: int) -> str:
     obstacle = mediapipe_obstacle(manifest, tokenizer, labels)
     section = _template("bundle_mediapipe.md").substitute(mediapipe_note=_mediapipe_note(tokenizer))

@@ -16,7 +16,6 @@ NUMBER_TOLERANCE = 0.05
 _BATCH = 32
 # Where a probability is nearer to 0 or 1 its logarithm says more of float32 than of the model.
 _SMALLEST = 1e-6
-QUALITY: dict[TaskType, str] = {"single_label": "accuracy", "multi_label": "micro_f1", "regression": "mae"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Quality:
-    """A figure of the same rows for both, `QUALITY` of the task; NaN where no row has an answer.
+    """How good both are on the same rows; NaN where no row has an answer.
 
     Attributes:
         slice: "column=value", "" for all rows.
@@ -185,7 +184,7 @@ def _quality(
 
 
 def _figure(numbers: np.ndarray, answers: Sequence[tuple[str, ...] | float | None], bundle: EdgeClassifier) -> float:
-    """The task's `QUALITY` of answers [N, C]."""
+    """Accuracy, micro-F1 or the mean absolute error, by the task, of answers [N, C]."""
     if not answers:
         return float("nan")
     if bundle.manifest.task == "regression":
