@@ -33,9 +33,11 @@ docs: $(READY)  ## the configuration reference, from the schema
 lock: $(READY)  ## resolve pyproject.toml anew into requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --upgrade --custom-compile-command "make lock" -o requirements.lock
-	for each in mediapipe litert; do $(BIN)/uv pip compile tests/environments/$$each.in --no-config --universal \
-	  --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --custom-compile-command "make lock" \
-	  -o tests/environments/$$each.lock || exit 1; done
+	$(BIN)/uv pip compile --group cuda --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --upgrade --custom-compile-command "make lock" -o requirements-cuda.lock
+	for each in tests/environments/mediapipe tests/environments/litert benchmarks/edge-peers; do \
+	  $(BIN)/uv pip compile $$each.in --no-config --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --upgrade --custom-compile-command "make lock" -o $$each.lock || exit 1; done
 
 # uv installs the lock several times faster than pip; every package is checked against its hash. --no-deps: the lock
 # is whole, and three of its wheels are older than their dependants ask for (see pyproject.toml).

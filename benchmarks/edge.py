@@ -30,14 +30,12 @@ import numpy as np
 
 from benchmarks.edge_rows import INPUTS, PEER_ROWS
 from models.pushed import newest_version
-from tflite.export import Plain
+from tflite.export import CALIBRATION_ROWS, Plain
 from tflite.metadata import Card
 from tflite.parity import Reference, Row, ask_keras, compare
 from tflite.quantize import quantize
 from tflite.runtime import EdgeClassifier
 from tflite.variants import VARIANTS, Variant
-
-CALIBRATION_ROWS = 200
 
 
 def main() -> int:

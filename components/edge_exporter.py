@@ -19,15 +19,14 @@ from components.fingerprint import fingerprint
 from models.config import TaskConfig
 from models.errors import ModelError
 from tflite.config import EdgeConfig
-from tflite.export import Plain
+from tflite.export import CALIBRATION_ROWS, GOLDEN_ROWS, Plain
 from tflite.metadata import Card
-from tflite.variants import VARIANTS, Variant
+from tflite.variants import READS_ROWS, VARIANTS, Variant
 
 SAYS = logging.getLogger("transom")
 FILE_NAME = "bundles.json"
 REFERENCE: Variant = "float32"
 """Always made: what the others' latency is compared with."""
-_GOLDEN_ROWS, _CALIBRATION_ROWS = 50, 200
 
 
 class _Spec(component_spec.ComponentSpec):
@@ -80,9 +79,9 @@ def export_variants(
         plain = Plain.of(folder, config.lengths)
     except ModelError as error:
         SAYS.warning("no edge bundle: %s", error)
-        return {variant: _brief(error) for variant in wanted}
-    golden = edge_rows(examples, "eval", task, _GOLDEN_ROWS)
-    calibration = edge_rows(examples, "train", task, _CALIBRATION_ROWS) if "int8" in wanted else []
+        return {variant: brief(error) for variant in wanted}
+    golden = edge_rows(examples, "eval", task, GOLDEN_ROWS)
+    calibration = edge_rows(examples, "train", task, CALIBRATION_ROWS) if set(wanted) & set(READS_ROWS) else []
     card = Card(plain.name, version=_version(folder), author=config.author, licence=config.licence)
     made: dict[str, str] = {}
     for variant in wanted:
@@ -91,11 +90,12 @@ def export_variants(
             made[variant] = ""
         except ModelError as error:
             SAYS.warning("edge variant %s: %s", variant, error)
-            made[variant] = _brief(error)
+            made[variant] = brief(error)
     return made
 
 
-def _brief(error: ModelError) -> str:
+def brief(error: ModelError) -> str:
+    """What `bundles.json` and the report say of a variant that is out."""
     return f"{error.what}: {error.got}" if error.got else error.what
 
 

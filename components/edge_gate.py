@@ -16,14 +16,15 @@ from tfx.utils import path_utils
 from components.artifacts import VARIANT, VERDICT, EdgeBundles, bless
 from components.config import EvaluationConfig
 from components.edge_exporter import FILE_NAME as BUNDLES_FILE
-from components.edge_exporter import REFERENCE
+from components.edge_exporter import REFERENCE, brief
 from components.edge_rows import edge_rows
 from components.fingerprint import fingerprint
 from models.config import TaskConfig
+from models.errors import ModelError
 from models.restore import restore
 from tflite.choosing import FILE_NAME, Candidate, choose
 from tflite.config import EdgeConfig
-from tflite.cost import measure
+from tflite.cost import Cost, measure
 from tflite.parity import Row, ask_keras, compare
 from tflite.runtime import EdgeClassifier
 from tflite.variants import Variant
@@ -88,7 +89,12 @@ def examine(folder: Path, bundles: Path, rows: list[Row], config: EdgeConfig, mi
     made: dict[Variant, str] = json.loads((bundles / BUNDLES_FILE).read_text(encoding="utf-8"))
     if all(made[variant] for variant in config.variants):
         return choose([Candidate(variant, broken=made[variant]) for variant in config.variants], None, config)
-    float32 = None if made[REFERENCE] else measure(bundles / REFERENCE)
+    costs: dict[Variant, Cost] = {}
+    for variant in [variant for variant, broken in made.items() if not broken]:
+        try:
+            costs[variant] = measure(bundles / variant)
+        except ModelError as error:  # LiteRT ends the process, say: that is the variant's fault, not the run's
+            made[variant] = brief(error)
     model = restore(folder)
     reference = ask_keras(model, rows, max(config.lengths, default=model.tokenizer.max_length))
     candidates = []
@@ -97,10 +103,9 @@ def examine(folder: Path, bundles: Path, rows: list[Row], config: EdgeConfig, mi
             candidates.append(Candidate(variant, broken=made[variant]))
             continue
         bundle = EdgeClassifier(bundles / variant, threads=os.cpu_count() or 1)
-        cost = float32 if variant == REFERENCE and float32 is not None else measure(bundle.bundle)
         parity = compare(bundle, reference, rows, min_slice_size)
-        candidates.append(Candidate(variant, parity, cost, tuple(bundle.manifest.report["operations"])))
-    return choose(candidates, float32, config)
+        candidates.append(Candidate(variant, parity, costs[variant], tuple(bundle.manifest.report["operations"])))
+    return choose(candidates, costs.get(REFERENCE), config)
 
 
 class EdgeGate(base_component.BaseComponent):

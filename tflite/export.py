@@ -18,11 +18,14 @@ from tflite.metadata import Card
 from tflite.parity import Row, ask_keras, compare
 from tflite.quantize import Features, quantize
 from tflite.runtime import EdgeClassifier
+from tflite.tables import sensitivity
 from tflite.tokenization import HostTokenizer
-from tflite.variants import Variant
+from tflite.variants import INT4_TABLES, Variant
 from tflite.whole import check_whole
 
-_GOLDEN_TEXTS = 50
+GOLDEN_ROWS = 50
+CALIBRATION_ROWS = 200
+"""Rows of the training split that a variant is made with; more change little."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class Plain:
             variant: how it is quantized.
             card: what the metadata say; the description is added where there is none.
             golden: real rows; the golden file has the first fifty.
-            calibration: real rows, for variant "int8".
+            calibration: real rows, which "int8" must have, and variants with int4 tables are better with.
 
         Raises:
             ModelError: the variant cannot be made or is not whole, or the folder holds something.
@@ -105,14 +108,15 @@ class Plain:
         restored = self.restored
         manifest = _manifest(restored, variant, self.lengths)
         rows = {manifest.signature(length): each for length, each in self.features(calibration).items()}
-        content = quantize(self.content, variant, rows)
+        felt = sensitivity(restored, calibration) if variant in INT4_TABLES else None
+        content = quantize(self.content, variant, rows, felt)
         check_whole(content, restored.model, max(self.lengths))
         report = {
             "bytes": {"float32": len(self.content), variant: len(content)},
             "operations": dict(flatbuffer.operations(flatbuffer.read(content)).most_common()),
             "source": self.source,
         }
-        first = golden[:_GOLDEN_TEXTS]
+        first = golden[:GOLDEN_ROWS]
         return write_bundle(
             target,
             content,
@@ -141,8 +145,9 @@ def export_bundle(
         target: the bundle's folder, new or empty.
         variant: how it is quantized.
         lengths: tokens of its signatures. Default: one, the model's longest input; MediaPipe runs no file of several.
-        texts: real ones, `pairs` their second texts. Variant "int8" is calibrated with them, the golden file has some,
-            and the answers to them are compared with Keras's: `report["parity"]` of the manifest, see `tflite.parity`.
+        texts: real ones, `pairs` their second texts. Variants that read rows (`tflite.variants`) are made with them,
+            the golden file has some, and the answers to them are compared with Keras's: `report["parity"]` of the
+            manifest, see `tflite.parity`.
 
     Raises:
         ModelError: there is no such model, it reads pairs and the texts are none (or the other way round), it cannot
@@ -158,7 +163,9 @@ def export_bundle(
         seconds: Sequence[str | None] = pairs or [None] * len(texts)
         rows = [Row(text, pair) for text, pair in zip(texts, seconds, strict=True)]
     card = Card(plain.name, version=folder.name)
-    manifest = plain.write(target, variant, card, golden=rows, calibration=rows)
+    # From all over the file, which may be sorted by label.
+    calibration = rows[:: -(-len(rows) // CALIBRATION_ROWS) or 1]
+    manifest = plain.write(target, variant, card, golden=rows, calibration=calibration)
     if not rows:
         return manifest
     bundle = EdgeClassifier(target)

@@ -14,7 +14,8 @@ from ai_edge_quantizer.qtyping import TFLOperationName
 
 from models.errors import ModelError
 from tflite import flatbuffer
-from tflite.variants import Variant
+from tflite.tables import round_tables
+from tflite.variants import INT4_TABLES, Variant
 
 Features = Mapping[str, np.ndarray]
 
@@ -23,13 +24,19 @@ _HALVED = (TFLOperationName.FULLY_CONNECTED, TFLOperationName.CONV_2D, TFLOperat
 _STATIC = (TFLOperationName.FULLY_CONNECTED, TFLOperationName.CONV_2D)
 
 
-def quantize(content: bytes, variant: Variant, calibration: Mapping[str, Iterable[Features]] | None = None) -> bytes:
+def quantize(
+    content: bytes,
+    variant: Variant,
+    calibration: Mapping[str, Iterable[Features]] | None = None,
+    felt: np.ndarray | None = None,
+) -> bytes:
     """A variant of a float32 file, with the same signatures.
 
     Args:
         content: what `convert` gave.
         variant: see `tflite.variants`.
         calibration: for "int8", real rows by signature: the inputs by name, int32 [1, L] each.
+        felt: for tables in int4, see `tflite.tables`.
 
     Raises:
         ModelError: "int8" without rows to calibrate with, or a file that the quantizer refuses.
@@ -49,7 +56,7 @@ def quantize(content: bytes, variant: Variant, calibration: Mapping[str, Iterabl
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             worker = quantizer.Quantizer(content, _recipe(variant))
             seen = worker.calibrate(rows) if variant == "int8" else None
-            return flatbuffer.write(flatbuffer.read(bytes(worker.quantize(seen).quantized_model)))
+            made = bytes(worker.quantize(seen).quantized_model)
     except (ValueError, RuntimeError, KeyError) as error:
         raise ModelError(
             f"variant {variant} cannot be made",
@@ -57,6 +64,7 @@ def quantize(content: bytes, variant: Variant, calibration: Mapping[str, Iterabl
             expected="a model of operations that the quantizer knows",
             fix="leave the variant out",
         ) from error
+    return round_tables(made, felt) if variant in INT4_TABLES else flatbuffer.write(flatbuffer.read(made))
 
 
 def _recipe(variant: Variant) -> Sequence[Mapping[str, Any]]:
@@ -66,8 +74,6 @@ def _recipe(variant: Variant) -> Sequence[Mapping[str, Any]]:
             manager.add_weight_only_config(".*", operation, 16, algorithm_key=AlgorithmName.FLOAT_CASTING)
     elif variant in ("dynamic_int8", "int4_tables"):
         manager.add_dynamic_config(".*", _ALL, 8)
-        if variant == "int4_tables":
-            manager.add_dynamic_config(".*", TFLOperationName.EMBEDDING_LOOKUP, 4)
     elif variant in ("weight_int8", "weight_int4"):
         manager.add_weight_only_config(".*", _ALL, 8 if variant == "weight_int8" else 4)
     else:
@@ -78,5 +84,8 @@ def _recipe(variant: Variant) -> Sequence[Mapping[str, Any]]:
     if variant in ("dynamic_int8", "int4_tables", "weight_int8", "weight_int4"):
         # DeBERTa multiplies by a constant on the left, which LiteRT's kernel does not take in int8.
         manager.add_quantization_config(".*", TFLOperationName.BATCH_MATMUL, algorithm_key=AlgorithmName.NO_QUANTIZE)
+    if variant in INT4_TABLES:  # see to them `tflite.tables` does
+        lookup = TFLOperationName.EMBEDDING_LOOKUP
+        manager.add_quantization_config(".*", lookup, algorithm_key=AlgorithmName.NO_QUANTIZE)
     recipe: Sequence[Mapping[str, Any]] = manager.get_quantization_recipe()
     return recipe

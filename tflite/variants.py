@@ -9,3 +9,7 @@ VARIANTS: tuple[Variant, ...] = get_args(Variant)
 """float16: weights in half precision. dynamic_int8: int8 weights, activations quantized as they come. weight_int8,
 weight_int4: the weights alone, computed in float32. int4_tables: dynamic_int8 with the embeddings in int4. int8:
 weights and the activations that they multiply, by ranges seen in calibration."""
+INT4_TABLES: tuple[Variant, ...] = ("weight_int4", "int4_tables")
+"""Those whose embeddings are in int4, rounded by what real rows feel."""
+READS_ROWS: tuple[Variant, ...] = (*INT4_TABLES, "int8")
+"""Those that are made with real rows of the training split."""

@@ -40,6 +40,7 @@ def check(config: ProjectConfig, target: str, image: str | None, steps: Collecti
                 fix=f"make a Kubernetes secret and name it: kubeflow.secrets: [{{name: …, env: {{KEY: {name}}}}}]",
             )
     _claims(config)
+    _variables(config)
     if target == "vertex":
         _vertex(config)
     return _image(image, "--image") if image else _image(told.image, "kubeflow.image")
@@ -51,6 +52,21 @@ def _claims(config: ProjectConfig) -> None:
     twice = next((path for path in paths if paths.count(path) > 1), None)
     if twice:
         raise ConfigError("kubeflow.mounts", got=f"{twice} twice", expected="another path for each volume")
+
+
+def _variables(config: ProjectConfig) -> None:
+    """One variable of two origins: which wins depends on the cluster's version."""
+    told = config.kubeflow
+    origins: dict[str, str] = dict.fromkeys(told.env, "kubeflow.env")
+    for secret in told.secrets:
+        for name in secret.env.values():
+            if name in origins:
+                raise ConfigError(
+                    "kubeflow.secrets",
+                    got=f"{name} from {secret.name} and from {origins[name]}",
+                    expected="one origin of each variable",
+                )
+            origins[name] = secret.name
 
 
 def _vertex(config: ProjectConfig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import shutil
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 from models.errors import ConfigError, ModelError
 from models.runtime import prepare
 from pipeline.config import ProjectConfig
+from pipeline.console import silence
 from pipeline.kubeflow import documents
 from pipeline.kubeflow.checks import check, check_size
 from pipeline.kubeflow.image import write_dockerfile
@@ -39,7 +41,8 @@ def run(options: argparse.Namespace) -> int:
     mounts = _given_mounts(options.mount)
     image = check(config, options.target, options.image, STEPS)
     paths = paths_on_cluster(config, options.config, options.target)
-    spec, platform = _compile(config, paths, image, options.target)
+    with contextlib.nullcontext() if options.verbose else silence():
+        spec, platform = _compile(config, paths, image, options.target)
     if options.platform is None:
         files = {options.out: documents.dump(spec, platform)}
     else:

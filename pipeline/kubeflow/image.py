@@ -12,17 +12,22 @@ _DOCKERFILE = """\
 FROM python:3.11-slim-bookworm
 RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/transom
-COPY requirements-uv.lock requirements.lock ./
+COPY requirements-uv.lock requirements.lock requirements-cuda.lock ./
 # The lock is whole, and every package is checked against its hash; bytecode: a step starts three times faster with it.
 RUN pip install --no-cache-dir --require-hashes --no-deps -r requirements-uv.lock \\
  && uv pip install --system --no-cache --require-hashes --no-deps --compile-bytecode -r requirements.lock
+# For steps with an NVIDIA GPU, docker build --build-arg CUDA=1: the libraries that TensorFlow looks for.
+ARG CUDA=
+RUN if [ -n "$CUDA" ]; then \\
+ uv pip install --system --no-cache --require-hashes --no-deps -r requirements-cuda.lock; fi
 COPY . .
 RUN uv pip install --system --no-cache --no-deps --no-build-isolation --compile-bytecode .
 WORKDIR /
 ENV TF_USE_LEGACY_KERAS=0 KERAS_BACKEND=tensorflow
 """
-_IGNORED = "*\n!requirements-uv.lock\n!requirements.lock\n!pyproject.toml\n!README.md\n" + "".join(
-    f"!{name}\n" for name in ("models", "tflite", "serving", "components", "pipeline")
+_IGNORED = (
+    "*\n!requirements-uv.lock\n!requirements.lock\n!requirements-cuda.lock\n!pyproject.toml\n!README.md\n"
+    + "".join(f"!{name}\n" for name in ("models", "tflite", "serving", "components", "pipeline"))
 )
 
 
@@ -41,4 +46,5 @@ def write_dockerfile(folder: Path, image: str | None) -> list[str]:
             written.append(f"wrote {folder / file}")
     except OSError as error:
         raise ConfigError("--dockerfile", got=f"{folder}: {error.strerror}", expected="a folder") from None
-    return [*written, f"next: docker build --file {folder / 'Dockerfile'} --tag {name} . && docker push {name}"]
+    gpu = "for steps with an NVIDIA GPU, add: --build-arg CUDA=1"
+    return [*written, f"next: docker build --file {folder / 'Dockerfile'} --tag {name} . && docker push {name}", gpu]

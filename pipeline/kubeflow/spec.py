@@ -13,6 +13,7 @@ from typing import Any
 
 from tfx.components import FileBasedExampleGen
 from tfx.dsl.components.base.base_node import BaseNode
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
 from tfx.orchestration.pipeline import Pipeline
 from tfx.utils import name_utils
@@ -41,7 +42,7 @@ def compile_spec(pipeline: Pipeline, config: KubeflowConfig, image: str, *, targ
     )
     job = runner.run(pipeline, write_out=False)
     spec: dict[str, Any] = job["pipelineSpec"]
-    _defaults(spec, job.get("runtimeConfig", {}).get("parameterValues", {}))
+    _defaults(spec, pipeline)
     if config.root is not None:
         spec["defaultPipelineRoot"] = config.root
     tasks, executors = spec["root"]["dag"]["tasks"], spec["deploymentSpec"]["executors"]
@@ -56,12 +57,13 @@ def compile_spec(pipeline: Pipeline, config: KubeflowConfig, image: str, *, targ
     return spec
 
 
-def _defaults(spec: dict[str, Any], values: dict[str, Any]) -> None:
-    """Puts runtime parameters' defaults, which a bare spec loses, beside their types."""
+def _defaults(spec: dict[str, Any], pipeline: Pipeline) -> None:
+    """Puts runtime parameters' defaults, which TFX's compiler loses, beside their types."""
     declared = spec["root"].get("inputDefinitions", {}).get("parameters", {})
-    for name, value in values.items():
-        if name in declared:
-            declared[name].setdefault("defaultValue", value)
+    for node in pipeline.components:
+        for value in node.exec_properties.values():
+            if isinstance(value, RuntimeParameter) and value.default is not None:
+                declared[value.name].setdefault("defaultValue", value.default)
 
 
 def _task(task: dict[str, Any], node: BaseNode, told: StepConfig) -> None:

@@ -131,7 +131,7 @@ class Backend:
         }
 
     def _mounted(self, value: Any) -> Any:
-        """A parameter with the containers' folders replaced, JSON within texts included."""
+        """A parameter, argument or variable with the containers' folders replaced, JSON within texts included."""
         if isinstance(value, str):
             folders = dict(self._mounts)
             if folders:  # all at once: what was put in is not looked at again
@@ -151,11 +151,12 @@ class Backend:
             local_path(listed["artifacts"][0]["uri"], storage).parent.mkdir(parents=True, exist_ok=True)
         Path(told["outputs"]["outputFile"]).parent.mkdir(parents=True)
         placeholders = _placeholders(told)
-        command = [_filled(part, placeholders) for part in [*container["command"], *container.get("args", [])]]
+        parts = [*container["command"], *container.get("args", [])]
+        command = [_filled(self._mounted(part), placeholders) for part in parts]
         if command[0] == "python":
             command[0] = sys.executable
         own = {"PATH": os.environ.get("PATH", ""), "HOME": str(folder / "cwd"), "LANG": "C.UTF-8"}
-        variables = {one["name"]: one["value"] for one in container.get("env", [])}
+        variables = {one["name"]: self._mounted(one["value"]) for one in container.get("env", [])}
         log = folder / "log.txt"
         with log.open("wb") as stream:
             try:

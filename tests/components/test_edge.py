@@ -117,6 +117,25 @@ def test_what_cannot_be_made_is_told_and_stops_nothing(
     assert whys["dynamic_int8"] == "variant dynamic_int8 cannot be made: NoKernel"
 
 
+def test_what_cannot_be_measured_is_told_and_stops_nothing(
+    exports: dict[str, Exported], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = edge_gate.measure
+
+    def ends(bundle: Path) -> Any:
+        if bundle.name in ("dynamic_int8", "float32"):
+            raise ModelError(f"{bundle} cannot be measured", got="exit code -11")
+        return measure(bundle)
+
+    monkeypatch.setattr(edge_gate, "measure", ends)
+    config = EdgeConfig(variants=("dynamic_int8", "float16"), max_slice_loss=1)
+    _, report, _ = run(exports["single"], tmp_path, "single", config)
+    assert report["variant"] == "float16"
+    rows = {row["variant"]: row for row in report["variants"]}
+    assert rows["dynamic_int8"]["why"].endswith("cannot be measured: exit code -11")
+    assert rows["float16"]["latency_ratio"] is None
+
+
 def test_a_model_that_litert_cannot_express(
     exports: dict[str, Exported], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,6 +64,8 @@ def test_a_good_configuration_gets_the_containers_folders() -> None:
         ({"image": f"transom:1{VERSION}"}, {}, "kubeflow.image"),
         ({"steps": {"Traner": {"cpu": 4}}}, {}, "kubeflow.steps.Traner"),
         ({"env": {"HF_TOKEN": "hf_123"}}, {}, "kubeflow.env.HF_TOKEN"),
+        ({"env": {"A": "1"}, "secrets": [{"name": "hub", "env": {"token": "A"}}]}, {}, "kubeflow.secrets"),
+        ({"secrets": [{"name": "a", "env": {"x": "A"}}, {"name": "b", "env": {"y": "A"}}]}, {}, "kubeflow.secrets"),
         ({"mounts": [*CLUSTER["mounts"], {"claim": "b", "path": "/mnt/data"}]}, {}, "kubeflow.mounts"),
     ],
 )

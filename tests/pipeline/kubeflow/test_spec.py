@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,15 @@ import pytest
 from google.protobuf import json_format
 from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
+from tfx.components import CsvExampleGen
+from tfx.orchestration import data_types
+from tfx.orchestration.pipeline import Pipeline
 
 from pipeline import cli
 from pipeline.kubeflow import documents
+from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.kubeflow.documents import Compiled
+from pipeline.kubeflow.spec import compile_spec
 from pipeline.run import STEPS
 
 CONFIG = f"""\
@@ -151,9 +157,35 @@ def test_the_dockerfile_installs_the_lock(tmp_path: Path, capsys: pytest.Capture
     assert cli.main(["compile", "--dockerfile", str(tmp_path / "image")]) == 0
     text = (tmp_path / "image" / "Dockerfile").read_text()
     assert "--require-hashes --no-deps --compile-bytecode -r requirements.lock" in text
-    assert all((repository / name).is_file() for name in ("requirements.lock", "requirements-uv.lock"))
+    copied = next(line for line in text.splitlines() if line.startswith("COPY requirements")).split()[1:-1]
+    assert {"requirements.lock", "requirements-uv.lock", "requirements-cuda.lock"} == set(copied)
+    assert all((repository / name).is_file() for name in copied)
     said = capsys.readouterr().out
     assert f":{importlib.metadata.version('transom')} ." in said
     packages = {path.name for path in repository.iterdir() if (path / "__init__.py").is_file()}
     ignored = (tmp_path / "image" / "Dockerfile.dockerignore").read_text().splitlines()
-    assert {f"!{name}" for name in packages} <= set(ignored)
+    assert {f"!{name}" for name in (*packages, *copied)} <= set(ignored)
+
+
+def test_the_cuda_lock_holds_what_tensorflow_asks_for(repository: Path) -> None:
+    asked = importlib.metadata.requires("tensorflow") or []
+    names = {re.split(r"[<>=; ]", one)[0] for one in asked if 'extra == "and-cuda"' in one}
+    locked = set(re.findall(r"^([\w-]+)==", (repository / "requirements-cuda.lock").read_text(), re.MULTILINE))
+    assert names
+    assert names == locked
+
+
+def test_a_runtime_parameter_keeps_its_default() -> None:
+    parameter = data_types.RuntimeParameter(name="rows", ptype=str, default="data/*.csv")
+    node = CsvExampleGen(input_base=parameter)
+    made = compile_spec(
+        Pipeline(pipeline_name="p", pipeline_root="/root", components=[node]),
+        KubeflowConfig(),
+        "image",
+        target="kubeflow",
+        onednn="auto",
+    )
+    declared = made["root"]["inputDefinitions"]["parameters"]
+    assert declared["rows"]["defaultValue"] == "data/*.csv"
+    source = made["root"]["dag"]["tasks"]["CsvExampleGen"]["inputs"]["parameters"]["input_base"]
+    assert source == {"componentInputParameter": "rows"}

@@ -15,7 +15,7 @@ from pipeline.kubeflow.verify import Backend
 # A step as the contract wants it: it copies what it got into its output, and says so in the metadata.
 STEP = """
 import json, os, pathlib, sys
-told, storage = json.loads(sys.argv[1]), pathlib.Path(sys.argv[3])
+told, storage = json.loads(sys.argv[1]), pathlib.Path(sys.argv[-1])
 out = told["outputs"]["artifacts"]["out"]["artifacts"][0]
 folder = storage / "minio" / out["uri"].removeprefix("minio://")
 assert folder.parent.is_dir() and not folder.exists() and os.listdir() == []
@@ -23,7 +23,8 @@ assert folder.parent.is_dir() and not folder.exists() and os.listdir() == []
 inputs = {name: one["artifacts"][0] for name, one in told["inputs"]["artifacts"].items()}
 files = {name: sorted(p.name for p in (storage / "minio" / one["uri"].removeprefix("minio://")).iterdir())
          for name, one in inputs.items()}
-told["environment"] = sorted(os.environ)
+told["environment"] = dict(os.environ)
+told["more"] = sys.argv[2:-2]
 (folder / "told.json").write_text(json.dumps({"told": told, "files": files}))
 out["metadata"] = {"good": True, "splits": ["a"]}
 pathlib.Path(told["outputs"]["outputFile"]).write_text(json.dumps({"artifacts": {"out": {"artifacts": [out]}}}))
@@ -91,6 +92,14 @@ def test_containers_folders_become_those_of_this_machine(tmp_path: Path) -> None
     given = told_to(backend, backend.run("run-1"), "A")["told"]["inputs"]["parameterValues"]["place"]
     wanted = {"preset": "/here/mnt/data/out/minilm", "other": "/mnt/database", "push": "/there/x"}
     assert json.loads(given) == wanted
+
+
+def test_so_do_those_of_variables_and_arguments(tmp_path: Path) -> None:
+    container = {"env": [{"name": "HF_HOME", "value": "/mnt/data/hub"}], "args": ["{{$}}", "--cache=/mnt/data/hub"]}
+    backend = Backend(spec(A={"container": container}), {"/mnt/data": tmp_path / "d"}, tmp_path / "w", str)
+    told = told_to(backend, backend.run("run-1"), "A")["told"]
+    assert told["environment"]["HF_HOME"] == str(tmp_path / "d" / "hub")
+    assert told["more"] == [f"--cache={tmp_path / 'd' / 'hub'}"]
 
 
 def test_a_failed_step_is_told_by_its_last_line(tmp_path: Path) -> None:
