@@ -24,6 +24,7 @@ _LARGEST = 7
 _KEPT = 0.99  # of a table's values; larger ones are clipped. Which share matters little from 0.98 to 0.997.
 _DAMPING = 0.3  # of the mean curvature is added in every direction: rows are few, texts are many
 _BATCH = 32
+_BLOCK = 32  # values whose losses reach those beyond them in one product
 _ROWS = 1024  # of a table at a time, so that they stay in a core's cache
 
 
@@ -108,11 +109,15 @@ def rounded(table: np.ndarray, felt: np.ndarray) -> tuple[np.ndarray, float]:
     numbers = np.empty(table.shape, np.int8)
     for start in range(0, len(table), _ROWS):
         left = np.array(table[start : start + _ROWS], np.float32).T  # [D, rows], so that a value of all rows is a line
-        for i in range(width):
-            nearest = np.clip(np.rint(left[i] / scale), -_LARGEST, _LARGEST)
-            numbers[start : start + _ROWS, i] = nearest
-            lost = (left[i] - scale * nearest) / upper[i, i]
-            left[i + 1 :] -= upper[i, i + 1 :, None] * lost
+        for block in range(0, width, _BLOCK):
+            end = min(block + _BLOCK, width)
+            lost = np.empty((end - block, left.shape[1]), np.float32)
+            for i in range(block, end):
+                nearest = np.clip(np.rint(left[i] / scale), -_LARGEST, _LARGEST)
+                numbers[start : start + _ROWS, i] = nearest
+                lost[i - block] = (left[i] - scale * nearest) / upper[i, i]
+                left[i + 1 : end] -= upper[i, i + 1 : end, None] * lost[i - block]
+            left[end:] -= upper[block:end, end:].T @ lost
     return numbers, scale
 
 

@@ -27,16 +27,31 @@ TEXTS = [Row(text) for text in ("a good film", "bad , bad acting", "the plot is 
 
 def test_what_is_felt_is_spared() -> None:
     generator = np.random.default_rng(0)
-    table = generator.normal(size=(3000, 16)).astype(np.float32)
-    directions = generator.normal(size=(3, 16))
+    table = generator.normal(size=(3000, 80)).astype(np.float32)  # several blocks of values, several of rows
+    directions = generator.normal(size=(3, 80))
     felt = directions.T @ directions
 
     def error(numbers: np.ndarray, scale: float) -> float:
         lost = numbers * scale - table
         return float(np.einsum("ij,jk,ik->", lost, felt, lost))
 
-    spared, plain = error(*rounded(table, felt)), error(*rounded(table, np.eye(16)))
+    spared, plain = error(*rounded(table, felt)), error(*rounded(table, np.eye(80)))
     assert spared < plain / 2
+
+
+def test_a_row_is_rounded_value_by_value() -> None:
+    generator = np.random.default_rng(1)
+    table, half = generator.normal(size=(4, 80)), generator.normal(size=(90, 80))
+    numbers, scale = rounded(table.astype(np.float32), half.T @ half)
+    damped = half.T @ half + 0.3 * np.trace(half.T @ half) / 80 * np.eye(80)
+    for row, found in zip(table, numbers, strict=True):
+        left, inverse, wanted = row.copy(), np.linalg.inv(damped), []
+        for value in range(80):  # the optimal brain surgeon: the best that those after it can do, then without it
+            wanted.append(np.clip(np.rint(left[value] / scale), -7, 7))
+            lost = (left[value] - scale * wanted[-1]) / inverse[value, value]
+            left -= lost * inverse[value]
+            inverse -= np.outer(inverse[value], inverse[value]) / inverse[value, value]
+        assert np.mean(found == wanted) > 0.97
 
 
 def test_without_knowing_each_value_is_the_nearest() -> None:
