@@ -87,14 +87,14 @@ def examine(folder: Path, bundles: Path, rows: list[Row], config: EdgeConfig, mi
         min_slice_size: rows below which a slice is not judged.
     """
     made: dict[Variant, str] = json.loads((bundles / BUNDLES_FILE).read_text(encoding="utf-8"))
-    if all(made[variant] for variant in config.variants):
-        return choose([Candidate(variant, broken=made[variant]) for variant in config.variants], None, config)
     costs: dict[Variant, Cost] = {}
     for variant in [variant for variant, broken in made.items() if not broken]:
         try:
             costs[variant] = measure(bundles / variant)
         except ModelError as error:  # LiteRT ends the process, say: that is the variant's fault, not the run's
             made[variant] = brief(error)
+    if all(made[variant] for variant in config.variants):
+        return choose([Candidate(variant, broken=made[variant]) for variant in config.variants], None, config)
     model = restore(folder)
     reference = ask_keras(model, rows, max(config.lengths, default=model.tokenizer.max_length))
     candidates = []

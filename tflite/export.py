@@ -107,7 +107,9 @@ class Plain:
         """
         restored = self.restored
         manifest = _manifest(restored, variant, self.lengths)
-        rows = {manifest.signature(length): each for length, each in self.features(calibration).items()}
+        rows: dict[str, list[Features]] = {}
+        if variant == "int8":
+            rows = {manifest.signature(length): each for length, each in self.features(calibration).items()}
         felt = sensitivity(restored, calibration) if variant in INT4_TABLES else None
         content = quantize(self.content, variant, rows, felt)
         check_whole(content, restored.model, max(self.lengths))

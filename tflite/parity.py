@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.asking import TaskType
+from models.config import TaskConfig
 from models.restore import Restored
 from tflite.runtime import EdgeClassifier
 
@@ -96,14 +97,19 @@ def ask_keras(model: Restored, rows: Sequence[Row], max_length: int) -> Referenc
     if max_length < model.tokenizer.max_length:
         shorter = replace(model, tokenizer=replace(model.tokenizer, max_length=max_length))
     for batch in _batches(rows):
-        texts = [rows[index].text.encode() for index in batch]
-        pairs = [(rows[index].pair or "").encode() for index in batch] if model.task.text_pair is not None else None
+        texts, pairs = columns([rows[index] for index in batch], model.task)
         features = model.features(texts, pairs)
         numbers[batch] = model.numbers(features)
         cut = features if shorter is model else shorter.features(texts, pairs)
         for index, ids, mask in zip(batch, cut["token_ids"].numpy(), cut["padding_mask"].numpy(), strict=True):
             token_ids[index] = ids[mask == 1].tolist()
     return Reference(numbers, token_ids)
+
+
+def columns(rows: Sequence[Row], task: TaskConfig) -> tuple[list[bytes], list[bytes] | None]:
+    """The rows as `Restored.features` takes them: first texts, and second ones where the task has them."""
+    texts = [row.text.encode() for row in rows]
+    return texts, None if task.text_pair is None else [(row.pair or "").encode() for row in rows]
 
 
 def _batches(rows: Sequence[Row]) -> Iterator[list[int]]:

@@ -18,7 +18,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from models.restore import Restored
 from tflite import flatbuffer
-from tflite.parity import Row
+from tflite.parity import Row, columns
 
 _LARGEST = 7
 _KEPT = 0.99  # of a table's values; larger ones are clipped. Which share matters little from 0.98 to 0.997.
@@ -47,9 +47,7 @@ def sensitivity(restored: Restored, rows: Sequence[Row]) -> np.ndarray | None:
     signs = np.random.default_rng(0)
     total, tokens = np.zeros([int(table.shape[1])] * 2), 0
     for start in range(0, len(rows), _BATCH):
-        some = rows[start : start + _BATCH]
-        pairs = [(row.pair or "").encode() for row in some] if restored.task.text_pair is not None else None
-        features = restored.features([row.text.encode() for row in some], pairs)
+        features = restored.features(*columns(rows[start : start + _BATCH], restored.task))
         with tf.GradientTape() as tape:
             tape.watch(table)  # it may be frozen
             logits = tf.cast(tf.convert_to_tensor(restored.model(features, training=False)), tf.float32)
@@ -65,29 +63,27 @@ def sensitivity(restored: Restored, rows: Sequence[Row]) -> np.ndarray | None:
 
 
 def round_tables(content: bytes, felt: np.ndarray | None) -> bytes:
-    """Puts the tables of a file's EMBEDDING_LOOKUPs into int4; those of int8 or int4 stay.
+    """Puts the tables of a file's EMBEDDING_LOOKUPs into int4.
 
     Args:
-        content: a .tflite file.
+        content: a .tflite file, its tables in float32.
         felt: what `sensitivity` gave. None, or a table of another width: each value is rounded by itself.
     """
     model = flatbuffer.read(content)
-    scales: dict[int, float] = {}
+    tables: dict[int, list[Any]] = {}  # by buffer, which signatures share
     for graph in model.subgraphs:
         for operation in graph.operators:
-            tensor = graph.tensors[operation.inputs[1]] if len(operation.inputs) > 1 else None
-            if flatbuffer.operator(model, operation) != "EMBEDDING_LOOKUP" or tensor is None:
-                continue
-            if tensor.buffer not in scales:
-                if tensor.type != schema.TensorType.FLOAT32:
-                    continue
-                buffer = model.buffers[tensor.buffer]
-                table = np.frombuffer(bytes(buffer.data), np.float32).reshape(tensor.shape)
-                known = felt if felt is not None and len(felt) == table.shape[1] else np.eye(table.shape[1])
-                numbers, scales[tensor.buffer] = rounded(table, known)
-                buffer.data = _packed(numbers)
-            tensor.type = schema.TensorType.INT4
-            tensor.quantization = _scaled_by(scales[tensor.buffer])
+            if flatbuffer.operator(model, operation) == "EMBEDDING_LOOKUP":
+                tensor = graph.tensors[operation.inputs[1]]
+                tables.setdefault(tensor.buffer, []).append(tensor)
+    for index, tensors in tables.items():
+        buffer = model.buffers[index]
+        table = np.frombuffer(bytes(buffer.data), np.float32).reshape(tensors[0].shape)
+        known = felt if felt is not None and len(felt) == table.shape[1] else np.eye(table.shape[1])
+        numbers, scale = rounded(table, known)
+        buffer.data = _packed(numbers)
+        for tensor in tensors:
+            tensor.type, tensor.quantization = schema.TensorType.INT4, _scaled_by(scale)
     return flatbuffer.write(model)
 
 

@@ -77,6 +77,9 @@ class StepConfig(Settings):
     """Size of /dev/shm in gigabytes; it counts as memory. Kubeflow only."""
 
 
+_BUILT_IN = StepConfig(cpu=2, memory_gb=8, retries=0)
+
+
 class KubeflowConfig(Settings):
     """Where and how `transom compile` lets the steps run. A local run reads none of it."""
 
@@ -98,7 +101,7 @@ class KubeflowConfig(Settings):
     """Secret with which the image is pulled."""
     env: dict[str, str] = {}
     """Variables of every step. No credentials: the compiled file shows them."""
-    default: StepConfig = StepConfig(cpu=2, memory_gb=8, retries=0)
+    default: StepConfig = _BUILT_IN
     """What each step gets."""
     steps: dict[str, StepConfig] = {}
     """What single steps get, by name: `Trainer`."""
@@ -106,8 +109,8 @@ class KubeflowConfig(Settings):
     def step(self, name: str) -> StepConfig:
         """What one step gets."""
         own = self.steps.get(name, StepConfig()).model_dump(exclude_none=True)
-        built_in = StepConfig(cpu=2, memory_gb=8, retries=0).model_dump(exclude_none=True)
-        return StepConfig.model_validate({**built_in, **self.default.model_dump(exclude_none=True), **own})
+        built_in, default = (each.model_dump(exclude_none=True) for each in (_BUILT_IN, self.default))
+        return StepConfig.model_validate({**built_in, **default, **own})
 
 
 def group_at(location: list[str]) -> type[Settings]:
