@@ -16,6 +16,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from pipeline import streams
+from serving.noise import filtered
+
 MARKS = {
     "done": ("✓", "green"),
     "cached": ("=", "cyan"),
@@ -98,17 +101,14 @@ class _Lines(logging.Handler):
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Nothing reaches standard error, from C++ either: TensorFlow greets there at every start."""
-    sys.stderr.flush()
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    """No talk of the libraries on standard error, from C++ either; what is a fault there still comes through."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
-        os.dup2(nowhere, 2)
-        yield
+        with filtered():
+            yield
     finally:
-        sys.stderr.flush()
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
+        logging.disable(before)
 
 
 @contextmanager
@@ -119,7 +119,7 @@ def captured(log_file: Path, as_json: bool, verbose: bool) -> Iterator[View]:
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    terminal = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    terminal = streams.outlasting(os.dup(1), plain=not as_json)
     view = View(terminal, as_json)
     says, progresses = _Lines(view.say), _Lines(view.progress)
     speaker, reporter = logging.getLogger("transom"), logging.getLogger("transom.progress")

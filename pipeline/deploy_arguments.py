@@ -27,17 +27,25 @@ def add(commands: Commands, *, render: Run, move: Run) -> None:
         "write manifests",
         "Writes what runs the pushed model on TF Serving's own image. Without --stable and --canary the newest version "
         "is served, whichever it is; with them those versions are pinned and have these labels.",
+        """
+        transom deploy render --target compose --push-dir reviews-out/serving/reviews --out deploy
+        docker compose -f deploy/compose.yaml up --detach --wait
+        """,
     )
     _add_render_arguments(parser.add_argument)
     for step, told in (
         ("promote", "give the canary's version the label stable; the old one stays loaded"),
         ("rollback", "withdraw the canary, or return to the version before it was promoted"),
     ):
-        _add_move_arguments(add_command(steps, step, move, told, _described(told)), step)
+        _add_move_arguments(add_command(steps, step, move, told, _described(told), _example(step)), step)
 
 
 def _described(told: str) -> str:
     return told.capitalize() + ". The file is changed once every --server has taken the new configuration."
+
+
+def _example(step: str) -> str:
+    return f"transom deploy {step} --model reviews --config deploy --server grpc://localhost:8500"
 
 
 def _add_render_arguments(add: Callable[..., Any]) -> None:

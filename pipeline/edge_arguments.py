@@ -30,6 +30,10 @@ def add(commands: Commands, *, export: Run, run: Run, bench: Run, inspect: Run) 
         "Converts a pushed model to a .tflite file with MediaPipe's metadata, and writes it with tokenizer, labels, "
         "golden texts and a README into BUNDLE, a new folder. `transom run` does that for several variants, measures "
         "them and pushes the smallest that passes (`edge:` in transom.yaml); here, --file compares the answers.",
+        """
+        transom edge export reviews-out bundle                             int8, of the newest pushed version
+        transom edge export reviews-out small --variant weight_int4 --file texts.txt
+        """,
     )
     parser.add_argument("model", type=Path, metavar="MODEL_DIR", help="output folder, push folder or version folder")
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the folder to write")
@@ -47,7 +51,15 @@ def add(commands: Commands, *, export: Run, run: Run, bench: Run, inspect: Run) 
     )
     add_verbose(parser)
     parser = add_command(
-        steps, "run", run, "ask a bundle", "Prints label and score of each text, as `transom predict` does."
+        steps,
+        "run",
+        run,
+        "ask a bundle",
+        "Prints label and score of each text, as `transom predict` does, without TensorFlow.",
+        """
+        transom edge run reviews-out "so good"         the bundle that the last run pushed
+        transom edge run bundle --file texts.txt
+        """,
     )
     parser.add_argument("model", type=Path, metavar="BUNDLE", help=_BUNDLE)
     add_texts(parser)
@@ -59,6 +71,9 @@ def add(commands: Commands, *, export: Run, run: Run, bench: Run, inspect: Run) 
         "measure bundles on this machine",
         "Size, loading, memory and time of a row, each bundle in a process of its own that has LiteRT and NumPy alone; "
         "the last column compares with the first bundle. Times are of this machine, and of what else it does.",
+        """
+        transom edge bench reviews-out bundle          the pushed bundle against another
+        """,
     )
     parser.add_argument("bundles", type=Path, nargs="+", metavar="BUNDLE", help=_BUNDLE)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
@@ -66,7 +81,14 @@ def add(commands: Commands, *, export: Run, run: Run, bench: Run, inspect: Run) 
     parser.add_argument("--json", action="store_true", help="one JSON object a bundle")
     add_verbose(parser)
     parser = add_command(
-        steps, "inspect", inspect, "what a bundle holds", "Signatures, operations, the largest constants, the files."
+        steps,
+        "inspect",
+        inspect,
+        "what a bundle holds",
+        "Signatures, operations, the largest constants, the files.",
+        """
+        transom edge inspect reviews-out
+        """,
     )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help=_BUNDLE)
     parser.add_argument("--json", action="store_true", help="one JSON object")

@@ -42,7 +42,7 @@ def check(config: ProjectConfig, paths: Paths) -> None:
     """
     check_metrics(config.task.type, config.evaluation, config.task.labels)
     base = paths.base
-    _writable(paths.output, "output")
+    check_output(paths)
     _writable(paths.push, "push.directory")
     _edge(config, paths.push, paths.edge)
     _preset(config, base)
@@ -53,6 +53,15 @@ def check(config: ProjectConfig, paths: Paths) -> None:
     _slices(config, reading.columns)
     if reading.whole:
         _learnable(config, reading)
+
+
+def check_output(paths: Paths) -> None:
+    """Checks the folder that a run writes its record to: nothing can be kept of a run without it.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    _writable(paths.output, "output")
 
 
 def _edge(config: ProjectConfig, push: Path, edge: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -11,9 +12,12 @@ from typing import Any
 
 from pipeline.lock import is_held
 from pipeline.paths import Paths
+from pipeline.steps import BEFORE
 
 FILE_NAME = "run.json"
 LOG_NAME = "log.txt"
+_TIME = "%Y-%m-%d %H:%M:%S"
+_KILLED = "ended without a word: its process was killed (`kill -9`, no memory left), or the machine went down"
 
 
 @dataclass
@@ -33,6 +37,8 @@ class Run:
         name: the run's name, which sorts by time.
         status: running, pushed, not blessed, finished (no push was asked for), failed, interrupted or unreadable.
         started: local time.
+        ended: local time; "" while it runs.
+        step: where a run stopped that did not come to its end: a step, or "checks", which come before the first.
         seconds: wall time so far.
         config: the resolved configuration.
         steps: what has run.
@@ -43,7 +49,7 @@ class Run:
         training: the training's report, once there is one.
         pushed: folder of the pushed version.
         bundle: folder of its edge bundle; "" where there is none.
-        error: the error that ended the run.
+        error: what ended the run, where it did not come to its end.
         peak_memory_bytes: largest resident set of the process.
     """
 
@@ -51,6 +57,8 @@ class Run:
     status: str
     started: str
     config: dict[str, Any]
+    ended: str = ""
+    step: str = ""
     seconds: float = 0.0
     steps: list[Step] = field(default_factory=list)
     findings: list[dict[str, Any]] = field(default_factory=list)
@@ -64,6 +72,15 @@ class Run:
     error: str = ""
     peak_memory_bytes: int = 0
 
+    def stop(self, status: str, why: str, step: str = "") -> None:
+        """Says that the run ended before its end: its status, the reason, and where (by default: as its steps say)."""
+        self.status, self.error, self.step, self.ended = status, why, step or self._last_step(), now()
+
+    def _last_step(self) -> str:
+        stopped = [one.name for one in self.steps if one.status in ("running", "failed", "interrupted")]
+        ran = [one.name for one in self.steps if one.status != "skipped"]
+        return (stopped or ran or [BEFORE])[-1]
+
     def save(self, paths: Paths) -> None:
         """Writes `runs/NAME/run.json`, whole or not at all."""
         folder = paths.runs / self.name
@@ -71,6 +88,11 @@ class Run:
         temporary = folder / f".{FILE_NAME}.{os.getpid()}"
         temporary.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         temporary.replace(folder / FILE_NAME)
+
+
+def now() -> str:
+    """The local time, as records have it."""
+    return time.strftime(_TIME)
 
 
 def new_name(paths: Paths) -> str:
@@ -94,12 +116,24 @@ def _read(file: Path) -> Run:
 
 
 def all_runs(paths: Paths) -> list[Run]:
-    """The project's runs, oldest first. A run that says "running" while nobody holds the lock was interrupted."""
+    """The project's runs, oldest first. A run that says "running" while nobody holds the lock was killed."""
     busy = is_held(paths.lock)
     runs = []
     for file in sorted(paths.runs.glob(f"*/{FILE_NAME}")):
         runs.append(_read(file))
     for run in runs[: -1 if busy else None]:
         if run.status == "running":
-            run.status = "interrupted"
+            _bury(run, paths.runs / run.name)
     return runs
+
+
+def _bury(run: Run, folder: Path) -> None:
+    """Says of a run that could not say it itself that it was killed, where, and when it last gave a sign of life."""
+    run.stop("interrupted", _KILLED)
+    last = max(file.stat().st_mtime for file in (folder / FILE_NAME, folder / LOG_NAME) if file.exists())
+    run.ended = time.strftime(_TIME, time.localtime(last))
+    with contextlib.suppress(ValueError):  # a record that somebody edited
+        run.seconds = max(run.seconds, last - time.mktime(time.strptime(run.started, _TIME)))
+    for step in run.steps:
+        if step.status == "running":
+            step.status = "interrupted"

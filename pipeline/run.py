@@ -17,39 +17,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.carry import unpacked
-from models.errors import ConfigError, NotBlessedError, TransomError
+from models.errors import ConfigError, GateError, NotBlessedError, TransomError
 from models.runtime import prepare
-from pipeline import preflight
+from pipeline import preflight, streams
 from pipeline.config import ProjectConfig
 from pipeline.console import View, captured
 from pipeline.loading import load
 from pipeline.lock import hold
 from pipeline.paths import Paths
-from pipeline.records import LOG_NAME, Run, Step, new_name
+from pipeline.records import LOG_NAME, Run, Step, new_name, now
+from pipeline.steps import BEFORE, EDGE_STEPS, STEPS
 from pipeline.tables import print_summary
 
 if TYPE_CHECKING:
     from pipeline.local import Outputs
-
-STEPS = (
-    "ExampleGen",
-    "StatisticsGen",
-    "SchemaGen",
-    "ExampleValidator",
-    "LiveModel",
-    "DataGate",
-    "TokenizerTrainer",
-    "Transform",
-    "Trainer",
-    "Evaluator",
-    "ServingGate",
-    "EdgeExporter",
-    "EdgeGate",
-    "Pusher",
-)
-
-EDGE_STEPS = ("EdgeExporter", "EdgeGate")
-"""Steps that there are only where `edge.variants` names one."""
 
 
 def run(
@@ -70,26 +51,23 @@ def run(
     config = load(config_file, overrides)
     _check_steps(config, from_step, to_step)
     paths = Paths.of(config, config_file)
-    preflight.check(config, paths)
+    preflight.check_output(paths)
     with hold(paths.lock, lambda: new_name(paths), wait) as name:
-        record = Run(
-            name=name,
-            status="running",
-            started=time.strftime("%Y-%m-%d %H:%M:%S"),
-            config=config.model_dump(mode="json"),
-        )
+        record = Run(name=name, status="running", started=now(), config=config.model_dump(mode="json"))
         try:
-            with (
-                _terminable(),
-                _own_temporary_folder(),
-                captured(paths.runs / name / LOG_NAME, as_json, verbose) as view,
-            ):
-                outcome = _Recorder(record, paths, view).run(config, from_step, to_step)
+            with _terminable(), _recorded(record, paths):
+                outcome = _preflight(record, config, paths)
+                if outcome is None:
+                    with _own_temporary_folder(), captured(paths.runs / name / LOG_NAME, as_json, verbose) as view:
+                        outcome = _Recorder(record, paths, view).run(config, from_step, to_step)
         except OSError as error:  # the record itself finds no room
             if not _disk_is_full(error):
                 raise
             raise _full(f"no room in {paths.output}") from error
-    print_summary(record, paths, sys.stdout, as_json=as_json)
+    try:
+        print_summary(record, paths, sys.stdout, as_json=as_json)
+    except BrokenPipeError:  # nobody reads it any more; the exit code still tells
+        streams.drop_output()
     if outcome is not None:
         raise outcome
     return 0
@@ -116,14 +94,55 @@ def _check_steps(config: ProjectConfig, from_step: str | None, to_step: str | No
         )
 
 
+def _preflight(record: Run, config: ProjectConfig, paths: Paths) -> TransomError | None:
+    """What is wrong before the first step, if anything is: it stops the run, and its record says so."""
+    try:
+        preflight.check(config, paths)
+    except TransomError as error:
+        # Some of the data gate's rules are judged already here.
+        record.stop("failed", error.render(), "DataGate" if isinstance(error, GateError) else BEFORE)
+        return error
+    return None
+
+
+@contextmanager
+def _recorded(record: Run, paths: Paths) -> Iterator[None]:
+    """However the body ends, the run's record is there from its beginning and says at its end what ended it."""
+    begin = time.monotonic()
+    record.save(paths)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        record.stop("interrupted", f"ended by {error.args[0] if error.args else 'Ctrl-C (SIGINT)'}")
+        raise
+    except BaseException as error:
+        record.stop("failed", error.render() if isinstance(error, TransomError) else f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        record.seconds = round(time.monotonic() - begin, 3)
+        record.ended = now()
+        record.save(paths)
+
+
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends the run as Ctrl-C does: with its record written, and nothing half done left in the push folder."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """SIGTERM ends the run as Ctrl-C does: with its record written, and nothing half done left in the push folder.
+
+    So does SIGHUP (the terminal is closed), unless it is ignored: `nohup` does that.
+    """
+    before = {which: signal.getsignal(which) for which in (signal.SIGTERM, signal.SIGHUP)}
+    heeded = [which for which, handler in before.items() if handler is not signal.SIG_IGN]
+    for which in heeded:
+        signal.signal(which, _end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for which in heeded:
+            signal.signal(which, before[which])
+
+
+def _end(number: int, frame: object) -> None:
+    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 @contextmanager
@@ -155,13 +174,13 @@ class _Recorder:
             self._read_outputs()
             outcome = self._conclude()
         except KeyboardInterrupt:
-            self.record.status = "interrupted"
+            self.record.status = "interrupted"  # `_recorded` says by what
             raise
         except Exception as error:
             if not isinstance(error, TransomError):
                 logging.getLogger(__name__).exception("the run failed")
             outcome = unpacked(error) or self._unexpected(error)
-            self.record.status, self.record.error = "failed", outcome.render()
+            self.record.stop("failed", outcome.render())
             self._read_outputs()  # what was measured before a push failed is worth keeping
         finally:
             self._save()
@@ -209,6 +228,7 @@ class _Recorder:
             record.bundle = properties["pushed_bundle"].string_value if "pushed_bundle" in properties else ""
             return None
         record.status = "not blessed"
+        record.step = "ServingGate" if record.evaluation.get("blessed") else "Evaluator"
         fix = "see the slices above; better data or settings may reach it, or lower evaluation.thresholds"
         if record.evaluation.get("blessed"):
             fix = "the evaluation blessed the model, its server did not: run.json has the gate's report under `serving`"

@@ -114,7 +114,7 @@ def _slices(slices: list[Mapping[str, Any]], overall: Mapping[str, Any]) -> Tabl
     for entry in slices[:MOST_SLICES]:
         table.add_row(entry["slice"], str(entry["rows"]), *(_number(entry["metrics"].get(name)) for name in shown))
     if len(slices) > MOST_SLICES:
-        table.add_row(f"… and {len(slices) - MOST_SLICES} more in run.json", *[""] * (len(shown) + 1))
+        table.add_row(f"and {len(slices) - MOST_SLICES} more in run.json", *[""] * (len(shown) + 1))
     return table
 
 
@@ -157,7 +157,7 @@ def print_costs(names: Sequence[str], costs: Sequence[Cost], stream: TextIO) -> 
 
 
 def print_runs(paths: Paths, stream: TextIO, *, as_json: bool) -> None:
-    """The project's runs, newest last: when, how long, metrics, verdict, where."""
+    """The project's runs, newest last: when, how long, metrics, verdict, what stopped it, where the model is."""
     runs = all_runs(paths)
     if as_json:
         for run in runs:
@@ -172,6 +172,16 @@ def print_runs(paths: Paths, stream: TextIO, *, as_json: bool) -> None:
     for run in runs:
         figures = (_number(run.evaluation.get("metrics", {}).get(name)) for name in shown)
         print(line.format(run.name, f"{run.seconds:.0f}", run.status, *figures), file=stream)
-        for told in (run.verdict, run.error.splitlines()[0] if run.error else "", run.pushed, run.bundle):
+        for told in (run.verdict, _stopped(run), run.pushed, run.bundle):
             if told:
                 print(f"    {told}", file=stream)
+
+
+def _stopped(run: Run) -> str:
+    """Where, when and why a run stopped before its end; "" where it came to it."""
+    if not run.error:
+        return ""
+    what, *parts = run.error.splitlines()
+    got = next((part.strip().removeprefix("got: ") for part in parts if part.startswith("  got: ")), "")
+    where = f"at {run.step}, {run.ended}: " if run.step else ""
+    return where + (f"{what}: {got}" if got else what)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.arguments import Run, add_command, add_verbose
+from pipeline.arguments import Run, add_command, add_config, add_verbose
 
 if TYPE_CHECKING:
     from pipeline.arguments import Commands
@@ -20,9 +20,14 @@ def add(commands: Commands, *, compile_: Run, submit: Run) -> None:
         "write the pipeline for Kubeflow Pipelines or Vertex AI",
         "Writes a PipelineSpec (schema 2.1.0) that open-source Kubeflow Pipelines 2.x accepts, and what Kubernetes "
         "is told of volumes, secrets and nodes. --verify then runs that file on this machine, twice.",
+        """
+        transom compile --dockerfile image             the Dockerfile of the steps' image, and how to build it
+        transom compile --image HOST/transom:0.1.0     writes pipeline.yaml from the current folder's transom.yaml
+        transom compile reviews/ --verify              and runs that file here, every step a process
+        """,
     )
+    add_config(parser)
     add_ = parser.add_argument
-    add_("config", type=Path, nargs="?", default=Path("transom.yaml"), metavar="YAML", help="the configuration")
     add_("--out", type=Path, default=Path("pipeline.yaml"), metavar="FILE", help="default: %(default)s")
     add_(
         "--platform", type=Path, metavar="FILE", help="write the Kubernetes document apart (default: in --out, second)"
@@ -35,7 +40,6 @@ def add(commands: Commands, *, compile_: Run, submit: Run) -> None:
     )
     add_("--work", type=Path, metavar="DIR", help="for --verify: keep what the steps write here")
     add_("--dockerfile", type=Path, metavar="DIR", help="write the image's Dockerfile instead, and say how to build it")
-    add_("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key")
     add_verbose(parser)
 
     parser = add_command(
@@ -45,9 +49,20 @@ def add(commands: Commands, *, compile_: Run, submit: Run) -> None:
         "run a compiled pipeline on a cluster",
         "Uploads the pipeline as a new version and starts a run, or with --cron or --every a recurring run: each reads "
         "the newest data. Credentials are those of kfp's client (KFP_API_TOKEN, a service account's token in a pod).",
+        """
+        transom submit --endpoint http://localhost:8888    runs pipeline.yaml of the current folder, once
+        transom submit nightly.yaml --endpoint http://localhost:8888 --cron "0 0 3 * * *"
+        """,
     )
     add_ = parser.add_argument
-    add_("pipeline", type=Path, metavar="FILE", help="what `transom compile` wrote")
+    add_(
+        "pipeline",
+        type=Path,
+        nargs="?",
+        default=Path("pipeline.yaml"),
+        metavar="FILE",
+        help="what `transom compile` wrote (default: %(default)s)",
+    )
     add_("--endpoint", required=True, metavar="URL", help="the API of Kubeflow Pipelines")
     add_("--platform", type=Path, metavar="FILE", help="the Kubernetes document, where it stands apart")
     add_("--experiment", default="Default", metavar="NAME", help="default: %(default)s")

@@ -23,7 +23,7 @@ from pipeline.kubeflow.places import paths_on_cluster
 from pipeline.kubeflow.verify import Artifacts, Backend
 from pipeline.loading import load
 from pipeline.paths import Paths
-from pipeline.run import STEPS
+from pipeline.steps import STEPS
 
 
 def run(options: argparse.Namespace) -> int:

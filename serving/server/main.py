@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -11,6 +12,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from serving.errors import OptionsError
+from serving.noise import filtered
 from serving.server.addresses import check_free
 from serving.server.flag_table import usage
 from serving.server.flags import parse, to_options
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from serving.server.service import Service
 
 LOG = logging.getLogger("serving")
+
+# TensorFlow's variable and its value for all messages: who sets it so gets them.
+_LOG_LEVEL, _ALL = "TF_CPP_MIN_LOG_LEVEL", "0"
 
 FAILED, REFUSED = 1, 2
 """Exit codes: an unexpected failure; options that cannot be used."""
@@ -48,7 +53,8 @@ def main(arguments: Sequence[str], adapt: Callable[[ServerOptions], ServerOption
         options = to_options(line)
         for warning in line.warnings:
             LOG.warning(warning)
-        return serve(adapt(options) if adapt else options, core)
+        with contextlib.nullcontext() if os.environ.get(_LOG_LEVEL) == _ALL else filtered():
+            return serve(adapt(options) if adapt else options, core)
     except OptionsError as error:
         print(f"serving: {error}", file=sys.stderr)  # noqa: T201
         return REFUSED
@@ -75,7 +81,7 @@ def serve(options: ServerOptions, make_service: MakeService) -> int:
 
 def core(options: ServerOptions) -> Service:
     """The service that runs TensorFlow, which is imported now."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow warns of every request that fails
+    os.environ.setdefault(_LOG_LEVEL, "2")  # TensorFlow warns of every request that fails
     from serving.server.core import Core
     from serving.server.metrics import PROCESS
 

@@ -12,7 +12,7 @@ from models.errors import ConfigError
 from pipeline.config import ProjectConfig
 from pipeline.kubeflow.checks import ARGUMENT_BYTES, SPEC_BYTES, check, check_size
 from pipeline.kubeflow.places import paths_on_cluster
-from pipeline.run import STEPS
+from pipeline.steps import STEPS
 
 VERSION = importlib.metadata.version("transom")
 IMAGE = f"registry.example:5000/team/transom:{VERSION}"

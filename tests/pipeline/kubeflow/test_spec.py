@@ -21,7 +21,7 @@ from pipeline.kubeflow import documents
 from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.kubeflow.documents import Compiled
 from pipeline.kubeflow.spec import compile_spec
-from pipeline.run import STEPS
+from pipeline.steps import STEPS
 
 CONFIG = f"""\
 name: tiny

@@ -1,0 +1,139 @@
+"""What each command calls. What a command needs is imported as it is called: `--help` waits for nothing."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+
+def version(options: argparse.Namespace) -> int:
+    from pipeline.version import told
+
+    print(told(options.verbose))
+    return 0
+
+
+def init(options: argparse.Namespace) -> int:
+    from pipeline.init import write
+
+    written = write(options.table, options.out)
+    print(f"wrote {written}: read it, then `transom run {written}`")
+    return 0
+
+
+def run(options: argparse.Namespace) -> int:
+    from pipeline.project_file import find
+    from pipeline.run import run as run_
+
+    return run_(
+        find(options.config),
+        options.set,
+        from_step=options.from_step,
+        to_step=options.to_step,
+        as_json=options.json,
+        wait=options.wait,
+        verbose=options.verbose,
+    )
+
+
+def runs(options: argparse.Namespace) -> int:
+    from pipeline.loading import load
+    from pipeline.paths import Paths
+    from pipeline.project_file import find
+    from pipeline.tables import print_runs
+
+    file = find(options.config)
+    print_runs(Paths.of(load(file, options.set), file), sys.stdout, as_json=options.json)
+    return 0
+
+
+def tensorboard(options: argparse.Namespace) -> int:
+    from pipeline.board import show
+    from pipeline.loading import load
+    from pipeline.paths import Paths
+    from pipeline.project_file import find
+
+    file = find(options.config)
+    paths = Paths.of(load(file, options.set), file)
+    return show(paths.artifacts / "Trainer" / "model_run", options.port, verbose=options.verbose)
+
+
+def schema(options: argparse.Namespace) -> int:
+    from pipeline.schema import json_schema, markdown
+
+    print(markdown() if options.markdown else json_schema())
+    return 0
+
+
+def predict(options: argparse.Namespace) -> int:
+    from pipeline.predict import predict as predict_
+
+    return predict_(
+        options.model,
+        options.texts,
+        options.pair,
+        options.file,
+        served=options.served,
+        as_json=options.json,
+        verbose=options.verbose,
+    )
+
+
+def serve(options: argparse.Namespace) -> int:
+    from pipeline.serve import serve as serve_
+
+    if options.verbose:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0")
+    return serve_(options.directory, options.flags)
+
+
+def deploy_render(options: argparse.Namespace) -> int:
+    from pipeline.deploy import render
+
+    return render(options)
+
+
+def deploy_move(options: argparse.Namespace) -> int:
+    from pipeline.deploy import move
+
+    return move(options)
+
+
+def edge_export(options: argparse.Namespace) -> int:
+    from pipeline.edge import export
+
+    return export(options)
+
+
+def edge_run(options: argparse.Namespace) -> int:
+    from pipeline.edge import run as run_
+
+    return run_(options)
+
+
+def edge_bench(options: argparse.Namespace) -> int:
+    from pipeline.edge import bench
+
+    return bench(options)
+
+
+def edge_inspect(options: argparse.Namespace) -> int:
+    from pipeline.edge import inspect
+
+    return inspect(options)
+
+
+def compile_(options: argparse.Namespace) -> int:
+    from pipeline.kubeflow.compile import run as run_
+    from pipeline.project_file import find
+
+    if options.dockerfile is None:
+        options.config = find(options.config)
+    return run_(options)
+
+
+def submit(options: argparse.Namespace) -> int:
+    from pipeline.kubeflow.submit import run as run_
+
+    return run_(options)
