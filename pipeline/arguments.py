@@ -54,9 +54,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n`{self.prog} --help` says more\n")
 
 
-def add_command(
-    commands: Commands, name: str, function: Run, summary: str, description: str, examples: str
-) -> Parser:
+def add_command(commands: Commands, name: str, function: Run, summary: str, description: str, examples: str) -> Parser:
     """A parser for one command.
 
     Args:

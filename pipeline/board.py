@@ -38,4 +38,6 @@ def show(logs: Path, port: int, *, verbose: bool) -> int:
             runpy.run_module("tensorboard.main", run_name="__main__")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
+    except KeyboardInterrupt:  # how it is meant to be ended
+        return 0
     return 0

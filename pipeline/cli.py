@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import sys
 import traceback
 import warnings
@@ -62,10 +64,8 @@ def _told(error: TransomError, options: argparse.Namespace) -> int:
     """Prints an error, and with -v where it came from; returns its exit code."""
     if options.verbose:
         traceback.print_exc()
-    try:
+    with contextlib.suppress(OSError):
         streams.flush()  # what was printed before stands above the error
-    except (TransomError, BrokenPipeError):
-        streams.drop_output()
     print(f"transom: {error.render()}", file=sys.stderr)
     return error.exit_code
 
@@ -76,6 +76,13 @@ def _unexpected(error: Exception) -> TransomError:
             f"{error.filename}",
             got=error.strerror or str(error),
             fix="correct the path or its permissions, or make room",
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        return TransomError(
+            "what was to be written, such as the output",
+            got=error.strerror or str(error),
+            expected="a place that takes it",
+            fix="make room, or send it elsewhere",
         )
     return TransomError(
         f"unexpected {type(error).__name__}",

@@ -7,8 +7,6 @@ import io
 import os
 import sys
 
-from models.errors import TransomError
-
 ESCAPE, PLAIN = "transom.escape", "transom.plain"
 _PLAIN = {"…": "...", "✓": "+", "✗": "x", "×": "x", "≥": ">=", "≤": "<=", "–": "-", "’": "'", "“": '"', "”": '"'}
 
@@ -30,18 +28,14 @@ def flush() -> None:
 
     Raises:
         BrokenPipeError: the reader, such as `head`, has gone.
-        TransomError: it cannot be written.
+        OSError: it cannot be written.
     """
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
+    except OSError:
         drop_output()  # else Python fails on it once more as it ends
-        raise TransomError(
-            "standard output", got=error.strerror or str(error), fix="make room, or send it elsewhere"
-        ) from None
+        raise
 
 
 def drop_output() -> None:
@@ -70,7 +64,7 @@ def outlasting(descriptor: int, *, plain: bool) -> io.TextIOWrapper:
     """
     set_up()
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    raw = io.BufferedWriter(Outlasting(descriptor, "w"))
+    raw = io.BufferedWriter(Outlasting(descriptor, "w"))  # type: ignore[type-var]  # of the `write` above
     return io.TextIOWrapper(raw, encoding=encoding, errors=PLAIN if plain else ESCAPE, line_buffering=True)
 
 

@@ -1,4 +1,4 @@
-"""Keeps off standard error what TensorFlow and CUDA print at every start; all else goes through, a crash's words too.
+"""Keeps off standard error what TensorFlow, CUDA and TensorBoard print at every start; all else goes through.
 
 They print from C++, before any setting of theirs is read, so their lines are taken out of the stream. A process does
 that and not a thread: what a program says as it aborts (a CPU without AVX, no memory) would be lost with its threads.
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 _PARTIAL_SECONDS = 0.2  # a line that is not ended by then, a progress bar's, goes through as it is
 _END_SECONDS = 2.0  # for the last lines to come through
-_GLOG = rb"\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ \S+:\d+\] "
+_GLOG = rb"\d{4} \d\d:\d\d:\d+\.\d+ +\d+ \S+:\d+\] "
 _OLDER = rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: "
 # Warnings and "errors" that tell of no fault: no GPU, a kernel that is not in oneDNN, libraries that register twice.
 _HARMLESS = (
@@ -35,6 +35,7 @@ _NOISE = re.compile(
     rb"(WARNING: All log messages before absl::InitializeLog\(\) is called are written to STDERR"
     rb"|To enable the following instructions: .*rebuild TensorFlow with the appropriate compiler flags"
     rb"|INFO: Created TensorFlow Lite XNNPACK delegate"
+    rb"|TensorFlow installation not found - running with reduced feature set"
     rb"|I" + _GLOG + rb"|" + _OLDER + rb"I "
     rb"|([WE]" + _GLOG + rb"|" + _OLDER + rb"[WE] ).*(" + rb"|".join(_HARMLESS) + rb"))"
 )
