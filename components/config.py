@@ -18,7 +18,7 @@ class SplitsConfig(Settings):
     train: int = Field(8, ge=1)
     """Parts for training."""
     eval: int = Field(1, ge=1)
-    """Parts for choosing the best epoch and for calibration."""
+    """Parts for choosing the best epoch, and for the rows that the serving gate and the edge gate ask."""
     test: int = Field(1, ge=1)
     """Parts for the final evaluation that decides whether the model is good enough."""
 

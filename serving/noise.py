@@ -29,6 +29,7 @@ _HARMLESS = (
     rb"TF-TRT Warning: Could not find TensorRT",
     rb"Other threads are currently calling into gRPC, skipping fork\(\) handlers",
     rb"FD from fork parent still in poll list",
+    rb"Ignored (output_format|drop_control_dependency)\.",
     rb"Could not load dynamic library 'lib(cuda|cudart|nvinfer)\S*'",
 )
 _NOISE = re.compile(

@@ -12,23 +12,24 @@ from serving.noise import is_noise
 
 NOISE = """\
 WARNING: All log messages before absl::InitializeLog() is called are written to STDERR
-I0000 00:00:1795701486.830798   10109 port.cc:153] oneDNN custom operations are on. You may see slightly different
-I0000 00:00:1795701486.831750   10109 cudart_stub.cc:31] Could not find cuda drivers on your machine
-E0000 00:00:1795701492.838085   10109 cuda_platform.cc:52] failed call to cuInit: INTERNAL: CUDA error: UNKNOWN ERROR (303)
-E0000 00:00:1795701492.838085   10109 cuda_diagnostics.cc:52] failed call to cuInit: CUDA_ERROR_NO_DEVICE: no device
-E0000 00:00:1795701494.273741   10109 util.cc:131] oneDNN supports DT_INT64 only on platforms with AVX-512. Falling back
-E0000 00:00:1795701494.273741   10109 cuda_dnn.cc:8310] Unable to register cuDNN factory: Attempting to register factory
+I0000 00:00:1795701486.830798 9 port.cc:153] oneDNN custom operations are on. You may see slightly different
+I0000 00:00:1795701486.831750 9 cudart_stub.cc:31] Could not find cuda drivers on your machine
+E0000 00:00:1795701492.838085 9 cuda_platform.cc:52] failed call to cuInit: INTERNAL: UNKNOWN ERROR (303)
+E0000 00:00:1795701492.838085 9 cuda_diagnostics.cc:52] failed call to cuInit: CUDA_ERROR_NO_DEVICE: no device
+E0000 00:00:1795701494.273741 9 util.cc:131] oneDNN supports DT_INT64 only on platforms with AVX-512. Falling back
+E0000 00:00:1795701494.273741 9 cuda_dnn.cc:8310] Unable to register cuDNN factory: Attempting to register factory
 W0000 00:00:1795701494.273741 9 computation_placer.cc:177] computation placer already registered. Please check linkage
 2026-11-26 13:58:12.826123: I tensorflow/core/platform/cpu_feature_guard.cc:210] This TensorFlow binary is optimized
-To enable the following instructions: AVX2 FMA, in other operations, rebuild TensorFlow with the appropriate compiler flags.
-2026-11-26 13:58:12.826123: W tensorflow/compiler/tf2tensorrt/utils/py_utils.cc:38] TF-TRT Warning: Could not find TensorRT
+To enable the following instructions: AVX2, in other operations, rebuild TensorFlow with the appropriate compiler flags.
+2026-11-26 13:58:12.826123: W tensorflow/tf2tensorrt/py_utils.cc:38] TF-TRT Warning: Could not find TensorRT
+W0000 00:00:1795702681.258804 9 tf_tfl_flatbuffer_helpers.cc:364] Ignored output_format.
 INFO: Created TensorFlow Lite XNNPACK delegate for CPU.
-E0000 00:00:1795701494.273741 9 fork_posix.cc:75] Other threads are currently calling into gRPC, skipping fork() handlers
+E0000 00:00:1795701494.2737 9 fork_posix.cc:75] Other threads are currently calling into gRPC, skipping fork() handlers
 """
 FAULTS = """\
-F0000 00:00:1795701486.830798   10109 cpu_feature_guard.cc:38] The TensorFlow library was compiled to use AVX instructions
-E0000 00:00:1795701492.838085   10109 cuda_platform.cc:52] failed call to cuInit: CUDA_ERROR_SYSTEM_DRIVER_MISMATCH (803)
-W0000 00:00:1795701494.273741   10109 gpu_device.cc:2342] Cannot dlopen some GPU libraries. Skipping registering GPU devices
+F0000 00:00:1795701486.830798 9 cpu_feature_guard.cc:38] The TensorFlow library was compiled to use AVX instructions
+E0000 00:00:1795701492.838085 9 cuda_platform.cc:52] failed call to cuInit: CUDA_ERROR_SYSTEM_DRIVER_MISMATCH (803)
+W0000 00:00:1795701494.273741 9 gpu_device.cc:2342] Cannot dlopen some GPU libraries. Skipping registering GPU devices
 2026-11-26 13:58:12.826123: W tensorflow/core/framework/op_kernel.cc:1857] OP_REQUIRES failed: No space left on device
 terminate called after throwing an instance of 'std::bad_alloc'
 Traceback (most recent call last):
