@@ -63,10 +63,12 @@ def main() -> int:
 
 def _ask() -> None:
     from models.predict import load
+    from pipeline.console import silence
     from tflite.runtime import EdgeClassifier
 
     print("\nthe pushed SavedModel answers, and in brackets its bundle for small devices:")
-    served, edge = (model.predict(SENTENCES) for model in (load(OUTPUT), EdgeClassifier(newest_bundle(OUTPUT))))
+    with silence():
+        served, edge = (model.predict(SENTENCES) for model in (load(OUTPUT), EdgeClassifier(newest_bundle(OUTPUT))))
     for text, own, other in zip(SENTENCES, served, edge, strict=True):
         print(f"  {own.label:<9} {own.score:.3f} ({other.label} {other.score:.3f})  {text}")
 

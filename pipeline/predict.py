@@ -69,8 +69,10 @@ def _ask_server(url: str, served: str | None, texts: list[str], pairs: list[str]
 
 
 def _ask_folder(folder: Path, texts: list[str], pairs: list[str], verbose: bool) -> Sequence[Answer]:
-    from models.pushed import is_bundle
+    from models.pushed import is_bundle, newest_version
 
+    if not is_bundle(folder):
+        newest_version(folder)  # that there is none is said before TensorFlow is loaded
     with contextlib.nullcontext() if verbose else silence():
         if is_bundle(folder):
             from tflite.runtime import EdgeClassifier

@@ -30,8 +30,8 @@ def _add_init(commands: Commands, function: Run) -> None:
         "Reads the first rows of a table of labelled text (CSV, TSV, JSON Lines, Parquet) and works out which columns "
         "hold text and label, the kind of task, and how the rows are split. Asks nothing and overwrites nothing.",
         """
-        transom init reviews.csv                       writes transom.yaml beside reviews.csv
-        transom init data/train.csv --out transom.yaml finds dev.csv and test.csv beside train.csv
+        transom init reviews.csv                        writes transom.yaml beside reviews.csv
+        transom init data/train.csv --out transom.yaml  finds dev.csv and test.csv beside train.csv
         """,
     )
     parser.add_argument("table", type=Path, metavar="FILE", help="the labelled text")

@@ -168,10 +168,10 @@ def print_runs(paths: Paths, stream: TextIO, *, as_json: bool) -> None:
         return
     shown = [name for name in HEADLINES if any(name in run.evaluation.get("metrics", {}) for run in runs)][:3]
     line = f"{{:<18}}{{:>8}}  {{:<12}}{'{:>12}' * len(shown)}"
-    print(line.format("run", "seconds", "status", *shown), file=stream)
+    print(line.format("run", "seconds", "status", *shown).rstrip(), file=stream)
     for run in runs:
         figures = (_number(run.evaluation.get("metrics", {}).get(name)) for name in shown)
-        print(line.format(run.name, f"{run.seconds:.0f}", run.status, *figures), file=stream)
+        print(line.format(run.name, f"{run.seconds:.0f}", run.status, *figures).rstrip(), file=stream)
         for told in (run.verdict, _stopped(run), run.pushed, run.bundle):
             if told:
                 print(f"    {told}", file=stream)
@@ -181,7 +181,7 @@ def _stopped(run: Run) -> str:
     """Where, when and why a run stopped before its end; "" where it came to it."""
     if not run.error:
         return ""
-    what, *parts = run.error.splitlines()
-    got = next((part.strip().removeprefix("got: ") for part in parts if part.startswith("  got: ")), "")
+    what, *rest = [line.strip() for line in run.error.splitlines()]
+    got = rest[0].removeprefix("got:") or "".join(rest[1:2]) if rest and rest[0].startswith("got:") else ""
     where = f"at {run.step}, {run.ended}: " if run.step else ""
-    return where + (f"{what}: {got}" if got else what)
+    return where + (f"{what}: {got.strip()}" if got else what)

@@ -1,19 +1,25 @@
 from __future__ import annotations
 
+import argparse
 import io
 import json
+import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from components.config import Severity
 from models.errors import ConfigError, DataError
-from pipeline.cli import main
+from pipeline.cli import _parse, _parser, main
 from pipeline.config import ProjectConfig
 from pipeline.predict import _inputs
 from pipeline.schema import json_schema, markdown
+from pipeline.steps import STEPS
 
 HELP = """
 import sys
@@ -23,15 +29,84 @@ try:
 except SystemExit:
     print([name for name in ("tensorflow", "pydantic", "yaml", "rich") if name in sys.modules])
 """
-COMMANDS = ("init", "run", "predict", "serve", "deploy", "edge", "runs", "schema", "tensorboard")
+VERSION = HELP.replace("--help", "--version").replace("except SystemExit:", "finally:")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def _parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """The parsers of all commands that do something."""
+    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not groups:
+        yield parser
+    for group in groups:
+        for each in group.choices.values():
+            yield from _parsers(each)
+
+
+@pytest.mark.parametrize("parser", _parsers(_parser()), ids=lambda parser: parser.prog)
+def test_every_command_teaches_with_an_example_that_it_takes(parser: argparse.ArgumentParser) -> None:
+    told = parser.format_help()
+    assert parser.description
+    assert len(parser.description) > 40
+    assert all(action.help for action in parser._actions), "an argument without a word of help"
+    examples = [line.strip() for line in told.partition("examples:\n")[2].splitlines()]
+    ours = [line for line in examples if line.startswith(parser.prog)]
+    assert ours, told
+    for line in ours:
+        # What stands behind two spaces explains it.
+        words = shlex.split(re.split(r"  +| \||  ?>", line)[0])
+        assert _parse(words[1:]).parser.prog == parser.prog
+
+
+def test_the_help_of_run_lists_the_steps_in_their_order(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line[:3].strip() and line[:2] == "  "]
+    assert [line for line in listed if line in STEPS] == list(STEPS)
+
+
+def test_the_version_is_that_of_the_package(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"transom {version('transom')}\n"
+    for arguments in (["--version", "-v"], ["-v", "--version"]):
+        assert main(arguments) == 0
+        told = capsys.readouterr().out
+        assert f"tensorflow {version('tensorflow')}" in told
+        assert "not installed" not in told
+    done = subprocess.run([sys.executable, "-c", VERSION], cwd=repository, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "usage: transom"),
+        (["rnu"], "invalid choice: 'rnu'"),
+        (["run", "--jsn"], "did you mean --json?"),
+        (["runs", "--xyz"], "unrecognized arguments: --xyz"),
+        (["runs", "a", "b"], "unrecognized arguments: b"),
+        (["predict", "m", "text", "--flie=x"], "did you mean --file?"),
+        (["edge", "bench"], "BUNDLE"),
+        (["tensorboard", "--port", "x"], "invalid int value"),
+    ],
+)
+def test_wrong_arguments_say_what_was_meant(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stop:
-        main([command, "--help"])
-    assert stop.value.code == 0
-    assert "usage: transom" in capsys.readouterr().out
+        main(arguments)
+    assert stop.value.code == 2
+    shown = capsys.readouterr()
+    assert told in shown.err
+    assert shown.out == ""
+    assert (
+        f"usage: {' '.join(['transom', *arguments[:1]]) if told.startswith(('did', 'unr')) else 'transom'}" in shown.err
+    )
+
+
+def test_verbose_may_stand_before_the_command_and_behind_it() -> None:
+    for arguments in (["-v", "runs"], ["runs", "-v"], ["-v", "runs", "-v"]):
+        assert _parse(arguments).verbose
+    assert not _parse(["runs"]).verbose
 
 
 def test_help_loads_neither_tensorflow_nor_pydantic(repository: Path) -> None:

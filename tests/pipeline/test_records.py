@@ -42,6 +42,49 @@ def test_a_run_that_nobody_holds_was_interrupted(paths: Paths) -> None:
         assert [run.status for run in all_runs(paths)] == ["interrupted", "running"]
 
 
+def test_a_killed_run_tells_where_when_and_why(paths: Paths) -> None:
+    run = _run("1", "running")
+    run.steps.append(Step("Trainer", "running"))
+    run.save(paths)
+    (read,) = all_runs(paths)
+    assert (read.status, read.step, read.steps[-1].status) == ("interrupted", "Trainer", "interrupted")
+    assert "killed" in read.error
+    assert read.ended.startswith("20")
+    assert read.seconds > 0
+
+
+STOPS = [
+    (
+        "failed",
+        "the data gate stops the run: 1 error\n  got:\n    error one_class\n      to fix: more",
+        "1 error: error one",
+    ),
+    ("failed", "data.path: no file\n  got: nothing\n  to fix: correct it", "data.path: no file: nothing"),
+    ("interrupted", "ended by SIGTERM", "ended by SIGTERM"),
+    ("failed", "one line alone", "one line alone"),
+]
+
+
+@pytest.mark.parametrize(("status", "why", "told"), STOPS)
+@pytest.mark.parametrize("fates", [[], ["done"], ["done", "running"], ["done", "failed"], ["skipped"]])
+def test_a_stopped_run_shows_where_when_and_why(
+    paths: Paths, status: str, why: str, told: str, fates: list[str]
+) -> None:
+    run = Run(name="1", status="running", started="2026-01-01 00:00:00", config={})
+    run.steps = [Step(name, fate) for name, fate in zip(("ExampleGen", "LiveModel"), fates, strict=False)]
+    run.stop(status, why)
+    run.save(paths)
+    table, lines = io.StringIO(), io.StringIO()
+    print_runs(paths, table, as_json=False)
+    print_runs(paths, lines, as_json=True)
+    where = {0: "checks", 1: "ExampleGen", 2: "LiveModel"}[len(fates)] if fates != ["skipped"] else "checks"
+    assert f"at {where}, {run.ended}: " in table.getvalue()
+    assert told in table.getvalue()
+    record = json.loads(lines.getvalue())
+    assert (record["status"], record["step"], record["error"]) == (status, where, why)
+    assert record["ended"] == run.ended
+
+
 def test_a_damaged_record_hides_no_other(paths: Paths) -> None:
     _run("1", "pushed").save(paths)
     for name, content in (("2", "{"), ("3", '{"name": "3"}'), ("4", "[]"), ("5", '{"new": 1, "steps": []}')):

@@ -11,11 +11,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from models.errors import ConfigError, PushError
+from models.errors import ConfigError, DataError, GateError, PresetError, PushError
 from pipeline.console import View
+from pipeline.loading import load
 from pipeline.paths import Paths
 from pipeline.records import Run, Step, all_runs
-from pipeline.run import _disk_is_full, _Recorder, _terminable, run
+from pipeline.run import _disk_is_full, _recorded, _Recorder, _terminable, run
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,88 @@ def test_a_termination_is_an_interruption() -> None:
     with pytest.raises(KeyboardInterrupt), _terminable():
         signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def _project(folder: Path, table: str) -> Path:
+    (folder / "t.csv").write_text(table)
+    config = folder / "transom.yaml"
+    config.write_text("name: p\ndata: {path: t.csv}\n")
+    return config
+
+
+ONE_CLASS = "text,label\n" + "".join(f"some words {number},a\n" for number in range(60))
+
+
+@pytest.mark.parametrize(
+    ("table", "overrides", "error", "step", "told"),
+    [
+        (ONE_CLASS, [], GateError, "DataGate", "one_class"),
+        (ONE_CLASS, ["data.path=none.csv"], DataError, "checks", "none.csv"),
+        (ONE_CLASS, ["task.text=nope"], DataError, "checks", "nope"),
+        (ONE_CLASS, ["push.directory=/proc/x"], ConfigError, "checks", "push.directory"),
+        (ONE_CLASS, ["model.preset=none"], PresetError, "checks", "none"),
+    ],
+)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_run_stopped_before_its_first_step_leaves_a_record(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    table: str,
+    overrides: list[str],
+    error: type[Exception],
+    step: str,
+    told: str,
+    as_json: bool,
+) -> None:
+    config = _project(tmp_path, table)
+    with pytest.raises(error):
+        run(config, overrides, as_json=as_json)
+    (record,) = all_runs(Paths.of(load(config), config))
+    assert (record.status, record.step) == ("failed", step)
+    assert told in record.error
+    assert record.started <= record.ended
+    shown = capsys.readouterr().out
+    assert record.name in shown
+    assert not as_json or json.loads(shown)["error"] == record.error
+
+
+def test_without_room_for_a_record_nothing_is_left(tmp_path: Path) -> None:
+    config = _project(tmp_path, ONE_CLASS)
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="output"):
+        run(config, ["output=file"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "t.csv", "transom.yaml"]
+
+
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_a_record_of_the_step_and_the_signal(tmp_path: Path, which: signal.Signals) -> None:
+    paths = Paths(base=tmp_path, output=tmp_path, push=tmp_path / "push", edge=tmp_path / "edge")
+    record = Run(name="1", status="running", started="2026-01-01 00:00:00", config={})
+    record.steps.append(Step("Trainer", "running"))
+    with pytest.raises(KeyboardInterrupt), _terminable(), _recorded(record, paths):
+        signal.raise_signal(which)
+    (read,) = all_runs(paths)
+    assert (read.status, read.step) == ("interrupted", "Trainer")
+    assert which.name in read.error
+
+
+def test_what_nohup_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with _terminable():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_mistake_of_ours_leaves_a_record(tmp_path: Path) -> None:
+    paths = Paths(base=tmp_path, output=tmp_path, push=tmp_path / "push", edge=tmp_path / "edge")
+    record = Run(name="1", status="running", started="", config={})
+    with pytest.raises(ZeroDivisionError), _recorded(record, paths):
+        1 / 0  # noqa: B018
+    (read,) = all_runs(paths)
+    assert (read.status, read.step) == ("failed", "checks")
+    assert "ZeroDivisionError" in read.error
 
 
 class _Graph(_Recorder):

@@ -16,7 +16,7 @@ from tfx.components import CsvExampleGen
 from tfx.orchestration import data_types
 from tfx.orchestration.pipeline import Pipeline
 
-from pipeline import cli
+from pipeline import cli, graph
 from pipeline.kubeflow import documents
 from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.kubeflow.documents import Compiled
@@ -124,6 +124,12 @@ def test_the_platform_document_says_pools_secrets_and_volumes(compiled: Compiled
 
 def test_the_compiled_graph_is_the_local_one(tasks: dict[str, Any]) -> None:
     assert set(tasks) == set(STEPS)
+
+
+def test_the_steps_that_are_listed_are_the_graphs_in_its_order(tmp_path: Path) -> None:
+    config = ProjectConfig.model_validate({"data": {"path": "t.csv"}})
+    built = graph.build(config, Paths.of(config, tmp_path / "transom.yaml"))
+    assert [node.id for node in built.components] == list(STEPS)
 
 
 def test_vertex_gets_no_kubernetes(tmp_path: Path) -> None:
