@@ -17,10 +17,12 @@ from tfx.orchestration import data_types
 from tfx.orchestration.pipeline import Pipeline
 
 from pipeline import cli, graph
+from pipeline.config import ProjectConfig
 from pipeline.kubeflow import documents
 from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.kubeflow.documents import Compiled
 from pipeline.kubeflow.spec import compile_spec
+from pipeline.paths import Paths
 from pipeline.steps import STEPS
 
 CONFIG = f"""\
