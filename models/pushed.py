@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from models.errors import ModelError
@@ -29,7 +30,8 @@ def newest_version(directory: Path) -> Path:
         f"no model in {directory}",
         got="no such folder" if not directory.is_dir() else "neither saved_model.pb nor a numbered folder with one",
         expected="a pushed SavedModel, a folder of versions, or the output folder of a run that pushed",
-        fix="`transom runs` tells which runs pushed a model, and why the others did not",
+        fix=_meant(directory, MODEL_FOLDER, MODEL_FILE)
+        or "`transom runs` tells which runs pushed a model, and why the others did not",
     )
 
 
@@ -46,7 +48,8 @@ def newest_bundle(directory: Path) -> Path:
         f"no edge bundle in {directory}",
         got="no such folder" if not directory.is_dir() else "neither edge.json nor a numbered folder with one",
         expected="a bundle, a folder of versions, or the output folder of a run that pushed one",
-        fix="`transom runs` tells which runs pushed a bundle; `transom edge export` makes one of any pushed model",
+        fix=_meant(directory, BUNDLE_FOLDER, BUNDLE_FILE)
+        or "`transom runs` tells which runs pushed a bundle; `transom edge export` makes one of any pushed model",
     )
 
 
@@ -58,6 +61,16 @@ def is_version(folder: Path) -> bool:
 def is_bundle(folder: Path) -> bool:
     """Whether the folder says that it is an edge bundle."""
     return (folder / BUNDLE_FILE).is_file()
+
+
+def _meant(directory: Path, kind: str, file: str) -> str:
+    """A hint at the output folder that lies in `directory` (a project's folder) or above it (a run's); "" at none."""
+    for near in (*sorted(_folders(directory)), *list(directory.absolute().parents)[:2]):
+        # Others' folders may be closed to us, and one of several models is no hint.
+        with contextlib.suppress(OSError, ModelError):
+            if _newest(near, kind, file) is not None:
+                return f"did you mean {near}?"
+    return ""
 
 
 def _newest(directory: Path, kind: str, file: str) -> Path | None:

@@ -52,7 +52,7 @@ def write(table: Path, out: Path | None = None) -> Path:
         DataError: see `infer`.
     """
     target = out or table.parent / FILE_NAME
-    if target.exists():
+    if target.exists() and table.exists():  # else the table is what has to be mended
         raise _exists(target)
     text = infer(table, target.parent, target.name)
     opened = False

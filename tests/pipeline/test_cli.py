@@ -57,6 +57,24 @@ def test_every_command_teaches_with_an_example_that_it_takes(parser: argparse.Ar
         assert _parse(words[1:]).parser.prog == parser.prog
 
 
+def _lines_of_documents(repository: Path) -> Iterator[tuple[str, str]]:
+    for document in (repository / "README.md", *sorted((repository / "docs").glob("*.md"))):
+        for block in re.findall(r"^```(?:bash|console)?\n(.*?)^```", document.read_text(encoding="utf-8"), re.S | re.M):
+            for line in block.replace("\\\n", " ").splitlines():
+                if line.removeprefix("$ ").startswith("transom "):
+                    yield document.name, line.removeprefix("$ ")
+
+
+def test_every_command_line_of_the_documents_is_taken(repository: Path) -> None:
+    lines = list(_lines_of_documents(repository))
+    assert len(lines) > 20
+    for document, line in lines:
+        try:
+            _parse(shlex.split(line, comments=True)[1:])
+        except SystemExit:
+            pytest.fail(f"{document}: {line}")
+
+
 def test_the_help_of_run_lists_the_steps_in_their_order(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["run", "--help"])
