@@ -135,6 +135,7 @@ def test_bad_data_stop_the_run_with_one_screen(tiny: Tiny, tmp_path: Path) -> No
     assert "one_class" in out
     assert "Traceback" not in out
     assert not (other.output / "serving").exists()
+    assert "at DataGate, " in other.transom("runs", str(other.folder))
 
 
 def test_a_start_in_the_middle_needs_an_earlier_run(tiny: Tiny, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_every_command_teaches_with_an_example_that_it_takes(parser: argparse.Ar
 
 def _lines_of_documents(repository: Path) -> Iterator[tuple[str, str]]:
     for document in (repository / "README.md", *sorted((repository / "docs").glob("*.md"))):
-        for block in re.findall(r"^```(?:bash|console)?\n(.*?)^```", document.read_text(encoding="utf-8"), re.S | re.M):
+        for block in re.findall(r"^```\w*\n(.*?)^```$", document.read_text(encoding="utf-8"), re.S | re.M):
             for line in block.replace("\\\n", " ").splitlines():
                 if line.removeprefix("$ ").startswith("transom "):
                     yield document.name, line.removeprefix("$ ")
