@@ -29,6 +29,17 @@ MARKS = {
 _NOT_RUN = ("cached", "skipped")
 
 
+class Plain(Console):
+    """A console that prints what is the user's as it is ("[b]" and ":smile:" are no commands), and unwrapped."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(file=stream, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+    def on_broken_pipe(self) -> None:
+        """Rich would end the process with exit code 1 here, whatever came of the command."""
+        raise BrokenPipeError
+
+
 class View:
     """Shows the steps of a run as they go.
 
@@ -38,7 +49,7 @@ class View:
     """
 
     def __init__(self, stream: TextIO, as_json: bool = False) -> None:
-        self.console = Console(file=stream, highlight=False, soft_wrap=True, markup=False, emoji=False)
+        self.console = Plain(stream)
         self.as_json = as_json
         self._live: Live | None = None
         self._step = ""

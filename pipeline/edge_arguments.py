@@ -37,7 +37,12 @@ def add(commands: Commands, *, export: Run, run: Run, bench: Run, inspect: Run) 
     )
     parser.add_argument("model", type=Path, metavar="MODEL_DIR", help="output folder, push folder or version folder")
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the folder to write")
-    parser.add_argument("--variant", choices=VARIANTS, default="dynamic_int8", help="default: %(default)s")
+    parser.add_argument(
+        "--variant",
+        choices=VARIANTS,
+        default="dynamic_int8",
+        help="what is made of the weights: docs/edge.md (default: %(default)s)",
+    )
     parser.add_argument(
         "--length",
         type=int,

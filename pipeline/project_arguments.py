@@ -34,7 +34,9 @@ def _add_init(commands: Commands, function: Run) -> None:
         transom init data/train.csv --out transom.yaml  finds dev.csv and test.csv beside train.csv
         """,
     )
-    parser.add_argument("table", type=Path, metavar="FILE", help="the labelled text")
+    parser.add_argument(
+        "table", type=Path, metavar="FILE", help="the table: .csv, .tsv, .jsonl or .parquet, gzip-compressed or not"
+    )
     parser.add_argument(
         "--out", type=Path, metavar="YAML", help="the file to write (default: transom.yaml beside FILE)"
     )

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TextIO
 
-from rich.console import Console
 from rich.table import Table
 
+from pipeline.console import Plain
 from pipeline.paths import Paths
 from pipeline.records import Run, all_runs
 
@@ -28,8 +28,7 @@ def print_summary(record: Run, paths: Paths, stream: TextIO, *, as_json: bool) -
     if as_json:
         print(json.dumps({"event": "result", **asdict(record)}, ensure_ascii=False), file=stream, flush=True)
         return
-    # Labels are the user's: "[b]" and ":smile:" are no commands to the terminal.
-    console = Console(file=stream, highlight=False, soft_wrap=True, markup=False, emoji=False)
+    console = Plain(stream)
     if record.training:
         console.print(_training(record.training))
     overall = record.evaluation.get("metrics", {})
@@ -153,7 +152,7 @@ def print_costs(names: Sequence[str], costs: Sequence[Cost], stream: TextIO) -> 
             ratio = "-" if own is None else f"{latency.median / own:.2f}"
             table.add_row(*head, latency.signature, f"{latency.median:.3f}", f"{latency.p90:.3f}", ratio)
             head = ("",) * 4
-    Console(file=stream, highlight=False, soft_wrap=True, markup=False, emoji=False).print(table)
+    Plain(stream).print(table)
 
 
 def print_runs(paths: Paths, stream: TextIO, *, as_json: bool) -> None:

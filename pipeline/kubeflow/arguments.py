@@ -28,12 +28,18 @@ def add(commands: Commands, *, compile_: Run, submit: Run) -> None:
     )
     add_config(parser)
     add_ = parser.add_argument
-    add_("--out", type=Path, default=Path("pipeline.yaml"), metavar="FILE", help="default: %(default)s")
+    add_(
+        "--out",
+        type=Path,
+        default=Path("pipeline.yaml"),
+        metavar="FILE",
+        help="the file to write (default: %(default)s)",
+    )
     add_(
         "--platform", type=Path, metavar="FILE", help="write the Kubernetes document apart (default: in --out, second)"
     )
     add_("--image", metavar="IMAGE", help="the image of the steps (default: kubeflow.image)")
-    add_("--target", choices=("kubeflow", "vertex"), default="kubeflow", help="default: %(default)s")
+    add_("--target", choices=("kubeflow", "vertex"), default="kubeflow", help="what will run it (default: %(default)s)")
     add_("--verify", action="store_true", help="run the written file here, step by step, twice")
     add_(
         "--mount", action="append", default=[], metavar="PATH=DIR", help="for --verify: what a container's path is here"
@@ -65,7 +71,9 @@ def add(commands: Commands, *, compile_: Run, submit: Run) -> None:
     )
     add_("--endpoint", required=True, metavar="URL", help="the API of Kubeflow Pipelines")
     add_("--platform", type=Path, metavar="FILE", help="the Kubernetes document, where it stands apart")
-    add_("--experiment", default="Default", metavar="NAME", help="default: %(default)s")
+    add_(
+        "--experiment", default="Default", metavar="NAME", help="under which the runs are listed (default: %(default)s)"
+    )
     add_("--namespace", metavar="NAME", help="for clusters of several users")
     add_("--service-account", metavar="NAME", help="as which the steps run")
     when = parser.add_mutually_exclusive_group()

@@ -14,6 +14,7 @@ import pytest
 from pipeline import streams
 from pipeline.paths import Paths
 from pipeline.records import Run
+from pipeline.tables import print_summary
 
 TEXTS = "é … ✓ 日本 😀 \udcff"
 
@@ -83,6 +84,16 @@ def test_a_run_outlasts_the_reader_of_its_lines() -> None:
     print("second", file=stream)
     print("third", file=stream)
     stream.close()
+
+
+def test_a_table_whose_reader_has_gone_does_not_decide_the_exit_code(tmp_path: Path) -> None:
+    """Rich ends the process by itself."""
+    read, write = os.pipe()
+    os.close(read)
+    paths = Paths(tmp_path, tmp_path, tmp_path, tmp_path)
+    run = Run(name="1", status="pushed", started="", config={}, evaluation={"metrics": {"accuracy": 0.5}})
+    with os.fdopen(write, "w", buffering=1) as stream, pytest.raises(BrokenPipeError):
+        print_summary(run, paths, stream, as_json=False)
 
 
 @pytest.mark.parametrize("columns", ["1", "20", "80", "1000"])
