@@ -20,7 +20,7 @@ def markdown() -> str:
     schema = ProjectConfig.model_json_schema()
     parts = ["# transom.yaml", "", "Every key; only `data` is required. Made by `transom schema --markdown`.", ""]
     for heading, definition in _groups(schema):
-        parts += [f"## {heading}", "", definition.get("description", "").split("\n")[0], ""]
+        parts += [f"## {heading}", "", " ".join(definition.get("description", "").split("\n\n")[0].split()), ""]
         parts += ["| key | type | default | meaning |", "|---|---|---|---|"]
         required = definition.get("required", [])
         for name, field in definition["properties"].items():

@@ -154,6 +154,11 @@ def test_every_key_has_its_meaning() -> None:
     assert str(Severity) not in markdown()
 
 
+def test_every_group_is_explained_in_whole_sentences() -> None:
+    for heading, told in re.findall(r"^## (.+)\n\n(.*)\n", markdown(), re.M):
+        assert told.endswith("."), f"{heading}: {told}"
+
+
 def test_the_reference_in_the_docs_is_up_to_date(repository: Path) -> None:
     written = (repository / "docs" / "configuration.md").read_text(encoding="utf-8")
     assert written == markdown() + "\n", "run: make docs"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -92,8 +93,24 @@ def test_a_table_whose_reader_has_gone_does_not_decide_the_exit_code(tmp_path: P
     os.close(read)
     paths = Paths(tmp_path, tmp_path, tmp_path, tmp_path)
     run = Run(name="1", status="pushed", started="", config={}, evaluation={"metrics": {"accuracy": 0.5}})
-    with os.fdopen(write, "w", buffering=1) as stream, pytest.raises(BrokenPipeError):
+    stream = os.fdopen(write, "w", buffering=1)
+    with pytest.raises(BrokenPipeError):
         print_summary(run, paths, stream, as_json=False)
+    with contextlib.suppress(BrokenPipeError):
+        stream.close()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_run_whose_reader_has_gone_ends_with_its_own_exit_code(
+    tmp_path: Path, repository: Path, unbuffered: str
+) -> None:
+    (tmp_path / "t.csv").write_text("text,label\n" + "".join(f"some words {number},a\n" for number in range(60)))
+    (tmp_path / "transom.yaml").write_text("data: {path: t.csv}\n")
+    for line in ("transom run | true", "transom run --json | true", "transom run | head -1"):
+        done = transom(line, tmp_path, repository, {**os.environ, "PYTHONUNBUFFERED": unbuffered})
+        assert done.returncode == 4, done.stderr
+        assert b"one_class" in done.stderr
+        assert b"ignored" not in done.stderr
 
 
 @pytest.mark.parametrize("columns", ["1", "20", "80", "1000"])
