@@ -13,6 +13,7 @@ from rich.table import Table
 from pipeline.console import Plain
 from pipeline.paths import Paths
 from pipeline.records import Run, all_runs
+from pipeline.steps import BEFORE
 
 if TYPE_CHECKING:
     from tflite.cost import Cost
@@ -177,7 +178,10 @@ def print_runs(paths: Paths, stream: TextIO, *, as_json: bool) -> None:
 
 
 def _stopped(run: Run) -> str:
-    """Where, when and why a run stopped before its end; "" where it came to it."""
+    """Where, when and why a run stopped before its end, or where it is; "" where it came to its end."""
+    if run.status == "running":
+        step = run.steps[-1].name if run.steps else BEFORE
+        return f"at {step}, begun {run.started}"
     if not run.error:
         return ""
     what, *rest = [line.strip() for line in run.error.splitlines()]

@@ -40,6 +40,9 @@ def test_a_run_that_nobody_holds_was_interrupted(paths: Paths) -> None:
     assert [run.status for run in all_runs(paths)] == ["interrupted", "interrupted"]
     with hold(paths.lock, lambda: "2"):
         assert [run.status for run in all_runs(paths)] == ["interrupted", "running"]
+        table = io.StringIO()
+        print_runs(paths, table, as_json=False)
+        assert "at ExampleGen, begun 2026-01-01 00:00:00" in table.getvalue()
 
 
 def test_a_killed_run_tells_where_when_and_why(paths: Paths) -> None:
