@@ -112,8 +112,8 @@ def _recorded(record: Run, paths: Paths) -> Iterator[None]:
     record.save(paths)
     try:
         yield
-    except KeyboardInterrupt as error:
-        record.stop("interrupted", f"ended by {error.args[0] if error.args else 'Ctrl-C (SIGINT)'}")
+    except KeyboardInterrupt:
+        record.stop("interrupted", record.error or "interrupted by Ctrl-C or a termination")
         raise
     except BaseException as error:
         record.stop("failed", error.render() if isinstance(error, TransomError) else f"{type(error).__name__}: {error}")
@@ -126,23 +126,12 @@ def _recorded(record: Run, paths: Paths) -> Iterator[None]:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends the run as Ctrl-C does: with its record written, and nothing half done left in the push folder.
-
-    So does SIGHUP (the terminal is closed), unless it is ignored: `nohup` does that.
-    """
-    before = {which: signal.getsignal(which) for which in (signal.SIGTERM, signal.SIGHUP)}
-    heeded = [which for which, handler in before.items() if handler is not signal.SIG_IGN]
-    for which in heeded:
-        signal.signal(which, _end)
+    """SIGTERM ends the run as Ctrl-C does: with its record written, and nothing half done left in the push folder."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
-        for which in heeded:
-            signal.signal(which, before[which])
-
-
-def _end(number: int, frame: object) -> None:
-    raise KeyboardInterrupt(signal.Signals(number).name)
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -174,7 +163,7 @@ class _Recorder:
             self._read_outputs()
             outcome = self._conclude()
         except KeyboardInterrupt:
-            self.record.status = "interrupted"  # `_recorded` says by what
+            self.record.status = "interrupted"
             raise
         except Exception as error:
             if not isinstance(error, TransomError):
