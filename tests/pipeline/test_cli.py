@@ -20,6 +20,7 @@ from pipeline.config import ProjectConfig
 from pipeline.predict import _inputs
 from pipeline.schema import json_schema, markdown
 from pipeline.steps import STEPS
+from pipeline.yaml_text import read_yaml
 
 HELP = """
 import sys
@@ -57,12 +58,25 @@ def test_every_command_teaches_with_an_example_that_it_takes(parser: argparse.Ar
         assert _parse(words[1:]).parser.prog == parser.prog
 
 
-def _lines_of_documents(repository: Path) -> Iterator[tuple[str, str]]:
+def _blocks(repository: Path) -> Iterator[tuple[str, str, str]]:
+    """Name, language and text of each block of code in the documents."""
     for document in (repository / "README.md", *sorted((repository / "docs").glob("*.md"))):
-        for block in re.findall(r"^```\w*\n(.*?)^```$", document.read_text(encoding="utf-8"), re.S | re.M):
-            for line in block.replace("\\\n", " ").splitlines():
-                if line.removeprefix("$ ").startswith("transom "):
-                    yield document.name, line.removeprefix("$ ")
+        for language, text in re.findall(r"^```(\w*)\n(.*?)^```$", document.read_text(encoding="utf-8"), re.S | re.M):
+            yield document.name, language, text
+
+
+def _lines_of_documents(repository: Path) -> Iterator[tuple[str, str]]:
+    for document, _, text in _blocks(repository):
+        for line in text.replace("\\\n", " ").splitlines():
+            if line.removeprefix("$ ").startswith("transom "):
+                yield document, line.removeprefix("$ ")
+
+
+def test_every_yaml_of_the_documents_is_a_configuration(repository: Path) -> None:
+    found = [(document, read_yaml(text)) for document, language, text in _blocks(repository) if language == "yaml"]
+    assert len(found) >= 3
+    for document, raw in found:
+        assert ProjectConfig.model_validate({"data": {"path": "t.csv"}, **raw}), document
 
 
 def test_every_command_line_of_the_documents_is_taken(repository: Path) -> None:
