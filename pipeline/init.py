@@ -51,6 +51,8 @@ def write(table: Path, out: Path | None = None) -> Path:
         ConfigError: the file is there already, or its folder cannot be written.
         DataError: see `infer`.
     """
+    if table.is_dir():
+        raise _folder(table)
     target = out or table.parent / FILE_NAME
     if target.exists() and table.exists():  # else the table is what has to be mended
         raise _exists(target)
@@ -67,6 +69,17 @@ def write(table: Path, out: Path | None = None) -> Path:
             target.unlink(missing_ok=True)
         raise ConfigError(f"{target} cannot be written", got=error.strerror or str(error), fix="use --out") from None
     return target
+
+
+def _folder(folder: Path) -> DataError:
+    inside = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    tables = [path for path in inside if path.suffix.lower() in (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")]
+    return DataError(
+        f"{folder} is a folder",
+        got=some([path.name for path in inside], 8) or "no file in it",
+        expected="a table: a file of labelled text",
+        fix=f"did you mean {tables[0]}?" if tables else "name the file",
+    )
 
 
 def _exists(target: Path) -> ConfigError:

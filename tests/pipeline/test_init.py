@@ -13,6 +13,7 @@ import pyarrow.parquet
 import pytest
 
 from models.errors import ConfigError, DataError
+from pipeline.cli import main
 from pipeline.config import ProjectConfig
 from pipeline.init import infer, project_name, write
 from pipeline.yaml_text import read_yaml
@@ -251,3 +252,23 @@ def test_half_a_file_does_not_stay(tmp_path: Path, repository: Path) -> None:
     assert done.returncode == 2
     assert "transom.yaml cannot be written" in done.stderr
     assert not (tmp_path / "transom.yaml").exists()
+
+
+def test_a_folder_in_place_of_a_table_is_said_to_be_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", str(tmp_path)]) == DataError.exit_code
+    assert "no file in it" in capsys.readouterr().err
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "train.csv").touch()
+    (tmp_path / "transom.yaml").touch()
+    assert main(["init", str(tmp_path)]) == DataError.exit_code
+    told = capsys.readouterr().err
+    assert "is a folder" in told
+    assert f"did you mean {tmp_path / 'train.csv'}?" in told
+
+
+def test_a_missing_table_is_said_to_be_missing_whatever_lies_beside_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "transom.yaml").touch()
+    assert main(["init", str(tmp_path / "none.csv")]) == DataError.exit_code
+    assert "none.csv does not exist" in capsys.readouterr().err
