@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from models.settings import FilePath, Settings
+from models.settings import UNIQUE, EachOnce, FilePath, Settings
 
 Files = FilePath | Annotated[tuple[FilePath, ...], Field(min_length=1)]
 Severity = Literal["error", "warn", "off"]
 
 
 class SplitsConfig(Settings):
-    """Shares of the rows in each split, when one table is given. A row's side depends on its text alone."""
+    """Shares of the rows in each split, where `path` gives one table. A row's side depends on its text alone."""
 
     train: int = Field(8, ge=1)
     """Parts for training."""
@@ -88,7 +88,7 @@ class ThresholdConfig(Settings):
     """Highest value that passes."""
     max_loss_to_live: float | None = None
     """How much worse than the live model it may be, in the metric's own unit (0: no worse)."""
-    slices: tuple[str, ...] = ()
+    slices: Annotated[tuple[str, ...], EachOnce, UNIQUE] = ()
     """Slices that must pass too ("label", "text_length", a column, "column=value"); the whole must pass always."""
 
     @model_validator(mode="after")
@@ -101,7 +101,7 @@ class ThresholdConfig(Settings):
 class EvaluationConfig(Settings):
     """How the model is measured, and what it must reach."""
 
-    slices: tuple[str, ...] = ("label", "text_length")
+    slices: Annotated[tuple[str, ...], EachOnce, UNIQUE] = ("label", "text_length")
     """Slices to report: "label" (not for a regression), "text_length", or any other column of the table."""
     min_slice_size: int = Field(20, ge=1)
     """Rows below which a slice is neither reported nor judged."""
@@ -114,9 +114,9 @@ class ServingConfig(Settings):
 
     gate: bool = True
     """Start the server on the exported model and replay rows of the eval split over gRPC and REST."""
-    rows: int = Field(32, ge=1, le=10_000)
+    rows: int = Field(32, ge=2, le=10_000)
     """Rows to replay; the longest and the shortest text are always among them."""
-    tolerance: float = Field(1e-3, gt=0.0)
+    tolerance: float = Field(1e-3, gt=0.0, lt=1.0)
     """How far a score or probability may be from Keras's; for a regression, as a share of the answers' spread."""
     latency_ms: float | None = Field(None, gt=0.0)
     """What 99 of 100 requests of one text over gRPC must take at most, on the machine that runs the pipeline."""

@@ -30,7 +30,7 @@ from components.config import EvaluationConfig
 from components.examples import read_split
 from components.fingerprint import fingerprint
 from components.metrics import TextMetrics, read_figures
-from components.thresholds import check_metrics, slice_columns
+from components.thresholds import LABEL_SLICE, check_metrics, possible_columns, slice_columns
 from models.config import TaskConfig
 from models.errors import ConfigError, DataError, ModelError
 from models.labels import LabelSpace
@@ -99,7 +99,7 @@ class Executor(tfx_evaluator.Executor):
             live_version=live.version if live is not None else 0,
             notes=tuple(notes),
         )
-        _check_columns(measured, task, config)
+        measured = _of_real_columns(measured, task, config)
         summary = summarize(measured, config)
         save_summary(summary, folder)
         for line in (*summary["notes"], summary["verdict"]):
@@ -222,15 +222,28 @@ def _as_model(live: LiveModel) -> standard_artifacts.Model:
     return model
 
 
-def _check_columns(measured: Measured, task: TaskConfig, config: EvaluationConfig) -> None:
-    for column in slice_columns(task, config):
-        values = {part.value for part in measured.slices if part.column == column}
-        if values == {slicing.MISSING}:
+def _of_real_columns(measured: Measured, task: TaskConfig, config: EvaluationConfig) -> Measured:
+    """What was measured, without the slices of columns that a threshold could have meant and that are not there.
+
+    Raises:
+        ConfigError: a slice for which there is no column at all.
+    """
+    values: dict[str, set[str]] = {}
+    for part in measured.slices:
+        values.setdefault(part.column, set()).add(part.value)
+    absent = {column for column, found in values.items() if found == {slicing.MISSING}}
+    asked: list[tuple[str, str, tuple[str, ...]]] = [("evaluation.slices", name, (name,)) for name in config.slices]
+    for metric, threshold in config.thresholds.items():
+        key = f"evaluation.thresholds.{metric}.slices"
+        asked += [(key, name, possible_columns(name)) for name in threshold.slices]
+    for key, name, columns in asked:
+        if absent.issuperset(columns) and not (task.type == "regression" and name == LABEL_SLICE):
             raise ConfigError(
-                "evaluation.slices",
-                got=f"{column!r}, a column that no row of the {measured.split} split has",
+                key,
+                got=f"{name!r}, and no row of the {measured.split} split has such a column",
                 expected="label, text_length or a column of the table",
             )
+    return replace(measured, slices=tuple(part for part in measured.slices if part.column not in absent))
 
 
 def _bless(blessing: list[types.Artifact], model: list[types.Artifact], summary: dict[str, Any]) -> None:

@@ -47,6 +47,11 @@ def length_bucket(characters: int) -> str:
     return f"{bounds[index]}-{bounds[index + 1] - 1} characters"
 
 
+def length_slices() -> tuple[str, ...]:
+    """All slice values of "text_length", the shortest first."""
+    return tuple(length_bucket(bound) for bound in (0, *LENGTH_BUCKETS))
+
+
 def _column_values(feature: Any) -> list[str]:
     if feature.bytes_list.value:
         return [_text(value) for value in feature.bytes_list.value]

@@ -92,6 +92,14 @@ def _check_reachable(metric: str, threshold: ThresholdConfig) -> None:
     """Refuses a threshold that no model passes, such as a percentage where a share is meant."""
     lowest, highest = _bounds(metric)
     where = f"evaluation.thresholds.{metric}"
+    loss = threshold.max_loss_to_live
+    if loss is not None and loss >= highest - lowest:
+        raise ConfigError(
+            f"{where}.max_loss_to_live",
+            got=f"{loss:g}, which no model can lose",
+            expected=f"less than {highest - lowest:g}, the range of {metric}",
+            fix=f"write {loss / 100:g} for {loss:g}%",
+        )
     if threshold.min is not None and threshold.min > highest:
         raise ConfigError(
             f"{where}.min",
@@ -141,15 +149,7 @@ def check_metrics(task_type: TaskType, config: EvaluationConfig, labels: tuple[s
             raise ConfigError(where, got=f"label {label!r}", expected="one of " + ", ".join(labels))
         for name in threshold.slices:
             _check_slice(task_type, name, f"{where}.slices")
-    for name in config.slices:
-        if "=" in name:
-            raise ConfigError(
-                "evaluation.slices",
-                got=name,
-                expected="names of columns; all their values are reported",
-                fix=f"write {name.partition('=')[0]!r} here, and {name!r} only in a threshold's slices",
-            )
-        # "label" stands in the defaults too, so a regression skips it rather than be refused.
+    # "label" stands in the default of `slices` too, so a regression skips it there.
 
 
 def _check_slice(task_type: TaskType, name: str, where: str) -> None:
@@ -158,11 +158,21 @@ def _check_slice(task_type: TaskType, name: str, where: str) -> None:
 
 
 def slice_columns(task: TaskConfig, config: EvaluationConfig) -> tuple[str, ...]:
-    """The slices to compute, in order: those to report, and those that only a threshold names.
+    """The slices to compute, in order: those to report, and those that only a threshold may mean.
 
     "label" is the task's own label column whatever it is called, and not for a regression; "text_length" is
-    computed. Every other name is a column that the table must have.
+    computed. Every other name is a column that the table must have, but for those of `possible_columns`, of which it
+    must have one.
     """
-    asked = [name.partition("=")[0] for threshold in config.thresholds.values() for name in threshold.slices]
+    asked = [column for one in config.thresholds.values() for name in one.slices for column in possible_columns(name)]
     names = dict.fromkeys((*config.slices, *asked))
     return tuple(name for name in names if not (task.type == "regression" and name == LABEL_SLICE))
+
+
+def possible_columns(name: str) -> tuple[str, ...]:
+    """The columns that a threshold's slice may be about: columns and values may have a "=" in them too.
+
+    "a=b=c" is a column "a=b=c", the value "c" of a column "a=b", or the value "b=c" of a column "a".
+    """
+    parts = name.split("=")
+    return tuple("=".join(parts[:end]) for end in range(len(parts), 0, -1))

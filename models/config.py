@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from models.asking import TaskType
-from models.settings import FilePath, Settings
+from models.settings import FilePath, Settings, no_truth
 
 CONFIG_FILE = "transom.json"
 """In a model's `assets.extra`: the configuration that it was made with, as JSON."""
 
 Rows = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+# Dropout counts in steps of 1/65536, of which the last would drop everything.
+Dropout = Annotated[float, Field(ge=0.0, le=0.99)]
+# A weight of 0 would take rows out of the loss without a word, and a batch of such rows would have no loss at all.
+Weight = Annotated[float, BeforeValidator(no_truth), Field(gt=0.0, le=1e6)]
+Column = Annotated[str, Field(min_length=1)]
 
 
 class TaskConfig(Settings):
@@ -22,17 +27,17 @@ class TaskConfig(Settings):
 
     type: TaskType = "single_label"
     """`single_label`: one of several labels. `multi_label`: any number of them. `regression`: a number."""
-    text: str = "text"
+    text: Column = "text"
     """Column with the text."""
-    text_pair: str | None = None
+    text_pair: Column | None = None
     """Column with the second text, for tasks about two texts."""
-    label: str = "label"
+    label: Column = "label"
     """Column with the answer."""
     labels: tuple[str, ...] | None = None
     """The labels, in the order of the model's outputs. Default: those of the training split, sorted."""
     label_separator: str = Field("|", min_length=1)
     """`multi_label`: what stands between the labels of one row (in JSON Lines and Parquet a list works too)."""
-    threshold: float = Field(0.5, gt=0.0, lt=1.0)
+    threshold: float = Field(0.5, ge=1e-6, le=0.999999)
     """`multi_label`: a label is given when its probability is at least this."""
 
     @model_validator(mode="after")
@@ -44,7 +49,20 @@ class TaskConfig(Settings):
             raise ValueError("labels has no meaning for a regression: remove it")
         if self.labels is not None and (len(set(self.labels)) != len(self.labels) or len(self.labels) < 2):
             raise ValueError(f"labels must be at least two different names, got {list(self.labels)}")
+        for label in self.labels or ():
+            if reason := self.why_no_label(label):
+                raise ValueError(f"labels: no row can have the label {label!r}: {reason}")
         return self
+
+    def why_no_label(self, name: str) -> str:
+        """Why no row can have a label of this name, and what to do about it; "" where one can."""
+        if not name.strip():
+            return "an empty field is no label; remove it"
+        if name != name.strip():
+            return f"labels are read without the white space around them; write {name.strip()!r}"
+        if self.type == "multi_label" and self.label_separator in name:
+            return f"rows are cut at {self.label_separator!r}; choose another task.label_separator, or another name"
+        return ""
 
 
 class TokenizerConfig(Settings):
@@ -92,13 +110,13 @@ class EncoderConfig(Settings):
     """Size of a token's hidden state."""
     num_heads: int = Field(2, ge=1, le=64)
     """Attention heads; must divide `width`."""
-    feedforward_width: int | None = Field(None, ge=8)
+    feedforward_width: int | None = Field(None, ge=8, le=65_536)
     """Width of the feed-forward layer. Default: four times `width`."""
     kernel_size: int = Field(3, ge=1, le=15)
     """Tokens that a convolution before the first layer sees at once; 1: no convolution."""
     bigrams: int = Field(4096, ge=0, le=1_000_000)
     """Pairs of neighbouring tokens, of those that occur at least three times, with an embedding of their own."""
-    dropout: Fraction = 0.3
+    dropout: Dropout = 0.3
     """Share of activations dropped in training."""
     norm: Literal["pre", "post"] = "pre"
     """Layer normalization before each block (steadier from scratch) or after it (BERT's)."""
@@ -128,8 +146,9 @@ class PresetConfig(Settings):
     freeze: Literal["none", "embeddings", "encoder"] | Annotated[int, Field(ge=0)] = "none"
     """What is not trained: nothing, the embeddings, the whole encoder, or the embeddings and the first N layers."""
     lora_rank: int | None = Field(None, ge=1, le=256)
-    """Train low-rank updates (LoRA) of the attention's dense layers instead of the encoder's own weights."""
-    dropout: Fraction = 0.1
+    """Train low-rank updates (LoRA) of the attention's dense layers instead of the encoder's own weights, which are all
+    frozen: `freeze` has no meaning beside it."""
+    dropout: Dropout = 0.1
     """Share of activations dropped before the head in training; the encoder keeps its own."""
     pooling: Literal["auto", "cls", "mean"] = "auto"
     """What the head reads. `auto`: what a sentence-transformers folder says, else the first token."""
@@ -140,6 +159,11 @@ def _model_type(value: Any) -> str:
     if isinstance(value, dict):
         return str(value.get("type", "preset" if "preset" in value else "encoder"))
     return str(getattr(value, "type", "encoder"))
+
+
+def names_a_preset(model: Any) -> bool:
+    """Whether `model`, as it was written, is meant to be a preset, be it right or wrong."""
+    return isinstance(model, dict) and (model.get("type") == "preset" or "preset" in model)
 
 
 ModelConfig = Annotated[
@@ -173,9 +197,10 @@ class TrainConfig(Settings):
     """Gradients are scaled so that their global norm is at most this."""
     label_smoothing: Fraction = 0.0
     """Share of the target's mass spread evenly over the labels (`single_label` and `multi_label`)."""
-    class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
-    """Weight of each label's rows in the loss. `balanced`: inverse to the label's frequency."""
-    accumulate: int = Field(1, ge=1)
+    class_weights: Literal["none", "balanced"] | dict[str, Weight] = "none"
+    """Weight of each label's rows in the loss; a label that is not named has 1. `balanced`: inverse to the label's
+    frequency."""
+    accumulate: int = Field(1, ge=1, le=100_000)
     """Batches whose gradients are averaged into one optimizer step."""
     early_stopping: int | None = Field(None, ge=1)
     """Stop after so many epochs without a better eval metric. The best epoch's weights are kept in any case."""
@@ -207,22 +232,3 @@ class ModelsConfig(Settings):
     def of_stored(cls, stored: Mapping[str, Any]) -> ModelsConfig:
         """The part of a stored configuration (`CONFIG_FILE`) that `models/` needs; it holds `data` and `name` too."""
         return ModelsConfig.model_validate({key: stored[key] for key in ModelsConfig.model_fields})
-
-    @model_validator(mode="after")
-    def _combinations(self) -> ModelsConfig:
-        regression_metrics, label_metrics = {"mse", "spearman"}, {"accuracy", "macro_f1", "micro_f1"}
-        regression = self.task.type == "regression"
-        if self.train.metric in (label_metrics if regression else regression_metrics):
-            raise ValueError(f"train.metric {self.train.metric!r} has no meaning for task.type {self.task.type!r}")
-        if regression and (self.train.label_smoothing or self.train.class_weights != "none"):
-            raise ValueError("train.label_smoothing and train.class_weights have no meaning for a regression")
-        if self.tokenizer.mediapipe_compatible and (regression or self.task.text_pair is not None):
-            got = "a regression" if regression else "pairs (task.text_pair)"
-            raise ValueError(
-                f"tokenizer.mediapipe_compatible has no meaning for {got}: MediaPipe's TextClassifier gives labels "
-                "to one text; remove it"
-            )
-        spared = {self.train.layer_decay, self.train.head_multiple} - {None, 1.0}
-        if self.model.type == "encoder" and spared:
-            raise ValueError("train.layer_decay and train.head_multiple are for a preset: from scratch all is new")
-        return self

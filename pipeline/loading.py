@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from components.config import SplitsConfig, ThresholdConfig
-from models.config import EncoderConfig, PresetConfig
 from models.errors import ConfigError
+from pipeline.combinations import clashes
 from pipeline.config import ProjectConfig
-from pipeline.kubeflow.config import group_at
+from pipeline.keys import keys_below
 from pipeline.yaml_text import YamlError, read_yaml
 
 # A larger file is no configuration: most likely it is the table itself.
@@ -37,9 +36,13 @@ def load(path: Path, overrides: Iterable[str] = ()) -> ProjectConfig:
     for override in overrides:
         _apply(raw, override)
     try:
-        return ProjectConfig.model_validate(raw)
+        config = ProjectConfig.model_validate(raw)
     except ValidationError as error:
         raise _teach(path, raw, error) from None
+    clashing = [_Problem(clash.key, clash.got, clash.expected, clash.fix) for clash in clashes(config)]
+    if clashing:
+        raise _told(path, clashing)
+    return config
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -131,6 +134,10 @@ def _teach(path: Path, raw: dict[str, Any], error: ValidationError) -> ConfigErr
         problems[problem.key] = problems[problem.key].either(problem) if problem.key in problems else problem
     # That a value is of another kind than its group explains nothing where what is in it is told to be wrong.
     found = [one for key, one in problems.items() if not any(other.startswith(f"{key}.") for other in problems)]
+    return _told(path, found)
+
+
+def _told(path: Path, found: list[_Problem]) -> ConfigError:
     if len(found) == 1:
         return ConfigError(f"{path}: {found[0].what}", got=found[0].got, expected=found[0].expected, fix=found[0].fix)
     lines = [f"  - {problem.line()}" for problem in found[:_MOST_PROBLEMS]]
@@ -178,7 +185,7 @@ def _problem(raw: dict[str, Any], detail: ErrorDetails) -> _Problem:
         return _Problem(f"{key}.type", repr((raw.get("model") or {}).get("type")), "encoder or preset")
     if kind == "value_error" and isinstance(detail["input"], dict):
         return _Problem(key, message=message)
-    got = "nothing" if detail["input"] is None else _shown(detail["input"])
+    got = "nothing" if detail["input"] is None else _shown(_as_written(detail["input"]))
     if kind in _GROUPS:
         fix = "put its keys below it, indented, or remove it" if detail["input"] is None else ""
         return _Problem(key, got, "a group of keys", fix)
@@ -227,23 +234,20 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 200 else f"{text[:200]}…"
 
 
+def _as_written(value: Any) -> Any:
+    """YAML's `true` rather than Python's True."""
+    return _Word(str(value).lower()) if isinstance(value, bool) else value
+
+
+class _Word(str):
+    """A text that a message shows without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 def _quotes(value: Any) -> str:
     plain = isinstance(value, bool | int | float)
     return f'put it in quotes: "{str(value).lower() if isinstance(value, bool) else value}"' if plain else ""
-
-
-def keys_below(location: list[str], raw: dict[str, Any]) -> list[str]:
-    """Names of the keys that the configuration knows at a place such as ["train"]."""
-    chosen = raw.get("model")
-    preset = isinstance(chosen, dict) and (chosen.get("type") == "preset" or "preset" in chosen)
-    places: dict[str, type[BaseModel]] = {
-        name: field.annotation
-        for name, field in ProjectConfig.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-    }
-    places |= {"": ProjectConfig, "model": PresetConfig if preset else EncoderConfig, "data.splits": SplitsConfig}
-    path = ".".join(location)
-    if location[:1] == ["kubeflow"]:
-        return sorted(group_at(location[1:]).model_fields)
-    found = ThresholdConfig if path.startswith("evaluation.thresholds.") else places[path]
-    return sorted(found.model_fields)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import tempfile
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +15,8 @@ from components.files import find_files, format_of, open_bytes, some
 from components.readers import check_frames, open_table
 from components.rows import Source, records, sources, split_names
 from components.schema_file import read_curated
-from components.thresholds import LABEL_SLICE, LENGTH_SLICE, check_metrics
+from components.slicing import MISSING, NO_LABEL, length_slices
+from components.thresholds import LABEL_SLICE, LENGTH_SLICE, check_metrics, possible_columns
 from models.errors import ConfigError, DataError
 from pipeline.config import ProjectConfig
 from pipeline.paths import Paths
@@ -50,7 +53,7 @@ def check(config: ProjectConfig, paths: Paths) -> None:
         read_curated(base / config.data.schema_path, config.task)
     tables = _tables(config, base)
     reading = _Reading.of(tables, config)
-    _slices(config, reading.columns)
+    _slices(config, reading)
     if reading.whole:
         _learnable(config, reading)
 
@@ -75,13 +78,25 @@ def _edge(config: ProjectConfig, push: Path, edge: Path) -> None:
             expected="another folder: a server takes every numbered folder there for a SavedModel",
             fix="leave the key out, or name a folder of its own",
         )
-    longer = [length for length in config.edge.lengths if length > config.tokenizer.max_length]
-    if longer:
-        raise ConfigError(
-            "edge.lengths",
-            got=", ".join(map(str, longer)),
-            expected=f"at most {config.tokenizer.max_length} tokens, which is tokenizer.max_length",
-        )
+    _operations(config)
+
+
+def _operations(config: ProjectConfig) -> None:
+    """Names that LiteRT does not know: with one of them misspelt, no variant would ever be within the budget."""
+    if not config.edge.budget.operations:
+        return
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
+
+    known = [name for name in vars(BuiltinOperator) if name.isupper()]
+    for name in config.edge.budget.operations:
+        if name not in known and not name.startswith("custom "):
+            close = difflib.get_close_matches(name.upper(), known, n=1)
+            raise ConfigError(
+                "edge.budget.operations",
+                got=f"{name!r}, which is no operation of LiteRT",
+                expected="LiteRT's names of operations, such as FULLY_CONNECTED",
+                fix=f"did you mean {close[0]}?" if close else "correct it",
+            )
 
 
 def _writable(folder: Path, key: str) -> None:
@@ -185,22 +200,65 @@ class _Reading:
             )
 
 
-def _slices(config: ProjectConfig, columns: set[str]) -> None:
-    if not columns:
+def _slices(config: ProjectConfig, reading: _Reading) -> None:
+    """Slices of columns that the tables do not have, and of values that no row has."""
+    if not reading.columns:
         return
-    keys = [("evaluation.slices", config.evaluation.slices)]
-    keys += [(f"evaluation.thresholds.{name}.slices", one.slices) for name, one in config.evaluation.thresholds.items()]
     own = {config.task.text, config.task.text_pair, config.task.label}
-    for key, names in keys:
-        for name in names:
-            column = name.partition("=")[0]
-            if column not in {LABEL_SLICE, LENGTH_SLICE} | (columns - own):
-                raise ConfigError(
-                    f"{key}: there is no column {column!r} to slice by",
-                    got=f"the columns {some(sorted(columns - own), 20)}" if columns - own else "no other columns",
-                    expected='"label", "text_length", or a column that is neither text nor label',
-                    fix=f"correct {key}",
-                )
+    others = reading.columns - own
+    asked: list[tuple[str, str, tuple[str, ...]]] = [
+        ("evaluation.slices", name, (name,)) for name in config.evaluation.slices
+    ]
+    for metric, one in config.evaluation.thresholds.items():
+        key = f"evaluation.thresholds.{metric}.slices"
+        asked += [(key, name, possible_columns(name)) for name in one.slices]
+    for key, name, columns in asked:
+        there = [column for column in columns if column in {LABEL_SLICE, LENGTH_SLICE} | others]
+        if not there:
+            raise _no_column(key, name, others)
+        if name not in there and reading.whole:
+            _value_of_slice(config, reading, key, name, there)
+
+
+def _no_column(key: str, name: str, others: set[str]) -> ConfigError:
+    column, equals, _ = name.partition("=")
+    if equals and column in others | {LABEL_SLICE, LENGTH_SLICE}:
+        return ConfigError(
+            key,
+            got=f"{name!r}, which is one value of {column!r}",
+            expected="names of columns, whose values are all reported",
+            fix=f"write {column!r} here, and {name!r} in a threshold's slices",
+        )
+    return ConfigError(
+        f"{key}: there is no column {column!r} to slice by",
+        got=f"the columns {some(sorted(others), 20)}" if others else "no other columns",
+        expected='"label", "text_length", or a column that is neither text nor label',
+        fix=f"correct {key}",
+    )
+
+
+def _value_of_slice(config: ProjectConfig, reading: _Reading, key: str, name: str, columns: Sequence[str]) -> None:
+    """Refuses the slice of a value that stands in no split: a threshold on it would never be judged."""
+    known: set[str] = set()
+    for column in columns:
+        if column == LENGTH_SLICE:
+            known.update(f"{column}={value}" for value in length_slices())
+            continue
+        counts = [
+            facts.labels if column == LABEL_SLICE else facts.values.get(column, Counter[str]())
+            for facts in reading.facts.values()
+        ]
+        if any("" in values for values in counts):  # too long, or too many of them, to be counted one by one
+            return
+        named = (*(config.task.labels or ()), NO_LABEL) if column == LABEL_SLICE else (MISSING,)
+        known.update(f"{column}={value}" for value in (*named, *(value for values in counts for value in values)))
+    if name not in known:
+        raise ConfigError(
+            f"{key}: no row is in slice {name!r}",
+            got=f"the values {some(sorted(known), 10)}",
+            expected="a value that a row has: a threshold on no row would never be judged",
+            fix=f"correct {key}",
+        )
 
 
 def _learnable(config: ProjectConfig, reading: _Reading) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from models.settings import FilePath, Settings
+from models.settings import UNIQUE, EachOnce, FilePath, Settings, no_truth
 from tflite.variants import Variant
+
+Length = Annotated[int, BeforeValidator(no_truth), Field(ge=4)]
 
 
 class BudgetConfig(Settings):
@@ -19,16 +21,16 @@ class BudgetConfig(Settings):
     """Most memory of loading and asking it, in millions of bytes, on the machine that runs the pipeline."""
     latency_ratio: float | None = Field(None, gt=0.0)
     """Longest time of one text, as a multiple of float32's in the same run: 0.5 is twice as fast."""
-    operations: tuple[str, ...] = ()
+    operations: Annotated[tuple[str, ...], EachOnce, UNIQUE] = ()
     """LiteRT's names of the only operations that the device has ("FULLY_CONNECTED"). Default: all built-in ones."""
 
 
 class EdgeConfig(Settings):
     """The `.tflite` bundle: the smallest variant that answers as the model does and keeps the budget is pushed."""
 
-    variants: tuple[Variant, ...] = ("dynamic_int8", "float16")
+    variants: Annotated[tuple[Variant, ...], EachOnce, UNIQUE] = ("dynamic_int8", "float16")
     """Variants to try. None: no bundle is made."""
-    lengths: tuple[Annotated[int, Field(ge=4)], ...] = ()
+    lengths: Annotated[tuple[Length, ...], EachOnce, UNIQUE] = ()
     """Tokens of the signatures. Default: one, of `tokenizer.max_length`; MediaPipe runs no file of several."""
     rows: int = Field(400, ge=1)
     """Rows of the eval split on which each variant is compared with Keras."""

@@ -107,8 +107,8 @@ class Batches:
 
     @property
     def padded_size(self) -> int:
-        """Rows of every batch, empty ones included."""
-        return math.ceil(self.batch_size / self.multiple) * self.multiple
+        """Rows of every batch, empty ones included; of a table that is smaller than a batch, no more than it has."""
+        return math.ceil(min(self.batch_size, len(self.rows)) / self.multiple) * self.multiple
 
     def order(self, epoch: int) -> list[np.ndarray]:
         """The rows of each batch of an epoch (from 0), shuffled; the same for the same seed and epoch."""

@@ -19,10 +19,11 @@ def row_loss(task: TaskConfig, config: TrainConfig, labels: LabelSpace) -> RowLo
     """A function of targets and logits [B, C] float32 to the loss of each row [B] float32.
 
     single_label: softmax cross-entropy of targets [B] int32. multi_label: mean over the labels of the sigmoid
-    cross-entropy of targets [B, C] float32; a label's weight multiplies its positive part. regression: squared
-    error of standardized targets [B] float32.
+    cross-entropy of targets [B, C] float32; a label's weight multiplies the loss of the rows that have it. Regression:
+    squared error of standardized targets [B] float32.
     """
     smoothing, outputs = config.label_smoothing, labels.outputs
+    by_label = label_weights(task, config, labels).astype(np.float32)
 
     def single_label(targets: Any, logits: Any) -> Any:
         if not smoothing:
@@ -32,8 +33,10 @@ def row_loss(task: TaskConfig, config: TrainConfig, labels: LabelSpace) -> RowLo
 
     def multi_label(targets: Any, logits: Any) -> Any:
         smooth = targets * (1.0 - smoothing) + smoothing / 2.0
-        weights = tf.constant(label_weights(task, config, labels), tf.float32)
-        return tf.reduce_mean(tf.nn.weighted_cross_entropy_with_logits(smooth, logits, weights), axis=-1)
+        # Of the rows that have the label: a weight on the positive part of the smoothed targets would push the rows
+        # without a rare label above its threshold too.
+        weights = tf.where(targets > 0.5, by_label, 1.0)
+        return tf.reduce_mean(weights * tf.nn.sigmoid_cross_entropy_with_logits(smooth, logits), axis=-1)
 
     def regression(targets: Any, logits: Any) -> Any:
         return tf.square(logits[:, 0] - targets)

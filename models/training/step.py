@@ -20,8 +20,8 @@ from models.training.batches import Batch, Features
 from models.training.loss import RowLoss
 from models.training.strategy import Placement
 
-# Draws that one dropout layer may make in a forward pass before it meets the numbers of the next step.
-_DRAWS_PER_PASS = 16
+# Draws that one dropout layer may make each time that the layer which holds it is called.
+_DRAWS_PER_CALL = 16
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class TrainStep:
         self._model, self._optimizer, self._loss, self._placement = model, optimizer, loss, placement
         self._accumulate = accumulate
         self._seeds = [(v, int(v.numpy()[0])) for v in model.non_trainable_variables if _is_seed(v)]
+        self._draws_per_pass = draws_per_pass(model)
         self.traces = 0
         one = placement.replicas == 1
         self._gradients = _program(self._forward_backward, placement, xla, xla, self._count_trace)
@@ -90,14 +91,14 @@ class TrainStep:
 
     def _distribute(self, features: Features, targets: np.ndarray, weights: np.ndarray, draws: int) -> tuple[Any, ...]:
         if self._placement.replicas == 1:
-            return features, targets, weights, np.array(draws * _DRAWS_PER_PASS, np.int64)
+            return features, targets, weights, np.array(draws * self._draws_per_pass, np.int64)
         share = len(weights) // self._placement.replicas
 
         def values(context: Any) -> tuple[Any, ...]:
             replica = context.replica_id_in_sync_group
             mine = slice(replica * share, (replica + 1) * share)
             cut = {name: value[mine] for name, value in features.items()}
-            return cut, targets[mine], weights[mine], np.array((draws + replica) * _DRAWS_PER_PASS, np.int64)
+            return cut, targets[mine], weights[mine], np.array((draws + replica) * self._draws_per_pass, np.int64)
 
         return _scatter(values, self._placement)
 
@@ -197,6 +198,15 @@ def _first(value: Any, placement: Placement) -> Any:
 
 def _add(left: list[Any], right: list[Any]) -> list[Any]:
     return [x + y for x, y in zip(left, right, strict=True)]
+
+
+def draws_per_pass(model: keras.Model) -> int:
+    """Random draws that a forward pass keeps for each dropout layer: at least as many as one of them makes.
+
+    Layers that share their weights are one layer, called again and again: ALBERT-large calls its one block 24 times.
+    With fewer draws the last calls of a step would drop what the first of the next step do.
+    """
+    return _DRAWS_PER_CALL * max((len(layer._inbound_nodes) for layer in model._flatten_layers()), default=1)
 
 
 def _is_seed(variable: Any) -> bool:

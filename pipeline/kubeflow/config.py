@@ -53,13 +53,21 @@ class TolerationConfig(Settings):
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """Effect of the taint. Default: every effect."""
 
+    @model_validator(mode="after")
+    def _as_kubernetes_reads_it(self) -> TolerationConfig:
+        if self.operator == "Exists" and self.value is not None:
+            raise ValueError("`operator: Exists` is any value: remove `value`, or write `operator: Equal`")
+        if self.operator == "Equal" and self.key is None:
+            raise ValueError("give the `key` of the taint, or `operator: Exists` for every taint")
+        return self
+
 
 class StepConfig(Settings):
     """What a step's pod gets. Under `steps`, a key that is not given is that of `default`."""
 
-    cpu: float | None = Field(None, gt=0.0)
+    cpu: float | None = Field(None, ge=0.001)
     """Cores, requested and at most."""
-    memory_gb: float | None = Field(None, gt=0.0)
+    memory_gb: float | None = Field(None, ge=0.001)
     """Memory in gigabytes (10^9 bytes), requested and at most."""
     accelerator: str | None = Field(None, min_length=1)
     """Kubernetes' resource name (`nvidia.com/gpu`, `google.com/tpu`); on Vertex AI the type (`NVIDIA_TESLA_T4`)."""
@@ -73,7 +81,7 @@ class StepConfig(Settings):
     """How often a step that failed (or whose spot node was taken away) is started again."""
     timeout_minutes: int | None = Field(None, ge=1)
     """Minutes after which a pod of the step is ended. Kubeflow only."""
-    shared_memory_gb: float | None = Field(None, gt=0.0)
+    shared_memory_gb: float | None = Field(None, ge=0.001)
     """Size of /dev/shm in gigabytes; it counts as memory. Kubeflow only."""
 
 
@@ -111,16 +119,3 @@ class KubeflowConfig(Settings):
         own = self.steps.get(name, StepConfig()).model_dump(exclude_none=True)
         built_in, default = (each.model_dump(exclude_none=True) for each in (_BUILT_IN, self.default))
         return StepConfig.model_validate({**built_in, **default, **own})
-
-
-def group_at(location: list[str]) -> type[Settings]:
-    """The group of keys at a place below `kubeflow`, such as ["steps", "Trainer", "tolerations", "0"]."""
-    kinds: dict[str, type[Settings]] = {
-        "mounts": MountConfig,
-        "secrets": SecretConfig,
-        "default": StepConfig,
-        "steps": StepConfig,
-    }
-    if "tolerations" in location:
-        return TolerationConfig
-    return kinds.get(location[0], KubeflowConfig) if location else KubeflowConfig

@@ -132,6 +132,7 @@ def single_label_rows(seed: int = 0) -> tuple[list[dict[str, Any]], np.ndarray, 
         row = {"text": text_of(probabilities[index], index % 40), "label": LABELS[answer]}
         if index % 3:
             row["source"] = f"site {index % 2}"
+        row["a=b"] = f"{'yes' if index % 2 else 'no'}=c"
         rows.append(row)
     return rows, answers, probabilities
 
@@ -151,7 +152,9 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         model,
         live,
         slices=("label", "text_length", "source"),
-        thresholds={"accuracy": {"min": 0.5, "max_loss_to_live": 0.0, "slices": ("label", "source=site 1")}},
+        thresholds={
+            "accuracy": {"min": 0.5, "max_loss_to_live": 0.0, "slices": ("label", "source=site 1", "a=b=yes=c")}
+        },
     )
     return {
         "folder": folder,
@@ -186,7 +189,8 @@ def test_the_live_model_is_measured_on_the_same_rows_whatever_the_order_of_its_o
     assert single["summary"]["live_version"] == 17
     assert single["summary"]["baseline"] == pytest.approx(single["summary"]["metrics"], abs=1e-9)
     losses = [entry for entry in single["summary"]["thresholds"] if entry["bound"] == "max_loss_to_live"]
-    assert len(losses) == 4
+    # All rows, two labels of which there are enough, and a value each of two columns, one with a "=" in its name.
+    assert [entry["slice"] for entry in losses] == ["", "label=bad", "label=good", "source=site 1", "a=b=yes=c"]
     assert all(entry["passed"] and entry["live"] == entry["value"] for entry in losses)
 
 
@@ -212,7 +216,7 @@ def test_a_blessing_is_marked_as_tfx_marks_it(single: dict[str, Any]) -> None:
     blessing = single["blessing"]
     assert blessing.get_int_custom_property("blessed") == 1
     assert Path(blessing.uri, "BLESSED").exists()
-    assert single["summary"]["verdict"].startswith("blessed: all 8 thresholds are met on the 150 test rows")
+    assert single["summary"]["verdict"].startswith("blessed: all 10 thresholds are met on the 150 test rows")
     assert blessing.get_string_custom_property("verdict") == single["summary"]["verdict"]
 
 
@@ -366,7 +370,7 @@ def test_regression_beside_a_worse_live_model(tmp_path: Path) -> None:
 
 
 def test_a_slice_that_no_row_has_is_refused(single: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="'langauge', a column that no row of the test split has"):
+    with pytest.raises(ConfigError, match="'langauge', and no row of the test split has such a column"):
         evaluate(tmp_path, TaskConfig(), single["examples"], single["model"], slices=("langauge",))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from components.config import EvaluationConfig
-from components.thresholds import check_metrics, direction, slice_columns
+from components.thresholds import check_metrics, direction, possible_columns, slice_columns
 from models.config import TaskConfig
 from models.errors import ConfigError
 
@@ -58,15 +58,27 @@ def test_what_could_never_be_judged_is_refused(task: Any, thresholds: dict[str, 
     assert f"evaluation.thresholds.{next(iter(thresholds))}" in caught.value.what
 
 
-def test_a_value_has_no_place_among_the_slices_to_report() -> None:
-    with pytest.raises(ConfigError, match="label=spam"):
-        check_metrics("single_label", config(slices=("label=spam",)))
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [("source", ("source",)), ("source=web", ("source=web", "source")), ("a=b=c", ("a=b=c", "a=b", "a"))],
+)
+def test_a_column_with_an_equals_sign_can_be_sliced_by(name: str, columns: tuple[str, ...]) -> None:
+    assert possible_columns(name) == columns
+
+
+@pytest.mark.parametrize(("metric", "loss"), [("accuracy", 1.0), ("recall/spam", 5), ("micro_f1", 100)])
+def test_a_loss_that_no_model_can_have_is_refused(metric: str, loss: float) -> None:
+    """A percentage in place of a share would let everything through."""
+    task = "multi_label" if metric == "micro_f1" else "single_label"
+    with pytest.raises(ConfigError, match=rf"{metric}\.max_loss_to_live"):
+        check_metrics(task, config(thresholds={metric: {"max_loss_to_live": loss}}))
 
 
 def test_slices_are_those_reported_and_those_judged() -> None:
     thresholds = {"accuracy": {"min": 0.8, "slices": ("source=web", "label", "source")}}
     task = TaskConfig(label="sentiment")
-    assert slice_columns(task, config(thresholds=thresholds)) == ("label", "text_length", "source")
+    # "source=web" may be a column, too: the Evaluator leaves out what no row has.
+    assert slice_columns(task, config(thresholds=thresholds)) == ("label", "text_length", "source=web", "source")
     assert slice_columns(TaskConfig(type="regression"), config()) == ("text_length",)
 
 

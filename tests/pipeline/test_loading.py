@@ -74,7 +74,7 @@ def test_a_configuration_cannot_be_changed(write) -> None:
         ),
         (
             "data: {path: a.csv}\ntokenizer: {mediapipe_compatible: true}\ntask: {text_pair: other}\n",
-            ("tokenizer.mediapipe_compatible has no meaning for pairs",),
+            ("tokenizer.mediapipe_compatible", "for pairs", "labels of one text"),
         ),
         ("data: {path: a.csv, foo: 1}\ntrain: {bar: 2}\n", ("2 keys are wrong", "data.foo", "train.bar")),
         ("data: {path: a.csv}\ntrain:\n", ("train", "nothing", "a group of keys", "put its keys below it")),

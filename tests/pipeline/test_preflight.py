@@ -31,6 +31,22 @@ def check(folder: Path, **config: Any) -> None:
     preflight.check(project, Paths(folder, folder / "out", folder / "out" / "serving", folder / "out" / "edge"))
 
 
+def judged(name: str) -> dict[str, Any]:
+    """A threshold on a slice."""
+    return {"evaluation": {"thresholds": {"accuracy": {"min": 0.5, "slices": [name]}}}}
+
+
+def test_columns_and_values_with_equals_signs(folder: Path) -> None:
+    rows = "".join(f"text {n},{'ab'[n % 2]},k=v,x=1=y\n" for n in range(60))
+    (folder / "t.csv").write_text("text,label,a,a=b\n" + rows, encoding="utf-8")
+    check(folder, evaluation={"slices": ["a", "a=b"]})
+    for name in ("a", "a=b", "a=k=v", "a=b=x=1=y", "label=a", "text_length=0-15 characters", "a=(missing)"):
+        check(folder, **judged(name))
+    for name in ("a=k", "a=b=x", "a=b=c", "text_length=1-2"):
+        with pytest.raises(ConfigError, match=f"no row is in slice '{name}'"):
+            check(folder, **judged(name))
+
+
 def test_good_data_pass_and_nothing_is_written(folder: Path) -> None:
     check(folder)
     check(folder, evaluation={"slices": ["source", "label"], "thresholds": {"accuracy": {"min": 0.5}}})
@@ -94,6 +110,10 @@ def test_a_truncated_tfrecord(folder: Path) -> None:
         ({"evaluation": {"slices": ["text"]}}, ConfigError, "there is no column 'text' to slice by"),
         ({"evaluation": {"thresholds": {"recall/c": {"min": 0.1}}}}, ConfigError, "evaluation.thresholds.recall/c"),
         ({"train": {"class_weights": {"c": 2.0}}}, ConfigError, "train.class_weights"),
+        ({"evaluation": {"slices": ["source=x"]}}, ConfigError, "'source=x', which is one value of 'source'"),
+        (judged("source=w"), ConfigError, "no row is in slice 'source=w'"),
+        (judged("label=c"), ConfigError, "no row is in slice 'label=c'"),
+        (judged("sauce=x"), ConfigError, "there is no column 'sauce' to slice by"),
         ({"model": {"type": "preset", "preset": "weights"}}, PresetError, "weights"),
     ],
 )
@@ -139,8 +159,9 @@ def test_folders_that_cannot_be_written(folder: Path) -> None:
 
 
 def test_what_the_edge_cannot_be(folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"edge\.lengths"):
-        check(folder, tokenizer={"max_length": 32}, edge={"lengths": [16, 64]})
+    with pytest.raises(ConfigError, match=r"'FULLY_CONECTED'.*\n.*\n.*did you mean FULLY_CONNECTED"):
+        check(folder, edge={"budget": {"operations": ["FULLY_CONECTED"]}})
+    check(folder, edge={"budget": {"operations": ["FULLY_CONNECTED", "custom Mine"]}})
     config = ProjectConfig.model_validate({"data": {"path": "t.csv"}})
     with pytest.raises(ConfigError, match="takes every numbered folder there for a SavedModel"):
         preflight.check(config, Paths(folder, folder, folder / "models", folder / "models"))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -105,3 +106,12 @@ def test_evaluation_goes_by_length_and_segments_travel_along() -> None:
 def test_a_single_row_has_a_batch(longest: int) -> None:
     batches = Batches(_rows([longest]), (8, 24), 32, pad_id=0)
     assert [rows.tolist() for rows in batches.order(0)] == [[0]]
+
+
+def test_a_batch_larger_than_the_table_is_padded_to_the_table(tiny: ModuleType) -> None:
+    """Otherwise a batch_size of ten thousand would compute ten thousand rows for a table of ten."""
+    batches = Batches(tiny.rows(10), (20,), 10_000, pad_id=0, multiple=4)
+    made = batches.make(batches.order(0)[0])
+    assert len(batches) == 1
+    assert len(made.rows) == 10
+    assert made.features["token_ids"].shape == (12, 20)

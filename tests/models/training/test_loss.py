@@ -51,3 +51,27 @@ def test_a_weight_for_an_unknown_label_names_it() -> None:
     with pytest.raises(TrainingError, match="z") as caught:
         label_weights(TaskConfig(), TrainConfig(class_weights={"z": 2.0}), LABELS)
     assert "a, b, c" in str(caught.value)
+
+
+@pytest.mark.parametrize("weights", ["balanced", {"rare": 99.0}])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
+def test_rows_without_a_rare_label_stay_below_the_threshold(weights: object, smoothing: float) -> None:
+    """The logit at which the loss of such a row is least is one of "no", whatever the label weighs."""
+    labels = LabelSpace(("common", "rare"), (500, 10), 1000)
+    loss = row_loss(
+        TaskConfig(type="multi_label"), TrainConfig(class_weights=weights, label_smoothing=smoothing), labels
+    )
+    logits = np.linspace(-8, 8, 401, dtype=np.float32)
+    both = np.stack([np.zeros_like(logits), logits], axis=1)
+    without, having = (np.tile(np.array([[1.0, has]], np.float32), (len(logits), 1)) for has in (0.0, 1.0))
+    assert logits[np.argmin(loss(without, both))] < 0
+    assert logits[np.argmin(loss(having, both))] > 0
+    # A row that has the label weighs more, by the label's weight; one that has not weighs the same as ever.
+    plain = row_loss(TaskConfig(type="multi_label"), TrainConfig(label_smoothing=smoothing), labels)
+    easy = np.array([[30.0, 0.0]], np.float32)
+    share = {"rare": 99.0} if weights == "balanced" else weights
+    more = float(loss(having[:1], easy)[0] - loss(without[:1], easy)[0])
+    assert more == pytest.approx((share["rare"] - 1) * np.log(2) / 2, rel=1e-3)
+    assert weights == "balanced" or float(loss(without[:1], easy)[0]) == pytest.approx(
+        float(plain(without[:1], easy)[0])
+    )

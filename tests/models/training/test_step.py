@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -9,12 +10,12 @@ import pytest
 import tensorflow as tf
 
 from models.build import build_model
-from models.config import EncoderConfig, TaskConfig, TrainConfig
+from models.config import EncoderConfig, PresetConfig, TaskConfig, TrainConfig
 from models.tokenizer import Tokenizer
 from models.training.batches import Batches
 from models.training.loss import row_loss
 from models.training.optimizer import make_optimizer
-from models.training.step import Predictor, TrainStep
+from models.training.step import Predictor, TrainStep, draws_per_pass
 from models.training.strategy import Placement, place
 
 TOKENIZER = Tokenizer("wordpiece", start_id=1, end_id=2, pad_id=0, unknown_id=3, vocabulary_size=10, max_length=20)
@@ -133,3 +134,28 @@ def test_the_whole_step_compiles_with_static_shapes_and_never_calls_the_host(
 
 def _nodes(graph: Any) -> list[Any]:
     return [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "kept"),
+    [
+        ("bert", {}, 16),
+        ("albert", {"num_hidden_layers": 24, "num_hidden_groups": 1, "hidden_dropout_prob": 0.1}, 24 * 16),
+        ("albert", {"num_hidden_layers": 12, "num_hidden_groups": 2, "inner_group_num": 2}, 6 * 16),
+    ],
+)
+def test_layers_that_are_shared_draw_anew_each_time(tmp_path: Path, family: str, changes: dict, kept: int) -> None:
+    """A step's draws end before the next one's begin, however often the layers are called (ALBERT-large: 24 times)."""
+    import tiny_checkpoints
+
+    changes = {"attention_probs_dropout_prob": 0.1, **changes}
+    tiny_checkpoints.write(tmp_path / "preset", family, **changes)
+    tokenizer = Tokenizer("wordpiece", start_id=1, end_id=2, pad_id=0, unknown_id=3, vocabulary_size=10, max_length=20)
+    model = build_model(PresetConfig(preset=str(tmp_path / "preset")), tokenizer=tokenizer, outputs=2)
+    seeds = [v for v in model.non_trainable_variables if v.path.endswith("seed_generator_state")]
+    row = {name: tf.ones((1, 4), tf.int32) for name in ("token_ids", "padding_mask", "segment_ids")}
+    with keras.StatelessScope(state_mapping=[(v, tf.constant([7, 0], tf.int64)) for v in seeds]) as scope:
+        model(row, training=True)
+        drawn = [int(scope.get_current_value(v)[1]) for v in seeds]
+    assert max(drawn) <= draws_per_pass(model) == kept
+    assert family == "bert" or max(drawn) > 4
