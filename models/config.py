@@ -209,7 +209,7 @@ class TrainConfig(Settings):
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     """Keras dtype policy of the computation; weights are float32. `auto`: mixed_bfloat16 on a TPU, else float32."""
     strategy: Literal["auto", "none", "mirrored", "tpu"] = "auto"
-    """`auto`: mirrored over the GPUs where there are several, else none."""
+    """`auto`: mirrored over the GPUs where there are several, else none. On a single device `mirrored` is none."""
     xla: bool = True
     """Compile the forward and backward pass with XLA, inside each replica."""
     onednn: Literal["auto", "on", "off"] = "auto"

@@ -55,6 +55,13 @@ def paths_on_cluster(config: ProjectConfig, config_file: Path, target: str) -> P
     if config.edge.directory:
         edge = mounted("edge.directory", _normal(elsewhere / config.edge.directory))
     preset = Path(told.preset) if told.preset else None
+    if preset is not None and config.model.type == "preset" and not (base / config.model.preset).is_dir():
+        raise ConfigError(
+            "kubeflow.preset",
+            got=f"{preset}, and model.preset {config.model.preset!r} is no folder here",
+            expected="nothing, because the steps fetch a hub's preset themselves; or a folder as model.preset",
+            fix="remove it, or correct model.preset",
+        )
     if config.model.type == "preset" and (base / config.model.preset).is_dir() and preset is None:
         try:
             preset = mounted("model.preset", _normal(elsewhere / config.model.preset))

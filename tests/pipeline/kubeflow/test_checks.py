@@ -84,6 +84,9 @@ def test_a_local_preset_must_be_mounted_or_named(tmp_path: Path) -> None:
     assert "kubeflow.preset" in caught.value.fix
     named = project({"preset": "/opt/minilm"}, model={"type": "preset", "preset": str(tmp_path / "minilm")})
     assert paths_on_cluster(named, tmp_path / "transom.yaml", "kubeflow").preset == Path("/opt/minilm")
+    gone = project({"preset": "/opt/minilm"}, model={"type": "preset", "preset": "hf://somebody/minilm"})
+    with pytest.raises(ConfigError, match=r"kubeflow\.preset"):  # which nothing would look at
+        paths_on_cluster(gone, tmp_path / "transom.yaml", "kubeflow")
 
 
 @pytest.mark.parametrize("image", [IMAGE, f"transom:v{VERSION}-gpu", f"transom@sha256:{'0' * 64}"])

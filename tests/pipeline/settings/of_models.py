@@ -154,8 +154,9 @@ def _(a: Setting, b: Setting) -> None:
 
 @setting("model[encoder].norm", "pre", "post", base=SMALL, steps="Trainer")
 def _(a: Setting, b: Setting) -> None:
-    found = ["final_layer_norm" in [layer.name for layer in built(here).layers] for here in (a, b)]
-    assert found == [True, False]
+    models = [built(here) for here in (a, b)]
+    assert ["final_layer_norm" in [layer.name for layer in model.layers] for model in models] == [True, False]
+    assert [model.get_layer("transformer_layer_0").normalize_first for model in models] == [True, False]
 
 
 @setting("model[encoder].positions", "learned", "rotary", base=SMALL, steps="Trainer")
