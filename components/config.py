@@ -64,7 +64,7 @@ class GateConfig(Settings):
     empty_text: Severity = "warn"
     """Rows whose text is empty or white space."""
     empty_split: Severity = "error"
-    """A split without rows."""
+    """A split without rows; where it may pass, the step that needs the rows still stops."""
     one_class: Severity = "error"
     """Only one label in the training split (or one value, for a regression)."""
     unseen_label: Severity = "error"

@@ -30,7 +30,7 @@ from components.config import EvaluationConfig
 from components.examples import read_split
 from components.fingerprint import fingerprint
 from components.metrics import TextMetrics, read_figures
-from components.thresholds import LABEL_SLICE, check_metrics, possible_columns, slice_columns
+from components.thresholds import check_metrics, possible_columns, slice_columns
 from models.config import TaskConfig
 from models.errors import ConfigError, DataError, ModelError
 from models.labels import LabelSpace
@@ -99,7 +99,7 @@ class Executor(tfx_evaluator.Executor):
             live_version=live.version if live is not None else 0,
             notes=tuple(notes),
         )
-        measured = _of_real_columns(measured, task, config)
+        measured = _of_real_columns(measured, config)
         summary = summarize(measured, config)
         save_summary(summary, folder)
         for line in (*summary["notes"], summary["verdict"]):
@@ -222,7 +222,7 @@ def _as_model(live: LiveModel) -> standard_artifacts.Model:
     return model
 
 
-def _of_real_columns(measured: Measured, task: TaskConfig, config: EvaluationConfig) -> Measured:
+def _of_real_columns(measured: Measured, config: EvaluationConfig) -> Measured:
     """What was measured, without the slices of columns that a threshold could have meant and that are not there.
 
     Raises:
@@ -237,7 +237,7 @@ def _of_real_columns(measured: Measured, task: TaskConfig, config: EvaluationCon
         key = f"evaluation.thresholds.{metric}.slices"
         asked += [(key, name, possible_columns(name)) for name in threshold.slices]
     for key, name, columns in asked:
-        if absent.issuperset(columns) and not (task.type == "regression" and name == LABEL_SLICE):
+        if absent.issuperset(columns):
             raise ConfigError(
                 key,
                 got=f"{name!r}, and no row of the {measured.split} split has such a column",
