@@ -163,7 +163,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
                 live_model=live_model,
                 task=task.model_dump_json(),
                 config=evaluation.model_dump_json(),
-                code=fingerprint(__name__),
+                code=fingerprint(__name__, "tfx_bsl"),
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),
             )

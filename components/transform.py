@@ -112,7 +112,7 @@ class Transform(base_beam_component.BaseBeamComponent):
                 custom_config=json_utils.dumps({"task": task.model_dump()}),
                 disable_statistics=1,
                 force_tf_compat_v1=0,
-                code=fingerprint(__name__),
+                code=fingerprint(__name__, "tensorflow_transform", "tfx_bsl"),
                 transform_graph=types.Channel(type=standard_artifacts.TransformGraph),
                 transformed_examples=transformed,
             )

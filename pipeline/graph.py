@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from tfx.components import ExampleValidator, StatisticsGen
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
@@ -19,6 +18,7 @@ from components.live_model import WHEN_RUN, LiveModel
 from components.pusher import Pusher
 from components.schema import schema_gen
 from components.serving_gate import ServingGate
+from components.statistics import ExampleValidator, StatisticsGen
 from components.tokenizer_trainer import TokenizerTrainer
 from components.trainer import Trainer
 from components.transform import Transform
@@ -39,9 +39,9 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
 
     ingest = example_gen(config.data, config.task, paths.elsewhere or paths.base)
     examples = ingest.outputs["examples"]
-    statistics = StatisticsGen(examples=examples)
+    statistics = StatisticsGen(examples)
     schema = schema_gen(statistics.outputs["statistics"], config.task, curated)
-    validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
+    validator = ExampleValidator(statistics.outputs["statistics"], schema.outputs["schema"])
     live = LiveModel(directory=str(paths.push), version=version)
     gate = data_gate(
         examples=examples,
