@@ -21,10 +21,10 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 
 from components.artifacts import Tokenizer
 from components.fingerprint import fingerprint
-from models.config import PresetConfig, TaskConfig, TokenizerConfig
+from components.presets import tokenizer_told
+from models.config import ModelConfig, PresetConfig, TaskConfig, TokenizerConfig
 from models.errors import DataError
 from models.labels import LabelSpace
-from models.presets import preset_tokenizer
 from models.vocabulary import count_words, learn_wordpiece
 
 BATCH_ROWS = 512
@@ -33,6 +33,7 @@ BATCH_ROWS = 512
 class _Spec(component_spec.ComponentSpec):
     PARAMETERS = {
         "settings": component_spec.ExecutionParameter(type=str),
+        "preset": component_spec.ExecutionParameter(type=str),
         "code": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -60,7 +61,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
         target = artifact_utils.get_single_uri(output_dict["tokenizer"])
         tokenizer = (
-            preset_tokenizer(settings["preset"], config.max_length, mediapipe_compatible=config.mediapipe_compatible)
+            tokenizer_told(settings["preset"], config, exec_properties["preset"])
             if settings["preset"]
             else learn_wordpiece(counts["words"], config)
         )
@@ -162,8 +163,10 @@ class TokenizerTrainer(base_beam_component.BaseBeamComponent):
         *,
         task: TaskConfig,
         tokenizer: TokenizerConfig,
-        model: Any,
+        model: ModelConfig,
+        digest: str = "",
     ) -> None:
+        """`digest`: of the preset's tokenizer, see `components.presets`."""
         preset = model.preset if isinstance(model, PresetConfig) else None
         settings = {"task": task.model_dump(), "tokenizer": tokenizer.model_dump(), "preset": preset}
         if preset:  # the keys that do not concern a preset must not re-run the step
@@ -172,6 +175,7 @@ class TokenizerTrainer(base_beam_component.BaseBeamComponent):
             spec=_Spec(
                 examples=examples,
                 settings=json.dumps(settings, sort_keys=True),
+                preset=digest,
                 code=fingerprint(__name__),
                 tokenizer=types.Channel(type=Tokenizer),
             )

@@ -16,6 +16,8 @@ from tfx.utils import path_utils
 
 from components.artifacts import Tokenizer
 from components.fingerprint import fingerprint
+from components.presets import describe_told
+from models.architecture import ARCHITECTURE_FILE
 from models.backbones import merge_lora
 from models.build import build_model, layer_depths
 from models.config import CONFIG_FILE, ModelsConfig
@@ -34,6 +36,7 @@ WARMUP_TEXTS = ("warm up", "a request of a few words more warms up the next leng
 class _Spec(component_spec.ComponentSpec):
     PARAMETERS = {
         "config": component_spec.ExecutionParameter(type=str),
+        "preset": component_spec.ExecutionParameter(type=str),
         "checkpoints": component_spec.ExecutionParameter(type=str),
         "code": component_spec.ExecutionParameter(type=str),
     }
@@ -64,6 +67,7 @@ class Executor(base_executor.BaseExecutor):
         tokenizer, labels = TokenizerData.load(folder), LabelSpace.load(folder)
         run_folder = Path(artifact_utils.get_single_uri(output_dict["model_run"]))
         model_folder = Path(artifact_utils.get_single_uri(output_dict["model"]))
+        preset = describe_told(config.model, exec_properties["preset"])
 
         def rows(split: str) -> TokenRows:
             uri = Path(artifact_utils.get_split_uri(input_dict["examples"], split))
@@ -103,6 +107,7 @@ class Executor(base_executor.BaseExecutor):
             extra_files={
                 CONFIG_FILE: json.dumps(stored, indent=1).encode(),
                 REPORT_FILE: report.encode(),
+                **({ARCHITECTURE_FILE: preset.text().encode()} if preset is not None else {}),
             },
             warmup_texts=WARMUP_TEXTS,
         )
@@ -133,13 +138,18 @@ class Trainer(base_component.BaseComponent):
         *,
         config: dict[str, Any],
         checkpoints: str,
+        preset: str = "",
     ) -> None:
-        """`config` is the dump of a ModelsConfig; what else it holds (`data`, `name`) is stored with the model."""
+        """`config` is the dump of a ModelsConfig; what else it holds (`data`, `name`) is stored with the model.
+
+        `preset`: a digest of the preset's files, see `components.presets`.
+        """
         super().__init__(
             spec=_Spec(
                 examples=examples,
                 tokenizer=tokenizer,
                 config=json.dumps(config, sort_keys=True),
+                preset=preset,
                 checkpoints=checkpoints,
                 code=fingerprint(__name__),
                 model=types.Channel(type=standard_artifacts.Model),

@@ -6,9 +6,11 @@ import keras
 import keras_hub
 
 from models import hugging_face, layers
+from models.architecture import Architecture
 from models.config import PresetConfig
 from models.encoder import token_inputs
 from models.errors import PresetError
+from models.families import FAMILIES
 from models.presets import PresetInfo, check_layers, describe
 
 _LORA_LAYERS = ("query", "value")
@@ -30,11 +32,20 @@ def load_backbone(config: PresetConfig) -> keras.Model:
     """
     info = describe(config.preset)
     check_layers(config, info)
-    backbone = _load(info)
+    return _adapt(_load(info), config, info)
+
+
+def empty_backbone(config: PresetConfig, architecture: Architecture) -> keras.Model:
+    """The same encoder with random weights, without a look at the checkpoint; see `load_backbone`."""
+    return _adapt(_build(architecture), config, architecture)
+
+
+def _adapt(backbone: keras.Model, config: PresetConfig, architecture: Architecture) -> keras.Model:
     layers.adopt(backbone)
     inputs = {**token_inputs(), **backbone.input}
     ends = _layer_ends(backbone)
-    model = keras.Model(inputs, ends[(config.num_layers or info.num_layers) - 1], name=info.family)
+    last = (config.num_layers or architecture.num_layers) - 1
+    model = keras.Model(inputs, ends[last], name=architecture.family)
     blocks = [layer for layer in keras.tree.flatten(backbone.transformer_layers) if layer in model.layers]
     _freeze(model, blocks, config)
     return model
@@ -62,7 +73,9 @@ def _adapted(model: keras.Model) -> list[keras.Layer]:
 
 def _load(info: PresetInfo) -> keras.Model:
     if info.format == "hugging_face":
-        return hugging_face.build_backbone(info)
+        backbone = hugging_face.build_backbone(info)
+        hugging_face.load_weights(backbone, info)
+        return backbone
     # What Keras raises for a file that does not fit its model.
     try:
         return keras_hub.models.Backbone.from_preset(str(info.folder))
@@ -73,6 +86,13 @@ def _load(info: PresetInfo) -> keras.Model:
             expected="all weights of the model in config.json",
             fix="take config.json and weights from the same checkpoint",
         ) from error
+
+
+def _build(architecture: Architecture) -> keras.Model:
+    if architecture.format == "hugging_face":
+        return hugging_face.build_backbone(architecture)
+    backbone = getattr(keras_hub.models, FAMILIES[architecture.family].backbone)
+    return backbone.from_config(dict(architecture.config["config"]))
 
 
 def _layer_ends(backbone: keras.Model) -> list[keras.KerasTensor]:

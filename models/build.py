@@ -7,7 +7,8 @@ import re
 import keras
 
 from models import layers
-from models.backbones import load_backbone
+from models.architecture import Architecture
+from models.backbones import empty_backbone, load_backbone
 from models.config import EncoderConfig, PresetConfig
 from models.encoder import build_encoder
 from models.errors import PresetError
@@ -21,7 +22,13 @@ _AFTER_LAYERS = ("final_layer_norm/",)
 _HEAD = ("logits/",)
 
 
-def build_model(config: EncoderConfig | PresetConfig, *, tokenizer: Tokenizer, outputs: int) -> keras.Model:
+def build_model(
+    config: EncoderConfig | PresetConfig,
+    *,
+    tokenizer: Tokenizer,
+    outputs: int,
+    architecture: Architecture | None = None,
+) -> keras.Model:
     """The model that is trained, exported and served.
 
     It can be called in the scope of a `tf.distribute` strategy. `model.variables` has the same order in each call
@@ -31,6 +38,7 @@ def build_model(config: EncoderConfig | PresetConfig, *, tokenizer: Tokenizer, o
         config: `model` of the configuration.
         tokenizer: whose ids the model reads: size of the embedding, longest input, of an encoder from scratch.
         outputs: size of the answer, `LabelSpace.outputs`.
+        architecture: of the preset. Where it is given, the checkpoint is not looked at, and the weights are random.
 
     Returns:
         A functional model from {"token_ids", "padding_mask", "segment_ids"}, int32 [B, L] each (B and L free), to
@@ -39,8 +47,11 @@ def build_model(config: EncoderConfig | PresetConfig, *, tokenizer: Tokenizer, o
     Raises:
         PresetError: the preset cannot be used.
     """
-    encoder = build_encoder(config, tokenizer) if isinstance(config, EncoderConfig) else load_backbone(config)
-    pool = layers.Pooling(resolve_pooling(config), dtype="float32", name="pooling")
+    if isinstance(config, EncoderConfig):
+        encoder = build_encoder(config, tokenizer)
+    else:
+        encoder = load_backbone(config) if architecture is None else empty_backbone(config, architecture)
+    pool = layers.Pooling(resolve_pooling(config, architecture), dtype="float32", name="pooling")
     pooled = pool(encoder.output, encoder.input["padding_mask"])
     kept = layers.LeanDropout(config.dropout, dtype="float32", name="head_dropout")(pooled)
     head = keras.layers.Dense(
@@ -52,8 +63,8 @@ def build_model(config: EncoderConfig | PresetConfig, *, tokenizer: Tokenizer, o
     return keras.Model(encoder.input, head(kept), name="transom")
 
 
-def resolve_pooling(config: EncoderConfig | PresetConfig) -> str:
-    """ "cls" or "mean", after `auto` is looked up in the preset's folder.
+def resolve_pooling(config: EncoderConfig | PresetConfig, architecture: Architecture | None = None) -> str:
+    """ "cls" or "mean", after `auto` is looked up in the preset's architecture, or else in its folder.
 
     Raises:
         PresetError: the folder says something that is neither.
@@ -61,7 +72,7 @@ def resolve_pooling(config: EncoderConfig | PresetConfig) -> str:
     if config.pooling != "auto":
         return config.pooling
     assert isinstance(config, PresetConfig)
-    said = describe(config.preset).pooling or "cls"
+    said = (architecture or describe(config.preset)).pooling or "cls"
     if said not in ("cls", "mean"):
         raise PresetError(
             f"preset {config.preset!r} pools by {said!r}",

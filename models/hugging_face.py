@@ -16,6 +16,7 @@ import keras_hub
 import numpy as np
 import safetensors
 
+from models.architecture import Architecture
 from models.errors import PresetError
 from models.families import FAMILIES
 from models.presets import PresetInfo, position_offset
@@ -30,12 +31,8 @@ _PROBE = "embeddings.word_embeddings.weight"
 _UNUSED = "pooled_dense/"
 
 
-def build_backbone(info: PresetInfo) -> keras.Model:
-    """KerasHub's backbone with a checkpoint's sizes, activation, epsilon, dropout and weights.
-
-    Raises:
-        PresetError: a tensor is missing or has another shape, or a weight would be left as it was initialized.
-    """
+def build_backbone(info: Architecture) -> keras.Model:
+    """KerasHub's backbone with a checkpoint's sizes, activation, epsilon and dropout; its weights are random."""
     backbone = getattr(keras_hub.models, FAMILIES[info.family].backbone)(**_arguments(info))
     for layer in backbone._flatten_layers():
         if isinstance(layer, keras.layers.LayerNormalization):
@@ -47,7 +44,6 @@ def build_backbone(info: PresetInfo) -> keras.Model:
         attention = block._self_attention_layer
         of_weights = attention._attn_dropout_layer if info.family == "deberta_v3" else attention._dropout_layer
         of_weights.rate = info.attention_dropout
-    _assign(backbone, info)
     return backbone
 
 
@@ -63,7 +59,7 @@ _ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
-def _arguments(info: PresetInfo) -> dict[str, Any]:
+def _arguments(info: Architecture) -> dict[str, Any]:
     """What the backbone's constructor is told."""
     config = info.config
     arguments = {
@@ -90,7 +86,12 @@ def _arguments(info: PresetInfo) -> dict[str, Any]:
     return arguments
 
 
-def _assign(backbone: keras.Model, info: PresetInfo) -> None:
+def load_weights(backbone: keras.Model, info: PresetInfo) -> None:
+    """Gives a backbone of `build_backbone` the checkpoint's weights.
+
+    Raises:
+        PresetError: a tensor is missing or has another shape, or a weight would be left as it was initialized.
+    """
     # `weights` leaves out the state of random generators.
     variables = {variable.path: variable for variable in backbone.weights if not variable.path.startswith(_UNUSED)}
     pairs = dict(_PAIRS[info.family](backbone, info))

@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from models import mediapipe, preset_files, preset_vocabulary
+from models.architecture import Architecture
 from models.config import PresetConfig
 from models.errors import PresetError
 from models.families import FAMILIES, Family, by_backbone, by_model_type
@@ -32,43 +35,36 @@ _PAD_ID = 1
 
 
 @dataclass(frozen=True)
-class PresetInfo:
+class PresetInfo(Architecture):
     """A checkpoint that can be used.
 
     Attributes:
-        preset: as it was asked for.
         folder: where its files lie.
-        format: who wrote it.
-        family: a key of `models.families.FAMILIES`.
-        num_layers, num_heads, width, feedforward_width, vocabulary_size: its sizes.
-        max_positions: tokens of the longest input.
-        hidden_act: "gelu" (exact), "gelu_tanh" (its approximation), "relu" or "silu"; None: KerasHub's own.
-        layer_norm_eps: None: KerasHub's own.
-        dropout, attention_dropout: shares of activations dropped in training.
         vocabulary: its tokenizer's file and switches.
         weights: the weights' files.
-        pooling: what a sentence-transformers folder says, else None.
-        config: config.json.
     """
 
-    preset: str
     folder: Path
-    format: Literal["keras_hub", "hugging_face"]
-    family: str
-    num_layers: int
-    num_heads: int
-    width: int
-    feedforward_width: int
-    vocabulary_size: int
-    max_positions: int
-    hidden_act: str | None
-    layer_norm_eps: float | None
-    dropout: float
-    attention_dropout: float
     vocabulary: preset_vocabulary.Vocabulary
     weights: tuple[Path, ...]
-    pooling: str | None
-    config: Mapping[str, Any]
+
+    def digest(self) -> str:
+        """Of all that it gives a model, its weights among it; whatever else lies in the folder does not count.
+
+        The files are read each time, 0.7 GB a second: their sizes and times say nothing for certain, for a copy keeps
+        its times and a clock can be set back.
+
+        Raises:
+            PresetError: a file cannot be read.
+        """
+        parts = [dataclasses.replace(self, preset="").text()]
+        for file in self.weights:
+            try:
+                with file.open("rb") as stream:
+                    parts.append(hashlib.file_digest(stream, "sha256").hexdigest())
+            except OSError as error:
+                raise preset_files.damaged(self.preset, file, error) from error
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 def describe(preset: str) -> PresetInfo:
@@ -127,7 +123,7 @@ def preset_tokenizer(preset: str, max_length: int, *, mediapipe_compatible: bool
     return mediapipe.compatible(tokenizer, f"preset {preset!r}") if mediapipe_compatible else tokenizer
 
 
-def check_layers(config: PresetConfig, info: PresetInfo) -> None:
+def check_layers(config: PresetConfig, info: Architecture) -> None:
     """Whether the checkpoint has the layers that the configuration keeps and freezes.
 
     Raises:

@@ -14,13 +14,15 @@ import numpy as np
 import tensorflow as tf
 
 from models.answers import answers, values
+from models.architecture import ARCHITECTURE_FILE, Architecture
 from models.backbones import disable_lora
 from models.build import build_model
-from models.config import CONFIG_FILE, ModelsConfig, TaskConfig
-from models.errors import ModelError
+from models.config import CONFIG_FILE, ModelsConfig, PresetConfig, TaskConfig
+from models.errors import ModelError, PresetError
 from models.export import EXTRA_FOLDER
 from models.labels import LabelSpace
 from models.preprocessing import Preprocessor, to_dense
+from models.presets import describe
 from models.tokenizer import Tokenizer
 
 _CHECKPOINT, _KEY = "variables/variables", "weights/{}/.ATTRIBUTES/VARIABLE_VALUE"
@@ -73,20 +75,22 @@ class Restored:
 def restore(folder: Path | str) -> Restored:
     """Builds the model that a SavedModel of `models.export` was made of, with its weights.
 
-    A preset's own folder is read for the architecture, so it must still be where the configuration says.
+    All that it takes lies in the SavedModel, weights, tokenizer and a preset's architecture. Only models that earlier
+    versions of Transom exported lack the latter: for those, the preset's own folder is read.
 
     Args:
         folder: the SavedModel, one version.
 
     Raises:
-        ModelError: it was not exported by Transom, or its weights do not fit its configuration.
-        PresetError: the preset is gone.
+        ModelError: it was not exported by Transom, its weights do not fit its configuration, or it lacks the preset's
+            architecture and the preset is gone.
     """
     extra = Path(folder) / EXTRA_FOLDER
     try:
         stored = json.loads((extra / CONFIG_FILE).read_text(encoding="utf-8"))
         config = ModelsConfig.of_stored(stored)
         tokenizer, labels = Tokenizer.load(extra), LabelSpace.load(extra)
+        architecture = Architecture.load(extra)
         checkpoint = tf.train.load_checkpoint(str(Path(folder) / _CHECKPOINT))
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
         raise ModelError(
@@ -94,10 +98,25 @@ def restore(folder: Path | str) -> Restored:
             got=f"{type(error).__name__}: {str(error).splitlines()[0]}",
             expected=f"a SavedModel that `transom run` made, with {EXTRA_FOLDER}/{CONFIG_FILE}",
         ) from error
-    model = build_model(config.model, tokenizer=tokenizer, outputs=labels.outputs)
+    if isinstance(config.model, PresetConfig) and architecture is None:
+        architecture = _look_up(config.model, Path(folder))
+    model = build_model(config.model, tokenizer=tokenizer, outputs=labels.outputs, architecture=architecture)
     disable_lora(model)
     _assign(model, checkpoint, Path(folder))
     return Restored(model, tokenizer, labels, config.task, stored)
+
+
+def _look_up(config: PresetConfig, folder: Path) -> Architecture:
+    """The architecture of a model that does not carry it."""
+    try:
+        return describe(config.preset)
+    except PresetError as error:
+        raise ModelError(
+            f"the model in {folder} cannot be restored without its preset",
+            got=f"no {EXTRA_FOLDER}/{ARCHITECTURE_FILE}, as an earlier version of Transom left it, and {error.what}",
+            expected=f"the preset where it was in training: {config.preset}",
+            fix="put the preset back there, or run the pipeline again: what it pushes now needs no preset",
+        ) from error
 
 
 def _assign(model: keras.Model, checkpoint: tf.train.CheckpointReader, folder: Path) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -59,6 +60,11 @@ class Tokenizer:
     def continues(self) -> tuple[bool, ...]:
         """`wordpiece`: by token id, whether the token goes on with a word that another began."""
         return tuple(token.startswith(CONTINUATION) for token in self.vocabulary)
+
+    def digest(self) -> str:
+        """Of all that decides which token ids a text becomes."""
+        values = {**asdict(self), "sentencepiece_model": hashlib.sha256(self.sentencepiece_model).hexdigest()}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
 
     def save(self, directory: Path | str) -> None:
         """Writes `tokenizer.json` and the vocabulary's own file, or files."""

@@ -15,6 +15,7 @@ from components.edge_gate import EdgeGate
 from components.evaluator import Evaluator
 from components.example_gen import example_gen
 from components.live_model import WHEN_RUN, LiveModel
+from components.presets import Digests
 from components.pusher import Pusher
 from components.schema import schema_gen
 from components.serving_gate import ServingGate
@@ -51,7 +52,10 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
         task=config.task,
         curated=curated is not None,
     )
-    tokenizer = TokenizerTrainer(examples, task=config.task, tokenizer=config.tokenizer, model=model)
+    preset = Digests.of(model, config.tokenizer, here=paths.elsewhere is None)
+    tokenizer = TokenizerTrainer(
+        examples, task=config.task, tokenizer=config.tokenizer, model=model, digest=preset.tokenizer
+    )
     # An order, not an input: the gate runs again after each push, for drift, and training must not.
     tokenizer.add_upstream_node(gate)
     transform = Transform(examples, schema.outputs["schema"], tokenizer.outputs["tokenizer"], task=config.task)
@@ -60,6 +64,7 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
         tokenizer.outputs["tokenizer"],
         config=_stored(config, model),
         checkpoints=str(paths.checkpoints),
+        preset=preset.model,
     )
     evaluator = Evaluator(
         examples, trainer.outputs["model"], live.outputs["live_model"], task=config.task, evaluation=config.evaluation
@@ -125,6 +130,10 @@ def _with_local_preset(model: ModelConfig, paths: Paths) -> ModelConfig:
 
 
 def _stored(config: ProjectConfig, model: ModelConfig) -> dict[str, Any]:
-    """The configuration that is stored with a model: all that decides what the model is."""
-    keys = {*ModelsConfig.model_fields, "data"}
-    return {**config.model_dump(mode="json", include=keys), "model": model.model_dump(mode="json"), "name": config.name}
+    """The configuration that is stored with a model: all that decides what the model is.
+
+    A schema's path decides nothing: what the schema says is a matter of SchemaGen, and reaches the model from there.
+    """
+    told = config.model_dump(mode="json", include={*ModelsConfig.model_fields, "data"})
+    told["data"].pop("schema_path")
+    return {**told, "model": model.model_dump(mode="json"), "name": config.name}

@@ -19,6 +19,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.utils import name_utils
 
 from components.live_model import WHEN_RUN
+from components.presets import UNKNOWN_HERE
 from models.errors import ConfigError
 from pipeline.kubeflow.config import KubeflowConfig, StepConfig
 
@@ -79,8 +80,12 @@ def _artifacts(task: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _reads_outside(node: BaseNode) -> bool:
-    """Whether what a step reads can change while its parameters and artifacts do not: tables, the push folder."""
-    return isinstance(node, FileBasedExampleGen) or WHEN_RUN in node.exec_properties.values()
+    """Whether what a step reads can change while its parameters and artifacts do not.
+
+    That is so of tables, of the push folder and of a preset's folder.
+    """
+    told = node.exec_properties.values()
+    return isinstance(node, FileBasedExampleGen) or WHEN_RUN in told or UNKNOWN_HERE in told
 
 
 def _container(
