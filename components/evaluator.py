@@ -22,21 +22,23 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import io_utils, json_utils, path_utils
 
-from components import evaluation_rows, slicing
+from components import evaluation_rows, former_evaluation, slicing
 from components.artifacts import LiveModel
 from components.blessing import Measured, save_summary, summarize
 from components.comparison import EXTRA_FOLDER, SIGNATURE, output_order, why_not_comparable
 from components.config import EvaluationConfig
-from components.examples import read_split
+from components.examples import read_split, split_files
+from components.files import contents_digest
 from components.fingerprint import fingerprint
 from components.metrics import TextMetrics, read_figures
 from components.thresholds import check_metrics, possible_columns, slice_columns
 from models.config import TaskConfig
 from models.errors import ConfigError, DataError, ModelError
+from models.identity import identity
 from models.labels import LabelSpace
-from serving.versions import same_model
 
 SAYS = logging.getLogger("transom")
+_IS_LIVE = "this very model is live already, as version {}"
 
 
 class _Spec(component_spec.ComponentSpec):
@@ -73,13 +75,22 @@ class Executor(tfx_evaluator.Executor):
         """
         task = TaskConfig.model_validate_json(exec_properties["task"])
         config = EvaluationConfig.model_validate_json(exec_properties["config"])
+        folder = artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY])
+        decided_by = _decided_by(input_dict, exec_properties)
+        own = _own_version(input_dict.get("live_model", []), decided_by["model"])
+        if own:
+            summary = former_evaluation.take(decided_by, Path(folder), f"{_IS_LIVE.format(own)}: its evaluation stands")
+            if summary is not None:
+                artifact_utils.get_single_instance(
+                    output_dict[standard_component_specs.EVALUATION_KEY]
+                ).set_int_custom_property(former_evaluation.REUSED, 1)
+                _conclude(summary, input_dict, output_dict)
+                return
         split, notes = _split(input_dict["examples"])
         labels = _labels(_model_folder(input_dict["model"]))
         check_metrics(task.type, config, labels or None)
         row = _first_row(input_dict["examples"], split)
-        live, reason = _live_model(
-            input_dict.get("live_model", []), _model_folder(input_dict["model"]), task, labels, row
-        )
+        live, reason = _live_model(input_dict.get("live_model", []), own, task, labels, row)
         notes += [reason] if reason else []
         eval_config = build_eval_config(task, config, labels, live)
         inputs = {"examples": input_dict["examples"], "model": input_dict["model"]}
@@ -91,7 +102,6 @@ class Executor(tfx_evaluator.Executor):
             standard_component_specs.MODULE_PATH_KEY: evaluation_rows.__name__,
         }
         super().Do(inputs, output_dict, properties)
-        folder = artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY])
         measured = replace(
             read_figures(folder, task.type),
             split=split,
@@ -102,9 +112,8 @@ class Executor(tfx_evaluator.Executor):
         measured = _of_real_columns(measured, config)
         summary = summarize(measured, config)
         save_summary(summary, folder)
-        for line in (*summary["notes"], summary["verdict"]):
-            SAYS.info("%s", line)
-        _bless(output_dict[standard_component_specs.BLESSING_KEY], input_dict["model"], summary)
+        former_evaluation.save(decided_by, Path(folder))
+        _conclude(summary, input_dict, output_dict)
 
 
 def build_eval_config(
@@ -200,15 +209,40 @@ def _labels(folder: Path) -> tuple[str, ...]:
         ) from error
 
 
+def _conclude(
+    summary: dict[str, Any], input_dict: dict[str, list[types.Artifact]], output_dict: dict[str, list[types.Artifact]]
+) -> None:
+    for line in (*summary["notes"], summary["verdict"]):
+        SAYS.info("%s", line)
+    _bless(output_dict[standard_component_specs.BLESSING_KEY], input_dict["model"], summary)
+
+
+def _decided_by(input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]) -> dict[str, Any]:
+    """What decides an evaluation, the live model aside."""
+    split, _ = _split(input_dict["examples"])
+    files = split_files(artifact_utils.get_single_instance(input_dict["examples"]), split)
+    told = {key: exec_properties[key] for key in ("task", "config", "code")}
+    rows = contents_digest([Path(file) for file in files])
+    return {**told, "split": split, "rows": rows, "model": identity(_model_folder(input_dict["model"]))}
+
+
+def _own_version(artifacts: Iterable[types.Artifact], candidate: str | None) -> int:
+    """The version of the live model where it is the candidate itself, else 0."""
+    live = next(iter(artifacts), None)
+    if live is None or not live.version or candidate is None:
+        return 0
+    return int(live.version) if identity(Path(live.uri)) == candidate else 0
+
+
 def _live_model(
-    artifacts: Iterable[types.Artifact], candidate: Path, task: TaskConfig, labels: tuple[str, ...], row: bytes
+    artifacts: Iterable[types.Artifact], own: int, task: TaskConfig, labels: tuple[str, ...], row: bytes
 ) -> tuple[LiveModel | None, str]:
     """The live model to measure as well, or None and what the user should hear about it."""
     live = next(iter(artifacts), None)
     if live is None or not live.version:
         return None, "nothing is live yet: this model is measured without comparison"
-    if same_model(candidate, Path(live.uri)):
-        return None, f"this very model is live already, as version {live.version}: there is nothing to compare it with"
+    if own:
+        return None, f"{_IS_LIVE.format(own)}: there is nothing to compare it with"
     reason = why_not_comparable(Path(live.uri), task, labels, row)
     if reason:
         return None, f"the live model (version {live.version}) is not comparable: {reason}"

@@ -5,6 +5,8 @@ It looks at the folder itself and asks no metadata store, so it works alike on e
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ class _Spec(component_spec.ComponentSpec):
     PARAMETERS = {
         "directory": component_spec.ExecutionParameter(type=str),
         "version": component_spec.ExecutionParameter(type=int),
+        "contents": component_spec.ExecutionParameter(type=str),
         "code": component_spec.ExecutionParameter(type=str),
     }
     INPUTS: dict[str, component_spec.ChannelParameter] = {}
@@ -88,6 +91,27 @@ def live_version(directory: str) -> int:
         raise PushError(error.what, got=error.got, expected=error.expected, fix=error.fix) from error
 
 
+def contents(folder: Path) -> str:
+    """A digest of a version's files, for its number says nothing of what lies there; "" where it has been removed.
+
+    Raises:
+        PushError: a file cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            digest.update(os.fsencode(path.relative_to(folder)) + b"\0")
+            with path.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    except FileNotFoundError:  # pruned meanwhile: the step looks again
+        return ""
+    except OSError as error:
+        raise PushError(
+            f"the live model in {folder}", got=error.strerror or str(error), expected="a folder that can be read"
+        ) from error
+    return digest.hexdigest()[:32] if folder.is_dir() else ""
+
+
 class LiveModel(base_component.BaseComponent):
     """Output `live_model`: the SavedModel that is live, or an empty folder with version 0."""
 
@@ -95,15 +119,17 @@ class LiveModel(base_component.BaseComponent):
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
     def __init__(self, *, directory: str, version: int | None = None) -> None:
-        """`directory`: the push folder. `version`: what is live, which is part of the step's cache key.
+        """`directory`: the push folder. `version`: what is live, which is part of the step's cache key with its files.
 
         By default the version is looked up now, when the graph is built, right before a local run. A graph that is
         compiled here and run elsewhere says `WHEN_RUN` and turns the step's cache off.
         """
+        live = live_version(directory) if version is None else version
         super().__init__(
             spec=_Spec(
                 directory=directory,
-                version=live_version(directory) if version is None else version,
+                version=live,
+                contents=contents(Path(directory, str(live))) if live > 0 else "",
                 code=fingerprint(__name__),
                 live_model=types.Channel(type=artifacts.LiveModel),
             )

@@ -20,14 +20,16 @@ from components.comparison import EXTRA_FOLDER
 from components.fingerprint import fingerprint
 from components.live_model import live_version
 from models.errors import ModelError, PushError
+from models.identity import same_model
 from models.pushed import BUNDLE_FILE
 from serving.errors import PublishError
-from serving.versions import newest, prune, publish, same_model
+from serving.versions import newest, prune, publish
 from tflite.choosing import FILE_NAME as EDGE_REPORT
 from tflite.manifest import Manifest
 
 SAYS = logging.getLogger("transom")
 FILE_NAME = "pushed.json"
+ALREADY_LIVE = "nothing new: this very model was live already"
 
 
 class _Spec(component_spec.ComponentSpec):
@@ -68,11 +70,11 @@ class Executor(base_executor.BaseExecutor):
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
         blessing = artifact_utils.get_single_instance(input_dict["model_blessing"])
         if not model_utils.is_model_blessed(blessing):
-            _record(pushed, 0, "", blessing.get_string_custom_property("verdict") or "not blessed")
+            _record(pushed, Push(0, blessing.get_string_custom_property("verdict") or "not blessed"))
             return
         for served in input_dict.get("serving_blessing", []):
             if not served.get_int_custom_property(BLESSED):
-                _record(pushed, 0, "", served.get_string_custom_property(VERDICT) or "not served")
+                _record(pushed, Push(0, served.get_string_custom_property(VERDICT) or "not served"))
                 return
         source = Path(path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"])))
         about = Path(artifact_utils.get_single_uri(input_dict["data_blessing"]))
@@ -81,14 +83,31 @@ class Executor(base_executor.BaseExecutor):
         edge = _edge(input_dict)
         if edge is not None:
             extra[f"{EXTRA_FOLDER}/{EDGE_REPORT}"] = (edge.report / EDGE_REPORT).read_bytes()
-        version, how = push(source, base, exec_properties["keep"], extra)
-        where = ""
+        done = push(source, base, exec_properties["keep"], extra)
         if edge is not None and edge.variant:
             bundles = Path(exec_properties["edge_directory"])
-            push_bundle(edge, bundles, version, exec_properties["keep"])
-            where = str(bundles / str(version))
-        _record(pushed, version, str(base / str(version)), how, where)
-        SAYS.info("version %d in %s: %s", version, base, how)
+            fresh = push_bundle(edge, bundles, done.version, exec_properties["keep"])
+            how = f"{done.how}; its edge bundle is new" if fresh and not done.new else done.how
+            done = replace(done, new=done.new or fresh, how=how, bundle=str(bundles / str(done.version)))
+        _record(pushed, done, base)
+        SAYS.info("version %d in %s: %s", done.version, base, done.how)
+
+
+@dataclass(frozen=True)
+class Push:
+    """What came of a push.
+
+    Attributes:
+        version: what is live now; 0: the model was not blessed.
+        how: what was done, or why not.
+        new: something was put there that was not there before.
+        bundle: the folder of the edge bundle; "" for none.
+    """
+
+    version: int
+    how: str
+    new: bool = False
+    bundle: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,15 +142,19 @@ def _edge(input_dict: dict[str, list[types.Artifact]]) -> Edge | None:
     return Edge(bundles, Path(blessing.uri), blessing.get_string_custom_property(VARIANT))
 
 
-def push_bundle(edge: Edge, base: Path, version: int, keep: int) -> None:
+def push_bundle(edge: Edge, base: Path, version: int, keep: int) -> bool:
     """Puts the chosen bundle beside the SavedModel, under the same number; see `push`.
+
+    Returns:
+        False where the very same bundle lay there already.
 
     Raises:
         PushError: it cannot be put there; the SavedModel is live all the same.
     """
     manifest = edge.manifest(version)
     try:
-        if not _same_bundle(base / str(version), manifest):
+        fresh = not _same_bundle(base / str(version), manifest)
+        if fresh:
             extra = {BUNDLE_FILE: manifest.text().encode()}
             publish(edge.bundles / edge.variant, base, extra, version=version, known_by=BUNDLE_FILE)
         prune(base, keep)
@@ -142,6 +165,7 @@ def push_bundle(edge: Edge, base: Path, version: int, keep: int) -> None:
             expected=error.expected,
             fix=error.fix or "mend this and run again",
         ) from error
+    return fresh
 
 
 def _same_bundle(folder: Path, manifest: Manifest) -> bool:
@@ -152,10 +176,10 @@ def _same_bundle(folder: Path, manifest: Manifest) -> bool:
         return False
 
 
-def push(source: Path, base: Path, keep: int, extra: Mapping[str, bytes]) -> tuple[int, str]:
+def push(source: Path, base: Path, keep: int, extra: Mapping[str, bytes]) -> Push:
     """Makes the model in `source` the newest version under `base`, and removes all but the `keep` newest.
 
-    A model that is live already (`same_model`) stays as it is: no server has to load it again.
+    A model that is live already (`models.identity.same_model`) stays as it is: no server has to load it again.
 
     Args:
         source: the SavedModel.
@@ -163,18 +187,15 @@ def push(source: Path, base: Path, keep: int, extra: Mapping[str, bytes]) -> tup
         keep: versions that stay.
         extra: what is stored with the version about its data: path within it to content.
 
-    Returns:
-        The version, and what was done.
-
     Raises:
         PushError: the model cannot be put there.
     """
     try:
         live = newest(base)
         if live is not None and same_model(source, base / str(live)):
-            version, how = live, "it was live already"
+            done = Push(live, ALREADY_LIVE)
         else:
-            version, how = publish(source, base, extra), "pushed"
+            done = Push(publish(source, base, extra), "pushed", new=True)
     except PublishError as error:
         fix = error.fix or "what was live before is still live: mend this and run again"
         raise PushError(error.what, got=error.got, expected=error.expected, fix=fix) from error
@@ -182,27 +203,31 @@ def push(source: Path, base: Path, keep: int, extra: Mapping[str, bytes]) -> tup
         removed = prune(base, keep)
     except PublishError as error:
         # The new model is live; that an old one stays is no reason to call the push a failure.
-        return version, f"{how}, but an older version stays: {error.what}, {error.got}"
-    return version, f"{how}; removed {', '.join(map(str, removed))}" if removed else how
+        return replace(done, how=f"{done.how}, but an older version stays: {error.what}, {error.got}")
+    return replace(done, how=f"{done.how}; removed {', '.join(map(str, removed))}") if removed else done
 
 
-def _record(pushed: types.Artifact, version: int, destination: str, how: str, bundle: str = "") -> None:
-    pushed.set_int_custom_property("pushed", int(version > 0))
-    pushed.set_string_custom_property("reason", how)
-    if version:
+def _record(pushed: types.Artifact, done: Push, base: Path | None = None) -> None:
+    destination = str(base / str(done.version)) if base is not None else ""
+    pushed.set_int_custom_property("pushed", int(done.version > 0))
+    pushed.set_int_custom_property("new", int(done.new))
+    pushed.set_string_custom_property("reason", done.how)
+    if destination:
         pushed.set_string_custom_property("pushed_destination", destination)
-        pushed.set_string_custom_property("pushed_version", str(version))
-    if bundle:
-        pushed.set_string_custom_property("pushed_bundle", bundle)
-    said = {"pushed": version > 0, "version": version, "destination": destination, "bundle": bundle, "reason": how}
+        pushed.set_string_custom_property("pushed_version", str(done.version))
+    if done.bundle:
+        pushed.set_string_custom_property("pushed_bundle", done.bundle)
+    said = {"pushed": done.version > 0, "new": done.new, "version": done.version, "destination": destination}
+    said |= {"bundle": done.bundle, "reason": done.how}
     Path(pushed.uri, FILE_NAME).write_text(json.dumps(said, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 class Pusher(base_component.BaseComponent):
     """Pushes a blessed model to a folder that TF Serving watches.
 
-    Output `pushed_model`: the properties `pushed` (1 or 0), `reason`, and where it was pushed `pushed_destination` and
-    `pushed_version`, and `pushed_bundle` where an edge bundle was; the same in `pushed.json`.
+    Output `pushed_model`: the properties `pushed` (1 where the model is live), `new` (1 where it, or its bundle, was
+    not live before), `reason`; where it is live `pushed_destination` and `pushed_version`, and `pushed_bundle` where it
+    has an edge bundle; the same in `pushed.json`.
     """
 
     SPEC_CLASS = _Spec

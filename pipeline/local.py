@@ -21,6 +21,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher, partial_run_utils, runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
+from components.former_evaluation import REUSED
 from models.errors import ConfigError
 
 
@@ -100,10 +101,11 @@ def run(
             raise
         # The launcher gives an execution that it did not need to run no output URI of its own.
         ran = info is not None and bool(info.execution_output_uri)
-        listener.ended(step, "done" if ran else "cached", time.monotonic() - begin)
         if info is not None:
             with metadata.Metadata(connection) as store:
                 outputs[step] = _outputs(store, info.execution_id)
+            ran = ran and not _reused(outputs[step])
+        listener.ended(step, "done" if ran else "cached", time.monotonic() - begin)
 
 
 def _reuse(store: metadata.Metadata, spec: pipeline_pb2.Pipeline, from_steps: Collection[str]) -> None:
@@ -129,6 +131,11 @@ def _outputs(store: metadata.Metadata, execution_id: int) -> dict[str, metadata_
     ]
     found = {artifact.id: artifact for artifact in store.store.get_artifacts_by_id([e.artifact_id for e in events])}
     return {event.path.steps[0].key: found[event.artifact_id] for event in events}
+
+
+def _reused(outputs: dict[str, metadata_store_pb2.Artifact]) -> bool:
+    """Whether a step ran only to find that a former result of its own stands."""
+    return any(REUSED in artifact.custom_properties for artifact in outputs.values())
 
 
 def remove_leftovers(artifacts: Path) -> None:

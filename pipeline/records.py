@@ -35,7 +35,8 @@ class Run:
 
     Attributes:
         name: the run's name, which sorts by time.
-        status: running, pushed, not blessed, finished (no push was asked for), failed, interrupted or unreadable.
+        status: running, pushed, unchanged (the model was live already: nothing was pushed), not blessed, finished (no
+            push was asked for), failed, interrupted or unreadable.
         started: local time.
         ended: local time; "" while it runs.
         step: where a run stopped that did not come to its end: a step, or "checks", which come before the first.
@@ -47,7 +48,7 @@ class Run:
         edge: the edge gate's report, once there is one.
         verdict: one sentence on why the model was pushed or not.
         training: the training's report, once there is one.
-        pushed: folder of the pushed version.
+        pushed: folder of the model's version among the pushed ones.
         bundle: folder of its edge bundle; "" where there is none.
         error: what ended the run, where it did not come to its end.
         peak_memory_bytes: largest resident set of the process.

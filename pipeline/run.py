@@ -213,7 +213,10 @@ class _Recorder:
             return None
         properties = pushed.custom_properties
         if properties["pushed"].int_value:
-            record.status, record.pushed = "pushed", properties["pushed_destination"].string_value
+            # A cached step did nothing in this run, whatever it did in the one that it was cached from.
+            ran = any(step.name == "Pusher" and step.status == "done" for step in record.steps)
+            record.status = "pushed" if ran and properties["new"].int_value else "unchanged"
+            record.pushed = properties["pushed_destination"].string_value
             record.bundle = properties["pushed_bundle"].string_value if "pushed_bundle" in properties else ""
             return None
         record.status = "not blessed"

@@ -58,8 +58,10 @@ def print_summary(record: Run, paths: Paths, stream: TextIO, *, as_json: bool) -
         console.print(record.serving["verdict"])
     if record.edge:
         console.print(record.edge["verdict"])
+    if record.status == "unchanged":
+        console.print("nothing new: this very model was live before, and nothing was pushed")
     if record.pushed:
-        console.print(f"pushed:  {record.pushed}")
+        console.print(f"{'live:  ' if record.status == 'unchanged' else 'pushed:'}  {record.pushed}")
     if record.bundle:
         console.print(f"bundle:  {record.bundle}")
     if record.pushed:

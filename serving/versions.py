@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import filecmp
 import os
 import shutil
 import time
@@ -88,26 +87,6 @@ def publish(
         raise _explained(error, base, "take the model") from error
     _sync_folder(base)
     return version
-
-
-def same_model(first: Path, second: Path) -> bool:
-    """Whether two SavedModels have the same files with the same bytes, what is told about them in `assets.extra` aside.
-
-    A folder that cannot be read is the same as no other.
-    """
-
-    def files(folder: Path) -> set[Path]:
-        return {
-            path.relative_to(folder)
-            for path in folder.rglob("*")
-            if path.is_file() and path.relative_to(folder).parts[0] != "assets.extra"
-        }
-
-    try:
-        names = files(first)
-        return names == files(second) and all(filecmp.cmp(first / name, second / name, shallow=False) for name in names)
-    except OSError:
-        return False
 
 
 def prune(base: Path, keep: int) -> list[int]:

@@ -93,10 +93,17 @@ def example(row: dict[str, Any]) -> bytes:
 
 
 def evaluate(
-    folder: Path, task: TaskConfig, examples: Any, model: Path, live: Any = None, **config: Any
+    folder: Path,
+    task: TaskConfig,
+    examples: Any,
+    model: Path,
+    live: Any = None,
+    *,
+    to: Path | None = None,
+    **config: Any,
 ) -> tuple[dict[str, Any], Any]:
-    """Runs the executor; returns the summary and the blessing."""
-    evaluation = artifact(standard_artifacts.ModelEvaluation, folder / "evaluation")
+    """Runs the executor; returns the summary and the blessing. `to`: the evaluation's folder."""
+    evaluation = artifact(standard_artifacts.ModelEvaluation, to or folder / "evaluation")
     blessing = artifact(standard_artifacts.ModelBlessing, folder / "blessing")
     inputs = {"examples": [examples], "model": [artifact(standard_artifacts.Model, model)]}
     if live is not None:
@@ -107,6 +114,8 @@ def evaluate(
         "code": "",
     }
     Executor().Do(inputs, {"evaluation": [evaluation], "blessing": [blessing]}, properties)
+    if evaluation.has_custom_property("reused"):
+        Path(evaluation.uri, "reused").touch()
     return load_summary(evaluation.uri), blessing
 
 
@@ -284,6 +293,32 @@ def test_why_a_live_model_cannot_be_compared(
     assert why_not_comparable(folder, TaskConfig(), LABELS, row) == ""
     harm(folder)
     assert said in why_not_comparable(folder, TaskConfig(), LABELS, row)
+
+
+def test_what_was_measured_of_the_live_model_itself_stands(single: dict[str, Any], tmp_path: Path) -> None:
+    examples, model = single["examples"], export(tmp_path / "model", TaskConfig())
+    config = {"slices": (), "thresholds": {"accuracy": {"min": 0.5}}}
+    again = export(tmp_path / "again", TaskConfig())  # the same model of another training: other bytes
+    live = live_model(again, 9)
+
+    def run(number: int, beside: Any, task: TaskConfig | None = None, **changes: Any) -> tuple[dict[str, Any], bool]:
+        folder = tmp_path / "evaluation" / str(number)
+        summary, blessing = evaluate(
+            folder, task or TaskConfig(), examples, model, beside, to=folder, **{**config, **changes}
+        )
+        assert blessing.get_int_custom_property("blessed") == 1
+        return summary, (folder / "reused").exists()
+
+    first, _ = run(1, single["live"])
+    second, stood = run(2, live)
+    assert stood
+    note = "this very model is live already, as version 9: its evaluation stands"
+    assert second == {**first, "notes": [note, *first["notes"]]}
+    assert second["live_version"] == 17, "beside what was live when it was judged"
+    assert not run(3, single["live"])[1], "another model is live"
+    other, stood = run(4, live, thresholds={"accuracy": {"min": 0.6}})
+    assert not stood
+    assert other["notes"] == ["this very model is live already, as version 9: there is nothing to compare it with"]
 
 
 def test_a_live_model_that_cannot_be_compared_is_said_and_left_out(single: dict[str, Any], tmp_path: Path) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tensorflow as tf
 from tfx import types
 from tfx.types import standard_artifacts
 
 from components import artifacts
 from components.live_model import WHEN_RUN, LiveModel, copy_live
 from components.live_model import Executor as LiveExecutor
-from components.pusher import Executor, Pusher
+from components.pusher import ALREADY_LIVE, Executor, Pusher
 from models.errors import PushError
 from models.pushed import newest_bundle
 from serving.versions import publish, versions
@@ -36,6 +38,20 @@ def saved_model(folder: Path, content: str) -> Path:
     return folder
 
 
+def exported(folder: Path, name: str) -> Path:
+    """A SavedModel that answers its name, and what the Trainer stores beside one."""
+
+    class Named(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([], tf.int32)])
+        def answer(self, number: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"name": tf.repeat(name, number)}
+
+    tf.saved_model.save(Named(), str(folder))
+    (folder / "assets.extra").mkdir()
+    (folder / "assets.extra" / "transom.json").write_text(json.dumps({"task": {"text": "review"}}))
+    return folder
+
+
 def push(
     folder: Path,
     name: str,
@@ -47,10 +63,10 @@ def push(
     findings: str = "[]",
     **more: Any,
 ) -> Any:
-    """Runs the Pusher on a model whose graph is `name`; returns the PushedModel."""
+    """Runs the Pusher on a model that answers `name`; returns the PushedModel."""
     model = artifact(standard_artifacts.Model, folder / name)
     if not (folder / name / "Format-Serving").exists():
-        saved_model(folder / name / "Format-Serving", name)
+        exported(folder / name / "Format-Serving", name)
     blessing = artifact(standard_artifacts.ModelBlessing, folder / "blessing")
     blessing.set_int_custom_property("blessed", blessed)
     blessing.set_string_custom_property("verdict", "not blessed: accuracy 0.71 is too low")
@@ -94,11 +110,13 @@ def test_a_blessed_model_is_pushed_and_the_artifact_says_where(tmp_path: Path) -
     assert pushed.get_int_custom_property("pushed") == 1
     assert pushed.get_string_custom_property("pushed_version") == str(version)
     assert pushed.get_string_custom_property("pushed_destination") == str(base / str(version))
-    assert (base / str(version) / "saved_model.pb").read_text() == "first"
+    made = tmp_path / "first" / "Format-Serving" / "saved_model.pb"
+    assert (base / str(version) / "saved_model.pb").read_bytes() == made.read_bytes()
     assert (base / str(version) / "assets.extra" / "data_summary.json").read_text() == "{}"
     said = json.loads(Path(pushed.uri, "pushed.json").read_text())
     where = {"destination": str(base / str(version)), "bundle": ""}
-    assert said == {"pushed": True, "version": version, "reason": "pushed", **where}
+    assert said == {"pushed": True, "new": True, "version": version, "reason": "pushed", **where}
+    assert pushed.get_int_custom_property("new") == 1
 
 
 def test_a_model_that_is_not_blessed_stays(tmp_path: Path) -> None:
@@ -124,7 +142,11 @@ def test_a_model_that_is_live_already_is_not_pushed_twice(tmp_path: Path) -> Non
     again = push(tmp_path, "first", base, findings='["drift"]')
     assert versions(base) == live
     assert again.get_string_custom_property("pushed_version") == str(live[0])
-    assert again.get_string_custom_property("reason") == "it was live already"
+    assert again.get_string_custom_property("reason") == ALREADY_LIVE
+    assert (again.get_int_custom_property("pushed"), again.get_int_custom_property("new")) == (1, 0)
+    shutil.rmtree(tmp_path / "first")
+    push(tmp_path, "first", base)
+    assert versions(base) == live, "another training gave the same model"
     push(tmp_path, "second", base)
     push(tmp_path, "first", base)
     assert len(versions(base)) == 3, "only the newest version counts as live"
@@ -207,6 +229,9 @@ def test_what_is_live_is_part_of_the_cache_keys(tmp_path: Path) -> None:
     assert before == properties()
     version = publish(saved_model(tmp_path / "model", "graph"), Path(base))
     after = properties()
+    (Path(base) / str(version) / "saved_model.pb").write_text("other weights, put there by hand")
+    assert properties()[0]["version"] == version
+    assert len({entry[0]["contents"] for entry in (before, after, properties())}) == 3
     assert [entry["version"] for entry in (before[0], after[0])] == [0, version]
     assert [entry["live_version"] for entry in (before[1], after[1])] == [0, version]
     assert LiveModel(directory=base, version=WHEN_RUN).exec_properties["version"] == WHEN_RUN
@@ -242,9 +267,11 @@ def test_another_variant_of_a_live_model_takes_the_bundles_place(tmp_path: Path)
     push(tmp_path / "run", "a", base, **edge(tmp_path / "run", "dynamic_int8"))
     (version,) = versions(bundles)
     before = (bundles / str(version)).stat().st_ino
-    push(tmp_path / "run", "a", base, **edge(tmp_path / "run", "dynamic_int8"))
+    same = push(tmp_path / "run", "a", base, **edge(tmp_path / "run", "dynamic_int8"))
     assert (bundles / str(version)).stat().st_ino == before
-    push(tmp_path / "run", "a", base, **edge(tmp_path / "run", "float16", "float16"))
+    other = push(tmp_path / "run", "a", base, **edge(tmp_path / "run", "float16", "float16"))
+    assert [one.get_int_custom_property("new") for one in (same, other)] == [0, 1]
+    assert "its edge bundle is new" in other.get_string_custom_property("reason")
     assert versions(base) == versions(bundles) == [version]
     assert (bundles / str(version) / MODEL_FILE).read_text() == "float16"
     assert [path.name for path in bundles.iterdir()] == [str(version)]

@@ -157,3 +157,12 @@ def test_the_summary_says_why_each_other_edge_variant_lost(paths: Paths) -> None
     run.bundle = "/out/edge/x/1"
     print_summary(run, paths, stream, as_json=False)
     assert "bundle:  /out/edge/x/1" in stream.getvalue()
+
+
+def test_a_run_that_pushed_nothing_says_that_nothing_is_new(paths: Paths) -> None:
+    run, stream = _run("1", "unchanged"), io.StringIO()
+    run.pushed = "reviews-out/serving/reviews/7"
+    print_summary(run, paths, stream, as_json=False)
+    assert "nothing new" in stream.getvalue()
+    assert "live:    reviews-out/serving/reviews/7" in stream.getvalue()
+    assert "pushed:" not in stream.getvalue()

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from tfx.types.standard_artifacts import PushedModel
 
 from models.errors import ConfigError, DataError, GateError, PresetError, PushError
 from pipeline.console import View
@@ -158,3 +159,17 @@ def test_a_full_disk_is_said_to_be_full(graph: _Graph) -> None:
     caused.__cause__ = OSError(errno.ENOSPC, "No space left on device")
     assert _disk_is_full(caused)
     assert not _disk_is_full(OSError(errno.EACCES, "Permission denied"))
+
+
+@pytest.mark.parametrize(
+    ("fate", "new", "status"), [("done", 1, "pushed"), ("done", 0, "unchanged"), ("cached", 1, "unchanged")]
+)
+def test_only_a_run_that_put_something_there_has_pushed(graph: _Graph, fate: str, new: int, status: str) -> None:
+    pushed = PushedModel()
+    pushed.set_int_custom_property("pushed", 1)
+    pushed.set_int_custom_property("new", new)
+    pushed.set_string_custom_property("pushed_destination", "serving/7")
+    graph.record.steps.append(Step("Pusher", fate))
+    graph._outputs["Pusher"] = {"pushed_model": pushed.mlmd_artifact}
+    assert graph._conclude() is None
+    assert (graph.record.status, graph.record.pushed) == (status, "serving/7")
