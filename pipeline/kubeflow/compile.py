@@ -118,7 +118,9 @@ def _conclude(first: Artifacts, second: Artifacts, evaluation: dict[str, Any]) -
         got = f"version {live}, and in the evaluation {evaluation['live_version']}"
         raise ModelError("the second run's live model", got=got, expected=f"the first's, {version}")
     if version:
-        compared = "measured against it" if evaluation.get("baseline") else "found it the same, or not comparable"
+        compared = "measured against it" if evaluation.get("baseline") else "not comparable"
+        if not int(second["Pusher"]["pushed_model"]["metadata"].get("new") or 0):
+            compared = "trained the same model again: nothing new was pushed"
         print(f"run-1 pushed version {version}; run-2 found it live and {compared}")
     else:
         print(f"run-1 pushed nothing: {pushed.get('reason', 'not blessed')}")

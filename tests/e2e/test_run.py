@@ -87,13 +87,24 @@ def test_a_second_run_trains_nothing_and_pushes_nothing(again: Any) -> None:
         "TokenizerTrainer",
         "Transform",
         "Trainer",
+        "Evaluator",
         "ServingGate",
         "EdgeExporter",
         "EdgeGate",
     )
     assert {step: second["fates"][step] for step in cached} == dict.fromkeys(cached, "cached")
-    assert second["status"] == "pushed"
+    assert second["status"] == "unchanged"
     assert second["pushed"] == first["pushed"]
+    assert second["evaluation"]["metrics"] == first["evaluation"]["metrics"]
+    assert "live already" in second["evaluation"]["notes"][0]
+
+
+def test_from_the_third_run_on_every_step_is_cached(again: Any) -> None:
+    project, first, second = again
+    third = project.run()
+    assert set(third["fates"].values()) == {"cached"}
+    assert third["status"] == "unchanged"
+    assert (third["pushed"], third["evaluation"]) == (first["pushed"], second["evaluation"])
 
 
 def test_a_change_of_settings_re_runs_exactly_what_it_concerns(again: Any) -> None:

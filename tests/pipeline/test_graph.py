@@ -1,0 +1,98 @@
+"""What the graph tells each step: a change of anything that a step reads, and of nothing else, is in its cache key."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from components.presets import UNKNOWN_HERE
+from pipeline import graph
+from pipeline.kubeflow.spec import compile_spec
+from pipeline.loading import load
+from pipeline.paths import Paths
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "models"))
+import tiny_checkpoints
+
+CONFIG = """\
+name: tiny
+data: {path: reviews.csv, schema_path: schema.pbtxt}
+tokenizer: {max_length: 16}
+model: {preset: ./bert}
+"""
+SCHEMA = """\
+feature { name: "text" type: BYTES value_count { min: 1 max: 1 } }
+feature { name: "label" type: BYTES value_count { min: 1 max: 1 } }
+feature { name: "place" type: BYTES }
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "transom.yaml").write_text(CONFIG)
+    (tmp_path / "schema.pbtxt").write_text(SCHEMA)
+    tiny_checkpoints.write(tmp_path / "bert", "bert")
+    return tmp_path
+
+
+def _told(project: Path) -> dict[str, dict[str, Any]]:
+    config = load(project / "transom.yaml", [])
+    pipeline = graph.build(config, Paths.of(config, project / "transom.yaml"))
+    return {node.id: dict(node.exec_properties) for node in pipeline.components}
+
+
+def _changed(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
+    return {step for step in before if before[step] != after[step]}
+
+
+def test_a_file_that_a_step_reads_is_in_its_key_and_in_no_other(project: Path) -> None:
+    told = _told(project)
+    assert _changed(told, _told(project)) == set()
+
+    file = project / "bert" / "model.safetensors"
+    tensors = load_file(file)
+    save_file({**tensors, "embeddings.LayerNorm.bias": tensors["embeddings.LayerNorm.bias"] + np.float32(1)}, file)
+    weights = _told(project)
+    assert _changed(told, weights) == {"Trainer"}
+
+    words = project / "bert" / "vocab.txt"
+    words.write_text(words.read_text().replace("film", "play"))
+    vocabulary = _told(project)
+    assert _changed(weights, vocabulary) == {"TokenizerTrainer"}
+
+    schema = project / "schema.pbtxt"
+    schema.write_text(f"# curated\n{SCHEMA}")
+    assert _changed(vocabulary, _told(project)) == set(), "a comment"
+    schema.write_text(SCHEMA.replace('"place"', '"country"'))
+    curated = _told(project)
+    assert _changed(vocabulary, curated) == {"SchemaGen"}
+
+    schema.rename(project / "other.pbtxt")
+    config = project / "transom.yaml"
+    config.write_text(CONFIG.replace("schema.pbtxt", "other.pbtxt"))
+    assert _changed(curated, _told(project)) == set(), "the schema's path"
+
+
+def test_every_step_is_told_of_its_code(project: Path) -> None:
+    told = _told(project)
+    assert len(told) > 10
+    assert [step for step, properties in told.items() if '"code' not in str(properties).replace("'", '"')] == []
+
+
+def test_a_cluster_caches_no_step_that_reads_a_preset(project: Path) -> None:
+    """The files lie there: what this machine has says nothing of them."""
+    config = load(project / "transom.yaml", [])
+    paths = Paths(
+        project, Path("/mnt/out"), Path("/mnt/push"), Path("/mnt/edge"), elsewhere=Path("/mnt"), preset=Path("/mnt/b")
+    )
+    pipeline = graph.build(config, paths)
+    spec = compile_spec(pipeline, config.kubeflow, "image", target="kubeflow", onednn="auto")
+    tasks = spec["root"]["dag"]["tasks"]
+    cached = {name for name, task in tasks.items() if task["cachingOptions"].get("enableCache")}
+    assert set(tasks) - cached == {"ExampleGen", "LiveModel", "TokenizerTrainer", "Trainer", "Pusher"}
+    assert UNKNOWN_HERE in str(tasks["Trainer"]["inputs"]["parameters"])
