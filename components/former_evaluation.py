@@ -43,7 +43,7 @@ def take(decided_by: Mapping[str, Any], folder: Path, note: str) -> dict[str, An
             summary = load_summary(former)
         except (OSError, ValueError):  # it failed, or an earlier version of Transom made it
             continue
-        if same and summary["blessed"]:
+        if same and summary.get("blessed"):
             shutil.copytree(former, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
             summary["notes"] = [note, *(said for said in summary["notes"] if said != note)]
             save_summary(summary, folder)

@@ -113,6 +113,15 @@ def test_a_model_that_transom_did_not_export(tmp_path: Path, exports: dict[str, 
         restore(folder)
 
 
+@pytest.mark.parametrize("content", ["{", '{"family": "bert"}'])
+def test_a_damaged_architecture_is_named(content: str, tmp_path: Path, exports: dict[str, Exported]) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(exports["single"].folder, folder)
+    (folder / EXTRA_FOLDER / ARCHITECTURE_FILE).write_text(content)
+    with pytest.raises(ModelError, match="cannot be restored"):
+        restore(folder)
+
+
 def test_weights_of_another_configuration_are_named(tmp_path: Path, exports: dict[str, Exported]) -> None:
     folder = tmp_path / "model"
     shutil.copytree(exports["single"].folder, folder)
