@@ -73,19 +73,30 @@ class Executor(tfx_evaluator.Executor):
             DataError: there is no row to measure on.
             ModelError: the candidate lacks its labels.
         """
-        task = TaskConfig.model_validate_json(exec_properties["task"])
-        config = EvaluationConfig.model_validate_json(exec_properties["config"])
-        folder = artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY])
+        evaluation = artifact_utils.get_single_instance(output_dict[standard_component_specs.EVALUATION_KEY])
         decided_by = _decided_by(input_dict, exec_properties)
         own = _own_version(input_dict.get("live_model", []), decided_by["model"])
-        if own:
-            summary = former_evaluation.take(decided_by, Path(folder), f"{_IS_LIVE.format(own)}: its evaluation stands")
-            if summary is not None:
-                artifact_utils.get_single_instance(
-                    output_dict[standard_component_specs.EVALUATION_KEY]
-                ).set_int_custom_property(former_evaluation.REUSED, 1)
-                _conclude(summary, input_dict, output_dict)
-                return
+        note = f"{_IS_LIVE.format(own)}: its evaluation stands"
+        summary = former_evaluation.take(decided_by, Path(evaluation.uri), note) if own else None
+        if summary is not None:
+            evaluation.set_int_custom_property(former_evaluation.REUSED, 1)
+        else:
+            summary = self._measure(input_dict, output_dict, exec_properties, own)
+            former_evaluation.save(decided_by, Path(evaluation.uri))
+        for line in (*summary["notes"], summary["verdict"]):
+            SAYS.info("%s", line)
+        _bless(output_dict[standard_component_specs.BLESSING_KEY], input_dict["model"], summary)
+
+    def _measure(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+        own: int,
+    ) -> dict[str, Any]:
+        """Measures and judges; returns the summary, which it saves. `own`: see `_own_version`."""
+        task = TaskConfig.model_validate_json(exec_properties["task"])
+        config = EvaluationConfig.model_validate_json(exec_properties["config"])
         split, notes = _split(input_dict["examples"])
         labels = _labels(_model_folder(input_dict["model"]))
         check_metrics(task.type, config, labels or None)
@@ -102,6 +113,7 @@ class Executor(tfx_evaluator.Executor):
             standard_component_specs.MODULE_PATH_KEY: evaluation_rows.__name__,
         }
         super().Do(inputs, output_dict, properties)
+        folder = artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY])
         measured = replace(
             read_figures(folder, task.type),
             split=split,
@@ -112,8 +124,7 @@ class Executor(tfx_evaluator.Executor):
         measured = _of_real_columns(measured, config)
         summary = summarize(measured, config)
         save_summary(summary, folder)
-        former_evaluation.save(decided_by, Path(folder))
-        _conclude(summary, input_dict, output_dict)
+        return summary
 
 
 def build_eval_config(
@@ -207,14 +218,6 @@ def _labels(folder: Path) -> tuple[str, ...]:
             got=str(error),
             expected="the labels of the model, as the Trainer stores them",
         ) from error
-
-
-def _conclude(
-    summary: dict[str, Any], input_dict: dict[str, list[types.Artifact]], output_dict: dict[str, list[types.Artifact]]
-) -> None:
-    for line in (*summary["notes"], summary["verdict"]):
-        SAYS.info("%s", line)
-    _bless(output_dict[standard_component_specs.BLESSING_KEY], input_dict["model"], summary)
 
 
 def _decided_by(input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]) -> dict[str, Any]:
