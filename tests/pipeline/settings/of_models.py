@@ -101,7 +101,14 @@ def answer(model: keras.Model, training: bool = False) -> np.ndarray:
     return np.asarray(found)
 
 
-@setting("model[encoder].type", {"type": "encoder"}, {"type": "preset", "preset": preset()}, at="model", steps=None)
+@setting(
+    "model[encoder].type",
+    {"type": "encoder"},
+    {"type": "preset", "preset": preset()},
+    at="model",
+    base={"tokenizer.max_length": 16},
+    steps=None,
+)
 def _(a: Setting, b: Setting) -> None:
     ours, theirs = (count_parameters(built(here))["total"] for here in (a, b))
     assert ours > 10 * theirs
