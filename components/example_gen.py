@@ -29,7 +29,7 @@ from tfx.utils import proto_utils
 from components.carry import carried, packed
 from components.config import DataConfig
 from components.examples import to_example
-from components.files import contents_digest, find_files
+from components.files import contents_digest, find_files, newest_span, newest_values
 from components.fingerprint import fingerprint
 from components.readers import open_table
 from components.rows import Source, records, sources, split_names
@@ -98,19 +98,26 @@ class InputProcessor(input_processor.FileBasedInputProcessor):
         super().__init__(input_base, self._spanned or self._all, range_config)
 
     def resolve_span_and_version(self) -> tuple[int, int | None]:
-        try:
-            return super().resolve_span_and_version() if self._spanned else (0, None)
-        except ValueError as error:
+        """The newest span. TFX's own takes the name of the folder for a pattern ("project [v2]")."""
+        found = {split.pattern: self._newest(split.pattern) for split in self._spanned}
+        if len(set(found.values())) > 1:
             raise DataError(
-                f"data: no span for {', '.join(split.pattern for split in self._spanned)}",
-                got=str(error),
+                f"data: no span for {', '.join(found)}",
+                got=", ".join(f"{pattern}: {span}" for pattern, (span, _) in found.items()),
                 expected="the same newest span in every split that has {SPAN}",
                 fix="put the span in place, or name the files",
-            ) from None
+            )
+        return next(iter(found.values()), (0, None))
+
+    def _newest(self, pattern: str) -> tuple[int, int | None]:
+        values = {name: int(value) for name, value in newest_values(pattern, Path(self._input_base_uri)).items()}
+        date = ("YYYY", "MM", "DD")
+        span = values["SPAN"] if "SPAN" in values else utils.date_to_span_number(*(values[part] for part in date))
+        return span, values.get("VERSION")
 
     def get_pattern_for_span_version(self, pattern: str, span: int, version: int | None) -> str:
         spanned = any(split.pattern == pattern for split in self._spanned)
-        return super().get_pattern_for_span_version(pattern, span, version) if spanned else pattern
+        return newest_span(pattern, Path(self._input_base_uri)) if spanned else pattern
 
     def get_input_fingerprint(self, span: int, version: int | None) -> str:
         patterns = [self.get_pattern_for_span_version(split.pattern, span, version) for split in self._all]

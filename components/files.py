@@ -13,6 +13,8 @@ import hashlib
 import io
 import os
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -31,6 +33,15 @@ FORMATS = {
     ".pq": "parquet",
     ".tfrecord": "tfrecord",
     ".tfrecords": "tfrecord",
+}
+_UNPACK = "unpack it and name the file in it (gzip alone is read as it is)"
+_EXPORT = "save it as CSV (UTF-8) in the program that made it"
+# What to do about names of other kinds of files that people try.
+_OTHERS = {
+    **dict.fromkeys((".zip", ".bz2", ".xz", ".zst", ".7z", ".tar", ".tgz", ".rar"), _UNPACK),
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods", ".numbers", ".doc", ".docx"), _EXPORT),
+    **dict.fromkeys((".arrow", ".feather", ".orc", ".avro", ".h5", ".pkl", ".pickle"), "write it as Parquet"),
+    **dict.fromkeys((".db", ".sqlite", ".sqlite3"), "export the table as CSV"),
 }
 _SPEC = re.compile(r"\{(SPAN|VERSION|YYYY|MM|DD)(?::(\d+))?\}")
 
@@ -63,6 +74,7 @@ def find_files(files: Files | None, base: Path, key: str = "data") -> list[Path]
 def _matches(pattern: str, base: Path, key: str) -> list[Path]:
     if has_span(pattern):
         pattern = newest_span(pattern, base, key)
+    pattern = _at_home(pattern, base)
     path = base / pattern
     try:
         path.stat()
@@ -78,15 +90,68 @@ def _matches(pattern: str, base: Path, key: str) -> list[Path]:
     if path.is_dir():
         raise DataError(
             f"{key}: {path} is a folder",
+            got=_some_of(path),
             expected="files",
-            fix=f"name the files in it, for example {pattern.rstrip('/')}/*.csv",
+            fix=f"name the files in it, for example {pattern.rstrip('/')}/*{_usual_ending(path)}",
         )
     if path.exists():
         return [path]
-    matches = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if os.path.isfile(name)]
+    matches = [base / name for name in sorted(_glob(pattern, base)) if (base / name).is_file()]
+    if not matches and (other := _spelled_otherwise(path)) is not None:
+        return [other]
     if not matches:
         raise _nothing_found(pattern, path, key)
     return matches
+
+
+def _spelled_otherwise(path: Path) -> Path | None:
+    """The file whose name looks the same: "é" is one character or two, and not every file system minds."""
+    found = Path(path.anchor)
+    for part in path.parts[1:]:
+        if (found / part).exists():
+            found /= part
+            continue
+        wanted = unicodedata.normalize("NFC", part)
+        names = os.listdir(found) if found.is_dir() and not wanted.isascii() else []
+        same = [name for name in names if unicodedata.normalize("NFC", name) == wanted]
+        if not same:
+            return None
+        found /= same[0]
+    return found if found.is_file() else None
+
+
+def _at_home(pattern: str, base: Path) -> str:
+    """A path that begins with ~ as shells read it, unless there is a folder of that name."""
+    if not pattern.startswith("~") or (base / pattern.split("/")[0]).exists():
+        return pattern
+    return os.path.expanduser(pattern)
+
+
+def _glob(pattern: str, base: Path) -> list[str]:
+    """What fits a pattern below a folder whose own name is none."""
+    return glob.glob(_literal(pattern, base), root_dir=base, recursive=True)
+
+
+def _literal(pattern: str, base: Path) -> str:
+    """The pattern with those folders escaped that are there by that very name: "data [v2]/*.csv"."""
+    parts: list[str] = []
+    folder: Path | None = base
+    *above, last = Path(pattern).parts
+    for part in above:
+        folder = folder / part if folder is not None and (folder / part).is_dir() else None
+        parts.append(glob.escape(part) if folder is not None else part)
+    return os.path.join(*parts, last)
+
+
+def _some_of(folder: Path) -> str:
+    names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith((".", "_")))
+    return some(names, 5) if names else "an empty folder"
+
+
+def _usual_ending(folder: Path) -> str:
+    """The ending of most of the tables in a folder."""
+    endings = Counter(ending for entry in folder.iterdir() if (ending := table_ending(entry)))
+    return endings.most_common(1)[0][0] if endings else ".csv"
 
 
 def _nothing_found(pattern: str, path: Path, key: str) -> DataError:
@@ -110,15 +175,25 @@ def _nothing_found(pattern: str, path: Path, key: str) -> DataError:
 def newest_span(pattern: str, base: Path, key: str = "data") -> str:
     """The pattern with its span specs filled in: the largest span, and the largest version of it.
 
-    The pipeline itself uses TFX's resolution; this one says the same before TFX is loaded.
+    It says what TFX's resolution says, below folders with any names and before TFX is loaded.
 
     Raises:
         DataError: no path fits the pattern.
     """
-    whole = glob.escape(str(base)) + os.sep + pattern if not os.path.isabs(pattern) else pattern
-    regex = re.compile(_span_regex(pattern if os.path.isabs(pattern) else str(base / pattern)))
+    values = newest_values(pattern, base, key)
+    return _SPEC.sub(lambda spec: values[spec.group(1)], pattern)
+
+
+def newest_values(pattern: str, base: Path, key: str = "data") -> Mapping[str, str]:
+    """What stands for each of the pattern's span specs ("SPAN", "YYYY", "VERSION" and so on) in the newest path.
+
+    Raises:
+        DataError: no path fits the pattern.
+    """
+    whole = os.path.normpath(_at_home(pattern, base))
+    regex = re.compile(_span_regex(whole))
     best: tuple[tuple[int, ...], Mapping[str, str]] | None = None
-    for name in glob.glob(_SPEC.sub("*", whole)):
+    for name in _glob(_SPEC.sub("*", whole), base):
         match = regex.fullmatch(name)
         if match is None:
             continue
@@ -133,8 +208,7 @@ def newest_span(pattern: str, base: Path, key: str = "data") -> str:
             expected="a path with a number where the pattern has {SPAN} (or {YYYY}, {MM}, {DD}, {VERSION})",
             fix=f"correct {key}, or put the first span in place",
         )
-    chosen = best[1]
-    return _SPEC.sub(lambda spec: chosen[spec.group(1)], pattern)
+    return best[1]
 
 
 def _span_regex(pattern: str) -> str:
@@ -168,9 +242,16 @@ def format_of(path: Path, configured: str = "auto") -> str:
             f"{path}: the file's ending does not say its format",
             got=path.name,
             expected=f"one of {', '.join(FORMATS)}, or the text formats with .gz",
-            fix="give it such a name, or set data.format",
+            fix=_OTHERS.get(suffixes[-1] if suffixes else "", "give it such a name, or set data.format"),
         )
     return known
+
+
+def table_ending(path: Path) -> str:
+    """The ending of a file's name where it is a table's (with .gz, if it has that); else the empty string."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    packed = suffixes.pop() if suffixes and suffixes[-1] == ".gz" else ""
+    return suffixes[-1] + packed if suffixes and suffixes[-1] in FORMATS else ""
 
 
 def open_bytes(path: Path) -> BinaryIO:
@@ -181,7 +262,7 @@ def open_bytes(path: Path) -> BinaryIO:
     """
     try:
         if path.is_dir():
-            raise DataError(f"{path} is a folder", expected="a file", fix="name the files in it")
+            raise DataError(f"{path} is a folder", got=_some_of(path), expected="a file", fix="name the files in it")
         if path.stat().st_size == 0:
             raise DataError(f"{path} is empty", got="0 bytes", expected="a table with at least a header and a row")
         raw = path.open("rb")

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from components.binary_tables import ParquetTable, TFRecordTable, check_frames
 from components.files import format_of
+from components.json_lines import JsonLinesTable
+from components.separated import CsvTable, TsvTable
 from components.table import Row, Table, place
-from components.text_tables import CsvTable, JsonLinesTable, TsvTable
 
 __all__ = ["Row", "Table", "check_frames", "open_table", "place"]
 

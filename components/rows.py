@@ -12,16 +12,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from components.cells import readable, what_is_not_text
 from components.config import DataConfig
 from components.files import patterns_of
 from components.readers import Row, Table
+from components.table import Twice
 from models.config import TaskConfig
 from models.errors import DataError
 
 # Rows of each kind of mistake that a message names.
 _SHOWN = 5
 # How the mistakes begin that have nothing to do with the label.
-_TEXT_MISTAKES = ("half of a surrogate pair", "bytes in ")
+_TEXT_MISTAKES = ("half of a surrogate pair", "bytes in ", "no text: ")
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,11 @@ def records(table: Table, task: TaskConfig, limit: int | None = None) -> Iterato
         DataError: a task's column is missing; a row cannot be read; or, after the last row, rows that have no label,
             a label that is no number for a regression, or text that is no Unicode: with their count and the first few.
     """
-    table.require([name for name in (task.text, task.text_pair, task.label) if name is not None])
+    own = [name for name in (task.text, task.text_pair, task.label) if name is not None]
+    table.require(own)
     mistakes: dict[str, _Mistakes] = {}
     seen = 0
-    for row in table.rows():
+    for row in table.rows(own):
         if limit is not None and seen == limit:
             break
         seen += 1
@@ -107,8 +110,17 @@ def _complain(table: Table, task: TaskConfig, mistakes: dict[str, _Mistakes], se
         f"{table.path}: rows that cannot be learned from",
         got="; ".join(kinds),
         expected="Unicode text, in UTF-8" if only_texts else expected[task.type],
-        fix="correct or delete these rows, or correct task.type and task.label",
+        fix=_fix(mistakes),
     )
+
+
+def _fix(mistakes: dict[str, _Mistakes]) -> str:
+    if any(kind.startswith("no text: ") for kind in mistakes):
+        return (
+            "write into the column the very text that the model will be asked (words of a list joined as there), "
+            "or correct task.text"
+        )
+    return "correct or delete these rows, or correct task.type and task.label"
 
 
 def some_of(mistakes: _Mistakes) -> str:
@@ -122,10 +134,12 @@ def _record(values: dict[str, Any], task: TaskConfig) -> Record:
     for name in own[:2]:
         if name is not None and name not in values:
             raise _BadValueError(f"no {name!r}")
+        if name is not None and (strange := what_is_not_text(values[name])):
+            raise _BadValueError(f"no text: {strange} in column {name!r}")
     for name in own:
         if name is not None and isinstance(values.get(name), bytes):
             _check_utf8(name, values[name])
-    others = {name: text for name, value in values.items() if name not in own and (text := as_text(value))}
+    others = {name: text for name, value in values.items() if name and name not in own and (text := _plain(value))}
     answer = values.get(task.label)
     return Record(
         text=as_text(values[task.text]) or "",
@@ -156,6 +170,14 @@ def as_text(value: Any) -> str | None:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
+def _plain(value: Any) -> str | None:
+    """The same for a column that the task does not read: nothing in it stops anybody."""
+    try:
+        return as_text(value)
+    except _BadValueError:
+        return readable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
+
+
 def _check_utf8(name: str, value: bytes) -> None:
     """Bytes (Parquet has columns of them) are text where the task reads them; other columns may hold what they like."""
     try:
@@ -173,9 +195,14 @@ def _check_unicode(value: str) -> None:
 
 def _labels(answer: Any, task: TaskConfig) -> tuple[str, ...]:
     if task.type == "multi_label":
+        for part in answer if isinstance(answer, list) else [answer]:
+            if isinstance(part, list | dict | Twice):
+                raise _BadValueError(f"{what_is_not_text(part)} for a label")
         parts = answer if isinstance(answer, list) else (as_text(answer) or "").split(task.label_separator)
         return tuple(dict.fromkeys(label for part in parts if (label := (as_text(part) or "").strip())))
-    if isinstance(answer, list | dict):
+    if isinstance(answer, dict | Twice):
+        raise _BadValueError(f"{what_is_not_text(answer)} for a label")
+    if isinstance(answer, list):
         raise _BadValueError("a list as label (is task.type: multi_label meant?)")
     label = (as_text(answer) or "").strip()
     if not label:
@@ -184,7 +211,7 @@ def _labels(answer: Any, task: TaskConfig) -> tuple[str, ...]:
 
 
 def _number(answer: Any) -> float:
-    if isinstance(answer, bool | list | dict):
+    if isinstance(answer, bool | list | dict | Twice):
         raise _BadValueError("a label that is no number")
     text = (as_text(answer) or "").strip()
     if not text:

@@ -191,6 +191,7 @@ class _Reading:
         rows = 0
         for _, record in records(table, config.task, None if small else _FIRST_ROWS):
             self.facts[source.split(record.key)].add(record)
+            self.columns.update(record.others)  # not every row of JSON Lines has every key
             rows += 1
         if not rows:
             raise DataError(

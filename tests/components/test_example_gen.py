@@ -14,10 +14,11 @@ import pytest
 import tensorflow as tf
 from tfx.orchestration import metadata, pipeline
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.config import DataConfig
-from components.example_gen import example_gen
+from components.example_gen import InputProcessor, example_gen
 from components.examples import from_example, read_split, to_example
 from components.files import newest_span
 from components.rows import Record, sources
@@ -140,6 +141,31 @@ def test_the_newest_span_is_read(project: Project) -> None:
     assert newest_span("span-{SPAN}/train.csv", project.folder) == "span-11/train.csv"
     with pytest.raises(DataError, match="no span"):
         project.run(DataConfig(train="none-{SPAN}/train.csv"))
+
+
+def test_spans_and_globs_below_a_folder_whose_name_looks_like_a_pattern(tmp_path: Path) -> None:
+    base = tmp_path / "project [v2]*"
+    for name, text in (("007", "old"), ("08", "new")):
+        write_csv(base / "data [1]" / name / "train.csv", [(text, "x")])
+    write_csv(base / "test-1.csv", [("fixed", "x")])
+    data = DataConfig(train="data [1]/{SPAN}/*.csv", eval="test-?.csv")
+    processor = InputProcessor(
+        str(base), [example_gen_pb2.Input.Split(name=s.key, pattern=s.patterns[0]) for s in sources(data)]
+    )
+    assert processor.resolve_span_and_version() == (8, None)
+    assert processor.get_pattern_for_span_version(str(data.train), 8, None) == "data [1]/08/*.csv"
+    before = processor.get_input_fingerprint(8, None)
+    write_csv(base / "data [1]" / "08" / "train.csv", [("newer", "x")])
+    assert processor.get_input_fingerprint(8, None) != before
+    with pytest.raises(DataError, match="no span") as caught:
+        InputProcessor(
+            str(tmp_path),
+            [
+                example_gen_pb2.Input.Split(name="a", pattern="project [v2]*/data [1]/{SPAN}/*.csv"),
+                example_gen_pb2.Input.Split(name="b", pattern="project [v2]*/test-{SPAN}.csv"),
+            ],
+        ).resolve_span_and_version()
+    assert caught.value.got.endswith("*.csv: 8, project [v2]*/test-{SPAN}.csv: 1")
 
 
 def test_only_what_concerns_the_examples_reads_the_data_again(project: Project) -> None:

@@ -36,6 +36,61 @@ def test_patterns(folder: Path, files: str | tuple[str, ...] | None, found: list
     assert [str(path.relative_to(folder)) for path in find_files(files, folder)] == found
 
 
+@pytest.mark.parametrize("name", ["project [v2]", "what?", "all*", "données 中 (1)", "[ab]", "~x"])
+def test_the_name_of_a_folder_is_no_pattern(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = tmp_path / name
+    for path in (
+        "part-0.csv",
+        "part-1.csv",
+        f"{name}/part-2.csv",
+        "span-2/t.csv",
+        "span-10/t.csv",
+        f"{name}/007/t.csv",
+    ):
+        (base / path).parent.mkdir(parents=True, exist_ok=True)
+        (base / path).write_text("text,label\n")
+    assert find_files("part-*.csv", base) == [base / "part-0.csv", base / "part-1.csv"]
+    assert find_files("part-[1].csv", base) == [base / "part-1.csv"]
+    assert find_files(f"{name}/part-?.csv", base) == [base / name / "part-2.csv"]
+    assert find_files(f"./{name}/../{name}/*.csv", base) == [base / name / ".." / name / "part-2.csv"]
+    assert find_files(str(base / "part-*.csv"), Path("/nowhere")) == [base / "part-0.csv", base / "part-1.csv"]
+    assert newest_span("span-{SPAN}/t.csv", base) == "span-10/t.csv"
+    assert find_files("./span-{SPAN}/*.csv", base) == [base / "span-10" / "t.csv"]
+    assert find_files(f"{name}/{{SPAN}}/t.csv", base) == [base / name / "007" / "t.csv"]
+    monkeypatch.setenv("HOME", str(base))
+    assert find_files("~/part-*.csv", Path("/nowhere")) == [base / "part-0.csv", base / "part-1.csv"]
+    assert newest_span("~/span-{SPAN}/t.csv", tmp_path) == "~/span-10/t.csv"
+    assert find_files("~/span-{SPAN}/t.csv", tmp_path) == [base / "span-10" / "t.csv"]
+
+
+def test_a_name_that_looks_the_same_is_the_same(tmp_path: Path) -> None:
+    (tmp_path / "donne\u0301es").mkdir()
+    path = tmp_path / "donne\u0301es" / "cafe\u0301.csv"
+    path.touch()
+    assert find_files("donn\u00e9es/caf\u00e9.csv", tmp_path) == [path]
+    with pytest.raises(DataError, match="no file matches"):
+        find_files("donn\u00e9es/th\u00e9.csv", tmp_path)
+
+
+def test_a_folder_is_named_with_what_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / "reviews.parquet").mkdir()
+    for name in ("part-0.parquet", "part-1.parquet", "_SUCCESS"):
+        (tmp_path / "reviews.parquet" / name).touch()
+    with pytest.raises(DataError, match="is a folder") as caught:
+        find_files("reviews.parquet", tmp_path)
+    assert caught.value.got == "part-0.parquet, part-1.parquet"
+    assert "reviews.parquet/*.parquet" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"), [("a.xlsx", "CSV"), ("a.csv.zip", "unpack"), ("a.feather", "Parquet"), ("a.txt", "data.format")]
+)
+def test_other_endings_get_an_advice_of_their_own(name: str, fix: str) -> None:
+    with pytest.raises(DataError) as caught:
+        format_of(Path(name))
+    assert fix in caught.value.fix
+
+
 def test_absolute_paths(folder: Path) -> None:
     assert find_files(str(folder / "a.csv"), Path("/nowhere")) == [folder / "a.csv"]
 

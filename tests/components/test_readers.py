@@ -61,7 +61,8 @@ def refused(path: Path, configured: str = "auto") -> DataError:
 @pytest.mark.parametrize("quoting", [csv.QUOTE_ALL, csv.QUOTE_MINIMAL])
 def test_separated_round_trip(tmp_path: Path, name: str, quoting: int, rows: list[tuple[str, str]]) -> None:
     path = write_csv(tmp_path / name, rows, delimiter="\t" if ".tsv" in name else ",", quoting=quoting)
-    assert [tuple(row.values()) for row in values(path)] == rows
+    filled = [row for row in rows if any(map(str.strip, row))]  # spreadsheets write blank lines as empty fields
+    assert [tuple(row.values()) for row in values(path)] == filled
 
 
 @EASY
@@ -176,15 +177,13 @@ def test_parquet_that_is_not_utf8(tmp_path: Path) -> None:
     [
         (b"text,label\na,b\nc\xe9d,e\n", "row 2 (line 3): not UTF-8", "byte 0xe9 at byte 16"),
         (b"t\xe9xt,label\na,b\n", "line 1: not UTF-8", "byte 0xe9 at byte 1"),
-        ("text,label\na,b\n".encode("utf-16"), "line 1: not UTF-8", "byte 0xff at byte 0"),
-        ("text,label\na,b\n".encode("utf-16-le"), "line 1: not UTF-8", "byte 0x00 at byte 1"),
+        ("text,label\na,b\n".encode("utf-16"), "not a text file in UTF-8", "UTF-16"),
+        ("text,label\na,b\n".encode("utf-16-le"), "not a text file in UTF-8", "UTF-16"),
         (b'text,label\na,b\n"c\nd,e\n', "row 2 (line 3)", "opened and never closed"),
         (b'text,label\n"a"b,c\n', "row 1 (line 2)", "expected after"),
         (b"text,label\na,b,c\n", "row 1 (line 2): more fields", "3 fields: 'a', 'b', 'c'"),
         (b'text,label\n"a\nb",c\nd\n', "row 2 (line 4): fewer fields", "1 fields"),
-        (b"text,label\ra,b\r", "the header (line 1)", "carriage return"),
-        (b",text,label\n0,a,b\n", "column 1 has no name", "''"),
-        (b"text,label,text\na,b,c\n", "the same name", "'text'"),
+        (b"text,label\na\rb,c\n", "row 1 (line 2)", "carriage return"),
         (b"\n\n", "the header is empty", ""),
         (b"", "is empty", "0 bytes"),
     ],
@@ -212,7 +211,7 @@ def test_what_is_no_text_is_recognized(tmp_path: Path, content: bytes, fix: str)
     path = tmp_path / "t.csv"
     path.write_bytes(content)
     error = refused(path)
-    assert "not UTF-8" in error.what
+    assert "UTF-8" in error.what
     assert fix in error.fix
 
 
@@ -224,7 +223,7 @@ def test_what_is_no_text_is_recognized(tmp_path: Path, content: bytes, fix: str)
         (b'{"text": "a"}\n["b"]\n', "row 2 (line 2): not a JSON object", '["b"]'),
         (b'[{"text": "a"},\n', "a JSON array", "["),
         (b'[{"text": "a"}]\n', "a JSON array", "["),
-        (b'{"text": ' + b"1" * 5000 + b"}\n", "row 1 (line 1)", "4300"),
+        (b'{"text": ' + b"[" * 5000 + b"}\n", "row 1 (line 1)", "recursion"),
     ],
 )
 def test_damaged_json_lines(tmp_path: Path, content: bytes, what: str, got: str) -> None:

@@ -89,4 +89,4 @@ def test_example_gen_takes_the_newest_span_and_reports_the_buckets_uri(tmp_path:
 def test_an_error_of_ours_ends_the_log_with_its_code(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(tmp_path, tmp_path)) == DataError.exit_code
     last = capfd.readouterr().err.strip().splitlines()[-1]
-    assert last.startswith("transom: ExampleGen: data: no span for {SPAN}/t.csv; got: ")
+    assert last.startswith("transom: ExampleGen: data: no span matches {SPAN}/t.csv; got: ")
