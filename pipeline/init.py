@@ -151,10 +151,10 @@ def _find_splits(seen: Look) -> dict[str, Path]:
 
 def _usable(path: Path, seen: Look) -> bool:
     try:
-        columns = open_table(path).columns
+        open_table(path).require([seen.text, seen.text_pair or seen.text, seen.label])
     except DataError:
         return False
-    return {seen.text, seen.text_pair or seen.text, seen.label} <= set(columns)
+    return True
 
 
 def _head(seen: Look, path: Path, name: str) -> str:
@@ -214,10 +214,18 @@ def _answers(seen: Look) -> Iterator[str]:
         yield f"other columns, kept for slicing (evaluation.slices): {some([_shown(name) for name in seen.others], 20)}"
 
 
-def _shown(name: str) -> str:
+def _shown(name: str, longest: int = 40) -> str:
     """A name as it may stand in a comment: on one line, and not too long."""
     line = " ".join(name.split())
-    return line if len(line) <= 40 else line[:39] + "…"
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def _source_like(seen: Look) -> str | None:
+    """A text, where all that are short enough to be counted begin and end as JSON's or Python's lists and objects."""
+    values = seen.columns[seen.text].counts
+    if values and all((value[0], value[-1]) in (("[", "]"), ("{", "}")) for value in values):
+        return next(iter(values))
+    return None
 
 
 def _notes(seen: Look, splits: dict[str, Path]) -> str:
@@ -228,6 +236,16 @@ def _notes(seen: Look, splits: dict[str, Path]) -> str:
 
 
 def _suggestions(seen: Look, splits: dict[str, Path]) -> Iterator[str]:
+    if seen.table.above:
+        yield _shown(seen.table.above, 200)
+    for name, why in seen.table.left_out.items():
+        if name:
+            yield f"column {_shown(name)!r} {why} and is left out"
+    if (source := _source_like(seen)) is not None:
+        yield (
+            f"the texts look like the source of lists or objects, for example {_shown(source)!r}: the model learns "
+            "from them as they are, brackets included, and has to be asked the same way"
+        )
     missing = seen.rows - seen.columns[seen.label].rows
     if missing and seen.task != "multi_label":
         yield f"{missing:,} of {seen.rows:,} rows have no label; the run will refuse them"

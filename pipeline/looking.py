@@ -11,24 +11,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+from components.cells import what_is_not_text
+from components.column_names import LABEL_NAMES, TEXT_NAMES
 from components.files import some
-from components.readers import Table, open_table, place
+from components.readers import Row, Table, open_table, place
 from components.rows import as_text
 from models.errors import DataError
+from pipeline import unusable
 
 # Rows that are looked at, values that are counted one by one, and characters of a value that may be a label.
 _ROWS, _VALUES, _LONGEST_LABEL = 50_000, 5_000, 200
-# The first named is preferred.
-# fmt: off
-_TEXT_NAMES = (
-    "text", "sentence", "review", "content", "body", "comment", "message", "tweet", "utterance", "document",
-    "article", "description", "query", "question", "post", "input", "headline", "title",
-)
-_LABEL_NAMES = (
-    "label", "labels", "class", "category", "target", "sentiment", "intent", "emotion", "polarity", "topic", "tag",
-    "tags", "score", "similarity", "rating", "stars", "grade", "answer", "y", "output",
-)
-# fmt: on
 _PAIRS = (
     ("premise", "hypothesis"),
     ("question", "sentence"),
@@ -44,6 +36,8 @@ _TWINS = (("1", "2"), ("a", "b"), ("_left", "_right"))
 _SEPARATORS = ("|", ";", ",")
 # More distinct whole numbers than this are a measurement, unless they number the labels from 0 or 1.
 _FEW_NUMBERS = 20
+# In a table of so few rows labels need not repeat.
+_FEW_ROWS = 20
 
 TaskType = Literal["single_label", "multi_label", "regression"]
 
@@ -61,6 +55,7 @@ class Column:
         lists: values that are lists.
         numbers: every value is a finite number.
         fractions: one of them at least is no whole number.
+        strange: what the first value is that is no text, in `strange_row`; empty where all are text.
     """
 
     name: str
@@ -72,6 +67,14 @@ class Column:
     lists: int = 0
     numbers: bool = True
     fractions: bool = False
+    strange: str = ""
+    strange_row: Row | None = None
+
+    def see(self, value: Any, row: Row) -> None:
+        """Counts a value of a row, and keeps in mind the first that is no text."""
+        if not self.strange and not isinstance(value, str) and (strange := what_is_not_text(value)):
+            self.strange, self.strange_row = strange, row
+        self.add(value)
 
     def add(self, value: Any) -> None:
         """Counts a value; missing ones (empty ones too) are not counted."""
@@ -110,6 +113,7 @@ class Column:
             self.rows > 0
             and not self.numbers
             and not self.lists
+            and not self.strange
             and wordy
             and (self.repeats < 5 or self.mean_length > 60)
         )
@@ -170,27 +174,33 @@ def look(path: Path) -> Look:
         DataError: the table cannot be read, or no column looks like text, or none like a label.
     """
     table = open_table(path)
+    unusable.check_table(table)
     columns = {name: Column(name) for name in table.columns}
-    iterator, rows = table.rows(), 0
+    iterator, rows = table.rows(()), 0
+    broken: dict[str, DataError] = {}
     for row in islice(iterator, _ROWS):
         rows += 1
         for name, value in row.values.items():
             try:
-                columns.setdefault(name, Column(name)).add(value)
+                columns.setdefault(name, Column(name)).see(value, row)
             except ValueError as error:
-                where = place(path, row.number, row.line)
-                raise DataError(f"{where}: column {name!r} cannot be read", got=str(error), expected="text") from None
+                where = f"{place(path, row.number, row.line)}: column {name!r} cannot be read"
+                broken.setdefault(name, DataError(where, got=str(error), expected="text"))
+    columns.pop("", None)
     if not rows:
         raise DataError(f"{path} has no rows", got=f"the columns {some(table.columns, 20)}", expected="at least a row")
     text, pair, text_reason = _find_texts(path, list(columns.values()))
     rest = [column for column in columns.values() if column.name not in (text, pair)]
     label, label_reason = _find_label(path, rest, rows)
+    used = [name for name in (text, pair, label) if name is not None]
+    unseen = unusable.check_rest(path, iterator, [name for name in (text, pair) if name is not None])
+    unusable.check_readable(table, used, broken)
     task, separator, labels, task_reason = _find_task(columns[label])
     return Look(
         table=table,
         columns=columns,
         rows=rows,
-        all_rows=next(iterator, None) is None,
+        all_rows=not unseen,
         text=text,
         text_pair=pair,
         label=label,
@@ -204,10 +214,15 @@ def look(path: Path) -> Look:
 def _find_texts(path: Path, columns: Sequence[Column]) -> tuple[str, str | None, str]:
     texts = [column for column in columns if column.textual]
     # a column that is called text is text, however short
-    named = [column for column in columns if column.name.lower() in _TEXT_NAMES and column.rows and not column.numbers]
+    named = [column for column in columns if column.name.lower() in TEXT_NAMES and column.rows and not column.numbers]
     candidates = list({column.name: column for column in (*texts, *named)}.values())
     if not candidates:
-        seen = some([f"{column.name!r} (mean length {column.mean_length:.0f})" for column in columns], 10)
+        for column in columns:
+            if column.name.lower() in TEXT_NAMES and column.rows:
+                unusable.check_text(path, column.name, column.strange, column.strange_row)
+        seen = some(
+            [f"{column.name!r} ({column.strange or f'mean length {column.mean_length:.0f}'})" for column in columns], 10
+        )
         raise DataError(
             f"{path}: no column looks like text",
             got=seen,
@@ -217,9 +232,15 @@ def _find_texts(path: Path, columns: Sequence[Column]) -> tuple[str, str | None,
     by_name = {column.name.lower(): column.name for column in candidates}
     for first, second in (*_PAIRS, *_twins(by_name)):
         if first in by_name and second in by_name:
+            for column in candidates:
+                if column.name in (by_name[first], by_name[second]):
+                    unusable.check_text(path, column.name, column.strange, column.strange_row)
             return by_name[first], by_name[second], "two columns of text whose names belong together"
-    for name in _TEXT_NAMES:
+    for name in TEXT_NAMES:
         if name in by_name:
+            for column in candidates:
+                if column.name == by_name[name]:
+                    unusable.check_text(path, column.name, column.strange, column.strange_row)
             return by_name[name], None, "its name, and what it holds"
     longest = max(candidates, key=lambda column: column.mean_length)
     return longest.name, None, f"the longest texts, {longest.mean_length:.0f} characters on average"
@@ -236,14 +257,20 @@ def _twins(names: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _find_label(path: Path, columns: Sequence[Column], rows: int) -> tuple[str, str]:
-    answers = [column for column in columns if column.rows > rows / 2 or column.lists]
-    plausible = [column for column in answers if len(column.counts) > 1 and (column.numbers or _kinds(column))]
-    for name in _LABEL_NAMES:
+    answers = [
+        column for column in columns if column.strange != "an object" and (column.rows > rows / 2 or column.lists)
+    ]
+    plausible = [
+        column
+        for column in answers
+        if len(column.counts) > 1 and (column.numbers or _kinds(column) or _few_rows(column))
+    ]
+    for name in LABEL_NAMES:
         for column in plausible:
             if column.name.lower() == name:
                 return column.name, "its name, and what it holds"
     for column in plausible:
-        if set(re.split(r"[_\W]+", column.name.lower())) & set(_LABEL_NAMES):
+        if set(re.split(r"[_\W]+", column.name.lower())) & set(LABEL_NAMES):
             return column.name, "its name, and what it holds"
     few = [column for column in plausible if _kinds(column)]
     if not few:
@@ -252,16 +279,32 @@ def _find_label(path: Path, columns: Sequence[Column], rows: int) -> tuple[str, 
             f"{path}: no column looks like a label",
             got=f"beside the text: {seen}" if columns else "no column beside the text",
             expected="a column with at least two different values, each in several rows, or numbers",
-            fix="name the label's column 'label', or write transom.yaml by hand (`transom schema` prints its keys)",
+            fix=_fix_of_label(columns),
         )
     # the last of those with the fewest values: answers stand at the end
     best = min(reversed(few), key=lambda column: len(column.counts))
     return best.name, f"only {len(best.counts):,} different values in {best.rows:,} rows"
 
 
+def _fix_of_label(columns: Sequence[Column]) -> str:
+    by_hand = "write transom.yaml by hand (`transom schema` prints its keys)"
+    for column in columns:
+        if column.name.lower() in LABEL_NAMES:
+            many = len(column.counts) > 1
+            return f"look at column {column.name!r}: " + (
+                f"hardly a value of it stands in two rows; or {by_hand}" if many else "all rows have the same value"
+            )
+    return f"name the label's column 'label', or {by_hand}"
+
+
 def _kinds(column: Column) -> bool:
     """Its values repeat, or their parts do."""
     return column.repeats >= 2 or column.lists > 0 or _separator(column) is not None
+
+
+def _few_rows(column: Column) -> bool:
+    """A column of a small table whose name says that it holds the labels, whether they repeat or not."""
+    return column.rows <= _FEW_ROWS and column.name.lower() in LABEL_NAMES
 
 
 def _find_task(column: Column) -> tuple[TaskType, str, Counter[str], str]:

@@ -12,6 +12,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from components.readers import open_table
+from components.rows import records
 from models.errors import ConfigError, DataError
 from pipeline.cli import main
 from pipeline.config import ProjectConfig
@@ -239,6 +241,92 @@ def test_tables_that_say_nothing(tmp_path: Path, content: str, what: str) -> Non
 )
 def test_project_names(path: str, name: str) -> None:
     assert project_name(Path(path)) == name
+
+
+LINES = "".join(f"good film {n},pos\nbad film {n},neg\n" for n in range(20))
+
+
+@pytest.mark.parametrize(
+    ("content", "task", "note"),
+    [
+        (
+            "sep=;\ntext;label\n" + LINES.replace(",", ";"),
+            ("text", "label"),
+            "line 1 (the separator for Excel) left out",
+        ),
+        ("Reviews,\n\ntext,label\n" + LINES, ("text", "label"), "lines 1 and 2 (a title) left out"),
+        ("Words (short, long);Label\n" + LINES.replace(",", ";"), ("Words (short, long)", "Label"), ""),
+        ("text;label\na fine, good film;pos\na bad film;neg\nok, then;pos\n", ("text", "label"), ""),
+        ("text;label\na fine film;pos\na bad film;neg\n", ("text", "label"), ""),
+        ("text,label,x,x\n" + LINES.replace("\n", ",1,2\n"), ("text", "label"), "column 'x' stands 2 times"),
+        (
+            'text,label\n"[""so"", ""good""]",pos\n"[""bad""]",neg\n',
+            ("text", "label"),
+            "the source of lists or objects",
+        ),
+    ],
+)
+def test_files_as_people_have_them(tmp_path: Path, content: str, task: tuple[str, str], note: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(content, encoding="utf-8")
+    text = infer(path)
+    config = config_of(text)
+    assert (config.task.text, config.task.label) == task
+    assert note in text
+    assert list(records(open_table(path), config.task))  # what is inferred, a run accepts
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("t.csv", LINES, "line 1 looks like a row and not like a header"),
+        ("t.csv", "text::label\n" + LINES.replace(",", "::"), "no separator that makes all rows as wide"),
+        ("t.csv", '"text,label"\n' + "".join(f'"{line}"\n' for line in LINES.splitlines()), "quotes around each line"),
+        ("t.csv", "text,label,text\n" + LINES.replace("\n", ",x\n"), "column 'text' stands 2 times"),
+        ("t.csv", "text,label\n" + LINES * 125 + "a,b,c\n", "row 5,001 (line 5,002): more fields"),
+        ("t.csv", "text,label\n" + LINES * 125 + '"a,b\n', "row 5,001 (line 5,002)"),
+        ("t.csv", "text,label\n" + "".join(f"some words {n},l{n}\n" for n in range(99)), "look at column 'label'"),
+        ("t.jsonl", '{"text": ["so", "good"], "label": "x"}\n' * 9, "row 1 (line 1): column 'text' is no text"),
+        ("t.jsonl", '{"text": "ok", "label": "x"}\n{"text": {"a": "b"}, "label": "y"}\n' * 9, "row 2 (line 2)"),
+        ("t.jsonl", '{"text": "ok", "label": {"a": 1}}\n' * 9, "no column looks like a label"),
+    ],
+)
+def test_what_a_run_would_refuse_init_refuses(tmp_path: Path, name: str, content: str, told: str) -> None:
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        infer(path)
+    assert told in caught.value.render()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("t.csv", "text,label\n" + LINES * 9 + "a,b,c\n", "row 361 (line 362): more fields"),
+        ("t.csv", "text,label\n" + LINES * 9 + "\udcff,b\n", "row 361 (line 362): not UTF-8, in column 'text'"),
+        (
+            "t.jsonl",
+            "".join(f'{{"text": "film {n}", "label": {n % 2}}}\n' for n in range(200)) + '{"text": [], "label": 1}\n',
+            "row 201 (line 201): column 'text' is no text",
+        ),
+    ],
+)
+def test_rows_below_those_looked_at_are_read_too(
+    tmp_path: Path, name: str, content: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.looking._ROWS", 100)
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(DataError) as caught:
+        infer(path)
+    assert told in caught.value.render()
+
+
+def test_columns_that_nobody_uses_stop_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    row = '{"text": "some words %d", "label": "%s", "odd": "\\ud800", "tokens": ["a"], "more": {"x": 1}}\n'
+    path.write_text("".join(row % (n, "ab"[n % 2]) for n in range(20)))
+    assert config_of(infer(path)).task.label == "label"
 
 
 def test_half_a_file_does_not_stay(tmp_path: Path, repository: Path) -> None:

@@ -1,0 +1,104 @@
+"""What `transom init` refuses of a table because `transom run` would, or because it would be a guess."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+from components.cells import what_is_not_text
+from components.column_names import LABEL_NAMES, TEXT_NAMES
+from components.readers import Row, Table, place
+from components.separated import CsvTable
+from models.errors import DataError
+
+# Files up to this size are read to the end.
+_WHOLE_BYTES = 2**28
+
+
+def check_table(table: Table) -> None:
+    """Checks the header.
+
+    Raises:
+        DataError: there is none, it has one column, or two are called as a text or a label is.
+    """
+    if table.headerless:
+        raise DataError(
+            f"{table.path}: no header",
+            got=table.headerless,
+            expected="a first line with the names of the columns",
+            fix="put such a line above the rows, for example: text,label",
+        )
+    for name, why in table.left_out.items():
+        if name.lower() in (*TEXT_NAMES, *LABEL_NAMES):
+            raise DataError(
+                f"{table.path}: column {name!r} {why}",
+                expected="each name once",
+                fix="rename one of them in the header",
+            )
+    if len(table.columns) == 1 and isinstance(table, CsvTable):
+        raise DataError(
+            f"{table.path} has one column",
+            got=f"{table.columns[0]!r}, and no separator that makes all rows as wide as the header",
+            expected="a text and a label in each row, between them a comma, a tab, a semicolon or a bar",
+            fix="write the file with one of these separators"
+            if not set(table.columns[0]) & set(",;\t|")
+            else "take off the double quotes around each line as a whole",
+        )
+
+
+def check_rest(path: Path, rows: Iterator[Row], texts: Sequence[str]) -> int:
+    """Reads the rows that nobody looked at, for a run will: the number of them.
+
+    Args:
+        rows: what is left of the table's rows; of a large file only the first are read.
+        texts: the columns of the texts.
+
+    Raises:
+        DataError: at the first row that cannot be read, or has something else for a text.
+    """
+    count = 0
+    for row in rows if path.stat().st_size <= _WHOLE_BYTES else islice(rows, 1):
+        count += 1
+        for name in texts:
+            value = row.values.get(name)
+            if not isinstance(value, str):
+                check_text(path, name, what_is_not_text(value), row)
+    return count
+
+
+def check_readable(table: Table, names: Sequence[str], broken: Mapping[str, DataError]) -> None:
+    """Checks that the chosen columns could be read in all rows so far; what nobody uses need not be.
+
+    Args:
+        broken: column to what is wrong with it.
+
+    Raises:
+        DataError: at the first row that cannot be read.
+    """
+    for name in names:
+        if name in broken:
+            raise broken[name]
+        if name in table.unreadable:
+            deque(table.rows([name]), maxlen=0)
+
+
+def check_text(path: Path, name: str, strange: str, row: Row | None) -> None:
+    """Refuses a column that is called a text and holds something else.
+
+    Args:
+        strange: what its first value is that is no text; empty where there is none.
+        row: where that stands.
+
+    Raises:
+        DataError: there is one.
+    """
+    if strange and row is not None:
+        raise DataError(
+            f"{place(path, row.number, row.line)}: column {name!r} is no text",
+            got=f"{strange}: {str(row.values[name])[:60]}",
+            expected="text",
+            fix="write into the column the very text that the model will be asked, for example the words of a list "
+            "joined by spaces",
+        )
