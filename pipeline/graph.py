@@ -86,7 +86,7 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
     )
     return Pipeline(
         pipeline_name=config.name,
-        pipeline_root=str(paths.artifacts),
+        pipeline_root=str(paths.root),
         components=[
             ingest,
             statistics,

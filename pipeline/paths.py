@@ -12,9 +12,13 @@ OUTPUT/
 
 from __future__ import annotations
 
+import glob
+import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.errors import ConfigError
 from models.pushed import BUNDLE_FOLDER, MODEL_FOLDER
 from pipeline.config import ProjectConfig
 
@@ -52,6 +56,44 @@ class Paths:
     @property
     def artifacts(self) -> Path:
         return self.output / "artifacts"
+
+    @property
+    def root(self) -> Path:
+        """The artifacts' folder, as TFX is told of it.
+
+        TFX and Beam take paths for patterns: in "project [v2]" they would not find what they wrote. There they work by
+        way of a link, which `make_root` makes.
+        """
+        if self.elsewhere is not None or not glob.has_magic(str(self.artifacts)):
+            return self.artifacts
+        # the same path in every run: the records of TFX, which are the cache, hold it
+        name = hashlib.blake2b(os.fsencode(self.output), digest_size=8).hexdigest()
+        return Path.home() / ".cache" / "transom" / name / self.artifacts.name
+
+    def make_root(self) -> None:
+        """Makes the link that leads from `root` to the artifacts, where there has to be one.
+
+        Raises:
+            ConfigError: it cannot be made, or leads elsewhere.
+        """
+        link = self.root.parent
+        if self.root == self.artifacts:
+            return
+        try:
+            link.parent.mkdir(parents=True, exist_ok=True)
+            if not link.is_symlink():
+                link.symlink_to(self.output)
+            wrong = os.readlink(link) != str(self.output) or glob.has_magic(str(link))
+            got = f"{link} leads to {os.readlink(link)}" if wrong else ""
+        except OSError as error:
+            got = f"{error.strerror or error}: {link}"
+        if got:
+            raise ConfigError(
+                f"output: {self.output} has a name that TFX takes for a pattern",
+                got=got,
+                expected="a name without [, ], * and ?, or a link that can be made",
+                fix="set `output:` to a folder without these characters in its path",
+            )
 
     @property
     def metadata(self) -> Path:

@@ -52,6 +52,7 @@ def run(
     _check_steps(config, from_step, to_step)
     paths = Paths.of(config, config_file)
     preflight.check_output(paths)
+    paths.make_root()
     with hold(paths.lock, lambda: new_name(paths), wait) as name:
         record = Run(name=name, status="running", started=now(), config=config.model_dump(mode="json"))
         try:
