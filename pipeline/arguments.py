@@ -101,8 +101,20 @@ def add_texts(parser: argparse.ArgumentParser) -> None:
     """What a model is asked, and how it shall be printed; see `pipeline.predict`."""
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="a text to classify")
     parser.add_argument("--pair", action="append", default=[], metavar="TEXT", help="the second text of each TEXT")
-    parser.add_argument("--file", type=Path, help="texts, one a line (for pairs: text, tab, other text)")
+    add_file(parser, "a table (CSV, TSV, JSON Lines, Parquet), or texts, one a line (for pairs: text, tab, other text)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, probabilities included")
+
+
+def add_file(parser: argparse.ArgumentParser, meaning: str) -> None:
+    """A file with texts; see `pipeline.asked`."""
+    parser.add_argument("--file", type=Path, help=meaning)
+    parser.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="the table's column with the texts, for pairs twice (default: those on which the model was trained)",
+    )
 
 
 def add_verbose(parser: argparse.ArgumentParser) -> None:

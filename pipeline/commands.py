@@ -74,6 +74,7 @@ def predict(options: argparse.Namespace) -> int:
         options.texts,
         options.pair,
         options.file,
+        columns=options.column,
         served=options.served,
         as_json=options.json,
         verbose=options.verbose,

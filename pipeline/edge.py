@@ -12,8 +12,8 @@ from typing import Any
 from models.errors import ConfigError
 from models.pushed import newest_bundle
 from models.runtime import prepare
+from pipeline.asked import from_file
 from pipeline.console import silence
-from pipeline.predict import read_texts
 from pipeline.tables import print_costs
 from tflite.manifest import MODEL_FILE, Manifest
 
@@ -22,7 +22,8 @@ _CONSTANTS_SHOWN = 10
 
 def export(options: argparse.Namespace) -> int:
     """Writes a bundle; see `transom edge export --help`."""
-    texts, pairs = read_texts(options.file) if options.file is not None else ([], [])
+    given = [] if options.file is None else from_file(options.file, options.model, options.column)
+    given = [one for one in given if not one.empty]
     prepare()
     with contextlib.nullcontext() if options.verbose else silence():
         from tflite.export import export_bundle
@@ -32,8 +33,8 @@ def export(options: argparse.Namespace) -> int:
             options.bundle,
             variant=options.variant,
             lengths=options.length,
-            texts=texts,
-            pairs=pairs or None,
+            texts=[one.text for one in given],
+            pairs=[one.pair or "" for one in given] if any(one.pair is not None for one in given) else None,
         )
     size = (options.bundle / MODEL_FILE).stat().st_size
     print(f"wrote {options.bundle}: {manifest.variant}, {size / 1e6:.2f} MB, up to {max(manifest.lengths)} tokens")
@@ -53,7 +54,13 @@ def run(options: argparse.Namespace) -> int:
 
     folder = newest_bundle(options.model)
     return predict(
-        str(folder), options.texts, options.pair, options.file, as_json=options.json, verbose=options.verbose
+        str(folder),
+        options.texts,
+        options.pair,
+        options.file,
+        columns=options.column,
+        as_json=options.json,
+        verbose=options.verbose,
     )
 
 

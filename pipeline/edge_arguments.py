@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.arguments import Run, add_command, add_group, add_texts, add_verbose
+from pipeline.arguments import Run, add_command, add_file, add_group, add_texts, add_verbose
 from tflite.variants import VARIANTS
 
 if TYPE_CHECKING:
@@ -51,9 +51,7 @@ def add(commands: Commands, *, export: Run, run: Run, bench: Run, inspect: Run) 
         metavar="TOKENS",
         help="a signature for so many tokens; several times for several (default: the model's longest input)",
     )
-    parser.add_argument(
-        "--file", type=Path, help="real texts, one a line: Keras is asked them too; they calibrate int8"
-    )
+    add_file(parser, "real texts, a table or one a line: Keras is asked them too; they calibrate int8")
     add_verbose(parser)
     parser = add_command(
         steps,

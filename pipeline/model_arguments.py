@@ -19,12 +19,13 @@ def add(commands: Commands, *, predict: Run, serve: Run) -> None:
         "predict",
         predict,
         "ask a pushed or served model",
-        "Prints label and score of each text, tab-separated. Texts come as arguments, from --file, or from standard "
-        "input, one a line.\n"
+        "Prints label and score of each text, tab-separated. Texts come as arguments, from --file (a table, or a text "
+        "a line), or from standard input. An empty text is not asked: its line stays empty.\n"
         "MODEL is a run's output folder (NAME-out), the folder of pushed versions, one version's folder, an edge "
         "bundle, or the URL of a server: grpc://HOST:8500/NAME, http://HOST:8501/NAME, or grpcs and https.",
         """
         transom predict reviews-out "so good" "so dull"          the newest pushed version
+        transom predict reviews-out --file reviews.csv           the rows of a table
         transom predict reviews-out --file texts.txt --json      a JSON object a line
         transom predict grpc://localhost:8500/reviews "so good"  a model that `transom serve` serves
         transom predict pairs-out "A man eats." --pair "A man is eating."

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from models.errors import ConfigError, DataError
+from models.errors import ConfigError
+from models.pushed import is_bundle, newest_version
 from models.runtime import prepare
+from pipeline import asked
+from pipeline.asked import Asked
 from pipeline.console import silence
+
+# Texts that are answered before they are printed: enough for full batches, few enough to see that it goes on.
+_WINDOW = 512
 
 
 class Answer(Protocol):
     """What both kinds of models answer to a text."""
+
+    @property
+    def label(self) -> str | None:
+        """None for a regression."""
+        ...
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -26,20 +39,28 @@ class Answer(Protocol):
         ...
 
 
+Ask = Callable[[list[str], list[str] | None], Sequence[Answer]]
+
+
 def predict(
     model: str,
     texts: list[str],
     pairs: list[str],
     file: Path | None,
     *,
+    columns: Sequence[str] = (),
     served: str | None = None,
     as_json: bool,
     verbose: bool = False,
 ) -> int:
     """Prints the answer to each text, in their order; see `transom predict --help`.
 
+    An empty text is not asked: it gets an empty line (with `as_json` an object whose score is null), so that answers
+    stay beside what was asked, and standard error says how many there are.
+
     Args:
         model: a folder, or the URL of a server.
+        columns: of a table given as `file`: those with the texts, instead of the model's own.
         served: the name of the model there, where the URL does not end with it.
 
     Raises:
@@ -52,94 +73,147 @@ def predict(
     remote = is_url(model)
     if served is not None and not remote:
         raise ConfigError("transom predict", got=f"--model and the folder {model}", expected="--model beside a URL")
-    texts, pairs = _inputs(texts, pairs, file)
-    answers = _ask_server(model, served, texts, pairs) if remote else _ask_folder(Path(model), texts, pairs, verbose)
-    for text, answer in zip(texts, answers, strict=True):
-        if as_json:
-            print(json.dumps({"text": text, **answer.as_dict()}, ensure_ascii=False))
-        else:
-            print(answer.line(), text, sep="\t")
+    inputs = read_inputs(texts, pairs, file, None if remote else Path(model), columns)
+    empty = [one for one in inputs if one.empty]
+    # Only if something is to be answered: a model takes seconds to load.
+    asking = _asking(model, served, verbose) if len(empty) < len(inputs) else contextlib.nullcontext()
+    with _Progress(len(inputs)) as progress, asking as ask:
+        _print_all(inputs, ask, progress, as_json=as_json)
+    if empty:
+        _say_empty(empty, len(inputs))
     return 0
 
 
-def _ask_server(url: str, served: str | None, texts: list[str], pairs: list[str]) -> Sequence[Answer]:
-    from pipeline import remote
+def read_inputs(
+    texts: list[str], pairs: list[str], file: Path | None, model: Path | None, columns: Sequence[str] = ()
+) -> list[Asked]:
+    """What is to be asked.
 
-    return remote.predict(url, served, texts, pairs or None)
+    Args:
+        model: the folder whose model is asked; None for a server.
 
-
-def _ask_folder(folder: Path, texts: list[str], pairs: list[str], verbose: bool) -> Sequence[Answer]:
-    from models.pushed import is_bundle, newest_version
-
-    if not is_bundle(folder):
-        newest_version(folder)  # that there is none is said before TensorFlow is loaded
-    with contextlib.nullcontext() if verbose else silence():
-        if is_bundle(folder):
-            from tflite.runtime import EdgeClassifier
-
-            return EdgeClassifier(folder).predict(texts, pairs or None)
-        prepare()
-        from models.predict import load
-
-        return load(folder).predict(texts, pairs or None)
-
-
-def _inputs(texts: list[str], pairs: list[str], file: Path | None) -> tuple[list[str], list[str]]:
+    Raises:
+        ConfigError: nothing, or what does not fit together.
+        DataError: the file cannot be read.
+    """
     if file is not None:
         if texts or pairs:
             raise ConfigError("transom predict", got="texts and --file", expected="one of them")
-        return read_texts(file)
+        return asked.from_file(file, model, columns)
+    if columns:
+        raise ConfigError("transom predict", got="--column without --file", expected="a table, as --file")
     if not texts:
         if sys.stdin.isatty():
             raise ConfigError("transom predict", got="no text", expected="texts, --file, or lines on standard input")
-        return _split(_lines(sys.stdin.buffer.read(), "standard input"))
+        return asked.from_standard_input()
     if pairs and len(pairs) != len(texts):
         raise ConfigError(
             "transom predict", got=f"{len(texts)} texts and {len(pairs)} pairs", expected="a --pair for each text"
         )
-    return texts, pairs
+    return asked.from_arguments(texts, pairs)
 
 
-def read_texts(file: Path) -> tuple[list[str], list[str]]:
-    """The texts of a file, one a line, and their second texts if there is a tab in every line.
+@contextlib.contextmanager
+def _asking(model: str, served: str | None, verbose: bool) -> Iterator[Ask]:
+    """A function that asks the model, loaded once."""
+    from serving.client.target import is_url
 
-    Raises:
-        DataError: it cannot be read, or is not UTF-8.
+    if is_url(model):
+        from pipeline import remote
+
+        with remote.asking(model, served) as ask:
+            yield ask
+        return
+    folder = Path(model)
+    if not is_bundle(folder):
+        newest_version(folder)  # that there is none is said before TensorFlow is loaded
+    with contextlib.nullcontext() if verbose else silence():
+        yield _load(folder)
+
+
+def _load(folder: Path) -> Ask:
+    if is_bundle(folder):
+        from tflite.runtime import EdgeClassifier
+
+        return EdgeClassifier(folder).predict
+    prepare()
+    from models.predict import load
+
+    return load(folder).predict
+
+
+def _print_all(inputs: list[Asked], ask: Ask | None, progress: _Progress, *, as_json: bool) -> None:
+    regression = False
+    progress.start()
+    for begin in range(0, len(inputs), _WINDOW):
+        window = inputs[begin : begin + _WINDOW]
+        full = [one for one in window if not one.empty]
+        answers = iter(_ask_window(full, ask) if ask is not None else ())
+        for one in window:
+            answer = None if one.empty else next(answers)
+            regression = regression or (answer is not None and answer.label is None)
+            print(_as_json(one, answer, regression) if as_json else _as_line(one, answer))
+        progress.reached(begin + len(window))
+
+
+def _ask_window(inputs: list[Asked], ask: Ask) -> Sequence[Answer]:
+    if not inputs:
+        return ()
+    pairs = None if inputs[0].pair is None else [one.pair or "" for one in inputs]
+    return ask([one.text for one in inputs], pairs)
+
+
+def _as_json(one: Asked, answer: Answer | None, regression: bool) -> str:
+    nothing: dict[str, Any] = {"score": None} if regression else {"score": None, "label": None, "probabilities": {}}
+    said = nothing if answer is None else answer.as_dict()
+    return json.dumps({**one.place, "text": one.text, **said}, ensure_ascii=False)
+
+
+def _as_line(one: Asked, answer: Answer | None) -> str:
+    """One line for one text; of a table's text, which may have several lines, white space becomes single spaces."""
+    if answer is None:
+        return ""
+    return f"{answer.line()}\t{' '.join(one.text.split()) if 'row' in one.place else one.text}"
+
+
+def _say_empty(empty: list[Asked], count: int) -> None:
+    def name(one: Asked) -> str:
+        return next((f"{kind} {one.place[kind]:,}" for kind in ("line", "row") if kind in one.place), "")
+
+    shown = ", ".join(filter(None, map(name, empty[:5])))
+    rest = f" and {len(empty) - 5:,} more" if len(empty) > 5 else ""
+    where = f" ({shown}{rest})" if shown else ""
+    print(f"transom: {len(empty):,} of {count:,} texts empty and not asked{where}", file=sys.stderr)
+
+
+class _Progress:
+    """A line on the terminal about how far the answers are; where they are printed there, they show it themselves.
+
+    Made before libraries are silenced, for it writes beside them.
     """
-    return _split(_read(file))
 
+    def __init__(self, count: int) -> None:
+        self._count, self._begin = count, 0.0
+        shown = count > _WINDOW and sys.stderr.isatty() and not sys.stdout.isatty()
+        self._stream = os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8") if shown else None
 
-def _read(file: Path) -> list[str]:
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise DataError(
-            str(file), got=error.strerror or str(error), expected="a file with a text a line", fix="correct --file"
-        ) from None
-    return _lines(content, str(file))
+    def __enter__(self) -> _Progress:
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        if self._stream is not None:
+            print("\r\x1b[K", end="", file=self._stream)
+            self._stream.close()
 
-def _lines(content: bytes, source: str) -> list[str]:
-    """The lines of a text file. Only line feeds end them: U+2028 and its like are characters of a text."""
-    try:
-        lines = content.decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        # decoded without a byte order mark, the offset counts from behind it
-        start = error.start + (3 if content.startswith(b"\xef\xbb\xbf") else 0)
-        raise DataError(
-            f"{source}, line {content.count(10, 0, start) + 1:,}: not UTF-8",
-            got=f"byte 0x{content[start]:02x} at byte {start:,}",
-            expected="UTF-8",
-            fix="save it as UTF-8, for example: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW",
-        ) from None
-    if not lines[-1]:
-        lines.pop()
-    return [line.removesuffix("\r") for line in lines]
+    def start(self) -> None:
+        """The first text is about to be answered."""
+        self._begin = time.monotonic()
 
-
-def _split(lines: list[str]) -> tuple[list[str], list[str]]:
-    """Texts and second texts: a tab stands between them, in every line or in none."""
-    parts = [line.split("\t", 1) for line in lines]
-    if parts and all(len(part) == 2 for part in parts):
-        return [part[0] for part in parts], [part[1] for part in parts]
-    return lines, []
+    def reached(self, done: int) -> None:
+        """So many are answered."""
+        if self._stream is None:
+            return
+        seconds = time.monotonic() - self._begin
+        left = seconds / done * (self._count - done)
+        line = f"{done:,} of {self._count:,} texts, {done / max(seconds, 1e-9):,.0f}/s, {left:,.0f} s left"
+        print(f"\r{line}\x1b[K", end="", file=self._stream, flush=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 
 from models.errors import ConfigError, ModelError
 from serving.client import Client, ClientError, InvalidRequest, ModelNotFound, Prediction, Unavailable
@@ -15,8 +16,9 @@ _FIXES = {
 }
 
 
-def predict(url: str, model: str | None, texts: Sequence[str], pairs: Sequence[str] | None) -> list[Prediction]:
-    """Asks a server; see `serving.client.Client`.
+@contextlib.contextmanager
+def asking(url: str, model: str | None) -> Iterator[Callable[[Sequence[str], Sequence[str] | None], list[Prediction]]]:
+    """A function that asks a server; see `serving.client.Client.predict`.
 
     Raises:
         ConfigError: no such URL, or no name of a model.
@@ -24,7 +26,7 @@ def predict(url: str, model: str | None, texts: Sequence[str], pairs: Sequence[s
     """
     try:
         with Client(url, model) as client:
-            return client.predict(texts, pairs)
+            yield client.predict
     except OptionsError as error:
         fix = "end the URL with /NAME, or give --model NAME" if error.got == "no model" else error.fix
         raise ConfigError(error.what, got=error.got, expected=error.expected, fix=fix) from None

@@ -17,7 +17,7 @@ from components.config import Severity
 from models.errors import ConfigError, DataError
 from pipeline.cli import _parse, _parser, main
 from pipeline.config import ProjectConfig
-from pipeline.predict import _inputs
+from pipeline.predict import read_inputs
 from pipeline.schema import json_schema, markdown
 from pipeline.steps import STEPS
 from pipeline.yaml_text import read_yaml
@@ -193,9 +193,10 @@ def test_predict_reads_lines_as_they_are(tmp_path: Path) -> None:
     """A line separator of Unicode is a character of its text, and a carriage return before the line feed is none."""
     file = tmp_path / "texts.txt"
     file.write_bytes("\ufeffone\u2028still\x0bone\r\n\nthree".encode())
-    assert _inputs([], [], file) == (["one\u2028still\x0bone", "", "three"], [])
-    file.write_bytes(b"a\tb\nc\td\n")
-    assert _inputs([], [], file) == (["a", "c"], ["b", "d"])
+    read = read_inputs([], [], file, None)
+    assert [(one.text, one.place["line"]) for one in read] == [("one\u2028still\x0bone", 1), ("", 2), ("three", 3)]
+    file.write_bytes(b"a\tb\n\nc\td\n")
+    assert [(one.text, one.pair) for one in read_inputs([], [], file, None)] == [("a", "b"), ("", ""), ("c", "d")]
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
@@ -203,7 +204,7 @@ def test_predict_names_the_byte_that_is_not_utf8(tmp_path: Path, mark: bytes) ->
     file = tmp_path / "texts.txt"
     file.write_bytes(mark + b"one\ncaf\xe9\n")
     with pytest.raises(DataError, match=rf"line 2: not UTF-8\n  got: byte 0xe9 at byte {len(mark) + 7}"):
-        _inputs([], [], file)
+        read_inputs([], [], file, None)
 
 
 def test_predict_reads_standard_input_as_utf8_whatever_the_locale(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,9 +212,9 @@ def test_predict_reads_standard_input_as_utf8_whatever_the_locale(monkeypatch: p
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding=encoding))
         if content == b"\xff\n":
             with pytest.raises(DataError, match="standard input, line 1: not UTF-8"):
-                _inputs([], [], None)
+                read_inputs([], [], None, None)
         else:
-            assert _inputs([], [], None) == (["é"], [])
+            assert [one.text for one in read_inputs([], [], None, None)] == ["é"]
 
 
 def test_any_text_can_be_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

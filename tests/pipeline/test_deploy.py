@@ -31,8 +31,8 @@ def test_a_served_model_is_asked_by_its_url(
     assert capsys.readouterr().out == "pos\t0.875\ta good film\nneg\t0.875\tdull\n"
     assert main(["predict", fake.url(wire), "--model", "stars", "--json", "four"]) == 0
     assert json.loads(capsys.readouterr().out) == {"text": "four", "score": 4.0}
-    (tmp_path / "pairs.tsv").write_text("a\ta\na\tb\n")
-    assert main(["predict", f"{fake.url(wire)}/pairs", "--file", str(tmp_path / "pairs.tsv")]) == 0
+    (tmp_path / "pairs.txt").write_text("a\ta\na\tb\n")
+    assert main(["predict", f"{fake.url(wire)}/pairs", "--file", str(tmp_path / "pairs.txt")]) == 0
     assert [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()] == ["same", "different"]
 
 

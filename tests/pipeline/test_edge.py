@@ -51,7 +51,7 @@ def test_a_pushed_model_becomes_a_bundle_that_answers_alike(
 def test_pairs_are_calibrated_with_the_lines_of_a_file(
     exports: dict[str, Exported], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = tmp_path / "pairs.tsv"
+    file = tmp_path / "pairs.txt"
     file.write_text("".join(f"{one}\t{two}\n" for one in TEXTS for two in TEXTS), encoding="utf-8")
     bundle, source = str(tmp_path / "bundle"), str(exports["number"].folder)
     assert main(["edge", "export", source, bundle, "--variant", "int8", "--file", str(file)]) == 0
@@ -91,7 +91,7 @@ def test_what_cannot_be_exported(
     exports: dict[str, Exported], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, bundle = str(exports["single"].folder), str(tmp_path / "bundle")
-    tabs = tmp_path / "tabs.tsv"
+    tabs = tmp_path / "tabs.txt"
     tabs.write_text("good\tbad\n")
     for arguments, code, words in (
         ([source, bundle, "--file", str(tabs)], ModelError.exit_code, "reads one text"),
