@@ -27,7 +27,7 @@ class ParquetTable(Table):
             names = [name for name in self._open().schema_arrow.names if not re.fullmatch(r"__index_level_\d+__", name)]
         for name, count in Counter(names).items():
             if count > 1 or not name:
-                self.left_out[name] = f"stands {count} times in the file" if name else "has no name"
+                self.left_out[name] = f"appears {count} times in the file" if name else "has no name"
         return tuple(name for name in names if name not in self.left_out)
 
     def _open(self) -> Any:

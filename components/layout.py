@@ -260,9 +260,9 @@ def _headerless(header: Fields, rows: list[Fields]) -> str:
         values = [fields[index].strip() for fields in rows]
         again = values.count(name.strip())
         if again > 1 and len(name.split()) <= 2:
-            return f"{name.strip()!r} stands in {again:,} rows below it, too"
+            return f"{name.strip()!r} also appears in {again:,} rows below it"
         if _number(name) and all(map(_number, values)):
-            return f"{name.strip()!r} is a number, as in the rows below it"
+            return f"{name.strip()!r} is a number, like the values below it"
     return ""
 
 

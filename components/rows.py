@@ -23,7 +23,7 @@ from models.errors import DataError
 # Rows of each kind of mistake that a message names.
 _SHOWN = 5
 # How the mistakes begin that have nothing to do with the label.
-_TEXT_MISTAKES = ("half of a surrogate pair", "bytes in ", "no text: ")
+_TEXT_MISTAKES = ("half of a surrogate pair", "bytes in ", "not text: ")
 
 
 @dataclass(frozen=True)
@@ -115,10 +115,10 @@ def _complain(table: Table, task: TaskConfig, mistakes: dict[str, _Mistakes], se
 
 
 def _fix(mistakes: dict[str, _Mistakes]) -> str:
-    if any(kind.startswith("no text: ") for kind in mistakes):
+    if any(kind.startswith("not text: ") for kind in mistakes):
         return (
-            "write into the column the very text that the model will be asked (words of a list joined as there), "
-            "or correct task.text"
+            "put into the column exactly the text that the model will be given later (join the words of a list the same "
+            "way), or correct task.text"
         )
     return "correct or delete these rows, or correct task.type and task.label"
 
@@ -135,7 +135,7 @@ def _record(values: dict[str, Any], task: TaskConfig) -> Record:
         if name is not None and name not in values:
             raise _BadValueError(f"no {name!r}")
         if name is not None and (strange := what_is_not_text(values[name])):
-            raise _BadValueError(f"no text: {strange} in column {name!r}")
+            raise _BadValueError(f"not text: {strange} in column {name!r}")
     for name in own:
         if name is not None and isinstance(values.get(name), bytes):
             _check_utf8(name, values[name])

@@ -52,7 +52,7 @@ class CsvTable(Table):
             if not name:
                 self.left_out[name] = "has no name"
             elif count > 1:
-                self.left_out[name] = f"stands {count} times in the header"
+                self.left_out[name] = f"appears {count} times in the header"
         self.headerless = self._why_headerless(self._layout)
         self.above = self._what_is_above(self._layout)
         return tuple(name for name in names if name not in self.left_out)
@@ -67,7 +67,7 @@ class CsvTable(Table):
             return ""
         lines = "line 1" if layout.line == 2 else f"lines 1 to {layout.line - 1:,}"
         lines = "lines 1 and 2" if layout.line == 3 else lines
-        return f"{lines} ({layout.above}) left out; the header is line {layout.line:,}"
+        return f"skipped {lines} ({layout.above}); the header is line {layout.line:,}"
 
     def rows(self, needed: Collection[str] | None = None) -> Iterator[Row]:
         header = self._layout.header

@@ -130,7 +130,7 @@ def _guess(table: Table) -> tuple[str, ...]:
 
 def _text(path: Path, row: Row, name: str) -> str:
     value = row.values.get(name)
-    where = f"{place(path, row.number, row.line)}: column {name!r} is no text"
+    where = f"{place(path, row.number, row.line)}: column {name!r} is not text"
     strange = what_is_not_text(value)
     if strange:
         raise DataError(where, got=f"{strange}: {str(value)[:60]}", expected="text", fix="write it as the text itself")

@@ -55,7 +55,7 @@ class Column:
         lists: values that are lists.
         numbers: every value is a finite number.
         fractions: one of them at least is no whole number.
-        strange: what the first value is that is no text, in `strange_row`; empty where all are text.
+        strange: what the first value is that is not text, in `strange_row`; empty where all are text.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Column:
     strange_row: Row | None = None
 
     def see(self, value: Any, row: Row) -> None:
-        """Counts a value of a row, and keeps in mind the first that is no text."""
+        """Counts a value of a row, and keeps in mind the first that is not text."""
         if not self.strange and not isinstance(value, str) and (strange := what_is_not_text(value)):
             self.strange, self.strange_row = strange, row
         self.add(value)

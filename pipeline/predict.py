@@ -183,7 +183,8 @@ def _say_empty(empty: list[Asked], count: int) -> None:
     shown = ", ".join(filter(None, map(name, empty[:5])))
     rest = f" and {len(empty) - 5:,} more" if len(empty) > 5 else ""
     where = f" ({shown}{rest})" if shown else ""
-    print(f"transom: {len(empty):,} of {count:,} texts empty and not asked{where}", file=sys.stderr)
+    were = "was empty and" if len(empty) == 1 else "were empty and"
+    print(f"transom: {len(empty):,} of {count:,} texts {were} skipped{where}", file=sys.stderr)
 
 
 class _Progress:

@@ -88,7 +88,7 @@ def check_text(path: Path, name: str, strange: str, row: Row | None) -> None:
     """Refuses a column that is called a text and holds something else.
 
     Args:
-        strange: what its first value is that is no text; empty where there is none.
+        strange: what its first value is that is not text; empty where there is none.
         row: where that stands.
 
     Raises:
@@ -96,9 +96,9 @@ def check_text(path: Path, name: str, strange: str, row: Row | None) -> None:
     """
     if strange and row is not None:
         raise DataError(
-            f"{place(path, row.number, row.line)}: column {name!r} is no text",
+            f"{place(path, row.number, row.line)}: column {name!r} is not text",
             got=f"{strange}: {str(row.values[name])[:60]}",
             expected="text",
-            fix="write into the column the very text that the model will be asked, for example the words of a list "
-            "joined by spaces",
+            fix="put into the column exactly the text that the model will be given later, for example the words of "
+            "a list joined by spaces",
         )

@@ -107,7 +107,7 @@ def test_names_that_stand_twice_stop_only_who_uses_them(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(pa.Table.from_arrays(columns, ["text", "label", "x", "x", ""]), path)
     table = open_table(path)
     assert [row.values for row in table.rows()] == [{"text": "so good", "label": "a"}]
-    with pytest.raises(DataError, match="column 'x' stands 2 times"):
+    with pytest.raises(DataError, match="column 'x' appears 2 times"):
         table.require(["x"])
 
 

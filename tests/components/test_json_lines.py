@@ -74,19 +74,19 @@ def test_keys_that_nobody_uses_stop_nobody(tmp_path: Path, value: bytes) -> None
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        (b'["so", "good"]', "no text: a list in column 'text' in 1 of 2 rows: row 2 (line 2)"),
-        (b'{"en": "good"}', "no text: an object in column 'text'"),
-        (b"1" * 5000, "no text: a number in column 'text'"),
-        (b"7", "no text: a number in column 'text'"),
-        (b"true", "no text: true or false in column 'text'"),
-        (b'"a", "text": "b"', "no text: two values in column 'text'"),
+        (b'["so", "good"]', "not text: a list in column 'text' in 1 of 2 rows: row 2 (line 2)"),
+        (b'{"en": "good"}', "not text: an object in column 'text'"),
+        (b"1" * 5000, "not text: a number in column 'text'"),
+        (b"7", "not text: a number in column 'text'"),
+        (b"true", "not text: true or false in column 'text'"),
+        (b'"a", "text": "b"', "not text: two values in column 'text'"),
     ],
 )
 def test_a_cell_that_is_no_text_is_never_trained_on(tmp_path: Path, value: bytes, told: str) -> None:
     with pytest.raises(DataError) as caught:
         read(write(tmp_path, GOOD.encode() + b'{"label": "x", "text": ' + value + b"}\n"))
     assert told in caught.value.got
-    assert "the very text that the model will be asked" in caught.value.fix
+    assert "exactly the text that the model will be given" in caught.value.fix
 
 
 @pytest.mark.parametrize("label", ['{"joy": 1}', '[["a"]]', '[{"name": "a"}]'])

@@ -83,7 +83,7 @@ def test_lines_and_fields_around_the_table_are_read_as_meant(tmp_path: Path, con
 
 def test_what_stands_above_the_header_is_told(tmp_path: Path) -> None:
     table = open_table(write(tmp_path, "A title\n\n" + as_csv()))
-    assert table.above == "lines 1 and 2 (a title) left out; the header is line 3"
+    assert table.above == "skipped lines 1 and 2 (a title); the header is line 3"
     with pytest.raises(DataError, match="line 3"):
         table.require(["words"])
     assert [(row.number, row.line) for row in table.rows()][:2] == [(1, 4), (2, 5)]
@@ -180,7 +180,7 @@ def test_columns_that_cannot_be_told_apart_stop_only_who_uses_them(tmp_path: Pat
     assert table.columns == ("text", "label")
     assert next(iter(table.rows())).values == {"text": ROWS[0][0], "label": "pos"}
     table.require(["text", "label"])
-    with pytest.raises(DataError, match="column 'x' stands 2 times in the header"):
+    with pytest.raises(DataError, match="column 'x' appears 2 times in the header"):
         table.require(["x"])
 
 

@@ -83,7 +83,7 @@ def test_a_table_without_the_column_says_which_there_are(tmp_path: Path, model: 
         from_file(path, model)
     path = tmp_path / "t.jsonl"
     path.write_text('{"review": "ok"}\n{"review": ["so", "good"]}\n')
-    with pytest.raises(DataError, match=r"row 2 \(line 2\): column 'review' is no text"):
+    with pytest.raises(DataError, match=r"row 2 \(line 2\): column 'review' is not text"):
         from_file(path, model)
 
 
@@ -133,7 +133,7 @@ def test_answers_stay_beside_what_was_asked(
     assert main(["predict", url, "--file", table]) == 0
     out, err = capsys.readouterr()
     assert [line.split("\t")[2:] for line in out.split("\n")] == [["a fine film"], ["two lines"], [], []]
-    assert err == "transom: 1 of 3 texts empty and not asked (line 5)\n"
+    assert err == "transom: 1 of 3 texts was empty and skipped (line 5)\n"
     assert main(["predict", url, "--file", table, "--json"]) == 0
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(row["row"], row["line"], row["text"]) for row in answers] == [
