@@ -117,8 +117,8 @@ def _complain(table: Table, task: TaskConfig, mistakes: dict[str, _Mistakes], se
 def _fix(mistakes: dict[str, _Mistakes]) -> str:
     if any(kind.startswith("not text: ") for kind in mistakes):
         return (
-            "put into the column exactly the text that the model will be given later (join the words of a list the same "
-            "way), or correct task.text"
+            "put into the column exactly the text that the model will be given later (join the words of a list the "
+            "same way), or correct task.text"
         )
     return "correct or delete these rows, or correct task.type and task.label"
 
