@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,19 @@ from models.architecture import ARCHITECTURE_FILE
 from models.backbones import merge_lora
 from models.build import build_model, layer_depths
 from models.config import CONFIG_FILE, ModelsConfig
+from models.errors import Interrupted
 from models.export import export_saved_model
 from models.labels import LabelSpace
 from models.tokenizer import Tokenizer as TokenizerData
+from models.training.progress import Progress, duration
 from models.training.rows import TokenRows
-from models.training.trainer import Progress, train
+from models.training.trainer import Trained, train
 
 SAYS, PROGRESS = logging.getLogger("transom"), logging.getLogger("transom.progress")
+FIGURES = logging.getLogger("transom.figures")
 REPORT_FILE = "training.json"
+# What decides a training's result besides settings and data: a checkpoint of other code is not used.
+_TRAINS = ("models.training.trainer", "models.build")
 # Shapes, not contents, warm a server up: no row of the user's leaves with the model.
 WARMUP_TEXTS = ("warm up", "a request of a few words more warms up the next length", "and a long one " * 32)
 
@@ -77,8 +83,10 @@ class Executor(base_executor.BaseExecutor):
             )
 
         def make_model() -> keras.Model:
+            PROGRESS.info("building the model")
             return build_model(config.model, tokenizer=tokenizer, outputs=labels.outputs)
 
+        PROGRESS.info("reading the rows")
         trained = train(
             make_model,
             rows("train"),
@@ -90,39 +98,61 @@ class Executor(base_executor.BaseExecutor):
             max_length=tokenizer.max_length,
             depths=layer_depths,
             preset=config.model.type == "preset",
-            identity=config.model.model_dump(mode="json"),
+            identity={"model": config.model.model_dump(mode="json"), "code": fingerprint(*_TRAINS)},
             checkpoint_dir=Path(exec_properties["checkpoints"]),
             log_dir=run_folder / "logs",
             on_progress=_tell,
+            on_note=lambda text: SAYS.info("%s", text),
         )
-        merge_lora(trained.model)
-        report = json.dumps(trained.report, indent=1)
-        (run_folder / REPORT_FILE).write_text(report + "\n", encoding="utf-8")
-        export_saved_model(
-            trained.model,
-            path_utils.serving_model_dir(str(model_folder)),
-            tokenizer=tokenizer,
-            labels=labels,
-            task=config.task,
-            extra_files={
-                CONFIG_FILE: json.dumps(stored, indent=1).encode(),
-                REPORT_FILE: report.encode(),
-                **({ARCHITECTURE_FILE: preset.text().encode()} if preset is not None else {}),
-            },
-            warmup_texts=WARMUP_TEXTS,
-        )
-        shutil.rmtree(exec_properties["checkpoints"], ignore_errors=True)
+        with _exporting(trained):
+            merge_lora(trained.model)
+            report = json.dumps(trained.report, indent=1)
+            (run_folder / REPORT_FILE).write_text(report + "\n", encoding="utf-8")
+            export_saved_model(
+                trained.model,
+                path_utils.serving_model_dir(str(model_folder)),
+                tokenizer=tokenizer,
+                labels=labels,
+                task=config.task,
+                extra_files={
+                    CONFIG_FILE: json.dumps(stored, indent=1).encode(),
+                    REPORT_FILE: report.encode(),
+                    **({ARCHITECTURE_FILE: preset.text().encode()} if preset is not None else {}),
+                },
+                warmup_texts=WARMUP_TEXTS,
+            )
+        trained.checkpoints.remove()
+
+
+@contextmanager
+def _exporting(trained: Trained) -> Iterator[None]:
+    """Says what an interruption costs once the training is done: nothing of it."""
+    PROGRESS.info("exporting the SavedModel")
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted(
+            "the export of the trained model",
+            kept=f"the whole training, as a checkpoint in {trained.checkpoints.folder}",
+            lost="nothing but the export",
+            then="with the same settings, data and code only the export is left",
+        ) from error
 
 
 def _tell(state: Progress) -> None:
-    """A line that stays for each epoch, a line that changes for the steps between."""
+    """A line that stays for each epoch; between them how far it is, what matters most first."""
     epoch = f"epoch {state.epoch}/{state.epochs}"
     if state.evaluation is not None:
         figures = ", ".join(f"{name} {value:.4f}" for name, value in state.evaluation.items())
-        SAYS.info("%s: training loss %.4f, eval %s", epoch, state.loss, figures)
-    else:
-        told = "%s, step %d/%d, loss %.4f, %.0f tokens/s"
-        PROGRESS.info(told, epoch, state.step, state.steps, state.loss, state.tokens_per_second)
+        FIGURES.info("%s: training loss %.4f, eval %s", epoch, state.loss, figures)
+        return
+    step = f"step {state.step}/{state.steps}"
+    parts = [epoch, step] if state.evaluated is None else [epoch, f"evaluated {state.evaluated:.0%}", step]
+    if state.seconds_left is not None:
+        parts.append(f"{duration(state.seconds_left)} left")
+    if state.tokens_per_second:
+        parts.append(f"{state.tokens_per_second:.0f} tokens/s")
+    PROGRESS.info("%s", ", ".join([*parts, f"loss {state.loss:.4f}"]))
 
 
 class Trainer(base_component.BaseComponent):

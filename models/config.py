@@ -216,8 +216,9 @@ class TrainConfig(Settings):
     """oneDNN kernels on the CPU, set before TensorFlow is loaded. `auto`: on."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Of initial weights, dropout and the order of the rows."""
-    checkpoint_steps: int = Field(200, ge=1)
-    """Optimizer steps between two checkpoints that an interrupted run continues from."""
+    checkpoint_steps: int | None = Field(None, ge=1)
+    """Optimizer steps between two checkpoints that an interrupted run continues from, besides those that are written
+    every half a minute (more rarely where that would take over 2% of the time). Default: those alone."""
 
 
 class ModelsConfig(Settings):

@@ -83,3 +83,23 @@ class PushError(TransomError):
 
 class BusyError(TransomError):
     exit_code = 10
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or a termination, and what that means for the work; no TransomError, for nothing is wrong.
+
+    Args:
+        what: what was interrupted, and where.
+        kept: what of it is not lost.
+        lost: what is.
+        then: what running again does.
+    """
+
+    def __init__(self, what: str, *, kept: str = "", lost: str = "", then: str = "") -> None:
+        self.what, self.kept, self.lost, self.then = what, kept, lost, then
+        super().__init__(self.render())
+
+    def render(self) -> str:
+        """The message, one line a part; parts that were not given are left out."""
+        parts = (("kept", self.kept), ("lost", self.lost), ("next", self.then))
+        return "\n".join([self.what, *(f"  {name}: {value}" for name, value in parts if value)])

@@ -1,13 +1,20 @@
-"""Where an interrupted training continues: one file with weights, optimizer and position, replaced as a whole."""
+"""Where an interrupted training continues: one file with weights, optimizer and position, replaced as a whole.
+
+Each training has a folder of its own, named after all that decides its result, so that one training never overwrites
+another's checkpoint (`models.training.checkpoint_folder`).
+"""
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+import errno
 import json
 import logging
 import os
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,19 +22,15 @@ from typing import Any
 import numpy as np
 
 from models.errors import TrainingError
+from models.training import checkpoint_folder as folders
+from models.training.checkpoint_folder import BEST, NAME, STATE, TEMPORARY
+from models.training.identity import digest, told
 
 logger = logging.getLogger(__name__)
 
-_NAME = "checkpoint.npz"
-_BEST = "best-{epoch}.npz"
-_TEMPORARY = ".tmp"
-_STATE = "state"
-
-
-def fingerprint(parts: Mapping[str, Any]) -> str:
-    """A digest of all that decides a training's result, given as JSON values."""
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+# A checkpoint every half a minute, or more rarely where writing one is slow: never over 2% of the time.
+_SECONDS_BETWEEN, _COSTS_BETWEEN = 30.0, 50.0
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,12 @@ class Restored:
 
     Attributes:
         state: the JSON value that was saved; None where training starts anew.
-        why_anew: why a checkpoint that exists is not used, else empty.
+        when: local time of the checkpoint.
+        why_anew: why training starts anew, else empty.
     """
 
     state: dict[str, Any] | None
+    when: str = ""
     why_anew: str = ""
 
 
@@ -47,104 +52,252 @@ class Checkpoints:
     """The checkpoint and the best epoch's weights of one training, in a folder, or in memory alone.
 
     Args:
-        directory: made if need be; None keeps only the best weights, in memory.
-        fingerprint: of the training; a checkpoint of another one is not used.
+        directory: the project's folder of checkpoints; None keeps only the best weights, in memory.
+        identity: all that decides the training's result (`models.training.identity`).
+        say: is told what the user should know.
     """
 
-    def __init__(self, directory: Path | str | None, fingerprint: str) -> None:
+    def __init__(
+        self,
+        directory: Path | str | None,
+        identity: Mapping[str, Any],
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
         self._directory = Path(directory) if directory is not None else None
-        self._fingerprint = fingerprint
+        self._identity, self._digest, self._say = dict(identity), digest(identity), say
         self._best: list[np.ndarray] | None = None
-        if self._directory is not None:
-            _guarded(self._directory, lambda folder: folder.mkdir(parents=True, exist_ok=True))
-            for leftover in self._directory.glob(f"*{_TEMPORARY}"):
-                leftover.unlink(missing_ok=True)
+        self._folder: Path | None = None
+        self._complained = False
+        self._cost, self._saved_at = 0.0, time.monotonic()
+        self.kept_step: int | None = None
+        """The step that the checkpoint on the disk holds; None where there is none."""
 
-    def save(self, variables: Sequence[Any], state: Mapping[str, Any]) -> None:
-        """Replaces the checkpoint by these variables and this JSON value; a no-op without a folder.
+    @property
+    def folder(self) -> Path | None:
+        """Where this training's checkpoint lies; None where none is written."""
+        return self._folder
+
+    @contextlib.contextmanager
+    def open(self, patience: float | None = None) -> Iterator[None]:
+        """Holds the training's folder for the block's time.
+
+        A training of the same identity that runs elsewhere holds it too: then none is written here.
 
         Raises:
-            TrainingError: the folder cannot be written (a full disk); the former checkpoint still stands.
+            TrainingError: the folder cannot be written.
         """
         if self._directory is None:
+            yield
             return
-        text = json.dumps({**state, "fingerprint": self._fingerprint})
+        folder = self._directory / self._digest[:16]
+        options = {} if patience is None else {"patience": patience}
+        with contextlib.ExitStack() as stack:
+            try:
+                ours = stack.enter_context(folders.held(folder, self._wait, **options))
+                if ours:
+                    self._begin(folder)
+            except OSError as error:
+                raise _unwritable(folder, error) from error
+            if not ours:
+                self._say("the same training is still at work elsewhere: this one starts anew, without checkpoints")
+            yield
+
+    def _wait(self) -> None:
+        self._say("another run is at work on the same training, or its machine has just vanished: waiting for it")
+
+    def _begin(self, folder: Path) -> None:
+        assert self._directory is not None
+        probe = folder / f"{NAME}.{uuid.uuid4().hex}{TEMPORARY}"
+        probe.touch()
+        for leftover in folder.glob(f"*{TEMPORARY}"):
+            leftover.unlink(missing_ok=True)
+        self._folder = folder
+        folders.remove_flat(self._directory)
+        for each in folders.prune(self._directory, folder):
+            self._say(f"removed the checkpoint of an interrupted training of {each.when}: {folders.KEPT} are kept")
+
+    def due(self) -> bool:
+        """Whether so much time has passed since the last checkpoint, or the start, that another is worth writing."""
+        return time.monotonic() - self._saved_at >= max(_SECONDS_BETWEEN, _COSTS_BETWEEN * self._cost)
+
+    @property
+    def unsaved_seconds(self) -> float:
+        """Since the last checkpoint, or the start."""
+        return time.monotonic() - self._saved_at
+
+    def save(self, variables: Sequence[Any], state: Mapping[str, Any], *, last: bool = False) -> bool:
+        """Replaces the checkpoint by these variables and this JSON value; a no-op without a folder.
+
+        A disk that is full ends no training: the user is told, and the former checkpoint stands. Checkpoints of other
+        trainings make room first.
+
+        Args:
+            last: the training ends here in any case; whoever ends it says what is kept.
+
+        Returns:
+            Whether it was written.
+        """
+        if self._folder is None:
+            return False
+        began = time.monotonic()
+        text = json.dumps({**state, "fingerprint": self._digest, "identity": self._identity})
         arrays = {str(i): np.asarray(variable.numpy()) for i, variable in enumerate(variables)}
-        _write(self._directory / _NAME, {_STATE: np.array(text), **arrays})
         best = state.get("best_epoch")
-        for former in self._directory.glob(_BEST.format(epoch="*")):
-            if former.name != _BEST.format(epoch=best):
+        files = {} if best is None else self._best_file(best)
+        files[self._folder / NAME] = {STATE: np.array(text), **arrays}
+        try:
+            self._make_room(sum(array.nbytes for held in files.values() for array in held.values()))
+            for path, content in files.items():
+                self._write(path, content)
+        except OSError as error:
+            logger.warning("no checkpoint in %s: %s", self._folder, error)
+            if not last:
+                self._complain(error)
+            return False
+        finally:
+            # A disk that refuses is asked again after the same time, not at every step.
+            self._saved_at = time.monotonic()
+            self._cost = self._saved_at - began
+        for former in self._folder.glob(BEST.format(epoch="*")):
+            if former.name != BEST.format(epoch=best):
                 former.unlink(missing_ok=True)
+        self.kept_step, self._complained = int(state.get("total_steps", 0)), False
+        return True
 
     def load(self, variables: Sequence[Any]) -> Restored:
-        """Puts a checkpoint of the same training back into the variables."""
-        path = self._directory / _NAME if self._directory is not None else None
-        if path is None or not path.exists():
+        """Puts this training's checkpoint back into the variables, all of them or none."""
+        if self._directory is None or self._folder is None:
             return Restored(None)
+        path = self._folder / NAME
+        if not path.exists():
+            self._clear()
+            return Restored(None, why_anew=self._why_none())
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(path.stat().st_mtime))
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                state: dict[str, Any] = json.loads(str(arrays[_STATE]))
-                if state.pop("fingerprint") != self._fingerprint:
-                    return self._anew("the data, the configuration or the versions are no longer the same")
-                values = [arrays[str(i)] for i in range(len(variables))]
-            if state.get("best_epoch") is not None:
-                self._best = self._read_best(state["best_epoch"])
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            return self._anew(f"it cannot be read ({error})")
+            state, values = self._read(path, variables)
+        except Exception as error:
+            logger.warning("the checkpoint %s is not used", path, exc_info=True)
+            why = f"its checkpoint of {when} cannot be read ({type(error).__name__}: {error})"
+            self._clear()
+            return Restored(None, why_anew=why)
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
-        return Restored(state)
+        self.kept_step = int(state.get("total_steps", 0))
+        return Restored(state, when)
 
-    def keep_best(self, variables: Sequence[Any], epoch: int) -> None:
-        """Keeps the weights of the best epoch so far.
+    def _read(self, path: Path, variables: Sequence[Any]) -> tuple[dict[str, Any], list[np.ndarray]]:
+        with np.load(path, allow_pickle=False) as arrays:
+            state: dict[str, Any] = json.loads(str(arrays[STATE]))
+            if state.pop("fingerprint") != self._digest:
+                raise ValueError("it belongs to another training")
+            del state["identity"]
+            values = [arrays[str(i)] for i in range(len(variables))]
+        for variable, value in zip(variables, values, strict=True):
+            if tuple(variable.shape) != value.shape:
+                raise ValueError(f"a variable of shape {tuple(variable.shape)} has the values of {value.shape}")
+        if state.get("best_epoch") is not None:
+            with np.load(path.with_name(BEST.format(epoch=state["best_epoch"])), allow_pickle=False) as arrays:
+                self._best = [arrays[str(i)] for i in range(len(arrays.files))]
+        return state, values
 
-        Raises:
-            TrainingError: as `save`.
-        """
+    def _clear(self) -> None:
+        """Removes what no checkpoint names, or none that can be read: it must not pass for this training's own."""
+        assert self._folder is not None
+        for path in (self._folder / NAME, *self._folder.glob(BEST.format(epoch="*"))):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+    def _why_none(self) -> str:
+        """Why a training has no checkpoint: what lies there is another's, or nothing does."""
+        assert self._directory is not None
+        others = [each for each in folders.lying(self._directory) if each.folder != self._folder]
+        found = folders.nearest(others, self._identity)
+        if found is None:
+            return "no checkpoint of an interrupted training can be read" if others else "there is no checkpoint"
+        other, differs = found
+        return (
+            f"the checkpoint of {other.when} (step {other.step}) is of another training, and is kept: {told(differs)}"
+        )
+
+    def keep_best(self, variables: Sequence[Any]) -> None:
+        """Keeps the weights of the best epoch so far, in memory; the next `save` writes them beside the checkpoint."""
         self._best = [np.array(variable.numpy()) for variable in variables]
-        if self._directory is not None:
-            arrays = {str(i): value for i, value in enumerate(self._best)}
-            _write(self._directory / _BEST.format(epoch=epoch), arrays)
 
     def restore_best(self, variables: Sequence[Any]) -> None:
         """Puts the best epoch's weights into the variables; a no-op where none were kept."""
         for variable, value in zip(variables, self._best or (), strict=False):
             variable.assign(value)
 
-    def _read_best(self, epoch: int) -> list[np.ndarray]:
-        assert self._directory is not None
-        with np.load(self._directory / _BEST.format(epoch=epoch), allow_pickle=False) as arrays:
-            return [arrays[str(i)] for i in range(len(arrays.files))]
+    def remove(self) -> None:
+        """Removes this training's checkpoint; to be called when its model is safe elsewhere."""
+        if self._directory is not None and self._folder is not None:
+            folders.remove(self._folder)
+            with contextlib.suppress(OSError):  # others' are still there
+                self._directory.rmdir()
 
-    def _anew(self, reason: str) -> Restored:
-        logger.warning("training starts anew, the checkpoint in %s is not used: %s", self._directory, reason)
-        return Restored(None, reason)
+    def _best_file(self, epoch: int) -> dict[Path, dict[str, np.ndarray]]:
+        """The best epoch's file, where it is not written yet."""
+        assert self._folder is not None
+        path = self._folder / BEST.format(epoch=epoch)
+        return {} if path.exists() else {path: {str(i): value for i, value in enumerate(self._best or ())}}
+
+    def _make_room(self, size: int) -> None:
+        """Sees to it that a checkpoint never takes the last of the disk: as much as it takes must be left over.
+
+        Raises:
+            OSError: there is too little room, and no other training's checkpoint to remove.
+        """
+        assert self._directory is not None
+        assert self._folder is not None
+        while shutil.disk_usage(self._folder).free < 2 * size:
+            if not self._remove_another():
+                raise OSError(errno.ENOSPC, f"less than {2 * size / 1e6:,.0f} MB are free, twice its size")
+
+    def _remove_another(self) -> bool:
+        assert self._directory is not None
+        assert self._folder is not None
+        other = folders.remove_oldest(self._directory, self._folder)
+        if other is not None:
+            self._say(f"removed the checkpoint of an interrupted training of {other.when}: the disk is nearly full")
+        return other is not None
+
+    def _write(self, path: Path, arrays: dict[str, np.ndarray]) -> None:
+        while True:
+            try:
+                _write(path, arrays)
+                return
+            except OSError as error:  # a quota, which no free space tells of
+                if error.errno not in _FULL or not self._remove_another():
+                    raise
+
+    def _complain(self, error: OSError) -> None:
+        if not self._complained:
+            kept = "no checkpoint" if self.kept_step is None else f"the one of step {self.kept_step} alone"
+            self._say(
+                f"the checkpoint cannot be written ({error.strerror or error}): training goes on, and an interruption "
+                f"would find {kept}"
+            )
+        self._complained = True
 
 
 def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Writes beside the file, then renames: at any moment the file is the former or the new one, never a part."""
-    temporary = path.with_name(path.name + _TEMPORARY)
-
-    def write(target: Path) -> None:
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}{TEMPORARY}")
+    try:
         with temporary.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]  # its stub takes the names for allow_pickle
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
-
-    try:
-        _guarded(path, write)
+        os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
-def _guarded(path: Path, action: Callable[[Path], None]) -> None:
-    try:
-        action(path)
-    except OSError as error:
-        raise TrainingError(
-            f"the checkpoint {path} cannot be written",
-            got=str(error.strerror or error),
-            expected="a folder that can be written, with room for about five times the model's weights",
-            fix="free some space or choose another output folder, then run again: training continues where it stands",
-        ) from error
+def _unwritable(folder: Path, error: OSError) -> TrainingError:
+    return TrainingError(
+        f"the folder of checkpoints {folder}",
+        got=error.strerror or str(error),
+        expected="a folder that can be written",
+        fix="change its permissions, free some space, or choose another `output`, then run again",
+    )

@@ -5,8 +5,15 @@ from __future__ import annotations
 import resource
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
+
+from models import runtime
+from models.build import count_parameters
+
+if TYPE_CHECKING:
+    from models.training.loop import Loop
 
 
 class Board:
@@ -46,3 +53,38 @@ def peak_device_memory_mb() -> dict[str, float]:
     """Most memory that TensorFlow has held on each GPU, in MB."""
     gpus = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices("GPU")]
     return {gpu: tf.config.experimental.get_memory_info(gpu)["peak"] / 1e6 for gpu in gpus}
+
+
+def describe(loop: Loop) -> dict[str, Any]:
+    """The report of a training that has ended, as JSON values."""
+    here, rows, placement = loop.position, loop.batches.rows, loop.placement
+    return {
+        "strategy": placement.name,
+        "replicas": placement.replicas,
+        "devices": list(placement.devices),
+        "xla": loop.config.xla or placement.compiles_by_itself,
+        "onednn": runtime.onednn_state(),
+        "precision": loop.config.precision,
+        "seed": loop.config.seed,
+        "config": loop.config.model_dump(mode="json"),
+        "rows": {"train": len(rows), "eval": len(loop.evaluation.rows)},
+        "dropped_rows": {"train": rows.dropped, "eval": loop.evaluation.rows.dropped},
+        "parameters": count_parameters(loop.model),
+        "buckets": list(loop.buckets),
+        "steps": here.total_steps,
+        "steps_planned": loop.steps,
+        "epochs": here.epoch,
+        "stopped_early": here.epoch < loop.epochs,
+        "metric": loop.metric,
+        "best_epoch": here.best_epoch,
+        "best_value": here.best_value,
+        "history": here.history,
+        "traces": {"train": loop.step.traces, "eval": loop.predictor.traces},
+        "resumed_at_step": loop.resumed_at,
+        "started_anew_because": loop.why_anew,
+        "seconds": here.seconds,
+        "tokens_per_second": loop.pace.rate(),
+        "padded_tokens_per_second": loop.pace.rate(padded=True),
+        "peak_memory_mb": peak_memory_mb(),
+        "peak_device_memory_mb": peak_device_memory_mb(),
+    }

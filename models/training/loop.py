@@ -1,0 +1,279 @@
+"""The training loop: epochs of steps, evaluation, the best epoch, early stopping, checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from models import runtime
+from models.config import TaskConfig, TrainConfig
+from models.errors import Interrupted
+from models.labels import LabelSpace
+from models.training import metrics
+from models.training.batches import Batches, choose_buckets
+from models.training.checkpoint import Checkpoints
+from models.training.checks import explained, not_finite
+from models.training.identity import digest
+from models.training.loss import label_weights, row_loss, row_weights
+from models.training.optimizer import averaged, make_optimizer
+from models.training.progress import Pace, Position, Progress
+from models.training.report import Board
+from models.training.rows import TokenRows
+from models.training.step import Predictor, StepResult, TrainStep
+from models.training.stopping import Stop, StopRequested, at_most, stoppable
+from models.training.strategy import Placement
+
+# Reading a loss waits for the device, so that losses are read in groups.
+_STEPS_BETWEEN_READS = 10
+# What whoever ends the training (a person, a cluster that takes the node away) waits for its last checkpoint.
+_SECONDS_TO_SAVE = 20.0
+
+
+class Loop:
+    """One training: what it is made of, and where it stands.
+
+    Args:
+        model: made inside the placement's scope.
+        config: what `resolve_defaults` returned.
+        depths: model to variable path to depth, for layer-wise learning rates.
+        on_progress, on_note: are told how far it has come, and what the user should know besides.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        train: TokenRows,
+        evaluation: TokenRows,
+        *,
+        task: TaskConfig,
+        config: TrainConfig,
+        labels: LabelSpace,
+        placement: Placement,
+        pad_id: int,
+        max_length: int,
+        depths: Callable[[keras.Model], Mapping[str, int]] | None,
+        on_progress: Callable[[Progress], None] | None,
+        on_note: Callable[[str], None] | None,
+    ) -> None:
+        self.model, self.task, self.config, self.labels, self.placement = model, task, config, labels, placement
+        self.on_progress = on_progress or (lambda progress: None)
+        self.on_note = on_note or (lambda text: None)
+        self.epochs = int(config.epochs or 1)
+        longest = int(max(train.lengths.max(), evaluation.lengths.max()))
+        self.buckets = choose_buckets(train.lengths, limit=max_length, longest=longest, epochs=self.epochs)
+        shared: dict[str, Any] = {"buckets": self.buckets, "pad_id": pad_id, "multiple": placement.replicas}
+        self.batches = Batches(train, batch_size=config.batch_size, seed=config.seed, **shared)
+        self.evaluation = Batches(evaluation, batch_size=2 * config.batch_size, **shared)
+        self.steps_per_epoch = math.ceil(len(self.batches) / config.accumulate)
+        self.steps = self.steps_per_epoch * self.epochs
+        self.weights = label_weights(task, config, labels)
+        self.metric = metrics.deciding_metric(task, config.metric)
+        with placement.strategy.scope():
+            by_path = depths(model) if depths is not None else None
+            self.optimizer = make_optimizer(model, config, steps=self.steps, depths=by_path)
+        self.variables = [*model.trainable_variables, *self.optimizer.variables]
+        loss = row_loss(task, config, labels)
+        self.step = TrainStep(model, self.optimizer, loss, placement, xla=config.xla, accumulate=config.accumulate)
+        self.predictor = Predictor(model, placement, xla=config.xla)
+        self.position, self.pace, self.stop = Position(), Pace(), Stop()
+        self.unread: list[StepResult] = []
+        self.resumed_at: int | None = None
+        self.why_anew = ""
+
+    def run(self, checkpoint_dir: Path | str | None, log_dir: Path | str | None, identity: Mapping[str, Any]) -> None:
+        """Trains to the end, or until a signal asks for an end.
+
+        Raises:
+            Interrupted: after such a signal, with what a checkpoint keeps.
+        """
+        whole = self.identity(identity) if checkpoint_dir is not None else {}
+        self.checkpoints = Checkpoints(checkpoint_dir, whole, self.on_note)
+        self.board = Board(log_dir)
+        with self.checkpoints.open(), stoppable() as self.stop:
+            self._resume()
+            self.before, self.started = self.position.seconds, time.perf_counter()
+            found = (self.position.epoch, self.position.step)
+            try:
+                while self.position.epoch < self.epochs and not self._has_stalled():
+                    self._epoch()
+                if (self.position.epoch, self.position.step) != found:
+                    self._save()
+                self.stop.check()
+            except StopRequested as request:
+                raise self._interrupted() from request
+        with self.placement.strategy.scope():
+            self.checkpoints.restore_best(self.model.trainable_variables)
+        self.board.close()
+        self.position.seconds = self.before + time.perf_counter() - self.started
+
+    def _resume(self) -> None:
+        with self.placement.strategy.scope():
+            restored = self.checkpoints.load(self.variables)
+        if restored.state is not None:
+            self.position = Position(**restored.state)
+            self.resumed_at = self.position.total_steps
+            where = f"after step {self.resumed_at} of {self.steps}"
+            self.on_note(f"training continues {where}, from a checkpoint of {restored.when}")
+        elif restored.why_anew:
+            self.why_anew = restored.why_anew
+            self.on_note(f"training starts at step 1 of {self.steps}: {restored.why_anew}")
+
+    def _epoch(self) -> None:
+        here, size = self.position, self.config.accumulate
+        traces = self.step.traces + self.predictor.traces
+        order = self.batches.order(here.epoch)
+        for step in range(here.step, self.steps_per_epoch):
+            self.stop.check()
+            self._step(order[step * size : (step + 1) * size])
+            here.step += 1
+            here.total_steps += 1
+            due = self._is_checkpoint_due()
+            if due or here.step in (1, self.steps_per_epoch) or self._is_read_due():
+                self._read()
+            if due:
+                self._save()
+        with averaged(self.optimizer, self.model.trainable_variables, self.placement.strategy):
+            evaluation = self._evaluate()
+            self._close_epoch(evaluation, self.step.traces + self.predictor.traces - traces)
+        if here.total_steps < self.steps and self.checkpoints.due():
+            self._save()
+
+    def _is_checkpoint_due(self) -> bool:
+        every = self.config.checkpoint_steps
+        return self.checkpoints.due() or (every is not None and self.position.total_steps % every == 0)
+
+    def _is_read_due(self) -> bool:
+        return self.position.step % _STEPS_BETWEEN_READS == 0 or self.pace.is_due()
+
+    def _step(self, group: Sequence[np.ndarray]) -> None:
+        began, traces = time.perf_counter(), self.step.traces
+        batches = [self.batches.make(rows) for rows in group]
+        if self.task.type == "regression":
+            batches = [_standardized(batch, self.labels) for batch in batches]
+        weights = [row_weights(batch.targets, len(batch.rows), self.task, self.weights) for batch in batches]
+        with explained(self.config):
+            self.unread.append(self.step(batches, weights, self.position.total_steps))
+        if self.step.traces == traces:
+            self.pace.seconds += time.perf_counter() - began
+            self.pace.steps += 1
+            self.pace.tokens += sum(batch.tokens for batch in batches)
+            self.pace.padded += sum(batch.features["token_ids"].size for batch in batches)
+
+    def _read(self) -> None:
+        """Reads the losses of the last steps, and stops where one is not finite."""
+        if not self.unread:
+            return
+        began, here = time.perf_counter(), self.position
+        first = here.total_steps - len(self.unread) + 1
+        for number, result in enumerate(self.unread, start=first):
+            loss, rate = float(result.loss), float(result.learning_rate)
+            if not math.isfinite(loss):
+                raise not_finite(loss, number, self.steps, rate, self.config)
+            here.loss_sum += loss
+        last = self.unread[-1]
+        if self.pace.steps:
+            self.pace.seconds += time.perf_counter() - began
+        scalars = {
+            "loss": float(last.loss),
+            "learning_rate": float(last.learning_rate),
+            "gradient_norm": float(last.gradient_norm),
+            "tokens_per_second": self.pace.rate(),
+        }
+        self.board.write("train", scalars, here.total_steps)
+        self.unread = []
+        self._tell(here.loss_sum / here.step)
+
+    def _evaluate(self) -> dict[str, float]:
+        """Metrics of the eval rows. An end that is asked for meanwhile leaves the epoch open, to be evaluated again."""
+        began, rows, traces = time.perf_counter(), self.evaluation.rows, self.predictor.traces
+        logits, asked = np.empty((len(rows), self.labels.outputs), np.float32), 0
+        for batch in self.evaluation.by_length():
+            self.stop.check()
+            with explained(self.config):
+                logits[batch.rows] = self.predictor(batch.features)[: len(batch.rows)]
+            asked += len(batch.rows)
+            if self.pace.is_due():
+                self._tell(self.position.loss_sum / self.position.step, evaluated=asked / len(rows))
+        if self.predictor.traces == traces or not self.pace.evaluation:
+            self.pace.evaluation = time.perf_counter() - began
+        return metrics.compute(logits, np.asarray(rows.targets), self.task, self.labels)
+
+    def _close_epoch(self, evaluation: dict[str, float], traces: int) -> None:
+        here = self.position
+        value = evaluation[self.metric]
+        loss = here.loss_sum / here.step
+        here.epoch, here.step, here.loss_sum = here.epoch + 1, 0, 0.0
+        here.history.append({"epoch": here.epoch, "train_loss": loss, "traces": traces, **evaluation})
+        if metrics.is_better(self.metric, value, here.best_value):
+            here.best_epoch, here.best_value = here.epoch, value
+            self.checkpoints.keep_best(self.model.trainable_variables)
+        self.board.write("eval", evaluation, here.epoch)
+        self._tell(loss, evaluation)
+
+    def _has_stalled(self) -> bool:
+        here, patience = self.position, self.config.early_stopping
+        return patience is not None and here.best_epoch is not None and here.epoch - here.best_epoch >= patience
+
+    def _save(self, last: bool = False) -> bool:
+        self.position.seconds = self.before + time.perf_counter() - self.started
+        written = self.checkpoints.save(self.variables, asdict(self.position), last=last)
+        self.board.flush()
+        return written
+
+    def _interrupted(self) -> Interrupted:
+        """Writes a last checkpoint, in bounded time; what is kept, what is lost, and what comes next."""
+        done, work = self.position.total_steps, self.checkpoints.unsaved_seconds
+        if done:
+            self._read()
+            with at_most(_SECONDS_TO_SAVE):
+                self._save(last=True)
+        kept, of_training = self.checkpoints.kept_step, f"{work:.0f} s of training"
+        what = f"training, after step {done} of {self.steps}"
+        if kept is None:
+            lost = f"{done} steps, {of_training}" if done else "nothing: training had just begun"
+            return Interrupted(what, lost=lost, then="training starts at step 1")
+        ended = kept == self.steps or (kept == done and self._has_stalled())
+        rest = "only evaluation and export are left" if ended else f"training continues at step {kept + 1}"
+        return Interrupted(
+            what,
+            kept=f"a checkpoint of step {kept}, in {self.checkpoints.folder}",
+            lost=f"the last {done - kept} steps, {of_training}" if kept < done else "nothing of the training",
+            then=f"with the same settings, data and code {rest}",
+        )
+
+    def _tell(self, loss: float, evaluation: Mapping[str, float] | None = None, evaluated: float | None = None) -> None:
+        here = self.position
+        epoch = here.epoch if evaluation is not None else here.epoch + 1
+        left = self.pace.left(self.steps - here.total_steps, self.epochs - here.epoch)
+        rate = self.pace.rate()
+        self.on_progress(
+            Progress(epoch, self.epochs, here.total_steps, self.steps, loss, rate, left, evaluated, evaluation)
+        )
+
+    def identity(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """All that decides the training's result, by name (`models.training.identity`); `given`: the caller's share."""
+        weights = [[v.path, bool(v.trainable), zlib.crc32(v.numpy().tobytes())] for v in self.model.weights]
+        return {
+            "task": self.task.model_dump(mode="json"),
+            "train": self.config.model_dump(mode="json", exclude={"checkpoint_steps"}),
+            "labels": digest(asdict(self.labels)),
+            "rows": [self.batches.rows.checksum, self.evaluation.rows.checksum],
+            "weights": digest({"weights": weights}),
+            "batches": [list(self.buckets), self.batches.pad_id, self.placement.name, self.placement.replicas],
+            "versions": [tf.__version__, keras.__version__, runtime.onednn_state()],
+            **given,
+        }
+
+
+def _standardized(batch: Any, labels: LabelSpace) -> Any:
+    targets = ((batch.targets - labels.mean) / labels.std).astype(np.float32)
+    return type(batch)(batch.features, targets, batch.rows, batch.tokens)

@@ -1,0 +1,86 @@
+"""How far a training has come, how fast it goes, and how long it will still take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What `on_progress` is told, every second or so and after every epoch.
+
+    Attributes:
+        epoch: the current one, from 1; `epochs`: at most so many.
+        step: optimizer steps done in all; `steps`: of the whole training, without early stopping.
+        loss: mean training loss of the epoch, as far as it has been read.
+        tokens_per_second: real tokens, compilation left out.
+        seconds_left: until the last epoch's end, without early stopping; None where nothing was timed yet.
+        evaluated: share of the eval rows that the model has been asked, while it is; else None.
+        evaluation: metrics of the eval split, after an epoch only.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    tokens_per_second: float
+    seconds_left: float | None = None
+    evaluated: float | None = None
+    evaluation: Mapping[str, float] | None = None
+
+
+@dataclass
+class Position:
+    """All that a checkpoint says besides the variables."""
+
+    epoch: int = 0
+    step: int = 0  # optimizer steps done in this epoch
+    total_steps: int = 0
+    loss_sum: float = 0.0  # of this epoch's steps
+    seconds: float = 0.0
+    best_epoch: int | None = None
+    best_value: float | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class Pace:
+    """Tokens and seconds of the steps that compiled nothing; seconds of the last evaluation."""
+
+    tokens: int = 0
+    padded: int = 0
+    seconds: float = 0.0
+    steps: int = 0
+    evaluation: float = 0.0
+    _told: float = field(default_factory=time.monotonic)
+
+    def rate(self, padded: bool = False) -> float:
+        """Tokens per second."""
+        return (self.padded if padded else self.tokens) / self.seconds if self.seconds else 0.0
+
+    def left(self, steps: int, evaluations: int) -> float | None:
+        """Seconds that so many steps and evaluations take at this pace; None where no step was timed yet."""
+        if not self.steps:
+            return None
+        return steps * self.seconds / self.steps + evaluations * self.evaluation
+
+    def is_due(self, seconds: float = 1.0) -> bool:
+        """Whether it was longer ago that this said so."""
+        if time.monotonic() - self._told < seconds:
+            return False
+        self._told = time.monotonic()
+        return True
+
+
+def duration(seconds: float) -> str:
+    """A time in the two largest units that matter: "48 s", "3 min 20 s", "2 h 05 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s" if whole < 600 else f"{whole // 60} min"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

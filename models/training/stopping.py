@@ -1,0 +1,94 @@
+"""Ctrl-C and a termination end a training between two steps, so that a checkpoint can keep all that was done."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# One Ctrl-C may arrive twice: from the terminal, and handed on by a parent such as `timeout` or make.
+_SAME_REQUEST = 1.0
+
+
+class StopRequested(Exception):
+    """Raised where the training's state is whole."""
+
+
+@dataclass
+class Stop:
+    """Whether an end was asked for, and when (`time.monotonic`)."""
+
+    since: float | None = None
+
+    def check(self) -> None:
+        """Ends the training here if that was asked for.
+
+        Raises:
+            StopRequested: it was.
+        """
+        if self.since is not None:
+            raise StopRequested
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[Stop]:
+    """Within the block a first SIGINT, SIGTERM or SIGHUP only asks for an end; a second one does what it did before.
+
+    Signals that are ignored stay so (`nohup`), and outside the main thread nothing changes.
+    """
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before: dict[signal.Signals, Any] = {}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop.since is None:
+            stop.since = time.monotonic()
+        elif time.monotonic() - stop.since > _SAME_REQUEST:
+            _as_before(before[signal.Signals(number)], number, frame)
+
+    for number in _SIGNALS:
+        handler = signal.getsignal(number)
+        if handler is not signal.SIG_IGN and handler is not None:
+            before[number] = handler
+    try:
+        for number in before:
+            signal.signal(number, handle)
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _as_before(handler: Any, number: int, frame: FrameType | None) -> None:
+    if callable(handler):
+        handler(number, frame)
+    else:
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+
+@contextlib.contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Ends the block with a TimeoutError after so many seconds; in the main thread alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def expire(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"it took longer than {seconds:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
