@@ -115,7 +115,7 @@ def remove(folder: Path) -> bool:
 
 
 def remove_flat(directory: Path) -> None:
-    """Removes what earlier versions of Transom left: one checkpoint in the project's folder itself. None can be used."""
+    """Removes the one checkpoint that earlier versions kept in the project's folder itself: no training can use it."""
     for path in (directory / NAME, *directory.glob(BEST.format(epoch="*"))):
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)

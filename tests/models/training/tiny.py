@@ -20,8 +20,9 @@ import numpy as np  # noqa: E402
 
 from models.config import TaskConfig, TrainConfig  # noqa: E402
 from models.labels import LabelSpace  # noqa: E402
+from models.training.progress import Progress  # noqa: E402
 from models.training.rows import TokenRows  # noqa: E402
-from models.training.trainer import Progress, Trained, train  # noqa: E402
+from models.training.trainer import Trained, train  # noqa: E402
 
 VOCABULARY = 10
 WIDTH = 8
