@@ -10,12 +10,12 @@ import traceback
 import warnings
 from collections.abc import Sequence
 
-from models.errors import TransomError
+from models.errors import Interrupted, TransomError
 from pipeline import commands, deploy_arguments, edge_arguments, model_arguments, project_arguments, streams
 from pipeline.arguments import Parser, add_verbose
+from pipeline.interruption import INTERRUPTED
 from pipeline.kubeflow import arguments as kubeflow_arguments
 
-INTERRUPTED = 130  # what a shell reports of a process that SIGINT ended
 WRONG_ARGUMENTS = 2
 
 EPILOG = """\
@@ -50,8 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except TransomError as error:
         return _told(error, options)
-    except KeyboardInterrupt:
-        print("transom: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stopped:
+        told = stopped.render() if isinstance(stopped, Interrupted) else "interrupted"
+        with contextlib.suppress(OSError):  # the terminal may be closed
+            print(f"transom: {told}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         streams.drop_output()

@@ -1,21 +1,29 @@
-"""What a run shows: one live line per step on a terminal, plain lines elsewhere, JSON Lines with `--json`."""
+"""What a run shows: one live line per step on a terminal, plain lines elsewhere, JSON Lines with `--json`.
+
+Elsewhere a step that takes long says once a minute how far it is, so that no log is silent.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleDimensions
 from rich.live import Live
 from rich.text import Text
 
+from models.training.progress import duration
 from pipeline import streams
 from serving.noise import filtered
 
@@ -39,6 +47,15 @@ class Plain(Console):
         """Rich would end the process with exit code 1 here, whatever came of the command."""
         raise BrokenPipeError
 
+    @property  # type: ignore[misc]  # rich's can be set; this one follows the terminal
+    def size(self) -> ConsoleDimensions:
+        """That of the terminal that is written to; rich asks standard output, which during a run is the log."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            width, height = os.get_terminal_size(self.file.fileno())
+            if width and height:
+                return ConsoleDimensions(width, height)
+        return super().size
+
 
 class View:
     """Shows the steps of a run as they go.
@@ -46,42 +63,54 @@ class View:
     Args:
         stream: where to write; colour and live updates only if it is a terminal.
         as_json: one JSON object a line instead of text.
+        every: seconds after which a step in progress says how far it is, where there is no live line.
     """
 
-    def __init__(self, stream: TextIO, as_json: bool = False) -> None:
+    def __init__(self, stream: TextIO, as_json: bool = False, every: float = 60.0) -> None:
         self.console = Plain(stream)
         self.as_json = as_json
+        self._is_live = stream.isatty() and not self.console.is_dumb_terminal and not as_json
+        self._every = every
         self._live: Live | None = None
         self._step = ""
         self._note = ""
         self._begin = 0.0
+        self._ended = threading.Event()
 
     def say(self, text: str) -> None:
         """One line about the run as a whole or the step in progress."""
         if self.as_json:
             self._json({"event": "note", "step": self._step, "text": text})
         else:
-            self.console.print(Text(f"    {text}" if self._step else text))
+            self._print(Text(f"    {text}" if self._step else text))
 
     def started(self, step: str) -> None:
         """A step begins."""
         self._step, self._note, self._begin = step, "", time.monotonic()
         if self.as_json:
             self._json({"event": "started", "step": step})
-        elif self.console.is_terminal:
+        if self._is_live:
             self._live = Live(console=self.console, refresh_per_second=4, transient=True, get_renderable=self._line)
             self._live.start()
+        else:
+            self._ended = threading.Event()
+            threading.Thread(target=self._beat, args=(self._ended,), name="progress", daemon=True).start()
 
     def progress(self, note: str) -> None:
-        """How far the step in progress has come; shown on a terminal only, and in JSON."""
+        """How far the step in progress has come: parts with ", " between them, what matters most first.
+
+        Shown at once on a terminal and in JSON, elsewhere once a minute.
+        """
         self._note = note
         if self.as_json:
             self._json({"event": "progress", "step": self._step, "text": note})
 
     def ended(self, step: str, status: str, seconds: float) -> None:
         """A step ended: `status` is done, cached, skipped, interrupted or failed."""
+        self._ended.set()
         if self._live is not None:
-            self._live.stop()
+            with _without_terminal():
+                self._live.stop()
             self._live = None
         self._step = ""
         if self.as_json:
@@ -89,14 +118,56 @@ class View:
             return
         mark, style = MARKS[status]
         took = f"{seconds:8.1f} s" if status not in _NOT_RUN else f"{status:>10}"
-        self.console.print(Text.assemble((f"  {mark} ", style), f"{step:<18}", (took, "dim")))
+        self._print(Text.assemble((f"  {mark} ", style), f"{step:<18}", (took, "dim")))
+
+    def abandon(self, text: str) -> None:
+        """The last line before the process ends without more ado: a live line hides the cursor, and may be locked."""
+        shown = "\x1b[?25h\n" if self._live is not None else ""
+        with contextlib.suppress(OSError, ValueError):
+            os.write(self.console.file.fileno(), f"{shown}{text}\n".encode())
 
     def _line(self) -> Text:
-        took = f"{time.monotonic() - self._begin:8.1f} s"
-        return Text.assemble(("  … ", "yellow"), f"{self._step:<18}", (took, "dim"), f"   {self._note}")
+        return live_line(self._step, time.monotonic() - self._begin, self._note, self.console.width)
+
+    def _beat(self, ended: threading.Event) -> None:
+        step = self._step
+        while not ended.wait(self._every):
+            seconds = time.monotonic() - self._begin
+            if self.as_json:
+                self._json({"event": "progress", "step": step, "text": self._note, "seconds": round(seconds, 3)})
+            else:
+                note = f": {self._note}" if self._note else ""
+                self._print(Text(f"    {step}, {duration(seconds)} so far{note}"))
+
+    def _print(self, text: Text) -> None:
+        with _without_terminal():
+            self.console.print(text)
 
     def _json(self, event: dict[str, Any]) -> None:
         print(json.dumps(event, ensure_ascii=False), file=self.console.file, flush=True)
+
+
+def live_line(step: str, seconds: float, note: str, width: int) -> Text:
+    """A step in progress in one line of at most `width` columns; of its note, the last parts are left out first."""
+    columns, short = f"{step:<18}{seconds:8.1f} s   ", f"{step} {seconds:.0f} s   "
+    parts = note.split(", ") if note else []
+    for middle, count in ((columns, len(parts)), *((short, count) for count in range(len(parts), 0, -1))):
+        shown = ", ".join(parts[:count])
+        if cell_len(f"  … {middle}{shown}".rstrip()) <= width:
+            return Text.assemble(("  … ", "yellow"), middle, shown)
+    bare = Text(f"  … {short}".rstrip(), no_wrap=True)
+    bare.truncate(width, overflow="ellipsis")
+    return bare
+
+
+@contextmanager
+def _without_terminal() -> Iterator[None]:
+    """Goes on where the terminal has been closed: what a run keeps then is worth more than a line to nobody."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
 
 
 class _Lines(logging.Handler):
@@ -126,7 +197,8 @@ def silence() -> Iterator[None]:
 def captured(log_file: Path, as_json: bool, verbose: bool) -> Iterator[View]:
     """A view of a run, while all that libraries print, from C++ too, goes to a log file (with `verbose`: nowhere).
 
-    Loggers below "transom" speak to the user: "transom" in lines that stay, "transom.progress" in the live line.
+    Loggers below "transom" speak to the user: "transom" in lines that stay, "transom.figures" in such lines that a
+    record of the run has by other ways, "transom.progress" in the live line. The log has the lines too.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -139,6 +211,7 @@ def captured(log_file: Path, as_json: bool, verbose: bool) -> Iterator[View]:
     speaker.propagate = not verbose  # else a line would appear twice
     speaker.addHandler(says)
     reporter.addHandler(progresses)
+    written: list[logging.Handler] = []
     saved = os.dup(1), os.dup(2)
     try:
         if not verbose:
@@ -147,6 +220,9 @@ def captured(log_file: Path, as_json: bool, verbose: bool) -> Iterator[View]:
             os.dup2(log, 1)
             os.dup2(log, 2)
             os.close(log)
+            written.append(logging.FileHandler(log_file, encoding="utf-8"))
+            written[0].setFormatter(logging.Formatter("%(asctime)s transom: %(message)s"))
+            speaker.addHandler(written[0])
         yield view
     finally:
         sys.stdout.flush()
@@ -155,5 +231,20 @@ def captured(log_file: Path, as_json: bool, verbose: bool) -> Iterator[View]:
             os.dup2(descriptor, number)
             os.close(descriptor)
         speaker.removeHandler(says)
+        for handler in written:
+            speaker.removeHandler(handler)
+            handler.close()
         reporter.removeHandler(progresses)
         terminal.close()
+
+
+@contextmanager
+def heard(take: Callable[[str], None]) -> Iterator[None]:
+    """Hands on what is said to the user within the block, but for figures and progress."""
+    handler, speaker = _Lines(take), logging.getLogger("transom")
+    handler.addFilter(lambda record: record.name == speaker.name)
+    speaker.addHandler(handler)
+    try:
+        yield
+    finally:
+        speaker.removeHandler(handler)

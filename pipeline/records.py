@@ -50,7 +50,8 @@ class Run:
         training: the training's report, once there is one.
         pushed: folder of the model's version among the pushed ones.
         bundle: folder of its edge bundle; "" where there is none.
-        error: what ended the run, where it did not come to its end.
+        error: what ended the run, where it did not come to its end; of an interrupted one, what is kept and lost too.
+        notes: what the steps said, as {"step", "text"}: whether training continued or started anew, and why, say.
         peak_memory_bytes: largest resident set of the process.
     """
 
@@ -71,6 +72,7 @@ class Run:
     pushed: str = ""
     bundle: str = ""
     error: str = ""
+    notes: list[dict[str, str]] = field(default_factory=list)
     peak_memory_bytes: int = 0
 
     def stop(self, status: str, why: str, step: str = "") -> None:

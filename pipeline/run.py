@@ -7,7 +7,6 @@ import errno
 import json
 import logging
 import resource
-import signal
 import sys
 import tempfile
 import time
@@ -17,11 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.carry import unpacked
-from models.errors import ConfigError, GateError, NotBlessedError, TransomError
+from models.errors import ConfigError, GateError, Interrupted, NotBlessedError, TransomError
 from models.runtime import prepare
 from pipeline import preflight, streams
 from pipeline.config import ProjectConfig
-from pipeline.console import View, captured
+from pipeline.console import View, captured, heard
+from pipeline.interruption import interruptible
 from pipeline.loading import load
 from pipeline.lock import hold
 from pipeline.paths import Paths
@@ -47,6 +47,7 @@ def run(
 
     Raises:
         TransomError: what the user can mend; NotBlessedError where the model was measured and is not good enough.
+        Interrupted: Ctrl-C or a termination ended it.
     """
     config = load(config_file, overrides)
     _check_steps(config, from_step, to_step)
@@ -56,11 +57,17 @@ def run(
     with hold(paths.lock, lambda: new_name(paths), wait) as name:
         record = Run(name=name, status="running", started=now(), config=config.model_dump(mode="json"))
         try:
-            with _terminable(), _recorded(record, paths):
+            with interruptible() as interruption, _recorded(record, paths):
                 outcome = _preflight(record, config, paths)
                 if outcome is None:
                     with _own_temporary_folder(), captured(paths.runs / name / LOG_NAME, as_json, verbose) as view:
+                        interruption.on_first = view.say_ending
+                        interruption.on_second = view.abandon
                         outcome = _Recorder(record, paths, view).run(config, from_step, to_step)
+        except Interrupted:
+            if as_json:
+                print_summary(record, paths, sys.stdout, as_json=True)
+            raise
         except OSError as error:  # the record itself finds no room
             if not _disk_is_full(error):
                 raise
@@ -126,16 +133,6 @@ def _recorded(record: Run, paths: Paths) -> Iterator[None]:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends the run as Ctrl-C does: with its record written, and nothing half done left in the push folder."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
 def _own_temporary_folder() -> Iterator[None]:
     """One folder for all temporary files, removed at the end: Beam, TFT and AutoGraph leave theirs where they are."""
     before = tempfile.tempdir
@@ -160,12 +157,14 @@ class _Recorder:
         self._save()
         outcome: TransomError | None = None
         try:
-            self._run(config, from_step, to_step)
+            with heard(self._note):
+                self._run(config, from_step, to_step)
             self._read_outputs()
             outcome = self._conclude()
-        except KeyboardInterrupt:
-            self.record.status = "interrupted"
-            raise
+        except KeyboardInterrupt as stopped:
+            told = _interrupted(stopped, self.record.steps)
+            self.record.status, self.record.error = "interrupted", told.render()
+            raise told from stopped
         except Exception as error:
             if not isinstance(error, TransomError):
                 logging.getLogger(__name__).exception("the run failed")
@@ -252,11 +251,32 @@ class _Recorder:
         self.view.ended(step, status, seconds)
         self._save()
 
+    def _note(self, text: str) -> None:
+        running = [step.name for step in self.record.steps if step.status == "running"]
+        self.record.notes.append({"step": running[-1] if running else "", "text": text})
+        self._save()
+
     def _save(self) -> None:
         self.record.seconds = round(time.monotonic() - self._begin, 3)
         kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.record.peak_memory_bytes = kilobytes * (1 if sys.platform == "darwin" else 1024)
         self.record.save(self.paths)
+
+
+def _interrupted(stopped: KeyboardInterrupt, steps: list[Step]) -> Interrupted:
+    """What a person needs to know who has just ended a run: what is kept, what is lost, and how it goes on."""
+    results = sum(step.status in ("done", "cached") for step in steps)
+    kept = [f"the results of {results} step{'s' if results > 1 else ''}"] if results else []
+    step = next((step for step in steps if step.status == "interrupted"), None)
+    if step is None:
+        return Interrupted("interrupted between two steps", kept="; ".join(kept), then="run again: no step is repeated")
+    if isinstance(stopped, Interrupted):
+        kept += [stopped.kept] if stopped.kept else []
+        what, lost, then = f"interrupted in {step.name}: {stopped.what}", stopped.lost, stopped.then
+    else:
+        what = f"interrupted in {step.name}, after {duration(step.seconds)}"
+        lost, then = f"{duration(step.seconds)} of {step.name}", f"{step.name} starts from its beginning"
+    return Interrupted(what, kept="; ".join(kept), lost=lost, then=f"run again: {then}")
 
 
 def _disk_is_full(error: BaseException | None) -> bool:

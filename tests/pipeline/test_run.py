@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import signal
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +16,7 @@ from pipeline.console import View
 from pipeline.loading import load
 from pipeline.paths import Paths
 from pipeline.records import Run, Step, all_runs
-from pipeline.run import _disk_is_full, _recorded, _Recorder, _terminable, run
+from pipeline.run import _disk_is_full, _recorded, _Recorder, run
 
 
 @pytest.mark.parametrize(
@@ -36,13 +35,6 @@ def test_steps_that_make_no_run(tmp_path: Path, first: str | None, last: str | N
         run(config, [], from_step=first, to_step=last)
     assert told in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["transom.yaml"]
-
-
-def test_a_termination_is_an_interruption() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), _terminable():
-        signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def _project(folder: Path, table: str) -> Path:
