@@ -23,7 +23,7 @@ from tflite.export import CALIBRATION_ROWS, GOLDEN_ROWS, Plain
 from tflite.metadata import Card
 from tflite.variants import READS_ROWS, VARIANTS, Variant
 
-SAYS = logging.getLogger("transom")
+SAYS, PROGRESS = logging.getLogger("transom"), logging.getLogger("transom.progress")
 FILE_NAME = "bundles.json"
 REFERENCE: Variant = "float32"
 """Always made: what the others' latency is compared with."""
@@ -84,7 +84,8 @@ def export_variants(
     calibration = edge_rows(examples, "train", task, CALIBRATION_ROWS) if set(wanted) & set(READS_ROWS) else []
     card = Card(plain.name, version=_version(folder), author=config.author, licence=config.licence)
     made: dict[str, str] = {}
-    for variant in wanted:
+    for number, variant in enumerate(wanted, start=1):
+        PROGRESS.info("making %s, variant %d of %d", variant, number, len(wanted))
         try:
             plain.write(target / variant, variant, card, golden=golden, calibration=calibration)
             made[variant] = ""

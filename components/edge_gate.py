@@ -29,7 +29,7 @@ from tflite.parity import Row, ask_keras, compare
 from tflite.runtime import EdgeClassifier
 from tflite.variants import Variant
 
-SAYS = logging.getLogger("transom")
+SAYS, PROGRESS = logging.getLogger("transom"), logging.getLogger("transom.progress")
 _SPLIT = "eval"
 
 
@@ -89,12 +89,14 @@ def examine(folder: Path, bundles: Path, rows: list[Row], config: EdgeConfig, mi
     made: dict[Variant, str] = json.loads((bundles / BUNDLES_FILE).read_text(encoding="utf-8"))
     costs: dict[Variant, Cost] = {}
     for variant in [variant for variant, broken in made.items() if not broken]:
+        PROGRESS.info("measuring %s", variant)
         try:
             costs[variant] = measure(bundles / variant)
         except ModelError as error:  # LiteRT ends the process, say: that is the variant's fault, not the run's
             made[variant] = brief(error)
     if all(made[variant] for variant in config.variants):
         return choose([Candidate(variant, broken=made[variant]) for variant in config.variants], None, config)
+    PROGRESS.info("asking Keras %d rows", len(rows))
     model = restore(folder)
     reference = ask_keras(model, rows, max(config.lengths, default=model.tokenizer.max_length))
     candidates = []
@@ -102,6 +104,7 @@ def examine(folder: Path, bundles: Path, rows: list[Row], config: EdgeConfig, mi
         if made[variant]:
             candidates.append(Candidate(variant, broken=made[variant]))
             continue
+        PROGRESS.info("asking %s %d rows", variant, len(rows))
         bundle = EdgeClassifier(bundles / variant, threads=os.cpu_count() or 1)
         parity = compare(bundle, reference, rows, min_slice_size)
         candidates.append(Candidate(variant, parity, costs[variant], tuple(bundle.manifest.report["operations"])))

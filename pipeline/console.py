@@ -120,6 +120,20 @@ class View:
         took = f"{seconds:8.1f} s" if status not in _NOT_RUN else f"{status:>10}"
         self._print(Text.assemble((f"  {mark} ", style), f"{step:<18}", (took, "dim")))
 
+    @contextmanager
+    def step(self, step: str) -> Iterator[None]:
+        """The block is a step: `started`, and `ended` however it ends."""
+        begin, status = time.monotonic(), "failed"
+        self.started(step)
+        try:
+            yield
+            status = "done"
+        except KeyboardInterrupt:
+            status = "interrupted"
+            raise
+        finally:
+            self.ended(step, status, time.monotonic() - begin)
+
     def abandon(self, text: str) -> None:
         """The last line before the process ends without more ado: a live line hides the cursor, and may be locked."""
         shown = "\x1b[?25h\n" if self._live is not None else ""
@@ -197,45 +211,64 @@ def silence() -> Iterator[None]:
 def captured(log_file: Path, as_json: bool, verbose: bool) -> Iterator[View]:
     """A view of a run, while all that libraries print, from C++ too, goes to a log file (with `verbose`: nowhere).
 
-    Loggers below "transom" speak to the user: "transom" in lines that stay, "transom.figures" in such lines that a
-    record of the run has by other ways, "transom.progress" in the live line. The log has the lines too.
+    What is said to the user stands in the log too.
     """
     sys.stdout.flush()
     sys.stderr.flush()
     terminal = streams.outlasting(os.dup(1), plain=not as_json)
-    view = View(terminal, as_json)
-    says, progresses = _Lines(view.say), _Lines(view.progress)
-    speaker, reporter = logging.getLogger("transom"), logging.getLogger("transom.progress")
-    speaker.setLevel(logging.INFO)
-    reporter.propagate = False
-    speaker.propagate = not verbose  # else a line would appear twice
-    speaker.addHandler(says)
-    reporter.addHandler(progresses)
-    written: list[logging.Handler] = []
     saved = os.dup(1), os.dup(2)
     try:
-        if not verbose:
-            log_file.parent.mkdir(parents=True, exist_ok=True)
-            log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-            os.dup2(log, 1)
-            os.dup2(log, 2)
-            os.close(log)
-            written.append(logging.FileHandler(log_file, encoding="utf-8"))
-            written[0].setFormatter(logging.Formatter("%(asctime)s transom: %(message)s"))
-            speaker.addHandler(written[0])
-        yield view
+        with spoken(View(terminal, as_json)) as view, contextlib.ExitStack() as stack:
+            if not verbose:
+                log_file.parent.mkdir(parents=True, exist_ok=True)
+                log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+                os.dup2(log, 1)
+                os.dup2(log, 2)
+                os.close(log)
+                stack.enter_context(_written(log_file))
+            yield view
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         for descriptor, number in zip(saved, (1, 2), strict=True):
             os.dup2(descriptor, number)
             os.close(descriptor)
-        speaker.removeHandler(says)
-        for handler in written:
-            speaker.removeHandler(handler)
-            handler.close()
-        reporter.removeHandler(progresses)
         terminal.close()
+
+
+@contextmanager
+def spoken(view: View) -> Iterator[View]:
+    """Shows what steps say to the user, through the loggers below "transom".
+
+    "transom": lines that stay; "transom.figures": such lines that the run's record has by other ways;
+    "transom.progress": how far the step in progress is.
+    """
+    speaker, reporter = logging.getLogger("transom"), logging.getLogger("transom.progress")
+    says, progresses = _Lines(view.say), _Lines(view.progress)
+    before = speaker.level, speaker.propagate, reporter.propagate
+    speaker.setLevel(logging.INFO)
+    speaker.propagate = reporter.propagate = False  # else the libraries' handlers would print a line again
+    speaker.addHandler(says)
+    reporter.addHandler(progresses)
+    try:
+        yield view
+    finally:
+        speaker.removeHandler(says)
+        reporter.removeHandler(progresses)
+        speaker.setLevel(before[0])
+        speaker.propagate, reporter.propagate = before[1:]
+
+
+@contextmanager
+def _written(log_file: Path) -> Iterator[None]:
+    handler, speaker = logging.FileHandler(log_file, encoding="utf-8"), logging.getLogger("transom")
+    handler.setFormatter(logging.Formatter("%(asctime)s transom: %(message)s"))
+    speaker.addHandler(handler)
+    try:
+        yield
+    finally:
+        speaker.removeHandler(handler)
+        handler.close()
 
 
 @contextmanager

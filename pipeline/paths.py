@@ -3,7 +3,7 @@
 OUTPUT/
   artifacts/          what each step wrote, by step and execution (TFX's pipeline root)
   metadata.sqlite     TFX's records: what was run with what, the cache
-  checkpoints/        training that was interrupted
+  checkpoints/ID/     trainings that were interrupted: the newest three, by what decides their result
   runs/RUN/           run.json, log.txt
   serving/NAME/N/     pushed SavedModels: the folder that TF Serving watches
   edge/NAME/N/        the edge bundle of version N

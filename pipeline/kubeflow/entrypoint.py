@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.carry import unpacked
-from models.errors import TransomError
+from models.errors import Interrupted, TransomError
 from models.runtime import prepare
+from pipeline.console import View, spoken
+from pipeline.interruption import INTERRUPTED
 
 if TYPE_CHECKING:
     from kfp.pipeline_spec import pipeline_spec_pb2
@@ -48,8 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.argv = sys.argv[:1]
     try:
         prepare(options.onednn)
-        _run(options, beam_arguments)
+        # A line a minute: a container's log that is silent looks like one that hangs.
+        with spoken(View(sys.stdout)) as view, view.step(options.step):
+            _run(options, beam_arguments)
         return 0
+    except Interrupted as stopped:  # the node is taken away: a retry goes on from what is kept
+        print(f"transom: {options.step}: {'; '.join(stopped.render().splitlines())}", file=sys.stderr, flush=True)
+        return INTERRUPTED
     except Exception as error:  # noqa: BLE001 (the last resort: whatever it was, the last line of the log says it)
         ours = unpacked(error)
         if ours is None:

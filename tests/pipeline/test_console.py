@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import io
@@ -84,6 +85,18 @@ def test_json_tells_of_a_long_step_too() -> None:
     assert events[1]["event"] == "progress"
     assert events[1]["step"] == "Transform"
     assert events[1]["seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(None, "done"), (ValueError(), "failed"), (KeyboardInterrupt(), "interrupted")]
+)
+def test_a_step_ends_however_it_ends(error: BaseException | None, status: str) -> None:
+    stream = io.StringIO()
+    view = View(stream, as_json=True)
+    with contextlib.suppress(ValueError, KeyboardInterrupt), view.step("Trainer"):
+        if error is not None:
+            raise error
+    assert json.loads(stream.getvalue().splitlines()[-1])["status"] == status
 
 
 def test_a_closed_terminal_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
