@@ -105,6 +105,7 @@ def test_a_killed_run_continues_at_its_last_checkpoint(tiny: Any, project: Any) 
     result = project.run(*(part for one in sets for part in ("--set", one)))
     assert result["fates"]["Transform"] == "cached"
     assert result["training"]["resumed_at_step"] > 0
+    assert any(note["text"].startswith("training continues after step ") for note in result["notes"])
     assert result["status"] == "pushed"
     assert not checkpoints.exists()
 
