@@ -6,7 +6,6 @@ Elsewhere a step that takes long says once a minute how far it is, so that no lo
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import logging
 import os
@@ -82,7 +81,7 @@ class View:
         if self.as_json:
             self._json({"event": "note", "step": self._step, "text": text})
         else:
-            self._print(Text(f"    {text}" if self._step else text))
+            self.console.print(Text(f"    {text}" if self._step else text))
 
     def started(self, step: str) -> None:
         """A step begins."""
@@ -109,8 +108,7 @@ class View:
         """A step ended: `status` is done, cached, skipped, interrupted or failed."""
         self._ended.set()
         if self._live is not None:
-            with _without_terminal():
-                self._live.stop()
+            self._live.stop()
             self._live = None
         self._step = ""
         if self.as_json:
@@ -118,7 +116,7 @@ class View:
             return
         mark, style = MARKS[status]
         took = f"{seconds:8.1f} s" if status not in _NOT_RUN else f"{status:>10}"
-        self._print(Text.assemble((f"  {mark} ", style), f"{step:<18}", (took, "dim")))
+        self.console.print(Text.assemble((f"  {mark} ", style), f"{step:<18}", (took, "dim")))
 
     @contextmanager
     def step(self, step: str) -> Iterator[None]:
@@ -134,11 +132,15 @@ class View:
         finally:
             self.ended(step, status, time.monotonic() - begin)
 
-    def abandon(self, text: str) -> None:
-        """The last line before the process ends without more ado: a live line hides the cursor, and may be locked."""
+    def say_ending(self) -> None:
+        """Answers the first request to end the run; called from another thread."""
+        self.say("ending in order; a second Ctrl-C ends at once")
+
+    def abandon(self) -> None:
+        """The last line before the process ends without more ado; a live line hides the cursor, and may be locked."""
         shown = "\x1b[?25h\n" if self._live is not None else ""
         with contextlib.suppress(OSError, ValueError):
-            os.write(self.console.file.fileno(), f"{shown}{text}\n".encode())
+            os.write(self.console.file.fileno(), f"{shown}transom: ended at once\n".encode())
 
     def _line(self) -> Text:
         return live_line(self._step, time.monotonic() - self._begin, self._note, self.console.width)
@@ -151,11 +153,7 @@ class View:
                 self._json({"event": "progress", "step": step, "text": self._note, "seconds": round(seconds, 3)})
             else:
                 note = f": {self._note}" if self._note else ""
-                self._print(Text(f"    {step}, {duration(seconds)} so far{note}"))
-
-    def _print(self, text: Text) -> None:
-        with _without_terminal():
-            self.console.print(text)
+                self.console.print(Text(f"    {step}, {duration(seconds)} so far{note}"))
 
     def _json(self, event: dict[str, Any]) -> None:
         print(json.dumps(event, ensure_ascii=False), file=self.console.file, flush=True)
@@ -172,16 +170,6 @@ def live_line(step: str, seconds: float, note: str, width: int) -> Text:
     bare = Text(f"  … {short}".rstrip(), no_wrap=True)
     bare.truncate(width, overflow="ellipsis")
     return bare
-
-
-@contextmanager
-def _without_terminal() -> Iterator[None]:
-    """Goes on where the terminal has been closed: what a run keeps then is worth more than a line to nobody."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno != errno.EIO:
-            raise
 
 
 class _Lines(logging.Handler):

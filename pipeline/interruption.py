@@ -1,4 +1,4 @@
-"""Ctrl-C, a termination and a closed terminal: the first ends the run in order, a second one at once."""
+"""Ctrl-C, a termination and a closed terminal: the first ends the run in order, with what is kept; a second at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from models.errors import Interrupted
+from models.training.progress import duration
+
+if TYPE_CHECKING:
+    from pipeline.records import Step
 
 INTERRUPTED = 130  # what a shell reports of a process that SIGINT ended
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -85,3 +91,19 @@ def interruptible() -> Iterator[Interruption]:
         theirs.close()
         watcher.join(1.0)
         ours.close()
+
+
+def explained(stopped: KeyboardInterrupt, steps: list[Step]) -> Interrupted:
+    """What a person needs to know who has just ended a run: what is kept, what is lost, and how it goes on."""
+    results = sum(step.status in ("done", "cached") for step in steps)
+    kept = [f"the results of {results} step{'s' if results > 1 else ''}"] if results else []
+    step = next((step for step in steps if step.status == "interrupted"), None)
+    if step is None:
+        return Interrupted("interrupted between two steps", kept="; ".join(kept), then="run again: no step is repeated")
+    if isinstance(stopped, Interrupted):
+        kept += [stopped.kept] if stopped.kept else []
+        what, lost, then = f"interrupted in {step.name}: {stopped.what}", stopped.lost, stopped.then
+    else:
+        what = f"interrupted in {step.name}, after {duration(step.seconds)}"
+        lost, then = f"{duration(step.seconds)} of {step.name}", f"{step.name} starts from its beginning"
+    return Interrupted(what, kept="; ".join(kept), lost=lost, then=f"run again: {then}")

@@ -21,7 +21,7 @@ from models.runtime import prepare
 from pipeline import preflight, streams
 from pipeline.config import ProjectConfig
 from pipeline.console import View, captured, heard
-from pipeline.interruption import interruptible
+from pipeline.interruption import explained, interruptible
 from pipeline.loading import load
 from pipeline.lock import hold
 from pipeline.paths import Paths
@@ -162,8 +162,8 @@ class _Recorder:
             self._read_outputs()
             outcome = self._conclude()
         except KeyboardInterrupt as stopped:
-            told = _interrupted(stopped, self.record.steps)
-            self.record.status, self.record.error = "interrupted", told.render()
+            told = explained(stopped, self.record.steps)
+            self.record.stop("interrupted", told.render())
             raise told from stopped
         except Exception as error:
             if not isinstance(error, TransomError):
@@ -261,22 +261,6 @@ class _Recorder:
         kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.record.peak_memory_bytes = kilobytes * (1 if sys.platform == "darwin" else 1024)
         self.record.save(self.paths)
-
-
-def _interrupted(stopped: KeyboardInterrupt, steps: list[Step]) -> Interrupted:
-    """What a person needs to know who has just ended a run: what is kept, what is lost, and how it goes on."""
-    results = sum(step.status in ("done", "cached") for step in steps)
-    kept = [f"the results of {results} step{'s' if results > 1 else ''}"] if results else []
-    step = next((step for step in steps if step.status == "interrupted"), None)
-    if step is None:
-        return Interrupted("interrupted between two steps", kept="; ".join(kept), then="run again: no step is repeated")
-    if isinstance(stopped, Interrupted):
-        kept += [stopped.kept] if stopped.kept else []
-        what, lost, then = f"interrupted in {step.name}: {stopped.what}", stopped.lost, stopped.then
-    else:
-        what = f"interrupted in {step.name}, after {duration(step.seconds)}"
-        lost, then = f"{duration(step.seconds)} of {step.name}", f"{step.name} starts from its beginning"
-    return Interrupted(what, kept="; ".join(kept), lost=lost, then=f"run again: {then}")
 
 
 def _disk_is_full(error: BaseException | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import io
 import os
 import sys
@@ -46,13 +47,18 @@ def drop_output() -> None:
 
 
 class Outlasting(io.FileIO):
-    """A file whose reader may go: what it no longer takes is dropped, so that a run of hours is not lost to `head`."""
+    """A file whose reader may go: what it no longer takes is dropped, so that a run of hours is not lost to `head`.
+
+    So may a terminal that is closed.
+    """
 
     def write(self, content: bytes, /) -> int:  # type: ignore[override]  # typeshed: Buffer
         """Writes, or drops."""
         try:
             return super().write(content)
-        except BrokenPipeError:
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO):
+                raise
             return len(content)
 
 

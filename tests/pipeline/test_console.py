@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import io
 import json
@@ -17,6 +16,7 @@ import pytest
 from rich.cells import cell_len
 
 from pipeline.console import View, captured, heard, live_line
+from pipeline.streams import outlasting
 
 NOTE = "epoch 2/4, step 412/1000, 3 min 05 s left, 1936 tokens/s, loss 0.4321"
 
@@ -41,7 +41,7 @@ def test_the_least_important_parts_are_left_out_first() -> None:
 def _terminal(columns: int) -> tuple[int, io.TextIOWrapper]:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    return ours, os.fdopen(theirs, "w", encoding="utf-8", buffering=1)
+    return ours, outlasting(theirs, plain=True)
 
 
 @pytest.mark.parametrize("columns", [60, 80, 132])
@@ -105,9 +105,8 @@ def test_a_closed_terminal_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     view = View(stream)
     view.started("Trainer")
     os.close(ours)
-    with pytest.raises(OSError, match="Input/output") as caught:
+    with pytest.raises(OSError, match="Input/output"):
         os.write(stream.fileno(), b"nobody reads this")
-    assert caught.value.errno == errno.EIO
     view.say("training continues")
     view.ended("Trainer", "done", 1.0)
 

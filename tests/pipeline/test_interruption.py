@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from models.errors import Interrupted
-from pipeline.interruption import interruptible
+from pipeline.interruption import explained, interruptible
 from pipeline.records import Step
-from pipeline.run import _interrupted
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -74,7 +73,7 @@ def test_a_second_request_ends_at_once(repository: Path, busy: str) -> None:
 
 def test_an_interruption_says_what_is_kept_lost_and_next() -> None:
     steps = [Step("ExampleGen", "done"), Step("DataGate", "cached"), Step("Transform", "interrupted", 75.0)]
-    assert _interrupted(KeyboardInterrupt(), steps).render() == (
+    assert explained(KeyboardInterrupt(), steps).render() == (
         "interrupted in Transform, after 1 min 15 s\n"
         "  kept: the results of 2 steps\n"
         "  lost: 1 min 15 s of Transform\n"
@@ -86,10 +85,10 @@ def test_an_interruption_says_what_is_kept_lost_and_next() -> None:
         lost="the last 12 steps, 9 s of training",
         then="with the same settings, data and code training continues at step 401",
     )
-    assert _interrupted(stopped, [Step("ExampleGen", "done"), Step("Trainer", "interrupted", 75.0)]).render() == (
+    assert explained(stopped, [Step("ExampleGen", "done"), Step("Trainer", "interrupted", 75.0)]).render() == (
         "interrupted in Trainer: training, after step 412 of 4000\n"
         "  kept: the results of 1 step; a checkpoint of step 400, in out/checkpoints/a\n"
         "  lost: the last 12 steps, 9 s of training\n"
         "  next: run again: with the same settings, data and code training continues at step 401"
     )
-    assert "between two steps" in _interrupted(KeyboardInterrupt(), [Step("ExampleGen", "done")]).what
+    assert "between two steps" in explained(KeyboardInterrupt(), [Step("ExampleGen", "done")]).what

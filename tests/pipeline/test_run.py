@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import signal
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from tfx.types.standard_artifacts import PushedModel
 
 from models.errors import ConfigError, DataError, GateError, PresetError, PushError
 from pipeline.console import View
+from pipeline.interruption import interruptible
 from pipeline.loading import load
 from pipeline.paths import Paths
 from pipeline.records import Run, Step, all_runs
@@ -94,7 +96,7 @@ def test_an_interruption_leaves_a_record_of_the_step_and_the_reason(tmp_path: Pa
     record = Run(name="1", status="running", started="2026-01-01 00:00:00", config={})
     record.steps.append(Step("Trainer", "running"))
     record.error = told
-    with pytest.raises(KeyboardInterrupt), _terminable(), _recorded(record, paths):
+    with pytest.raises(KeyboardInterrupt), interruptible(), _recorded(record, paths):
         signal.raise_signal(signal.SIGTERM)
     (read,) = all_runs(paths)
     assert (read.status, read.step) == ("interrupted", "Trainer")
