@@ -26,6 +26,7 @@ from models.errors import Interrupted
 from models.export import export_saved_model
 from models.labels import LabelSpace
 from models.tokenizer import Tokenizer as TokenizerData
+from models.training.identity import of_model
 from models.training.progress import Progress, duration
 from models.training.rows import TokenRows
 from models.training.trainer import Trained, train
@@ -98,7 +99,7 @@ class Executor(base_executor.BaseExecutor):
             max_length=tokenizer.max_length,
             depths=layer_depths,
             preset=config.model.type == "preset",
-            identity={"model": config.model.model_dump(mode="json"), "code": fingerprint(*_TRAINS)},
+            identity={**of_model(config.model), "code": fingerprint(*_TRAINS)},
             checkpoint_dir=Path(exec_properties["checkpoints"]),
             log_dir=run_folder / "logs",
             on_progress=_tell,

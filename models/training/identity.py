@@ -7,10 +7,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from models.config import ModelConfig, PresetConfig
+from models.presets import describe
+
 # Named in this order, and the later ones only where no earlier one differs: they follow from those.
 _WORDS = {
     "code": "Transom's code or its libraries",
     "versions": "TensorFlow, Keras or oneDNN",
+    "architecture": "the preset's architecture",
     "labels": "the labels",
     "rows": "the rows of train or eval",
     "weights": "the initial weights (the preset's files)",
@@ -18,6 +22,19 @@ _WORDS = {
 }
 _SETTINGS = ("task", "train", "model")
 _MOST_NAMED = 4
+
+
+def of_model(config: ModelConfig) -> dict[str, Any]:
+    """What decides which model is made, besides its initial weights: where a preset's files lie does not.
+
+    Raises:
+        PresetError: the preset cannot be used.
+    """
+    settings = config.model_dump(mode="json", exclude={"preset"})
+    if not isinstance(config, PresetConfig):
+        return {"model": settings}
+    info = describe(config.preset)
+    return {"model": settings, "architecture": digest({"config": dict(info.config), "pooling": info.pooling})}
 
 
 def digest(identity: Mapping[str, Any]) -> str:
@@ -39,7 +56,7 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         if before.get(key) != after.get(key)
     ]
     changed = [name for name in sorted({*then, *now} - set(_SETTINGS)) if then.get(name) != now.get(name)]
-    causes = [_WORDS[name] for name in ("code", "versions", "labels", "rows") if name in changed]
+    causes = [_WORDS[name] for name in ("code", "versions", "architecture", "labels", "rows") if name in changed]
     others = [name for name in changed if name not in _WORDS]
     if not (found or causes or others):
         causes = [_WORDS[name] for name in ("weights", "batches") if name in changed][:1]
