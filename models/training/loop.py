@@ -239,14 +239,14 @@ class Loop:
         kept, of_training = self.checkpoints.kept_step, f"{work:.0f} s of training"
         what = f"training, after step {done} of {self.steps}"
         if kept is None:
-            lost = f"{done} steps, {of_training}" if done else "nothing: training had just begun"
+            lost = f"all {done} steps, {of_training}" if done else "nothing: training had just begun"
             return Interrupted(what, lost=lost, then="training starts at step 1")
         ended = kept == self.steps or (kept == done and self._has_stalled())
         rest = "only evaluation and export are left" if ended else f"training continues at step {kept + 1}"
         return Interrupted(
             what,
             kept=f"a checkpoint of step {kept}, in {self.checkpoints.folder}",
-            lost=f"the last {done - kept} steps, {of_training}" if kept < done else "nothing of the training",
+            lost=f"the last {_steps(done - kept)}, {of_training}" if kept < done else "nothing of the training",
             then=f"with the same settings, data and code {rest}",
         )
 
@@ -277,3 +277,8 @@ class Loop:
 def _standardized(batch: Any, labels: LabelSpace) -> Any:
     targets = ((batch.targets - labels.mean) / labels.std).astype(np.float32)
     return type(batch)(batch.features, targets, batch.rows, batch.tokens)
+
+
+def _steps(count: int) -> str:
+    """Goes on after "the last"."""
+    return "step" if count == 1 else f"{count} steps"

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import pty
+import re
 import struct
 import termios
 import time
@@ -52,12 +53,12 @@ def test_the_line_is_as_wide_as_its_own_terminal(columns: int, monkeypatch: pyte
         view = View(stream)
         view.started("Trainer")
         view.progress(NOTE)
-        time.sleep(0.4)
-        told = os.read(ours, 65536).decode()
+        told = ""
+        while "step 412/1000" not in told:
+            told += os.read(ours, 65536).decode(errors="replace")
         assert view.console.width == columns
         view.ended("Trainer", "done", 1.0)
     assert ("loss 0.4321" in told) == (columns == 132)
-    assert "step 412/1000" in told
 
 
 def test_a_long_step_is_never_silent_outside_a_terminal() -> None:
@@ -71,8 +72,8 @@ def test_a_long_step_is_never_silent_outside_a_terminal() -> None:
     told = stream.getvalue().splitlines()
     time.sleep(0.15)
     assert stream.getvalue().splitlines() == told, "a step that has ended still tells"
-    assert told[0] == "    Transform, 0 s so far"
-    assert told[-2] == f"    Transform, 0 s so far: {NOTE}"
+    assert re.fullmatch(r"    Transform, \d s so far", told[0])
+    assert re.fullmatch(rf"    Transform, \d s so far: {re.escape(NOTE)}", told[-2])
 
 
 def test_json_tells_of_a_long_step_too() -> None:

@@ -161,16 +161,17 @@ def test_a_killed_training_continues_and_ends_with_the_same_weights(run_tiny: Ru
     assert report["best_epoch"] == expected["best_epoch"]
 
 
-def _stop_at(step: int, how: Callable[[], None]) -> Callable[[Progress], None]:
-    """An `on_progress` that ends the training once, at the first chance from a step on."""
-    done: list[bool] = []
+class _StopAt:
+    """An `on_progress` that ends the training at the first chance from a step on, which a busy machine has sooner."""
 
-    def on_progress(progress: Progress) -> None:
-        if progress.step >= step and not done:
-            done.append(True)
-            how()
+    def __init__(self, step: int, how: Callable[[], None]) -> None:
+        self.step, self.how = step, how
+        self.stopped_at = 0
 
-    return on_progress
+    def __call__(self, progress: Progress) -> None:
+        if progress.step >= self.step and not self.stopped_at:
+            self.stopped_at = progress.step
+            self.how()
 
 
 def _history(trained: Any) -> list[dict[str, Any]]:
@@ -191,18 +192,18 @@ def test_an_interrupted_training_goes_on_though_another_ran_meanwhile(tiny: Modu
     def fit(config: dict[str, Any], **more: Any) -> Any:
         return tiny.fit(checkpoint_dir=tmp_path, train_config=config, dropout=0.1, on_note=notes.append, **more)
 
-    stop = _stop_at(11, lambda: signal.raise_signal(signal.SIGINT))
+    stop = _StopAt(11, lambda: signal.raise_signal(signal.SIGINT))
     with pytest.raises(Interrupted):
         fit(first, on_progress=stop)
     fit(second).checkpoints.remove()
     again = fit(first)
     whole = tiny.fit(train_config=first, dropout=0.1)
-    assert again.report["resumed_at_step"] == 16  # of 24: losses are read at the end of the second epoch
+    assert 11 <= stop.stopped_at == again.report["resumed_at_step"] < 24
     assert _history(again) == _history(whole)
     assert all(np.array_equal(a, b) for a, b in zip(_weights(again), _weights(whole), strict=True))
     assert notes[0] == "training starts at step 1 of 24: there is no checkpoint"
     assert "train.learning_rate was 0.02, is 0.01" in notes[1]
-    assert notes[2].startswith("training continues after step 16 of 24, from a checkpoint of 20")
+    assert notes[2].startswith(f"training continues after step {stop.stopped_at} of 24, from a checkpoint of 20")
     again.checkpoints.remove()
     assert not tmp_path.exists()
 
@@ -210,14 +211,22 @@ def test_an_interrupted_training_goes_on_though_another_ran_meanwhile(tiny: Modu
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_keeps_what_was_trained_and_says_so(tiny: ModuleType, tmp_path: Path, number: signal.Signals) -> None:
     before = signal.getsignal(number)
-    stop = _stop_at(10, lambda: signal.raise_signal(number))
+    stop = _StopAt(10, lambda: signal.raise_signal(number))
+    with pytest.raises(Interrupted) as caught:
+        tiny.fit(checkpoint_dir=tmp_path, train_config={"epochs": 3}, on_progress=stop)
+    assert signal.getsignal(number) is before
+    assert caught.value.what == f"training, after step {stop.stopped_at} of 24"
+    assert caught.value.kept.startswith(f"a checkpoint of step {stop.stopped_at}, in {tmp_path}")
+    assert caught.value.lost == "nothing of the training"
+    assert caught.value.then.endswith(f"training continues at step {stop.stopped_at + 1}")
+
+
+def test_an_end_after_the_last_step_leaves_only_the_export(tiny: ModuleType, tmp_path: Path) -> None:
+    stop = _StopAt(16, lambda: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(Interrupted) as caught:
         tiny.fit(checkpoint_dir=tmp_path, on_progress=stop)
-    assert signal.getsignal(number) is before
     assert caught.value.what == "training, after step 16 of 16"
-    assert caught.value.kept.startswith(f"a checkpoint of step 16, in {tmp_path}")
-    assert caught.value.lost == "nothing of the training"
-    assert "only evaluation and export are left" in caught.value.then
+    assert caught.value.then.endswith("only evaluation and export are left")
 
 
 def test_an_end_during_the_evaluation_evaluates_again(tiny: ModuleType, tmp_path: Path, monkeypatch: Any) -> None:
@@ -250,9 +259,9 @@ def test_a_checkpoint_that_cannot_be_written_at_the_end_is_counted_as_lost(
         signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(Interrupted) as caught:
-        tiny.fit(checkpoint_dir=tmp_path, train_config=config, on_progress=_stop_at(16, full))
+        tiny.fit(checkpoint_dir=tmp_path, train_config=config, on_progress=_StopAt(16, full))
     assert "a checkpoint of step 15" in caught.value.kept
-    assert caught.value.lost.startswith("the last 1 steps, ")
+    assert caught.value.lost.startswith("the last step, ")
     assert caught.value.then.endswith("training continues at step 16")
 
 
