@@ -14,6 +14,7 @@ from models.pushed import newest_bundle
 from models.runtime import prepare
 from pipeline.asked import from_file
 from pipeline.console import silence
+from pipeline.scratch import temporary_folder
 from pipeline.tables import print_costs
 from tflite.manifest import MODEL_FILE, Manifest
 
@@ -25,7 +26,7 @@ def export(options: argparse.Namespace) -> int:
     given = [] if options.file is None else from_file(options.file, options.model, options.column)
     given = [one for one in given if not one.empty]
     prepare()
-    with contextlib.nullcontext() if options.verbose else silence():
+    with temporary_folder(), contextlib.nullcontext() if options.verbose else silence():
         from tflite.export import export_bundle
 
         manifest = export_bundle(

@@ -8,7 +8,6 @@ import json
 import logging
 import resource
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from pipeline.loading import load
 from pipeline.lock import hold
 from pipeline.paths import Paths
 from pipeline.records import LOG_NAME, Run, Step, new_name, now
+from pipeline.scratch import temporary_folder
 from pipeline.steps import BEFORE, EDGE_STEPS, STEPS
 from pipeline.tables import print_summary
 
@@ -60,7 +60,7 @@ def run(
             with interruptible() as interruption, _recorded(record, paths):
                 outcome = _preflight(record, config, paths)
                 if outcome is None:
-                    with _own_temporary_folder(), captured(paths.runs / name / LOG_NAME, as_json, verbose) as view:
+                    with temporary_folder(), captured(paths.runs / name / LOG_NAME, as_json, verbose) as view:
                         interruption.on_first = view.say_ending
                         interruption.on_second = view.abandon
                         outcome = _Recorder(record, paths, view).run(config, from_step, to_step)
@@ -130,18 +130,6 @@ def _recorded(record: Run, paths: Paths) -> Iterator[None]:
         record.seconds = round(time.monotonic() - begin, 3)
         record.ended = now()
         record.save(paths)
-
-
-@contextmanager
-def _own_temporary_folder() -> Iterator[None]:
-    """One folder for all temporary files, removed at the end: Beam, TFT and AutoGraph leave theirs where they are."""
-    before = tempfile.tempdir
-    with tempfile.TemporaryDirectory(prefix="transom-", ignore_cleanup_errors=True) as folder:
-        tempfile.tempdir = folder
-        try:
-            yield
-        finally:
-            tempfile.tempdir = before
 
 
 class _Recorder:

@@ -15,9 +15,11 @@ from pathlib import Path
 
 from serving.client import Client, ClientError
 from serving.errors import ServingError
+from serving.processes import tied
 
 _HOST = "127.0.0.1"
 _TRIES = 3
+_PATIENCE_S = 10.0  # for requests in flight
 _PORT_TAKEN = 2  # the server's exit code for options that it cannot use; another process may have taken a port
 
 
@@ -51,42 +53,59 @@ def local_server(
         base, log = Path(temporary, "models"), Path(temporary, "server.log")
         base.mkdir()
         (base / "1").symlink_to(folder.resolve(), target_is_directory=True)
-        process, server = _start(base, log, model, flags, time.monotonic() + seconds)
-        try:
+        with _started(base, log, model, flags, time.monotonic() + seconds) as server:
             yield server
-        finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
-def _start(
-    base: Path, log: Path, model: str, flags: Sequence[str], deadline: float
-) -> tuple[subprocess.Popen[bytes], LocalServer]:
+@contextlib.contextmanager
+def _started(base: Path, log: Path, model: str, flags: Sequence[str], deadline: float) -> Iterator[LocalServer]:
     for attempt in range(1, _TRIES + 1):
-        grpc, rest = _free_ports(2)
-        own = [f"--host={_HOST}", f"--port={grpc}", f"--rest_api_port={rest}", f"--model_name={model}"]
-        own += [f"--model_base_path={base}", "--max_num_load_retries=0"]
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "serving.server", *own, *flags],
-                stdout=output,
-                stderr=output,
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": _python_path()},
-            )
-        server = LocalServer(f"grpc://{_HOST}:{grpc}", f"http://{_HOST}:{rest}", model, process.pid, log)
-        said = _wait(process, server, deadline)
-        if said is None:
-            return process, server
-        process.kill()
-        process.wait()
+        with _process(base, log, model, flags) as (process, server):
+            said: str | None = "interrupted"
+            try:
+                said = _wait(process, server, deadline)
+            finally:
+                if said is not None:
+                    process.kill()  # it has nothing to finish
+            if said is None:
+                yield server
+                return
         if process.returncode != _PORT_TAKEN or attempt == _TRIES:
             raise ServingError("the server did not serve the model", got=f"{said}; it said:\n{_tail(log)}")
-    raise AssertionError("the last attempt returns or raises")
+
+
+@contextlib.contextmanager
+def _process(
+    base: Path, log: Path, model: str, flags: Sequence[str]
+) -> Iterator[tuple[subprocess.Popen[bytes], LocalServer]]:
+    """The process, which is ended with the block: by an exception while it starts, too, such as that of a signal."""
+    grpc, rest = _free_ports(2)
+    own = [f"--host={_HOST}", f"--port={grpc}", f"--rest_api_port={rest}", f"--model_name={model}"]
+    own += [f"--model_base_path={base}", "--max_num_load_retries=0"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            tied([sys.executable, "-m", "serving.server", *own, *flags]),
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": _python_path()},
+        )
+    try:
+        yield process, LocalServer(f"grpc://{_HOST}:{grpc}", f"http://{_HOST}:{rest}", model, process.pid, log)
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Asks it to end, then kills it: an impatient second signal to us comes while we wait."""
+    try:
+        process.terminate()
+        process.wait(_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _wait(process: subprocess.Popen[bytes], server: LocalServer, deadline: float) -> str | None:

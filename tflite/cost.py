@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from models.errors import ModelError
+from models.processes import tied
 
 _WARM_UP, _PEAK_UNIT = 3, 1 if sys.platform == "darwin" else 1024
 _TIMEOUT_S = 600
@@ -66,14 +67,8 @@ def measure(bundle: Path | str, *, threads: int = 1, runs: int = 50) -> Cost:
     Raises:
         ModelError: it cannot be loaded or run.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "tflite.cost",
-        str(Path(bundle).resolve()),
-        f"--threads={threads}",
-        f"--runs={runs}",
-    ]
+    bundle_folder = str(Path(bundle).resolve())
+    command = tied([sys.executable, "-m", "tflite.cost", bundle_folder, f"--threads={threads}", f"--runs={runs}"])
     root = Path(__file__).resolve().parent.parent
     try:
         done = subprocess.run(

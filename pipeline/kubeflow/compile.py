@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
-import shutil
 import sys
-import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from models.errors import ConfigError, ModelError
+from models.errors import ConfigError, ModelError, TransomError
 from models.runtime import prepare
 from pipeline.config import ProjectConfig
 from pipeline.console import silence
@@ -23,6 +23,7 @@ from pipeline.kubeflow.places import paths_on_cluster
 from pipeline.kubeflow.verify import Artifacts, Backend
 from pipeline.loading import load
 from pipeline.paths import Paths
+from pipeline.scratch import keep, scratch_folder
 from pipeline.steps import STEPS
 
 
@@ -37,6 +38,7 @@ def run(options: argparse.Namespace) -> int:
         for line in write_dockerfile(options.dockerfile, options.image):
             print(line)
         return 0
+    _check_targets(options.out, options.platform)
     config = load(options.config, options.set)
     mounts = _given_mounts(options.mount)
     image = check(config, options.target, options.image, STEPS)
@@ -49,8 +51,11 @@ def run(options: argparse.Namespace) -> int:
         files = {options.out: documents.dump(spec), options.platform: documents.dump(platform)}
     check_size(spec, "".join(files.values()))
     for path, text in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"the compiled pipeline {path}", got=error.strerror or str(error)) from None
         print(f"wrote {path}")
     if options.verify:
         _verify(options, config, paths, mounts)
@@ -70,6 +75,20 @@ def _compile(config: ProjectConfig, paths: Paths, image: str, target: str) -> tu
     return spec, platform_document(config.kubeflow, steps) if target == "kubeflow" else {}
 
 
+def _check_targets(out: Path, platform: Path | None) -> None:
+    """Refuses to write over a file that is no compiled pipeline, such as the table."""
+    if platform is not None and platform.resolve() == out.resolve():
+        raise ConfigError("--platform", got=f"{platform}, which is --out, too", expected="another file, or none")
+    for option, path in (("--out", out), ("--platform", platform)):
+        if path is not None and not documents.is_replaceable(path):
+            raise ConfigError(
+                option,
+                got=f"{path}, which is there already and no compiled pipeline",
+                expected="a new file, or what `transom compile` wrote",
+                fix=f"name another file with {option}, or move this one away",
+            )
+
+
 def _given_mounts(given: list[str]) -> dict[str, Path]:
     found = {}
     for one in given:
@@ -82,30 +101,68 @@ def _given_mounts(given: list[str]) -> dict[str, Path]:
 
 def _verify(options: argparse.Namespace, config: ProjectConfig, paths: Paths, given: dict[str, Path]) -> None:
     begin = time.monotonic()
-    work = options.work.resolve() if options.work else Path(tempfile.mkdtemp(prefix="transom-verify-"))
-    mounts = _local_mounts(config, paths, work) | given
+    with _workplace(options.work) as work:
+        mounts = _local_mounts(config, paths, work, given)
+        backend = Backend(documents.read(options.out, options.platform), mounts, work, print)
+        first, second = backend.run("run-1"), backend.run("run-2")
+        summary = backend.folder(second["Evaluator"]["evaluation"]) / "summary.json"
+        _conclude(first, second, json.loads(summary.read_text(encoding="utf-8")))
+    print(f"verified: every step ran, twice, in {time.monotonic() - begin:.0f} s")
+    if options.work is not None:
+        print(f"what the steps wrote is in {work}")
+
+
+@contextlib.contextmanager
+def _workplace(parent: Path | None) -> Iterator[Path]:
+    """A new folder: below `parent`, where it stays, else a temporary one, which stays only when a step failed."""
+    if parent is not None:
+        yield _new_folder(parent.resolve())
+        return
+    with scratch_folder() as folder:
+        try:
+            yield folder
+        except TransomError:
+            keep(folder)  # the error names the log of the step
+            raise
+
+
+def _new_folder(parent: Path) -> Path:
+    try:
+        for number in itertools.count(1):
+            folder = parent / (time.strftime("verify-%Y%m%d-%H%M%S") + (f"-{number}" if number > 1 else ""))
+            parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir()
+                return folder
+    except OSError as error:
+        got = f"{parent}: {error.strerror or error}"
+        raise ConfigError("--work", got=got, expected="a folder in which others can be made") from None
+    raise AssertionError("the loop has no end")
+
+
+def _local_mounts(config: ProjectConfig, paths: Paths, work: Path, given: dict[str, Path]) -> dict[str, Path]:
+    """Folders of this machine in place of the containers'.
+
+    What steps read is the configuration's own folder and what `--mount` gives. What they write into and clear out
+    is new and empty, whatever was given: a verification must neither touch what is live nor find it.
+    """
+    mounts = {mount.path: work / "mounts" / mount.claim for mount in config.kubeflow.mounts}
     for folder in mounts.values():
         folder.mkdir(parents=True, exist_ok=True)
-    backend = Backend(documents.read(options.out, options.platform), mounts, work, print)
-    # A retried or repeated verification must not find an earlier one's models live.
-    for pushed in (paths.push, paths.edge):
-        shutil.rmtree(mounts[str(pushed)], ignore_errors=True)
-    first, second = backend.run("run-1"), backend.run("run-2")
-    summary = backend.folder(second["Evaluator"]["evaluation"]) / "summary.json"
-    _conclude(first, second, json.loads(summary.read_text(encoding="utf-8")))
-    print(f"verified: every step ran, twice, in {time.monotonic() - begin:.0f} s")
-    if options.work is None:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _local_mounts(config: ProjectConfig, paths: Paths, work: Path) -> dict[str, Path]:
-    """Folders of this machine in place of the containers': the configuration's own, and empty ones."""
-    mounts = {mount.path: work / "mounts" / mount.claim for mount in config.kubeflow.mounts}
     mounts[str(paths.elsewhere)] = paths.base
     if config.model.type == "preset" and paths.preset is not None:
         mounts[str(paths.preset)] = (paths.base / config.model.preset).resolve()
-    places = {"output": paths.output, "push": paths.push, "edge": paths.edge}
-    return mounts | {str(path): work / name for name, path in places.items()}
+    mounts |= given
+    for name, path in {"checkpoints": paths.checkpoints, "push": paths.push, "edge": paths.edge}.items():
+        if path == paths.elsewhere:
+            raise ConfigError(
+                f"the folder of {name}",
+                got=f"{path}, in which the configuration's own files lie",
+                expected="a folder of its own, in place of which --verify can use an empty one",
+            )
+        mounts[str(path)] = work / name
+        mounts[str(path)].mkdir()
+    return mounts
 
 
 def _conclude(first: Artifacts, second: Artifacts, evaluation: dict[str, Any]) -> None:

@@ -49,6 +49,16 @@ def read(path: Path, platform: Path | None = None) -> Compiled:
     return Compiled(specs[0], platforms[0] if platforms else {})
 
 
+def is_replaceable(path: Path) -> bool:
+    """Whether nothing is lost when a compiled pipeline is written there: there is nothing, or an earlier one."""
+    try:
+        if not path.is_file():  # /dev/stdout is neither file nor folder
+            return not path.is_dir()
+        return not path.stat().st_size or all({"pipelineInfo", "platforms"} & set(one) for one in _documents(path))
+    except (ConfigError, OSError):
+        return False
+
+
 def _documents(path: Path) -> list[dict[str, Any]]:
     fix = "`transom compile transom.yaml --out pipeline.yaml` writes one"
     try:

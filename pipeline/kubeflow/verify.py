@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import ConfigError, TransomError
+from models.processes import tied
 from pipeline.kubeflow.documents import Compiled
 from pipeline.kubeflow.entrypoint import local_path
 
@@ -33,7 +34,7 @@ Artifacts = dict[str, dict[str, dict[str, Any]]]
 
 
 class Backend:
-    """Stands for the cluster. What its runs leave lies below `work`."""
+    """Stands for the cluster. What its runs leave lies below `work`, a new folder."""
 
     def __init__(self, compiled: Compiled, mounts: dict[str, Path], work: Path, say: Say) -> None:
         """`mounts`: what the containers' folders are on this machine."""
@@ -85,14 +86,15 @@ class Backend:
         error: str | None = ""
         for attempt in range(1 + task.get("retryPolicy", {}).get("maxRetryCount", 0)):
             folder = self._work / run / (f"{name}-{attempt}" if attempt else name)
-            shutil.rmtree(folder, ignore_errors=True)
-            (folder / "cwd").mkdir(parents=True)
+            for part in ("cwd", "tmp"):
+                (folder / part).mkdir(parents=True)
             told = self._executor_input(task, component, done, f"{root}/{name}", folder)
             timeout = self._platform.get(label, {}).get("activeDeadlineSeconds")
             error = self._launch(container, told, folder, float(timeout) if timeout else None)
             if error is None:
                 made = self._publish(told, folder)
-                shutil.rmtree(folder / "storage", ignore_errors=True)
+                for part in ("storage", "tmp"):
+                    shutil.rmtree(folder / part, ignore_errors=True)
                 return made
             self._say(f"{run}: {name} failed: {error}")
         raise TransomError(
@@ -156,12 +158,13 @@ class Backend:
         if command[0] == "python":
             command[0] = sys.executable
         own = {"PATH": os.environ.get("PATH", ""), "HOME": str(folder / "cwd"), "LANG": "C.UTF-8"}
+        own["TMPDIR"] = str(folder / "tmp")  # a container has a /tmp of its own
         variables = {one["name"]: self._mounted(one["value"]) for one in container.get("env", [])}
         log = folder / "log.txt"
         with log.open("wb") as stream:
             try:
                 code = subprocess.run(
-                    [*command, "--storage", str(storage)],
+                    tied([*command, "--storage", str(storage)]),
                     cwd=folder / "cwd",
                     env={**own, **variables},
                     stdin=subprocess.DEVNULL,

@@ -23,6 +23,7 @@ def test_the_verified_spec_gives_what_a_local_run_gives(tiny: Any, tmp_path: Pat
     said = other.transom("compile", str(other.config), *arguments, "--verify", "--work", str(work))
     # The second run trains the same model, with other names in its graph.
     assert "run-2 found it live and trained the same model again" in said
+    (work,) = work.glob("verify-*")
     bucket = work / "buckets" / "minio" / "mlpipeline" / "v2" / "artifacts" / "tiny"
     for run in ("run-1", "run-2"):
         summary = json.loads((bucket / run / "Evaluator" / "evaluation" / "summary.json").read_text())

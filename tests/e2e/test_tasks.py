@@ -15,6 +15,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from models.processes import tied
+
 pytestmark = pytest.mark.slow
 
 MULTI = """\
@@ -89,7 +91,7 @@ def test_a_killed_run_continues_at_its_last_checkpoint(tiny: Any, project: Any) 
     sets = ["train.epochs=150", "train.checkpoint_steps=5", "train.learning_rate=0.0001"]
     arguments = ["run", str(project.config), *(part for one in sets for part in ("--set", one))]
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.cli", *arguments], cwd=source.repository, stdout=subprocess.DEVNULL
+        tied([sys.executable, "-m", "pipeline.cli", *arguments]), cwd=source.repository, stdout=subprocess.DEVNULL
     )
     checkpoints = project.output / "checkpoints"
     deadline = time.monotonic() + 240
@@ -115,7 +117,7 @@ def test_a_terminated_run_says_so_and_stops_its_step(tiny: Any, project: Any) ->
     (project.folder / "reviews.csv").write_bytes((source.folder / "reviews.csv").read_bytes())
     project.config.write_bytes(source.config.read_bytes())
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.cli", "run", str(project.config), "--json"],
+        tied([sys.executable, "-m", "pipeline.cli", "run", str(project.config), "--json"]),
         cwd=source.repository,
         stdout=subprocess.PIPE,
         text=True,

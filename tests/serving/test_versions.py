@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from serving.errors import PublishError
+from serving.processes import tied
 from serving.versions import newest, prune, publish, remove_leftovers, versions
 
 
@@ -188,7 +189,7 @@ def test_a_killed_publisher_leaves_only_what_the_next_one_removes(source: Path, 
     os.mkfifo(source / "variables" / "zz")
     code = "import sys, pathlib; from serving.versions import publish; publish(*map(pathlib.Path, sys.argv[1:]))"
     root = str(Path(__file__).parents[2])
-    publisher = subprocess.Popen([sys.executable, "-c", code, str(source), str(base)], cwd=root)
+    publisher = subprocess.Popen(tied([sys.executable, "-c", code, str(source), str(base)]), cwd=root)
     while not any((base / name / "variables" / "zz").parent.exists() for name in hidden(base)):
         assert publisher.poll() is None
         time.sleep(0.01)

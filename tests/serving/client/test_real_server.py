@@ -31,6 +31,7 @@ from serving.deploy import server_files
 from serving.deploy.plan import plan
 from serving.deploy.release import release
 from serving.errors import DeployError
+from serving.processes import tied
 
 if importlib.util.find_spec("serving.server.main") is None:
     pytest.skip("there is no serving/server/main.py yet", allow_module_level=True)
@@ -90,7 +91,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterat
         (config / name).write_text(text.replace(deployed.base_path, str(base)))
     flags = [flag.replace(server_files.CONFIG_FOLDER, str(config)) for flag in server_files.arguments(deployed, *ports)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "serving.server", *flags],
+        tied([sys.executable, "-m", "serving.server", *flags]),
         cwd=repository,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
     )
@@ -100,7 +101,11 @@ def server(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterat
         yield running
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        try:
+            process.wait(30)
+        finally:
+            process.kill()
+            process.wait()
 
 
 def free_port() -> int:

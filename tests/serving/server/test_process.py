@@ -17,6 +17,7 @@ import pytest
 from fronts import HOST, free_ports
 
 from serving import protos
+from serving.processes import tied
 
 HERE = Path(__file__).parent
 PREDICT = "/v1/models/m:predict"
@@ -55,7 +56,7 @@ class Server:
         self.arguments += [f"--rest_api_port={self.rest_port}", f"--monitoring_config_file={monitoring}", *flags]
         self.code = SERVER.format(here=str(HERE), factory=factory, more=more)
         with open(self.log_file, "wb") as log:
-            self.process = subprocess.Popen([sys.executable, "-c", self.code, *self.arguments], stderr=log)
+            self.process = subprocess.Popen(tied([sys.executable, "-c", self.code, *self.arguments]), stderr=log)
         self.http = httpx.Client(base_url=f"http://{HOST}:{self.rest_port}", timeout=20)
 
     @property

@@ -1,0 +1,92 @@
+"""Temporary folders that go when their owner goes: at the end, or, where it was killed, at the start of the next run.
+
+A folder is known as ours by its name and by the file in it that its owner keeps locked. The operating system gives up
+the lock when the owner dies, however it dies: a process number could belong to somebody else by then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PREFIX = "transom-"
+OWNER = ".owner"
+_NAME = re.compile(rf"{PREFIX}[a-z0-9_]{{8}}")
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """One folder for all temporary files of this process, gone at the end.
+
+    Beam, TFT and AutoGraph leave theirs where they are; so does whatever else asks `tempfile`.
+    """
+    with scratch_folder() as folder:
+        before = tempfile.tempdir
+        tempfile.tempdir = str(folder)
+        try:
+            yield folder
+        finally:
+            tempfile.tempdir = before
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A new folder below the temporary one, gone at the end unless `keep` was called; killed owners' are removed."""
+    remove_leftovers()
+    folder, lock = _make()
+    try:
+        yield folder
+    finally:
+        if (folder / OWNER).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def keep(folder: Path) -> None:
+    """Gives a scratch folder to the user: nobody removes it any more."""
+    (folder / OWNER).unlink(missing_ok=True)
+
+
+def remove_leftovers() -> None:
+    """Removes this user's folders whose owners are dead. What has another name, owner or shape is not touched."""
+    with contextlib.suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
+        for entry in [entry for entry in entries if _NAME.fullmatch(entry.name)]:
+            with contextlib.suppress(OSError):  # another run removes it, too
+                if _is_ours(entry.path, stat.S_ISDIR):
+                    _remove_abandoned(Path(entry.path))
+
+
+def _make() -> tuple[Path, int]:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        # Until it is locked, another run may take the folder for a leftover, and remove it.
+        with contextlib.suppress(FileNotFoundError):
+            lock = os.open(folder / OWNER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if (folder / OWNER).exists():
+                return folder, lock
+            os.close(lock)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    if not _is_ours(folder / OWNER, stat.S_ISREG):
+        return
+    lock = os.open(folder / OWNER, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its owner lives
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(lock)
+
+
+def _is_ours(path: str | Path, is_kind: Callable[[int], bool]) -> bool:
+    found = os.lstat(path)  # of a link, not of what it points to
+    return is_kind(found.st_mode) and found.st_uid == os.geteuid()
