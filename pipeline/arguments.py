@@ -93,7 +93,9 @@ def add_config(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="override a key, such as train.epochs=3; may be given several times",
+        help='override a key: train.epochs=3. A key that holds a text takes VALUE as it is written ("output=runs #1"); '
+        "others take what would stand in the file: 3, true, [a, b], {min: 0.9}. null: the default. "
+        "May be given several times",
     )
 
 

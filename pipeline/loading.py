@@ -16,6 +16,7 @@ from models.errors import ConfigError
 from pipeline.combinations import clashes
 from pipeline.config import ProjectConfig
 from pipeline.keys import keys_below
+from pipeline.overrides import apply
 from pipeline.yaml_text import YamlError, read_yaml
 
 # A larger file is no configuration: most likely it is the table itself.
@@ -27,6 +28,8 @@ _MOST_PROBLEMS = 10
 def load(path: Path, overrides: Iterable[str] = ()) -> ProjectConfig:
     """The configuration in `path`, with overrides such as "train.epochs=3" applied in their order.
 
+    `pipeline.overrides` says how their values are read.
+
     Relative paths in it stay as written: `pipeline.paths` resolves them against the file's folder.
 
     Raises:
@@ -34,7 +37,7 @@ def load(path: Path, overrides: Iterable[str] = ()) -> ProjectConfig:
     """
     raw = _parse(path)
     for override in overrides:
-        _apply(raw, override)
+        apply(raw, override)
     try:
         config = ProjectConfig.model_validate(raw)
     except ValidationError as error:
@@ -103,26 +106,6 @@ def _table(path: Path) -> str:
     """The table that a message may name: a table given in place of a configuration is an easy mistake."""
     tables = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet", ".pq", ".gz")
     return str(path) if path.suffix.lower() in tables else "YOUR_TABLE"
-
-
-def _apply(raw: dict[str, Any], override: str) -> None:
-    """Sets one "key.path=value" in `raw`; the value is read as YAML."""
-    key, separator, value = override.partition("=")
-    if not separator or not key.strip():
-        raise ConfigError("--set", got=_shown(override), expected="KEY=VALUE, such as train.epochs=3")
-    try:
-        parsed = read_yaml(value)
-    except YamlError:
-        raise ConfigError(f"--set {key}", got=_shown(value), expected="a YAML value; quote what is a text") from None
-    *parents, last = key.strip().split(".")
-    place = raw
-    for name in parents:
-        if place.get(name) is None:
-            place[name] = {}
-        place = place[name]
-        if not isinstance(place, dict):
-            raise ConfigError(f"--set {key}", got=f"{name} is not a group of keys", expected="the path of a key")
-    place[last] = parsed
 
 
 def _teach(path: Path, raw: dict[str, Any], error: ValidationError) -> ConfigError:

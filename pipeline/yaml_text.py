@@ -37,6 +37,23 @@ def read_yaml(text: str) -> Any:
         raise YamlError(str(error)) from None
 
 
+def read_whole(text: str) -> Any:
+    """As `read_yaml`, of a text that is a value and nothing else: no comment behind it, whose words would be lost.
+
+    Raises:
+        YamlError: as `read_yaml`, or a comment.
+    """
+    read = read_yaml(text)
+    end = 0
+    for token in yaml.scan(text):
+        if not isinstance(token, yaml.StreamEndToken | yaml.BlockEndToken):
+            end = max(end, token.end_mark.index)
+    rest = text[end:].strip()
+    if rest:
+        raise YamlError(f"{rest[:50]!r} would be taken for a comment and be lost")
+    return read
+
+
 class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: dict[tuple[str, str], yaml.Node] = {}
