@@ -23,6 +23,7 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from components.former_evaluation import REUSED
 from models.errors import ConfigError
+from pipeline.artifact_files import remember
 
 
 class Listener(Protocol):
@@ -84,6 +85,7 @@ def run(
         if node.execution_options.run.perform_snapshot:
             with metadata.Metadata(connection) as store:
                 _reuse(store, spec, from_steps)
+                _check_reused(store, run_id, from_steps)
         begin = time.monotonic()
         try:
             listener.started(step)
@@ -105,6 +107,8 @@ def run(
             with metadata.Metadata(connection) as store:
                 outputs[step] = _outputs(store, info.execution_id)
             ran = ran and not _reused(outputs[step])
+            for artifact in outputs[step].values():
+                remember(Path(pipeline.pipeline_info.pipeline_root), artifact.id, Path(artifact.uri))
         listener.ended(step, "done" if ran else "cached", time.monotonic() - begin)
 
 
@@ -120,6 +124,20 @@ def _reuse(store: metadata.Metadata, spec: pipeline_pb2.Pipeline, from_steps: Co
             expected="a last run in which all earlier steps ended: their results are used",
             fix="run without --from first",
         ) from error
+
+
+def _check_reused(store: metadata.Metadata, run_id: str, from_steps: Collection[str]) -> None:
+    """Refuses results of earlier steps whose files are gone; see `pipeline.store`."""
+    context = store.store.get_context_by_type_and_name(constants.PIPELINE_RUN_CONTEXT_TYPE_NAME, run_id)
+    artifacts = store.store.get_artifacts_by_context(context.id)
+    gone = sorted({Path(one.uri).parts[-3] for one in artifacts if one.state != metadata_store_pb2.Artifact.LIVE})
+    if gone:
+        raise ConfigError(
+            f"--from {', '.join(from_steps)}",
+            got=f"what {', '.join(gone)} wrote is gone",
+            expected="the results of all earlier steps",
+            fix="run without --from: what is gone is made again",
+        )
 
 
 def _outputs(store: metadata.Metadata, execution_id: int) -> dict[str, metadata_store_pb2.Artifact]:

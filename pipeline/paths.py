@@ -2,7 +2,7 @@
 
 OUTPUT/
   artifacts/          what each step wrote, by step and execution (TFX's pipeline root)
-  metadata.sqlite     TFX's records: what was run with what, the cache
+  metadata.sqlite     TFX's records: what was run with what, the cache (and .seal.json: its bytes, as a run left them)
   checkpoints/ID/     trainings that were interrupted: the newest three, by what decides their result
   runs/RUN/           run.json, log.txt
   serving/NAME/N/     pushed SavedModels: the folder that TF Serving watches
@@ -102,6 +102,11 @@ class Paths:
     @property
     def checkpoints(self) -> Path:
         return self.output / "checkpoints"
+
+    @property
+    def attempts(self) -> Path:
+        """Where the attempts of a step on a cluster leave notes for each other."""
+        return self.output / "attempts"
 
     @property
     def runs(self) -> Path:

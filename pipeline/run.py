@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from components.carry import unpacked
 from models.errors import ConfigError, GateError, Interrupted, NotBlessedError, TransomError
 from models.runtime import prepare
-from pipeline import preflight, streams
+from pipeline import preflight, store, streams
 from pipeline.config import ProjectConfig
 from pipeline.console import View, captured, heard
 from pipeline.interruption import explained, interruptible
@@ -156,7 +156,8 @@ class _Recorder:
         except Exception as error:
             if not isinstance(error, TransomError):
                 logging.getLogger(__name__).exception("the run failed")
-            outcome = unpacked(error) or self._unexpected(error)
+            known = None if _disk_is_full(error) else unpacked(error) or store.explained(error, self.paths)
+            outcome = known or self._unexpected(error)
             self.record.stop("failed", outcome.render())
             self._read_outputs()  # what was measured before a push failed is worth keeping
         finally:
@@ -164,7 +165,10 @@ class _Recorder:
         return outcome
 
     def _run(self, config: ProjectConfig, from_step: str | None, to_step: str | None) -> None:
+        gone = store.check(self.paths)
         self.view.say(f"{config.name}: run {self.record.name}, loading TensorFlow and TFX")
+        if gone:
+            self.view.say(f"gone from {self.paths.artifacts}: what {', '.join(gone)} wrote; what needs it runs again")
         prepare(config.train.onednn)
         # TFX hands sys.argv to absl's flags, which know nothing of ours.
         sys.argv = sys.argv[:1]
@@ -172,13 +176,16 @@ class _Recorder:
 
         local.remove_leftovers(self.paths.artifacts)
         pipeline = graph.build(config, self.paths)
-        local.run(
-            pipeline,
-            self,
-            self._outputs,
-            from_steps=[from_step] if from_step else [],
-            to_steps=[to_step] if to_step else [],
-        )
+        try:
+            local.run(
+                pipeline,
+                self,
+                self._outputs,
+                from_steps=[from_step] if from_step else [],
+                to_steps=[to_step] if to_step else [],
+            )
+        finally:
+            store.seal(self.paths)
 
     def _read_outputs(self) -> None:
         """Fills the record from what the steps wrote."""

@@ -70,7 +70,8 @@ def _compile(config: ProjectConfig, paths: Paths, image: str, target: str) -> tu
     from pipeline.kubeflow.spec import compile_spec
 
     pipeline = graph.build(config, paths)
-    spec = compile_spec(pipeline, config.kubeflow, image, target=target, onednn=config.train.onednn)
+    told, onednn = config.kubeflow, config.train.onednn
+    spec = compile_spec(pipeline, told, image, target=target, onednn=onednn, attempts=paths.attempts)
     steps = [node.id for node in pipeline.components]
     return spec, platform_document(config.kubeflow, steps) if target == "kubeflow" else {}
 
@@ -153,7 +154,8 @@ def _local_mounts(config: ProjectConfig, paths: Paths, work: Path, given: dict[s
     if config.model.type == "preset" and paths.preset is not None:
         mounts[str(paths.preset)] = (paths.base / config.model.preset).resolve()
     mounts |= given
-    for name, path in {"checkpoints": paths.checkpoints, "push": paths.push, "edge": paths.edge}.items():
+    for name in ("checkpoints", "attempts", "push", "edge"):
+        path: Path = getattr(paths, name)
         if path == paths.elsewhere:
             raise ConfigError(
                 f"the folder of {name}",

@@ -21,6 +21,7 @@ from models.errors import Interrupted, TransomError
 from models.runtime import prepare
 from pipeline.console import View, spoken
 from pipeline.interruption import INTERRUPTED
+from pipeline.kubeflow.attempts import Note
 
 if TYPE_CHECKING:
     from kfp.pipeline_spec import pipeline_spec_pb2
@@ -48,6 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, beam_arguments = _parser().parse_known_args(arguments)
     # TFX hands sys.argv to absl's flags, which know nothing of ours.
     sys.argv = sys.argv[:1]
+    note = Note.of(options.attempts, options.retries, options.step, options.json_serialized_invocation_args)
+    earlier = note.read()
+    if earlier is not None:
+        print(f"{earlier[0]} (an earlier attempt ended so, and this one would)", file=sys.stderr, flush=True)
+        return earlier[1]
     try:
         prepare(options.onednn)
         # A line a minute: a container's log that is silent looks like one that hangs.
@@ -61,7 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ours = unpacked(error)
         if ours is None:
             traceback.print_exc()
-        print(last_line(options.step, error if ours is None else ours), file=sys.stderr, flush=True)
+        line = last_line(options.step, error if ours is None else ours)
+        if ours is not None:
+            note.write(ours, line)
+        print(line, file=sys.stderr, flush=True)
         return 1 if ours is None else ours.exit_code
 
 
@@ -84,6 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--artifact_types", required=True, help="JSON: artifact's name to its class")
     parser.add_argument("--driver_class_path", help="an ExampleGen's driver")
     parser.add_argument("--onednn", default="auto")
+    parser.add_argument("--attempts", type=Path, help="where an attempt leaves a note for the next: a mounted folder")
+    parser.add_argument("--retries", type=int, default=0, help="how often the step is tried again")
     parser.add_argument("--storage", type=Path, default=Path("/"), help="above the folders of the buckets")
     return parser
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from pathlib import Path
 from typing import Any
 
 from tfx.components import FileBasedExampleGen
@@ -27,12 +28,15 @@ ENTRYPOINT = ("python", "-m", "pipeline.kubeflow.entrypoint")
 _BACKOFF = {"backoffDuration": "30s", "backoffFactor": 2.0, "backoffMaxDuration": "600s"}
 
 
-def compile_spec(pipeline: Pipeline, config: KubeflowConfig, image: str, *, target: str, onednn: str) -> dict[str, Any]:
+def compile_spec(
+    pipeline: Pipeline, config: KubeflowConfig, image: str, *, target: str, onednn: str, attempts: Path
+) -> dict[str, Any]:
     """The spec as a dictionary, ready for YAML.
 
     Args:
         target: "kubeflow" or "vertex".
         onednn: see `models.runtime.prepare`.
+        attempts: the containers' folder of notes, see `pipeline.kubeflow.attempts`.
 
     Raises:
         ConfigError: the graph holds what the backend does not run.
@@ -55,6 +59,9 @@ def compile_spec(pipeline: Pipeline, config: KubeflowConfig, image: str, *, targ
         told = config.step(node.id)
         _task(tasks[node.id], node, told)
         _container(executors[f"{node.id}_executor"]["container"], node, told, config.env, target, onednn)
+        if told.retries:
+            more = ["--attempts", str(attempts), "--retries", str(told.retries)]
+            executors[f"{node.id}_executor"]["container"]["args"] += more
     return spec
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,19 @@ from tfx.types.artifact import CUSTOM_PROPERTIES_PREFIX
 from components.config import DataConfig
 from components.example_gen import Executor, example_gen
 from models.config import TaskConfig
-from models.errors import DataError, TransomError
+from models.errors import (
+    BusyError,
+    ConfigError,
+    DataError,
+    GateError,
+    ModelError,
+    NotBlessedError,
+    PresetError,
+    PushError,
+    TrainingError,
+    TransomError,
+)
+from pipeline.kubeflow.attempts import Note, is_final
 from pipeline.kubeflow.entrypoint import last_line, local_path, main
 
 ROWS = "text,label\n" + "".join(f"text {n},{'ab'[n % 2]}\n" for n in range(40))
@@ -90,3 +104,89 @@ def test_an_error_of_ours_ends_the_log_with_its_code(tmp_path: Path, capfd: pyte
     assert main(arguments(tmp_path, tmp_path)) == DataError.exit_code
     last = capfd.readouterr().err.strip().splitlines()[-1]
     assert last.startswith("transom: ExampleGen: data: no span matches {SPAN}/t.csv; got: ")
+
+
+@pytest.fixture
+def tried(tmp_path: Path) -> list[str]:
+    """A step that is tried again twice, on a table without a span."""
+    return [*arguments(tmp_path / "data", tmp_path), "--attempts", str(tmp_path / "attempts"), "--retries", "2"]
+
+
+def said(capfd: pytest.CaptureFixture[str]) -> str:
+    return capfd.readouterr().err.strip().splitlines()[-1]
+
+
+def test_a_failure_that_would_fail_again_is_not_tried_again(
+    tried: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").mkdir()
+    assert main(tried) == DataError.exit_code
+    first = said(capfd)
+    (tmp_path / "data" / "1").mkdir()  # whatever happens meanwhile, the attempts after it do not run
+    (tmp_path / "data" / "1" / "t.csv").write_text(ROWS)
+    for _ in range(2):
+        assert main(tried) == DataError.exit_code
+        assert said(capfd).startswith(f"{first} (an earlier attempt ended so")
+    assert list((tmp_path / "attempts").iterdir()) == []
+    assert main(tried) == 0  # a person has restarted the run
+
+
+def test_another_run_is_not_stopped_by_the_note_of_an_earlier_one(tried: list[str], tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    assert main(tried) == DataError.exit_code
+    (tmp_path / "data" / "1").mkdir()
+    (tmp_path / "data" / "1" / "t.csv").write_text(ROWS)
+    assert main([part.replace("s3://bucket/examples", "s3://bucket/run-2/examples") for part in tried]) == 0
+
+
+def test_old_and_broken_notes_stop_nothing(tmp_path: Path) -> None:
+    note = Note.of(tmp_path, 3, "Trainer", "{}")
+    assert note.path is not None
+    for content in ("", "[]", "{", '{"line": "x"}', '{"line": "x", "code": 3, "left": 2, "time": 0}'):
+        note.path.write_text(content)
+        assert note.read() is None
+    note.write(ConfigError("data.path"), "line")
+    os.utime(note.path, (0, 0))
+    (tmp_path / "mine.json").touch()
+    os.utime(tmp_path / "mine.json", (0, 0))
+    other = Note.of(tmp_path, 1, "Trainer", "other")
+    other.write(ConfigError("data.path"), "line")
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.json", other.path.name if other.path else ""}
+    Note.of(tmp_path / "mine.json", 1, "Trainer", "").write(ConfigError("x"), "line")  # no folder: no note
+
+
+@pytest.mark.parametrize(
+    ("error", "final"),
+    [
+        (ConfigError("x"), True),
+        (DataError("x"), True),
+        (GateError("x"), True),
+        (ModelError("x"), True),
+        (NotBlessedError("x"), True),
+        (PresetError("x"), False),  # a download
+        (TrainingError("x"), False),  # it goes on at its checkpoint
+        (PushError("x"), False),
+        (BusyError("x"), False),
+        (TransomError("x"), False),
+        (MemoryError(), False),
+        (OSError(errno.EIO, "x"), False),
+    ],
+)
+def test_which_failures_are_worth_another_attempt(error: Exception, final: bool) -> None:
+    assert is_final(error) is final
+
+
+@pytest.mark.parametrize(
+    ("number", "final"),
+    [(errno.ENOENT, True), (errno.EACCES, True), (errno.EIO, False), (errno.ESTALE, False), (errno.ENOSPC, False)],
+)
+def test_a_volume_that_fails_for_a_moment_is_worth_one(number: int, final: bool) -> None:
+    def read() -> None:
+        try:
+            raise OSError(number, "x")
+        except OSError:
+            raise DataError("t.csv cannot be read") from None
+
+    with pytest.raises(DataError) as caught:
+        read()
+    assert is_final(caught.value) is final

@@ -103,6 +103,12 @@ def test_a_task_waits_for_its_inputs_and_for_what_the_graph_orders(tasks: dict[s
     assert tasks["Trainer"]["retryPolicy"]["maxRetryCount"] == 3
 
 
+def test_only_what_is_tried_again_is_told_where_its_attempts_leave_notes(containers: dict[str, Any]) -> None:
+    args = containers["Trainer"]["args"]
+    assert args[args.index("--attempts") :][:4] == ["--attempts", "/mnt/out/attempts", "--retries", "3"]
+    assert "--attempts" not in containers["Pusher"]["args"]
+
+
 def test_no_path_of_this_machine_is_in_the_spec(compiled: Compiled, tasks: dict[str, Any]) -> None:
     assert str(Path.cwd()) not in json.dumps(compiled.spec)
     given = {name: task["inputs"].get("parameters", {}) for name, task in tasks.items()}
@@ -192,6 +198,7 @@ def test_a_runtime_parameter_keeps_its_default() -> None:
         "image",
         target="kubeflow",
         onednn="auto",
+        attempts=Path("/mnt/out/attempts"),
     )
     declared = made["root"]["inputDefinitions"]["parameters"]
     assert declared["rows"]["defaultValue"] == "data/*.csv"

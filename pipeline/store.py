@@ -1,0 +1,283 @@
+"""TFX's records, looked at before anything runs: whether they can be used, and whether what they name is still there.
+
+A store that is damaged would otherwise end a run somewhere in TFX, or, worse, hand an old result to a new step. Four
+things are checked, in milliseconds: the file is SQLite's and its pages are whole; it has the tables and
+the schema version of the ml-metadata that is installed, and every text in it can be read; its bytes are those that the
+last run left, where that run came to its end and no other program has written to it since; and the folders of its live
+artifacts hold the files that the steps wrote. No TensorFlow, no TFX.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import traceback
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from models.errors import BusyError, ConfigError, DataError, TransomError
+from pipeline.artifact_files import is_whole
+from pipeline.paths import Paths
+
+SCHEMA_VERSION = 10
+"""Of the ml-metadata that is installed; a test holds it to that."""
+TABLES = frozenset(
+    f"{kind}{part}" for kind in ("Artifact", "Execution", "Context", "Type") for part in ("", "Property")
+) | {"ParentType", "ParentContext", "Event", "EventPath", "Association", "Attribution", "MLMDEnv"}
+_LIVE, _DELETED = 2, 4  # ml_metadata's Artifact.State
+_BUSY_S = 5.0
+_THOROUGH_BYTES = 64 * 2**20
+_WHOLE = "'integer'"
+_STORED = {
+    **dict.fromkeys(("INT", "INTEGER", "TINYINT", "BOOLEAN"), _WHOLE),
+    **dict.fromkeys(("TEXT", "VARCHAR"), "'text'"),
+    "DOUBLE": "'real', 'integer'",
+    "BLOB": "'blob', 'text'",
+}
+# Flags and the values of ml_metadata's enumerations.
+_RANGES = {
+    **dict.fromkeys(("is_custom_property", "is_index_step", "bool_value"), (0, 1)),
+    "type_kind": (0, 2),
+    "data_type": (0, 6),
+    "state": (0, 6),
+    "last_known_state": (0, 6),
+    "type": (0, 8),
+    "step_index": (0, 2**31),
+    **dict.fromkeys(
+        ("create_time_since_epoch", "last_update_time_since_epoch", "milliseconds_since_epoch"), (0, 2**62)
+    ),
+}
+_REFERENCES = (
+    ("Execution", "type_id", "Type", "type_kind = 0"),
+    ("Artifact", "type_id", "Type", "type_kind = 1"),
+    ("Context", "type_id", "Type", "type_kind = 2"),
+    ("TypeProperty", "type_id", "Type", "1"),
+    ("ArtifactProperty", "artifact_id", "Artifact", "1"),
+    ("ExecutionProperty", "execution_id", "Execution", "1"),
+    ("ContextProperty", "context_id", "Context", "1"),
+    ("Event", "artifact_id", "Artifact", "1"),
+    ("Event", "execution_id", "Execution", "1"),
+    ("EventPath", "event_id", "Event", "1"),
+    ("Association", "context_id", "Context", "1"),
+    ("Association", "execution_id", "Execution", "1"),
+    ("Attribution", "context_id", "Context", "1"),
+    ("Attribution", "artifact_id", "Artifact", "1"),
+)
+_HEADER, _COUNTER = b"SQLite format 3\0", slice(24, 28)  # https://www.sqlite.org/fileformat2.html
+
+
+def check(paths: Paths) -> list[str]:
+    """Checks the store of a project whose lock this process holds.
+
+    Returns:
+        The steps that wrote what is no longer there. It is marked as deleted, so that they run again.
+
+    Raises:
+        ConfigError: there is something in the store's place that is no store of this version.
+        DataError: the store is damaged, or gone while what it names is still there.
+        BusyError: another program holds it.
+    """
+    path = paths.metadata
+    if not _is_there(path):
+        if _leftover_artifacts(paths):
+            raise _damaged(paths, "it is empty" if path.exists() else "it is gone, the artifacts are not")
+        return []
+    _check_bytes(paths)
+    with _opened(paths) as store:
+        _check_pages(store, paths)
+        _check_schema(store, paths)
+        _check_rows(store, paths)
+        gone = _gone(store, paths)
+        store.execute("BEGIN EXCLUSIVE")
+        store.executemany(f"UPDATE Artifact SET state = {_DELETED} WHERE id = ?", [(number,) for number, _ in gone])
+        store.execute("COMMIT")
+    _seal_file(path).unlink(missing_ok=True)  # it says nothing of what this run will write
+    return sorted({step for _, step in gone})
+
+
+def seal(paths: Paths) -> None:
+    """Writes down which bytes this run leaves, so that the next one sees whether they have changed."""
+    try:
+        content = paths.metadata.read_bytes()
+        told = {"sha256": hashlib.sha256(content).hexdigest(), "change_counter": content[_COUNTER].hex()}
+        _seal_file(paths.metadata).write_text(json.dumps(told) + "\n", encoding="utf-8")
+    except OSError:
+        _seal_file(paths.metadata).unlink(missing_ok=True)
+
+
+def explained(error: BaseException, paths: Paths) -> TransomError | None:
+    """What is to be told where TFX's own access to the store failed in a run; None where something else did."""
+    frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    if not any(f"{os.sep}ml_metadata{os.sep}" in frame for frame in frames[-8:]):
+        return None
+    return _busy(paths) if "locked" in str(error) else _damaged(paths, " ".join(str(error).split())[:300])
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is a store; what is empty is none, as SQLite sees it, too."""
+    if not os.path.lexists(path):
+        return False
+    if not path.is_file():
+        raise ConfigError(
+            f"the metadata store {path}",
+            got="a folder" if path.is_dir() else "no file",
+            expected="a file of TFX's records, or nothing",
+            fix="move it away, or set `output:` to another folder",
+        )
+    return path.stat().st_size > 0
+
+
+def _leftover_artifacts(paths: Paths) -> bool:
+    """Whether a new store would number its executions like folders that are there, and mix its files with theirs."""
+    return any(folder.name.isdigit() for folder in paths.artifacts.glob("*/*/*"))
+
+
+def _check_bytes(paths: Paths) -> None:
+    try:
+        content = paths.metadata.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"the metadata store {paths.metadata}",
+            got=error.strerror or str(error),
+            expected="a file that this user can read and write",
+            fix="change its permissions, or set `output:` to another folder",
+        ) from None
+    if not content.startswith(_HEADER):
+        raise _damaged(paths, "it is no SQLite database")
+    try:
+        told = json.loads(_seal_file(paths.metadata).read_text(encoding="utf-8"))
+        changed = (
+            told["change_counter"] == content[_COUNTER].hex() and told["sha256"] != hashlib.sha256(content).hexdigest()
+        )
+    except (OSError, ValueError, LookupError, TypeError):
+        return  # the last run did not come to its end, or was an older version's
+    if changed:
+        raise _damaged(paths, "it is not as the last run left it, and no program has written to it")
+
+
+@contextmanager
+def _opened(paths: Paths) -> Iterator[sqlite3.Connection]:
+    try:
+        place = f"file:{quote(str(paths.metadata))}?mode=rw"
+        with closing(sqlite3.connect(place, uri=True, timeout=_BUSY_S, isolation_level=None)) as store:
+            yield store
+    except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
+        raise _of_sqlite(error, paths) from None
+
+
+def _of_sqlite(error: Exception, paths: Paths) -> TransomError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return _busy(paths)
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return ConfigError(
+            f"the metadata store {paths.metadata}",
+            got=str(error),
+            expected="a file that this user can read and write, in a folder where files can be made",
+            fix="change the permissions, or set `output:` to another folder",
+        )
+    if code == sqlite3.SQLITE_FULL:
+        return ConfigError(f"the metadata store {paths.metadata}", got=str(error), fix="make room and run again")
+    return _damaged(paths, str(error))
+
+
+def _check_pages(store: sqlite3.Connection, paths: Paths) -> None:
+    # The thorough check, of the indices too, takes a second for 50 MB, which are some thousand runs.
+    thorough = paths.metadata.stat().st_size <= _THOROUGH_BYTES
+    (said,) = store.execute(f"PRAGMA {'integrity' if thorough else 'quick'}_check(1)").fetchone()
+    if said != "ok":
+        raise _damaged(paths, " ".join(said.split())[:200])
+
+
+def _check_schema(store: sqlite3.Connection, paths: Paths) -> None:
+    present = {name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if not present & TABLES:
+        raise ConfigError(
+            f"the metadata store {paths.metadata}",
+            got=f"another program's database ({', '.join(sorted(present)[:3]) or 'no tables'})",
+            expected="TFX's records, or nothing",
+            fix="move it away, or set `output:` to another folder",
+        )
+    if TABLES - present:
+        raise _damaged(paths, f"it has no table {', '.join(sorted(TABLES - present))}")
+    versions = [version for (version,) in store.execute("SELECT schema_version FROM MLMDEnv")]
+    if versions != [SCHEMA_VERSION]:
+        if len(versions) != 1 or not isinstance(versions[0], int) or not 0 < versions[0] < 1000:
+            raise _damaged(paths, f"its schema versions are {versions[:3]}")
+        age = "a newer" if versions[0] > SCHEMA_VERSION else "an older"
+        raise ConfigError(
+            f"the metadata store {paths.metadata}",
+            got=f"schema version {versions[0]}, of {age} Transom",
+            expected=f"schema version {SCHEMA_VERSION}",
+            fix=f"run with that Transom, or set `output:` to another folder; or {_way_back(paths)}",
+        )
+
+
+def _check_rows(store: sqlite3.Connection, paths: Paths) -> None:
+    """Holds every value to what ml-metadata takes for granted: it ends the process over a flag that is none."""
+    for table in sorted(TABLES):
+        for _ in store.execute(f"SELECT * FROM {table}"):
+            pass  # SQLite hands out texts without a look at them; Python decodes them
+        for _, column, declared, *_ in store.execute(f"PRAGMA table_info({table})").fetchall():
+            stored = _STORED.get(declared.partition("(")[0])
+            if stored is None:
+                raise _damaged(paths, f"{table}.{column} is a {declared!r}")
+            wrong = f"typeof({column}) NOT IN ({stored}, 'null')"
+            if column in _RANGES:
+                low, high = _RANGES[column]
+                wrong += f" OR {column} NOT BETWEEN {low} AND {high}"
+            _none(store, paths, table, f"a {column} that it cannot have", wrong)
+    for table, column, others, condition in _REFERENCES:
+        wrong = f"{column} NOT IN (SELECT id FROM {others} WHERE {condition})"
+        _none(store, paths, table, f"a {column} that is nobody's", wrong)
+
+
+def _none(store: sqlite3.Connection, paths: Paths, table: str, what: str, wrong: str) -> None:
+    found = store.execute(f"SELECT rowid FROM {table} WHERE {wrong} LIMIT 1").fetchone()
+    if found is not None:
+        raise _damaged(paths, f"row {found[0]} of {table} has {what}")
+
+
+def _gone(store: sqlite3.Connection, paths: Paths) -> list[tuple[int, str]]:
+    """Live artifacts below the project's folder whose files are not all there, by number and step."""
+    root = f"{paths.artifacts}{os.sep}"
+    rows = store.execute("SELECT id, uri FROM Artifact WHERE state = ?", (_LIVE,)).fetchall()
+    mine = [(number, str(uri)) for number, uri in rows if str(uri or "").startswith(root)]
+    return [
+        (number, uri.removeprefix(root).partition(os.sep)[0])
+        for number, uri in mine
+        if not is_whole(paths.artifacts, number, Path(uri))
+    ]
+
+
+def _seal_file(metadata: Path) -> Path:
+    return metadata.with_suffix(".seal.json")
+
+
+def _busy(paths: Paths) -> BusyError:
+    return BusyError(
+        f"the metadata store {paths.metadata}",
+        got="another program holds it",
+        expected="one program at a time",
+        fix="close the program that has it open (a database browser, a notebook), and run again",
+    )
+
+
+def _damaged(paths: Paths, got: str) -> DataError:
+    return DataError(
+        f"the metadata store {paths.metadata} cannot be used",
+        got=got,
+        expected="the records that TFX keeps of the runs",
+        fix=f"{_way_back(paths)}; or put both back from one backup",
+    )
+
+
+def _way_back(paths: Paths) -> str:
+    return (
+        f"move {paths.metadata.name} and {paths.artifacts.name}/ in {paths.output} away, and run again: every step "
+        "runs anew; pushed models and bundles, checkpoints and the records of earlier runs are kept"
+    )
