@@ -54,7 +54,8 @@ def add(commands: Commands, *, compile_: Run, submit: Run) -> None:
         submit,
         "run a compiled pipeline on a cluster",
         "Uploads the pipeline as a new version and starts a run, or with --cron or --every a recurring run: each reads "
-        "the newest data. Credentials are those of kfp's client (KFP_API_TOKEN, a service account's token in a pod).",
+        "the newest data, and takes the place of the one that an earlier submission made. Credentials are those of "
+        "kfp's client (KFP_API_TOKEN, a service account's token in a pod).",
         """
         transom submit --endpoint http://localhost:8888    runs pipeline.yaml of the current folder, once
         transom submit nightly.yaml --endpoint http://localhost:8888 --cron "0 0 3 * * *"
@@ -74,7 +75,7 @@ def add(commands: Commands, *, compile_: Run, submit: Run) -> None:
     add_(
         "--experiment", default="Default", metavar="NAME", help="under which the runs are listed (default: %(default)s)"
     )
-    add_("--namespace", metavar="NAME", help="for clusters of several users")
+    add_("--namespace", metavar="NAME", help="for clusters of several users: where to look for the pipeline")
     add_("--service-account", metavar="NAME", help="as which the steps run")
     when = parser.add_mutually_exclusive_group()
     when.add_argument("--cron", metavar="CRON", help='six fields, seconds first: "0 0 3 * * *"')

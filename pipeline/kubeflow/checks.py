@@ -12,10 +12,10 @@ from typing import Any
 from components.thresholds import check_metrics
 from models.errors import ConfigError
 from pipeline.config import ProjectConfig
+from pipeline.kubeflow.credentials import is_credential
 
 # Linux' limit of one argument (MAX_ARG_STRLEN), and what a request to a Kubernetes API may hold, a workflow included.
 ARGUMENT_BYTES, SPEC_BYTES = 128 * 2**10, 2**20
-_CREDENTIAL = re.compile(r"(TOKEN|PASSWORD|PASSWD|SECRET|CREDENTIALS?|API_?KEY|ACCESS_KEY(_ID)?)$", re.IGNORECASE)
 
 
 def check(config: ProjectConfig, target: str, image: str | None, steps: Collection[str]) -> str:
@@ -32,7 +32,7 @@ def check(config: ProjectConfig, target: str, image: str | None, steps: Collecti
             fix = f"did you mean {close[0]}?" if close else "remove it"
             raise ConfigError(f"kubeflow.steps.{name}", got="no such step", expected=", ".join(steps), fix=fix)
     for name in told.env:
-        if _CREDENTIAL.search(name):
+        if is_credential(name, told.env[name]):
             raise ConfigError(
                 f"kubeflow.env.{name}",
                 got="what looks like a credential, in clear",

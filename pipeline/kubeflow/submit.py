@@ -12,6 +12,7 @@ from typing import Any
 
 from models.errors import ConfigError, TransomError
 from pipeline.kubeflow import documents
+from pipeline.kubeflow.schedules import find_pipeline, schedule
 
 _CRON_FIELDS = 6
 
@@ -64,8 +65,15 @@ def _submit(options: argparse.Namespace, name: str, package: Path) -> int:
         import kfp
 
         client = kfp.Client(host=options.endpoint, namespace=options.namespace or "kubeflow", **_token())
+    try:
+        return _start(options, client, name, package)
+    except ValueError as error:  # the client's own, of names that several things have
+        raise TransomError(f"Kubeflow at {options.endpoint}", got=" ".join(str(error).split())[:300]) from error
+
+
+def _start(options: argparse.Namespace, client: Any, name: str, package: Path) -> int:
     label = f"{name} {time.strftime('%Y-%m-%d %H:%M:%S')}"
-    pipeline_id = client.get_pipeline_id(name)
+    pipeline_id = find_pipeline(client, name, options.namespace)
     if pipeline_id is None:
         uploaded: Any = client.upload_pipeline(str(package), pipeline_name=name, namespace=options.namespace)
         pipeline_id, version = uploaded.pipeline_id, _first_version(client, uploaded.pipeline_id)
@@ -75,16 +83,9 @@ def _submit(options: argparse.Namespace, name: str, package: Path) -> int:
     experiment = client.create_experiment(options.experiment, namespace=options.namespace).experiment_id
     what = {"pipeline_id": pipeline_id, "version_id": version, "service_account": options.service_account}
     if options.cron is not None or options.every is not None:
-        # no_catchup: a run reads the newest data, so that runs missed while the cluster was down teach nothing.
-        again = client.create_recurring_run(
-            experiment,
-            label,
-            cron_expression=options.cron,
-            interval_second=round(options.every * 3600) if options.every is not None else None,
-            no_catchup=True,
-            **what,
-        )
-        print(f"recurring run {again.recurring_run_id}: {label}")
+        seconds = round(options.every * 3600) if options.every is not None else None
+        for line in schedule(client, label, experiment, options.namespace, what, options.cron, seconds):
+            print(line)
         return 0
     started = client.run_pipeline(experiment, label, **what)
     print(f"run {started.run_id}: {label}")

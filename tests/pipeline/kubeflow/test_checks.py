@@ -122,3 +122,73 @@ def test_a_spec_that_is_too_large_is_refused() -> None:
         check_size(spec, "")
     with pytest.raises(ConfigError, match="the compiled spec"):
         check_size({"root": {"dag": {"tasks": {}}}}, "x" * (SPEC_BYTES + 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GOOGLE_APPLICATION_CREDENTIALS", "/etc/hub/key.json"),
+        ("GOOGLE_APPLICATION_CREDENTIALS", "keys/reader.json"),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/run/secrets/eks.amazonaws.com/serviceaccount/token"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),
+        ("HF_TOKEN_PATH", "/etc/hub/token"),
+        ("HF_TOKEN", "/etc/hub/token"),
+        ("DB_PASSWORD", "/run/secrets/db_password"),
+        ("AZURE_CREDENTIALS", "file:///etc/azure.json"),
+        ("API_KEY", "C:\\\\keys\\\\api.txt"),
+        ("VAULT_SECRET", "https://vault.example/v1/secret/data/hub"),
+        ("TOKEN", "/var/run/secrets/kubernetes.io/serviceaccount/token"),
+        ("SSL_PRIVATE_KEY", "./tls/server.key"),
+        ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1"),
+        ("USE_TOKEN", "true"),
+        ("MAX_TOKEN", "512"),
+        ("PAD_TOKEN", "[PAD]"),
+        ("EOS_TOKEN", "</s>"),
+        ("HF_TOKEN", ""),
+        ("HF_TOKEN", "$(FROM_SECRET)"),
+        ("HOME", "/root"),
+        ("TOKENIZERS_PARALLELISM", "false"),
+        ("HF_HOME", "/mnt/data/hub"),
+        ("MONKEY", "banana"),
+        ("BYPASS", "cache"),
+        ("PROXY", "http://proxy.example:3128"),
+        ("PROXY", "http://me@proxy.example:3128"),
+        ("SECRETARY", "Ms Moneypenny"),
+        ("PWD", "/mnt/data"),
+    ],
+)
+def test_where_a_credential_lies_is_none(name: str, value: str) -> None:
+    check(project({"env": {name: value}}), "kubeflow", None, STEPS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HF_TOKEN", "hf_123"),
+        ("hf_token", "abc"),
+        ("KFP_API_TOKEN", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc"),
+        ("DB_PASSWORD", "hunter2"),
+        ("PGPASSWORD", "hunter2"),
+        ("DB_PASS", "hunter2"),
+        ("DB_PASSWORD", "1234"),
+        ("DB_PASSWORD", "/etc!pass word"),
+        ("SSH_PASSPHRASE", "correct horse battery staple"),
+        ("MYSECRET", "x y"),
+        ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+        ("AWS_SECRET_ACCESS_KEY", "/JalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
+        ("OPENAI_APIKEY", "abcdef"),
+        ("AZURE_STORAGE_ACCOUNT_KEY", "Zm9vYmFyCg=="),
+        ("PRIVATE_KEY", "-----BEGIN RSA PRIVATE KEY-----\nMIIE"),
+        ("GOOGLE_APPLICATION_CREDENTIALS", '{"type": "service_account", "private_key": "x"}'),
+        ("DATABASE_URL", "postgres://me:hunter2@db.example/reviews"),
+        ("WANDB_API_KEY", "0123456789abcdef0123456789abcdef01234567"),
+        ("TOKEN", "12345678901234567890"),
+        ("EXTRA", "--token hf_abcdefghijklmnopqrstuvwxyz"),
+        ("GIT", "ghp_abcdefghijklmnopqrstuvwxyz0123456789"),
+        ("AWS", "AKIAIOSFODNN7EXAMPLE"),
+        ("CONNECTION", "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=Zm9vYmFyYmF6cXV4Zm9vYmFy=="),
+    ],
+)
+def test_a_credential_is_one_whatever_its_shape(name: str, value: str) -> None:
+    assert refused(project({"env": {name: value}})).what == f"kubeflow.env.{name}"

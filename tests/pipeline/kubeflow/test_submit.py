@@ -8,36 +8,71 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
+from urllib.parse import parse_qs, urlparse
 
 import kfp_server_api as api
 import pytest
 import yaml
 
 from pipeline import cli
+from pipeline.kubeflow.schedules import MADE_BY
 
 SPEC = {"pipelineInfo": {"name": "tiny"}, "schemaVersion": "2.1.0", "root": {"dag": {"tasks": {}}}}
 PLATFORM = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {}}}}}
 
 
 class Cluster(ThreadingHTTPServer):
-    """Keeps what it was asked; knows the pipeline `tiny` where `known`; refuses where `status` is not 200."""
+    """Keeps what it was asked; knows pipelines and recurring runs; refuses where `status` is not 200."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[tuple[str, str, bytes]] = []
-        self.known, self.status = False, 200
+        self.pipelines: list[api.V2beta1Pipeline] = []
+        self.schedules: list[api.V2beta1RecurringRun] = []
+        self.status = 200
+        self.refuses_deletion = False
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
 
-    def answer(self, method: str, path: str) -> Any:
+    def know(self, pipeline_id: str = "p1", namespace: str | None = None) -> None:
+        self.pipelines.append(api.V2beta1Pipeline(pipeline_id=pipeline_id, display_name="tiny", namespace=namespace))
+
+    def plan(self, number: int, name: str = "tiny 2026-01-31 03:00:00", **more: Any) -> None:
+        """A recurring run that is there already."""
+        pipeline, experiment = more.pop("pipeline", "p1"), more.pop("experiment", "e1")
+        one = api.V2beta1RecurringRun(
+            recurring_run_id=f"old{number}",
+            display_name=name,
+            mode="ENABLE",
+            experiment_id=experiment,
+            pipeline_version_reference=api.V2beta1PipelineVersionReference(pipeline_id=pipeline),
+            trigger=api.V2beta1Trigger(cron_schedule=api.V2beta1CronSchedule(cron="0 0 4 * * *")),
+            **more,
+        )
+        self.schedules.append(one)
+
+    def _listed(self, query: dict[str, list[str]]) -> Any:
+        """Two pages of pipelines, as a cluster has them: those of a namespace, or those that have none."""
+        (namespace,) = query.get("namespace", [""])
+        found = [one for one in self.pipelines if (one.namespace or "") == namespace]
+        first = not query.get("page_token", [""])[0] and len(found) > 1
+        return api.V2beta1ListPipelinesResponse(
+            pipelines=(found[:1] if first else found[-1:]) or None, next_page_token="2" if first else None
+        )
+
+    def answer(self, method: str, path: str, query: dict[str, list[str]]) -> Any:
+        if (method, path) == ("GET", "/apis/v2beta1/pipelines"):
+            return api.ApiClient().sanitize_for_serialization(self._listed(query))
+        if method == "DELETE":
+            self.schedules = [one for one in self.schedules if one.recurring_run_id != path.rpartition("/")[2]]
+            return {}
         pipeline = api.V2beta1Pipeline(pipeline_id="p1", display_name="tiny")
         version = api.V2beta1PipelineVersion(pipeline_id="p1", pipeline_version_id="v1")
         answers = {
-            ("GET", "/apis/v2beta1/pipelines"): api.V2beta1ListPipelinesResponse(
-                pipelines=[pipeline] if self.known else None
+            ("GET", "/apis/v2beta1/recurringruns"): api.V2beta1ListRecurringRunsResponse(
+                recurring_runs=self.schedules or None
             ),
             ("POST", "/apis/v2beta1/pipelines/upload"): pipeline,
             ("POST", "/apis/v2beta1/pipelines/upload_version"): version,
@@ -57,17 +92,19 @@ class Handler(BaseHTTPRequestHandler):
     server: Cluster
 
     def _answer(self) -> None:
-        path = urlparse(self.path).path
+        url = urlparse(self.path)
+        path = url.path
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.server.asked.append((self.command, path, body))
-        said = json.dumps(self.server.answer(self.command, path)).encode()
-        self.send_response(self.server.status)
+        refused = self.command == "DELETE" and self.server.refuses_deletion
+        said = json.dumps({} if refused else self.server.answer(self.command, path, parse_qs(url.query))).encode()
+        self.send_response(403 if refused else self.server.status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(said)))
         self.end_headers()
         self.wfile.write(said)
 
-    do_GET = do_POST = _answer
+    do_GET = do_POST = do_DELETE = _answer
 
     def log_message(self, *_: Any) -> None:
         """Says nothing."""
@@ -76,7 +113,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
     with Cluster() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server
         server.shutdown()
 
@@ -103,7 +140,7 @@ def test_a_first_submission_uploads_both_documents_and_runs(cluster: Cluster, co
 
 
 def test_a_later_submission_is_a_new_version(cluster: Cluster, compiled: Path) -> None:
-    cluster.known = True
+    cluster.know()
     assert cli.main(["submit", str(compiled), "--endpoint", cluster.url, "--service-account", "runner"]) == 0
     paths = [path for _, path, _ in cluster.asked]
     assert "/apis/v2beta1/pipelines/upload_version" in paths
@@ -170,3 +207,83 @@ def test_a_cluster_that_is_not_there_is_one_screen(compiled: Path, capsys: pytes
 
 def test_a_cron_of_five_fields_is_refused(compiled: Path) -> None:
     assert cli.main(["submit", str(compiled), "--endpoint", "http://127.0.0.1:1", "--cron", "0 3 * * *"]) == 2
+
+
+@pytest.mark.parametrize(("namespace", "wanted"), [("mine", "p2"), ("theirs", "p3"), (None, "p1"), ("new", None)])
+def test_the_pipeline_of_the_namespace_gets_the_version(
+    cluster: Cluster, compiled: Path, namespace: str | None, wanted: str | None
+) -> None:
+    for pipeline, place in (("p1", None), ("p2", "mine"), ("p3", "theirs")):
+        cluster.know(pipeline, place)
+    option = ["--namespace", namespace] if namespace else []
+    assert cli.main(["submit", str(compiled), "--endpoint", cluster.url, *option]) == 0
+    paths = [path for _, path, _ in cluster.asked]
+    assert ("/apis/v2beta1/pipelines/upload" in paths) == (wanted is None)
+    assert ("/apis/v2beta1/pipelines/upload_version" in paths) == (wanted is not None)
+    reference = posted(cluster, "/apis/v2beta1/runs")["pipeline_version_reference"]
+    assert reference["pipeline_id"] == (wanted or "p1")
+
+
+def test_several_pipelines_of_one_name_are_told_apart(
+    cluster: Cluster, compiled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.know("p1")
+    cluster.know("p2")
+    assert cli.main(["submit", str(compiled), "--endpoint", cluster.url]) == 2
+    said = capsys.readouterr().err
+    assert "p1" in said
+    assert "p2" in said
+    assert "--namespace" in said
+
+
+def resubmit(cluster: Cluster, compiled: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    cluster.know()
+    assert cli.main(["submit", str(compiled), "--endpoint", cluster.url, "--cron", "0 0 3 * * *"]) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("made", [{"name": "anything", "description": MADE_BY}, {}])
+def test_a_second_schedule_takes_the_place_of_the_first(
+    cluster: Cluster, compiled: Path, capsys: pytest.CaptureFixture[str], made: dict[str, Any]
+) -> None:
+    cluster.plan(1, **made)
+    said = resubmit(cluster, compiled, capsys)
+    assert cluster.schedules == []
+    assert "in place of recurring run old1" in said
+    assert "0 0 4 * * *" in said
+    methods = [method for method, path, _ in cluster.asked if path.startswith("/apis/v2beta1/recurringruns")]
+    assert methods == ["GET", "POST", "DELETE"]  # never without a schedule
+    assert posted(cluster, "/apis/v2beta1/recurringruns")["description"] == MADE_BY
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"name": "my own nightly run"}, True),
+        ({"name": "tiny 2026-01-31 03:00:00", "description": "mine"}, True),
+        ({"experiment": "e2", "description": MADE_BY}, True),
+        ({"pipeline": "p9"}, False),
+    ],
+)
+def test_schedules_that_submit_did_not_make_stay(
+    cluster: Cluster, compiled: Path, capsys: pytest.CaptureFixture[str], other: dict[str, Any], told: bool
+) -> None:
+    cluster.plan(1, **other)
+    said = resubmit(cluster, compiled, capsys)
+    assert [one.recurring_run_id for one in cluster.schedules] == ["old1"]
+    assert ("another schedule, which stays: recurring run old1" in said) == told
+
+
+def test_a_schedule_that_cannot_be_replaced_is_told(
+    cluster: Cluster, compiled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.plan(1)
+    cluster.refuses_deletion = True
+    assert "there are two schedules now" in resubmit(cluster, compiled, capsys)
+
+
+def test_a_single_run_leaves_schedules_alone(cluster: Cluster, compiled: Path) -> None:
+    cluster.know()
+    cluster.plan(1)
+    assert cli.main(["submit", str(compiled), "--endpoint", cluster.url]) == 0
+    assert len(cluster.schedules) == 1
