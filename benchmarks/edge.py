@@ -29,7 +29,7 @@ runtime.prepare("auto")
 import numpy as np
 
 from benchmarks.edge_rows import INPUTS, PEER_ROWS
-from models.pushed import newest_version
+from models.pushed import is_bundle, newest_version
 from tflite.export import CALIBRATION_ROWS, Plain
 from tflite.metadata import Card
 from tflite.parity import Reference, Row, ask_keras, compare
@@ -81,7 +81,8 @@ class Bench:
     def row(self, variant: Variant) -> str:
         """A line of the table."""
         target = self._out / variant
-        shutil.rmtree(target, ignore_errors=True)
+        if is_bundle(target):  # an earlier measurement's
+            shutil.rmtree(target)
         self._plain.write(target, variant, Card(self._out.name), calibration=self._training[:CALIBRATION_ROWS])
         bundle = EdgeClassifier(target, threads=os.cpu_count() or 1)
         parity = compare(bundle, self._keras, self._rows, len(self._rows) + 1)

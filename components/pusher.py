@@ -17,8 +17,10 @@ from tfx.utils import path_utils
 
 from components.artifacts import BLESSED, VARIANT, VERDICT, DataBlessing, EdgeBundles
 from components.comparison import EXTRA_FOLDER
+from components.drift import SUMMARY_FILE
 from components.fingerprint import fingerprint
 from components.live_model import live_version
+from models.config import CONFIG_FILE
 from models.errors import ModelError, PushError
 from models.identity import same_model
 from models.pushed import BUNDLE_FILE
@@ -30,6 +32,8 @@ from tflite.manifest import Manifest
 SAYS = logging.getLogger("transom")
 FILE_NAME = "pushed.json"
 ALREADY_LIVE = "nothing new: this very model was live already"
+# What Trainer and the data gate put into each pushed model; other programs' models may lie beside them.
+_OURS = (f"{EXTRA_FOLDER}/{CONFIG_FILE}", f"{EXTRA_FOLDER}/{SUMMARY_FILE}")
 
 
 class _Spec(component_spec.ComponentSpec):
@@ -157,7 +161,7 @@ def push_bundle(edge: Edge, base: Path, version: int, keep: int) -> bool:
         if fresh:
             extra = {BUNDLE_FILE: manifest.text().encode()}
             publish(edge.bundles / edge.variant, base, extra, version=version, known_by=BUNDLE_FILE)
-        prune(base, keep)
+        prune(base, keep, [BUNDLE_FILE])
     except PublishError as error:
         raise PushError(
             f"version {version} of the model is live, its edge bundle is not: {error.what}",
@@ -200,7 +204,7 @@ def push(source: Path, base: Path, keep: int, extra: Mapping[str, bytes]) -> Pus
         fix = error.fix or "what was live before is still live: mend this and run again"
         raise PushError(error.what, got=error.got, expected=error.expected, fix=fix) from error
     try:
-        removed = prune(base, keep)
+        removed = prune(base, keep, _OURS)
     except PublishError as error:
         # The new model is live; that an old one stays is no reason to call the push a failure.
         return replace(done, how=f"{done.how}, but an older version stays: {error.what}, {error.got}")

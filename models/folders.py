@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -19,6 +20,7 @@ def appearing(target: Path) -> Iterator[Path]:
     Raises:
         ModelError: something is there already; an empty folder is not something.
     """
+    target = Path(os.path.realpath(target))  # a link stays one, and may point to nothing yet
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ModelError(f"cannot export to {target}", got="something is there already", expected="a new folder")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -26,6 +28,12 @@ def appearing(target: Path) -> Iterator[Path]:
     try:
         yield folder
         folder.chmod(0o755)  # mkdtemp's folders are for their owner alone; a server is often another user
-        os.replace(folder, target)
+        try:
+            os.replace(folder, target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            got = "something has come there meanwhile"
+            raise ModelError(f"cannot export to {target}", got=got, expected="a new folder") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)

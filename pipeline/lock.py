@@ -38,6 +38,7 @@ def hold(path: Path, name: Callable[[], str], wait: bool = False) -> Iterator[st
         ) from None
     try:
         _take(handle, path, wait)
+        _check_ours(handle, path)
         run = name()
         holder = {"run": run, "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         os.ftruncate(handle, 0)
@@ -61,6 +62,18 @@ def is_held(path: Path) -> bool:
     finally:
         os.close(handle)
     return False
+
+
+def _check_ours(handle: int, path: Path) -> None:
+    """Refuses a file of the user's own, which would be written over."""
+    content = os.pread(handle, 64, 0)
+    if content and not content.startswith(b'{"run":'):
+        raise ConfigError(
+            f"output folder {path.parent}",
+            got=f"a file {path.name} in it that Transom did not write",
+            expected="a folder of Transom's own",
+            fix="set `output:` to another folder, or move the file away",
+        )
 
 
 def _take(handle: int, path: Path, wait: bool) -> None:

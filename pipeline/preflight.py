@@ -18,8 +18,11 @@ from components.schema_file import read_curated
 from components.slicing import MISSING, NO_LABEL, length_slices
 from components.thresholds import LABEL_SLICE, LENGTH_SLICE, check_metrics, possible_columns
 from models.errors import ConfigError, DataError
+from models.pushed import BUNDLE_FILE, MODEL_FILE
 from pipeline.config import ProjectConfig
 from pipeline.paths import Paths
+from serving.errors import PublishError
+from serving.versions import versions
 
 # Files up to this size are read to the end, of larger ones the first rows.
 _WHOLE_BYTES, _FIRST_ROWS = 16 * 2**20, 1000
@@ -47,6 +50,7 @@ def check(config: ProjectConfig, paths: Paths) -> None:
     base = paths.base
     check_output(paths)
     _writable(paths.push, "push.directory")
+    _no_strangers(paths.push, "push.directory", (MODEL_FILE, "variables", "assets.extra"))
     _edge(config, paths.push, paths.edge)
     _preset(config, base)
     if config.data.schema_path is not None:
@@ -71,6 +75,7 @@ def _edge(config: ProjectConfig, push: Path, edge: Path) -> None:
     if not config.edge.variants:
         return
     _writable(edge, "edge.directory")
+    _no_strangers(edge, "edge.directory", (BUNDLE_FILE,))
     if edge == push:
         raise ConfigError(
             "edge.directory",
@@ -97,6 +102,25 @@ def _operations(config: ProjectConfig) -> None:
                 expected="LiteRT's names of operations, such as FULLY_CONNECTED",
                 fix=f"did you mean {close[0]}?" if close else "correct it",
             )
+
+
+def _no_strangers(folder: Path, key: str, known_by: tuple[str, ...]) -> None:
+    """Refuses a folder with numbered folders that are no models: each would be taken for one that is live."""
+    try:
+        strange = [
+            folder / str(number)
+            for number in versions(folder)
+            if not any((folder / str(number) / name).exists() for name in known_by)
+        ]
+    except PublishError as error:
+        raise ConfigError(f"{key}: {error.what}", got=error.got, fix=error.fix) from None
+    if strange:
+        raise ConfigError(
+            f"{key}: {folder} holds numbered folders that are no models",
+            got=some([str(path.name) for path in strange]),
+            expected="an empty folder, or one of pushed versions",
+            fix=f"set {key} to a folder of its own",
+        )
 
 
 def _writable(folder: Path, key: str) -> None:

@@ -12,16 +12,18 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from serving.errors import PublishError
 
 _PUBLISHING = ".publishing-"
 _REMOVING = ".removing-"
+_HIDDEN = re.compile(rf"({re.escape(_PUBLISHING)}|{re.escape(_REMOVING)}\d+-)[0-9a-f]{{32}}")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -63,9 +65,9 @@ def publish(
         source: a SavedModel, or another folder of files.
         base: the folder of versions.
         extra: what else the version holds, or holds instead: path within it to content ("assets.extra/notes.json").
-        version: its number; what has that number is replaced. Default: the time in seconds since 1970, as TFX numbers
-            them, or one more than the newest where that is greater; so a number is never used twice, even when old
-            versions have been removed.
+        version: its number; a version that has it, known by the same file, is replaced. Default: the time in seconds
+            since 1970, as TFX numbers them, or one more than the newest where that is greater; so a number is never
+            used twice, even when old versions have been removed.
         known_by: the file without which `source` is no model.
 
     Returns:
@@ -82,15 +84,19 @@ def publish(
         with _hidden_folder(base) as hidden:
             _copy(source, hidden)
             _write(extra or {}, hidden)
-            version = _appear(hidden, base) if version is None else _replace(hidden, base, version)
+            version = _appear(hidden, base) if version is None else _replace(hidden, base, version, known_by)
     except OSError as error:
         raise _explained(error, base, "take the model") from error
     _sync_folder(base)
     return version
 
 
-def prune(base: Path, keep: int) -> list[int]:
+def prune(base: Path, keep: int, known_by: Sequence[str] = ("saved_model.pb",)) -> list[int]:
     """Removes all but the `keep` newest versions; the newest always stays.
+
+    Args:
+        known_by: files in a version, one of which it must have to be removed, or to count. A numbered folder without
+            one, or a link to a folder, is somebody else's: dated tables, another program's models.
 
     Returns:
         The versions that were removed, oldest first.
@@ -98,7 +104,8 @@ def prune(base: Path, keep: int) -> list[int]:
     Raises:
         PublishError: one of them cannot be removed.
     """
-    old = versions(base)[: -max(keep, 1)]
+    ours = [version for version in versions(base) if _is_ours(base / str(version), known_by)]
+    old = ours[: -max(keep, 1)]
     for version in old:
         # First the name, at once, so that no server finds a version with half of its files.
         try:
@@ -108,6 +115,10 @@ def prune(base: Path, keep: int) -> list[int]:
         except OSError as error:
             raise _explained(error, base / str(version), "be removed") from error
     return old
+
+
+def _is_ours(folder: Path, known_by: Sequence[str]) -> bool:
+    return not folder.is_symlink() and any((folder / name).is_file() for name in known_by)
 
 
 def _hide(base: Path, version: int) -> Path:
@@ -120,7 +131,7 @@ def _hide(base: Path, version: int) -> Path:
 def remove_leftovers(base: Path) -> None:
     """Removes the hidden folders of processes that were killed; those of living ones are locked and stay."""
     with os.scandir(base) as entries:
-        hidden = [Path(entry.path) for entry in entries if entry.name.startswith((_PUBLISHING, _REMOVING))]
+        hidden = [Path(entry.path) for entry in entries if _HIDDEN.fullmatch(entry.name)]
     for folder in hidden:
         with contextlib.suppress(OSError):  # locked, or another process removes it too: not ours to remove
             descriptor = os.open(folder, os.O_RDONLY)
@@ -195,10 +206,15 @@ def _appear(hidden: Path, base: Path) -> int:
             return version
 
 
-def _replace(hidden: Path, base: Path, version: int) -> int:
-    """Renames the hidden folder to a version, in the place of what may be there."""
-    old = _hide(base, version) if (base / str(version)).exists() else None
-    hidden.rename(base / str(version))
+def _replace(hidden: Path, base: Path, version: int, known_by: str) -> int:
+    """Renames the hidden folder to a version, in the place of the one that may be there."""
+    place, old = base / str(version), None
+    if os.path.lexists(place):
+        if not _is_ours(place, [known_by]):
+            got, expected = f"something without {known_by}", "nothing, or an earlier push"
+            raise PublishError(f"the folder {place}", got=got, expected=expected, fix="move it away")
+        old = _hide(base, version)
+    hidden.rename(place)
     if old is not None:
         shutil.rmtree(old, ignore_errors=True)
     return version

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from models.errors import ConfigError
 
-_DOCKERFILE = """\
-# Made by `transom compile --dockerfile`. The context of the build is a checkout of Transom.
+_MADE_BY = "# Made by `transom compile --dockerfile`."
+_DOCKERFILE = f"""\
+{_MADE_BY} The context of the build is a checkout of Transom.
 FROM python:3.11-slim-bookworm
 RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/transom
@@ -35,10 +36,11 @@ def write_dockerfile(folder: Path, image: str | None) -> list[str]:
     """Writes `Dockerfile` and `Dockerfile.dockerignore`; what to say of it.
 
     Raises:
-        ConfigError: the folder cannot be written.
+        ConfigError: the folder cannot be written, or has a Dockerfile of the user's own.
     """
     name = image or f"REGISTRY/transom:{importlib.metadata.version('transom')}"
     written = []
+    _check_free(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, text in (("Dockerfile", _DOCKERFILE), ("Dockerfile.dockerignore", _IGNORED)):
@@ -48,3 +50,22 @@ def write_dockerfile(folder: Path, image: str | None) -> list[str]:
         raise ConfigError("--dockerfile", got=f"{folder}: {error.strerror}", expected="a folder") from None
     gpu = "for steps with an NVIDIA GPU, add: --build-arg CUDA=1"
     return [*written, f"next: docker build --file {folder / 'Dockerfile'} --tag {name} . && docker push {name}", gpu]
+
+
+def _check_free(folder: Path) -> None:
+    """Refuses a folder with a Dockerfile that was not made here."""
+    found = folder / "Dockerfile"
+    try:
+        ours = not found.exists() or found.read_text(encoding="utf-8", errors="replace").startswith(_MADE_BY)
+        ignored = folder / "Dockerfile.dockerignore"
+        if not found.exists() and ignored.exists():
+            found, ours = ignored, ignored.read_text(encoding="utf-8", errors="replace") == _IGNORED
+    except OSError as error:
+        raise ConfigError("--dockerfile", got=f"{folder}: {error.strerror}", expected="a folder") from None
+    if not ours:
+        raise ConfigError(
+            "--dockerfile",
+            got=f"{found}, which is there already and not of Transom's making",
+            expected="a new folder, or one that this command wrote",
+            fix="name another folder",
+        )

@@ -31,7 +31,7 @@ def release(step: str, model: str, config: Path, servers: Sequence[str] = (), tl
     Raises:
         DeployError: nothing to move, a file that cannot be read or written, or a server that refused.
     """
-    path = _find(config)
+    path = _find(config).resolve()  # a link stays one
     document, text = _read(path)
     changed = model_config.parse(text, str(path))
     move = STEPS[step](changed, model)

@@ -7,19 +7,22 @@ from typing import Any
 
 import yaml
 
-from serving.deploy import compose, kserve, kubernetes
+from serving.deploy import compose, kserve, kubernetes, server_files
 from serving.deploy.plan import Plan
 from serving.deploy.server_files import files
 from serving.errors import DeployError
 
 CONFIG_FOLDER = "config"
+COMPOSE_FILE = "compose.yaml"
+# In each manifest: a label, or where the containers see the server's files.
+_MARKS = ("app.kubernetes.io/managed-by: transom", f"{server_files.CONFIG_FOLDER}/")
 
 
 def render(plan: Plan) -> dict[str, str]:
     """Path of each file, relative to the output folder, to its content."""
     if plan.target == "compose":
         found = {f"{CONFIG_FOLDER}/{name}": text for name, text in files(plan).items()}
-        return found | {"compose.yaml": to_yaml([compose.manifest(plan, CONFIG_FOLDER)])}
+        return found | {COMPOSE_FILE: to_yaml([compose.manifest(plan, CONFIG_FOLDER)])}
     made = kserve.manifests(plan) if plan.target == "kserve" else kubernetes.manifests(plan)
     return {name: to_yaml(resources) for name, resources in made.items()}
 
@@ -28,11 +31,20 @@ def write(plan: Plan, out: Path) -> list[Path]:
     """Writes the files under `out`, over those of an earlier rendering; what else is there stays.
 
     Raises:
-        DeployError: they cannot be written.
+        DeployError: they cannot be written, or a file of the same name is there that no rendering made.
     """
     written = []
+    files = render(plan)
     try:
-        for name, text in render(plan).items():
+        for name, text in files.items():
+            if not _is_replaceable(out, name, text):
+                raise DeployError(
+                    f"the manifests in {out}",
+                    got=f"a file {name} that Transom did not write",
+                    expected="a new folder, or that of an earlier rendering",
+                    fix="name another folder with --out, or move the file away",
+                )
+        for name, text in files.items():
             path = out / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
@@ -42,6 +54,19 @@ def write(plan: Plan, out: Path) -> list[Path]:
             f"the manifests in {out}", got=error.strerror or str(error), expected="a folder that can be written to"
         ) from None
     return written
+
+
+def _is_replaceable(out: Path, name: str, text: str) -> bool:
+    """Whether a file's place is free, or holds what was rendered there before, whatever has become of it since."""
+    path = out / name
+    if not path.is_file():
+        return not path.exists()
+    there = path.read_text(encoding="utf-8", errors="replace")
+    if there == text or any(mark in there for mark in _MARKS):
+        return True
+    # The server's own files carry no mark; the manifest beside their folder does.
+    manifest = out / COMPOSE_FILE
+    return path.suffix != ".yaml" and manifest.is_file() and _is_replaceable(out, COMPOSE_FILE, "")
 
 
 class _Dumper(yaml.SafeDumper):

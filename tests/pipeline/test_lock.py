@@ -71,3 +71,10 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="output folder"), hold(tmp_path / "file" / "out" / "lock", lambda: "run"):
         pass
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_file_of_the_users_own_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text("my notes")
+    with pytest.raises(ConfigError, match="did not write"), hold(tmp_path / "lock", lambda: "run"):
+        pass
+    assert (tmp_path / "lock").read_text() == "my notes"

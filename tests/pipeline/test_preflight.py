@@ -158,6 +158,21 @@ def test_folders_that_cannot_be_written(folder: Path) -> None:
         preflight.check(config, Paths(folder, Path("/proc/transom/out"), folder / "serving", folder / "edge"))
 
 
+@pytest.mark.parametrize(("key", "file"), [("push", "saved_model.pb"), ("edge", "edge.json")])
+def test_a_push_folder_of_dated_tables_is_refused(folder: Path, key: str, file: str) -> None:
+    """LiveModel would take the newest for the live model, and a server would try to load it."""
+    (folder / "mine" / "20240101").mkdir(parents=True)
+    (folder / "mine" / "20240101" / "t.csv").touch()
+    config = ProjectConfig.model_validate({"data": {"path": "t.csv"}})
+    paths = Paths(
+        folder, folder / "out", **{"push": folder / "out" / "p", "edge": folder / "out" / "e", key: folder / "mine"}
+    )
+    with pytest.raises(ConfigError, match=rf"{key}\.directory.*no models\n.*20240101"):
+        preflight.check(config, paths)
+    (folder / "mine" / "20240101" / file).touch()
+    preflight.check(config, paths)
+
+
 def test_what_the_edge_cannot_be(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"'FULLY_CONECTED'.*\n.*\n.*did you mean FULLY_CONNECTED"):
         check(folder, edge={"budget": {"operations": ["FULLY_CONECTED"]}})

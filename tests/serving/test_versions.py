@@ -207,7 +207,7 @@ def test_a_killed_publisher_leaves_only_what_the_next_one_removes(source: Path, 
 
 def test_leftovers_of_a_killed_prune_are_removed(source: Path, base: Path) -> None:
     live = publish(source, base)
-    (base / ".removing-5-0123" / "variables").mkdir(parents=True)
+    (base / f".removing-5-{'0' * 32}" / "variables").mkdir(parents=True)
     second = publish(source, base)
     assert versions(base) == [live, second]
     assert hidden(base) == []
@@ -239,3 +239,32 @@ def test_another_kind_of_model_is_known_by_another_file(source: Path, base: Path
     publish(source, base, known_by="edge.json")
     with pytest.raises(PublishError, match=r"saved_model\.pb"):
         publish(source, base)
+
+
+def test_what_another_program_numbered_is_neither_removed_nor_counted(source: Path, base: Path) -> None:
+    """Dated tables, somebody else's models, a link to a folder: a push folder may have been a folder before."""
+    for name in ("20240101", "7"):
+        (base / name).mkdir(parents=True)
+        (base / name / "table.csv").write_text("text,label")
+    (base / "99999999999").symlink_to(source)
+    (base / ".publishing-notes").mkdir()
+    (base / ".removing-1-mine").mkdir()
+    before = content(base)
+    made = [publish(source, base) for _ in range(3)]
+    assert prune(base, 2) == made[:1]
+    assert prune(base, 1, ["assets.extra/transom.json"]) == []
+    assert versions(base) == [7, 20240101, 99999999999, *made[1:]]
+    assert {name: text for name, text in content(base).items() if name in before} == before
+    assert sorted(hidden(base)) == [".publishing-notes", ".removing-1-mine"]
+
+
+def test_only_a_push_is_replaced_by_a_push_of_its_number(source: Path, base: Path) -> None:
+    (base / "5").mkdir(parents=True)
+    (base / "5" / "table.csv").write_text("text,label")
+    (base / "6").symlink_to(source)
+    for version in (5, 6):
+        with pytest.raises(PublishError, match="move it away"):
+            publish(source, base, version=version)
+    assert (base / "5" / "table.csv").exists()
+    assert (base / "6").is_symlink()
+    assert publish(source, base, version=7) == publish(source, base, version=7) == 7

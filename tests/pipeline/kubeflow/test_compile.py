@@ -171,3 +171,13 @@ def test_a_file_that_is_no_compiled_pipeline_is_not_written_over(tmp_path: Path,
     assert not is_replaceable(tmp_path)
     file.write_text(yaml.safe_dump_all([spec({}), {"platforms": {}}]))
     assert is_replaceable(file)
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.dockerignore"])
+def test_a_dockerfile_of_the_users_own_is_not_written_over(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("FROM mine\n")
+    assert cli.main(["compile", "--dockerfile", str(tmp_path)]) == 2
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["FROM mine\n"]
+    (tmp_path / name).unlink()
+    for _ in range(2):
+        assert cli.main(["compile", "--dockerfile", str(tmp_path)]) == 0

@@ -258,3 +258,19 @@ def test_deploying_imports_neither_tensorflow_nor_a_kubernetes_client(repository
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("target", ["compose", "kubernetes"])
+def test_files_that_nobody_rendered_are_not_written_over(push_dir: Path, tmp_path: Path, target: Any) -> None:
+    made = plan(target, push_dir, **({"pvc": "models"} if target == "kubernetes" else {}))
+    for name in render(made):
+        out = tmp_path / name.replace("/", "-")
+        (out / name).parent.mkdir(parents=True)
+        (out / name).write_text("services: {mine: {image: nginx}}\n")
+        with pytest.raises(DeployError, match="did not write"):
+            write(made, out)
+        assert [path.read_text() for path in out.rglob("*") if path.is_file()] == ["services: {mine: {image: nginx}}\n"]
+        (out / name).unlink()
+        write(made, out)
+        (out / name).write_text((out / name).read_text() + "\n# changed by hand\n")
+        write(made, out)
