@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,10 +15,14 @@ from pathlib import Path
 
 from models.errors import ModelError
 
+_TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
+
 
 @contextmanager
 def appearing(target: Path) -> Iterator[Path]:
     """A folder beside `target` that becomes `target` when the block ends well, and is gone when it does not.
+
+    What a killed process left there goes with the next one; a living one's folder is locked.
 
     Raises:
         ModelError: something is there already; an empty folder is not something.
@@ -24,16 +31,44 @@ def appearing(target: Path) -> Iterator[Path]:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ModelError(f"cannot export to {target}", got="something is there already", expected="a new folder")
     target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    prefix = f".{target.name}.transom-"
+    _remove_leftovers(target.parent, prefix)
+    folder, lock = _locked_folder(target.parent, prefix)
     try:
         yield folder
         folder.chmod(0o755)  # mkdtemp's folders are for their owner alone; a server is often another user
         try:
             os.replace(folder, target)
         except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            if error.errno not in _TAKEN:
                 raise
             got = "something has come there meanwhile"
             raise ModelError(f"cannot export to {target}", got=got, expected="a new folder") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _locked_folder(parent: Path, prefix: str) -> tuple[Path, int]:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        # Until it is locked, another process may take it for a leftover.
+        with contextlib.suppress(FileNotFoundError):
+            lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+            with contextlib.suppress(OSError):  # a file system without locks: nobody takes it for a leftover there
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, lock
+            os.close(lock)
+
+
+def _remove_leftovers(parent: Path, prefix: str) -> None:
+    name = re.compile(rf"{re.escape(prefix)}[a-z0-9_]{{8}}")
+    for folder in [path for path in parent.iterdir() if name.fullmatch(path.name) and not path.is_symlink()]:
+        with contextlib.suppress(OSError):  # a living process's, or another one removes it too
+            lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+            finally:
+                os.close(lock)

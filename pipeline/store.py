@@ -110,11 +110,35 @@ def seal(paths: Paths) -> None:
 
 
 def explained(error: BaseException, paths: Paths) -> TransomError | None:
-    """What is to be told where TFX's own access to the store failed in a run; None where something else did."""
+    """What is to be told where TFX's own access to the store failed in a run, or a step found an artifact gone.
+
+    None where something else failed.
+    """
+    gone = _missing(error, paths.artifacts)
+    if gone is not None:
+        return DataError(
+            f"{gone} is gone",
+            got="no such file or folder",
+            expected="what an earlier step wrote",
+            fix=f"remove {_artifact(gone, paths.artifacts)}, and run again: the step that wrote it runs again",
+        )
     frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
     if not any(f"{os.sep}ml_metadata{os.sep}" in frame for frame in frames[-8:]):
         return None
     return _busy(paths) if "locked" in str(error) else _damaged(paths, " ".join(str(error).split())[:300])
+
+
+def _missing(error: BaseException | None, artifacts: Path) -> Path | None:
+    while error is not None:
+        if isinstance(error, FileNotFoundError) and Path(str(error.filename)).is_relative_to(artifacts):
+            return Path(str(error.filename))
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _artifact(path: Path, artifacts: Path) -> Path:
+    """The folder of the artifact that a path is in: STEP/OUTPUT/NUMBER."""
+    return artifacts.joinpath(*path.relative_to(artifacts).parts[:3])
 
 
 def _is_there(path: Path) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from models.errors import ModelError
 from models.folders import appearing
+from models.processes import tied
 
 
 def export(target: Path) -> None:
@@ -48,3 +51,42 @@ def test_what_comes_meanwhile_stays(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="meanwhile"):
         come_meanwhile(tmp_path / "out")
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "mine"]
+
+
+EXPORTS = """
+import sys, time
+import subprocess
+import sys
+from pathlib import Path
+from models.folders import appearing
+from models.processes import tied
+with appearing(Path(sys.argv[1])) as folder:
+    (folder / "half").touch()
+    print(flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_export_leaves_goes_with_the_next_one(tmp_path: Path, repository: Path) -> None:
+    (tmp_path / ".out.mine").mkdir()
+    command = tied([sys.executable, "-c", EXPORTS, str(tmp_path / "out")])
+    process = subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        process.stdout.readline()
+        export(tmp_path / "other")
+        come_meanwhile_of(tmp_path / "out")
+        assert len(list(tmp_path.glob(".out.transom-*"))) == 1  # the living one's
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    assert len(list(tmp_path.glob(".out.transom-*"))) == 1
+    export(tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.mine", "other", "out"]
+
+
+def come_meanwhile_of(target: Path) -> None:
+    """An export that ends badly beside another one to the same place."""
+    with pytest.raises(ZeroDivisionError), appearing(target):
+        raise ZeroDivisionError

@@ -279,6 +279,11 @@ def test_what_the_library_says_of_the_store_in_a_run_is_explained(paths: Paths) 
     with pytest.raises(RuntimeError, match="malformed") as caught:
         connect(paths)
     assert isinstance(store.explained(caught.value, paths), DataError)
+    with pytest.raises(FileNotFoundError) as missing:
+        (paths.artifacts / "Transform/examples/2/Split-eval/rows.gz").read_text()
+    told = store.explained(missing.value, paths)
+    assert told is not None
+    assert f"remove {paths.artifacts}/Transform/examples/2, and run again" in told.fix
     with pytest.raises(ZeroDivisionError) as other:
         1 / 0  # noqa: B018
     assert store.explained(other.value, paths) is None
