@@ -17,13 +17,18 @@ def keys_below(location: Sequence[str], raw: Mapping[str, Any]) -> list[str]:
     Args:
         raw: the configuration as it was written, which says which of the two kinds of model is meant.
     """
-    places: list[Any] = [ProjectConfig]
-    for part in location:
-        places = [inner for place in places for inner in _inside(place, part)]
-    groups = {group for place in places for group in _groups(place)}
+    groups = {group for place in annotations_at(location) for group in _groups(place)}
     if {EncoderConfig, PresetConfig} <= groups:
         groups = {PresetConfig if names_a_preset(raw.get("model")) else EncoderConfig}
     return sorted({name for group in groups for name in group.model_fields})
+
+
+def annotations_at(location: Sequence[str]) -> list[Any]:
+    """The types that a key may have, one for each of the groups that it may be in; none where there is no such key."""
+    places: list[Any] = [ProjectConfig]
+    for part in location:
+        places = [inner for place in places for inner in _inside(place, part)]
+    return places
 
 
 def value_of(config: BaseModel, key: str) -> Any:

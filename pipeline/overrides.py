@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
 from models.errors import ConfigError
-from pipeline.config import ProjectConfig
+from pipeline.keys import annotations_at
 from pipeline.yaml_text import YamlError, read_whole
 
 
@@ -42,7 +42,7 @@ def apply(raw: dict[str, Any], override: str) -> None:
 
 
 def _value(key: str, value: str) -> Any:
-    kinds = set(_kinds(ProjectConfig, key.split(".")))
+    kinds = {kind for annotation in annotations_at(key.split(".")) for kind in _kinds(annotation)}
     if value in ("", "null") and (type(None) in kinds or not kinds):
         return None
     others = kinds - {str, type(None)}
@@ -67,31 +67,22 @@ def _read(key: str, value: str) -> Any:
         ) from None
 
 
-def _kinds(annotation: Any, path: list[str]) -> Iterator[type]:
-    """What a key may hold: str, NoneType, dict (a group), list, or another type; nothing where there is no such key."""
+def _kinds(annotation: Any) -> Iterator[type]:
+    """What a type comes down to: str, NoneType, dict (a group), list, or another type."""
     origin = get_origin(annotation)
     if origin is Annotated:
-        yield from _kinds(get_args(annotation)[0], path)
+        yield from _kinds(get_args(annotation)[0])
     elif origin in (Union, types.UnionType):
         for branch in get_args(annotation):
-            yield from _kinds(branch, path)
-    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        if not path:
-            yield dict
-        elif path[0] in annotation.model_fields:
-            yield from _kinds(annotation.model_fields[path[0]].annotation, path[1:])
+            yield from _kinds(branch)
+    elif origin is Literal:
+        yield from {type(choice) for choice in get_args(annotation)}
+    elif origin in (tuple, list):
+        yield list
+    elif isinstance(annotation, type):
+        yield dict if issubclass(annotation, BaseModel) else annotation
     elif origin is dict:
-        yield from _kinds(get_args(annotation)[1], path[1:]) if path else iter((dict,))
-    elif not path:
-        yield from _leaf(annotation, origin)
-
-
-def _leaf(annotation: Any, origin: Any) -> Iterable[type]:
-    if origin is Literal:
-        return {type(choice) for choice in get_args(annotation)}
-    if origin in (tuple, list):
-        return (list,)
-    return (annotation,) if isinstance(annotation, type) else ()
+        yield dict
 
 
 def _shown(value: str) -> str:

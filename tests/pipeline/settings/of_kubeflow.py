@@ -32,8 +32,9 @@ def _compiled(config: str, file: str) -> dict[str, Any]:
 
     told = ProjectConfig.model_validate_json(config)
     image = check(told, "kubeflow", None, STEPS)
-    pipeline = graph.build(told, paths_on_cluster(told, Path(file), "kubeflow"))
-    spec = compile_spec(pipeline, told.kubeflow, image, target="kubeflow", onednn="auto")
+    paths = paths_on_cluster(told, Path(file), "kubeflow")
+    pipeline = graph.build(told, paths)
+    spec = compile_spec(pipeline, told.kubeflow, image, target="kubeflow", onednn="auto", attempts=paths.attempts)
     return {"spec": spec, "platform": platform_document(told.kubeflow, STEPS)}
 
 
