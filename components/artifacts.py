@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tfx import types
+
+from models.json_text import to_json
 
 BLESSED, VERDICT, VARIANT = "blessed", "verdict", "variant"
 """Properties of the two gates' `InfraBlessing`: 1 or 0, as TFX's InfraValidator says it, a sentence, and the edge
@@ -16,7 +17,7 @@ gate's choice ("" for none)."""
 
 def bless(blessing: types.Artifact, report: Mapping[str, Any], file: str) -> None:
     """Writes a gate's report into its blessing: the whole as a JSON file, and `blessed` and `verdict` as properties."""
-    text = json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False)
+    text = to_json(report, indent=1)
     Path(blessing.uri, file).write_text(text + "\n", encoding="utf-8")
     blessing.set_int_custom_property(BLESSED, int(report[BLESSED]))
     blessing.set_string_custom_property(VERDICT, report[VERDICT])

@@ -1,80 +1,38 @@
-"""Whether a model is good enough, why, and the summary of an evaluation. Imports neither TensorFlow nor TFX.
+"""Whether a model is good enough, and why. Imports neither TensorFlow nor TFX.
 
-The Evaluator stores the summary as `summary.json` in its artifact, so that whoever reads it needs no TFMA.
+What cannot be judged does not pass: a figure that is NaN, a live model that cannot be compared, a slice without rows.
+Only the user can say otherwise (`evaluation.replace_incomparable`, `evaluation.min_slice_size`), and two things need
+no judgement: that nothing is live, and that the candidate is what is live.
+
+A loss to the live model is held against `max_loss_to_live` with its bootstrap interval (`components.resampling`):
+
+- A measured loss beyond the limit blocks where the interval says that there is a loss at all, that is where it lies
+  above 0: nine of ten draws then show one. On thousands of rows that is every loss beyond the limit. On a hundred, two
+  models of the same quality are easily two points of accuracy apart; to block on that would stop every third retraining
+  for nothing, and the engineer would learn to ignore the gate.
+- A measured loss within the limit passes. To ask instead that the whole interval be within it (a test of
+  non-inferiority) would block nearly everything on some hundred rows. Where the rows are too few to tell, a note says
+  so.
+- Below `resampling.FEWEST_ROWS` rows there is no interval worth the name, and the bare number decides. So it does
+  where `max_loss_to_live` is negative: an improvement that is asked for must be measured.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
+from components import complaints
 from components.config import EvaluationConfig, ThresholdConfig
+from components.measured import Comparison, Measured, Slice, natural, number
 from components.thresholds import direction
-from models.asking import TaskType
 
-FILE_NAME = "summary.json"
 Bound = Literal["min", "max", "max_loss_to_live"]
 
 _ROUNDING = 1e-9
 """Slack of a comparison: 0.82 - 0.80 is a little more than 0.02 in binary."""
-
-
-@dataclass(frozen=True)
-class Slice:
-    """The figures of some rows.
-
-    Attributes:
-        column: what the rows have in common; "" for all rows.
-        value: its value.
-        metrics: the candidate's figures.
-        live: the live model's figures on the same rows; None where it was not measured.
-    """
-
-    column: str
-    value: str
-    metrics: Mapping[str, float]
-    live: Mapping[str, float] | None = None
-
-    @property
-    def rows(self) -> int:
-        """Rows that have an answer."""
-        return int(self.metrics["example_count"])
-
-    @property
-    def name(self) -> str:
-        """ "column=value", or "" for all rows."""
-        return f"{self.column}={self.value}" if self.column else ""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """All that was measured.
-
-    Attributes:
-        task: `task.type`.
-        split: name of the split whose rows were taken.
-        labels: labels in the order of the outputs.
-        whole: all rows.
-        slices: every slice, small ones too, in any order.
-        confusion: answer by prediction: [C + 1, C] for one label a row (the last row: answers that the model does not
-            know), [C, 2, 2] for many; None for a regression.
-        live_version: version of the live model that was compared; 0: none.
-        notes: sentences that the user should hear.
-    """
-
-    task: TaskType
-    split: str
-    labels: tuple[str, ...]
-    whole: Slice
-    slices: tuple[Slice, ...] = ()
-    confusion: list[Any] | None = None
-    live_version: int = 0
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,13 +42,14 @@ class Judgement:
     Attributes:
         metric: its name.
         slice: "column=value", or "" for all rows.
-        rows: rows of the slice.
+        rows: rows of the slice; for `max_loss_to_live` those that could be compared.
         bound: which of the threshold's parts.
         limit: what it asks for.
         value: what the candidate has; None: it cannot be computed on these rows.
         live: what the live model has, for `max_loss_to_live`.
-        passed: None: it could not be judged, which does not count against the model.
-        sentence: what is wrong; empty where it passed.
+        loss, interval: how much worse the candidate is, and the bounds of chance; None where there is none.
+        passed: None: it is not judged, which does not count against the model.
+        sentence: what is wrong, or what is not sure; empty where nothing is.
     """
 
     metric: str
@@ -98,8 +57,10 @@ class Judgement:
     rows: int
     bound: Bound
     limit: float
-    value: float | None
+    value: float | None = None
     live: float | None = None
+    loss: float | None = None
+    interval: tuple[float, float] | None = None
     passed: bool | None = True
     sentence: str = ""
 
@@ -120,57 +81,26 @@ class Verdict:
 def judge(measured: Measured, config: EvaluationConfig) -> Verdict:
     """Holds what was measured against `evaluation.thresholds`.
 
-    A threshold is judged on all rows always, and on the slices it names where they have `min_slice_size` rows. A
-    figure that cannot be computed (NaN) fails on all rows; on a slice it is left out, with a note: a ROC curve of
-    rows that all have one label does not exist.
+    A threshold is judged on all rows always, and on the slices it names where they have `min_slice_size` rows. On all
+    rows a figure that cannot be computed (NaN) fails. On a slice it fails where the rows define it and the model does
+    not reach it; where no model could (a ROC curve of rows that all have one label) it is left out, with a note.
     """
-    verdict = Verdict(notes=list(measured.notes))
+    verdict = Verdict(notes=[*measured.notes, *_about_live(measured)])
     if not config.thresholds:
         verdict.notes.append("evaluation.thresholds is empty: any model is blessed")
+    verdict.judgements.extend(_judge_answers(measured))
     wants_live = [name for name, threshold in config.thresholds.items() if threshold.max_loss_to_live is not None]
-    if wants_live and measured.whole.live is None:
-        verdict.notes.append(f"max_loss_to_live of {', '.join(wants_live)} was not judged: no live model was measured")
+    if wants_live and measured.whole.comparison is None and not measured.live.why_not:
+        why = "this very model is live" if measured.live.same else "nothing is live"
+        verdict.notes.append(f"max_loss_to_live of {', '.join(wants_live)} was not judged: {why}")
     for metric, threshold in config.thresholds.items():
-        verdict.judgements.extend(_judge_slice(measured, metric, threshold, measured.whole))
+        verdict.judgements.extend(_judge_part(measured, metric, threshold, measured.whole, config))
         for name in threshold.slices:
-            matching = [part for part in measured.slices if name in (part.column, part.name)]
-            large = [part for part in matching if part.rows >= config.min_slice_size]
-            for part in sorted(large, key=_natural):
-                verdict.judgements.extend(_judge_slice(measured, metric, threshold, part))
-            verdict.notes.extend(_not_judged(metric, name, matching, large, config.min_slice_size))
+            verdict.judgements.extend(_judge_slices(measured, metric, threshold, name, config))
+            verdict.notes.extend(_not_judged(measured, metric, name, config.min_slice_size))
     verdict.judgements.sort(key=lambda judgement: judgement.slice != "")
-    verdict.notes.extend(judgement.sentence for judgement in verdict.judgements if judgement.passed is None)
+    verdict.notes.extend(each.sentence for each in verdict.judgements if each.passed is not False and each.sentence)
     return verdict
-
-
-def summarize(measured: Measured, config: EvaluationConfig) -> dict[str, Any]:
-    """The evaluation as plain JSON: figures, slices, thresholds, verdict. A figure that cannot be computed is null."""
-    verdict = judge(measured, config)
-    slices = sorted(measured.slices, key=_natural)
-    reported = [part for part in slices if part.column in config.slices]
-    live = measured.whole.live
-    return {
-        "task": measured.task,
-        "split": measured.split,
-        "rows": measured.whole.rows,
-        "labels": list(measured.labels),
-        "metrics": _overall(measured.whole.metrics),
-        "per_label": _per_label(measured.whole.metrics, measured.labels),
-        "live_version": measured.live_version,
-        "baseline": None if live is None else _overall(live),
-        "slices": [_slice(part) for part in reported if part.rows >= config.min_slice_size],
-        "small_slices": [
-            {"slice": part.name, "column": part.column, "value": part.value, "rows": part.rows}
-            for part in reported
-            if part.rows < config.min_slice_size
-        ],
-        "min_slice_size": config.min_slice_size,
-        "confusion": measured.confusion,
-        "thresholds": [asdict(judgement) for judgement in verdict.judgements],
-        "notes": verdict.notes,
-        "blessed": verdict.blessed,
-        "verdict": sentence(measured, verdict),
-    }
 
 
 def sentence(measured: Measured, verdict: Verdict) -> str:
@@ -186,117 +116,150 @@ def sentence(measured: Measured, verdict: Verdict) -> str:
     return f"blessed: {'the threshold is' if judged == 1 else f'all {judged} thresholds are'} met on {rows}"
 
 
-def save_summary(summary: Mapping[str, Any], directory: Path | str) -> None:
-    """Writes `summary.json`."""
-    text = json.dumps(summary, ensure_ascii=False, indent=1, allow_nan=False)
-    Path(directory, FILE_NAME).write_text(text + "\n", encoding="utf-8")
+def _judge_answers(measured: Measured) -> Iterator[Judgement]:
+    """A model that answers a row with no number is not good enough, whatever the thresholds are."""
+    broken, rows = measured.whole.not_finite, measured.whole.rows
+    if broken:
+        said = complaints.not_finite(broken, complaints.where(measured, measured.whole))
+        yield Judgement("not_finite_count", "", rows, "max", 0.0, float(broken), passed=False, sentence=said)
 
 
-def load_summary(directory: Path | str) -> dict[str, Any]:
-    """Reads what `save_summary` wrote."""
-    summary: dict[str, Any] = json.loads(Path(directory, FILE_NAME).read_text(encoding="utf-8"))
-    return summary
-
-
-def _judge_slice(measured: Measured, metric: str, threshold: ThresholdConfig, part: Slice) -> Iterator[Judgement]:
-    better = direction(measured.task, metric)
-    where = f"on slice {part.name} ({part.rows} rows)" if part.column else f"on the {part.rows} {measured.split} rows"
-    value = part.metrics.get(metric, math.nan)
-    live = math.nan if part.live is None else part.live.get(metric, math.nan)
-    bounds: list[tuple[Bound, float | None]] = [("min", threshold.min), ("max", threshold.max)]
-    if part.live is not None:
-        bounds.append(("max_loss_to_live", threshold.max_loss_to_live))
-    for bound, limit in bounds:
-        if limit is None:
-            continue
-        old = live if bound == "max_loss_to_live" else None
-        loss = _loss(bound, limit, value, live, better)
-        complaint = ""
-        passed: bool | None = loss <= _ROUNDING
-        if math.isnan(loss):
-            passed = None if part.column else False
-            complaint = f"{metric} {where} cannot be computed, so its {bound} cannot be judged"
-        elif not passed:
-            complaint = _complaint(metric, where, bound, limit, value, live, measured.live_version)
-        yield Judgement(metric, part.name, part.rows, bound, limit, _number(value), _number(old), passed, complaint)
-
-
-def _loss(bound: Bound, limit: float, value: float, live: float, better: str) -> float:
-    """How far the value is beyond its bound; at most 0 where it is within."""
-    if bound == "min":
-        return limit - value
-    if bound == "max":
-        return value - limit
-    return (live - value if better == "higher" else value - live) - limit
-
-
-def _complaint(metric: str, where: str, bound: Bound, limit: float, value: float, live: float, version: int) -> str:
-    asked = _exactly(limit)
-    if bound == "max_loss_to_live":
-        worse, new, old = _apart(abs(value - live), limit), _apart(value, live), _apart(live, value)
-        return (
-            f"{metric} {new} {where} is {worse} worse than the {old} of the live model (version {version}), "
-            f"where {asked} is allowed"
+def _about_live(measured: Measured) -> Iterator[str]:
+    """What the user should hear of the comparison as a whole."""
+    live = measured.live
+    if live.why_not:
+        yield f"the live model (version {live.version}) cannot be compared: {live.why_not}"
+    elif live.same:
+        yield f"this very model is live already, as version {live.version}: there is nothing to compare it with"
+    elif not live.version:
+        yield "nothing is live yet: this model is measured without comparison"
+    if live.labels is not None and measured.whole.comparison is not None:
+        rows, of = measured.whole.comparison.rows, measured.whole.rows
+        how = (
+            f"on the {rows} of {of} {measured.split} rows whose label both know"
+            if measured.task == "single_label"
+            else "by the labels that both know"
         )
-    relation = "below" if bound == "min" else "above"
-    return f"{metric} {_apart(value, limit)} {where} is {relation} the {asked} that evaluation.thresholds asks for"
+        known = ", ".join(live.labels[:10]) + (", …" if len(live.labels) > 10 else "")
+        yield f"the live model (version {live.version}) has other labels: it is compared {how} ({known})"
 
 
-def _exactly(number: float) -> str:
-    """A number from the configuration, with all its decimals and at least two."""
-    return max(f"{number:.2f}", repr(number), key=len)
+def _judge_slices(
+    measured: Measured, metric: str, threshold: ThresholdConfig, name: str, config: EvaluationConfig
+) -> Iterator[Judgement]:
+    """Judges one of a threshold's slices: all values of a column, or one of them."""
+    matching = [part for part in measured.slices if name in (part.column, part.name)]
+    for part in sorted(matching, key=natural):
+        if part.rows >= config.min_slice_size:
+            yield from _judge_part(measured, metric, threshold, part, config)
+    # A column may lack a value from one day to the next; one that is named is asked for, or misspelt.
+    if not matching and "=" in name:
+        said = f"{metric} cannot be judged on slice {name}: no {measured.split} row is in it"
+        for bound, limit in _bounds(threshold):
+            yield Judgement(metric, name, 0, bound, limit, passed=False, sentence=said)
 
 
-def _apart(number: float, other: float) -> str:
-    """A measured number, with at least two decimals and as many as tell it apart from another."""
-    texts = (f"{number:.{decimals}f}" for decimals in range(2, 10))
-    return next(
-        (text for text in texts if (float(text) < other) == (number < other) and float(text) != other), str(number)
-    )
+def _bounds(threshold: ThresholdConfig) -> Iterator[tuple[Bound, float]]:
+    bounds: list[tuple[Bound, float | None]] = [
+        ("min", threshold.min),
+        ("max", threshold.max),
+        ("max_loss_to_live", threshold.max_loss_to_live),
+    ]
+    for bound, limit in bounds:
+        if limit is not None:
+            yield bound, limit
 
 
-def _not_judged(metric: str, name: str, matching: list[Slice], large: list[Slice], least: int) -> Iterator[str]:
-    if not matching:
+def _judge_part(
+    measured: Measured, metric: str, threshold: ThresholdConfig, part: Slice, config: EvaluationConfig
+) -> Iterator[Judgement]:
+    for bound, limit in _bounds(threshold):
+        if bound != "max_loss_to_live":
+            yield _judge_value(measured, metric, bound, limit, part)
+        elif measured.live.why_not:
+            bare = Judgement(metric, part.name, part.rows, bound, limit, number(part.metrics.get(metric)))
+            yield _incomparable(measured, bare, part, measured.live.why_not, config)
+        elif part.comparison is not None:
+            named = part.name in threshold.slices
+            yield _judge_loss(measured, metric, limit, part, part.comparison, named, config)
+
+
+def _judge_value(measured: Measured, metric: str, bound: Bound, limit: float, part: Slice) -> Judgement:
+    value = part.metrics.get(metric, math.nan)
+    place = complaints.where(measured, part)
+    made = Judgement(metric, part.name, part.rows, bound, limit, number(value))
+    if not math.isfinite(value):
+        return replace(made, passed=_undefined(metric, part), sentence=complaints.undefined(metric, place, bound))
+    if (limit - value if bound == "min" else value - limit) <= _ROUNDING:
+        return made
+    return replace(made, passed=False, sentence=complaints.outside(metric, place, bound, limit, value))
+
+
+def _undefined(metric: str, part: Slice) -> bool | None:
+    """What a figure that cannot be computed comes to: a failure, but on a slice whose rows define it for no model."""
+    return False if not part.column or metric in part.unreached else None
+
+
+def _judge_loss(
+    measured: Measured,
+    metric: str,
+    limit: float,
+    part: Slice,
+    found: Comparison,
+    named: bool,
+    config: EvaluationConfig,
+) -> Judgement:
+    value, old = found.candidate.get(metric, math.nan), found.live.get(metric, math.nan)
+    place = complaints.where(measured, part, found.rows)
+    made = Judgement(metric, part.name, found.rows, "max_loss_to_live", limit, number(value), number(old))
+    why = _lacks(measured, metric, value, old)
+    if not found.rows and (named or not part.column):
+        why = "none of these rows has a label that it knows"
+    if why:
+        return _incomparable(measured, made, part, why, config)
+    if part.column and found.rows < config.min_slice_size:
+        least = f"evaluation.min_slice_size is {config.min_slice_size}"
+        said = f"max_loss_to_live of {metric} was not judged {place}, of which too few can be compared: {least}"
+        return replace(made, passed=None, sentence=said)
+    if not math.isfinite(value):
+        said = complaints.undefined(metric, place, "max_loss_to_live")
+        return replace(made, passed=_undefined(metric, part), sentence=said)
+    loss = old - value if direction(measured.task, metric) == "higher" else value - old
+    interval = found.losses.get(metric)
+    made = replace(made, loss=loss, interval=interval)
+    if loss - limit > _ROUNDING:
+        said = complaints.worse(metric, place, limit, value, old, measured.live, interval)
+        if interval is None or limit < 0 or interval[0] > 0:
+            return replace(made, passed=False, sentence=said)
+        return replace(made, sentence=complaints.by_chance(said))
+    if interval is not None and interval[1] - limit > _ROUNDING and not part.column:
+        return replace(made, sentence=complaints.may_be_worse(metric, place, limit, interval))
+    return made
+
+
+def _lacks(measured: Measured, metric: str, value: float, old: float) -> str:
+    """Why the live model has no such figure; "" where it has, or where the candidate has none either."""
+    _, slash, label = metric.partition("/")
+    if slash and measured.live.labels is not None and label not in measured.live.labels:
+        return f"it does not know the label {label!r}"
+    return f"its {metric} cannot be computed there" if math.isfinite(value) and not math.isfinite(old) else ""
+
+
+def _incomparable(measured: Measured, made: Judgement, part: Slice, why: str, config: EvaluationConfig) -> Judgement:
+    """A comparison that cannot be made fails, unless the user has said that it need not be made."""
+    said = complaints.incomparable(made.metric, complaints.where(measured, part), measured.live, why)
+    if config.replace_incomparable:
+        return replace(made, passed=None, sentence=f"{said}; evaluation.replace_incomparable lets it pass")
+    return replace(made, passed=False, sentence=f"{said}; to replace it all the same: {complaints.OVERRIDE}")
+
+
+def _not_judged(measured: Measured, metric: str, name: str, least: int) -> Iterator[str]:
+    """What a threshold asks for and `min_slice_size` leaves out."""
+    matching = [part for part in measured.slices if name in (part.column, part.name)]
+    if not matching and "=" not in name:
         yield f"{metric} was not judged on slice {name}: no row is in it"
-    small = sorted((part for part in matching if part not in large), key=_natural)
+    small = sorted((part for part in matching if part.rows < least), key=natural)
     if small:
         named = ", ".join(f"{part.name} ({part.rows} rows)" for part in small[:3])
         more = f" and {len(small) - 3} more" if len(small) > 3 else ""
         yield f"{metric} was not judged on slice {named}{more}: evaluation.min_slice_size is {least}"
-
-
-def _natural(part: Slice) -> tuple[Any, ...]:
-    """Sorts slices by column, then by value with numbers in numeric order ("16-31" before "128-255")."""
-    pieces = re.split(r"(\d+)", part.value)
-    return part.column, [(0, int(piece), "") if piece.isdigit() else (1, 0, piece) for piece in pieces if piece]
-
-
-def _slice(part: Slice) -> dict[str, Any]:
-    return {
-        "slice": part.name,
-        "column": part.column,
-        "value": part.value,
-        "rows": part.rows,
-        "metrics": _overall(part.metrics),
-        "baseline": None if part.live is None else _overall(part.live),
-    }
-
-
-def _overall(metrics: Mapping[str, float]) -> dict[str, float | None]:
-    """The figures that are not of one label."""
-    return {name: _number(value) for name, value in metrics.items() if "/" not in name}
-
-
-def _per_label(metrics: Mapping[str, float], labels: tuple[str, ...]) -> dict[str, dict[str, float | None]]:
-    """Label to its figures; a label that is neither an answer nor a prediction has none."""
-    table: dict[str, dict[str, float | None]] = {label: {} for label in labels}
-    for name, value in metrics.items():
-        family, slash, label = name.partition("/")
-        if slash:
-            table[label][family] = _number(value)
-    return table
-
-
-def _number(value: float | None) -> float | None:
-    """JSON has no NaN."""
-    return None if value is None or math.isnan(value) else value

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator
 
 from models import errors
+from models.json_text import to_json
 
 _MARK = "transom-error:"
 _PACKED = re.compile(rf"{_MARK}([A-Za-z0-9_\-]+=*):")
@@ -24,7 +25,7 @@ def packed(error: errors.TransomError) -> RuntimeError:
     """An exception whose text carries the four parts of `error`, whatever is wrapped around it on the way."""
     parts = [type(error).__name__, error.what, error.got, error.expected, error.fix]
     # json escapes what UTF-8 cannot hold, base64 what a traceback might break
-    return RuntimeError(f"{_MARK}{base64.urlsafe_b64encode(json.dumps(parts).encode()).decode()}: {error}")
+    return RuntimeError(f"{_MARK}{base64.urlsafe_b64encode(to_json(parts, ascii=True).encode()).decode()}: {error}")
 
 
 def unpacked(error: BaseException | None) -> errors.TransomError | None:

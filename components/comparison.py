@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  (registers the operations that the models need)
 from google.protobuf.message import DecodeError
 
+from components.paired import Baseline
 from models.config import CONFIG_FILE, TaskConfig
 from models.labels import LabelSpace
 
@@ -26,8 +27,10 @@ def output_name(task: TaskConfig) -> str:
     return "score" if task.type == "regression" else "probabilities"
 
 
-def why_not_comparable(folder: Path, task: TaskConfig, labels: tuple[str, ...], row: bytes) -> str:
-    """What keeps the model in `folder` from being measured beside a candidate; "" where nothing does.
+def baseline_of(folder: Path, task: TaskConfig, labels: tuple[str, ...], row: bytes) -> tuple[Baseline | None, str]:
+    """What must be known of the live model to measure it beside a candidate; or None and what keeps it from that.
+
+    Other labels keep it from nothing where it has enough of the candidate's: see `components.paired`.
 
     Args:
         folder: the live SavedModel.
@@ -35,38 +38,46 @@ def why_not_comparable(folder: Path, task: TaskConfig, labels: tuple[str, ...], 
         labels: the candidate's labels.
         row: one serialized tf.Example of the evaluated rows; the model is asked for its answer.
     """
-    for check in (_other_task, _other_labels):
-        reason = check(folder, task, labels)
-        if reason:
-            return reason
-    return _no_answer(folder, task, len(labels) or 1, row)
-
-
-def output_order(folder: Path, labels: tuple[str, ...]) -> list[int]:
-    """For each of `labels`, its index among the outputs of the model in `folder`, which has the same labels."""
-    own = LabelSpace.load(folder / EXTRA_FOLDER).labels
-    return [own.index(label) for label in labels]
-
-
-def _other_task(folder: Path, task: TaskConfig, labels: tuple[str, ...]) -> str:
-    stored = _read(lambda: json.loads((folder / EXTRA_FOLDER / CONFIG_FILE).read_text(encoding="utf-8"))["task"])
-    if not isinstance(stored, dict):
-        return f"its {EXTRA_FOLDER}/{CONFIG_FILE} is missing or broken"
-    for key, own in (("type", task.type), ("text", task.text), ("text_pair", task.text_pair)):
-        if stored.get(key) != own:
-            return f"its task.{key} is {stored.get(key)!r}, the candidate's is {own!r}"
-    return ""
-
-
-def _other_labels(folder: Path, task: TaskConfig, labels: tuple[str, ...]) -> str:
+    own, reason = _task_of(folder, task)
+    if own is None:
+        return None, reason
     space = _read(lambda: LabelSpace.load(folder / EXTRA_FOLDER))
     if not isinstance(space, LabelSpace):
-        return f"its {EXTRA_FOLDER}/labels.json is missing or broken"
-    gone, new = sorted(set(space.labels) - set(labels)), sorted(set(labels) - set(space.labels))
-    if gone or new:
-        changes = [f"{kind} {', '.join(names[:5])}" for kind, names in (("without", new), ("with", gone)) if names]
-        return f"it has other labels ({' and '.join(changes)})"
-    return ""
+        return None, f"its {EXTRA_FOLDER}/labels.json is missing or broken"
+    baseline = Baseline(space.labels, own.threshold)
+    reason = _too_few_labels(baseline, task, labels) or _no_answer(folder, task, space.outputs, row)
+    return (None, reason) if reason else (baseline, "")
+
+
+def _task_of(folder: Path, task: TaskConfig) -> tuple[TaskConfig | None, str]:
+    """The live model's task where the rows mean the same to it, or None and what is other."""
+    stored = _read(lambda: json.loads((folder / EXTRA_FOLDER / CONFIG_FILE).read_text(encoding="utf-8"))["task"])
+    if not isinstance(stored, dict):
+        return None, f"its {EXTRA_FOLDER}/{CONFIG_FILE} is missing or broken"
+    for key, own in (("type", task.type), ("text", task.text), ("text_pair", task.text_pair)):
+        if stored.get(key) != own:
+            return None, f"its task.{key} is {stored.get(key)!r}, the candidate's is {own!r}"
+    # An older version of Transom knew fewer keys, a newer one knows more: the threshold alone is of interest.
+    known = {key: stored[key] for key in ("type", "text", "text_pair", "label", "threshold") if key in stored}
+    read = _read(lambda: TaskConfig.model_validate(known))
+    if not isinstance(read, TaskConfig):
+        return None, f"its {EXTRA_FOLDER}/{CONFIG_FILE} is missing or broken"
+    return read, ""
+
+
+def _too_few_labels(baseline: Baseline, task: TaskConfig, labels: tuple[str, ...]) -> str:
+    """Among fewer than two labels there is nothing to choose: whoever always says the one would never be wrong."""
+    if task.type == "regression":
+        return ""
+    shared, least = baseline.shared(labels), 2 if task.type == "single_label" else 1
+    if len(shared) >= least:
+        return ""
+    common = f"only {shared[0]!r}" if shared else "none"
+    return f"it has other labels ({_some(baseline.labels)}; of the candidate's {_some(labels)} {common})"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def _no_answer(folder: Path, task: TaskConfig, outputs: int, row: bytes) -> str:
@@ -82,7 +93,7 @@ def _no_answer(folder: Path, task: TaskConfig, outputs: int, row: bytes) -> str:
     if name not in answer:
         return f"its signature {SIGNATURE!r} has no output {name!r}"
     size = int(tf.size(answer[name]))
-    return "" if size == outputs else f"its output {name!r} has {size} numbers a row, the candidate has {outputs}"
+    return "" if size == outputs else f"its output {name!r} has {size} numbers a row, where {outputs} are expected"
 
 
 def _read(load: Callable[[], Any]) -> Any:

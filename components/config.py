@@ -87,7 +87,8 @@ class ThresholdConfig(Settings):
     max: float | None = None
     """Highest value that passes."""
     max_loss_to_live: float | None = None
-    """How much worse than the live model it may be, in the metric's own unit (0: no worse)."""
+    """How much worse than the live model it may be, in the metric's own unit (0: no worse). A measured loss beyond it
+    blocks, unless chance explains it: unless the 80% interval of the loss (paired bootstrap) reaches down to 0."""
     slices: Annotated[tuple[str, ...], EachOnce, UNIQUE] = ()
     """Slices that must pass too ("label", "text_length", a column, "column=value"); the whole must pass always."""
 
@@ -107,6 +108,9 @@ class EvaluationConfig(Settings):
     """Rows below which a slice is neither reported nor judged."""
     thresholds: dict[str, ThresholdConfig] = {}
     """Metric to threshold. A metric that says which way is better needs only `max_loss_to_live`."""
+    replace_incomparable: bool = False
+    """Let a model pass `max_loss_to_live` where it cannot be compared with the live one (another task, other columns,
+    no label in common, a model that does not load or answers NaN). Mostly for one run, with `--set`."""
 
 
 class ServingConfig(Settings):

@@ -18,6 +18,7 @@ import numpy as np
 from components.config import GateConfig
 from components.kinds import are_kinds
 from components.rules import Finding, SplitFacts
+from models.json_text import to_json
 
 SUMMARY_FILE = "data_summary.json"
 
@@ -125,7 +126,7 @@ def _changes(old: np.ndarray, new: np.ndarray, names: list[str]) -> Iterator[str
 
 def save_summary(summary: Mapping[str, Any], directory: Path | str) -> None:
     """Writes `data_summary.json`."""
-    Path(directory, SUMMARY_FILE).write_text(json.dumps(summary, ensure_ascii=False) + "\n", encoding="utf-8")
+    Path(directory, SUMMARY_FILE).write_text(to_json(summary) + "\n", encoding="utf-8")
 
 
 def load_summary(model: Path | str) -> dict[str, Any] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from components.edge_rows import edge_rows
 from components.fingerprint import fingerprint
 from models.config import TaskConfig
 from models.errors import ModelError
+from models.json_text import to_json
 from tflite.config import EdgeConfig
 from tflite.export import CALIBRATION_ROWS, GOLDEN_ROWS, Plain
 from tflite.metadata import Card
@@ -62,7 +62,7 @@ class Executor(base_executor.BaseExecutor):
         examples = artifact_utils.get_single_instance(input_dict["examples"])
         target = Path(artifact_utils.get_single_uri(output_dict["bundles"]))
         made = export_variants(folder, examples, target, task, config)
-        text = json.dumps(made, ensure_ascii=False, indent=1)
+        text = to_json(made, indent=1)
         (target / FILE_NAME).write_text(text + "\n", encoding="utf-8")
 
 

@@ -31,6 +31,7 @@ from tflite.variants import Variant
 
 SAYS, PROGRESS = logging.getLogger("transom"), logging.getLogger("transom.progress")
 _SPLIT = "eval"
+_NO_ROWS = f"the {_SPLIT} split has no row on which it could be compared with Keras"
 
 
 class _Spec(component_spec.ComponentSpec):
@@ -87,6 +88,8 @@ def examine(folder: Path, bundles: Path, rows: list[Row], config: EdgeConfig, mi
         min_slice_size: rows below which a slice is not judged.
     """
     made: dict[Variant, str] = json.loads((bundles / BUNDLES_FILE).read_text(encoding="utf-8"))
+    if not rows:
+        made = {variant: broken or _NO_ROWS for variant, broken in made.items()}
     costs: dict[Variant, Cost] = {}
     for variant in [variant for variant, broken in made.items() if not broken]:
         PROGRESS.info("measuring %s", variant)

@@ -6,10 +6,9 @@ for any slice below the minimum size, and compares floats without slack, so it g
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +23,20 @@ from tfx.utils import io_utils, json_utils, path_utils
 
 from components import evaluation_rows, former_evaluation, slicing
 from components.artifacts import LiveModel
-from components.blessing import Measured, save_summary, summarize
-from components.comparison import EXTRA_FOLDER, SIGNATURE, output_order, why_not_comparable
+from components.comparison import EXTRA_FOLDER, SIGNATURE, baseline_of
 from components.config import EvaluationConfig
 from components.examples import read_split, split_files
 from components.files import contents_digest
 from components.fingerprint import fingerprint
+from components.measured import LiveState, Measured, Slice
 from components.metrics import TextMetrics, read_figures
+from components.paired import Baseline
+from components.summary import save_summary, summarize
 from components.thresholds import check_metrics, possible_columns, slice_columns
 from models.config import TaskConfig
 from models.errors import ConfigError, DataError, ModelError
 from models.identity import identity
+from models.json_text import to_json
 from models.labels import LabelSpace
 
 SAYS = logging.getLogger("transom")
@@ -101,11 +103,10 @@ class Executor(tfx_evaluator.Executor):
         labels = _labels(_model_folder(input_dict["model"]))
         check_metrics(task.type, config, labels or None)
         row = _first_row(input_dict["examples"], split)
-        live, reason = _live_model(input_dict.get("live_model", []), own, task, labels, row)
-        notes += [reason] if reason else []
-        eval_config = build_eval_config(task, config, labels, live)
+        live, state, baseline = _live_model(input_dict.get("live_model", []), own, task, labels, row)
+        eval_config = build_eval_config(task, config, labels, baseline)
         inputs = {"examples": input_dict["examples"], "model": input_dict["model"]}
-        if live is not None:
+        if live is not None and baseline is not None:
             inputs[standard_component_specs.BASELINE_MODEL_KEY] = [_as_model(live)]
         properties = {
             standard_component_specs.EVAL_CONFIG_KEY: json_format.MessageToJson(eval_config),
@@ -114,28 +115,26 @@ class Executor(tfx_evaluator.Executor):
         }
         super().Do(inputs, output_dict, properties)
         folder = artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY])
-        measured = replace(
-            read_figures(folder, task.type),
-            split=split,
-            labels=labels,
-            live_version=live.version if live is not None else 0,
-            notes=tuple(notes),
-        )
-        measured = _of_real_columns(measured, config)
+        measured = replace(read_figures(folder, task.type), split=split, labels=labels, live=state, notes=tuple(notes))
+        measured = without_broken_live(_of_real_columns(measured, config))
         summary = summarize(measured, config)
         save_summary(summary, folder)
         return summary
 
 
 def build_eval_config(
-    task: TaskConfig, config: EvaluationConfig, labels: tuple[str, ...], live: LiveModel | None
+    task: TaskConfig, config: EvaluationConfig, labels: tuple[str, ...], baseline: Baseline | None
 ) -> tfma.EvalConfig:
     """What TFMA is told: one metric that computes all figures, and the slices.
 
-    Confidence intervals, example weights and TFMA's default metrics are left out: they cost several passes.
+    TFMA's own confidence intervals, example weights and TFMA's default metrics are left out: they cost several passes.
     """
-    orders = {tfma.BASELINE_KEY: output_order(Path(live.uri), labels)} if live is not None and labels else {}
-    metric = TextMetrics(task=task.model_dump(mode="json"), labels=list(labels), orders=orders)
+    metric = TextMetrics(
+        task=task.model_dump(mode="json"),
+        labels=list(labels),
+        live=None if baseline is None else asdict(baseline),
+        judged=[name for name, threshold in config.thresholds.items() if threshold.max_loss_to_live is not None],
+    )
     eval_config = tfma.EvalConfig(
         # Without a type TFMA tries to load the model with Keras first.
         model_specs=[tfma.ModelSpec(signature_name=SIGNATURE, model_type=tfma.TF_GENERIC)],
@@ -145,7 +144,7 @@ def build_eval_config(
                     tfma.MetricConfig(
                         class_name=TextMetrics.__name__,
                         module=TextMetrics.__module__,
-                        config=json.dumps(metric.get_config()),
+                        config=to_json(metric.get_config()),
                     )
                 ]
             )
@@ -239,17 +238,37 @@ def _own_version(artifacts: Iterable[types.Artifact], candidate: str | None) -> 
 
 def _live_model(
     artifacts: Iterable[types.Artifact], own: int, task: TaskConfig, labels: tuple[str, ...], row: bytes
-) -> tuple[LiveModel | None, str]:
-    """The live model to measure as well, or None and what the user should hear about it."""
+) -> tuple[LiveModel | None, LiveState, Baseline | None]:
+    """The live model, what is known of it, and what is needed to measure it; None where that cannot or need not be."""
     live = next(iter(artifacts), None)
     if live is None or not live.version:
-        return None, "nothing is live yet: this model is measured without comparison"
+        return None, LiveState(), None
     if own:
-        return None, f"{_IS_LIVE.format(own)}: there is nothing to compare it with"
-    reason = why_not_comparable(Path(live.uri), task, labels, row)
-    if reason:
-        return None, f"the live model (version {live.version}) is not comparable: {reason}"
-    return live, ""
+        return live, LiveState(live.version, same=True), None
+    baseline, reason = baseline_of(Path(live.uri), task, labels, row)
+    if baseline is None:
+        return live, LiveState(live.version, reason), None
+    other = set(baseline.labels) != set(labels)
+    return live, LiveState(live.version, labels=baseline.shared(labels) if other else None), baseline
+
+
+def without_broken_live(measured: Measured) -> Measured:
+    """The same, without a comparison where the live model answers some rows with no number."""
+    found = measured.whole.comparison
+    broken = int(found.live["not_finite_count"]) if found is not None else 0
+    if found is None or not broken:
+        return measured
+
+    def bare(part: Slice) -> Slice:
+        return replace(part, comparison=None)
+
+    why = f"it answers {broken} of {found.rows} rows with NaN or infinity"
+    return replace(
+        measured,
+        whole=bare(measured.whole),
+        slices=tuple(bare(part) for part in measured.slices),
+        live=replace(measured.live, why_not=why),
+    )
 
 
 def _as_model(live: LiveModel) -> standard_artifacts.Model:

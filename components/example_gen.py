@@ -35,6 +35,7 @@ from components.readers import open_table
 from components.rows import Source, records, sources, split_names
 from models.config import TaskConfig
 from models.errors import DataError, TransomError
+from models.json_text import to_json
 
 # Which of the rows with one text stays, where `dedupe` keeps one.
 _PRIORITY = ("test", "eval", "train")
@@ -76,7 +77,9 @@ def _pack(data: DataConfig, task: TaskConfig) -> example_gen_pb2.CustomConfig:
         "code": fingerprint(__name__),
     }
     custom = example_gen_pb2.CustomConfig()
-    custom.custom_config.Pack(struct_pb2.Struct(fields={"json": struct_pb2.Value(string_value=json.dumps(settings))}))
+    custom.custom_config.Pack(
+        struct_pb2.Struct(fields={"json": struct_pb2.Value(string_value=to_json(settings, ascii=True))})
+    )
     return custom
 
 

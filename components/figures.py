@@ -1,8 +1,10 @@
 """From answers and predictions to the figures of the report, exactly, with scikit-learn and scipy. No TensorFlow.
 
-Two kinds of rows have no place in a textbook's definition, and every figure treats them alike:
+Three kinds of rows have no place in a textbook's definition, and every figure treats them alike:
 
 - a row without an answer (`UNLABELLED`) is counted in `unlabelled_count` and left out of everything else;
+- a row that the model answers with NaN or infinity is counted in `not_finite_count`, and where there is one, no other
+  figure has a value: a model that breaks on some rows is not measured on the rest;
 - a row whose answer is a label that the model does not know (`UNKNOWN`) is an error: it lowers accuracy and the
   precision of the label that was predicted instead, and it is a negative for every label's ROC curve. It has no
   place in `log_loss`, which would be infinite, nor among the labels that macro figures average over.
@@ -21,6 +23,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from components.thresholds import METRICS
+from models.asking import TaskType
 
 UNKNOWN = -1
 """Answer of a row whose label the model does not know."""
@@ -37,7 +40,8 @@ def single_label(answers: np.ndarray, probabilities: np.ndarray, labels: tuple[s
 
     Args:
         answers: int [N], index of the label, or `UNKNOWN` or `UNLABELLED`.
-        probabilities: float [N, C].
+        probabilities: float [N, C], or more columns: of labels that are not compared, which no row has. To give one is
+            an error, but they are none of the labels that figures average over.
         labels: the C labels.
 
     Returns:
@@ -47,15 +51,19 @@ def single_label(answers: np.ndarray, probabilities: np.ndarray, labels: tuple[s
     labelled = answers != UNLABELLED
     counts = _counts(labelled)
     answers, probabilities = answers[labelled], probabilities[labelled].astype(np.float64)
-    predicted = probabilities.argmax(axis=1) if len(answers) else np.zeros(0, np.int64)
     classes = len(labels)
+    broken = _broken(probabilities)
+    if broken:
+        return _unmeasured("single_label", counts, broken), np.zeros((classes + 1, classes), np.int64)
+    predicted = probabilities.argmax(axis=1) if len(answers) else np.zeros(0, np.int64)
     confusion = np.zeros((classes + 1, classes), np.int64)
-    np.add.at(confusion, (np.where(answers == UNKNOWN, classes, answers), predicted), 1)
+    compared = predicted < classes
+    np.add.at(confusion, (np.where(answers == UNKNOWN, classes, answers)[compared], predicted[compared]), 1)
     figures = {
         **counts,
         "unknown_label_count": float((answers == UNKNOWN).sum()),
         **_one_label_scores(answers, predicted, labels),
-        "auc": _auc(answers, probabilities),
+        "auc": _auc(answers, probabilities, classes),
         "log_loss": _log_loss(answers, probabilities),
         "calibration_error": _calibration_error(probabilities.max(axis=1, initial=0.0), predicted == answers),
     }
@@ -78,19 +86,18 @@ def multi_label(
         The figures by name, and each label's confusion, int64 [C, 2, 2]: answer by prediction, no before yes.
     """
     classes = len(labels)
-    if not len(answers):
-        return dict.fromkeys(METRICS["multi_label"], math.nan) | _counts(np.zeros(0, bool)), np.zeros(
-            (classes, 2, 2), int
-        )
+    counts, broken = _counts(np.ones(len(answers), bool)), _broken(probabilities)
+    if broken or not len(answers):
+        return _unmeasured("multi_label", counts, broken), np.zeros((classes, 2, 2), np.int64)
     # Compared as float32, as the exported model does.
     predicted = probabilities >= np.float32(threshold)
     probabilities = probabilities.astype(np.float64)
     known, unknown = answers[:, :classes].astype(bool), answers[:, classes].astype(bool)
     with_unknown = np.column_stack([predicted, np.zeros(len(answers), bool)])
     figures = {
-        **_counts(np.ones(len(answers), bool)),
+        **counts,
         "unknown_label_count": float(unknown.sum()),
-        "micro_f1": float(sk.f1_score(answers, with_unknown, average="micro", zero_division=0)),
+        "micro_f1": _micro_f1(answers, with_unknown),
         "subset_accuracy": float(sk.accuracy_score(answers, with_unknown)),
         **_many_label_scores(answers, with_unknown, probabilities, labels),
         "log_loss": _binary_log_loss(known, probabilities),
@@ -110,11 +117,12 @@ def multi_label(
 
 def regression(answers: np.ndarray, predictions: np.ndarray) -> Figures:
     """Figures of a task whose answer is a number: float [N] each, NaN where a row has no answer."""
-    labelled = ~np.isnan(answers)
+    labelled = np.isfinite(answers)
     counts = _counts(labelled)
     answers, predictions = answers[labelled].astype(np.float64), predictions[labelled].astype(np.float64)
-    if not len(answers):
-        return {**counts, "mse": math.nan, "mae": math.nan, "pearson": math.nan, "spearman": math.nan}
+    broken = _broken(predictions[:, None])
+    if broken or not len(answers):
+        return _unmeasured("regression", counts, broken)
     varies = len(answers) > 1 and np.ptp(answers) > 0 and np.ptp(predictions) > 0
     return {
         **counts,
@@ -126,13 +134,32 @@ def regression(answers: np.ndarray, predictions: np.ndarray) -> Figures:
 
 
 def _counts(labelled: np.ndarray) -> Figures:
-    return {"example_count": float(labelled.sum()), "unlabelled_count": float((~labelled).sum())}
+    counted = {"example_count": labelled.sum(), "unlabelled_count": (~labelled).sum(), "not_finite_count": 0}
+    return {name: float(count) for name, count in counted.items()}
+
+
+def _broken(numbers: np.ndarray) -> int:
+    """Rows of [N, C] that are not all numbers."""
+    return int((~np.isfinite(numbers).all(axis=1)).sum())
+
+
+def _unmeasured(task: TaskType, counts: Figures, broken: int) -> Figures:
+    """The figures where there is nothing, or nothing whole, to measure."""
+    return dict.fromkeys(METRICS[task], math.nan) | counts | {"not_finite_count": float(broken)}
+
+
+def _micro_f1(answers: np.ndarray, predicted: np.ndarray) -> float:
+    """F1 over all labels together; NaN where no row has a label and none is given one."""
+    size = answers.sum() + predicted.sum()
+    return float(2.0 * (answers.astype(bool) & predicted).sum() / size) if size else math.nan
 
 
 def _one_label_scores(answers: np.ndarray, predicted: np.ndarray, labels: tuple[str, ...]) -> Figures:
     if not len(answers):
         return {"accuracy": math.nan, "macro_f1": math.nan, "weighted_f1": math.nan}
-    present = np.union1d(answers[answers != UNKNOWN], predicted)
+    present = np.union1d(answers[answers != UNKNOWN], predicted[predicted < len(labels)])
+    if not len(present):
+        return {"accuracy": 0.0, "macro_f1": math.nan, "weighted_f1": math.nan}
     precision, recall, f1, support = sk.precision_recall_fscore_support(
         answers, predicted, labels=present, average=None, zero_division=np.nan
     )
@@ -172,10 +199,9 @@ def _by_label(which: np.ndarray, labels: tuple[str, ...], **figures: np.ndarray)
     }
 
 
-def _auc(answers: np.ndarray, probabilities: np.ndarray) -> float:
+def _auc(answers: np.ndarray, probabilities: np.ndarray, classes: int) -> float:
     """Area under the ROC curve: of the second label where there are two, else the mean over one label against the
     rest, for the labels that have both kinds of rows."""
-    classes = probabilities.shape[1]
     judged = [1] if classes == 2 else np.unique(answers[answers != UNKNOWN])
     areas = []
     for label in judged:
@@ -187,24 +213,36 @@ def _auc(answers: np.ndarray, probabilities: np.ndarray) -> float:
 
 def _log_loss(answers: np.ndarray, probabilities: np.ndarray) -> float:
     known = answers != UNKNOWN
-    if not known.any():
-        return math.nan
-    given = probabilities[known, answers[known]]
-    return float(-np.log(np.maximum(given, np.finfo(np.float32).tiny)).mean())
+    return float(label_loss(answers, probabilities)[known].mean()) if known.any() else math.nan
 
 
 def _binary_log_loss(known: np.ndarray, probabilities: np.ndarray) -> float:
-    if not known.size:
-        return math.nan
+    return float(binary_loss(known, probabilities).mean()) if known.size else math.nan
+
+
+def label_loss(answers: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """The logarithmic loss of each row [N]; what it says of a row whose answer is `UNKNOWN` means nothing."""
+    given = probabilities[np.arange(len(answers)), np.maximum(answers, 0)]
+    loss: np.ndarray = -np.log(np.maximum(given, np.finfo(np.float32).tiny))
+    return loss
+
+
+def binary_loss(known: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """The logarithmic loss of each label of each row, [N, C]."""
     given = np.where(known, probabilities, 1.0 - probabilities)
-    return float(-np.log(np.maximum(given, np.finfo(np.float32).tiny)).mean())
+    loss: np.ndarray = -np.log(np.maximum(given, np.finfo(np.float32).tiny))
+    return loss
+
+
+def bins(confidence: np.ndarray) -> np.ndarray:
+    """The bin of each confidence. They are closed at the right, as in the paper: 1/15 itself is in the first."""
+    found: np.ndarray = np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(np.int64) - 1, 0, CALIBRATION_BINS - 1)
+    return found
 
 
 def _calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
     """Expected calibration error: |share correct - mean confidence| over equal-width bins, weighted by their rows."""
     if not len(confidence):
         return math.nan
-    # Bins are closed at the right, as in the paper: a confidence of exactly 1/15 is in the first.
-    bins = np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(np.int64) - 1, 0, CALIBRATION_BINS - 1)
-    gaps = np.bincount(bins, weights=correct.astype(np.float64) - confidence, minlength=CALIBRATION_BINS)
+    gaps = np.bincount(bins(confidence), correct.astype(np.float64) - confidence, minlength=CALIBRATION_BINS)
     return float(np.abs(gaps).sum() / len(confidence))

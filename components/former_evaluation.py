@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.blessing import load_summary, save_summary
+from components.summary import load_summary, save_summary
+from models.json_text import to_json
 
 FILE_NAME = "measured.json"
 """In an evaluation: what decided it."""
@@ -22,7 +23,7 @@ REUSED = "reused"
 
 def save(decided_by: Mapping[str, Any], folder: Path) -> None:
     """Writes down what decided the evaluation in a folder."""
-    (folder / FILE_NAME).write_text(json.dumps(decided_by, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / FILE_NAME).write_text(to_json(decided_by, sort_keys=True, ascii=True) + "\n", encoding="utf-8")
 
 
 def take(decided_by: Mapping[str, Any], folder: Path, note: str) -> dict[str, Any] | None:
@@ -39,7 +40,9 @@ def take(decided_by: Mapping[str, Any], folder: Path, note: str) -> dict[str, An
     others = (path for path in folder.parent.iterdir() if path != folder and path.name.isdecimal())
     for former in sorted(others, key=lambda path: -int(path.name)):
         try:
-            same = json.loads((former / FILE_NAME).read_text(encoding="utf-8")) == json.loads(json.dumps(decided_by))
+            same = json.loads((former / FILE_NAME).read_text(encoding="utf-8")) == json.loads(
+                to_json(decided_by, ascii=True)
+            )
             summary = load_summary(former)
         except (OSError, ValueError):  # it failed, or an earlier version of Transom made it
             continue

@@ -23,6 +23,7 @@ from components.live_model import live_version
 from models.config import CONFIG_FILE
 from models.errors import ModelError, PushError
 from models.identity import same_model
+from models.json_text import to_json
 from models.pushed import BUNDLE_FILE
 from serving.errors import PublishError
 from serving.versions import newest, prune, publish
@@ -223,7 +224,7 @@ def _record(pushed: types.Artifact, done: Push, base: Path | None = None) -> Non
         pushed.set_string_custom_property("pushed_bundle", done.bundle)
     said = {"pushed": done.version > 0, "new": done.new, "version": done.version, "destination": destination}
     said |= {"bundle": done.bundle, "reason": done.how}
-    Path(pushed.uri, FILE_NAME).write_text(json.dumps(said, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    Path(pushed.uri, FILE_NAME).write_text(to_json(said, indent=1) + "\n", encoding="utf-8")
 
 
 class Pusher(base_component.BaseComponent):

@@ -21,6 +21,7 @@ from components.files import some
 from components.rows import Record
 from models.config import TaskConfig
 from models.errors import GateError
+from models.json_text import to_json
 
 FINDINGS_FILE = "findings.json"
 # Example rows of a finding, and the characters shown of each.
@@ -142,7 +143,7 @@ def show(record: Record) -> str:
     """A row for a message, shortened: '"the text" -> label'."""
     texts = [record.text] if record.text_pair is None else [record.text, record.text_pair]
     answer = ", ".join(record.labels) if record.number is None else f"{record.number:g}"
-    return " + ".join(json.dumps(_shorten(text), ensure_ascii=False) for text in texts) + f" -> {_shorten(answer)}"
+    return " + ".join(to_json(_shorten(text)) for text in texts) + f" -> {_shorten(answer)}"
 
 
 def _shorten(text: str) -> str:
@@ -367,7 +368,7 @@ def render(findings: Sequence[Finding]) -> str:
 
 def save(findings: Sequence[Finding], directory: Path | str) -> None:
     """Writes `findings.json`."""
-    text = json.dumps([asdict(finding) for finding in findings], ensure_ascii=False, indent=1)
+    text = to_json([asdict(finding) for finding in findings], indent=1)
     Path(directory, FINDINGS_FILE).write_text(text + "\n", encoding="utf-8")
 
 

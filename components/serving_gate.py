@@ -79,6 +79,8 @@ def examine(folder: Path, examples: types.Artifact, task: TaskConfig, config: Se
     restored = restore(folder)
     tolerance = config.tolerance * (restored.labels.std if task.type == "regression" else 1.0)
     asked = questions(examples, _SPLIT, task, config.rows)
+    if not asked:
+        return _refused(f"the {_SPLIT} split has no row that the server could be asked")
     answers = keras_answers(restored, asked, tolerance)
     try:
         with local_server(folder) as server:
@@ -115,7 +117,9 @@ def judge(result: Replay, config: ServingConfig, rows: int) -> dict[str, Any]:
     if result.failed:
         more = f" (and {result.failed - 1} more)" if result.failed > 1 else ""
         return _refused(f"{result.failures[0]}{more}") | measured
-    if config.latency_ms is not None and high > config.latency_ms:
+    if not result.requests:
+        return _refused("the server was asked nothing") | measured
+    if config.latency_ms is not None and not high <= config.latency_ms:  # without a latency it is NaN
         wanted = f"serving.latency_ms allows {config.latency_ms:g} ms"
         return _refused(f"99 of 100 requests took up to {high:.1f} ms, and {wanted}") | measured
     sentence = (

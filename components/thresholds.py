@@ -20,7 +20,7 @@ Direction = Literal["higher", "lower", "none"]
 LABEL_SLICE = "label"
 LENGTH_SLICE = "text_length"
 
-_COUNTS: dict[str, Direction] = {"example_count": "none", "unlabelled_count": "none"}
+_COUNTS: dict[str, Direction] = {"example_count": "none", "unlabelled_count": "none", "not_finite_count": "none"}
 _PER_LABEL: dict[str, Direction] = {"precision": "higher", "recall": "higher", "f1": "higher"}
 
 METRICS: dict[TaskType, dict[str, Direction]] = {
@@ -54,6 +54,10 @@ PER_LABEL_METRICS: dict[TaskType, dict[str, Direction]] = {
     "regression": {},
 }
 """Task to the metrics that exist for each label, as METRIC/LABEL."""
+
+NOT_BY_LABEL = frozenset({"macro_f1", "weighted_f1", "auc", "mean_average_precision"})
+"""Metrics that mean nothing in a slice by label: they set labels beside each other, and there only one has rows. (An
+average would count every stray prediction as a label with an F1 of 0.) Accuracy, which is the label's recall, does."""
 
 # The metrics that are no shares from 0 to 1: from 0 on, and from -1 to 1.
 _UNBOUNDED = (*_COUNTS, "unknown_label_count", "log_loss", "mse", "mae")
@@ -148,11 +152,19 @@ def check_metrics(task_type: TaskType, config: EvaluationConfig, labels: tuple[s
         if slash and labels is not None and label not in labels:
             raise ConfigError(where, got=f"label {label!r}", expected="one of " + ", ".join(labels))
         for name in threshold.slices:
-            _check_slice(task_type, name, f"{where}.slices")
+            _check_slice(task_type, metric, name, f"{where}.slices")
     # "label" stands in the default of `slices` too, so a regression skips it there.
 
 
-def _check_slice(task_type: TaskType, name: str, where: str) -> None:
+def _check_slice(task_type: TaskType, metric: str, name: str, where: str) -> None:
+    if metric in NOT_BY_LABEL and name.partition("=")[0] == LABEL_SLICE:
+        better = "micro_f1" if task_type == "multi_label" else "accuracy"
+        raise ConfigError(
+            where,
+            got=f"{name}, for {metric}",
+            expected="slices in which more than one label has rows",
+            fix=f"hold {better} to its slices by label, or set a threshold for recall/LABEL",
+        )
     if task_type == "regression" and name.partition("=")[0] == LABEL_SLICE:
         raise ConfigError(where, got=name, expected="text_length or a column", fix="a regression has no labels")
 

@@ -24,6 +24,7 @@ from components.fingerprint import fingerprint
 from components.presets import tokenizer_told
 from models.config import ModelConfig, PresetConfig, TaskConfig, TokenizerConfig
 from models.errors import DataError
+from models.json_text import to_json
 from models.labels import LabelSpace
 from models.vocabulary import count_words, learn_wordpiece
 
@@ -79,11 +80,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 | "Count" >> beam.FlatMap(_count_batch, task=task, words=words)
                 | "Add" >> beam.CombinePerKey(sum)
             )
-            _ = (
-                rows
-                | "Json" >> beam.Map(json.dumps, ensure_ascii=False)
-                | "Write" >> beam.io.WriteToText(str(target), num_shards=1)
-            )
+            _ = rows | "Json" >> beam.Map(to_json) | "Write" >> beam.io.WriteToText(str(target), num_shards=1)
         counts: dict[str, Any] = {"words": {}, "labels": {}, "sums": {}}
         for part in target.parent.glob("counts*"):
             for line in part.read_text(encoding="utf-8").split("\n"):
@@ -174,7 +171,7 @@ class TokenizerTrainer(base_beam_component.BaseBeamComponent):
         super().__init__(
             spec=_Spec(
                 examples=examples,
-                settings=json.dumps(settings, sort_keys=True),
+                settings=to_json(settings, sort_keys=True, ascii=True),
                 preset=digest,
                 code=fingerprint(__name__),
                 tokenizer=types.Channel(type=Tokenizer),

@@ -24,6 +24,7 @@ from models.build import build_model, layer_depths
 from models.config import CONFIG_FILE, ModelsConfig
 from models.errors import Interrupted
 from models.export import export_saved_model
+from models.json_text import to_json
 from models.labels import LabelSpace
 from models.tokenizer import Tokenizer as TokenizerData
 from models.training.identity import of_model
@@ -107,7 +108,7 @@ class Executor(base_executor.BaseExecutor):
         )
         with _exporting(trained):
             merge_lora(trained.model)
-            report = json.dumps(trained.report, indent=1)
+            report = to_json(trained.report, indent=1, ascii=True)
             (run_folder / REPORT_FILE).write_text(report + "\n", encoding="utf-8")
             export_saved_model(
                 trained.model,
@@ -116,7 +117,7 @@ class Executor(base_executor.BaseExecutor):
                 labels=labels,
                 task=config.task,
                 extra_files={
-                    CONFIG_FILE: json.dumps(stored, indent=1).encode(),
+                    CONFIG_FILE: to_json(stored, indent=1, ascii=True).encode(),
                     REPORT_FILE: report.encode(),
                     **({ARCHITECTURE_FILE: preset.text().encode()} if preset is not None else {}),
                 },
@@ -179,7 +180,7 @@ class Trainer(base_component.BaseComponent):
             spec=_Spec(
                 examples=examples,
                 tokenizer=tokenizer,
-                config=json.dumps(config, sort_keys=True),
+                config=to_json(config, sort_keys=True, ascii=True),
                 preset=preset,
                 checkpoints=checkpoints,
                 code=fingerprint(__name__),

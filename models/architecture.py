@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from models.json_text import to_json
+
 ARCHITECTURE_FILE = "architecture.json"
 """In a model's `assets.extra`."""
 
@@ -53,7 +55,7 @@ class Architecture:
     def text(self) -> str:
         """The file's content: JSON, the same for the same architecture."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(Architecture)}
-        return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        return to_json(values, indent=1, sort_keys=True) + "\n"
 
     @classmethod
     def load(cls, directory: Path) -> Architecture | None:

@@ -21,6 +21,7 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2, trackable_
 
 from models.architecture import ARCHITECTURE_FILE
 from models.config import CONFIG_FILE
+from models.json_text import to_json
 from models.labels import FILE_NAME as LABELS_FILE
 from models.tokenizer import FILE_NAME as TOKENIZER_FILE
 from models.tokenizer import MERGES_FILE, VOCABULARY_FILES
@@ -60,7 +61,7 @@ def _identity(folder: Path) -> str:
     extra = folder / _EXTRA
     stored = json.loads((extra / CONFIG_FILE).read_text(encoding="utf-8"))
     settings = {key: _without(stored.get(key, {}), _NOT_OF_THE_MODEL.get(key, ())) for key in _SETTINGS}
-    parts = [json.dumps(settings, sort_keys=True)]
+    parts = [to_json(settings, sort_keys=True, ascii=True)]
     parts += [f"{name} {_digest((extra / name).read_bytes())}" for name in _FILES if (extra / name).is_file()]
     saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
     graph = _Graph(saved.meta_graphs[0], tf.train.load_checkpoint(str(folder / "variables" / "variables")))

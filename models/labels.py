@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from models.json_text import to_json
+
 FILE_NAME = "labels.json"
 
 
@@ -34,7 +36,7 @@ class LabelSpace:
 
     def save(self, directory: Path | str) -> None:
         """Writes `labels.json`."""
-        text = json.dumps(asdict(self), ensure_ascii=False, indent=1)
+        text = to_json(asdict(self), indent=1)
         Path(directory, FILE_NAME).write_text(text + "\n", encoding="utf-8")
 
     @classmethod

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from models.architecture import Architecture
 from models.config import PresetConfig
 from models.errors import PresetError
 from models.families import FAMILIES, Family, by_backbone, by_model_type
+from models.json_text import to_json
 from models.tokenizer import Tokenizer
 
 _ACTIVATIONS = {
@@ -280,6 +280,6 @@ def _check_variant(preset: str, family: str, config: dict[str, Any]) -> None:
         raise PresetError(
             f"preset {preset!r} is a variant of {FAMILIES[family].title} that KerasHub's layers do not compute",
             got=f"{got} in config.json",
-            expected=json.dumps(dict(expected)),
+            expected=to_json(dict(expected), ascii=True),
             fix="use a checkpoint of the plain architecture",
         )

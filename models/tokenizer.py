@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from models.json_text import to_json
+
 FILE_NAME = "tokenizer.json"
 VOCABULARY_FILES = {"wordpiece": "vocab.txt", "sentencepiece": "sentencepiece.model", "byte_pair": "vocab.json"}
 MERGES_FILE = "merges.txt"
@@ -64,20 +66,20 @@ class Tokenizer:
     def digest(self) -> str:
         """Of all that decides which token ids a text becomes."""
         values = {**asdict(self), "sentencepiece_model": hashlib.sha256(self.sentencepiece_model).hexdigest()}
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
+        return hashlib.sha256(to_json(values, sort_keys=True, ascii=True).encode()).hexdigest()[:32]
 
     def save(self, directory: Path | str) -> None:
         """Writes `tokenizer.json` and the vocabulary's own file, or files."""
         data = ("vocabulary", "merges", "sentencepiece_model")
         switches = {k: v for k, v in asdict(self).items() if k not in data}
         folder = Path(directory)
-        (folder / FILE_NAME).write_text(json.dumps(switches, indent=1) + "\n", encoding="utf-8")
+        (folder / FILE_NAME).write_text(to_json(switches, indent=1) + "\n", encoding="utf-8")
         target = folder / VOCABULARY_FILES[self.family]
         if self.family == "wordpiece":
             target.write_text("".join(f"{token}\n" for token in self.vocabulary), encoding="utf-8", newline="\n")
         elif self.family == "byte_pair":
             ids = {token: index for index, token in enumerate(self.vocabulary)}
-            target.write_text(json.dumps(ids, ensure_ascii=False), encoding="utf-8")
+            target.write_text(to_json(ids), encoding="utf-8")
             lines = "".join(f"{left} {right}\n" for left, right in self.merges)
             (folder / MERGES_FILE).write_text(f"{_MERGES_HEADER} 0.2\n{lines}", encoding="utf-8", newline="\n")
         else:

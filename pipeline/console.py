@@ -6,7 +6,6 @@ Elsewhere a step that takes long says once a minute how far it is, so that no lo
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import sys
@@ -22,6 +21,7 @@ from rich.console import Console, ConsoleDimensions
 from rich.live import Live
 from rich.text import Text
 
+from models.json_text import to_json
 from models.training.progress import duration
 from pipeline import streams
 from serving.noise import filtered
@@ -156,7 +156,7 @@ class View:
                 self.console.print(Text(f"    {step}, {duration(seconds)} so far{note}"))
 
     def _json(self, event: dict[str, Any]) -> None:
-        print(json.dumps(event, ensure_ascii=False), file=self.console.file, flush=True)
+        print(to_json(event), file=self.console.file, flush=True)
 
 
 def live_line(step: str, seconds: float, note: str, width: int) -> Text:

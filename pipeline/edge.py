@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import sys
 from dataclasses import asdict
 from typing import Any
 
 from models.errors import ConfigError
+from models.json_text import to_json
 from models.pushed import newest_bundle
 from models.runtime import prepare
 from pipeline.asked import from_file
@@ -78,7 +78,7 @@ def bench(options: argparse.Namespace) -> int:
         Manifest.load(folder).check_files(folder)
         costs.append(measure(folder, threads=options.threads, runs=options.runs))
         if options.json:
-            print(json.dumps({"bundle": str(folder), **asdict(costs[-1])}), flush=True)
+            print(to_json({"bundle": str(folder), **asdict(costs[-1])}, ascii=True), flush=True)
     if not options.json:
         print_costs([str(folder) for folder in options.bundles], costs, sys.stdout)
     return 0
@@ -107,7 +107,7 @@ def inspect(options: argparse.Namespace) -> int:
         "associated_files": {name: len(data) for name, data in associated_files(content).items()},
     }
     if options.json:
-        print(json.dumps(found, ensure_ascii=False))
+        print(to_json(found))
         return 0
     print(f"{manifest.name}: {manifest.task}, {manifest.variant}, {len(content):,} bytes")
     print(f"signatures: {', '.join(found['signatures'])}")

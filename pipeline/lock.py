@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from models.errors import BusyError, ConfigError
+from models.json_text import to_json
 
 
 @contextmanager
@@ -42,7 +43,7 @@ def hold(path: Path, name: Callable[[], str], wait: bool = False) -> Iterator[st
         run = name()
         holder = {"run": run, "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         os.ftruncate(handle, 0)
-        os.pwrite(handle, json.dumps(holder).encode(), 0)
+        os.pwrite(handle, to_json(holder, ascii=True).encode(), 0)
         yield run
         os.ftruncate(handle, 0)
     finally:

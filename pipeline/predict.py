@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from models.errors import ConfigError
+from models.json_text import to_json
 from models.pushed import is_bundle, newest_version
 from models.runtime import prepare
 from pipeline import asked
@@ -166,7 +166,7 @@ def _ask_window(inputs: list[Asked], ask: Ask) -> Sequence[Answer]:
 def _as_json(one: Asked, answer: Answer | None, regression: bool) -> str:
     nothing: dict[str, Any] = {"score": None} if regression else {"score": None, "label": None, "probabilities": {}}
     said = nothing if answer is None else answer.as_dict()
-    return json.dumps({**one.place, "text": one.text, **said}, ensure_ascii=False)
+    return to_json({**one.place, "text": one.text, **said})
 
 
 def _as_line(one: Asked, answer: Answer | None) -> str:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from models.json_text import to_json
 from pipeline.lock import is_held
 from pipeline.paths import Paths
 from pipeline.steps import BEFORE
@@ -89,7 +90,7 @@ class Run:
         folder = paths.runs / self.name
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{FILE_NAME}.{os.getpid()}"
-        temporary.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(to_json(asdict(self), indent=1) + "\n", encoding="utf-8")
         temporary.replace(folder / FILE_NAME)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
+from models.json_text import to_json
 from pipeline.config import ProjectConfig
 
 _OVERRIDES = """\
@@ -20,7 +20,7 @@ optional key its default back."""
 def json_schema() -> str:
     """JSON Schema (draft 2020-12) of transom.yaml."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **ProjectConfig.model_json_schema()}
-    return json.dumps(schema, indent=2, ensure_ascii=False)
+    return to_json(schema, indent=2)
 
 
 def markdown() -> str:
@@ -39,7 +39,7 @@ def markdown() -> str:
                 or any("$ref" in choice for choice in field.get("oneOf", []))
             ):
                 continue
-            default = "required" if name in required else f"`{json.dumps(field.get('default'), ensure_ascii=False)}`"
+            default = "required" if name in required else f"`{to_json(field.get('default'))}`"
             cells = (f"`{name}`", _type(field), default.replace("`null`", "none"), field.get("description", ""))
             parts.append("| " + " | ".join(cell.replace("\n", " ").replace("|", "\\|") for cell in cells) + " |")
         parts.append("")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.table import Table
 
+from models.json_text import to_json
 from pipeline.console import Plain
 from pipeline.paths import Paths
 from pipeline.records import Run, all_runs
@@ -27,7 +27,7 @@ MOST_SLICES, MOST_LABELS = 24, 24
 def print_summary(record: Run, paths: Paths, stream: TextIO, *, as_json: bool) -> None:
     """What came of a run: findings, training, metrics, slices, verdict, and where the model lies."""
     if as_json:
-        print(json.dumps({"event": "result", **asdict(record)}, ensure_ascii=False), file=stream, flush=True)
+        print(to_json({"event": "result", **asdict(record)}), file=stream, flush=True)
         return
     console = Plain(stream)
     if record.training:
@@ -163,7 +163,7 @@ def print_runs(paths: Paths, stream: TextIO, *, as_json: bool) -> None:
     runs = all_runs(paths)
     if as_json:
         for run in runs:
-            print(json.dumps(asdict(run), ensure_ascii=False), file=stream)
+            print(to_json(asdict(run)), file=stream)
         return
     if not runs:
         print(f"no runs in {paths.runs}", file=stream)

@@ -75,8 +75,8 @@ class Replay:
             self.failures.append(sentence)
 
     def latency_ms(self, percentile: float) -> float:
-        """A percentile of the latencies, in milliseconds."""
-        return float(np.percentile(self.latencies, percentile)) * 1e3 if self.latencies else 0.0
+        """A percentile of the latencies, in milliseconds; NaN where there are none."""
+        return float(np.percentile(self.latencies, percentile)) * 1e3 if self.latencies else float("nan")
 
 
 Ask = Callable[[Client, Question], Answer]

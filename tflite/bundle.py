@@ -13,6 +13,7 @@ from models import mediapipe
 from models.asking import TaskType
 from models.errors import ModelError
 from models.folders import appearing
+from models.json_text import to_json
 from models.labels import LabelSpace
 from models.tokenizer import VOCABULARY_FILES, Tokenizer
 from tflite.manifest import MODEL_FILE, Manifest, hash_file
@@ -101,7 +102,7 @@ def _write_golden(folder: Path, texts: Sequence[str], pairs: Sequence[str] | Non
         asked = {"text": every[index]} | ({"text_pair": seconds[index]} if seconds else {})
         token_ids, segment_ids = classifier.tokenizer(every[index], seconds[index] if seconds else None)
         row = {**asked, "token_ids": token_ids, "segment_ids": segment_ids, **answer.as_dict()}
-        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+        lines.append(to_json(row) + "\n")
     (folder / GOLDEN_FILE).write_text("".join(lines), encoding="utf-8")
 
 

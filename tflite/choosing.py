@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from models.json_text import finite
 from tflite.config import EdgeConfig
 from tflite.cost import Cost
-from tflite.manifest import finite
 from tflite.parity import Parity
 from tflite.variants import Variant
 
@@ -70,42 +70,71 @@ def complaints(candidate: Candidate, float32: Cost | None, config: EdgeConfig) -
 
 
 def _differences(parity: Parity, config: EdgeConfig) -> list[str]:
+    """What is too different. Each test asks whether the figure is good, for a NaN is neither good nor bad."""
     found = []
+    if not parity.rows:
+        found.append("there is no row to compare it with Keras on")
     if parity.not_finite:
         found.append(f"answers {parity.not_finite} of {parity.rows} rows with NaN or infinity")
     if parity.other_token_ids:
         found.append(f"{parity.other_token_ids} of {parity.rows} rows get other token ids than in the served model")
-    if parity.agreement < config.min_agreement:
+    if not parity.agreement >= config.min_agreement:
         found.append(f"agreement {parity.agreement:.4f} is below edge.min_agreement {config.min_agreement:g}")
     for part in parity.quality:
         limit, key = (config.max_slice_loss, "max_slice_loss") if part.slice else (config.max_loss, "max_loss")
-        # A loss of one row in a hundred is 0.010000000000000009.
-        if part.loss > limit + 1e-9:
-            where = f"slice {part.slice} ({part.rows} rows)" if part.slice else f"{part.rows} rows"
+        where = f"slice {part.slice} ({part.rows} rows)" if part.slice else f"{part.rows} rows"
+        if not part.rows:
+            found.append(f"edge.{key} cannot be judged: none of the compared rows has a label")
+        elif not part.loss <= limit + 1e-9:  # a loss of one row in a hundred is 0.010000000000000009
             found.append(f"loses {part.loss:.4f} on {where}, edge.{key} is {limit:g}")
     return found
 
 
 def _excesses(candidate: Candidate, cost: Cost, float32: Cost | None, config: EdgeConfig) -> list[str]:
+    """What is beyond the budget, and what of the budget cannot be judged: a figure that is missing keeps no budget."""
     budget, found = config.budget, []
     if budget.megabytes is not None and cost.bytes > 1e6 * budget.megabytes:
         found.append(f"{cost.bytes / 1e6:.2f} MB, edge.budget.megabytes is {budget.megabytes:g}")
-    if budget.memory_megabytes is not None and cost.memory_bytes > 1e6 * budget.memory_megabytes:
-        found.append(
-            f"{cost.memory_bytes / 1e6:.1f} MB of memory, edge.budget.memory_megabytes is {budget.memory_megabytes:g}"
-        )
-    ratio = latency_ratio(cost, float32)
-    if budget.latency_ratio is not None and ratio is not None and ratio > budget.latency_ratio:
-        found.append(f"{ratio:.2f} times float32's latency, edge.budget.latency_ratio is {budget.latency_ratio:g}")
-    unknown = sorted(set(candidate.operations) - set(budget.operations)) if budget.operations else []
-    if unknown:
-        found.append(f"needs {', '.join(unknown)}, which edge.budget.operations does not have")
+    if budget.memory_megabytes is not None:
+        found += _over_memory(cost, budget.memory_megabytes)
+    if budget.latency_ratio is not None:
+        found += _over_latency(latency_ratio(cost, float32), budget.latency_ratio)
+    if budget.operations:
+        found += _foreign(candidate.operations, budget.operations)
     return found
 
 
+def _over_memory(cost: Cost, limit: float) -> Iterator[str]:
+    if cost.memory_bytes <= 0:  # the process had held more before it loaded the model
+        yield f"its memory could not be measured, so edge.budget.memory_megabytes {limit:g} cannot be judged"
+    elif cost.memory_bytes > 1e6 * limit:
+        yield f"{cost.memory_bytes / 1e6:.1f} MB of memory, edge.budget.memory_megabytes is {limit:g}"
+
+
+def _over_latency(ratio: float | None, limit: float) -> Iterator[str]:
+    if ratio is None:
+        yield (
+            "there is no float32 latency to compare with (the float32 file could not be made or run), so "
+            f"edge.budget.latency_ratio {limit:g} cannot be judged"
+        )
+    elif ratio > limit:
+        yield f"{ratio:.2f} times float32's latency, edge.budget.latency_ratio is {limit:g}"
+
+
+def _foreign(operations: Sequence[str], known: Sequence[str]) -> Iterator[str]:
+    unknown = sorted(set(operations) - set(known))
+    if not operations:
+        yield "its operations are not known, so edge.budget.operations cannot be judged"
+    elif unknown:
+        yield f"needs {', '.join(unknown)}, which edge.budget.operations does not have"
+
+
 def latency_ratio(cost: Cost, float32: Cost | None) -> float | None:
-    """The medians of the longest signature, divided."""
-    return None if float32 is None else cost.latency_ms[-1].median / float32.latency_ms[-1].median
+    """The medians of the longest signature, divided; None where one of them is missing."""
+    if float32 is None or not cost.latency_ms or not float32.latency_ms:
+        return None
+    own, other = cost.latency_ms[-1].median, float32.latency_ms[-1].median
+    return own / other if own > 0 and other > 0 else None
 
 
 def _row(candidate: Candidate, float32: Cost | None) -> dict[str, Any]:

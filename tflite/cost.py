@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from models.errors import ModelError
+from models.json_text import to_json
 from models.processes import tied
 
 _WARM_UP, _PEAK_UNIT = 3, 1 if sys.platform == "darwin" else 1024
@@ -133,7 +134,7 @@ def main() -> int:
     except ModelError as error:
         sys.stderr.write(f"{str(error).splitlines()[0]}\n")
         return error.exit_code
-    sys.stdout.write(json.dumps(asdict(cost)) + "\n")
+    sys.stdout.write(to_json(asdict(cost), ascii=True) + "\n")
     return 0
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from models.asking import check_pairs
 from models.errors import ConfigError
+from models.json_text import finite
 from models.pushed import newest_version
 from models.restore import Restored, restore
 from tflite import flatbuffer
 from tflite.bundle import write_bundle
 from tflite.convert import convert
-from tflite.manifest import Manifest, finite
+from tflite.manifest import Manifest
 from tflite.metadata import Card
 from tflite.parity import Row, ask_keras, compare
 from tflite.quantize import Features, quantize

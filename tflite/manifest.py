@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from models.asking import TaskType
 from models.errors import ModelError
+from models.json_text import to_json
 from models.pushed import BUNDLE_FILE
 
 MODEL_FILE = "model.tflite"
@@ -73,7 +73,7 @@ class Manifest:
 
     def text(self) -> str:
         """What `edge.json` holds."""
-        return json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n"
+        return to_json(asdict(self), indent=1) + "\n"
 
     def save(self, bundle: Path) -> None:
         """Writes `edge.json`."""
@@ -120,15 +120,6 @@ class Manifest:
                     expected=f"SHA-256 {expected[:16]}…",
                     fix="copy the bundle again, as a whole",
                 )
-
-
-def finite(value: Any) -> Any:
-    """The value for JSON, which has neither NaN nor infinity: None stands for them."""
-    if isinstance(value, dict):
-        return {key: finite(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def hash_file(path: Path) -> str:

@@ -125,7 +125,7 @@ def compare(bundle: EdgeClassifier, reference: Reference, rows: Sequence[Row], m
     Args:
         bundle: with the same labels.
         reference: Keras's answers, in the rows' order.
-        rows: at least one.
+        rows: at least one; without a row nothing can be said.
         min_slice_size: rows below which a slice is left out.
     """
     encoded = [bundle.tokenizer(row.text, row.pair) for row in rows]

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from models.errors import TrainingError
+from models.json_text import to_json
 from models.training import checkpoint_folder as folders
 from models.training.checkpoint_folder import BEST, NAME, STATE, TEMPORARY
 from models.training.identity import digest, told
@@ -140,7 +141,7 @@ class Checkpoints:
         if self._folder is None:
             return False
         began = time.monotonic()
-        text = json.dumps({**state, "fingerprint": self._digest, "identity": self._identity})
+        text = to_json({**state, "fingerprint": self._digest, "identity": self._identity}, ascii=True)
         arrays = {str(i): np.asarray(variable.numpy()) for i, variable in enumerate(variables)}
         best = state.get("best_epoch")
         files = {} if best is None else self._best_file(best)

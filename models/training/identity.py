@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from models.config import ModelConfig, PresetConfig
+from models.json_text import to_json
 from models.presets import describe
 
 # Named in this order, and the later ones only where no earlier one differs: they follow from those.
@@ -39,7 +39,7 @@ def of_model(config: ModelConfig) -> dict[str, Any]:
 
 def digest(identity: Mapping[str, Any]) -> str:
     """Hexadecimal SHA-256 of the values."""
-    text = json.dumps(identity, sort_keys=True, ensure_ascii=False)
+    text = to_json(identity, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
@@ -74,5 +74,5 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _brief(value: Any) -> str:
-    text = "unset" if value is None else json.dumps(value, ensure_ascii=False)
+    text = "unset" if value is None else to_json(value)
     return text if len(text) <= 40 else text[:39] + "…"

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from models.errors import DataError, TrainingError
+from models.json_text import to_json
 
 _MANIFEST = "rows.json"
 _EXAMPLES_PER_READ = 1024
@@ -115,7 +116,7 @@ def _write(folder: Path, files: list[str], source: dict[str, Any]) -> dict[str, 
             for examples in _parse(files, source["outputs"], source["task"]):
                 arrays.append(*examples)
         manifest = {"source": source, "dropped": arrays.dropped, "arrays": arrays.finish()}
-        (folder / _MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+        (folder / _MANIFEST).write_text(to_json(manifest), encoding="utf-8")
     except OSError as error:
         raise TrainingError(
             f"the training rows cannot be written to {folder}",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 import importlib.metadata
-import json
 import re
 from collections.abc import Collection
 from typing import Any
 
 from components.thresholds import check_metrics
 from models.errors import ConfigError
+from models.json_text import to_json
 from pipeline.config import ProjectConfig
 from pipeline.kubeflow.credentials import is_credential
 
@@ -107,10 +107,10 @@ def check_size(spec: dict[str, Any], text: str) -> None:
         ConfigError: the spec, or what one step is told, is too large.
     """
     for name, task in spec["root"]["dag"]["tasks"].items():
-        size = len(json.dumps(task.get("inputs", {})).encode())
+        size = len(to_json(task.get("inputs", {}), ascii=True).encode())
         if size > ARGUMENT_BYTES:
             parameters = task["inputs"]["parameters"]
-            largest = max(parameters, key=lambda key: len(json.dumps(parameters[key])))
+            largest = max(parameters, key=lambda key: len(to_json(parameters[key], ascii=True)))
             raise ConfigError(
                 f"the spec's step {name}",
                 got=f"{size:,} bytes of parameters, {largest} the largest",

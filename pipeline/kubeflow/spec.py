@@ -7,7 +7,6 @@ It is written from the graph alone: a new step needs nothing here.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from tfx.utils import name_utils
 from components.live_model import WHEN_RUN
 from components.presets import UNKNOWN_HERE
 from models.errors import ConfigError
+from models.json_text import to_json
 from pipeline.kubeflow.config import KubeflowConfig, StepConfig
 
 ENTRYPOINT = ("python", "-m", "pipeline.kubeflow.entrypoint")
@@ -103,7 +103,7 @@ def _container(
         name: name_utils.get_full_name(channel.type)
         for name, channel in sorted({**node.inputs, **node.outputs}.items())
     }
-    container["args"] += ["--step", node.id, "--artifact_types", json.dumps(types), "--onednn", onednn]
+    container["args"] += ["--step", node.id, "--artifact_types", to_json(types, ascii=True), "--onednn", onednn]
     if isinstance(node, FileBasedExampleGen):
         container["args"] += ["--driver_class_path", name_utils.get_full_name(node.DRIVER_CLASS)]
     if env:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import ConfigError, TransomError
+from models.json_text import to_json
 from models.processes import tied
 from pipeline.kubeflow.documents import Compiled
 from pipeline.kubeflow.entrypoint import local_path
@@ -197,9 +198,11 @@ def _needs(task: dict[str, Any]) -> set[str]:
 
 
 def _placeholders(told: dict[str, Any]) -> dict[str, str]:
-    filled = {"{{$}}": json.dumps(told)}
+    filled = {"{{$}}": to_json(told, ascii=True)}
     for name, value in told["inputs"]["parameterValues"].items():
-        filled[f"{{{{$.inputs.parameters['{name}']}}}}"] = value if isinstance(value, str) else json.dumps(value)
+        filled[f"{{{{$.inputs.parameters['{name}']}}}}"] = (
+            value if isinstance(value, str) else to_json(value, ascii=True)
+        )
     for side in ("inputs", "outputs"):
         for name, listed in told[side]["artifacts"].items():
             filled[f"{{{{$.{side}.artifacts['{name}'].uri}}}}"] = listed["artifacts"][0]["uri"]

@@ -18,10 +18,10 @@ from tfx import types
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.artifacts import LiveModel
-from components.blessing import load_summary
-from components.comparison import why_not_comparable
+from components.comparison import baseline_of
 from components.config import EvaluationConfig
 from components.evaluator import Evaluator, Executor
+from components.summary import load_summary
 from models.config import TaskConfig
 from models.errors import ConfigError, DataError, ModelError
 from models.labels import LabelSpace
@@ -189,7 +189,10 @@ def test_every_figure_is_that_of_scikit_learn_on_all_rows(single: dict[str, Any]
     assert single["summary"]["per_label"]["naïve"]["recall"] == pytest.approx(
         sk.recall_score(answers, predicted, average=None)[2]
     )
-    assert np.array(single["summary"]["confusion"])[:3].tolist() == sk.confusion_matrix(answers, predicted).tolist()
+    assert (
+        np.array(single["summary"]["confusion"]["counts"])[:3].tolist()
+        == sk.confusion_matrix(answers, predicted).tolist()
+    )
     assert single["summary"]["labels"] == list(LABELS)
     assert single["summary"]["split"] == "test"
 
@@ -290,9 +293,12 @@ def test_why_a_live_model_cannot_be_compared(
     folder = tmp_path / "live"
     shutil.copytree(single["live"].uri, folder)
     row = example(single["rows"][0])
-    assert why_not_comparable(folder, TaskConfig(), LABELS, row) == ""
+    baseline, reason = baseline_of(folder, TaskConfig(), LABELS, row)
+    assert (baseline.labels, baseline.threshold, reason) == (("naïve", "good", "bad"), 0.5, "")
     harm(folder)
-    assert said in why_not_comparable(folder, TaskConfig(), LABELS, row)
+    baseline, reason = baseline_of(folder, TaskConfig(), LABELS, row)
+    assert baseline is None
+    assert said in reason
 
 
 def test_what_was_measured_of_the_live_model_itself_stands(single: dict[str, Any], tmp_path: Path) -> None:
@@ -347,7 +353,7 @@ def test_rows_without_an_answer_and_unknown_labels_are_counted(single: dict[str,
     correct = (single["answers"] == single["probabilities"].argmax(1)).sum()
     assert summary["metrics"]["accuracy"] == pytest.approx(correct / (ROWS + 1))
     assert summary["metrics"]["unknown_label_count"] == summary["metrics"]["unlabelled_count"] == 1
-    assert summary["confusion"][3] == [0, 1, 0]
+    assert summary["confusion"]["counts"][3] == [0, 1, 0]
     assert summary["notes"] == [
         "there is no test split: measured on the eval rows, which also chose the best epoch",
         "nothing is live yet: this model is measured without comparison",
@@ -375,7 +381,9 @@ def test_many_labels_a_row(tmp_path: Path) -> None:
     assert metrics["mean_average_precision"] == pytest.approx(
         sk.average_precision_score(answers, probabilities, average="macro")
     )
-    assert np.array(summary["confusion"]).tolist() == sk.multilabel_confusion_matrix(answers, predicted).tolist()
+    assert (
+        np.array(summary["confusion"]["counts"]).tolist() == sk.multilabel_confusion_matrix(answers, predicted).tolist()
+    )
     by_label = {part["value"]: part["rows"] for part in summary["slices"] if part["column"] == "label"}
     assert by_label == {
         **{label: answers[:, index].sum() for index, label in enumerate(LABELS)},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import tiny_exports
@@ -12,16 +13,18 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.types import standard_artifacts
 
 from components import anomalies, rules
-from components.blessing import Measured, Slice, judge, summarize
+from components.blessing import judge
 from components.config import GateConfig
 from components.drift import drifts
 from components.drift import summarize as summarize_data
 from components.evaluator import build_eval_config
+from components.measured import Comparison, LiveState, Measured, Slice
 from components.pusher import push
 from components.rows import Record
 from components.serving_gate import Executor
 from components.serving_gate import judge as judge_served
 from components.serving_rows import keras_answers, questions
+from components.summary import summarize
 from models.config import TaskConfig
 from models.restore import restore
 from models.warmup import FILE_NAME as WARMUP_FILE
@@ -100,7 +103,8 @@ def _(a: Setting, b: Setting) -> None:
 
 def part(column: str, value: str, rows: int, accuracy: float) -> Slice:
     figures = {"example_count": float(rows), "accuracy": accuracy}
-    return Slice(column, value, figures, {"example_count": float(rows), "accuracy": 0.9})
+    live = {"example_count": float(rows), "accuracy": 0.9}
+    return Slice(column, value, figures, Comparison(figures, live))
 
 
 MEASURED = Measured(
@@ -153,6 +157,18 @@ def _(a: Setting, b: Setting) -> None:
 @setting("evaluation.thresholds.*.max_loss_to_live", 0.5, 0.0, at=f"{_ACCURACY}.max_loss_to_live", steps="Evaluator")
 def _(a: Setting, b: Setting) -> None:
     assert [blessed(here) for here in (a, b)] == [True, False]
+
+
+@setting(
+    "evaluation.replace_incomparable",
+    False,
+    True,
+    base={f"{_ACCURACY}.max_loss_to_live": 0.5},
+    steps="Evaluator",
+)
+def _(a: Setting, b: Setting) -> None:
+    apart = replace(MEASURED, live=LiveState(1, "its task.type is 'regression'"))
+    assert [judge(apart, here.evaluation).blessed for here in (a, b)] == [False, True]
 
 
 @setting(

@@ -1,0 +1,31 @@
+"""Values as JSON that every reader takes. JSON has neither NaN nor infinity: null stands for them. No TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+
+def to_json(value: Any, *, indent: int | None = None, sort_keys: bool = False, ascii: bool = False) -> str:
+    """The value as JSON text; a float that is not finite becomes null.
+
+    Args:
+        indent, sort_keys: see `json.dumps`.
+        ascii: escape all other characters, for a text that must survive any encoding.
+
+    Python writes NaN and Infinity by default, which no other reader of JSON has to accept. So this function is the
+    only one in the tree that calls `json.dumps` (the linter refuses it elsewhere).
+    """
+    return json.dumps(  # noqa: TID251
+        finite(value), ensure_ascii=ascii, allow_nan=False, indent=indent, sort_keys=sort_keys
+    )
+
+
+def finite(value: Any) -> Any:
+    """The value with None for every float that is NaN or infinite, however deep it lies; tuples become lists."""
+    if isinstance(value, dict):
+        return {key: finite(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
