@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from components.measured import LiveState, Measured, Slice
-from components.resampling import INTERVAL
+from components.measured import INTERVAL, LiveState, Measured, Slice
 
 OVERRIDE = "--set evaluation.replace_incomparable=true"
 Interval = tuple[float, float] | None

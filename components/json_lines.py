@@ -11,7 +11,6 @@ from components.cells import readable
 from components.table import HeaderlessTable, Row, Twice, place
 from components.text_lines import Lines
 from models.errors import DataError
-from models.json_text import to_json
 
 # Digits of the longest whole number that Python turns into an integer, nearly; longer ones become decimals.
 _LONGEST_INTEGER = 4000
@@ -34,7 +33,7 @@ class JsonLinesTable(HeaderlessTable):
             lines.row += 1
 
     def _readable(self, lines: Lines, name: str, value: Any, needed: Collection[str] | None) -> Any:
-        text = value if isinstance(value, str) else to_json(value, default=str)
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
         nearest = lines.readable(name, text, needed)
         if nearest == text:
             return value

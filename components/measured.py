@@ -12,6 +12,10 @@ from models.asking import TaskType
 
 Figures = Mapping[str, float]
 
+INTERVAL = 0.8
+"""Share of the draws (`components.resampling`) between the bounds of a loss: one in ten lies below them, one in ten
+above."""
+
 
 @dataclass(frozen=True)
 class Comparison:

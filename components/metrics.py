@@ -163,7 +163,9 @@ class _Gather(beam.CombineFn):
             answers = answers.astype(np.int64)
         elif self._task.type == "multi_label":
             answers = answers.reshape(rows, classes + 1).astype(np.int64)
-        sizes = (classes or 1, 0 if self._baseline is None else len(self._baseline.labels) or 1)
+        sizes = (classes, 0 if self._baseline is None else len(self._baseline.labels))
+        if self._task.type == "regression":
+            sizes = (1, int(self._baseline is not None))
         pairs = zip(gathered.predictions, sizes, strict=True)
         candidate, live = (np.frombuffer(part, np.float32)[: rows * size].reshape(rows, size) for part, size in pairs)
         return answers, candidate, live

@@ -68,7 +68,7 @@ def compare(
     own, other = make(candidate[rows], False), make(live[rows], True)
     losses = {}
     if not own.figures["not_finite_count"] and not other.figures["not_finite_count"]:
-        order = _by_content(np.column_stack([answers[rows].reshape(len(rows), -1), candidate[rows], live[rows]]))
+        order = _by_content(np.column_stack([answers[rows], candidate[rows], live[rows]]))
         losses = loss_intervals(
             judged, own.metrics, other.metrics, lambda name: direction(task.type, name) == "higher", order
         )

@@ -16,11 +16,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
+from components.measured import INTERVAL
 from components.weighted import Weighted
 
 RESAMPLES = 1000
-INTERVAL = 0.8
-"""Share of the draws between the bounds: one in ten lies below the lower bound, one in ten above the upper."""
 MOST_UNDEFINED = 0.1
 """Share of draws in which a figure may be undefined (no row of a label was drawn) before its interval is left out."""
 FEWEST_ROWS = 20

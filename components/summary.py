@@ -13,8 +13,7 @@ from typing import Any
 
 from components.blessing import judge, sentence
 from components.config import EvaluationConfig
-from components.measured import Comparison, Measured, Slice, natural, number
-from components.resampling import INTERVAL
+from components.measured import INTERVAL, Comparison, Measured, Slice, natural, number
 from components.thresholds import LABEL_SLICE, NOT_BY_LABEL
 from models.json_text import to_json
 

@@ -217,6 +217,8 @@ class _Recorder:
         record.status = "not blessed"
         record.step = "ServingGate" if record.evaluation.get("blessed") else "Evaluator"
         fix = "see the slices above; better data or settings may reach it, or lower evaluation.thresholds"
+        if (record.evaluation.get("comparison") or {}).get("why_not"):
+            fix = "compare the two by hand; then let this run replace the live model, as said above"
         if record.evaluation.get("blessed"):
             fix = "the evaluation blessed the model, its server did not: run.json has the gate's report under `serving`"
         return NotBlessedError(record.verdict or "the model was not blessed", fix=fix)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # What is worth a column or a line, best known first; a run shows those that its task has.
 HEADLINES = ("accuracy", "macro_f1", "micro_f1", "auc", "mean_average_precision", "spearman", "pearson", "mse")
-COUNTS = ("example_count", "unlabelled_count", "unknown_label_count")
+COUNTS = ("example_count", "unlabelled_count", "unknown_label_count", "not_finite_count")
 MOST_SLICES, MOST_LABELS = 24, 24
 
 
@@ -84,16 +84,30 @@ def _training(report: Mapping[str, Any]) -> str:
 
 
 def _metrics(evaluation: Mapping[str, Any]) -> Table:
-    baseline = evaluation.get("baseline") or {}
+    """The figures; beside them the live model's, and how much worse the model is where a threshold asks for that."""
+    comparison = evaluation.get("comparison") or {}
+    live, losses = comparison.get("live"), comparison.get("losses") or {}
+    apart = live is not None and comparison["rows"] != evaluation["rows"]
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(f"metric ({evaluation.get('split', 'test')} rows)")
     table.add_column("model", justify="right")
-    if baseline:
+    if apart:
+        table.add_column(f"on the {comparison['rows']} compared", justify="right")
+    if live is not None:
         table.add_column("live model", justify="right")
+    if losses:
+        table.add_column(f"loss to live, {comparison['interval']:.0%} interval", justify="right")
     for name, value in evaluation["metrics"].items():
         if name in COUNTS:  # the verdict says how many rows there are; strange ones are said in a note
             continue
-        table.add_row(name, _number(value), *([_number(baseline.get(name))] if baseline else []))
+        cells = [_number(value)]
+        if apart:
+            cells.append(_number(comparison["candidate"].get(name)))
+        if live is not None:
+            cells.append(_number(live.get(name)))
+        if losses:
+            cells.append(" to ".join(f"{bound:+.4f}" for bound in losses[name]) if name in losses else "")
+        table.add_row(name, *cells)
     return table
 
 

@@ -58,6 +58,17 @@ def not_finite(loss: float, step: int, steps: int, rate: float, config: TrainCon
     )
 
 
+def eval_not_finite(loss: float, epoch: int) -> TrainingError:
+    """The error for an eval loss that is NaN or infinite though the training loss is not."""
+    return TrainingError(
+        f"the loss on the eval rows is not finite after epoch {epoch}",
+        got=f"loss {loss}",
+        expected="a finite loss",
+        fix="look for eval rows whose answer is no number or a huge one; if there are none, try a lower "
+        "train.learning_rate",
+    )
+
+
 @contextlib.contextmanager
 def explained(config: TrainConfig) -> Iterator[None]:
     """Turns TensorFlow's errors in a step into ours.

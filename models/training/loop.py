@@ -21,7 +21,7 @@ from models.labels import LabelSpace
 from models.training import metrics
 from models.training.batches import Batches, choose_buckets
 from models.training.checkpoint import Checkpoints
-from models.training.checks import explained, not_finite
+from models.training.checks import eval_not_finite, explained, not_finite
 from models.training.identity import digest
 from models.training.loss import label_weights, row_loss, row_weights
 from models.training.optimizer import averaged, make_optimizer
@@ -211,6 +211,8 @@ class Loop:
         here = self.position
         value = evaluation[self.metric]
         loss = here.loss_sum / here.step
+        if not math.isfinite(evaluation["loss"]):
+            raise eval_not_finite(evaluation["loss"], here.epoch + 1)
         here.epoch, here.step, here.loss_sum = here.epoch + 1, 0, 0.0
         here.history.append({"epoch": here.epoch, "train_loss": loss, "traces": traces, **evaluation})
         if metrics.is_better(self.metric, value, here.best_value):

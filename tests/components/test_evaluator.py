@@ -327,22 +327,62 @@ def test_what_was_measured_of_the_live_model_itself_stands(single: dict[str, Any
     assert other["notes"] == ["this very model is live already, as version 9: there is nothing to compare it with"]
 
 
-def test_a_live_model_that_cannot_be_compared_is_said_and_left_out(single: dict[str, Any], tmp_path: Path) -> None:
+def test_a_live_model_with_other_labels_is_compared_on_what_both_know(single: dict[str, Any], tmp_path: Path) -> None:
     live = live_model(export(tmp_path / "live", TaskConfig(), labels=("bad", "good", "mixed")), 3)
-    thresholds = {"accuracy": {"min": 0.999, "max_loss_to_live": 0.0}}
+    thresholds = {"accuracy": {"max_loss_to_live": 0.3}, "recall/naïve": {"max_loss_to_live": 0.5}}
     summary, blessing = evaluate(
-        tmp_path, TaskConfig(), single["examples"], single["model"], live, slices=(), thresholds=thresholds
+        tmp_path, TaskConfig(), single["examples"], single["model"], live, slices=("source",), thresholds=thresholds
     )
-    assert summary["baseline"] is None
-    assert summary["notes"] == [
-        "the live model (version 3) is not comparable: it has other labels (without naïve and with mixed)",
-        "max_loss_to_live of accuracy was not judged: no live model was measured",
-    ]
-    accuracy = f"accuracy {summary['metrics']['accuracy']:.2f}"
-    asked = "is below the 0.999 that evaluation.thresholds asks for"
-    assert summary["verdict"] == f"not blessed: {accuracy} on the 150 test rows {asked}"
+    known = single["answers"] < 2
+    assert summary["comparison"]["rows"] == known.sum() < ROWS
+    assert summary["comparison"]["labels"] == ["bad", "good"]
+    predicted = single["probabilities"].argmax(1)
+    right = (predicted == single["answers"])[known].mean()
+    assert summary["comparison"]["candidate"]["accuracy"] == pytest.approx(right)
+    accuracy, recall = summary["thresholds"][:2]
+    assert accuracy["passed"]
+    assert accuracy["interval"] is not None
+    assert not recall["passed"]
+    assert "it does not know the label 'naïve'" in summary["verdict"]
+    assert "--set evaluation.replace_incomparable=true" in summary["verdict"]
+    assert f"on the {known.sum()} of 150 test rows whose label both know (bad, good)" in summary["notes"][0]
     assert blessing.get_int_custom_property("blessed") == 0
     assert Path(blessing.uri, "NOT_BLESSED").exists()
+
+
+@pytest.mark.parametrize("says_so", [False, True])
+def test_a_live_model_that_cannot_be_compared_stays(single: dict[str, Any], tmp_path: Path, says_so: bool) -> None:
+    live = live_model(export(tmp_path / "live", TaskConfig(), labels=("good", "mixed")), 3)
+    summary, blessing = evaluate(
+        tmp_path,
+        TaskConfig(),
+        single["examples"],
+        single["model"],
+        live,
+        slices=(),
+        thresholds={"accuracy": {"min": 0.3, "max_loss_to_live": 0.0}},
+        replace_incomparable=says_so,
+    )
+    reason = "it has other labels (good, mixed; of the candidate's bad, good, naïve only 'good')"
+    assert (summary["baseline"], summary["live_version"], summary["comparison"]["why_not"]) == (None, 3, reason)
+    assert summary["notes"][0] == f"the live model (version 3) cannot be compared: {reason}"
+    assert summary["blessed"] == says_so == bool(blessing.get_int_custom_property("blessed"))
+
+
+def test_a_live_model_that_answers_some_rows_with_nan_is_not_compared(tmp_path: Path) -> None:
+    task = TaskConfig(type="regression")
+    # The live model takes the number away from another: "inf" less "inf" is none.
+    rows = [{"text": f"{number} word", "label": float(index)} for index, number in enumerate([*range(30), "inf"])]
+    examples = write_examples(tmp_path / "examples", {"test": rows[:30]})
+    live = live_model(export(tmp_path / "live", task, labels=(), shift=float("nan")), 4)
+    model, thresholds = export(tmp_path / "model", task, labels=()), {"mse": {"max_loss_to_live": 0.1}}
+    summary, _ = evaluate(tmp_path, task, examples, model, live, thresholds=thresholds)
+    assert summary["comparison"]["why_not"] == "it answers 30 of 30 rows with NaN or infinity"
+    assert not summary["blessed"]
+    broken = write_examples(tmp_path / "broken", {"test": rows})
+    summary, _ = evaluate(tmp_path / "again", task, broken, model)
+    assert summary["metrics"]["mse"] is None
+    assert "1 of the answers on the 31 test rows are NaN or infinite" in summary["verdict"]
 
 
 def test_rows_without_an_answer_and_unknown_labels_are_counted(single: dict[str, Any], tmp_path: Path) -> None:

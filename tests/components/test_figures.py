@@ -44,6 +44,7 @@ def test_one_label_of_several() -> None:
         "example_count": 300,
         "unlabelled_count": 0,
         "unknown_label_count": 0,
+        "not_finite_count": 0,
     }
     error = found.pop("calibration_error")
     assert found == pytest.approx(expected, abs=1e-6)
@@ -170,8 +171,43 @@ def test_numbers() -> None:
             "spearman": stats.spearmanr(answers, predictions).statistic,
             "example_count": 200,
             "unlabelled_count": 1,
+            "not_finite_count": 0,
         }
     )
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_an_answer_that_is_no_number_leaves_no_figure_but_the_counts(broken: float) -> None:
+    answers, probabilities = rows()
+    many = np.column_stack([np.eye(4, dtype=int)[answers], np.zeros(300, int)])
+    probabilities[7, 2] = broken
+    made = {
+        "single_label": figures.single_label(answers, probabilities, LABELS)[0],
+        "multi_label": figures.multi_label(many, probabilities, LABELS, 0.5)[0],
+        "regression": figures.regression(answers.astype(float), probabilities[:, 2]),
+    }
+    for task, found in made.items():
+        assert set(found) == set(METRICS[task])
+        assert (found.pop("not_finite_count"), found.pop("example_count"), found.pop("unlabelled_count")) == (1, 300, 0)
+        assert all(math.isnan(value) for value in found.values())
+
+
+def test_a_regression_answer_that_is_infinite_is_none() -> None:
+    found = figures.regression(np.array([1.0, 2.0, math.inf]), np.array([1.0, 2.0, 3.0]))
+    assert (found["example_count"], found["unlabelled_count"], found["mse"]) == (2, 1, 0)
+
+
+def test_no_labels_on_either_side_have_no_f1() -> None:
+    found, _ = figures.multi_label(np.zeros((5, 3), int), np.zeros((5, 2)), ("a", "b"), 0.5)
+    assert math.isnan(found["micro_f1"])
+
+
+def test_a_label_that_is_not_compared_is_an_error_and_no_part_of_an_average() -> None:
+    answers, probabilities = np.array([0, 0, 1]), np.array([[0.9, 0.1, 0.0], [0.1, 0.2, 0.7], [0.2, 0.8, 0.0]])
+    found, confusion = figures.single_label(answers, probabilities, ("a", "b"))
+    assert found["accuracy"] == pytest.approx(2 / 3)
+    assert found["macro_f1"] == pytest.approx((2 / 3 + 1) / 2)
+    assert confusion.tolist() == [[1, 0], [0, 1], [0, 0]]
 
 
 def test_every_figure_has_a_direction() -> None:

@@ -19,8 +19,9 @@ from models.config import TaskConfig
 LABELS = ["a", "b", "c"]
 
 
-def computations(task: str, models: list[str], orders: dict[str, list[int]] | None = None) -> list[Any]:
-    metric = TextMetrics(task=TaskConfig(type=task).model_dump(mode="json"), labels=LABELS, orders=orders)
+def computations(task: str, models: list[str], live: dict[str, Any] | None = None) -> list[Any]:
+    settings = TaskConfig(type=task).model_dump(mode="json")
+    metric = TextMetrics(task=settings, labels=LABELS, live=live, judged=["accuracy"])
     # The metric travels inside the EvalConfig, as JSON.
     return list(TextMetrics.from_config(metric.get_config()).computations(model_names=models))
 
@@ -39,7 +40,15 @@ def combine(computation: Any, extracts: list[dict[str, Any]], cuts: list[int]) -
     if others:
         some = [combiner.merge_accumulators(some), combiner.merge_accumulators(iter(others))]
     merged = combiner.merge_accumulators(some)
-    return {key.name: value for key, value in combiner.extract_output(merged).items()}
+    return by_model(combiner.extract_output(merged))[""]
+
+
+def by_model(output: dict[Any, Any]) -> dict[str, dict[str, Any]]:
+    """Figures by the model's name."""
+    models: dict[str, dict[str, Any]] = {}
+    for key, value in output.items():
+        models.setdefault(key.model_name, {})[key.name] = value
+    return models
 
 
 @settings(max_examples=25, deadline=None)
@@ -85,17 +94,35 @@ def test_each_model_is_read_from_its_own_outputs_in_its_own_order() -> None:
         tfma.LABELS_KEY: np.array([2.0]),
         tfma.PREDICTIONS_KEY: {
             "candidate": {"probabilities": np.array([0.1, 0.2, 0.7]), "score": np.array([0.7])},
-            "baseline": {"probabilities": np.array([0.6, 0.3, 0.1]), "score": np.array([0.6])},
+            "baseline": {"probabilities": np.array([0.6, 0.3, 0.1, 0.0]), "score": np.array([0.6])},
         },
     }
-    made = computations("single_label", ["candidate", "baseline"], {"baseline": [2, 1, 0]})
-    accuracy = [combine(computation, [row], [])["accuracy"] for computation in made]
-    assert accuracy == [1.0, 1.0]
-    keys = [
-        next(iter(computation.combiner.extract_output(computation.combiner.create_accumulator())))
-        for computation in made
-    ]
-    assert [key.model_name for key in keys] == ["candidate", "baseline"]
+    live = {"labels": ["c", "b", "a", "more"], "threshold": 0.5}
+    [computation] = computations("single_label", ["candidate", "baseline"], live)
+    assert [key.model_name for key in computation.keys] == ["candidate", "baseline"]
+    combiner, [preprocessor] = computation.combiner, computation.preprocessors
+    accumulator = combiner.create_accumulator()
+    for _ in range(30):
+        for element in preprocessor.process(row):
+            accumulator = combiner.add_input(accumulator, element)
+    found = by_model(combiner.extract_output(accumulator))
+    assert [found[model]["accuracy"] for model in ("candidate", "compared", "baseline")] == [1.0, 1.0, 1.0]
+    assert found["lowest loss"] == found["highest loss"] == {"accuracy": 0.0}
+
+
+def test_what_only_this_model_does_not_reach_is_told_from_what_no_model_could() -> None:
+    rows = [(np.array([answer]), np.array([2.5])) for answer in (1.0, 2.0, 3.0)]
+    [computation] = computations("regression", [""])
+    for taken, unreached in ((rows, {"pearson": 1.0, "spearman": 1.0}), (rows[:1] * 3, {})):
+        accumulator = computation.combiner.create_accumulator()
+        for row in taken:
+            accumulator = computation.combiner.add_input(accumulator, row)
+        assert by_model(computation.combiner.extract_output(accumulator)).get("unreached", {}) == unreached
+    [computation] = computations("single_label", [""])
+    accumulator = computation.combiner.create_accumulator()
+    for answer in (0.0, 1.0):  # "b" is an answer and never said; "c" is neither
+        accumulator = computation.combiner.add_input(accumulator, (np.array([answer]), np.array([0.8, 0.1, 0.1])))
+    assert set(by_model(computation.combiner.extract_output(accumulator))["unreached"]) == {"precision/b"}
 
 
 def test_merging_leaves_the_accumulators_as_they_were() -> None:

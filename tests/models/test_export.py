@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from test_preprocessing import ALBERT, sentencepiece_tokenizer
 from tiny_exports import ENCODER, KINDS, Exported, export, tiny_model
 
 from models.errors import ModelError
-from models.export import export_saved_model
+from models.export import TOLERANCE, export_saved_model, tolerance_of
 from models.labels import LabelSpace
 from models.tokenizer import Tokenizer
 from serving.operations import missing
@@ -309,6 +310,39 @@ def test_a_model_that_went_wrong_does_not_appear(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+class Drifting(keras.layers.Layer):
+    """Answers a little more in a graph than eagerly, as an operation that is fused otherwise may."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return inputs if tf.executing_eagerly() else inputs * (1.0 + DRIFT)
+
+
+DRIFT = 0.02
+
+
+@pytest.mark.parametrize("kind", ["single", "regression"])
+def test_a_float32_model_is_held_to_float32s_tolerance(kind: str, tmp_path: Path) -> None:
+    """The layers that take the token ids are int32, which is no half precision."""
+    task, labels = KINDS[kind]
+    tokenizer = golden_text.tokenizer()
+    model = tiny_model(tokenizer, labels.outputs)
+    assert tolerance_of(model) == TOLERANCE["float32"]
+    drifting = keras.Model(model.inputs, Drifting()(model.outputs[0] * 5.0))
+    with pytest.raises(ModelError, match="answers otherwise") as caught:
+        export_saved_model(drifting, tmp_path / "m", tokenizer=tokenizer, labels=labels, task=task)
+    apart = float(re.search(r"up to (\S+) apart", caught.value.got)[1])
+    scale = labels.std if task.type == "regression" else 1.0
+    assert apart < TOLERANCE["half"] * scale, "what the tolerance of half precision would let through"
+
+
+def test_half_precision_is_seen_however_deep_it_lies(policy: None) -> None:
+    ids = keras.Input([None], dtype="int32")
+    half = keras.layers.Dense(2, dtype="mixed_bfloat16")
+    inner = keras.Sequential([keras.layers.Embedding(4, 3), half], name="inner")
+    model = keras.Model(ids, inner(ids))
+    assert tolerance_of(model) == TOLERANCE["half"]
+
+
 @pytest.fixture
 def policy() -> Iterator[None]:
     yield
@@ -332,7 +366,7 @@ def test_exports_a_model_made_under_a_strategy(tmp_path: Path) -> None:
         "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
         "import tiny_exports\n"
         "from models.errors import ModelError\n"
-        "from models.export import export_saved_model\n"
+        "from models.export import TOLERANCE, export_saved_model, tolerance_of\n"
         "task, labels = tiny_exports.KINDS['single']\n"
         "tokenizer = tiny_exports.golden_text.tokenizer()\n"
         "rest = dict(tokenizer=tokenizer, labels=labels, task=task)\n"

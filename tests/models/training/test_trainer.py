@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from models.errors import Interrupted, TrainingError
+from models.json_text import to_json
 from models.labels import LabelSpace
 from models.training.progress import Progress
 from models.training.rows import TokenRows
@@ -294,6 +295,23 @@ def test_a_loss_that_is_not_finite_names_step_and_rate(tiny: ModuleType) -> None
         tiny.fit(task="regression", rows_=rows, labels_=LabelSpace(mean=0.0, std=1.0))
     assert "learning rate" in caught.value.got
     assert "train.learning_rate" in caught.value.fix
+
+
+def test_an_eval_loss_that_is_not_finite_is_an_error(tiny: ModuleType) -> None:
+    evaluation = tiny.rows(40, 1, task="regression")
+    evaluation.targets[3] = np.inf
+    with pytest.raises(TrainingError, match="on the eval rows is not finite after epoch 1"):
+        tiny.fit(task="regression", evaluation=evaluation)
+
+
+def test_a_metric_that_no_epoch_defines_is_null_in_the_report(tiny: ModuleType) -> None:
+    evaluation = tiny.rows(40, 1, task="regression")
+    evaluation.targets[:] = 12.0  # no correlation with a constant
+    report = tiny.fit(task="regression", evaluation=evaluation, train_config={"epochs": 1}).report
+    assert np.isnan(report["best_value"])
+    stored = json.loads(to_json(report), parse_constant=pytest.fail)
+    assert stored["best_value"] is stored["history"][0]["spearman"] is None
+    assert stored["best_epoch"] == 1
 
 
 @pytest.mark.parametrize(
