@@ -165,5 +165,7 @@ def _sentence(
 
 
 def _percent(share: float) -> str:
-    """Rounded down: 100.0% is all of them."""
+    """Rounded down: 100.0% is all of them; "-" where there are none."""
+    if not math.isfinite(share):
+        return "-"
     return f"{math.floor(1000 * share) / 10:.1f}%"

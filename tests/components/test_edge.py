@@ -176,3 +176,13 @@ def test_rows_are_the_same_in_any_order_and_know_their_slices(tmp_path: Path) ->
 def test_many_labels_none_of_them_is_an_answer(tmp_path: Path) -> None:
     rows = edge_rows(write_rows(tmp_path / "e", "multi"), "eval", KINDS["multi"][0], 99)
     assert {row.answer for row in rows} == {("x",), ()}
+
+
+def test_no_rows_to_compare_on_bless_no_bundle(exports: dict[str, Exported], tmp_path: Path) -> None:
+    (tmp_path / "bundles.json").write_text('{"float32": "", "dynamic_int8": "", "float16": "cannot be made"}')
+    report = edge_gate.examine(exports["single"].folder, tmp_path, [], EdgeConfig(), 20)
+    assert not report["blessed"]
+    assert {row["variant"]: row["why"] for row in report["variants"]} == {
+        "dynamic_int8": "the eval split has no row on which it could be compared with Keras",
+        "float16": "cannot be made",
+    }

@@ -17,6 +17,7 @@ from components import serving_gate
 from components.config import ServingConfig
 from components.serving_rows import questions
 from models.config import TaskConfig
+from serving.replay import Replay
 
 TEXTS = ("a good film", "", "Café 好", "bad " * 30, "fine", "good bad good")
 
@@ -28,14 +29,14 @@ def artifact(kind: type[types.Artifact], folder: Path) -> Any:
     return made
 
 
-def write_rows(folder: Path, task: TaskConfig) -> Any:
+def write_rows(folder: Path, task: TaskConfig, texts: tuple[str, ...] = TEXTS) -> Any:
     """An eval split whose rows hold the texts, second texts in the other order, and a column more."""
     examples = artifact(standard_artifacts.Examples, folder)
     examples.split_names = artifact_utils.encode_split_names(["eval"])
     (folder / "Split-eval").mkdir()
     options = tf.io.TFRecordOptions("GZIP")
     with tf.io.TFRecordWriter(str(folder / "Split-eval" / "data-00000-of-00001.gz"), options) as writer:
-        for text, other in zip(TEXTS, reversed(TEXTS), strict=True):
+        for text, other in zip(texts, reversed(texts), strict=True):
             example = tf.train.Example()
             feature = example.features.feature
             feature[task.text].bytes_list.value.append(text.encode())
@@ -130,3 +131,18 @@ def test_the_gate_can_be_off(exports: dict[str, Exported], tmp_path: Path) -> No
     )
     assert blessing.get_int_custom_property("blessed") == 1
     assert "is off" in json.loads((tmp_path / "blessing" / serving_gate.FILE_NAME).read_text())["verdict"]
+
+
+def test_a_split_without_rows_serves_nothing(exports: dict[str, Exported], tmp_path: Path) -> None:
+    exported = exports["single"]
+    rows = write_rows(tmp_path / "examples", exported.task, ())
+    report = serving_gate.examine(exported.folder, rows, exported.task, ServingConfig())
+    assert not report["blessed"]
+    assert report["verdict"] == "not served: the eval split has no row that the server could be asked"
+
+
+def test_a_server_that_was_asked_nothing_is_not_blessed() -> None:
+    report = serving_gate.judge(Replay(), ServingConfig(), 0)
+    assert report["verdict"] == "not served: the server was asked nothing"
+    late = serving_gate.judge(Replay(requests=4), ServingConfig(latency_ms=1000), 2)
+    assert not late["blessed"], "a latency that was not measured keeps no limit"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,38 @@ def test_labels_are_shown_as_they_are(paths: Paths) -> None:
     assert all(f"c={label}" in told and f"\n{label} " in told for label in labels)
     assert "recall/[/x]" in told
     assert """transom predict '/a folder/1' "your text" --pair""" in told
+
+
+def test_the_summary_shows_the_loss_to_the_live_model_and_how_sure_it_is(paths: Paths) -> None:
+    run = _run("1", "pushed")
+    compared = {"rows": 60, "candidate": {"accuracy": 0.8}, "live": {"accuracy": 0.9}, "interval": 0.8}
+    run.evaluation = {
+        "rows": 90,
+        "metrics": {"accuracy": 0.7, "auc": None, "not_finite_count": 0.0},
+        "comparison": {**compared, "losses": {"accuracy": [0.02, 0.18]}},
+    }
+    stream = io.StringIO()
+    print_summary(run, paths, stream, as_json=False)
+    lines = [" ".join(line.split()) for line in stream.getvalue().splitlines()]
+    assert "metric (test rows) model on the 60 compared live model loss to live, 80% interval" in lines
+    assert "accuracy 0.7000 0.8000 0.9000 +0.0200 to +0.1800" in lines
+    assert "auc - - -" in lines
+    run.evaluation["comparison"] = {"version": 3, "why_not": "it has other labels"}
+    stream = io.StringIO()
+    print_summary(run, paths, stream, as_json=False)
+    assert "live model" not in stream.getvalue()
+
+
+def test_a_record_is_json_whatever_was_measured(paths: Paths) -> None:
+    run = _run("1", "pushed")
+    run.evaluation, run.training = {"metrics": {"mse": math.inf}}, {"best_value": math.nan}
+    run.save(paths)
+    summary, runs = io.StringIO(), io.StringIO()
+    print_summary(run, paths, summary, as_json=True)
+    print_runs(paths, runs, as_json=True)
+    for text in (summary.getvalue(), runs.getvalue(), (paths.runs / "1" / "run.json").read_text(encoding="utf-8")):
+        told = json.loads(text, parse_constant=pytest.fail)
+        assert told["evaluation"]["metrics"]["mse"] is told["training"]["best_value"] is None
 
 
 def test_the_summary_says_why_each_other_edge_variant_lost(paths: Paths) -> None:

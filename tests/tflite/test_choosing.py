@@ -83,7 +83,7 @@ def test_why_another_one_is_not_chosen(wrong: dict[str, Any], config: dict[str, 
 @pytest.mark.parametrize(
     ("missing", "config", "why"),
     [
-        ({"cost": None}, {"budget": {"latency_ratio": 1}}, "edge.budget.latency_ratio 1 cannot be judged"),
+        ({"float32": None}, {"budget": {"latency_ratio": 1}}, "edge.budget.latency_ratio 1 cannot be judged"),
         ({"cost": cost(10, ms=0.0)}, {"budget": {"latency_ratio": 1}}, "edge.budget.latency_ratio 1 cannot be judged"),
         ({"cost": cost(10, memory=0)}, {"budget": {"memory_megabytes": 2}}, "memory_megabytes 2 cannot be judged"),
         ({"operations": ()}, {"budget": {"operations": ["ADD"]}}, "edge.budget.operations cannot be judged"),
@@ -99,15 +99,12 @@ def test_why_another_one_is_not_chosen(wrong: dict[str, Any], config: dict[str, 
 )
 def test_what_cannot_be_judged_does_not_pass(missing: dict[str, Any], config: dict[str, Any], why: str) -> None:
     fine = {"parity": parity(), "cost": cost(1_000_000), "operations": ("FULLY_CONNECTED",)}
-    # Without a cost of its own: float32's is what is missing.
-    candidate = Candidate(
-        "dynamic_int8", **{**fine, **{key: value for key, value in missing.items() if value is not None}}
-    )
-    float32 = None if missing.get("cost", FLOAT32) is None else FLOAT32
+    float32 = missing.pop("float32", FLOAT32)
+    candidate = Candidate("dynamic_int8", **{**fine, **missing})
     found = choose([candidate], float32, EdgeConfig.model_validate(config))
     assert not found["blessed"]
     assert why in found["variants"][0]["why"]
-    json.dumps(found["variants"][0]["latency_ratio"], allow_nan=False)
+    json.dumps(found, allow_nan=False)
 
 
 def test_a_loss_at_the_limit_passes() -> None:
