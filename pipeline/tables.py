@@ -96,7 +96,7 @@ def _metrics(evaluation: Mapping[str, Any]) -> Table:
     if live is not None:
         table.add_column("live model", justify="right")
     if losses:
-        table.add_column(f"loss to live, {comparison['interval']:.0%} interval", justify="right")
+        table.add_column(f"loss ({comparison['interval']:.0%} interval)", justify="right")
     for name, value in evaluation["metrics"].items():
         if name in COUNTS:  # the verdict says how many rows there are; strange ones are said in a note
             continue

@@ -65,13 +65,14 @@ def _multi_label(logits: np.ndarray, targets: np.ndarray, task: TaskConfig, labe
 
 def _regression(logits: np.ndarray, targets: np.ndarray, task: TaskConfig, labels: LabelSpace) -> dict[str, float]:
     predicted = logits[:, 0] * labels.std + labels.mean
-    mse = float(np.square(predicted - targets).mean())
-    return {
-        "loss": mse / labels.std**2,
-        "mse": mse,
-        "pearson": _pearson(predicted, targets),
-        "spearman": _pearson(_ranks(predicted), _ranks(targets)),
-    }
+    with np.errstate(invalid="ignore", over="ignore"):  # the training stops at a loss that is not finite, and says so
+        mse = float(np.square(predicted - targets).mean())
+        return {
+            "loss": mse / labels.std**2,
+            "mse": mse,
+            "pearson": _pearson(predicted, targets),
+            "spearman": _pearson(_ranks(predicted), _ranks(targets)),
+        }
 
 
 def _f1(truth: np.ndarray, answer: np.ndarray) -> dict[str, float]:

@@ -151,7 +151,7 @@ def test_the_summary_shows_the_loss_to_the_live_model_and_how_sure_it_is(paths: 
     stream = io.StringIO()
     print_summary(run, paths, stream, as_json=False)
     lines = [" ".join(line.split()) for line in stream.getvalue().splitlines()]
-    assert "metric (test rows) model on the 60 compared live model loss to live, 80% interval" in lines
+    assert "metric (test rows) model on the 60 compared live model loss (80% interval)" in lines
     assert "accuracy 0.7000 0.8000 0.9000 +0.0200 to +0.1800" in lines
     assert "auc - - -" in lines
     run.evaluation["comparison"] = {"version": 3, "why_not": "it has other labels"}
