@@ -113,7 +113,7 @@ MEASURED = Measured(
     labels=("a", "b"),
     whole=part("", "", 200, 0.8),
     slices=(part("label", "a", 30, 0.5), part("place", "home", 90, 0.7)),
-    live_version=3,
+    live=LiveState(3),
 )
 
 
