@@ -6,6 +6,8 @@ import json
 import os
 from pathlib import Path
 
+from models.json_text import to_json
+
 _FOLDER = ".files"
 
 
@@ -16,7 +18,7 @@ def remember(artifacts: Path, number: int, folder: Path) -> None:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_suffix(".tmp")
-    temporary.write_text(json.dumps(_sizes(folder), ensure_ascii=False), encoding="utf-8")
+    temporary.write_text(to_json(_sizes(folder)), encoding="utf-8")
     temporary.replace(target)
 
 

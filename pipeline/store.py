@@ -20,6 +20,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from models.errors import BusyError, ConfigError, DataError, TransomError
+from models.json_text import to_json
 from pipeline.artifact_files import is_whole
 from pipeline.paths import Paths
 
@@ -104,7 +105,7 @@ def seal(paths: Paths) -> None:
     try:
         content = paths.metadata.read_bytes()
         told = {"sha256": hashlib.sha256(content).hexdigest(), "change_counter": content[_COUNTER].hex()}
-        _seal_file(paths.metadata).write_text(json.dumps(told) + "\n", encoding="utf-8")
+        _seal_file(paths.metadata).write_text(to_json(told) + "\n", encoding="utf-8")
     except OSError:
         _seal_file(paths.metadata).unlink(missing_ok=True)
 

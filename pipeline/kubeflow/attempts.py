@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import ConfigError, DataError, ModelError, NotBlessedError, TransomError
+from models.json_text import to_json
 
 # The same configuration, data and model fail alike. Presets may have to be downloaded, training goes on at its last
 # checkpoint, a push may find its volume again: those are worth another attempt, as is what nobody foresaw.
@@ -94,7 +95,7 @@ class Note:
         told = {"line": line, "code": code, "left": left, "time": time.time()}
         with contextlib.suppress(OSError):  # without a note the next attempt does the work again, no more
             temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
-            temporary.write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
+            temporary.write_text(to_json(told), encoding="utf-8")
             temporary.replace(self.path)
 
     def _remove(self) -> None:

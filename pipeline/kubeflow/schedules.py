@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from models.errors import ConfigError
+from models.json_text import to_json
 
 MADE_BY = "Made by `transom submit`; the next one with --cron or --every replaces it."
 _PAGE = 100
@@ -23,7 +23,7 @@ def find_pipeline(client: Any, name: str, namespace: str | None) -> str | None:
         ConfigError: there are several.
     """
     predicate = {"operation": "EQUALS", "key": "display_name", "stringValue": name}
-    told = json.dumps({"predicates": [predicate]})
+    told = to_json({"predicates": [predicate]})
     pages = _pages(lambda token: client.list_pipelines(token, _PAGE, filter=told, namespace=namespace), "pipelines")
     # A cluster of one user knows no namespaces, and says none.
     found = [one for one in pages if not namespace or (one.namespace or namespace) == namespace]
