@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from models.label_names import label_name
 from models.settings import UNIQUE, EachOnce, FilePath, Settings
 
 Files = FilePath | Annotated[tuple[FilePath, ...], Field(min_length=1)]
@@ -13,7 +14,7 @@ Severity = Literal["error", "warn", "off"]
 
 
 class SplitsConfig(Settings):
-    """Shares of the rows in each split, where `path` gives one table. A row's side depends on its text alone."""
+    """Shares of the rows in each split, where `path` gives one table. `data.split_by` decides a row's side."""
 
     train: int = Field(8, ge=1)
     """Parts for training."""
@@ -38,8 +39,12 @@ class DataConfig(Settings):
     """`auto`: by the file's ending (.gz too)."""
     splits: SplitsConfig = SplitsConfig()
     """Shares of the hashed splits."""
+    split_by: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Column, or columns together, whose values decide a row's side, so that all rows of one author (or product, or
+    day) stand on one side. Default: the text; of a pair, the first. Case, accents and spaces do not count."""
     dedupe: bool = False
-    """Keep one row of each text: a text of the test rows is dropped from eval and train, one of eval from train."""
+    """Keep one row of each text, as the tokenizer reads it: a text of the test rows is dropped from eval and train, one
+    of eval from train."""
     schema_path: FilePath | None = None
     """A curated TFDV schema (text protobuf). Default: inferred from the training split."""
 
@@ -49,7 +54,14 @@ class DataConfig(Settings):
             raise ValueError("give either `path` (one table, split by hash) or `train` (with `eval` and `test`)")
         if self.path is not None and (self.eval is not None or self.test is not None):
             raise ValueError("`eval` and `test` go with `train`; `path` is split by hash")
+        if self.split_by is not None and self.eval is not None:
+            raise ValueError("`split_by` says how rows are split by hash, and `eval` gives a split: remove one of them")
         return self
+
+    @property
+    def split_columns(self) -> tuple[str, ...]:
+        """`split_by` as a tuple; empty: the text."""
+        return (self.split_by,) if isinstance(self.split_by, str) else self.split_by or ()
 
 
 class GateConfig(Settings):
@@ -68,13 +80,16 @@ class GateConfig(Settings):
     one_class: Severity = "error"
     """Only one label in the training split (or one value, for a regression)."""
     unseen_label: Severity = "error"
-    """A label of the eval or test split that never occurs in training."""
+    """A label of the eval or test split that never occurs in training, or one that `task.labels` does not name. Where
+    it may pass, training leaves it out and the evaluation counts such rows as wrong."""
     small_class: Severity = "warn"
     """Labels with fewer training rows than `small_class_rows`."""
     small_class_rows: int = Field(8, ge=1)
     """Training rows below which a label is too small to learn."""
+    label_spelling: Severity = "warn"
+    """Labels that differ in spelling alone ("Spam", "spam"), and labels that some target cannot take (a line end)."""
     split_overlap: Severity = "warn"
-    """The same text in two splits: the measured quality is too good (`data.dedupe: true` drops them)."""
+    """The same text (of a pair: the same pair, or one text of it) in two splits: the measured quality is too good."""
     conflicting_labels: Severity = "warn"
     """The same text with different labels in the training split."""
 
@@ -91,6 +106,12 @@ class ThresholdConfig(Settings):
     blocks, unless chance explains it: unless the 80% interval of the loss (paired bootstrap) reaches down to 0."""
     slices: Annotated[tuple[str, ...], EachOnce, UNIQUE] = ()
     """Slices that must pass too ("label", "text_length", a column, "column=value"); the whole must pass always."""
+
+    @field_validator("slices")
+    @classmethod
+    def _labels_by_their_names(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        parts = [name.partition("=") for name in given]
+        return tuple(f"{key}{sign}{label_name(value) if key == 'label' else value}" for key, sign, value in parts)
 
     @model_validator(mode="after")
     def _something(self) -> ThresholdConfig:
@@ -111,6 +132,13 @@ class EvaluationConfig(Settings):
     replace_incomparable: bool = False
     """Let a model pass `max_loss_to_live` where it cannot be compared with the live one (another task, other columns,
     no label in common, a model that does not load or answers NaN). Mostly for one run, with `--set`."""
+
+    @field_validator("thresholds")
+    @classmethod
+    def _labels_by_their_names(cls, given: dict[str, ThresholdConfig]) -> dict[str, ThresholdConfig]:
+        """ "recall/1.0" is "recall/1", as in the data."""
+        named = {metric: metric.partition("/") for metric in given}
+        return {f"{name}{slash}{label_name(label)}": given[metric] for metric, (name, slash, label) in named.items()}
 
 
 class ServingConfig(Settings):

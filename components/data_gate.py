@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -15,12 +16,15 @@ from components import anomalies, drift, rules
 from components.artifacts import DataBlessing, LiveModel
 from components.config import GateConfig
 from components.examples import from_example, read_split
+from components.facts import SplitFacts
 from components.fingerprint import fingerprint
 from components.rows import Record
-from models.config import TaskConfig
+from components.text_keys import READING_KEYS, TextReading, reading_of
+from models.config import TaskConfig, TokenizerConfig
+from models.json_text import to_json
 
 SAYS = logging.getLogger("transom")
-_TASK_KEYS = {"type", "text", "text_pair", "label", "labels"}
+_TASK_KEYS = {"type", "text", "text_pair", "label", "labels", "label_separator"}
 
 
 def data_gate(
@@ -31,6 +35,9 @@ def data_gate(
     task: TaskConfig,
     live_model: types.BaseChannel | None = None,
     curated: bool = False,
+    tokenizer: TokenizerConfig | None = None,
+    preset: str | None = None,
+    digest: str = "",
 ) -> base_component.BaseComponent:
     """The component with the output `blessing` (`DataBlessing`), which exists only where the data may pass.
 
@@ -40,7 +47,11 @@ def data_gate(
     Args:
         live_model: what is live, with the summary of its training data; without it no drift is measured.
         curated: the schema is the user's own.
+        tokenizer, preset: how texts will be read, which decides when two are the same.
+        digest: of the preset's tokenizer, see `components.presets`.
     """
+    reading = {"tokenizer": (tokenizer or TokenizerConfig()).model_dump(include=READING_KEYS), "preset": preset}
+    reading["digest"] = digest
     return DataGate(
         DataGateSpec(
             examples=examples,
@@ -49,6 +60,7 @@ def data_gate(
             gate=gate.model_dump_json(),
             task=task.model_dump_json(include=_TASK_KEYS),
             curated=int(curated),
+            reading=to_json(reading, sort_keys=True),
             code=fingerprint(__name__),
             blessing=types.Channel(type=DataBlessing),
         )
@@ -60,6 +72,7 @@ class DataGateSpec(component_spec.ComponentSpec):
         "gate": component_spec.ExecutionParameter(type=str),
         "task": component_spec.ExecutionParameter(type=str),
         "curated": component_spec.ExecutionParameter(type=int),
+        "reading": component_spec.ExecutionParameter(type=str),
         "code": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -88,7 +101,9 @@ class Executor(base_executor.BaseExecutor):
         gate = GateConfig.model_validate_json(exec_properties["gate"])
         examples = artifact_utils.get_single_instance(input_dict[specs.EXAMPLES_KEY])
         found_by_tfdv = artifact_utils.get_single_instance(input_dict[specs.ANOMALIES_KEY])
-        seen = count(examples, task, gate)
+        told = json.loads(exec_properties["reading"])
+        reading = reading_of(TokenizerConfig.model_validate(told["tokenizer"]), told["preset"])
+        seen = count(examples, task, gate, reading)
         findings = [
             finding
             for split in artifact_utils.decode_split_names(found_by_tfdv.split_names)
@@ -113,7 +128,7 @@ class Executor(base_executor.BaseExecutor):
         drift.save_summary(drift.summarize(seen.train), folder)
 
 
-def count(examples: types.Artifact, task: TaskConfig, gate: GateConfig) -> rules.Evidence:
+def count(examples: types.Artifact, task: TaskConfig, gate: GateConfig, reading: TextReading) -> rules.Evidence:
     """What the rules look at, from one reading of all splits."""
 
     def read(split: str) -> Iterator[Record]:
@@ -121,7 +136,7 @@ def count(examples: types.Artifact, task: TaskConfig, gate: GateConfig) -> rules
 
     facts = {}
     for split in artifact_utils.decode_split_names(examples.split_names):
-        facts[split] = rules.SplitFacts(split, task)
+        facts[split] = SplitFacts(split, task, reading)
         for record in read(split):
             facts[split].add(record)
     return rules.Evidence(task, gate, facts, read)

@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 
 from components.config import GateConfig
+from components.facts import SplitFacts
 from components.kinds import are_kinds
-from components.rules import Finding, SplitFacts
+from components.rules import Finding
+from models.config import TaskConfig
 from models.json_text import to_json
 
 SUMMARY_FILE = "data_summary.json"
@@ -41,7 +43,13 @@ def summarize(facts: SplitFacts) -> dict[str, Any]:
         if "" not in values and are_kinds(len(values), values.total()):
             counts = {**dict(values.most_common()), "": facts.rows - values.total()}  # "": no value
             columns[column] = {"kind": "value", "counts": counts}
-    return {"rows": facts.rows, "columns": columns}
+    return {"rows": facts.rows, "columns": columns, "task": _own(facts.task)}
+
+
+def _own(task: TaskConfig) -> dict[str, str]:
+    """Role to column."""
+    roles = {"text": task.text, "text_pair": task.text_pair, "label": task.label}
+    return {role: column for role, column in roles.items() if column is not None}
 
 
 # Bounds of text lengths in characters: 1, 1.4, 2, 2.8, 4 … a million.
@@ -71,9 +79,10 @@ def drifts(live: Mapping[str, Any], facts: SplitFacts, gate: GateConfig) -> Iter
     """The columns of the training split that are distributed otherwise than in the live model's.
 
     Args:
-        live: what `summarize` said of the live model's training split.
+        live: what `summarize` said of the live model's training split. What its task read is compared with what this
+            one reads, whatever the columns are called.
     """
-    for column, before in live["columns"].items():
+    for column, before in _same_roles(live, facts.task):
         old, new, names = _histograms(before, column, facts)
         distance = divergence(old, new)
         if distance <= gate.drift_threshold:
@@ -92,6 +101,29 @@ def drifts(live: Mapping[str, Any], facts: SplitFacts, gate: GateConfig) -> Iter
         )
 
 
+def _same_roles(live: Mapping[str, Any], task: TaskConfig) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Column of the new data to the summary of the live model's that it is compared with.
+
+    Left out is what has no counterpart: a text or label that only one of the tasks has, labels against numbers, and a
+    column that one task reads and the other does not.
+    """
+    was, now = live.get("task") or _guess(live["columns"]), _own(task)
+    answer = "number" if task.type == "regression" else "value"
+    for column, before in live["columns"].items():
+        role = next((role for role, name in was.items() if name == column), None)
+        if role is None:
+            if column not in now.values():
+                yield column, before
+        elif role in now and (role != "label" or before["kind"] == answer):
+            yield now[role], before
+
+
+def _guess(columns: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The roles of a summary that does not name them: the label comes first, then the texts, then all others."""
+    texts = [column for column in columns if columns[column]["kind"] == "length"]
+    return {**dict(zip(("label",), columns, strict=False)), **dict(zip(("text", "text_pair"), texts, strict=False))}
+
+
 def _histograms(before: Mapping[str, Any], column: str, facts: SplitFacts) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Counts of the live model's data and of the new, over the same bins, and the bins' names."""
     if before["kind"] == "value":
@@ -105,11 +137,7 @@ def _histograms(before: Mapping[str, Any], column: str, facts: SplitFacts) -> tu
         shown = [name or "no value" for name in names]
         return np.array([*before["counts"].values(), 0.0]), np.array([*known, others]), [*shown, "other values"]
     edges = _LENGTHS if before["kind"] == "length" else before["edges"]
-    known_columns = (facts.task.text, facts.task.text_pair)
-    if before["kind"] == "length":
-        values = facts.lengths(column) if column in known_columns else np.zeros(0)
-    else:
-        values = facts.numbers if column == facts.task.label else np.zeros(0)
+    values = facts.lengths(column) if before["kind"] == "length" else facts.numbers
     unit = " characters" if before["kind"] == "length" else ""
     bounds = [f"{edge:.4g}" for edge in edges]
     between = [f"{low} to {high}{unit}" for low, high in itertools.pairwise(bounds)]

@@ -33,7 +33,8 @@ from components.files import contents_digest, find_files, newest_span, newest_va
 from components.fingerprint import fingerprint
 from components.readers import open_table
 from components.rows import Source, records, sources, split_names
-from models.config import TaskConfig
+from components.text_keys import READING_KEYS, TextReading, reading_of
+from models.config import TaskConfig, TokenizerConfig
 from models.errors import DataError, TransomError
 from models.json_text import to_json
 
@@ -41,7 +42,15 @@ from models.json_text import to_json
 _PRIORITY = ("test", "eval", "train")
 
 
-def example_gen(data: DataConfig, task: TaskConfig, base: Path) -> FileBasedExampleGen:
+def example_gen(
+    data: DataConfig,
+    task: TaskConfig,
+    base: Path,
+    *,
+    tokenizer: TokenizerConfig | None = None,
+    preset: str | None = None,
+    digest: str = "",
+) -> FileBasedExampleGen:
     """The component that reads the tables.
 
     Its `examples` have the splits `components.rows.split_names(data)`: train and eval always, test where it is given
@@ -51,6 +60,8 @@ def example_gen(data: DataConfig, task: TaskConfig, base: Path) -> FileBasedExam
 
     Args:
         base: the folder that relative paths are relative to.
+        tokenizer, preset: how texts will be read, which decides what `data.dedupe` takes for one text.
+        digest: of the preset's tokenizer, see `components.presets`.
     """
     splits = [
         example_gen_pb2.Input.Split(name=f"{source.key}-{index}", pattern=pattern)
@@ -61,19 +72,28 @@ def example_gen(data: DataConfig, task: TaskConfig, base: Path) -> FileBasedExam
         input_base=str(base),
         input_config=example_gen_pb2.Input(splits=splits),
         output_config=example_gen_pb2.Output(),
-        custom_config=_pack(data, task),
+        custom_config=_pack(data, task, tokenizer or TokenizerConfig(), preset, digest),
         custom_executor_spec=executor_spec.BeamExecutorSpec(Executor),
     )
 
 
-def _pack(data: DataConfig, task: TaskConfig) -> example_gen_pb2.CustomConfig:
+def _pack(
+    data: DataConfig, task: TaskConfig, tokenizer: TokenizerConfig, preset: str | None, digest: str
+) -> example_gen_pb2.CustomConfig:
     """What of the configuration decides what is written: a change of anything else does not read the data again."""
-    data_keys = {"path", "train", "eval", "test", "format", "dedupe"} | ({"splits"} if data.path is not None else set())
+    data_keys = {"path", "train", "eval", "test", "format", "split_by", "dedupe"} | (
+        {"splits"} if data.path is not None else set()
+    )
     task_keys = {"type", "text", "text_pair", "label"}
     task_keys |= {"label_separator"} if task.type == "multi_label" else set()
+    task_keys |= {"decimal"} if task.type == "regression" else set()
+    reading = tokenizer.model_dump(mode="json", include=READING_KEYS) if data.dedupe else {}
     settings = {
         "data": data.model_dump(mode="json", include=data_keys),
         "task": task.model_dump(mode="json", include=task_keys),
+        "tokenizer": reading,
+        "preset": preset if data.dedupe else None,
+        "digest": digest if data.dedupe else "",
         "code": fingerprint(__name__),
     }
     custom = example_gen_pb2.CustomConfig()
@@ -165,13 +185,17 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             DataError: a file, a row or a value cannot be read.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
-        data, task = _settings(exec_properties)
+        settings = _settings(exec_properties)
+        data, task = DataConfig.model_validate(settings["data"]), TaskConfig.model_validate(settings["task"])
+        reading = None
+        if data.dedupe:
+            reading = reading_of(TokenizerConfig.model_validate(settings["tokenizer"]), settings["preset"])
         names = split_names(data)
         examples = artifact_utils.get_single_instance(output_dict[specs.EXAMPLES_KEY])
         examples.split_names = artifact_utils.encode_split_names(list(names))
         files = _files(data, exec_properties)
         with carried(), self._make_beam_pipeline() as pipeline:
-            splits = pipeline | ReadTables(files, data, task)
+            splits = pipeline | ReadTables(files, data, task, reading)
             for name in names:
                 target = os.path.join(artifact_utils.get_split_uri([examples], name), DEFAULT_TF_RECORD_FILE_NAME)
                 _ = splits[name] | f"Write[{name}]" >> beam.io.WriteToTFRecord(target, file_name_suffix=".gz")
@@ -179,13 +203,14 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples_utils.set_file_format(examples, "tfrecords_gzip")
 
 
-def _settings(exec_properties: dict[str, Any]) -> tuple[DataConfig, TaskConfig]:
+def _settings(exec_properties: dict[str, Any]) -> dict[str, Any]:
+    """What `_pack` packed."""
     custom = example_gen_pb2.CustomConfig()
     proto_utils.json_to_proto(exec_properties[specs.CUSTOM_CONFIG_KEY], custom)
     struct = struct_pb2.Struct()
     custom.custom_config.Unpack(struct)
-    settings = json.loads(struct["json"])
-    return DataConfig.model_validate(settings["data"]), TaskConfig.model_validate(settings["task"])
+    settings: dict[str, Any] = json.loads(struct["json"])
+    return settings
 
 
 def _files(data: DataConfig, exec_properties: dict[str, Any]) -> list[tuple[Source, Path]]:
@@ -202,11 +227,17 @@ def _files(data: DataConfig, exec_properties: dict[str, Any]) -> list[tuple[Sour
 
 
 class ReadTables(beam.PTransform):
-    """The rows of all files as serialized tf.Examples, one collection per split."""
+    """The rows of all files as serialized tf.Examples, one collection per split.
 
-    def __init__(self, files: list[tuple[Source, Path]], data: DataConfig, task: TaskConfig) -> None:
+    Args:
+        reading: which texts are one text; None where all rows are kept.
+    """
+
+    def __init__(
+        self, files: list[tuple[Source, Path]], data: DataConfig, task: TaskConfig, reading: TextReading | None
+    ) -> None:
         super().__init__()
-        self._files, self._data, self._task = files, data, task
+        self._files, self._data, self._task, self._reading = files, data, task, reading
 
     def expand(self, pipeline: beam.Pipeline) -> beam.pvalue.DoOutputsTuple:
         # Grouping by the file's number lets runners with many workers read many files at once, and keeps the order
@@ -217,19 +248,22 @@ class ReadTables(beam.PTransform):
             | "OnePerFile" >> beam.GroupByKey()
         )
         names = split_names(self._data)
-        rows = files | "Read" >> beam.ParDo(_ReadTable(self._data.format, self._task)).with_output_types(
+        rows = files | "Read" >> beam.ParDo(_ReadTable(self._data.format, self._task, self._reading)).with_output_types(
             tuple[int, tuple[int, int, int, bytes]]
         )
-        if self._data.dedupe:
+        if self._reading is not None:
             rows = rows | "OneOfEachText" >> beam.CombinePerKey(_first)
         return rows | "ToSplits" >> beam.FlatMap(_to_split).with_outputs(*names)
 
 
 class _ReadTable(beam.DoFn):
-    """(number, files) to (text key, (priority of the split, number of the file, number of the row, tf.Example))."""
+    """(number, files) to (text key, (priority of the split, number of the file, number of the row, tf.Example)).
 
-    def __init__(self, configured: str, task: TaskConfig) -> None:
-        self._format, self._task = configured, task
+    The key is 0 where all rows are kept.
+    """
+
+    def __init__(self, configured: str, task: TaskConfig, reading: TextReading | None) -> None:
+        self._format, self._task, self._reading = configured, task, reading
 
     def process(
         self, element: tuple[int, Iterable[tuple[Source, Path]]]
@@ -238,10 +272,10 @@ class _ReadTable(beam.DoFn):
         for source, path in files:
             try:
                 for row, record in records(open_table(path, self._format), self._task):
-                    key = record.key
-                    rank = _PRIORITY.index(source.split(key))
                     # Beam's integers are signed
-                    yield key - 2**63, (rank, number, row.number, to_example(record, self._task))
+                    key = 0 if self._reading is None else record.key(self._reading) - 2**63
+                    rank = _PRIORITY.index(source.split(record, self._task))
+                    yield key, (rank, number, row.number, to_example(record, self._task))
             except TransomError as error:
                 raise packed(error) from error
 

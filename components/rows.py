@@ -5,9 +5,10 @@ Imports no TensorFlow: the checks before a run and the ingestion itself use the 
 
 from __future__ import annotations
 
-import hashlib
+import decimal
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,15 +16,22 @@ from typing import Any
 from components.cells import readable, what_is_not_text
 from components.config import DataConfig
 from components.files import patterns_of
+from components.numbers import COMMA, POINT, NumberColumn, read_number
 from components.readers import Row, Table
 from components.table import Twice
+from components.text_keys import TextReading, side_key
+from components.written_lists import bare_list, written_list
 from models.config import TaskConfig
 from models.errors import DataError
+from models.label_names import label_name
 
 # Rows of each kind of mistake that a message names.
 _SHOWN = 5
 # How the mistakes begin that have nothing to do with the label.
 _TEXT_MISTAKES = ("half of a surrogate pair", "bytes in ", "not text: ")
+_DECIMAL_COMMA = "a label with a decimal comma"
+_DECIMAL_FIX = "set task.decimal: ',', or write the numbers with a decimal point"
+_A_LIST = "a list as label (is task.type: multi_label meant?)"
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,6 @@ class Record:
         labels: one label (`single_label`), any number (`multi_label`), none (`regression`).
         number: the answer of a regression, else None.
         others: the other columns that have a value.
-        key: 64 bits that stand for the texts; see `text_key`.
     """
 
     text: str
@@ -45,45 +52,65 @@ class Record:
     others: dict[str, str]
 
     @property
-    def key(self) -> int:
-        return text_key(self.text, self.text_pair)
+    def texts(self) -> tuple[str, ...]:
+        """One text, or two."""
+        return (self.text,) if self.text_pair is None else (self.text, self.text_pair)
 
-
-def text_key(text: str, text_pair: str | None = None) -> int:
-    """64 bits (unsigned) that stand for a text or a pair: the same for texts that differ in white space alone."""
-    digest = hashlib.blake2b(" ".join(text.split()).encode(), digest_size=8)
-    if text_pair is not None:
-        digest.update(b"\n" + " ".join(text_pair.split()).encode())
-    return int.from_bytes(digest.digest(), "little")
+    def key(self, reading: TextReading) -> int:
+        """64 bits that stand for the texts, as a tokenizer reads them."""
+        return reading.key(*self.texts)
 
 
 class _BadValueError(ValueError):
     """A value that a row may not have; the message is the kind of the mistake."""
 
 
-def records(table: Table, task: TaskConfig, limit: int | None = None) -> Iterator[tuple[Row, Record]]:
+def records(
+    table: Table, task: TaskConfig, limit: int | None = None, units: Counter[str] | None = None
+) -> Iterator[tuple[Row, Record]]:
     """The rows of a table as the task sees them, the first `limit` or all.
+
+    Args:
+        units: given the units of a regression's numbers and their rows, to be compared with other tables'.
 
     Raises:
         DataError: a task's column is missing; a row cannot be read; or, after the last row, rows that have no label,
-            a label that is no number for a regression, or text that is no Unicode: with their count and the first few.
+            a label that is no number for a regression, or text that is no Unicode: with their count and the first few;
+            or numbers that can be read in two ways.
     """
     own = [name for name in (task.text, task.text_pair, task.label) if name is not None]
     table.require(own)
     mistakes: dict[str, _Mistakes] = {}
+    numbers = NumberColumn()
     seen = 0
     for row in table.rows(own):
         if limit is not None and seen == limit:
             break
         seen += 1
         try:
-            record = _record(row.values, task)
+            record = _record(row.values, task, numbers)
         except _BadValueError as error:
             mistakes.setdefault(str(error), _Mistakes()).add(row, row.values.get(task.label))
             continue
         yield row, record
+    if units is not None:
+        units.update(numbers.units)
+    if set(mistakes) <= {_DECIMAL_COMMA} and (limit is None or seen < limit):
+        _check_numbers(table, task, numbers)
     if mistakes:
         raise _complain(table, task, mistakes, seen)
+
+
+def _check_numbers(table: Table, task: TaskConfig, numbers: NumberColumn) -> None:
+    """Refuses a column of numbers that has no one reading."""
+    unclear, fix = numbers.question(task.decimal)
+    if unclear:
+        raise DataError(
+            f"{table.path}: the numbers in column {task.label!r} can be read in more ways than one",
+            got=unclear,
+            expected="numbers with one reading",
+            fix=fix,
+        )
 
 
 @dataclass
@@ -115,6 +142,8 @@ def _complain(table: Table, task: TaskConfig, mistakes: dict[str, _Mistakes], se
 
 
 def _fix(mistakes: dict[str, _Mistakes]) -> str:
+    if set(mistakes) == {_DECIMAL_COMMA}:
+        return _DECIMAL_FIX
     if any(kind.startswith("not text: ") for kind in mistakes):
         return (
             "put into the column exactly the text that the model will be given later (join the words of a list the "
@@ -129,7 +158,7 @@ def some_of(mistakes: _Mistakes) -> str:
     return ", ".join(mistakes.shown) + (f" and {rest:,} more" if rest else "")
 
 
-def _record(values: dict[str, Any], task: TaskConfig) -> Record:
+def _record(values: dict[str, Any], task: TaskConfig, numbers: NumberColumn) -> Record:
     own = (task.text, task.text_pair, task.label)
     for name in own[:2]:
         if name is not None and name not in values:
@@ -145,7 +174,7 @@ def _record(values: dict[str, Any], task: TaskConfig) -> Record:
         text=as_text(values[task.text]) or "",
         text_pair=None if task.text_pair is None else as_text(values[task.text_pair]) or "",
         labels=() if task.type == "regression" else _labels(answer, task),
-        number=_number(answer) if task.type == "regression" else None,
+        number=_number(answer, task.decimal, numbers) if task.type == "regression" else None,
         others=others,
     )
 
@@ -153,7 +182,8 @@ def _record(values: dict[str, Any], task: TaskConfig) -> Record:
 def as_text(value: Any) -> str | None:
     """A value as the text that stands for it, None for a missing one.
 
-    Numbers as they are written, booleans as `true` and `false`, lists and objects as JSON, dates in ISO 8601.
+    Numbers as they are written, but whole ones without a fraction, for files type them as they like (a column of 1 and
+    nothing is one of 1.0 for pandas); booleans as `true` and `false`, lists and objects as JSON, dates in ISO 8601.
     """
     if isinstance(value, str):
         if not value.isascii():
@@ -167,7 +197,17 @@ def as_text(value: Any) -> str | None:
         return value.decode("utf-8", "backslashreplace")
     if isinstance(value, list | dict):
         return as_text(json.dumps(value, ensure_ascii=False, default=str))
+    if isinstance(value, float | decimal.Decimal):
+        return _number_text(value)
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _number_text(value: float | decimal.Decimal) -> str | None:
+    if isinstance(value, decimal.Decimal):
+        if value.is_nan():
+            return None
+        return f"{value.normalize():f}" if value.is_finite() else str(value)
+    return str(int(value)) if value.is_integer() and abs(value) < 1e16 else str(value)
 
 
 def _plain(value: Any) -> str | None:
@@ -198,31 +238,51 @@ def _labels(answer: Any, task: TaskConfig) -> tuple[str, ...]:
         for part in answer if isinstance(answer, list) else [answer]:
             if isinstance(part, list | dict | Twice):
                 raise _BadValueError(f"{what_is_not_text(part)} for a label")
-        parts = answer if isinstance(answer, list) else (as_text(answer) or "").split(task.label_separator)
-        return tuple(dict.fromkeys(label for part in parts if (label := (as_text(part) or "").strip())))
+        parts = answer if isinstance(answer, list) else _parts(as_text(answer) or "", task.label_separator)
+        return tuple(dict.fromkeys(label for part in parts if (label := label_name(as_text(part) or ""))))
     if isinstance(answer, dict | Twice):
         raise _BadValueError(f"{what_is_not_text(answer)} for a label")
-    if isinstance(answer, list):
-        raise _BadValueError("a list as label (is task.type: multi_label meant?)")
-    label = (as_text(answer) or "").strip()
+    text = as_text(answer) or ""
+    if isinstance(answer, list) or (text[:1] in "[{(" and written_list(text) is not None):
+        raise _BadValueError(_A_LIST)
+    label = label_name(text)
     if not label:
         raise _BadValueError("no label")
     return (label,)
 
 
-def _number(answer: Any) -> float:
+def _parts(text: str, separator: str) -> list[Any]:
+    """The labels of a field: a list that was written as text, or what stands between separators."""
+    listed: list[Any] | None = written_list(text)
+    if listed is None and separator not in text:
+        listed = bare_list(text)
+    return text.split(separator) if listed is None else listed
+
+
+def _number(answer: Any, mark: str | None, numbers: NumberColumn) -> float:
+    """The number of a row; what its column says of decimal marks and units is collected in `numbers`."""
     if isinstance(answer, bool | list | dict | Twice):
         raise _BadValueError("a label that is no number")
     text = (as_text(answer) or "").strip()
     if not text:
         raise _BadValueError("no label")
-    try:
-        number = float(text)
-    except ValueError:
-        raise _BadValueError("a label that is no number") from None
-    if not math.isfinite(number) or "_" in text:
-        raise _BadValueError("a label that is no finite number")
-    return number
+    if isinstance(answer, int | float | decimal.Decimal):  # its decimals are no question
+        number = float(answer)
+        if not math.isfinite(number):
+            raise _BadValueError("a label that is no finite number")
+        numbers.units.update([""] if number else [])
+        return number
+    reading = read_number(text)
+    if reading is None:
+        raise _BadValueError("a label that is no number")
+    numbers.add(text, reading)
+    if mark is None:
+        if POINT not in reading.by_mark:
+            raise _BadValueError(_DECIMAL_COMMA)
+        mark = POINT
+    if mark not in reading.by_mark:
+        raise _BadValueError(f"a label that is no number with a decimal {'comma' if mark == COMMA else 'point'}")
+    return reading.by_mark[mark]
 
 
 @dataclass(frozen=True)
@@ -232,15 +292,27 @@ class Source:
     Attributes:
         key: the configuration key: "path", "train", "eval" or "test".
         patterns: its files.
-        shares: parts of each split, in order; a row's side depends on its texts alone.
+        shares: parts of each split, in order.
+        columns: those whose values decide a row's side, and nothing else does; none: the (first) text.
     """
 
     key: str
     patterns: tuple[str, ...]
     shares: tuple[tuple[str, int], ...]
+    columns: tuple[str, ...] = ()
 
-    def split(self, key: int) -> str:
-        """The split of a row, by its `text_key`."""
+    def split(self, record: Record, task: TaskConfig) -> str:
+        """The split of a row."""
+        return self.side(self._key(record, task)) if len(self.shares) > 1 else self.shares[0][0]
+
+    def _key(self, record: Record, task: TaskConfig) -> int:
+        own = {task.text: record.text, task.text_pair: record.text_pair or ""}
+        values = [own[name] if name in own else record.others.get(name, "") for name in self.columns]
+        # Of a pair the first text: one premise with its hypotheses, one question with its passages, keep together.
+        return side_key(*values) if any(values) else side_key(record.text)
+
+    def side(self, key: int) -> str:
+        """The split of a row, by its `side_key`."""
         part = key % sum(share for _, share in self.shares)
         for name, share in self.shares:
             if part < share:
@@ -258,10 +330,12 @@ def sources(data: DataConfig) -> tuple[Source, ...]:
     """
     if data.path is not None:
         shares = (("train", data.splits.train), ("eval", data.splits.eval), ("test", data.splits.test))
-        return (Source("path", patterns_of(data.path), shares),)
+        return (Source("path", patterns_of(data.path), shares, data.split_columns),)
     train = (("train", 9), ("eval", 1)) if data.eval is None else (("train", 1),)
     given = [("train", data.train, train), ("eval", data.eval, (("eval", 1),)), ("test", data.test, (("test", 1),))]
-    return tuple(Source(key, patterns_of(files), shares) for key, files, shares in given if files is not None)
+    return tuple(
+        Source(key, patterns_of(files), shares, data.split_columns) for key, files, shares in given if files is not None
+    )
 
 
 def split_names(data: DataConfig) -> tuple[str, ...]:

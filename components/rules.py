@@ -1,14 +1,13 @@
-"""The rules of the data gate: what is counted of each split, and what each rule makes of the counts.
+"""The rules of the data gate: what each makes of what is counted of each split.
 
-Texts are not kept: 8 bytes stand for one. Where a finding shows rows, they are looked up by a second reading.
-Imports no TensorFlow: the checks before a run apply some of the rules to the tables themselves.
+Where a finding shows rows, they are looked up by a second reading. Imports no TensorFlow: the checks before a run apply
+some of the rules to the tables themselves.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass, field
@@ -17,19 +16,18 @@ from pathlib import Path
 import numpy as np
 
 from components.config import GateConfig, Severity
+from components.facts import SHOWN, SplitFacts, shorten, show
 from components.files import some
+from components.kinds import are_kinds
 from components.rows import Record
 from models.config import TaskConfig
 from models.errors import GateError
 from models.json_text import to_json
+from models.label_names import spelling, trouble
 
 FINDINGS_FILE = "findings.json"
-# Example rows of a finding, and the characters shown of each.
-_SHOWN, _SHORT = 5, 80
 # Errors that a message lists.
 _LISTED = 10
-# Distinct values of a column that are counted one by one, and characters of one that are.
-_COUNTED_VALUES, _LONGEST_VALUE = 10_000, 200
 
 
 @dataclass(frozen=True)
@@ -64,93 +62,6 @@ class Finding:
         return "\n".join([head, *(f"    {example}" for example in self.examples[:examples]), *tail])
 
 
-class SplitFacts:
-    """What the rules need to know of one split; about 20 bytes a row, plus the distinct labels and values.
-
-    Attributes:
-        rows: number of rows.
-        labels: label to rows.
-        label_rows: label to some of its rows, shortened.
-        empty: text column to rows without text.
-        values: other column to its values' rows; "" stands for all long ones, and for those beyond the first ten
-            thousand distinct ones.
-    """
-
-    def __init__(self, name: str, task: TaskConfig) -> None:
-        self.name, self.task = name, task
-        self.rows = 0
-        self.labels: Counter[str] = Counter()
-        self.label_rows: dict[str, list[str]] = {}
-        self.empty: Counter[str] = Counter()
-        self.empty_rows: dict[str, list[str]] = {}
-        self.values: dict[str, Counter[str]] = {}
-        self._codes: dict[tuple[str, ...], int] = {}
-        self._keys, self._answers, self._numbers = array("Q"), array("q"), array("d")
-        self._lengths = {name: array("q") for name in (task.text, task.text_pair) if name is not None}
-
-    @property
-    def keys(self) -> np.ndarray:
-        """`Record.key` of every row, uint64 [rows]."""
-        return np.frombuffer(self._keys, np.uint64) if self._keys else np.zeros(0, np.uint64)
-
-    @property
-    def answers(self) -> np.ndarray:
-        """A number for every row, int64 [rows]: equal where the labels are."""
-        return np.frombuffer(self._answers, np.int64) if self._answers else np.zeros(0, np.int64)
-
-    @property
-    def numbers(self) -> np.ndarray:
-        """The answers of a regression, float64 [rows]."""
-        return np.frombuffer(self._numbers, np.float64) if self._numbers else np.zeros(0)
-
-    def lengths(self, column: str) -> np.ndarray:
-        """Characters in a text column, int64 [rows]."""
-        lengths = self._lengths[column]
-        return np.frombuffer(lengths, np.int64) if lengths else np.zeros(0, np.int64)
-
-    @property
-    def answer_kinds(self) -> int:
-        """Distinct answers: labels, sets of labels, or numbers."""
-        return len(np.unique(self.numbers)) if self.task.type == "regression" else len(self._codes)
-
-    def add(self, record: Record) -> None:
-        """Counts a row."""
-        self.rows += 1
-        self._keys.append(record.key)
-        if record.number is not None:
-            self._numbers.append(record.number)
-        else:
-            self._answers.append(self._codes.setdefault(tuple(sorted(record.labels)), len(self._codes)))
-        for label in record.labels:
-            self.labels[label] += 1
-            if len(shown := self.label_rows.setdefault(label, [])) < 2:
-                shown.append(show(record))
-        for column, text in ((self.task.text, record.text), (self.task.text_pair, record.text_pair)):
-            if column is None or text is None:
-                continue
-            self._lengths[column].append(len(text))
-            if not text or text.isspace():
-                self.empty[column] += 1
-                if len(shown := self.empty_rows.setdefault(column, [])) < _SHOWN:
-                    shown.append(f"row {self.rows:,} of {self.name}: {show(record)}")
-        for column, value in record.others.items():
-            values = self.values.setdefault(column, Counter())
-            counted = value in values or (len(values) < _COUNTED_VALUES and len(value) <= _LONGEST_VALUE)
-            values[value if counted else ""] += 1
-
-
-def show(record: Record) -> str:
-    """A row for a message, shortened: '"the text" -> label'."""
-    texts = [record.text] if record.text_pair is None else [record.text, record.text_pair]
-    answer = ", ".join(record.labels) if record.number is None else f"{record.number:g}"
-    return " + ".join(to_json(_shorten(text)) for text in texts) + f" -> {_shorten(answer)}"
-
-
-def _shorten(text: str) -> str:
-    line = " ".join(text[: 4 * _SHORT].split())
-    return line if len(line) <= _SHORT and len(text) <= 4 * _SHORT else line[: _SHORT - 1] + "…"
-
-
 @dataclass(frozen=True)
 class Evidence:
     """All that the rules look at.
@@ -173,11 +84,10 @@ class Evidence:
         """The facts of the other splits."""
         return (facts for name, facts in self.facts.items() if name != "train")
 
-    def look_up(self, split: str, keys: np.ndarray) -> tuple[str, ...]:
-        """The first rows whose key is among `keys`, shortened."""
-        wanted = {int(key) for key in keys[:1000]}
-        hits = (show(record) for record in self.read(split) if record.key in wanted)
-        return tuple(itertools.islice(hits, _SHOWN))
+    def look_up(self, split: str, rows: np.ndarray) -> tuple[str, ...]:
+        """The first of the rows [rows] bool, shortened."""
+        hits = (show(record) for record, wanted in zip(self.read(split), rows, strict=False) if wanted)
+        return tuple(itertools.islice(hits, int(min(SHOWN, rows.sum()))))
 
 
 Rule = Callable[[Evidence], Iterator[Finding]]
@@ -193,7 +103,8 @@ def empty_split(seen: Evidence) -> Iterator[Finding]:
                 facts.name,
                 "",
                 f"the {facts.name} split has no rows",
-                fix="give more rows, give the splits as files, or change data.splits",
+                fix="give more rows, give the splits as files, or change data.splits (or data.split_by, where its "
+                "column has few values)",
             )
 
 
@@ -228,13 +139,66 @@ def unseen_label(seen: Evidence) -> Iterator[Finding]:
             seen.gate.unseen_label,
             facts.name,
             seen.task.label,
-            f"{_number_of(unknown, 'label')} that {named}: {_counted(unknown)}",
+            f"{_number_of(unknown, 'label')} that {named}: {_counted(unknown)}{_misspelt(unknown, known)}",
             rows=sum(unknown.values()),
             of=facts.rows,
-            examples=tuple(rows[:_SHOWN]),
-            fix="correct the labels, add such rows to the training split, or set gate.unseen_label: warn "
-            "(such rows then count as wrong)",
+            examples=tuple(rows[:SHOWN]),
+            fix="correct the labels, or "
+            + ("add them to task.labels" if configured else "add such rows to the training split")
+            + (
+                ", or set gate.unseen_label: warn (training then leaves them out, and the evaluation counts such rows "
+                "as wrong)"
+                if seen.gate.unseen_label == "error"
+                else "; as it is, training leaves them out, and the evaluation counts such rows as wrong"
+            ),
         )
+
+
+def _misspelt(unknown: Iterable[str], known: Iterable[str]) -> str:
+    """Says which unknown labels differ from known ones in their spelling alone."""
+    by_spelling = {spelling(label): label for label in known}
+    alike = [f"{label!r} and {by_spelling[spelling(label)]!r}" for label in unknown if spelling(label) in by_spelling]
+    return f"; in spelling alone differ {some(alike, 4)}" if alike else ""
+
+
+def label_spelling(seen: Evidence) -> Iterator[Finding]:
+    """Labels that are alike but for their spelling, and labels that make trouble later."""
+    counts = sum((facts.labels for facts in seen.facts.values()), Counter(seen.task.labels or ()))
+    rows = sum((facts.labels for facts in seen.facts.values()), Counter())
+    of = sum(facts.rows for facts in seen.facts.values())
+    alike: dict[str, list[str]] = {}
+    for label in sorted(counts):
+        alike.setdefault(spelling(label), []).append(label)
+    groups = [labels for labels in alike.values() if len(labels) > 1]
+
+    def finding(message: str, labels: Iterable[str], fix: str) -> Finding:
+        concerned = sum(rows[label] for label in labels)
+        return Finding("label_spelling", seen.gate.label_spelling, "", seen.task.label, message, concerned, of, fix=fix)
+
+    if groups:
+        named = some([" and ".join(f"{label!r} ({rows[label]:,})" for label in labels) for labels in groups], 8)
+        yield finding(
+            f"labels that differ in spelling alone are learned as different labels: {named}",
+            itertools.chain(*groups),
+            "if they mean the same, write them alike in the data",
+        )
+    by_trouble: dict[str, list[str]] = {}
+    for label in sorted(counts):
+        if said := _trouble(label, seen.task):
+            by_trouble.setdefault(said, []).append(label)
+    for said, labels in by_trouble.items():
+        more = f" (and {len(labels) - 1:,} more)" if len(labels) > 1 else ""
+        fix = "rename the label in the data"
+        yield finding(f"label {shorten(repr(labels[0]))}{more} {said}", labels, fix)
+
+
+def _trouble(label: str, task: TaskConfig) -> str:
+    if task.type == "multi_label" and task.label_separator in label:
+        return (
+            f"has task.label_separator {task.label_separator!r} in it: an answer of several labels, which are joined "
+            "by it, cannot be taken apart; another separator can be set"
+        )
+    return trouble(label)
 
 
 def empty_text(seen: Evidence) -> Iterator[Finding]:
@@ -277,45 +241,62 @@ def small_class(seen: Evidence) -> Iterator[Finding]:
 
 
 def split_overlap(seen: Evidence) -> Iterator[Finding]:
-    """The same text, or pair of texts, in two splits."""
+    """The same text in two splits; of pairs the same pair, and one text of it."""
     texts = "text" if seen.task.text_pair is None else "pair of texts"
     for first, second in itertools.combinations(seen.facts.values(), 2):
-        keys = second.keys
-        shared = keys[np.isin(keys, first.keys)]
-        if not len(shared):
-            continue
-        yield Finding(
-            "split_overlap",
-            seen.gate.split_overlap,
-            second.name,
-            seen.task.text,
-            f"{len(shared):,} of {second.rows:,} rows have a {texts} that is in {first.name} too",
-            rows=len(shared),
-            of=second.rows,
-            examples=seen.look_up(second.name, shared),
-            fix="set data.dedupe: true to keep one row of each text",
-        )
+        whole = np.isin(second.keys, first.keys)
+        if whole.any():
+            fix = "set data.dedupe: true to keep one row of each text"
+            yield _overlap(seen, first, second, seen.task.text, whole, texts, fix)
+        for column in (seen.task.text, seen.task.text_pair):
+            if seen.task.text_pair is None or column is None:
+                continue
+            trained = seen.train.text_keys(column)
+            # Texts that stand in many rows (the topics of a stance, yes and no) must be on both sides.
+            if are_kinds(len(np.unique(trained)), len(trained)):
+                continue
+            shared = np.isin(second.text_keys(column), first.text_keys(column)) & ~whole
+            if shared.any():
+                fix = f"set data.split_by: {column}, or give splits that share no such text"
+                yield _overlap(seen, first, second, column, shared, "text in this column, though in another pair,", fix)
+
+
+def _overlap(
+    seen: Evidence, first: SplitFacts, second: SplitFacts, column: str, rows: np.ndarray, texts: str, fix: str
+) -> Finding:
+    count = int(rows.sum())
+    return Finding(
+        "split_overlap",
+        seen.gate.split_overlap,
+        second.name,
+        column,
+        f"{count:,} of {second.rows:,} rows have a {texts} that is in {first.name} too",
+        rows=count,
+        of=second.rows,
+        examples=seen.look_up(second.name, rows),
+        fix=fix,
+    )
 
 
 def conflicting_labels(seen: Evidence) -> Iterator[Finding]:
     """The same text with different labels in training. Nothing for a regression, where judges may differ."""
-    if seen.task.type == "regression" or not seen.train.rows:
+    if seen.task.type == "regression" or not len(seen.train.keys):
         return
     pairs = np.unique(np.stack([seen.train.keys.view(np.int64), seen.train.answers], axis=1), axis=0)
     keys, answers = np.unique(pairs[:, 0], return_counts=True)
     torn = keys[answers > 1].view(np.uint64)
     if not len(torn):
         return
-    count = int(np.isin(seen.train.keys, torn).sum())
+    concerned = np.isin(seen.train.keys, torn)
     yield Finding(
         "conflicting_labels",
         seen.gate.conflicting_labels,
         "train",
         seen.task.label,
-        f"{len(torn):,} texts have different labels in different rows: {count:,} of {seen.train.rows:,} rows",
-        rows=count,
+        f"{len(torn):,} texts have different labels in different rows: {concerned.sum():,} of {seen.train.rows:,} rows",
+        rows=int(concerned.sum()),
         of=seen.train.rows,
-        examples=seen.look_up("train", torn[:2]),
+        examples=seen.look_up("train", np.isin(seen.train.keys, torn[:2])),
         fix="correct the labels, or delete the wrong rows",
     )
 
@@ -330,7 +311,16 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 RULES: Mapping[str, Rule] = {
     rule.__name__: rule
-    for rule in (empty_split, one_class, unseen_label, empty_text, small_class, split_overlap, conflicting_labels)
+    for rule in (
+        empty_split,
+        one_class,
+        unseen_label,
+        empty_text,
+        small_class,
+        label_spelling,
+        split_overlap,
+        conflicting_labels,
+    )
 }
 
 

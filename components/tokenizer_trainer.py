@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ from components.artifacts import Tokenizer
 from components.fingerprint import fingerprint
 from components.presets import tokenizer_told
 from models.config import ModelConfig, PresetConfig, TaskConfig, TokenizerConfig
-from models.errors import DataError
 from models.json_text import to_json
 from models.labels import LabelSpace
 from models.vocabulary import count_words, learn_wordpiece
@@ -123,14 +122,7 @@ def _label_space(task: TaskConfig, counts: dict[str, Any]) -> LabelSpace:
         return LabelSpace(rows=rows, mean=mean, std=math.sqrt(variance) or 1.0)
     found: dict[str, int] = counts["labels"]
     labels = task.labels or tuple(sorted(found, key=_natural))
-    strange = sorted(set(found) - set(labels))
-    if strange:
-        raise DataError(
-            f"column {task.label!r} of the training split",
-            got=f"labels that task.labels does not name: {_some(strange)}",
-            expected=f"only {_some(labels)}",
-            fix="add them to task.labels, or remove the rows",
-        )
+    # Labels that task.labels does not name are the data gate's matter; what passed it is left out of training.
     return LabelSpace(labels=labels, counts=tuple(int(found.get(label, 0)) for label in labels), rows=rows)
 
 
@@ -141,11 +133,6 @@ def _natural(label: str) -> tuple[float, str]:
     except ValueError:
         return math.inf, label
     return (number if math.isfinite(number) else math.inf), label
-
-
-def _some(names: Iterable[str], most: int = 10) -> str:
-    listed = list(names)
-    return ", ".join(repr(name) for name in listed[:most]) + (" …" if len(listed) > most else "")
 
 
 class TokenizerTrainer(base_beam_component.BaseBeamComponent):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from models.asking import TaskType
+from models.label_names import label_name
 from models.settings import FilePath, Settings, no_truth
 
 CONFIG_FILE = "transom.json"
@@ -36,9 +37,18 @@ class TaskConfig(Settings):
     labels: tuple[str, ...] | None = None
     """The labels, in the order of the model's outputs. Default: those of the training split, sorted."""
     label_separator: str = Field("|", min_length=1)
-    """`multi_label`: what stands between the labels of one row (in JSON Lines and Parquet a list works too)."""
+    """`multi_label`: what stands between the labels of one row. A list works too, also one written as text."""
+    decimal: Literal[".", ","] | None = None
+    """`regression`: what stands before the decimals, where a table holds numbers as text ("3,5"). Default: a point, and
+    numbers that may be meant otherwise ("1,000" in all rows) are refused."""
     threshold: float = Field(0.5, ge=1e-6, le=0.999999)
     """`multi_label`: a label is given when its probability is at least this."""
+
+    @field_validator("labels")
+    @classmethod
+    def _as_in_the_data(cls, given: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        """White space around a label stays, for that is refused below."""
+        return None if given is None else tuple(x if x != x.strip() else label_name(x) for x in given)
 
     @model_validator(mode="after")
     def _columns_differ(self) -> TaskConfig:
@@ -47,6 +57,8 @@ class TaskConfig(Settings):
             raise ValueError(f"text, text_pair and label must be different columns, got {names}")
         if self.labels is not None and self.type == "regression":
             raise ValueError("labels has no meaning for a regression: remove it")
+        if self.decimal is not None and self.type != "regression":
+            raise ValueError("decimal has no meaning but for a regression: remove it")
         if self.labels is not None and (len(set(self.labels)) != len(self.labels) or len(self.labels) < 2):
             raise ValueError(f"labels must be at least two different names, got {list(self.labels)}")
         for label in self.labels or ():
@@ -219,6 +231,11 @@ class TrainConfig(Settings):
     checkpoint_steps: int | None = Field(None, ge=1)
     """Optimizer steps between two checkpoints that an interrupted run continues from, besides those that are written
     every half a minute (more rarely where that would take over 2% of the time). Default: those alone."""
+
+    @field_validator("class_weights")
+    @classmethod
+    def _labels_by_their_names(cls, given: str | dict[str, float]) -> str | dict[str, float]:
+        return {label_name(label): weight for label, weight in given.items()} if isinstance(given, dict) else given
 
 
 class ModelsConfig(Settings):

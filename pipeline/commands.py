@@ -17,8 +17,11 @@ def version(options: argparse.Namespace) -> int:
 def init(options: argparse.Namespace) -> int:
     from pipeline.init import write
 
-    written = write(options.table, options.out)
+    refused: list[str] = []
+    written = write(options.table, options.out, refused.append)
     print(f"wrote {written}: read it, then `transom run {written}`")
+    for what in refused:
+        print(f"the run will refuse these data as they are: {what}")
     return 0
 
 

@@ -7,17 +7,15 @@ from pydantic import Field
 from components.config import DataConfig, EvaluationConfig, GateConfig, PushConfig, ServingConfig
 from models.config import ModelsConfig
 from models.settings import FilePath
+from pipeline import names
 from pipeline.kubeflow.config import KubeflowConfig
 from tflite.config import EdgeConfig
-
-# A name becomes a folder, a model's name in a URL and a pipeline's name on Kubeflow.
-NAME = r"^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$"
 
 
 class ProjectConfig(ModelsConfig):
     """Everything about a project. Only `data` is required."""
 
-    name: str = Field("transom", pattern=NAME)
+    name: str = Field(names.DEFAULT, pattern=names.PATTERN)
     """Name of the project and of the served model: lower-case letters, digits, "-" and "_"."""
     output: FilePath | None = None
     """Folder of all that the runs write. Default: NAME-out beside the configuration file."""

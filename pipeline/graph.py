@@ -24,6 +24,7 @@ from components.tokenizer_trainer import TokenizerTrainer
 from components.trainer import Trainer
 from components.transform import Transform
 from models.config import ModelConfig, ModelsConfig, PresetConfig
+from pipeline import names
 from pipeline.config import ProjectConfig
 from pipeline.paths import Paths
 
@@ -38,7 +39,11 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
 
     version = None if paths.elsewhere is None else WHEN_RUN
 
-    ingest = example_gen(config.data, config.task, paths.elsewhere or paths.base)
+    preset = Digests.of(model, config.tokenizer, here=paths.elsewhere is None)
+    folder = model.preset if isinstance(model, PresetConfig) else None
+    reading: dict[str, Any] = {"tokenizer": config.tokenizer, "preset": folder, "digest": preset.tokenizer}
+
+    ingest = example_gen(config.data, config.task, paths.elsewhere or paths.base, **reading)
     examples = ingest.outputs["examples"]
     statistics = StatisticsGen(examples)
     schema = schema_gen(statistics.outputs["statistics"], config.task, curated)
@@ -51,8 +56,8 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
         gate=config.gate,
         task=config.task,
         curated=curated is not None,
+        **reading,
     )
-    preset = Digests.of(model, config.tokenizer, here=paths.elsewhere is None)
     tokenizer = TokenizerTrainer(
         examples, task=config.task, tokenizer=config.tokenizer, model=model, digest=preset.tokenizer
     )
@@ -85,7 +90,7 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
         version=version,
     )
     return Pipeline(
-        pipeline_name=config.name,
+        pipeline_name=config.name if paths.elsewhere is None else names.on_kubeflow(config.name),
         pipeline_root=str(paths.root),
         components=[
             ingest,

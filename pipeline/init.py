@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,25 @@ from pydantic import BaseModel
 
 from components.config import DataConfig, EvaluationConfig, GateConfig, PushConfig
 from components.files import some
+from components.kinds import are_kinds
 from components.readers import open_table
 from components.rows import records
 from models.config import EncoderConfig, PresetConfig, TaskConfig, TokenizerConfig, TrainConfig
-from models.errors import ConfigError, DataError
+from models.errors import ConfigError, DataError, TransomError
+from models.label_names import spelling
+from pipeline import names, preflight
 from pipeline.config import ProjectConfig
-from pipeline.looking import Look, look
+from pipeline.looking import NOTHING, Look, look
+from pipeline.task_kind import column_values, decimal_mark
 from pipeline.yaml_text import read_yaml
 from tflite.config import EdgeConfig
 
 FILE_NAME = "transom.yaml"
 # Names of the splits that may lie beside a file called train.
 _SIBLINGS = {"eval": ("dev", "valid", "validation", "val", "eval"), "test": ("test",)}
+# Characters of what a run would say that are worth repeating.
+_LONGEST_NOTE = 240
+_FRACTION = re.compile(r"\d+ ?/ ?\d+")
 # A label with so many times the rows of another is an imbalance.
 _IMBALANCE = 10
 # The keys that users change first, by group.
@@ -44,8 +51,11 @@ _KEYS: dict[str, tuple[type[BaseModel], tuple[str, ...]]] = {
 }
 
 
-def write(table: Path, out: Path | None = None) -> Path:
+def write(table: Path, out: Path | None = None, warn: Callable[[str], object] = str) -> Path:
     """Writes the configuration for a table, beside it or where `out` says, and returns the file's path.
+
+    Args:
+        warn: told what `transom run` would refuse of the data.
 
     Raises:
         ConfigError: the file is there already, or its folder cannot be written.
@@ -56,7 +66,7 @@ def write(table: Path, out: Path | None = None) -> Path:
     target = out or table.parent / FILE_NAME
     if target.exists() and table.exists():  # else the table is what has to be mended
         raise _exists(target)
-    text = infer(table, target.parent, target.name)
+    text = infer(table, target.parent, target.name, warn)
     opened = False
     try:
         with target.open("x", encoding="utf-8") as stream:
@@ -86,12 +96,13 @@ def _exists(target: Path) -> ConfigError:
     return ConfigError(f"{target} is there already", expected="a new file", fix="move it away, or use --out")
 
 
-def infer(path: Path, folder: Path | None = None, name: str = FILE_NAME) -> str:
+def infer(path: Path, folder: Path | None = None, name: str = FILE_NAME, warn: Callable[[str], object] = str) -> str:
     """The text of a transom.yaml for a table.
 
     Args:
         folder: where the file will lie; paths in it are relative to that. Default: beside the table.
         name: what the file will be called.
+        warn: see `write`.
 
     Raises:
         DataError: the table cannot be read, or has no column that looks like text or like a label.
@@ -99,16 +110,24 @@ def infer(path: Path, folder: Path | None = None, name: str = FILE_NAME) -> str:
     seen = look(path)
     splits = _find_splits(seen)
     folder = folder or path.parent
-    sections = [
-        _head(seen, path, name),
-        _data(path, splits, folder),
-        _task(seen),
-        _notes(seen, splits),
-        *(_optional(name, seen) for name in _KEYS),
-    ]
+    required = [_head(seen, path, name), _data(seen, path, splits, folder), _task(seen)]
+    # What is written must be right: a failure here is ours.
+    refusal = _refusal(ProjectConfig.model_validate(read_yaml("\n".join(required))), folder)
+    if refusal is not None:
+        warn(_one_line(refusal))
+    sections = [*required, _notes(seen, splits, refusal), *(_optional(name, seen) for name in _KEYS)]
     text = "\n".join(sections)
-    ProjectConfig.model_validate(read_yaml(text))  # what is written must be right: a failure here is ours
+    ProjectConfig.model_validate(read_yaml(text))
     return text
+
+
+def _refusal(config: ProjectConfig, folder: Path) -> TransomError | None:
+    """What `transom run` would refuse of these data, rows far below and the other splits' included."""
+    try:
+        preflight.check_rows(config, folder)
+    except TransomError as error:
+        return error
+    return None
 
 
 def scalar(value: Any) -> str:
@@ -122,8 +141,7 @@ def project_name(path: Path) -> str:
     """A project's name from its table: of the folder where the file is just "train", else of the file."""
     stem = path.name.split(".")[0]
     source = path.resolve().parent.name if _train_name(stem) is not None else stem
-    name = re.sub(r"[^a-z0-9_-]+", "-", source.lower())[:60].strip("-_")
-    return name or "transom"
+    return names.fitting(source)
 
 
 def _train_name(stem: str) -> str | None:
@@ -140,8 +158,8 @@ def _find_splits(seen: Look) -> dict[str, Path]:
         return {}
     endings = "".join(path.suffixes)
     found = {}
-    for split, names in _SIBLINGS.items():
-        for name in names:
+    for split, stems in _SIBLINGS.items():
+        for name in stems:
             sibling = path.with_name(pattern.format(name) + endings)
             if sibling.is_file() and _usable(sibling, seen):
                 found[split] = sibling
@@ -167,7 +185,7 @@ def _head(seen: Look, path: Path, name: str) -> str:
     )
 
 
-def _data(path: Path, splits: dict[str, Path], folder: Path) -> str:
+def _data(seen: Look, path: Path, splits: dict[str, Path], folder: Path) -> str:
     def relative(file: Path) -> str:
         return scalar(os.path.relpath(file, folder))
 
@@ -177,6 +195,7 @@ def _data(path: Path, splits: dict[str, Path], folder: Path) -> str:
             "data:\n"
             f"  path: {relative(path)}    # split by a hash of the text: a row keeps its side when data are added\n"
             f"  # splits: {{train: {shares.train}, eval: {shares.eval}, test: {shares.test}}}\n"
+            f"{_split_by(seen)}"
             "  # dedupe: false    # true: keep one row of each text\n"
         )
     lines = ["data:", f"  train: {relative(path)}"]
@@ -184,6 +203,7 @@ def _data(path: Path, splits: dict[str, Path], folder: Path) -> str:
         lines.append(f"  eval: {relative(splits['eval'])}    # found beside it")
     else:
         lines.append("  # eval: no file found; a tenth of train, by a hash of the text, becomes it")
+        lines += _split_by(seen).splitlines()
     if "test" in splits:
         lines.append(f"  test: {relative(splits['test'])}    # found beside it")
     else:
@@ -192,21 +212,35 @@ def _data(path: Path, splits: dict[str, Path], folder: Path) -> str:
     return "\n".join([*lines, ""])
 
 
+def _split_by(seen: Look) -> str:
+    """What divides pairs: the second text where the first is one of a few (a topic, a question of an exam)."""
+    if seen.text_pair is None:
+        return ""
+    first, second = seen.columns[seen.text], seen.columns[seen.text_pair]
+    if are_kinds(len(first.distinct), first.rows) and not are_kinds(len(second.distinct), second.rows):
+        return f"  split_by: {scalar(seen.text_pair)}    # {_shown(seen.text)} has but {len(first.distinct)} values\n"
+    return f"  # split_by: {scalar(seen.text)}    # all rows of one {_shown(seen.text)} stand on one side\n"
+
+
 def _task(seen: Look) -> str:
     lines = ["task:", f"  type: {seen.task}    # {seen.reasons['task']}"]
     lines.append(f"  text: {scalar(seen.text)}    # {seen.reasons['text']}")
     if seen.text_pair is not None:
         lines.append(f"  text_pair: {scalar(seen.text_pair)}")
     lines.append(f"  label: {scalar(seen.label)}    # {seen.reasons['label']}")
-    if seen.task == "multi_label" and not seen.columns[seen.label].lists:
+    column = seen.columns[seen.label]
+    if seen.task == "multi_label" and (seen.separator != TaskConfig().label_separator or not column.listed):
         lines.append(f"  label_separator: {scalar(seen.separator)}")
+    if seen.task == "regression" and decimal_mark(column):
+        lines.append(f"  decimal: {scalar(decimal_mark(column))}")
     return "\n".join([*lines, *(f"  # {line}" for line in _answers(seen)), ""])
 
 
 def _answers(seen: Look) -> Iterator[str]:
     if seen.task == "regression":
-        numbers = sorted(float(value) for value in seen.columns[seen.label].counts)
-        yield f"answers from {numbers[0]:g} to {numbers[-1]:g}"
+        column, numbers = seen.columns[seen.label], column_values(seen.columns[seen.label])
+        if column.figures.mark is not None:
+            yield f"answers from {numbers[0]:g} to {numbers[-1]:g}"
     else:
         counts = [f"{_shown(label)} {count:,}" for label, count in seen.labels.most_common()]
         yield f"{len(counts):,} labels, with their rows: {some(counts, 10)}"
@@ -228,11 +262,18 @@ def _source_like(seen: Look) -> str | None:
     return None
 
 
-def _notes(seen: Look, splits: dict[str, Path]) -> str:
+def _notes(seen: Look, splits: dict[str, Path], refusal: TransomError | None) -> str:
     notes = list(_suggestions(seen, splits))
+    if refusal is not None:
+        notes.insert(0, f"`transom run` will refuse these data until they are corrected: {_one_line(refusal)}")
     if not notes:
         return ""
     return "\n".join(["# Worth a look:", *(f"# - {note}" for note in notes), ""])
+
+
+def _one_line(error: TransomError) -> str:
+    got, fix = " ".join(error.got.split()), f"; to fix: {error.fix}" if error.fix else ""
+    return f"{error.what}: {got[:_LONGEST_NOTE]}{'…' if len(got) > _LONGEST_NOTE else ''}{fix}"
 
 
 def _suggestions(seen: Look, splits: dict[str, Path]) -> Iterator[str]:
@@ -246,9 +287,21 @@ def _suggestions(seen: Look, splits: dict[str, Path]) -> Iterator[str]:
             f"the texts look like the source of lists or objects, for example {_shown(source)!r}: the model learns "
             "from them as they are, brackets included, and has to be asked the same way"
         )
-    missing = seen.rows - seen.columns[seen.label].rows
+    column = seen.columns[seen.label]
+    missing = seen.rows - column.rows
     if missing and seen.task != "multi_label":
         yield f"{missing:,} of {seen.rows:,} rows have no label; the run will refuse them"
+    nothing = [value for value in column.counts if value.casefold() in NOTHING]
+    if nothing and seen.task != "regression":
+        named = some([repr(value) for value in nothing])
+        yield f"{named} is taken for a label; delete these rows if it means that there is none"
+    fractions = [label for label in seen.labels if _FRACTION.fullmatch(label)]
+    if seen.task == "single_label" and len(fractions) > len(seen.labels) / 2:
+        yield f"labels such as {fractions[0]!r} are taken for names of classes; for numbers write 4 or 0.8, not 4/5"
+    alike = Counter(spelling(label) for label in seen.labels)
+    odd = [label for label in seen.labels if alike[spelling(label)] > 1]
+    if odd:
+        yield f"labels that differ in spelling alone are different labels: {some([_shown(repr(one)) for one in odd])}"
     counts = [count for _, count in seen.labels.most_common()]
     if seen.task == "single_label" and len(counts) > 1 and counts[0] >= _IMBALANCE * counts[-1]:
         yield (

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from models.errors import ConfigError
+from pipeline import names
 from pipeline.combinations import clashes
 from pipeline.config import ProjectConfig
 from pipeline.keys import keys_below
@@ -174,6 +175,8 @@ def _problem(raw: dict[str, Any], detail: ErrorDetails) -> _Problem:
         return _Problem(key, got, "a group of keys", fix)
     if kind in _TEXTS:
         return _Problem(key, got, "a text", _quotes(detail["input"]))
+    if kind == "string_pattern_mismatch" and key == "name":
+        return _Problem(key, got, names.MEANING, f"use {names.fitting(detail['input'])}")
     if kind == "string_pattern_mismatch":
         return _Problem(key, got, f"a text of the form {detail['ctx']['pattern']}")
     return _Problem(key, got, _EXPECTED.get(kind, message))

@@ -9,15 +9,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from components.cells import what_is_not_text
 from components.column_names import LABEL_NAMES, TEXT_NAMES
 from components.files import some
+from components.numbers import NumberColumn, read_number
 from components.readers import Row, Table, open_table, place
 from components.rows import as_text
+from components.written_lists import bare_list, written_list
+from models.asking import TaskType
 from models.errors import DataError
+from models.label_names import label_name
 from pipeline import unusable
+from pipeline.task_kind import are_answers, column_values, find_task
 
 # Rows that are looked at, values that are counted one by one, and characters of a value that may be a label.
 _ROWS, _VALUES, _LONGEST_LABEL = 50_000, 5_000, 200
@@ -31,15 +36,14 @@ _PAIRS = (
     ("query", "passage"),
     ("text", "text_pair"),
 )
-_MEASURES = {"score", "similarity", "rating", "stars", "grade"}
+# How people write that there is no number. The shares of a column that may say so, or be mistakes, where the rest are
+# numbers.
+NOTHING = {"n/a", "#n/a", "na", "nan", "none", "null", "nil", "-", "--", "?", ".", "unknown", "missing", "#div/0!"}
+_MOST_NOTHING, _MOST_MISTAKES = 0.3, 0.02
+_IDS = {"id", "index", "idx", "row", "no", "nr", "number", "key", "timestamp", "date", "time", "year"}
 _TWINS = (("1", "2"), ("a", "b"), ("_left", "_right"))
-_SEPARATORS = ("|", ";", ",")
-# More distinct whole numbers than this are a measurement, unless they number the labels from 0 or 1.
-_FEW_NUMBERS = 20
 # In a table of so few rows labels need not repeat.
 _FEW_ROWS = 20
-
-TaskType = Literal["single_label", "multi_label", "regression"]
 
 
 @dataclass
@@ -53,8 +57,10 @@ class Column:
         lengths: characters of each value.
         tokens: an estimate of each value's tokens: words and ideographs, and a third for pieces of words.
         lists: values that are lists.
-        numbers: every value is a finite number.
-        fractions: one of them at least is no whole number.
+        written: values that are lists written as text, and `items`, what stands in them, to rows.
+        figures: what the numbers among the values say of their decimal mark and unit.
+        strays: values that are no numbers, to rows.
+        fractions: a number at least is no whole one.
         strange: what the first value is that is not text, in `strange_row`; empty where all are text.
     """
 
@@ -65,7 +71,10 @@ class Column:
     lengths: list[int] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
     lists: int = 0
-    numbers: bool = True
+    written: int = 0
+    items: Counter[str] = field(default_factory=Counter)
+    figures: NumberColumn = field(default_factory=NumberColumn)
+    strays: Counter[str] = field(default_factory=Counter)
     fractions: bool = False
     strange: str = ""
     strange_row: Row | None = None
@@ -88,12 +97,42 @@ class Column:
         self.distinct.add(hash(text))
         self.lengths.append(len(text))
         self.tokens.append(_estimate_tokens(text))
-        for part in texts:
-            if part in self.counts or (len(self.counts) < _VALUES and len(part) <= _LONGEST_LABEL):
-                self.counts[part] += 1
-        number = _number(text)
-        self.numbers = self.numbers and number is not None
-        self.fractions = self.fractions or (number is not None and not number.is_integer())
+        _count(self.counts, texts)
+        self._add_list(text)
+        self._add_number(value, text)
+
+    def _add_list(self, text: str) -> None:
+        """What a list holds that was written as text."""
+        if text[:1] in "[({s":
+            items = written_list(text)
+            listed = bare_list(text) if items is None else [as_text(item) or "" for item in items]
+            if listed is not None:
+                self.written += 1
+                _count(self.items, listed)
+
+    def _add_number(self, value: Any, text: str) -> None:
+        reading = read_number(text)
+        if reading is None:
+            if len(self.strays) < _VALUES:
+                self.strays[text[:_LONGEST_LABEL]] += 1
+            return
+        if isinstance(value, str):
+            self.figures.add(text, reading)
+        else:
+            self.figures.rows += 1
+        self.fractions = self.fractions or not any(number.is_integer() for number in reading.by_mark.values())
+
+    @property
+    def numbers(self) -> bool:
+        """Its values are numbers, but for a few that are mistakes or say that there is none ("n/a")."""
+        nothing = sum(rows for value, rows in self.strays.items() if value.casefold() in NOTHING)
+        mistakes = self.rows - self.figures.rows - nothing
+        return nothing <= self.rows * _MOST_NOTHING and mistakes <= self.rows * _MOST_MISTAKES
+
+    @property
+    def listed(self) -> bool:
+        """Its values are lists, or were when they were written as text."""
+        return self.lists > 0 or (0 < self.written == self.rows and self.items.total() > len(self.items))
 
     @property
     def mean_length(self) -> float:
@@ -112,7 +151,7 @@ class Column:
         return (
             self.rows > 0
             and not self.numbers
-            and not self.lists
+            and not self.listed
             and not self.strange
             and wordy
             and (self.repeats < 5 or self.mean_length > 60)
@@ -126,12 +165,11 @@ def _estimate_tokens(text: str) -> int:
     return math.ceil((ideographs + words * 1.3) * len(text) / max(1, len(head)))
 
 
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
+def _count(counts: Counter[str], texts: Iterable[str]) -> None:
+    for text in texts:
+        name = label_name(text) if len(text) <= _LONGEST_LABEL else ""
+        if name and (name in counts or len(counts) < _VALUES):
+            counts[name] += 1
 
 
 @dataclass(frozen=True)
@@ -195,7 +233,7 @@ def look(path: Path) -> Look:
     used = [name for name in (text, pair, label) if name is not None]
     unseen = unusable.check_rest(path, iterator, [name for name in (text, pair) if name is not None])
     unusable.check_readable(table, used, broken)
-    task, separator, labels, task_reason = _find_task(columns[label])
+    task, separator, labels, task_reason = find_task(columns[label])
     return Look(
         table=table,
         columns=columns,
@@ -263,7 +301,7 @@ def _find_label(path: Path, columns: Sequence[Column], rows: int) -> tuple[str, 
     plausible = [
         column
         for column in answers
-        if len(column.counts) > 1 and (column.numbers or _kinds(column) or _few_rows(column))
+        if len(column.counts) > 1 and (column.numbers or are_answers(column) or _few_rows(column))
     ]
     for name in LABEL_NAMES:
         for column in plausible:
@@ -272,7 +310,10 @@ def _find_label(path: Path, columns: Sequence[Column], rows: int) -> tuple[str, 
     for column in plausible:
         if set(re.split(r"[_\W]+", column.name.lower())) & set(LABEL_NAMES):
             return column.name, "its name, and what it holds"
-    few = [column for column in plausible if _kinds(column)]
+    few = [column for column in plausible if are_answers(column)]
+    measured = [column for column in plausible if column.numbers and not _numbers_rows(column)]
+    if not few and len(measured) == 1:
+        return measured[0].name, "the only column of numbers beside the text"
     if not few:
         seen = some([f"{column.name!r} ({len(column.distinct):,} different values)" for column in columns], 10)
         raise DataError(
@@ -297,57 +338,14 @@ def _fix_of_label(columns: Sequence[Column]) -> str:
     return f"name the label's column 'label', or {by_hand}"
 
 
-def _kinds(column: Column) -> bool:
-    """Its values repeat, or their parts do."""
-    return column.repeats >= 2 or column.lists > 0 or _separator(column) is not None
-
-
 def _few_rows(column: Column) -> bool:
     """A column of a small table whose name says that it holds the labels, whether they repeat or not."""
     return column.rows <= _FEW_ROWS and column.name.lower() in LABEL_NAMES
 
 
-def _find_task(column: Column) -> tuple[TaskType, str, Counter[str], str]:
-    if column.lists:
-        return "multi_label", "|", column.counts, "its values are lists"
-    if column.numbers:
-        return _find_number_task(column)
-    separator = _separator(column)
-    if separator is not None:
-        parts: Counter[str] = Counter()
-        for value, count in column.counts.items():
-            for part in {part.strip() for part in value.split(separator)} - {""}:
-                parts[part] += count
-        return "multi_label", separator, parts, f"the same labels occur in several combinations around {separator!r}"
-    return "single_label", "|", column.counts, f"{len(column.counts):,} different values that are no numbers"
-
-
-def _find_number_task(column: Column) -> tuple[TaskType, str, Counter[str], str]:
-    if column.fractions:
-        return "regression", "|", Counter(), "numbers with fractions"
-    values = sorted({float(value) for value in column.counts})
-    numbered = values[0] in (0, 1) and values[-1] - values[0] == len(values) - 1 and column.repeats >= 5
-    measure = bool(set(re.split(r"[_\W]+", column.name.lower())) & _MEASURES)
-    if len(values) <= _FEW_NUMBERS or (numbered and not measure):
-        return (
-            "single_label",
-            "|",
-            column.counts,
-            f"{len(values):,} different whole numbers, taken for names of classes",
-        )
-    return "regression", "|", Counter(), f"{len(values):,} different whole numbers"
-
-
-def _separator(column: Column) -> str | None:
-    """What stands between labels, where the parts of the values occur again in other values."""
-    for separator in _SEPARATORS:
-        joined = [value for value in column.counts if separator in value]
-        if sum(column.counts[value] for value in joined) < max(2, column.rows / 50):
-            continue
-        uses = Counter(part for value in column.counts for part in {p.strip() for p in value.split(separator)} - {""})
-        parts = {part.strip() for value in joined for part in value.split(separator)} - {""}
-        again = sum(uses[part] > 1 for part in parts)
-        words = sum(len(part.split()) for part in parts) / max(1, len(parts))
-        if parts and again >= len(parts) / 2 and words <= 3:
-            return separator
-    return None
+def _numbers_rows(column: Column) -> bool:
+    """It tells rows apart: whole numbers of which none occurs twice, one after the other or called so."""
+    whole = not column.fractions and len(column.distinct) == column.rows
+    values = column_values(column)
+    consecutive = bool(values) and values[-1] - values[0] == len(values) - 1
+    return whole and (consecutive or bool(set(re.split(r"[_\W]+", column.name.lower())) & _IDS))

@@ -7,11 +7,13 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from components import rules
+from components.facts import SplitFacts
 from components.files import find_files, format_of, open_bytes, some
+from components.numbers import NumberColumn
 from components.readers import check_frames, open_table
 from components.rows import Source, records, sources, split_names
 from components.schema_file import read_curated
@@ -27,7 +29,7 @@ from serving.versions import versions
 # Files up to this size are read to the end, of larger ones the first rows.
 _WHOLE_BYTES, _FIRST_ROWS = 16 * 2**20, 1000
 # The rules that judge rows alone; the others need what earlier steps of the pipeline find.
-_RULES = ("empty_split", "one_class", "unseen_label")
+_RULES = ("empty_split", "one_class", "unseen_label", "label_spelling")
 # What an output folder must have room for at the very least.
 _ROOM_BYTES = 2**16
 # A table with so many rows whose labels hardly repeat is not a table of labels.
@@ -55,9 +57,19 @@ def check(config: ProjectConfig, paths: Paths) -> None:
     _preset(config, base)
     if config.data.schema_path is not None:
         read_curated(base / config.data.schema_path, config.task)
+    check_rows(config, base)
+
+
+def check_rows(config: ProjectConfig, base: Path) -> None:
+    """Checks files, columns and rows alone.
+
+    Raises:
+        ConfigError, DataError: see `check`.
+    """
     tables = _tables(config, base)
     reading = _Reading.of(tables, config)
     _slices(config, reading)
+    _split_by(config, reading.columns)
     if reading.whole:
         _learnable(config, reading)
 
@@ -188,18 +200,28 @@ class _Reading:
     Attributes:
         facts: split to its counts.
         columns: all columns of all tables.
+        units: of a regression's numbers, to their rows.
         whole: every file was read to its end.
     """
 
-    facts: dict[str, rules.SplitFacts]
+    facts: dict[str, SplitFacts]
     columns: set[str]
+    units: Counter[str] = field(default_factory=Counter)
     whole: bool = True
 
     @classmethod
     def of(cls, tables: Iterable[tuple[Source, Path]], config: ProjectConfig) -> _Reading:
-        reading = cls({name: rules.SplitFacts(name, config.task) for name in split_names(config.data)}, set())
+        reading = cls({name: SplitFacts(name, config.task) for name in split_names(config.data)}, set())
         for source, path in tables:
             reading.read(source, path, config)
+        unclear, fix = NumberColumn(units=reading.units).question()
+        if unclear:
+            raise DataError(
+                f"task.label: column {config.task.label!r} of all tables together",
+                got=unclear,
+                expected="numbers with one reading",
+                fix=fix,
+            )
         return reading
 
     def read(self, source: Source, path: Path, config: ProjectConfig) -> None:
@@ -213,8 +235,8 @@ class _Reading:
         small = path.stat().st_size <= _WHOLE_BYTES
         self.whole = self.whole and small
         rows = 0
-        for _, record in records(table, config.task, None if small else _FIRST_ROWS):
-            self.facts[source.split(record.key)].add(record)
+        for _, record in records(table, config.task, None if small else _FIRST_ROWS, self.units):
+            self.facts[source.split(record, config.task)].add(record)
             self.columns.update(record.others)  # not every row of JSON Lines has every key
             rows += 1
         if not rows:
@@ -286,13 +308,27 @@ def _value_of_slice(config: ProjectConfig, reading: _Reading, key: str, name: st
         )
 
 
+def _split_by(config: ProjectConfig, columns: set[str]) -> None:
+    """Refuses columns that cannot divide rows."""
+    for name in config.data.split_columns:
+        if name == config.task.label or (columns and name not in columns):
+            raise ConfigError(
+                "data.split_by",
+                got=f"{name!r}, the answer" if name == config.task.label else f"{name!r}, which no table has",
+                expected=f"some of {some(sorted(columns - {config.task.label}), 20)}",
+                fix="name the column whose rows belong together, or remove the key",
+            )
+
+
 def _learnable(config: ProjectConfig, reading: _Reading) -> None:
     seen = rules.Evidence(config.task, config.gate, reading.facts)
-    rows, labels = seen.train.rows, seen.train.labels
-    if config.task.type == "single_label" and rows >= _MANY_ROWS and len(labels) > rows / 2:
+    labels = seen.train.labels
+    # Of all rows, as `transom init` judges: a part of them repeats its labels less.
+    rows, kinds = sum(facts.rows for facts in reading.facts.values()), _all_labels(reading)
+    if config.task.type == "single_label" and rows >= _MANY_ROWS and len(kinds) > rows / 2:
         raise DataError(
             f"task.label: column {config.task.label!r} does not hold labels",
-            got=f"{len(labels):,} different values in {rows:,} training rows, for example {some(list(labels), 3)}",
+            got=f"{len(kinds):,} different values in {rows:,} rows, for example {some(list(kinds), 3)}",
             expected="a few labels, each in many rows",
             fix="correct task.label, or set task.type: regression if these are measurements",
         )
@@ -308,3 +344,7 @@ def _learnable(config: ProjectConfig, reading: _Reading) -> None:
             expected=f"some of {some(known, 10)}",
             fix="correct the names",
         )
+
+
+def _all_labels(reading: _Reading) -> Counter[str]:
+    return sum((facts.labels for facts in reading.facts.values()), Counter())

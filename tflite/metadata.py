@@ -18,6 +18,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from models.errors import ModelError
+from models.label_names import one_line
 from tflite import flatbuffer
 from tflite.manifest import Manifest
 
@@ -104,7 +105,7 @@ def _check(vocabulary: str, labels: Sequence[str]) -> None:
             got=f"{vocabulary.count(chr(10)):,} tokens",
             expected=f"at most {_LONGEST_VOCABULARY:,}",
         )
-    broken = next((label for label in labels if not label or len(label.splitlines()) != 1), None)
+    broken = next((label for label in labels if not one_line(label)), None)
     if broken is not None:
         raise ModelError(
             f"label {broken!r} cannot stand in {LABELS_FILE}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import math
 import re
@@ -23,7 +24,7 @@ _PLACES: dict[Target, tuple[str, ...]] = {
 }
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # Kubernetes allows 63 characters (RFC 1035); "-config", "-pods" and the hashes of pods are appended.
-_RESOURCE_NAME, _LONGEST_NAME = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?"), 40
+_LONGEST_NAME = 40
 _REFERENCE = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _CPU = re.compile(r"(\d+(?:\.\d+)?)(m?)")
 _MEMORY = re.compile(r"\d+(?:Ki|Mi|Gi|Ti)")
@@ -139,7 +140,7 @@ def plan(
     made = Plan(
         target=target,
         model=model,
-        resource=re.sub(r"[._]", "-", model.lower()),
+        resource=_resource(model),
         push_dir=push_dir.resolve(),
         replicas=replicas,
         max_replicas=max_replicas,
@@ -150,6 +151,17 @@ def plan(
         check(made)
     stable, canary = _labels(push_dir, stable, canary)
     return replace(made, stable=stable, canary=canary, bucket=made.bucket and made.bucket.rstrip("/"))
+
+
+def _resource(model: str) -> str:
+    """A model's name as Kubernetes and compose take it: a letter first, no other signs than "-", and not too long."""
+    name = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")
+    if not name[:1].isalpha():
+        name = f"model-{name}".strip("-")
+    if len(name) > _LONGEST_NAME:  # what is cut off may be all that tells two models apart
+        digest = hashlib.sha256(model.encode()).hexdigest()[:6]
+        name = f"{name[: _LONGEST_NAME - len(digest) - 1].rstrip('-')}-{digest}"
+    return name
 
 
 def cores(cpu: str) -> float:
@@ -197,13 +209,6 @@ def _check_names(asked: Plan) -> None:
             f"the model's name {asked.model!r}",
             got="a character that URLs, paths or manifests would have to escape",
             expected="letters, digits, '.', '_' and '-', such as reviews",
-            fix="give another with --name",
-        )
-    if not _RESOURCE_NAME.fullmatch(asked.resource) or len(asked.resource) > _LONGEST_NAME:
-        raise DeployError(
-            f"the model's name {asked.model!r}",
-            got="what Kubernetes cannot name a resource",
-            expected=f"at most {_LONGEST_NAME} of a-z, 0-9 and '-', with a letter first and no '-' last",
             fix="give another with --name",
         )
     others = [("namespace", asked.namespace), ("service account", asked.service_account)]

@@ -11,8 +11,8 @@ from scipy.spatial import distance
 
 from components.config import GateConfig
 from components.drift import divergence, drifts, load_summary, save_summary, summarize
+from components.facts import SplitFacts
 from components.rows import Record
-from components.rules import SplitFacts
 from models.config import TaskConfig
 
 
@@ -70,6 +70,29 @@ def test_a_column_that_is_gone_drifts() -> None:
     findings = list(drifts(live, facts_of([Record("x" * 20, None, ("a",), None, {})] * 90), GateConfig()))
     assert [finding.column for finding in findings] == ["source"]
     assert findings[0].examples[:2] == ("s: 100.0% before, 0.0% now", "no value: 0.0% before, 100.0% now")
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["with roles", "as older models wrote it"])
+def test_columns_that_have_other_names_now_are_compared_by_what_the_task_reads(named: bool) -> None:
+    live = through_json(summarize(facts_of(rows(90) + rows(10, "b"))))
+    if not named:
+        del live["task"]
+    task = TaskConfig(text="review", label="sentiment")
+    assert list(drifts(live, facts_of(rows(90) + rows(10, "b"), task), GateConfig(drift_threshold=0.01))) == []
+    findings = list(drifts(live, facts_of(rows(10) + rows(90, "b", 400), task), GateConfig()))
+    assert [finding.column for finding in findings] == ["sentiment", "review"]
+
+
+def test_what_the_tasks_do_not_both_have_is_not_compared() -> None:
+    live = through_json(summarize(facts_of(rows(90) + rows(10, "b"))))
+    numbers = [Record("x" * 20, "y", (), number / 100, {"source": "s"}) for number in range(100)]
+    task = TaskConfig(type="regression", label="score", text_pair="other")
+    assert list(drifts(live, facts_of(numbers, task), GateConfig())) == []
+    back = through_json(summarize(facts_of(numbers, task)))
+    assert list(drifts(back, facts_of(rows(100)), GateConfig())) == []
+    # what was one column of many is the label now
+    swapped = [Record("x" * 20, None, ("s",), None, {"label": "a"})] * 100
+    assert next(drifts(live, facts_of(swapped, TaskConfig(label="source")), GateConfig())).column == "source"
 
 
 def test_answers_of_a_regression_drift() -> None:

@@ -22,7 +22,7 @@ from components.example_gen import InputProcessor, example_gen
 from components.examples import from_example, read_split, to_example
 from components.files import newest_span
 from components.rows import Record, sources
-from models.config import TaskConfig
+from models.config import TaskConfig, TokenizerConfig
 from models.errors import DataError
 
 Splits = dict[str, list[Record]]
@@ -42,10 +42,10 @@ class Project:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def run(self, data: DataConfig, task: TaskConfig | None = None) -> Splits:
+    def run(self, data: DataConfig, task: TaskConfig | None = None, tokenizer: TokenizerConfig | None = None) -> Splits:
         """Runs the pipeline and reads the newest examples."""
         task = task or TaskConfig()
-        component = example_gen(data, task, self.folder)
+        component = example_gen(data, task, self.folder, tokenizer=tokenizer)
         connection = metadata.sqlite_metadata_connection_config(str(self.folder / "metadata.sqlite"))
         LocalDagRunner().run(
             pipeline.Pipeline(
@@ -85,7 +85,7 @@ def test_hashed_splits_hold_every_row_once_and_in_order(project: Project) -> Non
     expected: Splits = {"train": [], "eval": [], "test": []}
     for text, label, other in rows:
         record = Record(text, None, (label,), None, {"source": other} if other else {})
-        expected[source.split(record.key)].append(record)
+        expected[source.split(record, TaskConfig())].append(record)
     assert splits == expected
     assert min(map(len, splits.values())) > 20
 
@@ -126,6 +126,33 @@ def test_dedupe_keeps_test_before_eval_before_train(project: Project) -> None:
     splits = project.run(DataConfig(train="train.csv", eval="dev.csv", test="test.csv", dedupe=True))
     found = {name: sorted((record.text, record.labels[0]) for record in records) for name, records in splits.items()}
     assert found == {"train": [("a", "1"), ("d", "1")], "eval": [("b", "2"), ("e", "2")], "test": [("c", "4")]}
+
+
+def test_dedupe_keeps_one_spelling_as_the_tokenizer_reads_it(project: Project) -> None:
+    spellings = ["A café", "a cafe\u0301", "A\u00a0café", "a  cafe"]
+    write_csv(project.folder / "train.csv", [(text, "x") for text in spellings])
+    write_csv(project.folder / "dev.csv", [("other", "x")])
+    data = DataConfig(train="train.csv", eval="dev.csv", dedupe=True)
+    assert texts(project.run(data))["train"] == ["A café"]
+    cased = TokenizerConfig(lowercase=False, strip_accents=False)
+    assert texts(project.run(data, tokenizer=cased))["train"] == ["A café", "a cafe\u0301", "a  cafe"]
+
+
+def test_the_rows_of_one_author_stand_on_one_side(project: Project) -> None:
+    rows = [(f"text {n}", "ab"[n % 2], f"author {n % 40}") for n in range(400)]
+    write_csv(project.folder / "t.csv", rows, ("text", "label", "author"))
+    splits = project.run(DataConfig(path="t.csv", split_by="author"))
+    authors = [{record.others["author"] for record in records} for records in splits.values()]
+    assert sum(map(len, authors)) == len(set.union(*authors)) == 40
+    assert sum(map(len, splits.values())) == 400
+
+
+def test_a_premise_stands_on_one_side(project: Project) -> None:
+    rows = [(f"premise {n // 3}", f"hypothesis {n}", "ab"[n % 2]) for n in range(300)]
+    write_csv(project.folder / "t.csv", rows, ("text", "other", "label"))
+    splits = project.run(DataConfig(path="t.csv"), TaskConfig(text_pair="other"))
+    premises = [{record.text for record in records} for records in splits.values()]
+    assert sum(map(len, premises)) == len(set.union(*premises)) == 100
 
 
 def test_the_newest_span_is_read(project: Project) -> None:
@@ -180,6 +207,8 @@ def test_only_what_concerns_the_examples_reads_the_data_again(project: Project) 
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as if changed within the same second
     assert path.stat().st_size == before.st_size
     project.run(data)
+    assert len(project.executions()) == 2
+    project.run(data, tokenizer=TokenizerConfig(lowercase=False))
     assert len(project.executions()) == 2
     project.run(data.model_copy(update={"dedupe": True}))
     assert len(project.executions()) == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from components.config import DataConfig, SplitsConfig
 from components.readers import open_table
-from components.rows import as_text, records, sources, split_names, text_key
+from components.rows import Record, as_text, records, sources, split_names
 from models.config import TaskConfig
 from models.errors import DataError
 
@@ -27,6 +28,10 @@ def write(path: Path, rows: list[dict]) -> Path:
 
 def read(path: Path, **task: str) -> list:
     return [record for _, record in records(open_table(path), TaskConfig(**task))]
+
+
+def a_record(text: str, pair: str | None = None, **others: str) -> Record:
+    return Record(text, pair, ("x",), None, others)
 
 
 @pytest.fixture
@@ -55,13 +60,110 @@ def test_regression(path: Path) -> None:
     assert {record.text_pair for record in found} == {"b"}
 
 
-@pytest.mark.parametrize("label", ["n/a", "nan", "inf", "1_000", "3,5", True, [1]])
+@pytest.mark.parametrize("label", ["n/a", "nan", "inf", "1_000", "3,5", "4/5", "(5)", "5 stars", True, [1]])
 def test_labels_that_are_no_numbers(path: Path, label: object) -> None:
     write(path, [{"text": "a", "label": 1}, {"text": "b", "label": label}])
     with pytest.raises(DataError) as caught:
         read(path, type="regression")
     assert "in 1 of 2 rows" in caught.value.got
     assert f"row 2 (line 2): {str(label)!r}" in caught.value.got
+
+
+@pytest.mark.parametrize(
+    ("labels", "mark", "numbers"),
+    [
+        (["1,000", "2,500.5"], None, [1000, 2500.5]),
+        (["1,000", "2,500"], ".", [1000, 2500]),
+        (["1,000", "2,500"], ",", [1, 2.5]),
+        (["3,5", "1.000,5"], ",", [3.5, 1000.5]),
+        (["85%", "0", "7 %"], None, [85, 0, 7]),
+        (["$3.50", "-$1", "$1,000.00"], None, [3.5, -1, 1000]),
+        (["−3", "½", "1 000", "1e3"], None, [-3, 0.5, 1000, 1000]),
+        ([1, 2.5, "3.25"], None, [1, 2.5, 3.25]),
+    ],
+)
+def test_numbers_as_people_write_them(path: Path, labels: list, mark: str | None, numbers: list[float]) -> None:
+    write(path, [{"text": "a", "label": label} for label in labels])
+    task = TaskConfig(type="regression", decimal=mark)
+    assert [record.number for _, record in records(open_table(path), task)] == numbers
+
+
+@pytest.mark.parametrize(
+    ("labels", "mark", "got", "fix"),
+    [
+        (["1,000", "2,500"], None, "'1,000' is 1000 with a decimal point and 1 with a decimal comma", "task.decimal"),
+        (["1.000", "2.500"], None, "'1.000' is 1 with a decimal point and 1000 with a decimal comma", "task.decimal"),
+        (["3,5", "4,5"], None, "a label with a decimal comma in 2 of 2 rows", "task.decimal: ','"),
+        (["3,5", "1,234.5"], None, "'1,234.5' can only have a decimal point, '3,5' only a decimal comma", "alike"),
+        (["85%", "0.9"], None, "% in 1 rows, none in 1 rows", "one unit"),
+        ([0.5, "85%"], None, "none in 1 rows, % in 1 rows", "one unit"),
+        (["$3", "€3"], None, "$ in 1 rows, € in 1 rows", "one unit"),
+        (["3.5", "4"], ",", "no number with a decimal comma in 1 of 2 rows: row 1 (line 1): '3.5'", "correct"),
+    ],
+)
+def test_numbers_that_can_be_read_in_two_ways_are_a_question(
+    path: Path, labels: list, mark: str | None, got: str, fix: str
+) -> None:
+    write(path, [{"text": "a", "label": label} for label in labels])
+    with pytest.raises(DataError) as caught:
+        list(records(open_table(path), TaskConfig(type="regression", decimal=mark)))
+    assert got in caught.value.got
+    assert fix in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("spellings", "name"),
+    [
+        ([1, 1.0, "1", "1.0", "1.00", " 1 "], "1"),
+        ([True, "true", "True", "TRUE"], "true"),
+        (["café", "cafe\u0301", "caf\u00ad\u00e9", "\ufeffcafé", "café\u200b", "\u00a0café"], "café"),
+        (["New York", "New\u00a0York"], "New York"),
+    ],
+)
+def test_two_spellings_of_one_label_are_one_label(path: Path, spellings: list, name: str) -> None:
+    write(path, [{"text": "a", "label": spelling} for spelling in spellings])
+    assert {record.labels for record in read(path)} == {(name,)}
+    assert {record.labels for record in read(path, type="multi_label")} == {(name,)}
+    assert TaskConfig(labels=(str(spellings[-1]).strip(), "other")).labels == (name, "other")
+
+
+@pytest.mark.parametrize("label", ["\u200b", "\u00a0", "\ufeff \u2060", "\n"])
+def test_labels_of_which_nothing_can_be_seen_are_none(path: Path, label: str) -> None:
+    with pytest.raises(DataError, match="cannot be learned from") as caught:
+        read(write(path, [{"text": "a", "label": label}]))
+    assert "no label in 1 of 1 rows" in caught.value.got
+
+
+@pytest.mark.parametrize(
+    ("written", "labels"),
+    [
+        ("['joy', 'fear']", ("joy", "fear")),
+        ('["joy", "fear"]', ("joy", "fear")),
+        ("['joy' 'fear']", ("joy", "fear")),
+        ("[joy, fear]", ("joy", "fear")),
+        ("('joy',)", ("joy",)),
+        ("{'joy'}", ("joy",)),
+        ('["it\'s", "a, b"]', ("it's", "a, b")),
+        ("[1, 2.0]", ("1", "2")),
+        ("[]", ()),
+        ("joy|fear", ("joy", "fear")),
+        ("(joy)", ("(joy)",)),
+    ],
+)
+def test_lists_written_as_text(path: Path, written: str, labels: tuple[str, ...]) -> None:
+    (record,) = read(write(path, [{"text": "a", "label": written}]), type="multi_label")
+    assert record.labels == labels
+
+
+@pytest.mark.parametrize("written", ["['joy']", '["joy", "fear"]', "[]"])
+def test_a_list_written_as_text_is_no_single_label(path: Path, written: str) -> None:
+    with pytest.raises(DataError, match="multi_label meant"):
+        read(write(path, [{"text": "a", "label": "x"}, {"text": "a", "label": written}]))
+
+
+@pytest.mark.parametrize("label", ["[other]", "(none)", "{x}", "[", "[a"])
+def test_brackets_in_a_single_label(path: Path, label: str) -> None:
+    assert read(write(path, [{"text": "a", "label": label}]))[0].labels == (label,)
 
 
 def test_rows_without_label_are_counted_and_named(path: Path) -> None:
@@ -106,7 +208,14 @@ def test_a_list_as_single_label(path: Path) -> None:
         (None, None),
         (float("nan"), None),
         (False, "false"),
-        (3.0, "3.0"),
+        (3.0, "3"),
+        (3.5, "3.5"),
+        (-0.0, "0"),
+        (1e300, "1e+300"),
+        (Decimal("3.00"), "3"),
+        (Decimal("1E+2"), "100"),
+        (Decimal("3.50"), "3.5"),
+        (Decimal("NaN"), None),
         (b"\xff", "\\xff"),
         (datetime.date(2020, 1, 2), "2020-01-02"),
         ({"a": datetime.date(2020, 1, 2)}, '{"a": "2020-01-02"}'),
@@ -116,17 +225,9 @@ def test_values_as_text(value: object, text: str | None) -> None:
     assert as_text(value) == text
 
 
-def test_keys_ignore_white_space_and_nothing_else() -> None:
-    assert text_key(" a  b\n") == text_key("a b")
-    assert len({text_key("a b"), text_key("ab"), text_key("A b"), text_key("a", "b"), text_key("a b", "")}) == 5
-    # The sides of splits hang on these numbers, so they may never change. From: printf Transom | b2sum -l 64
-    assert text_key("Transom") == 5044864652581427896
-    assert text_key("Transom", "ok") == 7164081123447644286
-
-
 def test_hashed_splits_have_their_shares() -> None:
     (source,) = sources(DataConfig(path="t.csv", splits=SplitsConfig(train=6, eval=1, test=3)))
-    counts = Counter(source.split(text_key(str(number))) for number in range(10_000))
+    counts = Counter(source.split(a_record(str(number)), TaskConfig()) for number in range(10_000))
     assert counts["train"] == pytest.approx(6000, rel=0.05)
     assert counts["eval"] == pytest.approx(1000, rel=0.1)
     assert counts["test"] == pytest.approx(3000, rel=0.05)
@@ -135,8 +236,31 @@ def test_hashed_splits_have_their_shares() -> None:
 @given(st.text(), st.text())
 def test_a_text_stands_on_one_side(text: str, other: str) -> None:
     (source,) = sources(DataConfig(path="t.csv"))
-    assert source.split(text_key(text)) == source.split(text_key(f" {text}\n")) in ("train", "eval", "test")
-    assert source.split(text_key(text, other)) == source.split(text_key(text, other))
+    side = source.split(a_record(text), TaskConfig())
+    assert side == source.split(a_record(f" {text}\n"), TaskConfig()) in ("train", "eval", "test")
+    # of a pair the first text decides: one premise does not stand on both sides
+    assert source.split(a_record(text, other), TaskConfig(text_pair="other")) == side
+
+
+def sides(split_by: object, records: list[Record]) -> list[str]:
+    (source,) = sources(DataConfig(path="t.csv", split_by=split_by))
+    return [source.split(record, TaskConfig(text_pair="other")) for record in records]
+
+
+def test_columns_that_decide_the_side() -> None:
+    rows = [a_record(f"text {n}", f"other {n % 7}", author=f"{'Aa'[n % 2]}nn {n % 30}") for n in range(3000)]
+    for columns in ("author", ("author",), "other"):
+        by_value: dict[str, set[str]] = {}
+        for row, side in zip(rows, sides(columns, rows), strict=True):
+            value = row.text_pair if columns == "other" else row.others["author"].lower()
+            by_value.setdefault(str(value), set()).add(side)
+        assert {len(found) for found in by_value.values()} == {1}
+    together = sides(("text", "other"), [a_record("same", f"other {n}") for n in range(100)])
+    assert len(set(together)) == 3
+    # rows without a value go by their text: they are not all on one side
+    assert sides("author", rows) != sides("text", [a_record(row.text) for row in rows])
+    nobody = [a_record(f"text {n}", "") for n in range(100)]
+    assert sides("author", nobody) == sides("text", nobody)
 
 
 def test_given_splits() -> None:
@@ -146,9 +270,9 @@ def test_given_splits() -> None:
         ("eval", ("b.csv",)),
         ("test", ("c.csv", "d.csv")),
     ]
-    assert {source.split(key) for source in sources(whole) for key in range(50)} == {"train", "eval", "test"}
+    assert {source.side(key) for source in sources(whole) for key in range(50)} == {"train", "eval", "test"}
     assert split_names(DataConfig(train="a.csv")) == ("train", "eval")
     assert split_names(DataConfig(train="a.csv", eval="b.csv")) == ("train", "eval")
     train = sources(DataConfig(train="a.csv", test="c.csv"))[0]
-    counts = Counter(train.split(text_key(str(number))) for number in range(10_000))
+    counts = Counter(train.split(a_record(str(number)), TaskConfig()) for number in range(10_000))
     assert counts["eval"] == pytest.approx(1000, rel=0.1)

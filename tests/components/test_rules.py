@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from components.config import GateConfig
+from components.facts import SplitFacts, show
 from components.rows import Record
-from components.rules import RULES, Evidence, Finding, SplitFacts, apply, load, render, save, show, stop
+from components.rules import RULES, Evidence, Finding, apply, load, render, save, stop
+from components.text_keys import TextReading
 from models.config import TaskConfig
 from models.errors import GateError
 
@@ -24,7 +26,7 @@ def record(text: str, answer: str | tuple[str, ...] | float, pair: str | None = 
 def evidence(task: TaskConfig | None = None, gate: GateConfig | None = None, **splits: Rows) -> Evidence:
     task = task or TaskConfig()
     records = {name: [record(*row) for row in rows] for name, rows in splits.items()}
-    facts = {name: SplitFacts(name, task) for name in splits}
+    facts = {name: SplitFacts(name, task, TextReading()) for name in splits}
     for name, some in records.items():
         for one in some:
             facts[name].add(one)
@@ -111,8 +113,6 @@ def test_split_overlap() -> None:
     assert (finding.rows, finding.of) == (2, 3)
     assert "in train too" in finding.message
     assert finding.examples == ('"one" -> b', '"one" -> a')
-    pairs = [record("one", "a", "x"), record("one", "a", "y")]
-    assert pairs[0].key != pairs[1].key
 
 
 def test_conflicting_labels() -> None:
@@ -125,7 +125,7 @@ def test_conflicting_labels() -> None:
 @pytest.mark.parametrize("rule", RULES)
 def test_every_rule_can_warn_stop_and_look_away(rule: str) -> None:
     bad: Rows = [("one", "a"), ("one", "b"), ("", "a")] if rule != "one_class" else [("one", "a")]
-    test: Rows = [("one", "z")]
+    test: Rows = [("one", "z"), ("two", "Z")]
     for severity in ("warn", "error", "off"):
         gate = GateConfig(small_class_rows=2).model_copy(update={rule: severity})
         seen = evidence(gate=gate, train=bad, test=test, eval=[])
@@ -174,3 +174,84 @@ def test_long_rows_are_shortened() -> None:
     shown = show(record("word " * 100_000, "a"))
     assert len(shown) < 100
     assert shown.endswith('…" -> a')
+
+
+def test_texts_are_the_same_as_the_tokenizer_reads_them() -> None:
+    spellings = ["Good film", "good  FILM", "good\u00a0film", "go\u00adod film", "\ufeffgood film", "ｇｏｏｄ film"]
+    train: Rows = [(text, "ab"[index % 2]) for index, text in enumerate(spellings)]
+    found = {finding.rule: finding for finding in apply(evidence(train=train, test=[("GOOD FILM", "a")]))}
+    assert found["conflicting_labels"].rows == len(spellings)
+    assert found["split_overlap"].examples == ('"GOOD FILM" -> a',)
+
+
+def test_case_counts_for_a_cased_vocabulary() -> None:
+    task, rows = TaskConfig(), [record("US", "a"), record("us", "b"), record("cafe\u0301", "a"), record("café", "b")]
+    facts = {"train": SplitFacts("train", task, TextReading(lowercase=False, strip_accents=False))}
+    for row in rows:
+        facts["train"].add(row)
+    finding = only(Evidence(task, GateConfig(small_class_rows=1), facts, lambda split: rows))
+    assert (finding.rule, finding.rows) == ("conflicting_labels", 2)
+
+
+def test_one_text_of_a_pair_in_two_splits() -> None:
+    task = TaskConfig(text_pair="other")
+    train: Rows = [(f"premise {n}", "ab"[n % 2], f"claim {n}") for n in range(6)]
+    test: Rows = [("premise 1", "a", "new"), ("Premise 2", "a", "claim  2"), ("new", "b", "claim 3"), ("x", "a", "y")]
+    found = apply(evidence(task, train=train, test=test))
+    assert [(finding.rule, finding.column, finding.rows) for finding in found] == [
+        ("split_overlap", "text", 1),
+        ("split_overlap", "text", 1),
+        ("split_overlap", "other", 1),
+    ]
+    assert found[0].examples == ('"Premise 2" + "claim 2" -> a',)
+    assert found[1].examples == ('"premise 1" + "new" -> a',)
+    assert "data.split_by: other" in found[2].fix
+
+
+def test_second_texts_of_a_few_kinds_may_be_on_both_sides() -> None:
+    task = TaskConfig(text_pair="topic")
+    train: Rows = [(f"text {n}", "ab"[n % 2], f"topic {n % 3}") for n in range(12)]
+    assert apply(evidence(task, train=train, test=[("new", "a", "topic 1")])) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("Spam", "spam"), ("not spam", "not_spam"), ("01", "1"), ("1.50", "1.5"), ("Ａ", "A"), ("yes", "yes.")],
+)
+def test_labels_that_differ_in_spelling_alone(one: str, other: str) -> None:
+    finding = only(evidence(train=[("one", one), ("two", other), ("three", "else")]))
+    assert (finding.rule, finding.severity, finding.rows, finding.of) == ("label_spelling", "warn", 2, 3)
+    assert f"{one!r} (1)" in finding.message
+    assert f"{other!r} (1)" in finding.message
+
+
+def test_labels_that_differ_in_more_than_spelling() -> None:
+    labels = ["B", "B+", "-1", "1", "1.5", "15", "C#", "C", "a1", "a 1", "never", "ever"]
+    assert apply(evidence(train=[(f"text {n}", label) for n, label in enumerate(labels)])) == []
+
+
+def test_an_unseen_label_that_is_a_misspelt_one() -> None:
+    found = apply(evidence(train=GOOD, test=[("three", "A")]))
+    assert [finding.rule for finding in found] == ["unseen_label", "label_spelling"]
+    assert "in spelling alone differ 'A' and 'a'" in found[0].message
+
+
+@pytest.mark.parametrize(
+    ("label", "what"),
+    [
+        ("two\nlines", "without an edge bundle"),
+        ("a\u2028b", "without an edge bundle"),
+        ("a\tb", "tab"),
+        ("x" * 300, "task.label"),
+    ],
+)
+def test_labels_that_make_trouble_are_told_before_training(label: str, what: str) -> None:
+    finding = only(evidence(train=[*GOOD, ("three", label)]))
+    assert (finding.rule, finding.severity, finding.rows) == ("label_spelling", "warn", 1)
+    assert what in finding.message
+
+
+def test_a_label_of_many_with_their_separator_in_it() -> None:
+    task = TaskConfig(type="multi_label")
+    finding = only(evidence(task, train=[("one", ("R&D|sales",)), ("two", ("b",))]))
+    assert "cannot be taken apart" in finding.message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,11 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from components.config import DataConfig
 from components.readers import open_table
 from components.rows import records
 from models.errors import ConfigError, DataError
+from pipeline import names
 from pipeline.cli import main
 from pipeline.config import ProjectConfig
 from pipeline.init import infer, project_name, write
@@ -71,7 +74,10 @@ def test_real_data(datasets: Path, name: str, task: str, text: str, pair: str | 
         (["Review", "Stars"], lambda n: [sentence(n), n % 5 + 1], ("single_label", "Review", None, "Stars")),
         (["review", "rating"], lambda n: [sentence(n), n % 101], ("regression", "review", None, "rating")),
         (["text", "label"], lambda n: [sentence(n), n % 30], ("single_label", "text", None, "label")),
-        (["text", "price"], lambda n: [sentence(n), n * 1.5], ("error", "", "", "")),
+        (["text", "price"], lambda n: [sentence(n), n * 1.5], ("regression", "text", None, "price")),
+        # the only other column, but it tells rows apart
+        (["text", "id"], lambda n: [sentence(n), n * 7], ("error", "", "", "")),
+        (["text", "n"], lambda n: [sentence(n), n + 4], ("error", "", "", "")),
         (["text", "score"], lambda n: [sentence(n), n / 8], ("regression", "text", None, "score")),
         (
             ["premise", "hypothesis", "label"],
@@ -138,6 +144,114 @@ def test_lists_of_labels(tmp_path: Path) -> None:
     text = infer(path)
     assert config_of(text).task.type == "multi_label"
     assert "2 labels, with their rows: a 20, b 10" in text
+
+
+@pytest.mark.parametrize(
+    "written",
+    [["['joy']", "['joy', 'fear']", "[]"], ['["joy"]', '["joy","fear"]', "[]"], ["[joy]", "[joy, fear]", "[]"]],
+)
+def test_lists_written_as_text_are_many_labels(tmp_path: Path, written: list[str]) -> None:
+    path = write_csv(tmp_path / "t.csv", ["text", "label"], [[sentence(n), written[n % 3]] for n in range(300)])
+    text = infer(path)
+    assert config_of(text).task.type == "multi_label"
+    assert "2 labels, with their rows: joy 200, fear 100" in text
+    assert f"lists written as text, such as {written[0]}" in text
+    assert "will refuse" not in text
+
+
+@pytest.mark.parametrize(
+    ("values", "decimal", "said"),
+    [
+        (["0,5", "3,5", "1.000,25"], ",", "a decimal comma"),
+        (["1,000", "2,500.5", "12"], None, "answers from 12 to 2500.5"),
+        (["85%", "7%", "0%"], None, "numbers in %, which is left out: 85% is 85"),
+        (["$3.50", "$1,000.25", "$7"], None, "numbers in $, which is left out: $1,000.25 is 1000.25"),
+        (["1 000,5", "−3", "2"], ",", "answers from -3 to 1000.5"),
+        (["½", "3½", "2"], None, "answers from 0.5 to 3.5"),
+        (["1,000", "2,500"], None, "'1,000' is 1000 with a decimal point and 1 with a decimal comma"),
+        (["3,5", "1,234.5"], None, "only a decimal comma"),
+        (["0.85", "85%"], None, "numbers of different units"),
+    ],
+)
+def test_numbers_as_people_write_them(tmp_path: Path, values: list[str], decimal: str | None, said: str) -> None:
+    rows = [[sentence(n), values[n % len(values)]] for n in range(300)]
+    text = infer(write_csv(tmp_path / "t.csv", ["text", "score"], rows))
+    assert (config_of(text).task.type, config_of(text).task.decimal) == ("regression", decimal)
+    assert said in text
+
+
+def test_a_row_far_below_that_the_run_would_refuse(tmp_path: Path) -> None:
+    rows: list[list[object]] = [[sentence(n), n / 8] for n in range(4000)]
+    rows[2999][1] = "n/a"
+    warned: list[str] = []
+    text = infer(write_csv(tmp_path / "t.csv", ["text", "score"], rows), warn=warned.append)
+    assert config_of(text).task.type == "regression"
+    assert "`transom run` will refuse these data until they are corrected" in text
+    assert "row 3,000 (line 3,001): 'n/a'" in warned[0]
+
+
+def test_labels_that_become_lists_far_below(tmp_path: Path) -> None:
+    rows = [{"text": sentence(n), "label": "ab"[n % 2] if n < 3000 else ["a", "b"]} for n in range(3500)]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = infer(tmp_path / "t.jsonl")
+    assert config_of(text).task.type == "multi_label"
+    assert "will refuse" not in text
+
+
+def test_labels_that_become_written_lists_far_below(tmp_path: Path) -> None:
+    rows = [[sentence(n), "ab"[n % 2] if n < 3000 else "['a', 'b']"] for n in range(3500)]
+    text = infer(write_csv(tmp_path / "t.csv", ["text", "label"], rows))
+    assert config_of(text).task.type == "multi_label"
+    assert "2 labels, with their rows: a 2,000, b 2,000" in text
+    assert "will refuse" not in text
+
+
+@pytest.mark.parametrize(("name", "task"), [("labels", "multi_label"), ("score", "regression")])
+def test_a_comma_between_two_numbers(tmp_path: Path, name: str, task: str) -> None:
+    """Two labels or decimals: the column's name tells, and the file says what was read."""
+    rows = [[sentence(n), ["1,2", "2,3", "1,3", "2", "3"][n % 5]] for n in range(300)]
+    text = infer(write_csv(tmp_path / "t.csv", ["text", name], rows))
+    assert config_of(text).task.type == task
+    assert ("numbers with a decimal comma, such as 2,3" in text) == (task == "regression")
+    assert ("1 120, 2 180, 3 180" in text or "2 180, 3 180, 1 120" in text) == (task == "multi_label")
+
+
+def test_fractions_are_classes_and_that_is_said(tmp_path: Path) -> None:
+    rows = [[sentence(n), f"{n % 5 + 1}/5"] for n in range(300)]
+    text = infer(write_csv(tmp_path / "t.csv", ["text", "label"], rows))
+    assert config_of(text).task.type == "single_label"
+    assert "labels such as '1/5' are taken for names of classes" in text
+
+
+@pytest.mark.parametrize("classes", [100, 101, 450])
+def test_as_many_classes_as_init_takes_the_run_takes_too(tmp_path: Path, classes: int) -> None:
+    rows = [[sentence(n), f"class {n % classes}"] for n in range(1000)]
+    text = infer(write_csv(tmp_path / "t.csv", ["text", "label"], rows))
+    assert config_of(text).task.type == "single_label"
+    assert "does not hold labels" not in text
+
+
+@pytest.mark.parametrize("spellings", [[1, 1.0], ["1", "1.0"], [True, "True"]])
+def test_two_spellings_of_a_label_are_one(tmp_path: Path, spellings: list) -> None:
+    rows = [{"text": sentence(n), "label": spellings[n % 2] if n % 3 else "other"} for n in range(60)]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert "2 labels, with their rows" in infer(tmp_path / "t.jsonl")
+
+
+def test_labels_that_differ_in_spelling_alone_are_noted(tmp_path: Path) -> None:
+    rows = [[sentence(n), ["spam", "Spam", "n/a"][n % 3]] for n in range(60)]
+    text = infer(write_csv(tmp_path / "t.csv", ["text", "label"], rows))
+    assert "labels that differ in spelling alone are different labels: 'spam', 'Spam'" in text
+    assert "'n/a' is taken for a label" in text
+
+
+@pytest.mark.parametrize(("premises", "split_by"), [(5, "hypothesis"), (150, None)])
+def test_pairs_are_split_by_the_text_that_has_many_values(tmp_path: Path, premises: int, split_by: str | None) -> None:
+    rows = [[f"{sentence(n % premises)} " * 2, sentence(-n), "ab"[n % 2]] for n in range(600)]
+    path = write_csv(tmp_path / "t.csv", ["premise", "hypothesis", "label"], rows)
+    text = infer(path)
+    assert config_of(text).data.split_by == split_by
+    assert "will refuse" not in text
 
 
 def test_half_a_surrogate_pair(tmp_path: Path) -> None:
@@ -237,10 +351,18 @@ def test_tables_that_say_nothing(tmp_path: Path, content: str, what: str) -> Non
         ("/x/SST-2/train.csv", "sst-2"),
         ("/x/中文.csv", "transom"),
         ("/x/_a_.csv", "a"),
+        ("/x/my_reviews.csv", "my_reviews"),
+        ("/x/2024 reviews.csv", "2024-reviews"),
+        ("/x/Ünïcode (2).csv", "unicode-2"),
+        ("/x/Straße.csv", "strasse"),
+        ("/x/" + "long name " * 20 + ".csv", "long-name-long-name-long-name-long-name"),
     ],
 )
 def test_project_names(path: str, name: str) -> None:
     assert project_name(Path(path)) == name
+    assert ProjectConfig(name=name, data=DataConfig(path="x")).name == name
+    # and on every target
+    assert re.fullmatch(r"[a-z0-9][a-z0-9-]{0,127}", names.on_kubeflow(name))
 
 
 LINES = "".join(f"good film {n},pos\nbad film {n},neg\n" for n in range(20))

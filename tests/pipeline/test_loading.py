@@ -63,7 +63,10 @@ def test_a_configuration_cannot_be_changed(write) -> None:
         ("data: {path: a.csv}\nmodel: {width: 100, num_heads: 3}\n", ("model", "num_heads must divide width")),
         ("data: {path: a.csv}\ngate: {drift: maybe}\n", ("gate.drift", "'maybe'", "'error', 'warn' or 'off'")),
         ("data: {path: a.csv}\ntask: {text: a, label: a}\n", ("task", "must be different")),
-        ("data: {path: a.csv}\nname: Bad Name\n", ("name", "'Bad Name'")),
+        ("data: {path: a.csv}\nname: Bad Name\n", ("name", "'Bad Name'", "use bad-name")),
+        ("data: {path: a.csv}\nname: Two\n", ("got: 'Two'", "lower-case letters", "use two")),
+        ("data: {path: a.csv}\nname: Café_2.csv\n", ("use cafe_2-csv",)),
+        ("data: {path: a.csv}\nname: 2024\n", ("name", 'put it in quotes: "2024"')),
         (
             "data: {path: a.csv}\ntokenizer: {mediapipe_compatible: true, strip_accents: true}\n",
             ("tokenizer", "does not go with strip_accents true", "remove strip_accents"),

@@ -212,3 +212,28 @@ def test_a_preset_whose_vocabulary_cannot_be_used(folder: Path) -> None:
     (weights / "vocab.txt").unlink()
     with pytest.raises(PresetError, match="has no vocabulary"):
         check(folder, model={"preset": "weights"})
+
+
+def test_numbers_whose_units_differ_between_tables(folder: Path) -> None:
+    for name, unit in (("train", "%"), ("test", "")):
+        rows = "".join(f"text {name} {n},{n}{unit}\n" for n in range(1, 40))
+        (folder / f"{name}.csv").write_text(f"text,label\n{rows}", encoding="utf-8")
+    with pytest.raises(DataError, match="all tables together") as caught:
+        check(folder, data={"train": "train.csv", "test": "test.csv"}, task={"type": "regression"})
+    assert "% in 39 rows, none in 39 rows" in caught.value.got
+
+
+def test_labels_that_differ_in_spelling_alone_stop_where_they_shall(folder: Path) -> None:
+    rows = "".join(f"text {n},{['Spam', 'spam'][n % 2]}\n" for n in range(60))
+    (folder / "t.csv").write_text(f"text,label\n{rows}", encoding="utf-8")
+    check(folder)
+    with pytest.raises(GateError, match=r"'Spam'.*'spam'"):
+        check(folder, gate={"label_spelling": "error"})
+
+
+@pytest.mark.parametrize("column", ["label", "nobody"])
+def test_columns_that_cannot_divide_rows(folder: Path, column: str) -> None:
+    check(folder, data={"path": "t.csv", "split_by": ["source", "text"]})
+    with pytest.raises(ConfigError, match=r"data\.split_by") as caught:
+        check(folder, data={"path": "t.csv", "split_by": column})
+    assert "source, text" in caught.value.expected

@@ -26,7 +26,7 @@ from pipeline.paths import Paths
 from pipeline.steps import STEPS
 
 CONFIG = f"""\
-name: tiny
+name: my_tiny
 data: {{path: reviews.csv}}
 kubeflow:
   image: registry.example/transom:{importlib.metadata.version("transom")}
@@ -53,6 +53,10 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
     (folder / "transom.yaml").write_text(CONFIG)
     assert cli.main(["compile", str(folder / "transom.yaml"), "--out", str(folder / "pipeline.yaml")]) == 0
     return documents.read(folder / "pipeline.yaml")
+
+
+def test_a_name_with_an_underscore_is_spelled_as_kubeflow_can(compiled: Compiled) -> None:
+    assert compiled.spec["pipelineInfo"]["name"] == "my-tiny"
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +117,8 @@ def test_no_path_of_this_machine_is_in_the_spec(compiled: Compiled, tasks: dict[
     assert str(Path.cwd()) not in json.dumps(compiled.spec)
     given = {name: task["inputs"].get("parameters", {}) for name, task in tasks.items()}
     assert given["ExampleGen"]["input_base"]["runtimeValue"]["constant"] == "/mnt/data/tiny"
-    assert given["Pusher"]["directory"]["runtimeValue"]["constant"] == "/mnt/out/serving/tiny"
+    assert '"preset": null' in given["DataGate"]["reading"]["runtimeValue"]["constant"]
+    assert given["Pusher"]["directory"]["runtimeValue"]["constant"] == "/mnt/out/serving/my_tiny"
     assert given["Trainer"]["checkpoints"]["runtimeValue"]["constant"] == "/mnt/out/checkpoints"
 
 

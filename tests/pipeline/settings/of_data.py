@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import pytest
 import tensorflow as tf
 from registry import Setting, setting
 
@@ -15,8 +16,10 @@ from components.examples import from_example
 from components.files import find_files
 from components.readers import open_table
 from components.rows import Record, records, sources
+from components.text_keys import TextReading
 from components.tokenizer_trainer import _label_space
 from models.answers import answers
+from models.errors import DataError
 from models.labels import LabelSpace
 
 ROWS = [{"text": f"text {number}", "label": "ab"[number % 2], "other": f"other {number}"} for number in range(60)]
@@ -37,7 +40,7 @@ def read(here: Setting) -> dict[str, list[Record]]:
     for source in sources(data):
         for path in find_files(source.patterns, here.folder, f"data.{source.key}"):
             for _, record in records(open_table(path, data.format), task):
-                found.setdefault(source.split(record.key), []).append(record)
+                found.setdefault(source.split(record, task), []).append(record)
     return found
 
 
@@ -116,15 +119,23 @@ for _split in ("train", "eval", "test"):
         assert few < many > len(ROWS) / 2
 
 
+@setting("data.split_by", None, "other", steps="ExampleGen Trainer")
+def _(a: Setting, b: Setting) -> None:
+    write(a.folder, "table.csv", [{**row, "other": f"author {number % 5}"} for number, row in enumerate(ROWS)])
+    authors = [[{record.others["other"] for record in rows} for rows in read(here).values()] for here in (a, b)]
+    assert [sum(map(len, found)) > 5 for found in authors] == [True, False]
+
+
 @setting("data.dedupe", False, True, steps="ExampleGen Trainer")
 def _(a: Setting, b: Setting) -> None:
     write(a.folder, "table.csv", ROWS[:5] + ROWS[:5])
     for here, expected in ((a, 10), (b, 5)):
         data, task = here.data
+        reading = TextReading() if data.dedupe else None
         (source,) = sources(data)
         target = here.folder / f"rows-{expected}"
         with beam.Pipeline() as pipeline:
-            splits = pipeline | ReadTables([(source, here.folder / "table.csv")], data, task)
+            splits = pipeline | ReadTables([(source, here.folder / "table.csv")], data, task, reading)
             for name in ("train", "eval", "test"):
                 _ = splits[name] | f"Write{name}" >> beam.io.WriteToTFRecord(str(target / name), file_name_suffix=".tf")
         rows = tf.data.TFRecordDataset([str(path) for path in target.iterdir()])
@@ -178,12 +189,26 @@ def _(a: Setting, b: Setting) -> None:
     assert (space.labels, space.counts) == (("b", "a", "c"), (1, 3, 0))
 
 
-@setting("task.label_separator", "|", ";", base=MULTI, steps=_TASK.replace("SchemaGen DataGate ", ""))
+@setting("task.label_separator", "|", ";", base=MULTI, steps=_TASK.replace("SchemaGen ", ""))
 def _(a: Setting, b: Setting) -> None:
     row = {"text": "good", "label": "x|y;z"}
     assert [one(here, **row).labels for here in (a, b)] == [("x", "y;z"), ("x|y", "z")]
     given = answers(tf.constant([[5.0, 5.0]]), b.models.task, LabelSpace(("x", "y")))
     assert given["label"].numpy().tolist() == [b"x;y"]
+
+
+@setting(
+    "task.decimal",
+    None,
+    ",",
+    base={"task.type": "regression"},
+    steps="ExampleGen TokenizerTrainer Transform Trainer Evaluator ServingGate EdgeExporter EdgeGate",
+)
+def _(a: Setting, b: Setting) -> None:
+    row = {"text": "good", "label": "0,5"}
+    assert one(b, **row).number == 0.5
+    with pytest.raises(DataError, match="decimal comma"):
+        one(a, **row)
 
 
 @setting(

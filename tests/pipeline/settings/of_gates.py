@@ -18,6 +18,7 @@ from components.config import GateConfig
 from components.drift import drifts
 from components.drift import summarize as summarize_data
 from components.evaluator import build_eval_config
+from components.facts import SplitFacts
 from components.measured import Comparison, LiveState, Measured, Slice
 from components.pusher import push
 from components.rows import Record
@@ -25,6 +26,7 @@ from components.serving_gate import Executor
 from components.serving_gate import judge as judge_served
 from components.serving_rows import keras_answers, questions
 from components.summary import summarize
+from components.text_keys import TextReading
 from models.config import TaskConfig
 from models.restore import restore
 from models.warmup import FILE_NAME as WARMUP_FILE
@@ -39,6 +41,7 @@ _TABLES: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
     "one_class": ([(str(n), "a") for n in range(40)], [("x", "a")]),
     "unseen_label": (GOOD, [("x", "c")]),
     "small_class": ([*GOOD, ("rare", "c")], [("x", "a")]),
+    "label_spelling": ([*GOOD, *((f"new {n}", "A") for n in range(20))], [("x", "a")]),
     "split_overlap": (GOOD, [("one", "a")]),
     "conflicting_labels": ([*GOOD, ("one", "b")], [("x", "a")]),
 }
@@ -47,7 +50,7 @@ _TABLES: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
 def found(gate: GateConfig, train: list[tuple[str, str]], evaluation: list[tuple[str, str]]) -> list[rules.Finding]:
     task, facts = TaskConfig(), {}
     for split, rows in (("train", train), ("eval", evaluation)):
-        facts[split] = rules.SplitFacts(split, task)
+        facts[split] = SplitFacts(split, task, TextReading())
         for text, label in rows:
             facts[split].add(Record(text, None, (label,), None, {}))
     return rules.apply(rules.Evidence(task, gate, facts))
@@ -84,7 +87,7 @@ def changed(gate: GateConfig) -> list[rules.Finding]:
     """What has changed, where every label has become another one."""
     summaries = []
     for label in "ab":
-        facts = rules.SplitFacts("train", TaskConfig())
+        facts = SplitFacts("train", TaskConfig())
         for number in range(50):
             facts.add(Record("same", None, (label if number % 2 else "a",), None, {}))
         summaries.append(facts)

@@ -61,19 +61,19 @@ def _(a: Setting, b: Setting) -> None:
     assert learned(b).vocabulary_size == 100
 
 
-@setting("tokenizer.lowercase", True, False, steps=_VOCABULARY)
+@setting("tokenizer.lowercase", True, False, steps=f"DataGate {_VOCABULARY}")
 def _(a: Setting, b: Setting) -> None:
     assert same(a, "Bake", "bake")
     assert not same(b, "Bake", "bake")
 
 
-@setting("tokenizer.strip_accents", True, False, steps=_VOCABULARY)
+@setting("tokenizer.strip_accents", True, False, steps=f"DataGate {_VOCABULARY}")
 def _(a: Setting, b: Setting) -> None:
     assert same(a, "café", "cafe")
     assert not same(b, "café", "cafe")
 
 
-@setting("tokenizer.mediapipe_compatible", False, True, steps=_VOCABULARY)
+@setting("tokenizer.mediapipe_compatible", False, True, steps=f"DataGate {_VOCABULARY}")
 def _(a: Setting, b: Setting) -> None:
     assert same(a, "École", "école")
     assert not same(b, "École", "école")
@@ -186,7 +186,7 @@ def _(a: Setting, b: Setting) -> None:
     {"type": "encoder", "num_layers": 1, "width": 8},
     at="model",
     base={"tokenizer.max_length": 16},
-    steps=_VOCABULARY,
+    steps=f"DataGate {_VOCABULARY}",
 )
 def _(a: Setting, b: Setting) -> None:
     assert [layers(built(here)) for here in (a, b)] == [2, 1]
@@ -195,7 +195,12 @@ def _(a: Setting, b: Setting) -> None:
 
 
 @setting(
-    "model[preset].preset", preset(), preset(1), at="model.preset", base={"tokenizer.max_length": 16}, steps=_VOCABULARY
+    "model[preset].preset",
+    preset(),
+    preset(1),
+    at="model.preset",
+    base={"tokenizer.max_length": 16},
+    steps=f"DataGate {_VOCABULARY}",
 )
 def _(a: Setting, b: Setting) -> None:
     assert [layers(built(here)) for here in (a, b)] == [2, 1]

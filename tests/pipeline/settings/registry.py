@@ -64,7 +64,8 @@ class Setting:
         """What ExampleGen is told."""
         from components.example_gen import _settings
 
-        return _settings(self.steps["ExampleGen"])
+        told = _settings(self.steps["ExampleGen"])
+        return DataConfig.model_validate(told["data"]), TaskConfig.model_validate(told["task"])
 
     @property
     def vocabulary(self) -> tuple[TaskConfig, TokenizerConfig, str | None]:

@@ -1,0 +1,166 @@
+"""Numbers as people write them: 3.5, 3,5, 1,000, 1.000,5, 1 000, 85%, $3.50, −3, 1e3, ½.
+
+A single value may have two readings: "1,000" is a thousand or one. A column must have one, so what its values allow is
+collected, and a column that leaves it open is a question, never a guess. Standard library only.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+POINT, COMMA = ".", ","
+"""What may stand before the decimals."""
+_LONGEST = 40
+_LIKE_ASCII = {"−": "-", "–": "-", "﹣": "-", "’": "'", "٪": "%"}
+# "12,34,567" is how India groups. A group never follows a leading zero.
+_INDIAN = r"[1-9]\d?(?:,\d\d)+,\d{3}"
+_GROUPED = r"[1-9]\d{{0,2}}(?P<between>[{} '])\d{{3}}(?:(?P=between)\d{{3}})*"
+_FORMS = {
+    POINT: re.compile(rf"(?:{_GROUPED.format(',')}|{_INDIAN}|\d+)?(?:\.\d*)?(?:[eE][+-]?\d+)?"),
+    COMMA: re.compile(rf"(?:{_GROUPED.format('.')}|\d+)?(?:,\d+)?(?:[eE][+-]?\d+)?"),
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a value can mean.
+
+    Attributes:
+        unit: "%", "‰" or a currency's sign, which is left out of the number; "" for none.
+        by_mark: decimal mark to number: one of the two marks, or both.
+    """
+
+    unit: str
+    by_mark: Mapping[str, float]
+
+    @property
+    def clear(self) -> bool:
+        """Both marks are possible and give the same number."""
+        return len(set(self.by_mark.values())) == 1 and len(self.by_mark) == 2
+
+
+@lru_cache(maxsize=65_536)
+def read_number(text: str) -> Reading | None:
+    """How a text can be read as a finite number; None where it cannot."""
+    text = text.strip()
+    if not text or len(text) > _LONGEST:
+        return None
+    if not text.isascii():
+        text = "".join(map(_ascii, text))
+    unit, text = _without_unit(text)
+    sign = -1.0 if text[:1] == "-" else 1.0
+    text = text[1:].lstrip() if text[:1] in ("-", "+") else text
+    if not unit:  # "-$3.50" and "$-3.50" are both written
+        unit, text = _without_unit(text)
+    vulgar = _vulgar(text)
+    if vulgar is not None:
+        return Reading(unit, dict.fromkeys((POINT, COMMA), sign * vulgar))
+    found = {mark: sign * number for mark in _FORMS if (number := _plain(text, mark)) is not None}
+    return Reading(unit, found) if found else None
+
+
+def _ascii(character: str) -> str:
+    """Digits of every script, full width, kinds of minus and of spaces, as ASCII has them."""
+    if unicodedata.category(character) == "Nd":
+        return str(unicodedata.decimal(character))
+    if "\uff01" <= character <= "\uffe6":
+        character = unicodedata.normalize("NFKC", character)
+    return " " if character.isspace() else _LIKE_ASCII.get(character, character)
+
+
+def _without_unit(text: str) -> tuple[str, str]:
+    for unit, rest in ((text[:1], text[1:]), (text[-1:], text[:-1])):
+        if unit and (unit in "%‰" or unicodedata.category(unit) == "Sc"):
+            return unit, rest.strip()
+    return "", text
+
+
+def _vulgar(text: str) -> float | None:
+    """½ and 3½."""
+    if not text or unicodedata.category(text[-1]) != "No":
+        return None
+    part, whole = unicodedata.numeric(text[-1]), text[:-1].strip()
+    if not 0 < part < 1 or (whole and not whole.isdecimal()):
+        return None
+    return int(whole or 0) + part
+
+
+def _plain(text: str, mark: str) -> float | None:
+    """A number without sign and unit, whose decimals follow `mark`."""
+    if _FORMS[mark].fullmatch(text) is None:
+        return None
+    digits = text.replace(" ", "").replace("'", "").replace(COMMA if mark == POINT else POINT, "").replace(COMMA, POINT)
+    try:
+        number = float(digits)
+    except ValueError:  # "." or "e5"
+        return None
+    return number if math.isfinite(number) else None
+
+
+@dataclass
+class NumberColumn:
+    """What the values of a column say of its decimal mark and unit.
+
+    Attributes:
+        rows: numbers seen.
+        units: unit to rows; a zero has none.
+        only: decimal mark to the first value that allows no other.
+        open: the first value that both marks allow, with different numbers.
+    """
+
+    rows: int = 0
+    units: Counter[str] = field(default_factory=Counter)
+    only: dict[str, str] = field(default_factory=dict)
+    open: str = ""
+
+    def add(self, text: str, reading: Reading) -> None:
+        """Counts a value."""
+        self.rows += 1
+        if reading.unit or any(reading.by_mark.values()):
+            self.units[reading.unit] += 1
+        if len(reading.by_mark) == 1:
+            self.only.setdefault(next(iter(reading.by_mark)), text)
+        elif not reading.clear:
+            self.open = self.open or text
+
+    @property
+    def unit(self) -> str:
+        """The column's unit; "" for none, or several."""
+        return next(iter(self.units)) if len(self.units) == 1 else ""
+
+    @property
+    def mark(self) -> str | None:
+        """The decimal mark; None where the values leave it open or contradict each other."""
+        if len(self.only) > 1:
+            return None
+        return next(iter(self.only)) if self.only else (None if self.open else POINT)
+
+    def question(self, told: str | None = None) -> tuple[str, str]:
+        """What is unclear, and what to do about it; two empty texts where nothing is.
+
+        Args:
+            told: the decimal mark, where somebody has said it.
+        """
+        if len(self.units) > 1:
+            named = ", ".join(f"{unit or 'none'} in {rows:,} rows" for unit, rows in self.units.most_common())
+            return f"numbers of different units ({named})", "give all numbers in one unit"
+        if told is None and len(self.only) > 1:
+            point, comma = self.only[POINT], self.only[COMMA]
+            return (
+                f"{point!r} can only have a decimal point, {comma!r} only a decimal comma",
+                "write all numbers alike",
+            )
+        if told is None and self.mark is None:
+            by_mark = (read_number(self.open) or Reading("", {POINT: 0.0, COMMA: 0.0})).by_mark
+            return (
+                f"{self.open!r} is {by_mark[POINT]:.15g} with a decimal point and {by_mark[COMMA]:.15g} with a decimal "
+                "comma, and no row tells which is meant",
+                "set task.decimal to '.' or ','",
+            )
+        return "", ""
