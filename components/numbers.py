@@ -21,9 +21,10 @@ _LIKE_ASCII = {"−": "-", "–": "-", "﹣": "-", "’": "'", "٪": "%"}
 # "12,34,567" is how India groups. A group never follows a leading zero.
 _INDIAN = r"[1-9]\d?(?:,\d\d)+,\d{3}"
 _GROUPED = r"[1-9]\d{{0,2}}(?P<between>[{} '])\d{{3}}(?:(?P=between)\d{{3}})*"
+# Nobody groups the digits of scientific notation: "4.658e-04" has one reading.
 _FORMS = {
-    POINT: re.compile(rf"(?:{_GROUPED.format(',')}|{_INDIAN}|\d+)?(?:\.\d*)?(?:[eE][+-]?\d+)?"),
-    COMMA: re.compile(rf"(?:{_GROUPED.format('.')}|\d+)?(?:,\d+)?(?:[eE][+-]?\d+)?"),
+    POINT: re.compile(rf"(?:{_GROUPED.format(',')}|{_INDIAN})(?:\.\d*)?|\d*(?:\.\d*)?(?:[eE][+-]?\d+)?"),
+    COMMA: re.compile(rf"{_GROUPED.format('.')}(?:,\d+)?|\d*(?:,\d+)?(?:[eE][+-]?\d+)?"),
 }
 
 
