@@ -20,7 +20,7 @@ from components.numbers import COMMA, POINT, NumberColumn, read_number
 from components.readers import Row, Table
 from components.table import Twice
 from components.text_keys import TextReading, side_key
-from components.written_lists import bare_list, written_list
+from components.written_lists import bare_list, is_vector, not_names, written_list
 from models.config import TaskConfig
 from models.errors import DataError
 from models.label_names import label_name
@@ -32,6 +32,7 @@ _TEXT_MISTAKES = ("half of a surrogate pair", "bytes in ", "not text: ")
 _DECIMAL_COMMA = "a label with a decimal comma"
 _DECIMAL_FIX = "set task.decimal: ',', or write the numbers with a decimal point"
 _A_LIST = "a list as label (is task.type: multi_label meant?)"
+_A_VECTOR = "a vector of zeros and ones for labels"
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,8 @@ def _complain(table: Table, task: TaskConfig, mistakes: dict[str, _Mistakes], se
 def _fix(mistakes: dict[str, _Mistakes]) -> str:
     if set(mistakes) == {_DECIMAL_COMMA}:
         return _DECIMAL_FIX
+    if _A_VECTOR in mistakes:
+        return "write the names of a row's labels instead, as a list or with task.label_separator between them"
     if any(kind.startswith("not text: ") for kind in mistakes):
         return (
             "put into the column exactly the text that the model will be given later (join the words of a list the "
@@ -239,12 +242,15 @@ def _labels(answer: Any, task: TaskConfig) -> tuple[str, ...]:
             if isinstance(part, list | dict | Twice):
                 raise _BadValueError(f"{what_is_not_text(part)} for a label")
         parts = answer if isinstance(answer, list) else _parts(as_text(answer) or "", task.label_separator)
+        if is_vector(parts):
+            raise _BadValueError(_A_VECTOR)
         return tuple(dict.fromkeys(label for part in parts if (label := label_name(as_text(part) or ""))))
     if isinstance(answer, dict | Twice):
         raise _BadValueError(f"{what_is_not_text(answer)} for a label")
     text = as_text(answer) or ""
-    if isinstance(answer, list) or (text[:1] in "[{(" and written_list(text) is not None):
+    if isinstance(answer, list) or written_list(text) is not None:
         raise _BadValueError(_A_LIST)
+    _check_source(text)
     label = label_name(text)
     if not label:
         raise _BadValueError("no label")
@@ -254,9 +260,17 @@ def _labels(answer: Any, task: TaskConfig) -> tuple[str, ...]:
 def _parts(text: str, separator: str) -> list[Any]:
     """The labels of a field: a list that was written as text, or what stands between separators."""
     listed: list[Any] | None = written_list(text)
-    if listed is None and separator not in text:
+    if listed is None and (separator == "," or separator not in text):
         listed = bare_list(text)
+    if listed is None:
+        _check_source(text)
     return text.split(separator) if listed is None else listed
+
+
+def _check_source(text: str) -> None:
+    """Refuses the source of an object, of which neither the whole nor a part between separators is a label's name."""
+    if strange := not_names(text):
+        raise _BadValueError(f"{strange} for a label")
 
 
 def _number(answer: Any, mark: str | None, numbers: NumberColumn) -> float:

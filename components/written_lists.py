@@ -1,13 +1,18 @@
 """Lists that a file holds as text: JSON's ["a", "b"], Python's ['a', 'b'] (pandas writes it), numpy's ['a' 'b'].
 
+Also what programs put around them: `frozenset({…})`, `array([…], dtype=object)`, R's `c(…)`, a list inside a JSON string,
+Label Studio's `{"choices": […]}`, and Postgres' {a,"b c"}.
+
 Standard library only.
 """
 
 from __future__ import annotations
 
 import ast
+import csv
 import json
 import re
+from typing import Any
 
 _QUOTED = r"""[uU]?(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
 _WORD = r"-?\d+(?:\.\d+)?|[Tt]rue|[Ff]alse|None|null|nan"
@@ -15,6 +20,14 @@ _ITEM = re.compile(rf"\s*(?:np\.str_\()?(?P<item>{_QUOTED}|{_WORD})\)?\s*(?P<com
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
 _WORDS = {"none": None, "null": None, "nan": None, "true": True, "false": False}
 _EMPTY = {"[]", "()", "{}", "set()"}
+_WRAPPED = re.compile(
+    r"""(?:(?:frozenset|set|tuple|list|array|np\.array|c)\((?P<call>.*?)(?:,\s*dtype=[^()]*)?\)
+    |\{\s*"choices"\s*:\s*(?P<choices>\[.*\])\s*\})""",
+    re.DOTALL | re.VERBOSE,
+)
+_STARTS = ("[", "(", "{", '"[', "set(", "frozenset(", "tuple(", "list(", "array(", "np.array(", "c(")
+"""How a list that was written as text may begin."""
+_CURLY = str.maketrans("“”„‘’", "\"\"\"''")
 
 Item = str | bool | float | None
 
@@ -22,11 +35,31 @@ Item = str | bool | float | None
 def written_list(text: str) -> list[Item] | None:
     """The items of a list of quoted texts, numbers and truth values; None for what is no such list."""
     text = text.strip()
-    if text[:1] not in _BRACKETS and text != "set()":
+    if not text.startswith(_STARTS):
         return None
+    found = _items(_unwrapped(text))
+    return _items(_unwrapped(text.translate(_CURLY))) if found is None and not text.isascii() else found
+
+
+def _unwrapped(text: str) -> str:
+    """The list alone, without what a program puts around it."""
+    if text.startswith('"['):
+        try:
+            return str(json.loads(text)).strip()
+        except json.JSONDecodeError:
+            return text
+    found = _WRAPPED.fullmatch(text)
+    if found is None:
+        return text
+    inner = (found["call"] or found["choices"] or "").strip()
+    # R's c("a", "b") has no brackets of its own
+    return f"[{inner}]" if text.startswith("c(") else inner or "[]"
+
+
+def _items(text: str) -> list[Item] | None:
     if "".join(text.split()) in _EMPTY:
         return []
-    if _BRACKETS[text[0]] != text[-1]:
+    if _BRACKETS.get(text[:1]) != text[-1:]:
         return None
     inner, place, items, commas = text[1:-1].strip(), 0, [], 0
     while place < len(inner):
@@ -41,12 +74,42 @@ def written_list(text: str) -> list[Item] | None:
 
 
 def bare_list(text: str) -> list[str] | None:
-    """The items of "[joy, fear]", a list that someone has written without quotes; None for what is no such list."""
+    """The items of "[joy, fear]", a list that someone has written without quotes, and of Postgres' "{joy,"deep fear"}";
+    None for what is no such list."""
     text = text.strip()
-    inner = text[1:-1]
-    if text[:1] + text[-1:] != "[]" or len(text) < 2 or re.search(r"[\[\]{}\"']", inner):
+    if text[:1] + text[-1:] not in ("[]", "{}"):
         return None
-    return [item for part in inner.split(",") if (item := part.strip())]
+    inner = text[1:-1]
+    if re.search(r"[\[\]{}:]", inner):
+        return None
+    if text[0] == "{":
+        parts = next(csv.reader([inner], escapechar="\\", doublequote=False), [])
+        return [item for part in parts if (item := part.strip()) and item != "NULL"]
+    items = [item for part in inner.split(",") if (item := part.strip())]
+    return None if any(item[0] in "\"'" for item in items) else items
+
+
+def not_names(text: str) -> str:
+    """What a text is the source of that cannot be labels: "an object", "a list of lists"; empty for others."""
+    text = text.strip()
+    if text[:1] not in ("{", "[") or (text[1:-1].lstrip()[:1] not in "{[\"'" and ":" not in text):
+        return ""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            value = read(text)
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            continue
+        if isinstance(value, dict):
+            return "an object"
+        if isinstance(value, list) and any(isinstance(item, list | dict | tuple) for item in value):
+            return "a list of lists or objects"
+    return ""
+
+
+def is_vector(items: list[Any]) -> bool:
+    """Whether a list is a vector with a place for each label, [0, 1, 0] or [0.0, 1.0, 0.0], and not a list of names."""
+    numbers = [item for item in items if isinstance(item, int | float)]
+    return len(numbers) == len(items) > len(set(numbers)) and all(0 <= number <= 1 for number in numbers)
 
 
 def _value(item: str) -> Item:
