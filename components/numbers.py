@@ -1,4 +1,4 @@
-"""Numbers as people write them: 3.5, 3,5, 1,000, 1.000,5, 1 000, 85%, $3.50, −3, 1e3, ½.
+"""Numbers as people write them: 3.5, 3,5, 1,000, 1.000,5, 1 000, 85%, $3.50, 3.50 EUR, 2 kg, −3, 1e3, ½.
 
 A single value may have two readings: "1,000" is a thousand or one. A column must have one, so what its values allow is
 collected, and a column that leaves it open is a question, never a guess. Standard library only.
@@ -17,7 +17,17 @@ from functools import lru_cache
 POINT, COMMA = ".", ","
 """What may stand before the decimals."""
 _LONGEST = 40
-_LIKE_ASCII = {"−": "-", "–": "-", "﹣": "-", "’": "'", "٪": "%"}
+_LIKE_ASCII = {"−": "-", "–": "-", "﹣": "-", "’": "'", "٪": "%", "٫": ".", "٬": "'"}
+_CURRENCIES = frozenset(
+    "AED ARS AUD BGN BRL CAD CHF CLP CNY COP CZK DKK EGP EUR GBP HKD HUF IDR ILS INR JPY KRW MXN MYR NGN NOK NZD PEN PHP "
+    "PKR PLN RON RUB SAR SEK SGD THB TRY TWD UAH USD VND ZAR Rs kr zł Kč US$ A$ C$ R$".split()
+)
+_UNITS = _CURRENCIES | frozenset(
+    "kg g mg lb lbs oz t km m cm mm mi ft in h hrs min mins s sec ms l L ml cl kcal kJ kWh W kW °C °F GB MB kB km/h mph "
+    "pt pts percent euro euros Euro dollar dollars".split()
+)
+_WORD_BEHIND = re.compile(r"(?P<number>.*?[\d.,])\s*(?P<unit>[^\W\d_][^\s\d]*|°[CF])\.?", re.DOTALL)
+_WORD_BEFORE = re.compile(r"(?P<unit>[^\W\d_]+\$?)\.?\s*(?P<number>[-+]?\d.*)", re.DOTALL)
 # "12,34,567" is how India groups. A group never follows a leading zero.
 _INDIAN = r"[1-9]\d?(?:,\d\d)+,\d{3}"
 _GROUPED = r"[1-9]\d{{0,2}}(?P<between>[{} '])\d{{3}}(?:(?P=between)\d{{3}})*"
@@ -33,7 +43,7 @@ class Reading:
     """What a value can mean.
 
     Attributes:
-        unit: "%", "‰" or a currency's sign, which is left out of the number; "" for none.
+        unit: "%", "‰", a currency or a measure, which is left out of the number; "" for none.
         by_mark: decimal mark to number: one of the two marks, or both.
     """
 
@@ -76,6 +86,15 @@ def _ascii(character: str) -> str:
 
 
 def _without_unit(text: str) -> tuple[str, str]:
+    last = text[-1:]
+    if last.isalpha() or last in ("°", "."):
+        found = _WORD_BEHIND.fullmatch(text)
+        if found is not None and found["unit"] in _UNITS:
+            return found["unit"], found["number"].strip()
+    elif text[:1].isalpha():
+        found = _WORD_BEFORE.fullmatch(text)
+        if found is not None and found["unit"] in _CURRENCIES:
+            return found["unit"], found["number"].strip()
     for unit, rest in ((text[:1], text[1:]), (text[-1:], text[:-1])):
         if unit and (unit in "%‰" or unicodedata.category(unit) == "Sc"):
             return unit, rest.strip()
