@@ -68,6 +68,8 @@ def recognize(start: bytes) -> Recognized | None:
     for signature, what, fix in _SIGNATURES:
         if start.startswith(signature):
             return Recognized(what, fix)
+    if start[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff"):
+        return Recognized("UTF-32", "save it as UTF-8, for example: iconv -f UTF-32 -t UTF-8 OLD > NEW")
     if start[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in start[:4]:
         return Recognized("UTF-16", "save it as UTF-8, for example: iconv -f UTF-16 -t UTF-8 OLD > NEW")
     text = start.removeprefix(b"\xef\xbb\xbf")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Collection, Iterator
 
 from components.files import some
@@ -35,6 +35,8 @@ class CsvTable(Table):
         names = self._layout.header
         if any(name.encode("utf-8", "replace") != name.encode("utf-8", "surrogateescape") for name in names):
             raise lines.damaged[0]
+        if not names and (lines.line or lines.text):
+            deque(self._records(Lines(self.path)), maxlen=0)  # says what is wrong with the quotes
         if not any(names):
             raise DataError(
                 f"{self.path}: the header is empty",
@@ -47,6 +49,13 @@ class CsvTable(Table):
                 got=f"JSON: {', '.join(names)[:60]}",
                 expected="a line with the names of the columns, and rows below it",
                 fix="give it a name that ends in .jsonl (JSON Lines: an object a line)",
+            )
+        if self._layout.dialect["delimiter"] != "," and names[-1].endswith(","):
+            raise DataError(
+                f"{self.path}: commas at the ends of the lines",
+                got=f"{names[-1]!r} as the last column",
+                expected="fields with one separator between them",
+                fix="take the original file: this one was opened and saved by a program that separates by commas",
             )
         for name, count in Counter(names).items():
             if not name:
@@ -162,6 +171,10 @@ class CsvTable(Table):
         elif re.search(r'"[ \t]+[,;|]', lines.text) and "expected after" in why:
             why = f"a space between the closing quote and the separator (line {lines.line:,})"
             fix = "delete the spaces around the separators"
+        elif not lines.row and re.match(r'\s*"[^"]*"[ \t]+"', lines.text):
+            why = f"fields with spaces between them (line {lines.line:,})"
+            expected = "fields with a comma, a tab, a semicolon or a bar between them"
+            fix = 'write the file with commas (in R: write.csv(table, "FILE.csv", row.names = FALSE))'
         elif "expected after" in why:
             why = f"{why} in line {lines.line:,}: a double quote inside the field, or one that was never closed"
         return DataError(
@@ -196,6 +209,8 @@ class CsvTable(Table):
         if any(quote in lines.text for quote in "“„«"):
             return "put straight double quotes around the field; curly ones are characters like others"
         width = len(self._layout.header)
+        if len(fields) > width and any(field.endswith("\\") for field in fields[:-1]):
+            return "put the field into double quotes: a backslash before the separator is a character like others"
         if width < len(fields) <= width + self._layout.unnamed:
             return (
                 f"name column {width + 1} in the header, or put the field that holds the separator into double quotes"
