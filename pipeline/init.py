@@ -33,6 +33,8 @@ FILE_NAME = "transom.yaml"
 _SIBLINGS = {"eval": ("dev", "valid", "validation", "val", "eval"), "test": ("test",)}
 # Characters of what a run would say that are worth repeating.
 _LONGEST_NOTE = 240
+# Characters that YAML does not take, even in a comment; values are written with escapes.
+_NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _FRACTION = re.compile(r"\d+ ?/ ?\d+")
 # A label with so many times the rows of another is an imbalance.
 _IMBALANCE = 10
@@ -112,11 +114,11 @@ def infer(path: Path, folder: Path | None = None, name: str = FILE_NAME, warn: C
     folder = folder or path.parent
     required = [_head(seen, path, name), _data(seen, path, splits, folder), _task(seen)]
     # What is written must be right: a failure here is ours.
-    refusal = _refusal(ProjectConfig.model_validate(read_yaml("\n".join(required))), folder)
+    refusal = _refusal(ProjectConfig.model_validate(read_yaml(_NOT_YAML.sub("�", "\n".join(required)))), folder)
     if refusal is not None:
         warn(_one_line(refusal))
     sections = [*required, _notes(seen, splits, refusal), *(_optional(name, seen) for name in _KEYS)]
-    text = "\n".join(sections)
+    text = _NOT_YAML.sub("�", "\n".join(sections))
     ProjectConfig.model_validate(read_yaml(text))
     return text
 
@@ -178,7 +180,7 @@ def _usable(path: Path, seen: Look) -> bool:
 def _head(seen: Look, path: Path, name: str) -> str:
     rows = f"all {seen.rows:,} rows" if seen.all_rows else f"the first {seen.rows:,} rows"
     return (
-        f"# Written by `transom init {path.name}` after looking at {rows}. Correct what it got wrong, then:\n"
+        f"# Written by `transom init {_shown(path.name, 200)}` after looking at {rows}. Correct what it got wrong, then:\n"
         f"#   transom run {name}\n"
         "# `transom schema` prints every key.\n"
         f"name: {scalar(project_name(path))}\n"
@@ -223,11 +225,11 @@ def _split_by(seen: Look) -> str:
 
 
 def _task(seen: Look) -> str:
-    lines = ["task:", f"  type: {seen.task}    # {seen.reasons['task']}"]
-    lines.append(f"  text: {scalar(seen.text)}    # {seen.reasons['text']}")
+    lines = ["task:", f"  type: {seen.task}    # {_shown(seen.reasons['task'], 120)}"]
+    lines.append(f"  text: {scalar(seen.text)}    # {_shown(seen.reasons['text'], 120)}")
     if seen.text_pair is not None:
         lines.append(f"  text_pair: {scalar(seen.text_pair)}")
-    lines.append(f"  label: {scalar(seen.label)}    # {seen.reasons['label']}")
+    lines.append(f"  label: {scalar(seen.label)}    # {_shown(seen.reasons['label'], 120)}")
     column = seen.columns[seen.label]
     if seen.task == "multi_label" and (seen.separator != TaskConfig().label_separator or not column.listed):
         lines.append(f"  label_separator: {scalar(seen.separator)}")

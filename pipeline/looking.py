@@ -39,6 +39,7 @@ _PAIRS = (
 # How people write that there is no number. The shares of a column that may say so, or be mistakes, where the rest are
 # numbers.
 NOTHING = {"n/a", "#n/a", "na", "nan", "none", "null", "nil", "-", "--", "?", ".", "unknown", "missing", "#div/0!"}
+NOTHING |= {"\\n", "<na>", "nat", "n.a.", "(null)", "(blank)", "#value!", "#ref!", "#name?", "#num!", "#null!"}
 _MOST_NOTHING, _MOST_MISTAKES = 0.3, 0.02
 _IDS = {"id", "index", "idx", "row", "no", "nr", "number", "key", "timestamp", "date", "time", "year"}
 _TWINS = (("1", "2"), ("a", "b"), ("_left", "_right"))
@@ -103,12 +104,11 @@ class Column:
 
     def _add_list(self, text: str) -> None:
         """What a list holds that was written as text."""
-        if text[:1] in "[({s":
-            items = written_list(text)
-            listed = bare_list(text) if items is None else [as_text(item) or "" for item in items]
-            if listed is not None:
-                self.written += 1
-                _count(self.items, listed)
+        items = written_list(text)
+        listed = bare_list(text) if items is None else [as_text(item) or "" for item in items]
+        if listed is not None:
+            self.written += 1
+            _count(self.items, listed)
 
     def _add_number(self, value: Any, text: str) -> None:
         reading = read_number(text)
@@ -227,6 +227,7 @@ def look(path: Path) -> Look:
     columns.pop("", None)
     if not rows:
         raise DataError(f"{path} has no rows", got=f"the columns {some(table.columns, 20)}", expected="at least a row")
+    unusable.check_whole_in_one(table, columns.values(), rows)
     text, pair, text_reason = _find_texts(path, list(columns.values()))
     rest = [column for column in columns.values() if column.name not in (text, pair)]
     label, label_reason = _find_label(path, rest, rows)
@@ -265,7 +266,9 @@ def _find_texts(path: Path, columns: Sequence[Column]) -> tuple[str, str | None,
             f"{path}: no column looks like text",
             got=seen,
             expected="a column of sentences",
-            fix="write transom.yaml by hand; `transom schema` prints its keys",
+            fix="put the text into a column of its own, the words of a list joined by spaces"
+            if any(column.strange in ("a list", "an object") for column in columns)
+            else "write transom.yaml by hand; `transom schema` prints its keys",
         )
     by_name = {column.name.lower(): column.name for column in candidates}
     for first, second in (*_PAIRS, *_twins(by_name)):
@@ -285,13 +288,13 @@ def _find_texts(path: Path, columns: Sequence[Column]) -> tuple[str, str | None,
 
 
 def _twins(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Names that differ in their last part alone: text_a and text_b, sentence1 and sentence2."""
+    """Names that differ in one part alone: text_a and text_b, sentence1 and sentence2, "#1 String" and "#2 String"."""
     return [
         (name, name.removesuffix(one) + other)
         for name in names
         for one, other in _TWINS
         if len(name) > len(one) and name.endswith(one)
-    ]
+    ] + [(name, name.replace("1", "2")) for name in names if name.count("1") == 1]
 
 
 def _find_label(path: Path, columns: Sequence[Column], rows: int) -> tuple[str, str]:
@@ -315,7 +318,7 @@ def _find_label(path: Path, columns: Sequence[Column], rows: int) -> tuple[str, 
     if not few and len(measured) == 1:
         return measured[0].name, "the only column of numbers beside the text"
     if not few:
-        seen = some([f"{column.name!r} ({len(column.distinct):,} different values)" for column in columns], 10)
+        seen = some([_described(column) for column in columns], 10)
         raise DataError(
             f"{path}: no column looks like a label",
             got=f"beside the text: {seen}" if columns else "no column beside the text",
@@ -324,18 +327,57 @@ def _find_label(path: Path, columns: Sequence[Column], rows: int) -> tuple[str, 
         )
     # the last of those with the fewest values: answers stand at the end
     best = min(reversed(few), key=lambda column: len(column.counts))
-    return best.name, f"only {len(best.counts):,} different values in {best.rows:,} rows"
+    others = [repr(column.name) for column in few if column is not best and len(column.counts) == len(best.counts)]
+    rivals = f"; so has {some(others, 5)}: which is meant?" if others else ""
+    return best.name, f"only {len(best.counts):,} different values in {best.rows:,} rows{rivals}"
+
+
+def _described(column: Column) -> str:
+    if column.strange in ("a list", "an object"):
+        return f"{column.name!r} ({column.strange})"
+    example = next((value for value in column.counts), "")
+    many = f"{len(column.distinct):,} different values" if len(column.distinct) != 1 else "one value"
+    return f"{column.name!r} ({many}{f', such as {example[:30]!r}' if example else ''})"
 
 
 def _fix_of_label(columns: Sequence[Column]) -> str:
     by_hand = "write transom.yaml by hand (`transom schema` prints its keys)"
     for column in columns:
-        if column.name.lower() in LABEL_NAMES:
-            many = len(column.counts) > 1
-            return f"look at column {column.name!r}: " + (
-                f"hardly a value of it stands in two rows; or {by_hand}" if many else "all rows have the same value"
+        stray = next(iter(column.strays), "")
+        if stray and column.figures.rows > column.rows / 2:
+            count = column.strays.total()
+            return (
+                f"most values of column {column.name!r} are numbers, but not {stray[:30]!r} and the like "
+                f"({count:,} of {column.rows:,} rows): write numbers there, or delete these rows; or {by_hand}"
             )
+    for column in columns:
+        if column.name.lower() in LABEL_NAMES:
+            return f"look at column {column.name!r}: {_why_no_label(column)}; or {by_hand}"
+    if any(column.strange == "an object" for column in columns):
+        return "put what stands in the object into columns of its own (one with the label), or " + by_hand
+    numeric = next((column for column in columns if _digits(column)), None)
+    if numeric is not None:
+        return f"if column {numeric.name!r} is the answer, write plain numbers in it, such as 1234.5; or {by_hand}"
     return f"name the label's column 'label', or {by_hand}"
+
+
+def _why_no_label(column: Column) -> str:
+    if column.strange == "an object":
+        return "it holds objects; write the label's name alone"
+    if len(column.distinct) == 1:
+        return "all rows have the same value"
+    if column.counts.total() < column.rows / 2:
+        return f"its values have over {_LONGEST_LABEL} characters, as texts have"
+    return "hardly a value of it stands in two rows" + (" (numbers? Then write plain ones, such as 1234.5)" if _digits(column) else "")
+
+
+def _digits(column: Column) -> bool:
+    """Every value begins with a digit, a sign or the like, and has few letters: "2 hours", "1_000", "~5"."""
+    values = list(islice(column.counts, 100))
+    return bool(values) and all(
+        any(map(str.isdigit, value)) and not value[0].isalpha() and sum(map(str.isalpha, value)) <= 5
+        for value in values
+    )
 
 
 def _few_rows(column: Column) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from components.numbers import COMMA, POINT, read_number
 from components.rows import as_text
-from components.written_lists import written_list
+from components.written_lists import Item, bare_list, written_list
 from models.asking import TaskType
 from models.label_names import label_name
 
@@ -52,7 +53,7 @@ def find_task(column: Column) -> Found:
 
 def _mixed(column: Column) -> Counter[str] | None:
     """The labels of a column that holds single ones and, in other rows, lists of the same written as text."""
-    lists = {value: items for value in column.counts if column.written and (items := written_list(value)) is not None}
+    lists = {value: items for value in column.counts if column.written and (items := _items(value)) is not None}
     labels = Counter({value: count for value, count in column.counts.items() if value not in lists})
     names = {value: {label_name(as_text(item) or "") for item in items} - {""} for value, items in lists.items()}
     known = sum(name in labels for found in names.values() for name in found)
@@ -61,6 +62,11 @@ def _mixed(column: Column) -> Counter[str] | None:
     for value, found in names.items():
         labels.update(dict.fromkeys(found, column.counts[value]))
     return labels
+
+
+def _items(value: str) -> Sequence[Item] | None:
+    items = written_list(value)
+    return bare_list(value) if items is None else items
 
 
 def are_answers(column: Column) -> bool:
@@ -89,6 +95,9 @@ def _separator_outside(labels: Counter[str]) -> str:
 
 def _find_number_task(column: Column) -> Found:
     figures, values = column.figures, column_values(column)
+    worded = any(unit.isalpha() for unit in figures.units)
+    if worded and len(column.counts) <= _FEW_NUMBERS and column.repeats >= 2:  # "10 min" and "1 h"; "3g" and "4g"
+        return "single_label", "|", column.counts, f"{len(column.counts):,} different values, taken for names of classes"
     if figures.unit:
         shown = max((value for value in column.counts if figures.unit in value), key=len, default=figures.unit)
         reading = read_number(shown)
@@ -98,11 +107,12 @@ def _find_number_task(column: Column) -> Found:
         comma = max((value for value in column.counts if COMMA in value), default="")
         reason = f"numbers with a decimal comma, such as {comma}" if figures.mark == COMMA else "numbers with fractions"
         return "regression", "|", Counter(), reason
-    plain = not figures.open and not figures.only
+    # counts hold 1 for 1.0, which pandas writes where a row has no label
+    plain = all(re.fullmatch(r"[+-]?\d+", value) for value in column.counts)
     numbered = values[0] in (0, 1) and values[-1] - values[0] == len(values) - 1 and column.repeats >= 5
     measure = bool(set(re.split(r"[_\W]+", column.name.lower())) & _MEASURES)
     if plain and (len(values) <= _FEW_NUMBERS or (numbered and not measure)):
-        reason = f"{len(values):,} different whole numbers, taken for names of classes"
+        reason = f"{len(column.counts):,} different whole numbers, taken for names of classes"
         return "single_label", "|", column.counts, reason
     if figures.mark is None:
         return "regression", "|", Counter(), f"numbers such as {figures.open or next(iter(column.counts))}"

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from components.cells import what_is_not_text
 from components.column_names import LABEL_NAMES, TEXT_NAMES
+from components.files import some
+from components.json_lines import JsonLinesTable
 from components.readers import Row, Table, place
 from components.separated import CsvTable
 from models.errors import DataError
+
+if TYPE_CHECKING:
+    from pipeline.looking import Column
 
 # Files up to this size are read to the end.
 _WHOLE_BYTES = 2**28
@@ -46,6 +52,28 @@ def check_table(table: Table) -> None:
             if not set(table.columns[0]) & set(",;\t|")
             else "take off the double quotes around each line as a whole",
         )
+
+
+def check_whole_in_one(table: Table, columns: Iterable[Column], rows: int) -> None:
+    """Refuses the whole table in one JSON object: column to values, or a list of rows.
+
+    Raises:
+        DataError: it is that.
+    """
+    held = [column for column in columns if column.strange in ("a list", "an object")]
+    if rows != 1 or not isinstance(table, JsonLinesTable) or not held:
+        return
+    row = held[0].strange_row
+    values = {column.name: row.values[column.name] for column in held} if row is not None else {}
+    listed = [name for name, value in values.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    raise DataError(
+        f"{table.path}: the whole table in one JSON object",
+        got=some([f"{column.name!r} ({column.strange})" for column in held]),
+        expected="JSON Lines: an object a line, one for each row",
+        fix=f"convert it, for example: jq -c '.[\"{listed[0]}\"][]' OLD > NEW"
+        if listed
+        else "write it anew (in pandas: to_json(orient='records', lines=True))",
+    )
 
 
 def check_rest(path: Path, rows: Iterator[Row], texts: Sequence[str]) -> int:
