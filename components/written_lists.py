@@ -15,7 +15,7 @@ import re
 from typing import Any
 
 _QUOTED = r"""[uU]?(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
-_WORD = r"-?\d+(?:\.\d+)?|[Tt]rue|[Ff]alse|None|null|nan"
+_WORD = r"-?\d+(?:\.\d*)?(?:e[-+]?\d+)?|[Tt]rue|[Ff]alse|None|null|nan"
 _ITEM = re.compile(rf"\s*(?:np\.str_\()?(?P<item>{_QUOTED}|{_WORD})\)?\s*(?P<comma>,?)", re.DOTALL)
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
 _WORDS = {"none": None, "null": None, "nan": None, "true": True, "false": False}

@@ -27,6 +27,7 @@ def zipped(name: str) -> bytes:
         (zipped("reviews.csv"), "ZIP archive"),
         (pickle.dumps({"text": ["a"]}), "pickle"),
         (b"ARROW1\0\0", "Arrow"),
+        ("text".encode("utf-32"), "UTF-32"),
         (b"SQLite format 3\0", "SQLite"),
         (b"%PDF-1.7", "PDF"),
         (bytes(600), "NUL bytes"),

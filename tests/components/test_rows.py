@@ -53,6 +53,24 @@ def test_multi_label_as_text_and_as_list(path: Path) -> None:
     assert found == [("x", "y"), ("y", "1"), (), (), ()]
 
 
+@pytest.mark.parametrize("task", ["single_label", "multi_label"])
+@pytest.mark.parametrize("label", ['{"red": 1}', "{'red': 1}", "[['red'], ['blue']]", {"red": 1}])
+def test_what_is_no_text_is_no_label(path: Path, task: str, label: object) -> None:
+    write(path, [{"text": "a", "label": "red"}, {"text": "b", "label": label}])
+    with pytest.raises(DataError) as caught:
+        read(path, type=task)
+    assert "for a label in 1 of 2 rows: row 2 (line 2)" in caught.value.got
+
+
+@pytest.mark.parametrize("label", [[0, 1, 0], [0.0, 1.0, 0.0], "[0, 1, 0]", "[0. 1. 0.]"])
+def test_a_vector_of_zeros_and_ones_is_no_list_of_labels(path: Path, label: object) -> None:
+    write(path, [{"text": "a", "label": label}])
+    with pytest.raises(DataError) as caught:
+        read(path, type="multi_label")
+    assert "a vector of zeros and ones for labels in 1 of 1 rows: row 1" in caught.value.got
+    assert "the names of a row's labels" in caught.value.fix
+
+
 def test_regression(path: Path) -> None:
     rows = [{"text": "a", "text_b": "b", "label": label} for label in (1, 2.5, " -3e2 ")]
     found = read(write(path, rows), type="regression", text_pair="text_b")

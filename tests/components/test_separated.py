@@ -151,6 +151,9 @@ def test_single_quotes_around_every_value_are_quotes(tmp_path: Path) -> None:
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99), "not a text file", "Excel"),
         (b"PK\x03\x04" + bytes(26) + b"xl/workbook.xml", "not a text file", ".xlsx"),
         ("  \n\n", "the header is empty", "blank lines"),
+        ('"text" "label"\n"1" "so so" "pos"\n', "the header (line 1)", "fields with spaces between them (line 1)"),
+        ("text;label,,\n" + "so so;pos,,\n" * 9, "commas at the ends of the lines", "separates by commas"),
+        ("text,label\n" + "well\\, so so,pos\n" * 9, "row 1 (line 2)", "a backslash before the separator"),
         ("text,label\na\rb,c\n", "row 1 (line 2)", "a carriage return outside quotes"),
     ],
 )

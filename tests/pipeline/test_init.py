@@ -148,7 +148,16 @@ def test_lists_of_labels(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "written",
-    [["['joy']", "['joy', 'fear']", "[]"], ['["joy"]', '["joy","fear"]', "[]"], ["[joy]", "[joy, fear]", "[]"]],
+    [
+        ["['joy']", "['joy', 'fear']", "[]"],
+        ['["joy"]', '["joy","fear"]', "[]"],
+        ["[joy]", "[joy, fear]", "[]"],
+        ["{joy}", "{joy,fear}", "{}"],
+        ["frozenset({'joy'})", "frozenset({'fear', 'joy'})", "frozenset()"],
+        ["array(['joy'], dtype=object)", "array(['joy', 'fear'], dtype=object)", "array([], dtype=object)"],
+        ['c("joy")', 'c("joy", "fear")', "c()"],
+        ['{"choices":["joy"]}', '{"choices":["joy","fear"]}', "[]"],
+    ],
 )
 def test_lists_written_as_text_are_many_labels(tmp_path: Path, written: list[str]) -> None:
     path = write_csv(tmp_path / "t.csv", ["text", "label"], [[sentence(n), written[n % 3]] for n in range(300)])
@@ -168,6 +177,11 @@ def test_lists_written_as_text_are_many_labels(tmp_path: Path, written: list[str
         (["$3.50", "$1,000.25", "$7"], None, "numbers in $, which is left out: $1,000.25 is 1000.25"),
         (["1 000,5", "−3", "2"], ",", "answers from -3 to 1000.5"),
         (["½", "3½", "2"], None, "answers from 0.5 to 3.5"),
+        (["USD 3.50", "USD 1,000.25", "USD 0"], None, "numbers in USD, which is left out: USD 1,000.25 is 1000.25"),
+        (["1.5 kg", "10kg", "0.25 kg"], None, "numbers in kg, which is left out: 0.25 kg is 0.25"),
+        (["٣٫٥", "١٢", "٤"], None, "answers from 3.5 to 12"),
+        (["1.000 EUR", "2.500 EUR"] * 15 + [f"{n}.000 EUR" for n in range(1, 30)], None, "'1.000 EUR' is 1 with"),
+        ([f"{n} g" if n % 2 else f"{n} kg" for n in range(1, 40)], None, "numbers of different units"),
         (["1,000", "2,500"], None, "'1,000' is 1000 with a decimal point and 1 with a decimal comma"),
         (["3,5", "1,234.5"], None, "only a decimal comma"),
         (["0.85", "85%"], None, "numbers of different units"),
@@ -229,6 +243,81 @@ def test_as_many_classes_as_init_takes_the_run_takes_too(tmp_path: Path, classes
     text = infer(write_csv(tmp_path / "t.csv", ["text", "label"], rows))
     assert config_of(text).task.type == "single_label"
     assert "does not hold labels" not in text
+
+
+@pytest.mark.parametrize("values", [["10 min", "30 min", "1 h"], ["3g", "4g", "5g"]])
+def test_a_few_numbers_with_units_are_classes(tmp_path: Path, values: list[str]) -> None:
+    rows = [[sentence(n), values[n % 3]] for n in range(300)]
+    text = infer(write_csv(tmp_path / "t.csv", ["text", "label"], rows))
+    assert config_of(text).task.type == "single_label"
+    assert "3 different values, taken for names of classes" in text
+    assert "will refuse" not in text
+
+
+def test_whole_numbers_are_classes_however_they_are_typed(tmp_path: Path) -> None:
+    """A column of 0, 1 and nothing is one of 0.0 and 1.0 for pandas."""
+    rows = [[sentence(n), f"{n % 3}.0"] for n in range(300)]
+    text = infer(write_csv(tmp_path / "t.csv", ["text", "label"], rows))
+    assert config_of(text).task.type == "single_label"
+    assert "3 labels, with their rows: 0 100, 1 100, 2 100" in text
+
+
+def test_large_whole_numbers_stay_apart(tmp_path: Path) -> None:
+    rows = [[sentence(n), 10**30 + n % 2] for n in range(300)]
+    assert "2 different whole numbers" in infer(write_csv(tmp_path / "t.csv", ["text", "label"], rows))
+
+
+@pytest.mark.parametrize("odd", ["\a", "\x1b[0m", "\x85", "\u2028", "\ufffe"])
+def test_characters_that_yaml_does_not_take(tmp_path: Path, odd: str) -> None:
+    rows = [[sentence(n), f"a{odd}b" if n % 2 else f"['x{odd}', 'y']"] for n in range(300)]
+    text = infer(write_csv(tmp_path / "t.csv", [f"my{odd} text", f"label{odd}s"], rows))
+    assert config_of(text).task.label in (f"label{odd}s", "label s")
+    rows = [[sentence(n), ["['x'\n 'y']", "['x']"][n % 2]] for n in range(300)]
+    assert config_of(infer(write_csv(tmp_path / "u.csv", ["text", "labels"], rows))).task.type == "multi_label"
+
+
+@pytest.mark.parametrize(
+    ("row", "fix"),
+    [
+        ({"data": [{"text": "a b c", "label": "x"}] * 3}, "jq -c '.[\"data\"][]'"),
+        ({"text": {"0": "a b c", "1": "d e f"}, "label": {"0": "x", "1": "y"}}, "orient='records', lines=True"),
+        ({"columns": ["text"], "index": [0], "data": [["a b c"]]}, "orient='records', lines=True"),
+    ],
+)
+def test_a_whole_table_in_one_object(tmp_path: Path, row: dict, fix: str) -> None:
+    (tmp_path / "t.json").write_text(json.dumps(row))
+    with pytest.raises(DataError, match="the whole table in one JSON object") as caught:
+        infer(tmp_path / "t.json")
+    assert fix in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "fix"),
+    [
+        ("label", ["x" * 500, "y" * 500], "its values have over 200 characters"),
+        ("price", [f"{n}_000 or so" for n in range(300)], "if column 'price' is the answer, write plain numbers in it"),
+        ("price", ["<5"] * 9 + [f"{n / 7:.3f}" for n in range(291)], "not '<5' and the like (9 of 300 rows)"),
+    ],
+)
+def test_the_cause_is_named_where_no_column_is_a_label(
+    tmp_path: Path, name: str, values: list[str], fix: str
+) -> None:
+    rows = [[sentence(n), values[n % len(values)]] for n in range(300)]
+    with pytest.raises(DataError, match="no column looks like a label") as caught:
+        infer(write_csv(tmp_path / "t.csv", ["text", name], rows))
+    assert fix in caught.value.fix
+
+
+def test_columns_that_could_be_the_label_as_well_are_named(tmp_path: Path) -> None:
+    rows = [[sentence(n), n % 2, int(n % 3 == 0)] for n in range(300)]
+    text = infer(write_csv(tmp_path / "t.csv", ["comment", "toxic", "insult"], rows))
+    assert "only 2 different values in 300 rows; so has 'toxic': which is meant?" in text
+
+
+def test_pairs_with_a_number_inside_their_names(tmp_path: Path) -> None:
+    rows = [[n % 2, sentence(n), sentence(n + 1000)] for n in range(300)]
+    task = config_of(infer(write_csv(tmp_path / "t.csv", ["Quality", "#1 String", "#2 String"], rows))).task
+    assert (task.text, task.text_pair, task.label) == ("#1 String", "#2 String", "Quality")
 
 
 @pytest.mark.parametrize("spellings", [[1, 1.0], ["1", "1.0"], [True, "True"]])
