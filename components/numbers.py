@@ -18,14 +18,16 @@ POINT, COMMA = ".", ","
 """What may stand before the decimals."""
 _LONGEST = 40
 _LIKE_ASCII = {"−": "-", "–": "-", "﹣": "-", "’": "'", "٪": "%", "٫": ".", "٬": "'"}
-_CURRENCIES = frozenset(
-    "AED ARS AUD BGN BRL CAD CHF CLP CNY COP CZK DKK EGP EUR GBP HKD HUF IDR ILS INR JPY KRW MXN MYR NGN NOK NZD PEN PHP "
-    "PKR PLN RON RUB SAR SEK SGD THB TRY TWD UAH USD VND ZAR Rs kr zł Kč US$ A$ C$ R$".split()
+_CODES = (
+    "AED ARS AUD BGN BRL CAD CHF CLP CNY COP CZK DKK EGP EUR GBP HKD HUF IDR ILS INR JPY KRW MXN MYR NGN NOK NZD PEN "
+    "PHP PKR PLN RON RUB SAR SEK SGD THB TRY TWD UAH USD VND ZAR Rs kr zł Kč US$ A$ C$ R$"
 )
-_UNITS = _CURRENCIES | frozenset(
-    "kg g mg lb lbs oz t km m cm mm mi ft in h hrs min mins s sec ms l L ml cl kcal kJ kWh W kW °C °F GB MB kB km/h mph "
-    "pt pts percent euro euros Euro dollar dollars".split()
+_MEASURES = (
+    "kg g mg lb lbs oz t km m cm mm mi ft in h hrs min mins s sec ms l L ml cl kcal kJ kWh W kW °C °F GB MB kB km/h "
+    "mph pt pts percent euro euros Euro dollar dollars"
 )
+_CURRENCIES = frozenset(_CODES.split())
+_UNITS = _CURRENCIES.union(_MEASURES.split())
 _WORD_BEHIND = re.compile(r"(?P<number>.*?[\d.,])\s*(?P<unit>[^\W\d_][^\s\d]*|°[CF])\.?", re.DOTALL)
 _WORD_BEFORE = re.compile(r"(?P<unit>[^\W\d_]+\$?)\.?\s*(?P<number>[-+]?\d.*)", re.DOTALL)
 # "12,34,567" is how India groups. A group never follows a leading zero.

@@ -1,7 +1,7 @@
 """Lists that a file holds as text: JSON's ["a", "b"], Python's ['a', 'b'] (pandas writes it), numpy's ['a' 'b'].
 
-Also what programs put around them: `frozenset({…})`, `array([…], dtype=object)`, R's `c(…)`, a list inside a JSON string,
-Label Studio's `{"choices": […]}`, and Postgres' {a,"b c"}.
+Also what programs put around them: `frozenset({…})`, `array([…], dtype=object)`, R's `c(…)`, a list inside a JSON
+string, Label Studio's `{"choices": […]}`, and Postgres' {a,"b c"}.
 
 Standard library only.
 """
@@ -27,7 +27,7 @@ _WRAPPED = re.compile(
 )
 _STARTS = ("[", "(", "{", '"[', "set(", "frozenset(", "tuple(", "list(", "array(", "np.array(", "c(")
 """How a list that was written as text may begin."""
-_CURLY = str.maketrans("“”„‘’", "\"\"\"''")
+_CURLY = str.maketrans("“”„‘’", '"""\'\'')
 
 Item = str | bool | float | None
 

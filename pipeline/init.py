@@ -180,7 +180,8 @@ def _usable(path: Path, seen: Look) -> bool:
 def _head(seen: Look, path: Path, name: str) -> str:
     rows = f"all {seen.rows:,} rows" if seen.all_rows else f"the first {seen.rows:,} rows"
     return (
-        f"# Written by `transom init {_shown(path.name, 200)}` after looking at {rows}. Correct what it got wrong, then:\n"
+        f"# Written by `transom init {_shown(path.name, 200)}` after looking at {rows}. "
+        "Correct what it got wrong, then:\n"
         f"#   transom run {name}\n"
         "# `transom schema` prints every key.\n"
         f"name: {scalar(project_name(path))}\n"

@@ -368,7 +368,9 @@ def _why_no_label(column: Column) -> str:
         return "all rows have the same value"
     if column.counts.total() < column.rows / 2:
         return f"its values have over {_LONGEST_LABEL} characters, as texts have"
-    return "hardly a value of it stands in two rows" + (" (numbers? Then write plain ones, such as 1234.5)" if _digits(column) else "")
+    return "hardly a value of it stands in two rows" + (
+        " (numbers? Then write plain ones, such as 1234.5)" if _digits(column) else ""
+    )
 
 
 def _digits(column: Column) -> bool:

@@ -97,7 +97,12 @@ def _find_number_task(column: Column) -> Found:
     figures, values = column.figures, column_values(column)
     worded = any(unit.isalpha() for unit in figures.units) and not column.fractions
     if worded and len(column.counts) <= _FEW_NUMBERS and column.repeats >= 2:  # "10 min" and "1 h"; "3g" and "4g"
-        return "single_label", "|", column.counts, f"{len(column.counts):,} different values, taken for names of classes"
+        return (
+            "single_label",
+            "|",
+            column.counts,
+            f"{len(column.counts):,} different values, taken for names of classes",
+        )
     if figures.unit:
         shown = max((value for value in column.counts if figures.unit in value), key=len, default=figures.unit)
         reading = read_number(shown)

@@ -65,7 +65,9 @@ def check_whole_in_one(table: Table, columns: Iterable[Column], rows: int) -> No
         return
     row = held[0].strange_row
     values = {column.name: row.values[column.name] for column in held} if row is not None else {}
-    listed = [name for name, value in values.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    listed = [
+        name for name, value in values.items() if isinstance(value, list) and value and isinstance(value[0], dict)
+    ]
     raise DataError(
         f"{table.path}: the whole table in one JSON object",
         got=some([f"{column.name!r} ({column.strange})" for column in held]),

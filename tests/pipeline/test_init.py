@@ -299,9 +299,7 @@ def test_a_whole_table_in_one_object(tmp_path: Path, row: dict, fix: str) -> Non
         ("price", ["<5"] * 9 + [f"{n / 7:.3f}" for n in range(291)], "not '<5' and the like (9 of 300 rows)"),
     ],
 )
-def test_the_cause_is_named_where_no_column_is_a_label(
-    tmp_path: Path, name: str, values: list[str], fix: str
-) -> None:
+def test_the_cause_is_named_where_no_column_is_a_label(tmp_path: Path, name: str, values: list[str], fix: str) -> None:
     rows = [[sentence(n), values[n % len(values)]] for n in range(300)]
     with pytest.raises(DataError, match="no column looks like a label") as caught:
         infer(write_csv(tmp_path / "t.csv", ["text", name], rows))
