@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 from models.json_text import to_json
@@ -20,6 +21,11 @@ def remember(artifacts: Path, number: int, folder: Path) -> None:
     temporary = target.with_suffix(".tmp")
     temporary.write_text(to_json(_sizes(folder)), encoding="utf-8")
     temporary.replace(target)
+
+
+def forget(artifacts: Path) -> None:
+    """Forgets all artifacts: a new store gives their numbers to others."""
+    shutil.rmtree(artifacts / _FOLDER, ignore_errors=True)
 
 
 def is_whole(artifacts: Path, number: int, folder: Path) -> bool:

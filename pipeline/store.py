@@ -2,9 +2,9 @@
 
 A store that is damaged would otherwise end a run somewhere in TFX, or, worse, hand an old result to a new step. Four
 things are checked, in milliseconds: the file is SQLite's and its pages are whole; it has the tables and
-the schema version of the ml-metadata that is installed, and every text in it can be read; its bytes are those that the
-last run left, where that run came to its end and no other program has written to it since; and the folders of its live
-artifacts hold the files that the steps wrote. No TensorFlow, no TFX.
+the schema version of the ml-metadata that is installed, every text in it can be read, and it knows of all that lies
+there; its bytes are those that the last run left, where that run came to its end and no other program has written to it
+since; and the folders of its live artifacts hold the files that the steps wrote. No TensorFlow, no TFX.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from models.errors import BusyError, ConfigError, DataError, TransomError
 from models.json_text import to_json
-from pipeline.artifact_files import is_whole
+from pipeline.artifact_files import forget, is_whole
 from pipeline.paths import Paths
 
 SCHEMA_VERSION = 10
@@ -84,14 +84,16 @@ def check(paths: Paths) -> list[str]:
     """
     path = paths.metadata
     if not _is_there(path):
-        if _leftover_artifacts(paths):
+        if any(_numbers(paths)):
             raise _damaged(paths, "it is empty" if path.exists() else "it is gone, the artifacts are not")
+        forget(paths.artifacts)
         return []
     _check_bytes(paths)
     with _opened(paths) as store:
         _check_pages(store, paths)
         _check_schema(store, paths)
         _check_rows(store, paths)
+        _check_age(store, paths)
         gone = _gone(store, paths)
         store.execute("BEGIN EXCLUSIVE")
         store.executemany(f"UPDATE Artifact SET state = {_DELETED} WHERE id = ?", [(number,) for number, _ in gone])
@@ -156,9 +158,9 @@ def _is_there(path: Path) -> bool:
     return path.stat().st_size > 0
 
 
-def _leftover_artifacts(paths: Paths) -> bool:
-    """Whether a new store would number its executions like folders that are there, and mix its files with theirs."""
-    return any(folder.name.isdigit() for folder in paths.artifacts.glob("*/*/*"))
+def _numbers(paths: Paths) -> Iterator[int]:
+    """The numbers of the executions whose outputs are there: STEP/OUTPUT/NUMBER."""
+    return (int(folder.name) for folder in paths.artifacts.glob("*/*/*") if folder.name.isdecimal())
 
 
 def _check_bytes(paths: Paths) -> None:
@@ -259,6 +261,14 @@ def _check_rows(store: sqlite3.Connection, paths: Paths) -> None:
     for table, column, others, condition in _REFERENCES:
         wrong = f"{column} NOT IN (SELECT id FROM {others} WHERE {condition})"
         _none(store, paths, table, f"a {column} that is nobody's", wrong)
+
+
+def _check_age(store: sqlite3.Connection, paths: Paths) -> None:
+    """Refuses a store from a backup: new executions would have the numbers, and the folders, of those it lacks."""
+    (known,) = store.execute("SELECT coalesce(max(id), 0) FROM Execution").fetchone()
+    newest = max(_numbers(paths), default=0)
+    if newest > known:
+        raise _damaged(paths, f"it is older than the artifacts: it ends at execution {known}, they at {newest}")
 
 
 def _none(store: sqlite3.Connection, paths: Paths, table: str, what: str, wrong: str) -> None:

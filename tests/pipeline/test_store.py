@@ -14,7 +14,7 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 
 from models.errors import BusyError, ConfigError, DataError, TransomError
 from pipeline import store
-from pipeline.artifact_files import remember
+from pipeline.artifact_files import is_whole, remember
 from pipeline.paths import Paths
 
 STEPS = ("ExampleGen", "Transform", "LiveModel")
@@ -115,6 +115,30 @@ def test_a_store_that_was_removed_without_what_it_names(paths: Paths) -> None:
     with pytest.raises(DataError, match="it is gone, the artifacts are not"):
         store.check(paths)
     shutil.rmtree(paths.artifacts)
+    assert store.check(paths) == []
+
+
+def test_a_store_that_was_removed_with_all_that_a_person_sees_of_the_artifacts(paths: Paths) -> None:
+    """`rm -r artifacts/*` leaves hidden files; what they say of an artifact must not be said of the next one."""
+    for folder in paths.artifacts.glob("[!.]*"):
+        shutil.rmtree(folder)
+    paths.metadata.unlink()
+    assert store.check(paths) == []
+    folder = paths.artifacts / "LiveModel" / "live_model" / "1"  # of other files than the former first artifact
+    folder.mkdir(parents=True)
+    (folder / "other.txt").touch()
+    remember(paths.artifacts, 1, folder)
+    assert is_whole(paths.artifacts, 1, folder)
+
+
+def test_a_store_from_a_backup_beside_newer_artifacts_is_refused(paths: Paths) -> None:
+    """Its next executions would write into the folders of those that it does not know."""
+    newer = paths.artifacts / "Transform" / "examples" / "4"
+    newer.mkdir(parents=True)
+    with pytest.raises(DataError, match="it ends at execution 3, they at 4") as caught:
+        store.check(paths)
+    assert "put both back from one backup" in str(caught.value)
+    newer.rmdir()
     assert store.check(paths) == []
 
 
