@@ -117,13 +117,13 @@ def explained(error: BaseException, paths: Paths) -> TransomError | None:
 
     None where something else failed.
     """
-    gone = _missing(error, paths.artifacts)
+    gone = _missing(error, paths)
     if gone is not None:
         return DataError(
-            f"{gone} is gone",
+            f"{paths.artifacts / gone} is gone",
             got="no such file or folder",
             expected="what an earlier step wrote",
-            fix=f"remove {_artifact(gone, paths.artifacts)}, and run again: the step that wrote it runs again",
+            fix=f"remove {paths.artifacts.joinpath(*gone.parts[:3])}, and run again: the step that wrote it runs again",
         )
     frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
     if not any(f"{os.sep}ml_metadata{os.sep}" in frame for frame in frames[-8:]):
@@ -131,17 +131,16 @@ def explained(error: BaseException, paths: Paths) -> TransomError | None:
     return _busy(paths) if "locked" in str(error) else _damaged(paths, " ".join(str(error).split())[:300])
 
 
-def _missing(error: BaseException | None, artifacts: Path) -> Path | None:
+def _missing(error: BaseException | None, paths: Paths) -> Path | None:
+    """The file below the artifacts' folder that was not found, relative to it."""
     while error is not None:
-        if isinstance(error, FileNotFoundError) and Path(str(error.filename)).is_relative_to(artifacts):
-            return Path(str(error.filename))
+        if isinstance(error, FileNotFoundError):
+            file = Path(str(error.filename))
+            for root in (paths.artifacts, paths.root):  # the one that TFX is told of may be a link
+                if file.is_relative_to(root):
+                    return file.relative_to(root)
         error = error.__cause__ or error.__context__
     return None
-
-
-def _artifact(path: Path, artifacts: Path) -> Path:
-    """The folder of the artifact that a path is in: STEP/OUTPUT/NUMBER."""
-    return artifacts.joinpath(*path.relative_to(artifacts).parts[:3])
 
 
 def _is_there(path: Path) -> bool:
@@ -278,14 +277,16 @@ def _none(store: sqlite3.Connection, paths: Paths, table: str, what: str, wrong:
 
 
 def _gone(store: sqlite3.Connection, paths: Paths) -> list[tuple[int, str]]:
-    """Live artifacts below the project's folder whose files are not all there, by number and step."""
-    root = f"{paths.artifacts}{os.sep}"
+    """Live artifacts whose files are not all there, by number and step: STEP/OUTPUT/NUMBER ends each one's path.
+
+    The store holds the paths in full: those of a project that was moved lead to where it was.
+    """
     rows = store.execute("SELECT id, uri FROM Artifact WHERE state = ?", (_LIVE,)).fetchall()
-    mine = [(number, str(uri)) for number, uri in rows if str(uri or "").startswith(root)]
+    folders = [(number, Path(str(uri))) for number, uri in rows if str(uri).startswith(os.sep)]
     return [
-        (number, uri.removeprefix(root).partition(os.sep)[0])
-        for number, uri in mine
-        if not is_whole(paths.artifacts, number, Path(uri))
+        (number, folder.parts[-3])
+        for number, folder in folders
+        if len(folder.parts) > 3 and not is_whole(paths.artifacts, number, folder)
     ]
 
 

@@ -6,6 +6,7 @@ import random
 import shutil
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -271,6 +272,37 @@ def test_what_is_gone_is_made_again(paths: Paths, removed: str, steps: list[str]
     states = {Path(one.uri).parts[-3]: one.state for one in connect(paths).get_artifacts()}
     assert {step for step, state in states.items() if state == pb.Artifact.DELETED} == set(steps)
     assert store.check(paths) == []  # told once
+
+
+def test_what_a_moved_project_left_behind_is_made_again(paths: Paths) -> None:
+    """The store holds full paths: of a moved folder, and of one whose name TFX takes for a pattern, others than ours."""
+    moved = replace(paths, output=paths.output.with_name("moved"))
+    paths.output.rename(moved.output)
+    try:
+        assert store.check(moved) == sorted(STEPS)
+    finally:
+        moved.output.rename(paths.output)
+
+
+def test_what_is_gone_behind_a_link_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TFX works by way of a link where the folder's name is a pattern; see `Paths.root`."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    paths = Paths(base=tmp_path, output=tmp_path / "out [v2]", push=tmp_path / "p", edge=tmp_path / "e")
+    paths.output.mkdir()
+    paths.make_root()
+    fill(paths)
+    with sqlite3.connect(paths.metadata) as made:
+        told = (f"{paths.artifacts}/", f"{paths.root}/")
+        made.execute("UPDATE Artifact SET uri = replace(uri, ?, ?)", told)
+    made.close()
+    assert store.check(paths) == []
+    shutil.rmtree(paths.artifacts / "Transform")
+    with pytest.raises(FileNotFoundError) as missing:
+        (paths.root / "Transform/examples/2/schema.txt").read_text()
+    told_of = store.explained(missing.value, paths)
+    assert told_of is not None
+    assert f"remove {paths.artifacts}/Transform/examples/2, and run again" in told_of.fix
+    assert store.check(paths) == ["Transform"]
 
 
 def test_what_is_emptied_or_cut_is_made_again(paths: Paths) -> None:
