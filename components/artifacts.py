@@ -13,6 +13,9 @@ from models.json_text import to_json
 BLESSED, VERDICT, VARIANT = "blessed", "verdict", "variant"
 """Properties of the two gates' `InfraBlessing`: 1 or 0, as TFX's InfraValidator says it, a sentence, and the edge
 gate's choice ("" for none)."""
+AGAIN = "again"
+"""Another of their properties, and a key of their reports. 1: what was measured may be the moment's doing (a process
+was killed, the machine was busy), so that no later run takes it from the cache."""
 
 
 def bless(blessing: types.Artifact, report: Mapping[str, Any], file: str) -> None:
@@ -21,6 +24,7 @@ def bless(blessing: types.Artifact, report: Mapping[str, Any], file: str) -> Non
     Path(blessing.uri, file).write_text(text + "\n", encoding="utf-8")
     blessing.set_int_custom_property(BLESSED, int(report[BLESSED]))
     blessing.set_string_custom_property(VERDICT, report[VERDICT])
+    blessing.set_int_custom_property(AGAIN, int(report.get(AGAIN, False)))
 
 
 class Tokenizer(types.Artifact):

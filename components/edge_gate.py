@@ -13,7 +13,7 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.utils import path_utils
 
-from components.artifacts import VARIANT, VERDICT, EdgeBundles, bless
+from components.artifacts import AGAIN, BLESSED, VARIANT, VERDICT, EdgeBundles, bless
 from components.config import EvaluationConfig
 from components.edge_exporter import FILE_NAME as BUNDLES_FILE
 from components.edge_exporter import REFERENCE, brief
@@ -78,7 +78,7 @@ class Executor(base_executor.BaseExecutor):
 
 
 def examine(folder: Path, bundles: Path, rows: list[Row], config: EdgeConfig, min_slice_size: int) -> dict[str, Any]:
-    """The gate's report, see `tflite.choosing.choose`.
+    """The gate's report, see `tflite.choosing.choose`, and `again`, see `components.artifacts`.
 
     Args:
         folder: the SavedModel.
@@ -91,14 +91,16 @@ def examine(folder: Path, bundles: Path, rows: list[Row], config: EdgeConfig, mi
     if not rows:
         made = {variant: broken or _NO_ROWS for variant, broken in made.items()}
     costs: dict[Variant, Cost] = {}
+    unmeasured = False
     for variant in [variant for variant, broken in made.items() if not broken]:
         PROGRESS.info("measuring %s", variant)
         try:
             costs[variant] = measure(bundles / variant)
         except ModelError as error:  # LiteRT ends the process, say: that is the variant's fault, not the run's
-            made[variant] = brief(error)
+            made[variant], unmeasured = brief(error), True
     if all(made[variant] for variant in config.variants):
-        return choose([Candidate(variant, broken=made[variant]) for variant in config.variants], None, config)
+        broken = [Candidate(variant, broken=made[variant]) for variant in config.variants]
+        return {**choose(broken, None, config), AGAIN: unmeasured}
     PROGRESS.info("asking Keras %d rows", len(rows))
     model = restore(folder)
     reference = ask_keras(model, rows, max(config.lengths, default=model.tokenizer.max_length))
@@ -111,7 +113,9 @@ def examine(folder: Path, bundles: Path, rows: list[Row], config: EdgeConfig, mi
         bundle = EdgeClassifier(bundles / variant, threads=os.cpu_count() or 1)
         parity = compare(bundle, reference, rows, min_slice_size)
         candidates.append(Candidate(variant, parity, costs[variant], tuple(bundle.manifest.report["operations"])))
-    return choose(candidates, costs.get(REFERENCE), config)
+    report = choose(candidates, costs.get(REFERENCE), config)
+    slow = not report[BLESSED] and config.budget.latency_ratio is not None
+    return {**report, AGAIN: unmeasured or slow}
 
 
 class EdgeGate(base_component.BaseComponent):

@@ -12,7 +12,7 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.utils import path_utils
 
-from components.artifacts import BLESSED, VERDICT, bless
+from components.artifacts import AGAIN, BLESSED, VERDICT, bless
 from components.config import ServingConfig
 from components.fingerprint import fingerprint
 from components.serving_rows import keras_answers, questions
@@ -86,7 +86,7 @@ def examine(folder: Path, examples: types.Artifact, task: TaskConfig, config: Se
         with local_server(folder) as server:
             return judge(replay(server, asked, answers, tolerance), config, len(asked))
     except ServingError as error:
-        return _refused(f"the server could not serve the model: {error}")
+        return _refused(f"the server could not serve the model: {error}", again=True)
 
 
 def operations(folder: Path) -> set[str]:
@@ -116,12 +116,12 @@ def judge(result: Replay, config: ServingConfig, rows: int) -> dict[str, Any]:
     }
     if result.failed:
         more = f" (and {result.failed - 1} more)" if result.failed > 1 else ""
-        return _refused(f"{result.failures[0]}{more}") | measured
+        return _refused(f"{result.failures[0]}{more}", again=True) | measured
     if not result.requests:
         return _refused("the server was asked nothing") | measured
     if config.latency_ms is not None and not high <= config.latency_ms:  # without a latency it is NaN
         wanted = f"serving.latency_ms allows {config.latency_ms:g} ms"
-        return _refused(f"99 of 100 requests took up to {high:.1f} ms, and {wanted}") | measured
+        return _refused(f"99 of 100 requests took up to {high:.1f} ms, and {wanted}", again=True) | measured
     sentence = (
         f"served: {result.requests} requests for {rows} rows over gRPC and REST were answered as Keras does "
         f"(largest difference {result.largest_difference:.1e}; one text over gRPC: {median:.1f} ms, p99 {high:.1f} ms)"
@@ -129,8 +129,9 @@ def judge(result: Replay, config: ServingConfig, rows: int) -> dict[str, Any]:
     return {BLESSED: True, VERDICT: sentence, **measured}
 
 
-def _refused(reason: str) -> dict[str, Any]:
-    return {BLESSED: False, VERDICT: f"not served: {reason}"}
+def _refused(reason: str, again: bool = False) -> dict[str, Any]:
+    """`again`: it may be the moment's doing, see `components.artifacts`."""
+    return {BLESSED: False, VERDICT: f"not served: {reason}", AGAIN: again}
 
 
 class ServingGate(base_component.BaseComponent):

@@ -134,9 +134,9 @@ def _check_reused(store: metadata.Metadata, run_id: str, from_steps: Collection[
     if gone:
         raise ConfigError(
             f"--from {', '.join(from_steps)}",
-            got=f"what {', '.join(gone)} wrote is gone",
+            got=f"what {', '.join(gone)} wrote is gone, or was a refusal that may not last",
             expected="the results of all earlier steps",
-            fix="run without --from: what is gone is made again",
+            fix="run without --from: the step runs again",
         )
 
 

@@ -68,11 +68,19 @@ _REFERENCES = (
     ("Attribution", "context_id", "Context", "1"),
     ("Attribution", "artifact_id", "Artifact", "1"),
 )
+AGAIN = "again"
+"""`components.artifacts.AGAIN`, which brings TensorFlow with it; a test holds it to that."""
+_FORGET_MOMENTS = (
+    f"UPDATE Artifact SET state = {_DELETED} WHERE state = {_LIVE} AND id IN "
+    "(SELECT artifact_id FROM ArtifactProperty WHERE name = ? AND is_custom_property = 1 AND int_value = 1)"
+)
 _HEADER, _COUNTER = b"SQLite format 3\0", slice(24, 28)  # https://www.sqlite.org/fileformat2.html
 
 
 def check(paths: Paths) -> list[str]:
     """Checks the store of a project whose lock this process holds.
+
+    What a gate refused for a reason of the moment is marked as deleted, too, so that the gate asks again.
 
     Returns:
         The steps that wrote what is no longer there. It is marked as deleted, so that they run again.
@@ -97,6 +105,7 @@ def check(paths: Paths) -> list[str]:
         gone = _gone(store, paths)
         store.execute("BEGIN EXCLUSIVE")
         store.executemany(f"UPDATE Artifact SET state = {_DELETED} WHERE id = ?", [(number,) for number, _ in gone])
+        store.execute(_FORGET_MOMENTS, (AGAIN,))
         store.execute("COMMIT")
     _seal_file(path).unlink(missing_ok=True)  # it says nothing of what this run will write
     return sorted({step for _, step in gone})

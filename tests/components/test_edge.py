@@ -129,8 +129,9 @@ def test_what_cannot_be_measured_is_told_and_stops_nothing(
 
     monkeypatch.setattr(edge_gate, "measure", ends)
     config = EdgeConfig(variants=("dynamic_int8", "float16"), max_slice_loss=1)
-    _, report, _ = run(exports["single"], tmp_path, "single", config)
+    _, report, blessing = run(exports["single"], tmp_path, "single", config)
     assert report["variant"] == "float16"
+    assert blessing.get_int_custom_property("again") == 1, "its process may have been killed: not so in the next run"
     rows = {row["variant"]: row for row in report["variants"]}
     assert rows["dynamic_int8"]["why"].endswith("cannot be measured: exit code -11")
     assert rows["float16"]["latency_ratio"] is None

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +91,7 @@ def test_the_latency_budget_counts(exports: dict[str, Exported], tmp_path: Path)
     report = examine(exports["single"], tmp_path, latency_ms=0.001)
     assert not report["blessed"]
     assert "serving.latency_ms allows 0.001 ms" in report["verdict"]
+    assert report["again"], "a machine that is busy now may be idle in the next run"
 
 
 def test_a_model_that_the_server_cannot_load(exports: dict[str, Exported], tmp_path: Path) -> None:
@@ -99,6 +104,24 @@ def test_a_model_that_the_server_cannot_load(exports: dict[str, Exported], tmp_p
     assert "the server did not serve the model" in report["verdict"]
 
 
+def test_a_server_that_was_killed_is_no_verdict_for_later_runs(exports: dict[str, Exported], tmp_path: Path) -> None:
+    def kill() -> None:
+        children: list[str] = []
+        while not children:
+            listed = subprocess.run(
+                ["ps", "--ppid", str(os.getpid()), "-o", "pid=,args="], capture_output=True, text=True
+            )
+            children = [line for line in listed.stdout.splitlines() if "serving.server" in line]
+        os.kill(int(children[0].split()[0]), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    report = examine(exports["single"], tmp_path)
+    killer.join()
+    assert not report["blessed"]
+    assert report["again"]
+
+
 def test_missing_warm_up_and_foreign_operations_are_said_before_anything_starts(
     exports: dict[str, Exported], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,8 +130,9 @@ def test_missing_warm_up_and_foreign_operations_are_said_before_anything_starts(
     (model / "assets.extra" / "tf_serving_warmup_requests").unlink()
     assert "no warm-up requests" in examine(exports["single"], tmp_path / "one", model)["verdict"]
     monkeypatch.setattr(serving_gate, "operations", lambda folder: {"MatMul", "FromTheFuture"})
-    verdict = examine(exports["single"], tmp_path / "two", model)["verdict"]
-    assert verdict == "not served: TF Serving 2.20 does not have the operations FromTheFuture"
+    report = examine(exports["single"], tmp_path / "two", model)
+    assert report["verdict"] == "not served: TF Serving 2.20 does not have the operations FromTheFuture"
+    assert not report["again"]
 
 
 def test_the_longest_and_the_shortest_text_are_always_asked(exports: dict[str, Exported], tmp_path: Path) -> None:

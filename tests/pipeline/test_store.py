@@ -13,6 +13,7 @@ import pytest
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as pb
 
+from components.artifacts import AGAIN
 from models.errors import BusyError, ConfigError, DataError, TransomError
 from pipeline import store
 from pipeline.artifact_files import is_whole, remember
@@ -274,8 +275,19 @@ def test_what_is_gone_is_made_again(paths: Paths, removed: str, steps: list[str]
     assert store.check(paths) == []  # told once
 
 
+def test_a_refusal_of_the_moment_is_not_taken_from_the_cache(paths: Paths) -> None:
+    assert store.AGAIN == AGAIN
+    made = connect(paths)
+    refused, stands = made.get_artifacts_by_id([1, 2])
+    refused.custom_properties[AGAIN].int_value, stands.custom_properties[AGAIN].int_value = 1, 0
+    made.put_artifacts([refused, stands])
+    assert store.check(paths) == []
+    states = {one.id: one.state for one in connect(paths).get_artifacts()}
+    assert states == {1: pb.Artifact.DELETED, 2: pb.Artifact.LIVE, 3: pb.Artifact.LIVE}
+
+
 def test_what_a_moved_project_left_behind_is_made_again(paths: Paths) -> None:
-    """The store holds full paths: of a moved folder, and of one whose name TFX takes for a pattern, others than ours."""
+    """The store holds full paths, which still lead to where the folder was."""
     moved = replace(paths, output=paths.output.with_name("moved"))
     paths.output.rename(moved.output)
     try:
