@@ -168,7 +168,8 @@ class _Recorder:
         gone = store.check(self.paths)
         self.view.say(f"{config.name}: run {self.record.name}, loading TensorFlow and TFX")
         if gone:
-            self.view.say(f"gone from {self.paths.artifacts}: what {', '.join(gone)} wrote; what needs it runs again")
+            why = "removed, or the project was moved"
+            self.view.say(f"no longer in its place ({why}): what {', '.join(gone)} wrote; what needs it runs again")
         prepare(config.train.onednn)
         # TFX hands sys.argv to absl's flags, which know nothing of ours.
         sys.argv = sys.argv[:1]
