@@ -45,6 +45,8 @@ def convert(model: keras.Model, manifest: Manifest, labels: LabelSpace) -> bytes
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         try:
             content: bytes = converter.convert()
+        except (MemoryError, OSError):  # the machine's fault and the moment's: the step fails, and no result is kept
+            raise
         except Exception as error:
             raise _unsupported(error) from error
     file = flatbuffer.read(content)

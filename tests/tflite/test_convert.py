@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import keras
 import numpy as np
 import pytest
@@ -81,3 +83,17 @@ def test_an_operation_that_is_not_built_in_is_named() -> None:
     model = keras.Model(inputs, keras.layers.Dense(3)(Unsupported()(states)))
     with pytest.raises(ModelError, match="MatrixDeterminant"):
         convert(model, tiny.manifest(lengths=(8,)), tiny.LABELS)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.ENOSPC, "No space left on device")])
+def test_a_machine_without_room_is_no_fault_of_the_model(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """A model that cannot be converted is a result that is kept; this is none."""
+
+    def convert_nothing(self: tf.lite.TFLiteConverter) -> bytes:
+        raise error
+
+    monkeypatch.setattr(
+        tf.lite.TFLiteConverter.from_saved_model.__globals__["TFLiteSavedModelConverterV2"], "convert", convert_nothing
+    )
+    with pytest.raises(type(error)):
+        convert(tiny.model(), tiny.manifest(lengths=(8,)), tiny.LABELS)
