@@ -51,7 +51,6 @@ def data_gate(
         digest: of the preset's tokenizer, see `components.presets`.
     """
     reading = {"tokenizer": (tokenizer or TokenizerConfig()).model_dump(include=READING_KEYS), "preset": preset}
-    reading["digest"] = digest
     return DataGate(
         DataGateSpec(
             examples=examples,
@@ -61,6 +60,7 @@ def data_gate(
             task=task.model_dump_json(include=_TASK_KEYS),
             curated=int(curated),
             reading=to_json(reading, sort_keys=True),
+            preset=digest,
             code=fingerprint(__name__),
             blessing=types.Channel(type=DataBlessing),
         )
@@ -73,6 +73,7 @@ class DataGateSpec(component_spec.ComponentSpec):
         "task": component_spec.ExecutionParameter(type=str),
         "curated": component_spec.ExecutionParameter(type=int),
         "reading": component_spec.ExecutionParameter(type=str),
+        "preset": component_spec.ExecutionParameter(type=str),
         "code": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {

@@ -63,7 +63,7 @@ def test_a_file_that_a_step_reads_is_in_its_key_and_in_no_other(project: Path) -
     words = project / "bert" / "vocab.txt"
     words.write_text(words.read_text().replace("film", "play"))
     vocabulary = _told(project)
-    assert _changed(weights, vocabulary) == {"TokenizerTrainer"}
+    assert _changed(weights, vocabulary) == {"DataGate", "TokenizerTrainer"}, "both read texts as the preset does"
 
     schema = project / "schema.pbtxt"
     schema.write_text(f"# curated\n{SCHEMA}")
@@ -91,8 +91,10 @@ def test_a_cluster_caches_no_step_that_reads_a_preset(project: Path) -> None:
         project, Path("/mnt/out"), Path("/mnt/push"), Path("/mnt/edge"), elsewhere=Path("/mnt"), preset=Path("/mnt/b")
     )
     pipeline = graph.build(config, paths)
-    spec = compile_spec(pipeline, config.kubeflow, "image", target="kubeflow", onednn="auto")
+    spec = compile_spec(
+        pipeline, config.kubeflow, "image", target="kubeflow", onednn="auto", attempts=Path("/mnt/out/attempts")
+    )
     tasks = spec["root"]["dag"]["tasks"]
     cached = {name for name, task in tasks.items() if task["cachingOptions"].get("enableCache")}
-    assert set(tasks) - cached == {"ExampleGen", "LiveModel", "TokenizerTrainer", "Trainer", "Pusher"}
+    assert set(tasks) - cached == {"ExampleGen", "LiveModel", "DataGate", "TokenizerTrainer", "Trainer", "Pusher"}
     assert UNKNOWN_HERE in str(tasks["Trainer"]["inputs"]["parameters"])
