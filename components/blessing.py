@@ -229,7 +229,7 @@ def _judge_loss(
     made = replace(made, loss=loss, interval=interval)
     if loss - limit > _ROUNDING:
         said = complaints.worse(metric, place, limit, value, old, measured.live, interval)
-        if interval is None or limit < 0 or interval[0] > 0:
+        if interval is None or limit < 0 or interval[0] > _ROUNDING:
             return replace(made, passed=False, sentence=said)
         return replace(made, sentence=complaints.by_chance(said))
     if interval is not None and interval[1] - limit > _ROUNDING and not part.column:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from models.label_names import label_name
+from models.label_names import as_in_the_data, named_once
 from models.settings import UNIQUE, EachOnce, FilePath, Settings
 
 Files = FilePath | Annotated[tuple[FilePath, ...], Field(min_length=1)]
@@ -111,7 +111,7 @@ class ThresholdConfig(Settings):
     @classmethod
     def _labels_by_their_names(cls, given: tuple[str, ...]) -> tuple[str, ...]:
         parts = [name.partition("=") for name in given]
-        return tuple(f"{key}{sign}{label_name(value) if key == 'label' else value}" for key, sign, value in parts)
+        return tuple(f"{key}{sign}{as_in_the_data(value) if key == 'label' else value}" for key, sign, value in parts)
 
     @model_validator(mode="after")
     def _something(self) -> ThresholdConfig:
@@ -137,8 +137,12 @@ class EvaluationConfig(Settings):
     @classmethod
     def _labels_by_their_names(cls, given: dict[str, ThresholdConfig]) -> dict[str, ThresholdConfig]:
         """ "recall/1.0" is "recall/1", as in the data."""
-        named = {metric: metric.partition("/") for metric in given}
-        return {f"{name}{slash}{label_name(label)}": given[metric] for metric, (name, slash, label) in named.items()}
+
+        def name(metric: str) -> str:
+            family, slash, label = metric.partition("/")
+            return f"{family}{slash}{as_in_the_data(label)}"
+
+        return named_once(given, name)
 
 
 class ServingConfig(Settings):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from models.asking import TaskType
-from models.label_names import label_name
+from models.label_names import as_in_the_data, named_once
 from models.settings import FilePath, Settings, no_truth
 
 CONFIG_FILE = "transom.json"
@@ -48,7 +48,7 @@ class TaskConfig(Settings):
     @classmethod
     def _as_in_the_data(cls, given: tuple[str, ...] | None) -> tuple[str, ...] | None:
         """White space around a label stays, for that is refused below."""
-        return None if given is None else tuple(x if x != x.strip() else label_name(x) for x in given)
+        return None if given is None else tuple(map(as_in_the_data, given))
 
     @model_validator(mode="after")
     def _columns_differ(self) -> TaskConfig:
@@ -235,7 +235,7 @@ class TrainConfig(Settings):
     @field_validator("class_weights")
     @classmethod
     def _labels_by_their_names(cls, given: str | dict[str, float]) -> str | dict[str, float]:
-        return {label_name(label): weight for label, weight in given.items()} if isinstance(given, dict) else given
+        return named_once(given) if isinstance(given, dict) else given
 
 
 class ModelsConfig(Settings):

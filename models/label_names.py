@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+Value = TypeVar("Value")
 
 LONGEST = 100
 """Characters above which a label is more likely a text."""
@@ -36,6 +40,27 @@ def label_name(text: str) -> str:
     if whole is None:
         return text
     return "0" if whole[1] == "-0" else whole[1]
+
+
+def as_in_the_data(written: str) -> str:
+    """The name of a label that the configuration writes; white space around it stays, to be refused with advice."""
+    return written if written != written.strip() else label_name(written)
+
+
+def named_once(given: Mapping[str, Value], name: Callable[[str], str] = as_in_the_data) -> dict[str, Value]:
+    """The values by the labels' names.
+
+    Raises:
+        ValueError: two spellings of one label, of which the second would silently replace the first.
+    """
+    spelled: dict[str, str] = {}
+    for written in given:
+        other = spelled.setdefault(name(written), written)
+        if other != written:
+            alike = unicodedata.normalize("NFC", other) == unicodedata.normalize("NFC", written)
+            first, second = map(ascii if alike else repr, (other, written))
+            raise ValueError(f"{first} and {second} are two spellings of one label: keep one of them")
+    return {label: given[written] for label, written in spelled.items()}
 
 
 def spelling(label: str) -> str:

@@ -71,7 +71,9 @@ def _kind_of_task(config: ProjectConfig) -> Iterator[Clash]:
     if task.type != "regression":
         return
     why = "a regression has no labels"
-    yield from _idle(config, ("train.label_smoothing", "train.class_weights", "gate.small_class_rows"), why)
+    yield from _idle(config, ("train.label_smoothing", "train.class_weights"), why)
+    if config.gate.small_class != "off":
+        yield from _idle(config, ("gate.small_class_rows",), why)
     for rule in ("small_class", "unseen_label"):
         if getattr(config.gate, rule) != "off":
             yield from _idle(config, (f"gate.{rule}",), why)
@@ -111,7 +113,7 @@ def _pairs(config: ProjectConfig) -> Iterator[Clash]:
     if config.tokenizer.max_length < _LEAST_PAIR:
         yield Clash("tokenizer.max_length", str(config.tokenizer.max_length), expected)
     short = [length for length in config.edge.lengths if length < _LEAST_PAIR]
-    if short:
+    if short and config.edge.variants:
         yield Clash("edge.lengths", str(short[0]), expected)
 
 
@@ -132,7 +134,7 @@ def _tokenizer(config: ProjectConfig) -> Iterator[Clash]:
             "labels of one text, which are all that MediaPipe's TextClassifier gives",
             "remove it",
         )
-    if len(config.edge.lengths) > 1:
+    if len(config.edge.lengths) > 1 and config.edge.variants:
         yield Clash(
             "edge.lengths",
             f"{len(config.edge.lengths)} lengths, with tokenizer.mediapipe_compatible",

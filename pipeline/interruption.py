@@ -93,6 +93,15 @@ def interruptible() -> Iterator[Interruption]:
         ours.close()
 
 
+def is_interruption(error: BaseException | None) -> bool:
+    """Whether an error comes of a request to end: Beam, amid its rows, makes a RuntimeError of a KeyboardInterrupt."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def explained(stopped: KeyboardInterrupt, steps: list[Step]) -> Interrupted:
     """What a person needs to know who has just ended a run: what is kept, what is lost, and how it goes on."""
     results = sum(step.status in ("done", "cached") for step in steps)

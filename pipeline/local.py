@@ -24,6 +24,7 @@ from tfx.proto.orchestration import pipeline_pb2
 from components.former_evaluation import REUSED
 from models.errors import ConfigError
 from pipeline.artifact_files import remember
+from pipeline.interruption import is_interruption
 
 
 class Listener(Protocol):
@@ -98,8 +99,10 @@ def run(
                 custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, step),
             ).launch()
         except BaseException as error:
-            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            listener.ended(step, status, time.monotonic() - begin)
+            interrupted = is_interruption(error)
+            listener.ended(step, "interrupted" if interrupted else "failed", time.monotonic() - begin)
+            if interrupted and not isinstance(error, KeyboardInterrupt):
+                raise KeyboardInterrupt from error
             raise
         # The launcher gives an execution that it did not need to run no output URI of its own.
         ran = info is not None and bool(info.execution_output_uri)

@@ -68,6 +68,19 @@ def configure(folder: Path, **groups: Any) -> Any:
             "evaluation.thresholds.accuracy.slices",
             "0-15 characters",
         ),
+        # Two spellings of one label: the second would replace the first.
+        ({"train.class_weights": {"1": 2.0, "1.0": 3.0}}, "train.class_weights", "'1' and '1.0' are two spellings"),
+        (
+            {"evaluation.thresholds": {"recall/1": {"min": 0.9}, "recall/1.0": {"min": 0.1}}},
+            "evaluation.thresholds",
+            "'recall/1' and 'recall/1.0'",
+        ),
+        (
+            {"evaluation.thresholds": {"f1/caf\xe9": {"min": 0.9}, "f1/cafe\u0301": {"min": 0.1}}},
+            "evaluation.thresholds",
+            "'f1/cafe\\u0301' and 'f1/caf\\xe9'",
+        ),
+        ({"evaluation.thresholds": {"recall/a ": {"min": 0.9}}}, "evaluation.thresholds.recall/a ", "write 'a'"),
         # Weights and thresholds that undo each other.
         (MULTI | {"train.label_smoothing": 0.2, "task.threshold": 0.1}, "train.label_smoothing", "it is 0.1"),
         (MULTI | {"train.label_smoothing": 0.2, "task.threshold": 0.95}, "train.label_smoothing", "it is 0.95"),
@@ -139,6 +152,9 @@ def test_what_would_not_be_heeded_is_refused(tmp_path: Path, keys: dict, refused
         {"gate.drift": "off", "gate.drift_threshold": 0.4},
         {"serving.gate": False, "serving.latency_ms": 3.0},
         {"edge.variants": [], "edge.lengths": [999]},
+        {"edge.variants": [], "edge.lengths": [32, 64], "tokenizer.mediapipe_compatible": True},
+        PAIR | {"edge.variants": [], "edge.lengths": [4]},
+        NUMBER | {"gate.small_class": "off", "gate.small_class_rows": 3},
         NUMBER | {"gate.small_class": "off", "gate.unseen_label": "off", "gate.conflicting_labels": "off"},
         # What goes together.
         MULTI | {"task.labels": ["a b", "c"], "task.label_separator": ";", "train.class_weights": {"a b": 2.0}},

@@ -7,10 +7,11 @@ import sys
 import time
 from pathlib import Path
 
+import apache_beam as beam
 import pytest
 
 from models.errors import Interrupted
-from pipeline.interruption import explained, interruptible
+from pipeline.interruption import explained, interruptible, is_interruption
 from pipeline.records import Step
 
 
@@ -72,6 +73,17 @@ def test_a_second_request_ends_at_once(repository: Path, busy: str) -> None:
     process.send_signal(signal.SIGINT)
     assert process.stdout.readline() == b"second\n"
     assert process.wait(5) == 130
+
+
+def test_an_interruption_amid_beams_rows_is_one() -> None:
+    def interrupted(row: int) -> int:
+        raise KeyboardInterrupt
+
+    with pytest.raises(RuntimeError, match="while running") as caught, beam.Pipeline() as pipeline:
+        _ = pipeline | beam.Create([1, 2]) | "Step" >> beam.Map(interrupted)
+    assert is_interruption(caught.value)
+    assert is_interruption(Interrupted("training"))
+    assert not is_interruption(RuntimeError("no room"))
 
 
 def test_an_interruption_says_what_is_kept_lost_and_next() -> None:
