@@ -2,9 +2,9 @@
 
 Three kinds of rows have no place in a textbook's definition, and every figure treats them alike:
 
-- a row without an answer (`UNLABELLED`) is counted in `unlabelled_count` and left out of everything else;
-- a row that the model answers with NaN or infinity is counted in `not_finite_count`, and where there is one, no other
-  figure has a value: a model that breaks on some rows is not measured on the rest;
+- a row without an answer (`UNLABELLED`) is counted in `unlabelled_count` and left out of everything else, but for:
+- a row that the model answers with NaN or infinity, whether it has an answer or not, is counted in `not_finite_count`,
+  and where there is one, no other figure has a value: a model that breaks on some rows is not measured on the rest;
 - a row whose answer is a label that the model does not know (`UNKNOWN`) is an error: it lowers accuracy and the
   precision of the label that was predicted instead, and it is a negative for every label's ROC curve. It has no
   place in `log_loss`, which would be infinite, nor among the labels that macro figures average over.
@@ -49,10 +49,9 @@ def single_label(answers: np.ndarray, probabilities: np.ndarray, labels: tuple[s
         answers that the model does not know.
     """
     labelled = answers != UNLABELLED
-    counts = _counts(labelled)
+    counts, broken = _counts(labelled), _broken(probabilities)
     answers, probabilities = answers[labelled], probabilities[labelled].astype(np.float64)
     classes = len(labels)
-    broken = _broken(probabilities)
     if broken:
         return _unmeasured("single_label", counts, broken), np.zeros((classes + 1, classes), np.int64)
     predicted = probabilities.argmax(axis=1) if len(answers) else np.zeros(0, np.int64)
@@ -118,9 +117,8 @@ def multi_label(
 def regression(answers: np.ndarray, predictions: np.ndarray) -> Figures:
     """Figures of a task whose answer is a number: float [N] each, NaN where a row has no answer."""
     labelled = np.isfinite(answers)
-    counts = _counts(labelled)
+    counts, broken = _counts(labelled), _broken(predictions[:, None])
     answers, predictions = answers[labelled].astype(np.float64), predictions[labelled].astype(np.float64)
-    broken = _broken(predictions[:, None])
     if broken or not len(answers):
         return _unmeasured("regression", counts, broken)
     varies = len(answers) > 1 and np.ptp(answers) > 0 and np.ptp(predictions) > 0

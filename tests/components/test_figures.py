@@ -176,6 +176,17 @@ def test_numbers() -> None:
     )
 
 
+def test_a_model_that_breaks_on_a_row_without_an_answer_breaks() -> None:
+    probabilities = np.full((4, 2), 0.5, np.float32)
+    probabilities[3] = math.nan
+    single, _ = figures.single_label(np.array([0, 1, 1, figures.UNLABELLED]), probabilities, ("a", "b"))
+    number = figures.regression(np.array([1.0, 2.0, 3.0, math.nan]), np.array([1.0, 2.0, 3.0, math.inf]))
+    for found in (single, number):
+        assert (found["not_finite_count"], found["example_count"], found["unlabelled_count"]) == (1, 3, 1)
+    assert math.isnan(single["accuracy"])
+    assert math.isnan(number["mae"])
+
+
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
 def test_an_answer_that_is_no_number_leaves_no_figure_but_the_counts(broken: float) -> None:
     answers, probabilities = rows()
