@@ -18,6 +18,7 @@ from components.files import some
 from components.kinds import are_kinds
 from components.readers import open_table
 from components.rows import records
+from components.thresholds import LENGTH_SLICE
 from models.config import EncoderConfig, PresetConfig, TaskConfig, TokenizerConfig, TrainConfig
 from models.errors import ConfigError, DataError, TransomError
 from models.label_names import spelling
@@ -51,6 +52,8 @@ _KEYS: dict[str, tuple[type[BaseModel], tuple[str, ...]]] = {
     "edge": (EdgeConfig, ("variants", "lengths", "min_agreement")),
     "push": (PushConfig, ("directory", "keep")),
 }
+# Those that a regression, which has no labels, does not read and a run would refuse.
+_OF_LABELS = ("class_weights", "unseen_label", "small_class", "conflicting_labels")
 
 
 def write(table: Path, out: Path | None = None, warn: Callable[[str], object] = str) -> Path:
@@ -352,9 +355,13 @@ def _optional(name: str, seen: Look) -> str:
     defaults = model.model_construct()
     lines = [f"# {name}:"]
     for key in keys:
-        field = model.model_fields[key]
-        meaning = " ".join((field.description or "").split())
-        lines.append(f"#   {key}: {scalar(getattr(defaults, key))}    # {meaning}")
+        value = getattr(defaults, key)
+        if seen.task == "regression":
+            if key in _OF_LABELS:
+                continue
+            value = (LENGTH_SLICE,) if key == "slices" else value
+        meaning = " ".join((model.model_fields[key].description or "").split())
+        lines.append(f"#   {key}: {scalar(value)}    # {meaning}")
     if name == "model":
         lines += ["# A pretrained encoder instead:", "# model:", "#   type: preset"]
         lines += ["#   preset: path/to/folder    # " + _preset_meaning()]

@@ -39,7 +39,9 @@ def test_nine_of_ten_equal_models_are_not_taken_for_worse() -> None:
 def test_a_loss_of_five_points_is_seen_on_four_hundred_rows() -> None:
     rng, seen = np.random.default_rng(5), 0
     for _ in range(40):
-        kind = rng.random(400)  # 12% of the rows are wrong for the live model, 6.5% of the others are lost, 1.5% are won
+        kind = rng.random(
+            400
+        )  # 12% of the rows are wrong for the live model, 6.5% of the others are lost, 1.5% are won
         other = kind < 0.12
         own = np.where(other, kind > 0.015, kind > 0.935)
         seen += interval(own.astype(float), other.astype(float))[0] > 0

@@ -360,6 +360,19 @@ def test_siblings_of_a_training_file(tmp_path: Path) -> None:
     assert "no file found; eval is used" in text
 
 
+def test_a_regression_is_offered_no_key_that_a_run_would_refuse(tmp_path: Path) -> None:
+    tables = {
+        "score": [[sentence(n), n / 8] for n in range(50)],
+        "label": [[sentence(n), "ab"[n % 2]] for n in range(50)],
+    }
+    for column, rows in tables.items():
+        text = infer(write_csv(tmp_path / f"{column}.csv", ["text", column], rows))
+        offered = set(re.findall(r"^#   (\w+): ", text, re.M))
+        of_labels = {"class_weights", "unseen_label", "small_class", "conflicting_labels"}
+        assert offered & of_labels == (set() if column == "score" else of_labels)
+        assert ("#   slices: [text_length]" in text) == (column == "score")
+
+
 def test_everything_commented_out_is_right_too(tmp_path: Path) -> None:
     """The optional keys, uncommented, give a valid configuration with the defaults."""
     path = write_csv(tmp_path / "t.csv", ["text", "label"], [[sentence(n), "ab"[n % 2]] for n in range(40)])
