@@ -69,7 +69,8 @@ class Checkpoints:
         self._best: list[np.ndarray] | None = None
         self._folder: Path | None = None
         self._complained = False
-        self._cost, self._saved_at = 0.0, time.monotonic()
+        self._cost = 0.0
+        self._saved_at = self._tried_at = time.monotonic()
         self.kept_step: int | None = None
         """The step that the checkpoint on the disk holds; None where there is none."""
 
@@ -118,12 +119,14 @@ class Checkpoints:
             self._say(f"removed the checkpoint of an interrupted training of {each.when}: {folders.KEPT} are kept")
 
     def due(self) -> bool:
-        """Whether so much time has passed since the last checkpoint, or the start, that another is worth writing."""
-        return time.monotonic() - self._saved_at >= max(_SECONDS_BETWEEN, _COSTS_BETWEEN * self._cost)
+        """Whether so much time has passed since the last attempt to write a checkpoint, or the start, that another is
+        worth it; never where none is written."""
+        passed = time.monotonic() - self._tried_at
+        return self._folder is not None and passed >= max(_SECONDS_BETWEEN, _COSTS_BETWEEN * self._cost)
 
     @property
     def unsaved_seconds(self) -> float:
-        """Since the last checkpoint, or the start."""
+        """Since the last checkpoint that was written, or the start."""
         return time.monotonic() - self._saved_at
 
     def save(self, variables: Sequence[Any], state: Mapping[str, Any], *, last: bool = False) -> bool:
@@ -157,12 +160,11 @@ class Checkpoints:
             return False
         finally:
             # A disk that refuses is asked again after the same time, not at every step.
-            self._saved_at = time.monotonic()
-            self._cost = self._saved_at - began
-        for former in self._folder.glob(BEST.format(epoch="*")):
-            if former.name != BEST.format(epoch=best):
-                former.unlink(missing_ok=True)
+            self._tried_at = time.monotonic()
+            self._cost = self._tried_at - began
         self.kept_step, self._complained = int(state.get("total_steps", 0)), False
+        self._saved_at = self._tried_at
+        self._remove_best_but(best)
         return True
 
     def load(self, variables: Sequence[Any]) -> Restored:
@@ -184,6 +186,7 @@ class Checkpoints:
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
         self.kept_step = int(state.get("total_steps", 0))
+        self._remove_best_but(state.get("best_epoch"))
         return Restored(state, when)
 
     def _read(self, path: Path, variables: Sequence[Any]) -> tuple[dict[str, Any], list[np.ndarray]]:
@@ -202,11 +205,19 @@ class Checkpoints:
         return state, values
 
     def _clear(self) -> None:
-        """Removes what no checkpoint names, or none that can be read: it must not pass for this training's own."""
+        """Removes a checkpoint that cannot be read, and all best weights."""
         assert self._folder is not None
-        for path in (self._folder / NAME, *self._folder.glob(BEST.format(epoch="*"))):
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            (self._folder / NAME).unlink(missing_ok=True)
+        self._remove_best_but(None)
+
+    def _remove_best_but(self, epoch: int | None) -> None:
+        """Removes best weights that the checkpoint does not name: they must not pass for this training's own later."""
+        assert self._folder is not None
+        for path in self._folder.glob(BEST.format(epoch="*")):
+            if path.name != BEST.format(epoch=epoch):
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
 
     def _why_none(self) -> str:
         """Why a training has no checkpoint: what lies there is another's, or nothing does."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 import zlib
@@ -236,7 +237,7 @@ class Loop:
         done, work = self.position.total_steps, self.checkpoints.unsaved_seconds
         if done:
             self._read()
-            with at_most(_SECONDS_TO_SAVE):
+            with contextlib.suppress(TimeoutError), at_most(_SECONDS_TO_SAVE):
                 self._save(last=True)
         kept, of_training = self.checkpoints.kept_step, f"{work:.0f} s of training"
         what = f"training, after step {done} of {self.steps}"

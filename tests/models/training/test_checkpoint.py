@@ -172,6 +172,21 @@ def test_the_best_weights_follow_the_checkpoint_that_names_them(tmp_path: Path) 
     assert sorted(path.name for path in again.folder.iterdir()) == ["best-2.npz", "checkpoint.npz", "lock"]
 
 
+def test_best_weights_whose_checkpoint_was_never_written_do_not_stay(tmp_path: Path) -> None:
+    folder = _save(tmp_path)
+    (folder / "best-2.npz").write_bytes(b"killed before the checkpoint that names it")
+    checkpoints, target = Checkpoints(tmp_path, IDENTITY), _variables(0.0)
+    with checkpoints.open():
+        checkpoints.load(target)
+        checkpoints.keep_best(_variables(2.0))
+        checkpoints.save(_variables(3.0), {"best_epoch": 2})
+    again = Checkpoints(tmp_path, IDENTITY)
+    with again.open():
+        again.load(target)
+    again.restore_best(target)
+    assert target[0].numpy()[0, 0] == 2.0
+
+
 def test_only_the_newest_trainings_are_kept_and_nothing_of_a_stranger_goes(tmp_path: Path) -> None:
     (tmp_path / "0123456789abcdef").mkdir()  # killed before its first checkpoint
     (tmp_path / "mine").mkdir()
@@ -273,6 +288,30 @@ def test_checkpoints_take_a_small_share_of_the_time(tmp_path: Path, monkeypatch:
         assert not checkpoints.due()
         now[0] += 1.0
         assert checkpoints.due()
+
+
+def test_what_an_interruption_would_lose_counts_from_the_last_checkpoint_that_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("models.training.checkpoint.time.monotonic", lambda: now[0])
+    checkpoints = Checkpoints(tmp_path, IDENTITY)
+    with checkpoints.open():
+        assert checkpoints.save(_variables(3.0), {"total_steps": 5})
+        now[0] += 600.0
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+        assert not checkpoints.save(_variables(4.0), {"total_steps": 6})
+        assert not checkpoints.due(), "a full disk would be asked at every step"
+        assert checkpoints.unsaved_seconds == 600.0
+
+
+def test_where_no_checkpoint_is_written_none_is_ever_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("models.training.checkpoint.time.monotonic", lambda: now[0])
+    checkpoints = Checkpoints(None, IDENTITY)
+    with checkpoints.open():
+        now[0] += 3600.0
+        assert not checkpoints.due(), "each step would wait for the device to read its loss"
 
 
 def test_without_a_folder_only_the_best_weights_are_kept() -> None:
