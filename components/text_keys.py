@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Literal
 
 from models.config import TokenizerConfig
@@ -29,6 +31,9 @@ from tflite.words import Table, fold, split_words, without_marks
 _ZERO_WIDTH_SPACE = 0x200B
 # Where texts are cut does not decide how they are read, and every preset has so many positions.
 _ANY_LENGTH = 4
+# Words of texts beyond ASCII whose readings are remembered, and characters of the longest one: a table for every
+# character is slow, and most words come again.
+_REMEMBERED, _LONGEST = 2**16, 40
 _ASCII_UNSEEN = bytes(point for point in range(128) if point <= 0x20 or point == 0x7F)
 
 
@@ -104,6 +109,15 @@ class TextReading:
 
     def read(self, text: str) -> str:
         """The text in the spelling that stands for all that are read alike."""
+        if self.family == "wordpiece" and self.mediapipe_compatible:
+            text = text.partition("\0")[0]
+        words = () if text.isascii() else text.split()
+        if not words or max(map(len, words)) > _LONGEST:
+            return self._read(text)
+        # All white space becomes a space, over which no character joins another: each word can be read by itself.
+        return " ".join(filter(None, map(_remembering(self), words)))
+
+    def _read(self, text: str) -> str:
         if not text.isascii():
             text = unicodedata.normalize("NFKC", text)
         text = text.translate(_SPACED)
@@ -123,6 +137,11 @@ class TextReading:
     def key(self, *texts: str) -> int:
         """64 bits (unsigned) that stand for a text, or for a pair of texts."""
         return _hash(*(self.read(text).encode() for text in texts))
+
+
+@cache
+def _remembering(reading: TextReading) -> Callable[[str], str]:
+    return lru_cache(_REMEMBERED)(reading._read)
 
 
 def reading_of(tokenizer: TokenizerConfig, preset: str | None) -> TextReading:

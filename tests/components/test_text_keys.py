@@ -56,6 +56,14 @@ def test_a_reading_is_its_own(reading: TextReading, text: str) -> None:
     assert reading.key(text) == reading.key(f" {text}\n") or "\0" in text
 
 
+@pytest.mark.parametrize("reading", READINGS, ids=str)
+@given(st.lists(st.text(st.characters(blacklist_categories=["Cs"]))), st.sampled_from(" \t\n\u00a0\u2003\u2028\u3000"))
+def test_a_text_is_read_word_by_word_as_it_is_as_a_whole(reading: TextReading, words: list[str], space: str) -> None:
+    text = space.join(words)
+    assert reading.read(text) == reading._read(text)
+    assert side_key(text) == side_key("".join(words))
+
+
 @given(st.text(st.characters(blacklist_categories=["Cs", "Cf", "Cn"])))
 def test_what_wordpiece_reads_alike_is_one_text(text: str) -> None:
     """The words that the model is given, written with other spaces and case, are the same text to the gate."""
