@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import json
+import math
 import numbers
 from typing import Any
 
@@ -19,6 +21,10 @@ _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
 )
 
 
+class BadValueError(ValueError):
+    """A value that a row may not have; the message is the kind of the mistake."""
+
+
 def what_is_not_text(value: Any) -> str:
     """What a cell holds that is not text: "a list", "an object", "a number"; empty for text and for a missing value.
 
@@ -32,3 +38,54 @@ def what_is_not_text(value: Any) -> str:
 def readable(text: str) -> str:
     """The text with half surrogate pairs, which UTF-8 cannot hold, written out."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def as_text(value: Any) -> str | None:
+    """A value as the text that stands for it, None for a missing one.
+
+    Numbers as they are written, but whole ones without a fraction, for files type them as they like (a column of 1 and
+    nothing is one of 1.0 for pandas); booleans as `true` and `false`, lists and objects as JSON, dates in ISO 8601.
+    """
+    if isinstance(value, str):
+        if not value.isascii():
+            _check_unicode(value)
+        return value
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    if isinstance(value, list | dict):
+        return as_text(as_json(value))
+    if isinstance(value, float | decimal.Decimal):
+        return _number_text(value)
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _number_text(value: float | decimal.Decimal) -> str | None:
+    if isinstance(value, decimal.Decimal):
+        if value.is_nan():
+            return None
+        return f"{value.normalize():f}" if value.is_finite() else str(value)
+    return str(int(value)) if value.is_integer() and abs(value) < 1e16 else str(value)
+
+
+def nearest_text(value: Any) -> str | None:
+    """The same for a column that the task does not read: nothing in it stops anybody."""
+    try:
+        return as_text(value)
+    except BadValueError:
+        return readable(value if isinstance(value, str) else as_json(value))
+
+
+def _check_unicode(value: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise BadValueError("half of a surrogate pair (no Unicode text)") from None
+
+
+def as_json(value: Any) -> str:
+    """A list or an object as JSON; what JSON has no form for (a date, bytes) as its text."""
+    return json.dumps(value, ensure_ascii=False, default=str)

@@ -12,7 +12,7 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.types import standard_component_specs as specs
 
-from components import anomalies, drift, rules
+from components import anomalies, drift, findings, rules
 from components.artifacts import DataBlessing, LiveModel
 from components.config import GateConfig
 from components.examples import from_example, read_split
@@ -41,7 +41,7 @@ def data_gate(
 ) -> base_component.BaseComponent:
     """The component with the output `blessing` (`DataBlessing`), which exists only where the data may pass.
 
-    The blessing's folder holds `findings.json` (`components.rules.load`) and `data_summary.json`, which belongs into
+    The blessing's folder holds `findings.json` (`components.findings.load`) and `data_summary.json`, which belongs into
     the `assets.extra` of the model trained on these data: the drift of later data is measured against it.
 
     Args:
@@ -105,7 +105,7 @@ class Executor(base_executor.BaseExecutor):
         told = json.loads(exec_properties["reading"])
         reading = reading_of(TokenizerConfig.model_validate(told["tokenizer"]), told["preset"])
         seen = count(examples, task, gate, reading)
-        findings = [
+        found = [
             finding
             for split in artifact_utils.decode_split_names(found_by_tfdv.split_names)
             for finding in anomalies.findings(
@@ -116,16 +116,16 @@ class Executor(base_executor.BaseExecutor):
                 curated=bool(exec_properties["curated"]),
             )
         ]
-        findings += rules.apply(seen)
+        found += rules.apply(seen)
         for live in input_dict.get("live_model", []):
             summary = drift.load_summary(live.uri)
             if summary is not None and gate.drift != "off":
-                findings += drift.drifts(summary, seen.train, gate)
-        rules.stop(findings)
-        for finding in findings:
+                found += drift.drifts(summary, seen.train, gate)
+        findings.stop(found)
+        for finding in found:
             SAYS.info("%s", finding.render(examples=1))
         folder = artifact_utils.get_single_uri(output_dict["blessing"])
-        rules.save(findings, folder)
+        findings.save(found, folder)
         drift.save_summary(drift.summarize(seen.train), folder)
 
 

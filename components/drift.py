@@ -17,8 +17,8 @@ import numpy as np
 
 from components.config import GateConfig
 from components.facts import SplitFacts
+from components.findings import Finding
 from components.kinds import are_kinds
-from components.rules import Finding
 from models.config import TaskConfig
 from models.json_text import to_json
 

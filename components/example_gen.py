@@ -32,7 +32,8 @@ from components.examples import to_example
 from components.files import contents_digest, find_files, newest_span, newest_values
 from components.fingerprint import fingerprint
 from components.readers import open_table
-from components.rows import Source, records, sources, split_names
+from components.rows import records
+from components.sources import Source, sources, split_names
 from components.text_keys import READING_KEYS, TextReading, reading_of
 from models.config import TaskConfig, TokenizerConfig
 from models.errors import DataError, TransomError
@@ -53,7 +54,7 @@ def example_gen(
 ) -> FileBasedExampleGen:
     """The component that reads the tables.
 
-    Its `examples` have the splits `components.rows.split_names(data)`: train and eval always, test where it is given
+    Its `examples` have the splits `components.sources.split_names(data)`: train and eval always, test where it is given
     or hashed. Features are as the task's columns are named: text and text_pair one string each; the label a string
     (`single_label`), any number of strings (`multi_label`) or a float (`regression`); every other column with a value
     one string. Rows stay in the order of their files.

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from decimal import Decimal
 from typing import Any
 
-from components.cells import readable
+from components.cells import as_json, readable
 from components.table import HeaderlessTable, Row, Twice, place
 from components.text_lines import Lines
 from models.errors import DataError
@@ -33,7 +33,7 @@ class JsonLinesTable(HeaderlessTable):
             lines.row += 1
 
     def _readable(self, lines: Lines, name: str, value: Any, needed: Collection[str] | None) -> Any:
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        text = value if isinstance(value, str) else as_json(value)
         nearest = lines.readable(name, text, needed)
         if nearest == text:
             return value

@@ -1,4 +1,4 @@
-"""What a row means for a task: its texts, its answer, its other columns; and on which side of a split it stands.
+"""What a row means for a task: its texts, its answer, its other columns.
 
 Imports no TensorFlow: the checks before a run and the ingestion itself use the same functions.
 """
@@ -6,20 +6,17 @@ Imports no TensorFlow: the checks before a run and the ingestion itself use the 
 from __future__ import annotations
 
 import decimal
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.cells import readable, what_is_not_text
-from components.config import DataConfig
-from components.files import patterns_of
+from components.cells import BadValueError, as_text, nearest_text, what_is_not_text
 from components.numbers import COMMA, POINT, NumberColumn, read_number
 from components.readers import Row, Table
 from components.table import Twice
-from components.text_keys import TextReading, side_key
+from components.text_keys import TextReading
 from components.written_lists import bare_list, is_vector, not_names, written_list
 from models.config import TaskConfig
 from models.errors import DataError
@@ -62,10 +59,6 @@ class Record:
         return reading.key(*self.texts)
 
 
-class _BadValueError(ValueError):
-    """A value that a row may not have; the message is the kind of the mistake."""
-
-
 def records(
     table: Table, task: TaskConfig, limit: int | None = None, units: Counter[str] | None = None
 ) -> Iterator[tuple[Row, Record]]:
@@ -90,7 +83,7 @@ def records(
         seen += 1
         try:
             record = _record(row.values, task, numbers)
-        except _BadValueError as error:
+        except BadValueError as error:
             mistakes.setdefault(str(error), _Mistakes()).add(row, row.values.get(task.label))
             continue
         yield row, record
@@ -165,13 +158,15 @@ def _record(values: dict[str, Any], task: TaskConfig, numbers: NumberColumn) -> 
     own = (task.text, task.text_pair, task.label)
     for name in own[:2]:
         if name is not None and name not in values:
-            raise _BadValueError(f"no {name!r}")
+            raise BadValueError(f"no {name!r}")
         if name is not None and (strange := what_is_not_text(values[name])):
-            raise _BadValueError(f"not text: {strange} in column {name!r}")
+            raise BadValueError(f"not text: {strange} in column {name!r}")
     for name in own:
         if name is not None and isinstance(values.get(name), bytes):
             _check_utf8(name, values[name])
-    others = {name: text for name, value in values.items() if name and name not in own and (text := _plain(value))}
+    others = {
+        name: text for name, value in values.items() if name and name not in own and (text := nearest_text(value))
+    }
     answer = values.get(task.label)
     return Record(
         text=as_text(values[task.text]) or "",
@@ -182,78 +177,32 @@ def _record(values: dict[str, Any], task: TaskConfig, numbers: NumberColumn) -> 
     )
 
 
-def as_text(value: Any) -> str | None:
-    """A value as the text that stands for it, None for a missing one.
-
-    Numbers as they are written, but whole ones without a fraction, for files type them as they like (a column of 1 and
-    nothing is one of 1.0 for pandas); booleans as `true` and `false`, lists and objects as JSON, dates in ISO 8601.
-    """
-    if isinstance(value, str):
-        if not value.isascii():
-            _check_unicode(value)
-        return value
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    if isinstance(value, list | dict):
-        return as_text(json.dumps(value, ensure_ascii=False, default=str))
-    if isinstance(value, float | decimal.Decimal):
-        return _number_text(value)
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
-
-
-def _number_text(value: float | decimal.Decimal) -> str | None:
-    if isinstance(value, decimal.Decimal):
-        if value.is_nan():
-            return None
-        return f"{value.normalize():f}" if value.is_finite() else str(value)
-    return str(int(value)) if value.is_integer() and abs(value) < 1e16 else str(value)
-
-
-def _plain(value: Any) -> str | None:
-    """The same for a column that the task does not read: nothing in it stops anybody."""
-    try:
-        return as_text(value)
-    except _BadValueError:
-        return readable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
-
-
 def _check_utf8(name: str, value: bytes) -> None:
     """Bytes (Parquet has columns of them) are text where the task reads them; other columns may hold what they like."""
     try:
         value.decode("utf-8")
     except UnicodeDecodeError:
-        raise _BadValueError(f"bytes in {name!r} that are not UTF-8") from None
-
-
-def _check_unicode(value: str) -> None:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise _BadValueError("half of a surrogate pair (no Unicode text)") from None
+        raise BadValueError(f"bytes in {name!r} that are not UTF-8") from None
 
 
 def _labels(answer: Any, task: TaskConfig) -> tuple[str, ...]:
     if task.type == "multi_label":
         for part in answer if isinstance(answer, list) else [answer]:
             if isinstance(part, list | dict | Twice):
-                raise _BadValueError(f"{what_is_not_text(part)} for a label")
+                raise BadValueError(f"{what_is_not_text(part)} for a label")
         parts = answer if isinstance(answer, list) else _parts(as_text(answer) or "", task.label_separator)
         if is_vector(parts):
-            raise _BadValueError(_A_VECTOR)
+            raise BadValueError(_A_VECTOR)
         return tuple(dict.fromkeys(label for part in parts if (label := label_name(as_text(part) or ""))))
     if isinstance(answer, dict | Twice):
-        raise _BadValueError(f"{what_is_not_text(answer)} for a label")
+        raise BadValueError(f"{what_is_not_text(answer)} for a label")
     text = as_text(answer) or ""
     if isinstance(answer, list) or written_list(text) is not None:
-        raise _BadValueError(_A_LIST)
+        raise BadValueError(_A_LIST)
     _check_source(text)
     label = label_name(text)
     if not label:
-        raise _BadValueError("no label")
+        raise BadValueError("no label")
     return (label,)
 
 
@@ -270,89 +219,30 @@ def _parts(text: str, separator: str) -> list[Any]:
 def _check_source(text: str) -> None:
     """Refuses the source of an object, of which neither the whole nor a part between separators is a label's name."""
     if strange := not_names(text):
-        raise _BadValueError(f"{strange} for a label")
+        raise BadValueError(f"{strange} for a label")
 
 
 def _number(answer: Any, mark: str | None, numbers: NumberColumn) -> float:
     """The number of a row; what its column says of decimal marks and units is collected in `numbers`."""
     if isinstance(answer, bool | list | dict | Twice):
-        raise _BadValueError("a label that is no number")
+        raise BadValueError("a label that is no number")
     text = (as_text(answer) or "").strip()
     if not text:
-        raise _BadValueError("no label")
+        raise BadValueError("no label")
     if isinstance(answer, int | float | decimal.Decimal):  # its decimals are no question
         number = float(answer)
         if not math.isfinite(number):
-            raise _BadValueError("a label that is no finite number")
+            raise BadValueError("a label that is no finite number")
         numbers.units.update([""] if number else [])
         return number
     reading = read_number(text)
     if reading is None:
-        raise _BadValueError("a label that is no number")
+        raise BadValueError("a label that is no number")
     numbers.add(text, reading)
     if mark is None:
         if POINT not in reading.by_mark:
-            raise _BadValueError(_DECIMAL_COMMA)
+            raise BadValueError(_DECIMAL_COMMA)
         mark = POINT
     if mark not in reading.by_mark:
-        raise _BadValueError(f"a label that is no number with a decimal {'comma' if mark == COMMA else 'point'}")
+        raise BadValueError(f"a label that is no number with a decimal {'comma' if mark == COMMA else 'point'}")
     return reading.by_mark[mark]
-
-
-@dataclass(frozen=True)
-class Source:
-    """One of the places that rows come from, and the splits that they may go to.
-
-    Attributes:
-        key: the configuration key: "path", "train", "eval" or "test".
-        patterns: its files.
-        shares: parts of each split, in order.
-        columns: those whose values decide a row's side, and nothing else does; none: the (first) text.
-    """
-
-    key: str
-    patterns: tuple[str, ...]
-    shares: tuple[tuple[str, int], ...]
-    columns: tuple[str, ...] = ()
-
-    def split(self, record: Record, task: TaskConfig) -> str:
-        """The split of a row."""
-        return self.side(self._key(record, task)) if len(self.shares) > 1 else self.shares[0][0]
-
-    def _key(self, record: Record, task: TaskConfig) -> int:
-        own = {task.text: record.text, task.text_pair: record.text_pair or ""}
-        values = [own[name] if name in own else record.others.get(name, "") for name in self.columns]
-        # Of a pair the first text: one premise with its hypotheses, one question with its passages, keep together.
-        return side_key(*values) if any(values) else side_key(record.text)
-
-    def side(self, key: int) -> str:
-        """The split of a row, by its `side_key`."""
-        part = key % sum(share for _, share in self.shares)
-        for name, share in self.shares:
-            if part < share:
-                return name
-            part -= share
-        raise AssertionError("a remainder below the sum falls into a share")
-
-
-def sources(data: DataConfig) -> tuple[Source, ...]:
-    """Where the rows come from and go to.
-
-    One table is split into train, eval and test by `data.splits`. Given splits stay as they are; where no eval split
-    is given a tenth of the training rows becomes it, and where no test split is given there is none: the evaluation
-    uses eval.
-    """
-    if data.path is not None:
-        shares = (("train", data.splits.train), ("eval", data.splits.eval), ("test", data.splits.test))
-        return (Source("path", patterns_of(data.path), shares, data.split_columns),)
-    train = (("train", 9), ("eval", 1)) if data.eval is None else (("train", 1),)
-    given = [("train", data.train, train), ("eval", data.eval, (("eval", 1),)), ("test", data.test, (("test", 1),))]
-    return tuple(
-        Source(key, patterns_of(files), shares, data.split_columns) for key, files, shares in given if files is not None
-    )
-
-
-def split_names(data: DataConfig) -> tuple[str, ...]:
-    """The splits that there will be, of train, eval and test."""
-    names = {name for source in sources(data) for name, _ in source.shares}
-    return tuple(name for name in ("train", "eval", "test") if name in names)

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.cells import what_is_not_text
+from components.cells import as_text, what_is_not_text
 from components.files import open_bytes, table_ending
 from components.readers import Row, Table, open_table, place
 from components.recognize import START, recognize
-from components.rows import as_text
 from models.config import CONFIG_FILE, TaskConfig
 from models.errors import ConfigError, DataError
 from models.pushed import BUNDLE_FILE, is_bundle, newest_version

@@ -11,12 +11,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from components.cells import what_is_not_text
+from components.cells import as_text, what_is_not_text
 from components.column_names import LABEL_NAMES, TEXT_NAMES
 from components.files import some
 from components.numbers import NumberColumn, read_number
 from components.readers import Row, Table, open_table, place
-from components.rows import as_text
 from components.written_lists import bare_list, written_list
 from models.asking import TaskType
 from models.errors import DataError

@@ -10,14 +10,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from components import rules
+from components import findings, rules
 from components.facts import SplitFacts
 from components.files import find_files, format_of, open_bytes, some
 from components.numbers import NumberColumn
 from components.readers import check_frames, open_table
-from components.rows import Source, records, sources, split_names
+from components.rows import records
 from components.schema_file import read_curated
 from components.slicing import MISSING, NO_LABEL, length_slices
+from components.sources import Source, sources, split_names
 from components.thresholds import LABEL_SLICE, LENGTH_SLICE, check_metrics, possible_columns
 from models.errors import ConfigError, DataError
 from models.pushed import BUNDLE_FILE, MODEL_FILE
@@ -332,7 +333,7 @@ def _learnable(config: ProjectConfig, reading: _Reading) -> None:
             expected="a few labels, each in many rows",
             fix="correct task.label, or set task.type: regression if these are measurements",
         )
-    rules.stop(rules.apply(seen, _RULES))
+    findings.stop(rules.apply(seen, _RULES))
     known = config.task.labels or tuple(sorted(labels))
     check_metrics(config.task.type, config.evaluation, known)
     weights = config.train.class_weights

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from components.cells import as_text
 from components.numbers import COMMA, POINT, read_number
-from components.rows import as_text
 from components.written_lists import Item, bare_list, written_list
 from models.asking import TaskType
 from models.label_names import label_name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from components.rows import sources
+from components.sources import sources
 from models.errors import ConfigError
 from models.pushed import BUNDLE_FOLDER, MODEL_FOLDER
 from pipeline.config import ProjectConfig

@@ -14,13 +14,13 @@ from tfx.orchestration import metadata, pipeline
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.types import Channel, component_spec
 
-from components import rules
+from components import findings
 from components.artifacts import LiveModel
 from components.config import DataConfig, GateConfig
 from components.data_gate import data_gate
 from components.drift import SUMMARY_FILE, save_summary
 from components.example_gen import example_gen
-from components.rules import Finding
+from components.findings import Finding
 from components.schema import schema_gen
 from models.config import TaskConfig
 from models.errors import ConfigError, GateError
@@ -87,7 +87,7 @@ class Project:
                 metadata_connection_config=metadata.sqlite_metadata_connection_config(str(self.folder / "m.sqlite")),
             )
         )
-        return rules.load(self.outputs("DataGate", "blessing")[-1])
+        return findings.load(self.outputs("DataGate", "blessing")[-1])
 
     def outputs(self, component: str, name: str) -> list[Path]:
         """The folders that a component wrote, in their order."""

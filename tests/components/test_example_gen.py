@@ -21,7 +21,8 @@ from components.config import DataConfig
 from components.example_gen import InputProcessor, example_gen
 from components.examples import from_example, read_split, to_example
 from components.files import newest_span
-from components.rows import Record, sources
+from components.rows import Record
+from components.sources import sources
 from models.config import TaskConfig, TokenizerConfig
 from models.errors import DataError
 

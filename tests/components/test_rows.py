@@ -1,22 +1,16 @@
-"""Rows as tasks see them, and the sides of a split that they stand on."""
+"""Rows as tasks see them."""
 
 from __future__ import annotations
 
-import datetime
 import json
-from collections import Counter
-from decimal import Decimal
 from pathlib import Path
 
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from components.config import DataConfig, SplitsConfig
 from components.readers import open_table
-from components.rows import Record, as_text, records, sources, split_names
+from components.rows import records
 from models.config import TaskConfig
 from models.errors import DataError
 
@@ -28,10 +22,6 @@ def write(path: Path, rows: list[dict]) -> Path:
 
 def read(path: Path, **task: str) -> list:
     return [record for _, record in records(open_table(path), TaskConfig(**task))]
-
-
-def a_record(text: str, pair: str | None = None, **others: str) -> Record:
-    return Record(text, pair, ("x",), None, others)
 
 
 @pytest.fixture
@@ -220,79 +210,3 @@ def test_bytes_are_text_where_the_task_reads_them(tmp_path: Path) -> None:
 def test_a_list_as_single_label(path: Path) -> None:
     with pytest.raises(DataError, match="multi_label meant"):
         read(write(path, [{"text": "a", "label": ["x"]}]))
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, None),
-        (float("nan"), None),
-        (False, "false"),
-        (3.0, "3"),
-        (3.5, "3.5"),
-        (-0.0, "0"),
-        (1e300, "1e+300"),
-        (Decimal("3.00"), "3"),
-        (Decimal("1E+2"), "100"),
-        (Decimal("3.50"), "3.5"),
-        (Decimal("NaN"), None),
-        (b"\xff", "\\xff"),
-        (datetime.date(2020, 1, 2), "2020-01-02"),
-        ({"a": datetime.date(2020, 1, 2)}, '{"a": "2020-01-02"}'),
-    ],
-)
-def test_values_as_text(value: object, text: str | None) -> None:
-    assert as_text(value) == text
-
-
-def test_hashed_splits_have_their_shares() -> None:
-    (source,) = sources(DataConfig(path="t.csv", splits=SplitsConfig(train=6, eval=1, test=3)))
-    counts = Counter(source.split(a_record(str(number)), TaskConfig()) for number in range(10_000))
-    assert counts["train"] == pytest.approx(6000, rel=0.05)
-    assert counts["eval"] == pytest.approx(1000, rel=0.1)
-    assert counts["test"] == pytest.approx(3000, rel=0.05)
-
-
-@given(st.text(), st.text())
-def test_a_text_stands_on_one_side(text: str, other: str) -> None:
-    (source,) = sources(DataConfig(path="t.csv"))
-    side = source.split(a_record(text), TaskConfig())
-    assert side == source.split(a_record(f" {text}\n"), TaskConfig()) in ("train", "eval", "test")
-    # of a pair the first text decides: one premise does not stand on both sides
-    assert source.split(a_record(text, other), TaskConfig(text_pair="other")) == side
-
-
-def sides(split_by: object, records: list[Record]) -> list[str]:
-    (source,) = sources(DataConfig(path="t.csv", split_by=split_by))
-    return [source.split(record, TaskConfig(text_pair="other")) for record in records]
-
-
-def test_columns_that_decide_the_side() -> None:
-    rows = [a_record(f"text {n}", f"other {n % 7}", author=f"{'Aa'[n % 2]}nn {n % 30}") for n in range(3000)]
-    for columns in ("author", ("author",), "other"):
-        by_value: dict[str, set[str]] = {}
-        for row, side in zip(rows, sides(columns, rows), strict=True):
-            value = row.text_pair if columns == "other" else row.others["author"].lower()
-            by_value.setdefault(str(value), set()).add(side)
-        assert {len(found) for found in by_value.values()} == {1}
-    together = sides(("text", "other"), [a_record("same", f"other {n}") for n in range(100)])
-    assert len(set(together)) == 3
-    # rows without a value go by their text: they are not all on one side
-    assert sides("author", rows) != sides("text", [a_record(row.text) for row in rows])
-    nobody = [a_record(f"text {n}", "") for n in range(100)]
-    assert sides("author", nobody) == sides("text", nobody)
-
-
-def test_given_splits() -> None:
-    whole = DataConfig(train="a.csv", eval="b.csv", test=("c.csv", "d.csv"))
-    assert [(source.key, source.patterns) for source in sources(whole)] == [
-        ("train", ("a.csv",)),
-        ("eval", ("b.csv",)),
-        ("test", ("c.csv", "d.csv")),
-    ]
-    assert {source.side(key) for source in sources(whole) for key in range(50)} == {"train", "eval", "test"}
-    assert split_names(DataConfig(train="a.csv")) == ("train", "eval")
-    assert split_names(DataConfig(train="a.csv", eval="b.csv")) == ("train", "eval")
-    train = sources(DataConfig(train="a.csv", test="c.csv"))[0]
-    counts = Counter(train.split(a_record(str(number)), TaskConfig()) for number in range(10_000))
-    assert counts["eval"] == pytest.approx(1000, rel=0.1)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from components.config import GateConfig
 from components.facts import SplitFacts, show
+from components.findings import Finding, stop
 from components.rows import Record
-from components.rules import RULES, Evidence, Finding, apply, load, render, save, stop
+from components.rules import RULES, Evidence, apply
 from components.text_keys import TextReading
 from models.config import TaskConfig
 from models.errors import GateError
@@ -149,25 +148,6 @@ def test_all_errors_stand_on_one_screen() -> None:
     assert '"two lines" -> c' in text
     assert len(text.splitlines()) < 20
     assert max(map(len, text.splitlines())) < 250
-
-
-def test_many_errors_are_shortened() -> None:
-    findings = [Finding("schema_anomaly", "error", "eval", f"c{n}", "gone", examples=("one", "two")) for n in range(50)]
-    with pytest.raises(GateError) as caught:
-        stop(findings)
-    text = caught.value.render()
-    assert "50 errors" in text
-    assert "and 40 more" in text
-    assert "two" not in text
-    assert len(text.splitlines()) < 30
-
-
-def test_findings_on_disk(tmp_path: Path) -> None:
-    findings = apply(evidence(train=[("é", "a"), ("é", "b")], eval=[("é", "b")]))
-    save(findings, tmp_path)
-    assert load(tmp_path) == findings
-    assert render(findings).startswith("warn split_overlap in eval, column 'text'")
-    assert render([]) == "the data gate found nothing"
 
 
 def test_long_rows_are_shortened() -> None:

@@ -15,7 +15,8 @@ from components.example_gen import ReadTables
 from components.examples import from_example
 from components.files import find_files
 from components.readers import open_table
-from components.rows import Record, records, sources
+from components.rows import Record, records
+from components.sources import sources
 from components.text_keys import TextReading
 from components.tokenizer_trainer import _label_space
 from models.answers import answers

@@ -19,6 +19,7 @@ from components.drift import drifts
 from components.drift import summarize as summarize_data
 from components.evaluator import build_eval_config
 from components.facts import SplitFacts
+from components.findings import Finding
 from components.measured import Comparison, LiveState, Measured, Slice
 from components.pusher import push
 from components.rows import Record
@@ -47,7 +48,7 @@ _TABLES: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
 }
 
 
-def found(gate: GateConfig, train: list[tuple[str, str]], evaluation: list[tuple[str, str]]) -> list[rules.Finding]:
+def found(gate: GateConfig, train: list[tuple[str, str]], evaluation: list[tuple[str, str]]) -> list[Finding]:
     task, facts = TaskConfig(), {}
     for split, rows in (("train", train), ("eval", evaluation)):
         facts[split] = SplitFacts(split, task, TextReading())
@@ -83,7 +84,7 @@ def _(a: Setting, b: Setting) -> None:
     assert given[1] == []
 
 
-def changed(gate: GateConfig) -> list[rules.Finding]:
+def changed(gate: GateConfig) -> list[Finding]:
     """What has changed, where every label has become another one."""
     summaries = []
     for label in "ab":
