@@ -67,7 +67,12 @@ def _number_text(value: float | decimal.Decimal) -> str | None:
     if isinstance(value, decimal.Decimal):
         if value.is_nan():
             return None
-        return f"{value.normalize():f}" if value.is_finite() else str(value)
+        if not value.is_finite():
+            return str(value)
+        # Not `normalize`, which rounds to 28 digits: Parquet's decimals have up to 76.
+        text = f"{value:f}"
+        text = text.rstrip("0").rstrip(".") if "." in text else text
+        return "0" if text == "-0" else text
     return str(int(value)) if value.is_integer() and abs(value) < 1e16 else str(value)
 
 

@@ -25,7 +25,7 @@ from models.label_names import label_name
 # Rows of each kind of mistake that a message names.
 _SHOWN = 5
 # How the mistakes begin that have nothing to do with the label.
-_TEXT_MISTAKES = ("half of a surrogate pair", "bytes in ", "not text: ")
+_TEXT_MISTAKES = ("half of a surrogate pair", "bytes in ", "not text: ", "no column ")
 _DECIMAL_COMMA = "a label with a decimal comma"
 _DECIMAL_FIX = "set task.decimal: ',', or write the numbers with a decimal point"
 _A_LIST = "a list as label (is task.type: multi_label meant?)"
@@ -120,8 +120,7 @@ class _Mistakes:
 
 
 def _complain(table: Table, task: TaskConfig, mistakes: dict[str, _Mistakes], seen: int) -> DataError:
-    kinds = [f"{kind} in {m.count:,} of {seen:,} rows: {some_of(m)}" for kind, m in mistakes.items()]
-    only_texts = all(kind.startswith(_TEXT_MISTAKES) for kind in mistakes)
+    kinds = [f"{kind} in {m.count:,} of {seen:,} rows: {_some_of(m)}" for kind, m in mistakes.items()]
     expected = {
         "single_label": f"one label in column {task.label!r} of every row",
         "multi_label": f"labels in column {task.label!r}, separated by {task.label_separator!r}; nothing for no label",
@@ -130,7 +129,7 @@ def _complain(table: Table, task: TaskConfig, mistakes: dict[str, _Mistakes], se
     return DataError(
         f"{table.path}: rows that cannot be learned from",
         got="; ".join(kinds),
-        expected="Unicode text, in UTF-8" if only_texts else expected[task.type],
+        expected=_text_expected(task) if _only_of_texts(mistakes) else expected[task.type],
         fix=_fix(mistakes),
     )
 
@@ -145,10 +144,21 @@ def _fix(mistakes: dict[str, _Mistakes]) -> str:
             "put into the column exactly the text that the model will be given later (join the words of a list the "
             "same way), or correct task.text"
         )
+    if _only_of_texts(mistakes):
+        return "correct or delete these rows, or correct task.text"
     return "correct or delete these rows, or correct task.type and task.label"
 
 
-def some_of(mistakes: _Mistakes) -> str:
+def _only_of_texts(mistakes: dict[str, _Mistakes]) -> bool:
+    return all(kind.startswith(_TEXT_MISTAKES) for kind in mistakes)
+
+
+def _text_expected(task: TaskConfig) -> str:
+    columns = " and ".join(repr(name) for name in (task.text, task.text_pair) if name is not None)
+    return f"Unicode text, in UTF-8, in column {columns} of every row"
+
+
+def _some_of(mistakes: _Mistakes) -> str:
     """The rows that a message names: "row 3, row 9 and 4 more"."""
     rest = mistakes.count - len(mistakes.shown)
     return ", ".join(mistakes.shown) + (f" and {rest:,} more" if rest else "")
@@ -158,7 +168,7 @@ def _record(values: dict[str, Any], task: TaskConfig, numbers: NumberColumn) -> 
     own = (task.text, task.text_pair, task.label)
     for name in own[:2]:
         if name is not None and name not in values:
-            raise BadValueError(f"no {name!r}")
+            raise BadValueError(f"no column {name!r}")
         if name is not None and (strange := what_is_not_text(values[name])):
             raise BadValueError(f"not text: {strange} in column {name!r}")
     for name in own:
@@ -230,7 +240,7 @@ def _number(answer: Any, mark: str | None, numbers: NumberColumn) -> float:
     if not text:
         raise BadValueError("no label")
     if isinstance(answer, int | float | decimal.Decimal):  # its decimals are no question
-        number = float(answer)
+        number = _float(answer)
         if not math.isfinite(number):
             raise BadValueError("a label that is no finite number")
         numbers.units.update([""] if number else [])
@@ -246,3 +256,10 @@ def _number(answer: Any, mark: str | None, numbers: NumberColumn) -> float:
     if mark not in reading.by_mark:
         raise BadValueError(f"a label that is no number with a decimal {'comma' if mark == COMMA else 'point'}")
     return reading.by_mark[mark]
+
+
+def _float(number: float | decimal.Decimal) -> float:
+    try:
+        return float(number)
+    except OverflowError:  # an integer of over 308 digits
+        return math.inf

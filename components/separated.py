@@ -13,8 +13,8 @@ from components.table import Row, Table, place
 from components.text_lines import Lines
 from models.errors import DataError
 
-# What Markdown has below a header.
-_RULE = re.compile(r"\s*(?::?-+:?)?\s*")
+# What Markdown has below a header; a single "-" is how people write that there is no value.
+_RULE = re.compile(r"\s*(?::?-{2,}:?)?\s*")
 # Where so many rows have another width than the header, the fault is the header's.
 _NEARLY_ALL = 0.9
 
@@ -95,7 +95,7 @@ class CsvTable(Table):
                 continue
             if header[0] in first and self._is_header(fields):
                 continue
-            if not number and all(_RULE.fullmatch(field) for field in fields):
+            if not number and self._is_rule(fields):
                 continue
             number += 1
             if len(fields) != width or (' "' in lines.text and any(field[:1] == " " for field in fields)):
@@ -148,6 +148,10 @@ class CsvTable(Table):
         if not fits(fields, width):
             raise self._ragged(number, line, fields, lines)
         return fields[:width]
+
+    def _is_rule(self, fields: list[str]) -> bool:
+        """The line below the header of a Markdown table. In a table of one column it is a text like others."""
+        return len(fields) > 1 and all(map(_RULE.fullmatch, fields))
 
     def _is_header(self, fields: list[str]) -> bool:
         """A row that is the header again, as it is where files were joined."""

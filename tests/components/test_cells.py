@@ -23,6 +23,8 @@ from components.cells import as_text
         (Decimal("3.00"), "3"),
         (Decimal("1E+2"), "100"),
         (Decimal("3.50"), "3.5"),
+        (Decimal("-0.00"), "0"),
+        (Decimal("1234567890.1234567890123456789012345670"), "1234567890.123456789012345678901234567"),
         (Decimal("NaN"), None),
         (b"\xff", "\\xff"),
         (datetime.date(2020, 1, 2), "2020-01-02"),

@@ -81,6 +81,13 @@ def test_lines_and_fields_around_the_table_are_read_as_meant(tmp_path: Path, con
     assert read(path) in (ROWS, ROWS * 2)
 
 
+@pytest.mark.parametrize(
+    "content", ['text\n""\nfine\n', "text\n-\nfine\n", "text\n---\nfine\n", "text,label\n-,-\nfine,a\n"]
+)
+def test_a_first_row_without_a_word_is_a_row(tmp_path: Path, content: str) -> None:
+    assert len(read(write(tmp_path, content))) == 2
+
+
 def test_what_stands_above_the_header_is_told(tmp_path: Path) -> None:
     table = open_table(write(tmp_path, "A title\n\n" + as_csv()))
     assert table.above == "skipped lines 1 and 2 (a title); the header is line 3"
