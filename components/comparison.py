@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  (registers the operations that the models need)
 from google.protobuf.message import DecodeError
 
+from components.files import some
 from components.paired import Baseline
 from models.config import CONFIG_FILE, TaskConfig
 from models.labels import LabelSpace
@@ -73,11 +74,7 @@ def _too_few_labels(baseline: Baseline, task: TaskConfig, labels: tuple[str, ...
     if len(shared) >= least:
         return ""
     common = f"only {shared[0]!r}" if shared else "none"
-    return f"it has other labels ({_some(baseline.labels)}; of the candidate's {_some(labels)} {common})"
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+    return f"it has other labels ({some(baseline.labels)}; of the candidate's {some(labels)} {common})"
 
 
 def _no_answer(folder: Path, task: TaskConfig, outputs: int, row: bytes) -> str:

@@ -41,33 +41,19 @@ class JsonLinesTable(HeaderlessTable):
         return nearest
 
     def _parse(self, text: str, lines: Lines) -> dict[str, Any]:
-        where = place(self.path, lines.row, lines.line)
         try:
-            value = self._load(text)
+            value = _load(text)
         except json.JSONDecodeError as error:
             raise self._not_json(text, error, lines) from None
         except RecursionError as error:  # nested a thousand deep
+            where = place(self.path, lines.row, lines.line)
             raise DataError(f"{where}: JSON beyond all bounds", got=str(error), expected="texts and numbers") from None
         if isinstance(value, list) and lines.row == 1:
             raise self._an_array()
         if not isinstance(value, dict):
+            where = place(self.path, lines.row, lines.line)
             raise DataError(f"{where}: not a JSON object", got=text.strip()[:60], expected='{"column": value, …}')
         return value if all(map(str.isascii, value)) else {readable(name): cell for name, cell in value.items()}
-
-    def _load(self, text: str) -> Any:
-        try:
-            return json.loads(text, object_pairs_hook=self._object)
-        except json.JSONDecodeError:
-            raise
-        except ValueError:  # an integer of thousands of digits, perhaps in a column that nobody uses
-            return json.loads(text, object_pairs_hook=self._object, parse_int=_integer)
-
-    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        values = dict(pairs)
-        if len(values) != len(pairs):
-            names = [name for name, _ in pairs]
-            return {name: value if names.count(name) == 1 else Twice() for name, value in values.items()}
-        return values
 
     def _not_json(self, text: str, error: json.JSONDecodeError, lines: Lines) -> DataError:
         where = place(self.path, lines.row, lines.line)
@@ -107,6 +93,27 @@ class JsonLinesTable(HeaderlessTable):
             expected="JSON Lines: an object a line",
             fix="convert it, for example: jq -c '.[]' OLD > NEW",
         )
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        names = [name for name, _ in pairs]
+        return {name: value if names.count(name) == 1 else Twice() for name, value in values.items()}
+    return values
+
+
+# `json.loads` would make a decoder for every row.
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
+
+
+def _load(text: str) -> Any:
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # an integer of thousands of digits, perhaps in a column that nobody uses
+        return json.loads(text, object_pairs_hook=_object, parse_int=_integer)
 
 
 def _integer(digits: str) -> int | Decimal:

@@ -67,7 +67,7 @@ def compare(
     rows, make = sides(task, labels, baseline, answers, judged)
     own, other = make(candidate[rows], False), make(live[rows], True)
     losses = {}
-    if not own.figures["not_finite_count"] and not other.figures["not_finite_count"]:
+    if judged and not own.figures["not_finite_count"] and not other.figures["not_finite_count"]:
         order = _by_content(np.column_stack([answers[rows], candidate[rows], live[rows]]))
         losses = loss_intervals(
             judged, own.metrics, other.metrics, lambda name: direction(task.type, name) == "higher", order
