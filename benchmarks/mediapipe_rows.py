@@ -13,7 +13,7 @@ import unicodedata
 from collections import Counter
 from pathlib import Path
 
-from tflite.words import fold, split_words
+from models.words import fold, split_words
 
 CAUSES = ("accents and other marks", "case and forms beyond ASCII", "control, format, ignorable")
 

@@ -25,8 +25,8 @@ from typing import Literal
 from models.config import TokenizerConfig
 from models.presets import preset_tokenizer
 from models.tokenizer import Tokenizer
-from tflite.unicode_newer import FORMAT, IGNORED
-from tflite.words import Table, fold, split_words, without_marks
+from models.unicode_newer import FORMAT, IGNORED
+from models.words import Table, fold, split_words, without_marks
 
 _ZERO_WIDTH_SPACE = 0x200B
 # Where texts are cut does not decide how they are read, and every preset has so many positions.

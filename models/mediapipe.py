@@ -8,7 +8,7 @@ https://github.com/google-ai-edge/mediapipe/blob/master/mediapipe/tasks/cc/text/
 mediapipe/calculators/tensor/bert_preprocessor_calculator.cc (lower case, special tokens, truncation) and
 mediapipe/tasks/cc/text/utils/vocab_utils.cc; `RegexSplit` and `WordpieceTokenize` are tensorflow_text's.
 
-`models.preprocessing` and `tflite.words` do the same for a tokenizer that is `mediapipe_compatible`.
+`models.preprocessing` and `models.words` do the same for a tokenizer that is `mediapipe_compatible`.
 """
 
 from __future__ import annotations

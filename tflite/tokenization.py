@@ -15,7 +15,7 @@ from typing import Any
 from models.errors import ModelError
 from models.text_rules import MAX_BYTE_PAIR_BYTES, MAX_WORDPIECE_BYTES, byte_characters, is_white_space
 from models.tokenizer import CONTINUATION, Tokenizer
-from tflite.words import Table, fold, split_words, valid_text, without_marks
+from models.words import Table, fold, split_words, valid_text, without_marks
 
 _CACHED_WORDS = 2**16
 # GPT-2's pattern over the classes of `_class`, where `s` to `l` are the letters of its contractions.

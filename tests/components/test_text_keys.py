@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from components.text_keys import TextReading, reading_of, side_key
 from models.config import TokenizerConfig
-from tflite.words import split_words
+from models.words import split_words
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "models"))
 import tiny_checkpoints

@@ -55,11 +55,8 @@ def test_what_comes_meanwhile_stays(tmp_path: Path) -> None:
 
 EXPORTS = """
 import sys, time
-import subprocess
-import sys
 from pathlib import Path
 from models.folders import appearing
-from models.processes import tied
 with appearing(Path(sys.argv[1])) as folder:
     (folder / "half").touch()
     print(flush=True)

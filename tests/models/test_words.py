@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import preprocessing
-from tflite.words import split_words, valid_text
+from models.words import split_words, valid_text
 
 SWITCHES = [(lowercase, strip_accents) for lowercase in (True, False) for strip_accents in (True, False)]
 

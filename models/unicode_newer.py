@@ -1,6 +1,6 @@
 """Unicode 17 where `unicodedata` of Python 3.11 (Unicode 14) does not know it. Standard library only.
 
-`models.preprocessing` normalizes with ICU and RE2, which are newer than Python. A test compares `tflite.words` with
+`models.preprocessing` normalizes with ICU and RE2, which are newer than Python. A test compares `models.words` with
 them over all of Unicode, and so says when these tables must be renewed.
 """
 

@@ -9,8 +9,8 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Literal
 
+from models import unicode_newer
 from models.text_rules import CJK_BLOCKS, MEDIAPIPE_PUNCTUATION, MEDIAPIPE_SPACE
-from tflite import unicode_newer
 
 _ASCII_SPACE = frozenset(map(ord, " \t\n\v\f\r"))
 _ASCII_PUNCTUATION = frozenset(map(ord, "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"))
