@@ -28,7 +28,7 @@ from components.config import EvaluationConfig
 from components.examples import read_split, split_files
 from components.files import contents_digest
 from components.fingerprint import fingerprint
-from components.measured import LiveState, Measured, Slice
+from components.measured import LiveState, Measured, without_broken_live
 from components.metrics import TextMetrics, read_figures
 from components.paired import Baseline
 from components.summary import save_summary, summarize
@@ -250,25 +250,6 @@ def _live_model(
         return live, LiveState(live.version, reason), None
     other = set(baseline.labels) != set(labels)
     return live, LiveState(live.version, labels=baseline.shared(labels) if other else None), baseline
-
-
-def without_broken_live(measured: Measured) -> Measured:
-    """The same, without a comparison where the live model answers some rows with no number."""
-    found = measured.whole.comparison
-    broken = int(found.live["not_finite_count"]) if found is not None else 0
-    if found is None or not broken:
-        return measured
-
-    def bare(part: Slice) -> Slice:
-        return replace(part, comparison=None)
-
-    why = f"it answers {broken} of {found.rows} rows with NaN or infinity"
-    return replace(
-        measured,
-        whole=bare(measured.whole),
-        slices=tuple(bare(part) for part in measured.slices),
-        live=replace(measured.live, why_not=why),
-    )
 
 
 def _as_model(live: LiveModel) -> standard_artifacts.Model:

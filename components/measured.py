@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from models.asking import TaskType
@@ -114,6 +114,25 @@ class Measured:
     confusion: list[Any] | None = None
     live: LiveState = LiveState()
     notes: tuple[str, ...] = ()
+
+
+def without_broken_live(measured: Measured) -> Measured:
+    """The same, without a comparison where the live model answers some rows with no number."""
+    found = measured.whole.comparison
+    broken = int(found.live["not_finite_count"]) if found is not None else 0
+    if found is None or not broken:
+        return measured
+
+    def bare(part: Slice) -> Slice:
+        return replace(part, comparison=None)
+
+    why = f"it answers {broken} of {found.rows} rows with NaN or infinity"
+    return replace(
+        measured,
+        whole=bare(measured.whole),
+        slices=tuple(bare(part) for part in measured.slices),
+        live=replace(measured.live, why_not=why),
+    )
 
 
 def number(value: float | None) -> float | None:

@@ -19,6 +19,7 @@ from components.artifacts import Tokenizer
 from components.fingerprint import fingerprint
 from components.presets import describe_told
 from models.architecture import ARCHITECTURE_FILE
+from models.asking import TaskType
 from models.backbones import merge_lora
 from models.build import build_model, layer_depths
 from models.config import CONFIG_FILE, ModelsConfig
@@ -74,15 +75,10 @@ class Executor(base_executor.BaseExecutor):
         folder = artifact_utils.get_single_uri(input_dict["tokenizer"])
         tokenizer, labels = TokenizerData.load(folder), LabelSpace.load(folder)
         run_folder = Path(artifact_utils.get_single_uri(output_dict["model_run"]))
-        model_folder = Path(artifact_utils.get_single_uri(output_dict["model"]))
         preset = describe_told(config.model, exec_properties["preset"])
 
         def rows(split: str) -> TokenRows:
-            uri = Path(artifact_utils.get_split_uri(input_dict["examples"], split))
-            files = sorted(str(path) for path in uri.iterdir())
-            return TokenRows.from_tfrecords(
-                files, Path(self._get_tmp_dir()) / split, outputs=labels.outputs, task=config.task.type
-            )
+            return self._rows(input_dict["examples"], split, outputs=labels.outputs, task=config.task.type)
 
         def make_model() -> keras.Model:
             PROGRESS.info("building the model")
@@ -106,39 +102,49 @@ class Executor(base_executor.BaseExecutor):
             on_progress=_tell,
             on_note=lambda text: SAYS.info("%s", text),
         )
+        report = to_json(trained.report, indent=1, ascii=True)
+        extra = {CONFIG_FILE: to_json(stored, indent=1, ascii=True).encode(), REPORT_FILE: report.encode()}
+        if preset is not None:
+            extra[ARCHITECTURE_FILE] = preset.text().encode()
+        target = path_utils.serving_model_dir(artifact_utils.get_single_uri(output_dict["model"]))
         with _exporting(trained):
             merge_lora(trained.model)
-            report = to_json(trained.report, indent=1, ascii=True)
             (run_folder / REPORT_FILE).write_text(report + "\n", encoding="utf-8")
             export_saved_model(
                 trained.model,
-                path_utils.serving_model_dir(str(model_folder)),
+                target,
                 tokenizer=tokenizer,
                 labels=labels,
                 task=config.task,
-                extra_files={
-                    CONFIG_FILE: to_json(stored, indent=1, ascii=True).encode(),
-                    REPORT_FILE: report.encode(),
-                    **({ARCHITECTURE_FILE: preset.text().encode()} if preset is not None else {}),
-                },
+                extra_files=extra,
                 warmup_texts=WARMUP_TEXTS,
             )
         trained.checkpoints.remove()
 
+    def _rows(self, examples: list[types.Artifact], split: str, *, outputs: int, task: TaskType) -> TokenRows:
+        """The rows of a split, as Transform wrote them."""
+        uri = Path(artifact_utils.get_split_uri(examples, split))
+        files = sorted(str(path) for path in uri.iterdir())
+        return TokenRows.from_tfrecords(files, Path(self._get_tmp_dir()) / split, outputs=outputs, task=task)
+
 
 @contextmanager
 def _exporting(trained: Trained) -> Iterator[None]:
-    """Says what an interruption costs once the training is done: nothing of it."""
+    """Says what an interruption costs once the training is done: nothing of it, where its checkpoint was written."""
     PROGRESS.info("exporting the SavedModel")
     try:
         yield
     except KeyboardInterrupt as error:
-        raise Interrupted(
-            "the export of the trained model",
-            kept=f"the whole training, as a checkpoint in {trained.checkpoints.folder}",
-            lost="nothing but the export",
-            then="with the same settings, data and code only the export is left",
-        ) from error
+        step, folder = trained.checkpoints.kept_step, trained.checkpoints.folder
+        what, same = "the export of the trained model", "with the same settings, data and code"
+        if step is None:
+            lost, then = "the whole training, of which there is no checkpoint", "training starts at step 1"
+            raise Interrupted(what, lost=lost, then=then) from error
+        if step < trained.report["steps"]:
+            kept, then = f"a checkpoint of step {step}, in {folder}", f"{same} training continues at step {step + 1}"
+            raise Interrupted(what, kept=kept, lost="all steps after it", then=then) from error
+        kept, then = f"the whole training, as a checkpoint in {folder}", f"{same} only the export is left"
+        raise Interrupted(what, kept=kept, lost="nothing but the export", then=then) from error
 
 
 def _tell(state: Progress) -> None:

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import json
 import logging
-import os
 import shutil
 import time
 import uuid
@@ -276,7 +275,7 @@ class Checkpoints:
     def _write(self, path: Path, arrays: dict[str, np.ndarray]) -> None:
         while True:
             try:
-                _write(path, arrays)
+                folders.write(path, arrays)
                 return
             except OSError as error:  # a quota, which no free space tells of
                 if error.errno not in _FULL or not self._remove_another():
@@ -290,20 +289,6 @@ class Checkpoints:
                 f"would find {kept}"
             )
         self._complained = True
-
-
-def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes beside the file, then renames: at any moment the file is the former or the new one, never a part."""
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}{TEMPORARY}")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]  # its stub takes the names for allow_pickle
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def _unwritable(folder: Path, error: OSError) -> TrainingError:

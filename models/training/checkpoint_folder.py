@@ -16,6 +16,7 @@ import json
 import os
 import re
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +113,20 @@ def remove(folder: Path) -> bool:
     finally:
         os.close(handle)
     return True
+
+
+def write(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Writes beside the file, then renames: at any moment the file is the former or the new one, never a part."""
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}{TEMPORARY}")
+    try:
+        with temporary.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # its stub takes the names for allow_pickle
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def remove_flat(directory: Path) -> None:

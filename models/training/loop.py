@@ -242,7 +242,8 @@ class Loop:
         kept, of_training = self.checkpoints.kept_step, f"{work:.0f} s of training"
         what = f"training, after step {done} of {self.steps}"
         if kept is None:
-            lost = f"all {done} steps, {of_training}" if done else "nothing: training had just begun"
+            steps = "its only step" if done == 1 else f"all {done} steps"
+            lost = f"{steps}, {of_training}" if done else "nothing: training had just begun"
             return Interrupted(what, lost=lost, then="training starts at step 1")
         ended = kept == self.steps or (kept == done and self._has_stalled())
         rest = "only evaluation and export are left" if ended else f"training continues at step {kept + 1}"

@@ -276,7 +276,7 @@ def test_a_folder_that_cannot_be_made_is_said_before_training(tmp_path: Path) ->
 def test_checkpoints_take_a_small_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr("models.training.checkpoint.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("models.training.checkpoint._write", lambda path, arrays: now.__setitem__(0, now[0] + 4.0))
+    monkeypatch.setattr(checkpoint_folder, "write", lambda path, arrays: now.__setitem__(0, now[0] + 4.0))
     checkpoints = Checkpoints(tmp_path, IDENTITY)
     with checkpoints.open():
         now[0] += 29.0
