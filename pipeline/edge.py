@@ -42,7 +42,7 @@ def export(options: argparse.Namespace) -> int:
     parity = manifest.report.get("parity")
     if parity:
         print(
-            f"{100 * parity['agreement']:.1f}% of {parity['rows']} rows answered as by Keras, "
+            f"{100 * parity['agreement']:.1f}% of {parity['rows']} rows have Keras's answer, "
             f"largest difference {parity['max_difference']:.4f}"
         )
     print(f'ask it: transom edge run {options.bundle} "some text"')

@@ -108,11 +108,13 @@ def explained(stopped: KeyboardInterrupt, steps: list[Step]) -> Interrupted:
     kept = [f"the results of {results} step{'s' if results > 1 else ''}"] if results else []
     step = next((step for step in steps if step.status == "interrupted"), None)
     if step is None:
-        return Interrupted("interrupted between two steps", kept="; ".join(kept), then="run again: no step is repeated")
+        return Interrupted(
+            "interrupted between two steps", kept="; ".join(kept), then="run it again: no step is repeated"
+        )
     if isinstance(stopped, Interrupted):
         kept += [stopped.kept] if stopped.kept else []
         what, lost, then = f"interrupted in {step.name}: {stopped.what}", stopped.lost, stopped.then
     else:
         what = f"interrupted in {step.name}, after {duration(step.seconds)}"
         lost, then = f"{duration(step.seconds)} of {step.name}", f"{step.name} starts from its beginning"
-    return Interrupted(what, kept="; ".join(kept), lost=lost, then=f"run again: {then}")
+    return Interrupted(what, kept="; ".join(kept), lost=lost, then=f"run it again: {then}")

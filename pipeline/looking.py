@@ -225,7 +225,9 @@ def look(path: Path) -> Look:
                 broken.setdefault(name, DataError(where, got=str(error), expected="text"))
     columns.pop("", None)
     if not rows:
-        raise DataError(f"{path} has no rows", got=f"the columns {some(table.columns, 20)}", expected="at least a row")
+        raise DataError(
+            f"{path} has no rows", got=f"the columns {some(table.columns, 20)}", expected="at least one row"
+        )
     unusable.check_whole_in_one(table, columns.values(), rows)
     text, pair, text_reason = _find_texts(path, list(columns.values()))
     rest = [column for column in columns.values() if column.name not in (text, pair)]
@@ -275,13 +277,13 @@ def _find_texts(path: Path, columns: Sequence[Column]) -> tuple[str, str | None,
             for column in candidates:
                 if column.name in (by_name[first], by_name[second]):
                     unusable.check_text(path, column.name, column.strange, column.strange_row)
-            return by_name[first], by_name[second], "two columns of text whose names belong together"
+            return by_name[first], by_name[second], "chosen because its name and that of `text_pair` belong together"
     for name in TEXT_NAMES:
         if name in by_name:
             for column in candidates:
                 if column.name == by_name[name]:
                     unusable.check_text(path, column.name, column.strange, column.strange_row)
-            return by_name[name], None, "its name, and what it holds"
+            return by_name[name], None, "chosen by its name, and by what it holds"
     longest = max(candidates, key=lambda column: column.mean_length)
     return longest.name, None, f"the longest texts, {longest.mean_length:.0f} characters on average"
 
@@ -308,10 +310,10 @@ def _find_label(path: Path, columns: Sequence[Column], rows: int) -> tuple[str, 
     for name in LABEL_NAMES:
         for column in plausible:
             if column.name.lower() == name:
-                return column.name, "its name, and what it holds"
+                return column.name, "chosen by its name, and by what it holds"
     for column in plausible:
         if set(re.split(r"[_\W]+", column.name.lower())) & set(LABEL_NAMES):
-            return column.name, "its name, and what it holds"
+            return column.name, "chosen by its name, and by what it holds"
     few = [column for column in plausible if are_answers(column)]
     measured = [column for column in plausible if column.numbers and not _numbers_rows(column)]
     if not few and len(measured) == 1:

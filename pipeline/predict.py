@@ -77,8 +77,11 @@ def predict(
     empty = [one for one in inputs if one.empty]
     # Only if something is to be answered: a model takes seconds to load.
     asking = _asking(model, served, verbose) if len(empty) < len(inputs) else contextlib.nullcontext()
-    with _Progress(len(inputs)) as progress, asking as ask:
-        _print_all(inputs, ask, progress, as_json=as_json)
+    with _Progress(len(inputs)) as progress:
+        if not remote and len(empty) < len(inputs):
+            progress.loading()
+        with asking as ask:
+            _print_all(inputs, ask, progress, as_json=as_json)
     if empty:
         _say_empty(empty, len(inputs))
     return 0
@@ -188,14 +191,17 @@ def _say_empty(empty: list[Asked], count: int) -> None:
 
 
 class _Progress:
-    """A line on the terminal about how far the answers are; where they are printed there, they show it themselves.
+    """A line on the terminal while the model is loaded, then about how far the answers are.
+
+    Where the answers are printed on the terminal, they show that themselves.
 
     Made before libraries are silenced, for it writes beside them.
     """
 
     def __init__(self, count: int) -> None:
         self._count, self._begin = count, 0.0
-        shown = count > _WINDOW and sys.stderr.isatty() and not sys.stdout.isatty()
+        self._counting = count > _WINDOW and not sys.stdout.isatty()
+        shown = sys.stderr.isatty()
         self._stream = os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8") if shown else None
 
     def __enter__(self) -> _Progress:
@@ -203,18 +209,27 @@ class _Progress:
 
     def __exit__(self, *_: object) -> None:
         if self._stream is not None:
-            print("\r\x1b[K", end="", file=self._stream)
+            self._show("")
             self._stream.close()
+
+    def loading(self) -> None:
+        """The model is about to be loaded, which takes seconds with TensorFlow."""
+        self._show("loading the model")
 
     def start(self) -> None:
         """The first text is about to be answered."""
         self._begin = time.monotonic()
+        self._show("")
 
     def reached(self, done: int) -> None:
         """So many are answered."""
-        if self._stream is None:
+        if not self._counting:
             return
         seconds = time.monotonic() - self._begin
         left = seconds / done * (self._count - done)
         line = f"{done:,} of {self._count:,} texts, {done / max(seconds, 1e-9):,.0f}/s, {left:,.0f} s left"
-        print(f"\r{line}\x1b[K", end="", file=self._stream, flush=True)
+        self._show(line)
+
+    def _show(self, line: str) -> None:
+        if self._stream is not None:
+            print(f"\r{line}\x1b[K", end="", file=self._stream, flush=True)

@@ -244,7 +244,7 @@ class _Reading:
             raise DataError(
                 f"data.{source.key}: {path} has no rows",
                 got=f"the columns {some(table.columns, 20)} and nothing below them" if table.columns else "no row",
-                expected="at least a row",
+                expected="at least one row",
             )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.table import Table
 
+from components.files import some
 from models.json_text import to_json
 from pipeline.console import Plain
 from pipeline.paths import Paths
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 # What is worth a column or a line, best known first; a run shows those that its task has.
 HEADLINES = ("accuracy", "macro_f1", "micro_f1", "auc", "mean_average_precision", "spearman", "pearson", "mse")
 COUNTS = ("example_count", "unlabelled_count", "unknown_label_count", "not_finite_count")
-MOST_SLICES, MOST_LABELS = 24, 24
+MOST_SLICES, MOST_LABELS, MOST_SMALL = 24, 24, 6
 
 
 def print_summary(record: Run, paths: Paths, stream: TextIO, *, as_json: bool) -> None:
@@ -39,18 +40,22 @@ def print_summary(record: Run, paths: Paths, stream: TextIO, *, as_json: bool) -
     labels = record.evaluation.get("per_label", {})
     if 1 < len(labels) <= MOST_LABELS:
         console.print()
-        console.print(_labels(labels))
-    # A label's slice says no more than its recall, which stands above.
+        console.print(_labels(labels, _label_rows(record.evaluation)))
+    # Beyond its rows, a label's slice says no more than its recall, which stands above.
     slices = [entry for entry in record.evaluation.get("slices", []) if entry["column"] != "label"]
     if slices:
         console.print()
         console.print(_slices(slices, overall))
+    small = [entry["slice"] for entry in record.evaluation.get("small_slices", []) if entry["column"] != "label"]
+    if small:
+        least = record.evaluation["min_slice_size"]
+        console.print(f"too few rows to report (evaluation.min_slice_size is {least}): {some(small, MOST_SMALL)}")
     if record.edge:
         console.print()
         console.print(_edge(record.edge))
         for row in record.edge["variants"]:
             if not row["chosen"]:
-                console.print(f"not {row['variant']}: {row['why']}")
+                console.print(f"not chosen: {row['variant']} ({row['why']})")
     console.print()
     if record.verdict:
         console.print(f"verdict: {record.verdict}")
@@ -111,14 +116,22 @@ def _metrics(evaluation: Mapping[str, Any]) -> Table:
     return table
 
 
-def _labels(labels: Mapping[str, Mapping[str, Any]]) -> Table:
+def _label_rows(evaluation: Mapping[str, Any]) -> dict[str, int]:
+    """How many rows have each label, where `evaluation.slices` holds them."""
+    slices = [*evaluation.get("slices", []), *evaluation.get("small_slices", [])]
+    return {entry["value"]: entry["rows"] for entry in slices if entry["column"] == "label"}
+
+
+def _labels(labels: Mapping[str, Mapping[str, Any]], rows: Mapping[str, int]) -> Table:
+    """What each label reaches, beside the number of rows that this was measured on."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     columns = [name for name in next(iter(labels.values())) if name not in COUNTS]
     table.add_column("label")
-    for name in columns:
+    for name in (*(["rows"] if rows else []), *columns):
         table.add_column(name, justify="right")
     for label, figures in labels.items():
-        table.add_row(label, *(_number(figures.get(name)) for name in columns))
+        counted = [str(rows.get(label, 0))] if rows else []
+        table.add_row(label, *counted, *(_number(figures.get(name)) for name in columns))
     return table
 
 
@@ -180,7 +193,7 @@ def print_runs(paths: Paths, stream: TextIO, *, as_json: bool) -> None:
             print(to_json(asdict(run)), file=stream)
         return
     if not runs:
-        print(f"no runs in {paths.runs}", file=stream)
+        print(f"no runs in {paths.runs}: `transom run` makes the first", file=stream)
         return
     shown = [name for name in HEADLINES if any(name in run.evaluation.get("metrics", {}) for run in runs)][:3]
     line = f"{{:<18}}{{:>8}}  {{:<12}}{'{:>12}' * len(shown)}"

@@ -48,7 +48,7 @@ def find_task(column: Column) -> Found:
             for part in {label_name(part) for part in value.split(separator)} - {""}:
                 parts[part] += count
         return "multi_label", separator, parts, f"the same labels occur in several combinations around {separator!r}"
-    return "single_label", "|", column.counts, f"{len(column.counts):,} different values that are no numbers"
+    return "single_label", "|", column.counts, f"{len(column.counts):,} different values, which are not numbers"
 
 
 def _mixed(column: Column) -> Counter[str] | None:

@@ -159,9 +159,7 @@ def _sentence(
     if float32 is not None and chosen.variant != "float32":
         size += f" of {float32.bytes / 1e6:.2f}"
     parity = chosen.parity
-    return (
-        f"edge bundle {chosen.variant}: {size}, {_percent(parity.agreement)} of {parity.rows} rows answered as by Keras"
-    )
+    return f"edge bundle {chosen.variant}: {size}, Keras's answer on {_percent(parity.agreement)} of {parity.rows} rows"
 
 
 def _percent(share: float) -> str:

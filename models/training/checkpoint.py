@@ -224,7 +224,11 @@ class Checkpoints:
         others = [each for each in folders.lying(self._directory) if each.folder != self._folder]
         found = folders.nearest(others, self._identity)
         if found is None:
-            return "no checkpoint of an interrupted training can be read" if others else "there is no checkpoint"
+            return (
+                "no checkpoint of an interrupted training can be read"
+                if others
+                else "there is no earlier training to continue"
+            )
         other, differs = found
         return (
             f"the checkpoint of {other.when} (step {other.step}) is of another training, and is kept: {told(differs)}"

@@ -92,7 +92,7 @@ def test_an_interruption_says_what_is_kept_lost_and_next() -> None:
         "interrupted in Transform, after 1 min 15 s\n"
         "  kept: the results of 2 steps\n"
         "  lost: 1 min 15 s of Transform\n"
-        "  next: run again: Transform starts from its beginning"
+        "  next: run it again: Transform starts from its beginning"
     )
     stopped = Interrupted(
         "training, after step 412 of 4000",
@@ -104,6 +104,6 @@ def test_an_interruption_says_what_is_kept_lost_and_next() -> None:
         "interrupted in Trainer: training, after step 412 of 4000\n"
         "  kept: the results of 1 step; a checkpoint of step 400, in out/checkpoints/a\n"
         "  lost: the last 12 steps, 9 s of training\n"
-        "  next: run again: with the same settings, data and code training continues at step 401"
+        "  next: run it again: with the same settings, data and code training continues at step 401"
     )
     assert "between two steps" in explained(KeyboardInterrupt(), [Step("ExampleGen", "done")]).what

@@ -160,6 +160,33 @@ def test_the_summary_shows_the_loss_to_the_live_model_and_how_sure_it_is(paths: 
     assert "live model" not in stream.getvalue()
 
 
+def test_the_summary_says_on_how_many_rows_each_figure_stands(paths: Paths) -> None:
+    run = _run("1", "pushed")
+    run.evaluation = {
+        "metrics": {"accuracy": 0.7},
+        "per_label": {"spam": {"recall": 0.5}, "ham": {"recall": 0.75}, "rare": {"recall": None}},
+        "slices": [
+            {"column": "label", "slice": "label=ham", "value": "ham", "rows": 60, "metrics": {}},
+            {"column": "source", "slice": "source=web", "value": "web", "rows": 55, "metrics": {"accuracy": 0.6}},
+        ],
+        "small_slices": [
+            {"column": "label", "slice": "label=spam", "value": "spam", "rows": 14},
+            {"column": "source", "slice": "source=shop", "value": "shop", "rows": 19},
+        ],
+        "min_slice_size": 20,
+    }
+    stream = io.StringIO()
+    print_summary(run, paths, stream, as_json=False)
+    lines = [" ".join(line.split()) for line in stream.getvalue().splitlines()]
+    assert {"label rows recall", "spam 14 0.5000", "ham 60 0.7500", "rare 0 -"} <= set(lines)
+    assert "too few rows to report (evaluation.min_slice_size is 20): source=shop" in lines
+    run.evaluation |= {"slices": [], "small_slices": []}  # `evaluation.slices` asks for none
+    stream = io.StringIO()
+    print_summary(run, paths, stream, as_json=False)
+    assert "spam 0.5000" in [" ".join(line.split()) for line in stream.getvalue().splitlines()]
+    assert "too few rows" not in stream.getvalue()
+
+
 def test_a_record_is_json_whatever_was_measured(paths: Paths) -> None:
     run = _run("1", "pushed")
     run.evaluation, run.training = {"metrics": {"mse": math.inf}}, {"best_value": math.nan}
@@ -183,8 +210,8 @@ def test_the_summary_says_why_each_other_edge_variant_lost(paths: Paths) -> None
     print_summary(run, paths, stream, as_json=False)
     told = stream.getvalue()
     assert "dynamic_int8  1.00        88.8%      0.0200  1.00 x float32" in told
-    assert "not dynamic_int8: agreement 0.8889 is below edge.min_agreement 0.99" in told
-    assert "not int8: cannot be made: no rows" in told
+    assert "not chosen: dynamic_int8 (agreement 0.8889 is below edge.min_agreement 0.99)" in told
+    assert "not chosen: int8 (cannot be made: no rows)" in told
     assert "no edge bundle: " in told
     assert "bundle:  " not in told
     run.bundle = "/out/edge/x/1"

@@ -38,7 +38,7 @@ def test_the_smallest_that_passes() -> None:
     found = choose([GOOD, small], FLOAT32, EdgeConfig())
     assert found["blessed"]
     assert found["variant"] == "dynamic_int8"
-    assert found["verdict"] == "edge bundle dynamic_int8: 1.00 MB of 4.00, 99.7% of 400 rows answered as by Keras"
+    assert found["verdict"] == "edge bundle dynamic_int8: 1.00 MB of 4.00, Keras's answer on 99.7% of 400 rows"
     assert [(row["variant"], row["chosen"], row["why"]) for row in found["variants"]] == [
         ("dynamic_int8", True, ""),
         ("float16", False, "larger than dynamic_int8"),

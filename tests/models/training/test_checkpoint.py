@@ -91,7 +91,7 @@ def test_the_nearest_of_several_checkpoints_is_named(tmp_path: Path) -> None:
 
 
 def test_that_nothing_lies_there_is_a_reason_too(tmp_path: Path) -> None:
-    assert _load(tmp_path / "new")[0].why_anew == "there is no checkpoint"
+    assert _load(tmp_path / "new")[0].why_anew == "there is no earlier training to continue"
 
 
 def _cut(file: Path) -> None:
