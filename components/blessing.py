@@ -103,7 +103,7 @@ def judge(measured: Measured, config: EvaluationConfig) -> Verdict:
     return verdict
 
 
-def sentence(measured: Measured, verdict: Verdict) -> str:
+def sentence(measured: Measured, verdict: Verdict, config: EvaluationConfig) -> str:
     """The verdict as one sentence."""
     missed = [judgement for judgement in verdict.judgements if judgement.passed is False]
     if missed:
@@ -112,7 +112,8 @@ def sentence(measured: Measured, verdict: Verdict) -> str:
     rows = f"the {measured.whole.rows} {measured.split} rows"
     judged = sum(judgement.passed is True for judgement in verdict.judgements)
     if not judged:
-        return f"blessed without a test of quality on {rows}: no threshold could be judged"
+        why = "no threshold could be judged" if config.thresholds else "evaluation.thresholds is empty"
+        return f"blessed without a test of quality on {rows}: {why}"
     return f"blessed: {'the threshold is' if judged == 1 else f'all {judged} thresholds are'} met on {rows}"
 
 

