@@ -128,6 +128,8 @@ def all_runs(paths: Paths) -> list[Run]:
     for run in runs[: -1 if busy else None]:
         if run.status == "running":
             _bury(run, paths.runs / run.name)
+    if busy and runs and runs[-1].status == "running":
+        _took(runs[-1], time.time())  # its record is as old as its last step
     return runs
 
 
@@ -136,8 +138,13 @@ def _bury(run: Run, folder: Path) -> None:
     run.stop("interrupted", _KILLED)
     last = max(file.stat().st_mtime for file in (folder / FILE_NAME, folder / LOG_NAME) if file.exists())
     run.ended = time.strftime(_TIME, time.localtime(last))
-    with contextlib.suppress(ValueError):  # a record that somebody edited
-        run.seconds = max(run.seconds, last - time.mktime(time.strptime(run.started, _TIME)))
+    _took(run, last)
     for step in run.steps:
         if step.status == "running":
             step.status = "interrupted"
+
+
+def _took(run: Run, until: float) -> None:
+    """Counts the time from the run's start."""
+    with contextlib.suppress(ValueError):  # a record that somebody edited
+        run.seconds = max(run.seconds, until - time.mktime(time.strptime(run.started, _TIME)))

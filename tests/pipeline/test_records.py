@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import time
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,15 @@ def test_a_run_that_nobody_holds_was_interrupted(paths: Paths) -> None:
         table = io.StringIO()
         print_runs(paths, table, as_json=False)
         assert "at ExampleGen, begun 2026-01-01 00:00:00" in table.getvalue()
+
+
+def test_a_run_in_progress_tells_how_long_it_has_taken_so_far(paths: Paths) -> None:
+    run = _run("1", "running")
+    run.started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() - 500))
+    run.seconds = 60.0  # when its last step ended
+    run.save(paths)
+    with hold(paths.lock, lambda: "1"):
+        assert 499 < all_runs(paths)[0].seconds < 560
 
 
 def test_a_killed_run_tells_where_when_and_why(paths: Paths) -> None:
