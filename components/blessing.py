@@ -114,7 +114,8 @@ def sentence(measured: Measured, verdict: Verdict, config: EvaluationConfig) -> 
     if not judged:
         why = "no threshold could be judged" if config.thresholds else "evaluation.thresholds is empty"
         return f"blessed without a test of quality on {rows}: {why}"
-    return f"blessed: {'the threshold is' if judged == 1 else f'all {judged} thresholds are'} met on {rows}"
+    many = {1: "the threshold is", 2: "both thresholds are"}.get(judged, f"all {judged} thresholds are")
+    return f"blessed: {many} met on {rows}"
 
 
 def _judge_answers(measured: Measured) -> Iterator[Judgement]:
