@@ -138,6 +138,9 @@ def test_no_threshold_and_a_first_run_are_said_and_pass() -> None:
     said, blessed, notes = verdict(found, accuracy={"max_loss_to_live": 0.01})
     assert blessed
     assert said == "blessed without a test of quality on the 850 test rows: no threshold could be judged"
+    assert (
+        verdict(found, accuracy={"min": 0.5, "max": 0.95})[0] == "blessed: both thresholds are met on the 850 test rows"
+    )
     assert notes == [first, "max_loss_to_live of accuracy was not judged: nothing is live"]
     said, *_ = verdict(found, accuracy={"min": 0.5, "max_loss_to_live": 0.01})
     assert said == "blessed: the threshold is met on the 850 test rows"
