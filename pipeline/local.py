@@ -69,15 +69,7 @@ def run(
     connections = deployment.metadata_connection_config
     connection = getattr(connections, connections.WhichOneof("connection_config"))
     if from_steps or to_steps:
-        partial_run_utils.mark_pipeline(spec, from_nodes=from_steps or None, to_nodes=to_steps or None)
-
-    if all(entry.pipeline_node.execution_options.HasField("skip") for entry in spec.nodes):
-        raise ConfigError(
-            "--from and --to",
-            got=f"no step between {', '.join(from_steps)} and {', '.join(to_steps)}",
-            expected="a step and one that depends on it",
-            fix="leave one of them out",
-        )
+        _leave_out(spec, from_steps, to_steps)
     for node in (entry.pipeline_node for entry in spec.nodes):
         step = node.node_info.id
         if node.execution_options.HasField("skip"):
@@ -87,32 +79,58 @@ def run(
             with metadata.Metadata(connection) as store:
                 _reuse(store, spec, from_steps)
                 _check_reused(store, run_id, from_steps)
-        begin = time.monotonic()
+        root = Path(pipeline.pipeline_info.pipeline_root)
+        begin, status = time.monotonic(), "failed"
         try:
             listener.started(step)
-            info = launcher.Launcher(
-                pipeline_node=node,
-                mlmd_connection=metadata.Metadata(connection),
-                pipeline_info=spec.pipeline_info,
-                pipeline_runtime_spec=spec.runtime_spec,
-                executor_spec=runner_utils.extract_executor_spec(deployment, step),
-                custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, step),
-            ).launch()
+            status = _run_step(node, spec, metadata.Metadata(connection), root, outputs)
         except BaseException as error:
-            interrupted = is_interruption(error)
-            listener.ended(step, "interrupted" if interrupted else "failed", time.monotonic() - begin)
-            if interrupted and not isinstance(error, KeyboardInterrupt):
-                raise KeyboardInterrupt from error
+            if is_interruption(error):
+                status = "interrupted"
+                if not isinstance(error, KeyboardInterrupt):
+                    raise KeyboardInterrupt from error
             raise
-        # The launcher gives an execution that it did not need to run no output URI of its own.
-        ran = info is not None and bool(info.execution_output_uri)
-        if info is not None:
-            with metadata.Metadata(connection) as store:
-                outputs[step] = _outputs(store, info.execution_id)
-            ran = ran and not _reused(outputs[step])
-            for artifact in outputs[step].values():
-                remember(Path(pipeline.pipeline_info.pipeline_root), artifact.id, Path(artifact.uri))
-        listener.ended(step, "done" if ran else "cached", time.monotonic() - begin)
+        finally:
+            listener.ended(step, status, time.monotonic() - begin)
+
+
+def _run_step(
+    node: pipeline_pb2.PipelineNode,
+    spec: pipeline_pb2.Pipeline,
+    connection: metadata.Metadata,
+    root: Path,
+    outputs: Outputs,
+) -> str:
+    """Runs a step, where it has to run, and reads its outputs back: "done" or "cached"."""
+    step, deployment = node.node_info.id, runner_utils.extract_local_deployment_config(spec)
+    info = launcher.Launcher(
+        pipeline_node=node,
+        mlmd_connection=connection,
+        pipeline_info=spec.pipeline_info,
+        pipeline_runtime_spec=spec.runtime_spec,
+        executor_spec=runner_utils.extract_executor_spec(deployment, step),
+        custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, step),
+    ).launch()
+    if info is None:
+        return "cached"
+    with connection as store:
+        outputs[step] = _outputs(store, info.execution_id)
+    for artifact in outputs[step].values():
+        remember(root, artifact.id, Path(artifact.uri))
+    # The launcher gives an execution that it did not need to run no output URI of its own.
+    return "done" if info.execution_output_uri and not _reused(outputs[step]) else "cached"
+
+
+def _leave_out(spec: pipeline_pb2.Pipeline, from_steps: Collection[str], to_steps: Collection[str]) -> None:
+    """Marks the steps that are not to run."""
+    partial_run_utils.mark_pipeline(spec, from_nodes=from_steps or None, to_nodes=to_steps or None)
+    if all(entry.pipeline_node.execution_options.HasField("skip") for entry in spec.nodes):
+        raise ConfigError(
+            "--from and --to",
+            got=f"no step between {', '.join(from_steps)} and {', '.join(to_steps)}",
+            expected="a step and one that depends on it",
+            fix="leave one of them out",
+        )
 
 
 def _reuse(store: metadata.Metadata, spec: pipeline_pb2.Pipeline, from_steps: Collection[str]) -> None:
