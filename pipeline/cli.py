@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import errno
 import sys
 import traceback
@@ -62,8 +61,7 @@ def concluded(command: Callable[[], int], options: argparse.Namespace) -> int:
         return _told(error, options)
     except KeyboardInterrupt as stopped:
         told = stopped.render() if isinstance(stopped, Interrupted) else "interrupted"
-        with contextlib.suppress(OSError):  # the terminal may be closed
-            print(f"transom: {told}", file=sys.stderr)
+        streams.say(f"transom: {told}")
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         streams.drop_output()
@@ -75,10 +73,8 @@ def concluded(command: Callable[[], int], options: argparse.Namespace) -> int:
 def _told(error: TransomError, options: argparse.Namespace) -> int:
     """Prints an error, and with -v where it came from; returns its exit code."""
     if options.verbose:
-        traceback.print_exc()
-    with contextlib.suppress(OSError):
-        streams.flush()  # what was printed before stands above the error
-    print(f"transom: {error.render()}", file=sys.stderr)
+        streams.say(traceback.format_exc().rstrip())
+    streams.say(f"transom: {error.render()}")
     return error.exit_code
 
 

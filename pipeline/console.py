@@ -216,9 +216,12 @@ def captured(log_file: Path, as_json: bool, verbose: bool) -> Iterator[View]:
                 stack.enter_context(_written(log_file))
             yield view
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for descriptor, number in zip(saved, (1, 2), strict=True):
+        for stream, descriptor, number in ((sys.stdout, saved[0], 1), (sys.stderr, saved[1], 2)):
+            try:
+                stream.flush()
+            except OSError:  # the log's disk is full: that is what the terminal is to be told
+                streams.drop_output(number)
+                stream.flush()
             os.dup2(descriptor, number)
             os.close(descriptor)
         terminal.close()

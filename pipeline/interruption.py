@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -51,7 +52,8 @@ class Interruption:
                 continue
             if first is None:
                 first = time.monotonic()
-                self.on_first()
+                with contextlib.suppress(Exception):  # whatever it meets, the second must still be heard
+                    self.on_first()
             elif time.monotonic() - first > _SAME_REQUEST:
                 self._end()
 

@@ -66,19 +66,23 @@ def run(
                         outcome = _Recorder(record, paths, view).run(config, from_step, to_step)
         except Interrupted:
             if as_json:
-                print_summary(record, paths, sys.stdout, as_json=True)
+                _print(record, paths, as_json=True)
             raise
         except OSError as error:  # the record itself finds no room
             if not _disk_is_full(error):
                 raise
             raise _full(f"no room in {paths.output}") from error
+    _print(record, paths, as_json)
+    if outcome is not None:
+        raise outcome
+    return 0
+
+
+def _print(record: Run, paths: Paths, as_json: bool) -> None:
     try:
         print_summary(record, paths, sys.stdout, as_json=as_json)
     except BrokenPipeError:  # nobody reads it any more; the exit code still tells
         streams.drop_output()
-    if outcome is not None:
-        raise outcome
-    return 0
 
 
 def _check_steps(config: ProjectConfig, from_step: str | None, to_step: str | None) -> None:

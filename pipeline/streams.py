@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import errno
 import io
 import os
@@ -17,11 +18,29 @@ def set_up() -> None:
 
     On standard output as JSON escapes it, so that JSON stays JSON; in messages to people with what stands for it.
     """
+    _open_closed()
     codecs.register_error(ESCAPE, _escape)
     codecs.register_error(PLAIN, _plain)
     for stream, handler in ((sys.stdout, ESCAPE), (sys.stderr, PLAIN)):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=handler)
+
+
+def _open_closed() -> None:
+    """Gives the process the standard streams that it was started without (`>&-`), leading nowhere.
+
+    Else the next file that it opens, such as the project's lock, would get the number of one of them.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8"))
 
 
 def flush() -> None:
@@ -32,18 +51,27 @@ def flush() -> None:
         OSError: it cannot be written.
     """
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except OSError:
         drop_output()  # else Python fails on it once more as it ends
         raise
 
 
-def drop_output() -> None:
-    """Sends what is still to be printed nowhere."""
+def drop_output(number: int = 1) -> None:
+    """Sends what is still to be printed, on standard output (or error: 2), nowhere."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
+    os.dup2(nowhere, number)
     os.close(nowhere)
+
+
+def say(line: str) -> None:
+    """Prints a line for people, behind what was printed before; the exit code tells, too, where nobody can read it."""
+    with contextlib.suppress(OSError):
+        flush()
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        drop_output(2)
 
 
 class Outlasting(io.FileIO):

@@ -9,6 +9,8 @@ import os
 import pty
 import re
 import struct
+import subprocess
+import sys
 import termios
 import time
 from pathlib import Path
@@ -124,3 +126,20 @@ def test_what_is_said_stands_in_the_log_and_is_heard(tmp_path: Path) -> None:
     assert "training continues after step 5" in log
     assert "epoch 1/2" in log
     assert "step 7/9" not in log
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux's device that is always full")
+def test_a_log_that_finds_no_room_leaves_the_terminal_as_it_was(repository: Path) -> None:
+    program = """
+import sys
+from pathlib import Path
+from pipeline.console import captured
+with captured(Path("/dev/full"), False, False):
+    sys.stdout.write("a library's words")
+print("printed")
+print("told", file=sys.stderr)
+"""
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=repository, env=buffered, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"printed\n", b"told\n")

@@ -46,7 +46,7 @@ _PROGRAM = """
 import contextlib, ctypes, os, sys, time
 from pipeline.interruption import interruptible
 with interruptible() as interruption:
-    interruption.on_first = lambda: os.write(1, b"first\\n")
+    interruption.on_first = lambda: os.write(1, b"first\\n") and 1 / 0  # what it meets does not matter
     interruption.on_second = lambda: os.write(1, b"second\\n")
     try:
         os.write(1, b"ready\\n")

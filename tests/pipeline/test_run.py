@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -101,6 +103,24 @@ def test_an_interruption_leaves_a_record_of_the_step_and_the_reason(tmp_path: Pa
     (read,) = all_runs(paths)
     assert (read.status, read.step) == ("interrupted", "Trainer")
     assert (told or "termination") in read.error
+
+
+def test_a_reader_that_has_gone_does_not_hide_an_interruption(tmp_path: Path, repository: Path) -> None:
+    program = """
+import sys
+from pipeline.interruption import INTERRUPTED
+from pipeline.paths import Paths
+from pipeline.records import Run
+from pipeline.run import _print
+paths = Paths(*[__import__("pathlib").Path()] * 4)
+_print(Run(name="1", status="interrupted", started="", config={}), paths, as_json=True)
+sys.exit(INTERRUPTED)
+"""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-c", program], cwd=repository, stdout=write, check=False)
+    os.close(write)
+    assert done.returncode == 130
 
 
 def test_a_mistake_of_ours_leaves_a_record(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def transom(
     return subprocess.run(["bash", "-c", line], cwd=folder, env=told, capture_output=True, check=False)
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_json_is_json_in_every_encoding(project: Path, repository: Path, encoding: str) -> None:
     done = transom("transom runs --json", project, repository, {**os.environ, "PYTHONIOENCODING": encoding})
     verdicts = {json.loads(line)["verdict"] for line in done.stdout.decode(encoding).splitlines()}
@@ -48,15 +48,22 @@ def test_json_is_json_in_every_encoding(project: Path, repository: Path, encodin
 
 def test_a_locale_that_knows_ascii_alone_ends_no_command(project: Path, repository: Path) -> None:
     bare = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "PYTHON"))}
-    for more in ({"LC_ALL": "C"}, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}):
-        for line in ("transom runs", "transom run --help", "transom predict none 'é 日本'; transom runs no\u00e9.yaml"):
-            done = transom(line, project, repository, {**bare, **more})
-            assert b"Traceback" not in done.stderr
-            assert b"unexpected" not in done.stderr
+    bare |= {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    line = "transom runs; transom run --help; transom predict none 'é 日本'; transom runs no\u00e9.yaml"
+    done = transom(line, project, repository, bare)
+    assert b"Traceback" not in done.stderr
+    assert b"unexpected" not in done.stderr
 
 
-@pytest.mark.parametrize("line", ["transom runs | head -1", "transom schema | head -1", "transom runs --json | true"])
-@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("line", "unbuffered"),
+    [
+        ("transom runs | head -1", ""),
+        ("transom runs | head -1", "1"),
+        ("transom schema | head -1", ""),
+        ("transom runs --json | true", "1"),
+    ],
+)
 def test_a_reader_that_goes_is_no_fault(project: Path, repository: Path, line: str, unbuffered: str) -> None:
     done = transom(line, project, repository, {**os.environ, "PYTHONUNBUFFERED": unbuffered})
     assert (done.returncode, done.stderr.replace(b"using", b"").strip()) == (
@@ -74,6 +81,22 @@ def test_a_full_disk_below_the_output_is_said(project: Path, repository: Path, u
     assert b"No space left on device" in done.stderr
     assert b"our mistake" not in done.stderr
     assert b"Exception ignored" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux's device that is always full")
+@pytest.mark.parametrize("line", [">/dev/full 2>&1", "<&- >&- 2>&-", "-v 2>/dev/full"])
+def test_the_exit_code_tells_where_no_message_can(tmp_path: Path, repository: Path, line: str) -> None:
+    assert transom(f"transom runs none.yaml {line}", tmp_path, repository).returncode == 2
+
+
+def test_a_stream_that_is_closed_is_no_other_file(tmp_path: Path, repository: Path) -> None:
+    """Else the lock would be standard output, and what is printed stand in it."""
+    (tmp_path / "t.csv").write_text("text,label\n" + "".join(f"some words {number},a\n" for number in range(60)))
+    (tmp_path / "transom.yaml").write_text("name: p\ndata: {path: t.csv}\n")
+    done = transom("transom run >&-", tmp_path, repository)
+    assert done.returncode == 4
+    assert b"one_class" in done.stderr
+    assert (tmp_path / "p-out" / "lock").read_bytes() == b""
 
 
 def test_a_run_outlasts_the_reader_of_its_lines() -> None:
@@ -100,20 +123,19 @@ def test_a_table_whose_reader_has_gone_does_not_decide_the_exit_code(tmp_path: P
         stream.close()
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(("line", "unbuffered"), [("transom run | true", ""), ("transom run --json | true", "1")])
 def test_a_run_whose_reader_has_gone_ends_with_its_own_exit_code(
-    tmp_path: Path, repository: Path, unbuffered: str
+    tmp_path: Path, repository: Path, line: str, unbuffered: str
 ) -> None:
     (tmp_path / "t.csv").write_text("text,label\n" + "".join(f"some words {number},a\n" for number in range(60)))
     (tmp_path / "transom.yaml").write_text("data: {path: t.csv}\n")
-    for line in ("transom run | true", "transom run --json | true", "transom run | head -1"):
-        done = transom(line, tmp_path, repository, {**os.environ, "PYTHONUNBUFFERED": unbuffered})
-        assert done.returncode == 4, done.stderr
-        assert b"one_class" in done.stderr
-        assert b"ignored" not in done.stderr
+    done = transom(line, tmp_path, repository, {**os.environ, "PYTHONUNBUFFERED": unbuffered})
+    assert done.returncode == 4, done.stderr
+    assert b"one_class" in done.stderr
+    assert b"ignored" not in done.stderr
 
 
-@pytest.mark.parametrize("columns", ["1", "20", "80", "1000"])
+@pytest.mark.parametrize("columns", ["1", "1000"])
 def test_help_fits_a_terminal_of_any_width(project: Path, repository: Path, columns: str) -> None:
     done = transom("transom --help && transom run --help", project, repository, {**os.environ, "COLUMNS": columns})
     assert done.returncode == 0
