@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -21,18 +20,14 @@ from components.slicing import MISSING, NO_LABEL, length_slices
 from components.sources import Source, sources, split_names
 from components.thresholds import LABEL_SLICE, LENGTH_SLICE, check_metrics, possible_columns
 from models.errors import ConfigError, DataError
-from models.pushed import BUNDLE_FILE, MODEL_FILE
 from pipeline.config import ProjectConfig
 from pipeline.paths import Paths
-from serving.errors import PublishError
-from serving.versions import versions
+from pipeline.preflight_folders import check_folders
 
 # Files up to this size are read to the end, of larger ones the first rows.
 _WHOLE_BYTES, _FIRST_ROWS = 16 * 2**20, 1000
 # The rules that judge rows alone; the others need what earlier steps of the pipeline find.
 _RULES = ("empty_split", "one_class", "unseen_label", "label_spelling")
-# What an output folder must have room for at the very least.
-_ROOM_BYTES = 2**16
 # A table with so many rows whose labels hardly repeat is not a table of labels.
 _MANY_ROWS = 100
 
@@ -51,10 +46,8 @@ def check(config: ProjectConfig, paths: Paths) -> None:
     """
     check_metrics(config.task.type, config.evaluation, config.task.labels)
     base = paths.base
-    check_output(paths)
-    _writable(paths.push, "push.directory")
-    _no_strangers(paths.push, "push.directory", (MODEL_FILE, "variables", "assets.extra"))
-    _edge(config, paths.push, paths.edge)
+    check_folders(config, paths)
+    _operations(config)
     _preset(config, base)
     if config.data.schema_path is not None:
         read_curated(base / config.data.schema_path, config.task)
@@ -75,33 +68,9 @@ def check_rows(config: ProjectConfig, base: Path) -> None:
         _learnable(config, reading)
 
 
-def check_output(paths: Paths) -> None:
-    """Checks the folder that a run writes its record to: nothing can be kept of a run without it.
-
-    Raises:
-        ConfigError: it cannot be written.
-    """
-    _writable(paths.output, "output")
-
-
-def _edge(config: ProjectConfig, push: Path, edge: Path) -> None:
-    if not config.edge.variants:
-        return
-    _writable(edge, "edge.directory")
-    _no_strangers(edge, "edge.directory", (BUNDLE_FILE,))
-    if edge == push:
-        raise ConfigError(
-            "edge.directory",
-            got=f"{edge}, which is push.directory too",
-            expected="another folder: a server takes every numbered folder there for a SavedModel",
-            fix="leave the key out, or name a folder of its own",
-        )
-    _operations(config)
-
-
 def _operations(config: ProjectConfig) -> None:
     """Names that LiteRT does not know: with one of them misspelt, no variant would ever be within the budget."""
-    if not config.edge.budget.operations:
+    if not config.edge.variants or not config.edge.budget.operations:
         return
     from ai_edge_litert.schema_py_generated import BuiltinOperator
 
@@ -115,53 +84,6 @@ def _operations(config: ProjectConfig) -> None:
                 expected="LiteRT's names of operations, such as FULLY_CONNECTED",
                 fix=f"did you mean {close[0]}?" if close else "correct it",
             )
-
-
-def _no_strangers(folder: Path, key: str, known_by: tuple[str, ...]) -> None:
-    """Refuses a folder with numbered folders that are no models: each would be taken for one that is live."""
-    try:
-        strange = [
-            folder / str(number)
-            for number in versions(folder)
-            if not any((folder / str(number) / name).exists() for name in known_by)
-        ]
-    except PublishError as error:
-        raise ConfigError(f"{key}: {error.what}", got=error.got, fix=error.fix) from None
-    if strange:
-        raise ConfigError(
-            f"{key}: {folder} holds numbered folders that are no models",
-            got=some([str(path.name) for path in strange]),
-            expected="an empty folder, or one of pushed versions",
-            fix=f"set {key} to a folder of its own",
-        )
-
-
-def _writable(folder: Path, key: str) -> None:
-    try:
-        os.stat(folder)
-    except (FileNotFoundError, NotADirectoryError):  # it will be made
-        pass
-    except OSError as error:
-        raise ConfigError(
-            f"{key}: {str(folder)[:200]} cannot be read",
-            got=error.strerror or str(error),
-            expected="a folder, or nothing",
-            fix="name another folder, or change the permissions of those above it",
-        ) from None
-    existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))
-    if not existing.is_dir():
-        raise ConfigError(f"{key}: {folder} cannot be a folder", got=f"{existing} is a file", fix="name another folder")
-    try:
-        # Permissions alone do not say it: a file system may be read-only, or full.
-        with tempfile.TemporaryFile(dir=existing) as file:
-            file.write(bytes(_ROOM_BYTES))
-    except OSError as error:
-        raise ConfigError(
-            f"{key}: {folder} cannot be written",
-            got=f"{error.strerror or error}, in {existing}",
-            expected="a folder in which files can be made",
-            fix="change its permissions, make room, or name another folder",
-        ) from None
 
 
 def _preset(config: ProjectConfig, base: Path) -> None:

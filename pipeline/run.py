@@ -24,6 +24,7 @@ from pipeline.interruption import explained, interruptible
 from pipeline.loading import load
 from pipeline.lock import hold
 from pipeline.paths import Paths
+from pipeline.preflight_folders import check_output
 from pipeline.records import LOG_NAME, Run, Step, new_name, now
 from pipeline.scratch import temporary_folder
 from pipeline.steps import BEFORE, EDGE_STEPS, STEPS
@@ -52,7 +53,7 @@ def run(
     config = load(config_file, overrides)
     _check_steps(config, from_step, to_step)
     paths = Paths.of(config, config_file)
-    preflight.check_output(paths)
+    check_output(paths)
     paths.make_root()
     with hold(paths.lock, lambda: new_name(paths), wait) as name:
         record = Run(name=name, status="running", started=now(), config=config.model_dump(mode="json"))
