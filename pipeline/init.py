@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,28 +16,22 @@ from components.config import DataConfig, EvaluationConfig, GateConfig, PushConf
 from components.files import some
 from components.kinds import are_kinds
 from components.readers import open_table
-from components.rows import records
 from components.thresholds import LENGTH_SLICE
 from models.config import EncoderConfig, PresetConfig, TaskConfig, TokenizerConfig, TrainConfig
 from models.errors import ConfigError, DataError, TransomError
-from models.label_names import spelling
 from pipeline import names, preflight
 from pipeline.config import ProjectConfig
-from pipeline.looking import NOTHING, Look, look
+from pipeline.init_notes import notes, one_line, shown
+from pipeline.looking import Look, look
+from pipeline.project_file import FILE_NAME, TABLES
 from pipeline.task_kind import column_values, decimal_mark
 from pipeline.yaml_text import read_yaml
 from tflite.config import EdgeConfig
 
-FILE_NAME = "transom.yaml"
 # Names of the splits that may lie beside a file called train.
 _SIBLINGS = {"eval": ("dev", "valid", "validation", "val", "eval"), "test": ("test",)}
-# Characters of what a run would say that are worth repeating.
-_LONGEST_NOTE = 240
 # Characters that YAML does not take, even in a comment; values are written with escapes.
 _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_FRACTION = re.compile(r"\d+ ?/ ?\d+")
-# A label with so many times the rows of another is an imbalance.
-_IMBALANCE = 10
 # The keys that users change first, by group.
 _KEYS: dict[str, tuple[type[BaseModel], tuple[str, ...]]] = {
     "tokenizer": (TokenizerConfig, ("vocabulary_size", "lowercase", "max_length")),
@@ -88,7 +81,7 @@ def write(table: Path, out: Path | None = None, warn: Callable[[str], object] = 
 
 def _folder(folder: Path) -> DataError:
     inside = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    tables = [path for path in inside if path.suffix.lower() in (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")]
+    tables = [path for path in inside if path.suffix.lower() in TABLES]
     return DataError(
         f"{folder} is a folder",
         got=some([path.name for path in inside], 8) or "no file in it",
@@ -119,8 +112,8 @@ def infer(path: Path, folder: Path | None = None, name: str = FILE_NAME, warn: C
     # What is written must be right: a failure here is ours.
     refusal = _refusal(ProjectConfig.model_validate(read_yaml(_NOT_YAML.sub("�", "\n".join(required)))), folder)
     if refusal is not None:
-        warn(_one_line(refusal))
-    sections = [*required, _notes(seen, splits, refusal), *(_optional(name, seen) for name in _KEYS)]
+        warn(one_line(refusal))
+    sections = [*required, notes(seen, splits, refusal), *(_optional(name, seen) for name in _KEYS)]
     text = _NOT_YAML.sub("�", "\n".join(sections))
     ProjectConfig.model_validate(read_yaml(text))
     return text
@@ -183,7 +176,7 @@ def _usable(path: Path, seen: Look) -> bool:
 def _head(seen: Look, path: Path, name: str) -> str:
     rows = f"all {seen.rows:,} rows" if seen.all_rows else f"the first {seen.rows:,} rows"
     return (
-        f"# Written by `transom init {_shown(path.name, 200)}` after looking at {rows}. "
+        f"# Written by `transom init {shown(path.name, 200)}` after looking at {rows}. "
         "Correct what it got wrong, then:\n"
         f"#   transom run {name}\n"
         "# `transom schema` prints every key.\n"
@@ -224,16 +217,16 @@ def _split_by(seen: Look) -> str:
         return ""
     first, second = seen.columns[seen.text], seen.columns[seen.text_pair]
     if are_kinds(len(first.distinct), first.rows) and not are_kinds(len(second.distinct), second.rows):
-        return f"  split_by: {scalar(seen.text_pair)}    # {_shown(seen.text)} has but {len(first.distinct)} values\n"
-    return f"  # split_by: {scalar(seen.text)}    # all rows of one {_shown(seen.text)} stand on one side\n"
+        return f"  split_by: {scalar(seen.text_pair)}    # {shown(seen.text)} has but {len(first.distinct)} values\n"
+    return f"  # split_by: {scalar(seen.text)}    # all rows of one {shown(seen.text)} stand on one side\n"
 
 
 def _task(seen: Look) -> str:
-    lines = ["task:", f"  type: {seen.task}    # {_shown(seen.reasons['task'], 120)}"]
-    lines.append(f"  text: {scalar(seen.text)}    # {_shown(seen.reasons['text'], 120)}")
+    lines = ["task:", f"  type: {seen.task}    # {shown(seen.reasons['task'], 120)}"]
+    lines.append(f"  text: {scalar(seen.text)}    # {shown(seen.reasons['text'], 120)}")
     if seen.text_pair is not None:
         lines.append(f"  text_pair: {scalar(seen.text_pair)}")
-    lines.append(f"  label: {scalar(seen.label)}    # {_shown(seen.reasons['label'], 120)}")
+    lines.append(f"  label: {scalar(seen.label)}    # {shown(seen.reasons['label'], 120)}")
     column = seen.columns[seen.label]
     if seen.task == "multi_label" and (seen.separator != TaskConfig().label_separator or not column.listed):
         lines.append(f"  label_separator: {scalar(seen.separator)}")
@@ -248,105 +241,10 @@ def _answers(seen: Look) -> Iterator[str]:
         if column.figures.mark is not None:
             yield f"answers from {numbers[0]:g} to {numbers[-1]:g}"
     else:
-        counts = [f"{_shown(label)} {count:,}" for label, count in seen.labels.most_common()]
+        counts = [f"{shown(label)} {count:,}" for label, count in seen.labels.most_common()]
         yield f"{len(counts):,} labels, with their rows: {some(counts, 10)}"
     if seen.others:
-        yield f"other columns, kept for slicing (evaluation.slices): {some([_shown(name) for name in seen.others], 20)}"
-
-
-def _shown(name: str, longest: int = 40) -> str:
-    """A name as it may stand in a comment: on one line, and not too long."""
-    line = " ".join(name.split())
-    return line if len(line) <= longest else line[: longest - 1] + "…"
-
-
-def _source_like(seen: Look) -> str | None:
-    """A text, where all that are short enough to be counted begin and end as JSON's or Python's lists and objects."""
-    values = seen.columns[seen.text].counts
-    if values and all((value[0], value[-1]) in (("[", "]"), ("{", "}")) for value in values):
-        return next(iter(values))
-    return None
-
-
-def _notes(seen: Look, splits: dict[str, Path], refusal: TransomError | None) -> str:
-    notes = list(_suggestions(seen, splits))
-    if refusal is not None:
-        notes.insert(0, f"`transom run` will refuse these data until they are corrected: {_one_line(refusal)}")
-    if not notes:
-        return ""
-    return "\n".join(["# Worth a look:", *(f"# - {note}" for note in notes), ""])
-
-
-def _one_line(error: TransomError) -> str:
-    got, fix = " ".join(error.got.split()), f"; to fix: {error.fix}" if error.fix else ""
-    return f"{error.what}: {got[:_LONGEST_NOTE]}{'…' if len(got) > _LONGEST_NOTE else ''}{fix}"
-
-
-def _suggestions(seen: Look, splits: dict[str, Path]) -> Iterator[str]:
-    if seen.table.above:
-        yield _shown(seen.table.above, 200)
-    for name, why in seen.table.left_out.items():
-        if name:
-            yield f"column {_shown(name)!r} {why} and is left out"
-    if (source := _source_like(seen)) is not None:
-        yield (
-            f"the texts look like the source of lists or objects, for example {_shown(source)!r}: the model learns "
-            "from them as they are, brackets included, and has to be asked the same way"
-        )
-    column = seen.columns[seen.label]
-    missing = seen.rows - column.rows
-    if missing and seen.task != "multi_label":
-        yield f"{missing:,} of {seen.rows:,} rows have no label; the run will refuse them"
-    nothing = [value for value in column.counts if value.casefold() in NOTHING]
-    if nothing and seen.task != "regression":
-        named = some([repr(value) for value in nothing])
-        yield f"{named} is taken for a label; delete these rows if it means that there is none"
-    fractions = [label for label in seen.labels if _FRACTION.fullmatch(label)]
-    if seen.task == "single_label" and len(fractions) > len(seen.labels) / 2:
-        yield f"labels such as {fractions[0]!r} are taken for names of classes; for numbers write 4 or 0.8, not 4/5"
-    alike = Counter(spelling(label) for label in seen.labels)
-    odd = [label for label in seen.labels if alike[spelling(label)] > 1]
-    if odd:
-        yield f"labels that differ in spelling alone are different labels: {some([_shown(repr(one)) for one in odd])}"
-    counts = [count for _, count in seen.labels.most_common()]
-    if seen.task == "single_label" and len(counts) > 1 and counts[0] >= _IMBALANCE * counts[-1]:
-        yield (
-            f"the largest label has {counts[0] / counts[-1]:.0f} times the rows of the smallest: "
-            "train.class_weights: balanced gives every label the same weight"
-        )
-    for split, path in splits.items():
-        unseen = _labels_of(path, seen) - set(seen.labels)
-        if unseen and seen.all_rows and seen.task != "regression":
-            yield (
-                f"{split} has labels that train lacks ({some([_shown(name) for name in sorted(unseen)])}); "
-                "the data gate stops such a run unless gate.unseen_label: warn"
-            )
-    longest = _long_text(seen)
-    if longest is not None:
-        yield f"one text in twenty has over {longest[0]:,} tokens or so: tokenizer.max_length: {longest[1]} cuts fewer"
-
-
-def _labels_of(path: Path, seen: Look) -> set[str]:
-    task = TaskConfig(
-        type=seen.task, text=seen.text, text_pair=seen.text_pair, label=seen.label, label_separator=seen.separator
-    )
-    found: Counter[str] = Counter()
-    try:
-        for _, record in records(open_table(path), task):
-            found.update(record.labels)
-    except DataError:  # the run will say what is wrong with that file
-        return set()
-    return set(found)
-
-
-def _long_text(seen: Look) -> tuple[int, int] | None:
-    """Tokens of the longest twentieth of the inputs, where the default cuts them, and a length that does not."""
-    texts = [seen.columns[name].tokens for name in (seen.text, seen.text_pair) if name is not None]
-    sums = sorted(map(sum, zip(*texts, strict=False)))
-    tokens = sums[int(len(sums) * 0.95)] if sums else 0
-    if tokens + 2 <= TokenizerConfig().max_length:
-        return None
-    return tokens, min(512, 64 * math.ceil((tokens + 2) / 64))
+        yield f"other columns, kept for slicing (evaluation.slices): {some([shown(name) for name in seen.others], 20)}"
 
 
 def _optional(name: str, seen: Look) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from components.files import table_ending
 from models.errors import ConfigError
 from pipeline import names
 from pipeline.combinations import clashes
@@ -105,8 +106,7 @@ def _text(path: Path) -> str:
 
 def _table(path: Path) -> str:
     """The table that a message may name: a table given in place of a configuration is an easy mistake."""
-    tables = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet", ".pq", ".gz")
-    return str(path) if path.suffix.lower() in tables else "YOUR_TABLE"
+    return str(path) if table_ending(path) else "YOUR_TABLE"
 
 
 def _teach(path: Path, raw: dict[str, Any], error: ValidationError) -> ConfigError:

@@ -9,7 +9,8 @@ from pathlib import Path
 from models.errors import ConfigError
 
 FILE_NAME = "transom.yaml"
-_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+"""Endings of what is a table for certain; a .json is more often something else."""
 _YAML = (".yaml", ".yml")
 
 
@@ -45,7 +46,7 @@ def _advice(folder: Path) -> str:
     below = _files(folder, *_YAML) or [child / FILE_NAME for child in _folders(folder) if (child / FILE_NAME).is_file()]
     if len(below) == 1:
         return f"did you mean {_shown(below[0])}?"
-    tables = _files(folder, *_TABLES)
+    tables = _files(folder, *TABLES)
     return f"`transom init {_shown(tables[0]) if tables else 'YOUR_TABLE'}` writes one"
 
 
