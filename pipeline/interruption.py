@@ -109,6 +109,8 @@ def explained(stopped: KeyboardInterrupt, steps: list[Step]) -> Interrupted:
     results = sum(step.status in ("done", "cached") for step in steps)
     kept = [f"the results of {results} step{'s' if results > 1 else ''}"] if results else []
     step = next((step for step in steps if step.status == "interrupted"), None)
+    if not steps:
+        return Interrupted("interrupted before the first step", lost="nothing", then="run again")
     if step is None:
         return Interrupted(
             "interrupted between two steps", kept="; ".join(kept), then="run it again: no step is repeated"

@@ -12,6 +12,7 @@ OUTPUT/
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import hashlib
 import os
@@ -81,7 +82,7 @@ class Paths:
             return
         try:
             link.parent.mkdir(parents=True, exist_ok=True)
-            if not link.is_symlink():
+            with contextlib.suppress(FileExistsError):  # what is there is looked at below
                 link.symlink_to(self.output)
             wrong = os.readlink(link) != str(self.output) or glob.has_magic(str(link))
             got = f"{link} leads to {os.readlink(link)}" if wrong else ""

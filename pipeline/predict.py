@@ -151,10 +151,11 @@ def _print_all(inputs: list[Asked], ask: Ask | None, progress: _Progress, *, as_
     for begin in range(0, len(inputs), _WINDOW):
         window = inputs[begin : begin + _WINDOW]
         full = [one for one in window if not one.empty]
-        answers = iter(_ask_window(full, ask) if ask is not None else ())
+        answered = _ask_window(full, ask) if ask is not None else ()
+        regression = regression or any(answer.label is None for answer in answered)
+        answers = iter(answered)
         for one in window:
             answer = None if one.empty else next(answers)
-            regression = regression or (answer is not None and answer.label is None)
             print(_as_json(one, answer, regression) if as_json else _as_line(one, answer))
         progress.reached(begin + len(window))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.carry import unpacked
-from models.errors import ConfigError, GateError, Interrupted, NotBlessedError, TransomError
+from models.errors import ConfigError, GateError, NotBlessedError, TransomError
 from models.runtime import prepare
 from pipeline import preflight, store, streams
 from pipeline.config import ProjectConfig
@@ -65,7 +65,7 @@ def run(
                         interruption.on_first = view.say_ending
                         interruption.on_second = view.abandon
                         outcome = _Recorder(record, paths, view).run(config, from_step, to_step)
-        except Interrupted:
+        except KeyboardInterrupt:
             if as_json:
                 _print(record, paths, as_json=True)
             raise

@@ -214,7 +214,12 @@ def _replace(hidden: Path, base: Path, version: int, known_by: str) -> int:
             got, expected = f"something without {known_by}", "nothing, or an earlier push"
             raise PublishError(f"the folder {place}", got=got, expected=expected, fix="move it away")
         old = _hide(base, version)
-    hidden.rename(place)
+    try:
+        hidden.rename(place)
+    except BaseException:  # Ctrl-C too: what was live before is still live
+        if old is not None and not place.exists():
+            old.rename(place)
+        raise
     if old is not None:
         shutil.rmtree(old, ignore_errors=True)
     return version

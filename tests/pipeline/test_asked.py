@@ -19,6 +19,8 @@ from fake_serving import FakeServing
 from models.errors import ConfigError, DataError
 from pipeline.asked import Asked, from_file
 from pipeline.cli import main
+from pipeline.predict import _print_all, _Progress
+from serving.client import Prediction
 
 ROWS = [("a fine film", "pos"), ("two\nlines", "neg"), ("", "neg")]
 
@@ -146,6 +148,13 @@ def test_answers_stay_beside_what_was_asked(
     lines.write_text("\n \n")
     assert main(["predict", url, "--file", str(lines)]) == 0
     assert capsys.readouterr().out == "\n\n"
+
+
+def test_an_empty_text_of_a_regression_has_no_label_wherever_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    with _Progress(3) as progress:
+        _print_all([Asked(""), Asked("fine"), Asked(" ")], lambda *_: [Prediction(4.5)], progress, as_json=True)
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert answers == [{"text": "", "score": None}, {"text": "fine", "score": 4.5}, {"text": " ", "score": None}]
 
 
 def test_many_texts_are_answered_in_their_order(

@@ -107,3 +107,4 @@ def test_an_interruption_says_what_is_kept_lost_and_next() -> None:
         "  next: run it again: with the same settings, data and code training continues at step 401"
     )
     assert "between two steps" in explained(KeyboardInterrupt(), [Step("ExampleGen", "done")]).what
+    assert "before the first step" in explained(KeyboardInterrupt(), []).what

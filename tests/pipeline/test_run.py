@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ from pipeline.interruption import interruptible
 from pipeline.loading import load
 from pipeline.paths import Paths
 from pipeline.records import Run, Step, all_runs
-from pipeline.run import _disk_is_full, _recorded, _Recorder, run
+from pipeline.run import _disk_is_full, _print, _recorded, _Recorder, run
 
 
 @pytest.mark.parametrize(
@@ -105,22 +105,20 @@ def test_an_interruption_leaves_a_record_of_the_step_and_the_reason(tmp_path: Pa
     assert (told or "termination") in read.error
 
 
-def test_a_reader_that_has_gone_does_not_hide_an_interruption(tmp_path: Path, repository: Path) -> None:
-    program = """
-import sys
-from pipeline.interruption import INTERRUPTED
-from pipeline.paths import Paths
-from pipeline.records import Run
-from pipeline.run import _print
-paths = Paths(*[__import__("pathlib").Path()] * 4)
-_print(Run(name="1", status="interrupted", started="", config={}), paths, as_json=True)
-sys.exit(INTERRUPTED)
-"""
+def test_a_reader_that_has_gone_does_not_hide_how_a_run_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interruption's JSON is printed while the interruption is on its way: it must not become a BrokenPipeError."""
+    paths = Paths(base=tmp_path, output=tmp_path, push=tmp_path / "push", edge=tmp_path / "edge")
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run([sys.executable, "-c", program], cwd=repository, stdout=write, check=False)
-    os.close(write)
-    assert done.returncode == 130
+    real, stream = os.dup(1), os.fdopen(write, "w", buffering=1)
+    monkeypatch.setattr(sys, "stdout", stream)
+    try:
+        _print(Run(name="1", status="interrupted", started="", config={}), paths, as_json=True)
+    finally:
+        os.dup2(real, 1)
+        os.close(real)
+        with contextlib.suppress(BrokenPipeError):
+            stream.close()
 
 
 def test_a_mistake_of_ours_leaves_a_record(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from serving.errors import PublishError
 from serving.processes import tied
-from serving.versions import newest, prune, publish, remove_leftovers, versions
+from serving.versions import _replace, newest, prune, publish, remove_leftovers, versions
 
 
 @pytest.fixture
@@ -256,6 +256,13 @@ def test_what_another_program_numbered_is_neither_removed_nor_counted(source: Pa
     assert versions(base) == [7, 20240101, 99999999999, *made[1:]]
     assert {name: text for name, text in content(base).items() if name in before} == before
     assert sorted(hidden(base)) == [".publishing-notes", ".removing-1-mine"]
+
+
+def test_a_push_that_cannot_take_its_place_leaves_the_one_before(source: Path, base: Path) -> None:
+    publish(source, base, version=7)
+    with pytest.raises(FileNotFoundError):
+        _replace(base / ".publishing-gone", base, 7, "saved_model.pb")
+    assert (versions(base), hidden(base)) == ([7], [])
 
 
 def test_only_a_push_is_replaced_by_a_push_of_its_number(source: Path, base: Path) -> None:
