@@ -22,10 +22,17 @@ def add(commands: Commands, *, export: Run, run: Run, bench: Run, inspect: Run) 
         export, run, bench, inspect: the functions of the commands.
     """
     steps = add_group(commands, "edge", "write, ask and look at bundles for phones and small devices")
+    _add_export(steps, export)
+    _add_run(steps, run)
+    _add_bench(steps, bench)
+    _add_inspect(steps, inspect)
+
+
+def _add_export(steps: Commands, function: Run) -> None:
     parser = add_command(
         steps,
         "export",
-        export,
+        function,
         "write a bundle",
         "Converts a pushed model to a .tflite file with MediaPipe's metadata, and writes it with tokenizer, labels, "
         "golden texts and a README into BUNDLE, a new folder. `transom run` does that for several variants, measures "
@@ -53,10 +60,13 @@ def add(commands: Commands, *, export: Run, run: Run, bench: Run, inspect: Run) 
     )
     add_file(parser, "real texts, a table or one a line: Keras is asked them too; they calibrate int8")
     add_verbose(parser)
+
+
+def _add_run(steps: Commands, function: Run) -> None:
     parser = add_command(
         steps,
         "run",
-        run,
+        function,
         "ask a bundle",
         "Prints label and score of each text, as `transom predict` does, without TensorFlow.",
         """
@@ -67,10 +77,13 @@ def add(commands: Commands, *, export: Run, run: Run, bench: Run, inspect: Run) 
     parser.add_argument("model", type=Path, metavar="BUNDLE", help=_BUNDLE)
     add_texts(parser)
     add_verbose(parser)
+
+
+def _add_bench(steps: Commands, function: Run) -> None:
     parser = add_command(
         steps,
         "bench",
-        bench,
+        function,
         "measure bundles on this machine",
         "Size, loading, memory and time of a row, each bundle in a process of its own that has LiteRT and NumPy alone; "
         "the last column compares with the first bundle. Times are of this machine, and of what else it does.",
@@ -83,10 +96,13 @@ def add(commands: Commands, *, export: Run, run: Run, bench: Run, inspect: Run) 
     parser.add_argument("--runs", type=int, default=100, help="rows of each signature (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON object a bundle")
     add_verbose(parser)
+
+
+def _add_inspect(steps: Commands, function: Run) -> None:
     parser = add_command(
         steps,
         "inspect",
-        inspect,
+        function,
         "what a bundle holds",
         "Signatures, operations, the largest constants, the files.",
         """

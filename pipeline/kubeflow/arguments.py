@@ -13,10 +13,15 @@ if TYPE_CHECKING:
 
 def add(commands: Commands, *, compile_: Run, submit: Run) -> None:
     """Adds `transom compile` and `transom submit`."""
+    _add_compile(commands, compile_)
+    _add_submit(commands, submit)
+
+
+def _add_compile(commands: Commands, function: Run) -> None:
     parser = add_command(
         commands,
         "compile",
-        compile_,
+        function,
         "write the pipeline for Kubeflow Pipelines or Vertex AI",
         "Writes a PipelineSpec (schema 2.1.0) that open-source Kubeflow Pipelines 2.x accepts, and what Kubernetes "
         "is told of volumes, secrets and nodes. --verify then runs that file on this machine, twice.",
@@ -48,10 +53,12 @@ def add(commands: Commands, *, compile_: Run, submit: Run) -> None:
     add_("--dockerfile", type=Path, metavar="DIR", help="write the image's Dockerfile instead, and say how to build it")
     add_verbose(parser)
 
+
+def _add_submit(commands: Commands, function: Run) -> None:
     parser = add_command(
         commands,
         "submit",
-        submit,
+        function,
         "run a compiled pipeline on a cluster",
         "Uploads the pipeline as a new version and starts a run, or with --cron or --every a recurring run: each reads "
         "the newest data, and takes the place of the one that an earlier submission made. Credentials are those of "
