@@ -38,6 +38,11 @@ class Interruption:
         self.on_second: Callable[[], None] = lambda: None
         self._raised = False
 
+    @property
+    def requested(self) -> bool:
+        """Whether KeyboardInterrupt was raised, whatever became of it."""
+        return self._raised
+
     def handle(self, number: int, frame: FrameType | None) -> None:
         """The signals' handler: the first raises KeyboardInterrupt, `watch` sees to a second."""
         if not self._raised:

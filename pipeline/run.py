@@ -20,7 +20,7 @@ from models.runtime import prepare
 from pipeline import preflight, store, streams
 from pipeline.config import ProjectConfig
 from pipeline.console import View, captured, heard
-from pipeline.interruption import explained, interruptible
+from pipeline.interruption import Interruption, explained, interruptible
 from pipeline.loading import load
 from pipeline.lock import hold
 from pipeline.paths import Paths
@@ -48,7 +48,7 @@ def run(
 
     Raises:
         TransomError: what the user can mend; NotBlessedError where the model was measured and is not good enough.
-        Interrupted: Ctrl-C or a termination ended it.
+        Interrupted: Ctrl-C or a termination ended it; a plain KeyboardInterrupt before its first step.
     """
     config = load(config_file, overrides)
     _check_steps(config, from_step, to_step)
@@ -64,7 +64,8 @@ def run(
                     with temporary_folder(), captured(paths.runs / name / LOG_NAME, as_json, verbose) as view:
                         interruption.on_first = view.say_ending
                         interruption.on_second = view.abandon
-                        outcome = _Recorder(record, paths, view).run(config, from_step, to_step)
+                        recorder = _Recorder(record, paths, view, interruption)
+                        outcome = recorder.run(config, from_step, to_step)
         except KeyboardInterrupt:
             if as_json:
                 _print(record, paths, as_json=True)
@@ -140,8 +141,8 @@ def _recorded(record: Run, paths: Paths) -> Iterator[None]:
 class _Recorder:
     """A listener that keeps the run's record beside what the view shows."""
 
-    def __init__(self, record: Run, paths: Paths, view: View) -> None:
-        self.record, self.paths, self.view = record, paths, view
+    def __init__(self, record: Run, paths: Paths, view: View, interruption: Interruption) -> None:
+        self.record, self.paths, self.view, self.interruption = record, paths, view, interruption
         self._begin = time.monotonic()
         self._outputs: Outputs = {}
 
@@ -244,6 +245,8 @@ class _Recorder:
         self.record.steps.append(Step(step, "running"))
         self.view.started(step)
         self._save()
+        if self.interruption.requested:  # and swallowed by the step before
+            raise KeyboardInterrupt
 
     def ended(self, step: str, status: str, seconds: float) -> None:
         """See `pipeline.local.Listener`."""

@@ -16,7 +16,7 @@ from tfx.types.standard_artifacts import PushedModel
 
 from models.errors import ConfigError, DataError, GateError, PresetError, PushError
 from pipeline.console import View
-from pipeline.interruption import interruptible
+from pipeline.interruption import Interruption, interruptible
 from pipeline.loading import load
 from pipeline.paths import Paths
 from pipeline.records import Run, Step, all_runs
@@ -146,7 +146,7 @@ class _Graph(_Recorder):
 @pytest.fixture
 def graph(tmp_path: Path) -> _Graph:
     paths = Paths(base=tmp_path, output=tmp_path / "out", push=tmp_path / "push", edge=tmp_path / "edge")
-    graph = _Graph(Run(name="1", status="running", started="", config={}), paths, View(sys.stderr))
+    graph = _Graph(Run(name="1", status="running", started="", config={}), paths, View(sys.stderr), Interruption())
     graph.wrote = tmp_path
     return graph
 
@@ -160,6 +160,14 @@ def test_a_failed_push_keeps_what_was_measured(graph: _Graph) -> None:
     assert (record.status, record.verdict) == ("failed", "blessed: the threshold is met")
     assert record.evaluation["metrics"] == {"accuracy": 0.9}
     assert "no space left" in record.error
+
+
+def test_an_interruption_that_a_step_swallows_ends_the_run_before_the_next(graph: _Graph) -> None:
+    with interruptible() as graph.interruption:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            graph.started("Trainer")
 
 
 def test_a_full_disk_is_said_to_be_full(graph: _Graph) -> None:
