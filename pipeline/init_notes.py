@@ -14,7 +14,8 @@ from components.rows import records
 from models.config import TaskConfig, TokenizerConfig
 from models.errors import DataError, TransomError
 from models.label_names import spelling
-from pipeline.looking import NOTHING, Look
+from pipeline.columns import NOTHING
+from pipeline.looking import Look
 
 # Characters of what a run would say that are worth repeating.
 _LONGEST_NOTE = 240

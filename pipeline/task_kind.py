@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from components.cells import as_text
 from components.numbers import COMMA, POINT, read_number
 from components.written_lists import Item, bare_list, written_list
 from models.asking import TaskType
 from models.label_names import label_name
-
-if TYPE_CHECKING:
-    from pipeline.looking import Column
+from pipeline.columns import Column
 
 _PLURALS = {"labels", "tags", "topics", "categories", "classes", "codes", "genres", "emotions", "intents", "targets"}
 _MEASURES = {"score", "similarity", "rating", "stars", "grade"}

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from components.cells import what_is_not_text
 from components.column_names import LABEL_NAMES, TEXT_NAMES
@@ -15,9 +14,7 @@ from components.json_lines import JsonLinesTable
 from components.readers import Row, Table, place
 from components.separated import CsvTable
 from models.errors import DataError
-
-if TYPE_CHECKING:
-    from pipeline.looking import Column
+from pipeline.columns import Column
 
 # Files up to this size are read to the end.
 _WHOLE_BYTES = 2**28
