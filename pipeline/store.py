@@ -23,51 +23,13 @@ from models.errors import BusyError, ConfigError, DataError, TransomError
 from models.json_text import to_json
 from pipeline.artifact_files import forget, is_whole
 from pipeline.paths import Paths
+from pipeline.store_rows import TABLES, wrong_row
 
 SCHEMA_VERSION = 10
 """Of the ml-metadata that is installed; a test holds it to that."""
-TABLES = frozenset(
-    f"{kind}{part}" for kind in ("Artifact", "Execution", "Context", "Type") for part in ("", "Property")
-) | {"ParentType", "ParentContext", "Event", "EventPath", "Association", "Attribution", "MLMDEnv"}
 _LIVE, _DELETED = 2, 4  # ml_metadata's Artifact.State
 _BUSY_S = 5.0
 _THOROUGH_BYTES = 64 * 2**20
-_WHOLE = "'integer'"
-_STORED = {
-    **dict.fromkeys(("INT", "INTEGER", "TINYINT", "BOOLEAN"), _WHOLE),
-    **dict.fromkeys(("TEXT", "VARCHAR"), "'text'"),
-    "DOUBLE": "'real', 'integer'",
-    "BLOB": "'blob', 'text'",
-}
-# Flags and the values of ml_metadata's enumerations.
-_RANGES = {
-    **dict.fromkeys(("is_custom_property", "is_index_step", "bool_value"), (0, 1)),
-    "type_kind": (0, 2),
-    "data_type": (0, 6),
-    "state": (0, 6),
-    "last_known_state": (0, 6),
-    "type": (0, 8),
-    "step_index": (0, 2**31),
-    **dict.fromkeys(
-        ("create_time_since_epoch", "last_update_time_since_epoch", "milliseconds_since_epoch"), (0, 2**62)
-    ),
-}
-_REFERENCES = (
-    ("Execution", "type_id", "Type", "type_kind = 0"),
-    ("Artifact", "type_id", "Type", "type_kind = 1"),
-    ("Context", "type_id", "Type", "type_kind = 2"),
-    ("TypeProperty", "type_id", "Type", "1"),
-    ("ArtifactProperty", "artifact_id", "Artifact", "1"),
-    ("ExecutionProperty", "execution_id", "Execution", "1"),
-    ("ContextProperty", "context_id", "Context", "1"),
-    ("Event", "artifact_id", "Artifact", "1"),
-    ("Event", "execution_id", "Execution", "1"),
-    ("EventPath", "event_id", "Event", "1"),
-    ("Association", "context_id", "Context", "1"),
-    ("Association", "execution_id", "Execution", "1"),
-    ("Attribution", "context_id", "Context", "1"),
-    ("Attribution", "artifact_id", "Artifact", "1"),
-)
 AGAIN = "again"
 """`components.artifacts.AGAIN`, which brings TensorFlow with it; a test holds it to that."""
 _FORGET_MOMENTS = (
@@ -100,7 +62,8 @@ def check(paths: Paths) -> list[str]:
     with _opened(paths) as store:
         _check_pages(store, paths)
         _check_schema(store, paths)
-        _check_rows(store, paths)
+        if (wrong := wrong_row(store)) is not None:
+            raise _damaged(paths, wrong)
         _check_age(store, paths)
         gone = _gone(store, paths)
         store.execute("BEGIN EXCLUSIVE")
@@ -252,37 +215,12 @@ def _check_schema(store: sqlite3.Connection, paths: Paths) -> None:
         )
 
 
-def _check_rows(store: sqlite3.Connection, paths: Paths) -> None:
-    """Holds every value to what ml-metadata takes for granted: it ends the process over a flag that is none."""
-    for table in sorted(TABLES):
-        for _ in store.execute(f"SELECT * FROM {table}"):
-            pass  # SQLite hands out texts without a look at them; Python decodes them
-        for _, column, declared, *_ in store.execute(f"PRAGMA table_info({table})").fetchall():
-            stored = _STORED.get(declared.partition("(")[0])
-            if stored is None:
-                raise _damaged(paths, f"{table}.{column} is a {declared!r}")
-            wrong = f"typeof({column}) NOT IN ({stored}, 'null')"
-            if column in _RANGES:
-                low, high = _RANGES[column]
-                wrong += f" OR {column} NOT BETWEEN {low} AND {high}"
-            _none(store, paths, table, f"a {column} that it cannot have", wrong)
-    for table, column, others, condition in _REFERENCES:
-        wrong = f"{column} NOT IN (SELECT id FROM {others} WHERE {condition})"
-        _none(store, paths, table, f"a {column} that is nobody's", wrong)
-
-
 def _check_age(store: sqlite3.Connection, paths: Paths) -> None:
     """Refuses a store from a backup: new executions would have the numbers, and the folders, of those it lacks."""
     (known,) = store.execute("SELECT coalesce(max(id), 0) FROM Execution").fetchone()
     newest = max(_numbers(paths), default=0)
     if newest > known:
         raise _damaged(paths, f"it is older than the artifacts: it ends at execution {known}, they at {newest}")
-
-
-def _none(store: sqlite3.Connection, paths: Paths, table: str, what: str, wrong: str) -> None:
-    found = store.execute(f"SELECT rowid FROM {table} WHERE {wrong} LIMIT 1").fetchone()
-    if found is not None:
-        raise _damaged(paths, f"row {found[0]} of {table} has {what}")
 
 
 def _gone(store: sqlite3.Connection, paths: Paths) -> list[tuple[int, str]]:
