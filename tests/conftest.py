@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,11 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 REPOSITORY = Path(__file__).resolve().parent.parent
 # The tiny models, which tests of several packages ask.
 sys.path.insert(0, str(REPOSITORY / "tests" / "models"))
+
+# A shell that starts the tests in the background, or nohup, has them ignored, which a run rightly leaves as it is.
+for _number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 
 if TYPE_CHECKING:
     from tiny_exports import Exported

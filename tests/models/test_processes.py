@@ -17,9 +17,8 @@ import serving.processes
 from models.processes import tied
 
 PARENT = """
-import signal, subprocess, sys
+import subprocess, sys
 from models.processes import tied
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts the tests in the background ignores it
 child = subprocess.Popen(tied([sys.executable, "-c", "import time; time.sleep(60)"]))
 print(child.pid, flush=True)
 child.wait()

@@ -211,14 +211,11 @@ def test_an_interrupted_training_goes_on_though_another_ran_meanwhile(tiny: Modu
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_keeps_what_was_trained_and_says_so(tiny: ModuleType, tmp_path: Path, number: signal.Signals) -> None:
-    before = signal.signal(number, signal.default_int_handler)  # the tests may run under nohup
+    before = signal.getsignal(number)
     stop = _StopAt(10, lambda: signal.raise_signal(number))
-    try:
-        with pytest.raises(Interrupted) as caught:
-            tiny.fit(checkpoint_dir=tmp_path, train_config={"epochs": 3}, on_progress=stop)
-        assert signal.getsignal(number) is signal.default_int_handler
-    finally:
-        signal.signal(number, before)
+    with pytest.raises(Interrupted) as caught:
+        tiny.fit(checkpoint_dir=tmp_path, train_config={"epochs": 3}, on_progress=stop)
+    assert signal.getsignal(number) is before
     assert caught.value.what == f"training, after step {stop.stopped_at} of 24"
     assert caught.value.kept.startswith(f"a checkpoint of step {stop.stopped_at}, in {tmp_path}")
     assert caught.value.lost == "nothing of the training"
