@@ -11,7 +11,7 @@ from pipeline.config import ProjectConfig
 _OVERRIDES = """\
 `--set KEY=VALUE` overrides a key for one command: `--set train.epochs=3`. A key that holds a text takes VALUE exactly
 as it is written, spaces, `#`, `: `, quotes and brackets included: `--set "output=runs #1"`. Any other key takes what
-would stand behind it in the file: a number (`1_000` is one, `0x10` is none), `true` or `false` (not `yes` or `on`),
+would stand behind it in the file: a number (`1_000` is one, `0x10` is none), `true` or `false`,
 `[a, b]`, `{min: 0.9}`; in a list or a group, a text with ` #` or `: ` needs double quotes. A key that may be a text or
 a list takes a list where VALUE is one from its first bracket to its last. `null`, or nothing behind the `=`, gives an
 optional key its default back."""
