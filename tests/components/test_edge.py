@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tensorflow as tf
-from tfx import types
-from tfx.types import artifact_utils, standard_artifacts
+from tfx.types import standard_artifacts
+from tiny_artifacts import artifact, write_examples
 from tiny_exports import KINDS, Exported
 
 from components import artifacts, edge_exporter, edge_gate
@@ -28,36 +27,16 @@ ANSWERS = {"single": (b"good", b"bad", None), "pair": (b"no",), "multi": (b"x", 
 ALL = EdgeConfig(variants=("int8", "float32", "dynamic_int8"), lengths=(8, 32), max_loss=1, max_slice_loss=1)
 
 
-def artifact(kind: type[types.Artifact], folder: Path) -> Any:
-    made = kind()
-    made.uri = str(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    return made
-
-
 def write_rows(folder: Path, kind: str) -> Any:
-    """The splits "train" and "eval", whose rows hold the texts, second texts in the other order, and a column more."""
+    """Both splits hold the texts, second texts in the other order, and a column more."""
     task, answers = KINDS[kind][0], ANSWERS[kind]
-    examples = artifact(standard_artifacts.Examples, folder)
-    examples.split_names = artifact_utils.encode_split_names(["train", "eval"])
-    for split in ("train", "eval"):
-        (folder / f"Split-{split}").mkdir()
-        path = str(folder / f"Split-{split}" / "data-00000-of-00001.gz")
-        with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions("GZIP")) as writer:
-            for index, text in enumerate(TEXTS):
-                example = tf.train.Example()
-                feature = example.features.feature
-                feature[task.text].bytes_list.value.append(text.encode())
-                if task.text_pair is not None:
-                    feature[task.text_pair].bytes_list.value.append(TEXTS[-1 - index].encode())
-                answer = answers[index % len(answers)]
-                if isinstance(answer, float):
-                    feature[task.label].float_list.value.append(answer)
-                elif answer is not None:
-                    feature[task.label].bytes_list.value.append(answer)
-                feature["place"].bytes_list.value.append(b"home" if index % 2 else b"cinema")
-                writer.write(example.SerializeToString())
-    return examples
+    rows = []
+    for index, text in enumerate(TEXTS):
+        row = {task.text: text.encode(), task.label: answers[index % len(answers)]}
+        if task.text_pair is not None:
+            row[task.text_pair] = TEXTS[-1 - index].encode()
+        rows.append({**row, "place": b"home" if index % 2 else b"cinema"})
+    return write_examples(folder, rows)
 
 
 def run(exported: Exported, folder: Path, kind: str, config: EdgeConfig) -> tuple[Path, dict[str, Any], Any]:

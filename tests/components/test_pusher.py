@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from tfx import types
 from tfx.types import standard_artifacts
+from tiny_artifacts import artifact
 
 from components import artifacts
 from components.live_model import WHEN_RUN, LiveModel, copy_live
@@ -21,13 +22,6 @@ from models.errors import PushError
 from models.pushed import newest_bundle
 from serving.versions import publish, versions
 from tflite.manifest import MODEL_FILE, Manifest, hash_file
-
-
-def artifact(kind: type[types.Artifact], folder: Path) -> Any:
-    made = kind()
-    made.uri = str(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    return made
 
 
 def saved_model(folder: Path, content: str) -> Path:

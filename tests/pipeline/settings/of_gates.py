@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import tiny_exports
-from of_edge import artifact, project
+from of_edge import project
 from registry import Setting, setting
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.types import standard_artifacts
+from tiny_artifacts import artifact
 
 from components import anomalies, rules
 from components.blessing import judge
