@@ -27,8 +27,11 @@ class ServerOptions:
         metrics_path: of Prometheus's page, None where there is none (--monitoring_config_file).
         workers: ours: processes that share the ports.
         max_concurrent_requests: ours: requests in flight of one worker; more get RESOURCE_EXHAUSTED at once.
-        max_message_bytes: ours: largest request, over gRPC and REST.
-        max_json_depth: ours: nesting of a request's JSON.
+        max_message_bytes: ours: largest request, over gRPC and REST: as it comes, unpacked, and as tensors.
+        max_request_rows: ours: strings and `tf.Example`s in one request.
+        max_pending_bytes, max_pending_rows: ours: what all requests of one worker may hold together; see `budget.py`.
+        max_json_depth, max_json_values: ours: nesting of a request's JSON, and the values in it.
+        max_connections: ours: of one worker, gRPC and REST together.
         drain_seconds: ours: how long requests in flight may take after SIGTERM.
         enable_grpc_reflection: ours.
     """
@@ -66,7 +69,12 @@ class ServerOptions:
     workers: int = 1
     max_concurrent_requests: int = 1024
     max_message_bytes: int = 64 * 2**20
+    max_request_rows: int = 2**14
+    max_pending_bytes: int = 2**29
+    max_pending_rows: int = 2**16
     max_json_depth: int = 64
+    max_json_values: int = 2**22
+    max_connections: int = 1024
     drain_seconds: float = 30.0
 
 

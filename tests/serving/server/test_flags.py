@@ -24,8 +24,9 @@ prefer_tflite_model num_tflite_pools num_tflite_interpreters_per_pool enable_sig
 xla_cpu_compilation_enabled xla_gpu_compilation_enabled enable_profiler thread_pool_factory_config_file mixed_precision
 skip_initialize_tpu enable_grpc_healthcheck_service enable_serialization_as_tensor_content
 """
-OURS = ["host", "workers", "max_concurrent_requests", "max_message_bytes", "max_json_depth", "drain_seconds"]
-OURS += ["enable_grpc_reflection", "help"]
+OURS = ["host", "workers", "drain_seconds", "enable_grpc_reflection", "help", "max_concurrent_requests"]
+OURS += ["max_message_bytes", "max_request_rows", "max_pending_bytes", "max_pending_rows", "max_connections"]
+OURS += ["max_json_depth", "max_json_values"]
 MODEL = "--model_base_path=/m"
 
 

@@ -1,0 +1,111 @@
+"""What each gRPC method does: the bytes of a request to those of its response, whatever carries them.
+
+Messages are read and written here rather than by the transport, so that a message that cannot be read is an answer and
+not a traceback, and so that arrays are decoded once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from google.protobuf.message import DecodeError, Message
+
+from serving import protos
+from serving.errors import Code, StatusError
+from serving.server.frontend import Frontend, since
+from serving.server.tensors import decode_inputs, encode_outputs
+from serving.server.unexpected import unexpected
+
+Answer = Callable[[Frontend, Any, float | None], Awaitable[Any]]
+
+
+async def _predict(frontend: Frontend, request: Any, deadline: float | None) -> Any:
+    if not request.HasField("model_spec"):
+        raise StatusError(Code.INVALID_ARGUMENT, "Missing ModelSpec")
+    inputs = decode_inputs(request.inputs, frontend.options.max_message_bytes)
+    predicted = await frontend.service.predict(request.model_spec, inputs, request.output_filter, deadline)
+    response = protos.PredictResponse()
+    response.model_spec.CopyFrom(predicted.model_spec)
+    encode_outputs(response.outputs, predicted.outputs, frontend.options.enable_serialization_as_tensor_content)
+    return response
+
+
+async def _classify(frontend: Frontend, request: Any, deadline: float | None) -> Any:
+    return await frontend.service.classify(request, deadline)
+
+
+async def _regress(frontend: Frontend, request: Any, deadline: float | None) -> Any:
+    return await frontend.service.regress(request, deadline)
+
+
+async def _multi_inference(frontend: Frontend, request: Any, deadline: float | None) -> Any:
+    return await frontend.service.multi_inference(request, deadline)
+
+
+async def _get_model_metadata(frontend: Frontend, request: Any, deadline: float | None) -> Any:
+    return frontend.service.get_model_metadata(request)
+
+
+async def _get_model_status(frontend: Frontend, request: Any, deadline: float | None) -> Any:
+    return frontend.service.get_model_status(request)
+
+
+async def _reload(frontend: Frontend, request: Any, deadline: float | None) -> Any:
+    return await frontend.reload(request)
+
+
+METHODS: dict[str, dict[str, Answer]] = {
+    protos.PREDICTION_SERVICE: {
+        "Predict": _predict,
+        "Classify": _classify,
+        "Regress": _regress,
+        "MultiInference": _multi_inference,
+        "GetModelMetadata": _get_model_metadata,
+    },
+    protos.MODEL_SERVICE: {"GetModelStatus": _get_model_status, "HandleReloadConfigRequest": _reload},
+}
+_COUNTED = ("Predict", "Classify", "Regress")  # what TF Serving counts
+_LIMITED = (*_COUNTED, "MultiInference")  # a probe or a reload is answered under any load
+
+
+async def answer(frontend: Frontend, service: str, method: str, body: bytes, deadline: float | None) -> bytes:
+    """Answers one request, and counts it.
+
+    Args:
+        frontend: what answers.
+        service, method: of `METHODS`.
+        body: a serialized request.
+        deadline: a time of the event loop's clock, None for none.
+
+    Returns:
+        The serialized response.
+
+    Raises:
+        StatusError: the request failed.
+    """
+    start = time.perf_counter()
+    counted, name = method in _COUNTED, ""
+    what = f"{service}/{method}"
+    try:
+        request = protos.methods(service)[method][0].FromString(body)
+        if counted:
+            name = request.model_spec.name
+        with frontend.entered() if method in _LIMITED else contextlib.nullcontext():
+            response: Message = await METHODS[service][method](frontend, request, deadline)
+            encoded = bytes(response.SerializeToString())
+    except StatusError as error:
+        status = error
+    except DecodeError:
+        status = StatusError(Code.INTERNAL, f"The request is no {what} message")
+    except Exception as error:  # noqa: BLE001  `unexpected` logs it
+        status = unexpected(error, what)
+    else:
+        if counted:
+            frontend.metrics.request(name, method, "GRPC", "OK", since(start))
+        return encoded
+    if counted:
+        frontend.metrics.request(name, method, "GRPC", status.code.name, 0)
+    raise status
