@@ -7,7 +7,39 @@ whoever still waits for it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from serving.errors import Code, StatusError
+
+Take = Callable[[int, int], None]
+"""Takes so many bytes and rows, before they are there. In any thread.
+
+Raises:
+    StatusError: RESOURCE_EXHAUSTED.
+"""
+
+
+def _nothing(size: int, rows: int) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may be; what decodes it refuses more, and says what it expands.
+
+    Attributes:
+        max_bytes: of a message as it comes, unpacked, and of its tensors together.
+        max_rows: strings and `tf.Example`s.
+        max_depth, max_values: of JSON.
+        take: to be called with the memory in bytes and the rows of what is about to be made.
+    """
+
+    max_bytes: int = 2**26
+    max_rows: int = 2**14
+    max_depth: int = 64
+    max_values: int = 2**22
+    take: Take = _nothing
 
 
 class Budget:

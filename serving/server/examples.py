@@ -21,10 +21,10 @@ from serving.server.inference import (
     answered_by,
     invalid,
     plan_examples,
-    serialized_examples,
     signature_key,
 )
 from serving.server.servable import Signature
+from serving.server.wire import serialized_examples
 
 INPUTS, CLASSES, SCORES, OUTPUTS = "inputs", "classes", "scores", "outputs"
 

@@ -15,9 +15,12 @@ from google.protobuf.message import DecodeError, Message
 
 from serving import protos
 from serving.errors import Code, StatusError
+from serving.server.budget import Limits
 from serving.server.frontend import Frontend, since
+from serving.server.options import ServerOptions
 from serving.server.tensors import decode_inputs, encode_outputs
 from serving.server.unexpected import unexpected
+from serving.server.wire import parse
 
 Answer = Callable[[Frontend, Any, float | None], Awaitable[Any]]
 
@@ -25,7 +28,7 @@ Answer = Callable[[Frontend, Any, float | None], Awaitable[Any]]
 async def _predict(frontend: Frontend, request: Any, deadline: float | None) -> Any:
     if not request.HasField("model_spec"):
         raise StatusError(Code.INVALID_ARGUMENT, "Missing ModelSpec")
-    inputs = decode_inputs(request.inputs, frontend.options.max_message_bytes)
+    inputs = decode_inputs(request.inputs, limits_of(frontend.options))
     predicted = await frontend.service.predict(request.model_spec, inputs, request.output_filter, deadline)
     response = protos.PredictResponse()
     response.model_spec.CopyFrom(predicted.model_spec)
@@ -90,7 +93,7 @@ async def answer(frontend: Frontend, service: str, method: str, body: bytes, dea
     counted, name = method in _COUNTED, ""
     what = f"{service}/{method}"
     try:
-        request = protos.methods(service)[method][0].FromString(body)
+        request = parse(protos.methods(service)[method][0], body, limits_of(frontend.options))
         if counted:
             name = request.model_spec.name
         with frontend.entered() if method in _LIMITED else contextlib.nullcontext():
@@ -109,3 +112,8 @@ async def answer(frontend: Frontend, service: str, method: str, body: bytes, dea
     if counted:
         frontend.metrics.request(name, method, "GRPC", status.code.name, 0)
     raise status
+
+
+def limits_of(options: ServerOptions) -> Limits:
+    """What one request may be."""
+    return Limits(options.max_message_bytes, options.max_request_rows)

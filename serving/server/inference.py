@@ -18,6 +18,7 @@ from serving.protos import ModelSpec
 from serving.server import dtypes
 from serving.server.servable import DEFAULT_SIGNATURE, Signature
 from serving.server.service import Arrays
+from serving.server.wire import serialized_examples
 
 PREDICT = "tensorflow/serving/predict"
 CLASSIFY = "tensorflow/serving/classify"
@@ -136,22 +137,6 @@ def _check_dtypes(signature: Signature, values: Arrays) -> None:
         if sent != endpoint.dtype:
             got = str(values[alias].dtype) if sent is None else dtypes.name_of(sent)
             raise invalid(f"Expects arg[{index}] to be {dtypes.name_of(endpoint.dtype)} but {got} is provided")
-
-
-def serialized_examples(request_input: Any) -> np.ndarray:
-    """The serialized `tf.Example`s, strings of shape [B], of an `Input`; a context goes before each of them.
-
-    Raises:
-        StatusError: INVALID_ARGUMENT, there is no example.
-    """
-    kind = request_input.WhichOneof("kind")
-    found = getattr(request_input, kind) if kind else None
-    if found is None or not found.examples:
-        raise invalid("Input is empty.")
-    context = found.context.SerializeToString() if kind == "example_list_with_context" else b""
-    examples = np.empty(len(found.examples), object)
-    examples[:] = [context + example.SerializeToString() for example in found.examples]
-    return examples
 
 
 def plan_examples(signature: Signature, tensor: str, fetches: Sequence[str], request: Any, finish: Any) -> Plan:
