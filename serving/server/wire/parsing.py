@@ -52,7 +52,7 @@ def parse(kind: Any, body: bytes, limits: Limits = DEFAULTS, check: Check = unch
         return kind.FromString(body)
     walk, known = Walk(body, limits, check), kind.DESCRIPTOR.fields_by_number
     left: dict[str, Any] = {}
-    rest: list[memoryview] = []
+    rest: list[list[int]] = []  # begin and end of what protobuf shall parse
     before = 0
     for number, form, begin, end in walk.fields(0, len(body)):
         field = known.get(number)
@@ -63,7 +63,10 @@ def parse(kind: Any, body: bytes, limits: Limits = DEFAULTS, check: Check = unch
             left.setdefault(field.name, SlicedInput()).read(walk, begin, end)
         elif field is not None:
             walk.count_parsed(field, form, begin, end)
-            rest.append(walk.view[before:end])
+            if rest and rest[-1][1] == before:
+                rest[-1][1] = end
+            else:
+                rest.append([before, end])
         before = end
     return _made(kind, walk, rest, left, limits)
 
@@ -82,9 +85,9 @@ def _read_input(walk: Walk, begin: int, end: int, inputs: dict[str, SlicedTensor
         raise DecodeError("the name of an input is no UTF-8") from error
 
 
-def _made(kind: Any, walk: Walk, rest: list[memoryview], left: dict[str, Any], limits: Limits) -> Any:
-    limits.take(2 * sum(map(len, rest)) + _PARSED_BYTES * walk.counted_fields(), 0)
-    message = kind.FromString(b"".join(rest))
+def _made(kind: Any, walk: Walk, rest: list[list[int]], left: dict[str, Any], limits: Limits) -> Any:
+    limits.take(2 * sum([end - begin for begin, end in rest]) + _PARSED_BYTES * walk.counted_fields(), 0)
+    message = kind.FromString(b"".join([walk.view[begin:end] for begin, end in rest]))
     for one in left.values():
         if isinstance(one, SlicedInput):
             one.make(limits, walk.check)

@@ -77,11 +77,11 @@ def _tensor(array: np.ndarray, as_content: bool, check: Check) -> list[Piece]:
     head = proto.SerializeToString()
     flat = np.ascontiguousarray(array).reshape(-1)
     if number == dtypes.STRING and not as_content:
-        tag = FIELD_NUMBER["string_val"]
-        return [head, *[piece for one in _strings(flat, check) for piece in (_head(tag, len(one)), one)]]
+        field = FIELD_NUMBER["string_val"]
+        return [head, *[b"".join([_head(field, len(one)) + one for one in part]) for part in _strings(flat, check)]]
     if number == dtypes.STRING:
-        strings = list(_strings(flat, check))
-        values: list[Piece] = [b"".join([varints.write(len(one)) for one in strings]), *strings]
+        lengths: list[Piece] = [b"".join([varints.write(len(one)) for one in part]) for part in _strings(flat, check)]
+        values = lengths + [b"".join(part) for part in _strings(flat, check)]
     elif as_content or number in dtypes.FIXED_WIDTH:
         little = flat.astype(flat.dtype.newbyteorder("<"), copy=False)
         values = [little.view(np.uint8).data]
@@ -92,15 +92,15 @@ def _tensor(array: np.ndarray, as_content: bool, check: Check) -> list[Piece]:
             check()
             values.append(piece)
     size = _size(values)
-    field = "tensor_content" if as_content else dtypes.VALUES[number][0]
-    return [head, _head(FIELD_NUMBER[field], size), *values] if size else [head]
+    field = FIELD_NUMBER["tensor_content" if as_content else dtypes.VALUES[number][0]]
+    return [head, _head(field, size), *values] if size else [head]
 
 
-def _strings(flat: np.ndarray, check: Check) -> Iterator[bytes]:
+def _strings(flat: np.ndarray, check: Check) -> Iterator[list[bytes]]:
+    """The strings, some at a time."""
     for start in range(0, len(flat), _STEP_ROWS):
         check()
-        for one in flat[start : start + _STEP_ROWS].tolist():
-            yield encoded(one)
+        yield [encoded(one) for one in flat[start : start + _STEP_ROWS].tolist()]
 
 
 def _head(number: int, size: int) -> bytes:

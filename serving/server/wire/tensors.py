@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 
 import numpy as np
@@ -46,7 +47,7 @@ class SlicedTensor:
         self.tensor_content: bytes | memoryview = b""
         self.strings: list[memoryview] = []
         self._body = b""
-        self._numbers: dict[int, list[tuple[int, int]]] = {}
+        self._numbers: dict[int, array[int]] = {}  # begins and ends in turn
 
     def read(self, walk: Walk, begin: int, end: int) -> None:
         """Reads a `TensorProto` between two positions.
@@ -64,7 +65,7 @@ class SlicedTensor:
                 if form == LENGTH and fixed and (stop - start) % fixed:
                     raise DecodeError("packed numbers that end in the middle of one")
                 if form == LENGTH or (form == VARINT if fixed is None else stop - start == fixed):
-                    self._numbers.setdefault(number, []).append((start, stop))
+                    self._numbers.setdefault(number, array("Q")).extend((start, stop))
             elif number == _DTYPE and form == VARINT:
                 self.dtype = varints.read(walk.body, start, stop)[0] & 0xFFFFFFFF
             elif number == _SHAPE and form == LENGTH:
@@ -94,13 +95,14 @@ class SlicedTensor:
             DecodeError: one does not end.
         """
         number = FIELD_NUMBER[field]
-        for begin, end in self._numbers.get(number, ()):
+        places = self._numbers.get(number, array("Q"))
+        for begin, end in zip(places[::2], places[1::2], strict=True):
             if number in _FIXED_BYTES:
                 for start in range(begin, end, _STEP_BYTES):
                     size = min(_STEP_BYTES, end - start) // in_field.itemsize
                     yield np.frombuffer(self._body, in_field, size, start)
-            elif end - begin == 1:
-                yield np.array([self._body[begin] & 0x7F], in_field)
+            elif end - begin <= varints.MAX_BYTES:
+                yield _cut(np.array(list(varints.read_all(self._body, begin, end)), np.uint64), in_field)
             else:
                 for values in varints.decode(self._body, begin, end):
                     yield _cut(values, in_field)

@@ -41,17 +41,15 @@ def write(value: int) -> bytes:
     return bytes(encoded)
 
 
-def count(body: bytes, begin: int, end: int) -> Iterator[int]:
-    """How many numbers there are, piece by piece.
+def read_all(body: bytes, begin: int, end: int) -> Iterator[int]:
+    """All numbers, one at a time; for a few of them.
 
     Raises:
-        DecodeError: the last one does not end.
+        DecodeError: one does not end, or has more than ten bytes.
     """
-    if end > begin and body[end - 1] >= 0x80:
-        raise DecodeError("a number that does not end")
-    for start in range(begin, end, _STEP_BYTES):
-        piece = np.frombuffer(body, np.uint8, min(_STEP_BYTES, end - start), start)
-        yield int(np.count_nonzero(piece < 0x80))
+    while begin < end:
+        value, begin = read(body, begin, end)
+        yield value
 
 
 def decode(body: bytes, begin: int, end: int) -> Iterator[np.ndarray]:
