@@ -11,53 +11,87 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 
 from serving import protos
 from serving.errors import Code, StatusError
-from serving.server.budget import Held
+from serving.server.budget import Held, Limits
 from serving.server.call import Call
 from serving.server.frontend import Frontend, since
-from serving.server.tensors import decode_inputs, encode_outputs
+from serving.server.service import Arrays, Predicted
+from serving.server.tensors import declared_bytes, decode_inputs, encode_outputs, size_of
 from serving.server.unexpected import unexpected
-from serving.server.wire import parse
+from serving.server.wire import encode_response, parse
+from serving.server.work import INLINE_BYTES, Check
 
-Answer = Callable[[Frontend, Any, Call], Awaitable[Any]]
+Answer = Callable[[Frontend, Any, Call], Awaitable[bytes]]
+
+_MANY_STRINGS = 2**10
+_ITEM_BYTES = 32  # about what a class or a value takes in a response
 
 
-async def _predict(frontend: Frontend, request: Any, call: Call) -> Any:
+async def _predict(frontend: Frontend, request: Any, call: Call) -> bytes:
     if not request.HasField("model_spec"):
         raise StatusError(Code.INVALID_ARGUMENT, "Missing ModelSpec")
-    inputs = await call.run(call.size, decode_inputs, request.inputs, call.limits)
+    size = max(call.size, declared_bytes(request.inputs))
+    inputs = await call.run(size, decode_inputs, request.inputs, call.limits)
     predicted = await frontend.service.predict(request.model_spec, inputs, request.output_filter, call)
+    as_content = frontend.options.enable_serialization_as_tensor_content
+    size = answer_bytes(predicted.outputs)
+    if size > INLINE_BYTES:
+        return await call.run(size, _encoded, predicted, as_content, call.limits)
     response = protos.PredictResponse()
     response.model_spec.CopyFrom(predicted.model_spec)
-    encode_outputs(response.outputs, predicted.outputs, frontend.options.enable_serialization_as_tensor_content)
-    return response
+    encode_outputs(response.outputs, predicted.outputs, as_content)
+    return bytes(response.SerializeToString())
 
 
-async def _classify(frontend: Frontend, request: Any, call: Call) -> Any:
-    return await frontend.service.classify(request, call)
+def answer_bytes(outputs: Arrays) -> int:
+    """About the bytes of outputs; many strings are not looked at."""
+    if any(array.dtype.kind == "O" and array.size > _MANY_STRINGS for array in outputs.values()):
+        return max(INLINE_BYTES + 1, sum([array.nbytes for array in outputs.values()]))
+    return size_of(outputs)
 
 
-async def _regress(frontend: Frontend, request: Any, call: Call) -> Any:
-    return await frontend.service.regress(request, call)
+def _encoded(predicted: Predicted, as_content: bool, limits: Limits, check: Check) -> bytes:
+    limits.take(size_of(predicted.outputs), 0)
+    return encode_response(predicted.model_spec, predicted.outputs, as_content, check)
 
 
-async def _multi_inference(frontend: Frontend, request: Any, call: Call) -> Any:
-    return await frontend.service.multi_inference(request, call)
+async def _classify(frontend: Frontend, request: Any, call: Call) -> bytes:
+    response = await frontend.service.classify(request, call)
+    rows = response.result.classifications
+    return await _serialized(response, len(rows) * len(rows[0].classes) if rows else 0, call)
 
 
-async def _get_model_metadata(frontend: Frontend, request: Any, call: Call) -> Any:
-    return frontend.service.get_model_metadata(request)
+async def _regress(frontend: Frontend, request: Any, call: Call) -> bytes:
+    response = await frontend.service.regress(request, call)
+    return await _serialized(response, len(response.result.regressions), call)
 
 
-async def _get_model_status(frontend: Frontend, request: Any, call: Call) -> Any:
-    return frontend.service.get_model_status(request)
+async def _multi_inference(frontend: Frontend, request: Any, call: Call) -> bytes:
+    response, items = await frontend.service.multi_inference(request, call), 0
+    for result in response.results:
+        rows = result.classification_result.classifications
+        items += len(result.regression_result.regressions) + (len(rows) * len(rows[0].classes) if rows else 0)
+    return await _serialized(response, items, call)
 
 
-async def _reload(frontend: Frontend, request: Any, call: Call) -> Any:
-    return await frontend.reload(request)
+async def _serialized(response: Any, items: int, call: Call) -> bytes:
+    """The bytes of a response with so many classes or values."""
+    return await call.run(items * _ITEM_BYTES, lambda check: bytes(response.SerializeToString()))
+
+
+async def _get_model_metadata(frontend: Frontend, request: Any, call: Call) -> bytes:
+    return bytes(frontend.service.get_model_metadata(request).SerializeToString())
+
+
+async def _get_model_status(frontend: Frontend, request: Any, call: Call) -> bytes:
+    return bytes(frontend.service.get_model_status(request).SerializeToString())
+
+
+async def _reload(frontend: Frontend, request: Any, call: Call) -> bytes:
+    return bytes((await frontend.reload(request)).SerializeToString())
 
 
 METHODS: dict[str, dict[str, Answer]] = {
@@ -104,8 +138,7 @@ async def answer(
         if counted:
             name = request.model_spec.name
         with frontend.entered() if method in _LIMITED else contextlib.nullcontext():
-            response: Message = await METHODS[service][method](frontend, request, call)
-            encoded = bytes(response.SerializeToString())
+            encoded = await METHODS[service][method](frontend, request, call)
     except StatusError as error:
         status = error
     except DecodeError:

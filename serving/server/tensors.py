@@ -89,6 +89,16 @@ def rows_of(arrays: Arrays) -> int:
     return sum([array.size for array in arrays.values() if array.dtype == object])
 
 
+def declared_bytes(inputs: Mapping[str, Any]) -> int:
+    """The bytes that tensors will take, before they are made; of strings only the references."""
+    size = 0
+    for proto in inputs.values():
+        dtype, shape = dtypes.NUMPY.get(proto.dtype), _shape(proto)
+        if dtype is not None and shape is not None:
+            size += dtype.itemsize * math.prod(shape)
+    return size
+
+
 def size_of(arrays: Arrays) -> int:
     """The bytes that arrays hold in memory, with those of their strings, each as often as it comes."""
     size = 0
