@@ -19,6 +19,7 @@ from serving.protos import (
 )
 from serving.server.batching import Batcher
 from serving.server.batching_options import BatchingOptions, batching_options
+from serving.server.call import Call
 from serving.server.examples import plan_classify, plan_multi_inference, plan_regress
 from serving.server.executor import Executor, Settled, Task, Threads, cores
 from serving.server.inference import Plan, answered_by, plan_predict, signature_key
@@ -97,7 +98,7 @@ class Core:
         return self._manager.ready()
 
     async def predict(
-        self, model_spec: Any, inputs: Arrays, output_filter: Sequence[str] = (), deadline: float | None = None
+        self, model_spec: Any, inputs: Arrays, output_filter: Sequence[str] = (), call: Call | None = None
     ) -> Predicted:
         if model_spec is None:
             raise _missing_spec()
@@ -105,47 +106,50 @@ class Core:
         try:
             name = signature_key(model_spec)
             plan = plan_predict(_signatures(version), name, inputs, output_filter, self._check_method)
-            future = self._submit(version, plan, deadline)
+            future = self._submit(version, plan, call)
         except BaseException:
             version.release()
             raise
         return Predicted(answered_by(model_spec, version.number), plan.finish(await future))
 
-    async def classify(self, request: Any, deadline: float | None = None) -> Any:
-        return await self._on_examples(plan_classify, request, _spec_of(request), deadline)
+    async def classify(self, request: Any, call: Call | None = None) -> Any:
+        return await self._on_examples(plan_classify, request, _spec_of(request), call)
 
-    async def regress(self, request: Any, deadline: float | None = None) -> Any:
-        return await self._on_examples(plan_regress, request, _spec_of(request), deadline)
+    async def regress(self, request: Any, call: Call | None = None) -> Any:
+        return await self._on_examples(plan_regress, request, _spec_of(request), call)
 
-    async def multi_inference(self, request: Any, deadline: float | None = None) -> Any:
+    async def multi_inference(self, request: Any, call: Call | None = None) -> Any:
         spec = request.tasks[0].model_spec if request.tasks else ModelSpec()
-        return await self._on_examples(plan_multi_inference, request, spec, deadline)
+        return await self._on_examples(plan_multi_inference, request, spec, call)
 
-    async def _on_examples(
-        self, make: Callable[..., Plan], request: Any, model_spec: Any, deadline: float | None
-    ) -> Any:
+    async def _on_examples(self, make: Callable[..., Plan], request: Any, model_spec: Any, call: Call | None) -> Any:
         version = self._manager.acquire(model_spec)
         try:
             plan = make(_signatures(version), request, version.number, self._check_method)
-            future = self._submit(version, plan, deadline)
+            future = self._submit(version, plan, call)
         except BaseException:
             version.release()
             raise
         return plan.finish(await future)
 
-    def _submit(self, version: Version, plan: Plan, deadline: float | None) -> asyncio.Future[list[np.ndarray]]:
+    def _submit(self, version: Version, plan: Plan, call: Call | None) -> asyncio.Future[list[np.ndarray]]:
         """Sends a run to the threads; the version is released when it has ended, whoever still waits for it."""
 
         def finished(seconds: float | None) -> None:
             version.release()
+            if call is not None:
+                call.held.leave()
             if self._on_run is not None and seconds is not None:
                 self._on_run(version.model, seconds)
 
         future: asyncio.Future[list[np.ndarray]] = self._loop.create_future()
+        deadline = call.deadline if call else None
         expires = None if deadline is None else time.monotonic() + deadline - self._loop.time()
         assert version.servable is not None, "only an available version is handed out"
         task = Task(version.servable, plan.feeds, plan.fetches, future, expires, finished)
         self._executor(version.batching).submit(task)
+        if call is not None:
+            call.held.keep()
         task.watch()
         return future
 

@@ -10,9 +10,12 @@ from typing import Any
 
 from serving import protos
 from serving.errors import Code, StatusError
+from serving.server.budget import Budget, Held, Limits
+from serving.server.call import Call
 from serving.server.metrics import PROCESS, VERSION_STATE, Metrics
 from serving.server.options import ServerOptions
 from serving.server.service import Service
+from serving.server.work import Work
 
 AVAILABLE = 30  # ModelVersionStatus.State
 
@@ -41,11 +44,29 @@ class Frontend:
     ) -> None:
         self.service, self.options, self.metrics = service, options, metrics
         self.reload, self.scrape = reload or self.reload_here, scrape or self.page_here
+        self.budget = Budget(options.max_pending_bytes, options.max_pending_rows)
+        self.work = Work()
         self.draining = False
         self.in_flight = 0
         self._names = _names_of(options.models)
         self._idle = asyncio.Event()
         self._idle.set()
+
+    def held(self) -> Held:
+        """For a new request: it holds nothing yet. What carries it takes what comes, and releases it at the end."""
+        return Held(self.budget)
+
+    def call(self, held: Held, deadline: float | None, size: int) -> Call:
+        """A request on its way; `size` in bytes."""
+        options = self.options
+        limits = Limits(
+            options.max_message_bytes,
+            options.max_request_rows,
+            options.max_json_depth,
+            options.max_json_values,
+            held.take,
+        )
+        return Call(limits, held, deadline, size, self.work)
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:

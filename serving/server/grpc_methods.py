@@ -15,45 +15,49 @@ from google.protobuf.message import DecodeError, Message
 
 from serving import protos
 from serving.errors import Code, StatusError
+from serving.server.budget import Held, Limits
+from serving.server.call import Call
 from serving.server.frontend import Frontend, since
+from serving.server.service import Arrays
 from serving.server.tensors import decode_inputs, encode_outputs
 from serving.server.unexpected import unexpected
+from serving.server.work import Check
 
-Answer = Callable[[Frontend, Any, float | None], Awaitable[Any]]
+Answer = Callable[[Frontend, Any, Call], Awaitable[Any]]
 
 
-async def _predict(frontend: Frontend, request: Any, deadline: float | None) -> Any:
+async def _predict(frontend: Frontend, request: Any, call: Call) -> Any:
     if not request.HasField("model_spec"):
         raise StatusError(Code.INVALID_ARGUMENT, "Missing ModelSpec")
-    inputs = decode_inputs(request.inputs, frontend.options.max_message_bytes)
-    predicted = await frontend.service.predict(request.model_spec, inputs, request.output_filter, deadline)
+    inputs = await call.run(call.size, _inputs, request.inputs, call.limits)
+    predicted = await frontend.service.predict(request.model_spec, inputs, request.output_filter, call)
     response = protos.PredictResponse()
     response.model_spec.CopyFrom(predicted.model_spec)
     encode_outputs(response.outputs, predicted.outputs, frontend.options.enable_serialization_as_tensor_content)
     return response
 
 
-async def _classify(frontend: Frontend, request: Any, deadline: float | None) -> Any:
-    return await frontend.service.classify(request, deadline)
+async def _classify(frontend: Frontend, request: Any, call: Call) -> Any:
+    return await frontend.service.classify(request, call)
 
 
-async def _regress(frontend: Frontend, request: Any, deadline: float | None) -> Any:
-    return await frontend.service.regress(request, deadline)
+async def _regress(frontend: Frontend, request: Any, call: Call) -> Any:
+    return await frontend.service.regress(request, call)
 
 
-async def _multi_inference(frontend: Frontend, request: Any, deadline: float | None) -> Any:
-    return await frontend.service.multi_inference(request, deadline)
+async def _multi_inference(frontend: Frontend, request: Any, call: Call) -> Any:
+    return await frontend.service.multi_inference(request, call)
 
 
-async def _get_model_metadata(frontend: Frontend, request: Any, deadline: float | None) -> Any:
+async def _get_model_metadata(frontend: Frontend, request: Any, call: Call) -> Any:
     return frontend.service.get_model_metadata(request)
 
 
-async def _get_model_status(frontend: Frontend, request: Any, deadline: float | None) -> Any:
+async def _get_model_status(frontend: Frontend, request: Any, call: Call) -> Any:
     return frontend.service.get_model_status(request)
 
 
-async def _reload(frontend: Frontend, request: Any, deadline: float | None) -> Any:
+async def _reload(frontend: Frontend, request: Any, call: Call) -> Any:
     return await frontend.reload(request)
 
 
@@ -71,7 +75,9 @@ _COUNTED = ("Predict", "Classify", "Regress")  # what TF Serving counts
 _LIMITED = (*_COUNTED, "MultiInference")  # a probe or a reload is answered under any load
 
 
-async def answer(frontend: Frontend, service: str, method: str, body: bytes, deadline: float | None) -> bytes:
+async def answer(
+    frontend: Frontend, service: str, method: str, body: bytes, deadline: float | None, held: Held | None = None
+) -> bytes:
     """Answers one request, and counts it.
 
     Args:
@@ -79,6 +85,7 @@ async def answer(frontend: Frontend, service: str, method: str, body: bytes, dea
         service, method: of `METHODS`.
         body: a serialized request.
         deadline: a time of the event loop's clock, None for none.
+        held: what the request holds already, the bytes of the body included; the caller releases it. None: nothing.
 
     Returns:
         The serialized response.
@@ -89,12 +96,16 @@ async def answer(frontend: Frontend, service: str, method: str, body: bytes, dea
     start = time.perf_counter()
     counted, name = method in _COUNTED, ""
     what = f"{service}/{method}"
+    own, held = held is None, held or frontend.held()
     try:
-        request = protos.methods(service)[method][0].FromString(body)
+        if own:
+            held.take(len(body))
+        call = frontend.call(held, deadline, len(body))
+        request = await call.run(call.size, _parse, protos.methods(service)[method][0], body, call.limits)
         if counted:
             name = request.model_spec.name
         with frontend.entered() if method in _LIMITED else contextlib.nullcontext():
-            response: Message = await METHODS[service][method](frontend, request, deadline)
+            response: Message = await METHODS[service][method](frontend, request, call)
             encoded = bytes(response.SerializeToString())
     except StatusError as error:
         status = error
@@ -106,6 +117,17 @@ async def answer(frontend: Frontend, service: str, method: str, body: bytes, dea
         if counted:
             frontend.metrics.request(name, method, "GRPC", "OK", since(start))
         return encoded
+    finally:
+        if own:
+            held.release()
     if counted:
         frontend.metrics.request(name, method, "GRPC", status.code.name, 0)
     raise status
+
+
+def _parse(kind: Any, body: bytes, limits: Limits, check: Check) -> Any:
+    return kind.FromString(body)
+
+
+def _inputs(inputs: Any, limits: Limits, check: Check) -> Arrays:
+    return decode_inputs(inputs, limits.max_bytes)

@@ -17,15 +17,20 @@ from google.protobuf import json_format
 
 from serving import protos
 from serving.errors import Code, StatusError
+from serving.server.budget import Held, Limits
+from serving.server.call import Call
 from serving.server.frontend import Frontend, since
 from serving.server.json_answers import encode_classifications, encode_predict, encode_regressions
 from serving.server.json_examples import fill_examples
-from serving.server.json_tensor import decode_predict
+from serving.server.json_tensor import InputsOf, decode_predict
 from serving.server.rest_routes import ASKED, Route, route
+from serving.server.service import Arrays
 from serving.server.unexpected import unexpected
+from serving.server.work import Check
 
 _GRACE_SECONDS = 1.0
 _GZIP_WBITS = 31
+_GZIPPED_BYTES = 2**20  # what a small compressed body may be, as far as is known
 
 Read = Callable[[], Awaitable[bytes]]
 
@@ -42,7 +47,9 @@ class Answer:
     body: bytes
 
 
-async def answer(frontend: Frontend, method: str, path: str, read: Read, *, gzipped: bool = False) -> Answer:
+async def answer(
+    frontend: Frontend, method: str, path: str, read: Read, *, gzipped: bool = False, held: Held | None = None
+) -> Answer:
     """Answers one request, and counts it.
 
     Args:
@@ -51,12 +58,16 @@ async def answer(frontend: Frontend, method: str, path: str, read: Read, *, gzip
         path: as it was sent, its query included.
         read: gives the body; it may raise `TooLargeError` and `StatusError`.
         gzipped: whether the body is compressed.
+        held: what the request holds already, the bytes of the body included; the caller releases it. None: nothing.
     """
     start = time.perf_counter()
     found: Route | None = None
     try:
         found = route(method, path)
-        body = await _ask(frontend, found, read, gzipped) if found.action in ASKED else _look(frontend, found)
+        if found.action in ASKED:
+            body = await _ask(frontend, found, read, gzipped, held)
+        else:
+            body = _look(frontend, found)
         code, status = Code.OK, Code.OK.http
     except StatusError as error:
         code, status, body = error.code, error.code.http, error_body(error.message)
@@ -75,20 +86,28 @@ async def answer(frontend: Frontend, method: str, path: str, read: Read, *, gzip
     return Answer(status, body)
 
 
-async def _ask(frontend: Frontend, found: Route, read: Read, gzipped: bool) -> bytes:
+async def _ask(frontend: Frontend, found: Route, read: Read, gzipped: bool, held: Held | None) -> bytes:
     """Predict, classify or regress."""
     body = await read()
-    if gzipped:
-        body = _gunzipped(body, frontend.options.max_message_bytes)
     loop, timeout = asyncio.get_running_loop(), frontend.options.rest_api_timeout_in_ms / 1000
     deadline = loop.time() + timeout if timeout > 0 else None
+    own, held = held is None, held or frontend.held()
     try:
+        if own:
+            held.take(len(body))
+        call = frontend.call(held, deadline, len(body))
         # The service keeps the deadline; this holds should it not.
         async with asyncio.timeout_at(None if deadline is None else deadline + _GRACE_SECONDS):
             with frontend.entered():
-                return await _ANSWERS[found.action](frontend, found.model_spec, body, deadline)
+                if gzipped:
+                    body = await call.run(_GZIPPED_BYTES, _gunzipped, body, call.limits)
+                    call.size = len(body)
+                return await _ANSWERS[found.action](frontend, found.model_spec, body, call)
     except TimeoutError as error:
         raise StatusError(Code.DEADLINE_EXCEEDED, "Timed out waiting for notification") from error
+    finally:
+        if own:
+            held.release()
 
 
 def _look(frontend: Frontend, found: Route) -> bytes:
@@ -100,37 +119,46 @@ def _look(frontend: Frontend, found: Route) -> bytes:
     return _pretty(_values(status))
 
 
-async def _predict(frontend: Frontend, spec: Any, body: bytes, deadline: float | None) -> bytes:
+async def _predict(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
     def inputs_of(signature: str) -> Mapping[str, Any]:
         return frontend.service.inputs_of(spec, signature)
 
-    signature, inputs, in_rows = decode_predict(body, inputs_of, frontend.options.max_json_depth)
+    signature, inputs, in_rows = await call.run(call.size, _decoded, body, inputs_of, call.limits)
     spec.signature_name = signature
-    predicted = await frontend.service.predict(spec, inputs, (), deadline)
+    predicted = await frontend.service.predict(spec, inputs, (), call)
     return encode_predict(predicted.outputs, in_rows)
 
 
-async def _classify(frontend: Frontend, spec: Any, body: bytes, deadline: float | None) -> bytes:
+def _decoded(body: bytes, inputs_of: InputsOf, limits: Limits, check: Check) -> tuple[str, Arrays, bool]:
+    return decode_predict(body, inputs_of, limits.max_depth)
+
+
+async def _classify(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
     request = protos.ClassificationRequest(model_spec=spec)
-    fill_examples(body, request, frontend.options.max_json_depth)
-    return encode_classifications((await frontend.service.classify(request, deadline)).result)
+    await call.run(call.size, _fill, body, request, call.limits)
+    return encode_classifications((await frontend.service.classify(request, call)).result)
 
 
-async def _regress(frontend: Frontend, spec: Any, body: bytes, deadline: float | None) -> bytes:
+async def _regress(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
     request = protos.RegressionRequest(model_spec=spec)
-    fill_examples(body, request, frontend.options.max_json_depth)
-    return encode_regressions((await frontend.service.regress(request, deadline)).result)
+    await call.run(call.size, _fill, body, request, call.limits)
+    return encode_regressions((await frontend.service.regress(request, call)).result)
+
+
+def _fill(body: bytes, request: Any, limits: Limits, check: Check) -> None:
+    fill_examples(body, request, limits.max_depth)
 
 
 _ANSWERS = {"predict": _predict, "classify": _classify, "regress": _regress}
 
 
-def _gunzipped(body: bytes, limit: int) -> bytes:
+def _gunzipped(body: bytes, limits: Limits, check: Check) -> bytes:
     """What the body unpacks to; nothing where it is no gzip, as in TF Serving, and what follows its end is left.
 
     Raises:
-        TooLargeError: it unpacks to more than `limit` bytes; no more than that is unpacked.
+        TooLargeError: it unpacks to more than `limits.max_bytes`; no more than that is unpacked.
     """
+    limit = limits.max_bytes
     unpacker = zlib.decompressobj(_GZIP_WBITS)
     try:
         unpacked = unpacker.decompress(body, limit + 1)

@@ -101,8 +101,8 @@ def test_the_deadline_reaches_the_service_and_ends_the_call():
     async def test(fronts):
         seen = []
 
-        async def predict(model_spec, inputs, output_filter=(), deadline=None):
-            seen.append(deadline - asyncio.get_running_loop().time())
+        async def predict(model_spec, inputs, output_filter=(), call=None):
+            seen.append(call.deadline - asyncio.get_running_loop().time())
             await asyncio.sleep(60)
 
         fronts.frontend.service.predict = predict
