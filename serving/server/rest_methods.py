@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,10 +25,10 @@ from serving.server.json_tensor import InputsOf, decode_predict
 from serving.server.rest_routes import ASKED, Route, route
 from serving.server.service import Arrays
 from serving.server.unexpected import unexpected
+from serving.server.unpacking import gunzipped
 from serving.server.work import Check
 
 _GRACE_SECONDS = 1.0
-_GZIP_WBITS = 31
 _GZIPPED_BYTES = 2**20  # what a small compressed body may be, as far as is known
 
 Read = Callable[[], Awaitable[bytes]]
@@ -153,20 +152,10 @@ _ANSWERS = {"predict": _predict, "classify": _classify, "regress": _regress}
 
 
 def _gunzipped(body: bytes, limits: Limits, check: Check) -> bytes:
-    """What the body unpacks to; nothing where it is no gzip, as in TF Serving, and what follows its end is left.
-
-    Raises:
-        TooLargeError: it unpacks to more than `limits.max_bytes`; no more than that is unpacked.
-    """
-    limit = limits.max_bytes
-    unpacker = zlib.decompressobj(_GZIP_WBITS)
-    try:
-        unpacked = unpacker.decompress(body, limit + 1)
-    except zlib.error:
-        return b""
-    if len(unpacked) > limit:
+    unpacked = gunzipped(body, limits.max_bytes, check)
+    if unpacked is None:
         raise TooLargeError
-    return unpacked if unpacker.eof else b""
+    return unpacked
 
 
 def error_body(message: str) -> bytes:
