@@ -18,9 +18,9 @@ import orjson
 
 from serving.errors import Code, StatusError
 from serving.server import dtypes
-from serving.server.json_scan import Check, unchecked
 from serving.server.json_strings import base64_in_steps, decoded_in_steps
 from serving.server.service import Arrays
+from serving.server.work import Check, unchecked
 
 _NO_JSON = (0, dtypes.COMPLEX64, dtypes.COMPLEX128, dtypes.HALF, dtypes.BFLOAT16, dtypes.UINT16)  # 0: no such dtype
 _BYTES_SUFFIX = "_bytes"

@@ -6,7 +6,7 @@ order, which finds the words for what is wrong. Both go in steps: a value may ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -14,15 +14,10 @@ import numpy as np
 
 from serving.errors import Code, StatusError
 from serving.server import dtypes
+from serving.server.budget import Limits
 from serving.server.json_debug import debug_string, type_name
-from serving.server.json_scan import Check, unchecked
 from serving.server.json_strings import LongText, decode_base64, encoded
-
-MAX_ROWS = 2**14
-"""The default for the strings, or `tf.Example`s, of a request."""
-
-Take = Callable[[int, int], None]
-"""Takes so many bytes and rows of what there is, before they are made; may raise StatusError."""
+from serving.server.work import Check, unchecked
 
 _FLOATS = (dtypes.FLOAT, dtypes.DOUBLE)
 # The 8- and 16-bit integers take what an int32 holds, as `int_val` does, and are cut afterwards.
@@ -35,10 +30,6 @@ _RANGES = dict.fromkeys(_SMALL, (-(2**31), 2**31)) | {
 _MAX_DIMS = 32  # of a numpy array
 _STEP_VALUES = 2**14
 _STRING_BYTES = 48  # what a string takes besides its own bytes
-
-
-def nothing(size: int, rows: int) -> None:
-    """The `Take` of what is not counted."""
 
 
 def is_base64(value: Any) -> bool:
@@ -76,14 +67,13 @@ class ArrayMaker:
     """Makes the arrays of one request, and counts them.
 
     Args:
-        max_rows: strings in all of them.
-        take: told what each takes.
+        limits: of their bytes, and of the strings in all of them; what each takes is taken before it is made.
         check: called between the steps.
     """
 
-    def __init__(self, max_rows: int = MAX_ROWS, take: Take = nothing, check: Check = unchecked) -> None:
+    def __init__(self, limits: Limits, check: Check) -> None:
         self.check = check
-        self._max_rows, self._take = max_rows, take
+        self._limits = limits
         self._strings = self._bytes = self._rows = 0
         self._taken_bytes = self._taken_rows = 0
 
@@ -145,21 +135,25 @@ class ArrayMaker:
 
     def _count(self, strings: int) -> None:
         self._strings += strings
-        if self._strings > self._max_rows:
+        if self._strings > self._limits.max_rows:
             got = f"The request has {self._strings} strings or more"
-            raise invalid(f"{got}, at most {self._max_rows} are allowed (--max_request_rows)")
+            raise invalid(f"{got}, at most {self._limits.max_rows} are allowed (--max_request_rows)")
 
     def _make(self, size: int, rows: int) -> None:
-        """Takes what has not been taken for an array of an earlier start."""
+        """Takes, of an array's bytes and strings, what has not been taken for those of an earlier start."""
         self._bytes, self._rows = self._bytes + size, self._rows + rows
-        size, rows = max(self._bytes - self._taken_bytes, 0), max(self._rows - self._taken_rows, 0)
+        if self._bytes > self._limits.max_bytes:
+            got = f"The request's tensors take {self._bytes} bytes or more"
+            raise invalid(f"{got}, at most {self._limits.max_bytes} are allowed (--max_message_bytes)")
+        size = max(self._bytes + self._rows * _STRING_BYTES - self._taken_bytes, 0)
+        rows = max(self._rows - self._taken_rows, 0)
         if size or rows:
-            self._take(size, rows)
+            self._limits.take(size, rows)
             self._taken_bytes, self._taken_rows = self._taken_bytes + size, self._taken_rows + rows
 
     def _of_bytes(self, leaves: list[bytes], shape: list[int]) -> np.ndarray:
         _check_rank(shape)
-        self._make(sum(map(len, leaves)) + len(leaves) * _STRING_BYTES, len(leaves))
+        self._make(sum(map(len, leaves)), len(leaves))
         array = np.empty(len(leaves), object)
         array[:] = leaves
         return array if len(shape) == 1 else array.reshape(shape)

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from serving.server.json_arrays import MAX_ROWS, Take, bytes_of, invalid, is_base64, nothing, steps
+from serving.server.budget import Limits
+from serving.server.json_arrays import bytes_of, invalid, is_base64, steps
 from serving.server.json_debug import debug_string, printable, type_name, without_surrogates
-from serving.server.json_scan import Check, unchecked
 from serving.server.json_strings import TEXTS, LongText, encoded
 from serving.server.json_tensor import signature_name
-from serving.server.json_text import MAX_VALUES, parsed_object
+from serving.server.json_text import parsed_object
+from serving.server.work import Check, unchecked
 
 _KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
 _STEP_ROWS = 64
@@ -20,44 +21,34 @@ _STEP_FEATURES = 1024
 _FEATURE_BYTES = 256  # what a feature takes besides its values
 
 
-def fill_examples(
-    body: bytes,
-    request: Any,
-    max_depth: int,
-    max_values: int = MAX_VALUES,
-    max_rows: int = MAX_ROWS,
-    take: Take = nothing,
-    check: Check = unchecked,
-) -> None:
+def fill_examples(body: bytes, request: Any, limits: Limits, check: Check = unchecked) -> None:
     """Reads `signature_name`, `context` and `examples` into a `ClassificationRequest` or `RegressionRequest`.
 
     Args:
-        body: JSON. One of more than `SMALL_BYTES` takes long: read it in a thread.
+        body: JSON. One of more than `INLINE_BYTES` takes long: read it in a thread.
         request: is filled.
-        max_depth, max_values: of the document; see `parsed_object`.
-        max_rows: examples.
-        take: told the memory of each example in bytes, and their number, before they are made.
+        limits: of the document (see `parsed_object`), and of its examples.
         check: called every few milliseconds; what it raises ends the reading.
 
     Raises:
-        StatusError: INVALID_ARGUMENT, or what `take` raises.
+        StatusError: INVALID_ARGUMENT, RESOURCE_EXHAUSTED.
     """
-    with parsed_object(body, max_depth, max_values, check) as document:
+    with parsed_object(body, limits, check) as document:
         if "signature_name" in document:
             request.model_spec.signature_name = signature_name(document)
         examples = request.input.example_list.examples
         if "context" in document:
             with_context = request.input.example_list_with_context
-            _fill(document["context"], with_context.context, take, check)
+            _fill(document["context"], with_context.context, limits, check)
             examples = with_context.examples
         rows = _rows(document)
-        if len(rows) > max_rows:
+        if len(rows) > limits.max_rows:
             got = f"The request has {len(rows)} examples"
-            raise invalid(f"{got}, at most {max_rows} are allowed (--max_request_rows)")
-        take(len(body), len(rows))
+            raise invalid(f"{got}, at most {limits.max_rows} are allowed (--max_request_rows)")
+        limits.take(len(body), len(rows))
         for some in steps(rows, check, _STEP_ROWS):
             for row in some:
-                _fill(row, examples.add(), take, check)
+                _fill(row, examples.add(), limits, check)
 
 
 def _rows(document: dict[str, Any]) -> list[Any]:
@@ -72,10 +63,10 @@ def _rows(document: dict[str, Any]) -> list[Any]:
     return rows
 
 
-def _fill(value: Any, example: Any, take: Take, check: Check) -> None:
+def _fill(value: Any, example: Any, limits: Limits, check: Check) -> None:
     if type(value) is not dict:
         raise invalid(f"Example must be JSON object but got JSON {type_name(value)}")
-    take(_FEATURE_BYTES * len(value), 0)
+    limits.take(_FEATURE_BYTES * len(value), 0)
     features = example.features.feature
     for number, (name, content) in enumerate(value.items()):
         if number % _STEP_FEATURES == _STEP_FEATURES - 1:

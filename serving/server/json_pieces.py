@@ -16,8 +16,9 @@ from itertools import islice
 from typing import Any
 
 from serving.errors import Code, StatusError
-from serving.server.json_scan import CHUNK_BYTES, Check, Piece, unchecked
+from serving.server.json_scan import CHUNK_BYTES, Piece
 from serving.server.json_strings import read_long
+from serving.server.work import Check, unchecked
 
 Parse = Callable[[bytes, int], Any]
 """A short text to its value; the second argument is where it stands in the whole text, for messages."""

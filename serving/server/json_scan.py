@@ -7,15 +7,12 @@ is found is right up to the first mistake in the text, where the parser stops.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from serving.errors import Code, StatusError
-
-SMALL_BYTES = 2**16
-"""What is no larger is parsed at once."""
+from serving.server.work import Check, unchecked
 
 CHUNK_BYTES = 2**16
 """Of a scan, and about what a piece has."""
@@ -23,17 +20,10 @@ CHUNK_BYTES = 2**16
 MAX_PLAIN_BYTES = 2**20
 """The most text without a comma and without a long string: of a piece."""
 
-Check = Callable[[], None]
-"""Called between two steps of long work; raises when nobody waits for it any more."""
-
 _OPEN, _CLOSE, _COMMA, _COLON = 1, 2, 3, 4
 _KINDS = np.zeros(256, np.uint8)
 _KINDS[list(b"[{")], _KINDS[list(b"]}")], _KINDS[ord(",")], _KINDS[ord(":")] = _OPEN, _CLOSE, _COMMA, _COLON
 _STEPS = np.array([0, 1, -1, 0, 0], np.int32)
-
-
-def unchecked() -> None:
-    """The `Check` of what somebody always waits for."""
 
 
 @dataclass(frozen=True, slots=True)

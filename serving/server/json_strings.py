@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from serving.errors import Code, StatusError
-from serving.server.json_scan import Check, unchecked
+from serving.server.work import Check, unchecked
 
 _STEP_BYTES = 3 * 2**14  # without a rest in base64
 _TAIL_BYTES = 32  # that hold a whole pair of escapes

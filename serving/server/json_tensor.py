@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from serving.errors import StatusError
-from serving.server.json_arrays import MAX_ROWS, ArrayMaker, Take, invalid, is_base64, nothing, shape_of, steps
+from serving.server.budget import Limits
+from serving.server.json_arrays import ArrayMaker, invalid, is_base64, shape_of, steps
 from serving.server.json_debug import debug_string, printable
-from serving.server.json_scan import Check, unchecked
 from serving.server.json_strings import TEXTS
-from serving.server.json_text import MAX_VALUES, parsed_object
+from serving.server.json_text import parsed_object
 from serving.server.service import Arrays, TensorInfo
+from serving.server.work import Check, unchecked
 
 _NAME_CHARACTERS = 1024
 _STEP_ROWS = 256
@@ -28,31 +29,26 @@ InputsOf = Callable[[str], Mapping[str, TensorInfo]]
 def decode_predict(
     body: bytes,
     inputs_of: InputsOf,
-    max_depth: int,
-    max_values: int = MAX_VALUES,
-    max_rows: int = MAX_ROWS,
-    take: Take = nothing,
+    limits: Limits,
     check: Check = unchecked,
 ) -> tuple[str, Arrays, bool]:
     """Reads the body of a predict request.
 
     Args:
-        body: JSON. One of more than `SMALL_BYTES` takes long: read it in a thread.
+        body: JSON. One of more than `INLINE_BYTES` takes long: read it in a thread.
         inputs_of: the inputs of the signature of that name ("" for the default one); called in the same thread.
-        max_depth, max_values: of the document; see `parsed_object`.
-        max_rows: strings in all inputs.
-        take: told the memory of each array in bytes, and its strings, before it is made.
+        limits: of the document (see `parsed_object`) and of the inputs.
         check: called every few milliseconds; what it raises ends the reading.
 
     Returns:
         The signature's name, the inputs, and whether they came in rows, as the answer then shall.
 
     Raises:
-        StatusError: INVALID_ARGUMENT, UNIMPLEMENTED (a dtype that JSON has no values for), or what `inputs_of` and
-            `take` raise.
+        StatusError: INVALID_ARGUMENT, UNIMPLEMENTED (a dtype that JSON has no values for), RESOURCE_EXHAUSTED, or what
+            `inputs_of` raises.
     """
-    with parsed_object(body, max_depth, max_values, check) as request:
-        return _read(request, inputs_of, ArrayMaker(max_rows, take, check))
+    with parsed_object(body, limits, check) as request:
+        return _read(request, inputs_of, ArrayMaker(limits, check))
 
 
 def _read(request: dict[str, Any], inputs_of: InputsOf, maker: ArrayMaker) -> tuple[str, Arrays, bool]:

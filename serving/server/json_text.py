@@ -15,15 +15,14 @@ from typing import Any
 import orjson
 
 from serving.errors import Code, StatusError
+from serving.server.budget import Limits
 from serving.server.json_debug import debug_string
 from serving.server.json_pieces import parsed
-from serving.server.json_scan import SMALL_BYTES, Check, scan, unchecked
+from serving.server.json_scan import scan
+from serving.server.work import INLINE_BYTES, Check, unchecked
 
 MAX_DEPTH = 500
 """The deepest nesting that can be asked for: `json` and the walk over the values recurse."""
-
-MAX_VALUES = 2**22
-"""The default for the values of a document; see `scan`."""
 
 # Possessive, and matching an unterminated string as well, so that no text takes more than linear time.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -46,45 +45,44 @@ _WORDS = {
 }
 
 
-def parsed_object(
-    body: bytes, max_depth: int, max_values: int = MAX_VALUES, check: Check = unchecked
-) -> AbstractContextManager[dict[str, Any]]:
+def parsed_object(body: bytes, limits: Limits, check: Check = unchecked) -> AbstractContextManager[dict[str, Any]]:
     """The JSON object in `body`, for as long as the `with` block lasts.
 
     Strings are `str`, which hold surrogate escapes where they were no UTF-8, or `LongText`; see `encoded`. Where a key
     comes twice, the last counts (RapidJSON: the first).
 
     Raises:
-        StatusError: INVALID_ARGUMENT: no JSON, no object, nested deeper than `max_depth`, more values than
-            `max_values`; in a large body a part of it that is too long to be read at once, or a name.
+        StatusError: INVALID_ARGUMENT: no JSON, no object, nested too deep, too many values; in a large body a name or
+            another part of it that is too long to be read at once, or an object of too many names.
     """
-    if len(body) <= SMALL_BYTES:
-        return nullcontext(parse_small(body, max_depth, max_values))
-    return _parsed_in_pieces(body, max_depth, max_values, check)
+    if len(body) <= INLINE_BYTES:
+        return nullcontext(parse_small(body, limits))
+    return _parsed_in_pieces(body, limits, check)
 
 
-def parse_small(body: bytes, max_depth: int, max_values: int = MAX_VALUES) -> dict[str, Any]:
+def parse_small(body: bytes, limits: Limits) -> dict[str, Any]:
     """The JSON object in a body that may be parsed at once; see `parsed_object`."""
     if not body:
         raise StatusError(Code.INVALID_ARGUMENT, "JSON Parse error: The document is empty")
-    if len(body) > max_values or body.count(b"[") + body.count(b"{") > max_depth:
-        scan(body, max_depth, max_values)
+    if len(body) > limits.max_values or body.count(b"[") + body.count(b"{") > limits.max_depth:
+        scan(body, limits.max_depth, limits.max_values)
     return _object(_parse(body, 0))
 
 
 @contextmanager
-def _parsed_in_pieces(body: bytes, max_depth: int, max_values: int, check: Check) -> Iterator[dict[str, Any]]:
+def _parsed_in_pieces(body: bytes, limits: Limits, check: Check) -> Iterator[dict[str, Any]]:
     start = _first_character(body, check)
     if body[start] not in b"{[":  # no object: what else it is need not be read to its end
-        _object(_parse(body[start : start + SMALL_BYTES], start))
-    with parsed(body, scan(body, max_depth, max_values, check, start), _parse, check) as value:
+        _object(_parse(body[start : start + INLINE_BYTES], start))
+    pieces = scan(body, limits.max_depth, limits.max_values, check, start)
+    with parsed(body, pieces, _parse, check) as value:
         yield _object(value)
 
 
 def _first_character(body: bytes, check: Check) -> int:
-    for begin in range(0, len(body), SMALL_BYTES):
+    for begin in range(0, len(body), INLINE_BYTES):
         check()
-        part = body[begin : begin + SMALL_BYTES]
+        part = body[begin : begin + INLINE_BYTES]
         rest = part.lstrip(_BLANKS.encode())
         if rest:
             return begin + len(part) - len(rest)

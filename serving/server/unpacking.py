@@ -6,7 +6,7 @@ import io
 import zlib
 
 from serving.errors import Code, StatusError
-from serving.server.json_scan import Check, unchecked
+from serving.server.work import Check, unchecked
 
 MAX_RATIO = 100
 """To what multiple of its size a body may unpack, beyond `FREE_BYTES`. Texts and numbers reach 3 to 20; what unpacks to

@@ -13,7 +13,7 @@ def tiny_steps(size):
     """Chunks of so many bytes, and steps of about as many values."""
     with contextlib.ExitStack() as stack:
         for module, name, value in (
-            (json_text, "SMALL_BYTES", 1),
+            (json_text, "INLINE_BYTES", 1),
             (json_scan, "CHUNK_BYTES", size),
             (json_pieces, "CHUNK_BYTES", size),
             (json_strings, "_STEP_BYTES", 3 * size),

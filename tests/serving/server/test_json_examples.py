@@ -5,12 +5,13 @@ from json_steps import tiny_steps
 
 from serving import protos
 from serving.errors import Code, StatusError
+from serving.server.budget import Limits
 from serving.server.json_examples import fill_examples
 
 
 def fill(body):
     request = protos.ClassificationRequest()
-    fill_examples(body.encode(), request, 64)
+    fill_examples(body.encode(), request, Limits())
     return request
 
 
@@ -80,7 +81,7 @@ def test_examples_in_pieces_are_those_at_once():
 def test_more_examples_than_may_be_are_refused_before_they_are_made():
     request = protos.ClassificationRequest()
     with pytest.raises(StatusError) as caught:
-        fill_examples(b'{"examples": [{}, {}, {}]}', request, 64, max_rows=2)
+        fill_examples(b'{"examples": [{}, {}, {}]}', request, Limits(max_rows=2))
     assert caught.value.message == "The request has 3 examples, at most 2 are allowed (--max_request_rows)"
     assert not request.input.example_list.examples
 

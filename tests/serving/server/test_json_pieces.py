@@ -12,14 +12,16 @@ from json_steps import tiny_steps
 
 from serving.errors import Code, StatusError
 from serving.server import dtypes
+from serving.server.budget import Limits
 from serving.server.json_pieces import MAX_NAMES
-from serving.server.json_scan import CHUNK_BYTES, MAX_PLAIN_BYTES, SMALL_BYTES
+from serving.server.json_scan import CHUNK_BYTES, MAX_PLAIN_BYTES
 from serving.server.json_strings import LongText, encoded
 from serving.server.json_tensor import decode_predict
 from serving.server.json_text import parse_small, parsed_object
 from serving.server.service import TensorInfo
+from serving.server.work import INLINE_BYTES
 
-DEPTH = 64
+LIMITS = Limits()
 FLOATS, STRINGS = {"x": TensorInfo(dtypes.FLOAT, None)}, {"x": TensorInfo(dtypes.STRING, None)}
 
 NAMES = st.sampled_from(["a", "b", "", "\\", '"', "é", "😀", "[", "},"])
@@ -63,14 +65,14 @@ def plain(value):
 
 def at_once(text):
     try:
-        return plain(parse_small(text, DEPTH))
+        return plain(parse_small(text, LIMITS))
     except StatusError as error:
         return error
 
 
 def in_pieces(text, size):
     try:
-        with tiny_steps(size), parsed_object(text, DEPTH) as value:
+        with tiny_steps(size), parsed_object(text, LIMITS) as value:
             return plain(value)
     except StatusError as error:
         return error
@@ -130,10 +132,10 @@ def test_an_object_goes_on_after_a_name_that_comes_twice():
 
 
 def test_what_a_document_held_is_freed_piece_by_piece_and_collections_go_on():
-    thresholds, body = gc.get_threshold(), b'{"a": [' + b"[1], " * SMALL_BYTES + b"{}]}"
-    with parsed_object(body, DEPTH) as document:
+    thresholds, body = gc.get_threshold(), b'{"a": [' + b"[1], " * INLINE_BYTES + b"{}]}"
+    with parsed_object(body, LIMITS) as document:
         rows = document["a"]
-        assert (len(rows), rows[-1]) == (SMALL_BYTES + 1, {})
+        assert (len(rows), rows[-1]) == (INLINE_BYTES + 1, {})
         assert gc.get_threshold()[2] > thresholds[2]
     assert rows == []
     assert document == {}
@@ -151,15 +153,15 @@ def test_what_a_document_held_is_freed_piece_by_piece_and_collections_go_on():
         (b'{"instances": [' + b"7" * 2 * MAX_PLAIN_BYTES + b"1]}", FLOATS, "bytes without a comma"),
         (b'{"instances": [' + b"[]" * MAX_PLAIN_BYTES + b"1]}", FLOATS, "bytes without a comma"),
         (b'{"' + b"a" * 3 * CHUNK_BYTES + b'": 1}', FLOATS, "A name of 196608 bytes, which may have 65536"),
-        (b"[" + b"1," * SMALL_BYTES + b"1]", FLOATS, "Is not object"),
-        (b'"' + b"a" * 2 * SMALL_BYTES, FLOATS, "Missing a closing quotation mark in string"),
-        (b" " * 3 * SMALL_BYTES, FLOATS, "The document is empty. at offset: 196608"),
+        (b"[" + b"1," * INLINE_BYTES + b"1]", FLOATS, "Is not object"),
+        (b'"' + b"a" * 2 * INLINE_BYTES, FLOATS, "Missing a closing quotation mark in string"),
+        (b" " * 3 * INLINE_BYTES, FLOATS, "The document is empty. at offset: 196608"),
     ],
     ids=lambda value: None if isinstance(value, bytes | dict) else value.replace(" ", "-"),
 )
 def test_what_would_take_too_much_is_refused_in_bounded_words(body, infos, words):
     with pytest.raises(StatusError) as caught:
-        decode_predict(body, lambda signature: infos, DEPTH)
+        decode_predict(body, lambda signature: infos, LIMITS)
     assert caught.value.code is Code.INVALID_ARGUMENT
     assert words in caught.value.message
     assert len(caught.value.message) < 2000
@@ -168,27 +170,27 @@ def test_what_would_take_too_much_is_refused_in_bounded_words(body, infos, words
 def test_objects_of_too_many_names_are_refused():
     body = json.dumps({"inputs": dict.fromkeys(map(str, range(MAX_NAMES + 10)), 1)}).encode()
     with pytest.raises(StatusError, match=f"An object has more than {MAX_NAMES} names"):
-        decode_predict(body, lambda signature: FLOATS, DEPTH)
+        decode_predict(body, lambda signature: FLOATS, LIMITS)
 
 
 def test_large_strings_and_numbers_arrive_as_they_were_sent():
     text = "so good é 😀\n" * 20_000
     body = json.dumps({"instances": [text, {"b64": "YWFh" * 100_000}, text]}).encode()
-    values = decode_predict(body, lambda signature: STRINGS, DEPTH)[1]["x"]
+    values = decode_predict(body, lambda signature: STRINGS, LIMITS)[1]["x"]
     assert values.tolist() == [text.encode(), b"aaa" * 100_000, text.encode()]
     rows = np.arange(300_000, dtype=np.float32).reshape(-1, 3)
     body = json.dumps({"instances": rows.tolist()}).encode()
-    np.testing.assert_array_equal(decode_predict(body, lambda signature: FLOATS, DEPTH)[1]["x"], rows)
+    np.testing.assert_array_equal(decode_predict(body, lambda signature: FLOATS, LIMITS)[1]["x"], rows)
     wrong = body.replace(b"299999.0", b'"z"')
     with pytest.raises(StatusError, match=r'element: 99999 of .* JSON Value: "z" Type: String is not of expected type'):
-        decode_predict(wrong, lambda signature: FLOATS, DEPTH)
+        decode_predict(wrong, lambda signature: FLOATS, LIMITS)
 
 
 def test_what_is_made_is_taken_first_and_once():
     taken = []
     body = b'{"instances": [{"a": "so good", "b": 1}, {"a": {"b64": "AAE="}, "b": 2}]}'
     infos = {"b": TensorInfo(dtypes.FLOAT, None), "a": TensorInfo(dtypes.STRING, None)}
-    decode_predict(body, lambda signature: infos, DEPTH, take=lambda size, rows: taken.append((size, rows)))
+    decode_predict(body, lambda signature: infos, Limits(take=lambda size, rows: taken.append((size, rows))))
     assert sum(rows for _, rows in taken) == 2
     assert 17 < sum(size for size, _ in taken) < 200
 
@@ -208,7 +210,7 @@ def test_what_is_made_is_taken_first_and_once():
 def test_large_bodies_hold_up_nobody(body, infos):
     def work():
         with contextlib.suppress(StatusError):
-            decode_predict(body, lambda signature: infos, DEPTH)
+            decode_predict(body, lambda signature: infos, LIMITS)
 
     thread, longest = threading.Thread(target=work), 0.0
     thread.start()
@@ -237,5 +239,5 @@ def test_reading_ends_where_nobody_waits_any_more():
 
     body = b'{"instances": [' + b"0.25," * 400_000 + b"1]}"
     with pytest.raises(GoneError):
-        decode_predict(body, lambda signature: FLOATS, DEPTH, check=check)
+        decode_predict(body, lambda signature: FLOATS, LIMITS, check=check)
     assert calls == 31
