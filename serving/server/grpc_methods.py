@@ -18,15 +18,14 @@ from serving.errors import Code, StatusError
 from serving.server.budget import Held, Limits
 from serving.server.call import Call
 from serving.server.frontend import Frontend, since
-from serving.server.service import Arrays, Predicted
-from serving.server.tensors import declared_bytes, decode_inputs, encode_outputs, size_of
+from serving.server.service import Predicted
+from serving.server.tensors import answer_bytes, declared_bytes, decode_inputs, encode_outputs, size_of
 from serving.server.unexpected import unexpected
 from serving.server.wire import encode_response, parse
 from serving.server.work import INLINE_BYTES, Check
 
 Answer = Callable[[Frontend, Any, Call], Awaitable[bytes]]
 
-_MANY_STRINGS = 2**10
 _ITEM_BYTES = 32  # about what a class or a value takes in a response
 
 
@@ -44,13 +43,6 @@ async def _predict(frontend: Frontend, request: Any, call: Call) -> bytes:
     response.model_spec.CopyFrom(predicted.model_spec)
     encode_outputs(response.outputs, predicted.outputs, as_content)
     return bytes(response.SerializeToString())
-
-
-def answer_bytes(outputs: Arrays) -> int:
-    """About the bytes of outputs; many strings are not looked at."""
-    if any(array.dtype.kind == "O" and array.size > _MANY_STRINGS for array in outputs.values()):
-        return max(INLINE_BYTES + 1, sum([array.nbytes for array in outputs.values()]))
-    return size_of(outputs)
 
 
 def _encoded(predicted: Predicted, as_content: bool, limits: Limits, check: Check) -> bytes:

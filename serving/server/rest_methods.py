@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-import zlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -22,15 +22,16 @@ from serving.server.call import Call
 from serving.server.frontend import Frontend, since
 from serving.server.json_answers import encode_classifications, encode_predict, encode_regressions
 from serving.server.json_examples import fill_examples
-from serving.server.json_tensor import InputsOf, decode_predict
+from serving.server.json_tensor import decode_predict
 from serving.server.rest_routes import ASKED, Route, route
 from serving.server.service import Arrays
+from serving.server.tensors import answer_bytes, size_of
 from serving.server.unexpected import unexpected
-from serving.server.work import Check
+from serving.server.unpacking import gunzipped
+from serving.server.work import INLINE_BYTES, Check, in_loop
 
 _GRACE_SECONDS = 1.0
-_GZIP_WBITS = 31
-_GZIPPED_BYTES = 2**20  # what a small compressed body may be, as far as is known
+_ITEM_BYTES = 32  # about what a class or a value takes in an answer
 
 Read = Callable[[], Awaitable[bytes]]
 
@@ -100,7 +101,7 @@ async def _ask(frontend: Frontend, found: Route, read: Read, gzipped: bool, held
         async with asyncio.timeout_at(None if deadline is None else deadline + _GRACE_SECONDS):
             with frontend.entered():
                 if gzipped:
-                    body = await call.run(_GZIPPED_BYTES, _gunzipped, body, call.limits)
+                    body = await _unpacked(body, call)
                     call.size = len(body)
                 return await _ANSWERS[found.action](frontend, found.model_spec, body, call)
     except TimeoutError as error:
@@ -120,53 +121,55 @@ def _look(frontend: Frontend, found: Route) -> bytes:
 
 
 async def _predict(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
-    def inputs_of(signature: str) -> Mapping[str, Any]:
-        return frontend.service.inputs_of(spec, signature)
-
-    signature, inputs, in_rows = await call.run(call.size, _decoded, body, inputs_of, call.limits)
+    inputs_of = in_loop(asyncio.get_running_loop(), partial(frontend.service.inputs_of, spec))
+    signature, inputs, in_rows = await call.run(call.size, decode_predict, body, inputs_of, call.limits)
     spec.signature_name = signature
-    predicted = await frontend.service.predict(spec, inputs, (), call)
-    return encode_predict(predicted.outputs, in_rows)
+    outputs = (await frontend.service.predict(spec, inputs, (), call)).outputs
+    size = answer_bytes(outputs)
+    if size <= INLINE_BYTES:
+        return encode_predict(outputs, in_rows)
+    return await call.run(size, _predicted, outputs, in_rows, call.limits)
 
 
-def _decoded(body: bytes, inputs_of: InputsOf, limits: Limits, check: Check) -> tuple[str, Arrays, bool]:
-    return decode_predict(body, inputs_of, limits.max_depth)
+def _predicted(outputs: Arrays, in_rows: bool, limits: Limits, check: Check) -> bytes:
+    limits.take(size_of(outputs), 0)
+    return encode_predict(outputs, in_rows, check)
 
 
 async def _classify(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
     request = protos.ClassificationRequest(model_spec=spec)
-    await call.run(call.size, _fill, body, request, call.limits)
-    return encode_classifications((await frontend.service.classify(request, call)).result)
+    await call.run(call.size, fill_examples, body, request, call.limits)
+    result = (await frontend.service.classify(request, call)).result
+    rows = result.classifications
+    size = _ITEM_BYTES * len(rows) * len(rows[0].classes) if rows else 0
+    return await call.run(size, encode_classifications, result)
 
 
 async def _regress(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
     request = protos.RegressionRequest(model_spec=spec)
-    await call.run(call.size, _fill, body, request, call.limits)
-    return encode_regressions((await frontend.service.regress(request, call)).result)
-
-
-def _fill(body: bytes, request: Any, limits: Limits, check: Check) -> None:
-    fill_examples(body, request, limits.max_depth)
+    await call.run(call.size, fill_examples, body, request, call.limits)
+    result = (await frontend.service.regress(request, call)).result
+    return await call.run(_ITEM_BYTES * len(result.regressions), encode_regressions, result)
 
 
 _ANSWERS = {"predict": _predict, "classify": _classify, "regress": _regress}
 
 
-def _gunzipped(body: bytes, limits: Limits, check: Check) -> bytes:
-    """What the body unpacks to; nothing where it is no gzip, as in TF Serving, and what follows its end is left.
+async def _unpacked(body: bytes, call: Call) -> bytes:
+    """What a compressed body is; here where that is small, as most are."""
+    if len(body) <= INLINE_BYTES:
+        unpacked = gunzipped(body, min(INLINE_BYTES, call.limits.max_bytes))
+        if unpacked is not None:
+            return unpacked
+    return await call.run(INLINE_BYTES + len(body), _gunzipped, body, call.limits)
 
-    Raises:
-        TooLargeError: it unpacks to more than `limits.max_bytes`; no more than that is unpacked.
-    """
-    limit = limits.max_bytes
-    unpacker = zlib.decompressobj(_GZIP_WBITS)
-    try:
-        unpacked = unpacker.decompress(body, limit + 1)
-    except zlib.error:
-        return b""
-    if len(unpacked) > limit:
+
+def _gunzipped(body: bytes, limits: Limits, check: Check) -> bytes:
+    unpacked = gunzipped(body, limits.max_bytes, check)
+    if unpacked is None:
         raise TooLargeError
-    return unpacked if unpacker.eof else b""
+    limits.take(len(unpacked), 0)
+    return unpacked
 
 
 def error_body(message: str) -> bytes:

@@ -33,6 +33,7 @@ _MAX_NAME = 200  # characters of a name in a message
 _STEP_ROWS = 1024
 _STEP_VALUES = 2**14
 _STEP_LENGTHS = 2**16
+_MANY_STRINGS = 2**10
 
 
 class _Room:
@@ -107,6 +108,13 @@ def size_of(arrays: Arrays) -> int:
         if array.dtype == object:
             size += (OBJECT_BYTES - array.itemsize) * array.size + sum(_lengths(array))
     return size
+
+
+def answer_bytes(outputs: Arrays) -> int:
+    """About the bytes of outputs; many strings are not looked at."""
+    if any(array.dtype.kind == "O" and array.size > _MANY_STRINGS for array in outputs.values()):
+        return max(INLINE_BYTES + 1, sum([array.nbytes for array in outputs.values()]))
+    return size_of(outputs)
 
 
 def _lengths(array: np.ndarray) -> Iterator[int]:
