@@ -131,6 +131,9 @@ def _decode(proto: Any, name: str, room: _Room) -> np.ndarray:
         raise _unreadable(name)
     count = math.prod(shape)
     if count == 0:
+        # A model may make rows of what has none: its other sizes must be such as a tensor with values could have.
+        rows = math.prod([size or 1 for size in shape])
+        room.see(*((0, rows) if proto.dtype == dtypes.STRING else (rows * dtype.itemsize, 0)))
         room.take(0)
         return np.empty(shape, dtype)
     if proto.dtype == dtypes.STRING:
