@@ -12,6 +12,7 @@ from serving import protos
 from serving.errors import Code, StatusError
 from serving.server.budget import Budget, Held, Limits
 from serving.server.call import Call
+from serving.server.memory import trim_soon
 from serving.server.metrics import PROCESS, VERSION_STATE, Metrics
 from serving.server.options import ServerOptions
 from serving.server.service import Service
@@ -44,7 +45,7 @@ class Frontend:
     ) -> None:
         self.service, self.options, self.metrics = service, options, metrics
         self.reload, self.scrape = reload or self.reload_here, scrape or self.page_here
-        self.budget = Budget(options.max_pending_bytes, options.max_pending_rows)
+        self.budget = Budget(options.max_pending_bytes, options.max_pending_rows, trim_soon)
         self.work = Work()
         self.draining = False
         self.in_flight = 0
