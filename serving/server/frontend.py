@@ -10,7 +10,7 @@ from typing import Any
 
 from serving import protos
 from serving.errors import Code, StatusError
-from serving.server.budget import Budget, Held, Limits
+from serving.server.budget import Budget, Held
 from serving.server.call import Call
 from serving.server.memory import trim_soon
 from serving.server.metrics import PROCESS, VERSION_STATE, Metrics
@@ -47,6 +47,12 @@ class Frontend:
         self.reload, self.scrape = reload or self.reload_here, scrape or self.page_here
         self.budget = Budget(options.max_pending_bytes, options.max_pending_rows, trim_soon)
         self.work = Work()
+        self._most = (
+            options.max_message_bytes,
+            options.max_request_rows,
+            options.max_json_depth,
+            options.max_json_values,
+        )
         self.draining = False
         self.in_flight = 0
         self._names = _names_of(options.models)
@@ -59,15 +65,7 @@ class Frontend:
 
     def call(self, held: Held, deadline: float | None, size: int) -> Call:
         """A request on its way; `size` in bytes."""
-        options = self.options
-        limits = Limits(
-            options.max_message_bytes,
-            options.max_request_rows,
-            options.max_json_depth,
-            options.max_json_values,
-            held.take,
-        )
-        return Call(limits, held, deadline, size, self.work)
+        return Call(self._most, held, deadline, size, self.work)
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
