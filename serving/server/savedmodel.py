@@ -37,6 +37,8 @@ _AMPLE = 20
 """A run of a graph without loops is not guarded where its deadline is so many times the longest of the last runs away:
 it would be over long before, and guarding it costs from 10 to 70 µs of CPU (the second while the process is busy)."""
 
+_MOST_QUOTED = 4000  # characters
+
 _LONGEST_TIMEOUT = 1e6
 """Seconds; what a client may send is any number."""
 
@@ -87,6 +89,9 @@ class SavedModel:
             return self._run(feeds, fetches, milliseconds, int(large and self._own_pools))
         except tf.errors.OpError as error:
             raise status_of(error) from error
+        except UnicodeDecodeError as error:  # TensorFlow's binding, over a message that quotes what was sent
+            said = bytes(error.object).decode("utf-8", "replace")
+            raise StatusError(Code.INVALID_ARGUMENT, said[:_MOST_QUOTED]) from error
         finally:
             self._longest[large] = max(time.perf_counter() - started, self._longest[large] * _FORGETTING)
 

@@ -13,6 +13,7 @@ from serving import protos
 from serving.errors import Code, StatusError
 from serving.server import dtypes, rest_methods, tensors
 from serving.server.budget import Budget, Held
+from serving.server.call import MOST_INLINE_BYTES
 from serving.server.work import INLINE_BYTES, Abandoned, Work
 
 LARGE = 2 * INLINE_BYTES
@@ -192,7 +193,7 @@ def test_a_small_request_that_asks_for_much_is_expanded_in_a_thread(monkeypatch)
         assert tensors.decode(answer.outputs["y"]).shape == (LARGE,)
 
     with_fronts(test)
-    assert threads == [True, False]
+    assert threads == [True, True, False]
 
 
 def test_a_held_budget_of_the_carrier_is_used_and_left_to_it():
