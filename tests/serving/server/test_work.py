@@ -13,6 +13,7 @@ from serving import protos
 from serving.errors import Code, StatusError
 from serving.server import dtypes, rest_methods, tensors
 from serving.server.budget import Budget, Held
+from serving.server.call import MOST_INLINE_BYTES
 from serving.server.work import INLINE_BYTES, Abandoned, Work
 
 LARGE = 2 * INLINE_BYTES
@@ -187,9 +188,9 @@ def test_a_small_request_that_asks_for_much_is_expanded_in_a_thread(monkeypatch)
     async def test(fronts):
         request = predict_request("x", np.ones(1, np.float32))
         assert (await fronts.call("Predict", request)).outputs["y"].dtype == dtypes.FLOAT
-        request.inputs["x"].tensor_shape.dim[0].size = LARGE
+        request.inputs["x"].tensor_shape.dim[0].size = MOST_INLINE_BYTES // 2
         answer = await fronts.call("Predict", request)
-        assert tensors.decode(answer.outputs["y"]).shape == (LARGE,)
+        assert tensors.decode(answer.outputs["y"]).shape == (MOST_INLINE_BYTES // 2,)
 
     with_fronts(test)
     assert threads == [True, True, False]
