@@ -255,6 +255,6 @@ def session_config(options: ServerOptions) -> Any:
             setattr(config, name, asked or own_threads)
     if not config.session_inter_op_thread_pool:
         threads = config.inter_op_parallelism_threads
-        for name in _POOLS:  # one for all sessions
-            config.session_inter_op_thread_pool.add(num_threads=threads, global_name=name)
+        for name in _POOLS:  # one for all sessions with as many threads: with others TensorFlow would take none
+            config.session_inter_op_thread_pool.add(num_threads=threads, global_name=f"{name}_{threads}")
     return config
