@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,8 +24,10 @@ from serving.server.call import Call
 from serving.server.examples import plan_classify, plan_multi_inference, plan_regress
 from serving.server.executor import Executor, Settled, Task, Threads, cores
 from serving.server.inference import Plan, answered_by, plan_predict, signature_key
+from serving.server.lanes import Lanes
 from serving.server.manager import Manager, OnState
 from serving.server.options import ServerOptions
+from serving.server.run_memory import RunMemory
 from serving.server.servable import DEFAULT_SIGNATURE
 from serving.server.service import Arrays, Predicted, TensorInfo
 from serving.server.versions import Version
@@ -53,6 +56,7 @@ class Core:
         self._check_method = options.enable_signature_method_name_check
         self._manager: Manager
         self._settled: Settled
+        self._memory: RunMemory
         self._executors: dict[BatchingOptions | None, Executor] = {}
         self._loop: asyncio.AbstractEventLoop
 
@@ -64,6 +68,7 @@ class Core:
         """
         self._loop = asyncio.get_running_loop()
         self._settled = Settled(self._loop)
+        self._memory = RunMemory(self._options.workers, self._threads())
         self._manager = Manager(self._options, self._on_state)
         try:
             await self._manager.reload(self._options.models)
@@ -84,9 +89,18 @@ class Core:
         found = self._executors.get(batching)
         if found is None:
             threads = (batching and batching.num_batch_threads) or self._threads()
-            found = Batcher(batching, threads, self._settled) if batching else Threads(threads, self._settled)
-            self._executors[batching] = found
+            found = self._executors[batching] = self._lanes(batching, threads)
         return found
+
+    def _lanes(self, batching: BatchingOptions | None, threads: int) -> Executor:
+        memory, settled = self._memory, self._settled
+        if batching is None:
+            small: Executor = Threads(threads, settled)
+            return Lanes(small, lambda: Threads(threads, settled, memory.run, "transom_large_run"))
+        small = Batcher(batching, threads, settled, memory.run_joined, memory.most_joined)
+        name = f"large_{batching.thread_pool_name}"
+        large = dataclasses.replace(batching, thread_pool_name=name)
+        return Lanes(small, lambda: Batcher(large, threads, settled, memory.run))
 
     def _threads(self) -> int:
         """Runs at a time: one for a worker among several, which has one core; else as many as there are cores."""

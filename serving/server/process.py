@@ -18,6 +18,7 @@ from serving.errors import OptionsError, StatusError
 from serving.server.control import Control
 from serving.server.frontend import AVAILABLE, Frontend
 from serving.server.grpc_api import GrpcServer
+from serving.server.memory import prepare
 from serving.server.metrics import PROCESS, Metrics
 from serving.server.options import ServerOptions
 from serving.server.rest import RestServer
@@ -61,6 +62,7 @@ def run(
     Raises:
         OptionsError: an address cannot be listened on, or what the service raises.
     """
+    prepare()
     asyncio.run(_Process(options, make_service, index, control_end).run())
     return 0
 
