@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-import zlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -22,14 +22,13 @@ from serving.server.call import Call
 from serving.server.frontend import Frontend, since
 from serving.server.json_answers import encode_classifications, encode_predict, encode_regressions
 from serving.server.json_examples import fill_examples
-from serving.server.json_tensor import InputsOf, decode_predict
+from serving.server.json_tensor import decode_predict
 from serving.server.rest_routes import ASKED, Route, route
-from serving.server.service import Arrays
 from serving.server.unexpected import unexpected
-from serving.server.work import Check
+from serving.server.unpacking import gunzipped
+from serving.server.work import Check, in_loop
 
 _GRACE_SECONDS = 1.0
-_GZIP_WBITS = 31
 _GZIPPED_BYTES = 2**20  # what a small compressed body may be, as far as is known
 
 Read = Callable[[], Awaitable[bytes]]
@@ -120,53 +119,33 @@ def _look(frontend: Frontend, found: Route) -> bytes:
 
 
 async def _predict(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
-    def inputs_of(signature: str) -> Mapping[str, Any]:
-        return frontend.service.inputs_of(spec, signature)
-
-    signature, inputs, in_rows = await call.run(call.size, _decoded, body, inputs_of, call.limits)
+    inputs_of = in_loop(asyncio.get_running_loop(), partial(frontend.service.inputs_of, spec))
+    signature, inputs, in_rows = await call.run(call.size, decode_predict, body, inputs_of, call.limits)
     spec.signature_name = signature
     predicted = await frontend.service.predict(spec, inputs, (), call)
     return encode_predict(predicted.outputs, in_rows)
 
 
-def _decoded(body: bytes, inputs_of: InputsOf, limits: Limits, check: Check) -> tuple[str, Arrays, bool]:
-    return decode_predict(body, inputs_of, limits.max_depth)
-
-
 async def _classify(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
     request = protos.ClassificationRequest(model_spec=spec)
-    await call.run(call.size, _fill, body, request, call.limits)
+    await call.run(call.size, fill_examples, body, request, call.limits)
     return encode_classifications((await frontend.service.classify(request, call)).result)
 
 
 async def _regress(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
     request = protos.RegressionRequest(model_spec=spec)
-    await call.run(call.size, _fill, body, request, call.limits)
+    await call.run(call.size, fill_examples, body, request, call.limits)
     return encode_regressions((await frontend.service.regress(request, call)).result)
-
-
-def _fill(body: bytes, request: Any, limits: Limits, check: Check) -> None:
-    fill_examples(body, request, limits.max_depth)
 
 
 _ANSWERS = {"predict": _predict, "classify": _classify, "regress": _regress}
 
 
 def _gunzipped(body: bytes, limits: Limits, check: Check) -> bytes:
-    """What the body unpacks to; nothing where it is no gzip, as in TF Serving, and what follows its end is left.
-
-    Raises:
-        TooLargeError: it unpacks to more than `limits.max_bytes`; no more than that is unpacked.
-    """
-    limit = limits.max_bytes
-    unpacker = zlib.decompressobj(_GZIP_WBITS)
-    try:
-        unpacked = unpacker.decompress(body, limit + 1)
-    except zlib.error:
-        return b""
-    if len(unpacked) > limit:
+    unpacked = gunzipped(body, limits.max_bytes, check)
+    if unpacked is None:
         raise TooLargeError
-    return unpacked if unpacker.eof else b""
+    return unpacked
 
 
 def error_body(message: str) -> bytes:

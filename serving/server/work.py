@@ -38,6 +38,22 @@ class Abandoned(Exception):
     """Nobody waits for the work any more. Raised by a `Check`; what works must let it through."""
 
 
+def in_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., T]) -> Callable[..., T]:
+    """`function`, always called in the event loop, whoever calls what is returned: from a thread it waits meanwhile."""
+    here = threading.get_ident()
+
+    def called(*arguments: Any) -> T:
+        if threading.get_ident() == here:
+            return function(*arguments)
+
+        async def call() -> T:
+            return function(*arguments)
+
+        return asyncio.run_coroutine_threadsafe(call(), loop).result()
+
+    return called
+
+
 class Work:
     """Two threads, one for medium and one for large pieces of work; they run while there is some."""
 
