@@ -10,6 +10,7 @@ from typing import Any
 
 from serving import protos
 from serving.errors import Code, StatusError
+from serving.server.connections import Connections, limit_of_connections
 from serving.server.metrics import PROCESS, VERSION_STATE, Metrics
 from serving.server.options import ServerOptions
 from serving.server.service import Service
@@ -41,6 +42,7 @@ class Frontend:
     ) -> None:
         self.service, self.options, self.metrics = service, options, metrics
         self.reload, self.scrape = reload or self.reload_here, scrape or self.page_here
+        self.connections = Connections(limit_of_connections(options.max_connections))
         self.draining = False
         self.in_flight = 0
         self._names = _names_of(options.models)

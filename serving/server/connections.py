@@ -1,0 +1,211 @@
+"""How many connections one process keeps, gRPC and REST together, and which one has to go for a new one.
+
+A new connection is served at the limit as well: one that waits for its client is closed for it. One that the server
+works for is never closed: while all are such, new ones wait in the system's queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import os
+import resource
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
+
+LOG = logging.getLogger("serving")
+
+PROGRESS_BYTES = 2**14
+"""Touch a connection that receives or sends once for so many bytes: one byte a second is no progress."""
+
+_PATIENCE = 1.0  # seconds for a client before it goes ahead of idle connections, or amid a message
+_RESERVE = 64  # descriptors for models' files, the control channel, and connections that are just coming or going
+_LEAST = 8
+_GATHER_SECONDS, _SILENT_SECONDS = 1.0, 60.0
+
+
+class State(enum.IntEnum):
+    """What a connection is doing.
+
+    Attributes:
+        OPENING: the handshake, or a header that has begun or is still to come on a new connection.
+        IDLE: between requests.
+        RECEIVING: amid the body of a request.
+        RUNNING: the server works, the client waits. Never closed for another.
+        SENDING: an answer that the client has not read.
+    """
+
+    OPENING = 0
+    IDLE = 1
+    RECEIVING = 2
+    RUNNING = 3
+    SENDING = 4
+
+
+_WORDS = {
+    State.OPENING: "without a whole header",
+    State.IDLE: "idle",
+    State.RECEIVING: "without a whole body",
+    State.SENDING: "not reading their answer",
+}
+
+
+class Connection(Protocol):
+    """What `Connections` keeps."""
+
+    def evict(self) -> None:
+        """Closes at once, without waiting for the other side; its descriptor is free one turn of the loop later."""
+
+
+class Connections:
+    """Belongs to the event loop. Each call takes constant time.
+
+    A protocol registers in `connection_made`, touches when its state changes and for each `PROGRESS_BYTES` within it,
+    and unregisters in `connection_lost`. A connection with several streams is in the state of the one furthest on
+    (RUNNING before SENDING before RECEIVING); with none, or with nothing but a stream that waits for news (health's
+    Watch), it is IDLE. `Frontend.connections` is what both front ends share.
+
+    Args:
+        most: connections at a time.
+        clock: seconds.
+    """
+
+    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.most, self._clock = most, clock
+        self._states: dict[Connection, State] = {}
+        self._since: dict[State, dict[Connection, float]] = {state: {} for state in State}  # the oldest first
+        self._waiting: list[Callable[[], None]] = []
+        self._noted: Counter[str] = Counter()
+        self._silent_until = -_SILENT_SECONDS
+        self._telling = False
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def register(self, one: Connection) -> None:
+        """Takes a connection in as OPENING. It does not make room: `make_room` does, before accepting."""
+        self._put(one, State.OPENING)
+
+    def touch(self, one: Connection, state: State) -> None:
+        """Notes what a connection does from now on, or that it gets on with it. One that has been evicted is left."""
+        before = self._states.get(one)
+        if before is None:
+            return
+        del self._since[before][one]
+        self._put(one, state)
+        if before is State.RUNNING and self._waiting:
+            self._call_waiting()
+
+    def unregister(self, one: Connection) -> None:
+        """Forgets a connection that has ended; it may be unknown."""
+        state = self._states.pop(one, None)
+        if state is not None:
+            del self._since[state][one]
+            self._call_waiting()
+
+    def make_room(self) -> bool:
+        """Whether one more may come; at the limit, another one is evicted for it."""
+        return len(self._states) < self.most or self.evict()
+
+    def evict(self) -> bool:
+        """Closes the connection that is missed least; False where the server works for all of them."""
+        victim = self._victim()
+        if victim is None:
+            return False
+        self._close(victim, f"{_WORDS[self._states[victim]]}")
+        return True
+
+    def evict_stalled(self, state: State) -> bool:
+        """Closes the connection that has got on least in this state, if it has stood still for a second."""
+        victim = self._oldest(state, self._clock() - _PATIENCE)
+        if victim is None:
+            return False
+        self._close(victim, _WORDS[state])
+        return True
+
+    def when_room(self, call: Callable[[], None]) -> None:
+        """Calls once, as soon as `make_room` may succeed again."""
+        self._waiting.append(call)
+
+    def note(self, what: str) -> None:
+        """Counts something for the log, which gets one line a minute at most."""
+        self._noted[what] += 1
+        if not self._telling:
+            self._telling = True
+            delay = max(_GATHER_SECONDS, self._silent_until - self._clock())
+            asyncio.get_running_loop().call_later(delay, self._tell)
+
+    def _put(self, one: Connection, state: State) -> None:
+        self._states[one] = state
+        self._since[state][one] = self._clock()
+
+    def _victim(self) -> Connection | None:
+        patient_since = self._clock() - _PATIENCE
+        late = self._oldest(State.OPENING, patient_since)
+        if late is not None:
+            return late
+        # A header that has just begun and an idle connection are alike: the newest of both is the last to go.
+        waiting = [one for state in (State.OPENING, State.IDLE) for one in self._first(state)]
+        if not waiting:
+            waiting = [one for state in (State.RECEIVING, State.SENDING) for one in self._first(state, patient_since)]
+        return min(waiting)[2] if waiting else None
+
+    def _oldest(self, state: State, until: float) -> Connection | None:
+        return next((one for _, _, one in self._first(state, until)), None)
+
+    def _first(self, state: State, until: float = float("inf")) -> list[tuple[float, int, Connection]]:
+        """The connection that is longest in this state and has been since `until` at least, with since when."""
+        for one, since in self._since[state].items():
+            return [(since, int(state), one)] if since <= until else []
+        return []
+
+    def _close(self, victim: Connection, how: str) -> None:
+        self.unregister(victim)
+        self.note(f"closed {how}")
+        victim.evict()
+
+    def _call_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for call in waiting:
+            call()
+
+    def _tell(self) -> None:
+        self._telling, self._silent_until = False, self._clock() + _SILENT_SECONDS
+        noted = ", ".join(f"{count} {what}" for what, count in sorted(self._noted.items()))
+        self._noted.clear()
+        LOG.warning("%d connections of at most %d; since the last such line: %s", len(self), self.most, noted)
+
+
+def limit_of_connections(most: int) -> int:
+    """How many connections this process can keep: `most`, or fewer where the system gives fewer descriptors.
+
+    The soft limit of descriptors is raised to the hard one. Some are left for all else.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+        except (OSError, ValueError) as error:
+            LOG.warning("The limit of descriptors stays at %d: %s", soft, error)
+    if soft == resource.RLIM_INFINITY:
+        return most
+    possible = max(_LEAST, soft - _open_descriptors() - _RESERVE)
+    if possible < most:
+        LOG.warning(
+            "At most %d connections, not %d (--max_connections): the limit of descriptors is %d. Raise it (ulimit -n)",
+            possible,
+            most,
+            soft,
+        )
+    return min(most, possible)
+
+
+def _open_descriptors() -> int:
+    try:
+        return len(os.listdir("/proc/self/fd"))
+    except OSError:
+        return _RESERVE
