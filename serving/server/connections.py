@@ -13,7 +13,7 @@ import os
 import resource
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 LOG = logging.getLogger("serving")
@@ -22,6 +22,8 @@ PROGRESS_BYTES = 2**14
 """Touch a connection that receives or sends once for so many bytes: one byte a second is no progress."""
 
 _PATIENCE = 1.0  # seconds for a client before it goes ahead of idle connections, or amid a message
+_PRESSED_PATIENCE = 5.0  # seconds without progress amid a message, when memory is short
+_SWEEP_SECONDS = 0.5
 _RESERVE = 64  # descriptors for models' files, the control channel, and connections that are just coming or going
 _LEAST = 8
 _GATHER_SECONDS, _SILENT_SECONDS = 1.0, 60.0
@@ -44,6 +46,9 @@ class State(enum.IntEnum):
     RUNNING = 3
     SENDING = 4
 
+
+LONGEST: Mapping[State, float] = {State.OPENING: 20.0, State.IDLE: 3600.0, State.RECEIVING: 60.0, State.SENDING: 60.0}
+"""Seconds that a connection may be in a state, or without progress in it; then it is closed."""
 
 _WORDS = {
     State.OPENING: "without a whole header",
@@ -70,11 +75,20 @@ class Connections:
 
     Args:
         most: connections at a time.
+        pressed: whether memory is short: then nobody may stand still amid a message for long.
+        longest: see `LONGEST`.
         clock: seconds.
     """
 
-    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.most, self._clock = most, clock
+    def __init__(
+        self,
+        most: int,
+        pressed: Callable[[], bool] = lambda: False,
+        longest: Mapping[State, float] = LONGEST,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.most, self._pressed, self._longest, self._clock = most, pressed, longest, clock
+        self._sweeping = False
         self._states: dict[Connection, State] = {}
         self._since: dict[State, dict[Connection, float]] = {state: {} for state in State}  # the oldest first
         self._waiting: list[Callable[[], None]] = []
@@ -88,6 +102,8 @@ class Connections:
     def register(self, one: Connection) -> None:
         """Takes a connection in as OPENING. It does not make room: `make_room` does, before accepting."""
         self._put(one, State.OPENING)
+        if not self._sweeping:
+            self._sweep_later()
 
     def touch(self, one: Connection, state: State) -> None:
         """Notes what a connection does from now on, or that it gets on with it. One that has been evicted is left."""
@@ -115,15 +131,7 @@ class Connections:
         victim = self._victim()
         if victim is None:
             return False
-        self._close(victim, f"{_WORDS[self._states[victim]]}")
-        return True
-
-    def evict_stalled(self, state: State) -> bool:
-        """Closes the connection that has got on least in this state, if it has stood still for a second."""
-        victim = self._oldest(state, self._clock() - _PATIENCE)
-        if victim is None:
-            return False
-        self._close(victim, _WORDS[state])
+        self._close(victim, f"{_WORDS[self._states[victim]]} for a new one")
         return True
 
     def when_room(self, call: Callable[[], None]) -> None:
@@ -137,6 +145,23 @@ class Connections:
             self._telling = True
             delay = max(_GATHER_SECONDS, self._silent_until - self._clock())
             asyncio.get_running_loop().call_later(delay, self._tell)
+
+    def sweep(self) -> None:
+        """Closes what has been in its state for too long."""
+        now, longest = self._clock(), dict(self._longest)
+        if self._pressed():
+            for state in (State.RECEIVING, State.SENDING):
+                longest[state] = min(longest[state], _PRESSED_PATIENCE)
+        for state, seconds in longest.items():
+            while (late := self._oldest(state, now - seconds)) is not None:
+                self._close(late, f"{_WORDS[state]} for {seconds:g} s")
+
+    def _sweep_later(self) -> None:
+        """Sweeps now and then, as long as there are connections."""
+        self.sweep()
+        self._sweeping = bool(self._states)
+        if self._sweeping:
+            asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep_later)
 
     def _put(self, one: Connection, state: State) -> None:
         self._states[one] = state

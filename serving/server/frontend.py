@@ -10,6 +10,7 @@ from typing import Any
 
 from serving import protos
 from serving.errors import Code, StatusError
+from serving.server.budget import Budget, Held
 from serving.server.connections import Connections, limit_of_connections
 from serving.server.metrics import PROCESS, VERSION_STATE, Metrics
 from serving.server.options import ServerOptions
@@ -42,12 +43,20 @@ class Frontend:
     ) -> None:
         self.service, self.options, self.metrics = service, options, metrics
         self.reload, self.scrape = reload or self.reload_here, scrape or self.page_here
-        self.connections = Connections(limit_of_connections(options.max_connections))
+        self.budget = Budget(options.max_pending_bytes, options.max_pending_rows)
+        self.connections = Connections(limit_of_connections(options.max_connections), self._pressed)
         self.draining = False
         self.in_flight = 0
         self._names = _names_of(options.models)
         self._idle = asyncio.Event()
         self._idle.set()
+
+    def held(self) -> Held:
+        """For a new request: it holds nothing yet. What carries it takes what comes, and releases it at the end."""
+        return Held(self.budget)
+
+    def _pressed(self) -> bool:
+        return self.budget.bytes > self.budget.max_bytes // 2
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:

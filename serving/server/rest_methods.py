@@ -17,6 +17,7 @@ from google.protobuf import json_format
 
 from serving import protos
 from serving.errors import Code, StatusError
+from serving.server.budget import Held
 from serving.server.frontend import Frontend, since
 from serving.server.json_answers import encode_classifications, encode_predict, encode_regressions
 from serving.server.json_examples import fill_examples
@@ -42,7 +43,9 @@ class Answer:
     body: bytes
 
 
-async def answer(frontend: Frontend, method: str, path: str, read: Read, *, gzipped: bool = False) -> Answer:
+async def answer(
+    frontend: Frontend, method: str, path: str, read: Read, *, gzipped: bool = False, held: Held | None = None
+) -> Answer:
     """Answers one request, and counts it.
 
     Args:
@@ -51,6 +54,7 @@ async def answer(frontend: Frontend, method: str, path: str, read: Read, *, gzip
         path: as it was sent, its query included.
         read: gives the body; it may raise `TooLargeError` and `StatusError`.
         gzipped: whether the body is compressed.
+        held: what the request holds already; the caller releases it. None: nothing.
     """
     start = time.perf_counter()
     found: Route | None = None
