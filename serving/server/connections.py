@@ -21,7 +21,6 @@ LOG = logging.getLogger("serving")
 PROGRESS_BYTES = 2**14
 """Touch a connection that receives or sends once for so many bytes: one byte a second is no progress."""
 
-_PATIENCE = 1.0  # seconds for a client before it goes ahead of idle connections, or amid a message
 _PRESSED_PATIENCE = 5.0  # seconds without progress amid a message, when memory is short
 _SWEEP_SECONDS = 0.5
 _RESERVE = 64  # descriptors for models' files, the control channel, and connections that are just coming or going
@@ -49,6 +48,9 @@ class State(enum.IntEnum):
 
 LONGEST: Mapping[State, float] = {State.OPENING: 20.0, State.IDLE: 3600.0, State.RECEIVING: 60.0, State.SENDING: 60.0}
 """Seconds that a connection may be in a state, or without progress in it; then it is closed."""
+
+_PATIENCE = {State.OPENING: 1.0, State.RECEIVING: 5.0, State.SENDING: 5.0}
+"""Seconds likewise, when others wait; then it goes before those that are idle."""
 
 _WORDS = {
     State.OPENING: "without a whole header",
@@ -168,24 +170,20 @@ class Connections:
         self._since[state][one] = self._clock()
 
     def _victim(self) -> Connection | None:
-        patient_since = self._clock() - _PATIENCE
-        late = self._oldest(State.OPENING, patient_since)
-        if late is not None:
-            return late
-        # A header that has just begun and an idle connection are alike: the newest of both is the last to go.
-        waiting = [one for state in (State.OPENING, State.IDLE) for one in self._first(state)]
-        if not waiting:
-            waiting = [one for state in (State.RECEIVING, State.SENDING) for one in self._first(state, patient_since)]
-        return min(waiting)[2] if waiting else None
+        now = self._clock()
+        for state, seconds in _PATIENCE.items():
+            late = self._oldest(state, now - seconds)
+            if late is not None:
+                return late
+        # Whoever opens many connections has most of them in one state, and is not the one that came last.
+        crowd = max(_WORDS, key=lambda state: len(self._since[state]))
+        return self._oldest(crowd, now)
 
     def _oldest(self, state: State, until: float) -> Connection | None:
-        return next((one for _, _, one in self._first(state, until)), None)
-
-    def _first(self, state: State, until: float = float("inf")) -> list[tuple[float, int, Connection]]:
-        """The connection that is longest in this state and has been since `until` at least, with since when."""
+        """The connection that is longest in this state, if it has been since `until` at least."""
         for one, since in self._since[state].items():
-            return [(since, int(state), one)] if since <= until else []
-        return []
+            return one if since <= until else None
+        return None
 
     def _close(self, victim: Connection, how: str) -> None:
         self.unregister(victim)

@@ -17,11 +17,11 @@ from aiohttp import web
 
 from serving.errors import Code, OptionsError, StatusError
 from serving.server.budget import Held
-from serving.server.connections import PROGRESS_BYTES, State
+from serving.server.connections import PROGRESS_BYTES, Connections, State
 from serving.server.frontend import Frontend
 from serving.server.listening import Listener, bind_tcp
 from serving.server.options import TlsFiles
-from serving.server.rest_connection import JSON, RestConnection
+from serving.server.rest_connection import JSON, RestConnection, Turns
 from serving.server.rest_methods import TooLargeError, answer, error_body
 from serving.server.rest_routes import API
 from serving.server.text_files import ssl_context
@@ -52,7 +52,7 @@ class RestServer:
         self._frontend, self._share_port = frontend, share_port
         self._options = frontend.options
         self._server = _Server(self._handle, request_factory=self._request, handler_cancellation=True)
-        self._server.frontend = frontend
+        self._server.kept = frontend.connections
         self._listener: Listener | None = None
 
     async def start(self) -> None:
@@ -206,10 +206,14 @@ class RestServer:
 class _Server(web.Server):
     """Makes protocols of ours."""
 
-    frontend: Frontend
+    kept: Connections
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._turns = Turns()
 
     def __call__(self) -> web.RequestHandler:
-        return RestConnection(self, self.frontend.connections)
+        return RestConnection(self, self.kept, self._turns)
 
 
 _REASONS = {499: "Client Closed Request"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 from aiohttp import web
@@ -20,10 +21,10 @@ from serving.server.unexpected import unexpected
 JSON = "application/json"
 
 _READ_BYTES = 2**16  # at a time, so that no connection has the loop for long
-_CHUNKED_READ_BYTES = 2**13  # likewise, where each few bytes cost as much as a chunk
+_TURN_BYTES, _TURN_SECONDS = 2**14, 1e-3
 _MAX_HEADERS = 100
 _MAX_HEAD_BYTES = 2**17  # of a request line and headers, with what comes in the same read
-_MAX_CHUNKS_BYTES = 2**18  # of chunks beyond twice the bytes in them
+_MAX_CHUNKS_BYTES = 2**16  # of chunks beyond twice the bytes in them
 _BUFFER_BYTES = 2**16  # of answers that the system has not taken yet; then the next request waits
 _HALF_CLOSED_SECONDS = 1.0  # for the answer to a client that may only have ended its sending, or may have gone
 _LINGER_SECONDS = 1.0  # for a client to read an answer that came before its request had ended
@@ -38,6 +39,34 @@ def _silent() -> logging.Logger:
     return logger
 
 
+class Turns:
+    """Lets connections parse what is costly by turns, for about so long in each turn of the loop."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[RestConnection, None] = {}
+        self._scheduled = False
+
+    def take(self, one: RestConnection) -> None:
+        """Puts a connection last, unless it is waiting already."""
+        self._waiting.setdefault(one)
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._run)
+
+    def _run(self) -> None:
+        self._scheduled = False
+        until = time.perf_counter() + _TURN_SECONDS
+        for one in list(self._waiting):
+            del self._waiting[one]
+            if one.take_turn():
+                self._waiting[one] = None
+            if time.perf_counter() > until:
+                break
+        if self._waiting:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._run)
+
+
 class RestConnection(web.RequestHandler):
     """See the module.
 
@@ -46,9 +75,21 @@ class RestConnection(web.RequestHandler):
         body_bytes: of this request's body, as far as it has been read.
     """
 
-    __slots__ = ("_ahead_bytes", "_connections", "_discarding", "_ended", "_payload", "_rest", "body_bytes", "state")
+    __slots__ = (
+        "_bytes",
+        "_connections",
+        "_discarding",
+        "_ended",
+        "_left",
+        "_payload",
+        "_rest",
+        "_turns",
+        "_unfed",
+        "body_bytes",
+        "state",
+    )
 
-    def __init__(self, server: web.Server, connections: Connections) -> None:
+    def __init__(self, server: web.Server, connections: Connections, turns: Turns) -> None:
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -58,18 +99,20 @@ class RestConnection(web.RequestHandler):
             lingering_time=0,  # see `_linger`
             auto_decompress=False,
         )
-        self._connections = connections
+        self._connections, self._turns = connections, turns
         self.state = State.OPENING
         self.body_bytes = 0
-        self._ahead_bytes = 0  # that came since the state began: of a header, of a body's chunks, of further requests
+        self._bytes = 0  # since the header began, then since the body began
+        self._left = 0  # of a body whose length is known
         self._payload: Any = None  # of a chunked body
+        self._unfed = bytearray()
         self._ended = self._discarding = False
         self._rest: asyncio.Future[None] | None = None  # done when a client that is given up on has ended
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         transport.set_write_buffer_limits(_BUFFER_BYTES)
-        _read_at_most(transport, _READ_BYTES)
+        transport.max_size = _READ_BYTES  # type: ignore[attr-defined]  # of asyncio's selector transports
         self._connections.register(self)
         super().connection_made(transport)
 
@@ -90,11 +133,11 @@ class RestConnection(web.RequestHandler):
 
     def begin(self, message: Any, payload: Any) -> None:
         """A request's header has come."""
-        self.body_bytes = self._ahead_bytes = 0
-        self._payload = payload if message.chunked else None
-        self.touch(State.RUNNING if payload.is_eof() else State.RECEIVING)
-        if message.chunked and self.transport is not None:
-            _read_at_most(self.transport, _CHUNKED_READ_BYTES)
+        self.body_bytes = self._bytes = 0
+        whole = payload.is_eof()
+        self._payload = payload if message.chunked and not whole else None
+        self._left = 0 if whole else int(message.headers.get("Content-Length", 0)) - payload.total_bytes
+        self.touch(State.RUNNING if whole else State.RECEIVING)
 
     def write_continue(self) -> None:
         """Tells a client that asked first to send its body."""
@@ -104,30 +147,65 @@ class RestConnection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         if self._discarding:
             return
-        if self.state is State.IDLE:
-            self.touch(State.OPENING)
-        if data:
-            self._bound(len(data))
-        super().data_received(data)
+        if self._unfed or (data and self._must_wait(data)):
+            self._unfed += data
+            self._pause_transport_reading()
+            self._turns.take(self)
+        else:
+            self._feed(data)
 
-    def _bound(self, size: int) -> None:
-        """Ends or pauses what sends more than belongs to a request."""
-        self._ahead_bytes += size
-        if self.state is State.OPENING:
-            if self._ahead_bytes > _MAX_HEAD_BYTES:
-                self.evict()
-        elif self.state is State.RECEIVING:
-            if self._payload is not None and self._ahead_bytes > 2 * self.body_bytes + _MAX_CHUNKS_BYTES:
-                self._payload.set_exception(web.RequestPayloadError("chunks of a few bytes, or with long extensions"))
-                self._discarding = True
-        elif self._ahead_bytes > _READ_BYTES and self.transport is not None:
-            self.transport.pause_reading()
+    def _must_wait(self, data: bytes) -> bool:
+        """Whether it may be further requests, or costs more than others of its length: chunks of a byte do."""
+        if self.state is State.RECEIVING:
+            return self._payload is not None or len(data) > self._left
+        if self.state is State.RUNNING or self.state is State.SENDING:
+            return True
+        return len(data) > _TURN_BYTES and (self._bytes > 0 or b"chunked" in data.lower())
+
+    def take_turn(self) -> bool:
+        """Parses a piece of what waits; False where it is not the time for more."""
+        busy = self.state is State.RUNNING or self.state is State.SENDING or bool(self._messages)
+        if busy or self._reading_paused or self._discarding or self.transport is None:
+            return False
+        piece = bytes(self._unfed[:_TURN_BYTES])
+        del self._unfed[:_TURN_BYTES]
+        self._feed(piece)
+        if not self._unfed:
+            self._read_on()
+        return bool(self._unfed)
+
+    def _feed(self, data: bytes) -> None:
+        if self.state is State.IDLE and data:
+            self.touch(State.OPENING)
+        self._bytes += len(data)
+        self._left -= len(data)
+        if self.state is State.OPENING and self._bytes > _MAX_HEAD_BYTES:
+            self.evict()
+        elif self._payload is not None and self._bytes > 2 * self.body_bytes + _MAX_CHUNKS_BYTES:
+            self._discarding = True
+            self._payload.set_exception(web.RequestPayloadError("chunks of a few bytes, or with long extensions"))
+        else:
+            super().data_received(data)
+
+    def _read_on(self) -> None:
+        if not self._reading_paused and not self._buffer_paused:
+            self._resume_transport_reading()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """aiohttp calls this for each chunk that is read, also when nothing was paused, and it takes long."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
+    def _resume_transport_reading(self) -> None:
+        if not self._unfed:
+            super()._resume_transport_reading()
 
     def eof_received(self) -> bool | None:  # type: ignore[override]  # aiohttp's says None, asyncio's this
         """Keeps open for a moment what is being answered: the client may have ended its sending alone."""
         self._ended = True
         self._end_rest()
-        if self.state not in (State.RUNNING, State.SENDING) or self.ssl_context is not None:
+        busy = self.state is State.RUNNING or self.state is State.SENDING or bool(self._messages)
+        if not busy or self.ssl_context is not None:
             return None
         self._loop.call_later(_HALF_CLOSED_SECONDS, self._give_up)
         return True
@@ -168,14 +246,12 @@ class RestConnection(web.RequestHandler):
         return sent
 
     def _await_next(self) -> None:
-        self._ahead_bytes = 0
+        self._bytes, self._payload = 0, None
         self.touch(State.IDLE)
-        if self._ended and not self._messages:
+        if self._unfed:
+            self._turns.take(self)
+        elif self._ended and not self._messages:
             self.close()
-        elif self.transport is not None:
-            _read_at_most(self.transport, _READ_BYTES)
-            if not self._reading_paused and not self._buffer_paused:
-                self.transport.resume_reading()
 
     async def _linger(self) -> None:
         """Reads on without looking: a socket that is closed with unread bytes resets, and the answer is lost."""
@@ -197,11 +273,6 @@ class RestConnection(web.RequestHandler):
             self.evict()
         elif self.state is State.SENDING:
             self._loop.call_later(_HALF_CLOSED_SECONDS, self._give_up)
-
-
-def _read_at_most(transport: asyncio.Transport, size: int) -> None:
-    """Of the transports of asyncio's selector loop; another reads as it likes."""
-    transport.max_size = size  # type: ignore[attr-defined]
 
 
 def _shortened(words: str) -> str:
