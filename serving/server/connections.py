@@ -89,7 +89,7 @@ class Connections:
         longest: Mapping[State, float] = LONGEST,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.most, self._pressed, self._longest, self._clock = most, pressed, longest, clock
+        self.most, self._pressed, self.longest, self._clock = most, pressed, longest, clock
         self._sweeping = False
         self._states: dict[Connection, State] = {}
         self._since: dict[State, dict[Connection, float]] = {state: {} for state in State}  # the oldest first
@@ -150,7 +150,7 @@ class Connections:
 
     def sweep(self) -> None:
         """Closes what has been in its state for too long."""
-        now, longest = self._clock(), dict(self._longest)
+        now, longest = self._clock(), dict(self.longest)
         if self._pressed():
             for state in (State.RECEIVING, State.SENDING):
                 longest[state] = min(longest[state], _PRESSED_PATIENCE)

@@ -7,6 +7,7 @@ of one that has gone, and answers in JSON for what is no HTTP.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 from typing import Any
@@ -21,6 +22,7 @@ from serving.server.unexpected import unexpected
 JSON = "application/json"
 
 _READ_BYTES = 2**16  # at a time, so that no connection has the loop for long
+_REQUESTS_A_TURN = 16
 _TURN_BYTES, _TURN_SECONDS = 2**14, 1e-3
 _MAX_HEADERS = 100
 _MAX_HEAD_BYTES = 2**17  # of a request line and headers, with what comes in the same read
@@ -40,31 +42,46 @@ def _silent() -> logging.Logger:
 
 
 class Turns:
-    """Lets connections parse what is costly by turns, for about so long in each turn of the loop."""
+    """What of the connections' input is parsed in each turn of the event loop.
+
+    A few requests may begin in each turn, so that a turn stays short whatever comes, and who asks anything else of the
+    process waits for no more than that. What is costly to parse gets a millisecond of each turn besides.
+    """
 
     def __init__(self) -> None:
         self._waiting: dict[RestConnection, None] = {}
         self._scheduled = False
+        self._left = _REQUESTS_A_TURN
+
+    def begin(self) -> bool:
+        """Whether one more connection may begin a request in this turn, without waiting."""
+        if self._waiting or not self._left:
+            return False
+        self._left -= 1
+        self._schedule()
+        return True
 
     def take(self, one: RestConnection) -> None:
         """Puts a connection last, unless it is waiting already."""
         self._waiting.setdefault(one)
+        self._schedule()
+
+    def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._run)
 
     def _run(self) -> None:
-        self._scheduled = False
+        self._scheduled, self._left = False, _REQUESTS_A_TURN
         until = time.perf_counter() + _TURN_SECONDS
-        for one in list(self._waiting):
+        for one in list(itertools.islice(self._waiting, _REQUESTS_A_TURN)):
             del self._waiting[one]
             if one.take_turn():
                 self._waiting[one] = None
             if time.perf_counter() > until:
                 break
         if self._waiting:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._run)
+            self._schedule()
 
 
 class RestConnection(web.RequestHandler):
@@ -77,6 +94,7 @@ class RestConnection(web.RequestHandler):
 
     __slots__ = (
         "_bytes",
+        "_chunked",
         "_connections",
         "_discarding",
         "_ended",
@@ -104,7 +122,8 @@ class RestConnection(web.RequestHandler):
         self.body_bytes = 0
         self._bytes = 0  # since the header began, then since the body began
         self._left = 0  # of a body whose length is known
-        self._payload: Any = None  # of a chunked body
+        self._payload: Any = None
+        self._chunked = False
         self._unfed = bytearray()
         self._ended = self._discarding = False
         self._rest: asyncio.Future[None] | None = None  # done when a client that is given up on has ended
@@ -135,7 +154,7 @@ class RestConnection(web.RequestHandler):
         """A request's header has come."""
         self.body_bytes = self._bytes = 0
         whole = payload.is_eof()
-        self._payload = payload if message.chunked and not whole else None
+        self._payload, self._chunked = payload, message.chunked and not whole
         self._left = 0 if whole else int(message.headers.get("Content-Length", 0)) - payload.total_bytes
         self.touch(State.RUNNING if whole else State.RECEIVING)
 
@@ -149,7 +168,8 @@ class RestConnection(web.RequestHandler):
             return
         if self._unfed or (data and self._must_wait(data)):
             self._unfed += data
-            self._pause_transport_reading()
+            if len(self._unfed) > _TURN_BYTES:
+                self._pause_transport_reading()
             self._turns.take(self)
         else:
             self._feed(data)
@@ -157,22 +177,30 @@ class RestConnection(web.RequestHandler):
     def _must_wait(self, data: bytes) -> bool:
         """Whether it may be further requests, or costs more than others of its length: chunks of a byte do."""
         if self.state is State.RECEIVING:
-            return self._payload is not None or len(data) > self._left
+            return self._chunked or len(data) > self._left
         if self.state is State.RUNNING or self.state is State.SENDING:
             return True
-        return len(data) > _TURN_BYTES and (self._bytes > 0 or b"chunked" in data.lower())
+        if len(data) > _TURN_BYTES and (self._bytes > 0 or b"chunked" in data.lower()):
+            return True
+        return not self._turns.begin()
 
     def take_turn(self) -> bool:
         """Parses a piece of what waits; False where it is not the time for more."""
-        busy = self.state is State.RUNNING or self.state is State.SENDING or bool(self._messages)
-        if busy or self._reading_paused or self._discarding or self.transport is None:
+        if self._busy() or self._reading_paused or self._discarding or self.transport is None:
             return False
         piece = bytes(self._unfed[:_TURN_BYTES])
         del self._unfed[:_TURN_BYTES]
         self._feed(piece)
-        if not self._unfed:
-            self._read_on()
-        return bool(self._unfed)
+        if self._unfed:
+            return True
+        if self._ended and not self._busy() and (self._payload is None or not self._payload.is_eof()):
+            self.evict()  # what it has begun it cannot finish
+        self._read_on()
+        return False
+
+    def _busy(self) -> bool:
+        """Whether a request is being answered, or is going to be."""
+        return self.state is State.RUNNING or self.state is State.SENDING or bool(self._messages)
 
     def _feed(self, data: bytes) -> None:
         if self.state is State.IDLE and data:
@@ -181,7 +209,7 @@ class RestConnection(web.RequestHandler):
         self._left -= len(data)
         if self.state is State.OPENING and self._bytes > _MAX_HEAD_BYTES:
             self.evict()
-        elif self._payload is not None and self._bytes > 2 * self.body_bytes + _MAX_CHUNKS_BYTES:
+        elif self._chunked and self._bytes > 2 * self.body_bytes + _MAX_CHUNKS_BYTES:
             self._discarding = True
             self._payload.set_exception(web.RequestPayloadError("chunks of a few bytes, or with long extensions"))
         else:
@@ -197,15 +225,14 @@ class RestConnection(web.RequestHandler):
             super().resume_reading(resume_parser)
 
     def _resume_transport_reading(self) -> None:
-        if not self._unfed:
+        if not self._unfed and not self._ended:
             super()._resume_transport_reading()
 
     def eof_received(self) -> bool | None:  # type: ignore[override]  # aiohttp's says None, asyncio's this
         """Keeps open for a moment what is being answered: the client may have ended its sending alone."""
         self._ended = True
         self._end_rest()
-        busy = self.state is State.RUNNING or self.state is State.SENDING or bool(self._messages)
-        if not busy or self.ssl_context is not None:
+        if self.ssl_context is not None or not (self._busy() or self._unfed):
             return None
         self._loop.call_later(_HALF_CLOSED_SECONDS, self._give_up)
         return True
@@ -246,7 +273,7 @@ class RestConnection(web.RequestHandler):
         return sent
 
     def _await_next(self) -> None:
-        self._bytes, self._payload = 0, None
+        self._bytes, self._payload, self._chunked = 0, None, False
         self.touch(State.IDLE)
         if self._unfed:
             self._turns.take(self)
