@@ -21,7 +21,7 @@ from serving.server.connections import PROGRESS_BYTES, Connections, State
 from serving.server.frontend import Frontend
 from serving.server.listening import Listener, bind_tcp
 from serving.server.options import TlsFiles
-from serving.server.rest_connection import JSON, RestConnection, Turns
+from serving.server.rest_connection import JSON, RestConnection, Turns, content_length
 from serving.server.rest_methods import TooLargeError, answer, error_body
 from serving.server.rest_routes import API
 from serving.server.text_files import ssl_context
@@ -123,7 +123,7 @@ class RestServer:
 
     async def _body(self, request: web.BaseRequest, held: Held) -> bytes:
         limit = self._options.max_message_bytes
-        if (request.content_length or 0) > limit:
+        if content_length(request.headers) > limit:
             raise TooLargeError
         if request.content.is_eof():
             body = request.content.read_nowait()

@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -155,7 +156,7 @@ class RestConnection(web.RequestHandler):
         self.body_bytes = self._bytes = 0
         whole = payload.is_eof()
         self._payload, self._chunked = payload, message.chunked and not whole
-        self._left = 0 if whole else int(message.headers.get("Content-Length", 0)) - payload.total_bytes
+        self._left = 0 if whole else content_length(message.headers) - payload.total_bytes
         self.touch(State.RUNNING if whole else State.RECEIVING)
 
     def write_continue(self) -> None:
@@ -246,7 +247,7 @@ class RestConnection(web.RequestHandler):
     ) -> web.StreamResponse:
         """What is no HTTP, in JSON; and what went wrong unexpectedly, in the log."""
         if isinstance(exc, HttpProcessingError):
-            status, text = exc.code, _shortened(exc.message)
+            status, text = exc.code, f"No HTTP request that is understood here: {_shortened(exc.message)}"
         else:
             text = unexpected(exc if isinstance(exc, Exception) else RuntimeError(message), "REST").message
         response = web.Response(status=status, body=error_body(text), content_type=JSON)
@@ -300,6 +301,11 @@ class RestConnection(web.RequestHandler):
             self.evict()
         elif self.state is State.SENDING:
             self._loop.call_later(_HALF_CLOSED_SECONDS, self._give_up)
+
+
+def content_length(headers: Mapping[str, str]) -> int:
+    """The length that a request's header gives, 0 without one. The parser knows that it is a number below 2**64."""
+    return int(headers.get("Content-Length", "").lstrip("0") or 0)
 
 
 def _shortened(words: str) -> str:
