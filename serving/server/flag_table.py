@@ -18,6 +18,7 @@ class Flag:
         no_effect: why it means nothing here; a warning says so when it is given.
         refused: why a value other than the default cannot be taken; it would be a lie to go on.
         least, most: bounds of a number.
+        choices: the texts that it may be, any where there are none.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Flag:
     refused: str = ""
     least: float | None = None
     most: float | None = None
+    choices: tuple[str, ...] = ()
 
 
 _LAST_PORT = 65535
@@ -81,8 +83,18 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("tensorflow_session_config_file", str, "", "text ConfigProto of TensorFlow"),
         Flag("per_process_gpu_memory_fraction", float, 0, "of the GPU's memory, 0 to 1", least=0, most=1),
     ),
-    "limits": (
+    "who may ask": (
         Flag("host", str, "0.0.0.0", "[ours] address that both ports bind"),
+        Flag(
+            "reload_from",
+            str,
+            "anywhere",
+            "[ours] who may reload the configuration over gRPC: anywhere, loopback (a UNIX socket too) or nowhere",
+            choices=("anywhere", "loopback", "nowhere"),
+        ),
+        Flag("reload_roots", str, "", "[ours] comma-separated folders that it may name models in; empty: any"),
+    ),
+    "limits": (
         Flag("max_concurrent_requests", int, 1024, "[ours] in flight per worker; more are refused at once", least=1),
         Flag("max_message_bytes", int, 64 * 2**20, "[ours] largest request", least=1, most=2**31 - 1),
         Flag("max_request_rows", int, 2**14, "[ours] most strings or tf.Examples in a request", least=1),

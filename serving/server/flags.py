@@ -24,7 +24,7 @@ _BOOLS = {"true": True, "1": True, "false": False, "0": False}
 _DEFAULT_POOL = "model_server_batch_threads"
 _PLATFORM = "tensorflow"
 
-_READ = ("saved_model_tags", "grpc_channel_arguments", "grpc_socket_path", "model_config_file")
+_READ = ("saved_model_tags", "grpc_channel_arguments", "grpc_socket_path", "model_config_file", "reload_roots")
 # Flags whose value goes into the option of the same name as it is.
 _AS_THEY_ARE = [
     field.name for field in dataclasses.fields(ServerOptions) if field.name in FLAGS and field.name not in _READ
@@ -90,6 +90,7 @@ def to_options(line: CommandLine) -> ServerOptions:
         grpc_channel_arguments=_channel_arguments(line["grpc_channel_arguments"]),
         tls=read_tls(Path(line["ssl_config_file"])) if line["ssl_config_file"] else None,
         metrics_path=_metrics_path(line),
+        reload_roots=_reload_roots(line),
     )
 
 
@@ -131,7 +132,7 @@ def _value(flag: Flag, text: str | None) -> Any:
     assert text is not None
     try:
         value = flag.kind(text)
-        good = flag.kind is str or _within(flag, value)
+        good = value in (flag.choices or (value,)) if flag.kind is str else _within(flag, value)
     except ValueError:
         good = False
     if not good:
@@ -146,6 +147,8 @@ def _within(flag: Flag, value: float) -> bool:
 
 
 def _kind_of(flag: Flag) -> str:
+    if flag.choices:
+        return f"{', '.join(flag.choices[:-1])} or {flag.choices[-1]}"
     kind = {int: "a whole number", float: "a number", str: "a text"}[flag.kind]
     bounds = [f"at least {flag.least:g}"] if flag.least is not None else []
     bounds += [f"at most {flag.most:.0f}"] if flag.most is not None else []
@@ -154,6 +157,14 @@ def _kind_of(flag: Flag) -> str:
 
 def _path(line: CommandLine, name: str) -> Path | None:
     return Path(line[name]) if line[name] else None
+
+
+def _reload_roots(line: CommandLine) -> tuple[Path, ...]:
+    roots = tuple(Path(root).absolute() for root in line["reload_roots"].split(",") if root)
+    for root in roots:
+        if not root.is_dir():
+            raise OptionsError("--reload_roots", got=str(root), expected="folders", fix="name folders that exist")
+    return roots
 
 
 def _check_addresses(line: CommandLine) -> None:

@@ -96,7 +96,7 @@ def _handler(frontend: Frontend, service: str, method: str) -> Any:
         left = context.time_remaining()
         deadline = None if left is None else asyncio.get_running_loop().time() + left
         try:
-            return await answer(frontend, service, method, body, deadline)
+            return await answer(frontend, service, method, body, deadline, peer=context.peer())
         except StatusError as error:
             context.set_code(_CODES[error.code.number])
             context.set_details(error.message[:_MAX_DETAILS])

@@ -15,7 +15,9 @@ from google.protobuf.message import DecodeError, Message
 
 from serving import protos
 from serving.errors import Code, StatusError
+from serving.server.callers import Caller
 from serving.server.frontend import Frontend, since
+from serving.server.reload_policy import check_reload
 from serving.server.tensors import decode_inputs, encode_outputs
 from serving.server.unexpected import unexpected
 
@@ -68,10 +70,13 @@ METHODS: dict[str, dict[str, Answer]] = {
     protos.MODEL_SERVICE: {"GetModelStatus": _get_model_status, "HandleReloadConfigRequest": _reload},
 }
 _COUNTED = ("Predict", "Classify", "Regress")  # what TF Serving counts
+_RELOAD = "HandleReloadConfigRequest"
 _LIMITED = (*_COUNTED, "MultiInference")  # a probe or a reload is answered under any load
 
 
-async def answer(frontend: Frontend, service: str, method: str, body: bytes, deadline: float | None) -> bytes:
+async def answer(
+    frontend: Frontend, service: str, method: str, body: bytes, deadline: float | None, *, peer: str = ""
+) -> bytes:
     """Answers one request, and counts it.
 
     Args:
@@ -79,6 +84,7 @@ async def answer(frontend: Frontend, service: str, method: str, body: bytes, dea
         service, method: of `METHODS`.
         body: a serialized request.
         deadline: a time of the event loop's clock, None for none.
+        peer: where the request came from; see `Caller`.
 
     Returns:
         The serialized response.
@@ -93,6 +99,8 @@ async def answer(frontend: Frontend, service: str, method: str, body: bytes, dea
         request = protos.methods(service)[method][0].FromString(body)
         if counted:
             name = request.model_spec.name
+        if method == _RELOAD:
+            await check_reload(frontend.options, Caller(peer), request.config)
         with frontend.entered() if method in _LIMITED else contextlib.nullcontext():
             response: Message = await METHODS[service][method](frontend, request, deadline)
             encoded = bytes(response.SerializeToString())

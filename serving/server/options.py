@@ -34,6 +34,8 @@ class ServerOptions:
         max_connections: ours: of one worker, gRPC and REST together.
         drain_seconds: ours: how long requests in flight may take after SIGTERM.
         enable_grpc_reflection: ours.
+        reload_from: ours: whose HandleReloadConfigRequest is taken: anywhere, loopback or nowhere.
+        reload_roots: ours: the folders that it may name models in, links followed; empty for any.
     """
 
     models: Any
@@ -76,6 +78,8 @@ class ServerOptions:
     max_json_values: int = 2**22
     max_connections: int = 1024
     drain_seconds: float = 30.0
+    reload_from: str = "anywhere"
+    reload_roots: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
