@@ -180,7 +180,8 @@ def _read(path: Path, kind: Any, flag: str) -> Any:
         fields = ", ".join(field.name for field in kind.DESCRIPTOR.fields)
         raise OptionsError(
             f"--{flag} {path}",
-            got=f"line and column {error}",
+            # The words before the place are those of TF Serving.
+            got=f"Error parsing text-format {kind.DESCRIPTOR.full_name}: {error}",
             expected=f"a {kind.DESCRIPTOR.name} as text, with the fields {fields}",
             fix="see TensorFlow Serving's documentation of the file",
         ) from error

@@ -153,6 +153,7 @@ def test_the_files_are_text_protos(tmp_path):
     ("flag", "text", "part"),
     [
         ("model_config_file", "model_config_lst {}", 'no field named "model_config_lst"'),
+        ("model_config_file", "x", "Error parsing text-format tensorflow.serving.ModelServerConfig: 1:"),
         ("model_config_file", "custom_model_config {}", "custom_model_config"),
         ("monitoring_config_file", "prometheus { enable: true }", "prometheus_config"),
         ("monitoring_config_file", 'prometheus_config { enable: true path: "p" }', "begin it with /"),
