@@ -61,6 +61,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("grpc_channel_arguments", str, "", "comma-separated, such as grpc.max_connection_age_ms=2000"),
         Flag("enable_grpc_healthcheck_service", bool, False, "gRPC's health service, by model as well"),
         Flag("enable_grpc_reflection", bool, False, "[ours] gRPC's reflection, for grpcurl"),
+        Flag("enable_profiler", bool, True, "TensorFlow's profiler service, for this machine alone"),
         Flag("enable_serialization_as_tensor_content", bool, False, "answers as tensor_content"),
         Flag("grpc_max_threads", int, 0, "threads for messages", no_effect=_THREADS),
         Flag("use_alts_credentials", bool, False, "Google's ALTS", refused="ALTS works only inside Google Cloud"),
@@ -112,7 +113,6 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("remove_unused_fields_from_bundle_metagraph", bool, True, "to save memory", no_effect="nothing keeps it"),
         Flag("xla_cpu_compilation_enabled", bool, False, "XLA on the CPU", no_effect="it is always allowed here"),
         Flag("xla_gpu_compilation_enabled", bool, False, "XLA on the GPU", no_effect="it is always allowed here"),
-        Flag("enable_profiler", bool, True, "profiler service", no_effect="there is no profiler service"),
         Flag("skip_initialize_tpu", bool, False, "of TPUs", no_effect="this server runs on CPU and GPU"),
     ),
     "refused, unless empty": (

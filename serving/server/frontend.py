@@ -12,6 +12,7 @@ from serving import protos
 from serving.errors import Code, StatusError
 from serving.server.metrics import PROCESS, VERSION_STATE, Metrics
 from serving.server.options import ServerOptions
+from serving.server.profiling import Profiler
 from serving.server.service import Service
 
 AVAILABLE = 30  # ModelVersionStatus.State
@@ -41,6 +42,7 @@ class Frontend:
     ) -> None:
         self.service, self.options, self.metrics = service, options, metrics
         self.reload, self.scrape = reload or self.reload_here, scrape or self.page_here
+        self.profiler = Profiler()
         self.draining = False
         self.in_flight = 0
         self._names = _names_of(options.models)

@@ -17,11 +17,16 @@ from serving import protos
 from serving.errors import Code, StatusError
 from serving.server.callers import Caller
 from serving.server.frontend import Frontend, since
+from serving.server.options import ServerOptions
+from serving.server.profiling import check_profiler
 from serving.server.reload_policy import check_reload
 from serving.server.tensors import decode_inputs, encode_outputs
 from serving.server.unexpected import unexpected
 
 Answer = Callable[[Frontend, Any, float | None], Awaitable[Any]]
+Guard = Callable[[ServerOptions, Caller, Any], Awaitable[None]]
+
+_RELOAD = "HandleReloadConfigRequest"
 
 
 async def _predict(frontend: Frontend, request: Any, deadline: float | None) -> Any:
@@ -59,6 +64,19 @@ async def _reload(frontend: Frontend, request: Any, deadline: float | None) -> A
     return await frontend.reload(request)
 
 
+async def _profile(frontend: Frontend, request: Any, deadline: float | None) -> Any:
+    return await frontend.profiler.profile(request)
+
+
+async def _terminate(frontend: Frontend, request: Any, deadline: float | None) -> Any:
+    frontend.profiler.terminate(request.session_id)
+    return protos.message("tensorflow.TerminateResponse")()
+
+
+async def _monitor(frontend: Frontend, request: Any, deadline: float | None) -> Any:
+    raise StatusError(Code.UNIMPLEMENTED, "unimplemented.")  # as TensorFlow's service on a CPU or GPU
+
+
 METHODS: dict[str, dict[str, Answer]] = {
     protos.PREDICTION_SERVICE: {
         "Predict": _predict,
@@ -67,10 +85,12 @@ METHODS: dict[str, dict[str, Answer]] = {
         "MultiInference": _multi_inference,
         "GetModelMetadata": _get_model_metadata,
     },
-    protos.MODEL_SERVICE: {"GetModelStatus": _get_model_status, "HandleReloadConfigRequest": _reload},
+    protos.MODEL_SERVICE: {"GetModelStatus": _get_model_status, _RELOAD: _reload},
+    protos.PROFILER_SERVICE: {"Profile": _profile, "Terminate": _terminate, "Monitor": _monitor},
 }
+# What not everyone may ask for.
+_GUARDED: dict[str, Guard] = {_RELOAD: check_reload, **dict.fromkeys(METHODS[protos.PROFILER_SERVICE], check_profiler)}
 _COUNTED = ("Predict", "Classify", "Regress")  # what TF Serving counts
-_RELOAD = "HandleReloadConfigRequest"
 _LIMITED = (*_COUNTED, "MultiInference")  # a probe or a reload is answered under any load
 
 
@@ -99,8 +119,8 @@ async def answer(
         request = protos.methods(service)[method][0].FromString(body)
         if counted:
             name = request.model_spec.name
-        if method == _RELOAD:
-            await check_reload(frontend.options, Caller(peer), request.config)
+        if method in _GUARDED:
+            await _GUARDED[method](frontend.options, Caller(peer), request)
         with frontend.entered() if method in _LIMITED else contextlib.nullcontext():
             response: Message = await METHODS[service][method](frontend, request, deadline)
             encoded = bytes(response.SerializeToString())

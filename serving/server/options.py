@@ -65,6 +65,7 @@ class ServerOptions:
     enable_serialization_as_tensor_content: bool = False
     enable_grpc_healthcheck_service: bool = False
     enable_grpc_reflection: bool = False
+    enable_profiler: bool = True
     grpc_channel_arguments: tuple[tuple[str, Any], ...] = ()
     tls: TlsFiles | None = None
     metrics_path: str | None = None

@@ -20,8 +20,8 @@ from serving.server.sources import is_version
 _LONGEST_PATH = 4096  # bytes; the operating system takes no longer one
 
 
-async def check_reload(options: ServerOptions, caller: Caller, config: Any) -> None:
-    """Whether a caller may go to a `ModelServerConfig`.
+async def check_reload(options: ServerOptions, caller: Caller, request: Any) -> None:
+    """Whether a caller may make a `ReloadConfigRequest`.
 
     Raises:
         StatusError: PERMISSION_DENIED, the caller may not, or a model lies outside --reload_roots.
@@ -35,7 +35,7 @@ async def check_reload(options: ServerOptions, caller: Caller, config: Any) -> N
         )
     if options.reload_roots:
         # Folders may be on a network, which must not hold up the event loop.
-        await asyncio.get_running_loop().run_in_executor(None, _check_roots, options.reload_roots, config)
+        await asyncio.get_running_loop().run_in_executor(None, _check_roots, options.reload_roots, request.config)
 
 
 def _check_roots(roots: tuple[Path, ...], config: Any) -> None:

@@ -45,7 +45,7 @@ def refused(caller, config, **fields):
     """Why a reload is refused, None where it is not."""
     options = ServerOptions(models=single_model("m", "/m"), **fields)
     try:
-        asyncio.run(check_reload(options, caller, config))
+        asyncio.run(check_reload(options, caller, ReloadConfigRequest(config=config)))
     except StatusError as error:
         return error.message if error.code is Code.PERMISSION_DENIED else error.code.name
     return None
