@@ -57,7 +57,6 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
     "gRPC": (
         Flag("port", int, 8500, "TCP port; 0: none", least=0, most=_LAST_PORT),
         Flag("grpc_socket_path", str, "", "a UNIX socket besides"),
-        Flag("ssl_config_file", str, "", "text SSLConfig: TLS and client certificates, for gRPC and REST"),
         Flag("grpc_channel_arguments", str, "", "comma-separated, such as grpc.max_connection_age_ms=2000"),
         Flag("enable_grpc_healthcheck_service", bool, False, "gRPC's health service, by model as well"),
         Flag("enable_grpc_reflection", bool, False, "[ours] gRPC's reflection, for grpcurl"),
@@ -85,6 +84,11 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("per_process_gpu_memory_fraction", float, 0, "of the GPU's memory, 0 to 1", least=0, most=1),
     ),
     "who may ask": (
+        Flag("ssl_config_file", str, "", "text SSLConfig: TLS and client certificates, for gRPC and REST"),
+        Flag("ssl_certificate_file", str, "", "[ours] PEM, instead of --ssl_config_file, with --ssl_key_file"),
+        Flag("ssl_key_file", str, "", "[ours] PEM"),
+        Flag("ssl_ca_file", str, "", "[ours] PEM: clients need a certificate that one of these has signed"),
+        Flag("ssl_poll_wait_seconds", float, 10, "[ours] look for changed certificates so often; 0: never", least=0),
         Flag("host", str, "0.0.0.0", "[ours] address that both ports bind"),
         Flag(
             "reload_from",

@@ -10,14 +10,14 @@ from typing import Any
 
 from serving import protos
 from serving.errors import OptionsError
+from serving.server.certificates import read
 from serving.server.flag_table import FLAGS, Flag
-from serving.server.options import ServerOptions
+from serving.server.options import ServerOptions, TlsSource
 from serving.server.text_files import (
     read_batching,
     read_metrics_path,
     read_model_config,
     read_session_config,
-    read_tls,
 )
 
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}
@@ -75,6 +75,7 @@ def to_options(line: CommandLine) -> ServerOptions:
     """
     _check_addresses(line)
     intra, inter = _parallelism(line)
+    source = _tls_source(line)
     values = {name: line.given[name] for name in _AS_THEY_ARE if name in line.given}
     return ServerOptions(
         **values,
@@ -88,7 +89,8 @@ def to_options(line: CommandLine) -> ServerOptions:
         saved_model_tags=tuple(line["saved_model_tags"].split(",")),
         num_tflite_interpreters=line["num_tflite_pools"] * line["num_tflite_interpreters_per_pool"],
         grpc_channel_arguments=_channel_arguments(line["grpc_channel_arguments"]),
-        tls=read_tls(Path(line["ssl_config_file"])) if line["ssl_config_file"] else None,
+        tls=read(source) if source else None,
+        tls_source=source,
         metrics_path=_metrics_path(line),
         reload_roots=_reload_roots(line),
     )
@@ -157,6 +159,20 @@ def _kind_of(flag: Flag) -> str:
 
 def _path(line: CommandLine, name: str) -> Path | None:
     return Path(line[name]) if line[name] else None
+
+
+def _tls_source(line: CommandLine) -> TlsSource | None:
+    config, certificate, key, authority = (
+        _path(line, name) for name in ("ssl_config_file", "ssl_certificate_file", "ssl_key_file", "ssl_ca_file")
+    )
+    if config and (certificate or key or authority):
+        got, expected = "it and files of their own", "either it, or --ssl_certificate_file and --ssl_key_file"
+        raise OptionsError("--ssl_config_file", got=got, expected=expected, fix="leave it out")
+    if (certificate is None) != (key is None) or (authority and not certificate):
+        got, expected = "only one of them, or --ssl_ca_file alone", "both"
+        what = "--ssl_certificate_file and --ssl_key_file"
+        raise OptionsError(what, got=got, expected=expected, fix="give the certificate and its key")
+    return TlsSource(config, certificate, key, authority) if config or certificate else None
 
 
 def _reload_roots(line: CommandLine) -> tuple[Path, ...]:

@@ -34,6 +34,7 @@ class ServerOptions:
         max_connections: ours: of one worker, gRPC and REST together.
         drain_seconds: ours: how long requests in flight may take after SIGTERM.
         enable_grpc_reflection: ours.
+        tls_source: ours: where `tls` was read from, and is again every `ssl_poll_wait_seconds` (0: never).
         reload_from: ours: whose HandleReloadConfigRequest is taken: anywhere, loopback or nowhere.
         reload_roots: ours: the folders that it may name models in, links followed; empty for any.
     """
@@ -68,6 +69,8 @@ class ServerOptions:
     enable_profiler: bool = True
     grpc_channel_arguments: tuple[tuple[str, Any], ...] = ()
     tls: TlsFiles | None = None
+    tls_source: TlsSource | None = None
+    ssl_poll_wait_seconds: float = 10.0
     metrics_path: str | None = None
     workers: int = 1
     max_concurrent_requests: int = 1024
@@ -91,3 +94,19 @@ class TlsFiles:
     server_cert: bytes
     custom_ca: bytes = b""
     client_verify: bool = False
+
+
+@dataclass(frozen=True)
+class TlsSource:
+    """Where `TlsFiles` are read from: the file of --ssl_config_file, or (ours) a file for each.
+
+    Attributes:
+        config: text SSLConfig; None where the others are given.
+        certificate, key: PEM.
+        authority: PEM; a client must then have a certificate that it has signed.
+    """
+
+    config: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    authority: Path | None = None

@@ -10,16 +10,17 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from serving import protos
 from serving.errors import OptionsError, StatusError
+from serving.server import certificates
 from serving.server.control import Control
 from serving.server.frontend import AVAILABLE, Frontend
 from serving.server.grpc_api import GrpcServer
 from serving.server.metrics import PROCESS, Metrics
-from serving.server.options import ServerOptions
+from serving.server.options import ServerOptions, TlsFiles
 from serving.server.rest import RestServer
 from serving.server.service import Service
 from serving.server.text_files import read_model_config
@@ -116,9 +117,23 @@ class _Process:
         _tell(frontend, time.monotonic() - start)
         if self._control is not None:
             self._control.ready()
-        async with _background(_follow_config(frontend)):
+        fronts: list[GrpcServer | RestServer] = [grpc_server]
+        fronts += [rest_server] if rest_server is not None else []
+        async with _background(_follow_config(frontend)), _background(self._follow_certificates(fronts)):
             await self._stop.wait()
         await _drain(frontend, grpc_server, rest_server)
+
+    async def _follow_certificates(self, fronts: Sequence[GrpcServer | RestServer]) -> None:
+        options = self._options
+        if options.tls is None or options.tls_source is None:
+            return
+
+        def apply(tls: TlsFiles) -> None:
+            for front in fronts:
+                front.reload_tls(tls)
+
+        seconds = options.ssl_poll_wait_seconds
+        await certificates.follow(options.tls_source, options.tls, apply, seconds, tell=self._index == 0)
 
     async def _supervised(self) -> None:
         """Does what the supervisor tells; without one any more, the end has come."""

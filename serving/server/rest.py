@@ -15,6 +15,7 @@ from aiohttp import web
 
 from serving.errors import Code, OptionsError, StatusError
 from serving.server.frontend import Frontend
+from serving.server.options import TlsFiles
 from serving.server.rest_methods import TooLargeError, answer, error_body
 from serving.server.rest_routes import API
 from serving.server.text_files import ssl_context
@@ -47,6 +48,9 @@ class RestServer:
         self._server = web.Server(self._handle, request_factory=self._request, access_log=None, auto_decompress=False)
         self._runner = web.ServerRunner(self._server, handle_signals=False, shutdown_timeout=_LAST_BYTES_SECONDS)
         self._site: web.TCPSite | None = None
+        self._tls = self._new_tls = ssl_context(self._options.tls) if self._options.tls else None
+        if self._tls is not None:
+            self._tls.sni_callback = lambda connection, name, context: setattr(connection, "context", self._new_tls)
 
     async def start(self) -> None:
         """Begins to answer.
@@ -60,7 +64,7 @@ class RestServer:
             self._runner,
             options.host,
             options.rest_api_port,
-            ssl_context=ssl_context(options.tls) if options.tls else None,
+            ssl_context=self._tls,
             reuse_port=self._share_port or None,
             backlog=_BACKLOG,
         )
@@ -73,6 +77,14 @@ class RestServer:
                 expected="an address of this machine that nothing else uses",
                 fix="stop what listens there, or choose another --rest_api_port",
             ) from error
+
+    def reload_tls(self, tls: TlsFiles) -> None:
+        """Takes other certificates for new connections.
+
+        Raises:
+            ssl.SSLError, ValueError: they cannot be used; the old ones stay.
+        """
+        self._new_tls = ssl_context(tls)
 
     async def close(self) -> None:
         """Takes no more connections; those that are open go on."""

@@ -129,16 +129,39 @@ def read_tls(path: Path) -> TlsFiles:
     if tls.client_verify and not tls.custom_ca:
         fix = "put the certificate that signed the clients' into custom_ca"
         raise OptionsError(what, got="client_verify without custom_ca", expected="both", fix=fix)
+    _check_usable(
+        tls,
+        what,
+        expected="server_key and server_cert that belong together, as PEM texts and not as names of files",
+        fix="put the content of the files between quotes, with \\n for each line break",
+    )
+    return tls
+
+
+def read_tls_files(certificate: Path, key: Path, authority: Path | None) -> TlsFiles:
+    """The same from --ssl_certificate_file, --ssl_key_file and, for the clients' certificates, --ssl_ca_file.
+
+    Raises:
+        OptionsError: no such file, no such key or certificate.
+    """
+    tls = TlsFiles(
+        server_key=_text(key, "ssl_key_file").encode(),
+        server_cert=_text(certificate, "ssl_certificate_file").encode(),
+        custom_ca=_text(authority, "ssl_ca_file").encode() if authority else b"",
+        client_verify=authority is not None,
+    )
+    what = f"--ssl_certificate_file {certificate} and --ssl_key_file {key}"
+    what += f", --ssl_ca_file {authority}" if authority else ""
+    _check_usable(tls, what, expected="PEM files of a certificate and its key", fix="check what the files hold")
+    return tls
+
+
+def _check_usable(tls: TlsFiles, what: str, *, expected: str, fix: str) -> None:
     try:
         ssl_context(tls)
     except (ssl.SSLError, ValueError) as error:
-        raise OptionsError(
-            what,
-            got=f"a key or certificate that cannot be used ({error})",
-            expected="server_key and server_cert that belong together, as PEM texts and not as names of files",
-            fix="put the content of the files between quotes, with \\n for each line break",
-        ) from error
-    return tls
+        got = f"a key or certificate that cannot be used ({error})"
+        raise OptionsError(what, got=got, expected=expected, fix=fix) from error
 
 
 def ssl_context(tls: TlsFiles) -> ssl.SSLContext:
@@ -166,14 +189,18 @@ def _file_of(content: bytes) -> Iterator[str]:
         yield file.name
 
 
-def _read(path: Path, kind: Any, flag: str) -> Any:
+def _text(path: Path, flag: str) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         got = error.strerror if isinstance(error, OSError) else "no UTF-8"
         raise OptionsError(
             f"--{flag} {path}", got=str(got), expected="a text file", fix="check the path and who may read it"
         ) from error
+
+
+def _read(path: Path, kind: Any, flag: str) -> Any:
+    text = _text(path, flag)
     try:
         return text_format.Parse(text, kind(), descriptor_pool=protos.POOL)
     except (text_format.ParseError, ValueError) as error:
