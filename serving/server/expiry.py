@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import ssl
@@ -16,6 +17,7 @@ _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re
 _VERSION = 0xA0
 _TIMES = {0x17: "%y%m%d%H%M%SZ", 0x18: "%Y%m%d%H%M%SZ"}  # UTCTime, GeneralizedTime
 _WARNINGS = (timedelta(days=14), timedelta(days=1), timedelta(0))
+_OFTEN = 60.0  # seconds between looks at the clock
 
 
 def expires(certificates: bytes) -> datetime | None:
@@ -37,9 +39,19 @@ class Expiry:
     """
 
     def __init__(self, tls: TlsFiles) -> None:
+        self.watch(tls)
+
+    def watch(self, tls: TlsFiles) -> None:
+        """Begins with others."""
         named = {"The server's certificate": tls.server_cert, "A certificate of the clients' authority": tls.custom_ca}
         self._ends = {name: end for name, pem in named.items() if (end := expires(pem)) is not None}
         self._told: dict[str, timedelta] = {}
+
+    async def run(self) -> None:
+        """Warns until it is cancelled."""
+        while True:
+            self.look()
+            await asyncio.sleep(_OFTEN)
 
     def look(self, now: datetime | None = None) -> None:
         """Logs what is to be said by now and has not been.

@@ -88,7 +88,8 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("ssl_certificate_file", str, "", "[ours] PEM, instead of --ssl_config_file, with --ssl_key_file"),
         Flag("ssl_key_file", str, "", "[ours] PEM"),
         Flag("ssl_ca_file", str, "", "[ours] PEM: clients need a certificate that one of these has signed"),
-        Flag("ssl_poll_wait_seconds", float, 10, "[ours] look for changed certificates so often; 0: never", least=0),
+        Flag("api_keys_file", str, "", "[ours] text ApiKeys: who may ask which models"),
+        Flag("security_poll_wait_seconds", float, 10, "[ours] look for changes of these so often; 0: never", least=0),
         Flag("host", str, "0.0.0.0", "[ours] address that both ports bind"),
         Flag(
             "reload_from",

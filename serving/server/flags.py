@@ -10,21 +10,23 @@ from typing import Any
 
 from serving import protos
 from serving.errors import OptionsError
-from serving.server.certificates import read
 from serving.server.flag_table import FLAGS, Flag
 from serving.server.options import ServerOptions, TlsSource
 from serving.server.text_files import (
+    read_api_keys,
     read_batching,
     read_metrics_path,
     read_model_config,
     read_session_config,
+    read_tls_source,
 )
 
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}
 _DEFAULT_POOL = "model_server_batch_threads"
 _PLATFORM = "tensorflow"
 
-_READ = ("saved_model_tags", "grpc_channel_arguments", "grpc_socket_path", "model_config_file", "reload_roots")
+_READ = {"saved_model_tags", "grpc_channel_arguments", "grpc_socket_path", "model_config_file", "reload_roots"}
+_READ |= {"api_keys_file"}
 # Flags whose value goes into the option of the same name as it is.
 _AS_THEY_ARE = [
     field.name for field in dataclasses.fields(ServerOptions) if field.name in FLAGS and field.name not in _READ
@@ -89,10 +91,12 @@ def to_options(line: CommandLine) -> ServerOptions:
         saved_model_tags=tuple(line["saved_model_tags"].split(",")),
         num_tflite_interpreters=line["num_tflite_pools"] * line["num_tflite_interpreters_per_pool"],
         grpc_channel_arguments=_channel_arguments(line["grpc_channel_arguments"]),
-        tls=read(source) if source else None,
+        tls=read_tls_source(source) if source else None,
         tls_source=source,
         metrics_path=_metrics_path(line),
         reload_roots=_reload_roots(line),
+        api_keys_file=_path(line, "api_keys_file"),
+        api_keys=read_api_keys(Path(line["api_keys_file"])) if line["api_keys_file"] else None,
     )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from serving import protos
 from serving.errors import Code, StatusError
+from serving.server.api_keys import ApiKey, ApiKeys
 from serving.server.metrics import PROCESS, VERSION_STATE, Metrics
 from serving.server.options import ServerOptions
 from serving.server.profiling import Profiler
@@ -42,12 +43,24 @@ class Frontend:
     ) -> None:
         self.service, self.options, self.metrics = service, options, metrics
         self.reload, self.scrape = reload or self.reload_here, scrape or self.page_here
-        self.profiler = Profiler()
+        self.profiler, self.keys = Profiler(), options.api_keys
         self.draining = False
         self.in_flight = 0
         self._names = _names_of(options.models)
         self._idle = asyncio.Event()
         self._idle.set()
+
+    def use_keys(self, keys: ApiKeys) -> None:
+        """Asks for these API keys from now on."""
+        self.keys = keys
+
+    def authenticate(self, headers: Mapping[str, str]) -> ApiKey | None:
+        """The API key that a request brings, None where none is asked for.
+
+        Raises:
+            StatusError: UNAUTHENTICATED.
+        """
+        return None if self.keys is None else self.keys.find(headers)
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ import grpc
 from serving import protos
 from serving.errors import OptionsError, StatusError
 from serving.server import health, reflection
+from serving.server.api_keys import NO_HEADERS
 from serving.server.frontend import Frontend
 from serving.server.grpc_methods import METHODS, answer
 from serving.server.options import ServerOptions, TlsFiles
@@ -107,7 +108,8 @@ def _handler(frontend: Frontend, service: str, method: str) -> Any:
         left = context.time_remaining()
         deadline = None if left is None else asyncio.get_running_loop().time() + left
         try:
-            return await answer(frontend, service, method, body, deadline, peer=context.peer())
+            headers = dict(context.invocation_metadata()) if frontend.keys is not None else NO_HEADERS
+            return await answer(frontend, service, method, body, deadline, peer=context.peer(), headers=headers)
         except StatusError as error:
             context.set_code(_CODES[error.code.number])
             context.set_details(error.message[:_MAX_DETAILS])

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 
 from serving import protos
 from serving.errors import Code, StatusError
+from serving.server.api_keys import NO_HEADERS, ApiKey
 from serving.server.callers import Caller
 from serving.server.frontend import Frontend, since
 from serving.server.options import ServerOptions
@@ -95,7 +96,14 @@ _LIMITED = (*_COUNTED, "MultiInference")  # a probe or a reload is answered unde
 
 
 async def answer(
-    frontend: Frontend, service: str, method: str, body: bytes, deadline: float | None, *, peer: str = ""
+    frontend: Frontend,
+    service: str,
+    method: str,
+    body: bytes,
+    deadline: float | None,
+    *,
+    peer: str = "",
+    headers: Mapping[str, str] = NO_HEADERS,
 ) -> bytes:
     """Answers one request, and counts it.
 
@@ -105,6 +113,7 @@ async def answer(
         body: a serialized request.
         deadline: a time of the event loop's clock, None for none.
         peer: where the request came from; see `Caller`.
+        headers: its metadata by names in lower case; not needed where there are no API keys.
 
     Returns:
         The serialized response.
@@ -116,9 +125,12 @@ async def answer(
     counted, name = method in _COUNTED, ""
     what = f"{service}/{method}"
     try:
+        key = frontend.authenticate(headers)
         request = protos.methods(service)[method][0].FromString(body)
         if counted:
             name = request.model_spec.name
+        if key is not None:
+            _authorize(key, method, request)
         if method in _GUARDED:
             await _GUARDED[method](frontend.options, Caller(peer), request)
         with frontend.entered() if method in _LIMITED else contextlib.nullcontext():
@@ -137,3 +149,14 @@ async def answer(
     if counted:
         frontend.metrics.request(name, method, "GRPC", status.code.name, 0)
     raise status
+
+
+def _authorize(key: ApiKey, method: str, request: Any) -> None:
+    """Raises PERMISSION_DENIED where a key is not for what is asked for."""
+    if method in _GUARDED:
+        key.check_administers()
+    elif method == "MultiInference":
+        for task in request.tasks:
+            key.check_model(task.model_spec.name)
+    else:
+        key.check_model(request.model_spec.name)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from serving.server.api_keys import ApiKeys
+
 
 @dataclass(frozen=True)
 class ServerOptions:
@@ -34,7 +36,9 @@ class ServerOptions:
         max_connections: ours: of one worker, gRPC and REST together.
         drain_seconds: ours: how long requests in flight may take after SIGTERM.
         enable_grpc_reflection: ours.
-        tls_source: ours: where `tls` was read from, and is again every `ssl_poll_wait_seconds` (0: never).
+        tls_source: ours: where `tls` was read from.
+        api_keys: ours: who may ask, None for everyone; `api_keys_file` is where they were read from.
+        security_poll_wait_seconds: ours: these files are read again so often (0: never).
         reload_from: ours: whose HandleReloadConfigRequest is taken: anywhere, loopback or nowhere.
         reload_roots: ours: the folders that it may name models in, links followed; empty for any.
     """
@@ -70,7 +74,9 @@ class ServerOptions:
     grpc_channel_arguments: tuple[tuple[str, Any], ...] = ()
     tls: TlsFiles | None = None
     tls_source: TlsSource | None = None
-    ssl_poll_wait_seconds: float = 10.0
+    api_keys: ApiKeys | None = None
+    api_keys_file: Path | None = None
+    security_poll_wait_seconds: float = 10.0
     metrics_path: str | None = None
     workers: int = 1
     max_concurrent_requests: int = 1024

@@ -105,14 +105,28 @@ class RestServer:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = _path(request)
         if path.partition("?")[0] == self._options.metrics_path:
-            return web.Response(text=await self._frontend.scrape(), content_type="text/plain")
+            return await self._metrics(request)
         if not API.fullmatch(path):
             return self._answer(request, 404, error_body("Not Found"))
         if request.method == "OPTIONS":
             return self._preflight(request)
         gzipped = "gzip" in request.headers.get("Content-Encoding", "")
-        answered = await answer(self._frontend, request.method, path, lambda: self._body(request), gzipped=gzipped)
+        answered = await answer(
+            self._frontend,
+            request.method,
+            path,
+            lambda: self._body(request),
+            gzipped=gzipped,
+            headers=request.headers,
+        )
         return self._answer(request, answered.status, answered.body)
+
+    async def _metrics(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            self._frontend.authenticate(request.headers)
+        except StatusError as error:
+            return self._answer(request, error.code.http, error_body(error.message))
+        return web.Response(text=await self._frontend.scrape(), content_type="text/plain")
 
     async def _body(self, request: web.BaseRequest) -> bytes:
         limit = self._options.max_message_bytes
@@ -136,6 +150,8 @@ class RestServer:
     def _answer(self, request: web.BaseRequest, status: int, body: bytes) -> web.Response:
         headers = dict(_CORS) if self._options.rest_api_enable_cors_support else {}
         headers["Content-Type"] = _JSON
+        if status == Code.UNAUTHENTICATED.http:
+            headers["WWW-Authenticate"] = "Bearer"
         if len(body) >= _GZIP_FROM_BYTES and _GZIP_ACCEPTED.search(request.headers.get("Accept-Encoding", "")):
             body = gzip.compress(body, _GZIP_LEVEL, mtime=0)
             headers["Content-Encoding"], headers["Vary"] = "gzip", "Accept-Encoding"

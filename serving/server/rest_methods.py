@@ -17,6 +17,7 @@ from google.protobuf import json_format
 
 from serving import protos
 from serving.errors import Code, StatusError
+from serving.server.api_keys import NO_HEADERS
 from serving.server.frontend import Frontend, since
 from serving.server.json_answers import encode_classifications, encode_predict, encode_regressions
 from serving.server.json_examples import fill_examples
@@ -42,7 +43,15 @@ class Answer:
     body: bytes
 
 
-async def answer(frontend: Frontend, method: str, path: str, read: Read, *, gzipped: bool = False) -> Answer:
+async def answer(
+    frontend: Frontend,
+    method: str,
+    path: str,
+    read: Read,
+    *,
+    gzipped: bool = False,
+    headers: Mapping[str, str] = NO_HEADERS,
+) -> Answer:
     """Answers one request, and counts it.
 
     Args:
@@ -51,11 +60,15 @@ async def answer(frontend: Frontend, method: str, path: str, read: Read, *, gzip
         path: as it was sent, its query included.
         read: gives the body; it may raise `TooLargeError` and `StatusError`.
         gzipped: whether the body is compressed.
+        headers: by names in any case.
     """
     start = time.perf_counter()
     found: Route | None = None
     try:
         found = route(method, path)
+        key = frontend.authenticate(headers)
+        if key is not None:
+            key.check_model(found.model_spec.name)
         body = await _ask(frontend, found, read, gzipped) if found.action in ASKED else _look(frontend, found)
         code, status = Code.OK, Code.OK.http
     except StatusError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import ssl
 import tempfile
 from collections.abc import Iterator
@@ -14,10 +15,12 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from serving import protos
 from serving.errors import OptionsError
 from serving.protos.declare import proto_file
-from serving.server.options import TlsFiles
+from serving.server.api_keys import ApiKey, ApiKeys
+from serving.server.options import TlsFiles, TlsSource
 
 PROMETHEUS_PATH = "/monitoring/prometheus/metrics"
 
+_SHA256 = re.compile("[0-9a-f]{64}")
 _WRAPPERS = "google/protobuf/wrappers.proto"
 _INT64, _BOOL, _STRING = (f".google.protobuf.{kind}Value" for kind in ("Int64", "Bool", "String"))
 _FILE = proto_file(
@@ -32,6 +35,8 @@ _FILE = proto_file(
         ],
         "PrometheusConfig": ["bool enable = 1", "string path = 2"],
         "MonitoringConfig": [".tensorflow.serving.PrometheusConfig prometheus_config = 1"],
+        "ApiKey": ["string name = 1", "string sha256 = 2", "repeated string model = 3", "bool administers = 4"],
+        "ApiKeys": ["repeated .tensorflow.serving.ApiKey api_key = 1"],
         "BatchingParameters": [
             f"{_INT64} max_batch_size = 1",
             f"{_INT64} batch_timeout_micros = 2",
@@ -112,6 +117,43 @@ def read_metrics_path(path: Path) -> str | None:
     return str(page)
 
 
+def read_api_keys(path: Path) -> ApiKeys:
+    """The keys of --api_keys_file (ours).
+
+    Raises:
+        OptionsError: no such file, no such proto, or a key that is none.
+    """
+    what = f"--api_keys_file {path}"
+    by_hash: dict[str, ApiKey] = {}
+    for one in _read(path, _CLASSES["ApiKeys"], "api_keys_file").api_key:
+        key = ApiKey(one.name, one.sha256.lower(), frozenset(one.model), one.administers)
+        if not key.name:
+            raise OptionsError(what, got="a key without a name", expected="a name for each", fix="say whose it is")
+        if not _SHA256.fullmatch(key.sha256):
+            expected, fix = "64 hexadecimal digits, the SHA-256 of the key", "printf %s KEY | sha256sum"
+            raise OptionsError(f"{what}: {key.name}", got=f"sha256: {key.sha256!r}", expected=expected, fix=fix)
+        if key.sha256 in by_hash:
+            got = f"the key of {by_hash[key.sha256].name}"
+            raise OptionsError(f"{what}: {key.name}", got=got, expected="a key of its own", fix="make a new key")
+        by_hash[key.sha256] = key
+    if not by_hash:
+        raise OptionsError(what, got="no keys", expected="api_key { name: ... sha256: ... model: ... }", fix="add one")
+    return ApiKeys(by_hash.values())
+
+
+def read_tls_source(source: TlsSource) -> TlsFiles:
+    """Keys and certificates from where they are.
+
+    Raises:
+        OptionsError: no such file, no such proto, no such key or certificate.
+    """
+    if source.config is not None:
+        return read_tls(source.config)
+    assert source.certificate is not None, "a source has files"
+    assert source.key is not None, "a certificate has a key"
+    return _read_pem_files(source.certificate, source.key, source.authority)
+
+
 def read_tls(path: Path) -> TlsFiles:
     """Key, certificate and authority of --ssl_config_file.
 
@@ -138,12 +180,7 @@ def read_tls(path: Path) -> TlsFiles:
     return tls
 
 
-def read_tls_files(certificate: Path, key: Path, authority: Path | None) -> TlsFiles:
-    """The same from --ssl_certificate_file, --ssl_key_file and, for the clients' certificates, --ssl_ca_file.
-
-    Raises:
-        OptionsError: no such file, no such key or certificate.
-    """
+def _read_pem_files(certificate: Path, key: Path, authority: Path | None) -> TlsFiles:
     tls = TlsFiles(
         server_key=_text(key, "ssl_key_file").encode(),
         server_cert=_text(certificate, "ssl_certificate_file").encode(),

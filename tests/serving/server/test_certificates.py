@@ -14,10 +14,11 @@ from fronts import HOST, with_fronts
 from tiny_servers import until
 
 from serving.errors import OptionsError
-from serving.server.certificates import follow, read
 from serving.server.expiry import Expiry, expires
 from serving.server.flags import parse, to_options
 from serving.server.options import TlsFiles, TlsSource
+from serving.server.text_files import read_tls_source as read
+from serving.server.watching import follow
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def put(folder, source):
 
 @contextlib.asynccontextmanager
 async def following(source, apply, seconds=0.02):
-    task = asyncio.create_task(follow(source, read(source), apply, seconds))
+    task = asyncio.create_task(follow("certificates", lambda: read(source), read(source), apply, seconds))
     try:
         yield
     finally:
@@ -78,7 +79,7 @@ def test_what_changes_is_handed_on_and_what_is_wrong_is_not(tmp_path, first, sec
             await asyncio.sleep(0.1)
             assert not applied
             shutil.copy(second / "key.pem", tmp_path / "key.pem")
-            await until(lambda: "stay: --ssl_certificate_file" in caplog.text)
+            await until(lambda: "the certificates in force stay: --ssl_certificate_file" in caplog.text)
             (tmp_path / "key.pem").unlink()
             await until(lambda: "No such file" in caplog.text)
             await asyncio.sleep(0.1)
@@ -219,7 +220,7 @@ def test_files_that_cannot_be_used_are_refused_and_those_that_can_are_read(tmp_p
     with pytest.raises(OptionsError, match="No such file"):
         options(first, tmp_path)
     authority = second / "cert.pem"
-    chosen = options(first, first, f"--ssl_ca_file={authority}", "--ssl_poll_wait_seconds=3")
+    chosen = options(first, first, f"--ssl_ca_file={authority}", "--security_poll_wait_seconds=3")
     assert chosen.tls == read(source_in(first, authority=authority))
     assert chosen.tls.client_verify
-    assert chosen.ssl_poll_wait_seconds == 3
+    assert chosen.security_poll_wait_seconds == 3

@@ -27,7 +27,8 @@ skip_initialize_tpu enable_grpc_healthcheck_service enable_serialization_as_tens
 OURS = ["host", "workers", "drain_seconds", "enable_grpc_reflection", "help", "max_concurrent_requests"]
 OURS += ["max_message_bytes", "max_request_rows", "max_pending_bytes", "max_pending_rows", "max_connections"]
 OURS += ["max_json_depth", "max_json_values", "reload_from", "reload_roots"]
-OURS += ["ssl_certificate_file", "ssl_key_file", "ssl_ca_file", "ssl_poll_wait_seconds"]
+OURS += ["ssl_certificate_file", "ssl_key_file", "ssl_ca_file"]
+OURS += ["api_keys_file", "security_poll_wait_seconds"]
 MODEL = "--model_base_path=/m"
 
 
