@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,8 @@ from serving.server.sources import aspired_versions
 from serving.server.versions import State, Version
 
 _log = logging.getLogger(__name__)
+
+_SCANNED_AT_ONCE = 64
 
 _CANCELLED = StatusError(Code.CANCELLED, "Loading of servable cancelled")
 
@@ -49,7 +51,7 @@ class Manager:
         self._reloading = asyncio.Lock()
         self._loading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._watches: dict[str, asyncio.Task[None]] = {}
+        self._watching: asyncio.Task[None] | None = None
         self._pool = ThreadPoolExecutor(4, "transom_models")
 
     def acquire(self, model_spec: Any) -> Version:
@@ -130,18 +132,18 @@ class Manager:
         """Adds, changes and removes models; returns those that are new, and those that are to have other versions."""
         for name in self._models.keys() - configs.keys():
             self._models[name].config = None
-            self._stop_watching(name)
             self._aspire(name, {})
+            if not self._models[name].versions:  # nothing is to be told of it
+                del self._models[name]
         new = [name for name in configs if name not in self._models or self._models[name].config is None]
         changed = [name for name in configs if name not in new and _differ(self._models[name].config, configs[name])]
         for name, config in configs.items():
             self._models.setdefault(name, Model(config)).config = config
         for name in (*new, *changed):
             self._models[name].awaited = True
-        await asyncio.gather(*(self._scan(name) for name in configs))
-        for name in configs:
-            if name not in self._watches and self._options.file_system_poll_wait_seconds > 0:
-                self._watches[name] = self._spawn(self._watch(name))
+        await self._scan(configs)
+        if self._watching is None and self._options.file_system_poll_wait_seconds > 0:
+            self._watching = self._spawn(self._watch())
         return [self._models[name] for name in new], [self._models[name] for name in changed]
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -150,21 +152,23 @@ class Manager:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _stop_watching(self, name: str) -> None:
-        watch = self._watches.pop(name, None)
-        if watch is not None:
-            watch.cancel()
-
-    async def _watch(self, name: str) -> None:
+    async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self._options.file_system_poll_wait_seconds)
-            await self._scan(name)
+            await self._scan({name: model.config for name, model in self._models.items() if model.config is not None})
 
-    async def _scan(self, name: str) -> None:
-        model = self._models[name]
-        config = model.config
-        found = await self._outcome(aspired_versions, config)
-        if model.config is not config:  # changed meanwhile: whoever did it scans again
+    async def _scan(self, configs: Mapping[str, Any]) -> None:
+        """Looks for the versions of models, some at a time, so that thousands of them do not hold up the loop."""
+        names = list(configs)
+        for start in range(0, len(names), _SCANNED_AT_ONCE):
+            some = {name: configs[name] for name in names[start : start + _SCANNED_AT_ONCE]}
+            found = await self._outcome(_all_aspired, list(some.values()))
+            for (name, config), one in zip(some.items(), found, strict=True):
+                self._found(name, config, one)
+
+    def _found(self, name: str, config: Any, found: tuple[dict[int, Path], list[str]] | StatusError) -> None:
+        model = self._models.get(name)
+        if model is None or model.config is not config:  # changed meanwhile: whoever did it scans again
             return
         if isinstance(found, StatusError):
             if found.message != model.problem:
@@ -172,9 +176,8 @@ class Manager:
             model.problem = found.message
             return
         aspired, notes = found
-        for note in notes:
-            if note not in model.notes:
-                _log.warning("%s", note)
+        for note in set(notes).difference(model.notes):
+            _log.warning("%s", note)
         model.problem, model.notes = "", notes
         if aspired or not model.awaited:
             model.awaited = False
@@ -262,6 +265,18 @@ class Manager:
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
             await self._changed.wait()
+
+
+def _all_aspired(configs: list[Any]) -> list[tuple[dict[int, Path], list[str]] | StatusError]:
+    found: list[tuple[dict[int, Path], list[str]] | StatusError] = []
+    for config in configs:
+        try:
+            found.append(aspired_versions(config))
+        except StatusError as error:
+            found.append(error)
+        except Exception as error:  # noqa: BLE001  nothing on the disk may end the server
+            found.append(internal(error))
+    return found
 
 
 def _differ(old: Any, new: Any) -> bool:

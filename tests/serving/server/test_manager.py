@@ -284,6 +284,24 @@ def test_a_model_that_is_still_awaited_fails_no_reload_of_another(saved_models, 
     with_core(options_of(config_of(n=tmp_path / "n", m=tmp_path / "later")), use)
 
 
+def test_a_thousand_models_that_are_not_there_are_one_task_and_leave_nothing_behind(saved_models, tmp_path):
+    publish(saved_models[1], tmp_path / "m", 1)
+
+    async def use(core):
+        for round_ in range(3):
+            made_up = {f"x{round_}_{n}": tmp_path / f"x{n}" for n in range(1000)}
+            with pytest.raises(StatusError, match=r"1000 model\(s\) did not become available"):
+                await core.reload_config(request_of(config_of(m=tmp_path / "m", **made_up)))
+            assert await bias(core) == 1
+            assert len(asyncio.all_tasks()) < 20  # not one for each, all of which wake up every second
+        await core.reload_config(request_of(config_of(m=tmp_path / "m")))
+        with pytest.raises(StatusError, match="Could not find any versions of model x2_0"):
+            states(core, "x2_0")
+        assert core.ready()
+
+    with_core(options_of(config_of(m=tmp_path / "m")), use)
+
+
 def test_a_label_moves_only_to_what_is_served(saved_models, tmp_path):
     publish(saved_models[1], tmp_path, 1)
     publish(saved_models[2], tmp_path, 2)

@@ -7,7 +7,7 @@ from fronts import with_fronts
 from tiny_servers import config_of
 
 from serving.errors import Code, StatusError
-from serving.protos import MODEL_SERVICE, ReloadConfigRequest
+from serving.protos import MODEL_SERVICE, ModelConfig, ReloadConfigRequest
 from serving.server.callers import Caller
 from serving.server.flags import single_model
 from serving.server.options import ServerOptions
@@ -83,12 +83,29 @@ def test_no_path_leaves_the_roots(tmp_path):
         "m",
         "",
         f"{root}/m\0",
-        f"{root}/" + "a/" * 1_000_000,
     ]
     for path in good:
         assert refused(HERE, config_of(m=root / "m", n=path), reload_roots=roots) is None
     for path in bad:
         assert "--reload_roots" in refused(HERE, config_of(m=root / "m", n=path), reload_roots=roots)
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (lambda config: config.extend([ModelConfig(name=str(n)) for n in range(1024)]), "1025 models"),
+        (lambda config: config[0].model_version_policy.specific.versions.extend(range(5000)), "5000 labels and"),
+        (lambda config: config[0].version_labels.update({str(n): n for n in range(4097)}), "4097 labels and"),
+        (lambda config: config.add(name="é" * 513), "1026 bytes in a name"),
+        (lambda config: config.add(base_path="/" * 5000), "5000 bytes in a base_path"),
+    ],
+)
+def test_a_configuration_of_more_than_can_be_looked_after_is_refused(tmp_path, change, part):
+    config = config_of(m=tmp_path)
+    change(config.model_config_list.config)
+    with pytest.raises(StatusError, match=part) as refused:
+        asyncio.run(check_reload(ServerOptions(models=config), HERE, ReloadConfigRequest(config=config)))
+    assert refused.value.code is Code.INVALID_ARGUMENT
 
 
 def test_a_refused_reload_reaches_no_model(tmp_path):
