@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from serving import protos
 from serving.errors import Code, StatusError
+from serving.server.api_keys import ApiKey, ApiKeys
 from serving.server.budget import Budget, Held, Limits
 from serving.server.call import Call
 from serving.server.connections import Connections, limit_of_connections
 from serving.server.metrics import PROCESS, VERSION_STATE, Metrics
 from serving.server.options import ServerOptions
+from serving.server.profiling import Profiler
 from serving.server.service import Service
 from serving.server.work import Work
 
@@ -48,6 +50,7 @@ class Frontend:
         self.budget = Budget(options.max_pending_bytes, options.max_pending_rows)
         self.work = Work()
         self.connections = Connections(limit_of_connections(options.max_connections), self._pressed)
+        self.profiler, self.keys = Profiler(), options.api_keys
         self.draining = False
         self.in_flight = 0
         self._names = _names_of(options.models)
@@ -72,6 +75,18 @@ class Frontend:
 
     def _pressed(self) -> bool:
         return self.budget.bytes > self.budget.max_bytes // 2
+
+    def use_keys(self, keys: ApiKeys) -> None:
+        """Asks for these API keys from now on."""
+        self.keys = keys
+
+    def authenticate(self, headers: Mapping[str, str]) -> ApiKey | None:
+        """The API key that a request brings, None where none is asked for.
+
+        Raises:
+            StatusError: UNAUTHENTICATED.
+        """
+        return None if self.keys is None else self.keys.find(headers)
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:

@@ -10,9 +10,10 @@ import grpc
 from serving import protos
 from serving.errors import OptionsError, StatusError
 from serving.server import health, reflection
+from serving.server.api_keys import NO_HEADERS
 from serving.server.frontend import Frontend
 from serving.server.grpc_methods import METHODS, answer
-from serving.server.options import ServerOptions
+from serving.server.options import ServerOptions, TlsFiles
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _MAX_DETAILS = 4000  # characters of a message: clients refuse headers over 8 or 16 KiB
@@ -31,6 +32,7 @@ class GrpcServer:
 
     def __init__(self, frontend: Frontend, *, share_port: bool = False, use_socket_path: bool = True) -> None:
         self._frontend, options = frontend, frontend.options
+        self._tls = options.tls
         self._server = grpc.aio.server(options=_channel_arguments(options, share_port))
         for service, methods in METHODS.items():
             handlers = {name: _handler(frontend, service, name) for name in methods}
@@ -52,6 +54,10 @@ class GrpcServer:
         await self._server.start()
         if self._health is not None:
             self._following = asyncio.create_task(self._follow_health(self._health))
+
+    def reload_tls(self, tls: TlsFiles) -> None:
+        """Takes other certificates for new connections; whether clients must have one stays as it was."""
+        self._tls = tls
 
     async def drain(self) -> None:
         """Tells who watches the health that no more requests should come."""
@@ -76,8 +82,9 @@ class GrpcServer:
         try:
             if tls is None:
                 return int(self._server.add_insecure_port(address))
-            credentials = grpc.ssl_server_credentials(
-                [(tls.server_key, tls.server_cert)], tls.custom_ca or None, tls.client_verify
+            # What `_certificates` gives is asked for by every new connection.
+            credentials = grpc.dynamic_ssl_server_credentials(
+                _certificates(tls), lambda: _certificates(self._tls), tls.client_verify
             )
             return int(self._server.add_secure_port(address, credentials))
         except RuntimeError as error:
@@ -89,6 +96,11 @@ class GrpcServer:
             ) from error
 
 
+def _certificates(tls: TlsFiles | None) -> Any:
+    assert tls is not None, "a server with TLS keeps it"
+    return grpc.ssl_server_certificate_configuration([(tls.server_key, tls.server_cert)], tls.custom_ca or None)
+
+
 def _handler(frontend: Frontend, service: str, method: str) -> Any:
     """A raw unary handler: bytes to bytes."""
 
@@ -96,7 +108,8 @@ def _handler(frontend: Frontend, service: str, method: str) -> Any:
         left = context.time_remaining()
         deadline = None if left is None else asyncio.get_running_loop().time() + left
         try:
-            return await answer(frontend, service, method, body, deadline)
+            headers = dict(context.invocation_metadata()) if frontend.keys is not None else NO_HEADERS
+            return await answer(frontend, service, method, body, deadline, peer=context.peer(), headers=headers)
         except StatusError as error:
             context.set_code(_CODES[error.code.number])
             context.set_details(error.message[:_MAX_DETAILS])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,8 @@ from serving.server.sources import aspired_versions
 from serving.server.versions import State, Version
 
 _log = logging.getLogger(__name__)
+
+_SCANNED_AT_ONCE = 64
 
 _CANCELLED = StatusError(Code.CANCELLED, "Loading of servable cancelled")
 
@@ -49,7 +51,7 @@ class Manager:
         self._reloading = asyncio.Lock()
         self._loading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._watches: dict[str, asyncio.Task[None]] = {}
+        self._watching: asyncio.Task[None] | None = None
         self._pool = ThreadPoolExecutor(4, "transom_models")
 
     def acquire(self, model_spec: Any) -> Version:
@@ -92,7 +94,9 @@ class Manager:
         """Goes to a `ModelServerConfig`, and waits for the models that are new in it.
 
         Raises:
-            StatusError: it is no such config, or a new model did not become available; what was served still is.
+            StatusError: it is no such config, which changes nothing; or UNKNOWN, a new model did not become available
+                or there are no versions where a model's now are to be. What was served still is, and what was asked
+                for is served as soon as it can be.
         """
         async with self._reloading:
             if config.WhichOneof("config") is None:
@@ -101,10 +105,11 @@ class Manager:
             check_config(self._config, config)
             allow = self._options.allow_version_labels_for_unavailable_models
             self._labels = labels_of(config, self._labels, self._is_available, allow)
-            self._config = config
-            new = await self._configure({one.name: one for one in config.model_config_list.config})
+            again, self._config = config == self._config, config
+            new, changed = await self._configure({one.name: one for one in config.model_config_list.config})
             await self._until(lambda: all(model.settled for model in new))
-            self._check_served(new)
+            # Whoever asks again for what failed is told so again.
+            _check_served(new, self._models.values() if again else changed)
 
     async def stop(self) -> None:
         """Unloads everything, as soon as nothing runs in it."""
@@ -123,32 +128,23 @@ class Manager:
     def _is_available(self, name: str, version: int) -> bool:
         return name in self._models and version in self._models[name].available
 
-    async def _configure(self, configs: dict[str, Any]) -> list[Model]:
-        """Adds, changes and removes models; returns those that are new."""
+    async def _configure(self, configs: dict[str, Any]) -> tuple[list[Model], list[Model]]:
+        """Adds, changes and removes models; returns those that are new, and those that are to have other versions."""
         for name in self._models.keys() - configs.keys():
             self._models[name].config = None
-            self._stop_watching(name)
             self._aspire(name, {})
+            if not self._models[name].versions:  # nothing is to be told of it
+                del self._models[name]
         new = [name for name in configs if name not in self._models or self._models[name].config is None]
+        changed = [name for name in configs if name not in new and _differ(self._models[name].config, configs[name])]
         for name, config in configs.items():
             self._models.setdefault(name, Model(config)).config = config
-        await asyncio.gather(*(self._scan(name) for name in configs))
-        for name in configs:
-            if name not in self._watches and self._options.file_system_poll_wait_seconds > 0:
-                self._watches[name] = self._spawn(self._watch(name))
-        return [self._models[name] for name in new]
-
-    def _check_served(self, models: Iterable[Model]) -> None:
-        failed = []
-        for model in models:
-            if model.latest is not None:
-                continue
-            newest = model.versions[max(model.versions)] if model.versions else None
-            error = newest.failure if newest else StatusError(Code.NOT_FOUND, model.problem or " ".join(model.notes))
-            reason = f" due to error: {error.code.name}: {error.message}" if error else ""
-            failed.append(f"{{{newest or f'{{name: {model.config.name}}}'}{reason}}}, ")
-        if failed:
-            raise StatusError(Code.UNKNOWN, f"{len(failed)} model(s) did not become available: {{{''.join(failed)}}}")
+        for name in (*new, *changed):
+            self._models[name].awaited = True
+        await self._scan(configs)
+        if self._watching is None and self._options.file_system_poll_wait_seconds > 0:
+            self._watching = self._spawn(self._watch())
+        return [self._models[name] for name in new], [self._models[name] for name in changed]
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -156,21 +152,23 @@ class Manager:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _stop_watching(self, name: str) -> None:
-        watch = self._watches.pop(name, None)
-        if watch is not None:
-            watch.cancel()
-
-    async def _watch(self, name: str) -> None:
+    async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self._options.file_system_poll_wait_seconds)
-            await self._scan(name)
+            await self._scan({name: model.config for name, model in self._models.items() if model.config is not None})
 
-    async def _scan(self, name: str) -> None:
-        model = self._models[name]
-        config = model.config
-        found = await self._outcome(aspired_versions, config)
-        if model.config is not config:  # changed meanwhile: whoever did it scans again
+    async def _scan(self, configs: Mapping[str, Any]) -> None:
+        """Looks for the versions of models, some at a time, so that thousands of them do not hold up the loop."""
+        names = list(configs)
+        for start in range(0, len(names), _SCANNED_AT_ONCE):
+            some = {name: configs[name] for name in names[start : start + _SCANNED_AT_ONCE]}
+            found = await self._outcome(_all_aspired, list(some.values()))
+            for (name, config), one in zip(some.items(), found, strict=True):
+                self._found(name, config, one)
+
+    def _found(self, name: str, config: Any, found: tuple[dict[int, Path], list[str]] | StatusError) -> None:
+        model = self._models.get(name)
+        if model is None or model.config is not config:  # changed meanwhile: whoever did it scans again
             return
         if isinstance(found, StatusError):
             if found.message != model.problem:
@@ -178,11 +176,12 @@ class Manager:
             model.problem = found.message
             return
         aspired, notes = found
-        for note in notes:
-            if note not in model.notes:
-                _log.warning("%s", note)
+        for note in set(notes).difference(model.notes):
+            _log.warning("%s", note)
         model.problem, model.notes = "", notes
-        self._aspire(name, aspired)
+        if aspired or not model.awaited:
+            model.awaited = False
+            self._aspire(name, aspired)
 
     def _aspire(self, name: str, aspired: dict[int, Path]) -> None:
         model = self._models[name]
@@ -266,6 +265,38 @@ class Manager:
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
             await self._changed.wait()
+
+
+def _all_aspired(configs: list[Any]) -> list[tuple[dict[int, Path], list[str]] | StatusError]:
+    found: list[tuple[dict[int, Path], list[str]] | StatusError] = []
+    for config in configs:
+        try:
+            found.append(aspired_versions(config))
+        except StatusError as error:
+            found.append(error)
+        except Exception as error:  # noqa: BLE001  nothing on the disk may end the server
+            found.append(internal(error))
+    return found
+
+
+def _differ(old: Any, new: Any) -> bool:
+    """Whether two `ModelConfig`s of a model may name different versions."""
+    return bool(old.base_path != new.base_path or old.model_version_policy != new.model_version_policy)
+
+
+def _check_served(new: Sequence[Model], changed: Iterable[Model]) -> None:
+    """Raises UNKNOWN where a new model is not served, or one that was changed has no versions where they are to be."""
+    failed = [_failure(model) for model in new if model.latest is None]
+    failed += [_failure(model) for model in changed if model.awaited and model.config and model not in new]
+    if failed:
+        raise StatusError(Code.UNKNOWN, f"{len(failed)} model(s) did not become available: {{{''.join(failed)}}}")
+
+
+def _failure(model: Model) -> str:
+    newest = model.versions[max(model.versions)] if model.versions and not model.awaited else None
+    error = newest.failure if newest else StatusError(Code.NOT_FOUND, model.problem or "; ".join(model.notes))
+    reason = f" due to error: {error.code.name}: {error.message}" if error else ""
+    return f"{{{newest or f'{{name: {model.config.name}}}'}{reason}}}, "
 
 
 def _loaded(folder: Path, options: ServerOptions) -> tuple[Servable, BatchingOptions | None]:

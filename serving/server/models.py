@@ -24,10 +24,13 @@ class Model:
         available: those that are served.
         latest: the newest of them, None where nothing is served.
         problem: why the base path could not be read last time, empty where it could.
+        awaited: whether no version has been found since its configuration began to name other ones. What was served
+            before then still is.
     """
 
     def __init__(self, config: Any) -> None:
         self.config: Any = config
+        self.awaited = True
         self.versions: dict[int, Version] = {}
         self.available: dict[int, Version] = {}
         self.latest: Version | None = None

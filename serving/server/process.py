@@ -10,20 +10,23 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import Any
 
 from serving import protos
 from serving.errors import OptionsError, StatusError
 from serving.server.control import Control
+from serving.server.expiry import Expiry
 from serving.server.frontend import AVAILABLE, Frontend
 from serving.server.grpc_api import GrpcServer
 from serving.server.memory import prepare
 from serving.server.metrics import PROCESS, Metrics
-from serving.server.options import ServerOptions
+from serving.server.options import ServerOptions, TlsFiles
 from serving.server.rest import RestServer
 from serving.server.service import Service
-from serving.server.text_files import read_model_config
+from serving.server.text_files import read_api_keys, read_model_config, read_tls_source
+from serving.server.watching import follow
 
 LOG = logging.getLogger("serving")
 
@@ -118,9 +121,32 @@ class _Process:
         _tell(frontend, time.monotonic() - start)
         if self._control is not None:
             self._control.ready()
-        async with _background(_follow_config(frontend)):
+        fronts: list[GrpcServer | RestServer] = [grpc_server]
+        fronts += [rest_server] if rest_server is not None else []
+        async with _background(_follow_config(frontend)), _background(self._follow_security(frontend, fronts)):
             await self._stop.wait()
         await _drain(frontend, grpc_server, rest_server)
+
+    async def _follow_security(self, frontend: Frontend, fronts: Sequence[GrpcServer | RestServer]) -> None:
+        """Keeps certificates and API keys as their files are, and warns of what expires."""
+        options, tasks = self._options, []
+        seconds = options.security_poll_wait_seconds
+        if options.api_keys is not None and options.api_keys_file is not None:
+            read_keys = partial(read_api_keys, options.api_keys_file)
+            tasks.append(follow("API keys", read_keys, options.api_keys, frontend.use_keys, seconds))
+        if options.tls is not None and options.tls_source is not None:
+            expiry = Expiry(options.tls)
+
+            def use(tls: TlsFiles) -> None:
+                for front in fronts:
+                    front.reload_tls(tls)
+                expiry.watch(tls)
+
+            read = partial(read_tls_source, options.tls_source)
+            tasks.append(follow("keys and certificates", read, options.tls, use, seconds))
+            if self._index == 0:  # the workers have the same ones
+                tasks.append(expiry.run())
+        await asyncio.gather(*tasks)
 
     async def _supervised(self) -> None:
         """Does what the supervisor tells; without one any more, the end has come."""

@@ -108,7 +108,7 @@ class RestServer:
     async def _respond(self, request: web.BaseRequest, held: Held) -> web.StreamResponse:
         path = _path(request)
         if path.partition("?")[0] == self._options.metrics_path:
-            return web.Response(text=await self._frontend.scrape(), content_type="text/plain")
+            return await self._metrics(request)
         if not API.fullmatch(path):
             return await self._answer(request, 404, error_body("Not Found"))
         if request.method == "OPTIONS":
@@ -117,9 +117,22 @@ class RestServer:
             return await self._answer(request, 417, error_body(f"The only Expect that is known is {_CONTINUE}"))
         gzipped = "gzip" in request.headers.get("Content-Encoding", "")
         answered = await answer(
-            self._frontend, request.method, path, lambda: self._body(request, held), gzipped=gzipped, held=held
+            self._frontend,
+            request.method,
+            path,
+            lambda: self._body(request, held),
+            gzipped=gzipped,
+            held=held,
+            headers=request.headers,
         )
         return await self._answer(request, answered.status, answered.body)
+
+    async def _metrics(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            self._frontend.authenticate(request.headers)
+        except StatusError as error:
+            return await self._answer(request, error.code.http, error_body(error.message))
+        return web.Response(text=await self._frontend.scrape(), content_type="text/plain")
 
     async def _body(self, request: web.BaseRequest, held: Held) -> bytes:
         limit = self._options.max_message_bytes
@@ -169,6 +182,8 @@ class RestServer:
     async def _answer(self, request: web.BaseRequest, status: int, body: bytes) -> web.StreamResponse:
         headers = dict(_CORS) if self._options.rest_api_enable_cors_support else {}
         headers["Content-Type"] = JSON
+        if status == Code.UNAUTHENTICATED.http:
+            headers["WWW-Authenticate"] = "Bearer"
         pieces: Sequence[bytes | memoryview] = [body]
         if len(body) >= _GZIP_FROM_BYTES and _GZIP_ACCEPTED.search(request.headers.get("Accept-Encoding", "")):
             pieces = await _gzipped(body)

@@ -26,7 +26,9 @@ skip_initialize_tpu enable_grpc_healthcheck_service enable_serialization_as_tens
 """
 OURS = ["host", "workers", "drain_seconds", "enable_grpc_reflection", "help", "max_concurrent_requests"]
 OURS += ["max_message_bytes", "max_request_rows", "max_pending_bytes", "max_pending_rows", "max_connections"]
-OURS += ["max_json_depth", "max_json_values"]
+OURS += ["max_json_depth", "max_json_values", "reload_from", "reload_roots"]
+OURS += ["ssl_certificate_file", "ssl_key_file", "ssl_ca_file"]
+OURS += ["api_keys_file", "security_poll_wait_seconds"]
 MODEL = "--model_base_path=/m"
 
 
@@ -153,6 +155,7 @@ def test_the_files_are_text_protos(tmp_path):
     ("flag", "text", "part"),
     [
         ("model_config_file", "model_config_lst {}", 'no field named "model_config_lst"'),
+        ("model_config_file", "x", "Error parsing text-format tensorflow.serving.ModelServerConfig: 1:"),
         ("model_config_file", "custom_model_config {}", "custom_model_config"),
         ("monitoring_config_file", "prometheus { enable: true }", "prometheus_config"),
         ("monitoring_config_file", 'prometheus_config { enable: true path: "p" }', "begin it with /"),
