@@ -12,6 +12,7 @@ from serving import protos
 from serving.errors import Code, StatusError
 from serving.server.budget import Budget, Held, Limits
 from serving.server.call import Call
+from serving.server.connections import Connections, limit_of_connections
 from serving.server.metrics import PROCESS, VERSION_STATE, Metrics
 from serving.server.options import ServerOptions
 from serving.server.service import Service
@@ -46,6 +47,7 @@ class Frontend:
         self.reload, self.scrape = reload or self.reload_here, scrape or self.page_here
         self.budget = Budget(options.max_pending_bytes, options.max_pending_rows)
         self.work = Work()
+        self.connections = Connections(limit_of_connections(options.max_connections), self._pressed)
         self.draining = False
         self.in_flight = 0
         self._names = _names_of(options.models)
@@ -67,6 +69,9 @@ class Frontend:
             held.take,
         )
         return Call(limits, held, deadline, size, self.work)
+
+    def _pressed(self) -> bool:
+        return self.budget.bytes > self.budget.max_bytes // 2
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:

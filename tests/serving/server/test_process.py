@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -106,6 +107,22 @@ def server(folder, *flags, **how):
             except subprocess.TimeoutExpired:
                 one.process.kill()
                 one.process.wait()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_more_connections_than_descriptors_keep_nobody_out(tmp_path, workers):
+    few = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (150, 150))"
+    with server(tmp_path, f"--workers={workers}", more=few) as one, contextlib.ExitStack() as stack:
+        one.wait_for("ready after", times=workers)
+        for _ in range(400):
+            half = stack.enter_context(socket.create_connection((HOST, one.rest_port)))
+            half.sendall(b"POST /v1/models/m:predict HTTP/1.1\r\nHost: x\r\nA")
+        for _ in range(10):
+            start = time.monotonic()
+            assert httpx.get(f"http://{HOST}:{one.rest_port}/v1/models/m", timeout=20).status_code == 200
+            assert time.monotonic() - start < 5
+        one.wait_for("connections of at most", times=workers)
+        assert len(one.log) < 5000
 
 
 @pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
