@@ -6,7 +6,7 @@ import ctypes
 import ctypes.util
 import functools
 from collections.abc import Sequence
-from ctypes import POINTER, c_char_p, c_int, c_int32, c_size_t, c_ssize_t, c_uint8, c_uint32, c_void_p
+from ctypes import POINTER, c_char_p, c_int, c_int32, c_size_t, c_ssize_t, c_uint8, c_uint32, c_uint64, c_void_p
 from typing import Any
 
 _NAMES = ("libnghttp2.so.14", "libnghttp2.14.dylib", "nghttp2.dll")
@@ -70,6 +70,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "option_set_no_closed_streams": (None, (c_void_p, c_int)),
     "option_set_max_outbound_ack": (None, (c_void_p, c_size_t)),
     "option_set_max_settings": (None, (c_void_p, c_size_t)),
+    "option_set_stream_reset_rate_limit": (None, (c_void_p, c_uint64, c_uint64)),
     "session_server_new2": (c_int, (POINTER(c_void_p), c_void_p, c_size_t, c_void_p)),
     "session_del": (None, (c_void_p,)),
     "session_mem_recv": (c_ssize_t, (c_void_p, c_void_p, c_size_t)),
@@ -88,14 +89,20 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "submit_shutdown_notice": (c_int, (c_void_p,)),
     "submit_ping": (c_int, (c_void_p, c_uint8, c_void_p)),
 }
+_NEWER = ("option_set_stream_reset_rate_limit",)
 
 
 class Nghttp2:
-    """The library's functions as attributes, without their common prefix."""
+    """The library's functions as attributes, without their common prefix; None for those of `_NEWER` that it lacks."""
 
     def __init__(self, library: Any) -> None:
         for name, (result, arguments) in _FUNCTIONS.items():
-            function = getattr(library, f"nghttp2_{name}")
+            function = getattr(library, f"nghttp2_{name}", None)
+            if function is None and name in _NEWER:
+                setattr(self, name, None)
+                continue
+            if function is None:
+                raise AttributeError(name)
             function.restype, function.argtypes = result, arguments
             setattr(self, name, function)
 

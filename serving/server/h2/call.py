@@ -164,7 +164,7 @@ class Call:
         """Decides how the call ends; once. What has been given to `send` goes first."""
         if self.over:
             return
-        self.over = True
+        self.over, self.since = True, self._connection.server.loop.time()
         self._queue.clear()
         self._assembly = None
         self._status = error

@@ -22,10 +22,11 @@ _HIGH_WATER = 2**18  # bytes that wait in the system's buffer and the transport'
 _WRITE_BYTES = 2**16  # frames that are written together
 _MAX_STREAMS = 256
 
-_CREDIT, _CREDIT_A_SECOND = 1000, 200
-"""Frames that are no request's and that a client may send: pings, resets, settings, windows, scraps of data."""
+_CREDIT, _CREDIT_A_SECOND = 3000, 500
+"""What frames that carry nothing of a request may cost: pings, windows, scraps of data 1, resets 4. A client that
+opens a stream, or reads a part of an answer, earns 2: gRPC's own client sends two windows for a stream."""
 
-_SCRAP_BYTES = 64
+_EARNED, _RESET_COSTS = 2, 4
 _HANDSHAKE_SECONDS = 10.0
 _MESSAGE_SECONDS, _MESSAGE_BYTES_A_SECOND = 20.0, 2**18  # for a message to come
 _UNREAD_SECONDS = 30.0  # for PROGRESS_BYTES of an answer to be read
@@ -161,6 +162,7 @@ class Connection(asyncio.BufferedProtocol):
         if call is None:
             call = self._calls[stream] = Call(self, stream, self._heard)
             self.server.remember(call)
+            self._earn()
         self._opening = call
 
     def header(self, name: bytes, value: bytes) -> int:
@@ -194,15 +196,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def data(self, stream: int, address: int, length: int) -> None:
         """See `Events`."""
-        if length < _SCRAP_BYTES:
-            self._credit -= 1
         call = self._calls.get(stream)
         if call is not None:
             call.data(address, length)
 
     def data_end(self, stream: int) -> None:
         """See `Events`."""
-        self._credit = min(self._credit + 2, _CREDIT)  # a request's own scraps
         call = self._calls.get(stream)
         if call is not None:
             call.ended()
@@ -211,12 +210,16 @@ class Connection(asyncio.BufferedProtocol):
         """See `Events`."""
         if kind == binding.SETTINGS:
             self._greeted = True
-        self._credit -= 1
-        return self._calm()
+        self._credit -= _RESET_COSTS if kind == binding.RST_STREAM else 1
+        if self._credit >= 0:
+            return 0
+        self.server.note("closed for a flood of frames")
+        self.session.terminate(binding.ENHANCE_YOUR_CALM)
+        return binding.CALLBACK_FAILURE
 
     def read(self, stream: int, address: int, length: int) -> tuple[int, int]:
         """See `Events`."""
-        self._credit = min(self._credit + 2, _CREDIT)  # the client says that it has read it
+        self._earn()
         call = self._calls.get(stream)
         if call is None:
             return 0, binding.DATA_EOF
@@ -230,12 +233,8 @@ class Connection(asyncio.BufferedProtocol):
             call.closed()
             self._busy = self._heard
 
-    def _calm(self) -> int:
-        if self._credit >= 0:
-            return 0
-        self.server.note("closed for a flood of frames")
-        self.session.terminate(binding.ENHANCE_YOUR_CALM)
-        return binding.CALLBACK_FAILURE
+    def _earn(self) -> None:
+        self._credit = min(self._credit + _EARNED, _CREDIT)
 
     # its end
 

@@ -141,7 +141,7 @@ class H2Server:
         except StatusError:
             now = self.loop.time()
             for other in list(self._calls):
-                if other.stalls(now - _STALLED_SECONDS, _STALLED_BYTES_A_SECOND):
+                if other is not call and other.stalls(now - _STALLED_SECONDS, _STALLED_BYTES_A_SECOND):
                     self.note("large messages dropped for others: they came too slowly")
                     other.end(StatusError(Code.RESOURCE_EXHAUSTED, "The message came too slowly while memory is short"))
             call.held.take(size=size)

@@ -19,6 +19,8 @@ _read_head = struct.Struct("=QiBB").unpack_from  # length, stream, type, flags o
 _HEAD_BYTES = 16
 _MAX_OUTBOUND_ACKS = 200
 _MAX_SETTINGS_ENTRIES = 32
+_RESETS, _RESETS_A_SECOND = 10_000, 1000  # nghttp2's own limit: `Events.control` has a better one
+_SCRAP_BYTES = 64  # frames of data with fewer that do not end a stream are told as frames of another kind
 
 
 class SessionError(Exception):
@@ -44,7 +46,7 @@ class Events(Protocol):
         """The body is complete."""
 
     def control(self, kind: int, flags: int) -> int:
-        """A frame of another kind; 0, or an error of nghttp2's."""
+        """A frame of another kind, or one of data that hardly has any; 0, or an error of nghttp2's."""
 
     def read(self, stream: int, address: int, length: int) -> tuple[int, int]:
         """Writes at most so many bytes of the answer to the address; how many, or DEFERRED, and DATA_ flags."""
@@ -172,12 +174,13 @@ def _on_header(
 
 
 def _on_frame(session: int, frame: int, number: int) -> int:
-    _, stream, kind, flags = _read_head(string_at(frame, _HEAD_BYTES))
+    length, stream, kind, flags = _read_head(string_at(frame, _HEAD_BYTES))
     events = _EVENTS[number]
     if kind == binding.DATA:
         if flags & binding.END_STREAM:
             events.data_end(stream)
-        return 0
+            return 0
+        return events.control(kind, flags) if length < _SCRAP_BYTES else 0
     if kind == binding.HEADERS:
         events.headers_end(stream, bool(flags & binding.END_STREAM))
         return 0
@@ -224,6 +227,8 @@ class _Made:
         self.provider = ctypes.byref(binding.DataProvider(None, ctypes.cast(self._kept[-1], ctypes.c_void_p)))
         library.option_set_no_closed_streams(options, 1)
         library.option_set_max_outbound_ack(options, _MAX_OUTBOUND_ACKS)
+        if library.option_set_stream_reset_rate_limit is not None:
+            library.option_set_stream_reset_rate_limit(options, _RESETS, _RESETS_A_SECOND)
         library.option_set_max_settings(options, _MAX_SETTINGS_ENTRIES)
 
 
