@@ -12,12 +12,11 @@ from typing import Any
 _NAMES = ("libnghttp2.so.14", "libnghttp2.14.dylib", "nghttp2.dll")
 _OLDEST = 0x012900  # 1.41
 
-HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 1, 3, 4, 6, 7, 8  # types of frames
-DATA = 0
-END_STREAM = ACK = 1  # flags of frames
-NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, CANCEL, ENHANCE_YOUR_CALM = 0, 1, 2, 8, 11  # codes of errors on the wire
+DATA, HEADERS, RST_STREAM, SETTINGS = 0, 1, 3, 4  # types of frames
+END_STREAM = 1  # a flag of frames
+NO_ERROR, REFUSED_STREAM, CANCEL, ENHANCE_YOUR_CALM = 0, 7, 8, 11  # codes of errors on the wire
 MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_HEADER_LIST_SIZE = 3, 4, 6  # settings
-DEFERRED, CALLBACK_FAILURE, TEMPORAL_CALLBACK_FAILURE = -508, -902, -521  # results of callbacks
+DEFERRED, CALLBACK_FAILURE = -508, -902  # results of callbacks
 DATA_EOF, DATA_NO_END_STREAM = 1, 2  # flags of data that is to be sent
 
 _NO_COPY = 2 | 4

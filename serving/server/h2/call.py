@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from ctypes import memmove
 from typing import TYPE_CHECKING, Any
 
 from serving.errors import Code, StatusError
 from serving.server.budget import Held
 from serving.server.grpc_calls import Method
 from serving.server.h2 import binding, headers
-from serving.server.h2.messages import HEAD, INLINE_BYTES, Assembly, Message, Unpacking, address_of
+from serving.server.h2.messages import HEAD, INLINE_BYTES, Assembly, Message, Unpacking, address_of, copy
 from serving.server.unexpected import unexpected
 
 if TYPE_CHECKING:
@@ -21,14 +20,13 @@ if TYPE_CHECKING:
 
 PROGRESS_BYTES = 2**20  # of an answer: fewer read are none
 _MAX_QUEUED = 2**20  # bytes of a stream's messages that wait for being answered, or for being read
-_CARDINALITY = StatusError(Code.INTERNAL, "The call has one message: got none, or several")
 
 
 class Call:
     """Made when the headers begin; ended by `closed`, which comes once for each.
 
     Attributes:
-        stream: its number.
+        connection, stream: its connection and its number there.
         fields: its headers by name, as they came; the last one of several alike.
         deadline: a time of the event loop's clock, None for none.
         held: what the call holds of the budget.
@@ -36,7 +34,7 @@ class Call:
     """
 
     def __init__(self, connection: Connection, stream: int, now: float) -> None:
-        self._connection, self.stream, self.since = connection, stream, now
+        self.connection, self.stream, self.since = connection, stream, now
         self.fields: dict[bytes, bytes] = {}
         self.size = 0  # of the headers
         self.deadline: float | None = None
@@ -59,7 +57,7 @@ class Call:
     @property
     def peer(self) -> str:
         """Who asks, as gRPC writes it, such as ipv4:127.0.0.1:4711."""
-        return self._connection.peer
+        return self.connection.peer
 
     def metadata(self) -> Mapping[str, str]:
         """The headers as text."""
@@ -92,7 +90,7 @@ class Call:
     def began(self, last: bool) -> None:
         """The headers are complete."""
         self.begun = True
-        server = self._connection.server
+        server = self.connection.server
         if not headers.is_grpc(self.fields):
             self._refuse_http()
             return
@@ -119,16 +117,16 @@ class Call:
         if self.over or self._method is None:
             return
         if self._assembly is None:
-            self._assembly = Assembly(self._connection.server.settings.max_receive_bytes, self._admit)
+            self._assembly = Assembly(self.connection.server.settings.max_receive_bytes, self._admit)
         if not self._assembly.partial and self._method.stream is not None:
-            self.since = self._connection.server.loop.time()
+            self.since = self.connection.server.loop.time()
         try:
             done = self._assembly.feed(address, length)
             for message in done:
                 self._queue.append(message)
                 self._queued += len(message.content)
             if self._method.unary is not None and len(self._queue) > 1:
-                raise _CARDINALITY
+                raise _not_one()
             if self._method.stream is not None and self._queued > _MAX_QUEUED:
                 raise StatusError(Code.RESOURCE_EXHAUSTED, f"Over {_MAX_QUEUED} bytes of messages wait for an answer")
         except StatusError as error:
@@ -149,7 +147,7 @@ class Call:
         elif self._method.unary is None:
             self._wake()
         elif len(self._queue) != 1:
-            self.end(_CARDINALITY)
+            self.end(_not_one())
         else:
             self._start(self._unary(self._method.unary, self._queue.popleft()))
 
@@ -162,25 +160,33 @@ class Call:
 
     def end(self, error: StatusError | None) -> None:
         """Decides how the call ends; once. What has been given to `send` goes first."""
+        if error is not None:
+            # Its traceback would keep the frames alive that it came through, with the message of the request.
+            error.__traceback__ = error.__context__ = error.__cause__ = None
         if self.over:
             return
-        self.over, self.since = True, self._connection.server.loop.time()
+        self.over, self.since = True, self.connection.server.loop.time()
         self._queue.clear()
         self._assembly = None
         self._status = error
-        session = self._connection.session
+        session = self.connection.session
         if self._responded:
             session.resume(self.stream)
         elif error is not None:
             session.respond(self.stream, headers.trailers_only(error), body=False)
             self._finished = True
             if not self._ended:
-                self._connection.reset_after(self.stream)
+                self.connection.reset_after(self.stream)
         else:
             self._respond()
         self._cancel()
         self._release()
-        self._connection.flush_soon()
+        self.connection.flush_soon()
+
+    def drop(self) -> None:
+        """Ends the stream, whatever the client has not read."""
+        self.connection.session.reset(self.stream, binding.CANCEL)
+        self.connection.flush_soon()
 
     def send(self, message: bytes) -> None:
         """Gives a message of the answer to the client."""
@@ -189,7 +195,7 @@ class Call:
             self._parts.append(head + message)
         else:
             self._parts.extend((head, message))
-        self.since = self._connection.server.loop.time()
+        self.since = self.connection.server.loop.time()
 
     def read(self, address: int, length: int) -> tuple[int, int]:
         """Writes what is next of the answer: see `Events.read`."""
@@ -197,7 +203,7 @@ class Call:
         while parts and written < length:
             part = parts[0]
             count = min(len(part) - self._offset, length - written)
-            memmove(address + written, address_of(part) + self._offset, count)
+            copy(address + written, address_of(part) + self._offset, count)
             written += count
             self._offset += count
             if self._offset == len(part):
@@ -205,34 +211,34 @@ class Call:
                 self._offset = 0
         self._sent += written
         if self._sent >= PROGRESS_BYTES:
-            self._sent, self.since = 0, self._connection.server.loop.time()
+            self._sent, self.since = 0, self.connection.server.loop.time()
         if parts:
             return written, 0
         if not self.over:
             self._wake()
             return (written, 0) if written else (binding.DEFERRED, 0)
-        session = self._connection.session
+        session = self.connection.session
         session.trailers(self.stream, headers.OK if self._status is None else headers.trailers(self._status))
         self._finished = True
         if not self._ended:
-            self._connection.reset_after(self.stream)
+            self.connection.reset_after(self.stream)
         self._release()
         return written, binding.DATA_EOF | binding.DATA_NO_END_STREAM
 
     def _respond(self) -> None:
         self._responded = True
-        self._connection.session.respond(self.stream, headers.ANSWER, body=True)
+        self.connection.session.respond(self.stream, headers.ANSWER, body=True)
 
     def _refuse_http(self) -> None:
         self.over = self._finished = True
-        session = self._connection.session
+        session = self.connection.session
         session.respond(self.stream, headers.NO_GRPC, body=False)
         if not self._ended:
-            self._connection.reset_after(self.stream)
-        self._connection.flush_soon()
+            self.connection.reset_after(self.stream)
+        self.connection.flush_soon()
 
     def _admit(self, size: int) -> None:
-        self._connection.server.admit(self, size)
+        self.connection.server.admit(self, size)
 
     def _late(self) -> None:
         self.end(StatusError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded"))
@@ -242,11 +248,11 @@ class Call:
             self._waiter.set_result(None)
 
     async def _wait(self) -> None:
-        self._waiter = self._connection.server.loop.create_future()
+        self._waiter = self.connection.server.loop.create_future()
         await self._waiter
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        self._task = self._connection.server.loop.create_task(self._run(work))
+        self._task = self.connection.server.loop.create_task(self._run(work))
 
     async def _run(self, work: Coroutine[Any, Any, None]) -> None:
         error: StatusError | None = None
@@ -271,18 +277,18 @@ class Call:
     async def _unary(self, answer: Callable[[bytes, Call], Awaitable[bytes]], message: Message) -> None:
         if len(message.content) <= INLINE_BYTES:  # else it has been admitted
             self.held.take(size=len(message.content))
-        self._connection.running += 1
+        self.connection.running += 1
         try:
             await self._answer(answer, message)
         finally:
-            self._connection.running -= 1
+            self.connection.running -= 1
 
     async def _answer(self, answer: Callable[[bytes, Call], Awaitable[bytes]], message: Message) -> None:
         content = message.content if not message.packed else await self._unpacked(message.content)
         del message
         answered = await answer(content, self)
         del content
-        settings = self._connection.server.settings
+        settings = self.connection.server.settings
         if len(answered) > settings.max_send_bytes:
             got = f"{len(answered)} vs. {settings.max_send_bytes}"
             raise StatusError(Code.RESOURCE_EXHAUSTED, f"Sent message larger than max ({got})")
@@ -298,10 +304,10 @@ class Call:
                     return
                 self.send(message)
                 if self._responded:
-                    self._connection.session.resume(self.stream)
+                    self.connection.session.resume(self.stream)
                 else:
                     self._respond()
-                self._connection.flush_soon()
+                self.connection.flush_soon()
                 while sum(map(len, self._parts)) > INLINE_BYTES and not self.over:
                     await self._wait()  # until the client has read it
 
@@ -318,7 +324,7 @@ class Call:
     async def _unpacked(self, packed: bytes) -> bytes:
         if self._encoding == "identity":
             raise StatusError(Code.INTERNAL, "A message is marked as packed, but the call's grpc-encoding is identity")
-        server = self._connection.server
+        server = self.connection.server
         unpacking = Unpacking(packed, self._encoding, server.settings.max_receive_bytes)
         counted = 0
         done = len(packed) <= INLINE_BYTES and unpacking.step(INLINE_BYTES)
@@ -341,3 +347,7 @@ class Call:
         """What the call holds ends with its task and its stream."""
         if self._task is None and (self._gone or self._finished):
             self.held.release()
+
+
+def _not_one() -> StatusError:
+    return StatusError(Code.INTERNAL, "The call has one message: got none, or several")

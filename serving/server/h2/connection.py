@@ -40,7 +40,7 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, server: H2Server) -> None:
         self.server, self.peer = server, ""
         now = server.loop.time()
-        self._calls: dict[int, Call] = {}
+        self.calls: dict[int, Call] = {}
         self._resets: list[int] = []
         self._opening: Call | None = None  # whose headers come
         self._transport: Any = None
@@ -49,6 +49,7 @@ class Connection(asyncio.BufferedProtocol):
         self._made = self._heard = self._busy = now
         self._paused_since = self._closing_since = self._pinged = self._warned = 0.0
         self._leaving = False
+        self.counted = 0  # calls that the server counts
         self.running = 0  # calls that a task works for
         self._progress = 0
         self._state = State.OPENING
@@ -73,8 +74,8 @@ class Connection(asyncio.BufferedProtocol):
         """Ends all calls."""
         self._closed = True
         self.server.unregister(self)
-        calls = list(self._calls.values())
-        self._calls.clear()
+        calls = list(self.calls.values())
+        self.calls.clear()
         for call in calls:
             self.server.forget(call)
             call.closed()
@@ -82,18 +83,20 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, hint: int) -> memoryview:
         """The server's own: what is in it is taken out at once."""
-        return self.server.buffer
+        return self.server.room()
 
     def buffer_updated(self, count: int) -> None:
         """Takes what has come, and sends what there is to say."""
         if self._closed or self._closing_since:
             return
-        self._heard, self._pinged = self.server.loop.time(), 0.0
+        time = self.server.loop.time
+        self._heard, self._pinged = time(), 0.0
         self._progress += count
         good = self.session.receive(self.server.buffer_address, count)
         self.flush()
         if not good:
             self._close()
+        self.server.spend(time() - self._heard)
 
     def eof_received(self) -> bool:
         """No client of gRPC's closes half of a connection."""
@@ -150,7 +153,7 @@ class Connection(asyncio.BufferedProtocol):
     def _reset(self) -> bool:
         resets, self._resets = self._resets, []
         for stream in resets:
-            if stream in self._calls:
+            if stream in self.calls:
                 self.session.reset(stream, binding.NO_ERROR)
         return bool(resets)
 
@@ -158,11 +161,15 @@ class Connection(asyncio.BufferedProtocol):
 
     def headers_begin(self, stream: int) -> None:
         """See `Events`."""
-        call = self._calls.get(stream)
+        call = self.calls.get(stream)
         if call is None:
-            call = self._calls[stream] = Call(self, stream, self._heard)
-            self.server.remember(call)
+            call = Call(self, stream, self._heard)
             self._earn()
+            if not self.server.remember(call, self):
+                self.session.reset(stream, binding.REFUSED_STREAM)
+                self._opening = None
+                return
+            self.calls[stream] = call
         self._opening = call
 
     def header(self, name: bytes, value: bytes) -> int:
@@ -182,7 +189,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def headers_end(self, stream: int, last: bool) -> None:
         """See `Events`."""
-        call, self._opening = self._calls.get(stream), None
+        call, self._opening = self.calls.get(stream), None
         if call is None:
             return
         if call.begun:
@@ -196,13 +203,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def data(self, stream: int, address: int, length: int) -> None:
         """See `Events`."""
-        call = self._calls.get(stream)
+        call = self.calls.get(stream)
         if call is not None:
             call.data(address, length)
 
     def data_end(self, stream: int) -> None:
         """See `Events`."""
-        call = self._calls.get(stream)
+        call = self.calls.get(stream)
         if call is not None:
             call.ended()
 
@@ -220,14 +227,14 @@ class Connection(asyncio.BufferedProtocol):
     def read(self, stream: int, address: int, length: int) -> tuple[int, int]:
         """See `Events`."""
         self._earn()
-        call = self._calls.get(stream)
+        call = self.calls.get(stream)
         if call is None:
             return 0, binding.DATA_EOF
         return call.read(address, length)
 
     def closed(self, stream: int, code: int) -> None:
         """See `Events`."""
-        call = self._calls.pop(stream, None)
+        call = self.calls.pop(stream, None)
         if call is not None:
             self.server.forget(call)
             call.closed()
@@ -252,9 +259,20 @@ class Connection(asyncio.BufferedProtocol):
 
     def end_calls(self) -> None:
         """Ends all calls: the server stops."""
-        for call in list(self._calls.values()):
+        for call in list(self.calls.values()):
             call.end(StatusError(Code.UNAVAILABLE, "The server stops"))
         self.flush()
+
+    def end_one(self) -> bool:
+        """Ends the oldest call that waits for its client; False where none does."""
+        for call in self.calls.values():
+            if call.receiving or call.sending:
+                call.end(StatusError(Code.RESOURCE_EXHAUSTED, "Too many calls wait for their clients"))
+                if call.sending:
+                    call.drop()
+                self.server.forget(call)
+                return True
+        return False
 
     def sweep(self, now: float) -> None:
         """Closes what stands still; to be called once a second or so."""
@@ -273,7 +291,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.abort()
         elif self._warned:
             self._sweep_leaving(now)
-        elif now - self._made > settings.max_age or (not self._calls and now - self._busy > settings.max_idle):
+        elif now - self._made > settings.max_age or (not self.calls and now - self._busy > settings.max_idle):
             self.leave(now)
         elif self._pinged and now - self._pinged > settings.keepalive_timeout:
             self._transport.abort()
@@ -289,19 +307,18 @@ class Connection(asyncio.BufferedProtocol):
             self._leaving = True
             self.session.goaway()
             self.flush()
-        elif self._leaving and not self._calls:
+        elif self._leaving and not self.calls:
             self._close()
         elif now - self._warned > self.server.settings.max_age_grace:
             self._transport.abort()
 
     def _sweep_calls(self, now: float) -> None:
-        for call in list(self._calls.values()):
+        for call in list(self.calls.values()):
             if call.receiving:
                 if now - call.since > _MESSAGE_SECONDS + call.reserved() / _MESSAGE_BYTES_A_SECOND:
                     call.end(StatusError(Code.DEADLINE_EXCEEDED, "The message of the request did not arrive in time"))
             elif (call.sending or call.over) and now - call.since > _UNREAD_SECONDS:
-                self.session.reset(call.stream, binding.CANCEL)
-                self.flush_soon()
+                call.drop()
 
     def _close(self) -> None:
         if not self._closing_since and not self._closed:
@@ -318,10 +335,10 @@ class Connection(asyncio.BufferedProtocol):
     def _current_state(self) -> State:
         if self.running:
             return State.RUNNING
-        if self._calls:
-            if self._paused_since or any(call.sending for call in self._calls.values()):
+        if self.calls:
+            if self._paused_since or any(call.sending for call in self.calls.values()):
                 return State.SENDING
-            if any(call.receiving for call in self._calls.values()):
+            if any(call.receiving for call in self.calls.values()):
                 return State.RECEIVING
         return State.IDLE if self._greeted else State.OPENING
 

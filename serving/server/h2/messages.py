@@ -9,7 +9,6 @@ import ctypes
 import struct
 import zlib
 from collections.abc import Callable
-from ctypes import memmove
 from typing import NamedTuple
 
 from serving.errors import Code, StatusError
@@ -24,6 +23,8 @@ ENCODINGS = ("identity", *_WINDOW_BITS)
 # PyBytes_FromStringAndSize: "if v is NULL, the contents of the bytes object are uninitialized").
 _new_bytes = ctypes.pythonapi.PyBytes_FromStringAndSize
 _new_bytes.restype, _new_bytes.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.c_ssize_t)
+copy = ctypes.PyDLL(None).memmove  # `ctypes.memmove` lets go of Python's lock, which is not worth it for a few kB
+copy.restype, copy.argtypes = ctypes.c_void_p, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 address_of = ctypes.pythonapi.PyBytes_AsString
 address_of.restype, address_of.argtypes = ctypes.c_void_p, (ctypes.py_object,)
 
@@ -71,7 +72,7 @@ class Assembly:
                 if self._content is None:
                     break
             taken = min(length, self.length - self.filled)
-            memmove(self._address + self.filled, address, taken)
+            copy(self._address + self.filled, address, taken)
             self.filled += taken
             address, length = address + taken, length - taken
             if self.filled == self.length:
@@ -143,5 +144,12 @@ class Unpacking:
         return False
 
     def content(self) -> bytes:
-        """The whole message."""
-        return b"".join(self._parts)
+        """The whole message. Python's lock is free while it is copied."""
+        if len(self._parts) == 1:
+            return self._parts[0]
+        whole: bytes = _new_bytes(None, self.length)
+        address = address_of(whole)
+        for part in self._parts:
+            ctypes.memmove(address, part, len(part))
+            address += len(part)
+        return whole

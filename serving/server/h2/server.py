@@ -23,6 +23,7 @@ from serving.server.listening import Listener
 LOG = logging.getLogger("serving")
 
 _BUFFER_BYTES = 2**16  # that are read from a connection at a time
+_TURN_SECONDS, _SCRAP_BYTES = 0.01, 512  # of reading in one turn of the loop; read from each connection after that
 _SWEEP_SECONDS = 1.0
 _MAX_CALLS = 4096
 _UNPACKERS = 2
@@ -56,7 +57,9 @@ class H2Server:
         self.unpackers = ThreadPoolExecutor(_UNPACKERS, thread_name_prefix="unpack")
         memory = bytearray(_BUFFER_BYTES)
         self._pinned = (ctypes.c_char * _BUFFER_BYTES).from_buffer(memory)
-        self.buffer, self.buffer_address = memoryview(memory), ctypes.addressof(self._pinned)
+        self._buffer, self.buffer_address = memoryview(memory), ctypes.addressof(self._pinned)
+        self._scrap = self._buffer[:_SCRAP_BYTES]
+        self._spent = 0.0
         self.loop: asyncio.AbstractEventLoop
         self._listener: Listener | None = None
         self._open: dict[Connection, None] = {}
@@ -116,19 +119,36 @@ class H2Server:
         self._open.pop(one, None)
         self.connections.unregister(one)
 
-    def remember(self, call: Call) -> None:
-        """A call has begun; when there are too many, the oldest one that waits for its client ends."""
+    def remember(self, call: Call, asker: Connection) -> bool:
+        """A call begins. At the limit one ends for it, of the connection with most; False where that is its own."""
         if len(self._calls) >= _MAX_CALLS:
-            for other in self._calls:
-                if other.receiving or other.sending:
-                    self.note("calls ended for new ones: they waited for their clients")
-                    other.end(StatusError(Code.RESOURCE_EXHAUSTED, f"{_MAX_CALLS} other calls are under way"))
-                    break
+            most = max(self._open, key=lambda one: one.counted)
+            if asker.counted * 2 > most.counted or not most.end_one():
+                self.note("calls refused: too many waited for their clients")
+                return False
+            self.note("calls ended for others: they waited for their clients")
         self._calls[call] = None
+        asker.counted += 1
+        return True
 
     def forget(self, call: Call) -> None:
-        """It has ended."""
-        self._calls.pop(call, None)
+        """It has ended, or is ending."""
+        if call in self._calls:
+            del self._calls[call]
+            call.connection.counted -= 1
+
+    def room(self) -> memoryview:
+        """For what is read next: little, once this turn of the loop has taken long, so that others have theirs."""
+        return self._buffer if self._spent < _TURN_SECONDS else self._scrap
+
+    def spend(self, seconds: float) -> None:
+        """Counts what a turn of the loop takes."""
+        if not self._spent:
+            self.loop.call_soon(self._turn_over)
+        self._spent += seconds
+
+    def _turn_over(self) -> None:
+        self._spent = 0.0
 
     def admit(self, call: Call, size: int) -> None:
         """Reserves the memory of a large message. Those that stand still make room.
