@@ -14,7 +14,7 @@ from serving.server.budget import Held
 from serving.server.frontend import Frontend
 from serving.server.grpc_calls import Method
 from serving.server.h2.headers import cut
-from serving.server.options import ServerOptions
+from serving.server.options import ServerOptions, TlsFiles
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _MAX_STREAMS, _MAX_METADATA_BYTES = 256, 2**14
@@ -36,7 +36,7 @@ class AioServer:
     def __init__(
         self, frontend: Frontend, methods: Mapping[str, Method], share_port: bool, socket_path: Path | None
     ) -> None:
-        self._frontend, options = frontend, frontend.options
+        self._frontend, options, self._tls = frontend, frontend.options, frontend.options.tls
         self._server = grpc.aio.server(options=_channel_arguments(options, share_port))
         by_service: dict[str, dict[str, Any]] = {}
         for path, method in methods.items():
@@ -48,6 +48,10 @@ class AioServer:
         if socket_path is not None:
             self._bind(f"unix:{socket_path}")
 
+    def set_tls(self, tls: TlsFiles) -> None:
+        """Of new connections; whether clients must have a certificate stays as it was."""
+        self._tls = tls
+
     async def start(self) -> None:
         """Begins to answer."""
         await self._server.start()
@@ -57,12 +61,13 @@ class AioServer:
         await self._server.stop(seconds)
 
     def _bind(self, address: str) -> int:
-        tls = self._frontend.options.tls
+        tls = self._tls
         try:
             if tls is None:
                 return int(self._server.add_insecure_port(address))
-            credentials = grpc.ssl_server_credentials(
-                [(tls.server_key, tls.server_cert)], tls.custom_ca or None, tls.client_verify
+            # What `_certificates` gives is asked for by every new connection.
+            credentials = grpc.dynamic_ssl_server_credentials(
+                _certificates(tls), lambda: _certificates(self._tls or tls), tls.client_verify
             )
             return int(self._server.add_secure_port(address, credentials))
         except RuntimeError as error:
@@ -129,8 +134,14 @@ async def _once(body: bytes) -> AsyncIterator[bytes]:
 
 
 def _set(context: Any, error: StatusError) -> None:
+    # Its traceback would keep the frames alive that it came through, with the message of the request.
+    error.__traceback__ = error.__context__ = error.__cause__ = None
     context.set_code(_CODES[error.code.number])
     context.set_details(cut(error.message))
+
+
+def _certificates(tls: TlsFiles) -> Any:
+    return grpc.ssl_server_certificate_configuration([(tls.server_key, tls.server_cert)], tls.custom_ca or None)
 
 
 def _channel_arguments(options: ServerOptions, share_port: bool) -> list[tuple[str, Any]]:

@@ -100,7 +100,7 @@ class GrpcServer:
         if isinstance(self._server, H2Server):
             self._server.set_tls(_context(tls))
         else:
-            LOG.warning("grpcio keeps the certificates that it began with: restart the server")
+            self._server.set_tls(tls)
 
     async def drain(self) -> None:
         """Tells who watches the health that no more requests should come."""

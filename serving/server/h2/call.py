@@ -108,6 +108,11 @@ class Call:
             self.deadline = loop.time() + timeout
             self._timer = loop.call_at(self.deadline, self._late)
         if self._method.stream is not None:
+            if not self.connection.server.may_stream(self.connection):
+                self.end(
+                    StatusError(Code.RESOURCE_EXHAUSTED, "Too many streams are open on this connection, or in all")
+                )
+                return
             self._start(self._stream(self._method.stream))
         if last:
             self.ended()
@@ -298,6 +303,15 @@ class Call:
             self.send(answered)
 
     async def _stream(self, answer: Callable[[AsyncIterator[bytes], Call], AsyncIterator[bytes]]) -> None:
+        self.connection.streams += 1
+        self.connection.server.streams += 1
+        try:
+            await self._answer_stream(answer)
+        finally:
+            self.connection.streams -= 1
+            self.connection.server.streams -= 1
+
+    async def _answer_stream(self, answer: Callable[[AsyncIterator[bytes], Call], AsyncIterator[bytes]]) -> None:
         async with contextlib.aclosing(answer(self._messages(), self)) as answers:  # type: ignore[type-var]
             async for message in answers:
                 if self.over:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ _STREAM_WINDOW, _WINDOW = 2**20, 2**22  # bytes on their way: what comes is coun
 _HIGH_WATER = 2**18  # bytes that wait in the system's buffer and the transport's before nothing more is made
 _WRITE_BYTES = 2**16  # frames that are written together
 _MAX_STREAMS = 256
+_LOOKED_AT = 8  # calls, to see what a connection does
 
 _CREDIT, _CREDIT_A_SECOND = 3000, 500
 """What frames that carry nothing of a request may cost: pings, windows, scraps of data 1, resets 4. A client that
@@ -28,6 +30,7 @@ opens a stream, or reads a part of an answer, earns 2: gRPC's own client sends t
 
 _EARNED, _RESET_COSTS = 2, 4
 _HANDSHAKE_SECONDS = 10.0
+_SETTLED_SECONDS = 5.0  # then a connection that has greeted is as good as one that has asked
 _MESSAGE_SECONDS, _MESSAGE_BYTES_A_SECOND = 20.0, 2**18  # for a message to come
 _UNREAD_SECONDS = 30.0  # for PROGRESS_BYTES of an answer to be read
 _CLOSING_SECONDS = 5.0
@@ -45,11 +48,12 @@ class Connection(asyncio.BufferedProtocol):
         self._opening: Call | None = None  # whose headers come
         self._transport: Any = None
         self._credit = _CREDIT
-        self._greeted = self._closed = self._flush_due = False
+        self._greeted = self._asked = self._closed = self._flush_due = False
         self._made = self._heard = self._busy = now
         self._paused_since = self._closing_since = self._pinged = self._warned = 0.0
         self._leaving = False
         self.counted = 0  # calls that the server counts
+        self.streams = 0  # calls that are streams
         self.running = 0  # calls that a task works for
         self._progress = 0
         self._state = State.OPENING
@@ -122,7 +126,7 @@ class Connection(asyncio.BufferedProtocol):
     def flush(self) -> None:
         """Sends what there is, as far as the client reads."""
         self._flush_due = False
-        if self._closed or self._closing_since:
+        if self._closed or self._closing_since or self._transport.is_closing():
             return
         frames: list[bytes] = []
         size = 0
@@ -189,7 +193,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def headers_end(self, stream: int, last: bool) -> None:
         """See `Events`."""
-        call, self._opening = self.calls.get(stream), None
+        call, self._opening, self._asked = self.calls.get(stream), None, True
         if call is None:
             return
         if call.begun:
@@ -301,6 +305,7 @@ class Connection(asyncio.BufferedProtocol):
             self.flush()
         if not self._closed:
             self._sweep_calls(now)
+            self._note_state()
 
     def _sweep_leaving(self, now: float) -> None:
         if not self._leaving and now - self._warned >= _MOVED_SECONDS:
@@ -336,11 +341,13 @@ class Connection(asyncio.BufferedProtocol):
         if self.running:
             return State.RUNNING
         if self.calls:
-            if self._paused_since or any(call.sending for call in self.calls.values()):
+            some = list(itertools.islice(self.calls.values(), _LOOKED_AT))
+            if self._paused_since or any(call.sending for call in some):
                 return State.SENDING
-            if any(call.receiving for call in self.calls.values()):
+            if any(call.receiving for call in some):
                 return State.RECEIVING
-        return State.IDLE if self._greeted else State.OPENING
+        settled = self._asked or (self._greeted and self.server.loop.time() - self._made > _SETTLED_SECONDS)
+        return State.IDLE if settled else State.OPENING
 
 
 def _peer_of(transport: Any) -> str:

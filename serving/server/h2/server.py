@@ -26,6 +26,7 @@ _BUFFER_BYTES = 2**16  # that are read from a connection at a time
 _TURN_SECONDS, _SCRAP_BYTES = 0.01, 512  # of reading in one turn of the loop; read from each connection after that
 _SWEEP_SECONDS = 1.0
 _MAX_CALLS = 4096
+_MAX_STREAMS, _MAX_STREAMS_OF_ONE = 1024, 32  # of messages, such as health's Watch: of all, of a connection
 _UNPACKERS = 2
 _STALLED_SECONDS, _STALLED_BYTES_A_SECOND = 1.0, 2**20  # a large message that comes more slowly can be dropped
 _POLL_SECONDS = 0.02
@@ -63,6 +64,7 @@ class H2Server:
         self.loop: asyncio.AbstractEventLoop
         self._listener: Listener | None = None
         self._open: dict[Connection, None] = {}
+        self.streams = 0
         self._calls: dict[Call, None] = {}  # the oldest first
         self._sweeping: asyncio.Task[None] | None = None
 
@@ -120,16 +122,20 @@ class H2Server:
         self.connections.unregister(one)
 
     def remember(self, call: Call, asker: Connection) -> bool:
-        """A call begins. At the limit one ends for it, of the connection with most; False where that is its own."""
+        """A call begins. At the limit one ends for it of the connection with most; False where it has its share."""
         if len(self._calls) >= _MAX_CALLS:
-            most = max(self._open, key=lambda one: one.counted)
-            if asker.counted * 2 > most.counted or not most.end_one():
+            fair = _MAX_CALLS // len(self._open)
+            if asker.counted >= fair or not max(self._open, key=lambda one: one.counted).end_one():
                 self.note("calls refused: too many waited for their clients")
                 return False
             self.note("calls ended for others: they waited for their clients")
         self._calls[call] = None
         asker.counted += 1
         return True
+
+    def may_stream(self, asker: Connection) -> bool:
+        """Whether a connection may open one more stream of messages, which may stay as long as it likes."""
+        return self.streams < _MAX_STREAMS and asker.streams < _MAX_STREAMS_OF_ONE
 
     def forget(self, call: Call) -> None:
         """It has ended, or is ending."""
