@@ -137,7 +137,7 @@ class GrpcServer:
 
 def _method(frontend: Frontend, service: str, name: str) -> Method:
     async def unary(body: bytes, call: Call) -> bytes:
-        return await answer(frontend, service, name, body, call.deadline)
+        return await answer(frontend, service, name, body, call.deadline, call.held)
 
     return Method(unary)
 
