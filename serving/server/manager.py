@@ -118,7 +118,7 @@ class Manager:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._pool.shutdown()
+        self._pool.shutdown(wait=False)  # nothing is loaded any more, or it is left behind
 
     def _is_available(self, name: str, version: int) -> bool:
         return name in self._models and version in self._models[name].available

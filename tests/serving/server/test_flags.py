@@ -26,7 +26,7 @@ skip_initialize_tpu enable_grpc_healthcheck_service enable_serialization_as_tens
 """
 OURS = ["host", "workers", "drain_seconds", "enable_grpc_reflection", "help", "max_concurrent_requests"]
 OURS += ["max_message_bytes", "max_request_rows", "max_pending_bytes", "max_pending_rows", "max_connections"]
-OURS += ["max_json_depth", "max_json_values"]
+OURS += ["max_json_depth", "max_json_values", "worker_timeout_seconds"]
 MODEL = "--model_base_path=/m"
 
 
