@@ -38,8 +38,6 @@ class Control:
         self._end, self._reload, self._dump = end, reload, dump
         self._numbers = itertools.count(1)
         self._asked: dict[int, asyncio.Future[bytes]] = {}  # each until it is answered, whoever still waits
-        self._scrape: asyncio.Task[bytes] | None = None
-        self._next_scrape: asyncio.Task[bytes] | None = None
         self._to_reload: asyncio.Queue[Frame] = asyncio.Queue()
         self._may_open = asyncio.Event()
         self._reloads = 0
@@ -85,20 +83,11 @@ class Control:
         return protos.ReloadConfigResponse.FromString(content[1:])
 
     async def metrics_of_all(self) -> bytes:
-        """What the `Metrics` of all workers dump, merged. Who asks while others wait gets what they get, but nothing
-        that was counted before it asked.
+        """What the `Metrics` of all workers dump, merged.
 
         Raises:
             StatusError: UNAVAILABLE, the supervisor does not answer.
         """
-        if self._next_scrape is None:
-            self._next_scrape = asyncio.create_task(self._scrape_after(self._scrape))
-        return await asyncio.shield(self._next_scrape)
-
-    async def _scrape_after(self, other: asyncio.Task[bytes] | None) -> bytes:
-        if other is not None:
-            await asyncio.wait((other,))
-        self._scrape, self._next_scrape = self._next_scrape, None
         try:
             async with asyncio.timeout(_METRICS_SECONDS):
                 return await asyncio.shield(self._ask(Kind.ASK_METRICS, b""))

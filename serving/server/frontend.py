@@ -10,6 +10,7 @@ from typing import Any
 
 from serving import protos
 from serving.errors import Code, StatusError
+from serving.server.coalesced import Coalesced
 from serving.server.metrics import MAX_CELLS, PROCESS, VERSION_STATE, Metrics
 from serving.server.options import ServerOptions
 from serving.server.service import Service
@@ -43,7 +44,7 @@ class Frontend:
         metrics: Metrics = PROCESS,
     ) -> None:
         self.service, self.options, self.metrics = service, options, metrics
-        self.reload, self.scrape = reload or self.reload_here, scrape or self.page_here
+        self.reload, self.scrape = reload or self.reload_here, Coalesced(scrape or self.page_here)
         self.draining = False
         self.in_flight = 0
         self._names: tuple[str, ...] = ()

@@ -29,6 +29,7 @@ BEAT_SECONDS = 1.0
 HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
 _START_SECONDS = 600.0  # for the first sign of life: importing TensorFlow from a slow disk
+_SILENT_BEATS = 2
 _DUMP_SECONDS = 2.0  # for saying where it hangs
 _PR_SET_PDEATHSIG = 1
 
@@ -60,6 +61,10 @@ class Worker:
     def lives(self) -> None:
         """Takes note of a sign of life."""
         self._beats, self._spoke = 0, True
+
+    def is_silent(self) -> bool:
+        """Whether it has owed a sign of life for a while: nobody should wait for it."""
+        return self._beats > _SILENT_BEATS
 
     def verdict(self, seconds: float) -> signal.Signals | None:
         """The signal for a worker that has given no sign of life for longer than so many seconds, 0 for any time.

@@ -179,8 +179,8 @@ class Supervisor:
         elif kind is Kind.ASK_RELOAD:
             self._reloads.ask(content, functools.partial(self._answer, worker, number))
         elif kind is Kind.ASK_METRICS:
-            ready = [one for one in self._workers.values() if one.ready]
-            self._heard.ask(ready, functools.partial(self._answer, worker, number), time.monotonic())
+            speaking = [one for one in self._workers.values() if one.ready and not one.is_silent()]
+            self._heard.ask(speaking, functools.partial(self._answer, worker, number), time.monotonic())
 
     def _answer(self, worker: Worker, number: int, content: bytes) -> None:
         """To who asked, if it still lives."""
