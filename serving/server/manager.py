@@ -46,6 +46,7 @@ class Manager:
         self._labels: Labels = {}
         self._config: Any = None
         self._changed = asyncio.Event()
+        self._was_ready = False
         self._reloading = asyncio.Lock()
         self._loading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -85,8 +86,15 @@ class Manager:
         return [] if model is None else [model.versions[number] for number in sorted(model.versions, reverse=True)]
 
     def ready(self) -> bool:
-        """Whether every configured model has a version that is served."""
-        return all(model.latest is not None for model in self._models.values() if model.config is not None)
+        """Whether every configured model has a version that is served.
+
+        A model that a reload brings to a server that was ready does not count until it has been served once: callers
+        of the others need not go elsewhere while it is loaded.
+        """
+        models = [model for model in self._models.values() if model.config is not None]
+        self._was_ready = self._was_ready or all(model.latest is not None for model in models)
+        counted = [model for model in models if model.has_served or not self._was_ready] or models
+        return all(model.latest is not None for model in counted)
 
     async def reload(self, config: Any) -> None:
         """Goes to a `ModelServerConfig`, and waits for the models that are new in it.
@@ -132,6 +140,8 @@ class Manager:
         new = [name for name in configs if name not in self._models or self._models[name].config is None]
         for name, config in configs.items():
             self._models.setdefault(name, Model(config)).config = config
+        for name in new:
+            self._models[name].has_served = False
         await asyncio.gather(*(self._scan(name) for name in configs))
         for name in configs:
             if name not in self._watches and self._options.file_system_poll_wait_seconds > 0:

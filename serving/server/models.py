@@ -23,6 +23,7 @@ class Model:
         versions: every version that was ever asked for, by number.
         available: those that are served.
         latest: the newest of them, None where nothing is served.
+        has_served: whether there ever was one.
         problem: why the base path could not be read last time, empty where it could.
     """
 
@@ -31,6 +32,7 @@ class Model:
         self.versions: dict[int, Version] = {}
         self.available: dict[int, Version] = {}
         self.latest: Version | None = None
+        self.has_served = False
         self.problem = ""
         self.notes: list[str] = []
 
@@ -65,6 +67,7 @@ class Model:
         """Finds again what is served, after a version's state has changed."""
         self.available = {n: one for n, one in sorted(self.versions.items()) if one.state is State.AVAILABLE}
         self.latest = next(reversed(self.available.values()), None)
+        self.has_served = self.has_served or self.latest is not None
 
     @property
     def settled(self) -> bool:

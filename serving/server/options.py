@@ -77,7 +77,7 @@ class ServerOptions:
     max_json_depth: int = 64
     max_json_values: int = 2**22
     max_connections: int = 1024
-    worker_timeout_seconds: float = 30.0
+    worker_timeout_seconds: float = 20.0
     drain_seconds: float = 30.0
 
 

@@ -139,12 +139,12 @@ class _Process:
 
     async def _in_time(self, work: Coroutine[Any, Any, None]) -> None:
         """Awaits what belongs to the end; leaves the process where it takes longer than the end may."""
-        try:
-            async with asyncio.timeout(self._ending.left()):
-                await work
-        except TimeoutError:
+        # Not `asyncio.timeout`: what is cancelled may take its time, or not heed it.
+        working = asyncio.ensure_future(work)
+        if not (await asyncio.wait((working,), timeout=max(0.0, self._ending.left())))[0]:
             LOG.error("something still runs %g s after the time to drain; it is left behind", CLOSE_SECONDS)
             leave(0)
+        await working
 
 
 async def _drain(frontend: Frontend, grpc_server: GrpcServer, rest_server: RestServer | None) -> None:

@@ -238,6 +238,7 @@ def test_a_new_configuration_adds_changes_and_removes_models(saved_models, tmp_p
             "1 model(s) did not become available: {{{name: o} due to error: NOT_FOUND"
         )
         assert await bias(core, name="n") == 2
+        assert core.ready()  # for callers of n nothing has changed
 
     with_core(options_of(config_of(m=one)), use)
 
