@@ -241,7 +241,7 @@ class Manager:
     async def _serve(self, version: Version, servable: Servable, batching: BatchingOptions | None) -> None:
         if not version.aspired:
             await self._outcome(servable.close)
-            version.move(State.END, _CANCELLED)
+            self._end(version, _CANCELLED)
             return
         version.servable, version.batching = servable, batching
         version.move(State.AVAILABLE)
@@ -251,7 +251,16 @@ class Manager:
         servable, version.servable = version.servable, None
         if servable is not None:
             await self._outcome(servable.close)
-        version.move(State.END)
+        self._end(version)
+
+    def _end(self, version: Version, error: StatusError | None = None) -> None:
+        """Ends a version that nobody asked for any more, and loads it anew if somebody did meanwhile."""
+        version.move(State.END, error)
+        if version.aspired:
+            versions = self._models[version.model].versions.values()
+            paths = {one.number: one.path for one in versions if one.aspired}
+            version.aspired = False
+            self._aspire(version.model, paths)
 
     async def _outcome(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """What a function gave in a thread, or the error that it raised: nothing on the disk may end the server."""

@@ -49,7 +49,7 @@ class Model:
                 self.versions[number] = make(number, aspired[number])
                 new.append(self.versions[number])
             else:
-                known.aspired = True
+                known.aspired, known.path = True, aspired[number]
         for number, version in self.versions.items():
             if number not in aspired:
                 version.aspired = False
@@ -71,6 +71,11 @@ class Model:
 
     @property
     def settled(self) -> bool:
-        """Whether each version has been loaded, or has failed at least once."""
-        on_the_way = [version for version in self.versions.values() if version.state in _ON_THE_WAY]
+        """Whether each version has been loaded, or has failed at least once. One that is asked for again while it is
+        unloaded is loaded anew."""
+        on_the_way = [
+            version
+            for version in self.versions.values()
+            if version.state in _ON_THE_WAY or (version.state is State.UNLOADING and version.aspired)
+        ]
         return all(version.failure for version in on_the_way)

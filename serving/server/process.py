@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import dataclasses
 import logging
@@ -64,6 +65,7 @@ def run(
     ending = Ending(options.drain_seconds, insists=control_end is None)
     ending.listen()
     asyncio.run(_Process(options, make_service, index, control_end, ending).run())
+    atexit.register(leave, 0)  # Python takes TensorFlow apart otherwise, which may last seconds
     return 0
 
 
