@@ -46,6 +46,7 @@ class Manager:
         self._labels: Labels = {}
         self._config: Any = None
         self._changed = asyncio.Event()
+        self._was_ready = False
         self._reloading = asyncio.Lock()
         self._loading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -85,8 +86,15 @@ class Manager:
         return [] if model is None else [model.versions[number] for number in sorted(model.versions, reverse=True)]
 
     def ready(self) -> bool:
-        """Whether every configured model has a version that is served."""
-        return all(model.latest is not None for model in self._models.values() if model.config is not None)
+        """Whether every configured model has a version that is served.
+
+        A model that a reload brings to a server that was ready does not count until it has been served once: callers
+        of the others need not go elsewhere while it is loaded.
+        """
+        models = [model for model in self._models.values() if model.config is not None]
+        self._was_ready = self._was_ready or all(model.latest is not None for model in models)
+        counted = [model for model in models if model.has_served or not self._was_ready] or models
+        return all(model.latest is not None for model in counted)
 
     async def reload(self, config: Any) -> None:
         """Goes to a `ModelServerConfig`, and waits for the models that are new in it.
@@ -118,7 +126,7 @@ class Manager:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._pool.shutdown()
+        self._pool.shutdown(wait=False)  # nothing is loaded any more, or it is left behind
 
     def _is_available(self, name: str, version: int) -> bool:
         return name in self._models and version in self._models[name].available
@@ -132,6 +140,8 @@ class Manager:
         new = [name for name in configs if name not in self._models or self._models[name].config is None]
         for name, config in configs.items():
             self._models.setdefault(name, Model(config)).config = config
+        for name in new:
+            self._models[name].has_served = False
         await asyncio.gather(*(self._scan(name) for name in configs))
         for name in configs:
             if name not in self._watches and self._options.file_system_poll_wait_seconds > 0:
@@ -231,7 +241,7 @@ class Manager:
     async def _serve(self, version: Version, servable: Servable, batching: BatchingOptions | None) -> None:
         if not version.aspired:
             await self._outcome(servable.close)
-            version.move(State.END, _CANCELLED)
+            self._end(version, _CANCELLED)
             return
         version.servable, version.batching = servable, batching
         version.move(State.AVAILABLE)
@@ -241,7 +251,16 @@ class Manager:
         servable, version.servable = version.servable, None
         if servable is not None:
             await self._outcome(servable.close)
-        version.move(State.END)
+        self._end(version)
+
+    def _end(self, version: Version, error: StatusError | None = None) -> None:
+        """Ends a version that nobody asked for any more, and loads it anew if somebody did meanwhile."""
+        version.move(State.END, error)
+        if version.aspired:
+            versions = self._models[version.model].versions.values()
+            paths = {one.number: one.path for one in versions if one.aspired}
+            version.aspired = False
+            self._aspire(version.model, paths)
 
     async def _outcome(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """What a function gave in a thread, or the error that it raised: nothing on the disk may end the server."""

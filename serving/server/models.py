@@ -23,6 +23,7 @@ class Model:
         versions: every version that was ever asked for, by number.
         available: those that are served.
         latest: the newest of them, None where nothing is served.
+        has_served: whether there ever was one.
         problem: why the base path could not be read last time, empty where it could.
     """
 
@@ -31,6 +32,7 @@ class Model:
         self.versions: dict[int, Version] = {}
         self.available: dict[int, Version] = {}
         self.latest: Version | None = None
+        self.has_served = False
         self.problem = ""
         self.notes: list[str] = []
 
@@ -47,7 +49,7 @@ class Model:
                 self.versions[number] = make(number, aspired[number])
                 new.append(self.versions[number])
             else:
-                known.aspired = True
+                known.aspired, known.path = True, aspired[number]
         for number, version in self.versions.items():
             if number not in aspired:
                 version.aspired = False
@@ -65,9 +67,15 @@ class Model:
         """Finds again what is served, after a version's state has changed."""
         self.available = {n: one for n, one in sorted(self.versions.items()) if one.state is State.AVAILABLE}
         self.latest = next(reversed(self.available.values()), None)
+        self.has_served = self.has_served or self.latest is not None
 
     @property
     def settled(self) -> bool:
-        """Whether each version has been loaded, or has failed at least once."""
-        on_the_way = [version for version in self.versions.values() if version.state in _ON_THE_WAY]
+        """Whether each version has been loaded, or has failed at least once. One that is asked for again while it is
+        unloaded is loaded anew."""
+        on_the_way = [
+            version
+            for version in self.versions.values()
+            if version.state in _ON_THE_WAY or (version.state is State.UNLOADING and version.aspired)
+        ]
         return all(version.failure for version in on_the_way)
