@@ -1,5 +1,6 @@
 """A process around the fake service: what it does at a signal, whatever runs in it, and with its configuration."""
 
+import contextlib
 import signal
 import socket
 import subprocess
