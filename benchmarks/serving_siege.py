@@ -40,6 +40,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--only", nargs="+", default=[], metavar="WORD", help="attacks, subjects or `endings` so named")
+    parser.add_argument("--quick", action="store_true", help="only those that the slow tests run")
     parser.add_argument("--tree", type=Path, default=ROOT, help="the checkout whose server is besieged")
     parser.add_argument("--models", type=Path, help="a folder to keep the models in")
     parser.add_argument("--flags", nargs="*", default=[], help="more of the server's")
@@ -47,7 +48,9 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="the names of the attacks")
     options = parser.parse_args()
     load()
-    wanted = [one for one in ATTACKS.values() if _named(one.name, one.subject, options.only)]
+    wanted = [
+        one for one in ATTACKS.values() if _named(one.name, one.subject, options.only) and one.quick >= options.quick
+    ]
     if options.list:
         print("\n".join(f"{one.subject:8} {one.name}" for one in wanted))
         return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import struct
 
 import grpc
 
@@ -56,7 +55,7 @@ def one_string_for_millions(target: Target) -> None:
 @attack("one value for 16 million, each dtype")
 def one_value_for_millions(target: Target) -> None:
     for dtype in (FLOAT, DOUBLE, UINT8, INT64, BOOL, HALF, COMPLEX64):
-        value = struct.pack("<d", 0.0) if dtype == DOUBLE else struct.pack("<f", 0.0) if dtype == FLOAT else b"\x01"
+        value = bytes(8) if dtype == DOUBLE else bytes(4) if dtype in (FLOAT, COMPLEX64) else b"\x01"
         body = predict(FLOATS, entry("x", tensor(dtype, [2**24], block(VALUES[dtype], value * 2))))
         target.call(PREDICT, body)
 

@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from serving.processes import tied
+
 HOST = "127.0.0.1"
 ROOT = Path(__file__).resolve().parent.parent.parent
 MEMORY_KIB, DESCRIPTORS = 8 * 2**20, 400
@@ -92,7 +94,7 @@ def besieged(
     own += ["--enable_grpc_healthcheck_service", "--enable_grpc_reflection", "--max_num_load_retries=0"]
     own += [f"--monitoring_config_file={monitoring}", f"--workers={workers}", "--drain_seconds=2", *flags]
     limits = f"ulimit -v {MEMORY_KIB}; ulimit -n {DESCRIPTORS}; " if limited else ""
-    command = ["/bin/sh", "-c", f'{limits}exec "$@"', "sh", sys.executable, "-m", "serving.server", *own]
+    command = tied(["/bin/sh", "-c", f'{limits}exec "$@"', "sh", sys.executable, "-m", "serving.server", *own])
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
