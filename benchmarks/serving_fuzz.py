@@ -15,6 +15,7 @@ import argparse
 import random
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,9 +23,9 @@ sys.path[0] = str(ROOT)
 
 from benchmarks.serving_siege import warm_up
 from benchmarks.siege.attack import Attack, Prober, Verdict, judge
-from benchmarks.siege.fuzz import Findings, Fuzzer, fuzz
+from benchmarks.siege.fuzz import LEVELS, Findings, Fuzzer, fuzz
 from benchmarks.siege.models import prepare
-from benchmarks.siege.server import besieged
+from benchmarks.siege.server import Server, besieged
 from benchmarks.siege.target import Target
 
 
@@ -34,6 +35,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=600.0, help="of all together")
     parser.add_argument("--seed", type=int, help="default: a new one, which is printed")
     parser.add_argument("--case", metavar="LEVEL:NUMBER", help="this one alone")
+    parser.add_argument("--levels", nargs="+", default=LEVELS, choices=LEVELS)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--tree", type=Path, default=ROOT, help="the checkout whose server is tried")
     parser.add_argument("--models", type=Path, help="a folder to keep the models in")
@@ -51,7 +53,7 @@ def main() -> int:
                     Fuzzer(server, seed, findings).case(level, int(number))
                     print(dict(findings.answers), *findings.bad, sep="\n")
                     return int(bool(findings.bad))
-                verdict, findings = siege(server, seed, options.seconds / len(options.workers))
+                verdict, findings = siege(server, seed, options.seconds / len(options.workers), levels=options.levels)
             print(told(seed, verdict, findings), flush=True)
             broken |= bool(verdict.broken or findings.bad)
             if verdict.broken or findings.bad:
@@ -59,12 +61,14 @@ def main() -> int:
     return int(broken)
 
 
-def siege(server, seed: int, seconds: float, *, slack: float = 1.0) -> tuple[Verdict, Findings]:
+def siege(
+    server: Server, seed: int, seconds: float, *, levels: Sequence[str] = LEVELS, slack: float = 1.0
+) -> tuple[Verdict, Findings]:
     """Fuzzes a server for so long while it is probed."""
     found: list[Findings] = []
 
     def assault(target: Target) -> None:
-        found.append(fuzz(server, seed, seconds))
+        found.append(fuzz(server, seed, seconds, levels=levels))
 
     prober = Prober(server)
     try:

@@ -41,6 +41,8 @@ class Attack:
         quick: whether the slow tests run it.
         workers: the numbers of workers that it means something for.
         allowed: of `BAD`, what is right here.
+        new_pids: it ends processes itself.
+        health_ms: the longest that health may wait: longer in floods of right requests, which are answered in turn.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Attack:
     workers: tuple[int, ...] = (1, 2)
     allowed: tuple[str, ...] = ()
     new_pids: bool = False
+    health_ms: float = HEALTH_MS
 
 
 ATTACKS: dict[str, Attack] = {}
@@ -147,14 +150,14 @@ def judge(one: Attack, server: Server, prober: Prober, *, slack: float = 1.0, lo
         verdict.broken.append(f"the attack still runs after {longest:.0f} s")
     verdict.seconds = time.monotonic() - began
     time.sleep(0.3)
-    _judge_waits(verdict, prober.window(), slack)
+    _judge_waits(verdict, prober.window(), slack, one.health_ms)
+    settle(server, before + MEMORY_MIB, SETTLE_S)
     if not one.new_pids and (gone := set(pids) - set(server.pids())):
         verdict.broken.append(f"{len(gone)} of {len(pids)} processes died")
     if not server.alive():
         verdict.broken.append(f"the server ended with {server.process.returncode}")
         return verdict
-    settle(server, before + MEMORY_MIB, SETTLE_S)
-    _judge_waits(verdict, prober.window(), slack, after=True)
+    _judge_waits(verdict, prober.window(), slack, one.health_ms, after=True)
     verdict.cpu_s = server.cpu() - cpu
     verdict.memory = (before, server.peak(), server.memory())
     verdict.log_bytes = server.log_size() - logged
@@ -177,7 +180,9 @@ def _run(one: Attack, target: Target, verdict: Verdict) -> None:
         verdict.broken.append(f"the attack failed: {type(error).__name__}: {error}"[:300])
 
 
-def _judge_waits(verdict: Verdict, window: dict[str, dict[str, Any]], slack: float, *, after: bool = False) -> None:
+def _judge_waits(
+    verdict: Verdict, window: dict[str, dict[str, Any]], slack: float, health_ms: float, *, after: bool = False
+) -> None:
     machine = window.pop(MACHINE)
     verdict.machine_ms = max(verdict.machine_ms, machine["longest_ms"])
     late: dict[str, list[float]] = {}
@@ -185,7 +190,7 @@ def _judge_waits(verdict: Verdict, window: dict[str, dict[str, Any]], slack: flo
         is_health = kind.startswith(HEALTH)
         name = "health_ms" if is_health else "others_ms"
         setattr(verdict, name, max(getattr(verdict, name), told["longest_ms"]))
-        if told["longest_ms"] - machine["longest_ms"] > (HEALTH_MS if is_health else OTHERS_MS) * slack:
+        if told["longest_ms"] - machine["longest_ms"] > (health_ms if is_health else OTHERS_MS) * slack:
             late.setdefault(HEALTH if is_health else "others", []).append(told["longest_ms"])
         verdict.refused += told["refused"]
     when = " afterwards" if after else ""

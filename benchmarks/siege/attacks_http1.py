@@ -253,7 +253,7 @@ def metrics_pages(target: Target) -> None:
     together(50, lambda _: [target.post(PAGE, b"", method="GET") for _ in range(4)])
 
 
-@attack("a flood of small requests over 300 connections")
+@attack("a flood of small requests over 300 connections", health_ms=1000.0)
 def flood(target: Target) -> None:
     request = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
 

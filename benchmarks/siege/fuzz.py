@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import re
 import socket
 import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -23,6 +24,7 @@ from benchmarks.siege.server import HOST, Server
 from benchmarks.siege.target import PAGE, receive, reset, send
 from benchmarks.siege.wire import block, entry, example, floats_request, number, predict, spec, tensor, text_request
 
+LEVELS = ("bytes", "fields", "json", "http1", "http2")
 SLOW_S = 5.0
 """What one case may take: many run at once, some of them work. Whether anybody else waits is the probes' to say."""
 
@@ -138,20 +140,15 @@ class Fuzzer:
         self._server, self._seed, self.findings = server, seed, findings
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 100)]
         self._channel = grpc.insecure_channel(f"{HOST}:{server.port}", options=options)
-        self.levels: dict[str, Callable[[Random], str]] = {
-            "bytes": self._bytes,
-            "fields": self._fields,
-            "json": self._json,
-            "http1": self._http1,
-            "http2": self._http2,
-        }
+        tries = (self._bytes, self._fields, self._json, self._http1, self._http2)
+        self._levels: dict[str, Callable[[Random], str]] = dict(zip(LEVELS, tries, strict=True))
 
     def case(self, level: str, index: int) -> None:
         """One case, which is the same for the same seed."""
         source = Random(f"{self._seed}:{level}:{index}")
         began = time.monotonic()
         try:
-            answer = self.levels[level](source)
+            answer = self._levels[level](source)
         except ConnectionRefusedError:
             answer = "refused"  # the server has gone, which the process' pids tell
             time.sleep(0.1)
@@ -215,7 +212,7 @@ class Fuzzer:
                 if not whole and source.random() < 0.2:
                     end.shutdown(socket.SHUT_WR)
             answer = receive(end, 20_000)
-        statuses = [piece[:3].decode("latin-1") for piece in answer.split(b"HTTP/1.1 ")[1:]]
+        statuses = [piece[:3].decode("latin-1") for piece in re.split(rb"HTTP/1\.[01] ", answer)[1:]]
         for status in statuses:
             if status in _BAD_STATUS:
                 return f"bad {status}: {answer[:300]!r}"
@@ -264,15 +261,15 @@ class Fuzzer:
             send(end, content)
 
 
-def fuzz(server: Server, seed: int, seconds: float, threads: int = 4) -> Findings:
-    """Tries cases of all levels for so long, several at once."""
+def fuzz(server: Server, seed: int, seconds: float, *, levels: Sequence[str] = LEVELS, threads: int = 4) -> Findings:
+    """Tries cases of these levels for so long, several at once."""
     findings, until = Findings(), time.monotonic() + seconds
 
     def work(thread: int) -> None:
         fuzzer = Fuzzer(server, seed, findings)
         index = thread
         while time.monotonic() < until and server.alive():
-            for level in fuzzer.levels:
+            for level in levels:
                 fuzzer.case(level, index)
             index += threads
         fuzzer.close()
