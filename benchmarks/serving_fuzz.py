@@ -12,6 +12,7 @@ INTERNAL, 500), where health waits over 100 ms or a small request over 1 s, or w
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what attackers are told is counted, not printed
 
 from benchmarks.serving_siege import warm_up
 from benchmarks.siege.attack import Attack, Prober, Verdict, judge

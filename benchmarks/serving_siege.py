@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 import tempfile
 import time
@@ -24,6 +25,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what attackers are told is counted, not printed
 
 from benchmarks.siege.attack import ATTACKS, Attack, Prober, Verdict, judge
 from benchmarks.siege.endings import ENDINGS

@@ -41,7 +41,7 @@ class Attack:
         quick: whether the slow tests run it.
         workers: the numbers of workers that it means something for.
         allowed: of `BAD`, what is right here.
-        new_pids: it ends processes itself.
+        new_pids: it ends or stops processes itself, so that their callers fail or wait.
         health_ms: the longest that health may wait: longer in floods of right requests, which are answered in turn.
     """
 
@@ -150,7 +150,10 @@ def judge(one: Attack, server: Server, prober: Prober, *, slack: float = 1.0, lo
         verdict.broken.append(f"the attack still runs after {longest:.0f} s")
     verdict.seconds = time.monotonic() - began
     time.sleep(0.3)
-    _judge_waits(verdict, prober.window(), slack, one.health_ms)
+    if one.new_pids:
+        prober.window()
+    else:
+        _judge_waits(verdict, prober.window(), slack, one.health_ms)
     settle(server, before + MEMORY_MIB, SETTLE_S)
     if not one.new_pids and (gone := set(pids) - set(server.pids())):
         verdict.broken.append(f"{len(gone)} of {len(pids)} processes died")

@@ -21,7 +21,7 @@ from benchmarks.siege import wire
 from benchmarks.siege.models import FLOATS, TEXT
 from benchmarks.siege.mutations import mutate_bytes, mutate_frames, mutate_json, mutate_message
 from benchmarks.siege.server import HOST, Server
-from benchmarks.siege.target import PAGE, receive, reset, send
+from benchmarks.siege.target import PAGE, answered, receive, reset, send
 from benchmarks.siege.wire import block, entry, example, floats_request, number, predict, spec, tensor, text_request
 
 LEVELS = ("bytes", "fields", "json", "http1", "http2")
@@ -246,7 +246,7 @@ class Fuzzer:
             if source.random() < 0.1:
                 reset(end)
                 return "reset"
-            return "answered" if receive(end, 3000, until=b"\x00\x00\x00\x00\x07") else "closed"
+            return "answered" if answered(end) else "closed"
 
     def _send_in_pieces(self, source: Random, end: socket.socket, content: bytes, *, whole: bool = False) -> None:
         if source.random() < 0.8:

@@ -17,7 +17,7 @@ from typing import Any
 import grpc
 
 from benchmarks.siege.server import HOST, Server
-from benchmarks.siege.wire import PREFACE, settings
+from benchmarks.siege.wire import DATA, END_STREAM, HEADERS, PREFACE, RST_STREAM, settings
 
 PAGE = "/monitoring/prometheus/metrics"
 PATIENCE_S = 20.0
@@ -97,17 +97,31 @@ def send(end: socket.socket, *pieces: bytes) -> bool:
     return True
 
 
-def receive(end: socket.socket, most: int, *, until: bytes | None = None) -> bytes:
-    """What comes, until the end, a silence as long as the socket's timeout, or `most` bytes."""
+def receive(end: socket.socket, most: int) -> bytes:
+    """What comes, until an empty line, the end, a silence as long as the socket's timeout, or `most` bytes."""
     got = bytearray()
     with contextlib.suppress(OSError):
         while len(got) < most and (piece := end.recv(65536)):
             got += piece
-            if until is not None and until in got:
-                break
-            if until is None and b"\r\n\r\n" in got:
+            if b"\r\n\r\n" in got:
                 break
     return bytes(got)
+
+
+def answered(end: socket.socket, streams: int = 1) -> bool:
+    """Reads frames of HTTP/2 until so many streams have ended; False where the connection does or nothing comes."""
+    buffer = bytearray()
+    with contextlib.suppress(OSError):
+        while piece := end.recv(65536):
+            buffer += piece
+            while len(buffer) >= 9 and len(buffer) >= (size := 9 + int.from_bytes(buffer[:3], "big")):
+                kind, flags = buffer[3], buffer[4]
+                del buffer[:size]
+                if kind == RST_STREAM or (kind in (DATA, HEADERS) and flags & END_STREAM):
+                    streams -= 1
+                if streams <= 0:
+                    return True
+    return False
 
 
 def reset(end: socket.socket) -> None:
