@@ -16,19 +16,16 @@ import os
 import random
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what attackers are told is counted, not printed
 
-from benchmarks.serving_siege import warm_up
-from benchmarks.siege.attack import Attack, Prober, Verdict, judge
-from benchmarks.siege.fuzz import LEVELS, Findings, Fuzzer, fuzz
+from benchmarks.siege.campaign import fuzzed, told
+from benchmarks.siege.fuzz import LEVELS, Findings, Fuzzer
 from benchmarks.siege.models import prepare
-from benchmarks.siege.server import Server, besieged
-from benchmarks.siege.target import Target
+from benchmarks.siege.server import besieged
 
 
 def main() -> int:
@@ -55,44 +52,12 @@ def main() -> int:
                     Fuzzer(server, seed, findings).case(level, int(number))
                     print(dict(findings.answers), *findings.bad, sep="\n")
                     return int(bool(findings.bad))
-                verdict, findings = siege(server, seed, options.seconds / len(options.workers), levels=options.levels)
+                verdict, findings = fuzzed(server, seed, options.seconds / len(options.workers), levels=options.levels)
             print(told(seed, verdict, findings), flush=True)
             broken |= bool(verdict.broken or findings.bad)
             if verdict.broken or findings.bad:
                 print("the log ends with:", log.read_text(errors="replace")[-3000:], sep="\n")
     return int(broken)
-
-
-def siege(
-    server: Server, seed: int, seconds: float, *, levels: Sequence[str] = LEVELS, slack: float = 1.0
-) -> tuple[Verdict, Findings]:
-    """Fuzzes a server for so long while it is probed."""
-    found: list[Findings] = []
-
-    def assault(target: Target) -> None:
-        found.append(fuzz(server, seed, seconds, levels=levels))
-
-    prober = Prober(server)
-    try:
-        warm_up(prober)
-        verdict = judge(Attack("fuzz", assault, "fuzz"), server, prober, slack=slack, longest=seconds + 70)
-    finally:
-        prober.close()
-    return verdict, found[0] if found else Findings()
-
-
-def told(seed: int, verdict: Verdict, findings: Findings) -> str:
-    """A paragraph of what was found."""
-    memory = ", ".join(f"{value:,.0f}" for value in verdict.memory)
-    lines = [f"seed {seed}, {verdict.workers} workers: {findings.cases:,} cases in {verdict.seconds:.0f} s"]
-    lines += [
-        f"health waited {verdict.health_ms:.0f} ms at most, others {verdict.others_ms:.0f} ms, a bare echo "
-        f"{verdict.machine_ms:.0f} ms, a case {findings.longest_s:.1f} s; MiB before, peak, after: {memory}"
-    ]
-    lines.append(", ".join(f"{count} {answer}" for answer, count in sorted(findings.answers.items())))
-    lines += [f"BROKEN: {one}" for one in verdict.broken]
-    lines += [f"BROKEN: {one}" for one in findings.bad[:20]]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

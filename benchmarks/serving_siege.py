@@ -15,26 +15,20 @@ server, such as an older commit's. Ends with 1 where anything broke.
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what attackers are told is counted, not printed
 
-from benchmarks.siege.attack import ATTACKS, Attack, Prober, Verdict, judge
+from benchmarks.siege.attack import ATTACKS
+from benchmarks.siege.campaign import COLUMNS, load, row, siege
 from benchmarks.siege.endings import ENDINGS
 from benchmarks.siege.models import prepare
-from benchmarks.siege.server import Server, besieged
-
-SUBJECTS = ("tensors", "json", "http1", "http2", "workers")
-COLUMNS = ("attack", "workers", "s", "told", "health ms", "others ms", "machine ms", "refused")
-COLUMNS += ("MiB before, peak, after", "CPU s", "log KiB", "broken")
 
 
 def main() -> int:
@@ -56,80 +50,26 @@ def main() -> int:
     if options.list:
         print("\n".join(f"{one.subject:8} {one.name}" for one in wanted))
         return 0
-    broken = 0
+    broken, tree = 0, options.tree.resolve()
     with tempfile.TemporaryDirectory() as temporary:
         config = prepare(options.models or Path(temporary, "models"), encoder=True)
         print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|", flush=True)
         for workers in options.workers:
-            for verdict in siege(wanted, config, Path(temporary), workers, options):
+            for verdict in siege(wanted, config, Path(temporary), workers, tree, options.flags, options.slack):
                 print(row(verdict), flush=True)
                 broken += bool(verdict.broken)
         for name, ending in ENDINGS.items():
             if _named(name, "endings", options.only):
                 began = time.monotonic()
-                said = ending(config, Path(temporary), options.tree.resolve())
+                said = ending(config, Path(temporary), tree)
                 broken += bool(said)
                 print(f"| {name} | | {time.monotonic() - began:.1f} | | | | | | | | | {'; '.join(said)} |", flush=True)
     print(f"\n{broken} broken")
     return min(broken, 1)
 
 
-def load() -> None:
-    """Fills `ATTACKS`."""
-    for subject in SUBJECTS:
-        importlib.import_module(f"benchmarks.siege.attacks_{subject}")
-
-
-def siege(
-    attacks: list[Attack], config: Path, temporary: Path, workers: int, options: argparse.Namespace
-) -> Iterator[Verdict]:
-    """The verdicts on the attacks one after the other; a server that breaks is replaced for the next."""
-    left = [one for one in attacks if workers in one.workers]
-    while left:
-        log = temporary / f"server-{workers}-{len(left)}.log"
-        tree = options.tree.resolve()
-        with besieged(config, log, workers=workers, tree=tree, flags=options.flags) as server:
-            prober = Prober(server)
-            try:
-                warm_up(prober)
-                while left:
-                    verdict = judge(left.pop(0), server, prober, slack=options.slack)
-                    yield verdict
-                    if _spent(verdict, server):
-                        break
-            finally:
-                prober.close()
-
-
-def warm_up(prober: Prober) -> None:
-    """Until all probes have been answered and the server's first requests are over."""
-    time.sleep(3)
-    for _ in range(20):
-        window = prober.window()
-        if all(told["answered"] and not told["failed"] for kind, told in window.items() if kind != "machine"):
-            return
-        time.sleep(1)
-    raise RuntimeError(f"the probes are not answered: {window}")
-
-
-def row(verdict: Verdict) -> str:
-    """A line of the table."""
-    told = ", ".join(f"{count} {code}" for code, count in verdict.seen.items())[:90]
-    memory = ", ".join(f"{value:,.0f}" for value in verdict.memory)
-    cells = [verdict.attack, verdict.workers, f"{verdict.seconds:.1f}", told, f"{verdict.health_ms:,.0f}"]
-    cells += [f"{verdict.others_ms:,.0f}", f"{verdict.machine_ms:,.0f}", verdict.refused, memory]
-    cells += [f"{verdict.cpu_s:.1f}", f"{verdict.log_bytes / 1024:,.0f}", "; ".join(verdict.broken)]
-    return f"| {' | '.join(map(str, cells))} |"
-
-
 def _named(name: str, subject: str, words: list[str]) -> bool:
     return not words or any(word == subject or word in name for word in words)
-
-
-def _spent(verdict: Verdict, server: Server) -> bool:
-    """Whether what the attack left behind would be the next one's fault."""
-    words = ("died", "given back", "afterwards", "still runs", "attack failed", "never answered")
-    return not server.alive() or any(word in said for said in verdict.broken for word in words)
 
 
 if __name__ == "__main__":
