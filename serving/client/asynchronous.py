@@ -28,16 +28,16 @@ class AsyncClient:
 
     def __init__(self, url: str, model: str | None = None, **options: Unpack[Options]) -> None:
         self._settings = Settings(url, model, **options)
-        target, tls, headers = self._settings.target, self._settings.tls, self._settings.headers
+        settings = self._settings
         # gRPC and httpx take 0.1 s each to import: only the one that is needed.
-        if target.grpc:
+        if settings.target.grpc:
             from serving.client.grpc_wire import AsyncGrpcChannel
 
-            self._connection: Any = AsyncGrpcChannel(target, tls, headers)
+            self._connection: Any = AsyncGrpcChannel(*settings.connection)
         else:
             from serving.client.rest_wire import AsyncRestConnection
 
-            self._connection = AsyncRestConnection(target, tls, headers)
+            self._connection = AsyncRestConnection(*settings.connection)
 
     async def predict(
         self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, timeout: float | None = DEFAULT

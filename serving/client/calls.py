@@ -116,10 +116,12 @@ def feature_values(name: str, value: Any) -> list[Any]:
         item.tolist() if hasattr(item, "tolist") else item
         for item in (plain if isinstance(plain, (list, tuple)) else [plain])
     ]
+    if any(isinstance(item, int) and not -(2**63) <= item < 2**63 for item in items):
+        raise TypeError(f"the feature {name!r} holds a whole number of more than 64 bits")
     texts = [isinstance(item, (str, bytes)) for item in items]
     if not all(texts) and (any(texts) or not all(isinstance(item, (int, float)) for item in items)):
         raise TypeError(
-            f"the feature {name!r} is {value!r}; expected str, bytes, int or float, or a list of one of them"
+            f"the feature {name!r} is {repr(value)[:100]}; expected str, bytes, int or float, or a list of one of them"
         )
     return [int(item) if isinstance(item, bool) else item for item in items]
 

@@ -178,14 +178,20 @@ def _metadata(patience: Patience, known: Knowledge) -> Flow:
 
 def _typed(answer: Predicted, signature: str, metadata: ModelMetadata) -> Predicted:
     """What REST leaves out: the version, the name of an only output, and dtypes."""
+    import numpy as np  # here, because importing the client shall be fast
+
     wanted = metadata.signatures[signature].outputs if signature in metadata.signatures else {}
     outputs = answer.outputs
     if set(outputs) == {""} and len(wanted) == 1:
         outputs = {next(iter(wanted)): outputs[""]}
-    typed = {
-        name: array.astype(_numpy_dtype(wanted[name].dtype, array)) if name in wanted else array
-        for name, array in outputs.items()
-    }
+    typed = dict(outputs)
+    for name in outputs.keys() & wanted.keys():
+        try:
+            with np.errstate(over="ignore", invalid="raise"):
+                typed[name] = outputs[name].astype(_numpy_dtype(wanted[name].dtype, outputs[name]))
+        except (TypeError, ValueError, ArithmeticError) as error:
+            message = f"the output {name} is no {wanted[name].dtype}, as the model's metadata have it: {error}"
+            raise ServerError(Code.INTERNAL, message) from None
     return Predicted(typed, metadata.version)
 
 

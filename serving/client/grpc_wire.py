@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from serving.client.calls import (
     Call,
@@ -22,7 +23,7 @@ from serving.client.calls import (
 )
 from serving.client.errors import ClientError, ServerError, of_number
 from serving.client.target import Target, Tls
-from serving.client.tensors import from_proto, text_bytes, to_proto
+from serving.client.tensors import MAX_FILLED_BYTES, from_proto, text_bytes, to_proto
 from serving.errors import Code
 from serving.protos import MODEL_SERVICE, PREDICTION_SERVICE, SignatureDefMap, methods
 from serving.protos import Example as ExampleProto
@@ -34,7 +35,6 @@ _METHODS = {
 }
 _OPTIONS = [
     ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
     ("grpc.enable_retries", 0),  # `serving.client.flows` is the one that tries again, and counts
     ("grpc.lb_policy_name", "round_robin"),  # behind a name with several addresses, ask all of them in turn
     ("grpc.enable_http_proxy", 0),  # nothing here reads the environment
@@ -43,6 +43,7 @@ _OPTIONS = [
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
+_TOO_LARGE = "larger than max"
 
 
 class GrpcWire:
@@ -66,7 +67,7 @@ class GrpcWire:
         """The call's answer; what it is stands beside each kind of call in `serving.client.calls`.
 
         Raises:
-            ServerError: a tensor in it cannot be read.
+            ServerError: something in it cannot be read.
         """
         if isinstance(call, Predict):
             return Predicted(_arrays(response.outputs), response.model_spec.version.value)
@@ -74,7 +75,10 @@ class GrpcWire:
             return status_of(response)
         if isinstance(call, GetMetadata):
             signatures = SignatureDefMap()
-            response.metadata["signature_def"].Unpack(signatures)
+            try:
+                response.metadata["signature_def"].Unpack(signatures)
+            except DecodeError as error:
+                raise ServerError(Code.INTERNAL, f"the server's metadata are no signatures: {error}") from None
             return metadata_of(response.model_spec, signatures)
         if isinstance(call, Reload):
             if response.status.error_code:
@@ -87,7 +91,7 @@ class GrpcWire:
     def _request(self, call: Predict | Infer | GetStatus | GetMetadata) -> tuple[str, Any]:
         if isinstance(call, Predict):
             return "Predict", _METHODS["Predict"][1](
-                inputs={name: to_proto(values) for name, values in call.inputs.items()}
+                inputs={name: to_proto(values, name) for name, values in call.inputs.items()}
             )
         if isinstance(call, GetStatus):
             return "GetModelStatus", _METHODS["GetModelStatus"][1]()
@@ -113,14 +117,15 @@ class GrpcWire:
 class GrpcChannel:
     """Sends calls and blocks until they are answered; may be used from several threads."""
 
-    def __init__(self, target: Target, tls: Tls | None, headers: Mapping[str, str]) -> None:
+    def __init__(self, target: Target, tls: Tls | None, headers: Mapping[str, str], max_answer_bytes: int) -> None:
         self.wire = GrpcWire(target)
         self._metadata = tuple(headers.items())
         credentials = _credentials(target, tls)
+        options = [*_OPTIONS, ("grpc.max_receive_message_length", max_answer_bytes)]
         self._channel = (
-            grpc.secure_channel(target.address, credentials, options=_OPTIONS)
+            grpc.secure_channel(target.address, credentials, options=options)
             if credentials
-            else grpc.insecure_channel(target.address, options=_OPTIONS)
+            else grpc.insecure_channel(target.address, options=options)
         )
         self._methods = _stubs(self._channel)
 
@@ -144,14 +149,15 @@ class GrpcChannel:
 class AsyncGrpcChannel:
     """As `GrpcChannel`, for asyncio."""
 
-    def __init__(self, target: Target, tls: Tls | None, headers: Mapping[str, str]) -> None:
+    def __init__(self, target: Target, tls: Tls | None, headers: Mapping[str, str], max_answer_bytes: int) -> None:
         self.wire = GrpcWire(target)
         self._metadata = tuple(headers.items())
         credentials = _credentials(target, tls)
+        options = [*_OPTIONS, ("grpc.max_receive_message_length", max_answer_bytes)]
         self._channel = (
-            grpc.aio.secure_channel(target.address, credentials, options=_OPTIONS)
+            grpc.aio.secure_channel(target.address, credentials, options=options)
             if credentials
-            else grpc.aio.insecure_channel(target.address, options=_OPTIONS)
+            else grpc.aio.insecure_channel(target.address, options=options)
         )
         self._methods = _stubs(self._channel)
 
@@ -169,10 +175,15 @@ class AsyncGrpcChannel:
 
 
 def _arrays(outputs: Mapping[str, Any]) -> dict[str, Any]:
+    arrays: dict[str, Any] = {}
+    room = MAX_FILLED_BYTES
     try:
-        return {name: from_proto(proto) for name, proto in sorted(outputs.items())}
-    except (ValueError, IndexError) as error:
+        for name, proto in sorted(outputs.items()):
+            arrays[name] = from_proto(proto, room)
+            room -= max(0, arrays[name].nbytes - proto.ByteSize())
+    except ValueError as error:
         raise ServerError(Code.INTERNAL, str(error)) from None
+    return arrays
 
 
 def _stubs(channel: Any) -> dict[str, Any]:
@@ -193,7 +204,10 @@ def _credentials(target: Target, tls: Tls | None) -> grpc.ChannelCredentials | N
 
 
 def _explained(error: Any) -> ClientError:
-    return of_number(error.code().value[0], error.details() or "")
+    details = error.details() or ""
+    if _TOO_LARGE in details and not details.startswith("SERVER"):  # what gRPC itself says on this side
+        return ServerError(Code.RESOURCE_EXHAUSTED, f"the answer is too large; see max_answer_bytes: {details}")
+    return of_number(error.code().value[0], details)
 
 
 def _example(features: Example) -> Any:

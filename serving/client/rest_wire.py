@@ -38,6 +38,8 @@ from serving.client.tensors import as_array, text_bytes
 from serving.errors import Code
 from serving.protos import GetModelStatusResponse, ModelSpec, SignatureDefMap
 
+_MAX_MESSAGE = 10_000  # characters
+
 
 class RestWire:
     """How calls about one target look in REST."""
@@ -58,7 +60,7 @@ class RestWire:
             raise InvalidRequest(Code.UNIMPLEMENTED, "TF Serving reloads its configuration over gRPC only")
         body: dict[str, Any] = {"signature_name": call.signature} if call.signature else {}
         if isinstance(call, Predict):
-            body["inputs"] = {name: _json_values(values) for name, values in call.inputs.items()}
+            body["inputs"] = {name: _json_values(values, name) for name, values in call.inputs.items()}
             return "POST", f"{self.target.path}:predict", _dump(body)
         target = self.target if call.version is None else replace(self.target, version=call.version, label=None)
         body["examples"] = [{name: _json_feature(name, value) for name, value in one.items()} for one in call.examples]
@@ -100,8 +102,8 @@ class RestWire:
 class RestConnection:
     """Sends calls and blocks until they are answered; may be used from several threads."""
 
-    def __init__(self, target: Target, tls: Tls | None, headers: Mapping[str, str]) -> None:
-        self.wire = RestWire(target)
+    def __init__(self, target: Target, tls: Tls | None, headers: Mapping[str, str], max_answer_bytes: int) -> None:
+        self.wire, self._max_answer_bytes = RestWire(target), max_answer_bytes
         self._client = httpx.Client(**_options(target, tls, headers))
 
     def send(self, call: Call, timeout: float | None) -> Any:
@@ -116,7 +118,7 @@ class RestConnection:
         try:
             with self._client.stream(method, path, content=content, timeout=timeout) as response:
                 for chunk in response.iter_bytes():
-                    received += chunk
+                    _add(received, chunk, self._max_answer_bytes)
                     # httpx counts `timeout` anew for each chunk
                     if end is not None and time.monotonic() > end:
                         raise httpx.ReadTimeout("the answer came too slowly")
@@ -131,24 +133,40 @@ class RestConnection:
 class AsyncRestConnection:
     """As `RestConnection`, for asyncio."""
 
-    def __init__(self, target: Target, tls: Tls | None, headers: Mapping[str, str]) -> None:
-        self.wire = RestWire(target)
+    def __init__(self, target: Target, tls: Tls | None, headers: Mapping[str, str], max_answer_bytes: int) -> None:
+        self.wire, self._max_answer_bytes = RestWire(target), max_answer_bytes
         self._client = httpx.AsyncClient(**_options(target, tls, headers))
 
     async def send(self, call: Call, timeout: float | None) -> Any:
         """As `RestConnection.send`."""
         method, path, content = self.wire.encode(call)
+        received = bytearray()
         try:
-            async with asyncio.timeout(timeout):
-                response = await self._client.request(method, path, content=content, timeout=None)
+            async with (
+                asyncio.timeout(timeout),
+                self._client.stream(method, path, content=content, timeout=None) as response,
+            ):
+                async for chunk in response.aiter_bytes():
+                    _add(received, chunk, self._max_answer_bytes)
         except TimeoutError:
             raise _explained(httpx.ReadTimeout("no answer in time")) from None
         except httpx.RequestError as error:
             raise _explained(error) from error
-        return self.wire.decode(call, response.status_code, response.content)
+        return self.wire.decode(call, response.status_code, bytes(received))
 
     async def close(self) -> None:
         await self._client.aclose()
+
+
+def _add(received: bytearray, chunk: bytes, most: int) -> None:
+    """Adds what came, unpacked, to an answer.
+
+    Raises:
+        ServerError: it is too large.
+    """
+    if len(received) + len(chunk) > most:
+        raise ServerError(Code.RESOURCE_EXHAUSTED, f"the answer is larger than {most} bytes; see max_answer_bytes")
+    received += chunk
 
 
 def _options(target: Target, tls: Tls | None, headers: Mapping[str, str]) -> dict[str, Any]:
@@ -188,7 +206,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _message(status: int, body: bytes) -> str:
     try:
-        return str(json.loads(body)["error"])
+        return str(json.loads(body)["error"])[:_MAX_MESSAGE]
     except (ValueError, LookupError, TypeError, RecursionError):
         return f"HTTP {status}: {body[:200].decode('utf-8', errors='replace')}"
 
@@ -197,9 +215,9 @@ def _dump(body: dict[str, Any]) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
 
 
-def _json_values(values: Any) -> Any:
+def _json_values(values: Any, name: str) -> Any:
     """(Nested) lists that JSON can hold; what is no text goes as {"b64": ...}."""
-    array = as_array(values)
+    array = as_array(values, name)
     if array.dtype != object:
         return array.tolist()
     flat = np.empty(array.size, dtype=object)
@@ -227,7 +245,10 @@ def _array(values: Any) -> np.ndarray:
         shape.append(len(level))
         level = level[0] if level else None
     if not isinstance(level, (str, dict)):
-        return np.asarray(values)
+        array = np.asarray(values)
+        if array.dtype == object:
+            raise ValueError(f"values that are no numbers, such as {str(level)[:100]}")
+        return array
     flat = [values]
     for _ in shape:
         flat = [item for part in flat for item in part]

@@ -27,6 +27,7 @@ class Options(TypedDict, total=False):
     retries: int
     tls: Tls | None
     headers: Mapping[str, str]
+    max_answer_bytes: int
 
 
 class Settings:
@@ -50,17 +51,24 @@ class Settings:
         retries: int = 4,
         tls: Tls | None = None,
         headers: Mapping[str, str] | None = None,
+        max_answer_bytes: int = 2**26,
     ) -> None:
         self.target: Target = parse(url, model, version, label)
         if tls is not None and not self.target.secure:
             raise OptionsError(f"tls for {url}", got=f"{self.target.scheme}://", expected="grpcs:// or https://")
-        lowest = (("batch_size", batch_size, 1), ("in_flight", in_flight, 1), ("retries", retries, 0))
+        lowest = (
+            ("batch_size", batch_size, 1),
+            ("in_flight", in_flight, 1),
+            ("retries", retries, 0),
+            ("max_answer_bytes", max_answer_bytes, 1),
+        )
         for name, value, least in (*lowest, ("timeout", 1.0 if timeout is None else timeout, 1e-3)):
             if value < least:
                 raise OptionsError(name, got=str(value), expected=f"at least {least:g}")
         self.signature, self.timeout, self.retries, self.tls = signature, timeout, retries, tls
         self.batch_size, self.in_flight = batch_size, in_flight
         self.headers = {name.lower(): value for name, value in (headers or {}).items()}
+        self.connection = (self.target, self.tls, self.headers, max_answer_bytes)
         self.known = Knowledge(tells_version=self.target.grpc, pinned=version)
 
     def predict(self, texts: Sequence[str], pairs: Sequence[str] | None, timeout: float | None) -> Flow:
@@ -68,6 +76,7 @@ class Settings:
         for name, value in (("texts", texts), ("pairs", pairs)):
             if isinstance(value, (str, bytes)):
                 raise TypeError(f"{name}: got one string, expected a list of them: [{value[:20]!r}]")
+        texts, pairs = _checked("texts", texts), None if pairs is None else _checked("pairs", pairs)
         if pairs is not None and len(pairs) != len(texts):
             raise ValueError(f"got {len(texts)} texts and {len(pairs)} pairs, expected a pair for each text")
         return flows.predict(texts, pairs, self.signature, self.batch_size, self._patience(timeout), self.known)
@@ -82,6 +91,12 @@ class Settings:
         """See `Client.classify` and `Client.regress`."""
         if isinstance(examples, Mapping):
             raise TypeError("examples: got one example, expected a list of them")
+        examples = list(examples)
+        for row, example in enumerate(examples):
+            if not isinstance(example, Mapping) or not all(isinstance(name, str) for name in example):
+                raise TypeError(
+                    f"examples[{row}]: got {_told(example)}, expected a mapping of features' names to values"
+                )
         return self._ask(Infer(method, signature, examples), timeout)
 
     def status(self, timeout: float | None) -> Flow:
@@ -101,3 +116,20 @@ class Settings:
 
     def _patience(self, timeout: float | None) -> Patience:
         return Patience(self.timeout if timeout is DEFAULT else timeout, self.retries)
+
+
+def _checked(name: str, texts: Sequence[str]) -> list[str]:
+    """The texts as a list.
+
+    Raises:
+        TypeError: one of them is none.
+    """
+    listed = list(texts)
+    for row, text in enumerate(listed):
+        if not isinstance(text, (str, bytes)):
+            raise TypeError(f"{name}[{row}]: got {_told(text)}, expected a str")
+    return listed
+
+
+def _told(value: Any) -> str:
+    return f"{type(value).__name__} {repr(value)[:100]}"

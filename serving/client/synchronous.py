@@ -34,6 +34,7 @@ class Client:
             jitter; nothing else is tried again.
         tls: PEM files, for grpcs:// and https://.
         headers: sent with every request (gRPC's metadata), such as {"authorization": "Bearer ..."}.
+        max_answer_bytes: of one answer; a larger one is a `ServerError`.
 
     Raises:
         OptionsError: the URL or an argument cannot be used; it says which and why.
@@ -43,16 +44,16 @@ class Client:
 
     def __init__(self, url: str, model: str | None = None, **options: Unpack[Options]) -> None:
         self._settings = Settings(url, model, **options)
-        target, tls, headers = self._settings.target, self._settings.tls, self._settings.headers
+        settings = self._settings
         # gRPC and httpx take 0.1 s each to import: only the one that is needed.
-        if target.grpc:
+        if settings.target.grpc:
             from serving.client.grpc_wire import GrpcChannel
 
-            self._connection: Any = GrpcChannel(target, tls, headers)
+            self._connection: Any = GrpcChannel(*settings.connection)
         else:
             from serving.client.rest_wire import RestConnection
 
-            self._connection = RestConnection(target, tls, headers)
+            self._connection = RestConnection(*settings.connection)
         self._pool = ThreadPoolExecutor(self._settings.in_flight, thread_name_prefix="serving.client")
 
     def predict(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -27,11 +29,16 @@ _TYPES: dict[int, tuple[Any, str]] = {
 }
 _NUMBERS = {np.dtype(kind): number for number, (kind, _) in _TYPES.items()}
 _STRING, _HALF, _BFLOAT16 = 7, 19, 14
-_MOST_FILLED = 2**26  # values of a tensor that were not all sent; more is taken for an error
+_MAX_TOLD = 100  # characters of a value in a message
+_MAX_RANK = 32  # numpy's
+_NUMBERS_IN_FIELD = {"float_val": np.float64, "double_val": np.float64, "uint64_val": np.uint64}  # else int64
+
+MAX_FILLED_BYTES = 2**26
+"""For all tensors of an answer: the memory of values that the server did not send; more is taken for an error."""
 
 
-def as_array(values: Any) -> np.ndarray:
-    """What a caller gave, as an array that a model can take.
+def as_array(values: Any, name: str = "") -> np.ndarray:
+    """What a caller gave, as an array that a model can take; `name` is the input's, for messages.
 
     Arrays keep their dtype. Python's numbers become float32, or int32 where they are whole and fit (as TensorFlow
     itself takes them); strings become `bytes` (UTF-8) in an object array.
@@ -39,29 +46,29 @@ def as_array(values: Any) -> np.ndarray:
     Raises:
         TypeError: values that are no numbers, strings or booleans, or rows of different lengths.
     """
+    what = f"the input {name!r}" if name else "an input"
     if isinstance(values, np.ndarray):
         array = values
     else:
         try:
             # numpy's own strings have a fixed width, and lose zero bytes at the end
             array = np.asarray(values, dtype=object if isinstance(_first(values), (str, bytes)) else None)
-        except ValueError as error:
-            raise TypeError(f"an input cannot be an array: {error}") from None
+        except (ValueError, OverflowError) as error:
+            raise TypeError(f"{what} cannot be an array: {error}") from None
         if array.dtype == np.float64:
             array = array.astype(np.float32)
-        elif array.dtype == np.int64 and (not array.size or np.abs(array).max() < 2**31):
+        elif array.dtype == np.int64 and (not array.size or (array.min() >= -(2**31) and array.max() < 2**31)):
             array = array.astype(np.int32)
     if array.dtype.kind in "USO":
-        flat = [_as_bytes(value) for value in array.ravel().tolist()]
-        array = _object_array(flat, array.shape)
-    elif array.dtype not in _NUMBERS:
-        raise TypeError(f"an input has dtype {array.dtype}; expected numbers, booleans, str or bytes")
+        return _strings(array, what)
+    if array.dtype not in _NUMBERS:
+        raise TypeError(f"{what} has dtype {array.dtype}; expected numbers, booleans, str or bytes")
     return array
 
 
-def to_proto(values: Any) -> Any:
+def to_proto(values: Any, name: str = "") -> Any:
     """The `TensorProto` of an array, or of (nested) lists; see `as_array`, which raises the same."""
-    array = as_array(values)
+    array = as_array(values, name)
     proto = TensorProto(dtype=_STRING if array.dtype == object else _NUMBERS[array.dtype])
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
@@ -72,62 +79,87 @@ def to_proto(values: Any) -> Any:
     return proto
 
 
-def from_proto(proto: Any) -> np.ndarray:
+def from_proto(proto: Any, max_filled_bytes: int = MAX_FILLED_BYTES) -> np.ndarray:
     """The array of a `TensorProto`; strings as `bytes` in an object array, bfloat16 as float32.
 
+    `max_filled_bytes` bounds the memory of values that were not sent.
+
     Raises:
-        ValueError: another dtype, or values that do not fill the shape.
+        ValueError: another dtype, no shape, or values that do not fill it.
     """
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+    if proto.tensor_shape.unknown_rank or len(shape) > _MAX_RANK or min(shape, default=0) < 0:
+        raise ValueError(f"the server sent a tensor of the shape {_told(shape)}, of which there is no array")
     if proto.dtype == _STRING:
-        strings = _strings_of(proto.tensor_content) if proto.tensor_content else list(proto.string_val)
-        return _object_array(_filled(strings, shape), shape)
+        strings = _strings_of(proto.tensor_content, shape) if proto.tensor_content else proto.string_val
+        return _filled(_object_array(strings), shape, max_filled_bytes)
     if proto.dtype == _BFLOAT16:
-        return _bfloat16(proto).reshape(shape)
+        bits = np.frombuffer(proto.tensor_content, "<u2") if proto.tensor_content else _field(proto, "half_val")
+        widened = (bits.astype(np.uint16).astype(np.uint32) << 16).view(np.float32)
+        return _filled(widened, shape, max_filled_bytes)
     if proto.dtype not in _TYPES:
         raise ValueError(f"the server sent a tensor of DataType {proto.dtype}, which numpy has no type for")
     kind, field = _TYPES[proto.dtype]
     if proto.tensor_content:
         return np.frombuffer(proto.tensor_content, np.dtype(kind).newbyteorder("<")).astype(kind).reshape(shape)
-    values = np.array(_filled(list(getattr(proto, field)), shape))
+    values = _field(proto, field)
     if proto.dtype == _HALF:  # the bits of each, as an integer
-        return values.astype(np.uint16).view(np.float16).reshape(shape)
-    return values.astype(kind).reshape(shape)
+        return _filled(values.astype(np.uint16).view(np.float16), shape, max_filled_bytes)
+    return _filled(values.astype(kind), shape, max_filled_bytes)
 
 
-def _bfloat16(proto: Any) -> np.ndarray:
-    bits = np.frombuffer(proto.tensor_content, "<u2") if proto.tensor_content else None
-    if bits is None:
-        shape = tuple(dim.size for dim in proto.tensor_shape.dim)
-        bits = np.array(_filled(list(proto.half_val), shape)).astype(np.uint16)
-    return (bits.astype(np.uint32) << 16).view(np.float32)
+def _field(proto: Any, name: str) -> np.ndarray:
+    """The numbers of a repeated field."""
+    values = getattr(proto, name)
+    return np.fromiter(values, _NUMBERS_IN_FIELD.get(name, np.int64), len(values))
 
 
-def _strings_of(content: bytes) -> list[bytes]:
-    """The strings of a `tensor_content`: the varints of their lengths, as many as there are, and then their bytes."""
+def _strings_of(content: bytes, shape: tuple[int, ...]) -> list[bytes]:
+    """The strings of a `tensor_content`: the varints of their lengths, one for each, and then their bytes.
+
+    Raises:
+        ValueError: they are not that many, or not of those lengths.
+    """
+    count, position = math.prod(shape), 0
+    wrong = f"the server sent {len(content)} bytes that are no strings of the shape {_told(shape)}"
+    if count > len(content):
+        raise ValueError(wrong)
     lengths: list[int] = []
-    position = 0
-    while position + sum(lengths) < len(content):
+    for _ in range(count):
         length = shift = 0
-        while content[position] & 0x80:
-            length, shift, position = length | (content[position] & 0x7F) << shift, shift + 7, position + 1
-        lengths.append(length | content[position] << shift)
-        position += 1
-    strings = []
-    for length in lengths:
-        strings.append(content[position : position + length])
-        position += length
-    return strings
+        more = True
+        while more:
+            if position == len(content) or shift > 63:
+                raise ValueError(wrong)
+            byte = content[position]
+            length, more = length | (byte & 0x7F) << shift, byte >= 0x80
+            position, shift = position + 1, shift + 7
+        lengths.append(length)
+    if position + sum(lengths) != len(content):
+        raise ValueError(wrong)
+    ends = list(accumulate(lengths, initial=position))
+    return [content[begin:end] for begin, end in pairwise(ends)]
 
 
-def _filled(values: list[Any], shape: tuple[int, ...]) -> list[Any]:
+def _filled(values: np.ndarray, shape: tuple[int, ...], max_bytes: int) -> np.ndarray:
     """A tensor may leave out the end of its values, where they repeat the last one."""
-    size = math.prod(shape)
-    if values and len(values) < size <= _MOST_FILLED:
-        values = values + [values[-1]] * (size - len(values))
-    if len(values) != size:
-        raise ValueError(f"the server sent {len(values)} values for the shape {list(shape)}")
-    return values
+    size, sent = math.prod(shape), len(values)
+    if size != sent:
+        told = f"the server sent {sent} values for the shape {_told(shape)}"
+        if not 0 < sent < size:
+            raise ValueError(told)
+        if size * values.dtype.itemsize > max_bytes:
+            raise ValueError(f"{told}; at most {max_bytes} bytes are filled with values that were not sent")
+        filled = np.empty(size, values.dtype)
+        filled[:sent], filled[sent:] = values, values[-1]
+        values = filled
+    return values.reshape(shape)
+
+
+def _told(shape: tuple[int, ...]) -> str:
+    """A shape for a message; a stranger's may be of any rank."""
+    sizes = ", ".join(map(str, shape[:_MAX_RANK]))
+    return f"[{sizes}]" if len(shape) <= _MAX_RANK else f"[{sizes}, ...] ({len(shape)} sizes)"
 
 
 def _first(values: Any) -> Any:
@@ -136,12 +168,17 @@ def _first(values: Any) -> Any:
     return values
 
 
-def _as_bytes(value: Any) -> bytes:
-    if isinstance(value, bytes):
-        return value
-    if isinstance(value, str):
-        return text_bytes(value)
-    raise TypeError(f"an input holds {type(value).__name__} {value!r}; expected rows of one length, str or bytes")
+def _strings(array: np.ndarray, what: str) -> np.ndarray:
+    flat = array.ravel().tolist()
+    strings: list[bytes] = []
+    for value in flat:
+        if not isinstance(value, (str, bytes)):
+            place = ", ".join(str(index) for index in np.unravel_index(len(strings), array.shape))
+            where = f" at [{place}]" if place else ""
+            got = f"{type(value).__name__} {repr(value)[:_MAX_TOLD]}{where}"
+            raise TypeError(f"{what} holds {got}; expected rows of one length, str or bytes")
+        strings.append(value if isinstance(value, bytes) else text_bytes(value))
+    return _object_array(strings).reshape(array.shape)
 
 
 def text_bytes(text: str) -> bytes:
@@ -149,7 +186,7 @@ def text_bytes(text: str) -> bytes:
     return text.encode("utf-8", errors="surrogatepass")
 
 
-def _object_array(values: list[Any], shape: tuple[int, ...]) -> np.ndarray:
+def _object_array(values: Sequence[Any]) -> np.ndarray:
     array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array.reshape(shape)
+    array[:] = list(values)
+    return array

@@ -48,6 +48,10 @@ class Limits:
     take: Take = _nothing
 
 
+NO_LIMITS = Limits(2**62, 2**62, 2**62, 2**62)
+"""For what is the operator's own."""
+
+
 class Budget:
     """Of one process. Any thread may take and give.
 

@@ -18,7 +18,7 @@ from typing import Protocol
 
 LOG = logging.getLogger("serving")
 
-PROGRESS_BYTES = 2**14
+PROGRESS_BYTES = 2**18
 """Touch a connection that receives or sends once for so many bytes: one byte a second is no progress."""
 
 _PRESSED_PATIENCE = 5.0  # seconds without progress amid a message, when memory is short

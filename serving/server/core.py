@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import Message
 
 from serving.errors import Code, OptionsError, StatusError
 from serving.protos import (
@@ -33,6 +34,8 @@ from serving.server.service import Arrays, Predicted, TensorInfo
 from serving.server.versions import Version
 
 SIGNATURE_DEF = "signature_def"
+
+_ITEM_BYTES = 64  # about what a class or a value takes in a response
 
 OnRun = Callable[[str, float], None]
 
@@ -137,14 +140,17 @@ class Core:
         return await self._on_examples(plan_multi_inference, request, spec, call)
 
     async def _on_examples(self, make: Callable[..., Plan], request: Any, model_spec: Any, call: Call | None) -> Any:
+        call = call or Call()
         version = self._manager.acquire(model_spec)
         try:
-            plan = make(_signatures(version), request, version.number, self._check_method)
+            arguments = _signatures(version), request, version.number, self._check_method, call.limits
+            plan = await call.run(max(call.size, _context_bytes(request.input)), make, *arguments)
             future = self._submit(version, plan, call)
         except BaseException:
             version.release()
             raise
-        return plan.finish(await future)
+        outputs = await future
+        return await call.run(_ITEM_BYTES * sum([array.size for array in outputs]), plan.finish, outputs)
 
     def _submit(self, version: Version, plan: Plan, call: Call | None) -> asyncio.Future[list[np.ndarray]]:
         """Sends a run to the threads; the version is released when it has ended, whoever still waits for it."""
@@ -225,6 +231,12 @@ class Core:
         response = ReloadConfigResponse()
         response.status.SetInParent()
         return response
+
+
+def _context_bytes(request_input: Any) -> int:
+    """What the context of a small request's examples takes, which goes before each of them."""
+    found = request_input.example_list_with_context if isinstance(request_input, Message) else None
+    return len(found.examples) * int(found.context.ByteSize()) if found is not None else 0
 
 
 def _signatures(version: Version) -> Any:

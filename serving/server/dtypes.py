@@ -53,6 +53,31 @@ NAMES: dict[int, str] = {
 }
 """The names in TensorFlow's messages (`DataTypeString`)."""
 
+VALUES: dict[int, tuple[str, np.dtype]] = {
+    FLOAT: ("float_val", np.dtype("<f4")),
+    DOUBLE: ("double_val", np.dtype("<f8")),
+    COMPLEX64: ("scomplex_val", np.dtype("<f4")),
+    COMPLEX128: ("dcomplex_val", np.dtype("<f8")),
+    INT32: ("int_val", np.dtype(np.int32)),
+    UINT8: ("int_val", np.dtype(np.int32)),
+    INT16: ("int_val", np.dtype(np.int32)),
+    INT8: ("int_val", np.dtype(np.int32)),
+    UINT16: ("int_val", np.dtype(np.int32)),
+    HALF: ("half_val", np.dtype(np.int32)),
+    BFLOAT16: ("half_val", np.dtype(np.int32)),
+    INT64: ("int64_val", np.dtype(np.int64)),
+    UINT32: ("uint32_val", np.dtype(np.uint32)),
+    UINT64: ("uint64_val", np.dtype(np.uint64)),
+    BOOL: ("bool_val", np.dtype(np.bool_)),
+}
+"""The field of a `TensorProto` that holds a type's values, and the dtype that they have in it."""
+
+FIXED_WIDTH = (FLOAT, DOUBLE, COMPLEX64, COMPLEX128)
+"""The types whose values stand in their field as in memory."""
+
+HALVES = (HALF, BFLOAT16)
+COMPLEX = (COMPLEX64, COMPLEX128)
+
 
 def name_of(number: int) -> str:
     """The name of a type in TensorFlow's messages, its number where the type cannot be sent."""

@@ -147,8 +147,9 @@ def _value(flag: Flag, text: str | None) -> Any:
 
 
 def _within(flag: Flag, value: float) -> bool:
-    low = float("-inf") if flag.least is None else flag.least
-    high = float("inf") if flag.most is None else flag.most
+    # Not infinite: what waits so long overflows in one clock or the other.
+    low = -(2**63) if flag.least is None else flag.least
+    high = 2**63 - 1 if flag.most is None else flag.most
     return low <= value <= high
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 
 from serving import protos
 from serving.errors import Code, StatusError
@@ -23,62 +23,88 @@ from serving.server.frontend import Frontend, since
 from serving.server.options import ServerOptions
 from serving.server.profiling import check_profiler
 from serving.server.reload_policy import check_reload
-from serving.server.service import Arrays
-from serving.server.tensors import decode_inputs, encode_outputs
+from serving.server.service import Predicted
+from serving.server.tensors import answer_bytes, declared_bytes, decode_inputs, encode_outputs, size_of
 from serving.server.unexpected import unexpected
-from serving.server.work import Check
+from serving.server.wire import encode_response, parse
+from serving.server.work import INLINE_BYTES, Check
 
-Answer = Callable[[Frontend, Any, Call], Awaitable[Any]]
+Answer = Callable[[Frontend, Any, Call], Awaitable[bytes]]
 Guard = Callable[[ServerOptions, Caller, Any], Awaitable[None]]
 
 _RELOAD = "HandleReloadConfigRequest"
 
+_ITEM_BYTES = 32  # about what a class or a value takes in a response
 
-async def _predict(frontend: Frontend, request: Any, call: Call) -> Any:
+
+async def _predict(frontend: Frontend, request: Any, call: Call) -> bytes:
     if not request.HasField("model_spec"):
         raise StatusError(Code.INVALID_ARGUMENT, "Missing ModelSpec")
-    inputs = await call.run(call.size, _inputs, request.inputs, call.limits)
+    size = max(call.size, declared_bytes(request.inputs))
+    inputs = await call.run(size, decode_inputs, request.inputs, call.limits)
     predicted = await frontend.service.predict(request.model_spec, inputs, request.output_filter, call)
+    as_content = frontend.options.enable_serialization_as_tensor_content
+    size = answer_bytes(predicted.outputs)
+    if size > INLINE_BYTES:
+        return await call.run(size, _encoded, predicted, as_content, call.limits)
     response = protos.PredictResponse()
     response.model_spec.CopyFrom(predicted.model_spec)
-    encode_outputs(response.outputs, predicted.outputs, frontend.options.enable_serialization_as_tensor_content)
-    return response
+    encode_outputs(response.outputs, predicted.outputs, as_content)
+    return bytes(response.SerializeToString())
 
 
-async def _classify(frontend: Frontend, request: Any, call: Call) -> Any:
-    return await frontend.service.classify(request, call)
+def _encoded(predicted: Predicted, as_content: bool, limits: Limits, check: Check) -> bytes:
+    limits.take(size_of(predicted.outputs), 0)
+    return encode_response(predicted.model_spec, predicted.outputs, as_content, check)
 
 
-async def _regress(frontend: Frontend, request: Any, call: Call) -> Any:
-    return await frontend.service.regress(request, call)
+async def _classify(frontend: Frontend, request: Any, call: Call) -> bytes:
+    response = await frontend.service.classify(request, call)
+    rows = response.result.classifications
+    return await _serialized(response, len(rows) * len(rows[0].classes) if rows else 0, call)
 
 
-async def _multi_inference(frontend: Frontend, request: Any, call: Call) -> Any:
-    return await frontend.service.multi_inference(request, call)
+async def _regress(frontend: Frontend, request: Any, call: Call) -> bytes:
+    response = await frontend.service.regress(request, call)
+    return await _serialized(response, len(response.result.regressions), call)
 
 
-async def _get_model_metadata(frontend: Frontend, request: Any, call: Call) -> Any:
-    return frontend.service.get_model_metadata(request)
+async def _multi_inference(frontend: Frontend, request: Any, call: Call) -> bytes:
+    response, items = await frontend.service.multi_inference(request, call), 0
+    for result in response.results:
+        rows = result.classification_result.classifications
+        items += len(result.regression_result.regressions) + (len(rows) * len(rows[0].classes) if rows else 0)
+    return await _serialized(response, items, call)
 
 
-async def _get_model_status(frontend: Frontend, request: Any, call: Call) -> Any:
-    return frontend.service.get_model_status(request)
+async def _serialized(response: Any, items: int, call: Call) -> bytes:
+    """The bytes of a response with so many classes or values."""
+    return await call.run(items * _ITEM_BYTES, lambda check: bytes(response.SerializeToString()))
 
 
-async def _reload(frontend: Frontend, request: Any, call: Call) -> Any:
-    return await frontend.reload(request)
+async def _get_model_metadata(frontend: Frontend, request: Any, call: Call) -> bytes:
+    return bytes(frontend.service.get_model_metadata(request).SerializeToString())
 
 
-async def _profile(frontend: Frontend, request: Any, call: Call) -> Any:
-    return await frontend.profiler.profile(request)
+async def _get_model_status(frontend: Frontend, request: Any, call: Call) -> bytes:
+    return bytes(frontend.service.get_model_status(request).SerializeToString())
 
 
-async def _terminate(frontend: Frontend, request: Any, call: Call) -> Any:
+async def _reload(frontend: Frontend, request: Any, call: Call) -> bytes:
+    return bytes((await frontend.reload(request)).SerializeToString())
+
+
+async def _profile(frontend: Frontend, request: Any, call: Call) -> bytes:
+    response = await frontend.profiler.profile(request)
+    return await call.run(response.ByteSize(), lambda check: bytes(response.SerializeToString()))
+
+
+async def _terminate(frontend: Frontend, request: Any, call: Call) -> bytes:
     frontend.profiler.terminate(request.session_id)
-    return protos.message("tensorflow.TerminateResponse")()
+    return b""
 
 
-async def _monitor(frontend: Frontend, request: Any, call: Call) -> Any:
+async def _monitor(frontend: Frontend, request: Any, call: Call) -> bytes:
     raise StatusError(Code.UNIMPLEMENTED, "unimplemented.")  # as TensorFlow's service on a CPU or GPU
 
 
@@ -136,7 +162,7 @@ async def answer(
         if own:
             held.take(len(body))
         call = frontend.call(held, deadline, len(body))
-        request = await call.run(call.size, _parse, protos.methods(service)[method][0], body, call.limits)
+        request = await call.run(call.size, parse, protos.methods(service)[method][0], body, call.limits)
         if counted:
             name = request.model_spec.name
         if key is not None:
@@ -144,8 +170,7 @@ async def answer(
         if method in _GUARDED:
             await _GUARDED[method](frontend.options, Caller(peer), request)
         with frontend.entered() if method in _LIMITED else contextlib.nullcontext():
-            response: Message = await METHODS[service][method](frontend, request, call)
-            encoded = bytes(response.SerializeToString())
+            encoded = await METHODS[service][method](frontend, request, call)
     except StatusError as error:
         status = error
     except DecodeError:
@@ -162,14 +187,6 @@ async def answer(
     if counted:
         frontend.metrics.request(name, method, "GRPC", status.code.name, 0)
     raise status
-
-
-def _parse(kind: Any, body: bytes, limits: Limits, check: Check) -> Any:
-    return kind.FromString(body)
-
-
-def _inputs(inputs: Any, limits: Limits, check: Check) -> Arrays:
-    return decode_inputs(inputs, limits.max_bytes)
 
 
 def _authorize(key: ApiKey, method: str, request: Any) -> None:

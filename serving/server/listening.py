@@ -11,7 +11,9 @@ import contextlib
 import errno
 import socket
 import ssl
+import stat
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from serving.server.connections import Connections
 
@@ -49,6 +51,24 @@ def bind_tcp(host: str, port: int, *, shared: bool) -> list[socket.socket]:
             bound.append(one)
         undo.pop_all()
     return bound
+
+
+def bind_unix(path: Path) -> socket.socket:
+    """A UNIX socket that is bound to a path, not yet listening; a socket that a killed server left there is replaced.
+
+    Raises:
+        OSError: something else is there, or the folder is missing.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISSOCK(path.stat().st_mode):
+            path.unlink()
+    one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        one.bind(str(path))
+    except OSError:
+        one.close()
+        raise
+    return one
 
 
 class Listener:

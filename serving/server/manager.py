@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from serving.server.batching_options import BatchingOptions
 from serving.server.configs import Labels, check_config, labels_of
 from serving.server.executor import internal
 from serving.server.loading import batching_of, load
-from serving.server.models import Model
+from serving.server.models import Model, check_served, differ
 from serving.server.options import ServerOptions
 from serving.server.servable import Servable
 from serving.server.sources import aspired_versions
@@ -48,6 +48,7 @@ class Manager:
         self._labels: Labels = {}
         self._config: Any = None
         self._changed = asyncio.Event()
+        self._was_ready = False
         self._reloading = asyncio.Lock()
         self._loading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -87,8 +88,15 @@ class Manager:
         return [] if model is None else [model.versions[number] for number in sorted(model.versions, reverse=True)]
 
     def ready(self) -> bool:
-        """Whether every configured model has a version that is served."""
-        return all(model.latest is not None for model in self._models.values() if model.config is not None)
+        """Whether every configured model has a version that is served.
+
+        A model that a reload brings to a server that was ready does not count until it has been served once: callers
+        of the others need not go elsewhere while it is loaded.
+        """
+        models = [model for model in self._models.values() if model.config is not None]
+        self._was_ready = self._was_ready or all(model.latest is not None for model in models)
+        counted = [model for model in models if model.has_served or not self._was_ready] or models
+        return all(model.latest is not None for model in counted)
 
     async def reload(self, config: Any) -> None:
         """Goes to a `ModelServerConfig`, and waits for the models that are new in it.
@@ -109,7 +117,7 @@ class Manager:
             new, changed = await self._configure({one.name: one for one in config.model_config_list.config})
             await self._until(lambda: all(model.settled for model in new))
             # Whoever asks again for what failed is told so again.
-            _check_served(new, self._models.values() if again else changed)
+            check_served(new, self._models.values() if again else changed)
 
     async def stop(self) -> None:
         """Unloads everything, as soon as nothing runs in it."""
@@ -123,7 +131,7 @@ class Manager:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._pool.shutdown()
+        self._pool.shutdown(wait=False)  # nothing is loaded any more, or it is left behind
 
     def _is_available(self, name: str, version: int) -> bool:
         return name in self._models and version in self._models[name].available
@@ -136,9 +144,11 @@ class Manager:
             if not self._models[name].versions:  # nothing is to be told of it
                 del self._models[name]
         new = [name for name in configs if name not in self._models or self._models[name].config is None]
-        changed = [name for name in configs if name not in new and _differ(self._models[name].config, configs[name])]
+        changed = [name for name in configs if name not in new and differ(self._models[name].config, configs[name])]
         for name, config in configs.items():
             self._models.setdefault(name, Model(config)).config = config
+        for name in new:
+            self._models[name].has_served = False
         for name in (*new, *changed):
             self._models[name].awaited = True
         await self._scan(configs)
@@ -230,7 +240,7 @@ class Manager:
     async def _serve(self, version: Version, servable: Servable, batching: BatchingOptions | None) -> None:
         if not version.aspired:
             await self._outcome(servable.close)
-            version.move(State.END, _CANCELLED)
+            self._end(version, _CANCELLED)
             return
         version.servable, version.batching = servable, batching
         version.move(State.AVAILABLE)
@@ -240,7 +250,16 @@ class Manager:
         servable, version.servable = version.servable, None
         if servable is not None:
             await self._outcome(servable.close)
-        version.move(State.END)
+        self._end(version)
+
+    def _end(self, version: Version, error: StatusError | None = None) -> None:
+        """Ends a version that nobody asked for any more, and loads it anew if somebody did meanwhile."""
+        version.move(State.END, error)
+        if version.aspired:
+            versions = self._models[version.model].versions.values()
+            paths = {one.number: one.path for one in versions if one.aspired}
+            version.aspired = False
+            self._aspire(version.model, paths)
 
     async def _outcome(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """What a function gave in a thread, or the error that it raised: nothing on the disk may end the server."""
@@ -277,26 +296,6 @@ def _all_aspired(configs: list[Any]) -> list[tuple[dict[int, Path], list[str]] |
         except Exception as error:  # noqa: BLE001  nothing on the disk may end the server
             found.append(internal(error))
     return found
-
-
-def _differ(old: Any, new: Any) -> bool:
-    """Whether two `ModelConfig`s of a model may name different versions."""
-    return bool(old.base_path != new.base_path or old.model_version_policy != new.model_version_policy)
-
-
-def _check_served(new: Sequence[Model], changed: Iterable[Model]) -> None:
-    """Raises UNKNOWN where a new model is not served, or one that was changed has no versions where they are to be."""
-    failed = [_failure(model) for model in new if model.latest is None]
-    failed += [_failure(model) for model in changed if model.awaited and model.config and model not in new]
-    if failed:
-        raise StatusError(Code.UNKNOWN, f"{len(failed)} model(s) did not become available: {{{''.join(failed)}}}")
-
-
-def _failure(model: Model) -> str:
-    newest = model.versions[max(model.versions)] if model.versions and not model.awaited else None
-    error = newest.failure if newest else StatusError(Code.NOT_FOUND, model.problem or "; ".join(model.notes))
-    reason = f" due to error: {error.code.name}: {error.message}" if error else ""
-    return f"{{{newest or f'{{name: {model.config.name}}}'}{reason}}}, "
 
 
 def _loaded(folder: Path, options: ServerOptions) -> tuple[Servable, BatchingOptions | None]:

@@ -34,6 +34,8 @@ class ServerOptions:
         max_pending_bytes, max_pending_rows: ours: what all requests of one worker may hold together; see `budget.py`.
         max_json_depth, max_json_values: ours: nesting of a request's JSON, and the values in it.
         max_connections: ours: of one worker, gRPC and REST together.
+        worker_timeout_seconds: ours: after so long without a sign of life from its event loop a worker is replaced; 0:
+            never.
         drain_seconds: ours: how long requests in flight may take after SIGTERM.
         enable_grpc_reflection: ours.
         tls_source: ours: where `tls` was read from.
@@ -87,6 +89,7 @@ class ServerOptions:
     max_json_depth: int = 64
     max_json_values: int = 2**22
     max_connections: int = 1024
+    worker_timeout_seconds: float = 20.0
     drain_seconds: float = 30.0
     reload_from: str = "anywhere"
     reload_roots: tuple[Path, ...] = ()

@@ -25,12 +25,14 @@ from serving.server.json_answers import encode_classifications, encode_predict, 
 from serving.server.json_examples import fill_examples
 from serving.server.json_tensor import decode_predict
 from serving.server.rest_routes import ASKED, Route, route
+from serving.server.service import Arrays
+from serving.server.tensors import answer_bytes, size_of
 from serving.server.unexpected import unexpected
 from serving.server.unpacking import gunzipped
-from serving.server.work import Check, in_loop
+from serving.server.work import INLINE_BYTES, Check, in_loop
 
 _GRACE_SECONDS = 1.0
-_GZIPPED_BYTES = 2**20  # what a small compressed body may be, as far as is known
+_ITEM_BYTES = 32  # about what a class or a value takes in an answer
 
 Read = Callable[[], Awaitable[bytes]]
 
@@ -111,7 +113,7 @@ async def _ask(frontend: Frontend, found: Route, read: Read, gzipped: bool, held
         async with asyncio.timeout_at(None if deadline is None else deadline + _GRACE_SECONDS):
             with frontend.entered():
                 if gzipped:
-                    body = await call.run(_GZIPPED_BYTES, _gunzipped, body, call.limits)
+                    body = await _unpacked(body, call)
                     call.size = len(body)
                 return await _ANSWERS[found.action](frontend, found.model_spec, body, call)
     except TimeoutError as error:
@@ -134,29 +136,51 @@ async def _predict(frontend: Frontend, spec: Any, body: bytes, call: Call) -> by
     inputs_of = in_loop(asyncio.get_running_loop(), partial(frontend.service.inputs_of, spec))
     signature, inputs, in_rows = await call.run(call.size, decode_predict, body, inputs_of, call.limits)
     spec.signature_name = signature
-    predicted = await frontend.service.predict(spec, inputs, (), call)
-    return encode_predict(predicted.outputs, in_rows)
+    outputs = (await frontend.service.predict(spec, inputs, (), call)).outputs
+    size = answer_bytes(outputs)
+    if size <= INLINE_BYTES:
+        return encode_predict(outputs, in_rows)
+    return await call.run(size, _predicted, outputs, in_rows, call.limits)
+
+
+def _predicted(outputs: Arrays, in_rows: bool, limits: Limits, check: Check) -> bytes:
+    limits.take(size_of(outputs), 0)
+    return encode_predict(outputs, in_rows, check)
 
 
 async def _classify(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
     request = protos.ClassificationRequest(model_spec=spec)
     await call.run(call.size, fill_examples, body, request, call.limits)
-    return encode_classifications((await frontend.service.classify(request, call)).result)
+    result = (await frontend.service.classify(request, call)).result
+    rows = result.classifications
+    size = _ITEM_BYTES * len(rows) * len(rows[0].classes) if rows else 0
+    return await call.run(size, encode_classifications, result)
 
 
 async def _regress(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
     request = protos.RegressionRequest(model_spec=spec)
     await call.run(call.size, fill_examples, body, request, call.limits)
-    return encode_regressions((await frontend.service.regress(request, call)).result)
+    result = (await frontend.service.regress(request, call)).result
+    return await call.run(_ITEM_BYTES * len(result.regressions), encode_regressions, result)
 
 
 _ANSWERS = {"predict": _predict, "classify": _classify, "regress": _regress}
+
+
+async def _unpacked(body: bytes, call: Call) -> bytes:
+    """What a compressed body is; here where that is small, as most are."""
+    if len(body) <= INLINE_BYTES:
+        unpacked = gunzipped(body, min(INLINE_BYTES, call.limits.max_bytes))
+        if unpacked is not None:
+            return unpacked
+    return await call.run(INLINE_BYTES + len(body), _gunzipped, body, call.limits)
 
 
 def _gunzipped(body: bytes, limits: Limits, check: Check) -> bytes:
     unpacked = gunzipped(body, limits.max_bytes, check)
     if unpacked is None:
         raise TooLargeError
+    limits.take(len(unpacked), 0)
     return unpacked
 
 

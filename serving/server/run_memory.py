@@ -74,13 +74,13 @@ class RunMemory:
         if self._free is None:
             return servable.run(feeds, fetches, left())
         kind, rows, text = _kind(feeds, fetches), rows_of(feeds), text_bytes(feeds)
-        while rows > (few := self._believed(servable, kind)):
+        while few := self._rows_to_try(servable, kind, rows):
             trial = _longest(feeds, few)
             if trial is None:
                 break
             with self._reserved(self._need(servable, kind, few, text * few // rows), few, left, alone=True):
                 self._measured_run(servable, kind, trial, fetches, left, running=1)
-        alone = rows > self._believed(servable, kind)
+        alone = rows > _GROWTH * self._learnt(servable, kind)[0]
         with self._reserved(self._need(servable, kind, rows, text), rows, left, alone):
             return self._measured_run(servable, kind, feeds, fetches, left, running=1)
 
@@ -103,9 +103,14 @@ class RunMemory:
         """The most rows that were measured, and bytes for a row."""
         return self._known.get(servable, {}).get(kind, (0, 0.0))
 
-    def _believed(self, servable: Servable, kind: Hashable) -> int:
-        """So many rows may run by what is known."""
-        return max(_GROWTH * self._learnt(servable, kind)[0], FREE_ROWS)
+    def _rows_to_try(self, servable: Servable, kind: Hashable, rows: int) -> int:
+        """How many of so many rows should run first; 0 where all may, or where nothing would be learnt."""
+        known, per_row = self._learnt(servable, kind)
+        most = max(_GROWTH * known, FREE_ROWS)
+        if per_row:
+            # What a row takes falls with their number: near the limit, more is to be learnt before any are refused.
+            most = min(most, int((self._look() or 0) * _LARGE_SHARE / (per_row * _MARGIN)))
+        return most if 2 * known < most < rows else 0
 
     def _need(self, servable: Servable, kind: Hashable, rows: int, text: int) -> int:
         return int(max(self._learnt(servable, kind)[1] * rows * _MARGIN, text * _BYTES_PER_BYTE))
@@ -141,7 +146,7 @@ class RunMemory:
             raise StatusError(
                 Code.RESOURCE_EXHAUSTED,
                 f"A run of {rows} rows like these takes about {need // 2**20} MiB of memory, and {free // 2**20} MiB "
-                f"are free for it. Send at most {max(rows * free // need, 1)} rows at a time, or shorter ones, or give "
+                f"are free for it. Send fewer at a time ({rows * free // need} of these fit), or shorter ones, or give "
                 "the server more memory",
             )
         return not self._running or (not alone and self._taken + need <= free)

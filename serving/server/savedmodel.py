@@ -84,7 +84,7 @@ class SavedModel:
         milliseconds = max(1, round(min(timeout, _LONGEST_TIMEOUT) * 1000)) if guarded and timeout is not None else 0
         started = time.perf_counter()
         try:
-            return self._run(feeds, fetches, milliseconds, large if self._own_pools else 0)
+            return self._run(feeds, fetches, milliseconds, int(large and self._own_pools))
         except tf.errors.OpError as error:
             raise status_of(error) from error
         finally:

@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 
 from serving.errors import Code, StatusError
 from serving.protos import PredictionLog
+from serving.server.budget import Limits
 from serving.server.examples import plan_classify, plan_multi_inference, plan_regress
 from serving.server.inference import Plan, plan_predict, signature_key
 from serving.server.options import ServerOptions
@@ -69,7 +70,7 @@ def _plan(servable: Servable, log: Any, options: ServerOptions) -> Plan | None:
     signatures, check = servable.signatures, options.enable_signature_method_name_check
     if kind == "predict_log":
         request = log.predict_log.request
-        inputs = decode_inputs(request.inputs, options.max_message_bytes)
+        inputs = decode_inputs(request.inputs, Limits(options.max_message_bytes, options.max_request_rows))
         return plan_predict(signatures, signature_key(request.model_spec), inputs, request.output_filter, check)
     if kind == "classify_log":
         return plan_classify(signatures, log.classify_log.request, None, check)

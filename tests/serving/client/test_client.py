@@ -286,6 +286,41 @@ def test_one_string_or_too_few_pairs_is_a_mistake_of_the_caller(ask: Ask, url: s
         ask(url, "pairs", "predict", ["a", "b"], ["c"])
 
 
+@pytest.mark.parametrize("wrong", [None, 1, ["a"], float("nan")])
+def test_what_is_no_text_or_example_is_told_with_its_row(ask: Ask, url: str, wrong: Any) -> None:
+    kind = type(wrong).__name__
+    with pytest.raises(TypeError, match=rf"texts\[1\]: got {kind} .*, expected a str"):
+        ask(url, "reviews", "predict", ["good", wrong])
+    with pytest.raises(TypeError, match=rf"pairs\[0\]: got {kind}"):
+        ask(url, "pairs", "predict", ["a"], [wrong])
+    with pytest.raises(TypeError, match=rf"examples\[2\]: got {kind} .*, expected a mapping"):
+        ask(url, "reviews", "classify", [{}, {}, wrong])
+    with pytest.raises(TypeError, match=rf"the input 'text' (holds {kind}|cannot be an array|has dtype)"):
+        ask(url, "reviews", "predict_arrays", {"text": ["a", wrong]})
+
+
+def test_texts_may_come_from_any_iterable(ask: Ask, url: str) -> None:
+    assert [one.label for one in ask(url, "reviews", "predict", (text for text in ["good", "dull"]))] == ["pos", "neg"]
+    with pytest.raises(TypeError, match="more than 64 bits"):
+        ask(url, "stars", "regress", [{"n": 2**63}])
+
+
+def test_an_answer_that_is_too_large_is_an_error_of_the_server(url: str) -> None:
+    options: dict[str, Any] = {"max_answer_bytes": 10_000, "batch_size": 1000}
+    with Client(url, "reviews", **options) as client:
+        assert client.predict(["good"])[0].label == "pos"
+        with pytest.raises(ServerError, match="max_answer_bytes"):
+            client.predict(["good"] * 1000)
+
+    async def ask_at_once() -> None:
+        async with AsyncClient(url, "reviews", **options) as client:
+            assert (await client.predict(["good"]))[0].label == "pos"
+            with pytest.raises(ServerError, match="max_answer_bytes"):
+                await client.predict(["good"] * 1000)
+
+    asyncio.run(ask_at_once())
+
+
 def test_an_answer_that_is_not_the_protocols_is_an_error_of_the_server(ask: Ask, fake: FakeServing) -> None:
     def nonsense(verb: str, path: str, body: bytes) -> Any:
         return {"hello": "<html>"}

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from serving.client import ClientError, ServerError
 from serving.client.calls import Call, GetMetadata, GetStatus, Infer, Predict
+from serving.client.flows import _typed
 from serving.client.grpc_wire import GrpcWire
 from serving.client.predictions import predictions
 from serving.client.rest_wire import RestWire
 from serving.client.target import parse
-from serving.protos import PredictResponse, TensorProto
+from serving.protos import GetModelMetadataResponse, PredictResponse, TensorProto
 
 TARGET = parse("http://localhost/reviews")
 KEYS = ["outputs", "results", "model_spec", "metadata", "signature_def", "model_version_status", "version", "b64"]
@@ -61,3 +62,40 @@ def test_any_tensor_is_an_array_or_an_error_of_the_client(
     response.outputs["score"].CopyFrom(tensor)
     with contextlib.suppress(ClientError):
         GrpcWire(TARGET).decode(Predict("", {}), response)
+
+
+def test_all_outputs_of_an_answer_share_the_bound_on_what_was_not_sent() -> None:
+    response = PredictResponse()
+    for name in "abc":
+        tensor = response.outputs[name]
+        tensor.dtype = 1
+        tensor.float_val.append(1.0)
+        tensor.tensor_shape.dim.add(size=2**23)
+    with pytest.raises(ServerError, match="values that were not sent"):
+        GrpcWire(TARGET).decode(Predict("", {}), response)
+
+
+def test_metadata_that_are_none_are_an_error_of_the_server() -> None:
+    response = GetModelMetadataResponse()
+    response.metadata["signature_def"].type_url = "type.googleapis.com/tensorflow.serving.SignatureDefMap"
+    response.metadata["signature_def"].value = b"\xff\xff"
+    with pytest.raises(ServerError, match="no signatures"):
+        GrpcWire(TARGET).decode(GetMetadata(), response)
+
+
+@pytest.mark.parametrize("body", [b'{"outputs": [null]}', b'{"outputs": [1, {}]}', b'{"outputs": [[1], 2]}'])
+def test_json_that_is_no_array_is_an_error_of_the_server(body: bytes) -> None:
+    with pytest.raises(ServerError):
+        RestWire(TARGET).decode(Predict("", {}), 200, body)
+
+
+@pytest.mark.parametrize("dtype", ["DT_FLOAT", "DT_FLOAT8_E5M2", "DT_INT32", "DT_STRING", "DT_RESOURCE"])
+@pytest.mark.parametrize("outputs", ['["a"]', "[1.5]", "[true]", "[1e300]", '{"y": [{"b64": "YQ=="}]}'])
+def test_outputs_that_are_not_what_the_metadata_say_are_an_array_or_an_error(dtype: str, outputs: str) -> None:
+    wire = RestWire(TARGET)
+    signature = {"outputs": {"y": {"dtype": dtype, "tensor_shape": {"dim": [{"size": "-1"}]}, "name": "y:0"}}}
+    metadata = {"signature_def": {"signature_def": {"s": signature}}}
+    answer = {"model_spec": {"name": "m", "version": "1"}, "metadata": metadata}
+    with contextlib.suppress(ServerError):
+        known = wire.decode(GetMetadata(), 200, json.dumps(answer).encode())
+        _typed(wire.decode(Predict("s", {}), 200, f'{{"outputs": {outputs}}}'.encode()), "s", known)

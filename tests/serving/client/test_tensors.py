@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -72,3 +76,67 @@ def test_values_that_do_not_fill_the_shape_are_refused() -> None:
         from_proto(proto)
     with pytest.raises(ValueError, match="DataType 8"):
         from_proto(TensorProto(dtype=8))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([None], "the input 'text' holds NoneType None at \\[0\\]; expected rows of one length, str or bytes"),
+        ([["a", "b"], ["c", 1.5]], "the input 'text' holds float 1.5 at \\[1, 1\\]"),
+        ([2**70], "the input 'text' holds int 1180591620717411303424 at \\[0\\]"),
+        ([1j], "the input 'text' has dtype complex128"),
+    ],
+)
+def test_what_is_wrong_with_an_input_is_told_with_its_place(values: object, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        to_proto(values, "text")
+
+
+def test_the_smallest_whole_number_keeps_its_value() -> None:
+    assert as_array([-(2**63)]).tolist() == [-(2**63)]
+    assert as_array([-(2**31)]).dtype == np.int32
+
+
+def test_many_strings_of_a_tensor_content_are_read_in_linear_time() -> None:
+    count = 200_000  # took minutes when it was quadratic
+    proto = TensorProto(dtype=7, tensor_content=b"\x01" * count + b"x" * count)
+    proto.tensor_shape.dim.add(size=count)
+    begin = time.process_time()
+    assert from_proto(proto).tolist() == [b"x"] * count
+    assert time.process_time() - begin < 20
+
+
+@pytest.mark.parametrize("content", [b"\x05ab", b"\x01", b"\x80\x80", b"\xff" * 30, b"\x01abc"])
+def test_a_content_that_is_no_strings_is_refused(content: bytes) -> None:
+    proto = TensorProto(dtype=7, tensor_content=content)
+    proto.tensor_shape.dim.add(size=1)
+    with pytest.raises(ValueError, match="that are no strings"):
+        from_proto(proto)
+
+
+@pytest.mark.parametrize(
+    ("shape", "fields"),
+    [
+        ([2**40], {"dtype": 1, "float_val": [1.0]}),
+        ([2**40], {"dtype": 7, "string_val": [b"x"]}),
+        ([2**40], {"dtype": 7, "tensor_content": b"\0"}),
+        ([10**7, 10], {"dtype": 9, "int64_val": [1]}),
+        ([2**26], {"dtype": 14, "half_val": [1]}),
+        ([-1], {"dtype": 1, "tensor_content": bytes(8)}),
+        ([-1], {"dtype": 7, "string_val": [b"x"]}),
+        ([1] * 33, {"dtype": 1, "float_val": [1.0]}),
+        ([1] * 10**5, {"dtype": 10, "bool_val": [True]}),
+    ],
+)
+def test_a_shape_that_was_not_filled_takes_no_memory(shape: list[int], fields: dict[str, Any]) -> None:
+    proto = TensorProto(**fields)
+    for size in shape:
+        proto.tensor_shape.dim.add(size=size)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="the server sent") as refused:
+            from_proto(proto)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+    assert len(str(refused.value)) < 1000

@@ -10,6 +10,7 @@ from tiny_servers import config_of, options_of, publish
 
 from serving import protos
 from serving.errors import StatusError
+from serving.server.budget import Limits
 from serving.server.tensors import decode_inputs, encode_outputs
 
 CORPUS = ["m", "", "serving_default", "classify", "regress", "matrix", "two", "__saved_model_init_op", "x", "inputs"]
@@ -30,7 +31,7 @@ def ask(request, saved_models, tmp_path_factory):
 
 async def predict(core, content):
     request = protos.PredictRequest.FromString(content)
-    inputs = decode_inputs(request.inputs, 1 << 20)
+    inputs = decode_inputs(request.inputs, Limits(1 << 20))
     predicted = await core.predict(request.model_spec, inputs, request.output_filter)
     encode_outputs(protos.PredictResponse().outputs, predicted.outputs)
 

@@ -186,6 +186,17 @@ def test_large_strings_and_numbers_arrive_as_they_were_sent():
         decode_predict(wrong, lambda signature: FLOATS, LIMITS)
 
 
+def test_small_bodies_are_counted_as_well():
+    body = b'{"instances": [1.5, 2.5, 3.5]}'
+    decode_predict(body, lambda signature: FLOATS, Limits(max_values=6, max_bytes=12))
+    for limits, words in (
+        (Limits(max_values=5), r"more than 5 values \(--max_json_values\)"),
+        (Limits(max_bytes=11), r"tensors take 12 bytes or more, at most 11 are allowed \(--max_message_bytes\)"),
+    ):
+        with pytest.raises(StatusError, match=words):
+            decode_predict(body, lambda signature: FLOATS, limits)
+
+
 def test_what_is_made_is_taken_first_and_once():
     taken = []
     body = b'{"instances": [{"a": "so good", "b": 1}, {"a": {"b64": "AAE="}, "b": 2}]}'

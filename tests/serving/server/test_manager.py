@@ -215,6 +215,20 @@ def request_of(config):
     return ReloadConfigRequest(config=config)
 
 
+def test_a_model_that_comes_back_while_it_is_unloaded_is_served(saved_models, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    publish(saved_models[1], one, 1)
+    publish(saved_models[2], two, 1)
+
+    async def use(core):
+        for _ in range(5):
+            await core.reload_config(request_of(config_of(n=two)))
+            await core.reload_config(request_of(config_of(m=one, n=two)))
+            assert await bias(core) == 1
+
+    with_core(options_of(config_of(m=one, n=two), file_system_poll_wait_seconds=20), use)
+
+
 def test_a_new_configuration_adds_changes_and_removes_models(saved_models, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     publish(saved_models[1], one, 1)
@@ -238,6 +252,7 @@ def test_a_new_configuration_adds_changes_and_removes_models(saved_models, tmp_p
             "1 model(s) did not become available: {{{name: o} due to error: NOT_FOUND"
         )
         assert await bias(core, name="n") == 2
+        assert core.ready()  # for callers of n nothing has changed
 
     with_core(options_of(config_of(m=one)), use)
 

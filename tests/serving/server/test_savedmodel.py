@@ -147,9 +147,9 @@ def test_only_a_graph_without_loops_runs_unguarded_where_there_is_ample_time(sav
         )
         feeds, fetches = feeds_of(model, "serving_default", x=np.float32([1]))
         model.run(feeds, fetches, 10.0)
-        model._longest = 0.01
+        model._longest = [0.01, 0.01]
         model.run(feeds, fetches, 10.0)
-        model._longest = 0.01
+        model._longest = [0.01, 0.01]
         model.run(feeds, fetches, 0.001)
         assert given == unguarded
         model.close()
