@@ -16,7 +16,9 @@ from serving.errors import Code, StatusError
 from serving.server.callers import Caller
 from serving.server.options import ServerOptions
 
-_MOST_MS = 10_000  # the tracer keeps all events in memory: tens of MB a second under load
+# All events are kept in memory, and when they are collected Python's lock is held for about 30 ms a MB of trace, which
+# is 2 MB a second under load: longer sessions would hold up everything else.
+_MOST_MS = 2000
 _TOOL = "xplane.pb"  # by this ending TensorBoard knows what it is
 
 

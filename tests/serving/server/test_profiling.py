@@ -7,6 +7,7 @@ from fronts import with_fronts
 
 from serving import protos
 from serving.errors import Code, StatusError
+from serving.server import profiling
 from serving.server.callers import Caller
 from serving.server.flags import single_model
 from serving.server.options import ServerOptions
@@ -39,17 +40,22 @@ def test_a_trace_comes_with_the_answer_and_is_written_nowhere(tmp_path):
     with_fronts(ask)
 
 
-def test_one_session_runs_at_a_time_and_may_be_ended(tmp_path):
+def test_one_session_runs_at_a_time_and_may_be_ended(monkeypatch):
+    monkeypatch.setattr(profiling, "_MOST_MS", 120_000)
+
     async def ask(fronts):
-        first = asyncio.create_task(call(fronts, "Profile", ProfileRequest(duration_ms=10_000, session_id="s")))
-        await asyncio.sleep(0.2)
-        second = await call(fronts, "Profile", ProfileRequest())
+        first = asyncio.create_task(
+            call(fronts, "Profile", ProfileRequest(duration_ms=120_000, session_id="s"), timeout=50)
+        )
+        second = None
+        while not isinstance(second, tuple):  # the first has begun
+            await asyncio.sleep(0.1)
+            second = await call(fronts, "Profile", ProfileRequest())
         assert second == ("UNAVAILABLE", "Another profiler session active.")
         await call(fronts, "Terminate", TerminateRequest(session_id="another"))
         assert not first.done()
         await call(fronts, "Terminate", TerminateRequest(session_id="s"))
-        async with asyncio.timeout(8):
-            assert (await first).tool_data
+        assert (await first).tool_data
         assert (await call(fronts, "Profile", ProfileRequest())).tool_data
 
     with_fronts(ask)
@@ -65,11 +71,11 @@ def test_a_session_whose_caller_has_gone_comes_to_its_end():
     with_fronts(ask)
 
 
-@pytest.mark.parametrize("milliseconds", [-1, 10_001, 2**63 - 1])
+@pytest.mark.parametrize("milliseconds", [-1, 2001, 2**63 - 1])
 def test_a_session_has_a_longest_time(milliseconds):
     async def ask(fronts):
         code, message = await call(fronts, "Profile", ProfileRequest(duration_ms=milliseconds))
-        assert (code, message) == ("INVALID_ARGUMENT", f"duration_ms is {milliseconds}; expected 0 to 10000")
+        assert (code, message) == ("INVALID_ARGUMENT", f"duration_ms is {milliseconds}; expected 0 to 2000")
 
     with_fronts(ask)
 
