@@ -299,6 +299,19 @@ def test_a_model_that_is_still_awaited_fails_no_reload_of_another(saved_models, 
     with_core(options_of(config_of(n=tmp_path / "n", m=tmp_path / "later")), use)
 
 
+def test_of_many_missing_versions_a_few_are_named(saved_models, tmp_path, caplog):
+    publish(saved_models[1], tmp_path, 1)
+
+    async def use(core):
+        with pytest.raises(StatusError, match="So were 4086 more versions of servable m") as failed:
+            await core.reload_config(request_of(policy(config_of(m=tmp_path), specific={"versions": range(2, 4098)})))
+        assert len(failed.value.message) < 4000
+        assert await bias(core) == 1
+
+    with_core(options_of(config_of(m=tmp_path)), use)
+    assert len(caplog.text) < 10_000
+
+
 def test_a_thousand_models_that_are_not_there_are_one_task_and_leave_nothing_behind(saved_models, tmp_path):
     publish(saved_models[1], tmp_path / "m", 1)
 
