@@ -21,7 +21,7 @@ DEFAULTS = Limits()
 VARINT, FIXED64, LENGTH, GROUP, END_GROUP, FIXED32 = range(6)
 """How the value of a field is written."""
 
-FIELDS_A_ROW = 16
+FIELDS_A_ROW = 4
 """A message may have so many fields for each row that it may have; packed values are one field."""
 
 _FIXED = {FIXED64: 8, FIXED32: 4}
