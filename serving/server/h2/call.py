@@ -235,11 +235,9 @@ class Call:
         self.connection.session.respond(self.stream, headers.ANSWER, body=True)
 
     def _refuse_http(self) -> None:
+        """It is no gRPC, so its client may not know that an answer can come before the end of the body."""
         self.over = self._finished = True
-        session = self.connection.session
-        session.respond(self.stream, headers.NO_GRPC, body=False)
-        if not self._ended:
-            self.connection.reset_after(self.stream)
+        self.connection.session.respond(self.stream, headers.NO_GRPC, body=False)
         self.connection.flush_soon()
 
     def _admit(self, size: int) -> None:
