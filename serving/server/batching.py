@@ -77,6 +77,7 @@ class Batcher:
         settled: where tasks go that are done.
         run: runs a batch.
         most_rows: of a batch with such feeds; a larger one runs in parts, where it is several requests.
+        behind: see `start_threads`.
     """
 
     def __init__(
@@ -86,13 +87,14 @@ class Batcher:
         settled: Settled,
         run: Run = at_once,
         most_rows: MostRows = lambda servable, feeds, fetches: sys.maxsize,
+        behind: bool = False,
     ) -> None:
         self._options, self._settled, self._run_batch, self._most_rows = options, settled, run, most_rows
         self._queues: dict[Hashable, deque[Batch]] = {}
         self._condition = threading.Condition()
         self._pieces = threading.Lock()
         self._stopping = False
-        self._threads = start_threads(options.thread_pool_name, count, self._work)
+        self._threads = start_threads(options.thread_pool_name, count, self._work, behind)
 
     def submit(self, task: Task) -> None:
         joined = Joined(task, _rows(task.feeds))

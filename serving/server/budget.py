@@ -17,6 +17,7 @@ _FOR_THE_SMALL = 8
 """One in so many of the bytes and rows is kept for small requests, so that large ones do not keep them out."""
 
 _SMALL_BYTES, _SMALL_ROWS = 2**18, 64
+_MANY_BYTES = 2**24
 
 Take = Callable[[int, int], None]
 """Takes so many bytes and rows, before they are there. In any thread.
@@ -58,10 +59,11 @@ class Budget:
     Args:
         max_bytes: that all requests together may hold.
         max_rows: likewise.
+        freed: called, in any thread, when a request has given back many bytes.
     """
 
-    def __init__(self, max_bytes: int, max_rows: int) -> None:
-        self.max_bytes, self.max_rows = max_bytes, max_rows
+    def __init__(self, max_bytes: int, max_rows: int, freed: Callable[[], None] = lambda: None) -> None:
+        self.max_bytes, self.max_rows, self.freed = max_bytes, max_rows, freed
         self.bytes = self.rows = 0
         self.lock = threading.Lock()
 
@@ -116,6 +118,8 @@ class Held:
 
     def _give_back(self) -> None:
         if self._released and not self._kept:
+            if self.bytes >= _MANY_BYTES:
+                self._budget.freed()
             self._add(-self.bytes, -self.rows)
 
     def _add(self, size: int, rows: int) -> None:

@@ -96,14 +96,19 @@ class Core:
         return found
 
     def _lanes(self, batching: BatchingOptions | None, threads: int) -> Executor:
-        memory, settled = self._memory, self._settled
+        memory, settled, large = self._memory, self._settled, max(threads // 2, 1)
         if batching is None:
-            small: Executor = Threads(threads, settled)
-            return Lanes(small, lambda: Threads(threads, settled, memory.run, "transom_large_run"))
-        small = Batcher(batching, threads, settled, memory.run_joined, memory.most_joined)
-        name = f"large_{batching.thread_pool_name}"
-        large = dataclasses.replace(batching, thread_pool_name=name)
-        return Lanes(small, lambda: Batcher(large, threads, settled, memory.run))
+            return Lanes(
+                Threads(threads, settled, memory.run_small),
+                lambda: Threads(large, settled, memory.run, "transom_large_run", behind=True),
+                memory.heavy,
+            )
+        beside = dataclasses.replace(batching, thread_pool_name=f"large_{batching.thread_pool_name}")
+        return Lanes(
+            Batcher(batching, threads, settled, memory.run_joined, memory.most_joined),
+            lambda: Batcher(beside, large, settled, memory.run, behind=True),
+            memory.heavy,
+        )
 
     def _threads(self) -> int:
         """Runs at a time: one for a worker among several, which has one core; else as many as there are cores."""

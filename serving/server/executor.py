@@ -19,6 +19,8 @@ from serving.server.servable import Servable
 
 DEADLINE = "Deadline exceeded before the model answered"
 
+_BEHIND = 5  # Linux's "nice" is a thread's own; weight 335 to 1024
+
 Left = Callable[[], float | None]
 """The seconds that are left to a run, None without a deadline. Raises StatusError where nobody waits for it."""
 
@@ -197,10 +199,12 @@ class Settled:
 class Threads:
     """An `Executor` that runs each request by itself, in the order of their arrival."""
 
-    def __init__(self, count: int, settled: Settled, run: Run = at_once, name: str = "transom_run") -> None:
+    def __init__(
+        self, count: int, settled: Settled, run: Run = at_once, name: str = "transom_run", behind: bool = False
+    ) -> None:
         self._queue: SimpleQueue[Task | None] = SimpleQueue()
         self._settled, self._run = settled, run
-        self._threads = start_threads(name, count, self._work)
+        self._threads = start_threads(name, count, self._work, behind)
 
     def submit(self, task: Task) -> None:
         self._queue.put(task)
@@ -224,9 +228,21 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def start_threads(name: str, count: int, target: Callable[[], Any]) -> list[threading.Thread]:
-    """Daemons, so that a run that never ends does not keep the process from ending."""
-    threads = [threading.Thread(target=target, name=f"{name}_{index}", daemon=True) for index in range(count)]
+def start_threads(name: str, count: int, target: Callable[[], Any], behind: bool = False) -> list[threading.Thread]:
+    """Daemons, so that a run that never ends does not keep the process from ending.
+
+    `behind`: the system's scheduler gives them a third of what it gives others, where there is too little for all.
+    """
+
+    def work() -> None:
+        with contextlib.suppress(OSError, AttributeError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + _BEHIND)
+        target()
+
+    threads = [
+        threading.Thread(target=work if behind else target, name=f"{name}_{index}", daemon=True)
+        for index in range(count)
+    ]
     for thread in threads:
         thread.start()
     return threads

@@ -15,6 +15,7 @@ from serving.server.budget import Budget, Held, Limits
 from serving.server.call import Call
 from serving.server.coalesced import Coalesced
 from serving.server.connections import Connections, limit_of_connections
+from serving.server.memory import trim_soon
 from serving.server.metrics import MAX_CELLS, PROCESS, VERSION_STATE, Metrics
 from serving.server.options import ServerOptions
 from serving.server.profiling import Profiler
@@ -50,7 +51,7 @@ class Frontend:
         metrics: Metrics = PROCESS,
     ) -> None:
         self.service, self.options, self.metrics = service, options, metrics
-        self.budget = Budget(options.max_pending_bytes, options.max_pending_rows)
+        self.budget = Budget(options.max_pending_bytes, options.max_pending_rows, trim_soon)
         self.work = Work()
         self.connections = Connections(limit_of_connections(options.max_connections), self._pressed)
         self.reload, self.scrape = reload or self.reload_here, Coalesced(scrape or self.page_here)

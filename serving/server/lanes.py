@@ -3,17 +3,20 @@ makes them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from serving.server.executor import Executor, Task
 from serving.server.run_memory import FREE_ROWS
+from serving.server.servable import Servable
 
 LARGE_BYTES = 2**18
 """A tokenizer takes about 100 ns for a byte: 25 ms."""
 
 _LARGE_ELEMENTS = 2**10
+
+Heavy = Callable[[Servable, Sequence[str]], bool]
 
 
 class Lanes:
@@ -22,14 +25,15 @@ class Lanes:
     Args:
         small: for the small tasks.
         make_large: makes the one for the large tasks, when the first of them comes.
+        heavy: whether a run of such a servable and fetches is large whatever it is fed.
     """
 
-    def __init__(self, small: Executor, make_large: Callable[[], Executor]) -> None:
-        self._small, self._make_large = small, make_large
+    def __init__(self, small: Executor, make_large: Callable[[], Executor], heavy: Heavy) -> None:
+        self._small, self._make_large, self._heavy = small, make_large, heavy
         self._large: Executor | None = None
 
     def submit(self, task: Task) -> None:
-        if not is_large(task.feeds):
+        if not is_large(task.feeds) and not self._heavy(task.servable, task.fetches):
             self._small.submit(task)
             return
         if self._large is None:
@@ -50,7 +54,7 @@ def is_large(feeds: Mapping[str, np.ndarray]) -> bool:
 
 def _is_large(array: np.ndarray) -> bool:
     if array.ndim and array.shape[0] > FREE_ROWS:
-        return True
+        return array.size > 0
     if array.dtype.kind != "O":
         return array.nbytes > LARGE_BYTES
     return array.size > _LARGE_ELEMENTS or sum(map(len, array.flat)) > LARGE_BYTES

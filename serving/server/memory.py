@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import os
 import resource
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ _MAPPED_BYTES = 2**26
 """What is at least as large is given back at once. Smaller, and runs of 64 rows would fetch their pages anew each time,
 which was measured to take a third of their time; the tensors of a run of thousands of rows are larger."""
 
+_TRIM_AFTER_SECONDS = 1.0
 _PAGE = resource.getpagesize()
 _CGROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
@@ -48,9 +50,30 @@ def prepare() -> None:
 
 
 def trim() -> None:
-    """Gives back what is free in the heap. It takes milliseconds."""
+    """Gives back what is free in the heap. It takes milliseconds, in which nobody else can allocate."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+class _Trimming:
+    """At most one at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def soon(self) -> None:
+        """Trims in a second, when what was just let go is free."""
+        if self._lock.acquire(blocking=False):
+            timer = threading.Timer(_TRIM_AFTER_SECONDS, self._trim)
+            timer.daemon = True
+            timer.start()
+
+    def _trim(self) -> None:
+        self._lock.release()
+        trim()
+
+
+trim_soon = _Trimming().soon
 
 
 def available(processes: int = 1) -> int | None:

@@ -41,6 +41,7 @@ _LARGE_SHARE, _JOINED_SHARE = 0.625, 0.125
 """Of the memory that is free: for large runs together, and for joined small ones, which never wait for memory."""
 
 _FIRST_JOINED_ROWS = 64
+_LARGE_OUTPUT_BYTES = 2**24
 _TRIM_BYTES = 2**28
 _LOOK_SECONDS = 0.1
 
@@ -63,6 +64,7 @@ class RunMemory:
         self._line: deque[object] = deque()
         self._taken = self._running = 0
         self._free, self._looked = available(processes), time.monotonic()
+        self._heavy: WeakKeyDictionary[Servable, set[tuple[str, ...]]] = WeakKeyDictionary()
         self._known: WeakKeyDictionary[Servable, dict[Hashable, tuple[int, float]]] = WeakKeyDictionary()
 
     def run(self, servable: Servable, feeds: Feeds, fetches: Sequence[str], left: Left) -> list[np.ndarray]:
@@ -84,6 +86,17 @@ class RunMemory:
         with self._reserved(self._need(servable, kind, rows, text), rows, left, alone):
             return self._measured_run(servable, kind, feeds, fetches, left, running=1)
 
+    def run_small(self, servable: Servable, feeds: Feeds, fetches: Sequence[str], left: Left) -> list[np.ndarray]:
+        """Runs a small request, and looks whether its like should better have been taken for large."""
+        outputs = servable.run(feeds, fetches, left())
+        if sum([array.nbytes for array in outputs]) > _LARGE_OUTPUT_BYTES:
+            self._heavy.setdefault(servable, set()).add(tuple(fetches))
+        return outputs
+
+    def heavy(self, servable: Servable, fetches: Sequence[str]) -> bool:
+        """Whether such a run has given much for little."""
+        return bool(self._heavy) and tuple(fetches) in self._heavy.get(servable, ())
+
     def most_joined(self, servable: Servable, feeds: Feeds, fetches: Sequence[str]) -> int:
         """The rows that small requests with rows such as these may be joined to."""
         rows, per_row = self._learnt(servable, _kind(feeds, fetches))
@@ -96,7 +109,7 @@ class RunMemory:
     def run_joined(self, servable: Servable, feeds: Feeds, fetches: Sequence[str], left: Left) -> list[np.ndarray]:
         """Runs joined small requests, no more rows than `most_joined`."""
         if self._free is None or rows_of(feeds) <= FREE_ROWS:
-            return servable.run(feeds, fetches, left())
+            return self.run_small(servable, feeds, fetches, left)
         return self._measured_run(servable, _kind(feeds, fetches), feeds, fetches, left, running=0)
 
     def _learnt(self, servable: Servable, kind: Hashable) -> tuple[int, float]:
@@ -133,7 +146,7 @@ class RunMemory:
             yield
         finally:
             if need > _TRIM_BYTES:
-                memory.trim()
+                memory.trim_soon()
             with self._condition:
                 self._taken, self._running = self._taken - need, self._running - 1
                 self._condition.notify_all()
@@ -179,7 +192,7 @@ class RunMemory:
 
 def rows_of(feeds: Feeds) -> int:
     """The rows of a run: the largest first dimension."""
-    return max((array.shape[0] if array.ndim else 1 for array in feeds.values()), default=1)
+    return max((array.shape[0] if array.ndim and array.size else 1 for array in feeds.values()), default=1)
 
 
 def text_bytes(feeds: Feeds) -> int:
@@ -207,7 +220,7 @@ def _kind(feeds: Feeds, fetches: Sequence[str]) -> Hashable:
 
 def _longest(feeds: Feeds, count: int) -> dict[str, np.ndarray] | None:
     """The longest rows; None where the inputs do not have the same number of rows."""
-    sizes = {array.shape[0] if array.ndim else -1 for array in feeds.values()}
+    sizes = {array.shape[0] if array.size else -1 for array in feeds.values()}
     if len(sizes) != 1 or max(sizes) < count:
         return None
     lengths = np.zeros(max(sizes), np.int64)

@@ -28,7 +28,7 @@ BEAT_SECONDS = 1.0
 
 HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
-_START_SECONDS = 600.0  # for the first sign of life: importing TensorFlow from a slow disk
+_START_SECONDS = 600.0  # until it is ready: importing TensorFlow from a slow disk keeps Python's lock for long
 _SILENT_BEATS = 2
 _DUMP_SECONDS = 2.0  # for saying where it hangs
 _PR_SET_PDEATHSIG = 1
@@ -42,6 +42,7 @@ class Worker:
         index: of `options.workers`.
         generation: of the configuration that it began with; see `Reloads`.
         ready: whether it answers requests.
+        told: the last signal for one that hangs.
     """
 
     index: int
@@ -50,8 +51,8 @@ class Worker:
     generation: int
     born: float = dataclasses.field(default_factory=time.monotonic)
     ready: bool = False
+    told: signal.Signals | None = None
     _beats: int = 0  # since its last sign of life
-    _spoke: bool = False
 
     def beat(self) -> bool:
         """Counts a beat. Returns whether the worker is to be asked for a sign of life: once, until it gives one."""
@@ -60,7 +61,7 @@ class Worker:
 
     def lives(self) -> None:
         """Takes note of a sign of life."""
-        self._beats, self._spoke = 0, True
+        self._beats = 0
 
     def is_silent(self) -> bool:
         """Whether it has owed a sign of life for a while: nobody should wait for it."""
@@ -73,7 +74,7 @@ class Worker:
         not by the clock: where the whole machine stood still, its workers did as well.
         """
         silent = (self._beats - 1) * BEAT_SECONDS
-        patience = seconds if self._spoke else max(seconds, _START_SECONDS)
+        patience = seconds if self.ready else max(seconds, _START_SECONDS)
         if not seconds or silent < patience:
             return None
         return signal.SIGABRT if silent < patience + _DUMP_SECONDS else signal.SIGKILL

@@ -113,7 +113,9 @@ class Supervisor:
             self._send(worker, Kind.DO_METRICS, 0)
         which = worker.verdict(self._options.worker_timeout_seconds)
         if which is not None:
-            LOG.error("worker %d (process %d) hangs: %s", worker.index, worker.pid, which.name)
+            if which != worker.told:
+                LOG.error("worker %d (process %d) hangs: %s", worker.index, worker.pid, which.name)
+            worker.told = which
             _kill(worker, which)
 
     def _start_due(self) -> None:

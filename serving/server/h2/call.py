@@ -12,7 +12,9 @@ from serving.errors import Code, StatusError
 from serving.server.budget import Held
 from serving.server.grpc_calls import Method
 from serving.server.h2 import binding, headers
-from serving.server.h2.messages import HEAD, INLINE_BYTES, Assembly, Message, Unpacking, address_of, copy
+from serving.server.h2.messages import INLINE_BYTES, Assembly, Message
+from serving.server.h2.outgoing import Outgoing
+from serving.server.h2.unpacking import unpacked
 from serving.server.unexpected import unexpected
 
 if TYPE_CHECKING:
@@ -50,8 +52,8 @@ class Call:
         self._waiter: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._parts: deque[bytes] = deque()
-        self._offset = self._sent = 0
+        self._out = Outgoing()
+        self._sent = 0
         self._status: StatusError | None = None
 
     @property
@@ -73,7 +75,7 @@ class Call:
     @property
     def sending(self) -> bool:
         """Whether the client has something to read."""
-        return bool(self._parts)
+        return bool(self._out)
 
     def reserved(self) -> int:
         """Bytes that a large message has reserved that is still coming; 0 for any other call."""
@@ -109,11 +111,9 @@ class Call:
             self._timer = loop.call_at(self.deadline, self._late)
         if self._method.stream is not None:
             if not self.connection.server.may_stream(self.connection):
-                self.end(
-                    StatusError(Code.RESOURCE_EXHAUSTED, "Too many streams are open on this connection, or in all")
-                )
+                self.end(StatusError(Code.RESOURCE_EXHAUSTED, "Too many streams of messages are open"))
                 return
-            self._start(self._stream(self._method.stream))
+            self._start(self._stream(self._method.stream), 1)
         if last:
             self.ended()
 
@@ -154,12 +154,12 @@ class Call:
         elif len(self._queue) != 1:
             self.end(_not_one())
         else:
-            self._start(self._unary(self._method.unary, self._queue.popleft()))
+            self._start(self._unary(self._method.unary, self._queue.popleft()), 0)
 
     def closed(self) -> None:
         """The stream or its connection has ended."""
         self._gone = self.over = True
-        self._parts.clear()
+        self._out.clear()
         self._cancel()
         self._release()
 
@@ -195,29 +195,16 @@ class Call:
 
     def send(self, message: bytes) -> None:
         """Gives a message of the answer to the client."""
-        head = HEAD.pack(0, len(message))
-        if len(message) <= INLINE_BYTES:
-            self._parts.append(head + message)
-        else:
-            self._parts.extend((head, message))
+        self._out.put(message)
         self.since = self.connection.server.loop.time()
 
     def read(self, address: int, length: int) -> tuple[int, int]:
         """Writes what is next of the answer: see `Events.read`."""
-        written, parts = 0, self._parts
-        while parts and written < length:
-            part = parts[0]
-            count = min(len(part) - self._offset, length - written)
-            copy(address + written, address_of(part) + self._offset, count)
-            written += count
-            self._offset += count
-            if self._offset == len(part):
-                parts.popleft()
-                self._offset = 0
+        written = self._out.write(address, length)
         self._sent += written
         if self._sent >= PROGRESS_BYTES:
             self._sent, self.since = 0, self.connection.server.loop.time()
-        if parts:
+        if self._out:
             return written, 0
         if not self.over:
             self._wake()
@@ -235,11 +222,9 @@ class Call:
         self.connection.session.respond(self.stream, headers.ANSWER, body=True)
 
     def _refuse_http(self) -> None:
+        """It is no gRPC, so its client may not know that an answer can come before the end of the body."""
         self.over = self._finished = True
-        session = self.connection.session
-        session.respond(self.stream, headers.NO_GRPC, body=False)
-        if not self._ended:
-            self.connection.reset_after(self.stream)
+        self.connection.session.respond(self.stream, headers.NO_GRPC, body=False)
         self.connection.flush_soon()
 
     def _admit(self, size: int) -> None:
@@ -256,10 +241,16 @@ class Call:
         self._waiter = self.connection.server.loop.create_future()
         await self._waiter
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        self._task = self.connection.server.loop.create_task(self._run(work))
+    def _start(self, work: Coroutine[Any, Any, None], streams: int) -> None:
+        self._count(streams, 1 - streams)
+        self._task = self.connection.server.loop.create_task(self._run(work, streams))
 
-    async def _run(self, work: Coroutine[Any, Any, None]) -> None:
+    def _count(self, streams: int, running: int) -> None:
+        self.connection.server.streams += streams
+        self.connection.streams += streams
+        self.connection.running += running
+
+    async def _run(self, work: Coroutine[Any, Any, None], streams: int) -> None:
         error: StatusError | None = None
         self._entered = True  # from now on it can be cancelled: before, `finally` would not be reached
         try:
@@ -276,19 +267,13 @@ class Call:
             error = unexpected(failure, self.fields[b":path"].decode("latin-1"))
         finally:
             self._task = None
+            self._count(-streams, streams - 1)
             self.end(error)
             self._release()
 
     async def _unary(self, answer: Callable[[bytes, Call], Awaitable[bytes]], message: Message) -> None:
         if len(message.content) <= INLINE_BYTES:  # else it has been admitted
             self.held.take(size=len(message.content))
-        self.connection.running += 1
-        try:
-            await self._answer(answer, message)
-        finally:
-            self.connection.running -= 1
-
-    async def _answer(self, answer: Callable[[bytes, Call], Awaitable[bytes]], message: Message) -> None:
         content = message.content if not message.packed else await self._unpacked(message.content)
         del message
         answered = await answer(content, self)
@@ -298,20 +283,12 @@ class Call:
             got = f"{len(answered)} vs. {settings.max_send_bytes}"
             raise StatusError(Code.RESOURCE_EXHAUSTED, f"Sent message larger than max ({got})")
         if len(answered) > INLINE_BYTES:
+            self.held.release()  # of the request nothing is left
             self.held.take(size=len(answered))
         if not self.over:
             self.send(answered)
 
     async def _stream(self, answer: Callable[[AsyncIterator[bytes], Call], AsyncIterator[bytes]]) -> None:
-        self.connection.streams += 1
-        self.connection.server.streams += 1
-        try:
-            await self._answer_stream(answer)
-        finally:
-            self.connection.streams -= 1
-            self.connection.server.streams -= 1
-
-    async def _answer_stream(self, answer: Callable[[AsyncIterator[bytes], Call], AsyncIterator[bytes]]) -> None:
         async with contextlib.aclosing(answer(self._messages(), self)) as answers:  # type: ignore[type-var]
             async for message in answers:
                 if self.over:
@@ -322,7 +299,7 @@ class Call:
                 else:
                     self._respond()
                 self.connection.flush_soon()
-                while sum(map(len, self._parts)) > INLINE_BYTES and not self.over:
+                while self._out.size() > INLINE_BYTES and not self.over:
                     await self._wait()  # until the client has read it
 
     async def _messages(self) -> AsyncIterator[bytes]:
@@ -336,19 +313,9 @@ class Call:
             yield message.content if not message.packed else await self._unpacked(message.content)
 
     async def _unpacked(self, packed: bytes) -> bytes:
-        if self._encoding == "identity":
-            raise StatusError(Code.INTERNAL, "A message is marked as packed, but the call's grpc-encoding is identity")
         server = self.connection.server
-        unpacking = Unpacking(packed, self._encoding, server.settings.max_receive_bytes)
-        counted = 0
-        done = len(packed) <= INLINE_BYTES and unpacking.step(INLINE_BYTES)
-        while not done:
-            done = await server.loop.run_in_executor(server.unpackers, unpacking.step)
-            self.held.take(size=unpacking.length - counted)
-            counted = unpacking.length
-        if unpacking.length <= INLINE_BYTES:
-            return unpacking.content()
-        return await server.loop.run_in_executor(server.unpackers, unpacking.content)
+        limit = server.settings.max_receive_bytes
+        return await unpacked(packed, self._encoding, limit, self.held, server.unpackers)
 
     def _cancel(self) -> None:
         if self._timer is not None:

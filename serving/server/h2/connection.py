@@ -11,7 +11,9 @@ from serving.errors import Code, StatusError
 from serving.server.connections import PROGRESS_BYTES, State
 from serving.server.h2 import binding, headers
 from serving.server.h2.call import Call
+from serving.server.h2.credit import Credit
 from serving.server.h2.session import Session, SessionError
+from serving.server.h2.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from serving.server.h2.server import H2Server
@@ -23,18 +25,7 @@ _HIGH_WATER = 2**18  # bytes that wait in the system's buffer and the transport'
 _WRITE_BYTES = 2**16  # frames that are written together
 _MAX_STREAMS = 256
 _LOOKED_AT = 8  # calls, to see what a connection does
-
-_CREDIT, _CREDIT_A_SECOND = 3000, 500
-"""What frames that carry nothing of a request may cost: pings, windows, scraps of data 1, resets 4. A client that
-opens a stream, or reads a part of an answer, earns 2: gRPC's own client sends two windows for a stream."""
-
-_EARNED, _RESET_COSTS = 2, 4
-_HANDSHAKE_SECONDS = 10.0
 _SETTLED_SECONDS = 5.0  # then a connection that has greeted is as good as one that has asked
-_MESSAGE_SECONDS, _MESSAGE_BYTES_A_SECOND = 20.0, 2**18  # for a message to come
-_UNREAD_SECONDS = 30.0  # for PROGRESS_BYTES of an answer to be read
-_CLOSING_SECONDS = 5.0
-_MOVED_SECONDS = 0.1  # between the warning that a connection ends and its end
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -42,24 +33,18 @@ class Connection(asyncio.BufferedProtocol):
 
     def __init__(self, server: H2Server) -> None:
         self.server, self.peer = server, ""
-        now = server.loop.time()
         self.calls: dict[int, Call] = {}
-        self._resets: list[int] = []
+        self.counted = 0  # of them, by the server
+        self.running = 0  # of them, those that the client waits for
+        self.streams = 0  # of them, those of several messages
+        self.credit, self.upkeep = Credit(), Upkeep(server.loop.time())
         self._opening: Call | None = None  # whose headers come
+        self._resets: list[int] = []
         self._transport: Any = None
-        self._credit = _CREDIT
-        self._greeted = self._asked = self._closed = self._flush_due = False
-        self._made = self._heard = self._busy = now
-        self._paused_since = self._closing_since = self._pinged = self._warned = 0.0
-        self._leaving = False
-        self.counted = 0  # calls that the server counts
-        self.streams = 0  # calls that are streams
-        self.running = 0  # calls that a task works for
-        self._progress = 0
-        self._state = State.OPENING
-        concurrent = server.settings.max_streams or _MAX_STREAMS
+        self._asked = self._closed = self._flush_due = False
+        self._state, self._progress = State.OPENING, 0
         settings = {
-            binding.MAX_CONCURRENT_STREAMS: concurrent,
+            binding.MAX_CONCURRENT_STREAMS: server.settings.max_streams or _MAX_STREAMS,
             binding.INITIAL_WINDOW_SIZE: _STREAM_WINDOW,
             binding.MAX_HEADER_LIST_SIZE: headers.MAX_BYTES,
         }
@@ -91,16 +76,17 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, count: int) -> None:
         """Takes what has come, and sends what there is to say."""
-        if self._closed or self._closing_since:
+        if self._closed or self.upkeep.closing:
             return
         time = self.server.loop.time
-        self._heard, self._pinged = time(), 0.0
+        began = time()
+        self.upkeep.hear(began)
         self._progress += count
         good = self.session.receive(self.server.buffer_address, count)
         self.flush()
         if not good:
-            self._close()
-        self.server.spend(time() - self._heard)
+            self.close()
+        self.server.spend(time() - began)
 
     def eof_received(self) -> bool:
         """No client of gRPC's closes half of a connection."""
@@ -108,11 +94,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """The client does not read as fast."""
-        self._paused_since = self.server.loop.time()
+        self.upkeep.paused = self.server.loop.time()
 
     def resume_writing(self) -> None:
         """It does."""
-        self._paused_since = 0.0
+        self.upkeep.paused = 0.0
         self.flush()
 
     # what calls need
@@ -126,11 +112,11 @@ class Connection(asyncio.BufferedProtocol):
     def flush(self) -> None:
         """Sends what there is, as far as the client reads."""
         self._flush_due = False
-        if self._closed or self._closing_since or self._transport.is_closing():
+        if self._closed or self.upkeep.closing or self._transport.is_closing():
             return
         frames: list[bytes] = []
         size = 0
-        while not self._paused_since:
+        while not self.upkeep.paused:
             try:
                 frame = self.session.send()
             except SessionError as error:
@@ -147,8 +133,8 @@ class Connection(asyncio.BufferedProtocol):
             if not frame and not self._reset():
                 break
         self._note_state()
-        if not self._paused_since and self.session.over():
-            self._close()
+        if not self.upkeep.paused and self.session.over():
+            self.close()
 
     def reset_after(self, stream: int) -> None:
         """Ends a stream for the client as well, once the end of its answer is sent."""
@@ -167,8 +153,8 @@ class Connection(asyncio.BufferedProtocol):
         """See `Events`."""
         call = self.calls.get(stream)
         if call is None:
-            call = Call(self, stream, self._heard)
-            self._earn()
+            call = Call(self, stream, self.upkeep.heard)
+            self.credit.earn()
             if not self.server.remember(call, self):
                 self.session.reset(stream, binding.REFUSED_STREAM)
                 self._opening = None
@@ -220,9 +206,8 @@ class Connection(asyncio.BufferedProtocol):
     def control(self, kind: int, flags: int) -> int:
         """See `Events`."""
         if kind == binding.SETTINGS:
-            self._greeted = True
-        self._credit -= _RESET_COSTS if kind == binding.RST_STREAM else 1
-        if self._credit >= 0:
+            self.upkeep.greeted = True
+        if self.credit.pay(kind):
             return 0
         self.server.note("closed for a flood of frames")
         self.session.terminate(binding.ENHANCE_YOUR_CALM)
@@ -230,7 +215,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def read(self, stream: int, address: int, length: int) -> tuple[int, int]:
         """See `Events`."""
-        self._earn()
+        self.credit.earn()
         call = self.calls.get(stream)
         if call is None:
             return 0, binding.DATA_EOF
@@ -242,10 +227,7 @@ class Connection(asyncio.BufferedProtocol):
         if call is not None:
             self.server.forget(call)
             call.closed()
-            self._busy = self._heard
-
-    def _earn(self) -> None:
-        self._credit = min(self._credit + _EARNED, _CREDIT)
+            self.upkeep.busy = self.upkeep.heard
 
     # its end
 
@@ -254,12 +236,16 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def close(self) -> None:
+        """Closes once the client has read what was sent."""
+        if not self.upkeep.closing and not self._closed:
+            self.upkeep.closing = self.server.loop.time()
+            self._transport.close()
+
     def leave(self, now: float) -> None:
-        """Asks the client to go elsewhere: no more streams come, those that are there end as they end."""
-        if not self._warned and not self._closed and not self._closing_since:
-            self._warned = now
-            self.session.warn()
-            self.flush()
+        """Asks the client to go elsewhere."""
+        if not self._closed:
+            self.upkeep.leave(self, now)
 
     def end_calls(self) -> None:
         """Ends all calls: the server stops."""
@@ -279,56 +265,10 @@ class Connection(asyncio.BufferedProtocol):
         return False
 
     def sweep(self, now: float) -> None:
-        """Closes what stands still; to be called once a second or so."""
-        if self._closed:
-            return
-        settings = self.server.settings
-        self._credit = min(self._credit + _CREDIT_A_SECOND, _CREDIT)
-        if self._closing_since:
-            if now - self._closing_since > _CLOSING_SECONDS:
-                self._transport.abort()
-        elif not self._greeted and now - self._made > _HANDSHAKE_SECONDS:
-            self.server.note("closed without HTTP/2's greeting")
-            self._transport.abort()
-        elif self._paused_since and now - self._paused_since > _UNREAD_SECONDS:
-            self.server.note("closed without reading their answers")
-            self._transport.abort()
-        elif self._warned:
-            self._sweep_leaving(now)
-        elif now - self._made > settings.max_age or (not self.calls and now - self._busy > settings.max_idle):
-            self.leave(now)
-        elif self._pinged and now - self._pinged > settings.keepalive_timeout:
-            self._transport.abort()
-        elif not self._pinged and now - self._heard > settings.keepalive_time:
-            self._pinged = now
-            self.session.ping()
-            self.flush()
+        """Does what is due; to be called once a second or so."""
         if not self._closed:
-            self._sweep_calls(now)
+            self.upkeep.sweep(self, now)
             self._note_state()
-
-    def _sweep_leaving(self, now: float) -> None:
-        if not self._leaving and now - self._warned >= _MOVED_SECONDS:
-            self._leaving = True
-            self.session.goaway()
-            self.flush()
-        elif self._leaving and not self.calls:
-            self._close()
-        elif now - self._warned > self.server.settings.max_age_grace:
-            self._transport.abort()
-
-    def _sweep_calls(self, now: float) -> None:
-        for call in list(self.calls.values()):
-            if call.receiving:
-                if now - call.since > _MESSAGE_SECONDS + call.reserved() / _MESSAGE_BYTES_A_SECOND:
-                    call.end(StatusError(Code.DEADLINE_EXCEEDED, "The message of the request did not arrive in time"))
-            elif (call.sending or call.over) and now - call.since > _UNREAD_SECONDS:
-                call.drop()
-
-    def _close(self) -> None:
-        if not self._closing_since and not self._closed:
-            self._closing_since = self.server.loop.time()
-            self._transport.close()
 
     def _note_state(self) -> None:
         """Tells what the connection does, for when another one needs its place."""
@@ -342,11 +282,11 @@ class Connection(asyncio.BufferedProtocol):
             return State.RUNNING
         if self.calls:
             some = list(itertools.islice(self.calls.values(), _LOOKED_AT))
-            if self._paused_since or any(call.sending for call in some):
+            if self.upkeep.paused or any(call.sending for call in some):
                 return State.SENDING
             if any(call.receiving for call in some):
                 return State.RECEIVING
-        settled = self._asked or (self._greeted and self.server.loop.time() - self._made > _SETTLED_SECONDS)
+        settled = self._asked or (self.upkeep.greeted and self.server.loop.time() - self.upkeep.made > _SETTLED_SECONDS)
         return State.IDLE if settled else State.OPENING
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from serving.errors import Code, StatusError
 from serving.server.h2.binding import Fields
-from serving.server.h2.messages import ENCODINGS
+from serving.server.h2.unpacking import ENCODINGS
 
 MAX_BYTES = 2**14  # of a call's headers, each with 32 more, as HTTP/2 counts them (gRPC's own limit)
 MAX_FIELDS = 256

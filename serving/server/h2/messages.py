@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import struct
-import zlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,14 +14,11 @@ from serving.errors import Code, StatusError
 
 HEAD = struct.Struct(">BI")
 INLINE_BYTES = 2**16  # a message of so many bytes is taken in, and unpacked, as it comes
-_STEP = 2**18  # bytes that are unpacked at a time
-_WINDOW_BITS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
-ENCODINGS = ("identity", *_WINDOW_BITS)
 
 # Bytes of a length whose content comes later, for nobody else to see until then: no copy at the end (Python's C API,
 # PyBytes_FromStringAndSize: "if v is NULL, the contents of the bytes object are uninitialized").
-_new_bytes = ctypes.pythonapi.PyBytes_FromStringAndSize
-_new_bytes.restype, _new_bytes.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.c_ssize_t)
+new_bytes = ctypes.pythonapi.PyBytes_FromStringAndSize
+new_bytes.restype, new_bytes.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.c_ssize_t)
 copy = ctypes.PyDLL(None).memmove  # `ctypes.memmove` lets go of Python's lock, which is not worth it for a few kB
 copy.restype, copy.argtypes = ctypes.c_void_p, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 address_of = ctypes.pythonapi.PyBytes_AsString
@@ -92,7 +88,7 @@ class Assembly:
                 raise too_long(self.length, self._limit)
             if self.length > INLINE_BYTES:
                 self._admit(self.length)
-            self._content = _new_bytes(None, self.length)
+            self._content = new_bytes(None, self.length)
             self._address = address_of(self._content)
         return taken
 
@@ -101,55 +97,3 @@ def too_long(length: int | str, limit: int) -> StatusError:
     """What gRPC's own server says, and the flag."""
     message = f"Received message larger than max ({length} vs. {limit}): see --max_message_bytes"
     return StatusError(Code.RESOURCE_EXHAUSTED, message)
-
-
-class Unpacking:
-    """Undoes gRPC's compression of one message, step by step; `content` is the message once `step` is true.
-
-    Args:
-        packed: the message as it came.
-        encoding: "gzip" or "deflate".
-        limit: bytes that the message may have.
-
-    Attributes:
-        length: of what is unpacked so far, in bytes.
-    """
-
-    def __init__(self, packed: bytes, encoding: str, limit: int) -> None:
-        self._limit = limit
-        self._inflating = zlib.decompressobj(_WINDOW_BITS[encoding])
-        self._encoding, self._left = encoding, packed
-        self._parts: list[bytes] = []
-        self.length = 0
-
-    def step(self, most: int = _STEP) -> bool:
-        """Unpacks at most so many bytes more. True: that was all.
-
-        Raises:
-            StatusError: RESOURCE_EXHAUSTED, the message is too long; INTERNAL, it is broken.
-        """
-        try:
-            part = self._inflating.decompress(self._left, most)
-        except zlib.error as error:
-            raise StatusError(Code.INTERNAL, f"The message cannot be unpacked as {self._encoding}: {error}") from error
-        self._left = self._inflating.unconsumed_tail
-        self.length += len(part)
-        if self.length > self._limit:
-            raise too_long(f"over {self._limit} unpacked", self._limit)
-        self._parts.append(part)
-        if self._inflating.eof:
-            return True
-        if not part and not self._left:
-            raise StatusError(Code.INTERNAL, f"The message, packed as {self._encoding}, is cut off")
-        return False
-
-    def content(self) -> bytes:
-        """The whole message. Python's lock is free while it is copied."""
-        if len(self._parts) == 1:
-            return self._parts[0]
-        whole: bytes = _new_bytes(None, self.length)
-        address = address_of(whole)
-        for part in self._parts:
-            ctypes.memmove(address, part, len(part))
-            address += len(part)
-        return whole

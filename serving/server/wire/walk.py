@@ -21,8 +21,8 @@ DEFAULTS = Limits()
 VARINT, FIXED64, LENGTH, GROUP, END_GROUP, FIXED32 = range(6)
 """How the value of a field is written."""
 
-FIELDS_A_ROW = 16
-"""A message may have so many fields for each row that it may have; packed values are one field."""
+FIELDS, FIELDS_A_ROW = 4096, 4
+"""A message may have so many fields, and so many more for each row that it may have; packed values are one field."""
 
 _FIXED = {FIXED64: 8, FIXED32: 4}
 _MAX_DEPTH = 100
@@ -51,7 +51,7 @@ class Walk:
         self.body, self.view, self.check = body, memoryview(body), check
         self._limits = limits
         self.rows_left = limits.max_rows
-        self._max_fields = self.fields_left = FIELDS_A_ROW * limits.max_rows
+        self._max_fields = self.fields_left = FIELDS + FIELDS_A_ROW * limits.max_rows
 
     def fields(self, begin: int, end: int) -> Iterator[tuple[int, int, int, int]]:
         """The fields of the message between two positions: number, how it is written, begin and end of its value.
@@ -82,7 +82,7 @@ class Walk:
             raise StatusError(
                 Code.INVALID_ARGUMENT,
                 f"The request has more than {self._max_fields} protobuf fields, {FIELDS_A_ROW} for each of "
-                "--max_request_rows. Send smaller requests, and numbers packed or as tensor_content",
+                f"--max_request_rows and {FIELDS}. Send smaller requests, and numbers packed or as tensor_content",
             )
         if count > 1 or not left % _STEP_FIELDS:
             self.check()

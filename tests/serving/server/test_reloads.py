@@ -1,6 +1,7 @@
 """The one configuration of all workers, without processes: workers are names, and what they are sent is a list."""
 
 import itertools
+import signal
 
 import pytest
 
@@ -10,6 +11,7 @@ from serving.server.frames import MAX_BYTES, BadFrameError, Kind, failed, failur
 from serving.server.heard import PAGE_SECONDS, Heard
 from serving.server.metrics import Metrics
 from serving.server.reloads import UNKNOWN_GENERATION, Reloads
+from serving.server.supervised import Worker
 
 OK = reloaded(protos.ReloadConfigResponse())
 
@@ -160,6 +162,22 @@ def test_any_order_of_events_leaves_all_with_what_is_in_force():
                 if workers.sent.get(name):
                     has[name] = workers.do(name)
         assert set(has.values()) == {workers.in_force} == {"o"}
+
+
+@pytest.mark.parametrize(("ready", "patience"), [(True, 20), (False, 600)])
+def test_a_worker_hangs_when_it_owes_a_sign_of_life_for_long(ready, patience):
+    worker = Worker(0, 1, None, 0, ready=ready)
+    assert [worker.beat() for _ in range(patience)] == [True] + [False] * (patience - 1)
+    assert worker.verdict(20) is None
+    worker.beat()
+    assert worker.verdict(20) is signal.SIGABRT
+    assert worker.verdict(0) is None
+    for _ in range(2):
+        worker.beat()
+    assert worker.verdict(20) is signal.SIGKILL
+    worker.lives()
+    assert worker.verdict(20) is None
+    assert worker.beat()
 
 
 def test_frames_are_bounded():

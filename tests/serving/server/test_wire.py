@@ -268,6 +268,12 @@ def test_what_would_grow_is_refused_before_it_does(what):
     assert grown < 2**22 + 2**20
 
 
+def test_a_long_string_is_one_row():
+    limits = Limits(max_rows=1)
+    body = predict_of(x=tensor_of(STRING, [1], delimited(8, b"x" * 99_999)))
+    assert len(tensors.decode_inputs(parse(protos.PredictRequest, body, limits).inputs, limits)["x"][0]) == 99_999
+
+
 def test_what_is_made_is_taken_from_the_budget_first():
     strings = predict_of(a=tensor_of(STRING, [3], delimited(8, b"x" * 70_000)), b=tensor_of(1, [4]))
     taken = []
