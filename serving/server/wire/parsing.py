@@ -15,7 +15,7 @@ from serving.server.wire.walk import DEFAULTS, LENGTH, Check, Walk, unchecked
 INLINE_BYTES = 2**16
 """What is no larger is given to protobuf as it is: it takes a millisecond, and at most a few megabytes."""
 
-_INPUTS = PredictRequest.DESCRIPTOR.fields_by_name["inputs"].message_type.full_name
+_INPUTS = PredictRequest.DESCRIPTOR.fields_by_name["inputs"].message_type
 _INPUT = "tensorflow.serving.Input"
 _KEY, _VALUE = 1, 2
 _PARSED_BYTES = 64  # about what a field of a parsed message takes besides its bytes
@@ -57,7 +57,7 @@ def parse(kind: Any, body: bytes, limits: Limits = DEFAULTS, check: Check = unch
     for number, form, begin, end in walk.fields(0, len(body)):
         field = known.get(number)
         name = field.message_type.full_name if field is not None and field.message_type is not None else ""
-        if name == _INPUTS and form == LENGTH:
+        if name == _INPUTS.full_name and form == LENGTH:
             _read_input(walk, begin, end, left.setdefault(field.name, {}))
         elif name == _INPUT and form == LENGTH:
             left.setdefault(field.name, SlicedInput()).read(walk, begin, end)
@@ -76,6 +76,7 @@ def _read_input(walk: Walk, begin: int, end: int, inputs: dict[str, SlicedTensor
     name, tensor = b"", SlicedTensor()
     for number, form, start, stop in walk.fields(begin, end):
         if number == _KEY and form == LENGTH:
+            walk.check_name(_INPUTS.fields_by_number[_KEY], start, stop)
             name = bytes(walk.view[start:stop])
         elif number == _VALUE and form == LENGTH:
             tensor.read(walk, start, stop)

@@ -24,6 +24,9 @@ VARINT, FIXED64, LENGTH, GROUP, END_GROUP, FIXED32 = range(6)
 FIELDS, FIELDS_A_ROW = 4096, 4
 """A message may have so many fields, and so many more for each row that it may have; packed values are one field."""
 
+MAX_NAME_BYTES = 2**16
+"""Of a protobuf `string`. Those of a tensor are `bytes`."""
+
 _FIXED = {FIXED64: 8, FIXED32: 4}
 _MAX_DEPTH = 100
 _STEP_FIELDS = 1024
@@ -94,8 +97,11 @@ class Walk:
             raise too_many_rows(self._limits.max_rows - self.rows_left, self._limits.max_rows)
 
     def count_parsed(self, field: FieldDescriptor, form: int, begin: int, end: int, depth: int = 0) -> None:
-        """Counts what the parser would make of a field's value: messages in messages, packed values."""
-        if form != LENGTH or field.type in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES):
+        """Counts what the parser would make of a field's value: messages in messages, packed values, long names."""
+        if form != LENGTH or field.type == FieldDescriptor.TYPE_BYTES:
+            return
+        if field.type == FieldDescriptor.TYPE_STRING:
+            self.check_name(field, begin, end)
             return
         if field.message_type is None:
             self.count_fields(end - begin)
@@ -106,6 +112,14 @@ class Walk:
         for number, inner_form, start, stop in self.fields(begin, end):
             if number in known:
                 self.count_parsed(known[number], inner_form, start, stop, depth + 1)
+
+    def check_name(self, field: FieldDescriptor, begin: int, end: int) -> None:
+        """Refuses a name (of a model, input, output) that would take long wherever it is looked up or told."""
+        if end - begin > MAX_NAME_BYTES:
+            raise StatusError(
+                Code.INVALID_ARGUMENT,
+                f"The request has a {field.full_name} of {end - begin} bytes; at most {MAX_NAME_BYTES} are taken",
+            )
 
     def counted_fields(self) -> int:
         """How many fields were counted until now."""
