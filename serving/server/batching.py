@@ -8,18 +8,22 @@ RESOURCE_EXHAUSTED, as every overload of this server is, where TF Serving says U
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from serving.errors import Code, StatusError
 from serving.server.batching_options import BatchingOptions
-from serving.server.executor import DEADLINE, Settled, Task, internal, start_threads
+from serving.server.executor import Run, Settled, Task, at_once, internal, start_threads
 from serving.server.joining import join, pad_rows, split
+from serving.server.servable import Servable
+
+MostRows = Callable[[Servable, Mapping[str, np.ndarray], Sequence[str]], int]
 
 _DONE_BY_THE_CALLER = (Code.DEADLINE_EXCEEDED, Code.CANCELLED)
 
@@ -71,15 +75,26 @@ class Batcher:
         options: sizes and times.
         count: threads.
         settled: where tasks go that are done.
+        run: runs a batch.
+        most_rows: of a batch with such feeds; a larger one runs in parts, where it is several requests.
+        behind: see `start_threads`.
     """
 
-    def __init__(self, options: BatchingOptions, count: int, settled: Settled) -> None:
-        self._options, self._settled = options, settled
+    def __init__(
+        self,
+        options: BatchingOptions,
+        count: int,
+        settled: Settled,
+        run: Run = at_once,
+        most_rows: MostRows = lambda servable, feeds, fetches: sys.maxsize,
+        behind: bool = False,
+    ) -> None:
+        self._options, self._settled, self._run_batch, self._most_rows = options, settled, run, most_rows
         self._queues: dict[Hashable, deque[Batch]] = {}
         self._condition = threading.Condition()
         self._pieces = threading.Lock()
         self._stopping = False
-        self._threads = start_threads(options.thread_pool_name, count, self._work)
+        self._threads = start_threads(options.thread_pool_name, count, self._work, behind)
 
     def submit(self, task: Task) -> None:
         joined = Joined(task, _rows(task.feeds))
@@ -181,12 +196,13 @@ class Batcher:
 
     def _still_wanted(self, piece: Piece) -> bool:
         task = piece.joined.task
-        timeout = task.timeout()
-        if timeout is not None and timeout <= 0:
-            self._fail(piece, StatusError(Code.DEADLINE_EXCEEDED, DEADLINE))
+        try:
+            task.left()
+        except StatusError as error:
+            self._fail(piece, error)
             return False
-        if not task.wanted or task.error is not None:
-            self._fail(piece, StatusError(Code.CANCELLED, "Cancelled"))
+        if task.error is not None:
+            self._fail(piece, task.error)
             return False
         return True
 
@@ -216,13 +232,14 @@ class Batcher:
     def _outputs(self, pieces: Sequence[Piece]) -> list[list[np.ndarray]]:
         rows = sum(piece.rows for piece in pieces)
         feeds = join([piece.feeds() for piece in pieces], self._options.pad_variable_length_inputs)
+        first = pieces[0].joined.task
+        if len(pieces) > 1 and rows > self._most_rows(first.servable, feeds, first.fetches):
+            half = len(pieces) // 2
+            return self._outputs(pieces[:half]) + self._outputs(pieces[half:])
         padding = self._options.allowed(rows) - rows
         if padding and rows:
             feeds = pad_rows(feeds, padding)
-        first = pieces[0].joined.task
-        timeouts = [piece.joined.task.timeout() for piece in pieces]
-        timeout = None if None in timeouts else max(one for one in timeouts if one is not None)
-        outputs = first.servable.run(feeds, first.fetches, timeout)
+        outputs = self._run_batch(first.servable, feeds, first.fetches, lambda: _left(pieces))
         return split(outputs, [piece.rows for piece in pieces], padding if rows else 0)
 
     def _succeed(self, piece: Piece, outputs: list[np.ndarray], seconds: float) -> None:
@@ -248,6 +265,15 @@ class Batcher:
             except ValueError as error:  # the pieces' outputs differ beyond their rows
                 joined.task.error = StatusError(Code.INTERNAL, f"Tensor concat operation failed: {error}")
         self._settled.put(joined.task)
+
+
+def _left(pieces: Sequence[Piece]) -> float | None:
+    """What is left to the piece that may take longest; see `Left`."""
+    waiting = [piece.joined.task for piece in pieces if piece.joined.task.wanted]
+    if not waiting:
+        return pieces[0].joined.task.left()  # raises
+    timeouts = [task.timeout() for task in waiting]
+    return None if None in timeouts else max(one for one in timeouts if one is not None)
 
 
 def _whole(parts: Sequence[list[np.ndarray]]) -> list[np.ndarray]:

@@ -1,16 +1,23 @@
-"""What the requests of one process may hold at the same time: bytes, and rows.
+"""What one request may be, and what the requests of one process may hold at the same time: bytes, and rows.
 
-A request is counted before it is expanded: with the bytes that came, then with those that its tensors take in memory
-and its rows (strings, `tf.Example`s), then with those of its answer. What it holds is given back when it has ended,
-whoever still waits for it.
+A request is counted before it is expanded: with the bytes that came, then with those that its message and its tensors
+take in memory and its rows (strings, `tf.Example`s), then with those of its answer. What it holds is given back when it
+has ended in every thread, whoever still waits for it.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from serving.errors import Code, StatusError
+
+_FOR_THE_SMALL = 8
+"""One in so many of the bytes and rows is kept for small requests, so that large ones do not keep them out."""
+
+_SMALL_BYTES, _SMALL_ROWS = 2**18, 64
+_MANY_BYTES = 2**24
 
 Take = Callable[[int, int], None]
 """Takes so many bytes and rows, before they are there. In any thread.
@@ -24,7 +31,7 @@ def _nothing(size: int, rows: int) -> None:
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Limits:
     """What one request may be; what decodes it refuses more, and says what it expands.
 
@@ -42,46 +49,86 @@ class Limits:
     take: Take = _nothing
 
 
+NO_LIMITS = Limits(2**62, 2**62, 2**62, 2**62)
+"""For what is the operator's own."""
+
+
 class Budget:
-    """Belongs to the event loop.
+    """Of one process. Any thread may take and give.
 
     Args:
         max_bytes: that all requests together may hold.
         max_rows: likewise.
+        freed: called, in any thread, when a request has given back many bytes.
     """
 
-    def __init__(self, max_bytes: int, max_rows: int) -> None:
-        self.max_bytes, self.max_rows = max_bytes, max_rows
+    def __init__(self, max_bytes: int, max_rows: int, freed: Callable[[], None] = lambda: None) -> None:
+        self.max_bytes, self.max_rows, self.freed = max_bytes, max_rows, freed
         self.bytes = self.rows = 0
+        self.lock = threading.Lock()
 
 
 class Held:
-    """What one request holds of a budget. Release it, once or more often, when the request has ended."""
+    """What one request holds of a budget. `release` it, once or more often, when the request has ended.
+
+    What works for it in a thread keeps it in between (`keep`, `leave`): a thread goes on after its caller has left.
+    """
+
+    __slots__ = ("_budget", "_kept", "_released", "bytes", "rows")
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self.bytes = self.rows = 0
+        self._kept, self._released = 0, False
 
-    def take(self, *, size: int = 0, rows: int = 0) -> None:
-        """Takes so many bytes and rows more.
+    def take(self, size: int = 0, rows: int = 0) -> None:
+        """Takes so many bytes and rows more. In any thread.
 
         Raises:
             StatusError: RESOURCE_EXHAUSTED, they are not there; nothing was taken.
         """
         budget = self._budget
-        if size > 0 and budget.bytes + size > budget.max_bytes:
-            raise _exhausted("bytes", budget.bytes, size, budget.max_bytes, "max_pending_bytes")
-        if rows > 0 and budget.rows + rows > budget.max_rows:
-            raise _exhausted("rows", budget.rows, rows, budget.max_rows, "max_pending_rows")
-        self._add(size, rows)
+        with budget.lock:
+            if size > 0:
+                most = _most(budget.max_bytes, self.bytes + size > _SMALL_BYTES)
+                if budget.bytes + size > most:
+                    raise _exhausted("bytes", budget.bytes, size, most, "max_pending_bytes")
+            if rows > 0:
+                most = _most(budget.max_rows, self.rows + rows > _SMALL_ROWS)
+                if budget.rows + rows > most:
+                    raise _exhausted("rows", budget.rows, rows, most, "max_pending_rows")
+            self._add(size, rows)
+
+    def keep(self) -> None:
+        """Puts off `release` until as many `leave` have been called. In any thread."""
+        with self._budget.lock:
+            self._kept += 1
+
+    def leave(self) -> None:
+        """Ends one `keep`."""
+        with self._budget.lock:
+            self._kept -= 1
+            self._give_back()
 
     def release(self) -> None:
-        """Gives everything back."""
-        self._add(-self.bytes, -self.rows)
+        """Gives everything back, now or when nothing keeps it any more."""
+        with self._budget.lock:
+            self._released = True
+            self._give_back()
+
+    def _give_back(self) -> None:
+        if self._released and not self._kept:
+            if self.bytes >= _MANY_BYTES:
+                self._budget.freed()
+            self._add(-self.bytes, -self.rows)
 
     def _add(self, size: int, rows: int) -> None:
         self.bytes, self.rows = self.bytes + size, self.rows + rows
         self._budget.bytes, self._budget.rows = self._budget.bytes + size, self._budget.rows + rows
+
+
+def _most(limit: int, large: bool) -> int:
+    return limit - limit // _FOR_THE_SMALL if large else limit
 
 
 def _exhausted(what: str, held: int, more: int, most: int, flag: str) -> StatusError:

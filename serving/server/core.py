@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import Message
 
 from serving.errors import Code, OptionsError, StatusError
 from serving.protos import (
@@ -19,16 +21,21 @@ from serving.protos import (
 )
 from serving.server.batching import Batcher
 from serving.server.batching_options import BatchingOptions, batching_options
+from serving.server.call import Call
 from serving.server.examples import plan_classify, plan_multi_inference, plan_regress
 from serving.server.executor import Executor, Settled, Task, Threads, cores
 from serving.server.inference import Plan, answered_by, plan_predict, signature_key
+from serving.server.lanes import Lanes
 from serving.server.manager import Manager, OnState
 from serving.server.options import ServerOptions
+from serving.server.run_memory import RunMemory
 from serving.server.servable import DEFAULT_SIGNATURE
 from serving.server.service import Arrays, Predicted, TensorInfo
 from serving.server.versions import Version
 
 SIGNATURE_DEF = "signature_def"
+
+_ITEM_BYTES = 64  # about what a class or a value takes in a response
 
 OnRun = Callable[[str, float], None]
 
@@ -52,6 +59,7 @@ class Core:
         self._check_method = options.enable_signature_method_name_check
         self._manager: Manager
         self._settled: Settled
+        self._memory: RunMemory
         self._executors: dict[BatchingOptions | None, Executor] = {}
         self._loop: asyncio.AbstractEventLoop
 
@@ -63,6 +71,7 @@ class Core:
         """
         self._loop = asyncio.get_running_loop()
         self._settled = Settled(self._loop)
+        self._memory = RunMemory(self._options.workers, self._threads())
         self._manager = Manager(self._options, self._on_state)
         try:
             await self._manager.reload(self._options.models)
@@ -83,9 +92,23 @@ class Core:
         found = self._executors.get(batching)
         if found is None:
             threads = (batching and batching.num_batch_threads) or self._threads()
-            found = Batcher(batching, threads, self._settled) if batching else Threads(threads, self._settled)
-            self._executors[batching] = found
+            found = self._executors[batching] = self._lanes(batching, threads)
         return found
+
+    def _lanes(self, batching: BatchingOptions | None, threads: int) -> Executor:
+        memory, settled, large = self._memory, self._settled, max(threads // 2, 1)
+        if batching is None:
+            return Lanes(
+                Threads(threads, settled, memory.run_small),
+                lambda: Threads(large, settled, memory.run, "transom_large_run", behind=True),
+                memory.heavy,
+            )
+        beside = dataclasses.replace(batching, thread_pool_name=f"large_{batching.thread_pool_name}")
+        return Lanes(
+            Batcher(batching, threads, settled, memory.run_joined, memory.most_joined),
+            lambda: Batcher(beside, large, settled, memory.run, behind=True),
+            memory.heavy,
+        )
 
     def _threads(self) -> int:
         """Runs at a time: one for a worker among several, which has one core; else as many as there are cores."""
@@ -97,7 +120,7 @@ class Core:
         return self._manager.ready()
 
     async def predict(
-        self, model_spec: Any, inputs: Arrays, output_filter: Sequence[str] = (), deadline: float | None = None
+        self, model_spec: Any, inputs: Arrays, output_filter: Sequence[str] = (), call: Call | None = None
     ) -> Predicted:
         if model_spec is None:
             raise _missing_spec()
@@ -105,47 +128,53 @@ class Core:
         try:
             name = signature_key(model_spec)
             plan = plan_predict(_signatures(version), name, inputs, output_filter, self._check_method)
-            future = self._submit(version, plan, deadline)
+            future = self._submit(version, plan, call)
         except BaseException:
             version.release()
             raise
         return Predicted(answered_by(model_spec, version.number), plan.finish(await future))
 
-    async def classify(self, request: Any, deadline: float | None = None) -> Any:
-        return await self._on_examples(plan_classify, request, _spec_of(request), deadline)
+    async def classify(self, request: Any, call: Call | None = None) -> Any:
+        return await self._on_examples(plan_classify, request, _spec_of(request), call)
 
-    async def regress(self, request: Any, deadline: float | None = None) -> Any:
-        return await self._on_examples(plan_regress, request, _spec_of(request), deadline)
+    async def regress(self, request: Any, call: Call | None = None) -> Any:
+        return await self._on_examples(plan_regress, request, _spec_of(request), call)
 
-    async def multi_inference(self, request: Any, deadline: float | None = None) -> Any:
+    async def multi_inference(self, request: Any, call: Call | None = None) -> Any:
         spec = request.tasks[0].model_spec if request.tasks else ModelSpec()
-        return await self._on_examples(plan_multi_inference, request, spec, deadline)
+        return await self._on_examples(plan_multi_inference, request, spec, call)
 
-    async def _on_examples(
-        self, make: Callable[..., Plan], request: Any, model_spec: Any, deadline: float | None
-    ) -> Any:
+    async def _on_examples(self, make: Callable[..., Plan], request: Any, model_spec: Any, call: Call | None) -> Any:
+        call = call or Call()
         version = self._manager.acquire(model_spec)
         try:
-            plan = make(_signatures(version), request, version.number, self._check_method)
-            future = self._submit(version, plan, deadline)
+            arguments = _signatures(version), request, version.number, self._check_method, call.limits
+            plan = await call.run(max(call.size, _context_bytes(request.input)), make, *arguments)
+            future = self._submit(version, plan, call)
         except BaseException:
             version.release()
             raise
-        return plan.finish(await future)
+        outputs = await future
+        return await call.run(_ITEM_BYTES * sum([array.size for array in outputs]), plan.finish, outputs)
 
-    def _submit(self, version: Version, plan: Plan, deadline: float | None) -> asyncio.Future[list[np.ndarray]]:
+    def _submit(self, version: Version, plan: Plan, call: Call | None) -> asyncio.Future[list[np.ndarray]]:
         """Sends a run to the threads; the version is released when it has ended, whoever still waits for it."""
 
         def finished(seconds: float | None) -> None:
             version.release()
+            if call is not None:
+                call.held.leave()
             if self._on_run is not None and seconds is not None:
                 self._on_run(version.model, seconds)
 
         future: asyncio.Future[list[np.ndarray]] = self._loop.create_future()
+        deadline = call.deadline if call else None
         expires = None if deadline is None else time.monotonic() + deadline - self._loop.time()
         assert version.servable is not None, "only an available version is handed out"
         task = Task(version.servable, plan.feeds, plan.fetches, future, expires, finished)
         self._executor(version.batching).submit(task)
+        if call is not None:
+            call.held.keep()
         task.watch()
         return future
 
@@ -207,6 +236,12 @@ class Core:
         response = ReloadConfigResponse()
         response.status.SetInParent()
         return response
+
+
+def _context_bytes(request_input: Any) -> int:
+    """What the context of a small request's examples takes, which goes before each of them."""
+    found = request_input.example_list_with_context if isinstance(request_input, Message) else None
+    return len(found.examples) * int(found.context.ByteSize()) if found is not None else 0
 
 
 def _signatures(version: Version) -> Any:

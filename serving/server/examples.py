@@ -13,6 +13,7 @@ import numpy as np
 from serving.errors import Code, StatusError
 from serving.protos import ClassificationResponse, MultiInferenceResponse, RegressionResponse
 from serving.server import dtypes
+from serving.server.budget import NO_LIMITS, Limits
 from serving.server.inference import (
     CLASSIFY,
     REGRESS,
@@ -25,13 +26,23 @@ from serving.server.inference import (
 )
 from serving.server.servable import Signature
 from serving.server.wire import serialized_examples
+from serving.server.work import Check, unchecked
+
+_STEP_ROWS = 256
 
 INPUTS, CLASSES, SCORES, OUTPUTS = "inputs", "classes", "scores", "outputs"
 
 Tensors = Mapping[str, np.ndarray]
 
 
-def plan_classify(signatures: Signatures, request: Any, version: int | None, check_method: bool = False) -> Plan:
+def plan_classify(
+    signatures: Signatures,
+    request: Any,
+    version: int | None,
+    check_method: bool = False,
+    limits: Limits = NO_LIMITS,
+    check: Check = unchecked,
+) -> Plan:
     """`finish` gives a `ClassificationResponse`.
 
     Raises:
@@ -40,15 +51,22 @@ def plan_classify(signatures: Signatures, request: Any, version: int | None, che
     signature = _signature(signatures, request)
     tensor, fetches = classify_tensors(signature, check_method)
 
-    def finish(count: int, outputs: Tensors) -> Any:
+    def finish(count: int, outputs: Tensors, check: Check) -> Any:
         response = ClassificationResponse(model_spec=answered_by(request.model_spec, version))
-        write_classes(signature, count, outputs, response.result)
+        write_classes(signature, count, outputs, response.result, check)
         return response
 
-    return plan_examples(signature, tensor, fetches, request, finish)
+    return plan_examples(signature, tensor, fetches, serialized_examples(request.input, limits, check), finish)
 
 
-def plan_regress(signatures: Signatures, request: Any, version: int | None, check_method: bool = False) -> Plan:
+def plan_regress(
+    signatures: Signatures,
+    request: Any,
+    version: int | None,
+    check_method: bool = False,
+    limits: Limits = NO_LIMITS,
+    check: Check = unchecked,
+) -> Plan:
     """`finish` gives a `RegressionResponse`.
 
     Raises:
@@ -57,15 +75,22 @@ def plan_regress(signatures: Signatures, request: Any, version: int | None, chec
     signature = _signature(signatures, request)
     tensor, fetches = regress_tensors(signature, check_method)
 
-    def finish(count: int, outputs: Tensors) -> Any:
+    def finish(count: int, outputs: Tensors, check: Check) -> Any:
         response = RegressionResponse(model_spec=answered_by(request.model_spec, version))
-        write_values(signature, count, outputs, response.result)
+        write_values(signature, count, outputs, response.result, check)
         return response
 
-    return plan_examples(signature, tensor, fetches, request, finish)
+    return plan_examples(signature, tensor, fetches, serialized_examples(request.input, limits, check), finish)
 
 
-def plan_multi_inference(signatures: Signatures, request: Any, version: int | None, check_method: bool = False) -> Plan:
+def plan_multi_inference(
+    signatures: Signatures,
+    request: Any,
+    version: int | None,
+    check_method: bool = False,
+    limits: Limits = NO_LIMITS,
+    check: Check = unchecked,
+) -> Plan:
     """All tasks in one run; `finish` gives a `MultiInferenceResponse`.
 
     Raises:
@@ -84,10 +109,10 @@ def plan_multi_inference(signatures: Signatures, request: Any, version: int | No
             raise StatusError(Code.UNIMPLEMENTED, f"Unsupported signature method_name: {task.method_name}")
         feeds[tensor] = None
         fetches.update(dict.fromkeys(outputs_of_task))
-    examples = serialized_examples(request.input)
+    examples = serialized_examples(request.input, limits, check)
     names = tuple(sorted(fetches))
 
-    def finish(outputs: Sequence[np.ndarray]) -> Any:
+    def finish(outputs: Sequence[np.ndarray], check: Check = unchecked) -> Any:
         response = MultiInferenceResponse()
         for task in request.tasks:
             result = response.results.add(model_spec=answered_by(task.model_spec, version))
@@ -102,6 +127,7 @@ def plan_multi_inference(signatures: Signatures, request: Any, version: int | No
                 len(examples),
                 dict(zip(names, outputs, strict=True)),
                 target,
+                check,
             )
         return response
 
@@ -163,7 +189,7 @@ def regress_tensors(signature: Signature, check_method: bool) -> tuple[str, list
     return signature.inputs[INPUTS].tensor, [signature.outputs[OUTPUTS].tensor]
 
 
-def write_classes(signature: Signature, count: int, outputs: Tensors, result: Any) -> None:
+def write_classes(signature: Signature, count: int, outputs: Tensors, result: Any, check: Check = unchecked) -> None:
     """Fills a `ClassificationResult` (`PostProcessClassificationResult`)."""
     classes = _class_output(signature, CLASSES, dtypes.STRING, count, outputs)
     scores = _class_output(signature, SCORES, dtypes.FLOAT, count, outputs)
@@ -171,17 +197,23 @@ def write_classes(signature: Signature, count: int, outputs: Tensors, result: An
         raise invalid(
             f"Tensors class and score should match in dim_size(1). Got {classes.shape[1]} vs. {scores.shape[1]}"
         )
-    label_rows = classes.tolist() if classes is not None else None
-    score_rows = scores.tolist() if scores is not None else None
-    for row in range(count):
-        labels = [label.decode("utf-8", "replace") for label in label_rows[row]] if label_rows is not None else None
-        add = result.classifications.add().classes.add
-        if labels is None and score_rows is not None:
-            for score in score_rows[row]:
-                add(score=score)
-        elif labels is not None:
-            for label, score in zip(labels, score_rows[row] if score_rows else [0.0] * len(labels), strict=True):
-                add(label=label, score=score)
+    for start in range(0, count, _STEP_ROWS):
+        check()
+        rows = slice(start, min(start + _STEP_ROWS, count))
+        label_rows = classes[rows].tolist() if classes is not None else None
+        score_rows = scores[rows].tolist() if scores is not None else None
+        for row in range(rows.stop - start):
+            _write_row(label_rows and label_rows[row], score_rows and score_rows[row], result.classifications.add())
+
+
+def _write_row(labels: list[bytes] | None, scores: list[float] | None, row: Any) -> None:
+    add = row.classes.add
+    if labels is None:
+        for score in scores or ():
+            add(score=score)
+        return
+    for label, score in zip(labels, scores if scores is not None else [0.0] * len(labels), strict=True):
+        add(label=label.decode("utf-8", "replace"), score=score)
 
 
 def _class_output(signature: Signature, alias: str, dtype: int, count: int, outputs: Tensors) -> np.ndarray | None:
@@ -198,7 +230,7 @@ def _class_output(signature: Signature, alias: str, dtype: int, count: int, outp
     return array
 
 
-def write_values(signature: Signature, count: int, outputs: Tensors, result: Any) -> None:
+def write_values(signature: Signature, count: int, outputs: Tensors, result: Any, check: Check = unchecked) -> None:
     """Fills a `RegressionResult` (`PostProcessRegressionResult`)."""
     array = outputs[signature.outputs[OUTPUTS].tensor]
     if not (array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)):
@@ -210,8 +242,11 @@ def write_values(signature: Signature, count: int, outputs: Tensors, result: Any
     number = dtypes.NUMBER.get(array.dtype, 0)
     if number != dtypes.FLOAT:
         raise invalid(f"Expected output Tensor of DT_FLOAT.  Got: {dtypes.enum_name(number)}")
-    for value in array.reshape(-1).tolist():
-        result.regressions.add(value=value)
+    flat = array.reshape(-1)
+    for start in range(0, count, _STEP_ROWS):
+        check()
+        for value in flat[start : start + _STEP_ROWS].tolist():
+            result.regressions.add(value=value)
 
 
 def _shape(array: np.ndarray) -> str:

@@ -19,6 +19,13 @@ from serving.server.servable import Servable
 
 DEADLINE = "Deadline exceeded before the model answered"
 
+_BEHIND = 5  # Linux's "nice" is a thread's own; weight 335 to 1024
+
+Left = Callable[[], float | None]
+"""The seconds that are left to a run, None without a deadline. Raises StatusError where nobody waits for it."""
+
+Run = Callable[[Servable, Mapping[str, np.ndarray], Sequence[str], Left], list[np.ndarray]]
+
 
 class Task:
     """One run of a servable, and the future of the event loop that waits for it.
@@ -32,6 +39,8 @@ class Task:
     """
 
     __slots__ = (
+        "_begun",
+        "_ended",
         "_timer",
         "error",
         "expires",
@@ -59,6 +68,7 @@ class Task:
         self.error: StatusError | None = None
         self.seconds: float | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._begun = self._ended = False
 
     @property
     def wanted(self) -> bool:
@@ -68,6 +78,20 @@ class Task:
     def timeout(self) -> float | None:
         """The seconds that are left to it; negative when they are over."""
         return None if self.expires is None else self.expires - time.monotonic()
+
+    def left(self) -> float | None:
+        """The seconds that are left to it, asked when it begins.
+
+        Raises:
+            StatusError: nobody waits any more.
+        """
+        self._begun = True
+        timeout = self.timeout()
+        if timeout is not None and timeout <= 0:
+            raise StatusError(Code.DEADLINE_EXCEEDED, DEADLINE)
+        if not self.wanted:
+            raise StatusError(Code.CANCELLED, "Cancelled")
+        return timeout
 
     def watch(self) -> None:
         """Sees to it that nobody waits beyond the deadline, whatever the threads are doing. In the event loop."""
@@ -79,17 +103,22 @@ class Task:
         if self.wanted:
             self.future.set_exception(StatusError(Code.DEADLINE_EXCEEDED, DEADLINE))
 
-    def run(self) -> None:
+    def drop_when_unwanted(self) -> None:
+        """Gives up what a large task holds as soon as nobody waits for it, not when its turn comes."""
+        self.future.add_done_callback(self._drop)
+
+    def _drop(self, future: Any) -> None:
+        # The thread looks whether it is wanted after it has said that it begins: no run finds its feeds gone.
+        if not self._begun:
+            self.feeds = {}
+            self._end()
+
+    def run(self, run: Run) -> None:
         """Runs it, unless nobody waits any more. In a thread."""
-        timeout = self.timeout()
-        if not self.wanted:
-            return
-        if timeout is not None and timeout <= 0:
-            self.error = StatusError(Code.DEADLINE_EXCEEDED, DEADLINE)
-            return
         started = time.perf_counter()
         try:
-            self.outputs = self.servable.run(self.feeds, self.fetches, timeout)
+            self.left()
+            self.outputs = run(self.servable, self.feeds, self.fetches, self.left)
             self.seconds = time.perf_counter() - started
         except StatusError as error:
             self.error = error
@@ -98,14 +127,26 @@ class Task:
 
     def settle(self) -> None:
         """Hands the outputs, or the error, to who waits. In the event loop."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self.finished(self.seconds)
+        self._end()
         if not self.future.done():
             if self.error is not None:
                 self.future.set_exception(self.error)
             else:
                 self.future.set_result(self.outputs or [])
+
+    def _end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self._ended:
+            self._ended = True
+            self.finished(self.seconds)
+
+
+def at_once(
+    servable: Servable, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], left: Left
+) -> list[np.ndarray]:
+    """The `Run` of small tasks."""
+    return servable.run(feeds, fetches, left())
 
 
 def internal(error: BaseException) -> StatusError:
@@ -158,10 +199,12 @@ class Settled:
 class Threads:
     """An `Executor` that runs each request by itself, in the order of their arrival."""
 
-    def __init__(self, count: int, settled: Settled) -> None:
+    def __init__(
+        self, count: int, settled: Settled, run: Run = at_once, name: str = "transom_run", behind: bool = False
+    ) -> None:
         self._queue: SimpleQueue[Task | None] = SimpleQueue()
-        self._settled = settled
-        self._threads = start_threads("transom_run", count, self._work)
+        self._settled, self._run = settled, run
+        self._threads = start_threads(name, count, self._work, behind)
 
     def submit(self, task: Task) -> None:
         self._queue.put(task)
@@ -174,7 +217,7 @@ class Threads:
 
     def _work(self) -> None:
         while (task := self._queue.get()) is not None:
-            task.run()
+            task.run(self._run)
             self._settled.put(task)
 
 
@@ -185,9 +228,21 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def start_threads(name: str, count: int, target: Callable[[], Any]) -> list[threading.Thread]:
-    """Daemons, so that a run that never ends does not keep the process from ending."""
-    threads = [threading.Thread(target=target, name=f"{name}_{index}", daemon=True) for index in range(count)]
+def start_threads(name: str, count: int, target: Callable[[], Any], behind: bool = False) -> list[threading.Thread]:
+    """Daemons, so that a run that never ends does not keep the process from ending.
+
+    `behind`: the system's scheduler gives them a third of what it gives others, where there is too little for all.
+    """
+
+    def work() -> None:
+        with contextlib.suppress(OSError, AttributeError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + _BEHIND)
+        target()
+
+    threads = [
+        threading.Thread(target=work if behind else target, name=f"{name}_{index}", daemon=True)
+        for index in range(count)
+    ]
     for thread in threads:
         thread.start()
     return threads

@@ -18,7 +18,7 @@ from serving.protos import ModelSpec
 from serving.server import dtypes
 from serving.server.servable import DEFAULT_SIGNATURE, Signature
 from serving.server.service import Arrays
-from serving.server.wire import serialized_examples
+from serving.server.work import Check, unchecked
 
 PREDICT = "tensorflow/serving/predict"
 CLASSIFY = "tensorflow/serving/classify"
@@ -29,11 +29,11 @@ Signatures = Mapping[str, Signature]
 
 @dataclass(frozen=True)
 class Plan:
-    """One run, by the names of the graph's tensors, and what to make of its outputs."""
+    """One run, by the names of the graph's tensors, and what to make of its outputs (of many in steps: see `Check`)."""
 
     feeds: dict[str, np.ndarray]
     fetches: tuple[str, ...]
-    finish: Callable[[Sequence[np.ndarray]], Any]
+    finish: Callable[..., Any]
 
 
 def invalid(message: str) -> StatusError:
@@ -139,10 +139,13 @@ def _check_dtypes(signature: Signature, values: Arrays) -> None:
             raise invalid(f"Expects arg[{index}] to be {dtypes.name_of(endpoint.dtype)} but {got} is provided")
 
 
-def plan_examples(signature: Signature, tensor: str, fetches: Sequence[str], request: Any, finish: Any) -> Plan:
-    """A run on the request's examples; `finish` is given their number and the outputs by their tensors' names."""
-    examples = serialized_examples(request.input)
+def plan_examples(signature: Signature, tensor: str, fetches: Sequence[str], examples: np.ndarray, finish: Any) -> Plan:
+    """A run on examples; `finish` is given their number, the outputs by their tensors' names, and a `Check`."""
     _check_dtypes(signature, dict.fromkeys(signature.inputs, examples))
     names = tuple(dict.fromkeys(fetches))
     feeds = {tensor: examples}
-    return Plan(feeds, names, lambda outputs: finish(len(examples), dict(zip(names, outputs, strict=True))))
+
+    def finish_named(outputs: Sequence[np.ndarray], check: Check = unchecked) -> Any:
+        return finish(len(examples), dict(zip(names, outputs, strict=True)), check)
+
+    return Plan(feeds, names, finish_named)

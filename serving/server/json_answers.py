@@ -1,14 +1,16 @@
 """REST's answers: arrays and results to JSON (tensorflow_serving/util/json_tensor.cc, with its messages).
 
 They are compact; TF Serving's are indented. Floats have the fewest digits that give the same number again; those that
-are not finite are NaN, Infinity and -Infinity, which are no JSON, as in TF Serving.
+are not finite are NaN, Infinity and -Infinity, which are no JSON, as in TF Serving. Large answers are written in steps.
 """
 
 from __future__ import annotations
 
 import base64
+import io
 import json
 import math
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,14 +18,23 @@ import orjson
 
 from serving.errors import Code, StatusError
 from serving.server import dtypes
+from serving.server.json_strings import base64_in_steps, decoded_in_steps
 from serving.server.service import Arrays
+from serving.server.work import Check, unchecked
 
 _NO_JSON = (0, dtypes.COMPLEX64, dtypes.COMPLEX128, dtypes.HALF, dtypes.BFLOAT16, dtypes.UINT16)  # 0: no such dtype
 _BYTES_SUFFIX = "_bytes"
+_STEP_VALUES = 2**14
+_STEP_BYTES = 2**18  # of strings
 
 
-def encode_predict(outputs: Arrays, in_rows: bool) -> bytes:
+def encode_predict(outputs: Arrays, in_rows: bool, check: Check = unchecked) -> bytes:
     """The answer's JSON. A single output stands for itself; strings whose name ends in `_bytes` are `{"b64": ...}`.
+
+    Args:
+        outputs: more than some ten thousand values take long: write them in a thread.
+        in_rows: whether the request came in rows.
+        check: called every few milliseconds; what it raises ends the writing.
 
     Raises:
         StatusError: INVALID_ARGUMENT: no outputs, a dtype without JSON, or rows asked for and the outputs have none
@@ -37,22 +48,18 @@ def encode_predict(outputs: Arrays, in_rows: bool) -> bytes:
             raise _invalid(f"Failed to write JSON value for tensor type: {dtypes.name_of(kind)}")
     if in_rows:
         _check_rows(outputs)
-    values = {name: _jsonable(name, array) for name, array in outputs.items()}
-    answer: Any
-    if len(values) == 1:
-        answer = next(iter(values.values()))
-    elif in_rows:
-        names = tuple(values)
-        answer = [dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True)]
-    else:
-        answer = values
-    document = {"predictions" if in_rows else "outputs": answer}
-    if all(array.dtype.kind != "f" or np.isfinite(array).all() for array in outputs.values()):
-        return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
-    return json.dumps(document, default=_plain, ensure_ascii=False, separators=(",", ":")).encode()
+    key = "predictions" if in_rows else "outputs"
+    if _light(outputs.values()):
+        return _dump(outputs.values(), {key: _content(outputs, in_rows)})
+    written = io.BytesIO()
+    written.write(b'{"%b":' % key.encode())
+    for piece in _pieces(outputs, in_rows, check):
+        written.write(piece)
+    written.write(b"}")
+    return written.getvalue()
 
 
-def encode_classifications(result: Any) -> bytes:
+def encode_classifications(result: Any, check: Check = unchecked) -> bytes:
     """`{"results": [[[label, score], ...], ...]}` of a `ClassificationResult`.
 
     Raises:
@@ -60,11 +67,11 @@ def encode_classifications(result: Any) -> bytes:
     """
     if not result.classifications:
         raise _invalid("Cannot convert empty ClassificationResults to JSON")
-    rows = [[[item.label, _float(item.score)] for item in row.classes] for row in result.classifications]
-    return _dumps(rows)
+    rows = ([[item.label, _float(item.score)] for item in row.classes] for row in result.classifications)
+    return _results(rows, check)
 
 
-def encode_regressions(result: Any) -> bytes:
+def encode_regressions(result: Any, check: Check = unchecked) -> bytes:
     """`{"results": [value, ...]}` of a `RegressionResult`.
 
     Raises:
@@ -72,7 +79,7 @@ def encode_regressions(result: Any) -> bytes:
     """
     if not result.regressions:
         raise _invalid("Cannot convert empty RegressionResults to JSON")
-    return _dumps([_float(item.value) for item in result.regressions])
+    return _results((_float(item.value) for item in result.regressions), check)
 
 
 def _invalid(message: str) -> StatusError:
@@ -87,6 +94,106 @@ def _check_rows(outputs: Arrays) -> None:
         if rows not in (-1, len(array)):
             raise _invalid(f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {rows}")
         rows = len(array)
+
+
+def _light(arrays: Iterable[np.ndarray]) -> bool:
+    """Whether arrays are few enough values, and short enough strings, to be written at once."""
+    values = size = 0
+    for array in arrays:
+        values += array.size or (len(array) if array.ndim else 0)
+        if values > _STEP_VALUES:
+            return False
+        if array.dtype.kind == "O":
+            size += sum(map(_size, array.flat))
+    return size <= _STEP_BYTES
+
+
+def _size(value: Any) -> int:
+    return len(value) if isinstance(value, bytes) else 0
+
+
+def _content(outputs: Arrays, in_rows: bool) -> Any:
+    values = {name: _jsonable(name, array) for name, array in outputs.items()}
+    if len(values) == 1:
+        return next(iter(values.values()))
+    if in_rows:
+        names = tuple(values)
+        return [dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True)]
+    return values
+
+
+def _dump(arrays: Iterable[np.ndarray], document: Any) -> bytes:
+    """The JSON of what `_content` has made of arrays."""
+    if all(array.dtype.kind != "f" or np.isfinite(array).all() for array in arrays):
+        return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    return json.dumps(document, default=_plain, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _pieces(outputs: Arrays, in_rows: bool, check: Check) -> Iterator[bytes]:
+    """The JSON of outputs that are many: a list of rows, or an object of columns."""
+    if in_rows or len(outputs) == 1:
+        yield from _list(outputs, check)
+        return
+    yield from _object(outputs, check)
+
+
+def _object(outputs: Arrays, check: Check) -> Iterator[bytes]:
+    for number, (name, array) in enumerate(outputs.items()):
+        yield (b"," if number else b"{") + orjson.dumps(name) + b":"
+        yield from _list({name: array}, check)
+    yield b"}"
+
+
+def _list(outputs: Arrays, check: Check) -> Iterator[bytes]:
+    """Arrays of as many rows, written row by row: each is an object of them, or that of the only array itself."""
+    name, first = next(iter(outputs.items()))
+    if not first.ndim:
+        yield from _scalar(name, first[()], check)
+        return
+    yield b"["
+    begin = 0
+    while begin < len(first):
+        check()
+        end = _last_row(outputs, begin)
+        part = {name: array[begin:end] for name, array in outputs.items()}
+        if begin:
+            yield b","
+        if _light(part.values()):
+            yield _dump(part.values(), _content(part, True))[1:-1]
+        else:  # a single row
+            row = {name: np.asarray(array[0], array.dtype) for name, array in part.items()}
+            yield from _list(row, check) if len(row) == 1 else _object(row, check)
+        begin = end
+    yield b"]"
+
+
+def _last_row(outputs: Arrays, begin: int) -> int:
+    """Where the rows end that are written at once from `begin` on."""
+    first = next(iter(outputs.values()))
+    values = sum(array.size for array in outputs.values()) // len(first)
+    end = min(begin + max(_STEP_VALUES // max(values, 1), 1), len(first))
+    strings = [array for array in outputs.values() if array.dtype.kind == "O"]
+    size = 0
+    for row in range(begin, end if strings else begin):
+        size += sum(_size(item) for array in strings for item in array[row : row + 1].flat)
+        if size > _STEP_BYTES:
+            return max(row, begin + 1)
+    return end
+
+
+def _scalar(name: str, value: Any, check: Check) -> Iterator[bytes]:
+    if not isinstance(value, bytes) or len(value) <= _STEP_BYTES:
+        array = np.array(value, object) if isinstance(value, bytes) else np.asarray(value)
+        yield _dump([array], _jsonable(name, array))
+    elif name.endswith(_BYTES_SUFFIX):
+        yield b'{"b64":"'
+        yield from base64_in_steps(value, check)
+        yield b'"}'
+    else:
+        yield b'"'
+        for text in decoded_in_steps(value, check):
+            yield orjson.dumps(text)[1:-1]
+        yield b'"'
 
 
 def _jsonable(name: str, array: np.ndarray) -> Any:
@@ -117,8 +224,38 @@ def _plain(value: Any) -> Any:
     return value.tolist()
 
 
-def _dumps(rows: list[Any]) -> bytes:
-    return json.dumps({"results": rows}, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+def _results(rows: Iterable[Any], check: Check) -> bytes:
+    """`{"results": [...]}` of rows, which are numbers or lists."""
+    written = io.BytesIO()
+    written.write(b'{"results":')
+    for piece in _some(rows, check):
+        written.write(piece)
+    written.write(b"}")
+    return written.getvalue()
+
+
+def _some(rows: Iterable[Any], check: Check) -> Iterator[bytes]:
+    """The JSON of a list, about so many values of it at a time as are written at once."""
+    some: list[Any] = []
+    values, separator = 0, b"["
+    for row in rows:
+        size = len(row) if isinstance(row, list) else 1
+        if some and values + size > _STEP_VALUES:
+            check()
+            yield separator + _rows(some)
+            some, values, separator = [], 0, b","
+        if size > _STEP_VALUES:
+            yield separator
+            yield from _some(row, check)
+            separator = b","
+        else:
+            some.append(row)
+            values += size
+    yield separator + _rows(some) + b"]" if some else b"]"
+
+
+def _rows(rows: list[Any]) -> bytes:
+    return json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")[1:-1]
 
 
 def _float(value: float) -> float:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -17,15 +17,22 @@ from google.protobuf import json_format
 
 from serving import protos
 from serving.errors import Code, StatusError
+from serving.server.api_keys import NO_HEADERS
+from serving.server.budget import Held, Limits
+from serving.server.call import Call
 from serving.server.frontend import Frontend, since
 from serving.server.json_answers import encode_classifications, encode_predict, encode_regressions
 from serving.server.json_examples import fill_examples
 from serving.server.json_tensor import decode_predict
 from serving.server.rest_routes import ASKED, Route, route
+from serving.server.service import Arrays
+from serving.server.tensors import answer_bytes, size_of
 from serving.server.unexpected import unexpected
+from serving.server.unpacking import gunzipped
+from serving.server.work import INLINE_BYTES, Check, in_loop
 
 _GRACE_SECONDS = 1.0
-_GZIP_WBITS = 31
+_ITEM_BYTES = 32  # about what a class or a value takes in an answer
 
 Read = Callable[[], Awaitable[bytes]]
 
@@ -42,7 +49,16 @@ class Answer:
     body: bytes
 
 
-async def answer(frontend: Frontend, method: str, path: str, read: Read, *, gzipped: bool = False) -> Answer:
+async def answer(
+    frontend: Frontend,
+    method: str,
+    path: str,
+    read: Read,
+    *,
+    gzipped: bool = False,
+    held: Held | None = None,
+    headers: Mapping[str, str] = NO_HEADERS,
+) -> Answer:
     """Answers one request, and counts it.
 
     Args:
@@ -51,12 +67,20 @@ async def answer(frontend: Frontend, method: str, path: str, read: Read, *, gzip
         path: as it was sent, its query included.
         read: gives the body; it may raise `TooLargeError` and `StatusError`.
         gzipped: whether the body is compressed.
+        held: what the request holds already, the bytes of the body included; the caller releases it. None: nothing.
+        headers: by names in any case.
     """
     start = time.perf_counter()
     found: Route | None = None
     try:
         found = route(method, path)
-        body = await _ask(frontend, found, read, gzipped) if found.action in ASKED else _look(frontend, found)
+        key = frontend.authenticate(headers)
+        if key is not None:
+            key.check_model(found.model_spec.name)
+        if found.action in ASKED:
+            body = await _ask(frontend, found, read, gzipped, held)
+        else:
+            body = _look(frontend, found)
         code, status = Code.OK, Code.OK.http
     except StatusError as error:
         code, status, body = error.code, error.code.http, error_body(error.message)
@@ -75,20 +99,28 @@ async def answer(frontend: Frontend, method: str, path: str, read: Read, *, gzip
     return Answer(status, body)
 
 
-async def _ask(frontend: Frontend, found: Route, read: Read, gzipped: bool) -> bytes:
+async def _ask(frontend: Frontend, found: Route, read: Read, gzipped: bool, held: Held | None) -> bytes:
     """Predict, classify or regress."""
     body = await read()
-    if gzipped:
-        body = _gunzipped(body, frontend.options.max_message_bytes)
     loop, timeout = asyncio.get_running_loop(), frontend.options.rest_api_timeout_in_ms / 1000
     deadline = loop.time() + timeout if timeout > 0 else None
+    own, held = held is None, held or frontend.held()
     try:
+        if own:
+            held.take(len(body))
+        call = frontend.call(held, deadline, len(body))
         # The service keeps the deadline; this holds should it not.
         async with asyncio.timeout_at(None if deadline is None else deadline + _GRACE_SECONDS):
             with frontend.entered():
-                return await _ANSWERS[found.action](frontend, found.model_spec, body, deadline)
+                if gzipped:
+                    body = await _unpacked(body, call)
+                    call.size = len(body)
+                return await _ANSWERS[found.action](frontend, found.model_spec, body, call)
     except TimeoutError as error:
         raise StatusError(Code.DEADLINE_EXCEEDED, "Timed out waiting for notification") from error
+    finally:
+        if own:
+            held.release()
 
 
 def _look(frontend: Frontend, found: Route) -> bytes:
@@ -100,45 +132,56 @@ def _look(frontend: Frontend, found: Route) -> bytes:
     return _pretty(_values(status))
 
 
-async def _predict(frontend: Frontend, spec: Any, body: bytes, deadline: float | None) -> bytes:
-    def inputs_of(signature: str) -> Mapping[str, Any]:
-        return frontend.service.inputs_of(spec, signature)
-
-    signature, inputs, in_rows = decode_predict(body, inputs_of, frontend.options.max_json_depth)
+async def _predict(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
+    inputs_of = in_loop(asyncio.get_running_loop(), partial(frontend.service.inputs_of, spec))
+    signature, inputs, in_rows = await call.run(call.size, decode_predict, body, inputs_of, call.limits)
     spec.signature_name = signature
-    predicted = await frontend.service.predict(spec, inputs, (), deadline)
-    return encode_predict(predicted.outputs, in_rows)
+    outputs = (await frontend.service.predict(spec, inputs, (), call)).outputs
+    size = answer_bytes(outputs)
+    if size <= INLINE_BYTES:
+        return encode_predict(outputs, in_rows)
+    return await call.run(size, _predicted, outputs, in_rows, call.limits)
 
 
-async def _classify(frontend: Frontend, spec: Any, body: bytes, deadline: float | None) -> bytes:
+def _predicted(outputs: Arrays, in_rows: bool, limits: Limits, check: Check) -> bytes:
+    limits.take(size_of(outputs), 0)
+    return encode_predict(outputs, in_rows, check)
+
+
+async def _classify(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
     request = protos.ClassificationRequest(model_spec=spec)
-    fill_examples(body, request, frontend.options.max_json_depth)
-    return encode_classifications((await frontend.service.classify(request, deadline)).result)
+    await call.run(call.size, fill_examples, body, request, call.limits)
+    result = (await frontend.service.classify(request, call)).result
+    rows = result.classifications
+    size = _ITEM_BYTES * len(rows) * len(rows[0].classes) if rows else 0
+    return await call.run(size, encode_classifications, result)
 
 
-async def _regress(frontend: Frontend, spec: Any, body: bytes, deadline: float | None) -> bytes:
+async def _regress(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
     request = protos.RegressionRequest(model_spec=spec)
-    fill_examples(body, request, frontend.options.max_json_depth)
-    return encode_regressions((await frontend.service.regress(request, deadline)).result)
+    await call.run(call.size, fill_examples, body, request, call.limits)
+    result = (await frontend.service.regress(request, call)).result
+    return await call.run(_ITEM_BYTES * len(result.regressions), encode_regressions, result)
 
 
 _ANSWERS = {"predict": _predict, "classify": _classify, "regress": _regress}
 
 
-def _gunzipped(body: bytes, limit: int) -> bytes:
-    """What the body unpacks to; nothing where it is no gzip, as in TF Serving, and what follows its end is left.
+async def _unpacked(body: bytes, call: Call) -> bytes:
+    """What a compressed body is; here where that is small, as most are."""
+    if len(body) <= INLINE_BYTES:
+        unpacked = gunzipped(body, min(INLINE_BYTES, call.limits.max_bytes))
+        if unpacked is not None:
+            return unpacked
+    return await call.run(INLINE_BYTES + len(body), _gunzipped, body, call.limits)
 
-    Raises:
-        TooLargeError: it unpacks to more than `limit` bytes; no more than that is unpacked.
-    """
-    unpacker = zlib.decompressobj(_GZIP_WBITS)
-    try:
-        unpacked = unpacker.decompress(body, limit + 1)
-    except zlib.error:
-        return b""
-    if len(unpacked) > limit:
+
+def _gunzipped(body: bytes, limits: Limits, check: Check) -> bytes:
+    unpacked = gunzipped(body, limits.max_bytes, check)
+    if unpacked is None:
         raise TooLargeError
-    return unpacked if unpacker.eof else b""
+    limits.take(len(unpacked), 0)
+    return unpacked
 
 
 def error_body(message: str) -> bytes:

@@ -17,6 +17,9 @@ _VERSION = r"(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
 _ASK = re.compile(rf"(?i)/v1/models/([^/:]+){_VERSION}:(classify|regress|predict)", re.ASCII)
 _LOOK = re.compile(rf"(?i)/v1/models(?:/([^/:]+))?{_VERSION}(?:/(metadata))?", re.ASCII)
 
+_INT64_DIGITS = 19
+_SHOWN = 1024  # characters
+
 ASKED, LOOKED_AT = ("predict", "classify", "regress"), ("status", "metadata")
 
 
@@ -45,9 +48,7 @@ def route(method: str, path: str) -> Route:
     name, version, label, what = match.groups()
     spec = protos.ModelSpec(name=_decoded(name or ""))
     if version:
-        if int(version) >= 2**63:
-            raise StatusError(Code.INVALID_ARGUMENT, f"Failed to convert version: {version} to numeric.")
-        spec.version.value = int(version)
+        spec.version.value = _number(version)
     if label:
         spec.version_label = _decoded(label)
     if method == "POST":
@@ -64,6 +65,18 @@ def _decoded(part: str) -> str:
     return unquote_to_bytes(part.encode("utf-8", "surrogateescape")).decode("utf-8", "replace")
 
 
+def _number(digits: str) -> int:
+    significant = digits.lstrip("0") or "0"
+    # So many digits first, since Python makes no number of thousands.
+    if len(significant) > _INT64_DIGITS or int(significant) >= 2**63:
+        raise StatusError(Code.INVALID_ARGUMENT, f"Failed to convert version: {_shown(digits)} to numeric.")
+    return int(significant)
+
+
+def _shown(text: str) -> str:
+    """Text of a path for a message, cut where it is long."""
+    return (text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...").encode("utf-8", "replace").decode()
+
+
 def _malformed(method: str, path: str) -> StatusError:
-    shown = path.encode("utf-8", "replace").decode()
-    return StatusError(Code.INVALID_ARGUMENT, f"Malformed request: {method} {shown}")
+    return StatusError(Code.INVALID_ARGUMENT, f"Malformed request: {_shown(method)} {_shown(path)}")

@@ -22,6 +22,7 @@ from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 
 from serving.errors import Code, StatusError
 from serving.protos import SignatureDef
+from serving.server.lanes import is_large
 from serving.server.options import ServerOptions
 from serving.server.servable import Signature
 from serving.server.text_ops import register_text_ops
@@ -30,6 +31,8 @@ _CODES = {code.number: code for code in Code}
 _MAX_MESSAGE = 2**13  # of what may quote a whole request; gRPC carries no more
 _MISSING_OP = re.compile(r"Op type not registered '([^']+)'")
 _IN_CALLING_THREAD = -1
+_POOLS = ("transom_small", "transom_large")
+"""TensorFlow's threads for guarded runs: of small and of large ones, so that the former need not wait."""
 
 _AMPLE = 20
 """A run of a graph without loops is not guarded where its deadline is so many times the longest of the last runs away:
@@ -45,7 +48,7 @@ _MAY_GO_ON = re.compile(r"While|NextIteration|PyFunc|Queue|Barrier|Stage|Recv|It
 """Operations whose time is not bounded by what is sent: loops, and those that wait for others."""
 
 Feeds = Mapping[str, np.ndarray]
-Run = Callable[[Feeds, Sequence[str], int], list[np.ndarray]]
+Run = Callable[..., list[np.ndarray]]
 
 
 class SavedModel:
@@ -73,21 +76,23 @@ class SavedModel:
         }
         self._run = direct_run(self._session) or session_run(self._session)
         self._ends_by_itself = not _may_go_on(meta_graph.graph_def)
-        self._longest = 0.0
+        self._own_pools = options.session_config is None or not options.session_config.session_inter_op_thread_pool
+        self._longest = [0.0, 0.0]  # of small and of large runs
 
     def run(self, feeds: Feeds, fetches: Sequence[str], timeout: float | None) -> list[np.ndarray]:
-        guarded = timeout is not None and not (self._ends_by_itself and 0 < self._longest < timeout / _AMPLE)
+        large = is_large(feeds)
+        guarded = timeout is not None and not (self._ends_by_itself and 0 < self._longest[large] < timeout / _AMPLE)
         milliseconds = max(1, round(min(timeout, _LONGEST_TIMEOUT) * 1000)) if guarded and timeout is not None else 0
         started = time.perf_counter()
         try:
-            return self._run(feeds, fetches, milliseconds)
+            return self._run(feeds, fetches, milliseconds, int(large and self._own_pools))
         except tf.errors.OpError as error:
             raise status_of(error) from error
         except UnicodeDecodeError as error:  # its message quotes bytes of the request, and its code is lost with it
             quoted = error.object[:_MAX_MESSAGE].decode("utf-8", "replace")
             raise StatusError(Code.INVALID_ARGUMENT, quoted) from None
         finally:
-            self._longest = max(time.perf_counter() - started, self._longest * _FORGETTING)
+            self._longest[large] = max(time.perf_counter() - started, self._longest[large] * _FORGETTING)
 
     def close(self) -> None:
         self._session.close()
@@ -119,12 +124,13 @@ def direct_run(session: Any) -> Run | None:
     except (ImportError, AttributeError):
         return None
 
-    def run_directly(feeds: Feeds, fetches: Sequence[str], milliseconds: int) -> list[np.ndarray]:
+    def run_directly(feeds: Feeds, fetches: Sequence[str], milliseconds: int, pool: int = 0) -> list[np.ndarray]:
         fed = {tensor(name): array for name, array in feeds.items()}
         fetched = [tensor(name) for name in fetches]
         if not milliseconds:
             return _arrays(run(handle, at_once, fed, fetched, [], None))
-        options = new_options(tf.compat.v1.RunOptions(timeout_in_ms=milliseconds).SerializeToString())
+        guarded = tf.compat.v1.RunOptions(timeout_in_ms=milliseconds, inter_op_thread_pool=pool)
+        options = new_options(guarded.SerializeToString())
         try:
             return _arrays(run(handle, options, fed, fetched, [], None))
         finally:
@@ -142,8 +148,9 @@ def _options_in_calling_thread(new_options: Callable[[bytes], Any]) -> Any:
 def session_run(session: Any) -> Run:
     """Runs with TensorFlow's public interface."""
 
-    def run_publicly(feeds: Feeds, fetches: Sequence[str], milliseconds: int) -> list[np.ndarray]:
-        options = tf.compat.v1.RunOptions(timeout_in_ms=milliseconds) if milliseconds else None
+    def run_publicly(feeds: Feeds, fetches: Sequence[str], milliseconds: int, pool: int = 0) -> list[np.ndarray]:
+        options = tf.compat.v1.RunOptions(inter_op_thread_pool=pool)
+        options.timeout_in_ms = milliseconds
         return _arrays(session.run(list(fetches), dict(feeds), options=options))
 
     return run_publicly
@@ -245,4 +252,8 @@ def session_config(options: ServerOptions) -> Any:
         asked = getattr(options, name.removesuffix("_threads"))
         if asked or (own_threads and not getattr(config, name)):
             setattr(config, name, asked or own_threads)
+    if not config.session_inter_op_thread_pool:
+        threads = config.inter_op_parallelism_threads
+        for name in _POOLS:  # one for all sessions
+            config.session_inter_op_thread_pool.add(num_threads=threads, global_name=name)
     return config

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from serving.server.call import Call
+
 Arrays = Mapping[str, np.ndarray]
 """Name to array. Strings are arrays of `bytes` objects (dtype object)."""
 
@@ -39,24 +41,24 @@ class Predicted:
 
 
 class Service(Protocol):
-    """Models that can be asked. `deadline` is a time of the event loop's clock, None for none: a request that has
-    not begun by then is not run, and its caller gets DEADLINE_EXCEEDED."""
+    """Models that can be asked. A request that has not begun by the deadline of its `call` is not run, and its caller
+    gets DEADLINE_EXCEEDED. None: a call without a deadline and limits."""
 
     async def predict(
-        self, model_spec: Any, inputs: Arrays, output_filter: Sequence[str] = (), deadline: float | None = None
+        self, model_spec: Any, inputs: Arrays, output_filter: Sequence[str] = (), call: Call | None = None
     ) -> Predicted:
         """Runs a signature; see `PredictRequest`."""
         ...
 
-    async def classify(self, request: Any, deadline: float | None = None) -> Any:
+    async def classify(self, request: Any, call: Call | None = None) -> Any:
         """`ClassificationRequest` to `ClassificationResponse`."""
         ...
 
-    async def regress(self, request: Any, deadline: float | None = None) -> Any:
+    async def regress(self, request: Any, call: Call | None = None) -> Any:
         """`RegressionRequest` to `RegressionResponse`."""
         ...
 
-    async def multi_inference(self, request: Any, deadline: float | None = None) -> Any:
+    async def multi_inference(self, request: Any, call: Call | None = None) -> Any:
         """`MultiInferenceRequest` to `MultiInferenceResponse`."""
         ...
 
@@ -69,7 +71,11 @@ class Service(Protocol):
         ...
 
     async def reload_config(self, request: Any) -> Any:
-        """`ReloadConfigRequest` to `ReloadConfigResponse`: waits until the models asked for are served, or failed."""
+        """`ReloadConfigRequest` to `ReloadConfigResponse`: waits until the models asked for are served, or failed.
+
+        A failure with UNKNOWN says that a model is not served yet; the configuration is in force all the same. After
+        any other failure the one before is.
+        """
         ...
 
     def inputs_of(self, model_spec: Any, signature_name: str) -> Mapping[str, TensorInfo]:

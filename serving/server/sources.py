@@ -56,8 +56,9 @@ def _on_disk(config: Any) -> dict[int, Path]:
             f"Could not find base path {config.base_path} for servable {config.name} with error {reason}",
         ) from error
     # "007" and "7" are the same version; the last one counts, as in TF Serving.
-    return {int(name): Path(config.base_path, name) for name in names if _is_version(name)}
+    return {int(name): Path(config.base_path, name) for name in names if is_version(name)}
 
 
-def _is_version(name: str) -> bool:
+def is_version(name: str) -> bool:
+    """Whether a folder of that name holds a version."""
     return name.isascii() and name.isdigit() and int(name) < 2**63

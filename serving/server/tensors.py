@@ -34,6 +34,7 @@ _MAX_NAME = 200  # characters of a name in a message
 _STEP_ROWS = 1024
 _STEP_VALUES = 2**14
 _STEP_LENGTHS = 2**16
+_MANY_STRINGS = 2**10
 
 
 class _Room:
@@ -90,6 +91,16 @@ def rows_of(arrays: Arrays) -> int:
     return sum([array.size for array in arrays.values() if array.dtype == object])
 
 
+def declared_bytes(inputs: Mapping[str, Any]) -> int:
+    """The bytes that tensors will take, before they are made; of strings only the references."""
+    size = 0
+    for proto in inputs.values():
+        dtype, shape = dtypes.NUMPY.get(proto.dtype), _shape(proto)
+        if dtype is not None and shape is not None:
+            size += dtype.itemsize * math.prod(shape)
+    return size
+
+
 def size_of(arrays: Arrays) -> int:
     """The bytes that arrays hold in memory, with those of their strings, each as often as it comes."""
     size = 0
@@ -98,6 +109,13 @@ def size_of(arrays: Arrays) -> int:
         if array.dtype == object:
             size += (OBJECT_BYTES - array.itemsize) * array.size + sum(_lengths(array))
     return size
+
+
+def answer_bytes(outputs: Arrays) -> int:
+    """About the bytes of outputs; many strings are not looked at."""
+    if any(array.dtype.kind == "O" and array.size > _MANY_STRINGS for array in outputs.values()):
+        return max(INLINE_BYTES + 1, sum([array.nbytes for array in outputs.values()]))
+    return size_of(outputs)
 
 
 def _lengths(array: np.ndarray) -> Iterator[int]:

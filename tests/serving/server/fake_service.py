@@ -50,7 +50,7 @@ class FakeService:
             raise StatusError(Code.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
         return name or "serving_default"
 
-    async def predict(self, model_spec, inputs, output_filter=(), deadline=None):
+    async def predict(self, model_spec, inputs, output_filter=(), call=None):
         self._version(model_spec)
         name = self._signature(model_spec.signature_name)
         if set(inputs) != set(SIGNATURES[name]):
@@ -74,7 +74,7 @@ class FakeService:
             return {"y": inputs["x"]}
         raise RuntimeError("a secret of the server")
 
-    async def classify(self, request, deadline=None):
+    async def classify(self, request, call=None):
         self._version(request.model_spec)
         response = protos.ClassificationResponse()
         for example in request.input.example_list.examples:
@@ -84,14 +84,14 @@ class FakeService:
             raise StatusError(Code.INVALID_ARGUMENT, "Input is empty.")
         return response
 
-    async def regress(self, request, deadline=None):
+    async def regress(self, request, call=None):
         self._version(request.model_spec)
         response = protos.RegressionResponse()
         for example in request.input.example_list.examples:
             response.result.regressions.add(value=example.features.feature["x"].float_list.value[0] / 3)
         return response
 
-    async def multi_inference(self, request, deadline=None):
+    async def multi_inference(self, request, call=None):
         raise StatusError(Code.UNIMPLEMENTED, "Unsupported signature method_name: x")
 
     def get_model_metadata(self, request):

@@ -17,6 +17,7 @@ from serving.protos import (
     ReloadConfigRequest,
     SignatureDefMap,
 )
+from serving.server.call import Call
 from serving.server.service import TensorInfo
 from serving.server.tensors import decode_inputs, encode
 
@@ -378,8 +379,8 @@ def test_a_deadline_ends_the_run_and_a_cancelled_request_breaks_no_other(base, b
 
     async def use(core):
         deadline = asyncio.get_running_loop().time() + 0.3
-        late = asyncio.create_task(core.predict(spec(signature="slow"), endless, (), deadline))
-        cancelled = asyncio.create_task(core.predict(spec(signature="slow"), endless, (), deadline))
+        late = asyncio.create_task(core.predict(spec(signature="slow"), endless, (), Call(deadline=deadline)))
+        cancelled = asyncio.create_task(core.predict(spec(signature="slow"), endless, (), Call(deadline=deadline)))
         await asyncio.sleep(0.1)
         cancelled.cancel()
         with pytest.raises(StatusError) as error:
@@ -406,5 +407,6 @@ def test_what_comes_off_the_wire_is_what_runs(ask, count, as_content):
 
 @pytest.mark.parametrize("seconds", [1e300, float("inf")])
 def test_a_deadline_that_never_comes_is_none(ask, seconds):
-    predicted = ask(lambda core: core.predict(spec(signature="slow"), {"n": np.array([3], np.int32)}, (), seconds))
+    three = {"n": np.array([3], np.int32)}
+    predicted = ask(lambda core: core.predict(spec(signature="slow"), three, (), Call(deadline=seconds)))
     assert predicted.outputs["last"].tolist() == [3]

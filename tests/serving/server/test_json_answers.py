@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from json_steps import tiny_steps
 
 from serving import protos
 from serving.errors import StatusError
@@ -64,3 +65,43 @@ def test_empty_results_are_refused():
         encode_classifications(protos.ClassificationResponse().result)
     with pytest.raises(StatusError, match="Cannot convert empty RegressionResults to JSON"):
         encode_regressions(protos.RegressionResponse().result)
+
+
+def many_outputs():
+    strings = np.array([b'a\xff"' * (number % 9) for number in range(24)], object)
+    numbers = np.random.default_rng(0).normal(size=(24, 3))
+    yield {"y": numbers.astype(np.float32)}
+    yield {"y": numbers[:, 0], "z": np.arange(24 * 6).reshape(24, 2, 3), "s": strings}
+    yield {"s_bytes": strings.reshape(12, 2), "empty": np.zeros((12, 0), np.float32), "b": np.ones(12, np.bool_)}
+    yield {"y": np.where(numbers > 0, np.nan, numbers)}
+    yield {"s": np.array([b"\xc3\xa9\xff\xe2\x82" * 40], object), "y": numbers[:1]}
+    yield {"s_bytes": np.array([[b"\xc3\xa9\xff\xe2\x82" * 40]], object)}
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 11])
+@pytest.mark.parametrize("in_rows", [True, False])
+def test_answers_in_steps_are_those_at_once(size, in_rows):
+    for outputs in many_outputs():
+        whole = encode_predict(outputs, in_rows)
+        with tiny_steps(size):
+            steps = encode_predict(outputs, in_rows)
+        assert repr(json.loads(steps)) == repr(json.loads(whole))  # NaN is equal to no NaN
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_results_in_steps_are_those_at_once(size):
+    classes, numbers = protos.ClassificationResponse().result, protos.RegressionResponse().result
+    for row in range(9):
+        numbers.regressions.add(value=row / 7)
+        found = classes.classifications.add().classes
+        for label in range(row):
+            found.add(label=f"é{label}", score=label / 3)
+    whole = encode_classifications(classes), encode_regressions(numbers)
+    with tiny_steps(size):
+        assert (encode_classifications(classes), encode_regressions(numbers)) == whole
+
+
+def test_a_scalar_string_of_any_length_is_written():
+    text = np.array(b"so good" * 100, object)
+    with tiny_steps(5):
+        assert json.loads(encode_predict({"s": text}, False)) == {"outputs": "so good" * 100}

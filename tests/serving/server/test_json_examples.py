@@ -1,13 +1,17 @@
+import json
+
 import pytest
+from json_steps import tiny_steps
 
 from serving import protos
 from serving.errors import Code, StatusError
+from serving.server.budget import Limits
 from serving.server.json_examples import fill_examples
 
 
 def fill(body):
     request = protos.ClassificationRequest()
-    fill_examples(body.encode(), request, 64)
+    fill_examples(body.encode(), request, Limits())
     return request
 
 
@@ -51,3 +55,38 @@ def test_a_mistake_has_the_words_of_tf_serving(body, message):
     with pytest.raises(StatusError) as caught:
         fill(body)
     assert (caught.value.code, caught.value.message) == (Code.INVALID_ARGUMENT, message)
+
+
+def test_many_values_of_a_feature_are_those_that_were_sent():
+    request = fill(
+        '{"examples": [{"i": [1, true, -9223372036854775808], "f": [1.5, 1e300], "s": ["a", "\\u00e9"], '
+        '"m": ["a", {"b64": "YQ=="}], "n": []}]}'
+    )
+    features = request.input.example_list.examples[0].features.feature
+    assert list(features["i"].int64_list.value) == [1, 1, -(2**63)]
+    assert list(features["f"].float_list.value) == [1.5, float("inf")]
+    assert list(features["s"].bytes_list.value) == [b"a", "é".encode()]
+    assert list(features["m"].bytes_list.value) == [b"a", b"a"]
+    assert features["n"].WhichOneof("kind") is None
+
+
+def test_examples_in_pieces_are_those_at_once():
+    examples = [{"a": [1, 2, 3], "b": "x" * (number % 40), "c": [1.5, 2.5]} for number in range(50)]
+    body = json.dumps({"context": {"d": "so good"}, "examples": examples})
+    whole = fill(body)
+    with tiny_steps(64):
+        assert fill(body) == whole
+
+
+def test_more_examples_than_may_be_are_refused_before_they_are_made():
+    request = protos.ClassificationRequest()
+    with pytest.raises(StatusError) as caught:
+        fill_examples(b'{"examples": [{}, {}, {}]}', request, Limits(max_rows=2))
+    assert caught.value.message == "The request has 3 examples, at most 2 are allowed (--max_request_rows)"
+    assert not request.input.example_list.examples
+
+
+def test_names_in_messages_are_cut():
+    with pytest.raises(StatusError) as caught:
+        fill('{"examples": [{"' + "n" * 5000 + '": null}]}')
+    assert len(caught.value.message) < 400

@@ -8,20 +8,19 @@ from hypothesis import strategies as st
 
 from serving.errors import Code, StatusError
 from serving.server import dtypes
+from serving.server.budget import Limits
 from serving.server.json_answers import encode_predict
 from serving.server.json_tensor import decode_predict
 from serving.server.service import TensorInfo
-
-DEPTH = 64
 
 
 def info(**inputs):
     return {name: TensorInfo(dtype, None) for name, dtype in inputs.items()}
 
 
-def decode(body, infos, depth=DEPTH):
+def decode(body, infos):
     body = body if isinstance(body, bytes) else body.encode()
-    return decode_predict(body, lambda signature: infos, depth)
+    return decode_predict(body, lambda signature: infos, Limits())
 
 
 def refusal(body, infos=None):

@@ -33,6 +33,7 @@ def error(response):
         ("GET", "/v1/models/m%21%2F%3A%3F%5B/labels/l%2F%25", "status", ("m!/:?[", 0, "l/%")),
         ("GET", "/v1/models/%ff", "status", ("\ufffd", 0, "")),
         ("GET", "/v1/models/..", "status", ("..", 0, "")),
+        ("GET", f"/v1/models/m/versions/{'0' * 5000}7", "status", ("m", 7, "")),
     ],
 )
 def test_a_path_names_model_version_label_and_action(method, path, action, spec):
@@ -60,6 +61,13 @@ def test_a_path_names_model_version_label_and_action(method, path, action, spec)
         ("DELETE", "/v1/models/m", None),
         ("GET", "/v1/models", "Missing model name in request."),
         ("GET", f"/v1/models/m/versions/{2**63}", f"Failed to convert version: {2**63} to numeric."),
+        ("GET", f"/v1/models/m/versions/{'9' * 4301}", f"Failed to convert version: {'9' * 1024}... to numeric."),
+        (
+            "POST",
+            f"/v1/models/m/versions/{'9' * 9000}:predict",
+            f"Failed to convert version: {'9' * 1024}... to numeric.",
+        ),
+        ("POST", "/" + "a" * 9000, f"Malformed request: POST /{'a' * 1023}..."),
     ],
 )
 def test_any_other_path_is_malformed(method, path, message):
@@ -109,6 +117,12 @@ def test_every_mistake_has_the_status_and_the_words_of_tf_serving():
         ("/v1/models/m/labels/x:predict", TYPICAL, 400, "Unrecognized servable version label: x"),
         ("/v1/models/m:explain", TYPICAL, 400, "Malformed request: POST /v1/models/m:explain"),
         ("/other", TYPICAL, 404, "Not Found"),
+        (
+            f"/v1/models/m/versions/{'9' * 7000}:predict",
+            TYPICAL,
+            400,
+            f"Failed to convert version: {'9' * 1024}... to numeric.",
+        ),
     ]
 
     async def test(fronts):
@@ -241,7 +255,7 @@ def test_prometheus_reads_the_page_where_it_is_configured():
 
     page = with_fronts(test, metrics_path="/metrics")
     assert ':tensorflow:serving:request_count{model_name="m",status="OK"} 1' in page
-    assert ':tensorflow:serving:request_count{model_name="no",status="NOT_FOUND"} 1' in page
+    assert ':tensorflow:serving:request_count{model_name="(other)",status="NOT_FOUND"} 1' in page
     assert 'request_latency_count{model_name="m",API="predict",entrypoint="REST"} 1' in page
     assert ':transom:serving:version_state{model_name="m",version="1"} 30' in page
 

@@ -142,14 +142,14 @@ def test_only_a_graph_without_loops_runs_unguarded_where_there_is_ample_time(sav
     for folder, unguarded in ((tmp_path, [10_000, 0, 1]), (saved_models[1], [10_000, 10_000, 1])):
         model = SavedModel(folder, OPTIONS)
         run, given = model._run, []
-        model._run = lambda feeds, fetches, milliseconds, run=run, given=given: (
+        model._run = lambda feeds, fetches, milliseconds, pool, run=run, given=given: (
             given.append(milliseconds) or run(feeds, fetches, 0)
         )
         feeds, fetches = feeds_of(model, "serving_default", x=np.float32([1]))
         model.run(feeds, fetches, 10.0)
-        model._longest = 0.01
+        model._longest = [0.01, 0.01]
         model.run(feeds, fetches, 10.0)
-        model._longest = 0.01
+        model._longest = [0.01, 0.01]
         model.run(feeds, fetches, 0.001)
         assert given == unguarded
         model.close()

@@ -1,0 +1,60 @@
+"""Two lanes for runs: large ones go beside the small ones, which never wait for them longer than the system's scheduler
+makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from serving.server.executor import Executor, Task
+from serving.server.run_memory import FREE_ROWS
+from serving.server.servable import Servable
+
+LARGE_BYTES = 2**18
+"""A tokenizer takes about 100 ns for a byte: 25 ms."""
+
+_LARGE_ELEMENTS = 2**10
+
+Heavy = Callable[[Servable, Sequence[str]], bool]
+
+
+class Lanes:
+    """An `Executor` made of two.
+
+    Args:
+        small: for the small tasks.
+        make_large: makes the one for the large tasks, when the first of them comes.
+        heavy: whether a run of such a servable and fetches is large whatever it is fed.
+    """
+
+    def __init__(self, small: Executor, make_large: Callable[[], Executor], heavy: Heavy) -> None:
+        self._small, self._make_large, self._heavy = small, make_large, heavy
+        self._large: Executor | None = None
+
+    def submit(self, task: Task) -> None:
+        if not is_large(task.feeds) and not self._heavy(task.servable, task.fetches):
+            self._small.submit(task)
+            return
+        if self._large is None:
+            self._large = self._make_large()
+        self._large.submit(task)
+        task.drop_when_unwanted()
+
+    def stop(self) -> None:
+        self._small.stop()
+        if self._large is not None:
+            self._large.stop()
+
+
+def is_large(feeds: Mapping[str, np.ndarray]) -> bool:
+    """Whether a run takes so long, or so much memory, that small ones must not wait for it."""
+    return any(_is_large(array) for array in feeds.values())
+
+
+def _is_large(array: np.ndarray) -> bool:
+    if array.ndim and array.shape[0] > FREE_ROWS:
+        return array.size > 0
+    if array.dtype.kind != "O":
+        return array.nbytes > LARGE_BYTES
+    return array.size > _LARGE_ELEMENTS or sum(map(len, array.flat)) > LARGE_BYTES
