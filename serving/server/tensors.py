@@ -24,7 +24,8 @@ from serving.server.wire.examples import OBJECT_BYTES
 from serving.server.wire.pieces import joined
 from serving.server.wire.responses import encoded, write_head
 from serving.server.wire.tensors import FIELD_NUMBER, SlicedTensor
-from serving.server.wire.walk import DEFAULTS, LENGTH, Check, too_many_bytes, too_many_rows, unchecked
+from serving.server.wire.walk import DEFAULTS, LENGTH, too_many_bytes, too_many_rows
+from serving.server.work import INLINE_BYTES, Check, unchecked
 
 MAX_RANK = 32
 """NumPy's; TensorFlow's own is 254."""

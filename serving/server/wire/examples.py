@@ -13,7 +13,8 @@ import numpy as np
 from serving.errors import Code, StatusError
 from serving.server.budget import Limits
 from serving.server.wire.pieces import joined
-from serving.server.wire.walk import DEFAULTS, LENGTH, Check, Walk, too_many_bytes, too_many_rows, unchecked
+from serving.server.wire.walk import DEFAULTS, LENGTH, Walk, too_many_bytes, too_many_rows
+from serving.server.work import Check, unchecked
 
 OBJECT_BYTES = 41
 """What an array holds for a string besides its bytes: a reference, and the head of a `bytes` object."""

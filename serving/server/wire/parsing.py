@@ -10,10 +10,8 @@ from serving.protos import PredictRequest
 from serving.server.budget import Limits
 from serving.server.wire.examples import SlicedInput
 from serving.server.wire.tensors import SlicedTensor
-from serving.server.wire.walk import DEFAULTS, LENGTH, Check, Walk, unchecked
-
-INLINE_BYTES = 2**16
-"""What is no larger is given to protobuf as it is: it takes a millisecond, and at most a few megabytes."""
+from serving.server.wire.walk import DEFAULTS, LENGTH, Walk
+from serving.server.work import INLINE_BYTES, Check, unchecked
 
 _INPUTS = PredictRequest.DESCRIPTOR.fields_by_name["inputs"].message_type
 _INPUT = "tensorflow.serving.Input"
@@ -35,8 +33,9 @@ class Sliced:
 def parse(kind: Any, body: bytes, limits: Limits = DEFAULTS, check: Check = unchecked) -> Any:
     """The message of a class that the bytes are.
 
-    Of a large one, `inputs` (of Predict) is a dict of name to `SlicedTensor`, for `tensors.decode_inputs`, which keeps
-    `body` alive; `input` (of Classify, Regress and MultiInference) is a `SlicedInput`, for `serialized_examples`.
+    Up to `INLINE_BYTES` it is protobuf's own, which takes a millisecond and some megabytes. Of a large one, `inputs` (of
+    Predict) is a dict of name to `SlicedTensor`, for `tensors.decode_inputs`, which keeps `body` alive; `input` (of
+    Classify, Regress and MultiInference) is a `SlicedInput`, for `serialized_examples`.
 
     Args:
         kind: the class.

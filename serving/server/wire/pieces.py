@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from io import BytesIO
 
-from serving.server.wire.walk import Check
+from serving.server.work import Check
 
 STEP_BYTES = 2**22
 """Are copied in 1 to 4 ms."""

@@ -17,7 +17,8 @@ from serving.server.service import Arrays
 from serving.server.wire import varints
 from serving.server.wire.pieces import joined
 from serving.server.wire.tensors import FIELD_NUMBER
-from serving.server.wire.walk import LENGTH, Check, unchecked
+from serving.server.wire.walk import LENGTH
+from serving.server.work import Check, unchecked
 
 _OUTPUTS = PredictResponse.DESCRIPTOR.fields_by_name["outputs"].number
 _KEY, _VALUE = 1, 2

@@ -7,7 +7,7 @@ Source: protobuf.dev/programming-guides/encoding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError
@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from serving.errors import Code, StatusError
 from serving.server.budget import Limits
 from serving.server.wire import varints
+from serving.server.work import Check
 
 DEFAULTS = Limits()
 
@@ -30,13 +31,6 @@ MAX_NAME_BYTES = 2**16
 _FIXED = {FIXED64: 8, FIXED32: 4}
 _MAX_DEPTH = 100
 _STEP_FIELDS = 1024
-
-Check = Callable[[], None]
-"""Called between two steps of long work; raises when nobody waits for it any more."""
-
-
-def unchecked() -> None:
-    """The `Check` of what somebody always waits for."""
 
 
 class Walk:
