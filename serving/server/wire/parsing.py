@@ -33,8 +33,8 @@ class Sliced:
 def parse(kind: Any, body: bytes, limits: Limits = DEFAULTS, check: Check = unchecked) -> Any:
     """The message of a class that the bytes are.
 
-    Up to `INLINE_BYTES` it is protobuf's own, which takes a millisecond and some megabytes. Of a large one, `inputs` (of
-    Predict) is a dict of name to `SlicedTensor`, for `tensors.decode_inputs`, which keeps `body` alive; `input` (of
+    Up to `INLINE_BYTES` it is protobuf's own, which takes a millisecond and some megabytes. Of a large one, `inputs`
+    (of Predict) is a dict of name to `SlicedTensor`, for `tensors.decode_inputs`, which keeps `body` alive; `input` (of
     Classify, Regress and MultiInference) is a `SlicedInput`, for `serialized_examples`.
 
     Args:
