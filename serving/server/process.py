@@ -107,7 +107,8 @@ class _Process:
             try:
                 return await paged(await control.metrics_of_all())
             except StatusError as error:
-                return f"# {error.message}\n"  # no numbers rather than those of one worker, which would seem to have fallen
+                # No numbers rather than those of one worker, which would seem to have fallen.
+                return f"# {error.message}\n"
 
         def dump() -> bytes:
             frontend.set_states()
