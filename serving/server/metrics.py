@@ -10,7 +10,7 @@ import itertools
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,17 +62,15 @@ class Metrics:
         self._histograms: dict[str, dict[tuple[str, ...], list[Any]]] = {}  # the buckets' counts, then the sum
 
     def configured(self, models: Iterable[str]) -> None:
-        """Says which models are counted by name from now on.
-
-        Once half of a metric's cells are taken, those of models that are no longer configured become one.
-        """
-        self._models = frozenset(one for one in models if len(one) <= _MAX_NAME)
-        for name, cells in self._scalars.items():
-            if KINDS[name].kind == "counter" and len(cells) >= MAX_CELLS // 2:
-                _fold(cells, self._models, lambda a, b: a + b)
-        for histogram in self._histograms.values():
-            if len(histogram) >= MAX_CELLS // 2:
-                _fold(histogram, self._models, _sum)
+        """Says which models are counted by name from now on, besides those that were so far. Once there are many, those
+        that are no longer configured become one."""
+        now = frozenset(one for one in models if len(one) <= _MAX_NAME)
+        self._models = now.union(self._models or ())
+        tables: list[dict[tuple[str, ...], Any]] = [*self._scalars.values(), *self._histograms.values()]
+        if max(len(self._models), *map(len, tables), 0) >= MAX_CELLS // 2:
+            self._models = now
+            for cells in tables:
+                _fold(cells, now)
 
     def count(self, name: str, labels: tuple[str, ...], by: int = 1) -> None:
         """Adds to a counter."""
@@ -160,11 +158,13 @@ def _bounded(cells: Mapping[tuple[str, ...], Any], labels: tuple[str, ...]) -> t
     return labels if len(cells) < MAX_CELLS else (OTHER, *labels[1:])
 
 
-def _fold(cells: dict[tuple[str, ...], Any], models: Container[str], add: Callable[[Any, Any], Any]) -> None:
+def _fold(cells: dict[tuple[str, ...], Any], models: Container[str]) -> None:
     """Makes one cell of those of other models, the first of the labels."""
     for labels in [labels for labels in cells if labels[0] not in models and labels[0] not in ("", OTHER)]:
         cell, other = cells.pop(labels), (OTHER, *labels[1:])
-        cells[other] = add(cells[other], cell) if other in cells else cell
+        if other in cells:
+            cell = _sum(cells[other], cell) if isinstance(cell, list) else cells[other] + cell
+        cells[other] = cell
 
 
 def _sum(one: Sequence[float], other: Sequence[float]) -> list[float]:

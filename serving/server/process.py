@@ -111,7 +111,11 @@ class _Process:
             return await control.reload_all(request)
 
         async def scrape() -> str:
-            return await paged(await control.metrics_of_all())
+            try:
+                return await paged(await control.metrics_of_all())
+            except StatusError as error:
+                # No numbers rather than those of one worker, which would seem to have fallen.
+                return f"# {error.message}\n"
 
         def dump() -> bytes:
             frontend.set_states()

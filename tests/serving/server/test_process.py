@@ -102,12 +102,12 @@ def let_hang(one, pool, kind):
     ("workers", "kind", "which"),
     [
         (1, RUN, signal.SIGTERM),
-        (1, RUN, signal.SIGINT),
+        pytest.param(1, RUN, signal.SIGINT, marks=pytest.mark.slow),
         (1, LOOP, signal.SIGTERM),
         (1, CALL, signal.SIGTERM),
         (2, RUN, signal.SIGTERM),
         (2, LOOP, signal.SIGINT),
-        (2, CALL, signal.SIGTERM),
+        pytest.param(2, CALL, signal.SIGTERM, marks=pytest.mark.slow),
         (2, HELD, signal.SIGTERM),
     ],
 )
