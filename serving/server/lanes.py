@@ -16,7 +16,7 @@ LARGE_BYTES = 2**18
 
 _LARGE_ELEMENTS = 2**10
 
-Heavy = Callable[[Servable, Sequence[str]], bool]
+Heavy = Callable[[Servable, Mapping[str, np.ndarray], Sequence[str]], bool]
 
 
 class Lanes:
@@ -25,7 +25,7 @@ class Lanes:
     Args:
         small: for the small tasks.
         make_large: makes the one for the large tasks, when the first of them comes.
-        heavy: whether a run of such a servable and fetches is large whatever it is fed.
+        heavy: whether a run is large by what it gives.
     """
 
     def __init__(self, small: Executor, make_large: Callable[[], Executor], heavy: Heavy) -> None:
@@ -33,7 +33,7 @@ class Lanes:
         self._large: Executor | None = None
 
     def submit(self, task: Task) -> None:
-        if not is_large(task.feeds) and not self._heavy(task.servable, task.fetches):
+        if not is_large(task.feeds) and not self._heavy(task.servable, task.feeds, task.fetches):
             self._small.submit(task)
             return
         if self._large is None:

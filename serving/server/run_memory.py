@@ -10,17 +10,19 @@ more than 16 times the rows that were measured. That costs a fifteenth of the re
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from serving.errors import Code, StatusError
-from serving.server import memory
+from serving.server import dtypes, memory
 from serving.server.executor import Left
 from serving.server.servable import Servable
 
@@ -64,7 +66,7 @@ class RunMemory:
         self._line: deque[object] = deque()
         self._taken = self._running = 0
         self._free, self._looked = available(processes), time.monotonic()
-        self._heavy: WeakKeyDictionary[Servable, set[tuple[str, ...]]] = WeakKeyDictionary()
+        self._given: WeakKeyDictionary[Servable, dict[tuple[str, ...], int]] = WeakKeyDictionary()
         self._known: WeakKeyDictionary[Servable, dict[Hashable, tuple[int, float]]] = WeakKeyDictionary()
 
     def run(self, servable: Servable, feeds: Feeds, fetches: Sequence[str], left: Left) -> list[np.ndarray]:
@@ -80,22 +82,37 @@ class RunMemory:
             trial = _longest(feeds, few)
             if trial is None:
                 break
-            with self._reserved(self._need(servable, kind, few, text * few // rows), few, left, alone=True):
+            need = self._need(servable, fetches, kind, few, text * few // rows)
+            with self._reserved(need, few, left, alone=True):
                 self._measured_run(servable, kind, trial, fetches, left, running=1)
         alone = rows > _GROWTH * self._learnt(servable, kind)[0]
-        with self._reserved(self._need(servable, kind, rows, text), rows, left, alone):
+        with self._reserved(self._need(servable, fetches, kind, rows, text), rows, left, alone):
             return self._measured_run(servable, kind, feeds, fetches, left, running=1)
 
     def run_small(self, servable: Servable, feeds: Feeds, fetches: Sequence[str], left: Left) -> list[np.ndarray]:
         """Runs a small request, and looks whether its like should better have been taken for large."""
         outputs = servable.run(feeds, fetches, left())
-        if sum([array.nbytes for array in outputs]) > _LARGE_OUTPUT_BYTES:
-            self._heavy.setdefault(servable, set()).add(tuple(fetches))
+        given = sum([array.nbytes for array in outputs])
+        if given > _LARGE_OUTPUT_BYTES:
+            self._given.setdefault(servable, {})[tuple(fetches)] = given // max(rows_of(feeds), 1)
         return outputs
 
-    def heavy(self, servable: Servable, fetches: Sequence[str]) -> bool:
-        """Whether such a run has given much for little."""
-        return bool(self._heavy) and tuple(fetches) in self._heavy.get(servable, ())
+    def heavy(self, servable: Servable, feeds: Feeds, fetches: Sequence[str]) -> bool:
+        """Whether such a run gives much for little."""
+        return self._outputs(servable, fetches) * rows_of(feeds) > _LARGE_OUTPUT_BYTES
+
+    def _outputs(self, servable: Servable, fetches: Sequence[str]) -> int:
+        """The bytes that a run gives for a row, as far as the shapes of its signatures say, or it gave much before."""
+        known = self._given.get(servable)
+        if known is None:
+            known = self._given[servable] = {}
+        key = tuple(fetches)
+        if key not in known:
+            sizes: dict[str, int] = {}
+            for signature in servable.signatures.values():
+                sizes |= {info.name: _bytes_of_row(info) for info in signature.definition.outputs.values()}
+            known[key] = sum([sizes.get(name, 0) for name in key])
+        return known[key]
 
     def most_joined(self, servable: Servable, feeds: Feeds, fetches: Sequence[str]) -> int:
         """The rows that small requests with rows such as these may be joined to."""
@@ -125,8 +142,9 @@ class RunMemory:
             most = min(most, int((self._look() or 0) * _LARGE_SHARE / (per_row * _MARGIN)))
         return most if 2 * known < most < rows else 0
 
-    def _need(self, servable: Servable, kind: Hashable, rows: int, text: int) -> int:
-        return int(max(self._learnt(servable, kind)[1] * rows * _MARGIN, text * _BYTES_PER_BYTE))
+    def _need(self, servable: Servable, fetches: Sequence[str], kind: Hashable, rows: int, text: int) -> int:
+        per_row = max(self._learnt(servable, kind)[1], self._outputs(servable, fetches))
+        return int(max(per_row * rows * _MARGIN, text * _BYTES_PER_BYTE))
 
     @contextlib.contextmanager
     def _reserved(self, need: int, rows: int, left: Left, alone: bool) -> Iterator[None]:
@@ -193,6 +211,12 @@ class RunMemory:
 def rows_of(feeds: Feeds) -> int:
     """The rows of a run: the largest first dimension."""
     return max((array.shape[0] if array.ndim and array.size else 1 for array in feeds.values()), default=1)
+
+
+def _bytes_of_row(info: Any) -> int:
+    """Of an output by its `TensorInfo`, with sizes that are free taken for 1."""
+    dtype = dtypes.NUMPY.get(info.dtype)
+    return dtype.itemsize * math.prod([max(dim.size, 1) for dim in info.tensor_shape.dim[1:]]) if dtype else 0
 
 
 def text_bytes(feeds: Feeds) -> int:

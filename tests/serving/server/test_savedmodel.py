@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -59,6 +60,26 @@ def test_a_run_ends_at_its_deadline(model):
         model.run(feeds, fetches, 0.2)
     assert late.value.code is Code.DEADLINE_EXCEEDED
     assert time.monotonic() - started < 5
+
+
+def test_a_large_run_that_goes_on_keeps_no_small_one_from_its_threads(saved_models):
+    model = SavedModel(saved_models[0], dataclasses.replace(OPTIONS, workers=2))
+    endless = feeds_of(model, "slow", n=np.full(100, 2**31 - 1, np.int32))
+
+    def go_on():
+        with pytest.raises(StatusError, match="Timed out"):
+            model.run(*endless, 3.0)
+
+    threads = [threading.Thread(target=go_on) for _ in range(2)]
+    started = time.monotonic()
+    for thread in threads:
+        thread.start()
+    time.sleep(0.2)
+    assert model.run(*feeds_of(model, "slow", n=np.int32([3])), 2.0)[0].tolist() == [3]
+    assert all(thread.is_alive() for thread in threads) or time.monotonic() - started > 2.5
+    for thread in threads:
+        thread.join()
+    model.close()
 
 
 def test_a_signature_without_outputs_cannot_be_fetched(model):

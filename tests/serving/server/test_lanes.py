@@ -1,0 +1,249 @@
+"""Large runs go beside the small ones, and begin only where there is memory for them."""
+
+import asyncio
+import threading
+import time
+
+import numpy as np
+import pytest
+from tiny_servers import until
+
+from serving.errors import Code, StatusError
+from serving.server import memory
+from serving.server.batching import Batcher
+from serving.server.batching_options import batching_options
+from serving.server.executor import Settled, Task, Threads
+from serving.server.lanes import Lanes, is_large
+from serving.server.run_memory import FREE_ROWS, RunMemory
+
+MIB = 2**20
+
+
+class Model:
+    """Gives back what it is fed; rows that begin with a 9 wait until `go`. `row_bytes` are what it takes for a row."""
+
+    signatures = {}
+
+    def __init__(self, row_bytes=MIB):
+        self.go, self.row_bytes, self.shapes = threading.Event(), row_bytes, []
+
+    def run(self, feeds, fetches, timeout):
+        [x] = feeds.values()
+        self.shapes.append(len(x))
+        if x.size and x.flat[0] == 9:
+            self.go.wait(20)
+        return [x]
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Makes a run seem to take what its model says."""
+
+    def measure(model):
+        class Measured:
+            def __enter__(self):
+                self.peak, self.before = memory.Peak(), len(model.shapes)
+                return self.peak
+
+            def __exit__(self, *error):
+                if len(model.shapes) > self.before:
+                    self.peak.bytes = model.shapes[-1] * model.row_bytes
+
+        monkeypatch.setattr(memory, "measured", Measured)
+        monkeypatch.setattr(memory, "trim_soon", lambda: None)
+
+    return measure
+
+
+def free(mebibytes):
+    return lambda processes: mebibytes * MIB
+
+
+def rows(count):
+    return {"x": np.ones((count, 1), np.float32)}
+
+
+@pytest.mark.parametrize(
+    ("array", "large"),
+    [
+        (np.ones(FREE_ROWS), False),
+        (np.ones(FREE_ROWS + 1), True),
+        (np.ones(()), False),
+        (np.ones((1, MIB)), True),
+        (np.empty((2**40, 0), np.float32), False),
+        (np.array([b"a"] * FREE_ROWS, object), False),
+        (np.array([b"a" * MIB], object), True),
+        (np.array([[b""] * 5000], object), True),
+        (np.empty((2**40, 0), object), False),
+    ],
+)
+def test_what_is_large_is_told_by_rows_and_bytes(array, large):
+    assert is_large({"x": array}) is large
+
+
+def test_a_row_is_measured_before_many_run(measured):
+    model = Model()
+    measured(model)
+    runs = RunMemory(1, 1, free(16_000))
+    assert len(runs.run(model, rows(5000), ("y",), lambda: None)[0]) == 5000
+    assert model.shapes == [FREE_ROWS, FREE_ROWS * 16, FREE_ROWS * 16**2, 5000]
+    runs.run(model, rows(4000), ("y",), lambda: None)
+    assert model.shapes[4:] == [4000]
+
+
+def test_the_longest_rows_are_measured(measured):
+    model = Model()
+    measured(model)
+    feeds = {"x": np.array([b"a" * (n % 100) for n in range(100)], object)}
+    seen = []
+    run = model.run
+    model.run = lambda feeds, fetches, timeout: seen.append(feeds["x"]) or run(feeds, fetches, timeout)
+    RunMemory(1, 1, free(16_000)).run(model, feeds, ("y",), lambda: None)
+    assert sorted(map(len, seen[0].tolist())) == list(range(100 - FREE_ROWS, 100))
+
+
+def test_a_run_that_there_is_no_memory_for_is_refused_and_smaller_ones_run(measured):
+    model = Model()
+    measured(model)
+    runs = RunMemory(1, 1, free(1600))
+    with pytest.raises(
+        StatusError, match=r"A run of 5000 rows .* takes about 7500 MiB .* 1000 MiB are free"
+    ) as refused:
+        runs.run(model, rows(5000), ("y",), lambda: None)
+    assert refused.value.code is Code.RESOURCE_EXHAUSTED
+    assert max(model.shapes) <= 666
+    assert len(runs.run(model, rows(600), ("y",), lambda: None)[0]) == 600
+
+
+def test_a_long_text_is_refused_where_its_tokens_would_not_fit(measured):
+    model = Model()
+    measured(model)
+    with pytest.raises(StatusError, match="A run of 1 rows"):
+        RunMemory(1, 1, free(1600)).run(model, {"x": np.array([b"a" * 20 * MIB], object)}, ("y",), lambda: None)
+    assert model.shapes == []
+
+
+def test_runs_beside_each_other_wait_for_memory_in_their_order(measured):
+    model = Model()
+    measured(model)
+    runs = RunMemory(1, 1, free(1600))
+    runs.run(model, rows(600), ("y",), lambda: None)  # learns
+    order = []
+
+    def start(name, feeds):
+        thread = threading.Thread(target=lambda: (runs.run(model, feeds, ("y",), lambda: None), order.append(name)))
+        thread.start()
+        time.sleep(0.1)
+        return thread
+
+    first = start("first", {"x": np.full((600, 1), 9, np.float32)})
+    others = [start("second", rows(550)), start("third", rows(20))]
+    assert order == []
+    model.go.set()
+    for thread in (first, *others):
+        thread.join(20)
+    assert set(order) == {"first", "second", "third"}
+    assert model.shapes[-2:] == [550, 20]
+
+
+def test_who_waits_for_memory_goes_when_nobody_waits_for_him(measured):
+    model = Model()
+    measured(model)
+    runs = RunMemory(1, 1, free(1600))
+    runs.run(model, rows(600), ("y",), lambda: None)
+    nine = {"x": np.full((600, 1), 9, np.float32)}
+    first = threading.Thread(target=lambda: runs.run(model, nine, ("y",), lambda: None))
+    first.start()
+    time.sleep(0.1)
+
+    def gone():
+        raise StatusError(Code.CANCELLED, "Cancelled")
+
+    with pytest.raises(StatusError, match="Cancelled"):
+        runs.run(model, rows(550), ("y",), gone)
+    model.go.set()
+    first.join(20)
+    assert len(runs.run(model, rows(550), ("y",), lambda: None)[0]) == 550
+
+
+def in_lanes(use, batching=None):
+    """Runs `use(submit, model)` on two lanes with one thread each."""
+
+    async def main():
+        loop, model = asyncio.get_running_loop(), Model()
+        settled, runs = Settled(loop), RunMemory(1, 1, lambda processes: None)
+        if batching is None:
+            lanes = Lanes(Threads(1, settled), lambda: Threads(1, settled, runs.run, behind=True), runs.heavy)
+        else:
+            options = batching_options(batching)
+            small = Batcher(options, 1, settled, runs.run_joined, runs.most_joined)
+            lanes = Lanes(small, lambda: Batcher(options, 1, settled, runs.run, behind=True), runs.heavy)
+
+        def submit(array, finished=lambda seconds: None):
+            future = loop.create_future()
+            lanes.submit(Task(model, {"x": np.asarray(array, np.float32)}, ("y",), future, None, finished))
+            return future
+
+        try:
+            return await use(submit, model)
+        finally:
+            model.go.set()
+            await loop.run_in_executor(None, lanes.stop)
+
+    return asyncio.run(asyncio.wait_for(main(), 30))
+
+
+@pytest.mark.parametrize("batching", [None, {"num_batch_threads": 1}])
+def test_a_small_run_does_not_wait_for_large_ones(batching):
+    async def use(submit, model):
+        large = [submit(np.full((FREE_ROWS + 1, 1), 9)) for _ in range(3)]
+        assert (await submit([[1]]))[0].tolist() == [[1]]
+        assert not any(future.done() for future in large)
+        model.go.set()
+        assert [len(outputs[0]) for outputs in await asyncio.gather(*large)] == [FREE_ROWS + 1] * 3
+
+    in_lanes(use, batching)
+
+
+@pytest.mark.parametrize("batching", [None, {"num_batch_threads": 1}])
+def test_a_large_task_whose_caller_is_gone_holds_nothing_while_it_waits(batching):
+    async def use(submit, model):
+        ended = []
+        first = submit(np.full((FREE_ROWS + 1, 1), 9))
+        await until(lambda: model.shapes)
+        second = submit(np.ones((FREE_ROWS + 2, 1)), ended.append)
+        second.cancel()
+        await until(lambda: ended == [None])
+        assert not first.done()
+        model.go.set()
+        await first
+        await asyncio.sleep(0.1)
+        assert model.shapes == [FREE_ROWS + 1]
+        assert ended == [None]
+
+    in_lanes(use, batching)
+
+
+def test_joined_requests_run_in_parts_where_memory_asks_for_it(measured):
+    model = Model()
+    measured(model)
+    runs = RunMemory(1, 1, free(1600))  # a share of 200 MiB: 133 rows
+    runs.run(model, rows(600), ("y",), lambda: None)
+    assert runs.most_joined(model, rows(200), ("y",)) == 133
+    assert runs.most_joined(Model(), rows(200), ("y",)) == 64
+
+
+def test_what_a_run_takes_is_measured_and_what_is_free_is_known():
+    if memory.available() is None:
+        pytest.skip("not Linux")
+    with memory.measured() as peak:
+        content = bytearray(64 * MIB)
+        content[::4096] = b"a" * len(content[::4096])
+        del content
+    if peak.bytes is None:
+        pytest.skip("the peak cannot be forgotten here")
+    assert 50 * MIB < peak.bytes < 500 * MIB
+    assert memory.available(2) <= memory.available(1)
