@@ -1,6 +1,7 @@
 """The server under siege: every attack, what it did to those who ask small things meanwhile, and what it left behind.
 
     python benchmarks/serving_siege.py [--workers 1 2] [--only WORD ...] [--tree DIR] [--models DIR]
+    python benchmarks/serving_siege.py --soak 100000 [--workers 1 2]
     python benchmarks/serving_siege.py --list
 
 Each attack is aimed at the real server, with 8 GB of address space (`ulimit -v`) and 400 descriptors (`ulimit -n`), in
@@ -29,6 +30,7 @@ from benchmarks.siege.attack import ATTACKS
 from benchmarks.siege.campaign import COLUMNS, load, row, siege
 from benchmarks.siege.endings import ENDINGS
 from benchmarks.siege.models import prepare
+from benchmarks.siege.server import besieged
 
 
 def main() -> int:
@@ -41,6 +43,7 @@ def main() -> int:
     parser.add_argument("--models", type=Path, help="a folder to keep the models in")
     parser.add_argument("--flags", nargs="*", default=[], help="more of the server's")
     parser.add_argument("--slack", type=float, default=1.0, help="by which the permitted waits are multiplied")
+    parser.add_argument("--soak", type=int, metavar="N", help="no attacks, but N right requests with 1%% hostile ones")
     parser.add_argument("--list", action="store_true", help="the names of the attacks")
     options = parser.parse_args()
     load()
@@ -53,6 +56,8 @@ def main() -> int:
     broken, tree = 0, options.tree.resolve()
     with tempfile.TemporaryDirectory() as temporary:
         config = prepare(options.models or Path(temporary, "models"), encoder=True)
+        if options.soak:
+            return soaked(config, Path(temporary), options)
         print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|", flush=True)
         for workers in options.workers:
             for verdict in siege(wanted, config, Path(temporary), workers, tree, options.flags, options.slack):
@@ -65,6 +70,24 @@ def main() -> int:
                 broken += bool(said)
                 print(f"| {name} | | {time.monotonic() - began:.1f} | | | | | | | | | {'; '.join(said)} |", flush=True)
     print(f"\n{broken} broken")
+    return min(broken, 1)
+
+
+def soaked(config: Path, temporary: Path, options: argparse.Namespace) -> int:
+    """Prints the table of the soak; 1 where anything broke."""
+    from benchmarks.siege.soak import soak
+
+    print("| workers | requests | health ms | others ms | machine ms | MiB of all processes | broken |")
+    print("|---|---|---|---|---|---|---|", flush=True)
+    broken = 0
+    for workers in options.workers:
+        log = temporary / f"soak-{workers}.log"
+        with besieged(config, log, workers=workers, tree=options.tree.resolve(), flags=options.flags) as server:
+            for told in soak(server, options.soak, seed=workers):
+                broken += len(told["broken"])
+                waits = " | ".join(f"{told[name]:,.0f}" for name in ("health_ms", "others_ms", "machine_ms", "memory"))
+                print(f"| {workers} | {told['requests']:,} | {waits} | {'; '.join(told['broken'])[:300]} |", flush=True)
+            print(f"\nThe hostile were told: {told['told']}; the log has {server.log_size() / 1024:,.0f} KiB.\n")
     return min(broken, 1)
 
 

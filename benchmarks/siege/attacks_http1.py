@@ -18,37 +18,38 @@ GET = f"GET /v1/models/{FLOATS} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
 BODY = b'{"instances": [1.0]}'
 WIDE = b'{"signature_name": "wide", "inputs": {"n": [1000000]}}'
 CROWD = 450
+HOLD_S = 4.0
 """More connections than a server with 400 descriptors can have."""
 
 
 @attack("450 sockets that send half a header", quick=True)
 def half_headers(target: Target) -> None:
     with crowd(target.rest, CROWD, HEAD) as ends:
-        hold(6, ends, b"X-More: 1\r\n", every=1.0)
+        hold(HOLD_S, ends, b"X-More: 1\r\n", every=1.0)
 
 
-@attack("450 sockets that say nothing", quick=True)
+@attack("450 sockets that say nothing")
 def silence(target: Target) -> None:
     with crowd(target.rest, CROWD):
-        hold(6)
+        hold(HOLD_S)
 
 
 @attack("450 sockets that keep alive")
 def idle_connections(target: Target) -> None:
     with crowd(target.rest, CROWD, GET):
-        hold(6)
+        hold(HOLD_S)
 
 
-@attack("450 bodies that crawl", quick=True)
+@attack("450 bodies that crawl")
 def crawling_bodies(target: Target) -> None:
     with crowd(target.rest, CROWD, HEAD + b"Content-Length: 100000\r\n\r\n") as ends:
-        hold(6, ends, b"1", every=1.0)
+        hold(HOLD_S, ends, b"1", every=1.0)
 
 
 @attack("450 chunked bodies that crawl")
 def crawling_chunks(target: Target) -> None:
     with crowd(target.rest, CROWD, HEAD + b"Transfer-Encoding: chunked\r\n\r\n") as ends:
-        hold(6, ends, b"1\r\n1\r\n", every=1.0)
+        hold(HOLD_S, ends, b"1\r\n1\r\n", every=1.0)
 
 
 @attack("waves of 450 sockets")
@@ -70,7 +71,7 @@ def large_and_held(target: Target) -> None:
     together(40, hold_one)
 
 
-@attack("answers that nobody reads", quick=True)
+@attack("answers that nobody reads")
 def slow_readers(target: Target) -> None:
     def connect() -> socket.socket:
         end = socket.socket()
@@ -81,10 +82,10 @@ def slow_readers(target: Target) -> None:
 
     request = HEAD + b"Content-Length: %d\r\n\r\n" % len(WIDE) + WIDE
     with crowd(connect, 60, request):
-        hold(8)
+        hold(HOLD_S)
 
 
-@attack("100,000 pipelined requests, unread", quick=True)
+@attack("100,000 pipelined requests, unread")
 def pipelined(target: Target) -> None:
     def push(_: int) -> None:
         with contextlib.suppress(OSError), target.rest() as end:

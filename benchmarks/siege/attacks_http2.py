@@ -49,6 +49,7 @@ from benchmarks.siege.wire import (
 
 MIB = 2**20
 CROWD = 450
+HOLD_S = 4.0
 SMALL = message(floats_request(1.0))
 CALL = call_headers(PREDICT)
 
@@ -77,42 +78,42 @@ def flood(target: Target, pieces: list[bytes], *, connections: int = 4, seconds:
     together(connections, push)
 
 
-@attack("450 sockets without a preface", quick=True)
+@attack("450 sockets without a preface")
 def no_preface(target: Target) -> None:
     with crowd(connected(target), CROWD):
-        hold(6)
+        hold(HOLD_S)
 
 
 @attack("450 sockets with half a preface")
 def half_preface(target: Target) -> None:
     with crowd(connected(target), CROWD, PREFACE[:10]):
-        hold(6)
+        hold(HOLD_S)
 
 
-@attack("450 connections without a call", quick=True)
+@attack("450 connections without a call")
 def no_call(target: Target) -> None:
     with crowd(connected(target), CROWD, PREFACE + settings()):
-        hold(6)
+        hold(HOLD_S)
 
 
 @attack("450 calls without their message", quick=True)
 def no_message(target: Target) -> None:
     with crowd(connected(target), CROWD, PREFACE + settings() + opened(1)):
-        hold(6)
+        hold(HOLD_S)
 
 
 @attack("450 header blocks that do not end")
 def no_end_of_headers(target: Target) -> None:
     first = PREFACE + settings() + frame(HEADERS, 0, 1, call_headers(PREDICT)[:30])
     with crowd(connected(target), CROWD, first) as ends:
-        hold(6, ends, frame(CONTINUATION, 0, 1, header("x", "y")), every=1.0)
+        hold(HOLD_S, ends, frame(CONTINUATION, 0, 1, header("x", "y")), every=1.0)
 
 
 @attack("both ports besieged at once")
 def both_ports(target: Target) -> None:
     half = f"GET /v1/models/{FLOATS} HTTP/1.1\r\n".encode()
     with crowd(connected(target), 300, PREFACE + settings()), crowd(target.rest, 300, half):
-        hold(6)
+        hold(HOLD_S)
 
 
 @attack("rapid resets", quick=True)
@@ -153,7 +154,7 @@ def pings(target: Target) -> None:
     flood(target, [frame(PING, 0, 0, bytes(8)) * 2000])
 
 
-@attack("floods of settings and priorities", quick=True)
+@attack("floods of settings and priorities")
 def setting_floods(target: Target) -> None:
     flood(target, [settings() * 2000], seconds=2)
     flood(target, [settings(header_table_size=4096, initial_window_size=70000) * 500], seconds=2)
@@ -199,7 +200,7 @@ def header_bombs(target: Target) -> None:
     target.call(PREDICT, floats_request(1.0), metadata=[(f"k{index}", "v") for index in range(2000)])
 
 
-@attack("declared lengths that never come", quick=True)
+@attack("declared lengths that never come")
 def declared(target: Target) -> None:
     for length in (2**32 - 1, 2**31, 65 * MIB, 60 * MIB):
         with crowd(lambda: target.http2(5), 20) as ends:
@@ -259,7 +260,7 @@ def slow_readers(target: Target) -> None:
         return end
 
     with crowd(connect, 40):
-        hold(8)
+        hold(HOLD_S)
 
 
 @attack("answers read a byte at a time")
@@ -272,7 +273,7 @@ def crawling_readers(target: Target) -> None:
         return end
 
     with crowd(connect, 50) as ends:
-        hold(6, ends, frame(WINDOW_UPDATE, 0, 1, struct.pack(">I", 1)), every=0.1)
+        hold(HOLD_S, ends, frame(WINDOW_UPDATE, 0, 1, struct.pack(">I", 1)), every=0.1)
 
 
 @attack("frames that are wrong", quick=True)
@@ -342,7 +343,7 @@ def wrong_headers(target: Target) -> None:
             answered(end)
 
 
-@attack("2,000 resets in the middle of calls", quick=True)
+@attack("2,000 resets in the middle of calls")
 def resets(target: Target) -> None:
     whole = PREFACE + settings() + opened(1) + data(1, SMALL)
     for index in range(2000):
@@ -362,7 +363,7 @@ def half_closed(target: Target) -> None:
         hold(3)
 
 
-@attack("5,000 watchers of the health", quick=True)
+@attack("5,000 watchers of the health")
 def watchers(target: Target) -> None:
     def connect() -> socket.socket:
         end = target.http2(5)

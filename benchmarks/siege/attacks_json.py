@@ -30,7 +30,7 @@ def packed_lists(target: Target) -> None:
     target.predict(gzip.compress(instances(listed(b"{}", 64 * MIB - 40))), model=TEXT, headers=GZIP)
 
 
-@attack("gzip bombs", quick=True)
+@attack("gzip bombs")
 def bombs(target: Target) -> None:
     for size in (10 * MIB, 63 * MIB, 300 * MIB):
         target.predict(gzip.compress(instances(b" " * size + b"1.0")), headers=GZIP)
@@ -49,7 +49,7 @@ def many_bombs(target: Target) -> None:
     together(16, lambda _: target.predict(body, headers=GZIP))
 
 
-@attack("a million levels", quick=True)
+@attack("a million levels")
 def deep(target: Target) -> None:
     for opening in (b"[", b'{"a":', b'[{"b":', b"[["):
         target.predict(instances(opening * MIB))
@@ -60,7 +60,7 @@ def deep(target: Target) -> None:
     target.predict(instances(b'"' + b"[" * MOST + b'"'), model=TEXT)
 
 
-@attack("30 million numbers", quick=True)
+@attack("30 million numbers")
 def numbers(target: Target) -> None:
     for item in (b"1", b"1.25", b"-1e-300", b"null", b"true", b"1e400"):
         target.predict(instances(listed(item)))
@@ -100,7 +100,7 @@ def ragged(target: Target) -> None:
     target.predict(instances(listed(b'{"text": "a", "n": 1}', 30 * MIB)))
 
 
-@attack("strings of escapes and of no UTF-8", quick=True)
+@attack("strings of escapes and of no UTF-8")
 def strings(target: Target) -> None:
     for content in (b"\\u0000", b"\\ud83d\\ude00", b"\\ud800", b"\\\\", b'\\"', b"\xff", b"\xc3\x28", b"\xed\xa0\x80"):
         target.predict(instances(b'"' + content * (20 * MIB // len(content)) + b'"'), model=TEXT)
@@ -132,7 +132,7 @@ def other_bodies(target: Target) -> None:
     target.predict(b'{"instances": [1], "more": [' + listed(b"[1]") + b"]}")
 
 
-@attack("4 million examples", quick=True)
+@attack("4 million examples")
 def examples(target: Target) -> None:
     head = b'{"signature_name": "classify", "examples": ['
     for item in (b"{}", b'{"x": 1}', b'{"x": [1, 2, 3]}', b'{"x": "a"}', b'{"x": {"b64": "YQ=="}}', b'{"x": []}'):
@@ -143,7 +143,7 @@ def examples(target: Target) -> None:
     target.predict(context + listed(b"{}", 4_800_000) + b"]}", verb="classify")
 
 
-@attack("long answers over REST", quick=True)
+@attack("long answers over REST")
 def long_answers(target: Target) -> None:
     ask = b'{"signature_name": "wide", "inputs": {"n": [%s]}}'
     together(4, lambda _: target.predict(ask % b",".join([b"4000000"] * 2)))

@@ -121,7 +121,7 @@ def split_packed(target: Target) -> None:
     target.call(PREDICT, predict(FLOATS, entry("x", tensor(FLOAT, [MOST // 6], piece * (MOST // 6)))))
 
 
-@attack("60 MiB of right floats, 16 at once", quick=True)
+@attack("60 MiB of right floats, 16 at once")
 def right_and_large(target: Target) -> None:
     body = predict(FLOATS, entry("x", tensor(FLOAT, [MOST // 4], block(5, bytes(MOST)))))
     together(16, lambda _: target.call(PREDICT, body))
@@ -175,7 +175,7 @@ def long_names(target: Target) -> None:
     target.call(STATUS, block(1, spec(FLOATS)) * (MOST // 20))
 
 
-@attack("20 million empty examples", quick=True)
+@attack("20 million empty examples")
 def millions_of_examples(target: Target) -> None:
     for method, signature in ((CLASSIFY, "classify"), (REGRESS, "regress")):
         target.call(method, examples_request(block(1) * (MOST // 2), signature=signature))
@@ -222,7 +222,7 @@ def many_rows(target: Target) -> None:
     together(8, lambda _: target.call(PREDICT, body))
 
 
-@attack("3,000 long texts, 4 at once", quick=True)
+@attack("3,000 long texts, 4 at once")
 def many_long_rows(target: Target) -> None:
     body = text_request(*["so good film " * 60] * 3000)
     together(4, lambda _: target.call(PREDICT, body))

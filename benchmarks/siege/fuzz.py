@@ -150,8 +150,12 @@ class Fuzzer:
         try:
             answer = self._levels[level](source)
         except ConnectionRefusedError:
-            answer = "refused"  # the server has gone, which the process' pids tell
+            answer = "refused"  # the server has gone, which its pids tell
             time.sleep(0.1)
+        except TimeoutError:
+            answer = "bad: cannot connect"
+        except OSError as error:
+            answer = f"closed by {type(error).__name__}"
         took = time.monotonic() - began
         self.findings.cases += 1
         self.findings.longest_s = max(self.findings.longest_s, took)

@@ -208,11 +208,11 @@ def _mutate_value(source: Random, value: Any) -> Any:
         case 0:
             return source.choice(_LEAVES)
         case 1:
-            return [value] * source.choice((0, 1, 2, 100, 3000))
+            return [value] * source.choice((0, 1, 2, 20) if isinstance(value, (list, dict)) else (1, 100, 3000))
         case 2:
             return {source.choice(_KEYS): value}
         case 3:
-            for _ in range(source.choice((3, 30, 70, 600))):
+            for _ in range(source.choice((3, 30, 70, 200))):
                 value = [value]
             return value
         case 4:
@@ -222,7 +222,7 @@ def _mutate_value(source: Random, value: Any) -> Any:
         case 6:
             return dict.fromkeys(source.sample(_KEYS, 3), value)
         case _:
-            return str(value) * source.choice((1, 100))
+            return str(value)[:1000] * source.choice((1, 100))
 
 
 def mutate_frames(source: Random, frames: list[bytes]) -> bytes:
