@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from google.protobuf.message import Message
 
 from serving.errors import Code, OptionsError, StatusError
 from serving.protos import (
@@ -149,7 +148,7 @@ class Core:
         version = self._manager.acquire(model_spec)
         try:
             arguments = _signatures(version), request, version.number, self._check_method, call.limits
-            plan = await call.run(max(call.size, _context_bytes(request.input)), make, *arguments)
+            plan = await call.run(call.size, make, *arguments)
             future = self._submit(version, plan, call)
         except BaseException:
             version.release()
@@ -236,12 +235,6 @@ class Core:
         response = ReloadConfigResponse()
         response.status.SetInParent()
         return response
-
-
-def _context_bytes(request_input: Any) -> int:
-    """What the context of a small request's examples takes, which goes before each of them."""
-    found = request_input.example_list_with_context if isinstance(request_input, Message) else None
-    return len(found.examples) * int(found.context.ByteSize()) if found is not None else 0
 
 
 def _signatures(version: Version) -> Any:

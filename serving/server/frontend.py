@@ -11,7 +11,7 @@ from typing import Any
 from serving import protos
 from serving.errors import Code, StatusError
 from serving.server.api_keys import ApiKey, ApiKeys
-from serving.server.budget import Budget, Held, Limits
+from serving.server.budget import Budget, Held
 from serving.server.call import Call
 from serving.server.coalesced import Coalesced
 from serving.server.connections import Connections, limit_of_connections
@@ -56,6 +56,12 @@ class Frontend:
         self.connections = Connections(limit_of_connections(options.max_connections), self._pressed)
         self.reload, self.scrape = reload or self.reload_here, Coalesced(scrape or self.page_here)
         self.profiler, self.keys = Profiler(), options.api_keys
+        self._most = (
+            options.max_message_bytes,
+            options.max_request_rows,
+            options.max_json_depth,
+            options.max_json_values,
+        )
         self.draining = False
         self.in_flight = 0
         self._names: tuple[str, ...] = ()
@@ -70,15 +76,7 @@ class Frontend:
 
     def call(self, held: Held, deadline: float | None, size: int) -> Call:
         """A request on its way; `size` in bytes."""
-        options = self.options
-        limits = Limits(
-            options.max_message_bytes,
-            options.max_request_rows,
-            options.max_json_depth,
-            options.max_json_values,
-            held.take,
-        )
-        return Call(limits, held, deadline, size, self.work)
+        return Call(self._most, held, deadline, size, self.work)
 
     def _pressed(self) -> bool:
         return self.budget.bytes > self.budget.max_bytes // 2

@@ -24,7 +24,7 @@ from serving.server.options import ServerOptions
 from serving.server.profiling import check_profiler
 from serving.server.reload_policy import check_reload
 from serving.server.service import Predicted
-from serving.server.tensors import answer_bytes, declared_bytes, decode_inputs, encode_outputs, size_of
+from serving.server.tensors import answer_bytes, decode_inputs, encode_outputs, size_of
 from serving.server.unexpected import unexpected
 from serving.server.wire import encode_response, parse
 from serving.server.work import INLINE_BYTES, Check
@@ -40,8 +40,7 @@ _ITEM_BYTES = 32  # about what a class or a value takes in a response
 async def _predict(frontend: Frontend, request: Any, call: Call) -> bytes:
     if not request.HasField("model_spec"):
         raise StatusError(Code.INVALID_ARGUMENT, "Missing ModelSpec")
-    size = max(call.size, declared_bytes(request.inputs))
-    inputs = await call.run(size, decode_inputs, request.inputs, call.limits)
+    inputs = await call.run(call.size, decode_inputs, request.inputs, call.limits)
     predicted = await frontend.service.predict(request.model_spec, inputs, request.output_filter, call)
     as_content = frontend.options.enable_serialization_as_tensor_content
     size = answer_bytes(predicted.outputs)

@@ -149,8 +149,7 @@ def _predicted(outputs: Arrays, in_rows: bool, limits: Limits, check: Check) -> 
 
 
 async def _classify(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
-    request = protos.ClassificationRequest(model_spec=spec)
-    await call.run(call.size, fill_examples, body, request, call.limits)
+    request = await call.run(call.size, _examples, protos.ClassificationRequest, spec, body, call.limits)
     result = (await frontend.service.classify(request, call)).result
     rows = result.classifications
     size = _ITEM_BYTES * len(rows) * len(rows[0].classes) if rows else 0
@@ -158,10 +157,15 @@ async def _classify(frontend: Frontend, spec: Any, body: bytes, call: Call) -> b
 
 
 async def _regress(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
-    request = protos.RegressionRequest(model_spec=spec)
-    await call.run(call.size, fill_examples, body, request, call.limits)
+    request = await call.run(call.size, _examples, protos.RegressionRequest, spec, body, call.limits)
     result = (await frontend.service.regress(request, call)).result
     return await call.run(_ITEM_BYTES * len(result.regressions), encode_regressions, result)
+
+
+def _examples(kind: Any, spec: Any, body: bytes, limits: Limits, check: Check) -> Any:
+    request = kind(model_spec=spec)
+    fill_examples(body, request, limits, check)
+    return request
 
 
 _ANSWERS = {"predict": _predict, "classify": _classify, "regress": _regress}

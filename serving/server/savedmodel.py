@@ -38,6 +38,7 @@ _AMPLE = 20
 """A run of a graph without loops is not guarded where its deadline is so many times the longest of the last runs away:
 it would be over long before, and guarding it costs from 10 to 70 µs of CPU (the second while the process is busy)."""
 
+
 _LONGEST_TIMEOUT = 1e6
 """Seconds; what a client may send is any number."""
 

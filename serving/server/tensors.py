@@ -92,16 +92,6 @@ def rows_of(arrays: Arrays) -> int:
     return sum([array.size for array in arrays.values() if array.dtype == object])
 
 
-def declared_bytes(inputs: Mapping[str, Any]) -> int:
-    """The bytes that tensors will take, before they are made; of strings only the references."""
-    size = 0
-    for proto in inputs.values():
-        dtype, shape = dtypes.NUMPY.get(proto.dtype), _shape(proto)
-        if dtype is not None and shape is not None:
-            size += dtype.itemsize * math.prod(shape)
-    return size
-
-
 def size_of(arrays: Arrays) -> int:
     """The bytes that arrays hold in memory, with those of their strings, each as often as it comes."""
     size = 0
@@ -114,9 +104,12 @@ def size_of(arrays: Arrays) -> int:
 
 def answer_bytes(outputs: Arrays) -> int:
     """About the bytes of outputs; many strings are not looked at."""
-    if any(array.dtype.kind == "O" and array.size > _MANY_STRINGS for array in outputs.values()):
-        return max(INLINE_BYTES + 1, sum([array.nbytes for array in outputs.values()]))
-    return size_of(outputs)
+    size = 0
+    for array in outputs.values():
+        size += array.nbytes
+        if array.dtype.kind == "O":
+            size += sum(map(len, array.ravel().tolist())) if array.size <= _MANY_STRINGS else INLINE_BYTES
+    return size
 
 
 def _lengths(array: np.ndarray) -> Iterator[int]:

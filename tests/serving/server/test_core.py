@@ -410,3 +410,12 @@ def test_a_deadline_that_never_comes_is_none(ask, seconds):
     three = {"n": np.array([3], np.int32)}
     predicted = ask(lambda core: core.predict(spec(signature="slow"), three, (), Call(deadline=seconds)))
     assert predicted.outputs["last"].tolist() == [3]
+
+
+def test_what_the_model_says_of_bytes_that_are_no_text_reaches_the_caller(ask):
+    request = RegressionRequest(model_spec=spec(signature="regress"))
+    request.input.example_list.examples.add().MergeFromString(b"\x0a\x07\x0a\x00\x0a\x03\x08\x80\x01")
+    with pytest.raises(StatusError) as error:
+        ask(lambda core: core.regress(request))
+    assert error.value.code is Code.INVALID_ARGUMENT
+    assert "Could not parse example" in error.value.message

@@ -192,7 +192,7 @@ def test_a_small_request_that_asks_for_much_is_expanded_in_a_thread(monkeypatch)
         assert tensors.decode(answer.outputs["y"]).shape == (LARGE,)
 
     with_fronts(test)
-    assert threads == [True, False]
+    assert threads == [True, True, False]
 
 
 def test_a_held_budget_of_the_carrier_is_used_and_left_to_it():
