@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.serving import drive, made_up_texts
 from benchmarks.siege import wire
 from benchmarks.siege.attack import Prober
-from benchmarks.siege.attacks_json import instances, listed
+from benchmarks.siege.attacks.json_bodies import instances, listed
 from benchmarks.siege.fuzz import LEVELS, Findings, Fuzzer
 from benchmarks.siege.models import TEXT
 from benchmarks.siege.server import HOST, Server
