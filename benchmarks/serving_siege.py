@@ -27,8 +27,8 @@ sys.path[0] = str(ROOT)
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what attackers are told is counted, not printed
 
 from benchmarks.siege.attack import ATTACKS
+from benchmarks.siege.attacks.endings import ENDINGS
 from benchmarks.siege.campaign import COLUMNS, load, row, siege
-from benchmarks.siege.endings import ENDINGS
 from benchmarks.siege.models import prepare
 from benchmarks.siege.server import besieged
 

@@ -62,7 +62,7 @@ def attack(name: str, **fields: Any) -> Callable[[Assault], Assault]:
     """Puts a function on the list."""
 
     def put(assault: Assault) -> Assault:
-        subject = assault.__module__.rpartition("attacks_")[2]
+        subject = assault.__module__.rpartition(".")[2]
         assert name not in ATTACKS, name
         ATTACKS[name] = Attack(name, assault, subject, **fields)
         return assault

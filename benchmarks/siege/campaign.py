@@ -12,7 +12,7 @@ from benchmarks.siege.fuzz import LEVELS, Findings, fuzz
 from benchmarks.siege.server import Server, besieged
 from benchmarks.siege.target import Target
 
-SUBJECTS = ("tensors", "json", "http1", "http2", "workers")
+SUBJECTS = ("tensors", "json_bodies", "http1", "http2", "frames", "workers")
 COLUMNS = ("attack", "workers", "s", "told", "health ms", "others ms", "machine ms", "refused")
 COLUMNS += ("MiB before, peak, after", "CPU s", "log KiB", "broken")
 
@@ -20,7 +20,7 @@ COLUMNS += ("MiB before, peak, after", "CPU s", "log KiB", "broken")
 def load() -> None:
     """Fills `ATTACKS`."""
     for subject in SUBJECTS:
-        importlib.import_module(f"benchmarks.siege.attacks_{subject}")
+        importlib.import_module(f"benchmarks.siege.attacks.{subject}")
 
 
 def siege(

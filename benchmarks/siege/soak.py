@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import threading
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from typing import Any
 from benchmarks.serving import drive, made_up_texts
 from benchmarks.siege import wire
 from benchmarks.siege.attack import Prober
-from benchmarks.siege.attacks_json import instances, listed
+from benchmarks.siege.attacks.json_bodies import instances, listed
 from benchmarks.siege.fuzz import LEVELS, Findings, Fuzzer
 from benchmarks.siege.models import TEXT
 from benchmarks.siege.server import HOST, Server
@@ -66,7 +67,8 @@ def _harass(target: Target, fuzzer: Fuzzer, source: Random, count: int, point: i
         if index % 2:
             fuzzer.case(source.choice(LEVELS), point * count + index)
         else:
-            source.choice(HOSTILITIES)(target)
+            with contextlib.suppress(OSError):  # refused or reset: the pids tell whether the server lives
+                source.choice(HOSTILITIES)(target)
 
 
 def _cut_off(target: Target) -> None:

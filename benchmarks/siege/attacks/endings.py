@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.siege.attacks.secured import besieged_handshakes, expired_certificate
 from benchmarks.siege.models import FLOATS, SPEED_OF_LIGHT
 from benchmarks.siege.server import Server, besieged
 from benchmarks.siege.target import Target, crowd
@@ -102,3 +103,5 @@ for _workers in (1, 2):
         ENDINGS[f"{_which.name}, {_workers}, while a model runs endlessly"] = _stopped(_workers, _which, _endless)
     ENDINGS[f"SIGTERM, {_workers}, 200 sockets held"] = _stopped(_workers, signal.SIGTERM, _sockets)
 ENDINGS["SIGKILL of the supervisor"] = _orphans
+ENDINGS["TLS, handshakes that never end"] = besieged_handshakes
+ENDINGS["TLS, an expired certificate"] = expired_certificate

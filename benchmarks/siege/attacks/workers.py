@@ -61,11 +61,20 @@ def concurrent_reloads(target: Target) -> None:
 def wrong_reloads(target: Target) -> None:
     for body in (b"", block(1), block(2)):  # an empty list of models is right, and ends all that are served
         target.call(RELOAD, body)
-    nowhere = block(1, block(1, block(1, block(1, FLOATS) + block(2, "/nowhere") + block(4, "tensorflow"))))
-    target.call(RELOAD, nowhere)
-    for path in ("relative", "/dev/zero", "/proc/self/fd", "/etc/passwd", "s3://x", "/" + "p" * 5000, "/\0"):
-        row = block(1, FLOATS) + block(2, path) + block(4, "tensorflow")
-        target.call(RELOAD, block(1, block(1, block(1, row))), timeout=10)
+    right = [(name, str(base_path(target.server.folder, name))) for name in (FLOATS, TEXT)]
+    for path in (
+        "/nowhere",
+        "relative",
+        "/dev/zero",
+        "/proc/self/fd",
+        "/etc/passwd",
+        "s3://x",
+        "/" + "p" * 5000,
+        "/\0",
+    ):
+        models = [*right, ("wrong", path)]
+        rows = [block(1, block(1, name) + block(2, base) + block(4, "tensorflow")) for name, base in models]
+        target.call(RELOAD, block(1, block(1, b"".join(rows))), timeout=10)
     back(target)
 
 
