@@ -38,7 +38,6 @@ _AMPLE = 20
 """A run of a graph without loops is not guarded where its deadline is so many times the longest of the last runs away:
 it would be over long before, and guarding it costs from 10 to 70 µs of CPU (the second while the process is busy)."""
 
-
 _LONGEST_TIMEOUT = 1e6
 """Seconds; what a client may send is any number."""
 
@@ -255,6 +254,6 @@ def session_config(options: ServerOptions) -> Any:
             setattr(config, name, asked or own_threads)
     if not config.session_inter_op_thread_pool:
         threads = config.inter_op_parallelism_threads
-        for name in _POOLS:  # one for all sessions
-            config.session_inter_op_thread_pool.add(num_threads=threads, global_name=name)
+        for name in _POOLS:  # one for all sessions; of one name and two sizes TensorFlow makes none
+            config.session_inter_op_thread_pool.add(num_threads=threads, global_name=f"{name}_{threads}")
     return config
