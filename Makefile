@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all check format lock docs clean
+.PHONY: demo test test-all bench check format lock docs clean
 
 demo: $(READY)  ## run the whole pipeline on real movie reviews and ask the model that it pushed
 	$(BIN)/python -m pipeline.demo
@@ -15,6 +15,9 @@ test: $(READY)  ## the test suite, without what takes over a minute
 
 test-all: $(READY)  ## every test
 	$(BIN)/python -m pytest
+
+bench: $(READY)  ## ten minutes of wrong requests to the server, which nobody else may notice
+	$(BIN)/python benchmarks/serving_fuzz.py --seconds 600
 
 check: $(READY)  ## format, lint, types, import contract, generated docs
 	$(BIN)/ruff format --check .

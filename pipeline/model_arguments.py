@@ -43,7 +43,7 @@ def add(commands: Commands, *, predict: Run, serve: Run) -> None:
         "serve a pushed model over gRPC and REST",
         "Serves with TF Serving's protocol until it is interrupted: gRPC on port 8500, REST on 8501. PUSH_DIR is a "
         "run's output folder (NAME-out), the folder of pushed versions (new ones are served as they come) or one "
-        "version's folder.\n"
+        "version's folder. Only this machine can ask it, unless FLAGS have --host=0.0.0.0 or another address.\n"
         "FLAGS come after PUSH_DIR and are those of tensorflow_model_server; `transom serve PUSH_DIR --help` lists "
         "them. `transom -v serve PUSH_DIR` shows what TensorFlow prints.",
         """

@@ -12,6 +12,7 @@ from serving.server.main import main
 from serving.server.options import ServerOptions
 
 REST_PORT = 8501
+HOST = "127.0.0.1"
 Adapt = Callable[[ServerOptions], ServerOptions]
 
 _OURS = ("--model_base_path", "--model_config_file")
@@ -23,7 +24,8 @@ def serve(directory: Path, flags: Sequence[str]) -> int:
     Args:
         directory: a run's output folder, a folder of versions (new ones are served as they come), or one version.
         flags: those of `python -m serving.server`. The model's name is that of its folder and REST is on port 8501,
-            unless they say otherwise.
+            unless they say otherwise. So is that only this machine can ask (--host), and that a reload is taken from
+            it alone (--reload_from) and names folders of that model alone (--reload_roots).
 
     Raises:
         ModelError: there is no model, or the flags name another.
@@ -48,11 +50,15 @@ def command_line(directory: Path, flags: Sequence[str]) -> tuple[list[str], Adap
         )
     base = version.parent
     ours = [f"--model_name={base.name}", f"--model_base_path={base}", f"--rest_api_port={REST_PORT}"]
+    ours += [f"--host={HOST}", "--reload_from=loopback"]
+
+    def within_the_folder(options: ServerOptions) -> ServerOptions:
+        return options if options.reload_roots else dataclasses.replace(options, reload_roots=(base,))
 
     def only_that_version(options: ServerOptions) -> ServerOptions:
         models = type(options.models)()
         models.CopyFrom(options.models)
         models.model_config_list.config[0].model_version_policy.specific.versions.append(int(version.name))
-        return dataclasses.replace(options, models=models)
+        return dataclasses.replace(within_the_folder(options), models=models)
 
-    return [*ours, *flags], only_that_version if is_version(directory) else lambda options: options
+    return [*ours, *flags], only_that_version if is_version(directory) else within_the_folder

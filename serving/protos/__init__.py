@@ -12,6 +12,8 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from serving.protos import profiler
+
 FILE = Path(__file__).with_name("descriptors.binpb")
 
 POOL = descriptor_pool.DescriptorPool()
@@ -19,6 +21,7 @@ POOL = descriptor_pool.DescriptorPool()
 
 for _file in descriptor_pb2.FileDescriptorSet.FromString(FILE.read_bytes()).file:
     POOL.Add(_file)  # in the order of their imports
+POOL.Add(profiler.FILE)
 
 
 def message(name: str) -> Any:
@@ -42,6 +45,7 @@ def methods(service: str) -> dict[str, tuple[Any, Any]]:
 
 PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
 MODEL_SERVICE = "tensorflow.serving.ModelService"
+PROFILER_SERVICE = profiler.SERVICE
 
 TensorProto = message("tensorflow.TensorProto")
 TensorShapeProto = message("tensorflow.TensorShapeProto")

@@ -1,65 +1,32 @@
-"""How workers and their supervisor talk: frames over a socket pair, one pair for each worker.
+"""A worker's end of the socket pair to its supervisor; `frames.py` says what is spoken.
 
-A worker tells that it is `READY`. It asks for something that concerns all (`ASK_RELOAD`, `ASK_METRICS`); the supervisor
-tells every worker to do it (`DO_RELOAD`, `DO_METRICS`), collects what each has `DONE`, and sends the `ANSWER`.
-A worker whose supervisor has gone stops.
+A caller that leaves (its deadline, its connection) leaves alone: what it asked for goes on, and the answer is dropped.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
-import json
 import socket
-import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from serving import protos
 from serving.errors import Code, StatusError
+from serving.server.frames import MAX_CONFIG_BYTES, Frame, Kind, failed, failure, frame, frames, reloaded
+from serving.server.metrics import Metrics
 from serving.server.unexpected import unexpected
 
-READY, ASK_RELOAD, ASK_METRICS, DO_RELOAD, DO_METRICS, DONE, ANSWER = range(7)
+RELOAD_SECONDS = 600.0
+"""Loading a large model takes minutes; after so long its reload goes on, but nobody waits for it any more."""
 
-_HEAD = struct.Struct(">IBQ")
-_CODES = {code.number: code for code in Code}
-
-
-def frame(kind: int, number: int, content: bytes = b"") -> bytes:
-    """One message: `number` connects what is asked with what is answered."""
-    return _HEAD.pack(len(content), kind, number) + content
-
-
-def frames(buffer: bytearray) -> list[tuple[int, int, bytes]]:
-    """Takes the complete messages out of a buffer: kind, number, content."""
-    found = []
-    while len(buffer) >= _HEAD.size:
-        size, kind, number = _HEAD.unpack_from(buffer)
-        end = _HEAD.size + size
-        if len(buffer) < end:
-            break
-        found.append((kind, number, bytes(buffer[_HEAD.size : end])))
-        del buffer[:end]
-    return found
-
-
-def reloaded(response: Any) -> bytes:
-    """A `ReloadConfigResponse` as the content of DONE and ANSWER."""
-    return bytes([Code.OK.number]) + bytes(response.SerializeToString())
-
-
-def failed(error: StatusError) -> bytes:
-    """The same for a reload that failed."""
-    return bytes([error.code.number]) + error.message.encode("utf-8", "replace")
-
-
-def worst(contents: list[bytes]) -> bytes:
-    """Of what the workers have done: the first failure, or else the first success."""
-    return next((one for one in contents if one[0] != Code.OK.number), contents[0])
+_METRICS_SECONDS = 5.0  # the supervisor gives the other workers one
+_MAX_RELOADS = 16  # that one worker has asked for and that are not answered
 
 
 class Control:
-    """A worker's end.
+    """See the module.
 
     Args:
         end: of the socket pair.
@@ -70,60 +37,133 @@ class Control:
     def __init__(self, end: socket.socket, reload: Callable[[Any], Awaitable[Any]], dump: Callable[[], bytes]) -> None:
         self._end, self._reload, self._dump = end, reload, dump
         self._numbers = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[bytes]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._asked: dict[int, asyncio.Future[bytes]] = {}  # each until it is answered, whoever still waits
+        self._to_reload: asyncio.Queue[Frame] = asyncio.Queue()
+        self._may_open = asyncio.Event()
+        self._reloads = 0
+        self._gone = False
 
     async def connect(self) -> None:
         """Opens the connection; then `serve` must run."""
         self._reader, self._writer = await asyncio.open_connection(sock=self._end)
 
+    async def may_open(self) -> None:
+        """Tells that the models are loaded, and waits until this worker has the configuration that is in force."""
+        self._tell(Kind.LOADED, 0)
+        await self._may_open.wait()
+
     def ready(self) -> None:
         """Tells that this worker answers."""
-        self._writer.write(frame(READY, 0))
+        self._tell(Kind.READY, 0)
 
     async def reload_all(self, request: Any) -> Any:
         """`ReloadConfigRequest` to `ReloadConfigResponse`, when all workers have reloaded.
 
         Raises:
-            StatusError: one of them failed.
+            StatusError: one of them failed; RESOURCE_EXHAUSTED, too many reloads wait; DEADLINE_EXCEEDED, it goes on.
         """
-        content = await self._ask(ASK_RELOAD, request.SerializeToString())
-        if content[0] != Code.OK.number:
-            raise StatusError(_CODES[content[0]], content[1:].decode())
+        content = request.SerializeToString()
+        if len(content) > MAX_CONFIG_BYTES:
+            message = f"A configuration of {len(content)} bytes; one for several workers has at most {MAX_CONFIG_BYTES}"
+            raise StatusError(Code.INVALID_ARGUMENT, message)
+        if self._reloads >= _MAX_RELOADS:
+            message = f"{self._reloads} reloads are waiting for each other. Ask again when they are done"
+            raise StatusError(Code.RESOURCE_EXHAUSTED, message)
+        self._reloads += 1
+        answer = self._ask(Kind.ASK_RELOAD, content)
+        answer.add_done_callback(self._count_reload)
+        try:
+            async with asyncio.timeout(RELOAD_SECONDS):
+                content = await asyncio.shield(answer)
+        except TimeoutError as error:
+            message = f"The reload has not ended after {RELOAD_SECONDS:.0f} s. It goes on; see the models' status"
+            raise StatusError(Code.DEADLINE_EXCEEDED, message) from error
+        if (why := failure(content)) is not None:
+            raise why
         return protos.ReloadConfigResponse.FromString(content[1:])
 
-    async def metrics_of_all(self) -> list[bytes]:
-        """What the `Metrics` of all workers dump."""
-        return [json.dumps(one).encode() for one in json.loads(await self._ask(ASK_METRICS, b""))]
+    async def metrics_of_all(self) -> bytes:
+        """What the `Metrics` of all workers dump, merged.
+
+        Raises:
+            StatusError: UNAVAILABLE, the supervisor does not answer.
+        """
+        try:
+            async with asyncio.timeout(_METRICS_SECONDS):
+                return await asyncio.shield(self._ask(Kind.ASK_METRICS, b""))
+        except TimeoutError as error:
+            message = f"The supervisor of the workers has not answered for {_METRICS_SECONDS:g} s"
+            raise StatusError(Code.UNAVAILABLE, message) from error
 
     async def serve(self) -> None:
         """Does what the supervisor tells, until it has gone."""
+        reloading = asyncio.create_task(self._reload_in_order())
+        try:
+            await self._listen()
+        finally:
+            self._gone = True
+            reloading.cancel()
+            for answer in self._asked.values():
+                if not answer.done():
+                    answer.set_exception(_supervisor_gone())
+                    answer.exception()  # it may be that nobody waits for it
+
+    async def _listen(self) -> None:
         buffer = bytearray()
-        while piece := await self._reader.read(2**16):
-            buffer += piece
-            for kind, number, content in frames(buffer):
-                if kind == ANSWER:
-                    self._waiting.pop(number).set_result(content)
-                else:
-                    task = asyncio.create_task(self._do(kind, number, content))
-                    self._tasks.add(task)
-                    task.add_done_callback(self._tasks.discard)
+        with contextlib.suppress(ConnectionError):
+            while piece := await self._reader.read(2**16):
+                buffer += piece
+                for one in frames(buffer):
+                    self._heard(one)
 
-    async def _ask(self, kind: int, content: bytes) -> bytes:
-        number = next(self._numbers)
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = answer
-        self._writer.write(frame(kind, number, content))
-        return await answer
+    def _heard(self, one: Frame) -> None:
+        kind, number, content = one
+        if kind is Kind.ANSWER:
+            answer = self._asked.pop(number, None)
+            if answer is not None and not answer.done():
+                answer.set_result(content)
+        elif kind is Kind.DO_METRICS:
+            self._tell(Kind.COUNTED, number, self._counted())
+        elif kind is Kind.DO_RELOAD:
+            self._to_reload.put_nowait(one)
+        elif kind is Kind.OPEN:
+            self._may_open.set()
 
-    async def _do(self, kind: int, number: int, content: bytes) -> None:
-        if kind == DO_METRICS:
-            done = self._dump()
-        else:
+    def _counted(self) -> bytes:
+        try:
+            return self._dump()
+        except Exception as error:  # noqa: BLE001  `unexpected` logs it; without an answer this worker would seem to hang
+            unexpected(error, "Metrics.dump")
+            return Metrics().dump()
+
+    async def _reload_in_order(self) -> None:
+        """One after the other, as the supervisor told them: the order is the same in every worker."""
+        while True:
+            _, number, content = await self._to_reload.get()
             try:
                 done = reloaded(await self._reload(protos.ReloadConfigRequest.FromString(content)))
             except StatusError as error:
                 done = failed(error)
-            except Exception as error:  # noqa: BLE001  `unexpected` logs it; without an answer all would wait for ever
+            except Exception as error:  # noqa: BLE001  `unexpected` logs it; without an answer all would wait
                 done = failed(unexpected(error, "HandleReloadConfigRequest"))
-        self._writer.write(frame(DONE, number, done))
+            self._tell(Kind.RELOADED, number, done)
+
+    def _ask(self, kind: Kind, content: bytes) -> asyncio.Future[bytes]:
+        number = next(self._numbers)
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        if self._gone:
+            answer.set_exception(_supervisor_gone())
+        else:
+            self._asked[number] = answer
+            self._tell(kind, number, content)
+        return answer
+
+    def _count_reload(self, answer: asyncio.Future[bytes]) -> None:
+        self._reloads -= 1
+
+    def _tell(self, kind: Kind, number: int, content: bytes = b"") -> None:
+        self._writer.write(frame(kind, number, content))
+
+
+def _supervisor_gone() -> StatusError:
+    return StatusError(Code.UNAVAILABLE, "The supervisor of the workers has gone")

@@ -18,6 +18,7 @@ class Flag:
         no_effect: why it means nothing here; a warning says so when it is given.
         refused: why a value other than the default cannot be taken; it would be a lie to go on.
         least, most: bounds of a number.
+        choices: the texts that it may be, any where there are none.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Flag:
     refused: str = ""
     least: float | None = None
     most: float | None = None
+    choices: tuple[str, ...] = ()
 
 
 _LAST_PORT = 65535
@@ -55,10 +57,10 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
     "gRPC": (
         Flag("port", int, 8500, "TCP port; 0: none", least=0, most=_LAST_PORT),
         Flag("grpc_socket_path", str, "", "a UNIX socket besides"),
-        Flag("ssl_config_file", str, "", "text SSLConfig: TLS and client certificates, for gRPC and REST"),
         Flag("grpc_channel_arguments", str, "", "comma-separated, such as grpc.max_connection_age_ms=2000"),
         Flag("enable_grpc_healthcheck_service", bool, False, "gRPC's health service, by model as well"),
         Flag("enable_grpc_reflection", bool, False, "[ours] gRPC's reflection, for grpcurl"),
+        Flag("enable_profiler", bool, True, "TensorFlow's profiler service, for this machine alone"),
         Flag("enable_serialization_as_tensor_content", bool, False, "answers as tensor_content"),
         Flag("grpc_max_threads", int, 0, "threads for messages", no_effect=_THREADS),
         Flag("use_alts_credentials", bool, False, "Google's ALTS", refused="ALTS works only inside Google Cloud"),
@@ -81,8 +83,24 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("tensorflow_session_config_file", str, "", "text ConfigProto of TensorFlow"),
         Flag("per_process_gpu_memory_fraction", float, 0, "of the GPU's memory, 0 to 1", least=0, most=1),
     ),
-    "limits": (
+    "who may ask": (
+        Flag("ssl_config_file", str, "", "text SSLConfig: TLS and client certificates, for gRPC and REST"),
+        Flag("ssl_certificate_file", str, "", "[ours] PEM, instead of --ssl_config_file, with --ssl_key_file"),
+        Flag("ssl_key_file", str, "", "[ours] PEM"),
+        Flag("ssl_ca_file", str, "", "[ours] PEM: clients need a certificate that one of these has signed"),
+        Flag("api_keys_file", str, "", "[ours] text ApiKeys: who may ask which models"),
+        Flag("security_poll_wait_seconds", float, 10, "[ours] look for changes of these so often; 0: never", least=0),
         Flag("host", str, "0.0.0.0", "[ours] address that both ports bind"),
+        Flag(
+            "reload_from",
+            str,
+            "anywhere",
+            "[ours] who may reload the configuration over gRPC: anywhere, loopback (a UNIX socket too) or nowhere",
+            choices=("anywhere", "loopback", "nowhere"),
+        ),
+        Flag("reload_roots", str, "", "[ours] comma-separated folders that it may name models in; empty: any"),
+    ),
+    "limits": (
         Flag("max_concurrent_requests", int, 1024, "[ours] in flight per worker; more are refused at once", least=1),
         Flag("max_message_bytes", int, 64 * 2**20, "[ours] largest request", least=1, most=2**31 - 1),
         Flag("max_request_rows", int, 2**14, "[ours] most strings or tf.Examples in a request", least=1),
@@ -91,6 +109,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("max_json_depth", int, 64, "[ours] deepest nesting of a request's JSON", least=2, most=500),
         Flag("max_json_values", int, 2**22, "[ours] most values in a request's JSON", least=1),
         Flag("max_connections", int, 1024, "[ours] connections of a worker, gRPC and REST together", least=1),
+        Flag("worker_timeout_seconds", float, 20, "[ours] a worker that hangs so long is replaced; 0: never", least=0),
         Flag("drain_seconds", float, 30, "[ours] for requests in flight after SIGTERM", least=0),
     ),
     "accepted, without effect": (
@@ -100,7 +119,6 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("remove_unused_fields_from_bundle_metagraph", bool, True, "to save memory", no_effect="nothing keeps it"),
         Flag("xla_cpu_compilation_enabled", bool, False, "XLA on the CPU", no_effect="it is always allowed here"),
         Flag("xla_gpu_compilation_enabled", bool, False, "XLA on the GPU", no_effect="it is always allowed here"),
-        Flag("enable_profiler", bool, True, "profiler service", no_effect="there is no profiler service"),
         Flag("skip_initialize_tpu", bool, False, "of TPUs", no_effect="this server runs on CPU and GPU"),
     ),
     "refused, unless empty": (

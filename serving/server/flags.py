@@ -11,20 +11,22 @@ from typing import Any
 from serving import protos
 from serving.errors import OptionsError
 from serving.server.flag_table import FLAGS, Flag
-from serving.server.options import ServerOptions
+from serving.server.options import ServerOptions, TlsSource
 from serving.server.text_files import (
+    read_api_keys,
     read_batching,
     read_metrics_path,
     read_model_config,
     read_session_config,
-    read_tls,
+    read_tls_source,
 )
 
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}
 _DEFAULT_POOL = "model_server_batch_threads"
 _PLATFORM = "tensorflow"
 
-_READ = ("saved_model_tags", "grpc_channel_arguments", "grpc_socket_path", "model_config_file")
+_READ = {"saved_model_tags", "grpc_channel_arguments", "grpc_socket_path", "model_config_file", "reload_roots"}
+_READ |= {"api_keys_file"}
 # Flags whose value goes into the option of the same name as it is.
 _AS_THEY_ARE = [
     field.name for field in dataclasses.fields(ServerOptions) if field.name in FLAGS and field.name not in _READ
@@ -75,6 +77,7 @@ def to_options(line: CommandLine) -> ServerOptions:
     """
     _check_addresses(line)
     intra, inter = _parallelism(line)
+    source = _tls_source(line)
     values = {name: line.given[name] for name in _AS_THEY_ARE if name in line.given}
     return ServerOptions(
         **values,
@@ -88,8 +91,12 @@ def to_options(line: CommandLine) -> ServerOptions:
         saved_model_tags=tuple(line["saved_model_tags"].split(",")),
         num_tflite_interpreters=line["num_tflite_pools"] * line["num_tflite_interpreters_per_pool"],
         grpc_channel_arguments=_channel_arguments(line["grpc_channel_arguments"]),
-        tls=read_tls(Path(line["ssl_config_file"])) if line["ssl_config_file"] else None,
+        tls=read_tls_source(source) if source else None,
+        tls_source=source,
         metrics_path=_metrics_path(line),
+        reload_roots=_reload_roots(line),
+        api_keys_file=_path(line, "api_keys_file"),
+        api_keys=read_api_keys(Path(line["api_keys_file"])) if line["api_keys_file"] else None,
     )
 
 
@@ -131,7 +138,7 @@ def _value(flag: Flag, text: str | None) -> Any:
     assert text is not None
     try:
         value = flag.kind(text)
-        good = flag.kind is str or _within(flag, value)
+        good = value in (flag.choices or (value,)) if flag.kind is str else _within(flag, value)
     except ValueError:
         good = False
     if not good:
@@ -140,12 +147,15 @@ def _value(flag: Flag, text: str | None) -> Any:
 
 
 def _within(flag: Flag, value: float) -> bool:
-    low = float("-inf") if flag.least is None else flag.least
-    high = float("inf") if flag.most is None else flag.most
+    # Not infinite: what waits so long overflows in one clock or the other.
+    low = -(2**63) if flag.least is None else flag.least
+    high = 2**63 - 1 if flag.most is None else flag.most
     return low <= value <= high
 
 
 def _kind_of(flag: Flag) -> str:
+    if flag.choices:
+        return f"{', '.join(flag.choices[:-1])} or {flag.choices[-1]}"
     kind = {int: "a whole number", float: "a number", str: "a text"}[flag.kind]
     bounds = [f"at least {flag.least:g}"] if flag.least is not None else []
     bounds += [f"at most {flag.most:.0f}"] if flag.most is not None else []
@@ -154,6 +164,28 @@ def _kind_of(flag: Flag) -> str:
 
 def _path(line: CommandLine, name: str) -> Path | None:
     return Path(line[name]) if line[name] else None
+
+
+def _tls_source(line: CommandLine) -> TlsSource | None:
+    config, certificate, key, authority = (
+        _path(line, name) for name in ("ssl_config_file", "ssl_certificate_file", "ssl_key_file", "ssl_ca_file")
+    )
+    if config and (certificate or key or authority):
+        got, expected = "it and files of their own", "either it, or --ssl_certificate_file and --ssl_key_file"
+        raise OptionsError("--ssl_config_file", got=got, expected=expected, fix="leave it out")
+    if (certificate is None) != (key is None) or (authority and not certificate):
+        got, expected = "only one of them, or --ssl_ca_file alone", "both"
+        what = "--ssl_certificate_file and --ssl_key_file"
+        raise OptionsError(what, got=got, expected=expected, fix="give the certificate and its key")
+    return TlsSource(config, certificate, key, authority) if config or certificate else None
+
+
+def _reload_roots(line: CommandLine) -> tuple[Path, ...]:
+    roots = tuple(Path(root).absolute() for root in line["reload_roots"].split(",") if root)
+    for root in roots:
+        if not root.is_dir():
+            raise OptionsError("--reload_roots", got=str(root), expected="folders", fix="name folders that exist")
+    return roots
 
 
 def _check_addresses(line: CommandLine) -> None:

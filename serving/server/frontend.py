@@ -5,20 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from serving import protos
 from serving.errors import Code, StatusError
+from serving.server.api_keys import ApiKey, ApiKeys
 from serving.server.budget import Budget, Held
 from serving.server.call import Call
+from serving.server.coalesced import Coalesced
+from serving.server.connections import Connections, limit_of_connections
 from serving.server.memory import trim_soon
-from serving.server.metrics import PROCESS, VERSION_STATE, Metrics
+from serving.server.metrics import MAX_CELLS, PROCESS, VERSION_STATE, Metrics
 from serving.server.options import ServerOptions
+from serving.server.profiling import Profiler
 from serving.server.service import Service
 from serving.server.work import Work
 
 AVAILABLE = 30  # ModelVersionStatus.State
+
+_MAX_RELOADS = 16
+_PAGED_AT_ONCE_BYTES = 2**14
 
 Reload = Callable[[Any], Awaitable[Any]]
 Scrape = Callable[[], Awaitable[str]]
@@ -44,9 +51,11 @@ class Frontend:
         metrics: Metrics = PROCESS,
     ) -> None:
         self.service, self.options, self.metrics = service, options, metrics
-        self.reload, self.scrape = reload or self.reload_here, scrape or self.page_here
         self.budget = Budget(options.max_pending_bytes, options.max_pending_rows, trim_soon)
         self.work = Work()
+        self.connections = Connections(limit_of_connections(options.max_connections), self._pressed)
+        self.reload, self.scrape = reload or self.reload_here, Coalesced(scrape or self.page_here)
+        self.profiler, self.keys = Profiler(), options.api_keys
         self._most = (
             options.max_message_bytes,
             options.max_request_rows,
@@ -55,7 +64,9 @@ class Frontend:
         )
         self.draining = False
         self.in_flight = 0
-        self._names = _names_of(options.models)
+        self._names: tuple[str, ...] = ()
+        self._configured(options.models)
+        self._reloads: set[asyncio.Task[Any]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -66,6 +77,21 @@ class Frontend:
     def call(self, held: Held, deadline: float | None, size: int) -> Call:
         """A request on its way; `size` in bytes."""
         return Call(self._most, held, deadline, size, self.work)
+
+    def _pressed(self) -> bool:
+        return self.budget.bytes > self.budget.max_bytes // 2
+
+    def use_keys(self, keys: ApiKeys) -> None:
+        """Asks for these API keys from now on."""
+        self.keys = keys
+
+    def authenticate(self, headers: Mapping[str, str]) -> ApiKey | None:
+        """The API key that a request brings, None where none is asked for.
+
+        Raises:
+            StatusError: UNAUTHENTICATED.
+        """
+        return None if self.keys is None else self.keys.find(headers)
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
@@ -100,20 +126,43 @@ class Frontend:
         return self._names
 
     async def reload_here(self, request: Any) -> Any:
-        """Reloads the configuration of this process alone."""
-        response = await self.service.reload_config(request)
-        self._names = _names_of(request.config)
+        """Reloads the configuration of this process alone. It goes on when the caller has left: half of it is no
+        configuration.
+
+        Raises:
+            StatusError: see `Service.reload_config`; RESOURCE_EXHAUSTED, too many of them wait for each other.
+        """
+        if len(self._reloads) >= _MAX_RELOADS:
+            message = f"{len(self._reloads)} reloads are waiting for each other. Ask again when they are done"
+            raise StatusError(Code.RESOURCE_EXHAUSTED, message)
+        task = asyncio.ensure_future(self._reload(request))
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+        return await asyncio.shield(task)
+
+    async def _reload(self, request: Any) -> Any:
+        try:
+            response = await self.service.reload_config(request)
+        except StatusError as error:
+            if error.code is Code.UNKNOWN:
+                self._configured(request.config)
+            raise
+        self._configured(request.config)
         return response
+
+    def _configured(self, config: Any) -> None:
+        self._names = tuple(one.name for one in config.model_config_list.config)
+        self.metrics.configured(self._names)
 
     async def page_here(self) -> str:
         """Prometheus's page of this process alone."""
         self.set_states()
-        return self.metrics.page()
+        return await paged(self.metrics.dump())
 
     def set_states(self) -> None:
         """Brings the gauge of the versions' states up to date."""
         states: dict[tuple[str, ...], int] = {}
-        for name in self._names:
+        for name in self._names[:MAX_CELLS]:
             for one in self.versions(name):
                 states[name, str(one.version)] = int(one.state)
         self.metrics.set_gauges(VERSION_STATE, states)
@@ -136,5 +185,8 @@ def since(start: float) -> float:
     return (time.perf_counter() - start) * 1e6
 
 
-def _names_of(config: Any) -> tuple[str, ...]:
-    return tuple(one.name for one in config.model_config_list.config)
+async def paged(dump: bytes) -> str:
+    """Prometheus's page of what a `Metrics` dumped. Other requests do not wait for the long one of many models."""
+    if len(dump) <= _PAGED_AT_ONCE_BYTES:
+        return Metrics.merged((dump,)).page()
+    return await asyncio.to_thread(lambda: Metrics.merged((dump,)).page())

@@ -1,21 +1,35 @@
-"""gRPC: PredictionService and ModelService, health, reflection (tensorflow_serving/model_servers/*_service_impl.cc)."""
+"""gRPC: PredictionService and ModelService, health, reflection (tensorflow_serving/model_servers/*_service_impl.cc).
+
+nghttp2 carries it, see `serving/server/h2`; where that library is missing, grpcio does, and bounds less.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
-
-import grpc
+import logging
+import socket
+import ssl
+from typing import TYPE_CHECKING
 
 from serving import protos
-from serving.errors import OptionsError, StatusError
+from serving.errors import OptionsError
 from serving.server import health, reflection
+from serving.server.api_keys import NO_HEADERS
 from serving.server.frontend import Frontend
+from serving.server.grpc_calls import Call, Method
 from serving.server.grpc_methods import METHODS, answer
-from serving.server.options import ServerOptions
+from serving.server.h2.binding import load
+from serving.server.h2.server import H2Server
+from serving.server.h2.settings import settings_of
+from serving.server.listening import bind_tcp, bind_unix
+from serving.server.options import TlsFiles
+from serving.server.text_files import ssl_context
 
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
-_MAX_DETAILS = 4000  # characters of a message: clients refuse headers over 8 or 16 KiB
+if TYPE_CHECKING:
+    from serving.server.grpc_aio import AioServer
+
+LOG = logging.getLogger("serving")
+
 _HEALTH_SECONDS = 1.0
 _TF_HEALTH_NAMES = ("ModelService", "PredictionService")  # the names that TF Serving reports
 
@@ -31,27 +45,63 @@ class GrpcServer:
 
     def __init__(self, frontend: Frontend, *, share_port: bool = False, use_socket_path: bool = True) -> None:
         self._frontend, options = frontend, frontend.options
-        self._server = grpc.aio.server(options=_channel_arguments(options, share_port))
-        for service, methods in METHODS.items():
-            handlers = {name: _handler(frontend, service, name) for name in methods}
-            self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
         self._health = health.Health() if options.enable_grpc_healthcheck_service else None
-        if self._health is not None:
-            self._server.add_generic_rpc_handlers((self._health.handler(),))
-        if options.enable_grpc_reflection:
-            more = {health.SERVICE: health.FILE} if self._health is not None else {}
-            services = [*METHODS, *more]
-            self._server.add_generic_rpc_handlers(reflection.handlers(services, protos.POOL, more.values()))
-        self.port = self._bind(f"{_bracketed(options.host)}:{options.port}") if options.port else 0
-        if options.grpc_socket_path is not None and use_socket_path:
-            self._bind(f"unix:{options.grpc_socket_path}")
         self._following: asyncio.Task[None] | None = None
+        self._server: H2Server | AioServer
+        self._sockets: list[socket.socket] = []
+        methods = self._methods()
+        socket_path = options.grpc_socket_path if use_socket_path else None
+        library = load()
+        if library is None:
+            from serving.server.grpc_aio import AioServer
+
+            LOG.warning("gRPC is served by grpcio: slower, and with weaker limits. To change that, install libnghttp2")
+            self._server = AioServer(frontend, methods, share_port, socket_path)
+            self.port = self._server.port
+            return
+        settings, unknown = settings_of(options.grpc_channel_arguments, options.max_message_bytes)
+        for name in unknown:
+            LOG.warning("%s of --grpc_channel_arguments has no effect", name)
+        by_path = {path.encode(): method for path, method in methods.items()}
+        self._server = H2Server(library, by_path, settings, frontend.connections, frontend.held)
+        address = f"{options.host}:{options.port}"
+        try:
+            if options.port:
+                self._sockets += bind_tcp(options.host, options.port, shared=share_port)
+            if socket_path is not None:
+                address = f"unix:{socket_path}"
+                self._sockets.append(bind_unix(socket_path))
+        except OSError as error:
+            raise _cannot_listen(address, error.strerror or str(error)) from error
+        self.port = self._sockets[0].getsockname()[1] if options.port else 0
 
     async def start(self) -> None:
-        """Begins to answer."""
-        await self._server.start()
+        """Begins to answer.
+
+        Raises:
+            OptionsError: the port is in use.
+        """
+        if isinstance(self._server, H2Server):
+            tls = self._frontend.options.tls
+            try:
+                self._server.start(self._sockets, _context(tls) if tls else None)
+            except OSError as error:
+                raise _cannot_listen(f"port {self.port}", error.strerror or str(error)) from error
+        else:
+            await self._server.start()
         if self._health is not None:
             self._following = asyncio.create_task(self._follow_health(self._health))
+
+    def reload_tls(self, tls: TlsFiles) -> None:
+        """Takes other certificates for new connections.
+
+        Raises:
+            ssl.SSLError, ValueError: they cannot be used; the old ones stay.
+        """
+        if isinstance(self._server, H2Server):
+            self._server.set_tls(_context(tls))
+        else:
+            self._server.set_tls(tls)
 
     async def drain(self) -> None:
         """Tells who watches the health that no more requests should come."""
@@ -71,48 +121,39 @@ class GrpcServer:
             state.set(models | dict.fromkeys(("", *METHODS, *_TF_HEALTH_NAMES), ready))
             await asyncio.sleep(_HEALTH_SECONDS)
 
-    def _bind(self, address: str) -> int:
-        tls = self._frontend.options.tls
-        try:
-            if tls is None:
-                return int(self._server.add_insecure_port(address))
-            credentials = grpc.ssl_server_credentials(
-                [(tls.server_key, tls.server_cert)], tls.custom_ca or None, tls.client_verify
-            )
-            return int(self._server.add_secure_port(address, credentials))
-        except RuntimeError as error:
-            raise OptionsError(
-                f"gRPC cannot listen on {address}",
-                got=str(error).splitlines()[0],
-                expected="an address of this machine that nothing else uses",
-                fix="stop what listens there, or choose another --port",
-            ) from error
+    def _methods(self) -> dict[str, Method]:
+        """All methods by path."""
+        methods = {
+            f"/{service}/{name}": _method(self._frontend, service, name)
+            for service in METHODS
+            for name in METHODS[service]
+        }
+        if self._health is not None:
+            methods |= self._health.methods()
+        if self._frontend.options.enable_grpc_reflection:
+            more = {health.SERVICE: health.FILE} if self._health is not None else {}
+            methods |= reflection.methods([*METHODS, *more], protos.POOL, more.values())
+        return methods
 
 
-def _handler(frontend: Frontend, service: str, method: str) -> Any:
-    """A raw unary handler: bytes to bytes."""
+def _method(frontend: Frontend, service: str, name: str) -> Method:
+    async def unary(body: bytes, call: Call) -> bytes:
+        headers = NO_HEADERS if frontend.keys is None else call.metadata()
+        return await answer(frontend, service, name, body, call.deadline, call.held, peer=call.peer, headers=headers)
 
-    async def handle(body: bytes, context: Any) -> bytes:
-        left = context.time_remaining()
-        deadline = None if left is None else asyncio.get_running_loop().time() + left
-        try:
-            return await answer(frontend, service, method, body, deadline)
-        except StatusError as error:
-            context.set_code(_CODES[error.code.number])
-            context.set_details(error.message[:_MAX_DETAILS])
-            return b""
-
-    return grpc.unary_unary_rpc_method_handler(handle)
+    return Method(unary)
 
 
-def _channel_arguments(options: ServerOptions, share_port: bool) -> list[tuple[str, Any]]:
-    ours = {
-        "grpc.so_reuseport": int(share_port),
-        "grpc.max_receive_message_length": options.max_message_bytes,
-        "grpc.max_send_message_length": -1,
-    }
-    return list((ours | dict(options.grpc_channel_arguments)).items())
+def _context(tls: TlsFiles) -> ssl.SSLContext:
+    context = ssl_context(tls)
+    context.set_alpn_protocols(["h2"])
+    return context
 
 
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _cannot_listen(address: str, got: str) -> OptionsError:
+    return OptionsError(
+        f"gRPC cannot listen on {address}",
+        got=got,
+        expected="an address of this machine that nothing else uses",
+        fix="stop what listens there, or choose another --port",
+    )

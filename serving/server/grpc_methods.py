@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from serving import protos
 from serving.errors import Code, StatusError
+from serving.server.api_keys import NO_HEADERS, ApiKey
 from serving.server.budget import Held, Limits
 from serving.server.call import Call
+from serving.server.callers import Caller
 from serving.server.frontend import Frontend, since
+from serving.server.options import ServerOptions
+from serving.server.profiling import check_profiler
+from serving.server.reload_policy import check_reload
 from serving.server.service import Predicted
 from serving.server.tensors import answer_bytes, decode_inputs, encode_outputs, size_of
 from serving.server.unexpected import unexpected
@@ -25,6 +30,9 @@ from serving.server.wire import encode_response, parse
 from serving.server.work import INLINE_BYTES, Check
 
 Answer = Callable[[Frontend, Any, Call], Awaitable[bytes]]
+Guard = Callable[[ServerOptions, Caller, Any], Awaitable[None]]
+
+_RELOAD = "HandleReloadConfigRequest"
 
 _ITEM_BYTES = 32  # about what a class or a value takes in a response
 
@@ -85,6 +93,20 @@ async def _reload(frontend: Frontend, request: Any, call: Call) -> bytes:
     return bytes((await frontend.reload(request)).SerializeToString())
 
 
+async def _profile(frontend: Frontend, request: Any, call: Call) -> bytes:
+    response = await frontend.profiler.profile(request)
+    return await call.run(response.ByteSize(), lambda check: bytes(response.SerializeToString()))
+
+
+async def _terminate(frontend: Frontend, request: Any, call: Call) -> bytes:
+    frontend.profiler.terminate(request.session_id)
+    return b""
+
+
+async def _monitor(frontend: Frontend, request: Any, call: Call) -> bytes:
+    raise StatusError(Code.UNIMPLEMENTED, "unimplemented.")  # as TensorFlow's service on a CPU or GPU
+
+
 METHODS: dict[str, dict[str, Answer]] = {
     protos.PREDICTION_SERVICE: {
         "Predict": _predict,
@@ -93,14 +115,25 @@ METHODS: dict[str, dict[str, Answer]] = {
         "MultiInference": _multi_inference,
         "GetModelMetadata": _get_model_metadata,
     },
-    protos.MODEL_SERVICE: {"GetModelStatus": _get_model_status, "HandleReloadConfigRequest": _reload},
+    protos.MODEL_SERVICE: {"GetModelStatus": _get_model_status, _RELOAD: _reload},
+    protos.PROFILER_SERVICE: {"Profile": _profile, "Terminate": _terminate, "Monitor": _monitor},
 }
+# What not everyone may ask for.
+_GUARDED: dict[str, Guard] = {_RELOAD: check_reload, **dict.fromkeys(METHODS[protos.PROFILER_SERVICE], check_profiler)}
 _COUNTED = ("Predict", "Classify", "Regress")  # what TF Serving counts
 _LIMITED = (*_COUNTED, "MultiInference")  # a probe or a reload is answered under any load
 
 
 async def answer(
-    frontend: Frontend, service: str, method: str, body: bytes, deadline: float | None, held: Held | None = None
+    frontend: Frontend,
+    service: str,
+    method: str,
+    body: bytes,
+    deadline: float | None,
+    held: Held | None = None,
+    *,
+    peer: str = "",
+    headers: Mapping[str, str] = NO_HEADERS,
 ) -> bytes:
     """Answers one request, and counts it.
 
@@ -110,6 +143,8 @@ async def answer(
         body: a serialized request.
         deadline: a time of the event loop's clock, None for none.
         held: what the request holds already, the bytes of the body included; the caller releases it. None: nothing.
+        peer: where the request came from; see `Caller`.
+        headers: its metadata by names in lower case; not needed where there are no API keys.
 
     Returns:
         The serialized response.
@@ -122,12 +157,17 @@ async def answer(
     what = f"{service}/{method}"
     own, held = held is None, held or frontend.held()
     try:
+        key = frontend.authenticate(headers)
         if own:
             held.take(len(body))
         call = frontend.call(held, deadline, len(body))
         request = await call.run(call.size, parse, protos.methods(service)[method][0], body, call.limits)
         if counted:
             name = request.model_spec.name
+        if key is not None:
+            _authorize(key, method, request)
+        if method in _GUARDED:
+            await _GUARDED[method](frontend.options, Caller(peer), request)
         with frontend.entered() if method in _LIMITED else contextlib.nullcontext():
             encoded = await METHODS[service][method](frontend, request, call)
     except StatusError as error:
@@ -146,3 +186,14 @@ async def answer(
     if counted:
         frontend.metrics.request(name, method, "GRPC", status.code.name, 0)
     raise status
+
+
+def _authorize(key: ApiKey, method: str, request: Any) -> None:
+    """Raises PERMISSION_DENIED where a key is not for what is asked for."""
+    if method in _GUARDED:
+        key.check_administers()
+    elif method == "MultiInference":
+        for task in request.tasks:
+            key.check_model(task.model_spec.name)
+    else:
+        key.check_model(request.model_spec.name)

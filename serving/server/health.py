@@ -9,10 +9,12 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-import grpc
 from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
 
+from serving.errors import Code, StatusError
 from serving.protos.declare import proto_file
+from serving.server.grpc_calls import Call, Method
 
 SERVICE = "grpc.health.v1.Health"
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
@@ -62,34 +64,37 @@ class Health:
         self._status = dict.fromkeys(self._status, NOT_SERVING)
         self._tell()
 
-    def handler(self) -> Any:
-        """gRPC's generic handler."""
-        messages = (HealthCheckRequest.FromString, HealthCheckResponse.SerializeToString)
-        methods = {
-            "Check": grpc.unary_unary_rpc_method_handler(self._check, *messages),
-            "Watch": grpc.unary_stream_rpc_method_handler(self._watch, *messages),
-        }
-        return grpc.method_handlers_generic_handler(SERVICE, methods)
+    def methods(self) -> dict[str, Method]:
+        """By path."""
+        return {f"/{SERVICE}/Check": Method(self._check), f"/{SERVICE}/Watch": Method(stream=self._watch, one=True)}
 
     def _tell(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def _check(self, request: Any, context: Any) -> Any:
-        status = self._status.get(request.service)
+    async def _check(self, body: bytes, call: Call) -> bytes:
+        status = self._status.get(_parsed(body).service)
         if status is None:
-            context.set_code(grpc.StatusCode.NOT_FOUND)
-            return HealthCheckResponse()
-        return HealthCheckResponse(status=status)
+            raise StatusError(Code.NOT_FOUND, "")
+        return bytes(HealthCheckResponse(status=status).SerializeToString())
 
-    async def _watch(self, request: Any, context: Any) -> AsyncIterator[Any]:
+    async def _watch(self, bodies: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
         told = None
-        while True:
-            changed = self._changed
-            status = self._status.get(request.service, SERVICE_UNKNOWN)
-            if status != told:
-                told = status
-                yield HealthCheckResponse(status=status)
-            if self._closed:
-                return  # a stream that stayed open would hold up the end of the server
-            await changed.wait()
+        async for body in bodies:
+            name = _parsed(body).service
+            while True:
+                changed = self._changed
+                status = self._status.get(name, SERVICE_UNKNOWN)
+                if status != told:
+                    told = status
+                    yield HealthCheckResponse(status=status).SerializeToString()
+                if self._closed:
+                    return  # a stream that stayed open would hold up the end of the server
+                await changed.wait()
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return HealthCheckRequest.FromString(body)
+    except DecodeError as error:
+        raise StatusError(Code.INTERNAL, "The request is no grpc.health.v1.HealthCheckRequest message") from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -19,13 +19,15 @@ from serving.server.batching_options import BatchingOptions
 from serving.server.configs import Labels, check_config, labels_of
 from serving.server.executor import internal
 from serving.server.loading import batching_of, load
-from serving.server.models import Model
+from serving.server.models import Model, check_served, differ
 from serving.server.options import ServerOptions
 from serving.server.servable import Servable
 from serving.server.sources import aspired_versions
 from serving.server.versions import State, Version
 
 _log = logging.getLogger(__name__)
+
+_SCANNED_AT_ONCE = 64
 
 _CANCELLED = StatusError(Code.CANCELLED, "Loading of servable cancelled")
 
@@ -46,10 +48,11 @@ class Manager:
         self._labels: Labels = {}
         self._config: Any = None
         self._changed = asyncio.Event()
+        self._was_ready = False
         self._reloading = asyncio.Lock()
         self._loading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._watches: dict[str, asyncio.Task[None]] = {}
+        self._watching: asyncio.Task[None] | None = None
         self._pool = ThreadPoolExecutor(4, "transom_models")
 
     def acquire(self, model_spec: Any) -> Version:
@@ -85,14 +88,23 @@ class Manager:
         return [] if model is None else [model.versions[number] for number in sorted(model.versions, reverse=True)]
 
     def ready(self) -> bool:
-        """Whether every configured model has a version that is served."""
-        return all(model.latest is not None for model in self._models.values() if model.config is not None)
+        """Whether every configured model has a version that is served.
+
+        A model that a reload brings to a server that was ready does not count until it has been served once: callers
+        of the others need not go elsewhere while it is loaded.
+        """
+        models = [model for model in self._models.values() if model.config is not None]
+        self._was_ready = self._was_ready or all(model.latest is not None for model in models)
+        counted = [model for model in models if model.has_served or not self._was_ready] or models
+        return all(model.latest is not None for model in counted)
 
     async def reload(self, config: Any) -> None:
         """Goes to a `ModelServerConfig`, and waits for the models that are new in it.
 
         Raises:
-            StatusError: it is no such config, or a new model did not become available; what was served still is.
+            StatusError: it is no such config, which changes nothing; or UNKNOWN, a new model did not become available
+                or there are no versions where a model's now are to be. What was served still is, and what was asked
+                for is served as soon as it can be.
         """
         async with self._reloading:
             if config.WhichOneof("config") is None:
@@ -101,10 +113,11 @@ class Manager:
             check_config(self._config, config)
             allow = self._options.allow_version_labels_for_unavailable_models
             self._labels = labels_of(config, self._labels, self._is_available, allow)
-            self._config = config
-            new = await self._configure({one.name: one for one in config.model_config_list.config})
+            again, self._config = config == self._config, config
+            new, changed = await self._configure({one.name: one for one in config.model_config_list.config})
             await self._until(lambda: all(model.settled for model in new))
-            self._check_served(new)
+            # Whoever asks again for what failed is told so again.
+            check_served(new, self._models.values() if again else changed)
 
     async def stop(self) -> None:
         """Unloads everything, as soon as nothing runs in it."""
@@ -118,37 +131,30 @@ class Manager:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._pool.shutdown()
+        self._pool.shutdown(wait=False)  # nothing is loaded any more, or it is left behind
 
     def _is_available(self, name: str, version: int) -> bool:
         return name in self._models and version in self._models[name].available
 
-    async def _configure(self, configs: dict[str, Any]) -> list[Model]:
-        """Adds, changes and removes models; returns those that are new."""
+    async def _configure(self, configs: dict[str, Any]) -> tuple[list[Model], list[Model]]:
+        """Adds, changes and removes models; returns those that are new, and those that are to have other versions."""
         for name in self._models.keys() - configs.keys():
             self._models[name].config = None
-            self._stop_watching(name)
             self._aspire(name, {})
+            if not self._models[name].versions:  # nothing is to be told of it
+                del self._models[name]
         new = [name for name in configs if name not in self._models or self._models[name].config is None]
+        changed = [name for name in configs if name not in new and differ(self._models[name].config, configs[name])]
         for name, config in configs.items():
             self._models.setdefault(name, Model(config)).config = config
-        await asyncio.gather(*(self._scan(name) for name in configs))
-        for name in configs:
-            if name not in self._watches and self._options.file_system_poll_wait_seconds > 0:
-                self._watches[name] = self._spawn(self._watch(name))
-        return [self._models[name] for name in new]
-
-    def _check_served(self, models: Iterable[Model]) -> None:
-        failed = []
-        for model in models:
-            if model.latest is not None:
-                continue
-            newest = model.versions[max(model.versions)] if model.versions else None
-            error = newest.failure if newest else StatusError(Code.NOT_FOUND, model.problem or " ".join(model.notes))
-            reason = f" due to error: {error.code.name}: {error.message}" if error else ""
-            failed.append(f"{{{newest or f'{{name: {model.config.name}}}'}{reason}}}, ")
-        if failed:
-            raise StatusError(Code.UNKNOWN, f"{len(failed)} model(s) did not become available: {{{''.join(failed)}}}")
+        for name in new:
+            self._models[name].has_served = False
+        for name in (*new, *changed):
+            self._models[name].awaited = True
+        await self._scan(configs)
+        if self._watching is None and self._options.file_system_poll_wait_seconds > 0:
+            self._watching = self._spawn(self._watch())
+        return [self._models[name] for name in new], [self._models[name] for name in changed]
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -156,21 +162,23 @@ class Manager:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _stop_watching(self, name: str) -> None:
-        watch = self._watches.pop(name, None)
-        if watch is not None:
-            watch.cancel()
-
-    async def _watch(self, name: str) -> None:
+    async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self._options.file_system_poll_wait_seconds)
-            await self._scan(name)
+            await self._scan({name: model.config for name, model in self._models.items() if model.config is not None})
 
-    async def _scan(self, name: str) -> None:
-        model = self._models[name]
-        config = model.config
-        found = await self._outcome(aspired_versions, config)
-        if model.config is not config:  # changed meanwhile: whoever did it scans again
+    async def _scan(self, configs: Mapping[str, Any]) -> None:
+        """Looks for the versions of models, some at a time, so that thousands of them do not hold up the loop."""
+        names = list(configs)
+        for start in range(0, len(names), _SCANNED_AT_ONCE):
+            some = {name: configs[name] for name in names[start : start + _SCANNED_AT_ONCE]}
+            found = await self._outcome(_all_aspired, list(some.values()))
+            for (name, config), one in zip(some.items(), found, strict=True):
+                self._found(name, config, one)
+
+    def _found(self, name: str, config: Any, found: tuple[dict[int, Path], list[str]] | StatusError) -> None:
+        model = self._models.get(name)
+        if model is None or model.config is not config:  # changed meanwhile: whoever did it scans again
             return
         if isinstance(found, StatusError):
             if found.message != model.problem:
@@ -178,11 +186,12 @@ class Manager:
             model.problem = found.message
             return
         aspired, notes = found
-        for note in notes:
-            if note not in model.notes:
-                _log.warning("%s", note)
+        for note in set(notes).difference(model.notes):
+            _log.warning("%s", note)
         model.problem, model.notes = "", notes
-        self._aspire(name, aspired)
+        if aspired or not model.awaited:
+            model.awaited = False
+            self._aspire(name, aspired)
 
     def _aspire(self, name: str, aspired: dict[int, Path]) -> None:
         model = self._models[name]
@@ -231,7 +240,7 @@ class Manager:
     async def _serve(self, version: Version, servable: Servable, batching: BatchingOptions | None) -> None:
         if not version.aspired:
             await self._outcome(servable.close)
-            version.move(State.END, _CANCELLED)
+            self._end(version, _CANCELLED)
             return
         version.servable, version.batching = servable, batching
         version.move(State.AVAILABLE)
@@ -241,7 +250,16 @@ class Manager:
         servable, version.servable = version.servable, None
         if servable is not None:
             await self._outcome(servable.close)
-        version.move(State.END)
+        self._end(version)
+
+    def _end(self, version: Version, error: StatusError | None = None) -> None:
+        """Ends a version that nobody asked for any more, and loads it anew if somebody did meanwhile."""
+        version.move(State.END, error)
+        if version.aspired:
+            versions = self._models[version.model].versions.values()
+            paths = {one.number: one.path for one in versions if one.aspired}
+            version.aspired = False
+            self._aspire(version.model, paths)
 
     async def _outcome(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """What a function gave in a thread, or the error that it raised: nothing on the disk may end the server."""
@@ -266,6 +284,18 @@ class Manager:
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
             await self._changed.wait()
+
+
+def _all_aspired(configs: list[Any]) -> list[tuple[dict[int, Path], list[str]] | StatusError]:
+    found: list[tuple[dict[int, Path], list[str]] | StatusError] = []
+    for config in configs:
+        try:
+            found.append(aspired_versions(config))
+        except StatusError as error:
+            found.append(error)
+        except Exception as error:  # noqa: BLE001  nothing on the disk may end the server
+            found.append(internal(error))
+    return found
 
 
 def _loaded(folder: Path, options: ServerOptions) -> tuple[Servable, BatchingOptions | None]:

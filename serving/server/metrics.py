@@ -6,10 +6,11 @@ metrics). `prometheus_client` is not used: its counters must end in `_total`, an
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +21,12 @@ EXAMPLE_COUNT = "/tensorflow/serving/request_example_count_total"
 VERSION_STATE = "/transom/serving/version_state"
 
 OTHER = "(other)"
-"""Stands for the label values after a metric's `MAX_CELLS`th cell: names in requests are the clients' to choose."""
+"""Stands for the models that are not configured, whose names are the clients' to choose, and for those after a metric's
+`MAX_CELLS`th cell."""
 
 MAX_CELLS = 1000
+
+_MAX_NAME = 200  # characters of a model that is counted by its name
 
 _RUNTIME = "TF1"  # what TF Serving calls a session
 
@@ -50,11 +54,23 @@ KINDS: Mapping[str, Kind] = {
 
 
 class Metrics:
-    """The metrics of one process, or of several merged."""
+    """The metrics of one process, or of several merged. Until it is told which models are `configured`, all are."""
 
     def __init__(self) -> None:
+        self._models: frozenset[str] | None = None
         self._scalars: dict[str, dict[tuple[str, ...], int]] = {}
         self._histograms: dict[str, dict[tuple[str, ...], list[Any]]] = {}  # the buckets' counts, then the sum
+
+    def configured(self, models: Iterable[str]) -> None:
+        """Says which models are counted by name from now on, besides those that were so far. Once there are many, those
+        that are no longer configured become one."""
+        now = frozenset(one for one in models if len(one) <= _MAX_NAME)
+        self._models = now.union(self._models or ())
+        tables: list[dict[tuple[str, ...], Any]] = [*self._scalars.values(), *self._histograms.values()]
+        if max(len(self._models), *map(len, tables), 0) >= MAX_CELLS // 2:
+            self._models = now
+            for cells in tables:
+                _fold(cells, now)
 
     def count(self, name: str, labels: tuple[str, ...], by: int = 1) -> None:
         """Adds to a counter."""
@@ -74,11 +90,13 @@ class Metrics:
         cell[-1] += value
 
     def set_gauges(self, name: str, values: Mapping[tuple[str, ...], int]) -> None:
-        """Replaces all cells of a gauge."""
-        self._scalars[name] = dict(values)
+        """Replaces all cells of a gauge, of which `MAX_CELLS` are kept."""
+        self._scalars[name] = dict(itertools.islice(values.items(), MAX_CELLS))
 
     def request(self, model: str, api: str, entrypoint: str, status: str, microseconds: float) -> None:
-        """Counts a request, and its latency when it succeeded, as TF Serving does."""
+        """Counts a request, and its latency when it succeeded, as TF Serving does. No model at all is named ""."""
+        if model and self._models is not None and model not in self._models:
+            model = OTHER
         self.count(REQUEST_COUNT, (model, status))
         if status == "OK":
             self.observe(REQUEST_LATENCY, (model, api, entrypoint), microseconds)
@@ -94,12 +112,14 @@ class Metrics:
         return json.dumps([scalars, histograms]).encode()
 
     @classmethod
-    def merged(cls, dumps: Iterable[bytes]) -> Metrics:
-        """The sum of what processes dumped; of gauges, the greatest."""
+    def merged(cls, dumps: Iterable[bytes], *, gauges: bool = True) -> Metrics:
+        """The sum of what processes dumped; of gauges, the greatest, or none."""
         whole = cls()
         for dump in dumps:
             scalars, histograms = json.loads(dump)
             for name, cells in scalars.items():
+                if KINDS[name].kind == "gauge" and not gauges:
+                    continue
                 scalar = whole._scalars.setdefault(name, {})
                 for *labels, value in cells:
                     old = scalar.get(tuple(labels), 0)
@@ -107,8 +127,7 @@ class Metrics:
             for name, cells in histograms.items():
                 histogram = whole._histograms.setdefault(name, {})
                 for labels, cell in cells:
-                    sums = histogram.get(tuple(labels), [0] * len(cell))
-                    histogram[tuple(labels)] = [a + b for a, b in zip(sums, cell, strict=True)]
+                    histogram[tuple(labels)] = _sum(histogram.get(tuple(labels), [0] * len(cell)), cell)
         return whole
 
     def page(self) -> str:
@@ -137,6 +156,19 @@ def metric_name(name: str) -> str:
 
 def _bounded(cells: Mapping[tuple[str, ...], Any], labels: tuple[str, ...]) -> tuple[str, ...]:
     return labels if len(cells) < MAX_CELLS else (OTHER, *labels[1:])
+
+
+def _fold(cells: dict[tuple[str, ...], Any], models: Container[str]) -> None:
+    """Makes one cell of those of other models, the first of the labels."""
+    for labels in [labels for labels in cells if labels[0] not in models and labels[0] not in ("", OTHER)]:
+        cell, other = cells.pop(labels), (OTHER, *labels[1:])
+        if other in cells:
+            cell = _sum(cells[other], cell) if isinstance(cell, list) else cells[other] + cell
+        cells[other] = cell
+
+
+def _sum(one: Sequence[float], other: Sequence[float]) -> list[float]:
+    return [a + b for a, b in zip(one, other, strict=True)]
 
 
 def _pairs(names: Sequence[str], values: Sequence[str]) -> str:

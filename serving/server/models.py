@@ -6,10 +6,11 @@ when one that is asked for is served.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from serving.errors import Code, StatusError
 from serving.server.versions import State, Version
 
 _ON_THE_WAY = (State.START, State.LOADING)
@@ -23,14 +24,19 @@ class Model:
         versions: every version that was ever asked for, by number.
         available: those that are served.
         latest: the newest of them, None where nothing is served.
+        has_served: whether there ever was one.
         problem: why the base path could not be read last time, empty where it could.
+        awaited: whether no version has been found since its configuration began to name other ones. What was served
+            before then still is.
     """
 
     def __init__(self, config: Any) -> None:
         self.config: Any = config
+        self.awaited = True
         self.versions: dict[int, Version] = {}
         self.available: dict[int, Version] = {}
         self.latest: Version | None = None
+        self.has_served = False
         self.problem = ""
         self.notes: list[str] = []
 
@@ -47,7 +53,7 @@ class Model:
                 self.versions[number] = make(number, aspired[number])
                 new.append(self.versions[number])
             else:
-                known.aspired = True
+                known.aspired, known.path = True, aspired[number]
         for number, version in self.versions.items():
             if number not in aspired:
                 version.aspired = False
@@ -65,9 +71,35 @@ class Model:
         """Finds again what is served, after a version's state has changed."""
         self.available = {n: one for n, one in sorted(self.versions.items()) if one.state is State.AVAILABLE}
         self.latest = next(reversed(self.available.values()), None)
+        self.has_served = self.has_served or self.latest is not None
 
     @property
     def settled(self) -> bool:
-        """Whether each version has been loaded, or has failed at least once."""
-        on_the_way = [version for version in self.versions.values() if version.state in _ON_THE_WAY]
+        """Whether each version has been loaded, or has failed at least once. One that is asked for again while it is
+        unloaded is loaded anew."""
+        on_the_way = [
+            version
+            for version in self.versions.values()
+            if version.state in _ON_THE_WAY or (version.state is State.UNLOADING and version.aspired)
+        ]
         return all(version.failure for version in on_the_way)
+
+
+def differ(old: Any, new: Any) -> bool:
+    """Whether two `ModelConfig`s of a model may name different versions."""
+    return bool(old.base_path != new.base_path or old.model_version_policy != new.model_version_policy)
+
+
+def check_served(new: Sequence[Model], changed: Iterable[Model]) -> None:
+    """Raises UNKNOWN where a new model is not served, or one that was changed has no versions where they are to be."""
+    failed = [_failure(model) for model in new if model.latest is None]
+    failed += [_failure(model) for model in changed if model.awaited and model.config and model not in new]
+    if failed:
+        raise StatusError(Code.UNKNOWN, f"{len(failed)} model(s) did not become available: {{{''.join(failed)}}}")
+
+
+def _failure(model: Model) -> str:
+    newest = model.versions[max(model.versions)] if model.versions and not model.awaited else None
+    error = newest.failure if newest else StatusError(Code.NOT_FOUND, model.problem or "; ".join(model.notes))
+    reason = f" due to error: {error.code.name}: {error.message}" if error else ""
+    return f"{{{newest or f'{{name: {model.config.name}}}'}{reason}}}, "

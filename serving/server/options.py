@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from serving.server.api_keys import ApiKeys
+
 
 @dataclass(frozen=True)
 class ServerOptions:
@@ -32,8 +34,15 @@ class ServerOptions:
         max_pending_bytes, max_pending_rows: ours: what all requests of one worker may hold together; see `budget.py`.
         max_json_depth, max_json_values: ours: nesting of a request's JSON, and the values in it.
         max_connections: ours: of one worker, gRPC and REST together.
+        worker_timeout_seconds: ours: after so long without a sign of life from its event loop a worker is replaced; 0:
+            never.
         drain_seconds: ours: how long requests in flight may take after SIGTERM.
         enable_grpc_reflection: ours.
+        tls_source: ours: where `tls` was read from.
+        api_keys: ours: who may ask, None for everyone; `api_keys_file` is where they were read from.
+        security_poll_wait_seconds: ours: these files are read again so often (0: never).
+        reload_from: ours: whose HandleReloadConfigRequest is taken: anywhere, loopback or nowhere.
+        reload_roots: ours: the folders that it may name models in, links followed; empty for any.
     """
 
     models: Any
@@ -63,8 +72,13 @@ class ServerOptions:
     enable_serialization_as_tensor_content: bool = False
     enable_grpc_healthcheck_service: bool = False
     enable_grpc_reflection: bool = False
+    enable_profiler: bool = True
     grpc_channel_arguments: tuple[tuple[str, Any], ...] = ()
     tls: TlsFiles | None = None
+    tls_source: TlsSource | None = None
+    api_keys: ApiKeys | None = None
+    api_keys_file: Path | None = None
+    security_poll_wait_seconds: float = 10.0
     metrics_path: str | None = None
     workers: int = 1
     max_concurrent_requests: int = 1024
@@ -75,7 +89,10 @@ class ServerOptions:
     max_json_depth: int = 64
     max_json_values: int = 2**22
     max_connections: int = 1024
+    worker_timeout_seconds: float = 20.0
     drain_seconds: float = 30.0
+    reload_from: str = "anywhere"
+    reload_roots: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,3 +103,19 @@ class TlsFiles:
     server_cert: bytes
     custom_ca: bytes = b""
     client_verify: bool = False
+
+
+@dataclass(frozen=True)
+class TlsSource:
+    """Where `TlsFiles` are read from: the file of --ssl_config_file, or (ours) a file for each.
+
+    Attributes:
+        config: text SSLConfig; None where the others are given.
+        certificate, key: PEM.
+        authority: PEM; a client must then have a certificate that it has signed.
+    """
+
+    config: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    authority: Path | None = None

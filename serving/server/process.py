@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import dataclasses
 import gc
 import logging
 import os
-import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from serving import protos
-from serving.errors import OptionsError, StatusError
+from serving.errors import StatusError
+from serving.server.config_file import ConfigFile
 from serving.server.control import Control
-from serving.server.frontend import AVAILABLE, Frontend
+from serving.server.ending import CLOSE_SECONDS, Ending, leave
+from serving.server.expiry import Expiry
+from serving.server.frontend import AVAILABLE, Frontend, paged
 from serving.server.grpc_api import GrpcServer
 from serving.server.memory import prepare
-from serving.server.metrics import PROCESS, Metrics
-from serving.server.options import ServerOptions
+from serving.server.metrics import PROCESS
+from serving.server.options import ServerOptions, TlsFiles
 from serving.server.rest import RestServer
 from serving.server.service import Service
-from serving.server.text_files import read_model_config
+from serving.server.text_files import read_api_keys, read_tls_source
+from serving.server.watching import follow
 
 LOG = logging.getLogger("serving")
 
@@ -64,29 +69,38 @@ def run(
         OptionsError: an address cannot be listened on, or what the service raises.
     """
     prepare()
-    asyncio.run(_Process(options, make_service, index, control_end).run())
+    ending = Ending(options.drain_seconds, insists=control_end is None)
+    ending.listen()
+    asyncio.run(_Process(options, make_service, index, control_end, ending).run())
+    atexit.register(leave, 0)  # Python takes TensorFlow apart otherwise, which may last seconds
     return 0
 
 
 class _Process:
     def __init__(
-        self, options: ServerOptions, make_service: MakeService, index: int, control_end: socket.socket | None
+        self,
+        options: ServerOptions,
+        make_service: MakeService,
+        index: int,
+        control_end: socket.socket | None,
+        ending: Ending,
     ) -> None:
         self._options, self._make_service, self._index, self._end = options, make_service, index, control_end
+        self._ending = ending
         self._control: Control | None = None
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
-        loop = asyncio.get_running_loop()
-        for which in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(which, self._stop.set)
+        self._ending.attach(self._stop)
         start = time.monotonic()
         service = self._make_service(self._options)
         frontend = await self._frontend(service)
         async with _background(self._supervised()):
-            if await self._unless_stopped(service.start()):
-                await self._serve(frontend, start)
-        await service.stop()
+            await service.start()
+            if self._control is not None:
+                await self._control.may_open()
+            await self._serve(frontend, start)
+        await self._in_time(service.stop())
         LOG.info("stopped")
 
     async def _frontend(self, service: Service) -> Frontend:
@@ -97,7 +111,11 @@ class _Process:
             return await control.reload_all(request)
 
         async def scrape() -> str:
-            return Metrics.merged(await control.metrics_of_all()).page()
+            try:
+                return await paged(await control.metrics_of_all())
+            except StatusError as error:
+                # No numbers rather than those of one worker, which would seem to have fallen.
+                return f"# {error.message}\n"
 
         def dump() -> bytes:
             frontend.set_states()
@@ -114,33 +132,57 @@ class _Process:
         shared = self._end is not None
         grpc_server = GrpcServer(frontend, share_port=shared, use_socket_path=self._index == 0)
         rest_server = RestServer(frontend, share_port=shared) if self._options.rest_api_port else None
+        self._ending.serving = True
         if rest_server is not None:
             await rest_server.start()
         await grpc_server.start()
         _tell(frontend, time.monotonic() - start)
         if self._control is not None:
             self._control.ready()
-        async with _background(_follow_config(frontend)):
+        fronts: list[GrpcServer | RestServer] = [grpc_server]
+        fronts += [rest_server] if rest_server is not None else []
+        # Where there are several workers, the supervisor follows the file.
+        configured = contextlib.nullcontext() if shared else _background(_follow_config(frontend))
+        async with configured, _background(self._follow_security(frontend, fronts)):
             await self._stop.wait()
-        await _drain(frontend, grpc_server, rest_server)
+        await self._in_time(_drain(frontend, grpc_server, rest_server))
+
+    async def _follow_security(self, frontend: Frontend, fronts: Sequence[GrpcServer | RestServer]) -> None:
+        """Keeps certificates and API keys as their files are, and warns of what expires."""
+        options, tasks = self._options, []
+        seconds = options.security_poll_wait_seconds
+        if options.api_keys is not None and options.api_keys_file is not None:
+            read_keys = partial(read_api_keys, options.api_keys_file)
+            tasks.append(follow("API keys", read_keys, options.api_keys, frontend.use_keys, seconds))
+        if options.tls is not None and options.tls_source is not None:
+            expiry = Expiry(options.tls)
+
+            def use(tls: TlsFiles) -> None:
+                for front in fronts:
+                    front.reload_tls(tls)
+                expiry.watch(tls)
+
+            read = partial(read_tls_source, options.tls_source)
+            tasks.append(follow("keys and certificates", read, options.tls, use, seconds))
+            if self._index == 0:  # the workers have the same ones
+                tasks.append(expiry.run())
+        await asyncio.gather(*tasks)
 
     async def _supervised(self) -> None:
         """Does what the supervisor tells; without one any more, the end has come."""
         if self._control is not None:
             await self._control.serve()
             LOG.error("worker %d: the supervisor has gone", self._index)
-            self._stop.set()
+            self._ending.begin()
 
-    async def _unless_stopped(self, work: Any) -> bool:
-        """Whether the work was done before the end came."""
-        working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(self._stop.wait())
-        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if not working.done():
-            working.cancel()
-            return False
+    async def _in_time(self, work: Coroutine[Any, Any, None]) -> None:
+        """Awaits what belongs to the end; leaves the process where it takes longer than the end may."""
+        # Not `asyncio.timeout`: what is cancelled may take its time, or not heed it.
+        working = asyncio.ensure_future(work)
+        if not (await asyncio.wait((working,), timeout=max(0.0, self._ending.left())))[0]:
+            LOG.error("something still runs %g s after the time to drain; it is left behind", CLOSE_SECONDS)
+            leave(0)
         await working
-        return not self._stop.is_set()
 
 
 def _set_aside_what_stays() -> None:
@@ -166,27 +208,18 @@ async def _drain(frontend: Frontend, grpc_server: GrpcServer, rest_server: RestS
 
 
 async def _follow_config(frontend: Frontend) -> None:
-    """Reloads --model_config_file when its content has changed.
-
-    TF Serving reloads at every poll; a configuration that came over gRPC in between would not live long.
-    """
-    options = frontend.options
-    path, seconds = options.model_config_file, options.model_config_file_poll_wait_seconds
-    if path is None or seconds <= 0:
-        return
-    known = options.models
-    while True:
-        await asyncio.sleep(seconds)
-        try:
-            config = read_model_config(path)
-            if config != known:
-                known = config
+    """Reloads --model_config_file when its content has changed."""
+    file = ConfigFile(frontend.options)
+    while file.seconds is not None:
+        await asyncio.sleep(file.seconds)
+        config = await asyncio.to_thread(file.changed, time.monotonic())
+        if config is not None:
+            try:
                 await frontend.reload_here(protos.ReloadConfigRequest(config=config))
-                LOG.info("%s has changed and is in force", path)
-        except OptionsError as error:
-            LOG.error("Failed to read ModelServerConfig file: %s", error)
-        except StatusError as error:
-            LOG.error("PollFilesystemAndReloadConfig failed to ReloadConfig: %s", error.message)
+            except StatusError as error:
+                file.log(error)
+            else:
+                file.log(None)
 
 
 def _tell(frontend: Frontend, seconds: float) -> None:

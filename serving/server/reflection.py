@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
-import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
 
+from serving.errors import Code, StatusError
 from serving.protos.declare import proto_file
+from serving.server.grpc_calls import Call, Method
 
-_NOT_FOUND, _UNIMPLEMENTED = grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNIMPLEMENTED
 PACKAGES = ("grpc.reflection.v1", "grpc.reflection.v1alpha")
 
 
@@ -54,8 +55,8 @@ def messages(package: str) -> tuple[Any, Any]:
     return found[f"{package}.ServerReflectionRequest"], found[f"{package}.ServerReflectionResponse"]
 
 
-def handlers(services: Sequence[str], pool: Any, files: Iterable[Any] = ()) -> list[Any]:
-    """Generic handlers that tell of `services`.
+def methods(services: Sequence[str], pool: Any, files: Iterable[Any] = ()) -> dict[str, Method]:
+    """Methods by path that tell of `services`.
 
     Args:
         services: their full names.
@@ -66,20 +67,25 @@ def handlers(services: Sequence[str], pool: Any, files: Iterable[Any] = ()) -> l
     for file in [*files, *map(_file, PACKAGES)]:
         extra.Add(file)
     names = sorted([*services, *(f"{package}.ServerReflection" for package in PACKAGES)])
-    return [_handler(package, names, (pool, extra)) for package in PACKAGES]
+    pools = (pool, extra)
+    return {f"/{package}.ServerReflection/ServerReflectionInfo": _method(package, names, pools) for package in PACKAGES}
 
 
-def _handler(package: str, names: Sequence[str], pools: Sequence[Any]) -> Any:
+def _method(package: str, names: Sequence[str], pools: Sequence[Any]) -> Method:
     request_class, response_class = messages(package)
 
-    async def info(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
-        async for request in requests:
+    async def info(bodies: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
+        async for body in bodies:
+            try:
+                request = request_class.FromString(body)
+            except DecodeError as error:
+                message = f"The request is no {package}.ServerReflectionRequest message"
+                raise StatusError(Code.INTERNAL, message) from error
             response = response_class(valid_host=request.host, original_request=request)
             _answer(request, response, names, pools)
-            yield response
+            yield response.SerializeToString()
 
-    method = grpc.stream_stream_rpc_method_handler(info, request_class.FromString, response_class.SerializeToString)
-    return grpc.method_handlers_generic_handler(f"{package}.ServerReflection", {"ServerReflectionInfo": method})
+    return Method(stream=info)
 
 
 def _answer(request: Any, response: Any, names: Sequence[str], pools: Sequence[Any]) -> None:
@@ -90,7 +96,7 @@ def _answer(request: Any, response: Any, names: Sequence[str], pools: Sequence[A
         return
     finders = {"file_by_filename": "FindFileByName", "file_containing_symbol": "FindFileContainingSymbol"}
     if asked not in finders:  # proto3 has no extensions
-        response.error_response.error_code = _UNIMPLEMENTED.value[0]
+        response.error_response.error_code = Code.UNIMPLEMENTED.number
         response.error_response.error_message = "there are no extensions"
         return
     for pool in pools:
@@ -100,7 +106,7 @@ def _answer(request: Any, response: Any, names: Sequence[str], pools: Sequence[A
             continue
         response.file_descriptor_response.file_descriptor_proto.extend(_with_imports(file))
         return
-    response.error_response.error_code = _NOT_FOUND.value[0]
+    response.error_response.error_code = Code.NOT_FOUND.number
     response.error_response.error_message = f"{getattr(request, asked)} is not known"
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from google.protobuf import json_format
 
 from serving import protos
 from serving.errors import Code, StatusError
+from serving.server.api_keys import NO_HEADERS
 from serving.server.budget import Held, Limits
 from serving.server.call import Call
 from serving.server.frontend import Frontend, since
@@ -49,7 +50,14 @@ class Answer:
 
 
 async def answer(
-    frontend: Frontend, method: str, path: str, read: Read, *, gzipped: bool = False, held: Held | None = None
+    frontend: Frontend,
+    method: str,
+    path: str,
+    read: Read,
+    *,
+    gzipped: bool = False,
+    held: Held | None = None,
+    headers: Mapping[str, str] = NO_HEADERS,
 ) -> Answer:
     """Answers one request, and counts it.
 
@@ -60,11 +68,15 @@ async def answer(
         read: gives the body; it may raise `TooLargeError` and `StatusError`.
         gzipped: whether the body is compressed.
         held: what the request holds already, the bytes of the body included; the caller releases it. None: nothing.
+        headers: by names in any case.
     """
     start = time.perf_counter()
     found: Route | None = None
     try:
         found = route(method, path)
+        key = frontend.authenticate(headers)
+        if key is not None:
+            key.check_model(found.model_spec.name)
         if found.action in ASKED:
             body = await _ask(frontend, found, read, gzipped, held)
         else:

@@ -28,6 +28,7 @@ from serving.server.servable import Signature
 from serving.server.text_ops import register_text_ops
 
 _CODES = {code.number: code for code in Code}
+_MAX_MESSAGE = 2**13  # of what may quote a whole request; gRPC carries no more
 _MISSING_OP = re.compile(r"Op type not registered '([^']+)'")
 _IN_CALLING_THREAD = -1
 _POOLS = ("transom_small", "transom_large")
@@ -36,8 +37,6 @@ _POOLS = ("transom_small", "transom_large")
 _AMPLE = 20
 """A run of a graph without loops is not guarded where its deadline is so many times the longest of the last runs away:
 it would be over long before, and guarding it costs from 10 to 70 µs of CPU (the second while the process is busy)."""
-
-_MOST_QUOTED = 4000  # characters
 
 _LONGEST_TIMEOUT = 1e6
 """Seconds; what a client may send is any number."""
@@ -89,9 +88,9 @@ class SavedModel:
             return self._run(feeds, fetches, milliseconds, int(large and self._own_pools))
         except tf.errors.OpError as error:
             raise status_of(error) from error
-        except UnicodeDecodeError as error:  # TensorFlow's binding, over a message that quotes what was sent
-            said = bytes(error.object).decode("utf-8", "replace")
-            raise StatusError(Code.INVALID_ARGUMENT, said[:_MOST_QUOTED]) from error
+        except UnicodeDecodeError as error:  # its message quotes bytes of the request, and its code is lost with it
+            quoted = error.object[:_MAX_MESSAGE].decode("utf-8", "replace")
+            raise StatusError(Code.INVALID_ARGUMENT, quoted) from None
         finally:
             self._longest[large] = max(time.perf_counter() - started, self._longest[large] * _FORGETTING)
 
@@ -102,7 +101,7 @@ class SavedModel:
 def status_of(error: tf.errors.OpError) -> StatusError:
     """TensorFlow's error as one of ours, its text without the notes that only Python's layer adds."""
     code = _CODES.get(error.error_code, Code.UNKNOWN)
-    return StatusError(code, str(error.message).split("\n\nOriginal stack trace")[0])
+    return StatusError(code, str(error.message)[:_MAX_MESSAGE].split("\n\nOriginal stack trace")[0])
 
 
 def direct_run(session: Any) -> Run | None:
@@ -255,6 +254,6 @@ def session_config(options: ServerOptions) -> Any:
             setattr(config, name, asked or own_threads)
     if not config.session_inter_op_thread_pool:
         threads = config.inter_op_parallelism_threads
-        for name in _POOLS:  # one for all sessions with as many threads: with others TensorFlow would take none
+        for name in _POOLS:  # one for all sessions; of one name and two sizes TensorFlow makes none
             config.session_inter_op_thread_pool.add(num_threads=threads, global_name=f"{name}_{threads}")
     return config

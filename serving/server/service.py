@@ -71,7 +71,11 @@ class Service(Protocol):
         ...
 
     async def reload_config(self, request: Any) -> Any:
-        """`ReloadConfigRequest` to `ReloadConfigResponse`: waits until the models asked for are served, or failed."""
+        """`ReloadConfigRequest` to `ReloadConfigResponse`: waits until the models asked for are served, or failed.
+
+        A failure with UNKNOWN says that a model is not served yet; the configuration is in force all the same. After
+        any other failure the one before is.
+        """
         ...
 
     def inputs_of(self, model_spec: Any, signature_name: str) -> Mapping[str, TensorInfo]:

@@ -11,6 +11,8 @@ from typing import Any
 
 from serving.errors import Code, StatusError
 
+_MOST_NAMED = 10  # versions that are missing
+
 
 def aspired_versions(config: Any) -> tuple[dict[int, Path], list[str]]:
     """The versions that a `ModelConfig` asks for, among those on the disk, to their folders; it touches the disk.
@@ -29,11 +31,14 @@ def aspired_versions(config: Any) -> tuple[dict[int, Path], list[str]]:
     elif choice == "specific":
         wanted = set(policy.specific.versions)
         aspired = {version: path for version, path in found.items() if version in wanted}
+        missing = sorted(wanted - aspired.keys())
         notes = [
             f"Version {version} of servable {config.name}, which was requested to be served as a 'specific' version "
             "in the servable's version policy, was not found in the file system"
-            for version in sorted(wanted - aspired.keys())
+            for version in missing[:_MOST_NAMED]
         ]
+        if len(missing) > _MOST_NAMED:
+            notes.append(f"So were {len(missing) - _MOST_NAMED} more versions of servable {config.name}")
     else:
         newest = sorted(found)[-max(policy.latest.num_versions, 1) :]
         aspired = {version: found[version] for version in newest}
@@ -56,8 +61,9 @@ def _on_disk(config: Any) -> dict[int, Path]:
             f"Could not find base path {config.base_path} for servable {config.name} with error {reason}",
         ) from error
     # "007" and "7" are the same version; the last one counts, as in TF Serving.
-    return {int(name): Path(config.base_path, name) for name in names if _is_version(name)}
+    return {int(name): Path(config.base_path, name) for name in names if is_version(name)}
 
 
-def _is_version(name: str) -> bool:
+def is_version(name: str) -> bool:
+    """Whether a folder of that name holds a version."""
     return name.isascii() and name.isdigit() and int(name) < 2**63

@@ -11,7 +11,8 @@ from google.protobuf.message import DecodeError
 from serving.server import dtypes
 from serving.server.wire import varints
 from serving.server.wire.tensors import FIELD_NUMBER, SlicedTensor
-from serving.server.wire.walk import LENGTH, Check
+from serving.server.wire.walk import LENGTH
+from serving.server.work import Check
 
 PACKED_FROM = 16
 """From this many values on, reading the packed field from its bytes beats asking for each as a Python object."""

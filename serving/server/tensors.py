@@ -19,11 +19,13 @@ from serving.server import dtypes
 from serving.server.budget import Limits
 from serving.server.service import Arrays
 from serving.server.tensor_values import PACKED_FROM, field_values, sliced_values, slices_of_content
-from serving.server.wire import INLINE_BYTES, varints
+from serving.server.wire import varints
 from serving.server.wire.examples import OBJECT_BYTES
+from serving.server.wire.pieces import joined
 from serving.server.wire.responses import encoded, write_head
 from serving.server.wire.tensors import FIELD_NUMBER, SlicedTensor
-from serving.server.wire.walk import DEFAULTS, LENGTH, Check, too_many_bytes, too_many_rows, unchecked
+from serving.server.wire.walk import DEFAULTS, LENGTH, too_many_bytes, too_many_rows
+from serving.server.work import INLINE_BYTES, Check, unchecked
 
 MAX_RANK = 32
 """NumPy's; TensorFlow's own is 254."""
@@ -192,11 +194,11 @@ def _strings(proto: Any, count: int, room: _Room) -> np.ndarray | None:
         values[: len(slices)] = slices
     else:
         for row, one in enumerate(slices):
-            if not row % _STEP_ROWS or len(one) > INLINE_BYTES:
+            if not row % _STEP_ROWS:
                 room.check()
-            values[row] = bytes(one)
+            values[row] = joined((one,), room.check)
     if missing:
-        values[len(slices) :] = bytes(last)
+        values[len(slices) :] = values[len(slices) - 1] if slices else b""
     return values
 
 

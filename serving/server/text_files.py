@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import ssl
 import tempfile
 from collections.abc import Iterator
@@ -14,10 +15,12 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from serving import protos
 from serving.errors import OptionsError
 from serving.protos.declare import proto_file
-from serving.server.options import TlsFiles
+from serving.server.api_keys import ApiKey, ApiKeys
+from serving.server.options import TlsFiles, TlsSource
 
 PROMETHEUS_PATH = "/monitoring/prometheus/metrics"
 
+_SHA256 = re.compile("[0-9a-f]{64}")
 _WRAPPERS = "google/protobuf/wrappers.proto"
 _INT64, _BOOL, _STRING = (f".google.protobuf.{kind}Value" for kind in ("Int64", "Bool", "String"))
 _FILE = proto_file(
@@ -32,6 +35,8 @@ _FILE = proto_file(
         ],
         "PrometheusConfig": ["bool enable = 1", "string path = 2"],
         "MonitoringConfig": [".tensorflow.serving.PrometheusConfig prometheus_config = 1"],
+        "ApiKey": ["string name = 1", "string sha256 = 2", "repeated string model = 3", "bool administers = 4"],
+        "ApiKeys": ["repeated .tensorflow.serving.ApiKey api_key = 1"],
         "BatchingParameters": [
             f"{_INT64} max_batch_size = 1",
             f"{_INT64} batch_timeout_micros = 2",
@@ -112,6 +117,43 @@ def read_metrics_path(path: Path) -> str | None:
     return str(page)
 
 
+def read_api_keys(path: Path) -> ApiKeys:
+    """The keys of --api_keys_file (ours).
+
+    Raises:
+        OptionsError: no such file, no such proto, or a key that is none.
+    """
+    what = f"--api_keys_file {path}"
+    by_hash: dict[str, ApiKey] = {}
+    for one in _read(path, _CLASSES["ApiKeys"], "api_keys_file").api_key:
+        key = ApiKey(one.name, one.sha256.lower(), frozenset(one.model), one.administers)
+        if not key.name:
+            raise OptionsError(what, got="a key without a name", expected="a name for each", fix="say whose it is")
+        if not _SHA256.fullmatch(key.sha256):
+            expected, fix = "64 hexadecimal digits, the SHA-256 of the key", "printf %s KEY | sha256sum"
+            raise OptionsError(f"{what}: {key.name}", got=f"sha256: {key.sha256!r}", expected=expected, fix=fix)
+        if key.sha256 in by_hash:
+            got = f"the key of {by_hash[key.sha256].name}"
+            raise OptionsError(f"{what}: {key.name}", got=got, expected="a key of its own", fix="make a new key")
+        by_hash[key.sha256] = key
+    if not by_hash:
+        raise OptionsError(what, got="no keys", expected="api_key { name: ... sha256: ... model: ... }", fix="add one")
+    return ApiKeys(by_hash.values())
+
+
+def read_tls_source(source: TlsSource) -> TlsFiles:
+    """Keys and certificates from where they are.
+
+    Raises:
+        OptionsError: no such file, no such proto, no such key or certificate.
+    """
+    if source.config is not None:
+        return read_tls(source.config)
+    assert source.certificate is not None, "a source has files"
+    assert source.key is not None, "a certificate has a key"
+    return _read_pem_files(source.certificate, source.key, source.authority)
+
+
 def read_tls(path: Path) -> TlsFiles:
     """Key, certificate and authority of --ssl_config_file.
 
@@ -129,16 +171,34 @@ def read_tls(path: Path) -> TlsFiles:
     if tls.client_verify and not tls.custom_ca:
         fix = "put the certificate that signed the clients' into custom_ca"
         raise OptionsError(what, got="client_verify without custom_ca", expected="both", fix=fix)
+    _check_usable(
+        tls,
+        what,
+        expected="server_key and server_cert that belong together, as PEM texts and not as names of files",
+        fix="put the content of the files between quotes, with \\n for each line break",
+    )
+    return tls
+
+
+def _read_pem_files(certificate: Path, key: Path, authority: Path | None) -> TlsFiles:
+    tls = TlsFiles(
+        server_key=_text(key, "ssl_key_file").encode(),
+        server_cert=_text(certificate, "ssl_certificate_file").encode(),
+        custom_ca=_text(authority, "ssl_ca_file").encode() if authority else b"",
+        client_verify=authority is not None,
+    )
+    what = f"--ssl_certificate_file {certificate} and --ssl_key_file {key}"
+    what += f", --ssl_ca_file {authority}" if authority else ""
+    _check_usable(tls, what, expected="PEM files of a certificate and its key", fix="check what the files hold")
+    return tls
+
+
+def _check_usable(tls: TlsFiles, what: str, *, expected: str, fix: str) -> None:
     try:
         ssl_context(tls)
     except (ssl.SSLError, ValueError) as error:
-        raise OptionsError(
-            what,
-            got=f"a key or certificate that cannot be used ({error})",
-            expected="server_key and server_cert that belong together, as PEM texts and not as names of files",
-            fix="put the content of the files between quotes, with \\n for each line break",
-        ) from error
-    return tls
+        got = f"a key or certificate that cannot be used ({error})"
+        raise OptionsError(what, got=got, expected=expected, fix=fix) from error
 
 
 def ssl_context(tls: TlsFiles) -> ssl.SSLContext:
@@ -166,21 +226,26 @@ def _file_of(content: bytes) -> Iterator[str]:
         yield file.name
 
 
-def _read(path: Path, kind: Any, flag: str) -> Any:
+def _text(path: Path, flag: str) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         got = error.strerror if isinstance(error, OSError) else "no UTF-8"
         raise OptionsError(
             f"--{flag} {path}", got=str(got), expected="a text file", fix="check the path and who may read it"
         ) from error
+
+
+def _read(path: Path, kind: Any, flag: str) -> Any:
+    text = _text(path, flag)
     try:
         return text_format.Parse(text, kind(), descriptor_pool=protos.POOL)
     except (text_format.ParseError, ValueError) as error:
         fields = ", ".join(field.name for field in kind.DESCRIPTOR.fields)
         raise OptionsError(
             f"--{flag} {path}",
-            got=f"line and column {error}",
+            # The words before the place are those of TF Serving.
+            got=f"Error parsing text-format {kind.DESCRIPTOR.full_name}: {error}",
             expected=f"a {kind.DESCRIPTOR.name} as text, with the fields {fields}",
             fix="see TensorFlow Serving's documentation of the file",
         ) from error

@@ -21,6 +21,7 @@ from serving.server.executor import DEADLINE
 from serving.server.inference import PREDICT
 from serving.server.options import ServerOptions
 from serving.server.servable import DEFAULT_SIGNATURE, Signature
+from serving.server.tflite_signatures import signatures_in_metadata, with_names_in
 
 Details = Mapping[str, Mapping[str, Any]]
 """Alias to what TensorFlow Lite says of the tensor."""
@@ -45,7 +46,8 @@ class TfliteModel:
         self._pool: SimpleQueue[_Interpreter] = SimpleQueue()
         first = self._new()
         self.signatures: Mapping[str, Signature] = {
-            name: Signature(_definition(inputs, outputs)) for name, (inputs, outputs) in first.signatures.items()
+            name: Signature(first.definitions.get(name) or _definition(inputs, outputs))
+            for name, (inputs, outputs) in first.signatures.items()
         }
         self._pool.put(first)
         for _ in range(options.num_tflite_interpreters - 1):
@@ -98,6 +100,9 @@ class _Interpreter:
         interpreter = tf.lite.Interpreter(model_content=content, num_threads=threads)
         self.signatures: dict[str, tuple[Details, Details]] = {}
         self.runners: dict[str, Runner] = {}
+        self.definitions = self._add_from_metadata(interpreter, content)
+        if self.definitions:
+            return
         for name in interpreter.get_signature_list():
             runner = interpreter.get_signature_runner(name)
             self.signatures[name] = runner.get_input_details(), runner.get_output_details()
@@ -106,6 +111,18 @@ class _Interpreter:
             inputs, outputs = _by_name(interpreter.get_input_details()), _by_name(interpreter.get_output_details())
             self.signatures[DEFAULT_SIGNATURE] = inputs, outputs
             self.runners[DEFAULT_SIGNATURE] = _without_signature(interpreter, inputs, outputs)
+
+    def _add_from_metadata(self, interpreter: Any, content: bytes) -> Mapping[str, Any]:
+        """As TF Serving does, which reads no other ones."""
+        inputs = {one["name"]: one for one in interpreter.get_input_details()}
+        outputs = {one["name"]: one for one in interpreter.get_output_details()}
+        definitions = {}
+        for name, read in signatures_in_metadata(content).items():
+            definitions[name] = definition = with_names_in(read, inputs, outputs)
+            ins = {alias: inputs[info.name] for alias, info in definition.inputs.items()}
+            outs = {alias: outputs[info.name] for alias, info in definition.outputs.items()}
+            self.signatures[name], self.runners[name] = (ins, outs), _without_signature(interpreter, ins, outs)
+        return definitions
 
 
 def _by_keyword(runner: Any) -> Runner:

@@ -70,7 +70,7 @@ def _plan(servable: Servable, log: Any, options: ServerOptions) -> Plan | None:
     signatures, check = servable.signatures, options.enable_signature_method_name_check
     if kind == "predict_log":
         request = log.predict_log.request
-        inputs = decode_inputs(request.inputs, Limits(options.max_message_bytes, options.max_request_rows))
+        inputs = decode_inputs(request.inputs, Limits(options.max_pending_bytes, options.max_pending_rows))
         return plan_predict(signatures, signature_key(request.model_spec), inputs, request.output_filter, check)
     if kind == "classify_log":
         return plan_classify(signatures, log.classify_log.request, None, check)

@@ -1,62 +1,41 @@
 """`--workers N`: processes that share the ports, and the supervisor that starts them, restarts them and passes on.
 
-The supervisor imports neither TensorFlow nor gRPC and runs no threads, so that it can fork at any time.
+The supervisor imports neither TensorFlow nor gRPC and runs no threads, so that it can fork at any time. It never waits
+for a single worker.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import selectors
 import signal
 import socket
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 from serving import protos
-from serving.errors import OptionsError
-from serving.server import control
 from serving.server.addresses import held
+from serving.server.config_file import ConfigFile
+from serving.server.ending import KILL_SECONDS, SECOND_SIGNAL_SECONDS
+from serving.server.frames import Frame, Kind
+from serving.server.heard import Heard
+from serving.server.links import Link, LinkError
 from serving.server.options import ServerOptions
+from serving.server.reloads import UNKNOWN_GENERATION, Reloads
+from serving.server.supervised import BEAT_SECONDS, HEEDED, OPTIONS_EXIT, Run, Worker, fork
 
 LOG = logging.getLogger("serving")
 
-Run = Callable[[ServerOptions, int, socket.socket], int]
-
-OPTIONS_EXIT = 2
 _ATTEMPTS = 3  # of a worker, while none has ever been ready
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0
+_MAX_DOUBLINGS = 20
 _STABLE_SECONDS = 60.0  # a worker that lived so long has not failed at once
-_KILL_AFTER = 10.0  # seconds beyond the time to drain
-_SEND_SECONDS = 10.0
-_HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
-
-
-@dataclasses.dataclass(eq=False)
-class _Worker:
-    index: int
-    pid: int
-    end: socket.socket
-    born: float
-    reloads: int  # how many there had been when it began
-    ready: bool = False
-    buffer: bytearray = dataclasses.field(default_factory=bytearray)
-
-
-@dataclasses.dataclass(eq=False)
-class _Round:
-    """Something that all workers are doing because one of them asked (None: the supervisor)."""
-
-    kind: int
-    asker: _Worker | None
-    asked: int
-    content: bytes
-    left: set[_Worker]
-    done: list[bytes] = dataclasses.field(default_factory=list)
+_LAST_SECONDS = 0.5  # for killed workers to be gone
 
 
 class Supervisor:
@@ -69,14 +48,16 @@ class Supervisor:
 
     def __init__(self, options: ServerOptions, run: Run) -> None:
         self._options, self._run = options, run
-        self._workers: dict[int, _Worker] = {}  # by index
-        self._restarts: dict[int, float] = {}  # index to the time of its next start
+        self._workers: dict[int, Worker] = {}  # by index
+        self._restarts = dict.fromkeys(range(options.workers), 0.0)  # index to the time of its next start
         self._failures = dict.fromkeys(range(options.workers), 0)
-        self._rounds: dict[int, _Round] = {}
-        self._next_round = 1
-        self._reloads = 0
+        self._reloads: Reloads[Worker] = Reloads(options.models, self._send, self._give_up_on)
+        self._heard: Heard[Worker] = Heard(self._send)
+        self._file = ConfigFile(options)
+        self._next_beat = time.monotonic() + BEAT_SECONDS
         self._ever_ready = False
-        self._stop_by: float | None = None
+        self._kill_at: float | None = None  # None until the end has begun
+        self._leave_at: float | None = None  # None until workers have been killed
         self._exit = 0
 
     def run(self) -> int:
@@ -86,135 +67,145 @@ class Supervisor:
             OptionsError: a port is taken.
         """
         with held(self._options), selectors.DefaultSelector() as selector, _signals() as (wake, pending):
-            self._selector, self._pending, self._wake = selector, pending, wake
+            self._selector, self._wake, self._pending = selector, wake, pending
             selector.register(wake, selectors.EVENT_READ)
-            self._restarts = dict.fromkeys(range(self._options.workers), 0.0)
-            while self._workers or self._stop_by is None:
+            while self._workers or self._kill_at is None:
                 self._start_due()
-                for key, _ in selector.select(self._patience()):
-                    if isinstance(key.data, _Worker):
-                        self._read(key.data)
-                    else:
-                        wake.recv(4096)
+                self._select()
                 self._reap()
                 self._obey()
+                self._look_at_the_clock()
+                if self._leave_at is not None and time.monotonic() >= self._leave_at:
+                    LOG.error("%d workers cannot be killed", len(self._workers))
+                    break
         return self._exit
 
-    def _patience(self) -> float | None:
-        times = list(self._restarts.values()) if self._stop_by is None else [self._stop_by]
-        return max(0.0, min(times) - time.monotonic()) if times else None
+    def _select(self) -> None:
+        for key, events in self._selector.select(self._patience()):
+            if not isinstance(key.data, Worker):
+                self._wake.recv(4096)
+            elif events & selectors.EVENT_WRITE:
+                key.data.link.flush()
+                self._watch(key.data)
+            else:
+                self._listen(key.data)
+
+    def _patience(self) -> float:
+        """Seconds until something is to be done. Never long: what is infinite elsewhere must not be so here."""
+        times: list[float | None] = [self._next_beat, self._heard.due(), self._kill_at, self._leave_at]
+        if self._kill_at is None:
+            times += [self._file.due(), *self._restarts.values()]
+        return max(0.0, min(one for one in times if one is not None) - time.monotonic())
+
+    def _look_at_the_clock(self) -> None:
+        now = time.monotonic()
+        self._heard.expire(now)
+        if now >= self._next_beat:
+            self._next_beat = now + BEAT_SECONDS
+            for worker in list(self._workers.values()):
+                self._beat(worker)
+        if self._kill_at is None and (config := self._file.changed(now)) is not None:
+            request = protos.ReloadConfigRequest(config=config).SerializeToString()
+            self._reloads.ask(request, self._file.tell)
+
+    def _beat(self, worker: Worker) -> None:
+        if worker.beat():
+            self._send(worker, Kind.DO_METRICS, 0)
+        which = worker.verdict(self._options.worker_timeout_seconds)
+        if which is not None:
+            if which != worker.told:
+                LOG.error("worker %d (process %d) hangs: %s", worker.index, worker.pid, which.name)
+            worker.told = which
+            _kill(worker, which)
 
     def _start_due(self) -> None:
         now = time.monotonic()
-        for index in [index for index, due in self._restarts.items() if due <= now and self._stop_by is None]:
+        for index in [index for index, due in self._restarts.items() if due <= now and self._kill_at is None]:
             del self._restarts[index]
             self._start(index)
 
     def _start(self, index: int) -> None:
-        ours, theirs = socket.socketpair()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        # A signal between the fork and the child's own handlers would be lost in a copy of `_pending`.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _HEEDED)
-        pid = os.fork()
-        if pid == 0:
-            self._become_worker(index, theirs, ours, before)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        theirs.close()
-        ours.settimeout(_SEND_SECONDS)
-        worker = self._workers[index] = _Worker(index, pid, ours, time.monotonic(), self._reloads)
-        self._selector.register(ours, selectors.EVENT_READ, worker)
-
-    def _become_worker(self, index: int, end: socket.socket, other: socket.socket, mask: Any) -> None:
-        """What the child does; it never returns."""
-        code = 1
+        models, generation = self._to_begin_with()
+        options = dataclasses.replace(self._options, models=models)
         try:
-            signal.set_wakeup_fd(-1)
-            for one in _HEEDED:
-                signal.signal(one, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            self._selector.close()
-            # An end that stayed open here would hide the death of the supervisor from the other workers.
-            for held_end in (other, self._wake, *(worker.end for worker in self._workers.values())):
-                held_end.close()
-            code = self._run(self._options, index, end)
-        except OptionsError as error:
-            LOG.error("worker %d: %s", index, error)
-            code = OPTIONS_EXIT
-        except KeyboardInterrupt:
-            code = 0
-        except BaseException:
-            LOG.exception("worker %d failed", index)
-            raise
-        finally:
-            logging.shutdown()
-            os._exit(code)
+            pid, end = fork(self._run, options, index, self._forget)
+        except OSError as error:
+            self._restart(index, f"worker {index} cannot be started ({error})")
+            return
+        worker = self._workers[index] = Worker(index, pid, Link(end), generation)
+        self._selector.register(worker.link, selectors.EVENT_READ, worker)
 
-    def _read(self, worker: _Worker) -> None:
+    def _forget(self) -> None:
+        self._selector.close()
+        self._wake.close()
+        for worker in self._workers.values():
+            worker.link.close()
+
+    def _to_begin_with(self) -> tuple[Any, int]:
+        """What a new worker loads first: what is in force, without labels. A label needs a version that is served."""
+        config = self._reloads.config
+        models = config.model_config_list.config
+        if self._options.allow_version_labels_for_unavailable_models or not any(one.version_labels for one in models):
+            return config, self._reloads.generation
+        if not self._ever_ready:  # one that names what is not there is refused, as without workers
+            return config, self._reloads.generation
+        bare = protos.ModelServerConfig.FromString(config.SerializeToString())
+        for one in bare.model_config_list.config:
+            one.version_labels.clear()
+        return bare, UNKNOWN_GENERATION
+
+    def _listen(self, worker: Worker) -> None:
         try:
-            piece = worker.end.recv(2**16)
-        except OSError:
-            piece = b""
-        if not piece:
-            self._selector.unregister(worker.end)  # it is dying: `_reap` does the rest
+            frames = worker.link.receive()
+        except LinkError as error:
+            self._give_up_on(worker, str(error))
+            frames = None
+        if frames is None:
+            self._selector.unregister(worker.link)  # it is dying: `_reap` does the rest
             return
-        worker.buffer += piece
-        for kind, number, content in control.frames(worker.buffer):
-            if kind == control.READY:
-                self._welcome(worker)
-            elif kind == control.DONE:
-                self._done(number, worker, content)
-            elif kind == control.ASK_RELOAD:
-                self._begin(control.DO_RELOAD, worker, number, content)
-            elif kind == control.ASK_METRICS:
-                self._begin(control.DO_METRICS, worker, number, content)
+        for one in frames:
+            self._hear(worker, one)
 
-    def _welcome(self, worker: _Worker) -> None:
-        worker.ready = self._ever_ready = True
-        LOG.info("worker %d (process %d) is ready", worker.index, worker.pid)
-        if worker.reloads < self._reloads:  # it began with an older configuration
-            request = protos.ReloadConfigRequest(config=self._options.models).SerializeToString()
-            self._begin(control.DO_RELOAD, None, 0, request, [worker])
+    def _hear(self, worker: Worker, one: Frame) -> None:
+        kind, number, content = one
+        worker.lives()
+        if kind is Kind.COUNTED:
+            self._heard.heard(worker, number, content)
+        elif kind is Kind.RELOADED:
+            self._reloads.done(worker, number, content)
+        elif kind is Kind.LOADED:
+            self._reloads.join(worker, worker.generation)
+        elif kind is Kind.READY:
+            worker.ready = self._ever_ready = True
+            LOG.info("worker %d (process %d) is ready", worker.index, worker.pid)
+        elif kind is Kind.ASK_RELOAD:
+            self._reloads.ask(content, functools.partial(self._answer, worker, number))
+        elif kind is Kind.ASK_METRICS:
+            speaking = [one for one in self._workers.values() if one.ready and not one.is_silent()]
+            self._heard.ask(speaking, functools.partial(self._answer, worker, number), time.monotonic())
 
-    def _begin(
-        self, kind: int, asker: _Worker | None, asked: int, content: bytes, workers: list[_Worker] | None = None
-    ) -> None:
-        ready = [one for one in self._workers.values() if one.ready] if workers is None else workers
-        number, self._next_round = self._next_round, self._next_round + 1
-        self._rounds[number] = _Round(kind, asker, asked, content, set(ready))
-        for worker in ready:
-            self._send(worker, control.frame(kind, number, content))
+    def _answer(self, worker: Worker, number: int, content: bytes) -> None:
+        """To who asked, if it still lives."""
+        if self._workers.get(worker.index) is worker:
+            self._send(worker, Kind.ANSWER, number, content)
 
-    def _done(self, number: int, worker: _Worker, content: bytes) -> None:
-        current = self._rounds[number]
-        current.left.discard(worker)
-        current.done.append(content)
-        self._finish(number)
-
-    def _finish(self, number: int) -> None:
-        current = self._rounds[number]
-        if current.left:
-            return
-        del self._rounds[number]
-        if not current.done:  # all of them have died
-            return
-        if current.kind == control.DO_METRICS:
-            answer = b"[" + b",".join(current.done) + b"]"
-        else:
-            answer = control.worst(current.done)
-            if answer[0] == 0:
-                config = protos.ReloadConfigRequest.FromString(current.content).config
-                self._options = dataclasses.replace(self._options, models=config)
-                self._reloads += current.asker is not None
-        if current.asker in self._workers.values():
-            self._send(current.asker, control.frame(control.ANSWER, current.asked, answer))
-
-    def _send(self, worker: Any, content: bytes) -> None:
+    def _send(self, worker: Worker, kind: Kind, number: int, content: bytes = b"") -> None:
         try:
-            worker.end.sendall(content)
-        except OSError as error:  # it hangs or is dying; half of a message would confuse it for good
-            LOG.error("worker %d does not listen (%s) and is killed", worker.index, error)
-            _kill(worker.pid, signal.SIGKILL)
+            worker.link.send(kind, number, content)
+        except LinkError as error:
+            self._give_up_on(worker, str(error))
+        self._watch(worker)
+
+    def _watch(self, worker: Worker) -> None:
+        """Waits for when the worker takes more, while something is kept for it."""
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if worker.link.waits else 0)
+        with contextlib.suppress(KeyError):  # it is dying
+            if self._selector.get_key(worker.link).events != events:
+                self._selector.modify(worker.link, events, worker)
+
+    def _give_up_on(self, worker: Worker, why: str) -> None:
+        LOG.error("worker %d (process %d) is killed: %s", worker.index, worker.pid, why)
+        _kill(worker, signal.SIGKILL)
 
     def _reap(self) -> None:
         for worker in list(self._workers.values()):
@@ -222,63 +213,69 @@ class Supervisor:
             if pid:
                 self._bury(worker, os.waitstatus_to_exitcode(status))
 
-    def _bury(self, worker: _Worker, code: int) -> None:
+    def _bury(self, worker: Worker, code: int) -> None:
         del self._workers[worker.index]
         with contextlib.suppress(KeyError):
-            self._selector.unregister(worker.end)
-        worker.end.close()
-        for number, current in list(self._rounds.items()):
-            if worker in current.left:
-                current.left.discard(worker)
-                self._finish(number)
-        if self._stop_by is not None:
+            self._selector.unregister(worker.link)
+        worker.link.close()
+        self._heard.leave(worker)
+        self._reloads.leave(worker)
+        if self._kill_at is not None:
             return
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        lived = worker.ready and time.monotonic() - worker.born >= _STABLE_SECONDS
-        failures = self._failures[worker.index] = 1 if lived else self._failures[worker.index] + 1
-        if not self._ever_ready and (code == OPTIONS_EXIT or failures >= _ATTEMPTS):
+        if worker.ready and time.monotonic() - worker.born >= _STABLE_SECONDS:
+            self._failures[worker.index] = 0
+        if not self._ever_ready and (code == OPTIONS_EXIT or self._failures[worker.index] + 1 >= _ATTEMPTS):
             LOG.error("worker %d %s, and no worker has ever been ready: giving up", worker.index, how)
             self._stop(OPTIONS_EXIT if code == OPTIONS_EXIT else 1)
             return
-        pause = min(_FIRST_PAUSE * 2 ** (failures - 1), _LONGEST_PAUSE)
-        LOG.error("worker %d (process %d) %s; starting it again in %.1f s", worker.index, worker.pid, how, pause)
-        self._restarts[worker.index] = time.monotonic() + pause
+        self._restart(worker.index, f"worker {worker.index} (process {worker.pid}) {how}")
+
+    def _restart(self, index: int, why: str) -> None:
+        """Starts a worker after a pause, longer each time that it has failed at once."""
+        pause = min(_FIRST_PAUSE * 2 ** min(self._failures[index], _MAX_DOUBLINGS), _LONGEST_PAUSE)
+        self._failures[index] += 1
+        LOG.error("%s; starting it again in %.1f s", why, pause)
+        self._restarts[index] = time.monotonic() + pause
 
     def _obey(self) -> None:
         """Does what the signals that came say."""
-        if self._pending and self._stop_by is None:
-            LOG.info("%s: draining", signal.Signals(self._pending[0]).name)
+        now = time.monotonic()
+        if self._pending and self._kill_at is None:
+            LOG.info("%s: draining", signal.Signals(self._pending[0][0]).name)
             self._stop(0)
-        if self._stop_by is not None and time.monotonic() >= self._stop_by:
-            self._stop_by = float("inf")
-            for worker in self._workers.values():
-                LOG.error("worker %d is still not done and is killed", worker.index)
-                _kill(worker.pid, signal.SIGKILL)
+        elif self._kill_at is not None and self._leave_at is None:
+            insists = any(when - self._pending[0][1] > SECOND_SIGNAL_SECONDS for _, when in self._pending)
+            if insists or now >= self._kill_at:
+                self._leave_at = now + _LAST_SECONDS
+                for worker in self._workers.values():
+                    LOG.error("worker %d is still not done and is killed", worker.index)
+                    _kill(worker, signal.SIGKILL)
 
     def _stop(self, code: int) -> None:
-        self._exit, self._stop_by = code, time.monotonic() + self._options.drain_seconds + _KILL_AFTER
+        self._exit, self._kill_at = code, time.monotonic() + self._options.drain_seconds + KILL_SECONDS
         for worker in self._workers.values():
-            _kill(worker.pid, signal.SIGTERM)
+            _kill(worker, signal.SIGTERM)
 
 
-def _kill(pid: int, which: signal.Signals) -> None:
+def _kill(worker: Worker, which: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, which)
+        os.kill(worker.pid, which)
 
 
 @contextlib.contextmanager
-def _signals() -> Any:
-    """A socket that wakes the loop at SIGTERM, SIGINT and SIGCHLD, and the list of the first two that came."""
-    pending: list[int] = []
+def _signals() -> Iterator[tuple[socket.socket, list[tuple[int, float]]]]:
+    """A socket that wakes the loop at SIGTERM, SIGINT and SIGCHLD, and which of the first two came, and when."""
+    pending: list[tuple[int, float]] = []
     read, write = socket.socketpair()
     read.setblocking(False)
     write.setblocking(False)
-    handlers: dict[signal.Signals, Any] = {
-        signal.SIGTERM: lambda number, frame: pending.append(number),
-        signal.SIGINT: lambda number, frame: pending.append(number),
-        signal.SIGCHLD: lambda number, frame: None,
-    }
-    old = {which: signal.signal(which, handler) for which, handler in handlers.items()}
+
+    def note(number: int, frame: Any) -> None:
+        if number != signal.SIGCHLD:
+            pending.append((number, time.monotonic()))
+
+    old = {which: signal.signal(which, note) for which in HEEDED}
     before = signal.set_wakeup_fd(write.fileno(), warn_on_full_buffer=False)
     try:
         yield read, pending

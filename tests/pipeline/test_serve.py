@@ -42,6 +42,17 @@ def test_flags_override_the_name_and_the_port(output: Path) -> None:
     assert chosen.rest_api_port == 0
 
 
+@pytest.mark.parametrize("inside", ["", "serving/reviews", "serving/reviews/1"])
+def test_only_this_machine_asks_and_reloads_unless_the_flags_say_otherwise(output: Path, inside: str) -> None:
+    pushed = output / "serving" / "reviews"
+    chosen = options(output / inside)
+    assert (chosen.host, chosen.reload_from, chosen.reload_roots) == ("127.0.0.1", "loopback", (pushed,))
+    chosen = options(output / inside, "--host=0.0.0.0", "--reload_from=nowhere", f"--reload_roots={output}")
+    assert (chosen.host, chosen.reload_from, chosen.reload_roots) == ("0.0.0.0", "nowhere", (output,))
+    server = to_options(parse([f"--model_base_path={pushed}"]))
+    assert (server.host, server.reload_from, server.reload_roots) == ("0.0.0.0", "anywhere", ())
+
+
 def test_serve_refuses_what_it_cannot_serve(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", str(output / "none")]) == ModelError.exit_code
     assert main(["serve", str(output), "--model_base_path=/m"]) == ModelError.exit_code

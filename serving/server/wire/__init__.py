@@ -2,7 +2,7 @@
 not in here, and nothing that waits."""
 
 from serving.server.wire.examples import serialized_examples
-from serving.server.wire.parsing import INLINE_BYTES, parse
+from serving.server.wire.parsing import parse
 from serving.server.wire.responses import encode_response
 
-__all__ = ["INLINE_BYTES", "encode_response", "parse", "serialized_examples"]
+__all__ = ["encode_response", "parse", "serialized_examples"]

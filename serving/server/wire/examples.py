@@ -12,7 +12,9 @@ import numpy as np
 
 from serving.errors import Code, StatusError
 from serving.server.budget import Limits
-from serving.server.wire.walk import DEFAULTS, LENGTH, Check, Walk, too_many_bytes, too_many_rows, unchecked
+from serving.server.wire.pieces import joined
+from serving.server.wire.walk import DEFAULTS, LENGTH, Walk, too_many_bytes, too_many_rows
+from serving.server.work import Check, unchecked
 
 OBJECT_BYTES = 41
 """What an array holds for a string besides its bytes: a reference, and the head of a `bytes` object."""
@@ -55,13 +57,13 @@ class SlicedInput:
         Raises:
             StatusError: INVALID_ARGUMENT, they take too much.
         """
-        context = b"".join(self._context)
+        context = joined(self._context, check)
         _admit(len(self._slices), sum(map(len, self._slices)), len(context), limits)
         self.examples = np.empty(len(self._slices), object)
         for row, piece in enumerate(self._slices):
-            if not row % _STEP_ROWS or len(piece) > _STEP_ROWS**2:
+            if not row % _STEP_ROWS:
                 check()
-            self.examples[row] = context + piece if context else bytes(piece)
+            self.examples[row] = joined((context, piece), check)
         self._slices, self._context = [], []
 
 

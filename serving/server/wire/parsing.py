@@ -10,12 +10,10 @@ from serving.protos import PredictRequest
 from serving.server.budget import Limits
 from serving.server.wire.examples import SlicedInput
 from serving.server.wire.tensors import SlicedTensor
-from serving.server.wire.walk import DEFAULTS, LENGTH, Check, Walk, unchecked
+from serving.server.wire.walk import DEFAULTS, LENGTH, Walk
+from serving.server.work import INLINE_BYTES, Check, unchecked
 
-INLINE_BYTES = 2**16
-"""What is no larger is given to protobuf as it is: it takes a millisecond, and at most a few megabytes."""
-
-_INPUTS = PredictRequest.DESCRIPTOR.fields_by_name["inputs"].message_type.full_name
+_INPUTS = PredictRequest.DESCRIPTOR.fields_by_name["inputs"].message_type
 _INPUT = "tensorflow.serving.Input"
 _KEY, _VALUE = 1, 2
 _PARSED_BYTES = 64  # about what a field of a parsed message takes besides its bytes
@@ -35,8 +33,9 @@ class Sliced:
 def parse(kind: Any, body: bytes, limits: Limits = DEFAULTS, check: Check = unchecked) -> Any:
     """The message of a class that the bytes are.
 
-    Of a large one, `inputs` (of Predict) is a dict of name to `SlicedTensor`, for `tensors.decode_inputs`, which keeps
-    `body` alive; `input` (of Classify, Regress and MultiInference) is a `SlicedInput`, for `serialized_examples`.
+    Up to `INLINE_BYTES` it is protobuf's own, which takes a millisecond and some megabytes. Of a large one, `inputs`
+    (of Predict) is a dict of name to `SlicedTensor`, for `tensors.decode_inputs`, which keeps `body` alive; `input` (of
+    Classify, Regress and MultiInference) is a `SlicedInput`, for `serialized_examples`.
 
     Args:
         kind: the class.
@@ -57,7 +56,7 @@ def parse(kind: Any, body: bytes, limits: Limits = DEFAULTS, check: Check = unch
     for number, form, begin, end in walk.fields(0, len(body)):
         field = known.get(number)
         name = field.message_type.full_name if field is not None and field.message_type is not None else ""
-        if name == _INPUTS and form == LENGTH:
+        if name == _INPUTS.full_name and form == LENGTH:
             _read_input(walk, begin, end, left.setdefault(field.name, {}))
         elif name == _INPUT and form == LENGTH:
             left.setdefault(field.name, SlicedInput()).read(walk, begin, end)
@@ -76,6 +75,7 @@ def _read_input(walk: Walk, begin: int, end: int, inputs: dict[str, SlicedTensor
     name, tensor = b"", SlicedTensor()
     for number, form, start, stop in walk.fields(begin, end):
         if number == _KEY and form == LENGTH:
+            walk.check_name(_INPUTS.fields_by_number[_KEY], start, stop)
             name = bytes(walk.view[start:stop])
         elif number == _VALUE and form == LENGTH:
             tensor.read(walk, start, stop)

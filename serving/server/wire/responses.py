@@ -15,8 +15,10 @@ from serving.protos import PredictResponse, TensorProto
 from serving.server import dtypes
 from serving.server.service import Arrays
 from serving.server.wire import varints
+from serving.server.wire.pieces import joined
 from serving.server.wire.tensors import FIELD_NUMBER
-from serving.server.wire.walk import LENGTH, Check, unchecked
+from serving.server.wire.walk import LENGTH
+from serving.server.work import Check, unchecked
 
 _OUTPUTS = PredictResponse.DESCRIPTOR.fields_by_name["outputs"].number
 _KEY, _VALUE = 1, 2
@@ -45,8 +47,7 @@ def encode_response(model_spec: Any, arrays: Arrays, as_content: bool = False, c
         key = name.encode()
         entry = [_head(_KEY, len(key)), key, _head(_VALUE, _size(tensor)), *tensor]
         pieces += [_head(_OUTPUTS, _size(entry)), *entry]
-    check()
-    return b"".join(pieces)
+    return joined(pieces, check)
 
 
 def write_head(proto: Any, array: np.ndarray) -> int:

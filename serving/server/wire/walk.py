@@ -7,7 +7,7 @@ Source: protobuf.dev/programming-guides/encoding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError
@@ -15,25 +15,22 @@ from google.protobuf.message import DecodeError
 from serving.errors import Code, StatusError
 from serving.server.budget import Limits
 from serving.server.wire import varints
+from serving.server.work import Check
 
 DEFAULTS = Limits()
 
 VARINT, FIXED64, LENGTH, GROUP, END_GROUP, FIXED32 = range(6)
 """How the value of a field is written."""
 
-FIELDS_A_ROW = 16
-"""A message may have so many fields for each row that it may have; packed values are one field."""
+FIELDS, FIELDS_A_ROW = 4096, 4
+"""A message may have so many fields, and so many more for each row that it may have; packed values are one field."""
+
+MAX_NAME_BYTES = 2**16
+"""Of a protobuf `string`. Those of a tensor are `bytes`."""
 
 _FIXED = {FIXED64: 8, FIXED32: 4}
 _MAX_DEPTH = 100
 _STEP_FIELDS = 1024
-
-Check = Callable[[], None]
-"""Called between two steps of long work; raises when nobody waits for it any more."""
-
-
-def unchecked() -> None:
-    """The `Check` of what somebody always waits for."""
 
 
 class Walk:
@@ -51,7 +48,7 @@ class Walk:
         self.body, self.view, self.check = body, memoryview(body), check
         self._limits = limits
         self.rows_left = limits.max_rows
-        self._max_fields = self.fields_left = FIELDS_A_ROW * limits.max_rows
+        self._max_fields = self.fields_left = FIELDS + FIELDS_A_ROW * limits.max_rows
 
     def fields(self, begin: int, end: int) -> Iterator[tuple[int, int, int, int]]:
         """The fields of the message between two positions: number, how it is written, begin and end of its value.
@@ -82,7 +79,7 @@ class Walk:
             raise StatusError(
                 Code.INVALID_ARGUMENT,
                 f"The request has more than {self._max_fields} protobuf fields, {FIELDS_A_ROW} for each of "
-                "--max_request_rows. Send smaller requests, and numbers packed or as tensor_content",
+                f"--max_request_rows and {FIELDS}. Send smaller requests, and numbers packed or as tensor_content",
             )
         if count > 1 or not left % _STEP_FIELDS:
             self.check()
@@ -94,8 +91,11 @@ class Walk:
             raise too_many_rows(self._limits.max_rows - self.rows_left, self._limits.max_rows)
 
     def count_parsed(self, field: FieldDescriptor, form: int, begin: int, end: int, depth: int = 0) -> None:
-        """Counts what the parser would make of a field's value: messages in messages, packed values."""
-        if form != LENGTH or field.type in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES):
+        """Counts what the parser would make of a field's value: messages in messages, packed values, long names."""
+        if form != LENGTH or field.type == FieldDescriptor.TYPE_BYTES:
+            return
+        if field.type == FieldDescriptor.TYPE_STRING:
+            self.check_name(field, begin, end)
             return
         if field.message_type is None:
             self.count_fields(end - begin)
@@ -106,6 +106,14 @@ class Walk:
         for number, inner_form, start, stop in self.fields(begin, end):
             if number in known:
                 self.count_parsed(known[number], inner_form, start, stop, depth + 1)
+
+    def check_name(self, field: FieldDescriptor, begin: int, end: int) -> None:
+        """Refuses a name (of a model, input, output) that would take long wherever it is looked up or told."""
+        if end - begin > MAX_NAME_BYTES:
+            raise StatusError(
+                Code.INVALID_ARGUMENT,
+                f"The request has a {field.full_name} of {end - begin} bytes; at most {MAX_NAME_BYTES} are taken",
+            )
 
     def counted_fields(self) -> int:
         """How many fields were counted until now."""

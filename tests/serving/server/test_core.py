@@ -157,6 +157,16 @@ def test_a_wrong_predict_gets_tf_servings_code_and_message(ask, model_spec, inpu
     assert refused.value.message.startswith(message)
 
 
+@pytest.mark.parametrize("content", [b"\xff\x80", b"\x07" * 100_000], ids=["no UTF-8", "long"])
+def test_an_error_that_quotes_the_request_is_an_answer(ask, content):
+    examples = np.empty(1, object)
+    examples[0] = content
+    with pytest.raises(StatusError, match="Could not parse example input") as refused:
+        ask(lambda core: core.predict(spec(signature="classify"), {"inputs": examples}))
+    assert refused.value.code is Code.INVALID_ARGUMENT
+    assert len(refused.value.message) < 10_000
+
+
 def test_examples_are_classified(ask):
     response = ask(lambda core: core.classify(classification(values=(3.0, 0.5))))
     assert response.model_spec == spec(signature="classify", version=2)

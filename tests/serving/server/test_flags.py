@@ -26,7 +26,9 @@ skip_initialize_tpu enable_grpc_healthcheck_service enable_serialization_as_tens
 """
 OURS = ["host", "workers", "drain_seconds", "enable_grpc_reflection", "help", "max_concurrent_requests"]
 OURS += ["max_message_bytes", "max_request_rows", "max_pending_bytes", "max_pending_rows", "max_connections"]
-OURS += ["max_json_depth", "max_json_values"]
+OURS += ["max_json_depth", "max_json_values", "reload_from", "reload_roots", "worker_timeout_seconds"]
+OURS += ["ssl_certificate_file", "ssl_key_file", "ssl_ca_file"]
+OURS += ["api_keys_file", "security_poll_wait_seconds"]
 MODEL = "--model_base_path=/m"
 
 
@@ -88,6 +90,9 @@ def test_a_flag_is_written_in_three_ways():
         (["--model_name", "--port=1"], "--model_name", "got: no value"),
         (["--enable_batching=maybe"], "--enable_batching", "true, false, 1 or 0"),
         (["--workers=0"], "--workers", "at least 1"),
+        (["--drain_seconds=inf"], "--drain_seconds", "a number at least 0"),
+        (["--file_system_poll_wait_seconds=nan"], "--file_system_poll_wait_seconds", "a number"),
+        (["--max_pending_bytes=" + "9" * 400], "--max_pending_bytes", "a whole number at least 1"),
         ([], "--model_base_path", "neither it nor --model_config_file"),
         ([MODEL, "--port=0"], "--port and --grpc_socket_path", "got: neither"),
         ([MODEL, "--rest_api_port=8500"], "--rest_api_port", "got: 8500, as --port"),
@@ -153,6 +158,7 @@ def test_the_files_are_text_protos(tmp_path):
     ("flag", "text", "part"),
     [
         ("model_config_file", "model_config_lst {}", 'no field named "model_config_lst"'),
+        ("model_config_file", "x", "Error parsing text-format tensorflow.serving.ModelServerConfig: 1:"),
         ("model_config_file", "custom_model_config {}", "custom_model_config"),
         ("monitoring_config_file", "prometheus { enable: true }", "prometheus_config"),
         ("monitoring_config_file", 'prometheus_config { enable: true path: "p" }', "begin it with /"),

@@ -13,13 +13,24 @@ from fronts import with_fronts
 from serving import protos
 from serving.errors import OptionsError
 from serving.protos.declare import proto_file
-from serving.server import health, reflection
+from serving.server import grpc_api, health, reflection
 from serving.server.frontend import Frontend
 from serving.server.grpc_api import GrpcServer
+from serving.server.h2 import binding
 from serving.server.tensors import decode_inputs, encode_outputs
 from serving.server.text_files import read_tls
 
 HEALTH = f"/{health.SERVICE}"
+
+
+@pytest.fixture(autouse=True, params=["nghttp2", "grpcio"])
+def carrier(request, monkeypatch):
+    """What carries gRPC: the library, or grpcio as where that is not installed."""
+    if request.param == "grpcio":
+        monkeypatch.setattr(grpc_api, "load", lambda: None)
+    elif binding.load() is None:
+        pytest.skip("nghttp2 is not installed")
+    return request.param
 
 
 def predict_request(name="m", signature="", version=None, label=None, **inputs):
@@ -93,7 +104,7 @@ def test_the_other_methods_answer():
 
     page = with_fronts(test)
     assert ':request_count{model_name="m",status="OK"} 2' in page
-    assert ':request_count{model_name="m",status="NOT_FOUND"} 1' in page
+    assert ':request_count{model_name="(other)",status="NOT_FOUND"} 1' in page
     assert 'API="Classify",entrypoint="GRPC"' in page
 
 
@@ -315,6 +326,41 @@ def test_tls_and_mutual_tls_secure_grpc_and_rest(tmp_path, certificates):
 
     with_fronts(one_sided, tls=read_tls(ssl_config(tmp_path, certificates)))
     with_fronts(mutual, tls=read_tls(ssl_config(tmp_path, certificates, client_verify=True)))
+
+
+def test_new_certificates_are_for_new_connections(tmp_path, certificates):
+    other = {"server": certificates["client"]}
+    (tmp_path / "other").mkdir()
+
+    async def test(fronts):
+        port = fronts.frontend.options.port
+        assert await secure_call(port, certificates["server"][1]) == "OK"
+        fronts.grpc.reload_tls(read_tls(ssl_config(tmp_path / "other", other)))
+        assert await secure_call(port, certificates["server"][1]) == "UNAVAILABLE"
+        assert await secure_call(port, certificates["client"][1]) == "OK"
+
+    with_fronts(test, tls=read_tls(ssl_config(tmp_path, certificates)))
+
+
+def test_a_server_without_nghttp2_says_so_once(carrier, caplog):
+    async def test(fronts):
+        return None
+
+    with_fronts(test)
+    assert sum("install libnghttp2" in record.message for record in caplog.records) == (carrier == "grpcio")
+
+
+def test_arguments_of_channels_that_have_no_effect_are_named(carrier, caplog):
+    if carrier == "grpcio":
+        pytest.skip("grpcio takes them all")
+
+    async def test(fronts):
+        return await fronts.call("Predict", predict_request(x=[1]))
+
+    with_fronts(test, grpc_channel_arguments=(("grpc.lb_policy_name", "x"), ("grpc.max_connection_age_ms", 60_000)))
+    assert [record.message for record in caplog.records if "argument" in record.message] == [
+        "grpc.lb_policy_name of --grpc_channel_arguments has no effect"
+    ]
 
 
 def test_keys_that_do_not_belong_together_are_refused(tmp_path, certificates):

@@ -78,14 +78,14 @@ def in_pieces(text, size):
         return error
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(VALUES, VALUES, st.sampled_from([14, 17, 32]), st.booleans(), st.sampled_from([None, 1]))
 def test_pieces_give_what_the_whole_text_gives(first, second, size, ascii_only, indent):
     text = json.dumps({"a": first, "b": second}, ensure_ascii=ascii_only, indent=indent).encode()
     assert in_pieces(text, size) == at_once(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     VALUES, st.sampled_from([14, 17, 32]), st.lists(st.tuples(st.integers(0, 999), st.sampled_from(NOISE)), max_size=3)
 )

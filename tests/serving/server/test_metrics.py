@@ -43,3 +43,29 @@ def test_names_are_escaped_and_cannot_fill_the_memory():
         metrics.request(f"m{number}", "Predict", "REST", "OK", 1)
     assert len(metrics.page().splitlines()) < 40 * (MAX_CELLS + 10)
     assert f'{{model_name="{OTHER}",status="OK"}}' in metrics.page()
+
+
+def test_only_configured_models_are_counted_by_name():
+    metrics = Metrics()
+    metrics.configured(["m", "n" * 10_000])
+    for name in ("m", "made up", "also made up", "n" * 10_000, ""):
+        metrics.request(name, "Predict", "REST", "NOT_FOUND", 1)
+    counted = [line for line in metrics.page().splitlines() if line.startswith(":tensorflow:serving:request_count{")]
+    assert counted == [
+        ':tensorflow:serving:request_count{model_name="m",status="NOT_FOUND"} 1',
+        f':tensorflow:serving:request_count{{model_name="{OTHER}",status="NOT_FOUND"}} 3',
+        ':tensorflow:serving:request_count{model_name="",status="NOT_FOUND"} 1',
+    ]
+
+
+def test_models_that_come_and_go_do_not_take_the_cells_of_those_that_stay():
+    metrics = Metrics()
+    for number in range(3 * MAX_CELLS):
+        metrics.configured(["m", f"m{number}"])
+        metrics.request(f"m{number}", "Predict", "REST", "OK", 1)
+        metrics.request("m", "Predict", "REST", "OK", 1)
+    page = metrics.page()
+    assert f':request_count{{model_name="m",status="OK"}} {3 * MAX_CELLS}' in page
+    counts = [int(line.split()[-1]) for line in page.splitlines() if ":request_count{" in line]
+    assert sum(counts) == 6 * MAX_CELLS
+    assert f'request_latency_count{{model_name="m",API="Predict",entrypoint="REST"}} {3 * MAX_CELLS}' in page

@@ -255,7 +255,7 @@ def test_prometheus_reads_the_page_where_it_is_configured():
 
     page = with_fronts(test, metrics_path="/metrics")
     assert ':tensorflow:serving:request_count{model_name="m",status="OK"} 1' in page
-    assert ':tensorflow:serving:request_count{model_name="no",status="NOT_FOUND"} 1' in page
+    assert ':tensorflow:serving:request_count{model_name="(other)",status="NOT_FOUND"} 1' in page
     assert 'request_latency_count{model_name="m",API="predict",entrypoint="REST"} 1' in page
     assert ':transom:serving:version_state{model_name="m",version="1"} 30' in page
 

@@ -5,10 +5,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+from flatbuffers import flexbuffers
 from tiny_servers import config_of, floats, options_of, publish, spec, with_core
 
 from serving.errors import Code, StatusError
-from serving.protos import GetModelStatusRequest
+from serving.protos import GetModelStatusRequest, SignatureDef
 from serving.server.service import TensorInfo
 
 
@@ -88,3 +89,77 @@ def test_a_file_without_signatures_is_asked_by_the_names_of_its_tensors(tmp_path
             assert output.tolist() == [[2.0, 2.0]] * rows
 
     with_core(options_of(config_of(m=tmp_path), prefer_tflite_model=True), use)
+
+
+def with_older_signatures(content: bytes, metadata: bytes) -> bytes:
+    """The file with signatures as older converters wrote them, and none of its own."""
+    from tensorflow.lite.python import schema_py_generated as schema
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    file = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+    file.signatureDefs = []
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer.data, entry.name, entry.buffer = list(metadata), "signature_defs_metadata", len(file.buffers)
+    file.buffers.append(buffer)
+    file.metadata.append(entry)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(file))
+
+
+def older_signatures(**definitions: SignatureDef) -> bytes:
+    builder = flexbuffers.Builder()
+    with builder.Map():
+        for name, definition in definitions.items():
+            builder.String(name, definition.SerializeToString().decode())
+    return bytes(builder.Finish())
+
+
+def served(tmp_path, content, use):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "model.tflite").write_bytes(content)
+    with_core(options_of(config_of(m=tmp_path), prefer_tflite_model=True), use)
+
+
+def signature(**tensors: str) -> SignatureDef:
+    """One whose inputs begin with i."""
+    found = SignatureDef(method_name="tensorflow/serving/predict")
+    for alias, tensor in tensors.items():
+        info = (found.inputs if alias.startswith("i") else found.outputs)[alias]
+        info.name, info.dtype = tensor, 1
+        info.tensor_shape.dim.add(size=1)
+    return found
+
+
+def test_a_files_older_signatures_say_what_its_tensors_are_called(base, tmp_path):
+    import tensorflow as tf
+
+    content = (base / "1" / "model.tflite").read_bytes()
+    interpreter = tf.lite.Interpreter(model_content=content)
+    [into], outs = interpreter.get_input_details(), interpreter.get_output_details()
+    names = {"in": into["name"].removesuffix(":0") + ":0", "one": outs[0]["name"], "other": outs[1]["name"]}
+    metadata = older_signatures(serving_default=signature(**names), only=signature(i=into["name"], y=outs[1]["name"]))
+
+    async def use(core):
+        assert core.inputs_of(spec(), "") == {"in": TensorInfo(1, (1,))}
+        answer = await core.predict(spec(), {"in": np.float32([3])})
+        assert answer.outputs.keys() == {"one", "other"}
+        assert sorted(value.item() for value in answer.outputs.values()) == [2.0, 5.0]
+        answer = await core.predict(spec(signature="only"), {"i": np.float32([3])})
+        assert list(answer.outputs) == ["y"]
+
+    served(tmp_path, with_older_signatures(content, metadata), use)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        (b"", "Invalid SignatureDefs found in TfLite model: "),
+        (b"no signatures at all", "Invalid SignatureDefs found in TfLite model: "),
+        (older_signatures(serving_default=signature(i="z:0")), "Signature input i references an unknown tensor"),
+    ],
+)
+def test_older_signatures_that_cannot_be_fail_the_version(base, tmp_path, metadata, message):
+    async def use(core):
+        [version] = core.get_model_status(GetModelStatusRequest(model_spec=spec())).model_version_status
+        assert version.status.error_message.startswith(message)
+
+    served(tmp_path, with_older_signatures((base / "1" / "model.tflite").read_bytes(), metadata), use)

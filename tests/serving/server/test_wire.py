@@ -214,6 +214,9 @@ HOSTILE = {
         predict_of(x=tensor_of(3, [1], (key(7, 0) + b"\x01") * MANY)),
     ),
     "many dimensions": (protos.PredictRequest, predict_of(x=tensor_of(1, [1] * (MANY // 2)))),
+    "a long name": (protos.PredictRequest, delimited(1, delimited(1, b"m" * 70_000))),
+    "a long name of an input": (protos.PredictRequest, predict_of(**{"x" * 70_000: tensor_of(1, [1])})),
+    "a long filter": (protos.PredictRequest, delimited(3, b"y" * 70_000)),
     "many inputs": (protos.PredictRequest, delimited(2, b"") * MANY),
     "many filters": (protos.PredictRequest, delimited(3, b"") * MANY),
     "many specs": (protos.PredictRequest, delimited(1, b"") * MANY),
@@ -257,15 +260,19 @@ def test_what_would_grow_is_refused_before_it_does(what):
     kind, body = HOSTILE[what]
     tracemalloc.start()
     try:
-        with pytest.raises(
-            StatusError, match=r"at most \d+ are taken \(--max|for each of --max_request_rows"
-        ) as refused:
+        with pytest.raises(StatusError, match=r"at most \d+ are taken|for each of --max_request_rows") as refused:
             use(kind, body, Limits(2**22, 2**10))
         grown = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     assert refused.value.code is Code.INVALID_ARGUMENT
     assert grown < 2**22 + 2**20
+
+
+def test_a_long_string_is_one_row():
+    limits = Limits(max_rows=1)
+    body = predict_of(x=tensor_of(STRING, [1], delimited(8, b"x" * 99_999)))
+    assert len(tensors.decode_inputs(parse(protos.PredictRequest, body, limits).inputs, limits)["x"][0]) == 99_999
 
 
 def test_what_is_made_is_taken_from_the_budget_first():

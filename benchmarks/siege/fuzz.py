@@ -1,0 +1,297 @@
+"""The fuzzer: endless cases, each told by a seed, a level and a number, and what a server may answer to one."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import re
+import socket
+import threading
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import grpc
+
+from benchmarks.siege import wire
+from benchmarks.siege.models import FLOATS, TEXT
+from benchmarks.siege.mutations import mutate_bytes, mutate_frames, mutate_json, mutate_message
+from benchmarks.siege.server import HOST, Server
+from benchmarks.siege.target import PAGE, answered, receive, reset, send
+from benchmarks.siege.wire import block, entry, example, floats_request, number, predict, spec, tensor, text_request
+
+LEVELS = ("bytes", "fields", "json", "http1", "http2")
+CALLS = ("bytes", "fields", "json")
+SLOW_S = 5.0
+"""What one case of `CALLS`, which are whole requests, may take: many run at once, some of them work. A raw connection
+may go on. Whether anybody else waits is the probes' to say."""
+
+_QUIET_S = 0.15  # after so long nothing more is expected on a raw socket
+_BAD_STATUS = ("500", "502", "505")
+_BAD_CODES = (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS)
+_NO_MESSAGE = "The request is no "
+
+_DTYPES = range(1, 24)
+_EXAMPLES = block(1, example(x=1.0)) + block(1, example(x=-2.5, y=3.0))
+_TASKS = b"".join(
+    block(1, block(1, spec(FLOATS, name)) + block(2, f"tensorflow/serving/{name}")) for name in ("classify", "regress")
+)
+
+MESSAGES: dict[str, list[bytes]] = {
+    wire.PREDICT: [
+        floats_request(1.0, 2.0, 3.0),
+        text_request("so good", "so dull"),
+        predict(
+            FLOATS,
+            entry("text", tensor(wire.STRING, [2], block(8, "a") + block(8, "b")))
+            + entry("n", tensor(wire.INT64, [2], block(10, b"\x01\x02"))),
+            "two",
+            block(3, "upper"),
+        ),
+        predict(FLOATS, entry("n", tensor(wire.INT32, [2], block(7, b"\x03\x02"))), "wide"),
+        predict(FLOATS, entry("x", tensor(wire.FLOAT, [2], b"", bytes(8)))),
+        predict(TEXT, entry("text", tensor(wire.STRING, [2], b"", b"\x01\x02abc"))),
+        *(predict(FLOATS, entry("x", tensor(dtype, [1], b"", bytes(8)))) for dtype in _DTYPES),
+        *(
+            predict(FLOATS, entry("x", tensor(dtype, [2], block(number_of, bytes(16)))))
+            for dtype, number_of in wire.VALUES.items()
+        ),
+        block(1, block(1, FLOATS) + block(2, number(1, 1))) + entry("x", tensor(wire.FLOAT, [1], block(5, bytes(4)))),
+        block(1, block(1, FLOATS) + block(4, "stable")) + entry("x", tensor(wire.FLOAT, [1], block(5, bytes(4)))),
+    ],
+    wire.CLASSIFY: [
+        wire.examples_request(_EXAMPLES),
+        block(1, spec(FLOATS, "classify")) + block(2, block(2, _EXAMPLES + block(2, example(c=1.0)))),
+    ],
+    wire.REGRESS: [wire.examples_request(_EXAMPLES, signature="regress")],
+    wire.MULTI: [_TASKS + block(2, block(1, _EXAMPLES))],
+    wire.METADATA: [block(1, spec(FLOATS)) + block(2, "signature_def")],
+    wire.STATUS: [block(1, spec(FLOATS)), block(1, spec(TEXT))],
+    wire.HEALTH_CHECK: [b"", block(1, FLOATS)],
+}
+
+_NUMBER, _WORD = f"/v1/models/{FLOATS}", f"/v1/models/{TEXT}"
+DOCUMENTS: list[tuple[str, Any]] = [
+    (f"{_NUMBER}:predict", {"instances": [1.0, 2, -3e5]}),
+    (f"{_NUMBER}:predict", {"instances": [{"x": 1.0}, {"x": 2.0}]}),
+    (f"{_NUMBER}:predict", {"inputs": [1.0, 2.0]}),
+    (f"{_NUMBER}:predict", {"inputs": {"x": [1.0]}, "signature_name": "serving_default"}),
+    (f"{_NUMBER}:predict", {"signature_name": "two", "instances": [{"text": "a", "n": 1}, {"text": "b", "n": 2}]}),
+    (f"{_NUMBER}:predict", {"signature_name": "two", "inputs": {"text": [{"b64": "YQ=="}], "n": [7]}}),
+    (f"{_WORD}:predict", {"instances": ["so good", "schön 😀"]}),
+    (f"{_WORD}:predict", {"instances": [{"b64": "c28gZ29vZA=="}]}),
+    (f"{_NUMBER}:classify", {"signature_name": "classify", "examples": [{"x": 1.0}, {"x": [2.0], "y": ["a", "b"]}]}),
+    (f"{_NUMBER}:classify", {"signature_name": "classify", "context": {"c": 1}, "examples": [{}, {"x": 5}]}),
+    (f"{_NUMBER}:regress", {"signature_name": "regress", "examples": [{"x": 0.5}, {"x": {"b64": "YQ=="}}]}),
+    (f"{_NUMBER}/versions/1:predict", {"instances": [1.0]}),
+    (f"{_NUMBER}/labels/stable:predict", {"instances": [1.0]}),
+]
+PATHS = [
+    _NUMBER,
+    f"{_NUMBER}/metadata",
+    f"{_NUMBER}/versions/1",
+    f"{_NUMBER}/versions/1/metadata",
+    PAGE,
+    "/v1/models/x",
+]
+_HEADERS = (
+    "Content-Type: application/json\r\n",
+    "Accept-Encoding: gzip, deflate\r\n",
+    "Accept-Encoding: gzip;q=0\r\n",
+    "Content-Encoding: gzip\r\n",
+    "Content-Encoding: identity\r\n",
+    "Expect: 100-continue\r\n",
+    "Connection: close\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "Origin: http://a\r\n",
+)
+
+
+@dataclass
+class Findings:
+    """What a fuzz has seen.
+
+    Attributes:
+        answers: level and code or status to how often.
+        bad: what nobody may be told, with what repeats it.
+    """
+
+    answers: Counter[str] = field(default_factory=Counter)
+    bad: list[str] = field(default_factory=list)
+    cases: int = 0
+    longest_s: float = 0.0
+
+    def note(self, level: str, answer: str) -> None:
+        self.answers[f"{level} {answer}"] += 1
+
+
+class Fuzzer:
+    """Draws cases and tries them on a server.
+
+    Args:
+        server: which.
+        seed: of everything that is drawn.
+        findings: what is added to.
+    """
+
+    def __init__(self, server: Server, seed: int, findings: Findings) -> None:
+        self._server, self._seed, self.findings = server, seed, findings
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 100)]
+        self._channel = grpc.insecure_channel(f"{HOST}:{server.port}", options=options)
+        tries = (self._bytes, self._fields, self._json, self._http1, self._http2)
+        self._levels: dict[str, Callable[[Random], str]] = dict(zip(LEVELS, tries, strict=True))
+
+    def case(self, level: str, index: int) -> None:
+        """One case, which is the same for the same seed."""
+        source = Random(f"{self._seed}:{level}:{index}")
+        began = time.monotonic()
+        try:
+            answer = self._levels[level](source)
+        except ConnectionRefusedError:
+            answer = "refused"  # the server has gone, which its pids tell
+            time.sleep(0.1)
+        except TimeoutError:
+            answer = "bad: cannot connect"
+        except OSError as error:
+            answer = f"closed by {type(error).__name__}"
+        took = time.monotonic() - began
+        self.findings.cases += 1
+        self.findings.longest_s = max(self.findings.longest_s, took)
+        self.findings.note(level, answer.partition(":")[0])
+        if answer.startswith("bad") or (took > SLOW_S and level in CALLS):
+            self.findings.bad.append(f"--seed {self._seed} --case {level}:{index} ({took:.1f} s): {answer[:300]}")
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def _bytes(self, source: Random) -> str:
+        method = source.choice(list(MESSAGES))
+        return self._call(method, mutate_bytes(source, source.choice(MESSAGES[method])))
+
+    def _fields(self, source: Random) -> str:
+        method = source.choice(list(MESSAGES))
+        return self._call(method, mutate_message(source, source.choice(MESSAGES[method])))
+
+    def _call(self, method: str, body: bytes) -> str:
+        try:
+            self._channel.unary_unary(method)(body, timeout=20, wait_for_ready=True)
+            return "OK"
+        except grpc.RpcError as error:
+            code, words = error.code(), error.details() or ""
+        if code == grpc.StatusCode.DEADLINE_EXCEEDED or (code in _BAD_CODES and not words.startswith(_NO_MESSAGE)):
+            return f"bad {code.name}: {words}"
+        return str(code.name)
+
+    def _json(self, source: Random) -> str:
+        path, document = source.choice(DOCUMENTS)
+        body, headers = mutate_json(source, document), ""
+        if source.random() < 0.2:
+            headers = "Content-Encoding: gzip\r\n"
+            body = gzip.compress(body, 1) if source.random() < 0.8 else zlib.compress(body)
+            body = mutate_bytes(source, body, 1) if source.random() < 0.3 else body
+        if source.random() < 0.1:
+            path = mutate_bytes(source, path.encode(), 2).decode("latin-1").translate(str.maketrans("\r\n ", "___"))
+        return self._exchange(source, _request("POST", path, headers, body), whole=True)
+
+    def _http1(self, source: Random) -> str:
+        requests = []
+        for _ in range(source.randint(1, 3)):
+            headers = "".join(source.sample(_HEADERS, source.randint(0, 3)))
+            if source.random() < 0.5:
+                requests.append(_request("GET", source.choice(PATHS), headers, b""))
+            else:
+                path, document = source.choice(DOCUMENTS)
+                requests.append(_request("POST", path, headers, mutate_json(source, document)))
+        return self._exchange(source, mutate_bytes(source, b"".join(requests), 4))
+
+    def _exchange(self, source: Random, request: bytes, *, whole: bool = False) -> str:
+        with socket.create_connection((HOST, self._server.rest_port), 20 if whole else _QUIET_S) as end:
+            self._send_in_pieces(source, end, request, whole=whole)
+            if not whole and source.random() < 0.1:
+                reset(end)
+                return "reset"
+            with contextlib.suppress(OSError):
+                if not whole and source.random() < 0.2:
+                    end.shutdown(socket.SHUT_WR)
+            answer = receive(end, 20_000)
+        statuses = [piece[:3].decode("latin-1") for piece in re.split(rb"HTTP/1\.[01] ", answer)[1:]]
+        for status in statuses:
+            if status in _BAD_STATUS:
+                return f"bad {status}: {answer[:300]!r}"
+        if whole and not statuses:
+            return f"bad: no answer, but {answer[:100]!r}"
+        return statuses[0] if statuses else "closed"
+
+    def _http2(self, source: Random) -> str:
+        method = source.choice(list(MESSAGES))
+        body = source.choice(MESSAGES[method])
+        frames = [wire.settings()]
+        for stream in range(1, 1 + 2 * source.randint(1, 3), 2):
+            headers = wire.call_headers(method, ("grpc-timeout", "5S"))
+            headers = mutate_bytes(source, headers, 2) if source.random() < 0.3 else headers
+            frames.append(wire.frame(wire.HEADERS, wire.END_HEADERS, stream, headers))
+            frames.append(wire.data(stream, wire.message(mutate_message(source, body))[:16_000]))
+        frames += source.sample(
+            [
+                wire.frame(wire.PING, 0, 0, bytes(8)),
+                wire.frame(wire.RST_STREAM, 0, 1, bytes(4)),
+                wire.frame(wire.WINDOW_UPDATE, 0, 0, b"\0\1\0\0"),
+                wire.frame(wire.CONTINUATION, 4, 1, b""),
+                wire.frame(wire.GOAWAY, 0, 0, bytes(8)),
+                wire.frame(wire.PRIORITY, 0, 3, bytes(5)),
+            ],
+            source.randint(0, 3),
+        )
+        with socket.create_connection((HOST, self._server.port), _QUIET_S) as end:
+            preface = wire.PREFACE if source.random() < 0.95 else mutate_bytes(source, wire.PREFACE)
+            self._send_in_pieces(source, end, preface + mutate_frames(source, frames))
+            if source.random() < 0.1:
+                reset(end)
+                return "reset"
+            return "answered" if answered(end) else "closed"
+
+    def _send_in_pieces(self, source: Random, end: socket.socket, content: bytes, *, whole: bool = False) -> None:
+        if source.random() < 0.8:
+            send(end, content)
+            return
+        for _ in range(source.randint(1, 5)):
+            at = source.randint(0, len(content))
+            send(end, content[:at])
+            content = content[at:]
+            time.sleep(source.choice((0, 0.001, 0.02)))
+        if whole or source.random() < 0.8:
+            send(end, content)
+
+
+def fuzz(server: Server, seed: int, seconds: float, *, levels: Sequence[str] = LEVELS, threads: int = 4) -> Findings:
+    """Tries cases of these levels for so long, several at once."""
+    findings, until = Findings(), time.monotonic() + seconds
+
+    def work(thread: int) -> None:
+        fuzzer = Fuzzer(server, seed, findings)
+        index = thread
+        while time.monotonic() < until and server.alive():
+            for level in levels:
+                fuzzer.case(level, index)
+            index += threads
+        fuzzer.close()
+
+    workers = [threading.Thread(target=work, args=(thread,), daemon=True) for thread in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(seconds + 60)
+    return findings
+
+
+def _request(method: str, path: str, headers: str, body: bytes) -> bytes:
+    length = f"Content-Length: {len(body)}\r\n" if body else ""
+    head = f"{method} {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n{headers}{length}\r\n"
+    if "chunked" in headers:
+        head = head.replace(length, "")
+        body = b"%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n" if body else b"0\r\n\r\n"
+    return head.encode("latin-1", "replace") + body

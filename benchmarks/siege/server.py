@@ -1,0 +1,185 @@
+"""The real server of any tree as a child under limits of memory and descriptors, and what can be seen of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from serving.processes import tied
+
+HOST = "127.0.0.1"
+ROOT = Path(__file__).resolve().parent.parent.parent
+MEMORY_KIB, DESCRIPTORS = 8 * 2**20, 400
+_START_S = 180.0
+_MODELS_KIB = 200 * 1024
+
+
+@dataclass
+class Server:
+    """A server that runs; `port` speaks gRPC, `rest_port` REST.
+
+    Attributes:
+        folder: of the models, its configuration and its log.
+        workers: 1 stands for one process without a supervisor.
+    """
+
+    process: subprocess.Popen[bytes]
+    port: int
+    rest_port: int
+    folder: Path
+    log: Path
+    workers: int = 1
+    flags: tuple[str, ...] = field(default=())
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def pids(self) -> tuple[int, ...]:
+        """The process, and its children in order."""
+        return (self.pid, *sorted(children(self.pid)))
+
+    def worker_pids(self) -> tuple[int, ...]:
+        """Those that hold models (of the others one writes the log)."""
+        return tuple(pid for pid in self.pids() if _status(pid, "VmRSS") > _MODELS_KIB)
+
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def memory(self) -> float:
+        """MiB that all its processes hold (VmRSS)."""
+        return sum(_status(pid, "VmRSS") for pid in self.pids()) / 1024
+
+    def peak(self) -> float:
+        """The most that one of its processes has held since `reset_peak`, MiB."""
+        return max([_status(pid, "VmHWM") for pid in self.pids()], default=0) / 1024
+
+    def reset_peak(self) -> None:
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+    def descriptors(self) -> int:
+        """The most that one of its processes has open."""
+        return max([_open(pid) for pid in self.pids()], default=0)
+
+    def cpu(self) -> float:
+        """Seconds of the processor that its processes have had."""
+        ticks = os.sysconf("SC_CLK_TCK")
+        return sum(sum(map(int, _stat(pid)[11:13])) for pid in self.pids() if _stat(pid)) / ticks
+
+    def log_size(self) -> int:
+        return self.log.stat().st_size
+
+
+@contextlib.contextmanager
+def besieged(
+    config: Path, log: Path, *, workers: int = 1, tree: Path = ROOT, flags: Sequence[str] = (), limited: bool = True
+) -> Iterator[Server]:
+    """Starts a tree's server on a `ModelServerConfig` file, waits until all workers answer, and ends it at last."""
+    port, rest_port = free_ports(2)
+    monitoring = log.with_suffix(".monitoring")
+    monitoring.write_text("prometheus_config { enable: true }")
+    own = [f"--host={HOST}", f"--port={port}", f"--rest_api_port={rest_port}", f"--model_config_file={config}"]
+    own += ["--enable_grpc_healthcheck_service", "--enable_grpc_reflection", "--max_num_load_retries=0"]
+    own += [f"--monitoring_config_file={monitoring}", f"--workers={workers}", "--drain_seconds=2", *flags]
+    limits = f"ulimit -v {MEMORY_KIB}; ulimit -n {DESCRIPTORS}; " if limited else ""
+    command = tied(["/bin/sh", "-c", f'{limits}exec "$@"', "sh", sys.executable, "-m", "serving.server", *own])
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=tree,
+            env={**os.environ, "PYTHONPATH": str(tree)},
+        )
+    server = Server(process, port, rest_port, config.parent, log, workers, tuple(flags))
+    try:
+        _wait(server)
+        yield server
+    finally:
+        end(server)
+
+
+def end(server: Server) -> None:
+    """Kills what is left of it."""
+    for pid in reversed(server.pids()):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    server.process.wait()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are free now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind((HOST, 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started and that still run."""
+    found = []
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit() and (stat := _stat(int(path.name))) and int(stat[1]) == pid and stat[0] != "Z":
+            found.append(int(path.name))
+    return found
+
+
+def _wait(server: Server) -> None:
+    deadline = time.monotonic() + _START_S
+    ready = 0
+    while ready < server.workers or not _answers(server):
+        if not server.alive() or time.monotonic() > deadline:
+            said = server.log.read_text(errors="replace")[-3000:]
+            raise RuntimeError(f"the server did not start; it said:\n{said}")
+        time.sleep(0.1)
+        ready = server.log.read_text(errors="replace").count("; ready after")
+
+
+def _answers(server: Server) -> bool:
+    scheme = "https" if any("ssl" in flag for flag in server.flags) else "http"
+    if scheme == "https":
+        return True
+    try:
+        with urllib.request.urlopen(
+            f"{scheme}://{HOST}:{server.rest_port}/v1/models/half_plus_two", timeout=5
+        ) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat behind the command's name, none where the process has gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _status(pid: int, name: str) -> int:
+    """A field of /proc/PID/status in KiB, 0 where the process has gone."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1])
+    return 0
+
+
+def _open(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    return 0

@@ -1,0 +1,156 @@
+"""Odd HTTP, and what is none: bodies in chunks, refusals, answers of any size."""
+
+import asyncio
+import contextlib
+import json
+import logging
+
+import pytest
+from fronts import with_fronts
+from rest_clients import ANSWER, BODY, CHUNKED, PATH, STATUS, client, post
+
+
+def test_chunks_of_any_size_are_read():
+    async def test(fronts):
+        body = json.dumps({"instances": [1.0] * 20_000}).encode()
+        for size in (7_000, 70_000):
+            async with client(fronts, CHUNKED) as one:
+                for start in range(0, len(body), size):
+                    piece = body[start : start + size]
+                    await one.send(b"%x\r\n%s\r\n" % (len(piece), piece))
+                await one.send(b"0\r\n\r\n" + STATUS)
+                status, answer = await one.answer()
+                assert (status, len(json.loads(answer)["predictions"])) == (200, 20_000)
+                assert (await one.answer())[0] == 200
+        single = b"".join(b"1\r\n%c\r\n" % byte for byte in BODY)
+        async with client(fronts, CHUNKED + single + b"0\r\nTrailer: x\r\n\r\n" + STATUS) as one:
+            assert json.loads((await one.answer())[1]) == ANSWER
+            assert (await one.answer())[0] == 200
+
+    with_fronts(test)
+
+
+@pytest.mark.parametrize(
+    "piece", [b"1\r\n \r\n" * 1000, b"1;" + b"a" * 5000 + b"\r\n \r\n"], ids=["bytes", "extensions"]
+)
+def test_chunks_that_are_all_frame_are_refused(piece):
+    async def test(fronts):
+        async with client(fronts, CHUNKED) as one:
+
+            async def push():
+                with contextlib.suppress(ConnectionError):
+                    while True:
+                        await one.send(piece)
+
+            pushing = asyncio.create_task(push())
+            assert (await one.answer())[0] == 400
+            await one.closed()
+            pushing.cancel()
+
+    with_fronts(test)
+
+
+def test_a_header_without_end_is_refused():
+    async def test(fronts):
+        for start, more in ((b"GET /", b"a" * 5000), (b"GET / HTTP/1.1\r\n", b"A: b\r\n" * 1000)):
+            async with client(fronts, start) as one:
+                with contextlib.suppress(ConnectionError):
+                    for _ in range(200):
+                        await one.send(more)
+                assert (await one.closed())[9:12] in (b"", b"400")
+
+    with_fronts(test)
+
+
+def test_a_client_that_asks_first_is_told_to_send_its_body_or_not():
+    async def test(fronts):
+        expect = b"Expect: 100-Continue\r\n"
+        async with client(fronts, post(b"", expect, len(BODY))) as one:
+            assert await one.answer() == (100, b"")
+            await one.send(BODY)
+            assert json.loads((await one.answer())[1]) == ANSWER
+        for header, length, status in ((expect, 10**6, 413), (b"Expect: more\r\n", 10, 417)):
+            async with client(fronts, post(b"", header, length)) as one:
+                assert (await one.answer())[0] == status
+                await one.closed()
+
+    with_fronts(test, max_message_bytes=10**5)
+
+
+def test_a_refusal_reaches_a_client_that_goes_on_sending():
+    async def test(fronts):
+        async with client(fronts, post(b"", length=10**8)) as one:
+            with contextlib.suppress(ConnectionError):
+                for _ in range(30):
+                    await one.send(b" " * 10**5)
+            assert (await one.answer())[0] == 413
+
+    with_fronts(test, max_message_bytes=10**5)
+
+
+NO_HTTP = {
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"a" * 300,
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "noise": bytes(range(256)) * 4,
+    "both lengths": post(b"0\r\n\r\n", b"Transfer-Encoding: chunked\r\n"),
+    "two lengths": post(b"{}", b"Content-Length: 3\r\n"),
+    "a length below zero": post(length=-1),
+    "a length of 5,000 digits": b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %s\r\n\r\n" % (PATH, b"9" * 5000),
+    "chunks within chunks": post(b"", b"Transfer-Encoding: chunked, chunked\r\n"),
+    "a chunk beyond 64 bits": CHUNKED + b"F" * 17 + b"\r\n",
+    "a space before the colon": b"GET / HTTP/1.1\r\nHost : x\r\n\r\n",
+    "line ends of one byte": STATUS.replace(b"\r\n", b"\n"),
+    "a long line": b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n" % (b"a" * 9000),
+    "many headers": b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 200 + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("content", NO_HTTP.values(), ids=NO_HTTP)
+def test_what_is_no_http_gets_400_in_json_and_no_line_of_the_log(content, caplog):
+    async def test(fronts):
+        async with client(fronts, content + STATUS) as one:
+            status, body = await one.answer()
+            assert status == 400
+            assert len(json.loads(body)["error"]) < 1000
+            await one.closed()
+
+    with caplog.at_level(logging.INFO):
+        with_fronts(test)
+    assert not caplog.records
+
+
+def test_odd_requests_are_answered_and_leave_the_connection_in_order():
+    zeros = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %s20\r\n\r\n" % (PATH, b"0" * 5000)
+    upgrade = b"GET /v1/models/m HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n"
+    odd = {
+        zeros + BODY: 200,
+        upgrade % b"websocket": 200,
+        upgrade % b"h2c": 200,
+        post(BODY, b"Connection: Upgrade\r\nUpgrade: h2c\r\n"): 200,
+        b"TRACE /v1/models/m HTTP/1.1\r\nHost: x\r\n\r\n": 400,
+        b"GET http://x/v1/models/m HTTP/1.1\r\nHost: x\r\n\r\n": 200,
+        b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n": 404,
+        b"GET /v1/models/m HTTP/1.0\r\nConnection: keep-alive\r\n\r\n": 200,
+    }
+
+    async def test(fronts):
+        for request, status in odd.items():
+            async with client(fronts, request) as one:
+                assert (await one.answer())[0] == status, request
+                await one.send(STATUS)
+                assert (await one.answer())[0] == 200, request
+
+    with_fronts(test)
+
+
+@pytest.mark.parametrize("accepted", ["identity", "gzip"])
+def test_a_large_answer_comes_whole(accepted):
+    async def test(fronts):
+        text = "".join(map(str, range(300_000)))
+        body = {"signature_name": "text", "instances": [text]}
+        answer = await fronts.http.post(PATH.decode(), json=body, headers={"Accept-Encoding": accepted})
+        assert answer.headers.get("Content-Encoding", "identity") == accepted
+        assert answer.json()["predictions"][0]["label"] == text
+        assert (await fronts.http.get("/v1/models/m")).status_code == 200
+
+    with_fronts(test)

@@ -1,0 +1,54 @@
+"""The besiegers' own tools: messages are written as protobuf writes them, and a case is told by its seed."""
+
+from random import Random
+
+import pytest
+
+from benchmarks.siege import wire
+from benchmarks.siege.fuzz import DOCUMENTS, MESSAGES
+from benchmarks.siege.mutations import (
+    MOST_BYTES,
+    fields,
+    mutate_bytes,
+    mutate_frames,
+    mutate_json,
+    mutate_message,
+    written,
+)
+from serving import protos
+from serving.protos import PredictRequest
+
+BODIES = [(method, body) for method, bodies in MESSAGES.items() for body in bodies]
+
+
+def test_requests_are_what_they_seem():
+    request = PredictRequest.FromString(wire.floats_request(1.0, 2.5))
+    assert request.model_spec.name == "half_plus_two"
+    assert list(request.inputs["x"].float_val) == [1.0, 2.5]
+    assert request.inputs["x"].tensor_shape.dim[0].size == 2
+    request = PredictRequest.FromString(wire.text_request("so good", "so dull"))
+    assert list(request.inputs["text"].string_val) == [b"so good", b"so dull"]
+
+
+@pytest.mark.parametrize(("method", "body"), BODIES)
+def test_seeds_are_messages_and_survive_being_taken_apart(method, body):
+    service, _, name = method[1:].partition("/")
+    if not service.startswith("grpc."):
+        protos.methods(service)[name][0].FromString(body)
+    assert written(fields(body)) == body
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_a_case_is_told_by_its_seed(seed):
+    def cases():
+        source = Random(seed)
+        body = source.choice(BODIES)[1]
+        frames = [wire.settings(), wire.frame(wire.HEADERS, 4, 1, wire.call_headers(wire.PREDICT)), wire.data(1, body)]
+        yield mutate_bytes(source, body)
+        yield mutate_message(source, body)
+        yield mutate_json(source, source.choice(DOCUMENTS)[1])
+        yield mutate_frames(source, frames)
+
+    first = list(cases())
+    assert first == list(cases())
+    assert all(len(one) <= MOST_BYTES + 4 * 16_384 for one in first)
