@@ -13,6 +13,7 @@ from serving import protos
 from serving.errors import Code, StatusError
 from serving.server import dtypes, rest_methods, tensors
 from serving.server.budget import Budget, Held
+from serving.server.call import MOST_INLINE_BYTES
 from serving.server.work import INLINE_BYTES, Abandoned, Work
 
 LARGE = 2 * INLINE_BYTES
