@@ -197,11 +197,16 @@ class Settled:
 
 
 class Threads:
-    """An `Executor` that runs each request by itself, in the order of their arrival."""
+    """An `Executor` that runs each request by itself, in the order of their arrival.
+
+    Attributes:
+        pass_on: asked, in a thread, before a task runs; whether it went elsewhere.
+    """
 
     def __init__(
         self, count: int, settled: Settled, run: Run = at_once, name: str = "transom_run", behind: bool = False
     ) -> None:
+        self.pass_on: Callable[[Task], bool] = lambda task: False
         self._queue: SimpleQueue[Task | None] = SimpleQueue()
         self._settled, self._run = settled, run
         self._threads = start_threads(name, count, self._work, behind)
@@ -217,8 +222,9 @@ class Threads:
 
     def _work(self) -> None:
         while (task := self._queue.get()) is not None:
-            task.run(self._run)
-            self._settled.put(task)
+            if not self.pass_on(task):
+                task.run(self._run)
+                self._settled.put(task)
 
 
 def cores() -> int:

@@ -227,6 +227,31 @@ def test_a_large_task_whose_caller_is_gone_holds_nothing_while_it_waits(batching
     in_lanes(use, batching)
 
 
+def test_what_gives_much_for_little_goes_to_the_large_lane_once_that_is_known():
+    async def main():
+        loop, model, threads = asyncio.get_running_loop(), Model(), []
+
+        def much(feeds, fetches, timeout):
+            threads.append(threading.current_thread().name)
+            return [np.empty((1, 2**25), np.int8)] if "much" in fetches else [np.ones(1)]
+
+        model.run = much
+        settled, runs = Settled(loop), RunMemory(1, 1, free(16_000))
+        small = Threads(1, settled, runs.run_small, "small")
+        lanes = Lanes(small, lambda: Threads(1, settled, runs.run, "large"), runs.heavy)
+
+        def submit(*fetches):
+            future = loop.create_future()
+            lanes.submit(Task(model, rows(1), fetches, future))
+            return future
+
+        await asyncio.gather(*[submit("much") for _ in range(3)], submit("little"))
+        await loop.run_in_executor(None, lanes.stop)
+        return sorted(threads)
+
+    assert asyncio.run(asyncio.wait_for(main(), 20)) == ["large_0"] * 2 + ["small_0"] * 2
+
+
 def test_joined_requests_run_in_parts_where_memory_asks_for_it(measured):
     model = Model()
     measured(model)
