@@ -272,3 +272,40 @@ def test_what_a_run_takes_is_measured_and_what_is_free_is_known():
         pytest.skip("the peak cannot be forgotten here")
     assert 50 * MIB < peak.bytes < 500 * MIB
     assert memory.available(2) <= memory.available(1)
+
+
+def test_tasks_that_go_on_are_relieved_and_the_relief_ends():
+    ended = threading.Event()
+
+    class Endless:
+        signatures = {}
+
+        def run(self, feeds, fetches, timeout):
+            ended.wait(20)
+            return []
+
+    class Quick:
+        signatures = {}
+
+        def run(self, feeds, fetches, timeout):
+            return [np.ones(1)]
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        threads = Threads(2, Settled(loop), name="relieved")
+
+        def submit(servable):
+            task = Task(servable, {}, (), loop.create_future())
+            threads.submit(task)
+            return task.future
+
+        going_on = [submit(Endless()) for _ in range(3)]
+        quick = [submit(Quick()) for _ in range(20)]
+        await asyncio.wait_for(asyncio.gather(*quick), 10)
+        assert not any(one.done() for one in going_on)
+        ended.set()
+        await asyncio.gather(*going_on)
+        await until(lambda: not any(one.name.startswith("relieved_more") for one in threading.enumerate()))
+        await loop.run_in_executor(None, threads.stop)
+
+    asyncio.run(main())
