@@ -1,6 +1,7 @@
 """Large runs go beside the small ones, and begin only where there is memory for them."""
 
 import asyncio
+import contextlib
 import threading
 import time
 
@@ -247,3 +248,43 @@ def test_what_a_run_takes_is_measured_and_what_is_free_is_known():
         pytest.skip("the peak cannot be forgotten here")
     assert 50 * MIB < peak.bytes < 500 * MIB
     assert memory.available(2) <= memory.available(1)
+
+
+def test_where_memory_cannot_be_measured_a_large_run_runs_all_the_same(monkeypatch):
+    model = Model()
+    monkeypatch.setattr(memory, "measured", lambda: contextlib.nullcontext(memory.Peak()))
+    runs, tries = RunMemory(1, 1, free(16_000)), iter(range(100))
+    for _ in range(2):
+        assert len(runs.run(model, rows(5000), ("y",), lambda: None if next(tries) < 99 else pytest.fail())[0]) == 5000
+    assert model.shapes == [FREE_ROWS, 5000, 5000]
+
+
+def test_no_other_run_begins_beside_one_that_is_measured(measured):
+    model = Model()
+    measured(model)
+    runs = RunMemory(1, 1, free(16_000))
+    runs.run(model, rows(100), ("y",), lambda: None)  # learns
+    slow = {"x": np.full((100, 2), 9, np.float32)}  # of another kind, of which nothing is known
+    one = threading.Thread(target=runs.run, args=(model, slow, ("y",), lambda: None))
+    one.start()
+    asyncio.run(until(lambda: model.shapes[-1:] == [FREE_ROWS]))
+    other = threading.Thread(target=runs.run, args=(model, rows(90), ("y",), lambda: None))
+    other.start()
+    time.sleep(0.3)
+    assert 90 not in model.shapes
+    model.go.set()
+    one.join(20)
+    other.join(20)
+    assert 90 in model.shapes
+
+
+def test_outputs_in_any_order_are_known_as_one_and_of_many_not_all_are_kept(measured):
+    model = Model()
+    measured(model)
+    runs = RunMemory(1, 1, free(16_000))
+    runs.heavy(model, rows(1), ("y", "z"))
+    runs.heavy(model, rows(1), ("z", "y"))
+    assert len(runs._given[model]) == 1
+    for number in range(5000):
+        runs.heavy(model, rows(1), (str(number),))
+    assert len(runs._given[model]) <= 1024
