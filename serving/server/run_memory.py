@@ -47,7 +47,7 @@ _LARGE_OUTPUT_BYTES = 2**24
 _TRIM_BYTES = 2**28
 _LOOK_SECONDS = 0.1
 _MOST_KINDS = 1024
-"""Of runs of one model that something is known of. The order of outputs is the caller's, so that there could be many."""
+"""Of runs of one model that something is known of: callers choose among the outputs, so that there could be many."""
 
 Feeds = Mapping[str, np.ndarray]
 K, V = TypeVar("K"), TypeVar("V")

@@ -227,7 +227,7 @@ class Connection(asyncio.BufferedProtocol):
         if call is not None:
             self.server.forget(call)
             call.closed()
-            self.upkeep.busy = self.upkeep.heard
+            self.upkeep.busy = self.server.loop.time()
 
     # its end
 
