@@ -19,6 +19,23 @@ class _ExpandsError(Exception):
     """A small request is about to become large: it is for a thread."""
 
 
+class _Take:
+    """What the limits of a call take. An object of its own: with a method of the call, each call would be a cycle."""
+
+    __slots__ = ("held", "inline")
+
+    def __init__(self, held: Held) -> None:
+        self.held = held
+        self.inline: int | None = None  # what may still be made in the event loop, None in a thread
+
+    def __call__(self, size: int, rows: int) -> None:
+        if self.inline is not None:
+            self.inline -= size
+            if self.inline < 0:
+                raise _ExpandsError
+        self.held.take(size, rows)
+
+
 class Call:
     """See the module.
 
@@ -33,7 +50,7 @@ class Call:
         limits: for what decodes; what it takes is counted as held.
     """
 
-    __slots__ = ("_inline", "_work", "deadline", "held", "limits", "size")
+    __slots__ = ("_take", "_work", "deadline", "held", "limits", "size")
 
     def __init__(
         self,
@@ -45,8 +62,8 @@ class Call:
     ) -> None:
         self.held = held or Held(Budget(sys.maxsize, sys.maxsize))
         self.deadline, self.size, self._work = deadline, size, work or Work()
+        self._take = _Take(self.held)
         self.limits = Limits(*most, self._take)
-        self._inline: int | None = None
 
     async def run(self, size: int, function: Callable[..., T], *arguments: Any) -> T:
         """`function(*arguments, check)`: here where that is little work, else in a thread (see `Work.run`).
@@ -54,18 +71,11 @@ class Call:
         Where `size`, in bytes, is small but the function takes much of the limits, it is called again, in a thread.
         """
         if size <= INLINE_BYTES:
-            self._inline = MOST_INLINE_BYTES
+            self._take.inline = MOST_INLINE_BYTES
             try:
                 return function(*arguments, unchecked)
             except _ExpandsError:
                 pass
             finally:
-                self._inline = None
+                self._take.inline = None
         return await self._work.run(self.held, size, self.deadline, function, *arguments)
-
-    def _take(self, size: int, rows: int) -> None:
-        if self._inline is not None:
-            self._inline -= size
-            if self._inline < 0:
-                raise _ExpandsError
-        self.held.take(size, rows)
