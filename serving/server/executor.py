@@ -219,6 +219,7 @@ class Threads:
         while (task := self._queue.get()) is not None:
             task.run(self._run)
             self._settled.put(task)
+            del task  # with its arrays: it may be long until the next one comes
 
 
 def cores() -> int:

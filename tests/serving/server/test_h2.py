@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+import socket
 import subprocess
 import threading
 import zlib
@@ -15,6 +16,7 @@ import pytest
 from h2_servers import UNLIMITED, with_h2
 
 from serving.errors import StatusError
+from serving.server.callers import Caller
 from serving.server.h2 import binding, connection, server
 from serving.server.h2.headers import cut, percent_encoded
 from serving.server.h2.unpacking import Unpacking
@@ -287,3 +289,23 @@ def test_details_reach_the_client_as_they_were(monkeypatch):
             assert details == cut(words)
 
     with_h2(test)
+
+
+def test_a_client_that_has_gone_is_no_client_of_this_machine():
+    class Transport:
+        def __init__(self, family, address):
+            self.known = {"socket": socket.socket(family), "peername": address}
+
+        def get_extra_info(self, name):
+            return self.known[name]
+
+    for family, address, peer in (
+        (socket.AF_INET, ("127.0.0.1", 1), "ipv4:127.0.0.1:1"),
+        (socket.AF_INET6, ("::1", 1, 0, 0), "ipv6:[::1]:1"),
+        (socket.AF_UNIX, "", "unix:"),
+        (socket.AF_INET, None, ""),
+    ):
+        transport = Transport(family, address)
+        assert connection._peer_of(transport) == peer
+        transport.known["socket"].close()
+    assert not Caller("").is_local

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -288,3 +289,15 @@ def test_outputs_in_any_order_are_known_as_one_and_of_many_not_all_are_kept(meas
     for number in range(5000):
         runs.heavy(model, rows(1), (str(number),))
     assert len(runs._given[model]) <= 1024
+
+
+@pytest.mark.parametrize("batching", [None, {"num_batch_threads": 1}])
+@pytest.mark.parametrize("count", [1, FREE_ROWS + 1])
+def test_a_thread_that_waits_for_more_holds_nothing_of_its_last_run(batching, count):
+    async def use(submit, model):
+        [output] = await submit(np.ones((count, 1)))
+        gone = weakref.ref(output if output.base is None else output.base)
+        del output
+        await until(lambda: gone() is None)
+
+    in_lanes(use, batching)
