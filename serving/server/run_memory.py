@@ -50,7 +50,8 @@ _MOST_KINDS = 1024
 """Of runs of one model that something is known of: callers choose among the outputs, so that there could be many."""
 
 Feeds = Mapping[str, np.ndarray]
-K, V = TypeVar("K"), TypeVar("V")
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class RunMemory:

@@ -9,7 +9,8 @@ from concurrent.futures import Executor
 
 from serving.errors import Code, StatusError
 from serving.server.budget import Held
-from serving.server.h2.messages import INLINE_BYTES, too_long
+from serving.server.h2.messages import too_long
+from serving.server.work import INLINE_BYTES
 
 _STEP = 2**18  # bytes that are taken in or unpacked at a time
 _WINDOW_BITS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
