@@ -14,7 +14,7 @@ from serving.errors import Code, StatusError
 from serving.server import memory
 from serving.server.batching import Batcher
 from serving.server.batching_options import batching_options
-from serving.server.executor import Settled, Task, Threads
+from serving.server.executor import Settled, Task, Threads, start_threads
 from serving.server.lanes import Lanes, is_large
 from serving.server.run_memory import FREE_ROWS, RunMemory
 
@@ -301,3 +301,21 @@ def test_a_thread_that_waits_for_more_holds_nothing_of_its_last_run(batching, co
         await until(lambda: gone() is None)
 
     in_lanes(use, batching)
+
+
+def test_a_lane_has_as_many_threads_as_can_be_started(monkeypatch):
+    start, allowed = threading.Thread.start, iter([True, False, False])
+
+    def sometimes(thread):
+        if not next(allowed):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", sometimes)
+        ended = threading.Event()
+        assert len(start_threads("some", 3, ended.set)) == 1
+        assert ended.wait(10)
+        with pytest.raises(StatusError, match="can't start new thread") as refused:
+            start_threads("none", 2, ended.set)
+    assert refused.value.code is Code.RESOURCE_EXHAUSTED
