@@ -9,12 +9,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 import numpy as np
 
 from serving.errors import Code, StatusError
+from serving.server.relief import Relief
 from serving.server.servable import Servable
 
 DEADLINE = "Deadline exceeded before the model answered"
@@ -197,17 +198,27 @@ class Settled:
 
 
 class Threads:
-    """An `Executor` that runs each request by itself, in the order of their arrival."""
+    """An `Executor` that runs each request by itself, in the order of their arrival.
+
+    Attributes:
+        pass_on: asked, in a thread, before a task runs; whether it went elsewhere.
+    """
 
     def __init__(
         self, count: int, settled: Settled, run: Run = at_once, name: str = "transom_run", behind: bool = False
     ) -> None:
+        self.pass_on: Callable[[Task], bool] = lambda task: False
         self._queue: SimpleQueue[Task | None] = SimpleQueue()
-        self._settled, self._run = settled, run
+        self._settled, self._run, self._behind = settled, run, behind
+        self._relief = Relief(
+            lambda: not self._queue.empty(), lambda: start_threads(f"{name}_more", 1, self._help, behind)
+        )
         self._threads = start_threads(name, count, self._work, behind)
 
     def submit(self, task: Task) -> None:
         self._queue.put(task)
+        if not self._behind:
+            self._relief.watch(task.future.get_loop())
 
     def stop(self) -> None:
         for _ in self._threads:
@@ -217,9 +228,22 @@ class Threads:
 
     def _work(self) -> None:
         while (task := self._queue.get()) is not None:
+            self._do(task)
+            del task  # with its arrays: it may be long until the next one comes
+
+    def _help(self) -> None:
+        """Runs what waits, and ends."""
+        with contextlib.suppress(Empty):
+            while (task := self._queue.get_nowait()) is not None:
+                self._do(task)
+            self._queue.put(None)  # it was for one of the other threads
+        self._relief.left()
+
+    def _do(self, task: Task) -> None:
+        if not self.pass_on(task):
             task.run(self._run)
             self._settled.put(task)
-            del task  # with its arrays: it may be long until the next one comes
+        self._relief.done += 1
 
 
 def cores() -> int:

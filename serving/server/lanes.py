@@ -3,11 +3,13 @@ makes them."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from serving.server.executor import Executor, Task
+from serving.errors import StatusError
+from serving.server.executor import Executor, Task, Threads
 from serving.server.run_memory import FREE_ROWS
 from serving.server.servable import Servable
 
@@ -31,15 +33,36 @@ class Lanes:
     def __init__(self, small: Executor, make_large: Callable[[], Executor], heavy: Heavy) -> None:
         self._small, self._make_large, self._heavy = small, make_large, heavy
         self._large: Executor | None = None
+        if isinstance(small, Threads):
+            small.pass_on = self._pass_on
 
     def submit(self, task: Task) -> None:
-        if not is_large(task.feeds) and not self._heavy(task.servable, task.feeds, task.fetches):
+        if is_large(task.feeds) or self._heavy(task.servable, task.feeds, task.fetches):
+            self._submit_large(task)
+        else:
             self._small.submit(task)
-            return
+
+    def _submit_large(self, task: Task) -> None:
         if self._large is None:
             self._large = self._make_large()
         self._large.submit(task)
         task.drop_when_unwanted()
+
+    def _pass_on(self, task: Task) -> bool:
+        """Takes a task for large after all, where that was learnt while it waited. In a thread of the small ones."""
+        if not self._heavy(task.servable, task.feeds, task.fetches):
+            return False
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            task.future.get_loop().call_soon_threadsafe(self._submit_or_settle, task)
+        return True
+
+    def _submit_or_settle(self, task: Task) -> None:
+        """For a task that has been taken: a refusal is its error."""
+        try:
+            self._submit_large(task)
+        except StatusError as error:
+            task.error = error
+            task.settle()
 
     def stop(self) -> None:
         self._small.stop()

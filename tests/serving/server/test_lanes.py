@@ -11,7 +11,7 @@ import pytest
 from tiny_servers import until
 
 from serving.errors import Code, StatusError
-from serving.server import memory
+from serving.server import memory, relief
 from serving.server.batching import Batcher
 from serving.server.batching_options import batching_options
 from serving.server.executor import Settled, Task, Threads, start_threads
@@ -229,6 +229,31 @@ def test_a_large_task_whose_caller_is_gone_holds_nothing_while_it_waits(batching
     in_lanes(use, batching)
 
 
+def test_what_gives_much_for_little_goes_to_the_large_lane_once_that_is_known():
+    async def main():
+        loop, model, threads = asyncio.get_running_loop(), Model(), []
+
+        def much(feeds, fetches, timeout):
+            threads.append(threading.current_thread().name)
+            return [np.empty((1, 2**25), np.int8)] if "much" in fetches else [np.ones(1)]
+
+        model.run = much
+        settled, runs = Settled(loop), RunMemory(1, 1, free(16_000))
+        small = Threads(1, settled, runs.run_small, "small")
+        lanes = Lanes(small, lambda: Threads(1, settled, runs.run, "large"), runs.heavy)
+
+        def submit(*fetches):
+            future = loop.create_future()
+            lanes.submit(Task(model, rows(1), fetches, future))
+            return future
+
+        await asyncio.gather(*[submit("much") for _ in range(3)], submit("little"))
+        await loop.run_in_executor(None, lanes.stop)
+        return sorted(threads)
+
+    assert asyncio.run(asyncio.wait_for(main(), 20)) == ["large_0"] * 2 + ["small_0"] * 2
+
+
 def test_joined_requests_run_in_parts_where_memory_asks_for_it(measured):
     model = Model()
     measured(model)
@@ -319,3 +344,80 @@ def test_a_lane_has_as_many_threads_as_can_be_started(monkeypatch):
         with pytest.raises(StatusError, match="can't start new thread") as refused:
             start_threads("none", 2, ended.set)
     assert refused.value.code is Code.RESOURCE_EXHAUSTED
+
+
+def test_tasks_that_go_on_are_relieved_and_the_relief_ends():
+    ended = threading.Event()
+
+    class Endless:
+        signatures = {}
+
+        def run(self, feeds, fetches, timeout):
+            ended.wait(20)
+            return []
+
+    class Quick:
+        signatures = {}
+
+        def run(self, feeds, fetches, timeout):
+            return [np.ones(1)]
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        threads = Threads(2, Settled(loop), name="relieved")
+
+        def submit(servable):
+            task = Task(servable, {}, (), loop.create_future())
+            threads.submit(task)
+            return task.future
+
+        going_on = [submit(Endless()) for _ in range(3)]
+        quick = [submit(Quick()) for _ in range(20)]
+        await asyncio.wait_for(asyncio.gather(*quick), 10)
+        assert not any(one.done() for one in going_on)
+        ended.set()
+        await asyncio.gather(*going_on)
+        await until(lambda: not any(one.name.startswith("relieved_more") for one in threading.enumerate()))
+        await loop.run_in_executor(None, threads.stop)
+
+    asyncio.run(main())
+
+
+def test_a_task_that_is_passed_on_and_refused_hears_of_it():
+    refusal = StatusError(Code.RESOURCE_EXHAUSTED, "no thread")
+
+    async def main():
+        loop = asyncio.get_running_loop()
+
+        def refuse():
+            raise refusal
+
+        looks = iter([False, True])  # large only by what was learnt while it waited
+        small = Threads(1, Settled(loop))
+        lanes = Lanes(small, refuse, lambda *arguments: next(looks))
+        future, ended = loop.create_future(), []
+        lanes.submit(Task(Model(), rows(1), ("y",), future, None, ended.append))
+        with pytest.raises(StatusError, match="no thread"):
+            await future
+        assert ended == [None]
+        await loop.run_in_executor(None, lanes.stop)
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def test_relief_is_tried_again_where_no_thread_can_be_started(monkeypatch):
+    monkeypatch.setattr(relief, "_PATIENCE_SECONDS", 0.01)
+    tries = []
+
+    def start():
+        tries.append(1)
+        if len(tries) < 3:
+            raise StatusError(Code.RESOURCE_EXHAUSTED, "no thread")
+
+    async def main():
+        more = relief.Relief(lambda: len(tries) < 3, start)
+        more.watch(asyncio.get_running_loop())
+        await until(lambda: len(tries) == 3)
+        assert more.threads == 1
+
+    asyncio.run(asyncio.wait_for(main(), 20))
