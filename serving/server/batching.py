@@ -165,6 +165,7 @@ class Batcher:
     def _work(self) -> None:
         while (batch := self._next()) is not None:
             self._run([piece for piece in batch.pieces if self._still_wanted(piece)])
+            del batch  # with its arrays: it may be long until the next one comes
 
     def _next(self) -> Batch | None:
         """Waits for a batch that is full, or old enough; None when there will be none."""

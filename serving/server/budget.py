@@ -108,19 +108,28 @@ class Held:
         """Ends one `keep`."""
         with self._budget.lock:
             self._kept -= 1
-            self._give_back()
+            given = self._give_back()
+        self._tell(given)
 
     def release(self) -> None:
         """Gives everything back, now or when nothing keeps it any more."""
         with self._budget.lock:
             self._released = True
-            self._give_back()
+            given = self._give_back()
+        self._tell(given)
 
-    def _give_back(self) -> None:
-        if self._released and not self._kept:
-            if self.bytes >= _MANY_BYTES:
-                self._budget.freed()
-            self._add(-self.bytes, -self.rows)
+    def _give_back(self) -> int:
+        """The bytes that were given back."""
+        if not self._released or self._kept:
+            return 0
+        given = self.bytes
+        self._add(-self.bytes, -self.rows)
+        return given
+
+    def _tell(self, given: int) -> None:
+        """Not under the lock, which every request needs: whoever hears of it may take its time."""
+        if given >= _MANY_BYTES:
+            self._budget.freed()
 
     def _add(self, size: int, rows: int) -> None:
         self.bytes, self.rows = self.bytes + size, self.rows + rows

@@ -229,6 +229,7 @@ class Threads:
     def _work(self) -> None:
         while (task := self._queue.get()) is not None:
             self._do(task)
+            del task  # with its arrays: it may be long until the next one comes
 
     def _help(self) -> None:
         """Runs what waits, and ends."""
@@ -256,6 +257,12 @@ def start_threads(name: str, count: int, target: Callable[[], Any], behind: bool
     """Daemons, so that a run that never ends does not keep the process from ending.
 
     `behind`: the system's scheduler gives them a third of what it gives others, where there is too little for all.
+
+    Returns:
+        Those that run: fewer where there is no memory for more of them.
+
+    Raises:
+        StatusError: RESOURCE_EXHAUSTED, there is none for a single one.
     """
 
     def work() -> None:
@@ -267,6 +274,13 @@ def start_threads(name: str, count: int, target: Callable[[], Any], behind: bool
         threading.Thread(target=work if behind else target, name=f"{name}_{index}", daemon=True)
         for index in range(count)
     ]
+    running: list[threading.Thread] = []
     for thread in threads:
-        thread.start()
-    return threads
+        try:
+            thread.start()
+        except RuntimeError as error:
+            if not running:
+                raise StatusError(Code.RESOURCE_EXHAUSTED, f"No thread for a run: {error}") from error
+            break
+        running.append(thread)
+    return running

@@ -15,7 +15,7 @@ class Call(Protocol):
     Attributes:
         deadline: a time of the event loop's clock, None for none.
         held: what it holds of the budget, the bytes of its message included; released by what carries it.
-        peer: who asks, as gRPC writes it: ipv4:127.0.0.1:4711, ipv6:[::1]:4711, unix:.
+        peer: who asks, as gRPC writes it: ipv4:127.0.0.1:4711, ipv6:[::1]:4711, unix:; empty where it is not known.
     """
 
     deadline: float | None

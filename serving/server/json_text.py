@@ -21,9 +21,6 @@ from serving.server.json_pieces import parsed
 from serving.server.json_scan import scan
 from serving.server.work import INLINE_BYTES, Check, unchecked
 
-MAX_DEPTH = 500
-"""The deepest nesting that can be asked for: `json` and the walk over the values recurse."""
-
 # Possessive, and matching an unterminated string as well, so that no text takes more than linear time.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _NOT_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))

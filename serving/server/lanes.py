@@ -3,10 +3,12 @@ makes them."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from serving.errors import StatusError
 from serving.server.executor import Executor, Task, Threads
 from serving.server.run_memory import FREE_ROWS
 from serving.server.servable import Servable
@@ -50,8 +52,17 @@ class Lanes:
         """Takes a task for large after all, where that was learnt while it waited. In a thread of the small ones."""
         if not self._heavy(task.servable, task.feeds, task.fetches):
             return False
-        task.future.get_loop().call_soon_threadsafe(self._submit_large, task)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            task.future.get_loop().call_soon_threadsafe(self._submit_or_settle, task)
         return True
+
+    def _submit_or_settle(self, task: Task) -> None:
+        """For a task that has been taken: a refusal is its error."""
+        try:
+            self._submit_large(task)
+        except StatusError as error:
+            task.error = error
+            task.settle()
 
     def stop(self) -> None:
         self._small.stop()

@@ -26,9 +26,16 @@ which was measured to take a third of their time; the tensors of a run of thousa
 _TRIM_AFTER_SECONDS = 1.0
 _PAGE = resource.getpagesize()
 _CGROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ("/sys/fs/cgroup", "memory.max", "memory.current", ("inactive_file ", "active_file ")),
+    (
+        "/sys/fs/cgroup/memory",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        ("total_inactive_file ", "total_active_file "),
+    ),
 )
+"""The folder, and the names of the limit, the usage, and what in `memory.stat` are pages of files. Those count as used,
+a model's files that were read among them, but the system takes them back when memory is asked for."""
 
 
 def prepare() -> None:
@@ -66,7 +73,10 @@ class _Trimming:
         if self._lock.acquire(blocking=False):
             timer = threading.Timer(_TRIM_AFTER_SECONDS, self._trim)
             timer.daemon = True
-            timer.start()
+            try:
+                timer.start()
+            except RuntimeError:  # there is no memory for a thread: the next one may have more luck
+                self._lock.release()
 
     def _trim(self) -> None:
         self._lock.release()
@@ -87,9 +97,10 @@ def available(processes: int = 1) -> int | None:
         free = _machine() // processes
     except (OSError, ValueError, StopIteration):
         return None
-    for limit, usage in _CGROUPS:
+    for folder, limit, usage, of_files in _CGROUPS:
         with contextlib.suppress(OSError, ValueError):  # "max", or no such controller
-            free = min(free, (int(Path(limit).read_text()) - int(Path(usage).read_text())) // processes)
+            left = int(Path(folder, limit).read_text()) - int(Path(folder, usage).read_text())
+            free = min(free, (left + _of_files(Path(folder, "memory.stat"), of_files)) // processes)
     limit_of_addresses = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit_of_addresses != resource.RLIM_INFINITY:
         free = min(free, limit_of_addresses - addresses)
@@ -119,6 +130,11 @@ def measured() -> Iterator[Peak]:
     yield peak
     with contextlib.suppress(OSError, ValueError, StopIteration):
         peak.bytes = max(_status("VmHWM:") - before, 0)
+
+
+def _of_files(stat: Path, names: tuple[str, ...]) -> int:
+    """The bytes of files in a container's memory."""
+    return sum(int(line.split()[1]) for line in stat.read_text().splitlines() if line.startswith(names))
 
 
 def _machine() -> int:

@@ -30,6 +30,7 @@ from serving.server.options import ServerOptions, TlsFiles
 from serving.server.rest import RestServer
 from serving.server.service import Service
 from serving.server.text_files import read_api_keys, read_tls_source
+from serving.server.unexpected import unexpected
 from serving.server.watching import follow
 
 LOG = logging.getLogger("serving")
@@ -224,6 +225,8 @@ async def _follow_config(frontend: Frontend) -> None:
                 await frontend.reload_here(protos.ReloadConfigRequest(config=config))
             except StatusError as error:
                 file.log(error)
+            except Exception as error:  # noqa: BLE001  `unexpected` logs it; the next change must be seen all the same
+                file.log(unexpected(error, "the configuration file"))
             else:
                 file.log(None)
 
@@ -248,11 +251,16 @@ def _tell(frontend: Frontend, seconds: float) -> None:
 
 @contextlib.asynccontextmanager
 async def _background(work: Any) -> AsyncIterator[None]:
-    """Runs the coroutine beside, until it or the block ends."""
+    """Runs the coroutine beside, until it or the block ends. Should it fail, the log says so, and the block goes on."""
     task = asyncio.ensure_future(work)
+    task.add_done_callback(_tell_failure)
     try:
         yield
     finally:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await asyncio.wait((task,))
+
+
+def _tell_failure(task: asyncio.Future[Any]) -> None:
+    if not task.cancelled() and (failure := task.exception()) is not None:
+        LOG.error("something that runs beside the requests has ended", exc_info=failure)

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import threading
 from collections.abc import Callable
+
+from serving.errors import StatusError
+
+LOG = logging.getLogger("serving")
 
 _PATIENCE_SECONDS = 0.3
 _MOST = 6
@@ -25,6 +31,7 @@ class Relief:
         self._waiting, self._start = waiting, start
         self.done = self.threads = 0
         self._watching = False
+        self._lock = threading.Lock()
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Looks, for as long as tasks wait, whether any of them has ended since; with each new task."""
@@ -34,11 +41,17 @@ class Relief:
 
     def left(self) -> None:
         """One of the threads has ended. In any thread."""
-        self.threads -= 1
+        with self._lock:
+            self.threads -= 1
 
     def _look(self, loop: asyncio.AbstractEventLoop, done: int) -> None:
         self._watching = False
         if self._waiting() and self.done == done and self.threads < _MOST:
-            self.threads += 1
-            self._start()
+            with self._lock:
+                self.threads += 1
+            try:
+                self._start()
+            except StatusError as error:  # there is no memory for a thread; it is tried again
+                self.left()
+                LOG.warning("Runs wait for long ones: %s", error)
         self.watch(loop)

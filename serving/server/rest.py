@@ -25,6 +25,7 @@ from serving.server.rest_connection import JSON, RestConnection, Turns, content_
 from serving.server.rest_methods import TooLargeError, answer, error_body
 from serving.server.rest_routes import API
 from serving.server.text_files import ssl_context
+from serving.server.work import INLINE_BYTES
 
 _CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -37,7 +38,6 @@ _GZIP_FROM_BYTES, _GZIP_LEVEL = 1024, 1
 _GZIP_WBITS = 31
 _BODY_SECONDS, _BODY_BYTES_PER_SECOND = 30.0, 2**16  # for a body; the seconds grow by what has come
 _LAST_BYTES_SECONDS = 1.0  # for answers on their way when the server stops
-_INLINE_BYTES = 2**16  # what is larger is not compressed or written in one go
 
 
 class RestServer:
@@ -188,7 +188,7 @@ class RestServer:
         if len(body) >= _GZIP_FROM_BYTES and _GZIP_ACCEPTED.search(request.headers.get("Accept-Encoding", "")):
             pieces = await _gzipped(body)
             headers["Content-Encoding"], headers["Vary"] = "gzip", "Accept-Encoding"
-        elif len(body) > _INLINE_BYTES:
+        elif len(body) > INLINE_BYTES:
             pieces = _pieces(body)
         reason = _REASONS.get(status)
         if len(pieces) > 1 and request.method != "HEAD":
@@ -248,7 +248,7 @@ def _pieces(body: bytes) -> list[bytes | memoryview]:
 
 async def _gzipped(body: bytes) -> Sequence[bytes | memoryview]:
     """The body in gzip; a large one is compressed in a thread, piece by piece, for as long as its caller waits."""
-    if len(body) <= _INLINE_BYTES:
+    if len(body) <= INLINE_BYTES:
         return [gzip.compress(body, _GZIP_LEVEL, mtime=0)]
     packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WBITS)
     packed = [await asyncio.to_thread(packer.compress, piece) for piece in _pieces(body)]

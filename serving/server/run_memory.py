@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -46,8 +46,12 @@ _FIRST_JOINED_ROWS = 64
 _LARGE_OUTPUT_BYTES = 2**24
 _TRIM_BYTES = 2**28
 _LOOK_SECONDS = 0.1
+_MOST_KINDS = 1024
+"""Of runs of one model that something is known of: callers choose among the outputs, so that there could be many."""
 
 Feeds = Mapping[str, np.ndarray]
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class RunMemory:
@@ -65,8 +69,10 @@ class RunMemory:
         self._measuring = threading.Lock()
         self._line: deque[object] = deque()
         self._taken = self._running = 0
+        self._alone = False
+        self._can_measure = True
         self._free, self._looked = available(processes), time.monotonic()
-        self._given: WeakKeyDictionary[Servable, dict[tuple[str, ...], int]] = WeakKeyDictionary()
+        self._given: WeakKeyDictionary[Servable, dict[frozenset[str], int]] = WeakKeyDictionary()
         self._known: WeakKeyDictionary[Servable, dict[Hashable, tuple[int, float]]] = WeakKeyDictionary()
 
     def run(self, servable: Servable, feeds: Feeds, fetches: Sequence[str], left: Left) -> list[np.ndarray]:
@@ -94,7 +100,7 @@ class RunMemory:
         outputs = servable.run(feeds, fetches, left())
         given = sum([array.nbytes for array in outputs])
         if given > _LARGE_OUTPUT_BYTES:
-            self._given.setdefault(servable, {})[tuple(fetches)] = given // max(rows_of(feeds), 1)
+            _note(self._given.setdefault(servable, {}), frozenset(fetches), given // max(rows_of(feeds), 1))
         return outputs
 
     def heavy(self, servable: Servable, feeds: Feeds, fetches: Sequence[str]) -> bool:
@@ -106,13 +112,15 @@ class RunMemory:
         known = self._given.get(servable)
         if known is None:
             known = self._given[servable] = {}
-        key = tuple(fetches)
-        if key not in known:
+        key = frozenset(fetches)
+        given = known.get(key)
+        if given is None:
             sizes: dict[str, int] = {}
             for signature in servable.signatures.values():
                 sizes |= {info.name: _bytes_of_row(info) for info in signature.definition.outputs.values()}
-            known[key] = sum([sizes.get(name, 0) for name in key])
-        return known[key]
+            given = sum([sizes.get(name, 0) for name in key])
+            _note(known, key, given)
+        return given
 
     def most_joined(self, servable: Servable, feeds: Feeds, fetches: Sequence[str]) -> int:
         """The rows that small requests with rows such as these may be joined to."""
@@ -135,6 +143,8 @@ class RunMemory:
 
     def _rows_to_try(self, servable: Servable, kind: Hashable, rows: int) -> int:
         """How many of so many rows should run first; 0 where all may, or where nothing would be learnt."""
+        if not self._can_measure:
+            return 0
         known, per_row = self._learnt(servable, kind)
         most = max(_GROWTH * known, FREE_ROWS)
         if per_row:
@@ -156,7 +166,7 @@ class RunMemory:
                 while self._line[0] is not turn or not self._fits(need, rows, alone):
                     left()
                     self._condition.wait(_LOOK_SECONDS)
-                self._taken, self._running = self._taken + need, self._running + 1
+                self._taken, self._running, self._alone = self._taken + need, self._running + 1, alone
             finally:
                 self._line.remove(turn)
                 self._condition.notify_all()
@@ -167,6 +177,7 @@ class RunMemory:
                 memory.trim_soon()
             with self._condition:
                 self._taken, self._running = self._taken - need, self._running - 1
+                self._alone = False
                 self._condition.notify_all()
 
     def _fits(self, need: int, rows: int, alone: bool) -> bool:
@@ -180,7 +191,7 @@ class RunMemory:
                 f"are free for it. Send fewer at a time ({rows * free // need} of these fit), or shorter ones, or give "
                 "the server more memory",
             )
-        return not self._running or (not alone and self._taken + need <= free)
+        return not self._running or (not alone and not self._alone and self._taken + need <= free)
 
     def _look(self) -> int | None:
         """What is free besides what runs; looked up now and then, while nothing large runs."""
@@ -203,9 +214,18 @@ class RunMemory:
                 outputs = servable.run(feeds, fetches, left())
         finally:
             self._measuring.release()
-        if peak.bytes is not None and self._running == running:
-            self._known.setdefault(servable, {})[kind] = rows, max(peak.bytes / rows, 1.0)
+        if peak.bytes is None:
+            self._can_measure = False  # this system does not tell: what is known before a run has to do
+        elif self._running == running:
+            _note(self._known.setdefault(servable, {}), kind, (rows, max(peak.bytes / rows, 1.0)))
         return outputs
+
+
+def _note(known: dict[K, V], key: K, value: V) -> None:
+    """Takes note of something; what is known of too many is forgotten, and learnt anew."""
+    if len(known) >= _MOST_KINDS and key not in known:
+        known.clear()
+    known[key] = value
 
 
 def rows_of(feeds: Feeds) -> int:
@@ -239,7 +259,7 @@ def _row_bytes(array: np.ndarray) -> np.ndarray:
 def _kind(feeds: Feeds, fetches: Sequence[str]) -> Hashable:
     """Runs that take about as much for a row: the same signature, and the longest row within a factor of two."""
     longest = sum(int(_row_bytes(array).max()) for array in feeds.values())
-    return (*feeds, *fetches, longest.bit_length())
+    return (frozenset(feeds), frozenset(fetches), longest.bit_length())
 
 
 def _longest(feeds: Feeds, count: int) -> dict[str, np.ndarray] | None:

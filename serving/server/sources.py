@@ -38,7 +38,7 @@ def aspired_versions(config: Any) -> tuple[dict[int, Path], list[str]]:
             for version in missing[:_MOST_NAMED]
         ]
         if len(missing) > _MOST_NAMED:
-            notes.append(f"So were {len(missing) - _MOST_NAMED} more versions of servable {config.name}")
+            notes.append(f"{len(missing) - _MOST_NAMED} more versions of servable {config.name} were not found either")
     else:
         newest = sorted(found)[-max(policy.latest.num_versions, 1) :]
         aspired = {version: found[version] for version in newest}

@@ -93,6 +93,11 @@ class _Job:
         self._loop, self._held, self._function, self._arguments = loop, held, function, arguments
         held.keep()
 
+    def refuse(self) -> None:
+        """It will not run."""
+        self.future.cancel()
+        self._held.leave()
+
     def run(self) -> None:
         """In a thread."""
         result: Any = None
@@ -130,12 +135,22 @@ class _Line:
         self._running = False
 
     def put(self, job: _Job) -> None:
+        """Takes a job in.
+
+        Raises:
+            StatusError: RESOURCE_EXHAUSTED, there is no memory for a thread.
+        """
         with self._lock:
-            self._jobs.put(job)
             if not self._running:
-                self._running = True
                 # A daemon, so that work that never ends does not keep the process from ending.
-                threading.Thread(target=self._work, name=self._name, daemon=True).start()
+                thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    job.refuse()
+                    raise StatusError(Code.RESOURCE_EXHAUSTED, f"No thread for large requests: {error}") from error
+                self._running = True
+            self._jobs.put(job)
 
     def _work(self) -> None:
         while True:

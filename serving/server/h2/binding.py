@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from ctypes import POINTER, c_char_p, c_int, c_int32, c_size_t, c_ssize_t, c_uint8, c_uint32, c_uint64, c_void_p
 from typing import Any
 
@@ -112,16 +112,21 @@ class Nghttp2:
 @functools.cache
 def load() -> Nghttp2 | None:
     """The library, None where it is not installed or too old."""
-    for name in (*_NAMES, ctypes.util.find_library("nghttp2")):
+    for name in _names():
         try:
-            library = ctypes.PyDLL(name) if name else None
-            if library is None:
-                continue
+            library = ctypes.PyDLL(name)
             library.nghttp2_version.restype, library.nghttp2_version.argtypes = POINTER(_Info), (c_int,)
             return Nghttp2(library) if library.nghttp2_version(_OLDEST) else None
         except (OSError, AttributeError):
             continue
     return None
+
+
+def _names() -> Iterator[str]:
+    yield from _NAMES
+    found = ctypes.util.find_library("nghttp2")  # last: it asks other programs, which takes a while
+    if found:
+        yield found
 
 
 class Fields:

@@ -12,10 +12,11 @@ from serving.errors import Code, StatusError
 from serving.server.budget import Held
 from serving.server.grpc_calls import Method
 from serving.server.h2 import binding, headers
-from serving.server.h2.messages import INLINE_BYTES, Assembly, Message
+from serving.server.h2.messages import Assembly, Message
 from serving.server.h2.outgoing import Outgoing
 from serving.server.h2.unpacking import unpacked
 from serving.server.unexpected import unexpected
+from serving.server.work import INLINE_BYTES
 
 if TYPE_CHECKING:
     from serving.server.h2.connection import Connection

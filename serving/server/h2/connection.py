@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import socket
 from typing import TYPE_CHECKING, Any
 
 from serving.errors import Code, StatusError
@@ -227,7 +228,7 @@ class Connection(asyncio.BufferedProtocol):
         if call is not None:
             self.server.forget(call)
             call.closed()
-            self.upkeep.busy = self.upkeep.heard
+            self.upkeep.busy = self.server.loop.time()
 
     # its end
 
@@ -291,8 +292,11 @@ class Connection(asyncio.BufferedProtocol):
 
 
 def _peer_of(transport: Any) -> str:
-    address = transport.get_extra_info("peername")
-    if not isinstance(address, tuple):
+    """See `grpc_calls.Call`. Empty for a client that has gone already: nobody knows whether it was on this machine."""
+    if transport.get_extra_info("socket").family == socket.AF_UNIX:
         return "unix:"
+    address = transport.get_extra_info("peername")
+    if address is None:
+        return ""
     host, port = address[:2]
     return f"ipv6:[{host}]:{port}" if ":" in host else f"ipv4:{host}:{port}"

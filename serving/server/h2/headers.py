@@ -10,7 +10,6 @@ from serving.server.h2.binding import Fields
 from serving.server.h2.unpacking import ENCODINGS
 
 MAX_BYTES = 2**14  # of a call's headers, each with 32 more, as HTTP/2 counts them (gRPC's own limit)
-MAX_FIELDS = 256
 _MAX_DETAILS = 6000  # bytes of grpc-message: clients refuse headers over 8 KiB
 
 _CONTENT = (b"content-type", b"application/grpc")

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from serving.errors import Code, StatusError
+from serving.server.work import INLINE_BYTES
 
 HEAD = struct.Struct(">BI")
-INLINE_BYTES = 2**16  # a message of so many bytes is taken in, and unpacked, as it comes
 
 # Bytes of a length whose content comes later, for nobody else to see until then: no copy at the end (Python's C API,
 # PyBytes_FromStringAndSize: "if v is NULL, the contents of the bytes object are uninitialized").

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from serving.server.h2.messages import HEAD, INLINE_BYTES, address_of, copy
+from serving.server.h2.messages import HEAD, address_of, copy
+from serving.server.work import INLINE_BYTES
 
 
 class Outgoing:

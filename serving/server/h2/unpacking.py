@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
+import io
 import zlib
 from concurrent.futures import Executor
 
 from serving.errors import Code, StatusError
 from serving.server.budget import Held
-from serving.server.h2.messages import INLINE_BYTES, address_of, new_bytes, too_long
+from serving.server.h2.messages import too_long
+from serving.server.work import INLINE_BYTES
 
-_STEP = 2**18  # bytes that are unpacked at a time
+_STEP = 2**18  # bytes that are taken in or unpacked at a time
 _WINDOW_BITS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 ENCODINGS = ("identity", *_WINDOW_BITS)
 
@@ -37,9 +38,7 @@ async def unpacked(packed: bytes, encoding: str, limit: int, held: Held, threads
         done = await loop.run_in_executor(threads, unpacking.step)
         held.take(size=unpacking.length - counted)
         counted = unpacking.length
-    if unpacking.length <= INLINE_BYTES:
-        return unpacking.content()
-    return await loop.run_in_executor(threads, unpacking.content)
+    return unpacking.content()
 
 
 class Unpacking:
@@ -57,8 +56,8 @@ class Unpacking:
     def __init__(self, packed: bytes, encoding: str, limit: int) -> None:
         self._limit = limit
         self._inflating = zlib.decompressobj(_WINDOW_BITS[encoding])
-        self._encoding, self._left = encoding, packed
-        self._parts: list[bytes] = []
+        self._encoding, self._packed, self._left = encoding, memoryview(packed), b""
+        self._content = io.BytesIO()
         self.length = 0
 
     def step(self, most: int = _STEP) -> bool:
@@ -67,6 +66,8 @@ class Unpacking:
         Raises:
             StatusError: RESOURCE_EXHAUSTED, the message is too long; INTERNAL, it is broken.
         """
+        if not self._left:  # fed in parts, since what is not yet consumed is copied in each step
+            self._left, self._packed = bytes(self._packed[:_STEP]), self._packed[_STEP:]
         try:
             part = self._inflating.decompress(self._left, most)
         except zlib.error as error:
@@ -75,20 +76,13 @@ class Unpacking:
         self.length += len(part)
         if self.length > self._limit:
             raise too_long(f"over {self._limit} unpacked", self._limit)
-        self._parts.append(part)
+        self._content.write(part)
         if self._inflating.eof:
             return True
-        if not part and not self._left:
+        if not part and not self._left and not self._packed:
             raise StatusError(Code.INTERNAL, f"The message, packed as {self._encoding}, is cut off")
         return False
 
     def content(self) -> bytes:
-        """The whole message. Python's lock is free while it is copied."""
-        if len(self._parts) == 1:
-            return self._parts[0]
-        whole: bytes = new_bytes(None, self.length)
-        address = address_of(whole)
-        for part in self._parts:
-            ctypes.memmove(address, part, len(part))
-            address += len(part)
-        return whole
+        """The whole message."""
+        return self._content.getvalue()  # does not copy what it holds

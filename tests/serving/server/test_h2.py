@@ -1,19 +1,25 @@
 """gRPC over nghttp2, asked by gRPC's own clients."""
 
 import asyncio
+import gzip
 import json
 import logging
 import os
 import shutil
+import socket
 import subprocess
 import threading
+import zlib
 
 import grpc
 import pytest
 from h2_servers import UNLIMITED, with_h2
 
+from serving.errors import StatusError
+from serving.server.callers import Caller
 from serving.server.h2 import binding, connection, server
 from serving.server.h2.headers import cut, percent_encoded
+from serving.server.h2.unpacking import Unpacking
 
 pytestmark = pytest.mark.skipif(binding.load() is None, reason="nghttp2 is not installed")
 
@@ -184,6 +190,39 @@ def test_a_connection_that_is_old_or_idle_ends_without_an_error(monkeypatch):
     with_h2(idle, arguments=[("grpc.max_connection_idle_ms", 200)])
 
 
+def test_a_connection_is_idle_from_the_end_of_its_last_call_on(monkeypatch):
+    monkeypatch.setattr(server, "_SWEEP_SECONDS", 0.02)
+
+    async def test(one):
+        assert await one.call("Slow", b"1.5") == b"done"
+        [connection] = one.server._open
+        assert one.server.loop.time() - connection.upkeep.busy < 1
+        await asyncio.sleep(0.1)
+        assert not connection.upkeep._warned
+
+    with_h2(test, arguments=[("grpc.max_connection_idle_ms", 1200)])
+
+
+def test_unpacking_takes_linear_time_and_gives_what_was_packed():
+    content = os.urandom(2**25)
+    unpacking = Unpacking(gzip.compress(content, 1), "gzip", 2**26)
+    steps = 0
+    while not unpacking.step():
+        assert len(unpacking._left) <= 2**18  # what each step copies
+        steps += 1
+    assert unpacking.content() == content
+    assert steps < 300
+    for size in (0, 1, 2**18, 2**18 + 1):
+        packed = zlib.compress(content[:size] + bytes(size))
+        unpacking = Unpacking(packed, "deflate", 2**26)
+        while not unpacking.step():
+            pass
+        assert unpacking.content() == content[:size] + bytes(size)
+        unpacking = Unpacking(packed[:-1], "deflate", 2**26)
+        with pytest.raises(StatusError, match="cut off"):
+            any(iter(unpacking.step, None))
+
+
 def test_a_stop_lets_calls_finish_within_its_time():
     async def test(one):
         soon, never = (asyncio.create_task(one.call("Slow", body)) for body in (b"0.4", b"50"))
@@ -250,3 +289,23 @@ def test_details_reach_the_client_as_they_were(monkeypatch):
             assert details == cut(words)
 
     with_h2(test)
+
+
+def test_a_client_that_has_gone_is_no_client_of_this_machine():
+    class Transport:
+        def __init__(self, family, address):
+            self.known = {"socket": socket.socket(family), "peername": address}
+
+        def get_extra_info(self, name):
+            return self.known[name]
+
+    for family, address, peer in (
+        (socket.AF_INET, ("127.0.0.1", 1), "ipv4:127.0.0.1:1"),
+        (socket.AF_INET6, ("::1", 1, 0, 0), "ipv6:[::1]:1"),
+        (socket.AF_UNIX, "", "unix:"),
+        (socket.AF_INET, None, ""),
+    ):
+        transport = Transport(family, address)
+        assert connection._peer_of(transport) == peer
+        transport.known["socket"].close()
+    assert not Caller("").is_local

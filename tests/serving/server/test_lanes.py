@@ -1,18 +1,20 @@
 """Large runs go beside the small ones, and begin only where there is memory for them."""
 
 import asyncio
+import contextlib
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
 from tiny_servers import until
 
 from serving.errors import Code, StatusError
-from serving.server import memory
+from serving.server import memory, relief
 from serving.server.batching import Batcher
 from serving.server.batching_options import batching_options
-from serving.server.executor import Settled, Task, Threads
+from serving.server.executor import Settled, Task, Threads, start_threads
 from serving.server.lanes import Lanes, is_large
 from serving.server.run_memory import FREE_ROWS, RunMemory
 
@@ -274,6 +276,76 @@ def test_what_a_run_takes_is_measured_and_what_is_free_is_known():
     assert memory.available(2) <= memory.available(1)
 
 
+def test_where_memory_cannot_be_measured_a_large_run_runs_all_the_same(monkeypatch):
+    model = Model()
+    monkeypatch.setattr(memory, "measured", lambda: contextlib.nullcontext(memory.Peak()))
+    runs, patience = RunMemory(1, 1, free(16_000)), iter([None] * 100)
+    for _ in range(2):
+        assert len(runs.run(model, rows(5000), ("y",), lambda: next(patience))[0]) == 5000
+    assert model.shapes == [FREE_ROWS, 5000, 5000]
+
+
+def test_no_other_run_begins_beside_one_that_is_measured(measured):
+    model = Model()
+    measured(model)
+    runs = RunMemory(1, 1, free(16_000))
+    runs.run(model, rows(100), ("y",), lambda: None)  # learns
+    slow = {"x": np.full((100, 2), 9, np.float32)}  # of another kind, of which nothing is known
+    one = threading.Thread(target=runs.run, args=(model, slow, ("y",), lambda: None))
+    one.start()
+    asyncio.run(until(lambda: model.shapes[-1:] == [FREE_ROWS]))
+    other = threading.Thread(target=runs.run, args=(model, rows(90), ("y",), lambda: None))
+    other.start()
+    time.sleep(0.3)
+    assert 90 not in model.shapes
+    model.go.set()
+    one.join(20)
+    other.join(20)
+    assert 90 in model.shapes
+
+
+def test_outputs_in_any_order_are_known_as_one_and_of_many_not_all_are_kept(measured):
+    model = Model()
+    measured(model)
+    runs = RunMemory(1, 1, free(16_000))
+    runs.heavy(model, rows(1), ("y", "z"))
+    runs.heavy(model, rows(1), ("z", "y"))
+    assert len(runs._given[model]) == 1
+    for number in range(5000):
+        runs.heavy(model, rows(1), (str(number),))
+    assert len(runs._given[model]) <= 1024
+
+
+@pytest.mark.parametrize("batching", [None, {"num_batch_threads": 1}])
+@pytest.mark.parametrize("count", [1, FREE_ROWS + 1])
+def test_a_thread_that_waits_for_more_holds_nothing_of_its_last_run(batching, count):
+    async def use(submit, model):
+        [output] = await submit(np.ones((count, 1)))
+        gone = weakref.ref(output if output.base is None else output.base)
+        del output
+        await until(lambda: gone() is None)
+
+    in_lanes(use, batching)
+
+
+def test_a_lane_has_as_many_threads_as_can_be_started(monkeypatch):
+    start, allowed = threading.Thread.start, iter([True, False, False])
+
+    def sometimes(thread):
+        if not next(allowed):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", sometimes)
+        ended = threading.Event()
+        assert len(start_threads("some", 3, ended.set)) == 1
+        assert ended.wait(10)
+        with pytest.raises(StatusError, match="can't start new thread") as refused:
+            start_threads("none", 2, ended.set)
+    assert refused.value.code is Code.RESOURCE_EXHAUSTED
+
+
 def test_tasks_that_go_on_are_relieved_and_the_relief_ends():
     ended = threading.Event()
 
@@ -309,3 +381,43 @@ def test_tasks_that_go_on_are_relieved_and_the_relief_ends():
         await loop.run_in_executor(None, threads.stop)
 
     asyncio.run(main())
+
+
+def test_a_task_that_is_passed_on_and_refused_hears_of_it():
+    refusal = StatusError(Code.RESOURCE_EXHAUSTED, "no thread")
+
+    async def main():
+        loop = asyncio.get_running_loop()
+
+        def refuse():
+            raise refusal
+
+        looks = iter([False, True])  # large only by what was learnt while it waited
+        small = Threads(1, Settled(loop))
+        lanes = Lanes(small, refuse, lambda *arguments: next(looks))
+        future, ended = loop.create_future(), []
+        lanes.submit(Task(Model(), rows(1), ("y",), future, None, ended.append))
+        with pytest.raises(StatusError, match="no thread"):
+            await future
+        assert ended == [None]
+        await loop.run_in_executor(None, lanes.stop)
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def test_relief_is_tried_again_where_no_thread_can_be_started(monkeypatch):
+    monkeypatch.setattr(relief, "_PATIENCE_SECONDS", 0.01)
+    tries = []
+
+    def start():
+        tries.append(1)
+        if len(tries) < 3:
+            raise StatusError(Code.RESOURCE_EXHAUSTED, "no thread")
+
+    async def main():
+        more = relief.Relief(lambda: len(tries) < 3, start)
+        more.watch(asyncio.get_running_loop())
+        await until(lambda: len(tries) == 3)
+        assert more.threads == 1
+
+    asyncio.run(asyncio.wait_for(main(), 20))

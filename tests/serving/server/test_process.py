@@ -1,5 +1,6 @@
 """A process around the fake service: what it does at a signal, whatever runs in it, and with its configuration."""
 
+import asyncio
 import contextlib
 import signal
 import socket
@@ -13,6 +14,8 @@ import pytest
 from fronts import HOST
 from server_processes import SLOW, server
 from stuck_service import CALL, HELD, LOOP, RUN
+
+from serving.server.process import _background
 
 DRAIN_SECONDS = 0.2
 ENDS_WITHIN = 15  # seconds, of which 5.2 are promised: the machine may be busy
@@ -150,3 +153,17 @@ def test_a_reload_goes_on_when_its_caller_leaves(tmp_path):
         assert one.reload("n", timeout=0.005)[0] == "DEADLINE_EXCEEDED"
         one.reload("n")
         assert one.status_codes("n") == {200}
+
+
+def test_what_fails_beside_the_requests_is_logged_and_ends_nothing_else(caplog):
+    async def fail():
+        raise RuntimeError("it fails")
+
+    async def block():
+        async with _background(fail()):
+            await asyncio.sleep(0.01)
+        return "the block has ended"
+
+    assert asyncio.run(block()) == "the block has ended"
+    assert "something that runs beside the requests has ended" in caplog.text
+    assert "it fails" in caplog.text

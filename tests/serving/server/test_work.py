@@ -11,7 +11,7 @@ from tiny_servers import until
 
 from serving import protos
 from serving.errors import Code, StatusError
-from serving.server import dtypes, rest_methods, tensors
+from serving.server import dtypes, memory, rest_methods, tensors
 from serving.server.budget import Budget, Held
 from serving.server.call import MOST_INLINE_BYTES
 from serving.server.work import INLINE_BYTES, Abandoned, Work
@@ -211,3 +211,52 @@ def test_a_held_budget_of_the_carrier_is_used_and_left_to_it():
         assert not fronts.frontend.budget.bytes
 
     with_fronts(test)
+
+
+def test_where_no_thread_can_be_started_the_request_is_refused_and_the_next_one_may_have_more_luck(monkeypatch):
+    async def use(work, budget):
+        held, start = Held(budget), threading.Thread.start
+
+        def fail(thread):
+            raise RuntimeError("can't start new thread")
+
+        held.take(10)
+        monkeypatch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(StatusError, match="can't start new thread") as refused:
+            await work.run(held, LARGE, None, lambda check: 1)
+        assert refused.value.code is Code.RESOURCE_EXHAUSTED
+        held.release()
+        assert budget.bytes == 0
+        monkeypatch.setattr(threading.Thread, "start", start)
+        assert await work.run(Held(budget), LARGE, None, lambda check: 2) == 2
+
+    run(use)
+
+
+def test_memory_is_given_back_and_trimmed_again_later_where_no_thread_can_be_started(monkeypatch):
+    trimmed = threading.Event()
+    monkeypatch.setattr(memory, "trim", trimmed.set)
+    monkeypatch.setattr(memory, "_TRIM_AFTER_SECONDS", 0.01)
+    budget, start = Budget(2**30, 1, memory._Trimming().soon), threading.Thread.start
+
+    def fail(thread):
+        raise RuntimeError("can't start new thread")
+
+    for broken in (True, False):
+        held = Held(budget)
+        held.take(2**25)
+        monkeypatch.setattr(threading.Thread, "start", fail if broken else start)
+        held.release()
+        assert budget.bytes == 0
+    assert trimmed.wait(10)
+
+
+def test_the_pages_of_files_in_a_container_are_taken_for_free(tmp_path, monkeypatch):
+    stat = "anon 100\nfile 800\ninactive_anon 30\nactive_file 300\ninactive_file 400\n"
+    for name, text in (("max", "1000"), ("current", "950"), ("stat", stat)):
+        (tmp_path / f"memory.{name}").write_text(text)
+    monkeypatch.setattr(memory, "_CGROUPS", [(tmp_path, *memory._CGROUPS[0][1:])])
+    assert memory.available() == 750
+    assert memory.available(2) == 375
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.available() > 750
