@@ -95,17 +95,17 @@ class Core:
         return found
 
     def _lanes(self, batching: BatchingOptions | None, threads: int) -> Executor:
-        memory, settled, large = self._memory, self._settled, max(threads // 2, 1)
+        memory, settled = self._memory, self._settled
         if batching is None:
             return Lanes(
                 Threads(threads, settled, memory.run_small),
-                lambda: Threads(large, settled, memory.run, "transom_large_run", behind=True),
+                lambda: Threads(threads, settled, memory.run, "transom_large_run", behind=True),
                 memory.heavy,
             )
         beside = dataclasses.replace(batching, thread_pool_name=f"large_{batching.thread_pool_name}")
         return Lanes(
             Batcher(batching, threads, settled, memory.run_joined, memory.most_joined),
-            lambda: Batcher(beside, large, settled, memory.run, behind=True),
+            lambda: Batcher(beside, threads, settled, memory.run, behind=True),
             memory.heavy,
         )
 

@@ -103,12 +103,12 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
     "limits": (
         Flag("max_concurrent_requests", int, 1024, "[ours] in flight per worker; more are refused at once", least=1),
         Flag("max_message_bytes", int, 64 * 2**20, "[ours] largest request", least=1, most=2**31 - 1),
-        Flag("max_request_rows", int, 2**14, "[ours] most strings or tf.Examples in a request", least=1),
+        Flag("max_request_rows", int, 2**16, "[ours] most strings or tf.Examples in a request", least=1),
         Flag("max_pending_bytes", int, 2**29, "[ours] that all requests in flight of a worker may hold", least=1),
-        Flag("max_pending_rows", int, 2**16, "[ours] rows likewise", least=1),
+        Flag("max_pending_rows", int, 2**18, "[ours] rows likewise", least=1),
         # No more, because `json` and the walk over the values recurse.
         Flag("max_json_depth", int, 64, "[ours] deepest nesting of a request's JSON", least=2, most=500),
-        Flag("max_json_values", int, 2**22, "[ours] most values in a request's JSON", least=1),
+        Flag("max_json_values", int, 2**23, "[ours] most values in a request's JSON", least=1),
         Flag("max_connections", int, 1024, "[ours] connections of a worker, gRPC and REST together", least=1),
         Flag("worker_timeout_seconds", float, 20, "[ours] a worker that hangs so long is replaced; 0: never", least=0),
         Flag("drain_seconds", float, 30, "[ours] for requests in flight after SIGTERM", least=0),

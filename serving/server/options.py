@@ -83,11 +83,11 @@ class ServerOptions:
     workers: int = 1
     max_concurrent_requests: int = 1024
     max_message_bytes: int = 64 * 2**20
-    max_request_rows: int = 2**14
+    max_request_rows: int = 2**16
     max_pending_bytes: int = 2**29
-    max_pending_rows: int = 2**16
+    max_pending_rows: int = 2**18
     max_json_depth: int = 64
-    max_json_values: int = 2**22
+    max_json_values: int = 2**23
     max_connections: int = 1024
     worker_timeout_seconds: float = 20.0
     drain_seconds: float = 30.0
