@@ -45,7 +45,7 @@ class Limits:
     max_bytes: int = 2**26
     max_rows: int = 2**16
     max_depth: int = 64
-    max_values: int = 2**23
+    max_values: int = 2**22
     take: Take = _nothing
 
 

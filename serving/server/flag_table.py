@@ -108,7 +108,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("max_pending_rows", int, 2**18, "[ours] rows likewise", least=1),
         # No more, because `json` and the walk over the values recurse.
         Flag("max_json_depth", int, 64, "[ours] deepest nesting of a request's JSON", least=2, most=500),
-        Flag("max_json_values", int, 2**23, "[ours] most values in a request's JSON", least=1),
+        Flag("max_json_values", int, 2**22, "[ours] most values in a request's JSON", least=1),
         Flag("max_connections", int, 1024, "[ours] connections of a worker, gRPC and REST together", least=1),
         Flag("worker_timeout_seconds", float, 20, "[ours] a worker that hangs so long is replaced; 0: never", least=0),
         Flag("drain_seconds", float, 30, "[ours] for requests in flight after SIGTERM", least=0),

@@ -87,7 +87,7 @@ class ServerOptions:
     max_pending_bytes: int = 2**29
     max_pending_rows: int = 2**18
     max_json_depth: int = 64
-    max_json_values: int = 2**23
+    max_json_values: int = 2**22
     max_connections: int = 1024
     worker_timeout_seconds: float = 20.0
     drain_seconds: float = 30.0
