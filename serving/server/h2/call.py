@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from serving.server.h2.connection import Connection
 
 PROGRESS_BYTES = 2**20  # of an answer: fewer read are none
-_SOON_SECONDS = 0.05  # clients that mean what they ask wait for longer, but for those in a hurry
+_SOON_SECONDS = 0.05  # a client that gives a call up sooner has hardly meant it
 _CLOCKS_SECONDS = 0.02  # by which a client's deadline may come before ours
 _MAX_QUEUED = 2**20  # bytes of a stream's messages that wait for being answered, or for being read
 

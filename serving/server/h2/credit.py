@@ -7,9 +7,9 @@ _EARNED, _HASTY_COSTS = 2, 4
 
 
 class Credit:
-    """Of one connection. Frames that carry nothing of a request cost: pings, windows, scraps of data and resets 1, hasty
-    resets 4. A client that opens a stream, or reads a part of an answer, earns 2: gRPC's own sends two windows for a
-    stream."""
+    """Of one connection. Frames that carry nothing of a request cost: pings, windows, scraps of data and resets 1,
+    hasty resets 4. A client that opens a stream, or reads a part of an answer, earns 2: gRPC's own sends two windows
+    for a stream."""
 
     __slots__ = ("_left",)
 
