@@ -161,8 +161,8 @@ class _Opening:
                     ssl_shutdown_timeout=_GOODBYE_SECONDS,
                 )
         except (OSError, asyncio.CancelledError) as error:
-            # It is the client's affair, and it has gone, or was evicted. The frames that asyncio's handshake left in the
-            # traceback hold the error, and a quarter of a megabyte, until Python's collection of garbage, which is late.
+            # It is the client's affair, and it has gone, or was evicted. The frames that asyncio's handshake left in
+            # the traceback hold the error, and a quarter of a megabyte, until Python collects garbage, which is late.
             error.__traceback__ = None
 
     def _done(self, task: asyncio.Task[None]) -> None:
