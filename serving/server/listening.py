@@ -149,8 +149,7 @@ class _Opening:
 
     async def _open(self, accepted: socket.socket) -> None:
         loop, listener, self._accepted = asyncio.get_running_loop(), self._listener, None
-        # What goes wrong here is the client's affair, and it has gone.
-        with contextlib.suppress(OSError):
+        try:
             if listener.tls is None:
                 await loop.connect_accepted_socket(listener.make_protocol, accepted)
             else:
@@ -161,6 +160,10 @@ class _Opening:
                     ssl_handshake_timeout=_HANDSHAKE_SECONDS,
                     ssl_shutdown_timeout=_GOODBYE_SECONDS,
                 )
+        except (OSError, asyncio.CancelledError) as error:
+            # It is the client's affair, and it has gone, or was evicted. The frames that asyncio's handshake left in
+            # the traceback hold the error, and a quarter of a megabyte, until Python collects garbage, which is late.
+            error.__traceback__ = None
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._listener.connections.unregister(self)

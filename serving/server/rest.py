@@ -115,7 +115,7 @@ class RestServer:
             return await self._preflight(request)
         if request.headers.get("Expect", _CONTINUE).lower() != _CONTINUE:
             return await self._answer(request, 417, error_body(f"The only Expect that is known is {_CONTINUE}"))
-        gzipped = "gzip" in request.headers.get("Content-Encoding", "")
+        gzipped = "gzip" in request.headers.get("Content-Encoding", "").lower()
         answered = await answer(
             self._frontend,
             request.method,

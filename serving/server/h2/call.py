@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from serving.server.h2.connection import Connection
 
 PROGRESS_BYTES = 2**20  # of an answer: fewer read are none
+_SOON_SECONDS = 0.05  # a client that gives a call up sooner has hardly meant it
+_CLOCKS_SECONDS = 0.02  # by which a client's deadline may come before ours
 _MAX_QUEUED = 2**20  # bytes of a stream's messages that wait for being answered, or for being read
 
 
@@ -89,6 +91,13 @@ class Call:
         """Whether it is a large message that began before `since` and comes more slowly than so."""
         assembly, seconds = self._assembly, since - self.since
         return bool(self.reserved() and assembly and seconds > 0 and assembly.filled < seconds * bytes_a_second)
+
+    def is_early(self, now: float) -> bool:
+        """Whether a client that gives the call up now cannot have waited for it: neither for a while, nor as long as it
+        said that it would."""
+        if self.over or now - self.since >= _SOON_SECONDS:
+            return False
+        return self.deadline is None or now < self.deadline - _CLOCKS_SECONDS
 
     def began(self, last: bool) -> None:
         """The headers are complete."""

@@ -204,11 +204,12 @@ class Connection(asyncio.BufferedProtocol):
         if call is not None:
             call.ended()
 
-    def control(self, kind: int, flags: int) -> int:
+    def control(self, kind: int, stream: int) -> int:
         """See `Events`."""
         if kind == binding.SETTINGS:
             self.upkeep.greeted = True
-        if self.credit.pay(kind):
+        call = self.calls.get(stream) if kind == binding.RST_STREAM else None
+        if self.credit.pay(hasty=call is not None and call.is_early(self.upkeep.heard)):
             return 0
         self.server.note("closed for a flood of frames")
         self.session.terminate(binding.ENHANCE_YOUR_CALM)

@@ -45,7 +45,7 @@ class Events(Protocol):
     def data_end(self, stream: int) -> None:
         """The body is complete."""
 
-    def control(self, kind: int, flags: int) -> int:
+    def control(self, kind: int, stream: int) -> int:
         """A frame of another kind, or one of data that hardly has any; 0, or an error of nghttp2's."""
 
     def read(self, stream: int, address: int, length: int) -> tuple[int, int]:
@@ -180,11 +180,11 @@ def _on_frame(session: int, frame: int, number: int) -> int:
         if flags & binding.END_STREAM:
             events.data_end(stream)
             return 0
-        return events.control(kind, flags) if length < _SCRAP_BYTES else 0
+        return events.control(kind, stream) if length < _SCRAP_BYTES else 0
     if kind == binding.HEADERS:
         events.headers_end(stream, bool(flags & binding.END_STREAM))
         return 0
-    return events.control(kind, flags)
+    return events.control(kind, stream)
 
 
 def _on_data(session: int, flags: int, stream: int, address: int, length: int, number: int) -> int:

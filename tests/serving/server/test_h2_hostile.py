@@ -86,6 +86,24 @@ def test_a_flood_ends_its_connection_and_delays_nobody(name):
     with_h2(test)
 
 
+def test_calls_given_up_at_their_deadlines_are_no_flood():
+    async def test(one):
+        client = await RawClient.to(one.port)
+        for first in range(0, 6000, 200):
+            for each in range(first, first + 200):
+                stream = 2 * each + 1
+                client.send(headers(stream, "/e/Wait", **{"grpc-timeout": "1m"}), _asked(stream), _reset(stream))
+            began = time.monotonic()
+            assert await one.call("Echo", b"x") == b"x"
+            assert time.monotonic() - began < 1.0
+        client.send(headers(20_001, ECHO), _asked(20_001))
+        assert (await client.until(DATA, GOAWAY))[3] == message(b"x")
+        client.close()
+        await one.settled()
+
+    with_h2(test)
+
+
 def test_more_streams_than_may_be_are_refused():
     async def test(one):
         client = await RawClient.to(one.port)

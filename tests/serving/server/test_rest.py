@@ -148,6 +148,8 @@ def test_gzip_is_read_and_written():
         answer = await fronts.http.post(PREDICT, content=gzip.compress(body), headers=zipped | plain)
         assert "Content-Encoding" not in answer.headers
         assert answer.json()["outputs"][999] == 1998
+        loud = {"Content-Encoding": "GZIP"} | plain
+        assert (await fronts.http.post(PREDICT, content=gzip.compress(body), headers=loud)).status_code == 200
         answer = await fronts.http.post(PREDICT, content=body, headers={"Accept-Encoding": "gzip"})
         assert answer.headers["Content-Encoding"] == "gzip"
         assert answer.json()["outputs"][999] == 1998
