@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 from collections.abc import Iterator
 
@@ -52,6 +53,13 @@ def _bind(one: socket.socket, host: str, port: int, flag: str) -> None:
     try:
         one.bind((host, port))
     except OSError as error:
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise OptionsError(
+                f"--host={host}",
+                got=error.strerror or str(error),
+                expected="an address of this machine",
+                fix="give one that it has, 0.0.0.0 for all of them or 127.0.0.1 for this machine alone",
+            ) from error
         raise OptionsError(
             f"--{flag}: {host}:{port} cannot be listened on",
             got=error.strerror or str(error),

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str], adapt: Callable[[ServerOptions], ServerOption
     try:
         line = parse(arguments)
         if line["help"]:
-            print(usage(), end="")  # noqa: T201  the command line prints
+            print(usage(line.given), end="")  # noqa: T201  the command line prints
             return 0
         if line["version"]:
             print(f"Transom ModelServer: {version('transom')}\nTensorFlow Library: {version('tensorflow')}")  # noqa: T201

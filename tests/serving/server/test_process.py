@@ -14,6 +14,10 @@ from fronts import HOST
 from server_processes import SLOW, server
 from stuck_service import CALL, HELD, LOOP, RUN
 
+from serving.errors import OptionsError
+from serving.server.addresses import check_free
+from serving.server.options import ServerOptions
+
 DRAIN_SECONDS = 0.2
 ENDS_WITHIN = 15  # seconds, of which 5.2 are promised: the machine may be busy
 
@@ -75,6 +79,13 @@ def test_a_port_in_use_ends_with_an_error_at_once(tmp_path, workers):
             assert done.returncode == 2
             assert f"--port: {HOST}:{one.port} cannot be listened on" in done.stderr
             assert "heavy: []" in done.stderr
+
+
+@pytest.mark.parametrize("host", ["192.0.2.77", "nowhere.invalid"])
+def test_a_host_that_is_not_this_machines_is_refused_by_its_flag(host):
+    with pytest.raises(OptionsError) as caught:
+        check_free(ServerOptions(models=None, host=host, port=1))
+    assert caught.value.what == f"--host={host}"
 
 
 def test_a_changed_config_file_is_reloaded(tmp_path):
