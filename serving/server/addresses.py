@@ -37,7 +37,7 @@ def held(options: ServerOptions) -> Iterator[None]:
         for flag, port in _ports(options):
             holder = sockets.enter_context(_socket(options.host))
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            _bind(holder, options.host, port, flag)
+            _hold(holder, options.host, port, flag)
         yield
 
 
@@ -47,6 +47,18 @@ def _ports(options: ServerOptions) -> list[tuple[str, int]]:
 
 def _socket(host: str) -> socket.socket:
     return socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+
+
+def _hold(holder: socket.socket, host: str, port: int, flag: str) -> None:
+    """Binds a socket that no other server, which only starts, may share: without SO_REUSEADDR."""
+    try:
+        _bind(holder, host, port, flag)
+    except OptionsError:
+        # Nobody was there a moment ago: it may be connections that a server of one process has closed, which the
+        # system remembers for a minute.
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _bind(holder, host, port, flag)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
 
 
 def _bind(one: socket.socket, host: str, port: int, flag: str) -> None:

@@ -15,7 +15,7 @@ from server_processes import SLOW, server
 from stuck_service import CALL, HELD, LOOP, RUN
 
 from serving.errors import OptionsError
-from serving.server.addresses import check_free
+from serving.server.addresses import check_free, held
 from serving.server.options import ServerOptions
 
 DRAIN_SECONDS = 0.2
@@ -86,6 +86,27 @@ def test_a_host_that_is_not_this_machines_is_refused_by_its_flag(host):
     with pytest.raises(OptionsError) as caught:
         check_free(ServerOptions(models=None, host=host, port=1))
     assert caught.value.what == f"--host={host}"
+
+
+def test_workers_take_a_port_whose_last_server_has_closed_its_connections():
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        with socket.create_connection((HOST, port)) as client:
+            listener.accept()[0].close()
+            assert client.recv(1) == b""
+    chosen = ServerOptions(models=None, host=HOST, port=port, workers=2)
+    with held(chosen):
+        for second in (check_free, lambda options: held(options).__enter__()):
+            with pytest.raises(OptionsError, match="already in use"):
+                second(chosen)
+        with socket.socket() as worker:
+            worker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            worker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            worker.bind((HOST, port))
+            worker.listen()
 
 
 def test_a_changed_config_file_is_reloaded(tmp_path):
