@@ -96,8 +96,26 @@ def _run_worker(make_service: MakeService, *arguments: object) -> int:
 
 
 def _log_to_stderr() -> None:
-    handler = logging.StreamHandler()
+    handler = _StandardError()
     handler.setFormatter(logging.Formatter("%(asctime)s.%(msecs)03d %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     LOG.addHandler(handler)
     LOG.setLevel(logging.INFO)
     LOG.propagate = False
+
+
+class _StandardError(logging.StreamHandler):  # type: ignore[type-arg]  # of whatever sys.stderr is
+    """Logs to standard error; without `filtered`'s process, when somebody has killed that one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._unfiltered: int | None = None
+        with contextlib.suppress(OSError):  # closed
+            self._unfiltered = os.dup(2)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if self._unfiltered is None or not isinstance(sys.exc_info()[1], BrokenPipeError):
+            super().handleError(record)
+            return
+        os.dup2(self._unfiltered, 2)
+        self._unfiltered = None
+        self.emit(record)
