@@ -53,4 +53,5 @@ def add(commands: Commands, *, predict: Run, serve: Run) -> None:
         """,
     )
     parser.add_argument("directory", type=Path, metavar="PUSH_DIR", help="output folder, push folder or version folder")
-    parser.add_argument("flags", nargs=argparse.REMAINDER, metavar="FLAGS", help="such as --workers=2")
+    flags = parser.add_argument("flags", nargs=argparse.REMAINDER, metavar="FLAGS", help="such as --workers=2")
+    flags.required = False  # argparse would name it where PUSH_DIR is missing

@@ -38,7 +38,10 @@ def command_line(directory: Path, flags: Sequence[str]) -> tuple[list[str], Adap
     for flag in flags:
         if flag.partition("=")[0] in _OURS:
             raise ModelError(
-                "transom serve", got=flag, expected=f"the models of {directory}", fix="use `python -m serving.server`"
+                "the flags of `transom serve`",
+                got=flag,
+                expected=f"none that names models: what is served is in {directory}",
+                fix="leave it out, or use `python -m serving.server`",
             )
     version = newest_version(directory.resolve())
     if not version.name.isdecimal():

@@ -21,7 +21,7 @@ from serving.client.calls import (
     metadata_of,
     status_of,
 )
-from serving.client.errors import ClientError, ServerError, of_number
+from serving.client.errors import ClientError, InvalidRequest, ServerError, of_number
 from serving.client.target import Target, Tls
 from serving.client.tensors import MAX_FILLED_BYTES, from_proto, text_bytes, to_proto
 from serving.errors import Code
@@ -43,7 +43,7 @@ _OPTIONS = [
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
-_TOO_LARGE = "larger than max"
+_TOO_LARGE, _THIS_SIDE = "larger than max", "CLIENT:"
 
 
 class GrpcWire:
@@ -205,8 +205,10 @@ def _credentials(target: Target, tls: Tls | None) -> grpc.ChannelCredentials | N
 
 def _explained(error: Any) -> ClientError:
     details = error.details() or ""
-    if _TOO_LARGE in details and not details.startswith("SERVER"):  # what gRPC itself says on this side
-        return ServerError(Code.RESOURCE_EXHAUSTED, f"the answer is too large; see max_answer_bytes: {details}")
+    if _TOO_LARGE in details:  # gRPC itself says that, with one code, of an answer here and of a request there
+        if _THIS_SIDE in details:
+            return ServerError(Code.RESOURCE_EXHAUSTED, f"the answer is too large; see max_answer_bytes: {details}")
+        return InvalidRequest(Code.RESOURCE_EXHAUSTED, f"the request is too large for the server: {details}")
     return of_number(error.code().value[0], details)
 
 

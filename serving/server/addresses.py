@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 from collections.abc import Iterator
 
@@ -38,7 +39,7 @@ def held(options: ServerOptions) -> Iterator[None]:
             # Else connections of a single process that has just ended are in the way for a minute.
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            _bind(holder, options.host, port, flag)
+            _hold(holder, options.host, port, flag)
         yield
 
 
@@ -50,10 +51,29 @@ def _socket(host: str) -> socket.socket:
     return socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
 
 
+def _hold(holder: socket.socket, host: str, port: int, flag: str) -> None:
+    """Binds a socket that no other server, which only starts, may share: without SO_REUSEADDR."""
+    try:
+        _bind(holder, host, port, flag)
+    except OptionsError:
+        # Nobody was there a moment ago: it may be connections that a server of one process has closed, which the
+        # system remembers for a minute.
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _bind(holder, host, port, flag)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+
+
 def _bind(one: socket.socket, host: str, port: int, flag: str) -> None:
     try:
         one.bind((host, port))
     except OSError as error:
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise OptionsError(
+                f"--host={host}",
+                got=error.strerror or str(error),
+                expected="an address of this machine",
+                fix="give one that it has, 0.0.0.0 for all of them or 127.0.0.1 for this machine alone",
+            ) from error
         raise OptionsError(
             f"--{flag}: {host}:{port} cannot be listened on",
             got=error.strerror or str(error),

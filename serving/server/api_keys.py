@@ -41,7 +41,7 @@ class ApiKey:
             StatusError: PERMISSION_DENIED.
         """
         if name and name not in self.models and _ALL not in self.models:
-            raise StatusError(Code.PERMISSION_DENIED, f"The API key of {self.name} is not for model {name}")
+            raise StatusError(Code.PERMISSION_DENIED, f"The API key of {self.name} may not ask model {name}")
 
     def check_administers(self) -> None:
         """Whether it may do what concerns the whole server.
@@ -50,7 +50,8 @@ class ApiKey:
             StatusError: PERMISSION_DENIED.
         """
         if not self.administers:
-            raise StatusError(Code.PERMISSION_DENIED, f"The API key of {self.name} is not for administering")
+            words = f"The API key of {self.name} may not do this: it takes one that `administers`"
+            raise StatusError(Code.PERMISSION_DENIED, words)
 
 
 class ApiKeys:

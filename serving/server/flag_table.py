@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,9 @@ class Flag:
     choices: tuple[str, ...] = ()
 
 
+OURS = "[ours] "
+"""Marks the help of a flag that `tensorflow_model_server` has not."""
+
 _LAST_PORT = 65535
 _THREADS = "this server has one event loop per worker process; see --workers"
 _LOADS = "models are always loaded and unloaded beside those that are served"
@@ -41,8 +45,8 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("model_name", str, "default", "name of the model (ignored with --model_config_file)"),
         Flag("model_base_path", str, "", "folder of numbered versions (ignored with --model_config_file, else needed)"),
         Flag("model_config_file", str, "", "text ModelServerConfig: several models, version policies, labels"),
-        Flag("model_config_file_poll_wait_seconds", float, 0, "look for a changed file so often; 0: never", least=0),
-        Flag("file_system_poll_wait_seconds", float, 1, "look for new versions so often; 0: once, negative: never"),
+        Flag("model_config_file_poll_wait_seconds", float, 0, "seconds between looks for changes; 0: never", least=0),
+        Flag("file_system_poll_wait_seconds", float, 1, "seconds between looks for versions; 0: one, negative: none"),
         Flag("allow_version_labels_for_unavailable_models", bool, False, "labels may name versions not served yet"),
         Flag("max_num_load_retries", int, 5, "more attempts to load a version after the first", least=0),
         Flag("load_retry_interval_micros", int, 60_000_000, "microseconds between them"),
@@ -89,7 +93,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("ssl_key_file", str, "", "[ours] PEM"),
         Flag("ssl_ca_file", str, "", "[ours] PEM: clients need a certificate that one of these has signed"),
         Flag("api_keys_file", str, "", "[ours] text ApiKeys: who may ask which models"),
-        Flag("security_poll_wait_seconds", float, 10, "[ours] look for changes of these so often; 0: never", least=0),
+        Flag("security_poll_wait_seconds", float, 10, "[ours] seconds between looks for changes; 0: never", least=0),
         Flag("host", str, "0.0.0.0", "[ours] address that both ports bind"),
         Flag(
             "reload_from",
@@ -102,16 +106,23 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
     ),
     "limits": (
         Flag("max_concurrent_requests", int, 1024, "[ours] in flight per worker; more are refused at once", least=1),
-        Flag("max_message_bytes", int, 64 * 2**20, "[ours] largest request", least=1, most=2**31 - 1),
+        Flag(
+            "max_message_bytes",
+            int,
+            64 * 2**20,
+            "[ours] bytes of the largest request, unpacked too",
+            least=1,
+            most=2**31 - 1,
+        ),
         Flag("max_request_rows", int, 2**16, "[ours] most strings or tf.Examples in a request", least=1),
-        Flag("max_pending_bytes", int, 2**29, "[ours] that all requests in flight of a worker may hold", least=1),
-        Flag("max_pending_rows", int, 2**18, "[ours] rows likewise", least=1),
+        Flag("max_pending_bytes", int, 2**29, "[ours] bytes that a worker's requests may hold together", least=1),
+        Flag("max_pending_rows", int, 2**18, "[ours] strings and tf.Examples likewise", least=1),
         # No more, because `json` and the walk over the values recurse.
         Flag("max_json_depth", int, 64, "[ours] deepest nesting of a request's JSON", least=2, most=500),
         Flag("max_json_values", int, 2**22, "[ours] most values in a request's JSON", least=1),
         Flag("max_connections", int, 1024, "[ours] connections of a worker, gRPC and REST together", least=1),
-        Flag("worker_timeout_seconds", float, 20, "[ours] a worker that hangs so long is replaced; 0: never", least=0),
-        Flag("drain_seconds", float, 30, "[ours] for requests in flight after SIGTERM", least=0),
+        Flag("worker_timeout_seconds", float, 20, "[ours] until a worker that hangs is replaced; 0: never", least=0),
+        Flag("drain_seconds", float, 30, "[ours] seconds for requests in flight after SIGTERM", least=0),
     ),
     "accepted, without effect": (
         Flag("num_load_threads", int, 0, "threads that load models", no_effect=_LOADS),
@@ -136,8 +147,9 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
 FLAGS: dict[str, Flag] = {flag.name: flag for group in GROUPS.values() for flag in group}
 
 
-def usage() -> str:
-    """What --help prints."""
+def usage(given: Mapping[str, Any] | None = None) -> str:
+    """What --help prints, with the values `given` beside it: `transom serve` gives some of its own."""
+    given = given or {}
     lines = [
         "usage: python -m serving.server --model_base_path=FOLDER [FLAGS]",
         "",
@@ -150,7 +162,9 @@ def usage() -> str:
     for title, flags in GROUPS.items():
         lines += ["", f"{title}:"]
         for flag in flags:
-            default = "" if flag.default in ("", False) else f" (default: {str(flag.default).lower()})"
+            notes = [] if flag.default in ("", False) else [f"default: {str(flag.default).lower()}"]
+            if flag.name != "help" and given.get(flag.name, flag.default) != flag.default:
+                notes.append(f"here: {given[flag.name]}")
             name = f"--{flag.name}" + ("" if flag.kind is bool else f"={flag.kind.__name__.upper()}")
-            lines += [f"  {name}", f"      {flag.help}{default}"]
+            lines += [f"  {name}", f"      {flag.help}" + (f" ({', '.join(notes)})" if notes else "")]
     return "\n".join(lines) + "\n"

@@ -10,7 +10,7 @@ from typing import Any
 
 from serving import protos
 from serving.errors import OptionsError
-from serving.server.flag_table import FLAGS, Flag
+from serving.server.flag_table import FLAGS, OURS, Flag
 from serving.server.options import ServerOptions, TlsSource
 from serving.server.text_files import (
     read_api_keys,
@@ -142,7 +142,7 @@ def _value(flag: Flag, text: str | None) -> Any:
     except ValueError:
         good = False
     if not good:
-        raise OptionsError(f"--{flag.name}", got=text or "nothing", expected=_kind_of(flag), fix=flag.help)
+        raise OptionsError(f"--{flag.name}", got=text or "nothing", expected=_kind_of(flag), fix=_write(flag))
     return value
 
 
@@ -157,9 +157,14 @@ def _kind_of(flag: Flag) -> str:
     if flag.choices:
         return f"{', '.join(flag.choices[:-1])} or {flag.choices[-1]}"
     kind = {int: "a whole number", float: "a number", str: "a text"}[flag.kind]
-    bounds = [f"at least {flag.least:g}"] if flag.least is not None else []
-    bounds += [f"at most {flag.most:.0f}"] if flag.most is not None else []
-    return " ".join([kind, " and ".join(bounds)]).strip()
+    if flag.least is None:
+        return kind
+    return f"{kind}, at least {flag.least:g}" if flag.most is None else f"{kind} from {flag.least:g} to {flag.most:.0f}"
+
+
+def _write(flag: Flag) -> str:
+    """What to do about a wrong value."""
+    return f"write --{flag.name}=VALUE: {flag.help.removeprefix(OURS)}"
 
 
 def _path(line: CommandLine, name: str) -> Path | None:

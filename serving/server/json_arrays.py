@@ -137,14 +137,14 @@ class ArrayMaker:
         self._strings += strings
         if self._strings > self._limits.max_rows:
             got = f"The request has {self._strings} strings or more"
-            raise invalid(f"{got}, at most {self._limits.max_rows} are allowed (--max_request_rows)")
+            raise invalid(f"{got}; at most {self._limits.max_rows} are allowed (--max_request_rows)")
 
     def _make(self, size: int, rows: int) -> None:
         """Takes, of an array's bytes and strings, what has not been taken for those of an earlier start."""
         self._bytes, self._rows = self._bytes + size, self._rows + rows
         if self._bytes > self._limits.max_bytes:
             got = f"The request's tensors take {self._bytes} bytes or more"
-            raise invalid(f"{got}, at most {self._limits.max_bytes} are allowed (--max_message_bytes)")
+            raise invalid(f"{got}; at most {self._limits.max_bytes} are allowed (--max_message_bytes)")
         size = max(self._bytes + self._rows * _STRING_BYTES - self._taken_bytes, 0)
         rows = max(self._rows - self._taken_rows, 0)
         if size or rows:

@@ -44,7 +44,7 @@ def fill_examples(body: bytes, request: Any, limits: Limits, check: Check = unch
         rows = _rows(document)
         if len(rows) > limits.max_rows:
             got = f"The request has {len(rows)} examples"
-            raise invalid(f"{got}, at most {limits.max_rows} are allowed (--max_request_rows)")
+            raise invalid(f"{got}; at most {limits.max_rows} are allowed (--max_request_rows)")
         limits.take(len(body), len(rows))
         for some in steps(rows, check, _STEP_ROWS):
             for row in some:

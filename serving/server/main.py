@@ -45,7 +45,7 @@ def main(arguments: Sequence[str], adapt: Callable[[ServerOptions], ServerOption
     try:
         line = parse(arguments)
         if line["help"]:
-            print(usage(), end="")  # noqa: T201  the command line prints
+            print(usage(line.given), end="")  # noqa: T201  the command line prints
             return 0
         if line["version"]:
             print(f"Transom ModelServer: {version('transom')}\nTensorFlow Library: {version('tensorflow')}")  # noqa: T201
@@ -96,8 +96,26 @@ def _run_worker(make_service: MakeService, *arguments: object) -> int:
 
 
 def _log_to_stderr() -> None:
-    handler = logging.StreamHandler()
+    handler = _StandardError()
     handler.setFormatter(logging.Formatter("%(asctime)s.%(msecs)03d %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     LOG.addHandler(handler)
     LOG.setLevel(logging.INFO)
     LOG.propagate = False
+
+
+class _StandardError(logging.StreamHandler):  # type: ignore[type-arg]  # of whatever sys.stderr is
+    """Logs to standard error; without `filtered`'s process, when somebody has killed that one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._unfiltered: int | None = None
+        with contextlib.suppress(OSError):  # closed
+            self._unfiltered = os.dup(2)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if self._unfiltered is None or not isinstance(sys.exc_info()[1], BrokenPipeError):
+            super().handleError(record)
+            return
+        os.dup2(self._unfiltered, 2)
+        self._unfiltered = None
+        self.emit(record)

@@ -209,7 +209,7 @@ async def _drain(frontend: Frontend, grpc_server: GrpcServer, rest_server: RestS
         await rest_server.close()
     _, done = await asyncio.gather(grpc_server.stop(seconds), frontend.idle(seconds))
     if not done:
-        LOG.error("%d requests were still in flight after %g s and are dropped", frontend.in_flight, seconds)
+        LOG.error("requests still in flight after %g s, which are dropped: %d", seconds, frontend.in_flight)
     if rest_server is not None:
         await rest_server.stop()
 

@@ -32,8 +32,8 @@ async def check_reload(options: ServerOptions, caller: Caller, request: Any) -> 
         raise _denied("This server takes no reloads over gRPC (--reload_from=nowhere)")
     if options.reload_from == "loopback" and not caller.is_local:
         raise _denied(
-            f"Reloads are taken from this machine alone, not from {caller.peer or 'an unknown address'} "
-            "(--reload_from=loopback)"
+            "Reloads are taken over the loopback address (127.0.0.1, ::1) and the UNIX socket alone, not from "
+            f"{caller.peer or 'an unknown address'} (--reload_from=loopback)"
         )
     _check_size(request.config.model_config_list.config)
     if options.reload_roots:
@@ -60,28 +60,28 @@ def _check_roots(roots: tuple[Path, ...], config: Any) -> None:
     """Raises PERMISSION_DENIED where a model, or a version of it, is not under one of the roots, links followed."""
     real = [Path(os.path.realpath(root)) for root in roots]
     for model in config.model_config_list.config:
-        for path in _paths(model.base_path):
+        for what, path in _paths(model.base_path):
             if not any(path.is_relative_to(root) for root in real):
                 raise _denied(
-                    f"Model {model.name} is to be read from {model.base_path}, which is not, or not wholly, under "
-                    f"{' or '.join(map(str, roots))} (--reload_roots)"
+                    f"{what} of model {model.name} is not under {' or '.join(map(str, roots))} (--reload_roots)"
                 )
 
 
-def _paths(base_path: str) -> Iterator[Path]:
-    """The folder of a model and those of its versions, without links and `..`; nothing that is no folder's path."""
+def _paths(base_path: str) -> Iterator[tuple[str, Path]]:
+    """The folder of a model and those of its versions that are links: what to call it, and where it really is."""
+    named = f"The base_path {base_path}"
     if not base_path.startswith("/") or "\0" in base_path:
-        yield Path()  # relative, so that it is under no root
+        yield named, Path()  # relative, so that it is under no root
         return
     base = os.path.realpath(base_path)
-    yield Path(base)
+    yield named, Path(base)
     try:
         with os.scandir(base) as entries:
             links = [entry.path for entry in entries if is_version(entry.name) and entry.is_symlink()]
     except OSError:  # loading it says so
         return
     for link in links:
-        yield Path(os.path.realpath(link))
+        yield f"Version {os.path.basename(link)}, a link in {base_path},", Path(os.path.realpath(link))
 
 
 def _denied(message: str) -> StatusError:

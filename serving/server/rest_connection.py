@@ -247,7 +247,7 @@ class RestConnection(web.RequestHandler):
     ) -> web.StreamResponse:
         """What is no HTTP, in JSON; and what went wrong unexpectedly, in the log."""
         if isinstance(exc, HttpProcessingError):
-            status, text = exc.code, f"No HTTP request that is understood here: {_shortened(exc.message)}"
+            status, text = exc.code, f"Not an HTTP request that this server understands: {_shortened(exc.message)}"
         else:
             text = unexpected(exc if isinstance(exc, Exception) else RuntimeError(message), "REST").message
         response = web.Response(status=status, body=error_body(text), content_type=JSON)

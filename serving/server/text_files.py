@@ -230,7 +230,7 @@ def _text(path: Path, flag: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        got = error.strerror if isinstance(error, OSError) else "no UTF-8"
+        got = error.strerror if isinstance(error, OSError) else "bytes that are not UTF-8"
         raise OptionsError(
             f"--{flag} {path}", got=str(got), expected="a text file", fix="check the path and who may read it"
         ) from error
@@ -246,8 +246,10 @@ def _read(path: Path, kind: Any, flag: str) -> Any:
             f"--{flag} {path}",
             # The words before the place are those of TF Serving.
             got=f"Error parsing text-format {kind.DESCRIPTOR.full_name}: {error}",
-            expected=f"a {kind.DESCRIPTOR.name} as text, with the fields {fields}",
-            fix="see TensorFlow Serving's documentation of the file",
+            expected=f"{kind.DESCRIPTOR.name} as text, with the fields {fields}",
+            fix="see docs/serving.md"
+            if flag == "api_keys_file"
+            else "see TensorFlow Serving's documentation of the file",
         ) from error
 
 

@@ -114,7 +114,7 @@ class Supervisor:
         which = worker.verdict(self._options.worker_timeout_seconds)
         if which is not None:
             if which != worker.told:
-                LOG.error("worker %d (process %d) hangs: %s", worker.index, worker.pid, which.name)
+                LOG.error("worker %d (process %d) hangs; sending it %s", worker.index, worker.pid, which.name)
             worker.told = which
             _kill(worker, which)
 

@@ -64,3 +64,15 @@ def test_serve_refuses_what_it_cannot_serve(output: Path, capsys: pytest.Capture
 def test_a_wrong_flag_is_the_servers_error(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", str(output), "--prt=1"]) == 2
     assert "did you mean --port?" in capsys.readouterr().err
+
+
+def test_the_help_says_what_holds_here(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", str(output), "--help"]) == 0
+    told = capsys.readouterr().out
+    assert all(f"here: {value})" in told for value in ("127.0.0.1", "loopback", "8501", "reviews"))
+
+
+def test_only_the_folder_is_missing_where_nothing_is_given(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve"])
+    assert "required: PUSH_DIR\n" in capsys.readouterr().err

@@ -84,15 +84,17 @@ def test_a_flag_is_written_in_three_ways():
         (["--prt=1"], "unknown flag --prt", "did you mean --port?"),
         (["port=1"], "argument 'port=1'", "--help lists them"),
         ([MODEL, "--enable_batching", "true"], "argument 'true'", "--help"),
-        (["--port=x"], "--port", "a whole number at least 0 and at most 65535"),
+        (["--port=x"], "--port", "a whole number from 0 to 65535"),
         (["--port=70000"], "--port", "got: 70000"),
+        (["--port=70000"], "--port", "write --port=VALUE: TCP port"),
+        (["--reload_from=me"], "--reload_from", "write --reload_from=VALUE: who may reload"),
         (["--port"], "--port", "got: no value"),
         (["--model_name", "--port=1"], "--model_name", "got: no value"),
         (["--enable_batching=maybe"], "--enable_batching", "true, false, 1 or 0"),
-        (["--workers=0"], "--workers", "at least 1"),
-        (["--drain_seconds=inf"], "--drain_seconds", "a number at least 0"),
+        (["--workers=0"], "--workers", "from 1 to 1024"),
+        (["--drain_seconds=inf"], "--drain_seconds", "a number, at least 0"),
         (["--file_system_poll_wait_seconds=nan"], "--file_system_poll_wait_seconds", "a number"),
-        (["--max_pending_bytes=" + "9" * 400], "--max_pending_bytes", "a whole number at least 1"),
+        (["--max_pending_bytes=" + "9" * 400], "--max_pending_bytes", "a whole number, at least 1"),
         ([], "--model_base_path", "neither it nor --model_config_file"),
         ([MODEL, "--port=0"], "--port and --grpc_socket_path", "got: neither"),
         ([MODEL, "--rest_api_port=8500"], "--rest_api_port", "got: 8500, as --port"),
@@ -180,6 +182,8 @@ def test_a_file_that_cannot_be_used_is_refused_with_the_place(tmp_path, flag, te
 def test_help_teaches_every_flag(capsys):
     assert main(["--help"]) == 0
     assert capsys.readouterr().out == usage()
+    assert main(["--host=127.0.0.1", "--help"]) == 0
+    assert "(default: 0.0.0.0, here: 127.0.0.1)" in capsys.readouterr().out
     assert set(re.findall(r"^  --(\w+)", usage(), re.MULTILINE)) == set(FLAGS)
 
 

@@ -8,9 +8,10 @@ import grpc
 import numpy as np
 import pytest
 from fake_service import FakeService
-from fronts import with_fronts
+from fronts import HOST, with_fronts
 
 from serving import protos
+from serving.client import AsyncClient, InvalidRequest
 from serving.errors import OptionsError
 from serving.protos.declare import proto_file
 from serving.server import grpc_api, health, reflection
@@ -150,6 +151,19 @@ def test_a_message_that_is_too_large_is_refused():
 
         bomb = predict_request(signature="x" * 50_000_000)
         assert (await fronts.call("Predict", bomb, compression=grpc.Compression.Gzip))[0] == "RESOURCE_EXHAUSTED"
+
+    with_fronts(test, max_message_bytes=200_000)
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+def test_the_client_says_that_the_request_was_too_large_and_not_the_answer(scheme):
+    async def test(fronts):
+        chosen = fronts.frontend.options
+        url = f"{scheme}://{HOST}:{chosen.port if scheme == 'grpc' else chosen.rest_api_port}"
+        async with AsyncClient(url, model="m") as client:
+            with pytest.raises(InvalidRequest, match="larger than") as refused:
+                await client.predict_arrays({"x": np.ones(100_000, np.float32)})
+            assert "answer" not in refused.value.message
 
     with_fronts(test, max_message_bytes=200_000)
 

@@ -82,7 +82,7 @@ def test_more_examples_than_may_be_are_refused_before_they_are_made():
     request = protos.ClassificationRequest()
     with pytest.raises(StatusError) as caught:
         fill_examples(b'{"examples": [{}, {}, {}]}', request, Limits(max_rows=2))
-    assert caught.value.message == "The request has 3 examples, at most 2 are allowed (--max_request_rows)"
+    assert caught.value.message == "The request has 3 examples; at most 2 are allowed (--max_request_rows)"
     assert not request.input.example_list.examples
 
 

@@ -147,7 +147,7 @@ def test_what_a_document_held_is_freed_piece_by_piece_and_collections_go_on():
     [
         (b'{"instances": [' + b"[]," * 3_000_000 + b"[]]}", FLOATS, "more than 4194304 values (--max_json_values)"),
         (b'{"instances": ' + b"[" * 200_000, FLOATS, "nested deeper than 64 levels (--max_json_depth)"),
-        (b'{"instances": [' + b'"a",' * 20_000 + b'"a"]}', STRINGS, "20001 strings or more, at most 16384"),
+        (b'{"instances": [' + b'"a",' * 20_000 + b'"a"]}', STRINGS, "20001 strings or more; at most 16384"),
         (b'{"instances": [' + b'{"b64": ""},' * 20_000 + b'"a"]}', STRINGS, "at most 16384 are allowed"),
         (b'{"instances": [' + b" " * 2 * MAX_PLAIN_BYTES + b"1]}", FLOATS, "bytes without a comma"),
         (b'{"instances": [' + b"7" * 2 * MAX_PLAIN_BYTES + b"1]}", FLOATS, "bytes without a comma"),
@@ -191,7 +191,7 @@ def test_small_bodies_are_counted_as_well():
     decode_predict(body, lambda signature: FLOATS, Limits(max_values=6, max_bytes=12))
     for limits, words in (
         (Limits(max_values=5), r"more than 5 values \(--max_json_values\)"),
-        (Limits(max_bytes=11), r"tensors take 12 bytes or more, at most 11 are allowed \(--max_message_bytes\)"),
+        (Limits(max_bytes=11), r"tensors take 12 bytes or more; at most 11 are allowed \(--max_message_bytes\)"),
     ):
         with pytest.raises(StatusError, match=words):
             decode_predict(body, lambda signature: FLOATS, limits)

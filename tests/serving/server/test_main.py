@@ -66,3 +66,22 @@ def test_a_saved_model_is_served_over_grpc_and_rest_and_a_new_version_takes_over
     finally:
         process.kill()
         process.wait()
+
+
+def test_the_log_goes_on_when_the_process_that_filters_it_is_killed():
+    code = """
+from serving import noise
+from serving.server.main import LOG, _log_to_stderr
+started, start = [], noise._start
+noise._start = lambda target: started.append(start(target)) or started[0]
+_log_to_stderr()
+with noise.filtered():
+    LOG.info("first")
+    started[0].kill()
+    started[0].wait()
+    LOG.info("second")
+    LOG.info("third")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    told = [line.rpartition(" ")[2] for line in done.stderr.splitlines()]
+    assert told[-2:] == ["second", "third"]

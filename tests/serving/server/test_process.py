@@ -15,6 +15,9 @@ from fronts import HOST
 from server_processes import SLOW, server
 from stuck_service import CALL, HELD, LOOP, RUN
 
+from serving.errors import OptionsError
+from serving.server.addresses import check_free, held
+from serving.server.options import ServerOptions
 from serving.server.process import _background
 
 DRAIN_SECONDS = 0.2
@@ -61,7 +64,7 @@ def test_the_drain_ends_after_its_time(tmp_path):
         start = time.monotonic()
         assert one.end() == 0
         assert time.monotonic() - start < 8
-        assert "1 requests were still in flight after 0.2 s" in one.log
+        assert "still in flight after 0.2 s, which are dropped: 1" in one.log
         with pytest.raises(httpx.HTTPError):
             answer.result()
 
@@ -78,6 +81,34 @@ def test_a_port_in_use_ends_with_an_error_at_once(tmp_path, workers):
             assert done.returncode == 2
             assert f"--port: {HOST}:{one.port} cannot be listened on" in done.stderr
             assert "heavy: []" in done.stderr
+
+
+@pytest.mark.parametrize("host", ["192.0.2.77", "nowhere.invalid"])
+def test_a_host_that_is_not_this_machines_is_refused_by_its_flag(host):
+    with pytest.raises(OptionsError) as caught:
+        check_free(ServerOptions(models=None, host=host, port=1))
+    assert caught.value.what == f"--host={host}"
+
+
+def test_workers_take_a_port_whose_last_server_has_closed_its_connections():
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        with socket.create_connection((HOST, port)) as client:
+            listener.accept()[0].close()
+            assert client.recv(1) == b""
+    chosen = ServerOptions(models=None, host=HOST, port=port, workers=2)
+    with held(chosen):
+        for second in (check_free, lambda options: held(options).__enter__()):
+            with pytest.raises(OptionsError, match="already in use"):
+                second(chosen)
+        with socket.socket() as worker:
+            worker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            worker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            worker.bind((HOST, port))
+            worker.listen()
 
 
 def test_a_changed_config_file_is_reloaded(tmp_path):

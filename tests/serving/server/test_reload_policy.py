@@ -55,6 +55,7 @@ def test_reload_from_says_whose_reload_is_taken(tmp_path):
     config = config_of(m=tmp_path)
     assert refused(THERE, config) is None
     assert refused(HERE, config, reload_from="loopback") is None
+    assert "loopback address (127.0.0.1, ::1)" in refused(THERE, config, reload_from="loopback")
     assert "192.0.2.1" in refused(THERE, config, reload_from="loopback")
     assert "an unknown address" in refused(Caller(), config, reload_from="loopback")
     assert "--reload_from=nowhere" in refused(HERE, config, reload_from="nowhere")
@@ -88,6 +89,8 @@ def test_no_path_leaves_the_roots(tmp_path):
         assert refused(HERE, config_of(m=root / "m", n=path), reload_roots=roots) is None
     for path in bad:
         assert "--reload_roots" in refused(HERE, config_of(m=root / "m", n=path), reload_roots=roots)
+    words = refused(HERE, config_of(m=root / "linked"), reload_roots=roots)
+    assert words.startswith(f"Version 2, a link in {root / 'linked'}, of model m is not under ")
 
 
 @pytest.mark.parametrize(

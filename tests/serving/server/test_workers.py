@@ -165,7 +165,7 @@ def test_a_worker_that_hangs_is_replaced_and_no_page_waits_for_it(tmp_path):
         assert before == 10
         with ThreadPoolExecutor(1) as pool:
             pool.submit(_hang, one)
-            one.wait_for("hangs: SIGABRT")
+            one.wait_for("hangs; sending it SIGABRT")
             one.wait_for(READY, times=3)
         assert "stuck_service.py" in one.log  # where it hung
         assert one.counted() >= before
