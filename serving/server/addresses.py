@@ -36,8 +36,6 @@ def held(options: ServerOptions) -> Iterator[None]:
     with contextlib.ExitStack() as sockets:
         for flag, port in _ports(options):
             holder = sockets.enter_context(_socket(options.host))
-            # Else connections of a single process that has just ended are in the way for a minute.
-            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             _hold(holder, options.host, port, flag)
         yield

@@ -147,8 +147,8 @@ def test_what_a_document_held_is_freed_piece_by_piece_and_collections_go_on():
     [
         (b'{"instances": [' + b"[]," * 3_000_000 + b"[]]}", FLOATS, "more than 4194304 values (--max_json_values)"),
         (b'{"instances": ' + b"[" * 200_000, FLOATS, "nested deeper than 64 levels (--max_json_depth)"),
-        (b'{"instances": [' + b'"a",' * 20_000 + b'"a"]}', STRINGS, "20001 strings or more; at most 16384"),
-        (b'{"instances": [' + b'{"b64": ""},' * 20_000 + b'"a"]}', STRINGS, "at most 16384 are allowed"),
+        (b'{"instances": [' + b'"a",' * 80_000 + b'"a"]}', STRINGS, "80001 strings or more; at most 65536"),
+        (b'{"instances": [' + b'{"b64": ""},' * 80_000 + b'"a"]}', STRINGS, "at most 65536 are allowed"),
         (b'{"instances": [' + b" " * 2 * MAX_PLAIN_BYTES + b"1]}", FLOATS, "bytes without a comma"),
         (b'{"instances": [' + b"7" * 2 * MAX_PLAIN_BYTES + b"1]}", FLOATS, "bytes without a comma"),
         (b'{"instances": [' + b"[]" * MAX_PLAIN_BYTES + b"1]}", FLOATS, "bytes without a comma"),
