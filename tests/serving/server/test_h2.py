@@ -54,7 +54,7 @@ def test_a_call_knows_its_caller_its_deadline_and_its_metadata():
     async def test(one):
         told = json.loads(await one.call("Tell", timeout=50, metadata=(("x-a", "1"), ("y-bin", b"\x00\xff"))))
         assert told["peer"].startswith("ipv4:127.0.0.1:")
-        assert 0 < told["left"] <= 50
+        assert 0 < told["left"] <= 51  # gRPC's clients round up
         assert told["metadata"]["x-a"] == "1"
         assert told["metadata"]["y-bin"] == "AP8"
         assert told["metadata"][":authority"].startswith("127.0.0.1")
