@@ -253,5 +253,13 @@ def _array(values: Any) -> np.ndarray:
     for _ in shape:
         flat = [item for part in flat for item in part]
     array = np.empty(len(flat), dtype=object)
-    array[:] = [base64.b64decode(item["b64"]) if isinstance(item, dict) else text_bytes(item) for item in flat]
+    array[:] = [_string(item) for item in flat]
     return array.reshape(shape)
+
+
+def _string(item: Any) -> bytes:
+    if isinstance(item, dict):
+        return base64.b64decode(item["b64"])
+    if not isinstance(item, str):
+        raise ValueError(f"{str(item)[:100]} among strings")
+    return text_bytes(item)

@@ -83,7 +83,9 @@ def test_metadata_that_are_none_are_an_error_of_the_server() -> None:
         GrpcWire(TARGET).decode(GetMetadata(), response)
 
 
-@pytest.mark.parametrize("body", [b'{"outputs": [null]}', b'{"outputs": [1, {}]}', b'{"outputs": [[1], 2]}'])
+@pytest.mark.parametrize(
+    "body", [b'{"outputs": [null]}', b'{"outputs": [1, {}]}', b'{"outputs": [[1], 2]}', b'{"outputs": ["a", 1]}']
+)
 def test_json_that_is_no_array_is_an_error_of_the_server(body: bytes) -> None:
     with pytest.raises(ServerError):
         RestWire(TARGET).decode(Predict("", {}), 200, body)
