@@ -7,6 +7,8 @@ package, a test compares), read into a pool of their own, so that a process may 
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,8 @@ def message(name: str) -> Any:
     return message_factory.GetMessageClass(POOL.FindMessageTypeByName(name))
 
 
-def methods(service: str) -> dict[str, tuple[Any, Any]]:
+@functools.cache  # every request asks
+def methods(service: str) -> Mapping[str, tuple[Any, Any]]:
     """Method to the classes of its request and its response, of a service by its full name.
 
     Raises:
