@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from serving.server import dtypes, tensors
+from serving.server import tensors
 from serving.server.service import TensorInfo
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -78,8 +78,3 @@ def _endpoints(infos: Mapping[str, Any]) -> dict[str, Endpoint]:
 def _info(info: Any) -> TensorInfo:
     shape = None if info.tensor_shape.unknown_rank else tuple([dim.size for dim in info.tensor_shape.dim])
     return TensorInfo(info.dtype, shape)
-
-
-def numpy_dtype(endpoint: Endpoint) -> np.dtype | None:
-    """The dtype of the arrays of an endpoint, None where its type cannot be sent."""
-    return dtypes.NUMPY.get(endpoint.dtype)
