@@ -72,9 +72,14 @@ def _bind(one: socket.socket, host: str, port: int, flag: str) -> None:
                 expected="an address of this machine",
                 fix="give one that it has, 0.0.0.0 for all of them or 127.0.0.1 for this machine alone",
             ) from error
-        raise OptionsError(
-            f"--{flag}: {host}:{port} cannot be listened on",
-            got=error.strerror or str(error),
-            expected="an address of this machine that nothing else uses",
-            fix=f"stop what listens there, or choose another --{flag}",
-        ) from error
+        raise taken(f"--{flag}: {host}:{port} cannot be listened on", error.strerror or str(error), flag) from error
+
+
+def taken(what: str, got: str, flag: str) -> OptionsError:
+    """The error of an address that cannot be listened on; `flag` gives another."""
+    return OptionsError(
+        what,
+        got=got,
+        expected="an address of this machine that nothing else uses",
+        fix=f"stop what listens there, or choose another --{flag}",
+    )

@@ -9,7 +9,8 @@ from typing import Any
 
 import grpc
 
-from serving.errors import OptionsError, StatusError
+from serving.errors import StatusError
+from serving.server.addresses import taken
 from serving.server.budget import Held
 from serving.server.frontend import Frontend
 from serving.server.grpc_calls import Method
@@ -71,12 +72,7 @@ class AioServer:
             )
             return int(self._server.add_secure_port(address, credentials))
         except RuntimeError as error:
-            raise OptionsError(
-                f"gRPC cannot listen on {address}",
-                got=str(error).splitlines()[0],
-                expected="an address of this machine that nothing else uses",
-                fix="stop what listens there, or choose another --port",
-            ) from error
+            raise taken(f"gRPC cannot listen on {address}", str(error).splitlines()[0], "port") from error
 
 
 class _Call:

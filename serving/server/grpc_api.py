@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from serving import protos
 from serving.errors import OptionsError
 from serving.server import health, reflection
+from serving.server.addresses import taken
 from serving.server.api_keys import NO_HEADERS
 from serving.server.frontend import Frontend
 from serving.server.grpc_calls import Call, Method
@@ -151,9 +152,4 @@ def _context(tls: TlsFiles) -> ssl.SSLContext:
 
 
 def _cannot_listen(address: str, got: str) -> OptionsError:
-    return OptionsError(
-        f"gRPC cannot listen on {address}",
-        got=got,
-        expected="an address of this machine that nothing else uses",
-        fix="stop what listens there, or choose another --port",
-    )
+    return taken(f"gRPC cannot listen on {address}", got, "port")

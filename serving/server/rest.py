@@ -15,7 +15,8 @@ from typing import Any
 
 from aiohttp import web
 
-from serving.errors import Code, OptionsError, StatusError
+from serving.errors import Code, StatusError
+from serving.server.addresses import taken
 from serving.server.budget import Held
 from serving.server.connections import PROGRESS_BYTES, Connections, State
 from serving.server.frontend import Frontend
@@ -67,12 +68,8 @@ class RestServer:
             tls = ssl_context(options.tls) if options.tls else None
             self._listener = Listener(sockets, self._frontend.connections, self._server, tls)
         except OSError as error:
-            raise OptionsError(
-                f"REST cannot listen on {options.host}:{options.rest_api_port}",
-                got=error.strerror or str(error),
-                expected="an address of this machine that nothing else uses",
-                fix="stop what listens there, or choose another --rest_api_port",
-            ) from error
+            what = f"REST cannot listen on {options.host}:{options.rest_api_port}"
+            raise taken(what, error.strerror or str(error), "rest_api_port") from error
 
     def reload_tls(self, tls: TlsFiles) -> None:
         """Takes other certificates for new connections.
