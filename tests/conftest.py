@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,16 @@ for _number in (signal.SIGINT, signal.SIGHUP):
 
 if TYPE_CHECKING:
     from tiny_exports import Exported
+
+
+@pytest.fixture(autouse=True)
+def _servers_logging() -> Iterator[None]:
+    """Takes back what a server's `main` in this process did to its logger: caplog would hear each line twice."""
+    logger = logging.getLogger("serving")
+    before = list(logger.handlers), logger.level, logger.propagate
+    yield
+    logger.handlers[:], logger.propagate = before[0], before[2]
+    logger.setLevel(before[1])
 
 
 @pytest.fixture(scope="session")

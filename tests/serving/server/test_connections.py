@@ -1,5 +1,4 @@
 import asyncio
-import logging
 import resource
 import socket
 import time
@@ -141,7 +140,6 @@ def test_nobody_stands_still_amid_a_message_while_memory_is_short():
 
 def test_the_log_gets_one_line_a_minute(caplog, monkeypatch):
     monkeypatch.setattr("serving.server.connections._GATHER_SECONDS", 0.05)
-    monkeypatch.setattr(logging.getLogger("serving"), "propagate", True)
 
     async def main():
         connections = Connections(2)
