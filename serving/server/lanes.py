@@ -72,12 +72,13 @@ class Lanes:
 
 def is_large(feeds: Mapping[str, np.ndarray]) -> bool:
     """Whether a run takes so long, or so much memory, that small ones must not wait for it."""
-    return any(_is_large(array) for array in feeds.values())
-
-
-def _is_large(array: np.ndarray) -> bool:
-    if array.ndim and array.shape[0] > FREE_ROWS:
-        return array.size > 0
-    if array.dtype.kind != "O":
-        return array.nbytes > LARGE_BYTES
-    return array.size > _LARGE_ELEMENTS or sum(map(len, array.flat)) > LARGE_BYTES
+    for array in feeds.values():
+        if array.ndim and array.shape[0] > FREE_ROWS:
+            if array.size:
+                return True
+        elif array.dtype.kind != "O":
+            if array.nbytes > LARGE_BYTES:
+                return True
+        elif array.size > _LARGE_ELEMENTS or sum(map(len, array.flat)) > LARGE_BYTES:
+            return True
+    return False

@@ -24,15 +24,17 @@ from serving.server.listening import Listener, bind_tcp
 from serving.server.options import TlsFiles
 from serving.server.rest_connection import JSON, RestConnection, Turns, content_length
 from serving.server.rest_methods import TooLargeError, answer, error_body
+from serving.server.rest_response import Whole, reason_of
 from serving.server.rest_routes import API
 from serving.server.text_files import ssl_context
 from serving.server.work import INLINE_BYTES
 
-_CORS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Methods": "POST, GET",
-    "Access-Control-Allow-Headers": "Content-Type",
-}
+_CORS = (
+    "Access-Control-Allow-Origin: *\r\n"
+    "Access-Control-Allow-Methods: POST, GET\r\n"
+    "Access-Control-Allow-Headers: Content-Type\r\n"
+)
+_JSON_FIELDS = {False: f"Content-Type: {JSON}\r\n", True: f"{_CORS}Content-Type: {JSON}\r\n"}  # with CORS or not
 _ORIGIN = re.compile("https?://")
 _GZIP_ACCEPTED = re.compile(r"(?:^|,)\s*gzip\s*(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))", re.IGNORECASE)
 _GZIP_FROM_BYTES, _GZIP_LEVEL = 1024, 1
@@ -133,11 +135,11 @@ class RestServer:
 
     async def _body(self, request: web.BaseRequest, held: Held) -> bytes:
         limit = self._options.max_message_bytes
-        if content_length(request.headers) > limit:
-            raise TooLargeError
         if request.content.is_eof():
             body = request.content.read_nowait()
             held.take(size=len(body))
+        elif content_length(request.headers) > limit:
+            raise TooLargeError
         else:
             try:
                 body = await self._arriving(request, held)
@@ -177,22 +179,24 @@ class RestServer:
         return await self._answer(request, 400, error_body("Origin header is missing in CORS preflight"))
 
     async def _answer(self, request: web.BaseRequest, status: int, body: bytes) -> web.StreamResponse:
-        headers = dict(_CORS) if self._options.rest_api_enable_cors_support else {}
-        headers["Content-Type"] = JSON
+        pieces: Sequence[bytes | memoryview]
+        fields = _JSON_FIELDS[self._options.rest_api_enable_cors_support]
         if status == Code.UNAUTHENTICATED.http:
-            headers["WWW-Authenticate"] = "Bearer"
-        pieces: Sequence[bytes | memoryview] = [body]
+            fields += "WWW-Authenticate: Bearer\r\n"
         if len(body) >= _GZIP_FROM_BYTES and _GZIP_ACCEPTED.search(request.headers.get("Accept-Encoding", "")):
             pieces = await _gzipped(body)
-            headers["Content-Encoding"], headers["Vary"] = "gzip", "Accept-Encoding"
+            fields += "Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n"
         elif len(body) > INLINE_BYTES:
             pieces = _pieces(body)
-        reason = _REASONS.get(status)
+        else:
+            pieces = [body]
         if len(pieces) > 1 and request.method != "HEAD":
-            return await self._send(request, web.StreamResponse(status=status, reason=reason, headers=headers), pieces)
-        response = web.Response(body=b"".join(pieces), status=status, reason=reason, headers=headers)
-        self._close_if_draining(response)
-        return response
+            headers = dict([line.split(": ", 1) for line in fields.splitlines()])
+            response = web.StreamResponse(status=status, reason=reason_of(status), headers=headers)
+            return await self._send(request, response, pieces)
+        whole = Whole(status, pieces[0] if len(pieces) == 1 else b"".join(pieces), fields)
+        self._close_if_draining(whole)
+        return whole
 
     async def _send(
         self, request: web.BaseRequest, response: web.StreamResponse, pieces: Sequence[bytes | memoryview]
@@ -228,7 +232,6 @@ class _Server(web.Server):
         return RestConnection(self, self.kept, self._turns)
 
 
-_REASONS = {499: "Client Closed Request"}
 _CONTINUE = "100-continue"
 
 

@@ -59,7 +59,6 @@ class Turns:
         if self._waiting or not self._left:
             return False
         self._left -= 1
-        self._schedule()
         return True
 
     def take(self, one: RestConnection) -> None:
@@ -154,10 +153,15 @@ class RestConnection(web.RequestHandler):
     def begin(self, message: Any, payload: Any) -> None:
         """A request's header has come."""
         self.body_bytes = self._bytes = 0
-        whole = payload.is_eof()
-        self._payload, self._chunked = payload, message.chunked and not whole
-        self._left = 0 if whole else content_length(message.headers) - payload.total_bytes
-        self.touch(State.RUNNING if whole else State.RECEIVING)
+        self._payload = payload
+        if payload.is_eof():
+            self._chunked, self._left = False, 0
+            if self.state is not State.RUNNING:
+                self.touch(State.RUNNING)
+        else:
+            self._chunked = message.chunked
+            self._left = content_length(message.headers) - payload.total_bytes
+            self.touch(State.RECEIVING)
 
     def write_continue(self) -> None:
         """Tells a client that asked first to send its body."""
@@ -204,8 +208,6 @@ class RestConnection(web.RequestHandler):
         return self.state is State.RUNNING or self.state is State.SENDING or bool(self._messages)
 
     def _feed(self, data: bytes) -> None:
-        if self.state is State.IDLE and data:
-            self.touch(State.OPENING)
         self._bytes += len(data)
         self._left -= len(data)
         if self.state is State.OPENING and self._bytes > _MAX_HEAD_BYTES:
@@ -215,6 +217,8 @@ class RestConnection(web.RequestHandler):
             self._payload.set_exception(web.RequestPayloadError("chunks of a few bytes, or with long extensions"))
         else:
             super().data_received(data)
+            if self.state is State.IDLE and data:  # `begin` looks whether the body has come with its header
+                self.touch(State.RUNNING if self._messages else State.OPENING)
 
     def _read_on(self) -> None:
         if not self._reading_paused and not self._buffer_paused:

@@ -31,7 +31,6 @@ from serving.server.unexpected import unexpected
 from serving.server.unpacking import gunzipped
 from serving.server.work import INLINE_BYTES, Check, in_loop
 
-_GRACE_SECONDS = 1.0
 _ITEM_BYTES = 32  # about what a class or a value takes in an answer
 
 Read = Callable[[], Awaitable[bytes]]
@@ -109,15 +108,11 @@ async def _ask(frontend: Frontend, found: Route, read: Read, gzipped: bool, held
         if own:
             held.take(len(body))
         call = frontend.call(held, deadline, len(body))
-        # The service keeps the deadline; this holds should it not.
-        async with asyncio.timeout_at(None if deadline is None else deadline + _GRACE_SECONDS):
-            with frontend.entered():
-                if gzipped:
-                    body = await _unpacked(body, call)
-                    call.size = len(body)
-                return await _ANSWERS[found.action](frontend, found.model_spec, body, call)
-    except TimeoutError as error:
-        raise StatusError(Code.DEADLINE_EXCEEDED, "Timed out waiting for notification") from error
+        with frontend.entered():
+            if gzipped:
+                body = await _unpacked(body, call)
+                call.size = len(body)
+            return await _ANSWERS[found.action](frontend, found.model_spec, body, call)
     finally:
         if own:
             held.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ _LOOK = re.compile(rf"(?i)/v1/models(?:/([^/:]+))?{_VERSION}(?:/(metadata))?", r
 
 _INT64_DIGITS = 19
 _SHOWN = 1024  # characters
+_KNOWN_PATHS = 256  # of 8 KiB at most, which is as long as the server takes them
 
 ASKED, LOOKED_AT = ("predict", "classify", "regress"), ("status", "metadata")
 
@@ -41,24 +43,32 @@ def route(method: str, path: str) -> Route:
     Raises:
         StatusError: INVALID_ARGUMENT.
     """
+    action, name, version, label = _parsed(method, path)
+    spec = protos.ModelSpec(name=name)
+    if version is not None:
+        spec.version.value = version
+    if label:
+        spec.version_label = label
+    return Route(action, spec)
+
+
+@functools.lru_cache(_KNOWN_PATHS)
+def _parsed(method: str, path: str) -> tuple[str, str, int | None, str]:
+    """The action, and the model's name, version and label. Callers ask for the same path again and again."""
     pattern = {"POST": _ASK, "GET": _LOOK}.get(method)
     match = pattern.fullmatch(path) if pattern else None
     if match is None:
         raise _malformed(method, path)
-    name, version, label, what = match.groups()
-    spec = protos.ModelSpec(name=_decoded(name or ""))
-    if version:
-        spec.version.value = _number(version)
-    if label:
-        spec.version_label = _decoded(label)
+    name, digits, label, what = match.groups()
+    version = _number(digits) if digits else None
     if method == "POST":
         # The pattern takes any case, and TF Serving then knows only the lower one.
         if what not in ASKED:
             raise _malformed(method, path)
-        return Route(what, spec)
-    if not spec.name:
+    elif not name:
         raise StatusError(Code.INVALID_ARGUMENT, "Missing model name in request.")
-    return Route("metadata" if what == "metadata" else "status", spec)
+    action = what if method == "POST" else "metadata" if what == "metadata" else "status"
+    return action, _decoded(name or ""), version, _decoded(label or "")
 
 
 def _decoded(part: str) -> str:

@@ -72,7 +72,7 @@ class RunMemory:
         self._alone = False
         self._can_measure = True
         self._free, self._looked = available(processes), time.monotonic()
-        self._given: WeakKeyDictionary[Servable, dict[frozenset[str], int]] = WeakKeyDictionary()
+        self._given: WeakKeyDictionary[Servable, dict[tuple[str, ...], int]] = WeakKeyDictionary()
         self._known: WeakKeyDictionary[Servable, dict[Hashable, tuple[int, float]]] = WeakKeyDictionary()
 
     def run(self, servable: Servable, feeds: Feeds, fetches: Sequence[str], left: Left) -> list[np.ndarray]:
@@ -100,7 +100,7 @@ class RunMemory:
         outputs = servable.run(feeds, fetches, left())
         given = sum([array.nbytes for array in outputs])
         if given > _LARGE_OUTPUT_BYTES:
-            _note(self._given.setdefault(servable, {}), frozenset(fetches), given // max(rows_of(feeds), 1))
+            _note(self._given.setdefault(servable, {}), tuple(fetches), given // max(rows_of(feeds), 1))
         return outputs
 
     def heavy(self, servable: Servable, feeds: Feeds, fetches: Sequence[str]) -> bool:
@@ -112,13 +112,13 @@ class RunMemory:
         known = self._given.get(servable)
         if known is None:
             known = self._given[servable] = {}
-        key = frozenset(fetches)
+        key = tuple(fetches)
         given = known.get(key)
         if given is None:
             sizes: dict[str, int] = {}
             for signature in servable.signatures.values():
                 sizes |= {info.name: _bytes_of_row(info) for info in signature.definition.outputs.values()}
-            given = sum([sizes.get(name, 0) for name in key])
+            given = sum([sizes.get(name, 0) for name in set(key)])
             _note(known, key, given)
         return given
 
@@ -230,7 +230,7 @@ def _note(known: dict[K, V], key: K, value: V) -> None:
 
 def rows_of(feeds: Feeds) -> int:
     """The rows of a run: the largest first dimension."""
-    return max((array.shape[0] if array.ndim and array.size else 1 for array in feeds.values()), default=1)
+    return max([array.shape[0] if array.ndim and array.size else 1 for array in feeds.values()], default=1)
 
 
 def _bytes_of_row(info: Any) -> int:

@@ -1,0 +1,66 @@
+"""An answer of REST that is written at once, its header and its body together.
+
+aiohttp's own response builds a mapping of header fields and a writer, which a small answer takes a tenth of its time
+for. What is sent is the same.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+from aiohttp.helpers import rfc822_formatted_time
+from aiohttp.http import SERVER_SOFTWARE
+
+_REASONS = {one.value: one.phrase for one in HTTPStatus} | {499: "Client Closed Request"}
+
+
+def reason_of(status: int) -> str:
+    """The words beside a status."""
+    return _REASONS.get(status, "")
+
+
+class Whole(web.StreamResponse):
+    """See the module. It is used once, for one request.
+
+    Args:
+        status: of HTTP.
+        body: all of it.
+        fields: lines of the header besides those on length, date, server and connection; each ends in CRLF.
+    """
+
+    # aiohttp's initializer is what costs: of its attributes, these are all that its server looks at.
+    def __init__(self, status: int, body: bytes | memoryview, fields: str) -> None:
+        self._status, self._body, self._fields = status, body, fields
+        self._keep_alive: bool | None = None
+        self._eof_sent = False
+
+    async def prepare(self, request: web.BaseRequest) -> Any:
+        """Writes it.
+
+        Raises:
+            ConnectionResetError: the client has gone.
+        """
+        if self._eof_sent:
+            return None
+        self._eof_sent = True
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError
+        if self._keep_alive is None:
+            self._keep_alive = request.keep_alive
+        connection = ""
+        old = request.version < (1, 1)
+        if self._keep_alive is old:
+            connection = "Connection: keep-alive\r\n" if old else "Connection: close\r\n"
+        header = (
+            f"HTTP/{'1.0' if old else '1.1'} {self._status} {reason_of(self._status)}\r\n{self._fields}"
+            f"Content-Length: {len(self._body)}\r\nDate: {rfc822_formatted_time()}\r\nServer: {SERVER_SOFTWARE}\r\n"
+            f"{connection}\r\n"
+        ).encode()
+        transport.write(header if request.method == "HEAD" else header + self._body)
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """It has been."""
