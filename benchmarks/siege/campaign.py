@@ -12,7 +12,7 @@ from benchmarks.siege.fuzz import LEVELS, Findings, fuzz
 from benchmarks.siege.server import Server, besieged
 from benchmarks.siege.target import Target
 
-SUBJECTS = ("tensors", "json_bodies", "http1", "http2", "frames", "workers")
+SUBJECTS = ("tensors", "json_bodies", "http1", "http2", "frames", "runs", "workers")
 COLUMNS = ("attack", "workers", "s", "told", "health ms", "others ms", "machine ms", "refused")
 COLUMNS += ("MiB before, peak, after", "CPU s", "log KiB", "broken")
 

@@ -20,6 +20,8 @@ from serving.processes import tied
 HOST = "127.0.0.1"
 ROOT = Path(__file__).resolve().parent.parent.parent
 MEMORY_KIB, DESCRIPTORS = 8 * 2**20, 400
+RUN_SECONDS = 5.0
+"""What a run may take that would go on for ever."""
 _START_S = 180.0
 _MODELS_KIB = 200 * 1024
 
@@ -92,7 +94,10 @@ def besieged(
     monitoring.write_text("prometheus_config { enable: true }")
     own = [f"--host={HOST}", f"--port={port}", f"--rest_api_port={rest_port}", f"--model_config_file={config}"]
     own += ["--enable_grpc_healthcheck_service", "--enable_grpc_reflection", "--max_num_load_retries=0"]
-    own += [f"--monitoring_config_file={monitoring}", f"--workers={workers}", "--drain_seconds=2", *flags]
+    own += [f"--monitoring_config_file={monitoring}", f"--workers={workers}", "--drain_seconds=2"]
+    if (tree / "serving" / "server" / "run_limit.py").exists():  # older ones do not know the flag
+        own.append(f"--max_run_seconds={RUN_SECONDS}")
+    own += flags
     limits = f"ulimit -v {MEMORY_KIB}; ulimit -n {DESCRIPTORS}; " if limited else ""
     command = tied(["/bin/sh", "-c", f'{limits}exec "$@"', "sh", sys.executable, "-m", "serving.server", *own])
     with log.open("wb") as output:

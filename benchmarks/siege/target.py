@@ -34,9 +34,15 @@ class Target:
         """To each code the last message, cut."""
 
     def call(
-        self, method: str, body: bytes, *, timeout: float = PATIENCE_S, metadata: Any = None, compression: Any = None
+        self,
+        method: str,
+        body: bytes,
+        *,
+        timeout: float | None = PATIENCE_S,
+        metadata: Any = None,
+        compression: Any = None,
     ) -> str:
-        """A gRPC call on a connection of its own; the name of its code."""
+        """A gRPC call on a connection of its own, without a deadline where the timeout is None; the code's name."""
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
         with grpc.insecure_channel(f"{HOST}:{self.port}", options=options) as channel:
             try:

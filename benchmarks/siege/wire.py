@@ -68,6 +68,11 @@ def text_request(*texts: str, model: str = "text") -> bytes:
     return predict(model, entry("text", tensor(STRING, [len(texts)], b"".join(block(8, text) for text in texts))))
 
 
+def steps_request(steps: int, rows: int = 1) -> bytes:
+    """A Predict request for so many steps of half_plus_two's loop."""
+    return predict("half_plus_two", entry("n", tensor(INT32, [rows], block(7, varint(steps) * rows))), "endless")
+
+
 def strings_request(count: int, values: bytes, content: bytes = b"", shape: list[int] | None = None) -> bytes:
     """To the text model: a tensor of strings of shape [count]."""
     return predict("text", entry("text", tensor(STRING, shape or [count], values, content)))

@@ -2,8 +2,9 @@
 
 The scheduling is that of TF Serving's `SharedBatchScheduler` (tensorflow/core/kernels/batching_util): a queue of
 batches for each kind of request, and threads that all queues share. What differs: only requests whose shapes fit are
-joined; when a joined run fails its requests are run again one by one, so that a bad one fails alone; a full queue is
-RESOURCE_EXHAUSTED, as every overload of this server is, where TF Serving says UNAVAILABLE.
+joined; when a joined run fails its requests are run again one by one, so that a bad one fails alone (but not where it
+took too long); a full queue is RESOURCE_EXHAUSTED, as every overload of this server is, where TF Serving says
+UNAVAILABLE.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from serving.server.servable import Servable
 
 MostRows = Callable[[Servable, Mapping[str, np.ndarray], Sequence[str]], int]
 
-_DONE_BY_THE_CALLER = (Code.DEADLINE_EXCEEDED, Code.CANCELLED)
+_OVER_FOR_ALL = (Code.DEADLINE_EXCEEDED, Code.CANCELLED)
+"""What ends all that run together: no caller waits any more, or the server's limit is reached. One by one those that
+go on would hold the thread for the limit each, and the others have waited for so long already."""
 
 
 @dataclass
@@ -222,7 +225,7 @@ class Batcher:
             for piece, outputs in zip(pieces, parts, strict=True):
                 self._succeed(piece, outputs, seconds)
             return
-        if len(pieces) == 1 or failure.code in _DONE_BY_THE_CALLER:
+        if len(pieces) == 1 or failure.code in _OVER_FOR_ALL:
             for piece in pieces:
                 self._fail(piece, failure)
             return

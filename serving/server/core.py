@@ -60,6 +60,7 @@ class Core:
         self._settled: Settled
         self._memory: RunMemory
         self._executors: dict[BatchingOptions | None, Executor] = {}
+        self._endless: dict[BatchingOptions | None, Executor] = {}
         self._loop: asyncio.AbstractEventLoop
 
     async def start(self) -> None:
@@ -82,16 +83,18 @@ class Core:
     async def stop(self) -> None:
         """Waits for the runs in progress and unloads everything."""
         await self._manager.stop()
-        for executor in self._executors.values():
-            await self._loop.run_in_executor(None, executor.stop)
-        self._executors.clear()
+        for executors in (self._executors, self._endless):
+            for executor in executors.values():
+                await self._loop.run_in_executor(None, executor.stop)
+            executors.clear()
 
-    def _executor(self, batching: BatchingOptions | None) -> Executor:
-        """Models that are batched alike share their threads."""
-        found = self._executors.get(batching)
+    def _executor(self, batching: BatchingOptions | None, endless: bool) -> Executor:
+        """Models that are batched alike share their threads; runs that may go on have others, to keep nobody else."""
+        executors = self._endless if endless else self._executors
+        found = executors.get(batching)
         if found is None:
             threads = (batching and batching.num_batch_threads) or self._threads()
-            found = self._executors[batching] = self._lanes(batching, threads)
+            found = executors[batching] = self._lanes(batching, threads)
         return found
 
     def _lanes(self, batching: BatchingOptions | None, threads: int) -> Executor:
@@ -171,7 +174,7 @@ class Core:
         expires = None if deadline is None else time.monotonic() + deadline - self._loop.time()
         assert version.servable is not None, "only an available version is handed out"
         task = Task(version.servable, plan.feeds, plan.fetches, future, expires, finished)
-        self._executor(version.batching).submit(task)
+        self._executor(version.batching, version.servable.may_go_on(plan.fetches)).submit(task)
         if call is not None:
             call.held.keep()
         task.watch()

@@ -33,6 +33,7 @@ class ServerOptions:
         max_request_rows: ours: strings and `tf.Example`s in one request.
         max_pending_bytes, max_pending_rows: ours: what all requests of one worker may hold together; see `budget.py`.
         max_json_depth, max_json_values: ours: nesting of a request's JSON, and the values in it.
+        max_run_seconds: ours: how long a run may take whose time its input decides, such as one with a loop; 0: any.
         max_connections: ours: of one worker, gRPC and REST together.
         worker_timeout_seconds: ours: after so long without a sign of life from its event loop a worker is replaced; 0:
             never.
@@ -88,6 +89,7 @@ class ServerOptions:
     max_pending_rows: int = 2**18
     max_json_depth: int = 64
     max_json_values: int = 2**22
+    max_run_seconds: float = 300.0
     max_connections: int = 1024
     worker_timeout_seconds: float = 20.0
     drain_seconds: float = 30.0

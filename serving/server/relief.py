@@ -12,7 +12,7 @@ from serving.errors import StatusError
 LOG = logging.getLogger("serving")
 
 _PATIENCE_SECONDS = 0.3
-_MOST = 6
+MOST = 6
 """Threads besides the others: enough for a few tasks that take unforeseen time, and too few to wear a machine out."""
 
 
@@ -46,7 +46,7 @@ class Relief:
 
     def _look(self, loop: asyncio.AbstractEventLoop, done: int) -> None:
         self._watching = False
-        if self._waiting() and self.done == done and self.threads < _MOST:
+        if self._waiting() and self.done == done and self.threads < MOST:
             with self._lock:
                 self.threads += 1
             try:

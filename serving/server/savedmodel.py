@@ -7,7 +7,6 @@ a graph of one operation takes 12 µs of CPU instead of 73, and 6 when the graph
 from __future__ import annotations
 
 import functools
-import itertools
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,8 +21,12 @@ from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 
 from serving.errors import Code, StatusError
 from serving.protos import SignatureDef
+from serving.server.executor import cores
 from serving.server.lanes import is_large
+from serving.server.loops import going_on
 from serving.server.options import ServerOptions
+from serving.server.relief import MOST
+from serving.server.run_limit import RunLimitError, limited
 from serving.server.servable import Signature
 from serving.server.text_ops import register_text_ops
 
@@ -34,6 +37,9 @@ _IN_CALLING_THREAD = -1
 _POOLS = ("transom_small", "transom_large")
 """TensorFlow's threads for guarded runs: of small and of large ones, so that the former need not wait."""
 
+_POOLS_OF_LOOPS = ("transom_small_loops", "transom_large_loops")
+"""The same for runs that may go on, which the others need not wait for either."""
+
 _AMPLE = 20
 """A run of a graph without loops is not guarded where its deadline is so many times the longest of the last runs away:
 it would be over long before, and guarding it costs from 10 to 70 µs of CPU (the second while the process is busy)."""
@@ -43,9 +49,6 @@ _LONGEST_TIMEOUT = 1e6
 
 _FORGETTING = 0.99
 """What becomes of the longest run with each other run."""
-
-_MAY_GO_ON = re.compile(r"While|NextIteration|PyFunc|Queue|Barrier|Stage|Recv|Iterator|Dataset|Collective")
-"""Operations whose time is not bounded by what is sent: loops, and those that wait for others."""
 
 Feeds = Mapping[str, np.ndarray]
 Run = Callable[..., list[np.ndarray]]
@@ -69,30 +72,51 @@ class SavedModel:
                 f"Could not find SavedModel .pb or .pbtxt at supplied export directory path: {folder}. "
                 "Check that the directory exists and that you have the right permissions for accessing it.",
             )
-        self._session, meta_graph = _load(folder, options)
+        self._session, meta_graph, self._going_on = _load(folder, options)
         self.signatures: Mapping[str, Signature] = {
             name: Signature(SignatureDef.FromString(definition.SerializeToString()))
             for name, definition in meta_graph.signature_def.items()
         }
         self._run = direct_run(self._session) or session_run(self._session)
-        self._ends_by_itself = not _may_go_on(meta_graph.graph_def)
+        self._most = options.max_run_seconds
         self._own_pools = options.session_config is None or not options.session_config.session_inter_op_thread_pool
         self._longest = [0.0, 0.0]  # of small and of large runs
 
+    def may_go_on(self, fetches: Sequence[str]) -> bool:
+        return not self._going_on.isdisjoint(fetches)
+
     def run(self, feeds: Feeds, fetches: Sequence[str], timeout: float | None) -> list[np.ndarray]:
-        large = is_large(feeds)
-        guarded = timeout is not None and not (self._ends_by_itself and 0 < self._longest[large] < timeout / _AMPLE)
-        milliseconds = max(1, round(min(timeout, _LONGEST_TIMEOUT) * 1000)) if guarded and timeout is not None else 0
+        large = int(is_large(feeds))
+        if self._going_on and self.may_go_on(fetches):
+            return self._run_on(feeds, fetches, timeout, large)
+        guarded = timeout is not None and not 0 < self._longest[large] < timeout / _AMPLE
         started = time.perf_counter()
         try:
-            return self._run(feeds, fetches, milliseconds, int(large and self._own_pools))
+            return self._run_within(timeout if guarded else None, feeds, fetches, large)
+        finally:
+            self._longest[large] = max(time.perf_counter() - started, self._longest[large] * _FORGETTING)
+
+    def _run_on(self, feeds: Feeds, fetches: Sequence[str], timeout: float | None, large: int) -> list[np.ndarray]:
+        """Runs what may go on: no longer than its caller waits, nor than the server's limit, which ends it too where
+        the caller has gone: TensorFlow's sessions have no other way to end one run."""
+        ours = limited(timeout, self._most)
+        try:
+            return self._run_within(self._most if ours else timeout, feeds, fetches, len(_POOLS) + large)
+        except StatusError as error:
+            if ours and error.code is Code.DEADLINE_EXCEEDED:
+                raise RunLimitError("The run took", self._most) from error
+            raise
+
+    def _run_within(self, seconds: float | None, feeds: Feeds, fetches: Sequence[str], pool: int) -> list[np.ndarray]:
+        """Runs in one of our pools, unguarded where the seconds are None."""
+        milliseconds = 0 if seconds is None else max(1, round(min(seconds, _LONGEST_TIMEOUT) * 1000))
+        try:
+            return self._run(feeds, fetches, milliseconds, pool if self._own_pools else 0)
         except tf.errors.OpError as error:
             raise status_of(error) from error
         except UnicodeDecodeError as error:  # its message quotes bytes of the request, and its code is lost with it
             quoted = error.object[:_MAX_MESSAGE].decode("utf-8", "replace")
             raise StatusError(Code.INVALID_ARGUMENT, quoted) from None
-        finally:
-            self._longest[large] = max(time.perf_counter() - started, self._longest[large] * _FORGETTING)
 
     def close(self) -> None:
         self._session.close()
@@ -163,11 +187,6 @@ def _arrays(fetched: Sequence[Any]) -> list[np.ndarray]:
     ]
 
 
-def _may_go_on(graph_def: Any) -> bool:
-    nodes = itertools.chain(graph_def.node, *(function.node_def for function in graph_def.library.function))
-    return any(_MAY_GO_ON.search(node.op) for node in nodes)
-
-
 def _first_outputs(graph: Any) -> Sequence[Any]:
     return next((operation.outputs for operation in graph.get_operations() if operation.outputs), [])
 
@@ -195,7 +214,8 @@ def _tensors_by_name(graph: Any) -> Callable[[str], Any]:
 _UNLOADABLE = (tf.errors.OpError, ValueError, RuntimeError, OSError)
 
 
-def _load(folder: Path, options: ServerOptions) -> tuple[Any, Any]:
+def _load(folder: Path, options: ServerOptions) -> tuple[Any, Any, frozenset[str]]:
+    """The session, the `MetaGraphDef`, and the outputs of its signatures that may go on."""
     try:
         return _load_once(folder, options)
     except _UNLOADABLE as error:
@@ -207,15 +227,17 @@ def _load(folder: Path, options: ServerOptions) -> tuple[Any, Any]:
         raise _load_error(error, folder, options) from error
 
 
-def _load_once(folder: Path, options: ServerOptions) -> tuple[Any, Any]:
-    graph = tf.Graph()
-    session = tf.compat.v1.Session(graph=graph, config=session_config(options))
+def _load_once(folder: Path, options: ServerOptions) -> tuple[Any, Any, frozenset[str]]:
+    loader, tags = SavedModelLoader(str(folder)), list(options.saved_model_tags)
+    meta_graph = loader.get_meta_graph_def_from_tags(tags)
+    outputs = [info.name for one in meta_graph.signature_def.values() for info in one.outputs.values()]
+    endless = going_on(meta_graph.graph_def, outputs)
+    session = tf.compat.v1.Session(graph=tf.Graph(), config=session_config(options, loops=bool(endless)))
     try:
-        found = SavedModelLoader(str(folder)).load(session, list(options.saved_model_tags))
+        return session, loader.load(session, tags), endless
     except BaseException:
         session.close()
         raise
-    return session, found
 
 
 def _load_error(error: Exception, folder: Path, options: ServerOptions) -> StatusError:
@@ -242,8 +264,11 @@ def _load_error(error: Exception, folder: Path, options: ServerOptions) -> Statu
     return StatusError(Code.INVALID_ARGUMENT, f"the SavedModel in {folder} cannot be loaded: {error}")
 
 
-def session_config(options: ServerOptions) -> Any:
-    """The `ConfigProto` (TensorFlow's class) of a session; with several workers, one thread each unless it is said."""
+def session_config(options: ServerOptions, loops: bool = False) -> Any:
+    """The `ConfigProto` (TensorFlow's class) of a session; with several workers, one thread each unless it is said.
+
+    `loops`: whether some of its runs may go on.
+    """
     config = tf.compat.v1.ConfigProto()
     if options.session_config is not None:
         config.MergeFromString(options.session_config.SerializeToString())
@@ -254,6 +279,9 @@ def session_config(options: ServerOptions) -> Any:
             setattr(config, name, asked or own_threads)
     if not config.session_inter_op_thread_pool:
         threads = config.inter_op_parallelism_threads
-        for name in _POOLS:  # one for all sessions; of one name and two sizes TensorFlow makes none
-            config.session_inter_op_thread_pool.add(num_threads=threads, global_name=f"{name}_{threads}")
+        sizes = dict.fromkeys(_POOLS + (_POOLS_OF_LOOPS if loops else ()), threads)
+        if loops:
+            sizes[_POOLS_OF_LOOPS[0]] = (threads or cores()) + MOST  # or relief would wait there
+        for name, size in sizes.items():  # one for all sessions; of one name and two sizes TensorFlow makes none
+            config.session_inter_op_thread_pool.add(num_threads=size, global_name=f"{name}_{size}")
     return config

@@ -56,6 +56,10 @@ class Servable(Protocol):
 
     signatures: Mapping[str, Signature]
 
+    def may_go_on(self, fetches: Sequence[str]) -> bool:
+        """Whether the time of a run for these tensors is not bounded by what is sent, as with a loop."""
+        ...
+
     def run(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], timeout: float | None) -> list[np.ndarray]:
         """The tensors `fetches` for the tensors `feeds`, by their names in the graph.
 
@@ -63,6 +67,7 @@ class Servable(Protocol):
 
         Raises:
             StatusError: what the run failed with; DEADLINE_EXCEEDED when it took longer.
+            RunLimitError: it took longer than the server lets a run take that may go on.
         """
         ...
 

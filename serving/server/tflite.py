@@ -1,7 +1,8 @@
 """A `.tflite` file as a servable (--prefer_tflite_model), on a pool of interpreters.
 
 Source: tensorflow_serving/servables/tensorflow/tflite_session.cc. An interpreter runs one request at a time, its inputs
-resized to what is sent; a request waits for one that is free. What runs in it cannot be stopped at a deadline.
+resized to what is sent; a request waits for one that is free. What runs in it cannot be stopped, at a deadline or at
+the server's limit: TensorFlow Lite's Python has no call for it.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.lite.python import schema_py_generated as schema
 
 from serving.errors import Code, StatusError
 from serving.protos import SignatureDef
 from serving.server import dtypes
 from serving.server.executor import DEADLINE
 from serving.server.inference import PREDICT
+from serving.server.loops import goes_on
 from serving.server.options import ServerOptions
+from serving.server.run_limit import RunLimitError, limited
 from serving.server.servable import DEFAULT_SIGNATURE, Signature
 from serving.server.tflite_signatures import signatures_in_metadata, with_names_in
 
@@ -43,12 +47,14 @@ class TfliteModel:
 
     def __init__(self, path: Path, options: ServerOptions) -> None:
         self._content, self._threads = path.read_bytes(), options.intra_op_parallelism or 1
+        self._most = options.max_run_seconds
         self._pool: SimpleQueue[_Interpreter] = SimpleQueue()
         first = self._new()
         self.signatures: Mapping[str, Signature] = {
             name: Signature(first.definitions.get(name) or _definition(inputs, outputs))
             for name, (inputs, outputs) in first.signatures.items()
         }
+        self._endless = _has_loops(self._content)
         self._pool.put(first)
         for _ in range(options.num_tflite_interpreters - 1):
             self._pool.put(self._new())
@@ -62,12 +68,18 @@ class TfliteModel:
         except RuntimeError as error:
             raise StatusError(Code.INTERNAL, f"Cannot build Interpreter from buffer. {error}") from error
 
+    def may_go_on(self, fetches: Sequence[str]) -> bool:
+        return self._endless
+
     def run(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], timeout: float | None) -> list[np.ndarray]:
         name = self._signature_of(feeds, fetches)
         signature = self.signatures[name]
+        ours = self._endless and limited(timeout, self._most)
         try:
-            interpreter = self._pool.get(timeout=timeout)
+            interpreter = self._pool.get(timeout=self._most if ours else timeout)
         except Empty:
+            if ours:
+                raise RunLimitError("All interpreters of this model are busy with runs that take", self._most) from None
             raise StatusError(Code.DEADLINE_EXCEEDED, DEADLINE) from None
         try:
             outputs = interpreter.runners[name](
@@ -91,6 +103,15 @@ class TfliteModel:
             if feeds.keys() == {one.tensor for one in signature.inputs.values()} and tensors.issuperset(fetches):
                 return name
         raise StatusError(Code.INTERNAL, f"No signature has the inputs {sorted(feeds)} and outputs {sorted(fetches)}")
+
+
+def _has_loops(content: bytes) -> bool:
+    model = schema.Model.GetRootAs(content, 0)
+    codes = [model.OperatorCodes(index) for index in range(model.OperatorCodesLength())]
+    # Which of the two fields says it depends on the file's age.
+    built_in = {max(code.BuiltinCode(), code.DeprecatedBuiltinCode()) for code in codes}
+    customs = [code.CustomCode() or b"" for code in codes]
+    return schema.BuiltinOperator.WHILE in built_in or any(goes_on(one.decode("utf-8", "replace")) for one in customs)
 
 
 class _Interpreter:

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.siege.attacks.secured import besieged_handshakes, expired_certificate
-from benchmarks.siege.models import FLOATS, SPEED_OF_LIGHT
+from benchmarks.siege.models import SPEED_OF_LIGHT
 from benchmarks.siege.server import Server, besieged
 from benchmarks.siege.target import Target, crowd
-from benchmarks.siege.wire import INT32, PREDICT, PREFACE, block, entry, predict, settings, tensor, varint
+from benchmarks.siege.wire import PREDICT, PREFACE, settings, steps_request
 
 DRAIN_S, MORE_S = 2.0, 5.0
 Ending = Callable[[Path, Path, Path], list[str]]
@@ -77,10 +77,8 @@ def _nothing(target: Target) -> None:
 
 
 def _endless(target: Target) -> None:
-    counter = tensor(INT32, [1], block(7, varint(SPEED_OF_LIGHT)))
-    body = predict(FLOATS, entry("n", counter), "endless")
     for _ in range(6):
-        threading.Thread(target=target.call, args=(PREDICT, body), daemon=True).start()
+        threading.Thread(target=target.call, args=(PREDICT, steps_request(SPEED_OF_LIGHT)), daemon=True).start()
 
 
 def _sockets(target: Target) -> object:

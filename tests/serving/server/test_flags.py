@@ -26,6 +26,7 @@ skip_initialize_tpu enable_grpc_healthcheck_service enable_serialization_as_tens
 """
 OURS = ["host", "workers", "drain_seconds", "enable_grpc_reflection", "help", "max_concurrent_requests"]
 OURS += ["max_message_bytes", "max_request_rows", "max_pending_bytes", "max_pending_rows", "max_connections"]
+OURS += ["max_run_seconds"]
 OURS += ["max_json_depth", "max_json_values", "reload_from", "reload_roots", "worker_timeout_seconds"]
 OURS += ["ssl_certificate_file", "ssl_key_file", "ssl_ca_file"]
 OURS += ["api_keys_file", "security_poll_wait_seconds"]
@@ -76,6 +77,7 @@ def test_a_flag_is_written_in_three_ways():
     for text, value in (("true", True), ("1", True), ("false", False), ("0", False), ("False", False)):
         assert options(f"--enable_model_warmup={text}").enable_model_warmup is value
     assert options("--file_system_poll_wait_seconds=-1").file_system_poll_wait_seconds == -1
+    assert (options().max_run_seconds, options("--max_run_seconds=0.5").max_run_seconds) == (300, 0.5)
 
 
 @pytest.mark.parametrize(

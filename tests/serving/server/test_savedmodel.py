@@ -150,27 +150,20 @@ def test_operations_of_text_are_there_and_a_missing_one_is_named(tmp_path, repos
     assert imported == "[]"
 
 
-def test_only_a_graph_without_loops_runs_unguarded_where_there_is_ample_time(saved_models, tmp_path):
-    import tensorflow as tf
-
-    class Plain(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
-        def predict(self, x):
-            return {"y": x + 1}
-
-    plain = Plain()
-    tf.saved_model.save(plain, str(tmp_path), {"serving_default": plain.predict})
-    for folder, unguarded in ((tmp_path, [10_000, 0, 1]), (saved_models[1], [10_000, 10_000, 1])):
-        model = SavedModel(folder, OPTIONS)
-        run, given = model._run, []
-        model._run = lambda feeds, fetches, milliseconds, pool, run=run, given=given: (
-            given.append(milliseconds) or run(feeds, fetches, 0)
-        )
-        feeds, fetches = feeds_of(model, "serving_default", x=np.float32([1]))
-        model.run(feeds, fetches, 10.0)
-        model._longest = [0.01, 0.01]
-        model.run(feeds, fetches, 10.0)
-        model._longest = [0.01, 0.01]
-        model.run(feeds, fetches, 0.001)
-        assert given == unguarded
-        model.close()
+def test_only_what_has_no_loop_runs_unguarded_where_there_is_ample_time(saved_models):
+    model = SavedModel(saved_models[1], dataclasses.replace(OPTIONS, max_run_seconds=7))
+    run, given = model._run, []
+    model._run = lambda feeds, fetches, milliseconds, pool: (
+        given.append((milliseconds, pool)) or run(feeds, fetches, 60_000, pool)
+    )
+    for signature, arrays, expected in (
+        ("serving_default", {"x": np.float32([1])}, [(5000, 0), (0, 0), (1, 0), (0, 0)]),
+        ("slow", {"n": np.int32([3])}, [(5000, 2), (5000, 2), (1, 2), (7000, 2)]),
+        ("slow", {"n": np.full(100, 3, np.int32)}, [(5000, 3), (5000, 3), (1, 3), (7000, 3)]),
+    ):
+        given.clear()
+        for longest, timeout in ((0.0, 5.0), (0.01, 5.0), (0.01, 0.001), (0.01, None)):
+            model._longest = [longest, longest]
+            model.run(*feeds_of(model, signature, **arrays), timeout)
+        assert given == expected
+    model.close()

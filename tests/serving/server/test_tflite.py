@@ -10,6 +10,7 @@ from tiny_servers import config_of, floats, options_of, publish, spec, with_core
 
 from serving.errors import Code, StatusError
 from serving.protos import GetModelStatusRequest, SignatureDef
+from serving.server.run_limit import RunLimitError
 from serving.server.service import TensorInfo
 
 
@@ -89,6 +90,31 @@ def test_a_file_without_signatures_is_asked_by_the_names_of_its_tensors(tmp_path
             assert output.tolist() == [[2.0, 2.0]] * rows
 
     with_core(options_of(config_of(m=tmp_path), prefer_tflite_model=True), use)
+
+
+def test_who_waits_for_an_interpreter_of_a_model_with_a_loop_waits_no_longer_than_the_limit(
+    base, saved_models, tmp_path
+):
+    import tensorflow as tf
+
+    from serving.server.tflite import TfliteModel
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_models[0]), signature_keys=["slow"])
+    (tmp_path / "slow.tflite").write_bytes(converter.convert())
+    options = options_of(config_of(), max_run_seconds=0.2)
+    model = TfliteModel(tmp_path / "slow.tflite", options)
+    signature = model.signatures["slow"]
+    asked = {signature.inputs["n"].tensor: np.int32([3])}, [signature.outputs["last"].tensor]
+    assert model.may_go_on(asked[1])
+    assert model.run(*asked, None)[0].tolist() == [3]
+    model._pool.get()  # it runs for ever
+    with pytest.raises(
+        RunLimitError, match=r"interpreters .* busy .* longer than the 0\.2 s of this server's --max_run"
+    ):
+        model.run(*asked, None)
+    with pytest.raises(StatusError, match="Deadline exceeded before"):
+        model.run(*asked, 0.05)
+    assert not TfliteModel(base / "1" / "model.tflite", options).may_go_on(())
 
 
 def with_older_signatures(content: bytes, metadata: bytes) -> bytes:
