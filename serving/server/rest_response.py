@@ -32,7 +32,7 @@ class Whole(web.StreamResponse):
 
     # aiohttp's initializer is what costs: of its attributes, these are all that its server looks at.
     def __init__(self, status: int, body: bytes | memoryview, fields: str) -> None:
-        self._status, self._body, self._fields = status, body, fields
+        self._status, self._bytes, self._fields = status, bytes(body), fields
         self._keep_alive: bool | None = None
         self._eof_sent = False
 
@@ -56,10 +56,10 @@ class Whole(web.StreamResponse):
             connection = "Connection: keep-alive\r\n" if old else "Connection: close\r\n"
         header = (
             f"HTTP/{'1.0' if old else '1.1'} {self._status} {reason_of(self._status)}\r\n{self._fields}"
-            f"Content-Length: {len(self._body)}\r\nDate: {rfc822_formatted_time()}\r\nServer: {SERVER_SOFTWARE}\r\n"
+            f"Content-Length: {len(self._bytes)}\r\nDate: {rfc822_formatted_time()}\r\nServer: {SERVER_SOFTWARE}\r\n"
             f"{connection}\r\n"
         ).encode()
-        transport.write(header if request.method == "HEAD" else header + self._body)
+        transport.write(header if request.method == "HEAD" else header + self._bytes)
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:

@@ -44,6 +44,7 @@ _LARGE_SHARE, _JOINED_SHARE = 0.625, 0.125
 
 _FIRST_JOINED_ROWS = 64
 _LARGE_OUTPUT_BYTES = 2**24
+_UNTOLD = math.inf
 _TRIM_BYTES = 2**28
 _LOOK_SECONDS = 0.1
 _MOST_KINDS = 1024
@@ -72,7 +73,7 @@ class RunMemory:
         self._alone = False
         self._can_measure = True
         self._free, self._looked = available(processes), time.monotonic()
-        self._given: WeakKeyDictionary[Servable, dict[tuple[str, ...], int]] = WeakKeyDictionary()
+        self._given: WeakKeyDictionary[Servable, dict[frozenset[str], float]] = WeakKeyDictionary()
         self._known: WeakKeyDictionary[Servable, dict[Hashable, tuple[int, float]]] = WeakKeyDictionary()
 
     def run(self, servable: Servable, feeds: Feeds, fetches: Sequence[str], left: Left) -> list[np.ndarray]:
@@ -93,32 +94,39 @@ class RunMemory:
                 self._measured_run(servable, kind, trial, fetches, left, running=1)
         alone = rows > _GROWTH * self._learnt(servable, kind)[0]
         with self._reserved(self._need(servable, fetches, kind, rows, text), rows, left, alone):
-            return self._measured_run(servable, kind, feeds, fetches, left, running=1)
+            outputs = self._measured_run(servable, kind, feeds, fetches, left, running=1)
+        if self._outputs(servable, fetches) == _UNTOLD:
+            self._note_given(servable, fetches, outputs, rows)
+        return outputs
 
     def run_small(self, servable: Servable, feeds: Feeds, fetches: Sequence[str], left: Left) -> list[np.ndarray]:
         """Runs a small request, and looks whether its like should better have been taken for large."""
         outputs = servable.run(feeds, fetches, left())
-        given = sum([array.nbytes for array in outputs])
-        if given > _LARGE_OUTPUT_BYTES:
-            _note(self._given.setdefault(servable, {}), tuple(fetches), given // max(rows_of(feeds), 1))
+        if sum([array.nbytes for array in outputs]) > _LARGE_OUTPUT_BYTES:
+            self._note_given(servable, fetches, outputs, rows_of(feeds))
         return outputs
 
+    def _note_given(self, servable: Servable, fetches: Sequence[str], outputs: list[np.ndarray], rows: int) -> None:
+        given = sum([array.nbytes for array in outputs]) // max(rows, 1)
+        _note(self._given.setdefault(servable, {}), frozenset(fetches), given)
+
     def heavy(self, servable: Servable, feeds: Feeds, fetches: Sequence[str]) -> bool:
-        """Whether such a run gives much for little."""
+        """Whether such a run gives much for little, as far as that is known, or may: its first one."""
         return self._outputs(servable, fetches) * rows_of(feeds) > _LARGE_OUTPUT_BYTES
 
-    def _outputs(self, servable: Servable, fetches: Sequence[str]) -> int:
-        """The bytes that a run gives for a row, as far as the shapes of its signatures say, or it gave much before."""
+    def _outputs(self, servable: Servable, fetches: Sequence[str]) -> float:
+        """The bytes that a run gives for a row: as it gave before, or as the shapes of its signatures say; `_UNTOLD`
+        where they do not."""
         known = self._given.get(servable)
         if known is None:
             known = self._given[servable] = {}
-        key = tuple(fetches)
+        key = frozenset(fetches)
         given = known.get(key)
         if given is None:
-            sizes: dict[str, int] = {}
+            sizes: dict[str, float] = {}
             for signature in servable.signatures.values():
                 sizes |= {info.name: _bytes_of_row(info) for info in signature.definition.outputs.values()}
-            given = sum([sizes.get(name, 0) for name in set(key)])
+            given = sum([sizes.get(name, 0) for name in key])
             _note(known, key, given)
         return given
 
@@ -153,7 +161,8 @@ class RunMemory:
         return most if 2 * known < most < rows else 0
 
     def _need(self, servable: Servable, fetches: Sequence[str], kind: Hashable, rows: int, text: int) -> int:
-        per_row = max(self._learnt(servable, kind)[1], self._outputs(servable, fetches))
+        given = self._outputs(servable, fetches)
+        per_row = max(self._learnt(servable, kind)[1], 0 if given == _UNTOLD else given)
         return int(max(per_row * rows * _MARGIN, text * _BYTES_PER_BYTE))
 
     @contextlib.contextmanager
@@ -233,10 +242,13 @@ def rows_of(feeds: Feeds) -> int:
     return max([array.shape[0] if array.ndim and array.size else 1 for array in feeds.values()], default=1)
 
 
-def _bytes_of_row(info: Any) -> int:
-    """Of an output by its `TensorInfo`, with sizes that are free taken for 1."""
+def _bytes_of_row(info: Any) -> float:
+    """Of an output by its `TensorInfo`; `_UNTOLD` where sizes besides the number of rows are free."""
+    shape = info.tensor_shape
+    if shape.unknown_rank or any(dim.size < 0 for dim in shape.dim[1:]):
+        return _UNTOLD
     dtype = dtypes.NUMPY.get(info.dtype)
-    return dtype.itemsize * math.prod([max(dim.size, 1) for dim in info.tensor_shape.dim[1:]]) if dtype else 0
+    return dtype.itemsize * math.prod([dim.size for dim in shape.dim[1:]]) if dtype else 0
 
 
 def text_bytes(feeds: Feeds) -> int:

@@ -55,7 +55,11 @@ class FakeService:
         name = self._signature(model_spec.signature_name)
         if set(inputs) != set(SIGNATURES[name]):
             raise StatusError(Code.INVALID_ARGUMENT, "input size does not match signature")
-        outputs = await self._run(name, inputs)
+        try:
+            async with asyncio.timeout_at(call.deadline if call else None):
+                outputs = await self._run(name, inputs)
+        except TimeoutError as error:
+            raise StatusError(Code.DEADLINE_EXCEEDED, "Deadline exceeded before the model answered") from error
         spec = protos.ModelSpec(name=model_spec.name, signature_name=name)
         spec.version.value = 1
         return Predicted(spec, outputs)

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 from tiny_servers import until
 
+from serving import protos
 from serving.errors import Code, StatusError
-from serving.server import memory, relief
+from serving.server import dtypes, memory, relief
 from serving.server.batching import Batcher
 from serving.server.batching_options import batching_options
 from serving.server.executor import Settled, Task, Threads, start_threads
 from serving.server.lanes import Lanes, is_large
 from serving.server.run_memory import FREE_ROWS, RunMemory
+from serving.server.servable import Signature
 
 MIB = 2**20
 
@@ -252,6 +254,24 @@ def test_what_gives_much_for_little_goes_to_the_large_lane_once_that_is_known():
         return sorted(threads)
 
     assert asyncio.run(asyncio.wait_for(main(), 20)) == ["large_0"] * 2 + ["small_0"] * 2
+
+
+def test_what_may_give_much_goes_to_the_large_lane_until_it_is_known():
+    """The shape of its output does not tell."""
+    definition = protos.SignatureDef()
+    for name, sizes in (("told", [-1, 4]), ("untold", [-1, -1])):
+        definition.outputs[name].name, definition.outputs[name].dtype = name, dtypes.FLOAT
+        for size in sizes:
+            definition.outputs[name].tensor_shape.dim.add(size=size)
+    definition.outputs["of any rank"].name, definition.outputs["of any rank"].dtype = "of any rank", dtypes.FLOAT
+    definition.outputs["of any rank"].tensor_shape.unknown_rank = True
+    model = Model()
+    model.signatures = {"serving_default": Signature(definition)}
+    runs = RunMemory(1, 1, free(16_000))
+    for name, may in (("told", False), ("untold", True), ("of any rank", True)):
+        assert runs.heavy(model, rows(1), (name,)) is may
+        runs.run(model, rows(1), (name,), lambda: None)
+        assert not runs.heavy(model, rows(1), (name,))
 
 
 def test_joined_requests_run_in_parts_where_memory_asks_for_it(measured):
