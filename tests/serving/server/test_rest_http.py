@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import email.utils
 import json
 import logging
 
@@ -152,5 +153,38 @@ def test_a_large_answer_comes_whole(accepted):
         assert answer.headers.get("Content-Encoding", "identity") == accepted
         assert answer.json()["predictions"][0]["label"] == text
         assert (await fronts.http.get("/v1/models/m")).status_code == 200
+
+    with_fronts(test)
+
+
+@pytest.mark.parametrize(
+    ("first_line", "asked", "line", "connection", "stays"),
+    [
+        (b"GET /v1/models/m HTTP/1.1", b"", b"HTTP/1.1 200 OK", None, True),
+        (b"GET /v1/models/m HTTP/1.1", b"Connection: close\r\n", b"HTTP/1.1 200 OK", b"close", False),
+        (b"GET /v1/models/m HTTP/1.0", b"", b"HTTP/1.0 200 OK", None, False),
+        (b"GET /v1/models/m HTTP/1.0", b"Connection: keep-alive\r\n", b"HTTP/1.0 200 OK", b"keep-alive", True),
+        (b"GET /v1/models/m/versions/9 HTTP/1.1", b"", b"HTTP/1.1 404 Not Found", None, True),
+        (b"HEAD /none HTTP/1.1", b"", b"HTTP/1.1 404 Not Found", None, True),
+    ],
+)
+def test_the_header_of_an_answer_is_that_of_its_protocol(first_line, asked, line, connection, stays):
+    async def test(fronts):
+        async with client(fronts, first_line + b"\r\nHost: x\r\n" + asked + b"\r\n") as one:
+            head, *fields = (await one.reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[:-2]
+            assert head == line
+            named = dict(field.split(b": ", 1) for field in fields)
+            assert len(named) == len(fields)
+            assert named.get(b"Connection") == connection
+            assert named[b"Content-Type"] == b"application/json"
+            assert email.utils.parsedate(named[b"Date"].decode()) is not None
+            assert int(named[b"Content-Length"]) > 0
+            if not first_line.startswith(b"HEAD"):
+                json.loads(await one.reader.readexactly(int(named[b"Content-Length"])))
+            if stays:
+                await one.send(STATUS)
+                assert (await one.answer())[0] == 200
+            else:
+                assert await one.closed() == b""
 
     with_fronts(test)
