@@ -18,7 +18,7 @@ from serving.protos import TensorProto
 from serving.server import dtypes
 from serving.server.budget import Limits
 from serving.server.service import Arrays
-from serving.server.tensor_values import PACKED_FROM, field_values, sliced_values, slices_of_content
+from serving.server.tensor_values import PACKED_FROM, aligned_empty, field_values, sliced_values, slices_of_content
 from serving.server.wire import varints
 from serving.server.wire.examples import OBJECT_BYTES
 from serving.server.wire.pieces import joined
@@ -173,7 +173,11 @@ def _from_content(proto: Any, dtype: np.dtype, count: int, room: _Room) -> np.nd
     if proto.dtype == dtypes.BOOL:
         return np.frombuffer(content, np.uint8).astype(np.bool_)  # a bool that is neither 0 nor 1 is undefined in C++
     values = np.frombuffer(content, dtype)
-    return values.copy() if type(proto) is SlicedTensor else values  # of its own, aligned, without the whole message
+    if type(proto) is not SlicedTensor:
+        return values
+    own = aligned_empty(count, dtype)  # that keeps no whole message
+    np.copyto(own, values)
+    return own
 
 
 def _strings(proto: Any, count: int, room: _Room) -> np.ndarray | None:

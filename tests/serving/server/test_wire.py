@@ -163,7 +163,8 @@ def test_large_tensors_of_every_type_come_back_as_they_were_sent(dtype, as_conte
     assert len(body) > parsing.INLINE_BYTES
     found = tensors.decode_inputs(parse(protos.PredictRequest, body).inputs)["x"]
     assert (found.dtype, found.shape, found.tobytes()) == (array.dtype, array.shape, array.tobytes())
-    assert found.flags.aligned
+    # TensorFlow copies what does not lie so, with Python's lock held; bools are made otherwise.
+    assert found.ctypes.data % 64 == 0 or (dtype == np.bool_ and found.flags.aligned)
 
 
 @given(values=st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 300), max_size=80))
