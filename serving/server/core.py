@@ -18,6 +18,7 @@ from serving.protos import (
     ReloadConfigResponse,
     SignatureDefMap,
 )
+from serving.server.answer_sizes import Size
 from serving.server.batching import Batcher
 from serving.server.batching_options import BatchingOptions, batching_options
 from serving.server.call import Call
@@ -89,7 +90,7 @@ class Core:
             executors.clear()
 
     def _executor(self, batching: BatchingOptions | None, endless: bool) -> Executor:
-        """Models that are batched alike share their threads; runs that may go on have others, to keep nobody else."""
+        """Models that are batched alike share their threads. Runs that may go on have others, for others' sake."""
         executors = self._endless if endless else self._executors
         found = executors.get(batching)
         if found is None:
@@ -100,17 +101,24 @@ class Core:
     def _lanes(self, batching: BatchingOptions | None, threads: int) -> Executor:
         memory, settled = self._memory, self._settled
         if batching is None:
-            return Lanes(
-                Threads(threads, settled, memory.run_small),
-                lambda: Threads(threads, settled, memory.run, "transom_large_run", behind=True),
-                memory.heavy,
-            )
-        beside = dataclasses.replace(batching, thread_pool_name=f"large_{batching.thread_pool_name}")
-        return Lanes(
-            Batcher(batching, threads, settled, memory.run_joined, memory.most_joined),
-            lambda: Batcher(beside, threads, settled, memory.run, behind=True),
-            memory.heavy,
-        )
+
+            def lane(size: Size) -> Executor:
+                run = memory.run if size is Size.LARGE else memory.run_small
+                name = "transom_run" if size is Size.SMALL else f"transom_{size.name.lower()}_run"
+                return Threads(threads, settled, run, name, behind=size is not Size.SMALL)
+
+        else:
+
+            def lane(size: Size) -> Executor:
+                if size is Size.SMALL:
+                    return Batcher(batching, threads, settled, memory.run_joined, memory.most_joined)
+                name = f"{size.name.lower()}_{batching.thread_pool_name}"
+                options = dataclasses.replace(batching, thread_pool_name=name)
+                if size is Size.NEW:
+                    return Batcher(options, threads, settled, memory.run_joined, memory.most_joined, behind=True)
+                return Batcher(options, threads, settled, memory.run, behind=True)
+
+        return Lanes(lane, memory.sizes.size)
 
     def _threads(self) -> int:
         """Runs at a time: one for a worker among several, which has one core; else as many as there are cores."""

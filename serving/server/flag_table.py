@@ -120,7 +120,9 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         # No more, because `json` and the walk over the values recurse.
         Flag("max_json_depth", int, 64, "[ours] deepest nesting of a request's JSON", least=2, most=500),
         Flag("max_json_values", int, 2**22, "[ours] most values in a request's JSON", least=1),
-        Flag("max_run_seconds", float, 300, "[ours] seconds for a run of a model with loops; 0: no limit", least=0),
+        Flag(
+            "max_run_seconds", float, 300, "[ours] seconds for a run whose outputs come from a loop; 0: none", least=0
+        ),
         Flag("max_connections", int, 1024, "[ours] connections of a worker, gRPC and REST together", least=1),
         Flag("worker_timeout_seconds", float, 20, "[ours] until a worker that hangs is replaced; 0: never", least=0),
         Flag("drain_seconds", float, 30, "[ours] seconds for requests in flight after SIGTERM", least=0),

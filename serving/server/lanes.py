@@ -1,5 +1,5 @@
-"""Two lanes for runs: large ones go beside the small ones, which never wait for them longer than the system's scheduler
-makes them."""
+"""Lanes for runs: large ones, and those that may be, go beside the small ones, which never wait for them longer than
+the system's scheduler makes them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from serving.errors import StatusError
+from serving.server.answer_sizes import Size
 from serving.server.executor import Executor, Task, Threads
 from serving.server.run_memory import FREE_ROWS
 from serving.server.servable import Servable
@@ -18,39 +19,45 @@ LARGE_BYTES = 2**18
 
 _LARGE_ELEMENTS = 2**10
 
-Heavy = Callable[[Servable, Mapping[str, np.ndarray], Sequence[str]], bool]
+SizeOf = Callable[[Servable, Mapping[str, np.ndarray], Sequence[str]], Size]
 
 
 class Lanes:
-    """An `Executor` made of two.
+    """An `Executor` made of several.
 
     Args:
-        small: for the small tasks.
-        make_large: makes the one for the large tasks, when the first of them comes.
-        heavy: whether a run is large by what it gives.
+        make: makes the one for tasks of a size; that for small ones now, any other when its first task comes.
+        size: of a run by what it gives.
     """
 
-    def __init__(self, small: Executor, make_large: Callable[[], Executor], heavy: Heavy) -> None:
-        self._small, self._make_large, self._heavy = small, make_large, heavy
-        self._large: Executor | None = None
-        if isinstance(small, Threads):
-            small.pass_on = self._pass_on
+    def __init__(self, make: Callable[[Size], Executor], size: SizeOf) -> None:
+        self._make, self._size = make, size
+        self._lanes: dict[Size, Executor] = {}
+        self._add(Size.SMALL)
 
     def submit(self, task: Task) -> None:
-        if is_large(task.feeds) or self._heavy(task.servable, task.feeds, task.fetches):
-            self._submit_large(task)
-        else:
-            self._small.submit(task)
+        self._submit(task, Size.LARGE if is_large(task.feeds) else self._size_of(task))
 
-    def _submit_large(self, task: Task) -> None:
-        if self._large is None:
-            self._large = self._make_large()
-        self._large.submit(task)
-        task.drop_when_unwanted()
+    def _size_of(self, task: Task) -> Size:
+        return self._size(task.servable, task.feeds, task.fetches)
+
+    def _submit(self, task: Task, size: Size) -> None:
+        lane = self._lanes.get(size)
+        if lane is None:
+            lane = self._add(size)
+        lane.submit(task)
+        if size is Size.LARGE:
+            task.drop_when_unwanted()
+
+    def _add(self, size: Size) -> Executor:
+        lane = self._lanes[size] = self._make(size)
+        if isinstance(lane, Threads) and size is not Size.LARGE:
+            lane.pass_on = self._pass_on
+        return lane
 
     def _pass_on(self, task: Task) -> bool:
-        """Takes a task for large after all, where that was learnt while it waited. In a thread of the small ones."""
-        if not self._heavy(task.servable, task.feeds, task.fetches):
+        """Takes a task for large after all, where that was learnt while it waited. In a thread of the other lanes."""
+        if self._size_of(task) is not Size.LARGE:
             return False
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             task.future.get_loop().call_soon_threadsafe(self._submit_or_settle, task)
@@ -59,15 +66,14 @@ class Lanes:
     def _submit_or_settle(self, task: Task) -> None:
         """For a task that has been taken: a refusal is its error."""
         try:
-            self._submit_large(task)
+            self._submit(task, Size.LARGE)
         except StatusError as error:
             task.error = error
             task.settle()
 
     def stop(self) -> None:
-        self._small.stop()
-        if self._large is not None:
-            self._large.stop()
+        for lane in self._lanes.values():
+            lane.stop()
 
 
 def is_large(feeds: Mapping[str, np.ndarray]) -> bool:

@@ -1,4 +1,4 @@
-"""What of a graph may go on: whose time is not bounded by what is sent."""
+"""Which outputs of a graph may go on: nothing that is sent bounds their time."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-_MAY_GO_ON = re.compile(r"While|NextIteration|PyFunc|Queue|Barrier|Stage|Recv|Iterator|Dataset|Collective")
+_MAY_GO_ON = re.compile(
+    "While|NextIteration|PyFunc|Queue|Barrier|[Ss]tage|MapPeek|Recv|Iterator|Dataset|Collective"
+    "|MutexLock|AccumulatorTakeGradient|Unbatch|BatchFunction"
+)
 """Operations of that kind: loops, and those that wait for others."""
 
 
 def goes_on(operation: str) -> bool:
-    """Whether an operation of that name may."""
+    """Whether an operation of that name may run without end."""
     return bool(_MAY_GO_ON.search(operation))
 
 

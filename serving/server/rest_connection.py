@@ -45,8 +45,9 @@ def _silent() -> logging.Logger:
 class Turns:
     """What of the connections' input is parsed in each turn of the event loop.
 
-    A few requests may begin in each turn, so that a turn stays short whatever comes, and who asks anything else of the
-    process waits for no more than that. What is costly to parse gets a millisecond of each turn besides.
+    A few requests may begin, then the next waits for a turn, so that a turn stays short whatever comes, and who asks
+    anything else of the process waits for no more than that. What is costly to parse gets a millisecond of each turn
+    besides.
     """
 
     def __init__(self) -> None:
@@ -55,7 +56,7 @@ class Turns:
         self._left = _REQUESTS_A_TURN
 
     def begin(self) -> bool:
-        """Whether one more connection may begin a request in this turn, without waiting."""
+        """Whether one more connection may begin a request without waiting for a turn."""
         if self._waiting or not self._left:
             return False
         self._left -= 1

@@ -10,20 +10,20 @@ more than 16 times the rows that were measured. That costs a fifteenth of the re
 from __future__ import annotations
 
 import contextlib
-import math
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from serving.errors import Code, StatusError
-from serving.server import dtypes, memory
+from serving.server import memory
+from serving.server.answer_sizes import AnswerSizes, note
 from serving.server.executor import Left
+from serving.server.feeds import Feeds, kind_of, longest_rows, rows_of, text_bytes
 from serving.server.servable import Servable
 
 FREE_ROWS = 16
@@ -43,16 +43,8 @@ _LARGE_SHARE, _JOINED_SHARE = 0.625, 0.125
 """Of the memory that is free: for large runs together, and for joined small ones, which never wait for memory."""
 
 _FIRST_JOINED_ROWS = 64
-_LARGE_OUTPUT_BYTES = 2**24
-_UNTOLD = math.inf
 _TRIM_BYTES = 2**28
 _LOOK_SECONDS = 0.1
-_MOST_KINDS = 1024
-"""Of runs of one model that something is known of: callers choose among the outputs, so that there could be many."""
-
-Feeds = Mapping[str, np.ndarray]
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 class RunMemory:
@@ -73,7 +65,7 @@ class RunMemory:
         self._alone = False
         self._can_measure = True
         self._free, self._looked = available(processes), time.monotonic()
-        self._given: WeakKeyDictionary[Servable, dict[frozenset[str], float]] = WeakKeyDictionary()
+        self.sizes = AnswerSizes()
         self._known: WeakKeyDictionary[Servable, dict[Hashable, tuple[int, float]]] = WeakKeyDictionary()
 
     def run(self, servable: Servable, feeds: Feeds, fetches: Sequence[str], left: Left) -> list[np.ndarray]:
@@ -84,55 +76,30 @@ class RunMemory:
         """
         if self._free is None:
             return servable.run(feeds, fetches, left())
-        kind, rows, text = _kind(feeds, fetches), rows_of(feeds), text_bytes(feeds)
+        kind, rows, text = kind_of(feeds, fetches), rows_of(feeds), text_bytes(feeds)
+        of_row = self.sizes.of_row(servable, feeds, fetches)
         while few := self._rows_to_try(servable, kind, rows):
-            trial = _longest(feeds, few)
+            trial = longest_rows(feeds, few)
             if trial is None:
                 break
-            need = self._need(servable, fetches, kind, few, text * few // rows)
+            need = self._need(of_row, servable, kind, few, text * few // rows)
             with self._reserved(need, few, left, alone=True):
                 self._measured_run(servable, kind, trial, fetches, left, running=1)
         alone = rows > _GROWTH * self._learnt(servable, kind)[0]
-        with self._reserved(self._need(servable, fetches, kind, rows, text), rows, left, alone):
+        with self._reserved(self._need(of_row, servable, kind, rows, text), rows, left, alone):
             outputs = self._measured_run(servable, kind, feeds, fetches, left, running=1)
-        if self._outputs(servable, fetches) == _UNTOLD:
-            self._note_given(servable, fetches, outputs, rows)
+        self.sizes.note(servable, feeds, fetches, outputs)
         return outputs
 
     def run_small(self, servable: Servable, feeds: Feeds, fetches: Sequence[str], left: Left) -> list[np.ndarray]:
         """Runs a small request, and looks whether its like should better have been taken for large."""
         outputs = servable.run(feeds, fetches, left())
-        if sum([array.nbytes for array in outputs]) > _LARGE_OUTPUT_BYTES:
-            self._note_given(servable, fetches, outputs, rows_of(feeds))
+        self.sizes.note(servable, feeds, fetches, outputs)
         return outputs
-
-    def _note_given(self, servable: Servable, fetches: Sequence[str], outputs: list[np.ndarray], rows: int) -> None:
-        given = sum([array.nbytes for array in outputs]) // max(rows, 1)
-        _note(self._given.setdefault(servable, {}), frozenset(fetches), given)
-
-    def heavy(self, servable: Servable, feeds: Feeds, fetches: Sequence[str]) -> bool:
-        """Whether such a run gives much for little, as far as that is known, or may: its first one."""
-        return self._outputs(servable, fetches) * rows_of(feeds) > _LARGE_OUTPUT_BYTES
-
-    def _outputs(self, servable: Servable, fetches: Sequence[str]) -> float:
-        """The bytes that a run gives for a row: as it gave before, or as the shapes of its signatures say; `_UNTOLD`
-        where they do not."""
-        known = self._given.get(servable)
-        if known is None:
-            known = self._given[servable] = {}
-        key = frozenset(fetches)
-        given = known.get(key)
-        if given is None:
-            sizes: dict[str, float] = {}
-            for signature in servable.signatures.values():
-                sizes |= {info.name: _bytes_of_row(info) for info in signature.definition.outputs.values()}
-            given = sum([sizes.get(name, 0) for name in key])
-            _note(known, key, given)
-        return given
 
     def most_joined(self, servable: Servable, feeds: Feeds, fetches: Sequence[str]) -> int:
         """The rows that small requests with rows such as these may be joined to."""
-        rows, per_row = self._learnt(servable, _kind(feeds, fetches))
+        rows, per_row = self._learnt(servable, kind_of(feeds, fetches))
         free = self._look()
         if free is None or not rows:
             return _FIRST_JOINED_ROWS if free is not None else sys.maxsize
@@ -143,7 +110,7 @@ class RunMemory:
         """Runs joined small requests, no more rows than `most_joined`."""
         if self._free is None or rows_of(feeds) <= FREE_ROWS:
             return self.run_small(servable, feeds, fetches, left)
-        return self._measured_run(servable, _kind(feeds, fetches), feeds, fetches, left, running=0)
+        return self._measured_run(servable, kind_of(feeds, fetches), feeds, fetches, left, running=0)
 
     def _learnt(self, servable: Servable, kind: Hashable) -> tuple[int, float]:
         """The most rows that were measured, and bytes for a row."""
@@ -160,9 +127,9 @@ class RunMemory:
             most = min(most, int((self._look() or 0) * _LARGE_SHARE / (per_row * _MARGIN)))
         return most if 2 * known < most < rows else 0
 
-    def _need(self, servable: Servable, fetches: Sequence[str], kind: Hashable, rows: int, text: int) -> int:
-        given = self._outputs(servable, fetches)
-        per_row = max(self._learnt(servable, kind)[1], 0 if given == _UNTOLD else given)
+    def _need(self, of_row: float, servable: Servable, kind: Hashable, rows: int, text: int) -> int:
+        """The memory that so many rows take, of a run that gives so many bytes for a row."""
+        per_row = max(self._learnt(servable, kind)[1], of_row)
         return int(max(per_row * rows * _MARGIN, text * _BYTES_PER_BYTE))
 
     @contextlib.contextmanager
@@ -226,61 +193,5 @@ class RunMemory:
         if peak.bytes is None:
             self._can_measure = False  # this system does not tell: what is known before a run has to do
         elif self._running == running:
-            _note(self._known.setdefault(servable, {}), kind, (rows, max(peak.bytes / rows, 1.0)))
+            note(self._known.setdefault(servable, {}), kind, (rows, max(peak.bytes / rows, 1.0)))
         return outputs
-
-
-def _note(known: dict[K, V], key: K, value: V) -> None:
-    """Takes note of something; what is known of too many is forgotten, and learnt anew."""
-    if len(known) >= _MOST_KINDS and key not in known:
-        known.clear()
-    known[key] = value
-
-
-def rows_of(feeds: Feeds) -> int:
-    """The rows of a run: the largest first dimension."""
-    return max([array.shape[0] if array.ndim and array.size else 1 for array in feeds.values()], default=1)
-
-
-def _bytes_of_row(info: Any) -> float:
-    """Of an output by its `TensorInfo`; `_UNTOLD` where sizes besides the number of rows are free."""
-    shape = info.tensor_shape
-    if shape.unknown_rank or any(dim.size < 0 for dim in shape.dim[1:]):
-        return _UNTOLD
-    dtype = dtypes.NUMPY.get(info.dtype)
-    return dtype.itemsize * math.prod([dim.size for dim in shape.dim[1:]]) if dtype else 0
-
-
-def text_bytes(feeds: Feeds) -> int:
-    """Of all strings."""
-    return sum(int(_lengths(array).sum()) for array in feeds.values() if array.dtype == object)
-
-
-def _lengths(array: np.ndarray) -> np.ndarray:
-    return np.fromiter(map(len, array.flat), np.int64, array.size)
-
-
-def _row_bytes(array: np.ndarray) -> np.ndarray:
-    """The bytes of each row, or of any where all are alike."""
-    rows = array.shape[0] if array.ndim else 1
-    if array.dtype != object or not array.size:
-        return np.array([array.nbytes // max(rows, 1)])
-    return np.asarray(_lengths(array).reshape(rows, -1).sum(1))
-
-
-def _kind(feeds: Feeds, fetches: Sequence[str]) -> Hashable:
-    """Runs that take about as much for a row: the same signature, and the longest row within a factor of two."""
-    longest = sum(int(_row_bytes(array).max()) for array in feeds.values())
-    return (frozenset(feeds), frozenset(fetches), longest.bit_length())
-
-
-def _longest(feeds: Feeds, count: int) -> dict[str, np.ndarray] | None:
-    """The longest rows; None where the inputs do not have the same number of rows."""
-    sizes = {array.shape[0] if array.size else -1 for array in feeds.values()}
-    if len(sizes) != 1 or max(sizes) < count:
-        return None
-    lengths = np.zeros(max(sizes), np.int64)
-    for array in feeds.values():
-        lengths += _row_bytes(array)
-    chosen = np.sort(np.argpartition(lengths, -count)[-count:])
-    return {name: array[chosen] for name, array in feeds.items()}

@@ -79,7 +79,7 @@ class TfliteModel:
             interpreter = self._pool.get(timeout=self._most if ours else timeout)
         except Empty:
             if ours:
-                raise RunLimitError("All interpreters of this model are busy with runs that take", self._most) from None
+                raise RunLimitError("The request waited for an interpreter of this model for", self._most) from None
             raise StatusError(Code.DEADLINE_EXCEEDED, DEADLINE) from None
         try:
             outputs = interpreter.runners[name](

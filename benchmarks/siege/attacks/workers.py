@@ -121,9 +121,9 @@ def stopped_worker(target: Target) -> None:
         slow = 0
         for _ in range(6):
             began = time.monotonic()
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # it came to the stopped worker, or that one was replaced meanwhile
                 target.page(8)
-            slow += 3 < time.monotonic() - began < 7.9
+                slow += time.monotonic() - began > 3
         if slow:
             raise AssertionError(f"{slow} pages of metrics took over 3 s while a worker was stopped")
     finally:

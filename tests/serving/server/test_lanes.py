@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sys
 import threading
 import time
 import weakref
@@ -10,15 +11,14 @@ import numpy as np
 import pytest
 from tiny_servers import until
 
-from serving import protos
 from serving.errors import Code, StatusError
-from serving.server import dtypes, memory, relief
+from serving.server import memory, relief
+from serving.server.answer_sizes import Size
 from serving.server.batching import Batcher
 from serving.server.batching_options import batching_options
-from serving.server.executor import Settled, Task, Threads, start_threads
+from serving.server.executor import Settled, Task, Threads, at_once, start_threads
 from serving.server.lanes import Lanes, is_large
 from serving.server.run_memory import FREE_ROWS, RunMemory
-from serving.server.servable import Signature
 
 MIB = 2**20
 
@@ -180,11 +180,13 @@ def in_lanes(use, batching=None):
         loop, model = asyncio.get_running_loop(), Model()
         settled, runs = Settled(loop), RunMemory(1, 1, lambda processes: None)
         if batching is None:
-            lanes = Lanes(Threads(1, settled), lambda: Threads(1, settled, runs.run, behind=True), runs.heavy)
+            run = {Size.SMALL: at_once, Size.LARGE: runs.run}
+            lanes = Lanes(lambda size: Threads(1, settled, run[size]), runs.sizes.size)
         else:
             options = batching_options(batching)
-            small = Batcher(options, 1, settled, runs.run_joined, runs.most_joined)
-            lanes = Lanes(small, lambda: Batcher(options, 1, settled, runs.run, behind=True), runs.heavy)
+            run = {Size.SMALL: runs.run_joined, Size.LARGE: runs.run}
+            most = {Size.SMALL: runs.most_joined, Size.LARGE: lambda *arguments: sys.maxsize}
+            lanes = Lanes(lambda size: Batcher(options, 1, settled, run[size], most[size]), runs.sizes.size)
 
         def submit(array, finished=lambda seconds: None):
             future = loop.create_future()
@@ -241,8 +243,8 @@ def test_what_gives_much_for_little_goes_to_the_large_lane_once_that_is_known():
 
         model.run = much
         settled, runs = Settled(loop), RunMemory(1, 1, free(16_000))
-        small = Threads(1, settled, runs.run_small, "small")
-        lanes = Lanes(small, lambda: Threads(1, settled, runs.run, "large"), runs.heavy)
+        run = {Size.SMALL: runs.run_small, Size.LARGE: runs.run}
+        lanes = Lanes(lambda size: Threads(1, settled, run[size], size.name), runs.sizes.size)
 
         def submit(*fetches):
             future = loop.create_future()
@@ -253,25 +255,7 @@ def test_what_gives_much_for_little_goes_to_the_large_lane_once_that_is_known():
         await loop.run_in_executor(None, lanes.stop)
         return sorted(threads)
 
-    assert asyncio.run(asyncio.wait_for(main(), 20)) == ["large_0"] * 2 + ["small_0"] * 2
-
-
-def test_what_may_give_much_goes_to_the_large_lane_until_it_is_known():
-    """The shape of its output does not tell."""
-    definition = protos.SignatureDef()
-    for name, sizes in (("told", [-1, 4]), ("untold", [-1, -1])):
-        definition.outputs[name].name, definition.outputs[name].dtype = name, dtypes.FLOAT
-        for size in sizes:
-            definition.outputs[name].tensor_shape.dim.add(size=size)
-    definition.outputs["of any rank"].name, definition.outputs["of any rank"].dtype = "of any rank", dtypes.FLOAT
-    definition.outputs["of any rank"].tensor_shape.unknown_rank = True
-    model = Model()
-    model.signatures = {"serving_default": Signature(definition)}
-    runs = RunMemory(1, 1, free(16_000))
-    for name, may in (("told", False), ("untold", True), ("of any rank", True)):
-        assert runs.heavy(model, rows(1), (name,)) is may
-        runs.run(model, rows(1), (name,), lambda: None)
-        assert not runs.heavy(model, rows(1), (name,))
+    assert asyncio.run(asyncio.wait_for(main(), 20)) == ["LARGE_0"] * 2 + ["SMALL_0"] * 2
 
 
 def test_joined_requests_run_in_parts_where_memory_asks_for_it(measured):
@@ -322,18 +306,6 @@ def test_no_other_run_begins_beside_one_that_is_measured(measured):
     one.join(20)
     other.join(20)
     assert 90 in model.shapes
-
-
-def test_outputs_in_any_order_are_known_as_one_and_of_many_not_all_are_kept(measured):
-    model = Model()
-    measured(model)
-    runs = RunMemory(1, 1, free(16_000))
-    runs.heavy(model, rows(1), ("y", "z"))
-    runs.heavy(model, rows(1), ("z", "y"))
-    assert len(runs._given[model]) == 1
-    for number in range(5000):
-        runs.heavy(model, rows(1), (str(number),))
-    assert len(runs._given[model]) <= 1024
 
 
 @pytest.mark.parametrize("batching", [None, {"num_batch_threads": 1}])
@@ -409,12 +381,13 @@ def test_a_task_that_is_passed_on_and_refused_hears_of_it():
     async def main():
         loop = asyncio.get_running_loop()
 
-        def refuse():
-            raise refusal
+        def make(size):
+            if size is Size.LARGE:
+                raise refusal
+            return Threads(1, Settled(loop))
 
-        looks = iter([False, True])  # large only by what was learnt while it waited
-        small = Threads(1, Settled(loop))
-        lanes = Lanes(small, refuse, lambda *arguments: next(looks))
+        looks = iter([Size.SMALL, Size.LARGE])  # large only by what was learnt while it waited
+        lanes = Lanes(make, lambda *arguments: next(looks))
         future, ended = loop.create_future(), []
         lanes.submit(Task(Model(), rows(1), ("y",), future, None, ended.append))
         with pytest.raises(StatusError, match="no thread"):

@@ -26,7 +26,22 @@ def graph_of(nodes, **functions):
     return graph
 
 
-@pytest.mark.parametrize("operation", ["StatelessWhile", "While", "NextIteration", "QueueDequeueV2", "EagerPyFunc"])
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "StatelessWhile",
+        "While",
+        "NextIteration",
+        "QueueDequeueV2",
+        "EagerPyFunc",
+        "MapUnstage",
+        "Stage",
+        "OrderedMapPeek",
+        "MutexLock",
+        "ResourceAccumulatorTakeGradient",
+        "BatchFunction",
+    ],
+)
 def test_loops_and_what_waits_for_others_go_on(operation):
     assert goes_on(operation)
     graph = graph_of({"a": (operation,), "b": ("Identity", ["a:1"]), "c": ("NoOp", ["^b"]), "d": ("Const",)})

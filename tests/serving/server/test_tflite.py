@@ -109,7 +109,7 @@ def test_who_waits_for_an_interpreter_of_a_model_with_a_loop_waits_no_longer_tha
     assert model.run(*asked, None)[0].tolist() == [3]
     model._pool.get()  # it runs for ever
     with pytest.raises(
-        RunLimitError, match=r"interpreters .* busy .* longer than the 0\.2 s of this server's --max_run"
+        RunLimitError, match=r"waited for an interpreter .* longer than the 0\.2 s of this server's --max_run"
     ):
         model.run(*asked, None)
     with pytest.raises(StatusError, match="Deadline exceeded before"):

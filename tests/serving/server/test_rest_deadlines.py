@@ -1,0 +1,51 @@
+"""Every way of asking over REST ends at --rest_api_timeout_in_ms, with the real service behind it."""
+
+import asyncio
+import gzip
+import json
+import time
+
+import httpx
+from fronts import HOST, options
+from tiny_servers import config_of, publish
+
+from serving.server.core import Core
+from serving.server.frontend import Frontend
+from serving.server.metrics import Metrics
+from serving.server.rest import RestServer
+
+BIG = [1.0] * 200_000
+BODIES = {
+    "predict": ("predict", {"instances": [1.0]}),
+    "classify": ("classify", {"signature_name": "classify", "examples": [{"x": 1.0}]}),
+    "regress": ("regress", {"signature_name": "regress", "examples": [{"x": 1.0}]}),
+    "many rows": ("predict", {"instances": BIG[:900]}),
+    "many examples": ("classify", {"signature_name": "classify", "examples": [{"x": 1.0}] * 900}),
+    "a large body": ("predict", {"signature_name": "matrix", "instances": [BIG]}),
+}
+
+
+def test_every_request_ends_at_the_deadline(saved_models, tmp_path):
+    publish(saved_models[1], tmp_path, 1)
+    # A batch waits for others for five seconds.
+    chosen = options(
+        models=config_of(m=tmp_path), rest_api_timeout_in_ms=150, batching={"batch_timeout_micros": 5_000_000}
+    )
+
+    async def test():
+        core = Core(chosen)
+        await core.start()
+        rest = RestServer(Frontend(core, chosen, metrics=Metrics()))
+        await rest.start()
+        async with httpx.AsyncClient(base_url=f"http://{HOST}:{chosen.rest_api_port}", timeout=20) as http:
+            for what, (action, body) in BODIES.items():
+                content = json.dumps(body).encode()
+                for sent, headers in ((content, {}), (gzip.compress(content), {"Content-Encoding": "gzip"})):
+                    began = time.monotonic()
+                    answer = await http.post(f"/v1/models/m:{action}", content=sent, headers=headers)
+                    assert answer.status_code == 504, (what, answer.text)
+                    assert time.monotonic() - began < 4, what
+        await rest.stop()
+        await asyncio.wait_for(core.stop(), 20)
+
+    asyncio.run(test())
