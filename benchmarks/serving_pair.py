@@ -1,0 +1,122 @@
+"""This checkout's server beside another one's, such as an older commit's: throughput and CPU per request, as ratios.
+
+    git worktree add ../old COMMIT
+    python benchmarks/serving_pair.py ../old [--pairs 3] [--bursts 4] [--load rest:1:off rest:32:on ...]
+
+Both servers run at the same time, two workers each, on a small encoder with fresh weights, and are loaded in turn, one
+second each, so that a machine that is slow for a while is slow for both. One process differs from the next by up to a
+fifth whatever its code (where its memory lies): hence several pairs of servers, and the mean of their ratios.
+
+A load is what it is asked over (rest, grpc), the requests in flight, and whether the server joins requests (on, off).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import multiprocessing
+import statistics
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[0] = str(ROOT)  # beside this file, `serving` would be that benchmark
+
+from benchmarks.serving import drive, export_small, made_up_texts
+from benchmarks.siege.server import HOST, Server, besieged
+
+_LOADS = ("rest:1:off", "rest:32:off", "rest:1:on", "rest:32:on", "grpc:1:off", "grpc:32:off")
+_WORKERS, _BURST_S = 2, 1.0
+_MODEL = "bench"
+
+
+class Load(NamedTuple):
+    kind: str
+    concurrency: int
+    batching: bool
+
+
+def main() -> int:
+    """Prints a row for each load and pair."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("other", type=Path, metavar="CHECKOUT", help="the folder of the other one")
+    parser.add_argument("--pairs", type=int, default=3, help="of servers for each load")
+    parser.add_argument("--bursts", type=int, default=4, help="of load for each server")
+    parser.add_argument(
+        "--load", nargs="+", type=_load, default=list(map(_load, _LOADS)), metavar="KIND:NUMBER:BATCHING"
+    )
+    options = parser.parse_args()
+    texts = made_up_texts(256)
+    with tempfile.TemporaryDirectory() as temporary:
+        base = Path(temporary, "model")
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as apart:
+            apart.submit(export_small, base / "1", texts).result()
+        config = Path(temporary, "models.config")
+        config.write_text(f'model_config_list {{ config {{ name: "{_MODEL}" base_path: "{base}" }} }}')
+        print("| asked over | in flight | batching | requests/s | server CPU |\n|---|---|---|---|---|", flush=True)
+        for load in options.load:
+            ratios = [_pair(load, config, options.other, texts, options.bursts) for _ in range(options.pairs)]
+            rate, cpu = (statistics.geometric_mean(each) for each in zip(*ratios, strict=True))
+            each = ", ".join(f"{one:.2f}" for one, _ in ratios)
+            switch = "on" if load.batching else "off"
+            print(f"| {load.kind} | {load.concurrency} | {switch} | {each}: {rate:.2f} | {cpu:.2f} |", flush=True)
+    return 0
+
+
+def _load(text: str) -> Load:
+    kind, number, batching = text.split(":")
+    if kind not in ("rest", "grpc") or batching not in ("on", "off"):
+        raise ValueError(text)
+    return Load(kind, int(number), batching == "on")
+
+
+def _pair(load: Load, config: Path, other: Path, texts: list[str], bursts: int) -> tuple[float, float]:
+    """This server's requests/s and CPU per request, as parts of the other's."""
+    flags = ["--enable_batching"] * load.batching
+    with contextlib.ExitStack() as stack:
+        servers = [
+            stack.enter_context(
+                besieged(
+                    config,
+                    config.with_name(f"{name}.log"),
+                    workers=_WORKERS,
+                    tree=tree.resolve(),
+                    flags=flags,
+                    limited=False,
+                )
+            )
+            for name, tree in (("this", ROOT), ("other", other))
+        ]
+        for server in servers:
+            _burst(server, load._replace(concurrency=32), texts)  # what every worker does once is in no figure
+        rows: list[list[tuple[float, float]]] = [[], []]
+        for number in range(bursts):
+            for which in (0, 1) if number % 2 else (1, 0):
+                rows[which].append(_burst(servers[which], load, texts))
+    (rate, cpu), (other_rate, other_cpu) = (
+        [statistics.median(column) for column in zip(*each, strict=True)] for each in rows
+    )
+    return rate / other_rate, cpu / other_cpu
+
+
+def _burst(server: Server, load: Load, texts: list[str]) -> tuple[float, float]:
+    """Requests/s, and the server's seconds of CPU for a request."""
+    port = server.port if load.kind == "grpc" else server.rest_port
+    told = drive(
+        kind=load.kind,
+        target=f"{HOST}:{port}",
+        model=_MODEL,
+        inputs=["text"],
+        texts=texts,
+        concurrency=load.concurrency,
+        seconds=_BURST_S,
+        pids=server.pids(),
+    )
+    return told["requests"] / told["seconds"], told["server_cpu"] / told["requests"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
