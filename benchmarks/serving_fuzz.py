@@ -6,7 +6,7 @@
 Valid requests are changed at five levels: bytes and fields of protobuf messages, values of JSON, bytes of HTTP/1,
 frames of HTTP/2. The seed and the numbers of what failed are printed, and repeat it. The server has 8 GB of address
 space and 400 descriptors. Fails where a process dies, where anybody is told of an error of the server's own (UNKNOWN,
-INTERNAL, 500), where health waits over 100 ms or a small request over 1 s, or where memory or the log stay large.
+INTERNAL, 500), where health or a small request waits over 1 s, or where memory or the log stay large.
 """
 
 from __future__ import annotations

@@ -73,9 +73,11 @@ def fields(content: bytes) -> list[Field] | None:
 
 
 def written(message: list[Field]) -> bytes:
-    """The bytes of fields."""
+    """The bytes of fields, of about `MOST_BYTES` at most: a field may hold a thousand times another, and so on."""
     done = bytearray()
     for number, kind, value in message:
+        if len(done) >= MOST_BYTES:
+            break
         done += varint(number << 3 | kind)
         if kind == 0:
             done += varint(value)

@@ -38,6 +38,13 @@ def test_seeds_are_messages_and_survive_being_taken_apart(method, body):
     assert written(fields(body)) == body
 
 
+def test_a_message_that_holds_another_a_thousand_times_and_so_on_is_cut():
+    message = [(1, 2, b"a" * 10)]
+    for _ in range(4):
+        message = [(1, 2, message)] * 1000
+    assert MOST_BYTES <= len(written(message)) < 2 * MOST_BYTES
+
+
 @pytest.mark.parametrize("seed", range(50))
 def test_a_case_is_told_by_its_seed(seed):
     def cases():
