@@ -55,7 +55,8 @@ def main() -> int:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as apart:
             apart.submit(export_small, base / "1", texts).result()
         config = Path(temporary, "models.config")
-        config.write_text(f'model_config_list {{ config {{ name: "{_MODEL}" base_path: "{base}" }} }}')
+        model = f'name: "{_MODEL}" base_path: "{base}" model_platform: "tensorflow"'
+        config.write_text(f"model_config_list {{ config {{ {model} }} }}")
         print("| asked over | in flight | batching | requests/s | server CPU |\n|---|---|---|---|---|", flush=True)
         for load in options.load:
             ratios = [_pair(load, config, options.other, texts, options.bursts) for _ in range(options.pairs)]
