@@ -100,23 +100,17 @@ class Core:
 
     def _lanes(self, batching: BatchingOptions | None, threads: int) -> Executor:
         memory, settled = self._memory, self._settled
-        if batching is None:
 
-            def lane(size: Size) -> Executor:
+        def lane(size: Size) -> Executor:
+            behind = size is not Size.SMALL
+            prefix = f"{size.name.lower()}_" if behind else ""
+            if batching is None:
                 run = memory.run if size is Size.LARGE else memory.run_small
-                name = "transom_run" if size is Size.SMALL else f"transom_{size.name.lower()}_run"
-                return Threads(threads, settled, run, name, behind=size is not Size.SMALL)
-
-        else:
-
-            def lane(size: Size) -> Executor:
-                if size is Size.SMALL:
-                    return Batcher(batching, threads, settled, memory.run_joined, memory.most_joined)
-                name = f"{size.name.lower()}_{batching.thread_pool_name}"
-                options = dataclasses.replace(batching, thread_pool_name=name)
-                if size is Size.NEW:
-                    return Batcher(options, threads, settled, memory.run_joined, memory.most_joined, behind=True)
-                return Batcher(options, threads, settled, memory.run, behind=True)
+                return Threads(threads, settled, run, f"transom_{prefix}run", behind)
+            options = dataclasses.replace(batching, thread_pool_name=prefix + batching.thread_pool_name)
+            if size is Size.LARGE:
+                return Batcher(options, threads, settled, memory.run, behind=behind)
+            return Batcher(options, threads, settled, memory.run_joined, memory.most_joined, behind)
 
         return Lanes(lane, memory.sizes.size)
 

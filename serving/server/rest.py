@@ -29,12 +29,11 @@ from serving.server.rest_routes import API
 from serving.server.text_files import ssl_context
 from serving.server.work import INLINE_BYTES
 
-_CORS = (
-    "Access-Control-Allow-Origin: *\r\n"
-    "Access-Control-Allow-Methods: POST, GET\r\n"
-    "Access-Control-Allow-Headers: Content-Type\r\n"
-)
-_JSON_FIELDS = {False: f"Content-Type: {JSON}\r\n", True: f"{_CORS}Content-Type: {JSON}\r\n"}  # with CORS or not
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, GET",
+    "Access-Control-Allow-Headers": "Content-Type",
+}
 _ORIGIN = re.compile("https?://")
 _GZIP_ACCEPTED = re.compile(r"(?:^|,)\s*gzip\s*(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))", re.IGNORECASE)
 _GZIP_FROM_BYTES, _GZIP_LEVEL = 1024, 1
@@ -180,21 +179,21 @@ class RestServer:
 
     async def _answer(self, request: web.BaseRequest, status: int, body: bytes) -> web.StreamResponse:
         pieces: Sequence[bytes | memoryview]
-        fields = _JSON_FIELDS[self._options.rest_api_enable_cors_support]
+        headers = dict(_CORS) if self._options.rest_api_enable_cors_support else {}
+        headers["Content-Type"] = JSON
         if status == Code.UNAUTHENTICATED.http:
-            fields += "WWW-Authenticate: Bearer\r\n"
+            headers["WWW-Authenticate"] = "Bearer"
         if len(body) >= _GZIP_FROM_BYTES and _GZIP_ACCEPTED.search(request.headers.get("Accept-Encoding", "")):
             pieces = await _gzipped(body)
-            fields += "Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n"
+            headers["Content-Encoding"], headers["Vary"] = "gzip", "Accept-Encoding"
         elif len(body) > INLINE_BYTES:
             pieces = _pieces(body)
         else:
             pieces = [body]
         if len(pieces) > 1 and request.method != "HEAD":
-            headers = dict([line.split(": ", 1) for line in fields.splitlines()])
             response = web.StreamResponse(status=status, reason=reason_of(status), headers=headers)
             return await self._send(request, response, pieces)
-        whole = Whole(status, pieces[0] if len(pieces) == 1 else b"".join(pieces), fields)
+        whole = Whole(status, pieces[0] if len(pieces) == 1 else b"".join(pieces), headers)
         self._close_if_draining(whole)
         return whole
 

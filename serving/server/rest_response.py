@@ -6,6 +6,7 @@ the same.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -27,11 +28,11 @@ class Whole(web.StreamResponse):
     Args:
         status: of HTTP.
         body: all of it.
-        fields: lines of the header besides those on length, date, server and connection; each ends in CRLF.
+        fields: of the header, besides those on length, date, server and connection.
     """
 
     # aiohttp's initializer is what costs: of its attributes, these are all that its server looks at.
-    def __init__(self, status: int, body: bytes | memoryview, fields: str) -> None:
+    def __init__(self, status: int, body: bytes | memoryview, fields: Mapping[str, str]) -> None:
         self._status, self._bytes, self._fields = status, bytes(body), fields
         self._keep_alive: bool | None = None
         self._eof_sent = False
@@ -54,8 +55,9 @@ class Whole(web.StreamResponse):
         old = request.version < (1, 1)
         if self._keep_alive is old:
             connection = "Connection: keep-alive\r\n" if old else "Connection: close\r\n"
+        fields = "".join([f"{name}: {value}\r\n" for name, value in self._fields.items()])
         header = (
-            f"HTTP/{'1.0' if old else '1.1'} {self._status} {reason_of(self._status)}\r\n{self._fields}"
+            f"HTTP/{'1.0' if old else '1.1'} {self._status} {reason_of(self._status)}\r\n{fields}"
             f"Content-Length: {len(self._bytes)}\r\nDate: {rfc822_formatted_time()}\r\nServer: {SERVER_SOFTWARE}\r\n"
             f"{connection}\r\n"
         ).encode()

@@ -22,6 +22,7 @@ from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 from serving.errors import Code, StatusError
 from serving.protos import SignatureDef
 from serving.server.executor import cores
+from serving.server.feeds import Feeds
 from serving.server.lanes import is_large
 from serving.server.loops import going_on
 from serving.server.options import ServerOptions
@@ -50,7 +51,6 @@ _LONGEST_TIMEOUT = 1e6
 _FORGETTING = 0.99
 """What becomes of the longest run with each other run."""
 
-Feeds = Mapping[str, np.ndarray]
 Run = Callable[..., list[np.ndarray]]
 
 

@@ -57,9 +57,10 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(**changes):
+async def running(make=FakeService, **changes):
+    """Both front ends of a service that `make` makes."""
     chosen = options(**changes)
-    service = FakeService(chosen)
+    service = make(chosen)
     await service.start()
     frontend = Frontend(service, chosen, metrics=Metrics())
     servers = GrpcServer(frontend), RestServer(frontend)
@@ -72,6 +73,7 @@ async def running(**changes):
     await servers[0].drain()
     await servers[0].stop(0)
     await servers[1].stop()
+    await service.stop()
 
 
 def with_fronts(test, **changes):

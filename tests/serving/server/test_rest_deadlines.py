@@ -1,18 +1,13 @@
 """Every way of asking over REST ends at --rest_api_timeout_in_ms, with the real service behind it."""
 
-import asyncio
 import gzip
 import json
 import time
 
-import httpx
-from fronts import HOST, options
+from fronts import with_fronts
 from tiny_servers import config_of, publish
 
 from serving.server.core import Core
-from serving.server.frontend import Frontend
-from serving.server.metrics import Metrics
-from serving.server.rest import RestServer
 
 BIG = [1.0] * 200_000
 BODIES = {
@@ -27,25 +22,16 @@ BODIES = {
 
 def test_every_request_ends_at_the_deadline(saved_models, tmp_path):
     publish(saved_models[1], tmp_path, 1)
+
+    async def test(fronts):
+        for what, (action, body) in BODIES.items():
+            content = json.dumps(body).encode()
+            for sent, headers in ((content, {}), (gzip.compress(content), {"Content-Encoding": "gzip"})):
+                began = time.monotonic()
+                answer = await fronts.http.post(f"/v1/models/m:{action}", content=sent, headers=headers)
+                assert answer.status_code == 504, (what, answer.text)
+                assert time.monotonic() - began < 4, what
+
     # A batch waits for others for five seconds.
-    chosen = options(
-        models=config_of(m=tmp_path), rest_api_timeout_in_ms=150, batching={"batch_timeout_micros": 5_000_000}
-    )
-
-    async def test():
-        core = Core(chosen)
-        await core.start()
-        rest = RestServer(Frontend(core, chosen, metrics=Metrics()))
-        await rest.start()
-        async with httpx.AsyncClient(base_url=f"http://{HOST}:{chosen.rest_api_port}", timeout=20) as http:
-            for what, (action, body) in BODIES.items():
-                content = json.dumps(body).encode()
-                for sent, headers in ((content, {}), (gzip.compress(content), {"Content-Encoding": "gzip"})):
-                    began = time.monotonic()
-                    answer = await http.post(f"/v1/models/m:{action}", content=sent, headers=headers)
-                    assert answer.status_code == 504, (what, answer.text)
-                    assert time.monotonic() - began < 4, what
-        await rest.stop()
-        await asyncio.wait_for(core.stop(), 20)
-
-    asyncio.run(test())
+    slow = {"batch_timeout_micros": 5_000_000}
+    with_fronts(test, make=Core, models=config_of(m=tmp_path), rest_api_timeout_in_ms=150, batching=slow)

@@ -4,10 +4,9 @@ import asyncio
 import re
 import time
 
-import httpx
 import numpy as np
 import pytest
-from fronts import HOST, options
+from fronts import with_fronts
 from test_manager import write_warm_up
 from tiny_servers import config_of, floats, options_of, publish, spec, until, with_core
 
@@ -16,9 +15,6 @@ from serving.protos import GetModelStatusRequest, PredictionLog
 from serving.server.call import Call
 from serving.server.core import Core
 from serving.server.executor import cores
-from serving.server.frontend import Frontend
-from serving.server.metrics import Metrics
-from serving.server.rest import RestServer
 from serving.server.run_limit import RunLimitError, limited
 from serving.server.tensors import encode
 from serving.server.versions import State
@@ -165,20 +161,10 @@ def test_a_warm_up_that_goes_on_fails_the_version(saved_models, tmp_path):
 
 
 def test_over_rest_the_limit_is_a_gateways_timeout_with_its_words(base):
-    chosen = options(models=config_of(m=base), max_run_seconds=SECONDS)
-
-    async def main():
-        core = Core(chosen)
-        await core.start()
-        rest = RestServer(Frontend(core, chosen, metrics=Metrics()))
-        await rest.start()
-        async with httpx.AsyncClient(base_url=f"http://{HOST}:{chosen.rest_api_port}", timeout=20) as http:
-            body = {"signature_name": "slow", "instances": [ENDLESS]}
-            answer = await http.post("/v1/models/m:predict", json=body)
-        await rest.close()
-        await rest.stop()
-        await core.stop()
+    async def test(fronts):
+        body = {"signature_name": "slow", "instances": [ENDLESS]}
+        answer = await fronts.http.post("/v1/models/m:predict", json=body)
         assert answer.status_code == 504
         assert re.search("1.25 s of this server's --max_run_seconds", answer.json()["error"])
 
-    asyncio.run(asyncio.wait_for(main(), 60))
+    with_fronts(test, make=Core, models=config_of(m=base), max_run_seconds=SECONDS)
