@@ -29,13 +29,13 @@ runtime.prepare("auto")
 import numpy as np
 
 from benchmarks.edge_rows import INPUTS, PEER_ROWS
-from models.pushed import is_bundle, newest_version
-from tflite.export import CALIBRATION_ROWS, Plain
-from tflite.metadata import Card
-from tflite.parity import Reference, Row, ask_keras, compare
-from tflite.quantize import quantize
-from tflite.runtime import EdgeClassifier
-from tflite.variants import VARIANTS, Variant
+from models.saved.model_locations import is_bundle, newest_version
+from tflite.bundle.mediapipe_metadata import Card
+from tflite.bundle_export import CALIBRATION_ROWS, Plain
+from tflite.convert.quantize import quantize
+from tflite.convert.variants import VARIANTS, Variant
+from tflite.host.edge_classifier import EdgeClassifier
+from tflite.measure.parity import Reference, Row, ask_keras, compare
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from tflite import flatbuffer
+from tflite.convert import flatbuffer
 
 OPSET = 20
 _TYPES = {0: (np.float32, TensorProto.FLOAT), 2: (np.int32, TensorProto.INT32), 6: (np.bool_, TensorProto.BOOL)}

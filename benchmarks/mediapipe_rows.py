@@ -2,7 +2,7 @@
 
     python benchmarks/mediapipe_rows.py DATA/sst2 DATA/atis
 
-`tokenizer.mediapipe_compatible` leaves no such row: `tests/tflite/test_mediapipe.py` asks MediaPipe itself.
+`tokenizer.mediapipe_compatible` leaves no such row: `tests/tflite/bundle/test_mediapipe.py` asks MediaPipe itself.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import unicodedata
 from collections import Counter
 from pathlib import Path
 
-from models.words import fold, split_words
+from tflite.host.words import fold, split_words
 
 CAUSES = ("accents and other marks", "case and forms beyond ASCII", "control, format, ignorable")
 

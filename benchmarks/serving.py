@@ -41,7 +41,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)  # beside this file, `serving` would be this file
 
 from benchmarks.serving_load import tree
-from serving.local_server import LocalServer, local_server
+from serving.check.local_server import LocalServer, local_server
 
 CORES = len(os.sched_getaffinity(0))
 SOAK_POINTS, SOAK_CONCURRENCY = 10, 32
@@ -87,9 +87,9 @@ def export_small(folder: Path, texts: Sequence[str]) -> None:
     runtime.prepare("auto")
     from models.build import build_model
     from models.config import EncoderConfig, TaskConfig, TokenizerConfig
-    from models.export import export_saved_model
-    from models.labels import LabelSpace
-    from models.vocabulary import count_words, learn_wordpiece
+    from models.saved.export import export_saved_model
+    from models.text.vocabulary_training import count_words, learn_wordpiece
+    from tflite.host.labels import LabelSpace
 
     tokenizer = learn_wordpiece(count_words(texts, TokenizerConfig()), TokenizerConfig())
     model = build_model(EncoderConfig(num_layers=2, width=128), tokenizer=tokenizer, outputs=2)

@@ -105,7 +105,7 @@ async def _drive(send: Send, bodies: Iterator[bytes], concurrency: int, until: f
 
 
 def _predict_request(model: str, inputs: list[str], text: str) -> bytes:
-    from serving import protos
+    from serving.wire import protos
 
     request = protos.PredictRequest(model_spec=protos.ModelSpec(name=model))
     for name in inputs:
@@ -183,9 +183,9 @@ def raw(folder: str, texts: list[str]) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import numpy as np
 
-    from serving import protos
+    from serving.server.models.savedmodel import SavedModel
     from serving.server.options import ServerOptions
-    from serving.server.savedmodel import SavedModel
+    from serving.wire import protos
 
     one = ServerOptions(protos.ModelServerConfig(), intra_op_parallelism=1, inter_op_parallelism=1)
     model = SavedModel(Path(folder), one)

@@ -25,14 +25,14 @@ import tensorflow as tf
 
 from models.build import build_model
 from models.config import PresetConfig, TaskConfig, TrainConfig
-from models.labels import LabelSpace
-from models.presets import preset_tokenizer
+from models.presets.preset import preset_tokenizer
 from models.training.batches import Batch, Batches
 from models.training.loss import row_loss
 from models.training.optimizer import make_optimizer
-from models.training.rows import TokenRows
 from models.training.step import TrainStep
 from models.training.strategy import place
+from models.training.token_rows import TokenRows
+from tflite.host.labels import LabelSpace
 
 STEPS = 3
 

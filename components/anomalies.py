@@ -13,7 +13,7 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
 from components.config import GateConfig, Severity
-from components.findings import Finding
+from components.data.gate.findings import Finding
 from models.config import TaskConfig
 
 

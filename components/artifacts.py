@@ -8,7 +8,7 @@ from typing import Any
 
 from tfx import types
 
-from models.json_text import to_json
+from tflite.host.json_text import to_json
 
 BLESSED, VERDICT, VARIANT = "blessed", "verdict", "variant"
 """Properties of the two gates' `InfraBlessing`: 1 or 0, as TFX's InfraValidator says it, a sentence, and the edge

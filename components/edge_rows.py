@@ -9,10 +9,10 @@ from typing import Any
 import tensorflow as tf
 from tfx import types
 
-from components.examples import read_split
-from components.slicing import slice_values
+from components.evaluation.slices import slice_values
+from components.tf_examples import read_split
 from models.config import TaskConfig
-from tflite.parity import Row
+from tflite.measure.parity import Row
 
 
 def edge_rows(

@@ -34,7 +34,7 @@ def fingerprint(*modules: str) -> str:
     """A digest of all that the modules run: the same in every process and installation, whatever the comments say.
 
     Args:
-        modules: modules of the packages ("components.trainer"), or libraries that no import of theirs names
+        modules: modules of the packages ("components.steps.trainer"), or libraries that no import of theirs names
             ("tensorflow_transform", which TFX runs for us).
 
     Returns:
@@ -125,7 +125,7 @@ def _imports(tree: ast.AST, package: str) -> Iterator[str]:
             parents = package.split(".")
             base = ".".join(parents[: len(parents) + 1 - node.level]) if node.level else ""
             module = ".".join(part for part in (base, node.module) if part)
-            # `from models import labels` names a module, `from models.labels import LabelSpace` does not.
+            # `from models import labels` names a module, `from tflite.host.labels import LabelSpace` does not.
             yield from (module, *(f"{module}.{alias.name}" for alias in node.names))
 
 

@@ -6,14 +6,14 @@ import re
 
 import keras
 
-from models import layers
-from models.architecture import Architecture
-from models.backbones import empty_backbone, load_backbone
 from models.config import EncoderConfig, PresetConfig
-from models.encoder import build_encoder
 from models.errors import PresetError
-from models.presets import describe
-from models.tokenizer import Tokenizer
+from models.network import layers
+from models.network.encoder import build_encoder
+from models.presets.architecture import Architecture
+from models.presets.backbones import empty_backbone, load_backbone
+from models.presets.preset import describe
+from tflite.host.tokenizer import Tokenizer
 
 _HEAD_STDDEV = 0.02
 # Names of the Transformer layers, here and in KerasHub; ALBERT's shared layers count once a group.

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
-from models.asking import TaskType
 from models.label_names import as_in_the_data, named_once
 from models.settings import FilePath, Settings, no_truth
+from tflite.host.prediction import TaskType
 
 CONFIG_FILE = "transom.json"
 """In a model's `assets.extra`: the configuration that it was made with, as JSON."""

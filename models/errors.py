@@ -17,36 +17,8 @@ as one screen and exits with their code; nothing below the command line catches 
 
 from __future__ import annotations
 
-
-class TransomError(Exception):
-    """An error with four parts that a person can act on.
-
-    Args:
-        what: the thing that is wrong, by name ("data.train", "row 17 of reviews.csv").
-        got: what was found.
-        expected: what would have been right.
-        fix: what to do about it.
-    """
-
-    exit_code = 1
-
-    def __init__(self, what: str, *, got: str = "", expected: str = "", fix: str = "") -> None:
-        self.what, self.got, self.expected, self.fix = what, got, expected, fix
-        super().__init__(self.render())
-
-    def render(self) -> str:
-        """The message, one line a part; parts that were not given are left out."""
-        parts = (("got", self.got), ("expected", self.expected), ("to fix", self.fix))
-        lines = [self.what, *(f"  {name}: {value}" for name, value in parts if value)]
-        return "\n".join(lines)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        # Beam and multiprocessing pickle exceptions; the default would call __init__ with the rendered text.
-        return _rebuild, (type(self), self.what, self.got, self.expected, self.fix)
-
-
-def _rebuild(kind: type[TransomError], what: str, got: str, expected: str, fix: str) -> TransomError:
-    return kind(what, got=got, expected=expected, fix=fix)
+from tflite.host.errors import ModelError as ModelError
+from tflite.host.errors import TransomError as TransomError
 
 
 class ConfigError(TransomError):
@@ -67,10 +39,6 @@ class PresetError(TransomError):
 
 class TrainingError(TransomError):
     exit_code = 6
-
-
-class ModelError(TransomError):
-    exit_code = 7
 
 
 class NotBlessedError(TransomError):

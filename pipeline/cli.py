@@ -10,10 +10,11 @@ import warnings
 from collections.abc import Callable, Sequence
 
 from models.errors import Interrupted, TransomError
-from pipeline import commands, deploy_arguments, edge_arguments, model_arguments, project_arguments, streams
-from pipeline.arguments import Parser, add_verbose
-from pipeline.interruption import INTERRUPTED
-from pipeline.kubeflow import arguments as kubeflow_arguments
+from pipeline.commands import deploy_arguments, edge_arguments, functions, model_arguments, project_arguments
+from pipeline.commands import kubeflow_arguments as kubeflow_arguments
+from pipeline.commands.arguments import Parser, add_verbose
+from pipeline.runs.interruption import INTERRUPTED
+from pipeline.terminal import streams
 
 WRONG_ARGUMENTS = 2
 
@@ -104,7 +105,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     if options.version:
-        options.command = commands.version
+        options.command = functions.version
     elif options.command is None:
         parser.print_help(sys.stderr)
         parser.exit(WRONG_ARGUMENTS)
@@ -127,22 +128,22 @@ def _parser() -> Parser:
     added = parser.add_subparsers(title="commands", metavar="COMMAND")
     project_arguments.add(
         added,
-        init=commands.init,
-        run=commands.run,
-        runs=commands.runs,
-        tensorboard=commands.tensorboard,
-        schema=commands.schema,
+        init=functions.init,
+        run=functions.run,
+        runs=functions.runs,
+        tensorboard=functions.tensorboard,
+        schema=functions.schema,
     )
-    model_arguments.add(added, predict=commands.predict, serve=commands.serve)
-    deploy_arguments.add(added, render=commands.deploy_render, move=commands.deploy_move)
+    model_arguments.add(added, predict=functions.predict, serve=functions.serve)
+    deploy_arguments.add(added, render=functions.deploy_render, move=functions.deploy_move)
     edge_arguments.add(
         added,
-        export=commands.edge_export,
-        run=commands.edge_run,
-        bench=commands.edge_bench,
-        inspect=commands.edge_inspect,
+        export=functions.edge_export,
+        run=functions.edge_run,
+        bench=functions.edge_bench,
+        inspect=functions.edge_inspect,
     )
-    kubeflow_arguments.add(added, compile_=commands.compile_, submit=commands.submit)
+    kubeflow_arguments.add(added, compile_=functions.compile_, submit=functions.submit)
     return parser
 
 

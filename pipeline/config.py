@@ -7,7 +7,7 @@ from pydantic import Field
 from components.config import DataConfig, EvaluationConfig, GateConfig, PushConfig, ServingConfig
 from models.config import ModelsConfig
 from models.settings import FilePath
-from pipeline import names
+from pipeline import project_names
 from pipeline.kubeflow.config import KubeflowConfig
 from tflite.config import EdgeConfig
 
@@ -15,7 +15,7 @@ from tflite.config import EdgeConfig
 class ProjectConfig(ModelsConfig):
     """Everything about a project. Only `data` is required."""
 
-    name: str = Field(names.DEFAULT, pattern=names.PATTERN)
+    name: str = Field(project_names.DEFAULT, pattern=project_names.PATTERN)
     """Name of the project and of the served model: lower-case letters, digits, "-" and "_"."""
     output: FilePath | None = None
     """Folder of all that the runs write. Default: NAME-out beside the configuration file."""

@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 from models.errors import TransomError
-from models.json_text import to_json
-from models.pushed import newest_bundle
+from models.saved.model_locations import newest_bundle
 from models.training.progress import duration
 from pipeline.cli import concluded
+from tflite.host.json_text import to_json
 
 OUTPUT = Path("demo-out")
 LABELS = {"0": "negative", "1": "positive"}
@@ -58,7 +58,7 @@ def main() -> int:
 
 def _demo() -> int:
     """Prepares the data, runs the pipeline and asks the pushed model."""
-    from pipeline.run import run
+    from pipeline.runs.pipeline_run import run
 
     begin = time.monotonic()
     OUTPUT.mkdir(exist_ok=True)
@@ -75,9 +75,9 @@ def _demo() -> int:
 
 
 def _ask() -> None:
-    from models.predict import load
-    from pipeline.console import silence
-    from tflite.runtime import EdgeClassifier
+    from models.saved.predictor import load
+    from pipeline.terminal.console import silence
+    from tflite.host.edge_classifier import EdgeClassifier
 
     print("\nthe pushed SavedModel answers, and in brackets its bundle for small devices:")
     with silence():

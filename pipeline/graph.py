@@ -9,22 +9,22 @@ from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import BaseChannel
 
-from components.data_gate import data_gate
-from components.edge_exporter import EdgeExporter
-from components.edge_gate import EdgeGate
-from components.evaluator import Evaluator
-from components.example_gen import example_gen
-from components.live_model import WHEN_RUN, LiveModel
-from components.presets import Digests
-from components.pusher import Pusher
-from components.schema import schema_gen
-from components.serving_gate import ServingGate
-from components.statistics import ExampleValidator, StatisticsGen
-from components.tokenizer_trainer import TokenizerTrainer
-from components.trainer import Trainer
-from components.transform import Transform
+from components.preset_fingerprint import Digests
+from components.steps.data_gate import data_gate
+from components.steps.edge_exporter import EdgeExporter
+from components.steps.edge_gate import EdgeGate
+from components.steps.evaluator import Evaluator
+from components.steps.example_gen import example_gen
+from components.steps.live_model import WHEN_RUN, LiveModel
+from components.steps.pusher import Pusher
+from components.steps.schema_gen import schema_gen
+from components.steps.serving_gate import ServingGate
+from components.steps.statistics_gen import ExampleValidator, StatisticsGen
+from components.steps.tokenizer_trainer import TokenizerTrainer
+from components.steps.trainer import Trainer
+from components.steps.transform import Transform
 from models.config import ModelConfig, ModelsConfig, PresetConfig
-from pipeline import names
+from pipeline import project_names
 from pipeline.config import ProjectConfig
 from pipeline.paths import Paths
 
@@ -90,7 +90,7 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
         version=version,
     )
     return Pipeline(
-        pipeline_name=config.name if paths.elsewhere is None else names.on_kubeflow(config.name),
+        pipeline_name=config.name if paths.elsewhere is None else project_names.on_kubeflow(config.name),
         pipeline_root=str(paths.root),
         components=[
             ingest,

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import ConfigError
-from models.pushed import BUNDLE_FOLDER, MODEL_FOLDER
+from models.saved.model_locations import BUNDLE_FOLDER, MODEL_FOLDER
 from pipeline.config import ProjectConfig
 
 

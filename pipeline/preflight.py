@@ -9,16 +9,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from components import findings, rules
-from components.facts import SplitFacts
-from components.files import find_files, format_of, open_bytes, some
-from components.numbers import NumberColumn
-from components.readers import check_frames, open_table
-from components.rows import records
-from components.schema_file import read_curated
-from components.slicing import MISSING, NO_LABEL, length_slices
-from components.sources import Source, sources, split_names
-from components.thresholds import LABEL_SLICE, LENGTH_SLICE, check_metrics, possible_columns
+from components.data.formats.files import find_files, format_of, open_bytes, some
+from components.data.formats.readers import check_frames, open_table
+from components.data.gate import findings, rules
+from components.data.gate.counts import SplitFacts
+from components.data.rows import records
+from components.data.schema_file import read_curated
+from components.data.splits import Source, sources, split_names
+from components.data.values.numbers import NumberColumn
+from components.evaluation.slices import MISSING, NO_LABEL, length_slices
+from components.evaluation.thresholds import LABEL_SLICE, LENGTH_SLICE, check_metrics, possible_columns
 from models.errors import ConfigError, DataError
 from pipeline.config import ProjectConfig
 from pipeline.paths import Paths
@@ -89,7 +89,7 @@ def _operations(config: ProjectConfig) -> None:
 def _preset(config: ProjectConfig, base: Path) -> None:
     if config.model.type != "preset":
         return
-    from models.presets import check_layers, describe, preset_tokenizer
+    from models.presets.preset import check_layers, describe, preset_tokenizer
 
     local = base / config.model.preset
     preset = str(local) if local.is_dir() else config.model.preset

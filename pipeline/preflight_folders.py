@@ -6,13 +6,14 @@ import os
 import tempfile
 from pathlib import Path
 
-from components.files import some
+from components.data.formats.files import some
 from models.errors import ConfigError
-from models.pushed import BUNDLE_FILE, MODEL_FILE
+from models.saved.model_locations import MODEL_FILE
 from pipeline.config import ProjectConfig
 from pipeline.paths import Paths
 from serving.errors import PublishError
-from serving.versions import versions
+from serving.publish.version_folders import versions
+from tflite.host import BUNDLE_FILE
 
 # What an output folder must have room for at the very least.
 _ROOM_BYTES = 2**16

@@ -1,1 +1,4 @@
-"""A model directory becomes a service. Imports nothing of the other packages."""
+"""A pushed model behind TF Serving's protocol: the server, its clients, its deployment, its checks.
+
+Imports no other package of the project, so that it can be used alone.
+"""

@@ -17,8 +17,8 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "0")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-# The tiny models, which tests of several packages ask.
-sys.path.insert(0, str(REPOSITORY / "tests" / "models"))
+# What tests share: tiny models, small servers, clients.
+sys.path[:0] = [str(folder) for folder in sorted((REPOSITORY / "tests" / "support").iterdir())]
 
 # A shell that starts the tests in the background, or nohup, has them ignored, which a run rightly leaves as it is.
 for _number in (signal.SIGINT, signal.SIGHUP):

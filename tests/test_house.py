@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,19 +15,19 @@ PACKAGES = ("models", "tflite", "serving", "components", "pipeline")
 LIGHT = (
     "pipeline.cli",
     "pipeline.config",
-    "pipeline.loading",
+    "pipeline.configuration.loading",
     "pipeline.preflight",
-    "pipeline.init",
-    "pipeline.run",
-    "models.presets",
-    "serving.versions",
+    "pipeline.init.new_project",
+    "pipeline.runs.pipeline_run",
+    "models.presets.preset",
+    "serving.publish.version_folders",
     "serving.client",
     "serving.deploy.render",
     "serving.deploy.release",
-    "pipeline.deploy",
-    "pipeline.remote",
-    "pipeline.kubeflow.checks",
-    "pipeline.kubeflow.places",
+    "pipeline.commands.deploy",
+    "pipeline.predict.served_predictions",
+    "pipeline.kubeflow.target_checks",
+    "pipeline.kubeflow.cluster_paths",
     "pipeline.kubeflow.entrypoint",
 )
 
@@ -52,3 +53,31 @@ def test_a_light_module_loads_neither_tensorflow_nor_tfx(module: str, repository
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def _modules(repository: Path, *folders: str) -> list[Path]:
+    """The modules under the folders, relative to the checkout."""
+    return [path.relative_to(repository) for name in folders for path in sorted((repository / name).rglob("*.py"))]
+
+
+def test_no_folder_has_over_fifteen_files_of_its_own(repository: Path) -> None:
+    counted = Counter(str(path.parent) for path in _modules(repository, *PACKAGES, "tests"))
+    assert {folder: count for folder, count in counted.items() if count > 15} == {}
+
+
+def test_no_file_has_over_three_hundred_lines(repository: Path) -> None:
+    files = _modules(repository, *PACKAGES, "tests", "benchmarks")
+    lengths = {str(path): (repository / path).read_bytes().count(b"\n") for path in files}
+    assert {path: lines for path, lines in lengths.items() if lines > 300} == {}
+
+
+def test_no_two_modules_share_a_name(repository: Path) -> None:
+    """But for the names that say the same of each package."""
+    shared = {"__init__", "__main__", "config", "errors"}
+    modules = Counter(path.stem for path in _modules(repository, *PACKAGES))
+    assert {name for name, count in modules.items() if count > 1} <= shared
+
+
+def test_every_room_says_what_it_is_for(repository: Path) -> None:
+    rooms = [path for path in _modules(repository, *PACKAGES) if path.name == "__init__.py"]
+    assert [str(room) for room in rooms if not (repository / room).read_text(encoding="utf-8").startswith('"""')] == []

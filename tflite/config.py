@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from models.settings import UNIQUE, EachOnce, FilePath, Settings, no_truth
-from tflite.variants import Variant
+from tflite.convert.variants import Variant
 
 Length = Annotated[int, BeforeValidator(no_truth), Field(ge=4)]
 

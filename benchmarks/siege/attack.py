@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.siege.prober import HEALTH, MACHINE
 from benchmarks.siege.server import ROOT, Server
 from benchmarks.siege.target import Target
-from serving.processes import tied
+from models.child_processes import tied
 
 Assault = Callable[[Target], None]
 

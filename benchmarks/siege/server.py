@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from serving.processes import tied
+from models.child_processes import tied
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).resolve().parent.parent.parent

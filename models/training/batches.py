@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.training.rows import TokenRows
+from models.training.token_rows import TokenRows
 
 Features = dict[str, np.ndarray]
 

@@ -18,20 +18,20 @@ import tensorflow as tf
 from models import runtime
 from models.config import TaskConfig, TrainConfig
 from models.errors import Interrupted
-from models.labels import LabelSpace
-from models.training import metrics
+from models.training import eval_metrics
 from models.training.batches import Batches, choose_buckets
-from models.training.checkpoint import Checkpoints
-from models.training.checks import eval_not_finite, explained, not_finite
-from models.training.identity import digest
 from models.training.loss import label_weights, row_loss, row_weights
 from models.training.optimizer import averaged, make_optimizer
 from models.training.progress import Pace, Position, Progress
-from models.training.report import Board
-from models.training.rows import TokenRows
+from models.training.resuming.checkpoint import Checkpoints
+from models.training.resuming.resume_key import digest
+from models.training.resuming.stopping import Stop, StopRequested, at_most, stoppable
 from models.training.step import Predictor, StepResult, TrainStep
-from models.training.stopping import Stop, StopRequested, at_most, stoppable
 from models.training.strategy import Placement
+from models.training.token_rows import TokenRows
+from models.training.training_checks import eval_not_finite, explained, not_finite
+from models.training.training_report import Board
+from tflite.host.labels import LabelSpace
 
 # Reading a loss waits for the device, so that losses are read in groups.
 _STEPS_BETWEEN_READS = 10
@@ -77,7 +77,7 @@ class Loop:
         self.steps_per_epoch = math.ceil(len(self.batches) / config.accumulate)
         self.steps = self.steps_per_epoch * self.epochs
         self.weights = label_weights(task, config, labels)
-        self.metric = metrics.deciding_metric(task, config.metric)
+        self.metric = eval_metrics.deciding_metric(task, config.metric)
         with placement.strategy.scope():
             by_path = depths(model) if depths is not None else None
             self.optimizer = make_optimizer(model, config, steps=self.steps, depths=by_path)
@@ -206,7 +206,7 @@ class Loop:
                 self._tell(self.position.loss_sum / self.position.step, evaluated=asked / len(rows))
         if self.predictor.traces == traces or not self.pace.evaluation:
             self.pace.evaluation = time.perf_counter() - began
-        return metrics.compute(logits, np.asarray(rows.targets), self.task, self.labels)
+        return eval_metrics.compute(logits, np.asarray(rows.targets), self.task, self.labels)
 
     def _close_epoch(self, evaluation: dict[str, float], traces: int) -> None:
         here = self.position
@@ -216,7 +216,7 @@ class Loop:
             raise eval_not_finite(evaluation["loss"], here.epoch + 1)
         here.epoch, here.step, here.loss_sum = here.epoch + 1, 0, 0.0
         here.history.append({"epoch": here.epoch, "train_loss": loss, "traces": traces, **evaluation})
-        if metrics.is_better(self.metric, value, here.best_value):
+        if eval_metrics.is_better(self.metric, value, here.best_value):
             here.best_epoch, here.best_value = here.epoch, value
             self.checkpoints.keep_best(self.model.trainable_variables)
         self.board.write("eval", evaluation, here.epoch)
@@ -264,7 +264,7 @@ class Loop:
         )
 
     def identity(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """All that decides the training's result, by name (`models.training.identity`); `given`: the caller's share."""
+        """All that decides the training's result, by name (`resume_key`); `given`: the caller's share."""
         weights = [[v.path, bool(v.trainable), zlib.crc32(v.numpy().tobytes())] for v in self.model.weights]
         return {
             "task": self.task.model_dump(mode="json"),

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from models.config import TaskConfig, TrainConfig
 from models.errors import TrainingError
-from models.labels import LabelSpace
+from tflite.host.labels import LabelSpace
 
 RowLoss = Callable[[Any, Any], Any]
 

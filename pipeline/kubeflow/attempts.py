@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import ConfigError, DataError, ModelError, NotBlessedError, TransomError
-from models.json_text import to_json
+from tflite.host.json_text import to_json
 
 # The same configuration, data and model fail alike. Presets may have to be downloaded, training goes on at its last
 # checkpoint, a push may find its volume again: those are worth another attempt, as is what nobody foresaw.

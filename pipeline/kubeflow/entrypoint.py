@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.carry import unpacked
+from components.beam_errors import unpacked
 from models.errors import Interrupted, TransomError
 from models.runtime import prepare
-from pipeline.console import View, spoken
-from pipeline.interruption import INTERRUPTED
 from pipeline.kubeflow.attempts import Note
+from pipeline.runs.interruption import INTERRUPTED
+from pipeline.terminal.console import View, spoken
 
 if TYPE_CHECKING:
     from kfp.pipeline_spec import pipeline_spec_pb2

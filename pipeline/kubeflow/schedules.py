@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from models.errors import ConfigError
-from models.json_text import to_json
+from tflite.host.json_text import to_json
 
 MADE_BY = "Made by `transom submit`; the next one with --cron or --every replaces it."
 _PAGE = 100

@@ -18,11 +18,11 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRu
 from tfx.orchestration.pipeline import Pipeline
 from tfx.utils import name_utils
 
-from components.live_model import WHEN_RUN
-from components.presets import UNKNOWN_HERE
+from components.preset_fingerprint import UNKNOWN_HERE
+from components.steps.live_model import WHEN_RUN
 from models.errors import ConfigError
-from models.json_text import to_json
 from pipeline.kubeflow.config import KubeflowConfig, StepConfig
+from tflite.host.json_text import to_json
 
 ENTRYPOINT = ("python", "-m", "pipeline.kubeflow.entrypoint")
 _BACKOFF = {"backoffDuration": "30s", "backoffFactor": 2.0, "backoffMaxDuration": "600s"}

@@ -22,11 +22,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from models.child_processes import tied
 from models.errors import ConfigError, TransomError
-from models.json_text import to_json
-from models.processes import tied
-from pipeline.kubeflow.documents import Compiled
 from pipeline.kubeflow.entrypoint import local_path
+from pipeline.kubeflow.pipeline_yaml import Compiled
+from tflite.host.json_text import to_json
 
 DEFAULT_ROOT = "minio://mlpipeline/v2/artifacts"
 _TAIL_BYTES = 100_000

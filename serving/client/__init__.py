@@ -7,7 +7,7 @@ with Client("grpc://localhost:8500", model="reviews") as client:
 """
 
 from serving.client.asynchronous import AsyncClient
-from serving.client.calls import ModelMetadata, Signature, Tensor, VersionStatus
+from serving.client.endpoint import Tls
 from serving.client.errors import (
     AccessDenied,
     ClientError,
@@ -18,9 +18,9 @@ from serving.client.errors import (
     ServerError,
     Unavailable,
 )
-from serving.client.predictions import Prediction
+from serving.client.model_calls import ModelMetadata, Signature, Tensor, VersionStatus
+from serving.client.outputs import Prediction
 from serving.client.synchronous import Client
-from serving.client.target import Tls
 
 __all__ = [
     "AccessDenied",

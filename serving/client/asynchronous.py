@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
-from serving.client.calls import Example, ModelMetadata, VersionStatus
+from serving.client.client_settings import DEFAULT, Options, Settings
 from serving.client.errors import ClientError
 from serving.client.flows import Flow, Gather, Send, Step
-from serving.client.predictions import Prediction
-from serving.client.settings import DEFAULT, Options, Settings
+from serving.client.model_calls import Example, ModelMetadata, VersionStatus
+from serving.client.outputs import Prediction
 
 if TYPE_CHECKING:
     import numpy as np

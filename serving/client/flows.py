@@ -11,9 +11,9 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from serving.client.calls import Call, GetMetadata, Infer, ModelMetadata, Predict, Predicted
 from serving.client.errors import ClientError, DeadlineExceeded, InvalidRequest, ModelNotFound, ServerError
-from serving.client.predictions import Prediction, predictions
+from serving.client.model_calls import Call, GetMetadata, Infer, ModelMetadata, Predict, Predicted
+from serving.client.outputs import Prediction, predictions
 from serving.errors import Code
 
 # Seconds before the first retry and at most before any; each is halved at random so that clients do not come in step.

@@ -8,7 +8,9 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from serving.client.calls import (
+from serving.client.endpoint import Target, Tls
+from serving.client.errors import ClientError, InvalidRequest, ServerError, of_number
+from serving.client.model_calls import (
     Call,
     Example,
     GetMetadata,
@@ -21,12 +23,10 @@ from serving.client.calls import (
     metadata_of,
     status_of,
 )
-from serving.client.errors import ClientError, InvalidRequest, ServerError, of_number
-from serving.client.target import Target, Tls
-from serving.client.tensors import MAX_FILLED_BYTES, from_proto, text_bytes, to_proto
 from serving.errors import Code
-from serving.protos import MODEL_SERVICE, PREDICTION_SERVICE, SignatureDefMap, methods
-from serving.protos import Example as ExampleProto
+from serving.wire.protos import MODEL_SERVICE, PREDICTION_SERVICE, SignatureDefMap, methods
+from serving.wire.protos import Example as ExampleProto
+from serving.wire.tensor_codec import MAX_FILLED_BYTES, from_proto, text_bytes, to_proto
 
 _METHODS = {
     name: (f"/{service}/{name}", *kinds)
@@ -64,7 +64,7 @@ class GrpcWire:
         return name, request
 
     def decode(self, call: Call, response: Any) -> Any:
-        """The call's answer; what it is stands beside each kind of call in `serving.client.calls`.
+        """The call's answer; what it is stands beside each kind of call in `serving.client.model_calls`.
 
         Raises:
             ServerError: something in it cannot be read.

@@ -20,7 +20,9 @@ import httpx
 import numpy as np
 from google.protobuf import json_format
 
-from serving.client.calls import (
+from serving.client.endpoint import Target, Tls
+from serving.client.errors import ClientError, DeadlineExceeded, InvalidRequest, ServerError, Unavailable, of_http
+from serving.client.model_calls import (
     Call,
     GetMetadata,
     GetStatus,
@@ -32,11 +34,9 @@ from serving.client.calls import (
     metadata_of,
     status_of,
 )
-from serving.client.errors import ClientError, DeadlineExceeded, InvalidRequest, ServerError, Unavailable, of_http
-from serving.client.target import Target, Tls
-from serving.client.tensors import as_array, text_bytes
 from serving.errors import Code
-from serving.protos import GetModelStatusResponse, ModelSpec, SignatureDefMap
+from serving.wire.protos import GetModelStatusResponse, ModelSpec, SignatureDefMap
+from serving.wire.tensor_codec import as_array, text_bytes
 
 _MAX_MESSAGE = 10_000  # characters
 
@@ -67,7 +67,7 @@ class RestWire:
         return "POST", f"{target.path}:{call.method}", _dump(body)
 
     def decode(self, call: Call, status: int, body: bytes) -> Any:
-        """The call's answer; what it is stands beside each kind of call in `serving.client.calls`.
+        """The call's answer; what it is stands beside each kind of call in `serving.client.model_calls`.
 
         Raises:
             ClientError: the answer is an error, or no answer of TF Serving.

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
-from serving.client.calls import Example, ModelMetadata, VersionStatus
+from serving.client.client_settings import DEFAULT, Options, Settings
 from serving.client.errors import ClientError
 from serving.client.flows import Flow, Gather, Send, Step
-from serving.client.predictions import Prediction
-from serving.client.settings import DEFAULT, Options, Settings
+from serving.client.model_calls import Example, ModelMetadata, VersionStatus
+from serving.client.outputs import Prediction
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +23,7 @@ class Client:
 
     Args:
         url: `grpc://host:8500`, `grpcs://…`, `http://host:8501` or `https://…`, optionally with `/MODEL`;
-            see `serving.client.target.parse`.
+            see `serving.client.endpoint.parse`.
         model: the served name, where the URL does not end with it.
         version, label: which version to ask, at most one of them; default: the newest.
         signature: of `predict` and `predict_arrays`.
@@ -136,7 +136,7 @@ class Client:
         """Has the server serve by another configuration, of all its models; returns when they are available.
 
         Args:
-            config: a `serving.protos.ModelServerConfig`.
+            config: a `serving.wire.protos.ModelServerConfig`.
 
         Raises:
             ClientError: the server refused it, could not be reached, or this is no grpc:// client.

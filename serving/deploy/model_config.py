@@ -14,7 +14,7 @@ from google.protobuf import text_format
 
 from serving.deploy.plan import Plan
 from serving.errors import DeployError
-from serving.protos import ModelServerConfig
+from serving.wire.protos import ModelServerConfig
 
 STABLE, CANARY = "stable", "canary"
 

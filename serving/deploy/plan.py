@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
 from serving.errors import DeployError
-from serving.versions import versions
+from serving.publish.version_folders import versions
 
 Target = Literal["compose", "kubernetes", "kserve"]
 IMAGE = "tensorflow/serving:2.20.0"

@@ -8,11 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from serving import protos
 from serving.errors import OptionsError
-from serving.server.flag_table import FLAGS, OURS, Flag
-from serving.server.options import ServerOptions, TlsSource
-from serving.server.text_files import (
+from serving.server.flag_files import (
     read_api_keys,
     read_batching,
     read_metrics_path,
@@ -20,6 +17,9 @@ from serving.server.text_files import (
     read_session_config,
     read_tls_source,
 )
+from serving.server.flag_table import FLAGS, OURS, Flag
+from serving.server.options import ServerOptions, TlsSource
+from serving.wire import protos
 
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}
 _DEFAULT_POOL = "model_server_batch_threads"

@@ -12,15 +12,15 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from serving.errors import OptionsError
-from serving.noise import filtered
-from serving.server.addresses import check_free
 from serving.server.flag_table import usage
 from serving.server.flags import parse, to_options
+from serving.server.front.addresses import check_free
 from serving.server.options import ServerOptions
+from serving.tensorflow_noise import filtered
 
 if TYPE_CHECKING:
-    from serving.server.process import MakeService
-    from serving.server.service import Service
+    from serving.server.calls.service import Service
+    from serving.server.processes.serving_process import MakeService
 
 LOG = logging.getLogger("serving")
 
@@ -71,10 +71,10 @@ def serve(options: ServerOptions, make_service: MakeService) -> int:
     """
     if options.workers == 1:
         check_free(options)
-        from serving.server.process import run
+        from serving.server.processes.serving_process import run
 
         return run(options, make_service)
-    from serving.server.workers import Supervisor
+    from serving.server.processes.workers import Supervisor
 
     return Supervisor(options, functools.partial(_run_worker, make_service)).run()
 
@@ -82,15 +82,15 @@ def serve(options: ServerOptions, make_service: MakeService) -> int:
 def core(options: ServerOptions) -> Service:
     """The service that runs TensorFlow, which is imported now."""
     os.environ.setdefault(_LOG_LEVEL, "2")  # TensorFlow warns of every request that fails
-    from serving.server.core import Core
-    from serving.server.metrics import PROCESS
+    from serving.server.front.server_metrics import PROCESS
+    from serving.server.model_service import Core
 
     return Core(options, on_run=PROCESS.run)
 
 
 def _run_worker(make_service: MakeService, *arguments: object) -> int:
     # Imported in the worker: what it brings must not run in the supervisor, which forks.
-    from serving.server.process import run_worker
+    from serving.server.processes.serving_process import run_worker
 
     return run_worker(make_service, *arguments)  # type: ignore[arg-type]  # of `workers.Run`
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.lock import hold
+from pipeline.runs.run_lock import hold
 
 Tiny = tuple[Any, dict[str, Any]]
 

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from models.processes import tied
+from models.child_processes import tied
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,8 @@ import tiny_checkpoints
 from models.build import build_model, count_parameters, layer_depths, resolve_pooling
 from models.config import EncoderConfig, PresetConfig
 from models.errors import PresetError
-from models.presets import preset_tokenizer
-from models.tokenizer import Tokenizer
+from models.presets.preset import preset_tokenizer
+from tflite.host.tokenizer import Tokenizer
 
 SMALL = EncoderConfig(num_layers=2, width=32, num_heads=2, dropout=0.1)
 

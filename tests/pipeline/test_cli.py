@@ -17,10 +17,10 @@ from components.config import Severity
 from models.errors import ConfigError, DataError
 from pipeline.cli import _parse, _parser, main
 from pipeline.config import ProjectConfig
-from pipeline.predict import read_inputs
-from pipeline.schema import json_schema, markdown
+from pipeline.configuration.reference import json_schema, markdown
+from pipeline.configuration.yaml_text import read_yaml
+from pipeline.predict.text_predictions import read_inputs
 from pipeline.steps import STEPS
-from pipeline.yaml_text import read_yaml
 
 HELP = """
 import sys
@@ -230,7 +230,7 @@ def test_any_text_can_be_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_path_that_cannot_be_used_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("pipeline.schema.json_schema", Path("/none/such.file").read_text)
+    monkeypatch.setattr("pipeline.configuration.reference.json_schema", Path("/none/such.file").read_text)
     assert main(["schema"]) == 1
     told = capsys.readouterr().err
     assert "transom: /none/such.file" in told
@@ -240,6 +240,6 @@ def test_a_path_that_cannot_be_used_is_named(
 def test_a_mistake_of_ours_is_one_screen_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("pipeline.schema.json_schema", lambda: 1 / 0)
+    monkeypatch.setattr("pipeline.configuration.reference.json_schema", lambda: 1 / 0)
     assert main(["schema"]) == 1
     assert "unexpected ZeroDivisionError" in capsys.readouterr().err

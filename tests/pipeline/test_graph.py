@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tiny_checkpoints
 from safetensors.numpy import load_file, save_file
 
-from components.presets import UNKNOWN_HERE
+from components.preset_fingerprint import UNKNOWN_HERE
 from pipeline import graph
+from pipeline.configuration.loading import load
 from pipeline.kubeflow.spec import compile_spec
-from pipeline.loading import load
 from pipeline.paths import Paths
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "models"))
-import tiny_checkpoints
 
 CONFIG = """\
 name: tiny

@@ -10,15 +10,15 @@ import tiny_edge as tiny
 
 from models.build import build_model
 from models.config import PresetConfig, TaskConfig
-from models.presets import preset_tokenizer
-from models.restore import Restored
-from tflite.bundle import check_golden
-from tflite.convert import convert
-from tflite.export import Plain
-from tflite.metadata import Card
-from tflite.parity import Row, ask_keras, compare
-from tflite.runtime import EdgeClassifier
-from tflite.variants import Variant
+from models.presets.preset import preset_tokenizer
+from models.saved.restore import Restored
+from tflite.bundle.bundle_folder import check_golden
+from tflite.bundle.mediapipe_metadata import Card
+from tflite.bundle_export import Plain
+from tflite.convert.keras_to_tflite import convert
+from tflite.convert.variants import Variant
+from tflite.host.edge_classifier import EdgeClassifier
+from tflite.measure.parity import Row, ask_keras, compare
 
 TOLERANCES: dict[Variant, float] = {
     "float32": 1e-4,

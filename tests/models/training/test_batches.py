@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.training.batches import Batches, choose_buckets
-from models.training.rows import TokenRows
+from models.training.token_rows import TokenRows
 
 
 def _rows(lengths: list[int], *, segments: bool = False) -> TokenRows:

@@ -6,8 +6,8 @@ import pytest
 
 from models.config import TaskConfig, TrainConfig
 from models.errors import TrainingError
-from models.labels import LabelSpace
 from models.training.loss import label_weights, row_loss, row_weights
+from tflite.host.labels import LabelSpace
 
 LABELS = LabelSpace(("a", "b", "c"), (6, 3, 1), 10)
 LOGITS = np.array([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]], np.float32)

@@ -11,12 +11,12 @@ import tensorflow as tf
 
 from models.build import build_model
 from models.config import EncoderConfig, PresetConfig, TaskConfig, TrainConfig
-from models.tokenizer import Tokenizer
 from models.training.batches import Batches
 from models.training.loss import row_loss
 from models.training.optimizer import make_optimizer
 from models.training.step import Predictor, TrainStep, draws_per_pass
 from models.training.strategy import Placement, place
+from tflite.host.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer("wordpiece", start_id=1, end_id=2, pad_id=0, unknown_id=3, vocabulary_size=10, max_length=20)
 

@@ -19,10 +19,10 @@ import keras  # noqa: E402  # not before the runtime is decided
 import numpy as np  # noqa: E402
 
 from models.config import TaskConfig, TrainConfig  # noqa: E402
-from models.labels import LabelSpace  # noqa: E402
 from models.training.progress import Progress  # noqa: E402
-from models.training.rows import TokenRows  # noqa: E402
-from models.training.trainer import Trained, train  # noqa: E402
+from models.training.token_rows import TokenRows  # noqa: E402
+from models.training.training_run import Trained, train  # noqa: E402
+from tflite.host.labels import LabelSpace  # noqa: E402
 
 VOCABULARY = 10
 WIDTH = 8

@@ -12,7 +12,7 @@ import pytest
 from tfx.types.artifact import CUSTOM_PROPERTIES_PREFIX
 
 from components.config import DataConfig
-from components.example_gen import Executor, example_gen
+from components.steps.example_gen import Executor, example_gen
 from models.config import TaskConfig
 from models.errors import (
     BusyError,
@@ -80,7 +80,7 @@ def arguments(base: Path, work: Path) -> list[str]:
         *("--json_serialized_invocation_args", json.dumps(told)),
         *("--json_serialized_inputs_spec_args", json.dumps(spec)),
         *("--artifact_types", json.dumps({"examples": "tfx.types.standard_artifacts.Examples"})),
-        *("--driver_class_path", "components.example_gen.Driver"),
+        *("--driver_class_path", "components.steps.example_gen.Driver"),
         *("--step", "ExampleGen", "--storage", str(work)),
     ]
 

@@ -18,9 +18,9 @@ from tfx.orchestration.pipeline import Pipeline
 
 from pipeline import cli, graph
 from pipeline.config import ProjectConfig
-from pipeline.kubeflow import documents
+from pipeline.kubeflow import pipeline_yaml
 from pipeline.kubeflow.config import KubeflowConfig
-from pipeline.kubeflow.documents import Compiled
+from pipeline.kubeflow.pipeline_yaml import Compiled
 from pipeline.kubeflow.spec import compile_spec
 from pipeline.paths import Paths
 from pipeline.steps import STEPS
@@ -52,7 +52,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
     folder = tmp_path_factory.mktemp("spec")
     (folder / "transom.yaml").write_text(CONFIG)
     assert cli.main(["compile", str(folder / "transom.yaml"), "--out", str(folder / "pipeline.yaml")]) == 0
-    return documents.read(folder / "pipeline.yaml")
+    return pipeline_yaml.read(folder / "pipeline.yaml")
 
 
 def test_a_name_with_an_underscore_is_spelled_as_kubeflow_can(compiled: Compiled) -> None:
@@ -154,7 +154,7 @@ def test_vertex_gets_no_kubernetes(tmp_path: Path) -> None:
     image = f"transom:{importlib.metadata.version('transom')}"
     arguments = ["compile", str(config), "--out", str(tmp_path / "p.yaml"), "--target", "vertex", "--image", image]
     assert cli.main(arguments) == 0
-    made = documents.read(tmp_path / "p.yaml")
+    made = pipeline_yaml.read(tmp_path / "p.yaml")
     assert made.platform == {}
     assert made.spec["defaultPipelineRoot"] == "gs://bucket/a"
     resources = made.spec["deploymentSpec"]["executors"]["Trainer_executor"]["container"]["resources"]
@@ -167,8 +167,8 @@ def test_the_documents_can_stand_apart(tmp_path: Path, capsys: pytest.CaptureFix
     config.write_text(CONFIG)
     out, platform = tmp_path / "p.yaml", tmp_path / "platform.yaml"
     assert cli.main(["compile", str(config), "--out", str(out), "--platform", str(platform)]) == 0
-    assert documents.read(out).platform == {}
-    assert "kubernetes" in documents.read(out, platform).platform["platforms"]
+    assert pipeline_yaml.read(out).platform == {}
+    assert "kubernetes" in pipeline_yaml.read(out, platform).platform["platforms"]
     assert capsys.readouterr().out.count("wrote ") == 2
 
 

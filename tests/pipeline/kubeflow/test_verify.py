@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from models.errors import ConfigError, TransomError
-from pipeline.kubeflow.documents import Compiled
+from pipeline.kubeflow.pipeline_yaml import Compiled
 from pipeline.kubeflow.verify import Backend
 
 # A step as the contract wants it: it copies what it got into its output, and says so in the metadata.

@@ -11,7 +11,7 @@ from docs_examples import BLOCKS, missing_program, prepare, run
 from fake_serving import FakeServing
 from google.protobuf import json_format
 
-from serving.protos import POOL, PredictRequest
+from serving.wire.protos import POOL, PredictRequest
 
 
 @pytest.fixture

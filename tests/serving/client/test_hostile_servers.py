@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.client import ClientError, ServerError
-from serving.client.calls import Call, GetMetadata, GetStatus, Infer, Predict
+from serving.client.endpoint import parse
 from serving.client.flows import _typed
 from serving.client.grpc_wire import GrpcWire
-from serving.client.predictions import predictions
+from serving.client.model_calls import Call, GetMetadata, GetStatus, Infer, Predict
+from serving.client.outputs import predictions
 from serving.client.rest_wire import RestWire
-from serving.client.target import parse
-from serving.protos import GetModelMetadataResponse, PredictResponse, TensorProto
+from serving.wire.protos import GetModelMetadataResponse, PredictResponse, TensorProto
 
 TARGET = parse("http://localhost/reviews")
 KEYS = ["outputs", "results", "model_spec", "metadata", "signature_def", "model_version_status", "version", "b64"]

@@ -26,12 +26,12 @@ import tensorflow as tf
 from docs_examples import BLOCKS, missing_program, prepare, run
 from tensorflow.core.protobuf import saved_model_pb2
 
+from models.child_processes import tied
 from serving.client import AsyncClient, Client, InvalidRequest, ModelNotFound, Unavailable
 from serving.deploy import server_files
 from serving.deploy.plan import plan
 from serving.deploy.release import release
 from serving.errors import DeployError
-from serving.processes import tied
 
 if importlib.util.find_spec("serving.server.main") is None:
     pytest.skip("there is no serving/server/main.py yet", allow_module_level=True)

@@ -14,12 +14,12 @@ import pytest
 import yaml
 from kubernetes import client as kubernetes_client
 
-from serving import protos
 from serving.deploy import model_config
 from serving.deploy.plan import Plan, plan
 from serving.deploy.render import render, write
 from serving.deploy.server_files import files
 from serving.errors import DeployError
+from serving.wire import protos
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "deploy"
 CASES: dict[str, dict[str, Any]] = {
@@ -120,7 +120,6 @@ def test_what_compose_would_read_otherwise_is_escaped(tmp_path: Path) -> None:
 
 
 def test_the_health_check_of_compose_asks_the_status_route(push_dir: Path) -> None:
-    sys.path.insert(0, str(Path(__file__).parents[1] / "client"))
     from fake_serving import FakeServing
 
     (text,) = [text for name, text in render(plan("compose", push_dir)).items() if name == "compose.yaml"]

@@ -6,12 +6,12 @@ import hashlib
 import pytest
 from fronts import HOST, with_fronts
 
-from serving import protos
 from serving.client import AccessDenied, Client
 from serving.errors import Code, OptionsError, StatusError
 from serving.server.api_keys import ApiKey, ApiKeys
 from serving.server.flags import parse, single_model, to_options
-from serving.server.health import SERVICE, HealthCheckRequest, HealthCheckResponse
+from serving.server.front.grpc.health import SERVICE, HealthCheckRequest, HealthCheckResponse
+from serving.wire import protos
 
 MINE, OTHERS, ADMIN = "k1", "k2", "k3"
 

@@ -12,9 +12,9 @@ import httpx
 import numpy as np
 from fronts import HOST, free_ports
 
-from serving import protos
-from serving.processes import tied
-from serving.server.tensors import decode_inputs, encode_outputs
+from models.child_processes import tied
+from serving.server.calls.request_tensors import decode_inputs, encode_outputs
+from serving.wire import protos
 
 
 def wait_for(condition, process, log, seconds=90):

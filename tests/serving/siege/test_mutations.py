@@ -15,8 +15,8 @@ from benchmarks.siege.mutations import (
     mutate_message,
     written,
 )
-from serving import protos
-from serving.protos import PredictRequest
+from serving.wire import protos
+from serving.wire.protos import PredictRequest
 
 BODIES = [(method, body) for method, bodies in MESSAGES.items() for body in bodies]
 

@@ -1,0 +1,133 @@
+"""JSON Lines: an object a line. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from decimal import Decimal
+from typing import Any
+
+from components.data.formats.table import HeaderlessTable, Row, Twice, place
+from components.data.formats.text_lines import Lines
+from components.data.values.cells import as_json, readable
+from models.errors import DataError
+
+# Digits of the longest whole number that Python turns into an integer, nearly; longer ones become decimals.
+_LONGEST_INTEGER = 4000
+
+
+class JsonLinesTable(HeaderlessTable):
+    """JSON Lines."""
+
+    def rows(self, needed: Collection[str] | None = None) -> Iterator[Row]:
+        lines = Lines(self.path)
+        lines.row = 1
+        for text in lines:
+            if text.isspace():
+                continue
+            values = self._parse(text, lines)
+            if lines.damaged:
+                values = {name: self._readable(lines, name, value, needed) for name, value in values.items()}
+                lines.damaged.clear()
+            yield Row(lines.row, lines.line, values)
+            lines.row += 1
+
+    def _readable(self, lines: Lines, name: str, value: Any, needed: Collection[str] | None) -> Any:
+        text = value if isinstance(value, str) else as_json(value)
+        nearest = lines.readable(name, text, needed)
+        if nearest == text:
+            return value
+        self.unreadable.add(name)
+        return nearest
+
+    def _parse(self, text: str, lines: Lines) -> dict[str, Any]:
+        try:
+            value = _load(text)
+        except json.JSONDecodeError as error:
+            raise self._not_json(text, error, lines) from None
+        except RecursionError as error:  # nested a thousand deep
+            where = place(self.path, lines.row, lines.line)
+            raise DataError(f"{where}: JSON beyond all bounds", got=str(error), expected="texts and numbers") from None
+        if isinstance(value, list) and lines.row == 1:
+            raise self._an_array()
+        if not isinstance(value, dict):
+            where = place(self.path, lines.row, lines.line)
+            raise DataError(f"{where}: not a JSON object", got=text.strip()[:60], expected='{"column": value, …}')
+        return value if all(map(str.isascii, value)) else {readable(name): cell for name, cell in value.items()}
+
+    def _not_json(self, text: str, error: json.JSONDecodeError, lines: Lines) -> DataError:
+        where = place(self.path, lines.row, lines.line)
+        if lines.damaged:
+            return lines.damaged[0]
+        start = text.lstrip()
+        if lines.row == 1 and start[:1] == "[":
+            return self._an_array()
+        if start.startswith(("#", "//")):
+            return DataError(f"{where}: a comment", got=text.strip()[:60], expected="JSON alone", fix="delete the line")
+        if lines.row == 1 and start[:1] not in ("{", "["):
+            return DataError(
+                f"{where}: not JSON",
+                got=f"{text.strip()[:60]!r}",
+                expected='a JSON object a line, for example {"text": "…", "label": "…"}',
+                fix="if it is a CSV file, give it a name that ends in .csv (or set data.format: csv)",
+            )
+        if lines.row == 1 and not start[1:].strip():
+            return DataError(
+                f"{where}: a JSON document over several lines",
+                got=text.strip(),
+                expected="JSON Lines: an object a line",
+                fix="convert it, for example: jq -c . OLD > NEW (jq -c '.data[]' for rows in a list named data)",
+            )
+        offset = lines.offset + len(text[: error.pos].encode())
+        return DataError(
+            f"{where}: not JSON",
+            got=f"{error.msg} at byte {offset:,}, near {text[max(0, error.pos - 20) : error.pos + 20].strip()!r}",
+            expected='a JSON object a line, for example {"text": "…", "label": "…"}',
+            fix=_what_to_do(text, error),
+        )
+
+    def _an_array(self) -> DataError:
+        return DataError(
+            f"{self.path}: a JSON array",
+            got="[",
+            expected="JSON Lines: an object a line",
+            fix="convert it, for example: jq -c '.[]' OLD > NEW",
+        )
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        names = [name for name, _ in pairs]
+        return {name: value if names.count(name) == 1 else Twice() for name, value in values.items()}
+    return values
+
+
+# `json.loads` would make a decoder for every row.
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
+
+
+def _load(text: str) -> Any:
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # an integer of thousands of digits, perhaps in a column that nobody uses
+        return json.loads(text, object_pairs_hook=_object, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | Decimal:
+    return int(digits) if len(digits) < _LONGEST_INTEGER else Decimal(digits)
+
+
+def _what_to_do(text: str, error: json.JSONDecodeError) -> str:
+    rest = text[error.pos :].lstrip()
+    if not text.endswith(("\n", "\r")) and (not rest or error.msg.startswith("Unterminated")):
+        return "copy or download the file again: it ends in the middle of a row"
+    if rest.startswith("'"):
+        return "write the rows with json.dumps: single quotes are Python's way, not JSON's"
+    if rest.startswith(",") and not rest[1:].strip():
+        return "delete the comma at the end of the line: the rows of JSON Lines stand alone"
+    if error.msg == "Extra data":
+        return "start a new line for each object"
+    return "correct the line"

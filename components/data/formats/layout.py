@@ -1,0 +1,270 @@
+"""How a separated file is laid out: separator, quotes, and on which line the header stands. Imports no TensorFlow.
+
+Nobody says so of CSV, so the first lines have to: the separator is the one that makes all rows as wide as the header.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from components.data.column_names import LABEL_NAMES, TEXT_NAMES
+
+# Lines and characters by which the layout is decided, and lines among which the header is looked for.
+_LINES, _CHARACTERS, _HEADER_WITHIN = 2_000, 8 * 2**20, 20
+# A field longer than this is taken for a quote that was opened and never closed.
+LONGEST_FIELD = 256 * 2**20
+_SEPARATORS = (",", "\t", ";", "|")
+# Excel's line about the separator, perhaps quoted, perhaps filled up with empty fields.
+_EXCEL = re.compile(r'\s*"?sep=(.|\\t)"?[,;\t|]*\s*', re.IGNORECASE)
+_KNOWN = frozenset((*TEXT_NAMES, *LABEL_NAMES))
+
+Fields = list[str]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a file is read.
+
+    Attributes:
+        dialect: the arguments of `csv.reader`.
+        line: the line on which the header starts, from 1; what stands above it is left out.
+        header: its fields, without white space around them; names that are missing at the end are left out.
+        unnamed: columns at the end of the header that have no name; they must be empty.
+        above: what stands above the header: "a title", "comments" or "the separator for Excel"; empty for nothing.
+        widths: number of fields, without empty ones at the end, to rows of the sample.
+        headerless: why the header looks like a row; empty where it does not.
+    """
+
+    dialect: Mapping[str, Any]
+    line: int = 1
+    header: tuple[str, ...] = ()
+    unnamed: int = 0
+    above: str = ""
+    widths: Mapping[int, int] | None = None
+    headerless: str = ""
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A way to read the sample: its records, and which of them is the header."""
+
+    dialect: dict[str, Any]
+    records: list[tuple[int, Fields]]
+    index: int
+    above: str
+    broken: bool
+
+    @property
+    def header(self) -> Fields:
+        return without_empty(self.records[self.index][1]) if self.records else []
+
+    @property
+    def rows(self) -> list[Fields]:
+        return [fields for _, fields in self.records[self.index + 1 :]]
+
+    @property
+    def fit(self) -> float:
+        """The share of the rows that are as wide as the header; 0 where it has one column only."""
+        width = len(self.header)
+        if width < 2:
+            return 0.0
+        share = (1 + sum(fits(fields, width) for fields in self.rows)) / (1 + len(self.rows) + self.broken)
+        # "text;score" is no title above rows such as "fine;3,5"
+        return share / 2 if self.above == "a title" else share
+
+    @property
+    def spaced(self) -> bool:
+        """A space follows every separator of the header: a comma of a sentence, perhaps."""
+        return all(name.startswith(" ") for name in self.header[1:])
+
+
+def find_layout(lines: Iterable[str], preferred: str) -> Layout:
+    """Finds the layout of the file that begins with these lines.
+
+    Args:
+        lines: the decoded lines of the file, with their ends; only the first are read.
+        preferred: the separator that the file's name promises.
+    """
+    sample, whole = _sample(lines)
+    forced = _EXCEL.fullmatch(sample[0]) if sample else None
+    separators = [forced[1].replace("\\t", "\t")] if forced else sorted(_SEPARATORS, key=lambda s: s != preferred)
+    candidates = [_read(sample, separator, whole, skip=1 if forced else 0) for separator in separators]
+    # max takes the first of equals: the promised separator
+    best = max(candidates, key=lambda one: (round(one.fit, 3), not one.spaced))
+    if not best.records:
+        return Layout(best.dialect)
+    above = "the separator for Excel" if forced else best.above
+    return Layout(
+        best.dialect,
+        line=best.records[best.index][0],
+        header=names_of(best.header),
+        unnamed=len(best.records[best.index][1]) - len(best.header),
+        above=above,
+        widths=Counter(len(without_empty(fields)) for fields in best.rows),
+        headerless=_headerless(best.header, best.rows),
+    )
+
+
+def without_empty(fields: Sequence[str]) -> Fields:
+    """The fields without the empty ones at the end, which spreadsheets write."""
+    end = len(fields)
+    while end and not fields[end - 1].strip():
+        end -= 1
+    return list(fields[:end])
+
+
+def names_of(fields: Sequence[str]) -> tuple[str, ...]:
+    """The names of a header, without white space and what cannot be seen around them, or the # before the first."""
+    names = [name.strip().strip("\u200b\ufeff").strip() for name in fields]
+    first = names[0].lstrip("# ") if names else ""
+    return tuple([first, *names[1:]] if first.lower() in _KNOWN else names)
+
+
+def fits(fields: Sequence[str], width: int) -> bool:
+    """Whether a row has a field for each column, and only empty ones behind them."""
+    return len(fields) >= width and not any(field.strip() for field in fields[width:])
+
+
+def _sample(lines: Iterable[str]) -> tuple[list[str], bool]:
+    """The first lines, and whether they are all."""
+    sample, characters = [], 0
+    iterator = iter(lines)
+    for line in islice(iterator, _LINES):
+        sample.append(line)
+        characters += len(line)
+        if characters > _CHARACTERS:
+            break
+    return sample, next(iterator, None) is None
+
+
+def _read(sample: list[str], separator: str, whole: bool, skip: int) -> _Candidate:
+    """The best way to read the sample with a separator: quotes as RFC 4180 has them, unless the rows say otherwise."""
+    plain: dict[str, Any] = {"delimiter": separator}
+    best = _candidate(sample, plain, whole, skip)
+    if any('"' in line for line in sample):
+        spaced = _candidate(sample, {**plain, "skipinitialspace": True}, whole, skip)
+        if spaced.fit > best.fit or (spaced.fit == best.fit and _quotes_behind_spaces(best, spaced)):
+            best = spaced
+    if separator == "\t" and (best.fit < 1 or best.broken):
+        # as IANA's registration of TSV has it, quotes are just quotes
+        raw = _candidate(sample, {**plain, "quoting": csv.QUOTE_NONE}, whole, skip)
+        if raw.fit > best.fit or (best.broken and raw.fit == 1):
+            best = raw
+    if any("'" in line for line in sample):
+        single = _candidate(sample, {**plain, "quotechar": "'", "skipinitialspace": True}, whole, skip)
+        if single.fit >= best.fit and _all_in_single_quotes(best, single):
+            best = single
+    return best
+
+
+def _quotes_behind_spaces(plain: _Candidate, spaced: _Candidate) -> bool:
+    """The same records, but what is a quote at the start of a field for one is none for the other."""
+    pairs = zip(plain.records, spaced.records, strict=False)
+    return any(
+        one.lstrip().startswith('"') and other not in (one, one.lstrip())
+        for (_, left), (_, right) in pairs
+        for one, other in zip(left, right, strict=False)
+    )
+
+
+def _all_in_single_quotes(plain: _Candidate, single: _Candidate) -> bool:
+    """A column of which every value stands in single quotes."""
+    rows = [fields for fields in single.rows if fields]
+    if single.broken or len(rows) < 2:
+        return False
+    if plain.fit < single.fit and any(field[:1] == "'" for fields in plain.rows for field in fields):
+        return True
+    columns = zip(*(fields for fields in plain.rows if len(fields) >= len(plain.header)), strict=False)
+    return any(all(len(v) > 1 and v.strip()[:1] == v.strip()[-1:] == "'" for v in column) for column in columns)
+
+
+def _candidate(sample: list[str], dialect: dict[str, Any], whole: bool, skip: int) -> _Candidate:
+    csv.field_size_limit(LONGEST_FIELD)
+    reader = csv.reader(sample[skip:], strict=True, **dialect)
+    records: list[tuple[int, Fields]] = []
+    broken = False
+    while True:
+        start = reader.line_num + 1 + skip
+        try:
+            fields = next(reader)
+        except StopIteration:
+            break
+        except csv.Error:
+            # a record that the end of the sample cuts is no fault of the file
+            broken = whole or reader.line_num < len(sample) - skip
+            break
+        if fields and not _blank(fields):
+            records.append((start, fields))
+    index, above = _find_header([fields for _, fields in records])
+    return _Candidate(dialect, records, index, above, broken)
+
+
+def _blank(fields: Fields) -> bool:
+    return not any(field.strip() for field in fields)
+
+
+def _find_header(records: list[Fields]) -> tuple[int, str]:
+    """Which record is the header, and what stands above it."""
+    widths = Counter(len(without_empty(fields)) for fields in records)
+    if not widths or max(widths) < 2:
+        return 0, ""
+    usual = widths.most_common(1)[0][0]
+    index, above = 0, ""
+    for fields in records[:_HEADER_WITHIN]:
+        kind = _kind_of_line(fields, usual)
+        if not kind:
+            break
+        index, above = index + 1, kind
+    if index == min(len(records), _HEADER_WITHIN):  # nothing but such lines: no table that we know
+        index, above = 0, ""
+    for later, fields in enumerate(records[index + 1 : _HEADER_WITHIN], index + 1):
+        if _names(fields) and not _known(records[index]) and above != "comments":
+            return later, "a title"
+    return index, above
+
+
+def _kind_of_line(fields: Fields, usual: int) -> str:
+    """What a line above the header is; empty for the header itself."""
+    filled = [field.strip() for field in fields if field.strip()]
+    first = fields[0].lstrip()
+    if first.startswith("#") and (len(without_empty(fields)) != usual or first[1:2] in (" ", "#", "\t", "!")):
+        named = len(without_empty(fields)) == usual and names_of(fields)[0].lower() in _KNOWN
+        return "" if named else "comments"
+    if usual > 1 and len(filled) == 1 and filled[0].lower() not in _KNOWN:
+        return "a title"
+    return ""
+
+
+def _known(fields: Fields) -> bool:
+    return bool({name.lower() for name in names_of(fields)} & _KNOWN)
+
+
+def _names(fields: Fields) -> bool:
+    """It is surely a header: it names a text and a label."""
+    names = {field.strip().lower() for field in fields}
+    return bool(names & set(TEXT_NAMES)) and bool(names & set(LABEL_NAMES))
+
+
+def _headerless(header: Fields, rows: list[Fields]) -> str:
+    """Why the header looks like a row: it holds a sentence, and a value or a number as the rows below it do."""
+    rows = [fields for fields in rows if fits(fields, len(header))]
+    if len(header) < 2 or not rows or _known(header) or not any(len(name.split()) > 2 for name in header):
+        return ""
+    for index, name in enumerate(header):
+        values = [fields[index].strip() for fields in rows]
+        again = values.count(name.strip())
+        if again > 1 and len(name.split()) <= 2:
+            return f"{name.strip()!r} also appears in {again:,} rows below it"
+        if _number(name) and all(map(_number, values)):
+            return f"{name.strip()!r} is a number, like the values below it"
+    return ""
+
+
+def _number(text: str) -> bool:
+    return re.fullmatch(r"\s*[-+]?\d+(?:[.,]\d+)?\s*%?\s*", text) is not None

@@ -1,0 +1,37 @@
+"""Tables as rows: CSV, TSV, JSON Lines, Parquet and TFRecords of tf.Example, read in constant memory.
+
+`open_table` finds the format and the columns; `Table.rows` yields the rows one after the other. Whatever is wrong
+with a file is a `DataError` that names the file, the row (data rows from 1, the header not counted) and, in the text
+formats, the line and the byte (of the decompressed file, from 0). Imports no TensorFlow, but for TFRecords.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from components.data.formats.binary_tables import ParquetTable, TFRecordTable, check_frames
+from components.data.formats.files import format_of
+from components.data.formats.json_lines import JsonLinesTable
+from components.data.formats.separated import CsvTable, TsvTable
+from components.data.formats.table import Row, Table, place
+
+__all__ = ["Row", "Table", "check_frames", "open_table", "place"]
+
+
+def open_table(path: Path, configured: str = "auto") -> Table:
+    """Opens a table and reads its header.
+
+    Args:
+        configured: `DataConfig.format`.
+
+    Raises:
+        DataError: the file or its header cannot be read.
+    """
+    kinds: dict[str, type[Table]] = {
+        "csv": CsvTable,
+        "tsv": TsvTable,
+        "jsonl": JsonLinesTable,
+        "parquet": ParquetTable,
+        "tfrecord": TFRecordTable,
+    }
+    return kinds[format_of(path, configured)](path)

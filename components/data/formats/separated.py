@@ -1,0 +1,253 @@
+"""CSV and TSV, as people's programs write them. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter, deque
+from collections.abc import Collection, Iterator
+
+from components.data.formats.files import some
+from components.data.formats.layout import LONGEST_FIELD, Layout, find_layout, fits, names_of, without_empty
+from components.data.formats.table import Row, Table, place
+from components.data.formats.text_lines import Lines
+from models.errors import DataError
+
+# What Markdown has below a header; a single "-" is how people write that there is no value.
+_RULE = re.compile(r"\s*(?::?-{2,}:?)?\s*")
+# Where so many rows have another width than the header, the fault is the header's.
+_NEARLY_ALL = 0.9
+
+
+class CsvTable(Table):
+    """CSV with any of the usual separators and with RFC 4180's quotes, embedded line ends and all.
+
+    Read as meant: Excel's `sep=;`, a title or comments above the header, empty fields at the end of lines, blank lines,
+    spaces before quotes, single quotes, carriage returns as line ends, the header again where files were joined. A
+    column without a name is left out.
+    """
+
+    _preferred = ","
+
+    def _columns(self) -> tuple[str, ...]:
+        lines = Lines(self.path)
+        self._layout = find_layout(lines, self._preferred)
+        names = self._layout.header
+        if any(name.encode("utf-8", "replace") != name.encode("utf-8", "surrogateescape") for name in names):
+            raise lines.damaged[0]
+        if not names and (lines.line or lines.text):
+            deque(self._records(Lines(self.path)), maxlen=0)  # says what is wrong with the quotes
+        if not any(names):
+            raise DataError(
+                f"{self.path}: the header is empty",
+                got="blank lines" if lines.line else "no text at all",
+                expected="a line with the names of the columns, and rows below it",
+            )
+        if re.match(r"\{\s*[\"'}]|\[\s*[\[{]", names[0]):
+            raise DataError(
+                f"{self.path}: not CSV",
+                got=f"JSON: {', '.join(names)[:60]}",
+                expected="a line with the names of the columns, and rows below it",
+                fix="give it a name that ends in .jsonl (JSON Lines: an object a line)",
+            )
+        if self._layout.dialect["delimiter"] != "," and names[-1].endswith(","):
+            raise DataError(
+                f"{self.path}: commas at the ends of the lines",
+                got=f"{names[-1]!r} as the last column",
+                expected="fields with one separator between them",
+                fix="take the original file: this one was opened and saved by a program that separates by commas",
+            )
+        for name, count in Counter(names).items():
+            if not name:
+                self.left_out[name] = "has no name"
+            elif count > 1:
+                self.left_out[name] = f"appears {count} times in the header"
+        self.headerless = self._why_headerless(self._layout)
+        self.above = self._what_is_above(self._layout)
+        return tuple(name for name in names if name not in self.left_out)
+
+    def _why_headerless(self, layout: Layout) -> str:
+        if not layout.headerless:
+            return ""
+        return f"line {layout.line:,} looks like a row and not like a header: {layout.headerless}"
+
+    def _what_is_above(self, layout: Layout) -> str:
+        if layout.line == 1 or not layout.above:
+            return ""
+        lines = "line 1" if layout.line == 2 else f"lines 1 to {layout.line - 1:,}"
+        lines = "lines 1 and 2" if layout.line == 3 else lines
+        return f"skipped {lines} ({layout.above}); the header is line {layout.line:,}"
+
+    def rows(self, needed: Collection[str] | None = None) -> Iterator[Row]:
+        header = self._layout.header
+        width = len(header)
+        kept = [index for index, name in enumerate(header) if name not in self.left_out]
+        whole = len(kept) == width
+        lines = Lines(self.path)
+        number = 0
+        for line, fields in self._records(lines):
+            if line == self._layout.line:
+                lines.damaged.clear()
+                lines.row = 1
+                continue
+            first = fields[0]
+            if (not first or first.isspace()) and _blank(fields, width):
+                continue
+            if header[0] in first and self._is_header(fields):
+                continue
+            if not number and self._is_rule(fields):
+                continue
+            number += 1
+            if len(fields) != width or (' "' in lines.text and any(field[:1] == " " for field in fields)):
+                fields = self._fit(fields, number, line, lines)
+            values = dict(zip(self.columns, fields if whole else [fields[index] for index in kept], strict=True))
+            if lines.damaged:
+                values = {name: self._readable(lines, name, value, needed) for name, value in values.items()}
+                lines.damaged.clear()
+            lines.row = number + 1
+            yield Row(number, line, values)
+
+    def _readable(self, lines: Lines, name: str, value: str, needed: Collection[str] | None) -> str:
+        readable = lines.readable(name, value, needed)
+        if readable != value:
+            self.unreadable.add(name)
+        return readable
+
+    def _records(self, lines: Lines) -> Iterator[tuple[int, list[str]]]:
+        """Line of the start and fields of every record, header included, empty lines left out."""
+        csv.field_size_limit(LONGEST_FIELD)
+        above = self._layout.line - 1
+        stream = iter(lines)
+        for _ in range(above):
+            next(stream, None)
+        lines.damaged.clear()
+        reader = csv.reader(stream, strict=True, **self._layout.dialect)
+        while True:
+            start = above + reader.line_num + 1
+            try:
+                fields = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                raise self._broken(lines, start, str(error)) from None
+            if fields:
+                yield start, fields
+
+    def _fit(self, fields: list[str], number: int, line: int, lines: Lines) -> list[str]:
+        """The fields of a row as the header has them.
+
+        Raises:
+            DataError: there are more or fewer.
+        """
+        width, dialect = len(self._layout.header), self._layout.dialect
+        behind_spaces = any(field[:1] == " " and field.lstrip(" ")[:1] == '"' for field in fields)
+        if behind_spaces and line == lines.line and "quoting" not in dialect:
+            # where only a few rows have a space before the quote, the first rows did not tell
+            again = next(csv.reader([lines.text], **{**dialect, "skipinitialspace": True}))
+            fields = again if fits(again, width) else fields
+        if not fits(fields, width):
+            raise self._ragged(number, line, fields, lines)
+        return fields[:width]
+
+    def _is_rule(self, fields: list[str]) -> bool:
+        """The line below the header of a Markdown table. In a table of one column it is a text like others."""
+        return len(fields) > 1 and all(map(_RULE.fullmatch, fields))
+
+    def _is_header(self, fields: list[str]) -> bool:
+        """A row that is the header again, as it is where files were joined."""
+        header = self._layout.header
+        # the last name tells most rows from it: the first column of many tables has no name
+        if len(header) < 2 or len(fields) < len(header) or header[-1] not in fields[len(header) - 1]:
+            return False
+        return names_of(without_empty(fields)) == header
+
+    def _broken(self, lines: Lines, line: int, why: str) -> DataError:
+        expected = "fields in double quotes, with double quotes inside them doubled"
+        fix = "correct the row, or write the file with a CSV library (or as JSON Lines)"
+        if "unexpected end of data" in why or "field limit" in why:
+            why = "a double quote is opened and never closed"
+        elif "new-line character" in why:
+            why, expected = "a carriage return outside quotes", "lines that end in a line feed"
+            fix = "put the field into double quotes; if carriage returns end the lines: tr '\\r' '\\n' < OLD > NEW"
+        elif '\\"' in lines.text:
+            why = f'a double quote inside the field, written \\" (line {lines.line:,})'
+            fix = 'write it "" (in pandas doublequote=True, in Spark option("escape", "\\""))'
+        elif re.search(r'"[ \t]+[,;|]', lines.text) and "expected after" in why:
+            why = f"a space between the closing quote and the separator (line {lines.line:,})"
+            fix = "delete the spaces around the separators"
+        elif not lines.row and re.match(r'\s*"[^"]*"[ \t]+"', lines.text):
+            why = f"fields with spaces between them (line {lines.line:,})"
+            expected = "fields with a comma, a tab, a semicolon or a bar between them"
+            fix = 'write the file with commas (in R: write.csv(table, "FILE.csv", row.names = FALSE))'
+        elif "expected after" in why:
+            why = f"{why} in line {lines.line:,}: a double quote inside the field, or one that was never closed"
+        return DataError(
+            place(self.path, lines.row, line) if lines.row else f"{self.path}: the header (line {line:,})",
+            got=why,
+            expected=expected,
+            fix=fix,
+        )
+
+    def _ragged(self, number: int, line: int, fields: list[str], lines: Lines) -> DataError:
+        width = len(self._layout.header)
+        more = len(fields) > width
+        shown = some([repr(field if len(field) <= 40 else field[:40] + "…") for field in fields], 6)
+        fix = (
+            "put the field that holds the separator into double quotes"
+            if more
+            else "complete or delete the row; a text with a line end inside needs double quotes around it"
+        )
+        return DataError(
+            f"{place(self.path, number, line)}: {'more' if more else 'fewer'} fields than the header has columns",
+            got=f"{len(fields)} fields: {shown}",
+            expected=f"{width}: {some(self._layout.header, 20)}",
+            fix=self._cause(fields, lines) or fix,
+        )
+
+    def _cause(self, fields: list[str], lines: Lines) -> str:
+        """What a person would say of a row of another width; empty where that is only the row's own fault."""
+        if "\0" in lines.text:
+            return "the row holds NUL bytes: the file is damaged here; copy or write it again"
+        if fields[0].lstrip().startswith("#") and len(fields) < len(self._layout.header):
+            return "delete the line if it is a comment: those are left out above the header only"
+        if any(quote in lines.text for quote in "“„«"):
+            return "put straight double quotes around the field; curly ones are characters like others"
+        width = len(self._layout.header)
+        if len(fields) > width and any(field.endswith("\\") for field in fields[:-1]):
+            return "put the field into double quotes: a backslash before the separator is a character like others"
+        if width < len(fields) <= width + self._layout.unnamed:
+            return (
+                f"name column {width + 1} in the header, or put the field that holds the separator into double quotes"
+            )
+        return self._cause_of_all(fields)
+
+    def _cause_of_all(self, fields: list[str]) -> str:
+        """The same for a file where nearly all rows have one width, and the header another."""
+        layout, width = self._layout, len(self._layout.header)
+        widths = Counter(layout.widths)
+        usual, count = widths.most_common(1)[0] if widths else (width, 0)
+        if usual == width or count < _NEARLY_ALL * widths.total():
+            return ""
+        head = f"nearly every row has {usual} fields and line {layout.line:,}, the header, {width}: "
+        if width == 1:
+            return head + "is it a title? Then delete it; the first line names the columns"
+        if usual == width + 1 and fields[0].strip().isdecimal():
+            return head + "name the missing column; R leaves it out (write.table(…, row.names = FALSE))"
+        return (
+            head
+            + "correct the header (delete it if it is a title), or put texts that hold the separator into double quotes"
+        )
+
+
+def _blank(fields: list[str], width: int) -> bool:
+    """A line without anything, as a spreadsheet writes it; in a table of one column that is an empty value."""
+    return (width > 1 or len(fields) > 1) and not any(map(str.strip, fields))
+
+
+class TsvTable(CsvTable):
+    """TSV, with quoted fields or (as IANA's registration has it) with quotes that are just quotes.
+
+    Which of the two is decided by the first rows: quoted, unless that leaves rows of another width than the header.
+    """
+
+    _preferred = "\t"

@@ -1,0 +1,144 @@
+"""The lines of a text file: compressed or not, whatever ends them, and where each stands. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from components.data.formats.files import open_bytes
+from components.data.formats.magic_bytes import START, Recognized, recognize
+from components.data.formats.table import place
+from models.errors import DataError
+
+# Bytes in which a line feed is looked for, and that are read at once from a file without one.
+_BLOCK = 1 << 16
+_MARK = b"\xef\xbb\xbf"
+
+
+class Lines:
+    """The decoded lines of a text file, with their line ends; knows where it stands.
+
+    A line ends with a line feed; in a file that has none, with a carriage return (as Macs once wrote them). A line that
+    is no UTF-8 is given with `surrogateescape`, for the reader to judge: perhaps nobody uses that field.
+
+    Attributes:
+        line: number of the line read last, from 1.
+        text: that line.
+        offset: byte at which it starts.
+        row: the row being read, for messages; 0 is the header. Set by the reader.
+        damaged: lines since the reader last cleared the list that are no UTF-8.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.line, self.offset, self.row, self.text = path, 0, 0, 0, ""
+        self.damaged: list[DataError] = []
+
+    def __iter__(self) -> Iterator[str]:
+        length = 0
+        with open_bytes(self.path) as stream:
+            try:
+                for raw in self._raw(stream):
+                    self.line, self.offset, length = self.line + 1, self.offset + length, len(raw)
+                    self.text = self._decode(raw)
+                    yield self.text
+            except gzip.BadGzipFile as error:
+                if self.line == 0 and "Not a gzipped file" in str(error):
+                    raise self._not_compressed() from None
+                raise self._truncated(error, length) from None
+            except (EOFError, zlib.error) as error:
+                raise self._truncated(error, length) from None
+
+    def _raw(self, stream: BinaryIO) -> Iterator[bytes]:
+        """The lines as bytes. Raises where the file is none of text."""
+        block = stream.read(_BLOCK)
+        found = recognize(block[:START])
+        if found is not None:
+            raise self._other_format(found)
+        if b"\r" in block and b"\n" not in block:
+            yield from _split_at_carriage_returns(stream, block)
+            return
+        start = io.BytesIO(block)
+        for line in start:
+            # the last line of the block goes on in the file
+            yield line if line.endswith(b"\n") else line + stream.readline()
+        yield from stream
+
+    def _decode(self, raw: bytes) -> str:
+        start = len(_MARK) if self.line == 1 and raw.startswith(_MARK) else 0
+        try:
+            return raw[start:].decode("utf-8")
+        except UnicodeDecodeError as error:
+            self.damaged.append(self._not_utf8(raw, start + error.start))
+            return raw[start:].decode("utf-8", "surrogateescape")
+
+    def readable(self, name: str, value: str, needed: Collection[str] | None) -> str:
+        """A field that may be part of a damaged line, as it is, or as the text nearest to it.
+
+        Raises:
+            DataError: it is damaged, and needed.
+        """
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            if needed is None or name in needed:
+                error = self.damaged[0]
+                raise DataError(
+                    f"{error.what}, in column {name!r}", got=error.got, expected=error.expected, fix=error.fix
+                ) from None
+            return _nearest(value)
+        return value
+
+    def _truncated(self, error: Exception, length: int) -> DataError:
+        return DataError(
+            f"{self.path}: the compressed file is truncated or damaged",
+            got=f"{error} after line {self.line:,}, byte {self.offset + length:,} of the decompressed text",
+            expected="a complete gzip file",
+            fix="copy or download the file again",
+        )
+
+    def _not_compressed(self) -> DataError:
+        with self.path.open("rb") as stream:
+            found = recognize(stream.read(START))
+        return DataError(
+            f"{self.path}: not compressed, as its name says",
+            got=found.what if found else "no gzip header",
+            expected="a gzip file",
+            fix=found.fix if found else "take .gz off its name, or compress it with gzip",
+        )
+
+    def _other_format(self, found: Recognized) -> DataError:
+        return DataError(
+            f"{self.path}: not a text file in UTF-8", got=found.what, expected="a table as UTF-8 text", fix=found.fix
+        )
+
+    def _not_utf8(self, raw: bytes, start: int) -> DataError:
+        around = raw[max(0, start - 20) : start].decode("utf-8", "ignore")
+        return DataError(
+            (place(self.path, self.row, self.line) if self.row else f"{self.path}, line {self.line:,}") + ": not UTF-8",
+            got=f"byte 0x{raw[start]:02x} at byte {self.offset + start:,}" + (f", after {around!r}" if around else ""),
+            expected="UTF-8",
+            fix="save the file as UTF-8, for example: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW",
+        )
+
+
+def _nearest(value: str) -> str:
+    """The text with bytes that are no UTF-8 written out; JSON can write half a surrogate pair besides."""
+    try:
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _split_at_carriage_returns(stream: BinaryIO, block: bytes) -> Iterator[bytes]:
+    rest = b""
+    while block:
+        *lines, rest = (rest + block).split(b"\r")
+        for line in lines:
+            yield line + b"\r"
+        block = stream.read(_BLOCK)
+    if rest:
+        yield rest

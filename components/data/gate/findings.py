@@ -1,0 +1,92 @@
+"""What the data gate finds, how it is said, and where it is kept. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence, Sized
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from components.config import Severity
+from models.errors import GateError
+from tflite.host.json_text import to_json
+
+FINDINGS_FILE = "findings.json"
+# Errors that a message lists.
+_LISTED = 10
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one rule found in one split.
+
+    Attributes:
+        rule: the key under `gate`.
+        severity: `error` or `warn`.
+        split, column: where.
+        message: what was found, in a sentence.
+        rows, of: how many rows it concerns, of how many; 0 and 0 where rows are not what is counted.
+        examples: some of them, shortened.
+        fix: what to do about it.
+    """
+
+    rule: str
+    severity: Severity
+    split: str
+    column: str
+    message: str
+    rows: int = 0
+    of: int = 0
+    examples: tuple[str, ...] = ()
+    fix: str = ""
+
+    def render(self, examples: int = 5) -> str:
+        """A line that names everything, and one for each of the first examples."""
+        column = f", column {self.column!r}" if self.column else ""
+        head = f"{self.severity} {self.rule} in {self.split or 'the data'}{column}: {self.message}"
+        tail = [f"    to fix: {self.fix}"] if self.fix else []
+        return "\n".join([head, *(f"    {example}" for example in self.examples[:examples]), *tail])
+
+
+def stop(findings: Sequence[Finding]) -> None:
+    """Raises what must stop the run, all of it on one screen.
+
+    Raises:
+        GateError: there is a finding of severity `error`.
+    """
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        # few errors with all they have, many with less, so that they fit on a screen
+        listed = "\n".join(finding.render(5 if len(errors) <= 3 else 1) for finding in errors[:_LISTED])
+        if len(errors) > _LISTED:
+            listed += f"\nand {len(errors) - _LISTED:,} more"
+        rules = dict.fromkeys(f"gate.{finding.rule}" for finding in errors)
+        raise GateError(
+            f"the data gate stops the run: {number_of(errors, 'error')}",
+            got="\n" + "\n".join("    " + line for line in listed.splitlines()),
+            expected="data that a model can be learned from and judged by",
+            fix=f"correct the data, or say that it may pass: {', '.join(rules)}: warn",
+        )
+
+
+def render(findings: Sequence[Finding]) -> str:
+    """All findings, errors first."""
+    ordered = sorted(findings, key=lambda finding: finding.severity != "error")
+    return "\n".join(finding.render() for finding in ordered) or "the data gate found nothing"
+
+
+def save(findings: Sequence[Finding], directory: Path | str) -> None:
+    """Writes `findings.json`."""
+    text = to_json([asdict(finding) for finding in findings], indent=1)
+    Path(directory, FINDINGS_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def load(directory: Path | str) -> list[Finding]:
+    """Reads what `save` wrote."""
+    raw = json.loads(Path(directory, FINDINGS_FILE).read_text(encoding="utf-8"))
+    return [Finding(**{**item, "examples": tuple(item["examples"])}) for item in raw]
+
+
+def number_of(things: Sized, name: str) -> str:
+    """How many there are: "1 label", "2 labels"."""
+    return f"{len(things):,} {name}{'' if len(things) == 1 else 's'}"

@@ -1,0 +1,62 @@
+"""Which slices a row is in. Imports neither TensorFlow nor TFX."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from typing import Any
+
+from components.evaluation.thresholds import LABEL_SLICE, LENGTH_SLICE
+from models.config import TaskConfig
+
+LENGTH_BUCKETS = (16, 32, 64, 128, 256, 512, 1024, 2048)
+"""Where the buckets of the slice "text_length" begin, in characters; the first begins at 0."""
+MISSING = "(missing)"
+"""Slice value of a row that lacks the column."""
+NO_LABEL = "(none)"
+"""Slice value of a row without a label."""
+
+
+def slice_values(name: str, features: Mapping[str, Any], task: TaskConfig) -> list[str]:
+    """The values that a row has for a slice.
+
+    Args:
+        name: "label", "text_length" or the name of a feature.
+        features: of the row's `tf.train.Example`.
+        task: which features are texts and the answer.
+    """
+    if name == LENGTH_SLICE:
+        return [length_bucket(characters(features, task))]
+    if name == LABEL_SLICE:
+        return [_text(value) for value in features[task.label].bytes_list.value] or [NO_LABEL]
+    return _column_values(features[name]) or [MISSING]
+
+
+def characters(features: Mapping[str, Any], task: TaskConfig) -> int:
+    """Characters of a row's text, or of both its texts."""
+    names = [name for name in (task.text, task.text_pair) if name is not None]
+    return sum(len(_text(value)) for name in names for value in features[name].bytes_list.value)
+
+
+def length_bucket(characters: int) -> str:
+    """The slice value of a text of so many characters ("64-127 characters")."""
+    bounds = (0, *LENGTH_BUCKETS)
+    index = bisect_right(bounds, characters) - 1
+    if index == len(bounds) - 1:
+        return f"{bounds[-1]} characters and more"
+    return f"{bounds[index]}-{bounds[index + 1] - 1} characters"
+
+
+def length_slices() -> tuple[str, ...]:
+    """All slice values of "text_length", the shortest first."""
+    return tuple(length_bucket(bound) for bound in (0, *LENGTH_BUCKETS))
+
+
+def _column_values(feature: Any) -> list[str]:
+    if feature.bytes_list.value:
+        return [_text(value) for value in feature.bytes_list.value]
+    return [f"{value:g}" for value in (*feature.float_list.value, *feature.int64_list.value)]
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")

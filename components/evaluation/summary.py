@@ -1,0 +1,130 @@
+"""An evaluation as plain JSON: what `run.json` has, and every report. Imports neither TensorFlow nor TFX.
+
+The Evaluator stores it as `summary.json` in its artifact, so that whoever reads it needs no TFMA.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from components.config import EvaluationConfig
+from components.evaluation.measurements import INTERVAL, Comparison, Measured, Slice, natural, number
+from components.evaluation.thresholds import LABEL_SLICE, NOT_BY_LABEL
+from components.evaluation.verdict import judge, sentence
+from tflite.host.json_text import to_json
+
+FILE_NAME = "summary.json"
+UNKNOWN_LABELS = "(labels that the model does not know)"
+
+
+def summarize(measured: Measured, config: EvaluationConfig) -> dict[str, Any]:
+    """The evaluation as plain JSON: figures, slices, thresholds, verdict. A figure that cannot be computed is null."""
+    verdict = judge(measured, config)
+    slices = sorted(measured.slices, key=natural)
+    reported = [part for part in slices if part.column in config.slices]
+    return {
+        "task": measured.task,
+        "split": measured.split,
+        "rows": measured.whole.rows,
+        "labels": list(measured.labels),
+        "metrics": _overall(measured.whole.metrics),
+        "per_label": _per_label(measured.whole.metrics, measured.labels),
+        "live_version": measured.live.version,
+        "baseline": _baseline(measured.whole),
+        "comparison": _comparison(measured),
+        "slices": [_slice(part) for part in reported if part.rows >= config.min_slice_size],
+        "small_slices": [
+            {"slice": part.name, "column": part.column, "value": part.value, "rows": part.rows}
+            for part in reported
+            if part.rows < config.min_slice_size
+        ],
+        "min_slice_size": config.min_slice_size,
+        "confusion": _confusion(measured),
+        "thresholds": [asdict(judgement) for judgement in verdict.judgements],
+        "notes": verdict.notes,
+        "blessed": verdict.blessed,
+        "verdict": sentence(measured, verdict, config),
+    }
+
+
+def save_summary(summary: Mapping[str, Any], directory: Path | str) -> None:
+    """Writes `summary.json`."""
+    Path(directory, FILE_NAME).write_text(to_json(summary, indent=1) + "\n", encoding="utf-8")
+
+
+def load_summary(directory: Path | str) -> dict[str, Any]:
+    """Reads what `save_summary` wrote."""
+    summary: dict[str, Any] = json.loads(Path(directory, FILE_NAME).read_text(encoding="utf-8"))
+    return summary
+
+
+def _comparison(measured: Measured) -> dict[str, Any]:
+    """With what the candidate was compared, on what, and how sure the differences are."""
+    live, found = measured.live, measured.whole.comparison
+    told: dict[str, Any] = {"version": live.version, "same_model": live.same, "why_not": live.why_not}
+    if found is None:
+        return told
+    return told | {
+        "rows": found.rows,
+        "labels": None if live.labels is None else list(live.labels),
+        "candidate": _overall(found.candidate),
+        "live": _overall(found.live),
+        "interval": INTERVAL,
+        "losses": _losses(found),
+    }
+
+
+def _losses(found: Comparison) -> dict[str, list[float]]:
+    return {name: list(bounds) for name, bounds in found.losses.items()}
+
+
+def _confusion(measured: Measured) -> dict[str, Any] | None:
+    """The counts with the names of their rows and columns."""
+    if measured.confusion is None:
+        return None
+    labels = list(measured.labels)
+    if measured.task == "multi_label":
+        return {"labels": labels, "answers": ["no", "yes"], "predictions": ["no", "yes"], "counts": measured.confusion}
+    return {"answers": [*labels, UNKNOWN_LABELS], "predictions": labels, "counts": measured.confusion}
+
+
+def _slice(part: Slice) -> dict[str, Any]:
+    return {
+        "slice": part.name,
+        "column": part.column,
+        "value": part.value,
+        "rows": part.rows,
+        "metrics": _of_slice(part, part.metrics),
+        "baseline": _baseline(part),
+        "losses": {} if part.comparison is None else _losses(part.comparison),
+    }
+
+
+def _baseline(part: Slice) -> dict[str, float | None] | None:
+    """The live model's figures, on those of the rows that can be compared."""
+    return None if part.comparison is None else _of_slice(part, part.comparison.live)
+
+
+def _of_slice(part: Slice, metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """The figures that are not of one label; of rows that all have one label, only those that mean something there."""
+    found = _overall(metrics)
+    return {name: value for name, value in found.items() if part.column != LABEL_SLICE or name not in NOT_BY_LABEL}
+
+
+def _overall(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """The figures that are not of one label."""
+    return {name: number(value) for name, value in metrics.items() if "/" not in name}
+
+
+def _per_label(metrics: Mapping[str, float], labels: tuple[str, ...]) -> dict[str, dict[str, float | None]]:
+    """Label to its figures; a label that is neither an answer nor a prediction has none."""
+    table: dict[str, dict[str, float | None]] = {label: {} for label in labels}
+    for name, value in metrics.items():
+        family, slash, label = name.partition("/")
+        if slash:
+            table[label][family] = number(value)
+    return table

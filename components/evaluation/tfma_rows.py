@@ -1,0 +1,109 @@
+"""How TFMA reads the rows: from serialized tf.Examples to model inputs, answers and slice values.
+
+TFX's Evaluator finds the two functions `custom_…` here by name. What it needs to know (task, labels) stands in the
+EvalConfig, in the configuration of the metric.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import tensorflow as tf
+import tensorflow_model_analysis as tfma
+import tensorflow_text  # noqa: F401  (registers the operations that the models need)
+
+from components.evaluation.metrics import UNKNOWN, UNLABELLED
+from components.evaluation.slices import characters, slice_values
+from models.config import TaskConfig
+
+INFERENCE_ROWS = 32
+"""Rows of one call of the model. Rows of a call are padded to its longest text, so more of them waste work."""
+
+
+def custom_extractors(
+    eval_shared_model: Any, eval_config: tfma.EvalConfig, tensor_adapter_config: Any
+) -> list[tfma.extractors.Extractor]:
+    """The extractors of an evaluation: rows, predictions, slices."""
+    metric = json.loads(eval_config.metrics_specs[0].metrics[0].config)
+    columns = [key for spec in eval_config.slicing_specs for key in spec.feature_keys]
+    rows = RowReader(TaskConfig.model_validate(metric["task"]), tuple(metric["labels"]), tuple(columns))
+    return [
+        tfma.extractors.Extractor(stage_name="ReadRows", ptransform=beam.FlatMap(rows.read)),
+        tfma.extractors.PredictionsExtractor(eval_config=eval_config, eval_shared_model=eval_shared_model),
+        tfma.extractors.UnbatchExtractor(),
+        tfma.extractors.SliceKeyExtractor(eval_config=eval_config, materialize=False),
+    ]
+
+
+def custom_eval_shared_model(
+    eval_saved_model_path: str, model_name: str, eval_config: tfma.EvalConfig, **options: Any
+) -> tfma.EvalSharedModel:
+    """TFMA's own, but that the live model's folder is the SavedModel itself: what TFX appends to it is taken off."""
+    path = Path(eval_saved_model_path)
+    return tfma.default_eval_shared_model(
+        eval_saved_model_path=str(path.parent if model_name == tfma.BASELINE_KEY else path),
+        model_name=model_name,
+        eval_config=eval_config,
+        **options,
+    )
+
+
+class RowReader:
+    """Reads batches of serialized tf.Examples.
+
+    Args:
+        task: which features are texts and the answer.
+        labels: the labels in the order of the model's outputs; empty for a regression.
+        columns: slices to compute: "label", "text_length" or names of features.
+    """
+
+    def __init__(self, task: TaskConfig, labels: tuple[str, ...], columns: tuple[str, ...]) -> None:
+        self._task, self._columns = task, columns
+        self._index = {label.encode(): index for index, label in enumerate(labels)}
+        self._answer: Callable[[tf.train.Feature], list[float]] = {
+            "single_label": self._one_label,
+            "multi_label": self._many_labels,
+            "regression": self._number,
+        }[task.type]
+
+    def read(self, batch: tfma.Extracts) -> Iterator[tfma.Extracts]:
+        """Yields extracts of `INFERENCE_ROWS` rows each, texts of like length together (the order does not matter
+        to a figure): inputs [B] bytes, labels [B, 1] or [B, C + 1] float64, features with the slices' values."""
+        column = batch[tfma.ARROW_RECORD_BATCH_KEY].column(tfma.ARROW_INPUT_COLUMN)
+        serialized: list[bytes] = column.flatten().to_pylist()
+        examples = [tf.train.Example.FromString(row).features.feature for row in serialized]
+        lengths = [characters(example, self._task) for example in examples]
+        order = np.argsort(lengths, kind="stable")
+        for start in range(0, len(order), INFERENCE_ROWS):
+            rows = order[start : start + INFERENCE_ROWS]
+            yield {
+                tfma.INPUT_KEY: np.array([serialized[row] for row in rows], dtype=object),
+                tfma.LABELS_KEY: np.array([self._answer(examples[row][self._task.label]) for row in rows], np.float64),
+                tfma.FEATURES_KEY: {
+                    name: _var_len([slice_values(name, examples[row], self._task) for row in rows])
+                    for name in self._columns
+                },
+            }
+
+    def _one_label(self, feature: tf.train.Feature) -> list[float]:
+        values = feature.bytes_list.value
+        return [self._index.get(values[0], UNKNOWN) if values else UNLABELLED]
+
+    def _many_labels(self, feature: tf.train.Feature) -> list[float]:
+        answer = [0.0] * (len(self._index) + 1)
+        for value in feature.bytes_list.value:
+            answer[self._index.get(value, -1)] = 1.0
+        return answer
+
+    def _number(self, feature: tf.train.Feature) -> list[float]:
+        values = feature.float_list.value
+        return [values[0] if values else float("nan")]
+
+
+def _var_len(rows: list[list[str]]) -> tfma.types.VarLenTensorValue:
+    return tfma.types.VarLenTensorValue.from_dense_rows([np.array(row, dtype=object) for row in rows])

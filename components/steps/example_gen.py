@@ -1,0 +1,290 @@
+"""ExampleGen: tables of any format become splits of tf.Example.
+
+TFX's own CsvExampleGen breaks at line ends inside quotes and hashes whole rows; the readers are ours, everything else
+(driver, span resolution, caching, the artifact) is TFX's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from google.protobuf import struct_pb2
+from tfx import types
+from tfx.components import FileBasedExampleGen
+from tfx.components.example_gen import driver, input_processor, utils
+from tfx.components.example_gen.write_split import DEFAULT_TF_RECORD_FILE_NAME
+from tfx.components.util import examples_utils
+from tfx.dsl.components.base import base_beam_executor, executor_spec
+from tfx.proto import example_gen_pb2, range_config_pb2
+from tfx.types import artifact_utils
+from tfx.types import standard_component_specs as specs
+from tfx.utils import proto_utils
+
+from components.beam_errors import carried, packed
+from components.config import DataConfig
+from components.data.formats.files import contents_digest, find_files, newest_span, newest_values
+from components.data.formats.readers import open_table
+from components.data.rows import records
+from components.data.splits import Source, sources, split_names
+from components.data.text_keys import READING_KEYS, TextReading, reading_of
+from components.fingerprint import fingerprint
+from components.tf_examples import to_example
+from models.config import TaskConfig, TokenizerConfig
+from models.errors import DataError, TransomError
+from tflite.host.json_text import to_json
+
+# Which of the rows with one text stays, where `dedupe` keeps one.
+_PRIORITY = ("test", "eval", "train")
+
+
+def example_gen(
+    data: DataConfig,
+    task: TaskConfig,
+    base: Path,
+    *,
+    tokenizer: TokenizerConfig | None = None,
+    preset: str | None = None,
+    digest: str = "",
+) -> FileBasedExampleGen:
+    """The component that reads the tables.
+
+    Its `examples` have the splits `splits.split_names(data)`: train and eval always, test where it is given
+    or hashed. Features are as the task's columns are named: text and text_pair one string each; the label a string
+    (`single_label`), any number of strings (`multi_label`) or a float (`regression`); every other column with a value
+    one string. Rows stay in the order of their files.
+
+    Args:
+        base: the folder that relative paths are relative to.
+        tokenizer, preset: how texts will be read, which decides what `data.dedupe` takes for one text.
+        digest: of the preset's tokenizer, see `components.preset_fingerprint`.
+    """
+    splits = [
+        example_gen_pb2.Input.Split(name=f"{source.key}-{index}", pattern=pattern)
+        for source in sources(data)
+        for index, pattern in enumerate(source.patterns)
+    ]
+    return TableExampleGen(
+        input_base=str(base),
+        input_config=example_gen_pb2.Input(splits=splits),
+        output_config=example_gen_pb2.Output(),
+        custom_config=_pack(data, task, tokenizer or TokenizerConfig(), preset, digest),
+        custom_executor_spec=executor_spec.BeamExecutorSpec(Executor),
+    )
+
+
+def _pack(
+    data: DataConfig, task: TaskConfig, tokenizer: TokenizerConfig, preset: str | None, digest: str
+) -> example_gen_pb2.CustomConfig:
+    """What of the configuration decides what is written: a change of anything else does not read the data again."""
+    data_keys = {"path", "train", "eval", "test", "format", "split_by", "dedupe"} | (
+        {"splits"} if data.path is not None else set()
+    )
+    task_keys = {"type", "text", "text_pair", "label"}
+    task_keys |= {"label_separator"} if task.type == "multi_label" else set()
+    task_keys |= {"decimal"} if task.type == "regression" else set()
+    reading = tokenizer.model_dump(mode="json", include=READING_KEYS) if data.dedupe else {}
+    settings = {
+        "data": data.model_dump(mode="json", include=data_keys),
+        "task": task.model_dump(mode="json", include=task_keys),
+        "tokenizer": reading,
+        "preset": preset if data.dedupe else None,
+        "digest": digest if data.dedupe else "",
+        "code": fingerprint(__name__),
+    }
+    custom = example_gen_pb2.CustomConfig()
+    custom.custom_config.Pack(
+        struct_pb2.Struct(fields={"json": struct_pb2.Value(string_value=to_json(settings, ascii=True))})
+    )
+    return custom
+
+
+class InputProcessor(input_processor.FileBasedInputProcessor):
+    """TFX's, for any files: only those splits that have a span need one, and contents decide what is cached.
+
+    TFX's own fingerprint is made of sizes and times of change: it misses a change within a second, and reads again
+    what was copied.
+    """
+
+    def __init__(
+        self,
+        input_base: str,
+        splits: Iterable[Any],
+        range_config: range_config_pb2.RangeConfig | None = None,
+    ) -> None:
+        self._all = list(splits)
+        self._spanned = [split for split in self._all if any(utils.verify_split_pattern_specs(split))]
+        super().__init__(input_base, self._spanned or self._all, range_config)
+
+    def resolve_span_and_version(self) -> tuple[int, int | None]:
+        """The newest span. TFX's own takes the name of the folder for a pattern ("project [v2]")."""
+        found = {split.pattern: self._newest(split.pattern) for split in self._spanned}
+        if len(set(found.values())) > 1:
+            raise DataError(
+                f"data: no span for {', '.join(found)}",
+                got=", ".join(f"{pattern}: {span}" for pattern, (span, _) in found.items()),
+                expected="the same newest span in every split that has {SPAN}",
+                fix="put the span in place, or name the files",
+            )
+        return next(iter(found.values()), (0, None))
+
+    def _newest(self, pattern: str) -> tuple[int, int | None]:
+        values = {name: int(value) for name, value in newest_values(pattern, Path(self._input_base_uri)).items()}
+        date = ("YYYY", "MM", "DD")
+        span = values["SPAN"] if "SPAN" in values else utils.date_to_span_number(*(values[part] for part in date))
+        return span, values.get("VERSION")
+
+    def get_pattern_for_span_version(self, pattern: str, span: int, version: int | None) -> str:
+        spanned = any(split.pattern == pattern for split in self._spanned)
+        return newest_span(pattern, Path(self._input_base_uri)) if spanned else pattern
+
+    def get_input_fingerprint(self, span: int, version: int | None) -> str:
+        patterns = [self.get_pattern_for_span_version(split.pattern, span, version) for split in self._all]
+        digests = [contents_digest(find_files(pattern, Path(self._input_base_uri))) for pattern in patterns]
+        return "\n".join(f"{split.name}:{digest}" for split, digest in zip(self._all, digests, strict=True))
+
+
+class Driver(driver.FileBasedDriver):
+    """TFX's driver with the input processor above."""
+
+    def get_input_processor(
+        self,
+        splits: Iterable[Any],
+        range_config: range_config_pb2.RangeConfig | None = None,
+        input_base_uri: str | None = None,
+    ) -> InputProcessor:
+        return InputProcessor(input_base_uri or "", splits, range_config)
+
+
+class TableExampleGen(FileBasedExampleGen):
+    """`FileBasedExampleGen` with the driver above. Its id stays `ExampleGen`."""
+
+    DRIVER_CLASS = Driver
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.with_id("ExampleGen")
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Reads the files that the driver resolved and writes the splits."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes `Split-*/data_tfrecord-*.gz`.
+
+        Raises:
+            DataError: a file, a row or a value cannot be read.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        settings = _settings(exec_properties)
+        data, task = DataConfig.model_validate(settings["data"]), TaskConfig.model_validate(settings["task"])
+        reading = None
+        if data.dedupe:
+            reading = reading_of(TokenizerConfig.model_validate(settings["tokenizer"]), settings["preset"])
+        names = split_names(data)
+        examples = artifact_utils.get_single_instance(output_dict[specs.EXAMPLES_KEY])
+        examples.split_names = artifact_utils.encode_split_names(list(names))
+        files = _files(data, exec_properties)
+        with carried(), self._make_beam_pipeline() as pipeline:
+            splits = pipeline | ReadTables(files, data, task, reading)
+            for name in names:
+                target = os.path.join(artifact_utils.get_split_uri([examples], name), DEFAULT_TF_RECORD_FILE_NAME)
+                _ = splits[name] | f"Write[{name}]" >> beam.io.WriteToTFRecord(target, file_name_suffix=".gz")
+        examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
+        examples_utils.set_file_format(examples, "tfrecords_gzip")
+
+
+def _settings(exec_properties: dict[str, Any]) -> dict[str, Any]:
+    """What `_pack` packed."""
+    custom = example_gen_pb2.CustomConfig()
+    proto_utils.json_to_proto(exec_properties[specs.CUSTOM_CONFIG_KEY], custom)
+    struct = struct_pb2.Struct()
+    custom.custom_config.Unpack(struct)
+    settings: dict[str, Any] = json.loads(struct["json"])
+    return settings
+
+
+def _files(data: DataConfig, exec_properties: dict[str, Any]) -> list[tuple[Source, Path]]:
+    """The files of each source; spans as the driver resolved them."""
+    resolved = example_gen_pb2.Input()
+    proto_utils.json_to_proto(exec_properties[specs.INPUT_CONFIG_KEY], resolved)
+    base = Path(exec_properties[specs.INPUT_BASE_KEY])
+    found = []
+    for source in sources(data):
+        patterns = tuple(split.pattern for split in resolved.splits if split.name.rpartition("-")[0] == source.key)
+        source = dataclasses.replace(source, patterns=patterns)
+        found += [(source, path) for path in find_files(patterns, base, f"data.{source.key}")]
+    return found
+
+
+class ReadTables(beam.PTransform):
+    """The rows of all files as serialized tf.Examples, one collection per split.
+
+    Args:
+        reading: which texts are one text; None where all rows are kept.
+    """
+
+    def __init__(
+        self, files: list[tuple[Source, Path]], data: DataConfig, task: TaskConfig, reading: TextReading | None
+    ) -> None:
+        super().__init__()
+        self._files, self._data, self._task, self._reading = files, data, task, reading
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.pvalue.DoOutputsTuple:
+        # Grouping by the file's number lets runners with many workers read many files at once, and keeps the order
+        # on one worker, which a Reshuffle would not: the same data give the same examples in the same order.
+        files = (
+            pipeline
+            | "Files" >> beam.Create(list(enumerate(self._files)), reshuffle=False)
+            | "OnePerFile" >> beam.GroupByKey()
+        )
+        names = split_names(self._data)
+        rows = files | "Read" >> beam.ParDo(_ReadTable(self._data.format, self._task, self._reading)).with_output_types(
+            tuple[int, tuple[int, int, int, bytes]]
+        )
+        if self._reading is not None:
+            rows = rows | "OneOfEachText" >> beam.CombinePerKey(_first)
+        return rows | "ToSplits" >> beam.FlatMap(_to_split).with_outputs(*names)
+
+
+class _ReadTable(beam.DoFn):
+    """(number, files) to (text key, (priority of the split, number of the file, number of the row, tf.Example)).
+
+    The key is 0 where all rows are kept.
+    """
+
+    def __init__(self, configured: str, task: TaskConfig, reading: TextReading | None) -> None:
+        self._format, self._task, self._reading = configured, task, reading
+
+    def process(
+        self, element: tuple[int, Iterable[tuple[Source, Path]]]
+    ) -> Iterator[tuple[int, tuple[int, int, int, bytes]]]:
+        number, files = element
+        for source, path in files:
+            try:
+                for row, record in records(open_table(path, self._format), self._task):
+                    # Beam's integers are signed
+                    key = 0 if self._reading is None else record.key(self._reading) - 2**63
+                    rank = _PRIORITY.index(source.split(record, self._task))
+                    yield key, (rank, number, row.number, to_example(record, self._task))
+            except TransomError as error:
+                raise packed(error) from error
+
+
+def _first(rows: Iterable[tuple[int, int, int, bytes]]) -> tuple[int, int, int, bytes]:
+    return min(rows)
+
+
+def _to_split(element: tuple[int, tuple[int, int, int, bytes]]) -> Iterator[beam.pvalue.TaggedOutput]:
+    rank, _, _, example = element[1]
+    yield beam.pvalue.TaggedOutput(_PRIORITY[rank], example)

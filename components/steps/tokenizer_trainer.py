@@ -1,0 +1,166 @@
+"""TokenizerTrainer: the training split becomes a vocabulary (or adopts a preset's) and a space of labels.
+
+Beam counts, `models.text.vocabulary_training` learns. The artifact is one folder: what `Tokenizer.save` and
+`LabelSpace.save` write.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import tensorflow as tf
+from tfx import types
+from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
+from tfx.types import artifact_utils, component_spec, standard_artifacts
+
+from components.artifacts import Tokenizer
+from components.fingerprint import fingerprint
+from components.preset_fingerprint import tokenizer_told
+from models.config import ModelConfig, PresetConfig, TaskConfig, TokenizerConfig
+from models.text.vocabulary_training import count_words, learn_wordpiece
+from tflite.host.json_text import to_json
+from tflite.host.labels import LabelSpace
+
+BATCH_ROWS = 512
+
+
+class _Spec(component_spec.ComponentSpec):
+    PARAMETERS = {
+        "settings": component_spec.ExecutionParameter(type=str),
+        "preset": component_spec.ExecutionParameter(type=str),
+        "code": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
+    }
+    OUTPUTS = {"tokenizer": component_spec.ChannelParameter(type=Tokenizer)}
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Counts words and labels of the training split and writes the tokenizer's folder."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """See TFX's `BaseExecutor.Do`."""
+        settings = json.loads(exec_properties["settings"])
+        task = TaskConfig.model_validate(settings["task"])
+        config = TokenizerConfig.model_validate(settings["tokenizer"])
+        files = str(Path(artifact_utils.get_split_uri(input_dict["examples"], "train")) / "*")
+        words = None if settings["preset"] else config
+        counts = self._count(files, task, words)
+
+        target = artifact_utils.get_single_uri(output_dict["tokenizer"])
+        tokenizer = (
+            tokenizer_told(settings["preset"], config, exec_properties["preset"])
+            if settings["preset"]
+            else learn_wordpiece(counts["words"], config)
+        )
+        tokenizer.save(target)
+        _label_space(task, counts).save(target)
+
+    def _count(self, files: str, task: TaskConfig, words: TokenizerConfig | None) -> dict[str, Any]:
+        """Counts of words and labels, rows, and the moments of numeric answers, in one pass with Beam."""
+        target = Path(self._get_tmp_dir()) / "counts"
+        with self._make_beam_pipeline() as pipeline:
+            rows = (
+                pipeline
+                | "Read" >> beam.io.ReadFromTFRecord(files)
+                | "Batch" >> beam.BatchElements(min_batch_size=BATCH_ROWS, max_batch_size=BATCH_ROWS)
+                | "Count" >> beam.FlatMap(_count_batch, task=task, words=words)
+                | "Add" >> beam.CombinePerKey(sum)
+            )
+            _ = rows | "Json" >> beam.Map(to_json) | "Write" >> beam.io.WriteToText(str(target), num_shards=1)
+        counts: dict[str, Any] = {"words": {}, "labels": {}, "sums": {}}
+        for part in target.parent.glob("counts*"):
+            for line in part.read_text(encoding="utf-8").split("\n"):
+                if line:
+                    (kind, name), count = json.loads(line)
+                    counts[kind][name] = count
+        return counts
+
+
+def _count_batch(
+    batch: list[bytes], task: TaskConfig, words: TokenizerConfig | None
+) -> Iterator[tuple[tuple[str, str], float]]:
+    """Counts of one batch of serialized examples, keyed by ("words" | "labels" | "sums", name)."""
+    labels: Counter[str] = Counter()
+    sums: Counter[str] = Counter()
+    texts: list[bytes] = []
+    for serialized in batch:
+        features = tf.train.Example.FromString(serialized).features.feature
+        for column in (task.text, task.text_pair):
+            if column is not None:
+                texts += features[column].bytes_list.value
+        if task.type == "regression":
+            value = features[task.label].float_list.value[0]
+            sums.update({"sum": value, "squares": value * value})
+        else:
+            labels.update(label.decode("utf-8") for label in features[task.label].bytes_list.value)
+        sums["rows"] += 1
+    for kind, counter in (("labels", labels), ("sums", sums)):
+        yield from (((kind, name), count) for name, count in counter.items())
+    if words is not None:
+        yield from ((("words", word), count) for word, count in count_words(tf.constant(texts), words).items())
+
+
+def _label_space(task: TaskConfig, counts: dict[str, Any]) -> LabelSpace:
+    """The space of answers that the counts, and the configuration's own list where there is one, describe."""
+    rows = int(counts["sums"].get("rows", 0))
+    if task.type == "regression":
+        mean = counts["sums"]["sum"] / rows
+        variance = max(counts["sums"]["squares"] / rows - mean * mean, 0.0)
+        return LabelSpace(rows=rows, mean=mean, std=math.sqrt(variance) or 1.0)
+    found: dict[str, int] = counts["labels"]
+    labels = task.labels or tuple(sorted(found, key=_natural))
+    # Labels that task.labels does not name are the data gate's matter; what passed it is left out of training.
+    return LabelSpace(labels=labels, counts=tuple(int(found.get(label, 0)) for label in labels), rows=rows)
+
+
+def _natural(label: str) -> tuple[float, str]:
+    """Numbers by their value ("2" before "10"), then names by their letters."""
+    try:
+        number = float(label)
+    except ValueError:
+        return math.inf, label
+    return (number if math.isfinite(number) else math.inf), label
+
+
+class TokenizerTrainer(base_beam_component.BaseBeamComponent):
+    """Learns the vocabulary and the labels of the training split."""
+
+    SPEC_CLASS = _Spec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+
+    def __init__(
+        self,
+        examples: types.BaseChannel,
+        *,
+        task: TaskConfig,
+        tokenizer: TokenizerConfig,
+        model: ModelConfig,
+        digest: str = "",
+    ) -> None:
+        """`digest`: of the preset's tokenizer, see `components.preset_fingerprint`."""
+        preset = model.preset if isinstance(model, PresetConfig) else None
+        settings = {"task": task.model_dump(), "tokenizer": tokenizer.model_dump(), "preset": preset}
+        if preset:  # the keys that do not concern a preset must not re-run the step
+            settings["tokenizer"] = tokenizer.model_dump(include={"max_length", "mediapipe_compatible"})
+        super().__init__(
+            spec=_Spec(
+                examples=examples,
+                settings=to_json(settings, sort_keys=True, ascii=True),
+                preset=digest,
+                code=fingerprint(__name__),
+                tokenizer=types.Channel(type=Tokenizer),
+            )
+        )

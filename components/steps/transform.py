@@ -1,0 +1,119 @@
+"""Transform: TFX's own step, with the tokenizer as one more input.
+
+TFX gives a `preprocessing_fn` no artifact but the examples. This component adds the input `tokenizer`
+and hands its folder to the function through `custom_config`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+from tfx import types
+from tfx.components.transform import executor as tfx_transform
+from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
+from tfx.utils import json_utils
+
+from components.artifacts import Tokenizer
+from components.fingerprint import fingerprint
+from models.config import TaskConfig
+from models.text.preprocessing import Preprocessor
+from tflite.host.labels import LabelSpace
+from tflite.host.tokenizer import Tokenizer as TokenizerData
+
+
+class _Spec(component_spec.ComponentSpec):
+    _TFX = standard_component_specs.TransformSpec
+    PARAMETERS = {**_TFX.PARAMETERS, "code": component_spec.ExecutionParameter(type=str)}
+    INPUTS = {**_TFX.INPUTS, "tokenizer": component_spec.ChannelParameter(type=Tokenizer)}
+    OUTPUTS = _TFX.OUTPUTS
+    TYPE_ANNOTATION = _TFX.TYPE_ANNOTATION
+
+
+class Executor(tfx_transform.Executor):
+    """TFX's executor, after the tokenizer's folder has been put where `preprocessing_fn` can read it."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """See TFX's `BaseExecutor.Do`."""
+        inputs = dict(input_dict)
+        folder = artifact_utils.get_single_uri(inputs.pop("tokenizer"))
+        custom = json_utils.loads(exec_properties["custom_config"])
+        properties = {**exec_properties, "custom_config": json_utils.dumps({**custom, "tokenizer": folder})}
+        super().Do(inputs, output_dict, properties)
+
+
+def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, Any]:
+    """Raw columns to what the Trainer reads; called by TFX's Transform, once, to trace a graph.
+
+    Args:
+        inputs: column to tensor, dense [B, 1] or sparse, as the schema says.
+        custom_config: "task": a TaskConfig as a dict; "tokenizer": the tokenizer's folder.
+
+    Returns:
+        `token_ids` sparse int64 [B, L], for pairs `segment_ids` alike, and `target`: int64 [B, 1]
+        (-1: a label that training never saw), float32 [B, C] or float32 [B, 1], by the task.
+    """
+    task = TaskConfig.model_validate(custom_config["task"])
+    labels = LabelSpace.load(custom_config["tokenizer"])
+    preprocessor = Preprocessor(TokenizerData.load(custom_config["tokenizer"]))
+    texts = [_one(inputs[column], "") for column in (task.text, task.text_pair) if column is not None]
+    ids = preprocessor(*texts)
+    # Sparse, because TFT writes a ragged tensor as two features of its own making, values and lengths.
+    outputs = {"token_ids": tf.cast(ids["token_ids"], tf.int64).to_sparse()}
+    if task.text_pair is not None:
+        outputs["segment_ids"] = tf.cast(ids["segment_ids"], tf.int64).to_sparse()
+    outputs["target"] = _target(inputs[task.label], task, labels)
+    return outputs
+
+
+def _one(column: Any, missing: Any) -> tf.Tensor:
+    """The only value of each row [B], `missing` where a row has none."""
+    if isinstance(column, tf.SparseTensor):
+        column = tf.sparse.to_dense(tf.sparse.reset_shape(column), default_value=missing)
+        column = tf.pad(column, [[0, 0], [0, 1]], constant_values=missing)[:, :1]
+    return tf.reshape(column, [-1])
+
+
+def _target(column: Any, task: TaskConfig, labels: LabelSpace) -> tf.Tensor:
+    if task.type == "regression":
+        return tf.reshape(_one(column, 0.0), [-1, 1])
+    names = tf.constant(labels.labels)
+    if task.type == "single_label":
+        same = tf.equal(_one(column, "")[:, tf.newaxis], names)
+        found = tf.argmax(tf.cast(same, tf.int32), axis=-1, output_type=tf.int64)
+        return tf.where(tf.reduce_any(same, axis=-1), found, tf.cast(-1, tf.int64))[:, tf.newaxis]
+    dense = tf.sparse.to_dense(column) if isinstance(column, tf.SparseTensor) else column
+    return tf.cast(tf.reduce_any(tf.equal(dense[:, :, tf.newaxis], names), axis=1), tf.float32)
+
+
+class Transform(base_beam_component.BaseBeamComponent):
+    """TFX's Transform over our one preprocessing function; writes the transformed examples of every split."""
+
+    SPEC_CLASS = _Spec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+
+    def __init__(
+        self, examples: types.BaseChannel, schema: types.BaseChannel, tokenizer: types.BaseChannel, *, task: TaskConfig
+    ) -> None:
+        transformed = types.Channel(type=standard_artifacts.Examples)
+        transformed.matching_channel_name = "examples"
+        super().__init__(
+            spec=_Spec(
+                examples=examples,
+                schema=schema,
+                tokenizer=tokenizer,
+                preprocessing_fn=f"{__name__}.preprocessing_fn",
+                custom_config=json_utils.dumps({"task": task.model_dump()}),
+                disable_statistics=1,
+                force_tf_compat_v1=0,
+                code=fingerprint(__name__, "tensorflow_transform", "tfx_bsl"),
+                transform_graph=types.Channel(type=standard_artifacts.TransformGraph),
+                transformed_examples=transformed,
+            )
+        )

@@ -1,0 +1,128 @@
+"""A pretrained encoder in memory: loaded, cut to its first layers, frozen in part or adapted by LoRA."""
+
+from __future__ import annotations
+
+import keras
+import keras_hub
+
+from models.config import PresetConfig
+from models.errors import PresetError
+from models.network import layers
+from models.network.encoder import token_inputs
+from models.presets import hugging_face_weights
+from models.presets.architecture import Architecture
+from models.presets.families import FAMILIES
+from models.presets.preset import PresetInfo, check_layers, describe
+
+_LORA_LAYERS = ("query", "value")
+
+
+def load_backbone(config: PresetConfig) -> keras.Model:
+    """The encoder of a checkpoint, every weight of it loaded.
+
+    Args:
+        config: which checkpoint, how many of its layers, and what of it is trained.
+
+    Returns:
+        A functional model from {"token_ids", "padding_mask", "segment_ids"}, int32 [B, L] each, to the tokens'
+        states [B, L, width]. What is frozen has `trainable` unset.
+
+    Raises:
+        PresetError: the checkpoint cannot be used (see `preset.describe`), its weights are incomplete, or it
+            has fewer layers than asked for.
+    """
+    info = describe(config.preset)
+    check_layers(config, info)
+    return _adapt(_load(info), config, info)
+
+
+def empty_backbone(config: PresetConfig, architecture: Architecture) -> keras.Model:
+    """The same encoder with random weights, without a look at the checkpoint; see `load_backbone`."""
+    return _adapt(_build(architecture), config, architecture)
+
+
+def _adapt(backbone: keras.Model, config: PresetConfig, architecture: Architecture) -> keras.Model:
+    layers.adopt(backbone)
+    inputs = {**token_inputs(), **backbone.input}
+    ends = _layer_ends(backbone)
+    last = (config.num_layers or architecture.num_layers) - 1
+    model = keras.Model(inputs, ends[last], name=architecture.family)
+    blocks = [layer for layer in keras.tree.flatten(backbone.transformer_layers) if layer in model.layers]
+    _freeze(model, blocks, config)
+    return model
+
+
+def merge_lora(model: keras.Model) -> None:
+    """Adds LoRA's updates to the kernels that they update, in place; outputs stay, and an export is as fast as any.
+
+    The low-rank variables stay where they were, so that weights saved before can still be restored by their order.
+    """
+    for layer in _adapted(model):
+        layer._kernel.assign(layer.kernel)
+    disable_lora(model)
+
+
+def disable_lora(model: keras.Model) -> None:
+    """Takes LoRA's updates out of the computation, where they have been merged; its variables stay."""
+    for layer in _adapted(model):
+        layer.lora_enabled = False
+
+
+def _adapted(model: keras.Model) -> list[keras.Layer]:
+    return [layer for layer in model._flatten_layers() if getattr(layer, "lora_enabled", False)]
+
+
+def _load(info: PresetInfo) -> keras.Model:
+    if info.format == "hugging_face":
+        backbone = hugging_face_weights.build_backbone(info)
+        hugging_face_weights.load_weights(backbone, info)
+        return backbone
+    # What Keras raises for a file that does not fit its model.
+    try:
+        return keras_hub.models.Backbone.from_preset(str(info.folder))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PresetError(
+            f"weights of preset {info.preset!r} cannot be loaded",
+            got=str(error).splitlines()[0],
+            expected="all weights of the model in config.json",
+            fix="take config.json and weights from the same checkpoint",
+        ) from error
+
+
+def _build(architecture: Architecture) -> keras.Model:
+    if architecture.format == "hugging_face":
+        return hugging_face_weights.build_backbone(architecture)
+    backbone = getattr(keras_hub.models, FAMILIES[architecture.family].backbone)
+    return backbone.from_config(dict(architecture.config["config"]))
+
+
+def _layer_ends(backbone: keras.Model) -> list[keras.KerasTensor]:
+    """The states [B, L, width] after each Transformer layer. ALBERT calls its groups of layers several times."""
+    groups = [keras.tree.flatten(group) for group in backbone.transformer_layers]
+    calls = backbone.num_layers // len(groups)
+    return [group[-1]._inbound_nodes[call].outputs[0] for group in groups for call in range(calls)]
+
+
+def _freeze(model: keras.Model, blocks: list[keras.Layer], config: PresetConfig) -> None:
+    """Unsets `trainable` where the configuration says so; with LoRA, everywhere but in its own matrices."""
+    if config.lora_rank is not None:
+        _enable_lora(model, config.lora_rank)
+        return
+    if config.freeze == "none":
+        return
+    frozen = {"embeddings": 0, "encoder": len(blocks)}.get(str(config.freeze), config.freeze)
+    trained = blocks[int(frozen) :]
+    for layer in model.layers:
+        layer.trainable = layer in trained
+
+
+def _enable_lora(model: keras.Model, rank: int) -> None:
+    """LoRA (https://arxiv.org/abs/2106.09685) on the query and value projections, the paper's choice."""
+    for layer in model.layers:
+        layer.trainable = False
+    for layer in model._flatten_layers():
+        if layer.name in _LORA_LAYERS and isinstance(layer, keras.layers.EinsumDense):
+            # Matrices that are born in a frozen layer would be frozen.
+            layer.trainable = True
+            layer.enable_lora(rank)
+            layer.bias.trainable = False

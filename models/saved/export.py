@@ -1,0 +1,137 @@
+"""A trained model becomes a SavedModel that answers strings, in one atomic step, checked before it appears."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.saved_model import fingerprinting_utils  # the only way to renew a fingerprint
+
+from models.atomic_directory import appearing
+from models.config import TaskConfig
+from models.errors import ModelError
+from models.saved.postprocessing import answers
+from models.saved.serving_module import ServingModule
+from models.saved.warmup_requests import write_warmup
+from models.text.preprocessing import Preprocessor, to_dense
+from tflite.host.labels import LabelSpace
+from tflite.host.tokenizer import Tokenizer
+
+EXTRA_FOLDER = "assets.extra"
+# TF Serving answers Classify and Regress only through signatures with these method names
+# (tensorflow/cc/saved_model/signature_constants.h); tf.saved_model.save names every method "predict".
+METHOD_NAMES = {"classify": "tensorflow/serving/classify", "regress": "tensorflow/serving/regress"}
+# Between Keras, eager, and the reloaded graph, whose operations may be fused otherwise; of probabilities, and of
+# standard deviations of a regression. Half precision rounds at other places once fused.
+TOLERANCE = {"float32": 1e-4, "half": 2e-2}
+_HALF = ("float16", "bfloat16")
+_CHECKED_TEXTS = 4
+
+
+def export_saved_model(
+    model: keras.Model,
+    directory: Path | str,
+    *,
+    tokenizer: Tokenizer,
+    labels: LabelSpace,
+    task: TaskConfig,
+    extra_files: Mapping[str, bytes] | None = None,
+    warmup_texts: Sequence[str] = (),
+) -> None:
+    """Writes a SavedModel with the signatures of `models.saved.serving_module`, and asks it before it is let appear.
+
+    Loading it needs TensorFlow and tensorflow_text, neither Keras nor this project. It holds no lookup table and no
+    asset; `assets.extra` has labels.json, the tokenizer's files, `extra_files` and the warm-up requests.
+
+    Args:
+        model: from {"token_ids", "padding_mask", "segment_ids"} int32 [B, L] to logits [B, C].
+        directory: the SavedModel's folder; it appears complete or not at all.
+        tokenizer, labels, task: what stands in front of the model and behind it.
+        extra_files: names in `assets.extra` to contents.
+        warmup_texts: what TF Serving asks first. Default: a short text and one of `max_length` tokens.
+
+    Raises:
+        ModelError: the folder holds something already, the model does not fit the labels, the call is in a strategy's
+            scope, or the saved model answers otherwise than the Keras model.
+    """
+    if model.output_shape[-1] != labels.outputs:
+        raise ModelError(
+            "the model does not fit its labels",
+            got=f"{model.output_shape[-1]} outputs",
+            expected=f"{labels.outputs}, one for each label",
+            fix="build the model with outputs=labels.outputs",
+        )
+    if tf.distribute.has_strategy():
+        raise ModelError(
+            "export_saved_model was called in the scope of a strategy",
+            expected="a call outside it; the model may have been made and trained inside",
+        )
+    texts = list(warmup_texts) or ["warm", "warm " * tokenizer.max_length]
+    with appearing(Path(directory)) as folder:
+        _save(ServingModule(model, tokenizer=tokenizer, labels=labels, task=task), folder)
+        extra = folder / EXTRA_FOLDER
+        extra.mkdir()
+        labels.save(extra)
+        tokenizer.save(extra)
+        write_warmup(extra, texts, task)
+        for name, content in (extra_files or {}).items():
+            (extra / name).write_bytes(content)
+        _check(folder, model, ["", *texts[:_CHECKED_TEXTS]], tokenizer=tokenizer, labels=labels, task=task)
+
+
+def _save(module: ServingModule, folder: Path) -> None:
+    options = tf.saved_model.SaveOptions(namespace_whitelist=["TFText"])
+    tf.saved_model.save(module, str(folder), signatures=module.signatures(), options=options)
+    path = folder / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    for graph in saved.meta_graphs:
+        for name, method in METHOD_NAMES.items():
+            if name in graph.signature_def:
+                graph.signature_def[name].method_name = method
+    path.write_bytes(saved.SerializeToString(deterministic=True))
+    fingerprinting_utils.write_fingerprint(str(folder))
+
+
+def _check(
+    folder: Path,
+    model: keras.Model,
+    texts: Sequence[str],
+    *,
+    tokenizer: Tokenizer,
+    labels: LabelSpace,
+    task: TaskConfig,
+) -> None:
+    """Asks the saved model and the Keras model the same texts.
+
+    Raises:
+        ModelError: they answer otherwise, or not with numbers.
+    """
+    batch = [tf.constant(texts)] * (2 if task.text_pair else 1)
+    features = to_dense(Preprocessor(tokenizer)(*batch), tokenizer.pad_id)
+    logits = tf.cast(tf.convert_to_tensor(model(features, training=False)), tf.float32)
+    wanted = answers(logits, task, labels)
+    names = ("text", "text_pair")[: len(batch)]
+    got = tf.saved_model.load(str(folder)).signatures["serving_default"](**dict(zip(names, batch, strict=True)))
+    key = "score" if task.type == "regression" else "probabilities"
+    tolerance = tolerance_of(model) * (labels.std if task.type == "regression" else 1.0)
+    found, expected = got[key].numpy(), wanted[key].numpy()
+    if not np.allclose(found, expected, rtol=1e-5, atol=tolerance):  # a NaN is never close
+        raise ModelError(
+            "the saved model answers otherwise than the trained one",
+            got=f"{key} up to {np.max(np.abs(found - expected)):.3g} apart over {len(texts)} texts",
+            expected=f"at most {tolerance:g}",
+            fix="look at the training report: weights that are not finite lead here",
+        )
+
+
+def tolerance_of(model: keras.Model) -> float:
+    """How far apart the answers may be: more where a layer, however deep, computes in half precision.
+
+    A layer of integers, such as the one that takes the token ids, computes nothing that could be rounded.
+    """
+    half = any(layer.compute_dtype in _HALF for layer in model._flatten_layers())
+    return TOLERANCE["half" if half else "float32"]

@@ -1,0 +1,102 @@
+"""Where pushed SavedModels and bundles lie (standard library only: it is asked before TensorFlow is loaded)."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from models.errors import ModelError
+from tflite.host import BUNDLE_FILE
+
+MODEL_FOLDER, BUNDLE_FOLDER = "serving", "edge"
+"""Folders within a run's output folder, by default; in them NAME/VERSION."""
+MODEL_FILE = "saved_model.pb"
+"""The file by which a SavedModel is known."""
+
+
+def newest_version(directory: Path) -> Path:
+    """The SavedModel's folder that `directory` means.
+
+    Args:
+        directory: a version (a SavedModel's folder), a folder of numbered versions, or the output folder of a run
+            that pushed one model.
+
+    Raises:
+        ModelError: there is no model, or there are several.
+    """
+    found = _newest(directory, MODEL_FOLDER, MODEL_FILE)
+    if found is not None:
+        return found
+    raise ModelError(
+        f"no model in {directory}",
+        got="no such folder" if not directory.is_dir() else "neither saved_model.pb nor a numbered folder with one",
+        expected="a pushed SavedModel, a folder of versions, or the output folder of a run that pushed",
+        fix=_meant(directory, MODEL_FOLDER, MODEL_FILE)
+        or "`transom runs` tells which runs pushed a model, and why the others did not",
+    )
+
+
+def newest_bundle(directory: Path) -> Path:
+    """The edge bundle's folder that `directory` means: a bundle, a folder of versions, or a run's output folder.
+
+    Raises:
+        ModelError: there is no bundle, or there are several.
+    """
+    found = _newest(directory, BUNDLE_FOLDER, BUNDLE_FILE)
+    if found is not None:
+        return found
+    raise ModelError(
+        f"no edge bundle in {directory}",
+        got="no such folder" if not directory.is_dir() else "neither edge.json nor a numbered folder with one",
+        expected="a bundle, a folder of versions, or the output folder of a run that pushed one",
+        fix=_meant(directory, BUNDLE_FOLDER, BUNDLE_FILE)
+        or "`transom runs` tells which runs pushed a bundle; `transom edge export` makes one of any pushed model",
+    )
+
+
+def is_version(folder: Path) -> bool:
+    """Whether the folder is a SavedModel itself."""
+    return (folder / MODEL_FILE).is_file()
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether the folder says that it is an edge bundle."""
+    return (folder / BUNDLE_FILE).is_file()
+
+
+def _meant(directory: Path, kind: str, file: str) -> str:
+    """A hint at the output folder that lies in `directory` (a project's folder) or above it (a run's); "" at none."""
+    for near in (*sorted(_folders(directory)), *list(directory.absolute().parents)[:2]):
+        # Others' folders may be closed to us, and one of several models is no hint.
+        with contextlib.suppress(OSError, ModelError):
+            if _newest(near, kind, file) is not None:
+                return f"did you mean {near}?"
+    return ""
+
+
+def _newest(directory: Path, kind: str, file: str) -> Path | None:
+    """The newest version that has `file`."""
+    for folder in (directory, *_pushed(directory / kind)):
+        if (folder / file).is_file():
+            return folder
+        versions = [version for version in _folders(folder) if version.name.isdecimal() and (version / file).is_file()]
+        if versions:
+            return max(versions, key=lambda version: int(version.name))
+    return None
+
+
+def _pushed(directory: Path) -> list[Path]:
+    """The folder of versions in one of a run's folders: none, or the only one."""
+    names = [name for name in _folders(directory) if _folders(name)]
+    if len(names) > 1:
+        raise ModelError(
+            f"several models in {directory}",
+            got=", ".join(sorted(name.name for name in names)),
+            expected="one",
+            fix="name the folder of one of them",
+        )
+    return names
+
+
+def _folders(directory: Path) -> list[Path]:
+    return [path for path in directory.iterdir() if path.is_dir()] if directory.is_dir() else []

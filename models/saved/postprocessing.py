@@ -1,0 +1,49 @@
+"""From logits to answers, inside the graph: labels, scores and probabilities as a caller reads them."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from models.config import TaskConfig
+from tflite.host.labels import LabelSpace
+from tflite.host.prediction import TaskType
+
+
+def answers(logits: tf.Tensor, task: TaskConfig, labels: LabelSpace) -> dict[str, tf.Tensor]:
+    """What a model says, in the caller's own terms.
+
+    Args:
+        logits: [B, C] float32 ([B, 1] for a regression, in standard deviations from the training mean).
+        task: type, `threshold` and `label_separator`.
+        labels: names of the outputs, or the mean and the spread of the number.
+
+    Returns:
+        `single_label`: `label` [B] string, the most probable one; `score` [B], its probability; `probabilities` [B, C].
+        `multi_label`: `label` [B] string, the labels whose probability is at least `task.threshold`, in the order of
+        the outputs, joined by `task.label_separator` ("" where there is none); `score` [B], the highest probability;
+        `probabilities` [B, C], independent of each other.
+        `regression`: `score` [B], in the unit of the training answers.
+        All numbers are float32.
+    """
+    numbers = values(logits, task.type, labels)
+    if task.type == "regression":
+        return {"score": numbers[:, 0]}
+    names, probabilities = tf.constant(labels.labels, tf.string), numbers
+    if task.type == "single_label":
+        label = tf.gather(names, tf.argmax(logits, axis=-1, output_type=tf.int32))
+    else:
+        label = _joined(names, probabilities >= task.threshold, task.label_separator)
+    return {"label": label, "score": tf.reduce_max(probabilities, axis=-1), "probabilities": probabilities}
+
+
+def values(logits: tf.Tensor, task_type: TaskType, labels: LabelSpace) -> tf.Tensor:
+    """The numbers alone: probabilities [B, C], or [B, 1] in the unit of the training answers; float32."""
+    if task_type == "regression":
+        return logits * labels.std + labels.mean
+    return tf.nn.softmax(logits) if task_type == "single_label" else tf.sigmoid(logits)
+
+
+def _joined(names: tf.Tensor, given: tf.Tensor, separator: str) -> tf.Tensor:
+    """The names [C] that are `given` [B, C], joined; [B] string."""
+    rows = tf.ragged.boolean_mask(tf.broadcast_to(names, tf.shape(given)), given)
+    return tf.strings.reduce_join(rows, axis=-1, separator=separator)

@@ -1,0 +1,86 @@
+"""A pushed SavedModel answers texts, without Keras: what `transom predict` and a notebook use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from models.errors import ModelError
+from models.saved.model_locations import newest_version
+from models.text.tensorflow_text_ops import register_text_ops
+from tflite.host.labels import FILE_NAME as LABELS_FILE
+from tflite.host.labels import LabelSpace
+from tflite.host.prediction import Answer, check_pairs
+
+_EXTRA_FOLDER = "assets.extra"
+_BATCH_ROWS = 64
+
+
+class Predictor:
+    """A loaded SavedModel; make it with `load`."""
+
+    def __init__(self, folder: Path, module: Any, labels: tuple[str, ...]) -> None:
+        self.folder, self.labels = folder, labels
+        self._module = module  # it owns the variables of its signatures
+        self._ask = module.signatures["serving_default"]
+        self.pairs = "text_pair" in self._ask.structured_input_signature[1]
+
+    def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Answer]:
+        """Answers the texts, in their order.
+
+        Args:
+            texts: any strings.
+            pairs: the second texts, one for each text, for a model about pairs.
+
+        Raises:
+            ModelError: pairs for a model of single texts, none for a model about pairs, or another number of them.
+        """
+        check_pairs(self.folder, self.pairs, len(texts), None if pairs is None else len(pairs))
+        # Texts of like length go together: a batch is padded to its longest.
+        order = sorted(range(len(texts)), key=lambda row: len(texts[row]) + (len(pairs[row]) if pairs else 0))
+        answers: dict[int, Answer] = {}
+        for begin in range(0, len(order), _BATCH_ROWS):
+            rows = order[begin : begin + _BATCH_ROWS]
+            inputs = {"text": _strings(texts, rows)} | ({"text_pair": _strings(pairs, rows)} if pairs else {})
+            answers.update(zip(rows, self._answers(self._ask(**inputs)), strict=True))
+        return [answers[row] for row in range(len(texts))]
+
+    def _answers(self, outputs: dict[str, tf.Tensor]) -> list[Answer]:
+        scores = outputs["score"].numpy().tolist()
+        if "label" not in outputs:
+            return [Answer(score) for score in scores]
+        rows = zip(scores, outputs["label"].numpy().tolist(), outputs["probabilities"].numpy().tolist(), strict=True)
+        return [Answer(s, label.decode("utf-8"), dict(zip(self.labels, p, strict=True))) for s, label, p in rows]
+
+
+def load(directory: Path | str) -> Predictor:
+    """Loads the newest version that `directory` holds.
+
+    Args:
+        directory: a version (a SavedModel's folder), a folder of numbered versions, or the output folder of a run
+            that pushed one model.
+
+    Raises:
+        ModelError: there is no model, there are several, or it cannot be loaded.
+    """
+    folder = newest_version(Path(directory))
+    register_text_ops()
+    try:
+        module = tf.saved_model.load(str(folder))
+        labels = LabelSpace.load(folder / _EXTRA_FOLDER).labels
+        return Predictor(folder, module, labels)
+    except (OSError, LookupError, ValueError, TypeError, AttributeError, tf.errors.OpError) as error:
+        raise ModelError(
+            f"the model in {folder} cannot be loaded",
+            got=(str(error) or type(error).__name__).splitlines()[0],
+            expected=f"a SavedModel that Transom exported, with {_EXTRA_FOLDER}/{LABELS_FILE}",
+            fix="push it again",
+        ) from error
+
+
+def _strings(texts: Sequence[str], rows: list[int]) -> tf.Tensor:
+    # A lone surrogate (half of an emoji, an undecodable byte of a terminal) is no UTF-8: the graph reads it as U+FFFD.
+    return tf.constant([texts[row].encode("utf-8", errors="surrogatepass") for row in rows], tf.string)

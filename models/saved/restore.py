@@ -1,0 +1,136 @@
+"""An exported SavedModel becomes the Keras model again that it was made of: to compare, to convert, to train on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from models.build import build_model
+from models.config import CONFIG_FILE, ModelsConfig, PresetConfig, TaskConfig
+from models.errors import ModelError, PresetError
+from models.presets.architecture import ARCHITECTURE_FILE, Architecture
+from models.presets.backbones import disable_lora
+from models.presets.preset import describe
+from models.saved.export import EXTRA_FOLDER
+from models.saved.postprocessing import answers, values
+from models.text.preprocessing import Preprocessor, to_dense
+from tflite.host.labels import LabelSpace
+from tflite.host.tokenizer import Tokenizer
+
+_CHECKPOINT, _KEY = "variables/variables", "weights/{}/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A Keras model with what stands in front of it and behind it, as before the export."""
+
+    model: keras.Model
+    tokenizer: Tokenizer
+    labels: LabelSpace
+    task: TaskConfig
+    stored: Mapping[str, Any] = field(default_factory=dict)
+    """The whole configuration that lay beside it."""
+
+    def answer(self, texts: Sequence[bytes], pairs: Sequence[bytes] | None = None) -> dict[str, np.ndarray]:
+        """What the Keras model answers in this process, eagerly; see `models.saved.postprocessing` for the keys.
+
+        Args:
+            texts: [B], any bytes.
+            pairs: [B], the second texts of a model about pairs.
+        """
+        logits = self._logits(self.features(texts, pairs))
+        return {name: value.numpy() for name, value in answers(logits, self.task, self.labels).items()}
+
+    def features(self, texts: Sequence[bytes], pairs: Sequence[bytes] | None = None) -> dict[str, tf.Tensor]:
+        """What the Keras model reads: `token_ids`, `padding_mask`, `segment_ids`, int32 [B, L], padded to the longest.
+
+        Args: as those of `answer`.
+        """
+        columns = [texts] if pairs is None else [texts, pairs]
+        batch = [tf.constant(list(column), tf.string) for column in columns]
+        return to_dense(self._preprocess(*batch), self.tokenizer.pad_id)
+
+    def numbers(self, features: Mapping[str, tf.Tensor]) -> np.ndarray:
+        """Its answers to such features as numbers alone, [B, C] float32; see `models.saved.postprocessing.values`."""
+        found: np.ndarray = values(self._logits(features), self.task.type, self.labels).numpy()
+        return found
+
+    def _logits(self, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        return tf.cast(tf.convert_to_tensor(self.model(features, training=False)), tf.float32)
+
+    @cached_property
+    def _preprocess(self) -> Preprocessor:
+        # Made once: it puts the vocabulary into a graph, which takes a second for 30,000 tokens.
+        return Preprocessor(self.tokenizer)
+
+
+def restore(folder: Path | str) -> Restored:
+    """Builds the model that a SavedModel of `models.saved.export` was made of, with its weights.
+
+    All that it takes lies in the SavedModel, weights, tokenizer and a preset's architecture. Only models that earlier
+    versions of Transom exported lack the latter: for those, the preset's own folder is read.
+
+    Args:
+        folder: the SavedModel, one version.
+
+    Raises:
+        ModelError: it was not exported by Transom, its weights do not fit its configuration, or it lacks the preset's
+            architecture and the preset is gone.
+    """
+    extra = Path(folder) / EXTRA_FOLDER
+    try:
+        stored = json.loads((extra / CONFIG_FILE).read_text(encoding="utf-8"))
+        config = ModelsConfig.of_stored(stored)
+        tokenizer, labels = Tokenizer.load(extra), LabelSpace.load(extra)
+        architecture = Architecture.load(extra)
+        checkpoint = tf.train.load_checkpoint(str(Path(folder) / _CHECKPOINT))
+    except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+        raise ModelError(
+            f"the model in {folder} cannot be restored",
+            got=f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            expected=f"a SavedModel that `transom run` made, with {EXTRA_FOLDER}/{CONFIG_FILE}",
+        ) from error
+    if isinstance(config.model, PresetConfig) and architecture is None:
+        architecture = _look_up(config.model, Path(folder))
+    model = build_model(config.model, tokenizer=tokenizer, outputs=labels.outputs, architecture=architecture)
+    disable_lora(model)
+    _assign(model, checkpoint, Path(folder))
+    return Restored(model, tokenizer, labels, config.task, stored)
+
+
+def _look_up(config: PresetConfig, folder: Path) -> Architecture:
+    """The architecture of a model that does not carry it."""
+    try:
+        return describe(config.preset)
+    except PresetError as error:
+        raise ModelError(
+            f"the model in {folder} cannot be restored without its preset",
+            got=f"no {EXTRA_FOLDER}/{ARCHITECTURE_FILE}, as an earlier version of Transom left it, and {error.what}",
+            expected=f"the preset where it was in training: {config.preset}",
+            fix="put the preset back there, or run the pipeline again: what it pushes now needs no preset",
+        ) from error
+
+
+def _assign(model: keras.Model, checkpoint: tf.train.CheckpointReader, folder: Path) -> None:
+    """Gives the model the weights of the export, which saved them by their order."""
+    shapes = checkpoint.get_variable_to_shape_map()
+    expected = {_KEY.format(index): list(variable.shape) for index, variable in enumerate(model.variables)}
+    found = {key: shape for key, shape in shapes.items() if key in expected or key.startswith("weights/")}
+    if found != expected:
+        wrong = sorted(key for key in {*found, *expected} if found.get(key) != expected.get(key))
+        raise ModelError(
+            f"the weights in {folder} do not fit its configuration",
+            got=f"{len(found)} weights; other than expected: {', '.join(wrong[:3])}",
+            expected=f"{len(expected)} weights",
+            fix="export the model anew with this version of Transom",
+        )
+    for index, variable in enumerate(model.variables):
+        variable.assign(checkpoint.get_tensor(_KEY.format(index)))

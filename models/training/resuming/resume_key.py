@@ -1,0 +1,78 @@
+"""What decides a training's result, as named JSON values; its digest; and, in words, where two trainings differ."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from models.config import ModelConfig, PresetConfig
+from models.presets.preset import describe
+from tflite.host.json_text import to_json
+
+# Named in this order, and the later ones only where no earlier one differs: they follow from those.
+_WORDS = {
+    "code": "Transom's code or its libraries",
+    "versions": "TensorFlow, Keras or oneDNN",
+    "architecture": "the preset's architecture",
+    "labels": "the labels",
+    "rows": "the rows of train or eval",
+    "weights": "the initial weights (the preset's files)",
+    "batches": "the buckets of the batches, or the devices",
+}
+_SETTINGS = ("task", "train", "model")
+_MOST_NAMED = 4
+
+
+def of_model(config: ModelConfig) -> dict[str, Any]:
+    """What decides which model is made, besides its initial weights: where a preset's files lie does not.
+
+    Raises:
+        PresetError: the preset cannot be used.
+    """
+    settings = config.model_dump(mode="json", exclude={"preset"})
+    if not isinstance(config, PresetConfig):
+        return {"model": settings}
+    info = describe(config.preset)
+    return {"model": settings, "architecture": digest({"config": dict(info.config), "pooling": info.pooling})}
+
+
+def digest(identity: Mapping[str, Any]) -> str:
+    """Hexadecimal SHA-256 of the values."""
+    text = to_json(identity, sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Where two identities differ, in words for the user: settings by their keys with both values, the rest by name.
+
+    What follows from a named difference is left out: other rows make other batches.
+    """
+    found = [
+        f"{section}.{key} was {_brief(before.get(key))}, is {_brief(after.get(key))}"
+        for section in _SETTINGS
+        for before, after in [(_mapping(then.get(section)), _mapping(now.get(section)))]
+        for key in sorted({*before, *after})
+        if before.get(key) != after.get(key)
+    ]
+    changed = [name for name in sorted({*then, *now} - set(_SETTINGS)) if then.get(name) != now.get(name)]
+    causes = [_WORDS[name] for name in ("code", "versions", "architecture", "labels", "rows") if name in changed]
+    others = [name for name in changed if name not in _WORDS]
+    if not (found or causes or others):
+        causes = [_WORDS[name] for name in ("weights", "batches") if name in changed][:1]
+    return found + causes + others
+
+
+def told(found: list[str]) -> str:
+    """The differences as one phrase, the first few of them."""
+    more = len(found) - _MOST_NAMED
+    return "; ".join(found[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _brief(value: Any) -> str:
+    text = "unset" if value is None else to_json(value)
+    return text if len(text) <= 40 else text[:39] + "…"

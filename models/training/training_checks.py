@@ -1,0 +1,100 @@
+"""What can go wrong in a training, said so that a person can act on it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from models.config import TaskConfig, TrainConfig
+from models.errors import TrainingError
+from models.training.token_rows import TokenRows
+from tflite.host.labels import LabelSpace
+
+
+def check_rows(train: TokenRows, evaluation: TokenRows, labels: LabelSpace, task: TaskConfig, max_length: int) -> None:
+    """Refuses rows that cannot be trained on.
+
+    Raises:
+        TrainingError: a split is empty, or holds rows or targets that the model has no place for.
+    """
+    for name, rows in (("training", train), ("eval", evaluation)):
+        if len(rows) == 0:
+            raise TrainingError(
+                f"the {name} split has no rows",
+                got=f"{rows.dropped} rows whose label never occurs in training" if rows.dropped else "no rows at all",
+                expected="at least one row",
+                fix="give more data, or other shares in data.splits",
+            )
+        if int(rows.lengths.max()) > max_length:
+            raise TrainingError(
+                f"the {name} split has rows that are longer than tokenizer.max_length",
+                got=f"{int(rows.lengths.max())} tokens",
+                expected=f"at most {max_length}",
+                fix="run the Transform step again: these rows come from another configuration",
+            )
+        if task.type == "single_label" and int(rows.targets.max()) >= labels.outputs:
+            raise TrainingError(
+                f"the {name} split has targets beyond the labels",
+                got=f"target {int(rows.targets.max())}",
+                expected=f"at most {labels.outputs - 1}",
+                fix="run the Transform step again: these rows come from other labels",
+            )
+
+
+def not_finite(loss: float, step: int, steps: int, rate: float, config: TrainConfig) -> TrainingError:
+    """The error for a loss that is NaN or infinite."""
+    advice = ["a lower train.learning_rate", "a longer train.warmup"]
+    if config.clip_norm is None:
+        advice.append("train.clip_norm: 1.0")
+    if config.precision == "mixed_float16":
+        advice.append("train.precision: mixed_bfloat16")
+    return TrainingError(
+        f"the loss is not finite at step {step} of {steps}",
+        got=f"loss {loss} at learning rate {rate:.3g}",
+        expected="a finite loss",
+        fix="try " + ", ".join(advice),
+    )
+
+
+def eval_not_finite(loss: float, epoch: int) -> TrainingError:
+    """The error for an eval loss that is NaN or infinite though the training loss is not."""
+    return TrainingError(
+        f"the loss on the eval rows is not finite after epoch {epoch}",
+        got=f"loss {loss}",
+        expected="a finite loss",
+        fix="look for eval rows whose answer is no number or a huge one; if there are none, try a lower "
+        "train.learning_rate",
+    )
+
+
+@contextlib.contextmanager
+def explained(config: TrainConfig) -> Iterator[None]:
+    """Turns TensorFlow's errors in a step into ours.
+
+    Raises:
+        TrainingError: the device has too little memory, or XLA cannot compile the model.
+    """
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise TrainingError(
+            "the device has too little memory for a training step",
+            got=_first_line(error),
+            expected=f"room for {config.batch_size} rows of the longest bucket",
+            fix="halve train.batch_size and double train.accumulate, or lower tokenizer.max_length",
+        ) from error
+    except (tf.errors.UnimplementedError, tf.errors.InvalidArgumentError) as error:
+        if not config.xla:
+            raise
+        raise TrainingError(
+            "the training step cannot be run with XLA",
+            got=_first_line(error),
+            expected="operations that XLA can compile on this device",
+            fix="set train.xla to false",
+        ) from error
+
+
+def _first_line(error: tf.errors.OpError) -> str:
+    return next((line.strip() for line in str(error.message).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,229 @@
+"""Settings that are right each by itself and not together, and those that would be taken and not heeded.
+
+Each is refused before TensorFlow is loaded, by its key. What the configuration itself turns off is not refused:
+`gate.drift: off` with a `drift_threshold`, `serving.gate: false`, an empty `edge.variants`, and `kubeflow` in a local
+run: who switches off for a while keeps the settings for later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from components.evaluation.slices import length_slices
+from components.evaluation.thresholds import LABEL_SLICE, LENGTH_SLICE
+from models.config import PresetConfig
+from pipeline.config import ProjectConfig
+from pipeline.configuration.setting_keys import default_of, value_of
+
+# Special tokens around a pair of texts, of the family that has most of them (RoBERTa), and a token of each text.
+_LEAST_PAIR = 6
+_REGRESSION_METRICS, _LABEL_METRICS = {"mse", "spearman"}, {"accuracy", "macro_f1", "micro_f1"}
+
+
+@dataclass(frozen=True)
+class Clash:
+    """A key whose value does not go with the others."""
+
+    key: str
+    got: str
+    expected: str
+    fix: str = ""
+
+
+def clashes(config: ProjectConfig) -> Iterator[Clash]:
+    """Everything in a configuration that does not go together."""
+    yield from _kind_of_task(config)
+    yield from _named_labels(config)
+    yield from _pairs(config)
+    yield from _tokenizer(config)
+    yield from _model(config)
+    yield from _training(config)
+    yield from _others(config)
+    yield from _edge(config)
+    yield from _kubeflow(config)
+
+
+def _idle(config: ProjectConfig, keys: Iterable[str], why: str) -> Iterator[Clash]:
+    """Those of the keys that were changed, where nothing reads them."""
+    for key in keys:
+        value = value_of(config, key)
+        if value != default_of(config, key):
+            yield Clash(key, _written(value), f"nothing, because {why}", "remove it")
+
+
+def _written(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def _kind_of_task(config: ProjectConfig) -> Iterator[Clash]:
+    task = config.task
+    if task.type != "multi_label":
+        keys = ("task.label_separator", "task.threshold")
+        yield from _idle(config, keys, f"only a multi_label task reads it, and task.type is {task.type}")
+    wrong = _LABEL_METRICS if task.type == "regression" else _REGRESSION_METRICS
+    if config.train.metric in wrong:
+        known = sorted((_REGRESSION_METRICS | _LABEL_METRICS) - wrong)
+        yield Clash(
+            "train.metric", repr(config.train.metric), f"auto, loss, {', '.join(known)}: those of task.type {task.type}"
+        )
+    if task.type != "regression":
+        return
+    why = "a regression has no labels"
+    yield from _idle(config, ("train.label_smoothing", "train.class_weights"), why)
+    if config.gate.small_class != "off":
+        yield from _idle(config, ("gate.small_class_rows",), why)
+    for rule in ("small_class", "unseen_label"):
+        if getattr(config.gate, rule) != "off":
+            yield from _idle(config, (f"gate.{rule}",), why)
+    if config.gate.conflicting_labels != "off":
+        why = "the same text may have different numbers, of several judges"
+        yield from _idle(config, ("gate.conflicting_labels",), why)
+    if LABEL_SLICE in config.evaluation.slices and config.evaluation.slices != default_of(config, "evaluation.slices"):
+        yield Clash("evaluation.slices", repr(LABEL_SLICE), f"{LENGTH_SLICE}, or a column of the table", "remove it")
+
+
+def _named_labels(config: ProjectConfig) -> Iterator[Clash]:
+    """Labels wherever the configuration names one: no row has a label that is spelled so, and none would be heeded."""
+    for key, label in _labels(config):
+        reason = config.task.why_no_label(label)
+        if reason:
+            yield Clash(key, repr(label), "a label that a row can have", reason)
+        elif config.task.labels is not None and label not in config.task.labels:
+            yield Clash(key, repr(label), f"one of task.labels: {', '.join(map(repr, config.task.labels[:10]))}")
+
+
+def _labels(config: ProjectConfig) -> Iterator[tuple[str, str]]:
+    if config.task.type == "regression":
+        return
+    weights = config.train.class_weights
+    for label in weights if isinstance(weights, dict) else ():
+        yield "train.class_weights", label
+    for metric in config.evaluation.thresholds:
+        _, slash, label = metric.partition("/")
+        if slash:
+            yield f"evaluation.thresholds.{metric}", label
+
+
+def _pairs(config: ProjectConfig) -> Iterator[Clash]:
+    if config.task.text_pair is None:
+        return
+    expected = f"at least {_LEAST_PAIR} for a pair (task.text_pair): its special tokens, and one of each text"
+    if config.tokenizer.max_length < _LEAST_PAIR:
+        yield Clash("tokenizer.max_length", str(config.tokenizer.max_length), expected)
+    short = [length for length in config.edge.lengths if length < _LEAST_PAIR]
+    if short and config.edge.variants:
+        yield Clash("edge.lengths", str(short[0]), expected)
+
+
+def _tokenizer(config: ProjectConfig) -> Iterator[Clash]:
+    task, tokenizer = config.task, config.tokenizer
+    if config.model.type == "preset":
+        # What `mediapipe_compatible` decides of itself is no wish of the user's.
+        keys = ("vocabulary_size", "lowercase", *(() if tokenizer.mediapipe_compatible else ("strip_accents",)))
+        why = "a preset brings its own vocabulary and casing"
+        yield from _idle(config, [f"tokenizer.{key}" for key in keys], why)
+    if not tokenizer.mediapipe_compatible:
+        return
+    if task.type == "regression" or task.text_pair is not None:
+        got = "a regression" if task.type == "regression" else "pairs (task.text_pair)"
+        yield Clash(
+            "tokenizer.mediapipe_compatible",
+            f"true, for {got}",
+            "labels of one text, which are all that MediaPipe's TextClassifier gives",
+            "remove it",
+        )
+    if len(config.edge.lengths) > 1 and config.edge.variants:
+        yield Clash(
+            "edge.lengths",
+            f"{len(config.edge.lengths)} lengths, with tokenizer.mediapipe_compatible",
+            "one: MediaPipe runs no file of several signatures",
+        )
+
+
+def _model(config: ProjectConfig) -> Iterator[Clash]:
+    model, train = config.model, config.train
+    multiples = [key for key in ("layer_decay", "head_multiple") if getattr(train, key) not in (None, 1.0)]
+    if not isinstance(model, PresetConfig):
+        why = "it is for a preset; from scratch all layers are new and learn at one rate"
+        yield from _idle(config, [f"train.{key}" for key in multiples], why)
+        return
+    if model.lora_rank is not None and model.freeze != "none":
+        yield Clash(
+            "model.freeze",
+            f"{model.freeze!r}, with model.lora_rank {model.lora_rank}",
+            "nothing, because LoRA freezes all of the encoder but its low-rank updates",
+            "remove one of the two",
+        )
+    elif model.freeze == "encoder" and "layer_decay" in multiples:
+        yield from _idle(config, ("train.layer_decay",), "model.freeze is 'encoder': no layer below the head learns")
+
+
+def _training(config: ProjectConfig) -> Iterator[Clash]:
+    task, train = config.task, config.train
+    if train.strategy == "tpu" and not train.xla:
+        yield Clash("train.xla", "false", "true, because a TPU runs only what XLA has compiled", "remove it")
+    half = train.label_smoothing / 2
+    if task.type == "multi_label" and not half < task.threshold < 1 - half:
+        yield Clash(
+            "train.label_smoothing",
+            f"{train.label_smoothing:g}, which teaches {half:g} for labels that a row lacks, {1 - half:g} for its own",
+            f"task.threshold between these two, and it is {task.threshold:g}",
+            "lower label_smoothing, or move the threshold",
+        )
+
+
+def _others(config: ProjectConfig) -> Iterator[Clash]:
+    if config.data.path is None:
+        keys = [f"data.splits.{split}" for split in ("train", "eval", "test")]
+        yield from _idle(config, keys, "data.train is split by no shares: `splits` goes with `path`")
+    if not config.evaluation.slices and config.edge.variants:
+        yield from _idle(config, ("edge.max_slice_loss",), "evaluation.slices is empty")
+    for metric, threshold in config.evaluation.thresholds.items():
+        for name in threshold.slices:
+            column, equals, value = name.partition("=")
+            key = f"evaluation.thresholds.{metric}.slices"
+            if equals and column == LENGTH_SLICE and value not in length_slices():
+                yield Clash(key, repr(name), f"{LENGTH_SLICE}= and one of {', '.join(length_slices())}")
+            if equals and column == LABEL_SLICE and config.task.type != "regression":
+                reason = config.task.why_no_label(value)
+                if reason and value:
+                    yield Clash(key, repr(name), "a label that a row can have", reason)
+
+
+def _edge(config: ProjectConfig) -> Iterator[Clash]:
+    longer = [str(length) for length in config.edge.lengths if length > config.tokenizer.max_length]
+    if longer and config.edge.variants:
+        most = f"at most {config.tokenizer.max_length} tokens, which is tokenizer.max_length"
+        yield Clash("edge.lengths", ", ".join(longer), most)
+
+
+def _kubeflow(config: ProjectConfig) -> Iterator[Clash]:
+    told = config.kubeflow
+    if told.preset is not None and config.model.type != "preset":
+        yield Clash("kubeflow.preset", repr(told.preset), "nothing, because there is no model.preset", "remove it")
+    # What `default` says of accelerators is for the steps that name one of their own, too.
+    own = any(step.accelerator and step.accelerators is None for step in told.steps.values())
+    if told.default.accelerators is not None and told.default.accelerator is None and not own:
+        yield _no_accelerator("kubeflow.default", told.default.accelerators)
+    for name, step in told.steps.items():
+        if step.accelerators is not None and told.step(name).accelerator is None:
+            yield _no_accelerator(f"kubeflow.steps.{name}", step.accelerators)
+    for place, step in {"default": told.default, **{f"steps.{name}": told.step(name) for name in told.steps}}.items():
+        memory = step.memory_gb or told.step("").memory_gb or 0.0
+        if step.shared_memory_gb is not None and step.shared_memory_gb > memory:
+            yield Clash(
+                f"kubeflow.{place}.shared_memory_gb",
+                f"{step.shared_memory_gb:g}",
+                f"at most {memory:g}, the step's memory_gb: /dev/shm counts as memory",
+            )
+
+
+def _no_accelerator(place: str, count: int) -> Clash:
+    return Clash(
+        f"{place}.accelerators",
+        str(count),
+        "kubeflow's `accelerator` beside it, which says of what kind",
+        "name it, or remove the number",
+    )

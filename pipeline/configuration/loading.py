@@ -1,0 +1,239 @@
+"""Reading `transom.yaml`: YAML and `--set` overrides into the typed configuration, with errors that teach."""
+
+from __future__ import annotations
+
+import difflib
+import reprlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from components.data.formats.files import table_ending
+from models.errors import ConfigError
+from pipeline import project_names
+from pipeline.config import ProjectConfig
+from pipeline.configuration.combinations import clashes
+from pipeline.configuration.overrides import apply
+from pipeline.configuration.setting_keys import keys_below
+from pipeline.configuration.yaml_text import YamlError, read_yaml
+
+# A larger file is no configuration: most likely it is the table itself.
+_LARGEST_BYTES = 2**20
+# Wrong keys that a message names.
+_MOST_PROBLEMS = 10
+
+
+def load(path: Path, overrides: Iterable[str] = ()) -> ProjectConfig:
+    """The configuration in `path`, with overrides such as "train.epochs=3" applied in their order.
+
+    `pipeline.configuration.overrides` says how their values are read.
+
+    Relative paths in it stay as written: `pipeline.paths` resolves them against the file's folder.
+
+    Raises:
+        ConfigError: the file cannot be read, is not YAML, or does not describe a project.
+    """
+    raw = _parse(path)
+    for override in overrides:
+        apply(raw, override)
+    try:
+        config = ProjectConfig.model_validate(raw)
+    except ValidationError as error:
+        raise _teach(path, raw, error) from None
+    clashing = [_Problem(clash.key, clash.got, clash.expected, clash.fix) for clash in clashes(config)]
+    if clashing:
+        raise _told(path, clashing)
+    return config
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    text = _text(path)
+    try:
+        raw = read_yaml(text)
+    except YamlError as error:
+        raise ConfigError(
+            f"configuration {path}",
+            got=f"not YAML: {error}",
+            expected="YAML: `key: value` lines, groups indented with spaces, each key once",
+            fix="correct the line",
+        ) from None
+    if not isinstance(raw, dict):
+        raise ConfigError(
+            f"configuration {path}",
+            got="nothing" if raw is None else "a list" if isinstance(raw, list) else f"the value {_shown(raw)}",
+            expected="keys such as `data:` and `task:`",
+            fix=f"`transom schema` prints every key; `transom init {_table(path)}` writes a file to start from",
+        )
+    return raw
+
+
+def _text(path: Path) -> str:
+    """The file's text; a byte order mark, which some editors write, is no part of it."""
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(_LARGEST_BYTES + 1)
+        if len(content) > _LARGEST_BYTES:
+            raise ConfigError(
+                f"configuration {path}",
+                got=f"over {_LARGEST_BYTES:,} bytes",
+                expected="a YAML file that describes a project",
+                fix=f"for a table `transom init {_table(path)}` writes the configuration",
+            )
+        return content.decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"configuration {path}",
+            got="no such file",
+            expected="a YAML file",
+            fix="`transom init YOUR_TABLE` writes one",
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"configuration {path}",
+            got=f"a byte that is not UTF-8 at offset {error.start}",
+            expected="UTF-8 text",
+            fix=f"save it as UTF-8; for a table `transom init {_table(path)}` writes the configuration",
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            f"configuration {path}", got=error.strerror or str(error), expected="a file that can be read"
+        ) from None
+
+
+def _table(path: Path) -> str:
+    """The table that a message may name: a table given in place of a configuration is an easy mistake."""
+    return str(path) if table_ending(path) else "YOUR_TABLE"
+
+
+def _teach(path: Path, raw: dict[str, Any], error: ValidationError) -> ConfigError:
+    """The problems of a configuration in one error, each with the key's path, the value got and what was expected."""
+    problems: dict[str, _Problem] = {}
+    for detail in error.errors(include_url=False):
+        problem = _problem(raw, detail)
+        # A value that may be of several kinds is refused once for each of them.
+        problems[problem.key] = problems[problem.key].either(problem) if problem.key in problems else problem
+    # That a value is of another kind than its group explains nothing where what is in it is told to be wrong.
+    found = [one for key, one in problems.items() if not any(other.startswith(f"{key}.") for other in problems)]
+    return _told(path, found)
+
+
+def _told(path: Path, found: list[_Problem]) -> ConfigError:
+    if len(found) == 1:
+        return ConfigError(f"{path}: {found[0].what}", got=found[0].got, expected=found[0].expected, fix=found[0].fix)
+    lines = [f"  - {problem.line()}" for problem in found[:_MOST_PROBLEMS]]
+    if len(found) > _MOST_PROBLEMS:
+        lines.append(f"  and {len(found) - _MOST_PROBLEMS:,} more")
+    return ConfigError(f"{path}: {len(found):,} keys are wrong\n" + "\n".join(lines))
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What is wrong with one key; `message` stands in place of the three others where keys do not go together."""
+
+    key: str
+    got: str = ""
+    expected: str = ""
+    fix: str = ""
+    message: str = ""
+
+    @property
+    def what(self) -> str:
+        return f"{self.key}: {self.message}" if self.message else self.key
+
+    def line(self) -> str:
+        got, expected = f"got {self.got}" if self.got else "", f"expected {self.expected}" if self.expected else ""
+        return f"{self.key}: " + "; ".join(part for part in (self.message, got, expected, self.fix) if part)
+
+    def either(self, other: _Problem) -> _Problem:
+        """One problem of two with the same value: what either expects would do."""
+        expected = self.expected if other.expected in self.expected else f"{self.expected}, or {other.expected}"
+        return replace(self, expected=expected, fix=self.fix or other.fix)
+
+
+def _problem(raw: dict[str, Any], detail: ErrorDetails) -> _Problem:
+    location = _location(detail)
+    key = ".".join(location) or "the configuration"
+    kind, message = detail["type"], detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if kind == "extra_forbidden":
+        known = keys_below(location[:-1], raw)
+        close = difflib.get_close_matches(location[-1], known, n=1)
+        fix = f"did you mean `{close[0]}`?" if close else "remove it"
+        return _Problem(key, "a key that Transom does not know", "one of " + ", ".join(known), fix)
+    if kind == "missing":
+        return _Problem(key, "no such key", "this key", "`transom schema` says what it holds")
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        return _Problem(f"{key}.type", repr((raw.get("model") or {}).get("type")), "encoder or preset")
+    if kind == "value_error" and isinstance(detail["input"], dict):
+        return _Problem(key, message=message)
+    got = "nothing" if detail["input"] is None else _shown(_as_written(detail["input"]))
+    if kind in _GROUPS:
+        fix = "put its keys below it, indented, or remove it" if detail["input"] is None else ""
+        return _Problem(key, got, "a group of keys", fix)
+    if kind in _TEXTS:
+        return _Problem(key, got, "a text", _quotes(detail["input"]))
+    if kind == "string_pattern_mismatch" and key == "name":
+        return _Problem(key, got, project_names.MEANING, f"use {project_names.fitting(detail['input'])}")
+    if kind == "string_pattern_mismatch":
+        return _Problem(key, got, f"a text of the form {detail['ctx']['pattern']}")
+    return _Problem(key, got, _EXPECTED.get(kind, message))
+
+
+# pydantic's kinds of error that need other words than its own.
+_GROUPS = {"model_type", "dict_type", "model_attributes_type"}
+_TEXTS = {"string_type", "invalid_key"}
+_EXPECTED = {
+    "tuple_type": "a list",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_too_short": "a text that is not empty",
+    "too_short": "a list that is not empty",
+}
+
+
+def _location(detail: ErrorDetails) -> list[str]:
+    """The key's path in the file, without what pydantic adds of its own: the branches of unions."""
+    location = [str(part) for part in detail["loc"]]
+    if location[:1] == ["model"] and location[1:2] in (["preset"], ["encoder"]):
+        location = ["model", *location[2:]]
+    branches = {"str", "int", "constrained-str", "constrained-int", "[key]"}
+    return [part for part in location if part not in branches and not part.startswith(_BRANCHES)]
+
+
+_BRANCHES = ("tuple[", "dict[", "literal[", "constrained-", "function-")
+
+
+def _shown(value: Any) -> str:
+    """A value for a message: of a large one the beginning, however deep it is nested."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 100
+    short.maxlevel, short.maxlist, short.maxdict = 2, 4, 4
+    text = short.repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def _as_written(value: Any) -> Any:
+    """YAML's `true` rather than Python's True."""
+    return _Word(str(value).lower()) if isinstance(value, bool) else value
+
+
+class _Word(str):
+    """A text that a message shows without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _quotes(value: Any) -> str:
+    plain = isinstance(value, bool | int | float)
+    return f'put it in quotes: "{str(value).lower() if isinstance(value, bool) else value}"' if plain else ""

@@ -1,0 +1,89 @@
+"""`--set KEY=VALUE`: what stands behind the "=" becomes a key's value.
+
+A key that holds a text takes it as it is written: nothing is a comment, a quote or a list there. A key that holds
+anything else (a number, true or false, a list, a group) takes what would stand behind the key in the file. A key that
+may hold either takes a list or a group where the value is one from its first bracket to its last, and a text otherwise.
+`null` or nothing at all gives an optional key its default back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import types
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from models.errors import ConfigError
+from pipeline.configuration.setting_keys import annotations_at
+from pipeline.configuration.yaml_text import YamlError, read_whole
+
+
+def apply(raw: dict[str, Any], override: str) -> None:
+    """Sets one "key.path=value" in what was read from a file.
+
+    Raises:
+        ConfigError: it has no key, or a value that its key cannot hold.
+    """
+    key, separator, value = override.partition("=")
+    key = key.strip()
+    if not separator or not all(key.split(".")):
+        raise ConfigError("--set", got=_shown(override), expected="KEY=VALUE, such as train.epochs=3")
+    *parents, last = key.split(".")
+    place = raw
+    for name in parents:
+        if place.get(name) is None:
+            place[name] = {}
+        place = place[name]
+        if not isinstance(place, dict):
+            raise ConfigError(f"--set {key}", got=f"{name} is not a group of keys", expected="the path of a key")
+    place[last] = _value(key, value)
+
+
+def _value(key: str, value: str) -> Any:
+    kinds = {kind for annotation in annotations_at(key.split(".")) for kind in _kinds(annotation)}
+    if value in ("", "null") and (type(None) in kinds or not kinds):
+        return None
+    others = kinds - {str, type(None)}
+    if kinds and str not in kinds:
+        return _read(key, value)
+    # A key that may be a text is no list because its text begins like one: "[old] reviews.csv".
+    if others and value.strip()[:1] + value.strip()[-1:] in ("[]", "{}"):
+        with contextlib.suppress(YamlError):
+            return read_whole(value)
+    return value  # of a key that there is not, too: what is told then is the key
+
+
+def _read(key: str, value: str) -> Any:
+    try:
+        return read_whole(value)
+    except YamlError as error:
+        raise ConfigError(
+            f"--set {key}",
+            got=f"{_shown(value)}: {error}",
+            expected="what would stand behind the key in the file: 3, true, [a, b], {a: 1}",
+            fix='put a text that is part of a list or a group into double quotes: ["a: b", "#1"]',
+        ) from None
+
+
+def _kinds(annotation: Any) -> Iterator[type]:
+    """What a type comes down to: str, NoneType, dict (a group), list, or another type."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _kinds(get_args(annotation)[0])
+    elif origin in (Union, types.UnionType):
+        for branch in get_args(annotation):
+            yield from _kinds(branch)
+    elif origin is Literal:
+        yield from {type(choice) for choice in get_args(annotation)}
+    elif origin in (tuple, list):
+        yield list
+    elif isinstance(annotation, type):
+        yield dict if issubclass(annotation, BaseModel) else annotation
+    elif origin is dict:
+        yield dict
+
+
+def _shown(value: str) -> str:
+    return repr(value if len(value) <= 100 else f"{value[:100]}…")

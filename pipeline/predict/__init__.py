@@ -1,0 +1,1 @@
+"""`transom predict`: texts from arguments, files and tables; predictions from a model or a server."""

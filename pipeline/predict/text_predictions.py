@@ -1,0 +1,236 @@
+"""`transom predict`: a pushed or served model answers texts from the command line, a file or standard input."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from models.errors import ConfigError
+from models.runtime import prepare
+from models.saved.model_locations import is_bundle, newest_version
+from pipeline.predict import input_texts
+from pipeline.predict.input_texts import Asked
+from pipeline.terminal.console import silence
+from tflite.host.json_text import to_json
+
+# Texts that are answered before they are printed: enough for full batches, few enough to see that it goes on.
+_WINDOW = 512
+
+
+class Answer(Protocol):
+    """What both kinds of models answer to a text."""
+
+    @property
+    def label(self) -> str | None:
+        """None for a regression."""
+        ...
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        ...
+
+    def line(self) -> str:
+        """For a terminal."""
+        ...
+
+
+Ask = Callable[[list[str], list[str] | None], Sequence[Answer]]
+
+
+def predict(
+    model: str,
+    texts: list[str],
+    pairs: list[str],
+    file: Path | None,
+    *,
+    columns: Sequence[str] = (),
+    served: str | None = None,
+    as_json: bool,
+    verbose: bool = False,
+) -> int:
+    """Prints the answer to each text, in their order; see `transom predict --help`.
+
+    An empty text is not asked: it gets an empty line (with `as_json` an object whose score is null), so that answers
+    stay beside what was asked, and standard error says how many there are.
+
+    Args:
+        model: a folder, or the URL of a server.
+        columns: of a table given as `file`: those with the texts, instead of the model's own.
+        served: the name of the model there, where the URL does not end with it.
+
+    Raises:
+        ConfigError: no texts, texts and pairs of different number, or no such URL.
+        DataError: the file cannot be read.
+        ModelError: no model there, or one that asks for other inputs.
+    """
+    from serving.client.endpoint import is_url
+
+    remote = is_url(model)
+    if served is not None and not remote:
+        raise ConfigError("transom predict", got=f"--model and the folder {model}", expected="--model beside a URL")
+    inputs = read_inputs(texts, pairs, file, None if remote else Path(model), columns)
+    empty = [one for one in inputs if one.empty]
+    # Only if something is to be answered: a model takes seconds to load.
+    asking = _asking(model, served, verbose) if len(empty) < len(inputs) else contextlib.nullcontext()
+    with _Progress(len(inputs)) as progress:
+        if not remote and len(empty) < len(inputs):
+            progress.loading()
+        with asking as ask:
+            _print_all(inputs, ask, progress, as_json=as_json)
+    if empty:
+        _say_empty(empty, len(inputs))
+    return 0
+
+
+def read_inputs(
+    texts: list[str], pairs: list[str], file: Path | None, model: Path | None, columns: Sequence[str] = ()
+) -> list[Asked]:
+    """What is to be asked.
+
+    Args:
+        model: the folder whose model is asked; None for a server.
+
+    Raises:
+        ConfigError: nothing, or what does not fit together.
+        DataError: the file cannot be read.
+    """
+    if file is not None:
+        if texts or pairs:
+            raise ConfigError("transom predict", got="texts and --file", expected="one of them")
+        return input_texts.from_file(file, model, columns)
+    if columns:
+        raise ConfigError("transom predict", got="--column without --file", expected="a table, as --file")
+    if not texts:
+        if sys.stdin.isatty():
+            raise ConfigError("transom predict", got="no text", expected="texts, --file, or lines on standard input")
+        return input_texts.from_standard_input()
+    if pairs and len(pairs) != len(texts):
+        raise ConfigError(
+            "transom predict", got=f"{len(texts)} texts and {len(pairs)} pairs", expected="a --pair for each text"
+        )
+    return input_texts.from_arguments(texts, pairs)
+
+
+@contextlib.contextmanager
+def _asking(model: str, served: str | None, verbose: bool) -> Iterator[Ask]:
+    """A function that asks the model, loaded once."""
+    from serving.client.endpoint import is_url
+
+    if is_url(model):
+        from pipeline.predict import served_predictions
+
+        with served_predictions.asking(model, served) as ask:
+            yield ask
+        return
+    folder = Path(model)
+    if not is_bundle(folder):
+        newest_version(folder)  # that there is none is said before TensorFlow is loaded
+    with contextlib.nullcontext() if verbose else silence():
+        yield _load(folder)
+
+
+def _load(folder: Path) -> Ask:
+    if is_bundle(folder):
+        from tflite.host.edge_classifier import EdgeClassifier
+
+        return EdgeClassifier(folder).predict
+    prepare()
+    from models.saved.predictor import load
+
+    return load(folder).predict
+
+
+def _print_all(inputs: list[Asked], ask: Ask | None, progress: _Progress, *, as_json: bool) -> None:
+    regression = False
+    progress.start()
+    for begin in range(0, len(inputs), _WINDOW):
+        window = inputs[begin : begin + _WINDOW]
+        full = [one for one in window if not one.empty]
+        answered = _ask_window(full, ask) if ask is not None else ()
+        regression = regression or any(answer.label is None for answer in answered)
+        answers = iter(answered)
+        for one in window:
+            answer = None if one.empty else next(answers)
+            print(_as_json(one, answer, regression) if as_json else _as_line(one, answer))
+        progress.reached(begin + len(window))
+
+
+def _ask_window(inputs: list[Asked], ask: Ask) -> Sequence[Answer]:
+    if not inputs:
+        return ()
+    pairs = None if inputs[0].pair is None else [one.pair or "" for one in inputs]
+    return ask([one.text for one in inputs], pairs)
+
+
+def _as_json(one: Asked, answer: Answer | None, regression: bool) -> str:
+    nothing: dict[str, Any] = {"score": None} if regression else {"score": None, "label": None, "probabilities": {}}
+    said = nothing if answer is None else answer.as_dict()
+    return to_json({**one.place, "text": one.text, **said})
+
+
+def _as_line(one: Asked, answer: Answer | None) -> str:
+    """One line for one text; of a table's text, which may have several lines, white space becomes single spaces."""
+    if answer is None:
+        return ""
+    return f"{answer.line()}\t{' '.join(one.text.split()) if 'row' in one.place else one.text}"
+
+
+def _say_empty(empty: list[Asked], count: int) -> None:
+    def name(one: Asked) -> str:
+        return next((f"{kind} {one.place[kind]:,}" for kind in ("line", "row") if kind in one.place), "")
+
+    shown = ", ".join(filter(None, map(name, empty[:5])))
+    rest = f" and {len(empty) - 5:,} more" if len(empty) > 5 else ""
+    where = f" ({shown}{rest})" if shown else ""
+    were = "was empty and" if len(empty) == 1 else "were empty and"
+    print(f"transom: {len(empty):,} of {count:,} texts {were} skipped{where}", file=sys.stderr)
+
+
+class _Progress:
+    """A line on the terminal while the model is loaded, then about how far the answers are.
+
+    Where the answers are printed on the terminal, they show that themselves.
+
+    Made before libraries are silenced, for it writes beside them.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count, self._begin = count, 0.0
+        self._counting = count > _WINDOW and not sys.stdout.isatty()
+        shown = sys.stderr.isatty()
+        self._stream = os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8") if shown else None
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._stream is not None:
+            self._show("")
+            self._stream.close()
+
+    def loading(self) -> None:
+        """The model is about to be loaded, which takes seconds with TensorFlow."""
+        self._show("loading the model")
+
+    def start(self) -> None:
+        """The first text is about to be answered."""
+        self._begin = time.monotonic()
+        self._show("")
+
+    def reached(self, done: int) -> None:
+        """So many are answered."""
+        if not self._counting:
+            return
+        seconds = time.monotonic() - self._begin
+        left = seconds / done * (self._count - done)
+        line = f"{done:,} of {self._count:,} texts, {done / max(seconds, 1e-9):,.0f}/s, {left:,.0f} s left"
+        self._show(line)
+
+    def _show(self, line: str) -> None:
+        if self._stream is not None:
+            print(f"\r{line}\x1b[K", end="", file=self._stream, flush=True)

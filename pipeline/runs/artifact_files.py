@@ -1,0 +1,49 @@
+"""Which files each artifact is made of, so that a later run sees whether they are all still there. No TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from tflite.host.json_text import to_json
+
+_FOLDER = ".files"
+
+
+def remember(artifacts: Path, number: int, folder: Path) -> None:
+    """Writes down names and sizes of an artifact's files, once; `artifacts` is the folder of all artifacts."""
+    target = artifacts / _FOLDER / f"{number}.json"
+    if target.exists() or not folder.is_dir():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_suffix(".tmp")
+    temporary.write_text(to_json(_sizes(folder)), encoding="utf-8")
+    temporary.replace(target)
+
+
+def forget(artifacts: Path) -> None:
+    """Forgets all artifacts: a new store gives their numbers to others."""
+    shutil.rmtree(artifacts / _FOLDER, ignore_errors=True)
+
+
+def is_whole(artifacts: Path, number: int, folder: Path) -> bool:
+    """Whether an artifact's files are there with their sizes; where none were written down, whether there is a file."""
+    if not folder.is_dir():
+        return False
+    try:
+        wanted = dict(json.loads((artifacts / _FOLDER / f"{number}.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return bool(_sizes(folder))
+    found = _sizes(folder)
+    return all(found.get(name) == size for name, size in wanted.items())
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    return {
+        os.path.relpath(os.path.join(place, name), folder): os.path.getsize(os.path.join(place, name))
+        for place, _, names in os.walk(folder)
+        for name in names
+        if os.path.exists(os.path.join(place, name))
+    }

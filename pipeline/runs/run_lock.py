@@ -1,0 +1,94 @@
+"""One run at a time on a project: a lock that the operating system releases when its holder dies."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from models.errors import BusyError, ConfigError
+from tflite.host.json_text import to_json
+
+
+@contextmanager
+def hold(path: Path, name: Callable[[], str], wait: bool = False) -> Iterator[str]:
+    """Holds the project's lock for the body's time, and yields the name of the run that holds it.
+
+    Args:
+        path: the lock's file; it holds who has it.
+        name: gives the run its name once the lock is held: what waits has no name that another may take meanwhile.
+        wait: wait for the other run's end rather than fail.
+
+    Raises:
+        BusyError: another run holds it, and `wait` is not set.
+        ConfigError: the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise ConfigError(
+            f"output folder {path.parent}",
+            got=error.strerror or str(error),
+            expected="a folder that can be written",
+            fix="set `output:` to another folder, or change its permissions",
+        ) from None
+    try:
+        _take(handle, path, wait)
+        _check_ours(handle, path)
+        run = name()
+        holder = {"run": run, "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, to_json(holder, ascii=True).encode(), 0)
+        yield run
+        os.ftruncate(handle, 0)
+    finally:
+        os.close(handle)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a run holds the lock now."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _check_ours(handle: int, path: Path) -> None:
+    """Refuses a file of the user's own, which would be written over."""
+    content = os.pread(handle, 64, 0)
+    if content and not content.startswith(b'{"run":'):
+        raise ConfigError(
+            f"output folder {path.parent}",
+            got=f"a file {path.name} in it that Transom did not write",
+            expected="a folder of Transom's own",
+            fix="set `output:` to another folder, or move the file away",
+        )
+
+
+def _take(handle: int, path: Path, wait: bool) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        try:
+            holder = json.loads(os.pread(handle, 4096, 0))
+            who = f"run {holder['run']} (process {holder['pid']}, since {holder['since']})"
+        except (ValueError, KeyError):
+            who = "another run"
+        raise BusyError(
+            f"project in {path.parent}",
+            got=f"{who} is at work on it",
+            expected="one run at a time",
+            fix="wait for its end (`--wait` does), or stop it",
+        ) from None

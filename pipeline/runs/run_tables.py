@@ -1,0 +1,219 @@
+"""The tables that `transom run` and `transom runs` print, from the runs' records alone."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TextIO
+
+from rich.table import Table
+
+from components.data.formats.files import some
+from pipeline.paths import Paths
+from pipeline.runs.run_records import Run, all_runs
+from pipeline.steps import BEFORE
+from pipeline.terminal.console import Plain
+from tflite.host.json_text import to_json
+
+if TYPE_CHECKING:
+    from tflite.measure.cost import Cost
+
+# What is worth a column or a line, best known first; a run shows those that its task has.
+HEADLINES = ("accuracy", "macro_f1", "micro_f1", "auc", "mean_average_precision", "spearman", "pearson", "mse")
+COUNTS = ("example_count", "unlabelled_count", "unknown_label_count", "not_finite_count")
+MOST_SLICES, MOST_LABELS, MOST_SMALL = 24, 24, 6
+
+
+def print_summary(record: Run, paths: Paths, stream: TextIO, *, as_json: bool) -> None:
+    """What came of a run: findings, training, metrics, slices, verdict, and where the model lies."""
+    if as_json:
+        print(to_json({"event": "result", **asdict(record)}), file=stream, flush=True)
+        return
+    console = Plain(stream)
+    if record.training:
+        console.print(_training(record.training))
+    overall = record.evaluation.get("metrics", {})
+    if overall:
+        console.print()
+        console.print(_metrics(record.evaluation))
+    labels = record.evaluation.get("per_label", {})
+    if 1 < len(labels) <= MOST_LABELS:
+        console.print()
+        console.print(_labels(labels, _label_rows(record.evaluation)))
+    # Beyond its rows, a label's slice says no more than its recall, which stands above.
+    slices = [entry for entry in record.evaluation.get("slices", []) if entry["column"] != "label"]
+    if slices:
+        console.print()
+        console.print(_slices(slices, overall))
+    small = [entry["slice"] for entry in record.evaluation.get("small_slices", []) if entry["column"] != "label"]
+    if small:
+        least = record.evaluation["min_slice_size"]
+        console.print(f"too few rows to report (evaluation.min_slice_size is {least}): {some(small, MOST_SMALL)}")
+    if record.edge:
+        console.print()
+        console.print(_edge(record.edge))
+        for row in record.edge["variants"]:
+            if not row["chosen"]:
+                console.print(f"not chosen: {row['variant']} ({row['why']})")
+    console.print()
+    if record.verdict:
+        console.print(f"verdict: {record.verdict}")
+    if record.serving.get("requests") and record.serving["blessed"]:
+        console.print(record.serving["verdict"])
+    if record.edge:
+        console.print(record.edge["verdict"])
+    if record.status == "unchanged":
+        console.print("nothing new: this very model was live before, and nothing was pushed")
+    if record.pushed:
+        console.print(f"{'live:  ' if record.status == 'unchanged' else 'pushed:'}  {record.pushed}")
+    if record.bundle:
+        console.print(f"bundle:  {record.bundle}")
+    if record.pushed:
+        pair = ' --pair "the other"' if record.config.get("task", {}).get("text_pair") else ""
+        console.print(f'ask it:  transom predict {shlex.quote(record.pushed)} "your text"{pair}')
+    console.print(f"run:     {paths.runs / record.name}   ({record.status}, {record.seconds:.0f} s)")
+
+
+def _training(report: Mapping[str, Any]) -> str:
+    parts = [
+        f"{report['parameters']['total'] / 1e6:.1f} M parameters",
+        f"{report['epochs']} epochs (best: {report['best_epoch']})",
+        f"{report['tokens_per_second']:,.0f} tokens/s",
+        f"strategy {report['strategy']} x {report['replicas']}",
+        f"XLA {'on' if report['xla'] else 'off'}",
+        f"oneDNN {report['onednn']}",
+        str(report["precision"]),
+    ]
+    return "\ntraining: " + ", ".join(parts)
+
+
+def _metrics(evaluation: Mapping[str, Any]) -> Table:
+    """The figures; beside them the live model's, and how much worse the model is where a threshold asks for that."""
+    comparison = evaluation.get("comparison") or {}
+    live, losses = comparison.get("live"), comparison.get("losses") or {}
+    apart = live is not None and comparison["rows"] != evaluation["rows"]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(f"metric ({evaluation.get('split', 'test')} rows)")
+    table.add_column("model", justify="right")
+    if apart:
+        table.add_column(f"on the {comparison['rows']} compared", justify="right")
+    if live is not None:
+        table.add_column("live model", justify="right")
+    if losses:
+        table.add_column(f"loss ({comparison['interval']:.0%} interval)", justify="right")
+    for name, value in evaluation["metrics"].items():
+        if name in COUNTS:  # the verdict says how many rows there are; strange ones are said in a note
+            continue
+        cells = [_number(value)]
+        if apart:
+            cells.append(_number(comparison["candidate"].get(name)))
+        if live is not None:
+            cells.append(_number(live.get(name)))
+        if losses:
+            cells.append(" to ".join(f"{bound:+.4f}" for bound in losses[name]) if name in losses else "")
+        table.add_row(name, *cells)
+    return table
+
+
+def _label_rows(evaluation: Mapping[str, Any]) -> dict[str, int]:
+    """How many rows have each label, where `evaluation.slices` holds them."""
+    slices = [*evaluation.get("slices", []), *evaluation.get("small_slices", [])]
+    return {entry["value"]: entry["rows"] for entry in slices if entry["column"] == "label"}
+
+
+def _labels(labels: Mapping[str, Mapping[str, Any]], rows: Mapping[str, int]) -> Table:
+    """What each label reaches, beside the number of rows that this was measured on."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    columns = [name for name in next(iter(labels.values())) if name not in COUNTS]
+    table.add_column("label")
+    for name in (*(["rows"] if rows else []), *columns):
+        table.add_column(name, justify="right")
+    for label, figures in labels.items():
+        counted = [str(rows.get(label, 0))] if rows else []
+        table.add_row(label, *counted, *(_number(figures.get(name)) for name in columns))
+    return table
+
+
+def _slices(slices: list[Mapping[str, Any]], overall: Mapping[str, Any]) -> Table:
+    shown = [name for name in HEADLINES if name in overall][:2]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("slice", "rows", *shown):
+        table.add_column(heading, justify="left" if heading == "slice" else "right")
+    for entry in slices[:MOST_SLICES]:
+        table.add_row(entry["slice"], str(entry["rows"]), *(_number(entry["metrics"].get(name)) for name in shown))
+    if len(slices) > MOST_SLICES:
+        table.add_row(f"and {len(slices) - MOST_SLICES} more in run.json", *[""] * (len(shown) + 1))
+    return table
+
+
+def _edge(report: Mapping[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("edge variant", "MB", "same answer", "difference", "latency"):
+        table.add_column(heading, justify="left" if heading == "edge variant" else "right")
+    for row in report["variants"]:
+        cost, parity, ratio = row.get("cost"), row.get("parity"), row.get("latency_ratio")
+        table.add_row(
+            row["variant"],
+            f"{cost['bytes'] / 1e6:.2f}" if cost else "-",
+            row.get("same_answer", "-"),
+            _number(parity["max_difference"]) if parity else "-",
+            f"{ratio:.2f} x float32" if ratio is not None else "-",
+        )
+    return table
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return "-" if value is None else str(value)
+
+
+def print_costs(names: Sequence[str], costs: Sequence[Cost], stream: TextIO) -> None:
+    """What bundles cost, a row for each signature; the last column is the time as a multiple of the first's."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("bundle", "MB", "loads in ms", "memory MB", "signature", "ms", "p90", "ratio"):
+        table.add_column(heading, justify="left" if heading in ("bundle", "signature") else "right")
+    first = {latency.signature: latency.median for latency in costs[0].latency_ms}
+    for name, cost in zip(names, costs, strict=True):
+        head = (name, f"{cost.bytes / 1e6:.2f}", f"{cost.load_ms:.1f}", f"{cost.memory_bytes / 1e6:.1f}")
+        for latency in cost.latency_ms:
+            own = first.get(latency.signature)
+            ratio = "-" if own is None else f"{latency.median / own:.2f}"
+            table.add_row(*head, latency.signature, f"{latency.median:.3f}", f"{latency.p90:.3f}", ratio)
+            head = ("",) * 4
+    Plain(stream).print(table)
+
+
+def print_runs(paths: Paths, stream: TextIO, *, as_json: bool) -> None:
+    """The project's runs, newest last: when, how long, metrics, verdict, what stopped it, where the model is."""
+    runs = all_runs(paths)
+    if as_json:
+        for run in runs:
+            print(to_json(asdict(run)), file=stream)
+        return
+    if not runs:
+        print(f"no runs in {paths.runs}: `transom run` makes the first", file=stream)
+        return
+    shown = [name for name in HEADLINES if any(name in run.evaluation.get("metrics", {}) for run in runs)][:3]
+    line = f"{{:<18}}{{:>8}}  {{:<12}}{'{:>12}' * len(shown)}"
+    print(line.format("run", "seconds", "status", *shown).rstrip(), file=stream)
+    for run in runs:
+        figures = (_number(run.evaluation.get("metrics", {}).get(name)) for name in shown)
+        print(line.format(run.name, f"{run.seconds:.0f}", run.status, *figures).rstrip(), file=stream)
+        for told in (run.verdict, _stopped(run), run.pushed, run.bundle):
+            if told:
+                print(f"    {told}", file=stream)
+
+
+def _stopped(run: Run) -> str:
+    """Where, when and why a run stopped before its end, or where it is; "" where it came to its end."""
+    if run.status == "running":
+        step = run.steps[-1].name if run.steps else BEFORE
+        return f"at {step}, begun {run.started}"
+    if not run.error:
+        return ""
+    what, *rest = [line.strip() for line in run.error.splitlines()]
+    got = rest[0].removeprefix("got:") or "".join(rest[1:2]) if rest and rest[0].startswith("got:") else ""
+    where = f"at {run.step}, {run.ended}: " if run.step else ""
+    return where + (f"{what}: {got.strip()}" if got else what)

@@ -1,0 +1,269 @@
+"""`TensorProto` to NumPy and back, quickly, and with nothing that a stranger's bytes can break.
+
+The rules are those of `Tensor::FromProto` and `Tensor::AsProtoField` (tensorflow/core/framework/tensor.cc): values come
+from `tensor_content` where that is set, else from the field of their type; fewer values than the shape asks for repeat
+the last one (no value at all stands for zeros), more are ignored. What a tensor takes is counted before it is made.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from serving.errors import Code, StatusError
+from serving.server.calls.budget import Limits
+from serving.server.calls.service import Arrays
+from serving.server.calls.tensor_values import (
+    PACKED_FROM,
+    aligned_empty,
+    field_values,
+    sliced_values,
+    slices_of_content,
+)
+from serving.server.calls.worker_threads import INLINE_BYTES, Check, unchecked
+from serving.server.protobuf import varints
+from serving.server.protobuf.example_bytes import OBJECT_BYTES
+from serving.server.protobuf.field_walk import DEFAULTS, LENGTH, too_many_bytes, too_many_rows
+from serving.server.protobuf.joined_bytes import joined
+from serving.server.protobuf.response_bytes import encoded, write_head
+from serving.server.protobuf.tensor_bytes import FIELD_NUMBER, SlicedTensor
+from serving.wire import dtypes
+from serving.wire.protos import TensorProto
+
+MAX_RANK = 32
+"""NumPy's; TensorFlow's own is 254."""
+
+_ARRAY_BYTES = 128  # about what an array takes besides its values
+_MAX_NAME = 200  # characters of a name in a message
+_STEP_ROWS = 1024
+_STEP_VALUES = 2**14
+_STEP_LENGTHS = 2**16
+_MANY_STRINGS = 2**10
+
+
+class _Room:
+    """What the tensors of one request may still take."""
+
+    def __init__(self, limits: Limits, check: Check) -> None:
+        self.limits, self.check = limits, check
+        self.bytes = self.rows = 0
+
+    def see(self, size: int, rows: int) -> None:
+        """Refuses so many bytes and rows more where they are over the request's limits."""
+        if self.rows + rows > self.limits.max_rows:
+            raise too_many_rows(self.rows + rows, self.limits.max_rows)
+        if self.bytes + size > self.limits.max_bytes:
+            raise too_many_bytes(self.bytes + size, self.limits.max_bytes)
+
+    def take(self, size: int, rows: int = 0) -> None:
+        """Takes them, as much of the process's budget as well."""
+        self.see(size, rows)
+        self.limits.take(size + rows * OBJECT_BYTES + _ARRAY_BYTES, rows)
+        self.bytes, self.rows = self.bytes + size, self.rows + rows
+
+
+def decode_inputs(
+    inputs: Mapping[str, Any], limits: Limits = DEFAULTS, check: Check = unchecked
+) -> dict[str, np.ndarray]:
+    """The tensors of a `PredictRequest` by name; strings are arrays of `bytes` objects.
+
+    Args:
+        inputs: `TensorProto`s, or `SlicedTensor`s.
+        limits: of the bytes and rows of all of them together; `take` is called before each is made.
+        check: called every few milliseconds.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT, a tensor is not one, or they are over a limit; or what `take` raises.
+        DecodeError: a `SlicedTensor` is no message.
+    """
+    room = _Room(limits, check)
+    return {name: _decode(proto, name, room) for name, proto in inputs.items()}
+
+
+def decode(proto: Any, name: str = "", limits: Limits = DEFAULTS, check: Check = unchecked) -> np.ndarray:
+    """The array of a `TensorProto` or `SlicedTensor`. It may be read-only.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT, TensorFlow's own message with the name of the tensor, or it is over a limit.
+        DecodeError: see `decode_inputs`.
+    """
+    return _decode(proto, name, _Room(limits, check))
+
+
+def rows_of(arrays: Arrays) -> int:
+    """How many strings there are."""
+    return sum([array.size for array in arrays.values() if array.dtype == object])
+
+
+def size_of(arrays: Arrays) -> int:
+    """The bytes that arrays hold in memory, with those of their strings, each as often as it comes."""
+    size = 0
+    for array in arrays.values():
+        size += array.nbytes + _ARRAY_BYTES
+        if array.dtype == object:
+            size += (OBJECT_BYTES - array.itemsize) * array.size + sum(_lengths(array))
+    return size
+
+
+def answer_bytes(outputs: Arrays) -> int:
+    """About the bytes of outputs; many strings are not looked at."""
+    size = 0
+    for array in outputs.values():
+        size += array.nbytes
+        if array.dtype.kind == "O":
+            size += sum(map(len, array.ravel().tolist())) if array.size <= _MANY_STRINGS else INLINE_BYTES
+    return size
+
+
+def _lengths(array: np.ndarray) -> Iterator[int]:
+    """The lengths of strings, added up in steps."""
+    flat = array.reshape(-1)
+    for start in range(0, len(flat), _STEP_LENGTHS):
+        yield sum(map(len, flat[start : start + _STEP_LENGTHS].tolist()))
+
+
+def _decode(proto: Any, name: str, room: _Room) -> np.ndarray:
+    dtype = dtypes.NUMPY.get(proto.dtype)
+    shape = _shape(proto)
+    if dtype is None or shape is None:
+        raise _unreadable(name)
+    count = math.prod(shape)
+    if count == 0:
+        # A model may make rows of what has none: its other sizes must be such as a tensor with values could have.
+        rows = math.prod([size or 1 for size in shape])
+        room.see(*((0, rows) if proto.dtype == dtypes.STRING else (rows * dtype.itemsize, 0)))
+        room.take(0)
+        return np.empty(shape, dtype)
+    if proto.dtype == dtypes.STRING:
+        values = _strings(proto, count, room)
+    elif proto.tensor_content:
+        values = _from_content(proto, dtype, count, room)
+    else:
+        room.take(count * dtype.itemsize)
+        sliced = type(proto) is SlicedTensor
+        values = sliced_values(proto, dtype, count, room.check) if sliced else field_values(proto, dtype, count)
+    if values is None:
+        raise _unreadable(name)
+    return values.reshape(shape)
+
+
+def _unreadable(name: str) -> StatusError:
+    return StatusError(Code.INVALID_ARGUMENT, f"tensor parsing error: {name[:_MAX_NAME]}")
+
+
+def _shape(proto: Any) -> tuple[int, ...] | None:
+    """The shape, or None where it is unknown, negative or of too many elements for a 64-bit number."""
+    if type(proto) is SlicedTensor:
+        sizes, unknown_rank = proto.sizes, proto.unknown_rank
+    else:
+        sizes, unknown_rank = [dim.size for dim in proto.tensor_shape.dim], proto.tensor_shape.unknown_rank
+    if unknown_rank or len(sizes) > MAX_RANK:
+        return None
+    # Sizes of 0 aside, because NumPy has no address for such a shape either.
+    count = 1
+    for size in sizes:
+        count *= size or 1
+        if size < 0 or count >= 2**59:
+            return None
+    return tuple(sizes)
+
+
+def _from_content(proto: Any, dtype: np.dtype, count: int, room: _Room) -> np.ndarray | None:
+    content = proto.tensor_content
+    if len(content) != count * dtype.itemsize:
+        return None
+    room.take(len(content))
+    if proto.dtype == dtypes.BOOL:
+        return np.frombuffer(content, np.uint8).astype(np.bool_)  # a bool that is neither 0 nor 1 is undefined in C++
+    values = np.frombuffer(content, dtype)
+    if type(proto) is not SlicedTensor:
+        return values
+    own = aligned_empty(count, dtype)  # that keeps no whole message
+    np.copyto(own, values)
+    return own
+
+
+def _strings(proto: Any, count: int, room: _Room) -> np.ndarray | None:
+    """The strings; each that stands for one that was not sent is counted as well, for TensorFlow copies them all."""
+    room.see(0, count)
+    if proto.tensor_content:
+        slices = slices_of_content(proto.tensor_content, count, room.check)
+        if slices is None:
+            return None
+    elif type(proto) is SlicedTensor:
+        slices = proto.strings[:count]
+    else:
+        slices = proto.string_val[:count]
+    last, missing = slices[-1] if slices else b"", count - len(slices)
+    room.take(sum(map(len, slices)) + missing * len(last), count)
+    values = np.empty(count, object)
+    if type(last) is bytes:
+        values[: len(slices)] = slices
+    else:
+        for row, one in enumerate(slices):
+            if not row % _STEP_ROWS:
+                room.check()
+            values[row] = joined((one,), room.check)
+    if missing:
+        values[len(slices) :] = values[len(slices) - 1] if slices else b""
+    return values
+
+
+def encode(array: np.ndarray, as_content: bool = False) -> Any:
+    """The `TensorProto` of an array.
+
+    `as_content` is what --enable_serialization_as_tensor_content asks for.
+
+    Raises:
+        StatusError: INTERNAL, the dtype has no number in the protocol.
+    """
+    proto = TensorProto()
+    encode_into(proto, array, as_content)
+    return proto
+
+
+def encode_into(proto: Any, array: np.ndarray, as_content: bool = False, check: Check = unchecked) -> None:
+    """Writes an array into an empty `TensorProto`; see `encode`."""
+    array = np.asarray(array)
+    number = write_head(proto, array)
+    if number == dtypes.STRING:
+        flat = array.reshape(-1)
+        if as_content:
+            strings = [one if type(one) is bytes else encoded(one) for one in flat.tolist()]
+            proto.tensor_content = b"".join([varints.write(len(one)) for one in strings]) + b"".join(strings)
+            return
+        for start in range(0, len(flat), _STEP_ROWS):
+            check()
+            part = flat[start : start + _STEP_ROWS].tolist()
+            proto.string_val.extend([one if type(one) is bytes else encoded(one) for one in part])
+    elif as_content:
+        proto.tensor_content = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    else:
+        _write_values(proto, number, array, check)
+
+
+def encode_outputs(outputs: Any, arrays: Arrays, as_content: bool = False, check: Check = unchecked) -> None:
+    """Writes arrays into the map of tensors of a `PredictResponse`; `wire.encode_response` is for large ones."""
+    for name, array in arrays.items():
+        encode_into(outputs[name], array, as_content, check)
+
+
+def _write_values(proto: Any, number: int, array: np.ndarray, check: Check) -> None:
+    field_name, in_field = dtypes.VALUES[number]
+    if number in dtypes.FIXED_WIDTH and array.size >= PACKED_FROM:
+        content = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+        tag = varints.write(FIELD_NUMBER[field_name] << 3 | LENGTH)
+        proto.MergeFromString(tag + varints.write(len(content)) + content)
+        return
+    flat = np.ascontiguousarray(array).reshape(-1)
+    if number in dtypes.HALVES:
+        flat = flat.view(np.uint16)
+    elif number in dtypes.COMPLEX:
+        flat = flat.view(in_field)
+    field = getattr(proto, field_name)
+    for start in range(0, len(flat), _STEP_VALUES):
+        check()
+        field.extend(flat[start : start + _STEP_VALUES].tolist())

@@ -1,0 +1,85 @@
+"""What a version of a model is to the rest of the server, whatever file it came from: signatures, tensors to run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+
+from serving.server.calls import request_tensors
+from serving.server.calls.service import TensorInfo
+
+DEFAULT_SIGNATURE = "serving_default"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An input or output of a signature: the tensor of the graph, and the number of its type."""
+
+    tensor: str
+    dtype: int
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A `SignatureDef` message, read once.
+
+    Attributes:
+        inputs, outputs: by their aliases, in alphabetical order.
+        defaults: values of inputs that a request may leave out.
+    """
+
+    definition: Any
+    inputs: Mapping[str, Endpoint] = field(init=False)
+    outputs: Mapping[str, Endpoint] = field(init=False)
+    defaults: Mapping[str, np.ndarray] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", _endpoints(self.definition.inputs))
+        object.__setattr__(self, "outputs", _endpoints(self.definition.outputs))
+        object.__setattr__(self, "defaults", request_tensors.decode_inputs(self.definition.defaults))
+
+    @cached_property
+    def input_infos(self) -> Mapping[str, TensorInfo]:
+        return {alias: _info(info) for alias, info in self.definition.inputs.items()}
+
+    @cached_property
+    def method_name(self) -> str:
+        return str(self.definition.method_name)
+
+
+class Servable(Protocol):
+    """One loaded version of a model. `run` may be called in any thread, by several at once."""
+
+    signatures: Mapping[str, Signature]
+
+    def may_go_on(self, fetches: Sequence[str]) -> bool:
+        """Whether the time of a run for these tensors is not bounded by what is sent, as with a loop."""
+        ...
+
+    def run(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], timeout: float | None) -> list[np.ndarray]:
+        """The tensors `fetches` for the tensors `feeds`, by their names in the graph.
+
+        `timeout` is in seconds, None for none.
+
+        Raises:
+            StatusError: what the run failed with; DEADLINE_EXCEEDED when it took longer.
+            RunLimitError: it took longer than the server lets a run take that may go on.
+        """
+        ...
+
+    def close(self) -> None:
+        """Frees it; nothing runs, or will run, in it."""
+        ...
+
+
+def _endpoints(infos: Mapping[str, Any]) -> dict[str, Endpoint]:
+    return {alias: Endpoint(infos[alias].name, infos[alias].dtype) for alias in sorted(infos)}
+
+
+def _info(info: Any) -> TensorInfo:
+    shape = None if info.tensor_shape.unknown_rank else tuple([dim.size for dim in info.tensor_shape.dim])
+    return TensorInfo(info.dtype, shape)

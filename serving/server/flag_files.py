@@ -1,0 +1,263 @@
+"""The files that flags name: text protos, PEM inside of some (tensorflow_serving/config/*.proto)."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import ssl
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+
+from serving.errors import OptionsError
+from serving.server.api_keys import ApiKey, ApiKeys
+from serving.server.options import TlsFiles, TlsSource
+from serving.wire import protos
+from serving.wire.protos.declare import proto_file
+
+PROMETHEUS_PATH = "/monitoring/prometheus/metrics"
+
+_SHA256 = re.compile("[0-9a-f]{64}")
+_WRAPPERS = "google/protobuf/wrappers.proto"
+_INT64, _BOOL, _STRING = (f".google.protobuf.{kind}Value" for kind in ("Int64", "Bool", "String"))
+_FILE = proto_file(
+    "serving/server/flag_files.proto",
+    "tensorflow.serving",
+    {
+        "SSLConfig": [
+            "string server_key = 1",
+            "string server_cert = 2",
+            "string custom_ca = 3",
+            "bool client_verify = 4",
+        ],
+        "PrometheusConfig": ["bool enable = 1", "string path = 2"],
+        "MonitoringConfig": [".tensorflow.serving.PrometheusConfig prometheus_config = 1"],
+        "ApiKey": ["string name = 1", "string sha256 = 2", "repeated string model = 3", "bool administers = 4"],
+        "ApiKeys": ["repeated .tensorflow.serving.ApiKey api_key = 1"],
+        "BatchingParameters": [
+            f"{_INT64} max_batch_size = 1",
+            f"{_INT64} batch_timeout_micros = 2",
+            f"{_INT64} max_enqueued_batches = 3",
+            f"{_INT64} num_batch_threads = 4",
+            f"{_STRING} thread_pool_name = 5",
+            "repeated int64 allowed_batch_sizes = 6",
+            "bool pad_variable_length_inputs = 7",
+            f"{_BOOL} enable_large_batch_splitting = 8",
+            f"{_INT64} max_execution_batch_size = 9",
+        ],
+    },
+    imports=[_WRAPPERS],
+)
+
+
+def _classes() -> dict[str, Any]:
+    """The messages above, in a pool of their own: the package with TF Serving's has no such files."""
+    pool, wrappers = descriptor_pool.DescriptorPool(), descriptor_pb2.FileDescriptorProto()
+    protos.POOL.FindFileByName(_WRAPPERS).CopyToProto(wrappers)
+    pool.Add(wrappers)
+    pool.Add(_FILE)
+    found = message_factory.GetMessageClassesForFiles([_FILE.name], pool)
+    return {name.rpartition(".")[2]: kind for name, kind in found.items()}
+
+
+_CLASSES = _classes()
+
+
+def read_model_config(path: Path) -> Any:
+    """`ModelServerConfig` of --model_config_file.
+
+    Raises:
+        OptionsError: no such file, no such proto, or a custom configuration.
+    """
+    config = _read(path, protos.ModelServerConfig, "model_config_file")
+    if config.WhichOneof("config") == "custom_model_config":
+        raise OptionsError(
+            f"--model_config_file {path}",
+            got="custom_model_config",
+            expected="model_config_list { config { name: ... base_path: ... } }",
+            fix="list the models",
+        )
+    return config
+
+
+def read_session_config(path: Path) -> Any:
+    """`ConfigProto` of --tensorflow_session_config_file.
+
+    Raises:
+        OptionsError: no such file, no such proto.
+    """
+    return _read(path, protos.ConfigProto, "tensorflow_session_config_file")
+
+
+def read_batching(path: Path, flag: str = "batching_parameters_file") -> dict[str, Any]:
+    """`BatchingParameters` as field name to value, for the fields that the file sets.
+
+    Raises:
+        OptionsError: no such file, no such proto.
+    """
+    return _values(_read(path, _CLASSES["BatchingParameters"], flag))
+
+
+def read_metrics_path(path: Path) -> str | None:
+    """The path of Prometheus's page by --monitoring_config_file, None where it is not enabled.
+
+    Raises:
+        OptionsError: no such file, no such proto, or a path that is none.
+    """
+    prometheus = _read(path, _CLASSES["MonitoringConfig"], "monitoring_config_file").prometheus_config
+    if not prometheus.enable:
+        return None
+    page = prometheus.path or PROMETHEUS_PATH
+    if not page.startswith("/"):
+        what = f"prometheus_config.path in --monitoring_config_file {path}"
+        raise OptionsError(what, got=repr(page), expected=f"a path such as {PROMETHEUS_PATH}", fix="begin it with /")
+    return str(page)
+
+
+def read_api_keys(path: Path) -> ApiKeys:
+    """The keys of --api_keys_file (ours).
+
+    Raises:
+        OptionsError: no such file, no such proto, or a key that is none.
+    """
+    what = f"--api_keys_file {path}"
+    by_hash: dict[str, ApiKey] = {}
+    for one in _read(path, _CLASSES["ApiKeys"], "api_keys_file").api_key:
+        key = ApiKey(one.name, one.sha256.lower(), frozenset(one.model), one.administers)
+        if not key.name:
+            raise OptionsError(what, got="a key without a name", expected="a name for each", fix="say whose it is")
+        if not _SHA256.fullmatch(key.sha256):
+            expected, fix = "64 hexadecimal digits, the SHA-256 of the key", "printf %s KEY | sha256sum"
+            raise OptionsError(f"{what}: {key.name}", got=f"sha256: {key.sha256!r}", expected=expected, fix=fix)
+        if key.sha256 in by_hash:
+            got = f"the key of {by_hash[key.sha256].name}"
+            raise OptionsError(f"{what}: {key.name}", got=got, expected="a key of its own", fix="make a new key")
+        by_hash[key.sha256] = key
+    if not by_hash:
+        raise OptionsError(what, got="no keys", expected="api_key { name: ... sha256: ... model: ... }", fix="add one")
+    return ApiKeys(by_hash.values())
+
+
+def read_tls_source(source: TlsSource) -> TlsFiles:
+    """Keys and certificates from where they are.
+
+    Raises:
+        OptionsError: no such file, no such proto, no such key or certificate.
+    """
+    if source.config is not None:
+        return read_tls(source.config)
+    assert source.certificate is not None, "a source has files"
+    assert source.key is not None, "a certificate has a key"
+    return _read_pem_files(source.certificate, source.key, source.authority)
+
+
+def read_tls(path: Path) -> TlsFiles:
+    """Key, certificate and authority of --ssl_config_file.
+
+    Raises:
+        OptionsError: no such file, no such proto, no such key or certificate.
+    """
+    config = _read(path, _CLASSES["SSLConfig"], "ssl_config_file")
+    tls = TlsFiles(
+        server_key=config.server_key.encode(),
+        server_cert=config.server_cert.encode(),
+        custom_ca=config.custom_ca.encode(),
+        client_verify=config.client_verify,
+    )
+    what = f"--ssl_config_file {path}"
+    if tls.client_verify and not tls.custom_ca:
+        fix = "put the certificate that signed the clients' into custom_ca"
+        raise OptionsError(what, got="client_verify without custom_ca", expected="both", fix=fix)
+    _check_usable(
+        tls,
+        what,
+        expected="server_key and server_cert that belong together, as PEM texts and not as names of files",
+        fix="put the content of the files between quotes, with \\n for each line break",
+    )
+    return tls
+
+
+def _read_pem_files(certificate: Path, key: Path, authority: Path | None) -> TlsFiles:
+    tls = TlsFiles(
+        server_key=_text(key, "ssl_key_file").encode(),
+        server_cert=_text(certificate, "ssl_certificate_file").encode(),
+        custom_ca=_text(authority, "ssl_ca_file").encode() if authority else b"",
+        client_verify=authority is not None,
+    )
+    what = f"--ssl_certificate_file {certificate} and --ssl_key_file {key}"
+    what += f", --ssl_ca_file {authority}" if authority else ""
+    _check_usable(tls, what, expected="PEM files of a certificate and its key", fix="check what the files hold")
+    return tls
+
+
+def _check_usable(tls: TlsFiles, what: str, *, expected: str, fix: str) -> None:
+    try:
+        ssl_context(tls)
+    except (ssl.SSLError, ValueError) as error:
+        got = f"a key or certificate that cannot be used ({error})"
+        raise OptionsError(what, got=got, expected=expected, fix=fix) from error
+
+
+def ssl_context(tls: TlsFiles) -> ssl.SSLContext:
+    """The context of a server with these.
+
+    Raises:
+        ssl.SSLError: they are no PEM, or do not belong together.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with _file_of(tls.server_cert) as certificate, _file_of(tls.server_key) as key:
+        context.load_cert_chain(certificate, key, password="")
+    if tls.custom_ca:
+        context.load_verify_locations(cadata=tls.custom_ca.decode())
+    if tls.client_verify:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+@contextlib.contextmanager
+def _file_of(content: bytes) -> Iterator[str]:
+    """A file for the moment, which only this user can read: `ssl` takes names alone."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        yield file.name
+
+
+def _text(path: Path, flag: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        got = error.strerror if isinstance(error, OSError) else "bytes that are not UTF-8"
+        raise OptionsError(
+            f"--{flag} {path}", got=str(got), expected="a text file", fix="check the path and who may read it"
+        ) from error
+
+
+def _read(path: Path, kind: Any, flag: str) -> Any:
+    text = _text(path, flag)
+    try:
+        return text_format.Parse(text, kind(), descriptor_pool=protos.POOL)
+    except (text_format.ParseError, ValueError) as error:
+        fields = ", ".join(field.name for field in kind.DESCRIPTOR.fields)
+        raise OptionsError(
+            f"--{flag} {path}",
+            # The words before the place are those of TF Serving.
+            got=f"Error parsing text-format {kind.DESCRIPTOR.full_name}: {error}",
+            expected=f"{kind.DESCRIPTOR.name} as text, with the fields {fields}",
+            fix="see docs/serving.md"
+            if flag == "api_keys_file"
+            else "see TensorFlow Serving's documentation of the file",
+        ) from error
+
+
+def _values(message: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            values[field.name] = value.value
+        else:
+            values[field.name] = value if isinstance(value, bool) else list(value)
+    return values

@@ -1,0 +1,81 @@
+"""What messages show of a JSON value: never more than a few hundred bytes, however large it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from serving.server.front.json.json_strings import TEXTS, LongText
+
+_LIMIT = 256
+"""No token is begun after so many characters, and none shows more than as many."""
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def printable(text: str | LongText, limit: int = _LIMIT) -> str:
+    """A string for a message: UTF-8, and cut where it is longer than `limit` characters."""
+    if isinstance(text, LongText):
+        text = text.content[: 4 * limit + 4].decode("utf-8", "replace")
+    return without_surrogates(text if len(text) <= limit else f"{text[:limit]}...")
+
+
+def without_surrogates(text: str) -> str:
+    """A string that can be written as UTF-8."""
+    return _SURROGATES.sub("\ufffd", text)
+
+
+def type_name(value: Any) -> str:
+    """RapidJSON's name of a value's type."""
+    if value is None:
+        return "Null"
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, dict):
+        return "Object"
+    return "Array" if isinstance(value, list) else "String" if isinstance(value, TEXTS) else "Number"
+
+
+def debug_string(value: Any, limit: int = _LIMIT) -> str:
+    """The value as RapidJSON's PrettyWriter prints it, no token being begun after `limit` characters."""
+    pieces: list[str] = []
+    left = limit
+
+    def put(piece: str) -> bool:
+        nonlocal left
+        if left <= 0:
+            return False
+        pieces.append(piece)
+        left -= len(piece)
+        return True
+
+    _print(value, 0, put)
+    return "".join(pieces)
+
+
+def _print(value: Any, level: int, put: Callable[[str], bool]) -> bool:
+    """Puts the value's tokens; False when the limit is reached."""
+    if isinstance(value, dict):
+        if not put("{"):
+            return False
+        for number, (key, item) in enumerate(value.items()):
+            start = ("," if number else "") + "\n" + "    " * (level + 1)
+            if not put(f"{start}{_token(key)}: ") or not _print(item, level + 1, put):
+                return False
+        return put("\n" + "    " * level + "}" if value else "}")
+    if isinstance(value, list):
+        if not put("["):
+            return False
+        for number, item in enumerate(value):
+            if number and not put(", "):
+                return False
+            if not _print(item, level + 1, put):
+                return False
+        return put("]")
+    return put(_token(value))
+
+
+def _token(value: Any) -> str:
+    return json.dumps(printable(value) if isinstance(value, TEXTS) else value, ensure_ascii=False)

@@ -1,0 +1,263 @@
+"""REST's answers: arrays and results to JSON (tensorflow_serving/util/json_tensor.cc, with its messages).
+
+They are compact; TF Serving's are indented. Floats have the fewest digits that give the same number again; those that
+are not finite are NaN, Infinity and -Infinity, which are no JSON, as in TF Serving. Large answers are written in steps.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import orjson
+
+from serving.errors import Code, StatusError
+from serving.server.calls.service import Arrays
+from serving.server.calls.worker_threads import Check, unchecked
+from serving.server.front.json.json_strings import base64_in_steps, decoded_in_steps
+from serving.wire import dtypes
+
+_NO_JSON = (0, dtypes.COMPLEX64, dtypes.COMPLEX128, dtypes.HALF, dtypes.BFLOAT16, dtypes.UINT16)  # 0: no such dtype
+_BYTES_SUFFIX = "_bytes"
+_STEP_VALUES = 2**14
+_STEP_BYTES = 2**18  # of strings
+
+
+def encode_predict(outputs: Arrays, in_rows: bool, check: Check = unchecked) -> bytes:
+    """The answer's JSON. A single output stands for itself; strings whose name ends in `_bytes` are `{"b64": ...}`.
+
+    Args:
+        outputs: more than some ten thousand values take long: write them in a thread.
+        in_rows: whether the request came in rows.
+        check: called every few milliseconds; what it raises ends the writing.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT: no outputs, a dtype without JSON, or rows asked for and the outputs have none
+            or different numbers of them.
+    """
+    if not outputs:
+        raise _invalid("Cannot convert empty tensor map to JSON")
+    for array in outputs.values():
+        kind = dtypes.NUMBER.get(array.dtype, 0)
+        if kind in _NO_JSON and array.size:
+            raise _invalid(f"Failed to write JSON value for tensor type: {dtypes.name_of(kind)}")
+    if in_rows:
+        _check_rows(outputs)
+    key = "predictions" if in_rows else "outputs"
+    if _light(outputs.values()):
+        return _dump(outputs.values(), {key: _content(outputs, in_rows)})
+    written = io.BytesIO()
+    written.write(b'{"%b":' % key.encode())
+    for piece in _pieces(outputs, in_rows, check):
+        written.write(piece)
+    written.write(b"}")
+    return written.getvalue()
+
+
+def encode_classifications(result: Any, check: Check = unchecked) -> bytes:
+    """`{"results": [[[label, score], ...], ...]}` of a `ClassificationResult`.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT: it is empty.
+    """
+    if not result.classifications:
+        raise _invalid("Cannot convert empty ClassificationResults to JSON")
+    rows = ([[item.label, _float(item.score)] for item in row.classes] for row in result.classifications)
+    return _results(rows, check)
+
+
+def encode_regressions(result: Any, check: Check = unchecked) -> bytes:
+    """`{"results": [value, ...]}` of a `RegressionResult`.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT: it is empty.
+    """
+    if not result.regressions:
+        raise _invalid("Cannot convert empty RegressionResults to JSON")
+    return _results((_float(item.value) for item in result.regressions), check)
+
+
+def _invalid(message: str) -> StatusError:
+    return StatusError(Code.INVALID_ARGUMENT, message)
+
+
+def _check_rows(outputs: Arrays) -> None:
+    rows = -1
+    for name, array in outputs.items():
+        if not array.ndim:
+            raise _invalid(f"Tensor name: {name} has no shape information ")
+        if rows not in (-1, len(array)):
+            raise _invalid(f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {rows}")
+        rows = len(array)
+
+
+def _light(arrays: Iterable[np.ndarray]) -> bool:
+    """Whether arrays are few enough values, and short enough strings, to be written at once."""
+    values = size = 0
+    for array in arrays:
+        values += array.size or (len(array) if array.ndim else 0)
+        if values > _STEP_VALUES:
+            return False
+        if array.dtype.kind == "O":
+            size += sum(map(_size, array.flat))
+    return size <= _STEP_BYTES
+
+
+def _size(value: Any) -> int:
+    return len(value) if isinstance(value, bytes) else 0
+
+
+def _content(outputs: Arrays, in_rows: bool) -> Any:
+    values = {name: _jsonable(name, array) for name, array in outputs.items()}
+    if len(values) == 1:
+        return next(iter(values.values()))
+    if in_rows:
+        names = tuple(values)
+        return [dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True)]
+    return values
+
+
+def _dump(arrays: Iterable[np.ndarray], document: Any) -> bytes:
+    """The JSON of what `_content` has made of arrays."""
+    if all(array.dtype.kind != "f" or np.isfinite(array).all() for array in arrays):
+        return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    return json.dumps(document, default=_plain, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _pieces(outputs: Arrays, in_rows: bool, check: Check) -> Iterator[bytes]:
+    """The JSON of outputs that are many: a list of rows, or an object of columns."""
+    if in_rows or len(outputs) == 1:
+        yield from _list(outputs, check)
+        return
+    yield from _object(outputs, check)
+
+
+def _object(outputs: Arrays, check: Check) -> Iterator[bytes]:
+    for number, (name, array) in enumerate(outputs.items()):
+        yield (b"," if number else b"{") + orjson.dumps(name) + b":"
+        yield from _list({name: array}, check)
+    yield b"}"
+
+
+def _list(outputs: Arrays, check: Check) -> Iterator[bytes]:
+    """Arrays of as many rows, written row by row: each is an object of them, or that of the only array itself."""
+    name, first = next(iter(outputs.items()))
+    if not first.ndim:
+        yield from _scalar(name, first[()], check)
+        return
+    yield b"["
+    begin = 0
+    while begin < len(first):
+        check()
+        end = _last_row(outputs, begin)
+        part = {name: array[begin:end] for name, array in outputs.items()}
+        if begin:
+            yield b","
+        if _light(part.values()):
+            yield _dump(part.values(), _content(part, True))[1:-1]
+        else:  # a single row
+            row = {name: np.asarray(array[0], array.dtype) for name, array in part.items()}
+            yield from _list(row, check) if len(row) == 1 else _object(row, check)
+        begin = end
+    yield b"]"
+
+
+def _last_row(outputs: Arrays, begin: int) -> int:
+    """Where the rows end that are written at once from `begin` on."""
+    first = next(iter(outputs.values()))
+    values = sum(array.size for array in outputs.values()) // len(first)
+    end = min(begin + max(_STEP_VALUES // max(values, 1), 1), len(first))
+    strings = [array for array in outputs.values() if array.dtype.kind == "O"]
+    size = 0
+    for row in range(begin, end if strings else begin):
+        size += sum(_size(item) for array in strings for item in array[row : row + 1].flat)
+        if size > _STEP_BYTES:
+            return max(row, begin + 1)
+    return end
+
+
+def _scalar(name: str, value: Any, check: Check) -> Iterator[bytes]:
+    if not isinstance(value, bytes) or len(value) <= _STEP_BYTES:
+        array = np.array(value, object) if isinstance(value, bytes) else np.asarray(value)
+        yield _dump([array], _jsonable(name, array))
+    elif name.endswith(_BYTES_SUFFIX):
+        yield b'{"b64":"'
+        yield from base64_in_steps(value, check)
+        yield b'"}'
+    else:
+        yield b'"'
+        for text in decoded_in_steps(value, check):
+            yield orjson.dumps(text)[1:-1]
+        yield b'"'
+
+
+def _jsonable(name: str, array: np.ndarray) -> Any:
+    """What orjson can write, or `json` with `_plain`: strings as lists, all else as it is."""
+    if array.dtype.kind == "O":
+        text = _b64 if name.endswith(_BYTES_SUFFIX) else _text
+        if array.ndim == 1:
+            return [text(item) for item in array]
+        flat = np.empty(array.size, object)
+        flat[:] = [text(item) for item in array.flat]
+        return flat.reshape(array.shape).tolist()
+    return np.ascontiguousarray(array) if array.ndim else array[()]
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _b64(value: bytes) -> dict[str, str]:
+    return {"b64": base64.b64encode(value).decode()}
+
+
+def _plain(value: Any) -> Any:
+    """An array or scalar of numpy for `json`; a float32 as the double with the same shortest digits."""
+    if value.dtype == np.float32:
+        flat = [float(str(item)) for item in value.ravel()]
+        return np.array(flat).reshape(value.shape).tolist()
+    return value.tolist()
+
+
+def _results(rows: Iterable[Any], check: Check) -> bytes:
+    """`{"results": [...]}` of rows, which are numbers or lists."""
+    written = io.BytesIO()
+    written.write(b'{"results":')
+    for piece in _some(rows, check):
+        written.write(piece)
+    written.write(b"}")
+    return written.getvalue()
+
+
+def _some(rows: Iterable[Any], check: Check) -> Iterator[bytes]:
+    """The JSON of a list, about so many values of it at a time as are written at once."""
+    some: list[Any] = []
+    values, separator = 0, b"["
+    for row in rows:
+        size = len(row) if isinstance(row, list) else 1
+        if some and values + size > _STEP_VALUES:
+            check()
+            yield separator + _rows(some)
+            some, values, separator = [], 0, b","
+        if size > _STEP_VALUES:
+            yield separator
+            yield from _some(row, check)
+            separator = b","
+        else:
+            some.append(row)
+            values += size
+    yield separator + _rows(some) + b"]" if some else b"]"
+
+
+def _rows(rows: list[Any]) -> bytes:
+    return json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")[1:-1]
+
+
+def _float(value: float) -> float:
+    """The double with the fewest digits that are this float32."""
+    return float(str(np.float32(value))) if math.isfinite(value) else value

@@ -1,0 +1,88 @@
+"""Who may change which models are served, and from which folders (HandleReloadConfigRequest).
+
+A SavedModel is a program that can read whatever its server can, so that a folder which a stranger may name is as good
+as a shell. The operator's own --model_config_file is not asked: only what comes over gRPC is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from serving.errors import Code, StatusError
+from serving.server.calls.client_address import Caller
+from serving.server.models.version_sources import is_version
+from serving.server.options import ServerOptions
+
+_MOST_MODELS, _MOST_NUMBERED = 1024, 4096
+_LONGEST_NAME, _LONGEST_PATH = 1024, 4096  # bytes; the operating system takes no longer path
+
+
+async def check_reload(options: ServerOptions, caller: Caller, request: Any) -> None:
+    """Whether a caller may make a `ReloadConfigRequest`.
+
+    Raises:
+        StatusError: PERMISSION_DENIED, the caller may not, or a model lies outside --reload_roots;
+            INVALID_ARGUMENT, there is more of something than a server can look after.
+    """
+    if options.reload_from == "nowhere":
+        raise _denied("This server takes no reloads over gRPC (--reload_from=nowhere)")
+    if options.reload_from == "loopback" and not caller.is_local:
+        raise _denied(
+            "Reloads are taken over the loopback address (127.0.0.1, ::1) and the UNIX socket alone, not from "
+            f"{caller.peer or 'an unknown address'} (--reload_from=loopback)"
+        )
+    _check_size(request.config.model_config_list.config)
+    if options.reload_roots:
+        # Folders may be on a network, which must not hold up the event loop.
+        await asyncio.get_running_loop().run_in_executor(None, _check_roots, options.reload_roots, request.config)
+
+
+def _check_size(models: Sequence[Any]) -> None:
+    """Raises INVALID_ARGUMENT: every model is looked after every second, and every label and version at once."""
+    _check_count("models", len(models), _MOST_MODELS)
+    numbered = sum(len(one.version_labels) + len(one.model_version_policy.specific.versions) for one in models)
+    _check_count("labels and specific versions", numbered, _MOST_NUMBERED)
+    _check_count("bytes in a name", max((len(one.name.encode()) for one in models), default=0), _LONGEST_NAME)
+    _check_count("bytes in a base_path", max((len(one.base_path.encode()) for one in models), default=0), _LONGEST_PATH)
+
+
+def _check_count(what: str, count: int, most: int) -> None:
+    if count > most:
+        words = f"The configuration has {count} {what}; expected at most {most}. --model_config_file may have more"
+        raise StatusError(Code.INVALID_ARGUMENT, words)
+
+
+def _check_roots(roots: tuple[Path, ...], config: Any) -> None:
+    """Raises PERMISSION_DENIED where a model, or a version of it, is not under one of the roots, links followed."""
+    real = [Path(os.path.realpath(root)) for root in roots]
+    for model in config.model_config_list.config:
+        for what, path in _paths(model.base_path):
+            if not any(path.is_relative_to(root) for root in real):
+                raise _denied(
+                    f"{what} of model {model.name} is not under {' or '.join(map(str, roots))} (--reload_roots)"
+                )
+
+
+def _paths(base_path: str) -> Iterator[tuple[str, Path]]:
+    """The folder of a model and those of its versions that are links: what to call it, and where it really is."""
+    named = f"The base_path {base_path}"
+    if not base_path.startswith("/") or "\0" in base_path:
+        yield named, Path()  # relative, so that it is under no root
+        return
+    base = os.path.realpath(base_path)
+    yield named, Path(base)
+    try:
+        with os.scandir(base) as entries:
+            links = [entry.path for entry in entries if is_version(entry.name) and entry.is_symlink()]
+    except OSError:  # loading it says so
+        return
+    for link in links:
+        yield f"Version {os.path.basename(link)}, a link in {base_path},", Path(os.path.realpath(link))
+
+
+def _denied(message: str) -> StatusError:
+    return StatusError(Code.PERMISSION_DENIED, message)

@@ -1,0 +1,209 @@
+"""What each REST call does: the body of a request to that of its answer, whatever carries them.
+
+Source: tensorflow_serving/model_servers/http_rest_api_handler.cc. Every answer is JSON, an error as `{"error": "..."}`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import orjson
+from google.protobuf import json_format
+
+from serving.errors import Code, StatusError
+from serving.server.api_keys import NO_HEADERS
+from serving.server.calls.budget import Held, Limits
+from serving.server.calls.call import Call
+from serving.server.calls.internal_error import unexpected
+from serving.server.calls.request_tensors import answer_bytes, size_of
+from serving.server.calls.service import Arrays
+from serving.server.calls.worker_threads import INLINE_BYTES, Check, in_loop
+from serving.server.front.frontend import Frontend, since
+from serving.server.front.json.json_examples import fill_examples
+from serving.server.front.json.json_responses import encode_classifications, encode_predict, encode_regressions
+from serving.server.front.json.json_tensor import decode_predict
+from serving.server.front.rest.request_bodies import gunzipped
+from serving.server.front.rest.rest_routes import ASKED, Route, route
+from serving.wire import protos
+
+_ITEM_BYTES = 32  # about what a class or a value takes in an answer
+
+Read = Callable[[], Awaitable[bytes]]
+
+
+class TooLargeError(Exception):
+    """The body is larger than it may be: 413, for which the protocol has no code."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP status, and JSON."""
+
+    status: int
+    body: bytes
+
+
+async def answer(
+    frontend: Frontend,
+    method: str,
+    path: str,
+    read: Read,
+    *,
+    gzipped: bool = False,
+    held: Held | None = None,
+    headers: Mapping[str, str] = NO_HEADERS,
+) -> Answer:
+    """Answers one request, and counts it.
+
+    Args:
+        frontend: what answers.
+        method: of HTTP.
+        path: as it was sent, its query included.
+        read: gives the body; it may raise `TooLargeError` and `StatusError`.
+        gzipped: whether the body is compressed.
+        held: what the request holds already, the bytes of the body included; the caller releases it. None: nothing.
+        headers: by names in any case.
+    """
+    start = time.perf_counter()
+    found: Route | None = None
+    try:
+        found = route(method, path)
+        key = frontend.authenticate(headers)
+        if key is not None:
+            key.check_model(found.model_spec.name)
+        if found.action in ASKED:
+            body = await _ask(frontend, found, read, gzipped, held)
+        else:
+            body = _look(frontend, found)
+        code, status = Code.OK, Code.OK.http
+    except StatusError as error:
+        code, status, body = error.code, error.code.http, error_body(error.message)
+    except TooLargeError:
+        limit = frontend.options.max_message_bytes
+        body = error_body(f"Request larger than {limit} bytes (--max_message_bytes)")
+        code, status = Code.RESOURCE_EXHAUSTED, 413
+    except ConnectionError:  # the client has gone
+        raise
+    except Exception as error:  # noqa: BLE001  `unexpected` logs it
+        failure = unexpected(error, f"{method} {path}")
+        code, status, body = failure.code, failure.code.http, error_body(failure.message)
+    name = found.model_spec.name if found else ""
+    api = found.action if found and found.action in ASKED else ""
+    frontend.metrics.request(name, api, "REST", code.name, since(start))
+    return Answer(status, body)
+
+
+async def _ask(frontend: Frontend, found: Route, read: Read, gzipped: bool, held: Held | None) -> bytes:
+    """Predict, classify or regress."""
+    body = await read()
+    loop, timeout = asyncio.get_running_loop(), frontend.options.rest_api_timeout_in_ms / 1000
+    deadline = loop.time() + timeout if timeout > 0 else None
+    own, held = held is None, held or frontend.held()
+    try:
+        if own:
+            held.take(len(body))
+        call = frontend.call(held, deadline, len(body))
+        with frontend.entered():
+            if gzipped:
+                body = await _unpacked(body, call)
+                call.size = len(body)
+            return await _ANSWERS[found.action](frontend, found.model_spec, body, call)
+    finally:
+        if own:
+            held.release()
+
+
+def _look(frontend: Frontend, found: Route) -> bytes:
+    service = frontend.service
+    if found.action == "metadata":
+        request = protos.GetModelMetadataRequest(model_spec=found.model_spec, metadata_field=["signature_def"])
+        return _metadata_json(service.get_model_metadata(request))
+    status = service.get_model_status(protos.GetModelStatusRequest(model_spec=found.model_spec))
+    return _pretty(_values(status))
+
+
+async def _predict(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
+    inputs_of = in_loop(asyncio.get_running_loop(), partial(frontend.service.inputs_of, spec))
+    signature, inputs, in_rows = await call.run(call.size, decode_predict, body, inputs_of, call.limits)
+    spec.signature_name = signature
+    outputs = (await frontend.service.predict(spec, inputs, (), call)).outputs
+    size = answer_bytes(outputs)
+    if size <= INLINE_BYTES:
+        return encode_predict(outputs, in_rows)
+    return await call.run(size, _predicted, outputs, in_rows, call.limits)
+
+
+def _predicted(outputs: Arrays, in_rows: bool, limits: Limits, check: Check) -> bytes:
+    limits.take(size_of(outputs), 0)
+    return encode_predict(outputs, in_rows, check)
+
+
+async def _classify(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
+    request = await call.run(call.size, _examples, protos.ClassificationRequest, spec, body, call.limits)
+    result = (await frontend.service.classify(request, call)).result
+    rows = result.classifications
+    size = _ITEM_BYTES * len(rows) * len(rows[0].classes) if rows else 0
+    return await call.run(size, encode_classifications, result)
+
+
+async def _regress(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
+    request = await call.run(call.size, _examples, protos.RegressionRequest, spec, body, call.limits)
+    result = (await frontend.service.regress(request, call)).result
+    return await call.run(_ITEM_BYTES * len(result.regressions), encode_regressions, result)
+
+
+def _examples(kind: Any, spec: Any, body: bytes, limits: Limits, check: Check) -> Any:
+    request = kind(model_spec=spec)
+    fill_examples(body, request, limits, check)
+    return request
+
+
+_ANSWERS = {"predict": _predict, "classify": _classify, "regress": _regress}
+
+
+async def _unpacked(body: bytes, call: Call) -> bytes:
+    """What a compressed body is; here where that is small, as most are."""
+    if len(body) <= INLINE_BYTES:
+        unpacked = gunzipped(body, min(INLINE_BYTES, call.limits.max_bytes))
+        if unpacked is not None:
+            return unpacked
+    return await call.run(INLINE_BYTES + len(body), _gunzipped, body, call.limits)
+
+
+def _gunzipped(body: bytes, limits: Limits, check: Check) -> bytes:
+    unpacked = gunzipped(body, limits.max_bytes, check)
+    if unpacked is None:
+        raise TooLargeError
+    limits.take(len(unpacked), 0)
+    return unpacked
+
+
+def error_body(message: str) -> bytes:
+    return orjson.dumps({"error": message.encode("utf-8", "replace").decode()}, option=orjson.OPT_INDENT_2)
+
+
+def _pretty(values: Any) -> bytes:
+    return orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def _values(message: Any, *, proto_names: bool = False) -> Any:
+    return json_format.MessageToDict(
+        message,
+        always_print_fields_with_no_presence=True,
+        preserving_proto_field_name=proto_names,
+        descriptor_pool=protos.POOL,
+    )
+
+
+def _metadata_json(response: Any) -> bytes:
+    if "signature_def" not in response.metadata:
+        words = "Failed to find 'signature_def' key in the GetModelMetadataResponse metadata map."
+        raise StatusError(Code.INTERNAL, words)
+    signatures = protos.SignatureDefMap.FromString(response.metadata["signature_def"].value)
+    metadata = {"signature_def": _values(signatures, proto_names=True)}
+    return _pretty({"model_spec": _values(response.model_spec, proto_names=True), "metadata": metadata})

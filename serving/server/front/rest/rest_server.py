@@ -1,0 +1,263 @@
+"""REST, over aiohttp's server without its router (tensorflow_serving/model_servers/http_server.cc).
+
+Every answer is JSON, an error as `{"error": "..."}`. Limits that TF Serving lacks answer 413 (body) and 429 (requests
+in flight).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import re
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+from aiohttp import web
+
+from serving.errors import Code, StatusError
+from serving.server.calls.budget import Held
+from serving.server.calls.worker_threads import INLINE_BYTES
+from serving.server.flag_files import ssl_context
+from serving.server.front.addresses import taken
+from serving.server.front.connections import PROGRESS_BYTES, Connections, State
+from serving.server.front.frontend import Frontend
+from serving.server.front.listening import Listener, bind_tcp
+from serving.server.front.rest.rest_connection import JSON, RestConnection, Turns, content_length
+from serving.server.front.rest.rest_methods import TooLargeError, answer, error_body
+from serving.server.front.rest.rest_response import Whole, reason_of
+from serving.server.front.rest.rest_routes import API
+from serving.server.options import TlsFiles
+
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, GET",
+    "Access-Control-Allow-Headers": "Content-Type",
+}
+_ORIGIN = re.compile("https?://")
+_GZIP_ACCEPTED = re.compile(r"(?:^|,)\s*gzip\s*(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))", re.IGNORECASE)
+_GZIP_FROM_BYTES, _GZIP_LEVEL = 1024, 1
+_GZIP_WBITS = 31
+_BODY_SECONDS, _BODY_BYTES_PER_SECOND = 30.0, 2**16  # for a body; the seconds grow by what has come
+_LAST_BYTES_SECONDS = 1.0  # for answers on their way when the server stops
+
+
+class RestServer:
+    """The REST side of one process; make it, `start` it, `stop` it.
+
+    Args:
+        frontend: what answers.
+        share_port: whether other processes listen on the port as well; else a port in use is an error.
+    """
+
+    def __init__(self, frontend: Frontend, *, share_port: bool = False) -> None:
+        self._frontend, self._share_port = frontend, share_port
+        self._options = frontend.options
+        self._server = _Server(self._handle, request_factory=self._request, handler_cancellation=True)
+        self._server.kept = frontend.connections
+        self._listener: Listener | None = None
+
+    async def start(self) -> None:
+        """Begins to answer.
+
+        Raises:
+            OptionsError: the port is in use.
+        """
+        options = self._options
+        try:
+            sockets = bind_tcp(options.host, options.rest_api_port, shared=self._share_port)
+            tls = ssl_context(options.tls) if options.tls else None
+            self._listener = Listener(sockets, self._frontend.connections, self._server, tls)
+        except OSError as error:
+            what = f"REST cannot listen on {options.host}:{options.rest_api_port}"
+            raise taken(what, error.strerror or str(error), "rest_api_port") from error
+
+    def reload_tls(self, tls: TlsFiles) -> None:
+        """Takes other certificates for new connections.
+
+        Raises:
+            ssl.SSLError, ValueError: they cannot be used; the old ones stay.
+        """
+        if self._listener is not None:
+            self._listener.tls = ssl_context(tls)
+
+    async def close(self) -> None:
+        """Takes no more connections; those that are open go on."""
+        if self._listener is not None:
+            self._listener.close()
+
+    async def stop(self) -> None:
+        """Ends all connections."""
+        await self.close()
+        self._server.pre_shutdown()
+        await self._server.shutdown(_LAST_BYTES_SECONDS)
+
+    def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+        protocol.begin(message, payload)
+        return web.BaseRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        held = self._frontend.held()
+        try:
+            return await self._respond(request, held)
+        finally:
+            held.release()
+
+    async def _respond(self, request: web.BaseRequest, held: Held) -> web.StreamResponse:
+        path = _path(request)
+        if path.partition("?")[0] == self._options.metrics_path:
+            return await self._metrics(request)
+        if not API.fullmatch(path):
+            return await self._answer(request, 404, error_body("Not Found"))
+        if request.method == "OPTIONS":
+            return await self._preflight(request)
+        if request.headers.get("Expect", _CONTINUE).lower() != _CONTINUE:
+            return await self._answer(request, 417, error_body(f"The only Expect that is known is {_CONTINUE}"))
+        gzipped = "gzip" in request.headers.get("Content-Encoding", "").lower()
+        answered = await answer(
+            self._frontend,
+            request.method,
+            path,
+            lambda: self._body(request, held),
+            gzipped=gzipped,
+            held=held,
+            headers=request.headers,
+        )
+        return await self._answer(request, answered.status, answered.body)
+
+    async def _metrics(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            self._frontend.authenticate(request.headers)
+        except StatusError as error:
+            return await self._answer(request, error.code.http, error_body(error.message))
+        return web.Response(text=await self._frontend.scrape(), content_type="text/plain")
+
+    async def _body(self, request: web.BaseRequest, held: Held) -> bytes:
+        limit = self._options.max_message_bytes
+        if request.content.is_eof():
+            body = request.content.read_nowait()
+            held.take(size=len(body))
+        elif content_length(request.headers) > limit:
+            raise TooLargeError
+        else:
+            try:
+                body = await self._arriving(request, held)
+            except TimeoutError as error:
+                message = "The body of the request did not arrive in time"
+                raise StatusError(Code.DEADLINE_EXCEEDED, message) from error
+            except web.RequestPayloadError as error:
+                message = "The body of the request is cut off or no HTTP"
+                raise StatusError(Code.INVALID_ARGUMENT, message) from error
+        if len(body) > limit:
+            raise TooLargeError
+        return body
+
+    async def _arriving(self, request: web.BaseRequest, held: Held) -> bytes:
+        """A body that has not come as a whole with its header."""
+        content, connection = request.content, _connection(request)
+        pieces, touched = [], 0
+        if "Expect" in request.headers and request.version >= (1, 1):
+            connection.write_continue()
+        async with asyncio.timeout(_BODY_SECONDS) as patience:
+            while piece := await content.readany():
+                held.take(size=len(piece))
+                pieces.append(piece)
+                connection.body_bytes += len(piece)
+                if connection.body_bytes > self._options.max_message_bytes:
+                    raise TooLargeError
+                if connection.body_bytes - touched >= PROGRESS_BYTES:
+                    touched = connection.body_bytes
+                    connection.touch(State.RECEIVING)
+                    patience.reschedule((patience.when() or 0) + PROGRESS_BYTES / _BODY_BYTES_PER_SECOND)
+        connection.touch(State.RUNNING)
+        return b"".join(pieces)
+
+    async def _preflight(self, request: web.BaseRequest) -> web.StreamResponse:
+        if _ORIGIN.search(request.headers.get("Origin", "")):
+            return await self._answer(request, 200, b"")
+        return await self._answer(request, 400, error_body("Origin header is missing in CORS preflight"))
+
+    async def _answer(self, request: web.BaseRequest, status: int, body: bytes) -> web.StreamResponse:
+        pieces: Sequence[bytes | memoryview]
+        headers = dict(_CORS) if self._options.rest_api_enable_cors_support else {}
+        headers["Content-Type"] = JSON
+        if status == Code.UNAUTHENTICATED.http:
+            headers["WWW-Authenticate"] = "Bearer"
+        if len(body) >= _GZIP_FROM_BYTES and _GZIP_ACCEPTED.search(request.headers.get("Accept-Encoding", "")):
+            pieces = await _gzipped(body)
+            headers["Content-Encoding"], headers["Vary"] = "gzip", "Accept-Encoding"
+        elif len(body) > INLINE_BYTES:
+            pieces = _pieces(body)
+        else:
+            pieces = [body]
+        if len(pieces) > 1 and request.method != "HEAD":
+            response = web.StreamResponse(status=status, reason=reason_of(status), headers=headers)
+            return await self._send(request, response, pieces)
+        whole = Whole(status, pieces[0] if len(pieces) == 1 else b"".join(pieces), headers)
+        self._close_if_draining(whole)
+        return whole
+
+    async def _send(
+        self, request: web.BaseRequest, response: web.StreamResponse, pieces: Sequence[bytes | memoryview]
+    ) -> web.StreamResponse:
+        """Writes a large answer as the client takes it."""
+        connection = _connection(request)
+        response.content_length = sum(map(len, pieces))
+        self._close_if_draining(response)
+        connection.touch(State.SENDING)
+        await response.prepare(request)
+        for piece in pieces:
+            await response.write(piece)
+            connection.touch(State.SENDING)
+            await asyncio.sleep(0)  # a client that takes everything at once must not have the loop to itself
+        await response.write_eof()
+        return response
+
+    def _close_if_draining(self, response: web.StreamResponse) -> None:
+        if self._frontend.draining:
+            response.force_close()
+
+
+class _Server(web.Server):
+    """Makes protocols of ours."""
+
+    kept: Connections
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._turns = Turns()
+
+    def __call__(self) -> web.RequestHandler:
+        return RestConnection(self, self.kept, self._turns)
+
+
+_CONTINUE = "100-continue"
+
+
+def _connection(request: web.BaseRequest) -> RestConnection:
+    connection = request.protocol
+    assert isinstance(connection, RestConnection)
+    return connection
+
+
+def _pieces(body: bytes) -> list[bytes | memoryview]:
+    view = memoryview(body)
+    return [view[start : start + PROGRESS_BYTES] for start in range(0, len(body), PROGRESS_BYTES)]
+
+
+async def _gzipped(body: bytes) -> Sequence[bytes | memoryview]:
+    """The body in gzip; a large one is compressed in a thread, piece by piece, for as long as its caller waits."""
+    if len(body) <= INLINE_BYTES:
+        return [gzip.compress(body, _GZIP_LEVEL, mtime=0)]
+    packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WBITS)
+    packed = [await asyncio.to_thread(packer.compress, piece) for piece in _pieces(body)]
+    return [*filter(None, packed), await asyncio.to_thread(packer.flush)]
+
+
+def _path(request: web.BaseRequest) -> str:
+    """The path as it was sent, with its query, without scheme and host where a proxy sent them."""
+    path = request.raw_path
+    if path.startswith("/"):
+        return path
+    _, found, rest = path.partition("://")
+    return f"/{rest.partition('/')[2]}" if found else path

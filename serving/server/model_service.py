@@ -1,0 +1,274 @@
+"""The service that the front ends ask: models kept up to date, and runs in threads. See `Service`."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from serving.errors import Code, OptionsError, StatusError
+from serving.server.calls.call import Call
+from serving.server.calls.example_inference import plan_classify, plan_multi_inference, plan_regress
+from serving.server.calls.inference import Plan, answered_by, plan_predict, signature_key
+from serving.server.calls.servable import DEFAULT_SIGNATURE
+from serving.server.calls.service import Arrays, Predicted, TensorInfo
+from serving.server.models.manager import Manager, OnState
+from serving.server.models.served_version import Version
+from serving.server.options import ServerOptions
+from serving.server.run.batching import Batcher
+from serving.server.run.batching_options import BatchingOptions, batching_options
+from serving.server.run.executor import Executor, Settled, Task, Threads, cores
+from serving.server.run.lanes import Lanes
+from serving.server.run.output_sizes import Size
+from serving.server.run.run_memory import RunMemory
+from serving.wire.protos import (
+    GetModelMetadataResponse,
+    GetModelStatusResponse,
+    ModelSpec,
+    ReloadConfigResponse,
+    SignatureDefMap,
+)
+
+SIGNATURE_DEF = "signature_def"
+
+_ITEM_BYTES = 64  # about what a class or a value takes in a response
+
+OnRun = Callable[[str, float], None]
+
+
+class Core:
+    """Implements `Service`.
+
+    Args:
+        options: see `ServerOptions`.
+        on_run: called with model and seconds after each run that succeeded; in a batch, after each request of it.
+        on_state: called with model, version and the name of the state that it has come to.
+
+    Raises:
+        OptionsError: a batching parameter cannot be honoured.
+    """
+
+    def __init__(self, options: ServerOptions, on_run: OnRun | None = None, on_state: OnState | None = None) -> None:
+        self._options, self._on_run, self._on_state = options, on_run, on_state
+        if options.batching is not None:
+            batching_options(options.batching)
+        self._check_method = options.enable_signature_method_name_check
+        self._manager: Manager
+        self._settled: Settled
+        self._memory: RunMemory
+        self._executors: dict[BatchingOptions | None, Executor] = {}
+        self._endless: dict[BatchingOptions | None, Executor] = {}
+        self._loop: asyncio.AbstractEventLoop
+
+    async def start(self) -> None:
+        """Loads the configured models; returns when each is served or has failed. Then keeps them up to date.
+
+        Raises:
+            OptionsError: the configuration of the models cannot be used.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._settled = Settled(self._loop)
+        self._memory = RunMemory(self._options.workers, self._threads())
+        self._manager = Manager(self._options, self._on_state)
+        try:
+            await self._manager.reload(self._options.models)
+        except StatusError as error:
+            # A model that did not become available yet is served as soon as it does.
+            if error.code is not Code.UNKNOWN:
+                raise _unusable(error) from error
+
+    async def stop(self) -> None:
+        """Waits for the runs in progress and unloads everything."""
+        await self._manager.stop()
+        for executors in (self._executors, self._endless):
+            for executor in executors.values():
+                await self._loop.run_in_executor(None, executor.stop)
+            executors.clear()
+
+    def _executor(self, batching: BatchingOptions | None, endless: bool) -> Executor:
+        """Models that are batched alike share their threads. Runs that may go on have others, for others' sake."""
+        executors = self._endless if endless else self._executors
+        found = executors.get(batching)
+        if found is None:
+            threads = (batching and batching.num_batch_threads) or self._threads()
+            found = executors[batching] = self._lanes(batching, threads)
+        return found
+
+    def _lanes(self, batching: BatchingOptions | None, threads: int) -> Executor:
+        memory, settled = self._memory, self._settled
+
+        def lane(size: Size) -> Executor:
+            behind = size is not Size.SMALL
+            prefix = f"{size.name.lower()}_" if behind else ""
+            if batching is None:
+                run = memory.run if size is Size.LARGE else memory.run_small
+                return Threads(threads, settled, run, f"transom_{prefix}run", behind)
+            options = dataclasses.replace(batching, thread_pool_name=prefix + batching.thread_pool_name)
+            if size is Size.LARGE:
+                return Batcher(options, threads, settled, memory.run, behind=behind)
+            return Batcher(options, threads, settled, memory.run_joined, memory.most_joined, behind)
+
+        return Lanes(lane, memory.sizes.size)
+
+    def _threads(self) -> int:
+        """Runs at a time: one for a worker among several, which has one core; else as many as there are cores."""
+        if self._options.inter_op_parallelism:
+            return self._options.inter_op_parallelism
+        return 1 if self._options.workers > 1 else cores()
+
+    def ready(self) -> bool:
+        return self._manager.ready()
+
+    async def predict(
+        self, model_spec: Any, inputs: Arrays, output_filter: Sequence[str] = (), call: Call | None = None
+    ) -> Predicted:
+        if model_spec is None:
+            raise _missing_spec()
+        version = self._manager.acquire(model_spec)
+        try:
+            name = signature_key(model_spec)
+            plan = plan_predict(_signatures(version), name, inputs, output_filter, self._check_method)
+            future = self._submit(version, plan, call)
+        except BaseException:
+            version.release()
+            raise
+        return Predicted(answered_by(model_spec, version.number), plan.finish(await future))
+
+    async def classify(self, request: Any, call: Call | None = None) -> Any:
+        return await self._on_examples(plan_classify, request, _spec_of(request), call)
+
+    async def regress(self, request: Any, call: Call | None = None) -> Any:
+        return await self._on_examples(plan_regress, request, _spec_of(request), call)
+
+    async def multi_inference(self, request: Any, call: Call | None = None) -> Any:
+        spec = request.tasks[0].model_spec if request.tasks else ModelSpec()
+        return await self._on_examples(plan_multi_inference, request, spec, call)
+
+    async def _on_examples(self, make: Callable[..., Plan], request: Any, model_spec: Any, call: Call | None) -> Any:
+        call = call or Call()
+        version = self._manager.acquire(model_spec)
+        try:
+            arguments = _signatures(version), request, version.number, self._check_method, call.limits
+            plan = await call.run(call.size, make, *arguments)
+            future = self._submit(version, plan, call)
+        except BaseException:
+            version.release()
+            raise
+        outputs = await future
+        return await call.run(_ITEM_BYTES * sum([array.size for array in outputs]), plan.finish, outputs)
+
+    def _submit(self, version: Version, plan: Plan, call: Call | None) -> asyncio.Future[list[np.ndarray]]:
+        """Sends a run to the threads; the version is released when it has ended, whoever still waits for it."""
+
+        def finished(seconds: float | None) -> None:
+            version.release()
+            if call is not None:
+                call.held.leave()
+            if self._on_run is not None and seconds is not None:
+                self._on_run(version.model, seconds)
+
+        future: asyncio.Future[list[np.ndarray]] = self._loop.create_future()
+        deadline = call.deadline if call else None
+        expires = None if deadline is None else time.monotonic() + deadline - self._loop.time()
+        assert version.servable is not None, "only an available version is handed out"
+        task = Task(version.servable, plan.feeds, plan.fetches, future, expires, finished)
+        self._executor(version.batching, version.servable.may_go_on(plan.fetches)).submit(task)
+        if call is not None:
+            call.held.keep()
+        task.watch()
+        return future
+
+    def inputs_of(self, model_spec: Any, signature_name: str) -> Mapping[str, TensorInfo]:
+        version, name = self._manager.acquire(model_spec), signature_name or DEFAULT_SIGNATURE
+        try:
+            signature = _signatures(version).get(name)
+            if signature is None:  # REST's own words for what gRPC calls FAILED_PRECONDITION (`GetInfoMap`)
+                raise _invalid(f'Serving signature name: "{name}" not found in signature def')
+            return signature.input_infos  # type: ignore[no-any-return]  # `_signatures` tells no types
+        finally:
+            version.release()
+
+    def get_model_metadata(self, request: Any) -> Any:
+        model_spec = _spec_of(request)
+        if not request.metadata_field:
+            raise _invalid("GetModelMetadataRequest must specify at least one metadata_field")
+        for name in request.metadata_field:
+            if name != SIGNATURE_DEF:
+                raise _invalid(f"Metadata field {name} is not supported")
+        version = self._manager.acquire(model_spec)
+        try:
+            definitions = SignatureDefMap()
+            for name, signature in _signatures(version).items():
+                definitions.signature_def[name].CopyFrom(signature.definition)
+        finally:
+            version.release()
+        response = GetModelMetadataResponse(model_spec=ModelSpec(name=version.model))
+        response.model_spec.version.value = version.number
+        response.metadata[SIGNATURE_DEF].type_url = f"type.googleapis.com/{definitions.DESCRIPTOR.full_name}"
+        response.metadata[SIGNATURE_DEF].value = definitions.SerializeToString()
+        return response
+
+    def get_model_status(self, request: Any) -> Any:
+        model_spec = _spec_of(request)
+        versions = self._manager.versions(model_spec.name)
+        if model_spec.HasField("version"):
+            number = model_spec.version.value
+            versions = [version for version in versions if version.number == number]
+            if not versions:
+                raise _not_found(f"Could not find version {number} of model {model_spec.name}")
+        if not versions:
+            raise _not_found(f"Could not find any versions of model {model_spec.name}")
+        response = GetModelStatusResponse()
+        for version in versions:
+            status = response.model_version_status.add(version=version.number, state=version.state.value).status
+            status.SetInParent()
+            if version.error is not None:
+                status.error_code, status.error_message = version.error.code.number, version.error.message
+        return response
+
+    async def reload_config(self, request: Any) -> Any:
+        if request.config.WhichOneof("config") != "model_config_list":
+            raise _invalid(
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently "
+                "supported"
+            )
+        await self._manager.reload(request.config)
+        response = ReloadConfigResponse()
+        response.status.SetInParent()
+        return response
+
+
+def _signatures(version: Version) -> Any:
+    assert version.servable is not None, "only an available version is handed out"
+    return version.servable.signatures
+
+
+def _spec_of(request: Any) -> Any:
+    if not request.HasField("model_spec"):
+        raise _missing_spec()
+    return request.model_spec
+
+
+def _missing_spec() -> StatusError:
+    return _invalid("Missing ModelSpec")
+
+
+def _invalid(message: str) -> StatusError:
+    return StatusError(Code.INVALID_ARGUMENT, message)
+
+
+def _not_found(message: str) -> StatusError:
+    return StatusError(Code.NOT_FOUND, message)
+
+
+def _unusable(error: StatusError) -> OptionsError:
+    labels = "allow with --allow_version_labels_for_unavailable_models, or assign labels when the versions are served"
+    return OptionsError(
+        "the configuration of the models cannot be used",
+        got=error.message,
+        fix=labels if error.code is Code.FAILED_PRECONDITION else "change the model's flags or --model_config_file",
+    )

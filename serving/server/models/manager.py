@@ -1,0 +1,303 @@
+"""The models of a server: found on the disk, loaded beside what is served, swapped, unloaded when nothing runs in them.
+
+Everything here happens in the event loop but what takes time: reading folders, loading and freeing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from serving.errors import Code, StatusError
+from serving.server.calls.servable import Servable
+from serving.server.models.config_changes import Labels, check_config, labels_of
+from serving.server.models.served_model import Model, check_served, differ
+from serving.server.models.served_version import State, Version
+from serving.server.models.version_loading import batching_of, load
+from serving.server.models.version_sources import aspired_versions
+from serving.server.options import ServerOptions
+from serving.server.run.batching_options import BatchingOptions
+from serving.server.run.executor import internal
+
+_log = logging.getLogger(__name__)
+
+_SCANNED_AT_ONCE = 64
+
+_CANCELLED = StatusError(Code.CANCELLED, "Loading of servable cancelled")
+
+OnState = Callable[[str, int, str], None]
+
+
+class Manager:
+    """Keeps the models of a configuration served.
+
+    Args:
+        options: see `ServerOptions`.
+        on_state: called with model, version and the name of the state that it has come to.
+    """
+
+    def __init__(self, options: ServerOptions, on_state: OnState | None = None) -> None:
+        self._options, self._on_state = options, on_state
+        self._models: dict[str, Model] = {}
+        self._labels: Labels = {}
+        self._config: Any = None
+        self._changed = asyncio.Event()
+        self._was_ready = False
+        self._reloading = asyncio.Lock()
+        self._loading = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._watching: asyncio.Task[None] | None = None
+        self._pool = ThreadPoolExecutor(4, "transom_models")
+
+    def acquire(self, model_spec: Any) -> Version:
+        """The version that a `ModelSpec` asks for, kept loaded until it is released.
+
+        Raises:
+            StatusError: NOT_FOUND, it is not served; INVALID_ARGUMENT, no name, or a label that is not one.
+        """
+        name = model_spec.name
+        if not name:
+            raise StatusError(Code.INVALID_ARGUMENT, "ModelSpec has no name specified.")
+        choice = model_spec.WhichOneof("version_choice")
+        model = self._models.get(name)
+        if choice is None:
+            found, request = model.latest if model else None, f"Latest({name})"
+        else:
+            number = model_spec.version.value if choice == "version" else self._labelled(name, model_spec.version_label)
+            found, request = model.available.get(number) if model else None, f"Specific({name}, {number})"
+        if found is None:
+            raise StatusError(Code.NOT_FOUND, f"Servable not found for request: {request}")
+        found.acquire()
+        return found
+
+    def _labelled(self, name: str, label: str) -> int:
+        version = self._labels.get(name, {}).get(label)
+        if version is None:
+            raise StatusError(Code.INVALID_ARGUMENT, f"Unrecognized servable version label: {label}")
+        return version
+
+    def versions(self, name: str) -> list[Version]:
+        """Every version of a model that there is or was, newest first."""
+        model = self._models.get(name)
+        return [] if model is None else [model.versions[number] for number in sorted(model.versions, reverse=True)]
+
+    def ready(self) -> bool:
+        """Whether every configured model has a version that is served.
+
+        A model that a reload brings to a server that was ready does not count until it has been served once: callers
+        of the others need not go elsewhere while it is loaded.
+        """
+        models = [model for model in self._models.values() if model.config is not None]
+        self._was_ready = self._was_ready or all(model.latest is not None for model in models)
+        counted = [model for model in models if model.has_served or not self._was_ready] or models
+        return all(model.latest is not None for model in counted)
+
+    async def reload(self, config: Any) -> None:
+        """Goes to a `ModelServerConfig`, and waits for the models that are new in it.
+
+        Raises:
+            StatusError: it is no such config, which changes nothing; or UNKNOWN, a new model did not become available
+                or there are no versions where a model's now are to be. What was served still is, and what was asked
+                for is served as soon as it can be.
+        """
+        async with self._reloading:
+            if config.WhichOneof("config") is None:
+                _log.info("Taking no action for empty config.")
+                return
+            check_config(self._config, config)
+            allow = self._options.allow_version_labels_for_unavailable_models
+            self._labels = labels_of(config, self._labels, self._is_available, allow)
+            again, self._config = config == self._config, config
+            new, changed = await self._configure({one.name: one for one in config.model_config_list.config})
+            await self._until(lambda: all(model.settled for model in new))
+            # Whoever asks again for what failed is told so again.
+            check_served(new, self._models.values() if again else changed)
+
+    async def stop(self) -> None:
+        """Unloads everything, as soon as nothing runs in it."""
+        async with self._reloading:
+            await self._configure({})
+            await self._until(
+                lambda: all(
+                    one.state is State.END for model in self._models.values() for one in model.versions.values()
+                )
+            )
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._pool.shutdown(wait=False)  # nothing is loaded any more, or it is left behind
+
+    def _is_available(self, name: str, version: int) -> bool:
+        return name in self._models and version in self._models[name].available
+
+    async def _configure(self, configs: dict[str, Any]) -> tuple[list[Model], list[Model]]:
+        """Adds, changes and removes models; returns those that are new, and those that are to have other versions."""
+        for name in self._models.keys() - configs.keys():
+            self._models[name].config = None
+            self._aspire(name, {})
+            if not self._models[name].versions:  # nothing is to be told of it
+                del self._models[name]
+        new = [name for name in configs if name not in self._models or self._models[name].config is None]
+        changed = [name for name in configs if name not in new and differ(self._models[name].config, configs[name])]
+        for name, config in configs.items():
+            self._models.setdefault(name, Model(config)).config = config
+        for name in new:
+            self._models[name].has_served = False
+        for name in (*new, *changed):
+            self._models[name].awaited = True
+        await self._scan(configs)
+        if self._watching is None and self._options.file_system_poll_wait_seconds > 0:
+            self._watching = self._spawn(self._watch())
+        return [self._models[name] for name in new], [self._models[name] for name in changed]
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._options.file_system_poll_wait_seconds)
+            await self._scan({name: model.config for name, model in self._models.items() if model.config is not None})
+
+    async def _scan(self, configs: Mapping[str, Any]) -> None:
+        """Looks for the versions of models, some at a time, so that thousands of them do not hold up the loop."""
+        names = list(configs)
+        for start in range(0, len(names), _SCANNED_AT_ONCE):
+            some = {name: configs[name] for name in names[start : start + _SCANNED_AT_ONCE]}
+            found = await self._outcome(_all_aspired, list(some.values()))
+            for (name, config), one in zip(some.items(), found, strict=True):
+                self._found(name, config, one)
+
+    def _found(self, name: str, config: Any, found: tuple[dict[int, Path], list[str]] | StatusError) -> None:
+        model = self._models.get(name)
+        if model is None or model.config is not config:  # changed meanwhile: whoever did it scans again
+            return
+        if isinstance(found, StatusError):
+            if found.message != model.problem:
+                _log.error("FileSystemStoragePathSource encountered a filesystem access error: %s", found.message)
+            model.problem = found.message
+            return
+        aspired, notes = found
+        for note in set(notes).difference(model.notes):
+            _log.warning("%s", note)
+        model.problem, model.notes = "", notes
+        if aspired or not model.awaited:
+            model.awaited = False
+            self._aspire(name, aspired)
+
+    def _aspire(self, name: str, aspired: dict[int, Path]) -> None:
+        model = self._models[name]
+        for version in model.aspire(aspired, lambda number, path: Version(name, number, path, self._moved)):
+            version.move(State.START)
+            self._spawn(self._load(version))
+        self._unload_superfluous(model)
+        self._wake()
+
+    def _unload_superfluous(self, model: Model) -> None:
+        for version in model.superfluous():
+            version.move(State.UNLOADING)
+            version.when_drained(partial(self._spawn_free, version))
+
+    def _spawn_free(self, version: Version) -> None:
+        self._spawn(self._free(version))
+
+    async def _load(self, version: Version) -> None:
+        error: StatusError | None = None
+        for attempt in range(self._options.max_num_load_retries + 1):
+            if attempt:
+                await self._pause_before_retry(version)
+                _log.info("Retrying of Loading servable: %s retry: %d", version, attempt)
+            async with self._loading:
+                if not version.aspired:
+                    error = _CANCELLED
+                    break
+                if not attempt:
+                    version.move(State.LOADING)
+                loaded = await self._outcome(_loaded, version.path, self._options)
+            if not isinstance(loaded, StatusError):
+                await self._serve(version, *loaded)
+                return
+            error = loaded
+            version.failure = error
+            self._wake()
+            _log.error("Loading servable: %s failed: %s: %s", version, error.code.name, error.message)
+        version.move(State.END, error)
+        self._unload_superfluous(self._models[version.model])
+
+    async def _pause_before_retry(self, version: Version) -> None:
+        unaspired = self._until(lambda: not version.aspired)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(unaspired, self._options.load_retry_interval_micros / 1e6)
+
+    async def _serve(self, version: Version, servable: Servable, batching: BatchingOptions | None) -> None:
+        if not version.aspired:
+            await self._outcome(servable.close)
+            self._end(version, _CANCELLED)
+            return
+        version.servable, version.batching = servable, batching
+        version.move(State.AVAILABLE)
+        self._unload_superfluous(self._models[version.model])
+
+    async def _free(self, version: Version) -> None:
+        servable, version.servable = version.servable, None
+        if servable is not None:
+            await self._outcome(servable.close)
+        self._end(version)
+
+    def _end(self, version: Version, error: StatusError | None = None) -> None:
+        """Ends a version that nobody asked for any more, and loads it anew if somebody did meanwhile."""
+        version.move(State.END, error)
+        if version.aspired:
+            versions = self._models[version.model].versions.values()
+            paths = {one.number: one.path for one in versions if one.aspired}
+            version.aspired = False
+            self._aspire(version.model, paths)
+
+    async def _outcome(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What a function gave in a thread, or the error that it raised: nothing on the disk may end the server."""
+        running = asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+        outcome: Any = (await asyncio.gather(running, return_exceptions=True))[0]
+        if isinstance(outcome, BaseException) and not isinstance(outcome, StatusError):
+            _log.error("%s failed", function, exc_info=outcome)
+            return internal(outcome)
+        return outcome
+
+    def _moved(self, version: Version) -> None:
+        self._models[version.model].update()
+        _log.info("Servable %s is %s", version, version.state.name)
+        if self._on_state is not None:
+            self._on_state(version.model, version.number, version.state.name)
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            await self._changed.wait()
+
+
+def _all_aspired(configs: list[Any]) -> list[tuple[dict[int, Path], list[str]] | StatusError]:
+    found: list[tuple[dict[int, Path], list[str]] | StatusError] = []
+    for config in configs:
+        try:
+            found.append(aspired_versions(config))
+        except StatusError as error:
+            found.append(error)
+        except Exception as error:  # noqa: BLE001  nothing on the disk may end the server
+            found.append(internal(error))
+    return found
+
+
+def _loaded(folder: Path, options: ServerOptions) -> tuple[Servable, BatchingOptions | None]:
+    batching = batching_of(folder, options)
+    return load(folder, options), batching

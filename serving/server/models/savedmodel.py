@@ -1,0 +1,287 @@
+"""A SavedModel as a servable, in a session of TensorFlow 1's kind, as TF Serving itself runs it.
+
+A session runs a signature without Python's eager layer: with the binding that `Session.run` itself ends in, a call on
+a graph of one operation takes 12 µs of CPU instead of 73, and 6 when the graph runs in the calling thread.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+# What `tf.compat.v1.saved_model.load` calls, without its notice of deprecation at every load.
+from tensorflow.python.saved_model.loader_impl import SavedModelLoader
+
+from serving.errors import Code, StatusError
+from serving.server.calls.servable import Signature
+from serving.server.models.text_op_library import register_text_ops
+from serving.server.options import ServerOptions
+from serving.server.run.executor import cores
+from serving.server.run.feeds import Feeds
+from serving.server.run.graph_loops import going_on
+from serving.server.run.lanes import is_large
+from serving.server.run.relief_threads import MOST
+from serving.server.run.run_time_limit import RunLimitError, limited
+from serving.wire.protos import SignatureDef
+
+_CODES = {code.number: code for code in Code}
+_MAX_MESSAGE = 2**13  # of what may quote a whole request; gRPC carries no more
+_MISSING_OP = re.compile(r"Op type not registered '([^']+)'")
+_IN_CALLING_THREAD = -1
+_POOLS = ("transom_small", "transom_large")
+"""TensorFlow's threads for guarded runs: of small and of large ones, so that the former need not wait."""
+
+_POOLS_OF_LOOPS = ("transom_small_loops", "transom_large_loops")
+"""The same for runs that may go on, which the others need not wait for either."""
+
+_AMPLE = 20
+"""A run of a graph without loops is not guarded where its deadline is so many times the longest of the last runs away:
+it would be over long before, and guarding it costs from 10 to 70 µs of CPU (the second while the process is busy)."""
+
+_LONGEST_TIMEOUT = 1e6
+"""Seconds; what a client may send is any number."""
+
+_FORGETTING = 0.99
+"""What becomes of the longest run with each other run."""
+
+Run = Callable[..., list[np.ndarray]]
+
+
+class SavedModel:
+    """See `Servable`.
+
+    Args:
+        folder: the version's folder.
+        options: tags, session configuration and threads.
+
+    Raises:
+        StatusError: it cannot be loaded; NOT_FOUND where the folder holds none or an operation is missing.
+    """
+
+    def __init__(self, folder: Path, options: ServerOptions) -> None:
+        if not any((folder / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt")):
+            raise StatusError(
+                Code.NOT_FOUND,
+                f"Could not find SavedModel .pb or .pbtxt at supplied export directory path: {folder}. "
+                "Check that the directory exists and that you have the right permissions for accessing it.",
+            )
+        self._session, meta_graph, self._going_on = _load(folder, options)
+        self.signatures: Mapping[str, Signature] = {
+            name: Signature(SignatureDef.FromString(definition.SerializeToString()))
+            for name, definition in meta_graph.signature_def.items()
+        }
+        self._run = direct_run(self._session) or session_run(self._session)
+        self._most = options.max_run_seconds
+        self._own_pools = options.session_config is None or not options.session_config.session_inter_op_thread_pool
+        self._longest = [0.0, 0.0]  # of small and of large runs
+
+    def may_go_on(self, fetches: Sequence[str]) -> bool:
+        return not self._going_on.isdisjoint(fetches)
+
+    def run(self, feeds: Feeds, fetches: Sequence[str], timeout: float | None) -> list[np.ndarray]:
+        large = int(is_large(feeds))
+        if self._going_on and self.may_go_on(fetches):
+            return self._run_on(feeds, fetches, timeout, large)
+        guarded = timeout is not None and not 0 < self._longest[large] < timeout / _AMPLE
+        started = time.perf_counter()
+        try:
+            return self._run_within(timeout if guarded else None, feeds, fetches, large)
+        finally:
+            self._longest[large] = max(time.perf_counter() - started, self._longest[large] * _FORGETTING)
+
+    def _run_on(self, feeds: Feeds, fetches: Sequence[str], timeout: float | None, large: int) -> list[np.ndarray]:
+        """Runs what may go on: no longer than its caller waits, nor than the server's limit, which ends it too where
+        the caller has gone: TensorFlow's sessions have no other way to end one run."""
+        ours = limited(timeout, self._most)
+        try:
+            return self._run_within(self._most if ours else timeout, feeds, fetches, len(_POOLS) + large)
+        except StatusError as error:
+            if ours and error.code is Code.DEADLINE_EXCEEDED:
+                raise RunLimitError("The run took", self._most) from error
+            raise
+
+    def _run_within(self, seconds: float | None, feeds: Feeds, fetches: Sequence[str], pool: int) -> list[np.ndarray]:
+        """Runs in one of our pools, unguarded where the seconds are None."""
+        milliseconds = 0 if seconds is None else max(1, round(min(seconds, _LONGEST_TIMEOUT) * 1000))
+        try:
+            return self._run(feeds, fetches, milliseconds, pool if self._own_pools else 0)
+        except tf.errors.OpError as error:
+            raise status_of(error) from error
+        except UnicodeDecodeError as error:  # its message quotes bytes of the request, and its code is lost with it
+            quoted = error.object[:_MAX_MESSAGE].decode("utf-8", "replace")
+            raise StatusError(Code.INVALID_ARGUMENT, quoted) from None
+
+    def close(self) -> None:
+        self._session.close()
+
+
+def status_of(error: tf.errors.OpError) -> StatusError:
+    """TensorFlow's error as one of ours, its text without the notes that only Python's layer adds."""
+    code = _CODES.get(error.error_code, Code.UNKNOWN)
+    return StatusError(code, str(error.message)[:_MAX_MESSAGE].split("\n\nOriginal stack trace")[0])
+
+
+def direct_run(session: Any) -> Run | None:
+    """Runs in the binding that `Session.run` ends in, or None where this TensorFlow has another one.
+
+    With a timeout the graph runs in TensorFlow's own threads, because what runs in the calling one cannot be stopped;
+    without (0 milliseconds), in the calling one, which is cheaper: branches of the graph then run one after the other,
+    and requests beside each other.
+    """
+    # Private, so its absence must be no worse than slow; test_savedmodel.py says when it is gone.
+    try:
+        from tensorflow.python.client import pywrap_tf_session as binding
+
+        run, handle = binding.TF_SessionRun_wrapper, session._session
+        new_options, free_options = binding.TF_NewBufferFromString, binding.TF_DeleteBuffer
+        tensor = _tensors_by_name(session.graph)
+        if not all(hasattr(output, "_as_tf_output") for output in _first_outputs(session.graph)):
+            return None
+        at_once = _options_in_calling_thread(new_options)
+    except (ImportError, AttributeError):
+        return None
+
+    def run_directly(feeds: Feeds, fetches: Sequence[str], milliseconds: int, pool: int = 0) -> list[np.ndarray]:
+        fed = {tensor(name): array for name, array in feeds.items()}
+        fetched = [tensor(name) for name in fetches]
+        if not milliseconds:
+            return _arrays(run(handle, at_once, fed, fetched, [], None))
+        guarded = tf.compat.v1.RunOptions(timeout_in_ms=milliseconds, inter_op_thread_pool=pool)
+        options = new_options(guarded.SerializeToString())
+        try:
+            return _arrays(run(handle, options, fed, fetched, [], None))
+        finally:
+            free_options(options)
+
+    return run_directly
+
+
+@functools.cache
+def _options_in_calling_thread(new_options: Callable[[bytes], Any]) -> Any:
+    """Kept: it is TensorFlow's memory, which Python does not free."""
+    return new_options(tf.compat.v1.RunOptions(inter_op_thread_pool=_IN_CALLING_THREAD).SerializeToString())
+
+
+def session_run(session: Any) -> Run:
+    """Runs with TensorFlow's public interface."""
+
+    def run_publicly(feeds: Feeds, fetches: Sequence[str], milliseconds: int, pool: int = 0) -> list[np.ndarray]:
+        options = tf.compat.v1.RunOptions(inter_op_thread_pool=pool)
+        options.timeout_in_ms = milliseconds
+        return _arrays(session.run(list(fetches), dict(feeds), options=options))
+
+    return run_publicly
+
+
+def _arrays(fetched: Sequence[Any]) -> list[np.ndarray]:
+    """A session gives scalars as what they are in Python."""
+    return [
+        one if isinstance(one, np.ndarray) else np.array(one, object if type(one) is bytes else None) for one in fetched
+    ]
+
+
+def _first_outputs(graph: Any) -> Sequence[Any]:
+    return next((operation.outputs for operation in graph.get_operations() if operation.outputs), [])
+
+
+def _tensors_by_name(graph: Any) -> Callable[[str], Any]:
+    known: dict[str, Any] = {}
+
+    def tensor(name: str) -> Any:
+        found = known.get(name)
+        if found is None:
+            try:
+                found = known[name] = graph.get_tensor_by_name(name)._as_tf_output()
+            except (ValueError, KeyError) as error:  # an operation without outputs, such as __saved_model_init_op
+                raise StatusError(
+                    Code.INVALID_ARGUMENT,
+                    f"Tried to fetch data for '{name}:0', which produces no output.  To run to a node but not fetch "
+                    f"any data, pass '{name}:0' as an argument to the 'target_node_names' argument of the "
+                    "Session::Run API.",
+                ) from error
+        return found
+
+    return tensor
+
+
+_UNLOADABLE = (tf.errors.OpError, ValueError, RuntimeError, OSError)
+
+
+def _load(folder: Path, options: ServerOptions) -> tuple[Any, Any, frozenset[str]]:
+    """The session, the `MetaGraphDef`, and the outputs of its signatures that may go on."""
+    try:
+        return _load_once(folder, options)
+    except _UNLOADABLE as error:
+        if not _MISSING_OP.search(str(error)) or not register_text_ops():
+            raise _load_error(error, folder, options) from error
+    try:
+        return _load_once(folder, options)
+    except _UNLOADABLE as error:
+        raise _load_error(error, folder, options) from error
+
+
+def _load_once(folder: Path, options: ServerOptions) -> tuple[Any, Any, frozenset[str]]:
+    loader, tags = SavedModelLoader(str(folder)), list(options.saved_model_tags)
+    meta_graph = loader.get_meta_graph_def_from_tags(tags)
+    outputs = [info.name for one in meta_graph.signature_def.values() for info in one.outputs.values()]
+    endless = going_on(meta_graph.graph_def, outputs)
+    session = tf.compat.v1.Session(graph=tf.Graph(), config=session_config(options, loops=bool(endless)))
+    try:
+        return session, loader.load(session, tags), endless
+    except BaseException:
+        session.close()
+        raise
+
+
+def _load_error(error: Exception, folder: Path, options: ServerOptions) -> StatusError:
+    """The error as TensorFlow's own loader, which TF Serving calls, gives it."""
+    missing = _MISSING_OP.search(str(error))
+    if missing:
+        return StatusError(
+            Code.NOT_FOUND,
+            f"Op type not registered '{missing[1]}' in binary running on this server. Make sure the Op and Kernel are "
+            f"registered in the binary running in this process. The model in {folder} needs a library of operations "
+            "that is not here.",
+        )
+    if isinstance(error, tf.errors.OpError):
+        return status_of(error)
+    if isinstance(error, RuntimeError) and "MetaGraphDef" in str(error):
+        tags = " ".join(options.saved_model_tags)
+        return StatusError(
+            Code.NOT_FOUND,
+            f"Could not find meta graph def matching supplied tags: {{ {tags} }}. To inspect available tag-sets in "
+            "the SavedModel, please use the SavedModel CLI: `saved_model_cli`",
+        )
+    if isinstance(error, OSError) and "Cannot parse file" in str(error):
+        return StatusError(Code.DATA_LOSS, f"Can't parse {folder / 'saved_model.pb'} as binary proto")
+    return StatusError(Code.INVALID_ARGUMENT, f"the SavedModel in {folder} cannot be loaded: {error}")
+
+
+def session_config(options: ServerOptions, loops: bool = False) -> Any:
+    """The `ConfigProto` (TensorFlow's class) of a session; with several workers, one thread each unless it is said.
+
+    `loops`: whether some of its runs may go on.
+    """
+    config = tf.compat.v1.ConfigProto()
+    if options.session_config is not None:
+        config.MergeFromString(options.session_config.SerializeToString())
+    own_threads = 1 if options.workers > 1 else 0
+    for name in ("intra_op_parallelism_threads", "inter_op_parallelism_threads"):
+        asked = getattr(options, name.removesuffix("_threads"))
+        if asked or (own_threads and not getattr(config, name)):
+            setattr(config, name, asked or own_threads)
+    if not config.session_inter_op_thread_pool:
+        threads = config.inter_op_parallelism_threads
+        sizes = dict.fromkeys(_POOLS + (_POOLS_OF_LOOPS if loops else ()), threads)
+        if loops:
+            sizes[_POOLS_OF_LOOPS[0]] = (threads or cores()) + MOST  # or relief would wait there
+        for name, size in sizes.items():  # one for all sessions; of one name and two sizes TensorFlow makes none
+            config.session_inter_op_thread_pool.add(num_threads=size, global_name=f"{name}_{size}")
+    return config

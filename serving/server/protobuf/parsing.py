@@ -1,0 +1,96 @@
+"""Bytes to messages; large ones are counted first, and what is large in them is not parsed by protobuf."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from serving.server.calls.budget import Limits
+from serving.server.calls.worker_threads import INLINE_BYTES, Check, unchecked
+from serving.server.protobuf.example_bytes import SlicedInput
+from serving.server.protobuf.field_walk import DEFAULTS, LENGTH, Walk
+from serving.server.protobuf.tensor_bytes import SlicedTensor
+from serving.wire.protos import PredictRequest
+
+_INPUTS = PredictRequest.DESCRIPTOR.fields_by_name["inputs"].message_type
+_INPUT = "tensorflow.serving.Input"
+_KEY, _VALUE = 1, 2
+_PARSED_BYTES = 64  # about what a field of a parsed message takes besides its bytes
+
+
+class Sliced:
+    """A message of which some fields were not parsed: they are given in a form of their own, all else is protobuf's."""
+
+    def __init__(self, message: Any, fields: dict[str, Any]) -> None:
+        self._message = message
+        self.__dict__.update(fields)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._message, name)
+
+
+def parse(kind: Any, body: bytes, limits: Limits = DEFAULTS, check: Check = unchecked) -> Any:
+    """The message of a class that the bytes are.
+
+    Up to `INLINE_BYTES` it is protobuf's own, which takes a millisecond and some megabytes. Of a large one, `inputs`
+    (of Predict) is a dict of name to `SlicedTensor`, for `tensors.decode_inputs`, which keeps `body` alive; `input` (of
+    Classify, Regress and MultiInference) is a `SlicedInput`, for `serialized_examples`.
+
+    Args:
+        kind: the class.
+        body: a serialized message.
+        limits: of the request.
+        check: called every few milliseconds.
+
+    Raises:
+        DecodeError: the bytes are no such message.
+        StatusError: INVALID_ARGUMENT, it has more fields, rows or bytes than it may have.
+    """
+    if len(body) <= INLINE_BYTES:
+        return kind.FromString(body)
+    walk, known = Walk(body, limits, check), kind.DESCRIPTOR.fields_by_number
+    left: dict[str, Any] = {}
+    rest: list[list[int]] = []  # begin and end of what protobuf shall parse
+    before = 0
+    for number, form, begin, end in walk.fields(0, len(body)):
+        field = known.get(number)
+        name = field.message_type.full_name if field is not None and field.message_type is not None else ""
+        if name == _INPUTS.full_name and form == LENGTH:
+            _read_input(walk, begin, end, left.setdefault(field.name, {}))
+        elif name == _INPUT and form == LENGTH:
+            left.setdefault(field.name, SlicedInput()).read(walk, begin, end)
+        elif field is not None:
+            walk.count_parsed(field, form, begin, end)
+            if rest and rest[-1][1] == before:
+                rest[-1][1] = end
+            else:
+                rest.append([before, end])
+        before = end
+    return _made(kind, walk, rest, left, limits)
+
+
+def _read_input(walk: Walk, begin: int, end: int, inputs: dict[str, SlicedTensor]) -> None:
+    """Reads an entry of the map of inputs; of two with the same name the last one counts."""
+    name, tensor = b"", SlicedTensor()
+    for number, form, start, stop in walk.fields(begin, end):
+        if number == _KEY and form == LENGTH:
+            walk.check_name(_INPUTS.fields_by_number[_KEY], start, stop)
+            name = bytes(walk.view[start:stop])
+        elif number == _VALUE and form == LENGTH:
+            tensor.read(walk, start, stop)
+    try:
+        inputs[name.decode()] = tensor
+    except UnicodeDecodeError as error:
+        raise DecodeError("the name of an input is no UTF-8") from error
+
+
+def _made(kind: Any, walk: Walk, rest: list[list[int]], left: dict[str, Any], limits: Limits) -> Any:
+    limits.take(2 * sum([end - begin for begin, end in rest]) + _PARSED_BYTES * walk.counted_fields(), 0)
+    message = kind.FromString(b"".join([walk.view[begin:end] for begin, end in rest]))
+    for one in left.values():
+        if isinstance(one, SlicedInput):
+            one.make(limits, walk.check)
+    if kind is PredictRequest:
+        left.setdefault("inputs", {})
+    return Sliced(message, left) if left else message

@@ -1,0 +1,4 @@
+"""How runs are run: threads, lanes, batches, and limits of memory and time.
+
+Knows arrays and servables, not requests.
+"""

@@ -1,8 +1,0 @@
-"""Protobuf's wire format: large requests are counted, and their tensors read, where they lie. What the tensors mean is
-not in here, and nothing that waits."""
-
-from serving.server.wire.examples import serialized_examples
-from serving.server.wire.parsing import parse
-from serving.server.wire.responses import encode_response
-
-__all__ = ["encode_response", "parse", "serialized_examples"]

@@ -1,0 +1,37 @@
+"""What the gate finds, said and kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.data.gate.findings import Finding, load, render, save, stop
+from models.errors import GateError
+
+
+def test_many_errors_are_shortened() -> None:
+    findings = [Finding("schema_anomaly", "error", "eval", f"c{n}", "gone", examples=("one", "two")) for n in range(50)]
+    with pytest.raises(GateError) as caught:
+        stop(findings)
+    text = caught.value.render()
+    assert "50 errors" in text
+    assert "and 40 more" in text
+    assert "two" not in text
+    assert len(text.splitlines()) < 30
+
+
+def test_findings_on_disk(tmp_path: Path) -> None:
+    findings = [
+        Finding("split_overlap", "warn", "eval", "text", "1 of 2 rows", rows=1, of=2, examples=('"é" -> b',)),
+        Finding("one_class", "error", "train", "label", "all rows have the same answer", fix="add rows"),
+    ]
+    save(findings, tmp_path)
+    assert load(tmp_path) == findings
+    assert render(findings).splitlines() == [
+        "error one_class in train, column 'label': all rows have the same answer",
+        "    to fix: add rows",
+        "warn split_overlap in eval, column 'text': 1 of 2 rows",
+        '    "é" -> b',
+    ]
+    assert render([]) == "the data gate found nothing"

@@ -1,0 +1,35 @@
+"""What an interruption of the export is told to cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import pytest
+
+from components.steps.trainer import _exporting
+from models.errors import Interrupted
+from models.training.resuming.checkpoint import Checkpoints
+from models.training.training_run import Trained
+
+
+@pytest.mark.parametrize(
+    ("saved", "kept", "lost", "then"),
+    [
+        (8, "the whole training, as a checkpoint in", "nothing but the export", "only the export is left"),
+        (5, "a checkpoint of step 5, in", "all steps after it", "training continues at step 6"),
+        (None, "", "the whole training", "training starts at step 1"),
+    ],
+)
+def test_an_interrupted_export_keeps_what_a_checkpoint_holds(
+    tmp_path: Path, saved: int | None, kept: str, lost: str, then: str
+) -> None:
+    checkpoints = Checkpoints(tmp_path if saved else None, {"rows": 1})
+    with checkpoints.open():
+        checkpoints.save([keras.Variable(1.0)], {"total_steps": saved})
+    with pytest.raises(Interrupted) as caught, _exporting(Trained(keras.Model(), {"steps": 8}, checkpoints)):
+        raise KeyboardInterrupt
+    said = caught.value
+    assert (said.kept.partition(str(tmp_path))[0].rstrip(), bool(said.kept)) == (kept, bool(saved))
+    assert lost in said.lost
+    assert said.then.endswith(then)

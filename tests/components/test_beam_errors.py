@@ -1,0 +1,46 @@
+"""Our errors through Beam."""
+
+from __future__ import annotations
+
+import apache_beam as beam
+import pytest
+
+from components.beam_errors import carried, packed, unpacked
+from models.errors import DataError, GateError, TransomError
+
+ERROR = GateError("what: é \ud800 {}", got="'got'\nsecond line", expected='"expected"', fix="\\fix")
+
+
+def _fail(error: Exception) -> None:
+    raise error
+
+
+def parts(error: TransomError) -> tuple[object, ...]:
+    return type(error), error.what, error.got, error.expected, error.fix
+
+
+def test_an_error_comes_out_of_a_pipeline_whole() -> None:
+    with pytest.raises(GateError) as caught, carried(), beam.Pipeline() as pipeline:
+        _ = pipeline | beam.Create([packed(ERROR)]) | beam.Map(_fail)
+    assert parts(caught.value) == parts(ERROR)
+
+
+def test_other_errors_stay_what_they_are() -> None:
+    with pytest.raises(RuntimeError, match="not ours"), carried():
+        raise RuntimeError("not ours")
+    with pytest.raises(DataError, match="as it is"), carried():
+        raise DataError("as it is")
+
+
+def _wrap() -> None:
+    try:
+        raise ERROR
+    except TransomError as error:
+        raise ValueError("wrapped") from error
+
+
+def test_our_error_is_found_behind_others() -> None:
+    with pytest.raises(ValueError, match="wrapped") as caught:
+        _wrap()
+    assert unpacked(caught.value) is ERROR
+    assert unpacked(ValueError("nothing")) is None

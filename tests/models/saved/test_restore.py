@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_hub
+import numpy as np
+import pytest
+import tiny_checkpoints
+from tiny_exports import KINDS, Exported
+
+from models.build import build_model
+from models.config import CONFIG_FILE, ModelsConfig, PresetConfig
+from models.errors import ModelError
+from models.presets.architecture import ARCHITECTURE_FILE, Architecture
+from models.presets.backbones import merge_lora
+from models.presets.preset import describe, preset_tokenizer
+from models.saved.export import EXTRA_FOLDER, export_saved_model
+from models.saved.restore import restore
+from tflite.host.labels import LabelSpace
+
+IDS = {name: np.ones((2, 5), np.int32) for name in ("token_ids", "padding_mask", "segment_ids")}
+TEXTS = [b"good", b"", "Café 好".encode(), b"a bad bad film " * 9]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_restored_model_answers_as_the_exported_one(kind: str, exports: dict[str, Exported]) -> None:
+    exported = exports[kind]
+    restored = restore(exported.folder)
+    assert (restored.tokenizer, restored.labels, restored.task) == (
+        exported.tokenizer,
+        exported.labels,
+        exported.task,
+    )
+    pairs = TEXTS[::-1] if exported.task.text_pair else None
+    wanted, got = exported.ask_keras(TEXTS, pairs), restored.answer(TEXTS, pairs)
+    assert wanted.keys() == got.keys()
+    assert all(np.array_equal(wanted[name], got[name]) for name in wanted)
+
+
+def test_a_merged_preset_is_restored_where_its_folder_is_gone(tmp_path: Path) -> None:
+    """LoRA's updates are in the kernels then: they are not added twice."""
+    preset = tmp_path / "bert"
+    tiny_checkpoints.write(preset, "bert")
+    config = ModelsConfig.model_validate(
+        {"model": {"preset": str(preset), "lora_rank": 2}, "tokenizer": {"max_length": 16}}
+    )
+    tokenizer, labels = preset_tokenizer(str(preset), 16), LabelSpace(labels=("a", "b"))
+    keras.utils.set_random_seed(0)
+    model = build_model(config.model, tokenizer=tokenizer, outputs=2)
+    for weight in model.trainable_weights:
+        weight.assign(keras.random.normal(weight.shape, stddev=0.5))
+    merge_lora(model)
+    architecture = describe(str(preset)).text().encode()
+    stored = {CONFIG_FILE: config.model_dump_json().encode(), ARCHITECTURE_FILE: architecture}
+    folder = tmp_path / "export"
+    export_saved_model(
+        model, folder, tokenizer=tokenizer, labels=labels, task=config.task, extra_files=stored, warmup_texts=["good"]
+    )
+    shutil.move(preset, tmp_path / "elsewhere")
+    restored = restore(folder)
+    np.testing.assert_allclose(restored.model(IDS), model(IDS), atol=1e-6)
+    assert restored.tokenizer == tokenizer
+
+    (folder / EXTRA_FOLDER / ARCHITECTURE_FILE).unlink()
+    with pytest.raises(ModelError, match="without its preset") as caught:
+        restore(folder)
+    assert str(preset) in str(caught.value.expected)
+    shutil.move(tmp_path / "elsewhere", preset)
+    np.testing.assert_allclose(restore(folder).model(IDS), model(IDS), atol=1e-6)
+
+
+CHECKPOINTS = [*sorted(tiny_checkpoints.CONFIGS), "keras_hub"]
+
+
+@pytest.mark.parametrize("kind", CHECKPOINTS)
+@pytest.mark.parametrize("changes", [{}, {"num_layers": 1, "lora_rank": 2, "pooling": "mean"}], ids=["whole", "cut"])
+def test_a_preset_of_any_family_is_built_again_from_its_architecture(kind: str, changes: Any, tmp_path: Path) -> None:
+    preset = tmp_path / "preset"
+    _write(preset, kind)
+    config = PresetConfig(preset=str(preset), **changes)
+    tokenizer = preset_tokenizer(str(preset), 16)
+    model = build_model(config, tokenizer=tokenizer, outputs=3)
+    (tmp_path / ARCHITECTURE_FILE).write_text(describe(str(preset)).text(), encoding="utf-8")
+    shutil.rmtree(preset)
+
+    architecture = Architecture.load(tmp_path)
+    again = build_model(config, tokenizer=tokenizer, outputs=3, architecture=architecture)
+    assert [weight.path for weight in again.weights] == [weight.path for weight in model.weights]
+    for variable, trained in zip(again.variables, model.variables, strict=True):
+        variable.assign(trained)
+    np.testing.assert_array_equal(again(IDS), model(IDS))
+
+
+def _write(folder: Path, kind: str) -> None:
+    """A tiny checkpoint of Hugging Face's, or one of KerasHub's."""
+    if kind != "keras_hub":
+        tiny_checkpoints.write(folder, kind, **({"hidden_act": "relu"} if kind == "bert" else {}))
+        return
+    sizes = {"num_layers": 2, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 16, "max_sequence_length": 24}
+    keras_hub.models.BertBackbone(vocabulary_size=40, **sizes).save_to_preset(str(folder))
+    keras_hub.models.BertTokenizer(vocabulary=tiny_checkpoints.WORDS).save_to_preset(str(folder))
+
+
+def test_a_model_that_transom_did_not_export(tmp_path: Path, exports: dict[str, Exported]) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(exports["single"].folder, folder)
+    (folder / EXTRA_FOLDER / CONFIG_FILE).unlink()
+    with pytest.raises(ModelError, match=CONFIG_FILE):
+        restore(folder)
+
+
+@pytest.mark.parametrize("content", ["{", '{"family": "bert"}'])
+def test_a_damaged_architecture_is_named(content: str, tmp_path: Path, exports: dict[str, Exported]) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(exports["single"].folder, folder)
+    (folder / EXTRA_FOLDER / ARCHITECTURE_FILE).write_text(content)
+    with pytest.raises(ModelError, match="cannot be restored"):
+        restore(folder)
+
+
+def test_weights_of_another_configuration_are_named(tmp_path: Path, exports: dict[str, Exported]) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(exports["single"].folder, folder)
+    stored = folder / EXTRA_FOLDER / CONFIG_FILE
+    config = json.loads(stored.read_text())
+    config["model"]["width"] = 16
+    stored.write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="do not fit") as caught:
+        restore(folder)
+    assert "weights/1/" in caught.value.got

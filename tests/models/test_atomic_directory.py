@@ -1,0 +1,89 @@
+"""A folder appears whole or not at all, and takes nobody's place."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from models.atomic_directory import appearing
+from models.child_processes import tied
+from models.errors import ModelError
+
+
+def export(target: Path) -> None:
+    with appearing(target) as folder:
+        (folder / "file").write_text("new")
+
+
+def test_what_is_there_stays(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for name in ("full", "file", "link"):
+        (tmp_path / "link").unlink(missing_ok=True)
+        (tmp_path / "link").symlink_to(tmp_path / "full")
+        with pytest.raises(ModelError, match="something is there already"):
+            export(tmp_path / name)
+    assert (tmp_path / "full" / "mine").read_text() == (tmp_path / "file").read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "nothing"):
+        link = tmp_path / f"to-{name}"
+        link.symlink_to(name)
+        export(link)
+        assert link.is_symlink()
+        assert (tmp_path / name / "file").read_text() == "new"
+
+
+def come_meanwhile(target: Path) -> None:
+    with appearing(target):
+        target.mkdir()
+        (target / "mine").write_text("mine")
+
+
+def test_what_comes_meanwhile_stays(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="meanwhile"):
+        come_meanwhile(tmp_path / "out")
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "mine"]
+
+
+EXPORTS = """
+import sys, time
+from pathlib import Path
+from models.atomic_directory import appearing
+with appearing(Path(sys.argv[1])) as folder:
+    (folder / "half").touch()
+    print(flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_export_leaves_goes_with_the_next_one(tmp_path: Path, repository: Path) -> None:
+    (tmp_path / ".out.mine").mkdir()
+    command = tied([sys.executable, "-c", EXPORTS, str(tmp_path / "out")])
+    process = subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        process.stdout.readline()
+        export(tmp_path / "other")
+        come_meanwhile_of(tmp_path / "out")
+        assert len(list(tmp_path.glob(".out.transom-*"))) == 1  # the living one's
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    assert len(list(tmp_path.glob(".out.transom-*"))) == 1
+    export(tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.mine", "other", "out"]
+
+
+def come_meanwhile_of(target: Path) -> None:
+    """An export that ends badly beside another one to the same place."""
+    with pytest.raises(ZeroDivisionError), appearing(target):
+        raise ZeroDivisionError

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import special, stats
+from sklearn import metrics as reference
+
+from models.config import TaskConfig
+from models.training.eval_metrics import compute, deciding_metric, is_better
+from tflite.host.labels import LabelSpace
+
+GENERATOR = np.random.default_rng(0)
+
+
+def test_single_label_agrees_with_scikit_learn() -> None:
+    logits = GENERATOR.normal(size=(200, 5)).astype(np.float32) * 3
+    targets = GENERATOR.integers(0, 4, 200).astype(np.int32)
+    logits[:, 3] -= 20  # never answered; label 4 is never true
+    found = compute(logits, targets, TaskConfig(), LabelSpace(tuple("abcde")))
+    answer = logits.argmax(axis=1)
+    assert found["loss"] == pytest.approx(
+        reference.log_loss(targets, special.softmax(logits.astype(float), axis=1), labels=range(5)), rel=1e-6
+    )
+    assert found["accuracy"] == pytest.approx(reference.accuracy_score(targets, answer))
+    assert found["macro_f1"] == pytest.approx(reference.f1_score(targets, answer, average="macro", zero_division=0))
+    assert found["micro_f1"] == pytest.approx(reference.f1_score(targets, answer, average="micro"))
+
+
+def test_multi_label_agrees_with_scikit_learn_at_its_threshold() -> None:
+    logits = GENERATOR.normal(size=(200, 4)).astype(np.float32)
+    targets = (GENERATOR.random((200, 4)) < 0.3).astype(np.float32)
+    found = compute(logits, targets, TaskConfig(type="multi_label", threshold=0.7), LabelSpace(tuple("abcd")))
+    probabilities = special.expit(logits.astype(float))
+    answer = probabilities >= 0.7
+    losses = [reference.log_loss(targets[:, c], probabilities[:, c], labels=[0, 1]) for c in range(4)]
+    assert found["loss"] == pytest.approx(np.mean(losses), rel=1e-6)
+    assert found["accuracy"] == pytest.approx(reference.accuracy_score(targets, answer))
+    assert found["macro_f1"] == pytest.approx(reference.f1_score(targets, answer, average="macro"))
+    assert found["micro_f1"] == pytest.approx(reference.f1_score(targets, answer, average="micro"))
+
+
+def test_regression_agrees_with_scipy_in_the_answers_own_unit() -> None:
+    targets = GENERATOR.integers(0, 6, 100).astype(np.float32) * 10  # many ties
+    logits = GENERATOR.normal(size=(100, 1)).astype(np.float32).round(1)
+    found = compute(logits, targets, TaskConfig(type="regression"), LabelSpace(mean=20.0, std=10.0))
+    predicted = logits[:, 0].astype(float) * 10 + 20
+    assert found["mse"] == pytest.approx(np.square(predicted - targets).mean())
+    assert found["loss"] == pytest.approx(found["mse"] / 100)
+    assert found["pearson"] == pytest.approx(stats.pearsonr(predicted, targets)[0])
+    assert found["spearman"] == pytest.approx(stats.spearmanr(predicted, targets)[0])
+
+
+def test_a_constant_prediction_has_no_correlation_and_is_never_better() -> None:
+    found = compute(
+        np.zeros((3, 1), np.float32), np.array([1.0, 2.0, 3.0]), TaskConfig(type="regression"), LabelSpace()
+    )
+    assert np.isnan(found["spearman"])
+    assert not is_better("spearman", found["spearman"], -0.9)
+    assert is_better("spearman", -0.9, found["spearman"])
+
+
+def test_large_logits_do_not_overflow() -> None:
+    loss = compute(np.array([[1e4, -1e4]], np.float32), np.array([1]), TaskConfig(), LabelSpace(("a", "b")))["loss"]
+    assert loss == pytest.approx(2e4)
+
+
+def test_which_way_is_better() -> None:
+    assert is_better("loss", 0.1, 0.2)
+    assert is_better("accuracy", 0.2, 0.1)
+    assert not is_better("accuracy", 0.2, 0.2)
+    assert is_better("mse", 5.0, None)
+    assert deciding_metric(TaskConfig(type="regression"), "auto") == "spearman"
+    assert deciding_metric(TaskConfig(type="multi_label"), "loss") == "loss"

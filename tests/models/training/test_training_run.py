@@ -1,0 +1,327 @@
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from models.errors import Interrupted, TrainingError
+from models.training.progress import Progress
+from models.training.token_rows import TokenRows
+from tflite.host.json_text import to_json
+from tflite.host.labels import LabelSpace
+
+RunTiny = Callable[..., tuple[int, list[np.ndarray], dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def learned(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, list[Progress], Path]:
+    """A training of 1,500 rows, so many that several lengths are worth their compilations."""
+    told: list[Progress] = []
+    folder = tmp_path_factory.mktemp("logs")
+    config = {"epochs": 4, "batch_size": 32, "xla": True}
+    trained = tiny.fit(count=1500, train_config=config, log_dir=folder, on_progress=told.append)
+    return trained, told, folder
+
+
+def test_it_learns_and_reports(learned: tuple[Any, list[Progress], Path], tiny: ModuleType) -> None:
+    trained, told, _ = learned
+    report = trained.report
+    assert json.loads(json.dumps(report)) == report
+    assert report["best_value"] >= 0.95
+    assert report["best_value"] == max(epoch["accuracy"] for epoch in report["history"])
+    assert report["epochs"] == 4
+    assert report["steps"] == report["steps_planned"] == 4 * math.ceil(1500 / 32)
+    assert (report["strategy"], report["replicas"], report["xla"]) == ("none", 1, True)
+    assert report["precision"] == "float32"
+    assert report["parameters"]["total"] == report["parameters"]["trainable"] == tiny.model().count_params()
+    assert report["tokens_per_second"] > 0
+    assert report["padded_tokens_per_second"] >= report["tokens_per_second"]
+    assert report["config"]["epochs"] == 4
+    assert report["peak_memory_mb"] > 100
+    assert [p.epoch for p in told if p.evaluation] == [1, 2, 3, 4]
+    assert told[-1].step == told[-1].steps == report["steps"]
+
+
+def test_nothing_is_compiled_after_the_first_epoch(learned: tuple[Any, list[Progress], Path]) -> None:
+    report = learned[0].report
+    assert len(report["buckets"]) > 1
+    assert report["traces"]["train"] == len(report["buckets"])
+    assert [epoch["traces"] for epoch in report["history"][1:]] == [0, 0, 0]
+
+
+def test_tensorboard_shows_the_curves(learned: tuple[Any, list[Progress], Path]) -> None:
+    from tensorflow.python.summary.summary_iterator import summary_iterator
+
+    tags: dict[str, set[str]] = {}
+    for split in ("train", "eval"):
+        (file,) = (learned[2] / split).glob("events.*")
+        tags[split] = {value.tag for event in summary_iterator(str(file)) for value in event.summary.value}
+    assert tags["train"] >= {"loss", "learning_rate", "gradient_norm", "tokens_per_second"}
+    assert tags["eval"] >= {"loss", "accuracy", "macro_f1"}
+
+
+@pytest.mark.parametrize(("task", "metric"), [("multi_label", "micro_f1"), ("regression", "spearman")])
+def test_other_tasks_learn(tiny: ModuleType, task: str, metric: str) -> None:
+    trained = tiny.fit(task=task, count=400, train_config={"epochs": 4})
+    assert trained.report["metric"] == metric
+    assert trained.report["best_value"] > 0.8
+    if task == "regression":
+        last = trained.report["history"][-1]
+        assert last["mse"] == pytest.approx(
+            last["loss"] * float(tiny.rows(400, task=task).targets.std()) ** 2, rel=1e-4
+        )
+
+
+def test_the_best_epochs_weights_are_kept_and_training_stops(tiny: ModuleType) -> None:
+    # A rate so high that later epochs are worse than the first good one.
+    trained = tiny.fit(count=200, train_config={"epochs": 30, "early_stopping": 2, "learning_rate": 0.05})
+    report = trained.report
+    assert report["stopped_early"]
+    assert report["epochs"] == report["best_epoch"] + 2
+    rows = tiny.rows(40, 1)
+    batch = _whole(tiny, rows)
+    accuracy = (np.asarray(trained.model(batch.features)).argmax(axis=1) == rows.targets).mean()
+    assert accuracy == pytest.approx(report["best_value"])
+
+
+def test_the_moving_average_is_what_is_measured_and_kept(tiny: ModuleType) -> None:
+    fits = [tiny.fit(train_config={"ema_momentum": momentum, "epochs": 2}) for momentum in (0.0, 0.95)]
+    plain, averaged = (trained.report["history"] for trained in fits)
+    # The training itself is the same; what is measured after each epoch is not.
+    assert [e["train_loss"] for e in plain] == [e["train_loss"] for e in averaged]
+    assert all(a["loss"] != b["loss"] for a, b in zip(plain, averaged, strict=True))
+    rows = tiny.rows(40, 1)
+    logits = np.asarray(fits[1].model(_whole(tiny, rows).features))
+    accuracy = (logits.argmax(axis=1) == rows.targets).mean()
+    assert accuracy == pytest.approx(fits[1].report["best_value"])
+
+
+def _whole(tiny: ModuleType, rows: TokenRows) -> Any:
+    from models.training.batches import Batches
+
+    return Batches(rows, (20,), len(rows), pad_id=0).make(np.arange(len(rows)))
+
+
+def test_a_seed_decides_everything(tiny: ModuleType) -> None:
+    weights = []
+    for seed in (5, 5, 6):
+        trained = tiny.fit(dropout=0.2, train_config={"seed": seed, "epochs": 1})
+        weights.append(np.concatenate([v.numpy().ravel() for v in trained.model.weights]))
+    assert np.array_equal(weights[0], weights[1])
+    assert not np.array_equal(weights[0], weights[2])
+
+
+def test_without_xla_the_losses_are_the_same(tiny: ModuleType) -> None:
+    losses = [[e["train_loss"] for e in tiny.fit(train_config={"xla": xla}).report["history"]] for xla in (True, False)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains_and_gives_a_float32_model(tiny: ModuleType, precision: str) -> None:
+    trained = tiny.fit(count=400, train_config={"precision": precision, "epochs": 3})
+    assert trained.report["precision"] == precision
+    assert trained.report["best_value"] > 0.8
+    assert {layer.dtype_policy.name for layer in trained.model.layers} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_two_replicas_have_the_losses_of_one(tiny: ModuleType, run_tiny: RunTiny, tmp_path: Path) -> None:
+    config = {"batch_size": 15, "accumulate": 2, "class_weights": "balanced", "label_smoothing": 0.1, "xla": True}
+    _, weights, report = run_tiny(tmp_path / "two.npz", cpus=2, train_config={**config, "strategy": "mirrored"})
+    assert (report["strategy"], report["replicas"], report["xla"]) == ("mirrored", 2, True)
+    one = tiny.fit(train_config={**config, "strategy": "none"})
+    for ours, theirs in zip(one.report["history"], report["history"], strict=True):
+        assert ours["train_loss"] == pytest.approx(theirs["train_loss"], abs=1e-5)
+        assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-5)
+    for variable, value in zip(one.model.weights, weights, strict=True):
+        np.testing.assert_allclose(variable.numpy(), value, atol=1e-4)
+
+
+def test_a_killed_training_continues_and_ends_with_the_same_weights(run_tiny: RunTiny, tmp_path: Path) -> None:
+    # 29 batches of 8 rows in groups of 2: 15 steps an epoch, the last one a half. Killed in the second epoch.
+    config = {"epochs": 3, "batch_size": 8, "accumulate": 2, "checkpoint_steps": 4, "xla": True}
+    shared = {"count": 229, "dropout": 0.1, "train_config": config}
+    folder = str(tmp_path / "checkpoints")
+    status, _, _ = run_tiny(tmp_path / "a.npz", kill_at=25, checkpoint_dir=folder, **shared)
+    assert status == -9
+    _, resumed, report = run_tiny(tmp_path / "b.npz", checkpoint_dir=folder, **shared)
+    _, whole, expected = run_tiny(tmp_path / "c.npz", **shared)
+    assert report["resumed_at_step"] == 24
+    assert all(np.array_equal(a, b) for a, b in zip(resumed, whole, strict=True))
+    for ours, theirs in zip(report["history"], expected["history"], strict=True):
+        assert {**ours, "traces": 0} == {**theirs, "traces": 0}
+    assert report["best_epoch"] == expected["best_epoch"]
+
+
+class _StopAt:
+    """An `on_progress` that ends the training at the first chance from a step on, which a busy machine has sooner."""
+
+    def __init__(self, step: int, how: Callable[[], None]) -> None:
+        self.step, self.how = step, how
+        self.stopped_at = 0
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.step >= self.step and not self.stopped_at:
+            self.stopped_at = progress.step
+            self.how()
+
+
+def _history(trained: Any) -> list[dict[str, Any]]:
+    """What was measured; what was compiled depends on where a training started."""
+    return [{**epoch, "traces": 0} for epoch in trained.report["history"]]
+
+
+def _weights(trained: Any) -> list[np.ndarray]:
+    return [variable.numpy() for variable in trained.model.weights]
+
+
+def test_an_interrupted_training_goes_on_though_another_ran_meanwhile(tiny: ModuleType, tmp_path: Path) -> None:
+    # A moving average and a loss scale are part of the state, too.
+    first = {"epochs": 3, "ema_momentum": 0.9, "precision": "mixed_float16"}
+    second = {**first, "learning_rate": 0.01}
+    notes: list[str] = []
+
+    def fit(config: dict[str, Any], **more: Any) -> Any:
+        return tiny.fit(checkpoint_dir=tmp_path, train_config=config, dropout=0.1, on_note=notes.append, **more)
+
+    stop = _StopAt(11, lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(Interrupted):
+        fit(first, on_progress=stop)
+    fit(second).checkpoints.remove()
+    again = fit(first)
+    whole = tiny.fit(train_config=first, dropout=0.1)
+    assert 11 <= stop.stopped_at == again.report["resumed_at_step"] < 24
+    assert _history(again) == _history(whole)
+    assert all(np.array_equal(a, b) for a, b in zip(_weights(again), _weights(whole), strict=True))
+    assert notes[0] == "training starts at step 1 of 24: there is no earlier training to continue"
+    assert "train.learning_rate was 0.02, is 0.01" in notes[1]
+    assert notes[2].startswith(f"training continues after step {stop.stopped_at} of 24, from a checkpoint of 20")
+    again.checkpoints.remove()
+    assert not tmp_path.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_keeps_what_was_trained_and_says_so(tiny: ModuleType, tmp_path: Path, number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    stop = _StopAt(10, lambda: signal.raise_signal(number))
+    with pytest.raises(Interrupted) as caught:
+        tiny.fit(checkpoint_dir=tmp_path, train_config={"epochs": 3}, on_progress=stop)
+    assert signal.getsignal(number) is before
+    assert caught.value.what == f"training, after step {stop.stopped_at} of 24"
+    assert caught.value.kept.startswith(f"a checkpoint of step {stop.stopped_at}, in {tmp_path}")
+    assert caught.value.lost == "nothing of the training"
+    assert caught.value.then.endswith(f"training continues at step {stop.stopped_at + 1}")
+
+
+def test_an_end_after_the_last_step_leaves_only_the_export(tiny: ModuleType, tmp_path: Path) -> None:
+    stop = _StopAt(16, lambda: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(Interrupted) as caught:
+        tiny.fit(checkpoint_dir=tmp_path, on_progress=stop)
+    assert caught.value.what == "training, after step 16 of 16"
+    assert caught.value.then.endswith("only evaluation and export are left")
+
+
+def test_an_end_during_the_evaluation_evaluates_again(tiny: ModuleType, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("models.training.progress.Pace.is_due", lambda self: True)
+    asked: list[Progress] = []
+
+    def on_progress(progress: Progress) -> None:
+        if progress.evaluated is not None and not asked:
+            asked.append(progress)
+            signal.raise_signal(signal.SIGTERM)
+
+    config = {"epochs": 2, "ema_momentum": 0.9, "batch_size": 8}
+    with pytest.raises(Interrupted) as caught:
+        tiny.fit(checkpoint_dir=tmp_path, train_config=config, on_progress=on_progress)
+    assert caught.value.what == "training, after step 15 of 30"
+    again = tiny.fit(checkpoint_dir=tmp_path, train_config=config)
+    whole = tiny.fit(train_config=config)
+    assert again.report["resumed_at_step"] == 15
+    assert _history(again) == _history(whole)
+    assert all(np.array_equal(a, b) for a, b in zip(_weights(again), _weights(whole), strict=True))
+
+
+def test_a_checkpoint_that_cannot_be_written_at_the_end_is_counted_as_lost(
+    tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {"checkpoint_steps": 3, "epochs": 4}
+
+    def full() -> None:
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted) as caught:
+        tiny.fit(checkpoint_dir=tmp_path, train_config=config, on_progress=_StopAt(16, full))
+    assert "a checkpoint of step 15" in caught.value.kept
+    assert caught.value.lost.startswith("the last step, ")
+    assert caught.value.then.endswith("training continues at step 16")
+
+
+def test_other_data_code_or_another_model_start_anew(tiny: ModuleType, tmp_path: Path) -> None:
+    def fit(**changes: Any) -> dict[str, Any]:
+        return tiny.fit(checkpoint_dir=tmp_path, train_config={"epochs": 1}, **changes).report
+
+    first, same = fit(), fit()
+    assert first["resumed_at_step"] is None
+    assert same["resumed_at_step"] == same["steps"] == first["steps"]
+    for changes, said in (
+        ({"identity": {"model": {"width": 16}, "code": "another"}}, "model.width was unset, is 16; Transom's code"),
+        ({"rows_": tiny.rows(120, 7)}, "the rows of train or eval"),
+    ):
+        report = fit(**changes)
+        assert report["resumed_at_step"] is None
+        assert said in report["started_anew_because"]
+
+
+def test_progress_tells_the_time_that_is_left(learned: tuple[Any, list[Progress], Path]) -> None:
+    told = [progress for progress in learned[1] if progress.seconds_left is not None]
+    assert told[0].seconds_left > told[-1].seconds_left == 0.0
+    assert learned[1][0].step == 1
+
+
+def test_a_loss_that_is_not_finite_names_step_and_rate(tiny: ModuleType) -> None:
+    rows = tiny.rows(60, task="regression")
+    rows.targets[17] = np.inf
+    with pytest.raises(TrainingError, match=r"step \d+ of 8") as caught:
+        tiny.fit(task="regression", rows_=rows, labels_=LabelSpace(mean=0.0, std=1.0))
+    assert "learning rate" in caught.value.got
+    assert "train.learning_rate" in caught.value.fix
+
+
+def test_an_eval_loss_that_is_not_finite_is_an_error(tiny: ModuleType) -> None:
+    evaluation = tiny.rows(40, 1, task="regression")
+    evaluation.targets[3] = np.inf
+    with pytest.raises(TrainingError, match="on the eval rows is not finite after epoch 1"):
+        tiny.fit(task="regression", evaluation=evaluation)
+
+
+def test_a_metric_that_no_epoch_defines_is_null_in_the_report(tiny: ModuleType) -> None:
+    evaluation = tiny.rows(40, 1, task="regression")
+    evaluation.targets[:] = 12.0  # no correlation with a constant
+    report = tiny.fit(task="regression", evaluation=evaluation, train_config={"epochs": 1}).report
+    assert np.isnan(report["best_value"])
+    stored = json.loads(to_json(report), parse_constant=pytest.fail)
+    assert stored["best_value"] is stored["history"][0]["spearman"] is None
+    assert stored["best_epoch"] == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (TokenRows.from_lists([], np.zeros(0, np.int32)), "no rows"),
+        (TokenRows.from_lists([[1] * 21], np.zeros(1, np.int32)), "longer than"),
+        (TokenRows.from_lists([[1, 2]], np.array([2], np.int32)), "beyond the labels"),
+    ],
+)
+def test_rows_that_cannot_be_trained_on(tiny: ModuleType, rows: TokenRows, message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        tiny.fit(evaluation=rows)

@@ -1,0 +1,136 @@
+"""`edge`: which bundles are made, what they say of themselves, and which of them is chosen."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import tiny_exports
+from registry import Setting, scratch, setting
+from tiny_artifacts import write_examples
+
+from components.edge_rows import edge_rows
+from components.steps.edge_exporter import export_variants
+from models.config import TaskConfig
+from tflite.config import EdgeConfig
+from tflite.host.manifest import Manifest
+from tflite.measure.cost import Cost, Latency
+from tflite.measure.parity import Parity, Quality
+from tflite.measure.variant_choice import Candidate, choose
+
+TEXTS = ("a good film", "", "Café 好", "bad " * 30, "fine", "good bad good", "un film bad, cafe!", "so good")
+SHORT = {"edge.lengths": [8], "edge.variants": ["float32"]}
+
+
+def write_rows(folder: Path, kind: str) -> Any:
+    """The texts in both splits of a kind of tiny model."""
+    task, labels = tiny_exports.KINDS[kind]
+    answers = [labels.labels[index % len(labels.labels)] for index in range(len(TEXTS))]
+    rows = zip(TEXTS, answers, strict=True)
+    return write_examples(folder, [{task.text: text.encode(), task.label: answer.encode()} for text, answer in rows])
+
+
+@functools.cache
+def project() -> tuple[Path, Any]:
+    """A tiny exported model, and rows of its table."""
+    folder = scratch()
+    exported = tiny_exports.export("single", folder / "model" / "Format-Serving")
+    return exported.folder, write_rows(folder / "rows", "single")
+
+
+@functools.cache
+def _bundles(task: str, config: str) -> Path:
+    folder, rows = project()
+    target = scratch()
+    export_variants(folder, rows, target, TaskConfig.model_validate_json(task), EdgeConfig.model_validate_json(config))
+    return target
+
+
+def made(here: Setting) -> Path:
+    """The folder in which the EdgeExporter's bundles are, a folder each."""
+    told = here.steps["EdgeExporter"]
+    return _bundles(told["task"], told["config"])
+
+
+def metadata(here: Setting) -> bytes:
+    return (made(here) / "float32" / "model.tflite").read_bytes()
+
+
+_TEXT = {"task.text": "review"}
+
+
+@setting("edge.variants", ["float32"], ["float16"], base={**_TEXT, "edge.lengths": [8]}, steps="EdgeExporter EdgeGate")
+def _(a: Setting, b: Setting) -> None:
+    names = [{path.name for path in made(here).iterdir()} for here in (a, b)]
+    assert names == [{"float32"}, {"float32", "float16"}]  # float32 always: it is what the others are held against
+
+
+@setting("edge.lengths", [8], [8, 16], base={**_TEXT, "edge.variants": ["float32"]}, steps="EdgeExporter EdgeGate")
+def _(a: Setting, b: Setting) -> None:
+    assert [Manifest.load(made(here) / "float32").lengths for here in (a, b)] == [(8,), (8, 16)]
+
+
+@setting("edge.author", "", "Ada Lovelace", base={**_TEXT, **SHORT}, steps="EdgeExporter")
+def _(a: Setting, b: Setting) -> None:
+    assert [b"Ada Lovelace" in metadata(here) for here in (a, b)] == [False, True]
+
+
+@setting("edge.licence", "", "Apache-2.0 or so", base={**_TEXT, **SHORT}, steps="EdgeExporter")
+def _(a: Setting, b: Setting) -> None:
+    assert [b"Apache-2.0 or so" in metadata(here) for here in (a, b)] == [False, True]
+
+
+@setting("edge.rows", 3, 6, steps="EdgeGate")
+def _(a: Setting, b: Setting) -> None:
+    _, rows = project()
+    task = tiny_exports.KINDS["single"][0]
+    assert [len(edge_rows(rows, "eval", task, here.edge.rows)) for here in (a, b)] == [3, 6]
+
+
+@setting("edge.directory", None, "phones", steps="Pusher")
+def _(a: Setting, b: Setting) -> None:
+    assert b.paths.edge == b.folder.resolve() / "phones" != a.paths.edge
+    assert Path(b.steps["Pusher"]["edge_directory"]) == b.paths.edge
+
+
+_PARITY = Parity(
+    rows=400,
+    other_token_ids=0,
+    not_finite=0,
+    max_logit=0.1,
+    max_difference=0.01,
+    agreement=0.97,
+    quality=(Quality("", 400, 0.9, 0.88, 0.02), Quality("label=a", 40, 0.9, 0.82, 0.08)),
+)
+_COST = Cost(2_000_000, 5.0, 9_000_000, 1, (Latency("classify_8", 2.0, 2.2),))
+_FLOAT32 = Cost(8_000_000, 5.0, 9_000_000, 1, (Latency("classify_8", 4.0, 4.4),))
+# Nothing that the file above does not hold.
+_LAX = {"edge.min_agreement": 0.5, "edge.max_loss": 0.5, "edge.max_slice_loss": 0.5}
+
+
+def passes(here: Setting) -> bool:
+    """Whether the EdgeGate takes a file of two megabytes, twice as fast as float32, that answers a little worse."""
+    candidate = Candidate("float16", _PARITY, _COST, ("FULLY_CONNECTED", "GATHER"))
+    return bool(choose([candidate], _FLOAT32, here.edge)["blessed"])
+
+
+for _key, _lax, _strict in (
+    ("min_agreement", 0.9, 0.99),
+    ("max_loss", 0.03, 0.01),
+    ("max_slice_loss", 0.1, 0.03),
+    ("budget.megabytes", 3.0, 1.0),
+    ("budget.memory_megabytes", 10.0, 5.0),
+    ("budget.latency_ratio", 0.6, 0.4),
+    ("budget.operations", ["FULLY_CONNECTED", "GATHER"], ["FULLY_CONNECTED"]),
+):
+
+    @setting(
+        f"edge.{_key}",
+        _lax,
+        _strict,
+        base={key: value for key, value in _LAX.items() if key != f"edge.{_key}"},
+        steps="EdgeGate",
+    )
+    def _(a: Setting, b: Setting) -> None:
+        assert [passes(here) for here in (a, b)] == [True, False]

@@ -1,0 +1,54 @@
+"""The local runner tells its listener of every step's begin and end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tfx.orchestration import metadata
+from tfx.orchestration.pipeline import Pipeline
+
+from components.steps.live_model import LiveModel
+from pipeline.runs import local_runner
+
+# TFX asks protobuf for what it will no longer tell.
+pytestmark = pytest.mark.filterwarnings("ignore:label:DeprecationWarning")
+
+
+class _Told:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def started(self, step: str) -> None:
+        self.lines.append(f"{step} started")
+
+    def ended(self, step: str, status: str, seconds: float) -> None:
+        self.lines.append(f"{step} {status}")
+
+
+def _pipeline(folder: Path) -> Pipeline:
+    return Pipeline(
+        pipeline_name="p",
+        pipeline_root=str(folder / "artifacts"),
+        components=[LiveModel(directory=str(folder / "push"), version=None)],
+        enable_cache=True,
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(str(folder / "metadata.sqlite")),
+    )
+
+
+def test_a_step_is_done_then_cached(tmp_path: Path) -> None:
+    told, outputs = _Told(), local_runner.Outputs()
+    for _ in range(2):
+        local_runner.run(_pipeline(tmp_path), told, outputs)
+    assert told.lines == ["LiveModel started", "LiveModel done", "LiveModel started", "LiveModel cached"]
+    assert Path(outputs["LiveModel"]["live_model"].uri).is_dir()
+
+
+def test_a_step_whose_results_cannot_be_kept_has_ended_too(tmp_path: Path) -> None:
+    """Else its line on the terminal would go on, and the record would say that it runs."""
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "artifacts" / ".files").touch()
+    told = _Told()
+    with pytest.raises(OSError, match=r"\.files"):
+        local_runner.run(_pipeline(tmp_path), told, {})
+    assert told.lines == ["LiveModel started", "LiveModel failed"]

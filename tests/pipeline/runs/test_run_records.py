@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import io
+import json
+import math
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.paths import Paths
+from pipeline.runs.run_lock import hold
+from pipeline.runs.run_records import Run, Step, all_runs, new_name
+from pipeline.runs.run_tables import print_runs, print_summary
+from tflite.config import EdgeConfig
+from tflite.measure.cost import Cost, Latency
+from tflite.measure.parity import Parity
+from tflite.measure.variant_choice import Candidate, choose
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return Paths(
+        base=tmp_path, output=tmp_path / "out", push=tmp_path / "out" / "serving", edge=tmp_path / "out" / "edge"
+    )
+
+
+def _run(name: str, status: str) -> Run:
+    return Run(name=name, status=status, started="2026-01-01 00:00:00", config={}, steps=[Step("ExampleGen", "done")])
+
+
+def test_a_run_is_read_back_as_it_was_written(paths: Paths) -> None:
+    run = _run("1", "pushed")
+    run.evaluation = {"metrics": {"accuracy": 0.5}, "verdict": "blessed: é"}
+    run.save(paths)
+    assert all_runs(paths) == [run]
+
+
+def test_a_run_that_nobody_holds_was_interrupted(paths: Paths) -> None:
+    _run("1", "running").save(paths)
+    _run("2", "running").save(paths)
+    assert [run.status for run in all_runs(paths)] == ["interrupted", "interrupted"]
+    with hold(paths.lock, lambda: "2"):
+        assert [run.status for run in all_runs(paths)] == ["interrupted", "running"]
+        table = io.StringIO()
+        print_runs(paths, table, as_json=False)
+        assert "at ExampleGen, begun 2026-01-01 00:00:00" in table.getvalue()
+
+
+def test_a_run_in_progress_tells_how_long_it_has_taken_so_far(paths: Paths) -> None:
+    run = _run("1", "running")
+    run.started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() - 500))
+    run.seconds = 60.0  # when its last step ended
+    run.save(paths)
+    with hold(paths.lock, lambda: "1"):
+        assert 499 < all_runs(paths)[0].seconds < 560
+
+
+def test_a_killed_run_tells_where_when_and_why(paths: Paths) -> None:
+    run = _run("1", "running")
+    run.steps.append(Step("Trainer", "running"))
+    run.save(paths)
+    (read,) = all_runs(paths)
+    assert (read.status, read.step, read.steps[-1].status) == ("interrupted", "Trainer", "interrupted")
+    assert "killed" in read.error
+    assert read.ended.startswith("20")
+    assert read.seconds > 0
+
+
+STOPS = [
+    (
+        "failed",
+        "the data gate stops the run: 1 error\n  got:\n    error one_class\n      to fix: more",
+        "1 error: error one",
+    ),
+    ("failed", "data.path: no file\n  got: nothing\n  to fix: correct it", "data.path: no file: nothing"),
+    ("interrupted", "ended by SIGTERM", "ended by SIGTERM"),
+    ("failed", "one line alone", "one line alone"),
+]
+
+
+@pytest.mark.parametrize(("status", "why", "told"), STOPS)
+@pytest.mark.parametrize("fates", [[], ["done"], ["done", "running"], ["done", "failed"], ["skipped"]])
+def test_a_stopped_run_shows_where_when_and_why(
+    paths: Paths, status: str, why: str, told: str, fates: list[str]
+) -> None:
+    run = Run(name="1", status="running", started="2026-01-01 00:00:00", config={})
+    run.steps = [Step(name, fate) for name, fate in zip(("ExampleGen", "LiveModel"), fates, strict=False)]
+    run.stop(status, why)
+    run.save(paths)
+    table, lines = io.StringIO(), io.StringIO()
+    print_runs(paths, table, as_json=False)
+    print_runs(paths, lines, as_json=True)
+    where = {0: "checks", 1: "ExampleGen", 2: "LiveModel"}[len(fates)] if fates != ["skipped"] else "checks"
+    assert f"at {where}, {run.ended}: " in table.getvalue()
+    assert told in table.getvalue()
+    record = json.loads(lines.getvalue())
+    assert (record["status"], record["step"], record["error"]) == (status, where, why)
+    assert record["ended"] == run.ended
+
+
+def test_a_damaged_record_hides_no_other(paths: Paths) -> None:
+    _run("1", "pushed").save(paths)
+    for name, content in (("2", "{"), ("3", '{"name": "3"}'), ("4", "[]"), ("5", '{"new": 1, "steps": []}')):
+        (paths.runs / name).mkdir()
+        (paths.runs / name / "run.json").write_text(content)
+    assert [run.status for run in all_runs(paths)] == ["pushed", *["unreadable"] * 4]
+    table = io.StringIO()
+    print_runs(paths, table, as_json=False)
+    assert "cannot be read: JSONDecodeError" in table.getvalue()
+
+
+def test_names_never_repeat(paths: Paths) -> None:
+    names = []
+    for _ in range(3):
+        names.append(new_name(paths))
+        _run(names[-1], "failed").save(paths)
+    assert len(set(names)) == 3
+    assert [run.name for run in all_runs(paths)] == sorted(names)
+
+
+def test_the_table_and_the_json_tell_the_same(paths: Paths) -> None:
+    run = _run("20260101-000000", "not blessed")
+    run.evaluation = {"metrics": {"accuracy": 0.5}}
+    run.verdict = "not blessed: accuracy 0.5 is below 0.8"
+    run.save(paths)
+    table, lines = io.StringIO(), io.StringIO()
+    print_runs(paths, table, as_json=False)
+    print_runs(paths, lines, as_json=True)
+    assert "not blessed" in table.getvalue()
+    assert "0.5000" in table.getvalue()
+    assert json.loads(lines.getvalue())["verdict"] == run.verdict
+
+
+def test_labels_are_shown_as_they_are(paths: Paths) -> None:
+    run = _run("1", "pushed")
+    labels = ("[bold]no[/bold]", "[/x]", ":smile:", "a=[b]")
+    run.evaluation = {
+        "metrics": {"accuracy": 0.5},
+        "per_label": {label: {"recall": 0.5} for label in labels},
+        "slices": [{"column": "c", "slice": f"c={label}", "rows": 9, "metrics": {}} for label in labels],
+    }
+    run.verdict, run.pushed = "not blessed: recall/[/x]", "/a folder/1"
+    run.config = {"task": {"text_pair": "other"}}
+    stream = io.StringIO()
+    print_summary(run, paths, stream, as_json=False)
+    told = stream.getvalue()
+    assert all(f"c={label}" in told and f"\n{label} " in told for label in labels)
+    assert "recall/[/x]" in told
+    assert """transom predict '/a folder/1' "your text" --pair""" in told
+
+
+def test_the_summary_shows_the_loss_to_the_live_model_and_how_sure_it_is(paths: Paths) -> None:
+    run = _run("1", "pushed")
+    compared = {"rows": 60, "candidate": {"accuracy": 0.8}, "live": {"accuracy": 0.9}, "interval": 0.8}
+    run.evaluation = {
+        "rows": 90,
+        "metrics": {"accuracy": 0.7, "auc": None, "not_finite_count": 0.0},
+        "comparison": {**compared, "losses": {"accuracy": [0.02, 0.18]}},
+    }
+    stream = io.StringIO()
+    print_summary(run, paths, stream, as_json=False)
+    lines = [" ".join(line.split()) for line in stream.getvalue().splitlines()]
+    assert "metric (test rows) model on the 60 compared live model loss (80% interval)" in lines
+    assert "accuracy 0.7000 0.8000 0.9000 +0.0200 to +0.1800" in lines
+    assert "auc - - -" in lines
+    run.evaluation["comparison"] = {"version": 3, "why_not": "it has other labels"}
+    stream = io.StringIO()
+    print_summary(run, paths, stream, as_json=False)
+    assert "live model" not in stream.getvalue()
+
+
+def test_the_summary_says_on_how_many_rows_each_figure_stands(paths: Paths) -> None:
+    run = _run("1", "pushed")
+    run.evaluation = {
+        "metrics": {"accuracy": 0.7},
+        "per_label": {"spam": {"recall": 0.5}, "ham": {"recall": 0.75}, "rare": {"recall": None}},
+        "slices": [
+            {"column": "label", "slice": "label=ham", "value": "ham", "rows": 60, "metrics": {}},
+            {"column": "source", "slice": "source=web", "value": "web", "rows": 55, "metrics": {"accuracy": 0.6}},
+        ],
+        "small_slices": [
+            {"column": "label", "slice": "label=spam", "value": "spam", "rows": 14},
+            {"column": "source", "slice": "source=shop", "value": "shop", "rows": 19},
+        ],
+        "min_slice_size": 20,
+    }
+    stream = io.StringIO()
+    print_summary(run, paths, stream, as_json=False)
+    lines = [" ".join(line.split()) for line in stream.getvalue().splitlines()]
+    assert {"label rows recall", "spam 14 0.5000", "ham 60 0.7500", "rare 0 -"} <= set(lines)
+    assert "too few rows to report (evaluation.min_slice_size is 20): source=shop" in lines
+    run.evaluation |= {"slices": [], "small_slices": []}  # `evaluation.slices` asks for none
+    stream = io.StringIO()
+    print_summary(run, paths, stream, as_json=False)
+    assert "spam 0.5000" in [" ".join(line.split()) for line in stream.getvalue().splitlines()]
+    assert "too few rows" not in stream.getvalue()
+
+
+def test_a_record_is_json_whatever_was_measured(paths: Paths) -> None:
+    run = _run("1", "pushed")
+    run.evaluation, run.training = {"metrics": {"mse": math.inf}}, {"best_value": math.nan}
+    run.save(paths)
+    summary, runs = io.StringIO(), io.StringIO()
+    print_summary(run, paths, summary, as_json=True)
+    print_runs(paths, runs, as_json=True)
+    for text in (summary.getvalue(), runs.getvalue(), (paths.runs / "1" / "run.json").read_text(encoding="utf-8")):
+        told = json.loads(text, parse_constant=pytest.fail)
+        assert told["evaluation"]["metrics"]["mse"] is told["training"]["best_value"] is None
+
+
+def test_the_summary_says_why_each_other_edge_variant_lost(paths: Paths) -> None:
+    cost = Cost(1_000_000, 5.0, 3_000_000, 1, (Latency("classify_8", 1.0, 1.1),))
+    parity = Parity(9, 0, 0, 0.1, 0.02, 8 / 9, ())
+    candidates = [Candidate("dynamic_int8", parity, cost), Candidate("int8", broken="cannot be made: no rows")]
+    run = _run("1", "pushed")
+    run.edge = choose(candidates, cost, EdgeConfig())
+    run.pushed = "/out/serving/x/1"
+    stream = io.StringIO()
+    print_summary(run, paths, stream, as_json=False)
+    told = stream.getvalue()
+    assert "dynamic_int8  1.00        88.8%      0.0200  1.00 x float32" in told
+    assert "not chosen: dynamic_int8 (agreement 0.8889 is below edge.min_agreement 0.99)" in told
+    assert "not chosen: int8 (cannot be made: no rows)" in told
+    assert "no edge bundle: " in told
+    assert "bundle:  " not in told
+    run.bundle = "/out/edge/x/1"
+    print_summary(run, paths, stream, as_json=False)
+    assert "bundle:  /out/edge/x/1" in stream.getvalue()
+
+
+def test_a_run_that_pushed_nothing_says_that_nothing_is_new(paths: Paths) -> None:
+    run, stream = _run("1", "unchanged"), io.StringIO()
+    run.pushed = "reviews-out/serving/reviews/7"
+    print_summary(run, paths, stream, as_json=False)
+    assert "nothing new" in stream.getvalue()
+    assert "live:    reviews-out/serving/reviews/7" in stream.getvalue()
+    assert "pushed:" not in stream.getvalue()

@@ -1,9 +1,0 @@
-"""The entries lie in modules beside this one, which import each other by name."""
-
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[2] / "models" / "training"))

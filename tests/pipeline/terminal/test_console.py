@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import json
+import logging
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+from pipeline.terminal.console import View, captured, heard, live_line
+from pipeline.terminal.streams import outlasting
+
+NOTE = "epoch 2/4, step 412/1000, 3 min 05 s left, 1936 tokens/s, loss 0.4321"
+
+
+@pytest.mark.parametrize("note", [NOTE, "", "語" * 30, ", ".join(["日本語のスライス"] * 5), "x" * 300])
+@pytest.mark.parametrize("width", [200, 110, 80, 60, 40, 20, 5])
+def test_the_live_line_fits_any_terminal(note: str, width: int) -> None:
+    line = live_line("TokenizerTrainer", 12345.6, note, width)
+    assert cell_len(line.plain.rstrip()) <= width
+    assert "\n" not in line.plain
+
+
+def test_the_least_important_parts_are_left_out_first() -> None:
+    shown = [live_line("Trainer", 183.0, NOTE, width).plain for width in (120, 80, 64, 44, 24)]
+    assert shown[0] == f"  … {'Trainer':<18}   183.0 s   {NOTE}"
+    assert shown[1] == "  … Trainer 183 s   epoch 2/4, step 412/1000, 3 min 05 s left, 1936 tokens/s"
+    assert shown[2].endswith("step 412/1000, 3 min 05 s left")
+    assert shown[3].endswith("epoch 2/4, step 412/1000")
+    assert shown[4].rstrip() == "  … Trainer 183 s"
+
+
+def _terminal(columns: int) -> tuple[int, io.TextIOWrapper]:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    return ours, outlasting(theirs, plain=True)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 132])
+def test_the_line_is_as_wide_as_its_own_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    ours, stream = _terminal(columns)
+    with stream:
+        view = View(stream)
+        view.started("Trainer")
+        view.progress(NOTE)
+        told = ""
+        while "step 412/1000" not in told:
+            told += os.read(ours, 65536).decode(errors="replace")
+        assert view.console.width == columns
+        view.ended("Trainer", "done", 1.0)
+    assert ("loss 0.4321" in told) == (columns == 132)
+
+
+def test_a_long_step_is_never_silent_outside_a_terminal() -> None:
+    stream = io.StringIO()
+    view = View(stream, every=0.05)
+    view.started("Transform")
+    time.sleep(0.2)
+    view.progress(NOTE)
+    time.sleep(0.2)
+    view.ended("Transform", "done", 0.3)
+    told = stream.getvalue().splitlines()
+    time.sleep(0.15)
+    assert stream.getvalue().splitlines() == told, "a step that has ended still tells"
+    assert re.fullmatch(r"    Transform, \d s so far", told[0])
+    assert re.fullmatch(rf"    Transform, \d s so far: {re.escape(NOTE)}", told[-2])
+
+
+def test_json_tells_of_a_long_step_too() -> None:
+    stream = io.StringIO()
+    view = View(stream, as_json=True, every=0.05)
+    view.started("Transform")
+    time.sleep(0.2)
+    view.ended("Transform", "done", 0.2)
+    events = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert events[1]["event"] == "progress"
+    assert events[1]["step"] == "Transform"
+    assert events[1]["seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(None, "done"), (ValueError(), "failed"), (KeyboardInterrupt(), "interrupted")]
+)
+def test_a_step_ends_however_it_ends(error: BaseException | None, status: str) -> None:
+    stream = io.StringIO()
+    view = View(stream, as_json=True)
+    with contextlib.suppress(ValueError, KeyboardInterrupt), view.step("Trainer"):
+        if error is not None:
+            raise error
+    assert json.loads(stream.getvalue().splitlines()[-1])["status"] == status
+
+
+def test_a_closed_terminal_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    ours, stream = _terminal(80)
+    view = View(stream)
+    view.started("Trainer")
+    os.close(ours)
+    with pytest.raises(OSError, match="Input/output"):
+        os.write(stream.fileno(), b"nobody reads this")
+    view.say("training continues")
+    view.ended("Trainer", "done", 1.0)
+
+
+def test_what_is_said_stands_in_the_log_and_is_heard(tmp_path: Path) -> None:
+    notes: list[str] = []
+    with captured(tmp_path / "log.txt", as_json=False, verbose=False), heard(notes.append):
+        logging.getLogger("transom").info("training continues after step %d", 5)
+        logging.getLogger("transom.figures").info("epoch 1/2: eval accuracy 0.5")
+        logging.getLogger("transom.progress").info("step 7/9")
+    logging.getLogger("transom").info("nobody hears this")
+    assert notes == ["training continues after step 5"]
+    log = (tmp_path / "log.txt").read_text()
+    assert "training continues after step 5" in log
+    assert "epoch 1/2" in log
+    assert "step 7/9" not in log
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux's device that is always full")
+def test_a_log_that_finds_no_room_leaves_the_terminal_as_it_was(repository: Path) -> None:
+    program = """
+import sys
+from pathlib import Path
+from pipeline.terminal.console import captured
+with captured(Path("/dev/full"), False, False):
+    sys.stdout.write("a library's words")
+print("printed")
+print("told", file=sys.stderr)
+"""
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=repository, env=buffered, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"printed\n", b"told\n")

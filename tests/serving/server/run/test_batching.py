@@ -1,0 +1,374 @@
+"""Requests that run as one: what each gets, what fails alone, and what is refused."""
+
+import asyncio
+import threading
+import time
+
+import numpy as np
+import pytest
+from tiny_servers import config_of, floats, options_of, publish, spec, with_core
+
+from serving.errors import Code, OptionsError, StatusError
+from serving.server.run.batching import Batcher
+from serving.server.run.batching_options import batching_options
+from serving.server.run.executor import Settled, Task, Threads, cores
+from serving.wire.protos import GetModelStatusRequest
+
+
+class Doubler:
+    """A servable that notes the shapes that it runs, waits where it is told to, and refuses what is negative."""
+
+    def __init__(self):
+        self.signatures = {}
+        self.shapes = []
+        self.timeouts = []
+        self.go = threading.Event()
+        self.go.set()
+
+    def run(self, feeds, fetches, timeout):
+        self.go.wait(10)
+        x = feeds["x"]
+        self.shapes.append(x.shape)
+        self.timeouts.append(timeout)
+        if x.size and x.min() < 0:
+            raise StatusError(Code.INVALID_ARGUMENT, "negative")
+        return [x * 2, x.sum(axis=tuple(range(1, x.ndim)))]
+
+    def close(self):
+        pass
+
+
+def run(use, servable=None, threads=None, **fields):
+    """Runs `use(submit, servable)` on a batcher with the fields, or on plain threads."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        settled = Settled(loop)
+        options = None if threads else batching_options({"num_batch_threads": 1, **fields})
+        executor = Threads(threads, settled) if threads else Batcher(options, options.num_batch_threads, settled)
+        model = servable or Doubler()
+
+        def submit(x, seconds=None, finished=lambda seconds: None):
+            future = loop.create_future()
+            expires = None if seconds is None else time.monotonic() + seconds
+            task = Task(model, {"x": np.asarray(x, np.float32)}, ("y", "sum"), future, expires, finished)
+            executor.submit(task)
+            task.watch()
+            return future
+
+        try:
+            return await use(submit, model)
+        finally:
+            model.go.set()
+            await loop.run_in_executor(None, executor.stop)
+
+    return asyncio.run(asyncio.wait_for(main(), 20))
+
+
+async def queued_behind_another(submit, model, *arrays, **kwargs):
+    """Submits arrays while the only thread is busy with another one."""
+    model.go.clear()
+    first = submit([[0.0]])
+    await asyncio.sleep(0.05)
+    futures = [submit(array, **kwargs) for array in arrays]
+    model.go.set()
+    await first
+    model.shapes.pop(0)
+    return await asyncio.gather(*futures, return_exceptions=True)
+
+
+def test_what_queued_meanwhile_runs_as_one_and_each_gets_its_own():
+    async def use(submit, model):
+        results = await queued_behind_another(submit, model, [[1, 2]], [[3, 4], [5, 6]], [[7, 8]])
+        assert [result[0].tolist() for result in results] == [[[2, 4]], [[6, 8], [10, 12]], [[14, 16]]]
+        assert [result[1].tolist() for result in results] == [[3], [7, 11], [15]]
+        assert model.shapes == [(4, 2)]
+
+    run(use)
+
+
+def test_a_batch_is_no_larger_than_it_may_be():
+    async def use(submit, model):
+        await queued_behind_another(submit, model, *[[[n]] for n in range(5)])
+        assert model.shapes == [(2, 1), (2, 1), (1, 1)]
+        with pytest.raises(StatusError) as refused:
+            submit([[1]] * 3)
+        assert (refused.value.code, refused.value.message) == (
+            Code.INVALID_ARGUMENT,
+            "Task size 3 is larger than maximum input batch size 2",
+        )
+
+    run(use, max_batch_size=2)
+
+
+def test_a_bad_request_fails_alone():
+    async def use(submit, model):
+        good, bad, other = await queued_behind_another(submit, model, [[1]], [[-1]], [[2]])
+        assert (good[0].tolist(), other[0].tolist()) == ([[2]], [[4]])
+        assert bad.message == "negative"
+        assert model.shapes == [(3, 1), (1, 1), (1, 1), (1, 1)]
+
+    run(use)
+
+
+def test_only_what_fits_is_joined():
+    async def use(submit, model):
+        await queued_behind_another(submit, model, [[1]], [[1, 2]], [[3]], [1])
+        assert sorted(model.shapes) == [(1,), (1, 2), (2, 1)]
+
+    run(use)
+
+
+def test_shorter_rows_are_padded_with_their_first_value_where_that_is_asked_for():
+    async def use(submit, model):
+        short, long = await queued_behind_another(submit, model, [[5, 6]], [[1, 2, 3]])
+        assert short[0].tolist() == [[10, 12, 10]]
+        assert long[0].tolist() == [[2, 4, 6]]
+
+    run(use, pad_variable_length_inputs=True)
+
+
+def test_a_batch_is_padded_to_an_allowed_size():
+    async def use(submit, model):
+        results = await queued_behind_another(submit, model, [[1]], [[2]], [[3]])
+        assert [result[0].tolist() for result in results] == [[[2]], [[4]], [[6]]]
+        assert model.shapes == [(4, 1)]
+
+    run(use, max_batch_size=8, allowed_batch_sizes=[1, 4, 8])
+
+
+def test_a_large_request_runs_in_pieces_where_that_is_asked_for():
+    async def use(submit, model):
+        [result] = await asyncio.gather(submit(np.arange(7)[:, None]))
+        assert result[0].ravel().tolist() == [0, 2, 4, 6, 8, 10, 12]
+        assert result[1].tolist() == [0, 1, 2, 3, 4, 5, 6]
+        assert sorted(model.shapes) == [(1, 1), (3, 1), (3, 1)]
+        first, second = await queued_behind_another(submit, model, np.ones((2, 1)), np.full((2, 1), -1))
+        assert first[0].ravel().tolist() == [2, 2]
+        assert second.message == "negative"
+
+    run(use, max_batch_size=100, enable_large_batch_splitting=True, max_execution_batch_size=3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"max_enqueued_batches": 2, "max_batch_size": 1},
+            "The batch scheduling queue to which this task was submitted is full; currently 2 batches enqueued and "
+            "max_enqueued_batches is 2",
+        ),
+        (
+            {"max_enqueued_batches": 2, "max_batch_size": 1, "enable_large_batch_splitting": True},
+            "The batch scheduling queue to which this task was submitted is full; task size is 1 but scheduling "
+            "capacity is only 0 (num_enqueued_batches=2, max_enqueued_batches=2, open_batch_size=1, "
+            "max_execution_batch_size=1)",
+        ),
+    ],
+)
+def test_a_full_queue_refuses_at_once(fields, message):
+    async def use(submit, model):
+        model.go.clear()
+        futures = [submit([[0]])]
+        await asyncio.sleep(0.05)
+        futures += [submit([[1]]), submit([[2]])]
+        with pytest.raises(StatusError) as refused:
+            submit([[3]])
+        assert (refused.value.code, refused.value.message) == (Code.RESOURCE_EXHAUSTED, message)
+        model.go.set()
+        assert [result[0].tolist() for result in await asyncio.gather(*futures)] == [[[0]], [[2]], [[4]]]
+
+    run(use, **fields)
+
+
+def test_a_batch_waits_for_more_as_long_as_it_may():
+    async def use(submit, model):
+        started = time.monotonic()
+        first = submit([[1]])
+        await asyncio.sleep(0.05)
+        await asyncio.gather(first, submit([[2]]))
+        assert model.shapes == [(2, 1)]
+        assert time.monotonic() - started >= 0.2
+        started = time.monotonic()
+        await asyncio.gather(*[submit([[n]]) for n in range(4)])
+        assert model.shapes[1:] == [(4, 1)]
+        assert time.monotonic() - started < 0.2
+
+    run(use, batch_timeout_micros=200_000, max_batch_size=4)
+
+
+@pytest.mark.parametrize("kind", [{"threads": 1}, {}])
+def test_what_has_not_begun_by_its_deadline_is_not_run(kind):
+    async def use(submit, model):
+        model.go.clear()
+        first = submit([[0]])
+        await asyncio.sleep(0.05)
+        started = time.monotonic()
+        late = submit([[1]], seconds=0.1)
+        with pytest.raises(StatusError) as refused:
+            await late
+        assert refused.value.code is Code.DEADLINE_EXCEEDED
+        assert time.monotonic() - started < 5
+        over = submit([[2]], seconds=-1)
+        model.go.set()
+        await first
+        with pytest.raises(StatusError, match="Deadline exceeded"):
+            await over
+        assert (await submit([[3]], seconds=9))[0].tolist() == [[6]]
+        assert model.shapes == [(1, 1), (1, 1)]
+        assert model.timeouts[0] is None
+        assert 8 < model.timeouts[1] <= 9
+
+    run(use, **kind)
+
+
+@pytest.mark.parametrize("kind", [{"threads": 1}, {}])
+def test_a_cancelled_request_breaks_no_other_and_is_finished_once(kind):
+    ended = []
+
+    async def use(submit, model):
+        model.go.clear()
+        futures = [submit([[n]], finished=ended.append) for n in range(3)]
+        await asyncio.sleep(0.05)
+        futures[0].cancel()
+        futures[1].cancel()
+        model.go.set()
+        assert (await futures[2])[0].tolist() == [[4]]
+
+    run(use, **kind)
+    assert len(ended) == 3
+
+
+@pytest.mark.parametrize("kind", [{"threads": 2}, {}])
+def test_an_error_that_nothing_foresaw_is_internal_and_the_thread_goes_on(kind):
+    class Odd(Doubler):
+        def run(self, feeds, fetches, timeout):
+            if feeds["x"].max() > 100:
+                raise ZeroDivisionError("odd")
+            return super().run(feeds, fetches, timeout)
+
+    async def use(submit, model):
+        for _ in range(3):
+            with pytest.raises(StatusError) as failed:
+                await submit([[1000]])
+            assert (failed.value.code, failed.value.message) == (Code.INTERNAL, "ZeroDivisionError: odd")
+        assert (await submit([[1]]))[0].tolist() == [[2]]
+
+    run(use, servable=Odd(), **kind)
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"max_batch_size": 0}, "max_batch_size"),
+        ({"batch_timeout_micros": -1}, "batch_timeout_micros"),
+        ({"max_enqueued_batches": 0}, "max_enqueued_batches"),
+        ({"num_batch_threads": 0}, "num_batch_threads"),
+        ({"allowed_batch_sizes": [4, 2], "max_batch_size": 2}, "allowed_batch_sizes"),
+        ({"allowed_batch_sizes": [2, 4], "max_batch_size": 8}, "allowed_batch_sizes"),
+        (
+            {"max_execution_batch_size": 8, "max_batch_size": 4, "enable_large_batch_splitting": True},
+            "max_execution_batch_size",
+        ),
+        ({"mixed_priority": True}, "mixed_priority"),
+    ],
+)
+def test_a_parameter_that_cannot_be_honoured_is_refused_by_name(fields, name):
+    with pytest.raises(OptionsError, match=f"{name} of the batching parameters"):
+        batching_options(fields)
+
+
+@pytest.fixture(scope="module")
+def batched(saved_models, tmp_path_factory):
+    base = tmp_path_factory.mktemp("base")
+    publish(saved_models[1], base, 1)
+    return options_of(config_of(m=base), batching={"batch_timeout_micros": 20_000, "num_batch_threads": 2})
+
+
+def test_requests_to_a_saved_model_are_joined_by_signature_and_filter(batched):
+    async def use(core):
+        asked = [core.predict(spec(signature="matrix"), {"x": np.full((n, 2), n, np.float32)}) for n in (1, 2, 3)]
+        asked += [core.predict(spec(signature="matrix"), {"x": np.ones((1, 3), np.float32)})]
+        asked += [core.predict(spec(), floats(n), ["y"]) for n in (1, 2)]
+        answers = [one.outputs for one in await asyncio.gather(*asked)]
+        assert [answer["sum"].tolist() for answer in answers[:4]] == [[2], [4] * 2, [6] * 3, [3]]
+        assert [answer["rows"].tolist() for answer in answers[:4]] == [[6], [6] * 2, [6] * 3, [1]]
+        assert [answer["y"].tolist() for answer in answers[4:]] == [[2], [3]]
+
+    with_core(batched, use)
+
+
+@pytest.mark.parametrize(
+    ("signature", "inputs", "code", "message"),
+    [
+        ("", {"x": np.float32(1)}, Code.INVALID_ARGUMENT, "Batching Run() input tensors must have at least one dim"),
+        (
+            "two",
+            {"text": np.array([b"a"], object), "n": np.array([1, 2])},
+            Code.INVALID_ARGUMENT,
+            "Batching Run() input tensors must have equal 0th-dimension size",
+        ),
+        ("scalar", floats(1), Code.FAILED_PRECONDITION, "Batched output tensor has 0 dimensions"),
+        ("positive", floats(-1), Code.INVALID_ARGUMENT, "assertion failed: [not positive"),
+    ],
+)
+def test_what_cannot_be_batched_gets_tf_servings_code_and_message(batched, signature, inputs, code, message):
+    async def use(core):
+        good = core.predict(spec(signature="positive"), floats(1))
+        bad, fine = await asyncio.gather(core.predict(spec(signature=signature), inputs), good, return_exceptions=True)
+        assert bad.code is code
+        assert bad.message.startswith(message)
+        assert fine.outputs["y"].tolist() == [2]
+
+    with_core(batched, use)
+
+
+def test_a_version_may_bring_its_own_parameters(saved_models, tmp_path):
+    for version in (1, 2, 3):
+        publish(saved_models[1], tmp_path, version)
+    (tmp_path / "1" / "batching_params.pbtxt").write_text("max_batch_size { value: 2 }")
+    (tmp_path / "2" / "batching_params.pbtxt").write_text("max_batch_size { value: 0 }")
+    config = config_of(m=tmp_path)
+    config.model_config_list.config[0].model_version_policy.all.SetInParent()
+
+    async def use(core):
+        with pytest.raises(StatusError, match="Task size 3 is larger than maximum input batch size 2"):
+            await core.predict(spec(version=1), floats(1, 2, 3))
+        with pytest.raises(StatusError, match="Servable not found"):
+            await core.predict(spec(version=2), floats(1))
+        assert (await core.predict(spec(version=3), {"x": np.ones(2000, np.float32)})).outputs["y"].shape == (2000,)
+        request = GetModelStatusRequest(model_spec=spec(version=2))
+        [version] = core.get_model_status(request).model_version_status
+        assert "max_batch_size of the batching parameters" in version.status.error_message
+
+    with_core(options_of(config, batching={}, enable_per_model_batching_parameters=True), use)
+
+
+@pytest.mark.parametrize(
+    ("given", "workers", "threads"), [({}, 1, cores()), ({}, 4, 1), ({"num_batch_threads": 3}, 4, 3)]
+)
+def test_a_worker_among_several_runs_a_batch_at_a_time_unless_more_are_asked_for(saved_models, given, workers, threads):
+    name = f"batches_{workers}_{len(given)}"
+
+    async def use(core):
+        await core.predict(spec(), floats(1))
+        assert len([one for one in threading.enumerate() if one.name.startswith(name)]) == threads
+
+    config = config_of(m=saved_models[1].parent)
+    with_core(options_of(config, batching={"thread_pool_name": name, **given}, workers=workers), use)
+
+
+def test_pieces_whose_outputs_do_not_fit_together_are_an_error_and_the_thread_goes_on():
+    class Ragged(Doubler):
+        def run(self, feeds, fetches, timeout):
+            x = feeds["x"]
+            return [np.ones((len(x), int(x[0, 0])))]
+
+    async def use(submit, model):
+        with pytest.raises(StatusError, match="Tensor concat operation failed") as failed:
+            await submit([[1], [2]])
+        assert failed.value.code is Code.INTERNAL
+        assert (await submit([[3]]))[0].shape == (1, 3)
+
+    options = {"max_batch_size": 4, "enable_large_batch_splitting": True, "max_execution_batch_size": 1}
+    run(use, servable=Ragged(), **options)

@@ -1,0 +1,61 @@
+"""Tiny models with random weights, exported: one for each kind of task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import golden_text
+import keras
+import numpy as np
+
+from models.build import build_model
+from models.config import CONFIG_FILE, EncoderConfig, ModelsConfig, TaskConfig
+from models.saved.export import export_saved_model
+from models.saved.restore import Restored
+from tflite.host.labels import LabelSpace
+from tflite.host.tokenizer import Tokenizer
+
+ENCODER = EncoderConfig(num_layers=1, width=8, num_heads=2)
+KINDS = {
+    "single": (TaskConfig(text="review"), LabelSpace(labels=("bad", "good", "très 好"))),
+    "pair": (TaskConfig(text="a", text_pair="b"), LabelSpace(labels=("no", "yes"))),
+    "multi": (TaskConfig(type="multi_label", label_separator="; "), LabelSpace(labels=("x", "y", "z"))),
+    "number": (TaskConfig(type="regression", text_pair="other"), LabelSpace(mean=1000.0, std=50.0)),
+}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An exported model and what it was made of."""
+
+    folder: Path
+    model: keras.Model
+    tokenizer: Tokenizer
+    labels: LabelSpace
+    task: TaskConfig
+
+    def ask_keras(self, texts: list[bytes], pairs: list[bytes] | None = None) -> dict[str, np.ndarray]:
+        """What the Keras model itself answers."""
+        return Restored(self.model, self.tokenizer, self.labels, self.task).answer(texts, pairs)
+
+
+def tiny_model(tokenizer: Tokenizer, outputs: int, config: EncoderConfig = ENCODER) -> keras.Model:
+    """An encoder whose answers differ from text to text."""
+    keras.utils.set_random_seed(1)
+    model = build_model(config, tokenizer=tokenizer, outputs=outputs)
+    for variable in model.trainable_variables:
+        if "kernel" in variable.path or "embedding" in variable.path:
+            variable.assign(keras.random.normal(variable.shape, stddev=0.7, seed=len(variable.path)))
+    return model
+
+
+def export(kind: str, folder: Path, tokenizer: Tokenizer | None = None) -> Exported:
+    """Exports a tiny model for the kind of task into a folder that does not exist yet."""
+    tokenizer = tokenizer or golden_text.tokenizer()
+    task, labels = KINDS[kind]
+    model = tiny_model(tokenizer, labels.outputs)
+    config = ModelsConfig(task=task, model=ENCODER).model_dump_json().encode()
+    extra = {"a.txt": b"a", CONFIG_FILE: config}
+    export_saved_model(model, folder, tokenizer=tokenizer, labels=labels, task=task, extra_files=extra)
+    return Exported(folder, model, tokenizer, labels, task)

@@ -1,0 +1,384 @@
+"""A small server that speaks TF Serving's protocol over gRPC and REST, and fails when it is told to.
+
+Its models, by name: `reviews` (single label: pos where the text says "good"), `topics` (multi label), `stars`
+(regression: the length of the text), `pairs` (single label: whether both texts are the same) and `doubler` (arrays).
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import gzip
+import json
+import re
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+
+import grpc
+import numpy as np
+from google.protobuf import json_format
+
+from serving.errors import Code, StatusError
+from serving.wire import protos
+from serving.wire.tensor_codec import as_array, from_proto, to_proto
+
+LABELS = {"reviews": ("neg", "pos"), "topics": ("art", "money", "sport"), "pairs": ("different", "same")}
+SIGNATURES: dict[str, dict[str, tuple[dict[str, int], dict[str, int]]]] = {
+    name: {
+        "serving_default": (
+            {"text": 7} | ({"text_pair": 7} if name == "pairs" else {}),
+            {"label": 7, "probabilities": 1, "score": 1},
+        ),
+        "classify": ({"inputs": 7}, {"classes": 7, "scores": 1}),
+    }
+    for name in LABELS
+} | {
+    "stars": {"serving_default": ({"text": 7}, {"score": 1}), "regress": ({"inputs": 7}, {"outputs": 1})},
+    "doubler": {"serving_default": ({"x": 1, "name": 7}, {"y": 1, "name": 7}), "one": ({"x": 3}, {"y": 3})},
+}
+_ROUTE = re.compile(r"(?i)/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?(?::(\w+)|/(metadata))?")
+
+
+class FakeServing:
+    """Runs in threads of this process while it is entered.
+
+    Attributes:
+        versions: what is served; the newest answers by default.
+        labels: version labels.
+        failures: what the next requests are refused with, first first.
+        delay: seconds before each answer.
+        asked: (method, rows, version asked for) of every request.
+        most_at_once: requests in flight.
+        tokens: the `authorization` of every request.
+
+    Args:
+        ports: of gRPC and REST; 0 for a free one.
+        credentials, context: TLS of gRPC (`grpc.ServerCredentials`) and of REST (`ssl.SSLContext`).
+    """
+
+    def __init__(self, *, ports: tuple[int, int] = (0, 0), credentials: Any = None, context: Any = None) -> None:
+        self.versions, self.labels = [1], {"stable": 1}
+        self.failures: list[StatusError] = []
+        self.delay = 0.0
+        self.asked: list[tuple[str, int, Any]] = []
+        self.reloads: list[Any] = []
+        self.tokens: list[str | None] = []
+        self.most_at_once = self._at_once = 0
+        self._lock = threading.Lock()
+        self._grpc = grpc.server(ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)])
+        for service in (protos.PREDICTION_SERVICE, protos.MODEL_SERVICE):
+            handlers = {
+                name: grpc.unary_unary_rpc_method_handler(self._handler(name), kinds[0].FromString, _serialize)
+                for name, kinds in protos.methods(service).items()
+            }
+            self._grpc.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, handlers)])
+        self.grpc_port = (
+            self._grpc.add_secure_port(f"127.0.0.1:{ports[0]}", credentials)
+            if credentials
+            else self._grpc.add_insecure_port(f"127.0.0.1:{ports[0]}")
+        )
+        self._http = _HttpServer(("127.0.0.1", ports[1]), _handler_class(self))
+        if context:
+            self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
+        self.rest_port = self._http.server_port
+        self.grpc_url = f"grpc{'s' if credentials else ''}://127.0.0.1:{self.grpc_port}"
+        self.rest_url = f"http{'s' if context else ''}://127.0.0.1:{self.rest_port}"
+
+    def __enter__(self) -> FakeServing:
+        self._grpc.start()
+        threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._grpc.stop(0)
+        self._http.shutdown()
+        self._http.server_close()
+
+    def url(self, wire: str) -> str:
+        """Of "grpc" or "rest"."""
+        return self.grpc_url if wire == "grpc" else self.rest_url
+
+    def answer(self, method: str, request: Any) -> Any:
+        """The response to a request of either service.
+
+        Raises:
+            StatusError: what was told to fail, or what TF Serving would refuse.
+        """
+        with self._lock:
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            time.sleep(self.delay)
+            with self._lock:
+                if self.failures:
+                    raise self.failures.pop(0)
+            return getattr(self, f"_{method}")(request)
+        finally:
+            with self._lock:
+                self._at_once -= 1
+
+    def version_of(self, spec: Any) -> int:
+        """The version that a ModelSpec chooses."""
+        if spec.name not in SIGNATURES:
+            raise StatusError(Code.NOT_FOUND, f"Servable not found for request: Latest({spec.name})")
+        if spec.HasField("version_label"):
+            if spec.version_label not in self.labels:
+                raise StatusError(Code.INVALID_ARGUMENT, f"Unrecognized servable version label: {spec.version_label}")
+            return self.labels[spec.version_label]
+        version = spec.version.value if spec.HasField("version") else max(self.versions)
+        if version not in self.versions:
+            raise StatusError(Code.NOT_FOUND, f"Servable not found for request: Specific({spec.name}, {version})")
+        return version
+
+    def names(self, model: str, version: int) -> list[str]:
+        """Labels in the order of the outputs; the order of version 2 is turned round."""
+        return sorted(LABELS[model], reverse=version == 2)
+
+    def _Predict(self, request: Any) -> Any:
+        version = self.version_of(request.model_spec)
+        signature = request.model_spec.signature_name or "serving_default"
+        inputs = {name: from_proto(proto) for name, proto in request.inputs.items()}
+        self.asked.append(("predict", len(next(iter(inputs.values()), ())), _chosen(request.model_spec)))
+        model = request.model_spec.name
+        if signature not in SIGNATURES[model]:
+            raise StatusError(Code.FAILED_PRECONDITION, f'Serving signature key "{signature}" not found.')
+        wanted = SIGNATURES[model][signature][0]
+        if set(inputs) != set(wanted):
+            sent, missing = sorted(set(inputs) - set(wanted)), sorted(set(wanted) - set(inputs))
+            message = f"input size does not match signature: {len(inputs)}!={len(wanted)} len({{{','.join(inputs)}}})"
+            message += f" != len({{{','.join(wanted)}}}). Sent extra: {{{','.join(sent)}}}. "
+            raise StatusError(Code.INVALID_ARGUMENT, f"{message}Missing but required: {{{','.join(missing)}}}.")
+        response = protos.PredictResponse()
+        response.model_spec.name, response.model_spec.version.value = model, version
+        for name, array in self._outputs(model, version, inputs).items():
+            response.outputs[name].CopyFrom(to_proto(array))
+        return response
+
+    def _outputs(self, model: str, version: int, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if model == "doubler":
+            return {"y": inputs["x"] * 2} | ({"name": inputs["name"]} if "name" in inputs else {})
+        texts = [text.decode(errors="replace") for text in inputs["text"].tolist()]
+        if model == "stars":
+            return {"score": np.array([len(text) for text in texts], np.float32)}
+        names = self.names(model, version)
+        pairs = [text.decode() for text in inputs["text_pair"].tolist()] if model == "pairs" else texts
+        rows = np.array(
+            [[_probability(model, name, a, b) for name in names] for a, b in zip(texts, pairs, strict=True)], np.float32
+        )
+        best = [names[row] for row in rows.argmax(axis=1)]
+        if model == "topics":
+            best = ["|".join(n for n, p in zip(names, row, strict=True) if p > 0.5) for row in rows.tolist()]
+        return {"label": as_array(best), "score": rows.max(axis=1), "probabilities": rows}
+
+    def _Classify(self, request: Any) -> Any:
+        version = self.version_of(request.model_spec)
+        self.asked.append(("classify", len(request.input.example_list.examples), _chosen(request.model_spec)))
+        model, response = request.model_spec.name, protos.ClassificationResponse()
+        if request.model_spec.signature_name not in SIGNATURES[model]:
+            key = request.model_spec.signature_name
+            raise StatusError(Code.INVALID_ARGUMENT, f"No signature was found with the name: {key}")
+        for example in request.input.example_list.examples:
+            text = b"".join(example.features.feature["text"].bytes_list.value).decode()
+            row = response.result.classifications.add()
+            for name in self.names(model, version):
+                row.classes.add(label=name, score=_probability(model, name, text, text))
+        return response
+
+    def _Regress(self, request: Any) -> Any:
+        self.version_of(request.model_spec)
+        response = protos.RegressionResponse()
+        for example in request.input.example_list.examples:
+            text = b"".join(example.features.feature["text"].bytes_list.value)
+            response.result.regressions.add(value=len(text))
+        return response
+
+    def _GetModelStatus(self, request: Any) -> Any:
+        if request.model_spec.name not in SIGNATURES:
+            message = f"Could not find any versions of model {request.model_spec.name}"
+            raise StatusError(Code.NOT_FOUND, message)
+        response = protos.GetModelStatusResponse()
+        for version in self.versions:
+            response.model_version_status.add(version=version, state=30)
+        return response
+
+    def _GetModelMetadata(self, request: Any) -> Any:
+        version = self.version_of(request.model_spec)
+        self.asked.append(("metadata", 0, _chosen(request.model_spec)))
+        signatures, response = protos.SignatureDefMap(), protos.GetModelMetadataResponse()
+        for name, (inputs, outputs) in SIGNATURES[request.model_spec.name].items():
+            signature = signatures.signature_def[name]
+            signature.method_name = "tensorflow/serving/predict"
+            for infos, tensors in ((signature.inputs, inputs), (signature.outputs, outputs)):
+                for tensor, dtype in tensors.items():
+                    infos[tensor].dtype = dtype
+                    infos[tensor].tensor_shape.dim.add(size=-1)
+        response.model_spec.name, response.model_spec.version.value = request.model_spec.name, version
+        response.metadata["signature_def"].Pack(signatures)
+        return response
+
+    def _HandleReloadConfigRequest(self, request: Any) -> Any:
+        self.reloads.append(request.config)
+        return protos.ReloadConfigResponse()
+
+    def _handler(self, name: str) -> Any:
+        def handle(request: Any, context: Any) -> Any:
+            self.tokens.append(dict(context.invocation_metadata()).get("authorization"))
+            try:
+                return self.answer(name, request)
+            except StatusError as error:
+                codes = {code.value[0]: code for code in grpc.StatusCode}
+                context.abort(codes[error.code.number], error.message)
+
+        return handle
+
+    def rest(self, verb: str, path: str, body: bytes) -> Any:
+        """The JSON that answers a REST request."""
+        found = _ROUTE.fullmatch(path)
+        if found is None or (verb == "POST") != bool(found[4]):
+            raise StatusError(Code.INVALID_ARGUMENT, f"Malformed request: {verb} {path}")
+        model, version, label, method, metadata = found.groups()
+        spec = protos.ModelSpec(name=model)
+        if version:
+            spec.version.value = int(version)
+        if label:
+            spec.version_label = label
+        if verb == "GET" and metadata:
+            request = protos.GetModelMetadataRequest(model_spec=spec)
+            return _metadata_json(self.answer("GetModelMetadata", request))
+        if verb == "GET":
+            return _json(self.answer("GetModelStatus", protos.GetModelStatusRequest(model_spec=spec)))
+        return self._rest_inference(spec, method, json.loads(body))
+
+    def _rest_inference(self, spec: Any, method: str, body: Any) -> Any:
+        spec.signature_name = body.get("signature_name", "")
+        if method == "predict":
+            return self._rest_predict(spec, body)
+        name = method.capitalize()
+        request = protos.methods(protos.PREDICTION_SERVICE)[name][0]()
+        request.model_spec.CopyFrom(spec)
+        for one in body["examples"]:
+            example = request.input.example_list.examples.add()
+            for feature, value in one.items():
+                items = value if isinstance(value, list) else [value]
+                if all(isinstance(item, str) for item in items):
+                    example.features.feature[feature].bytes_list.value.extend(item.encode() for item in items)
+                else:
+                    example.features.feature[feature].float_list.value.extend(items)
+        result = self.answer(name, request).result
+        if method == "regress":
+            return {"results": [one.value for one in result.regressions]}
+        return {"results": [[[c.label, c.score] for c in row.classes] for row in result.classifications]}
+
+    def _rest_predict(self, spec: Any, body: Any) -> Any:
+        request = protos.PredictRequest()
+        request.model_spec.CopyFrom(spec)
+        wanted = SIGNATURES.get(spec.name, {}).get(spec.signature_name or "serving_default", ({}, {}))[0]
+        columns = body.get("inputs")
+        if columns is None:
+            rows = body["instances"]
+            first = rows[0]
+            keys = first if isinstance(first, dict) else list(wanted)[:1]
+            columns = {key: [row[key] if isinstance(row, dict) else row for row in rows] for key in keys}
+        for name in wanted:  # what is not wanted is let fall
+            if name not in columns:
+                raise StatusError(Code.INVALID_ARGUMENT, f"Missing named input: {name} in 'inputs' object.")
+            values = columns[name]
+            array = as_array(_plain(values))
+            request.inputs[name].CopyFrom(to_proto(array.astype(np.float32) if wanted.get(name) == 1 else array))
+        outputs = {name: from_proto(proto).tolist() for name, proto in self.answer("Predict", request).outputs.items()}
+        outputs = {name: _decoded(values) for name, values in outputs.items()}
+        alone = len(outputs) == 1
+        if "inputs" in body:
+            return {"outputs": next(iter(outputs.values())) if alone else outputs}
+        rows = [dict(zip(outputs, row, strict=True)) for row in zip(*outputs.values(), strict=True)]
+        return {"predictions": [next(iter(row.values())) for row in rows] if alone else rows}
+
+
+def _json(message: Any) -> Any:
+    return json_format.MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+
+
+def _metadata_json(response: Any) -> Any:
+    """As `ToJsonString` in tensorflow_serving/model_servers/http_rest_api_util.cc puts it together."""
+    signatures = protos.SignatureDefMap()
+    response.metadata["signature_def"].Unpack(signatures)
+    return {"model_spec": _json(response.model_spec), "metadata": {"signature_def": _json(signatures)}}
+
+
+def _probability(model: str, name: str, text: str, pair: str) -> float:
+    if model == "topics":
+        return 0.875 if name in text else 0.125
+    yes = text == pair if model == "pairs" else "good" in text
+    return 0.875 if yes == (name in ("pos", "same")) else 0.125
+
+
+def _chosen(spec: Any) -> Any:
+    return spec.version.value if spec.HasField("version") else spec.version_label or None
+
+
+def _plain(values: Any) -> Any:
+    if isinstance(values, list):
+        return [_plain(value) for value in values]
+    return base64.b64decode(values["b64"]) if isinstance(values, dict) else values
+
+
+def _decoded(values: Any) -> Any:
+    if isinstance(values, list):
+        return [_decoded(value) for value in values]
+    return values.decode() if isinstance(values, bytes) else values
+
+
+def _serialize(message: Any) -> bytes:
+    return bytes(message.SerializeToString())
+
+
+class _HttpServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing of clients that have gone."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+def _handler_class(fake: FakeServing) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_GET(self) -> None:
+            self._answer("GET")
+
+        def do_POST(self) -> None:
+            self._answer("POST")
+
+        def _answer(self, verb: str) -> None:
+            fake.tokens.append(self.headers.get("Authorization"))
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            try:
+                status, answer = 200, fake.rest(verb, self.path, body)
+            except StatusError as error:
+                status, answer = error.code.http, {"error": error.message}
+            content = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            with contextlib.suppress(ConnectionError):  # the client has lost its patience
+                self.wfile.write(content)
+
+        def log_message(self, format: str, *values: Any) -> None:
+            pass
+
+    return Handler

@@ -1,0 +1,25 @@
+"""JSON read and written in steps that are tiny, so that short texts take many of them. Not a test itself."""
+
+from __future__ import annotations
+
+import contextlib
+from unittest import mock
+
+from serving.server.front.json import json_arrays, json_parsing, json_pieces, json_responses, json_scan, json_strings
+
+
+@contextlib.contextmanager
+def tiny_steps(size):
+    """Chunks of so many bytes, and steps of about as many values."""
+    with contextlib.ExitStack() as stack:
+        for module, name, value in (
+            (json_parsing, "INLINE_BYTES", 1),
+            (json_scan, "CHUNK_BYTES", size),
+            (json_pieces, "CHUNK_BYTES", size),
+            (json_strings, "_STEP_BYTES", 3 * size),
+            (json_arrays, "_STEP_VALUES", size),
+            (json_responses, "_STEP_VALUES", size),
+            (json_responses, "_STEP_BYTES", size),
+        ):
+            stack.enter_context(mock.patch.object(module, name, value))
+        yield

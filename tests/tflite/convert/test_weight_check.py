@@ -1,0 +1,32 @@
+"""A file that holds less than the model is refused."""
+
+from __future__ import annotations
+
+import pytest
+import tiny_edge as tiny
+
+from models.errors import ModelError
+from tflite.convert import flatbuffer
+from tflite.convert.quantize import quantize
+from tflite.convert.variants import VARIANTS, Variant
+from tflite.convert.weight_check import check_whole
+
+
+@pytest.fixture(scope="module")
+def content() -> bytes:
+    return tiny.content()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_is_whole(variant: Variant, content: bytes) -> None:
+    rows = {tiny.manifest().signature(length): tiny.rows(length) for length in tiny.LENGTHS}
+    check_whole(quantize(content, variant, rows), tiny.model(), max(tiny.LENGTHS))
+
+
+def test_a_table_that_is_left_out(content: bytes) -> None:
+    model = flatbuffer.read(content)
+    largest = flatbuffer.constants(model)[0]
+    tensor = next(each for each in model.subgraphs[0].tensors if each.name.decode() == largest.name)
+    model.buffers[tensor.buffer].data = None
+    with pytest.raises(ModelError, match="does not hold all of the model"):
+        check_whole(flatbuffer.write(model), tiny.model(), max(tiny.LENGTHS))

@@ -1,0 +1,37 @@
+"""What a bundle costs, measured in a process of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tiny_edge as tiny
+from test_bundle import bundle
+
+from models.errors import ModelError
+from tflite.measure.cost import measure
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bundle(tmp_path_factory.mktemp("cost") / "single")
+
+
+def test_the_figures(single: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(single.parent)
+    found = measure(single.name, runs=5)
+    assert found.bytes == (single / "model.tflite").stat().st_size
+    assert [latency.signature for latency in found.latency_ms] == [f"classify_{length}" for length in tiny.LENGTHS]
+    assert all(0 < latency.median <= latency.p90 for latency in found.latency_ms)
+    # Of this process, which has TensorFlow, it would be hundreds of megabytes.
+    assert 0 <= found.memory_bytes < 50_000_000
+
+
+def test_what_cannot_be_run(single: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no edge bundle"):
+        measure(tmp_path)
+    broken = tmp_path / "broken"
+    bundle(broken)
+    (broken / "model.tflite").write_bytes((broken / "model.tflite").read_bytes()[:500])
+    with pytest.raises(ModelError, match="cannot be run"):
+        measure(broken)

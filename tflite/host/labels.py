@@ -1,0 +1,46 @@
+"""The space of answers: the labels in the order of the outputs, or a number's mean and spread. No TensorFlow."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from .json_text import to_json
+
+FILE_NAME = "labels.json"
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """What a model can answer, as learned from the training split.
+
+    Attributes:
+        labels: names in the order of the outputs; empty for a regression.
+        counts: training rows with each label, in the same order; empty for a regression.
+        rows: training rows.
+        mean: regression: mean of the answers, in the answers' own unit.
+        std: regression: their standard deviation (never 0), same unit.
+    """
+
+    labels: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()
+    rows: int = 0
+    mean: float = 0.0
+    std: float = 1.0
+
+    @property
+    def outputs(self) -> int:
+        """Size of the model's output: labels, or 1 for a regression."""
+        return len(self.labels) or 1
+
+    def save(self, directory: Path | str) -> None:
+        """Writes `labels.json`."""
+        text = to_json(asdict(self), indent=1)
+        Path(directory, FILE_NAME).write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, directory: Path | str) -> LabelSpace:
+        """Reads what `save` wrote."""
+        raw = json.loads(Path(directory, FILE_NAME).read_text(encoding="utf-8"))
+        return cls(**{**raw, "labels": tuple(raw["labels"]), "counts": tuple(raw["counts"])})

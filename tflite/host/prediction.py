@@ -1,0 +1,58 @@
+"""What a model is asked and what it says, in Python's own types. No TensorFlow."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from .errors import ModelError
+
+TaskType = Literal["single_label", "multi_label", "regression"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of one text.
+
+    Attributes:
+        score: `single_label`: probability of the label; `multi_label`: the highest probability; `regression`: the
+            number, in the unit of the training answers.
+        label: the label, or the given labels joined by the task's separator; None for a regression.
+        probabilities: label to probability, empty for a regression.
+    """
+
+    score: float
+    label: str | None = None
+    probabilities: dict[str, float] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What JSON shall say: only `score` for a regression."""
+        return {"score": self.score} if self.label is None else asdict(self)
+
+    def line(self) -> str:
+        """The answer for a terminal: label and score with a tab between, or the number."""
+        return f"{self.score:.4g}" if self.label is None else f"{self.label}\t{self.score:.3f}"
+
+
+def check_pairs(model: object, reads_pairs: bool, texts: int, pairs: int | None) -> None:
+    """Checks that there are as many second texts as the model reads.
+
+    Args:
+        model: what errors call it, its folder.
+        reads_pairs: it is about pairs of texts.
+        texts: how many first texts there are.
+        pairs: how many second texts; None where none are given.
+
+    Raises:
+        ModelError: second texts for a model of single texts, none for a model about pairs, or another number of them.
+    """
+    if pairs is not None and not reads_pairs:
+        raise ModelError(
+            f"the model in {model} reads one text", got="second texts", expected="none", fix="leave them out"
+        )
+    if reads_pairs and pairs != texts:
+        raise ModelError(
+            f"the model in {model} reads pairs of texts",
+            got=f"{texts} texts and {pairs or 0} second texts",
+            expected="a second text for each",
+        )

@@ -1,0 +1,169 @@
+"""Which of the variants is pushed: the smallest that answers as Keras does and keeps the budget; why not the others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tflite.config import EdgeConfig
+from tflite.convert.variants import Variant
+from tflite.host.json_text import finite
+from tflite.measure.cost import Cost
+from tflite.measure.parity import Parity
+
+FILE_NAME = "edge_report.json"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What was measured of one variant.
+
+    Attributes:
+        variant: its name.
+        parity, cost: None where it could not be made or run.
+        operations: LiteRT's names of its operations.
+        broken: why it could not be made or cannot be whole; "" where it is.
+    """
+
+    variant: Variant
+    parity: Parity | None = None
+    cost: Cost | None = None
+    operations: tuple[str, ...] = ()
+    broken: str = ""
+
+
+def choose(candidates: Sequence[Candidate], float32: Cost | None, config: EdgeConfig) -> dict[str, Any]:
+    """The report: `blessed`, `variant` (None: no one passed), `verdict` (a sentence), and a table of the variants.
+
+    Args:
+        candidates: the configured variants.
+        float32: cost of the float32 file; None where it could not be made.
+        config: what a variant must hold.
+    """
+    wrong = {candidate.variant: complaints(candidate, float32, config) for candidate in candidates}
+    passing = [candidate for candidate in candidates if not wrong[candidate.variant]]
+    chosen = min(passing, key=lambda candidate: candidate.cost.bytes if candidate.cost else 0, default=None)
+    rows = []
+    for candidate in sorted(candidates, key=lambda candidate: candidate.cost.bytes if candidate.cost else math.inf):
+        why = "; ".join(wrong[candidate.variant])
+        if chosen is not None and candidate is not chosen and not why:
+            why = f"larger than {chosen.variant}"
+        rows.append({**_row(candidate, float32), "chosen": candidate is chosen, "why": why})
+    return {
+        "blessed": chosen is not None,
+        "variant": None if chosen is None else chosen.variant,
+        "verdict": _sentence(chosen, float32, candidates, wrong),
+        "budget": config.budget.model_dump(mode="json"),
+        "variants": rows,
+    }
+
+
+def complaints(candidate: Candidate, float32: Cost | None, config: EdgeConfig) -> list[str]:
+    """Why a variant is not good enough; none where it is."""
+    if candidate.broken:
+        return [candidate.broken]
+    assert candidate.parity is not None
+    assert candidate.cost is not None
+    return [*_differences(candidate.parity, config), *_excesses(candidate, candidate.cost, float32, config)]
+
+
+def _differences(parity: Parity, config: EdgeConfig) -> list[str]:
+    """What is too different. Each test asks whether the figure is good, for a NaN is neither good nor bad."""
+    found = []
+    if not parity.rows:
+        found.append("there is no row to compare it with Keras on")
+    if parity.not_finite:
+        found.append(f"answers {parity.not_finite} of {parity.rows} rows with NaN or infinity")
+    if parity.other_token_ids:
+        found.append(f"{parity.other_token_ids} of {parity.rows} rows get other token ids than in the served model")
+    if not parity.agreement >= config.min_agreement:
+        found.append(f"agreement {parity.agreement:.4f} is below edge.min_agreement {config.min_agreement:g}")
+    for part in parity.quality:
+        limit, key = (config.max_slice_loss, "max_slice_loss") if part.slice else (config.max_loss, "max_loss")
+        where = f"slice {part.slice} ({part.rows} rows)" if part.slice else f"{part.rows} rows"
+        if not part.rows:
+            found.append(f"edge.{key} cannot be judged: none of the compared rows has a label")
+        elif not part.loss <= limit + 1e-9:  # a loss of one row in a hundred is 0.010000000000000009
+            found.append(f"loses {part.loss:.4f} on {where}, edge.{key} is {limit:g}")
+    return found
+
+
+def _excesses(candidate: Candidate, cost: Cost, float32: Cost | None, config: EdgeConfig) -> list[str]:
+    """What is beyond the budget, and what of the budget cannot be judged: a figure that is missing keeps no budget."""
+    budget, found = config.budget, []
+    if budget.megabytes is not None and cost.bytes > 1e6 * budget.megabytes:
+        found.append(f"{cost.bytes / 1e6:.2f} MB, edge.budget.megabytes is {budget.megabytes:g}")
+    if budget.memory_megabytes is not None:
+        found += _over_memory(cost, budget.memory_megabytes)
+    if budget.latency_ratio is not None:
+        found += _over_latency(latency_ratio(cost, float32), budget.latency_ratio)
+    if budget.operations:
+        found += _foreign(candidate.operations, budget.operations)
+    return found
+
+
+def _over_memory(cost: Cost, limit: float) -> Iterator[str]:
+    if cost.memory_bytes <= 0:  # the process had held more before it loaded the model
+        yield f"its memory could not be measured, so edge.budget.memory_megabytes {limit:g} cannot be judged"
+    elif cost.memory_bytes > 1e6 * limit:
+        yield f"{cost.memory_bytes / 1e6:.1f} MB of memory, edge.budget.memory_megabytes is {limit:g}"
+
+
+def _over_latency(ratio: float | None, limit: float) -> Iterator[str]:
+    if ratio is None:
+        yield (
+            "there is no float32 latency to compare with (the float32 file could not be made or run), so "
+            f"edge.budget.latency_ratio {limit:g} cannot be judged"
+        )
+    elif ratio > limit:
+        yield f"{ratio:.2f} times float32's latency, edge.budget.latency_ratio is {limit:g}"
+
+
+def _foreign(operations: Sequence[str], known: Sequence[str]) -> Iterator[str]:
+    unknown = sorted(set(operations) - set(known))
+    if not operations:
+        yield "its operations are not known, so edge.budget.operations cannot be judged"
+    elif unknown:
+        yield f"needs {', '.join(unknown)}, which edge.budget.operations does not have"
+
+
+def latency_ratio(cost: Cost, float32: Cost | None) -> float | None:
+    """The medians of the longest signature, divided; None where one of them is missing."""
+    if float32 is None or not cost.latency_ms or not float32.latency_ms:
+        return None
+    own, other = cost.latency_ms[-1].median, float32.latency_ms[-1].median
+    return own / other if own > 0 and other > 0 else None
+
+
+def _row(candidate: Candidate, float32: Cost | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"variant": candidate.variant}
+    if candidate.cost is not None:
+        row |= {"cost": asdict(candidate.cost), "latency_ratio": latency_ratio(candidate.cost, float32)}
+    if candidate.parity is not None:
+        row |= {"parity": finite(asdict(candidate.parity)), "same_answer": _percent(candidate.parity.agreement)}
+        row["operations"] = list(candidate.operations)
+    return row
+
+
+def _sentence(
+    chosen: Candidate | None, float32: Cost | None, candidates: Sequence[Candidate], wrong: dict[Variant, list[str]]
+) -> str:
+    if chosen is None:
+        reasons = "; ".join(f"{each.variant}: {wrong[each.variant][0]}" for each in candidates)
+        return f"no edge bundle: {reasons}"
+    assert chosen.cost is not None
+    assert chosen.parity is not None
+    size = f"{chosen.cost.bytes / 1e6:.2f} MB"
+    if float32 is not None and chosen.variant != "float32":
+        size += f" of {float32.bytes / 1e6:.2f}"
+    parity = chosen.parity
+    return f"edge bundle {chosen.variant}: {size}, Keras's answer on {_percent(parity.agreement)} of {parity.rows} rows"
+
+
+def _percent(share: float) -> str:
+    """Rounded down: 100.0% is all of them; "-" where there are none."""
+    if not math.isfinite(share):
+        return "-"
+    return f"{math.floor(1000 * share) / 10:.1f}%"
