@@ -27,7 +27,7 @@ def bless(blessing: types.Artifact, report: Mapping[str, Any], file: str) -> Non
     blessing.set_int_custom_property(AGAIN, int(report.get(AGAIN, False)))
 
 
-class Tokenizer(types.Artifact):
+class TokenizerArtifact(types.Artifact):
     """A folder with `tokenizer.json`, the vocabulary's own file and `labels.json`."""
 
     TYPE_NAME = "transom.Tokenizer"
@@ -39,7 +39,7 @@ class DataBlessing(types.Artifact):
     TYPE_NAME = "transom.DataBlessing"
 
 
-class LiveModel(types.Artifact):
+class LiveModelArtifact(types.Artifact):
     """What is live at the push destination: `version` names it, 0 where nothing is; the folder then is empty."""
 
     TYPE_NAME = "transom.LiveModel"

@@ -1,8 +1,8 @@
 """Our errors through Beam, which hands an error of a worker on as the text of its traceback.
 
-A worker raises `packed(error)`; whoever ran the pipeline gets the error itself back with `carried`:
+A worker raises `encode_error(error)`; whoever ran the pipeline gets the error itself back with `reraise`:
 
-    with carried():
+    with reraise():
         with beam.Pipeline() as pipeline: ...
 """
 
@@ -21,14 +21,14 @@ _MARK = "transom-error:"
 _PACKED = re.compile(rf"{_MARK}([A-Za-z0-9_\-]+=*):")
 
 
-def packed(error: errors.TransomError) -> RuntimeError:
+def encode_error(error: errors.TransomError) -> RuntimeError:
     """An exception whose text carries the four parts of `error`, whatever is wrapped around it on the way."""
     parts = [type(error).__name__, error.what, error.got, error.expected, error.fix]
     # json escapes what UTF-8 cannot hold, base64 what a traceback might break
     return RuntimeError(f"{_MARK}{base64.urlsafe_b64encode(to_json(parts, ascii=True).encode()).decode()}: {error}")
 
 
-def unpacked(error: BaseException | None) -> errors.TransomError | None:
+def decode_error(error: BaseException | None) -> errors.TransomError | None:
     """The first of our errors in an exception, its text, or the exceptions that caused it."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
@@ -49,12 +49,12 @@ def _kind(name: str) -> type[errors.TransomError]:
 
 
 @contextlib.contextmanager
-def carried() -> Iterator[None]:
+def reraise() -> Iterator[None]:
     """Raises our error in place of what Beam made of it; leaves every other exception alone."""
     try:
         yield
     except Exception as error:
-        ours = unpacked(error)
+        ours = decode_error(error)
         if ours is None or ours is error:
             raise
         raise ours from None

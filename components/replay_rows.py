@@ -10,7 +10,7 @@ from tfx import types
 
 from components.tf_examples import from_example, read_split
 from models.config import TaskConfig
-from models.saved.restore import Restored
+from models.saved.restore import RestoredModel
 from serving.check.replay import Answer, Question
 
 
@@ -42,7 +42,7 @@ def _question(serialized: bytes, task: TaskConfig) -> Question:
     return Question(record.text, record.text_pair, features, serialized)
 
 
-def keras_answers(model: Restored, asked: Sequence[Question], tolerance: float) -> list[Answer]:
+def keras_answers(model: RestoredModel, asked: Sequence[Question], tolerance: float) -> list[Answer]:
     """What the Keras model answers to each question alone, as a server is asked.
 
     Args:
@@ -51,7 +51,7 @@ def keras_answers(model: Restored, asked: Sequence[Question], tolerance: float) 
     return [_answer(model, question, tolerance) for question in asked]
 
 
-def _answer(model: Restored, question: Question, tolerance: float) -> Answer:
+def _answer(model: RestoredModel, question: Question, tolerance: float) -> Answer:
     pairs = None if question.text_pair is None else [question.text_pair.encode()]
     found = model.answer([question.text.encode()], pairs)
     score = float(found["score"][0])

@@ -19,7 +19,7 @@ _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
 
 @contextmanager
-def appearing(target: Path) -> Iterator[Path]:
+def atomic_directory(target: Path) -> Iterator[Path]:
     """A folder beside `target` that becomes `target` when the block ends well, and is gone when it does not.
 
     What a killed process left there goes with the next one; a living one's folder is locked.

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from components.data.formats.files import find_files, format_of, open_bytes, some
+from components.data.formats.files import abbreviate, find_files, format_of, open_bytes
 from components.data.formats.readers import check_frames, open_table
 from components.data.gate import findings, rules
 from components.data.gate.counts import SplitFacts
@@ -165,7 +165,9 @@ class _Reading:
         if not rows:
             raise DataError(
                 f"data.{source.key}: {path} has no rows",
-                got=f"the columns {some(table.columns, 20)} and nothing below them" if table.columns else "no row",
+                got=f"the columns {abbreviate(table.columns, 20)} and nothing below them"
+                if table.columns
+                else "no row",
                 expected="at least one row",
             )
 
@@ -201,7 +203,7 @@ def _no_column(key: str, name: str, others: set[str]) -> ConfigError:
         )
     return ConfigError(
         f"{key}: there is no column {column!r} to slice by",
-        got=f"the columns {some(sorted(others), 20)}" if others else "no other columns",
+        got=f"the columns {abbreviate(sorted(others), 20)}" if others else "no other columns",
         expected='"label", "text_length", or a column that is neither text nor label',
         fix=f"correct {key}",
     )
@@ -225,7 +227,7 @@ def _value_of_slice(config: ProjectConfig, reading: _Reading, key: str, name: st
     if name not in known:
         raise ConfigError(
             f"{key}: no row is in slice {name!r}",
-            got=f"the values {some(sorted(known), 10)}",
+            got=f"the values {abbreviate(sorted(known), 10)}",
             expected="a value that a row has: a threshold on no row would never be judged",
             fix=f"correct {key}",
         )
@@ -238,7 +240,7 @@ def _split_by(config: ProjectConfig, columns: set[str]) -> None:
             raise ConfigError(
                 "data.split_by",
                 got=f"{name!r}, the answer" if name == config.task.label else f"{name!r}, which no table has",
-                expected=f"some of {some(sorted(columns - {config.task.label}), 20)}",
+                expected=f"some of {abbreviate(sorted(columns - {config.task.label}), 20)}",
                 fix="name the column whose rows belong together, or remove the key",
             )
 
@@ -251,7 +253,7 @@ def _learnable(config: ProjectConfig, reading: _Reading) -> None:
     if config.task.type == "single_label" and rows >= _MANY_ROWS and len(kinds) > rows / 2:
         raise DataError(
             f"task.label: column {config.task.label!r} does not hold labels",
-            got=f"{len(kinds):,} different values in {rows:,} rows, for example {some(list(kinds), 3)}",
+            got=f"{len(kinds):,} different values in {rows:,} rows, for example {abbreviate(list(kinds), 3)}",
             expected="a few labels, each in many rows",
             fix="correct task.label, or set task.type: regression if these are measurements",
         )
@@ -263,8 +265,8 @@ def _learnable(config: ProjectConfig, reading: _Reading) -> None:
     if unknown:
         raise ConfigError(
             "train.class_weights names labels that training never shows",
-            got=some(sorted(unknown)),
-            expected=f"some of {some(known, 10)}",
+            got=abbreviate(sorted(unknown)),
+            expected=f"some of {abbreviate(known, 10)}",
             fix="correct the names",
         )
 

@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from components.data.formats.files import some
+from components.data.formats.files import abbreviate
 from models.errors import ConfigError
 from models.saved.model_locations import MODEL_FILE
 from pipeline.config import ProjectConfig
@@ -66,7 +66,7 @@ def _no_strangers(folder: Path, key: str, known_by: tuple[str, ...]) -> None:
     if strange:
         raise ConfigError(
             f"{key}: {folder} holds numbered folders that are no models",
-            got=some([str(path.name) for path in strange]),
+            got=abbreviate([str(path.name) for path in strange]),
             expected="an empty folder, or one of pushed versions",
             fix=f"set {key} to a folder of its own",
         )

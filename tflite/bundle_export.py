@@ -8,7 +8,7 @@ from pathlib import Path
 
 from models.errors import ConfigError
 from models.saved.model_locations import newest_version
-from models.saved.restore import Restored, restore
+from models.saved.restore import RestoredModel, restore
 from tflite.bundle.bundle_folder import write_bundle
 from tflite.bundle.mediapipe_metadata import Card
 from tflite.convert import flatbuffer
@@ -40,7 +40,7 @@ class Plain:
         source: what errors and the report call the model.
     """
 
-    restored: Restored
+    restored: RestoredModel
     content: bytes
     lengths: tuple[int, ...]
     source: str
@@ -178,11 +178,11 @@ def export_bundle(
     return measured
 
 
-def _name(restored: Restored) -> str:
+def _name(restored: RestoredModel) -> str:
     return restored.stored.get("name") or "transom"
 
 
-def _manifest(restored: Restored, variant: Variant, lengths: tuple[int, ...]) -> Manifest:
+def _manifest(restored: RestoredModel, variant: Variant, lengths: tuple[int, ...]) -> Manifest:
     return Manifest(
         name=_name(restored),
         task=restored.task.type,

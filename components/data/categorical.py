@@ -6,6 +6,6 @@ from __future__ import annotations
 _KINDS, _REPEATS = 100, 2
 
 
-def are_kinds(distinct: int, rows: int) -> bool:
+def is_categorical(distinct: int, rows: int) -> bool:
     """True where a column's values repeat so often that a new one says something."""
     return distinct <= _KINDS and distinct * _REPEATS <= rows

@@ -12,7 +12,7 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  (registers the operations that the models need)
 from google.protobuf.message import DecodeError
 
-from components.data.formats.files import some
+from components.data.formats.files import abbreviate
 from components.evaluation.comparison import Baseline
 from models.config import CONFIG_FILE, TaskConfig
 from tflite.host.labels import LabelSpace
@@ -74,7 +74,7 @@ def _too_few_labels(baseline: Baseline, task: TaskConfig, labels: tuple[str, ...
     if len(shared) >= least:
         return ""
     common = f"only {shared[0]!r}" if shared else "none"
-    return f"it has other labels ({some(baseline.labels)}; of the candidate's {some(labels)} {common})"
+    return f"it has other labels ({abbreviate(baseline.labels)}; of the candidate's {abbreviate(labels)} {common})"
 
 
 def _no_answer(folder: Path, task: TaskConfig, outputs: int, row: bytes) -> str:

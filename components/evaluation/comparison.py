@@ -40,7 +40,7 @@ class Baseline:
 class _Side:
     """One model: its figures, and what computes some of them in many draws."""
 
-    figures: metrics.Figures
+    figures: metrics.Metrics
     metrics: dict[str, weighted_metrics.Weighted]
 
 

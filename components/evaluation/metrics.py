@@ -32,10 +32,10 @@ UNLABELLED = -2
 CALIBRATION_BINS = 15
 """Equal-width bins of confidence (Guo et al., "On Calibration of Modern Neural Networks", 2017)."""
 
-Figures = dict[str, float]
+Metrics = dict[str, float]
 
 
-def single_label(answers: np.ndarray, probabilities: np.ndarray, labels: tuple[str, ...]) -> tuple[Figures, np.ndarray]:
+def single_label(answers: np.ndarray, probabilities: np.ndarray, labels: tuple[str, ...]) -> tuple[Metrics, np.ndarray]:
     """Figures of a task with one label a row.
 
     Args:
@@ -71,7 +71,7 @@ def single_label(answers: np.ndarray, probabilities: np.ndarray, labels: tuple[s
 
 def multi_label(
     answers: np.ndarray, probabilities: np.ndarray, labels: tuple[str, ...], threshold: float
-) -> tuple[Figures, np.ndarray]:
+) -> tuple[Metrics, np.ndarray]:
     """Figures of a task with any number of labels a row.
 
     Args:
@@ -114,7 +114,7 @@ def multi_label(
     return figures, confusion.astype(np.int64)
 
 
-def regression(answers: np.ndarray, predictions: np.ndarray) -> Figures:
+def regression(answers: np.ndarray, predictions: np.ndarray) -> Metrics:
     """Figures of a task whose answer is a number: float [N] each, NaN where a row has no answer."""
     labelled = np.isfinite(answers)
     counts, broken = _counts(labelled), _broken(predictions[:, None])
@@ -131,7 +131,7 @@ def regression(answers: np.ndarray, predictions: np.ndarray) -> Figures:
     }
 
 
-def _counts(labelled: np.ndarray) -> Figures:
+def _counts(labelled: np.ndarray) -> Metrics:
     counted = {"example_count": labelled.sum(), "unlabelled_count": (~labelled).sum(), "not_finite_count": 0}
     return {name: float(count) for name, count in counted.items()}
 
@@ -141,7 +141,7 @@ def _broken(numbers: np.ndarray) -> int:
     return int((~np.isfinite(numbers).all(axis=1)).sum())
 
 
-def _unmeasured(task: TaskType, counts: Figures, broken: int) -> Figures:
+def _unmeasured(task: TaskType, counts: Metrics, broken: int) -> Metrics:
     """The figures where there is nothing, or nothing whole, to measure."""
     return dict.fromkeys(METRICS[task], math.nan) | counts | {"not_finite_count": float(broken)}
 
@@ -152,7 +152,7 @@ def _micro_f1(answers: np.ndarray, predicted: np.ndarray) -> float:
     return float(2.0 * (answers.astype(bool) & predicted).sum() / size) if size else math.nan
 
 
-def _one_label_scores(answers: np.ndarray, predicted: np.ndarray, labels: tuple[str, ...]) -> Figures:
+def _one_label_scores(answers: np.ndarray, predicted: np.ndarray, labels: tuple[str, ...]) -> Metrics:
     if not len(answers):
         return {"accuracy": math.nan, "macro_f1": math.nan, "weighted_f1": math.nan}
     present = np.union1d(answers[answers != UNKNOWN], predicted[predicted < len(labels)])
@@ -171,7 +171,7 @@ def _one_label_scores(answers: np.ndarray, predicted: np.ndarray, labels: tuple[
 
 def _many_label_scores(
     answers: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray, labels: tuple[str, ...]
-) -> Figures:
+) -> Metrics:
     # The last column, unknown labels, is there for scikit-learn to see a matrix even where there is one label.
     answered = np.flatnonzero(answers[:, :-1].any(0))
     present = np.union1d(answered, np.flatnonzero(predicted.any(0)))
@@ -189,7 +189,7 @@ def _many_label_scores(
     }
 
 
-def _by_label(which: np.ndarray, labels: tuple[str, ...], **figures: np.ndarray) -> Figures:
+def _by_label(which: np.ndarray, labels: tuple[str, ...], **figures: np.ndarray) -> Metrics:
     return {
         f"{name}/{labels[index]}": float(value)
         for name, values in figures.items()

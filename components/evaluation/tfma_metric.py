@@ -170,14 +170,14 @@ class _Gather(beam.CombineFn):
         candidate, live = (np.frombuffer(part, np.float32)[: rows * size].reshape(rows, size) for part, size in pairs)
         return answers, candidate, live
 
-    def _figures(self, answers: np.ndarray, predictions: np.ndarray) -> tuple[metrics.Figures, np.ndarray | None]:
+    def _figures(self, answers: np.ndarray, predictions: np.ndarray) -> tuple[metrics.Metrics, np.ndarray | None]:
         if self._task.type == "regression":
             return metrics.regression(answers, predictions[:, 0]), None
         if self._task.type == "single_label":
             return metrics.single_label(answers, predictions, self._labels)
         return metrics.multi_label(answers, predictions, self._labels, self._task.threshold)
 
-    def _unreached(self, answers: np.ndarray, found: metrics.Figures) -> list[str]:
+    def _unreached(self, answers: np.ndarray, found: metrics.Metrics) -> list[str]:
         """The figures that the candidate does not have, and a model that is always right would."""
         missing = [name for name, value in found.items() if math.isnan(value)]
         if not missing:

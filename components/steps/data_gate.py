@@ -13,7 +13,7 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.types import standard_component_specs as specs
 
 from components import anomalies
-from components.artifacts import DataBlessing, LiveModel
+from components.artifacts import DataBlessing, LiveModelArtifact
 from components.config import GateConfig
 from components.data.gate import drift, findings, rules
 from components.data.gate.counts import SplitFacts
@@ -80,7 +80,7 @@ class DataGateSpec(component_spec.ComponentSpec):
     INPUTS = {
         specs.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
         specs.ANOMALIES_KEY: component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies),
-        "live_model": component_spec.ChannelParameter(type=LiveModel, optional=True),
+        "live_model": component_spec.ChannelParameter(type=LiveModelArtifact, optional=True),
     }
     OUTPUTS = {"blessing": component_spec.ChannelParameter(type=DataBlessing)}
 

@@ -21,7 +21,7 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import io_utils, json_utils, path_utils
 
-from components.artifacts import LiveModel
+from components.artifacts import LiveModelArtifact
 from components.config import EvaluationConfig
 from components.data.formats.files import contents_digest
 from components.evaluation import earlier_evaluation, slices, tfma_rows
@@ -53,7 +53,7 @@ class _Spec(component_spec.ComponentSpec):
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
-        "live_model": component_spec.ChannelParameter(type=LiveModel, optional=True),
+        "live_model": component_spec.ChannelParameter(type=LiveModelArtifact, optional=True),
     }
     OUTPUTS = _TFX.OUTPUTS
     TYPE_ANNOTATION = _TFX.TYPE_ANNOTATION
@@ -238,7 +238,7 @@ def _own_version(artifacts: Iterable[types.Artifact], candidate: str | None) -> 
 
 def _live_model(
     artifacts: Iterable[types.Artifact], own: int, task: TaskConfig, labels: tuple[str, ...], row: bytes
-) -> tuple[LiveModel | None, LiveState, Baseline | None]:
+) -> tuple[LiveModelArtifact | None, LiveState, Baseline | None]:
     """The live model, what is known of it, and what is needed to measure it; None where that cannot or need not be."""
     live = next(iter(artifacts), None)
     if live is None or not live.version:
@@ -252,7 +252,7 @@ def _live_model(
     return live, LiveState(live.version, labels=baseline.shared(labels) if other else None), baseline
 
 
-def _as_model(live: LiveModel) -> standard_artifacts.Model:
+def _as_model(live: LiveModelArtifact) -> standard_artifacts.Model:
     """The same folder as a Model, which is what TFX's executor takes as a baseline."""
     model = standard_artifacts.Model()
     model.uri, model.id = live.uri, live.id

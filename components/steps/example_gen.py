@@ -26,7 +26,7 @@ from tfx.types import artifact_utils
 from tfx.types import standard_component_specs as specs
 from tfx.utils import proto_utils
 
-from components.beam_errors import carried, packed
+from components.beam_errors import encode_error, reraise
 from components.config import DataConfig
 from components.data.formats.files import contents_digest, find_files, newest_span, newest_values
 from components.data.formats.readers import open_table
@@ -195,7 +195,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples = artifact_utils.get_single_instance(output_dict[specs.EXAMPLES_KEY])
         examples.split_names = artifact_utils.encode_split_names(list(names))
         files = _files(data, exec_properties)
-        with carried(), self._make_beam_pipeline() as pipeline:
+        with reraise(), self._make_beam_pipeline() as pipeline:
             splits = pipeline | ReadTables(files, data, task, reading)
             for name in names:
                 target = os.path.join(artifact_utils.get_split_uri([examples], name), DEFAULT_TF_RECORD_FILE_NAME)
@@ -205,7 +205,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 
 def _settings(exec_properties: dict[str, Any]) -> dict[str, Any]:
-    """What `_pack` packed."""
+    """What `_pack` packed_error."""
     custom = example_gen_pb2.CustomConfig()
     proto_utils.json_to_proto(exec_properties[specs.CUSTOM_CONFIG_KEY], custom)
     struct = struct_pb2.Struct()
@@ -278,7 +278,7 @@ class _ReadTable(beam.DoFn):
                     rank = _PRIORITY.index(source.split(record, self._task))
                     yield key, (rank, number, row.number, to_example(record, self._task))
             except TransomError as error:
-                raise packed(error) from error
+                raise encode_error(error) from error
 
 
 def _first(rows: Iterable[tuple[int, int, int, bytes]]) -> tuple[int, int, int, bytes]:

@@ -33,7 +33,7 @@ class _Spec(component_spec.ComponentSpec):
         "code": component_spec.ExecutionParameter(type=str),
     }
     INPUTS: dict[str, component_spec.ChannelParameter] = {}
-    OUTPUTS = {"live_model": component_spec.ChannelParameter(type=artifacts.LiveModel)}
+    OUTPUTS = {"live_model": component_spec.ChannelParameter(type=artifacts.LiveModelArtifact)}
 
 
 class Executor(base_executor.BaseExecutor):
@@ -131,6 +131,6 @@ class LiveModel(base_component.BaseComponent):
                 version=live,
                 contents=contents(Path(directory, str(live))) if live > 0 else "",
                 code=fingerprint(__name__),
-                live_model=types.Channel(type=artifacts.LiveModel),
+                live_model=types.Channel(type=artifacts.LiveModelArtifact),
             )
         )

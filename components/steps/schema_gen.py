@@ -23,7 +23,7 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.types import standard_component_specs as specs
 from tfx.utils import io_utils
 
-from components.data.categorical import are_kinds
+from components.data.categorical import is_categorical
 from components.data.schema_file import own_columns, read_curated, set_own
 from components.fingerprint import fingerprint
 from models.config import TaskConfig
@@ -90,7 +90,7 @@ def _columns_of_kinds(statistics: Any) -> set[str]:
     found = set()
     for feature in statistics.datasets[0].features:
         present = feature.string_stats.common_stats.num_non_missing
-        if feature.type == statistics_pb2.FeatureNameStatistics.STRING and are_kinds(
+        if feature.type == statistics_pb2.FeatureNameStatistics.STRING and is_categorical(
             feature.string_stats.unique, present
         ):
             found.add(feature.path.step[0])

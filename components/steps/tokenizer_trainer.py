@@ -19,7 +19,7 @@ from tfx import types
 from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 
-from components.artifacts import Tokenizer
+from components.artifacts import TokenizerArtifact
 from components.fingerprint import fingerprint
 from components.preset_fingerprint import tokenizer_told
 from models.config import ModelConfig, PresetConfig, TaskConfig, TokenizerConfig
@@ -39,7 +39,7 @@ class _Spec(component_spec.ComponentSpec):
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
     }
-    OUTPUTS = {"tokenizer": component_spec.ChannelParameter(type=Tokenizer)}
+    OUTPUTS = {"tokenizer": component_spec.ChannelParameter(type=TokenizerArtifact)}
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -161,6 +161,6 @@ class TokenizerTrainer(base_beam_component.BaseBeamComponent):
                 settings=to_json(settings, sort_keys=True, ascii=True),
                 preset=digest,
                 code=fingerprint(__name__),
-                tokenizer=types.Channel(type=Tokenizer),
+                tokenizer=types.Channel(type=TokenizerArtifact),
             )
         )

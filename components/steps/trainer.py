@@ -15,7 +15,7 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import path_utils
 
-from components.artifacts import Tokenizer
+from components.artifacts import TokenizerArtifact
 from components.fingerprint import fingerprint
 from components.preset_fingerprint import describe_told
 from models.build import build_model, layer_depths
@@ -31,7 +31,7 @@ from models.training.training_run import Trained, train
 from tflite.host.json_text import to_json
 from tflite.host.labels import LabelSpace
 from tflite.host.prediction import TaskType
-from tflite.host.tokenizer import Tokenizer as TokenizerData
+from tflite.host.tokenizer import Tokenizer
 
 SAYS, PROGRESS = logging.getLogger("transom"), logging.getLogger("transom.progress")
 FIGURES = logging.getLogger("transom.figures")
@@ -51,7 +51,7 @@ class _Spec(component_spec.ComponentSpec):
     }
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
-        "tokenizer": component_spec.ChannelParameter(type=Tokenizer),
+        "tokenizer": component_spec.ChannelParameter(type=TokenizerArtifact),
     }
     OUTPUTS = {
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
@@ -73,7 +73,7 @@ class Executor(base_executor.BaseExecutor):
         stored = json.loads(exec_properties["config"])
         config = ModelsConfig.of_stored(stored)
         folder = artifact_utils.get_single_uri(input_dict["tokenizer"])
-        tokenizer, labels = TokenizerData.load(folder), LabelSpace.load(folder)
+        tokenizer, labels = Tokenizer.load(folder), LabelSpace.load(folder)
         run_folder = Path(artifact_utils.get_single_uri(output_dict["model_run"]))
         preset = describe_told(config.model, exec_properties["preset"])
 

@@ -15,18 +15,18 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import json_utils
 
-from components.artifacts import Tokenizer
+from components.artifacts import TokenizerArtifact
 from components.fingerprint import fingerprint
 from models.config import TaskConfig
 from models.text.preprocessing import Preprocessor
 from tflite.host.labels import LabelSpace
-from tflite.host.tokenizer import Tokenizer as TokenizerData
+from tflite.host.tokenizer import Tokenizer
 
 
 class _Spec(component_spec.ComponentSpec):
     _TFX = standard_component_specs.TransformSpec
     PARAMETERS = {**_TFX.PARAMETERS, "code": component_spec.ExecutionParameter(type=str)}
-    INPUTS = {**_TFX.INPUTS, "tokenizer": component_spec.ChannelParameter(type=Tokenizer)}
+    INPUTS = {**_TFX.INPUTS, "tokenizer": component_spec.ChannelParameter(type=TokenizerArtifact)}
     OUTPUTS = _TFX.OUTPUTS
     TYPE_ANNOTATION = _TFX.TYPE_ANNOTATION
 
@@ -61,7 +61,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     """
     task = TaskConfig.model_validate(custom_config["task"])
     labels = LabelSpace.load(custom_config["tokenizer"])
-    preprocessor = Preprocessor(TokenizerData.load(custom_config["tokenizer"]))
+    preprocessor = Preprocessor(Tokenizer.load(custom_config["tokenizer"]))
     texts = [_one(inputs[column], "") for column in (task.text, task.text_pair) if column is not None]
     ids = preprocessor(*texts)
     # Sparse, because TFT writes a ragged tensor as two features of its own making, values and lengths.

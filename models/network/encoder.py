@@ -39,7 +39,7 @@ def build_encoder(config: EncoderConfig, tokenizer: Tokenizer) -> keras.Model:
             name=f"transformer_layer_{index}",
         )
         layer.build(x.shape)
-        layers.adopt(layer, rotary=config.positions == "rotary")
+        layers.replace_layers(layer, rotary=config.positions == "rotary")
         x = layer(x, padding_mask=inputs["padding_mask"])
     if config.norm == "pre":
         x = keras.layers.LayerNormalization(epsilon=1e-6, name="final_layer_norm")(x)

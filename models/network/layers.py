@@ -1,9 +1,9 @@
 """What Transom's Transformers do differently from Keras's layers: attention's mask, dropout's random bits, pooling.
 
 Keras masks attention scores with -1e9, which leaves an int8 quantizer of the scores one step for all real values;
-and its dropout draws 32 random bits per activation, which takes a fifth of a training step on a CPU. `adopt` puts the
-replacements below into a model that is built already, so that an encoder from scratch and every KerasHub backbone
-run the same code.
+and its dropout draws 32 random bits per activation, which takes a fifth of a training step on a CPU. `replace_layers`
+puts the replacements below into a model that is built already, so that an encoder from scratch and every KerasHub
+backbone run the same code.
 """
 
 from __future__ import annotations
@@ -265,7 +265,7 @@ class Pooling(keras.layers.Layer):
         return {**super().get_config(), "mode": self.mode}
 
 
-def adopt(model: keras.Layer, *, rotary: bool = False) -> None:
+def replace_layers(model: keras.Layer, *, rotary: bool = False) -> None:
     """Gives the attention, DeBERTa's softmax and the dropout inside a built layer or model the behaviour above.
 
     The layers keep their variables, names and places; only their class changes, since KerasHub's layers construct

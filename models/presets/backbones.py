@@ -42,7 +42,7 @@ def empty_backbone(config: PresetConfig, architecture: Architecture) -> keras.Mo
 
 
 def _adapt(backbone: keras.Model, config: PresetConfig, architecture: Architecture) -> keras.Model:
-    layers.adopt(backbone)
+    layers.replace_layers(backbone)
     inputs = {**token_inputs(), **backbone.input}
     ends = _layer_ends(backbone)
     last = (config.num_layers or architecture.num_layers) - 1

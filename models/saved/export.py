@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.saved_model import fingerprinting_utils  # the only way to renew a fingerprint
 
-from models.atomic_directory import appearing
+from models.atomic_directory import atomic_directory
 from models.config import TaskConfig
 from models.errors import ModelError
 from models.saved.postprocessing import answers
@@ -71,7 +71,7 @@ def export_saved_model(
             expected="a call outside it; the model may have been made and trained inside",
         )
     texts = list(warmup_texts) or ["warm", "warm " * tokenizer.max_length]
-    with appearing(Path(directory)) as folder:
+    with atomic_directory(Path(directory)) as folder:
         _save(ServingModule(model, tokenizer=tokenizer, labels=labels, task=task), folder)
         extra = folder / EXTRA_FOLDER
         extra.mkdir()

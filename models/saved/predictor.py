@@ -13,7 +13,7 @@ from models.saved.model_locations import newest_version
 from models.text.tensorflow_text_ops import register_text_ops
 from tflite.host.labels import FILE_NAME as LABELS_FILE
 from tflite.host.labels import LabelSpace
-from tflite.host.prediction import Answer, check_pairs
+from tflite.host.prediction import Prediction, check_pairs
 
 _EXTRA_FOLDER = "assets.extra"
 _BATCH_ROWS = 64
@@ -28,7 +28,7 @@ class Predictor:
         self._ask = module.signatures["serving_default"]
         self.pairs = "text_pair" in self._ask.structured_input_signature[1]
 
-    def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Answer]:
+    def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Prediction]:
         """Answers the texts, in their order.
 
         Args:
@@ -41,19 +41,19 @@ class Predictor:
         check_pairs(self.folder, self.pairs, len(texts), None if pairs is None else len(pairs))
         # Texts of like length go together: a batch is padded to its longest.
         order = sorted(range(len(texts)), key=lambda row: len(texts[row]) + (len(pairs[row]) if pairs else 0))
-        answers: dict[int, Answer] = {}
+        answers: dict[int, Prediction] = {}
         for begin in range(0, len(order), _BATCH_ROWS):
             rows = order[begin : begin + _BATCH_ROWS]
             inputs = {"text": _strings(texts, rows)} | ({"text_pair": _strings(pairs, rows)} if pairs else {})
             answers.update(zip(rows, self._answers(self._ask(**inputs)), strict=True))
         return [answers[row] for row in range(len(texts))]
 
-    def _answers(self, outputs: dict[str, tf.Tensor]) -> list[Answer]:
+    def _answers(self, outputs: dict[str, tf.Tensor]) -> list[Prediction]:
         scores = outputs["score"].numpy().tolist()
         if "label" not in outputs:
-            return [Answer(score) for score in scores]
+            return [Prediction(score) for score in scores]
         rows = zip(scores, outputs["label"].numpy().tolist(), outputs["probabilities"].numpy().tolist(), strict=True)
-        return [Answer(s, label.decode("utf-8"), dict(zip(self.labels, p, strict=True))) for s, label, p in rows]
+        return [Prediction(s, label.decode("utf-8"), dict(zip(self.labels, p, strict=True))) for s, label, p in rows]
 
 
 def load(directory: Path | str) -> Predictor:

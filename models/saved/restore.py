@@ -29,7 +29,7 @@ _CHECKPOINT, _KEY = "variables/variables", "weights/{}/.ATTRIBUTES/VARIABLE_VALU
 
 
 @dataclass(frozen=True)
-class Restored:
+class RestoredModel:
     """A Keras model with what stands in front of it and behind it, as before the export."""
 
     model: keras.Model
@@ -72,7 +72,7 @@ class Restored:
         return Preprocessor(self.tokenizer)
 
 
-def restore(folder: Path | str) -> Restored:
+def restore(folder: Path | str) -> RestoredModel:
     """Builds the model that a SavedModel of `models.saved.export` was made of, with its weights.
 
     All that it takes lies in the SavedModel, weights, tokenizer and a preset's architecture. Only models that earlier
@@ -103,7 +103,7 @@ def restore(folder: Path | str) -> Restored:
     model = build_model(config.model, tokenizer=tokenizer, outputs=labels.outputs, architecture=architecture)
     disable_lora(model)
     _assign(model, checkpoint, Path(folder))
-    return Restored(model, tokenizer, labels, config.task, stored)
+    return RestoredModel(model, tokenizer, labels, config.task, stored)
 
 
 def _look_up(config: PresetConfig, folder: Path) -> Architecture:

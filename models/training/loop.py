@@ -26,10 +26,10 @@ from models.training.progress import Pace, Position, Progress
 from models.training.resuming.checkpoint import Checkpoints
 from models.training.resuming.resume_key import digest
 from models.training.resuming.stopping import Stop, StopRequested, at_most, stoppable
-from models.training.step import Predictor, StepResult, TrainStep
+from models.training.step import BatchPredictor, StepResult, TrainStep
 from models.training.strategy import Placement
 from models.training.token_rows import TokenRows
-from models.training.training_checks import eval_not_finite, explained, not_finite
+from models.training.training_checks import eval_not_finite, not_finite, translate_tf_errors
 from models.training.training_report import Board
 from tflite.host.labels import LabelSpace
 
@@ -84,7 +84,7 @@ class Loop:
         self.variables = [*model.trainable_variables, *self.optimizer.variables]
         loss = row_loss(task, config, labels)
         self.step = TrainStep(model, self.optimizer, loss, placement, xla=config.xla, accumulate=config.accumulate)
-        self.predictor = Predictor(model, placement, xla=config.xla)
+        self.predictor = BatchPredictor(model, placement, xla=config.xla)
         self.position, self.pace, self.stop = Position(), Pace(), Stop()
         self.unread: list[StepResult] = []
         self.resumed_at: int | None = None
@@ -161,7 +161,7 @@ class Loop:
         if self.task.type == "regression":
             batches = [_standardized(batch, self.labels) for batch in batches]
         weights = [row_weights(batch.targets, len(batch.rows), self.task, self.weights) for batch in batches]
-        with explained(self.config):
+        with translate_tf_errors(self.config):
             self.unread.append(self.step(batches, weights, self.position.total_steps))
         if self.step.traces == traces:
             self.pace.seconds += time.perf_counter() - began
@@ -199,7 +199,7 @@ class Loop:
         logits, asked = np.empty((len(rows), self.labels.outputs), np.float32), 0
         for batch in self.evaluation.by_length():
             self.stop.check()
-            with explained(self.config):
+            with translate_tf_errors(self.config):
                 logits[batch.rows] = self.predictor(batch.features)[: len(batch.rows)]
             asked += len(batch.rows)
             if self.pace.is_due():

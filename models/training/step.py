@@ -128,7 +128,7 @@ class TrainStep:
         return norm / scale, rate
 
 
-class Predictor:
+class BatchPredictor:
     """Logits of whole batches, over all replicas: [B, C] float32."""
 
     def __init__(self, model: keras.Model, placement: Placement, *, xla: bool) -> None:

@@ -40,7 +40,7 @@ class Placement:
         return "mixed_bfloat16" if self.name == "tpu" else "float32"
 
 
-def place(name: str) -> Placement:
+def make_strategy(name: str) -> Placement:
     """The devices for `TrainConfig.strategy`.
 
     "auto": mirrored over the GPUs where there are several, else none. "mirrored": over the GPUs, or where there is

@@ -70,7 +70,7 @@ def eval_not_finite(loss: float, epoch: int) -> TrainingError:
 
 
 @contextlib.contextmanager
-def explained(config: TrainConfig) -> Iterator[None]:
+def translate_tf_errors(config: TrainConfig) -> Iterator[None]:
     """Turns TensorFlow's errors in a step into ours.
 
     Raises:

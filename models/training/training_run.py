@@ -17,7 +17,7 @@ from models.training.loop import Loop
 from models.training.optimizer import resolve_defaults
 from models.training.progress import Progress
 from models.training.resuming.checkpoint import Checkpoints
-from models.training.strategy import place
+from models.training.strategy import make_strategy
 from models.training.token_rows import TokenRows
 from models.training.training_checks import check_rows
 from models.training.training_report import describe
@@ -78,7 +78,7 @@ def train(
         Interrupted: a signal asked for an end; a checkpoint keeps what was done.
     """
     check_rows(train, evaluation, labels, task, max_length)
-    placement = place(config.strategy)
+    placement = make_strategy(config.strategy)
     if config.precision == "auto":
         config = config.model_copy(update={"precision": placement.precision})
     with _policy(config.precision):

@@ -8,9 +8,9 @@ import sys
 
 
 def version(options: argparse.Namespace) -> int:
-    from pipeline.commands.version import told
+    from pipeline.commands.version import version_text
 
-    print(told(options.verbose))
+    print(version_text(options.verbose))
     return 0
 
 

@@ -24,7 +24,7 @@ LIBRARIES = (
 )
 
 
-def told(verbose: bool) -> str:
+def version_text(verbose: bool) -> str:
     """The version, with `verbose` those of Python, the machine and the main libraries too."""
     lines = [f"transom {_version('transom')}"]
     if verbose:

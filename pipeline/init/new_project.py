@@ -13,8 +13,8 @@ import yaml
 from pydantic import BaseModel
 
 from components.config import DataConfig, EvaluationConfig, GateConfig, PushConfig
-from components.data.categorical import are_kinds
-from components.data.formats.files import some
+from components.data.categorical import is_categorical
+from components.data.formats.files import abbreviate
 from components.data.formats.readers import open_table
 from components.evaluation.thresholds import LENGTH_SLICE
 from models.config import EncoderConfig, PresetConfig, TaskConfig, TokenizerConfig, TrainConfig
@@ -24,7 +24,7 @@ from pipeline.config import ProjectConfig
 from pipeline.configuration.project_file import FILE_NAME, TABLES
 from pipeline.configuration.yaml_text import read_yaml
 from pipeline.init.table_notes import notes, one_line, shown
-from pipeline.init.task_inference import Look, look
+from pipeline.init.task_inference import InferredTask, infer_task
 from pipeline.init.task_kind import column_values, decimal_mark
 from tflite.config import EdgeConfig
 
@@ -84,7 +84,7 @@ def _folder(folder: Path) -> DataError:
     tables = [path for path in inside if path.suffix.lower() in TABLES]
     return DataError(
         f"{folder} is a folder",
-        got=some([path.name for path in inside], 8) or "no file in it",
+        got=abbreviate([path.name for path in inside], 8) or "no file in it",
         expected="a table: a file of labelled text",
         fix=f"did you mean {tables[0]}?" if tables else "name the file",
     )
@@ -105,7 +105,7 @@ def infer(path: Path, folder: Path | None = None, name: str = FILE_NAME, warn: C
     Raises:
         DataError: the table cannot be read, or has no column that looks like text or like a label.
     """
-    seen = look(path)
+    seen = infer_task(path)
     splits = _find_splits(seen)
     folder = folder or path.parent
     required = [_head(seen, path, name), _data(seen, path, splits, folder), _task(seen)]
@@ -148,7 +148,7 @@ def _train_name(stem: str) -> str | None:
     return None if match is None else stem[: match.start()] + "{}" + stem[match.end() :]
 
 
-def _find_splits(seen: Look) -> dict[str, Path]:
+def _find_splits(seen: InferredTask) -> dict[str, Path]:
     """The eval and test files beside a training file that have the task's columns."""
     path = seen.table.path
     pattern = _train_name(path.name.split(".")[0])
@@ -165,7 +165,7 @@ def _find_splits(seen: Look) -> dict[str, Path]:
     return found
 
 
-def _usable(path: Path, seen: Look) -> bool:
+def _usable(path: Path, seen: InferredTask) -> bool:
     try:
         open_table(path).require([seen.text, seen.text_pair or seen.text, seen.label])
     except DataError:
@@ -173,7 +173,7 @@ def _usable(path: Path, seen: Look) -> bool:
     return True
 
 
-def _head(seen: Look, path: Path, name: str) -> str:
+def _head(seen: InferredTask, path: Path, name: str) -> str:
     rows = f"all {seen.rows:,} rows" if seen.all_rows else f"the first {seen.rows:,} rows"
     return (
         f"# Written by `transom init {shown(path.name, 200)}` after looking at {rows}. "
@@ -184,7 +184,7 @@ def _head(seen: Look, path: Path, name: str) -> str:
     )
 
 
-def _data(seen: Look, path: Path, splits: dict[str, Path], folder: Path) -> str:
+def _data(seen: InferredTask, path: Path, splits: dict[str, Path], folder: Path) -> str:
     def relative(file: Path) -> str:
         return scalar(os.path.relpath(file, folder))
 
@@ -211,17 +211,17 @@ def _data(seen: Look, path: Path, splits: dict[str, Path], folder: Path) -> str:
     return "\n".join([*lines, ""])
 
 
-def _split_by(seen: Look) -> str:
+def _split_by(seen: InferredTask) -> str:
     """What divides pairs: the second text where the first is one of a few (a topic, a question of an exam)."""
     if seen.text_pair is None:
         return ""
     first, second = seen.columns[seen.text], seen.columns[seen.text_pair]
-    if are_kinds(len(first.distinct), first.rows) and not are_kinds(len(second.distinct), second.rows):
+    if is_categorical(len(first.distinct), first.rows) and not is_categorical(len(second.distinct), second.rows):
         return f"  split_by: {scalar(seen.text_pair)}    # {shown(seen.text)} has but {len(first.distinct)} values\n"
     return f"  # split_by: {scalar(seen.text)}    # all rows of one {shown(seen.text)} stand on one side\n"
 
 
-def _task(seen: Look) -> str:
+def _task(seen: InferredTask) -> str:
     lines = ["task:", f"  type: {seen.task}    # {shown(seen.reasons['task'], 120)}"]
     lines.append(f"  text: {scalar(seen.text)}    # {shown(seen.reasons['text'], 120)}")
     if seen.text_pair is not None:
@@ -235,19 +235,20 @@ def _task(seen: Look) -> str:
     return "\n".join([*lines, *(f"  # {line}" for line in _answers(seen)), ""])
 
 
-def _answers(seen: Look) -> Iterator[str]:
+def _answers(seen: InferredTask) -> Iterator[str]:
     if seen.task == "regression":
         column, numbers = seen.columns[seen.label], column_values(seen.columns[seen.label])
         if column.figures.mark is not None:
             yield f"answers from {numbers[0]:g} to {numbers[-1]:g}"
     else:
         counts = [f"{shown(label)} {count:,}" for label, count in seen.labels.most_common()]
-        yield f"{len(counts):,} labels, with their rows: {some(counts, 10)}"
+        yield f"{len(counts):,} labels, with their rows: {abbreviate(counts, 10)}"
     if seen.others:
-        yield f"other columns, kept for slicing (evaluation.slices): {some([shown(name) for name in seen.others], 20)}"
+        others = abbreviate([shown(name) for name in seen.others], 20)
+        yield f"other columns, kept for slicing (evaluation.slices): {others}"
 
 
-def _optional(name: str, seen: Look) -> str:
+def _optional(name: str, seen: InferredTask) -> str:
     """The main keys of a group, commented out, with their defaults and what they mean."""
     model, keys = _KEYS[name]
     defaults = model.model_construct()
@@ -272,5 +273,5 @@ def _preset_meaning() -> str:
     return " ".join((PresetConfig.model_fields["preset"].description or "").split())
 
 
-def _metric(seen: Look) -> str:
+def _metric(seen: InferredTask) -> str:
     return "accuracy" if seen.task == "single_label" else "micro_f1"

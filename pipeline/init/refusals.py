@@ -8,10 +8,11 @@ from itertools import islice
 from pathlib import Path
 
 from components.data.column_names import LABEL_NAMES, TEXT_NAMES
-from components.data.formats.files import some
+from components.data.formats.files import abbreviate
 from components.data.formats.json_lines import JsonLinesTable
-from components.data.formats.readers import Row, Table, place
+from components.data.formats.readers import Row, Table
 from components.data.formats.separated import CsvTable
+from components.data.formats.table import row_location
 from components.data.values.cells import what_is_not_text
 from models.errors import DataError
 from pipeline.init.column_facts import Column
@@ -67,7 +68,7 @@ def check_whole_in_one(table: Table, columns: Iterable[Column], rows: int) -> No
     ]
     raise DataError(
         f"{table.path}: the whole table in one JSON object",
-        got=some([f"{column.name!r} ({column.strange})" for column in held]),
+        got=abbreviate([f"{column.name!r} ({column.strange})" for column in held]),
         expected="JSON Lines: an object a line, one for each row",
         fix=f"convert it, for example: jq -c '.[\"{listed[0]}\"][]' OLD > NEW"
         if listed
@@ -123,7 +124,7 @@ def check_text(path: Path, name: str, strange: str, row: Row | None) -> None:
     """
     if strange and row is not None:
         raise DataError(
-            f"{place(path, row.number, row.line)}: column {name!r} is not text",
+            f"{row_location(path, row.number, row.line)}: column {name!r} is not text",
             got=f"{strange}: {str(row.values[name])[:60]}",
             expected="text",
             fix="put into the column exactly the text that the model will be given later, for example the words of "

@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.data.formats.files import some
+from components.data.formats.files import abbreviate
 from components.data.formats.readers import open_table
 from components.data.rows import records
 from models.config import TaskConfig, TokenizerConfig
 from models.errors import DataError, TransomError
 from models.label_names import spelling
 from pipeline.init.column_facts import NOTHING
-from pipeline.init.task_inference import Look
+from pipeline.init.task_inference import InferredTask
 
 # Characters of what a run would say that are worth repeating.
 _LONGEST_NOTE = 240
@@ -24,7 +24,7 @@ _FRACTION = re.compile(r"\d+ ?/ ?\d+")
 _IMBALANCE = 10
 
 
-def notes(seen: Look, splits: dict[str, Path], refusal: TransomError | None) -> str:
+def notes(seen: InferredTask, splits: dict[str, Path], refusal: TransomError | None) -> str:
     """The notes, as YAML comments; "" where there are none.
 
     Args:
@@ -51,7 +51,7 @@ def shown(name: str, longest: int = 40) -> str:
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
-def _suggestions(seen: Look, splits: dict[str, Path]) -> Iterator[str]:
+def _suggestions(seen: InferredTask, splits: dict[str, Path]) -> Iterator[str]:
     if seen.table.above:
         yield shown(seen.table.above, 200)
     for name, why in seen.table.left_out.items():
@@ -69,14 +69,14 @@ def _suggestions(seen: Look, splits: dict[str, Path]) -> Iterator[str]:
         yield f"one text in twenty has over {longest[0]:,} tokens or so: tokenizer.max_length: {longest[1]} cuts fewer"
 
 
-def _of_labels(seen: Look) -> Iterator[str]:
+def _of_labels(seen: InferredTask) -> Iterator[str]:
     column = seen.columns[seen.label]
     missing = seen.rows - column.rows
     if missing and seen.task != "multi_label":
         yield f"{missing:,} of {seen.rows:,} rows have no label; the run will refuse them"
     nothing = [value for value in column.counts if value.casefold() in NOTHING]
     if nothing and seen.task != "regression":
-        named = some([repr(value) for value in nothing])
+        named = abbreviate([repr(value) for value in nothing])
         yield f"{named} is taken for a label; delete these rows if it means that there is none"
     fractions = [label for label in seen.labels if _FRACTION.fullmatch(label)]
     if seen.task == "single_label" and len(fractions) > len(seen.labels) / 2:
@@ -84,7 +84,8 @@ def _of_labels(seen: Look) -> Iterator[str]:
     alike = Counter(spelling(label) for label in seen.labels)
     odd = [label for label in seen.labels if alike[spelling(label)] > 1]
     if odd:
-        yield f"labels that differ in spelling alone are different labels: {some([shown(repr(one)) for one in odd])}"
+        shown_labels = abbreviate([shown(repr(one)) for one in odd])
+        yield f"labels that differ in spelling alone are different labels: {shown_labels}"
     counts = [count for _, count in seen.labels.most_common()]
     if seen.task == "single_label" and len(counts) > 1 and counts[0] >= _IMBALANCE * counts[-1]:
         yield (
@@ -93,17 +94,17 @@ def _of_labels(seen: Look) -> Iterator[str]:
         )
 
 
-def _of_splits(seen: Look, splits: dict[str, Path]) -> Iterator[str]:
+def _of_splits(seen: InferredTask, splits: dict[str, Path]) -> Iterator[str]:
     for split, path in splits.items():
         unseen = _labels_of(path, seen) - set(seen.labels)
         if unseen and seen.all_rows and seen.task != "regression":
             yield (
-                f"{split} has labels that train lacks ({some([shown(name) for name in sorted(unseen)])}); "
+                f"{split} has labels that train lacks ({abbreviate([shown(name) for name in sorted(unseen)])}); "
                 "the data gate stops such a run unless gate.unseen_label: warn"
             )
 
 
-def _source_like(seen: Look) -> str | None:
+def _source_like(seen: InferredTask) -> str | None:
     """A text, where all that are short enough to be counted begin and end as JSON's or Python's lists and objects."""
     values = seen.columns[seen.text].counts
     if values and all((value[0], value[-1]) in (("[", "]"), ("{", "}")) for value in values):
@@ -111,7 +112,7 @@ def _source_like(seen: Look) -> str | None:
     return None
 
 
-def _labels_of(path: Path, seen: Look) -> set[str]:
+def _labels_of(path: Path, seen: InferredTask) -> set[str]:
     task = TaskConfig(
         type=seen.task, text=seen.text, text_pair=seen.text_pair, label=seen.label, label_separator=seen.separator
     )
@@ -124,7 +125,7 @@ def _labels_of(path: Path, seen: Look) -> set[str]:
     return set(found)
 
 
-def _long_text(seen: Look) -> tuple[int, int] | None:
+def _long_text(seen: InferredTask) -> tuple[int, int] | None:
     """Tokens of the longest twentieth of the inputs, where the default cuts them, and a length that does not."""
     texts = [seen.columns[name].tokens for name in (seen.text, seen.text_pair) if name is not None]
     sums = sorted(map(sum, zip(*texts, strict=False)))

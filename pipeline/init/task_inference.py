@@ -10,8 +10,9 @@ from itertools import islice
 from pathlib import Path
 
 from components.data.column_names import LABEL_NAMES, TEXT_NAMES
-from components.data.formats.files import some
-from components.data.formats.readers import Table, open_table, place
+from components.data.formats.files import abbreviate
+from components.data.formats.readers import Table, open_table
+from components.data.formats.table import row_location
 from models.errors import DataError
 from pipeline.init import refusals
 from pipeline.init.column_facts import LONGEST_LABEL, Column
@@ -37,7 +38,7 @@ _FEW_ROWS = 20
 
 
 @dataclass(frozen=True)
-class Look:
+class InferredTask:
     """What was inferred of a table, and from what.
 
     Attributes:
@@ -69,7 +70,7 @@ class Look:
         return [name for name in self.columns if name not in (self.text, self.text_pair, self.label)]
 
 
-def look(path: Path) -> Look:
+def infer_task(path: Path) -> InferredTask:
     """Reads the first rows of a table and infers the task.
 
     Raises:
@@ -86,12 +87,12 @@ def look(path: Path) -> Look:
             try:
                 columns.setdefault(name, Column(name)).see(value, row)
             except ValueError as error:
-                where = f"{place(path, row.number, row.line)}: column {name!r} cannot be read"
+                where = f"{row_location(path, row.number, row.line)}: column {name!r} cannot be read"
                 broken.setdefault(name, DataError(where, got=str(error), expected="text"))
     columns.pop("", None)
     if not rows:
         raise DataError(
-            f"{path} has no rows", got=f"the columns {some(table.columns, 20)}", expected="at least one row"
+            f"{path} has no rows", got=f"the columns {abbreviate(table.columns, 20)}", expected="at least one row"
         )
     refusals.check_whole_in_one(table, columns.values(), rows)
     text, pair, text_reason = _find_texts(path, list(columns.values()))
@@ -101,7 +102,7 @@ def look(path: Path) -> Look:
     unseen = refusals.check_rest(path, iterator, [name for name in (text, pair) if name is not None])
     refusals.check_readable(table, used, broken)
     task, separator, labels, task_reason = find_task(columns[label])
-    return Look(
+    return InferredTask(
         table=table,
         columns=columns,
         rows=rows,
@@ -125,7 +126,7 @@ def _find_texts(path: Path, columns: Sequence[Column]) -> tuple[str, str | None,
         for column in columns:
             if column.name.lower() in TEXT_NAMES and column.rows:
                 refusals.check_text(path, column.name, column.strange, column.strange_row)
-        seen = some(
+        seen = abbreviate(
             [f"{column.name!r} ({column.strange or f'mean length {column.mean_length:.0f}'})" for column in columns], 10
         )
         raise DataError(
@@ -184,7 +185,7 @@ def _find_label(path: Path, columns: Sequence[Column], rows: int) -> tuple[str, 
     if not few and len(measured) == 1:
         return measured[0].name, "the only column of numbers beside the text"
     if not few:
-        seen = some([_described(column) for column in columns], 10)
+        seen = abbreviate([_described(column) for column in columns], 10)
         raise DataError(
             f"{path}: no column looks like a label",
             got=f"beside the text: {seen}" if columns else "no column beside the text",
@@ -194,7 +195,7 @@ def _find_label(path: Path, columns: Sequence[Column], rows: int) -> tuple[str, 
     # the last of those with the fewest values: answers stand at the end
     best = min(reversed(few), key=lambda column: len(column.counts))
     others = [repr(column.name) for column in few if column is not best and len(column.counts) == len(best.counts)]
-    rivals = f"; so has {some(others, 5)}: which is meant?" if others else ""
+    rivals = f"; so has {abbreviate(others, 5)}: which is meant?" if others else ""
     return best.name, f"only {len(best.counts):,} different values in {best.rows:,} rows{rivals}"
 
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.beam_errors import unpacked
+from components.beam_errors import decode_error
 from models.errors import Interrupted, TransomError
 from models.runtime import prepare
 from pipeline.kubeflow.attempts import Note
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"transom: {options.step}: {'; '.join(stopped.render().splitlines())}", file=sys.stderr, flush=True)
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 (the last resort: whatever it was, the last line of the log says it)
-        ours = unpacked(error)
+        ours = decode_error(error)
         if ours is None:
             traceback.print_exc()
         line = last_line(options.step, error if ours is None else ours)

@@ -109,7 +109,7 @@ def is_interruption(error: BaseException | None) -> bool:
     return False
 
 
-def explained(stopped: KeyboardInterrupt, steps: list[Step]) -> Interrupted:
+def explain_interruption(stopped: KeyboardInterrupt, steps: list[Step]) -> Interrupted:
     """What a person needs to know who has just ended a run: what is kept, what is lost, and how it goes on."""
     results = sum(step.status in ("done", "cached") for step in steps)
     kept = [f"the results of {results} step{'s' if results > 1 else ''}"] if results else []

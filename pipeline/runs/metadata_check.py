@@ -84,7 +84,7 @@ def seal(paths: Paths) -> None:
         _seal_file(paths.metadata).unlink(missing_ok=True)
 
 
-def explained(error: BaseException, paths: Paths) -> TransomError | None:
+def explain_store_error(error: BaseException, paths: Paths) -> TransomError | None:
     """What is to be told where TFX's own access to the store failed in a run, or a step found an artifact gone.
 
     None where something else failed.

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.beam_errors import unpacked
+from components.beam_errors import decode_error
 from models.errors import ConfigError, GateError, NotBlessedError, TransomError
 from models.runtime import prepare
 from pipeline import preflight
@@ -23,7 +23,7 @@ from pipeline.configuration.loading import load
 from pipeline.paths import Paths
 from pipeline.preflight_folders import check_output
 from pipeline.runs import metadata_check
-from pipeline.runs.interruption import Interruption, explained, interruptible
+from pipeline.runs.interruption import Interruption, explain_interruption, interruptible
 from pipeline.runs.run_lock import hold
 from pipeline.runs.run_records import LOG_NAME, Run, Step, new_name, now
 from pipeline.runs.run_tables import print_summary
@@ -158,13 +158,17 @@ class _Recorder:
             self._read_outputs()
             outcome = self._conclude()
         except KeyboardInterrupt as stopped:
-            told = explained(stopped, self.record.steps)
+            told = explain_interruption(stopped, self.record.steps)
             self.record.stop("interrupted", told.render())
             raise told from stopped
         except Exception as error:
             if not isinstance(error, TransomError):
                 logging.getLogger(__name__).exception("the run failed")
-            known = None if _disk_is_full(error) else unpacked(error) or metadata_check.explained(error, self.paths)
+            known = (
+                None
+                if _disk_is_full(error)
+                else decode_error(error) or metadata_check.explain_store_error(error, self.paths)
+            )
             outcome = known or self._unexpected(error)
             self.record.stop("failed", outcome.render())
             self._read_outputs()  # what was measured before a push failed is worth keeping

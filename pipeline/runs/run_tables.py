@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.table import Table
 
-from components.data.formats.files import some
+from components.data.formats.files import abbreviate
 from pipeline.paths import Paths
 from pipeline.runs.run_records import Run, all_runs
 from pipeline.steps import BEFORE
@@ -49,7 +49,7 @@ def print_summary(record: Run, paths: Paths, stream: TextIO, *, as_json: bool) -
     small = [entry["slice"] for entry in record.evaluation.get("small_slices", []) if entry["column"] != "label"]
     if small:
         least = record.evaluation["min_slice_size"]
-        console.print(f"too few rows to report (evaluation.min_slice_size is {least}): {some(small, MOST_SMALL)}")
+        console.print(f"too few rows to report (evaluation.min_slice_size is {least}): {abbreviate(small, MOST_SMALL)}")
     if record.edge:
         console.print()
         console.print(_edge(record.edge))

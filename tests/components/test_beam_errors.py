@@ -5,7 +5,7 @@ from __future__ import annotations
 import apache_beam as beam
 import pytest
 
-from components.beam_errors import carried, packed, unpacked
+from components.beam_errors import decode_error, encode_error, reraise
 from models.errors import DataError, GateError, TransomError
 
 ERROR = GateError("what: é \ud800 {}", got="'got'\nsecond line", expected='"expected"', fix="\\fix")
@@ -20,15 +20,15 @@ def parts(error: TransomError) -> tuple[object, ...]:
 
 
 def test_an_error_comes_out_of_a_pipeline_whole() -> None:
-    with pytest.raises(GateError) as caught, carried(), beam.Pipeline() as pipeline:
-        _ = pipeline | beam.Create([packed(ERROR)]) | beam.Map(_fail)
+    with pytest.raises(GateError) as caught, reraise(), beam.Pipeline() as pipeline:
+        _ = pipeline | beam.Create([encode_error(ERROR)]) | beam.Map(_fail)
     assert parts(caught.value) == parts(ERROR)
 
 
 def test_other_errors_stay_what_they_are() -> None:
-    with pytest.raises(RuntimeError, match="not ours"), carried():
+    with pytest.raises(RuntimeError, match="not ours"), reraise():
         raise RuntimeError("not ours")
-    with pytest.raises(DataError, match="as it is"), carried():
+    with pytest.raises(DataError, match="as it is"), reraise():
         raise DataError("as it is")
 
 
@@ -42,5 +42,5 @@ def _wrap() -> None:
 def test_our_error_is_found_behind_others() -> None:
     with pytest.raises(ValueError, match="wrapped") as caught:
         _wrap()
-    assert unpacked(caught.value) is ERROR
-    assert unpacked(ValueError("nothing")) is None
+    assert decode_error(caught.value) is ERROR
+    assert decode_error(ValueError("nothing")) is None

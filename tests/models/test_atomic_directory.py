@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from models.atomic_directory import appearing
+from models.atomic_directory import atomic_directory
 from models.child_processes import tied
 from models.errors import ModelError
 
 
 def export(target: Path) -> None:
-    with appearing(target) as folder:
+    with atomic_directory(target) as folder:
         (folder / "file").write_text("new")
 
 
@@ -42,7 +42,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 
 
 def come_meanwhile(target: Path) -> None:
-    with appearing(target):
+    with atomic_directory(target):
         target.mkdir()
         (target / "mine").write_text("mine")
 
@@ -56,8 +56,8 @@ def test_what_comes_meanwhile_stays(tmp_path: Path) -> None:
 EXPORTS = """
 import sys, time
 from pathlib import Path
-from models.atomic_directory import appearing
-with appearing(Path(sys.argv[1])) as folder:
+from models.atomic_directory import atomic_directory
+with atomic_directory(Path(sys.argv[1])) as folder:
     (folder / "half").touch()
     print(flush=True)
     time.sleep(60)
@@ -85,5 +85,5 @@ def test_what_a_killed_export_leaves_goes_with_the_next_one(tmp_path: Path, repo
 
 def come_meanwhile_of(target: Path) -> None:
     """An export that ends badly beside another one to the same place."""
-    with pytest.raises(ZeroDivisionError), appearing(target):
+    with pytest.raises(ZeroDivisionError), atomic_directory(target):
         raise ZeroDivisionError

@@ -11,7 +11,7 @@ import tiny_edge as tiny
 from models.build import build_model
 from models.config import PresetConfig, TaskConfig
 from models.presets.preset import preset_tokenizer
-from models.saved.restore import Restored
+from models.saved.restore import RestoredModel
 from tflite.bundle.bundle_folder import check_golden
 from tflite.bundle.mediapipe_metadata import Card
 from tflite.bundle_export import Plain
@@ -36,7 +36,7 @@ def test_a_preset_becomes_a_bundle(family: str, tmp_path: Path) -> None:
     config = PresetConfig(preset=str(tmp_path / "preset"))
     tokenizer = preset_tokenizer(config.preset, 16)
     model = build_model(config, tokenizer=tokenizer, outputs=tiny.LABELS.outputs)
-    restored = Restored(model, tokenizer, tiny.LABELS, TaskConfig())
+    restored = RestoredModel(model, tokenizer, tiny.LABELS, TaskConfig())
     manifest = tiny.manifest(lengths=(16,), pad_id=tokenizer.pad_id)
     plain = Plain(restored, convert(model, manifest, tiny.LABELS), (16,), "here")
     rows = [Row(text) for text in TEXTS]

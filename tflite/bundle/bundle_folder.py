@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from models.atomic_directory import appearing
+from models.atomic_directory import atomic_directory
 from models.errors import ModelError
 from models.text import mediapipe_rules
 from tflite.bundle.mediapipe_metadata import LABELS_FILE, VOCABULARY_FILE, Card, add_metadata
@@ -54,7 +54,7 @@ def write_bundle(
     longest = max(manifest.lengths)
     tokenizer = replace(tokenizer, max_length=min(tokenizer.max_length, longest))
     vocabulary = "".join(f"{token}\n" for token in tokenizer.vocabulary) if tokenizer.family == "wordpiece" else ""
-    with appearing(Path(target)) as folder:
+    with atomic_directory(Path(target)) as folder:
         whole = add_metadata(content, manifest, card, vocabulary, labels.labels)
         (folder / MODEL_FILE).write_bytes(whole)
         tokenizer.save(folder)

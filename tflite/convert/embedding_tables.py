@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
-from models.saved.restore import Restored
+from models.saved.restore import RestoredModel
 from tflite.convert import flatbuffer
 from tflite.measure.parity import Row, columns
 
@@ -28,7 +28,7 @@ _BLOCK = 32  # values whose losses reach those beyond them in one product
 _ROWS = 1024  # of a table at a time, so that they stay in a core's cache
 
 
-def sensitivity(restored: Restored, rows: Sequence[Row]) -> np.ndarray | None:
+def sensitivity(restored: RestoredModel, rows: Sequence[Row]) -> np.ndarray | None:
     """How much the logits of real rows feel an error of a token's embedding: E[J'J], float64 [D, D].
 
     J is estimated by random signs of the logits (Hutchinson's method), so that it costs one backward pass.

@@ -3,7 +3,7 @@
 from tflite.host.edge_classifier import EdgeClassifier
 
 EdgeClassifier("bundle/").predict(["so good"])
-# [Answer(score=0.98, label="pos", probabilities={"neg": 0.02, "pos": 0.98})]
+# [Prediction(score=0.98, label="pos", probabilities={"neg": 0.02, "pos": 0.98})]
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .errors import ModelError
 from .host_tokenizer import HostTokenizer
 from .labels import LabelSpace
 from .manifest import MODEL_FILE, Manifest
-from .prediction import Answer, check_pairs
+from .prediction import Prediction, check_pairs
 from .tokenizer import Tokenizer
 
 
@@ -44,7 +44,7 @@ class EdgeClassifier:
         self.tokenizer = HostTokenizer(Tokenizer.load(self.bundle))
         self.model = EdgeModel(self.bundle / MODEL_FILE, self.manifest, threads=threads)
 
-    def predict(self, texts: Sequence[str | bytes], pairs: Sequence[str | bytes] | None = None) -> list[Answer]:
+    def predict(self, texts: Sequence[str | bytes], pairs: Sequence[str | bytes] | None = None) -> list[Prediction]:
         """Answers the texts, in their order.
 
         Args:
@@ -58,17 +58,17 @@ class EdgeClassifier:
         rows = zip(texts, pairs if pairs is not None else [None] * len(texts), strict=True)
         return [self._answer(self.model(*self.tokenizer(text, pair))) for text, pair in rows]
 
-    def _answer(self, values: np.ndarray) -> Answer:
+    def _answer(self, values: np.ndarray) -> Prediction:
         manifest, names = self.manifest, self.labels.labels
         numbers = [float(value) for value in values]
         if manifest.task == "regression":
-            return Answer(numbers[0])
+            return Prediction(numbers[0])
         if manifest.task == "single_label":
             label = names[int(values.argmax())]
         else:
             given = [name for name, value in zip(names, numbers, strict=True) if value >= manifest.threshold]
             label = manifest.label_separator.join(given)
-        return Answer(max(numbers), label, dict(zip(names, numbers, strict=True)))
+        return Prediction(max(numbers), label, dict(zip(names, numbers, strict=True)))
 
 
 class EdgeModel:

@@ -11,7 +11,7 @@ TaskType = Literal["single_label", "multi_label", "regression"]
 
 
 @dataclass(frozen=True)
-class Answer:
+class Prediction:
     """What a model says of one text.
 
     Attributes:

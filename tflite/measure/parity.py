@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.config import TaskConfig
-from models.saved.restore import Restored
+from models.saved.restore import RestoredModel
 from tflite.host.edge_classifier import EdgeClassifier
 from tflite.host.prediction import TaskType
 
@@ -89,7 +89,7 @@ class Parity:
     quality: tuple[Quality, ...]
 
 
-def ask_keras(model: Restored, rows: Sequence[Row], max_length: int) -> Reference:
+def ask_keras(model: RestoredModel, rows: Sequence[Row], max_length: int) -> Reference:
     """What Keras answers to the rows, and the token ids that a bundle of `max_length` tokens must find."""
     numbers = np.zeros((len(rows), model.labels.outputs), np.float32)
     token_ids: list[list[int]] = [[] for _ in rows]
@@ -107,7 +107,7 @@ def ask_keras(model: Restored, rows: Sequence[Row], max_length: int) -> Referenc
 
 
 def columns(rows: Sequence[Row], task: TaskConfig) -> tuple[list[bytes], list[bytes] | None]:
-    """The rows as `Restored.features` takes them: first texts, and second ones where the task has them."""
+    """The rows as `RestoredModel.features` takes them: first texts, and second ones where the task has them."""
     texts = [row.text.encode() for row in rows]
     return texts, None if task.text_pair is None else [(row.pair or "").encode() for row in rows]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from components.data.formats.files import open_bytes
 from components.data.formats.magic_bytes import START, Recognized, recognize
-from components.data.formats.table import HeaderlessTable, Row, Table, place
+from components.data.formats.table import HeaderlessTable, Row, Table, row_location
 from models.errors import DataError
 
 # What Arrow raises for a value that Python cannot hold: a date before the year 1, an unknown time zone, nanoseconds.
@@ -86,7 +86,7 @@ class ParquetTable(Table):
         return None if text is None else text.replace(" ", "T") + zone
 
     def _cannot_be_read(self, name: str, number: int, error: Exception) -> DataError:
-        where = f"{place(self.path, number)}: column {name!r}"
+        where = f"{row_location(self.path, number)}: column {name!r}"
         if isinstance(error, UnicodeDecodeError):
             return DataError(
                 f"{where} is not UTF-8",
@@ -154,7 +154,7 @@ def check_frames(path: Path) -> None:
 
 def _damaged_record(path: Path, number: int, why: str) -> DataError:
     return DataError(
-        f"{place(path, number)}: the TFRecord is truncated or damaged",
+        f"{row_location(path, number)}: the TFRecord is truncated or damaged",
         got=why.split("\n")[0][:200],
         expected="TFRecords of tf.Example",
         fix="write the file again",
@@ -187,7 +187,7 @@ class TFRecordTable(HeaderlessTable):
             example = tf.train.Example.FromString(record)
         except DecodeError:
             raise DataError(
-                f"{place(self.path, number)}: not a tf.Example",
+                f"{row_location(self.path, number)}: not a tf.Example",
                 got=f"{len(record):,} bytes",
                 expected="TFRecords of serialized tf.train.Example",
                 fix="write tf.train.Example protos",
@@ -209,7 +209,7 @@ class TFRecordTable(HeaderlessTable):
                 self.unreadable.add(name)
                 return item.decode("utf-8", "backslashreplace")
             raise DataError(
-                f"{place(self.path, number)}: feature {name!r} is not UTF-8",
+                f"{row_location(self.path, number)}: feature {name!r} is not UTF-8",
                 got=f"byte 0x{item[error.start]:02x} at byte {error.start:,} of the value",
                 expected="UTF-8",
                 fix="write the records again from properly decoded text",

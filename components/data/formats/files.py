@@ -145,7 +145,7 @@ def _literal(pattern: str, base: Path) -> str:
 
 def _some_of(folder: Path) -> str:
     names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith((".", "_")))
-    return some(names, 5) if names else "an empty folder"
+    return abbreviate(names, 5) if names else "an empty folder"
 
 
 def _usual_ending(folder: Path) -> str:
@@ -294,7 +294,7 @@ def contents_digest(paths: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def some(names: Sequence[object], limit: int = 5) -> str:
+def abbreviate(names: Sequence[object], limit: int = 5) -> str:
     """The first few of a list, for a message: "a, b, c and 17 more"."""
     shown = ", ".join(str(name) for name in names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit:,} more"

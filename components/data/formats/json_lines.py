@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from decimal import Decimal
 from typing import Any
 
-from components.data.formats.table import HeaderlessTable, Row, Twice, place
+from components.data.formats.table import HeaderlessTable, Row, Twice, row_location
 from components.data.formats.text_lines import Lines
 from components.data.values.cells import as_json, readable
 from models.errors import DataError
@@ -46,17 +46,17 @@ class JsonLinesTable(HeaderlessTable):
         except json.JSONDecodeError as error:
             raise self._not_json(text, error, lines) from None
         except RecursionError as error:  # nested a thousand deep
-            where = place(self.path, lines.row, lines.line)
+            where = row_location(self.path, lines.row, lines.line)
             raise DataError(f"{where}: JSON beyond all bounds", got=str(error), expected="texts and numbers") from None
         if isinstance(value, list) and lines.row == 1:
             raise self._an_array()
         if not isinstance(value, dict):
-            where = place(self.path, lines.row, lines.line)
+            where = row_location(self.path, lines.row, lines.line)
             raise DataError(f"{where}: not a JSON object", got=text.strip()[:60], expected='{"column": value, …}')
         return value if all(map(str.isascii, value)) else {readable(name): cell for name, cell in value.items()}
 
     def _not_json(self, text: str, error: json.JSONDecodeError, lines: Lines) -> DataError:
-        where = place(self.path, lines.row, lines.line)
+        where = row_location(self.path, lines.row, lines.line)
         if lines.damaged:
             return lines.damaged[0]
         start = text.lstrip()

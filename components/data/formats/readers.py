@@ -13,9 +13,9 @@ from components.data.formats.binary_tables import ParquetTable, TFRecordTable, c
 from components.data.formats.files import format_of
 from components.data.formats.json_lines import JsonLinesTable
 from components.data.formats.separated import CsvTable, TsvTable
-from components.data.formats.table import Row, Table, place
+from components.data.formats.table import Row, Table
 
-__all__ = ["Row", "Table", "check_frames", "open_table", "place"]
+__all__ = ["Row", "Table", "check_frames", "open_table"]
 
 
 def open_table(path: Path, configured: str = "auto") -> Table:

@@ -7,9 +7,9 @@ import re
 from collections import Counter, deque
 from collections.abc import Collection, Iterator
 
-from components.data.formats.files import some
+from components.data.formats.files import abbreviate
 from components.data.formats.layout import LONGEST_FIELD, Layout, find_layout, fits, names_of, without_empty
-from components.data.formats.table import Row, Table, place
+from components.data.formats.table import Row, Table, row_location
 from components.data.formats.text_lines import Lines
 from models.errors import DataError
 
@@ -182,7 +182,7 @@ class CsvTable(Table):
         elif "expected after" in why:
             why = f"{why} in line {lines.line:,}: a double quote inside the field, or one that was never closed"
         return DataError(
-            place(self.path, lines.row, line) if lines.row else f"{self.path}: the header (line {line:,})",
+            row_location(self.path, lines.row, line) if lines.row else f"{self.path}: the header (line {line:,})",
             got=why,
             expected=expected,
             fix=fix,
@@ -191,16 +191,17 @@ class CsvTable(Table):
     def _ragged(self, number: int, line: int, fields: list[str], lines: Lines) -> DataError:
         width = len(self._layout.header)
         more = len(fields) > width
-        shown = some([repr(field if len(field) <= 40 else field[:40] + "…") for field in fields], 6)
+        shown = abbreviate([repr(field if len(field) <= 40 else field[:40] + "…") for field in fields], 6)
         fix = (
             "put the field that holds the separator into double quotes"
             if more
             else "complete or delete the row; a text with a line end inside needs double quotes around it"
         )
+        where = row_location(self.path, number, line)
         return DataError(
-            f"{place(self.path, number, line)}: {'more' if more else 'fewer'} fields than the header has columns",
+            f"{where}: {'more' if more else 'fewer'} fields than the header has columns",
             got=f"{len(fields)} fields: {shown}",
-            expected=f"{width}: {some(self._layout.header, 20)}",
+            expected=f"{width}: {abbreviate(self._layout.header, 20)}",
             fix=self._cause(fields, lines) or fix,
         )
 

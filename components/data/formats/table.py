@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from components.data.formats.files import some
+from components.data.formats.files import abbreviate
 from models.errors import DataError
 
 # Rows whose keys make up the columns of a format without a header.
@@ -78,7 +78,7 @@ class Table(abc.ABC):
             if name in self.left_out:
                 raise DataError(
                     f"{self.path}: column {name!r} {self.left_out[name]}",
-                    got=f"the columns {some([repr(c) for c in self.columns], 20)}, and {name!r} several times",
+                    got=f"the columns {abbreviate([repr(c) for c in self.columns], 20)}, and {name!r} several times",
                     expected="each name once",
                     fix="rename one of them in the header",
                 )
@@ -95,7 +95,7 @@ class Table(abc.ABC):
         notes = "".join(f"; {note}" for note in (self.above, self.headerless) if note)
         return DataError(
             f"{self.path}: there is no column {name!r}",
-            got=f"the columns {some([repr(c) for c in self.columns], 20)}{notes}",
+            got=f"the columns {abbreviate([repr(c) for c in self.columns], 20)}{notes}",
             expected=f"a column {name!r}" + (f" (is {close!r} meant?)" if close else ""),
             fix=f"put a line with the columns' names above the rows, for example {name!r}"
             if self.headerless
@@ -113,6 +113,6 @@ class HeaderlessTable(Table):
         return False
 
 
-def place(path: Path, row: int, line: int = 0) -> str:
+def row_location(path: Path, row: int, line: int = 0) -> str:
     """How messages name a row."""
     return f"{path}, row {row:,}" + (f" (line {line:,})" if line else "")

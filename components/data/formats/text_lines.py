@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from components.data.formats.files import open_bytes
 from components.data.formats.magic_bytes import START, Recognized, recognize
-from components.data.formats.table import place
+from components.data.formats.table import row_location
 from models.errors import DataError
 
 # Bytes in which a line feed is looked for, and that are read at once from a file without one.
@@ -118,7 +118,8 @@ class Lines:
     def _not_utf8(self, raw: bytes, start: int) -> DataError:
         around = raw[max(0, start - 20) : start].decode("utf-8", "ignore")
         return DataError(
-            (place(self.path, self.row, self.line) if self.row else f"{self.path}, line {self.line:,}") + ": not UTF-8",
+            (row_location(self.path, self.row, self.line) if self.row else f"{self.path}, line {self.line:,}")
+            + ": not UTF-8",
             got=f"byte 0x{raw[start]:02x} at byte {self.offset + start:,}" + (f", after {around!r}" if around else ""),
             expected="UTF-8",
             fix="save the file as UTF-8, for example: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW",

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from components.config import GateConfig
-from components.data.categorical import are_kinds
+from components.data.categorical import is_categorical
 from components.data.gate.counts import SplitFacts
 from components.data.gate.findings import Finding
 from models.config import TaskConfig
@@ -40,7 +40,7 @@ def summarize(facts: SplitFacts) -> dict[str, Any]:
         if column is not None:
             columns[column] = {"kind": "length", "counts": _bins(facts.lengths(column), _LENGTHS)}
     for column, values in facts.values.items():
-        if "" not in values and are_kinds(len(values), values.total()):
+        if "" not in values and is_categorical(len(values), values.total()):
             counts = {**dict(values.most_common()), "": facts.rows - values.total()}  # "": no value
             columns[column] = {"kind": "value", "counts": counts}
     return {"rows": facts.rows, "columns": columns, "task": _own(facts.task)}

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from components.config import GateConfig
-from components.data.categorical import are_kinds
-from components.data.formats.files import some
+from components.data.categorical import is_categorical
+from components.data.formats.files import abbreviate
 from components.data.gate.counts import SHOWN, SplitFacts, shorten, show
 from components.data.gate.findings import Finding, number_of
 from components.data.rows import Record
@@ -119,7 +119,7 @@ def _misspelt(unknown: Iterable[str], known: Iterable[str]) -> str:
     """Says which unknown labels differ from known ones in their spelling alone."""
     by_spelling = {spelling(label): label for label in known}
     alike = [f"{label!r} and {by_spelling[spelling(label)]!r}" for label in unknown if spelling(label) in by_spelling]
-    return f"; in spelling alone differ {some(alike, 4)}" if alike else ""
+    return f"; in spelling alone differ {abbreviate(alike, 4)}" if alike else ""
 
 
 def label_spelling(seen: Evidence) -> Iterator[Finding]:
@@ -137,7 +137,7 @@ def label_spelling(seen: Evidence) -> Iterator[Finding]:
         return Finding("label_spelling", seen.gate.label_spelling, "", seen.task.label, message, concerned, of, fix=fix)
 
     if groups:
-        named = some([" and ".join(f"{label!r} ({rows[label]:,})" for label in labels) for labels in groups], 8)
+        named = abbreviate([" and ".join(f"{label!r} ({rows[label]:,})" for label in labels) for labels in groups], 8)
         yield finding(
             f"labels that differ in spelling alone are learned as different labels: {named}",
             itertools.chain(*groups),
@@ -214,7 +214,7 @@ def split_overlap(seen: Evidence) -> Iterator[Finding]:
                 continue
             trained = seen.train.text_keys(column)
             # Texts that stand in many rows (the topics of a stance, yes and no) must be on both sides.
-            if are_kinds(len(np.unique(trained)), len(trained)):
+            if is_categorical(len(np.unique(trained)), len(trained)):
                 continue
             shared = np.isin(second.text_keys(column), first.text_keys(column)) & ~whole
             if shared.any():
@@ -263,7 +263,7 @@ def conflicting_labels(seen: Evidence) -> Iterator[Finding]:
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    return some([f"{label} ({count:,})" for label, count in counts.items()], 8)
+    return abbreviate([f"{label} ({count:,})" for label, count in counts.items()], 8)
 
 
 RULES: Mapping[str, Rule] = {

@@ -23,7 +23,7 @@ import numpy as np
 from models.errors import TrainingError
 from models.training.resuming import checkpoint_folder as folders
 from models.training.resuming.checkpoint_folder import BEST, NAME, STATE, TEMPORARY
-from models.training.resuming.resume_key import digest, told
+from models.training.resuming.resume_key import describe_differences, digest
 from tflite.host.json_text import to_json
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
-class Restored:
+class RestoredTraining:
     """What `Checkpoints.load` found.
 
     Attributes:
@@ -166,14 +166,14 @@ class Checkpoints:
         self._remove_best_but(best)
         return True
 
-    def load(self, variables: Sequence[Any]) -> Restored:
+    def load(self, variables: Sequence[Any]) -> RestoredTraining:
         """Puts this training's checkpoint back into the variables, all of them or none."""
         if self._directory is None or self._folder is None:
-            return Restored(None)
+            return RestoredTraining(None)
         path = self._folder / NAME
         if not path.exists():
             self._clear()
-            return Restored(None, why_anew=self._why_none())
+            return RestoredTraining(None, why_anew=self._why_none())
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(path.stat().st_mtime))
         try:
             state, values = self._read(path, variables)
@@ -181,12 +181,12 @@ class Checkpoints:
             logger.warning("the checkpoint %s is not used", path, exc_info=True)
             why = f"its checkpoint of {when} cannot be read ({type(error).__name__}: {error})"
             self._clear()
-            return Restored(None, why_anew=why)
+            return RestoredTraining(None, why_anew=why)
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
         self.kept_step = int(state.get("total_steps", 0))
         self._remove_best_but(state.get("best_epoch"))
-        return Restored(state, when)
+        return RestoredTraining(state, when)
 
     def _read(self, path: Path, variables: Sequence[Any]) -> tuple[dict[str, Any], list[np.ndarray]]:
         with np.load(path, allow_pickle=False) as arrays:
@@ -230,9 +230,8 @@ class Checkpoints:
                 else "there is no earlier training to continue"
             )
         other, differs = found
-        return (
-            f"the checkpoint of {other.when} (step {other.step}) is of another training, and is kept: {told(differs)}"
-        )
+        return f"the checkpoint of {other.when} (step {other.step}) is of another training, and is kept: "
+            f"{describe_differences(differs)}"
 
     def keep_best(self, variables: Sequence[Any]) -> None:
         """Keeps the weights of the best epoch so far, in memory; the next `save` writes them beside the checkpoint."""

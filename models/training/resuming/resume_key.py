@@ -63,7 +63,7 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return found + causes + others
 
 
-def told(found: list[str]) -> str:
+def describe_differences(found: list[str]) -> str:
     """The differences as one phrase, the first few of them."""
     more = len(found) - _MOST_NAMED
     return "; ".join(found[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")

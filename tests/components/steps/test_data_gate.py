@@ -14,7 +14,7 @@ from tfx.orchestration import metadata, pipeline
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.types import Channel, component_spec
 
-from components.artifacts import LiveModel
+from components.artifacts import LiveModelArtifact
 from components.config import DataConfig, GateConfig
 from components.data.gate import findings
 from components.data.gate.drift import SUMMARY_FILE, save_summary
@@ -29,7 +29,7 @@ from models.errors import ConfigError, GateError
 class _LiveSpec(component_spec.ComponentSpec):
     PARAMETERS = {"model": component_spec.ExecutionParameter(type=str)}
     INPUTS = {}
-    OUTPUTS = {"model_out": component_spec.ChannelParameter(type=LiveModel)}
+    OUTPUTS = {"model_out": component_spec.ChannelParameter(type=LiveModelArtifact)}
 
 
 class _LiveExecutor(base_executor.BaseExecutor):
@@ -69,7 +69,11 @@ class Project:
         statistics = StatisticsGen(examples=examples.outputs["examples"])
         schemas = schema_gen(statistics.outputs["statistics"], task, curated)
         validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schemas.outputs["schema"])
-        models = [] if live is None else [_Live(_LiveSpec(model=json.dumps(live), model_out=Channel(type=LiveModel)))]
+        models = (
+            []
+            if live is None
+            else [_Live(_LiveSpec(model=json.dumps(live), model_out=Channel(type=LiveModelArtifact)))]
+        )
         blessing = data_gate(
             examples=examples.outputs["examples"],
             anomalies=validator.outputs["anomalies"],

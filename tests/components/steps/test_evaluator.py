@@ -17,7 +17,7 @@ from sklearn import metrics as sk
 from tfx import types
 from tfx.types import artifact_utils, standard_artifacts
 
-from components.artifacts import LiveModel
+from components.artifacts import LiveModelArtifact
 from components.config import EvaluationConfig
 from components.evaluation.comparability import baseline_of
 from components.evaluation.summary import load_summary
@@ -120,7 +120,7 @@ def evaluate(
 
 
 def live_model(folder: Path, version: int) -> Any:
-    live = artifact(LiveModel, folder / "Format-Serving")
+    live = artifact(LiveModelArtifact, folder / "Format-Serving")
     live.version = version
     return live
 
@@ -478,7 +478,7 @@ def test_a_model_without_labels_is_refused(single: dict[str, Any], tmp_path: Pat
 
 def test_the_component_fits_between_its_neighbours() -> None:
     examples, model, live = (
-        types.Channel(type=kind) for kind in (standard_artifacts.Examples, standard_artifacts.Model, LiveModel)
+        types.Channel(type=kind) for kind in (standard_artifacts.Examples, standard_artifacts.Model, LiveModelArtifact)
     )
     evaluation = EvaluationConfig(thresholds={"accuracy": {"min": 0.8}})
     component = Evaluator(examples, model, live, task=TaskConfig(), evaluation=evaluation)

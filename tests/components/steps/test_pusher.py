@@ -167,7 +167,7 @@ def test_a_push_that_fails_is_a_push_error_with_its_four_parts(tmp_path: Path) -
 
 
 def find_live(folder: Path, base: Path, version: int) -> Any:
-    live = artifact(artifacts.LiveModel, folder / "live")
+    live = artifact(artifacts.LiveModelArtifact, folder / "live")
     LiveExecutor().Do({}, {"live_model": [live]}, {"directory": str(base), "version": version, "code": ""})
     return live
 

@@ -51,7 +51,7 @@ def test_adopted_layers_compute_what_keras_computes() -> None:
     mask = (np.arange(6) < np.array([[6], [4], [1]])).astype("int32")
     expected = np.array(block(states, padding_mask=mask))
     variables = [variable.path for variable in block.variables]
-    layers.adopt(block)
+    layers.replace_layers(block)
     assert type(block._self_attention_layer) is layers.MaskedAttention
     assert [variable.path for variable in block.variables] == variables
     np.testing.assert_allclose(block(states, padding_mask=mask), expected, atol=2e-6)
@@ -63,7 +63,7 @@ def test_a_model_without_dropout_is_adopted_too() -> None:
     states = np.random.default_rng(0).normal(size=(2, 6, 16)).astype("float32")
     mask = np.array([[1] * 6, [1, 1, 0, 0, 0, 0]])
     expected = np.array(block(states, padding_mask=mask))
-    layers.adopt(block)
+    layers.replace_layers(block)
     np.testing.assert_allclose(block(states, padding_mask=mask), expected, atol=2e-6)
 
 

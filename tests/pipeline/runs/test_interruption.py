@@ -11,7 +11,7 @@ import apache_beam as beam
 import pytest
 
 from models.errors import Interrupted
-from pipeline.runs.interruption import explained, interruptible, is_interruption
+from pipeline.runs.interruption import explain_interruption, interruptible, is_interruption
 from pipeline.runs.run_records import Step
 
 
@@ -85,7 +85,7 @@ def test_an_interruption_amid_beams_rows_is_one() -> None:
 
 def test_an_interruption_says_what_is_kept_lost_and_next() -> None:
     steps = [Step("ExampleGen", "done"), Step("DataGate", "cached"), Step("Transform", "interrupted", 75.0)]
-    assert explained(KeyboardInterrupt(), steps).render() == (
+    assert explain_interruption(KeyboardInterrupt(), steps).render() == (
         "interrupted in Transform, after 1 min 15 s\n"
         "  kept: the results of 2 steps\n"
         "  lost: 1 min 15 s of Transform\n"
@@ -97,11 +97,13 @@ def test_an_interruption_says_what_is_kept_lost_and_next() -> None:
         lost="the last 12 steps, 9 s of training",
         then="with the same settings, data and code training continues at step 401",
     )
-    assert explained(stopped, [Step("ExampleGen", "done"), Step("Trainer", "interrupted", 75.0)]).render() == (
+    assert explain_interruption(
+        stopped, [Step("ExampleGen", "done"), Step("Trainer", "interrupted", 75.0)]
+    ).render() == (
         "interrupted in Trainer: training, after step 412 of 4000\n"
         "  kept: the results of 1 step; a checkpoint of step 400, in out/checkpoints/a\n"
         "  lost: the last 12 steps, 9 s of training\n"
         "  next: run it again: with the same settings, data and code training continues at step 401"
     )
-    assert "between two steps" in explained(KeyboardInterrupt(), [Step("ExampleGen", "done")]).what
-    assert "before the first step" in explained(KeyboardInterrupt(), []).what
+    assert "between two steps" in explain_interruption(KeyboardInterrupt(), [Step("ExampleGen", "done")]).what
+    assert "before the first step" in explain_interruption(KeyboardInterrupt(), []).what

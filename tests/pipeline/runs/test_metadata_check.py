@@ -313,7 +313,7 @@ def test_what_is_gone_behind_a_link_is_made_again(tmp_path: Path, monkeypatch: p
     shutil.rmtree(paths.artifacts / "Transform")
     with pytest.raises(FileNotFoundError) as missing:
         (paths.root / "Transform/examples/2/schema.txt").read_text()
-    told_of = metadata_check.explained(missing.value, paths)
+    told_of = metadata_check.explain_store_error(missing.value, paths)
     assert told_of is not None
     assert f"remove {paths.artifacts}/Transform/examples/2, and run again" in told_of.fix
     assert metadata_check.check(paths) == ["Transform"]
@@ -348,15 +348,15 @@ def test_what_the_library_says_of_the_store_in_a_run_is_explained(paths: Paths) 
     paths.metadata.write_bytes(paths.metadata.read_bytes()[:8192])
     with pytest.raises(RuntimeError, match="malformed") as caught:
         connect(paths)
-    assert isinstance(metadata_check.explained(caught.value, paths), DataError)
+    assert isinstance(metadata_check.explain_store_error(caught.value, paths), DataError)
     with pytest.raises(FileNotFoundError) as missing:
         (paths.artifacts / "Transform/examples/2/Split-eval/rows.gz").read_text()
-    told = metadata_check.explained(missing.value, paths)
+    told = metadata_check.explain_store_error(missing.value, paths)
     assert told is not None
     assert f"remove {paths.artifacts}/Transform/examples/2, and run again" in told.fix
     with pytest.raises(ZeroDivisionError) as other:
         1 / 0  # noqa: B018
-    assert metadata_check.explained(other.value, paths) is None
+    assert metadata_check.explain_store_error(other.value, paths) is None
 
 
 def test_a_large_store_is_checked_in_a_moment(paths: Paths) -> None:

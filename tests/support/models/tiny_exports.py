@@ -12,7 +12,7 @@ import numpy as np
 from models.build import build_model
 from models.config import CONFIG_FILE, EncoderConfig, ModelsConfig, TaskConfig
 from models.saved.export import export_saved_model
-from models.saved.restore import Restored
+from models.saved.restore import RestoredModel
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
 
@@ -37,7 +37,7 @@ class Exported:
 
     def ask_keras(self, texts: list[bytes], pairs: list[bytes] | None = None) -> dict[str, np.ndarray]:
         """What the Keras model itself answers."""
-        return Restored(self.model, self.tokenizer, self.labels, self.task).answer(texts, pairs)
+        return RestoredModel(self.model, self.tokenizer, self.labels, self.task).answer(texts, pairs)
 
 
 def tiny_model(tokenizer: Tokenizer, outputs: int, config: EncoderConfig = ENCODER) -> keras.Model:

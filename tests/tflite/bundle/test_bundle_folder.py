@@ -17,7 +17,7 @@ import tiny_edge as tiny
 
 from models.config import TaskConfig
 from models.errors import ModelError
-from models.saved.restore import Restored
+from models.saved.restore import RestoredModel
 from tflite.bundle import mediapipe_metadata
 from tflite.bundle.bundle_folder import HARD_TEXTS, check_golden, mediapipe_obstacle, write_bundle
 from tflite.host.edge_classifier import EdgeClassifier
@@ -48,7 +48,7 @@ def test_it_answers_as_keras(task: str, pairs: bool, tmp_path: Path) -> None:
     texts = [*HARD_TEXTS, *TEXTS]
     seconds = texts[::-1] if pairs else None
     config = TaskConfig(type=task, label_separator="|", text_pair="other" if pairs else None)
-    keras = Restored(tiny.model(task), TOKENIZER, tiny.TASKS[task], config)
+    keras = RestoredModel(tiny.model(task), TOKENIZER, tiny.TASKS[task], config)
     encoded = [[text.encode() for text in each] if each else None for each in (texts, seconds)]
     wanted = keras.answer(*encoded)
     found = EdgeClassifier(folder).predict(texts, seconds)

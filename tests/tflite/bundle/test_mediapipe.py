@@ -19,7 +19,7 @@ import tiny_edge as tiny
 
 from models.build import build_model
 from models.config import EncoderConfig, TaskConfig, TokenizerConfig
-from models.saved.restore import Restored
+from models.saved.restore import RestoredModel
 from models.text import mediapipe_rules
 from models.text.preprocessing import Preprocessor
 from models.text.vocabulary_training import count_words, learn_wordpiece
@@ -124,7 +124,7 @@ def test_real_rows_get_the_served_models_labels(name: str, compatible: bool, dat
     for weight in model.trainable_weights:
         weight.assign(weight + np.random.default_rng(3).normal(0, 0.3, weight.shape))
     texts = _texts(datasets / name / "test.csv")
-    keras_model = Restored(model, learned, tiny.LABELS, TaskConfig())
+    keras_model = RestoredModel(model, learned, tiny.LABELS, TaskConfig())
     encoded = [text.encode() for text in texts]
     bias = next(weight for weight in model.trainable_weights if weight.shape == (3,))
     # Otherwise one label is given to all of them.

@@ -12,14 +12,14 @@ import tiny_edge as tiny
 from ai_edge_litert.interpreter import Interpreter
 
 from models.config import TaskConfig
-from models.saved.restore import Restored
+from models.saved.restore import RestoredModel
 from tflite.convert import flatbuffer
 from tflite.convert.embedding_tables import round_tables, rounded, sensitivity
 from tflite.measure.parity import Row
 
 
-def restored(model: keras.Model | None = None) -> Restored:
-    return Restored(model or tiny.model(), golden_text.tokenizer(max_length=16), tiny.LABELS, TaskConfig())
+def restored(model: keras.Model | None = None) -> RestoredModel:
+    return RestoredModel(model or tiny.model(), golden_text.tokenizer(max_length=16), tiny.LABELS, TaskConfig())
 
 
 TEXTS = [Row(text) for text in ("a good film", "bad , bad acting", "the plot is so so", "unbelievable !") * 5]

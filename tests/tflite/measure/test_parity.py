@@ -11,7 +11,7 @@ import pytest
 import tiny_edge as tiny
 
 from models.config import TaskConfig
-from models.saved.restore import Restored
+from models.saved.restore import RestoredModel
 from tflite.bundle import mediapipe_metadata
 from tflite.bundle.bundle_folder import HARD_TEXTS, write_bundle
 from tflite.host.edge_classifier import EdgeClassifier
@@ -26,9 +26,9 @@ ANSWERS: dict[str, tuple[tuple[str, ...] | float, ...]] = {
 }
 
 
-def restored(task: str, pairs: bool = False) -> Restored:
+def restored(task: str, pairs: bool = False) -> RestoredModel:
     config = TaskConfig(type=task, label_separator="|", text_pair="other" if pairs else None)
-    return Restored(tiny.model(task), TOKENIZER, tiny.TASKS[task], config)
+    return RestoredModel(tiny.model(task), TOKENIZER, tiny.TASKS[task], config)
 
 
 def bundle(folder: Path, task: str, *, lengths: tuple[int, ...] = tiny.LENGTHS, pairs: bool = False) -> EdgeClassifier:

@@ -8,7 +8,7 @@ import pytest
 from tfx.components.example_gen import utils
 from tfx.proto import example_gen_pb2
 
-from components.data.formats.files import contents_digest, find_files, format_of, newest_span, some
+from components.data.formats.files import abbreviate, contents_digest, find_files, format_of, newest_span
 from models.errors import DataError
 
 
@@ -157,5 +157,5 @@ def test_digests_are_of_names_and_contents(tmp_path: Path) -> None:
 
 
 def test_some() -> None:
-    assert some([1, 2], 2) == "1, 2"
-    assert some(range(1002), 2) == "0, 1 and 1,000 more"
+    assert abbreviate([1, 2], 2) == "1, 2"
+    assert abbreviate(range(1002), 2) == "0, 1 and 1,000 more"

@@ -7,7 +7,7 @@ from pathlib import Path
 import tiny_checkpoints
 
 from models.config import EncoderConfig, PresetConfig
-from models.training.resuming.resume_key import differences, of_model, told
+from models.training.resuming.resume_key import describe_differences, differences, of_model
 
 
 def test_where_a_preset_lies_decides_nothing_and_what_it_says_does(tmp_path: Path) -> None:
@@ -28,4 +28,4 @@ def test_from_scratch_the_settings_are_the_model() -> None:
 
 def test_many_differences_are_counted() -> None:
     found = differences({"train": {}}, {"train": {f"k{number}": number for number in range(6)}})
-    assert told(found).endswith("train.k3 was unset, is 3; and 2 more")
+    assert describe_differences(found).endswith("train.k3 was unset, is 3; and 2 more")
