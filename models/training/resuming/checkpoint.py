@@ -230,8 +230,8 @@ class Checkpoints:
                 else "there is no earlier training to continue"
             )
         other, differs = found
-        return f"the checkpoint of {other.when} (step {other.step}) is of another training, and is kept: "
-            f"{describe_differences(differs)}"
+        why = describe_differences(differs)
+        return f"the checkpoint of {other.when} (step {other.step}) is of another training, and is kept: {why}"
 
     def keep_best(self, variables: Sequence[Any]) -> None:
         """Keeps the weights of the best epoch so far, in memory; the next `save` writes them beside the checkpoint."""
