@@ -21,8 +21,8 @@ import tensorflow as tf
 import tiny_byte_pairs
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
-from test_preprocessing import ALBERT, sentencepiece_tokenizer
 from tiny_exports import ENCODER, KINDS, Exported, export, tiny_model
+from tiny_sentencepiece import ALBERT, sentencepiece_tokenizer
 
 from models.errors import ModelError
 from models.saved.export import TOLERANCE, export_saved_model, tolerance_of

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import struct
 from pathlib import Path
 
 import numpy as np
 
 from serving.server.model_service import Core
 from serving.server.options import ServerOptions
-from serving.wire.protos import Example, ModelConfig, ModelServerConfig, ModelSpec
+from serving.wire.protos import Example, ModelConfig, ModelServerConfig, ModelSpec, PredictionLog
 
 BIASES = (0, 1, 2)
 
@@ -142,3 +143,13 @@ async def until(condition, seconds=20.0):
             return
         await asyncio.sleep(0.02)
     raise AssertionError("it did not happen in time")
+
+
+def write_warm_up(folder: Path, *logs: PredictionLog) -> None:
+    """Puts warm-up requests into a SavedModel, as TFRecords without checksums."""
+    (folder / "assets.extra").mkdir()
+    content = b""
+    for log in logs:
+        record = log.SerializeToString()
+        content += struct.pack("<QI", len(record), 0) + record + bytes(4)
+    (folder / "assets.extra" / "tf_serving_warmup_requests").write_bytes(content)

@@ -10,30 +10,19 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import golden_text
 import numpy as np
 import pytest
 import tiny_edge as tiny
+from tiny_bundles import CARD, TEXTS, TOKENIZER, bundle
 
 from models.config import TaskConfig
 from models.errors import ModelError
 from models.saved.restore import RestoredModel
 from tflite.bundle import mediapipe_metadata
-from tflite.bundle.bundle_folder import HARD_TEXTS, check_golden, mediapipe_obstacle, write_bundle
+from tflite.bundle.bundle_folder import HARD_TEXTS, check_golden, mediapipe_obstacle
 from tflite.host.edge_classifier import EdgeClassifier
 from tflite.host.labels import LabelSpace
 from tflite.host.manifest import MODEL_FILE
-
-TEXTS = ("the film was good", "un film bad, cafe!", "films " * 40)
-TOKENIZER = golden_text.tokenizer(max_length=max(tiny.LENGTHS))
-CARD = mediapipe_metadata.Card("tiny", "A model for tests.", "7", "Somebody", "Apache-2.0")
-
-
-def bundle(folder: Path, task: str = "single_label", **more: Any) -> Path:
-    manifest = tiny.manifest(task, **more)
-    content = tiny.content(task, manifest.lengths)
-    write_bundle(folder, content, manifest, tokenizer=TOKENIZER, labels=tiny.TASKS[task], card=CARD, texts=TEXTS)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import isolated
 import pytest
-from test_bundle import TEXTS, bundle
+from tiny_bundles import TEXTS, bundle
 
 from tflite.bundle.bundle_folder import HARD_TEXTS
 from tflite.host.edge_classifier import EdgeClassifier

@@ -13,7 +13,7 @@ import tensorflow as tf
 import tiny_byte_pairs
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_preprocessing import ALBERT, DEBERTA, sentencepiece_tokenizer
+from tiny_sentencepiece import ALBERT, DEBERTA, sentencepiece_tokenizer
 
 from models.errors import ModelError
 from models.text.preprocessing import Preprocessor

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import tiny_edge as tiny
-from test_bundle import bundle
+from tiny_bundles import bundle
 
 from models.errors import ModelError
 from tflite.measure.cost import measure

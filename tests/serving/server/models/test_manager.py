@@ -3,12 +3,22 @@
 import asyncio
 import itertools
 import shutil
-import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_servers import config_of, example, floats, options_of, publish, spec, until, with_core, withdraw
+from tiny_servers import (
+    config_of,
+    example,
+    floats,
+    options_of,
+    publish,
+    spec,
+    until,
+    with_core,
+    withdraw,
+    write_warm_up,
+)
 
 from serving.errors import Code, OptionsError, StatusError
 from serving.server.calls.request_tensors import encode
@@ -392,15 +402,6 @@ def test_a_wrong_configuration_is_refused_and_changes_nothing(saved_models, tmp_
         assert await bias(core) == 1
 
     with_core(options_of(config_of(m=tmp_path)), use)
-
-
-def write_warm_up(folder: Path, *logs: PredictionLog) -> None:
-    (folder / "assets.extra").mkdir()
-    content = b""
-    for log in logs:
-        record = log.SerializeToString()
-        content += struct.pack("<QI", len(record), 0) + record + bytes(4)
-    (folder / "assets.extra" / "tf_serving_warmup_requests").write_bytes(content)
 
 
 def predict_log(x):

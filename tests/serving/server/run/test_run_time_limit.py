@@ -7,8 +7,7 @@ import time
 import numpy as np
 import pytest
 from fronts import with_fronts
-from test_manager import write_warm_up
-from tiny_servers import config_of, floats, options_of, publish, spec, until, with_core
+from tiny_servers import config_of, floats, options_of, publish, spec, until, with_core, write_warm_up
 
 from serving.errors import Code, StatusError
 from serving.server.calls.call import Call
