@@ -13,7 +13,8 @@ import pytest
 from tiny_exports import Exported, export
 
 from models.errors import ModelError
-from models.saved.predictor import Answer, Predictor, load
+from models.saved.predictor import Predictor, load
+from tflite.host.prediction import Prediction
 
 
 @pytest.fixture(scope="module")
@@ -76,10 +77,10 @@ def test_a_regression_of_pairs_gives_a_number(pairs: tuple[Exported, Predictor])
 
 
 def test_how_an_answer_reads() -> None:
-    answer = Answer(score=0.75, label="good", probabilities={"bad": 0.25, "good": 0.75})
+    answer = Prediction(score=0.75, label="good", probabilities={"bad": 0.25, "good": 0.75})
     assert answer.line() == "good\t0.750"
     assert answer.as_dict() == {"score": 0.75, "label": "good", "probabilities": {"bad": 0.25, "good": 0.75}}
-    assert Answer(score=1234.5678).line() == "1235"
+    assert Prediction(score=1234.5678).line() == "1235"
 
 
 def test_refuses_pairs_where_there_are_none_and_the_reverse(
