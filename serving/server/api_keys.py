@@ -1,7 +1,7 @@
-"""API keys (--api_keys_file): who may ask which models.
+"""API keys (--api_keys_file): which clients may query which models.
 
-The file holds only hashes: a key is 32 random bytes or so, which nobody finds by trying, and a slow hash would cost
-more than most models.
+The file holds only hashes. A key is about 32 random bytes, which cannot be guessed, so a fast hash is enough. A slow
+hash would cost more than most models.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from serving.errors import Code, StatusError
 
 NO_HEADERS: Mapping[str, str] = {}
 
-_ALL = "*"
-_HOW = "send `authorization: Bearer KEY` or `x-api-key: KEY`"
+_ANY_MODEL = "*"
+_HOW_TO_SEND = "send `authorization: Bearer KEY` or `x-api-key: KEY`"
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class ApiKey:
     """One key.
 
     Attributes:
-        name: whose it is.
+        name: of its owner.
         sha256: of the key, in hexadecimal.
-        models: that it may ask.
+        models: that it may query.
         administers: whether it may reload the configuration and use the profiler.
     """
 
@@ -35,30 +35,30 @@ class ApiKey:
     administers: bool = False
 
     def check_model(self, name: str) -> None:
-        """Whether it may ask a model, which need not be there. No name at all is the service's to refuse.
+        """Checks that the key may query a model, which need not exist. An empty name is left to the service to refuse.
 
         Raises:
             StatusError: PERMISSION_DENIED.
         """
-        if name and name not in self.models and _ALL not in self.models:
-            raise StatusError(Code.PERMISSION_DENIED, f"The API key of {self.name} may not ask model {name}")
+        if name and name not in self.models and _ANY_MODEL not in self.models:
+            raise StatusError(Code.PERMISSION_DENIED, f"The API key of {self.name} may not query model {name}")
 
     def check_administers(self) -> None:
-        """Whether it may do what concerns the whole server.
+        """Checks that the key may do what affects the whole server.
 
         Raises:
             StatusError: PERMISSION_DENIED.
         """
         if not self.administers:
-            words = f"The API key of {self.name} may not do this: it takes one that `administers`"
-            raise StatusError(Code.PERMISSION_DENIED, words)
+            message = f"The API key of {self.name} may not do this: it requires one with `administers`"
+            raise StatusError(Code.PERMISSION_DENIED, message)
 
 
 class ApiKeys:
-    """The keys that are known.
+    """The accepted keys.
 
     Args:
-        keys: each with a hash of its own.
+        keys: with distinct hashes.
     """
 
     def __init__(self, keys: Iterable[ApiKey]) -> None:
@@ -67,25 +67,25 @@ class ApiKeys:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ApiKeys) and self._by_hash == other._by_hash
 
-    __hash__ = None  # type: ignore[assignment]  # nothing keeps them in sets
+    __hash__ = None  # type: ignore[assignment]  # never kept in sets
 
     def find(self, headers: Mapping[str, str]) -> ApiKey:
-        """The key that a request brings.
+        """The key that a request was sent with.
 
-        How long that takes tells nothing of a key: what is compared is the hash of what was sent.
+        The time this takes reveals nothing about the keys: the lookup is by hash.
 
         Args:
             headers: of HTTP, or metadata of gRPC, by names in lower case.
 
         Raises:
-            StatusError: UNAUTHENTICATED, none, or one that is not known.
+            StatusError: UNAUTHENTICATED: the key is missing or unknown.
         """
         scheme, _, sent = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             sent = headers.get("x-api-key", "")
         if not sent:
-            raise StatusError(Code.UNAUTHENTICATED, f"This server asks for an API key: {_HOW}")
-        known = self._by_hash.get(hashlib.sha256(sent.strip().encode("utf-8", "replace")).hexdigest())
-        if known is None:
+            raise StatusError(Code.UNAUTHENTICATED, f"This server requires an API key: {_HOW_TO_SEND}")
+        key = self._by_hash.get(hashlib.sha256(sent.strip().encode("utf-8", "replace")).hexdigest())
+        if key is None:
             raise StatusError(Code.UNAUTHENTICATED, "The API key is not known")
-        return known
+        return key

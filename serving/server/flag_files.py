@@ -1,4 +1,4 @@
-"""The files that flags name: text protos, PEM inside of some (tensorflow_serving/config/*.proto)."""
+"""Reads the files that flags name: text protos, some with PEM inside (tensorflow_serving/config/*.proto)."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ _FILE = proto_file(
 
 
 def _classes() -> dict[str, Any]:
-    """The messages above, in a pool of their own: the package with TF Serving's has no such files."""
+    """The messages above, in a separate pool: TF Serving's package has no such files."""
     pool, wrappers = descriptor_pool.DescriptorPool(), descriptor_pb2.FileDescriptorProto()
     protos.POOL.FindFileByName(_WRAPPERS).CopyToProto(wrappers)
     pool.Add(wrappers)
     pool.Add(_FILE)
-    found = message_factory.GetMessageClassesForFiles([_FILE.name], pool)
-    return {name.rpartition(".")[2]: kind for name, kind in found.items()}
+    classes = message_factory.GetMessageClassesForFiles([_FILE.name], pool)
+    return {name.rpartition(".")[2]: kind for name, kind in classes.items()}
 
 
 _CLASSES = _classes()
@@ -70,7 +70,7 @@ def read_model_config(path: Path) -> Any:
     """`ModelServerConfig` of --model_config_file.
 
     Raises:
-        OptionsError: no such file, no such proto, or a custom configuration.
+        OptionsError: the file is missing, does not parse, or has a custom configuration.
     """
     config = _read(path, protos.ModelServerConfig, "model_config_file")
     if config.WhichOneof("config") == "custom_model_config":
@@ -87,7 +87,7 @@ def read_session_config(path: Path) -> Any:
     """`ConfigProto` of --tensorflow_session_config_file.
 
     Raises:
-        OptionsError: no such file, no such proto.
+        OptionsError: the file is missing or does not parse.
     """
     return _read(path, protos.ConfigProto, "tensorflow_session_config_file")
 
@@ -96,16 +96,16 @@ def read_batching(path: Path, flag: str = "batching_parameters_file") -> dict[st
     """`BatchingParameters` as field name to value, for the fields that the file sets.
 
     Raises:
-        OptionsError: no such file, no such proto.
+        OptionsError: the file is missing or does not parse.
     """
     return _values(_read(path, _CLASSES["BatchingParameters"], flag))
 
 
 def read_metrics_path(path: Path) -> str | None:
-    """The path of Prometheus's page by --monitoring_config_file, None where it is not enabled.
+    """The path of the Prometheus page from --monitoring_config_file; None if the page is not enabled.
 
     Raises:
-        OptionsError: no such file, no such proto, or a path that is none.
+        OptionsError: the file is missing or does not parse, or the path does not begin with /.
     """
     prometheus = _read(path, _CLASSES["MonitoringConfig"], "monitoring_config_file").prometheus_config
     if not prometheus.enable:
@@ -118,23 +118,23 @@ def read_metrics_path(path: Path) -> str | None:
 
 
 def read_api_keys(path: Path) -> ApiKeys:
-    """The keys of --api_keys_file (ours).
+    """The keys of --api_keys_file (Transom).
 
     Raises:
-        OptionsError: no such file, no such proto, or a key that is none.
+        OptionsError: the file is missing or does not parse, or a key is invalid.
     """
     what = f"--api_keys_file {path}"
     by_hash: dict[str, ApiKey] = {}
-    for one in _read(path, _CLASSES["ApiKeys"], "api_keys_file").api_key:
-        key = ApiKey(one.name, one.sha256.lower(), frozenset(one.model), one.administers)
+    for entry in _read(path, _CLASSES["ApiKeys"], "api_keys_file").api_key:
+        key = ApiKey(entry.name, entry.sha256.lower(), frozenset(entry.model), entry.administers)
         if not key.name:
-            raise OptionsError(what, got="a key without a name", expected="a name for each", fix="say whose it is")
+            raise OptionsError(what, got="a key without a name", expected="a name for each", fix="name its owner")
         if not _SHA256.fullmatch(key.sha256):
             expected, fix = "64 hexadecimal digits, the SHA-256 of the key", "printf %s KEY | sha256sum"
             raise OptionsError(f"{what}: {key.name}", got=f"sha256: {key.sha256!r}", expected=expected, fix=fix)
         if key.sha256 in by_hash:
             got = f"the key of {by_hash[key.sha256].name}"
-            raise OptionsError(f"{what}: {key.name}", got=got, expected="a key of its own", fix="make a new key")
+            raise OptionsError(f"{what}: {key.name}", got=got, expected="a different key", fix="make a new key")
         by_hash[key.sha256] = key
     if not by_hash:
         raise OptionsError(what, got="no keys", expected="api_key { name: ... sha256: ... model: ... }", fix="add one")
@@ -142,14 +142,14 @@ def read_api_keys(path: Path) -> ApiKeys:
 
 
 def read_tls_source(source: TlsSource) -> TlsFiles:
-    """Keys and certificates from where they are.
+    """The keys and certificates of a source.
 
     Raises:
-        OptionsError: no such file, no such proto, no such key or certificate.
+        OptionsError: a file is missing or does not parse, or its key or certificate cannot be used.
     """
     if source.config is not None:
         return read_tls(source.config)
-    assert source.certificate is not None, "a source has files"
+    assert source.certificate is not None, "a source without a config has a certificate"
     assert source.key is not None, "a certificate has a key"
     return _read_pem_files(source.certificate, source.key, source.authority)
 
@@ -158,7 +158,7 @@ def read_tls(path: Path) -> TlsFiles:
     """Key, certificate and authority of --ssl_config_file.
 
     Raises:
-        OptionsError: no such file, no such proto, no such key or certificate.
+        OptionsError: a file is missing or does not parse, or its key or certificate cannot be used.
     """
     config = _read(path, _CLASSES["SSLConfig"], "ssl_config_file")
     tls = TlsFiles(
@@ -169,13 +169,13 @@ def read_tls(path: Path) -> TlsFiles:
     )
     what = f"--ssl_config_file {path}"
     if tls.client_verify and not tls.custom_ca:
-        fix = "put the certificate that signed the clients' into custom_ca"
+        fix = "put the certificate that signed the clients' certificates into custom_ca"
         raise OptionsError(what, got="client_verify without custom_ca", expected="both", fix=fix)
     _check_usable(
         tls,
         what,
-        expected="server_key and server_cert that belong together, as PEM texts and not as names of files",
-        fix="put the content of the files between quotes, with \\n for each line break",
+        expected="a server_key and server_cert that belong together, as PEM texts, not as file names",
+        fix="put the contents of the files between quotes, with \\n for each line break",
     )
     return tls
 
@@ -189,7 +189,7 @@ def _read_pem_files(certificate: Path, key: Path, authority: Path | None) -> Tls
     )
     what = f"--ssl_certificate_file {certificate} and --ssl_key_file {key}"
     what += f", --ssl_ca_file {authority}" if authority else ""
-    _check_usable(tls, what, expected="PEM files of a certificate and its key", fix="check what the files hold")
+    _check_usable(tls, what, expected="PEM files of a certificate and its key", fix="check the files' contents")
     return tls
 
 
@@ -202,13 +202,13 @@ def _check_usable(tls: TlsFiles, what: str, *, expected: str, fix: str) -> None:
 
 
 def ssl_context(tls: TlsFiles) -> ssl.SSLContext:
-    """The context of a server with these.
+    """The TLS context of a server with these keys and certificates.
 
     Raises:
-        ssl.SSLError: they are no PEM, or do not belong together.
+        ssl.SSLError: they are not PEM, or do not belong together.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with _file_of(tls.server_cert) as certificate, _file_of(tls.server_key) as key:
+    with _temporary_file(tls.server_cert) as certificate, _temporary_file(tls.server_key) as key:
         context.load_cert_chain(certificate, key, password="")
     if tls.custom_ca:
         context.load_verify_locations(cadata=tls.custom_ca.decode())
@@ -218,8 +218,8 @@ def ssl_context(tls: TlsFiles) -> ssl.SSLContext:
 
 
 @contextlib.contextmanager
-def _file_of(content: bytes) -> Iterator[str]:
-    """A file for the moment, which only this user can read: `ssl` takes names alone."""
+def _temporary_file(content: bytes) -> Iterator[str]:
+    """A file that only this user can read: `ssl` takes only file names."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(content)
         file.flush()
@@ -232,7 +232,7 @@ def _text(path: Path, flag: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         got = error.strerror if isinstance(error, OSError) else "bytes that are not UTF-8"
         raise OptionsError(
-            f"--{flag} {path}", got=str(got), expected="a text file", fix="check the path and who may read it"
+            f"--{flag} {path}", got=str(got), expected="a text file", fix="check the path and its permissions"
         ) from error
 
 
@@ -244,7 +244,7 @@ def _read(path: Path, kind: Any, flag: str) -> Any:
         fields = ", ".join(field.name for field in kind.DESCRIPTOR.fields)
         raise OptionsError(
             f"--{flag} {path}",
-            # The words before the place are those of TF Serving.
+            # TF Serving's words, followed by the position.
             got=f"Error parsing text-format {kind.DESCRIPTOR.full_name}: {error}",
             expected=f"{kind.DESCRIPTOR.name} as text, with the fields {fields}",
             fix="see docs/serving.md"

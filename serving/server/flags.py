@@ -1,11 +1,14 @@
-"""The command line becomes `ServerOptions`, before TensorFlow is imported."""
+"""Parses the command line into `ServerOptions`, before TensorFlow is imported."""
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from serving.errors import OptionsError
@@ -17,28 +20,29 @@ from serving.server.flag_files import (
     read_session_config,
     read_tls_source,
 )
-from serving.server.flag_table import FLAGS, OURS, Flag
+from serving.server.flag_table import FLAGS, GROUPS, LEAST, MOST, TRANSOM, Flag
 from serving.server.options import ServerOptions, TlsSource
 from serving.wire import protos
 
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}
 _DEFAULT_POOL = "model_server_batch_threads"
 _PLATFORM = "tensorflow"
+_ABOUT = """\
+Serves SavedModels over gRPC and REST as tensorflow_model_server does, with its flags. Flags marked [Transom] are
+additions. A flag is --name=value, --name value, or --name alone for true.
 
-_READ = {"saved_model_tags", "grpc_channel_arguments", "grpc_socket_path", "model_config_file", "reload_roots"}
-_READ |= {"api_keys_file"}
-# Flags whose value goes into the option of the same name as it is.
-_AS_THEY_ARE = [
-    field.name for field in dataclasses.fields(ServerOptions) if field.name in FLAGS and field.name not in _READ
-]
+  python -m serving.server --model_name=reviews --model_base_path=/models/reviews --rest_api_port=8501
+  curl -d '{"instances": ["so good"]}' localhost:8501/v1/models/reviews:predict"""
+
+_OPTIONS = {field.name for field in dataclasses.fields(ServerOptions)}
 
 
 @dataclasses.dataclass(frozen=True)
 class CommandLine:
-    """What was asked for.
+    """The parsed flags.
 
     Attributes:
-        given: flag to value, defaults left out.
+        given: flag to value, without the defaults.
         warnings: lines about flags that have no effect.
     """
 
@@ -50,17 +54,22 @@ class CommandLine:
 
 
 def parse(arguments: Sequence[str]) -> CommandLine:
-    """Reads `--flag=value`, `--flag value` and `--flag`.
+    """Parses `--flag=value`, `--flag value`, and `--flag` for a bool, which takes no separate value.
 
     Raises:
         OptionsError: an unknown flag, a value of another kind, or a flag that is refused.
     """
-    given: dict[str, Any] = {}
-    left = list(arguments)
-    while left:
-        flag, text, value_left = _split(left)
-        left = value_left
-        given[flag.name] = _value(flag, text)
+    bools = {f"--{flag.name}" for flag in FLAGS.values() if flag.kind is bool}
+    arguments = [f"{argument}=true" if argument in bools else argument for argument in arguments]
+    try:
+        values, unknown = _parser().parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        what = str(error.argument_name)
+        expected = _expected(FLAGS[what.removeprefix("--")])
+        raise OptionsError(what, got="no value", expected=expected, fix=f"write {what}=VALUE") from error
+    if unknown:
+        raise _unknown(unknown[0])
+    given = vars(values)
     for name, value in given.items():
         flag = FLAGS[name]
         if flag.refused and value != flag.default:
@@ -69,21 +78,85 @@ def parse(arguments: Sequence[str]) -> CommandLine:
     return CommandLine(given, tuple(warnings))
 
 
-def to_options(line: CommandLine) -> ServerOptions:
-    """The options, the files that flags name read.
+def usage(given: Mapping[str, Any]) -> str:
+    """The text of --help, including the values in `given`: `transom serve` sets some flags itself."""
+    return _parser(given).format_help()
+
+
+def _parser(given: Mapping[str, Any] = MappingProxyType({})) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        usage="python -m serving.server --model_base_path=FOLDER [FLAGS]",
+        description=_ABOUT,
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=6, width=120),
+        argument_default=argparse.SUPPRESS,
+        add_help=False,
+        allow_abbrev=False,
+        exit_on_error=False,
+    )
+    for title, flags in GROUPS.items():
+        group = parser.add_argument_group(title)
+        for flag in flags:
+            notes = [] if flag.default in ("", False) else [f"default: {str(flag.default).lower()}"]
+            if flag.name != "help" and given.get(flag.name, flag.default) != flag.default:
+                notes.append(f"here: {given[flag.name]}".replace("%", "%%"))
+            text = f"{flag.help} ({', '.join(notes)})" if notes else flag.help
+            metavar = "[=BOOL]" if flag.kind is bool else flag.kind.__name__.upper()
+            group.add_argument(f"--{flag.name}", type=partial(_value, flag), help=text, metavar=metavar)
+    return parser
+
+
+def _unknown(argument: str) -> OptionsError:
+    fix = "--help lists them"
+    if not argument.startswith("--"):
+        return OptionsError(f"argument {argument!r}", expected="flags, as --name=value", fix=fix)
+    name = argument[2:].partition("=")[0]
+    if near := difflib.get_close_matches(name, FLAGS, 1):
+        fix = f"did you mean --{near[0]}?"
+    expected = "a flag of tensorflow_model_server or of Transom"
+    return OptionsError(f"unknown flag --{name}", expected=expected, fix=fix)
+
+
+def _value(flag: Flag, text: str) -> Any:
+    """The value that a text means for a flag.
 
     Raises:
-        OptionsError: a combination that cannot be, or a file that cannot be used.
+        OptionsError: it means none.
+    """
+    try:
+        value = _BOOLS[text.lower()] if flag.kind is bool else flag.kind(text)
+        good = value in (flag.choices or (value,)) if flag.kind is str else flag.least <= value <= flag.most
+    except (KeyError, ValueError):
+        good = False
+    if good:
+        return value
+    fix = f"write --{flag.name}=VALUE: {flag.help.removeprefix(TRANSOM)}"
+    raise OptionsError(f"--{flag.name}", got=text or "nothing", expected=_expected(flag), fix=fix)
+
+
+def _expected(flag: Flag) -> str:
+    """The values that a flag takes, in words."""
+    if flag.choices:
+        return f"{', '.join(flag.choices[:-1])} or {flag.choices[-1]}"
+    kind = {bool: "true, false, 1 or 0", int: "a whole number", float: "a number", str: "a text"}[flag.kind]
+    if flag.least == LEAST:
+        return kind
+    return f"{kind}, at least {flag.least:g}" if flag.most == MOST else f"{kind} from {flag.least:g} to {flag.most:.0f}"
+
+
+def to_options(line: CommandLine) -> ServerOptions:
+    """Turns the flags into options, reading the files that they name.
+
+    Raises:
+        OptionsError: flags that contradict each other, or a file that cannot be used.
     """
     _check_addresses(line)
     intra, inter = _parallelism(line)
     source = _tls_source(line)
-    values = {name: line.given[name] for name in _AS_THEY_ARE if name in line.given}
-    return ServerOptions(
-        **values,
+    unchanged = {name: value for name, value in line.given.items() if name in _OPTIONS}
+    return dataclasses.replace(
+        ServerOptions(models=_models(line), **unchanged),
         grpc_socket_path=_path(line, "grpc_socket_path"),
         model_config_file=_path(line, "model_config_file"),
-        models=_models(line),
         batching=_batching(line),
         session_config=_session_config(line),
         intra_op_parallelism=intra,
@@ -101,70 +174,10 @@ def to_options(line: CommandLine) -> ServerOptions:
 
 
 def single_model(name: str, base_path: str) -> Any:
-    """The `ModelServerConfig` of one model."""
+    """A `ModelServerConfig` with one model."""
     config = protos.ModelServerConfig()
     config.model_config_list.config.add(name=name, base_path=base_path, model_platform=_PLATFORM)
     return config
-
-
-def _split(arguments: list[str]) -> tuple[Flag, str | None, list[str]]:
-    """The next flag, its value if it has one, and what is left."""
-    first, *rest = arguments
-    if not first.startswith("--"):
-        what = f"argument {first!r}"
-        raise OptionsError(what, expected="flags, as --name=value", fix="--help lists them")
-    name, equals, text = first[2:].partition("=")
-    flag = FLAGS.get(name)
-    if flag is None:
-        near = difflib.get_close_matches(name, FLAGS, 1)
-        fix = f"did you mean --{near[0]}?" if near else "--help lists them"
-        raise OptionsError(f"unknown flag --{name}", expected="a flag of tensorflow_model_server or ours", fix=fix)
-    if equals:
-        return flag, text, rest
-    if flag.kind is bool:
-        return flag, None, rest
-    if not rest or rest[0].startswith("--"):
-        raise OptionsError(f"--{name}", got="no value", expected=_kind_of(flag), fix=f"write --{name}=VALUE")
-    return flag, rest[0], rest[1:]
-
-
-def _value(flag: Flag, text: str | None) -> Any:
-    if flag.kind is bool:
-        if text is None:
-            return True
-        if text.lower() in _BOOLS:
-            return _BOOLS[text.lower()]
-        raise OptionsError(f"--{flag.name}", got=text, expected="true, false, 1 or 0", fix="use one of them")
-    assert text is not None
-    try:
-        value = flag.kind(text)
-        good = value in (flag.choices or (value,)) if flag.kind is str else _within(flag, value)
-    except ValueError:
-        good = False
-    if not good:
-        raise OptionsError(f"--{flag.name}", got=text or "nothing", expected=_kind_of(flag), fix=_write(flag))
-    return value
-
-
-def _within(flag: Flag, value: float) -> bool:
-    # Not infinite: what waits so long overflows in one clock or the other.
-    low = -(2**63) if flag.least is None else flag.least
-    high = 2**63 - 1 if flag.most is None else flag.most
-    return low <= value <= high
-
-
-def _kind_of(flag: Flag) -> str:
-    if flag.choices:
-        return f"{', '.join(flag.choices[:-1])} or {flag.choices[-1]}"
-    kind = {int: "a whole number", float: "a number", str: "a text"}[flag.kind]
-    if flag.least is None:
-        return kind
-    return f"{kind}, at least {flag.least:g}" if flag.most is None else f"{kind} from {flag.least:g} to {flag.most:.0f}"
-
-
-def _write(flag: Flag) -> str:
-    """What to do about a wrong value."""
-    return f"write --{flag.name}=VALUE: {flag.help.removeprefix(OURS)}"
 
 
 def _path(line: CommandLine, name: str) -> Path | None:
@@ -176,7 +189,7 @@ def _tls_source(line: CommandLine) -> TlsSource | None:
         _path(line, name) for name in ("ssl_config_file", "ssl_certificate_file", "ssl_key_file", "ssl_ca_file")
     )
     if config and (certificate or key or authority):
-        got, expected = "it and files of their own", "either it, or --ssl_certificate_file and --ssl_key_file"
+        got, expected = "it and separate files", "either it, or --ssl_certificate_file and --ssl_key_file"
         raise OptionsError("--ssl_config_file", got=got, expected=expected, fix="leave it out")
     if (certificate is None) != (key is None) or (authority and not certificate):
         got, expected = "only one of them, or --ssl_ca_file alone", "both"
@@ -195,9 +208,8 @@ def _reload_roots(line: CommandLine) -> tuple[Path, ...]:
 
 def _check_addresses(line: CommandLine) -> None:
     if not line["port"] and not line["grpc_socket_path"]:
-        raise OptionsError(
-            "--port and --grpc_socket_path", got="neither", expected="at least one of them", fix="give --port=8500"
-        )
+        what, fix = "--port and --grpc_socket_path", "give --port=8500"
+        raise OptionsError(what, got="neither", expected="at least one of them", fix=fix)
     if line["port"] and line["port"] == line["rest_api_port"]:
         what = "--rest_api_port"
         raise OptionsError(what, got=f"{line['port']}, as --port", expected="another port", fix="use 8501")
@@ -256,7 +268,7 @@ def _channel_arguments(text: str) -> tuple[tuple[str, Any], ...]:
         key, equals, value = pair.partition("=")
         if not key or not equals:
             what = "--grpc_channel_arguments"
-            raise OptionsError(what, got=pair, expected="key=value,key=value", fix="separate key and value by =")
+            raise OptionsError(what, got=pair, expected="key=value,key=value", fix="separate key and value with =")
         number = value.removeprefix("-").isdecimal() and abs(int(value)) < 2**31
         pairs.append((key, int(value) if number else value))
     return tuple(pairs)
@@ -269,5 +281,5 @@ def _metrics_path(line: CommandLine) -> str | None:
     if path is not None and not line["rest_api_port"]:
         what = "--monitoring_config_file"
         fix = "give --rest_api_port=8501"
-        raise OptionsError(what, got="no --rest_api_port", expected="REST, which shows the page", fix=fix)
+        raise OptionsError(what, got="no --rest_api_port", expected="REST, which serves the page", fix=fix)
     return path

@@ -12,8 +12,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from serving.errors import OptionsError
-from serving.server.flag_table import usage
-from serving.server.flags import parse, to_options
+from serving.server.flags import parse, to_options, usage
 from serving.server.front.addresses import check_free
 from serving.server.options import ServerOptions
 from serving.tensorflow_noise import filtered
@@ -24,11 +23,11 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("serving")
 
-# TensorFlow's variable and its value for all messages: who sets it so gets them.
+# TensorFlow's variable, and its value for all messages, which turns the filter off.
 _LOG_LEVEL, _ALL = "TF_CPP_MIN_LOG_LEVEL", "0"
 
 FAILED, REFUSED = 1, 2
-"""Exit codes: an unexpected failure; options that cannot be used."""
+"""Exit codes: an unexpected failure; unusable options."""
 
 
 def main(arguments: Sequence[str], adapt: Callable[[ServerOptions], ServerOptions] | None = None) -> int:
@@ -36,38 +35,38 @@ def main(arguments: Sequence[str], adapt: Callable[[ServerOptions], ServerOption
 
     Args:
         arguments: the flags.
-        adapt: changes the options that they make.
+        adapt: changes the options that the flags give.
 
     Returns:
         The exit code.
     """
-    _log_to_stderr()
+    log_to_stderr()
     try:
-        line = parse(arguments)
-        if line["help"]:
-            print(usage(line.given), end="")  # noqa: T201  the command line prints
+        command_line = parse(arguments)
+        if command_line["help"]:
+            print(usage(command_line.given), end="")  # noqa: T201  the command line prints
             return 0
-        if line["version"]:
+        if command_line["version"]:
             print(f"Transom ModelServer: {version('transom')}\nTensorFlow Library: {version('tensorflow')}")  # noqa: T201
             return 0
-        options = to_options(line)
-        for warning in line.warnings:
+        options = to_options(command_line)
+        for warning in command_line.warnings:
             LOG.warning(warning)
         with contextlib.nullcontext() if os.environ.get(_LOG_LEVEL) == _ALL else filtered():
-            return serve(adapt(options) if adapt else options, core)
+            return serve(adapt(options) if adapt else options, make_model_service)
     except OptionsError as error:
         print(f"serving: {error}", file=sys.stderr)  # noqa: T201
         return REFUSED
 
 
 def serve(options: ServerOptions, make_service: MakeService) -> int:
-    """Serves what `make_service` makes, in this process or in `options.workers` others, until SIGTERM or SIGINT.
+    """Runs a service in this process, or in `options.workers` others, until SIGTERM or SIGINT.
 
     Returns:
         The exit code: 0 after a signal.
 
     Raises:
-        OptionsError: the options cannot be used; nothing heavy has been imported where a port is taken.
+        OptionsError: the options cannot be used. A port in use is reported before any heavy import.
     """
     if options.workers == 1:
         check_free(options)
@@ -79,32 +78,32 @@ def serve(options: ServerOptions, make_service: MakeService) -> int:
     return Supervisor(options, functools.partial(_run_worker, make_service)).run()
 
 
-def core(options: ServerOptions) -> Service:
-    """The service that runs TensorFlow, which is imported now."""
-    os.environ.setdefault(_LOG_LEVEL, "2")  # TensorFlow warns of every request that fails
+def make_model_service(options: ServerOptions) -> Service:
+    """The service that runs TensorFlow, which is imported here."""
+    os.environ.setdefault(_LOG_LEVEL, "2")  # else TensorFlow logs every request that fails
     from serving.server.front.server_metrics import PROCESS
-    from serving.server.model_service import Core
+    from serving.server.model_service import ModelService
 
-    return Core(options, on_run=PROCESS.run)
+    return ModelService(options, on_run=PROCESS.run)
 
 
 def _run_worker(make_service: MakeService, *arguments: object) -> int:
-    # Imported in the worker: what it brings must not run in the supervisor, which forks.
+    # Imported in the worker: its imports must not run in the supervisor, which forks.
     from serving.server.processes.serving_process import run_worker
 
     return run_worker(make_service, *arguments)  # type: ignore[arg-type]  # of `workers.Run`
 
 
-def _log_to_stderr() -> None:
-    handler = _StandardError()
+def log_to_stderr() -> None:
+    handler = _UnbreakableStderr()
     handler.setFormatter(logging.Formatter("%(asctime)s.%(msecs)03d %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     LOG.addHandler(handler)
     LOG.setLevel(logging.INFO)
     LOG.propagate = False
 
 
-class _StandardError(logging.StreamHandler):  # type: ignore[type-arg]  # of whatever sys.stderr is
-    """Logs to standard error; without `filtered`'s process, when somebody has killed that one."""
+class _UnbreakableStderr(logging.StreamHandler):  # type: ignore[type-arg]  # of whatever sys.stderr is
+    """Logs to standard error, bypassing `filtered`'s process if that has been killed."""
 
     def __init__(self) -> None:
         super().__init__()

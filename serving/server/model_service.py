@@ -1,4 +1,4 @@
-"""The service that the front ends ask: models kept up to date, and runs in threads. See `Service`."""
+"""The service behind the front ends: it keeps the models up to date and runs them in threads. See `Service`."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ from serving.wire.protos import (
 
 SIGNATURE_DEF = "signature_def"
 
-_ITEM_BYTES = 64  # about what a class or a value takes in a response
+_ITEM_BYTES = 64  # approximate size of a class or value in a response
 
 OnRun = Callable[[str, float], None]
 
 
-class Core:
+class ModelService:
     """Implements `Service`.
 
     Args:
         options: see `ServerOptions`.
-        on_run: called with model and seconds after each run that succeeded; in a batch, after each request of it.
-        on_state: called with model, version and the name of the state that it has come to.
+        on_run: called with model and seconds after each successful run; for a batch, after each of its requests.
+        on_state: called with model, version and the name of its new state.
 
     Raises:
-        OptionsError: a batching parameter cannot be honoured.
+        OptionsError: a batching parameter is not supported.
     """
 
     def __init__(self, options: ServerOptions, on_run: OnRun | None = None, on_state: OnState | None = None) -> None:
@@ -61,7 +61,7 @@ class Core:
         self._settled: Settled
         self._memory: RunMemory
         self._executors: dict[BatchingOptions | None, Executor] = {}
-        self._endless: dict[BatchingOptions | None, Executor] = {}
+        self._loop_executors: dict[BatchingOptions | None, Executor] = {}
         self._loop: asyncio.AbstractEventLoop
 
     async def start(self) -> None:
@@ -77,26 +77,29 @@ class Core:
         try:
             await self._manager.reload(self._options.models)
         except StatusError as error:
-            # A model that did not become available yet is served as soon as it does.
+            # UNKNOWN: a model is not available yet; it is served as soon as it is.
             if error.code is not Code.UNKNOWN:
-                raise _unusable(error) from error
+                fix = "change the model's flags or --model_config_file"
+                if error.code is Code.FAILED_PRECONDITION:
+                    fix = "set --allow_version_labels_for_unavailable_models, or assign labels once versions are served"
+                raise OptionsError("the models' configuration cannot be used", got=error.message, fix=fix) from error
 
     async def stop(self) -> None:
         """Waits for the runs in progress and unloads everything."""
         await self._manager.stop()
-        for executors in (self._executors, self._endless):
+        for executors in (self._executors, self._loop_executors):
             for executor in executors.values():
                 await self._loop.run_in_executor(None, executor.stop)
             executors.clear()
 
-    def _executor(self, batching: BatchingOptions | None, endless: bool) -> Executor:
-        """Models that are batched alike share their threads. Runs that may go on have others, for others' sake."""
-        executors = self._endless if endless else self._executors
-        found = executors.get(batching)
-        if found is None:
+    def _executor(self, batching: BatchingOptions | None, may_loop: bool) -> Executor:
+        """Models with the same batching share threads. Runs that may loop have separate ones and block no others."""
+        executors = self._loop_executors if may_loop else self._executors
+        executor = executors.get(batching)
+        if executor is None:
             threads = (batching and batching.num_batch_threads) or self._threads()
-            found = executors[batching] = self._lanes(batching, threads)
-        return found
+            executor = executors[batching] = self._lanes(batching, threads)
+        return executor
 
     def _lanes(self, batching: BatchingOptions | None, threads: int) -> Executor:
         memory, settled = self._memory, self._settled
@@ -115,7 +118,7 @@ class Core:
         return Lanes(lane, memory.sizes.size)
 
     def _threads(self) -> int:
-        """Runs at a time: one for a worker among several, which has one core; else as many as there are cores."""
+        """Concurrent runs: one if there are several workers, each with one core; else one per core."""
         if self._options.inter_op_parallelism:
             return self._options.inter_op_parallelism
         return 1 if self._options.workers > 1 else cores()
@@ -139,21 +142,23 @@ class Core:
         return Predicted(answered_by(model_spec, version.number), plan.finish(await future))
 
     async def classify(self, request: Any, call: Call | None = None) -> Any:
-        return await self._on_examples(plan_classify, request, _spec_of(request), call)
+        return await self._run_examples(plan_classify, request, _spec_of(request), call)
 
     async def regress(self, request: Any, call: Call | None = None) -> Any:
-        return await self._on_examples(plan_regress, request, _spec_of(request), call)
+        return await self._run_examples(plan_regress, request, _spec_of(request), call)
 
     async def multi_inference(self, request: Any, call: Call | None = None) -> Any:
         spec = request.tasks[0].model_spec if request.tasks else ModelSpec()
-        return await self._on_examples(plan_multi_inference, request, spec, call)
+        return await self._run_examples(plan_multi_inference, request, spec, call)
 
-    async def _on_examples(self, make: Callable[..., Plan], request: Any, model_spec: Any, call: Call | None) -> Any:
+    async def _run_examples(
+        self, make_plan: Callable[..., Plan], request: Any, model_spec: Any, call: Call | None
+    ) -> Any:
         call = call or Call()
         version = self._manager.acquire(model_spec)
         try:
             arguments = _signatures(version), request, version.number, self._check_method, call.limits
-            plan = await call.run(call.size, make, *arguments)
+            plan = await call.run(call.size, make_plan, *arguments)
             future = self._submit(version, plan, call)
         except BaseException:
             version.release()
@@ -162,7 +167,7 @@ class Core:
         return await call.run(_ITEM_BYTES * sum([array.size for array in outputs]), plan.finish, outputs)
 
     def _submit(self, version: Version, plan: Plan, call: Call | None) -> asyncio.Future[list[np.ndarray]]:
-        """Sends a run to the threads; the version is released when it has ended, whoever still waits for it."""
+        """Queues a run for the threads. The version is released when the run ends, even if the caller has left."""
 
         def finished(seconds: float | None) -> None:
             version.release()
@@ -174,7 +179,7 @@ class Core:
         future: asyncio.Future[list[np.ndarray]] = self._loop.create_future()
         deadline = call.deadline if call else None
         expires = None if deadline is None else time.monotonic() + deadline - self._loop.time()
-        assert version.servable is not None, "only an available version is handed out"
+        assert version.servable is not None, "`acquire` returns only available versions"
         task = Task(version.servable, plan.feeds, plan.fetches, future, expires, finished)
         self._executor(version.batching, version.servable.may_go_on(plan.fetches)).submit(task)
         if call is not None:
@@ -186,9 +191,9 @@ class Core:
         version, name = self._manager.acquire(model_spec), signature_name or DEFAULT_SIGNATURE
         try:
             signature = _signatures(version).get(name)
-            if signature is None:  # REST's own words for what gRPC calls FAILED_PRECONDITION (`GetInfoMap`)
+            if signature is None:  # REST's error (`GetInfoMap`) where gRPC has FAILED_PRECONDITION
                 raise _invalid(f'Serving signature name: "{name}" not found in signature def')
-            return signature.input_infos  # type: ignore[no-any-return]  # `_signatures` tells no types
+            return signature.input_infos  # type: ignore[no-any-return]  # `_signatures` is untyped
         finally:
             version.release()
 
@@ -243,7 +248,7 @@ class Core:
 
 
 def _signatures(version: Version) -> Any:
-    assert version.servable is not None, "only an available version is handed out"
+    assert version.servable is not None, "`acquire` returns only available versions"
     return version.servable.signatures
 
 
@@ -263,12 +268,3 @@ def _invalid(message: str) -> StatusError:
 
 def _not_found(message: str) -> StatusError:
     return StatusError(Code.NOT_FOUND, message)
-
-
-def _unusable(error: StatusError) -> OptionsError:
-    labels = "allow with --allow_version_labels_for_unavailable_models, or assign labels when the versions are served"
-    return OptionsError(
-        "the configuration of the models cannot be used",
-        got=error.message,
-        fix=labels if error.code is Code.FAILED_PRECONDITION else "change the model's flags or --model_config_file",
-    )

@@ -1,7 +1,7 @@
-"""What a server can be told: one field for each of `tensorflow_model_server`'s flags that means something here.
+"""The options of a server: one field for each flag of `tensorflow_model_server` that applies here, and Transom's own.
 
-`serving/server/flags.py` fills it from the command line; names and defaults are those of
-tensorflow_serving/model_servers/server.h. Fields without a flag of that server are marked as ours.
+`serving/server/flags.py` fills them from the command line; names and defaults are those of
+tensorflow_serving/model_servers/server.h. "Transom:" marks fields without a flag in that server.
 """
 
 from __future__ import annotations
@@ -15,35 +15,37 @@ from serving.server.api_keys import ApiKeys
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """Options of one server, all of its workers alike.
+    """The options of one server, the same for all of its workers.
 
     Attributes:
-        port, rest_api_port: 0 for none; `host` (ours): the address that both bind.
-        grpc_socket_path: a UNIX socket for gRPC besides the port.
-        models: the `ModelServerConfig` message to begin with.
-        model_config_file: read again every `model_config_file_poll_wait_seconds` (0: never).
-        batching: `BatchingParameters` of --batching_parameters_file as field name to value, None without
+        port, rest_api_port: 0 for none; `host` (Transom): the address that both bind.
+        grpc_socket_path: a UNIX socket for gRPC in addition to the port.
+        models: the `ModelServerConfig` message to start with.
+        model_config_file: reread every `model_config_file_poll_wait_seconds` (0: never).
+        batching: `BatchingParameters` of --batching_parameters_file as field name to value; None without
             --enable_batching.
         session_config: the `ConfigProto` message of --tensorflow_session_config_file, or None.
         intra_op_parallelism, inter_op_parallelism: threads, 0 for TensorFlow's choice.
-        metrics_path: of Prometheus's page, None where there is none (--monitoring_config_file).
-        workers: ours: processes that share the ports.
-        max_concurrent_requests: ours: requests in flight of one worker; more get RESOURCE_EXHAUSTED at once.
-        max_message_bytes: ours: largest request, over gRPC and REST: as it comes, unpacked, and as tensors.
-        max_request_rows: ours: strings and `tf.Example`s in one request.
-        max_pending_bytes, max_pending_rows: ours: what all requests of one worker may hold together; see `budget.py`.
-        max_json_depth, max_json_values: ours: nesting of a request's JSON, and the values in it.
-        max_run_seconds: ours: how long a run may take whose time its input decides, such as one with a loop; 0: any.
-        max_connections: ours: of one worker, gRPC and REST together.
-        worker_timeout_seconds: ours: after so long without a sign of life from its event loop a worker is replaced; 0:
-            never.
-        drain_seconds: ours: how long requests in flight may take after SIGTERM.
-        enable_grpc_reflection: ours.
-        tls_source: ours: where `tls` was read from.
-        api_keys: ours: who may ask, None for everyone; `api_keys_file` is where they were read from.
-        security_poll_wait_seconds: ours: these files are read again so often (0: never).
-        reload_from: ours: whose HandleReloadConfigRequest is taken: anywhere, loopback or nowhere.
-        reload_roots: ours: the folders that it may name models in, links followed; empty for any.
+        metrics_path: the path of the Prometheus page (--monitoring_config_file); None for no page.
+        workers: Transom: processes that share the ports.
+        max_concurrent_requests: Transom: requests in flight per worker; more get RESOURCE_EXHAUSTED at once.
+        max_message_bytes: Transom: largest request over gRPC and REST: as received, decompressed, and as tensors.
+        max_request_rows: Transom: strings and `tf.Example`s in one request.
+        max_pending_bytes, max_pending_rows: Transom: what all requests of one worker may hold together; see
+            `budget.py`.
+        max_json_depth, max_json_values: Transom: nesting of a request's JSON, and the number of values in it.
+        max_run_seconds: Transom: time limit for runs whose length depends on their input, such as those with a loop;
+            0: none.
+        max_connections: Transom: connections per worker, gRPC and REST together.
+        worker_timeout_seconds: Transom: a worker is replaced when its event loop gives no sign of life for this long;
+            0: never.
+        drain_seconds: Transom: how long requests in flight may take after SIGTERM.
+        enable_grpc_reflection: Transom.
+        tls_source: Transom: where `tls` was read from.
+        api_keys: Transom: the accepted keys, None for open access; `api_keys_file` is where they were read from.
+        security_poll_wait_seconds: Transom: how often these files are reread (0: never).
+        reload_from: Transom: whose HandleReloadConfigRequest is accepted: anywhere, loopback or nowhere.
+        reload_roots: Transom: the folders whose models such a request may name, after following links; empty for any.
     """
 
     models: Any
@@ -99,7 +101,7 @@ class ServerOptions:
 
 @dataclass(frozen=True)
 class TlsFiles:
-    """What --ssl_config_file holds, PEM; it secures gRPC, as in TF Serving, and here REST as well."""
+    """The contents of --ssl_config_file, as PEM. They secure gRPC, as in TF Serving, and also REST."""
 
     server_key: bytes = field(repr=False)
     server_cert: bytes
@@ -109,12 +111,12 @@ class TlsFiles:
 
 @dataclass(frozen=True)
 class TlsSource:
-    """Where `TlsFiles` are read from: the file of --ssl_config_file, or (ours) a file for each.
+    """Where `TlsFiles` are read from: the file of --ssl_config_file, or (Transom) one file for each part.
 
     Attributes:
         config: text SSLConfig; None where the others are given.
         certificate, key: PEM.
-        authority: PEM; a client must then have a certificate that it has signed.
+        authority: PEM; if given, clients need a certificate signed by it.
     """
 
     config: Path | None = None

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from serving.errors import OptionsError
-from serving.server.flag_table import FLAGS, usage
-from serving.server.flags import parse, to_options
+from serving.server.flag_table import FLAGS
+from serving.server.flags import parse, to_options, usage
 from serving.server.main import main
 
 # Every flag of tensorflow_serving/model_servers/main.cc, 2026-07.
@@ -183,10 +183,10 @@ def test_a_file_that_cannot_be_used_is_refused_with_the_place(tmp_path, flag, te
 
 def test_help_teaches_every_flag(capsys):
     assert main(["--help"]) == 0
-    assert capsys.readouterr().out == usage()
+    assert capsys.readouterr().out == usage({})
     assert main(["--host=127.0.0.1", "--help"]) == 0
     assert "(default: 0.0.0.0, here: 127.0.0.1)" in capsys.readouterr().out
-    assert set(re.findall(r"^  --(\w+)", usage(), re.MULTILINE)) == set(FLAGS)
+    assert set(re.findall(r"^  --(\w+)", usage({}), re.MULTILINE)) == set(FLAGS)
 
 
 def test_a_wrong_flag_ends_with_two_before_tensorflow_is_loaded():

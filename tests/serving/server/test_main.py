@@ -50,8 +50,8 @@ def test_a_saved_model_is_served_over_grpc_and_rest_and_a_new_version_takes_over
         assert re.search(r"^\S+ \S+ INFO model tiny version 1 is served$", log.read_text(), re.MULTILINE)
         url = f"http://{HOST}:{rest}/v1/models/tiny"
         assert predict(port) == ([2, 3], 1)
-        answer = httpx.post(f"{url}:predict", json={"signature_name": "two", "inputs": {"text": ["a"], "n": [3]}})
-        assert answer.json() == {"outputs": {"upper": ["A"], "n": [3]}}
+        response = httpx.post(f"{url}:predict", json={"signature_name": "two", "inputs": {"text": ["a"], "n": [3]}})
+        assert response.json() == {"outputs": {"upper": ["A"], "n": [3]}}
         assert predict(port, signature_name="no")[0] == "FAILED_PRECONDITION"
         wrong = httpx.post(f"{url}:predict", json={"signature_name": "no", "instances": [1]})
         assert wrong.json() == {"error": 'Serving signature name: "no" not found in signature def'}
@@ -60,22 +60,22 @@ def test_a_saved_model_is_served_over_grpc_and_rest_and_a_new_version_takes_over
         wait_for(lambda: predict(port) == ([3, 4], 2), process, log)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
-        # Every line is ours: TensorFlow and CUDA have said nothing, though requests have failed.
-        ours = re.compile(r"\S+ \S+ (INFO|WARNING) ")
-        assert [line for line in log.read_text().splitlines() if not ours.match(line)] == []
+        # Every line comes from the server: TensorFlow and CUDA logged nothing, although requests failed.
+        server_line = re.compile(r"\S+ \S+ (INFO|WARNING) ")
+        assert [line for line in log.read_text().splitlines() if not server_line.match(line)] == []
     finally:
         process.kill()
         process.wait()
 
 
-def test_the_log_goes_on_when_the_process_that_filters_it_is_killed():
+def test_logging_continues_when_the_filter_process_is_killed():
     code = """
-from serving import noise
-from serving.server.main import LOG, _log_to_stderr
-started, start = [], noise._start
-noise._start = lambda target: started.append(start(target)) or started[0]
-_log_to_stderr()
-with noise.filtered():
+from serving import tensorflow_noise
+from serving.server.main import LOG, log_to_stderr
+started, start = [], tensorflow_noise._start
+tensorflow_noise._start = lambda target: started.append(start(target)) or started[0]
+log_to_stderr()
+with tensorflow_noise.filtered():
     LOG.info("first")
     started[0].kill()
     started[0].wait()
@@ -83,5 +83,5 @@ with noise.filtered():
     LOG.info("third")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
-    told = [line.rpartition(" ")[2] for line in done.stderr.splitlines()]
-    assert told[-2:] == ["second", "third"]
+    messages = [line.rpartition(" ")[2] for line in done.stderr.splitlines()]
+    assert messages[-2:] == ["second", "third"]

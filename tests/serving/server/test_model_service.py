@@ -40,9 +40,9 @@ def ask(base):
     config.model_config_list.config[0].version_labels["stable"] = 1
     options = options_of(config, allow_version_labels_for_unavailable_models=True)
     with asyncio.Runner() as runner:
-        from serving.server.model_service import Core
+        from serving.server.model_service import ModelService
 
-        core = Core(options)
+        core = ModelService(options)
         runner.run(core.start())
         yield lambda use: runner.run(use(core))
         runner.run(core.stop())

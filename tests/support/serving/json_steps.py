@@ -5,7 +5,14 @@ from __future__ import annotations
 import contextlib
 from unittest import mock
 
-from serving.server.front.json import json_arrays, json_parsing, json_pieces, json_responses, json_scan, json_strings
+from serving.server.front.json import (
+    json_arrays,
+    json_fragments,
+    json_parsing,
+    json_responses,
+    json_splitting,
+    json_strings,
+)
 
 
 @contextlib.contextmanager
@@ -14,8 +21,8 @@ def tiny_steps(size):
     with contextlib.ExitStack() as stack:
         for module, name, value in (
             (json_parsing, "INLINE_BYTES", 1),
-            (json_scan, "CHUNK_BYTES", size),
-            (json_pieces, "CHUNK_BYTES", size),
+            (json_splitting, "CHUNK_BYTES", size),
+            (json_fragments, "CHUNK_BYTES", size),
             (json_strings, "_STEP_BYTES", 3 * size),
             (json_arrays, "_STEP_VALUES", size),
             (json_responses, "_STEP_VALUES", size),

@@ -43,7 +43,7 @@ def never_imports(options):
     return never_imports(options)
 
 {more}
-main._log_to_stderr()
+main.log_to_stderr()
 try:
     code = main.serve(to_options(parse(sys.argv[1:])), {factory})
 except main.OptionsError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from serving.server.model_service import Core
+from serving.server.model_service import ModelService
 from serving.server.options import ServerOptions
 from serving.wire.protos import Example, ModelConfig, ModelServerConfig, ModelSpec, PredictionLog
 
@@ -107,7 +107,7 @@ def with_core(options: ServerOptions, use, **observers):
     """Runs `use(core)` in an event loop on a core that is started and stopped."""
 
     async def main():
-        core = Core(options, **observers)
+        core = ModelService(options, **observers)
         await core.start()
         try:
             return await use(core)

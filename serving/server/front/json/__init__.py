@@ -1,4 +1,1 @@
-"""TF Serving's JSON: request text to arrays, arrays to response text, in steps and within limits.
-
-No HTTP.
-"""
+"""TF Serving's JSON, without HTTP: request text to arrays and arrays to response text, in steps and within limits."""

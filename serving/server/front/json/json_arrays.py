@@ -1,7 +1,7 @@
-"""JSON values become arrays (tensorflow_serving/util/json_tensor.cc, with its messages).
+"""Converts JSON values to arrays (tensorflow_serving/util/json_tensor.cc, with its messages).
 
-NumPy fills them where all values are of one kind; whatever else comes is walked over value by value in TF Serving's
-order, which finds the words for what is wrong. Both go in steps: a value may have millions of others in it.
+NumPy fills an array whose values are all of one kind. Anything else is walked value by value in TF Serving's order, to
+find the right error message. Both work in steps: a value may contain millions of others.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import numpy as np
 from serving.errors import Code, StatusError
 from serving.server.calls.budget import Limits
 from serving.server.calls.worker_threads import Check, unchecked
-from serving.server.front.json.json_debug import debug_string, type_name
+from serving.server.front.json.json_error_text import debug_string, type_name
 from serving.server.front.json.json_strings import LongText, decode_base64, encoded
 from serving.wire import dtypes
 
 _FLOATS = (dtypes.FLOAT, dtypes.DOUBLE)
-# The 8- and 16-bit integers take what an int32 holds, as `int_val` does, and are cut afterwards.
+# 8- and 16-bit integers accept any int32, as `int_val` does, and are truncated afterwards.
 _SMALL = (dtypes.INT32, dtypes.UINT8, dtypes.INT16, dtypes.INT8)
 _RANGES = dict.fromkeys(_SMALL, (-(2**31), 2**31)) | {
     dtypes.INT64: (-(2**63), 2**63),
@@ -29,16 +29,16 @@ _RANGES = dict.fromkeys(_SMALL, (-(2**31), 2**31)) | {
 }
 _MAX_DIMS = 32  # of a numpy array
 _STEP_VALUES = 2**14
-_STRING_BYTES = 48  # what a string takes besides its own bytes
+_STRING_BYTES = 48  # overhead of a string
 
 
 def is_base64(value: Any) -> bool:
-    """Whether the value stands for bytes: an object of nothing but a string under `b64`."""
+    """Whether the value encodes bytes: an object with only a string under `b64`."""
     return type(value) is dict and len(value) == 1 and type(value.get("b64")) in (str, LongText)
 
 
 def bytes_of(value: Any, check: Check = unchecked) -> bytes:
-    """The bytes for which such an object stands.
+    """The bytes that such an object encodes.
 
     Raises:
         StatusError: INVALID_ARGUMENT.
@@ -53,7 +53,7 @@ def invalid(message: str) -> StatusError:
 
 
 def steps(values: Sequence[Any], check: Check, size: int = _STEP_VALUES) -> Iterator[Sequence[Any]]:
-    """The values in order, `size` at a time, with a `check` before all but the first of them."""
+    """The values in order, `size` at a time, with a `check` before each step but the first."""
     if len(values) <= size:
         yield values
         return
@@ -63,11 +63,11 @@ def steps(values: Sequence[Any], check: Check, size: int = _STEP_VALUES) -> Iter
         yield values[begin : begin + size]
 
 
-class ArrayMaker:
-    """Makes the arrays of one request, and counts them.
+class ArrayBuilder:
+    """Builds the arrays of one request, within limits.
 
     Args:
-        limits: of their bytes, and of the strings in all of them; what each takes is taken before it is made.
+        limits: of the bytes and strings in all arrays; each array is charged to the budget before it is built.
         check: called between the steps.
     """
 
@@ -78,69 +78,69 @@ class ArrayMaker:
         self._taken_bytes = self._taken_rows = 0
 
     def restart(self) -> None:
-        """The arrays made so far are dropped, and all are made anew."""
+        """Called when the arrays built so far are dropped and all are built again."""
         self._strings = self._bytes = self._rows = 0
 
-    def of_value(self, value: Any, dtype: int) -> np.ndarray:
+    def from_value(self, value: Any, dtype: int) -> np.ndarray:
         """The array of a value.
 
         Raises:
-            StatusError: INVALID_ARGUMENT; UNIMPLEMENTED: JSON has no values of the dtype; what `take` raises.
+            StatusError: INVALID_ARGUMENT; UNIMPLEMENTED: JSON has no values of the dtype; errors of `limits.take`.
         """
-        array = self.filled(value, dtype)
+        array = self.from_regular(value, dtype)
         if array is not None:
             return array
         shape = shape_of(value)
         leaves: list[Any] = []
         self.walk(value, 0, dtype, shape, leaves)
-        return self.made(leaves, dtype, shape)
+        return self.from_leaves(leaves, dtype, shape)
 
-    def filled(self, value: Any, dtype: int) -> np.ndarray | None:
-        """The array of a regular value whose leaves are of the dtype's kind, None for any other."""
+    def from_regular(self, value: Any, dtype: int) -> np.ndarray | None:
+        """The array of a regular value whose leaves are all of the dtype's kind; None for any other value."""
         shape = shape_of(value)
         leaves = value if shape else [value]
         for size in shape[1:]:
             for part in steps(leaves, self.check):
                 if not all(type(item) is list and len(item) == size for item in part):
                     return None
-            leaves = leaves[0] if len(leaves) == 1 else self._joined(leaves, size)
+            leaves = leaves[0] if len(leaves) == 1 else self._concatenated(leaves, size)
         kinds: set[type] = set()
         for part in steps(leaves, self.check):
             kinds.update(map(type, part))
         if dtype == dtypes.STRING:
-            return self._strings_of(leaves, shape) if kinds <= {str, LongText} else None
+            return self._from_strings(leaves, shape) if kinds <= {str, LongText} else None
         if dtype in _FLOATS:
-            return self.made(leaves, dtype, shape) if kinds <= {int, float} else None
+            return self.from_leaves(leaves, dtype, shape) if kinds <= {int, float} else None
         if dtype == dtypes.BOOL:
-            return self.made(leaves, dtype, shape) if kinds <= {bool} else None
+            return self.from_leaves(leaves, dtype, shape) if kinds <= {bool} else None
         if dtype not in _RANGES or not kinds <= {int}:
             return None
         low, high = _RANGES[dtype]
         for part in steps(leaves, self.check):
             if part and not (min(part) >= low and max(part) < high):
                 return None
-        return self.made(leaves, dtype, shape)
+        return self.from_leaves(leaves, dtype, shape)
 
-    def _joined(self, lists: Sequence[list[Any]], size: int) -> list[Any]:
-        """The elements of lists of one size."""
+    def _concatenated(self, lists: Sequence[list[Any]], size: int) -> list[Any]:
+        """The elements of lists, all of one size."""
         joined: list[Any] = []
-        for some in steps(lists, self.check, max(1, _STEP_VALUES // max(size, 1))):
-            for part in steps(some[0], self.check) if len(some) == 1 else (chain.from_iterable(some),):
+        for group in steps(lists, self.check, max(1, _STEP_VALUES // max(size, 1))):
+            for part in steps(group[0], self.check) if len(group) == 1 else (chain.from_iterable(group),):
                 joined.extend(part)
         return joined
 
-    def _strings_of(self, leaves: Sequence[Any], shape: list[int]) -> np.ndarray:
-        self._count(len(leaves))
-        return self._of_bytes([encoded(leaf) for leaf in leaves], shape)
+    def _from_strings(self, leaves: Sequence[Any], shape: list[int]) -> np.ndarray:
+        self._count_strings(len(leaves))
+        return self._from_bytes([encoded(leaf) for leaf in leaves], shape)
 
-    def _count(self, strings: int) -> None:
+    def _count_strings(self, strings: int) -> None:
         self._strings += strings
         if self._strings > self._limits.max_rows:
             got = f"The request has {self._strings} strings or more"
             raise invalid(f"{got}; at most {self._limits.max_rows} are allowed (--max_request_rows)")
 
-    def _make(self, size: int, rows: int) -> None:
-        """Takes, of an array's bytes and strings, what has not been taken for those of an earlier start."""
+    def _charge(self, size: int, rows: int) -> None:
+        """Charges an array's bytes and strings, except what was already charged before a restart."""
         self._bytes, self._rows = self._bytes + size, self._rows + rows
         if self._bytes > self._limits.max_bytes:
             got = f"The request's tensors take {self._bytes} bytes or more"
@@ -151,35 +151,35 @@ class ArrayMaker:
             self._limits.take(size, rows)
             self._taken_bytes, self._taken_rows = self._taken_bytes + size, self._taken_rows + rows
 
-    def _of_bytes(self, leaves: list[bytes], shape: list[int]) -> np.ndarray:
+    def _from_bytes(self, leaves: list[bytes], shape: list[int]) -> np.ndarray:
         _check_rank(shape)
-        self._make(sum(map(len, leaves)), len(leaves))
+        self._charge(sum(map(len, leaves)), len(leaves))
         array = np.empty(len(leaves), object)
         array[:] = leaves
         return array if len(shape) == 1 else array.reshape(shape)
 
-    def made(self, leaves: Sequence[Any], dtype: int, shape: list[int]) -> np.ndarray:
+    def from_leaves(self, leaves: Sequence[Any], dtype: int, shape: list[int]) -> np.ndarray:
         """The array of leaves that fit the dtype."""
         _check_rank(shape)
         if dtype == dtypes.STRING:
-            return self._of_bytes(list(leaves), shape)
+            return self._from_bytes(list(leaves), shape)
         if dtype not in _RANGES and dtype not in (*_FLOATS, dtypes.BOOL):
-            # Only without leaves: any value of such a dtype has been refused.
+            # Reached only without leaves: any value of such a dtype has been refused.
             name = dtypes.name_of(dtype)
             raise StatusError(Code.UNIMPLEMENTED, f"Conversion of JSON Value: [] to type: {name}")
         wide = np.float64 if dtype in _FLOATS else np.bool_ if dtype == dtypes.BOOL else np.int64
         array = np.empty(len(leaves), dtypes.NUMPY[dtype])
-        self._make(array.nbytes, 0)
-        place = 0
-        with np.errstate(over="ignore"):  # what a float cannot hold is an infinity, as in TF Serving
+        self._charge(array.nbytes, 0)
+        offset = 0
+        with np.errstate(over="ignore"):  # values beyond a float become infinite, as in TF Serving
             for part in steps(leaves, self.check):
                 values = np.fromiter(part, np.uint64 if dtype == dtypes.UINT64 else wide, len(part))
-                array[place : place + len(part)] = values
-                place += len(part)
+                array[offset : offset + len(part)] = values
+                offset += len(part)
         return array if len(shape) == 1 else array.reshape(shape)
 
     def walk(self, value: Any, level: int, dtype: int, shape: list[int], leaves: list[Any]) -> None:
-        """Collects the leaves, or says what is the first thing wrong."""
+        """Collects the leaves, or raises the first error."""
         rank = len(shape)
         if type(value) is not list:
             if level != rank:
@@ -192,19 +192,19 @@ class ArrayMaker:
         if len(value) != shape[level]:
             sizes = f"{len(value)} at level: {level} expected size: {shape[level]}"
             raise invalid(f"Encountered list at unexpected size: {sizes}")
-        for number, item in enumerate(value):
-            if not number % _STEP_VALUES:
+        for index, item in enumerate(value):
+            if not index % _STEP_VALUES:
                 self.check()
             self.walk(item, level + 1, dtype, shape, leaves)
 
     def _leaf(self, value: Any, dtype: int) -> Any:
         if type(value) is dict:
             if dtype == dtypes.STRING:
-                self._count(1)
+                self._count_strings(1)
                 return bytes_of(value, self.check)
         elif dtype == dtypes.STRING:
             if type(value) in (str, LongText):
-                self._count(1)
+                self._count_strings(1)
                 return encoded(value)
         elif dtype in _FLOATS:
             if type(value) in (int, float):
@@ -228,7 +228,7 @@ def _check_rank(shape: list[int]) -> None:
 
 
 def shape_of(value: Any) -> list[int]:
-    """The shape that the first elements tell."""
+    """The shape according to the first elements."""
     shape = []
     while type(value) is list:
         shape.append(len(value))

@@ -1,7 +1,7 @@
-"""The text of a REST request becomes values, within limits (the part of json_tensor.cc that is RapidJSON's).
+"""Parses the text of a REST request into values, within limits (RapidJSON's part in json_tensor.cc).
 
-orjson reads nearly everything. What RapidJSON takes and orjson does not goes to `json`: NaN and Infinity, text after
-the document, bytes that are no UTF-8 (kept as they are, as surrogate escapes). A large text is read in pieces.
+orjson parses nearly everything. `json` handles what RapidJSON accepts and orjson does not: NaN and Infinity, text after
+the document, and bytes that are not UTF-8 (kept as surrogate escapes). A large text is parsed in fragments.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ import orjson
 from serving.errors import Code, StatusError
 from serving.server.calls.budget import Limits
 from serving.server.calls.worker_threads import INLINE_BYTES, Check, unchecked
-from serving.server.front.json.json_debug import debug_string
-from serving.server.front.json.json_pieces import parsed
-from serving.server.front.json.json_scan import scan
+from serving.server.front.json.json_error_text import debug_string
+from serving.server.front.json.json_fragments import parsed_fragments
+from serving.server.front.json.json_splitting import split
 
-# Possessive, and matching an unterminated string as well, so that no text takes more than linear time.
+# Possessive, and also matches an unterminated string, so that every text takes linear time.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _NOT_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
 
-# All up to the first half of a surrogate pair without the other.
+# Everything before the first unpaired surrogate.
 _PAIRED = re.compile(r"(?:[^\\]++|\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\(?!u[dD][89a-fA-F]..).)*+", re.DOTALL)
 _BLANKS = " \t\r\n"
 _INT64_DIGITS = 20  # with a sign
 
-# RapidJSON's words for what `json` finds wrong (rapidjson/error/en.h).
-_WORDS = {
+# RapidJSON's messages for the errors of `json` (rapidjson/error/en.h).
+_RAPIDJSON_MESSAGES = {
     "Expecting value": "Invalid value.",
     "Expecting property name enclosed in double quotes": "Missing a name for object member.",
     "Expecting ':' delimiter": "Missing a colon after a name of object member.",
@@ -43,36 +43,36 @@ _WORDS = {
 
 
 def parsed_object(body: bytes, limits: Limits, check: Check = unchecked) -> AbstractContextManager[dict[str, Any]]:
-    """The JSON object in `body`, for as long as the `with` block lasts.
+    """The JSON object in `body`, valid inside the `with` block.
 
-    Strings are `str`, which hold surrogate escapes where they were no UTF-8, or `LongText`; see `encoded`. Where a key
-    comes twice, the last counts (RapidJSON: the first).
+    Strings are `str`, with surrogate escapes for bytes that are not UTF-8, or `LongText`; see `encoded`. Of equal keys
+    the last wins (RapidJSON: the first).
 
     Raises:
-        StatusError: INVALID_ARGUMENT: no JSON, no object, nested too deep, too many values; in a large body a name or
-            another part of it that is too long to be read at once, or an object of too many names.
+        StatusError: INVALID_ARGUMENT: not JSON, not an object, nested too deep, or too many values; in a large body
+            also a name or another part that is too long to be parsed at once, or an object with too many names.
     """
     if len(body) <= INLINE_BYTES:
         return nullcontext(parse_small(body, limits))
-    return _parsed_in_pieces(body, limits, check)
+    return _parsed_in_fragments(body, limits, check)
 
 
 def parse_small(body: bytes, limits: Limits) -> dict[str, Any]:
-    """The JSON object in a body that may be parsed at once; see `parsed_object`."""
+    """The JSON object in a body that is small enough to be parsed at once; see `parsed_object`."""
     if not body:
         raise StatusError(Code.INVALID_ARGUMENT, "JSON Parse error: The document is empty")
     if len(body) > limits.max_values or body.count(b"[") + body.count(b"{") > limits.max_depth:
-        scan(body, limits.max_depth, limits.max_values)
+        split(body, limits.max_depth, limits.max_values)
     return _object(_parse(body, 0))
 
 
 @contextmanager
-def _parsed_in_pieces(body: bytes, limits: Limits, check: Check) -> Iterator[dict[str, Any]]:
+def _parsed_in_fragments(body: bytes, limits: Limits, check: Check) -> Iterator[dict[str, Any]]:
     start = _first_character(body, check)
-    if body[start] not in b"{[":  # no object: what else it is need not be read to its end
+    if body[start] not in b"{[":  # not an object, so there is no need to read all of it
         _object(_parse(body[start : start + INLINE_BYTES], start))
-    pieces = scan(body, limits.max_depth, limits.max_values, check, start)
-    with parsed(body, pieces, _parse, check) as value:
+    fragments = split(body, limits.max_depth, limits.max_values, check, start)
+    with parsed_fragments(body, fragments, _parse, check) as value:
         yield _object(value)
 
 
@@ -93,7 +93,7 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _parse(text: bytes, offset: int) -> Any:
-    """The value of a text that may be parsed at once; `offset`: where it stands in the whole one."""
+    """The value of a short text, which begins at `offset` of the whole text."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -101,7 +101,7 @@ def _parse(text: bytes, offset: int) -> Any:
 
 
 def _number(digits: str) -> int | float:
-    """Whole numbers beyond 64 bits are doubles, as RapidJSON has them."""
+    """Whole numbers beyond 64 bits become doubles, as in RapidJSON."""
     if len(digits) > _INT64_DIGITS:
         return float(digits)
     number = int(digits)
@@ -119,14 +119,14 @@ def _parse_leniently(body: bytes, offset: int) -> Any:
     try:
         return json.JSONDecoder(parse_int=_number).raw_decode(text, start)[0]
     except json.JSONDecodeError as error:
-        words = _WORDS.get(error.msg) or _missing_comma(text, error.pos)
-        raise _parse_error(words, text, error.pos, offset) from error
+        message = _RAPIDJSON_MESSAGES.get(error.msg) or _missing_comma(text, error.pos)
+        raise _parse_error(message, text, error.pos, offset) from error
     except (ValueError, RecursionError) as error:
         raise _parse_error("Invalid value.", text, start, offset) from error
 
 
 def _missing_comma(text: str, position: int) -> str:
-    """What RapidJSON says where `json` expected a comma: it tells an object from an array."""
+    """RapidJSON's message where `json` expected a comma: RapidJSON distinguishes objects from arrays."""
     open_brackets = []
     for bracket in _STRING.sub(b"", text[:position].encode("utf-8", "replace")).translate(None, _NOT_BRACKETS):
         if bracket in b"[{":
@@ -138,6 +138,6 @@ def _missing_comma(text: str, position: int) -> str:
     return "Missing a comma or } after an object member."
 
 
-def _parse_error(words: str, text: str, position: int, offset: int = 0) -> StatusError:
+def _parse_error(message: str, text: str, position: int, offset: int = 0) -> StatusError:
     offset += len(text[:position].encode("utf-8", "surrogateescape"))
-    return StatusError(Code.INVALID_ARGUMENT, f"JSON Parse error: {words} at offset: {offset}")
+    return StatusError(Code.INVALID_ARGUMENT, f"JSON Parse error: {message} at offset: {offset}")

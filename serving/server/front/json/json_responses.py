@@ -1,7 +1,7 @@
-"""REST's answers: arrays and results to JSON (tensorflow_serving/util/json_tensor.cc, with its messages).
+"""REST's responses: arrays and results to JSON (tensorflow_serving/util/json_tensor.cc, with its messages).
 
-They are compact; TF Serving's are indented. Floats have the fewest digits that give the same number again; those that
-are not finite are NaN, Infinity and -Infinity, which are no JSON, as in TF Serving. Large answers are written in steps.
+They are compact; TF Serving's are indented. Floats have the fewest digits that round-trip. As in TF Serving, non-finite
+ones are NaN, Infinity and -Infinity, which are not JSON. Large responses are written in steps.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _STEP_BYTES = 2**18  # of strings
 
 
 def encode_predict(outputs: Arrays, in_rows: bool, check: Check = unchecked) -> bytes:
-    """The answer's JSON. A single output stands for itself; strings whose name ends in `_bytes` are `{"b64": ...}`.
+    """The JSON of a response. A single output is not named; strings of `*_bytes` outputs are `{"b64": ...}`.
 
     Args:
-        outputs: more than some ten thousand values take long: write them in a thread.
-        in_rows: whether the request came in rows.
-        check: called every few milliseconds; what it raises ends the writing.
+        outputs: more than about ten thousand values take long: encode them in a thread.
+        in_rows: whether the request was in rows.
+        check: called every few milliseconds; an exception from it ends the work.
 
     Raises:
-        StatusError: INVALID_ARGUMENT: no outputs, a dtype without JSON, or rows asked for and the outputs have none
-            or different numbers of them.
+        StatusError: INVALID_ARGUMENT: no outputs, a dtype without JSON, or, with `in_rows`, outputs without rows or
+            with different numbers of them.
     """
     if not outputs:
         raise _invalid("Cannot convert empty tensor map to JSON")
@@ -49,7 +49,7 @@ def encode_predict(outputs: Arrays, in_rows: bool, check: Check = unchecked) -> 
     if in_rows:
         _check_rows(outputs)
     key = "predictions" if in_rows else "outputs"
-    if _light(outputs.values()):
+    if _is_small(outputs.values()):
         return _dump(outputs.values(), {key: _content(outputs, in_rows)})
     written = io.BytesIO()
     written.write(b'{"%b":' % key.encode())
@@ -96,8 +96,8 @@ def _check_rows(outputs: Arrays) -> None:
         rows = len(array)
 
 
-def _light(arrays: Iterable[np.ndarray]) -> bool:
-    """Whether arrays are few enough values, and short enough strings, to be written at once."""
+def _is_small(arrays: Iterable[np.ndarray]) -> bool:
+    """Whether arrays have few enough values, and short enough strings, to be written at once."""
     values = size = 0
     for array in arrays:
         values += array.size or (len(array) if array.ndim else 0)
@@ -123,14 +123,14 @@ def _content(outputs: Arrays, in_rows: bool) -> Any:
 
 
 def _dump(arrays: Iterable[np.ndarray], document: Any) -> bytes:
-    """The JSON of what `_content` has made of arrays."""
+    """The JSON of arrays, from the `document` that `_content` returned for them."""
     if all(array.dtype.kind != "f" or np.isfinite(array).all() for array in arrays):
         return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     return json.dumps(document, default=_plain, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _pieces(outputs: Arrays, in_rows: bool, check: Check) -> Iterator[bytes]:
-    """The JSON of outputs that are many: a list of rows, or an object of columns."""
+    """The JSON of large outputs: a list of rows, or an object of columns."""
     if in_rows or len(outputs) == 1:
         yield from _list(outputs, check)
         return
@@ -145,7 +145,7 @@ def _object(outputs: Arrays, check: Check) -> Iterator[bytes]:
 
 
 def _list(outputs: Arrays, check: Check) -> Iterator[bytes]:
-    """Arrays of as many rows, written row by row: each is an object of them, or that of the only array itself."""
+    """Arrays with equally many rows, row by row: each row is an object, or just the value if there is one array."""
     name, first = next(iter(outputs.items()))
     if not first.ndim:
         yield from _scalar(name, first[()], check)
@@ -154,11 +154,11 @@ def _list(outputs: Arrays, check: Check) -> Iterator[bytes]:
     begin = 0
     while begin < len(first):
         check()
-        end = _last_row(outputs, begin)
+        end = _step_end(outputs, begin)
         part = {name: array[begin:end] for name, array in outputs.items()}
         if begin:
             yield b","
-        if _light(part.values()):
+        if _is_small(part.values()):
             yield _dump(part.values(), _content(part, True))[1:-1]
         else:  # a single row
             row = {name: np.asarray(array[0], array.dtype) for name, array in part.items()}
@@ -167,8 +167,8 @@ def _list(outputs: Arrays, check: Check) -> Iterator[bytes]:
     yield b"]"
 
 
-def _last_row(outputs: Arrays, begin: int) -> int:
-    """Where the rows end that are written at once from `begin` on."""
+def _step_end(outputs: Arrays, begin: int) -> int:
+    """The end of the rows from `begin` on that are written at once."""
     first = next(iter(outputs.values()))
     values = sum(array.size for array in outputs.values()) // len(first)
     end = min(begin + max(_STEP_VALUES // max(values, 1), 1), len(first))
@@ -197,7 +197,7 @@ def _scalar(name: str, value: Any, check: Check) -> Iterator[bytes]:
 
 
 def _jsonable(name: str, array: np.ndarray) -> Any:
-    """What orjson can write, or `json` with `_plain`: strings as lists, all else as it is."""
+    """A value for orjson, or for `json` with `_plain`: strings as lists, anything else unchanged."""
     if array.dtype.kind == "O":
         text = _b64 if name.endswith(_BYTES_SUFFIX) else _text
         if array.ndim == 1:
@@ -217,7 +217,7 @@ def _b64(value: bytes) -> dict[str, str]:
 
 
 def _plain(value: Any) -> Any:
-    """An array or scalar of numpy for `json`; a float32 as the double with the same shortest digits."""
+    """A numpy array or scalar for `json`; a float32 becomes the double with the same shortest digits."""
     if value.dtype == np.float32:
         flat = [float(str(item)) for item in value.ravel()]
         return np.array(flat).reshape(value.shape).tolist()
@@ -228,30 +228,30 @@ def _results(rows: Iterable[Any], check: Check) -> bytes:
     """`{"results": [...]}` of rows, which are numbers or lists."""
     written = io.BytesIO()
     written.write(b'{"results":')
-    for piece in _some(rows, check):
+    for piece in _list_in_steps(rows, check):
         written.write(piece)
     written.write(b"}")
     return written.getvalue()
 
 
-def _some(rows: Iterable[Any], check: Check) -> Iterator[bytes]:
-    """The JSON of a list, about so many values of it at a time as are written at once."""
-    some: list[Any] = []
+def _list_in_steps(rows: Iterable[Any], check: Check) -> Iterator[bytes]:
+    """The JSON of a list, about `_STEP_VALUES` values at a time."""
+    step: list[Any] = []
     values, separator = 0, b"["
     for row in rows:
         size = len(row) if isinstance(row, list) else 1
-        if some and values + size > _STEP_VALUES:
+        if step and values + size > _STEP_VALUES:
             check()
-            yield separator + _rows(some)
-            some, values, separator = [], 0, b","
+            yield separator + _rows(step)
+            step, values, separator = [], 0, b","
         if size > _STEP_VALUES:
             yield separator
-            yield from _some(row, check)
+            yield from _list_in_steps(row, check)
             separator = b","
         else:
-            some.append(row)
+            step.append(row)
             values += size
-    yield separator + _rows(some) + b"]" if some else b"]"
+    yield separator + _rows(step) + b"]" if step else b"]"
 
 
 def _rows(rows: list[Any]) -> bytes:
@@ -259,5 +259,5 @@ def _rows(rows: list[Any]) -> bytes:
 
 
 def _float(value: float) -> float:
-    """The double with the fewest digits that are this float32."""
+    """The double with the fewest digits that round to this float32."""
     return float(str(np.float32(value))) if math.isfinite(value) else value

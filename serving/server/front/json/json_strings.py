@@ -1,4 +1,4 @@
-"""Strings of a JSON text: as bytes, from base64, and the long ones that take many steps."""
+"""Strings of a JSON text: conversion to bytes, base64, and long strings, which take many steps."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import numpy as np
 from serving.errors import Code, StatusError
 from serving.server.calls.worker_threads import Check, unchecked
 
-_STEP_BYTES = 3 * 2**14  # without a rest in base64
-_TAIL_BYTES = 32  # that hold a whole pair of escapes
+_STEP_BYTES = 3 * 2**14  # a multiple of 3, so that base64 needs no padding
+_TAIL_BYTES = 32  # enough for a pair of escapes
 
 
 class LongText:
-    """A string of more than a chunk (`json_scan`), as the bytes that it stands for."""
+    """A string longer than a chunk (`json_splitting`), decoded to bytes."""
 
     __slots__ = ("content",)
 
@@ -27,11 +27,11 @@ class LongText:
 
 
 TEXTS = (str, LongText)
-"""The types of a string."""
+"""The types of strings."""
 
 
 def encoded(text: str | LongText) -> bytes:
-    """The bytes of a string of a document, those that were no UTF-8 included."""
+    """The bytes of a string of a document, including any that are not UTF-8."""
     if isinstance(text, LongText):
         return text.content
     try:
@@ -40,11 +40,11 @@ def encoded(text: str | LongText) -> bytes:
         return text.encode("utf-8", "surrogateescape")
 
 
-def read_long(text: bytes, begin: int, end: int, parse: Callable[[bytes, int], Any], check: Check) -> LongText:
-    """The string from its quote at `begin` to behind that at `end`, in steps.
+def decode_long(text: bytes, begin: int, end: int, parse: Callable[[bytes, int], Any], check: Check) -> LongText:
+    """Decodes, in steps, the string whose opening quote is at `begin` and whose closing quote ends at `end`.
 
     Args:
-        parse: the string that a short JSON text is; its second argument is where that text stands, one byte on.
+        parse: parses a short JSON text; its second argument is the text's offset.
 
     Raises:
         StatusError: INVALID_ARGUMENT.
@@ -62,28 +62,28 @@ def read_long(text: bytes, begin: int, end: int, parse: Callable[[bytes, int], A
 
 
 def _step_end(text: bytes, begin: int, end: int) -> int:
-    """Where a step ends that parts no escape and no surrogate pair."""
+    """The end of a step that splits neither an escape nor a surrogate pair."""
     stop = begin + _STEP_BYTES
     if stop >= end:
         return end
-    place = max(stop - _TAIL_BYTES, begin)
-    before = text[begin:place]
-    place -= (len(before) - len(before.rstrip(b"\\"))) % 2  # not in the midst of an escape of two bytes
-    # Six bytes on no escape reaches that began before; the first one behind may be the second half of a pair.
-    safe, first, after_high = stop, place + 6, False
-    while place < stop:
-        if place >= first and not after_high:
-            safe = place
-        if text[place] != ord("\\"):
-            place, after_high = place + 1, False
+    offset = max(stop - _TAIL_BYTES, begin)
+    before = text[begin:offset]
+    offset -= (len(before) - len(before.rstrip(b"\\"))) % 2  # not inside a two-byte escape
+    # An escape that began earlier ends within six bytes; the next one may be the second half of a pair.
+    safe, first, after_high = stop, offset + 6, False
+    while offset < stop:
+        if offset >= first and not after_high:
+            safe = offset
+        if text[offset] != ord("\\"):
+            offset, after_high = offset + 1, False
             continue
-        after_high = text[place + 1 : place + 3].lower() == b"ud" and text[place + 3 : place + 4] in b"89abAB"
-        place += 6 if text[place + 1] == ord("u") else 2
+        after_high = text[offset + 1 : offset + 3].lower() == b"ud" and text[offset + 3 : offset + 4] in b"89abAB"
+        offset += 6 if text[offset + 1] == ord("u") else 2
     return safe
 
 
 def decode_base64(digits: str | LongText, check: Check = unchecked) -> bytes:
-    """Standard base64, with its padding or without; blanks are left out.
+    """Decodes standard base64, with or without padding; white space is ignored.
 
     Raises:
         StatusError: INVALID_ARGUMENT.
@@ -92,7 +92,7 @@ def decode_base64(digits: str | LongText, check: Check = unchecked) -> bytes:
         if isinstance(digits, LongText):
             return _decoded_in_steps(digits.content, check)
         return _decoded("".join(digits.split()))
-    except ValueError as error:  # as binascii.Error is
+    except ValueError as error:  # includes binascii.Error
         raise StatusError(Code.INVALID_ARGUMENT, "Unable to base64 decode") from error
 
 
@@ -115,14 +115,14 @@ def _decoded_in_steps(content: bytes, check: Check) -> bytes:
 
 
 def base64_in_steps(content: bytes, check: Check) -> Iterator[bytes]:
-    """The base64 of many bytes."""
+    """The base64 of many bytes, in parts."""
     for begin in range(0, len(content), _STEP_BYTES):
         check()
         yield base64.b64encode(content[begin : begin + _STEP_BYTES])
 
 
 def decoded_in_steps(content: bytes, check: Check) -> Iterator[str]:
-    """The text of many bytes of UTF-8; what is none is replaced."""
+    """The text of many bytes of UTF-8, in parts; invalid bytes are replaced."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     for begin in range(0, len(content), _STEP_BYTES):
         check()

@@ -1,4 +1,1 @@
-"""REST: routes, methods, and HTTP/1 connections over aiohttp.
-
-JSON itself is next door, in `json`.
-"""
+"""REST: routes, methods, and HTTP/1 connections over aiohttp. The JSON itself is in `front/json`."""

@@ -1,6 +1,6 @@
-"""What each REST call does: the body of a request to that of its answer, whatever carries them.
+"""The REST methods: from the body of a request to the body of its response, independent of the transport.
 
-Source: tensorflow_serving/model_servers/http_rest_api_handler.cc. Every answer is JSON, an error as `{"error": "..."}`.
+Source: tensorflow_serving/model_servers/http_rest_api_handler.cc. Responses are JSON, errors `{"error": "..."}`.
 """
 
 from __future__ import annotations
@@ -25,61 +25,61 @@ from serving.server.calls.service import Arrays
 from serving.server.calls.worker_threads import INLINE_BYTES, Check, in_loop
 from serving.server.front.frontend import Frontend, since
 from serving.server.front.json.json_examples import fill_examples
+from serving.server.front.json.json_predict import decode_predict
 from serving.server.front.json.json_responses import encode_classifications, encode_predict, encode_regressions
-from serving.server.front.json.json_tensor import decode_predict
-from serving.server.front.rest.request_bodies import gunzipped
-from serving.server.front.rest.rest_routes import ASKED, Route, route
+from serving.server.front.rest.gzip_body import gunzip
+from serving.server.front.rest.rest_routes import POST_ACTIONS, Route, parse_route
 from serving.wire import protos
 
-_ITEM_BYTES = 32  # about what a class or a value takes in an answer
+_ITEM_BYTES = 32  # approximate size of a class or value in a response
 
-Read = Callable[[], Awaitable[bytes]]
+ReadBody = Callable[[], Awaitable[bytes]]
 
 
 class TooLargeError(Exception):
-    """The body is larger than it may be: 413, for which the protocol has no code."""
+    """The body exceeds the limit: status 413, for which gRPC has no code."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An HTTP status, and JSON."""
+class RestResponse:
+    """An HTTP status and a JSON body."""
 
     status: int
     body: bytes
 
 
-async def answer(
+async def respond(
     frontend: Frontend,
     method: str,
     path: str,
-    read: Read,
+    read_body: ReadBody,
     *,
     gzipped: bool = False,
     held: Held | None = None,
     headers: Mapping[str, str] = NO_HEADERS,
-) -> Answer:
-    """Answers one request, and counts it.
+) -> RestResponse:
+    """Handles one request, and counts it.
 
     Args:
-        frontend: what answers.
+        frontend: its service runs the request.
         method: of HTTP.
-        path: as it was sent, its query included.
-        read: gives the body; it may raise `TooLargeError` and `StatusError`.
+        path: as sent, including the query.
+        read_body: returns the body; it may raise `TooLargeError` and `StatusError`.
         gzipped: whether the body is compressed.
-        held: what the request holds already, the bytes of the body included; the caller releases it. None: nothing.
-        headers: by names in any case.
+        held: what the request already holds of the budget, including the body; the caller releases it. None: nothing.
+        headers: with names in any case.
     """
     start = time.perf_counter()
-    found: Route | None = None
+    route: Route | None = None
     try:
-        found = route(method, path)
+        route = parse_route(method, path)
         key = frontend.authenticate(headers)
         if key is not None:
-            key.check_model(found.model_spec.name)
-        if found.action in ASKED:
-            body = await _ask(frontend, found, read, gzipped, held)
+            key.check_model(route.model_spec.name)
+        if route.action in POST_ACTIONS:
+            body = await _run(frontend, route, read_body, gzipped, held)
         else:
-            body = _look(frontend, found)
+            body = _describe(frontend, route)
         code, status = Code.OK, Code.OK.http
     except StatusError as error:
         code, status, body = error.code, error.code.http, error_body(error.message)
@@ -92,15 +92,15 @@ async def answer(
     except Exception as error:  # noqa: BLE001  `unexpected` logs it
         failure = unexpected(error, f"{method} {path}")
         code, status, body = failure.code, failure.code.http, error_body(failure.message)
-    name = found.model_spec.name if found else ""
-    api = found.action if found and found.action in ASKED else ""
+    name = route.model_spec.name if route else ""
+    api = route.action if route and route.action in POST_ACTIONS else ""
     frontend.metrics.request(name, api, "REST", code.name, since(start))
-    return Answer(status, body)
+    return RestResponse(status, body)
 
 
-async def _ask(frontend: Frontend, found: Route, read: Read, gzipped: bool, held: Held | None) -> bytes:
+async def _run(frontend: Frontend, route: Route, read_body: ReadBody, gzipped: bool, held: Held | None) -> bytes:
     """Predict, classify or regress."""
-    body = await read()
+    body = await read_body()
     loop, timeout = asyncio.get_running_loop(), frontend.options.rest_api_timeout_in_ms / 1000
     deadline = loop.time() + timeout if timeout > 0 else None
     own, held = held is None, held or frontend.held()
@@ -110,21 +110,22 @@ async def _ask(frontend: Frontend, found: Route, read: Read, gzipped: bool, held
         call = frontend.call(held, deadline, len(body))
         with frontend.entered():
             if gzipped:
-                body = await _unpacked(body, call)
+                body = await _decompress(body, call)
                 call.size = len(body)
-            return await _ANSWERS[found.action](frontend, found.model_spec, body, call)
+            return await _METHODS[route.action](frontend, route.model_spec, body, call)
     finally:
         if own:
             held.release()
 
 
-def _look(frontend: Frontend, found: Route) -> bytes:
+def _describe(frontend: Frontend, route: Route) -> bytes:
+    """A model's status or metadata."""
     service = frontend.service
-    if found.action == "metadata":
-        request = protos.GetModelMetadataRequest(model_spec=found.model_spec, metadata_field=["signature_def"])
+    if route.action == "metadata":
+        request = protos.GetModelMetadataRequest(model_spec=route.model_spec, metadata_field=["signature_def"])
         return _metadata_json(service.get_model_metadata(request))
-    status = service.get_model_status(protos.GetModelStatusRequest(model_spec=found.model_spec))
-    return _pretty(_values(status))
+    status = service.get_model_status(protos.GetModelStatusRequest(model_spec=route.model_spec))
+    return _pretty(_to_dict(status))
 
 
 async def _predict(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
@@ -135,16 +136,16 @@ async def _predict(frontend: Frontend, spec: Any, body: bytes, call: Call) -> by
     size = answer_bytes(outputs)
     if size <= INLINE_BYTES:
         return encode_predict(outputs, in_rows)
-    return await call.run(size, _predicted, outputs, in_rows, call.limits)
+    return await call.run(size, _encode_large, outputs, in_rows, call.limits)
 
 
-def _predicted(outputs: Arrays, in_rows: bool, limits: Limits, check: Check) -> bytes:
+def _encode_large(outputs: Arrays, in_rows: bool, limits: Limits, check: Check) -> bytes:
     limits.take(size_of(outputs), 0)
     return encode_predict(outputs, in_rows, check)
 
 
 async def _classify(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
-    request = await call.run(call.size, _examples, protos.ClassificationRequest, spec, body, call.limits)
+    request = await call.run(call.size, _decode_examples, protos.ClassificationRequest, spec, body, call.limits)
     result = (await frontend.service.classify(request, call)).result
     rows = result.classifications
     size = _ITEM_BYTES * len(rows) * len(rows[0].classes) if rows else 0
@@ -152,31 +153,31 @@ async def _classify(frontend: Frontend, spec: Any, body: bytes, call: Call) -> b
 
 
 async def _regress(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
-    request = await call.run(call.size, _examples, protos.RegressionRequest, spec, body, call.limits)
+    request = await call.run(call.size, _decode_examples, protos.RegressionRequest, spec, body, call.limits)
     result = (await frontend.service.regress(request, call)).result
     return await call.run(_ITEM_BYTES * len(result.regressions), encode_regressions, result)
 
 
-def _examples(kind: Any, spec: Any, body: bytes, limits: Limits, check: Check) -> Any:
+def _decode_examples(kind: Any, spec: Any, body: bytes, limits: Limits, check: Check) -> Any:
     request = kind(model_spec=spec)
     fill_examples(body, request, limits, check)
     return request
 
 
-_ANSWERS = {"predict": _predict, "classify": _classify, "regress": _regress}
+_METHODS = {"predict": _predict, "classify": _classify, "regress": _regress}
 
 
-async def _unpacked(body: bytes, call: Call) -> bytes:
-    """What a compressed body is; here where that is small, as most are."""
+async def _decompress(body: bytes, call: Call) -> bytes:
+    """Decompresses a body: a small one here, as most are, a large one in a thread."""
     if len(body) <= INLINE_BYTES:
-        unpacked = gunzipped(body, min(INLINE_BYTES, call.limits.max_bytes))
+        unpacked = gunzip(body, min(INLINE_BYTES, call.limits.max_bytes))
         if unpacked is not None:
             return unpacked
-    return await call.run(INLINE_BYTES + len(body), _gunzipped, body, call.limits)
+    return await call.run(INLINE_BYTES + len(body), _decompress_large, body, call.limits)
 
 
-def _gunzipped(body: bytes, limits: Limits, check: Check) -> bytes:
-    unpacked = gunzipped(body, limits.max_bytes, check)
+def _decompress_large(body: bytes, limits: Limits, check: Check) -> bytes:
+    unpacked = gunzip(body, limits.max_bytes, check)
     if unpacked is None:
         raise TooLargeError
     limits.take(len(unpacked), 0)
@@ -191,7 +192,7 @@ def _pretty(values: Any) -> bytes:
     return orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-def _values(message: Any, *, proto_names: bool = False) -> Any:
+def _to_dict(message: Any, *, proto_names: bool = False) -> Any:
     return json_format.MessageToDict(
         message,
         always_print_fields_with_no_presence=True,
@@ -202,8 +203,8 @@ def _values(message: Any, *, proto_names: bool = False) -> Any:
 
 def _metadata_json(response: Any) -> bytes:
     if "signature_def" not in response.metadata:
-        words = "Failed to find 'signature_def' key in the GetModelMetadataResponse metadata map."
-        raise StatusError(Code.INTERNAL, words)
+        message = "Failed to find 'signature_def' key in the GetModelMetadataResponse metadata map."
+        raise StatusError(Code.INTERNAL, message)
     signatures = protos.SignatureDefMap.FromString(response.metadata["signature_def"].value)
-    metadata = {"signature_def": _values(signatures, proto_names=True)}
-    return _pretty({"model_spec": _values(response.model_spec, proto_names=True), "metadata": metadata})
+    metadata = {"signature_def": _to_dict(signatures, proto_names=True)}
+    return _pretty({"model_spec": _to_dict(response.model_spec, proto_names=True), "metadata": metadata})

@@ -1,4 +1,4 @@
-"""REST's paths (tensorflow_serving/model_servers/http_rest_api_util.cc): what a method and a path ask for."""
+"""REST's paths (tensorflow_serving/model_servers/http_rest_api_util.cc): an HTTP method and a path give a `Route`."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from serving.errors import Code, StatusError
 from serving.wire import protos
 
 API = re.compile(r"(?i)/v1/.*")
-"""Paths that are the API's; any other is not found."""
+"""The paths of the API; any other is not found."""
 
 _VERSION = r"(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
-_ASK = re.compile(rf"(?i)/v1/models/([^/:]+){_VERSION}:(classify|regress|predict)", re.ASCII)
-_LOOK = re.compile(rf"(?i)/v1/models(?:/([^/:]+))?{_VERSION}(?:/(metadata))?", re.ASCII)
+_POST_PATH = re.compile(rf"(?i)/v1/models/([^/:]+){_VERSION}:(classify|regress|predict)", re.ASCII)
+_GET_PATH = re.compile(rf"(?i)/v1/models(?:/([^/:]+))?{_VERSION}(?:/(metadata))?", re.ASCII)
 
 _INT64_DIGITS = 19
-_SHOWN = 1024  # characters
-_KNOWN_PATHS = 256  # of 8 KiB at most, which is as long as the server takes them
+_MAX_QUOTED = 1024  # characters
+_CACHED_PATHS = 256  # of 8 KiB at most, the longest that the server accepts
 
-ASKED, LOOKED_AT = ("predict", "classify", "regress"), ("status", "metadata")
+POST_ACTIONS, GET_ACTIONS = ("predict", "classify", "regress"), ("status", "metadata")
 
 
 @dataclass(frozen=True)
 class Route:
-    """What is asked for: `action` is one of `ASKED` or `LOOKED_AT`."""
+    """An action of `POST_ACTIONS` or `GET_ACTIONS`, and the `ModelSpec` message of its model."""
 
     action: str
     model_spec: Any
 
 
-def route(method: str, path: str) -> Route:
+def parse_route(method: str, path: str) -> Route:
     """The route of a request.
 
     Args:
         method: POST or GET; no other has a route.
-        path: as it was sent, its percent-encoding, query and fragment included. A query matches no route.
+        path: as sent, including percent-encoding, query and fragment. A path with a query matches no route.
 
     Raises:
         StatusError: INVALID_ARGUMENT.
     """
-    action, name, version, label = _parsed(method, path)
+    action, name, version, label = _match(method, path)
     spec = protos.ModelSpec(name=name)
     if version is not None:
         spec.version.value = version
@@ -52,22 +52,22 @@ def route(method: str, path: str) -> Route:
     return Route(action, spec)
 
 
-@functools.lru_cache(_KNOWN_PATHS)
-def _parsed(method: str, path: str) -> tuple[str, str, int | None, str]:
-    """The action, and the model's name, version and label. Callers ask for the same path again and again."""
-    pattern = {"POST": _ASK, "GET": _LOOK}.get(method)
+@functools.lru_cache(_CACHED_PATHS)
+def _match(method: str, path: str) -> tuple[str, str, int | None, str]:
+    """The action, and the model's name, version and label. Cached: clients send the same paths over and over."""
+    pattern = {"POST": _POST_PATH, "GET": _GET_PATH}.get(method)
     match = pattern.fullmatch(path) if pattern else None
     if match is None:
         raise _malformed(method, path)
-    name, digits, label, what = match.groups()
+    name, digits, label, suffix = match.groups()
     version = _number(digits) if digits else None
     if method == "POST":
-        # The pattern takes any case, and TF Serving then knows only the lower one.
-        if what not in ASKED:
+        # The pattern matches any case, but TF Serving then accepts only lower case.
+        if suffix not in POST_ACTIONS:
             raise _malformed(method, path)
     elif not name:
         raise StatusError(Code.INVALID_ARGUMENT, "Missing model name in request.")
-    action = what if method == "POST" else "metadata" if what == "metadata" else "status"
+    action = suffix if method == "POST" else "metadata" if suffix == "metadata" else "status"
     return action, _decoded(name or ""), version, _decoded(label or "")
 
 
@@ -77,16 +77,17 @@ def _decoded(part: str) -> str:
 
 def _number(digits: str) -> int:
     significant = digits.lstrip("0") or "0"
-    # So many digits first, since Python makes no number of thousands.
+    # Digits are counted first: Python refuses to convert thousands of them.
     if len(significant) > _INT64_DIGITS or int(significant) >= 2**63:
-        raise StatusError(Code.INVALID_ARGUMENT, f"Failed to convert version: {_shown(digits)} to numeric.")
+        raise StatusError(Code.INVALID_ARGUMENT, f"Failed to convert version: {_quoted(digits)} to numeric.")
     return int(significant)
 
 
-def _shown(text: str) -> str:
-    """Text of a path for a message, cut where it is long."""
-    return (text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...").encode("utf-8", "replace").decode()
+def _quoted(text: str) -> str:
+    """Part of a path for an error message, cut if it is long."""
+    cut = text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}..."
+    return cut.encode("utf-8", "replace").decode()
 
 
 def _malformed(method: str, path: str) -> StatusError:
-    return StatusError(Code.INVALID_ARGUMENT, f"Malformed request: {_shown(method)} {_shown(path)}")
+    return StatusError(Code.INVALID_ARGUMENT, f"Malformed request: {_quoted(method)} {_quoted(path)}")

@@ -1,7 +1,7 @@
 """REST, over aiohttp's server without its router (tensorflow_serving/model_servers/http_server.cc).
 
-Every answer is JSON, an error as `{"error": "..."}`. Limits that TF Serving lacks answer 413 (body) and 429 (requests
-in flight).
+Every response is JSON, an error as `{"error": "..."}`. Limits that TF Serving lacks give status 413 (body) and 429
+(requests in flight).
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from serving.server.front.addresses import taken
 from serving.server.front.connections import PROGRESS_BYTES, Connections, State
 from serving.server.front.frontend import Frontend
 from serving.server.front.listening import Listener, bind_tcp
-from serving.server.front.rest.rest_connection import JSON, RestConnection, Turns, content_length
-from serving.server.front.rest.rest_methods import TooLargeError, answer, error_body
-from serving.server.front.rest.rest_response import Whole, reason_of
+from serving.server.front.rest.http1_connection import JSON, Http1Connection, content_length
+from serving.server.front.rest.parsing_turns import ParsingTurns
+from serving.server.front.rest.rest_methods import TooLargeError, error_body, respond
 from serving.server.front.rest.rest_routes import API
+from serving.server.front.rest.single_write_response import SingleWriteResponse, reason_of
 from serving.server.options import TlsFiles
 
 _CORS = {
@@ -38,27 +39,27 @@ _ORIGIN = re.compile("https?://")
 _GZIP_ACCEPTED = re.compile(r"(?:^|,)\s*gzip\s*(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))", re.IGNORECASE)
 _GZIP_FROM_BYTES, _GZIP_LEVEL = 1024, 1
 _GZIP_WBITS = 31
-_BODY_SECONDS, _BODY_BYTES_PER_SECOND = 30.0, 2**16  # for a body; the seconds grow by what has come
-_LAST_BYTES_SECONDS = 1.0  # for answers on their way when the server stops
+_BODY_SECONDS, _BODY_BYTES_PER_SECOND = 30.0, 2**16  # for a body; the seconds grow with the bytes received
+_LAST_BYTES_SECONDS = 1.0  # for responses being sent when the server stops
 
 
 class RestServer:
-    """The REST side of one process; make it, `start` it, `stop` it.
+    """The REST server of one process: create it, `start` it, `stop` it.
 
     Args:
-        frontend: what answers.
-        share_port: whether other processes listen on the port as well; else a port in use is an error.
+        frontend: handles the requests.
+        share_port: whether other processes listen on the same port; otherwise a port in use is an error.
     """
 
     def __init__(self, frontend: Frontend, *, share_port: bool = False) -> None:
         self._frontend, self._share_port = frontend, share_port
         self._options = frontend.options
-        self._server = _Server(self._handle, request_factory=self._request, handler_cancellation=True)
-        self._server.kept = frontend.connections
+        self._server = _Server(self._handle, request_factory=self._make_request, handler_cancellation=True)
+        self._server.shared_connections = frontend.connections
         self._listener: Listener | None = None
 
     async def start(self) -> None:
-        """Begins to answer.
+        """Starts to accept requests.
 
         Raises:
             OptionsError: the port is in use.
@@ -73,16 +74,16 @@ class RestServer:
             raise taken(what, error.strerror or str(error), "rest_api_port") from error
 
     def reload_tls(self, tls: TlsFiles) -> None:
-        """Takes other certificates for new connections.
+        """Uses other certificates for new connections.
 
         Raises:
-            ssl.SSLError, ValueError: they cannot be used; the old ones stay.
+            ssl.SSLError, ValueError: they cannot be used; the old ones stay in force.
         """
         if self._listener is not None:
             self._listener.tls = ssl_context(tls)
 
     async def close(self) -> None:
-        """Takes no more connections; those that are open go on."""
+        """Accepts no more connections; open ones stay."""
         if self._listener is not None:
             self._listener.close()
 
@@ -92,8 +93,8 @@ class RestServer:
         self._server.pre_shutdown()
         await self._server.shutdown(_LAST_BYTES_SECONDS)
 
-    def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
-        protocol.begin(message, payload)
+    def _make_request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+        protocol.begin_request(message, payload)
         return web.BaseRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -106,33 +107,33 @@ class RestServer:
     async def _respond(self, request: web.BaseRequest, held: Held) -> web.StreamResponse:
         path = _path(request)
         if path.partition("?")[0] == self._options.metrics_path:
-            return await self._metrics(request)
+            return await self._metrics_page(request)
         if not API.fullmatch(path):
-            return await self._answer(request, 404, error_body("Not Found"))
+            return await self._send_json(request, 404, error_body("Not Found"))
         if request.method == "OPTIONS":
             return await self._preflight(request)
         if request.headers.get("Expect", _CONTINUE).lower() != _CONTINUE:
-            return await self._answer(request, 417, error_body(f"The only Expect that is known is {_CONTINUE}"))
+            return await self._send_json(request, 417, error_body(f"The only supported Expect is {_CONTINUE}"))
         gzipped = "gzip" in request.headers.get("Content-Encoding", "").lower()
-        answered = await answer(
+        response = await respond(
             self._frontend,
             request.method,
             path,
-            lambda: self._body(request, held),
+            lambda: self._read_body(request, held),
             gzipped=gzipped,
             held=held,
             headers=request.headers,
         )
-        return await self._answer(request, answered.status, answered.body)
+        return await self._send_json(request, response.status, response.body)
 
-    async def _metrics(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _metrics_page(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             self._frontend.authenticate(request.headers)
         except StatusError as error:
-            return await self._answer(request, error.code.http, error_body(error.message))
+            return await self._send_json(request, error.code.http, error_body(error.message))
         return web.Response(text=await self._frontend.scrape(), content_type="text/plain")
 
-    async def _body(self, request: web.BaseRequest, held: Held) -> bytes:
+    async def _read_body(self, request: web.BaseRequest, held: Held) -> bytes:
         limit = self._options.max_message_bytes
         if request.content.is_eof():
             body = request.content.read_nowait()
@@ -141,24 +142,24 @@ class RestServer:
             raise TooLargeError
         else:
             try:
-                body = await self._arriving(request, held)
+                body = await self._read_pieces(request, held)
             except TimeoutError as error:
                 message = "The body of the request did not arrive in time"
                 raise StatusError(Code.DEADLINE_EXCEEDED, message) from error
             except web.RequestPayloadError as error:
-                message = "The body of the request is cut off or no HTTP"
+                message = "The body of the request is cut off or not HTTP"
                 raise StatusError(Code.INVALID_ARGUMENT, message) from error
         if len(body) > limit:
             raise TooLargeError
         return body
 
-    async def _arriving(self, request: web.BaseRequest, held: Held) -> bytes:
-        """A body that has not come as a whole with its header."""
+    async def _read_pieces(self, request: web.BaseRequest, held: Held) -> bytes:
+        """A body that did not arrive complete with its header."""
         content, connection = request.content, _connection(request)
         pieces, touched = [], 0
         if "Expect" in request.headers and request.version >= (1, 1):
             connection.write_continue()
-        async with asyncio.timeout(_BODY_SECONDS) as patience:
+        async with asyncio.timeout(_BODY_SECONDS) as deadline:
             while piece := await content.readany():
                 held.take(size=len(piece))
                 pieces.append(piece)
@@ -168,16 +169,16 @@ class RestServer:
                 if connection.body_bytes - touched >= PROGRESS_BYTES:
                     touched = connection.body_bytes
                     connection.touch(State.RECEIVING)
-                    patience.reschedule((patience.when() or 0) + PROGRESS_BYTES / _BODY_BYTES_PER_SECOND)
+                    deadline.reschedule((deadline.when() or 0) + PROGRESS_BYTES / _BODY_BYTES_PER_SECOND)
         connection.touch(State.RUNNING)
         return b"".join(pieces)
 
     async def _preflight(self, request: web.BaseRequest) -> web.StreamResponse:
         if _ORIGIN.search(request.headers.get("Origin", "")):
-            return await self._answer(request, 200, b"")
-        return await self._answer(request, 400, error_body("Origin header is missing in CORS preflight"))
+            return await self._send_json(request, 200, b"")
+        return await self._send_json(request, 400, error_body("Origin header is missing in CORS preflight"))
 
-    async def _answer(self, request: web.BaseRequest, status: int, body: bytes) -> web.StreamResponse:
+    async def _send_json(self, request: web.BaseRequest, status: int, body: bytes) -> web.StreamResponse:
         pieces: Sequence[bytes | memoryview]
         headers = dict(_CORS) if self._options.rest_api_enable_cors_support else {}
         headers["Content-Type"] = JSON
@@ -192,15 +193,15 @@ class RestServer:
             pieces = [body]
         if len(pieces) > 1 and request.method != "HEAD":
             response = web.StreamResponse(status=status, reason=reason_of(status), headers=headers)
-            return await self._send(request, response, pieces)
-        whole = Whole(status, pieces[0] if len(pieces) == 1 else b"".join(pieces), headers)
-        self._close_if_draining(whole)
-        return whole
+            return await self._send_pieces(request, response, pieces)
+        single = SingleWriteResponse(status, pieces[0] if len(pieces) == 1 else b"".join(pieces), headers)
+        self._close_if_draining(single)
+        return single
 
-    async def _send(
+    async def _send_pieces(
         self, request: web.BaseRequest, response: web.StreamResponse, pieces: Sequence[bytes | memoryview]
     ) -> web.StreamResponse:
-        """Writes a large answer as the client takes it."""
+        """Writes a large response as the client takes it."""
         connection = _connection(request)
         response.content_length = sum(map(len, pieces))
         self._close_if_draining(response)
@@ -209,7 +210,7 @@ class RestServer:
         for piece in pieces:
             await response.write(piece)
             connection.touch(State.SENDING)
-            await asyncio.sleep(0)  # a client that takes everything at once must not have the loop to itself
+            await asyncio.sleep(0)  # a fast client must not keep the loop to itself
         await response.write_eof()
         return response
 
@@ -219,24 +220,24 @@ class RestServer:
 
 
 class _Server(web.Server):
-    """Makes protocols of ours."""
+    """Makes `Http1Connection`s."""
 
-    kept: Connections
+    shared_connections: Connections
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._turns = Turns()
+        self._turns = ParsingTurns()
 
     def __call__(self) -> web.RequestHandler:
-        return RestConnection(self, self.kept, self._turns)
+        return Http1Connection(self, self.shared_connections, self._turns)
 
 
 _CONTINUE = "100-continue"
 
 
-def _connection(request: web.BaseRequest) -> RestConnection:
+def _connection(request: web.BaseRequest) -> Http1Connection:
     connection = request.protocol
-    assert isinstance(connection, RestConnection)
+    assert isinstance(connection, Http1Connection)
     return connection
 
 
@@ -246,7 +247,7 @@ def _pieces(body: bytes) -> list[bytes | memoryview]:
 
 
 async def _gzipped(body: bytes) -> Sequence[bytes | memoryview]:
-    """The body in gzip; a large one is compressed in a thread, piece by piece, for as long as its caller waits."""
+    """The body in gzip; a large one is compressed in threads, piece by piece, until its caller stops waiting."""
     if len(body) <= INLINE_BYTES:
         return [gzip.compress(body, _GZIP_LEVEL, mtime=0)]
     packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WBITS)
@@ -255,7 +256,7 @@ async def _gzipped(body: bytes) -> Sequence[bytes | memoryview]:
 
 
 def _path(request: web.BaseRequest) -> str:
-    """The path as it was sent, with its query, without scheme and host where a proxy sent them."""
+    """The path as sent, including the query, without the scheme and host that some proxies send."""
     path = request.raw_path
     if path.startswith("/"):
         return path

@@ -206,7 +206,7 @@ def test_a_held_budget_of_the_carrier_is_used_and_left_to_it():
         async def read():
             return b'{"instances": [1.0]}'
 
-        answer = await rest_methods.answer(fronts.frontend, "POST", "/v1/models/m:predict", read, held=held)
+        answer = await rest_methods.respond(fronts.frontend, "POST", "/v1/models/m:predict", read, held=held)
         assert answer.status == 200
         assert held.bytes >= 5
         held.release()

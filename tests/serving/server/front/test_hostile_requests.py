@@ -21,9 +21,9 @@ def ask(request, saved_models, tmp_path_factory):
     base = tmp_path_factory.mktemp("base")
     publish(saved_models[1], base, 1)
     with asyncio.Runner() as runner:
-        from serving.server.model_service import Core
+        from serving.server.model_service import ModelService
 
-        core = Core(options_of(config_of(m=base), batching=request.param))
+        core = ModelService(options_of(config_of(m=base), batching=request.param))
         runner.run(core.start())
         yield lambda use: runner.run(asyncio.wait_for(use(core), 20))
         runner.run(core.stop())

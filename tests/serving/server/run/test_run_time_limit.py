@@ -12,7 +12,7 @@ from tiny_servers import config_of, floats, options_of, publish, spec, until, wi
 from serving.errors import Code, StatusError
 from serving.server.calls.call import Call
 from serving.server.calls.request_tensors import encode
-from serving.server.model_service import Core
+from serving.server.model_service import ModelService
 from serving.server.models.served_version import State
 from serving.server.run.executor import cores
 from serving.server.run.run_time_limit import RunLimitError, limited
@@ -166,4 +166,4 @@ def test_over_rest_the_limit_is_a_gateways_timeout_with_its_words(base):
         assert answer.status_code == 504
         assert re.search("1.25 s of this server's --max_run_seconds", answer.json()["error"])
 
-    with_fronts(test, make=Core, models=config_of(m=base), max_run_seconds=SECONDS)
+    with_fronts(test, make=ModelService, models=config_of(m=base), max_run_seconds=SECONDS)

@@ -7,7 +7,7 @@ import time
 from fronts import with_fronts
 from tiny_servers import config_of, publish
 
-from serving.server.model_service import Core
+from serving.server.model_service import ModelService
 
 BIG = [1.0] * 200_000
 BODIES = {
@@ -34,4 +34,4 @@ def test_every_request_ends_at_the_deadline(saved_models, tmp_path):
 
     # A batch waits for others for five seconds.
     slow = {"batch_timeout_micros": 5_000_000}
-    with_fronts(test, make=Core, models=config_of(m=tmp_path), rest_api_timeout_in_ms=150, batching=slow)
+    with_fronts(test, make=ModelService, models=config_of(m=tmp_path), rest_api_timeout_in_ms=150, batching=slow)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.errors import Code, StatusError
-from serving.server.front.rest.rest_routes import ASKED, LOOKED_AT, route
+from serving.server.front.rest.rest_routes import GET_ACTIONS, POST_ACTIONS, parse_route
 
 PREDICT = "/v1/models/m:predict"
 TYPICAL = {"instances": [1.0, 2.5]}
@@ -37,9 +37,9 @@ def error(response):
     ],
 )
 def test_a_path_names_model_version_label_and_action(method, path, action, spec):
-    found = route(method, path)
-    assert found.action == action
-    assert (found.model_spec.name, found.model_spec.version.value, found.model_spec.version_label) == spec
+    route = parse_route(method, path)
+    assert route.action == action
+    assert (route.model_spec.name, route.model_spec.version.value, route.model_spec.version_label) == spec
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_path_names_model_version_label_and_action(method, path, action, spec)
 )
 def test_any_other_path_is_malformed(method, path, message):
     with pytest.raises(StatusError) as caught:
-        route(method, path)
+        parse_route(method, path)
     assert caught.value.code is Code.INVALID_ARGUMENT
     assert caught.value.message == (message or f"Malformed request: {method} {path}")
 
@@ -80,11 +80,11 @@ def test_any_other_path_is_malformed(method, path, message):
 @given(st.sampled_from(["GET", "POST", "PUT"]), st.text(max_size=30), st.sampled_from(["", "/v1/models/", "/v1/"]))
 def test_any_path_is_a_route_or_a_status(method, path, start):
     try:
-        found = route(method, start + path)
+        route = parse_route(method, start + path)
     except StatusError as refused:
         refused.message.encode()
     else:
-        assert found.action in ASKED + LOOKED_AT
+        assert route.action in POST_ACTIONS + GET_ACTIONS
 
 
 def test_rows_columns_strings_and_signatures_are_answered():

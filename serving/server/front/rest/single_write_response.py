@@ -1,7 +1,7 @@
-"""An answer of REST that is written at once, its header and its body together.
+"""A REST response whose header and body are written in one call.
 
-aiohttp's own response builds a mapping of header fields, which takes a tenth of a small request's time. What is sent is
-the same.
+aiohttp's own response builds a mapping of header fields, which takes a tenth of a small request's time. The bytes sent
+are the same.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ from aiohttp import web
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE
 
-_REASONS = {one.value: one.phrase for one in HTTPStatus} | {499: "Client Closed Request"}
+_REASONS = {status.value: status.phrase for status in HTTPStatus} | {499: "Client Closed Request"}
 
 
 def reason_of(status: int) -> str:
-    """The words beside a status."""
+    """The reason phrase of a status."""
     return _REASONS.get(status, "")
 
 
-class Whole(web.StreamResponse):
-    """See the module. It is used once, for one request.
+class SingleWriteResponse(web.StreamResponse):
+    """See the module. Each instance serves one request.
 
     Args:
         status: of HTTP.
-        body: all of it.
-        fields: of the header, besides those on length, date, server and connection.
+        body: complete.
+        fields: of the header, except length, date, server and connection.
     """
 
-    # aiohttp's initializer is what costs: of its attributes, these are all that its server looks at.
+    # Skips aiohttp's initializer, which is the slow part: its server reads only these attributes.
     def __init__(self, status: int, body: bytes | memoryview, fields: Mapping[str, str]) -> None:
         self._status, self._bytes, self._fields = status, bytes(body), fields
         self._keep_alive: bool | None = None
         self._eof_sent = False
 
     async def prepare(self, request: web.BaseRequest) -> Any:
-        """Writes it.
+        """Writes the response.
 
         Raises:
             ConnectionResetError: the client has gone.
@@ -65,4 +65,4 @@ class Whole(web.StreamResponse):
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Nothing: `prepare` has written it all."""
+        """Does nothing: `prepare` has written everything."""

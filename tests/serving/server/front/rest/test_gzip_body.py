@@ -5,7 +5,7 @@ import zlib
 import pytest
 
 from serving.errors import Code, StatusError
-from serving.server.front.rest.request_bodies import FREE_BYTES, MAX_RATIO, gunzipped
+from serving.server.front.rest.gzip_body import FREE_BYTES, MAX_RATIO, gunzip
 
 LIMIT = 64 * 2**20
 
@@ -13,34 +13,34 @@ LIMIT = 64 * 2**20
 @pytest.mark.parametrize("size", [0, 1, 2**16 - 1, 2**16, 2**16 + 1, 300_000])
 def test_what_was_compressed_comes_back(size):
     content = os.urandom(size // 2) + b"a" * (size - size // 2)
-    assert gunzipped(gzip.compress(content), LIMIT) == content
+    assert gunzip(gzip.compress(content), LIMIT) == content
 
 
 def test_what_is_no_gzip_or_cut_off_is_nothing_and_what_follows_its_end_is_left():
     packed = gzip.compress(b"so good" * 99)
     for wrong in (b"", b"no gzip", packed[:-1], packed[:20], zlib.compress(b"so good")):
-        assert gunzipped(wrong, LIMIT) == b""
-    assert gunzipped(packed + packed + b"more", LIMIT) == b"so good" * 99
+        assert gunzip(wrong, LIMIT) == b""
+    assert gunzip(packed + packed + b"more", LIMIT) == b"so good" * 99
 
 
 def test_what_unpacks_to_more_than_may_be_is_told():
     packed = gzip.compress(b"a" * 100_000)
-    assert gunzipped(packed, 100_000) == b"a" * 100_000
-    assert gunzipped(packed, 99_999) is None
+    assert gunzip(packed, 100_000) == b"a" * 100_000
+    assert gunzip(packed, 99_999) is None
 
 
 def test_what_unpacks_to_too_large_a_multiple_is_refused_early():
     steps = []
     packed = gzip.compress(b"[]," * 20_000_000)
     with pytest.raises(StatusError) as caught:
-        gunzipped(packed, LIMIT, check=lambda: steps.append(1))
+        gunzip(packed, LIMIT, check=lambda: steps.append(1))
     assert caught.value.code is Code.INVALID_ARGUMENT
     assert f"of {len(packed)} bytes unpacks to more than {MAX_RATIO} times as many" in caught.value.message
     assert len(steps) < 2 * FREE_BYTES / 2**16
     zeros = b"0," * 2**21
-    assert gunzipped(gzip.compress(zeros), LIMIT) == zeros
+    assert gunzip(gzip.compress(zeros), LIMIT) == zeros
 
 
 def test_large_bodies_are_unpacked_in_linear_time():
     packed = gzip.compress(os.urandom(30_000_000), 0)
-    assert len(gunzipped(packed, LIMIT)) == 30_000_000
+    assert len(gunzip(packed, LIMIT)) == 30_000_000

@@ -1,7 +1,7 @@
 """REST's predict requests: JSON to named arrays (tensorflow_serving/util/json_tensor.cc, with its messages).
 
-A request is in rows (`instances`) or in columns (`inputs`). The usual ones are gathered column by column; whatever else
-comes is gone through row by row in TF Serving's order, which finds the words for what is wrong.
+A request is in rows (`instances`) or in columns (`inputs`). Regular ones are gathered column by column. Any other is
+walked row by row in TF Serving's order, to find the right error message.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from serving.errors import StatusError
 from serving.server.calls.budget import Limits
 from serving.server.calls.service import Arrays, TensorInfo
 from serving.server.calls.worker_threads import Check, unchecked
-from serving.server.front.json.json_arrays import ArrayMaker, invalid, is_base64, shape_of, steps
-from serving.server.front.json.json_debug import debug_string, printable
+from serving.server.front.json.json_arrays import ArrayBuilder, invalid, is_base64, shape_of, steps
+from serving.server.front.json.json_error_text import debug_string, printable
 from serving.server.front.json.json_parsing import parsed_object
 from serving.server.front.json.json_strings import TEXTS
 
@@ -32,26 +32,26 @@ def decode_predict(
     limits: Limits,
     check: Check = unchecked,
 ) -> tuple[str, Arrays, bool]:
-    """Reads the body of a predict request.
+    """Decodes the body of a predict request.
 
     Args:
-        body: JSON. One of more than `INLINE_BYTES` takes long: read it in a thread.
-        inputs_of: the inputs of the signature of that name ("" for the default one); called in the same thread.
+        body: JSON. More than `INLINE_BYTES` take long: decode them in a thread.
+        inputs_of: returns the inputs of a signature by name ("" for the default one); called in the same thread.
         limits: of the document (see `parsed_object`) and of the inputs.
-        check: called every few milliseconds; what it raises ends the reading.
+        check: called every few milliseconds; an exception from it ends the work.
 
     Returns:
-        The signature's name, the inputs, and whether they came in rows, as the answer then shall.
+        The signature's name, the inputs, and whether they came in rows, as the response then must.
 
     Raises:
-        StatusError: INVALID_ARGUMENT, UNIMPLEMENTED (a dtype that JSON has no values for), RESOURCE_EXHAUSTED, or what
-            `inputs_of` raises.
+        StatusError: INVALID_ARGUMENT, UNIMPLEMENTED (a dtype that JSON has no values for), RESOURCE_EXHAUSTED, or an
+            error of `inputs_of`.
     """
     with parsed_object(body, limits, check) as request:
-        return _read(request, inputs_of, ArrayMaker(limits, check))
+        return _decode(request, inputs_of, ArrayBuilder(limits, check))
 
 
-def _read(request: dict[str, Any], inputs_of: InputsOf, maker: ArrayMaker) -> tuple[str, Arrays, bool]:
+def _decode(request: dict[str, Any], inputs_of: InputsOf, builder: ArrayBuilder) -> tuple[str, Arrays, bool]:
     signature = signature_name(request)
     infos = inputs_of(signature)
     if not infos:
@@ -65,17 +65,17 @@ def _read(request: dict[str, Any], inputs_of: InputsOf, maker: ArrayMaker) -> tu
             raise invalid(f"JSON Value: {debug_string(request)} Expecting 'instances' to be an list/array")
         if not rows:
             raise invalid(f"JSON Value: {debug_string(request)} No values in 'instances' array")
-        return signature, _from_rows(rows, infos, maker), True
+        return signature, _from_rows(rows, infos, builder), True
     if "inputs" in request:
-        return signature, _from_columns(request["inputs"], infos, maker), False
+        return signature, _from_columns(request["inputs"], infos, builder), False
     raise invalid("Missing 'inputs' or 'instances' key")
 
 
 def signature_name(request: Mapping[str, Any]) -> str:
-    """`signature_name` of a request, "" where it has none; one that is too long for any signature is cut.
+    """The `signature_name` of a request, "" if it has none, cut if it is too long for any signature.
 
     Raises:
-        StatusError: INVALID_ARGUMENT: it is no string.
+        StatusError: INVALID_ARGUMENT: it is not a string.
     """
     name = request.get("signature_name", "")
     if not isinstance(name, TEXTS):
@@ -84,54 +84,54 @@ def signature_name(request: Mapping[str, Any]) -> str:
     return printable(name, _NAME_CHARACTERS)
 
 
-def _from_rows(rows: list[Any], infos: Mapping[str, TensorInfo], maker: ArrayMaker) -> Arrays:
+def _from_rows(rows: list[Any], infos: Mapping[str, TensorInfo], builder: ArrayBuilder) -> Arrays:
     first = rows[0]
     if type(first) is not dict and len(infos) > 1:
         need = "instances is a plain list, but expecting list of objects as multiple input tensors required"
         raise invalid(f"{need} as per tensorinfo_map")
     if type(first) is not dict or is_base64(first):
         name, info = next(iter(infos.items()))
-        array = maker.filled(rows, info.dtype)
-        return {name: _walked_rows(rows, info.dtype, maker) if array is None else array}
+        array = builder.from_regular(rows, info.dtype)
+        return {name: _walked_rows(rows, info.dtype, builder) if array is None else array}
     arrays = {}
     names = infos.keys()
-    if all(type(row) is dict and row.keys() == names for part in steps(rows, maker.check) for row in part):
+    if all(type(row) is dict and row.keys() == names for part in steps(rows, builder.check) for row in part):
         for name, info in infos.items():
-            array = maker.filled([row[name] for row in rows], info.dtype)
+            array = builder.from_regular([row[name] for row in rows], info.dtype)
             if array is None:
                 break
             arrays[name] = array
     if len(arrays) == len(infos):
         return arrays
-    maker.restart()
-    return _walked_objects(rows, infos, maker)
+    builder.restart()
+    return _walked_objects(rows, infos, builder)
 
 
-def _from_columns(value: Any, infos: Mapping[str, TensorInfo], maker: ArrayMaker) -> Arrays:
+def _from_columns(value: Any, infos: Mapping[str, TensorInfo], builder: ArrayBuilder) -> Arrays:
     if type(value) is not dict or is_base64(value):
         if len(infos) > 1:
             need = "inputs is a plain value/list, but expecting an object as multiple input tensors required"
             raise invalid(f"{need} as per tensorinfo_map")
         name, info = next(iter(infos.items()))
-        return {name: maker.of_value(value, info.dtype)}
+        return {name: builder.from_value(value, info.dtype)}
     for name in infos:
         if name not in value:
             raise invalid(f"Missing named input: {name} in 'inputs' object.")
-    return {name: maker.of_value(value[name], info.dtype) for name, info in infos.items()}
+    return {name: builder.from_value(value[name], info.dtype) for name, info in infos.items()}
 
 
 class _Column:
-    """One input, gathered row by row: every row must have the size and the shape of the first."""
+    """One input, gathered row by row: each row must have the size and shape of the first."""
 
-    def __init__(self, dtype: int, maker: ArrayMaker) -> None:
-        self.dtype, self.maker = dtype, maker
+    def __init__(self, dtype: int, builder: ArrayBuilder) -> None:
+        self.dtype, self.builder = dtype, builder
         self.shape, self.size = [0], -1
         self.leaves: list[Any] = []
 
     def add(self, value: Any) -> None:
         shape = shape_of(value)
         leaves: list[Any] = []
-        self.maker.walk(value, 0, self.dtype, shape, leaves)
+        self.builder.walk(value, 0, self.dtype, shape, leaves)
         if self.size < 0:
             self.size, self.shape = len(leaves), shape
         elif len(leaves) != self.size:
@@ -141,45 +141,45 @@ class _Column:
         self.leaves += leaves
 
     def array(self, rows: int) -> np.ndarray:
-        return self.maker.made(self.leaves, self.dtype, [rows, *self.shape])
+        return self.builder.from_leaves(self.leaves, self.dtype, [rows, *self.shape])
 
 
 def _bracketed(shape: list[int]) -> str:
     return f"[{','.join(map(str, shape))}]"
 
 
-def _walked_rows(rows: list[Any], dtype: int, maker: ArrayMaker) -> np.ndarray:
-    column = _Column(dtype, maker)
-    for number, row in enumerate(rows):
-        if not number % _STEP_ROWS:
-            maker.check()
+def _walked_rows(rows: list[Any], dtype: int, builder: ArrayBuilder) -> np.ndarray:
+    column = _Column(dtype, builder)
+    for index, row in enumerate(rows):
+        if not index % _STEP_ROWS:
+            builder.check()
         if type(row) is dict and not is_base64(row):
-            raise invalid(f"Expecting value/list but got object at item {number} of input list")
+            raise invalid(f"Expecting value/list but got object at item {index} of input list")
         try:
             column.add(row)
         except StatusError as error:
-            where = f"Failed to process element: {number} of 'instances' list."
+            where = f"Failed to process element: {index} of 'instances' list."
             raise invalid(f"{where} Error: {error.code.name}: {error.message}") from error
     return column.array(len(rows))
 
 
-def _walked_objects(rows: list[Any], infos: Mapping[str, TensorInfo], maker: ArrayMaker) -> Arrays:
-    columns = {name: _Column(info.dtype, maker) for name, info in infos.items()}
-    for number, row in enumerate(rows):
-        if not number % _STEP_ROWS:
-            maker.check()
+def _walked_objects(rows: list[Any], infos: Mapping[str, TensorInfo], builder: ArrayBuilder) -> Arrays:
+    columns = {name: _Column(info.dtype, builder) for name, info in infos.items()}
+    for index, row in enumerate(rows):
+        if not index % _STEP_ROWS:
+            builder.check()
         if type(row) is not dict or is_base64(row):
-            raise invalid(f"Expecting object but got list at item {number} of input list")
+            raise invalid(f"Expecting object but got list at item {index} of input list")
         for name, value in row.items():
             try:
                 if name not in columns:
                     raise invalid(f"JSON object: does not have named input: {printable(name)}")
                 columns[name].add(value)
             except StatusError as error:
-                where = f"Failed to process element: {number} key: {printable(name)} of 'instances' list."
+                where = f"Failed to process element: {index} key: {printable(name)} of 'instances' list."
                 raise invalid(f"{where} Error: {error.code.name}: {error.message}") from error
         if row.keys() != columns.keys():
             names = f"keys must be equal to: {','.join(sorted(columns))}"
-            what = f"Failed to process element: {number} of 'instances' list."
+            what = f"Failed to process element: {index} of 'instances' list."
             raise invalid(f"{what} JSON object: {debug_string(row)} {names}")
     return {name: column.array(len(rows)) for name, column in columns.items()}

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from serving.errors import Code, StatusError
 from serving.server.calls.budget import Limits
 from serving.server.calls.service import TensorInfo
+from serving.server.front.json.json_predict import decode_predict
 from serving.server.front.json.json_responses import encode_predict
-from serving.server.front.json.json_tensor import decode_predict
 from serving.wire import dtypes
 
 

@@ -14,11 +14,11 @@ from serving.errors import Code, StatusError
 from serving.server.calls.budget import Limits
 from serving.server.calls.service import TensorInfo
 from serving.server.calls.worker_threads import INLINE_BYTES
+from serving.server.front.json.json_fragments import MAX_NAMES
 from serving.server.front.json.json_parsing import parse_small, parsed_object
-from serving.server.front.json.json_pieces import MAX_NAMES
-from serving.server.front.json.json_scan import CHUNK_BYTES, MAX_PLAIN_BYTES
+from serving.server.front.json.json_predict import decode_predict
+from serving.server.front.json.json_splitting import CHUNK_BYTES, MAX_PLAIN_BYTES
 from serving.server.front.json.json_strings import LongText, encoded
-from serving.server.front.json.json_tensor import decode_predict
 from serving.wire import dtypes
 
 LIMITS = Limits()

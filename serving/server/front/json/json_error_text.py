@@ -1,4 +1,4 @@
-"""What messages show of a JSON value: never more than a few hundred bytes, however large it is."""
+"""The text of JSON values in error messages: at most a few hundred bytes, however large the value is."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 from serving.server.front.json.json_strings import TEXTS, LongText
 
 _LIMIT = 256
-"""No token is begun after so many characters, and none shows more than as many."""
+"""No token begins after this many characters, and none is longer."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def printable(text: str | LongText, limit: int = _LIMIT) -> str:
-    """A string for a message: UTF-8, and cut where it is longer than `limit` characters."""
+    """A string for a message: valid UTF-8, and cut if longer than `limit` characters."""
     if isinstance(text, LongText):
         text = text.content[: 4 * limit + 4].decode("utf-8", "replace")
     return without_surrogates(text if len(text) <= limit else f"{text[:limit]}...")
 
 
 def without_surrogates(text: str) -> str:
-    """A string that can be written as UTF-8."""
+    """The string with replacement characters for what UTF-8 cannot encode."""
     return _SURROGATES.sub("\ufffd", text)
 
 
@@ -39,7 +39,7 @@ def type_name(value: Any) -> str:
 
 
 def debug_string(value: Any, limit: int = _LIMIT) -> str:
-    """The value as RapidJSON's PrettyWriter prints it, no token being begun after `limit` characters."""
+    """The value as RapidJSON's PrettyWriter prints it, beginning no token after `limit` characters."""
     pieces: list[str] = []
     left = limit
 
@@ -56,7 +56,7 @@ def debug_string(value: Any, limit: int = _LIMIT) -> str:
 
 
 def _print(value: Any, level: int, put: Callable[[str], bool]) -> bool:
-    """Puts the value's tokens; False when the limit is reached."""
+    """Prints the tokens of a value. Returns False at the limit."""
     if isinstance(value, dict):
         if not put("{"):
             return False
