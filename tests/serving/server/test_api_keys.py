@@ -1,4 +1,4 @@
-"""API keys: who may ask which models, over gRPC and REST."""
+"""API keys: which clients may query which models, over gRPC and REST."""
 
 import asyncio
 import hashlib
@@ -72,12 +72,12 @@ def requests_of(model):
 REFUSALS = ("UNAUTHENTICATED", "PERMISSION_DENIED")
 
 
-def test_every_method_of_grpc_asks_for_the_key_of_its_model():
+def test_every_grpc_method_requires_a_key_for_its_model():
     async def test(fronts):
         async def code(key, model, service, method):
             metadata = [("x-api-key", key)] if key else []
-            answer = await fronts.call(method, requests_of(model)[service, method], service, metadata=metadata)
-            return answer[0] if isinstance(answer, tuple) else "OK"
+            response = await fronts.call(method, requests_of(model)[service, method], service, metadata=metadata)
+            return response[0] if isinstance(response, tuple) else "OK"
 
         for service, method in requests_of("m"):
             assert await code(None, "m", service, method) == "UNAUTHENTICATED"
@@ -89,7 +89,7 @@ def test_every_method_of_grpc_asks_for_the_key_of_its_model():
     with_fronts(test, api_keys=KEYS)
 
 
-def test_what_concerns_the_whole_server_asks_for_an_administrators_key():
+def test_server_wide_methods_require_an_administrators_key():
     async def test(fronts):
         config = single_model("m", "/m")
         for service, method, request in (
@@ -97,15 +97,15 @@ def test_what_concerns_the_whole_server_asks_for_an_administrators_key():
             (protos.PROFILER_SERVICE, "Terminate", protos.message("tensorflow.TerminateRequest")()),
         ):
             assert (await fronts.call(method, request, service))[0] == "UNAUTHENTICATED"
-            answer = await fronts.call(method, request, service, metadata=[("x-api-key", MINE)])
-            assert answer[0] == "PERMISSION_DENIED"
-            answer = await fronts.call(method, request, service, metadata=[("authorization", f"Bearer {ADMIN}")])
-            assert not isinstance(answer, tuple)
+            response = await fronts.call(method, request, service, metadata=[("x-api-key", MINE)])
+            assert response[0] == "PERMISSION_DENIED"
+            response = await fronts.call(method, request, service, metadata=[("authorization", f"Bearer {ADMIN}")])
+            assert not isinstance(response, tuple)
 
     with_fronts(test, api_keys=KEYS)
 
 
-def test_health_asks_for_no_key():
+def test_health_requires_no_key():
     async def test(fronts):
         check = fronts.channel.unary_unary(f"/{SERVICE}/Check", response_deserializer=HealthCheckResponse.FromString)
         assert (await check(HealthCheckRequest().SerializeToString(), timeout=10)).status == 1
@@ -113,15 +113,17 @@ def test_health_asks_for_no_key():
     with_fronts(test, api_keys=KEYS, enable_grpc_healthcheck_service=True)
 
 
-def test_every_path_of_rest_asks_for_the_key_of_its_model():
+def test_every_rest_path_requires_a_key_for_its_model():
     body = b'{"instances": [1.0]}'
 
     async def test(fronts):
         async def status(key, method, path):
             headers = {"Authorization": f"Bearer {key}"} if key else {}
-            answer = await fronts.http.request(method, path, headers=headers, content=body if method == "POST" else b"")
-            assert ("www-authenticate" in answer.headers) == (answer.status_code == 401)
-            return answer.status_code
+            response = await fronts.http.request(
+                method, path, headers=headers, content=body if method == "POST" else b""
+            )
+            assert ("www-authenticate" in response.headers) == (response.status_code == 401)
+            return response.status_code
 
         for method, path in (
             ("POST", "/v1/models/{}:predict"),
@@ -161,11 +163,11 @@ def test_transoms_client_sends_a_key(wire):
     with_fronts(test, api_keys=KEYS)
 
 
-def test_new_keys_hold_for_the_next_request():
+def test_new_keys_apply_to_the_next_request():
     async def test(fronts):
         async def code(key):
-            answer = await fronts.http.get("/v1/models/m", headers={"x-api-key": key})
-            return answer.status_code
+            response = await fronts.http.get("/v1/models/m", headers={"x-api-key": key})
+            return response.status_code
 
         assert await code(MINE) == 200
         fronts.frontend.use_keys(ApiKeys([key_of("new", "k9", "m")]))
@@ -187,7 +189,7 @@ SHA = key_of("a", "k").sha256
         ('api_key { nme: "a" }', 'no field named "nme"'),
     ],
 )
-def test_a_file_of_keys_that_cannot_be_used_is_refused(tmp_path, text, part):
+def test_an_unusable_key_file_is_refused(tmp_path, text, part):
     file = tmp_path / "keys.txt"
     file.write_text(text)
     with pytest.raises(OptionsError) as refused:
@@ -195,7 +197,7 @@ def test_a_file_of_keys_that_cannot_be_used_is_refused(tmp_path, text, part):
     assert part in str(refused.value)
 
 
-def test_a_file_of_keys_is_read(tmp_path):
+def test_a_key_file_is_read(tmp_path):
     file = tmp_path / "keys.txt"
     file.write_text(f'api_key {{ name: "a" sha256: "{SHA.upper()}" model: "m" model: "n" administers: true }}')
     chosen = to_options(parse(["--model_base_path=/m", f"--api_keys_file={file}"]))

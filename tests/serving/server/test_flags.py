@@ -24,12 +24,12 @@ prefer_tflite_model num_tflite_pools num_tflite_interpreters_per_pool enable_sig
 xla_cpu_compilation_enabled xla_gpu_compilation_enabled enable_profiler thread_pool_factory_config_file mixed_precision
 skip_initialize_tpu enable_grpc_healthcheck_service enable_serialization_as_tensor_content
 """
-OURS = ["host", "workers", "drain_seconds", "enable_grpc_reflection", "help", "max_concurrent_requests"]
-OURS += ["max_message_bytes", "max_request_rows", "max_pending_bytes", "max_pending_rows", "max_connections"]
-OURS += ["max_run_seconds"]
-OURS += ["max_json_depth", "max_json_values", "reload_from", "reload_roots", "worker_timeout_seconds"]
-OURS += ["ssl_certificate_file", "ssl_key_file", "ssl_ca_file"]
-OURS += ["api_keys_file", "security_poll_wait_seconds"]
+TRANSOMS = ["host", "workers", "drain_seconds", "enable_grpc_reflection", "help", "max_concurrent_requests"]
+TRANSOMS += ["max_message_bytes", "max_request_rows", "max_pending_bytes", "max_pending_rows", "max_connections"]
+TRANSOMS += ["max_run_seconds"]
+TRANSOMS += ["max_json_depth", "max_json_values", "reload_from", "reload_roots", "worker_timeout_seconds"]
+TRANSOMS += ["ssl_certificate_file", "ssl_key_file", "ssl_ca_file"]
+TRANSOMS += ["api_keys_file", "security_poll_wait_seconds"]
 MODEL = "--model_base_path=/m"
 
 
@@ -49,8 +49,8 @@ def refusal(*arguments):
     return caught.value
 
 
-def test_the_flags_are_tf_servings_and_ours():
-    assert set(FLAGS) == {*TF_SERVING.split(), *OURS}
+def test_the_flags_are_tf_servings_and_transoms():
+    assert set(FLAGS) == {*TF_SERVING.split(), *TRANSOMS}
 
 
 def test_every_flag_is_accepted_with_its_default():
@@ -85,6 +85,8 @@ def test_a_flag_is_written_in_three_ways():
     [
         (["--prt=1"], "unknown flag --prt", "did you mean --port?"),
         (["port=1"], "argument 'port=1'", "--help lists them"),
+        (["-port=1"], "argument '-port=1'", "--help lists them"),
+        (["--rest_api_por=1"], "unknown flag --rest_api_por", "did you mean --rest_api_port?"),
         ([MODEL, "--enable_batching", "true"], "argument 'true'", "--help"),
         (["--port=x"], "--port", "a whole number from 0 to 65535"),
         (["--port=70000"], "--port", "got: 70000"),
@@ -113,13 +115,13 @@ def test_a_flag_is_written_in_three_ways():
         ),
     ],
 )
-def test_a_flag_that_cannot_be_used_is_refused_by_name(arguments, what, part):
+def test_an_unusable_flag_is_refused_by_name(arguments, what, part):
     error = refusal(*arguments)
     assert error.what == what
     assert part in str(error)
 
 
-def test_flags_without_effect_are_said_to_be():
+def test_flags_without_effect_give_warnings():
     line = parse([MODEL, "--num_load_threads=4", "--grpc_max_threads=2", "--platform_config_file="])
     assert [warning.split()[0] for warning in line.warnings] == ["--num_load_threads", "--grpc_max_threads"]
 
@@ -172,7 +174,7 @@ def test_the_files_are_text_protos(tmp_path):
         ("batching_parameters_file", "num_batch_thread { value: 3 }", 'no field named "num_batch_thread"'),
     ],
 )
-def test_a_file_that_cannot_be_used_is_refused_with_the_place(tmp_path, flag, text, part):
+def test_an_unusable_file_is_refused_with_the_position(tmp_path, flag, text, part):
     file = written(tmp_path, text)
     error = refusal(MODEL, "--enable_batching", "--rest_api_port=1", f"--{flag}={file}")
     assert part in str(error)
@@ -181,7 +183,7 @@ def test_a_file_that_cannot_be_used_is_refused_with_the_place(tmp_path, flag, te
     assert missing.got == "No such file or directory"
 
 
-def test_help_teaches_every_flag(capsys):
+def test_help_lists_every_flag(capsys):
     assert main(["--help"]) == 0
     assert capsys.readouterr().out == usage({})
     assert main(["--host=127.0.0.1", "--help"]) == 0
@@ -189,7 +191,7 @@ def test_help_teaches_every_flag(capsys):
     assert set(re.findall(r"^  --(\w+)", usage({}), re.MULTILINE)) == set(FLAGS)
 
 
-def test_a_wrong_flag_ends_with_two_before_tensorflow_is_loaded():
+def test_an_unknown_flag_exits_with_two_before_tensorflow_is_loaded():
     code = (
         "import sys\nfrom serving.server.main import main\ncode = main(sys.argv[1:])\n"
         "assert not {'tensorflow', 'grpc', 'aiohttp'} & set(sys.modules)\nsys.exit(code)"

@@ -1,4 +1,4 @@
-"""The real thing: `python -m serving.server` on a tiny SavedModel, over gRPC and REST."""
+"""End to end: `python -m serving.server` on a tiny SavedModel, over gRPC and REST."""
 
 import re
 import shutil

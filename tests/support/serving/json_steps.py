@@ -1,4 +1,4 @@
-"""JSON read and written in steps that are tiny, so that short texts take many of them. Not a test itself."""
+"""Tiny steps for decoding and encoding JSON, so that short texts take many of them. Not a test itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from serving.server.front.json import (
 
 @contextlib.contextmanager
 def tiny_steps(size):
-    """Chunks of so many bytes, and steps of about as many values."""
+    """Makes chunks `size` bytes, and steps about as many values."""
     with contextlib.ExitStack() as stack:
         for module, name, value in (
             (json_parsing, "INLINE_BYTES", 1),

@@ -81,8 +81,8 @@ class _Document:
             return
         self._descend(fragment)
         if fragment.string_end > len(self._text):
-            words = "Missing a closing quotation mark in string."
-            raise StatusError(Code.INVALID_ARGUMENT, f"JSON Parse error: {words} at offset: {fragment.end}")
+            problem = "Missing a closing quotation mark in string."
+            raise StatusError(Code.INVALID_ARGUMENT, f"JSON Parse error: {problem} at offset: {fragment.end}")
         if fragment.string_end:
             string = decode_long(self._text, fragment.end, fragment.string_end, self._parse, self._check)
             self._put_last(string, fragment.end)
@@ -121,8 +121,8 @@ class _Document:
         except StatusError as error:
             if fragment.string_end and self._text[fragment.string_end : fragment.string_end + 64].lstrip()[:1] == b":":
                 size = fragment.string_end - fragment.end - 2
-                words = f"A name of {size} bytes, which may have {CHUNK_BYTES},"
-                raise StatusError(error.code, f"JSON Parse error: {words} at offset: {fragment.end}") from error
+                problem = f"A name of {size} bytes, which may have {CHUNK_BYTES},"
+                raise StatusError(error.code, f"JSON Parse error: {problem} at offset: {fragment.end}") from error
             raise
 
     def _opening(self, item: Any) -> bytes:
@@ -140,8 +140,8 @@ class _Document:
                 item.update(value)
                 self._undo.append((item, list(value)))
                 if len(item) > MAX_NAMES:
-                    words = f"An object has more than {MAX_NAMES} names"
-                    raise StatusError(Code.INVALID_ARGUMENT, f"JSON Parse error: {words}")
+                    problem = f"An object has more than {MAX_NAMES} names"
+                    raise StatusError(Code.INVALID_ARGUMENT, f"JSON Parse error: {problem}")
             value = inner
 
     def _descend(self, fragment: Fragment) -> None:

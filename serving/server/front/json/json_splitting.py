@@ -86,15 +86,15 @@ class _Splitter:
         if self._long:
             self._end_fragment(self._string, begin + int(quotes[0]) + 1)
             self._long = False
-        where, kinds = self._structure(codes, quotes)
+        positions, kinds = self._structure(codes, quotes)
         if quotes.size:
             opens_last = (quotes.size % 2 == 1) == (self._string < 0)
             self._string = begin + int(quotes[-1]) if opens_last else -1
         self._count(kinds)
-        self._split(where + begin, kinds)
+        self._split(positions + begin, kinds)
         if not self.ended and end - self._begin > MAX_PLAIN_BYTES:
-            words = f"More than {MAX_PLAIN_BYTES} bytes without a comma, outside strings,"
-            raise StatusError(Code.INVALID_ARGUMENT, f"JSON Parse error: {words} at offset: {self._begin}")
+            problem = f"More than {MAX_PLAIN_BYTES} bytes without a comma, outside strings,"
+            raise StatusError(Code.INVALID_ARGUMENT, f"JSON Parse error: {problem} at offset: {self._begin}")
 
     def finish(self) -> list[Fragment]:
         """The fragments of a text whose document is incomplete."""
@@ -122,8 +122,8 @@ class _Splitter:
             inside += 1
         kinds = _KINDS[codes]
         kinds[(inside & 1).view(np.bool_)] = 0
-        where = np.flatnonzero(kinds)
-        return where, kinds[where]
+        positions = np.flatnonzero(kinds)
+        return positions, kinds[positions]
 
     def _count(self, kinds: np.ndarray) -> None:
         self._values += int(np.count_nonzero(kinds != _CLOSE))
@@ -131,35 +131,35 @@ class _Splitter:
             values = f"more than {self.max_values} values (--max_json_values)"
             raise StatusError(Code.INVALID_ARGUMENT, f"JSON Parse error: The document has {values}")
 
-    def _split(self, where: np.ndarray, kinds: np.ndarray) -> None:
+    def _split(self, positions: np.ndarray, kinds: np.ndarray) -> None:
         """Tracks the nesting, and ends a fragment before the chunk's last comma, or where the document ends."""
-        if not where.size:
+        if not positions.size:
             return
         depths = len(self._open) + np.add.accumulate(_STEPS[kinds])
         if depths.max() > self.max_depth:
-            words = f"The document is nested deeper than {self.max_depth} levels (--max_json_depth)"
-            raise StatusError(Code.INVALID_ARGUMENT, f"JSON Parse error: {words}")
+            problem = f"The document is nested deeper than {self.max_depth} levels (--max_json_depth)"
+            raise StatusError(Code.INVALID_ARGUMENT, f"JSON Parse error: {problem}")
         if depths.min() <= 0:
             outside = int(np.argmax(depths <= 0))
             self.ended = True
-            self.fragments.append(Fragment(self._begin, int(where[outside]) + 1, 0, (), last=True))
+            self.fragments.append(Fragment(self._begin, int(positions[outside]) + 1, 0, (), last=True))
             return
         commas = np.flatnonzero(kinds == _COMMA)
         cut = int(commas[-1]) if commas.size else 0
-        self._follow(where[:cut], kinds[:cut], depths[:cut])
+        self._follow(positions[:cut], kinds[:cut], depths[:cut])
         if commas.size:
-            self._end_fragment(int(where[cut]))
-        self._follow(where[cut:], kinds[cut:], depths[cut:])
+            self._end_fragment(int(positions[cut]))
+        self._follow(positions[cut:], kinds[cut:], depths[cut:])
 
-    def _follow(self, where: np.ndarray, kinds: np.ndarray, depths: np.ndarray) -> None:
+    def _follow(self, positions: np.ndarray, kinds: np.ndarray, depths: np.ndarray) -> None:
         """Updates the list of open lists and objects."""
-        if not where.size:
+        if not positions.size:
             return
         lowest, depth = min(int(depths.min()), len(self._open)), int(depths[-1])
         self._kept = min(self._kept, lowest)
         opening = (kinds == _OPEN) & (depths <= depth)
         last = np.zeros(depth + 1, np.int64)
-        last[depths[opening]] = where[opening]  # the last one at each depth wins
+        last[depths[opening]] = positions[opening]  # the last one at each depth wins
         self._open[lowest:] = last[lowest + 1 :].tolist()
 
     def _end_fragment(self, end: int, string_end: int = 0) -> None:

@@ -51,13 +51,13 @@ def test_a_context_goes_with_the_examples():
         ),
     ],
 )
-def test_a_mistake_has_the_words_of_tf_serving(body, message):
+def test_errors_have_tf_servings_message(body, message):
     with pytest.raises(StatusError) as caught:
         fill(body)
     assert (caught.value.code, caught.value.message) == (Code.INVALID_ARGUMENT, message)
 
 
-def test_many_values_of_a_feature_are_those_that_were_sent():
+def test_all_values_of_a_feature_arrive():
     request = fill(
         '{"examples": [{"i": [1, true, -9223372036854775808], "f": [1.5, 1e300], "s": ["a", "\\u00e9"], '
         '"m": ["a", {"b64": "YQ=="}], "n": []}]}'
@@ -70,7 +70,7 @@ def test_many_values_of_a_feature_are_those_that_were_sent():
     assert features["n"].WhichOneof("kind") is None
 
 
-def test_examples_in_pieces_are_those_at_once():
+def test_examples_are_the_same_in_fragments():
     examples = [{"a": [1, 2, 3], "b": "x" * (number % 40), "c": [1.5, 2.5]} for number in range(50)]
     body = json.dumps({"context": {"d": "so good"}, "examples": examples})
     whole = fill(body)
@@ -78,7 +78,7 @@ def test_examples_in_pieces_are_those_at_once():
         assert fill(body) == whole
 
 
-def test_more_examples_than_may_be_are_refused_before_they_are_made():
+def test_too_many_examples_are_refused_before_they_are_built():
     request = protos.ClassificationRequest()
     with pytest.raises(StatusError) as caught:
         fill_examples(b'{"examples": [{}, {}, {}]}', request, Limits(max_rows=2))

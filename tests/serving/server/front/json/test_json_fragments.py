@@ -53,7 +53,7 @@ NOISE = [
 
 
 def plain(value):
-    """With the bytes of the strings, and equal where NaN is."""
+    """The value with strings as bytes and numbers as text, so that NaN equals NaN."""
     if isinstance(value, str | LongText):
         return encoded(value)
     if isinstance(value, list):
@@ -63,14 +63,14 @@ def plain(value):
     return repr(value)
 
 
-def at_once(text):
+def parsed_whole(text):
     try:
         return plain(parse_small(text, LIMITS))
     except StatusError as error:
         return error
 
 
-def in_pieces(text, size):
+def parsed_in_fragments(text, size):
     try:
         with tiny_steps(size), parsed_object(text, LIMITS) as value:
             return plain(value)
@@ -80,21 +80,21 @@ def in_pieces(text, size):
 
 @settings(max_examples=150, deadline=None)
 @given(VALUES, VALUES, st.sampled_from([14, 17, 32]), st.booleans(), st.sampled_from([None, 1]))
-def test_pieces_give_what_the_whole_text_gives(first, second, size, ascii_only, indent):
+def test_fragments_give_the_same_value_as_the_whole_text(first, second, size, ascii_only, indent):
     text = json.dumps({"a": first, "b": second}, ensure_ascii=ascii_only, indent=indent).encode()
-    assert in_pieces(text, size) == at_once(text)
+    assert parsed_in_fragments(text, size) == parsed_whole(text)
 
 
 @settings(max_examples=150, deadline=None)
 @given(
     VALUES, st.sampled_from([14, 17, 32]), st.lists(st.tuples(st.integers(0, 999), st.sampled_from(NOISE)), max_size=3)
 )
-def test_no_mistake_is_lost_between_pieces(value, size, noise):
+def test_no_error_is_lost_between_fragments(value, size, noise):
     text = bytearray(json.dumps({"a": value, "b": [1, {"c": 2}]}).encode())
     for place, wrong in noise:
         place %= len(text)
         text[place : place + (not wrong)] = wrong
-    whole, pieces = at_once(bytes(text)), in_pieces(bytes(text), size)
+    whole, pieces = parsed_whole(bytes(text)), parsed_in_fragments(bytes(text), size)
     if isinstance(whole, StatusError):
         assert isinstance(pieces, StatusError)
         assert pieces.code is Code.INVALID_ARGUMENT
@@ -120,18 +120,18 @@ def test_no_mistake_is_lost_between_pieces(value, size, noise):
         (b'{"' + b"x" * 80 + b'": 1}', "A name of 80 bytes, which may have 14, at offset: 1"),
     ],
 )
-def test_a_mistake_in_a_piece_is_told_with_its_place_in_the_text(text, message):
-    assert in_pieces(text, 14).message == f"JSON Parse error: {message}"
+def test_an_error_in_a_fragment_has_its_offset_in_the_text(text, message):
+    assert parsed_in_fragments(text, 14).message == f"JSON Parse error: {message}"
 
 
-def test_an_object_goes_on_after_a_name_that_comes_twice():
+def test_an_object_continues_after_a_repeated_name():
     text = (
         b'{"a": [1, 2, 3, 4, 5, 6], "b": [7, 8, 9, 0, 1], "a": [9, 8, 7, 6, 5, 4], "": 1, "b": {"": 2, "c": "xxxxxxx"}}'
     )
-    assert in_pieces(text, 14) == at_once(text)
+    assert parsed_in_fragments(text, 14) == parsed_whole(text)
 
 
-def test_what_a_document_held_is_freed_piece_by_piece_and_collections_go_on():
+def test_a_document_is_emptied_and_garbage_collection_resumes():
     thresholds, body = gc.get_threshold(), b'{"a": [' + b"[1], " * INLINE_BYTES + b"{}]}"
     with parsed_object(body, LIMITS) as document:
         rows = document["a"]
@@ -159,7 +159,7 @@ def test_what_a_document_held_is_freed_piece_by_piece_and_collections_go_on():
     ],
     ids=lambda value: None if isinstance(value, bytes | dict) else value.replace(" ", "-"),
 )
-def test_what_would_take_too_much_is_refused_in_bounded_words(body, infos, words):
+def test_excessive_documents_are_refused_with_a_bounded_message(body, infos, words):
     with pytest.raises(StatusError) as caught:
         decode_predict(body, lambda signature: infos, LIMITS)
     assert caught.value.code is Code.INVALID_ARGUMENT
@@ -173,7 +173,7 @@ def test_objects_of_too_many_names_are_refused():
         decode_predict(body, lambda signature: FLOATS, LIMITS)
 
 
-def test_large_strings_and_numbers_arrive_as_they_were_sent():
+def test_large_strings_and_numbers_arrive_unchanged():
     text = "so good é 😀\n" * 20_000
     body = json.dumps({"instances": [text, {"b64": "YWFh" * 100_000}, text]}).encode()
     values = decode_predict(body, lambda signature: STRINGS, LIMITS)[1]["x"]
@@ -186,7 +186,7 @@ def test_large_strings_and_numbers_arrive_as_they_were_sent():
         decode_predict(wrong, lambda signature: FLOATS, LIMITS)
 
 
-def test_small_bodies_are_counted_as_well():
+def test_limits_hold_for_small_bodies():
     body = b'{"instances": [1.5, 2.5, 3.5]}'
     decode_predict(body, lambda signature: FLOATS, Limits(max_values=6, max_bytes=12))
     for limits, words in (
@@ -197,7 +197,7 @@ def test_small_bodies_are_counted_as_well():
             decode_predict(body, lambda signature: FLOATS, limits)
 
 
-def test_what_is_made_is_taken_first_and_once():
+def test_arrays_are_charged_once_before_they_are_built():
     taken = []
     body = b'{"instances": [{"a": "so good", "b": 1}, {"a": {"b64": "AAE="}, "b": 2}]}'
     infos = {"b": TensorInfo(dtypes.FLOAT, None), "a": TensorInfo(dtypes.STRING, None)}
@@ -218,25 +218,25 @@ def test_what_is_made_is_taken_first_and_once():
     ],
     ids=["lists", "numbers", "objects", "escapes", "backslashes", "no UTF-8"],
 )
-def test_large_bodies_hold_up_nobody(body, infos):
+def test_large_bodies_block_no_other_thread_for_long(body, infos):
     def work():
         with contextlib.suppress(StatusError):
             decode_predict(body, lambda signature: infos, LIMITS)
 
     thread, longest = threading.Thread(target=work), 0.0
     thread.start()
-    # What the thread works between two turns of this one, so that a busy machine does not count.
-    with contextlib.suppress(OSError):  # it has ended
+    # CPU time of the thread between two turns of this one, so that a busy machine does not count.
+    with contextlib.suppress(OSError):  # the thread has ended
         clock = time.pthread_getcpuclockid(thread.ident)
         while thread.is_alive():
             start = time.clock_gettime(clock)
             time.sleep(0.002)
             longest = max(longest, time.clock_gettime(clock) - start)
     thread.join()
-    assert longest < 0.5  # it is some hundredths
+    assert longest < 0.5  # measured: some hundredths
 
 
-def test_reading_ends_where_nobody_waits_any_more():
+def test_decoding_ends_when_the_check_raises():
     class GoneError(Exception):
         pass
 

@@ -71,7 +71,7 @@ def test_numbers_become_arrays_of_the_signatures_dtype(body, dtype, expected):
         ('{"instances": ["a"]} and more', [b"a"]),
     ],
 )
-def test_strings_are_bytes_also_where_they_are_no_utf8(body, expected):
+def test_strings_become_bytes_even_if_not_utf8(body, expected):
     assert decode(body, info(text=dtypes.STRING))[1]["text"].tolist() == expected
 
 
@@ -156,11 +156,11 @@ def test_rows_of_objects_and_columns_give_the_same_arrays():
         ),
     ],
 )
-def test_a_mistake_has_the_words_of_tf_serving(body, message):
+def test_errors_have_tf_servings_message(body, message):
     assert refusal(body) == message
 
 
-def test_a_plain_list_is_refused_where_several_inputs_are_needed():
+def test_a_plain_list_is_refused_for_several_inputs():
     two = info(a=dtypes.FLOAT, b=dtypes.FLOAT)
     assert refusal('{"instances": [1]}', two) == (
         "instances is a plain list, but expecting list of objects as multiple input tensors required as per "
@@ -192,14 +192,14 @@ def test_a_long_value_is_cut_in_the_message():
     assert len(refusal('{"instances": "' + "x" * 5 + '", "more": ' + json.dumps(list(range(1000))) + "}")) < 400
 
 
-def test_brackets_in_strings_are_no_nesting():
+def test_brackets_in_strings_do_not_count_as_nesting():
     text = "[" * 200 + '\\"' + "{" * 200
     body = json.dumps({"instances": [text, "b"]})
     assert decode(body, info(x=dtypes.STRING))[1]["x"][0] == text.encode()
 
 
 @given(st.lists(st.floats(width=32), min_size=1, max_size=5))
-def test_floats_survive_the_way_there_and_back(values):
+def test_floats_round_trip(values):
     y = np.array(values, np.float32)
     text = encode_predict({"y": y}, True).replace(b"predictions", b"instances")
     np.testing.assert_array_equal(decode(text, info(x=dtypes.FLOAT))[1]["x"], y)

@@ -9,7 +9,7 @@ from serving.server.front.json.json_responses import encode_classifications, enc
 from serving.wire import protos
 
 
-def test_a_single_output_stands_for_itself_and_several_are_named():
+def test_a_single_output_is_unnamed_and_several_are_named():
     y = np.array([[0.2, 1.0], [3.5, 1e-7]], np.float32)
     assert encode_predict({"y": y}, True) == b'{"predictions":[[0.2,1.0],[3.5,1e-7]]}'
     assert encode_predict({"y": y}, False) == b'{"outputs":[[0.2,1.0],[3.5,1e-7]]}'
@@ -24,7 +24,7 @@ def test_outputs_whose_name_ends_in_bytes_are_base64():
     assert json.loads(encode_predict(outputs, True)) == {"predictions": [[{"b64": "AAE="}]]}
 
 
-def test_what_is_not_finite_is_written_as_tf_serving_does():
+def test_non_finite_numbers_are_written_as_by_tf_serving():
     outputs = {"y": np.array([0.2, np.nan, np.inf, -np.inf], np.float32)}
     assert encode_predict(outputs, True) == b'{"predictions":[0.2,NaN,Infinity,-Infinity]}'
     mixed = {"y": np.array([[0.2, np.nan]], np.float32), "z": np.array([[1, 2]], np.int8), "b": np.array([True])}
@@ -80,16 +80,16 @@ def many_outputs():
 
 @pytest.mark.parametrize("size", [1, 2, 5, 11])
 @pytest.mark.parametrize("in_rows", [True, False])
-def test_answers_in_steps_are_those_at_once(size, in_rows):
+def test_responses_are_the_same_in_steps(size, in_rows):
     for outputs in many_outputs():
         whole = encode_predict(outputs, in_rows)
         with tiny_steps(size):
             steps = encode_predict(outputs, in_rows)
-        assert repr(json.loads(steps)) == repr(json.loads(whole))  # NaN is equal to no NaN
+        assert repr(json.loads(steps)) == repr(json.loads(whole))  # because NaN != NaN
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
-def test_results_in_steps_are_those_at_once(size):
+def test_results_are_the_same_in_steps(size):
     classes, numbers = protos.ClassificationResponse().result, protos.RegressionResponse().result
     for row in range(9):
         numbers.regressions.add(value=row / 7)

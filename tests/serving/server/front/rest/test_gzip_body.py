@@ -11,25 +11,25 @@ LIMIT = 64 * 2**20
 
 
 @pytest.mark.parametrize("size", [0, 1, 2**16 - 1, 2**16, 2**16 + 1, 300_000])
-def test_what_was_compressed_comes_back(size):
+def test_gunzip_inverts_compression(size):
     content = os.urandom(size // 2) + b"a" * (size - size // 2)
     assert gunzip(gzip.compress(content), LIMIT) == content
 
 
-def test_what_is_no_gzip_or_cut_off_is_nothing_and_what_follows_its_end_is_left():
+def test_invalid_or_truncated_gzip_is_empty_and_trailing_bytes_are_ignored():
     packed = gzip.compress(b"so good" * 99)
     for wrong in (b"", b"no gzip", packed[:-1], packed[:20], zlib.compress(b"so good")):
         assert gunzip(wrong, LIMIT) == b""
     assert gunzip(packed + packed + b"more", LIMIT) == b"so good" * 99
 
 
-def test_what_unpacks_to_more_than_may_be_is_told():
+def test_a_body_over_the_limit_gives_none():
     packed = gzip.compress(b"a" * 100_000)
     assert gunzip(packed, 100_000) == b"a" * 100_000
     assert gunzip(packed, 99_999) is None
 
 
-def test_what_unpacks_to_too_large_a_multiple_is_refused_early():
+def test_too_large_a_ratio_is_refused_early():
     steps = []
     packed = gzip.compress(b"[]," * 20_000_000)
     with pytest.raises(StatusError) as caught:
@@ -41,6 +41,6 @@ def test_what_unpacks_to_too_large_a_multiple_is_refused_early():
     assert gunzip(gzip.compress(zeros), LIMIT) == zeros
 
 
-def test_large_bodies_are_unpacked_in_linear_time():
+def test_large_bodies_are_decompressed_in_linear_time():
     packed = gzip.compress(os.urandom(30_000_000), 0)
     assert len(gunzip(packed, LIMIT)) == 30_000_000

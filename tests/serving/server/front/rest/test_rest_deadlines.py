@@ -1,4 +1,4 @@
-"""Every way of asking over REST ends at --rest_api_timeout_in_ms, with the real service behind it."""
+"""Every kind of REST request ends at --rest_api_timeout_in_ms, with the real model service."""
 
 import gzip
 import json
@@ -28,10 +28,10 @@ def test_every_request_ends_at_the_deadline(saved_models, tmp_path):
             content = json.dumps(body).encode()
             for sent, headers in ((content, {}), (gzip.compress(content), {"Content-Encoding": "gzip"})):
                 began = time.monotonic()
-                answer = await fronts.http.post(f"/v1/models/m:{action}", content=sent, headers=headers)
-                assert answer.status_code == 504, (what, answer.text)
+                response = await fronts.http.post(f"/v1/models/m:{action}", content=sent, headers=headers)
+                assert response.status_code == 504, (what, response.text)
                 assert time.monotonic() - began < 4, what
 
-    # A batch waits for others for five seconds.
+    # A batch waits five seconds for more requests.
     slow = {"batch_timeout_micros": 5_000_000}
     with_fronts(test, make=ModelService, models=config_of(m=tmp_path), rest_api_timeout_in_ms=150, batching=slow)

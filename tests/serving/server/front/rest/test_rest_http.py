@@ -1,4 +1,4 @@
-"""Odd HTTP, and what is none: bodies in chunks, refusals, answers of any size."""
+"""Unusual and invalid HTTP: chunked bodies, refusals, responses of any size."""
 
 import asyncio
 import contextlib
@@ -8,25 +8,25 @@ import logging
 
 import pytest
 from fronts import with_fronts
-from rest_clients import ANSWER, BODY, CHUNKED, PATH, STATUS, client, post
+from rest_clients import BODY, CHUNKED, PATH, RESPONSE, STATUS, post, raw_client
 
 
 def test_chunks_of_any_size_are_read():
     async def test(fronts):
         body = json.dumps({"instances": [1.0] * 20_000}).encode()
         for size in (7_000, 70_000):
-            async with client(fronts, CHUNKED) as one:
+            async with raw_client(fronts, CHUNKED) as connection:
                 for start in range(0, len(body), size):
                     piece = body[start : start + size]
-                    await one.send(b"%x\r\n%s\r\n" % (len(piece), piece))
-                await one.send(b"0\r\n\r\n" + STATUS)
-                status, answer = await one.answer()
-                assert (status, len(json.loads(answer)["predictions"])) == (200, 20_000)
-                assert (await one.answer())[0] == 200
+                    await connection.send(b"%x\r\n%s\r\n" % (len(piece), piece))
+                await connection.send(b"0\r\n\r\n" + STATUS)
+                status, response = await connection.response()
+                assert (status, len(json.loads(response)["predictions"])) == (200, 20_000)
+                assert (await connection.response())[0] == 200
         single = b"".join(b"1\r\n%c\r\n" % byte for byte in BODY)
-        async with client(fronts, CHUNKED + single + b"0\r\nTrailer: x\r\n\r\n" + STATUS) as one:
-            assert json.loads((await one.answer())[1]) == ANSWER
-            assert (await one.answer())[0] == 200
+        async with raw_client(fronts, CHUNKED + single + b"0\r\nTrailer: x\r\n\r\n" + STATUS) as connection:
+            assert json.loads((await connection.response())[1]) == RESPONSE
+            assert (await connection.response())[0] == 200
 
     with_fronts(test)
 
@@ -34,62 +34,62 @@ def test_chunks_of_any_size_are_read():
 @pytest.mark.parametrize(
     "piece", [b"1\r\n \r\n" * 1000, b"1;" + b"a" * 5000 + b"\r\n \r\n"], ids=["bytes", "extensions"]
 )
-def test_chunks_that_are_all_frame_are_refused(piece):
+def test_chunks_that_are_mostly_framing_are_refused(piece):
     async def test(fronts):
-        async with client(fronts, CHUNKED) as one:
+        async with raw_client(fronts, CHUNKED) as connection:
 
             async def push():
                 with contextlib.suppress(ConnectionError):
                     while True:
-                        await one.send(piece)
+                        await connection.send(piece)
 
             pushing = asyncio.create_task(push())
-            assert (await one.answer())[0] == 400
-            await one.closed()
+            assert (await connection.response())[0] == 400
+            await connection.closed()
             pushing.cancel()
 
     with_fronts(test)
 
 
-def test_a_header_without_end_is_refused():
+def test_an_endless_header_is_refused():
     async def test(fronts):
         for start, more in ((b"GET /", b"a" * 5000), (b"GET / HTTP/1.1\r\n", b"A: b\r\n" * 1000)):
-            async with client(fronts, start) as one:
+            async with raw_client(fronts, start) as connection:
                 with contextlib.suppress(ConnectionError):
                     for _ in range(200):
-                        await one.send(more)
-                assert (await one.closed())[9:12] in (b"", b"400")
+                        await connection.send(more)
+                assert (await connection.closed())[9:12] in (b"", b"400")
 
     with_fronts(test)
 
 
-def test_a_client_that_asks_first_is_told_to_send_its_body_or_not():
+def test_expect_100_continue_gets_100_or_a_refusal():
     async def test(fronts):
         expect = b"Expect: 100-Continue\r\n"
-        async with client(fronts, post(b"", expect, len(BODY))) as one:
-            assert await one.answer() == (100, b"")
-            await one.send(BODY)
-            assert json.loads((await one.answer())[1]) == ANSWER
+        async with raw_client(fronts, post(b"", expect, len(BODY))) as connection:
+            assert await connection.response() == (100, b"")
+            await connection.send(BODY)
+            assert json.loads((await connection.response())[1]) == RESPONSE
         for header, length, status in ((expect, 10**6, 413), (b"Expect: more\r\n", 10, 417)):
-            async with client(fronts, post(b"", header, length)) as one:
-                assert (await one.answer())[0] == status
-                await one.closed()
+            async with raw_client(fronts, post(b"", header, length)) as connection:
+                assert (await connection.response())[0] == status
+                await connection.closed()
 
     with_fronts(test, max_message_bytes=10**5)
 
 
-def test_a_refusal_reaches_a_client_that_goes_on_sending():
+def test_a_refusal_reaches_a_client_that_keeps_sending():
     async def test(fronts):
-        async with client(fronts, post(b"", length=10**8)) as one:
+        async with raw_client(fronts, post(b"", length=10**8)) as connection:
             with contextlib.suppress(ConnectionError):
                 for _ in range(30):
-                    await one.send(b" " * 10**5)
-            assert (await one.answer())[0] == 413
+                    await connection.send(b" " * 10**5)
+            assert (await connection.response())[0] == 413
 
     with_fronts(test, max_message_bytes=10**5)
 
 
-NO_HTTP = {
+INVALID_HTTP = {
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"a" * 300,
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "noise": bytes(range(256)) * 4,
@@ -106,21 +106,21 @@ NO_HTTP = {
 }
 
 
-@pytest.mark.parametrize("content", NO_HTTP.values(), ids=NO_HTTP)
-def test_what_is_no_http_gets_400_in_json_and_no_line_of_the_log(content, caplog):
+@pytest.mark.parametrize("content", INVALID_HTTP.values(), ids=INVALID_HTTP)
+def test_invalid_http_gets_400_in_json_and_no_log_line(content, caplog):
     async def test(fronts):
-        async with client(fronts, content + STATUS) as one:
-            status, body = await one.answer()
+        async with raw_client(fronts, content + STATUS) as connection:
+            status, body = await connection.response()
             assert status == 400
             assert len(json.loads(body)["error"]) < 1000
-            await one.closed()
+            await connection.closed()
 
     with caplog.at_level(logging.INFO):
         with_fronts(test)
     assert not caplog.records
 
 
-def test_odd_requests_are_answered_and_leave_the_connection_in_order():
+def test_unusual_requests_are_handled_and_leave_the_connection_usable():
     zeros = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %s20\r\n\r\n" % (PATH, b"0" * 5000)
     upgrade = b"GET /v1/models/m HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n"
     odd = {
@@ -136,29 +136,29 @@ def test_odd_requests_are_answered_and_leave_the_connection_in_order():
 
     async def test(fronts):
         for request, status in odd.items():
-            async with client(fronts, request) as one:
-                assert (await one.answer())[0] == status, request
-                await one.send(STATUS)
-                assert (await one.answer())[0] == 200, request
+            async with raw_client(fronts, request) as connection:
+                assert (await connection.response())[0] == status, request
+                await connection.send(STATUS)
+                assert (await connection.response())[0] == 200, request
 
     with_fronts(test)
 
 
 @pytest.mark.parametrize("accepted", ["identity", "gzip"])
-def test_a_large_answer_comes_whole(accepted):
+def test_a_large_response_is_complete(accepted):
     async def test(fronts):
         text = "".join(map(str, range(300_000)))
         body = {"signature_name": "text", "instances": [text]}
-        answer = await fronts.http.post(PATH.decode(), json=body, headers={"Accept-Encoding": accepted})
-        assert answer.headers.get("Content-Encoding", "identity") == accepted
-        assert answer.json()["predictions"][0]["label"] == text
+        response = await fronts.http.post(PATH.decode(), json=body, headers={"Accept-Encoding": accepted})
+        assert response.headers.get("Content-Encoding", "identity") == accepted
+        assert response.json()["predictions"][0]["label"] == text
         assert (await fronts.http.get("/v1/models/m")).status_code == 200
 
     with_fronts(test)
 
 
 @pytest.mark.parametrize(
-    ("first_line", "asked", "line", "connection", "stays"),
+    ("first_line", "asked", "line", "connection_header", "stays"),
     [
         (b"GET /v1/models/m HTTP/1.1", b"", b"HTTP/1.1 200 OK", None, True),
         (b"GET /v1/models/m HTTP/1.1", b"Connection: close\r\n", b"HTTP/1.1 200 OK", b"close", False),
@@ -168,23 +168,23 @@ def test_a_large_answer_comes_whole(accepted):
         (b"HEAD /none HTTP/1.1", b"", b"HTTP/1.1 404 Not Found", None, True),
     ],
 )
-def test_the_header_of_an_answer_is_that_of_its_protocol(first_line, asked, line, connection, stays):
+def test_a_response_header_matches_the_protocol(first_line, asked, line, connection_header, stays):
     async def test(fronts):
-        async with client(fronts, first_line + b"\r\nHost: x\r\n" + asked + b"\r\n") as one:
-            head, *fields = (await one.reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[:-2]
+        async with raw_client(fronts, first_line + b"\r\nHost: x\r\n" + asked + b"\r\n") as connection:
+            head, *fields = (await connection.reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[:-2]
             assert head == line
             named = dict(field.split(b": ", 1) for field in fields)
             assert len(named) == len(fields)
-            assert named.get(b"Connection") == connection
+            assert named.get(b"Connection") == connection_header
             assert named[b"Content-Type"] == b"application/json"
             assert email.utils.parsedate(named[b"Date"].decode()) is not None
             assert int(named[b"Content-Length"]) > 0
             if not first_line.startswith(b"HEAD"):
-                json.loads(await one.reader.readexactly(int(named[b"Content-Length"])))
+                json.loads(await connection.reader.readexactly(int(named[b"Content-Length"])))
             if stays:
-                await one.send(STATUS)
-                assert (await one.answer())[0] == 200
+                await connection.send(STATUS)
+                assert (await connection.response())[0] == 200
             else:
-                assert await one.closed() == b""
+                assert await connection.closed() == b""
 
     with_fronts(test)

@@ -16,7 +16,7 @@ def error(response):
     return response.status_code, response.json()["error"]
 
 
-def test_rows_columns_strings_and_signatures_are_answered():
+def test_rows_columns_strings_and_signatures_are_served():
     async def test(fronts):
         assert (await fronts.http.post(PREDICT, json=TYPICAL)).json() == {"predictions": [2, 5]}
         path = "/v1/models/m/versions/1:predict"
@@ -36,7 +36,7 @@ def test_rows_columns_strings_and_signatures_are_answered():
     with_fronts(test)
 
 
-def test_every_mistake_has_the_status_and_the_words_of_tf_serving():
+def test_errors_have_tf_servings_status_and_message():
     no_signature = 'Serving signature name: "no" not found in signature def'
     cases = [
         (PREDICT, {"instances": []}, 400, "JSON Value: {\n    \"instances\": []\n} No values in 'instances' array"),
@@ -68,30 +68,30 @@ def test_every_mistake_has_the_status_and_the_words_of_tf_serving():
     with_fronts(test)
 
 
-def test_gzip_is_read_and_written():
+def test_gzip_is_decoded_and_encoded():
     many = {"inputs": list(range(1000))}
 
     async def test(fronts):
         body, zipped = json.dumps(many).encode(), {"Content-Encoding": "gzip"}
         plain = {"Accept-Encoding": "identity"}
-        answer = await fronts.http.post(PREDICT, content=gzip.compress(body), headers=zipped | plain)
-        assert "Content-Encoding" not in answer.headers
-        assert answer.json()["outputs"][999] == 1998
+        response = await fronts.http.post(PREDICT, content=gzip.compress(body), headers=zipped | plain)
+        assert "Content-Encoding" not in response.headers
+        assert response.json()["outputs"][999] == 1998
         loud = {"Content-Encoding": "GZIP"} | plain
         assert (await fronts.http.post(PREDICT, content=gzip.compress(body), headers=loud)).status_code == 200
-        answer = await fronts.http.post(PREDICT, content=body, headers={"Accept-Encoding": "gzip"})
-        assert answer.headers["Content-Encoding"] == "gzip"
-        assert answer.json()["outputs"][999] == 1998
+        response = await fronts.http.post(PREDICT, content=body, headers={"Accept-Encoding": "gzip"})
+        assert response.headers["Content-Encoding"] == "gzip"
+        assert response.json()["outputs"][999] == 1998
         refused = await fronts.http.post(PREDICT, content=body, headers={"Accept-Encoding": "br, gzip;q=0"})
         assert "Content-Encoding" not in refused.headers
         for wrong in (b"no gzip", gzip.compress(body)[:-20]):
-            answer = await fronts.http.post(PREDICT, content=wrong, headers=zipped)
-            assert error(answer) == (400, "JSON Parse error: The document is empty")
+            response = await fronts.http.post(PREDICT, content=wrong, headers=zipped)
+            assert error(response) == (400, "JSON Parse error: The document is empty")
 
     with_fronts(test)
 
 
-def test_what_is_too_large_or_too_deep_is_refused():
+def test_a_body_too_large_or_too_deep_is_refused():
     limit = 100_000
     too_large = (413, f"Request larger than {limit} bytes (--max_message_bytes)")
 
@@ -104,8 +104,8 @@ def test_what_is_too_large_or_too_deep_is_refused():
         assert error(await fronts.http.post(PREDICT, content=chunks())) == too_large
         bomb = gzip.compress(b" " * 50_000_000)
         assert len(bomb) < limit
-        answer = await fronts.http.post(PREDICT, content=bomb, headers={"Content-Encoding": "gzip"})
-        assert error(answer) == too_large
+        response = await fronts.http.post(PREDICT, content=bomb, headers={"Content-Encoding": "gzip"})
+        assert error(response) == too_large
         just = json.dumps(TYPICAL).encode().ljust(limit)
         assert (await fronts.http.post(PREDICT, content=just)).status_code == 200
         deep = await fronts.http.post(PREDICT, content=b'{"inputs": ' + b"[" * 40_000)
@@ -114,14 +114,14 @@ def test_what_is_too_large_or_too_deep_is_refused():
     with_fronts(test, max_message_bytes=limit)
 
 
-def test_cors_answers_when_it_is_on():
+def test_cors_headers_are_sent_if_enabled():
     origin = {"Origin": "https://example.org"}
 
     async def on(fronts):
         preflight = await fronts.http.options(PREDICT, headers=origin)
         assert preflight.status_code == 200
-        answer = await fronts.http.post(PREDICT, json=TYPICAL)
-        for one in (preflight, answer):
+        response = await fronts.http.post(PREDICT, json=TYPICAL)
+        for one in (preflight, response):
             assert one.headers["Access-Control-Allow-Origin"] == "*"
             assert one.headers["Access-Control-Allow-Methods"] == "POST, GET"
             assert one.headers["Access-Control-Allow-Headers"] == "Content-Type"
@@ -134,12 +134,12 @@ def test_cors_answers_when_it_is_on():
     with_fronts(off)
 
 
-def test_more_requests_than_may_be_in_flight_get_429_at_once():
+def test_requests_over_the_limit_get_429_parsed_whole():
     slow = {"instances": [0.5], "signature_name": "slow"}
 
     async def test(fronts):
-        answers = await asyncio.gather(*[fronts.http.post(PREDICT, json=slow) for _ in range(6)])
-        refused = [error(one) for one in answers if one.status_code != 200]
+        responses = await asyncio.gather(*[fronts.http.post(PREDICT, json=slow) for _ in range(6)])
+        refused = [error(one) for one in responses if one.status_code != 200]
         assert refused == [(429, "Too many requests in flight: 2 (--max_concurrent_requests)")] * 4
         assert (await fronts.http.post(PREDICT, json=TYPICAL)).status_code == 200
 
@@ -154,7 +154,7 @@ def test_a_request_that_takes_too_long_gets_504():
     with_fronts(test, rest_api_timeout_in_ms=100)
 
 
-def test_clients_that_send_slowly_or_vanish_hold_up_nobody():
+def test_clients_that_send_slowly_or_vanish_delay_no_others():
     async def test(fronts):
         port = fronts.frontend.options.rest_api_port
         opened = []
@@ -176,7 +176,7 @@ def test_clients_that_send_slowly_or_vanish_hold_up_nobody():
     with_fronts(test, max_concurrent_requests=2)
 
 
-def test_prometheus_reads_the_page_where_it_is_configured():
+def test_prometheus_metrics_are_served_at_the_configured_path():
     async def test(fronts):
         await fronts.http.post(PREDICT, json=TYPICAL)
         await fronts.http.get("/v1/models/no")
@@ -191,7 +191,7 @@ def test_prometheus_reads_the_page_where_it_is_configured():
     assert ':transom:serving:version_state{model_name="m",version="1"} 30' in page
 
 
-def test_an_answer_during_the_drain_closes_the_connection():
+def test_a_response_while_draining_closes_the_connection():
     async def test(fronts):
         fronts.frontend.draining = True
         assert (await fronts.http.post(PREDICT, json=TYPICAL)).headers["Connection"] == "close"
@@ -213,14 +213,14 @@ RAW = st.binary(max_size=60) | st.builds(
 
 @settings(max_examples=5, deadline=None)
 @given(st.lists(RAW, min_size=20, max_size=40))
-def test_no_bytes_make_the_server_fail_or_hang(requests):
+def test_arbitrary_bytes_make_the_server_neither_fail_nor_hang(requests):
     async def test(fronts):
         for request in requests:
             reader, writer = await asyncio.open_connection(HOST, fronts.frontend.options.rest_api_port)
             writer.write(request)
             writer.write_eof()
-            answer = await asyncio.wait_for(reader.read(), 10)
-            assert not answer.startswith(b"HTTP/1.1 5") or answer.startswith(b"HTTP/1.1 501"), (request, answer)
+            response = await asyncio.wait_for(reader.read(), 10)
+            assert not response.startswith(b"HTTP/1.1 5") or response.startswith(b"HTTP/1.1 501"), (request, response)
             writer.close()
         assert (await fronts.http.post(PREDICT, json=TYPICAL)).status_code == 200
 
