@@ -1,4 +1,7 @@
-"""Reads the files that flags name: text protos, some with PEM inside (tensorflow_serving/config/*.proto)."""
+"""Reads the files that flags name: text protos, some with PEM inside (tensorflow_serving/config/*.proto).
+
+Every `read_...` raises OptionsError if a file is missing, does not parse, or has content that cannot be used.
+"""
 
 from __future__ import annotations
 
@@ -67,11 +70,7 @@ _CLASSES = _classes()
 
 
 def read_model_config(path: Path) -> Any:
-    """`ModelServerConfig` of --model_config_file.
-
-    Raises:
-        OptionsError: the file is missing, does not parse, or has a custom configuration.
-    """
+    """`ModelServerConfig` of --model_config_file."""
     config = _read(path, protos.ModelServerConfig, "model_config_file")
     if config.WhichOneof("config") == "custom_model_config":
         raise OptionsError(
@@ -84,29 +83,20 @@ def read_model_config(path: Path) -> Any:
 
 
 def read_session_config(path: Path) -> Any:
-    """`ConfigProto` of --tensorflow_session_config_file.
-
-    Raises:
-        OptionsError: the file is missing or does not parse.
-    """
+    """`ConfigProto` of --tensorflow_session_config_file."""
     return _read(path, protos.ConfigProto, "tensorflow_session_config_file")
 
 
 def read_batching(path: Path, flag: str = "batching_parameters_file") -> dict[str, Any]:
-    """`BatchingParameters` as field name to value, for the fields that the file sets.
-
-    Raises:
-        OptionsError: the file is missing or does not parse.
-    """
-    return _values(_read(path, _CLASSES["BatchingParameters"], flag))
+    """`BatchingParameters` as field name to value, for the fields that the file sets."""
+    return {
+        field.name: value.value if field.message_type else value if isinstance(value, bool) else list(value)
+        for field, value in _read(path, _CLASSES["BatchingParameters"], flag).ListFields()
+    }
 
 
 def read_metrics_path(path: Path) -> str | None:
-    """The path of the Prometheus page from --monitoring_config_file; None if the page is not enabled.
-
-    Raises:
-        OptionsError: the file is missing or does not parse, or the path does not begin with /.
-    """
+    """The path of the Prometheus page from --monitoring_config_file; None if the page is not enabled."""
     prometheus = _read(path, _CLASSES["MonitoringConfig"], "monitoring_config_file").prometheus_config
     if not prometheus.enable:
         return None
@@ -118,11 +108,7 @@ def read_metrics_path(path: Path) -> str | None:
 
 
 def read_api_keys(path: Path) -> ApiKeys:
-    """The keys of --api_keys_file (Transom).
-
-    Raises:
-        OptionsError: the file is missing or does not parse, or a key is invalid.
-    """
+    """The keys of --api_keys_file (Transom)."""
     what = f"--api_keys_file {path}"
     by_hash: dict[str, ApiKey] = {}
     for entry in _read(path, _CLASSES["ApiKeys"], "api_keys_file").api_key:
@@ -142,24 +128,26 @@ def read_api_keys(path: Path) -> ApiKeys:
 
 
 def read_tls_source(source: TlsSource) -> TlsFiles:
-    """The keys and certificates of a source.
-
-    Raises:
-        OptionsError: a file is missing or does not parse, or its key or certificate cannot be used.
-    """
+    """The keys and certificates of a source."""
     if source.config is not None:
         return read_tls(source.config)
-    assert source.certificate is not None, "a source without a config has a certificate"
-    assert source.key is not None, "a certificate has a key"
-    return _read_pem_files(source.certificate, source.key, source.authority)
+    certificate, key, authority = source.certificate, source.key, source.authority
+    assert certificate is not None, "a source without a config has a certificate"
+    assert key is not None, "a certificate has a key"
+    tls = TlsFiles(
+        server_key=_text(key, "ssl_key_file").encode(),
+        server_cert=_text(certificate, "ssl_certificate_file").encode(),
+        custom_ca=_text(authority, "ssl_ca_file").encode() if authority else b"",
+        client_verify=authority is not None,
+    )
+    what = f"--ssl_certificate_file {certificate} and --ssl_key_file {key}"
+    what += f", --ssl_ca_file {authority}" if authority else ""
+    _check_usable(tls, what, expected="PEM files of a certificate and its key", fix="check the files' contents")
+    return tls
 
 
 def read_tls(path: Path) -> TlsFiles:
-    """Key, certificate and authority of --ssl_config_file.
-
-    Raises:
-        OptionsError: a file is missing or does not parse, or its key or certificate cannot be used.
-    """
+    """Key, certificate and authority of --ssl_config_file."""
     config = _read(path, _CLASSES["SSLConfig"], "ssl_config_file")
     tls = TlsFiles(
         server_key=config.server_key.encode(),
@@ -177,19 +165,6 @@ def read_tls(path: Path) -> TlsFiles:
         expected="a server_key and server_cert that belong together, as PEM texts, not as file names",
         fix="put the contents of the files between quotes, with \\n for each line break",
     )
-    return tls
-
-
-def _read_pem_files(certificate: Path, key: Path, authority: Path | None) -> TlsFiles:
-    tls = TlsFiles(
-        server_key=_text(key, "ssl_key_file").encode(),
-        server_cert=_text(certificate, "ssl_certificate_file").encode(),
-        custom_ca=_text(authority, "ssl_ca_file").encode() if authority else b"",
-        client_verify=authority is not None,
-    )
-    what = f"--ssl_certificate_file {certificate} and --ssl_key_file {key}"
-    what += f", --ssl_ca_file {authority}" if authority else ""
-    _check_usable(tls, what, expected="PEM files of a certificate and its key", fix="check the files' contents")
     return tls
 
 
@@ -231,9 +206,8 @@ def _text(path: Path, flag: str) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         got = error.strerror if isinstance(error, OSError) else "bytes that are not UTF-8"
-        raise OptionsError(
-            f"--{flag} {path}", got=str(got), expected="a text file", fix="check the path and its permissions"
-        ) from error
+        fix = "check the path and its permissions"
+        raise OptionsError(f"--{flag} {path}", got=str(got), expected="a text file", fix=fix) from error
 
 
 def _read(path: Path, kind: Any, flag: str) -> Any:
@@ -242,22 +216,11 @@ def _read(path: Path, kind: Any, flag: str) -> Any:
         return text_format.Parse(text, kind(), descriptor_pool=protos.POOL)
     except (text_format.ParseError, ValueError) as error:
         fields = ", ".join(field.name for field in kind.DESCRIPTOR.fields)
+        own = flag == "api_keys_file"
         raise OptionsError(
             f"--{flag} {path}",
             # TF Serving's words, followed by the position.
             got=f"Error parsing text-format {kind.DESCRIPTOR.full_name}: {error}",
             expected=f"{kind.DESCRIPTOR.name} as text, with the fields {fields}",
-            fix="see docs/serving.md"
-            if flag == "api_keys_file"
-            else "see TensorFlow Serving's documentation of the file",
+            fix="see docs/serving.md" if own else "see TensorFlow Serving's documentation of the file",
         ) from error
-
-
-def _values(message: Any) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for field, value in message.ListFields():
-        if field.message_type is not None:
-            values[field.name] = value.value
-        else:
-            values[field.name] = value if isinstance(value, bool) else list(value)
-    return values

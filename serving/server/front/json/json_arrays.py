@@ -15,7 +15,7 @@ import numpy as np
 from serving.errors import Code, StatusError
 from serving.server.calls.budget import Limits
 from serving.server.calls.worker_threads import Check, unchecked
-from serving.server.front.json.json_error_text import debug_string, type_name
+from serving.server.front.json.json_error_text import debug_string, invalid, type_name
 from serving.server.front.json.json_strings import LongText, decode_base64, encoded
 from serving.wire import dtypes
 
@@ -46,10 +46,6 @@ def bytes_of(value: Any, check: Check = unchecked) -> bytes:
     if not is_base64(value):
         raise invalid(f"JSON Value: {debug_string(value)} not formatted correctly for base64 data")
     return decode_base64(value["b64"], check)
-
-
-def invalid(message: str) -> StatusError:
-    return StatusError(Code.INVALID_ARGUMENT, message)
 
 
 def steps(values: Sequence[Any], check: Check, size: int = _STEP_VALUES) -> Iterator[Sequence[Any]]:

@@ -1,4 +1,4 @@
-"""The text of JSON values in error messages: at most a few hundred bytes, however large the value is."""
+"""Errors about JSON, and the text of values in them: at most a few hundred bytes, however large the value is."""
 
 from __future__ import annotations
 
@@ -7,12 +7,22 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from serving.errors import Code, StatusError
 from serving.server.front.json.json_strings import TEXTS, LongText
 
 _LIMIT = 256
 """No token begins after this many characters, and none is longer."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def invalid(message: str) -> StatusError:
+    return StatusError(Code.INVALID_ARGUMENT, message)
+
+
+def parse_error(problem: str, offset: int | None = None) -> StatusError:
+    """An error in RapidJSON's form; `offset` is in bytes of the text."""
+    return invalid(f"JSON Parse error: {problem}" + ("" if offset is None else f" at offset: {offset}"))
 
 
 def printable(text: str | LongText, limit: int = _LIMIT) -> str:

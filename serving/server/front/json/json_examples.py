@@ -9,8 +9,8 @@ import numpy as np
 
 from serving.server.calls.budget import Limits
 from serving.server.calls.worker_threads import Check, unchecked
-from serving.server.front.json.json_arrays import bytes_of, invalid, is_base64, steps
-from serving.server.front.json.json_error_text import debug_string, printable, type_name, without_surrogates
+from serving.server.front.json.json_arrays import bytes_of, is_base64, steps
+from serving.server.front.json.json_error_text import debug_string, invalid, printable, type_name, without_surrogates
 from serving.server.front.json.json_parsing import parsed_object
 from serving.server.front.json.json_predict import signature_name
 from serving.server.front.json.json_strings import TEXTS, LongText, encoded

@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
-from serving.errors import Code, StatusError
+from serving.errors import StatusError
 from serving.server.calls.worker_threads import Check, unchecked
+from serving.server.front.json.json_error_text import parse_error
 from serving.server.front.json.json_splitting import CHUNK_BYTES, Fragment
 from serving.server.front.json.json_strings import decode_long
 
@@ -81,8 +82,7 @@ class _Document:
             return
         self._descend(fragment)
         if fragment.string_end > len(self._text):
-            problem = "Missing a closing quotation mark in string."
-            raise StatusError(Code.INVALID_ARGUMENT, f"JSON Parse error: {problem} at offset: {fragment.end}")
+            raise parse_error("Missing a closing quotation mark in string.", fragment.end)
         if fragment.string_end:
             string = decode_long(self._text, fragment.end, fragment.string_end, self._parse, self._check)
             self._put_last(string, fragment.end)
@@ -122,7 +122,7 @@ class _Document:
             if fragment.string_end and self._text[fragment.string_end : fragment.string_end + 64].lstrip()[:1] == b":":
                 size = fragment.string_end - fragment.end - 2
                 problem = f"A name of {size} bytes, which may have {CHUNK_BYTES},"
-                raise StatusError(error.code, f"JSON Parse error: {problem} at offset: {fragment.end}") from error
+                raise parse_error(problem, fragment.end) from error
             raise
 
     def _opening(self, item: Any) -> bytes:
@@ -140,8 +140,7 @@ class _Document:
                 item.update(value)
                 self._undo.append((item, list(value)))
                 if len(item) > MAX_NAMES:
-                    problem = f"An object has more than {MAX_NAMES} names"
-                    raise StatusError(Code.INVALID_ARGUMENT, f"JSON Parse error: {problem}")
+                    raise parse_error(f"An object has more than {MAX_NAMES} names")
             value = inner
 
     def _descend(self, fragment: Fragment) -> None:

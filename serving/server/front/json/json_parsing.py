@@ -14,10 +14,9 @@ from typing import Any
 
 import orjson
 
-from serving.errors import Code, StatusError
 from serving.server.calls.budget import Limits
 from serving.server.calls.worker_threads import INLINE_BYTES, Check, unchecked
-from serving.server.front.json.json_error_text import debug_string
+from serving.server.front.json.json_error_text import debug_string, invalid, parse_error
 from serving.server.front.json.json_fragments import parsed_fragments
 from serving.server.front.json.json_splitting import split
 
@@ -60,7 +59,7 @@ def parsed_object(body: bytes, limits: Limits, check: Check = unchecked) -> Abst
 def parse_small(body: bytes, limits: Limits) -> dict[str, Any]:
     """The JSON object in a body that is small enough to be parsed at once; see `parsed_object`."""
     if not body:
-        raise StatusError(Code.INVALID_ARGUMENT, "JSON Parse error: The document is empty")
+        raise parse_error("The document is empty")
     if len(body) > limits.max_values or body.count(b"[") + body.count(b"{") > limits.max_depth:
         split(body, limits.max_depth, limits.max_values)
     return _object(_parse(body, 0))
@@ -83,12 +82,12 @@ def _first_character(body: bytes, check: Check) -> int:
         rest = part.lstrip(_BLANKS.encode())
         if rest:
             return begin + len(part) - len(rest)
-    raise _parse_error("The document is empty.", "", 0, len(body))
+    raise parse_error("The document is empty.", len(body))
 
 
 def _object(value: Any) -> dict[str, Any]:
     if type(value) is not dict:
-        raise StatusError(Code.INVALID_ARGUMENT, f"JSON Value: {debug_string(value)} Is not object")
+        raise invalid(f"JSON Value: {debug_string(value)} Is not object")
     return value
 
 
@@ -112,17 +111,18 @@ def _parse_leniently(body: bytes, offset: int) -> Any:
     text = body.decode("utf-8", "surrogateescape")
     paired = _PAIRED.match(text)
     if paired is not None and text.startswith("\\u", paired.end()):
-        raise _parse_error("The surrogate pair in string is invalid.", text, 0)
+        raise parse_error("The surrogate pair in string is invalid.", 0)
     start = len(text) - len(text.lstrip(_BLANKS))
     if start == len(text):
-        raise _parse_error("The document is empty.", text, start, offset)
+        raise parse_error("The document is empty.", offset + start)
     try:
         return json.JSONDecoder(parse_int=_number).raw_decode(text, start)[0]
     except json.JSONDecodeError as error:
         message = _RAPIDJSON_MESSAGES.get(error.msg) or _missing_comma(text, error.pos)
-        raise _parse_error(message, text, error.pos, offset) from error
+        before = text[: error.pos].encode("utf-8", "surrogateescape")
+        raise parse_error(message, offset + len(before)) from error
     except (ValueError, RecursionError) as error:
-        raise _parse_error("Invalid value.", text, start, offset) from error
+        raise parse_error("Invalid value.", offset + start) from error
 
 
 def _missing_comma(text: str, position: int) -> str:
@@ -136,8 +136,3 @@ def _missing_comma(text: str, position: int) -> str:
     if open_brackets and open_brackets[-1] == ord("["):
         return "Missing a comma or ] after an array element."
     return "Missing a comma or } after an object member."
-
-
-def _parse_error(message: str, text: str, position: int, offset: int = 0) -> StatusError:
-    offset += len(text[:position].encode("utf-8", "surrogateescape"))
-    return StatusError(Code.INVALID_ARGUMENT, f"JSON Parse error: {message} at offset: {offset}")

@@ -15,8 +15,8 @@ from serving.errors import StatusError
 from serving.server.calls.budget import Limits
 from serving.server.calls.service import Arrays, TensorInfo
 from serving.server.calls.worker_threads import Check, unchecked
-from serving.server.front.json.json_arrays import ArrayBuilder, invalid, is_base64, shape_of, steps
-from serving.server.front.json.json_error_text import debug_string, printable
+from serving.server.front.json.json_arrays import ArrayBuilder, is_base64, shape_of, steps
+from serving.server.front.json.json_error_text import debug_string, invalid, printable
 from serving.server.front.json.json_parsing import parsed_object
 from serving.server.front.json.json_strings import TEXTS
 

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import orjson
 
-from serving.errors import Code, StatusError
 from serving.server.calls.service import Arrays
 from serving.server.calls.worker_threads import Check, unchecked
+from serving.server.front.json.json_error_text import invalid
 from serving.server.front.json.json_strings import base64_in_steps, decoded_in_steps
 from serving.wire import dtypes
 
@@ -41,11 +41,11 @@ def encode_predict(outputs: Arrays, in_rows: bool, check: Check = unchecked) -> 
             with different numbers of them.
     """
     if not outputs:
-        raise _invalid("Cannot convert empty tensor map to JSON")
+        raise invalid("Cannot convert empty tensor map to JSON")
     for array in outputs.values():
         kind = dtypes.NUMBER.get(array.dtype, 0)
         if kind in _NO_JSON and array.size:
-            raise _invalid(f"Failed to write JSON value for tensor type: {dtypes.name_of(kind)}")
+            raise invalid(f"Failed to write JSON value for tensor type: {dtypes.name_of(kind)}")
     if in_rows:
         _check_rows(outputs)
     key = "predictions" if in_rows else "outputs"
@@ -66,7 +66,7 @@ def encode_classifications(result: Any, check: Check = unchecked) -> bytes:
         StatusError: INVALID_ARGUMENT: it is empty.
     """
     if not result.classifications:
-        raise _invalid("Cannot convert empty ClassificationResults to JSON")
+        raise invalid("Cannot convert empty ClassificationResults to JSON")
     rows = ([[item.label, _float(item.score)] for item in row.classes] for row in result.classifications)
     return _results(rows, check)
 
@@ -78,21 +78,17 @@ def encode_regressions(result: Any, check: Check = unchecked) -> bytes:
         StatusError: INVALID_ARGUMENT: it is empty.
     """
     if not result.regressions:
-        raise _invalid("Cannot convert empty RegressionResults to JSON")
+        raise invalid("Cannot convert empty RegressionResults to JSON")
     return _results((_float(item.value) for item in result.regressions), check)
-
-
-def _invalid(message: str) -> StatusError:
-    return StatusError(Code.INVALID_ARGUMENT, message)
 
 
 def _check_rows(outputs: Arrays) -> None:
     rows = -1
     for name, array in outputs.items():
         if not array.ndim:
-            raise _invalid(f"Tensor name: {name} has no shape information ")
+            raise invalid(f"Tensor name: {name} has no shape information ")
         if rows not in (-1, len(array)):
-            raise _invalid(f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {rows}")
+            raise invalid(f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {rows}")
         rows = len(array)
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from serving.errors import Code, StatusError
 from serving.server.calls.worker_threads import Check, unchecked
+from serving.server.front.json.json_error_text import parse_error
 
 CHUNK_BYTES = 2**16
 """The size of a scan's steps, and roughly of a fragment."""
@@ -94,7 +94,7 @@ class _Splitter:
         self._split(positions + begin, kinds)
         if not self.ended and end - self._begin > MAX_PLAIN_BYTES:
             problem = f"More than {MAX_PLAIN_BYTES} bytes without a comma, outside strings,"
-            raise StatusError(Code.INVALID_ARGUMENT, f"JSON Parse error: {problem} at offset: {self._begin}")
+            raise parse_error(problem, self._begin)
 
     def finish(self) -> list[Fragment]:
         """The fragments of a text whose document is incomplete."""
@@ -128,8 +128,7 @@ class _Splitter:
     def _count(self, kinds: np.ndarray) -> None:
         self._values += int(np.count_nonzero(kinds != _CLOSE))
         if self._values >= self.max_values:  # one more than commas and brackets
-            values = f"more than {self.max_values} values (--max_json_values)"
-            raise StatusError(Code.INVALID_ARGUMENT, f"JSON Parse error: The document has {values}")
+            raise parse_error(f"The document has more than {self.max_values} values (--max_json_values)")
 
     def _split(self, positions: np.ndarray, kinds: np.ndarray) -> None:
         """Tracks the nesting, and ends a fragment before the chunk's last comma, or where the document ends."""
@@ -137,8 +136,7 @@ class _Splitter:
             return
         depths = len(self._open) + np.add.accumulate(_STEPS[kinds])
         if depths.max() > self.max_depth:
-            problem = f"The document is nested deeper than {self.max_depth} levels (--max_json_depth)"
-            raise StatusError(Code.INVALID_ARGUMENT, f"JSON Parse error: {problem}")
+            raise parse_error(f"The document is nested deeper than {self.max_depth} levels (--max_json_depth)")
         if depths.min() <= 0:
             outside = int(np.argmax(depths <= 0))
             self.ended = True
