@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from google.protobuf import json_format
@@ -40,8 +39,7 @@ class TooLargeError(Exception):
     """The body exceeds the limit: status 413, for which gRPC has no code."""
 
 
-@dataclass(frozen=True)
-class RestResponse:
+class RestResponse(NamedTuple):
     """An HTTP status and a JSON body."""
 
     status: int
@@ -54,8 +52,8 @@ async def respond(
     path: str,
     read_body: ReadBody,
     *,
+    held: Held,
     gzipped: bool = False,
-    held: Held | None = None,
     headers: Mapping[str, str] = NO_HEADERS,
 ) -> RestResponse:
     """Handles one request, and counts it.
@@ -65,8 +63,8 @@ async def respond(
         method: of HTTP.
         path: as sent, including the query.
         read_body: returns the body; it may raise `TooLargeError` and `StatusError`.
+        held: the request's share of the budget, including the body; the caller releases it.
         gzipped: whether the body is compressed.
-        held: what the request already holds of the budget, including the body; the caller releases it. None: nothing.
         headers: with names in any case.
     """
     start = time.perf_counter()
@@ -98,24 +96,17 @@ async def respond(
     return RestResponse(status, body)
 
 
-async def _run(frontend: Frontend, route: Route, read_body: ReadBody, gzipped: bool, held: Held | None) -> bytes:
+async def _run(frontend: Frontend, route: Route, read_body: ReadBody, gzipped: bool, held: Held) -> bytes:
     """Predict, classify or regress."""
     body = await read_body()
     loop, timeout = asyncio.get_running_loop(), frontend.options.rest_api_timeout_in_ms / 1000
     deadline = loop.time() + timeout if timeout > 0 else None
-    own, held = held is None, held or frontend.held()
-    try:
-        if own:
-            held.take(len(body))
-        call = frontend.call(held, deadline, len(body))
-        with frontend.entered():
-            if gzipped:
-                body = await _decompress(body, call)
-                call.size = len(body)
-            return await _METHODS[route.action](frontend, route.model_spec, body, call)
-    finally:
-        if own:
-            held.release()
+    call = frontend.call(held, deadline, len(body))
+    with frontend.entered():
+        if gzipped:
+            body = await _decompress(body, call)
+            call.size = len(body)
+        return await _METHODS[route.action](frontend, route.model_spec, body, call)
 
 
 def _describe(frontend: Frontend, route: Route) -> bytes:

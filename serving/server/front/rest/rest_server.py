@@ -39,6 +39,7 @@ _ORIGIN = re.compile("https?://")
 _GZIP_ACCEPTED = re.compile(r"(?:^|,)\s*gzip\s*(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))", re.IGNORECASE)
 _GZIP_FROM_BYTES, _GZIP_LEVEL = 1024, 1
 _GZIP_WBITS = 31
+_CONTINUE = "100-continue"
 _BODY_SECONDS, _BODY_BYTES_PER_SECOND = 30.0, 2**16  # for a body; the seconds grow with the bytes received
 _LAST_BYTES_SECONDS = 1.0  # for responses being sent when the server stops
 
@@ -54,8 +55,9 @@ class RestServer:
     def __init__(self, frontend: Frontend, *, share_port: bool = False) -> None:
         self._frontend, self._share_port = frontend, share_port
         self._options = frontend.options
-        self._server = _Server(self._handle, request_factory=self._make_request, handler_cancellation=True)
-        self._server.shared_connections = frontend.connections
+        self._server = _Server(
+            frontend.connections, self._handle, request_factory=self._make_request, handler_cancellation=True
+        )
         self._listener: Listener | None = None
 
     async def start(self) -> None:
@@ -109,11 +111,11 @@ class RestServer:
         if path.partition("?")[0] == self._options.metrics_path:
             return await self._metrics_page(request)
         if not API.fullmatch(path):
-            return await self._send_json(request, 404, error_body("Not Found"))
+            return await self._json_response(request, 404, error_body("Not Found"))
         if request.method == "OPTIONS":
             return await self._preflight(request)
         if request.headers.get("Expect", _CONTINUE).lower() != _CONTINUE:
-            return await self._send_json(request, 417, error_body(f"The only supported Expect is {_CONTINUE}"))
+            return await self._json_response(request, 417, error_body(f"The only supported Expect is {_CONTINUE}"))
         gzipped = "gzip" in request.headers.get("Content-Encoding", "").lower()
         response = await respond(
             self._frontend,
@@ -124,13 +126,13 @@ class RestServer:
             held=held,
             headers=request.headers,
         )
-        return await self._send_json(request, response.status, response.body)
+        return await self._json_response(request, response.status, response.body)
 
     async def _metrics_page(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             self._frontend.authenticate(request.headers)
         except StatusError as error:
-            return await self._send_json(request, error.code.http, error_body(error.message))
+            return await self._json_response(request, error.code.http, error_body(error.message))
         return web.Response(text=await self._frontend.scrape(), content_type="text/plain")
 
     async def _read_body(self, request: web.BaseRequest, held: Held) -> bytes:
@@ -175,10 +177,10 @@ class RestServer:
 
     async def _preflight(self, request: web.BaseRequest) -> web.StreamResponse:
         if _ORIGIN.search(request.headers.get("Origin", "")):
-            return await self._send_json(request, 200, b"")
-        return await self._send_json(request, 400, error_body("Origin header is missing in CORS preflight"))
+            return await self._json_response(request, 200, b"")
+        return await self._json_response(request, 400, error_body("Origin header is missing in CORS preflight"))
 
-    async def _send_json(self, request: web.BaseRequest, status: int, body: bytes) -> web.StreamResponse:
+    async def _json_response(self, request: web.BaseRequest, status: int, body: bytes) -> web.StreamResponse:
         pieces: Sequence[bytes | memoryview]
         headers = dict(_CORS) if self._options.rest_api_enable_cors_support else {}
         headers["Content-Type"] = JSON
@@ -222,17 +224,12 @@ class RestServer:
 class _Server(web.Server):
     """Makes `Http1Connection`s."""
 
-    shared_connections: Connections
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, connections: Connections, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._turns = ParsingTurns()
+        self._shared_connections, self._turns = connections, ParsingTurns()
 
     def __call__(self) -> web.RequestHandler:
-        return Http1Connection(self, self.shared_connections, self._turns)
-
-
-_CONTINUE = "100-continue"
+        return Http1Connection(self, self._shared_connections, self._turns)
 
 
 def _connection(request: web.BaseRequest) -> Http1Connection:
