@@ -34,7 +34,7 @@ def texts(size):
     return post(json.dumps({"signature_name": "text", "instances": ["a" * size]}).encode())
 
 
-class RawClient:
+class RawRestClient:
     """A connection to the REST server of `fronts`."""
 
     def __init__(self, reader, writer):
@@ -61,7 +61,7 @@ class RawClient:
 @contextlib.asynccontextmanager
 async def raw_client(fronts, *first, **how):
     reader, writer = await asyncio.open_connection(HOST, fronts.frontend.options.rest_api_port, **how)
-    connection = RawClient(reader, writer)
+    connection = RawRestClient(reader, writer)
     try:
         for content in first:
             await connection.send(content)
