@@ -8,7 +8,6 @@ import difflib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from serving.errors import OptionsError
@@ -62,7 +61,7 @@ def parse(arguments: Sequence[str]) -> CommandLine:
     bools = {f"--{flag.name}" for flag in FLAGS.values() if flag.kind is bool}
     arguments = [f"{argument}=true" if argument in bools else argument for argument in arguments]
     try:
-        values, unknown = _parser().parse_known_args(arguments)
+        values, unknown = _parser({}).parse_known_args(arguments)
     except argparse.ArgumentError as error:
         what = str(error.argument_name)
         expected = _expected(FLAGS[what.removeprefix("--")])
@@ -83,7 +82,7 @@ def usage(given: Mapping[str, Any]) -> str:
     return _parser(given).format_help()
 
 
-def _parser(given: Mapping[str, Any] = MappingProxyType({})) -> argparse.ArgumentParser:
+def _parser(given: Mapping[str, Any]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         usage="python -m serving.server --model_base_path=FOLDER [FLAGS]",
         description=_ABOUT,
@@ -117,10 +116,10 @@ def _unknown(argument: str) -> OptionsError:
 
 
 def _value(flag: Flag, text: str) -> Any:
-    """The value that a text means for a flag.
+    """Converts the text of a value.
 
     Raises:
-        OptionsError: it means none.
+        OptionsError: the text is not a value of the flag.
     """
     try:
         value = _BOOLS[text.lower()] if flag.kind is bool else flag.kind(text)
