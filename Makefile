@@ -51,8 +51,8 @@ lock: $(READY)  ## resolve pyproject.toml again into the locks
 	  $(BIN)/uv pip compile $$each.in --no-config --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --upgrade --custom-compile-command "make lock" -o $$each.lock || exit 1; done
 
-# uv installs the lock several times faster than pip; every package is checked against its hash. --no-deps: the lock
-# is whole, and three of its wheels are older than their dependants ask for (see pyproject.toml).
+# uv installs the lock several times faster than pip and checks every package against its hash. --no-deps: the lock is
+# complete, and three of its wheels are older than the packages that need them ask for (see pyproject.toml).
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "Transom needs Python 3.11: make PYTHON=...")'
 	$(PYTHON) -m venv --clear $(VENV)

@@ -136,7 +136,7 @@ def try_installed(wheel: Path, folder: Path, root: Path = ROOT) -> None:
     """
     python, empty = folder / "env" / "bin" / "python", folder / "empty"
     empty.mkdir()
-    install = [_UV, "pip", "install", "--quiet", "--python", python, "--no-deps"]
+    install: list[str | Path] = [_UV, "pip", "install", "--quiet", "--python", python, "--no-deps"]
     _run([_UV, "venv", "--quiet", "--python", sys.executable, folder / "env"])
     _run([*install, "--require-hashes", "-r", root / "requirements.lock"])
     _run([*install, wheel])

