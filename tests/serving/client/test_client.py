@@ -245,7 +245,7 @@ def test_nobody_listening_is_unavailable_after_the_retries(ask: Ask, scheme: str
     begin = time.monotonic()
     with pytest.raises(Unavailable):
         ask(f"{scheme}://127.0.0.1:{free_port()}", "stars", "status", options={"retries": 2})
-    assert 0.15 <= time.monotonic() - begin < 20  # two pauses, of at least 0.05 and 0.1 s; a hang is longer
+    assert 0.15 <= time.monotonic() - begin < 5.0  # two pauses, of at least 0.05 and 0.1 s
 
 
 def test_the_deadline_covers_answers_and_retries(ask: Ask, url: str, fake: FakeServing) -> None:
@@ -257,7 +257,7 @@ def test_the_deadline_covers_answers_and_retries(ask: Ask, url: str, fake: FakeS
     fake.failures = [StatusError(Code.UNAVAILABLE, "draining")] * 50
     with pytest.raises((Unavailable, DeadlineExceeded)):  # the last refusal, or no time left for the last answer
         ask(url, "stars", "status", timeout=0.3, options={"retries": 100})
-    assert time.monotonic() - begin < 20  # 0.5 s; without the deadline the retries take minutes
+    assert time.monotonic() - begin < 2.0
 
 
 def test_headers_go_with_every_request(ask: Ask, url: str, fake: FakeServing) -> None:
