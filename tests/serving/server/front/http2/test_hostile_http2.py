@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 
 import pytest
 from h2_servers import with_h2
@@ -26,7 +27,6 @@ from raw_http2 import (
     message,
     settings,
 )
-from unhindered_time import unhindered_time
 
 from serving.server.front.http2 import http2_server, keepalive, nghttp2
 
@@ -75,9 +75,9 @@ def test_a_flood_ends_its_connection_and_delays_nobody(name):
         longest = 0.0
         closing = asyncio.create_task(client.until(-1))
         while not closing.done():
-            began = unhindered_time()
+            began = time.monotonic()
             assert await one.call("Echo", b"x") == b"x"
-            longest = max(longest, unhindered_time() - began)
+            longest = max(longest, time.monotonic() - began)
         assert closing.result() is None
         assert longest < 1.0
         client.close()
@@ -93,9 +93,9 @@ def test_calls_given_up_at_their_deadlines_are_no_flood():
             for each in range(first, first + 200):
                 stream = 2 * each + 1
                 client.send(headers(stream, "/e/Wait", **{"grpc-timeout": "1m"}), _asked(stream), _reset(stream))
-            began = unhindered_time()
+            began = time.monotonic()
             assert await one.call("Echo", b"x") == b"x"
-            assert unhindered_time() - began < 1.0
+            assert time.monotonic() - began < 1.0
         client.send(headers(20_001, ECHO), _asked(20_001))
         assert (await client.until(DATA, GOAWAY))[3] == message(b"x")
         client.close()
