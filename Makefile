@@ -4,27 +4,36 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# One process per core, each with whole files, so that a file's fixtures are made once. At most eight: each process
+# takes up to 2.5 GB. In the tree's order, which has the longest files in the middle and leaves no core idle at the end.
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-all bench check format lock docs clean
+.PHONY: demo test test-all bench fuzz check hooks format lock docs release-check clean
 
-demo: $(READY)  ## run the whole pipeline on real movie reviews and ask the model that it pushed
+demo: $(READY)  ## run the whole pipeline on real movie reviews and query the model that it pushed
 	$(BIN)/python -m pipeline.demo
 
-test: $(READY)  ## the test suite, without what takes over a minute
-	$(BIN)/python -m pytest -m "not slow"
+test: $(READY)  ## the test suite on every core, without the tests that take over a minute
+	$(PYTEST) -m "not slow"
 
 test-all: $(READY)  ## every test
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
-bench: $(READY)  ## ten minutes of wrong requests to the server, which nobody else may notice
+bench: $(READY)  ## the quick benchmarks
+	$(BIN)/python benchmarks/quick.py
+
+fuzz: $(READY)  ## ten minutes of wrong requests to the server, while other clients expect prompt responses
 	$(BIN)/python benchmarks/serving_fuzz.py --seconds 600
 
-check: $(READY)  ## format, lint, types, import contract, generated docs
+check: $(READY)  ## format, lint, types, import contracts, generated docs; `make hooks` has the same before each commit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/transom schema --markdown | diff docs/configuration.md - || { echo "run: make docs"; exit 1; }
+
+hooks: $(READY)  ## check each commit with this environment's tools (.pre-commit-config.yaml)
+	$(BIN)/pre-commit install
 
 format: $(READY)
 	$(BIN)/ruff format .
@@ -33,7 +42,7 @@ format: $(READY)
 docs: $(READY)  ## the configuration reference, from the schema
 	$(BIN)/transom schema --markdown > docs/configuration.md
 
-lock: $(READY)  ## resolve pyproject.toml anew into requirements.lock
+lock: $(READY)  ## resolve pyproject.toml again into the locks
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --upgrade --custom-compile-command "make lock" -o requirements.lock
 	$(BIN)/uv pip compile --group cuda --universal --python-version 3.11 \
@@ -42,8 +51,8 @@ lock: $(READY)  ## resolve pyproject.toml anew into requirements.lock
 	  $(BIN)/uv pip compile $$each.in --no-config --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --upgrade --custom-compile-command "make lock" -o $$each.lock || exit 1; done
 
-# uv installs the lock several times faster than pip; every package is checked against its hash. --no-deps: the lock
-# is whole, and three of its wheels are older than their dependants ask for (see pyproject.toml).
+# uv installs the lock several times faster than pip and checks every package against its hash. --no-deps: the lock is
+# complete, and three of its wheels are older than the packages that need them ask for (see pyproject.toml).
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "Transom needs Python 3.11: make PYTHON=...")'
 	$(PYTHON) -m venv --clear $(VENV)
@@ -52,5 +61,8 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $(READY)
 
-clean:  ## remove the environments and the demo's output
-	rm -rf $(VENV) .environments demo-out
+release-check: $(READY)  ## what must hold before a release is tagged; TRIAL=1 between releases
+	$(BIN)/python .ci/release_check.py $(if $(TRIAL),--trial)
+
+clean:  ## remove the environments, the distributions and the demo's output
+	rm -rf $(VENV) .environments dist demo-out

@@ -1,4 +1,4 @@
-"""Shared by all tests: the runtime is decided before anything imports TensorFlow."""
+"""Shared by all tests: the runtime is set up before anything imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # What tests share: tiny models, small servers, clients.
 sys.path[:0] = [str(folder) for folder in sorted((REPOSITORY / "tests" / "support").iterdir())]
 
-# A shell that starts the tests in the background, or nohup, has them ignored, which a run rightly leaves as it is.
+# A shell that starts the tests in the background, or nohup, ignores these signals, and a run rightly leaves that alone.
 for _number in (signal.SIGINT, signal.SIGHUP):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
@@ -29,9 +29,25 @@ if TYPE_CHECKING:
     from tiny_exports import Exported
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
+    """Escapes lone surrogates, which some tests log: pytest-xdist sends reports between processes as UTF-8."""
+    return _encodable((yield))
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_encodable(one) for one in value)
+    return value
+
+
 @pytest.fixture(autouse=True)
-def _servers_logging() -> Iterator[None]:
-    """Takes back what a server's `main` in this process did to its logger: caplog would hear each line twice."""
+def _server_logging() -> Iterator[None]:
+    """Undoes what a server's `main` in this process did to its logger, or caplog would get each line twice."""
     logger = logging.getLogger("serving")
     before = list(logger.handlers), logger.level, logger.propagate
     yield

@@ -1,15 +1,17 @@
-"""The five package names are ours, and the light modules stay light."""
+"""The house rules: package names, modules that stay light, sizes of files and folders, and what the guide names."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import re
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 
 PACKAGES = ("models", "tflite", "serving", "components", "pipeline")
 LIGHT = (
@@ -72,7 +74,7 @@ def test_no_file_has_over_three_hundred_lines(repository: Path) -> None:
 
 
 def test_no_two_modules_share_a_name(repository: Path) -> None:
-    """But for the names that say the same of each package."""
+    """Except for the names that mean the same in each package."""
     shared = {"__init__", "__main__", "config", "errors"}
     modules = Counter(path.stem for path in _modules(repository, *PACKAGES))
     assert {name for name, count in modules.items() if count > 1} <= shared
@@ -81,3 +83,28 @@ def test_no_two_modules_share_a_name(repository: Path) -> None:
 def test_every_room_says_what_it_is_for(repository: Path) -> None:
     rooms = [path for path in _modules(repository, *PACKAGES) if path.name == "__init__.py"]
     assert [str(room) for room in rooms if not (repository / room).read_text(encoding="utf-8").startswith('"""')] == []
+
+
+def test_every_path_in_the_contributing_guide_exists(repository: Path) -> None:
+    text = (repository / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    folders = "|".join((*PACKAGES, "tests", "benchmarks", "docs"))
+    paths = re.findall(rf"`((?:{folders})/[\w./]+)`", text)
+    assert len(paths) > 10
+    assert [path for path in paths if not (repository / path).exists() and "NAME" not in path] == []
+
+
+def test_the_guide_draws_every_room(repository: Path) -> None:
+    drawing = (repository / "CONTRIBUTING.md").read_text(encoding="utf-8").split("```")[3]
+    rooms = {path.parts[1] for path in _modules(repository, *PACKAGES) if len(path.parts) > 2}
+    assert {room for room in rooms if f"  {room}/ " not in drawing} == set()
+
+
+def test_the_hooks_run_what_make_check_runs(repository: Path) -> None:
+    """Hooks of ruff get the names of the files that changed, in place of a dot."""
+    recipe = (repository / "Makefile").read_text(encoding="utf-8").split("\ncheck:")[1].split("\n\n")[0]
+    commands = [line.split(" ||")[0].strip() for line in recipe.replace("$(BIN)", ".venv/bin").splitlines()[1:]]
+    config = yaml.safe_load((repository / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    (hooks,) = (repo["hooks"] for repo in config["repos"])
+    entries = [re.sub(r"^bash -c '(.*)'$", r"\1", hook["entry"]).replace("--force-exclude", ".") for hook in hooks]
+    assert entries == commands
+    assert {hook["language"] for hook in hooks} == {"system"}  # which downloads nothing

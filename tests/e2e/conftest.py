@@ -97,9 +97,21 @@ def write_csv(path: Path, rows: list[dict[str, str]]) -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, Any]]:
-    """A project of 600 rows after its first run, and that run's record. Tests that change it copy it."""
+def source(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with a table of 600 rows and a configuration. Tests that change it copy it."""
     project = Project(tmp_path_factory.mktemp("tiny"))
     write_csv(project.folder / "reviews.csv", reviews(600))
     project.config.write_text(TINY.format(data="{path: reviews.csv}"))
-    return project, project.run()
+    return project
+
+
+@pytest.fixture(scope="session")
+def tiny(source: Project) -> tuple[Project, dict[str, Any]]:
+    """That project after its first run, and the record of the run."""
+    return source, source.run()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project in an empty folder."""
+    return Project(tmp_path)

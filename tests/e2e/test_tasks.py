@@ -84,8 +84,7 @@ def test_numbers_for_pairs_from_parquet(project: Any) -> None:
         assert low < json.loads(out)["score"] < high
 
 
-def test_a_killed_run_continues_at_its_last_checkpoint(tiny: Any, project: Any) -> None:
-    source, _ = tiny
+def test_a_killed_run_continues_at_its_last_checkpoint(source: Any, project: Any) -> None:
     (project.folder / "reviews.csv").write_bytes((source.folder / "reviews.csv").read_bytes())
     project.config.write_bytes(source.config.read_bytes())
     sets = ["train.epochs=150", "train.checkpoint_steps=5", "train.learning_rate=0.0001"]
@@ -112,8 +111,7 @@ def test_a_killed_run_continues_at_its_last_checkpoint(tiny: Any, project: Any) 
     assert not checkpoints.exists()
 
 
-def test_a_terminated_run_says_so_and_stops_its_step(tiny: Any, project: Any) -> None:
-    source, _ = tiny
+def test_a_terminated_run_says_so_and_stops_its_step(source: Any, project: Any) -> None:
     (project.folder / "reviews.csv").write_bytes((source.folder / "reviews.csv").read_bytes())
     project.config.write_bytes(source.config.read_bytes())
     process = subprocess.Popen(
@@ -133,9 +131,3 @@ def test_a_terminated_run_says_so_and_stops_its_step(tiny: Any, project: Any) ->
     run = json.loads(project.transom("runs", str(project.config), "--json"))
     assert run["status"] == "interrupted"
     assert [step["status"] for step in run["steps"]] == ["interrupted"]
-
-
-@pytest.fixture
-def project(tiny: Any, tmp_path: Path) -> Any:
-    """A project in an empty folder."""
-    return type(tiny[0])(tmp_path)
