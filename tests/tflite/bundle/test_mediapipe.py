@@ -31,7 +31,7 @@ from tflite.host.host_tokenizer import HostTokenizer
 from tflite.host.tokenizer import Tokenizer
 
 pytestmark = pytest.mark.slow
-ASK = Path(__file__).parents[2] / "support" / "tflite" / "ask_mediapipe.py"
+ASK = Path(__file__).parents[2] / "support" / "tflite" / "query_mediapipe.py"
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 
