@@ -28,14 +28,14 @@ runtime.prepare("auto")
 
 import numpy as np
 
-from benchmarks.edge_rows import INPUTS, PEER_ROWS
+from benchmarks.edge_litert import INPUTS, PEER_ROWS
 from models.saved.model_locations import is_bundle, newest_version
-from tflite.bundle.mediapipe_metadata import Card
-from tflite.bundle_export import CALIBRATION_ROWS, Plain
+from tflite.bundle.mediapipe_metadata import ModelCard
+from tflite.bundle_export import CALIBRATION_ROWS, Float32Model
 from tflite.convert.quantize import quantize
 from tflite.convert.variants import VARIANTS, Variant
 from tflite.host.edge_classifier import EdgeClassifier
-from tflite.measure.parity import Reference, Row, ask_keras, compare
+from tflite.measure.parity import Reference, TextRow, compare, keras_reference
 
 
 def main() -> int:
@@ -73,17 +73,19 @@ class Bench:
 
     def __init__(self, folder: Path, out: Path, data: Path) -> None:
         self._folder, self._out = folder, out
-        self._plain = Plain.of(folder)
+        self._float32 = Float32Model.from_version(folder)
         self._rows = _read(data / "test.csv")
         self._training = _read(data / "train.csv")[: max(CALIBRATION_ROWS, PEER_ROWS)]
-        self._keras: Reference = ask_keras(self._plain.restored, self._rows, max(self._plain.lengths))
+        self._keras: Reference = keras_reference(self._float32.restored, self._rows, max(self._float32.lengths))
 
     def row(self, variant: Variant) -> str:
         """A line of the table."""
         target = self._out / variant
         if is_bundle(target):  # an earlier measurement's
             shutil.rmtree(target)
-        self._plain.write(target, variant, Card(self._out.name), calibration=self._training[:CALIBRATION_ROWS])
+        self._float32.write_bundle(
+            target, variant, ModelCard(self._out.name), calibration=self._training[:CALIBRATION_ROWS]
+        )
         bundle = EdgeClassifier(target, threads=os.cpu_count() or 1)
         parity = compare(bundle, self._keras, self._rows, len(self._rows) + 1)
         accuracy = parity.quality[0]
@@ -100,14 +102,14 @@ class Bench:
 
     def stage(self, folder: Path) -> None:
         """Writes what `benchmarks/edge_peers.py` reads."""
-        longest = self._plain.restored.tokenizer.max_length
+        longest = self._float32.restored.tokenizer.max_length
         for length in sorted({min(32, longest), longest}):
             target = folder / f"{self._out.name}_{length}"
             target.mkdir(parents=True, exist_ok=True)
-            plain = Plain.of(self._folder, (length,))
-            (target / "float32.tflite").write_bytes(plain.content)
-            (target / "int8.tflite").write_bytes(quantize(plain.content, "dynamic_int8"))
-            rows = plain.features(self._training[:PEER_ROWS])[length]
+            float32 = Float32Model.from_version(self._folder, (length,))
+            (target / "float32.tflite").write_bytes(float32.content)
+            (target / "int8.tflite").write_bytes(quantize(float32.content, "dynamic_int8"))
+            rows = float32.features(self._training[:PEER_ROWS])[length]
             np.savez(target / "rows.npz", **{name: np.concatenate([row[name] for row in rows]) for name in INPUTS})
 
 
@@ -124,9 +126,9 @@ def peers_environment(out: Path) -> str:
     return python
 
 
-def _read(file: Path) -> list[Row]:
+def _read(file: Path) -> list[TextRow]:
     with file.open(encoding="utf-8", newline="") as table:
-        return [Row(row["text"], answer=(row["label"],)) for row in csv.DictReader(table)]
+        return [TextRow(row["text"], target=(row["label"],)) for row in csv.DictReader(table)]
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ class _Translation:
 
     def model(self) -> onnx.ModelProto:
         operations = list(self._graph.operators)
-        names = [flatbuffer.operator(self._file, one) for one in operations]
+        names = [flatbuffer.operation_name(self._file, one) for one in operations]
         at = 0
         while at < len(operations):
             if names[at : at + len(_NORM)] == _NORM:

@@ -28,8 +28,8 @@ import onnxruntime as ort
 import openvino as ov
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
+from benchmarks.edge_litert import INPUTS, Row, batches, litert
 from benchmarks.edge_onnx import to_onnx
-from benchmarks.edge_rows import INPUTS, Row, batches, litert
 
 TIMED = 20
 ROUNDS = 15

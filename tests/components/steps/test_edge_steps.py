@@ -19,7 +19,7 @@ from components.steps.edge_exporter import export_variants
 from models.config import TaskConfig
 from models.errors import ConfigError, ModelError
 from tflite.bundle.bundle_folder import check_golden
-from tflite.bundle_export import Plain
+from tflite.bundle_export import Float32Model
 from tflite.config import EdgeConfig
 from tflite.host.manifest import Manifest
 
@@ -82,14 +82,14 @@ def test_every_kind_of_model_gets_a_bundle(kind: str, exports: dict[str, Exporte
 def test_what_cannot_be_made_is_told_and_stops_nothing(
     exports: dict[str, Exported], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = Plain.write
+    write = Float32Model.write_bundle
 
-    def refuse(self: Plain, target: Path, variant: str, *rest: Any, **more: Any) -> Manifest:
+    def refuse(self: Float32Model, target: Path, variant: str, *rest: Any, **more: Any) -> Manifest:
         if variant == "dynamic_int8":
             raise ModelError("variant dynamic_int8 cannot be made", got="NoKernel")
         return write(self, target, variant, *rest, **more)
 
-    monkeypatch.setattr(Plain, "write", refuse)
+    monkeypatch.setattr(Float32Model, "write_bundle", refuse)
     config = EdgeConfig(variants=("dynamic_int8", "float16"), max_slice_loss=1)
     _, report, _ = run(exports["single"], tmp_path, "single", config)
     assert report["variant"] == "float16"
@@ -100,14 +100,14 @@ def test_what_cannot_be_made_is_told_and_stops_nothing(
 def test_what_cannot_be_measured_is_told_and_stops_nothing(
     exports: dict[str, Exported], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measure = edge_gate.measure
+    measure_cost = edge_gate.measure_cost
 
     def ends(bundle: Path) -> Any:
         if bundle.name in ("dynamic_int8", "float32"):
             raise ModelError(f"{bundle} cannot be measured", got="exit code -11")
-        return measure(bundle)
+        return measure_cost(bundle)
 
-    monkeypatch.setattr(edge_gate, "measure", ends)
+    monkeypatch.setattr(edge_gate, "measure_cost", ends)
     config = EdgeConfig(variants=("dynamic_int8", "float16"), max_slice_loss=1)
     _, report, blessing = run(exports["single"], tmp_path, "single", config)
     assert report["variant"] == "float16"

@@ -55,7 +55,7 @@ def test_the_files(single: Path) -> None:
     readme = (single / "README.md").read_text()
     assert "$" not in readme.replace("Array($0.", "")
     assert "`classify_8`, `classify_16`" in readme
-    assert "MediaPipe's TextClassifier does not run this file: a file of several signatures." in readme
+    assert "MediaPipe's TextClassifier does not run this file: a file with several signatures." in readme
     for language in ("Kotlin", "Swift", "JavaScript", "C++", "Python"):
         assert language in readme
     assert 'runSignature(inputs, mapOf("probabilities" to answer), "classify_16")' in readme
@@ -124,7 +124,7 @@ def test_a_file_that_was_changed_or_is_gone(name: str, tmp_path: Path) -> None:
     folder = bundle(tmp_path / "b")
     path = folder / name
     path.write_bytes(path.read_bytes()[:-1] + b"#")
-    with pytest.raises(ModelError, match="is not the file that the bundle was made with"):
+    with pytest.raises(ModelError, match="is not the bundle's original file"):
         EdgeClassifier(folder)
     path.unlink()
     with pytest.raises(ModelError, match="no such file"):
@@ -174,7 +174,7 @@ def test_a_golden_line_that_is_answered_otherwise(tmp_path: Path) -> None:
 @pytest.mark.parametrize("label", ["", "two\nlines"])
 def test_a_label_that_is_no_line(label: str) -> None:
     content = tiny.content(lengths=(8,))
-    with pytest.raises(ModelError, match=r"cannot stand in labels\.txt"):
+    with pytest.raises(ModelError, match=r"cannot be written to labels\.txt"):
         mediapipe_metadata.add_metadata(content, tiny.manifest(lengths=(8,)), CARD, "", ("a", label, "b"))
 
 

@@ -24,7 +24,7 @@ def test_a_part_of_a_file_is_refused(content: bytes, cut: int) -> None:
 
 
 def test_another_file_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"no \.tflite file"):
+    with pytest.raises(ModelError, match=r"not a \.tflite file"):
         flatbuffer.read(b"PK\x03\x04" + b"x" * 100)
 
 

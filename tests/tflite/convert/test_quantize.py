@@ -65,7 +65,7 @@ def test_int8_multiplies_integers_and_leaves_norms_and_softmax_alone(content: by
     for graph in model.subgraphs:
         for operation in graph.operators:
             kind = graph.tensors[operation.inputs[0]].type
-            kinds.setdefault(flatbuffer.operator(model, operation), set()).add(kind)
+            kinds.setdefault(flatbuffer.operation_name(model, operation), set()).add(kind)
     integer, number = flatbuffer.schema.TensorType.INT8, flatbuffer.schema.TensorType.FLOAT32
     assert kinds["FULLY_CONNECTED"] == kinds["CONV_2D"] == {integer}
     assert kinds["SOFTMAX"] == kinds["RSQRT"] == kinds["SQUARED_DIFFERENCE"] == {number}

@@ -15,7 +15,7 @@ from models.saved.restore import RestoredModel
 from tflite.bundle import mediapipe_metadata
 from tflite.bundle.bundle_folder import HARD_TEXTS, write_bundle
 from tflite.host.edge_classifier import EdgeClassifier
-from tflite.measure.parity import NUMBER_TOLERANCE, Reference, Row, ask_keras, compare
+from tflite.measure.parity import NUMBER_TOLERANCE, Reference, TextRow, compare, keras_reference
 
 TOKENIZER = golden_text.tokenizer(max_length=max(tiny.LENGTHS))
 TEXTS = (*HARD_TEXTS, "the film was good", "un film bad, cafe!", "films " * 40)
@@ -34,15 +34,15 @@ def restored(task: str, pairs: bool = False) -> RestoredModel:
 def bundle(folder: Path, task: str, *, lengths: tuple[int, ...] = tiny.LENGTHS, pairs: bool = False) -> EdgeClassifier:
     manifest = tiny.manifest(task, lengths, pairs=pairs)
     content = tiny.content(task, lengths)
-    card = mediapipe_metadata.Card("tiny")
+    card = mediapipe_metadata.ModelCard("tiny")
     write_bundle(folder, content, manifest, tokenizer=TOKENIZER, labels=tiny.TASKS[task], card=card)
     return EdgeClassifier(folder)
 
 
-def rows(task: str, pairs: bool = False) -> list[Row]:
+def rows(task: str, pairs: bool = False) -> list[TextRow]:
     answers = ANSWERS[task]
     return [
-        Row(text, TEXTS[-1 - index] if pairs else None, answers[index % 3], (f"side={'ab'[index % 2]}", "one=row"))
+        TextRow(text, TEXTS[-1 - index] if pairs else None, answers[index % 3], (f"side={'ab'[index % 2]}", "one=row"))
         for index, text in enumerate(TEXTS)
     ]
 
@@ -52,7 +52,7 @@ def rows(task: str, pairs: bool = False) -> list[Row]:
 def test_float32_is_the_same(task: str, pairs: bool, tmp_path: Path) -> None:
     asked = rows(task, pairs)
     model = restored(task, pairs)
-    reference = ask_keras(model, asked, max(tiny.LENGTHS))
+    reference = keras_reference(model, asked, max(tiny.LENGTHS))
     alone = model.answer([asked[3].text.encode()], [asked[3].pair.encode()] if asked[3].pair else None)
     assert reference.numbers[3].max() == pytest.approx(float(alone["score"][0]), rel=1e-4)
     found = compare(bundle(tmp_path / "b", task, pairs=pairs), reference, asked, 2)
@@ -68,17 +68,20 @@ def test_float32_is_the_same(task: str, pairs: bool, tmp_path: Path) -> None:
 def test_accuracy_counts_what_is_right(tmp_path: Path) -> None:
     asked = rows("single_label")
     found = compare(
-        bundle(tmp_path / "b", "single_label"), ask_keras(restored("single_label"), asked, max(tiny.LENGTHS)), asked, 99
+        bundle(tmp_path / "b", "single_label"),
+        keras_reference(restored("single_label"), asked, max(tiny.LENGTHS)),
+        asked,
+        99,
     )
     labels = restored("single_label").answer([row.text.encode() for row in asked])["label"].tolist()
-    right = [(label.decode(),) == row.answer for label, row in zip(labels, asked, strict=True)]
+    right = [(label.decode(),) == row.target for label, row in zip(labels, asked, strict=True)]
     assert found.quality[0].edge == pytest.approx(np.mean(right))
     assert len(found.quality) == 1  # no slice has 99 rows
 
 
 def test_what_is_answered_otherwise_is_counted(tmp_path: Path) -> None:
     edge, asked = bundle(tmp_path / "b", "single_label"), rows("single_label")
-    true = ask_keras(restored("single_label"), asked, max(tiny.LENGTHS))
+    true = keras_reference(restored("single_label"), asked, max(tiny.LENGTHS))
     numbers = true.numbers.copy()
     numbers[0] = np.roll(numbers[0], 1)  # another label
     ids = [[*true.token_ids[0], 9], *true.token_ids[1:]]
@@ -91,7 +94,7 @@ def test_what_is_answered_otherwise_is_counted(tmp_path: Path) -> None:
 
 def test_an_answer_that_is_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     edge, asked = bundle(tmp_path / "b", "regression"), rows("regression")
-    reference = ask_keras(restored("regression"), asked, max(tiny.LENGTHS))
+    reference = keras_reference(restored("regression"), asked, max(tiny.LENGTHS))
     ask = edge.model.__class__.__call__
     broken = iter([np.array([np.nan], np.float32)])
     monkeypatch.setattr(edge.model.__class__, "__call__", lambda self, *row: next(broken, None) or ask(self, *row))
@@ -103,7 +106,7 @@ def test_an_answer_that_is_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_number_agrees_within_the_tolerance(tmp_path: Path) -> None:
     edge, asked = bundle(tmp_path / "b", "regression"), rows("regression")
-    reference = ask_keras(restored("regression"), asked, max(tiny.LENGTHS))
+    reference = keras_reference(restored("regression"), asked, max(tiny.LENGTHS))
     std = tiny.NUMBER.std
     for factor, agreement in ((0.9, 1.0), (1.1, 0.0)):
         moved = Reference(reference.numbers + factor * NUMBER_TOLERANCE * std, reference.token_ids)
@@ -114,7 +117,7 @@ def test_a_number_agrees_within_the_tolerance(tmp_path: Path) -> None:
 
 def test_a_shorter_bundle_cuts_as_a_shorter_model_would(tmp_path: Path) -> None:
     asked = rows("single_label")
-    reference = ask_keras(restored("single_label"), asked, 8)
+    reference = keras_reference(restored("single_label"), asked, 8)
     assert max(map(len, reference.token_ids)) == 8
     found = compare(bundle(tmp_path / "b", "single_label", lengths=(8,)), reference, asked, 1)
     assert found.other_token_ids == 0
@@ -122,8 +125,8 @@ def test_a_shorter_bundle_cuts_as_a_shorter_model_would(tmp_path: Path) -> None:
 
 
 def test_rows_that_nobody_has_answered(tmp_path: Path) -> None:
-    asked = [dataclasses.replace(row, answer=None) for row in rows("single_label")]
-    reference = ask_keras(restored("single_label"), asked, max(tiny.LENGTHS))
+    asked = [dataclasses.replace(row, target=None) for row in rows("single_label")]
+    reference = keras_reference(restored("single_label"), asked, max(tiny.LENGTHS))
     found = compare(bundle(tmp_path / "b", "single_label"), reference, asked, 1)
     assert found.agreement == 1
     assert found.quality[0].rows == 0
