@@ -25,12 +25,11 @@ def prepare(folder: Path, *, encoder: bool) -> Path:
     Returns:
         The `ModelServerConfig` file.
     """
-    wanted = {FLOATS: _save_floats, TEXT: _save_encoder if encoder else _save_bag}
-    for name, save in wanted.items():
+    for name, save in {FLOATS: _save_floats, TEXT: _save_encoder if encoder else _save_bag}.items():
         if not (folder / name / "1" / "saved_model.pb").exists():
-            # In a process of its own, so that TensorFlow never is in the process that measures.
-            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as apart:
-                apart.submit(save, folder / name / "1").result()
+            # In a child process, so that the measuring process never imports TensorFlow.
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as child:
+                child.submit(save, folder / name / "1").result()
     config = folder / "models.config"
     config.write_text(config_text(folder, FLOATS, TEXT))
     return config
@@ -51,9 +50,9 @@ def base_path(folder: Path, name: str) -> Path:
 
 
 def _save_encoder(folder: Path) -> None:
-    from benchmarks.serving import export_small, made_up_texts
+    from benchmarks.small_model import export_small_model, made_up_texts
 
-    export_small(folder, made_up_texts(256))
+    export_small_model(folder, made_up_texts(256))
 
 
 def _save_bag(folder: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
-from benchmarks.serving import drive, made_up_texts
+from benchmarks.serving import run_load
 from benchmarks.siege import wire
 from benchmarks.siege.attack import Prober
 from benchmarks.siege.attacks.json_bodies import instances, listed
@@ -17,6 +17,7 @@ from benchmarks.siege.fuzz import LEVELS, Findings, Fuzzer
 from benchmarks.siege.models import TEXT
 from benchmarks.siege.server import HOST, Server
 from benchmarks.siege.target import Target, reset, send
+from benchmarks.small_model import made_up_texts
 
 POINTS, CONCURRENCY, HOSTILE = 10, 16, 0.01
 MIB = 2**20
@@ -41,7 +42,7 @@ def soak(server: Server, requests: int, seed: int) -> Iterator[dict[str, Any]]:
             thread = threading.Thread(target=_harass, args=(target, fuzzer, source, count, point), daemon=True)
             thread.start()
             for kind, port in (("grpc", server.port), ("rest", server.rest_port)):
-                drive(kind=kind, requests=part // 2, target=f"{HOST}:{port}", pids=list(pids), **load)
+                run_load(kind=kind, requests=part // 2, target=f"{HOST}:{port}", pids=list(pids), **load)
             thread.join()
             told = prober.window()
             machine = told.pop("machine")["longest_ms"]

@@ -58,7 +58,7 @@ def test_the_files(single: Path) -> None:
     assert "MediaPipe's TextClassifier does not run this file: a file with several signatures." in readme
     for language in ("Kotlin", "Swift", "JavaScript", "C++", "Python"):
         assert language in readme
-    assert 'runSignature(inputs, mapOf("probabilities" to answer), "classify_16")' in readme
+    assert 'runSignature(inputs, mapOf("probabilities" to prediction), "classify_16")' in readme
     with zipfile.ZipFile(single / MODEL_FILE) as archive:
         assert archive.namelist() == ["vocab.txt", "labels.txt"]
         assert archive.read("vocab.txt") == (single / "vocab.txt").read_bytes()
