@@ -107,7 +107,7 @@ class _Translation:
         )
 
     def _norm(self, operations: list[Any]) -> None:
-        """Fuses a layer normalization: its scale is in the first MUL, its offset in the ADD before the last two operations."""
+        """Fuses a layer normalization. Scale: in the first MUL; offset: in the ADD before the last two operations."""
         epsilon = self._array(int(operations[4].inputs[1]))
         scale, offset = self._array(int(operations[6].inputs[1])), self._array(int(operations[8].inputs[1]))
         assert epsilon is not None

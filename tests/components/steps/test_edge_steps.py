@@ -148,7 +148,7 @@ def test_rows_are_the_same_in_any_order_and_know_their_slices(tmp_path: Path) ->
     everything = edge_rows(write_rows(tmp_path / "all", "single"), "eval", task, 99, ("place", "label", "text_length"))
     assert {row.text for row in everything} == set(TEXTS)
     row = next(row for row in everything if row.text == "a good film")
-    assert row.answer == ("good",)
+    assert row.target == ("good",)
     assert row.slices == ("place=cinema", "label=good", "text_length=0-15 characters")
     assert next(row for row in everything if row.text == "Café 好").answer is None
     assert next(row for row in everything if row.text == "Café 好").slices[1] == "label=(none)"
@@ -156,7 +156,7 @@ def test_rows_are_the_same_in_any_order_and_know_their_slices(tmp_path: Path) ->
 
 def test_many_labels_none_of_them_is_an_answer(tmp_path: Path) -> None:
     rows = edge_rows(write_rows(tmp_path / "e", "multi"), "eval", KINDS["multi"][0], 99)
-    assert {row.answer for row in rows} == {("x",), ()}
+    assert {row.target for row in rows} == {("x",), ()}
 
 
 def test_no_rows_to_compare_on_bless_no_bundle(exports: dict[str, Exported], tmp_path: Path) -> None:
