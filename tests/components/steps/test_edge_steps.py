@@ -150,7 +150,7 @@ def test_rows_are_the_same_in_any_order_and_know_their_slices(tmp_path: Path) ->
     row = next(row for row in everything if row.text == "a good film")
     assert row.target == ("good",)
     assert row.slices == ("place=cinema", "label=good", "text_length=0-15 characters")
-    assert next(row for row in everything if row.text == "Café 好").answer is None
+    assert next(row for row in everything if row.text == "Café 好").target is None
     assert next(row for row in everything if row.text == "Café 好").slices[1] == "label=(none)"
 
 
