@@ -23,10 +23,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # the attackers' errors are counted, not printed
 
-from benchmarks.siege.campaign import fuzzed, told
-from benchmarks.siege.fuzz import LEVELS, Findings, Fuzzer
+from benchmarks.siege.campaign import fuzz_and_probe, summary
+from benchmarks.siege.fuzz import LEVELS, Fuzzer, FuzzFindings
 from benchmarks.siege.models import prepare
-from benchmarks.siege.server import besieged
+from benchmarks.siege.server import start_server
 
 
 def main() -> int:
@@ -49,17 +49,19 @@ def main() -> int:
         config = prepare(options.models or Path(temporary, "models"), encoder=False)
         for workers in options.workers:
             log = Path(temporary, f"fuzz-{workers}.log")
-            with besieged(config, log, workers=workers, tree=options.tree.resolve()) as server:
+            with start_server(config, log, workers=workers, tree=options.tree.resolve()) as server:
                 if options.case:
                     level, _, number = options.case.partition(":")
-                    findings = Findings()
+                    findings = FuzzFindings()
                     Fuzzer(server, seed, findings).case(level, int(number))
                     print(dict(findings.answers), *findings.bad, sep="\n")
                     return int(bool(findings.bad))
-                verdict, findings = fuzzed(server, seed, options.seconds / len(options.workers), levels=options.levels)
-            print(told(seed, verdict, findings), flush=True)
-            broken |= bool(verdict.broken or findings.bad)
-            if verdict.broken or findings.bad:
+                report, findings = fuzz_and_probe(
+                    server, seed, options.seconds / len(options.workers), levels=options.levels
+                )
+            print(summary(seed, report, findings), flush=True)
+            broken |= bool(report.broken or findings.bad)
+            if report.broken or findings.bad:
                 print("the log ends with:", log.read_text(errors="replace")[-3000:], sep="\n")
     return int(broken)
 

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)  # next to this file, `serving` would mean that benchmark
 
 from benchmarks.serving import run_load
-from benchmarks.siege.server import HOST, Server, besieged
+from benchmarks.siege.server import HOST, SiegeServer, start_server
 from benchmarks.small_model import export_small_model, made_up_texts
 
 _LOADS = ("rest:1:off", "rest:32:off", "rest:1:on", "rest:32:on", "grpc:1:off", "grpc:32:off")
@@ -85,7 +85,7 @@ def _pair(load: Load, config: Path, other: Path, texts: list[str], bursts: int) 
     with contextlib.ExitStack() as stack:
         servers = [
             stack.enter_context(
-                besieged(
+                start_server(
                     config,
                     config.with_name(f"{name}.log"),
                     workers=_WORKERS,
@@ -108,7 +108,7 @@ def _pair(load: Load, config: Path, other: Path, texts: list[str], bursts: int) 
     return rate / other_rate, cpu / other_cpu
 
 
-def _burst(server: Server, load: Load, texts: list[str]) -> tuple[float, float]:
+def _burst(server: SiegeServer, load: Load, texts: list[str]) -> tuple[float, float]:
     """Requests/s, and the server's CPU seconds per request."""
     port = server.port if load.kind == "grpc" else server.rest_port
     result = run_load(

@@ -28,9 +28,9 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # the attackers' errors are cou
 
 from benchmarks.siege.attack import ATTACKS
 from benchmarks.siege.attacks.endings import ENDINGS
-from benchmarks.siege.campaign import COLUMNS, load, row, siege
+from benchmarks.siege.campaign import COLUMNS, load_attacks, run_attacks, table_row
 from benchmarks.siege.models import prepare
-from benchmarks.siege.server import besieged
+from benchmarks.siege.server import start_server
 
 
 def main() -> int:
@@ -50,7 +50,7 @@ def main() -> int:
     )
     parser.add_argument("--list", action="store_true", help="the names of the attacks")
     options = parser.parse_args()
-    load()
+    load_attacks()
     wanted = [
         one for one in ATTACKS.values() if _named(one.name, one.subject, options.only) and one.quick >= options.quick
     ]
@@ -61,23 +61,25 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         config = prepare(options.models or Path(temporary, "models"), encoder=True)
         if options.soak:
-            return soaked(config, Path(temporary), options)
+            return run_soak(config, Path(temporary), options)
         print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|", flush=True)
         for workers in options.workers:
-            for verdict in siege(wanted, config, Path(temporary), workers, tree, options.flags, options.slack):
-                print(row(verdict), flush=True)
-                broken += bool(verdict.broken)
+            for report in run_attacks(wanted, config, Path(temporary), workers, tree, options.flags, options.slack):
+                print(table_row(report), flush=True)
+                broken += bool(report.broken)
         for name, ending in ENDINGS.items():
             if _named(name, "endings", options.only):
                 began = time.monotonic()
-                said = ending(config, Path(temporary), tree)
-                broken += bool(said)
-                print(f"| {name} | | {time.monotonic() - began:.1f} | | | | | | | | | {'; '.join(said)} |", flush=True)
+                problems = ending(config, Path(temporary), tree)
+                broken += bool(problems)
+                print(
+                    f"| {name} | | {time.monotonic() - began:.1f} | | | | | | | | | {'; '.join(problems)} |", flush=True
+                )
     print(f"\n{broken} broken")
     return min(broken, 1)
 
 
-def soaked(config: Path, temporary: Path, options: argparse.Namespace) -> int:
+def run_soak(config: Path, temporary: Path, options: argparse.Namespace) -> int:
     """Prints the table of the soak; 1 if anything failed."""
     from benchmarks.siege.soak import soak
 
@@ -86,14 +88,15 @@ def soaked(config: Path, temporary: Path, options: argparse.Namespace) -> int:
     broken = 0
     for workers in options.workers:
         log = temporary / f"soak-{workers}.log"
-        with besieged(config, log, workers=workers, tree=options.tree.resolve(), flags=options.flags) as server:
-            for told in soak(server, options.soak, seed=workers):
-                broken += len(told["broken"])
-                waits = " | ".join(f"{told[name]:,.0f}" for name in ("health_ms", "others_ms", "machine_ms", "memory"))
-                print(f"| {workers} | {told['requests']:,} | {waits} | {'; '.join(told['broken'])[:300]} |", flush=True)
-            print(
-                f"\nResponses to hostile requests: {told['told']}; the log has {server.log_size() / 1024:,.0f} KiB.\n"
-            )
+        with start_server(config, log, workers=workers, tree=options.tree.resolve(), flags=options.flags) as server:
+            for point in soak(server, options.soak, seed=workers):
+                broken += len(point["broken"])
+                waits = " | ".join(f"{point[name]:,.0f}" for name in ("health_ms", "others_ms", "machine_ms", "memory"))
+                print(
+                    f"| {workers} | {point['requests']:,} | {waits} | {'; '.join(point['broken'])[:300]} |", flush=True
+                )
+            size = f"{server.log_size() / 1024:,.0f} KiB"
+            print(f"\nResponses to hostile requests: {point['responses']}; the log has {size}.\n")
     return min(broken, 1)
 
 

@@ -1,4 +1,4 @@
-"""The fuzzer: endless cases, each told by a seed, a level and a number, and what a server may answer to one."""
+"""The fuzzer: unlimited cases, each determined by a seed, a level and a number, and checks of the responses."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ import grpc
 from benchmarks.siege import wire
 from benchmarks.siege.models import FLOATS, TEXT
 from benchmarks.siege.mutations import mutate_bytes, mutate_frames, mutate_json, mutate_message
-from benchmarks.siege.server import HOST, Server
-from benchmarks.siege.target import PAGE, answered, receive, reset, send
+from benchmarks.siege.server import HOST, SiegeServer
+from benchmarks.siege.target import PAGE, read_until_streams_end, receive, reset, send
 from benchmarks.siege.wire import block, entry, example, floats_request, number, predict, spec, tensor, text_request
 
 LEVELS = ("bytes", "fields", "json", "http1", "http2")
 CALLS = ("bytes", "fields", "json")
 SLOW_S = 5.0
-"""What one case of `CALLS`, which are whole requests, may take: many run at once, some of them work. A raw connection
-may go on. Whether anybody else waits is the probes' to say."""
+"""The longest permitted time of a case in `CALLS`, which are complete requests: many run at once, some of them valid.
+Raw connections may take longer. The probes check whether other callers wait."""
 
-_QUIET_S = 0.15  # after so long nothing more is expected on a raw socket
+_QUIET_S = 0.15  # the longest expected silence on a raw socket
 _BAD_STATUS = ("500", "502", "505")
 _BAD_CODES = (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS)
 _NO_MESSAGE = "The request is no "
@@ -112,12 +112,12 @@ _HEADERS = (
 
 
 @dataclass
-class Findings:
-    """What a fuzz has seen.
+class FuzzFindings:
+    """The responses to the fuzzer.
 
     Attributes:
-        answers: level and code or status to how often.
-        bad: what nobody may be told, with what repeats it.
+        answers: counts by level and code or status.
+        bad: forbidden responses, with the flags that repeat the case.
     """
 
     answers: Counter[str] = field(default_factory=Counter)
@@ -125,20 +125,20 @@ class Findings:
     cases: int = 0
     longest_s: float = 0.0
 
-    def note(self, level: str, answer: str) -> None:
+    def count_response(self, level: str, answer: str) -> None:
         self.answers[f"{level} {answer}"] += 1
 
 
 class Fuzzer:
-    """Draws cases and tries them on a server.
+    """Draws cases and runs them on a server.
 
     Args:
-        server: which.
-        seed: of everything that is drawn.
-        findings: what is added to.
+        server: the target.
+        seed: of all random choices.
+        findings: to which the responses are added.
     """
 
-    def __init__(self, server: Server, seed: int, findings: Findings) -> None:
+    def __init__(self, server: SiegeServer, seed: int, findings: FuzzFindings) -> None:
         self._server, self._seed, self.findings = server, seed, findings
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 100)]
         self._channel = grpc.insecure_channel(f"{HOST}:{server.port}", options=options)
@@ -146,13 +146,13 @@ class Fuzzer:
         self._levels: dict[str, Callable[[Random], str]] = dict(zip(LEVELS, tries, strict=True))
 
     def case(self, level: str, index: int) -> None:
-        """One case, which is the same for the same seed."""
+        """Runs one case, which is determined by the seed, the level and the index."""
         source = Random(f"{self._seed}:{level}:{index}")
         began = time.monotonic()
         try:
             answer = self._levels[level](source)
         except ConnectionRefusedError:
-            answer = "refused"  # the server has gone, which its pids tell
+            answer = "refused"  # the server has ended, which the check of its pids reports
             time.sleep(0.1)
         except TimeoutError:
             answer = "bad: cannot connect"
@@ -161,7 +161,7 @@ class Fuzzer:
         took = time.monotonic() - began
         self.findings.cases += 1
         self.findings.longest_s = max(self.findings.longest_s, took)
-        self.findings.note(level, answer.partition(":")[0])
+        self.findings.count_response(level, answer.partition(":")[0])
         if answer.startswith("bad") or (took > SLOW_S and level in CALLS):
             self.findings.bad.append(f"--seed {self._seed} --case {level}:{index} ({took:.1f} s): {answer[:300]}")
 
@@ -181,9 +181,9 @@ class Fuzzer:
             self._channel.unary_unary(method)(body, timeout=20, wait_for_ready=True)
             return "OK"
         except grpc.RpcError as error:
-            code, words = error.code(), error.details() or ""
-        if code == grpc.StatusCode.DEADLINE_EXCEEDED or (code in _BAD_CODES and not words.startswith(_NO_MESSAGE)):
-            return f"bad {code.name}: {words}"
+            code, details = error.code(), error.details() or ""
+        if code == grpc.StatusCode.DEADLINE_EXCEEDED or (code in _BAD_CODES and not details.startswith(_NO_MESSAGE)):
+            return f"bad {code.name}: {details}"
         return str(code.name)
 
     def _json(self, source: Random) -> str:
@@ -209,15 +209,15 @@ class Fuzzer:
         return self._exchange(source, mutate_bytes(source, b"".join(requests), 4))
 
     def _exchange(self, source: Random, request: bytes, *, whole: bool = False) -> str:
-        with socket.create_connection((HOST, self._server.rest_port), 20 if whole else _QUIET_S) as end:
-            self._send_in_pieces(source, end, request, whole=whole)
+        with socket.create_connection((HOST, self._server.rest_port), 20 if whole else _QUIET_S) as connection:
+            self._send_in_pieces(source, connection, request, whole=whole)
             if not whole and source.random() < 0.1:
-                reset(end)
+                reset(connection)
                 return "reset"
             with contextlib.suppress(OSError):
                 if not whole and source.random() < 0.2:
-                    end.shutdown(socket.SHUT_WR)
-            answer = receive(end, 20_000)
+                    connection.shutdown(socket.SHUT_WR)
+            answer = receive(connection, 20_000)
         statuses = [piece[:3].decode("latin-1") for piece in re.split(rb"HTTP/1\.[01] ", answer)[1:]]
         for status in statuses:
             if status in _BAD_STATUS:
@@ -246,30 +246,34 @@ class Fuzzer:
             ],
             source.randint(0, 3),
         )
-        with socket.create_connection((HOST, self._server.port), _QUIET_S) as end:
+        with socket.create_connection((HOST, self._server.port), _QUIET_S) as connection:
             preface = wire.PREFACE if source.random() < 0.95 else mutate_bytes(source, wire.PREFACE)
-            self._send_in_pieces(source, end, preface + mutate_frames(source, frames))
+            self._send_in_pieces(source, connection, preface + mutate_frames(source, frames))
             if source.random() < 0.1:
-                reset(end)
+                reset(connection)
                 return "reset"
-            return "answered" if answered(end) else "closed"
+            return "answered" if read_until_streams_end(connection) else "closed"
 
-    def _send_in_pieces(self, source: Random, end: socket.socket, content: bytes, *, whole: bool = False) -> None:
+    def _send_in_pieces(
+        self, source: Random, connection: socket.socket, content: bytes, *, whole: bool = False
+    ) -> None:
         if source.random() < 0.8:
-            send(end, content)
+            send(connection, content)
             return
         for _ in range(source.randint(1, 5)):
             at = source.randint(0, len(content))
-            send(end, content[:at])
+            send(connection, content[:at])
             content = content[at:]
             time.sleep(source.choice((0, 0.001, 0.02)))
         if whole or source.random() < 0.8:
-            send(end, content)
+            send(connection, content)
 
 
-def fuzz(server: Server, seed: int, seconds: float, *, levels: Sequence[str] = LEVELS, threads: int = 4) -> Findings:
-    """Tries cases of these levels for so long, several at once."""
-    findings, until = Findings(), time.monotonic() + seconds
+def fuzz(
+    server: SiegeServer, seed: int, seconds: float, *, levels: Sequence[str] = LEVELS, threads: int = 4
+) -> FuzzFindings:
+    """Runs cases of these levels for `seconds`, in several threads."""
+    findings, until = FuzzFindings(), time.monotonic() + seconds
 
     def work(thread: int) -> None:
         fuzzer = Fuzzer(server, seed, findings)
