@@ -32,12 +32,14 @@ def _export(folder: Path, texts: Sequence[str]) -> None:
 
     runtime.prepare("auto")
     from models.build import build_model
-    from models.config import EncoderConfig, TaskConfig, TokenizerConfig
+    from models.config import CONFIG_FILE, ModelsConfig
     from models.saved.export import export_saved_model
     from models.text.vocabulary_training import count_words, learn_wordpiece
     from tflite.host.labels import LabelSpace
 
-    tokenizer = learn_wordpiece(count_words(texts, TokenizerConfig()), TokenizerConfig())
-    model = build_model(EncoderConfig(num_layers=2, width=128), tokenizer=tokenizer, outputs=2)
+    config = ModelsConfig()
+    tokenizer = learn_wordpiece(count_words(texts, config.tokenizer), config.tokenizer)
+    model = build_model(config.model, tokenizer=tokenizer, outputs=2)
     labels = LabelSpace(labels=("bad", "good"))
-    export_saved_model(model, folder, tokenizer=tokenizer, labels=labels, task=TaskConfig())
+    extra = {CONFIG_FILE: config.model_dump_json().encode()}
+    export_saved_model(model, folder, tokenizer=tokenizer, labels=labels, task=config.task, extra_files=extra)
