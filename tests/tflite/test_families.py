@@ -1,4 +1,4 @@
-"""Every family of presets becomes a bundle that answers as its Keras model does."""
+"""Every family of presets can become a bundle that predicts as its Keras model does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A .tflite file for MediaPipe's TextClassifier whose "probabilities" are the token ids that it is given."""
+"""A .tflite file for MediaPipe's TextClassifier that returns its input token ids as "probabilities"."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _INPUTS = ("token_ids", "padding_mask", "segment_ids")
 
 
 def write(path: Path, tokenizer: Tokenizer) -> None:
-    """Writes the file; its answers hold `max_length` token ids, as many entries of the mask, and of the segment ids."""
+    """Writes the file; its output is `max_length` token ids, then the mask, then the segment ids."""
     length = tokenizer.max_length
     manifest = tiny.manifest(lengths=(length,))
 

@@ -1,4 +1,4 @@
-"""Tables in int4: what a file holds is what was rounded, and the rounding spares what the model feels."""
+"""Tables in int4: a file holds the rounded values, and the rounding protects the sensitive directions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def restored(model: keras.Model | None = None) -> RestoredModel:
 TEXTS = [TextRow(text) for text in ("a good film", "bad , bad acting", "the plot is so so", "unbelievable !") * 5]
 
 
-def test_what_is_felt_is_spared() -> None:
+def test_sensitive_directions_are_protected() -> None:
     generator = np.random.default_rng(0)
     table = generator.normal(size=(3000, 80)).astype(np.float32)  # several blocks of values, several of rows
     directions = generator.normal(size=(3, 80))
@@ -35,8 +35,8 @@ def test_what_is_felt_is_spared() -> None:
         lost = numbers * scale - table
         return float(np.einsum("ij,jk,ik->", lost, sensitivity, lost))
 
-    spared, plain = error(*round_to_int4(table, sensitivity)), error(*round_to_int4(table, np.eye(80)))
-    assert spared < plain / 2
+    protected, plain = error(*round_to_int4(table, sensitivity)), error(*round_to_int4(table, np.eye(80)))
+    assert protected < plain / 2
 
 
 def test_a_row_is_rounded_value_by_value() -> None:
@@ -46,7 +46,7 @@ def test_a_row_is_rounded_value_by_value() -> None:
     damped = half.T @ half + 0.3 * np.trace(half.T @ half) / 80 * np.eye(80)
     for row, found in zip(table, numbers, strict=True):
         left, inverse, wanted = row.copy(), np.linalg.inv(damped), []
-        for value in range(80):  # the optimal brain surgeon: the best that those after it can do, then without it
+        for value in range(80):  # optimal brain surgeon: let later values compensate, then remove this one
             wanted.append(np.clip(np.rint(left[value] / scale), -7, 7))
             lost = (left[value] - scale * wanted[-1]) / inverse[value, value]
             left -= lost * inverse[value]
@@ -54,7 +54,7 @@ def test_a_row_is_rounded_value_by_value() -> None:
         assert np.mean(found == wanted) > 0.97
 
 
-def test_without_knowing_each_value_is_the_nearest() -> None:
+def test_without_sensitivity_values_are_rounded_to_the_nearest() -> None:
     table = np.linspace(-1, 1, 3000, dtype=np.float32).reshape(1000, 3)
     numbers, scale = round_to_int4(table, np.eye(3))
     assert numbers.dtype == np.int8
@@ -78,7 +78,7 @@ def _table(content: bytes) -> Any:
     return tensor, model.buffers[tensor.buffer].data
 
 
-def test_a_file_answers_as_with_the_rounded_tables_in_float() -> None:
+def test_a_file_predicts_as_with_the_rounded_tables_in_float32() -> None:
     content = tiny.content()
     sensitivity = embedding_sensitivity(restored(), TEXTS)
     made = quantize_tables(content, sensitivity)
@@ -109,7 +109,7 @@ def test_a_table_has_one_scale_and_half_a_byte_a_value() -> None:
     assert len(data) == (np.prod(tensor.shape) + 1) // 2
 
 
-def test_what_a_model_feels_is_a_curvature_and_always_the_same() -> None:
+def test_the_sensitivity_is_a_curvature_and_deterministic() -> None:
     sensitivity = embedding_sensitivity(restored(), TEXTS)
     assert sensitivity is not None
     assert sensitivity.shape == (16, 16)
@@ -118,7 +118,7 @@ def test_what_a_model_feels_is_a_curvature_and_always_the_same() -> None:
     np.testing.assert_array_equal(sensitivity, embedding_sensitivity(restored(), TEXTS))
 
 
-def test_a_frozen_table_is_felt_too() -> None:
+def test_a_frozen_table_has_a_sensitivity_too() -> None:
     model = tiny.model()
     model.trainable = False
     try:

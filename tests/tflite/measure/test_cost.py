@@ -1,4 +1,4 @@
-"""What a bundle costs, measured in a process of its own."""
+"""The cost of a bundle, measured in a separate process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_the_figures(single: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.bytes == (single / "model.tflite").stat().st_size
     assert [latency.signature for latency in found.latency_ms] == [f"classify_{length}" for length in tiny.LENGTHS]
     assert all(0 < latency.median <= latency.p90 for latency in found.latency_ms)
-    # Of this process, which has TensorFlow, it would be hundreds of megabytes.
+    # In this process, which has TensorFlow, it would be hundreds of megabytes.
     assert 0 <= found.memory_bytes < 50_000_000
 
 

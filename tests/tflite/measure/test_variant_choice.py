@@ -1,4 +1,4 @@
-"""Which variant is chosen, and what is said of the others."""
+"""Which variant is chosen, and why not the others."""
 
 from __future__ import annotations
 
