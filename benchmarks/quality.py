@@ -31,7 +31,7 @@ from sklearn.metrics import f1_score
 METRICS = {"te_emotion": "macro_f1", "stsb_en": "spearman"}
 # Overrides that a data set needs; none of them tunes a model.
 EXTRA = {
-    "atis": ["gate.unseen_label=warn"],  # its test rows have labels absent from training, which count as errors
+    "atis": ["gate.unseen_label=warn"]  # its test rows have labels absent from training, which count as errors
 }
 
 

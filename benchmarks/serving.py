@@ -93,8 +93,7 @@ class ServingBenchmark:
     def run(self) -> None:
         """Measures each row and prints it."""
         print(
-            "| protocol | batching | in flight | requests/s | p50 ms | p99 ms | server CPU ms | client CPU ms |",
-            end="",
+            "| protocol | batching | in flight | requests/s | p50 ms | p99 ms | server CPU ms | client CPU ms |", end=""
         )
         print(" raw limit's CPU ms | of the raw limit |\n|---|---|---|---|---|---|---|---|---|---|", flush=True)
         with raw_limit(self._folder, self._texts) as (self._raw, inputs):

@@ -13,16 +13,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
 
 import grpc
 
 from benchmarks.siege import wire
-from benchmarks.siege.models import FLOATS, TEXT
 from benchmarks.siege.mutations import mutate_bytes, mutate_frames, mutate_json, mutate_message
 from benchmarks.siege.server import HOST, SiegeServer
-from benchmarks.siege.target import PAGE, read_until_streams_end, receive, reset, send
-from benchmarks.siege.wire import block, entry, example, floats_request, number, predict, spec, tensor, text_request
+from benchmarks.siege.target import read_until_streams_end, receive, reset, send
+from benchmarks.siege.valid_requests import DOCUMENTS, HEADERS, MESSAGES, PATHS
 
 LEVELS = ("bytes", "fields", "json", "http1", "http2")
 CALLS = ("bytes", "fields", "json")
@@ -34,81 +32,6 @@ _QUIET_S = 0.15  # the longest expected silence on a raw socket
 _BAD_STATUS = ("500", "502", "505")
 _BAD_CODES = (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS)
 _NO_MESSAGE = "The request is no "
-
-_DTYPES = range(1, 24)
-_EXAMPLES = block(1, example(x=1.0)) + block(1, example(x=-2.5, y=3.0))
-_TASKS = b"".join(
-    block(1, block(1, spec(FLOATS, name)) + block(2, f"tensorflow/serving/{name}")) for name in ("classify", "regress")
-)
-
-MESSAGES: dict[str, list[bytes]] = {
-    wire.PREDICT: [
-        floats_request(1.0, 2.0, 3.0),
-        text_request("so good", "so dull"),
-        predict(
-            FLOATS,
-            entry("text", tensor(wire.STRING, [2], block(8, "a") + block(8, "b")))
-            + entry("n", tensor(wire.INT64, [2], block(10, b"\x01\x02"))),
-            "two",
-            block(3, "upper"),
-        ),
-        predict(FLOATS, entry("n", tensor(wire.INT32, [2], block(7, b"\x03\x02"))), "wide"),
-        predict(FLOATS, entry("x", tensor(wire.FLOAT, [2], b"", bytes(8)))),
-        predict(TEXT, entry("text", tensor(wire.STRING, [2], b"", b"\x01\x02abc"))),
-        *(predict(FLOATS, entry("x", tensor(dtype, [1], b"", bytes(8)))) for dtype in _DTYPES),
-        *(
-            predict(FLOATS, entry("x", tensor(dtype, [2], block(number_of, bytes(16)))))
-            for dtype, number_of in wire.VALUES.items()
-        ),
-        block(1, block(1, FLOATS) + block(2, number(1, 1))) + entry("x", tensor(wire.FLOAT, [1], block(5, bytes(4)))),
-        block(1, block(1, FLOATS) + block(4, "stable")) + entry("x", tensor(wire.FLOAT, [1], block(5, bytes(4)))),
-    ],
-    wire.CLASSIFY: [
-        wire.examples_request(_EXAMPLES),
-        block(1, spec(FLOATS, "classify")) + block(2, block(2, _EXAMPLES + block(2, example(c=1.0)))),
-    ],
-    wire.REGRESS: [wire.examples_request(_EXAMPLES, signature="regress")],
-    wire.MULTI: [_TASKS + block(2, block(1, _EXAMPLES))],
-    wire.METADATA: [block(1, spec(FLOATS)) + block(2, "signature_def")],
-    wire.STATUS: [block(1, spec(FLOATS)), block(1, spec(TEXT))],
-    wire.HEALTH_CHECK: [b"", block(1, FLOATS)],
-}
-
-_NUMBER, _WORD = f"/v1/models/{FLOATS}", f"/v1/models/{TEXT}"
-DOCUMENTS: list[tuple[str, Any]] = [
-    (f"{_NUMBER}:predict", {"instances": [1.0, 2, -3e5]}),
-    (f"{_NUMBER}:predict", {"instances": [{"x": 1.0}, {"x": 2.0}]}),
-    (f"{_NUMBER}:predict", {"inputs": [1.0, 2.0]}),
-    (f"{_NUMBER}:predict", {"inputs": {"x": [1.0]}, "signature_name": "serving_default"}),
-    (f"{_NUMBER}:predict", {"signature_name": "two", "instances": [{"text": "a", "n": 1}, {"text": "b", "n": 2}]}),
-    (f"{_NUMBER}:predict", {"signature_name": "two", "inputs": {"text": [{"b64": "YQ=="}], "n": [7]}}),
-    (f"{_WORD}:predict", {"instances": ["so good", "schön 😀"]}),
-    (f"{_WORD}:predict", {"instances": [{"b64": "c28gZ29vZA=="}]}),
-    (f"{_NUMBER}:classify", {"signature_name": "classify", "examples": [{"x": 1.0}, {"x": [2.0], "y": ["a", "b"]}]}),
-    (f"{_NUMBER}:classify", {"signature_name": "classify", "context": {"c": 1}, "examples": [{}, {"x": 5}]}),
-    (f"{_NUMBER}:regress", {"signature_name": "regress", "examples": [{"x": 0.5}, {"x": {"b64": "YQ=="}}]}),
-    (f"{_NUMBER}/versions/1:predict", {"instances": [1.0]}),
-    (f"{_NUMBER}/labels/stable:predict", {"instances": [1.0]}),
-]
-PATHS = [
-    _NUMBER,
-    f"{_NUMBER}/metadata",
-    f"{_NUMBER}/versions/1",
-    f"{_NUMBER}/versions/1/metadata",
-    PAGE,
-    "/v1/models/x",
-]
-_HEADERS = (
-    "Content-Type: application/json\r\n",
-    "Accept-Encoding: gzip, deflate\r\n",
-    "Accept-Encoding: gzip;q=0\r\n",
-    "Content-Encoding: gzip\r\n",
-    "Content-Encoding: identity\r\n",
-    "Expect: 100-continue\r\n",
-    "Connection: close\r\n",
-    "Transfer-Encoding: chunked\r\n",
-    "Origin: http://a\r\n",
-)
 
 
 @dataclass
@@ -200,7 +123,7 @@ class Fuzzer:
     def _http1(self, source: Random) -> str:
         requests = []
         for _ in range(source.randint(1, 3)):
-            headers = "".join(source.sample(_HEADERS, source.randint(0, 3)))
+            headers = "".join(source.sample(HEADERS, source.randint(0, 3)))
             if source.random() < 0.5:
                 requests.append(_request("GET", source.choice(PATHS), headers, b""))
             else:

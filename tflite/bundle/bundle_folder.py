@@ -120,29 +120,32 @@ def mediapipe_obstacle(manifest: Manifest, tokenizer: Tokenizer, labels: LabelSp
 
 
 def _readme(manifest: Manifest, tokenizer: Tokenizer, labels: LabelSpace, card: ModelCard, size: int) -> str:
-    obstacle = mediapipe_obstacle(manifest, tokenizer, labels)
-    section = _template("bundle_mediapipe.md").substitute(mediapipe_note=_mediapipe_note(tokenizer))
-    if obstacle:
-        section = f"MediaPipe's TextClassifier does not run this file: {obstacle}.\n"
-    return _template("bundle_readme.md").substitute(
-        name=card.name,
-        version=card.version,
-        description=card.description,
-        size=f"{size / 1e6:.2f}",
-        variant=manifest.variant,
-        tokens=max(manifest.lengths),
-        metadata="" if obstacle else f"; with {VOCABULARY_FILE} and {LABELS_FILE} inside",
-        vocabulary=VOCABULARY_FILES[tokenizer.family],
-        labels_txt=f", `{LABELS_FILE}`" if labels.labels else "",
-        lengths=", ".join(map(str, manifest.lengths)),
-        signatures=", ".join(f"`{manifest.signature(length)}`" for length in manifest.lengths),
-        output=manifest.output,
-        shape=f"[1, {labels.outputs}]",
-        example='"so good"',
-        pair_argument=', ["so bad"]' if manifest.pairs else "",
-        mediapipe=section,
-        litert=_litert(manifest, labels),
-    )
+    obstacle, longest = mediapipe_obstacle(manifest, tokenizer, labels), max(manifest.lengths)
+    fields = {
+        "name": card.name,
+        "version": card.version,
+        "description": card.description,
+        "size": f"{size / 1e6:.2f}",
+        "variant": manifest.variant,
+        "tokens": longest,
+        "metadata": "" if obstacle else f"; with {VOCABULARY_FILE} and {LABELS_FILE} inside",
+        "vocabulary": VOCABULARY_FILES[tokenizer.family],
+        "labels_txt": f", `{LABELS_FILE}`" if labels.labels else "",
+        "lengths": ", ".join(map(str, manifest.lengths)),
+        "signatures": ", ".join(f"`{manifest.signature(length)}`" for length in manifest.lengths),
+        "signature": manifest.signature(longest),
+        "output": manifest.output,
+        "outputs": labels.outputs,
+        "meaning": _MEANINGS[manifest.task],
+        "pad_id": manifest.pad_id,
+        "pair_argument": ', ["so bad"]' if manifest.pairs else "",
+        "mediapipe_note": _COMPATIBLE if tokenizer.mediapipe_compatible else _INCOMPATIBLE,
+    }
+    mediapipe = f"MediaPipe's TextClassifier does not run this file: {obstacle}.\n"
+    if not obstacle:
+        mediapipe = _template("bundle_mediapipe.md").substitute(fields)
+    litert = _template("bundle_litert.md").substitute(fields)
+    return _template("bundle_readme.md").substitute(fields, mediapipe=mediapipe, litert=litert)
 
 
 _MEANINGS: dict[TaskType, str] = {
@@ -150,27 +153,9 @@ _MEANINGS: dict[TaskType, str] = {
     "multi_label": "each label's own probability, in order",
     "regression": "the predicted number",
 }
-
-
-def _litert(manifest: Manifest, labels: LabelSpace) -> str:
-    longest = max(manifest.lengths)
-    return _template("bundle_litert.md").substitute(
-        tokens=longest,
-        pad_id=manifest.pad_id,
-        outputs=labels.outputs,
-        output=manifest.output,
-        signature=manifest.signature(longest),
-        meaning=_MEANINGS[manifest.task],
-    )
-
-
-def _mediapipe_note(tokenizer: Tokenizer) -> str:
-    if tokenizer.mediapipe_compatible:
-        return "the served model does the same (`tokenizer.mediapipe_compatible`), so the token ids are equal."
-    return (
-        "the served model folds case and strips accents beyond ASCII too. If your texts go beyond ASCII, compare the "
-        "predictions with `golden.jsonl`, or train with `tokenizer.mediapipe_compatible: true`."
-    )
+_COMPATIBLE = "the served model does the same (`tokenizer.mediapipe_compatible`), so the token ids are equal."
+_INCOMPATIBLE = """the served model folds case and strips accents beyond ASCII too. If your texts go beyond ASCII,
+compare the predictions with `golden.jsonl`, or train with `tokenizer.mediapipe_compatible: true`."""
 
 
 def _template(name: str) -> Template:

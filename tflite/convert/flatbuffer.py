@@ -117,15 +117,13 @@ class _SharedQuantization:
         given = self._parameters
         if given.details is not None or given.min is not None or given.max is not None:
             return int(given.Pack(builder))
-        vectors = {
-            "scale": self._vector(builder, "scale", given.scale, np.float32),
-            "zeroPoint": self._vector(builder, "zeroPoint", given.zeroPoint, np.int64),
-        }
+        scale = self._vector(builder, "scale", given.scale, np.float32)
+        zero_point = self._vector(builder, "zeroPoint", given.zeroPoint, np.int64)
         schema.QuantizationParametersStart(builder)
-        if vectors["scale"] is not None:
-            schema.QuantizationParametersAddScale(builder, vectors["scale"])
-        if vectors["zeroPoint"] is not None:
-            schema.QuantizationParametersAddZeroPoint(builder, vectors["zeroPoint"])
+        if scale is not None:
+            schema.QuantizationParametersAddScale(builder, scale)
+        if zero_point is not None:
+            schema.QuantizationParametersAddZeroPoint(builder, zero_point)
         schema.QuantizationParametersAddQuantizedDimension(builder, given.quantizedDimension)
         return int(schema.QuantizationParametersEnd(builder))
 

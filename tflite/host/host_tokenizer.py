@@ -19,9 +19,7 @@ from .words import Table, fold, split_words, valid_text, without_marks
 
 _CACHED_WORDS = 2**16
 # GPT-2's pattern over the character classes of `_class`; `s` to `l` are the letters of its contractions.
-_BYTE_PAIR_WORDS = re.compile(
-    r"'s|'t|'re|'ve|'m|'ll|'d| ?[Lstrevmld]+| ?0+| ?[!']+|[ \t]+(?![^ \t])|[ \t]+",
-)
+_BYTE_PAIR_WORDS = re.compile(r"'s|'t|'re|'ve|'m|'ll|'d| ?[Lstrevmld]+| ?0+| ?[!']+|[ \t]+(?![^ \t])|[ \t]+")
 
 Encoded = tuple[list[int], list[int]]
 

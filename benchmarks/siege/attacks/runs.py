@@ -8,16 +8,7 @@ from benchmarks.siege.attack import attack
 from benchmarks.siege.models import SPEED_OF_LIGHT
 from benchmarks.siege.server import RUN_SECONDS
 from benchmarks.siege.target import AttackTarget, reset, run_concurrently, send
-from benchmarks.siege.wire import (
-    END_HEADERS,
-    HEADERS,
-    PREDICT,
-    call_headers,
-    data,
-    frame,
-    message,
-    steps_request,
-)
+from benchmarks.siege.wire import END_HEADERS, HEADERS, PREDICT, call_headers, data, frame, message, steps_request
 
 LONGEST_S = 3 * RUN_SECONDS
 """The limit for all runs: each ends at the server's limit, but some may have to wait for others first."""

@@ -5,7 +5,6 @@ from random import Random
 import pytest
 
 from benchmarks.siege import wire
-from benchmarks.siege.fuzz import DOCUMENTS, MESSAGES
 from benchmarks.siege.mutations import (
     MOST_BYTES,
     encode_fields,
@@ -15,6 +14,7 @@ from benchmarks.siege.mutations import (
     mutate_json,
     mutate_message,
 )
+from benchmarks.siege.valid_requests import DOCUMENTS, MESSAGES
 from serving.wire import protos
 from serving.wire.protos import PredictRequest
 
