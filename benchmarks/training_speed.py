@@ -13,6 +13,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--batch", type=int, default=32, help="rows")
     parser.add_argument("--length", type=int, default=32, help="tokens of each row")
-    parser.add_argument("--quick", action="store_true", help="one round of 4 rows of 16 tokens")
+    parser.add_argument("--quick", action="store_true", help="two variants, one round of 4 rows of 16 tokens")
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.batch, options.length = 1, 4, 16
@@ -55,13 +56,15 @@ def main() -> int:
         return 0
     preset = str(options.preset or Path(str(spec.origin if spec else "")).parent / "model")
     batches = _batches(options.batch, options.length)
-    variants = {
-        "own loop, XLA": _own(preset, batches, freeze="none", xla=True),
-        "own loop, no XLA": _own(preset, batches, freeze="none", xla=False),
-        "own loop, XLA, embeddings frozen": _own(preset, batches, freeze="embeddings", xla=True),
-        "Keras fit": _fit(preset, batches, jit=False),
-        "Keras fit, jit_compile": _fit(preset, batches, jit=True),
+    makers = {
+        "own loop, XLA": partial(_own, freeze="none", xla=True),
+        "own loop, no XLA": partial(_own, freeze="none", xla=False),
+        "own loop, XLA, embeddings frozen": partial(_own, freeze="embeddings", xla=True),
+        "Keras fit": partial(_fit, jit=False),
+        "Keras fit, jit_compile": partial(_fit, jit=True),
     }
+    names = ["own loop, no XLA", "Keras fit"] if options.quick else list(makers)
+    variants = {name: makers[name](preset, batches) for name in names}
     measured: dict[str, list[tuple[float, float]]] = {name: [] for name in variants}
     for _ in range(options.rounds + 1):
         for name, run in variants.items():
