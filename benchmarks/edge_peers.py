@@ -101,9 +101,9 @@ def _compare(
         "OpenVINO": _openvino(peers["OpenVINO", precision], threads),
     }
     reference = litert_query((folder / "float32.tflite").read_bytes(), 1)
-    wanted = [reference(row) for row in timed]
+    expected = [reference(row) for row in timed]
     difference = {
-        n: max(float(np.abs(a(r) - w).max()) for r, w in zip(timed, wanted, strict=True)) for n, a in queries.items()
+        n: max(float(np.abs(a(r) - w).max()) for r, w in zip(timed, expected, strict=True)) for n, a in queries.items()
     }
     if precision == "float32" and not difference["ONNX Runtime"] <= CLOSE:
         raise SystemExit(f"{folder.name}: ONNX Runtime's predictions differ: {difference}")

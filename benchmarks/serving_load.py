@@ -119,8 +119,8 @@ def _grpc(target: str, method: str, concurrency: int) -> tuple[Send, Callable[[]
     """Sends bytes over channels with separate connections, so that the kernel spreads them over the workers."""
     import grpc
 
-    alone = [("grpc.use_local_subchannel_pool", 1)]
-    channels = [grpc.aio.insecure_channel(target, options=alone) for _ in range(min(concurrency, _MOST_CHANNELS))]
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    channels = [grpc.aio.insecure_channel(target, options=options) for _ in range(min(concurrency, _MOST_CHANNELS))]
     calls = [channel.unary_unary(method) for channel in channels]
 
     async def send(connection: int, body: bytes) -> None:

@@ -51,11 +51,11 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="the names of the attacks")
     options = parser.parse_args()
     load_attacks()
-    wanted = [
+    chosen = [
         one for one in ATTACKS.values() if _named(one.name, one.subject, options.only) and one.quick >= options.quick
     ]
     if options.list:
-        print("\n".join(f"{one.subject:8} {one.name}" for one in wanted))
+        print("\n".join(f"{one.subject:8} {one.name}" for one in chosen))
         return 0
     broken, tree = 0, options.tree.resolve()
     with tempfile.TemporaryDirectory() as temporary:
@@ -64,7 +64,7 @@ def main() -> int:
             return run_soak(config, Path(temporary), options)
         print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|", flush=True)
         for workers in options.workers:
-            for report in run_attacks(wanted, config, Path(temporary), workers, tree, options.flags, options.slack):
+            for report in run_attacks(chosen, config, Path(temporary), workers, tree, options.flags, options.slack):
                 print(table_row(report), flush=True)
                 broken += bool(report.broken)
         for name, ending in ENDINGS.items():

@@ -224,8 +224,8 @@ def _unanswered(window: dict[str, dict[str, Any]], when: str, seconds: float) ->
 def _judge_rest(report: AttackReport, one: Attack, server: SiegeServer) -> None:
     for code in BAD:
         if code in report.responses and code not in one.allowed and not report.messages[code].startswith(NO_MESSAGE):
-            messages = " ".join(report.messages[code].split())[:120]
-            report.broken.append(f"{report.responses[code]} x {code}: {messages}")
+            message = " ".join(report.messages[code].split())[:120]
+            report.broken.append(f"{report.responses[code]} x {code}: {message}")
     before, _, after = report.memory
     if after > before + MEMORY_MIB:
         report.broken.append(f"{after - before:,.0f} MiB are not given back")

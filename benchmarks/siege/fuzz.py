@@ -48,8 +48,8 @@ class FuzzFindings:
     cases: int = 0
     longest_s: float = 0.0
 
-    def count_response(self, level: str, answer: str) -> None:
-        self.answers[f"{level} {answer}"] += 1
+    def count_response(self, level: str, response: str) -> None:
+        self.answers[f"{level} {response}"] += 1
 
 
 class Fuzzer:
@@ -73,20 +73,20 @@ class Fuzzer:
         source = Random(f"{self._seed}:{level}:{index}")
         began = time.monotonic()
         try:
-            answer = self._levels[level](source)
+            response = self._levels[level](source)
         except ConnectionRefusedError:
-            answer = "refused"  # the server has ended, which the check of its pids reports
+            response = "refused"  # the server has ended, which the check of its pids reports
             time.sleep(0.1)
         except TimeoutError:
-            answer = "bad: cannot connect"
+            response = "bad: cannot connect"
         except OSError as error:
-            answer = f"closed by {type(error).__name__}"
+            response = f"closed by {type(error).__name__}"
         took = time.monotonic() - began
         self.findings.cases += 1
         self.findings.longest_s = max(self.findings.longest_s, took)
-        self.findings.count_response(level, answer.partition(":")[0])
-        if answer.startswith("bad") or (took > SLOW_S and level in CALLS):
-            self.findings.bad.append(f"--seed {self._seed} --case {level}:{index} ({took:.1f} s): {answer[:300]}")
+        self.findings.count_response(level, response.partition(":")[0])
+        if response.startswith("bad") or (took > SLOW_S and level in CALLS):
+            self.findings.bad.append(f"--seed {self._seed} --case {level}:{index} ({took:.1f} s): {response[:300]}")
 
     def close(self) -> None:
         self._channel.close()
@@ -140,13 +140,13 @@ class Fuzzer:
             with contextlib.suppress(OSError):
                 if not whole and source.random() < 0.2:
                     connection.shutdown(socket.SHUT_WR)
-            answer = receive(connection, 20_000)
-        statuses = [piece[:3].decode("latin-1") for piece in re.split(rb"HTTP/1\.[01] ", answer)[1:]]
+            response = receive(connection, 20_000)
+        statuses = [piece[:3].decode("latin-1") for piece in re.split(rb"HTTP/1\.[01] ", response)[1:]]
         for status in statuses:
             if status in _BAD_STATUS:
-                return f"bad {status}: {answer[:300]!r}"
+                return f"bad {status}: {response[:300]!r}"
         if whole and not statuses:
-            return f"bad: no answer, but {answer[:100]!r}"
+            return f"bad: no answer, but {response[:100]!r}"
         return statuses[0] if statuses else "closed"
 
     def _http2(self, source: Random) -> str:

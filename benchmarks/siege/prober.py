@@ -50,7 +50,7 @@ class UnexpectedResponseError(Exception):
 class Window:
     """The results of one kind of probe."""
 
-    read_until_streams_end: int = 0
+    answered: int = 0
     longest_ms: float = 0.0
     refused: int = 0
     failed: int = 0
@@ -63,13 +63,13 @@ class Window:
         now = time.perf_counter()
         longest = max([self.longest_ms, *(1e3 * (now - began) for began in self.waiting)])
         figures = {
-            "answered": self.read_until_streams_end,
+            "answered": self.answered,
             "longest_ms": longest,
             "refused": self.refused,
             "failed": self.failed,
         }
         figures |= {"failure": self.failure, "seconds": now - self.began}
-        self.read_until_streams_end = self.refused = self.failed = 0
+        self.answered = self.refused = self.failed = 0
         self.longest_ms, self.failure, self.began = 0.0, "", now
         return figures
 
@@ -80,7 +80,7 @@ async def _loop(window: Window, query: Query, every: float) -> None:
         window.waiting.add(began)
         try:
             await query()
-            window.read_until_streams_end += 1
+            window.answered += 1
         except OverloadedError:
             window.refused += 1
         except (
@@ -112,9 +112,9 @@ class GrpcProbe:
         self._channel = self._new() if kept else None
 
     def _new(self) -> Any:
-        alone = [("grpc.use_local_subchannel_pool", 1), ("grpc.initial_reconnect_backoff_ms", 50)]
-        alone += [("grpc.min_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 200)]
-        return grpc.aio.insecure_channel(self._target, options=alone)
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.initial_reconnect_backoff_ms", 50)]
+        options += [("grpc.min_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 200)]
+        return grpc.aio.insecure_channel(self._target, options=options)
 
     async def __call__(self) -> None:
         channel = self._channel or self._new()
@@ -122,7 +122,7 @@ class GrpcProbe:
             # Like any client, reopens a connection that was closed while idle.
             for last in (False, True):
                 try:
-                    answer = await channel.unary_unary(self._method)(
+                    response = await channel.unary_unary(self._method)(
                         self._body, timeout=PATIENCE_S, wait_for_ready=True
                     )
                     break
@@ -134,8 +134,8 @@ class GrpcProbe:
         finally:
             if self._channel is None:
                 await channel.close()
-        if self._expected not in answer:
-            raise UnexpectedResponseError(f"{self._method} answered {answer[:60]!r}")
+        if self._expected not in response:
+            raise UnexpectedResponseError(f"{self._method} answered {response[:60]!r}")
 
 
 class RestProbe:

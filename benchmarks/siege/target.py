@@ -47,10 +47,10 @@ class AttackTarget:
         with grpc.insecure_channel(f"{HOST}:{self.port}", options=options) as channel:
             try:
                 channel.unary_unary(method)(body, timeout=timeout, metadata=metadata, compression=compression)
-                code, messages = "OK", ""
+                code, message = "OK", ""
             except grpc.RpcError as error:
-                code, messages = error.code().name, error.details() or ""
-        return self.count_response(code, messages)
+                code, message = error.code().name, error.details() or ""
+        return self.count_response(code, message)
 
     def post(
         self, path: str, body: bytes, *, headers: str = "", method: str = "POST", timeout: float = PATIENCE_S
@@ -60,23 +60,23 @@ class AttackTarget:
         try:
             with self.rest(timeout) as connection:
                 send(connection, head.encode("utf-8", "surrogateescape"), body)
-                answer = receive(connection, 300)
+                response = receive(connection, 300)
         except OSError as error:
             return self.count_response(type(error).__name__)
-        status = answer[9:12].decode("ascii", "replace") if answer.startswith(b"HTTP/1") else "nothing"
-        return self.count_response(status, answer.partition(b"\r\n\r\n")[2].decode("utf-8", "replace"))
+        status = response[9:12].decode("ascii", "replace") if response.startswith(b"HTTP/1") else "nothing"
+        return self.count_response(status, response.partition(b"\r\n\r\n")[2].decode("utf-8", "replace"))
 
     def predict(self, body: bytes, *, model: str = "half_plus_two", verb: str = "predict", headers: str = "") -> str:
         return self.post(f"/v1/models/{model}:{verb}", body, headers=headers)
 
     def page(self, seconds: float = PATIENCE_S) -> bytes:
         """The Prometheus page."""
-        with urllib.request.urlopen(f"http://{HOST}:{self.rest_port}{PAGE}", timeout=seconds) as answer:
-            return bytes(answer.read())
+        with urllib.request.urlopen(f"http://{HOST}:{self.rest_port}{PAGE}", timeout=seconds) as response:
+            return bytes(response.read())
 
-    def count_response(self, code: str, messages: str = "") -> str:
+    def count_response(self, code: str, message: str = "") -> str:
         self.responses[code] += 1
-        self.messages[code] = messages[:300]
+        self.messages[code] = message[:300]
         return code
 
     def rest(self, timeout: float = PATIENCE_S) -> socket.socket:

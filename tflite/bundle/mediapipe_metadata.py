@@ -174,12 +174,12 @@ def _metadata(inputs: Sequence[str], manifest: Manifest, card: ModelCard, files:
         return writer.table(fields | ({6: writer.vector(attached)} if attached else {}))
 
     given = [tensor(_INPUT_NAMES[name], _DESCRIPTIONS[_INPUT_NAMES[name]]) for name in inputs]
-    answer = tensor(
+    output = tensor(
         manifest.output,
         "The number." if manifest.task == "regression" else "The probability of each label.",
         lambda: [file(LABELS_FILE, "The labels.", _AXIS_LABELS)] if LABELS_FILE in files else [],
     )
-    graph = {2: writer.vector(given), 3: writer.vector([answer])}
+    graph = {2: writer.vector(given), 3: writer.vector([output])}
     if VOCABULARY_FILE in files:
         vocabulary = writer.vector([file(VOCABULARY_FILE, "The vocabulary, a token a line.", _VOCABULARY)])
         unit = writer.table({1: writer.table({0: vocabulary})}, {0: _BERT_TOKENIZER})

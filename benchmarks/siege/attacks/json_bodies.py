@@ -152,10 +152,10 @@ def examples(target: AttackTarget) -> None:
 
 @attack("long answers over REST")
 def long_answers(target: AttackTarget) -> None:
-    ask = b'{"signature_name": "wide", "inputs": {"n": [%s]}}'
-    run_concurrently(4, lambda _: target.predict(ask % b",".join([b"4000000"] * 2)))
-    target.predict(ask % b"2000000000")
-    run_concurrently(4, lambda _: target.predict(ask % b"3000000", headers="Accept-Encoding: gzip\r\n"))
+    wide = b'{"signature_name": "wide", "inputs": {"n": [%s]}}'
+    run_concurrently(4, lambda _: target.predict(wide % b",".join([b"4000000"] * 2)))
+    target.predict(wide % b"2000000000")
+    run_concurrently(4, lambda _: target.predict(wide % b"3000000", headers="Accept-Encoding: gzip\r\n"))
 
 
 @attack("right bodies of 40 MB, 16 at once")

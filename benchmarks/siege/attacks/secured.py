@@ -88,8 +88,8 @@ def expired_certificate(config: Path, folder: Path, tree: Path) -> list[str]:
         plain = stack.enter_context(socket.create_connection((HOST, server.rest_port), 10))
         connection = stack.enter_context(unverified().wrap_socket(plain))
         connection.sendall(b"GET /v1/models/half_plus_two HTTP/1.1\r\nHost: a\r\n\r\n")
-        answer = connection.recv(100)
-    problems = [] if b" 200 " in answer else [f"answered {answer[:60]!r}"]
+        response = connection.recv(100)
+    problems = [] if b" 200 " in response else [f"answered {response[:60]!r}"]
     return (
         problems
         if "expired" in log.read_text(errors="replace")

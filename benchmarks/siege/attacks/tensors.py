@@ -196,8 +196,8 @@ def large_examples(target: AttackTarget) -> None:
 def multiplied_context(target: AttackTarget) -> None:
     context = block(1, block(1, block(1, "c") + block(2, block(1, block(1, "c" * 50_000)))))
     for count in (1000, 16_000, 1_000_000):
-        repeated_items = block(1, block(1)) * count
-        body = block(1, spec(FLOATS, "classify")) + block(2, block(2, repeated_items + block(2, context)))
+        empty_examples = block(1, block(1)) * count
+        body = block(1, spec(FLOATS, "classify")) + block(2, block(2, empty_examples + block(2, context)))
         target.call(CLASSIFY, body)
 
 
@@ -271,7 +271,7 @@ def noise(target: AttackTarget) -> None:
 
 @attack("made-up names, 20,000")
 def made_up_names(target: AttackTarget) -> None:
-    def ask(thread: int) -> None:
+    def send_queries(thread: int) -> None:
         with grpc.insecure_channel(f"127.0.0.1:{target.port}") as channel:
             call = channel.unary_unary(PREDICT)
             for index in range(5000):
@@ -280,6 +280,6 @@ def made_up_names(target: AttackTarget) -> None:
                 except grpc.RpcError as error:
                     target.count_response(error.code().name, error.details() or "")
 
-    run_concurrently(4, ask)
+    run_concurrently(4, send_queries)
     if b"made-up-1-4" in target.page():
         raise AssertionError("made-up names fill the metrics' cells")

@@ -133,7 +133,7 @@ def stopped_worker(target: AttackTarget) -> None:
 
 @attack("a flood of statuses and metadata")
 def lookups(target: AttackTarget) -> None:
-    def ask(_: int) -> None:
+    def send_queries(_: int) -> None:
         with grpc.insecure_channel(f"{HOST}:{target.port}") as channel:
             for index in range(300):
                 name = (FLOATS, TEXT, "nobody")[index % 3]
@@ -142,4 +142,4 @@ def lookups(target: AttackTarget) -> None:
         for _ in range(50):
             target.post(f"/v1/models/{FLOATS}/metadata", b"", method="GET")
 
-    run_concurrently(8, ask)
+    run_concurrently(8, send_queries)
