@@ -23,7 +23,7 @@ COMMANDS = (
     "serving.py --quick",
     "serving_pair.py --quick",
     "serving_fuzz.py --quick",
-    "serving_siege.py --quick --workers 1 --only frames",
+    "serving_siege.py --quick --workers 1 --only frames --slack 5",
 )
 TIMEOUT_S = 900
 

@@ -39,10 +39,11 @@ def main() -> int:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--tree", type=Path, default=ROOT, help="the checkout of the server")
     parser.add_argument("--models", type=Path, help="a folder to keep the models in")
-    parser.add_argument("--quick", action="store_true", help="20 seconds, one worker")
+    parser.add_argument("--slack", type=float, default=1.0, help="factor for the permitted waits")
+    parser.add_argument("--quick", action="store_true", help="20 seconds, one worker, slack 5")
     options = parser.parse_args()
     if options.quick:
-        options.seconds, options.workers = 20.0, [1]
+        options.seconds, options.workers, options.slack = 20.0, [1], 5.0
     seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed
     broken = False
     with tempfile.TemporaryDirectory() as temporary:
@@ -56,9 +57,8 @@ def main() -> int:
                     Fuzzer(server, seed, findings).case(level, int(number))
                     print(dict(findings.answers), *findings.bad, sep="\n")
                     return int(bool(findings.bad))
-                report, findings = fuzz_and_probe(
-                    server, seed, options.seconds / len(options.workers), levels=options.levels
-                )
+                seconds = options.seconds / len(options.workers)
+                report, findings = fuzz_and_probe(server, seed, seconds, levels=options.levels, slack=options.slack)
             print(summary(seed, report, findings), flush=True)
             broken |= bool(report.broken or findings.bad)
             if report.broken or findings.bad:
