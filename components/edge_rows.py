@@ -12,12 +12,12 @@ from tfx import types
 from components.evaluation.slices import slice_values
 from components.tf_examples import read_split
 from models.config import TaskConfig
-from tflite.measure.parity import Row
+from tflite.measure.parity import TextRow
 
 
 def edge_rows(
     examples: types.Artifact, split: str, task: TaskConfig, count: int, slices: tuple[str, ...] = ()
-) -> list[Row]:
+) -> list[TextRow]:
     """`count` rows of a split, fewer where it has fewer. Which ones is decided by a hash, for a table may be sorted.
 
     Args:
@@ -31,11 +31,11 @@ def edge_rows(
     return [_row(tf.train.Example.FromString(row).features.feature, task, slices) for row in rows]
 
 
-def _row(features: Any, task: TaskConfig, slices: tuple[str, ...]) -> Row:
-    return Row(
+def _row(features: Any, task: TaskConfig, slices: tuple[str, ...]) -> TextRow:
+    return TextRow(
         text=_text(features[task.text]),
         pair=None if task.text_pair is None else _text(features[task.text_pair]),
-        answer=_answer(features[task.label], task),
+        target=_target(features[task.label], task),
         slices=tuple(f"{name}={value}" for name in slices for value in slice_values(name, features, task)),
     )
 
@@ -44,7 +44,7 @@ def _text(feature: Any) -> str:
     return str(feature.bytes_list.value[0].decode()) if feature.bytes_list.value else ""
 
 
-def _answer(feature: Any, task: TaskConfig) -> tuple[str, ...] | float | None:
+def _target(feature: Any, task: TaskConfig) -> tuple[str, ...] | float | None:
     """What is right; None for a row that nobody has answered. No label at all is an answer among many labels."""
     if task.type == "regression":
         return float(feature.float_list.value[0]) if feature.float_list.value else None

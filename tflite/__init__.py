@@ -1,4 +1,4 @@
-"""A SavedModel becomes a bundle for the edge (LiteRT): converted, quantized, measured, chosen.
+"""Turns a SavedModel into a bundle for the edge (LiteRT): converts, quantizes, measures, chooses a variant.
 
-`bundle_export.py` is the way through the rooms; `host` is what runs on the device. No TFX, no server.
+`bundle_export.py` joins these steps; `host` is what runs on the device. No TFX, no server.
 """

@@ -1,4 +1,4 @@
-"""From a pushed model to an edge bundle, in one call; and to a bundle of each of several variants."""
+"""Exports a pushed model as an edge bundle, or as bundles of several variants."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from models.errors import ConfigError
 from models.saved.model_locations import newest_version
 from models.saved.restore import RestoredModel, restore
 from tflite.bundle.bundle_folder import write_bundle
-from tflite.bundle.mediapipe_metadata import Card
+from tflite.bundle.mediapipe_metadata import ModelCard
 from tflite.convert import flatbuffer
-from tflite.convert.embedding_tables import sensitivity
+from tflite.convert.embedding_tables import embedding_sensitivity
 from tflite.convert.keras_to_tflite import convert
 from tflite.convert.quantize import Features, quantize
 from tflite.convert.variants import INT4_TABLES, Variant
-from tflite.convert.weight_check import check_whole
+from tflite.convert.weight_check import check_weights
 from tflite.host.edge_classifier import EdgeClassifier
 from tflite.host.host_tokenizer import HostTokenizer
 from tflite.host.json_text import finite
 from tflite.host.manifest import Manifest
 from tflite.host.prediction import check_pairs
-from tflite.measure.parity import Row, ask_keras, compare
+from tflite.measure.parity import TextRow, compare, keras_reference
 
 GOLDEN_ROWS = 50
 CALIBRATION_ROWS = 200
-"""Rows of the training split that a variant is made with; more change little."""
+"""Rows of the training split for making a variant; more change little."""
 
 
 @dataclass(frozen=True)
-class Plain:
-    """A model converted to float32: what every variant is made of.
+class Float32Model:
+    """A model converted to float32, from which every variant is made.
 
     Attributes:
         restored: the Keras model.
         content: the .tflite file.
-        lengths: tokens of its signatures.
-        source: what errors and the report call the model.
+        lengths: tokens of each signature.
+        source: the model's name in the report.
     """
 
     restored: RestoredModel
@@ -47,73 +47,73 @@ class Plain:
 
     @property
     def name(self) -> str:
-        """The project's."""
+        """The project's name."""
         return _name(self.restored)
 
     @classmethod
-    def of(cls, folder: Path, lengths: Sequence[int] = ()) -> Plain:
+    def from_version(cls, folder: Path, lengths: Sequence[int] = ()) -> Float32Model:
         """Converts the SavedModel in a folder.
 
         Args:
-            folder: one version.
-            lengths: tokens of the signatures. Default: one, the model's longest input.
+            folder: a version's folder.
+            lengths: tokens of each signature. Default: one, the model's longest input.
 
         Raises:
             ModelError: it cannot be restored or converted.
-            ConfigError: a length that the model does not have.
+            ConfigError: a length is too short, or beyond the model's.
         """
         restored = restore(folder)
         longest = restored.tokenizer.max_length
-        wrong = [length for length in lengths if not 4 <= length <= longest]
-        if wrong:
+        invalid = [length for length in lengths if not 4 <= length <= longest]
+        if invalid:
             raise ConfigError(
                 "the bundle's lengths",
-                got=", ".join(map(str, wrong)),
-                expected=f"4 to {longest} tokens, as the model has",
+                got=", ".join(map(str, invalid)),
+                expected=f"4 to {longest} tokens, the model's limit",
             )
         chosen = tuple(sorted(set(lengths))) or (longest,)
         content = convert(restored.model, _manifest(restored, "float32", chosen), restored.labels)
-        check_whole(content, restored.model, max(chosen))
+        check_weights(content, restored.model, max(chosen))
         return cls(restored, content, chosen, str(folder))
 
-    def features(self, rows: Sequence[Row]) -> dict[int, list[Features]]:
-        """The rows as each signature takes them, by its length; what it does not hold is cut."""
-        found: dict[int, list[Features]] = {}
+    def features(self, rows: Sequence[TextRow]) -> dict[int, list[Features]]:
+        """The inputs of each signature, by its length; longer rows are truncated."""
+        features: dict[int, list[Features]] = {}
         for length in self.lengths:
             tokenizer = HostTokenizer(replace(self.restored.tokenizer, max_length=length))
-            alone = _manifest(self.restored, "float32", (length,))
-            found[length] = [alone.features(*tokenizer(row.text, row.pair)) for row in rows]
-        return found
+            manifest = _manifest(self.restored, "float32", (length,))
+            features[length] = [manifest.features(*tokenizer(row.text, row.pair)) for row in rows]
+        return features
 
-    def write(
+    def write_bundle(
         self,
         target: Path | str,
         variant: Variant,
-        card: Card,
+        card: ModelCard,
         *,
-        golden: Sequence[Row] = (),
-        calibration: Sequence[Row] = (),
+        golden: Sequence[TextRow] = (),
+        calibration: Sequence[TextRow] = (),
     ) -> Manifest:
         """Writes the bundle of a variant; see `tflite.bundle.bundle_folder`.
 
         Args:
             target: the bundle's folder, new or empty.
-            variant: how it is quantized.
-            card: what the metadata say; the description is added where there is none.
-            golden: real rows; the golden file has the first fifty.
-            calibration: real rows, which "int8" must have, and variants with int4 tables are better with.
+            variant: its quantization.
+            card: for the metadata; an empty description is filled in.
+            golden: real rows; the golden file contains the first fifty.
+            calibration: real rows, required for "int8" and better for variants with int4 tables.
 
         Raises:
-            ModelError: the variant cannot be made or is not whole, or the folder holds something.
+            ModelError: the variant cannot be made or lacks weights, or the folder is not empty.
         """
         restored = self.restored
         manifest = _manifest(restored, variant, self.lengths)
         rows: dict[str, list[Features]] = {}
         if variant == "int8":
             rows = {manifest.signature(length): each for length, each in self.features(calibration).items()}
-        felt = sensitivity(restored, calibration) if variant in INT4_TABLES else None
-        content = quantize(self.content, variant, rows, felt)
-        check_whole(content, restored.model, max(self.lengths))
+        sensitivity = embedding_sensitivity(restored, calibration) if variant in INT4_TABLES else None
+        content = quantize(self.content, variant, rows, sensitivity)
+        check_weights(content, restored.model, max(self.lengths))
         report = {
             "bytes": {"float32": len(self.content), variant: len(content)},
             "operations": dict(flatbuffer.operations(flatbuffer.read(content)).most_common()),
@@ -146,33 +146,33 @@ def export_bundle(
     Args:
         model_dir: a version, a push folder, or a run's output folder.
         target: the bundle's folder, new or empty.
-        variant: how it is quantized.
-        lengths: tokens of its signatures. Default: one, the model's longest input; MediaPipe runs no file of several.
-        texts: real ones, `pairs` their second texts. Variants that read rows (`variants.py`) are made with them,
-            the golden file has some, and the answers to them are compared with Keras's: `report["parity"]` of the
+        variant: its quantization.
+        lengths: tokens of each signature. Default: one, the model's longest input. MediaPipe runs no file with several.
+        texts: real texts, `pairs` their second texts. They calibrate variants that read rows (`variants.py`), the
+            golden file contains some of them, and the predictions are compared with Keras's: `report["parity"]` of the
             manifest, see `tflite.measure.parity`.
 
     Raises:
-        ModelError: there is no such model, it reads pairs and the texts are none (or the other way round), it cannot
-            be converted, or the folder holds something.
-        ConfigError: a length that the model does not have.
+        ModelError: there is no such model, it reads pairs but there are none (or the reverse), it cannot be converted,
+            or the folder is not empty.
+        ConfigError: a length is too short, or beyond the model's.
     """
     folder = newest_version(Path(model_dir))
-    plain = Plain.of(folder, lengths)
-    rows: list[Row] = []
+    float32 = Float32Model.from_version(folder, lengths)
+    rows: list[TextRow] = []
     if texts:
-        pairs_read = plain.restored.task.text_pair is not None
+        pairs_read = float32.restored.task.text_pair is not None
         check_pairs(folder, pairs_read, len(texts), None if pairs is None else len(pairs))
         seconds: Sequence[str | None] = pairs or [None] * len(texts)
-        rows = [Row(text, pair) for text, pair in zip(texts, seconds, strict=True)]
-    card = Card(plain.name, version=folder.name)
-    # From all over the file, which may be sorted by label.
+        rows = [TextRow(text, pair) for text, pair in zip(texts, seconds, strict=True)]
+    card = ModelCard(float32.name, version=folder.name)
+    # Spread over the file, which may be sorted by label.
     calibration = rows[:: -(-len(rows) // CALIBRATION_ROWS) or 1]
-    manifest = plain.write(target, variant, card, golden=rows, calibration=calibration)
+    manifest = float32.write_bundle(target, variant, card, golden=rows, calibration=calibration)
     if not rows:
         return manifest
     bundle = EdgeClassifier(target)
-    parity = compare(bundle, ask_keras(plain.restored, rows, max(plain.lengths)), rows, min_slice_size=1)
+    parity = compare(bundle, keras_reference(float32.restored, rows, max(float32.lengths)), rows, min_slice_size=1)
     measured = replace(manifest, report={**manifest.report, "parity": finite(asdict(parity))})
     measured.save(Path(target))
     return measured

@@ -1,1 +1,1 @@
-"""A siege of the real server: its limits, probes that ask all the while, attacks, and a fuzzer. No figures here."""
+"""Attacks and fuzzes the real server under limits, while probes measure the effect on other callers."""

@@ -1,4 +1,4 @@
-"""The fuzzer: endless cases, each told by a seed, a level and a number, and what a server may answer to one."""
+"""The fuzzer: unlimited cases, each determined by a seed, a level and a number, and checks of the responses."""
 
 from __future__ import annotations
 
@@ -13,111 +13,34 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
 
 import grpc
 
 from benchmarks.siege import wire
-from benchmarks.siege.models import FLOATS, TEXT
 from benchmarks.siege.mutations import mutate_bytes, mutate_frames, mutate_json, mutate_message
-from benchmarks.siege.server import HOST, Server
-from benchmarks.siege.target import PAGE, answered, receive, reset, send
-from benchmarks.siege.wire import block, entry, example, floats_request, number, predict, spec, tensor, text_request
+from benchmarks.siege.server import HOST, SiegeServer
+from benchmarks.siege.target import read_until_streams_end, receive, reset, send
+from benchmarks.siege.valid_requests import DOCUMENTS, HEADERS, MESSAGES, PATHS
 
 LEVELS = ("bytes", "fields", "json", "http1", "http2")
 CALLS = ("bytes", "fields", "json")
 SLOW_S = 5.0
-"""What one case of `CALLS`, which are whole requests, may take: many run at once, some of them work. A raw connection
-may go on. Whether anybody else waits is the probes' to say."""
+"""The longest permitted time of a case in `CALLS`, which are complete requests: many run at once, some of them valid.
+Raw connections may take longer. The probes check whether other callers wait."""
 
-_QUIET_S = 0.15  # after so long nothing more is expected on a raw socket
+_QUIET_S = 0.15  # the longest expected silence on a raw socket
 _BAD_STATUS = ("500", "502", "505")
 _BAD_CODES = (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS)
 _NO_MESSAGE = "The request is no "
 
-_DTYPES = range(1, 24)
-_EXAMPLES = block(1, example(x=1.0)) + block(1, example(x=-2.5, y=3.0))
-_TASKS = b"".join(
-    block(1, block(1, spec(FLOATS, name)) + block(2, f"tensorflow/serving/{name}")) for name in ("classify", "regress")
-)
-
-MESSAGES: dict[str, list[bytes]] = {
-    wire.PREDICT: [
-        floats_request(1.0, 2.0, 3.0),
-        text_request("so good", "so dull"),
-        predict(
-            FLOATS,
-            entry("text", tensor(wire.STRING, [2], block(8, "a") + block(8, "b")))
-            + entry("n", tensor(wire.INT64, [2], block(10, b"\x01\x02"))),
-            "two",
-            block(3, "upper"),
-        ),
-        predict(FLOATS, entry("n", tensor(wire.INT32, [2], block(7, b"\x03\x02"))), "wide"),
-        predict(FLOATS, entry("x", tensor(wire.FLOAT, [2], b"", bytes(8)))),
-        predict(TEXT, entry("text", tensor(wire.STRING, [2], b"", b"\x01\x02abc"))),
-        *(predict(FLOATS, entry("x", tensor(dtype, [1], b"", bytes(8)))) for dtype in _DTYPES),
-        *(
-            predict(FLOATS, entry("x", tensor(dtype, [2], block(number_of, bytes(16)))))
-            for dtype, number_of in wire.VALUES.items()
-        ),
-        block(1, block(1, FLOATS) + block(2, number(1, 1))) + entry("x", tensor(wire.FLOAT, [1], block(5, bytes(4)))),
-        block(1, block(1, FLOATS) + block(4, "stable")) + entry("x", tensor(wire.FLOAT, [1], block(5, bytes(4)))),
-    ],
-    wire.CLASSIFY: [
-        wire.examples_request(_EXAMPLES),
-        block(1, spec(FLOATS, "classify")) + block(2, block(2, _EXAMPLES + block(2, example(c=1.0)))),
-    ],
-    wire.REGRESS: [wire.examples_request(_EXAMPLES, signature="regress")],
-    wire.MULTI: [_TASKS + block(2, block(1, _EXAMPLES))],
-    wire.METADATA: [block(1, spec(FLOATS)) + block(2, "signature_def")],
-    wire.STATUS: [block(1, spec(FLOATS)), block(1, spec(TEXT))],
-    wire.HEALTH_CHECK: [b"", block(1, FLOATS)],
-}
-
-_NUMBER, _WORD = f"/v1/models/{FLOATS}", f"/v1/models/{TEXT}"
-DOCUMENTS: list[tuple[str, Any]] = [
-    (f"{_NUMBER}:predict", {"instances": [1.0, 2, -3e5]}),
-    (f"{_NUMBER}:predict", {"instances": [{"x": 1.0}, {"x": 2.0}]}),
-    (f"{_NUMBER}:predict", {"inputs": [1.0, 2.0]}),
-    (f"{_NUMBER}:predict", {"inputs": {"x": [1.0]}, "signature_name": "serving_default"}),
-    (f"{_NUMBER}:predict", {"signature_name": "two", "instances": [{"text": "a", "n": 1}, {"text": "b", "n": 2}]}),
-    (f"{_NUMBER}:predict", {"signature_name": "two", "inputs": {"text": [{"b64": "YQ=="}], "n": [7]}}),
-    (f"{_WORD}:predict", {"instances": ["so good", "schön 😀"]}),
-    (f"{_WORD}:predict", {"instances": [{"b64": "c28gZ29vZA=="}]}),
-    (f"{_NUMBER}:classify", {"signature_name": "classify", "examples": [{"x": 1.0}, {"x": [2.0], "y": ["a", "b"]}]}),
-    (f"{_NUMBER}:classify", {"signature_name": "classify", "context": {"c": 1}, "examples": [{}, {"x": 5}]}),
-    (f"{_NUMBER}:regress", {"signature_name": "regress", "examples": [{"x": 0.5}, {"x": {"b64": "YQ=="}}]}),
-    (f"{_NUMBER}/versions/1:predict", {"instances": [1.0]}),
-    (f"{_NUMBER}/labels/stable:predict", {"instances": [1.0]}),
-]
-PATHS = [
-    _NUMBER,
-    f"{_NUMBER}/metadata",
-    f"{_NUMBER}/versions/1",
-    f"{_NUMBER}/versions/1/metadata",
-    PAGE,
-    "/v1/models/x",
-]
-_HEADERS = (
-    "Content-Type: application/json\r\n",
-    "Accept-Encoding: gzip, deflate\r\n",
-    "Accept-Encoding: gzip;q=0\r\n",
-    "Content-Encoding: gzip\r\n",
-    "Content-Encoding: identity\r\n",
-    "Expect: 100-continue\r\n",
-    "Connection: close\r\n",
-    "Transfer-Encoding: chunked\r\n",
-    "Origin: http://a\r\n",
-)
-
 
 @dataclass
-class Findings:
-    """What a fuzz has seen.
+class FuzzFindings:
+    """The responses to the fuzzer.
 
     Attributes:
-        answers: level and code or status to how often.
-        bad: what nobody may be told, with what repeats it.
+        answers: counts by level and code or status.
+        bad: forbidden responses, with the flags that repeat the case.
     """
 
     answers: Counter[str] = field(default_factory=Counter)
@@ -125,20 +48,20 @@ class Findings:
     cases: int = 0
     longest_s: float = 0.0
 
-    def note(self, level: str, answer: str) -> None:
-        self.answers[f"{level} {answer}"] += 1
+    def count_response(self, level: str, response: str) -> None:
+        self.answers[f"{level} {response}"] += 1
 
 
 class Fuzzer:
-    """Draws cases and tries them on a server.
+    """Draws cases and runs them on a server.
 
     Args:
-        server: which.
-        seed: of everything that is drawn.
-        findings: what is added to.
+        server: the target.
+        seed: of all random choices.
+        findings: to which the responses are added.
     """
 
-    def __init__(self, server: Server, seed: int, findings: Findings) -> None:
+    def __init__(self, server: SiegeServer, seed: int, findings: FuzzFindings) -> None:
         self._server, self._seed, self.findings = server, seed, findings
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 100)]
         self._channel = grpc.insecure_channel(f"{HOST}:{server.port}", options=options)
@@ -146,24 +69,24 @@ class Fuzzer:
         self._levels: dict[str, Callable[[Random], str]] = dict(zip(LEVELS, tries, strict=True))
 
     def case(self, level: str, index: int) -> None:
-        """One case, which is the same for the same seed."""
+        """Runs one case, which is determined by the seed, the level and the index."""
         source = Random(f"{self._seed}:{level}:{index}")
         began = time.monotonic()
         try:
-            answer = self._levels[level](source)
+            response = self._levels[level](source)
         except ConnectionRefusedError:
-            answer = "refused"  # the server has gone, which its pids tell
+            response = "refused"  # the server has ended, which the check of its pids reports
             time.sleep(0.1)
         except TimeoutError:
-            answer = "bad: cannot connect"
+            response = "bad: cannot connect"
         except OSError as error:
-            answer = f"closed by {type(error).__name__}"
+            response = f"closed by {type(error).__name__}"
         took = time.monotonic() - began
         self.findings.cases += 1
         self.findings.longest_s = max(self.findings.longest_s, took)
-        self.findings.note(level, answer.partition(":")[0])
-        if answer.startswith("bad") or (took > SLOW_S and level in CALLS):
-            self.findings.bad.append(f"--seed {self._seed} --case {level}:{index} ({took:.1f} s): {answer[:300]}")
+        self.findings.count_response(level, response.partition(":")[0])
+        if response.startswith("bad") or (took > SLOW_S and level in CALLS):
+            self.findings.bad.append(f"--seed {self._seed} --case {level}:{index} ({took:.1f} s): {response[:300]}")
 
     def close(self) -> None:
         self._channel.close()
@@ -181,9 +104,9 @@ class Fuzzer:
             self._channel.unary_unary(method)(body, timeout=20, wait_for_ready=True)
             return "OK"
         except grpc.RpcError as error:
-            code, words = error.code(), error.details() or ""
-        if code == grpc.StatusCode.DEADLINE_EXCEEDED or (code in _BAD_CODES and not words.startswith(_NO_MESSAGE)):
-            return f"bad {code.name}: {words}"
+            code, details = error.code(), error.details() or ""
+        if code == grpc.StatusCode.DEADLINE_EXCEEDED or (code in _BAD_CODES and not details.startswith(_NO_MESSAGE)):
+            return f"bad {code.name}: {details}"
         return str(code.name)
 
     def _json(self, source: Random) -> str:
@@ -200,7 +123,7 @@ class Fuzzer:
     def _http1(self, source: Random) -> str:
         requests = []
         for _ in range(source.randint(1, 3)):
-            headers = "".join(source.sample(_HEADERS, source.randint(0, 3)))
+            headers = "".join(source.sample(HEADERS, source.randint(0, 3)))
             if source.random() < 0.5:
                 requests.append(_request("GET", source.choice(PATHS), headers, b""))
             else:
@@ -209,21 +132,21 @@ class Fuzzer:
         return self._exchange(source, mutate_bytes(source, b"".join(requests), 4))
 
     def _exchange(self, source: Random, request: bytes, *, whole: bool = False) -> str:
-        with socket.create_connection((HOST, self._server.rest_port), 20 if whole else _QUIET_S) as end:
-            self._send_in_pieces(source, end, request, whole=whole)
+        with socket.create_connection((HOST, self._server.rest_port), 20 if whole else _QUIET_S) as connection:
+            self._send_in_pieces(source, connection, request, whole=whole)
             if not whole and source.random() < 0.1:
-                reset(end)
+                reset(connection)
                 return "reset"
             with contextlib.suppress(OSError):
                 if not whole and source.random() < 0.2:
-                    end.shutdown(socket.SHUT_WR)
-            answer = receive(end, 20_000)
-        statuses = [piece[:3].decode("latin-1") for piece in re.split(rb"HTTP/1\.[01] ", answer)[1:]]
+                    connection.shutdown(socket.SHUT_WR)
+            response = receive(connection, 20_000)
+        statuses = [piece[:3].decode("latin-1") for piece in re.split(rb"HTTP/1\.[01] ", response)[1:]]
         for status in statuses:
             if status in _BAD_STATUS:
-                return f"bad {status}: {answer[:300]!r}"
+                return f"bad {status}: {response[:300]!r}"
         if whole and not statuses:
-            return f"bad: no answer, but {answer[:100]!r}"
+            return f"bad: no answer, but {response[:100]!r}"
         return statuses[0] if statuses else "closed"
 
     def _http2(self, source: Random) -> str:
@@ -246,30 +169,34 @@ class Fuzzer:
             ],
             source.randint(0, 3),
         )
-        with socket.create_connection((HOST, self._server.port), _QUIET_S) as end:
+        with socket.create_connection((HOST, self._server.port), _QUIET_S) as connection:
             preface = wire.PREFACE if source.random() < 0.95 else mutate_bytes(source, wire.PREFACE)
-            self._send_in_pieces(source, end, preface + mutate_frames(source, frames))
+            self._send_in_pieces(source, connection, preface + mutate_frames(source, frames))
             if source.random() < 0.1:
-                reset(end)
+                reset(connection)
                 return "reset"
-            return "answered" if answered(end) else "closed"
+            return "answered" if read_until_streams_end(connection) else "closed"
 
-    def _send_in_pieces(self, source: Random, end: socket.socket, content: bytes, *, whole: bool = False) -> None:
+    def _send_in_pieces(
+        self, source: Random, connection: socket.socket, content: bytes, *, whole: bool = False
+    ) -> None:
         if source.random() < 0.8:
-            send(end, content)
+            send(connection, content)
             return
         for _ in range(source.randint(1, 5)):
             at = source.randint(0, len(content))
-            send(end, content[:at])
+            send(connection, content[:at])
             content = content[at:]
             time.sleep(source.choice((0, 0.001, 0.02)))
         if whole or source.random() < 0.8:
-            send(end, content)
+            send(connection, content)
 
 
-def fuzz(server: Server, seed: int, seconds: float, *, levels: Sequence[str] = LEVELS, threads: int = 4) -> Findings:
-    """Tries cases of these levels for so long, several at once."""
-    findings, until = Findings(), time.monotonic() + seconds
+def fuzz(
+    server: SiegeServer, seed: int, seconds: float, *, levels: Sequence[str] = LEVELS, threads: int = 4
+) -> FuzzFindings:
+    """Runs cases of these levels for `seconds`, in several threads."""
+    findings, until = FuzzFindings(), time.monotonic() + seconds
 
     def work(thread: int) -> None:
         fuzzer = Fuzzer(server, seed, findings)

@@ -1,4 +1,4 @@
-"""The SavedModels under siege: TensorFlow's half_plus_two with all that a caller can ask of it, and a text model."""
+"""The SavedModels of the attacked server: half_plus_two with a signature for every method, and a text model."""
 
 from __future__ import annotations
 
@@ -8,36 +8,35 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 FLOATS, TEXT, OTHER = "half_plus_two", "text", "other"
-"""Served names. `OTHER` is half_plus_two again, under a folder that reloads may name."""
+"""Served names. `OTHER` is half_plus_two again, for reloads."""
 
 SPEED_OF_LIGHT = 2**31 - 1
-"""What `endless` is given to count to."""
+"""The number that `endless` has to count to."""
 
 
 def prepare(folder: Path, *, encoder: bool) -> Path:
-    """Writes the models, each as version 1, unless they are there, and the configuration that serves them.
+    """Writes the models, each as version 1, unless they exist, and the configuration that serves them.
 
     Args:
-        folder: for all of them.
-        encoder: the text model is Transom's own encoder (two layers, 128 wide: about 1 MB for a row that runs), else
-            one that is made in a second.
+        folder: of all models.
+        encoder: the text model is Transom's own encoder (two layers, 128 wide, about 1 MB per row in a run); otherwise
+            a bag of words, which is written in a second.
 
     Returns:
         The `ModelServerConfig` file.
     """
-    wanted = {FLOATS: _save_floats, TEXT: _save_encoder if encoder else _save_bag}
-    for name, save in wanted.items():
+    for name, save in {FLOATS: _save_floats, TEXT: _save_encoder if encoder else _save_bag}.items():
         if not (folder / name / "1" / "saved_model.pb").exists():
-            # In a process of its own, so that TensorFlow never is in the process that measures.
-            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as apart:
-                apart.submit(save, folder / name / "1").result()
+            # In a child process, so that the measuring process never imports TensorFlow.
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as child:
+                child.submit(save, folder / name / "1").result()
     config = folder / "models.config"
     config.write_text(config_text(folder, FLOATS, TEXT))
     return config
 
 
 def config_text(folder: Path, *names: str) -> str:
-    """A `ModelServerConfig` of these names."""
+    """A `ModelServerConfig` with these names."""
     rows = [
         f'  config {{ name: "{name}" base_path: "{base_path(folder, name)}" model_platform: "tensorflow" }}\n'
         for name in names
@@ -46,18 +45,18 @@ def config_text(folder: Path, *names: str) -> str:
 
 
 def base_path(folder: Path, name: str) -> Path:
-    """Where the versions of a served name lie."""
+    """The folder with the versions of a served name."""
     return folder / (FLOATS if name == OTHER else name)
 
 
 def _save_encoder(folder: Path) -> None:
-    from benchmarks.serving import export_small, made_up_texts
+    from benchmarks.small_model import export_small_model, made_up_texts
 
-    export_small(folder, made_up_texts(256))
+    export_small_model(folder, made_up_texts(256))
 
 
 def _save_bag(folder: Path) -> None:
-    """Words hashed to vectors and summed: `text` to `label`, `score` and `probabilities`."""
+    """Sums the vectors of hashed words: `text` to `label`, `score` and `probabilities`."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
 
@@ -104,7 +103,7 @@ def _save_floats(folder: Path) -> None:
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name="n")])
         def wide(self, n):
-            """As many zeros as are asked for: an answer larger than its request."""
+            """As many zeros as requested: a response larger than its request."""
             return {"zeros": tf.zeros([tf.shape(n)[0], tf.reduce_max(n)])}
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name="n")])

@@ -1,6 +1,6 @@
-"""Valid requests made wrong in small ways: bytes, protobuf fields, JSON values, requests of HTTP/1, frames of HTTP/2.
+"""Mutates valid requests: bytes, protobuf fields, JSON values, HTTP/1 requests, HTTP/2 frames.
 
-Everything is drawn from the `random.Random` that is given, so that a case is told by its seed.
+Every choice comes from the given `random.Random`, so that the seed determines the case.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from benchmarks.siege.wire import varint
 NUMBERS = (0, 1, 2, 7, 127, 128, 255, 4096, 2**16, 2**24, 2**31 - 1, 2**31, 2**32, 2**53, 2**62, 2**63 - 1, 2**63)
 _NUMBERS = (*NUMBERS, 2**64 - 1)
 MOST_BYTES = 300_000
-"""The largest that a case grows to: what is larger is the attacks' subject."""
+"""The largest size of a case; larger requests are left to the attacks."""
 
 Field = tuple[int, int, Any]
-"""Number, wire type, and a number (0), bytes (1, 5, 2) or a list of fields (2)."""
+"""Field number, wire type, and a number (type 0), bytes (1, 5, 2) or a list of fields (2)."""
 
 
 def mutate_bytes(source: Random, content: bytes, times: int = 3) -> bytes:
-    """Bits flipped, pieces dropped, doubled, moved, numbers put in."""
+    """Flips bits; drops and repeats pieces; inserts random bytes and numbers."""
     done = bytearray(content)
     for _ in range(source.randint(1, times)):
         at, to = sorted(source.randint(0, len(done)) for _ in range(2))
@@ -47,7 +47,7 @@ def mutate_bytes(source: Random, content: bytes, times: int = 3) -> bytes:
 
 
 def fields(content: bytes) -> list[Field] | None:
-    """A message as fields, those within as far as they look like messages; None where the bytes are none."""
+    """Parses a message into fields, recursively where bytes look like a message; None if it is not a message."""
     found: list[Field] = []
     at = 0
     while at < len(content):
@@ -72,8 +72,8 @@ def fields(content: bytes) -> list[Field] | None:
     return found
 
 
-def written(message: list[Field]) -> bytes:
-    """The bytes of fields, of about `MOST_BYTES` at most: a field may hold a thousand times another, and so on."""
+def encode_fields(message: list[Field]) -> bytes:
+    """Serializes fields, up to about `MOST_BYTES`, because nested repetition can grow without limit."""
     done = bytearray()
     for number, kind, value in message:
         if len(done) >= MOST_BYTES:
@@ -82,7 +82,7 @@ def written(message: list[Field]) -> bytes:
         if kind == 0:
             done += varint(value)
         elif kind == 2:
-            content = written(value) if isinstance(value, list) else value
+            content = encode_fields(value) if isinstance(value, list) else value
             done += varint(len(content)) + content
         else:
             done += value
@@ -90,13 +90,13 @@ def written(message: list[Field]) -> bytes:
 
 
 def mutate_message(source: Random, content: bytes) -> bytes:
-    """A message with a few of its fields changed, at any depth."""
+    """Changes a few fields of a message, at any depth."""
     message = fields(content)
     if message is None:
         return mutate_bytes(source, content)
     for _ in range(source.randint(1, 4)):
         _mutate_fields(source, message)
-    return written(message)[:MOST_BYTES]
+    return encode_fields(message)[:MOST_BYTES]
 
 
 def _mutate_fields(source: Random, message: list[Field]) -> None:
@@ -124,7 +124,7 @@ def _mutate_fields(source: Random, message: list[Field]) -> None:
         case 6:
             source.shuffle(message)
         case 7 if kind == 2:
-            content = written(value) if isinstance(value, list) else value
+            content = encode_fields(value) if isinstance(value, list) else value
             message[at] = (number, 2, mutate_bytes(source, content))
         case _:
             message[at] = (number, 2, [(number, kind, value)])
@@ -182,7 +182,7 @@ _KEYS = ("instances", "inputs", "examples", "context", "signature_name", "b64", 
 
 
 def mutate_json(source: Random, document: Any) -> bytes:
-    """A document with a few of its values changed; now and then its text as well."""
+    """Changes a few values of a document, and sometimes its text."""
     document = json.loads(json.dumps(document))
     for _ in range(source.choice((1, 1, 1, 2, 3))):
         document = _mutate_value(source, document)
@@ -228,7 +228,7 @@ def _mutate_value(source: Random, value: Any) -> Any:
 
 
 def mutate_frames(source: Random, frames: list[bytes]) -> bytes:
-    """Frames of HTTP/2 dropped, doubled, moved, their lengths, kinds, flags, streams and contents changed."""
+    """Drops, repeats and reorders HTTP/2 frames; changes lengths, types, flags, streams and contents."""
     done = list(frames)
     for _ in range(source.choice((1, 1, 1, 2, 4))):
         if not done:

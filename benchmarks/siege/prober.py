@@ -1,11 +1,11 @@
-"""The innocent: a process that asks small things every 50 ms, on kept and on new connections, and tells who waited.
+"""Probes a server: sends small requests every 50 ms, on persistent and new connections, and reports the waits.
 
     python -m benchmarks.siege.prober PORT REST_PORT KEPT_CONNECTIONS
 
-Each line on its standard input ends a window; it answers with the window's JSON: kind of probe to how many were
-answered, the longest wait in ms (of those still waiting as well), what failed, and what was refused as too much.
-"machine" is no probe: the longest wait of a bare echo in a third process, and the most that this process itself was
-late. It is what the machine does to everybody.
+Each line on its standard input ends a window and prints it as JSON: for each kind of probe, the number answered, the
+longest wait in ms (including requests still waiting), the failures, and the requests refused because of overload.
+"machine" is not a probe, but the delay that the machine causes: the longest wait of a bare echo in a third process, and
+the longest delay of this process itself.
 """
 
 from __future__ import annotations
@@ -34,22 +34,21 @@ HEALTH, MACHINE = "health", "machine"
 _CHECK = "/grpc.health.v1.Health/Check"
 _SERVING = b"\x08\x01"
 _HALF_OF_ONE_AND_TWO = b"\x00\x00\x20\x40"  # 2.5, little-endian
-_STATUS_CODES_OF_TOO_MUCH = (grpc.StatusCode.RESOURCE_EXHAUSTED,)
 
-Ask = Callable[[], Awaitable[None]]
-
-
-class RefusedError(Exception):
-    """The server said that it has too much to do."""
+Query = Callable[[], Awaitable[None]]
 
 
-class WrongError(Exception):
-    """An answer that is none, or not the right one."""
+class OverloadedError(Exception):
+    """The server refused a request because it is overloaded."""
+
+
+class UnexpectedResponseError(Exception):
+    """A wrong or malformed response."""
 
 
 @dataclass
 class Window:
-    """What became of one kind of probe."""
+    """The results of one kind of probe."""
 
     answered: int = 0
     longest_ms: float = 0.0
@@ -60,26 +59,39 @@ class Window:
     began: float = field(default_factory=time.perf_counter)
 
     def report(self) -> dict[str, Any]:
-        """The window's figures; a new one begins, in which those who wait go on waiting."""
+        """The window's figures. A new window begins, which includes requests still waiting."""
         now = time.perf_counter()
         longest = max([self.longest_ms, *(1e3 * (now - began) for began in self.waiting)])
-        told = {"answered": self.answered, "longest_ms": longest, "refused": self.refused, "failed": self.failed}
-        told |= {"failure": self.failure, "seconds": now - self.began}
+        figures = {
+            "answered": self.answered,
+            "longest_ms": longest,
+            "refused": self.refused,
+            "failed": self.failed,
+        }
+        figures |= {"failure": self.failure, "seconds": now - self.began}
         self.answered = self.refused = self.failed = 0
         self.longest_ms, self.failure, self.began = 0.0, "", now
-        return told
+        return figures
 
 
-async def _loop(window: Window, ask: Ask, every: float) -> None:
+async def _loop(window: Window, query: Query, every: float) -> None:
     while True:
         began = time.perf_counter()
         window.waiting.add(began)
         try:
-            await ask()
+            await query()
             window.answered += 1
-        except RefusedError:
+        except OverloadedError:
             window.refused += 1
-        except (WrongError, OSError, EOFError, TimeoutError, grpc.aio.AioRpcError, IndexError, ValueError) as error:
+        except (
+            UnexpectedResponseError,
+            OSError,
+            EOFError,
+            TimeoutError,
+            grpc.aio.AioRpcError,
+            IndexError,
+            ValueError,
+        ) as error:
             window.failed += 1
             window.failure = " ".join(f"{type(error).__name__}: {_words(error)}".split())[:160]
         window.waiting.discard(began)
@@ -93,41 +105,41 @@ def _words(error: BaseException) -> str:
 
 
 class GrpcProbe:
-    """A probe over a channel that is kept, or over a new one each time."""
+    """A probe over gRPC, on a persistent channel or on a new one each time."""
 
     def __init__(self, port: int, method: str, body: bytes, expected: bytes, *, kept: bool) -> None:
         self._target, self._method, self._body, self._expected = f"{HOST}:{port}", method, body, expected
         self._channel = self._new() if kept else None
 
     def _new(self) -> Any:
-        alone = [("grpc.use_local_subchannel_pool", 1), ("grpc.initial_reconnect_backoff_ms", 50)]
-        alone += [("grpc.min_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 200)]
-        return grpc.aio.insecure_channel(self._target, options=alone)
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.initial_reconnect_backoff_ms", 50)]
+        options += [("grpc.min_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 200)]
+        return grpc.aio.insecure_channel(self._target, options=options)
 
     async def __call__(self) -> None:
         channel = self._channel or self._new()
         try:
-            # A connection that was closed while it idled is opened again, as any client does.
+            # Like any client, reopens a connection that was closed while idle.
             for last in (False, True):
                 try:
-                    answer = await channel.unary_unary(self._method)(
+                    response = await channel.unary_unary(self._method)(
                         self._body, timeout=PATIENCE_S, wait_for_ready=True
                     )
                     break
                 except grpc.aio.AioRpcError as error:
-                    if error.code() in _STATUS_CODES_OF_TOO_MUCH:
-                        raise RefusedError from error
+                    if error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED:
+                        raise OverloadedError from error
                     if last or error.code() != grpc.StatusCode.UNAVAILABLE:
                         raise
         finally:
             if self._channel is None:
                 await channel.close()
-        if self._expected not in answer:
-            raise WrongError(f"{self._method} answered {answer[:60]!r}")
+        if self._expected not in response:
+            raise UnexpectedResponseError(f"{self._method} answered {response[:60]!r}")
 
 
 class RestProbe:
-    """The same over HTTP/1.1."""
+    """A probe over HTTP/1.1, on a persistent connection or on a new one each time."""
 
     def __init__(self, port: int, path: str, body: str, expected: str, *, kept: bool) -> None:
         head = f"{'POST' if body else 'GET'} {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -159,9 +171,9 @@ class RestProbe:
         if b"connection: close" in head:
             self._close()
         if b" 429 " in head[:16]:
-            raise RefusedError
+            raise OverloadedError
         if b" 200 " not in head[:16] or self._expected not in body.replace(b" ", b"").replace(b"\n", b""):
-            raise WrongError(f"{head[:30]!r} {body[:100]!r}")
+            raise UnexpectedResponseError(f"{head[:30]!r} {body[:100]!r}")
 
     def _close(self) -> None:
         if self._streams is not None:
@@ -169,11 +181,11 @@ class RestProbe:
         self._streams = None
 
 
-def probes(port: int, rest_port: int, kept: int) -> list[tuple[str, Ask, float]]:
-    """Kind, what asks, and how often; `kept` connections of each kind are kept."""
+def probes(port: int, rest_port: int, kept: int) -> list[tuple[str, Query, float]]:
+    """Kind, probe and interval of each probe, with `kept` persistent connections per kind."""
     text = f"/v1/models/{TEXT}:predict"
     number = f"/v1/models/{FLOATS}:predict"
-    found: list[tuple[str, Ask, float]] = []
+    found: list[tuple[str, Query, float]] = []
     for new in (False, True):
         age, every = ("new", NEW_EVERY_S) if new else ("kept", EVERY_S * kept)
         for _ in range(1 if new else kept):
@@ -201,7 +213,7 @@ async def _late(window: Window) -> None:
 
 
 def _echo(port: int, parent: int) -> None:
-    """Gives back what comes, until the parent has gone."""
+    """Echoes bytes until the parent ends."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while piece := await reader.read(100):
@@ -234,8 +246,8 @@ async def main(port: int, rest_port: int, kept: int) -> None:
             break
         await asyncio.sleep(0.1)
     tasks.append(asyncio.create_task(_loop(windows[MACHINE], lambda: _ask_echo(echo_port), EVERY_S)))
-    for kind, ask, every in probes(port, rest_port, kept):
-        tasks.append(asyncio.create_task(_loop(windows.setdefault(kind, Window()), ask, every)))
+    for kind, query, every in probes(port, rest_port, kept):
+        tasks.append(asyncio.create_task(_loop(windows.setdefault(kind, Window()), query, every)))
     while await asyncio.to_thread(sys.stdin.readline):
         print(json.dumps({kind: window.report() for kind, window in windows.items()}), flush=True)
         for task in tasks:
@@ -245,4 +257,4 @@ async def main(port: int, rest_port: int, kept: int) -> None:
 
 if __name__ == "__main__":
     asyncio.run(main(*map(int, sys.argv[1:4])))
-    os._exit(0)  # what still waits is not waited for
+    os._exit(0)  # does not wait for pending requests

@@ -1,4 +1,4 @@
-"""The real server of any tree as a child under limits of memory and descriptors, and what can be seen of it."""
+"""Runs the real server of any checkout as a child process with limited memory and descriptors, and observes it."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ HOST = "127.0.0.1"
 ROOT = Path(__file__).resolve().parent.parent.parent
 MEMORY_KIB, DESCRIPTORS = 8 * 2**20, 400
 RUN_SECONDS = 5.0
-"""What a run may take that would go on for ever."""
+"""The server's limit for a run, for runs that would go on forever."""
 _START_S = 180.0
 _MODELS_KIB = 200 * 1024
 
 
 @dataclass
-class Server:
-    """A server that runs; `port` speaks gRPC, `rest_port` REST.
+class SiegeServer:
+    """A running server; `port` speaks gRPC, `rest_port` REST.
 
     Attributes:
-        folder: of the models, its configuration and its log.
-        workers: 1 stands for one process without a supervisor.
+        folder: of the models and the configuration.
+        workers: 1 is a single process without a supervisor.
     """
 
     process: subprocess.Popen[bytes]
@@ -48,22 +48,22 @@ class Server:
         return self.process.pid
 
     def pids(self) -> tuple[int, ...]:
-        """The process, and its children in order."""
+        """The process and its children, in order."""
         return (self.pid, *sorted(children(self.pid)))
 
     def worker_pids(self) -> tuple[int, ...]:
-        """Those that hold models (of the others one writes the log)."""
+        """The processes that hold models (one of the others writes the log)."""
         return tuple(pid for pid in self.pids() if _status(pid, "VmRSS") > _MODELS_KIB)
 
     def alive(self) -> bool:
         return self.process.poll() is None
 
     def memory(self) -> float:
-        """MiB that all its processes hold (VmRSS)."""
+        """MiB of all its processes (VmRSS)."""
         return sum(_status(pid, "VmRSS") for pid in self.pids()) / 1024
 
     def peak(self) -> float:
-        """The most that one of its processes has held since `reset_peak`, MiB."""
+        """The peak MiB of one of its processes since `reset_peak`."""
         return max([_status(pid, "VmHWM") for pid in self.pids()], default=0) / 1024
 
     def reset_peak(self) -> None:
@@ -71,12 +71,8 @@ class Server:
             with contextlib.suppress(OSError):
                 Path(f"/proc/{pid}/clear_refs").write_text("5")
 
-    def descriptors(self) -> int:
-        """The most that one of its processes has open."""
-        return max([_open(pid) for pid in self.pids()], default=0)
-
     def cpu(self) -> float:
-        """Seconds of the processor that its processes have had."""
+        """CPU seconds of its processes."""
         ticks = os.sysconf("SC_CLK_TCK")
         return sum(sum(map(int, _stat(pid)[11:13])) for pid in self.pids() if _stat(pid)) / ticks
 
@@ -85,17 +81,17 @@ class Server:
 
 
 @contextlib.contextmanager
-def besieged(
+def start_server(
     config: Path, log: Path, *, workers: int = 1, tree: Path = ROOT, flags: Sequence[str] = (), limited: bool = True
-) -> Iterator[Server]:
-    """Starts a tree's server on a `ModelServerConfig` file, waits until all workers answer, and ends it at last."""
+) -> Iterator[SiegeServer]:
+    """Starts a checkout's server on a `ModelServerConfig` file, waits for all workers, and ends it after the block."""
     port, rest_port = free_ports(2)
     monitoring = log.with_suffix(".monitoring")
     monitoring.write_text("prometheus_config { enable: true }")
     own = [f"--host={HOST}", f"--port={port}", f"--rest_api_port={rest_port}", f"--model_config_file={config}"]
     own += ["--enable_grpc_healthcheck_service", "--enable_grpc_reflection", "--max_num_load_retries=0"]
     own += [f"--monitoring_config_file={monitoring}", f"--workers={workers}", "--drain_seconds=2"]
-    if (tree / "serving" / "server" / "run_limit.py").exists():  # older ones do not know the flag
+    if any((tree / "serving" / "server").rglob("run_*limit.py")):  # older checkouts do not know the flag
         own.append(f"--max_run_seconds={RUN_SECONDS}")
     own += flags
     limits = f"ulimit -v {MEMORY_KIB}; ulimit -n {DESCRIPTORS}; " if limited else ""
@@ -109,16 +105,16 @@ def besieged(
             cwd=tree,
             env={**os.environ, "PYTHONPATH": str(tree)},
         )
-    server = Server(process, port, rest_port, config.parent, log, workers, tuple(flags))
+    server = SiegeServer(process, port, rest_port, config.parent, log, workers, tuple(flags))
     try:
         _wait(server)
         yield server
     finally:
-        end(server)
+        kill(server)
 
 
-def end(server: Server) -> None:
-    """Kills what is left of it."""
+def kill(server: SiegeServer) -> None:
+    """Kills the server's processes."""
     for pid in reversed(server.pids()):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -126,7 +122,7 @@ def end(server: Server) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that are free now."""
+    """Ports that are currently free."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -135,40 +131,40 @@ def free_ports(count: int) -> list[int]:
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process has started and that still run."""
-    found = []
+    """The running child processes of a process."""
+    pids = []
     for path in Path("/proc").iterdir():
         if path.name.isdigit() and (stat := _stat(int(path.name))) and int(stat[1]) == pid and stat[0] != "Z":
-            found.append(int(path.name))
-    return found
+            pids.append(int(path.name))
+    return pids
 
 
-def _wait(server: Server) -> None:
+def _wait(server: SiegeServer) -> None:
     deadline = time.monotonic() + _START_S
     ready = 0
     while ready < server.workers or not _answers(server):
         if not server.alive() or time.monotonic() > deadline:
-            said = server.log.read_text(errors="replace")[-3000:]
-            raise RuntimeError(f"the server did not start; it said:\n{said}")
+            log = server.log.read_text(errors="replace")[-3000:]
+            raise RuntimeError(f"the server did not start; its log ends with:\n{log}")
         time.sleep(0.1)
         ready = server.log.read_text(errors="replace").count("; ready after")
 
 
-def _answers(server: Server) -> bool:
+def _answers(server: SiegeServer) -> bool:
     scheme = "https" if any("ssl" in flag for flag in server.flags) else "http"
     if scheme == "https":
         return True
     try:
         with urllib.request.urlopen(f"{scheme}://{HOST}:{server.rest_port}/v1/models/any", timeout=5):
             return True
-    except urllib.error.HTTPError:  # there is no such model
+    except urllib.error.HTTPError:  # no such model
         return True
     except OSError:
         return False
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat behind the command's name, none where the process has gone."""
+    """The fields of /proc/PID/stat after the command's name; empty if the process has ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -176,15 +172,9 @@ def _stat(pid: int) -> list[str]:
 
 
 def _status(pid: int, name: str) -> int:
-    """A field of /proc/PID/status in KiB, 0 where the process has gone."""
+    """A field of /proc/PID/status in KiB; 0 if the process has ended."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith(f"{name}:"):
                 return int(line.split()[1])
-    return 0
-
-
-def _open(pid: int) -> int:
-    with contextlib.suppress(OSError):
-        return len(os.listdir(f"/proc/{pid}/fd"))
     return 0

@@ -1,4 +1,4 @@
-"""What attackers do to a server: call it, or open sockets to it and write what they like."""
+"""The attackers' tools: calls, and raw sockets to write anything to."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from typing import Any
 
 import grpc
 
-from benchmarks.siege.server import HOST, Server
+from benchmarks.siege.server import HOST, SiegeServer
 from benchmarks.siege.wire import DATA, END_STREAM, HEADERS, PREFACE, RST_STREAM, settings
 
 PAGE = "/monitoring/prometheus/metrics"
 PATIENCE_S = 20.0
-"""How long an attacker waits for an answer."""
+"""How long an attacker waits for a response."""
 
 
-class Target:
-    """A server as attackers see it. What they were told is counted in `seen`: a code or an HTTP status to how often."""
+class AttackTarget:
+    """A server as attackers see it. `responses` counts what they got, by code or HTTP status."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: SiegeServer) -> None:
         self.server, self.port, self.rest_port = server, server.port, server.rest_port
-        self.seen: Counter[str] = Counter()
-        self.words: dict[str, str] = {}
-        """To each code the last message, cut."""
+        self.responses: Counter[str] = Counter()
+        self.messages: dict[str, str] = {}
+        """The last message of each code, truncated."""
 
     def call(
         self,
@@ -42,83 +42,83 @@ class Target:
         metadata: Any = None,
         compression: Any = None,
     ) -> str:
-        """A gRPC call on a connection of its own, without a deadline where the timeout is None; the code's name."""
+        """Makes a gRPC call on a new connection, without a deadline if the timeout is None; the code's name."""
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
         with grpc.insecure_channel(f"{HOST}:{self.port}", options=options) as channel:
             try:
                 channel.unary_unary(method)(body, timeout=timeout, metadata=metadata, compression=compression)
-                code, words = "OK", ""
+                code, message = "OK", ""
             except grpc.RpcError as error:
-                code, words = error.code().name, error.details() or ""
-        return self.note(code, words)
+                code, message = error.code().name, error.details() or ""
+        return self.count_response(code, message)
 
     def post(
         self, path: str, body: bytes, *, headers: str = "", method: str = "POST", timeout: float = PATIENCE_S
     ) -> str:
-        """An HTTP/1.1 request on a connection of its own; its status."""
+        """Makes an HTTP/1.1 request on a new connection; its status."""
         head = f"{method} {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
         try:
-            with self.rest(timeout) as end:
-                send(end, head.encode("utf-8", "surrogateescape"), body)
-                answer = receive(end, 300)
+            with self.rest(timeout) as connection:
+                send(connection, head.encode("utf-8", "surrogateescape"), body)
+                response = receive(connection, 300)
         except OSError as error:
-            return self.note(type(error).__name__)
-        status = answer[9:12].decode("ascii", "replace") if answer.startswith(b"HTTP/1") else "nothing"
-        return self.note(status, answer.partition(b"\r\n\r\n")[2].decode("utf-8", "replace"))
+            return self.count_response(type(error).__name__)
+        status = response[9:12].decode("ascii", "replace") if response.startswith(b"HTTP/1") else "nothing"
+        return self.count_response(status, response.partition(b"\r\n\r\n")[2].decode("utf-8", "replace"))
 
     def predict(self, body: bytes, *, model: str = "half_plus_two", verb: str = "predict", headers: str = "") -> str:
         return self.post(f"/v1/models/{model}:{verb}", body, headers=headers)
 
     def page(self, seconds: float = PATIENCE_S) -> bytes:
-        """Prometheus's."""
-        with urllib.request.urlopen(f"http://{HOST}:{self.rest_port}{PAGE}", timeout=seconds) as answer:
-            return bytes(answer.read())
+        """The Prometheus page."""
+        with urllib.request.urlopen(f"http://{HOST}:{self.rest_port}{PAGE}", timeout=seconds) as response:
+            return bytes(response.read())
 
-    def note(self, code: str, words: str = "") -> str:
-        self.seen[code] += 1
-        self.words[code] = words[:300]
+    def count_response(self, code: str, message: str = "") -> str:
+        self.responses[code] += 1
+        self.messages[code] = message[:300]
         return code
 
     def rest(self, timeout: float = PATIENCE_S) -> socket.socket:
-        """A connection to REST."""
+        """Opens a connection to REST."""
         return socket.create_connection((HOST, self.rest_port), timeout)
 
     def http2(self, timeout: float = PATIENCE_S, **values: int) -> socket.socket:
-        """A connection to gRPC that has said its preface and SETTINGS."""
-        end = socket.create_connection((HOST, self.port), timeout)
-        end.sendall(PREFACE + settings(**values))
-        return end
+        """Opens a connection to gRPC and sends the preface and SETTINGS."""
+        connection = socket.create_connection((HOST, self.port), timeout)
+        connection.sendall(PREFACE + settings(**values))
+        return connection
 
     def raw(self, port: int, timeout: float = PATIENCE_S) -> socket.socket:
         return socket.create_connection((HOST, port), timeout)
 
 
-def send(end: socket.socket, *pieces: bytes) -> bool:
-    """Writes; False where the other end would not have it."""
+def send(connection: socket.socket, *pieces: bytes) -> bool:
+    """Sends the pieces; False if the server closes the connection."""
     try:
         for piece in pieces:
-            end.sendall(piece)
+            connection.sendall(piece)
     except OSError:
         return False
     return True
 
 
-def receive(end: socket.socket, most: int) -> bytes:
-    """What comes, until an empty line, the end, a silence as long as the socket's timeout, or `most` bytes."""
+def receive(connection: socket.socket, most: int) -> bytes:
+    """Reads until an empty line, the end, the socket's timeout, or `most` bytes."""
     got = bytearray()
     with contextlib.suppress(OSError):
-        while len(got) < most and (piece := end.recv(65536)):
+        while len(got) < most and (piece := connection.recv(65536)):
             got += piece
             if b"\r\n\r\n" in got:
                 break
     return bytes(got)
 
 
-def answered(end: socket.socket, streams: int = 1) -> bool:
-    """Reads frames of HTTP/2 until so many streams have ended; False where the connection does or nothing comes."""
+def read_until_streams_end(connection: socket.socket, streams: int = 1) -> bool:
+    """Reads HTTP/2 frames until `streams` streams have ended; False if the connection ends or times out first."""
     buffer = bytearray()
     with contextlib.suppress(OSError):
-        while piece := end.recv(65536):
+        while piece := connection.recv(65536):
             buffer += piece
             while len(buffer) >= 9 and len(buffer) >= (size := 9 + int.from_bytes(buffer[:3], "big")):
                 kind, flags = buffer[3], buffer[4]
@@ -130,48 +130,52 @@ def answered(end: socket.socket, streams: int = 1) -> bool:
     return False
 
 
-def reset(end: socket.socket) -> None:
+def reset(connection: socket.socket) -> None:
     """Closes a connection with RST."""
     with contextlib.suppress(OSError):
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    end.close()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
 
 
 @contextlib.contextmanager
-def crowd(connect: Callable[[], socket.socket], count: int, first: bytes = b"") -> Iterator[list[socket.socket]]:
-    """So many connections, each of which has said something; refused ones are left out. They stay until the end."""
-    ends: list[socket.socket] = []
+def open_connections(
+    connect: Callable[[], socket.socket], count: int, first: bytes = b""
+) -> Iterator[list[socket.socket]]:
+    """Opens `count` connections and sends `first` on each; skips refused ones. Closes them after the block."""
+    connections: list[socket.socket] = []
     try:
         for _ in range(count):
             with contextlib.suppress(OSError):
-                end = connect()
-                ends.append(end)
-                send(end, first)
-        yield ends
+                connection = connect()
+                connections.append(connection)
+                send(connection, first)
+        yield connections
     finally:
-        for end in ends:
-            end.close()
+        for connection in connections:
+            connection.close()
 
 
-def together(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """So many at once, each in a thread."""
+def run_concurrently(count: int, work: Callable[[int], Any]) -> list[Any]:
+    """Runs `count` calls at once, each in a thread."""
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(work, range(count)))
 
 
-def hold(seconds: float, ends: Iterable[socket.socket] = (), piece: bytes = b"", every: float = 0.5) -> None:
-    """Waits, while each connection gets a piece now and then."""
+def hold_open(
+    seconds: float, connections: Iterable[socket.socket] = (), piece: bytes = b"", every: float = 0.5
+) -> None:
+    """Keeps connections open, sending each a piece at intervals."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if piece:
-            for end in ends:
-                send(end, piece)
+            for connection in connections:
+                send(connection, piece)
         time.sleep(every)
 
 
 @contextlib.contextmanager
-def beside(work: Callable[[], Any]) -> Iterator[None]:
-    """Does something else meanwhile."""
+def in_background(work: Callable[[], Any]) -> Iterator[None]:
+    """Runs `work` in a thread during the block."""
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     yield
@@ -179,7 +183,7 @@ def beside(work: Callable[[], Any]) -> Iterator[None]:
 
 
 def unverified() -> ssl.SSLContext:
-    """A client's context that trusts everybody."""
+    """A client's context that accepts any certificate."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context

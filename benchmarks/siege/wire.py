@@ -1,4 +1,4 @@
-"""Protobuf messages as bytes, however large or wrong: what no library would write. Also HTTP/2's frames."""
+"""Writes protobuf messages and HTTP/2 frames as bytes, including huge and invalid ones that no library would write."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
 FLOAT, DOUBLE, INT32, UINT8, STRING, COMPLEX64, INT64, BOOL, HALF = 1, 2, 3, 4, 7, 8, 9, 10, 19
 VALUES = {FLOAT: 5, DOUBLE: 6, INT32: 7, UINT8: 7, STRING: 8, COMPLEX64: 9, INT64: 10, BOOL: 11, HALF: 13}
-"""dtype to the number of the field in `TensorProto` that holds its values."""
+"""dtype to the number of the `TensorProto` field with its values."""
 
 
 def varint(value: int) -> bytes:
@@ -28,13 +28,13 @@ def varint(value: int) -> bytes:
 
 
 def block(number: int, content: bytes | str = b"") -> bytes:
-    """A field of bytes, text or a message."""
+    """A field with bytes, text or a message."""
     content = content.encode() if isinstance(content, str) else content
     return varint(number << 3 | 2) + varint(len(content)) + content
 
 
 def number(field: int, value: int) -> bytes:
-    """A field of a whole number."""
+    """A field with an integer."""
     return varint(field << 3) + varint(value)
 
 
@@ -44,13 +44,13 @@ def spec(model: str, signature: str = "") -> bytes:
 
 
 def tensor(dtype: int, shape: list[int], values: bytes = b"", content: bytes = b"") -> bytes:
-    """A `TensorProto`; `values` are fields as they are on the wire."""
+    """A `TensorProto`; `values` are serialized fields."""
     dims = b"".join(block(2, number(1, size)) for size in shape)
     return number(1, dtype) + block(2, dims) + (block(4, content) if content else b"") + values
 
 
 def predict(model: str, inputs: bytes, signature: str = "", more: bytes = b"") -> bytes:
-    """A `PredictRequest`; `inputs` as `entry` makes them."""
+    """A `PredictRequest`; `inputs` are made by `entry`."""
     return block(1, spec(model, signature)) + inputs + more
 
 
@@ -69,17 +69,17 @@ def text_request(*texts: str, model: str = "text") -> bytes:
 
 
 def steps_request(steps: int, rows: int = 1) -> bytes:
-    """A Predict request for so many steps of half_plus_two's loop."""
+    """A Predict request for `steps` steps of half_plus_two's loop."""
     return predict("half_plus_two", entry("n", tensor(INT32, [rows], block(7, varint(steps) * rows))), "endless")
 
 
 def strings_request(count: int, values: bytes, content: bytes = b"", shape: list[int] | None = None) -> bytes:
-    """To the text model: a tensor of strings of shape [count]."""
+    """A Predict request to the text model: a string tensor of shape [count]."""
     return predict("text", entry("text", tensor(STRING, shape or [count], values, content)))
 
 
 def example(**features: float) -> bytes:
-    """A `tf.Example` of single floats."""
+    """A `tf.Example` with single floats."""
     rows = [
         block(1, block(1, name) + block(2, block(2, block(1, struct.pack("<f", value)))))
         for name, value in features.items()
@@ -88,7 +88,7 @@ def example(**features: float) -> bytes:
 
 
 def examples_request(examples: bytes, model: str = "half_plus_two", signature: str = "classify") -> bytes:
-    """A Classification- or `RegressionRequest`; `examples` are serialized and framed as `block(1, one)` each."""
+    """A Classification- or `RegressionRequest`; `examples` are serialized, each as `block(1, example)`."""
     return block(1, spec(model, signature)) + block(2, block(1, examples))
 
 
@@ -110,7 +110,7 @@ def settings(**values: int) -> bytes:
 
 
 def header(name: str | bytes, value: str | bytes) -> bytes:
-    """A header of HPACK, literal and not indexed, without Huffman's code."""
+    """An HPACK header: literal, not indexed, without Huffman coding."""
     name, value = (one.encode() if isinstance(one, str) else one for one in (name, value))
     return b"\x00" + _length(len(name)) + name + _length(len(value)) + value
 
@@ -123,12 +123,12 @@ def call_headers(method: str, *more: tuple[str | bytes, str | bytes]) -> bytes:
 
 
 def message(body: bytes, *, length: int | None = None, compressed: bool = False) -> bytes:
-    """A message of gRPC behind its head."""
+    """A gRPC message with its prefix."""
     return struct.pack(">BI", compressed, len(body) if length is None else length) + body
 
 
 def data(stream: int, content: bytes, *, last: bool = True, size: int = 16384) -> bytes:
-    """DATA frames of at most so many bytes."""
+    """DATA frames of at most `size` bytes."""
     pieces = [content[at : at + size] for at in range(0, len(content), size)] or [b""]
     flags = [0] * (len(pieces) - 1) + [END_STREAM if last else 0]
     return b"".join(frame(DATA, flag, stream, piece) for flag, piece in zip(flags, pieces, strict=True))

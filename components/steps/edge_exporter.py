@@ -17,8 +17,8 @@ from components.edge_rows import edge_rows
 from components.fingerprint import fingerprint
 from models.config import TaskConfig
 from models.errors import ModelError
-from tflite.bundle.mediapipe_metadata import Card
-from tflite.bundle_export import CALIBRATION_ROWS, GOLDEN_ROWS, Plain
+from tflite.bundle.mediapipe_metadata import ModelCard
+from tflite.bundle_export import CALIBRATION_ROWS, GOLDEN_ROWS, Float32Model
 from tflite.config import EdgeConfig
 from tflite.convert.variants import READS_ROWS, VARIANTS, Variant
 from tflite.host.json_text import to_json
@@ -76,18 +76,18 @@ def export_variants(
     """
     wanted = [variant for variant in VARIANTS if variant in (*config.variants, REFERENCE)]
     try:
-        plain = Plain.of(folder, config.lengths)
+        float32 = Float32Model.from_version(folder, config.lengths)
     except ModelError as error:
         SAYS.warning("no edge bundle: %s", error)
         return {variant: brief(error) for variant in wanted}
     golden = edge_rows(examples, "eval", task, GOLDEN_ROWS)
     calibration = edge_rows(examples, "train", task, CALIBRATION_ROWS) if set(wanted) & set(READS_ROWS) else []
-    card = Card(plain.name, version=_version(folder), author=config.author, licence=config.licence)
+    card = ModelCard(float32.name, version=_version(folder), author=config.author, licence=config.licence)
     made: dict[str, str] = {}
     for number, variant in enumerate(wanted, start=1):
         PROGRESS.info("making %s, variant %d of %d", variant, number, len(wanted))
         try:
-            plain.write(target / variant, variant, card, golden=golden, calibration=calibration)
+            float32.write_bundle(target / variant, variant, card, golden=golden, calibration=calibration)
             made[variant] = ""
         except ModelError as error:
             SAYS.warning("edge variant %s: %s", variant, error)

@@ -25,9 +25,9 @@ from models.saved.restore import restore
 from tflite.config import EdgeConfig
 from tflite.convert.variants import Variant
 from tflite.host.edge_classifier import EdgeClassifier
-from tflite.measure.cost import Cost, measure
-from tflite.measure.parity import Row, ask_keras, compare
-from tflite.measure.variant_choice import FILE_NAME, Candidate, choose
+from tflite.measure.cost import Cost, measure_cost
+from tflite.measure.parity import TextRow, compare, keras_reference
+from tflite.measure.variant_choice import FILE_NAME, Candidate, choose_variant
 
 SAYS, PROGRESS = logging.getLogger("transom"), logging.getLogger("transom.progress")
 _SPLIT = "eval"
@@ -77,8 +77,10 @@ class Executor(base_executor.BaseExecutor):
         blessing.set_string_custom_property(VARIANT, report[VARIANT] or "")
 
 
-def examine(folder: Path, bundles: Path, rows: list[Row], config: EdgeConfig, min_slice_size: int) -> dict[str, Any]:
-    """The gate's report, see `tflite.measure.variant_choice.choose`, and `again`, see `components.artifacts`.
+def examine(
+    folder: Path, bundles: Path, rows: list[TextRow], config: EdgeConfig, min_slice_size: int
+) -> dict[str, Any]:
+    """The gate's report, see `tflite.measure.variant_choice.choose_variant`, and `again`, see `components.artifacts`.
 
     Args:
         folder: the SavedModel.
@@ -95,15 +97,15 @@ def examine(folder: Path, bundles: Path, rows: list[Row], config: EdgeConfig, mi
     for variant in [variant for variant, broken in made.items() if not broken]:
         PROGRESS.info("measuring %s", variant)
         try:
-            costs[variant] = measure(bundles / variant)
+            costs[variant] = measure_cost(bundles / variant)
         except ModelError as error:  # LiteRT ends the process, say: that is the variant's fault, not the run's
             made[variant], unmeasured = brief(error), True
     if all(made[variant] for variant in config.variants):
         broken = [Candidate(variant, broken=made[variant]) for variant in config.variants]
-        return {**choose(broken, None, config), AGAIN: unmeasured}
+        return {**choose_variant(broken, None, config), AGAIN: unmeasured}
     PROGRESS.info("asking Keras %d rows", len(rows))
     model = restore(folder)
-    reference = ask_keras(model, rows, max(config.lengths, default=model.tokenizer.max_length))
+    reference = keras_reference(model, rows, max(config.lengths, default=model.tokenizer.max_length))
     candidates = []
     for variant in config.variants:
         if made[variant]:
@@ -113,7 +115,7 @@ def examine(folder: Path, bundles: Path, rows: list[Row], config: EdgeConfig, mi
         bundle = EdgeClassifier(bundles / variant, threads=os.cpu_count() or 1)
         parity = compare(bundle, reference, rows, min_slice_size)
         candidates.append(Candidate(variant, parity, costs[variant], tuple(bundle.manifest.report["operations"])))
-    report = choose(candidates, costs.get(REFERENCE), config)
+    report = choose_variant(candidates, costs.get(REFERENCE), config)
     slow = not report[BLESSED] and config.budget.latency_ratio is not None
     return {**report, AGAIN: unmeasured or slow}
 

@@ -160,7 +160,7 @@ def push_bundle(edge: Edge, base: Path, version: int, keep: int) -> bool:
     try:
         fresh = not _same_bundle(base / str(version), manifest)
         if fresh:
-            extra = {BUNDLE_FILE: manifest.text().encode()}
+            extra = {BUNDLE_FILE: manifest.to_json().encode()}
             publish(edge.bundles / edge.variant, base, extra, version=version, known_by=BUNDLE_FILE)
         prune(base, keep, [BUNDLE_FILE])
     except PublishError as error:

@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
 
 def bench(options: argparse.Namespace) -> int:
     """Measures bundles; see `transom edge bench --help`."""
-    from tflite.measure.cost import measure
+    from tflite.measure.cost import measure_cost
 
     for name in ("threads", "runs"):
         if getattr(options, name) < 1:
@@ -76,7 +76,7 @@ def bench(options: argparse.Namespace) -> int:
     costs = []
     for folder in folders:
         Manifest.load(folder).check_files(folder)
-        costs.append(measure(folder, threads=options.threads, runs=options.runs))
+        costs.append(measure_cost(folder, threads=options.threads, runs=options.runs))
         if options.json:
             print(to_json({"bundle": str(folder), **asdict(costs[-1])}, ascii=True), flush=True)
     if not options.json:

@@ -1,4 +1,4 @@
-"""Every family of presets becomes a bundle that answers as its Keras model does."""
+"""Every family of presets can become a bundle that predicts as its Keras model does."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from models.config import PresetConfig, TaskConfig
 from models.presets.preset import preset_tokenizer
 from models.saved.restore import RestoredModel
 from tflite.bundle.bundle_folder import check_golden
-from tflite.bundle.mediapipe_metadata import Card
-from tflite.bundle_export import Plain
+from tflite.bundle.mediapipe_metadata import ModelCard
+from tflite.bundle_export import Float32Model
 from tflite.convert.keras_to_tflite import convert
 from tflite.convert.variants import Variant
 from tflite.host.edge_classifier import EdgeClassifier
-from tflite.measure.parity import Row, ask_keras, compare
+from tflite.measure.parity import TextRow, compare, keras_reference
 
 TOLERANCES: dict[Variant, float] = {
     "float32": 1e-4,
@@ -38,11 +38,11 @@ def test_a_preset_becomes_a_bundle(family: str, tmp_path: Path) -> None:
     model = build_model(config, tokenizer=tokenizer, outputs=tiny.LABELS.outputs)
     restored = RestoredModel(model, tokenizer, tiny.LABELS, TaskConfig())
     manifest = tiny.manifest(lengths=(16,), pad_id=tokenizer.pad_id)
-    plain = Plain(restored, convert(model, manifest, tiny.LABELS), (16,), "here")
-    rows = [Row(text) for text in TEXTS]
-    reference = ask_keras(restored, rows, 16)
+    float32 = Float32Model(restored, convert(model, manifest, tiny.LABELS), (16,), "here")
+    rows = [TextRow(text) for text in TEXTS]
+    reference = keras_reference(restored, rows, 16)
     for variant, tolerance in TOLERANCES.items():
-        plain.write(tmp_path / variant, variant, Card("tiny"), golden=rows, calibration=rows)
+        float32.write_bundle(tmp_path / variant, variant, ModelCard("tiny"), golden=rows, calibration=rows)
         found = compare(EdgeClassifier(tmp_path / variant), reference, rows, 1)
         assert found.other_token_ids == 0
         assert found.max_difference < tolerance

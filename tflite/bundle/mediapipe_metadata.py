@@ -1,8 +1,8 @@
-"""TFLite metadata: what MediaPipe's TextClassifier reads to take a string in and give labels out.
+"""TFLite metadata, with which MediaPipe's TextClassifier turns a string into labels.
 
 The tables and their field numbers are those of MediaPipe's `metadata_schema.fbs`
-(https://github.com/google-ai-edge/mediapipe/blob/master/mediapipe/tasks/metadata/metadata_schema.fbs). Its own writer
-needs MediaPipe and cannot write a BERT classifier of 1.2; what a text classifier needs is little enough to write here.
+(https://github.com/google-ai-edge/mediapipe/blob/master/mediapipe/tasks/metadata/metadata_schema.fbs). MediaPipe's own
+writer needs MediaPipe and cannot write a BERT classifier of version 1.2; a text classifier needs only a few tables.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tflite.host.manifest import Manifest
 
 VOCABULARY_FILE, LABELS_FILE = "vocab.txt", "labels.txt"
 _METADATA_NAME, _IDENTIFIER = b"TFLITE_METADATA", b"M001"
-# What MediaPipe calls the inputs of a BERT classifier.
+# MediaPipe's names for the inputs of a BERT classifier.
 _INPUT_NAMES = {"token_ids": "ids", "padding_mask": "mask", "segment_ids": "segment_ids"}
 _DESCRIPTIONS = {
     "ids": "Token ids, the special ones included.",
@@ -35,18 +35,14 @@ _AXIS_LABELS, _VOCABULARY = 2, 5  # AssociatedFileType
 _FEATURE_PROPERTIES = 1  # ContentProperties
 _BERT_TOKENIZER = 4  # ProcessUnitOptions
 _MIN_PARSER_VERSION = "1.2.0"
-_LONGEST_VOCABULARY = 2**22
-# Zip's first date: the same files give the same bytes.
+_MAX_VOCABULARY = 2**22
+# Zip's first date, so that equal files give equal bytes.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)
-class Card:
-    """What the metadata say of a model beside its tensors.
-
-    Attributes:
-        name, description, version, author, licence: for people.
-    """
+class ModelCard:
+    """The description of a model for people, written to the metadata and the README."""
 
     name: str
     description: str = ""
@@ -55,21 +51,21 @@ class Card:
     licence: str = ""
 
 
-def add_metadata(content: bytes, manifest: Manifest, card: Card, vocabulary: str, labels: Sequence[str]) -> bytes:
-    """The file with metadata, and with `vocab.txt` and `labels.txt` in an archive at its end.
+def add_metadata(content: bytes, manifest: Manifest, card: ModelCard, vocabulary: str, labels: Sequence[str]) -> bytes:
+    """Adds metadata to the file, and `vocab.txt` and `labels.txt` in an archive at its end.
 
-    The first graph, which is the one that MediaPipe runs, is that of the longest signature.
+    The graph of the longest signature becomes the first, which is the one that MediaPipe runs.
 
     Args:
         content: a .tflite file without metadata.
         manifest: its signatures.
-        card: name, version and the like.
-        vocabulary: what `vocab.txt` holds, a token a line; empty for a vocabulary that is not WordPiece, which has no
-            process unit here.
-        labels: in the order of the outputs; none for a regression.
+        card: name, version and so on.
+        vocabulary: the content of `vocab.txt`, a token per line; empty if it is not WordPiece, for which there is no
+            process unit.
+        labels: in the order of the outputs; empty for a regression.
 
     Raises:
-        ModelError: the vocabulary or a label is more than such a file can hold.
+        ModelError: the vocabulary is too long, or a label is not exactly one line.
     """
     _check(vocabulary, labels)
     model = flatbuffer.read(content)
@@ -90,7 +86,7 @@ def add_metadata(content: bytes, manifest: Manifest, card: Card, vocabulary: str
 
 
 def associated_files(content: bytes) -> Mapping[str, bytes]:
-    """The files in the archive at a .tflite file's end; none where there is no archive."""
+    """The files in the archive at the end of a .tflite file; empty if there is no archive."""
     source = io.BytesIO(content)
     if not zipfile.is_zipfile(source):
         return {}
@@ -99,30 +95,30 @@ def associated_files(content: bytes) -> Mapping[str, bytes]:
 
 
 def _check(vocabulary: str, labels: Sequence[str]) -> None:
-    if vocabulary.count("\n") > _LONGEST_VOCABULARY:
+    if vocabulary.count("\n") > _MAX_VOCABULARY:
         raise ModelError(
             "the vocabulary is too long for a .tflite file's metadata",
             got=f"{vocabulary.count(chr(10)):,} tokens",
-            expected=f"at most {_LONGEST_VOCABULARY:,}",
+            expected=f"at most {_MAX_VOCABULARY:,}",
         )
     broken = next((label for label in labels if not one_line(label)), None)
     if broken is not None:
         raise ModelError(
-            f"label {broken!r} cannot stand in {LABELS_FILE}",
-            got="a label that is empty or has several lines",
-            expected="a line for each label",
+            f"label {broken!r} cannot be written to {LABELS_FILE}",
+            got="an empty label, or one of several lines",
+            expected="labels of one line",
             fix="rename the label in the data",
         )
 
 
 def _longest(model: Any, manifest: Manifest) -> Any:
-    """The signature of the longest rows, `schema.SignatureDefT`."""
+    """The signature for the longest rows, `schema.SignatureDefT`."""
     name = manifest.signature(max(manifest.lengths)).encode()
     return next(each for each in model.signatureDefs if each.signatureKey == name)
 
 
 def _longest_first(model: Any, manifest: Manifest) -> None:
-    """Puts the graph of the longest signature at the front."""
+    """Moves the graph of the longest signature to the front."""
     first = _longest(model, manifest).subgraphIndex
     order = [first, *(index for index in range(len(model.subgraphs)) if index != first)]
     model.subgraphs = [model.subgraphs[index] for index in order]
@@ -131,16 +127,13 @@ def _longest_first(model: Any, manifest: Manifest) -> None:
 
 
 def _inputs(model: Any, manifest: Manifest) -> list[str]:
-    """The names of the first graph's inputs, in its own order."""
+    """The names of the first graph's inputs, in the graph's order."""
     by_tensor = {each.tensorIndex: each.name.decode() for each in _longest(model, manifest).inputs}
     return [by_tensor[index] for index in model.subgraphs[0].inputs]
 
 
-Field = tuple[int, Any]
-
-
 class _Writer:
-    """Tables of the metadata's schema, by field number."""
+    """Writes tables of the metadata schema, by field number."""
 
     def __init__(self) -> None:
         self.builder = flatbuffers.Builder(1024)
@@ -155,7 +148,7 @@ class _Writer:
         return int(self.builder.EndVector())
 
     def table(self, fields: Mapping[int, int], small: Mapping[int, int] | None = None) -> int:
-        """A table of offsets, by field number, and of numbers of one byte."""
+        """A table with offsets and one-byte numbers, by field number."""
         numbers = small or {}
         self.builder.StartObject(max([*fields, *numbers], default=-1) + 1)
         for slot, offset in fields.items():
@@ -168,7 +161,7 @@ class _Writer:
         return {slot: self.text(value) for slot, value in fields.items() if value}
 
 
-def _metadata(inputs: Sequence[str], manifest: Manifest, card: Card, files: Mapping[str, str]) -> bytes:
+def _metadata(inputs: Sequence[str], manifest: Manifest, card: ModelCard, files: Mapping[str, str]) -> bytes:
     writer = _Writer()
 
     def file(name: str, description: str, kind: int) -> int:
@@ -177,21 +170,28 @@ def _metadata(inputs: Sequence[str], manifest: Manifest, card: Card, files: Mapp
     def tensor(name: str, description: str, associated: Callable[[], list[int]] = list) -> int:
         content = writer.table({1: writer.table({})}, {0: _FEATURE_PROPERTIES})
         fields = writer.texts({0: name, 1: description}) | {3: content}
-        found = associated()
-        return writer.table(fields | ({6: writer.vector(found)} if found else {}))
+        attached = associated()
+        return writer.table(fields | ({6: writer.vector(attached)} if attached else {}))
 
     given = [tensor(_INPUT_NAMES[name], _DESCRIPTIONS[_INPUT_NAMES[name]]) for name in inputs]
-    answer = tensor(
+    output = tensor(
         manifest.output,
         "The number." if manifest.task == "regression" else "The probability of each label.",
         lambda: [file(LABELS_FILE, "The labels.", _AXIS_LABELS)] if LABELS_FILE in files else [],
     )
-    graph = {2: writer.vector(given), 3: writer.vector([answer])}
+    graph = {2: writer.vector(given), 3: writer.vector([output])}
     if VOCABULARY_FILE in files:
         vocabulary = writer.vector([file(VOCABULARY_FILE, "The vocabulary, a token a line.", _VOCABULARY)])
         unit = writer.table({1: writer.table({0: vocabulary})}, {0: _BERT_TOKENIZER})
         graph[5] = writer.vector([unit])
     graphs = writer.vector([writer.table(graph)])
-    said = {0: card.name, 1: card.description, 2: card.version, 4: card.author, 5: card.licence, 7: _MIN_PARSER_VERSION}
-    writer.builder.Finish(writer.table(writer.texts(said) | {3: graphs}), _IDENTIFIER)
+    fields = {
+        0: card.name,
+        1: card.description,
+        2: card.version,
+        4: card.author,
+        5: card.licence,
+        7: _MIN_PARSER_VERSION,
+    }
+    writer.builder.Finish(writer.table(writer.texts(fields) | {3: graphs}), _IDENTIFIER)
     return bytes(writer.builder.Output())

@@ -1,4 +1,4 @@
-"""A Keras model becomes a .tflite file: conversion, quantization, and the file's insides.
+"""Turns a Keras model into a .tflite file: conversion, quantization, and the file's contents.
 
-No folders of bundles, no measuring.
+No bundle folders, no measurements.
 """

@@ -1,9 +1,9 @@
-"""Embedding tables in int4, rounded so that a model's answers change little, not so that the tables do.
+"""Embedding tables in int4, rounded to change the model's predictions little rather than the tables themselves.
 
-A text's logits feel an error of a token's embedding in some directions far more than in others. How much in which is
-seen in their gradients (the Gauss-Newton matrix of the embedding). Each row is then rounded value by value, and what a
-value lost is made up for by those after it, as GPTQ does with a layer's inputs (https://arxiv.org/abs/2210.17323).
-One scale serves a whole table: a scale and a zero point for each row take 12 bytes of a row's 64.
+Logits react to an error of a token's embedding far more in some directions than in others. Their gradients show how
+much (the Gauss-Newton matrix of the embedding). Each row is then rounded value by value, and later values compensate
+for the error of earlier ones, as GPTQ does with a layer's inputs (https://arxiv.org/abs/2210.17323). A whole table has
+one scale: a scale and a zero point per row would take 12 bytes for a row of 64.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from ai_edge_litert import schema_py_generated as schema
 
 from models.saved.restore import RestoredModel
 from tflite.convert import flatbuffer
-from tflite.measure.parity import Row, columns
+from tflite.measure.parity import TextRow, text_columns
 
 _LARGEST = 7
-_KEPT = 0.99  # of a table's values; larger ones are clipped. Which share matters little from 0.98 to 0.997.
-_DAMPING = 0.3  # of the mean curvature is added in every direction: rows are few, texts are many
+_UNCLIPPED_SHARE = 0.99  # of a table's values. Any share from 0.98 to 0.997 gives similar results.
+_DAMPING = 0.3  # share of the mean curvature that is added in every direction, because the rows are a small sample
 _BATCH = 32
-_BLOCK = 32  # values whose losses reach those beyond them in one product
-_ROWS = 1024  # of a table at a time, so that they stay in a core's cache
+_BLOCK = 32  # values whose errors are passed on to later values in one product
+_ROWS = 1024  # of a table at a time, to stay in a core's cache
 
 
-def sensitivity(restored: RestoredModel, rows: Sequence[Row]) -> np.ndarray | None:
-    """How much the logits of real rows feel an error of a token's embedding: E[J'J], float64 [D, D].
+def embedding_sensitivity(restored: RestoredModel, rows: Sequence[TextRow]) -> np.ndarray | None:
+    """How strongly the logits of real rows react to an error of a token's embedding: E[J'J], float64 [D, D].
 
-    J is estimated by random signs of the logits (Hutchinson's method), so that it costs one backward pass.
+    J is estimated with random signs on the logits (Hutchinson's method), which costs one backward pass.
 
     Args:
         restored: the model.
-        rows: some hundred are enough.
+        rows: a few hundred are enough.
 
     Returns:
-        The matrix; None where there are no rows, or the model looks its tokens up in no table of Keras's.
+        The matrix; None if there are no rows or the model has no Keras embedding table.
     """
     layers = [layer for layer in restored.model._flatten_layers() if isinstance(layer, keras.layers.Embedding)]
     if not rows or not layers:
@@ -47,12 +47,12 @@ def sensitivity(restored: RestoredModel, rows: Sequence[Row]) -> np.ndarray | No
     signs = np.random.default_rng(0)
     total, tokens = np.zeros([int(table.shape[1])] * 2), 0
     for start in range(0, len(rows), _BATCH):
-        features = restored.features(*columns(rows[start : start + _BATCH], restored.task))
+        features = restored.features(*text_columns(rows[start : start + _BATCH], restored.task))
         with tf.GradientTape() as tape:
             tape.watch(table)  # it may be frozen
             logits = tf.cast(tf.convert_to_tensor(restored.model(features, training=False)), tf.float32)
-            answer = tf.reduce_sum(logits * signs.choice([-1.0, 1.0], logits.shape).astype(np.float32))
-        gradient = tape.gradient(answer, table)
+            signed_sum = tf.reduce_sum(logits * signs.choice([-1.0, 1.0], logits.shape).astype(np.float32))
+        gradient = tape.gradient(signed_sum, table)
         if not isinstance(gradient, tf.IndexedSlices):
             return None
         each = gradient.values.numpy().astype(np.float64).reshape(-1, len(total))
@@ -62,49 +62,53 @@ def sensitivity(restored: RestoredModel, rows: Sequence[Row]) -> np.ndarray | No
     return total / max(tokens, 1)
 
 
-def round_tables(content: bytes, felt: np.ndarray | None) -> bytes:
-    """Puts the tables of a file's EMBEDDING_LOOKUPs into int4.
+def quantize_tables(content: bytes, sensitivity: np.ndarray | None) -> bytes:
+    """Quantizes the tables of a file's EMBEDDING_LOOKUPs to int4.
 
     Args:
-        content: a .tflite file, its tables in float32.
-        felt: what `sensitivity` gave. None, or a table of another width: each value is rounded by itself.
+        content: a .tflite file with float32 tables.
+        sensitivity: the output of `embedding_sensitivity`. If None, or for a table of another width, each value is
+            rounded to the nearest.
     """
     model = flatbuffer.read(content)
     tables: dict[int, list[Any]] = {}  # by buffer, which signatures share
     for graph in model.subgraphs:
         for operation in graph.operators:
-            if flatbuffer.operator(model, operation) == "EMBEDDING_LOOKUP":
+            if flatbuffer.operation_name(model, operation) == "EMBEDDING_LOOKUP":
                 tensor = graph.tensors[operation.inputs[1]]
                 tables.setdefault(tensor.buffer, []).append(tensor)
     for index, tensors in tables.items():
         buffer = model.buffers[index]
         table = np.frombuffer(bytes(buffer.data), np.float32).reshape(tensors[0].shape)
-        known = felt if felt is not None and len(felt) == table.shape[1] else np.eye(table.shape[1])
-        numbers, scale = rounded(table, known)
-        buffer.data = _packed(numbers)
+        width = table.shape[1]
+        known = sensitivity if sensitivity is not None and len(sensitivity) == width else np.eye(width)
+        numbers, scale = round_to_int4(table, known)
+        buffer.data = _pack_int4(numbers)
         for tensor in tensors:
-            tensor.type, tensor.quantization = schema.TensorType.INT4, _scaled_by(scale)
+            tensor.type, tensor.quantization = schema.TensorType.INT4, _quantization(scale)
     return flatbuffer.write(model)
 
 
-def rounded(table: np.ndarray, felt: np.ndarray) -> tuple[np.ndarray, float]:
-    """A table as integers of four bits and what to multiply them by.
+def round_to_int4(table: np.ndarray, sensitivity: np.ndarray) -> tuple[np.ndarray, float]:
+    """A table as four-bit integers and their scale.
 
     Args:
         table: float [V, D].
-        felt: float [D, D], positive semidefinite.
+        sensitivity: float [D, D], positive semidefinite.
 
     Returns:
         int8 [V, D] from -7 to 7, and the scale.
     """
-    scale = float(np.quantile(np.abs(table), _KEPT)) / _LARGEST or float(np.abs(table).max()) / _LARGEST or 1.0
-    width = len(felt)
-    damped = felt + _DAMPING * (np.trace(felt) / width or 1.0) * np.eye(width)
-    # Row i of U: how an error of value i is best made up for by the values after it.
+    scale = (
+        float(np.quantile(np.abs(table), _UNCLIPPED_SHARE)) / _LARGEST or float(np.abs(table).max()) / _LARGEST or 1.0
+    )
+    width = len(sensitivity)
+    damped = sensitivity + _DAMPING * (np.trace(sensitivity) / width or 1.0) * np.eye(width)
+    # Row i of U: how later values best compensate for an error of value i.
     upper = np.linalg.cholesky(np.linalg.inv(damped)).T.astype(np.float32)
     numbers = np.empty(table.shape, np.int8)
     for start in range(0, len(table), _ROWS):
-        left = np.array(table[start : start + _ROWS], np.float32).T  # [D, rows], so that a value of all rows is a line
+        left = np.array(table[start : start + _ROWS], np.float32).T  # [D, rows]: a value of all rows is contiguous
         for block in range(0, width, _BLOCK):
             end = min(block + _BLOCK, width)
             lost = np.empty((end - block, left.shape[1]), np.float32)
@@ -117,8 +121,8 @@ def rounded(table: np.ndarray, felt: np.ndarray) -> tuple[np.ndarray, float]:
     return numbers, scale
 
 
-def _packed(numbers: np.ndarray) -> np.ndarray:
-    """Two values a byte, the first in the lower half."""
+def _pack_int4(numbers: np.ndarray) -> np.ndarray:
+    """Packs two values into a byte, the first in the lower half."""
     flat = numbers.reshape(-1)
     if len(flat) % 2:
         flat = np.append(flat, np.int8(0))
@@ -126,7 +130,7 @@ def _packed(numbers: np.ndarray) -> np.ndarray:
     return halves[::2] | (halves[1::2] << 4)
 
 
-def _scaled_by(scale: float) -> Any:
+def _quantization(scale: float) -> Any:
     parameters = schema.QuantizationParametersT()
     parameters.scale, parameters.zeroPoint, parameters.quantizedDimension = [scale], [0], 0
     return parameters

@@ -1,4 +1,4 @@
-"""The insides of a .tflite file: its operations, its tensors, and the one rewrite that quantizing needs."""
+"""The contents of a .tflite file: its operations, its tensors, and the one rewrite that quantization needs."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _TYPES: dict[int, str] = {v: k.lower() for k, v in vars(schema.TensorType).items
 
 @dataclass(frozen=True)
 class Constant:
-    """A constant that a file holds.
+    """A constant in a file.
 
     Attributes:
-        name: as the converter called it.
+        name: given by the converter.
         shape: its shape.
-        dtype: of its stored elements, "int8".
+        dtype: of the stored elements, such as "int8".
         size: bytes in the file.
     """
 
@@ -37,39 +37,41 @@ class Constant:
 
 
 def read(content: bytes, what: str = "the file") -> Any:
-    """The flatbuffer as an object, `schema.ModelT`.
+    """Parses a flatbuffer into a `schema.ModelT`.
 
     Raises:
-        ModelError: it is no .tflite file, or part of one.
+        ModelError: it is not a .tflite file, or an incomplete one.
     """
-    expected = "a .tflite file, whole"
+    expected = "a complete .tflite file"
     if len(content) < 8 or content[4:8] != IDENTIFIER:
-        raise ModelError(f"{what} is no .tflite file", got=f"{len(content):,} bytes {content[:8]!r}", expected=expected)
+        raise ModelError(
+            f"{what} is not a .tflite file", got=f"{len(content):,} bytes {content[:8]!r}", expected=expected
+        )
     try:
         return flatbuffer_utils.read_model_from_bytearray(bytearray(content))
-    except Exception as error:  # whatever a table's offsets lead to
+    except Exception as error:  # wrong offsets can cause any exception
         raise ModelError(
             f"{what} cannot be read", got=f"{type(error).__name__}: {error}", expected=expected, fix="copy it again"
         ) from error
 
 
 def write(model: Any) -> bytes:
-    """The object as a file, in which equal scales and zero points stand once.
+    """Serializes the model, storing equal scales and zero points once.
 
-    A scale and a zero point for each row of a table are 12 bytes a row, in every signature: for MiniLM-L6 with two
-    signatures a million bytes that say the same.
+    A scale and a zero point per table row take 12 bytes a row, in every signature: for MiniLM-L6 with two signatures,
+    a million duplicate bytes.
     """
     written: dict[tuple[str, bytes], int] = {}
     for graph in model.subgraphs:
         for tensor in graph.tensors:
             if tensor.quantization is not None:
-                tensor.quantization = _Shared(tensor.quantization, written)
-    model.buffers = [_Aligned(buffer) for buffer in model.buffers]
+                tensor.quantization = _SharedQuantization(tensor.quantization, written)
+    model.buffers = [_AlignedBuffer(buffer) for buffer in model.buffers]
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
-class _Aligned:
-    """A buffer whose data lie at a multiple of 16 bytes, as the schema asks; the Python classes do not see to it.
+class _AlignedBuffer:
+    """A buffer whose data start at a multiple of 16 bytes, as the schema requires; the Python classes do not align it.
 
     Args:
         buffer: `schema.BufferT`.
@@ -81,7 +83,7 @@ class _Aligned:
         self.offset = self.size = 0
 
     def Pack(self, builder: Any) -> int:
-        """As `BufferT.Pack`."""
+        """See `BufferT.Pack`."""
         data = None
         if self.data is not None:
             builder.StartVector(1, len(self.data), _ALIGNMENT)
@@ -94,8 +96,8 @@ class _Aligned:
         return int(schema.BufferEnd(builder))
 
 
-class _Shared:
-    """Quantization parameters that are written with offsets to vectors that others have written before.
+class _SharedQuantization:
+    """Quantization parameters that refer to equal vectors already in the file.
 
     Args:
         parameters: `schema.QuantizationParametersT`.
@@ -103,7 +105,7 @@ class _Shared:
     """
 
     def __init__(self, parameters: Any, written: dict[tuple[str, bytes], int]) -> None:
-        # Of a model that is written again, what stands behind the stand-in.
+        # When a model is written twice, unwrap the parameters.
         self._parameters = parameters.__dict__.get("_parameters", parameters)
         self._written = written
 
@@ -111,19 +113,17 @@ class _Shared:
         return getattr(self._parameters, name)
 
     def Pack(self, builder: Any) -> int:
-        """As `QuantizationParametersT.Pack`, for the two fields that quantized weights have."""
+        """See `QuantizationParametersT.Pack`; shares the two fields that quantized weights have."""
         given = self._parameters
         if given.details is not None or given.min is not None or given.max is not None:
             return int(given.Pack(builder))
-        vectors = {
-            "scale": self._vector(builder, "scale", given.scale, np.float32),
-            "zeroPoint": self._vector(builder, "zeroPoint", given.zeroPoint, np.int64),
-        }
+        scale = self._vector(builder, "scale", given.scale, np.float32)
+        zero_point = self._vector(builder, "zeroPoint", given.zeroPoint, np.int64)
         schema.QuantizationParametersStart(builder)
-        if vectors["scale"] is not None:
-            schema.QuantizationParametersAddScale(builder, vectors["scale"])
-        if vectors["zeroPoint"] is not None:
-            schema.QuantizationParametersAddZeroPoint(builder, vectors["zeroPoint"])
+        if scale is not None:
+            schema.QuantizationParametersAddScale(builder, scale)
+        if zero_point is not None:
+            schema.QuantizationParametersAddZeroPoint(builder, zero_point)
         schema.QuantizationParametersAddQuantizedDimension(builder, given.quantizedDimension)
         return int(schema.QuantizationParametersEnd(builder))
 
@@ -138,11 +138,11 @@ class _Shared:
 
 
 def operations(model: Any) -> Counter[str]:
-    """How often each operation occurs, by its name in TFLite; a custom operation by its own name, after "custom "."""
-    return Counter(operator(model, operation) for graph in model.subgraphs for operation in graph.operators)
+    """Counts the operations by their TFLite name; a custom operation is called "custom NAME"."""
+    return Counter(operation_name(model, operation) for graph in model.subgraphs for operation in graph.operators)
 
 
-def operator(model: Any, operation: Any) -> str:
+def operation_name(model: Any, operation: Any) -> str:
     """The name of one operation, as `operations` counts it."""
     code = model.operatorCodes[operation.opcodeIndex]
     number = max(code.builtinCode, code.deprecatedBuiltinCode)
@@ -152,7 +152,7 @@ def operator(model: Any, operation: Any) -> str:
 
 
 def constants(model: Any) -> list[Constant]:
-    """What the file holds, the largest first; what several graphs share stands here once."""
+    """The constants in the file, largest first; those that several graphs share are listed once."""
     found: dict[int, Constant] = {}
     for graph in model.subgraphs:
         for tensor in graph.tensors:
@@ -166,26 +166,26 @@ def constants(model: Any) -> list[Constant]:
 
 
 def use_embedding_lookups(model: Any) -> int:
-    """Turns each GATHER of rows of a constant table into EMBEDDING_LOOKUP; returns how many there were.
+    """Turns each GATHER on a constant table into an EMBEDDING_LOOKUP; returns the number of changes.
 
-    They compute the same. But quantizers know that the one's table is weights, with a scale for each row, and take the
-    other's for an activation, which dynamic and weight-only recipes leave in float32: most of a small model. A table of
-    a few rows, of segments, stays one: it is small, and its error would be the same in every token of every text.
+    Both compute the same. Quantizers treat the table of EMBEDDING_LOOKUP as weights, with a scale per row, but that of
+    GATHER as an activation, which dynamic and weight-only recipes leave in float32: most of a small model. Tables of a
+    few rows, such as segments, keep their GATHER: they are small, and their error would be in every token.
     """
     changed = 0
     for graph in model.subgraphs:
         rewritten: list[Any] = []
         for operation in graph.operators:
-            parts = _as_lookup(model, graph, operation)
+            parts = _embedding_lookup(model, graph, operation)
             rewritten += parts or [operation]
             changed += bool(parts)
         graph.operators = rewritten
     return changed
 
 
-def _as_lookup(model: Any, graph: Any, operation: Any) -> list[Any]:
-    """The operations that stand for a GATHER of a table's rows; none for any other operation."""
-    if operator(model, operation) != "GATHER":
+def _embedding_lookup(model: Any, graph: Any, operation: Any) -> list[Any]:
+    """The operations that replace a GATHER on a table; empty for any other operation."""
+    if operation_name(model, operation) != "GATHER":
         return []
     table, rows = (graph.tensors[index] for index in operation.inputs[:2])
     data = model.buffers[table.buffer].data
@@ -195,13 +195,13 @@ def _as_lookup(model: Any, graph: Any, operation: Any) -> list[Any]:
         return []
     if not is_table or options.axis or options.batchDims or rows.type != schema.TensorType.INT32:
         return []
-    # EMBEDDING_LOOKUP takes a vector of rows: flat before it, in shape again after it.
+    # EMBEDDING_LOOKUP takes a vector of row numbers: flatten before it, restore the shape after it.
     result = graph.tensors[operation.outputs[0]]
     count = int(np.prod(rows.shape))
     flat = _tensor(graph, rows.name + b"/flat", [count], schema.TensorType.INT32)
     looked_up = _tensor(graph, result.name + b"/rows", [count, int(table.shape[1])], schema.TensorType.FLOAT32)
     lookup = schema.OperatorT()
-    lookup.opcodeIndex = _code(model, schema.BuiltinOperator.EMBEDDING_LOOKUP)
+    lookup.opcodeIndex = _operator_code(model, schema.BuiltinOperator.EMBEDDING_LOOKUP)
     lookup.inputs, lookup.outputs = [flat, int(operation.inputs[0])], [looked_up]
     return [
         _reshape(model, graph, int(operation.inputs[1]), flat),
@@ -227,14 +227,14 @@ def _reshape(model: Any, graph: Any, source: int, target: int) -> Any:
     options = schema.ReshapeOptionsT()
     options.newShape = shape
     operation = schema.OperatorT()
-    operation.opcodeIndex = _code(model, schema.BuiltinOperator.RESHAPE)
+    operation.opcodeIndex = _operator_code(model, schema.BuiltinOperator.RESHAPE)
     operation.inputs, operation.outputs = [source, sizes], [target]
     operation.builtinOptionsType, operation.builtinOptions = schema.BuiltinOptions.ReshapeOptions, options
     return operation
 
 
-def _code(model: Any, operator: int) -> int:
-    """The place of a built-in operation among the file's; it is added if need be."""
+def _operator_code(model: Any, operator: int) -> int:
+    """The index of a built-in operation in the file, added if missing."""
     for index, code in enumerate(model.operatorCodes):
         if max(code.builtinCode, code.deprecatedBuiltinCode) == operator:
             return index

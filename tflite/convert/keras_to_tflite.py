@@ -1,4 +1,4 @@
-"""A Keras model becomes a float32 .tflite file, with a signature per length and built-in operations alone."""
+"""Converts a Keras model to a float32 .tflite file with one signature per length and built-in operations only."""
 
 from __future__ import annotations
 
@@ -22,47 +22,47 @@ _UNSUPPORTED = re.compile(r"(?:Flex|Custom) ops: ([^\n]+)")
 
 
 def convert(model: keras.Model, manifest: Manifest, labels: LabelSpace) -> bytes:
-    """Writes the model for rows of each of the lengths; they share their weights.
+    """Converts the model for rows of each length; the signatures share their weights.
 
     Args:
         model: from {"token_ids", "padding_mask", "segment_ids"} int32 [B, L] to logits [B, C], in float32.
         manifest: the task and the lengths.
-        labels: what the logits mean.
+        labels: the meaning of the logits.
 
     Returns:
         A .tflite file. Its signatures (`Manifest.signature`, one for each length L) take the three inputs, int32
-        [1, L], and give `probabilities` [1, C] float32, or `score` [1, 1] float32 in the unit of the training answers.
+        [1, L], and return `probabilities` [1, C] float32, or `score` [1, 1] float32 in the targets' unit.
 
     Raises:
         ModelError: the model needs an operation that is not built into LiteRT; the message names it.
     """
-    module = _Edge(model, manifest, labels)
+    module = _ExportModule(model, manifest, labels)
     signatures = {manifest.signature(length): module.signature(length) for length in manifest.lengths}
-    with _common_row_moved(model), tempfile.TemporaryDirectory() as folder:
-        # A SavedModel, because the converter does not see the variables behind a Keras 3 model's functions.
+    with _zeroed_common_row(model), tempfile.TemporaryDirectory() as folder:
+        # Through a SavedModel: the converter does not see the variables behind a Keras 3 model's functions.
         tf.saved_model.save(module, folder, signatures=signatures)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(signatures))
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         try:
             content: bytes = converter.convert()
-        except (MemoryError, OSError):  # the machine's fault and the moment's: the step fails, and no result is kept
+        except (MemoryError, OSError):  # a fault of the machine, not the model: the step fails, and no result is cached
             raise
         except Exception as error:
-            raise _unsupported(error) from error
+            raise _conversion_error(error) from error
     file = flatbuffer.read(content)
     custom = [name for name in flatbuffer.operations(file) if name.startswith("custom ")]
     if custom:
-        raise _refused(", ".join(custom))
+        raise _unsupported_operations(", ".join(custom))
     flatbuffer.use_embedding_lookups(file)
     return flatbuffer.write(file)
 
 
 @contextlib.contextmanager
-def _common_row_moved(model: keras.Model) -> Iterator[None]:
-    """While it is converted, the row of uncommon pairs is zeros, and what it was stands with each segment's row.
+def _zeroed_common_row(model: keras.Model) -> Iterator[None]:
+    """During conversion, moves the embedding of uncommon token pairs from the bigram table to every segment row.
 
-    The sum of a token's embeddings is the same. But most tokens have that row, so that its error, once quantized, would
-    be in all of them; zeros have none, and a table of few rows is not quantized.
+    The sum of a token's embeddings stays the same. Most tokens use that row, so its quantization error would be in all
+    of them; a row of zeros has no error, and the small segment table is not quantized.
     """
     tables = {layer.name: layer.embeddings for layer in model.layers if layer.name in ("bigram_embedding", _SEGMENTS)}
     if len(tables) < 2:
@@ -79,8 +79,8 @@ def _common_row_moved(model: keras.Model) -> Iterator[None]:
             table.assign(before[name])
 
 
-class _Edge(tf.Module):
-    """The model with its answer behind it; it tracks the variables, not Keras."""
+class _ExportModule(tf.Module):
+    """The model followed by its activation. It tracks the variables, because Keras does not."""
 
     def __init__(self, model: keras.Model, manifest: Manifest, labels: LabelSpace) -> None:
         super().__init__(name="transom")
@@ -91,28 +91,28 @@ class _Edge(tf.Module):
     def signature(self, length: int) -> Callable[..., dict[str, tf.Tensor]]:
         inputs = [tf.TensorSpec([1, length], tf.int32, name=name) for name in INPUTS]
         function: Callable[..., dict[str, tf.Tensor]] = tf.function(
-            self._answer, input_signature=inputs, autograph=False, jit_compile=False
+            self._predict, input_signature=inputs, autograph=False, jit_compile=False
         )
         return function
 
-    def _answer(self, token_ids: tf.Tensor, padding_mask: tf.Tensor, segment_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _predict(self, token_ids: tf.Tensor, padding_mask: tf.Tensor, segment_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         features = dict(zip(INPUTS, (token_ids, padding_mask, segment_ids), strict=True))
         logits = tf.cast(tf.convert_to_tensor(self._logits(features)), tf.float32)
         return {self._manifest.output: values(logits, self._manifest.task, self._labels)}
 
 
-def _unsupported(error: Exception) -> ModelError:
+def _conversion_error(error: Exception) -> ModelError:
     names = ", ".join(match.group(1).strip() for match in _UNSUPPORTED.finditer(str(error)))
     if names:
-        return _refused(names)
+        return _unsupported_operations(names)
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return ModelError("the model cannot be converted", got=lines[0][:300], expected="a model that LiteRT can express")
 
 
-def _refused(names: str) -> ModelError:
+def _unsupported_operations(names: str) -> ModelError:
     return ModelError(
         "the model needs operations that are not built into LiteRT",
         got=names,
-        expected="built-in operations alone, which every runtime has",
+        expected="only built-in operations, which every runtime has",
         fix="choose another model: an encoder from scratch, or a preset whose layers TFLite can express",
     )

@@ -1,4 +1,4 @@
-"""The variants of a float32 .tflite file: which weights become int8, int4 or float16, and which activations."""
+"""Makes the variants of a float32 .tflite file: weights in int8, int4 or float16, and activations in int8."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from ai_edge_quantizer.qtyping import TFLOperationName
 
 from models.errors import ModelError
 from tflite.convert import flatbuffer
-from tflite.convert.embedding_tables import round_tables
+from tflite.convert.embedding_tables import quantize_tables
 from tflite.convert.variants import INT4_TABLES, Variant
 
 Features = Mapping[str, np.ndarray]
 
 _ALL = TFLOperationName.ALL_SUPPORTED
-_HALVED = (TFLOperationName.FULLY_CONNECTED, TFLOperationName.CONV_2D, TFLOperationName.EMBEDDING_LOOKUP)
-_STATIC = (TFLOperationName.FULLY_CONNECTED, TFLOperationName.CONV_2D)
+_FLOAT16_OPERATIONS = (TFLOperationName.FULLY_CONNECTED, TFLOperationName.CONV_2D, TFLOperationName.EMBEDDING_LOOKUP)
+_INT8_OPERATIONS = (TFLOperationName.FULLY_CONNECTED, TFLOperationName.CONV_2D)
 
 
 def quantize(
     content: bytes,
     variant: Variant,
     calibration: Mapping[str, Iterable[Features]] | None = None,
-    felt: np.ndarray | None = None,
+    sensitivity: np.ndarray | None = None,
 ) -> bytes:
-    """A variant of a float32 file, with the same signatures.
+    """Makes a variant of a float32 file, with the same signatures.
 
     Args:
-        content: what `convert` gave.
+        content: the output of `convert`.
         variant: see `tflite.convert.variants`.
         calibration: for "int8", real rows by signature: the inputs by name, int32 [1, L] each.
-        felt: for tables in int4, see `tflite.convert.embedding_tables`.
+        sensitivity: for int4 tables, the output of `embedding_sensitivity`.
 
     Raises:
-        ModelError: "int8" without rows to calibrate with, or a file that the quantizer refuses.
+        ModelError: "int8" without calibration rows, or a file that the quantizer rejects.
     """
     if variant == "float32":
         return content
@@ -49,14 +49,14 @@ def quantize(
             "variant int8 cannot be calibrated",
             got="no rows",
             expected="rows of the training split",
-            fix="choose another variant, or give rows",
+            fix="choose another variant, or provide rows",
         )
     try:
-        # It draws progress bars and prints a summary.
+        # The quantizer draws progress bars and prints a summary.
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             worker = quantizer.Quantizer(content, _recipe(variant))
-            seen = worker.calibrate(rows) if variant == "int8" else None
-            made = bytes(worker.quantize(seen).quantized_model)
+            ranges = worker.calibrate(rows) if variant == "int8" else None
+            quantized = bytes(worker.quantize(ranges).quantized_model)
     except (ValueError, RuntimeError, KeyError) as error:
         raise ModelError(
             f"variant {variant} cannot be made",
@@ -64,27 +64,31 @@ def quantize(
             expected="a model of operations that the quantizer knows",
             fix="leave the variant out",
         ) from error
-    return round_tables(made, felt) if variant in INT4_TABLES else flatbuffer.write(flatbuffer.read(made))
+    return (
+        quantize_tables(quantized, sensitivity)
+        if variant in INT4_TABLES
+        else flatbuffer.write(flatbuffer.read(quantized))
+    )
 
 
 def _recipe(variant: Variant) -> Sequence[Mapping[str, Any]]:
     manager = recipe_manager.RecipeManager()
     if variant == "float16":
-        for operation in _HALVED:
+        for operation in _FLOAT16_OPERATIONS:
             manager.add_weight_only_config(".*", operation, 16, algorithm_key=AlgorithmName.FLOAT_CASTING)
     elif variant in ("dynamic_int8", "int4_tables"):
         manager.add_dynamic_config(".*", _ALL, 8)
     elif variant in ("weight_int8", "weight_int4"):
         manager.add_weight_only_config(".*", _ALL, 8 if variant == "weight_int8" else 4)
     else:
-        # Norms, softmax and GELU in int8 as well cost accuracy and, on a CPU, time: benchmarks/README.md.
-        for operation in _STATIC:
+        # Norms, softmax and GELU in int8 would cost accuracy and, on a CPU, time: benchmarks/README.md.
+        for operation in _INT8_OPERATIONS:
             manager.add_static_config(".*", operation, activation_num_bits=8, weight_num_bits=8)
         manager.add_dynamic_config(".*", TFLOperationName.EMBEDDING_LOOKUP, 8)
     if variant in ("dynamic_int8", "int4_tables", "weight_int8", "weight_int4"):
-        # DeBERTa multiplies by a constant on the left, which LiteRT's kernel does not take in int8.
+        # DeBERTa multiplies by a constant on the left, which LiteRT's int8 kernel does not support.
         manager.add_quantization_config(".*", TFLOperationName.BATCH_MATMUL, algorithm_key=AlgorithmName.NO_QUANTIZE)
-    if variant in INT4_TABLES:  # see to them `tflite.convert.embedding_tables` does
+    if variant in INT4_TABLES:  # `quantize_tables` quantizes them
         lookup = TFLOperationName.EMBEDDING_LOOKUP
         manager.add_quantization_config(".*", lookup, algorithm_key=AlgorithmName.NO_QUANTIZE)
     recipe: Sequence[Mapping[str, Any]] = manager.get_quantization_recipe()

@@ -1,4 +1,4 @@
-"""Whether a .tflite file holds all of the model: a converter can succeed and leave weights out."""
+"""Whether a .tflite file holds all of a model's weights: a converter can succeed and leave some out."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ import keras
 from models.errors import ModelError
 from tflite.convert import flatbuffer
 
-# Equal constants stand once and a few are folded into others; a layer that is left out is more than that.
-_SHARE = 0.9
+# Equal constants are stored once and a few are folded into others. A missing layer is more than that.
+_MIN_SHARE = 0.9
 
 
-def check_whole(content: bytes, model: keras.Model, longest: int) -> None:
-    """Compares the elements of the file's constants with those of the model's variables.
+def check_weights(content: bytes, model: keras.Model, longest: int) -> None:
+    """Compares the number of elements in the file's constants with that in the model's variables.
 
     Args:
         content: a .tflite file.
-        model: what it was made of.
-        longest: tokens of its longest signature; a table of positions has rows for no more.
+        model: the model that it was converted from.
+        longest: tokens of its longest signature. A position table has no more rows than that in the file.
 
     Raises:
         ModelError: the file holds fewer numbers than the model.
     """
-    wanted = sum(_elements(variable, longest) for variable in model.variables)
-    found = sum(math.prod(constant.shape) for constant in flatbuffer.constants(flatbuffer.read(content)))
-    if found < _SHARE * wanted:
+    expected = sum(_elements(variable, longest) for variable in model.variables)
+    stored = sum(math.prod(constant.shape) for constant in flatbuffer.constants(flatbuffer.read(content)))
+    if stored < _MIN_SHARE * expected:
         raise ModelError(
             "the .tflite file does not hold all of the model",
-            got=f"{found:,} numbers",
-            expected=f"{wanted:,}, the model's weights",
-            fix="another variant may; if none does, report it: the converter has left weights out",
+            got=f"{stored:,} numbers",
+            expected=f"{expected:,}, the model's weights",
+            fix="try another variant; if none works, report it: the converter has left weights out",
         )
 
 

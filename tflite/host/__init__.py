@@ -1,8 +1,8 @@
-"""A bundle on a device: text to token ids, the .tflite file, a prediction. Copy this folder; it needs no other of ours.
+"""Runs a bundle on a device: text to token ids, the .tflite file, a prediction. This folder can be copied on its own.
 
-Needs NumPy and ai-edge-litert (and `sentencepiece` for such vocabularies). The rest of the tree builds on it, so that
-training and a device cut texts by the same code. Nothing here imports TensorFlow or another package of the project.
+It needs NumPy and ai-edge-litert (and `sentencepiece` for SentencePiece vocabularies), but neither TensorFlow nor
+another package of the project. The rest of the tree builds on it, so that training and devices share one tokenizer.
 """
 
 BUNDLE_FILE = "edge.json"
-"""The file by which a bundle is known."""
+"""The file that identifies a bundle."""

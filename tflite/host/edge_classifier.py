@@ -1,4 +1,4 @@
-"""An edge bundle answers texts: needs ai-edge-litert and NumPy, no TensorFlow.
+"""Predicts with an edge bundle. Needs ai-edge-litert and NumPy, not TensorFlow.
 
 from tflite.host.edge_classifier import EdgeClassifier
 
@@ -27,12 +27,12 @@ class EdgeClassifier:
     """A loaded bundle.
 
     Args:
-        bundle: the folder that `transom edge export` or a run made.
+        bundle: the folder that `transom edge export` or a run wrote.
         threads: CPU threads of one prediction.
-        check: compare the files with the hashes that were written down when the bundle was made.
+        check: compare the files with the hashes recorded in the bundle.
 
     Raises:
-        ModelError: the folder is no bundle, or its files were changed since.
+        ModelError: the folder is not a bundle, or its files have changed.
     """
 
     def __init__(self, bundle: Path | str, *, threads: int = 1, check: bool = True) -> None:
@@ -45,20 +45,20 @@ class EdgeClassifier:
         self.model = EdgeModel(self.bundle / MODEL_FILE, self.manifest, threads=threads)
 
     def predict(self, texts: Sequence[str | bytes], pairs: Sequence[str | bytes] | None = None) -> list[Prediction]:
-        """Answers the texts, in their order.
+        """Predicts the texts, in order.
 
         Args:
-            texts: any strings; bytes are read as UTF-8.
-            pairs: the second texts, one for each text, for a model about pairs.
+            texts: any strings; bytes are decoded as UTF-8.
+            pairs: the second texts, one for each text, for a model of text pairs.
 
         Raises:
-            ModelError: pairs for a model of single texts, none for a model about pairs, or another number of them.
+            ModelError: pairs for a model of single texts, no pairs for a model of pairs, or a different number of them.
         """
         check_pairs(self.bundle, self.manifest.pairs, len(texts), None if pairs is None else len(pairs))
         rows = zip(texts, pairs if pairs is not None else [None] * len(texts), strict=True)
-        return [self._answer(self.model(*self.tokenizer(text, pair))) for text, pair in rows]
+        return [self._prediction(self.model(*self.tokenizer(text, pair))) for text, pair in rows]
 
-    def _answer(self, values: np.ndarray) -> Prediction:
+    def _prediction(self, values: np.ndarray) -> Prediction:
         manifest, names = self.manifest, self.labels.labels
         numbers = [float(value) for value in values]
         if manifest.task == "regression":
@@ -72,10 +72,10 @@ class EdgeClassifier:
 
 
 class EdgeModel:
-    """A .tflite file that answers token ids.
+    """A .tflite file that predicts from token ids.
 
     Args:
-        file: its path, or what it holds; of a path only those parts come into memory that are asked for.
+        file: its path, which is memory-mapped, or its content.
         manifest: its signatures.
         threads: CPU threads of one prediction.
 
@@ -85,28 +85,29 @@ class EdgeModel:
 
     def __init__(self, file: Path | bytes, manifest: Manifest, *, threads: int = 1) -> None:
         self._manifest, self._name = manifest, "the model" if isinstance(file, bytes) else str(file)
-        given = {"model_content": file} if isinstance(file, bytes) else {"model_path": str(file)}
+        source = {"model_content": file} if isinstance(file, bytes) else {"model_path": str(file)}
         try:
-            self._interpreter = Interpreter(**given, num_threads=threads)
-            self._ask = {n: self._interpreter.get_signature_runner(manifest.signature(n)) for n in manifest.lengths}
+            self._interpreter = Interpreter(**source, num_threads=threads)
+            names = {length: manifest.signature(length) for length in manifest.lengths}
+            self._runners = {n: self._interpreter.get_signature_runner(name) for n, name in names.items()}
         except (ValueError, RuntimeError) as error:
-            raise self._unusable(error) from error
+            raise self._cannot_run(error) from error
 
     def __call__(self, token_ids: Sequence[int], segment_ids: Sequence[int]) -> np.ndarray:
-        """What the file answers one row, [C] float32, by the shortest signature that holds it."""
+        """The output for one row, [C] float32, of the shortest signature that holds it."""
         features = self._manifest.features(token_ids, segment_ids)
         try:
-            outputs: dict[str, Any] = self._ask[features["token_ids"].shape[1]](**features)
-        except RuntimeError as error:  # a kernel that does not take what the file gives it: told at the first run
-            raise self._unusable(error) from error
-        answer: np.ndarray = outputs[self._manifest.output][0]
-        return answer
+            outputs: dict[str, Any] = self._runners[features["token_ids"].shape[1]](**features)
+        except RuntimeError as error:  # an unsupported kernel fails at the first run
+            raise self._cannot_run(error) from error
+        output: np.ndarray = outputs[self._manifest.output][0]
+        return output
 
-    def _unusable(self, error: Exception) -> ModelError:
+    def _cannot_run(self, error: Exception) -> ModelError:
         signatures = ", ".join(map(self._manifest.signature, self._manifest.lengths))
         return ModelError(
             f"{self._name} cannot be run",
             got=(str(error).splitlines() or [type(error).__name__])[0],
             expected=f"a .tflite file with the signatures {signatures}",
-            fix="export the bundle anew",
+            fix="export the bundle again",
         )

@@ -1,6 +1,6 @@
-"""Text to token ids in Python, for hosts without TensorFlow: the ids of `models.text.preprocessing`.
+"""Turns text into token ids without TensorFlow: the same ids as `models.text.preprocessing`.
 
-WordPiece and byte pairs need the standard library alone; SentencePiece needs the package `sentencepiece`.
+WordPiece and byte pairs need only the standard library; SentencePiece needs the package `sentencepiece`.
 """
 
 from __future__ import annotations
@@ -18,40 +18,38 @@ from .tokenizer import CONTINUATION, Tokenizer
 from .words import Table, fold, split_words, valid_text, without_marks
 
 _CACHED_WORDS = 2**16
-# GPT-2's pattern over the classes of `_class`, where `s` to `l` are the letters of its contractions.
-_BYTE_PAIR_WORDS = re.compile(
-    r"'s|'t|'re|'ve|'m|'ll|'d| ?[Lstrevmld]+| ?0+| ?[!']+|[ \t]+(?![^ \t])|[ \t]+",
-)
+# GPT-2's pattern over the character classes of `_class`; `s` to `l` are the letters of its contractions.
+_BYTE_PAIR_WORDS = re.compile(r"'s|'t|'re|'ve|'m|'ll|'d| ?[Lstrevmld]+| ?0+| ?[!']+|[ \t]+(?![^ \t])|[ \t]+")
 
 Encoded = tuple[list[int], list[int]]
 
 
 class HostTokenizer:
-    """Text, or a pair of texts, to token ids.
+    """Turns a text, or a pair of texts, into token ids.
 
     Args:
-        tokenizer: as `tflite.host.tokenizer.Tokenizer.load` reads it from a bundle or from `assets.extra`.
+        tokenizer: loaded by `Tokenizer.load` from a bundle or from `assets.extra`.
 
     Raises:
-        ModelError: a SentencePiece vocabulary, and no package `sentencepiece`.
+        ModelError: the vocabulary needs the package `sentencepiece`, which is not installed.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
-        cutters = {"wordpiece": _wordpiece, "byte_pair": _byte_pair, "sentencepiece": _sentencepiece}
-        self._cut = cutters[tokenizer.family](tokenizer)
+        functions = {"wordpiece": _wordpiece, "byte_pair": _byte_pair, "sentencepiece": _sentencepiece}
+        self._tokenize = functions[tokenizer.family](tokenizer)
 
     def __call__(self, text: str | bytes, text_pair: str | bytes | None = None) -> Encoded:
-        """The token ids of one row and its segment ids, special tokens included, at most `max_length` of them.
+        """The token ids and segment ids of one row, including special tokens, truncated to `max_length`.
 
-        What is longer is cut: of a pair, tokens are taken in turn from the first and the second text.
+        Tokens of a pair are taken in turn from the first and the second text.
         """
         tokenizer = self.tokenizer
         texts = [text] if text_pair is None else [text, text_pair]
         roberta = tokenizer.pair_layout == "roberta"
         ends = [2 if roberta and index < len(texts) - 1 else 1 for index in range(len(texts))]
         room = tokenizer.max_length - 1 - sum(ends)
-        segments = [list(islice(self._cut(each), max(room, 0))) for each in texts]
+        segments = [list(islice(self._tokenize(each), max(room, 0))) for each in texts]
         token_ids, segment_ids = [tokenizer.start_id], [0]
         for index, (segment, keep) in enumerate(zip(segments, _kept([len(s) for s in segments], room), strict=True)):
             part = segment[:keep] + [tokenizer.end_id] * ends[index]
@@ -61,38 +59,38 @@ class HostTokenizer:
 
 
 def _kept(lengths: list[int], room: int) -> list[int]:
-    """How many tokens of each segment fit in `room`: each has its half, and what the other leaves free."""
+    """How many tokens of each segment fit in `room`: half of it each, plus what the other leaves free."""
     if len(lengths) == 1:
         return [min(lengths[0], room)]
     first, second = lengths
     return [min(first, max((room + 1) // 2, room - second)), min(second, max(room // 2, room - first))]
 
 
-Cutter = Callable[[str | bytes], Iterable[int]]
+Tokenize = Callable[[str | bytes], Iterable[int]]
 
 
-def _wordpiece(tokenizer: Tokenizer) -> Cutter:
+def _wordpiece(tokenizer: Tokenizer) -> Tokenize:
     ids = {token: index for index, token in enumerate(tokenizer.vocabulary)}
     longest = max(map(len, tokenizer.vocabulary), default=0)
 
     @lru_cache(maxsize=_CACHED_WORDS)
     def pieces(word: str) -> tuple[int, ...]:
-        """The longest piece first, then the longest that goes on; a word that has none is unknown as a whole."""
+        """Takes the longest matching piece repeatedly; a word that cannot be completed is unknown as a whole."""
         if len(word.encode("utf-8")) > MAX_WORDPIECE_BYTES:
             return (tokenizer.unknown_id,)
-        found: list[int] = []
+        token_ids: list[int] = []
         begin = 0
         while begin < len(word):
-            mark = CONTINUATION if begin else ""
+            prefix = CONTINUATION if begin else ""
             for end in range(min(len(word), begin + longest), begin, -1):
-                index = ids.get(mark + word[begin:end])
+                index = ids.get(prefix + word[begin:end])
                 if index is not None:
-                    found.append(index)
+                    token_ids.append(index)
                     begin = end
                     break
             else:
                 return (tokenizer.unknown_id,)
-        return tuple(found)
+        return tuple(token_ids)
 
     def cut(text: str | bytes) -> Iterator[int]:
         words = split_words(
@@ -107,7 +105,7 @@ def _wordpiece(tokenizer: Tokenizer) -> Cutter:
     return cut
 
 
-def _byte_pair(tokenizer: Tokenizer) -> Cutter:
+def _byte_pair(tokenizer: Tokenizer) -> Tokenize:
     names = byte_characters()
     ids = {token: index for index, token in enumerate(tokenizer.vocabulary)}
     ranks = {pair: rank for rank, pair in enumerate(tokenizer.merges)}
@@ -115,7 +113,7 @@ def _byte_pair(tokenizer: Tokenizer) -> Cutter:
 
     @lru_cache(maxsize=_CACHED_WORDS)
     def pieces(word: bytes) -> tuple[int, ...]:
-        """In every round all occurrences of the pair of lowest rank are joined."""
+        """Joins all occurrences of the lowest-ranked pair, round by round."""
         parts = [names[byte] for byte in word]
         while len(parts) > 1:
             lowest = min(pairwise(parts), key=lambda pair: ranks.get(pair, none))
@@ -136,30 +134,30 @@ def _byte_pair(tokenizer: Tokenizer) -> Cutter:
 
 
 def _joined(parts: list[str], pair: tuple[str, str]) -> list[str]:
-    """Every occurrence of the pair as one, from the left: "aaa" is "aa" and "a"."""
-    found: list[str] = []
+    """Joins every occurrence of the pair, from the left: "aaa" becomes "aa" and "a"."""
+    joined: list[str] = []
     index = 0
     while index < len(parts):
         both = tuple(parts[index : index + 2]) == pair
-        found.append("".join(parts[index : index + 2]) if both else parts[index])
+        joined.append("".join(parts[index : index + 2]) if both else parts[index])
         index += 2 if both else 1
-    return found
+    return joined
 
 
 def _short_words(word: str) -> Iterator[bytes]:
-    """The bytes of a word, cut before the first character beyond each multiple of the largest length."""
+    """The bytes of a word, cut at the first character boundary at or after each multiple of the maximum length."""
     data, limit = word.encode("utf-8"), MAX_BYTE_PAIR_BYTES
     begin = 0
     while len(data) - begin > 0:
         end = min((begin // limit + 1) * limit, len(data))
-        while end < len(data) and data[end] & 0xC0 == 0x80:  # within a character
+        while end < len(data) and data[end] & 0xC0 == 0x80:  # inside a character
             end += 1
         yield data[begin:end]
         begin = end
 
 
 def _class(point: int) -> str:
-    """What GPT-2's pattern asks of a character: a letter, a number, a space or another sign."""
+    """The class of a character in GPT-2's pattern: a letter, a number, white space or another sign."""
     character = chr(point)
     if character in "'stmdrevl ":
         return character
@@ -171,13 +169,13 @@ def _class(point: int) -> str:
 _CLASSES = Table(_class)
 
 
-def _sentencepiece(tokenizer: Tokenizer) -> Cutter:
+def _sentencepiece(tokenizer: Tokenizer) -> Tokenize:
     try:
         import sentencepiece
     except ImportError as error:
         raise ModelError(
             "the vocabulary is a SentencePiece model",
-            got="no package sentencepiece",
+            got="the package sentencepiece is not installed",
             expected="sentencepiece >= 0.2",
             fix="pip install sentencepiece",
         ) from error
@@ -189,7 +187,7 @@ def _sentencepiece(tokenizer: Tokenizer) -> Cutter:
             text = without_marks(text, "NFKD")
         if tokenizer.lowercase:
             text = fold(text)
-        found: list[int] = pieces.encode(text)
-        return found
+        token_ids: list[int] = pieces.encode(text)
+        return token_ids
 
     return cut

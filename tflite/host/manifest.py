@@ -1,4 +1,4 @@
-"""`edge.json`: what a bundle is, for whoever loads it. NumPy and the standard library only."""
+"""`edge.json`, the description of a bundle. NumPy and the standard library only."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from .prediction import TaskType
 
 MODEL_FILE = "model.tflite"
 FORMAT = 1
-"""Raised when what stands in `edge.json` no longer means the same."""
+"""Incremented when the meaning of `edge.json` changes."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """How a bundle's model is asked, and what was found out about it.
+    """How to run a bundle's model, and its measurements.
 
     Attributes:
         name: of the model, as in the configuration.
-        task: what its output means.
-        pairs: it reads two texts.
-        lengths: tokens of its signatures, ascending.
-        pad_id: token id after the end of a row.
-        threshold: `multi_label`: a label is given from this probability on.
-        label_separator: `multi_label`: between given labels.
-        variant: how it is quantized.
-        sha256: file name to hash, of every other file of the bundle that decides an answer.
+        task: the meaning of its output.
+        pairs: whether it reads two texts.
+        lengths: tokens of each signature, ascending.
+        pad_id: the token id for padding.
+        threshold: `multi_label`: the lowest probability of a predicted label.
+        label_separator: `multi_label`: between the predicted labels.
+        variant: its quantization.
+        sha256: file name to hash, of every other file that affects a prediction.
         report: sizes, operations, the configuration: for people and for CI.
         format: `FORMAT`.
     """
@@ -61,9 +61,9 @@ class Manifest:
         return f"{'regress' if self.task == 'regression' else 'classify'}_{length}"
 
     def features(self, token_ids: Sequence[int], segment_ids: Sequence[int]) -> dict[str, np.ndarray]:
-        """A row as a signature takes it: `token_ids`, `padding_mask`, `segment_ids`, int32 [1, L] each.
+        """The inputs of a signature: `token_ids`, `padding_mask`, `segment_ids`, int32 [1, L] each.
 
-        L is the smallest of the lengths that holds the row; a longer row than all of them is cut.
+        L is the smallest length that holds the row; rows longer than all of them are truncated.
         """
         length = next((length for length in self.lengths if length >= len(token_ids)), self.lengths[-1])
         row = np.full((3, length), [[self.pad_id], [0], [0]], np.int32)
@@ -71,54 +71,54 @@ class Manifest:
         row[:, :count] = token_ids[:count], [1] * count, segment_ids[:count]
         return {"token_ids": row[:1], "padding_mask": row[1:2], "segment_ids": row[2:]}
 
-    def text(self) -> str:
-        """What `edge.json` holds."""
+    def to_json(self) -> str:
+        """The content of `edge.json`."""
         return to_json(asdict(self), indent=1) + "\n"
 
     def save(self, bundle: Path) -> None:
         """Writes `edge.json`."""
-        (bundle / BUNDLE_FILE).write_text(self.text(), encoding="utf-8")
+        (bundle / BUNDLE_FILE).write_text(self.to_json(), encoding="utf-8")
 
     @classmethod
     def load(cls, bundle: Path) -> Manifest:
-        """Reads what `save` wrote.
+        """Reads `edge.json`.
 
         Raises:
-            ModelError: the folder is no bundle, or one of another format.
+            ModelError: the folder is not a bundle, or has another format.
         """
         try:
             raw = json.loads((bundle / BUNDLE_FILE).read_text(encoding="utf-8"))
-            found = raw.get("format") if isinstance(raw, dict) else None
-            if found == FORMAT:
+            format_found = raw.get("format") if isinstance(raw, dict) else None
+            if format_found == FORMAT:
                 return cls(**{**raw, "lengths": tuple(raw["lengths"])})
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise ModelError(
                 f"no edge bundle in {bundle}",
                 got=f"{type(error).__name__}: {error}",
-                expected=f"a folder with {BUNDLE_FILE} and {MODEL_FILE}, as `transom edge export` makes it",
+                expected=f"a folder with {BUNDLE_FILE} and {MODEL_FILE}, as written by `transom edge export`",
             ) from error
         raise ModelError(
             f"the bundle in {bundle} has another format",
-            got=f"format {found}",
+            got=f"format {format_found}",
             expected=f"format {FORMAT}",
-            fix="export it anew with this version of Transom",
+            fix="export it again with this version of Transom",
         )
 
     def check_files(self, bundle: Path) -> None:
         """Compares the files with their hashes.
 
         Raises:
-            ModelError: a file is gone or was changed.
+            ModelError: a file is missing or has changed.
         """
         for name, expected in self.sha256.items():
             path = bundle / name
             found = hash_file(path) if path.is_file() else "no such file"
             if found != expected:
                 raise ModelError(
-                    f"{path} is not the file that the bundle was made with",
+                    f"{path} is not the bundle's original file",
                     got=found[:16],
                     expected=f"SHA-256 {expected[:16]}…",
-                    fix="copy the bundle again, as a whole",
+                    fix="copy the whole bundle again",
                 )
 
 

@@ -1,4 +1,1 @@
-"""What a bundle is worth: parity with Keras, cost on this machine, and the choice among variants.
-
-Nothing here changes a bundle.
-"""
+"""Measures a bundle: parity with Keras, cost on this machine. Chooses among the variants. Changes no bundle."""

@@ -1,4 +1,4 @@
-"""What a bundle costs: time, memory, loading. Measured in a process of its own, which has LiteRT and NumPy alone.
+"""Measures a bundle's latency, memory and loading time in a separate process that imports only LiteRT and NumPy.
 
 python -m tflite.measure.cost BUNDLE
 """
@@ -26,11 +26,11 @@ _TIMEOUT_S = 600
 
 @dataclass(frozen=True)
 class Latency:
-    """Of one signature, milliseconds for a row.
+    """Milliseconds per row of one signature.
 
     Attributes:
         signature: its name.
-        median, p90: of the runs.
+        median, p90: over the runs.
     """
 
     signature: str
@@ -40,14 +40,14 @@ class Latency:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a bundle costs on this machine.
+    """The cost of a bundle on this machine.
 
     Attributes:
-        bytes: of `model.tflite`.
-        load_ms: until the first answer.
-        memory_bytes: by how much the process's largest resident set grew.
+        bytes: size of `model.tflite`.
+        load_ms: from loading to the first prediction.
+        memory_bytes: growth of the process's peak resident set.
         threads: CPU threads.
-        latency_ms: by signature, the shortest first.
+        latency_ms: by signature, shortest first.
     """
 
     bytes: int
@@ -57,16 +57,16 @@ class Cost:
     latency_ms: tuple[Latency, ...]
 
 
-def measure(bundle: Path | str, *, threads: int = 1, runs: int = 50) -> Cost:
-    """Measures a bundle in a process of its own.
+def measure_cost(bundle: Path | str, *, threads: int = 1, runs: int = 50) -> Cost:
+    """Measures a bundle in a separate process.
 
     Args:
         bundle: its folder.
         threads: CPU threads of one prediction.
-        runs: predictions of each signature.
+        runs: predictions per signature.
 
     Raises:
-        ModelError: it cannot be loaded or run.
+        ModelError: the bundle cannot be loaded or run, or takes too long.
     """
     bundle_folder = str(Path(bundle).resolve())
     command = tied(
@@ -78,15 +78,15 @@ def measure(bundle: Path | str, *, threads: int = 1, runs: int = 50) -> Cost:
             command, cwd=root, capture_output=True, text=True, errors="replace", check=False, timeout=_TIMEOUT_S
         )
     except subprocess.TimeoutExpired:
-        raise ModelError(f"{bundle} cannot be measured", got=f"no end within {_TIMEOUT_S} s") from None
+        raise ModelError(f"{bundle} cannot be measured", got=f"not finished within {_TIMEOUT_S} s") from None
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise ModelError(f"{bundle} cannot be measured", got=said, expected="a bundle that can be run")
+        message = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise ModelError(f"{bundle} cannot be measured", got=message, expected="a bundle that can be run")
     raw = json.loads(done.stdout)
     return Cost(**{**raw, "latency_ms": tuple(Latency(**each) for each in raw["latency_ms"])})
 
 
-def _measure_here(bundle: Path, threads: int, runs: int) -> Cost:
+def _measure(bundle: Path, threads: int, runs: int) -> Cost:
     from tflite.host.edge_classifier import EdgeModel
     from tflite.host.manifest import MODEL_FILE, Manifest
 
@@ -116,7 +116,7 @@ def _measure_here(bundle: Path, threads: int, runs: int) -> Cost:
 
 
 def _peak_bytes() -> int:
-    """The largest resident set so far; Linux's `ru_maxrss` would count the parent's too, from before exec."""
+    """The peak resident set so far. On Linux, `ru_maxrss` would include the parent's, from before exec."""
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _PEAK_UNIT
@@ -126,13 +126,15 @@ def _peak_bytes() -> int:
 
 def main() -> int:
     """Prints the cost of a bundle as JSON."""
-    parser = argparse.ArgumentParser(prog="python -m tflite.measure.cost", description="What a bundle costs, as JSON.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tflite.measure.cost", description="Measures the cost of a bundle, as JSON."
+    )
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--runs", type=int, default=50)
     options = parser.parse_args()
     try:
-        cost = _measure_here(options.bundle, options.threads, options.runs)
+        cost = _measure(options.bundle, options.threads, options.runs)
     except ModelError as error:
         sys.stderr.write(f"{str(error).splitlines()[0]}\n")
         return error.exit_code

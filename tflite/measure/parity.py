@@ -1,4 +1,4 @@
-"""How a bundle's answers differ from those of the Keras model it was made of, on real rows."""
+"""How a bundle's predictions differ, on real rows, from those of the Keras model that it was made from."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from tflite.host.edge_classifier import EdgeClassifier
 from tflite.host.prediction import TaskType
 
 NUMBER_TOLERANCE = 0.05
-"""Regression: numbers that differ by less than this share of the training answers' spread are called the same."""
+"""Regression: numbers agree if they differ by at most this share of the training targets' standard deviation."""
 _BATCH = 32
-# Where a probability is nearer to 0 or 1 its logarithm says more of float32 than of the model.
+# Closer to 0 or 1, the logarithm of a probability reflects float32's precision, not the model.
 _SMALLEST = 1e-6
 
 
 @dataclass(frozen=True)
-class Row:
-    """One row to ask.
+class TextRow:
+    """One row to predict.
 
     Attributes:
-        text, pair: what is read; `pair` for a model about pairs.
-        answer: what is right: labels, or a number; None where nobody knows.
-        slices: "column=value" of each slice that it is in.
+        text, pair: the input; `pair` for a model of text pairs.
+        target: the true labels or number; None if unknown.
+        slices: "column=value" of each slice that contains it.
     """
 
     text: str
     pair: str | None = None
-    answer: tuple[str, ...] | float | None = None
+    target: tuple[str, ...] | float | None = None
     slices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What Keras answers.
+    """Keras's predictions.
 
     Attributes:
         numbers: [N, C] float32, probabilities or numbers.
-        token_ids: of each row, without padding, cut at the length of the bundle.
+        token_ids: of each row, without padding, truncated to the bundle's length.
     """
 
     numbers: np.ndarray
@@ -50,13 +50,13 @@ class Reference:
 
 @dataclass(frozen=True)
 class Quality:
-    """How good both are on the same rows; NaN where no row has an answer.
+    """The quality of both on the same rows; NaN if no row has a target.
 
     Attributes:
         slice: "column=value", "" for all rows.
-        rows: rows with an answer.
-        keras, edge: accuracy, micro-F1, or the mean absolute error in the answers' own unit.
-        loss: how much worse the edge is; of a regression as a share of the training answers' spread.
+        rows: rows with a target.
+        keras, edge: accuracy, micro-F1, or the mean absolute error in the targets' unit.
+        loss: how much worse the edge is; for a regression, as a share of the targets' standard deviation in training.
     """
 
     slice: str
@@ -68,16 +68,16 @@ class Quality:
 
 @dataclass(frozen=True)
 class Parity:
-    """The differences of one bundle.
+    """The differences between one bundle and Keras.
 
     Attributes:
-        rows: rows that were asked.
-        other_token_ids: rows whose token ids are other ones.
-        not_finite: rows with an answer that is no number.
-        max_logit: largest difference of a logit (of one label a row: less the row's mean, which changes no answer).
-        max_difference: largest difference of a probability, or of a number as a share of the spread.
-        agreement: share of rows with the same answer.
-        quality: all rows, then each slice of at least the rows that were asked for.
+        rows: number of rows compared.
+        other_token_ids: rows whose token ids differ.
+        not_finite: rows with a NaN or infinite prediction.
+        max_logit: largest difference of a logit (single label: minus the row's mean, which changes no prediction).
+        max_difference: largest difference of a probability, or of a number as a share of the standard deviation.
+        agreement: share of rows with the same prediction.
+        quality: of all rows, then of each slice that is large enough.
     """
 
     rows: int
@@ -89,50 +89,51 @@ class Parity:
     quality: tuple[Quality, ...]
 
 
-def ask_keras(model: RestoredModel, rows: Sequence[Row], max_length: int) -> Reference:
-    """What Keras answers to the rows, and the token ids that a bundle of `max_length` tokens must find."""
+def keras_reference(model: RestoredModel, rows: Sequence[TextRow], max_length: int) -> Reference:
+    """Keras's predictions for the rows, and the token ids that a bundle of `max_length` tokens must produce."""
     numbers = np.zeros((len(rows), model.labels.outputs), np.float32)
     token_ids: list[list[int]] = [[] for _ in rows]
-    shorter = model
+    truncated = model
     if max_length < model.tokenizer.max_length:
-        shorter = replace(model, tokenizer=replace(model.tokenizer, max_length=max_length))
+        truncated = replace(model, tokenizer=replace(model.tokenizer, max_length=max_length))
     for batch in _batches(rows):
-        texts, pairs = columns([rows[index] for index in batch], model.task)
+        texts, pairs = text_columns([rows[index] for index in batch], model.task)
         features = model.features(texts, pairs)
         numbers[batch] = model.numbers(features)
-        cut = features if shorter is model else shorter.features(texts, pairs)
-        for index, ids, mask in zip(batch, cut["token_ids"].numpy(), cut["padding_mask"].numpy(), strict=True):
+        truncated_features = features if truncated is model else truncated.features(texts, pairs)
+        ids_of_rows, masks = (truncated_features[name].numpy() for name in ("token_ids", "padding_mask"))
+        for index, ids, mask in zip(batch, ids_of_rows, masks, strict=True):
             token_ids[index] = ids[mask == 1].tolist()
     return Reference(numbers, token_ids)
 
 
-def columns(rows: Sequence[Row], task: TaskConfig) -> tuple[list[bytes], list[bytes] | None]:
-    """The rows as `RestoredModel.features` takes them: first texts, and second ones where the task has them."""
+def text_columns(rows: Sequence[TextRow], task: TaskConfig) -> tuple[list[bytes], list[bytes] | None]:
+    """The arguments of `RestoredModel.features`: the first texts, and the second ones if the task has pairs."""
     texts = [row.text.encode() for row in rows]
     return texts, None if task.text_pair is None else [(row.pair or "").encode() for row in rows]
 
 
-def _batches(rows: Sequence[Row]) -> Iterator[list[int]]:
-    """The rows' indices, texts of like length together, so that little is padding."""
+def _batches(rows: Sequence[TextRow]) -> Iterator[list[int]]:
+    """The rows' indices, grouped by text length to save padding."""
     order = sorted(range(len(rows)), key=lambda index: len(rows[index].text) + len(rows[index].pair or ""))
     for start in range(0, len(order), _BATCH):
         yield order[start : start + _BATCH]
 
 
-def compare(bundle: EdgeClassifier, reference: Reference, rows: Sequence[Row], min_slice_size: int) -> Parity:
-    """Asks a bundle the rows that Keras was asked.
+def compare(bundle: EdgeClassifier, reference: Reference, rows: Sequence[TextRow], min_slice_size: int) -> Parity:
+    """Compares a bundle with Keras on the same rows.
 
     Args:
-        bundle: with the same labels.
-        reference: Keras's answers, in the rows' order.
-        rows: at least one; without a row nothing can be said.
-        min_slice_size: rows below which a slice is left out.
+        bundle: a bundle with the same labels.
+        reference: Keras's predictions, in the rows' order.
+        rows: at least one.
+        min_slice_size: smaller slices are left out.
     """
     encoded = [bundle.tokenizer(row.text, row.pair) for row in rows]
     edge = np.stack([bundle.model(*each) for each in encoded])
     keras, finite = reference.numbers, np.isfinite(edge).all(axis=-1)
-    task, spread = bundle.manifest.task, bundle.labels.std if bundle.manifest.task == "regression" else 1.0
-    same = _same(keras, edge, bundle) & finite
+    task, spread = bundle.manifest.task, _spread(bundle)
+    same = _same_predictions(keras, edge, bundle) & finite
     return Parity(
         rows=len(rows),
         other_token_ids=sum(ids != own for (ids, _), own in zip(encoded, reference.token_ids, strict=True)),
@@ -144,13 +145,17 @@ def compare(bundle: EdgeClassifier, reference: Reference, rows: Sequence[Row], m
     )
 
 
+def _spread(bundle: EdgeClassifier) -> float:
+    return bundle.labels.std if bundle.manifest.task == "regression" else 1.0
+
+
 def _largest(differences: np.ndarray) -> float:
-    """The largest of them; infinite where one is no number."""
+    """The largest absolute difference; infinite if one is NaN."""
     return float(np.abs(np.nan_to_num(differences, nan=np.inf)).max())
 
 
-def _same(keras: np.ndarray, edge: np.ndarray, bundle: EdgeClassifier) -> np.ndarray:
-    """Which rows get the same answer, [N] bool."""
+def _same_predictions(keras: np.ndarray, edge: np.ndarray, bundle: EdgeClassifier) -> np.ndarray:
+    """Which rows have the same prediction, [N] bool."""
     manifest = bundle.manifest
     if manifest.task == "single_label":
         same: np.ndarray = keras.argmax(axis=-1) == edge.argmax(axis=-1)
@@ -172,39 +177,36 @@ def _logits(numbers: np.ndarray, task: TaskType, spread: float) -> np.ndarray:
 
 
 def _quality(
-    keras: np.ndarray, edge: np.ndarray, rows: Sequence[Row], bundle: EdgeClassifier, least: int
+    keras: np.ndarray, edge: np.ndarray, rows: Sequence[TextRow], bundle: EdgeClassifier, min_slice_size: int
 ) -> Iterator[Quality]:
-    known = np.array([row.answer is not None for row in rows])
+    known = np.array([row.target is not None for row in rows])
     members: dict[str, list[int]] = {"": list(np.flatnonzero(known))}
     for index in members[""]:
         for name in rows[index].slices:
             members.setdefault(name, []).append(int(index))
-    task, spread = bundle.manifest.task, bundle.labels.std if bundle.manifest.task == "regression" else 1.0
+    task, spread = bundle.manifest.task, _spread(bundle)
     for name, chosen in members.items():
-        if name and len(chosen) < least:
+        if name and len(chosen) < min_slice_size:
             continue
-        answers = [rows[index].answer for index in chosen]
-        before, after = (_figure(numbers[chosen], answers, bundle) for numbers in (keras, edge))
+        targets = [rows[index].target for index in chosen]
+        before, after = (_metric(numbers[chosen], targets, bundle) for numbers in (keras, edge))
         loss = (after - before) / spread if task == "regression" else before - after
         yield Quality(name, len(chosen), before, after, loss)
 
 
-def _figure(numbers: np.ndarray, answers: Sequence[tuple[str, ...] | float | None], bundle: EdgeClassifier) -> float:
-    """Accuracy, micro-F1 or the mean absolute error, by the task, of answers [N, C]."""
-    if not answers:
+def _metric(numbers: np.ndarray, targets: Sequence[tuple[str, ...] | float | None], bundle: EdgeClassifier) -> float:
+    """Accuracy, micro-F1 or the mean absolute error, depending on the task, of predictions [N, C]."""
+    if not targets:
         return float("nan")
     if bundle.manifest.task == "regression":
-        return float(np.abs(numbers[:, 0] - np.array(answers, np.float64)).mean())
+        return float(np.abs(numbers[:, 0] - np.array(targets, np.float64)).mean())
     labels = bundle.labels.labels
     if bundle.manifest.task == "single_label":
-        found = [(labels[index],) for index in numbers.argmax(axis=-1)]
-        return float(np.mean([own == answer for own, answer in zip(found, answers, strict=True)]))
-    right = given = wanted = 0
-    for row, answer in zip(numbers >= bundle.manifest.threshold, answers, strict=True):
-        own, true = {label for label, yes in zip(labels, row, strict=True) if yes}, set(_labels(answer))
-        right, given, wanted = right + len(own & true), given + len(own), wanted + len(true)
-    return 2 * right / (given + wanted) if given + wanted else 1.0
-
-
-def _labels(answer: tuple[str, ...] | float | None) -> tuple[str, ...]:
-    return answer if isinstance(answer, tuple) else ()
+        predicted = [(labels[index],) for index in numbers.argmax(axis=-1)]
+        return float(np.mean([own == target for own, target in zip(predicted, targets, strict=True)]))
+    right = total = 0
+    for row, target in zip(numbers >= bundle.manifest.threshold, targets, strict=True):
+        own = {label for label, above in zip(labels, row, strict=True) if above}
+        true = set(target if isinstance(target, tuple) else ())
+        right, total = right + len(own & true), total + len(own) + len(true)
+    return 2 * right / total if total else 1.0

@@ -1,4 +1,4 @@
-"""Which of the variants is pushed: the smallest that answers as Keras does and keeps the budget; why not the others."""
+"""Chooses the variant to push: the smallest that predicts as Keras does and keeps the budget; says why not others."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ FILE_NAME = "edge_report.json"
 
 @dataclass(frozen=True)
 class Candidate:
-    """What was measured of one variant.
+    """The measurements of one variant.
 
     Attributes:
         variant: its name.
-        parity, cost: None where it could not be made or run.
+        parity, cost: None if it could not be made or run.
         operations: LiteRT's names of its operations.
-        broken: why it could not be made or cannot be whole; "" where it is.
+        broken: why it could not be made or is incomplete; "" if it is fine.
     """
 
     variant: Variant
@@ -34,34 +34,34 @@ class Candidate:
     broken: str = ""
 
 
-def choose(candidates: Sequence[Candidate], float32: Cost | None, config: EdgeConfig) -> dict[str, Any]:
-    """The report: `blessed`, `variant` (None: no one passed), `verdict` (a sentence), and a table of the variants.
+def choose_variant(candidates: Sequence[Candidate], float32: Cost | None, config: EdgeConfig) -> dict[str, Any]:
+    """The report: `blessed`, `variant` (None if none passed), `verdict` (a sentence), and a table of the variants.
 
     Args:
         candidates: the configured variants.
-        float32: cost of the float32 file; None where it could not be made.
-        config: what a variant must hold.
+        float32: cost of the float32 file; None if it could not be made.
+        config: the requirements.
     """
-    wrong = {candidate.variant: complaints(candidate, float32, config) for candidate in candidates}
-    passing = [candidate for candidate in candidates if not wrong[candidate.variant]]
+    reasons = {candidate.variant: rejection_reasons(candidate, float32, config) for candidate in candidates}
+    passing = [candidate for candidate in candidates if not reasons[candidate.variant]]
     chosen = min(passing, key=lambda candidate: candidate.cost.bytes if candidate.cost else 0, default=None)
     rows = []
     for candidate in sorted(candidates, key=lambda candidate: candidate.cost.bytes if candidate.cost else math.inf):
-        why = "; ".join(wrong[candidate.variant])
+        why = "; ".join(reasons[candidate.variant])
         if chosen is not None and candidate is not chosen and not why:
             why = f"larger than {chosen.variant}"
         rows.append({**_row(candidate, float32), "chosen": candidate is chosen, "why": why})
     return {
         "blessed": chosen is not None,
         "variant": None if chosen is None else chosen.variant,
-        "verdict": _sentence(chosen, float32, candidates, wrong),
+        "verdict": _sentence(chosen, float32, candidates, reasons),
         "budget": config.budget.model_dump(mode="json"),
         "variants": rows,
     }
 
 
-def complaints(candidate: Candidate, float32: Cost | None, config: EdgeConfig) -> list[str]:
-    """Why a variant is not good enough; none where it is."""
+def rejection_reasons(candidate: Candidate, float32: Cost | None, config: EdgeConfig) -> list[str]:
+    """Why a variant is rejected; empty if it passes."""
     if candidate.broken:
         return [candidate.broken]
     assert candidate.parity is not None
@@ -70,14 +70,14 @@ def complaints(candidate: Candidate, float32: Cost | None, config: EdgeConfig) -
 
 
 def _differences(parity: Parity, config: EdgeConfig) -> list[str]:
-    """What is too different. Each test asks whether the figure is good, for a NaN is neither good nor bad."""
+    """Differences beyond the limits. Each test asks whether a figure is good, so that a NaN fails."""
     found = []
     if not parity.rows:
-        found.append("there is no row to compare it with Keras on")
+        found.append("there are no rows to compare with Keras")
     if parity.not_finite:
-        found.append(f"answers {parity.not_finite} of {parity.rows} rows with NaN or infinity")
+        found.append(f"predicts NaN or infinity for {parity.not_finite} of {parity.rows} rows")
     if parity.other_token_ids:
-        found.append(f"{parity.other_token_ids} of {parity.rows} rows get other token ids than in the served model")
+        found.append(f"{parity.other_token_ids} of {parity.rows} rows have other token ids than in the served model")
     if not parity.agreement >= config.min_agreement:
         found.append(f"agreement {parity.agreement:.4f} is below edge.min_agreement {config.min_agreement:g}")
     for part in parity.quality:
@@ -91,7 +91,7 @@ def _differences(parity: Parity, config: EdgeConfig) -> list[str]:
 
 
 def _excesses(candidate: Candidate, cost: Cost, float32: Cost | None, config: EdgeConfig) -> list[str]:
-    """What is beyond the budget, and what of the budget cannot be judged: a figure that is missing keeps no budget."""
+    """Violations of the budget, and parts of it that cannot be judged: a missing figure does not pass."""
     budget, found = config.budget, []
     if budget.megabytes is not None and cost.bytes > 1e6 * budget.megabytes:
         found.append(f"{cost.bytes / 1e6:.2f} MB, edge.budget.megabytes is {budget.megabytes:g}")
@@ -100,12 +100,12 @@ def _excesses(candidate: Candidate, cost: Cost, float32: Cost | None, config: Ed
     if budget.latency_ratio is not None:
         found += _over_latency(latency_ratio(cost, float32), budget.latency_ratio)
     if budget.operations:
-        found += _foreign(candidate.operations, budget.operations)
+        found += _unavailable(candidate.operations, budget.operations)
     return found
 
 
 def _over_memory(cost: Cost, limit: float) -> Iterator[str]:
-    if cost.memory_bytes <= 0:  # the process had held more before it loaded the model
+    if cost.memory_bytes <= 0:  # the process had used more before it loaded the model
         yield f"its memory could not be measured, so edge.budget.memory_megabytes {limit:g} cannot be judged"
     elif cost.memory_bytes > 1e6 * limit:
         yield f"{cost.memory_bytes / 1e6:.1f} MB of memory, edge.budget.memory_megabytes is {limit:g}"
@@ -121,16 +121,16 @@ def _over_latency(ratio: float | None, limit: float) -> Iterator[str]:
         yield f"{ratio:.2f} times float32's latency, edge.budget.latency_ratio is {limit:g}"
 
 
-def _foreign(operations: Sequence[str], known: Sequence[str]) -> Iterator[str]:
+def _unavailable(operations: Sequence[str], known: Sequence[str]) -> Iterator[str]:
     unknown = sorted(set(operations) - set(known))
     if not operations:
-        yield "its operations are not known, so edge.budget.operations cannot be judged"
+        yield "its operations are unknown, so edge.budget.operations cannot be judged"
     elif unknown:
-        yield f"needs {', '.join(unknown)}, which edge.budget.operations does not have"
+        yield f"needs {', '.join(unknown)}, which edge.budget.operations does not list"
 
 
 def latency_ratio(cost: Cost, float32: Cost | None) -> float | None:
-    """The medians of the longest signature, divided; None where one of them is missing."""
+    """The ratio of the median latencies of the longest signature; None if one is missing."""
     if float32 is None or not cost.latency_ms or not float32.latency_ms:
         return None
     own, other = cost.latency_ms[-1].median, float32.latency_ms[-1].median
@@ -148,22 +148,22 @@ def _row(candidate: Candidate, float32: Cost | None) -> dict[str, Any]:
 
 
 def _sentence(
-    chosen: Candidate | None, float32: Cost | None, candidates: Sequence[Candidate], wrong: dict[Variant, list[str]]
+    chosen: Candidate | None, float32: Cost | None, candidates: Sequence[Candidate], reasons: dict[Variant, list[str]]
 ) -> str:
     if chosen is None:
-        reasons = "; ".join(f"{each.variant}: {wrong[each.variant][0]}" for each in candidates)
-        return f"no edge bundle: {reasons}"
+        first_reasons = "; ".join(f"{each.variant}: {reasons[each.variant][0]}" for each in candidates)
+        return f"no edge bundle: {first_reasons}"
     assert chosen.cost is not None
     assert chosen.parity is not None
     size = f"{chosen.cost.bytes / 1e6:.2f} MB"
     if float32 is not None and chosen.variant != "float32":
         size += f" of {float32.bytes / 1e6:.2f}"
-    parity = chosen.parity
-    return f"edge bundle {chosen.variant}: {size}, Keras's answer on {_percent(parity.agreement)} of {parity.rows} rows"
+    agreement, rows = _percent(chosen.parity.agreement), chosen.parity.rows
+    return f"edge bundle {chosen.variant}: {size}, Keras's prediction on {agreement} of {rows} rows"
 
 
 def _percent(share: float) -> str:
-    """Rounded down: 100.0% is all of them; "-" where there are none."""
+    """Rounded down, so that 100.0% means all; "-" for NaN."""
     if not math.isfinite(share):
         return "-"
     return f"{math.floor(1000 * share) / 10:.1f}%"

@@ -1,1 +1,1 @@
-"""What is done to the server, by what carries it or what it is about; `ATTACKS` and `ENDINGS` list it."""
+"""The attacks, grouped by protocol or subject; `ATTACKS` and `ENDINGS` list them."""

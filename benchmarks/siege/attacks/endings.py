@@ -1,4 +1,4 @@
-"""How a server ends: by signals while something runs, without its supervisor, with certificates that come and go."""
+"""How a server ends: on signals during runs, without its supervisor; and how it handles bad TLS."""
 
 from __future__ import annotations
 
@@ -10,47 +10,47 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.siege.attacks.secured import besieged_handshakes, expired_certificate
+from benchmarks.siege.attacks.secured import expired_certificate, stalled_handshakes
 from benchmarks.siege.models import SPEED_OF_LIGHT
-from benchmarks.siege.server import Server, besieged
-from benchmarks.siege.target import Target, crowd
+from benchmarks.siege.server import SiegeServer, start_server
+from benchmarks.siege.target import AttackTarget, open_connections
 from benchmarks.siege.wire import PREDICT, PREFACE, settings, steps_request
 
 DRAIN_S, MORE_S = 2.0, 5.0
 Ending = Callable[[Path, Path, Path], list[str]]
 
 ENDINGS: dict[str, Ending] = {}
-"""What is tried to a function of the configuration, a folder and the tree, which says what broke."""
+"""Name to a function of the configuration, a folder and the checkout, which returns the failures."""
 
 
-def _stopped(workers: int, which: signal.Signals, prepare: Callable[[Target], object]) -> Ending:
+def _stopped(workers: int, which: signal.Signals, prepare: Callable[[AttackTarget], object]) -> Ending:
     def ending(config: Path, folder: Path, tree: Path) -> list[str]:
         log = folder / f"ending-{workers}-{which.name}.log"
-        with besieged(config, log, workers=workers, tree=tree) as server:
-            held = prepare(Target(server))
+        with start_server(config, log, workers=workers, tree=tree) as server:
+            held = prepare(AttackTarget(server))
             time.sleep(1.5)
             pids = server.pids()
             os.kill(server.pid, which)
-            said = _ended_in_time(server, pids)
+            problems = _ended_in_time(server, pids)
             del held
         if "Traceback" in (text := log.read_text(errors="replace")):
-            said.append(f"the log has a traceback: {text.strip().splitlines()[-1][:120]}")
-        return said
+            problems.append(f"the log has a traceback: {text.strip().splitlines()[-1][:120]}")
+        return problems
 
     return ending
 
 
-def _ended_in_time(server: Server, pids: tuple[int, ...]) -> list[str]:
+def _ended_in_time(server: SiegeServer, pids: tuple[int, ...]) -> list[str]:
     began = time.monotonic()
     try:
         server.process.wait(DRAIN_S + MORE_S + 15)
     except subprocess.TimeoutExpired:
         return [f"still alive {time.monotonic() - began:.0f} s after the signal"]
     took = time.monotonic() - began
-    said = [f"ended after {took:.1f} s"] if took > DRAIN_S + MORE_S + 0.5 else []
+    problems = [f"ended after {took:.1f} s"] if took > DRAIN_S + MORE_S + 0.5 else []
     if server.process.returncode != 0:
-        said.append(f"ended with {server.process.returncode}")
-    return said + _left(pids)
+        problems.append(f"ended with {server.process.returncode}")
+    return problems + _left(pids)
 
 
 def _left(pids: tuple[int, ...]) -> list[str]:
@@ -72,22 +72,25 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def _nothing(target: Target) -> None:
+def _nothing(target: AttackTarget) -> None:
     return None
 
 
-def _endless(target: Target) -> None:
+def _endless(target: AttackTarget) -> None:
     for _ in range(6):
         threading.Thread(target=target.call, args=(PREDICT, steps_request(SPEED_OF_LIGHT)), daemon=True).start()
 
 
-def _sockets(target: Target) -> object:
-    held = [crowd(target.rest, 100, b"GET /v1"), crowd(lambda: target.raw(target.port), 100, PREFACE + settings())]
+def _sockets(target: AttackTarget) -> object:
+    held = [
+        open_connections(target.rest, 100, b"GET /v1"),
+        open_connections(lambda: target.raw(target.port), 100, PREFACE + settings()),
+    ]
     return [(one, one.__enter__()) for one in held]
 
 
 def _orphans(config: Path, folder: Path, tree: Path) -> list[str]:
-    with besieged(config, folder / "orphans.log", workers=2, tree=tree) as server:
+    with start_server(config, folder / "orphans.log", workers=2, tree=tree) as server:
         pids = server.pids()
         os.kill(server.pid, signal.SIGKILL)
         server.process.wait()
@@ -101,5 +104,5 @@ for _workers in (1, 2):
         ENDINGS[f"{_which.name}, {_workers}, while a model runs endlessly"] = _stopped(_workers, _which, _endless)
     ENDINGS[f"SIGTERM, {_workers}, 200 sockets held"] = _stopped(_workers, signal.SIGTERM, _sockets)
 ENDINGS["SIGKILL of the supervisor"] = _orphans
-ENDINGS["TLS, handshakes that never end"] = besieged_handshakes
+ENDINGS["TLS, handshakes that never end"] = stalled_handshakes
 ENDINGS["TLS, an expired certificate"] = expired_certificate

@@ -1,4 +1,4 @@
-"""HTTP/2's frames: in floods, wrong, cut off."""
+"""HTTP/2 frames: floods of them, invalid ones, truncated ones."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import struct
 import time
 
 from benchmarks.siege.attack import attack
-from benchmarks.siege.attacks.http2 import CALL, SMALL, opened
-from benchmarks.siege.target import Target, answered, reset, send, together
+from benchmarks.siege.attacks.http2 import CALL, SMALL, open_stream
+from benchmarks.siege.target import AttackTarget, read_until_streams_end, reset, run_concurrently, send
 from benchmarks.siege.wire import (
     ACK,
     CONTINUATION,
@@ -38,62 +38,62 @@ from benchmarks.siege.wire import (
 )
 
 
-def flood(target: Target, pieces: list[bytes], *, connections: int = 4, seconds: float = 4.0) -> None:
-    """Pushes the pieces in turn over some connections, reading nothing, until time is up or the server closes."""
+def flood(target: AttackTarget, pieces: list[bytes], *, connections: int = 4, seconds: float = 4.0) -> None:
+    """Sends the pieces in turn over several connections, without reading, until time is up or the server closes."""
 
     def push(_: int) -> None:
-        with contextlib.suppress(OSError), target.http2() as end:
-            end.settimeout(seconds)
+        with contextlib.suppress(OSError), target.http2() as connection:
+            connection.settimeout(seconds)
             until = time.monotonic() + seconds
             while time.monotonic() < until:
-                if not send(end, *pieces):
-                    target.note("closed")
+                if not send(connection, *pieces):
+                    target.count_response("closed")
                     return
-            target.note("took all")
+            target.count_response("took all")
 
-    together(connections, push)
+    run_concurrently(connections, push)
 
 
 @attack("rapid resets", quick=True)
-def rapid_reset(target: Target) -> None:
+def rapid_reset(target: AttackTarget) -> None:
     def push(_: int) -> None:
-        with contextlib.suppress(OSError), target.http2() as end:
-            end.settimeout(4)
+        with contextlib.suppress(OSError), target.http2() as connection:
+            connection.settimeout(4)
             stream = 1
             until = time.monotonic() + 4
             while time.monotonic() < until:
                 pieces = []
                 for _ in range(200):
-                    pieces.append(opened(stream) + frame(RST_STREAM, 0, stream, struct.pack(">I", 8)))
+                    pieces.append(open_stream(stream) + frame(RST_STREAM, 0, stream, struct.pack(">I", 8)))
                     stream += 2
-                if not send(end, b"".join(pieces)):
-                    target.note("closed")
+                if not send(connection, b"".join(pieces)):
+                    target.count_response("closed")
                     return
-            target.note("took all")
+            target.count_response("took all")
 
-    together(4, push)
+    run_concurrently(4, push)
 
 
 @attack("rapid resets of whole calls", health_ms=500.0)
-def rapid_calls(target: Target) -> None:
+def rapid_calls(target: AttackTarget) -> None:
     def push(_: int) -> None:
         for _ in range(20):
-            with contextlib.suppress(OSError), target.http2() as end:
-                end.settimeout(2)
+            with contextlib.suppress(OSError), target.http2() as connection:
+                connection.settimeout(2)
                 for stream in range(1, 400, 2):
-                    call = opened(stream) + data(stream, SMALL)
-                    send(end, call + frame(RST_STREAM, 0, stream, struct.pack(">I", 8)))
+                    call = open_stream(stream) + data(stream, SMALL)
+                    send(connection, call + frame(RST_STREAM, 0, stream, struct.pack(">I", 8)))
 
-    together(4, push)
+    run_concurrently(4, push)
 
 
 @attack("floods of pings", quick=True)
-def pings(target: Target) -> None:
+def pings(target: AttackTarget) -> None:
     flood(target, [frame(PING, 0, 0, bytes(8)) * 2000])
 
 
 @attack("floods of settings and priorities")
-def setting_floods(target: Target) -> None:
+def setting_floods(target: AttackTarget) -> None:
     flood(target, [settings() * 2000], seconds=2)
     flood(target, [settings(header_table_size=4096, initial_window_size=70000) * 500], seconds=2)
     flood(target, [frame(PRIORITY, 0, 1, bytes(5)) * 2000], seconds=2)
@@ -103,52 +103,52 @@ def setting_floods(target: Target) -> None:
 
 
 @attack("floods of empty DATA and CONTINUATION", quick=True)
-def empty_frames(target: Target) -> None:
+def empty_frames(target: AttackTarget) -> None:
     def push(first: bytes, piece: bytes) -> None:
-        with contextlib.suppress(OSError), target.http2() as end:
-            end.settimeout(3)
+        with contextlib.suppress(OSError), target.http2() as connection:
+            connection.settimeout(3)
             until = time.monotonic() + 3
-            send(end, first)
-            while time.monotonic() < until and send(end, piece):
+            send(connection, first)
+            while time.monotonic() < until and send(connection, piece):
                 pass
 
     padding = frame(DATA, PADDED, 1, b"\xff" + bytes(255))
     for first, piece in (
-        (opened(1), frame(DATA, 0, 1) * 2000),
-        (opened(1), padding * 200),
+        (open_stream(1), frame(DATA, 0, 1) * 2000),
+        (open_stream(1), padding * 200),
         (frame(HEADERS, 0, 1, CALL), frame(CONTINUATION, 0, 1) * 2000),
         (frame(HEADERS, 0, 1, CALL), frame(CONTINUATION, 0, 1, header("x", "y" * 4000)) * 10),
     ):
-        together(2, lambda _, first=first, piece=piece: push(first, piece))
+        run_concurrently(2, lambda _, first=first, piece=piece: push(first, piece))
 
 
 @attack("header bombs", quick=True)
-def header_bombs(target: Target) -> None:
-    large = b"\x40" + b"\x01a" + b"\x7f" + varint(4000 - 127) + b"b" * 4000  # goes into the table
+def header_bombs(target: AttackTarget) -> None:
+    large = b"\x40" + b"\x01a" + b"\x7f" + varint(4000 - 127) + b"b" * 4000  # is added to the HPACK table
     for count in (100, 16_000):
-        with target.http2(5) as end:
+        with target.http2(5) as connection:
             block_of_headers = CALL + large + b"\xbe" * count
             pieces = [block_of_headers[at : at + 16_000] for at in range(0, len(block_of_headers), 16_000)]
-            send(end, frame(HEADERS, END_HEADERS if len(pieces) == 1 else 0, 1, pieces[0]))
+            send(connection, frame(HEADERS, END_HEADERS if len(pieces) == 1 else 0, 1, pieces[0]))
             for index, piece in enumerate(pieces[1:], 2):
-                send(end, frame(CONTINUATION, END_HEADERS if index == len(pieces) else 0, 1, piece))
-            answered(end)
+                send(connection, frame(CONTINUATION, END_HEADERS if index == len(pieces) else 0, 1, piece))
+            read_until_streams_end(connection)
     for value in (b"v" * 9000, b"v" * 70_000):
         target.call(PREDICT, floats_request(1.0), metadata=[("x", value.decode())])
     target.call(PREDICT, floats_request(1.0), metadata=[(f"k{index}", "v") for index in range(2000)])
 
 
 @attack("messages in frames of one byte", quick=True)
-def tiny_frames(target: Target) -> None:
+def tiny_frames(target: AttackTarget) -> None:
     body = message(floats_request(1.0) + block(100, bytes(200_000)))
-    with target.http2(10) as end:
-        send(end, opened(1))
-        send(end, data(1, body, size=1))
-        answered(end)
+    with target.http2(10) as connection:
+        send(connection, open_stream(1))
+        send(connection, data(1, body, size=1))
+        read_until_streams_end(connection)
 
 
 @attack("frames that are wrong", quick=True)
-def wrong_frames(target: Target) -> None:
+def wrong_frames(target: AttackTarget) -> None:
     for content in (
         frame(DATA, 0, 1, b"x"),
         frame(DATA, 0, 0, b"x"),
@@ -174,28 +174,28 @@ def wrong_frames(target: Target) -> None:
         frame(GOAWAY, 0, 0, bytes(8)),
         frame(GOAWAY, 0, 0, bytes(3)),
         b"\xff\xff\xff\x00\x00\x00\x00\x00\x01" + bytes(20_000),
-        opened(1) + opened(1),
-        opened(1) + data(1, SMALL) + data(1, SMALL),
-        opened(1) + data(1, SMALL * 3),
-        opened(1) + data(1, b""),
-        opened(1, last=True),
-        opened(1) + data(1, SMALL[:3]),
-        opened(1) + data(1, message(b"", compressed=True)),
-        opened(1) + data(1, b"\x07" + SMALL[1:]),
-        opened(1) + data(1, SMALL, last=False) + frame(HEADERS, END_HEADERS | END_STREAM, 1, header("x", "y")),
-        opened(1) + frame(GOAWAY, 0, 0, bytes(8)) + data(1, SMALL),
+        open_stream(1) + open_stream(1),
+        open_stream(1) + data(1, SMALL) + data(1, SMALL),
+        open_stream(1) + data(1, SMALL * 3),
+        open_stream(1) + data(1, b""),
+        open_stream(1, last=True),
+        open_stream(1) + data(1, SMALL[:3]),
+        open_stream(1) + data(1, message(b"", compressed=True)),
+        open_stream(1) + data(1, b"\x07" + SMALL[1:]),
+        open_stream(1) + data(1, SMALL, last=False) + frame(HEADERS, END_HEADERS | END_STREAM, 1, header("x", "y")),
+        open_stream(1) + frame(GOAWAY, 0, 0, bytes(8)) + data(1, SMALL),
     ):
-        with target.http2(0.5) as end:
-            send(end, content)
-            answered(end)
+        with target.http2(0.5) as connection:
+            send(connection, content)
+            read_until_streams_end(connection)
     for start in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01" + bytes(600), bytes(100), PREFACE + bytes(100)):
-        with target.raw(target.port, 0.5) as end:
-            send(end, start)
-            answered(end)
+        with target.raw(target.port, 0.5) as connection:
+            send(connection, start)
+            read_until_streams_end(connection)
 
 
 @attack("headers that are wrong", quick=True)
-def wrong_headers(target: Target) -> None:
+def wrong_headers(target: AttackTarget) -> None:
     for more in (
         [("grpc-timeout", value) for value in ("", "0n", "-1S", "99999999H", "999999999999S", "1", "S", "1e3S", "٣S")],
         [("grpc-encoding", value) for value in ("gzip", "br", "identity,gzip", "x" * 5000)],
@@ -205,20 +205,20 @@ def wrong_headers(target: Target) -> None:
         [("x-bin", "%%%"), ("x", "\0"), ("x", "\r\nevil: 1"), ("authorization", "Bearer " + "k" * 5000)],
     ):
         for pair in more:
-            with target.http2(0.3) as end:
-                send(end, opened(1, call_headers(PREDICT, pair)) + data(1, SMALL))
-                answered(end)
+            with target.http2(0.3) as connection:
+                send(connection, open_stream(1, call_headers(PREDICT, pair)) + data(1, SMALL))
+                read_until_streams_end(connection)
     for path in ("", "x", "/", "//", "/a/b/c", "/" + "p" * 6000, "/\0", "/tensorflow.serving.PredictionService/Nope"):
-        with target.http2(0.3) as end:
-            send(end, opened(1, call_headers(path)) + data(1, SMALL))
-            answered(end)
+        with target.http2(0.3) as connection:
+            send(connection, open_stream(1, call_headers(path)) + data(1, SMALL))
+            read_until_streams_end(connection)
 
 
 @attack("2,000 resets in the middle of calls")
-def resets(target: Target) -> None:
-    whole = PREFACE + settings() + opened(1) + data(1, SMALL)
+def resets(target: AttackTarget) -> None:
+    whole = PREFACE + settings() + open_stream(1) + data(1, SMALL)
     for index in range(2000):
         with contextlib.suppress(OSError):
-            end = target.raw(target.port)
-            send(end, whole[: (index * 11) % (len(whole) + 1)])
-            reset(end)
+            connection = target.raw(target.port)
+            send(connection, whole[: (index * 11) % (len(whole) + 1)])
+            reset(connection)

@@ -1,4 +1,4 @@
-"""What carries REST: sockets that wait, crawl, reset, pipeline, or speak something else."""
+"""HTTP/1.1: connections that wait, crawl, reset, pipeline, or speak another protocol."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ import time
 from benchmarks.siege.attack import attack
 from benchmarks.siege.models import FLOATS
 from benchmarks.siege.server import HOST
-from benchmarks.siege.target import PAGE, Target, beside, crowd, hold, receive, reset, send, together
+from benchmarks.siege.target import (
+    PAGE,
+    AttackTarget,
+    hold_open,
+    in_background,
+    open_connections,
+    receive,
+    reset,
+    run_concurrently,
+    send,
+)
 from benchmarks.siege.wire import PREFACE, settings
 
 MIB = 2**20
@@ -18,106 +28,106 @@ GET = f"GET /v1/models/{FLOATS} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
 BODY = b'{"instances": [1.0]}'
 WIDE = b'{"signature_name": "wide", "inputs": {"n": [1000000]}}'
 CROWD = 450
-HOLD_S = 4.0
 """More connections than a server with 400 descriptors can have."""
+HOLD_S = 4.0
 
 
 @attack("450 sockets that send half a header", quick=True)
-def half_headers(target: Target) -> None:
-    with crowd(target.rest, CROWD, HEAD) as ends:
-        hold(HOLD_S, ends, b"X-More: 1\r\n", every=1.0)
+def half_headers(target: AttackTarget) -> None:
+    with open_connections(target.rest, CROWD, HEAD) as connections:
+        hold_open(HOLD_S, connections, b"X-More: 1\r\n", every=1.0)
 
 
 @attack("450 sockets that say nothing")
-def silence(target: Target) -> None:
-    with crowd(target.rest, CROWD):
-        hold(HOLD_S)
+def silence(target: AttackTarget) -> None:
+    with open_connections(target.rest, CROWD):
+        hold_open(HOLD_S)
 
 
 @attack("450 sockets that keep alive")
-def idle_connections(target: Target) -> None:
-    with crowd(target.rest, CROWD, GET):
-        hold(HOLD_S)
+def idle_connections(target: AttackTarget) -> None:
+    with open_connections(target.rest, CROWD, GET):
+        hold_open(HOLD_S)
 
 
 @attack("450 bodies that crawl")
-def crawling_bodies(target: Target) -> None:
-    with crowd(target.rest, CROWD, HEAD + b"Content-Length: 100000\r\n\r\n") as ends:
-        hold(HOLD_S, ends, b"1", every=1.0)
+def crawling_bodies(target: AttackTarget) -> None:
+    with open_connections(target.rest, CROWD, HEAD + b"Content-Length: 100000\r\n\r\n") as connections:
+        hold_open(HOLD_S, connections, b"1", every=1.0)
 
 
 @attack("450 chunked bodies that crawl")
-def crawling_chunks(target: Target) -> None:
-    with crowd(target.rest, CROWD, HEAD + b"Transfer-Encoding: chunked\r\n\r\n") as ends:
-        hold(HOLD_S, ends, b"1\r\n1\r\n", every=1.0)
+def crawling_chunks(target: AttackTarget) -> None:
+    with open_connections(target.rest, CROWD, HEAD + b"Transfer-Encoding: chunked\r\n\r\n") as connections:
+        hold_open(HOLD_S, connections, b"1\r\n1\r\n", every=1.0)
 
 
 @attack("waves of 450 sockets")
-def waves(target: Target) -> None:
+def waves(target: AttackTarget) -> None:
     for _ in range(5):
-        with crowd(target.rest, CROWD, HEAD):
-            hold(0.5)
+        with open_connections(target.rest, CROWD, HEAD):
+            hold_open(0.5)
 
 
 @attack("bodies of 60 MB that never end, 40 at once")
-def large_and_held(target: Target) -> None:
+def large_and_held(target: AttackTarget) -> None:
     def hold_one(_: int) -> None:
-        with contextlib.suppress(OSError), target.rest() as end:
-            send(end, HEAD + b"Content-Length: 62914560\r\n\r\n")
-            end.settimeout(8)
-            send(end, *[b" " * MIB] * 59)
+        with contextlib.suppress(OSError), target.rest() as connection:
+            send(connection, HEAD + b"Content-Length: 62914560\r\n\r\n")
+            connection.settimeout(8)
+            send(connection, *[b" " * MIB] * 59)
             time.sleep(3)
 
-    together(40, hold_one)
+    run_concurrently(40, hold_one)
 
 
 @attack("answers that nobody reads")
-def slow_readers(target: Target) -> None:
+def slow_readers(target: AttackTarget) -> None:
     def connect() -> socket.socket:
-        end = socket.socket()
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        end.settimeout(20)
-        end.connect((HOST, target.rest_port))
-        return end
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(20)
+        connection.connect((HOST, target.rest_port))
+        return connection
 
     request = HEAD + b"Content-Length: %d\r\n\r\n" % len(WIDE) + WIDE
-    with crowd(connect, 60, request):
-        hold(HOLD_S)
+    with open_connections(connect, 60, request):
+        hold_open(HOLD_S)
 
 
 @attack("100,000 pipelined requests, unread")
-def pipelined(target: Target) -> None:
+def pipelined(target: AttackTarget) -> None:
     def push(_: int) -> None:
-        with contextlib.suppress(OSError), target.rest() as end:
-            end.settimeout(3)
-            send(end, *[GET * 1000] * 100)
+        with contextlib.suppress(OSError), target.rest() as connection:
+            connection.settimeout(3)
+            send(connection, *[GET * 1000] * 100)
 
-    together(4, push)
+    run_concurrently(4, push)
 
 
 @attack("pipelined predictions, unread")
-def pipelined_predictions(target: Target) -> None:
+def pipelined_predictions(target: AttackTarget) -> None:
     one = HEAD + b"Content-Length: %d\r\n\r\n" % len(WIDE) + WIDE
 
     def push(_: int) -> None:
-        with contextlib.suppress(OSError), target.rest() as end:
-            end.settimeout(3)
-            send(end, *[one * 100] * 20)
+        with contextlib.suppress(OSError), target.rest() as connection:
+            connection.settimeout(3)
+            send(connection, *[one * 100] * 20)
             time.sleep(2)
 
-    together(8, push)
+    run_concurrently(8, push)
 
 
 @attack("chunks of one byte, 3 million", quick=True)
-def tiny_chunks(target: Target) -> None:
-    with target.rest() as end:
-        send(end, HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
-        if send(end, *[b"1\r\n \r\n" * 100_000] * 30, b"0\r\n\r\n"):
-            target.note(receive(end, 200)[9:12].decode())
+def tiny_chunks(target: AttackTarget) -> None:
+    with target.rest() as connection:
+        send(connection, HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        if send(connection, *[b"1\r\n \r\n" * 100_000] * 30, b"0\r\n\r\n"):
+            target.count_response(receive(connection, 200)[9:12].decode())
 
 
 @attack("chunks odd and huge")
-def odd_chunks(target: Target) -> None:
+def odd_chunks(target: AttackTarget) -> None:
     for chunk in (
         b"ffffffffffffffff\r\n",
         b"-1\r\n",
@@ -129,13 +139,13 @@ def odd_chunks(target: Target) -> None:
         b"5\r\nabc\r\n",
         b"1\nx\n0\n\n",
     ):
-        with target.rest(5) as end:
-            send(end, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", chunk)
-            target.note(receive(end, 200)[9:12].decode("latin-1") or "closed")
+        with target.rest(5) as connection:
+            send(connection, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", chunk)
+            target.count_response(receive(connection, 200)[9:12].decode("latin-1") or "closed")
 
 
 @attack("headers of 40 MB, and a million", quick=True)
-def large_headers(target: Target) -> None:
+def large_headers(target: AttackTarget) -> None:
     for pieces in (
         [b"X: " + b"x" * MIB] * 1 + [b"x" * MIB] * 40,
         [b"X: y\r\n" * 10_000] * 100,
@@ -143,38 +153,38 @@ def large_headers(target: Target) -> None:
         [b"\r\n" * MIB] * 10,
         [b"G" * MIB] * 10,
     ):
-        with target.rest(5) as end:
-            send(end, b"" if pieces[0][:1] in b"G\r" else HEAD, *pieces, b"\r\n\r\n")
-            target.note(receive(end, 200)[9:12].decode("latin-1") or "closed")
+        with target.rest(5) as connection:
+            send(connection, b"" if pieces[0][:1] in b"G\r" else HEAD, *pieces, b"\r\n\r\n")
+            target.count_response(receive(connection, 200)[9:12].decode("latin-1") or "closed")
 
 
 @attack("half-closed sockets")
-def half_closed(target: Target) -> None:
+def half_closed(target: AttackTarget) -> None:
     request = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
     for _ in range(200):
-        with target.rest(5) as end:
-            send(end, request)
-            end.shutdown(socket.SHUT_WR)
-            target.note(receive(end, 200)[9:12].decode() or "closed")
-    with crowd(target.rest, 300, HEAD) as ends:
-        for end in ends:
+        with target.rest(5) as connection:
+            send(connection, request)
+            connection.shutdown(socket.SHUT_WR)
+            target.count_response(receive(connection, 200)[9:12].decode() or "closed")
+    with open_connections(target.rest, 300, HEAD) as connections:
+        for connection in connections:
             with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_WR)
-        hold(3)
+                connection.shutdown(socket.SHUT_WR)
+        hold_open(3)
 
 
 @attack("2,000 resets in the middle", quick=True)
-def resets(target: Target) -> None:
+def resets(target: AttackTarget) -> None:
     request = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
     for index in range(2000):
         with contextlib.suppress(OSError):
-            end = target.rest()
-            send(end, request[: (index * 7) % (len(request) + 1)])
-            reset(end)
+            connection = target.rest()
+            send(connection, request[: (index * 7) % (len(request) + 1)])
+            reset(connection)
 
 
 @attack("3,000 connections that come and go")
-def churn(target: Target) -> None:
+def churn(target: AttackTarget) -> None:
     for port in (target.rest_port, target.port):
         for _ in range(1500):
             with contextlib.suppress(OSError):
@@ -182,7 +192,7 @@ def churn(target: Target) -> None:
 
 
 @attack("smuggled, odd and old requests", quick=True)
-def odd_requests(target: Target) -> None:
+def odd_requests(target: AttackTarget) -> None:
     body = BODY
     for request in (
         HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\n\r\n",
@@ -213,13 +223,13 @@ def odd_requests(target: Target) -> None:
         b"\r\n\r\n\r\n",
         bytes(range(256)) * 64,
     ):
-        with target.rest(2) as end:
-            send(end, request)
-            target.note(receive(end, 200)[9:12].decode("latin-1") or "closed")
+        with target.rest(2) as connection:
+            send(connection, request)
+            target.count_response(receive(connection, 200)[9:12].decode("latin-1") or "closed")
 
 
 @attack("a version of 4,301 digits, and other paths", quick=True, allowed=("501",))
-def paths(target: Target) -> None:
+def paths(target: AttackTarget) -> None:
     for digits in ("1" * 4300, "1" * 4301, "9" * 7000, "0" * 7000, "-1", "9" * 19, "1" * 20, "٣"):
         for path in (f"/v1/models/m/versions/{digits}", f"/v1/models/m/versions/{digits}:predict"):
             target.post(path, b"{}", method="POST" if path.endswith("predict") else "GET")
@@ -243,31 +253,31 @@ def paths(target: Target) -> None:
 
 
 @attack("made-up names over REST, 5,000")
-def made_up_names(target: Target) -> None:
-    together(4, lambda thread: [target.predict(BODY, model=f"rest-{thread}-{index}") for index in range(1250)])
+def made_up_names(target: AttackTarget) -> None:
+    run_concurrently(4, lambda thread: [target.predict(BODY, model=f"rest-{thread}-{index}") for index in range(1250)])
     if b"rest-1-1000" in target.page():
         raise AssertionError("made-up names fill the metrics' cells")
 
 
 @attack("200 pages of metrics at once", quick=True)
-def metrics_pages(target: Target) -> None:
-    together(50, lambda _: [target.post(PAGE, b"", method="GET") for _ in range(4)])
+def metrics_pages(target: AttackTarget) -> None:
+    run_concurrently(50, lambda _: [target.post(PAGE, b"", method="GET") for _ in range(4)])
 
 
 @attack("a flood of small requests over 300 connections", health_ms=1000.0)
-def flood(target: Target) -> None:
+def flood(target: AttackTarget) -> None:
     request = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
 
     def send_all() -> None:
-        with crowd(target.rest, 300) as ends:
+        with open_connections(target.rest, 300) as connections:
             until = time.monotonic() + 6
             while time.monotonic() < until:
-                for end in ends:
-                    send(end, request)
-                for end in ends:
+                for connection in connections:
+                    send(connection, request)
+                for connection in connections:
                     with contextlib.suppress(OSError):
-                        end.settimeout(5)
-                        end.recv(4096)
+                        connection.settimeout(5)
+                        connection.recv(4096)
 
-    with beside(send_all):
+    with in_background(send_all):
         pass

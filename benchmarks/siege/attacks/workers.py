@@ -1,4 +1,4 @@
-"""What holds several processes together: reloads, metrics, and workers that die."""
+"""The cooperation of several workers: reloads, metrics, and workers that die."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import grpc
 from benchmarks.siege.attack import attack
 from benchmarks.siege.models import FLOATS, OTHER, TEXT, base_path
 from benchmarks.siege.server import HOST
-from benchmarks.siege.target import Target, together
+from benchmarks.siege.target import AttackTarget, run_concurrently
 from benchmarks.siege.wire import PREDICT, RELOAD, STATUS, block, floats_request, spec
 
 
-def reload_request(target: Target, *names: str) -> bytes:
+def reload_request(target: AttackTarget, *names: str) -> bytes:
     rows = [
         block(1, block(1, name) + block(2, str(base_path(target.server.folder, name))) + block(4, "tensorflow"))
         for name in names
@@ -24,42 +24,42 @@ def reload_request(target: Target, *names: str) -> bytes:
     return block(1, block(1, b"".join(rows)))
 
 
-def back(target: Target) -> None:
-    """The configuration that the server began with."""
+def restore_configuration(target: AttackTarget) -> None:
+    """Reloads the server's first configuration."""
     if target.call(RELOAD, reload_request(target, FLOATS, TEXT), timeout=30) != "OK":
-        raise AssertionError(f"a reload of the first configuration failed: {target.words}")
+        raise AssertionError(f"a reload of the first configuration failed: {target.messages}")
 
 
-def known(target: Target, name: str) -> set[str]:
-    """What predictions of a model are told over connections that reach all workers."""
+def prediction_codes(target: AttackTarget, name: str) -> set[str]:
+    """The codes of predictions of a model, over enough connections to reach all workers."""
     return {target.call(PREDICT, floats_request(1.0, model=name)) for _ in range(16)}
 
 
 @attack("reloads with a deadline of 50 ms", quick=True)
-def impatient_reloads(target: Target) -> None:
+def impatient_reloads(target: AttackTarget) -> None:
     for timeout in (0.001, 0.01, 0.05, 0.05, 0.2):
         target.call(RELOAD, reload_request(target, FLOATS, TEXT, OTHER), timeout=timeout)
         target.call(RELOAD, reload_request(target, FLOATS, TEXT), timeout=timeout)
-    together(16, lambda _: target.call(RELOAD, reload_request(target, FLOATS, TEXT), timeout=0.05))
+    run_concurrently(16, lambda _: target.call(RELOAD, reload_request(target, FLOATS, TEXT), timeout=0.05))
     target.page()
-    back(target)
-    if known(target, OTHER) != {"NOT_FOUND"}:
-        raise AssertionError(f"the workers disagree on {OTHER}: {known(target, OTHER)}")
+    restore_configuration(target)
+    if prediction_codes(target, OTHER) != {"NOT_FOUND"}:
+        raise AssertionError(f"the workers disagree on {OTHER}: {prediction_codes(target, OTHER)}")
 
 
 @attack("reloads of this and that, at once", quick=True)
-def concurrent_reloads(target: Target) -> None:
+def concurrent_reloads(target: AttackTarget) -> None:
     bodies = [reload_request(target, FLOATS, TEXT), reload_request(target, FLOATS, TEXT, OTHER)]
-    together(12, lambda index: target.call(RELOAD, bodies[index % 2], timeout=30))
-    codes = known(target, OTHER)
-    back(target)
+    run_concurrently(12, lambda index: target.call(RELOAD, bodies[index % 2], timeout=30))
+    codes = prediction_codes(target, OTHER)
+    restore_configuration(target)
     if len(codes) != 1:
         raise AssertionError(f"the workers disagree on {OTHER}: {codes}")
 
 
 @attack("reloads that are wrong", allowed=("UNKNOWN",))
-def wrong_reloads(target: Target) -> None:
-    for body in (b"", block(1), block(2)):  # an empty list of models is right, and ends all that are served
+def wrong_reloads(target: AttackTarget) -> None:
+    for body in (b"", block(1), block(2)):  # an empty list of models is valid, and unloads all
         target.call(RELOAD, body)
     right = [(name, str(base_path(target.server.folder, name))) for name in (FLOATS, TEXT)]
     for path in (
@@ -75,27 +75,27 @@ def wrong_reloads(target: Target) -> None:
         models = [*right, ("wrong", path)]
         rows = [block(1, block(1, name) + block(2, base) + block(4, "tensorflow")) for name, base in models]
         target.call(RELOAD, block(1, block(1, b"".join(rows))), timeout=10)
-    back(target)
+    restore_configuration(target)
 
 
 @attack("a worker killed after a reload", quick=True, workers=(2,), new_pids=True)
-def killed_worker(target: Target) -> None:
+def killed_worker(target: AttackTarget) -> None:
     if target.call(RELOAD, reload_request(target, FLOATS, TEXT, OTHER), timeout=30) != "OK":
-        raise AssertionError(f"a reload failed: {target.words}")
+        raise AssertionError(f"a reload failed: {target.messages}")
     before = target.server.log.read_text(errors="replace").count("; ready after")
     os.kill(target.server.worker_pids()[0], signal.SIGKILL)
     until = time.monotonic() + 40
     while time.monotonic() < until and target.server.log.read_text(errors="replace").count("; ready after") == before:
         time.sleep(0.2)
     time.sleep(0.5)
-    codes = known(target, OTHER)
-    back(target)
+    codes = prediction_codes(target, OTHER)
+    restore_configuration(target)
     if codes != {"OK"}:
         raise AssertionError(f"after a worker's death {OTHER} is {codes}, not OK in all")
 
 
 @attack("counters when a worker dies", workers=(2,), new_pids=True)
-def counters(target: Target) -> None:
+def counters(target: AttackTarget) -> None:
     def count() -> float:
         rows = [
             line for line in target.page().decode().splitlines() if line.startswith(":tensorflow:serving:request_count")
@@ -114,14 +114,14 @@ def counters(target: Target) -> None:
 
 
 @attack("a worker that is stopped, metrics and reloads", workers=(2,), new_pids=True)
-def stopped_worker(target: Target) -> None:
+def stopped_worker(target: AttackTarget) -> None:
     stopped = target.server.worker_pids()[0]
     os.kill(stopped, signal.SIGSTOP)
     try:
         slow = 0
         for _ in range(6):
             began = time.monotonic()
-            with contextlib.suppress(OSError):  # it came to the stopped worker, or that one was replaced meanwhile
+            with contextlib.suppress(OSError):  # the stopped worker got the request, or was being replaced
                 target.page(8)
                 slow += time.monotonic() - began > 3
         if slow:
@@ -132,8 +132,8 @@ def stopped_worker(target: Target) -> None:
 
 
 @attack("a flood of statuses and metadata")
-def lookups(target: Target) -> None:
-    def ask(_: int) -> None:
+def lookups(target: AttackTarget) -> None:
+    def send_queries(_: int) -> None:
         with grpc.insecure_channel(f"{HOST}:{target.port}") as channel:
             for index in range(300):
                 name = (FLOATS, TEXT, "nobody")[index % 3]
@@ -142,4 +142,4 @@ def lookups(target: Target) -> None:
         for _ in range(50):
             target.post(f"/v1/models/{FLOATS}/metadata", b"", method="GET")
 
-    together(8, ask)
+    run_concurrently(8, send_queries)

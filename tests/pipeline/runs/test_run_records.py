@@ -15,7 +15,7 @@ from pipeline.runs.run_tables import print_runs, print_summary
 from tflite.config import EdgeConfig
 from tflite.measure.cost import Cost, Latency
 from tflite.measure.parity import Parity
-from tflite.measure.variant_choice import Candidate, choose
+from tflite.measure.variant_choice import Candidate, choose_variant
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ def test_the_summary_says_why_each_other_edge_variant_lost(paths: Paths) -> None
     parity = Parity(9, 0, 0, 0.1, 0.02, 8 / 9, ())
     candidates = [Candidate("dynamic_int8", parity, cost), Candidate("int8", broken="cannot be made: no rows")]
     run = _run("1", "pushed")
-    run.edge = choose(candidates, cost, EdgeConfig())
+    run.edge = choose_variant(candidates, cost, EdgeConfig())
     run.pushed = "/out/serving/x/1"
     stream = io.StringIO()
     print_summary(run, paths, stream, as_json=False)

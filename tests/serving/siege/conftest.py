@@ -1,4 +1,4 @@
-"""Makes the besiegers' tools importable: `benchmarks` is no installed package."""
+"""Makes the attackers' tools importable: `benchmarks` is not an installed package."""
 
 import sys
 from pathlib import Path

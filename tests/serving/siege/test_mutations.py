@@ -1,20 +1,20 @@
-"""The besiegers' own tools: messages are written as protobuf writes them, and a case is told by its seed."""
+"""The fuzzer's tools: messages are serialized as protobuf does, and the seed determines a case."""
 
 from random import Random
 
 import pytest
 
 from benchmarks.siege import wire
-from benchmarks.siege.fuzz import DOCUMENTS, MESSAGES
 from benchmarks.siege.mutations import (
     MOST_BYTES,
+    encode_fields,
     fields,
     mutate_bytes,
     mutate_frames,
     mutate_json,
     mutate_message,
-    written,
 )
+from benchmarks.siege.valid_requests import DOCUMENTS, MESSAGES
 from serving.wire import protos
 from serving.wire.protos import PredictRequest
 
@@ -35,18 +35,18 @@ def test_seeds_are_messages_and_survive_being_taken_apart(method, body):
     service, _, name = method[1:].partition("/")
     if not service.startswith("grpc."):
         protos.methods(service)[name][0].FromString(body)
-    assert written(fields(body)) == body
+    assert encode_fields(fields(body)) == body
 
 
 def test_a_message_that_holds_another_a_thousand_times_and_so_on_is_cut():
     message = [(1, 2, b"a" * 10)]
     for _ in range(4):
         message = [(1, 2, message)] * 1000
-    assert MOST_BYTES <= len(written(message)) < 2 * MOST_BYTES
+    assert MOST_BYTES <= len(encode_fields(message)) < 2 * MOST_BYTES
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_a_case_is_told_by_its_seed(seed):
+def test_the_seed_determines_a_case(seed):
     def cases():
         source = Random(seed)
         body = source.choice(BODIES)[1]

@@ -1,7 +1,7 @@
-"""Environments of their own for what cannot live in the project's: made from hashed locks, kept between runs.
+"""Isolated environments for packages that conflict with the project's: made from hashed locks, kept between runs.
 
-A lock is `tests/environments/NAME.lock`; `make lock` writes it. Its environment lies in `.environments/` under the
-lock's hash, so that another lock makes another environment.
+A lock is `tests/environments/NAME.lock`, written by `make lock`. Its environment is in `.environments/`, named by the
+lock's hash, so that a changed lock makes a new environment.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[3]
 LOCKS = REPOSITORY / "tests" / "environments"
 FOLDER = REPOSITORY / ".environments"
-# What uv says where the registry cannot be reached; a package that is there and does not fit is a failure.
+# uv's messages if the registry cannot be reached. A package with a wrong hash is a failure.
 _OFFLINE = ("dns error", "error sending request", "Failed to fetch", "connection refused", "Connection refused")
 
 
 def python(name: str) -> Path:
-    """The interpreter of an environment, which is made where it is missing.
+    """The interpreter of an environment, which is made if missing.
 
-    Skips the test where it cannot be made because the registry is out of reach.
+    Skips the test if the registry cannot be reached.
 
     Raises:
-        AssertionError: it cannot be made for another reason, such as a hash that is not the lock's.
+        AssertionError: it cannot be made for another reason, such as a wrong hash.
     """
     lock = LOCKS / f"{name}.lock"
     folder = FOLDER / f"{name}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:16]}"
@@ -53,23 +53,23 @@ def python(name: str) -> Path:
 
 
 def run(name: str, arguments: Sequence[str | Path], *, given: str = "", path: Sequence[Path] = ()) -> str:
-    """What a program prints that an environment's interpreter runs, with nothing of this process' environment.
+    """Runs an environment's interpreter, without this process's environment variables; its output.
 
     Args:
         name: of the environment.
         arguments: of the interpreter.
         given: its standard input.
-        path: folders that it imports from, beside its own packages.
+        path: additional folders to import from.
     """
     kept = {key: os.environ[key] for key in ("HOME", "LANG", "PATH") if key in os.environ}
-    seen = {**kept, "PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONUTF8": "1"}
+    variables = {**kept, "PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONUTF8": "1"}
     done = subprocess.run(
         [python(name), *arguments],
         input=given,
         capture_output=True,
         text=True,
         encoding="utf-8",
-        env=seen,
+        env=variables,
         cwd=FOLDER,
         check=False,
         timeout=900,

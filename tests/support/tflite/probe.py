@@ -1,4 +1,4 @@
-"""A .tflite file for MediaPipe's TextClassifier whose "probabilities" are the token ids that it is given."""
+"""A .tflite file for MediaPipe's TextClassifier that returns its input token ids as "probabilities"."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 import tensorflow as tf
 import tiny_edge as tiny
 
-from tflite.bundle.mediapipe_metadata import Card, add_metadata
+from tflite.bundle.mediapipe_metadata import ModelCard, add_metadata
 from tflite.host.tokenizer import Tokenizer
 
 _INPUTS = ("token_ids", "padding_mask", "segment_ids")
 
 
 def write(path: Path, tokenizer: Tokenizer) -> None:
-    """Writes the file; its answers hold `max_length` token ids, as many entries of the mask, and of the segment ids."""
+    """Writes the file; its output is `max_length` token ids, then the mask, then the segment ids."""
     length = tokenizer.max_length
     manifest = tiny.manifest(lengths=(length,))
 
@@ -31,4 +31,4 @@ def write(path: Path, tokenizer: Tokenizer) -> None:
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=list(signatures))
     vocabulary = "".join(f"{token}\n" for token in tokenizer.vocabulary)
     labels = [f"{name} {place}" for name in _INPUTS for place in range(length)]
-    path.write_bytes(add_metadata(converter.convert(), manifest, Card("probe"), vocabulary, labels))
+    path.write_bytes(add_metadata(converter.convert(), manifest, ModelCard("probe"), vocabulary, labels))

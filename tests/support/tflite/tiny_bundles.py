@@ -13,7 +13,7 @@ from tflite.bundle.bundle_folder import write_bundle
 
 TEXTS = ("the film was good", "un film bad, cafe!", "films " * 40)
 TOKENIZER = golden_text.tokenizer(max_length=max(tiny.LENGTHS))
-CARD = mediapipe_metadata.Card("tiny", "A model for tests.", "7", "Somebody", "Apache-2.0")
+CARD = mediapipe_metadata.ModelCard("tiny", "A model for tests.", "7", "Somebody", "Apache-2.0")
 
 
 def bundle(folder: Path, task: str = "single_label", **more: Any) -> Path:

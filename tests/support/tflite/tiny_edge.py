@@ -1,4 +1,4 @@
-"""A tiny Transformer with trained-looking weights, and the rows that it is asked: the tests of `tflite` share it."""
+"""A tiny Transformer with weights as large as trained ones, and rows for it, for the tests of `tflite`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TASKS = {"single_label": LABELS, "multi_label": LABELS, "regression": NUMBER}
 
 
 def manifest(task: str = "single_label", lengths: tuple[int, ...] = LENGTHS, **more: Any) -> Manifest:
-    """How the tiny model of a task is asked."""
+    """The manifest of the tiny model of a task."""
     given = {
         "name": "tiny",
         "pairs": False,

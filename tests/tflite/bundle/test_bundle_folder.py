@@ -1,4 +1,4 @@
-"""Bundles: whole, checked, asked without TensorFlow, for every kind of task."""
+"""Bundles: complete, checked, run without TensorFlow, for every kind of task."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("task", tiny.TASKS)
 @pytest.mark.parametrize("pairs", [False, True])
-def test_it_answers_as_keras(task: str, pairs: bool, tmp_path: Path) -> None:
+def test_it_predicts_as_keras(task: str, pairs: bool, tmp_path: Path) -> None:
     folder = bundle(tmp_path / "b", task, pairs=pairs)
     texts = [*HARD_TEXTS, *TEXTS]
     seconds = texts[::-1] if pairs else None
@@ -55,17 +55,17 @@ def test_the_files(single: Path) -> None:
     readme = (single / "README.md").read_text()
     assert "$" not in readme.replace("Array($0.", "")
     assert "`classify_8`, `classify_16`" in readme
-    assert "MediaPipe's TextClassifier does not run this file: a file of several signatures." in readme
+    assert "MediaPipe's TextClassifier does not run this file: a file with several signatures." in readme
     for language in ("Kotlin", "Swift", "JavaScript", "C++", "Python"):
         assert language in readme
-    assert 'runSignature(inputs, mapOf("probabilities" to answer), "classify_16")' in readme
+    assert 'runSignature(inputs, mapOf("probabilities" to prediction), "classify_16")' in readme
     with zipfile.ZipFile(single / MODEL_FILE) as archive:
         assert archive.namelist() == ["vocab.txt", "labels.txt"]
         assert archive.read("vocab.txt") == (single / "vocab.txt").read_bytes()
         assert archive.read("labels.txt") == b"bad\ngood\nso so\n"
 
 
-def test_one_length_is_for_mediapipe_too(tmp_path: Path) -> None:
+def test_a_bundle_of_one_length_has_a_mediapipe_section(tmp_path: Path) -> None:
     readme = (bundle(tmp_path / "b", lengths=(16,)) / "README.md").read_text()
     assert "tasks-text" in readme
     assert "train with `tokenizer.mediapipe_compatible: true`" in readme
@@ -120,18 +120,18 @@ print(seconds)
 
 
 @pytest.mark.parametrize("name", ["model.tflite", "vocab.txt", "labels.json", "tokenizer.json"])
-def test_a_file_that_was_changed_or_is_gone(name: str, tmp_path: Path) -> None:
+def test_a_changed_or_missing_file_is_refused(name: str, tmp_path: Path) -> None:
     folder = bundle(tmp_path / "b")
     path = folder / name
     path.write_bytes(path.read_bytes()[:-1] + b"#")
-    with pytest.raises(ModelError, match="is not the file that the bundle was made with"):
+    with pytest.raises(ModelError, match="is not the bundle's original file"):
         EdgeClassifier(folder)
     path.unlink()
     with pytest.raises(ModelError, match="no such file"):
         EdgeClassifier(folder)
 
 
-def test_what_is_no_bundle(tmp_path: Path) -> None:
+def test_other_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no edge bundle"):
         EdgeClassifier(tmp_path)
     (tmp_path / "edge.json").write_text('{"format": 99}')
@@ -161,7 +161,7 @@ def test_an_empty_list_and_a_text_of_100_kb(single: Path) -> None:
     assert long == short
 
 
-def test_a_golden_line_that_is_answered_otherwise(tmp_path: Path) -> None:
+def test_a_golden_line_that_is_not_reproduced(tmp_path: Path) -> None:
     folder = bundle(tmp_path / "b")
     lines = (folder / "golden.jsonl").read_text().splitlines()
     changed = json.loads(lines[2])
@@ -172,9 +172,9 @@ def test_a_golden_line_that_is_answered_otherwise(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("label", ["", "two\nlines"])
-def test_a_label_that_is_no_line(label: str) -> None:
+def test_a_label_must_be_one_line(label: str) -> None:
     content = tiny.content(lengths=(8,))
-    with pytest.raises(ModelError, match=r"cannot stand in labels\.txt"):
+    with pytest.raises(ModelError, match=r"cannot be written to labels\.txt"):
         mediapipe_metadata.add_metadata(content, tiny.manifest(lengths=(8,)), CARD, "", ("a", label, "b"))
 
 

@@ -1,4 +1,4 @@
-"""Tables in int4: what a file holds is what was rounded, and the rounding spares what the model feels."""
+"""Tables in int4: a file holds the rounded values, and the rounding protects the sensitive directions."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from ai_edge_litert.interpreter import Interpreter
 from models.config import TaskConfig
 from models.saved.restore import RestoredModel
 from tflite.convert import flatbuffer
-from tflite.convert.embedding_tables import round_tables, rounded, sensitivity
-from tflite.measure.parity import Row
+from tflite.convert.embedding_tables import embedding_sensitivity, quantize_tables, round_to_int4
+from tflite.measure.parity import TextRow
 
 
 def restored(model: keras.Model | None = None) -> RestoredModel:
     return RestoredModel(model or tiny.model(), golden_text.tokenizer(max_length=16), tiny.LABELS, TaskConfig())
 
 
-TEXTS = [Row(text) for text in ("a good film", "bad , bad acting", "the plot is so so", "unbelievable !") * 5]
+TEXTS = [TextRow(text) for text in ("a good film", "bad , bad acting", "the plot is so so", "unbelievable !") * 5]
 
 
-def test_what_is_felt_is_spared() -> None:
+def test_sensitive_directions_are_protected() -> None:
     generator = np.random.default_rng(0)
     table = generator.normal(size=(3000, 80)).astype(np.float32)  # several blocks of values, several of rows
     directions = generator.normal(size=(3, 80))
-    felt = directions.T @ directions
+    sensitivity = directions.T @ directions
 
     def error(numbers: np.ndarray, scale: float) -> float:
         lost = numbers * scale - table
-        return float(np.einsum("ij,jk,ik->", lost, felt, lost))
+        return float(np.einsum("ij,jk,ik->", lost, sensitivity, lost))
 
-    spared, plain = error(*rounded(table, felt)), error(*rounded(table, np.eye(80)))
-    assert spared < plain / 2
+    protected, plain = error(*round_to_int4(table, sensitivity)), error(*round_to_int4(table, np.eye(80)))
+    assert protected < plain / 2
 
 
 def test_a_row_is_rounded_value_by_value() -> None:
     generator = np.random.default_rng(1)
     table, half = generator.normal(size=(4, 80)), generator.normal(size=(90, 80))
-    numbers, scale = rounded(table.astype(np.float32), half.T @ half)
+    numbers, scale = round_to_int4(table.astype(np.float32), half.T @ half)
     damped = half.T @ half + 0.3 * np.trace(half.T @ half) / 80 * np.eye(80)
     for row, found in zip(table, numbers, strict=True):
         left, inverse, wanted = row.copy(), np.linalg.inv(damped), []
-        for value in range(80):  # the optimal brain surgeon: the best that those after it can do, then without it
+        for value in range(80):  # optimal brain surgeon: let later values compensate, then remove this one
             wanted.append(np.clip(np.rint(left[value] / scale), -7, 7))
             lost = (left[value] - scale * wanted[-1]) / inverse[value, value]
             left -= lost * inverse[value]
@@ -54,9 +54,9 @@ def test_a_row_is_rounded_value_by_value() -> None:
         assert np.mean(found == wanted) > 0.97
 
 
-def test_without_knowing_each_value_is_the_nearest() -> None:
+def test_without_sensitivity_values_are_rounded_to_the_nearest() -> None:
     table = np.linspace(-1, 1, 3000, dtype=np.float32).reshape(1000, 3)
-    numbers, scale = rounded(table, np.eye(3))
+    numbers, scale = round_to_int4(table, np.eye(3))
     assert numbers.dtype == np.int8
     assert (numbers.min(), numbers.max()) == (-7, 7)
     inside = np.abs(table) <= 7.5 * scale
@@ -65,7 +65,7 @@ def test_without_knowing_each_value_is_the_nearest() -> None:
 
 @pytest.mark.parametrize("table", [np.zeros((4, 6)), np.full((4, 6), -3.0)])
 def test_tables_of_zeros_and_of_one_value(table: np.ndarray) -> None:
-    numbers, scale = rounded(table.astype(np.float32), np.zeros((6, 6)))
+    numbers, scale = round_to_int4(table.astype(np.float32), np.zeros((6, 6)))
     assert scale > 0
     np.testing.assert_allclose(numbers * scale, table, atol=0.01)
 
@@ -73,25 +73,25 @@ def test_tables_of_zeros_and_of_one_value(table: np.ndarray) -> None:
 def _table(content: bytes) -> Any:
     model = flatbuffer.read(content)
     graph = model.subgraphs[0]
-    lookup = next(one for one in graph.operators if flatbuffer.operator(model, one) == "EMBEDDING_LOOKUP")
+    lookup = next(one for one in graph.operators if flatbuffer.operation_name(model, one) == "EMBEDDING_LOOKUP")
     tensor = graph.tensors[lookup.inputs[1]]
     return tensor, model.buffers[tensor.buffer].data
 
 
-def test_a_file_answers_as_with_the_rounded_tables_in_float() -> None:
+def test_a_file_predicts_as_with_the_rounded_tables_in_float32() -> None:
     content = tiny.content()
-    felt = sensitivity(restored(), TEXTS)
-    made = round_tables(content, felt)
+    sensitivity = embedding_sensitivity(restored(), TEXTS)
+    made = quantize_tables(content, sensitivity)
     model = flatbuffer.read(content)
     done: set[int] = set()
     for graph in model.subgraphs:
         for operation in graph.operators:
             tensor = graph.tensors[operation.inputs[1]] if len(operation.inputs) > 1 else None
-            if flatbuffer.operator(model, operation) == "EMBEDDING_LOOKUP" and tensor.buffer not in done:
+            if flatbuffer.operation_name(model, operation) == "EMBEDDING_LOOKUP" and tensor.buffer not in done:
                 done.add(tensor.buffer)
                 buffer = model.buffers[tensor.buffer]
                 table = np.frombuffer(bytes(buffer.data), np.float32).reshape(tensor.shape)
-                numbers, scale = rounded(table, felt)
+                numbers, scale = round_to_int4(table, sensitivity)
                 buffer.data = np.frombuffer((numbers * scale).astype(np.float32).tobytes(), np.uint8)
     wanted = flatbuffer.write(model)
     for length in tiny.LENGTHS:
@@ -103,29 +103,29 @@ def test_a_file_answers_as_with_the_rounded_tables_in_float() -> None:
 
 
 def test_a_table_has_one_scale_and_half_a_byte_a_value() -> None:
-    tensor, data = _table(round_tables(tiny.content(), None))
+    tensor, data = _table(quantize_tables(tiny.content(), None))
     assert tensor.type == flatbuffer.schema.TensorType.INT4
     assert len(tensor.quantization.scale) == len(tensor.quantization.zeroPoint) == 1
     assert len(data) == (np.prod(tensor.shape) + 1) // 2
 
 
-def test_what_a_model_feels_is_a_curvature_and_always_the_same() -> None:
-    felt = sensitivity(restored(), TEXTS)
-    assert felt is not None
-    assert felt.shape == (16, 16)
-    np.testing.assert_allclose(felt, felt.T)
-    assert np.linalg.eigvalsh(felt).min() > -1e-9
-    np.testing.assert_array_equal(felt, sensitivity(restored(), TEXTS))
+def test_the_sensitivity_is_a_curvature_and_deterministic() -> None:
+    sensitivity = embedding_sensitivity(restored(), TEXTS)
+    assert sensitivity is not None
+    assert sensitivity.shape == (16, 16)
+    np.testing.assert_allclose(sensitivity, sensitivity.T)
+    assert np.linalg.eigvalsh(sensitivity).min() > -1e-9
+    np.testing.assert_array_equal(sensitivity, embedding_sensitivity(restored(), TEXTS))
 
 
-def test_a_frozen_table_is_felt_too() -> None:
+def test_a_frozen_table_has_a_sensitivity_too() -> None:
     model = tiny.model()
     model.trainable = False
     try:
-        assert sensitivity(restored(model), TEXTS) is not None
+        assert embedding_sensitivity(restored(model), TEXTS) is not None
     finally:
         model.trainable = True
 
 
 def test_no_rows_no_sensitivity() -> None:
-    assert sensitivity(restored(), []) is None
+    assert embedding_sensitivity(restored(), []) is None

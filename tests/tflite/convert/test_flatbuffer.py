@@ -1,4 +1,4 @@
-"""What a .tflite file holds, and that writing it anew changes nothing but its size."""
+"""The contents of a .tflite file; rewriting it changes only its size."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_part_of_a_file_is_refused(content: bytes, cut: int) -> None:
 
 
 def test_another_file_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"no \.tflite file"):
+    with pytest.raises(ModelError, match=r"not a \.tflite file"):
         flatbuffer.read(b"PK\x03\x04" + b"x" * 100)
 
 
@@ -39,7 +39,7 @@ def test_data_are_aligned(content: bytes) -> None:
     assert not [place for place in places if place % 16]
 
 
-def test_equal_quantization_parameters_stand_once(content: bytes) -> None:
+def test_equal_quantization_parameters_are_stored_once(content: bytes) -> None:
     quantized = quantize(content, "dynamic_int8")
     model = flatbuffer.read(quantized)
     repeated = [

@@ -1,4 +1,4 @@
-"""Keras to .tflite: the same answers, shared weights, built-in operations, and what is refused."""
+"""Keras to .tflite: the same predictions, shared weights, built-in operations, and refusals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tflite.convert.keras_to_tflite import INPUTS, convert
 
 
 @pytest.mark.parametrize("name", tiny.TASKS)
-def test_the_answers_are_those_of_keras(name: str) -> None:
+def test_predictions_equal_keras(name: str) -> None:
     labels, manifest = tiny.TASKS[name], tiny.manifest(name)
     model = tiny.model(name)
     interpreter = Interpreter(model_content=convert(model, manifest, labels))
@@ -47,8 +47,8 @@ def test_lengths_share_their_weights_and_every_variable_is_in_the_file() -> None
 def test_tables_of_embeddings_are_looked_up() -> None:
     content = tiny.content(lengths=(8,))
     operations = flatbuffer.operations(flatbuffer.read(content))
-    # Tokens and bigrams. The gathers that are left are of small tables (segments, places in words), and of integers
-    # (what a bigram's row stands for, which tokens go on with a word).
+    # Tokens and bigrams. The remaining gathers are on small tables (segments, positions in words), and on integers
+    # (the token pair of a bigram row, whether a token continues a word).
     assert operations["EMBEDDING_LOOKUP"] == 2
     assert operations["GATHER"] == 5
     assert not [name for name in operations if name.startswith(("custom", "unknown"))]
@@ -87,7 +87,7 @@ def test_an_operation_that_is_not_built_in_is_named() -> None:
 
 @pytest.mark.parametrize("error", [MemoryError(), OSError(errno.ENOSPC, "No space left on device")])
 def test_a_machine_without_room_is_no_fault_of_the_model(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    """A model that cannot be converted is a result that is kept; this is none."""
+    """A model that cannot be converted is a cached result; an error of the machine is not."""
 
     def convert_nothing(self: tf.lite.TFLiteConverter) -> bytes:
         raise error

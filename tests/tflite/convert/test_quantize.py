@@ -1,4 +1,4 @@
-"""The variants: smaller, close to Keras, and the tables among what is quantized."""
+"""The variants: smaller, close to Keras, with quantized embedding tables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TABLE = {"float32": "float32", "float16": "float16", "weight_int4": "int4", "int
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_variant_answers_nearly_as_the_original(content: bytes, variant: Variant) -> None:
+def test_a_variant_predicts_nearly_as_the_original(content: bytes, variant: Variant) -> None:
     made = quantize(content, variant, CALIBRATION)
     differences = []
     for length in tiny.LENGTHS:
@@ -65,7 +65,7 @@ def test_int8_multiplies_integers_and_leaves_norms_and_softmax_alone(content: by
     for graph in model.subgraphs:
         for operation in graph.operators:
             kind = graph.tensors[operation.inputs[0]].type
-            kinds.setdefault(flatbuffer.operator(model, operation), set()).add(kind)
+            kinds.setdefault(flatbuffer.operation_name(model, operation), set()).add(kind)
     integer, number = flatbuffer.schema.TensorType.INT8, flatbuffer.schema.TensorType.FLOAT32
     assert kinds["FULLY_CONNECTED"] == kinds["CONV_2D"] == {integer}
     assert kinds["SOFTMAX"] == kinds["RSQRT"] == kinds["SQUARED_DIFFERENCE"] == {number}

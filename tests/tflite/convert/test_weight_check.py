@@ -1,4 +1,4 @@
-"""A file that holds less than the model is refused."""
+"""A file that lacks some of the model's weights is refused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from models.errors import ModelError
 from tflite.convert import flatbuffer
 from tflite.convert.quantize import quantize
 from tflite.convert.variants import VARIANTS, Variant
-from tflite.convert.weight_check import check_whole
+from tflite.convert.weight_check import check_weights
 
 
 @pytest.fixture(scope="module")
@@ -18,15 +18,15 @@ def content() -> bytes:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_variant_is_whole(variant: Variant, content: bytes) -> None:
+def test_every_variant_has_all_weights(variant: Variant, content: bytes) -> None:
     rows = {tiny.manifest().signature(length): tiny.rows(length) for length in tiny.LENGTHS}
-    check_whole(quantize(content, variant, rows), tiny.model(), max(tiny.LENGTHS))
+    check_weights(quantize(content, variant, rows), tiny.model(), max(tiny.LENGTHS))
 
 
-def test_a_table_that_is_left_out(content: bytes) -> None:
+def test_a_missing_table_is_refused(content: bytes) -> None:
     model = flatbuffer.read(content)
     largest = flatbuffer.constants(model)[0]
     tensor = next(each for each in model.subgraphs[0].tensors if each.name.decode() == largest.name)
     model.buffers[tensor.buffer].data = None
     with pytest.raises(ModelError, match="does not hold all of the model"):
-        check_whole(flatbuffer.write(model), tiny.model(), max(tiny.LENGTHS))
+        check_weights(flatbuffer.write(model), tiny.model(), max(tiny.LENGTHS))

@@ -1,4 +1,4 @@
-"""What a bundle costs, measured in a process of its own."""
+"""The cost of a bundle, measured in a separate process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tiny_edge as tiny
 from tiny_bundles import bundle
 
 from models.errors import ModelError
-from tflite.measure.cost import measure
+from tflite.measure.cost import measure_cost
 
 
 @pytest.fixture(scope="module")
@@ -19,19 +19,19 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_figures(single: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(single.parent)
-    found = measure(single.name, runs=5)
+    found = measure_cost(single.name, runs=5)
     assert found.bytes == (single / "model.tflite").stat().st_size
     assert [latency.signature for latency in found.latency_ms] == [f"classify_{length}" for length in tiny.LENGTHS]
     assert all(0 < latency.median <= latency.p90 for latency in found.latency_ms)
-    # Of this process, which has TensorFlow, it would be hundreds of megabytes.
+    # In this process, which has TensorFlow, it would be hundreds of megabytes.
     assert 0 <= found.memory_bytes < 50_000_000
 
 
 def test_what_cannot_be_run(single: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no edge bundle"):
-        measure(tmp_path)
+        measure_cost(tmp_path)
     broken = tmp_path / "broken"
     bundle(broken)
     (broken / "model.tflite").write_bytes((broken / "model.tflite").read_bytes()[:500])
     with pytest.raises(ModelError, match="cannot be run"):
-        measure(broken)
+        measure_cost(broken)

@@ -1,4 +1,4 @@
-"""Which variant is chosen, and what is said of the others."""
+"""Which variant is chosen, and why not the others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tflite.config import EdgeConfig
 from tflite.measure.cost import Cost, Latency
 from tflite.measure.parity import Parity, Quality
-from tflite.measure.variant_choice import Candidate, choose
+from tflite.measure.variant_choice import Candidate, choose_variant
 
 FLOAT32 = Cost(4_000_000, 5.0, 9_000_000, 1, (Latency("classify_8", 1.0, 1.1), Latency("classify_32", 4.0, 4.4)))
 
@@ -28,17 +28,17 @@ GOOD = Candidate("float16", parity(), cost(2_000_000), ("FULLY_CONNECTED",))
 
 
 def report(candidate: Candidate, **config: Any) -> dict[str, Any]:
-    found = choose([candidate, GOOD], FLOAT32, EdgeConfig.model_validate(config))
+    found = choose_variant([candidate, GOOD], FLOAT32, EdgeConfig.model_validate(config))
     json.dumps(found, allow_nan=False)
     return found
 
 
 def test_the_smallest_that_passes() -> None:
     small = Candidate("dynamic_int8", parity(agreement=0.9975), cost(1_000_000), ("FULLY_CONNECTED",))
-    found = choose([GOOD, small], FLOAT32, EdgeConfig())
+    found = choose_variant([GOOD, small], FLOAT32, EdgeConfig())
     assert found["blessed"]
     assert found["variant"] == "dynamic_int8"
-    assert found["verdict"] == "edge bundle dynamic_int8: 1.00 MB of 4.00, Keras's answer on 99.7% of 400 rows"
+    assert found["verdict"] == "edge bundle dynamic_int8: 1.00 MB of 4.00, Keras's prediction on 99.7% of 400 rows"
     assert [(row["variant"], row["chosen"], row["why"]) for row in found["variants"]] == [
         ("dynamic_int8", True, ""),
         ("float16", False, "larger than dynamic_int8"),
@@ -53,8 +53,8 @@ LOST = Quality("label=x", 20, 0.9, 0.8, 0.1)
     ("wrong", "config", "why"),
     [
         ({"parity": parity(agreement=0.98)}, {}, "agreement 0.9800 is below edge.min_agreement 0.99"),
-        ({"parity": parity(not_finite=3)}, {}, "answers 3 of 400 rows with NaN or infinity"),
-        ({"parity": parity(other_token_ids=1)}, {}, "1 of 400 rows get other token ids"),
+        ({"parity": parity(not_finite=3)}, {}, "predicts NaN or infinity for 3 of 400 rows"),
+        ({"parity": parity(other_token_ids=1)}, {}, "1 of 400 rows have other token ids"),
         (
             {"parity": parity(quality=(Quality("", 400, 0.9, 0.87, 0.03),))},
             {},
@@ -88,7 +88,7 @@ def test_why_another_one_is_not_chosen(wrong: dict[str, Any], config: dict[str, 
         ({"cost": cost(10, memory=0)}, {"budget": {"memory_megabytes": 2}}, "memory_megabytes 2 cannot be judged"),
         ({"operations": ()}, {"budget": {"operations": ["ADD"]}}, "edge.budget.operations cannot be judged"),
         ({"parity": parity(agreement=float("nan"))}, {}, "agreement nan is below"),
-        ({"parity": parity(rows=0)}, {}, "there is no row to compare it with Keras on"),
+        ({"parity": parity(rows=0)}, {}, "there are no rows to compare with Keras"),
         (
             {"parity": parity(quality=(Quality("", 0, float("nan"), float("nan"), float("nan")),))},
             {},
@@ -101,7 +101,7 @@ def test_what_cannot_be_judged_does_not_pass(missing: dict[str, Any], config: di
     fine = {"parity": parity(), "cost": cost(1_000_000), "operations": ("FULLY_CONNECTED",)}
     float32 = missing.pop("float32", FLOAT32)
     candidate = Candidate("dynamic_int8", **{**fine, **missing})
-    found = choose([candidate], float32, EdgeConfig.model_validate(config))
+    found = choose_variant([candidate], float32, EdgeConfig.model_validate(config))
     assert not found["blessed"]
     assert why in found["variants"][0]["why"]
     json.dumps(found, allow_nan=False)
@@ -113,7 +113,7 @@ def test_a_loss_at_the_limit_passes() -> None:
 
 
 def test_none_passes() -> None:
-    found = choose([Candidate("int8", broken="no rows"), GOOD], FLOAT32, EdgeConfig(budget={"megabytes": 1}))
+    found = choose_variant([Candidate("int8", broken="no rows"), GOOD], FLOAT32, EdgeConfig(budget={"megabytes": 1}))
     assert not found["blessed"]
     assert found["variant"] is None
     assert found["verdict"] == "no edge bundle: int8: no rows; float16: 2.00 MB, edge.budget.megabytes is 1"

@@ -17,7 +17,7 @@ from tflite.config import EdgeConfig
 from tflite.host.manifest import Manifest
 from tflite.measure.cost import Cost, Latency
 from tflite.measure.parity import Parity, Quality
-from tflite.measure.variant_choice import Candidate, choose
+from tflite.measure.variant_choice import Candidate, choose_variant
 
 TEXTS = ("a good film", "", "Café 好", "bad " * 30, "fine", "good bad good", "un film bad, cafe!", "so good")
 SHORT = {"edge.lengths": [8], "edge.variants": ["float32"]}
@@ -112,7 +112,7 @@ _LAX = {"edge.min_agreement": 0.5, "edge.max_loss": 0.5, "edge.max_slice_loss": 
 def passes(here: Setting) -> bool:
     """Whether the EdgeGate takes a file of two megabytes, twice as fast as float32, that answers a little worse."""
     candidate = Candidate("float16", _PARITY, _COST, ("FULLY_CONNECTED", "GATHER"))
-    return bool(choose([candidate], _FLOAT32, here.edge)["blessed"])
+    return bool(choose_variant([candidate], _FLOAT32, here.edge)["blessed"])
 
 
 for _key, _lax, _strict in (

@@ -1,6 +1,6 @@
-"""Asks MediaPipe's TextClassifier, in an environment of its own: MODEL as argument, texts in, answers out.
+"""Queries MediaPipe's TextClassifier in its own environment. Argument: MODEL.
 
-Standard input holds a JSON text a line; a line of the output holds the scores in the order of `labels.txt`.
+Standard input holds a JSON string per line; each line of the output has the scores in the order of `labels.txt`.
 """
 
 from __future__ import annotations
