@@ -1,4 +1,4 @@
-"""One worker as its supervisor sees it, how it is started, and whether it hangs."""
+"""A worker as its supervisor sees it: how it is started, and whether it hangs."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from typing import NoReturn
 
 from serving.errors import OptionsError
 from serving.server.options import ServerOptions
-from serving.server.processes.worker_links import Link
+from serving.server.processes.worker_links import WorkerLink
 
 LOG = logging.getLogger("serving")
 
-Run = Callable[[ServerOptions, int, socket.socket], int]
+RunWorker = Callable[[ServerOptions, int, socket.socket], int]
+"""A worker's main function: from the options, its index and its end of the socket pair to its exit code."""
 
-OPTIONS_EXIT = 2
+OPTIONS_EXIT_CODE = 2
 BEAT_SECONDS = 1.0
-"""So often each worker is asked for a sign of life."""
+"""Seconds between two heartbeats of each worker."""
 
-HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+HANDLED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
-_START_SECONDS = 600.0  # until it is ready: importing TensorFlow from a slow disk keeps Python's lock for long
+_START_SECONDS = 600.0  # until it is ready: importing TensorFlow from a slow disk holds Python's lock for long
 _SILENT_BEATS = 2
-_DUMP_SECONDS = 2.0  # for saying where it hangs
+_DUMP_SECONDS = 2.0  # for printing where it hangs
 _PR_SET_PDEATHSIG = 1
 
 
@@ -39,39 +40,39 @@ class Worker:
     """One process.
 
     Attributes:
-        index: of `options.workers`.
-        generation: of the configuration that it began with; see `Reloads`.
-        ready: whether it answers requests.
-        told: the last signal for one that hangs.
+        index: below `options.workers`.
+        generation: of the configuration that it started with; see `ReloadCoordinator`.
+        ready: whether it serves requests.
+        last_signal: the last signal sent because it hangs.
     """
 
     index: int
     pid: int
-    link: Link
+    link: WorkerLink
     generation: int
     born: float = dataclasses.field(default_factory=time.monotonic)
     ready: bool = False
-    told: signal.Signals | None = None
-    _beats: int = 0  # since its last sign of life
+    last_signal: signal.Signals | None = None
+    _beats: int = 0  # since its last reply
 
-    def beat(self) -> bool:
-        """Counts a beat. Returns whether the worker is to be asked for a sign of life: once, until it gives one."""
+    def count_beat(self) -> bool:
+        """Counts a heartbeat. Returns whether to send one, which is once until the worker replies."""
         self._beats += 1
         return self._beats == 1
 
-    def lives(self) -> None:
-        """Takes note of a sign of life."""
+    def record_reply(self) -> None:
+        """Records a sign of life."""
         self._beats = 0
 
     def is_silent(self) -> bool:
-        """Whether it has owed a sign of life for a while: nobody should wait for it."""
+        """Whether it has not replied for a while, so that nothing should wait for it."""
         return self._beats > _SILENT_BEATS
 
-    def verdict(self, seconds: float) -> signal.Signals | None:
-        """The signal for a worker that has given no sign of life for longer than so many seconds, 0 for any time.
+    def signal_if_hanging(self, seconds: float) -> signal.Signals | None:
+        """The signal for a worker that has not replied for this many seconds; 0 for no limit.
 
-        SIGABRT first, at which it says where it hangs; SIGKILL where that does not end it. Time is counted in beats and
-        not by the clock: where the whole machine stood still, its workers did as well.
+        SIGABRT first, upon which it prints where it hangs; SIGKILL if that does not end it. Time is counted in beats
+        rather than by the clock: when the whole machine is suspended, so are its workers.
         """
         silent = (self._beats - 1) * BEAT_SECONDS
         patience = seconds if self.ready else max(seconds, _START_SECONDS)
@@ -80,43 +81,45 @@ class Worker:
         return signal.SIGABRT if silent < patience + _DUMP_SECONDS else signal.SIGKILL
 
 
-def fork(run: Run, options: ServerOptions, index: int, forget: Callable[[], None]) -> tuple[int, socket.socket]:
+def fork_worker(
+    run: RunWorker, options: ServerOptions, index: int, close_in_child: Callable[[], None]
+) -> tuple[int, socket.socket]:
     """Starts a worker.
 
     Args:
-        run: what it does: options, its index, its end of the control socket, to its exit code.
+        run: the worker's main function.
         options: of the server.
         index: of the worker.
-        forget: called there; closes what is the supervisor's, the ends to its siblings above all: one that stayed open
-            would hide the death of the supervisor from them.
+        close_in_child: called in the worker; closes the supervisor's files, above all its sockets to the other
+            workers: one that stayed open would hide the death of the supervisor from them.
 
     Returns:
-        Its process id, and the supervisor's end of the socket pair.
+        The process id, and the supervisor's end of the socket pair.
 
     Raises:
-        OSError: there are no more processes or descriptors.
+        OSError: the system allows no more processes or descriptors.
     """
-    ours, theirs = socket.socketpair()
+    supervisor_end, worker_end = socket.socketpair()
     sys.stdout.flush()
     sys.stderr.flush()
     supervisor = os.getpid()
-    # A signal between the fork and the child's own handlers would be lost in a copy of the supervisor's.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, HEEDED)
+    # Until the child has set its own handlers, a signal would be lost in its copies of the supervisor's.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS)
     try:
         pid = os.fork()
         if pid == 0:
-            _become(run, options, index, theirs, [forget, ours.close], supervisor, before)
+            _run_child(run, options, index, worker_end, [close_in_child, supervisor_end.close], supervisor, before)
     except OSError:
-        ours.close()
+        supervisor_end.close()
         raise
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        theirs.close()
-    return pid, ours
+        worker_end.close()
+    return pid, supervisor_end
 
 
-def _become(
-    run: Run,
+def _run_child(
+    run: RunWorker,
     options: ServerOptions,
     index: int,
     end: socket.socket,
@@ -124,21 +127,21 @@ def _become(
     supervisor: int,
     mask: Iterable[int],
 ) -> NoReturn:
-    """What the child does; it never returns."""
+    """Runs the worker in the child process."""
     code = 1
     try:
         signal.set_wakeup_fd(-1)
-        for one in HEEDED:
+        for one in HANDLED_SIGNALS:
             signal.signal(one, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for call in first:
             call()
-        _end_with(supervisor)
+        _terminate_with(supervisor)
         faulthandler.enable(2)
         code = run(options, index, end)
     except OptionsError as error:
         LOG.error("worker %d: %s", index, error)
-        code = OPTIONS_EXIT
+        code = OPTIONS_EXIT_CODE
     except KeyboardInterrupt:
         code = 0
     except BaseException:
@@ -149,10 +152,10 @@ def _become(
         os._exit(code)
 
 
-def _end_with(supervisor: int) -> None:
-    """Has Linux send SIGTERM when the supervisor dies; elsewhere the end of the control socket tells, if the event loop
-    still runs."""
+def _terminate_with(supervisor: int) -> None:
+    """Makes Linux send SIGTERM when the supervisor dies. Elsewhere the worker sees the socket pair close, if its event
+    loop still runs."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != supervisor:  # it died before that
+        if os.getppid() != supervisor:  # it has died already
             os._exit(0)

@@ -168,7 +168,7 @@ def test_new_keys_hold_for_the_next_request():
             return answer.status_code
 
         assert await code(MINE) == 200
-        fronts.frontend.use_keys(ApiKeys([key_of("new", "k9", "m")]))
+        fronts.frontend.set_keys(ApiKeys([key_of("new", "k9", "m")]))
         assert (await code(MINE), await code("k9")) == (401, 200)
 
     with_fronts(test, api_keys=KEYS)

@@ -55,7 +55,7 @@ sys.exit(code)
 """
 
 
-class Server:
+class ServerProcess:
     def __init__(self, folder, *flags, factory="fake", more=""):
         self.port, self.rest_port = free_ports()
         monitoring = folder / "monitoring.txt"
@@ -112,7 +112,7 @@ class Server:
 
 @contextlib.contextmanager
 def server(folder, *flags, **how):
-    one = Server(folder, *flags, **how)
+    one = ServerProcess(folder, *flags, **how)
     try:
         yield one
     finally:

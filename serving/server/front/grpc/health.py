@@ -13,7 +13,7 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from serving.errors import Code, StatusError
-from serving.server.front.grpc_handlers import Call, Method
+from serving.server.front.grpc_call import GrpcCall, GrpcMethod
 from serving.wire.protos.declare import proto_file
 
 SERVICE = "grpc.health.v1.Health"
@@ -64,21 +64,24 @@ class Health:
         self._status = dict.fromkeys(self._status, NOT_SERVING)
         self._tell()
 
-    def methods(self) -> dict[str, Method]:
+    def methods(self) -> dict[str, GrpcMethod]:
         """By path."""
-        return {f"/{SERVICE}/Check": Method(self._check), f"/{SERVICE}/Watch": Method(stream=self._watch, one=True)}
+        return {
+            f"/{SERVICE}/Check": GrpcMethod(self._check),
+            f"/{SERVICE}/Watch": GrpcMethod(stream=self._watch, single_request=True),
+        }
 
     def _tell(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def _check(self, body: bytes, call: Call) -> bytes:
+    async def _check(self, body: bytes, call: GrpcCall) -> bytes:
         status = self._status.get(_parsed(body).service)
         if status is None:
             raise StatusError(Code.NOT_FOUND, "")
         return bytes(HealthCheckResponse(status=status).SerializeToString())
 
-    async def _watch(self, bodies: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
+    async def _watch(self, bodies: AsyncIterator[bytes], call: GrpcCall) -> AsyncIterator[bytes]:
         told = None
         async for body in bodies:
             name = _parsed(body).service

@@ -12,7 +12,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from serving.errors import Code, StatusError
-from serving.server.front.grpc_handlers import Call, Method
+from serving.server.front.grpc_call import GrpcCall, GrpcMethod
 from serving.wire.protos.declare import proto_file
 
 PACKAGES = ("grpc.reflection.v1", "grpc.reflection.v1alpha")
@@ -55,7 +55,7 @@ def messages(package: str) -> tuple[Any, Any]:
     return found[f"{package}.ServerReflectionRequest"], found[f"{package}.ServerReflectionResponse"]
 
 
-def methods(services: Sequence[str], pool: Any, files: Iterable[Any] = ()) -> dict[str, Method]:
+def methods(services: Sequence[str], pool: Any, files: Iterable[Any] = ()) -> dict[str, GrpcMethod]:
     """Methods by path that tell of `services`.
 
     Args:
@@ -71,10 +71,10 @@ def methods(services: Sequence[str], pool: Any, files: Iterable[Any] = ()) -> di
     return {f"/{package}.ServerReflection/ServerReflectionInfo": _method(package, names, pools) for package in PACKAGES}
 
 
-def _method(package: str, names: Sequence[str], pools: Sequence[Any]) -> Method:
+def _method(package: str, names: Sequence[str], pools: Sequence[Any]) -> GrpcMethod:
     request_class, response_class = messages(package)
 
-    async def info(bodies: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
+    async def info(bodies: AsyncIterator[bytes], call: GrpcCall) -> AsyncIterator[bytes]:
         async for body in bodies:
             try:
                 request = request_class.FromString(body)
@@ -85,7 +85,7 @@ def _method(package: str, names: Sequence[str], pools: Sequence[Any]) -> Method:
             _answer(request, response, names, pools)
             yield response.SerializeToString()
 
-    return Method(stream=info)
+    return GrpcMethod(stream=info)
 
 
 def _answer(request: Any, response: Any, names: Sequence[str], pools: Sequence[Any]) -> None:

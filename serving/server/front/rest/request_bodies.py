@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import zlib
 
 from serving.errors import Code, StatusError
 from serving.server.calls.worker_threads import Check, unchecked
+from serving.server.front.stepwise_inflate import GZIP_WBITS, InflatesTooFarError, StepwiseInflater, TruncatedError
 
 MAX_RATIO = 100
 """To what multiple of its size a body may unpack, beyond `FREE_BYTES`. Texts and numbers reach 3 to 20; what unpacks to
@@ -15,7 +15,6 @@ a thousand times its size is a mistake or meant to do harm."""
 FREE_BYTES = 8 * 2**20
 """To what any body may unpack: a small request for a large matrix of zeros is none that does harm."""
 
-_GZIP_WBITS = 31
 _STEP_BYTES = 2**16
 
 
@@ -33,26 +32,19 @@ def gunzipped(body: bytes, max_bytes: int, check: Check = unchecked) -> bytes | 
     Raises:
         StatusError: INVALID_ARGUMENT, it unpacks to too large a multiple of its size.
     """
-    unpacker, unpacked = zlib.decompressobj(_GZIP_WBITS), io.BytesIO()
-    most = max(FREE_BYTES, MAX_RATIO * len(body))
-    size = 0
-    for begin in range(0, len(body), _STEP_BYTES):
-        # Fed in parts, since what is not yet consumed is copied in each step.
-        packed, full = body[begin : begin + _STEP_BYTES], True
-        while (packed or full) and not unpacker.eof:
+    inflatable = max(FREE_BYTES, MAX_RATIO * len(body))
+    inflater, complete = StepwiseInflater(body, GZIP_WBITS, min(max_bytes, inflatable), _STEP_BYTES), False
+    try:
+        while not complete:
             check()
-            try:
-                part = unpacker.decompress(packed, _STEP_BYTES)
-            except zlib.error:
-                return b""
-            unpacked.write(part)
-            size += len(part)
-            if size > max_bytes:
-                return None
-            if size > most:
-                raise _bomb(len(body))
-            packed, full = unpacker.unconsumed_tail, len(part) == _STEP_BYTES
-    return unpacked.getvalue() if unpacker.eof else b""
+            complete = inflater.step()
+    except (zlib.error, TruncatedError):
+        return b""
+    except InflatesTooFarError:
+        if inflater.length > max_bytes:
+            return None
+        raise _bomb(len(body)) from None
+    return inflater.content()
 
 
 def _bomb(size: int) -> StatusError:

@@ -17,7 +17,7 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from serving.server.calls.internal_error import unexpected
-from serving.server.front.connections import Connections, State
+from serving.server.front.connections import Connections, ConnectionState
 from serving.server.front.rest.rest_methods import error_body
 
 JSON = "application/json"
@@ -119,7 +119,7 @@ class RestConnection(web.RequestHandler):
             auto_decompress=False,
         )
         self._connections, self._turns = connections, turns
-        self.state = State.OPENING
+        self.state = ConnectionState.OPENING
         self.body_bytes = 0
         self._bytes = 0  # since the header began, then since the body began
         self._left = 0  # of a body whose length is known
@@ -146,7 +146,7 @@ class RestConnection(web.RequestHandler):
         if self.transport is not None:
             self.transport.abort()
 
-    def touch(self, state: State) -> None:
+    def touch(self, state: ConnectionState) -> None:
         """Notes what the connection does, or that it gets on with it."""
         self.state = state
         self._connections.touch(self, state)
@@ -157,12 +157,12 @@ class RestConnection(web.RequestHandler):
         self._payload = payload
         if payload.is_eof():
             self._chunked, self._left = False, 0
-            if self.state is not State.RUNNING:
-                self.touch(State.RUNNING)
+            if self.state is not ConnectionState.RUNNING:
+                self.touch(ConnectionState.RUNNING)
         else:
             self._chunked = message.chunked
             self._left = content_length(message.headers) - payload.total_bytes
-            self.touch(State.RECEIVING)
+            self.touch(ConnectionState.RECEIVING)
 
     def write_continue(self) -> None:
         """Tells a client that asked first to send its body."""
@@ -182,9 +182,9 @@ class RestConnection(web.RequestHandler):
 
     def _must_wait(self, data: bytes) -> bool:
         """Whether it may be further requests, or costs more than others of its length: chunks of a byte do."""
-        if self.state is State.RECEIVING:
+        if self.state is ConnectionState.RECEIVING:
             return self._chunked or len(data) > self._left
-        if self.state is State.RUNNING or self.state is State.SENDING:
+        if self.state is ConnectionState.RUNNING or self.state is ConnectionState.SENDING:
             return True
         if len(data) > _TURN_BYTES and (self._bytes > 0 or b"chunked" in data.lower()):
             return True
@@ -206,20 +206,20 @@ class RestConnection(web.RequestHandler):
 
     def _busy(self) -> bool:
         """Whether a request is being answered, or is going to be."""
-        return self.state is State.RUNNING or self.state is State.SENDING or bool(self._messages)
+        return self.state is ConnectionState.RUNNING or self.state is ConnectionState.SENDING or bool(self._messages)
 
     def _feed(self, data: bytes) -> None:
         self._bytes += len(data)
         self._left -= len(data)
-        if self.state is State.OPENING and self._bytes > _MAX_HEAD_BYTES:
+        if self.state is ConnectionState.OPENING and self._bytes > _MAX_HEAD_BYTES:
             self.evict()
         elif self._chunked and self._bytes > 2 * self.body_bytes + _MAX_CHUNKS_BYTES:
             self._discarding = True
             self._payload.set_exception(web.RequestPayloadError("chunks of a few bytes, or with long extensions"))
         else:
             super().data_received(data)
-            if self.state is State.IDLE and data:  # `begin` looks whether the body has come with its header
-                self.touch(State.RUNNING if self._messages else State.OPENING)
+            if self.state is ConnectionState.IDLE and data:  # `begin` looks whether the body has come with its header
+                self.touch(ConnectionState.RUNNING if self._messages else ConnectionState.OPENING)
 
     def _read_on(self) -> None:
         if not self._reading_paused and not self._buffer_paused:
@@ -268,10 +268,10 @@ class RestConnection(web.RequestHandler):
             resp.force_close()
         sent = await super().finish_response(request, resp, start_time)
         if self.writing_paused:
-            self.touch(State.SENDING)
+            self.touch(ConnectionState.SENDING)
             await request.writer.drain()
         if not resp.keep_alive:
-            self.touch(State.SENDING)
+            self.touch(ConnectionState.SENDING)
             if not whole or resp.status >= 400:
                 await self._linger()
             return sent
@@ -280,7 +280,7 @@ class RestConnection(web.RequestHandler):
 
     def _await_next(self) -> None:
         self._bytes, self._payload, self._chunked = 0, None, False
-        self.touch(State.IDLE)
+        self.touch(ConnectionState.IDLE)
         if self._unfed:
             self._turns.take(self)
         elif self._ended and not self._messages:
@@ -302,9 +302,9 @@ class RestConnection(web.RequestHandler):
             self._rest.set_result(None)
 
     def _give_up(self) -> None:
-        if self.state is State.RUNNING:
+        if self.state is ConnectionState.RUNNING:
             self.evict()
-        elif self.state is State.SENDING:
+        elif self.state is ConnectionState.SENDING:
             self._loop.call_later(_HALF_CLOSED_SECONDS, self._give_up)
 
 

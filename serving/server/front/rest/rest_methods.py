@@ -23,7 +23,7 @@ from serving.server.calls.internal_error import unexpected
 from serving.server.calls.request_tensors import answer_bytes, size_of
 from serving.server.calls.service import Arrays
 from serving.server.calls.worker_threads import INLINE_BYTES, Check, in_loop
-from serving.server.front.frontend import Frontend, since
+from serving.server.front.frontend import Frontend, microseconds_since
 from serving.server.front.json.json_examples import fill_examples
 from serving.server.front.json.json_responses import encode_classifications, encode_predict, encode_regressions
 from serving.server.front.json.json_tensor import decode_predict
@@ -94,7 +94,7 @@ async def answer(
         code, status, body = failure.code, failure.code.http, error_body(failure.message)
     name = found.model_spec.name if found else ""
     api = found.action if found and found.action in ASKED else ""
-    frontend.metrics.request(name, api, "REST", code.name, since(start))
+    frontend.metrics.count_request(name, api, "REST", code.name, microseconds_since(start))
     return Answer(status, body)
 
 
@@ -107,8 +107,8 @@ async def _ask(frontend: Frontend, found: Route, read: Read, gzipped: bool, held
     try:
         if own:
             held.take(len(body))
-        call = frontend.call(held, deadline, len(body))
-        with frontend.entered():
+        call = frontend.new_call(held, deadline, len(body))
+        with frontend.request_slot():
             if gzipped:
                 body = await _unpacked(body, call)
                 call.size = len(body)

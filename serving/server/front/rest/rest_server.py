@@ -19,10 +19,10 @@ from serving.errors import Code, StatusError
 from serving.server.calls.budget import Held
 from serving.server.calls.worker_threads import INLINE_BYTES
 from serving.server.flag_files import ssl_context
-from serving.server.front.addresses import taken
-from serving.server.front.connections import PROGRESS_BYTES, Connections, State
+from serving.server.front.connections import PROGRESS_BYTES, Connections, ConnectionState
 from serving.server.front.frontend import Frontend
-from serving.server.front.listening import Listener, bind_tcp
+from serving.server.front.listening import SocketListener, bind_tcp
+from serving.server.front.ports import address_unavailable
 from serving.server.front.rest.rest_connection import JSON, RestConnection, Turns, content_length
 from serving.server.front.rest.rest_methods import TooLargeError, answer, error_body
 from serving.server.front.rest.rest_response import Whole, reason_of
@@ -55,7 +55,7 @@ class RestServer:
         self._options = frontend.options
         self._server = _Server(self._handle, request_factory=self._request, handler_cancellation=True)
         self._server.kept = frontend.connections
-        self._listener: Listener | None = None
+        self._listener: SocketListener | None = None
 
     async def start(self) -> None:
         """Begins to answer.
@@ -67,10 +67,10 @@ class RestServer:
         try:
             sockets = bind_tcp(options.host, options.rest_api_port, shared=self._share_port)
             tls = ssl_context(options.tls) if options.tls else None
-            self._listener = Listener(sockets, self._frontend.connections, self._server, tls)
+            self._listener = SocketListener(sockets, self._frontend.connections, self._server, tls)
         except OSError as error:
             what = f"REST cannot listen on {options.host}:{options.rest_api_port}"
-            raise taken(what, error.strerror or str(error), "rest_api_port") from error
+            raise address_unavailable(what, error.strerror or str(error), "rest_api_port") from error
 
     def reload_tls(self, tls: TlsFiles) -> None:
         """Takes other certificates for new connections.
@@ -167,9 +167,9 @@ class RestServer:
                     raise TooLargeError
                 if connection.body_bytes - touched >= PROGRESS_BYTES:
                     touched = connection.body_bytes
-                    connection.touch(State.RECEIVING)
+                    connection.touch(ConnectionState.RECEIVING)
                     patience.reschedule((patience.when() or 0) + PROGRESS_BYTES / _BODY_BYTES_PER_SECOND)
-        connection.touch(State.RUNNING)
+        connection.touch(ConnectionState.RUNNING)
         return b"".join(pieces)
 
     async def _preflight(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -204,11 +204,11 @@ class RestServer:
         connection = _connection(request)
         response.content_length = sum(map(len, pieces))
         self._close_if_draining(response)
-        connection.touch(State.SENDING)
+        connection.touch(ConnectionState.SENDING)
         await response.prepare(request)
         for piece in pieces:
             await response.write(piece)
-            connection.touch(State.SENDING)
+            connection.touch(ConnectionState.SENDING)
             await asyncio.sleep(0)  # a client that takes everything at once must not have the loop to itself
         await response.write_eof()
         return response

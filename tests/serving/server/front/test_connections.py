@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from serving.server.front.connections import Connections, State, limit_of_connections
-from serving.server.front.listening import Listener, bind_tcp
+from serving.server.front.connections import Connections, ConnectionState, connection_limit
+from serving.server.front.listening import SocketListener, bind_tcp
 
 
 class Peer:
@@ -45,7 +45,9 @@ def with_connections(test, most=4, **how):
     return asyncio.run(main())
 
 
-@pytest.mark.parametrize("state", [State.OPENING, State.IDLE, State.RECEIVING, State.SENDING])
+@pytest.mark.parametrize(
+    "state", [ConnectionState.OPENING, ConnectionState.IDLE, ConnectionState.RECEIVING, ConnectionState.SENDING]
+)
 def test_the_one_that_waits_longest_for_its_client_goes_for_a_new_one(state):
     def test(connections, clock, open_one):
         peers = []
@@ -64,13 +66,13 @@ def test_the_one_that_waits_longest_for_its_client_goes_for_a_new_one(state):
 
 def test_one_that_the_server_works_for_is_never_closed():
     def test(connections, clock, open_one):
-        peers = [open_one(State.RUNNING) for _ in range(4)]
+        peers = [open_one(ConnectionState.RUNNING) for _ in range(4)]
         clock.now += 1e6
         connections.sweep()
         assert not connections.make_room()
         called = []
-        connections.when_room(lambda: called.append(connections.make_room()))
-        connections.touch(peers[2], State.IDLE)
+        connections.call_when_room(lambda: called.append(connections.make_room()))
+        connections.touch(peers[2], ConnectionState.IDLE)
         assert called == [True]
         assert [one.evicted for one in peers] == [False, False, True, False]
 
@@ -79,12 +81,12 @@ def test_one_that_the_server_works_for_is_never_closed():
 
 def test_a_crowd_in_one_state_makes_room_and_not_those_who_have_come_last():
     def test(connections, clock, open_one):
-        idle = open_one(State.IDLE)
-        crowd = [open_one(State.RECEIVING) for _ in range(3)]
+        idle = open_one(ConnectionState.IDLE)
+        crowd = [open_one(ConnectionState.RECEIVING) for _ in range(3)]
         for _ in range(20):
             clock.now += 0.001
             assert connections.make_room()
-            crowd.append(open_one(State.RECEIVING))
+            crowd.append(open_one(ConnectionState.RECEIVING))
         assert not idle.evicted
         assert [one.evicted for one in crowd] == [True] * 20 + [False] * 3
 
@@ -93,8 +95,8 @@ def test_a_crowd_in_one_state_makes_room_and_not_those_who_have_come_last():
 
 def test_a_header_that_takes_a_second_goes_before_who_is_idle():
     def test(connections, clock, open_one):
-        idle = [open_one(State.IDLE) for _ in range(3)]
-        half = open_one(State.OPENING)
+        idle = [open_one(ConnectionState.IDLE) for _ in range(3)]
+        half = open_one(ConnectionState.OPENING)
         clock.now += 1.5
         assert connections.make_room()
         assert half.evicted
@@ -103,7 +105,9 @@ def test_a_header_that_takes_a_second_goes_before_who_is_idle():
     with_connections(test)
 
 
-@pytest.mark.parametrize("state", [State.OPENING, State.IDLE, State.RECEIVING, State.SENDING])
+@pytest.mark.parametrize(
+    "state", [ConnectionState.OPENING, ConnectionState.IDLE, ConnectionState.RECEIVING, ConnectionState.SENDING]
+)
 def test_each_state_has_its_time(state):
     def test(connections, clock, open_one):
         one = open_one(state)
@@ -116,18 +120,20 @@ def test_each_state_has_its_time(state):
         connections.sweep()
         assert one.evicted
         assert len(connections) == 0
-        connections.touch(one, State.IDLE)  # what has gone does not come back
+        connections.touch(one, ConnectionState.IDLE)  # what has gone does not come back
         connections.unregister(one)
         assert len(connections) == 0
 
-    with_connections(test, longest=dict.fromkeys(set(State) - {State.RUNNING}, 10.0))
+    with_connections(test, timeouts=dict.fromkeys(set(ConnectionState) - {ConnectionState.RUNNING}, 10.0))
 
 
 def test_nobody_stands_still_amid_a_message_while_memory_is_short():
     short = []
 
     def test(connections, clock, open_one):
-        peers = [open_one(state) for state in (State.IDLE, State.RECEIVING, State.SENDING)]
+        peers = [
+            open_one(state) for state in (ConnectionState.IDLE, ConnectionState.RECEIVING, ConnectionState.SENDING)
+        ]
         clock.now += 6
         connections.sweep()
         assert not any(one.evicted for one in peers)
@@ -135,7 +141,7 @@ def test_nobody_stands_still_amid_a_message_while_memory_is_short():
         connections.sweep()
         assert [one.evicted for one in peers] == [False, True, True]
 
-    with_connections(test, pressed=lambda: bool(short))
+    with_connections(test, memory_short=lambda: bool(short))
 
 
 def test_the_log_gets_one_line_a_minute(caplog, monkeypatch):
@@ -162,13 +168,13 @@ def test_the_limit_leaves_descriptors_for_all_else(monkeypatch):
     raised = []
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: raised.append(limits))
     monkeypatch.setattr(resource, "getrlimit", lambda _: (200, 400))
-    assert 200 < limit_of_connections(1024) < 340
+    assert 200 < connection_limit(1024) < 340
     assert raised == [(400, 400)]
-    assert limit_of_connections(100) == 100
+    assert connection_limit(100) == 100
     monkeypatch.setattr(resource, "getrlimit", lambda _: (10, 10))
-    assert limit_of_connections(1024) == 8
+    assert connection_limit(1024) == 8
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    assert limit_of_connections(1024) == 1024
+    assert connection_limit(1024) == 1024
 
 
 class Echo(asyncio.Protocol):
@@ -183,7 +189,7 @@ class Echo(asyncio.Protocol):
 
     def data_received(self, data):
         self._transport.write(data)
-        self._connections.touch(self, State.RUNNING if data == b"work" else State.IDLE)
+        self._connections.touch(self, ConnectionState.RUNNING if data == b"work" else ConnectionState.IDLE)
 
     def connection_lost(self, exc):
         self._connections.unregister(self)
@@ -196,7 +202,7 @@ def test_a_listener_serves_whoever_comes_last():
     async def main():
         connections = Connections(5)
         sockets = bind_tcp("127.0.0.1", 0, shared=False)
-        listener = Listener(sockets, connections, lambda: Echo(connections))
+        listener = SocketListener(sockets, connections, lambda: Echo(connections))
         port = sockets[0].getsockname()[1]
         writers = []
         for _ in range(60):
@@ -216,7 +222,7 @@ def test_a_newcomer_waits_while_the_server_works_for_all_others():
     async def main():
         connections = Connections(2)
         sockets = bind_tcp("127.0.0.1", 0, shared=False)
-        listener = Listener(sockets, connections, lambda: Echo(connections))
+        listener = SocketListener(sockets, connections, lambda: Echo(connections))
         port = sockets[0].getsockname()[1]
         busy = []
         for _ in range(2):
@@ -256,10 +262,10 @@ def test_without_descriptors_nothing_spins_and_somebody_goes():
         connections = Connections(5)
         idle = Peer()
         connections.register(idle)
-        connections.touch(idle, State.IDLE)
+        connections.touch(idle, ConnectionState.IDLE)
         real = bind_tcp("127.0.0.1", 0, shared=False)[0]
         exhausted = Exhausted(real)
-        listener = Listener([exhausted], connections, lambda: Echo(connections))
+        listener = SocketListener([exhausted], connections, lambda: Echo(connections))
         with socket.create_connection(real.getsockname()):
             start = time.monotonic()
             await asyncio.sleep(0.5)

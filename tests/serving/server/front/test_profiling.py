@@ -41,7 +41,7 @@ def test_a_trace_comes_with_the_answer_and_is_written_nowhere(tmp_path):
 
 
 def test_one_session_runs_at_a_time_and_may_be_ended(monkeypatch):
-    monkeypatch.setattr(profiling, "_MOST_MS", 120_000)
+    monkeypatch.setattr(profiling, "_MAX_MILLISECONDS", 120_000)
 
     async def ask(fronts):
         first = asyncio.create_task(

@@ -5,7 +5,7 @@ import os
 import time
 
 import pytest
-from h2_servers import with_h2
+from http2_servers import with_http2_server
 from raw_http2 import (
     CONTINUATION,
     DATA,
@@ -28,7 +28,7 @@ from raw_http2 import (
     settings,
 )
 
-from serving.server.front.http2 import http2_server, keepalive, nghttp2
+from serving.server.front.http2 import connection_timers, http2_server, nghttp2
 
 pytestmark = pytest.mark.skipif(nghttp2.load() is None, reason="nghttp2 is not installed")
 
@@ -83,7 +83,7 @@ def test_a_flood_ends_its_connection_and_delays_nobody(name):
         client.close()
         await one.settled()
 
-    with_h2(test)
+    with_http2_server(test)
 
 
 def test_calls_given_up_at_their_deadlines_are_no_flood():
@@ -101,7 +101,7 @@ def test_calls_given_up_at_their_deadlines_are_no_flood():
         client.close()
         await one.settled()
 
-    with_h2(test)
+    with_http2_server(test)
 
 
 def test_more_streams_than_may_be_are_refused():
@@ -114,14 +114,14 @@ def test_more_streams_than_may_be_are_refused():
         client.close()
         await one.settled()
 
-    with_h2(test)
+    with_http2_server(test)
 
 
 @pytest.mark.parametrize(
     "greeting", [b"", PREFACE[:10], b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01"]
 )
 def test_who_does_not_greet_is_sent_away(greeting, monkeypatch):
-    monkeypatch.setattr(keepalive, "HANDSHAKE_SECONDS", 0.2)
+    monkeypatch.setattr(connection_timers, "HANDSHAKE_SECONDS", 0.2)
     monkeypatch.setattr(http2_server, "_SWEEP_SECONDS", 0.05)
 
     async def test(one):
@@ -129,11 +129,11 @@ def test_who_does_not_greet_is_sent_away(greeting, monkeypatch):
         await client.until(-1)
         assert not one.server._open
 
-    with_h2(test)
+    with_http2_server(test)
 
 
 def test_a_message_that_does_not_come_ends_its_call_alone(monkeypatch):
-    monkeypatch.setattr(keepalive, "MESSAGE_SECONDS", 0.3)
+    monkeypatch.setattr(connection_timers, "MESSAGE_SECONDS", 0.3)
     monkeypatch.setattr(http2_server, "_SWEEP_SECONDS", 0.05)
 
     async def test(one):
@@ -147,11 +147,11 @@ def test_a_message_that_does_not_come_ends_its_call_alone(monkeypatch):
         client.close()
         await one.settled()
 
-    with_h2(test)
+    with_http2_server(test)
 
 
 def test_an_answer_that_nobody_reads_is_dropped(monkeypatch):
-    monkeypatch.setattr(keepalive, "UNREAD_SECONDS", 0.3)
+    monkeypatch.setattr(connection_timers, "UNREAD_SECONDS", 0.3)
     monkeypatch.setattr(http2_server, "_SWEEP_SECONDS", 0.05)
 
     async def test(one):
@@ -165,7 +165,7 @@ def test_an_answer_that_nobody_reads_is_dropped(monkeypatch):
         for client in (closed_window, silent):
             client.close()
 
-    with_h2(test)
+    with_http2_server(test)
 
 
 def test_large_messages_are_reserved_before_they_are_taken_in(monkeypatch):
@@ -185,7 +185,7 @@ def test_large_messages_are_reserved_before_they_are_taken_in(monkeypatch):
         client.close()
         await one.settled()
 
-    with_h2(test, max_bytes=80 * 2**20)  # an eighth is for small messages
+    with_http2_server(test, max_bytes=80 * 2**20)  # an eighth is for small messages
 
 
 def test_many_calls_that_wait_for_their_clients_make_room_for_others(monkeypatch):
@@ -201,7 +201,7 @@ def test_many_calls_that_wait_for_their_clients_make_room_for_others(monkeypatch
         client.close()
         await one.settled()
 
-    with_h2(test)
+    with_http2_server(test)
 
 
 def test_connections_beyond_the_limit_replace_those_that_wait():
@@ -217,7 +217,7 @@ def test_connections_beyond_the_limit_replace_those_that_wait():
             client.close()
         await one.settled()
 
-    with_h2(test, most=20)
+    with_http2_server(test, most=20)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_what_is_no_call_is_answered_and_its_connection_goes_on(changes, body):
         client.close()
         await one.settled()
 
-    with_h2(test)
+    with_http2_server(test)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -274,4 +274,4 @@ def test_damaged_frames_harm_nobody_else(seed):
             assert await one.call("Echo", b"x") == b"x"
         await one.settled()
 
-    with_h2(test)
+    with_http2_server(test)

@@ -10,7 +10,7 @@ import pytest
 from fronts import with_fronts
 from rest_clients import ANSWER, BODY, CHUNKED, PATH, STATUS, client, post, settled, slow, texts
 
-from serving.server.front.connections import State
+from serving.server.front.connections import ConnectionState
 from serving.server.options import TlsFiles
 
 BESIEGERS = {
@@ -42,20 +42,20 @@ def test_a_new_connection_is_served_beside_any_number_that_wait(first):
 @pytest.mark.parametrize(
     ("state", "first"),
     [
-        (State.OPENING, BESIEGERS["silent"]),
-        (State.OPENING, BESIEGERS["half a header"]),
-        (State.IDLE, BESIEGERS["idle after an answer"]),
-        (State.RECEIVING, BESIEGERS["half a body"]),
-        (State.RECEIVING, BESIEGERS["half a chunk"]),
-        (State.SENDING, texts(8_000_000)),
+        (ConnectionState.OPENING, BESIEGERS["silent"]),
+        (ConnectionState.OPENING, BESIEGERS["half a header"]),
+        (ConnectionState.IDLE, BESIEGERS["idle after an answer"]),
+        (ConnectionState.RECEIVING, BESIEGERS["half a body"]),
+        (ConnectionState.RECEIVING, BESIEGERS["half a chunk"]),
+        (ConnectionState.SENDING, texts(8_000_000)),
     ],
 )
 def test_who_keeps_the_server_waiting_is_closed_in_time(state, first):
     async def test(fronts):
         connections = fronts.frontend.connections
-        connections.longest = dict(connections.longest) | {state: 0.5}
+        connections.timeouts = dict(connections.timeouts) | {state: 0.5}
         async with client(fronts, first, limit=1000) as one:
-            if state is not State.SENDING:
+            if state is not ConnectionState.SENDING:
                 await one.closed()
             await settled(lambda: len(connections) == 0)
         assert (await fronts.http.get("/v1/models/m")).status_code == 200
@@ -75,7 +75,7 @@ def test_requests_that_run_are_never_given_up_for_new_connections():
 
 
 def test_bodies_that_never_end_do_not_hold_the_memory_for_long(monkeypatch):
-    monkeypatch.setattr("serving.server.front.connections._PRESSED_PATIENCE", 0.3)
+    monkeypatch.setattr("serving.server.front.connections._LOW_MEMORY_PATIENCE", 0.3)
 
     async def test(fronts):
         budget = fronts.frontend.budget

@@ -1,4 +1,4 @@
-"""An H2Server with methods of the tests' own, in the test's event loop. Not a test itself.
+"""An Http2Server with methods of the tests' own, in the test's event loop. Not a test itself.
 
 /e/Echo answers with what it got, /e/Slow after that many seconds, /e/Zeros with that many bytes, /e/Tell with what it
 knows of the call, /e/Double each message of a stream with it twice, /e/Broken fails.
@@ -15,9 +15,9 @@ import grpc
 
 from serving.server.calls.budget import Budget, Held
 from serving.server.front.connections import Connections
-from serving.server.front.grpc_handlers import Method
-from serving.server.front.http2.channel_arguments import settings_of
-from serving.server.front.http2.http2_server import H2Server
+from serving.server.front.grpc_call import GrpcMethod
+from serving.server.front.http2.channel_arguments import parse_channel_arguments
+from serving.server.front.http2.http2_server import Http2Server
 from serving.server.front.http2.nghttp2 import load
 from serving.server.front.listening import bind_tcp
 
@@ -48,8 +48,8 @@ async def broken(body, call):
 
 
 @dataclasses.dataclass
-class Serving:
-    server: H2Server
+class RunningServer:
+    server: Http2Server
     port: int
     budget: Budget
     connections: Connections
@@ -83,18 +83,20 @@ async def serving(*, most=100, max_bytes=2**29, arguments=(), tls=None):
         return b"done"
 
     methods = {b"/e/Echo": echo, b"/e/Slow": slow, b"/e/Zeros": zeros, b"/e/Tell": tell, b"/e/Broken": broken}
-    methods = {path: Method(unary) for path, unary in methods.items()} | {b"/e/Double": Method(stream=double)}
+    methods = {path: GrpcMethod(unary) for path, unary in methods.items()} | {b"/e/Double": GrpcMethod(stream=double)}
     budget, connections = Budget(max_bytes, 2**16), Connections(most)
-    server = H2Server(load(), methods, settings_of(arguments, LIMIT)[0], connections, lambda: Held(budget))
+    server = Http2Server(
+        load(), methods, parse_channel_arguments(arguments, LIMIT)[0], connections, lambda: Held(budget)
+    )
     (bound,) = bind_tcp("127.0.0.1", 0, shared=False)
     port = bound.getsockname()[1]
     server.start([bound], tls)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=UNLIMITED) as channel:
-        yield Serving(server, port, budget, connections, channel, cancelled)
+        yield RunningServer(server, port, budget, connections, channel, cancelled)
     await server.stop(0)
 
 
-def with_h2(test, **how):
+def with_http2_server(test, **how):
     """Runs `test(serving)`, bounded in time."""
 
     async def bounded():
