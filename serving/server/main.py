@@ -92,7 +92,7 @@ def _run_worker(make_service: MakeService, *arguments: object) -> int:
     # Imported in the worker: what it brings must not run in the supervisor, which forks.
     from serving.server.processes.serving_process import run_worker
 
-    return run_worker(make_service, *arguments)  # type: ignore[arg-type]  # of `supervised_worker.RunWorker`
+    return run_worker(make_service, *arguments)  # type: ignore[arg-type]  # of `worker_process.RunWorker`
 
 
 def _log_to_stderr() -> None:

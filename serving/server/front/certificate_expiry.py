@@ -60,14 +60,10 @@ class ExpiryWarnings:
             due = [before for before in _WARN_BEFORE if end - now <= before]
             if due and self._last_warning.get(name) != due[-1]:
                 self._last_warning[name] = due[-1]
-                _log_expiry(name, end, end - now)
-
-
-def _log_expiry(name: str, end: datetime, left: timedelta) -> None:
-    if left <= timedelta(0):
-        _log.error("%s has expired at %s: replace it", name, end)
-    else:
-        _log.warning("%s expires in %.1f days, at %s", name, left / timedelta(days=1), end)
+                if end <= now:
+                    _log.error("%s has expired at %s: replace it", name, end)
+                else:
+                    _log.warning("%s expires in %.1f days, at %s", name, (end - now) / timedelta(days=1), end)
 
 
 def _not_after(certificate: bytes) -> datetime:

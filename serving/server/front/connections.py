@@ -222,7 +222,11 @@ def connection_limit(limit: int) -> int:
             LOG.warning("The limit on descriptors stays at %d: %s", soft, error)
     if soft == resource.RLIM_INFINITY:
         return limit
-    possible = max(_MIN_CONNECTIONS, soft - _open_descriptors() - _RESERVED_DESCRIPTORS)
+    try:
+        used = len(os.listdir("/proc/self/fd"))
+    except OSError:
+        used = _RESERVED_DESCRIPTORS
+    possible = max(_MIN_CONNECTIONS, soft - used - _RESERVED_DESCRIPTORS)
     if possible < limit:
         LOG.warning(
             "At most %d connections, not %d (--max_connections): the limit on descriptors is %d. Raise it (ulimit -n)",
@@ -231,10 +235,3 @@ def connection_limit(limit: int) -> int:
             soft,
         )
     return min(limit, possible)
-
-
-def _open_descriptors() -> int:
-    try:
-        return len(os.listdir("/proc/self/fd"))
-    except OSError:
-        return _RESERVED_DESCRIPTORS

@@ -35,8 +35,6 @@ class Frontend:
     """The service of one process, as both front ends see it.
 
     Args:
-        service: the models.
-        options: of the server.
         reload: `ReloadConfigRequest` to `ReloadConfigResponse` for the whole server; by default for this process alone.
         scrape: returns the metrics page of the whole server; by default that of this process.
         metrics: where requests are counted.

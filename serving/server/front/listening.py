@@ -88,7 +88,6 @@ class SocketListener:
     Args:
         sockets: bound TCP or UNIX sockets; the listener closes them.
         connections: decides which may stay; each new protocol registers itself there, see `Connections`.
-        make_protocol: creates the protocol of a connection.
         tls: the context of new connections, which may be replaced at any time; None for no TLS.
     """
 

@@ -8,10 +8,6 @@ import zlib
 GZIP_WBITS, DEFLATE_WBITS = zlib.MAX_WBITS | 16, zlib.MAX_WBITS
 
 
-class TruncatedError(Exception):
-    """The compressed data ends too early."""
-
-
 class InflatesTooFarError(Exception):
     """The data decompresses to more than the limit."""
 
@@ -21,7 +17,6 @@ class StepwiseInflater:
 
     Args:
         compressed: the data. What follows the end of its first stream is ignored.
-        wbits: `GZIP_WBITS` or `DEFLATE_WBITS`.
         limit: bytes that it may decompress to.
         step_bytes: the most that one step reads; by default also the most that it decompresses to.
 
@@ -39,8 +34,7 @@ class StepwiseInflater:
         """Decompresses at most `max_bytes` more. Returns whether that was all.
 
         Raises:
-            zlib.error: the data is damaged.
-            TruncatedError: it ends too early.
+            zlib.error: the data is damaged or cut off.
             InflatesTooFarError: `length` has exceeded the limit.
         """
         if not self._unconsumed:  # fed in parts, since every step copies what is not consumed yet
@@ -55,7 +49,7 @@ class StepwiseInflater:
         if self._decompressor.eof:
             return True
         if not part and not self._unconsumed and not self._compressed:
-            raise TruncatedError
+            raise zlib.error("incomplete or truncated stream")
         return False
 
     def content(self) -> bytes:

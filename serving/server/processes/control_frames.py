@@ -51,7 +51,7 @@ def encode_frame(kind: FrameKind, number: int, content: bytes = b"") -> bytes:
     return _HEAD.pack(len(content), kind, number) + content
 
 
-def take_frames(buffer: bytearray) -> list[Frame]:
+def pop_frames(buffer: bytearray) -> list[Frame]:
     """Removes the complete frames from a buffer and returns them.
 
     Raises:

@@ -57,7 +57,6 @@ class ReloadCoordinator(Generic[W]):
 
     Args:
         config: the first `ModelServerConfig`.
-        send: sends a frame to a worker.
         kill: ends a worker that serves another configuration than the rest and cannot go back to the one in force.
 
     Attributes:

@@ -41,8 +41,6 @@ long. With Python's default of 5 ms, work of a hundred calls waits for half a se
 
 MakeService = Callable[[ServerOptions], Service]
 
-_ONE_THREAD = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
-
 
 def run_worker(make_service: MakeService, options: ServerOptions, index: int, link_end: socket.socket) -> int:
     """Serves as one of several processes, each with one thread within an op unless the options set more.
@@ -52,7 +50,7 @@ def run_worker(make_service: MakeService, options: ServerOptions, index: int, li
     """
     if not options.intra_op_parallelism:
         options = dataclasses.replace(options, intra_op_parallelism=1)
-        for name in _ONE_THREAD:
+        for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
             os.environ.setdefault(name, "1")
     return run(options, make_service, index, link_end)
 
@@ -63,7 +61,6 @@ def run(
     """Serves until SIGTERM or SIGINT, then drains.
 
     Args:
-        options: of the server.
         make_service: creates the service; what it imports is imported now.
         index: of this worker.
         link_end: its end of the socket pair to the supervisor, None for a single process.
@@ -135,7 +132,10 @@ class _ServingProcess:
 
     async def _serve(self, frontend: Frontend, start: float) -> None:
         """Opens the ports, waits for the shutdown, and closes them."""
-        _exempt_from_garbage_collection()
+        # Excludes TensorFlow's hundreds of thousands of objects from garbage collection, which would stop the process
+        # for some tenths of a second each time.
+        gc.collect()
+        gc.freeze()
         shared = self._link_end is not None
         grpc_server = GrpcServer(frontend, share_port=shared, use_socket_path=self._index == 0)
         rest_server = RestServer(frontend, share_port=shared) if self._options.rest_api_port else None
@@ -190,13 +190,6 @@ class _ServingProcess:
             LOG.error("something is still running %g s after the time to drain; it is left behind", CLOSE_SECONDS)
             exit_now(0)
         await working
-
-
-def _exempt_from_garbage_collection() -> None:
-    """Excludes TensorFlow's hundreds of thousands of objects from garbage collection, which would stop the process for
-    some tenths of a second each time."""
-    gc.collect()
-    gc.freeze()
 
 
 async def _drain(frontend: Frontend, grpc_server: GrpcServer, rest_server: RestServer | None) -> None:

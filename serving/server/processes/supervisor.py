@@ -24,16 +24,9 @@ from serving.server.processes.control_frames import Frame, FrameKind, decode_rel
 from serving.server.processes.model_config_file import ModelConfigFile
 from serving.server.processes.reloads import UNKNOWN_GENERATION, ReloadCoordinator
 from serving.server.processes.shutdown import KILL_SECONDS, SECOND_SIGNAL_SECONDS
-from serving.server.processes.supervised_worker import (
-    BEAT_SECONDS,
-    HANDLED_SIGNALS,
-    OPTIONS_EXIT_CODE,
-    RunWorker,
-    Worker,
-    fork_worker,
-)
 from serving.server.processes.worker_links import WorkerLink, WorkerLinkError
 from serving.server.processes.worker_metrics import WorkerMetrics
+from serving.server.processes.worker_process import BEAT_SECONDS, OPTIONS_EXIT, SIGNALS, RunWorker, Worker, fork_worker
 from serving.wire import protos
 
 LOG = logging.getLogger("serving")
@@ -46,12 +39,7 @@ _LAST_SECONDS = 0.5  # for killed workers to disappear
 
 
 class Supervisor:
-    """Runs `options.workers` processes until SIGTERM or SIGINT.
-
-    Args:
-        options: of the server.
-        run: a worker's main function.
-    """
+    """Runs `options.workers` processes until SIGTERM or SIGINT."""
 
     def __init__(self, options: ServerOptions, run: RunWorker) -> None:
         self._options, self._run = options, run
@@ -73,11 +61,7 @@ class Supervisor:
         Raises:
             OptionsError: a port is in use.
         """
-        with (
-            reserve_ports(self._options),
-            selectors.DefaultSelector() as selector,
-            _received_signals() as (wake, pending),
-        ):
+        with reserve_ports(self._options), selectors.DefaultSelector() as selector, _signal_socket() as (wake, pending):
             self._selector, self._wake, self._pending = selector, wake, pending
             selector.register(wake, selectors.EVENT_READ)
             while self._workers or self._kill_at is None:
@@ -117,9 +101,8 @@ class Supervisor:
                 self._check_alive(worker)
         if self._kill_at is None and (config := self._config_file.read_if_changed(now)) is not None:
             request = protos.ReloadConfigRequest(config=config).SerializeToString()
-            self._reloads.request_reload(
-                request, lambda content: self._config_file.log_result(decode_reload_failure(content))
-            )
+            log = self._config_file.log_result
+            self._reloads.request_reload(request, lambda content: log(decode_reload_failure(content)))
 
     def _check_alive(self, worker: Worker) -> None:
         if worker.count_beat():
@@ -238,9 +221,9 @@ class Supervisor:
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         if worker.ready and time.monotonic() - worker.born >= _STABLE_SECONDS:
             self._failures[worker.index] = 0
-        if not self._ever_ready and (code == OPTIONS_EXIT_CODE or self._failures[worker.index] + 1 >= _ATTEMPTS):
+        if not self._ever_ready and (code == OPTIONS_EXIT or self._failures[worker.index] + 1 >= _ATTEMPTS):
             LOG.error("worker %d %s, and no worker has ever been ready: giving up", worker.index, how)
-            self._stop(OPTIONS_EXIT_CODE if code == OPTIONS_EXIT_CODE else 1)
+            self._stop(OPTIONS_EXIT if code == OPTIONS_EXIT else 1)
             return
         self._restart(worker.index, f"worker {worker.index} (process {worker.pid}) {how}")
 
@@ -277,7 +260,7 @@ def _send_signal(worker: Worker, which: signal.Signals) -> None:
 
 
 @contextlib.contextmanager
-def _received_signals() -> Iterator[tuple[socket.socket, list[tuple[int, float]]]]:
+def _signal_socket() -> Iterator[tuple[socket.socket, list[tuple[int, float]]]]:
     """A socket that wakes the loop on SIGTERM, SIGINT and SIGCHLD; and which of the first two arrived, and when."""
     pending: list[tuple[int, float]] = []
     read, write = socket.socketpair()
@@ -288,7 +271,7 @@ def _received_signals() -> Iterator[tuple[socket.socket, list[tuple[int, float]]
         if number != signal.SIGCHLD:
             pending.append((number, time.monotonic()))
 
-    old = {which: signal.signal(which, note) for which in HANDLED_SIGNALS}
+    old = {which: signal.signal(which, note) for which in SIGNALS}
     before = signal.set_wakeup_fd(write.fileno(), warn_on_full_buffer=False)
     try:
         yield read, pending

@@ -15,16 +15,8 @@ from typing import Any
 from serving.errors import Code, StatusError
 from serving.server.calls.internal_error import unexpected
 from serving.server.front.server_metrics import Metrics
-from serving.server.processes.control_frames import (
-    MAX_CONFIG_BYTES,
-    Frame,
-    FrameKind,
-    decode_reload_failure,
-    encode_frame,
-    encode_reload_failure,
-    encode_reload_response,
-    take_frames,
-)
+from serving.server.processes import control_frames
+from serving.server.processes.control_frames import Frame, FrameKind
 from serving.wire import protos
 
 RELOAD_SECONDS = 600.0
@@ -35,13 +27,7 @@ _MAX_RELOADS = 16  # pending, of one worker
 
 
 class SupervisorLink:
-    """See the module.
-
-    Args:
-        end: of the socket pair.
-        reload: reloads this worker's configuration.
-        dump: this worker's metrics.
-    """
+    """See the module. `reload` reloads this worker's configuration, `dump` returns its metrics."""
 
     def __init__(self, end: socket.socket, reload: Callable[[Any], Awaitable[Any]], dump: Callable[[], bytes]) -> None:
         self._end, self._reload, self._dump = end, reload, dump
@@ -49,7 +35,7 @@ class SupervisorLink:
         self._pending: dict[int, asyncio.Future[bytes]] = {}  # until the reply, even if no caller waits any more
         self._to_reload: asyncio.Queue[Frame] = asyncio.Queue()
         self._may_open = asyncio.Event()
-        self._reloads = 0
+        self._reloads: set[asyncio.Future[bytes]] = set()
         self._gone = False
 
     async def connect(self) -> None:
@@ -73,24 +59,23 @@ class SupervisorLink:
                 reloads wait; DEADLINE_EXCEEDED, it takes long, and goes on.
         """
         content = request.SerializeToString()
-        if len(content) > MAX_CONFIG_BYTES:
-            message = (
-                f"The configuration has {len(content)} bytes; with several workers the limit is {MAX_CONFIG_BYTES}"
-            )
+        if len(content) > control_frames.MAX_CONFIG_BYTES:
+            limit = control_frames.MAX_CONFIG_BYTES
+            message = f"The configuration has {len(content)} bytes; with several workers the limit is {limit}"
             raise StatusError(Code.INVALID_ARGUMENT, message)
-        if self._reloads >= _MAX_RELOADS:
-            message = f"{self._reloads} reloads are waiting for each other. Try again when they are done"
+        if len(self._reloads) >= _MAX_RELOADS:
+            message = f"{len(self._reloads)} reloads are waiting for each other. Try again when they are done"
             raise StatusError(Code.RESOURCE_EXHAUSTED, message)
-        self._reloads += 1
         answer = self._request(FrameKind.ASK_RELOAD, content)
-        answer.add_done_callback(self._count_reload)
+        self._reloads.add(answer)
+        answer.add_done_callback(self._reloads.discard)
         try:
             async with asyncio.timeout(RELOAD_SECONDS):
                 content = await asyncio.shield(answer)
         except TimeoutError as error:
             message = f"The reload has not ended after {RELOAD_SECONDS:.0f} s. It goes on: see the models' status"
             raise StatusError(Code.DEADLINE_EXCEEDED, message) from error
-        if (why := decode_reload_failure(content)) is not None:
+        if (why := control_frames.decode_reload_failure(content)) is not None:
             raise why
         return protos.ReloadConfigResponse.FromString(content[1:])
 
@@ -125,7 +110,7 @@ class SupervisorLink:
         with contextlib.suppress(ConnectionError):
             while piece := await self._reader.read(2**16):
                 buffer += piece
-                for one in take_frames(buffer):
+                for one in control_frames.pop_frames(buffer):
                     self._handle_frame(one)
 
     def _handle_frame(self, one: Frame) -> None:
@@ -153,11 +138,13 @@ class SupervisorLink:
         while True:
             _, number, content = await self._to_reload.get()
             try:
-                done = encode_reload_response(await self._reload(protos.ReloadConfigRequest.FromString(content)))
+                done = control_frames.encode_reload_response(
+                    await self._reload(protos.ReloadConfigRequest.FromString(content))
+                )
             except StatusError as error:
-                done = encode_reload_failure(error)
+                done = control_frames.encode_reload_failure(error)
             except Exception as error:  # noqa: BLE001  `unexpected` logs it; without a reply all workers would wait
-                done = encode_reload_failure(unexpected(error, "HandleReloadConfigRequest"))
+                done = control_frames.encode_reload_failure(unexpected(error, "HandleReloadConfigRequest"))
             self._send(FrameKind.RELOADED, number, done)
 
     def _request(self, kind: FrameKind, content: bytes) -> asyncio.Future[bytes]:
@@ -170,11 +157,8 @@ class SupervisorLink:
             self._send(kind, number, content)
         return answer
 
-    def _count_reload(self, answer: asyncio.Future[bytes]) -> None:
-        self._reloads -= 1
-
     def _send(self, kind: FrameKind, number: int, content: bytes = b"") -> None:
-        self._writer.write(encode_frame(kind, number, content))
+        self._writer.write(control_frames.encode_frame(kind, number, content))
 
 
 def _supervisor_gone() -> StatusError:

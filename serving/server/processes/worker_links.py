@@ -5,14 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 
-from serving.server.processes.control_frames import (
-    MAX_BYTES,
-    BadFrameError,
-    Frame,
-    FrameKind,
-    encode_frame,
-    take_frames,
-)
+from serving.server.processes.control_frames import MAX_BYTES, BadFrameError, Frame, FrameKind, encode_frame, pop_frames
 
 _MAX_UNSENT = 2 * MAX_BYTES
 _PIECE = 2**16
@@ -72,7 +65,7 @@ class WorkerLink:
             return None
         self._received += piece
         try:
-            return take_frames(self._received)
+            return pop_frames(self._received)
         except BadFrameError as error:
             raise WorkerLinkError(f"it sent {error}") from error
 

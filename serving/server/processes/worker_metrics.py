@@ -26,11 +26,7 @@ class _PendingPage(Generic[W]):
 
 
 class WorkerMetrics(Generic[W]):
-    """See the module. All times are `time.monotonic()`.
-
-    Args:
-        send: requests a worker's metrics.
-    """
+    """See the module. All times are `time.monotonic()`."""
 
     def __init__(self, send: SendFrame[W]) -> None:
         self._send = send

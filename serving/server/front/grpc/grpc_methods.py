@@ -138,7 +138,6 @@ async def handle(
     """Handles one request, and counts it.
 
     Args:
-        frontend: the service.
         service, method: keys of `METHODS`.
         body: a serialized request.
         deadline: a time of the event loop's clock, None for no deadline.

@@ -39,7 +39,6 @@ class GrpcServer:
     """The gRPC side of one process. Create it, `start` it, `stop` it.
 
     Args:
-        frontend: the service.
         share_port: whether other processes listen on the port as well; otherwise a port in use is an error.
         use_socket_path: whether this process listens on the UNIX socket of the options.
 

@@ -25,7 +25,6 @@ class GrpcioServer:
     """Create it in the event loop.
 
     Args:
-        frontend: of the process.
         methods: by path.
         share_port: whether other processes listen on the port as well.
         socket_path: of a UNIX socket to listen on in addition to the port.

@@ -7,14 +7,12 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-_TIME_ARGUMENTS = {
+_ATTRIBUTES = {
     "grpc.max_connection_age_ms": "max_age",
     "grpc.max_connection_age_grace_ms": "max_age_grace",
     "grpc.max_connection_idle_ms": "max_idle",
     "grpc.keepalive_time_ms": "keepalive_time",
     "grpc.keepalive_timeout_ms": "keepalive_timeout",
-}
-_SIZE_ARGUMENTS = {
     "grpc.max_receive_message_length": "max_receive_bytes",
     "grpc.max_send_message_length": "max_send_bytes",
     "grpc.max_concurrent_streams": "max_streams",
@@ -50,12 +48,12 @@ def parse_channel_arguments(
     changes: dict[str, Any] = {}
     unknown: list[str] = []
     for name, value in arguments:
-        if name in _TIME_ARGUMENTS and isinstance(value, int):
-            changes[_TIME_ARGUMENTS[name]] = math.inf if value >= _NO_LIMIT or value < 0 else value / 1e3
-        elif name in _SIZE_ARGUMENTS and isinstance(value, int):
-            changes[_SIZE_ARGUMENTS[name]] = math.inf if value < 0 else value
-        else:
+        if name not in _ATTRIBUTES or not isinstance(value, int):
             unknown.append(name)
+        elif name.endswith("_ms"):
+            changes[_ATTRIBUTES[name]] = math.inf if value >= _NO_LIMIT or value < 0 else value / 1e3
+        else:
+            changes[_ATTRIBUTES[name]] = math.inf if value < 0 else value
     if changes.get("max_streams") == math.inf:
         del changes["max_streams"]
     return dataclasses.replace(ConnectionSettings(max_message_bytes), **changes), unknown

@@ -28,19 +28,6 @@ class ConnectionTimers:
         closing_since: since when the connection waits for its last bytes to be read.
     """
 
-    __slots__ = (
-        "_goaway_sent",
-        "_notice_sent",
-        "_pinged",
-        "_swept",
-        "closing_since",
-        "last_call_ended",
-        "last_received",
-        "opened",
-        "settings_received",
-        "writing_paused",
-    )
-
     def __init__(self, now: float) -> None:
         self.opened = self.last_received = self.last_call_ended = self._swept = now
         self.writing_paused = self.closing_since = self._pinged = self._notice_sent = 0.0

@@ -37,9 +37,7 @@ class Http2Server:
     """Create it, `start` it, `stop` it.
 
     Args:
-        library: nghttp2.
         methods: by path, such as b"/package.Service/Method".
-        settings: of its connections.
         connections: counts its connections together with those of others.
         make_held: what a new call holds of the budget.
     """
@@ -110,12 +108,10 @@ class Http2Server:
     # what connections and calls need
 
     def register(self, one: Http2Connection) -> None:
-        """Adds a new connection."""
         self._open[one] = None
         self.connections.register(one)
 
     def unregister(self, one: Http2Connection) -> None:
-        """Removes a connection that has ended."""
         self._open.pop(one, None)
         self.connections.unregister(one)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import itertools
 import logging
 import struct
@@ -59,8 +60,6 @@ class Http2Session:
     """Use it in the event loop only. `close` it at the end, but never within an event.
 
     Args:
-        library: nghttp2.
-        events: the callbacks.
         settings: values by the numbers of HTTP/2's settings.
         window: the connection's flow-control window in bytes.
     """
@@ -74,6 +73,7 @@ class Http2Session:
             "a session",
         )
         self._pointer: int | None = pointer.value
+        self._provider = shared.provider
         _EVENTS_BY_NUMBER[self._number] = events
         self._out = ctypes.c_void_p()
         self._out_reference = ctypes.byref(self._out)
@@ -104,7 +104,7 @@ class Http2Session:
 
     def respond(self, stream: int, fields: Fields, *, body: bool) -> None:
         """Responds with headers, and with the body from `SessionEvents.read` if there is one."""
-        provider = _shared_state(self._library).provider if body else None
+        provider = self._provider if body else None
         self._library.submit_response(self._pointer, stream, fields.array, fields.count, provider)
 
     def trailers(self, stream: int, fields: Fields) -> None:
@@ -233,13 +233,7 @@ class _SharedState:
         library.option_set_max_settings(options, _MAX_SETTINGS_ENTRIES)
 
 
-_SHARED_STATE: list[_SharedState] = []
-
-
-def _shared_state(library: Nghttp2) -> _SharedState:
-    if not _SHARED_STATE:
-        _SHARED_STATE.append(_SharedState(library))
-    return _SHARED_STATE[0]
+_shared_state = functools.cache(_SharedState)
 
 
 def _check(result: int, what: str) -> None:

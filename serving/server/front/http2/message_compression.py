@@ -10,13 +10,7 @@ from serving.errors import Code, StatusError
 from serving.server.calls.budget import Held
 from serving.server.calls.worker_threads import INLINE_BYTES
 from serving.server.front.http2.grpc_messages import message_too_large
-from serving.server.front.stepwise_inflate import (
-    DEFLATE_WBITS,
-    GZIP_WBITS,
-    InflatesTooFarError,
-    StepwiseInflater,
-    TruncatedError,
-)
+from serving.server.front.stepwise_inflate import DEFLATE_WBITS, GZIP_WBITS, InflatesTooFarError, StepwiseInflater
 
 STEP_BYTES = 2**18
 _WBITS = {"gzip": GZIP_WBITS, "deflate": DEFLATE_WBITS}
@@ -27,11 +21,9 @@ async def decompress(compressed: bytes, encoding: str, limit: int, held: Held, t
     """Decompresses a message: a small one at once, a larger one step by step in a thread, each step counted.
 
     Args:
-        compressed: the message as received.
         encoding: one of `ENCODINGS`.
         limit: bytes that the message may have.
         held: takes what the message grows by.
-        threads: for the steps.
 
     Raises:
         StatusError: RESOURCE_EXHAUSTED, the message is too large, or memory is short; INTERNAL, it is damaged.
@@ -48,8 +40,6 @@ async def decompress(compressed: bytes, encoding: str, limit: int, held: Held, t
             counted = inflater.length
     except zlib.error as error:
         raise StatusError(Code.INTERNAL, f"The message cannot be decompressed as {encoding}: {error}") from error
-    except TruncatedError as error:
-        raise StatusError(Code.INTERNAL, f"The message, compressed as {encoding}, is cut off") from error
     except InflatesTooFarError as error:
         raise message_too_large(f"over {limit} decompressed", limit) from error
     return inflater.content()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from serving.errors import Code, StatusError
@@ -27,7 +28,10 @@ class StreamCall(CallState):
         self.begun = True
         server = self.connection.server
         if not grpc_headers.is_grpc(self.fields):
-            self._refuse_http()
+            # Not reset: such a client may not know that a response can come before the end of the body.
+            self.over = self._finished = True
+            self.connection.session.respond(self.stream, grpc_headers.NOT_GRPC, body=False)
+            self.connection.flush_soon()
             return
         try:
             self._method = server.methods.get(self.fields.get(b":path", b""))
@@ -55,7 +59,8 @@ class StreamCall(CallState):
         if self.over or self._method is None:
             return
         if self._assembly is None:
-            self._assembly = MessageAssembly(self.connection.server.settings.max_receive_bytes, self._admit)
+            server = self.connection.server
+            self._assembly = MessageAssembly(server.settings.max_receive_bytes, partial(server.admit, self))
         if not self._assembly.partial and self._method.stream is not None:
             self.since = self.connection.server.loop.time()
         try:
@@ -153,16 +158,6 @@ class StreamCall(CallState):
     def _respond(self) -> None:
         self._responded = True
         self.connection.session.respond(self.stream, grpc_headers.RESPONSE, body=True)
-
-    def _refuse_http(self) -> None:
-        """Refuses a call that is not gRPC. The stream is not reset: such a client may not know that a response can come
-        before the end of the body."""
-        self.over = self._finished = True
-        self.connection.session.respond(self.stream, grpc_headers.NOT_GRPC, body=False)
-        self.connection.flush_soon()
-
-    def _admit(self, size: int) -> None:
-        self.connection.server.admit(self, size)
 
     def _deadline_passed(self) -> None:
         self.end(StatusError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded"))

@@ -6,7 +6,7 @@ import zlib
 
 from serving.errors import Code, StatusError
 from serving.server.calls.worker_threads import Check, unchecked
-from serving.server.front.stepwise_inflate import GZIP_WBITS, InflatesTooFarError, StepwiseInflater, TruncatedError
+from serving.server.front.stepwise_inflate import GZIP_WBITS, InflatesTooFarError, StepwiseInflater
 
 MAX_RATIO = 100
 """To what multiple of its size a body may unpack, beyond `FREE_BYTES`. Texts and numbers reach 3 to 20; what unpacks to
@@ -38,7 +38,7 @@ def gunzipped(body: bytes, max_bytes: int, check: Check = unchecked) -> bytes | 
         while not complete:
             check()
             complete = inflater.step()
-    except (zlib.error, TruncatedError):
+    except zlib.error:
         return b""
     except InflatesTooFarError:
         if inflater.length > max_bytes:

@@ -4,7 +4,7 @@ import zlib
 
 import pytest
 
-from serving.server.front.stepwise_inflate import DEFLATE_WBITS, GZIP_WBITS, StepwiseInflater, TruncatedError
+from serving.server.front.stepwise_inflate import DEFLATE_WBITS, GZIP_WBITS, StepwiseInflater
 
 
 def test_decompression_takes_linear_time_and_gives_what_was_compressed():
@@ -23,5 +23,5 @@ def test_decompression_takes_linear_time_and_gives_what_was_compressed():
             pass
         assert inflater.content() == content[:size] + bytes(size)
         inflater = StepwiseInflater(compressed[:-1], DEFLATE_WBITS, 2**26, 2**18)
-        with pytest.raises(TruncatedError):
+        with pytest.raises(zlib.error, match="truncated"):
             any(iter(inflater.step, None))

@@ -118,7 +118,7 @@ def test_a_failure_of_ours_is_an_answer_without_its_secret(caplog):
         code, words = await one.call("Broken")
         assert code == "INTERNAL"
         assert "secret" not in words
-        assert await one.call("Nothing") == ("UNIMPLEMENTED", "GrpcMethod not found!")
+        assert await one.call("Nothing") == ("UNIMPLEMENTED", "Method not found!")
 
     with caplog.at_level(logging.CRITICAL, "serving"):
         with_http2_server(test)

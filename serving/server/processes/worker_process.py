@@ -23,11 +23,11 @@ LOG = logging.getLogger("serving")
 RunWorker = Callable[[ServerOptions, int, socket.socket], int]
 """A worker's main function: from the options, its index and its end of the socket pair to its exit code."""
 
-OPTIONS_EXIT_CODE = 2
+OPTIONS_EXIT = 2
 BEAT_SECONDS = 1.0
 """Seconds between two heartbeats of each worker."""
 
-HANDLED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
 _START_SECONDS = 600.0  # until it is ready: importing TensorFlow from a slow disk holds Python's lock for long
 _SILENT_BEATS = 2
@@ -88,8 +88,6 @@ def fork_worker(
 
     Args:
         run: the worker's main function.
-        options: of the server.
-        index: of the worker.
         close_in_child: called in the worker; closes the supervisor's files, above all its sockets to the other
             workers: one that stayed open would hide the death of the supervisor from them.
 
@@ -104,7 +102,7 @@ def fork_worker(
     sys.stderr.flush()
     supervisor = os.getpid()
     # Until the child has set its own handlers, a signal would be lost in its copies of the supervisor's.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         pid = os.fork()
         if pid == 0:
@@ -131,7 +129,7 @@ def _run_child(
     code = 1
     try:
         signal.set_wakeup_fd(-1)
-        for one in HANDLED_SIGNALS:
+        for one in SIGNALS:
             signal.signal(one, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for call in first:
@@ -141,7 +139,7 @@ def _run_child(
         code = run(options, index, end)
     except OptionsError as error:
         LOG.error("worker %d: %s", index, error)
-        code = OPTIONS_EXIT_CODE
+        code = OPTIONS_EXIT
     except KeyboardInterrupt:
         code = 0
     except BaseException:

@@ -2,7 +2,7 @@ import signal
 
 import pytest
 
-from serving.server.processes.supervised_worker import Worker
+from serving.server.processes.worker_process import Worker
 
 
 @pytest.mark.parametrize(("ready", "patience"), [(True, 20), (False, 600)])
