@@ -1,4 +1,4 @@
-"""How many connections one process keeps, gRPC and REST together, and which one is closed for a new one.
+"""How many connections one process keeps, gRPC and REST together, and which one is closed for a new connection.
 
 A new connection is accepted at the limit as well: one that waits for its client is closed for it. A connection whose
 request the server works on is never closed. While all are such, new ones wait in the system's queue.
@@ -98,7 +98,7 @@ class Connections:
         self._sweeping = False
         self._states: dict[EvictableConnection, ConnectionState] = {}
         # The oldest first.
-        self._since: dict[ConnectionState, dict[EvictableConnection, float]] = {one: {} for one in ConnectionState}
+        self._since: dict[ConnectionState, dict[EvictableConnection, float]] = {state: {} for state in ConnectionState}
         self._waiting: list[Callable[[], None]] = []
         self._events: Counter[str] = Counter()
         self._silent_until = -_SILENT_SECONDS
@@ -107,27 +107,27 @@ class Connections:
     def __len__(self) -> int:
         return len(self._states)
 
-    def register(self, one: EvictableConnection) -> None:
+    def register(self, connection: EvictableConnection) -> None:
         """Adds a connection as OPENING. Call `make_room` before accepting one."""
-        self._put(one, ConnectionState.OPENING)
+        self._put(connection, ConnectionState.OPENING)
         if not self._sweeping:
             self._sweep_later()
 
-    def touch(self, one: EvictableConnection, state: ConnectionState) -> None:
+    def touch(self, connection: EvictableConnection, state: ConnectionState) -> None:
         """Sets the state of a connection, or notes progress in it. Has no effect on one that has been evicted."""
-        before = self._states.get(one)
+        before = self._states.get(connection)
         if before is None:
             return
-        del self._since[before][one]
-        self._put(one, state)
+        del self._since[before][connection]
+        self._put(connection, state)
         if before is ConnectionState.RUNNING and self._waiting:
             self._call_waiting()
 
-    def unregister(self, one: EvictableConnection) -> None:
+    def unregister(self, connection: EvictableConnection) -> None:
         """Removes a connection that has ended; it may be unknown."""
-        state = self._states.pop(one, None)
+        state = self._states.pop(connection, None)
         if state is not None:
-            del self._since[state][one]
+            del self._since[state][connection]
             self._call_waiting()
 
     def make_room(self) -> bool:
@@ -171,9 +171,9 @@ class Connections:
         if self._sweeping:
             asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep_later)
 
-    def _put(self, one: EvictableConnection, state: ConnectionState) -> None:
-        self._states[one] = state
-        self._since[state][one] = self._clock()
+    def _put(self, connection: EvictableConnection, state: ConnectionState) -> None:
+        self._states[connection] = state
+        self._since[state][connection] = self._clock()
 
     def _choose_victim(self) -> EvictableConnection | None:
         now = self._clock()
@@ -187,8 +187,8 @@ class Connections:
 
     def _oldest(self, state: ConnectionState, until: float) -> EvictableConnection | None:
         """The connection that has been in this state for longest, if it has been since `until` or before."""
-        for one, since in self._since[state].items():
-            return one if since <= until else None
+        for connection, since in self._since[state].items():
+            return connection if since <= until else None
         return None
 
     def _close(self, victim: EvictableConnection, how: str) -> None:

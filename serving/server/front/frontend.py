@@ -69,7 +69,7 @@ class Frontend:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def held(self) -> Held:
+    def new_reservation(self) -> Held:
         """For a new request, which holds nothing yet. The transport takes what arrives, and releases it at the end."""
         return Held(self.budget)
 

@@ -41,14 +41,14 @@ def bind_tcp(host: str, port: int, *, shared: bool) -> list[socket.socket]:
     with contextlib.ExitStack() as undo:
         bound = []
         for family, kind, protocol, _, address in dict.fromkeys(addresses):
-            one = undo.enter_context(socket.socket(family, kind, protocol))
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock = undo.enter_context(socket.socket(family, kind, protocol))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if shared:
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:
-                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            one.bind(address)
-            bound.append(one)
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind(address)
+            bound.append(sock)
         undo.pop_all()
     return bound
 
@@ -62,16 +62,16 @@ def bind_unix(path: Path) -> socket.socket:
     with contextlib.suppress(FileNotFoundError):
         if stat.S_ISSOCK(path.stat().st_mode):
             path.unlink()
-    one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        one.bind(str(path))
+        sock.bind(str(path))
     except OSError:
-        one.close()
+        sock.close()
         raise
-    return one
+    return sock
 
 
-def peer_of(transport: asyncio.BaseTransport) -> str:
+def peer_address(transport: asyncio.BaseTransport) -> str:
     """The client's address as `GrpcCall.peer`. Empty for one that has left: it may not have been on this machine."""
     if transport.get_extra_info("socket").family == socket.AF_UNIX:
         return "unix:"
@@ -102,28 +102,28 @@ class SocketListener:
         self.connections, self.make_protocol = connections, make_protocol
         self._loop = asyncio.get_running_loop()
         self._sockets = list(sockets)
-        for one in self._sockets:
-            one.setblocking(False)
-            one.listen(BACKLOG)
-            self._resume(one)
+        for sock in self._sockets:
+            sock.setblocking(False)
+            sock.listen(BACKLOG)
+            self._resume(sock)
 
     def close(self) -> None:
         """Accepts no more connections; open ones go on."""
         sockets, self._sockets = self._sockets, []
-        for one in sockets:
-            self._loop.remove_reader(one)
-            one.close()
+        for sock in sockets:
+            self._loop.remove_reader(sock)
+            sock.close()
 
-    def _resume(self, one: socket.socket) -> None:
-        if one in self._sockets:
-            self._loop.add_reader(one, self._accept, one)
+    def _resume(self, sock: socket.socket) -> None:
+        if sock in self._sockets:
+            self._loop.add_reader(sock, self._accept, sock)
 
-    def _pause(self, one: socket.socket) -> None:
-        self._loop.remove_reader(one)
-        self.connections.call_when_room(lambda: self._resume(one))
-        self._loop.call_later(_PAUSE_SECONDS, self._resume, one)
+    def _pause(self, sock: socket.socket) -> None:
+        self._loop.remove_reader(sock)
+        self.connections.call_when_room(lambda: self._resume(sock))
+        self._loop.call_later(_PAUSE_SECONDS, self._resume, sock)
 
-    def _accept(self, one: socket.socket) -> None:
+    def _accept(self, sock: socket.socket) -> None:
         connections = self.connections
         for turn in range(_ACCEPTS_PER_TURN):
             full = len(connections) >= connections.limit
@@ -131,17 +131,17 @@ class SocketListener:
                 return  # do not close one for a connection that may not exist
             if full and not connections.make_room():
                 connections.count_event("had to wait while all others were being served")
-                self._pause(one)
+                self._pause(sock)
                 return
             try:
-                accepted, _ = one.accept()
+                accepted, _ = sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
                 connections.count_event(f"could not be accepted ({error.strerror})")
                 if error.errno in _EXHAUSTED_ERRORS:
                     connections.evict()
-                    self._pause(one)
+                    self._pause(sock)
                 return
             accepted.setblocking(False)
             _OpeningConnection(self, accepted)

@@ -1,8 +1,8 @@
 """The protocol between workers and their supervisor: frames over a socket pair, one pair per worker.
 
 A worker reports that its models are `LOADED`. It may `OPEN` its ports once it has the configuration in force; then it
-is `READY`. A worker requests what concerns all of them (`ASK_RELOAD`, `ASK_METRICS`). The supervisor makes the
-workers do it (`DO_RELOAD`, `DO_METRICS`), collects their results (`RELOADED`, `COUNTED`), and sends the `ANSWER`.
+is `READY`. A worker requests what concerns all of them (`REQUEST_RELOAD`, `REQUEST_METRICS`). The supervisor makes the
+workers do it (`DO_RELOAD`, `DO_METRICS`), collects their results (`RELOADED`, `METRICS`), and sends the `REPLY`.
 `DO_METRICS` is also the heartbeat: an event loop that replies is alive.
 """
 
@@ -30,13 +30,13 @@ class FrameKind(enum.IntEnum):
     LOADED = 0
     OPEN = 1
     READY = 2
-    ASK_RELOAD = 3
-    ASK_METRICS = 4
+    REQUEST_RELOAD = 3
+    REQUEST_METRICS = 4
     DO_RELOAD = 5
     DO_METRICS = 6
     RELOADED = 7
-    COUNTED = 8
-    ANSWER = 9
+    METRICS = 8
+    REPLY = 9
 
 
 Frame = tuple[FrameKind, int, bytes]
@@ -73,7 +73,7 @@ def pop_frames(buffer: bytearray) -> list[Frame]:
 
 
 def encode_reload_response(response: Any) -> bytes:
-    """A `ReloadConfigResponse` as the content of RELOADED and ANSWER."""
+    """A `ReloadConfigResponse` as the content of RELOADED and REPLY."""
     return bytes([Code.OK.number]) + bytes(response.SerializeToString())
 
 

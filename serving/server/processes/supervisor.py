@@ -165,7 +165,7 @@ class Supervisor:
     def _handle_frame(self, worker: Worker, one: Frame) -> None:
         kind, number, content = one
         worker.record_reply()
-        if kind is FrameKind.COUNTED:
+        if kind is FrameKind.METRICS:
             self._metrics.record(worker, number, content)
         elif kind is FrameKind.RELOADED:
             self._reloads.worker_reloaded(worker, number, content)
@@ -174,16 +174,16 @@ class Supervisor:
         elif kind is FrameKind.READY:
             worker.ready = self._ever_ready = True
             LOG.info("worker %d (process %d) is ready", worker.index, worker.pid)
-        elif kind is FrameKind.ASK_RELOAD:
+        elif kind is FrameKind.REQUEST_RELOAD:
             self._reloads.request_reload(content, functools.partial(self._reply, worker, number))
-        elif kind is FrameKind.ASK_METRICS:
+        elif kind is FrameKind.REQUEST_METRICS:
             responsive = [one for one in self._workers.values() if one.ready and not one.is_silent()]
             self._metrics.collect(responsive, functools.partial(self._reply, worker, number), time.monotonic())
 
     def _reply(self, worker: Worker, number: int, content: bytes) -> None:
         """Replies to a worker, if it is still alive."""
         if self._workers.get(worker.index) is worker:
-            self._send(worker, FrameKind.ANSWER, number, content)
+            self._send(worker, FrameKind.REPLY, number, content)
 
     def _send(self, worker: Worker, kind: FrameKind, number: int, content: bytes = b"") -> None:
         try:

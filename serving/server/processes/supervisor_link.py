@@ -66,12 +66,12 @@ class SupervisorLink:
         if len(self._reloads) >= _MAX_RELOADS:
             message = f"{len(self._reloads)} reloads are waiting for each other. Try again when they are done"
             raise StatusError(Code.RESOURCE_EXHAUSTED, message)
-        answer = self._request(FrameKind.ASK_RELOAD, content)
-        self._reloads.add(answer)
-        answer.add_done_callback(self._reloads.discard)
+        reply = self._request(FrameKind.REQUEST_RELOAD, content)
+        self._reloads.add(reply)
+        reply.add_done_callback(self._reloads.discard)
         try:
             async with asyncio.timeout(RELOAD_SECONDS):
-                content = await asyncio.shield(answer)
+                content = await asyncio.shield(reply)
         except TimeoutError as error:
             message = f"The reload has not ended after {RELOAD_SECONDS:.0f} s. It goes on: see the models' status"
             raise StatusError(Code.DEADLINE_EXCEEDED, message) from error
@@ -87,7 +87,7 @@ class SupervisorLink:
         """
         try:
             async with asyncio.timeout(_METRICS_SECONDS):
-                return await asyncio.shield(self._request(FrameKind.ASK_METRICS, b""))
+                return await asyncio.shield(self._request(FrameKind.REQUEST_METRICS, b""))
         except TimeoutError as error:
             message = f"The supervisor of the workers has not replied for {_METRICS_SECONDS:g} s"
             raise StatusError(Code.UNAVAILABLE, message) from error
@@ -100,10 +100,10 @@ class SupervisorLink:
         finally:
             self._gone = True
             reloading.cancel()
-            for answer in self._pending.values():
-                if not answer.done():
-                    answer.set_exception(_supervisor_gone())
-                    answer.exception()  # marks it as retrieved: there may be no caller left
+            for reply in self._pending.values():
+                if not reply.done():
+                    reply.set_exception(_supervisor_gone())
+                    reply.exception()  # marks it as retrieved: there may be no caller left
 
     async def _receive(self) -> None:
         buffer = bytearray()
@@ -115,12 +115,12 @@ class SupervisorLink:
 
     def _handle_frame(self, one: Frame) -> None:
         kind, number, content = one
-        if kind is FrameKind.ANSWER:
-            answer = self._pending.pop(number, None)
-            if answer is not None and not answer.done():
-                answer.set_result(content)
+        if kind is FrameKind.REPLY:
+            reply = self._pending.pop(number, None)
+            if reply is not None and not reply.done():
+                reply.set_result(content)
         elif kind is FrameKind.DO_METRICS:
-            self._send(FrameKind.COUNTED, number, self._dump_metrics())
+            self._send(FrameKind.METRICS, number, self._dump_metrics())
         elif kind is FrameKind.DO_RELOAD:
             self._to_reload.put_nowait(one)
         elif kind is FrameKind.OPEN:
@@ -149,13 +149,13 @@ class SupervisorLink:
 
     def _request(self, kind: FrameKind, content: bytes) -> asyncio.Future[bytes]:
         number = next(self._numbers)
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         if self._gone:
-            answer.set_exception(_supervisor_gone())
+            reply.set_exception(_supervisor_gone())
         else:
-            self._pending[number] = answer
+            self._pending[number] = reply
             self._send(kind, number, content)
-        return answer
+        return reply
 
     def _send(self, kind: FrameKind, number: int, content: bytes = b"") -> None:
         self._writer.write(control_frames.encode_frame(kind, number, content))

@@ -154,7 +154,7 @@ async def handle(
     start = time.perf_counter()
     counted, name = method in _COUNTED, ""
     what = f"{service}/{method}"
-    own, held = held is None, held or frontend.held()
+    own, held = held is None, held or frontend.new_reservation()
     try:
         key = frontend.authenticate(headers)
         if own:

@@ -66,7 +66,7 @@ class GrpcServer:
         for name in unknown:
             LOG.warning("%s of --grpc_channel_arguments has no effect", name)
         by_path = {path.encode(): method for path, method in methods.items()}
-        self._server = Http2Server(library, by_path, settings, frontend.connections, frontend.held)
+        self._server = Http2Server(library, by_path, settings, frontend.connections, frontend.new_reservation)
         address = f"{options.host}:{options.port}"
         try:
             if options.port:

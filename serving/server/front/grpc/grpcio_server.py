@@ -80,7 +80,7 @@ class _GrpcioCall:
     def __init__(self, frontend: Frontend, context: Any) -> None:
         left = context.time_remaining()
         self.deadline = None if left is None else asyncio.get_running_loop().time() + left
-        self.held: Held = frontend.held()
+        self.held: Held = frontend.new_reservation()
         self._context = context
 
     @property

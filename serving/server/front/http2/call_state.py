@@ -41,7 +41,7 @@ class CallState:
         self.fields: dict[bytes, bytes] = {}
         self.size = 0
         self.deadline: float | None = None
-        self.held: Held = connection.server.make_held()
+        self.held: Held = connection.server.new_reservation()
         self.begun = False
         self.over = False
         self._method: GrpcMethod | None = None

@@ -37,51 +37,53 @@ class ConnectionTimers:
         """Call when something has arrived."""
         self.last_received, self._pinged = now, 0.0
 
-    def begin_shutdown(self, one: Http2Connection, now: float) -> None:
+    def begin_shutdown(self, connection: Http2Connection, now: float) -> None:
         """Asks the client to open no more streams here. Its calls may end."""
         if not self._notice_sent and not self.closing_since:
             self._notice_sent = now
-            one.session.submit_shutdown_notice()
-            one.flush()
+            connection.session.submit_shutdown_notice()
+            connection.flush()
 
-    def sweep(self, one: Http2Connection, now: float) -> None:
+    def sweep(self, connection: Http2Connection, now: float) -> None:
         """Does what is due. Call it about once a second."""
-        settings = one.server.settings
-        one.credit.refill(now - self._swept)
+        settings = connection.server.settings
+        connection.credit.refill(now - self._swept)
         self._swept = now
         if self.closing_since:
             if now - self.closing_since > _CLOSING_SECONDS:
-                one.evict()
+                connection.evict()
         elif not self.settings_received and now - self.opened > HANDSHAKE_SECONDS:
-            one.server.count_event("closed without HTTP/2's greeting")
-            one.evict()
+            connection.server.count_event("closed without HTTP/2's greeting")
+            connection.evict()
         elif self.writing_paused and now - self.writing_paused > UNREAD_SECONDS:
-            one.server.count_event("closed without reading their responses")
-            one.evict()
+            connection.server.count_event("closed without reading their responses")
+            connection.evict()
         elif self._notice_sent:
-            self._sweep_shutdown(one, now)
-        elif now - self.opened > settings.max_age or (not one.calls and now - self.last_call_ended > settings.max_idle):
-            self.begin_shutdown(one, now)
+            self._sweep_shutdown(connection, now)
+        elif now - self.opened > settings.max_age or (
+            not connection.calls and now - self.last_call_ended > settings.max_idle
+        ):
+            self.begin_shutdown(connection, now)
         elif self._pinged and now - self._pinged > settings.keepalive_timeout:
-            one.evict()
+            connection.evict()
         elif not self._pinged and now - self.last_received > settings.keepalive_time:
             self._pinged = now
-            one.session.ping()
-            one.flush()
-        self._sweep_calls(one, now)
+            connection.session.ping()
+            connection.flush()
+        self._sweep_calls(connection, now)
 
-    def _sweep_shutdown(self, one: Http2Connection, now: float) -> None:
+    def _sweep_shutdown(self, connection: Http2Connection, now: float) -> None:
         if not self._goaway_sent and now - self._notice_sent >= _GOAWAY_DELAY_SECONDS:
             self._goaway_sent = True
-            one.session.goaway()
-            one.flush()
-        elif self._goaway_sent and not one.calls:
-            one.close()
-        elif now - self._notice_sent > one.server.settings.max_age_grace:
-            one.evict()
+            connection.session.goaway()
+            connection.flush()
+        elif self._goaway_sent and not connection.calls:
+            connection.close()
+        elif now - self._notice_sent > connection.server.settings.max_age_grace:
+            connection.evict()
 
-    def _sweep_calls(self, one: Http2Connection, now: float) -> None:
-        for call in list(one.calls.values()):
+    def _sweep_calls(self, connection: Http2Connection, now: float) -> None:
+        for call in list(connection.calls.values()):
             if call.receiving:
                 if now - call.since > MESSAGE_SECONDS + call.reserved() / MESSAGE_BYTES_A_SECOND:
                     call.end(StatusError(Code.DEADLINE_EXCEEDED, "The message of the request did not arrive in time"))

@@ -14,7 +14,7 @@ from serving.server.front.http2.connection_timers import ConnectionTimers
 from serving.server.front.http2.frame_credit import FrameCredit
 from serving.server.front.http2.http2_session import Http2Session, SessionError
 from serving.server.front.http2.stream_call import StreamCall
-from serving.server.front.listening import peer_of
+from serving.server.front.listening import peer_address
 
 if TYPE_CHECKING:
     from serving.server.front.http2.http2_server import Http2Server
@@ -26,7 +26,7 @@ _STREAM_WINDOW, _CONNECTION_WINDOW = 2**20, 2**22
 _HIGH_WATER = 2**18  # bytes in the system's buffer and the transport's, beyond which no more frames are made
 _WRITE_BYTES = 2**16  # of frames that are written together
 _MAX_STREAMS = 256
-_INSPECTED_CALLS = 8  # to tell the state of a connection
+_INSPECTED_CALLS = 8  # to determine the state of a connection
 _SETTLED_SECONDS = 5.0  # then a connection that has sent its settings counts like one that has sent a request
 
 
@@ -55,7 +55,7 @@ class Http2Connection(asyncio.BufferedProtocol):
     # asyncio's callbacks
 
     def connection_made(self, transport: Any) -> None:
-        self._transport, self.peer = transport, peer_of(transport)
+        self._transport, self.peer = transport, peer_address(transport)
         transport.set_write_buffer_limits(high=_HIGH_WATER)
         self.server.register(self)
         self.flush()

@@ -39,7 +39,7 @@ class Http2Server:
     Args:
         methods: by path, such as b"/package.Service/Method".
         connections: counts its connections together with those of others.
-        make_held: what a new call holds of the budget.
+        new_reservation: what a new call holds of the budget.
     """
 
     def __init__(
@@ -48,10 +48,10 @@ class Http2Server:
         methods: Mapping[bytes, GrpcMethod],
         settings: ConnectionSettings,
         connections: Connections,
-        make_held: Callable[[], Held],
+        new_reservation: Callable[[], Held],
     ) -> None:
         self.library, self.methods, self.settings = library, methods, settings
-        self.connections, self.make_held = connections, make_held
+        self.connections, self.new_reservation = connections, new_reservation
         self.count_event = connections.count_event
         self.decompression_threads = ThreadPoolExecutor(_DECOMPRESSION_THREADS, thread_name_prefix="decompress")
         memory = bytearray(_BUFFER_BYTES)
@@ -86,14 +86,14 @@ class Http2Server:
         if self._listener is not None:
             self._listener.close()
         now = self.loop.time()
-        for one in list(self._open):
-            one.begin_shutdown(now)
+        for connection in list(self._open):
+            connection.begin_shutdown(now)
         await self._wait_until_empty(seconds)
-        for one in list(self._open):
-            one.end_calls()
+        for connection in list(self._open):
+            connection.end_calls()
         await self._wait_until_empty(min(seconds, _END_SECONDS))
-        for one in list(self._open):
-            one.evict()
+        for connection in list(self._open):
+            connection.evict()
         await asyncio.sleep(0)
         if self._sweeping is not None:
             self._sweeping.cancel()
@@ -107,20 +107,20 @@ class Http2Server:
 
     # what connections and calls need
 
-    def register(self, one: Http2Connection) -> None:
-        self._open[one] = None
-        self.connections.register(one)
+    def register(self, connection: Http2Connection) -> None:
+        self._open[connection] = None
+        self.connections.register(connection)
 
-    def unregister(self, one: Http2Connection) -> None:
-        self._open.pop(one, None)
-        self.connections.unregister(one)
+    def unregister(self, connection: Http2Connection) -> None:
+        self._open.pop(connection, None)
+        self.connections.unregister(connection)
 
     def add_call(self, call: StreamCall, client: Http2Connection) -> bool:
         """Adds a new call. At the limit, a call of the connection with most is ended for it. Returns False where this
         client has its share already."""
         if len(self._calls) >= _MAX_CALLS:
             fair = _MAX_CALLS // len(self._open)
-            if client.counted >= fair or not max(self._open, key=lambda one: one.counted).end_oldest_waiting_call():
+            if client.counted >= fair or not max(self._open, key=lambda each: each.counted).end_oldest_waiting_call():
                 self.count_event("calls refused: too many waited for their clients")
                 return False
             self.count_event("calls ended for others: they waited for their clients")
@@ -176,5 +176,5 @@ class Http2Server:
 
     def _sweep(self) -> None:
         now = self.loop.time()
-        for one in list(self._open):
-            one.sweep(now)
+        for connection in list(self._open):
+            connection.sweep(now)

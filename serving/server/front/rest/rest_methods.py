@@ -103,7 +103,7 @@ async def _ask(frontend: Frontend, found: Route, read: Read, gzipped: bool, held
     body = await read()
     loop, timeout = asyncio.get_running_loop(), frontend.options.rest_api_timeout_in_ms / 1000
     deadline = loop.time() + timeout if timeout > 0 else None
-    own, held = held is None, held or frontend.held()
+    own, held = held is None, held or frontend.new_reservation()
     try:
         if own:
             held.take(len(body))

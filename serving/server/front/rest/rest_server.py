@@ -97,7 +97,7 @@ class RestServer:
         return web.BaseRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        held = self._frontend.held()
+        held = self._frontend.new_reservation()
         try:
             return await self._respond(request, held)
         finally:

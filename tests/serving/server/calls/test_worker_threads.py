@@ -200,7 +200,7 @@ def test_a_small_request_that_asks_for_much_is_expanded_in_a_thread(monkeypatch)
 
 def test_a_held_budget_of_the_carrier_is_used_and_left_to_it():
     async def test(fronts):
-        held = fronts.frontend.held()
+        held = fronts.frontend.new_reservation()
         held.take(5)
 
         async def read():

@@ -12,7 +12,7 @@ from self_signed import self_signed
 
 from serving.server.calls.client_address import Caller
 from serving.server.front.connections import Connections
-from serving.server.front.listening import SocketListener, peer_of
+from serving.server.front.listening import SocketListener, peer_address
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,6 @@ def test_a_client_that_has_gone_is_no_client_of_this_machine():
         (socket.AF_INET, None, ""),
     ):
         transport = Transport(family, address)
-        assert peer_of(transport) == peer
+        assert peer_address(transport) == peer
         transport.known["socket"].close()
     assert not Caller("").is_local

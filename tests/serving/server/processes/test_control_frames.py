@@ -10,9 +10,9 @@ from serving.server.processes.control_frames import (
 
 
 def test_frames_are_bounded():
-    buffer = bytearray(encode_frame(FrameKind.ANSWER, 7, b"abc") + encode_frame(FrameKind.READY, 0)[:-1])
-    assert pop_frames(buffer) == [(FrameKind.ANSWER, 7, b"abc")]
+    buffer = bytearray(encode_frame(FrameKind.REPLY, 7, b"abc") + encode_frame(FrameKind.READY, 0)[:-1])
+    assert pop_frames(buffer) == [(FrameKind.REPLY, 7, b"abc")]
     assert len(buffer) == 12
-    for wrong in (bytes([255] * 13), encode_frame(FrameKind.ANSWER, 1)[:4] + b"\x63" + bytes(8)):
+    for wrong in (bytes([255] * 13), encode_frame(FrameKind.REPLY, 1)[:4] + b"\x63" + bytes(8)):
         with pytest.raises(BadFrameError, match=str(MAX_BYTES)):
             pop_frames(bytearray(wrong))
