@@ -1,8 +1,8 @@
-"""A service of plain numpy for the front ends' tests: the protocol without TensorFlow. Not a test itself.
+"""A service in plain numpy for the front ends' tests: the protocol without TensorFlow. Not a test itself.
 
-Model "m": version 1, label "stable". Signatures: `serving_default` doubles `x` (float32 [B]) into `y`; `text` takes
-`text` (strings [B]) and gives `label`, `length`, `raw_bytes`; `two` adds `a` and `b`; `slow` waits for the first of `x`
-seconds; `broken` fails unexpectedly.
+Model "m" has version 1 with label "stable". Signatures: `serving_default` doubles `x` (float32 [B]) into `y`; `text`
+maps `text` (strings [B]) to `label`, `length` and `raw_bytes`; `two` adds `a` and `b`; `slow` waits for as many seconds
+as the first of `x`; `broken` fails unexpectedly.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class FakeService:
         self.started = False
         self.reloads = 0
 
-    def _version(self, spec, say=str):
+    def _version(self, spec):
         if not spec.name:
             raise StatusError(Code.INVALID_ARGUMENT, "Missing ModelSpec")
         if spec.version_label and spec.version_label != "stable":

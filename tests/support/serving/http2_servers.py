@@ -1,7 +1,7 @@
-"""An Http2Server with methods of the tests' own, in the test's event loop. Not a test itself.
+"""An Http2Server with methods for tests, in the test's event loop. Not a test itself.
 
-/e/Echo answers with what it got, /e/Slow after that many seconds, /e/Zeros with that many bytes, /e/Tell with what it
-knows of the call, /e/Double each message of a stream with it twice, /e/Broken fails.
+/e/Echo returns its request. /e/Slow responds after that many seconds, /e/Zeros with that many bytes, /e/Describe with
+what it knows of the call. /e/Double sends back each message of a stream twice over. /e/Broken fails.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ async def zeros(body, call):
     return bytes(int(body))
 
 
-async def tell(body, call):
+async def describe(body, call):
     left = None if call.deadline is None else call.deadline - asyncio.get_running_loop().time()
     return json.dumps({"peer": call.peer, "left": left, "metadata": dict(call.metadata())}).encode()
 
@@ -57,7 +57,7 @@ class RunningServer:
     cancelled: list[str]
 
     async def call(self, method, body=b"", **how):
-        """The answer, or the code's name and the message."""
+        """The response, or the code's name and the message."""
         try:
             return await self.channel.unary_unary(f"/e/{method}")(body, **({"timeout": 20} | how))
         except grpc.aio.AioRpcError as error:
@@ -82,7 +82,7 @@ async def serving(*, most=100, max_bytes=2**29, arguments=(), tls=None):
             raise
         return b"done"
 
-    methods = {b"/e/Echo": echo, b"/e/Slow": slow, b"/e/Zeros": zeros, b"/e/Tell": tell, b"/e/Broken": broken}
+    methods = {b"/e/Echo": echo, b"/e/Slow": slow, b"/e/Zeros": zeros, b"/e/Describe": describe, b"/e/Broken": broken}
     methods = {path: GrpcMethod(unary) for path, unary in methods.items()} | {b"/e/Double": GrpcMethod(stream=double)}
     budget, connections = Budget(max_bytes, 2**16), Connections(most)
     server = Http2Server(

@@ -1,4 +1,4 @@
-"""Certificates in files: they change while the server runs, and they expire."""
+"""Certificates in files that change while the server runs, and that expire."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ from serving.server.processes.watched_files import watch_files
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Makes key and certificate of a server, signed by itself, in a folder of its own."""
+    """Creates a self-signed key and certificate in a new folder."""
 
     def make(name, days=30):
         folder = tmp_path_factory.mktemp(name)
@@ -48,7 +48,7 @@ def source_in(folder, **more):
 
 
 def put(folder, source):
-    """Puts another pair in the place of one: the key first, so that for a moment they do not belong together."""
+    """Replaces a pair by another: the key first, so that for a moment they do not belong together."""
     for name in ("key.pem", "cert.pem"):
         shutil.copy(source / name, folder / name)
 
@@ -78,7 +78,7 @@ def test_what_changes_is_handed_on_and_what_is_wrong_is_not(tmp_path, first, sec
             (tmp_path / "key.pem").unlink()
             await until(lambda: "No such file" in caplog.text)
             await asyncio.sleep(0.1)
-            assert caplog.text.count("No such file") == 1  # not at every look
+            assert caplog.text.count("No such file") == 1  # not at every check
             put(tmp_path, second)
             await until(lambda: applied)
 
@@ -103,8 +103,8 @@ def test_what_cannot_be_put_in_force_does_not_end_the_watch(tmp_path, first, sec
     asyncio.run(test())
 
 
-def subject(port):
-    """Whom a new connection's server says it is, over gRPC's and REST's ports alike."""
+def presented_certificate(port):
+    """The certificate that the server presents on a new connection."""
     pem = ssl.get_server_certificate((HOST, port), timeout=10)
     return pem.replace("\n", "")
 
@@ -119,7 +119,7 @@ def test_new_connections_get_the_new_certificate_and_old_ones_go_on(first, secon
         for server in (fronts.grpc, fronts.rest):
             server.reload_tls(new)
         for port in (chosen.port, chosen.rest_api_port):
-            shown = await asyncio.to_thread(subject, port)
+            shown = await asyncio.to_thread(presented_certificate, port)
             assert shown == new.server_cert.decode().replace("\n", "")
         writer.write(b"POST /v1/models/m:predict HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         assert (await reader.readline()).startswith(b"HTTP/1.1 200")
@@ -166,21 +166,21 @@ def test_the_first_of_several_certificates_to_expire_counts(made, first):
     assert timedelta(days=2.9) < left < timedelta(days=3.1)
     assert earliest_expiry(b"no certificate") is None
     assert earliest_expiry(both.replace(b"MII", b"AAA", 1)) > datetime.now(UTC) + timedelta(days=29)
-    far = (made("far", days=365 * 60) / "cert.pem").read_bytes()  # beyond 2050 times are written otherwise
+    far = (made("far", days=365 * 60) / "cert.pem").read_bytes()  # times beyond 2050 have another format
     assert earliest_expiry(far) > datetime.now(UTC) + timedelta(days=365 * 59)
 
 
-def test_an_expiry_is_told_in_time_and_once(first, caplog):
+def test_an_expiry_is_logged_in_time_and_once(first, caplog):
     tls = read(source_in(first, authority=first / "cert.pem"))
     end, expiry = earliest_expiry(tls.server_cert), ExpiryWarnings(tls)
     days = [20, 15, 13.9, 13, 2, 0.9, 0.5, -0.1, -3]
-    told = []
+    logged = []
     for day in days:
         caplog.clear()
         expiry.warn_if_due(end - timedelta(days=day))
-        told.append([record.levelname for record in caplog.records])
+        logged.append([record.levelname for record in caplog.records])
     warning, error, nothing = ["WARNING"] * 2, ["ERROR"] * 2, []
-    assert told == [nothing, nothing, warning, nothing, nothing, warning, nothing, error, nothing]
+    assert logged == [nothing, nothing, warning, nothing, nothing, warning, nothing, error, nothing]
 
 
 def test_an_expired_certificate_ends_no_start(first, caplog):

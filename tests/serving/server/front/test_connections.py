@@ -10,7 +10,7 @@ from serving.server.front.listening import SocketListener, bind_tcp
 
 
 class Peer:
-    """A connection that only notes whether it has been closed."""
+    """A connection that only records whether it has been closed."""
 
     def __init__(self):
         self.evicted = False
@@ -28,7 +28,7 @@ class Clock:
 
 
 def with_connections(test, most=4, **how):
-    """Runs `test(connections, clock, open)`: `open(state)` makes one that has just come into it."""
+    """Runs `test(connections, clock, open)`; `open(state)` creates a connection that has just entered the state."""
 
     async def main():
         clock = Clock()
@@ -54,7 +54,7 @@ def test_the_one_that_waits_longest_for_its_client_goes_for_a_new_one(state):
         for _ in range(4):
             peers.append(open_one(state))
             clock.now += 0.01
-        connections.touch(peers[0], state)  # it gets on
+        connections.touch(peers[0], state)  # it makes progress
         assert connections.make_room()
         assert [one.evicted for one in peers] == [False, True, False, False]
         assert len(connections) == 3
@@ -120,14 +120,14 @@ def test_each_state_has_its_time(state):
         connections.sweep()
         assert one.evicted
         assert len(connections) == 0
-        connections.touch(one, ConnectionState.IDLE)  # what has gone does not come back
+        connections.touch(one, ConnectionState.IDLE)  # a closed connection does not come back
         connections.unregister(one)
         assert len(connections) == 0
 
     with_connections(test, timeouts=dict.fromkeys(set(ConnectionState) - {ConnectionState.RUNNING}, 10.0))
 
 
-def test_nobody_stands_still_amid_a_message_while_memory_is_short():
+def test_no_message_may_stall_while_memory_is_short():
     short = []
 
     def test(connections, clock, open_one):
@@ -178,7 +178,7 @@ def test_the_limit_leaves_descriptors_for_all_else(monkeypatch):
 
 
 class Echo(asyncio.Protocol):
-    """Answers what comes, once, and stays."""
+    """Echoes data, and stays open."""
 
     def __init__(self, connections):
         self._connections = connections
@@ -198,7 +198,7 @@ class Echo(asyncio.Protocol):
         self._transport.abort()
 
 
-def test_a_listener_serves_whoever_comes_last():
+def test_a_listener_serves_the_newest_connection():
     async def main():
         connections = Connections(5)
         sockets = bind_tcp("127.0.0.1", 0, shared=False)
@@ -244,16 +244,16 @@ def test_a_newcomer_waits_while_the_server_works_for_all_others():
 
 
 class Exhausted:
-    """A socket of a system without descriptors."""
+    """A socket on a system without free descriptors."""
 
     def __init__(self, real):
-        self._real, self.asked = real, 0
+        self._real, self.accepts = real, 0
 
     def __getattr__(self, name):
         return getattr(self._real, name)
 
     def accept(self):
-        self.asked += 1
+        self.accepts += 1
         raise OSError(24, "Too many open files")
 
 
@@ -270,7 +270,7 @@ def test_without_descriptors_nothing_spins_and_somebody_goes():
             start = time.monotonic()
             await asyncio.sleep(0.5)
             assert idle.evicted
-            assert 1 <= exhausted.asked <= 2 + (time.monotonic() - start) / 0.1
+            assert 1 <= exhausted.accepts <= 2 + (time.monotonic() - start) / 0.1
         listener.close()
 
     asyncio.run(main())

@@ -1,4 +1,4 @@
-"""TensorFlow's profiler service, on its own profiler."""
+"""The profiler service, with TensorFlow's real profiler."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The one configuration of all workers, without processes: workers are names, and what they are sent is a list."""
+"""The one configuration of all workers, without processes: workers are names, and their frames go to a list."""
 
 import itertools
 
@@ -32,12 +32,12 @@ def request(name):
 
 
 class Workers:
-    """Opened ones, reloads on their way to each (number, model), those given up, and answers."""
+    """Records the opened workers, the reloads sent to each (number, model), the killed workers, and the replies."""
 
     def __init__(self, *names):
-        self.opened, self.given_up, self.answers = [], [], []
+        self.opened, self.killed, self.replies = [], [], []
         self.sent = {name: [] for name in names}
-        self.reloads = ReloadCoordinator(config("first"), self.send, lambda worker, why: self.given_up.append(worker))
+        self.reloads = ReloadCoordinator(config("first"), self.send, lambda worker, why: self.killed.append(worker))
         for name in names:
             self.reloads.worker_loaded(name, 0)
 
@@ -49,10 +49,10 @@ class Workers:
             self.sent.setdefault(worker, []).append((number, wanted))
 
     def ask(self, name):
-        self.reloads.request_reload(request(name), lambda content: self.answers.append(decode_reload_failure(content)))
+        self.reloads.request_reload(request(name), lambda content: self.replies.append(decode_reload_failure(content)))
 
     def do(self, worker, content=OK):
-        """The worker does the oldest reload that it was told; returns its model."""
+        """Lets the worker finish its oldest reload. Returns the reload's model."""
         number, name = self.sent[worker].pop(0)
         self.reloads.worker_reloaded(worker, number, content)
         return name
@@ -67,9 +67,9 @@ def test_a_reload_is_in_force_when_all_have_taken_it_and_the_next_one_waits():
     assert workers.opened == ["a", "b"]
     workers.ask("n")
     workers.ask("o")
-    assert [workers.do("a"), workers.in_force, workers.answers] == ["n", "first", []]
+    assert [workers.do("a"), workers.in_force, workers.replies] == ["n", "first", []]
     workers.do("b")
-    assert [workers.in_force, workers.answers] == ["n", [None]]
+    assert [workers.in_force, workers.replies] == ["n", [None]]
     assert [workers.do("b"), workers.do("a"), workers.in_force] == ["o", "o", "o"]
 
 
@@ -80,31 +80,31 @@ def test_one_refusal_takes_a_reload_back_where_it_was_taken(first):
     for worker in ("b", "a", "c") if first else ("a", "c", "b"):
         workers.do(worker, refusal() if worker == "b" else OK)
     assert workers.in_force == "first"
-    assert workers.answers[0].code is Code.INVALID_ARGUMENT
+    assert workers.replies[0].code is Code.INVALID_ARGUMENT
     assert not workers.sent["b"]
     assert workers.do("a") == workers.do("c") == "first"
-    assert not workers.given_up
+    assert not workers.killed
 
 
-def test_who_cannot_go_back_is_given_up():
+def test_who_cannot_go_back_is_killed():
     workers = Workers("a", "b")
     workers.ask("n")
     workers.do("a")
     workers.do("b", refusal())
     workers.do("a", refusal(Code.FAILED_PRECONDITION))
-    assert workers.given_up == ["a"]
+    assert workers.killed == ["a"]
 
 
-def test_unknown_is_in_force_and_told():
+def test_unknown_is_in_force_and_reported():
     workers = Workers("a", "b")
     workers.ask("n")
     workers.do("a", refusal(Code.UNKNOWN))
     workers.do("b")
     assert workers.in_force == "n"
-    assert workers.answers[0].code is Code.UNKNOWN
+    assert workers.replies[0].code is Code.UNKNOWN
 
 
-def test_a_failure_that_nobody_foresaw_is_followed_by_what_is_in_force():
+def test_an_unexpected_failure_is_followed_by_what_is_in_force():
     workers = Workers("a", "b")
     workers.ask("n")
     workers.do("a", refusal(Code.INTERNAL))
@@ -113,10 +113,10 @@ def test_a_failure_that_nobody_foresaw_is_followed_by_what_is_in_force():
     assert workers.do("a") == workers.do("b") == "first"
 
 
-def test_who_comes_later_opens_with_what_is_in_force():
+def test_a_later_worker_opens_with_the_configuration_in_force():
     workers = Workers("a")
     workers.ask("n")
-    workers.reloads.worker_loaded("b", 0)  # amid the reload: what it has is still in force
+    workers.reloads.worker_loaded("b", 0)  # amid the reload: the configuration that it has is still in force
     assert workers.opened == ["a", "b"]
     workers.do("a")
     assert workers.do("b") == "n"
@@ -132,7 +132,7 @@ def test_who_comes_later_opens_with_what_is_in_force():
     assert [workers.do("d"), workers.in_force] == ["o", "o"]
 
 
-def test_who_dies_amid_a_reload_is_not_waited_for():
+def test_a_worker_that_dies_amid_a_reload_is_not_waited_for():
     workers = Workers("a", "b")
     workers.ask("n")
     workers.do("a")
@@ -140,8 +140,8 @@ def test_who_dies_amid_a_reload_is_not_waited_for():
     assert workers.in_force == "n"
     workers.ask("o")
     workers.reloads.worker_died("a")  # all have died of it
-    assert [workers.in_force, len(workers.answers)] == ["n", 1]
-    workers.ask("p")  # nobody can refuse it
+    assert [workers.in_force, len(workers.replies)] == ["n", 1]
+    workers.ask("p")  # no worker can refuse it
     assert workers.in_force == "p"
 
 

@@ -1,4 +1,4 @@
-"""A process around the fake service: what it does at a signal, whatever runs in it, and with its configuration."""
+"""A process around the fake service: how it handles signals, whatever runs in it, and its configuration file."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ import httpx
 import pytest
 from fronts import HOST
 from server_processes import SLOW, server
-from stuck_service import CALL, HELD, LOOP, RUN
+from stuck_service import CALL, LOCK, LOOP, RUN
 
 from serving.server.processes.serving_process import _background
 
@@ -24,7 +24,7 @@ ENDS_WITHIN = 15  # seconds, of which 5.2 are promised: the machine may be busy
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_more_connections_than_descriptors_keep_nobody_out(tmp_path, workers):
+def test_more_connections_than_descriptors_keep_no_client_out(tmp_path, workers):
     few = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (150, 150))"
     with server(tmp_path, f"--workers={workers}", more=few) as one, contextlib.ExitStack() as stack:
         one.wait_for("ready after", times=workers)
@@ -43,12 +43,12 @@ def test_more_connections_than_descriptors_keep_nobody_out(tmp_path, workers):
 def test_a_signal_drains_requests_in_flight_and_exits_with_zero(tmp_path, which):
     with server(tmp_path) as one, ThreadPoolExecutor(1) as pool:
         one.wait_for("ready after")
-        answer = pool.submit(one.ask, body=SLOW)
+        answer = pool.submit(one.post, body=SLOW)
         time.sleep(0.3)
         one.process.send_signal(which)
         one.wait_for("draining: 1 requests in flight")
         with pytest.raises(httpx.ConnectError):
-            one.ask()
+            one.post()
         assert answer.result().json() == {"predictions": [1]}
         assert one.process.wait(20) == 0
         assert "model m version 1 is served" in one.log
@@ -58,7 +58,7 @@ def test_a_signal_drains_requests_in_flight_and_exits_with_zero(tmp_path, which)
 def test_the_drain_ends_after_its_time(tmp_path):
     with server(tmp_path, "--drain_seconds=0.2") as one, ThreadPoolExecutor(1) as pool:
         one.wait_for("ready after")
-        answer = pool.submit(one.ask, body={"instances": [30], "signature_name": "slow"})
+        answer = pool.submit(one.post, body={"instances": [30], "signature_name": "slow"})
         time.sleep(0.3)
         start = time.monotonic()
         assert one.end() == 0
@@ -90,16 +90,16 @@ def test_a_changed_config_file_is_reloaded(tmp_path):
         one.wait_for("ready after")
         config.write_text("model_config_list { config {")
         one.wait_for("Failed to read ModelServerConfig file")
-        assert one.ask().status_code == 200
+        assert one.post().status_code == 200
         config.write_text('model_config_list { config { name: "n" base_path: "/n" } }')
         one.wait_for("has changed and is in force")
-        assert one.ask("/v1/models/n:predict").status_code == 200
-        assert one.ask().status_code == 404
+        assert one.post("/v1/models/n:predict").status_code == 200
+        assert one.post().status_code == 404
 
 
 def let_hang(one, pool, kind):
-    """Sends a request that never ends, and waits until it has come."""
-    pool.submit(one.ask, body={"instances": [kind], "signature_name": "slow"})
+    """Sends a request that never ends, and waits until it has arrived."""
+    pool.submit(one.post, body={"instances": [kind], "signature_name": "slow"})
     one.wait_for("it is stuck")
 
 
@@ -113,7 +113,7 @@ def let_hang(one, pool, kind):
         (2, RUN, signal.SIGTERM),
         (2, LOOP, signal.SIGINT),
         pytest.param(2, CALL, signal.SIGTERM, marks=pytest.mark.slow),
-        (2, HELD, signal.SIGTERM),
+        (2, LOCK, signal.SIGTERM),
     ],
 )
 def test_a_signal_ends_a_server_that_hangs(tmp_path, workers, kind, which):
@@ -131,7 +131,7 @@ def test_a_signal_ends_a_server_that_hangs(tmp_path, workers, kind, which):
 @pytest.mark.parametrize("factory", ["never_starts", "never_imports"])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_signal_ends_a_server_that_is_starting(tmp_path, workers, factory):
-    # Nothing is drained yet, so that the time to drain does not matter.
+    # Nothing is drained yet, so the time to drain does not matter.
     with server(tmp_path, f"--workers={workers}", factory=factory) as one:
         time.sleep(1.5)
         assert one.end(seconds=ENDS_WITHIN) in (0, -signal.SIGTERM)

@@ -10,14 +10,14 @@ def dump(count):
     return metrics.dump()
 
 
-def test_a_page_takes_what_was_heard_before_of_who_is_silent_or_dead():
-    asked, pages = [], []
-    metrics = WorkerMetrics(lambda worker, kind, number, content=b"": asked.append((worker, number)))
+def test_a_page_has_the_last_metrics_of_silent_and_dead_workers():
+    requests, pages = [], []
+    metrics = WorkerMetrics(lambda worker, kind, number, content=b"": requests.append((worker, number)))
     for worker, count in (("a", 1), ("b", 10), ("c", 100)):
         metrics.record(worker, 0, dump(count))
     metrics.worker_died("c")
     metrics.collect(["a", "b"], pages.append, 0.0)
-    (_, number), _ = asked
+    (_, number), _ = requests
     metrics.record("a", number, dump(2))
     metrics.expire(PAGE_SECONDS / 2)
     assert not pages
@@ -28,4 +28,4 @@ def test_a_page_takes_what_was_heard_before_of_who_is_silent_or_dead():
     metrics.collect(["d"], pages.append, 0.0)
     metrics.worker_died("d")
     assert 'request_count{model_name="m",status="OK"} 112' in Metrics.merged(pages[1:]).page()
-    assert "version_state{" not in Metrics.merged(pages[1:]).page()  # nobody serves it any more
+    assert "version_state{" not in Metrics.merged(pages[1:]).page()  # no worker serves it any more

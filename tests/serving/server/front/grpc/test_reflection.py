@@ -15,14 +15,14 @@ def test_reflection_tells_of_the_services_and_their_messages(package):
             request_serializer=request_class.SerializeToString,
             response_deserializer=response_class.FromString,
         )
-        asked = [
+        requests = [
             request_class(list_services=""),
             request_class(file_containing_symbol="tensorflow.serving.PredictionService"),
             request_class(file_containing_symbol=health.SERVICE),
             request_class(file_by_filename="no.proto"),
             request_class(all_extension_numbers_of_type="x"),
         ]
-        return [response async for response in call(iter(asked), timeout=20)]
+        return [response async for response in call(iter(requests), timeout=20)]
 
     listed, files, healths, missing, extensions = with_fronts(
         test, enable_grpc_reflection=True, enable_grpc_healthcheck_service=True

@@ -16,8 +16,8 @@ def test_a_connection_that_is_old_or_idle_ends_without_an_error(monkeypatch):
     async def test(one):
         seen = set()
         for _ in range(30):
-            told = json.loads(await one.call("Tell"))
-            seen.add(told["peer"])
+            described = json.loads(await one.call("Describe"))
+            seen.add(described["peer"])
             assert await one.call("Slow", b"0.05") == b"done"
         assert len(seen) > 1
 

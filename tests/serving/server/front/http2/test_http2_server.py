@@ -45,13 +45,13 @@ def test_compressed_messages_are_decompressed(compression):
 
 def test_a_call_knows_its_caller_its_deadline_and_its_metadata():
     async def test(one):
-        told = json.loads(await one.call("Tell", timeout=50, metadata=(("x-a", "1"), ("y-bin", b"\x00\xff"))))
-        assert told["peer"].startswith("ipv4:127.0.0.1:")
-        assert 0 < told["left"] <= 51  # gRPC's clients round up
-        assert told["metadata"]["x-a"] == "1"
-        assert told["metadata"]["y-bin"] == "AP8"
-        assert told["metadata"][":authority"].startswith("127.0.0.1")
-        call = one.channel.unary_unary("/e/Tell")(b"", wait_for_ready=True)
+        described = json.loads(await one.call("Describe", timeout=50, metadata=(("x-a", "1"), ("y-bin", b"\x00\xff"))))
+        assert described["peer"].startswith("ipv4:127.0.0.1:")
+        assert 0 < described["left"] <= 51  # gRPC's clients round up
+        assert described["metadata"]["x-a"] == "1"
+        assert described["metadata"]["y-bin"] == "AP8"
+        assert described["metadata"][":authority"].startswith("127.0.0.1")
+        call = one.channel.unary_unary("/e/Describe")(b"", wait_for_ready=True)
         assert json.loads(await call)["left"] is None
 
     with_http2_server(test)
