@@ -208,7 +208,7 @@ async def _drain(frontend: Frontend, grpc_server: GrpcServer, rest_server: RestS
 
 
 async def _watch_config_file(frontend: Frontend) -> None:
-    """ReloadCoordinator --model_config_file when its content has changed."""
+    """Reloads --model_config_file when its content has changed."""
     file = ModelConfigFile(frontend.options)
     while file.poll_seconds is not None:
         await asyncio.sleep(file.poll_seconds)

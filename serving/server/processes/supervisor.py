@@ -159,11 +159,11 @@ class Supervisor:
         if frames is None:
             self._selector.unregister(worker.link)  # it is dying; `_reap` does the rest
             return
-        for one in frames:
-            self._handle_frame(worker, one)
+        for frame in frames:
+            self._handle_frame(worker, frame)
 
-    def _handle_frame(self, worker: Worker, one: Frame) -> None:
-        kind, number, content = one
+    def _handle_frame(self, worker: Worker, frame: Frame) -> None:
+        kind, number, content = frame
         worker.record_reply()
         if kind is FrameKind.METRICS:
             self._metrics.record(worker, number, content)

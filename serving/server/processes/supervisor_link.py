@@ -110,11 +110,11 @@ class SupervisorLink:
         with contextlib.suppress(ConnectionError):
             while piece := await self._reader.read(2**16):
                 buffer += piece
-                for one in control_frames.pop_frames(buffer):
-                    self._handle_frame(one)
+                for frame in control_frames.pop_frames(buffer):
+                    self._handle_frame(frame)
 
-    def _handle_frame(self, one: Frame) -> None:
-        kind, number, content = one
+    def _handle_frame(self, frame: Frame) -> None:
+        kind, number, content = frame
         if kind is FrameKind.REPLY:
             reply = self._pending.pop(number, None)
             if reply is not None and not reply.done():
@@ -122,7 +122,7 @@ class SupervisorLink:
         elif kind is FrameKind.DO_METRICS:
             self._send(FrameKind.METRICS, number, self._dump_metrics())
         elif kind is FrameKind.DO_RELOAD:
-            self._to_reload.put_nowait(one)
+            self._to_reload.put_nowait(frame)
         elif kind is FrameKind.OPEN:
             self._may_open.set()
 
