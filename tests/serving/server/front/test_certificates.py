@@ -184,7 +184,7 @@ def test_an_expiry_is_logged_in_time_and_once(first, caplog):
 
 
 def test_an_expired_certificate_ends_no_start(first, caplog):
-    ExpiryWarnings(TlsFiles(server_key=b"", server_cert=(first / "cert.pem").read_bytes())).look(
+    ExpiryWarnings(TlsFiles(server_key=b"", server_cert=(first / "cert.pem").read_bytes())).warn_if_due(
         datetime(2999, 1, 1, tzinfo=UTC)
     )
     assert "has expired at" in caplog.text
