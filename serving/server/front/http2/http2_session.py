@@ -68,10 +68,8 @@ class Http2Session:
         self._library, self._number = library, next(_SESSION_NUMBERS)
         shared = _shared_state(library)
         pointer = ctypes.c_void_p()
-        _check(
-            library.session_server_new2(ctypes.byref(pointer), shared.callbacks, self._number, shared.options),
-            "a session",
-        )
+        result = library.session_server_new2(ctypes.byref(pointer), shared.callbacks, self._number, shared.options)
+        _check(result, "a session")
         self._pointer: int | None = pointer.value
         self._provider = shared.provider
         _EVENTS_BY_NUMBER[self._number] = events
