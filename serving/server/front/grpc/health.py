@@ -42,7 +42,7 @@ HealthCheckResponse: Any = _MESSAGES["grpc.health.v1.HealthCheckResponse"]
 
 
 class Health:
-    """What is healthy, by service name ("" for the whole server), and who wants to know."""
+    """The health of each service by name ("" for the whole server), and its watchers."""
 
     def __init__(self) -> None:
         self._status: dict[str, int] = {}
@@ -50,54 +50,52 @@ class Health:
         self._closed = False
 
     def set(self, serving: Mapping[str, bool]) -> None:
-        """Replaces the statuses of all services; watchers are told what changed."""
+        """Replaces the statuses of all services, and notifies watchers of changes."""
         if self._closed:
             return
         status = {name: SERVING if good else NOT_SERVING for name, good in serving.items()}
         if status != self._status:
             self._status = status
-            self._tell()
+            self._notify()
 
     def close(self) -> None:
-        """Everything is NOT_SERVING from now on."""
+        """Sets all services to NOT_SERVING for good."""
         self._closed = True
         self._status = dict.fromkeys(self._status, NOT_SERVING)
-        self._tell()
+        self._notify()
 
     def methods(self) -> dict[str, GrpcMethod]:
-        """By path."""
-        return {
-            f"/{SERVICE}/Check": GrpcMethod(self._check),
-            f"/{SERVICE}/Watch": GrpcMethod(stream=self._watch, single_request=True),
-        }
+        """The methods by path."""
+        watch = GrpcMethod(stream=self._watch, single_request=True)
+        return {f"/{SERVICE}/Check": GrpcMethod(self._check), f"/{SERVICE}/Watch": watch}
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
     async def _check(self, body: bytes, call: GrpcCall) -> bytes:
-        status = self._status.get(_parsed(body).service)
+        status = self._status.get(_parse(body).service)
         if status is None:
             raise StatusError(Code.NOT_FOUND, "")
         return bytes(HealthCheckResponse(status=status).SerializeToString())
 
     async def _watch(self, bodies: AsyncIterator[bytes], call: GrpcCall) -> AsyncIterator[bytes]:
-        told = None
+        last = None
         async for body in bodies:
-            name = _parsed(body).service
+            name = _parse(body).service
             while True:
                 changed = self._changed
                 status = self._status.get(name, SERVICE_UNKNOWN)
-                if status != told:
-                    told = status
+                if status != last:
+                    last = status
                     yield HealthCheckResponse(status=status).SerializeToString()
                 if self._closed:
-                    return  # a stream that stayed open would hold up the end of the server
+                    return  # an open stream would delay the shutdown of the server
                 await changed.wait()
 
 
-def _parsed(body: bytes) -> Any:
+def _parse(body: bytes) -> Any:
     try:
         return HealthCheckRequest.FromString(body)
     except DecodeError as error:
-        raise StatusError(Code.INTERNAL, "The request is no grpc.health.v1.HealthCheckRequest message") from error
+        raise StatusError(Code.INTERNAL, "The request is not a grpc.health.v1.HealthCheckRequest message") from error

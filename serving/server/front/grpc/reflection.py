@@ -56,7 +56,7 @@ def messages(package: str) -> tuple[Any, Any]:
 
 
 def methods(services: Sequence[str], pool: Any, files: Iterable[Any] = ()) -> dict[str, GrpcMethod]:
-    """Methods by path that tell of `services`.
+    """Methods by path that describe `services`.
 
     Args:
         services: their full names.
@@ -79,48 +79,48 @@ def _method(package: str, names: Sequence[str], pools: Sequence[Any]) -> GrpcMet
             try:
                 request = request_class.FromString(body)
             except DecodeError as error:
-                message = f"The request is no {package}.ServerReflectionRequest message"
+                message = f"The request is not a {package}.ServerReflectionRequest message"
                 raise StatusError(Code.INTERNAL, message) from error
             response = response_class(valid_host=request.host, original_request=request)
-            _answer(request, response, names, pools)
+            _respond(request, response, names, pools)
             yield response.SerializeToString()
 
     return GrpcMethod(stream=info)
 
 
-def _answer(request: Any, response: Any, names: Sequence[str], pools: Sequence[Any]) -> None:
-    asked = request.WhichOneof("message_request")
-    if asked == "list_services":
+def _respond(request: Any, response: Any, names: Sequence[str], pools: Sequence[Any]) -> None:
+    kind = request.WhichOneof("message_request")
+    if kind == "list_services":
         for name in names:
             response.list_services_response.service.add(name=name)
         return
     finders = {"file_by_filename": "FindFileByName", "file_containing_symbol": "FindFileContainingSymbol"}
-    if asked not in finders:  # proto3 has no extensions
+    if kind not in finders:  # proto3 has no extensions
         response.error_response.error_code = Code.UNIMPLEMENTED.number
         response.error_response.error_message = "there are no extensions"
         return
     for pool in pools:
         try:
-            file = getattr(pool, finders[asked])(getattr(request, asked))
+            file = getattr(pool, finders[kind])(getattr(request, kind))
         except KeyError:
             continue
         response.file_descriptor_response.file_descriptor_proto.extend(_with_imports(file))
         return
     response.error_response.error_code = Code.NOT_FOUND.number
-    response.error_response.error_message = f"{getattr(request, asked)} is not known"
+    response.error_response.error_message = f"{getattr(request, kind)} is not known"
 
 
 def _with_imports(file: Any) -> list[bytes]:
     """The file and all that it imports, serialized."""
-    found: dict[str, bytes] = {}
+    files: dict[str, bytes] = {}
 
-    def add(one: Any) -> None:
-        if one.name not in found:
+    def add(file: Any) -> None:
+        if file.name not in files:
             proto = descriptor_pb2.FileDescriptorProto()
-            one.CopyToProto(proto)
-            found[one.name] = proto.SerializeToString()
-            for needed in one.dependencies:
+            file.CopyToProto(proto)
+            files[file.name] = proto.SerializeToString()
+            for needed in file.dependencies:
                 add(needed)
 
     add(file)
-    return list(found.values())
+    return list(files.values())
