@@ -14,8 +14,6 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from serving.wire.protos import profiler
-
 FILE = Path(__file__).with_name("descriptors.binpb")
 
 POOL = descriptor_pool.DescriptorPool()
@@ -23,7 +21,6 @@ POOL = descriptor_pool.DescriptorPool()
 
 for _file in descriptor_pb2.FileDescriptorSet.FromString(FILE.read_bytes()).file:
     POOL.Add(_file)  # in the order of their imports
-POOL.Add(profiler.FILE)
 
 
 def message(name: str) -> Any:
@@ -48,7 +45,7 @@ def methods(service: str) -> Mapping[str, tuple[Any, Any]]:
 
 PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
 MODEL_SERVICE = "tensorflow.serving.ModelService"
-PROFILER_SERVICE = profiler.SERVICE
+PROFILER_SERVICE = "tensorflow.ProfilerService"
 
 TensorProto = message("tensorflow.TensorProto")
 TensorShapeProto = message("tensorflow.TensorShapeProto")
@@ -77,3 +74,7 @@ ModelServerConfig = message("tensorflow.serving.ModelServerConfig")
 ModelConfig = message("tensorflow.serving.ModelConfig")
 PredictionLog = message("tensorflow.serving.PredictionLog")
 ConfigProto = message("tensorflow.ConfigProto")
+SSLConfig = message("tensorflow.serving.SSLConfig")
+MonitoringConfig = message("tensorflow.serving.MonitoringConfig")
+BatchingParameters = message("tensorflow.serving.BatchingParameters")
+ApiKeys = message("transom.ApiKeys")

@@ -19,7 +19,6 @@ from serving.server.front.grpc import grpc_server, health, reflection
 from serving.server.front.grpc.grpc_server import GrpcServer
 from serving.server.front.http2 import nghttp2
 from serving.wire import protos
-from serving.wire.protos.declare import proto_file
 
 HEALTH = f"/{health.SERVICE}"
 
@@ -249,7 +248,6 @@ def test_health_speaks_the_official_proto():
     """The bytes of grpc/health/v1/health.proto: `service` is field 1, `status` is field 1, SERVING is 1."""
     assert health.HealthCheckRequest(service="m").SerializeToString() == b"\x0a\x01m"
     assert health.HealthCheckResponse(status=health.SERVING).SerializeToString() == b"\x08\x01"
-    assert proto_file("x.proto", "x", {"M": ["repeated int64 a = 6"]}).message_type[0].field[0].number == 6
 
 
 def test_a_unix_socket_answers_also_where_a_killed_server_left_one(tmp_path):
