@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from serving.errors import Code, StatusError
 from serving.server.calls.budget import Limits
 from serving.server.calls.worker_threads import Check
-from serving.server.protobuf import varints
+from serving.wire import varints
 
 DEFAULTS = Limits()
 

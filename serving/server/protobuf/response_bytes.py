@@ -10,15 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from serving.errors import Code, StatusError
 from serving.server.calls.service import Arrays
 from serving.server.calls.worker_threads import Check, unchecked
-from serving.server.protobuf import varints
 from serving.server.protobuf.field_walk import LENGTH
 from serving.server.protobuf.joined_bytes import joined
-from serving.server.protobuf.tensor_bytes import FIELD_NUMBER
-from serving.wire import dtypes
+from serving.wire import dtypes, varints
 from serving.wire.protos import PredictResponse, TensorProto
+from serving.wire.tensor_values import FIELD_NUMBER, string_bytes, write_type_and_shape
 
 _OUTPUTS = PredictResponse.DESCRIPTOR.fields_by_name["outputs"].number
 _KEY, _VALUE = 1, 2
@@ -50,31 +48,10 @@ def encode_response(model_spec: Any, arrays: Arrays, as_content: bool = False, c
     return joined(pieces, check)
 
 
-def write_head(proto: Any, array: np.ndarray) -> int:
-    """Writes type and shape into an empty `TensorProto`; gives the number of the type.
-
-    Raises:
-        StatusError: INTERNAL, it has none in the protocol.
-    """
-    number = dtypes.NUMBER.get(array.dtype.newbyteorder("="))
-    if number is None:
-        raise StatusError(Code.INTERNAL, f"Unsupported dtype of an output: {array.dtype}")
-    proto.dtype = number
-    proto.tensor_shape.SetInParent()
-    for size in array.shape:
-        proto.tensor_shape.dim.add().size = size
-    return number
-
-
-def encoded(value: Any) -> bytes:
-    """A string of an output as bytes."""
-    return value if type(value) is bytes else str(value).encode()
-
-
 def _tensor(array: np.ndarray, as_content: bool, check: Check) -> list[Piece]:
     """The pieces of a serialized `TensorProto`."""
     proto = TensorProto()
-    number = write_head(proto, array)
+    number = write_type_and_shape(proto, array)
     head = proto.SerializeToString()
     flat = np.ascontiguousarray(array).reshape(-1)
     if number == dtypes.STRING and not as_content:
@@ -101,7 +78,7 @@ def _strings(flat: np.ndarray, check: Check) -> Iterator[list[bytes]]:
     """The strings, some at a time."""
     for start in range(0, len(flat), _STEP_ROWS):
         check()
-        yield [encoded(one) for one in flat[start : start + _STEP_ROWS].tolist()]
+        yield [string_bytes(one) for one in flat[start : start + _STEP_ROWS].tolist()]
 
 
 def _head(number: int, size: int) -> bytes:

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from serving.server.protobuf import varints
 from serving.server.protobuf.field_walk import LENGTH, VARINT, Walk
-from serving.wire.protos import TensorProto, TensorShapeProto
+from serving.wire import varints
+from serving.wire.protos import TensorShapeProto
+from serving.wire.tensor_values import FIELD_NUMBER
 
-FIELD_NUMBER = {field.name: field.number for field in TensorProto.DESCRIPTOR.fields}
 _DTYPE, _SHAPE, _CONTENT = (FIELD_NUMBER[name] for name in ("dtype", "tensor_shape", "tensor_content"))
 _STRINGS = FIELD_NUMBER["string_val"]
 _FIXED_BYTES = {

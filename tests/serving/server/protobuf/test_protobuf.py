@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from serving.errors import Code, StatusError
 from serving.server.calls import request_tensors
 from serving.server.calls.budget import Limits
-from serving.server.protobuf import encode_response, parse, parsing, serialized_examples, varints
-from serving.wire import dtypes, protos
+from serving.server.protobuf import encode_response, parse, parsing, serialized_examples
+from serving.wire import dtypes, protos, tensor_values, varints
 
 KINDS = [
     protos.PredictRequest,
@@ -158,7 +158,7 @@ def test_large_tensors_of_every_type_come_back_as_they_were_sent(dtype, as_conte
     bits = np.random.default_rng(5).integers(0, 256, (1700, 50, dtype.itemsize), np.uint8)
     array = bits.view(dtype)[..., 0] if dtype != np.bool_ else (bits[..., 0] > 99)
     request = protos.PredictRequest()
-    request_tensors.encode_into(request.inputs["x"], array, as_content)
+    tensor_values.encode_into(request.inputs["x"], array, as_content)
     body = request.SerializeToString()
     assert len(body) > parsing.INLINE_BYTES
     found = request_tensors.decode_inputs(parse(protos.PredictRequest, body).inputs)["x"]
