@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
-from serving.client.client_settings import DEFAULT, Options, Settings
+from serving.client.client_settings import DEFAULT, ClientOptions, ClientSettings
 from serving.client.errors import ClientError
-from serving.client.flows import Flow, Gather, Send, Step
+from serving.client.flows import Flow, Gather, SendCall, Step
 from serving.client.model_calls import Example, ModelMetadata, VersionStatus
 from serving.client.outputs import Prediction
 
@@ -26,8 +26,8 @@ class AsyncClient:
         OptionsError: the URL or an argument cannot be used; it says which and why.
     """
 
-    def __init__(self, url: str, model: str | None = None, **options: Unpack[Options]) -> None:
-        self._settings = Settings(url, model, **options)
+    def __init__(self, url: str, model: str | None = None, **options: Unpack[ClientOptions]) -> None:
+        self._settings = ClientSettings(url, model, **options)
         settings = self._settings
         # gRPC and httpx take 0.1 s each to import: only the one that is needed.
         if settings.target.grpc:
@@ -109,7 +109,7 @@ class AsyncClient:
             return end.value
 
     async def _do(self, step: Step) -> Any:
-        if isinstance(step, Send):
+        if isinstance(step, SendCall):
             return await self._connection.send(step.call, step.timeout)
         if isinstance(step, Gather):
             return await self._gather(step)

@@ -15,7 +15,7 @@ DEFAULT: Any = object()
 """Stands for the client's own timeout, as None means none."""
 
 
-class Options(TypedDict, total=False):
+class ClientOptions(TypedDict, total=False):
     """The optional arguments of a client; `Client` says what they mean."""
 
     version: int | None
@@ -30,7 +30,7 @@ class Options(TypedDict, total=False):
     max_answer_bytes: int
 
 
-class Settings:
+class ClientSettings:
     """The arguments of `Client` and `AsyncClient`, checked, and what was learned of the model since.
 
     Raises:

@@ -1,6 +1,6 @@
 """What a client does, as generators that do no input or output: the sync and the async client run the same ones.
 
-A flow yields a `Send`, `Sleep` or `Gather` and is given its outcome, or the error that it raised.
+A flow yields a `SendCall`, `Sleep` or `Gather` and is given its outcome, or the error that it raised.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serving.client.errors import ClientError, DeadlineExceeded, InvalidRequest, ModelNotFound, ServerError
-from serving.client.model_calls import Call, GetMetadata, Infer, ModelMetadata, Predict, Predicted
+from serving.client.model_calls import Call, GetMetadata, Infer, ModelMetadata, Predict, VersionedOutputs
 from serving.client.outputs import Prediction, predictions
 from serving.errors import Code
 
@@ -21,7 +21,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 
 
 @dataclass(frozen=True)
-class Send:
+class SendCall:
     """Send the call; its outcome is the answer."""
 
     call: Call
@@ -40,7 +40,7 @@ class Gather:
     flows: Sequence[Flow]
 
 
-Step = Send | Sleep | Gather
+Step = SendCall | Sleep | Gather
 Flow = Generator[Step, Any, Any]
 
 
@@ -102,7 +102,7 @@ def ask(call: Call, patience: Patience) -> Flow:
     tried = 0
     while True:
         try:
-            return (yield Send(call, patience.remaining()))
+            return (yield SendCall(call, patience.remaining()))
         except ClientError as error:
             tried += 1
             pause = patience.pause(tried, error)
@@ -176,7 +176,7 @@ def _metadata(patience: Patience, known: Knowledge) -> Flow:
     return metadata
 
 
-def _typed(answer: Predicted, signature: str, metadata: ModelMetadata) -> Predicted:
+def _typed(answer: VersionedOutputs, signature: str, metadata: ModelMetadata) -> VersionedOutputs:
     """What REST leaves out: the version, the name of an only output, and dtypes."""
     import numpy as np  # here, because importing the client shall be fast
 
@@ -192,7 +192,7 @@ def _typed(answer: Predicted, signature: str, metadata: ModelMetadata) -> Predic
         except (TypeError, ValueError, ArithmeticError) as error:
             message = f"the output {name} is no {wanted[name].dtype}, as the model's metadata have it: {error}"
             raise ServerError(Code.INTERNAL, message) from None
-    return Predicted(typed, metadata.version)
+    return VersionedOutputs(typed, metadata.version)
 
 
 def _numpy_dtype(name: str, array: Any) -> Any:

@@ -17,8 +17,8 @@ from serving.client.model_calls import (
     GetStatus,
     Infer,
     Predict,
-    Predicted,
     Reload,
+    VersionedOutputs,
     feature_values,
     metadata_of,
     status_of,
@@ -70,7 +70,7 @@ class GrpcWire:
             ServerError: something in it cannot be read.
         """
         if isinstance(call, Predict):
-            return Predicted(_arrays(response.outputs), response.model_spec.version.value)
+            return VersionedOutputs(_arrays(response.outputs), response.model_spec.version.value)
         if isinstance(call, GetStatus):
             return status_of(response)
         if isinstance(call, GetMetadata):

@@ -15,7 +15,7 @@ Example = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Predict:
-    """Runs a signature on named arrays or lists; answered by `Predicted`."""
+    """Runs a signature on named arrays or lists; answered by `VersionedOutputs`."""
 
     signature: str
     inputs: Mapping[str, Any]
@@ -52,7 +52,7 @@ Call = Predict | Infer | GetStatus | GetMetadata | Reload
 
 
 @dataclass(frozen=True)
-class Predicted:
+class VersionedOutputs:
     """The outputs of a run.
 
     Attributes:

@@ -28,8 +28,8 @@ from serving.client.model_calls import (
     GetStatus,
     Infer,
     Predict,
-    Predicted,
     Reload,
+    VersionedOutputs,
     feature_values,
     metadata_of,
     status_of,
@@ -93,7 +93,7 @@ class RestWire:
         if isinstance(call, Predict):
             outputs = answer["outputs"]
             named = outputs if isinstance(outputs, dict) and set(outputs) != {"b64"} else {"": outputs}
-            return Predicted({name: _array(values) for name, values in named.items()})
+            return VersionedOutputs({name: _array(values) for name, values in named.items()})
         if isinstance(call, Infer) and call.method == "regress":
             return [float(value) for value in answer["results"]]
         return [[(str(label), float(score)) for label, score in row] for row in answer["results"]]

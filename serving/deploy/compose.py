@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from serving.deploy.plan import Plan, cores
+from serving.deploy.plan import DeployPlan, cores
 from serving.deploy.server_files import CONFIG_FOLDER, GRPC_PORT, REST_PORT, arguments
 
 # The image has neither curl nor wget.
@@ -14,7 +14,7 @@ _STATUS = (
 )
 
 
-def manifest(plan: Plan, config_folder: str) -> dict[str, Any]:
+def manifest(plan: DeployPlan, config_folder: str) -> dict[str, Any]:
     """The content of compose.yaml, beside which `config_folder` holds the server's files."""
     volumes = [_mount(f"./{config_folder}", CONFIG_FOLDER)]
     if not plan.bucket:

@@ -16,19 +16,19 @@ from serving.deploy.kubernetes import (
     resource,
     resources,
 )
-from serving.deploy.plan import Plan
+from serving.deploy.plan import DeployPlan
 from serving.deploy.server_files import CONFIG_FOLDER, arguments
 
 # The runtime's own; KServe routes to the second.
 _GRPC_PORT, _REST_PORT = 9000, 8080
 
 
-def manifests(plan: Plan) -> dict[str, list[Manifest]]:
+def manifests(plan: DeployPlan) -> dict[str, list[Manifest]]:
     """File name to the resources in it."""
     return {"configmap.yaml": [config_map(plan)], "inferenceservice.yaml": [_inference_service(plan)]}
 
 
-def _inference_service(plan: Plan) -> Manifest:
+def _inference_service(plan: DeployPlan) -> Manifest:
     predictor: Manifest = {
         "minReplicas": plan.replicas,
         "maxReplicas": plan.max_replicas,
@@ -46,7 +46,7 @@ def _inference_service(plan: Plan) -> Manifest:
     return service
 
 
-def _model(plan: Plan) -> Manifest:
+def _model(plan: DeployPlan) -> Manifest:
     claim, path = plan.pvc or ("", "")
     return {
         "modelFormat": {"name": "tensorflow", "version": "2"},

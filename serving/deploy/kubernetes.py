@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from serving.deploy.plan import Plan
+from serving.deploy.plan import DeployPlan
 from serving.deploy.server_files import CONFIG_FOLDER, GRPC_PORT, METRICS_PATH, REST_PORT, arguments, files
 
 Manifest = dict[str, Any]
@@ -15,7 +15,7 @@ _DRAIN_SECONDS, _GRACE_SECONDS = 10, 75
 _METADATA_SERVER = "169.254.169.254/32"  # of Google's cloud: where pods get their credentials for gs://
 
 
-def manifests(plan: Plan) -> dict[str, list[Manifest]]:
+def manifests(plan: DeployPlan) -> dict[str, list[Manifest]]:
     """File name to the resources in it."""
     return {
         "configmap.yaml": [config_map(plan)],
@@ -27,12 +27,12 @@ def manifests(plan: Plan) -> dict[str, list[Manifest]]:
     }
 
 
-def labels(plan: Plan) -> dict[str, str]:
+def labels(plan: DeployPlan) -> dict[str, str]:
     """Of every resource; the first two choose the pods."""
     return {**_selector(plan), "app.kubernetes.io/component": "model-server", "app.kubernetes.io/managed-by": "transom"}
 
 
-def resource(plan: Plan, api: str, kind: str, suffix: str = "", **parts: Any) -> Manifest:
+def resource(plan: DeployPlan, api: str, kind: str, suffix: str = "", **parts: Any) -> Manifest:
     """A resource with its metadata."""
     metadata: Manifest = {"name": plan.resource + suffix, "labels": labels(plan)}
     if plan.namespace:
@@ -40,12 +40,12 @@ def resource(plan: Plan, api: str, kind: str, suffix: str = "", **parts: Any) ->
     return {"apiVersion": api, "kind": kind, "metadata": metadata, **parts}
 
 
-def config_map(plan: Plan) -> Manifest:
+def config_map(plan: DeployPlan) -> Manifest:
     """The files of the server; the pods read a change within a minute or two, without a restart."""
     return resource(plan, "v1", "ConfigMap", "-config", data=files(plan))
 
 
-def config_volume(plan: Plan) -> Manifest:
+def config_volume(plan: DeployPlan) -> Manifest:
     """The volume of `config_map`; it must be mounted as a folder, or changes would not be seen."""
     return {"name": "config", "configMap": {"name": f"{plan.resource}-config"}}
 
@@ -63,12 +63,12 @@ def container_security() -> Manifest:
     }
 
 
-def resources(plan: Plan) -> Manifest:
+def resources(plan: DeployPlan) -> Manifest:
     """No limit of the CPU: it would throttle a pod in the middle of a request while cores are idle."""
     return {"requests": {"cpu": plan.cpu, "memory": plan.memory}, "limits": {"memory": plan.memory}}
 
 
-def probe(plan: Plan, port: int | str, period: int, failures: int) -> Manifest:
+def probe(plan: DeployPlan, port: int | str, period: int, failures: int) -> Manifest:
     """Asks the REST status route, which answers once every configured model has been loaded."""
     path = f"/v1/models/{plan.model}"
     return {
@@ -79,11 +79,11 @@ def probe(plan: Plan, port: int | str, period: int, failures: int) -> Manifest:
     }
 
 
-def _selector(plan: Plan) -> dict[str, str]:
+def _selector(plan: DeployPlan) -> dict[str, str]:
     return {"app.kubernetes.io/name": "tensorflow-serving", "app.kubernetes.io/instance": plan.resource}
 
 
-def _deployment(plan: Plan) -> Manifest:
+def _deployment(plan: DeployPlan) -> Manifest:
     # The number of pods is the autoscaler's: applying the manifest again must not undo its work.
     others = {key: text for key, text in files(plan).items() if key != "models.config"}
     checksum = hashlib.sha256(repr(sorted(others.items())).encode()).hexdigest()[:16]
@@ -106,7 +106,7 @@ def _deployment(plan: Plan) -> Manifest:
     )
 
 
-def _pod(plan: Plan) -> Manifest:
+def _pod(plan: DeployPlan) -> Manifest:
     pod: Manifest = {
         "automountServiceAccountToken": False,
         "securityContext": {
@@ -134,7 +134,7 @@ def _pod(plan: Plan) -> Manifest:
     return pod
 
 
-def _container(plan: Plan) -> Manifest:
+def _container(plan: DeployPlan) -> Manifest:
     mounts: list[Manifest] = [
         {"name": "config", "mountPath": CONFIG_FOLDER, "readOnly": True},
         {"name": "tmp", "mountPath": "/tmp"},
@@ -161,7 +161,7 @@ def _container(plan: Plan) -> Manifest:
     }
 
 
-def _model_volume(plan: Plan) -> list[Manifest]:
+def _model_volume(plan: DeployPlan) -> list[Manifest]:
     if plan.pvc:
         return [{"name": "models", "persistentVolumeClaim": {"claimName": plan.pvc[0], "readOnly": True}}]
     if plan.host_path:
@@ -176,18 +176,18 @@ def _ports() -> list[Manifest]:
     ]
 
 
-def _service(plan: Plan) -> Manifest:
+def _service(plan: DeployPlan) -> Manifest:
     return resource(plan, "v1", "Service", spec={"type": "ClusterIP", "selector": _selector(plan), "ports": _ports()})
 
 
-def _headless_service(plan: Plan) -> Manifest:
+def _headless_service(plan: DeployPlan) -> Manifest:
     """Names every pod: a gRPC client keeps its connection, and would stay with one pod behind a single address."""
     return resource(
         plan, "v1", "Service", "-pods", spec={"clusterIP": "None", "selector": _selector(plan), "ports": _ports()}
     )
 
 
-def _autoscaler(plan: Plan) -> Manifest:
+def _autoscaler(plan: DeployPlan) -> Manifest:
     cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}
     return resource(
         plan,
@@ -202,7 +202,7 @@ def _autoscaler(plan: Plan) -> Manifest:
     )
 
 
-def _disruption_budget(plan: Plan) -> Manifest:
+def _disruption_budget(plan: DeployPlan) -> Manifest:
     return resource(
         plan,
         "policy/v1",
@@ -211,7 +211,7 @@ def _disruption_budget(plan: Plan) -> Manifest:
     )
 
 
-def _network_policy(plan: Plan) -> Manifest:
+def _network_policy(plan: DeployPlan) -> Manifest:
     """In: both ports, from this namespace and those that were named. Out: nothing, or what a bucket needs."""
     peers: list[Manifest] = [{"podSelector": {}}]
     peers += [

@@ -12,7 +12,7 @@ from typing import Any
 
 from google.protobuf import text_format
 
-from serving.deploy.plan import Plan
+from serving.deploy.plan import DeployPlan
 from serving.errors import DeployError
 from serving.wire.protos import ModelServerConfig
 
@@ -28,7 +28,7 @@ class Move:
     loaded: tuple[int, ...]
 
 
-def model_config(plan: Plan) -> Any:
+def model_config(plan: DeployPlan) -> Any:
     """The `ModelServerConfig` message of a plan."""
     config = ModelServerConfig()
     model = config.model_config_list.config.add(name=plan.model, base_path=plan.base_path, model_platform="tensorflow")

@@ -32,7 +32,7 @@ _IMAGE = re.compile(r"[a-z0-9][\w./:-]*(:[\w.-]+|@sha256:[0-9a-f]{64})")
 
 
 @dataclass(frozen=True)
-class Plan:
+class DeployPlan:
     """Everything that the manifests say.
 
     Attributes:
@@ -89,7 +89,7 @@ class Plan:
 
 
 class Choices(TypedDict, total=False):
-    """What `plan` takes as it is; see `Plan`."""
+    """What `plan` takes as it is; see `DeployPlan`."""
 
     image: str
     cpu: str
@@ -114,7 +114,7 @@ def plan(
     max_replicas: int | None = None,
     pvc: str | None = None,
     **choices: Unpack[Choices],
-) -> Plan:
+) -> DeployPlan:
     """Checks what is asked for.
 
     Args:
@@ -124,7 +124,7 @@ def plan(
         replicas: default: 2, compose 1.
         max_replicas: of the autoscaler; default: three times `replicas`, compose 1.
         pvc: "CLAIM" or "CLAIM:PATH".
-        choices: see `Plan`.
+        choices: see `DeployPlan`.
 
     Raises:
         DeployError: no version, a label for a version that is not there, an impossible name or quantity, or a place
@@ -137,7 +137,7 @@ def plan(
     if max_replicas is None:
         max_replicas = replicas if target == "compose" else replicas * 3
     claim, _, path = (pvc or "").partition(":")
-    made = Plan(
+    made = DeployPlan(
         target=target,
         model=model,
         resource=_resource(model),
@@ -203,7 +203,7 @@ def _labels(push_dir: Path, stable: int | None, canary: int | None) -> tuple[int
     return stable, canary
 
 
-def _check_names(asked: Plan) -> None:
+def _check_names(asked: DeployPlan) -> None:
     if not _MODEL_NAME.fullmatch(asked.model):
         raise DeployError(
             f"the model's name {asked.model!r}",
@@ -224,7 +224,7 @@ def _check_reference(what: str, name: str) -> None:
         raise DeployError(what, got="what Kubernetes cannot have named so", expected="a-z, 0-9, '-' and '.'")
 
 
-def _check_sizes(asked: Plan) -> None:
+def _check_sizes(asked: DeployPlan) -> None:
     replicas, most = asked.replicas, asked.max_replicas
     if asked.target == "compose" and replicas != 1:
         raise DeployError("--replicas", got=str(replicas), expected="1 for compose: its ports are this machine's")
@@ -238,7 +238,7 @@ def _check_sizes(asked: Plan) -> None:
         raise DeployError("--image", got=asked.image, expected=f"an image with its tag or digest, such as {IMAGE}")
 
 
-def _check_address(asked: Plan) -> None:
+def _check_address(asked: DeployPlan) -> None:
     try:
         ipaddress.ip_address(asked.bind)
     except ValueError:
@@ -247,7 +247,7 @@ def _check_address(asked: Plan) -> None:
         ) from None
 
 
-def _check_place(asked: Plan) -> None:
+def _check_place(asked: DeployPlan) -> None:
     places = {"--bucket": asked.bucket, "--pvc": asked.pvc, "--host-path": asked.host_path}
     given = [name for name, value in places.items() if value is not None]
     if len(given) > 1:

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from serving.deploy import compose, kserve, kubernetes, server_files
-from serving.deploy.plan import Plan
+from serving.deploy.plan import DeployPlan
 from serving.deploy.server_files import files
 from serving.errors import DeployError
 
@@ -18,7 +18,7 @@ COMPOSE_FILE = "compose.yaml"
 _MARKS = ("app.kubernetes.io/managed-by: transom", f"{server_files.CONFIG_FOLDER}/")
 
 
-def render(plan: Plan) -> dict[str, str]:
+def render(plan: DeployPlan) -> dict[str, str]:
     """Path of each file, relative to the output folder, to its content."""
     if plan.target == "compose":
         found = {f"{CONFIG_FOLDER}/{name}": text for name, text in files(plan).items()}
@@ -27,7 +27,7 @@ def render(plan: Plan) -> dict[str, str]:
     return {name: to_yaml(resources) for name, resources in made.items()}
 
 
-def write(plan: Plan, out: Path) -> list[Path]:
+def write(plan: DeployPlan, out: Path) -> list[Path]:
     """Writes the files under `out`, over those of an earlier rendering; what else is there stays.
 
     Raises:

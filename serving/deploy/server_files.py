@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from serving.deploy.model_config import model_config, to_text
-from serving.deploy.plan import Plan
+from serving.deploy.plan import DeployPlan
 
 CONFIG_FOLDER = "/etc/transom"
 GRPC_PORT, REST_PORT = 8500, 8501
@@ -12,7 +12,7 @@ METRICS_PATH = "/monitoring/prometheus/metrics"
 _BATCH_ROWS, _REQUEST_ROWS = 64, 1024
 
 
-def files(plan: Plan) -> dict[str, str]:
+def files(plan: DeployPlan) -> dict[str, str]:
     """Name to content of the files in `CONFIG_FOLDER`."""
     found = {"models.config": to_text(model_config(plan))}
     if plan.batching:
@@ -21,7 +21,7 @@ def files(plan: Plan) -> dict[str, str]:
     return found | {"monitoring.config": monitoring}
 
 
-def arguments(plan: Plan, grpc_port: int = GRPC_PORT, rest_port: int = REST_PORT) -> list[str]:
+def arguments(plan: DeployPlan, grpc_port: int = GRPC_PORT, rest_port: int = REST_PORT) -> list[str]:
     """The command line of `tensorflow_model_server`."""
     batching = ["--enable_batching=true", f"--batching_parameters_file={CONFIG_FOLDER}/batching.config"]
     return [
@@ -43,7 +43,7 @@ def arguments(plan: Plan, grpc_port: int = GRPC_PORT, rest_port: int = REST_PORT
     ]
 
 
-def _batching(plan: Plan) -> str:
+def _batching(plan: DeployPlan) -> str:
     """Joins what has queued while every thread was busy; waits for nobody."""
     values = {
         "max_batch_size": _REQUEST_ROWS,

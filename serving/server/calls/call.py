@@ -1,4 +1,4 @@
-"""One request on its way: what it may be, what it holds, until when, and where it is worked on."""
+"""One request in progress: its limits, reservation, deadline, and the threads that work on it."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from serving.server.calls.budget import Budget, Held, Limits
-from serving.server.calls.worker_threads import INLINE_BYTES, Work, unchecked
+from serving.server.calls.budget import Budget, Limits, Reservation
+from serving.server.calls.worker_threads import INLINE_BYTES, WorkerThreads, unchecked
 
-MOST_INLINE_BYTES = 2**20
-"""What may be made of a small request in the event loop."""
+MAX_INLINE_BYTES = 2**20
+"""Memory that a small request may take in the event loop."""
 
 T = TypeVar("T")
 
 
 class _ExpandsError(Exception):
-    """A small request is about to become large: it is for a thread."""
+    """A small request is about to become large and belongs in a thread."""
 
 
 class _Take:
-    """What the limits of a call take. An object of its own: with a method of the call, each call would be a cycle."""
+    """The `take` of a call's limits. Not a method of the call, which would make each call a reference cycle."""
 
     __slots__ = ("held", "inline")
 
-    def __init__(self, held: Held) -> None:
+    def __init__(self, held: Reservation) -> None:
         self.held = held
-        self.inline: int | None = None  # what may still be made in the event loop, None in a thread
+        self.inline: int | None = None  # bytes left for work in the event loop, None in a thread
 
     def __call__(self, size: int, rows: int) -> None:
         if self.inline is not None:
@@ -37,17 +37,17 @@ class _Take:
 
 
 class Call:
-    """See the module.
+    """One request in progress.
 
     Args:
-        most: of bytes, rows, and depth and values of JSON; the default: any.
-        held: what the request holds of the process's budget.
-        deadline: a time of the event loop's clock, None for none: a request that has not begun by then is not run.
-        size: bytes of the request as it came, unpacked.
+        most: maximum bytes, rows, JSON depth and JSON values; unlimited by default.
+        held: the request's reservation.
+        deadline: by the event loop's clock, None for none: a request that has not started by then is not run.
+        size: bytes of the decompressed request.
         work: the threads.
 
     Attributes:
-        limits: for what decodes; what it takes is counted as held.
+        limits: for decoders; what they take is added to the reservation.
     """
 
     __slots__ = ("_take", "_work", "deadline", "held", "limits", "size")
@@ -55,23 +55,23 @@ class Call:
     def __init__(
         self,
         most: tuple[int, int, int, int] = (2**62, 2**62, 2**62, 2**62),
-        held: Held | None = None,
+        held: Reservation | None = None,
         deadline: float | None = None,
         size: int = 0,
-        work: Work | None = None,
+        work: WorkerThreads | None = None,
     ) -> None:
-        self.held = held or Held(Budget(sys.maxsize, sys.maxsize))
-        self.deadline, self.size, self._work = deadline, size, work or Work()
+        self.held = held or Reservation(Budget(sys.maxsize, sys.maxsize))
+        self.deadline, self.size, self._work = deadline, size, work or WorkerThreads()
         self._take = _Take(self.held)
         self.limits = Limits(*most, self._take)
 
     async def run(self, size: int, function: Callable[..., T], *arguments: Any) -> T:
-        """`function(*arguments, check)`: here where that is little work, else in a thread (see `Work.run`).
+        """Runs `function(*arguments, check)`: a small amount of work here, else in a thread (see `WorkerThreads.run`).
 
-        Where `size`, in bytes, is small but the function takes much of the limits, it is called again, in a thread.
+        If `size`, in bytes, is small but the function takes much memory, it is called again in a thread.
         """
         if size <= INLINE_BYTES:
-            self._take.inline = MOST_INLINE_BYTES
+            self._take.inline = MAX_INLINE_BYTES
             try:
                 return function(*arguments, unchecked)
             except _ExpandsError:

@@ -10,10 +10,10 @@ from typing import Any
 
 from serving.errors import Code, StatusError
 from serving.server.api_keys import ApiKey, ApiKeys
-from serving.server.calls.budget import Budget, Held
+from serving.server.calls.budget import Budget, Reservation
 from serving.server.calls.call import Call
 from serving.server.calls.service import Service
-from serving.server.calls.worker_threads import Work
+from serving.server.calls.worker_threads import WorkerThreads
 from serving.server.front.connections import Connections, limit_of_connections
 from serving.server.front.profiling import Profiler
 from serving.server.front.server_metrics import MAX_CELLS, PROCESS, VERSION_STATE, Metrics
@@ -52,7 +52,7 @@ class Frontend:
     ) -> None:
         self.service, self.options, self.metrics = service, options, metrics
         self.budget = Budget(options.max_pending_bytes, options.max_pending_rows, trim_soon)
-        self.work = Work()
+        self.work = WorkerThreads()
         self.connections = Connections(limit_of_connections(options.max_connections), self._pressed)
         self.reload, self.scrape = reload or self.reload_here, Coalesced(scrape or self.page_here)
         self.profiler, self.keys = Profiler(), options.api_keys
@@ -70,11 +70,11 @@ class Frontend:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def held(self) -> Held:
+    def held(self) -> Reservation:
         """For a new request: it holds nothing yet. What carries it takes what comes, and releases it at the end."""
-        return Held(self.budget)
+        return Reservation(self.budget)
 
-    def call(self, held: Held, deadline: float | None, size: int) -> Call:
+    def call(self, held: Reservation, deadline: float | None, size: int) -> Call:
         """A request on its way; `size` in bytes."""
         return Call(self._most, held, deadline, size, self.work)
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from serving.server.calls.budget import Held
+from serving.server.calls.budget import Reservation
 
 
 class Call(Protocol):
@@ -19,7 +19,7 @@ class Call(Protocol):
     """
 
     deadline: float | None
-    held: Held
+    held: Reservation
 
     @property
     def peer(self) -> str: ...

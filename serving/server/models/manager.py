@@ -17,13 +17,13 @@ from typing import Any
 from serving.errors import Code, StatusError
 from serving.server.calls.servable import Servable
 from serving.server.models.config_changes import Labels, check_config, labels_of
-from serving.server.models.served_model import Model, check_served, differ
-from serving.server.models.served_version import State, Version
+from serving.server.models.served_model import ServedModel, check_served, differ
+from serving.server.models.served_version import ServedVersion, VersionState
 from serving.server.models.version_loading import batching_of, load
 from serving.server.models.version_sources import aspired_versions
 from serving.server.options import ServerOptions
 from serving.server.run.batching_options import BatchingOptions
-from serving.server.run.executor import internal
+from serving.server.run.executor import internal_error
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ _CANCELLED = StatusError(Code.CANCELLED, "Loading of servable cancelled")
 OnState = Callable[[str, int, str], None]
 
 
-class Manager:
+class ModelManager:
     """Keeps the models of a configuration served.
 
     Args:
@@ -44,7 +44,7 @@ class Manager:
 
     def __init__(self, options: ServerOptions, on_state: OnState | None = None) -> None:
         self._options, self._on_state = options, on_state
-        self._models: dict[str, Model] = {}
+        self._models: dict[str, ServedModel] = {}
         self._labels: Labels = {}
         self._config: Any = None
         self._changed = asyncio.Event()
@@ -55,7 +55,7 @@ class Manager:
         self._watching: asyncio.Task[None] | None = None
         self._pool = ThreadPoolExecutor(4, "transom_models")
 
-    def acquire(self, model_spec: Any) -> Version:
+    def acquire(self, model_spec: Any) -> ServedVersion:
         """The version that a `ModelSpec` asks for, kept loaded until it is released.
 
         Raises:
@@ -82,7 +82,7 @@ class Manager:
             raise StatusError(Code.INVALID_ARGUMENT, f"Unrecognized servable version label: {label}")
         return version
 
-    def versions(self, name: str) -> list[Version]:
+    def versions(self, name: str) -> list[ServedVersion]:
         """Every version of a model that there is or was, newest first."""
         model = self._models.get(name)
         return [] if model is None else [model.versions[number] for number in sorted(model.versions, reverse=True)]
@@ -125,7 +125,7 @@ class Manager:
             await self._configure({})
             await self._until(
                 lambda: all(
-                    one.state is State.END for model in self._models.values() for one in model.versions.values()
+                    one.state is VersionState.END for model in self._models.values() for one in model.versions.values()
                 )
             )
         for task in self._tasks:
@@ -136,7 +136,7 @@ class Manager:
     def _is_available(self, name: str, version: int) -> bool:
         return name in self._models and version in self._models[name].available
 
-    async def _configure(self, configs: dict[str, Any]) -> tuple[list[Model], list[Model]]:
+    async def _configure(self, configs: dict[str, Any]) -> tuple[list[ServedModel], list[ServedModel]]:
         """Adds, changes and removes models; returns those that are new, and those that are to have other versions."""
         for name in self._models.keys() - configs.keys():
             self._models[name].config = None
@@ -146,7 +146,7 @@ class Manager:
         new = [name for name in configs if name not in self._models or self._models[name].config is None]
         changed = [name for name in configs if name not in new and differ(self._models[name].config, configs[name])]
         for name, config in configs.items():
-            self._models.setdefault(name, Model(config)).config = config
+            self._models.setdefault(name, ServedModel(config)).config = config
         for name in new:
             self._models[name].has_served = False
         for name in (*new, *changed):
@@ -195,21 +195,21 @@ class Manager:
 
     def _aspire(self, name: str, aspired: dict[int, Path]) -> None:
         model = self._models[name]
-        for version in model.aspire(aspired, lambda number, path: Version(name, number, path, self._moved)):
-            version.move(State.START)
+        for version in model.aspire(aspired, lambda number, path: ServedVersion(name, number, path, self._moved)):
+            version.move(VersionState.START)
             self._spawn(self._load(version))
         self._unload_superfluous(model)
         self._wake()
 
-    def _unload_superfluous(self, model: Model) -> None:
+    def _unload_superfluous(self, model: ServedModel) -> None:
         for version in model.superfluous():
-            version.move(State.UNLOADING)
+            version.move(VersionState.UNLOADING)
             version.when_drained(partial(self._spawn_free, version))
 
-    def _spawn_free(self, version: Version) -> None:
+    def _spawn_free(self, version: ServedVersion) -> None:
         self._spawn(self._free(version))
 
-    async def _load(self, version: Version) -> None:
+    async def _load(self, version: ServedVersion) -> None:
         error: StatusError | None = None
         for attempt in range(self._options.max_num_load_retries + 1):
             if attempt:
@@ -220,7 +220,7 @@ class Manager:
                     error = _CANCELLED
                     break
                 if not attempt:
-                    version.move(State.LOADING)
+                    version.move(VersionState.LOADING)
                 loaded = await self._outcome(_loaded, version.path, self._options)
             if not isinstance(loaded, StatusError):
                 await self._serve(version, *loaded)
@@ -229,32 +229,32 @@ class Manager:
             version.failure = error
             self._wake()
             _log.error("Loading servable: %s failed: %s: %s", version, error.code.name, error.message)
-        version.move(State.END, error)
+        version.move(VersionState.END, error)
         self._unload_superfluous(self._models[version.model])
 
-    async def _pause_before_retry(self, version: Version) -> None:
+    async def _pause_before_retry(self, version: ServedVersion) -> None:
         unaspired = self._until(lambda: not version.aspired)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(unaspired, self._options.load_retry_interval_micros / 1e6)
 
-    async def _serve(self, version: Version, servable: Servable, batching: BatchingOptions | None) -> None:
+    async def _serve(self, version: ServedVersion, servable: Servable, batching: BatchingOptions | None) -> None:
         if not version.aspired:
             await self._outcome(servable.close)
             self._end(version, _CANCELLED)
             return
         version.servable, version.batching = servable, batching
-        version.move(State.AVAILABLE)
+        version.move(VersionState.AVAILABLE)
         self._unload_superfluous(self._models[version.model])
 
-    async def _free(self, version: Version) -> None:
+    async def _free(self, version: ServedVersion) -> None:
         servable, version.servable = version.servable, None
         if servable is not None:
             await self._outcome(servable.close)
         self._end(version)
 
-    def _end(self, version: Version, error: StatusError | None = None) -> None:
+    def _end(self, version: ServedVersion, error: StatusError | None = None) -> None:
         """Ends a version that nobody asked for any more, and loads it anew if somebody did meanwhile."""
-        version.move(State.END, error)
+        version.move(VersionState.END, error)
         if version.aspired:
             versions = self._models[version.model].versions.values()
             paths = {one.number: one.path for one in versions if one.aspired}
@@ -267,10 +267,10 @@ class Manager:
         outcome: Any = (await asyncio.gather(running, return_exceptions=True))[0]
         if isinstance(outcome, BaseException) and not isinstance(outcome, StatusError):
             _log.error("%s failed", function, exc_info=outcome)
-            return internal(outcome)
+            return internal_error(outcome)
         return outcome
 
-    def _moved(self, version: Version) -> None:
+    def _moved(self, version: ServedVersion) -> None:
         self._models[version.model].update()
         _log.info("Servable %s is %s", version, version.state.name)
         if self._on_state is not None:
@@ -294,7 +294,7 @@ def _all_aspired(configs: list[Any]) -> list[tuple[dict[int, Path], list[str]] |
         except StatusError as error:
             found.append(error)
         except Exception as error:  # noqa: BLE001  nothing on the disk may end the server
-            found.append(internal(error))
+            found.append(internal_error(error))
     return found
 
 

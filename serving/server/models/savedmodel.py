@@ -20,15 +20,14 @@ import tensorflow as tf
 from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 
 from serving.errors import Code, StatusError
-from serving.server.calls.servable import Signature
+from serving.server.calls.servable import ModelSignature
 from serving.server.models.text_op_library import register_text_ops
 from serving.server.options import ServerOptions
 from serving.server.run.executor import cores
-from serving.server.run.feeds import Feeds
-from serving.server.run.graph_loops import going_on
-from serving.server.run.lanes import is_large
-from serving.server.run.relief_threads import MOST
-from serving.server.run.run_time_limit import RunLimitError, limited
+from serving.server.run.feeds import Feeds, is_large
+from serving.server.run.graph_loops import unbounded_outputs
+from serving.server.run.relief_threads import MAX_EXTRA_THREADS
+from serving.server.run.run_time_limit import RunLimitError, limit_comes_first
 from serving.wire.protos import SignatureDef
 
 _CODES = {code.number: code for code in Code}
@@ -51,7 +50,7 @@ _LONGEST_TIMEOUT = 1e6
 _FORGETTING = 0.99
 """What becomes of the longest run with each other run."""
 
-Run = Callable[..., list[np.ndarray]]
+SessionRun = Callable[..., list[np.ndarray]]
 
 
 class SavedModel:
@@ -73,8 +72,8 @@ class SavedModel:
                 "Check that the directory exists and that you have the right permissions for accessing it.",
             )
         self._session, meta_graph, self._going_on = _load(folder, options)
-        self.signatures: Mapping[str, Signature] = {
-            name: Signature(SignatureDef.FromString(definition.SerializeToString()))
+        self.signatures: Mapping[str, ModelSignature] = {
+            name: ModelSignature(SignatureDef.FromString(definition.SerializeToString()))
             for name, definition in meta_graph.signature_def.items()
         }
         self._run = direct_run(self._session) or session_run(self._session)
@@ -82,12 +81,12 @@ class SavedModel:
         self._own_pools = options.session_config is None or not options.session_config.session_inter_op_thread_pool
         self._longest = [0.0, 0.0]  # of small and of large runs
 
-    def may_go_on(self, fetches: Sequence[str]) -> bool:
+    def is_unbounded(self, fetches: Sequence[str]) -> bool:
         return not self._going_on.isdisjoint(fetches)
 
     def run(self, feeds: Feeds, fetches: Sequence[str], timeout: float | None) -> list[np.ndarray]:
         large = int(is_large(feeds))
-        if self._going_on and self.may_go_on(fetches):
+        if self._going_on and self.is_unbounded(fetches):
             return self._run_on(feeds, fetches, timeout, large)
         guarded = timeout is not None and not 0 < self._longest[large] < timeout / _AMPLE
         started = time.perf_counter()
@@ -99,7 +98,7 @@ class SavedModel:
     def _run_on(self, feeds: Feeds, fetches: Sequence[str], timeout: float | None, large: int) -> list[np.ndarray]:
         """Runs what may go on: no longer than its caller waits, nor than the server's limit, which ends it too where
         the caller has gone: TensorFlow's sessions have no other way to end one run."""
-        ours = limited(timeout, self._most)
+        ours = limit_comes_first(timeout, self._most)
         try:
             return self._run_within(self._most if ours else timeout, feeds, fetches, len(_POOLS) + large)
         except StatusError as error:
@@ -128,7 +127,7 @@ def status_of(error: tf.errors.OpError) -> StatusError:
     return StatusError(code, str(error.message)[:_MAX_MESSAGE].split("\n\nOriginal stack trace")[0])
 
 
-def direct_run(session: Any) -> Run | None:
+def direct_run(session: Any) -> SessionRun | None:
     """Runs in the binding that `Session.run` ends in, or None where this TensorFlow has another one.
 
     With a timeout the graph runs in TensorFlow's own threads, because what runs in the calling one cannot be stopped;
@@ -169,7 +168,7 @@ def _options_in_calling_thread(new_options: Callable[[bytes], Any]) -> Any:
     return new_options(tf.compat.v1.RunOptions(inter_op_thread_pool=_IN_CALLING_THREAD).SerializeToString())
 
 
-def session_run(session: Any) -> Run:
+def session_run(session: Any) -> SessionRun:
     """Runs with TensorFlow's public interface."""
 
     def run_publicly(feeds: Feeds, fetches: Sequence[str], milliseconds: int, pool: int = 0) -> list[np.ndarray]:
@@ -231,7 +230,7 @@ def _load_once(folder: Path, options: ServerOptions) -> tuple[Any, Any, frozense
     loader, tags = SavedModelLoader(str(folder)), list(options.saved_model_tags)
     meta_graph = loader.get_meta_graph_def_from_tags(tags)
     outputs = [info.name for one in meta_graph.signature_def.values() for info in one.outputs.values()]
-    endless = going_on(meta_graph.graph_def, outputs)
+    endless = unbounded_outputs(meta_graph.graph_def, outputs)
     session = tf.compat.v1.Session(graph=tf.Graph(), config=session_config(options, loops=bool(endless)))
     try:
         return session, loader.load(session, tags), endless
@@ -281,7 +280,7 @@ def session_config(options: ServerOptions, loops: bool = False) -> Any:
         threads = config.inter_op_parallelism_threads
         sizes = dict.fromkeys(_POOLS + (_POOLS_OF_LOOPS if loops else ()), threads)
         if loops:
-            sizes[_POOLS_OF_LOOPS[0]] = (threads or cores()) + MOST  # or relief would wait there
+            sizes[_POOLS_OF_LOOPS[0]] = (threads or cores()) + MAX_EXTRA_THREADS  # or relief would wait there
         for name, size in sizes.items():  # one for all sessions; of one name and two sizes TensorFlow makes none
             config.session_inter_op_thread_pool.add(num_threads=size, global_name=f"{name}_{size}")
     return config

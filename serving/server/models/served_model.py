@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from serving.errors import Code, StatusError
-from serving.server.models.served_version import State, Version
+from serving.server.models.served_version import ServedVersion, VersionState
 
-_ON_THE_WAY = (State.START, State.LOADING)
+_ON_THE_WAY = (VersionState.START, VersionState.LOADING)
 
 
-class Model:
+class ServedModel:
     """Belongs to the event loop.
 
     Attributes:
@@ -33,14 +33,14 @@ class Model:
     def __init__(self, config: Any) -> None:
         self.config: Any = config
         self.awaited = True
-        self.versions: dict[int, Version] = {}
-        self.available: dict[int, Version] = {}
-        self.latest: Version | None = None
+        self.versions: dict[int, ServedVersion] = {}
+        self.available: dict[int, ServedVersion] = {}
+        self.latest: ServedVersion | None = None
         self.has_served = False
         self.problem = ""
         self.notes: list[str] = []
 
-    def aspire(self, aspired: Mapping[int, Path], make: Callable[[int, Path], Version]) -> list[Version]:
+    def aspire(self, aspired: Mapping[int, Path], make: Callable[[int, Path], ServedVersion]) -> list[ServedVersion]:
         """Takes note of which versions there should be.
 
         Returns:
@@ -49,7 +49,7 @@ class Model:
         new = []
         for number in sorted(aspired, reverse=True):
             known = self.versions.get(number)
-            if known is None or (known.state is State.END and (known.error is None or not known.aspired)):
+            if known is None or (known.state is VersionState.END and (known.error is None or not known.aspired)):
                 self.versions[number] = make(number, aspired[number])
                 new.append(self.versions[number])
             else:
@@ -59,7 +59,7 @@ class Model:
                 version.aspired = False
         return new
 
-    def superfluous(self) -> list[Version]:
+    def superfluous(self) -> list[ServedVersion]:
         """The served versions that may go: those not asked for, but for the newest where nothing else is served."""
         unwanted = [version for _, version in sorted(self.available.items()) if not version.aspired]
         is_asked_for = any(version.aspired for version in self.versions.values())
@@ -69,7 +69,7 @@ class Model:
 
     def update(self) -> None:
         """Finds again what is served, after a version's state has changed."""
-        self.available = {n: one for n, one in sorted(self.versions.items()) if one.state is State.AVAILABLE}
+        self.available = {n: one for n, one in sorted(self.versions.items()) if one.state is VersionState.AVAILABLE}
         self.latest = next(reversed(self.available.values()), None)
         self.has_served = self.has_served or self.latest is not None
 
@@ -80,7 +80,7 @@ class Model:
         on_the_way = [
             version
             for version in self.versions.values()
-            if version.state in _ON_THE_WAY or (version.state is State.UNLOADING and version.aspired)
+            if version.state in _ON_THE_WAY or (version.state is VersionState.UNLOADING and version.aspired)
         ]
         return all(version.failure for version in on_the_way)
 
@@ -90,7 +90,7 @@ def differ(old: Any, new: Any) -> bool:
     return bool(old.base_path != new.base_path or old.model_version_policy != new.model_version_policy)
 
 
-def check_served(new: Sequence[Model], changed: Iterable[Model]) -> None:
+def check_served(new: Sequence[ServedModel], changed: Iterable[ServedModel]) -> None:
     """Raises UNKNOWN where a new model is not served, or one that was changed has no versions where they are to be."""
     failed = [_failure(model) for model in new if model.latest is None]
     failed += [_failure(model) for model in changed if model.awaited and model.config and model not in new]
@@ -98,7 +98,7 @@ def check_served(new: Sequence[Model], changed: Iterable[Model]) -> None:
         raise StatusError(Code.UNKNOWN, f"{len(failed)} model(s) did not become available: {{{''.join(failed)}}}")
 
 
-def _failure(model: Model) -> str:
+def _failure(model: ServedModel) -> str:
     newest = model.versions[max(model.versions)] if model.versions and not model.awaited else None
     error = newest.failure if newest else StatusError(Code.NOT_FOUND, model.problem or "; ".join(model.notes))
     reason = f" due to error: {error.code.name}: {error.message}" if error else ""

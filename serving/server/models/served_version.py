@@ -11,7 +11,7 @@ from serving.server.calls.servable import Servable
 from serving.server.run.batching_options import BatchingOptions
 
 
-class State(Enum):
+class VersionState(Enum):
     """`ModelVersionStatus.State`: a version goes through these in order, or from any of them to the end."""
 
     START = 10
@@ -21,7 +21,7 @@ class State(Enum):
     END = 50
 
 
-class Version:
+class ServedVersion:
     """A version that is, was or will be served. It belongs to the event loop.
 
     Attributes:
@@ -32,10 +32,10 @@ class Version:
         batching: how requests to it are joined, None where each runs by itself.
     """
 
-    def __init__(self, model: str, number: int, path: Path, on_state: Callable[[Version], None]) -> None:
+    def __init__(self, model: str, number: int, path: Path, on_state: Callable[[ServedVersion], None]) -> None:
         self.model, self.number, self.path = model, number, path
         self.aspired = True
-        self.state = State.START
+        self.state = VersionState.START
         self.error: StatusError | None = None
         self.failure: StatusError | None = None
         self.servable: Servable | None = None
@@ -44,7 +44,7 @@ class Version:
         self._users = 0
         self._drained: Callable[[], None] | None = None
 
-    def move(self, state: State, error: StatusError | None = None) -> None:
+    def move(self, state: VersionState, error: StatusError | None = None) -> None:
         """Goes to a state and tells who watches."""
         self.state, self.error = state, error
         self._on_state(self)

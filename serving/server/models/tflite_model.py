@@ -18,12 +18,12 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from serving.errors import Code, StatusError
 from serving.server.calls.inference import PREDICT
-from serving.server.calls.servable import DEFAULT_SIGNATURE, Signature
+from serving.server.calls.servable import DEFAULT_SIGNATURE, ModelSignature
 from serving.server.models.tflite_signatures import signatures_in_metadata, with_names_in
 from serving.server.options import ServerOptions
 from serving.server.run.executor import DEADLINE
-from serving.server.run.graph_loops import goes_on
-from serving.server.run.run_time_limit import RunLimitError, limited
+from serving.server.run.graph_loops import is_unbounded_op
+from serving.server.run.run_time_limit import RunLimitError, limit_comes_first
 from serving.wire import dtypes
 from serving.wire.protos import SignatureDef
 
@@ -50,8 +50,8 @@ class TfliteModel:
         self._most = options.max_run_seconds
         self._pool: SimpleQueue[_Interpreter] = SimpleQueue()
         first = self._new()
-        self.signatures: Mapping[str, Signature] = {
-            name: Signature(first.definitions.get(name) or _definition(inputs, outputs))
+        self.signatures: Mapping[str, ModelSignature] = {
+            name: ModelSignature(first.definitions.get(name) or _definition(inputs, outputs))
             for name, (inputs, outputs) in first.signatures.items()
         }
         self._endless = _has_loops(self._content)
@@ -68,13 +68,13 @@ class TfliteModel:
         except RuntimeError as error:
             raise StatusError(Code.INTERNAL, f"Cannot build Interpreter from buffer. {error}") from error
 
-    def may_go_on(self, fetches: Sequence[str]) -> bool:
+    def is_unbounded(self, fetches: Sequence[str]) -> bool:
         return self._endless
 
     def run(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], timeout: float | None) -> list[np.ndarray]:
         name = self._signature_of(feeds, fetches)
         signature = self.signatures[name]
-        ours = self._endless and limited(timeout, self._most)
+        ours = self._endless and limit_comes_first(timeout, self._most)
         try:
             interpreter = self._pool.get(timeout=self._most if ours else timeout)
         except Empty:
@@ -111,7 +111,9 @@ def _has_loops(content: bytes) -> bool:
     # Which of the two fields says it depends on the file's age.
     built_in = {max(code.BuiltinCode(), code.DeprecatedBuiltinCode()) for code in codes}
     customs = [code.CustomCode() or b"" for code in codes]
-    return schema.BuiltinOperator.WHILE in built_in or any(goes_on(one.decode("utf-8", "replace")) for one in customs)
+    return schema.BuiltinOperator.WHILE in built_in or any(
+        is_unbounded_op(one.decode("utf-8", "replace")) for one in customs
+    )
 
 
 class _Interpreter:

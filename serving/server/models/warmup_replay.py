@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from serving.errors import Code, StatusError
 from serving.server.calls.budget import Limits
 from serving.server.calls.example_inference import plan_classify, plan_multi_inference, plan_regress
-from serving.server.calls.inference import Plan, plan_predict, signature_key
+from serving.server.calls.inference import RunPlan, plan_predict, signature_key
 from serving.server.calls.request_tensors import decode_inputs
 from serving.server.calls.servable import Servable
 from serving.server.options import ServerOptions
@@ -65,7 +65,7 @@ def _run(servable: Servable, log: Any, options: ServerOptions) -> None:
         plan.finish(servable.run(plan.feeds, plan.fetches, None))
 
 
-def _plan(servable: Servable, log: Any, options: ServerOptions) -> Plan | None:
+def _plan(servable: Servable, log: Any, options: ServerOptions) -> RunPlan | None:
     kind = log.WhichOneof("log_type")
     signatures, check = servable.signatures, options.enable_signature_method_name_check
     if kind == "predict_log":

@@ -1,7 +1,5 @@
-"""Large answers to Predict, written without protobuf.
-
-It would copy them four times, and needs a Python object for each number.
-"""
+"""Writes large Predict responses without protobuf, which would copy them four times and need a Python object for each
+number."""
 
 from __future__ import annotations
 
@@ -23,22 +21,22 @@ _KEY, _VALUE = 1, 2
 _STEP_ROWS = 1024
 
 
-Piece = bytes | memoryview
+Chunk = bytes | memoryview
 
 
 def encode_response(model_spec: Any, arrays: Arrays, as_content: bool = False, check: Check = unchecked) -> bytes:
     """A serialized `PredictResponse`.
 
     Args:
-        model_spec: the `ModelSpec` message of what answered.
+        model_spec: the `ModelSpec` of the version that ran.
         arrays: the outputs by name.
-        as_content: what --enable_serialization_as_tensor_content asks for.
+        as_content: see --enable_serialization_as_tensor_content.
         check: called every few milliseconds.
 
     Raises:
         StatusError: INTERNAL, a dtype has no number in the protocol.
     """
-    pieces: list[Piece] = [PredictResponse(model_spec=model_spec).SerializeToString()]
+    pieces: list[Chunk] = [PredictResponse(model_spec=model_spec).SerializeToString()]
     for name, array in arrays.items():
         check()
         tensor = _tensor(np.asarray(array), as_content, check)
@@ -48,7 +46,7 @@ def encode_response(model_spec: Any, arrays: Arrays, as_content: bool = False, c
     return joined(pieces, check)
 
 
-def _tensor(array: np.ndarray, as_content: bool, check: Check) -> list[Piece]:
+def _tensor(array: np.ndarray, as_content: bool, check: Check) -> list[Chunk]:
     """The pieces of a serialized `TensorProto`."""
     proto = TensorProto()
     number = write_type_and_shape(proto, array)
@@ -58,7 +56,7 @@ def _tensor(array: np.ndarray, as_content: bool, check: Check) -> list[Piece]:
         field = FIELD_NUMBER["string_val"]
         return [head, *[b"".join([_head(field, len(one)) + one for one in part]) for part in _strings(flat, check)]]
     if number == dtypes.STRING:
-        lengths: list[Piece] = [b"".join([varints.write(len(one)) for one in part]) for part in _strings(flat, check)]
+        lengths: list[Chunk] = [b"".join([varints.write(len(one)) for one in part]) for part in _strings(flat, check)]
         values = lengths + [b"".join(part) for part in _strings(flat, check)]
     elif as_content or number in dtypes.FIXED_WIDTH:
         little = flat.astype(flat.dtype.newbyteorder("<"), copy=False)
@@ -75,7 +73,7 @@ def _tensor(array: np.ndarray, as_content: bool, check: Check) -> list[Piece]:
 
 
 def _strings(flat: np.ndarray, check: Check) -> Iterator[list[bytes]]:
-    """The strings, some at a time."""
+    """The strings, a step at a time."""
     for start in range(0, len(flat), _STEP_ROWS):
         check()
         yield [string_bytes(one) for one in flat[start : start + _STEP_ROWS].tolist()]
@@ -85,5 +83,5 @@ def _head(number: int, size: int) -> bytes:
     return varints.write(number << 3 | LENGTH) + varints.write(size)
 
 
-def _size(pieces: list[Piece]) -> int:
+def _size(pieces: list[Chunk]) -> int:
     return sum(map(len, pieces))

@@ -13,7 +13,7 @@ import json
 
 import grpc
 
-from serving.server.calls.budget import Budget, Held
+from serving.server.calls.budget import Budget, Reservation
 from serving.server.front.connections import Connections
 from serving.server.front.grpc_handlers import Method
 from serving.server.front.http2.channel_arguments import settings_of
@@ -85,7 +85,7 @@ async def serving(*, most=100, max_bytes=2**29, arguments=(), tls=None):
     methods = {b"/e/Echo": echo, b"/e/Slow": slow, b"/e/Zeros": zeros, b"/e/Tell": tell, b"/e/Broken": broken}
     methods = {path: Method(unary) for path, unary in methods.items()} | {b"/e/Double": Method(stream=double)}
     budget, connections = Budget(max_bytes, 2**16), Connections(most)
-    server = H2Server(load(), methods, settings_of(arguments, LIMIT)[0], connections, lambda: Held(budget))
+    server = H2Server(load(), methods, settings_of(arguments, LIMIT)[0], connections, lambda: Reservation(budget))
     (bound,) = bind_tcp("127.0.0.1", 0, shared=False)
     port = bound.getsockname()[1]
     server.start([bound], tls)

@@ -15,12 +15,12 @@ from google.protobuf.message import DecodeError
 
 from serving.errors import Code, StatusError
 from serving.server.api_keys import NO_HEADERS, ApiKey
-from serving.server.calls.budget import Held, Limits
+from serving.server.calls.budget import Limits, Reservation
 from serving.server.calls.call import Call
 from serving.server.calls.client_address import Caller
 from serving.server.calls.internal_error import unexpected
-from serving.server.calls.request_tensors import answer_bytes, decode_inputs, encode_outputs, size_of
-from serving.server.calls.service import Predicted
+from serving.server.calls.request_tensors import decode_inputs, encode_outputs, output_bytes, size_of
+from serving.server.calls.service import PredictResult
 from serving.server.calls.worker_threads import INLINE_BYTES, Check
 from serving.server.front.frontend import Frontend, since
 from serving.server.front.profiling import check_profiler
@@ -43,7 +43,7 @@ async def _predict(frontend: Frontend, request: Any, call: Call) -> bytes:
     inputs = await call.run(call.size, decode_inputs, request.inputs, call.limits)
     predicted = await frontend.service.predict(request.model_spec, inputs, request.output_filter, call)
     as_content = frontend.options.enable_serialization_as_tensor_content
-    size = answer_bytes(predicted.outputs)
+    size = output_bytes(predicted.outputs)
     if size > INLINE_BYTES:
         return await call.run(size, _encoded, predicted, as_content, call.limits)
     response = protos.PredictResponse()
@@ -52,7 +52,7 @@ async def _predict(frontend: Frontend, request: Any, call: Call) -> bytes:
     return bytes(response.SerializeToString())
 
 
-def _encoded(predicted: Predicted, as_content: bool, limits: Limits, check: Check) -> bytes:
+def _encoded(predicted: PredictResult, as_content: bool, limits: Limits, check: Check) -> bytes:
     limits.take(size_of(predicted.outputs), 0)
     return encode_response(predicted.model_spec, predicted.outputs, as_content, check)
 
@@ -130,7 +130,7 @@ async def answer(
     method: str,
     body: bytes,
     deadline: float | None,
-    held: Held | None = None,
+    held: Reservation | None = None,
     *,
     peer: str = "",
     headers: Mapping[str, str] = NO_HEADERS,

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from serving.errors import StatusError
-from serving.server.calls.budget import Held
+from serving.server.calls.budget import Reservation
 from serving.server.front.addresses import taken
 from serving.server.front.frontend import Frontend
 from serving.server.front.grpc_handlers import Method
@@ -81,7 +81,7 @@ class _Call:
     def __init__(self, frontend: Frontend, context: Any) -> None:
         left = context.time_remaining()
         self.deadline = None if left is None else asyncio.get_running_loop().time() + left
-        self.held: Held = frontend.held()
+        self.held: Reservation = frontend.held()
         self._context = context
 
     @property

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from socket import socket
 
 from serving.errors import Code, StatusError
-from serving.server.calls.budget import Held
+from serving.server.calls.budget import Reservation
 from serving.server.front.connections import Connections
 from serving.server.front.grpc_handlers import Method
 from serving.server.front.http2.channel_arguments import Settings
@@ -50,7 +50,7 @@ class H2Server:
         methods: Mapping[bytes, Method],
         settings: Settings,
         connections: Connections,
-        make_held: Callable[[], Held],
+        make_held: Callable[[], Reservation],
     ) -> None:
         self.library, self.methods, self.settings = library, methods, settings
         self.connections, self.make_held = connections, make_held

@@ -8,7 +8,7 @@ import zlib
 from concurrent.futures import Executor
 
 from serving.errors import Code, StatusError
-from serving.server.calls.budget import Held
+from serving.server.calls.budget import Reservation
 from serving.server.calls.worker_threads import INLINE_BYTES
 from serving.server.front.http2.grpc_messages import too_long
 
@@ -17,7 +17,7 @@ _WINDOW_BITS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 ENCODINGS = ("identity", *_WINDOW_BITS)
 
 
-async def unpacked(packed: bytes, encoding: str, limit: int, held: Held, threads: Executor) -> bytes:
+async def unpacked(packed: bytes, encoding: str, limit: int, held: Reservation, threads: Executor) -> bytes:
     """The message: what is small at once, what is larger step by step in a thread, each step counted.
 
     Args:

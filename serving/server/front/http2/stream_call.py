@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from typing import TYPE_CHECKING, Any
 
 from serving.errors import Code, StatusError
-from serving.server.calls.budget import Held
+from serving.server.calls.budget import Reservation
 from serving.server.calls.internal_error import unexpected
 from serving.server.calls.worker_threads import INLINE_BYTES
 from serving.server.front.grpc_handlers import Method
@@ -43,7 +43,7 @@ class Call:
         self.fields: dict[bytes, bytes] = {}
         self.size = 0  # of the headers
         self.deadline: float | None = None
-        self.held: Held = connection.server.make_held()
+        self.held: Reservation = connection.server.make_held()
         self.begun = False  # whether the headers are complete
         self.over = False  # whether its end is decided: what comes is ignored
         self._method: Method | None = None

@@ -17,10 +17,10 @@ from google.protobuf import json_format
 
 from serving.errors import Code, StatusError
 from serving.server.api_keys import NO_HEADERS
-from serving.server.calls.budget import Held, Limits
+from serving.server.calls.budget import Limits, Reservation
 from serving.server.calls.call import Call
 from serving.server.calls.internal_error import unexpected
-from serving.server.calls.request_tensors import answer_bytes, size_of
+from serving.server.calls.request_tensors import output_bytes, size_of
 from serving.server.calls.service import Arrays
 from serving.server.calls.worker_threads import INLINE_BYTES, Check, in_loop
 from serving.server.front.frontend import Frontend, since
@@ -55,7 +55,7 @@ async def answer(
     read: Read,
     *,
     gzipped: bool = False,
-    held: Held | None = None,
+    held: Reservation | None = None,
     headers: Mapping[str, str] = NO_HEADERS,
 ) -> Answer:
     """Answers one request, and counts it.
@@ -98,7 +98,7 @@ async def answer(
     return Answer(status, body)
 
 
-async def _ask(frontend: Frontend, found: Route, read: Read, gzipped: bool, held: Held | None) -> bytes:
+async def _ask(frontend: Frontend, found: Route, read: Read, gzipped: bool, held: Reservation | None) -> bytes:
     """Predict, classify or regress."""
     body = await read()
     loop, timeout = asyncio.get_running_loop(), frontend.options.rest_api_timeout_in_ms / 1000
@@ -132,7 +132,7 @@ async def _predict(frontend: Frontend, spec: Any, body: bytes, call: Call) -> by
     signature, inputs, in_rows = await call.run(call.size, decode_predict, body, inputs_of, call.limits)
     spec.signature_name = signature
     outputs = (await frontend.service.predict(spec, inputs, (), call)).outputs
-    size = answer_bytes(outputs)
+    size = output_bytes(outputs)
     if size <= INLINE_BYTES:
         return encode_predict(outputs, in_rows)
     return await call.run(size, _predicted, outputs, in_rows, call.limits)

@@ -10,7 +10,7 @@ import pytest
 from serving.errors import Code, StatusError
 from serving.server.run.batching import Batcher
 from serving.server.run.batching_options import batching_options
-from serving.server.run.executor import Settled, Task, Threads
+from serving.server.run.executor import SettledTasks, Task, ThreadExecutor
 
 
 class Doubler:
@@ -41,9 +41,9 @@ def run(use, servable=None, threads=None, **fields):
 
     async def main():
         loop = asyncio.get_running_loop()
-        settled = Settled(loop)
+        settled = SettledTasks(loop)
         options = None if threads else batching_options({"num_batch_threads": 1, **fields})
-        executor = Threads(threads, settled) if threads else Batcher(options, options.num_batch_threads, settled)
+        executor = ThreadExecutor(threads, settled) if threads else Batcher(options, options.num_batch_threads, settled)
         model = servable or Doubler()
 
         def submit(x, seconds=None, finished=lambda seconds: None):

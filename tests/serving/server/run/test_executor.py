@@ -9,7 +9,7 @@ from tiny_servers import until
 
 from serving.errors import Code, StatusError
 from serving.server.run import relief_threads
-from serving.server.run.executor import Settled, Task, Threads, start_threads
+from serving.server.run.executor import SettledTasks, Task, ThreadExecutor, start_threads
 
 
 def test_a_lane_has_as_many_threads_as_can_be_started(monkeypatch):
@@ -48,7 +48,7 @@ def test_tasks_that_go_on_are_relieved_and_the_relief_ends():
 
     async def main():
         loop = asyncio.get_running_loop()
-        threads = Threads(2, Settled(loop), name="relieved")
+        threads = ThreadExecutor(2, SettledTasks(loop), name="relieved")
 
         def submit(servable):
             task = Task(servable, {}, (), loop.create_future())

@@ -13,9 +13,9 @@ from tiny_servers import until
 from serving.errors import Code, StatusError
 from serving.server.run.batching import Batcher
 from serving.server.run.batching_options import batching_options
-from serving.server.run.executor import Settled, Task, Threads, at_once
+from serving.server.run.executor import SettledTasks, Task, ThreadExecutor, run_now
 from serving.server.run.lanes import Lanes, is_large
-from serving.server.run.output_sizes import Size
+from serving.server.run.output_sizes import RunSize
 from serving.server.run.run_memory import FREE_ROWS, RunMemory
 
 
@@ -42,14 +42,14 @@ def in_lanes(use, batching=None):
 
     async def main():
         loop, model = asyncio.get_running_loop(), Model()
-        settled, runs = Settled(loop), RunMemory(1, 1, lambda processes: None)
+        settled, runs = SettledTasks(loop), RunMemory(1, 1, lambda processes: None)
         if batching is None:
-            run = {Size.SMALL: at_once, Size.LARGE: runs.run}
-            lanes = Lanes(lambda size: Threads(1, settled, run[size]), runs.sizes.size)
+            run = {RunSize.SMALL: run_now, RunSize.LARGE: runs.run}
+            lanes = Lanes(lambda size: ThreadExecutor(1, settled, run[size]), runs.sizes.size)
         else:
             options = batching_options(batching)
-            run = {Size.SMALL: runs.run_joined, Size.LARGE: runs.run}
-            most = {Size.SMALL: runs.most_joined, Size.LARGE: lambda *arguments: sys.maxsize}
+            run = {RunSize.SMALL: runs.run_joined, RunSize.LARGE: runs.run}
+            most = {RunSize.SMALL: runs.most_joined, RunSize.LARGE: lambda *arguments: sys.maxsize}
             lanes = Lanes(lambda size: Batcher(options, 1, settled, run[size], most[size]), runs.sizes.size)
 
         def submit(array, finished=lambda seconds: None):
@@ -106,9 +106,9 @@ def test_what_gives_much_for_little_goes_to_the_large_lane_once_that_is_known():
             return [np.empty((1, 2**25), np.int8)] if "much" in fetches else [np.ones(1)]
 
         model.run = much
-        settled, runs = Settled(loop), RunMemory(1, 1, free(16_000))
-        run = {Size.SMALL: runs.run_small, Size.LARGE: runs.run}
-        lanes = Lanes(lambda size: Threads(1, settled, run[size], size.name), runs.sizes.size)
+        settled, runs = SettledTasks(loop), RunMemory(1, 1, free(16_000))
+        run = {RunSize.SMALL: runs.run_small, RunSize.LARGE: runs.run}
+        lanes = Lanes(lambda size: ThreadExecutor(1, settled, run[size], size.name), runs.sizes.size)
 
         def submit(*fetches):
             future = loop.create_future()
@@ -141,11 +141,11 @@ def test_a_task_that_is_passed_on_and_refused_hears_of_it():
         loop = asyncio.get_running_loop()
 
         def make(size):
-            if size is Size.LARGE:
+            if size is RunSize.LARGE:
                 raise refusal
-            return Threads(1, Settled(loop))
+            return ThreadExecutor(1, SettledTasks(loop))
 
-        looks = iter([Size.SMALL, Size.LARGE])  # large only by what was learnt while it waited
+        looks = iter([RunSize.SMALL, RunSize.LARGE])  # large only by what was learnt while it waited
         lanes = Lanes(make, lambda *arguments: next(looks))
         future, ended = loop.create_future(), []
         lanes.submit(Task(Model(), rows(1), ("y",), future, None, ended.append))

@@ -15,7 +15,7 @@ from serving.server.calls.request_tensors import encode
 from serving.server.model_service import Core
 from serving.server.models.served_version import State
 from serving.server.run.executor import cores
-from serving.server.run.run_time_limit import RunLimitError, limited
+from serving.server.run.run_time_limit import RunLimitError, limit_comes_first
 from serving.wire.protos import GetModelStatusRequest, PredictionLog
 
 SECONDS = 1.25
@@ -50,11 +50,11 @@ async def refusals(tasks):
 
 
 def test_the_earlier_of_deadline_and_limit_counts():
-    assert limited(None, 2.0)
-    assert limited(3.0, 2.0)
-    assert not limited(1.0, 2.0)
-    assert not limited(None, 0)
-    assert not limited(3.0, 0)
+    assert limit_comes_first(None, 2.0)
+    assert limit_comes_first(3.0, 2.0)
+    assert not limit_comes_first(1.0, 2.0)
+    assert not limit_comes_first(None, 0)
+    assert not limit_comes_first(3.0, 0)
 
 
 @pytest.mark.parametrize("batching", [None, {}])
