@@ -1,8 +1,8 @@
 """A request's tensors to NumPy and back, quickly, within limits, and safe against hostile bytes.
 
 The rules are those of `Tensor::FromProto` and `Tensor::AsProtoField` (tensorflow/core/framework/tensor.cc): values come
-from `tensor_content` if set, else from the field of their type; missing values repeat the last one (or are zeros if there
-is none), surplus ones are ignored. A tensor's memory is counted before it is allocated.
+from `tensor_content` if set, else from the field of their type; missing values repeat the last one (zeros if there is
+none), surplus ones are ignored. A tensor's memory is counted before it is allocated.
 """
 
 from __future__ import annotations

@@ -40,8 +40,8 @@ class Walk:
         body, view: the message.
         fields_left, rows_left: how many more fields and rows (strings, `tf.Example`s) it may have.
 
-    Every method raises DecodeError for bytes that are no message, and StatusError, INVALID_ARGUMENT, for too many fields
-    or rows.
+    Every method raises DecodeError for bytes that are no message, and StatusError, INVALID_ARGUMENT, for too many
+    fields or rows.
     """
 
     def __init__(self, body: bytes, limits: Limits, check: Check) -> None:

@@ -13,7 +13,7 @@ from serving.errors import Code, StatusError
 from serving.server.calls.call import Call
 from serving.server.calls.request_tensors import encode
 from serving.server.model_service import Core
-from serving.server.models.served_version import State
+from serving.server.models.served_version import VersionState
 from serving.server.run.executor import cores
 from serving.server.run.run_time_limit import RunLimitError, limit_comes_first
 from serving.wire.protos import GetModelStatusRequest, PredictionLog
@@ -110,8 +110,8 @@ def test_a_run_that_nobody_waits_for_ends_at_the_limit_and_its_version_can_be_un
         def first():
             return core.get_model_status(GetModelStatusRequest(model_spec=spec(version=1))).model_version_status[0]
 
-        await until(lambda: first().state == State.UNLOADING.value)
-        await until(lambda: first().state == State.END.value)
+        await until(lambda: first().state == VersionState.UNLOADING.value)
+        await until(lambda: first().state == VersionState.END.value)
 
     with_core(options_with_limit(tmp_path), use)
 
@@ -153,7 +153,7 @@ def test_a_warm_up_that_goes_on_fails_the_version(saved_models, tmp_path):
     async def use(core):
         response = core.get_model_status(GetModelStatusRequest(model_spec=spec()))
         [version] = response.model_version_status
-        assert version.state == State.END.value
+        assert version.state == VersionState.END.value
         assert version.status.error_message == WORDS
 
     with_core(options_with_limit(tmp_path), use)
