@@ -144,11 +144,8 @@ class ModelManager:
             if not self._models[name].versions:  # there is nothing to report about it
                 del self._models[name]
         new = [name for name in configs if name not in self._models or self._models[name].config is None]
-        changed = [
-            name
-            for name in configs
-            if name not in new and selects_other_versions(self._models[name].config, configs[name])
-        ]
+        kept = [name for name in configs if name not in new]
+        changed = [name for name in kept if self._models[name].selects_other_versions(configs[name])]
         for name, config in configs.items():
             self._models.setdefault(name, ServedModel(config)).config = config
         for name in new:
