@@ -168,7 +168,7 @@ def test_an_answer_that_is_not_the_protocols_is_an_error_of_the_server(
         return {"hello": "<html>"}
 
     fake.rest = nonsense  # type: ignore[method-assign]  # as a proxy in front would
-    with pytest.raises(ServerError, match="no answer of TF Serving"):
+    with pytest.raises(ServerError, match="not a response of TF Serving"):
         ask(fake.rest_url, "stars", "predict_arrays", {"text": ["x"]})
 
 
