@@ -1,8 +1,8 @@
-"""Manifests for KServe: an InferenceService on its TensorFlow runtime, with the same labels and files as elsewhere.
+"""Manifests for KServe: an InferenceService on its TensorFlow runtime, with the same labels and files as other targets.
 
-KServe puts the runtime's own arguments in front of ours, and copies the model to /mnt/models when a pod starts
-(kserve/kserve `config/runtimes/kserve-tensorflow-serving.yaml`, `MergeRuntimeContainers`): a version that is pushed
-later is seen by pods that start later.
+KServe puts the runtime's arguments before Transom's, and copies the model to /mnt/models when a pod starts
+(kserve/kserve `config/runtimes/kserve-tensorflow-serving.yaml`, `MergeRuntimeContainers`): only
+pods that start later see a version that is pushed later.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from serving.deploy.kubernetes import (
 from serving.deploy.plan import DeployPlan
 from serving.deploy.server_files import CONFIG_FOLDER, arguments
 
-# The runtime's own; KServe routes to the second.
+# The runtime's ports; KServe routes to the second.
 _GRPC_PORT, _REST_PORT = 9000, 8080
 
 
@@ -40,8 +40,8 @@ def _inference_service(plan: DeployPlan) -> Manifest:
     if plan.service_account:
         predictor["serviceAccountName"] = plan.service_account
     service = resource(plan, "serving.kserve.io/v1beta1", "InferenceService", spec={"predictor": predictor})
-    # On Knative the autoscaler would have to be named as well, and volumes be allowed. Newer releases call this mode
-    # Standard, and still know it by this name.
+    # Knative would also need the name of the autoscaler and permission for volumes. Newer releases call this mode
+    # Standard, and still accept this name.
     service["metadata"]["annotations"] = {"serving.kserve.io/deploymentMode": "RawDeployment"}
     return service
 
@@ -53,7 +53,7 @@ def _model(plan: DeployPlan) -> Manifest:
         "protocolVersion": "v1",
         "storageUri": plan.bucket or f"pvc://{claim}" + (f"/{path}" if path else ""),
         "image": plan.image,
-        "args": arguments(plan, _GRPC_PORT, _REST_PORT)[2:],  # the runtime gives the ports
+        "args": arguments(plan, _GRPC_PORT, _REST_PORT)[2:],  # the runtime sets the ports
         "readinessProbe": probe(plan, _REST_PORT, period=5, failures=2),
         "resources": resources(plan),
         "securityContext": container_security(),

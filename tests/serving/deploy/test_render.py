@@ -261,7 +261,7 @@ def test_rendering_again_replaces_the_files_and_leaves_others(push_dir: Path, tm
     assert "canary" in (out / "config" / "models.config").read_text()
     assert (out / "mine.txt").exists()
     (tmp_path / "file").touch()
-    with pytest.raises(DeployError, match="a folder that can be written to"):
+    with pytest.raises(DeployError, match="a writable folder"):
         write(plan("compose", push_dir), tmp_path / "file")
 
 

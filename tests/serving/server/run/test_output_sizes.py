@@ -93,12 +93,12 @@ def test_outputs_in_any_order_are_known_as_one_and_of_many_not_all_are_kept():
     sizes, model = OutputSizes(), Model()
     sizes.size(model, fed(), ("y", "z"))
     sizes.size(model, fed(), ("z", "y"))
-    assert len(sizes._known[model].shapes) == 1
+    assert len(sizes._known[model].by_shape) == 1
     for number in range(5000):
         sizes.size(model, fed(), (str(number),))
         sizes.note(model, fed(width=number + 1), (str(number),), gave(20))
-    assert len(sizes._known[model].shapes) <= 1024
-    assert len(sizes._known[model].gave) <= 1024
+    assert len(sizes._known[model].by_shape) <= 1024
+    assert len(sizes._known[model].observed) <= 1024
 
 
 def test_new_runs_wait_neither_for_large_ones_nor_for_their_memory():
