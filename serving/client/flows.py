@@ -131,19 +131,19 @@ def predict(
         for rows in batches
     ]
     by_row: dict[int, Prediction] = {}
-    answers = yield from _run(calls, patience, known)
-    for rows, answer in zip(batches, answers, strict=True):
+    results = yield from _run(calls, patience, known)
+    for rows, result in zip(batches, results, strict=True):
         names: tuple[str, ...] | None = None
-        if "probabilities" in answer.outputs and answer.version is not None:
-            names = yield from _labels(answer.version, patience, known)
-        by_row.update(zip(rows, _check_rows(predictions(answer.outputs, names), len(rows)), strict=True))
+        if "probabilities" in result.outputs and result.version is not None:
+            names = yield from _labels(result.version, patience, known)
+        by_row.update(zip(rows, _check_rows(predictions(result.outputs, names), len(rows)), strict=True))
     return [by_row[row] for row in range(len(texts))]
 
 
 def predict_arrays(inputs: Mapping[str, Any], signature: str, patience: Patience, known: KnownVersions) -> Flow:
     """Runs a signature on arrays; the result is a dict of output name to array."""
-    (answer,) = yield from _run([Predict(signature, inputs)], patience, known)
-    return dict(answer.outputs)
+    (result,) = yield from _run([Predict(signature, inputs)], patience, known)
+    return dict(result.outputs)
 
 
 def _run(calls: Sequence[Predict], patience: Patience, known: KnownVersions) -> Flow:
@@ -151,9 +151,9 @@ def _run(calls: Sequence[Predict], patience: Patience, known: KnownVersions) -> 
     flows = [send(call, patience) for call in calls]
     if known.tells_version:
         return (yield Gather(flows))
-    metadata, *answers = yield Gather([_metadata(patience, known), *flows])
+    metadata, *results = yield Gather([_metadata(patience, known), *flows])
     _check_inputs(calls[0], metadata)
-    return [_typed(answer, call.signature, metadata) for call, answer in zip(calls, answers, strict=True)]
+    return [_typed(result, call.signature, metadata) for call, result in zip(calls, results, strict=True)]
 
 
 def _check_inputs(call: Predict, metadata: ModelMetadata) -> None:
@@ -176,12 +176,12 @@ def _metadata(patience: Patience, known: KnownVersions) -> Flow:
     return metadata
 
 
-def _typed(answer: VersionedOutputs, signature: str, metadata: ModelMetadata) -> VersionedOutputs:
+def _typed(result: VersionedOutputs, signature: str, metadata: ModelMetadata) -> VersionedOutputs:
     """Adds what REST leaves out: the version, the name of a single output, and dtypes."""
     import numpy as np  # here, to keep importing the client fast
 
     wanted = metadata.signatures[signature].outputs if signature in metadata.signatures else {}
-    outputs = answer.outputs
+    outputs = result.outputs
     if set(outputs) == {""} and len(wanted) == 1:
         outputs = {next(iter(wanted)): outputs[""]}
     typed = dict(outputs)

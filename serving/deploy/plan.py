@@ -203,16 +203,16 @@ def _labels(push_dir: Path, stable: int | None, canary: int | None) -> tuple[int
     return stable, canary
 
 
-def _check_names(asked: DeployPlan) -> None:
-    if not _MODEL_NAME.fullmatch(asked.model):
+def _check_names(checked: DeployPlan) -> None:
+    if not _MODEL_NAME.fullmatch(checked.model):
         raise DeployError(
-            f"the model's name {asked.model!r}",
+            f"the model's name {checked.model!r}",
             got="a character that needs escaping in URLs, paths or manifests",
             expected="letters, digits, '.', '_' and '-', such as reviews",
             fix="choose another with --name",
         )
-    others = [("namespace", asked.namespace), ("service account", asked.service_account)]
-    others += [("namespace", name) for name in asked.allow_namespaces]
+    others = [("namespace", checked.namespace), ("service account", checked.service_account)]
+    others += [("namespace", name) for name in checked.allow_namespaces]
     for what, text in others:
         if text is not None:
             _check_reference(f"the {what} {text!r}", text)
@@ -224,51 +224,51 @@ def _check_reference(what: str, name: str) -> None:
         raise DeployError(what, got="an invalid name in Kubernetes", expected="a-z, 0-9, '-' and '.'")
 
 
-def _check_sizes(asked: DeployPlan) -> None:
-    replicas, most = asked.replicas, asked.max_replicas
-    if asked.target == "compose" and replicas != 1:
+def _check_sizes(checked: DeployPlan) -> None:
+    replicas, most = checked.replicas, checked.max_replicas
+    if checked.target == "compose" and replicas != 1:
         raise DeployError("--replicas", got=str(replicas), expected="1 for compose, which uses this machine's ports")
     if replicas < 1 or most < replicas:
         raise DeployError("the replicas", got=f"{replicas} to {most}", expected="at least 1, and no smaller maximum")
-    if not _CPU.fullmatch(asked.cpu) or cores(asked.cpu) <= 0:
-        raise DeployError("--cpu", got=asked.cpu, expected="cores, such as 2, 0.5 or 500m")
-    if not _MEMORY.fullmatch(asked.memory) or not int(asked.memory[:-2]):
-        raise DeployError("--memory", got=asked.memory, expected="such as 512Mi or 2Gi")
-    if not _IMAGE.fullmatch(asked.image):
-        raise DeployError("--image", got=asked.image, expected=f"an image with its tag or digest, such as {IMAGE}")
+    if not _CPU.fullmatch(checked.cpu) or cores(checked.cpu) <= 0:
+        raise DeployError("--cpu", got=checked.cpu, expected="cores, such as 2, 0.5 or 500m")
+    if not _MEMORY.fullmatch(checked.memory) or not int(checked.memory[:-2]):
+        raise DeployError("--memory", got=checked.memory, expected="such as 512Mi or 2Gi")
+    if not _IMAGE.fullmatch(checked.image):
+        raise DeployError("--image", got=checked.image, expected=f"an image with its tag or digest, such as {IMAGE}")
 
 
-def _check_address(asked: DeployPlan) -> None:
+def _check_address(checked: DeployPlan) -> None:
     try:
-        ipaddress.ip_address(asked.bind)
+        ipaddress.ip_address(checked.bind)
     except ValueError:
         raise DeployError(
-            "--bind", got=asked.bind, expected="an IP address of this machine, or 0.0.0.0 for all"
+            "--bind", got=checked.bind, expected="an IP address of this machine, or 0.0.0.0 for all"
         ) from None
 
 
-def _check_location(asked: DeployPlan) -> None:
-    locations = {"--bucket": asked.bucket, "--pvc": asked.pvc, "--host-path": asked.host_path}
+def _check_location(checked: DeployPlan) -> None:
+    locations = {"--bucket": checked.bucket, "--pvc": checked.pvc, "--host-path": checked.host_path}
     given = [name for name, value in locations.items() if value is not None]
     if len(given) > 1:
         raise DeployError("the model's location", got=" and ".join(given), expected="one of them")
-    allowed = _LOCATIONS[asked.target]
-    if (given and given[0] not in allowed) or (not given and asked.target != "compose"):
+    allowed = _LOCATIONS[checked.target]
+    if (given and given[0] not in allowed) or (not given and checked.target != "compose"):
         raise DeployError(
-            f"the model's location for {asked.target}",
+            f"the model's location for {checked.target}",
             got=given[0] if given else "none, but pods cannot read this machine's folder",
             expected=f"one of {', '.join(allowed)}",
             fix="copy the push folder there, with all its versions",
         )
-    if asked.pvc is not None:
-        claim, path = asked.pvc
+    if checked.pvc is not None:
+        claim, path = checked.pvc
         _check_reference(f"the claim {claim!r}", claim)
         if ".." in path.split("/"):
             raise DeployError("--pvc", got=path, expected="CLAIM or CLAIM:PATH, a path within the claim")
-    if asked.host_path is not None and not asked.host_path.startswith("/"):
-        raise DeployError("--host-path", got=asked.host_path, expected="an absolute path")
-    if asked.bucket is not None:
-        _check_bucket(asked.target, asked.bucket)
+    if checked.host_path is not None and not checked.host_path.startswith("/"):
+        raise DeployError("--host-path", got=checked.host_path, expected="an absolute path")
+    if checked.bucket is not None:
+        _check_bucket(checked.target, checked.bucket)
 
 
 def _check_bucket(target: Target, bucket: str) -> None:

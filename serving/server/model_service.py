@@ -12,7 +12,7 @@ import numpy as np
 
 from serving.errors import Code, OptionsError, StatusError
 from serving.server.calls.call import Call
-from serving.server.calls.example_inference import plan_classify, plan_multi_inference, plan_regress
+from serving.server.calls.example_inference import ITEM_BYTES, plan_classify, plan_multi_inference, plan_regress
 from serving.server.calls.inference import RunPlan, plan_predict, response_model_spec, signature_key
 from serving.server.calls.servable import DEFAULT_SIGNATURE
 from serving.server.calls.service import Arrays, PredictResult, TensorInfo
@@ -34,8 +34,6 @@ from serving.wire.protos import (
 )
 
 SIGNATURE_DEF = "signature_def"
-
-_ITEM_BYTES = 64  # about what a class or a value takes in a response
 
 OnRun = Callable[[str, float], None]
 
@@ -159,7 +157,7 @@ class Core:
             version.release()
             raise
         outputs = await future
-        return await call.run(_ITEM_BYTES * sum([array.size for array in outputs]), plan.finish, outputs)
+        return await call.run(ITEM_BYTES * sum([array.size for array in outputs]), plan.finish, outputs)
 
     def _submit(self, version: ServedVersion, plan: RunPlan, call: Call | None) -> asyncio.Future[list[np.ndarray]]:
         """Sends a run to the threads; the version is released when it has ended, whoever still waits for it."""

@@ -31,6 +31,9 @@ from serving.wire.protos import ClassificationResponse, MultiInferenceResponse, 
 
 _STEP_ROWS = 256
 
+ITEM_BYTES, ENCODED_ITEM_BYTES = 64, 32
+"""Approximate bytes of a class or value in a response message, and encoded."""
+
 INPUTS, CLASSES, SCORES, OUTPUTS = "inputs", "classes", "scores", "outputs"
 
 Tensors = Mapping[str, np.ndarray]

@@ -46,10 +46,10 @@ def signature_key(model_spec: Any) -> str:
 
 def response_model_spec(model_spec: Any, version: int | None) -> Any:
     """The `ModelSpec` of a response (`MakeModelSpec`); `version` is None for warm-ups."""
-    answered = ModelSpec(name=model_spec.name, signature_name=signature_key(model_spec))
+    spec = ModelSpec(name=model_spec.name, signature_name=signature_key(model_spec))
     if version is not None:
-        answered.version.value = version
-    return answered
+        spec.version.value = version
+    return spec
 
 
 def find_signature(signatures: Signatures, name: str) -> ModelSignature:

@@ -23,7 +23,7 @@ MEDIUM_BYTES = 2**20
 """Larger work has a queue of its own, so that smaller work need not wait for it."""
 
 _IDLE_SECONDS = 10.0
-_DEADLINE = "Deadline exceeded before the request was worked on"
+_DEADLINE = "Deadline exceeded before the request was processed"
 
 T = TypeVar("T")
 Check = Callable[[], None]

@@ -275,9 +275,9 @@ def session_config(options: ServerOptions, loops: bool = False) -> Any:
         config.MergeFromString(options.session_config.SerializeToString())
     own_threads = 1 if options.workers > 1 else 0
     for name in ("intra_op_parallelism_threads", "inter_op_parallelism_threads"):
-        asked = getattr(options, name.removesuffix("_threads"))
-        if asked or (own_threads and not getattr(config, name)):
-            setattr(config, name, asked or own_threads)
+        threads = getattr(options, name.removesuffix("_threads"))
+        if threads or (own_threads and not getattr(config, name)):
+            setattr(config, name, threads or own_threads)
     if not config.session_inter_op_thread_pool:
         threads = config.inter_op_parallelism_threads
         sizes = dict.fromkeys(_POOLS + (_POOLS_OF_LOOPS if loops else ()), threads)

@@ -18,7 +18,7 @@ from serving.errors import Code, StatusError
 from serving.server.calls.servable import Servable
 from serving.server.run.relief_threads import Relief
 
-DEADLINE = "Deadline exceeded before the model answered"
+DEADLINE = "Deadline exceeded before the run ended"
 
 _NICE_INCREMENT = 5  # in Linux each thread has its own; weight 335 against 1024
 

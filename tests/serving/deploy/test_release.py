@@ -77,7 +77,7 @@ def test_other_models_of_the_file_stay_as_they_are(folder: Path) -> None:
     release("promote", "reviews", config)
     models = model_config.parse(config.read_text(), "").model_config_list.config
     assert [model.name for model in models] == ["reviews", "other"]
-    with pytest.raises(DeployError, match="the newest one is served"):
+    with pytest.raises(DeployError, match="the newest version is served"):
         release("promote", "other", config)
     with pytest.raises(DeployError, match="one of reviews, other"):
         release("promote", "third", config)

@@ -58,7 +58,7 @@ class FakeService:
             async with asyncio.timeout_at(call.deadline if call else None):
                 outputs = await self._run(name, inputs)
         except TimeoutError as error:
-            raise StatusError(Code.DEADLINE_EXCEEDED, "Deadline exceeded before the model answered") from error
+            raise StatusError(Code.DEADLINE_EXCEEDED, "Deadline exceeded before the run ended") from error
         spec = protos.ModelSpec(name=model_spec.name, signature_name=name)
         spec.version.value = 1
         return PredictResult(spec, outputs)

@@ -18,6 +18,7 @@ from serving.server.api_keys import NO_HEADERS, ApiKey
 from serving.server.calls.budget import Limits, Reservation
 from serving.server.calls.call import Call
 from serving.server.calls.client_address import Caller
+from serving.server.calls.example_inference import ENCODED_ITEM_BYTES
 from serving.server.calls.internal_error import unexpected
 from serving.server.calls.request_tensors import decode_inputs, encode_outputs, output_bytes, size_of
 from serving.server.calls.service import PredictResult
@@ -33,8 +34,6 @@ Answer = Callable[[Frontend, Any, Call], Awaitable[bytes]]
 Guard = Callable[[ServerOptions, Caller, Any], Awaitable[None]]
 
 _RELOAD = "HandleReloadConfigRequest"
-
-_ITEM_BYTES = 32  # about what a class or a value takes in a response
 
 
 async def _predict(frontend: Frontend, request: Any, call: Call) -> bytes:
@@ -78,7 +77,7 @@ async def _multi_inference(frontend: Frontend, request: Any, call: Call) -> byte
 
 async def _serialized(response: Any, items: int, call: Call) -> bytes:
     """The bytes of a response with so many classes or values."""
-    return await call.run(items * _ITEM_BYTES, lambda check: bytes(response.SerializeToString()))
+    return await call.run(items * ENCODED_ITEM_BYTES, lambda check: bytes(response.SerializeToString()))
 
 
 async def _get_model_metadata(frontend: Frontend, request: Any, call: Call) -> bytes:

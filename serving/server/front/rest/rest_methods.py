@@ -19,6 +19,7 @@ from serving.errors import Code, StatusError
 from serving.server.api_keys import NO_HEADERS
 from serving.server.calls.budget import Limits, Reservation
 from serving.server.calls.call import Call
+from serving.server.calls.example_inference import ENCODED_ITEM_BYTES
 from serving.server.calls.internal_error import unexpected
 from serving.server.calls.request_tensors import output_bytes, size_of
 from serving.server.calls.service import Arrays
@@ -30,8 +31,6 @@ from serving.server.front.json.json_tensor import decode_predict
 from serving.server.front.rest.request_bodies import gunzipped
 from serving.server.front.rest.rest_routes import ASKED, Route, route
 from serving.wire import protos
-
-_ITEM_BYTES = 32  # about what a class or a value takes in an answer
 
 Read = Callable[[], Awaitable[bytes]]
 
@@ -147,14 +146,14 @@ async def _classify(frontend: Frontend, spec: Any, body: bytes, call: Call) -> b
     request = await call.run(call.size, _examples, protos.ClassificationRequest, spec, body, call.limits)
     result = (await frontend.service.classify(request, call)).result
     rows = result.classifications
-    size = _ITEM_BYTES * len(rows) * len(rows[0].classes) if rows else 0
+    size = ENCODED_ITEM_BYTES * len(rows) * len(rows[0].classes) if rows else 0
     return await call.run(size, encode_classifications, result)
 
 
 async def _regress(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
     request = await call.run(call.size, _examples, protos.RegressionRequest, spec, body, call.limits)
     result = (await frontend.service.regress(request, call)).result
-    return await call.run(_ITEM_BYTES * len(result.regressions), encode_regressions, result)
+    return await call.run(ENCODED_ITEM_BYTES * len(result.regressions), encode_regressions, result)
 
 
 def _examples(kind: Any, spec: Any, body: bytes, limits: Limits, check: Check) -> Any:
