@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from serving.errors import Code, OptionsError, StatusError
-from serving.server.calls.call import Call
 from serving.server.calls.example_inference import ITEM_BYTES, plan_classify, plan_multi_inference, plan_regress
 from serving.server.calls.inference import RunPlan, plan_predict, response_model_spec, signature_key
+from serving.server.calls.request_context import RequestContext
 from serving.server.calls.servable import DEFAULT_SIGNATURE
 from serving.server.calls.service import Arrays, PredictResult, TensorInfo
 from serving.server.models.manager import ModelManager, OnState
@@ -122,7 +122,7 @@ class Core:
         return self._manager.ready()
 
     async def predict(
-        self, model_spec: Any, inputs: Arrays, output_filter: Sequence[str] = (), call: Call | None = None
+        self, model_spec: Any, inputs: Arrays, output_filter: Sequence[str] = (), call: RequestContext | None = None
     ) -> PredictResult:
         if model_spec is None:
             raise _missing_spec()
@@ -136,18 +136,20 @@ class Core:
             raise
         return PredictResult(response_model_spec(model_spec, version.number), plan.finish(await future))
 
-    async def classify(self, request: Any, call: Call | None = None) -> Any:
+    async def classify(self, request: Any, call: RequestContext | None = None) -> Any:
         return await self._on_examples(plan_classify, request, _spec_of(request), call)
 
-    async def regress(self, request: Any, call: Call | None = None) -> Any:
+    async def regress(self, request: Any, call: RequestContext | None = None) -> Any:
         return await self._on_examples(plan_regress, request, _spec_of(request), call)
 
-    async def multi_inference(self, request: Any, call: Call | None = None) -> Any:
+    async def multi_inference(self, request: Any, call: RequestContext | None = None) -> Any:
         spec = request.tasks[0].model_spec if request.tasks else ModelSpec()
         return await self._on_examples(plan_multi_inference, request, spec, call)
 
-    async def _on_examples(self, make: Callable[..., RunPlan], request: Any, model_spec: Any, call: Call | None) -> Any:
-        call = call or Call()
+    async def _on_examples(
+        self, make: Callable[..., RunPlan], request: Any, model_spec: Any, call: RequestContext | None
+    ) -> Any:
+        call = call or RequestContext()
         version = self._manager.acquire(model_spec)
         try:
             arguments = _signatures(version), request, version.number, self._check_method, call.limits
@@ -159,7 +161,9 @@ class Core:
         outputs = await future
         return await call.run(ITEM_BYTES * sum([array.size for array in outputs]), plan.finish, outputs)
 
-    def _submit(self, version: ServedVersion, plan: RunPlan, call: Call | None) -> asyncio.Future[list[np.ndarray]]:
+    def _submit(
+        self, version: ServedVersion, plan: RunPlan, call: RequestContext | None
+    ) -> asyncio.Future[list[np.ndarray]]:
         """Sends a run to the threads; the version is released when it has ended, whoever still waits for it."""
 
         def finished(seconds: float | None) -> None:

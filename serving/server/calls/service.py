@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from serving.server.calls.call import Call
+from serving.server.calls.request_context import RequestContext
 
 Arrays = Mapping[str, np.ndarray]
 """Name to array. Strings are arrays of `bytes` objects (dtype object)."""
@@ -45,20 +45,20 @@ class Service(Protocol):
     gets DEADLINE_EXCEEDED. Without a `call` there is no deadline and no limit."""
 
     async def predict(
-        self, model_spec: Any, inputs: Arrays, output_filter: Sequence[str] = (), call: Call | None = None
+        self, model_spec: Any, inputs: Arrays, output_filter: Sequence[str] = (), call: RequestContext | None = None
     ) -> PredictResult:
         """Runs a signature; see `PredictRequest`."""
         ...
 
-    async def classify(self, request: Any, call: Call | None = None) -> Any:
+    async def classify(self, request: Any, call: RequestContext | None = None) -> Any:
         """`ClassificationRequest` to `ClassificationResponse`."""
         ...
 
-    async def regress(self, request: Any, call: Call | None = None) -> Any:
+    async def regress(self, request: Any, call: RequestContext | None = None) -> Any:
         """`RegressionRequest` to `RegressionResponse`."""
         ...
 
-    async def multi_inference(self, request: Any, call: Call | None = None) -> Any:
+    async def multi_inference(self, request: Any, call: RequestContext | None = None) -> Any:
         """`MultiInferenceRequest` to `MultiInferenceResponse`."""
         ...
 

@@ -11,7 +11,7 @@ from typing import Any
 from serving.errors import Code, StatusError
 from serving.server.api_keys import ApiKey, ApiKeys
 from serving.server.calls.budget import Budget, Reservation
-from serving.server.calls.call import Call
+from serving.server.calls.request_context import RequestContext
 from serving.server.calls.service import Service
 from serving.server.calls.worker_threads import WorkerThreads
 from serving.server.front.connections import Connections, limit_of_connections
@@ -74,9 +74,9 @@ class Frontend:
         """For a new request: it holds nothing yet. What carries it takes what comes, and releases it at the end."""
         return Reservation(self.budget)
 
-    def call(self, held: Reservation, deadline: float | None, size: int) -> Call:
+    def call(self, held: Reservation, deadline: float | None, size: int) -> RequestContext:
         """A request on its way; `size` in bytes."""
-        return Call(self._most, held, deadline, size, self.work)
+        return RequestContext(self._most, held, deadline, size, self.work)
 
     def _pressed(self) -> bool:
         return self.budget.bytes > self.budget.max_bytes // 2

@@ -16,10 +16,10 @@ from google.protobuf.message import DecodeError
 from serving.errors import Code, StatusError
 from serving.server.api_keys import NO_HEADERS, ApiKey
 from serving.server.calls.budget import Limits, Reservation
-from serving.server.calls.call import Call
 from serving.server.calls.client_address import Caller
 from serving.server.calls.example_inference import ENCODED_ITEM_BYTES
 from serving.server.calls.internal_error import unexpected
+from serving.server.calls.request_context import RequestContext
 from serving.server.calls.request_tensors import decode_inputs, encode_outputs, output_bytes, size_of
 from serving.server.calls.service import PredictResult
 from serving.server.calls.worker_threads import INLINE_BYTES, Check
@@ -30,13 +30,13 @@ from serving.server.options import ServerOptions
 from serving.server.protobuf import encode_response, parse
 from serving.wire import protos
 
-Answer = Callable[[Frontend, Any, Call], Awaitable[bytes]]
+Answer = Callable[[Frontend, Any, RequestContext], Awaitable[bytes]]
 Guard = Callable[[ServerOptions, Caller, Any], Awaitable[None]]
 
 _RELOAD = "HandleReloadConfigRequest"
 
 
-async def _predict(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _predict(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     if not request.HasField("model_spec"):
         raise StatusError(Code.INVALID_ARGUMENT, "Missing ModelSpec")
     inputs = await call.run(call.size, decode_inputs, request.inputs, call.limits)
@@ -56,18 +56,18 @@ def _encoded(predicted: PredictResult, as_content: bool, limits: Limits, check: 
     return encode_response(predicted.model_spec, predicted.outputs, as_content, check)
 
 
-async def _classify(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _classify(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     response = await frontend.service.classify(request, call)
     rows = response.result.classifications
     return await _serialized(response, len(rows) * len(rows[0].classes) if rows else 0, call)
 
 
-async def _regress(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _regress(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     response = await frontend.service.regress(request, call)
     return await _serialized(response, len(response.result.regressions), call)
 
 
-async def _multi_inference(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _multi_inference(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     response, items = await frontend.service.multi_inference(request, call), 0
     for result in response.results:
         rows = result.classification_result.classifications
@@ -75,34 +75,34 @@ async def _multi_inference(frontend: Frontend, request: Any, call: Call) -> byte
     return await _serialized(response, items, call)
 
 
-async def _serialized(response: Any, items: int, call: Call) -> bytes:
+async def _serialized(response: Any, items: int, call: RequestContext) -> bytes:
     """The bytes of a response with so many classes or values."""
     return await call.run(items * ENCODED_ITEM_BYTES, lambda check: bytes(response.SerializeToString()))
 
 
-async def _get_model_metadata(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _get_model_metadata(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     return bytes(frontend.service.get_model_metadata(request).SerializeToString())
 
 
-async def _get_model_status(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _get_model_status(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     return bytes(frontend.service.get_model_status(request).SerializeToString())
 
 
-async def _reload(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _reload(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     return bytes((await frontend.reload(request)).SerializeToString())
 
 
-async def _profile(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _profile(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     response = await frontend.profiler.profile(request)
     return await call.run(response.ByteSize(), lambda check: bytes(response.SerializeToString()))
 
 
-async def _terminate(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _terminate(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     frontend.profiler.terminate(request.session_id)
     return b""
 
 
-async def _monitor(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _monitor(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     raise StatusError(Code.UNIMPLEMENTED, "unimplemented.")  # as TensorFlow's service on a CPU or GPU
 
 

@@ -18,9 +18,9 @@ from google.protobuf import json_format
 from serving.errors import Code, StatusError
 from serving.server.api_keys import NO_HEADERS
 from serving.server.calls.budget import Limits, Reservation
-from serving.server.calls.call import Call
 from serving.server.calls.example_inference import ENCODED_ITEM_BYTES
 from serving.server.calls.internal_error import unexpected
+from serving.server.calls.request_context import RequestContext
 from serving.server.calls.request_tensors import output_bytes, size_of
 from serving.server.calls.service import Arrays
 from serving.server.calls.worker_threads import INLINE_BYTES, Check, in_loop
@@ -126,7 +126,7 @@ def _look(frontend: Frontend, found: Route) -> bytes:
     return _pretty(_values(status))
 
 
-async def _predict(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
+async def _predict(frontend: Frontend, spec: Any, body: bytes, call: RequestContext) -> bytes:
     inputs_of = in_loop(asyncio.get_running_loop(), partial(frontend.service.inputs_of, spec))
     signature, inputs, in_rows = await call.run(call.size, decode_predict, body, inputs_of, call.limits)
     spec.signature_name = signature
@@ -142,7 +142,7 @@ def _predicted(outputs: Arrays, in_rows: bool, limits: Limits, check: Check) -> 
     return encode_predict(outputs, in_rows, check)
 
 
-async def _classify(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
+async def _classify(frontend: Frontend, spec: Any, body: bytes, call: RequestContext) -> bytes:
     request = await call.run(call.size, _examples, protos.ClassificationRequest, spec, body, call.limits)
     result = (await frontend.service.classify(request, call)).result
     rows = result.classifications
@@ -150,7 +150,7 @@ async def _classify(frontend: Frontend, spec: Any, body: bytes, call: Call) -> b
     return await call.run(size, encode_classifications, result)
 
 
-async def _regress(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
+async def _regress(frontend: Frontend, spec: Any, body: bytes, call: RequestContext) -> bytes:
     request = await call.run(call.size, _examples, protos.RegressionRequest, spec, body, call.limits)
     result = (await frontend.service.regress(request, call)).result
     return await call.run(ENCODED_ITEM_BYTES * len(result.regressions), encode_regressions, result)
@@ -165,7 +165,7 @@ def _examples(kind: Any, spec: Any, body: bytes, limits: Limits, check: Check) -
 _ANSWERS = {"predict": _predict, "classify": _classify, "regress": _regress}
 
 
-async def _unpacked(body: bytes, call: Call) -> bytes:
+async def _unpacked(body: bytes, call: RequestContext) -> bytes:
     """What a compressed body is; here where that is small, as most are."""
     if len(body) <= INLINE_BYTES:
         unpacked = gunzipped(body, min(INLINE_BYTES, call.limits.max_bytes))

@@ -10,7 +10,7 @@ from fronts import with_fronts
 from tiny_servers import config_of, floats, options_of, publish, spec, until, with_core, write_warm_up
 
 from serving.errors import Code, StatusError
-from serving.server.calls.call import Call
+from serving.server.calls.request_context import RequestContext
 from serving.server.calls.request_tensors import encode
 from serving.server.model_service import Core
 from serving.server.models.served_version import VersionState
@@ -41,7 +41,7 @@ def options_with_limit(base, **fields):
 
 def slow(core, steps, rows=1, **call):
     inputs = {"n": np.full(rows, steps, np.int32)}
-    return asyncio.create_task(core.predict(spec(signature="slow"), inputs, (), Call(**call)))
+    return asyncio.create_task(core.predict(spec(signature="slow"), inputs, (), RequestContext(**call)))
 
 
 async def refusals(tasks):

@@ -20,7 +20,7 @@ class _ExpandsError(Exception):
 
 
 class _Take:
-    """The `take` of a call's limits. Not a method of the call, which would make each call a reference cycle."""
+    """The `take` of a request's limits. Not a method of `RequestContext`, which would make each one a reference cycle."""
 
     __slots__ = ("held", "inline")
 
@@ -36,7 +36,7 @@ class _Take:
         self.held.take(size, rows)
 
 
-class Call:
+class RequestContext:
     """One request in progress.
 
     Args:
