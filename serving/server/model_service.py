@@ -108,7 +108,7 @@ class Core:
             options = dataclasses.replace(batching, thread_pool_name=prefix + batching.thread_pool_name)
             if size is RunSize.LARGE:
                 return Batcher(options, threads, settled, memory.run, low_priority=low_priority)
-            return Batcher(options, threads, settled, memory.run_joined, memory.most_joined, low_priority)
+            return Batcher(options, threads, settled, memory.run_batch, memory.max_batch_rows, low_priority)
 
         return Lanes(lane, memory.sizes.size)
 

@@ -20,7 +20,7 @@ class _ExpandsError(Exception):
 
 
 class _Take:
-    """The `take` of a request's limits. Not a method of `RequestContext`, which would make each one a reference cycle."""
+    """The `take` of a request's limits. As a method of `RequestContext` it would make each one a reference cycle."""
 
     __slots__ = ("held", "inline")
 

@@ -23,7 +23,7 @@ from serving.server.run.batch_arrays import join, pad_rows, split
 from serving.server.run.batching_options import BatchingOptions
 from serving.server.run.executor import RunFunction, SettledTasks, Task, internal_error, run_now, start_threads
 
-MostRows = Callable[[Servable, Mapping[str, np.ndarray], Sequence[str]], int]
+MaxRows = Callable[[Servable, Mapping[str, np.ndarray], Sequence[str]], int]
 
 _FAIL_WHOLE_BATCH = (Code.DEADLINE_EXCEEDED, Code.CANCELLED)
 """Errors after which requests are not run again one by one: no caller waits any more, or the server's limit was
@@ -78,7 +78,7 @@ class Batcher:
         count: number of threads.
         settled: receives finished tasks.
         run: runs a batch.
-        most_rows: the maximum rows of a batch with such feeds; a larger batch of several requests runs in parts.
+        max_rows: the maximum rows of a batch with such feeds; a larger batch of several requests runs in parts.
         low_priority: see `start_threads`.
     """
 
@@ -88,10 +88,10 @@ class Batcher:
         count: int,
         settled: SettledTasks,
         run: RunFunction = run_now,
-        most_rows: MostRows = lambda servable, feeds, fetches: sys.maxsize,
+        max_rows: MaxRows = lambda servable, feeds, fetches: sys.maxsize,
         low_priority: bool = False,
     ) -> None:
-        self._options, self._settled, self._run_batch, self._most_rows = options, settled, run, most_rows
+        self._options, self._settled, self._run_batch, self._max_rows = options, settled, run, max_rows
         self._queues: dict[Hashable, deque[RequestBatch]] = {}
         self._condition = threading.Condition()
         self._slices_lock = threading.Lock()
@@ -108,7 +108,7 @@ class Batcher:
         key = self._kind(task)
         with self._condition:
             queue = self._queues.get(key) or deque()
-            self._check_room(queue, batched_task.rows)
+            self._check_capacity(queue, batched_task.rows)
             self._enqueue(queue, batched_task)
             self._queues[key] = queue
             self._condition.notify()
@@ -126,7 +126,7 @@ class Batcher:
         kinds = [(name, array.dtype, array.ndim if pad else array.shape[1:]) for name, array in task.feeds.items()]
         return (id(task.servable), tuple(task.fetches), *kinds)
 
-    def _check_room(self, queue: Sequence[RequestBatch], rows: int) -> None:
+    def _check_capacity(self, queue: Sequence[RequestBatch], rows: int) -> None:
         """`ValidateBatchTaskQueueCapacity`; even an empty queue has an open batch."""
         options = self._options
         enqueued, open_rows = max(len(queue), 1), queue[-1].rows if queue else 0
@@ -236,7 +236,7 @@ class Batcher:
         rows = sum(part.rows for part in slices)
         feeds = join([part.feeds() for part in slices], self._options.pad_variable_length_inputs)
         first = slices[0].batched_task.task
-        if len(slices) > 1 and rows > self._most_rows(first.servable, feeds, first.fetches):
+        if len(slices) > 1 and rows > self._max_rows(first.servable, feeds, first.fetches):
             half = len(slices) // 2
             return self._outputs(slices[:half]) + self._outputs(slices[half:])
         padding = self._options.allowed(rows) - rows

@@ -48,8 +48,8 @@ def in_lanes(use, batching=None):
             lanes = Lanes(lambda size: ThreadExecutor(1, settled, run[size]), runs.sizes.size)
         else:
             options = batching_options(batching)
-            run = {RunSize.SMALL: runs.run_joined, RunSize.LARGE: runs.run}
-            most = {RunSize.SMALL: runs.most_joined, RunSize.LARGE: lambda *arguments: sys.maxsize}
+            run = {RunSize.SMALL: runs.run_batch, RunSize.LARGE: runs.run}
+            most = {RunSize.SMALL: runs.max_batch_rows, RunSize.LARGE: lambda *arguments: sys.maxsize}
             lanes = Lanes(lambda size: Batcher(options, 1, settled, run[size], most[size]), runs.sizes.size)
 
         def submit(array, finished=lambda seconds: None):

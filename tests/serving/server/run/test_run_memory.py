@@ -125,8 +125,8 @@ def test_joined_requests_run_in_parts_where_memory_asks_for_it(measured):
     measured(model)
     runs = RunMemory(1, 1, free(1600))  # a share of 200 MiB: 133 rows
     runs.run(model, rows(600), ("y",), lambda: None)
-    assert runs.most_joined(model, rows(200), ("y",)) == 133
-    assert runs.most_joined(Model(), rows(200), ("y",)) == 64
+    assert runs.max_batch_rows(model, rows(200), ("y",)) == 133
+    assert runs.max_batch_rows(Model(), rows(200), ("y",)) == 64
 
 
 def test_what_a_run_takes_is_measured_and_what_is_free_is_known():
