@@ -10,10 +10,10 @@ from typing import Any
 
 from serving.errors import Code, StatusError
 from serving.server.api_keys import ApiKey, ApiKeys
-from serving.server.calls.budget import Budget, Held
-from serving.server.calls.call import Call
+from serving.server.calls.budget import Budget, Reservation
+from serving.server.calls.request_context import RequestContext
 from serving.server.calls.service import Service
-from serving.server.calls.worker_threads import Work
+from serving.server.calls.worker_threads import WorkerThreads
 from serving.server.front.connections import Connections, connection_limit
 from serving.server.front.profiling import Profiler
 from serving.server.front.server_metrics import MAX_CELLS, PROCESS_METRICS, VERSION_STATE, Metrics
@@ -51,7 +51,7 @@ class Frontend:
     ) -> None:
         self.service, self.options, self.metrics = service, options, metrics
         self.budget = Budget(options.max_pending_bytes, options.max_pending_rows, trim_soon)
-        self.work = Work()
+        self.work = WorkerThreads()
         self.connections = Connections(connection_limit(options.max_connections), self._memory_short)
         self.reload, self.scrape = reload or self.reload_process, SingleFlight(scrape or self.process_page)
         self.profiler, self.keys = Profiler(), options.api_keys
@@ -69,13 +69,13 @@ class Frontend:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def new_reservation(self) -> Held:
+    def new_reservation(self) -> Reservation:
         """For a new request, which holds nothing yet. The transport takes what arrives, and releases it at the end."""
-        return Held(self.budget)
+        return Reservation(self.budget)
 
-    def new_call(self, held: Held, deadline: float | None, size: int) -> Call:
-        """The `Call` of a new request; `size` in bytes."""
-        return Call(self._request_limits, held, deadline, size, self.work)
+    def new_call(self, held: Reservation, deadline: float | None, size: int) -> RequestContext:
+        """The `RequestContext` of a new request; `size` in bytes."""
+        return RequestContext(self._request_limits, held, deadline, size, self.work)
 
     def _memory_short(self) -> bool:
         return self.budget.bytes > self.budget.max_bytes // 2

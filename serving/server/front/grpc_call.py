@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from serving.server.calls.budget import Held
+from serving.server.calls.budget import Reservation
 
 
 class GrpcCall(Protocol):
@@ -20,7 +20,7 @@ class GrpcCall(Protocol):
     """
 
     deadline: float | None
-    held: Held
+    held: Reservation
 
     @property
     def peer(self) -> str: ...

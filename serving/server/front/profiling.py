@@ -37,7 +37,7 @@ class Profiler:
                 loaded.
         """
         milliseconds = request.opts.duration_ms or request.duration_ms
-        if not 0 <= milliseconds <= _MAX_MILLISECONDS:
+        if milliseconds > _MAX_MILLISECONDS:
             words = f"duration_ms is {milliseconds}; expected 0 to {_MAX_MILLISECONDS}"
             raise StatusError(Code.INVALID_ARGUMENT, words)
         if self._session_id is not None:

@@ -7,7 +7,7 @@ import pytest
 from tiny_servers import config_of, example, floats, options_of, publish, spec, with_core
 
 from serving.errors import Code, StatusError
-from serving.server.calls.call import Call
+from serving.server.calls.request_context import RequestContext
 from serving.server.calls.request_tensors import decode_inputs, encode
 from serving.server.calls.service import TensorInfo
 from serving.wire.protos import (
@@ -379,8 +379,10 @@ def test_a_deadline_ends_the_run_and_a_cancelled_request_breaks_no_other(base, b
 
     async def use(core):
         deadline = asyncio.get_running_loop().time() + 0.3
-        late = asyncio.create_task(core.predict(spec(signature="slow"), endless, (), Call(deadline=deadline)))
-        cancelled = asyncio.create_task(core.predict(spec(signature="slow"), endless, (), Call(deadline=deadline)))
+        late = asyncio.create_task(core.predict(spec(signature="slow"), endless, (), RequestContext(deadline=deadline)))
+        cancelled = asyncio.create_task(
+            core.predict(spec(signature="slow"), endless, (), RequestContext(deadline=deadline))
+        )
         await asyncio.sleep(0.1)
         cancelled.cancel()
         with pytest.raises(StatusError) as error:
@@ -408,7 +410,7 @@ def test_what_comes_off_the_wire_is_what_runs(ask, count, as_content):
 @pytest.mark.parametrize("seconds", [1e300, float("inf")])
 def test_a_deadline_that_never_comes_is_none(ask, seconds):
     three = {"n": np.array([3], np.int32)}
-    predicted = ask(lambda core: core.predict(spec(signature="slow"), three, (), Call(deadline=seconds)))
+    predicted = ask(lambda core: core.predict(spec(signature="slow"), three, (), RequestContext(deadline=seconds)))
     assert predicted.outputs["last"].tolist() == [3]
 
 

@@ -13,7 +13,7 @@ import os
 import numpy as np
 
 from serving.errors import Code, StatusError
-from serving.server.calls.service import Predicted, TensorInfo
+from serving.server.calls.service import PredictResult, TensorInfo
 from serving.wire import dtypes, protos
 
 _X = TensorInfo(dtypes.FLOAT, (-1,))
@@ -58,10 +58,10 @@ class FakeService:
             async with asyncio.timeout_at(call.deadline if call else None):
                 outputs = await self._run(name, inputs)
         except TimeoutError as error:
-            raise StatusError(Code.DEADLINE_EXCEEDED, "Deadline exceeded before the model answered") from error
+            raise StatusError(Code.DEADLINE_EXCEEDED, "Deadline exceeded before the run ended") from error
         spec = protos.ModelSpec(name=model_spec.name, signature_name=name)
         spec.version.value = 1
-        return Predicted(spec, outputs)
+        return PredictResult(spec, outputs)
 
     async def _run(self, name, inputs):
         if name == "serving_default":

@@ -13,7 +13,7 @@ import json
 
 import grpc
 
-from serving.server.calls.budget import Budget, Held
+from serving.server.calls.budget import Budget, Reservation
 from serving.server.front.connections import Connections
 from serving.server.front.grpc_call import GrpcMethod
 from serving.server.front.http2.channel_arguments import parse_channel_arguments
@@ -86,7 +86,7 @@ async def serving(*, most=100, max_bytes=2**29, arguments=(), tls=None):
     methods = {path: GrpcMethod(unary) for path, unary in methods.items()} | {b"/e/Double": GrpcMethod(stream=double)}
     budget, connections = Budget(max_bytes, 2**16), Connections(most)
     server = Http2Server(
-        load(), methods, parse_channel_arguments(arguments, LIMIT)[0], connections, lambda: Held(budget)
+        load(), methods, parse_channel_arguments(arguments, LIMIT)[0], connections, lambda: Reservation(budget)
     )
     (bound,) = bind_tcp("127.0.0.1", 0, shared=False)
     port = bound.getsockname()[1]

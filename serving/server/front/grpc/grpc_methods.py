@@ -15,12 +15,13 @@ from google.protobuf.message import DecodeError
 
 from serving.errors import Code, StatusError
 from serving.server.api_keys import NO_HEADERS, ApiKey
-from serving.server.calls.budget import Held, Limits
-from serving.server.calls.call import Call
+from serving.server.calls.budget import Limits, Reservation
 from serving.server.calls.client_address import Caller
+from serving.server.calls.example_inference import ENCODED_ITEM_BYTES
 from serving.server.calls.internal_error import unexpected
-from serving.server.calls.request_tensors import answer_bytes, decode_inputs, encode_outputs, size_of
-from serving.server.calls.service import Predicted
+from serving.server.calls.request_context import RequestContext
+from serving.server.calls.request_tensors import decode_inputs, encode_outputs, output_bytes, size_of
+from serving.server.calls.service import PredictResult
 from serving.server.calls.worker_threads import INLINE_BYTES, Check
 from serving.server.front.frontend import Frontend, microseconds_since
 from serving.server.front.profiling import check_profiler
@@ -29,21 +30,19 @@ from serving.server.options import ServerOptions
 from serving.server.protobuf import encode_response, parse
 from serving.wire import protos
 
-Handler = Callable[[Frontend, Any, Call], Awaitable[bytes]]
+Handler = Callable[[Frontend, Any, RequestContext], Awaitable[bytes]]
 Guard = Callable[[ServerOptions, Caller, Any], Awaitable[None]]
 
 _RELOAD = "HandleReloadConfigRequest"
 
-_ITEM_BYTES = 32  # roughly, of a class or a value in a response
 
-
-async def _predict(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _predict(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     if not request.HasField("model_spec"):
         raise StatusError(Code.INVALID_ARGUMENT, "Missing ModelSpec")
     inputs = await call.run(call.size, decode_inputs, request.inputs, call.limits)
     predicted = await frontend.service.predict(request.model_spec, inputs, request.output_filter, call)
     as_content = frontend.options.enable_serialization_as_tensor_content
-    size = answer_bytes(predicted.outputs)
+    size = output_bytes(predicted.outputs)
     if size > INLINE_BYTES:
         return await call.run(size, _encode_large, predicted, as_content, call.limits)
     response = protos.PredictResponse()
@@ -52,23 +51,23 @@ async def _predict(frontend: Frontend, request: Any, call: Call) -> bytes:
     return bytes(response.SerializeToString())
 
 
-def _encode_large(predicted: Predicted, as_content: bool, limits: Limits, check: Check) -> bytes:
+def _encode_large(predicted: PredictResult, as_content: bool, limits: Limits, check: Check) -> bytes:
     limits.take(size_of(predicted.outputs), 0)
     return encode_response(predicted.model_spec, predicted.outputs, as_content, check)
 
 
-async def _classify(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _classify(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     response = await frontend.service.classify(request, call)
     rows = response.result.classifications
     return await _serialize(response, len(rows) * len(rows[0].classes) if rows else 0, call)
 
 
-async def _regress(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _regress(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     response = await frontend.service.regress(request, call)
     return await _serialize(response, len(response.result.regressions), call)
 
 
-async def _multi_inference(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _multi_inference(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     response, items = await frontend.service.multi_inference(request, call), 0
     for result in response.results:
         rows = result.classification_result.classifications
@@ -76,34 +75,34 @@ async def _multi_inference(frontend: Frontend, request: Any, call: Call) -> byte
     return await _serialize(response, items, call)
 
 
-async def _serialize(response: Any, items: int, call: Call) -> bytes:
+async def _serialize(response: Any, items: int, call: RequestContext) -> bytes:
     """The bytes of a response with this many classes or values."""
-    return await call.run(items * _ITEM_BYTES, lambda check: bytes(response.SerializeToString()))
+    return await call.run(items * ENCODED_ITEM_BYTES, lambda check: bytes(response.SerializeToString()))
 
 
-async def _get_model_metadata(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _get_model_metadata(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     return bytes(frontend.service.get_model_metadata(request).SerializeToString())
 
 
-async def _get_model_status(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _get_model_status(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     return bytes(frontend.service.get_model_status(request).SerializeToString())
 
 
-async def _reload(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _reload(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     return bytes((await frontend.reload(request)).SerializeToString())
 
 
-async def _profile(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _profile(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     response = await frontend.profiler.profile(request)
     return await call.run(response.ByteSize(), lambda check: bytes(response.SerializeToString()))
 
 
-async def _terminate(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _terminate(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     frontend.profiler.terminate(request.session_id)
     return b""
 
 
-async def _monitor(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _monitor(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     raise StatusError(Code.UNIMPLEMENTED, "unimplemented.")  # as TensorFlow's service responds on a CPU or GPU
 
 
@@ -130,7 +129,7 @@ async def handle(
     method: str,
     body: bytes,
     deadline: float | None,
-    held: Held | None = None,
+    held: Reservation | None = None,
     *,
     peer: str = "",
     headers: Mapping[str, str] = NO_HEADERS,

@@ -24,7 +24,6 @@ from serving.server.front.http2.nghttp2 import load
 from serving.server.front.listening import bind_tcp, bind_unix
 from serving.server.front.ports import address_unavailable
 from serving.server.options import TlsFiles
-from serving.wire import protos
 
 if TYPE_CHECKING:
     from serving.server.front.grpc.grpcio_server import GrpcioServer
@@ -134,8 +133,8 @@ class GrpcServer:
         if self._health is not None:
             methods |= self._health.methods()
         if self._frontend.options.enable_grpc_reflection:
-            more = {health.SERVICE: health.FILE} if self._health is not None else {}
-            methods |= reflection.methods([*METHODS, *more], protos.POOL, more.values())
+            more = [health.SERVICE] if self._health is not None else []
+            methods |= reflection.methods([*METHODS, *more])
         return methods
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from serving.errors import StatusError
-from serving.server.calls.budget import Held
+from serving.server.calls.budget import Reservation
 from serving.server.front.frontend import Frontend
 from serving.server.front.grpc_call import GrpcMethod
 from serving.server.front.http2.grpc_headers import truncate_details
@@ -80,7 +80,7 @@ class _GrpcioCall:
     def __init__(self, frontend: Frontend, context: Any) -> None:
         left = context.time_remaining()
         self.deadline = None if left is None else asyncio.get_running_loop().time() + left
-        self.held: Held = frontend.new_reservation()
+        self.held: Reservation = frontend.new_reservation()
         self._context = context
 
     @property

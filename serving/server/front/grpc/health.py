@@ -1,7 +1,4 @@
-"""gRPC's health service (grpc/health/v1/health.proto).
-
-`grpcio-health-checking` is not used: the version in the lock is made for protobuf 7, and the rest of the stack is not.
-"""
+"""gRPC's health service (grpc/health/v1/health.proto)."""
 
 from __future__ import annotations
 
@@ -9,36 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from serving.errors import Code, StatusError
 from serving.server.front.grpc_call import GrpcCall, GrpcMethod
-from serving.wire.protos.declare import proto_file
+from serving.wire import protos
 
 SERVICE = "grpc.health.v1.Health"
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
 
-FILE = proto_file(
-    "grpc/health/v1/health.proto",
-    "grpc.health.v1",
-    {
-        "HealthCheckRequest": ["string service = 1"],
-        "HealthCheckResponse": ["enum .grpc.health.v1.ServingStatus status = 1"],
-    },
-    enums={"ServingStatus": ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"]},
-    services={
-        "Health": {
-            "Check": (".grpc.health.v1.HealthCheckRequest", ".grpc.health.v1.HealthCheckResponse"),
-            "Watch": (".grpc.health.v1.HealthCheckRequest", "stream .grpc.health.v1.HealthCheckResponse"),
-        }
-    },
-)
-_POOL = descriptor_pool.DescriptorPool()
-_POOL.Add(FILE)
-_MESSAGES = message_factory.GetMessageClassesForFiles([FILE.name], _POOL)
-HealthCheckRequest: Any = _MESSAGES["grpc.health.v1.HealthCheckRequest"]
-HealthCheckResponse: Any = _MESSAGES["grpc.health.v1.HealthCheckResponse"]
+HealthCheckRequest: Any = protos.message("grpc.health.v1.HealthCheckRequest")
+HealthCheckResponse: Any = protos.message("grpc.health.v1.HealthCheckResponse")
 
 
 class Health:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from serving.errors import StatusError
-from serving.server.calls.budget import Held
+from serving.server.calls.budget import Reservation
 from serving.server.calls.worker_threads import INLINE_BYTES
 from serving.server.front.grpc_call import GrpcMethod
 from serving.server.front.http2.grpc_messages import GrpcMessage, MessageAssembly
@@ -41,7 +41,7 @@ class CallState:
         self.fields: dict[bytes, bytes] = {}
         self.size = 0
         self.deadline: float | None = None
-        self.held: Held = connection.server.new_reservation()
+        self.held: Reservation = connection.server.new_reservation()
         self.begun = False
         self.over = False
         self._method: GrpcMethod | None = None

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from socket import socket
 
 from serving.errors import Code, StatusError
-from serving.server.calls.budget import Held
+from serving.server.calls.budget import Reservation
 from serving.server.front.connections import Connections
 from serving.server.front.grpc_call import GrpcMethod
 from serving.server.front.http2.channel_arguments import ConnectionSettings
@@ -48,7 +48,7 @@ class Http2Server:
         methods: Mapping[bytes, GrpcMethod],
         settings: ConnectionSettings,
         connections: Connections,
-        new_reservation: Callable[[], Held],
+        new_reservation: Callable[[], Reservation],
     ) -> None:
         self.library, self.methods, self.settings = library, methods, settings
         self.connections, self.new_reservation = connections, new_reservation

@@ -7,7 +7,7 @@ import zlib
 from concurrent.futures import Executor
 
 from serving.errors import Code, StatusError
-from serving.server.calls.budget import Held
+from serving.server.calls.budget import Reservation
 from serving.server.calls.worker_threads import INLINE_BYTES
 from serving.server.front.http2.grpc_messages import message_too_large
 from serving.server.front.stepwise_inflate import DEFLATE_WBITS, GZIP_WBITS, InflatesTooFarError, StepwiseInflater
@@ -17,7 +17,7 @@ _WBITS = {"gzip": GZIP_WBITS, "deflate": DEFLATE_WBITS}
 ENCODINGS = ("identity", *_WBITS)
 
 
-async def decompress(compressed: bytes, encoding: str, limit: int, held: Held, threads: Executor) -> bytes:
+async def decompress(compressed: bytes, encoding: str, limit: int, held: Reservation, threads: Executor) -> bytes:
     """Decompresses a message: a small one at once, a larger one step by step in a thread, each step counted.
 
     Args:

@@ -17,10 +17,11 @@ from google.protobuf import json_format
 
 from serving.errors import Code, StatusError
 from serving.server.api_keys import NO_HEADERS
-from serving.server.calls.budget import Held, Limits
-from serving.server.calls.call import Call
+from serving.server.calls.budget import Limits, Reservation
+from serving.server.calls.example_inference import ENCODED_ITEM_BYTES
 from serving.server.calls.internal_error import unexpected
-from serving.server.calls.request_tensors import answer_bytes, size_of
+from serving.server.calls.request_context import RequestContext
+from serving.server.calls.request_tensors import output_bytes, size_of
 from serving.server.calls.service import Arrays
 from serving.server.calls.worker_threads import INLINE_BYTES, Check, in_loop
 from serving.server.front.frontend import Frontend, microseconds_since
@@ -30,8 +31,6 @@ from serving.server.front.json.json_tensor import decode_predict
 from serving.server.front.rest.request_bodies import gunzipped
 from serving.server.front.rest.rest_routes import ASKED, Route, route
 from serving.wire import protos
-
-_ITEM_BYTES = 32  # about what a class or a value takes in an answer
 
 Read = Callable[[], Awaitable[bytes]]
 
@@ -55,7 +54,7 @@ async def answer(
     read: Read,
     *,
     gzipped: bool = False,
-    held: Held | None = None,
+    held: Reservation | None = None,
     headers: Mapping[str, str] = NO_HEADERS,
 ) -> Answer:
     """Answers one request, and counts it.
@@ -98,7 +97,7 @@ async def answer(
     return Answer(status, body)
 
 
-async def _ask(frontend: Frontend, found: Route, read: Read, gzipped: bool, held: Held | None) -> bytes:
+async def _ask(frontend: Frontend, found: Route, read: Read, gzipped: bool, held: Reservation | None) -> bytes:
     """Predict, classify or regress."""
     body = await read()
     loop, timeout = asyncio.get_running_loop(), frontend.options.rest_api_timeout_in_ms / 1000
@@ -127,12 +126,12 @@ def _look(frontend: Frontend, found: Route) -> bytes:
     return _pretty(_values(status))
 
 
-async def _predict(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
+async def _predict(frontend: Frontend, spec: Any, body: bytes, call: RequestContext) -> bytes:
     inputs_of = in_loop(asyncio.get_running_loop(), partial(frontend.service.inputs_of, spec))
     signature, inputs, in_rows = await call.run(call.size, decode_predict, body, inputs_of, call.limits)
     spec.signature_name = signature
     outputs = (await frontend.service.predict(spec, inputs, (), call)).outputs
-    size = answer_bytes(outputs)
+    size = output_bytes(outputs)
     if size <= INLINE_BYTES:
         return encode_predict(outputs, in_rows)
     return await call.run(size, _predicted, outputs, in_rows, call.limits)
@@ -143,18 +142,18 @@ def _predicted(outputs: Arrays, in_rows: bool, limits: Limits, check: Check) -> 
     return encode_predict(outputs, in_rows, check)
 
 
-async def _classify(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
+async def _classify(frontend: Frontend, spec: Any, body: bytes, call: RequestContext) -> bytes:
     request = await call.run(call.size, _examples, protos.ClassificationRequest, spec, body, call.limits)
     result = (await frontend.service.classify(request, call)).result
     rows = result.classifications
-    size = _ITEM_BYTES * len(rows) * len(rows[0].classes) if rows else 0
+    size = ENCODED_ITEM_BYTES * len(rows) * len(rows[0].classes) if rows else 0
     return await call.run(size, encode_classifications, result)
 
 
-async def _regress(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
+async def _regress(frontend: Frontend, spec: Any, body: bytes, call: RequestContext) -> bytes:
     request = await call.run(call.size, _examples, protos.RegressionRequest, spec, body, call.limits)
     result = (await frontend.service.regress(request, call)).result
-    return await call.run(_ITEM_BYTES * len(result.regressions), encode_regressions, result)
+    return await call.run(ENCODED_ITEM_BYTES * len(result.regressions), encode_regressions, result)
 
 
 def _examples(kind: Any, spec: Any, body: bytes, limits: Limits, check: Check) -> Any:
@@ -166,7 +165,7 @@ def _examples(kind: Any, spec: Any, body: bytes, limits: Limits, check: Check) -
 _ANSWERS = {"predict": _predict, "classify": _classify, "regress": _regress}
 
 
-async def _unpacked(body: bytes, call: Call) -> bytes:
+async def _unpacked(body: bytes, call: RequestContext) -> bytes:
     """What a compressed body is; here where that is small, as most are."""
     if len(body) <= INLINE_BYTES:
         unpacked = gunzipped(body, min(INLINE_BYTES, call.limits.max_bytes))

@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from serving.errors import Code, StatusError
-from serving.server.calls.budget import Held
+from serving.server.calls.budget import Reservation
 from serving.server.calls.worker_threads import INLINE_BYTES
 from serving.server.flag_files import ssl_context
 from serving.server.front.connections import PROGRESS_BYTES, Connections, ConnectionState
@@ -103,7 +103,7 @@ class RestServer:
         finally:
             held.release()
 
-    async def _respond(self, request: web.BaseRequest, held: Held) -> web.StreamResponse:
+    async def _respond(self, request: web.BaseRequest, held: Reservation) -> web.StreamResponse:
         path = _path(request)
         if path.partition("?")[0] == self._options.metrics_path:
             return await self._metrics(request)
@@ -132,7 +132,7 @@ class RestServer:
             return await self._answer(request, error.code.http, error_body(error.message))
         return web.Response(text=await self._frontend.scrape(), content_type="text/plain")
 
-    async def _body(self, request: web.BaseRequest, held: Held) -> bytes:
+    async def _body(self, request: web.BaseRequest, held: Reservation) -> bytes:
         limit = self._options.max_message_bytes
         if request.content.is_eof():
             body = request.content.read_nowait()
@@ -152,7 +152,7 @@ class RestServer:
             raise TooLargeError
         return body
 
-    async def _arriving(self, request: web.BaseRequest, held: Held) -> bytes:
+    async def _arriving(self, request: web.BaseRequest, held: Reservation) -> bytes:
         """A body that has not come as a whole with its header."""
         content, connection = request.content, _connection(request)
         pieces, touched = [], 0

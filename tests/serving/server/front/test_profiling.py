@@ -71,7 +71,7 @@ def test_a_session_whose_caller_has_gone_comes_to_its_end():
     with_fronts(ask)
 
 
-@pytest.mark.parametrize("milliseconds", [-1, 2001, 2**63 - 1])
+@pytest.mark.parametrize("milliseconds", [2001, 2**64 - 1])
 def test_a_session_has_a_longest_time(milliseconds):
     async def ask(fronts):
         code, message = await call(fronts, "Profile", ProfileRequest(duration_ms=milliseconds))
