@@ -64,13 +64,13 @@ class Metrics:
     def set_models(self, models: Iterable[str]) -> None:
         """Counts these models by name from now on, in addition to the earlier ones. Once there are many, those that are
         no longer configured are merged into `OTHER_MODELS`."""
-        now = frozenset(one for one in models if len(one) <= _MAX_NAME)
-        self._models = now.union(self._models or ())
+        current = frozenset(name for name in models if len(name) <= _MAX_NAME)
+        self._models = current.union(self._models or ())
         tables: list[dict[tuple[str, ...], Any]] = [*self._scalars.values(), *self._histograms.values()]
         if max(len(self._models), *map(len, tables), 0) >= MAX_CELLS // 2:
-            self._models = now
+            self._models = current
             for cells in tables:
-                _fold(cells, now)
+                _merge_other_models(cells, current)
 
     def count(self, name: str, labels: tuple[str, ...], by: int = 1) -> None:
         """Adds to a counter."""
@@ -106,7 +106,7 @@ class Metrics:
         self.observe(RUNTIME_LATENCY, (model, "", _RUNTIME), seconds * 1e6)
 
     def dump(self) -> bytes:
-        """JSON for `load`."""
+        """JSON for `merged`."""
         scalars = {name: [[*labels, value] for labels, value in cells.items()] for name, cells in self._scalars.items()}
         histograms = {name: [[labels, cell] for labels, cell in c.items()] for name, c in self._histograms.items()}
         return json.dumps([scalars, histograms]).encode()
@@ -158,7 +158,7 @@ def _bounded_labels(cells: Mapping[tuple[str, ...], Any], labels: tuple[str, ...
     return labels if len(cells) < MAX_CELLS else (OTHER_MODELS, *labels[1:])
 
 
-def _fold(cells: dict[tuple[str, ...], Any], models: Container[str]) -> None:
+def _merge_other_models(cells: dict[tuple[str, ...], Any], models: Container[str]) -> None:
     """Merges the cells of models that are not in `models` (the first label) into one."""
     for labels in [labels for labels in cells if labels[0] not in models and labels[0] not in ("", OTHER_MODELS)]:
         cell, other = cells.pop(labels), (OTHER_MODELS, *labels[1:])
