@@ -11,10 +11,10 @@ from tfx import types
 from components.tf_examples import from_example, read_split
 from models.config import TaskConfig
 from models.saved.restore import RestoredModel
-from serving.check.replay import Answer, Question
+from serving.check.replay import ReplayRow, RowPrediction
 
 
-def questions(examples: types.Artifact, split: str, task: TaskConfig, rows: int) -> list[Question]:
+def questions(examples: types.Artifact, split: str, task: TaskConfig, rows: int) -> list[ReplayRow]:
     """The first `rows` rows of a split, in which the longest and the shortest text of all of it take the last places.
 
     They are all different, and fewer where the split has fewer.
@@ -34,15 +34,15 @@ def questions(examples: types.Artifact, split: str, task: TaskConfig, rows: int)
     return [_question(serialized, task) for serialized in (*chosen[len(ends) :], *chosen[: len(ends)])]
 
 
-def _question(serialized: bytes, task: TaskConfig) -> Question:
+def _question(serialized: bytes, task: TaskConfig) -> ReplayRow:
     record = from_example(serialized, task)
     features = {task.text: record.text}
     if task.text_pair is not None:
         features[task.text_pair] = record.text_pair or ""
-    return Question(record.text, record.text_pair, features, serialized)
+    return ReplayRow(record.text, record.text_pair, features, serialized)
 
 
-def keras_answers(model: RestoredModel, asked: Sequence[Question], tolerance: float) -> list[Answer]:
+def keras_answers(model: RestoredModel, asked: Sequence[ReplayRow], tolerance: float) -> list[RowPrediction]:
     """What the Keras model answers to each question alone, as a server is asked.
 
     Args:
@@ -51,14 +51,14 @@ def keras_answers(model: RestoredModel, asked: Sequence[Question], tolerance: fl
     return [_answer(model, question, tolerance) for question in asked]
 
 
-def _answer(model: RestoredModel, question: Question, tolerance: float) -> Answer:
+def _answer(model: RestoredModel, question: ReplayRow, tolerance: float) -> RowPrediction:
     pairs = None if question.text_pair is None else [question.text_pair.encode()]
     found = model.answer([question.text.encode()], pairs)
     score = float(found["score"][0])
     if "label" not in found:
-        return Answer(score)
+        return RowPrediction(score)
     probabilities = found["probabilities"][0].astype(float)
-    return Answer(
+    return RowPrediction(
         score,
         found["label"][0].decode("utf-8"),
         dict(zip(model.labels.labels, probabilities.tolist(), strict=True)),

@@ -1,10 +1,10 @@
 """The errors of serving (standard library only).
 
-ServingError              what an operator can mend, with the same four parts as the rest of the house
-├── PublishError          a model cannot be put under a base path, or taken from it; what was served is still there
-├── OptionsError          a flag, or a file that a flag names, cannot be used
-└── DeployError           manifests cannot be written, or a canary cannot be moved, as asked
-StatusError               the answer to one request that failed: a code of the protocol and TF Serving's own message
+ServingError              an error that an operator can fix, with the same four parts as in the rest of Transom
+├── PublishError          a model cannot be added to a base path or removed from it; the served versions are untouched
+├── OptionsError          a flag, or a file named by a flag, is invalid
+└── DeployError           manifests cannot be written, or a canary cannot be promoted or rolled back
+StatusError               the response to one failed request: a code of the protocol and TF Serving's message
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ class ServingError(Exception):
     """An error with four parts that a person can act on.
 
     Args:
-        what: the thing that is wrong, by name.
-        got: what was found.
-        expected: what would have been right.
-        fix: what to do about it.
+        what: the name of the invalid thing.
+        got: the actual value.
+        expected: a valid value.
+        fix: how to fix it.
     """
 
     def __init__(self, what: str, *, got: str = "", expected: str = "", fix: str = "") -> None:
@@ -41,9 +41,9 @@ class DeployError(ServingError):
 
 
 class Code(Enum):
-    """Canonical status codes, each with gRPC's number and the HTTP status that TF Serving's REST API answers with.
+    """Canonical status codes, each with gRPC's number and the HTTP status of TF Serving's REST API.
 
-    Source of the HTTP side: `ToHTTPStatusCode` in tensorflow_serving/model_servers/http_server.cc.
+    Source of the HTTP statuses: `ToHTTPStatusCode` in tensorflow_serving/model_servers/http_server.cc.
     """
 
     OK = (0, 200)
@@ -76,7 +76,7 @@ class Code(Enum):
 
 
 class StatusError(Exception):
-    """One request failed. `message` is what TF Serving says to the same mistake, where it can be made there."""
+    """One request failed. `message` is TF Serving's for the same mistake, if it has one."""
 
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(message)

@@ -1,8 +1,9 @@
-"""Keeps off standard error what TensorFlow, CUDA and TensorBoard print at every start; all else goes through.
+"""Filters the messages that TensorFlow, CUDA and TensorBoard print at every start out of standard error.
 
-They print from C++, before any setting of theirs is read, so their lines are taken out of the stream. A process does
-that and not a thread: what a program says as it aborts (a CPU without AVX, no memory) would be lost with its threads.
-Run as a program this file is that process, on the standard library alone: lines from standard input to standard output.
+They are printed from C++ before any of their settings is read, so the lines are removed from the stream. A process does
+this and not a thread, because the last words of an aborting program (a CPU without AVX, no memory) would be lost with
+its threads. Run as a program, this file is that process: it copies lines from standard input to standard output, using
+the standard library alone.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-_PARTIAL_SECONDS = 0.2  # a line that is not ended by then, a progress bar's, goes through as it is
-_END_SECONDS = 2.0  # for the last lines to come through
+_PARTIAL_SECONDS = 0.2  # an unfinished line, such as a progress bar, is passed on after this time
+_END_SECONDS = 2.0  # for the last lines
 _GLOG = rb"\d{4} \d\d:\d\d:\d+\.\d+ +\d+ \S+:\d+\] "
 _OLDER = rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: "
-# Warnings and "errors" that tell of no fault: no GPU, a kernel that is not in oneDNN, libraries that register twice.
+# Warnings and "errors" that indicate no problem: no GPU, a kernel missing from oneDNN, libraries registered twice.
 _HARMLESS = (
     rb"failed call to cuInit: .*(\(303\)|CUDA_ERROR_NO_DEVICE|no CUDA-capable device)",
     rb"oneDNN supports DT_\w+ only on platforms with",
@@ -43,18 +44,18 @@ _NOISE = re.compile(
 
 
 def is_noise(line: bytes) -> bool:
-    """Whether a line of standard error is one that TensorFlow or CUDA prints where nothing is wrong."""
+    """Whether TensorFlow or CUDA prints this line although nothing is wrong."""
     return _NOISE.match(line) is not None
 
 
 @contextlib.contextmanager
 def filtered() -> Iterator[None]:
-    """Standard error without noise for the body's time, that of child processes too."""
+    """Filters standard error during the block, for child processes too."""
     sys.stderr.flush()
     saved = os.dup(2)
     try:
-        sieve = _start(saved)
-    except OSError:  # no more processes: noise is better than no start
+        filter_process = _start(saved)
+    except OSError:  # no more processes: noise is better than not starting
         os.close(saved)
         yield
         return
@@ -64,25 +65,25 @@ def filtered() -> Iterator[None]:
         sys.stderr.flush()
         os.dup2(saved, 2)
         os.close(saved)
-        with contextlib.suppress(subprocess.TimeoutExpired):  # a child of the body may still hold the other end
-            sieve.wait(_END_SECONDS)
+        with contextlib.suppress(subprocess.TimeoutExpired):  # a child of the block may still hold the other end
+            filter_process.wait(_END_SECONDS)
 
 
 def _start(target: int) -> subprocess.Popen[bytes]:
-    """Starts the process and makes it standard error. Its own session: Ctrl-C ends what writes, then what reads."""
+    """Starts the filter as standard error, in its own session: Ctrl-C ends the writer first, then the filter."""
     read, write = os.pipe()
     try:
         command = [sys.executable, "-I", "-S", __file__]
-        sieve = subprocess.Popen(command, stdin=read, stdout=target, stderr=target, start_new_session=True)
+        filter_process = subprocess.Popen(command, stdin=read, stdout=target, stderr=target, start_new_session=True)
         os.dup2(write, 2)
     finally:
         os.close(read)
         os.close(write)
-    return sieve
+    return filter_process
 
 
-def _sieve() -> None:
-    """Copies standard input to standard output until its end, but for noise."""
+def _copy_without_noise() -> None:
+    """Copies standard input to standard output without noise."""
     held = b""
     while True:
         if held and not select.select([0], [], [], _PARTIAL_SECONDS)[0]:
@@ -98,10 +99,10 @@ def _sieve() -> None:
 
 
 def _write(content: bytes) -> None:
-    with contextlib.suppress(OSError):  # nobody reads any more: what writes must not be stopped by that
+    with contextlib.suppress(OSError):  # no reader any more, which must not stop the writer
         while content:
             content = content[os.write(1, content) :]
 
 
 if __name__ == "__main__":
-    _sieve()
+    _copy_without_noise()

@@ -1,4 +1,4 @@
-"""The real server as a child process, and real rows replayed against it: what the serving gate uses.
+"""For the serving gate: runs the real server as a child process and replays real rows against it.
 
-No deciding: the gate does that.
+The gate makes the decision.
 """

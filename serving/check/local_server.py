@@ -1,4 +1,4 @@
-"""The real server as a child process, on one model and on ports of its own: for the gate, tests and benchmarks."""
+"""Runs the real server as a child process with one model and free ports, for the gate, tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from serving.errors import ServingError
 
 _HOST = "127.0.0.1"
 _TRIES = 3
-_PATIENCE_S = 10.0  # for requests in flight
-_PORT_TAKEN = 2  # the server's exit code for options that it cannot use; another process may have taken a port
+_TERMINATION_SECONDS = 10.0  # for requests in flight
+_PORT_TAKEN = 2  # the server's exit code for invalid options, such as a port taken by another process
 
 
 @dataclass(frozen=True)
 class LocalServer:
-    """Where it listens, who it is, and the file that holds what it says."""
+    """The server's URLs, the served model, the process id, and the log file."""
 
     grpc: str
     rest: str
@@ -38,16 +38,16 @@ class LocalServer:
 def local_server(
     folder: Path, *, model: str = "model", flags: Sequence[str] = (), seconds: float = 120.0
 ) -> Iterator[LocalServer]:
-    """Serves a SavedModel's folder (one version) until the block ends.
+    """Serves a SavedModel folder (one version) until the block ends.
 
     Args:
         folder: the version; it is served as version 1.
         model: the served name.
-        flags: more of `python -m serving.server`'s.
-        seconds: how long it may take until the model is available.
+        flags: additional flags of `python -m serving.server`.
+        seconds: time limit until the model is available.
 
     Raises:
-        ServingError: the server ended, or the model did not become available; with what the server said.
+        ServingError: the server ended, or the model did not become available; with the end of the log.
     """
     with tempfile.TemporaryDirectory(prefix="transom-serving-") as temporary:
         base, log = Path(temporary, "models"), Path(temporary, "server.log")
@@ -61,24 +61,24 @@ def local_server(
 def _started(base: Path, log: Path, model: str, flags: Sequence[str], deadline: float) -> Iterator[LocalServer]:
     for attempt in range(1, _TRIES + 1):
         with _process(base, log, model, flags) as (process, server):
-            said: str | None = "interrupted"
+            problem: str | None = "interrupted"
             try:
-                said = _wait(process, server, deadline)
+                problem = _wait(process, server, deadline)
             finally:
-                if said is not None:
-                    process.kill()  # it has nothing to finish
-            if said is None:
+                if problem is not None:
+                    process.kill()  # it has no work to finish
+            if problem is None:
                 yield server
                 return
         if process.returncode != _PORT_TAKEN or attempt == _TRIES:
-            raise ServingError("the server did not serve the model", got=f"{said}; it said:\n{_tail(log)}")
+            raise ServingError("the server did not serve the model", got=f"{problem}; its log ends with:\n{_tail(log)}")
 
 
 @contextlib.contextmanager
 def _process(
     base: Path, log: Path, model: str, flags: Sequence[str]
 ) -> Iterator[tuple[subprocess.Popen[bytes], LocalServer]]:
-    """The process, which is ended with the block: by an exception while it starts, too, such as that of a signal."""
+    """Starts the process and ends it with the block, also after an exception at startup, such as a signal's."""
     grpc, rest = _free_ports(2)
     own = [f"--host={_HOST}", f"--port={grpc}", f"--rest_api_port={rest}", f"--model_name={model}"]
     own += [f"--model_base_path={base}", "--max_num_load_retries=0"]
@@ -97,10 +97,10 @@ def _process(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Asks it to end, then kills it: an impatient second signal to us comes while we wait."""
+    """Terminates the process, then kills it, even if a second signal to this process interrupts the wait."""
     try:
         process.terminate()
-        process.wait(_PATIENCE_S)
+        process.wait(_TERMINATION_SECONDS)
     except subprocess.TimeoutExpired:
         pass
     finally:
@@ -109,14 +109,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _wait(process: subprocess.Popen[bytes], server: LocalServer, deadline: float) -> str | None:
-    """None as soon as the model is available, else why it never will be."""
+    """Waits until the model is available and returns None, or why it never will be."""
     with Client(server.grpc, server.model, retries=0, timeout=2.0) as client:
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 return f"it ended with exit code {process.returncode}"
             try:
                 (version,) = client.status()
-            except (ClientError, ValueError):  # not up yet, or no version known yet
+            except (ClientError, ValueError):  # not started yet, or no version known yet
                 time.sleep(0.05)
                 continue
             if version.state == "AVAILABLE":
@@ -128,7 +128,7 @@ def _wait(process: subprocess.Popen[bytes], server: LocalServer, deadline: float
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that are free now; another process may take them before the server does."""
+    """Ports that are free now; another process may still take one before the server."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -137,7 +137,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _python_path() -> str:
-    """Lets the child find this very package, wherever this process found it."""
+    """A PYTHONPATH with which the child finds the same package as this process."""
     root = str(Path(__file__).resolve().parents[2])
     return os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
 

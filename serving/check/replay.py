@@ -1,4 +1,4 @@
-"""Real rows, asked of a server in every way that it can be asked, held against the answers that are right."""
+"""Replays real rows against a server over every protocol and method, and compares the predictions with Keras's."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _SHOWN = 60
 
 
 @dataclass(frozen=True)
-class Question:
-    """One row.
+class ReplayRow:
+    """A row to send.
 
     Attributes:
-        text, text_pair: the texts; `text_pair` is None for a model about one text.
-        features: the same, by the names of the table's columns.
-        serialized: the row as a tf.Example, other columns included.
+        text, text_pair: the texts; `text_pair` is None for a model of single texts.
+        features: the same, by the table's column names.
+        serialized: the row as a tf.Example, including other columns.
     """
 
     text: str
@@ -34,14 +34,14 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What must come back.
+class RowPrediction:
+    """The expected or received prediction for a row.
 
     Attributes:
         score: see the signature `serving_default`.
         label: None for a regression.
         probabilities: label to probability; empty for a regression.
-        sure: whether a difference within the tolerance could not have led to another label.
+        sure: whether no difference within the tolerance can change the label.
     """
 
     score: float
@@ -52,14 +52,14 @@ class Answer:
 
 @dataclass
 class Replay:
-    """What came of it.
+    """The results of a replay.
 
     Attributes:
-        requests: how many were sent.
-        failures: which of them failed and how, a sentence each, the first few.
-        failed: how many failed.
-        largest_difference: of any score or probability from the right one.
-        latencies: seconds of each request of one text over gRPC, the client's time included.
+        requests: number of requests.
+        failures: descriptions of the first few failures.
+        failed: number of failures.
+        largest_difference: between any score or probability and Keras's.
+        latencies: seconds of each request with one text over gRPC, including the client's time.
     """
 
     requests: int = 0
@@ -69,46 +69,48 @@ class Replay:
     latencies: list[float] = field(default_factory=list)
 
     def fail(self, sentence: str) -> None:
-        """Counts a failure, and keeps the first few."""
+        """Counts a failure and keeps the first few descriptions."""
         self.failed += 1
         if len(self.failures) < _LISTED:
             self.failures.append(sentence)
 
     def latency_ms(self, percentile: float) -> float:
-        """A percentile of the latencies, in milliseconds; NaN where there are none."""
+        """A percentile of the latencies, in milliseconds; NaN if there are none."""
         return float(np.percentile(self.latencies, percentile)) * 1e3 if self.latencies else float("nan")
 
 
-Ask = Callable[[Client, Question], Answer]
+Query = Callable[[Client, ReplayRow], RowPrediction]
 T = TypeVar("T")
 
 
-def replay(server: LocalServer, questions: Sequence[Question], answers: Sequence[Answer], tolerance: float) -> Replay:
-    """Asks all questions in batches, then every one alone, over gRPC and REST, as strings, as tf.Examples and as
-    Classify or Regress.
+def replay(
+    server: LocalServer, rows: Sequence[ReplayRow], expected: Sequence[RowPrediction], tolerance: float
+) -> Replay:
+    """Sends all rows in batches, then each row alone, over gRPC and REST, as strings, as tf.Examples and to Classify or
+    Regress.
 
     Args:
-        server: what is asked.
-        questions, answers: one answer for each question.
-        tolerance: how far a score or a probability may be from the right one.
+        server: the server to query.
+        rows, expected: one prediction for each row.
+        tolerance: maximum difference of a score or probability.
     """
     result = Replay()
-    regression = all(answer.label is None for answer in answers)
-    ways: dict[str, Ask] = {"predict": _predict, "tf_example": _tf_example}
+    regression = all(right.label is None for right in expected)
+    ways: dict[str, Query] = {"predict": _predict, "tf_example": _tf_example}
     ways |= {"regress": _regress} if regression else {"classify": _classify}
     for protocol, url in (("gRPC", server.grpc), ("REST", server.rest)):
         with Client(url, server.model, retries=0) as client:
-            # First, so that no latency below holds the connection's beginning.
-            _batches(result, protocol, client, questions, answers, tolerance)
-            for name, ask in ways.items():
-                for number, (question, answer) in enumerate(zip(questions, answers, strict=True), start=1):
-                    where = f"{protocol} {name} of row {number} ({_shorten(question.text)})"
+            # First, so that no latency below includes connecting.
+            _batches(result, protocol, client, rows, expected, tolerance)
+            for name, query in ways.items():
+                for number, (row, right) in enumerate(zip(rows, expected, strict=True), start=1):
+                    where = f"{protocol} {name} of row {number} ({_shorten(row.text)})"
                     began = time.perf_counter()
-                    got = _asked(result, where, functools.partial(ask, client, question))
+                    received = _attempt(result, where, functools.partial(query, client, row))
                     if (protocol, name) == ("gRPC", "predict"):
                         result.latencies.append(time.perf_counter() - began)
-                    if got is not None:
-                        _compare(result, where, got, answer, tolerance)
+                    if received is not None:
+                        _compare(result, where, received, right, tolerance)
     return result
 
 
@@ -116,71 +118,71 @@ def _batches(
     result: Replay,
     protocol: str,
     client: Client,
-    questions: Sequence[Question],
-    answers: Sequence[Answer],
+    rows: Sequence[ReplayRow],
+    expected: Sequence[RowPrediction],
     tolerance: float,
 ) -> None:
-    """All texts in the batches that a client makes of a long list: they are padded, and must answer alike."""
-    texts = [question.text for question in questions]
-    pairs = [question.text_pair or "" for question in questions] if questions[0].text_pair is not None else None
+    """Sends all texts as the client batches a long list; padding must not change the predictions."""
+    texts = [row.text for row in rows]
+    pairs = [row.text_pair or "" for row in rows] if rows[0].text_pair is not None else None
     where = f"{protocol} predict of all {len(texts)} rows at once"
-    got = _asked(result, where, lambda: client.predict(texts, pairs))
-    for number, (prediction, answer) in enumerate(zip(got or (), answers, strict=got is not None), start=1):
-        _compare(result, f"{where}: row {number}", _as_answer(prediction), answer, tolerance)
+    received = _attempt(result, where, lambda: client.predict(texts, pairs))
+    for number, (prediction, right) in enumerate(zip(received or (), expected, strict=received is not None), start=1):
+        _compare(result, f"{where}: row {number}", _row_prediction(prediction), right, tolerance)
 
 
-def _asked(result: Replay, where: str, ask: Callable[[], T]) -> T | None:
+def _attempt(result: Replay, where: str, query: Callable[[], T]) -> T | None:
     result.requests += 1
     try:
-        return ask()
+        return query()
     except ClientError as error:
         result.fail(f"{where}: {error}")
         return None
 
 
-def _compare(result: Replay, where: str, got: Answer, answer: Answer, tolerance: float) -> None:
-    """Counts one failure for a row whose answer differs in any part."""
-    for name, found, right in _numbers(got, answer):
-        difference = abs(found - right)
+def _compare(result: Replay, where: str, received: RowPrediction, expected: RowPrediction, tolerance: float) -> None:
+    """Counts one failure if the prediction for a row differs in any part."""
+    for name, number, right in _numbers(received, expected):
+        difference = abs(number - right)
         result.largest_difference = max(result.largest_difference, difference)
-        if not difference <= tolerance:  # a NaN is no answer either
-            result.fail(f"{where}: {name} is {found:.6g}, and Keras says {right:.6g} (tolerance {tolerance:g})")
+        if not difference <= tolerance:  # a NaN fails as well
+            result.fail(f"{where}: {name} is {number:.6g}, and Keras predicts {right:.6g} (tolerance {tolerance:g})")
             return
-    if answer.sure and got.label is not None and got.label != answer.label:
-        result.fail(f"{where}: the label is {got.label!r}, and Keras says {answer.label!r}")
+    if expected.sure and received.label is not None and received.label != expected.label:
+        result.fail(f"{where}: the label is {received.label!r}, and Keras predicts {expected.label!r}")
 
 
-def _numbers(got: Answer, answer: Answer) -> Iterator[tuple[str, float, float]]:
-    yield "the score", got.score, answer.score
-    for label, right in answer.probabilities.items() if got.probabilities else ():
-        yield f"the probability of {label!r}", got.probabilities.get(label, float("nan")), right
+def _numbers(received: RowPrediction, expected: RowPrediction) -> Iterator[tuple[str, float, float]]:
+    yield "the score", received.score, expected.score
+    for label, right in expected.probabilities.items() if received.probabilities else ():
+        yield f"the probability of {label!r}", received.probabilities.get(label, float("nan")), right
 
 
-def _predict(client: Client, question: Question) -> Answer:
-    pairs = None if question.text_pair is None else [question.text_pair]
-    return _as_answer(client.predict([question.text], pairs)[0])
+def _predict(client: Client, row: ReplayRow) -> RowPrediction:
+    pairs = None if row.text_pair is None else [row.text_pair]
+    return _row_prediction(client.predict([row.text], pairs)[0])
 
 
-def _as_answer(prediction: Prediction) -> Answer:
+def _row_prediction(prediction: Prediction) -> RowPrediction:
     named = prediction.probabilities if isinstance(prediction.probabilities, Mapping) else {}
-    return Answer(prediction.score, prediction.label, named)
+    return RowPrediction(prediction.score, prediction.label, named)
 
 
-def _tf_example(client: Client, question: Question) -> Answer:
-    found = client.predict_arrays({"examples": np.array([question.serialized], object)}, signature="tf_example")
-    if "label" not in found:
-        return Answer(float(found["score"][0]))
-    # The names of the probabilities are not among the outputs: only the score and the label are compared.
-    return Answer(float(found["score"][0]), found["label"][0].decode("utf-8"))
+def _tf_example(client: Client, row: ReplayRow) -> RowPrediction:
+    outputs = client.predict_arrays({"examples": np.array([row.serialized], object)}, signature="tf_example")
+    if "label" not in outputs:
+        return RowPrediction(float(outputs["score"][0]))
+    # The outputs do not name the probabilities: only the score and the label are compared.
+    return RowPrediction(float(outputs["score"][0]), outputs["label"][0].decode("utf-8"))
 
 
-def _classify(client: Client, question: Question) -> Answer:
-    (classes,) = client.classify([dict(question.features)])
-    return Answer(max(score for _, score in classes), None, dict(classes))
+def _classify(client: Client, row: ReplayRow) -> RowPrediction:
+    (classes,) = client.classify([dict(row.features)])
+    return RowPrediction(max(score for _, score in classes), None, dict(classes))
 
 
-def _regress(client: Client, question: Question) -> Answer:
-    return Answer(client.regress([dict(question.features)])[0])
+def _regress(client: Client, row: ReplayRow) -> RowPrediction:
+    return RowPrediction(client.regress([dict(row.features)])[0])
 
 
 def _shorten(text: str) -> str:

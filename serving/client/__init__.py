@@ -1,4 +1,4 @@
-"""Asks a served model over gRPC or REST; needs protobuf, numpy, and grpcio or httpx, not TensorFlow.
+"""Queries a served model over gRPC or REST; needs protobuf, NumPy, and grpcio or httpx, but not TensorFlow.
 
 from serving.client import Client
 

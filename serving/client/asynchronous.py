@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
-from serving.client.client_settings import DEFAULT, Options, Settings
+from serving.client.client_settings import DEFAULT, ClientOptions, ClientSettings
 from serving.client.errors import ClientError
-from serving.client.flows import Flow, Gather, Send, Step
+from serving.client.flows import Flow, Gather, SendCall, Step
 from serving.client.model_calls import Example, ModelMetadata, VersionStatus
 from serving.client.outputs import Prediction
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 class AsyncClient:
-    """As `serving.client.Client`, with the same arguments and methods, each to be awaited.
+    """`serving.client.Client` for asyncio, with the same arguments and methods.
 
-    It is made and used in one running event loop, by any number of tasks.
+    Create and use it in one running event loop, in any number of tasks.
 
     Raises:
-        OptionsError: the URL or an argument cannot be used; it says which and why.
+        OptionsError: the URL or an argument is invalid.
     """
 
-    def __init__(self, url: str, model: str | None = None, **options: Unpack[Options]) -> None:
-        self._settings = Settings(url, model, **options)
+    def __init__(self, url: str, model: str | None = None, **options: Unpack[ClientOptions]) -> None:
+        self._settings = ClientSettings(url, model, **options)
         settings = self._settings
-        # gRPC and httpx take 0.1 s each to import: only the one that is needed.
+        # Imported here because gRPC and httpx take 0.1 s each to import.
         if settings.target.grpc:
             from serving.client.grpc_wire import AsyncGrpcChannel
 
@@ -42,21 +42,21 @@ class AsyncClient:
     async def predict(
         self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, timeout: float | None = DEFAULT
     ) -> list[Prediction]:
-        """As `Client.predict`."""
-        answers: list[Prediction] = await self._run(self._settings.predict(texts, pairs, timeout))
-        return answers
+        """See `Client.predict`."""
+        predictions: list[Prediction] = await self._run(self._settings.predict(texts, pairs, timeout))
+        return predictions
 
     async def predict_arrays(
         self, inputs: Mapping[str, Any], *, signature: str | None = None, timeout: float | None = DEFAULT
     ) -> dict[str, np.ndarray]:
-        """As `Client.predict_arrays`."""
+        """See `Client.predict_arrays`."""
         outputs: dict[str, np.ndarray] = await self._run(self._settings.predict_arrays(inputs, signature, timeout))
         return outputs
 
     async def classify(
         self, examples: Sequence[Example], *, signature: str = "classify", timeout: float | None = DEFAULT
     ) -> list[list[tuple[str, float]]]:
-        """As `Client.classify`."""
+        """See `Client.classify`."""
         classes: list[list[tuple[str, float]]] = await self._run(
             self._settings.infer("classify", examples, signature, timeout)
         )
@@ -65,26 +65,26 @@ class AsyncClient:
     async def regress(
         self, examples: Sequence[Example], *, signature: str = "regress", timeout: float | None = DEFAULT
     ) -> list[float]:
-        """As `Client.regress`."""
+        """See `Client.regress`."""
         numbers: list[float] = await self._run(self._settings.infer("regress", examples, signature, timeout))
         return numbers
 
     async def status(self, *, timeout: float | None = DEFAULT) -> list[VersionStatus]:
-        """As `Client.status`."""
+        """See `Client.status`."""
         versions: list[VersionStatus] = await self._run(self._settings.status(timeout))
         return versions
 
     async def metadata(self, *, timeout: float | None = DEFAULT) -> ModelMetadata:
-        """As `Client.metadata`."""
+        """See `Client.metadata`."""
         metadata: ModelMetadata = await self._run(self._settings.metadata(timeout))
         return metadata
 
     async def reload_config(self, config: Any, *, timeout: float | None = DEFAULT) -> None:
-        """As `Client.reload_config`."""
+        """See `Client.reload_config`."""
         await self._run(self._settings.reload_config(config, timeout))
 
     async def close(self) -> None:
-        """Ends the connection; the client cannot be used any more."""
+        """Closes the connection; the client cannot be used any more."""
         await self._connection.close()
 
     async def __aenter__(self) -> AsyncClient:
@@ -100,26 +100,26 @@ class AsyncClient:
             step = next(flow)
             while True:
                 try:
-                    outcome = await self._do(step)
+                    result = await self._perform(step)
                 except ClientError as error:
                     step = flow.throw(error)
                 else:
-                    step = flow.send(outcome)
+                    step = flow.send(result)
         except StopIteration as end:
             return end.value
 
-    async def _do(self, step: Step) -> Any:
-        if isinstance(step, Send):
+    async def _perform(self, step: Step) -> Any:
+        if isinstance(step, SendCall):
             return await self._connection.send(step.call, step.timeout)
         if isinstance(step, Gather):
             return await self._gather(step)
         return await asyncio.sleep(step.seconds)
 
     async def _gather(self, step: Gather) -> list[Any]:
-        places = asyncio.Semaphore(self._settings.in_flight)
+        slots = asyncio.Semaphore(self._settings.in_flight)
 
         async def run(flow: Flow) -> Any:
-            async with places:
+            async with slots:
                 return await self._run(flow)
 
         tasks = [asyncio.create_task(run(flow)) for flow in step.flows]

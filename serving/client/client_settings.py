@@ -1,4 +1,4 @@
-"""What both clients are made from, and the flow of each thing that they can be asked."""
+"""The checked arguments of both clients, and the flow of each of their methods."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any, Literal, TypedDict
 
 from serving.client import flows
 from serving.client.endpoint import Target, Tls, parse
-from serving.client.flows import Flow, Knowledge, Patience
+from serving.client.flows import Flow, KnownVersions, Patience
 from serving.client.model_calls import Call, Example, GetMetadata, GetStatus, Infer, Reload
 from serving.errors import OptionsError
 
 DEFAULT: Any = object()
-"""Stands for the client's own timeout, as None means none."""
+"""The client's own timeout, because None means no timeout."""
 
 
-class Options(TypedDict, total=False):
-    """The optional arguments of a client; `Client` says what they mean."""
+class ClientOptions(TypedDict, total=False):
+    """The optional arguments of a client; see `Client`."""
 
     version: int | None
     label: str | None
@@ -30,11 +30,11 @@ class Options(TypedDict, total=False):
     max_answer_bytes: int
 
 
-class Settings:
-    """The arguments of `Client` and `AsyncClient`, checked, and what was learned of the model since.
+class ClientSettings:
+    """The checked arguments of `Client` and `AsyncClient`, and what is known about the model.
 
     Raises:
-        OptionsError: the URL or an argument cannot be used; it says which and why.
+        OptionsError: the URL or an argument is invalid.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Settings:
         self.batch_size, self.in_flight = batch_size, in_flight
         self.headers = {name.lower(): value for name, value in (headers or {}).items()}
         self.connection = (self.target, self.tls, self.headers, max_answer_bytes)
-        self.known = Knowledge(tells_version=self.target.grpc, pinned=version)
+        self.known = KnownVersions(tells_version=self.target.grpc, pinned=version)
 
     def predict(self, texts: Sequence[str], pairs: Sequence[str] | None, timeout: float | None) -> Flow:
         """See `Client.predict`."""
@@ -95,24 +95,24 @@ class Settings:
         for row, example in enumerate(examples):
             if not isinstance(example, Mapping) or not all(isinstance(name, str) for name in example):
                 raise TypeError(
-                    f"examples[{row}]: got {_told(example)}, expected a mapping of features' names to values"
+                    f"examples[{row}]: got {_shown(example)}, expected a mapping of feature names to values"
                 )
-        return self._ask(Infer(method, signature, examples), timeout)
+        return self._send(Infer(method, signature, examples), timeout)
 
     def status(self, timeout: float | None) -> Flow:
         """See `Client.status`."""
-        return self._ask(GetStatus(), timeout)
+        return self._send(GetStatus(), timeout)
 
     def metadata(self, timeout: float | None) -> Flow:
         """See `Client.metadata`."""
-        return self._ask(GetMetadata(), timeout)
+        return self._send(GetMetadata(), timeout)
 
     def reload_config(self, config: Any, timeout: float | None) -> Flow:
         """See `Client.reload_config`."""
-        return self._ask(Reload(config), timeout)
+        return self._send(Reload(config), timeout)
 
-    def _ask(self, call: Call, timeout: float | None) -> Flow:
-        return flows.ask(call, self._patience(timeout))
+    def _send(self, call: Call, timeout: float | None) -> Flow:
+        return flows.send(call, self._patience(timeout))
 
     def _patience(self, timeout: float | None) -> Patience:
         return Patience(self.timeout if timeout is DEFAULT else timeout, self.retries)
@@ -122,14 +122,14 @@ def _checked(name: str, texts: Sequence[str]) -> list[str]:
     """The texts as a list.
 
     Raises:
-        TypeError: one of them is none.
+        TypeError: one of them is no text.
     """
     listed = list(texts)
     for row, text in enumerate(listed):
         if not isinstance(text, (str, bytes)):
-            raise TypeError(f"{name}[{row}]: got {_told(text)}, expected a str")
+            raise TypeError(f"{name}[{row}]: got {_shown(text)}, expected a str")
     return listed
 
 
-def _told(value: Any) -> str:
+def _shown(value: Any) -> str:
     return f"{type(value).__name__} {repr(value)[:100]}"

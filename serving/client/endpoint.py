@@ -1,4 +1,4 @@
-"""Where a model is served: what the URL and the arguments of a client say."""
+"""The address of a served model, from a client's URL and arguments."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from serving.errors import OptionsError
 
-# TF Serving's own ports; with TLS there is usually something else in front of it.
+# TF Serving's ports; with TLS there is usually a proxy in front of it.
 _PORTS = {"grpc": 8500, "grpcs": 443, "http": 8501, "https": 443}
 
 
@@ -17,8 +17,8 @@ class Tls:
     """PEM files for grpcs:// and https://.
 
     Attributes:
-        ca: the authorities that the server's certificate is checked against; None for the usual ones.
-        cert, key: the client's own certificate and its key, for a server that asks for one.
+        ca: authorities to verify the server's certificate; None for the system's.
+        cert, key: the client's certificate and key, for a server that requires one.
     """
 
     ca: Path | str | None = None
@@ -35,7 +35,7 @@ class Tls:
                 raise OptionsError(f"tls.{name}", got=f"{path}, which is no file", expected="a PEM file")
 
     def read(self, name: str) -> bytes | None:
-        """The bytes of one of the three files, None where it was not given."""
+        """The bytes of one of the three files, None if not given."""
         path = getattr(self, name)
         return None if path is None else Path(path).read_bytes()
 
@@ -47,9 +47,9 @@ class Target:
     Attributes:
         scheme: grpc, grpcs, http or https.
         host, port: the server.
-        prefix: REST: what stands in front of /v1/models, such as "/serving" behind an ingress; "" for nothing.
+        prefix: REST: the path before /v1/models, such as "/serving" behind an ingress; may be "".
         model: the served name.
-        version, label: at most one of them; neither asks the newest version.
+        version, label: at most one of them; by default the newest version.
     """
 
     scheme: str
@@ -70,7 +70,7 @@ class Target:
 
     @property
     def address(self) -> str:
-        """host:port, an IPv6 host in brackets."""
+        """host:port, with an IPv6 host in brackets."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
@@ -83,17 +83,17 @@ class Target:
 
 
 def is_url(text: str) -> bool:
-    """Whether it names a server rather than a folder."""
+    """Whether the text is the URL of a server rather than a folder."""
     return text.split("://", 1)[0] in _PORTS and "://" in text
 
 
 def parse(url: str, model: str | None = None, version: int | None = None, label: str | None = None) -> Target:
-    """What a URL and the arguments beside it name.
+    """Parses a URL and the arguments that go with it.
 
     Args:
         url: `grpc://host[:8500][/MODEL]`, `grpcs://host[:443][/MODEL]`, `http://host[:8501][/MODEL]`,
-            `https://host[:443][/MODEL]`; over HTTP also `[/PREFIX]/v1/models/MODEL`, as a browser shows it.
-        model: the served name, where the URL does not end with it.
+            `https://host[:443][/MODEL]`; over HTTP also `[/PREFIX]/v1/models/MODEL`.
+        model: the served name, if the URL does not end with it.
 
     Raises:
         OptionsError: another scheme, no model, two of them, or a version and a label.

@@ -1,14 +1,14 @@
-"""What a caller catches: one error for each thing that it can do about it.
+"""The errors that a caller can catch, one per possible reaction.
 
 StatusError                 serving.errors: a code of the protocol and the server's message
-└── ClientError             any request of a client that failed
-    ├── InvalidRequest      the request can never be answered: its texts, signature or shapes are wrong
+└── ClientError             any failed request of a client
+    ├── InvalidRequest      the request can never succeed: its texts, signature or shapes are wrong
     ├── ModelNotFound       the server has no such model, version or label
-    ├── AccessDenied        the caller is not known, or may not ask
-    ├── DeadlineExceeded    no answer within `timeout`, retries included
-    ├── Overloaded          the server has more requests than it takes; ask less, or later
-    ├── Unavailable         nobody listens, or the server is going away; the only error that is tried again
-    └── ServerError         the server, or something in front of it, went wrong
+    ├── AccessDenied        the caller is unknown or has no permission
+    ├── DeadlineExceeded    no response within `timeout`, retries included
+    ├── Overloaded          the server has too many requests; send fewer, or try later
+    ├── Unavailable         no server is listening, or it is shutting down; the only error that is retried
+    └── ServerError         the server, or a proxy in front of it, failed
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class ClientError(StatusError):
 
     Attributes:
         code: the protocol's code.
-        message: what the server said.
-        retry: whether the same request may succeed a moment later and was not answered at all.
+        message: the server's message.
+        retry: whether the request was not processed and may succeed if repeated.
     """
 
     retry = False
@@ -31,7 +31,7 @@ class ClientError(StatusError):
         return f"{self.code.name}: {self.message}"
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Pools of processes pickle exceptions; the default would call __init__ with the message alone.
+        # Process pools pickle exceptions; by default __init__ would get only the message.
         return type(self), (self.code, self.message), self.__dict__
 
 
@@ -74,25 +74,25 @@ _KINDS: dict[Code, type[ClientError]] = {
     Code.RESOURCE_EXHAUSTED: Overloaded,
     Code.UNAVAILABLE: Unavailable,
 }
-# Several codes share an HTTP status; the first of each is taken, and of 500 the one that blames the server.
+# If several codes share an HTTP status, the first one wins, except INTERNAL for 500 and ABORTED for 409.
 _OF_HTTP = {code.http: code for code in reversed(Code)} | {409: Code.ABORTED, 500: Code.INTERNAL}
 _NUMBERS = {code.number: code for code in Code}
 
 
 def of_code(code: Code, message: str) -> ClientError:
-    """The error of a code of the protocol; what has no error of its own is a `ServerError`."""
-    # TF Serving answers an unknown label with INVALID_ARGUMENT; to a caller it is as gone as an unknown version.
+    """The error for a code of the protocol; `ServerError` by default."""
+    # TF Serving returns INVALID_ARGUMENT for an unknown label, which callers should treat like an unknown version.
     if message.startswith("Unrecognized servable version label"):
         return ModelNotFound(code, message)
     return _KINDS.get(code, ServerError)(code, message)
 
 
 def of_number(number: int, message: str) -> ClientError:
-    """The error of gRPC's number of a code."""
+    """The error for a code by gRPC's number."""
     return of_code(_NUMBERS.get(number, Code.UNKNOWN), message)
 
 
 def of_http(status: int, message: str) -> ClientError:
-    """The error of an HTTP status; proxies in front of the server use more of them than TF Serving does."""
+    """The error for an HTTP status; proxies return more of them than TF Serving does."""
     fallback = Code.INVALID_ARGUMENT if 400 <= status < 500 else Code.UNKNOWN
     return of_code(_OF_HTTP.get(status, fallback), message)

@@ -1,6 +1,6 @@
-"""What a client does, as generators that do no input or output: the sync and the async client run the same ones.
+"""The logic of a client as generators without I/O, which the sync and the async client run alike.
 
-A flow yields a `Send`, `Sleep` or `Gather` and is given its outcome, or the error that it raised.
+A flow yields a `SendCall`, `Sleep` or `Gather` and receives its result or its error.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serving.client.errors import ClientError, DeadlineExceeded, InvalidRequest, ModelNotFound, ServerError
-from serving.client.model_calls import Call, GetMetadata, Infer, ModelMetadata, Predict, Predicted
+from serving.client.model_calls import Call, GetMetadata, Infer, ModelMetadata, Predict, VersionedOutputs
 from serving.client.outputs import Prediction, predictions
 from serving.errors import Code
 
-# Seconds before the first retry and at most before any; each is halved at random so that clients do not come in step.
+# Seconds before the first retry, and at most before any; up to half is cut at random to spread out clients.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 
 
 @dataclass(frozen=True)
-class Send:
-    """Send the call; its outcome is the answer."""
+class SendCall:
+    """Send the call; the result is its response."""
 
     call: Call
     timeout: float | None
@@ -35,21 +35,21 @@ class Sleep:
 
 @dataclass(frozen=True)
 class Gather:
-    """Run the flows, several at once; the outcome is the list of theirs, in order, or the first error."""
+    """Run the flows, several at a time; the result is the list of their results in order, or the first error."""
 
     flows: Sequence[Flow]
 
 
-Step = Send | Sleep | Gather
+Step = SendCall | Sleep | Gather
 Flow = Generator[Step, Any, Any]
 
 
 class Patience:
-    """How long one call of a client may go on, and how often a request of it is tried again.
+    """The time limit of one call of a client, and the retries of its requests.
 
     Args:
-        timeout: seconds from now, None for no end.
-        retries: of each request.
+        timeout: seconds from now, None for no limit.
+        retries: per request.
     """
 
     def __init__(self, timeout: float | None, retries: int) -> None:
@@ -57,10 +57,10 @@ class Patience:
         self._retries = retries
 
     def remaining(self) -> float | None:
-        """Seconds.
+        """The remaining seconds.
 
         Raises:
-            DeadlineExceeded: none are left.
+            DeadlineExceeded: there are none.
         """
         left = None if self._end is None else self._end - time.monotonic()
         if left is not None and left <= 0:
@@ -68,10 +68,10 @@ class Patience:
         return left
 
     def pause(self, tried: int, error: ClientError) -> float:
-        """Seconds to wait after the request failed for the `tried`th time: exponential backoff with jitter.
+        """Seconds to wait after the `tried`th failure: exponential backoff with jitter.
 
         Raises:
-            ClientError: `error` itself, where trying again is of no use.
+            ClientError: `error` itself, if a retry is useless.
         """
         longest = min(_FIRST_PAUSE * 2.0 ** (tried - 1), _LONGEST_PAUSE)
         pause = random.uniform(longest / 2, longest)
@@ -82,13 +82,13 @@ class Patience:
 
 
 @dataclass
-class Knowledge:
-    """What a client has learned of the versions of its model.
+class KnownVersions:
+    """What a client knows about the versions of its model.
 
     Attributes:
-        tells_version: whether each answer says which version gave it (gRPC); REST has to be asked.
+        tells_version: whether each response contains its version (gRPC); REST needs another request.
         pinned: the version that the caller chose, whose metadata never change.
-        labels: version to the names of its outputs, None where it does not tell them.
+        labels: the labels by version, None if the version does not provide them.
     """
 
     tells_version: bool
@@ -97,12 +97,12 @@ class Knowledge:
     metadata: ModelMetadata | None = None
 
 
-def ask(call: Call, patience: Patience) -> Flow:
-    """Sends one call, again where that can help."""
+def send(call: Call, patience: Patience) -> Flow:
+    """Sends one call, with retries."""
     tried = 0
     while True:
         try:
-            return (yield Send(call, patience.remaining()))
+            return (yield SendCall(call, patience.remaining()))
         except ClientError as error:
             tried += 1
             pause = patience.pause(tried, error)
@@ -115,10 +115,10 @@ def predict(
     signature: str,
     batch_size: int,
     patience: Patience,
-    known: Knowledge,
+    known: KnownVersions,
 ) -> Flow:
-    """Sends the texts in batches; a list of a `Prediction` for each, in order."""
-    # Texts of like length go together: the model pads a batch to its longest.
+    """Sends the texts in batches; the result is a list of `Prediction`s in their order."""
+    # Group texts of similar length: the model pads a batch to its longest.
     order = sorted(range(len(texts)), key=lambda row: len(texts[row]) + (len(pairs[row]) if pairs else 0))
     batches = [order[begin : begin + batch_size] for begin in range(0, len(order), batch_size)]
     if not batches:
@@ -130,34 +130,34 @@ def predict(
         )
         for rows in batches
     ]
-    found: dict[int, Prediction] = {}
-    answers = yield from _run(calls, patience, known)
-    for rows, answer in zip(batches, answers, strict=True):
+    by_row: dict[int, Prediction] = {}
+    results = yield from _run(calls, patience, known)
+    for rows, result in zip(batches, results, strict=True):
         names: tuple[str, ...] | None = None
-        if "probabilities" in answer.outputs and answer.version is not None:
-            names = yield from _labels(answer.version, patience, known)
-        found.update(zip(rows, _whole(predictions(answer.outputs, names), len(rows)), strict=True))
-    return [found[row] for row in range(len(texts))]
+        if "probabilities" in result.outputs and result.version is not None:
+            names = yield from _labels(result.version, patience, known)
+        by_row.update(zip(rows, _check_rows(predictions(result.outputs, names), len(rows)), strict=True))
+    return [by_row[row] for row in range(len(texts))]
 
 
-def predict_arrays(inputs: Mapping[str, Any], signature: str, patience: Patience, known: Knowledge) -> Flow:
-    """Runs a signature on arrays as they are; the outputs as name to array."""
-    (answer,) = yield from _run([Predict(signature, inputs)], patience, known)
-    return dict(answer.outputs)
+def predict_arrays(inputs: Mapping[str, Any], signature: str, patience: Patience, known: KnownVersions) -> Flow:
+    """Runs a signature on arrays; the result is a dict of output name to array."""
+    (result,) = yield from _run([Predict(signature, inputs)], patience, known)
+    return dict(result.outputs)
 
 
-def _run(calls: Sequence[Predict], patience: Patience, known: Knowledge) -> Flow:
-    """The answers, each with the version that gave it and its outputs' names and dtypes."""
-    flows = [ask(call, patience) for call in calls]
+def _run(calls: Sequence[Predict], patience: Patience, known: KnownVersions) -> Flow:
+    """The `VersionedOutputs` of each call, with names and dtypes."""
+    flows = [send(call, patience) for call in calls]
     if known.tells_version:
         return (yield Gather(flows))
-    metadata, *answers = yield Gather([_metadata(patience, known), *flows])
+    metadata, *results = yield Gather([_metadata(patience, known), *flows])
     _check_inputs(calls[0], metadata)
-    return [_typed(answer, call.signature, metadata) for call, answer in zip(calls, answers, strict=True)]
+    return [_typed(result, call.signature, metadata) for call, result in zip(calls, results, strict=True)]
 
 
 def _check_inputs(call: Predict, metadata: ModelMetadata) -> None:
-    """gRPC refuses an input that the signature does not have; REST lets it fall, and a pair would not be missed."""
+    """Refuses inputs that the signature does not have, as gRPC does; REST would ignore them, such as a second text."""
     if call.signature in metadata.signatures:
         known = metadata.signatures[call.signature].inputs
         extra = sorted(set(call.inputs) - set(known))
@@ -166,22 +166,22 @@ def _check_inputs(call: Predict, metadata: ModelMetadata) -> None:
             raise InvalidRequest(Code.INVALID_ARGUMENT, message)
 
 
-def _metadata(patience: Patience, known: Knowledge) -> Flow:
-    """Which version a request gets now, and its signatures."""
+def _metadata(patience: Patience, known: KnownVersions) -> Flow:
+    """The version that requests get now, and its signatures."""
     if known.metadata is not None:
         return known.metadata
-    metadata = yield from ask(GetMetadata(), patience)
+    metadata = yield from send(GetMetadata(), patience)
     if known.pinned is not None:
         known.metadata = metadata
     return metadata
 
 
-def _typed(answer: Predicted, signature: str, metadata: ModelMetadata) -> Predicted:
-    """What REST leaves out: the version, the name of an only output, and dtypes."""
-    import numpy as np  # here, because importing the client shall be fast
+def _typed(result: VersionedOutputs, signature: str, metadata: ModelMetadata) -> VersionedOutputs:
+    """Adds what REST leaves out: the version, the name of a single output, and dtypes."""
+    import numpy as np  # here, to keep importing the client fast
 
     wanted = metadata.signatures[signature].outputs if signature in metadata.signatures else {}
-    outputs = answer.outputs
+    outputs = result.outputs
     if set(outputs) == {""} and len(wanted) == 1:
         outputs = {next(iter(wanted)): outputs[""]}
     typed = dict(outputs)
@@ -190,32 +190,32 @@ def _typed(answer: Predicted, signature: str, metadata: ModelMetadata) -> Predic
             with np.errstate(over="ignore", invalid="raise"):
                 typed[name] = outputs[name].astype(_numpy_dtype(wanted[name].dtype, outputs[name]))
         except (TypeError, ValueError, ArithmeticError) as error:
-            message = f"the output {name} is no {wanted[name].dtype}, as the model's metadata have it: {error}"
+            message = f"the output {name} is no {wanted[name].dtype}, which the model's metadata declare: {error}"
             raise ServerError(Code.INTERNAL, message) from None
-    return Predicted(typed, metadata.version)
+    return VersionedOutputs(typed, metadata.version)
 
 
 def _numpy_dtype(name: str, array: Any) -> Any:
-    """The dtype of a tensor; the array's own where numpy has none by that name."""
+    """The NumPy dtype of a tensor; the array's own if NumPy has none of that name."""
     if name == "string":
         return object
     return name if array.dtype != object and name.startswith(("float", "int", "uint", "bool")) else array.dtype
 
 
-def _labels(version: int, patience: Patience, known: Knowledge) -> Flow:
-    """The names of a version's outputs: an empty example is classified, once, and its classes read."""
+def _labels(version: int, patience: Patience, known: KnownVersions) -> Flow:
+    """A version's labels: the classes in the response to one Classify request with an empty example."""
     if version not in known.labels:
         try:
-            (classes,) = yield from ask(Infer("classify", "classify", [{}], version), patience)
+            (classes,) = yield from send(Infer("classify", "classify", [{}], version), patience)
             known.labels[version] = tuple(name for name, _ in classes)
         except (InvalidRequest, ModelNotFound, ValueError):
             known.labels[version] = None  # no such signature, or the version has just been unloaded
         except ServerError:
-            return None  # it knows no Classify, or went wrong this time; the texts are answered, so let it be
+            return None  # no Classify, or a temporary failure; there are predictions even so
     return known.labels[version]
 
 
-def _whole(found: list[Any], wanted: int) -> list[Any]:
-    if len(found) != wanted:
-        raise ServerError(Code.INTERNAL, f"the server answered {len(found)} rows to {wanted}")
-    return found
+def _check_rows(rows: list[Any], expected: int) -> list[Any]:
+    if len(rows) != expected:
+        raise ServerError(Code.INTERNAL, f"the server returned {len(rows)} rows for {expected}")
+    return rows

@@ -17,8 +17,8 @@ from serving.client.model_calls import (
     GetStatus,
     Infer,
     Predict,
-    Predicted,
     Reload,
+    VersionedOutputs,
     feature_values,
     metadata_of,
     status_of,
@@ -35,10 +35,10 @@ _METHODS = {
 }
 _OPTIONS = [
     ("grpc.max_send_message_length", -1),
-    ("grpc.enable_retries", 0),  # `serving.client.flows` is the one that tries again, and counts
-    ("grpc.lb_policy_name", "round_robin"),  # behind a name with several addresses, ask all of them in turn
-    ("grpc.enable_http_proxy", 0),  # nothing here reads the environment
-    # The channel refuses calls for as long as it waits to connect again; by default that grows to two minutes.
+    ("grpc.enable_retries", 0),  # `serving.client.flows` does the retries
+    ("grpc.lb_policy_name", "round_robin"),  # take the addresses behind a name in turn
+    ("grpc.enable_http_proxy", 0),  # the client ignores the environment
+    # The channel refuses calls while it waits to reconnect; by default that grows to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
@@ -47,7 +47,7 @@ _TOO_LARGE, _THIS_SIDE = "larger than max", "CLIENT:"
 
 
 class GrpcWire:
-    """How calls about one target look in gRPC."""
+    """Encodes calls to one target as gRPC messages, and decodes the responses."""
 
     tells_version = True
 
@@ -64,13 +64,13 @@ class GrpcWire:
         return name, request
 
     def decode(self, call: Call, response: Any) -> Any:
-        """The call's answer; what it is stands beside each kind of call in `serving.client.model_calls`.
+        """The call's result; see the calls in `serving.client.model_calls`.
 
         Raises:
-            ServerError: something in it cannot be read.
+            ServerError: the response is invalid.
         """
         if isinstance(call, Predict):
-            return Predicted(_arrays(response.outputs), response.model_spec.version.value)
+            return VersionedOutputs(_arrays(response.outputs), response.model_spec.version.value)
         if isinstance(call, GetStatus):
             return status_of(response)
         if isinstance(call, GetMetadata):
@@ -114,26 +114,36 @@ class GrpcWire:
             spec.signature_name = signature
 
 
-class GrpcChannel:
-    """Sends calls and blocks until they are answered; may be used from several threads."""
+class _Channel:
+    """What both channels share: the connection and a function for each method."""
+
+    _grpc: Any = grpc
 
     def __init__(self, target: Target, tls: Tls | None, headers: Mapping[str, str], max_answer_bytes: int) -> None:
         self.wire = GrpcWire(target)
         self._metadata = tuple(headers.items())
-        credentials = _credentials(target, tls)
         options = [*_OPTIONS, ("grpc.max_receive_message_length", max_answer_bytes)]
         self._channel = (
-            grpc.secure_channel(target.address, credentials, options=options)
-            if credentials
-            else grpc.insecure_channel(target.address, options=options)
+            self._grpc.secure_channel(target.address, _credentials(tls or Tls()), options=options)
+            if target.secure
+            else self._grpc.insecure_channel(target.address, options=options)
         )
-        self._methods = _stubs(self._channel)
+        self._methods = {
+            name: self._channel.unary_unary(
+                path, request_serializer=request.SerializeToString, response_deserializer=response.FromString
+            )
+            for name, (path, request, response) in _METHODS.items()
+        }
+
+
+class GrpcChannel(_Channel):
+    """Sends calls and waits for their responses. Thread-safe."""
 
     def send(self, call: Call, timeout: float | None) -> Any:
-        """The answer within `timeout` seconds.
+        """The call's result within `timeout` seconds.
 
         Raises:
-            ClientError: the server's error, or none could be reached.
+            ClientError: the server's error, or it could not be reached.
         """
         name, request = self.wire.encode(call)
         try:
@@ -146,23 +156,13 @@ class GrpcChannel:
         self._channel.close()
 
 
-class AsyncGrpcChannel:
-    """As `GrpcChannel`, for asyncio."""
+class AsyncGrpcChannel(_Channel):
+    """`GrpcChannel` for asyncio."""
 
-    def __init__(self, target: Target, tls: Tls | None, headers: Mapping[str, str], max_answer_bytes: int) -> None:
-        self.wire = GrpcWire(target)
-        self._metadata = tuple(headers.items())
-        credentials = _credentials(target, tls)
-        options = [*_OPTIONS, ("grpc.max_receive_message_length", max_answer_bytes)]
-        self._channel = (
-            grpc.aio.secure_channel(target.address, credentials, options=options)
-            if credentials
-            else grpc.aio.insecure_channel(target.address, options=options)
-        )
-        self._methods = _stubs(self._channel)
+    _grpc = grpc.aio
 
     async def send(self, call: Call, timeout: float | None) -> Any:
-        """As `GrpcChannel.send`."""
+        """See `GrpcChannel.send`."""
         name, request = self.wire.encode(call)
         try:
             response = await self._methods[name](request, timeout=timeout, metadata=self._metadata)
@@ -176,44 +176,31 @@ class AsyncGrpcChannel:
 
 def _arrays(outputs: Mapping[str, Any]) -> dict[str, Any]:
     arrays: dict[str, Any] = {}
-    room = MAX_FILLED_BYTES
+    bytes_left = MAX_FILLED_BYTES
     try:
         for name, proto in sorted(outputs.items()):
-            arrays[name] = from_proto(proto, room)
-            room -= max(0, arrays[name].nbytes - proto.ByteSize())
+            arrays[name] = from_proto(proto, bytes_left)
+            bytes_left -= max(0, arrays[name].nbytes - proto.ByteSize())
     except ValueError as error:
         raise ServerError(Code.INTERNAL, str(error)) from None
     return arrays
 
 
-def _stubs(channel: Any) -> dict[str, Any]:
-    """Name of a method to what calls it."""
-    return {
-        name: channel.unary_unary(
-            path, request_serializer=request.SerializeToString, response_deserializer=response.FromString
-        )
-        for name, (path, request, response) in _METHODS.items()
-    }
-
-
-def _credentials(target: Target, tls: Tls | None) -> grpc.ChannelCredentials | None:
-    if not target.secure:
-        return None
-    tls = tls or Tls()
+def _credentials(tls: Tls) -> grpc.ChannelCredentials:
     return grpc.ssl_channel_credentials(tls.read("ca"), tls.read("key"), tls.read("cert"))
 
 
 def _explained(error: Any) -> ClientError:
     details = error.details() or ""
-    if _TOO_LARGE in details:  # gRPC itself says that, with one code, of an answer here and of a request there
+    if _TOO_LARGE in details:  # gRPC uses this for a large response here and for a large request there
         if _THIS_SIDE in details:
-            return ServerError(Code.RESOURCE_EXHAUSTED, f"the answer is too large; see max_answer_bytes: {details}")
+            return ServerError(Code.RESOURCE_EXHAUSTED, f"the response is too large; see max_answer_bytes: {details}")
         return InvalidRequest(Code.RESOURCE_EXHAUSTED, f"the request is too large for the server: {details}")
     return of_number(error.code().value[0], details)
 
 
 def _example(features: Example) -> Any:
-    """The `tf.Example`, each value in the list of its kind."""
+    """The `tf.Example`, with each feature in the list of its type."""
     example = ExampleProto()
     for name, value in features.items():
         feature, items = example.features.feature[name], feature_values(name, value)

@@ -1,4 +1,4 @@
-"""What can be asked of a served model and what comes back, whichever wire it goes over."""
+"""The calls to a served model and their results, independent of the protocol."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     import numpy as np
 
 Example = Mapping[str, Any]
-"""A `tf.Example`: name of a feature to a str, bytes, int or float, or a list of one of them."""
+"""A `tf.Example`: feature name to a str, bytes, int or float, or a list of one of them."""
 
 
 @dataclass(frozen=True)
 class Predict:
-    """Runs a signature on named arrays or lists; answered by `Predicted`."""
+    """Runs a signature on named arrays or lists; the result is `VersionedOutputs`."""
 
     signature: str
     inputs: Mapping[str, Any]
@@ -23,7 +23,7 @@ class Predict:
 
 @dataclass(frozen=True)
 class Infer:
-    """Classify or Regress; answered by a list with an item for each example."""
+    """Classify or Regress; the result is a list with an item for each example."""
 
     method: str
     signature: str
@@ -33,17 +33,17 @@ class Infer:
 
 @dataclass(frozen=True)
 class GetStatus:
-    """Answered by a list of `VersionStatus`."""
+    """The result is a list of `VersionStatus`."""
 
 
 @dataclass(frozen=True)
 class GetMetadata:
-    """Answered by `ModelMetadata`."""
+    """The result is `ModelMetadata`."""
 
 
 @dataclass(frozen=True)
 class Reload:
-    """Gives the server a `ModelServerConfig` message to serve by instead of its own; answered by None. gRPC only."""
+    """Replaces the server's `ModelServerConfig`; the result is None. gRPC only."""
 
     config: Any
 
@@ -52,13 +52,13 @@ Call = Predict | Infer | GetStatus | GetMetadata | Reload
 
 
 @dataclass(frozen=True)
-class Predicted:
+class VersionedOutputs:
     """The outputs of a run.
 
     Attributes:
-        outputs: name to array. Over REST the numbers are float64 or int64, and an output that is alone has the
-            name "": the protocol says neither.
-        version: what answered; None over REST.
+        outputs: name to array. Over REST numbers are float64 or int64, and a single output has the name "", because
+            the protocol transmits neither.
+        version: the version that ran; None over REST.
     """
 
     outputs: Mapping[str, np.ndarray]
@@ -67,11 +67,11 @@ class Predicted:
 
 @dataclass(frozen=True)
 class VersionStatus:
-    """A version that the server knows.
+    """The status of a version.
 
     Attributes:
         state: START, LOADING, AVAILABLE, UNLOADING or END.
-        error: why it could not be loaded; "" where it could.
+        error: why it could not be loaded, else "".
     """
 
     version: int
@@ -82,7 +82,7 @@ class VersionStatus:
 @dataclass(frozen=True)
 class Tensor:
     """An input or output of a signature: `dtype` as TensorFlow writes it ("float32", "string"), and the sizes, None
-    where free; the shape is None where the rank is free."""
+    if variable; the shape is None if the rank is variable."""
 
     dtype: str
     shape: tuple[int | None, ...] | None
@@ -90,7 +90,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Signature:
-    """A way of asking a model; `method` is TF Serving's name, such as "tensorflow/serving/predict"."""
+    """A signature of a model; `method` is TF Serving's name, such as "tensorflow/serving/predict"."""
 
     method: str
     inputs: Mapping[str, Tensor]
@@ -99,14 +99,14 @@ class Signature:
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """What a model says of itself: the version that a request gets, and its signatures by name."""
+    """A model's metadata: the version that a request gets, and its signatures by name."""
 
     version: int
     signatures: Mapping[str, Signature]
 
 
 def feature_values(name: str, value: Any) -> list[Any]:
-    """The values of an example's feature, as Python's own: all str or bytes, or all int, or numbers.
+    """The values of an example's feature as Python objects: all str or bytes, or all int, or numbers.
 
     Raises:
         TypeError: values of other kinds.
@@ -117,7 +117,7 @@ def feature_values(name: str, value: Any) -> list[Any]:
         for item in (plain if isinstance(plain, (list, tuple)) else [plain])
     ]
     if any(isinstance(item, int) and not -(2**63) <= item < 2**63 for item in items):
-        raise TypeError(f"the feature {name!r} holds a whole number of more than 64 bits")
+        raise TypeError(f"the feature {name!r} holds an integer of more than 64 bits")
     texts = [isinstance(item, (str, bytes)) for item in items]
     if not all(texts) and (any(texts) or not all(isinstance(item, (int, float)) for item in items)):
         raise TypeError(
@@ -127,7 +127,7 @@ def feature_values(name: str, value: Any) -> list[Any]:
 
 
 def status_of(response: Any) -> list[VersionStatus]:
-    """The answer in a `GetModelStatusResponse`, newest version first."""
+    """The result in a `GetModelStatusResponse`, newest version first."""
     found = [
         VersionStatus(one.version, _enum_name(one, "state"), one.status.error_message)
         for one in response.model_version_status
@@ -136,7 +136,7 @@ def status_of(response: Any) -> list[VersionStatus]:
 
 
 def metadata_of(model_spec: Any, signatures: Any) -> ModelMetadata:
-    """The answer in a `ModelSpec` and a `SignatureDefMap`."""
+    """The result in a `ModelSpec` and a `SignatureDefMap`."""
     found = {name: _signature(one) for name, one in sorted(signatures.signature_def.items())}
     return ModelMetadata(model_spec.version.value, found)
 

@@ -1,4 +1,4 @@
-"""From a model's outputs to what a caller reads."""
+"""Converts a model's outputs to predictions."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from serving.errors import Code
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one text.
+    """The prediction for one text.
 
     Attributes:
         score: `single_label`: probability of the label; `multi_label`: the highest probability; `regression`: the
-            number, in the unit of the training answers.
+            number, in the unit of the training labels.
         label: the label, or the given labels joined by the task's separator; None for a regression.
         probabilities: label to probability; empty for a regression. A tuple in the order of the model's outputs
-            where the model does not tell its labels (it has no `classify` signature).
+            if its labels are unknown (it has no `classify` signature).
     """
 
     score: float
@@ -27,13 +27,13 @@ class Prediction:
     probabilities: Mapping[str, float] | tuple[float, ...] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """What JSON shall say: only `score` for a regression."""
+        """For JSON: only `score` for a regression."""
         if self.label is None:
             return {"score": self.score}
         return {"score": self.score, "label": self.label, "probabilities": self.probabilities}
 
     def line(self) -> str:
-        """The answer for a terminal: label and score with a tab between, or the number."""
+        """For a terminal: label and score, separated by a tab, or the number."""
         return f"{self.score:.4g}" if self.label is None else f"{self.label}\t{self.score:.3f}"
 
 
@@ -41,12 +41,12 @@ def predictions(outputs: Mapping[str, Any], names: Sequence[str] | None) -> list
     """The predictions in the outputs of one batch.
 
     Args:
-        outputs: `score` [B] and, unless it is a regression, `label` [B] and `probabilities` [B, C]. An only output
+        outputs: `score` [B] and, unless it is a regression, `label` [B] and `probabilities` [B, C]. A single output
             is the score.
-        names: the C labels in the order of the outputs, None where they are not known.
+        names: the C labels in the order of the outputs, None if unknown.
 
     Raises:
-        InvalidRequest: the signature that was asked has other outputs.
+        InvalidRequest: the signature has other outputs.
         ServerError: they have other shapes.
     """
     if len(outputs) == 1:
@@ -56,8 +56,8 @@ def predictions(outputs: Mapping[str, Any], names: Sequence[str] | None) -> list
     if not {"label", "score", "probabilities"} <= set(outputs):
         raise InvalidRequest(
             Code.INVALID_ARGUMENT,
-            f"the signature answers {sorted(outputs)}, not label, score and probabilities; "
-            "ask a model that Transom exported, or use predict_arrays",
+            f"the signature returns {sorted(outputs)}, not label, score and probabilities; "
+            "query a model that Transom exported, or use predict_arrays",
         )
     try:
         columns = [outputs[name].tolist() for name in ("score", "label", "probabilities")]
@@ -67,7 +67,7 @@ def predictions(outputs: Mapping[str, Any], names: Sequence[str] | None) -> list
         ]
     except (ValueError, TypeError, AttributeError):
         shapes = {name: list(outputs[name].shape) for name in ("score", "label", "probabilities")}
-        message = f"the server answered the shapes {shapes}, not [B], [B] of strings and [B, C]"
+        message = f"the server returned the shapes {shapes}, not [B], [B] of strings and [B, C]"
         raise ServerError(Code.INTERNAL, message) from None
 
 

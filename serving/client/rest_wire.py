@@ -1,7 +1,7 @@
 """Calls as TF Serving's REST requests, and the sync and async connections that carry them.
 
-Source of the format: tensorflow_serving/g3doc/api_rest.md, and tensorflow_serving/util/json_tensor.cc where that is
-wrong (the answer to Classify and Regress is under "results").
+Source of the format: tensorflow_serving/g3doc/api_rest.md, corrected by
+tensorflow_serving/util/json_tensor.cc (the response to Classify and Regress is under "results").
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from serving.client.model_calls import (
     GetStatus,
     Infer,
     Predict,
-    Predicted,
     Reload,
+    VersionedOutputs,
     feature_values,
     metadata_of,
     status_of,
@@ -42,7 +42,7 @@ _MAX_MESSAGE = 10_000  # characters
 
 
 class RestWire:
-    """How calls about one target look in REST."""
+    """Encodes calls to one target as REST requests, and decodes the responses."""
 
     tells_version = False
 
@@ -52,7 +52,7 @@ class RestWire:
     def encode(self, call: Call) -> tuple[str, str, bytes | None]:
         """HTTP method, path and body."""
         if isinstance(call, GetStatus):
-            # A label has no status of its own, here as over gRPC: all versions are told.
+            # A label has no status of its own, as in gRPC: the response lists all versions.
             return "GET", replace(self.target, label=None).path, None
         if isinstance(call, GetMetadata):
             return "GET", f"{self.target.path}/metadata", None
@@ -67,24 +67,25 @@ class RestWire:
         return "POST", f"{target.path}:{call.method}", _dump(body)
 
     def decode(self, call: Call, status: int, body: bytes) -> Any:
-        """The call's answer; what it is stands beside each kind of call in `serving.client.model_calls`.
+        """The call's result; see the calls in `serving.client.model_calls`.
 
         Raises:
-            ClientError: the answer is an error, or no answer of TF Serving.
+            ClientError: the response is an error, or not one of TF Serving's.
         """
         if status != 200:
             raise of_http(status, _message(status, body))
         try:
             return self._decode(call, json.loads(body))
         except (ValueError, LookupError, TypeError, OverflowError, RecursionError, json_format.ParseError) as error:
-            told = f"{type(error).__name__}: {error}"
-            raise ServerError(Code.INTERNAL, f"no answer of TF Serving ({told}): {body[:200]!r}") from None
+            reason = f"{type(error).__name__}: {error}"
+            message = f"not a response of TF Serving ({reason}): {body[:200]!r}"
+            raise ServerError(Code.INTERNAL, message) from None
 
     def _decode(self, call: Call, answer: Any) -> Any:
         if isinstance(call, GetStatus):
             return status_of(json_format.ParseDict(answer, GetModelStatusResponse(), ignore_unknown_fields=True))
         if isinstance(call, GetMetadata):
-            # Not the JSON of the response as a whole: TF Serving leaves the type of the map out.
+            # Not the response as a whole: TF Serving leaves out the type of the map.
             signatures = answer["metadata"]["signature_def"]
             return metadata_of(
                 json_format.ParseDict(answer["model_spec"], ModelSpec(), ignore_unknown_fields=True),
@@ -93,24 +94,24 @@ class RestWire:
         if isinstance(call, Predict):
             outputs = answer["outputs"]
             named = outputs if isinstance(outputs, dict) and set(outputs) != {"b64"} else {"": outputs}
-            return Predicted({name: _array(values) for name, values in named.items()})
+            return VersionedOutputs({name: _array(values) for name, values in named.items()})
         if isinstance(call, Infer) and call.method == "regress":
             return [float(value) for value in answer["results"]]
         return [[(str(label), float(score)) for label, score in row] for row in answer["results"]]
 
 
 class RestConnection:
-    """Sends calls and blocks until they are answered; may be used from several threads."""
+    """Sends calls and waits for their responses. Thread-safe."""
 
     def __init__(self, target: Target, tls: Tls | None, headers: Mapping[str, str], max_answer_bytes: int) -> None:
         self.wire, self._max_answer_bytes = RestWire(target), max_answer_bytes
         self._client = httpx.Client(**_options(target, tls, headers))
 
     def send(self, call: Call, timeout: float | None) -> Any:
-        """The answer within `timeout` seconds.
+        """The call's result within `timeout` seconds.
 
         Raises:
-            ClientError: the server's error, or none could be reached.
+            ClientError: the server's error, or it could not be reached.
         """
         method, path, content = self.wire.encode(call)
         end = None if timeout is None else time.monotonic() + timeout
@@ -119,9 +120,9 @@ class RestConnection:
             with self._client.stream(method, path, content=content, timeout=timeout) as response:
                 for chunk in response.iter_bytes():
                     _add(received, chunk, self._max_answer_bytes)
-                    # httpx counts `timeout` anew for each chunk
+                    # httpx restarts `timeout` for each chunk
                     if end is not None and time.monotonic() > end:
-                        raise httpx.ReadTimeout("the answer came too slowly")
+                        raise httpx.ReadTimeout("the response came too slowly")
         except httpx.RequestError as error:
             raise _explained(error) from error
         return self.wire.decode(call, response.status_code, bytes(received))
@@ -131,14 +132,14 @@ class RestConnection:
 
 
 class AsyncRestConnection:
-    """As `RestConnection`, for asyncio."""
+    """`RestConnection` for asyncio."""
 
     def __init__(self, target: Target, tls: Tls | None, headers: Mapping[str, str], max_answer_bytes: int) -> None:
         self.wire, self._max_answer_bytes = RestWire(target), max_answer_bytes
         self._client = httpx.AsyncClient(**_options(target, tls, headers))
 
     async def send(self, call: Call, timeout: float | None) -> Any:
-        """As `RestConnection.send`."""
+        """See `RestConnection.send`."""
         method, path, content = self.wire.encode(call)
         received = bytearray()
         try:
@@ -149,7 +150,7 @@ class AsyncRestConnection:
                 async for chunk in response.aiter_bytes():
                     _add(received, chunk, self._max_answer_bytes)
         except TimeoutError:
-            raise _explained(httpx.ReadTimeout("no answer in time")) from None
+            raise _explained(httpx.ReadTimeout("no response in time")) from None
         except httpx.RequestError as error:
             raise _explained(error) from error
         return self.wire.decode(call, response.status_code, bytes(received))
@@ -159,13 +160,13 @@ class AsyncRestConnection:
 
 
 def _add(received: bytearray, chunk: bytes, most: int) -> None:
-    """Adds what came, unpacked, to an answer.
+    """Adds a decompressed chunk to a response.
 
     Raises:
-        ServerError: it is too large.
+        ServerError: the response is too large.
     """
     if len(received) + len(chunk) > most:
-        raise ServerError(Code.RESOURCE_EXHAUSTED, f"the answer is larger than {most} bytes; see max_answer_bytes")
+        raise ServerError(Code.RESOURCE_EXHAUSTED, f"the response is larger than {most} bytes; see max_answer_bytes")
     received += chunk
 
 
@@ -175,7 +176,7 @@ def _options(target: Target, tls: Tls | None, headers: Mapping[str, str]) -> dic
         "base_url": f"{scheme}://{target.address}",
         "headers": {"content-type": "application/json", **headers},
         "limits": httpx.Limits(max_connections=None, max_keepalive_connections=32),
-        "trust_env": False,  # nothing here reads the environment
+        "trust_env": False,  # the client ignores the environment
     }
     if target.secure and tls is not None:
         context = ssl.create_default_context(cafile=None if tls.ca is None else str(tls.ca))
@@ -186,13 +187,13 @@ def _options(target: Target, tls: Tls | None, headers: Mapping[str, str]) -> dic
 
 
 def _explained(error: httpx.RequestError) -> ClientError:
-    told = str(error) or type(error).__name__
+    reason = str(error) or type(error).__name__
     if isinstance(error, httpx.TimeoutException):
         return DeadlineExceeded(Code.DEADLINE_EXCEEDED, "Deadline Exceeded")
-    if not isinstance(error, httpx.TransportError):  # an encoding that is none
-        return ServerError(Code.INTERNAL, told)
-    explained = Unavailable(Code.UNAVAILABLE, told)
-    # A connection that breaks later may have been answered already; a certificate or name will not mend itself.
+    if not isinstance(error, httpx.TransportError):  # an invalid encoding
+        return ServerError(Code.INTERNAL, reason)
+    explained = Unavailable(Code.UNAVAILABLE, reason)
+    # A connection that breaks later may have been processed; a wrong certificate or name stays wrong.
     hopeless = any(isinstance(cause, (ssl.SSLError, socket.gaierror)) for cause in _causes(error))
     explained.retry = isinstance(error, httpx.ConnectError) and not hopeless
     return explained
@@ -216,7 +217,7 @@ def _dump(body: dict[str, Any]) -> bytes:
 
 
 def _json_values(values: Any, name: str) -> Any:
-    """(Nested) lists that JSON can hold; what is no text goes as {"b64": ...}."""
+    """(Nested) lists for JSON; bytes that are no text become {"b64": ...}."""
     array = as_array(values, name)
     if array.dtype != object:
         return array.tolist()

@@ -1,4 +1,4 @@
-"""The client for code that waits."""
+"""The synchronous client."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
-from serving.client.client_settings import DEFAULT, Options, Settings
+from serving.client.client_settings import DEFAULT, ClientOptions, ClientSettings
 from serving.client.errors import ClientError
-from serving.client.flows import Flow, Gather, Send, Step
+from serving.client.flows import Flow, Gather, SendCall, Step
 from serving.client.model_calls import Example, ModelMetadata, VersionStatus
 from serving.client.outputs import Prediction
 
@@ -19,33 +19,33 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """Asks one served model; may be used from several threads. Connects at the first request.
+    """Queries one served model. Thread-safe. Connects at the first request.
 
     Args:
         url: `grpc://host:8500`, `grpcs://…`, `http://host:8501` or `https://…`, optionally with `/MODEL`;
             see `serving.client.endpoint.parse`.
-        model: the served name, where the URL does not end with it.
-        version, label: which version to ask, at most one of them; default: the newest.
-        signature: of `predict` and `predict_arrays`.
-        timeout: seconds that a call may take, with all its batches and retries; None for no limit.
-        batch_size: texts in one request.
-        in_flight: requests of one call that are sent at once.
-        retries: how often a request is tried again while the server is not available, with exponential backoff and
-            jitter; nothing else is tried again.
+        model: the served name, if the URL does not end with it.
+        version, label: the version to query, at most one of them; default: the newest.
+        signature: for `predict` and `predict_arrays`.
+        timeout: seconds for a whole call, with all its batches and retries; None for no limit.
+        batch_size: texts per request.
+        in_flight: concurrent requests of one call.
+        retries: how often a request is repeated while the server is unavailable, with exponential backoff and jitter;
+            other errors are not retried.
         tls: PEM files, for grpcs:// and https://.
-        headers: sent with every request (gRPC's metadata), such as {"authorization": "Bearer ..."}.
-        max_answer_bytes: of one answer; a larger one is a `ServerError`.
+        headers: sent with every request (as gRPC metadata), such as {"authorization": "Bearer ..."}.
+        max_answer_bytes: limit for one response; a larger one is a `ServerError`.
 
     Raises:
-        OptionsError: the URL or an argument cannot be used; it says which and why.
+        OptionsError: the URL or an argument is invalid.
 
-    Every method takes a `timeout` of its own, and raises one of `serving.client.errors` where it fails.
+    Every method takes a `timeout` of its own and raises the errors of `serving.client.errors`.
     """
 
-    def __init__(self, url: str, model: str | None = None, **options: Unpack[Options]) -> None:
-        self._settings = Settings(url, model, **options)
+    def __init__(self, url: str, model: str | None = None, **options: Unpack[ClientOptions]) -> None:
+        self._settings = ClientSettings(url, model, **options)
         settings = self._settings
-        # gRPC and httpx take 0.1 s each to import: only the one that is needed.
+        # Imported here because gRPC and httpx take 0.1 s each to import.
         if settings.target.grpc:
             from serving.client.grpc_wire import GrpcChannel
 
@@ -59,17 +59,17 @@ class Client:
     def predict(
         self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, timeout: float | None = DEFAULT
     ) -> list[Prediction]:
-        """Answers texts, in their order; for a model that Transom exported.
+        """Predictions for texts, in their order; for a model that Transom exported.
 
         Args:
             texts: any number of strings; they are sent in batches.
-            pairs: the second texts, one for each text, for a model about pairs.
+            pairs: the second text for each text, for a model of text pairs.
 
         Raises:
             ClientError: the first request that failed.
         """
-        answers: list[Prediction] = self._run(self._settings.predict(texts, pairs, timeout))
-        return answers
+        predictions: list[Prediction] = self._run(self._settings.predict(texts, pairs, timeout))
+        return predictions
 
     def predict_arrays(
         self, inputs: Mapping[str, Any], *, signature: str | None = None, timeout: float | None = DEFAULT
@@ -77,15 +77,14 @@ class Client:
         """Runs any signature of any model, in one request.
 
         Args:
-            inputs: name to array or (nested) list. Arrays keep their dtype; Python's numbers go as float32 or int32,
-                strings as they are.
+            inputs: name to array or (nested) list. Arrays keep their dtype; Python numbers become float32 or int32.
 
         Returns:
             Output name to array; strings are `bytes` in an object array.
 
         Raises:
-            ClientError: the server refused it, or could not be reached.
-            TypeError: an input is no array of numbers or strings.
+            ClientError: the server refused the request or could not be reached.
+            TypeError: an input is not an array of numbers or strings.
         """
         outputs: dict[str, np.ndarray] = self._run(self._settings.predict_arrays(inputs, signature, timeout))
         return outputs
@@ -93,10 +92,10 @@ class Client:
     def classify(
         self, examples: Sequence[Example], *, signature: str = "classify", timeout: float | None = DEFAULT
     ) -> list[list[tuple[str, float]]]:
-        """TF Serving's Classify: for each example (feature name to value or list) its classes with their scores.
+        """TF Serving's Classify: for each example (feature name to value or list), its classes and scores.
 
         Raises:
-            ClientError: the server refused it, or could not be reached.
+            ClientError: the server refused the request or could not be reached.
         """
         classes: list[list[tuple[str, float]]] = self._run(
             self._settings.infer("classify", examples, signature, timeout)
@@ -109,42 +108,42 @@ class Client:
         """TF Serving's Regress: a number for each example (feature name to value or list).
 
         Raises:
-            ClientError: the server refused it, or could not be reached.
+            ClientError: the server refused the request or could not be reached.
         """
         numbers: list[float] = self._run(self._settings.infer("regress", examples, signature, timeout))
         return numbers
 
     def status(self, *, timeout: float | None = DEFAULT) -> list[VersionStatus]:
-        """The versions that the server knows of the model, newest first.
+        """The model's versions on the server, newest first.
 
         Raises:
-            ClientError: the server refused it, or could not be reached.
+            ClientError: the server refused the request or could not be reached.
         """
         versions: list[VersionStatus] = self._run(self._settings.status(timeout))
         return versions
 
     def metadata(self, *, timeout: float | None = DEFAULT) -> ModelMetadata:
-        """The version that is asked, and its signatures.
+        """The version that requests get, and its signatures.
 
         Raises:
-            ClientError: the server refused it, or could not be reached.
+            ClientError: the server refused the request or could not be reached.
         """
         metadata: ModelMetadata = self._run(self._settings.metadata(timeout))
         return metadata
 
     def reload_config(self, config: Any, *, timeout: float | None = DEFAULT) -> None:
-        """Has the server serve by another configuration, of all its models; returns when they are available.
+        """Replaces the configuration of all models of the server; returns when they are available.
 
         Args:
             config: a `serving.wire.protos.ModelServerConfig`.
 
         Raises:
-            ClientError: the server refused it, could not be reached, or this is no grpc:// client.
+            ClientError: the server refused it or could not be reached, or this is no grpc:// client.
         """
         self._run(self._settings.reload_config(config, timeout))
 
     def close(self) -> None:
-        """Ends the connection; the client cannot be used any more."""
+        """Closes the connection; the client cannot be used any more."""
         self._pool.shutdown(cancel_futures=True)
         self._connection.close()
 
@@ -161,23 +160,23 @@ class Client:
             step = next(flow)
             while True:
                 try:
-                    outcome = self._do(step)
+                    result = self._perform(step)
                 except ClientError as error:
                     step = flow.throw(error)
                 else:
-                    step = flow.send(outcome)
+                    step = flow.send(result)
         except StopIteration as end:
             return end.value
 
-    def _do(self, step: Step) -> Any:
-        if isinstance(step, Send):
+    def _perform(self, step: Step) -> Any:
+        if isinstance(step, SendCall):
             return self._connection.send(step.call, step.timeout)
         if isinstance(step, Gather):
             return self._gather(step)
         return time.sleep(step.seconds)
 
     def _gather(self, step: Gather) -> list[Any]:
-        if len(step.flows) == 1:  # no thread for the usual case
+        if len(step.flows) == 1:  # the usual case needs no thread
             return [self._run(step.flows[0])]
         futures = [self._pool.submit(self._run, flow) for flow in step.flows]
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from serving.deploy.plan import Plan, cores
+from serving.deploy.plan import DeployPlan, cores
 from serving.deploy.server_files import CONFIG_FOLDER, GRPC_PORT, REST_PORT, arguments
 
 # The image has neither curl nor wget.
@@ -14,8 +14,8 @@ _STATUS = (
 )
 
 
-def manifest(plan: Plan, config_folder: str) -> dict[str, Any]:
-    """The content of compose.yaml, beside which `config_folder` holds the server's files."""
+def manifest(plan: DeployPlan, config_folder: str) -> dict[str, Any]:
+    """The content of compose.yaml; `config_folder`, next to it, holds the server's files."""
     volumes = [_mount(f"./{config_folder}", CONFIG_FOLDER)]
     if not plan.bucket:
         volumes.append(_mount(str(plan.push_dir), plan.base_path))
@@ -46,6 +46,6 @@ def manifest(plan: Plan, config_folder: str) -> dict[str, Any]:
 
 
 def _mount(source: str, target: str) -> dict[str, Any]:
-    """A folder, not a file: an editor that replaces a file would leave the container with the old one."""
-    source = source.replace("$", "$$")  # compose would fill in a variable
+    """Mounts a folder, not a file: if an editor replaced the file, the container would keep the old one."""
+    source = source.replace("$", "$$")  # or compose would expand a variable
     return {"type": "bind", "source": source, "target": target, "read_only": True}

@@ -1,8 +1,8 @@
-"""Manifests for KServe: an InferenceService on its TensorFlow runtime, with the same labels and files as elsewhere.
+"""Manifests for KServe: an InferenceService on its TensorFlow runtime, with the same labels and files as other targets.
 
-KServe puts the runtime's own arguments in front of ours, and copies the model to /mnt/models when a pod starts
-(kserve/kserve `config/runtimes/kserve-tensorflow-serving.yaml`, `MergeRuntimeContainers`): a version that is pushed
-later is seen by pods that start later.
+KServe puts the runtime's arguments before Transom's, and copies the model to /mnt/models when a pod starts
+(kserve/kserve `config/runtimes/kserve-tensorflow-serving.yaml`, `MergeRuntimeContainers`): only
+pods that start later see a version that is pushed later.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from serving.deploy.kubernetes import (
     resource,
     resources,
 )
-from serving.deploy.plan import Plan
+from serving.deploy.plan import DeployPlan
 from serving.deploy.server_files import CONFIG_FOLDER, arguments
 
-# The runtime's own; KServe routes to the second.
+# The runtime's ports; KServe routes to the second.
 _GRPC_PORT, _REST_PORT = 9000, 8080
 
 
-def manifests(plan: Plan) -> dict[str, list[Manifest]]:
+def manifests(plan: DeployPlan) -> dict[str, list[Manifest]]:
     """File name to the resources in it."""
     return {"configmap.yaml": [config_map(plan)], "inferenceservice.yaml": [_inference_service(plan)]}
 
 
-def _inference_service(plan: Plan) -> Manifest:
+def _inference_service(plan: DeployPlan) -> Manifest:
     predictor: Manifest = {
         "minReplicas": plan.replicas,
         "maxReplicas": plan.max_replicas,
@@ -40,20 +40,20 @@ def _inference_service(plan: Plan) -> Manifest:
     if plan.service_account:
         predictor["serviceAccountName"] = plan.service_account
     service = resource(plan, "serving.kserve.io/v1beta1", "InferenceService", spec={"predictor": predictor})
-    # On Knative the autoscaler would have to be named as well, and volumes be allowed. Newer releases call this mode
-    # Standard, and still know it by this name.
+    # Knative would also need the name of the autoscaler and permission for volumes. Newer releases call this mode
+    # Standard, and still accept this name.
     service["metadata"]["annotations"] = {"serving.kserve.io/deploymentMode": "RawDeployment"}
     return service
 
 
-def _model(plan: Plan) -> Manifest:
+def _model(plan: DeployPlan) -> Manifest:
     claim, path = plan.pvc or ("", "")
     return {
         "modelFormat": {"name": "tensorflow", "version": "2"},
         "protocolVersion": "v1",
         "storageUri": plan.bucket or f"pvc://{claim}" + (f"/{path}" if path else ""),
         "image": plan.image,
-        "args": arguments(plan, _GRPC_PORT, _REST_PORT)[2:],  # the runtime gives the ports
+        "args": arguments(plan, _GRPC_PORT, _REST_PORT)[2:],  # the runtime sets the ports
         "readinessProbe": probe(plan, _REST_PORT, period=5, failures=2),
         "resources": resources(plan),
         "securityContext": container_security(),

@@ -1,21 +1,21 @@
-"""Manifests for Kubernetes: TF Serving as a Deployment, with what production asks around it."""
+"""Manifests for Kubernetes: TF Serving as a Deployment, with the resources that production needs."""
 
 from __future__ import annotations
 
 import hashlib
 from typing import Any
 
-from serving.deploy.plan import Plan
+from serving.deploy.plan import DeployPlan
 from serving.deploy.server_files import CONFIG_FOLDER, GRPC_PORT, METRICS_PATH, REST_PORT, arguments, files
 
 Manifest = dict[str, Any]
 
-_USER = 65532  # nobody in particular: the image needs no user of its own
+_USER = 65532  # an arbitrary user: the image needs no particular one
 _DRAIN_SECONDS, _GRACE_SECONDS = 10, 75
-_METADATA_SERVER = "169.254.169.254/32"  # of Google's cloud: where pods get their credentials for gs://
+_METADATA_SERVER = "169.254.169.254/32"  # in Google's cloud: provides the pods' credentials for gs://
 
 
-def manifests(plan: Plan) -> dict[str, list[Manifest]]:
+def manifests(plan: DeployPlan) -> dict[str, list[Manifest]]:
     """File name to the resources in it."""
     return {
         "configmap.yaml": [config_map(plan)],
@@ -27,12 +27,12 @@ def manifests(plan: Plan) -> dict[str, list[Manifest]]:
     }
 
 
-def labels(plan: Plan) -> dict[str, str]:
-    """Of every resource; the first two choose the pods."""
+def labels(plan: DeployPlan) -> dict[str, str]:
+    """The labels of every resource; the first two select the pods."""
     return {**_selector(plan), "app.kubernetes.io/component": "model-server", "app.kubernetes.io/managed-by": "transom"}
 
 
-def resource(plan: Plan, api: str, kind: str, suffix: str = "", **parts: Any) -> Manifest:
+def resource(plan: DeployPlan, api: str, kind: str, suffix: str = "", **parts: Any) -> Manifest:
     """A resource with its metadata."""
     metadata: Manifest = {"name": plan.resource + suffix, "labels": labels(plan)}
     if plan.namespace:
@@ -40,18 +40,18 @@ def resource(plan: Plan, api: str, kind: str, suffix: str = "", **parts: Any) ->
     return {"apiVersion": api, "kind": kind, "metadata": metadata, **parts}
 
 
-def config_map(plan: Plan) -> Manifest:
-    """The files of the server; the pods read a change within a minute or two, without a restart."""
+def config_map(plan: DeployPlan) -> Manifest:
+    """The server's files; pods see a change within a minute or two, without a restart."""
     return resource(plan, "v1", "ConfigMap", "-config", data=files(plan))
 
 
-def config_volume(plan: Plan) -> Manifest:
-    """The volume of `config_map`; it must be mounted as a folder, or changes would not be seen."""
+def config_volume(plan: DeployPlan) -> Manifest:
+    """The volume of `config_map`; it must be mounted as a folder, or the pods would not see changes."""
     return {"name": "config", "configMap": {"name": f"{plan.resource}-config"}}
 
 
 def container_security() -> Manifest:
-    """Nothing that a server of models needs is left out, and nothing else is in."""
+    """Only the privileges that a model server needs."""
     return {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
@@ -63,13 +63,13 @@ def container_security() -> Manifest:
     }
 
 
-def resources(plan: Plan) -> Manifest:
-    """No limit of the CPU: it would throttle a pod in the middle of a request while cores are idle."""
+def resources(plan: DeployPlan) -> Manifest:
+    """No CPU limit: it would throttle a pod in the middle of a request while cores are idle."""
     return {"requests": {"cpu": plan.cpu, "memory": plan.memory}, "limits": {"memory": plan.memory}}
 
 
-def probe(plan: Plan, port: int | str, period: int, failures: int) -> Manifest:
-    """Asks the REST status route, which answers once every configured model has been loaded."""
+def probe(plan: DeployPlan, port: int | str, period: int, failures: int) -> Manifest:
+    """Probes the REST status route, which responds once every configured model is loaded."""
     path = f"/v1/models/{plan.model}"
     return {
         "httpGet": {"path": path, "port": port},
@@ -79,16 +79,16 @@ def probe(plan: Plan, port: int | str, period: int, failures: int) -> Manifest:
     }
 
 
-def _selector(plan: Plan) -> dict[str, str]:
+def _selector(plan: DeployPlan) -> dict[str, str]:
     return {"app.kubernetes.io/name": "tensorflow-serving", "app.kubernetes.io/instance": plan.resource}
 
 
-def _deployment(plan: Plan) -> Manifest:
-    # The number of pods is the autoscaler's: applying the manifest again must not undo its work.
+def _deployment(plan: DeployPlan) -> Manifest:
+    # No replicas: the autoscaler sets their number, and applying the manifest again must not reset it.
     others = {key: text for key, text in files(plan).items() if key != "models.config"}
     checksum = hashlib.sha256(repr(sorted(others.items())).encode()).hexdigest()[:16]
     annotations = {
-        # The server reads these files once; other content means new pods.
+        # The server reads these files only at start: other content needs new pods.
         "transom/config-checksum": checksum,
         "prometheus.io/scrape": "true",
         "prometheus.io/port": str(REST_PORT),
@@ -106,7 +106,7 @@ def _deployment(plan: Plan) -> Manifest:
     )
 
 
-def _pod(plan: Plan) -> Manifest:
+def _pod(plan: DeployPlan) -> Manifest:
     pod: Manifest = {
         "automountServiceAccountToken": False,
         "securityContext": {
@@ -134,7 +134,7 @@ def _pod(plan: Plan) -> Manifest:
     return pod
 
 
-def _container(plan: Plan) -> Manifest:
+def _container(plan: DeployPlan) -> Manifest:
     mounts: list[Manifest] = [
         {"name": "config", "mountPath": CONFIG_FOLDER, "readOnly": True},
         {"name": "tmp", "mountPath": "/tmp"},
@@ -146,14 +146,14 @@ def _container(plan: Plan) -> Manifest:
     return {
         "name": "tensorflow-serving",
         "image": plan.image,
-        # The image's own entry point is a script that names a model by itself.
+        # The image's entry point is a script that sets a model name of its own.
         "command": ["/usr/bin/tensorflow_model_server"],
         "args": arguments(plan),
         "ports": [{"name": "grpc", "containerPort": GRPC_PORT}, {"name": "http", "containerPort": REST_PORT}],
         "startupProbe": probe(plan, "http", period=2, failures=300),
         "readinessProbe": probe(plan, "http", period=5, failures=2),
         "livenessProbe": probe(plan, "http", period=10, failures=6),
-        # Until every node has heard that this pod is going, requests still come.
+        # Requests still arrive until every node knows that this pod is ending.
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(_DRAIN_SECONDS)]}}},
         "resources": resources(plan),
         "securityContext": container_security(),
@@ -161,7 +161,7 @@ def _container(plan: Plan) -> Manifest:
     }
 
 
-def _model_volume(plan: Plan) -> list[Manifest]:
+def _model_volume(plan: DeployPlan) -> list[Manifest]:
     if plan.pvc:
         return [{"name": "models", "persistentVolumeClaim": {"claimName": plan.pvc[0], "readOnly": True}}]
     if plan.host_path:
@@ -176,18 +176,18 @@ def _ports() -> list[Manifest]:
     ]
 
 
-def _service(plan: Plan) -> Manifest:
+def _service(plan: DeployPlan) -> Manifest:
     return resource(plan, "v1", "Service", spec={"type": "ClusterIP", "selector": _selector(plan), "ports": _ports()})
 
 
-def _headless_service(plan: Plan) -> Manifest:
-    """Names every pod: a gRPC client keeps its connection, and would stay with one pod behind a single address."""
+def _headless_service(plan: DeployPlan) -> Manifest:
+    """Resolves to every pod: behind a single address, a gRPC client would keep its connection to one pod."""
     return resource(
         plan, "v1", "Service", "-pods", spec={"clusterIP": "None", "selector": _selector(plan), "ports": _ports()}
     )
 
 
-def _autoscaler(plan: Plan) -> Manifest:
+def _autoscaler(plan: DeployPlan) -> Manifest:
     cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}
     return resource(
         plan,
@@ -202,7 +202,7 @@ def _autoscaler(plan: Plan) -> Manifest:
     )
 
 
-def _disruption_budget(plan: Plan) -> Manifest:
+def _disruption_budget(plan: DeployPlan) -> Manifest:
     return resource(
         plan,
         "policy/v1",
@@ -211,8 +211,8 @@ def _disruption_budget(plan: Plan) -> Manifest:
     )
 
 
-def _network_policy(plan: Plan) -> Manifest:
-    """In: both ports, from this namespace and those that were named. Out: nothing, or what a bucket needs."""
+def _network_policy(plan: DeployPlan) -> Manifest:
+    """Ingress: both ports, from this namespace and the allowed ones. Egress: none, or what a bucket needs."""
     peers: list[Manifest] = [{"podSelector": {}}]
     peers += [
         {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}} for name in plan.allow_namespaces

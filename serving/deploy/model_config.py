@@ -1,8 +1,8 @@
-"""`models.config`: which versions TF Serving loads and which labels they have, and moving a canary's labels.
+"""`models.config`: the versions that TF Serving loads and their labels, and moving a canary's labels.
 
-While a canary is out, two versions are loaded, `stable` and `canary`. Promoting it gives it both labels and keeps the
-old version loaded, so that the same step can be taken back; rolling back gives both labels to the older version and
-has the newer one unloaded. Both labels always name a version that is loaded: no caller gets an error.
+During a canary release two versions are loaded, `stable` and `canary`. Promoting the canary gives it both labels and
+keeps the old version loaded, so that the step can be undone; rolling back gives both labels to the older version and
+unloads the newer one. Both labels always point to a loaded version, so no caller gets an error.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from google.protobuf import text_format
 
-from serving.deploy.plan import Plan
+from serving.deploy.plan import DeployPlan
 from serving.errors import DeployError
 from serving.wire.protos import ModelServerConfig
 
@@ -20,15 +20,15 @@ STABLE, CANARY = "stable", "canary"
 
 
 @dataclass(frozen=True)
-class Move:
-    """What a promotion or a rollback did: the stable version before and after, and the versions loaded now."""
+class LabelMove:
+    """The result of a promotion or rollback: the stable version before and after, and the versions loaded now."""
 
     before: int
     after: int
     loaded: tuple[int, ...]
 
 
-def model_config(plan: Plan) -> Any:
+def model_config(plan: DeployPlan) -> Any:
     """The `ModelServerConfig` message of a plan."""
     config = ModelServerConfig()
     model = config.model_config_list.config.add(name=plan.model, base_path=plan.base_path, model_platform="tensorflow")
@@ -43,7 +43,7 @@ def model_config(plan: Plan) -> Any:
 
 
 def to_text(config: Any) -> str:
-    """As a file."""
+    """The text of the file."""
     return str(text_format.MessageToString(config))
 
 
@@ -51,7 +51,7 @@ def parse(text: str, where: str) -> Any:
     """The message in a file's text.
 
     Raises:
-        DeployError: it is none.
+        DeployError: it is no ModelServerConfig.
     """
     try:
         return text_format.Parse(text, ModelServerConfig())
@@ -59,7 +59,7 @@ def parse(text: str, where: str) -> Any:
         raise DeployError(where, got=str(error), expected="a ModelServerConfig in text format") from None
 
 
-def promote(config: Any, name: str) -> Move:
+def promote(config: Any, name: str) -> LabelMove:
     """Gives the canary's version the label `stable`, in place.
 
     Raises:
@@ -69,15 +69,15 @@ def promote(config: Any, name: str) -> Move:
     if canary is None or canary == stable:
         raise DeployError(
             f"the model {name!r}",
-            got=f"no canary beside the stable version {stable}",
+            got=f"no canary next to the stable version {stable}",
             expected="a version with the label canary that is not the stable one",
             fix="`transom deploy render --canary VERSION` sets one",
         )
     return _move(model, stable, canary, canary, tuple(model.model_version_policy.specific.versions))
 
 
-def rollback(config: Any, name: str) -> Move:
-    """Withdraws the canary; or, where it has been promoted, returns to the version before. In place.
+def rollback(config: Any, name: str) -> LabelMove:
+    """Withdraws the canary or, after its promotion, returns to the previous version. In place.
 
     Raises:
         DeployError: there is no such model, or no version to return to.
@@ -90,18 +90,18 @@ def rollback(config: Any, name: str) -> Move:
     if not others:
         raise DeployError(
             f"the model {name!r}",
-            got=f"version {stable} alone is loaded",
-            expected="a canary, or a version that it was promoted over",
+            got=f"only version {stable} is loaded",
+            expected="a canary, or the version before its promotion",
             fix="`transom deploy render --stable VERSION` returns to any version",
         )
     return _move(model, stable, others[-1], others[-1], tuple(others))
 
 
-def _move(model: Any, before: int, stable: int, canary: int, loaded: tuple[int, ...]) -> Move:
+def _move(model: Any, before: int, stable: int, canary: int, loaded: tuple[int, ...]) -> LabelMove:
     model.version_labels[STABLE], model.version_labels[CANARY] = stable, canary
     del model.model_version_policy.specific.versions[:]
     model.model_version_policy.specific.versions.extend(loaded)
-    return Move(before, stable, loaded)
+    return LabelMove(before, stable, loaded)
 
 
 def _labelled(config: Any, name: str) -> tuple[Any, int, int | None]:
@@ -115,7 +115,7 @@ def _labelled(config: Any, name: str) -> tuple[Any, int, int | None]:
     if STABLE not in labels or models[name].model_version_policy.WhichOneof("policy_choice") != "specific":
         raise DeployError(
             f"the model {name!r}",
-            got="no version with the label stable: the newest one is served, whichever it is",
+            got="no version with the label stable: the newest version is served",
             expected="pinned versions with labels",
             fix="`transom deploy render --canary VERSION` sets them",
         )

@@ -1,4 +1,4 @@
-"""What is to be deployed: the checked arguments of `transom deploy render`, and what follows from them."""
+"""The checked arguments of `transom deploy render`, and values derived from them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from serving.publish.version_folders import versions
 Target = Literal["compose", "kubernetes", "kserve"]
 IMAGE = "tensorflow/serving:2.20.0"
 
-_PLACES: dict[Target, tuple[str, ...]] = {
+_LOCATIONS: dict[Target, tuple[str, ...]] = {
     "compose": ("--bucket",),
     "kubernetes": ("--bucket", "--pvc", "--host-path"),
     "kserve": ("--bucket", "--pvc"),
@@ -32,22 +32,22 @@ _IMAGE = re.compile(r"[a-z0-9][\w./:-]*(:[\w.-]+|@sha256:[0-9a-f]{64})")
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Everything that the manifests say.
+class DeployPlan:
+    """Everything in the manifests.
 
     Attributes:
         target: what they are for.
-        model: the served name; `resource`: the same as Kubernetes allows it.
-        push_dir: the folder of the versions on this machine, absolute.
-        stable, canary: versions with these labels; both None: the newest version is served and there are no labels.
-        served: the versions that are loaded.
+        model: the served name; `resource`: the same as a valid Kubernetes name.
+        push_dir: the absolute path of the versions on this machine.
+        stable, canary: versions with these labels; if both are None, the newest version is served without labels.
+        served: the loaded versions.
         bucket: "gs://…" ("s3://…" too for kserve), the base path of the versions; or
         pvc: a claim and a path within it, or
-        host_path: a folder of every node; or none of them (compose: `push_dir`).
-        replicas, max_replicas: of the pods.
-        cpu, memory: of one of them, as Kubernetes writes them.
-        batching: whether the server joins requests into batches.
-        bind: compose: the address of this machine that the ports are open on.
+        host_path: a folder on every node; or none of them (compose: `push_dir`).
+        replicas, max_replicas: numbers of pods.
+        cpu, memory: per pod, in Kubernetes notation.
+        batching: whether the server batches requests.
+        bind: compose: the address of this machine for the ports.
         allow_namespaces: kubernetes: other namespaces that may connect.
     """
 
@@ -77,19 +77,19 @@ class Plan:
 
     @property
     def threads(self) -> int:
-        """Threads of TensorFlow: one for each core, of which it would see all of the node's."""
+        """TensorFlow's threads: one per core of the pod; by default it would use all of the node's."""
         return max(1, math.ceil(cores(self.cpu)))
 
     @property
     def base_path(self) -> str:
-        """Where the server finds the versions."""
+        """The server's path to the versions."""
         if self.target == "kserve":
-            return "/mnt/models"  # where KServe's storage initializer puts them
+            return "/mnt/models"  # KServe's storage initializer copies them there
         return self.bucket or f"/models/{self.model}"
 
 
 class Choices(TypedDict, total=False):
-    """What `plan` takes as it is; see `Plan`."""
+    """Arguments that `plan` passes to `DeployPlan` unchanged."""
 
     image: str
     cpu: str
@@ -114,21 +114,21 @@ def plan(
     max_replicas: int | None = None,
     pvc: str | None = None,
     **choices: Unpack[Choices],
-) -> Plan:
-    """Checks what is asked for.
+) -> DeployPlan:
+    """Checks the arguments.
 
     Args:
-        push_dir: the folder of numbered versions, as on this machine; what the cluster reads has the same.
+        push_dir: the folder of numbered versions on this machine; the cluster's storage has the same.
         name: the served name. Default: the folder's.
-        stable: the version to pin. Default with a canary: the newest version below it; without one: none is pinned.
+        stable: the version to pin. Default: with a canary the newest older version, else none.
         replicas: default: 2, compose 1.
-        max_replicas: of the autoscaler; default: three times `replicas`, compose 1.
+        max_replicas: the autoscaler's maximum; default: three times `replicas`, compose 1.
         pvc: "CLAIM" or "CLAIM:PATH".
-        choices: see `Plan`.
+        choices: see `DeployPlan`.
 
     Raises:
-        DeployError: no version, a label for a version that is not there, an impossible name or quantity, or a place
-            of the model that the target cannot read.
+        DeployError: no version, a label for a missing version, an invalid name or quantity, or a model location that
+            the target cannot read.
         PublishError: the folder cannot be read.
     """
     model = name or push_dir.resolve().name
@@ -137,7 +137,7 @@ def plan(
     if max_replicas is None:
         max_replicas = replicas if target == "compose" else replicas * 3
     claim, _, path = (pvc or "").partition(":")
-    made = Plan(
+    checked = DeployPlan(
         target=target,
         model=model,
         resource=_resource(model),
@@ -147,18 +147,18 @@ def plan(
         pvc=None if pvc is None else (claim, path.strip("/")),
         **choices,
     )
-    for check in (_check_sizes, _check_place, _check_address, _check_names):
-        check(made)
+    for check in (_check_sizes, _check_location, _check_address, _check_names):
+        check(checked)
     stable, canary = _labels(push_dir, stable, canary)
-    return replace(made, stable=stable, canary=canary, bucket=made.bucket and made.bucket.rstrip("/"))
+    return replace(checked, stable=stable, canary=canary, bucket=checked.bucket and checked.bucket.rstrip("/"))
 
 
 def _resource(model: str) -> str:
-    """A model's name as Kubernetes and compose take it: a letter first, no other signs than "-", and not too long."""
+    """The model's name made valid for Kubernetes and compose: a letter first, no signs but "-", and short."""
     name = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")
     if not name[:1].isalpha():
         name = f"model-{name}".strip("-")
-    if len(name) > _LONGEST_NAME:  # what is cut off may be all that tells two models apart
+    if len(name) > _LONGEST_NAME:  # two names may differ only in the part that is cut off
         digest = hashlib.sha256(model.encode()).hexdigest()[:6]
         name = f"{name[: _LONGEST_NAME - len(digest) - 1].rstrip('-')}-{digest}"
     return name
@@ -194,7 +194,7 @@ def _labels(push_dir: Path, stable: int | None, canary: int | None) -> tuple[int
         if not older:
             raise DeployError(
                 f"the canary {canary}",
-                got="no older version to be the stable one",
+                got="no older version to label stable",
                 expected=f"at least two versions in {push_dir}, or --stable",
             )
         stable = older[-1]
@@ -203,72 +203,72 @@ def _labels(push_dir: Path, stable: int | None, canary: int | None) -> tuple[int
     return stable, canary
 
 
-def _check_names(asked: Plan) -> None:
-    if not _MODEL_NAME.fullmatch(asked.model):
+def _check_names(checked: DeployPlan) -> None:
+    if not _MODEL_NAME.fullmatch(checked.model):
         raise DeployError(
-            f"the model's name {asked.model!r}",
-            got="a character that URLs, paths or manifests would have to escape",
+            f"the model's name {checked.model!r}",
+            got="a character that needs escaping in URLs, paths or manifests",
             expected="letters, digits, '.', '_' and '-', such as reviews",
-            fix="give another with --name",
+            fix="choose another with --name",
         )
-    others = [("namespace", asked.namespace), ("service account", asked.service_account)]
-    others += [("namespace", name) for name in asked.allow_namespaces]
+    others = [("namespace", checked.namespace), ("service account", checked.service_account)]
+    others += [("namespace", name) for name in checked.allow_namespaces]
     for what, text in others:
         if text is not None:
             _check_reference(f"the {what} {text!r}", text)
 
 
 def _check_reference(what: str, name: str) -> None:
-    """The name of something that is there already (RFC 1123 subdomain)."""
+    """Checks the name of an existing resource (RFC 1123 subdomain)."""
     if not _REFERENCE.fullmatch(name) or len(name) > 253:
-        raise DeployError(what, got="what Kubernetes cannot have named so", expected="a-z, 0-9, '-' and '.'")
+        raise DeployError(what, got="an invalid name in Kubernetes", expected="a-z, 0-9, '-' and '.'")
 
 
-def _check_sizes(asked: Plan) -> None:
-    replicas, most = asked.replicas, asked.max_replicas
-    if asked.target == "compose" and replicas != 1:
-        raise DeployError("--replicas", got=str(replicas), expected="1 for compose: its ports are this machine's")
+def _check_sizes(checked: DeployPlan) -> None:
+    replicas, most = checked.replicas, checked.max_replicas
+    if checked.target == "compose" and replicas != 1:
+        raise DeployError("--replicas", got=str(replicas), expected="1 for compose, which uses this machine's ports")
     if replicas < 1 or most < replicas:
-        raise DeployError("the replicas", got=f"{replicas} to {most}", expected="at least 1, and no fewer at most")
-    if not _CPU.fullmatch(asked.cpu) or cores(asked.cpu) <= 0:
-        raise DeployError("--cpu", got=asked.cpu, expected="cores, such as 2, 0.5 or 500m")
-    if not _MEMORY.fullmatch(asked.memory) or not int(asked.memory[:-2]):
-        raise DeployError("--memory", got=asked.memory, expected="such as 512Mi or 2Gi")
-    if not _IMAGE.fullmatch(asked.image):
-        raise DeployError("--image", got=asked.image, expected=f"an image with its tag or digest, such as {IMAGE}")
+        raise DeployError("the replicas", got=f"{replicas} to {most}", expected="at least 1, and no smaller maximum")
+    if not _CPU.fullmatch(checked.cpu) or cores(checked.cpu) <= 0:
+        raise DeployError("--cpu", got=checked.cpu, expected="cores, such as 2, 0.5 or 500m")
+    if not _MEMORY.fullmatch(checked.memory) or not int(checked.memory[:-2]):
+        raise DeployError("--memory", got=checked.memory, expected="such as 512Mi or 2Gi")
+    if not _IMAGE.fullmatch(checked.image):
+        raise DeployError("--image", got=checked.image, expected=f"an image with its tag or digest, such as {IMAGE}")
 
 
-def _check_address(asked: Plan) -> None:
+def _check_address(checked: DeployPlan) -> None:
     try:
-        ipaddress.ip_address(asked.bind)
+        ipaddress.ip_address(checked.bind)
     except ValueError:
         raise DeployError(
-            "--bind", got=asked.bind, expected="an IP address of this machine, or 0.0.0.0 for all"
+            "--bind", got=checked.bind, expected="an IP address of this machine, or 0.0.0.0 for all"
         ) from None
 
 
-def _check_place(asked: Plan) -> None:
-    places = {"--bucket": asked.bucket, "--pvc": asked.pvc, "--host-path": asked.host_path}
-    given = [name for name, value in places.items() if value is not None]
+def _check_location(checked: DeployPlan) -> None:
+    locations = {"--bucket": checked.bucket, "--pvc": checked.pvc, "--host-path": checked.host_path}
+    given = [name for name, value in locations.items() if value is not None]
     if len(given) > 1:
-        raise DeployError("the model's place", got=" and ".join(given), expected="one of them")
-    allowed = _PLACES[asked.target]
-    if (given and given[0] not in allowed) or (not given and asked.target != "compose"):
+        raise DeployError("the model's location", got=" and ".join(given), expected="one of them")
+    allowed = _LOCATIONS[checked.target]
+    if (given and given[0] not in allowed) or (not given and checked.target != "compose"):
         raise DeployError(
-            f"the model's place for {asked.target}",
-            got=given[0] if given else "none, and the pods cannot read this machine's folder",
+            f"the model's location for {checked.target}",
+            got=given[0] if given else "none, but pods cannot read this machine's folder",
             expected=f"one of {', '.join(allowed)}",
-            fix="copy the push folder there, versions and all",
+            fix="copy the push folder there, with all its versions",
         )
-    if asked.pvc is not None:
-        claim, path = asked.pvc
+    if checked.pvc is not None:
+        claim, path = checked.pvc
         _check_reference(f"the claim {claim!r}", claim)
         if ".." in path.split("/"):
             raise DeployError("--pvc", got=path, expected="CLAIM or CLAIM:PATH, a path within the claim")
-    if asked.host_path is not None and not asked.host_path.startswith("/"):
-        raise DeployError("--host-path", got=asked.host_path, expected="an absolute path")
-    if asked.bucket is not None:
-        _check_bucket(asked.target, asked.bucket)
+    if checked.host_path is not None and not checked.host_path.startswith("/"):
+        raise DeployError("--host-path", got=checked.host_path, expected="an absolute path")
+    if checked.bucket is not None:
+        _check_bucket(checked.target, checked.bucket)
 
 
 def _check_bucket(target: Target, bucket: str) -> None:

@@ -8,30 +8,30 @@ from typing import Any
 import yaml
 
 from serving.deploy import compose, kserve, kubernetes, server_files
-from serving.deploy.plan import Plan
+from serving.deploy.plan import DeployPlan
 from serving.deploy.server_files import files
 from serving.errors import DeployError
 
 CONFIG_FOLDER = "config"
 COMPOSE_FILE = "compose.yaml"
-# In each manifest: a label, or where the containers see the server's files.
+# Every manifest contains a label, or the containers' path of the server's files.
 _MARKS = ("app.kubernetes.io/managed-by: transom", f"{server_files.CONFIG_FOLDER}/")
 
 
-def render(plan: Plan) -> dict[str, str]:
+def render(plan: DeployPlan) -> dict[str, str]:
     """Path of each file, relative to the output folder, to its content."""
     if plan.target == "compose":
-        found = {f"{CONFIG_FOLDER}/{name}": text for name, text in files(plan).items()}
-        return found | {COMPOSE_FILE: to_yaml([compose.manifest(plan, CONFIG_FOLDER)])}
-    made = kserve.manifests(plan) if plan.target == "kserve" else kubernetes.manifests(plan)
-    return {name: to_yaml(resources) for name, resources in made.items()}
+        config_files = {f"{CONFIG_FOLDER}/{name}": text for name, text in files(plan).items()}
+        return config_files | {COMPOSE_FILE: to_yaml([compose.manifest(plan, CONFIG_FOLDER)])}
+    manifests = kserve.manifests(plan) if plan.target == "kserve" else kubernetes.manifests(plan)
+    return {name: to_yaml(resources) for name, resources in manifests.items()}
 
 
-def write(plan: Plan, out: Path) -> list[Path]:
-    """Writes the files under `out`, over those of an earlier rendering; what else is there stays.
+def write(plan: DeployPlan, out: Path) -> list[Path]:
+    """Writes the files under `out`, replacing those of an earlier rendering; other files stay.
 
     Raises:
-        DeployError: they cannot be written, or a file of the same name is there that no rendering made.
+        DeployError: they cannot be written, or a file of the same name was not rendered by Transom.
     """
     written = []
     files = render(plan)
@@ -41,7 +41,7 @@ def write(plan: Plan, out: Path) -> list[Path]:
                 raise DeployError(
                     f"the manifests in {out}",
                     got=f"a file {name} that Transom did not write",
-                    expected="a new folder, or that of an earlier rendering",
+                    expected="a new folder, or one from an earlier rendering",
                     fix="name another folder with --out, or move the file away",
                 )
         for name, text in files.items():
@@ -51,26 +51,26 @@ def write(plan: Plan, out: Path) -> list[Path]:
             written.append(path)
     except OSError as error:
         raise DeployError(
-            f"the manifests in {out}", got=error.strerror or str(error), expected="a folder that can be written to"
+            f"the manifests in {out}", got=error.strerror or str(error), expected="a writable folder"
         ) from None
     return written
 
 
 def _is_replaceable(out: Path, name: str, text: str) -> bool:
-    """Whether a file's place is free, or holds what was rendered there before, whatever has become of it since."""
+    """Whether the file does not exist or was rendered earlier, even if edited since."""
     path = out / name
     if not path.is_file():
         return not path.exists()
-    there = path.read_text(encoding="utf-8", errors="replace")
-    if there == text or any(mark in there for mark in _MARKS):
+    existing = path.read_text(encoding="utf-8", errors="replace")
+    if existing == text or any(mark in existing for mark in _MARKS):
         return True
-    # The server's own files carry no mark; the manifest beside their folder does.
+    # The server's files contain no mark, but the manifest next to their folder does.
     manifest = out / COMPOSE_FILE
     return path.suffix != ".yaml" and manifest.is_file() and _is_replaceable(out, COMPOSE_FILE, "")
 
 
 class _Dumper(yaml.SafeDumper):
-    """Texts of several lines as blocks, as a person would write them, and no anchors."""
+    """Writes multi-line texts as blocks, without anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -84,5 +84,5 @@ _Dumper.add_representer(str, _represent_text)
 
 
 def to_yaml(documents: list[Any]) -> str:
-    """YAML of some documents, keys in the order given."""
+    """YAML of the documents, with keys in the given order."""
     return str(yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, width=120, explicit_start=len(documents) > 1))

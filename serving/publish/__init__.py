@@ -1,4 +1,4 @@
-"""Version folders under a base path, and which operations a version of TF Serving has.
+"""Version folders under a base path, and the operations that a version of TF Serving has.
 
 Standard library only. No server.
 """

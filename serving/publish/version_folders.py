@@ -1,9 +1,9 @@
 """The versions of a model under a TF Serving base path, one numbered folder each (standard library only).
 
 TF Serving loads a numbered folder as soon as it sees it, so a folder must be complete when its name appears:
-`publish` copies into a hidden folder beside the versions, brings it to the disk and renames it. Hidden folders are
-`.publishing-*`, locked while their publisher lives, and `.removing-*`; what a killed process leaves of either is
-removed by the next one.
+`publish` copies into a hidden folder next to the versions, syncs it to disk and renames it. Hidden folders are
+`.publishing-*`, locked while their publisher lives, and `.removing-*`; leftovers of killed processes are removed by the
+next publisher.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def versions(base: Path) -> list[int]:
-    """The versions under `base`, oldest first; none where the folder does not exist.
+    """The versions under `base`, oldest first; empty if the folder does not exist.
 
     Raises:
         PublishError: the folder cannot be read.
@@ -43,7 +43,7 @@ def versions(base: Path) -> list[int]:
 
 
 def newest(base: Path) -> int | None:
-    """The version that TF Serving serves by default, or None where there is none.
+    """The version that TF Serving serves by default, or None if there is none.
 
     Raises:
         PublishError: the folder cannot be read.
@@ -59,22 +59,22 @@ def publish(
     version: int | None = None,
     known_by: str = "saved_model.pb",
 ) -> int:
-    """Copies the model in `source` under `base` as a new version, complete at the moment its name appears.
+    """Copies the model in `source` under `base` as a new version, complete when its name appears.
 
     Args:
         source: a SavedModel, or another folder of files.
         base: the folder of versions.
-        extra: what else the version holds, or holds instead: path within it to content ("assets.extra/notes.json").
-        version: its number; a version that has it, known by the same file, is replaced. Default: the time in seconds
-            since 1970, as TFX numbers them, or one more than the newest where that is greater; so a number is never
-            used twice, even when old versions have been removed.
-        known_by: the file without which `source` is no model.
+        extra: additional or replaced files: path within the version to content ("assets.extra/notes.json").
+        version: its number; an existing version with the same `known_by` file is replaced. Default: the time in
+            seconds since 1970, as in TFX, or the newest version plus one if that is greater; so a number is never
+            used twice, even after old versions have been removed.
+        known_by: the file that makes `source` a model.
 
     Returns:
         The version.
 
     Raises:
-        PublishError: no permission, a full disk, no model. The versions that were there are untouched.
+        PublishError: no permission, a full disk, or no model. Existing versions are untouched.
     """
     if not (source / known_by).is_file():
         raise PublishError(f"the model in {source}", got=f"no {known_by}", expected=f"a folder with {known_by}")
@@ -84,7 +84,10 @@ def publish(
         with _hidden_folder(base) as hidden:
             _copy(source, hidden)
             _write(extra or {}, hidden)
-            version = _appear(hidden, base) if version is None else _replace(hidden, base, version, known_by)
+            if version is None:
+                version = _rename_to_new_version(hidden, base)
+            else:
+                _replace(hidden, base, version, known_by)
     except OSError as error:
         raise _explained(error, base, "take the model") from error
     _sync_folder(base)
@@ -95,45 +98,45 @@ def prune(base: Path, keep: int, known_by: Sequence[str] = ("saved_model.pb",)) 
     """Removes all but the `keep` newest versions; the newest always stays.
 
     Args:
-        known_by: files in a version, one of which it must have to be removed, or to count. A numbered folder without
-            one, or a link to a folder, is somebody else's: dated tables, another program's models.
+        known_by: only versions with one of these files count and are removed. A numbered folder without one, or a
+            link to a folder, belongs to someone else: dated tables, another program's models.
 
     Returns:
-        The versions that were removed, oldest first.
+        The removed versions, oldest first.
 
     Raises:
-        PublishError: one of them cannot be removed.
+        PublishError: a version cannot be removed.
     """
-    ours = [version for version in versions(base) if _is_ours(base / str(version), known_by)]
-    old = ours[: -max(keep, 1)]
+    models = [version for version in versions(base) if _is_model(base / str(version), known_by)]
+    old = models[: -max(keep, 1)]
     for version in old:
-        # First the name, at once, so that no server finds a version with half of its files.
+        # Rename first, so that no server finds a version with half of its files.
         try:
             shutil.rmtree(_hide(base, version))
-        except FileNotFoundError:  # another publisher removes it too
+        except FileNotFoundError:  # another publisher is removing it
             continue
         except OSError as error:
             raise _explained(error, base / str(version), "be removed") from error
     return old
 
 
-def _is_ours(folder: Path, known_by: Sequence[str]) -> bool:
+def _is_model(folder: Path, known_by: Sequence[str]) -> bool:
     return not folder.is_symlink() and any((folder / name).is_file() for name in known_by)
 
 
 def _hide(base: Path, version: int) -> Path:
-    """Takes a version's name from its folder, which is to be removed; returns the folder's new path."""
+    """Renames a version's folder before its removal; returns the new path."""
     hidden = base / f"{_REMOVING}{version}-{uuid.uuid4().hex}"
     (base / str(version)).rename(hidden)
     return hidden
 
 
 def remove_leftovers(base: Path) -> None:
-    """Removes the hidden folders of processes that were killed; those of living ones are locked and stay."""
+    """Removes the hidden folders of killed processes; those of living ones are locked and stay."""
     with os.scandir(base) as entries:
         hidden = [Path(entry.path) for entry in entries if _HIDDEN.fullmatch(entry.name)]
     for folder in hidden:
-        with contextlib.suppress(OSError):  # locked, or another process removes it too: not ours to remove
+        with contextlib.suppress(OSError):  # locked, or another process is removing it
             descriptor = os.open(folder, os.O_RDONLY)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -148,11 +151,11 @@ def _is_version(name: str) -> bool:
 
 @contextlib.contextmanager
 def _hidden_folder(base: Path) -> Iterator[Path]:
-    """A new, locked folder that is gone afterwards, unless it has been renamed."""
+    """Creates a locked folder and removes it afterwards, unless it has been renamed."""
     while True:
         hidden = base / f"{_PUBLISHING}{uuid.uuid4().hex}"
         hidden.mkdir()
-        # Until it is locked, another publisher may take it for a leftover.
+        # Until it is locked, another publisher may mistake it for a leftover.
         with contextlib.suppress(FileNotFoundError):
             descriptor = os.open(hidden, os.O_RDONLY)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -167,18 +170,18 @@ def _hidden_folder(base: Path) -> Iterator[Path]:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copies a tree into an existing folder, to the disk. Permissions are the defaults of this process: a server that
-    runs as another user must be able to read them."""
+    """Copies a tree into an existing folder and syncs it to disk. Files get this process's default permissions, so
+    that a server that runs as another user can read them."""
     for folder, subfolders, files in os.walk(source):
-        here = target / os.path.relpath(folder, source)
+        copied = target / os.path.relpath(folder, source)
         for name in subfolders:
-            (here / name).mkdir()
+            (copied / name).mkdir()
         for name in files:
-            with open(Path(folder, name), "rb") as original, open(here / name, "wb") as copy:
+            with open(Path(folder, name), "rb") as original, open(copied / name, "wb") as copy:
                 shutil.copyfileobj(original, copy, 1 << 20)
                 copy.flush()
                 os.fsync(copy.fileno())
-        _sync_folder(here)
+        _sync_folder(copied)
 
 
 def _write(files: Mapping[str, bytes], target: Path) -> None:
@@ -192,12 +195,12 @@ def _write(files: Mapping[str, bytes], target: Path) -> None:
         _sync_folder(path.parent)
 
 
-def _appear(hidden: Path, base: Path) -> int:
-    """Renames the hidden folder to a version greater than all others."""
+def _rename_to_new_version(hidden: Path, base: Path) -> int:
+    """Renames the hidden folder to a version newer than all others."""
     while True:
         version = max(int(time.time()), (newest(base) or 0) + 1)
         try:
-            # A rename fails where the target is a folder with content, as every version is.
+            # Renaming to a non-empty folder, such as a version, fails.
             hidden.rename(base / str(version))
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
@@ -206,23 +209,22 @@ def _appear(hidden: Path, base: Path) -> int:
             return version
 
 
-def _replace(hidden: Path, base: Path, version: int, known_by: str) -> int:
-    """Renames the hidden folder to a version, in the place of the one that may be there."""
-    place, old = base / str(version), None
-    if os.path.lexists(place):
-        if not _is_ours(place, [known_by]):
+def _replace(hidden: Path, base: Path, version: int, known_by: str) -> None:
+    """Renames the hidden folder to a version, replacing an existing one."""
+    target, old = base / str(version), None
+    if os.path.lexists(target):
+        if not _is_model(target, [known_by]):
             got, expected = f"something without {known_by}", "nothing, or an earlier push"
-            raise PublishError(f"the folder {place}", got=got, expected=expected, fix="move it away")
+            raise PublishError(f"the folder {target}", got=got, expected=expected, fix="move it away")
         old = _hide(base, version)
     try:
-        hidden.rename(place)
-    except BaseException:  # Ctrl-C too: what was live before is still live
-        if old is not None and not place.exists():
-            old.rename(place)
+        hidden.rename(target)
+    except BaseException:  # on Ctrl-C too, the old version must stay live
+        if old is not None and not target.exists():
+            old.rename(target)
         raise
     if old is not None:
         shutil.rmtree(old, ignore_errors=True)
-    return version
 
 
 def _sync_folder(folder: Path) -> None:
@@ -230,7 +232,7 @@ def _sync_folder(folder: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # some network file systems cannot, and need not
+        if error.errno != errno.EINVAL:  # some network file systems do not support it
             raise
     finally:
         os.close(descriptor)
@@ -242,7 +244,7 @@ def _explained(error: OSError, folder: Path, purpose: str) -> PublishError:
         fix = "give this user the right to write there, or choose another folder"
         return PublishError(what, got=f"no permission ({error.strerror})", fix=fix)
     if error.errno in _FULL:
-        return PublishError(what, got=f"no space left ({error.strerror})", fix="make room, or keep fewer versions")
+        return PublishError(what, got=f"no space left ({error.strerror})", fix="free space, or keep fewer versions")
     if isinstance(error, (NotADirectoryError, FileExistsError)):
         return PublishError(what, got="a file", expected="a folder, or nothing", fix="choose another folder")
     return PublishError(what, got=f"{type(error).__name__}: {error}")

@@ -13,60 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf import text_format
 
 from serving.errors import OptionsError
 from serving.server.api_keys import ApiKey, ApiKeys
 from serving.server.options import TlsFiles, TlsSource
 from serving.wire import protos
-from serving.wire.protos.declare import proto_file
 
 PROMETHEUS_PATH = "/monitoring/prometheus/metrics"
 
 _SHA256 = re.compile("[0-9a-f]{64}")
-_WRAPPERS = "google/protobuf/wrappers.proto"
-_INT64, _BOOL, _STRING = (f".google.protobuf.{kind}Value" for kind in ("Int64", "Bool", "String"))
-_FILE = proto_file(
-    "serving/server/flag_files.proto",
-    "tensorflow.serving",
-    {
-        "SSLConfig": [
-            "string server_key = 1",
-            "string server_cert = 2",
-            "string custom_ca = 3",
-            "bool client_verify = 4",
-        ],
-        "PrometheusConfig": ["bool enable = 1", "string path = 2"],
-        "MonitoringConfig": [".tensorflow.serving.PrometheusConfig prometheus_config = 1"],
-        "ApiKey": ["string name = 1", "string sha256 = 2", "repeated string model = 3", "bool administers = 4"],
-        "ApiKeys": ["repeated .tensorflow.serving.ApiKey api_key = 1"],
-        "BatchingParameters": [
-            f"{_INT64} max_batch_size = 1",
-            f"{_INT64} batch_timeout_micros = 2",
-            f"{_INT64} max_enqueued_batches = 3",
-            f"{_INT64} num_batch_threads = 4",
-            f"{_STRING} thread_pool_name = 5",
-            "repeated int64 allowed_batch_sizes = 6",
-            "bool pad_variable_length_inputs = 7",
-            f"{_BOOL} enable_large_batch_splitting = 8",
-            f"{_INT64} max_execution_batch_size = 9",
-        ],
-    },
-    imports=[_WRAPPERS],
-)
-
-
-def _classes() -> dict[str, Any]:
-    """The messages above, in a separate pool: TF Serving's package has no such files."""
-    pool, wrappers = descriptor_pool.DescriptorPool(), descriptor_pb2.FileDescriptorProto()
-    protos.POOL.FindFileByName(_WRAPPERS).CopyToProto(wrappers)
-    pool.Add(wrappers)
-    pool.Add(_FILE)
-    classes = message_factory.GetMessageClassesForFiles([_FILE.name], pool)
-    return {name.rpartition(".")[2]: kind for name, kind in classes.items()}
-
-
-_CLASSES = _classes()
 
 
 def read_model_config(path: Path) -> Any:
@@ -91,13 +47,13 @@ def read_batching(path: Path, flag: str = "batching_parameters_file") -> dict[st
     """`BatchingParameters` as field name to value, for the fields that the file sets."""
     return {
         field.name: value.value if field.message_type else value if isinstance(value, bool) else list(value)
-        for field, value in _read(path, _CLASSES["BatchingParameters"], flag).ListFields()
+        for field, value in _read(path, protos.BatchingParameters, flag).ListFields()
     }
 
 
 def read_metrics_path(path: Path) -> str | None:
     """The path of the Prometheus page from --monitoring_config_file; None if the page is not enabled."""
-    prometheus = _read(path, _CLASSES["MonitoringConfig"], "monitoring_config_file").prometheus_config
+    prometheus = _read(path, protos.MonitoringConfig, "monitoring_config_file").prometheus_config
     if not prometheus.enable:
         return None
     page = prometheus.path or PROMETHEUS_PATH
@@ -111,7 +67,7 @@ def read_api_keys(path: Path) -> ApiKeys:
     """The keys of --api_keys_file (Transom)."""
     what = f"--api_keys_file {path}"
     by_hash: dict[str, ApiKey] = {}
-    for entry in _read(path, _CLASSES["ApiKeys"], "api_keys_file").api_key:
+    for entry in _read(path, protos.ApiKeys, "api_keys_file").api_key:
         key = ApiKey(entry.name, entry.sha256.lower(), frozenset(entry.model), entry.administers)
         if not key.name:
             raise OptionsError(what, got="a key without a name", expected="a name for each", fix="name its owner")
@@ -148,7 +104,7 @@ def read_tls_source(source: TlsSource) -> TlsFiles:
 
 def read_tls(path: Path) -> TlsFiles:
     """Key, certificate and authority of --ssl_config_file."""
-    config = _read(path, _CLASSES["SSLConfig"], "ssl_config_file")
+    config = _read(path, protos.SSLConfig, "ssl_config_file")
     tls = TlsFiles(
         server_key=config.server_key.encode(),
         server_cert=config.server_cert.encode(),

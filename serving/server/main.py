@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from serving.errors import OptionsError
 from serving.server.flags import parse, to_options, usage
-from serving.server.front.addresses import check_free
+from serving.server.front.ports import check_ports_free
 from serving.server.options import ServerOptions
 from serving.tensorflow_noise import filtered
 
@@ -69,11 +69,11 @@ def serve(options: ServerOptions, make_service: MakeService) -> int:
         OptionsError: the options cannot be used. A port in use is reported before any heavy import.
     """
     if options.workers == 1:
-        check_free(options)
+        check_ports_free(options)
         from serving.server.processes.serving_process import run
 
         return run(options, make_service)
-    from serving.server.processes.workers import Supervisor
+    from serving.server.processes.supervisor import Supervisor
 
     return Supervisor(options, functools.partial(_run_worker, make_service)).run()
 
@@ -81,17 +81,17 @@ def serve(options: ServerOptions, make_service: MakeService) -> int:
 def make_model_service(options: ServerOptions) -> Service:
     """The service that runs TensorFlow, which is imported here."""
     os.environ.setdefault(_LOG_LEVEL, "2")  # else TensorFlow logs every request that fails
-    from serving.server.front.server_metrics import PROCESS
+    from serving.server.front.server_metrics import PROCESS_METRICS
     from serving.server.model_service import ModelService
 
-    return ModelService(options, on_run=PROCESS.run)
+    return ModelService(options, on_run=PROCESS_METRICS.observe_run)
 
 
 def _run_worker(make_service: MakeService, *arguments: object) -> int:
     # Imported in the worker: its imports must not run in the supervisor, which forks.
     from serving.server.processes.serving_process import run_worker
 
-    return run_worker(make_service, *arguments)  # type: ignore[arg-type]  # of `workers.Run`
+    return run_worker(make_service, *arguments)  # type: ignore[arg-type]  # of `worker_process.RunWorker`
 
 
 def log_to_stderr() -> None:

@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 
 from serving.errors import Code, OptionsError, StatusError
-from serving.server.calls.call import Call
-from serving.server.calls.example_inference import plan_classify, plan_multi_inference, plan_regress
-from serving.server.calls.inference import Plan, answered_by, plan_predict, signature_key
+from serving.server.calls.example_inference import ITEM_BYTES, plan_classify, plan_multi_inference, plan_regress
+from serving.server.calls.inference import RunPlan, plan_predict, response_model_spec, signature_key
+from serving.server.calls.request_context import RequestContext
 from serving.server.calls.servable import DEFAULT_SIGNATURE
-from serving.server.calls.service import Arrays, Predicted, TensorInfo
-from serving.server.models.manager import Manager, OnState
-from serving.server.models.served_version import Version
+from serving.server.calls.service import Arrays, PredictResult, TensorInfo
+from serving.server.models.manager import ModelManager, OnState
+from serving.server.models.served_version import ServedVersion
 from serving.server.options import ServerOptions
 from serving.server.run.batching import Batcher
 from serving.server.run.batching_options import BatchingOptions, batching_options
-from serving.server.run.executor import Executor, Settled, Task, Threads, cores
+from serving.server.run.executor import SettledTasks, Task, TaskExecutor, ThreadExecutor, cores
 from serving.server.run.lanes import Lanes
-from serving.server.run.output_sizes import Size
+from serving.server.run.output_sizes import RunSize
 from serving.server.run.run_memory import RunMemory
 from serving.wire.protos import (
     GetModelMetadataResponse,
@@ -34,8 +34,6 @@ from serving.wire.protos import (
 )
 
 SIGNATURE_DEF = "signature_def"
-
-_ITEM_BYTES = 64  # approximate size of a class or value in a response
 
 OnRun = Callable[[str, float], None]
 
@@ -57,11 +55,11 @@ class ModelService:
         if options.batching is not None:
             batching_options(options.batching)
         self._check_method = options.enable_signature_method_name_check
-        self._manager: Manager
-        self._settled: Settled
+        self._manager: ModelManager
+        self._settled: SettledTasks
         self._memory: RunMemory
-        self._executors: dict[BatchingOptions | None, Executor] = {}
-        self._loop_executors: dict[BatchingOptions | None, Executor] = {}
+        self._executors: dict[BatchingOptions | None, TaskExecutor] = {}
+        self._loop_executors: dict[BatchingOptions | None, TaskExecutor] = {}
         self._loop: asyncio.AbstractEventLoop
 
     async def start(self) -> None:
@@ -71,9 +69,9 @@ class ModelService:
             OptionsError: the configuration of the models cannot be used.
         """
         self._loop = asyncio.get_running_loop()
-        self._settled = Settled(self._loop)
+        self._settled = SettledTasks(self._loop)
         self._memory = RunMemory(self._options.workers, self._threads())
-        self._manager = Manager(self._options, self._on_state)
+        self._manager = ModelManager(self._options, self._on_state)
         try:
             await self._manager.reload(self._options.models)
         except StatusError as error:
@@ -92,7 +90,7 @@ class ModelService:
                 await self._loop.run_in_executor(None, executor.stop)
             executors.clear()
 
-    def _executor(self, batching: BatchingOptions | None, may_loop: bool) -> Executor:
+    def _executor(self, batching: BatchingOptions | None, may_loop: bool) -> TaskExecutor:
         """Models with the same batching share threads. Runs that may loop have separate ones and block no others."""
         executors = self._loop_executors if may_loop else self._executors
         executor = executors.get(batching)
@@ -101,19 +99,19 @@ class ModelService:
             executor = executors[batching] = self._lanes(batching, threads)
         return executor
 
-    def _lanes(self, batching: BatchingOptions | None, threads: int) -> Executor:
+    def _lanes(self, batching: BatchingOptions | None, threads: int) -> TaskExecutor:
         memory, settled = self._memory, self._settled
 
-        def lane(size: Size) -> Executor:
-            behind = size is not Size.SMALL
-            prefix = f"{size.name.lower()}_" if behind else ""
+        def lane(size: RunSize) -> TaskExecutor:
+            low_priority = size is not RunSize.SMALL
+            prefix = f"{size.name.lower()}_" if low_priority else ""
             if batching is None:
-                run = memory.run if size is Size.LARGE else memory.run_small
-                return Threads(threads, settled, run, f"transom_{prefix}run", behind)
+                run = memory.run if size is RunSize.LARGE else memory.run_small
+                return ThreadExecutor(threads, settled, run, f"transom_{prefix}run", low_priority)
             options = dataclasses.replace(batching, thread_pool_name=prefix + batching.thread_pool_name)
-            if size is Size.LARGE:
-                return Batcher(options, threads, settled, memory.run, behind=behind)
-            return Batcher(options, threads, settled, memory.run_joined, memory.most_joined, behind)
+            if size is RunSize.LARGE:
+                return Batcher(options, threads, settled, memory.run, low_priority=low_priority)
+            return Batcher(options, threads, settled, memory.run_batch, memory.max_batch_rows, low_priority)
 
         return Lanes(lane, memory.sizes.size)
 
@@ -127,8 +125,8 @@ class ModelService:
         return self._manager.ready()
 
     async def predict(
-        self, model_spec: Any, inputs: Arrays, output_filter: Sequence[str] = (), call: Call | None = None
-    ) -> Predicted:
+        self, model_spec: Any, inputs: Arrays, output_filter: Sequence[str] = (), call: RequestContext | None = None
+    ) -> PredictResult:
         if model_spec is None:
             raise _missing_spec()
         version = self._manager.acquire(model_spec)
@@ -139,22 +137,22 @@ class ModelService:
         except BaseException:
             version.release()
             raise
-        return Predicted(answered_by(model_spec, version.number), plan.finish(await future))
+        return PredictResult(response_model_spec(model_spec, version.number), plan.finish(await future))
 
-    async def classify(self, request: Any, call: Call | None = None) -> Any:
+    async def classify(self, request: Any, call: RequestContext | None = None) -> Any:
         return await self._run_examples(plan_classify, request, _spec_of(request), call)
 
-    async def regress(self, request: Any, call: Call | None = None) -> Any:
+    async def regress(self, request: Any, call: RequestContext | None = None) -> Any:
         return await self._run_examples(plan_regress, request, _spec_of(request), call)
 
-    async def multi_inference(self, request: Any, call: Call | None = None) -> Any:
+    async def multi_inference(self, request: Any, call: RequestContext | None = None) -> Any:
         spec = request.tasks[0].model_spec if request.tasks else ModelSpec()
         return await self._run_examples(plan_multi_inference, request, spec, call)
 
     async def _run_examples(
-        self, make_plan: Callable[..., Plan], request: Any, model_spec: Any, call: Call | None
+        self, make_plan: Callable[..., RunPlan], request: Any, model_spec: Any, call: RequestContext | None
     ) -> Any:
-        call = call or Call()
+        call = call or RequestContext()
         version = self._manager.acquire(model_spec)
         try:
             arguments = _signatures(version), request, version.number, self._check_method, call.limits
@@ -164,9 +162,11 @@ class ModelService:
             version.release()
             raise
         outputs = await future
-        return await call.run(_ITEM_BYTES * sum([array.size for array in outputs]), plan.finish, outputs)
+        return await call.run(ITEM_BYTES * sum([array.size for array in outputs]), plan.finish, outputs)
 
-    def _submit(self, version: Version, plan: Plan, call: Call | None) -> asyncio.Future[list[np.ndarray]]:
+    def _submit(
+        self, version: ServedVersion, plan: RunPlan, call: RequestContext | None
+    ) -> asyncio.Future[list[np.ndarray]]:
         """Queues a run for the threads. The version is released when the run ends, even if the caller has left."""
 
         def finished(seconds: float | None) -> None:
@@ -181,7 +181,7 @@ class ModelService:
         expires = None if deadline is None else time.monotonic() + deadline - self._loop.time()
         assert version.servable is not None, "`acquire` returns only available versions"
         task = Task(version.servable, plan.feeds, plan.fetches, future, expires, finished)
-        self._executor(version.batching, version.servable.may_go_on(plan.fetches)).submit(task)
+        self._executor(version.batching, version.servable.is_unbounded(plan.fetches)).submit(task)
         if call is not None:
             call.held.keep()
         task.watch()
@@ -247,7 +247,7 @@ class ModelService:
         return response
 
 
-def _signatures(version: Version) -> Any:
+def _signatures(version: ServedVersion) -> Any:
     assert version.servable is not None, "`acquire` returns only available versions"
     return version.servable.signatures
 

@@ -1,4 +1,4 @@
-"""What server and clients share: TF Serving's protos, dtypes, and tensors as bytes.
+"""Shared by the server and its clients: TF Serving's protos, dtypes, and tensors as bytes.
 
-No connections, no models.
+Knows neither connections nor models.
 """

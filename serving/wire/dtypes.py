@@ -5,7 +5,8 @@ Source: tensorflow/core/framework/types.proto and types.cc.
 
 from __future__ import annotations
 
-import ml_dtypes
+import contextlib
+
 import numpy as np
 
 FLOAT, DOUBLE, INT32, UINT8, INT16, INT8, STRING, COMPLEX64, INT64, BOOL = range(1, 11)
@@ -22,7 +23,6 @@ NUMPY: dict[int, np.dtype] = {
     COMPLEX64: np.dtype(np.complex64),
     INT64: np.dtype(np.int64),
     BOOL: np.dtype(np.bool_),
-    BFLOAT16: np.dtype(ml_dtypes.bfloat16),
     UINT16: np.dtype(np.uint16),
     COMPLEX128: np.dtype(np.complex128),
     HALF: np.dtype(np.float16),
@@ -30,6 +30,11 @@ NUMPY: dict[int, np.dtype] = {
     UINT64: np.dtype(np.uint64),
 }
 """Number of a `tensorflow.DataType` to the dtype of its arrays, for every type that can be sent."""
+
+with contextlib.suppress(ImportError):  # comes with TensorFlow; a client does without
+    import ml_dtypes
+
+    NUMPY[BFLOAT16] = np.dtype(ml_dtypes.bfloat16)
 
 NUMBER: dict[np.dtype, int] = {dtype: number for number, dtype in NUMPY.items()}
 
@@ -70,17 +75,17 @@ VALUES: dict[int, tuple[str, np.dtype]] = {
     UINT64: ("uint64_val", np.dtype(np.uint64)),
     BOOL: ("bool_val", np.dtype(np.bool_)),
 }
-"""The field of a `TensorProto` that holds a type's values, and the dtype that they have in it."""
+"""The field of a `TensorProto` that holds a type's values, and their dtype in it."""
 
 FIXED_WIDTH = (FLOAT, DOUBLE, COMPLEX64, COMPLEX128)
-"""The types whose values stand in their field as in memory."""
+"""Types whose values have the same bytes in their field as in memory."""
 
 HALVES = (HALF, BFLOAT16)
 COMPLEX = (COMPLEX64, COMPLEX128)
 
 
 def name_of(number: int) -> str:
-    """The name of a type in TensorFlow's messages, its number where the type cannot be sent."""
+    """The name of a type in TensorFlow's messages, or its number if the type cannot be sent."""
     return NAMES.get(number, f"unknown dtype enum ({number})")
 
 

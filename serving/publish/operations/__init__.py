@@ -1,8 +1,8 @@
-"""Which operations a version of TF Serving registers, and which of a SavedModel's it lacks (standard library only).
+"""The operations that TF Serving registers, and those of a SavedModel that it lacks (standard library only).
 
 `tf_serving_2.20.txt` lists the operations of the packages that TF Serving 2.20 is built from, TensorFlow 2.20.0 and
-tensorflow-text 2.20.0, as `TF_GetAllOpList` gives them, less those that call Python. TF Serving registers those of
-TensorFlow Decision Forests too, which no model here uses.
+tensorflow-text 2.20.0, as returned by `TF_GetAllOpList`, without those that call Python. TF Serving also registers
+those of TensorFlow Decision Forests, which no model of Transom uses.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 TARGET = "2.20"
-"""The oldest version that models are held against; later ones register at least as much."""
+"""The oldest supported version; later ones register at least as many."""
 
 
 @cache
@@ -22,5 +22,5 @@ def registered(version: str = TARGET) -> frozenset[str]:
 
 
 def missing(names: Iterable[str], version: str = TARGET) -> list[str]:
-    """Those of the operations that a version of TF Serving does not register, sorted."""
+    """The operations that a version of TF Serving does not register, sorted."""
     return sorted(set(names) - registered(version))

@@ -1,4 +1,4 @@
-"""One call, whatever brings it: its limits, its tensors, what it asks of a model, what it answers.
+"""One call, over any protocol: its limits, tensors, inference and response.
 
 Knows neither gRPC nor HTTP above it, nor how models are loaded below it.
 """

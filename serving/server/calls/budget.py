@@ -1,8 +1,8 @@
-"""What one request may be, and what the requests of one process may hold at the same time: bytes, and rows.
+"""Limits for one request, and a budget of bytes and rows for all concurrent requests of a process.
 
-A request is counted before it is expanded: with the bytes that came, then with those that its message and its tensors
-take in memory and its rows (strings, `tf.Example`s), then with those of its answer. What it holds is given back when it
-has ended in every thread, whoever still waits for it.
+A request is counted before it is expanded: its bytes as received, then the memory of its message and tensors and its
+rows (strings, `tf.Example`s), then its response. Its reservation is released when it has ended in every thread, even
+if no caller waits any more.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 from serving.errors import Code, StatusError
 
-_FOR_THE_SMALL = 8
-"""One in so many of the bytes and rows is kept for small requests, so that large ones do not keep them out."""
+_SMALL_SHARE = 8
+"""One eighth of the bytes and rows is kept for small requests, so that large ones cannot shut them out."""
 
 _SMALL_BYTES, _SMALL_ROWS = 2**18, 64
 _MANY_BYTES = 2**24
 
 Take = Callable[[int, int], None]
-"""Takes so many bytes and rows, before they are there. In any thread.
+"""Reserves bytes and rows before they are allocated. Thread-safe.
 
 Raises:
     StatusError: RESOURCE_EXHAUSTED.
@@ -33,13 +33,13 @@ def _nothing(size: int, rows: int) -> None:
 
 @dataclass(slots=True)
 class Limits:
-    """What one request may be; what decodes it refuses more, and says what it expands.
+    """Limits for one request; decoders refuse more, and reserve memory before they expand it.
 
     Attributes:
-        max_bytes: of a message as it comes, unpacked, and of its tensors together.
+        max_bytes: for a decompressed message, and for all its tensors together.
         max_rows: strings and `tf.Example`s.
-        max_depth, max_values: of JSON.
-        take: to be called with the memory in bytes and the rows of what is about to be made.
+        max_depth, max_values: for JSON.
+        take: called with the bytes and rows of anything that is about to be created.
     """
 
     max_bytes: int = 2**26
@@ -50,16 +50,15 @@ class Limits:
 
 
 NO_LIMITS = Limits(2**62, 2**62, 2**62, 2**62)
-"""For what is the operator's own."""
+"""For the operator's own data."""
 
 
 class Budget:
-    """Of one process. Any thread may take and give.
+    """The bytes and rows that all requests of one process may hold together. Thread-safe.
 
     Args:
-        max_bytes: that all requests together may hold.
-        max_rows: likewise.
-        freed: called, in any thread, when a request has given back many bytes.
+        max_bytes, max_rows: the limits.
+        freed: called, in any thread, when a request has released many bytes.
     """
 
     def __init__(self, max_bytes: int, max_rows: int, freed: Callable[[], None] = lambda: None) -> None:
@@ -68,10 +67,10 @@ class Budget:
         self.lock = threading.Lock()
 
 
-class Held:
-    """What one request holds of a budget. `release` it, once or more often, when the request has ended.
+class Reservation:
+    """One request's share of a budget. Call `release`, once or more often, when the request has ended.
 
-    What works for it in a thread keeps it in between (`keep`, `leave`): a thread goes on after its caller has left.
+    Threads that work for the request call `keep` and `leave`, because they go on after the caller has gone.
     """
 
     __slots__ = ("_budget", "_kept", "_released", "bytes", "rows")
@@ -82,10 +81,10 @@ class Held:
         self._kept, self._released = 0, False
 
     def take(self, size: int = 0, rows: int = 0) -> None:
-        """Takes so many bytes and rows more. In any thread.
+        """Reserves more bytes and rows. Thread-safe.
 
         Raises:
-            StatusError: RESOURCE_EXHAUSTED, they are not there; nothing was taken.
+            StatusError: RESOURCE_EXHAUSTED, the budget is too small; nothing was reserved.
         """
         budget = self._budget
         with budget.lock:
@@ -100,7 +99,7 @@ class Held:
             self._add(size, rows)
 
     def keep(self) -> None:
-        """Puts off `release` until as many `leave` have been called. In any thread."""
+        """Postpones `release` until `leave` has been called as often. Thread-safe."""
         with self._budget.lock:
             self._kept += 1
 
@@ -108,27 +107,27 @@ class Held:
         """Ends one `keep`."""
         with self._budget.lock:
             self._kept -= 1
-            given = self._give_back()
-        self._tell(given)
+            released = self._release_if_unused()
+        self._report(released)
 
     def release(self) -> None:
-        """Gives everything back, now or when nothing keeps it any more."""
+        """Releases everything, now or after the last `leave`."""
         with self._budget.lock:
             self._released = True
-            given = self._give_back()
-        self._tell(given)
+            released = self._release_if_unused()
+        self._report(released)
 
-    def _give_back(self) -> int:
-        """The bytes that were given back."""
+    def _release_if_unused(self) -> int:
+        """Returns the number of released bytes."""
         if not self._released or self._kept:
             return 0
-        given = self.bytes
+        released = self.bytes
         self._add(-self.bytes, -self.rows)
-        return given
+        return released
 
-    def _tell(self, given: int) -> None:
-        """Not under the lock, which every request needs: whoever hears of it may take its time."""
-        if given >= _MANY_BYTES:
+    def _report(self, released: int) -> None:
+        """Outside the lock, which every request needs: the callback may be slow."""
+        if released >= _MANY_BYTES:
             self._budget.freed()
 
     def _add(self, size: int, rows: int) -> None:
@@ -137,12 +136,12 @@ class Held:
 
 
 def _most(limit: int, large: bool) -> int:
-    return limit - limit // _FOR_THE_SMALL if large else limit
+    return limit - limit // _SMALL_SHARE if large else limit
 
 
 def _exhausted(what: str, held: int, more: int, most: int, flag: str) -> StatusError:
     return StatusError(
         Code.RESOURCE_EXHAUSTED,
-        f"The requests in flight hold {held} {what}; {more} more would exceed {most} (--{flag}). Ask again later, or "
+        f"The requests in flight hold {held} {what}; {more} more would exceed {most} (--{flag}). Try again later, or "
         "send smaller requests",
     )

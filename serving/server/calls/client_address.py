@@ -1,4 +1,4 @@
-"""Who asks: the address that a request came from."""
+"""The address that a request came from."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from urllib.parse import unquote
 
 @dataclass(frozen=True)
 class Caller:
-    """Who sent a request.
+    """The sender of a request.
 
     Attributes:
         peer: the address as grpcio's `ServicerContext.peer()` writes it: `ipv4:127.0.0.1:4711`, `ipv6:[::1]:4711`,
-            `unix:`; empty where it is not known.
+            `unix:`; empty if unknown.
     """
 
     peer: str = ""
 
     @property
     def is_local(self) -> bool:
-        """Whether the request came from this machine: over its loopback or a UNIX socket. Unknown addresses did not.
+        """Whether the request came from this machine, over loopback or a UNIX socket; false if unknown.
 
-        A proxy on this machine makes callers from anywhere look so.
+        Requests through a proxy on this machine look local too.
         """
         kind, _, rest = unquote(self.peer).partition(":")
         if kind in ("unix", "unix-abstract"):
@@ -34,5 +34,5 @@ class Caller:
             address = ipaddress.ip_address(host)
         except ValueError:
             return False
-        mapped = getattr(address, "ipv4_mapped", None)  # of a socket that takes IPv4 and IPv6
+        mapped = getattr(address, "ipv4_mapped", None)  # from a socket for both IPv4 and IPv6
         return (mapped or address).is_loopback

@@ -6,6 +6,7 @@ Sources: classifier.cc, regressor.cc and multi_inference.cc in tensorflow_servin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,20 +16,23 @@ from serving.server.calls.budget import NO_LIMITS, Limits
 from serving.server.calls.inference import (
     CLASSIFY,
     REGRESS,
-    Plan,
+    RunPlan,
     Signatures,
-    answered_by,
-    invalid,
+    invalid_argument,
     plan_examples,
+    response_model_spec,
     signature_key,
 )
-from serving.server.calls.servable import Signature
+from serving.server.calls.servable import ModelSignature
 from serving.server.calls.worker_threads import Check, unchecked
 from serving.server.protobuf import serialized_examples
 from serving.wire import dtypes
 from serving.wire.protos import ClassificationResponse, MultiInferenceResponse, RegressionResponse
 
 _STEP_ROWS = 256
+
+ITEM_BYTES, ENCODED_ITEM_BYTES = 64, 32
+"""Approximate bytes of a class or value in a response message, and encoded."""
 
 INPUTS, CLASSES, SCORES, OUTPUTS = "inputs", "classes", "scores", "outputs"
 
@@ -42,21 +46,18 @@ def plan_classify(
     check_method: bool = False,
     limits: Limits = NO_LIMITS,
     check: Check = unchecked,
-) -> Plan:
-    """`finish` gives a `ClassificationResponse`.
+) -> RunPlan:
+    """`finish` returns a `ClassificationResponse`.
 
     Raises:
         StatusError: see classifier.cc.
     """
     signature = _signature(signatures, request)
     tensor, fetches = classify_tensors(signature, check_method)
-
-    def finish(count: int, outputs: Tensors, check: Check) -> Any:
-        response = ClassificationResponse(model_spec=answered_by(request.model_spec, version))
-        write_classes(signature, count, outputs, response.result, check)
-        return response
-
-    return plan_examples(signature, tensor, fetches, serialized_examples(request.input, limits, check), finish)
+    examples = serialized_examples(request.input, limits, check)
+    spec = response_model_spec(request.model_spec, version)
+    finish = partial(_finish, signature, write_classes, ClassificationResponse, spec)
+    return plan_examples(signature, tensor, fetches, examples, finish)
 
 
 def plan_regress(
@@ -66,21 +67,26 @@ def plan_regress(
     check_method: bool = False,
     limits: Limits = NO_LIMITS,
     check: Check = unchecked,
-) -> Plan:
-    """`finish` gives a `RegressionResponse`.
+) -> RunPlan:
+    """`finish` returns a `RegressionResponse`.
 
     Raises:
         StatusError: see regressor.cc.
     """
     signature = _signature(signatures, request)
     tensor, fetches = regress_tensors(signature, check_method)
+    examples = serialized_examples(request.input, limits, check)
+    spec = response_model_spec(request.model_spec, version)
+    finish = partial(_finish, signature, write_values, RegressionResponse, spec)
+    return plan_examples(signature, tensor, fetches, examples, finish)
 
-    def finish(count: int, outputs: Tensors, check: Check) -> Any:
-        response = RegressionResponse(model_spec=answered_by(request.model_spec, version))
-        write_values(signature, count, outputs, response.result, check)
-        return response
 
-    return plan_examples(signature, tensor, fetches, serialized_examples(request.input, limits, check), finish)
+def _finish(
+    signature: ModelSignature, write: Any, kind: Any, spec: Any, count: int, outputs: Tensors, check: Check
+) -> Any:
+    response = kind(model_spec=spec)
+    write(signature, count, outputs, response.result, check)
+    return response
 
 
 def plan_multi_inference(
@@ -90,8 +96,8 @@ def plan_multi_inference(
     check_method: bool = False,
     limits: Limits = NO_LIMITS,
     check: Check = unchecked,
-) -> Plan:
-    """All tasks in one run; `finish` gives a `MultiInferenceResponse`.
+) -> RunPlan:
+    """All tasks in one run; `finish` returns a `MultiInferenceResponse`.
 
     Raises:
         StatusError: see multi_inference.cc.
@@ -115,7 +121,7 @@ def plan_multi_inference(
     def finish(outputs: Sequence[np.ndarray], check: Check = unchecked) -> Any:
         response = MultiInferenceResponse()
         for task in request.tasks:
-            result = response.results.add(model_spec=answered_by(task.model_spec, version))
+            result = response.results.add(model_spec=response_model_spec(task.model_spec, version))
             write, target = (
                 (write_classes, result.classification_result)
                 if task.method_name == CLASSIFY
@@ -131,70 +137,76 @@ def plan_multi_inference(
             )
         return response
 
-    return Plan(dict.fromkeys(feeds, examples), names, finish)
+    return RunPlan(dict.fromkeys(feeds, examples), names, finish)
 
 
-def _signature_of_task(signatures: Signatures, request: Any, task: Any, seen: set[str]) -> Signature:
+def _signature_of_task(signatures: Signatures, request: Any, task: Any, seen: set[str]) -> ModelSignature:
     if not task.model_spec.name:
-        raise invalid("Found ModelSpec with an empty model name.")
+        raise invalid_argument("Found ModelSpec with an empty model name.")
     if task.model_spec.name != request.tasks[0].model_spec.name:
-        raise invalid("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
+        raise invalid_argument("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
     name = signature_key(task.model_spec)
     if name in seen:
-        raise invalid(f"Duplicate evaluation of signature: {name}")
+        raise invalid_argument(f"Duplicate evaluation of signature: {name}")
     seen.add(name)
     if name not in signatures:
-        raise invalid(f"Requested signature not found in model graph: {name}")
+        raise invalid_argument(f"Requested signature not found in model graph: {name}")
     return signatures[name]
 
 
-def _signature(signatures: Signatures, request: Any) -> Signature:
+def _signature(signatures: Signatures, request: Any) -> ModelSignature:
     name = signature_key(request.model_spec)
     if name not in signatures:
-        raise invalid(f"No signature was found with the name: {name}")
+        raise invalid_argument(f"No signature was found with the name: {name}")
     return signatures[name]
 
 
-def classify_tensors(signature: Signature, check_method: bool) -> tuple[str, list[str]]:
-    """The tensor that takes the examples and those of the classes and scores (`PreProcessClassification`)."""
+def classify_tensors(signature: ModelSignature, check_method: bool) -> tuple[str, list[str]]:
+    """The input tensor, and those of the classes and scores (`PreProcessClassification`)."""
     if check_method and signature.method_name != CLASSIFY:
-        raise invalid(f"Expected classification signature method_name to be {CLASSIFY}. Was: {signature.method_name}")
+        raise invalid_argument(
+            f"Expected classification signature method_name to be {CLASSIFY}. Was: {signature.method_name}"
+        )
     if len(signature.inputs) != 1:
-        raise invalid("Expected one input Tensor.")
+        raise invalid_argument("Expected one input Tensor.")
     if len(signature.outputs) not in (1, 2):
-        raise invalid(f"Expected one or two output Tensors, found {len(signature.outputs)}")
+        raise invalid_argument(f"Expected one or two output Tensors, found {len(signature.outputs)}")
     if INPUTS not in signature.inputs:
-        raise invalid(f"No classification inputs found in SignatureDef: {signature.definition}")
+        raise invalid_argument(f"No classification inputs found in SignatureDef: {signature.definition}")
     fetches = [signature.outputs[alias].tensor for alias in (CLASSES, SCORES) if alias in signature.outputs]
     if not fetches:
-        raise invalid(
+        raise invalid_argument(
             f'Expected classification signature outputs to contain at least one of "{CLASSES}" or "{SCORES}". '
             f"Signature was: {signature.definition}"
         )
     return signature.inputs[INPUTS].tensor, fetches
 
 
-def regress_tensors(signature: Signature, check_method: bool) -> tuple[str, list[str]]:
-    """The tensor that takes the examples and that of the values (`PreProcessRegression`)."""
+def regress_tensors(signature: ModelSignature, check_method: bool) -> tuple[str, list[str]]:
+    """The input tensor and that of the values (`PreProcessRegression`)."""
     if check_method and signature.method_name != REGRESS:
-        raise invalid(f"Expected regression signature method_name to be {REGRESS}. Was: {signature.method_name}")
+        raise invalid_argument(
+            f"Expected regression signature method_name to be {REGRESS}. Was: {signature.method_name}"
+        )
     if len(signature.inputs) != 1:
-        raise invalid("Expected one input Tensor.")
+        raise invalid_argument("Expected one input Tensor.")
     if len(signature.outputs) != 1:
-        raise invalid("Expected one output Tensor.")
+        raise invalid_argument("Expected one output Tensor.")
     if INPUTS not in signature.inputs:
-        raise invalid(f"No regression inputs found in SignatureDef: {signature.definition}")
+        raise invalid_argument(f"No regression inputs found in SignatureDef: {signature.definition}")
     if OUTPUTS not in signature.outputs:
-        raise invalid(f"No regression outputs found in SignatureDef: {signature.definition}")
+        raise invalid_argument(f"No regression outputs found in SignatureDef: {signature.definition}")
     return signature.inputs[INPUTS].tensor, [signature.outputs[OUTPUTS].tensor]
 
 
-def write_classes(signature: Signature, count: int, outputs: Tensors, result: Any, check: Check = unchecked) -> None:
+def write_classes(
+    signature: ModelSignature, count: int, outputs: Tensors, result: Any, check: Check = unchecked
+) -> None:
     """Fills a `ClassificationResult` (`PostProcessClassificationResult`)."""
     classes = _class_output(signature, CLASSES, dtypes.STRING, count, outputs)
     scores = _class_output(signature, SCORES, dtypes.FLOAT, count, outputs)
     if classes is not None and scores is not None and classes.shape[1] != scores.shape[1]:
-        raise invalid(
+        raise invalid_argument(
             f"Tensors class and score should match in dim_size(1). Got {classes.shape[1]} vs. {scores.shape[1]}"
         )
     for start in range(0, count, _STEP_ROWS):
@@ -216,32 +228,34 @@ def _write_row(labels: list[bytes] | None, scores: list[float] | None, row: Any)
         add(label=label.decode("utf-8", "replace"), score=score)
 
 
-def _class_output(signature: Signature, alias: str, dtype: int, count: int, outputs: Tensors) -> np.ndarray | None:
+def _class_output(signature: ModelSignature, alias: str, dtype: int, count: int, outputs: Tensors) -> np.ndarray | None:
     if alias not in signature.outputs:
         return None
     array = outputs[signature.outputs[alias].tensor]
     if array.ndim != 2:
-        raise invalid(f"Expected Tensor shape: [batch_size num_classes] but got {_shape(array)}")
+        raise invalid_argument(f"Expected Tensor shape: [batch_size num_classes] but got {_shape(array)}")
     number = dtypes.NUMBER.get(array.dtype, 0)
     if number != dtype:
-        raise invalid(f"Expected {alias} Tensor of {dtypes.enum_name(dtype)}. Got: {dtypes.enum_name(number)}")
+        raise invalid_argument(f"Expected {alias} Tensor of {dtypes.enum_name(dtype)}. Got: {dtypes.enum_name(number)}")
     if array.shape[0] != count:
-        raise invalid(f"Expected {alias} output batch size of {count}. Got: {array.shape[0]}")
+        raise invalid_argument(f"Expected {alias} output batch size of {count}. Got: {array.shape[0]}")
     return array
 
 
-def write_values(signature: Signature, count: int, outputs: Tensors, result: Any, check: Check = unchecked) -> None:
+def write_values(
+    signature: ModelSignature, count: int, outputs: Tensors, result: Any, check: Check = unchecked
+) -> None:
     """Fills a `RegressionResult` (`PostProcessRegressionResult`)."""
     array = outputs[signature.outputs[OUTPUTS].tensor]
     if not (array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)):
-        raise invalid(
+        raise invalid_argument(
             f"Expected output Tensor shape to be either [batch_size] or [batch_size, 1] but got {_shape(array)}"
         )
     if array.shape[0] != count:
-        raise invalid(f"Input batch size did not match output batch size: {count} vs. {array.shape[0]}")
+        raise invalid_argument(f"Input batch size did not match output batch size: {count} vs. {array.shape[0]}")
     number = dtypes.NUMBER.get(array.dtype, 0)
     if number != dtypes.FLOAT:
-        raise invalid(f"Expected output Tensor of DT_FLOAT.  Got: {dtypes.enum_name(number)}")
+        raise invalid_argument(f"Expected output Tensor of DT_FLOAT.  Got: {dtypes.enum_name(number)}")
     flat = array.reshape(-1)
     for start in range(0, count, _STEP_ROWS):
         check()

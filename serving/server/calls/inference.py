@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from serving.errors import Code, StatusError
-from serving.server.calls.servable import DEFAULT_SIGNATURE, Signature
+from serving.server.calls.servable import DEFAULT_SIGNATURE, ModelSignature
 from serving.server.calls.service import Arrays
 from serving.server.calls.worker_threads import Check, unchecked
 from serving.wire import dtypes
@@ -24,19 +24,19 @@ PREDICT = "tensorflow/serving/predict"
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"
 
-Signatures = Mapping[str, Signature]
+Signatures = Mapping[str, ModelSignature]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """One run, by the names of the graph's tensors, and what to make of its outputs (of many in steps: see `Check`)."""
+class RunPlan:
+    """One run by the graph's tensor names, and `finish`, which builds the response from its outputs (see `Check`)."""
 
     feeds: dict[str, np.ndarray]
     fetches: tuple[str, ...]
     finish: Callable[..., Any]
 
 
-def invalid(message: str) -> StatusError:
+def invalid_argument(message: str) -> StatusError:
     return StatusError(Code.INVALID_ARGUMENT, message)
 
 
@@ -44,19 +44,19 @@ def signature_key(model_spec: Any) -> str:
     return model_spec.signature_name or DEFAULT_SIGNATURE
 
 
-def answered_by(model_spec: Any, version: int | None) -> Any:
-    """The `ModelSpec` of a response (`MakeModelSpec`); `version` is None in a warm-up."""
-    answered = ModelSpec(name=model_spec.name, signature_name=signature_key(model_spec))
+def response_model_spec(model_spec: Any, version: int | None) -> Any:
+    """The `ModelSpec` of a response (`MakeModelSpec`); `version` is None for warm-ups."""
+    spec = ModelSpec(name=model_spec.name, signature_name=signature_key(model_spec))
     if version is not None:
-        answered.version.value = version
-    return answered
+        spec.version.value = version
+    return spec
 
 
-def find_signature(signatures: Signatures, name: str) -> Signature:
+def find_signature(signatures: Signatures, name: str) -> ModelSignature:
     """The signature that Predict runs.
 
     Raises:
-        StatusError: FAILED_PRECONDITION, there is none of that name.
+        StatusError: FAILED_PRECONDITION, there is no signature of that name.
     """
     found = signatures.get(name)
     if found is None:
@@ -66,8 +66,8 @@ def find_signature(signatures: Signatures, name: str) -> Signature:
 
 def plan_predict(
     signatures: Signatures, name: str, inputs: Arrays, output_filter: Sequence[str], check_method: bool = False
-) -> Plan:
-    """`finish` gives the outputs by their aliases.
+) -> RunPlan:
+    """`finish` returns the outputs by alias.
 
     Raises:
         StatusError: see predict_util.cc.
@@ -84,28 +84,28 @@ def plan_predict(
     _check_dtypes(signature, values)
     feeds = {endpoint.tensor: values[alias] for alias, endpoint in signature.inputs.items()}
     fetches = tuple([signature.outputs[alias].tensor for alias in aliases])
-    return Plan(feeds, fetches, lambda outputs: dict(zip(aliases, outputs, strict=True)))
+    return RunPlan(feeds, fetches, lambda outputs: dict(zip(aliases, outputs, strict=True)))
 
 
-def _input_values(signature: Signature, inputs: Arrays) -> Arrays:
+def _input_values(signature: ModelSignature, inputs: Arrays) -> Arrays:
     expected = signature.inputs
     if inputs.keys() == expected.keys():
         return inputs
     extra, missing = inputs.keys() - expected.keys(), expected.keys() - inputs.keys()
     if len(inputs) > len(expected) or (len(inputs) < len(expected) and not signature.defaults):
-        raise invalid(
+        raise invalid_argument(
             f"input size does not match signature: {len(inputs)}!={len(expected)} len({{{_names(inputs)}}}) != "
             f"len({{{_names(expected)}}}). Sent extra: {{{_names(extra)}}}. "
             f"Missing but required: {{{_names(missing)}}}."
         )
     for alias in sorted(missing - signature.defaults.keys()):
-        raise invalid(
+        raise invalid_argument(
             f"Signature input alias: {alias}(feed name: {expected[alias].tensor}) not found in request and no default "
             f"value provided. Inputs expected to be in the request {{{_names(inputs)}}}, or default input alias set: "
             f"{_names(signature.defaults)}"
         )
     if extra:
-        raise invalid(
+        raise invalid_argument(
             f"Inputs contains invalid name. Used request inputs: {_names(inputs.keys() & expected.keys())}, "
             f"request input: {_names(inputs)}"
         )
@@ -116,30 +116,32 @@ def _names(names: Iterable[str]) -> str:
     return ",".join(sorted(names))
 
 
-def _filtered(signature: Signature, output_filter: Sequence[str]) -> tuple[str, ...]:
+def _filtered(signature: ModelSignature, output_filter: Sequence[str]) -> tuple[str, ...]:
     seen: dict[str, None] = {}
     for alias in output_filter:
         if alias not in signature.outputs:
-            raise invalid(
+            raise invalid_argument(
                 f"output tensor alias not found in signature: {alias} Outputs expected to be in the set "
                 f"{{{_names(signature.outputs)}}}."
             )
         if alias in seen:
-            raise invalid(f"duplicate output tensor alias: {alias}")
+            raise invalid_argument(f"duplicate output tensor alias: {alias}")
         seen[alias] = None
     return tuple(seen)
 
 
-def _check_dtypes(signature: Signature, values: Arrays) -> None:
-    """The session's own check, made before a request joins others in a batch."""
+def _check_dtypes(signature: ModelSignature, values: Arrays) -> None:
+    """The session's own check, made before a request is batched with others."""
     for index, (alias, endpoint) in enumerate(signature.inputs.items()):
         sent = dtypes.NUMBER.get(values[alias].dtype)
         if sent != endpoint.dtype:
             got = str(values[alias].dtype) if sent is None else dtypes.name_of(sent)
-            raise invalid(f"Expects arg[{index}] to be {dtypes.name_of(endpoint.dtype)} but {got} is provided")
+            raise invalid_argument(f"Expects arg[{index}] to be {dtypes.name_of(endpoint.dtype)} but {got} is provided")
 
 
-def plan_examples(signature: Signature, tensor: str, fetches: Sequence[str], examples: np.ndarray, finish: Any) -> Plan:
+def plan_examples(
+    signature: ModelSignature, tensor: str, fetches: Sequence[str], examples: np.ndarray, finish: Any
+) -> RunPlan:
     """A run on examples; `finish` is given their number, the outputs by their tensors' names, and a `Check`."""
     _check_dtypes(signature, dict.fromkeys(signature.inputs, examples))
     names = tuple(dict.fromkeys(fetches))
@@ -148,4 +150,4 @@ def plan_examples(signature: Signature, tensor: str, fetches: Sequence[str], exa
     def finish_named(outputs: Sequence[np.ndarray], check: Check = unchecked) -> Any:
         return finish(len(examples), dict(zip(names, outputs, strict=True)), check)
 
-    return Plan(feeds, names, finish_named)
+    return RunPlan(feeds, names, finish_named)

@@ -1,4 +1,4 @@
-"""The answer to a failure that nobody foresaw."""
+"""The response to an unexpected failure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ LOG = logging.getLogger("serving")
 
 
 def unexpected(error: Exception, what: str) -> StatusError:
-    """The answer to a failure of our own, which is logged with its traceback and not told to the client."""
+    """The response to an unexpected failure, which is logged with its traceback; the client sees only its type."""
     LOG.exception("%s failed unexpectedly", what, exc_info=error)
-    return StatusError(Code.INTERNAL, f"{what} failed in the server: {type(error).__name__}; its log tells more")
+    return StatusError(Code.INTERNAL, f"{what} failed in the server: {type(error).__name__}; see its log")

@@ -1,8 +1,8 @@
-"""`TensorProto` to NumPy and back, quickly, and with nothing that a stranger's bytes can break.
+"""A request's tensors to NumPy and back, quickly, within limits, and safe against hostile bytes.
 
 The rules are those of `Tensor::FromProto` and `Tensor::AsProtoField` (tensorflow/core/framework/tensor.cc): values come
-from `tensor_content` where that is set, else from the field of their type; fewer values than the shape asks for repeat
-the last one (no value at all stands for zeros), more are ignored. What a tensor takes is counted before it is made.
+from `tensor_content` if set, else from the field of their type; missing values repeat the last one (zeros if there is
+none), surplus ones are ignored. A tensor's memory is counted before it is allocated.
 """
 
 from __future__ import annotations
@@ -16,22 +16,14 @@ import numpy as np
 from serving.errors import Code, StatusError
 from serving.server.calls.budget import Limits
 from serving.server.calls.service import Arrays
-from serving.server.calls.tensor_values import (
-    PACKED_FROM,
-    aligned_empty,
-    field_values,
-    sliced_values,
-    slices_of_content,
-)
 from serving.server.calls.worker_threads import INLINE_BYTES, Check, unchecked
-from serving.server.protobuf import varints
 from serving.server.protobuf.example_bytes import OBJECT_BYTES
-from serving.server.protobuf.field_walk import DEFAULTS, LENGTH, too_many_bytes, too_many_rows
+from serving.server.protobuf.field_walk import DEFAULT_LIMITS, too_many_bytes, too_many_rows
 from serving.server.protobuf.joined_bytes import joined
-from serving.server.protobuf.response_bytes import encoded, write_head
-from serving.server.protobuf.tensor_bytes import FIELD_NUMBER, SlicedTensor
+from serving.server.protobuf.tensor_bytes import SlicedTensor
 from serving.wire import dtypes
 from serving.wire.protos import TensorProto
+from serving.wire.tensor_values import cast_field, content_strings, content_values, encode_into, field_values, filled
 
 MAX_RANK = 32
 """NumPy's; TensorFlow's own is 254."""
@@ -39,67 +31,67 @@ MAX_RANK = 32
 _ARRAY_BYTES = 128  # about what an array takes besides its values
 _MAX_NAME = 200  # characters of a name in a message
 _STEP_ROWS = 1024
-_STEP_VALUES = 2**14
 _STEP_LENGTHS = 2**16
+_ALIGNMENT = 64  # EIGEN_MAX_ALIGN_BYTES
 _MANY_STRINGS = 2**10
 
 
-class _Room:
-    """What the tensors of one request may still take."""
+class _TensorBudget:
+    """Bytes and rows that the tensors of one request have taken, against its limits."""
 
     def __init__(self, limits: Limits, check: Check) -> None:
         self.limits, self.check = limits, check
         self.bytes = self.rows = 0
 
-    def see(self, size: int, rows: int) -> None:
-        """Refuses so many bytes and rows more where they are over the request's limits."""
+    def check_room(self, size: int, rows: int) -> None:
+        """Refuses bytes and rows beyond the request's limits."""
         if self.rows + rows > self.limits.max_rows:
             raise too_many_rows(self.rows + rows, self.limits.max_rows)
         if self.bytes + size > self.limits.max_bytes:
             raise too_many_bytes(self.bytes + size, self.limits.max_bytes)
 
     def take(self, size: int, rows: int = 0) -> None:
-        """Takes them, as much of the process's budget as well."""
-        self.see(size, rows)
+        """Reserves them, in the process's budget as well."""
+        self.check_room(size, rows)
         self.limits.take(size + rows * OBJECT_BYTES + _ARRAY_BYTES, rows)
         self.bytes, self.rows = self.bytes + size, self.rows + rows
 
 
 def decode_inputs(
-    inputs: Mapping[str, Any], limits: Limits = DEFAULTS, check: Check = unchecked
+    inputs: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS, check: Check = unchecked
 ) -> dict[str, np.ndarray]:
     """The tensors of a `PredictRequest` by name; strings are arrays of `bytes` objects.
 
     Args:
         inputs: `TensorProto`s, or `SlicedTensor`s.
-        limits: of the bytes and rows of all of them together; `take` is called before each is made.
+        limits: for the bytes and rows of all of them together; `take` is called before each is allocated.
         check: called every few milliseconds.
 
     Raises:
-        StatusError: INVALID_ARGUMENT, a tensor is not one, or they are over a limit; or what `take` raises.
-        DecodeError: a `SlicedTensor` is no message.
+        StatusError: INVALID_ARGUMENT, an invalid tensor, or they exceed a limit; or whatever `take` raises.
+        DecodeError: a `SlicedTensor` is no valid message.
     """
-    room = _Room(limits, check)
+    room = _TensorBudget(limits, check)
     return {name: _decode(proto, name, room) for name, proto in inputs.items()}
 
 
-def decode(proto: Any, name: str = "", limits: Limits = DEFAULTS, check: Check = unchecked) -> np.ndarray:
+def decode(proto: Any, name: str = "", limits: Limits = DEFAULT_LIMITS, check: Check = unchecked) -> np.ndarray:
     """The array of a `TensorProto` or `SlicedTensor`. It may be read-only.
 
     Raises:
-        StatusError: INVALID_ARGUMENT, TensorFlow's own message with the name of the tensor, or it is over a limit.
+        StatusError: INVALID_ARGUMENT, TensorFlow's message with the tensor's name, or it exceeds a limit.
         DecodeError: see `decode_inputs`.
     """
-    return _decode(proto, name, _Room(limits, check))
+    return _decode(proto, name, _TensorBudget(limits, check))
 
 
 def rows_of(arrays: Arrays) -> int:
-    """How many strings there are."""
+    """The number of strings."""
     return sum([array.size for array in arrays.values() if array.dtype == object])
 
 
 def size_of(arrays: Arrays) -> int:
-    """The bytes that arrays hold in memory, with those of their strings, each as often as it comes."""
+    """The memory of arrays in bytes; a string is counted each time it occurs."""
     size = 0
     for array in arrays.values():
         size += array.nbytes + _ARRAY_BYTES
@@ -108,8 +100,8 @@ def size_of(arrays: Arrays) -> int:
     return size
 
 
-def answer_bytes(outputs: Arrays) -> int:
-    """About the bytes of outputs; many strings are not looked at."""
+def output_bytes(outputs: Arrays) -> int:
+    """Approximate bytes of outputs; if there are many strings, their lengths are ignored."""
     size = 0
     for array in outputs.values():
         size += array.nbytes
@@ -119,22 +111,22 @@ def answer_bytes(outputs: Arrays) -> int:
 
 
 def _lengths(array: np.ndarray) -> Iterator[int]:
-    """The lengths of strings, added up in steps."""
+    """The total lengths of strings, step by step."""
     flat = array.reshape(-1)
     for start in range(0, len(flat), _STEP_LENGTHS):
         yield sum(map(len, flat[start : start + _STEP_LENGTHS].tolist()))
 
 
-def _decode(proto: Any, name: str, room: _Room) -> np.ndarray:
+def _decode(proto: Any, name: str, room: _TensorBudget) -> np.ndarray:
     dtype = dtypes.NUMPY.get(proto.dtype)
     shape = _shape(proto)
     if dtype is None or shape is None:
         raise _unreadable(name)
     count = math.prod(shape)
     if count == 0:
-        # A model may make rows of what has none: its other sizes must be such as a tensor with values could have.
+        # A model may create rows from an empty tensor: its other sizes must be possible for a tensor with values.
         rows = math.prod([size or 1 for size in shape])
-        room.see(*((0, rows) if proto.dtype == dtypes.STRING else (rows * dtype.itemsize, 0)))
+        room.check_room(*((0, rows) if proto.dtype == dtypes.STRING else (rows * dtype.itemsize, 0)))
         room.take(0)
         return np.empty(shape, dtype)
     if proto.dtype == dtypes.STRING:
@@ -144,7 +136,9 @@ def _decode(proto: Any, name: str, room: _Room) -> np.ndarray:
     else:
         room.take(count * dtype.itemsize)
         sliced = type(proto) is SlicedTensor
-        values = sliced_values(proto, dtype, count, room.check) if sliced else field_values(proto, dtype, count)
+        values = (
+            _sliced_values(proto, dtype, count, room.check) if sliced else filled(field_values(proto, dtype), count)
+        )
     if values is None:
         raise _unreadable(name)
     return values.reshape(shape)
@@ -155,14 +149,14 @@ def _unreadable(name: str) -> StatusError:
 
 
 def _shape(proto: Any) -> tuple[int, ...] | None:
-    """The shape, or None where it is unknown, negative or of too many elements for a 64-bit number."""
+    """The shape, or None if unknown, negative or with too many elements for 64 bits."""
     if type(proto) is SlicedTensor:
         sizes, unknown_rank = proto.sizes, proto.unknown_rank
     else:
         sizes, unknown_rank = [dim.size for dim in proto.tensor_shape.dim], proto.tensor_shape.unknown_rank
     if unknown_rank or len(sizes) > MAX_RANK:
         return None
-    # Sizes of 0 aside, because NumPy has no address for such a shape either.
+    # Sizes of 0 are skipped: NumPy cannot address such a shape either.
     count = 1
     for size in sizes:
         count *= size or 1
@@ -171,26 +165,53 @@ def _shape(proto: Any) -> tuple[int, ...] | None:
     return tuple(sizes)
 
 
-def _from_content(proto: Any, dtype: np.dtype, count: int, room: _Room) -> np.ndarray | None:
+def _from_content(proto: Any, dtype: np.dtype, count: int, room: _TensorBudget) -> np.ndarray | None:
     content = proto.tensor_content
     if len(content) != count * dtype.itemsize:
         return None
     room.take(len(content))
-    if proto.dtype == dtypes.BOOL:
-        return np.frombuffer(content, np.uint8).astype(np.bool_)  # a bool that is neither 0 nor 1 is undefined in C++
-    values = np.frombuffer(content, dtype)
-    if type(proto) is not SlicedTensor:
+    values = content_values(content, dtype)
+    if type(proto) is not SlicedTensor or proto.dtype == dtypes.BOOL:
         return values
-    own = aligned_empty(count, dtype)  # that keeps no whole message
-    np.copyto(own, values)
-    return own
+    copy = _aligned_empty(count, dtype)  # the values alone would keep the whole message alive
+    np.copyto(copy, values)
+    return copy
 
 
-def _strings(proto: Any, count: int, room: _Room) -> np.ndarray | None:
-    """The strings; each that stands for one that was not sent is counted as well, for TensorFlow copies them all."""
-    room.see(0, count)
+def _sliced_values(proto: SlicedTensor, dtype: np.dtype, count: int, check: Check) -> np.ndarray:
+    """As `filled(field_values(...))`, piece by piece."""
+    field_name, in_field = dtypes.VALUES[proto.dtype]
+    each = 2 if proto.dtype in dtypes.COMPLEX else 1
+    parts = _aligned_empty(count * each, in_field if proto.dtype in dtypes.COMPLEX else dtype)
+    done = 0
+    for piece in proto.numbers(field_name, in_field):
+        check()
+        taken = piece[: len(parts) - done]
+        parts[done : done + len(taken)] = taken if each == 2 else cast_field(taken, proto.dtype, dtype)
+        done += len(taken)
+        if done == len(parts):
+            break
+    values, done = parts.view(dtype), done // each
+    values[done:] = values[done - 1] if done else 0
+    return values
+
+
+def _aligned_empty(count: int, dtype: np.dtype) -> np.ndarray:
+    """Memory for `count` values at the alignment that TensorFlow wants.
+
+    It copies values at any other address (`TF_NewTensor`) and holds the GIL meanwhile: 60 ms for 64 MiB.
+    """
+    size = count * dtype.itemsize
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + size].view(dtype)
+
+
+def _strings(proto: Any, count: int, room: _TensorBudget) -> np.ndarray | None:
+    """The strings; filled-in ones are counted as well, because TensorFlow copies them all."""
+    room.check_room(0, count)
     if proto.tensor_content:
-        slices = slices_of_content(proto.tensor_content, count, room.check)
+        slices = content_strings(proto.tensor_content, count, room.check)
         if slices is None:
             return None
     elif type(proto) is SlicedTensor:
@@ -213,9 +234,7 @@ def _strings(proto: Any, count: int, room: _Room) -> np.ndarray | None:
 
 
 def encode(array: np.ndarray, as_content: bool = False) -> Any:
-    """The `TensorProto` of an array.
-
-    `as_content` is what --enable_serialization_as_tensor_content asks for.
+    """The `TensorProto` of an array; `as_content`: see --enable_serialization_as_tensor_content.
 
     Raises:
         StatusError: INTERNAL, the dtype has no number in the protocol.
@@ -225,45 +244,7 @@ def encode(array: np.ndarray, as_content: bool = False) -> Any:
     return proto
 
 
-def encode_into(proto: Any, array: np.ndarray, as_content: bool = False, check: Check = unchecked) -> None:
-    """Writes an array into an empty `TensorProto`; see `encode`."""
-    array = np.asarray(array)
-    number = write_head(proto, array)
-    if number == dtypes.STRING:
-        flat = array.reshape(-1)
-        if as_content:
-            strings = [one if type(one) is bytes else encoded(one) for one in flat.tolist()]
-            proto.tensor_content = b"".join([varints.write(len(one)) for one in strings]) + b"".join(strings)
-            return
-        for start in range(0, len(flat), _STEP_ROWS):
-            check()
-            part = flat[start : start + _STEP_ROWS].tolist()
-            proto.string_val.extend([one if type(one) is bytes else encoded(one) for one in part])
-    elif as_content:
-        proto.tensor_content = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
-    else:
-        _write_values(proto, number, array, check)
-
-
 def encode_outputs(outputs: Any, arrays: Arrays, as_content: bool = False, check: Check = unchecked) -> None:
-    """Writes arrays into the map of tensors of a `PredictResponse`; `wire.encode_response` is for large ones."""
+    """Writes arrays into the `outputs` of a `PredictResponse`; use `encode_response` for large ones."""
     for name, array in arrays.items():
         encode_into(outputs[name], array, as_content, check)
-
-
-def _write_values(proto: Any, number: int, array: np.ndarray, check: Check) -> None:
-    field_name, in_field = dtypes.VALUES[number]
-    if number in dtypes.FIXED_WIDTH and array.size >= PACKED_FROM:
-        content = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
-        tag = varints.write(FIELD_NUMBER[field_name] << 3 | LENGTH)
-        proto.MergeFromString(tag + varints.write(len(content)) + content)
-        return
-    flat = np.ascontiguousarray(array).reshape(-1)
-    if number in dtypes.HALVES:
-        flat = flat.view(np.uint16)
-    elif number in dtypes.COMPLEX:
-        flat = flat.view(in_field)
-    field = getattr(proto, field_name)
-    for start in range(0, len(flat), _STEP_VALUES):
-        check()
-        field.extend(flat[start : start + _STEP_VALUES].tolist())

@@ -1,4 +1,4 @@
-"""What a version of a model is to the rest of the server, whatever file it came from: signatures, tensors to run."""
+"""A model version as the rest of the server sees it, independent of its file format: signatures and runs."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ DEFAULT_SIGNATURE = "serving_default"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An input or output of a signature: the tensor of the graph, and the number of its type."""
+    """An input or output of a signature: the graph's tensor, and the number of its type."""
 
     tensor: str
     dtype: int
 
 
 @dataclass(frozen=True)
-class Signature:
-    """A `SignatureDef` message, read once.
+class ModelSignature:
+    """A `SignatureDef` message, parsed once.
 
     Attributes:
-        inputs, outputs: by their aliases, in alphabetical order.
-        defaults: values of inputs that a request may leave out.
+        inputs, outputs: by alias, in alphabetical order.
+        defaults: values of inputs that a request may omit.
     """
 
     definition: Any
@@ -52,27 +52,27 @@ class Signature:
 
 
 class Servable(Protocol):
-    """One loaded version of a model. `run` may be called in any thread, by several at once."""
+    """One loaded version of a model. `run` is thread-safe."""
 
-    signatures: Mapping[str, Signature]
+    signatures: Mapping[str, ModelSignature]
 
-    def may_go_on(self, fetches: Sequence[str]) -> bool:
-        """Whether the time of a run for these tensors is not bounded by what is sent, as with a loop."""
+    def is_unbounded(self, fetches: Sequence[str]) -> bool:
+        """Whether the request's size does not limit the run time for these tensors, as with a loop."""
         ...
 
     def run(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], timeout: float | None) -> list[np.ndarray]:
-        """The tensors `fetches` for the tensors `feeds`, by their names in the graph.
+        """Computes the tensors `fetches` from the tensors `feeds`, both by their names in the graph.
 
         `timeout` is in seconds, None for none.
 
         Raises:
-            StatusError: what the run failed with; DEADLINE_EXCEEDED when it took longer.
-            RunLimitError: it took longer than the server lets a run take that may go on.
+            StatusError: the run failed; DEADLINE_EXCEEDED, it took longer than `timeout`.
+            RunLimitError: an unbounded run reached the server's limit.
         """
         ...
 
     def close(self) -> None:
-        """Frees it; nothing runs, or will run, in it."""
+        """Frees the model; no run is active or will start."""
         ...
 
 

@@ -1,8 +1,8 @@
-"""What stands between the front ends (gRPC, REST) and the models: one service, asked in arrays or in protos.
+"""The interface between the front ends (gRPC, REST) and the models, in arrays or protos.
 
-The front ends know no TensorFlow, and what implements `Service` (`model_service.py`) knows neither gRPC nor HTTP.
-All methods are called in the process's event loop and do not block it. A request that fails raises `StatusError` with
-TF Serving's code and message.
+The front ends know no TensorFlow, and the implementation (`model_service.py`) knows neither gRPC nor HTTP. All methods
+are called in the process's event loop and do not block it. A failed request raises `StatusError` with TF Serving's code
+and message.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from serving.server.calls.call import Call
+from serving.server.calls.request_context import RequestContext
 
 Arrays = Mapping[str, np.ndarray]
 """Name to array. Strings are arrays of `bytes` objects (dtype object)."""
@@ -25,7 +25,7 @@ class TensorInfo:
 
     Attributes:
         dtype: the number of a `tensorflow.DataType`.
-        shape: sizes, -1 where free; None where the rank is.
+        shape: sizes, -1 if variable; None if the rank is unknown.
     """
 
     dtype: int
@@ -33,32 +33,32 @@ class TensorInfo:
 
 
 @dataclass(frozen=True)
-class Predicted:
-    """The outputs of a run, and the `ModelSpec` message of what gave them (name, version, signature)."""
+class PredictResult:
+    """The outputs of a run, and the `ModelSpec` (name, version, signature) that produced them."""
 
     model_spec: Any
     outputs: Arrays
 
 
 class Service(Protocol):
-    """Models that can be asked. A request that has not begun by the deadline of its `call` is not run, and its caller
-    gets DEADLINE_EXCEEDED. None: a call without a deadline and limits."""
+    """Models for inference. A request that has not started by the deadline of its `call` is not run, and its caller
+    gets DEADLINE_EXCEEDED. Without a `call` there is no deadline and no limit."""
 
     async def predict(
-        self, model_spec: Any, inputs: Arrays, output_filter: Sequence[str] = (), call: Call | None = None
-    ) -> Predicted:
+        self, model_spec: Any, inputs: Arrays, output_filter: Sequence[str] = (), call: RequestContext | None = None
+    ) -> PredictResult:
         """Runs a signature; see `PredictRequest`."""
         ...
 
-    async def classify(self, request: Any, call: Call | None = None) -> Any:
+    async def classify(self, request: Any, call: RequestContext | None = None) -> Any:
         """`ClassificationRequest` to `ClassificationResponse`."""
         ...
 
-    async def regress(self, request: Any, call: Call | None = None) -> Any:
+    async def regress(self, request: Any, call: RequestContext | None = None) -> Any:
         """`RegressionRequest` to `RegressionResponse`."""
         ...
 
-    async def multi_inference(self, request: Any, call: Call | None = None) -> Any:
+    async def multi_inference(self, request: Any, call: RequestContext | None = None) -> Any:
         """`MultiInferenceRequest` to `MultiInferenceResponse`."""
         ...
 
@@ -71,24 +71,27 @@ class Service(Protocol):
         ...
 
     async def reload_config(self, request: Any) -> Any:
-        """`ReloadConfigRequest` to `ReloadConfigResponse`: waits until the models asked for are served, or failed.
+        """`ReloadConfigRequest` to `ReloadConfigResponse`: waits until the new models are served or have failed.
 
-        A failure with UNKNOWN says that a model is not served yet; the configuration is in force all the same. After
-        any other failure the one before is.
+        UNKNOWN means that a model is not served yet, but the new configuration is in force. After any other failure
+        the previous one still is.
         """
         ...
 
     def inputs_of(self, model_spec: Any, signature_name: str) -> Mapping[str, TensorInfo]:
-        """The inputs of a signature, by which JSON is read ("" for serving_default); an unknown one is, in REST's own
-        words, INVALID_ARGUMENT."""
+        """The inputs of a signature ("" for serving_default), needed to read JSON.
+
+        Raises:
+            StatusError: INVALID_ARGUMENT in REST's own words, the signature is unknown.
+        """
         ...
 
     def ready(self) -> bool:
-        """Whether every configured model has a version that is served."""
+        """Whether every configured model has an available version."""
         ...
 
     async def start(self) -> None:
-        """Loads the configured models; returns when each is served or has failed. Then keeps them up to date."""
+        """Loads the configured models and keeps them up to date; returns when each is served or has failed."""
         ...
 
     async def stop(self) -> None:

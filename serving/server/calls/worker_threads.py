@@ -1,7 +1,7 @@
-"""Threads for what takes long besides the models' runs: decoding and encoding of large requests.
+"""Threads for decoding and encoding large requests.
 
-The event loop does no work that grows with what a stranger sends. What is done here is done in steps, each of which
-holds Python's lock only briefly, and is given up between two steps when nobody waits for it any more.
+The event loop does no work that grows with a stranger's input. Work in these threads is done in steps that hold the GIL
+only briefly, and is abandoned between two steps when no caller waits any more.
 """
 
 from __future__ import annotations
@@ -14,36 +14,36 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from serving.errors import Code, StatusError
-from serving.server.calls.budget import Held
+from serving.server.calls.budget import Reservation
 
 INLINE_BYTES = 2**16
-"""What is no larger is worked on in the event loop: less than going to a thread and back costs."""
+"""Smaller work is done in the event loop, at less than the cost of a thread switch."""
 
 MEDIUM_BYTES = 2**20
-"""What is larger waits in a line of its own, so that what is not need not wait for it."""
+"""Larger work has a queue of its own, so that smaller work need not wait for it."""
 
 _IDLE_SECONDS = 10.0
-_DEADLINE = "Deadline exceeded before the request was worked on"
+_DEADLINE = "Deadline exceeded before the request was processed"
 
 T = TypeVar("T")
 Check = Callable[[], None]
-"""Called between two steps of long work; raises when nobody waits for it any more."""
+"""Called between two steps of long work; raises `Abandoned` when no caller waits any more."""
 
 
 def unchecked() -> None:
-    """The `Check` of what somebody always waits for."""
+    """A `Check` that does nothing, for work that is never abandoned."""
 
 
 class Abandoned(Exception):
-    """Nobody waits for the work any more. Raised by a `Check`; what works must let it through."""
+    """No caller waits for the work any more. Raised by a `Check`; workers must not catch it."""
 
 
 def in_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., T]) -> Callable[..., T]:
-    """`function`, always called in the event loop, whoever calls what is returned: from a thread it waits meanwhile."""
-    here = threading.get_ident()
+    """Wraps `function` so that it always runs in the event loop; a call from a thread waits for it."""
+    loop_thread = threading.get_ident()
 
     def called(*arguments: Any) -> T:
-        if threading.get_ident() == here:
+        if threading.get_ident() == loop_thread:
             return function(*arguments)
 
         async def call() -> T:
@@ -54,26 +54,26 @@ def in_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., T]) -> Call
     return called
 
 
-class Work:
-    """Two threads, one for medium and one for large pieces of work; they run while there is some."""
+class WorkerThreads:
+    """Two threads, one for medium and one for large work; they run only while there is work."""
 
     def __init__(self) -> None:
-        self._medium, self._large = _Line("transom_work_medium"), _Line("transom_work_large")
+        self._medium, self._large = _JobQueue("transom_work_medium"), _JobQueue("transom_work_large")
 
     async def run(
-        self, held: Held, size: int, deadline: float | None, function: Callable[..., T], *arguments: Any
+        self, held: Reservation, size: int, deadline: float | None, function: Callable[..., T], *arguments: Any
     ) -> T:
-        """`function(*arguments, check)` in a thread; in the event loop's.
+        """Runs `function(*arguments, check)` in a thread. Call it in the event loop.
 
         Args:
-            held: kept until the thread has done with it.
-            size: roughly how many bytes it works on.
-            deadline: a time of the event loop's clock, None for none.
+            held: kept until the thread is done.
+            size: approximate bytes of the work.
+            deadline: by the event loop's clock, None for none.
             function: must call its `check` every few milliseconds.
             arguments: its arguments.
 
         Raises:
-            StatusError: DEADLINE_EXCEEDED, or what `function` raises; the caller need not wait for the thread.
+            StatusError: DEADLINE_EXCEEDED, without waiting for the thread; or whatever `function` raises.
         """
         loop = asyncio.get_running_loop()
         job = _Job(loop, held, function, arguments)
@@ -86,30 +86,35 @@ class Work:
 
 
 class _Job:
-    """One call, and the future of the event loop that waits for it."""
+    """One call and its future in the event loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, held: Held, function: Any, arguments: tuple[Any, ...]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, held: Reservation, function: Any, arguments: tuple[Any, ...]
+    ) -> None:
         self.future: asyncio.Future[Any] = loop.create_future()
         self._loop, self._held, self._function, self._arguments = loop, held, function, arguments
         held.keep()
 
     def refuse(self) -> None:
-        """It will not run."""
+        """Cancels the job before it runs."""
         self.future.cancel()
         self._held.leave()
 
     def run(self) -> None:
-        """In a thread."""
+        """Runs the job. Call it in a thread."""
         result: Any = None
         failure: Exception | None = None
         try:
             self._check()
             result = self._function(*self._arguments, self._check)
-        except Exception as error:  # noqa: BLE001 whatever it is, its caller must hear of it and the thread go on
+        except Exception as error:  # noqa: BLE001 the caller must get any error, and the thread must go on
             failure = error
-        del self._function, self._arguments  # before the budget hears of it, and whoever still holds the job
+        del (
+            self._function,
+            self._arguments,
+        )  # free them before the budget is released
         self._held.leave()
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: no caller waits
             self._loop.call_soon_threadsafe(self._settle, result, failure)
 
     def _check(self) -> None:
@@ -125,8 +130,8 @@ class _Job:
             self.future.set_result(result)
 
 
-class _Line:
-    """Jobs in the order of their arrival, and the thread that runs them; it ends when there have been none for long."""
+class _JobQueue:
+    """Jobs in order of arrival, and the thread that runs them; it ends after a while without jobs."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -135,14 +140,14 @@ class _Line:
         self._running = False
 
     def put(self, job: _Job) -> None:
-        """Takes a job in.
+        """Adds a job.
 
         Raises:
             StatusError: RESOURCE_EXHAUSTED, there is no memory for a thread.
         """
         with self._lock:
             if not self._running:
-                # A daemon, so that work that never ends does not keep the process from ending.
+                # A daemon, so that work that never ends does not keep the process alive.
                 thread = threading.Thread(target=self._work, name=self._name, daemon=True)
                 try:
                     thread.start()

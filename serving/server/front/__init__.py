@@ -1,4 +1,4 @@
-"""How requests come in and responses go out: connections, admission, metrics, reloads.
+"""How requests arrive and responses leave: connections, admission, metrics, reloads.
 
 gRPC (`grpc` over `http2`) and REST (`rest`, `json`) meet in `frontend.py`. No TensorFlow, no models.
 """

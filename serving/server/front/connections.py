@@ -1,7 +1,7 @@
-"""How many connections one process keeps, gRPC and REST together, and which one has to go for a new one.
+"""How many connections one process keeps, gRPC and REST together, and which one is closed for a new connection.
 
-A new connection is served at the limit as well: one that waits for its client is closed for it. One that the server
-works for is never closed: while all are such, new ones wait in the system's queue.
+A new connection is accepted at the limit as well: one that waits for its client is closed for it. A connection whose
+request the server works on is never closed. While all are such, new ones wait in the system's queue.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from typing import Protocol
 LOG = logging.getLogger("serving")
 
 PROGRESS_BYTES = 2**18
-"""Touch a connection that receives or sends once for so many bytes: one byte a second is no progress."""
+"""Touch a connection that receives or sends once for this many bytes: one byte a second is no progress."""
 
-_PRESSED_PATIENCE = 5.0  # seconds without progress amid a message, when memory is short
+_LOW_MEMORY_PATIENCE = 5.0  # seconds without progress amid a message, when memory is short
 _SWEEP_SECONDS = 0.5
-_RESERVE = 64  # descriptors for models' files, the control channel, and connections that are just coming or going
-_LEAST = 8
+_RESERVED_DESCRIPTORS = 64  # for models' files, the supervisor's socket, and connections that are opening or closing
+_MIN_CONNECTIONS = 8
 _GATHER_SECONDS, _SILENT_SECONDS = 1.0, 60.0
 
 
-class State(enum.IntEnum):
+class ConnectionState(enum.IntEnum):
     """What a connection is doing.
 
     Attributes:
-        OPENING: the handshake, or a header that has begun or is still to come on a new connection.
+        OPENING: in the handshake, or its header has begun, or the first header is still to come.
         IDLE: between requests.
         RECEIVING: amid the body of a request.
-        RUNNING: the server works, the client waits. Never closed for another.
-        SENDING: an answer that the client has not read.
+        RUNNING: the server works, the client waits. Never closed for another connection.
+        SENDING: the client has not read the whole response.
     """
 
     OPENING = 0
@@ -46,148 +46,154 @@ class State(enum.IntEnum):
     SENDING = 4
 
 
-LONGEST: Mapping[State, float] = {State.OPENING: 20.0, State.IDLE: 3600.0, State.RECEIVING: 60.0, State.SENDING: 60.0}
-"""Seconds that a connection may be in a state, or without progress in it; then it is closed."""
+TIMEOUTS: Mapping[ConnectionState, float] = {
+    ConnectionState.OPENING: 20.0,
+    ConnectionState.IDLE: 3600.0,
+    ConnectionState.RECEIVING: 60.0,
+    ConnectionState.SENDING: 60.0,
+}
+"""Seconds in a state, or without progress in it, after which a connection is closed."""
 
-_PATIENCE = {State.OPENING: 1.0, State.RECEIVING: 5.0, State.SENDING: 5.0}
-"""Seconds likewise, when others wait; then it goes before those that are idle."""
+_PATIENCE = {ConnectionState.OPENING: 1.0, ConnectionState.RECEIVING: 5.0, ConnectionState.SENDING: 5.0}
+"""Seconds likewise, after which it is closed for a new one before those that are idle."""
 
-_WORDS = {
-    State.OPENING: "without a whole header",
-    State.IDLE: "idle",
-    State.RECEIVING: "without a whole body",
-    State.SENDING: "not reading their answer",
+_STATE_WORDS = {
+    ConnectionState.OPENING: "without a whole header",
+    ConnectionState.IDLE: "idle",
+    ConnectionState.RECEIVING: "without a whole body",
+    ConnectionState.SENDING: "not reading their response",
 }
 
 
-class Connection(Protocol):
-    """What `Connections` keeps."""
+class EvictableConnection(Protocol):
+    """A connection in `Connections`."""
 
     def evict(self) -> None:
-        """Closes at once, without waiting for the other side; its descriptor is free one turn of the loop later."""
+        """Closes at once, without waiting for the client; the descriptor is free one turn of the loop later."""
 
 
 class Connections:
-    """Belongs to the event loop. Each call takes constant time.
+    """The connections of one process. Use it in the event loop only. Each call takes constant time.
 
-    A protocol registers in `connection_made`, touches when its state changes and for each `PROGRESS_BYTES` within it,
-    and unregisters in `connection_lost`. A connection with several streams is in the state of the one furthest on
-    (RUNNING before SENDING before RECEIVING); with none, or with nothing but a stream that waits for news (health's
-    Watch), it is IDLE. `Frontend.connections` is what both front ends share.
+    A protocol calls `register` in `connection_made`, `touch` when its state changes and for each `PROGRESS_BYTES`
+    within it, and `unregister` in `connection_lost`. A connection with several streams is in the state of the one
+    furthest on (RUNNING before SENDING before RECEIVING). With none, or only a stream that waits for news (health's
+    Watch), it is IDLE. Both front ends share `Frontend.connections`.
 
     Args:
-        most: connections at a time.
-        pressed: whether memory is short: then nobody may stand still amid a message for long.
-        longest: see `LONGEST`.
-        clock: seconds.
+        limit: connections at a time.
+        memory_short: returns whether memory is short: then no message may stall for long.
+        timeouts: see `TIMEOUTS`.
+        clock: returns seconds.
     """
 
     def __init__(
         self,
-        most: int,
-        pressed: Callable[[], bool] = lambda: False,
-        longest: Mapping[State, float] = LONGEST,
+        limit: int,
+        memory_short: Callable[[], bool] = lambda: False,
+        timeouts: Mapping[ConnectionState, float] = TIMEOUTS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.most, self._pressed, self.longest, self._clock = most, pressed, longest, clock
+        self.limit, self._memory_short, self.timeouts, self._clock = limit, memory_short, timeouts, clock
         self._sweeping = False
-        self._states: dict[Connection, State] = {}
-        self._since: dict[State, dict[Connection, float]] = {state: {} for state in State}  # the oldest first
+        self._states: dict[EvictableConnection, ConnectionState] = {}
+        # The oldest first.
+        self._since: dict[ConnectionState, dict[EvictableConnection, float]] = {state: {} for state in ConnectionState}
         self._waiting: list[Callable[[], None]] = []
-        self._noted: Counter[str] = Counter()
+        self._events: Counter[str] = Counter()
         self._silent_until = -_SILENT_SECONDS
-        self._telling = False
+        self._log_scheduled = False
 
     def __len__(self) -> int:
         return len(self._states)
 
-    def register(self, one: Connection) -> None:
-        """Takes a connection in as OPENING. It does not make room: `make_room` does, before accepting."""
-        self._put(one, State.OPENING)
+    def register(self, connection: EvictableConnection) -> None:
+        """Adds a connection as OPENING. Call `make_room` before accepting one."""
+        self._put(connection, ConnectionState.OPENING)
         if not self._sweeping:
             self._sweep_later()
 
-    def touch(self, one: Connection, state: State) -> None:
-        """Notes what a connection does from now on, or that it gets on with it. One that has been evicted is left."""
-        before = self._states.get(one)
+    def touch(self, connection: EvictableConnection, state: ConnectionState) -> None:
+        """Sets the state of a connection, or notes progress in it. Has no effect on one that has been evicted."""
+        before = self._states.get(connection)
         if before is None:
             return
-        del self._since[before][one]
-        self._put(one, state)
-        if before is State.RUNNING and self._waiting:
+        del self._since[before][connection]
+        self._put(connection, state)
+        if before is ConnectionState.RUNNING and self._waiting:
             self._call_waiting()
 
-    def unregister(self, one: Connection) -> None:
-        """Forgets a connection that has ended; it may be unknown."""
-        state = self._states.pop(one, None)
+    def unregister(self, connection: EvictableConnection) -> None:
+        """Removes a connection that has ended; it may be unknown."""
+        state = self._states.pop(connection, None)
         if state is not None:
-            del self._since[state][one]
+            del self._since[state][connection]
             self._call_waiting()
 
     def make_room(self) -> bool:
-        """Whether one more may come; at the limit, another one is evicted for it."""
-        return len(self._states) < self.most or self.evict()
+        """Returns whether one more fits; at the limit, another one is evicted for it."""
+        return len(self._states) < self.limit or self.evict()
 
     def evict(self) -> bool:
-        """Closes the connection that is missed least; False where the server works for all of them."""
-        victim = self._victim()
+        """Closes the connection that is least useful. Returns False where the server works for all of them."""
+        victim = self._choose_victim()
         if victim is None:
             return False
-        self._close(victim, f"{_WORDS[self._states[victim]]} for a new one")
+        self._close(victim, f"{_STATE_WORDS[self._states[victim]]} for a new one")
         return True
 
-    def when_room(self, call: Callable[[], None]) -> None:
-        """Calls once, as soon as `make_room` may succeed again."""
+    def call_when_room(self, call: Callable[[], None]) -> None:
+        """Calls `call` once, as soon as `make_room` may succeed again."""
         self._waiting.append(call)
 
-    def note(self, what: str) -> None:
-        """Counts something for the log, which gets one line a minute at most."""
-        self._noted[what] += 1
-        if not self._telling:
-            self._telling = True
+    def count_event(self, what: str) -> None:
+        """Counts an event for the log, which gets at most one line a minute."""
+        self._events[what] += 1
+        if not self._log_scheduled:
+            self._log_scheduled = True
             delay = max(_GATHER_SECONDS, self._silent_until - self._clock())
-            asyncio.get_running_loop().call_later(delay, self._tell)
+            asyncio.get_running_loop().call_later(delay, self._log_events)
 
     def sweep(self) -> None:
-        """Closes what has been in its state for too long."""
-        now, longest = self._clock(), dict(self.longest)
-        if self._pressed():
-            for state in (State.RECEIVING, State.SENDING):
-                longest[state] = min(longest[state], _PRESSED_PATIENCE)
-        for state, seconds in longest.items():
+        """Closes connections that have been in their state for too long."""
+        now, timeouts = self._clock(), dict(self.timeouts)
+        if self._memory_short():
+            for state in (ConnectionState.RECEIVING, ConnectionState.SENDING):
+                timeouts[state] = min(timeouts[state], _LOW_MEMORY_PATIENCE)
+        for state, seconds in timeouts.items():
             while (late := self._oldest(state, now - seconds)) is not None:
-                self._close(late, f"{_WORDS[state]} for {seconds:g} s")
+                self._close(late, f"{_STATE_WORDS[state]} for {seconds:g} s")
 
     def _sweep_later(self) -> None:
-        """Sweeps now and then, as long as there are connections."""
+        """Sweeps now, and again later while there are connections."""
         self.sweep()
         self._sweeping = bool(self._states)
         if self._sweeping:
             asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep_later)
 
-    def _put(self, one: Connection, state: State) -> None:
-        self._states[one] = state
-        self._since[state][one] = self._clock()
+    def _put(self, connection: EvictableConnection, state: ConnectionState) -> None:
+        self._states[connection] = state
+        self._since[state][connection] = self._clock()
 
-    def _victim(self) -> Connection | None:
+    def _choose_victim(self) -> EvictableConnection | None:
         now = self._clock()
         for state, seconds in _PATIENCE.items():
             late = self._oldest(state, now - seconds)
             if late is not None:
                 return late
-        # Whoever opens many connections has most of them in one state, and is not the one that came last.
-        crowd = max(_WORDS, key=lambda state: len(self._since[state]))
+        # A client that opens many connections has most of them in one state, and the newest may be another client's.
+        crowd = max(_STATE_WORDS, key=lambda state: len(self._since[state]))
         return self._oldest(crowd, now)
 
-    def _oldest(self, state: State, until: float) -> Connection | None:
-        """The connection that is longest in this state, if it has been since `until` at least."""
-        for one, since in self._since[state].items():
-            return one if since <= until else None
+    def _oldest(self, state: ConnectionState, until: float) -> EvictableConnection | None:
+        """The connection that has been in this state for longest, if it has been since `until` or before."""
+        for connection, since in self._since[state].items():
+            return connection if since <= until else None
         return None
 
-    def _close(self, victim: Connection, how: str) -> None:
+    def _close(self, victim: EvictableConnection, how: str) -> None:
         self.unregister(victim)
-        self.note(f"closed {how}")
+        self.count_event(f"closed {how}")
         victim.evict()
 
     def _call_waiting(self) -> None:
@@ -195,17 +201,17 @@ class Connections:
         for call in waiting:
             call()
 
-    def _tell(self) -> None:
-        self._telling, self._silent_until = False, self._clock() + _SILENT_SECONDS
-        noted = ", ".join(f"{count} {what}" for what, count in sorted(self._noted.items()))
-        self._noted.clear()
-        LOG.warning("%d connections of at most %d; since the last such line: %s", len(self), self.most, noted)
+    def _log_events(self) -> None:
+        self._log_scheduled, self._silent_until = False, self._clock() + _SILENT_SECONDS
+        events = ", ".join(f"{count} {what}" for what, count in sorted(self._events.items()))
+        self._events.clear()
+        LOG.warning("%d connections of at most %d; since the last such line: %s", len(self), self.limit, events)
 
 
-def limit_of_connections(most: int) -> int:
-    """How many connections this process can keep: `most`, or fewer where the system gives fewer descriptors.
+def connection_limit(limit: int) -> int:
+    """How many connections this process can keep: `limit`, or fewer where the system allows fewer descriptors.
 
-    The soft limit of descriptors is raised to the hard one. Some are left for all else.
+    Raises the soft limit on descriptors to the hard one, and reserves some for other uses.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
@@ -213,22 +219,19 @@ def limit_of_connections(most: int) -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
         except (OSError, ValueError) as error:
-            LOG.warning("The limit of descriptors stays at %d: %s", soft, error)
+            LOG.warning("The limit on descriptors stays at %d: %s", soft, error)
     if soft == resource.RLIM_INFINITY:
-        return most
-    possible = max(_LEAST, soft - _open_descriptors() - _RESERVE)
-    if possible < most:
+        return limit
+    try:
+        used = len(os.listdir("/proc/self/fd"))
+    except OSError:
+        used = _RESERVED_DESCRIPTORS
+    possible = max(_MIN_CONNECTIONS, soft - used - _RESERVED_DESCRIPTORS)
+    if possible < limit:
         LOG.warning(
-            "At most %d connections, not %d (--max_connections): the limit of descriptors is %d. Raise it (ulimit -n)",
+            "At most %d connections, not %d (--max_connections): the limit on descriptors is %d. Raise it (ulimit -n)",
             possible,
-            most,
+            limit,
             soft,
         )
-    return min(most, possible)
-
-
-def _open_descriptors() -> int:
-    try:
-        return len(os.listdir("/proc/self/fd"))
-    except OSError:
-        return _RESERVE
+    return min(limit, possible)

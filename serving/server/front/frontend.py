@@ -1,4 +1,4 @@
-"""What gRPC and REST have in common: admission, counting, the way to the other workers, and when to stop."""
+"""What gRPC and REST share: admission, metrics, requests to the other workers, and draining."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 from serving.errors import Code, StatusError
 from serving.server.api_keys import ApiKey, ApiKeys
-from serving.server.calls.budget import Budget, Held
-from serving.server.calls.call import Call
+from serving.server.calls.budget import Budget, Reservation
+from serving.server.calls.request_context import RequestContext
 from serving.server.calls.service import Service
-from serving.server.calls.worker_threads import Work
-from serving.server.front.connections import Connections, limit_of_connections
+from serving.server.calls.worker_threads import WorkerThreads
+from serving.server.front.connections import Connections, connection_limit
 from serving.server.front.profiling import Profiler
-from serving.server.front.server_metrics import MAX_CELLS, PROCESS, VERSION_STATE, Metrics
-from serving.server.front.single_flight import Coalesced
+from serving.server.front.server_metrics import MAX_CELLS, PROCESS_METRICS, VERSION_STATE, Metrics
+from serving.server.front.single_flight import SingleFlight
 from serving.server.options import ServerOptions
 from serving.server.run.process_memory import trim_soon
 from serving.wire import protos
@@ -25,20 +25,19 @@ from serving.wire import protos
 AVAILABLE = 30  # ModelVersionStatus.State
 
 _MAX_RELOADS = 16
-_PAGED_AT_ONCE_BYTES = 2**14
+_RENDERED_INLINE_BYTES = 2**14
 
 Reload = Callable[[Any], Awaitable[Any]]
 Scrape = Callable[[], Awaitable[str]]
 
 
 class Frontend:
-    """One process's service as both front ends see it.
+    """The service of one process, as both front ends see it.
 
     Args:
-        service: the models.
-        options: of the server.
-        reload: `ReloadConfigRequest` to `ReloadConfigResponse` for the whole server; the default: this process alone.
-        scrape: the page of metrics of the whole server; the default: this process's.
+        reload: `ReloadConfigRequest` to `ReloadConfigResponse` for the whole server; by default for this process alone.
+        scrape: returns the metrics page of the whole server; by default that of this process.
+        metrics: where requests are counted.
     """
 
     def __init__(
@@ -48,15 +47,15 @@ class Frontend:
         *,
         reload: Reload | None = None,
         scrape: Scrape | None = None,
-        metrics: Metrics = PROCESS,
+        metrics: Metrics = PROCESS_METRICS,
     ) -> None:
         self.service, self.options, self.metrics = service, options, metrics
         self.budget = Budget(options.max_pending_bytes, options.max_pending_rows, trim_soon)
-        self.work = Work()
-        self.connections = Connections(limit_of_connections(options.max_connections), self._pressed)
-        self.reload, self.scrape = reload or self.reload_here, Coalesced(scrape or self.page_here)
+        self.work = WorkerThreads()
+        self.connections = Connections(connection_limit(options.max_connections), self._memory_short)
+        self.reload, self.scrape = reload or self.reload_process, SingleFlight(scrape or self.process_page)
         self.profiler, self.keys = Profiler(), options.api_keys
-        self._most = (
+        self._request_limits = (
             options.max_message_bytes,
             options.max_request_rows,
             options.max_json_depth,
@@ -65,28 +64,28 @@ class Frontend:
         self.draining = False
         self.in_flight = 0
         self._names: tuple[str, ...] = ()
-        self._configured(options.models)
+        self._set_model_names(options.models)
         self._reloads: set[asyncio.Task[Any]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def held(self) -> Held:
-        """For a new request: it holds nothing yet. What carries it takes what comes, and releases it at the end."""
-        return Held(self.budget)
+    def new_reservation(self) -> Reservation:
+        """For a new request, which holds nothing yet. The transport takes what arrives, and releases it at the end."""
+        return Reservation(self.budget)
 
-    def call(self, held: Held, deadline: float | None, size: int) -> Call:
-        """A request on its way; `size` in bytes."""
-        return Call(self._most, held, deadline, size, self.work)
+    def new_call(self, held: Reservation, deadline: float | None, size: int) -> RequestContext:
+        """The `RequestContext` of a new request; `size` in bytes."""
+        return RequestContext(self._request_limits, held, deadline, size, self.work)
 
-    def _pressed(self) -> bool:
+    def _memory_short(self) -> bool:
         return self.budget.bytes > self.budget.max_bytes // 2
 
-    def use_keys(self, keys: ApiKeys) -> None:
-        """Asks for these API keys from now on."""
+    def set_keys(self, keys: ApiKeys) -> None:
+        """Replaces the API keys."""
         self.keys = keys
 
     def authenticate(self, headers: Mapping[str, str]) -> ApiKey | None:
-        """The API key that a request brings, None where none is asked for.
+        """The API key of a request, None where none is required.
 
         Raises:
             StatusError: UNAUTHENTICATED.
@@ -94,11 +93,11 @@ class Frontend:
         return None if self.keys is None else self.keys.find(headers)
 
     @contextlib.contextmanager
-    def entered(self) -> Iterator[None]:
-        """Takes one request in for as long as the block lasts.
+    def request_slot(self) -> Iterator[None]:
+        """Counts a request as in flight for the duration of the block.
 
         Raises:
-            StatusError: RESOURCE_EXHAUSTED: as many as may be are in flight.
+            StatusError: RESOURCE_EXHAUSTED, the limit of requests in flight is reached.
         """
         if self.in_flight >= self.options.max_concurrent_requests:
             limit = self.options.max_concurrent_requests
@@ -113,8 +112,8 @@ class Frontend:
             if not self.in_flight:
                 self._idle.set()
 
-    async def idle(self, seconds: float) -> bool:
-        """Waits until no request is in flight; False when some still are after so many seconds."""
+    async def wait_until_idle(self, seconds: float) -> bool:
+        """Waits until no request is in flight. Returns False if some still are after this many seconds."""
         try:
             await asyncio.wait_for(self._idle.wait(), seconds)
         except TimeoutError:
@@ -122,18 +121,18 @@ class Frontend:
         return True
 
     def model_names(self) -> Iterable[str]:
-        """The models of the configuration in force, as far as it came through this process."""
+        """The models in the configuration that this process last loaded."""
         return self._names
 
-    async def reload_here(self, request: Any) -> Any:
-        """Reloads the configuration of this process alone. It goes on when the caller has left: half of it is no
+    async def reload_process(self, request: Any) -> Any:
+        """Reloads the configuration of this process alone. It goes on when the caller has left: half a reload is no
         configuration.
 
         Raises:
-            StatusError: see `Service.reload_config`; RESOURCE_EXHAUSTED, too many of them wait for each other.
+            StatusError: see `Service.reload_config`; RESOURCE_EXHAUSTED, too many reloads wait for each other.
         """
         if len(self._reloads) >= _MAX_RELOADS:
-            message = f"{len(self._reloads)} reloads are waiting for each other. Ask again when they are done"
+            message = f"{len(self._reloads)} reloads are waiting for each other. Try again when they are done"
             raise StatusError(Code.RESOURCE_EXHAUSTED, message)
         task = asyncio.ensure_future(self._reload(request))
         self._reloads.add(task)
@@ -145,48 +144,48 @@ class Frontend:
             response = await self.service.reload_config(request)
         except StatusError as error:
             if error.code is Code.UNKNOWN:
-                self._configured(request.config)
+                self._set_model_names(request.config)
             raise
-        self._configured(request.config)
+        self._set_model_names(request.config)
         return response
 
-    def _configured(self, config: Any) -> None:
+    def _set_model_names(self, config: Any) -> None:
         self._names = tuple(one.name for one in config.model_config_list.config)
-        self.metrics.configured(self._names)
+        self.metrics.set_models(self._names)
 
-    async def page_here(self) -> str:
-        """Prometheus's page of this process alone."""
-        self.set_states()
-        return await paged(self.metrics.dump())
+    async def process_page(self) -> str:
+        """The Prometheus page of this process alone."""
+        self.update_state_gauge()
+        return await render_page(self.metrics.dump())
 
-    def set_states(self) -> None:
-        """Brings the gauge of the versions' states up to date."""
+    def update_state_gauge(self) -> None:
+        """Updates the gauge of the versions' states."""
         states: dict[tuple[str, ...], int] = {}
         for name in self._names[:MAX_CELLS]:
-            for one in self.versions(name):
+            for one in self.version_statuses(name):
                 states[name, str(one.version)] = int(one.state)
         self.metrics.set_gauges(VERSION_STATE, states)
 
-    def versions(self, name: str) -> Iterable[Any]:
-        """The `ModelVersionStatus`es of a model, none where it is unknown."""
+    def version_statuses(self, name: str) -> Iterable[Any]:
+        """The `ModelVersionStatus`es of a model; empty where it is unknown."""
         try:
             request = protos.GetModelStatusRequest(model_spec=protos.ModelSpec(name=name))
             return list(self.service.get_model_status(request).model_version_status)
         except StatusError:
             return []
 
-    def available(self, name: str) -> bool:
+    def is_available(self, name: str) -> bool:
         """Whether a version of the model is served."""
-        return any(one.state == AVAILABLE for one in self.versions(name))
+        return any(one.state == AVAILABLE for one in self.version_statuses(name))
 
 
-def since(start: float) -> float:
+def microseconds_since(start: float) -> float:
     """Microseconds since a `time.perf_counter()`."""
     return (time.perf_counter() - start) * 1e6
 
 
-async def paged(dump: bytes) -> str:
-    """Prometheus's page of what a `Metrics` dumped. Other requests do not wait for the long one of many models."""
-    if len(dump) <= _PAGED_AT_ONCE_BYTES:
+async def render_page(dump: bytes) -> str:
+    """The Prometheus page of a `Metrics.dump`. A long one, of many models, is rendered in a thread."""
+    if len(dump) <= _RENDERED_INLINE_BYTES:
         return Metrics.merged((dump,)).page()
     return await asyncio.to_thread(lambda: Metrics.merged((dump,)).page())

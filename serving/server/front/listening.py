@@ -1,7 +1,7 @@
-"""Sockets that take connections for a protocol of asyncio, within what `Connections` allows.
+"""Listening sockets for an asyncio protocol, within what `Connections` allows.
 
-asyncio's own server accepts as many connections at once as wait, whatever descriptors there are; without any left
-it logs a traceback a second and takes nobody in between.
+asyncio's own server accepts all waiting connections at once, however few descriptors there are; once they run out, it
+logs a traceback a second and accepts nothing in between.
 """
 
 from __future__ import annotations
@@ -18,43 +18,43 @@ from pathlib import Path
 from serving.server.front.connections import Connections
 
 BACKLOG = 1024
-_AT_ONCE = 16  # connections accepted in one turn of the loop, fewer than the descriptors in reserve
+_ACCEPTS_PER_TURN = 16  # connections accepted in one turn of the loop; fewer than the reserved descriptors
 _PAUSE_SECONDS = 0.1
 _HANDSHAKE_SECONDS, _GOODBYE_SECONDS = 10.0, 2.0
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_EXHAUSTED_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 MakeProtocol = Callable[[], asyncio.BaseProtocol]
 
 
 def bind_tcp(host: str, port: int, *, shared: bool) -> list[socket.socket]:
-    """Sockets that are bound to each address of a host, not yet listening.
+    """Sockets bound to each address of a host, not listening yet.
 
     Args:
         host: a name or an address; empty for all addresses.
-        port: 0 for a free one.
+        port: 0 for any free port.
         shared: whether other processes listen on the port as well.
 
     Raises:
-        OSError: it is taken, or the host is none of this machine's.
+        OSError: the port is in use, or the host is not this machine.
     """
-    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    addresses = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     with contextlib.ExitStack() as undo:
         bound = []
-        for family, kind, protocol, _, address in dict.fromkeys(found):
-            one = undo.enter_context(socket.socket(family, kind, protocol))
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for family, kind, protocol, _, address in dict.fromkeys(addresses):
+            sock = undo.enter_context(socket.socket(family, kind, protocol))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if shared:
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:
-                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            one.bind(address)
-            bound.append(one)
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind(address)
+            bound.append(sock)
         undo.pop_all()
     return bound
 
 
 def bind_unix(path: Path) -> socket.socket:
-    """A UNIX socket that is bound to a path, not yet listening; a socket that a killed server left there is replaced.
+    """A UNIX socket bound to a path, not listening yet. It replaces a socket that a killed server left there.
 
     Raises:
         OSError: something else is there, or the folder is missing.
@@ -62,23 +62,33 @@ def bind_unix(path: Path) -> socket.socket:
     with contextlib.suppress(FileNotFoundError):
         if stat.S_ISSOCK(path.stat().st_mode):
             path.unlink()
-    one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        one.bind(str(path))
+        sock.bind(str(path))
     except OSError:
-        one.close()
+        sock.close()
         raise
-    return one
+    return sock
 
 
-class Listener:
-    """Takes connections from when it is made until `close`.
+def peer_address(transport: asyncio.BaseTransport) -> str:
+    """The client's address as `GrpcCall.peer`. Empty for one that has left: it may not have been on this machine."""
+    if transport.get_extra_info("socket").family == socket.AF_UNIX:
+        return "unix:"
+    address = transport.get_extra_info("peername")
+    if address is None:
+        return ""
+    host, port = address[:2]
+    return f"ipv6:[{host}]:{port}" if ":" in host else f"ipv4:{host}:{port}"
+
+
+class SocketListener:
+    """Accepts connections until `close`.
 
     Args:
-        sockets: bound ones, TCP or UNIX; the listener closes them.
-        connections: what decides who may come; each protocol made registers itself there, see `Connections`.
-        make_protocol: for each connection.
-        tls: the context of new connections, which may be replaced at any time; None for plain ones.
+        sockets: bound TCP or UNIX sockets; the listener closes them.
+        connections: decides which may stay; each new protocol registers itself there, see `Connections`.
+        tls: the context of new connections, which may be replaced at any time; None for no TLS.
     """
 
     def __init__(
@@ -92,55 +102,55 @@ class Listener:
         self.connections, self.make_protocol = connections, make_protocol
         self._loop = asyncio.get_running_loop()
         self._sockets = list(sockets)
-        for one in self._sockets:
-            one.setblocking(False)
-            one.listen(BACKLOG)
-            self._resume(one)
+        for sock in self._sockets:
+            sock.setblocking(False)
+            sock.listen(BACKLOG)
+            self._resume(sock)
 
     def close(self) -> None:
-        """Takes no more connections; those that are open go on."""
+        """Accepts no more connections; open ones go on."""
         sockets, self._sockets = self._sockets, []
-        for one in sockets:
-            self._loop.remove_reader(one)
-            one.close()
+        for sock in sockets:
+            self._loop.remove_reader(sock)
+            sock.close()
 
-    def _resume(self, one: socket.socket) -> None:
-        if one in self._sockets:
-            self._loop.add_reader(one, self._accept, one)
+    def _resume(self, sock: socket.socket) -> None:
+        if sock in self._sockets:
+            self._loop.add_reader(sock, self._accept, sock)
 
-    def _pause(self, one: socket.socket) -> None:
-        self._loop.remove_reader(one)
-        self.connections.when_room(lambda: self._resume(one))
-        self._loop.call_later(_PAUSE_SECONDS, self._resume, one)
+    def _pause(self, sock: socket.socket) -> None:
+        self._loop.remove_reader(sock)
+        self.connections.call_when_room(lambda: self._resume(sock))
+        self._loop.call_later(_PAUSE_SECONDS, self._resume, sock)
 
-    def _accept(self, one: socket.socket) -> None:
+    def _accept(self, sock: socket.socket) -> None:
         connections = self.connections
-        for turn in range(_AT_ONCE):
-            full = len(connections) >= connections.most
+        for turn in range(_ACCEPTS_PER_TURN):
+            full = len(connections) >= connections.limit
             if full and turn:
-                return  # nobody is closed for a connection that may not be there
+                return  # do not close one for a connection that may not exist
             if full and not connections.make_room():
-                connections.note("had to wait, as all others were being answered")
-                self._pause(one)
+                connections.count_event("had to wait while all others were being served")
+                self._pause(sock)
                 return
             try:
-                accepted, _ = one.accept()
+                accepted, _ = sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                connections.note(f"could not be accepted ({error.strerror})")
-                if error.errno in _EXHAUSTED:
+                connections.count_event(f"could not be accepted ({error.strerror})")
+                if error.errno in _EXHAUSTED_ERRORS:
                     connections.evict()
-                    self._pause(one)
+                    self._pause(sock)
                 return
             accepted.setblocking(False)
-            _Opening(self, accepted)
+            _OpeningConnection(self, accepted)
 
 
-class _Opening:
-    """A connection until its protocol knows it: for long only in a handshake of TLS."""
+class _OpeningConnection:
+    """A connection before its protocol has registered, which takes long only in a TLS handshake."""
 
-    def __init__(self, listener: Listener, accepted: socket.socket) -> None:
+    def __init__(self, listener: SocketListener, accepted: socket.socket) -> None:
         self._listener = listener
         self._accepted: socket.socket | None = accepted
         listener.connections.register(self)
@@ -161,8 +171,8 @@ class _Opening:
                     ssl_shutdown_timeout=_GOODBYE_SECONDS,
                 )
         except (OSError, asyncio.CancelledError) as error:
-            # It is the client's affair, and it has gone, or was evicted. The frames that asyncio's handshake left in
-            # the traceback hold the error, and a quarter of a megabyte, until Python collects garbage, which is late.
+            # The client is at fault or gone, or was evicted. In the traceback, asyncio's handshake would keep the error
+            # and a quarter of a megabyte alive until Python collects garbage, which is late.
             error.__traceback__ = None
 
     def _done(self, task: asyncio.Task[None]) -> None:

@@ -1,4 +1,4 @@
-"""Work that is done once for all who ask for it at the same time."""
+"""Work that is done once for all callers that request it at the same time."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-_PAUSES = 4  # times what the work took: it gets a fifth of the time at most, however many ask
-_LONGEST_PAUSE = 0.2
+_PAUSE_FACTOR = 4  # of the work's duration: the work gets a fifth of the time at most, however many callers there are
+_MAX_PAUSE_SECONDS = 0.2
 
 
-class Coalesced(Generic[T]):
-    """Who asks while the work is being done waits for the next time, together with all who ask meanwhile: nobody gets
-    what was begun before it was asked for. It goes on when they have left. Belongs to the event loop.
+class SingleFlight(Generic[T]):
+    """Shares one run of the work among its callers.
 
-    Args:
-        work: what is done.
+    Callers that come while the work runs wait for the next run, which they share: no caller gets a result that was
+    begun before its call. The work goes on when its callers have left. Use it in the event loop only.
     """
 
     def __init__(self, work: Callable[[], Awaitable[T]]) -> None:
@@ -28,12 +27,12 @@ class Coalesced(Generic[T]):
         self._not_before = 0.0
 
     async def __call__(self) -> T:
-        """What the work gives, or raises."""
+        """Returns what the work returns, or raises what it raises."""
         if self._next is None:
-            self._next = asyncio.create_task(self._after(self._running))
+            self._next = asyncio.create_task(self._run_after(self._running))
         return await asyncio.shield(self._next)
 
-    async def _after(self, other: asyncio.Task[T] | None) -> T:
+    async def _run_after(self, other: asyncio.Task[T] | None) -> T:
         if other is not None:
             await asyncio.wait((other,))
             await asyncio.sleep(self._not_before - time.monotonic())
@@ -43,4 +42,4 @@ class Coalesced(Generic[T]):
             return await self._work()
         finally:
             end = time.monotonic()
-            self._not_before = end + min(_PAUSES * (end - start), _LONGEST_PAUSE)
+            self._not_before = end + min(_PAUSE_FACTOR * (end - start), _MAX_PAUSE_SECONDS)

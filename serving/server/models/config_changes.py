@@ -1,6 +1,6 @@
-"""What a `ModelServerConfig` may say, alone and after another.
+"""Checks a `ModelServerConfig`, and its transition from the previous one.
 
-Source: tensorflow_serving/model_servers/server_core.cc, whose messages these are.
+Source: tensorflow_serving/model_servers/server_core.cc, with its messages.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ PLATFORM = "tensorflow"
 _TENSORFLOW_TYPE = 1
 
 Labels = Mapping[str, Mapping[str, int]]
-"""Model to label to version."""
+"""Version by model and label."""
 
 
 def check_config(old: Any, new: Any) -> None:
-    """Whether a server with one config (None at first) can go to another.
+    """Checks that a server can go from one config (None at first) to another.
 
     Raises:
         StatusError: it cannot.
@@ -68,9 +68,9 @@ def _is_relative(path: str) -> bool:
 
 
 def labels_of(new: Any, old: Labels, is_available: Callable[[str, int], bool], allow_unavailable: bool) -> Labels:
-    """The labels that a config assigns; what a label points at must be served.
+    """The labels that a config assigns; each must point to an available version.
 
-    With `allow_unavailable`, a label that is new may also point at what is not served yet.
+    With `allow_unavailable`, a new label may also point to a version that is not available yet.
 
     Raises:
         StatusError: FAILED_PRECONDITION, a label points at a version that is not available.

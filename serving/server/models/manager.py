@@ -1,6 +1,6 @@
-"""The models of a server: found on the disk, loaded beside what is served, swapped, unloaded when nothing runs in them.
+"""Keeps models served: finds versions on disk, loads them next to the served ones, swaps and unloads them.
 
-Everything here happens in the event loop but what takes time: reading folders, loading and freeing.
+Everything here runs in the event loop, except slow work: reading folders, loading and freeing.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any
 from serving.errors import Code, StatusError
 from serving.server.calls.servable import Servable
 from serving.server.models.config_changes import Labels, check_config, labels_of
-from serving.server.models.served_model import Model, check_served, differ
-from serving.server.models.served_version import State, Version
-from serving.server.models.version_loading import batching_of, load
-from serving.server.models.version_sources import aspired_versions
+from serving.server.models.served_model import ServedModel, check_served
+from serving.server.models.served_version import ServedVersion, VersionState
+from serving.server.models.version_loading import load_with_batching
+from serving.server.models.version_sources import Scan, aspired_of_all
 from serving.server.options import ServerOptions
 from serving.server.run.batching_options import BatchingOptions
-from serving.server.run.executor import internal
+from serving.server.run.executor import internal_error
 
 _log = logging.getLogger(__name__)
 
@@ -34,17 +34,17 @@ _CANCELLED = StatusError(Code.CANCELLED, "Loading of servable cancelled")
 OnState = Callable[[str, int, str], None]
 
 
-class Manager:
+class ModelManager:
     """Keeps the models of a configuration served.
 
     Args:
         options: see `ServerOptions`.
-        on_state: called with model, version and the name of the state that it has come to.
+        on_state: called with model, version and the name of its new state.
     """
 
     def __init__(self, options: ServerOptions, on_state: OnState | None = None) -> None:
         self._options, self._on_state = options, on_state
-        self._models: dict[str, Model] = {}
+        self._models: dict[str, ServedModel] = {}
         self._labels: Labels = {}
         self._config: Any = None
         self._changed = asyncio.Event()
@@ -55,11 +55,11 @@ class Manager:
         self._watching: asyncio.Task[None] | None = None
         self._pool = ThreadPoolExecutor(4, "transom_models")
 
-    def acquire(self, model_spec: Any) -> Version:
-        """The version that a `ModelSpec` asks for, kept loaded until it is released.
+    def acquire(self, model_spec: Any) -> ServedVersion:
+        """The version that a `ModelSpec` selects; it stays loaded until released.
 
         Raises:
-            StatusError: NOT_FOUND, it is not served; INVALID_ARGUMENT, no name, or a label that is not one.
+            StatusError: NOT_FOUND, it is not served; INVALID_ARGUMENT, no name, or an unknown label.
         """
         name = model_spec.name
         if not name:
@@ -82,16 +82,16 @@ class Manager:
             raise StatusError(Code.INVALID_ARGUMENT, f"Unrecognized servable version label: {label}")
         return version
 
-    def versions(self, name: str) -> list[Version]:
-        """Every version of a model that there is or was, newest first."""
+    def versions(self, name: str) -> list[ServedVersion]:
+        """All versions of a model, past ones included, newest first."""
         model = self._models.get(name)
         return [] if model is None else [model.versions[number] for number in sorted(model.versions, reverse=True)]
 
     def ready(self) -> bool:
-        """Whether every configured model has a version that is served.
+        """Whether every configured model has an available version.
 
-        A model that a reload brings to a server that was ready does not count until it has been served once: callers
-        of the others need not go elsewhere while it is loaded.
+        Once the server has been ready, a model added by a reload does not count until it has been served once: callers
+        of the other models need not go elsewhere while it is loading.
         """
         models = [model for model in self._models.values() if model.config is not None]
         self._was_ready = self._was_ready or all(model.latest is not None for model in models)
@@ -99,12 +99,12 @@ class Manager:
         return all(model.latest is not None for model in counted)
 
     async def reload(self, config: Any) -> None:
-        """Goes to a `ModelServerConfig`, and waits for the models that are new in it.
+        """Applies a `ModelServerConfig` and waits for its new models.
 
         Raises:
-            StatusError: it is no such config, which changes nothing; or UNKNOWN, a new model did not become available
-                or there are no versions where a model's now are to be. What was served still is, and what was asked
-                for is served as soon as it can be.
+            StatusError: the config is invalid and changes nothing; or UNKNOWN, a new model did not become available, or
+                a changed model has no versions in its new place. Then the old versions stay served, and the new ones
+                are served as soon as possible.
         """
         async with self._reloading:
             if config.WhichOneof("config") is None:
@@ -116,37 +116,38 @@ class Manager:
             again, self._config = config == self._config, config
             new, changed = await self._configure({one.name: one for one in config.model_config_list.config})
             await self._until(lambda: all(model.settled for model in new))
-            # Whoever asks again for what failed is told so again.
+            # A repeated request for a failed config fails again.
             check_served(new, self._models.values() if again else changed)
 
     async def stop(self) -> None:
-        """Unloads everything, as soon as nothing runs in it."""
+        """Unloads each version as soon as nothing runs in it."""
         async with self._reloading:
             await self._configure({})
             await self._until(
                 lambda: all(
-                    one.state is State.END for model in self._models.values() for one in model.versions.values()
+                    one.state is VersionState.END for model in self._models.values() for one in model.versions.values()
                 )
             )
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._pool.shutdown(wait=False)  # nothing is loaded any more, or it is left behind
+        self._pool.shutdown(wait=False)  # nothing is loading any more, or it is abandoned
 
     def _is_available(self, name: str, version: int) -> bool:
         return name in self._models and version in self._models[name].available
 
-    async def _configure(self, configs: dict[str, Any]) -> tuple[list[Model], list[Model]]:
-        """Adds, changes and removes models; returns those that are new, and those that are to have other versions."""
+    async def _configure(self, configs: dict[str, Any]) -> tuple[list[ServedModel], list[ServedModel]]:
+        """Adds, changes and removes models; returns the new ones, and those that get other versions."""
         for name in self._models.keys() - configs.keys():
             self._models[name].config = None
             self._aspire(name, {})
-            if not self._models[name].versions:  # nothing is to be told of it
+            if not self._models[name].versions:  # there is nothing to report about it
                 del self._models[name]
         new = [name for name in configs if name not in self._models or self._models[name].config is None]
-        changed = [name for name in configs if name not in new and differ(self._models[name].config, configs[name])]
+        kept = [name for name in configs if name not in new]
+        changed = [name for name in kept if self._models[name].selects_other_versions(configs[name])]
         for name, config in configs.items():
-            self._models.setdefault(name, Model(config)).config = config
+            self._models.setdefault(name, ServedModel(config)).config = config
         for name in new:
             self._models[name].has_served = False
         for name in (*new, *changed):
@@ -168,48 +169,39 @@ class Manager:
             await self._scan({name: model.config for name, model in self._models.items() if model.config is not None})
 
     async def _scan(self, configs: Mapping[str, Any]) -> None:
-        """Looks for the versions of models, some at a time, so that thousands of them do not hold up the loop."""
+        """Looks for the versions of models in groups, so that thousands of models do not block the loop."""
         names = list(configs)
         for start in range(0, len(names), _SCANNED_AT_ONCE):
-            some = {name: configs[name] for name in names[start : start + _SCANNED_AT_ONCE]}
-            found = await self._outcome(_all_aspired, list(some.values()))
-            for (name, config), one in zip(some.items(), found, strict=True):
-                self._found(name, config, one)
+            group = {name: configs[name] for name in names[start : start + _SCANNED_AT_ONCE]}
+            found = await self._outcome(aspired_of_all, list(group.values()))
+            for (name, config), one in zip(group.items(), found, strict=True):
+                self._apply_scan(name, config, one)
 
-    def _found(self, name: str, config: Any, found: tuple[dict[int, Path], list[str]] | StatusError) -> None:
+    def _apply_scan(self, name: str, config: Any, scan: Scan) -> None:
         model = self._models.get(name)
-        if model is None or model.config is not config:  # changed meanwhile: whoever did it scans again
+        if model is None or model.config is not config:  # changed meanwhile, which starts another scan
             return
-        if isinstance(found, StatusError):
-            if found.message != model.problem:
-                _log.error("FileSystemStoragePathSource encountered a filesystem access error: %s", found.message)
-            model.problem = found.message
-            return
-        aspired, notes = found
-        for note in set(notes).difference(model.notes):
-            _log.warning("%s", note)
-        model.problem, model.notes = "", notes
-        if aspired or not model.awaited:
-            model.awaited = False
+        aspired = model.apply_scan(scan)
+        if aspired is not None:
             self._aspire(name, aspired)
 
     def _aspire(self, name: str, aspired: dict[int, Path]) -> None:
         model = self._models[name]
-        for version in model.aspire(aspired, lambda number, path: Version(name, number, path, self._moved)):
-            version.move(State.START)
+        for version in model.aspire(aspired, lambda number, path: ServedVersion(name, number, path, self._moved)):
+            version.move(VersionState.START)
             self._spawn(self._load(version))
         self._unload_superfluous(model)
         self._wake()
 
-    def _unload_superfluous(self, model: Model) -> None:
+    def _unload_superfluous(self, model: ServedModel) -> None:
         for version in model.superfluous():
-            version.move(State.UNLOADING)
+            version.move(VersionState.UNLOADING)
             version.when_drained(partial(self._spawn_free, version))
 
-    def _spawn_free(self, version: Version) -> None:
+    def _spawn_free(self, version: ServedVersion) -> None:
         self._spawn(self._free(version))
 
-    async def _load(self, version: Version) -> None:
+    async def _load(self, version: ServedVersion) -> None:
         error: StatusError | None = None
         for attempt in range(self._options.max_num_load_retries + 1):
             if attempt:
@@ -220,8 +212,8 @@ class Manager:
                     error = _CANCELLED
                     break
                 if not attempt:
-                    version.move(State.LOADING)
-                loaded = await self._outcome(_loaded, version.path, self._options)
+                    version.move(VersionState.LOADING)
+                loaded = await self._outcome(load_with_batching, version.path, self._options)
             if not isinstance(loaded, StatusError):
                 await self._serve(version, *loaded)
                 return
@@ -229,32 +221,32 @@ class Manager:
             version.failure = error
             self._wake()
             _log.error("Loading servable: %s failed: %s: %s", version, error.code.name, error.message)
-        version.move(State.END, error)
+        version.move(VersionState.END, error)
         self._unload_superfluous(self._models[version.model])
 
-    async def _pause_before_retry(self, version: Version) -> None:
-        unaspired = self._until(lambda: not version.aspired)
+    async def _pause_before_retry(self, version: ServedVersion) -> None:
+        no_longer_aspired = self._until(lambda: not version.aspired)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(unaspired, self._options.load_retry_interval_micros / 1e6)
+            await asyncio.wait_for(no_longer_aspired, self._options.load_retry_interval_micros / 1e6)
 
-    async def _serve(self, version: Version, servable: Servable, batching: BatchingOptions | None) -> None:
+    async def _serve(self, version: ServedVersion, servable: Servable, batching: BatchingOptions | None) -> None:
         if not version.aspired:
             await self._outcome(servable.close)
             self._end(version, _CANCELLED)
             return
         version.servable, version.batching = servable, batching
-        version.move(State.AVAILABLE)
+        version.move(VersionState.AVAILABLE)
         self._unload_superfluous(self._models[version.model])
 
-    async def _free(self, version: Version) -> None:
+    async def _free(self, version: ServedVersion) -> None:
         servable, version.servable = version.servable, None
         if servable is not None:
             await self._outcome(servable.close)
         self._end(version)
 
-    def _end(self, version: Version, error: StatusError | None = None) -> None:
-        """Ends a version that nobody asked for any more, and loads it anew if somebody did meanwhile."""
-        version.move(State.END, error)
+    def _end(self, version: ServedVersion, error: StatusError | None = None) -> None:
+        """Ends a version that is no longer aspired, and loads it again if it has become so meanwhile."""
+        version.move(VersionState.END, error)
         if version.aspired:
             versions = self._models[version.model].versions.values()
             paths = {one.number: one.path for one in versions if one.aspired}
@@ -262,15 +254,15 @@ class Manager:
             self._aspire(version.model, paths)
 
     async def _outcome(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What a function gave in a thread, or the error that it raised: nothing on the disk may end the server."""
+        """The result of a function in a thread, or its error: nothing on disk may end the server."""
         running = asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
         outcome: Any = (await asyncio.gather(running, return_exceptions=True))[0]
         if isinstance(outcome, BaseException) and not isinstance(outcome, StatusError):
             _log.error("%s failed", function, exc_info=outcome)
-            return internal(outcome)
+            return internal_error(outcome)
         return outcome
 
-    def _moved(self, version: Version) -> None:
+    def _moved(self, version: ServedVersion) -> None:
         self._models[version.model].update()
         _log.info("Servable %s is %s", version, version.state.name)
         if self._on_state is not None:
@@ -284,20 +276,3 @@ class Manager:
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
             await self._changed.wait()
-
-
-def _all_aspired(configs: list[Any]) -> list[tuple[dict[int, Path], list[str]] | StatusError]:
-    found: list[tuple[dict[int, Path], list[str]] | StatusError] = []
-    for config in configs:
-        try:
-            found.append(aspired_versions(config))
-        except StatusError as error:
-            found.append(error)
-        except Exception as error:  # noqa: BLE001  nothing on the disk may end the server
-            found.append(internal(error))
-    return found
-
-
-def _loaded(folder: Path, options: ServerOptions) -> tuple[Servable, BatchingOptions | None]:
-    batching = batching_of(folder, options)
-    return load(folder, options), batching

@@ -1,7 +1,7 @@
-"""A SavedModel as a servable, in a session of TensorFlow 1's kind, as TF Serving itself runs it.
+"""A SavedModel as a servable, in a TensorFlow 1 session, as in TF Serving.
 
-A session runs a signature without Python's eager layer: with the binding that `Session.run` itself ends in, a call on
-a graph of one operation takes 12 µs of CPU instead of 73, and 6 when the graph runs in the calling thread.
+A session avoids Python's eager layer: through the binding that `Session.run` calls, a run of a graph of one operation
+takes 12 µs of CPU instead of 73, and 6 if the graph runs in the calling thread.
 """
 
 from __future__ import annotations
@@ -16,53 +16,52 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-# What `tf.compat.v1.saved_model.load` calls, without its notice of deprecation at every load.
+# `tf.compat.v1.saved_model.load` calls this, with a deprecation notice at every load.
 from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 
 from serving.errors import Code, StatusError
-from serving.server.calls.servable import Signature
+from serving.server.calls.servable import ModelSignature
 from serving.server.models.text_op_library import register_text_ops
 from serving.server.options import ServerOptions
 from serving.server.run.executor import cores
-from serving.server.run.feeds import Feeds
-from serving.server.run.graph_loops import going_on
-from serving.server.run.lanes import is_large
-from serving.server.run.relief_threads import MOST
-from serving.server.run.run_time_limit import RunLimitError, limited
+from serving.server.run.feeds import Feeds, is_large
+from serving.server.run.graph_loops import unbounded_outputs
+from serving.server.run.relief_threads import MAX_EXTRA_THREADS
+from serving.server.run.run_time_limit import RunLimitError, limit_comes_first
 from serving.wire.protos import SignatureDef
 
 _CODES = {code.number: code for code in Code}
-_MAX_MESSAGE = 2**13  # of what may quote a whole request; gRPC carries no more
+_MAX_MESSAGE = 2**13  # of a message, which may quote a whole request; gRPC carries no more
 _MISSING_OP = re.compile(r"Op type not registered '([^']+)'")
 _IN_CALLING_THREAD = -1
 _POOLS = ("transom_small", "transom_large")
-"""TensorFlow's threads for guarded runs: of small and of large ones, so that the former need not wait."""
+"""TensorFlow's thread pools for runs with a timeout: small runs need not wait for large ones."""
 
 _POOLS_OF_LOOPS = ("transom_small_loops", "transom_large_loops")
-"""The same for runs that may go on, which the others need not wait for either."""
+"""The same for unbounded runs."""
 
 _AMPLE = 20
-"""A run of a graph without loops is not guarded where its deadline is so many times the longest of the last runs away:
-it would be over long before, and guarding it costs from 10 to 70 µs of CPU (the second while the process is busy)."""
+"""A run of a graph without loops gets no timeout if its deadline is this many times the longest recent run away: it
+will end long before, and a timeout costs 10 µs of CPU, 70 in a busy process."""
 
 _LONGEST_TIMEOUT = 1e6
-"""Seconds; what a client may send is any number."""
+"""In seconds; a client may send any number."""
 
 _FORGETTING = 0.99
-"""What becomes of the longest run with each other run."""
+"""Decay of the longest run's time with each run."""
 
-Run = Callable[..., list[np.ndarray]]
+SessionRun = Callable[..., list[np.ndarray]]
 
 
 class SavedModel:
-    """See `Servable`.
+    """A `Servable`.
 
     Args:
         folder: the version's folder.
         options: tags, session configuration and threads.
 
     Raises:
-        StatusError: it cannot be loaded; NOT_FOUND where the folder holds none or an operation is missing.
+        StatusError: it cannot be loaded; NOT_FOUND, the folder holds no model or an operation is missing.
     """
 
     def __init__(self, folder: Path, options: ServerOptions) -> None:
@@ -72,23 +71,23 @@ class SavedModel:
                 f"Could not find SavedModel .pb or .pbtxt at supplied export directory path: {folder}. "
                 "Check that the directory exists and that you have the right permissions for accessing it.",
             )
-        self._session, meta_graph, self._going_on = _load(folder, options)
-        self.signatures: Mapping[str, Signature] = {
-            name: Signature(SignatureDef.FromString(definition.SerializeToString()))
+        self._session, meta_graph, self._unbounded = _load(folder, options)
+        self.signatures: Mapping[str, ModelSignature] = {
+            name: ModelSignature(SignatureDef.FromString(definition.SerializeToString()))
             for name, definition in meta_graph.signature_def.items()
         }
         self._run = direct_run(self._session) or session_run(self._session)
-        self._most = options.max_run_seconds
+        self._max_seconds = options.max_run_seconds
         self._own_pools = options.session_config is None or not options.session_config.session_inter_op_thread_pool
         self._longest = [0.0, 0.0]  # of small and of large runs
 
-    def may_go_on(self, fetches: Sequence[str]) -> bool:
-        return not self._going_on.isdisjoint(fetches)
+    def is_unbounded(self, fetches: Sequence[str]) -> bool:
+        return not self._unbounded.isdisjoint(fetches)
 
     def run(self, feeds: Feeds, fetches: Sequence[str], timeout: float | None) -> list[np.ndarray]:
         large = int(is_large(feeds))
-        if self._going_on and self.may_go_on(fetches):
-            return self._run_on(feeds, fetches, timeout, large)
+        if self._unbounded and self.is_unbounded(fetches):
+            return self._run_unbounded(feeds, fetches, timeout, large)
         guarded = timeout is not None and not 0 < self._longest[large] < timeout / _AMPLE
         started = time.perf_counter()
         try:
@@ -96,25 +95,27 @@ class SavedModel:
         finally:
             self._longest[large] = max(time.perf_counter() - started, self._longest[large] * _FORGETTING)
 
-    def _run_on(self, feeds: Feeds, fetches: Sequence[str], timeout: float | None, large: int) -> list[np.ndarray]:
-        """Runs what may go on: no longer than its caller waits, nor than the server's limit, which ends it too where
-        the caller has gone: TensorFlow's sessions have no other way to end one run."""
-        ours = limited(timeout, self._most)
+    def _run_unbounded(
+        self, feeds: Feeds, fetches: Sequence[str], timeout: float | None, large: int
+    ) -> list[np.ndarray]:
+        """Ends the run at its deadline or at the server's limit, even if the caller has gone: TensorFlow's sessions
+        have no other way to end a single run."""
+        limit_first = limit_comes_first(timeout, self._max_seconds)
         try:
-            return self._run_within(self._most if ours else timeout, feeds, fetches, len(_POOLS) + large)
+            return self._run_within(self._max_seconds if limit_first else timeout, feeds, fetches, len(_POOLS) + large)
         except StatusError as error:
-            if ours and error.code is Code.DEADLINE_EXCEEDED:
-                raise RunLimitError("The run took", self._most) from error
+            if limit_first and error.code is Code.DEADLINE_EXCEEDED:
+                raise RunLimitError("The run took", self._max_seconds) from error
             raise
 
     def _run_within(self, seconds: float | None, feeds: Feeds, fetches: Sequence[str], pool: int) -> list[np.ndarray]:
-        """Runs in one of our pools, unguarded where the seconds are None."""
+        """Runs in one of Transom's pools, without a timeout if `seconds` is None."""
         milliseconds = 0 if seconds is None else max(1, round(min(seconds, _LONGEST_TIMEOUT) * 1000))
         try:
             return self._run(feeds, fetches, milliseconds, pool if self._own_pools else 0)
         except tf.errors.OpError as error:
             raise status_of(error) from error
-        except UnicodeDecodeError as error:  # its message quotes bytes of the request, and its code is lost with it
+        except UnicodeDecodeError as error:  # the message quotes bytes of the request; the code is lost
             quoted = error.object[:_MAX_MESSAGE].decode("utf-8", "replace")
             raise StatusError(Code.INVALID_ARGUMENT, quoted) from None
 
@@ -123,19 +124,19 @@ class SavedModel:
 
 
 def status_of(error: tf.errors.OpError) -> StatusError:
-    """TensorFlow's error as one of ours, its text without the notes that only Python's layer adds."""
+    """TensorFlow's error as a `StatusError`, without the notes that TensorFlow's Python layer adds."""
     code = _CODES.get(error.error_code, Code.UNKNOWN)
     return StatusError(code, str(error.message)[:_MAX_MESSAGE].split("\n\nOriginal stack trace")[0])
 
 
-def direct_run(session: Any) -> Run | None:
-    """Runs in the binding that `Session.run` ends in, or None where this TensorFlow has another one.
+def direct_run(session: Any) -> SessionRun | None:
+    """Runs through the binding that `Session.run` calls; None if this TensorFlow has a different one.
 
-    With a timeout the graph runs in TensorFlow's own threads, because what runs in the calling one cannot be stopped;
-    without (0 milliseconds), in the calling one, which is cheaper: branches of the graph then run one after the other,
-    and requests beside each other.
+    With a timeout the graph runs in TensorFlow's threads, because a run in the calling thread cannot be stopped.
+    Without one (0 milliseconds) it runs in the calling thread, which is cheaper: branches of the graph then run one
+    after the other, and requests in parallel.
     """
-    # Private, so its absence must be no worse than slow; test_savedmodel.py says when it is gone.
+    # Private API: without it the server is only slower; test_savedmodel.py fails when it is gone.
     try:
         from tensorflow.python.client import pywrap_tf_session as binding
 
@@ -144,7 +145,7 @@ def direct_run(session: Any) -> Run | None:
         tensor = _tensors_by_name(session.graph)
         if not all(hasattr(output, "_as_tf_output") for output in _first_outputs(session.graph)):
             return None
-        at_once = _options_in_calling_thread(new_options)
+        unguarded = _options_in_calling_thread(new_options)
     except (ImportError, AttributeError):
         return None
 
@@ -152,7 +153,7 @@ def direct_run(session: Any) -> Run | None:
         fed = {tensor(name): array for name, array in feeds.items()}
         fetched = [tensor(name) for name in fetches]
         if not milliseconds:
-            return _arrays(run(handle, at_once, fed, fetched, [], None))
+            return _arrays(run(handle, unguarded, fed, fetched, [], None))
         guarded = tf.compat.v1.RunOptions(timeout_in_ms=milliseconds, inter_op_thread_pool=pool)
         options = new_options(guarded.SerializeToString())
         try:
@@ -165,12 +166,12 @@ def direct_run(session: Any) -> Run | None:
 
 @functools.cache
 def _options_in_calling_thread(new_options: Callable[[bytes], Any]) -> Any:
-    """Kept: it is TensorFlow's memory, which Python does not free."""
+    """Cached: the buffer is TensorFlow's memory, which Python does not free."""
     return new_options(tf.compat.v1.RunOptions(inter_op_thread_pool=_IN_CALLING_THREAD).SerializeToString())
 
 
-def session_run(session: Any) -> Run:
-    """Runs with TensorFlow's public interface."""
+def session_run(session: Any) -> SessionRun:
+    """Runs through TensorFlow's public interface."""
 
     def run_publicly(feeds: Feeds, fetches: Sequence[str], milliseconds: int, pool: int = 0) -> list[np.ndarray]:
         options = tf.compat.v1.RunOptions(inter_op_thread_pool=pool)
@@ -181,7 +182,7 @@ def session_run(session: Any) -> Run:
 
 
 def _arrays(fetched: Sequence[Any]) -> list[np.ndarray]:
-    """A session gives scalars as what they are in Python."""
+    """Sessions return scalars as Python objects."""
     return [
         one if isinstance(one, np.ndarray) else np.array(one, object if type(one) is bytes else None) for one in fetched
     ]
@@ -215,7 +216,7 @@ _UNLOADABLE = (tf.errors.OpError, ValueError, RuntimeError, OSError)
 
 
 def _load(folder: Path, options: ServerOptions) -> tuple[Any, Any, frozenset[str]]:
-    """The session, the `MetaGraphDef`, and the outputs of its signatures that may go on."""
+    """The session, the `MetaGraphDef`, and the unbounded outputs of its signatures."""
     try:
         return _load_once(folder, options)
     except _UNLOADABLE as error:
@@ -231,7 +232,7 @@ def _load_once(folder: Path, options: ServerOptions) -> tuple[Any, Any, frozense
     loader, tags = SavedModelLoader(str(folder)), list(options.saved_model_tags)
     meta_graph = loader.get_meta_graph_def_from_tags(tags)
     outputs = [info.name for one in meta_graph.signature_def.values() for info in one.outputs.values()]
-    endless = going_on(meta_graph.graph_def, outputs)
+    endless = unbounded_outputs(meta_graph.graph_def, outputs)
     session = tf.compat.v1.Session(graph=tf.Graph(), config=session_config(options, loops=bool(endless)))
     try:
         return session, loader.load(session, tags), endless
@@ -241,7 +242,7 @@ def _load_once(folder: Path, options: ServerOptions) -> tuple[Any, Any, frozense
 
 
 def _load_error(error: Exception, folder: Path, options: ServerOptions) -> StatusError:
-    """The error as TensorFlow's own loader, which TF Serving calls, gives it."""
+    """The error that TensorFlow's C++ loader, which TF Serving calls, would return."""
     missing = _MISSING_OP.search(str(error))
     if missing:
         return StatusError(
@@ -265,23 +266,23 @@ def _load_error(error: Exception, folder: Path, options: ServerOptions) -> Statu
 
 
 def session_config(options: ServerOptions, loops: bool = False) -> Any:
-    """The `ConfigProto` (TensorFlow's class) of a session; with several workers, one thread each unless it is said.
+    """The `ConfigProto` (TensorFlow's class) of a session; with several workers, one thread each by default.
 
-    `loops`: whether some of its runs may go on.
+    `loops`: whether some of its runs are unbounded.
     """
     config = tf.compat.v1.ConfigProto()
     if options.session_config is not None:
         config.MergeFromString(options.session_config.SerializeToString())
     own_threads = 1 if options.workers > 1 else 0
     for name in ("intra_op_parallelism_threads", "inter_op_parallelism_threads"):
-        asked = getattr(options, name.removesuffix("_threads"))
-        if asked or (own_threads and not getattr(config, name)):
-            setattr(config, name, asked or own_threads)
+        threads = getattr(options, name.removesuffix("_threads"))
+        if threads or (own_threads and not getattr(config, name)):
+            setattr(config, name, threads or own_threads)
     if not config.session_inter_op_thread_pool:
         threads = config.inter_op_parallelism_threads
         sizes = dict.fromkeys(_POOLS + (_POOLS_OF_LOOPS if loops else ()), threads)
         if loops:
-            sizes[_POOLS_OF_LOOPS[0]] = (threads or cores()) + MOST  # or relief would wait there
-        for name, size in sizes.items():  # one for all sessions; of one name and two sizes TensorFlow makes none
+            sizes[_POOLS_OF_LOOPS[0]] = (threads or cores()) + MAX_EXTRA_THREADS  # or extra threads would wait there
+        for name, size in sizes.items():  # shared by all sessions; TensorFlow rejects one name with two sizes
             config.session_inter_op_thread_pool.add(num_threads=size, global_name=f"{name}_{size}")
     return config

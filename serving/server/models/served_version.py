@@ -1,4 +1,4 @@
-"""One version of a model through its life, and the counted handles that keep it loaded while it runs."""
+"""The life cycle of one model version, and the reference count that keeps it loaded while it runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from serving.server.calls.servable import Servable
 from serving.server.run.batching_options import BatchingOptions
 
 
-class State(Enum):
+class VersionState(Enum):
     """`ModelVersionStatus.State`: a version goes through these in order, or from any of them to the end."""
 
     START = 10
@@ -21,21 +21,21 @@ class State(Enum):
     END = 50
 
 
-class Version:
-    """A version that is, was or will be served. It belongs to the event loop.
+class ServedVersion:
+    """A version that is, was or will be served. Use it only in the event loop.
 
     Attributes:
-        aspired: whether the base path and the version policy ask for it.
-        error: why it ended, None where it was unloaded as it should be.
-        failure: of the last try to load it, which may be tried again.
-        servable: what runs it, None but while it is available or unloading.
-        batching: how requests to it are joined, None where each runs by itself.
+        aspired: whether the base path and the version policy select it.
+        error: why it ended, None after a normal unload.
+        failure: the error of the last attempt to load it, which may be repeated.
+        servable: the loaded model, only while available or unloading.
+        batching: how its requests are batched, None if they are not.
     """
 
-    def __init__(self, model: str, number: int, path: Path, on_state: Callable[[Version], None]) -> None:
+    def __init__(self, model: str, number: int, path: Path, on_state: Callable[[ServedVersion], None]) -> None:
         self.model, self.number, self.path = model, number, path
         self.aspired = True
-        self.state = State.START
+        self.state = VersionState.START
         self.error: StatusError | None = None
         self.failure: StatusError | None = None
         self.servable: Servable | None = None
@@ -44,13 +44,13 @@ class Version:
         self._users = 0
         self._drained: Callable[[], None] | None = None
 
-    def move(self, state: State, error: StatusError | None = None) -> None:
-        """Goes to a state and tells who watches."""
+    def move(self, state: VersionState, error: StatusError | None = None) -> None:
+        """Changes the state and reports it."""
         self.state, self.error = state, error
         self._on_state(self)
 
     def acquire(self) -> Servable:
-        """Keeps it loaded until `release` is called as often."""
+        """Keeps the version loaded until `release` has been called as often."""
         assert self.servable is not None, "only an available version is handed out"
         self._users += 1
         return self.servable
@@ -61,7 +61,7 @@ class Version:
             self._drained()
 
     def when_drained(self, drained: Callable[[], None]) -> None:
-        """Calls back, once, as soon as nothing runs in it; at once where nothing does. No new user may come."""
+        """Calls `drained` once, as soon as nothing runs in the version. It must not be acquired any more."""
         self._drained = drained
         if not self._users:
             drained()

@@ -9,10 +9,10 @@ import tensorflow as tf
 
 
 def register_text_ops() -> bool:
-    """Loads every library of operations of the installed package; doing it again changes nothing.
+    """Loads all operation libraries of the installed package; repeated calls change nothing.
 
     Returns:
-        False where the package is not installed.
+        Whether the package is installed.
     """
     spec = importlib.util.find_spec("tensorflow_text")
     if spec is None or spec.origin is None:

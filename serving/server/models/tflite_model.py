@@ -1,8 +1,8 @@
 """A `.tflite` file as a servable (--prefer_tflite_model), on a pool of interpreters.
 
-Source: tensorflow_serving/servables/tensorflow/tflite_session.cc. An interpreter runs one request at a time, its inputs
-resized to what is sent; a request waits for one that is free. What runs in it cannot be stopped, at a deadline or at
-the server's limit: TensorFlow Lite's Python has no call for it.
+Source: tensorflow_serving/servables/tensorflow/tflite_session.cc. An interpreter runs one request at a time, after
+resizing its inputs; requests wait for a free one. A run cannot be stopped at a deadline or at the server's limit:
+TensorFlow Lite's Python API has no call for that.
 """
 
 from __future__ import annotations
@@ -18,40 +18,40 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from serving.errors import Code, StatusError
 from serving.server.calls.inference import PREDICT
-from serving.server.calls.servable import DEFAULT_SIGNATURE, Signature
+from serving.server.calls.servable import DEFAULT_SIGNATURE, ModelSignature
 from serving.server.models.tflite_signatures import signatures_in_metadata, with_names_in
 from serving.server.options import ServerOptions
 from serving.server.run.executor import DEADLINE
-from serving.server.run.graph_loops import goes_on
-from serving.server.run.run_time_limit import RunLimitError, limited
+from serving.server.run.graph_loops import is_unbounded_op
+from serving.server.run.run_time_limit import RunLimitError, limit_comes_first
 from serving.wire import dtypes
 from serving.wire.protos import SignatureDef
 
 Details = Mapping[str, Mapping[str, Any]]
-"""Alias to what TensorFlow Lite says of the tensor."""
+"""TensorFlow Lite's details of a tensor, by alias."""
 
 Runner = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
-"""Inputs by their aliases to outputs by theirs."""
+"""Runs inputs by alias to outputs by alias."""
 
 
 class TfliteModel:
-    """See `Servable`.
+    """A `Servable`.
 
     Args:
         path: the file.
         options: the size of the pool, and threads.
 
     Raises:
-        StatusError: INVALID_ARGUMENT, it is no such file; INTERNAL, an operation is missing.
+        StatusError: INVALID_ARGUMENT, the file is invalid; INTERNAL, an operation is missing.
     """
 
     def __init__(self, path: Path, options: ServerOptions) -> None:
         self._content, self._threads = path.read_bytes(), options.intra_op_parallelism or 1
-        self._most = options.max_run_seconds
+        self._max_seconds = options.max_run_seconds
         self._pool: SimpleQueue[_Interpreter] = SimpleQueue()
         first = self._new()
-        self.signatures: Mapping[str, Signature] = {
-            name: Signature(first.definitions.get(name) or _definition(inputs, outputs))
+        self.signatures: Mapping[str, ModelSignature] = {
+            name: ModelSignature(first.definitions.get(name) or _definition(inputs, outputs))
             for name, (inputs, outputs) in first.signatures.items()
         }
         self._endless = _has_loops(self._content)
@@ -68,25 +68,27 @@ class TfliteModel:
         except RuntimeError as error:
             raise StatusError(Code.INTERNAL, f"Cannot build Interpreter from buffer. {error}") from error
 
-    def may_go_on(self, fetches: Sequence[str]) -> bool:
+    def is_unbounded(self, fetches: Sequence[str]) -> bool:
         return self._endless
 
     def run(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], timeout: float | None) -> list[np.ndarray]:
         name = self._signature_of(feeds, fetches)
         signature = self.signatures[name]
-        ours = self._endless and limited(timeout, self._most)
+        limit_first = self._endless and limit_comes_first(timeout, self._max_seconds)
         try:
-            interpreter = self._pool.get(timeout=self._most if ours else timeout)
+            interpreter = self._pool.get(timeout=self._max_seconds if limit_first else timeout)
         except Empty:
-            if ours:
-                raise RunLimitError("The request waited for an interpreter of this model for", self._most) from None
+            if limit_first:
+                raise RunLimitError(
+                    "The request waited for an interpreter of this model for", self._max_seconds
+                ) from None
             raise StatusError(Code.DEADLINE_EXCEEDED, DEADLINE) from None
         try:
             outputs = interpreter.runners[name](
                 {alias: feeds[endpoint.tensor] for alias, endpoint in signature.inputs.items()}
             )
         except (ValueError, RuntimeError) as error:
-            interpreter = self._new()  # one that has failed may keep sizes that it cannot allocate
+            interpreter = self._new()  # a failed one may keep sizes that it cannot allocate
             raise StatusError(Code.INTERNAL, f"Failed to invoke TfLite interpreter: {error}") from error
         finally:
             self._pool.put(interpreter)
@@ -108,14 +110,16 @@ class TfliteModel:
 def _has_loops(content: bytes) -> bool:
     model = schema.Model.GetRootAs(content, 0)
     codes = [model.OperatorCodes(index) for index in range(model.OperatorCodesLength())]
-    # Which of the two fields says it depends on the file's age.
+    # Which of the two fields is set depends on the file's age.
     built_in = {max(code.BuiltinCode(), code.DeprecatedBuiltinCode()) for code in codes}
     customs = [code.CustomCode() or b"" for code in codes]
-    return schema.BuiltinOperator.WHILE in built_in or any(goes_on(one.decode("utf-8", "replace")) for one in customs)
+    return schema.BuiltinOperator.WHILE in built_in or any(
+        is_unbounded_op(one.decode("utf-8", "replace")) for one in customs
+    )
 
 
 class _Interpreter:
-    """An interpreter with its signatures: their inputs and outputs, and what runs them."""
+    """An interpreter with its signatures: their inputs, outputs and runners."""
 
     def __init__(self, content: bytes, threads: int) -> None:
         interpreter = tf.lite.Interpreter(model_content=content, num_threads=threads)
@@ -134,7 +138,7 @@ class _Interpreter:
             self.runners[DEFAULT_SIGNATURE] = _without_signature(interpreter, inputs, outputs)
 
     def _add_from_metadata(self, interpreter: Any, content: bytes) -> Mapping[str, Any]:
-        """As TF Serving does, which reads no other ones."""
+        """Adds the signatures in the metadata, the only ones that TF Serving reads."""
         inputs = {one["name"]: one for one in interpreter.get_input_details()}
         outputs = {one["name"]: one for one in interpreter.get_output_details()}
         definitions = {}
@@ -151,7 +155,7 @@ def _by_keyword(runner: Any) -> Runner:
 
 
 def _by_name(details: Sequence[Mapping[str, Any]]) -> Details:
-    """As aliases, the tensors' names without what the converter adds to them."""
+    """By alias: the tensor's name without the suffix added by the converter."""
     return {one["name"].split(":")[0]: one for one in details}
 
 

@@ -1,4 +1,4 @@
-"""The signatures that older converters put into a `.tflite` file: as metadata, and not as the file's own.
+"""Signatures that older converters stored as metadata of a `.tflite` file.
 
 Source: tensorflow/lite/tools/signature/signature_def_util.cc, and `TfLiteSession::Create` in
 tensorflow_serving/servables/tensorflow/tflite_session.cc.
@@ -21,10 +21,10 @@ _METADATA = b"signature_defs_metadata"
 
 
 def signatures_in_metadata(content: bytes) -> Mapping[str, Any]:
-    """`SignatureDef` messages by name; none where the file has no such metadata.
+    """`SignatureDef` messages by name; empty without such metadata.
 
     Raises:
-        StatusError: INVALID_ARGUMENT, the metadata is there and holds no signatures.
+        StatusError: INVALID_ARGUMENT, the metadata is invalid.
     """
     model = schema.Model.GetRootAs(content, 0)
     for index in range(model.MetadataLength()):
@@ -40,7 +40,7 @@ def signatures_in_metadata(content: bytes) -> Mapping[str, Any]:
 
 
 def with_names_in(definition: Any, inputs: Collection[str], outputs: Collection[str]) -> Any:
-    """The `SignatureDef` with the names that its tensors have in the file: older converters left `:0` away there.
+    """The `SignatureDef` with its tensors' names in the file, where older converters left out `:0`.
 
     Raises:
         StatusError: INTERNAL, a tensor is not in the file.

@@ -1,4 +1,4 @@
-"""A version's folder becomes a servable that has answered its warm-up requests, and how requests to it are joined."""
+"""Loads a version's folder, warms it up, and reads how its requests are batched."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BATCHING_FILE = "batching_params.pbtxt"
 
 
 def batching_of(folder: Path, options: ServerOptions) -> BatchingOptions | None:
-    """How requests to a version are joined, None where each runs by itself.
+    """How requests to a version are batched, None if they are not.
 
     Source: `GetPerModelBatchingParams` in tensorflow_serving/servables/tensorflow/bundle_factory_util.cc.
 
@@ -39,13 +39,19 @@ def batching_of(folder: Path, options: ServerOptions) -> BatchingOptions | None:
         raise StatusError(Code.INVALID_ARGUMENT, str(error)) from error
 
 
+def load_with_batching(folder: Path, options: ServerOptions) -> tuple[Servable, BatchingOptions | None]:
+    """`load` and `batching_of`; checks the batching first, which is fast."""
+    batching = batching_of(folder, options)
+    return load(folder, options), batching
+
+
 def load(folder: Path, options: ServerOptions) -> Servable:
-    """Loads a version and warms it up. It takes its time: in a thread.
+    """Loads a version and warms it up. Slow: call it in a thread.
 
     Raises:
         StatusError: it cannot be loaded, or a warm-up request failed.
     """
-    # TensorFlow takes seconds to import: only what loads models pays for it.
+    # Imported here because TensorFlow takes seconds to import.
     if options.prefer_tflite_model and (folder / TFLITE_FILE).is_file():
         from serving.server.models.tflite_model import TfliteModel
 
@@ -65,7 +71,7 @@ def load(folder: Path, options: ServerOptions) -> Servable:
 
 @functools.cache
 def _import_tensorflow() -> None:
-    """Says once what most of a start goes to."""
+    """Logs, once, what takes most of a start."""
     began = time.monotonic()
     import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""The requests under `assets.extra` that a version answers before anybody else's.
+"""Runs the warm-up requests under `assets.extra` before a version is served.
 
 Sources: saved_model_warmup.cc and saved_model_warmup_util.cc in tensorflow_serving/servables/tensorflow.
 """
@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from serving.errors import Code, StatusError
 from serving.server.calls.budget import Limits
 from serving.server.calls.example_inference import plan_classify, plan_multi_inference, plan_regress
-from serving.server.calls.inference import Plan, plan_predict, signature_key
+from serving.server.calls.inference import RunPlan, plan_predict, signature_key
 from serving.server.calls.request_tensors import decode_inputs
 from serving.server.calls.servable import Servable
 from serving.server.options import ServerOptions
@@ -33,10 +33,10 @@ _log = logging.getLogger(__name__)
 
 
 def warm_up(servable: Servable, folder: Path, options: ServerOptions) -> None:
-    """Runs the requests that come with a version; nothing where it has none.
+    """Runs the version's warm-up requests, if it has any.
 
     Raises:
-        StatusError: one of them failed, as which it fails the version; or the file is not one.
+        StatusError: a request failed, which fails the version; or the file is invalid.
     """
     path = folder / FILE
     if not options.enable_model_warmup or not path.is_file():
@@ -65,7 +65,7 @@ def _run(servable: Servable, log: Any, options: ServerOptions) -> None:
         plan.finish(servable.run(plan.feeds, plan.fetches, None))
 
 
-def _plan(servable: Servable, log: Any, options: ServerOptions) -> Plan | None:
+def _plan(servable: Servable, log: Any, options: ServerOptions) -> RunPlan | None:
     kind = log.WhichOneof("log_type")
     signatures, check = servable.signatures, options.enable_signature_method_name_check
     if kind == "predict_log":
@@ -85,7 +85,7 @@ def _plan(servable: Servable, log: Any, options: ServerOptions) -> Plan | None:
 
 
 def records(path: Path) -> Iterator[bytes]:
-    """The records of a TFRecord file; their checksums, which need a library of their own, are not verified.
+    """The records of a TFRecord file; the checksums are not verified, because that needs another library.
 
     Raises:
         StatusError: DATA_LOSS, the file ends within a record.

@@ -1,4 +1,4 @@
-"""Serving processes: one alone, or workers under a supervisor; their start, reloads and end.
+"""Serving processes, one alone or workers under a supervisor: how they start, reload and end.
 
-No requests.
+Nothing here handles requests.
 """

@@ -1,7 +1,7 @@
-"""The one configuration of all workers: which is in force, in which order it changes, and who has it.
+"""The one configuration of all workers: which is in force, the order of its changes, and which workers have it.
 
-A reload is in force when every worker has taken it. Where one refuses what others took, those go back to what was in
-force. A worker that comes later gets what is in force before it opens its ports.
+A reload is in force once every worker has taken it. If one refuses it, those that took it go back to the configuration
+in force. A worker that starts later gets the configuration in force before it opens its ports.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
 from serving.errors import Code
-from serving.server.processes.frames import Kind, failure, is_taken
+from serving.server.processes.control_frames import FrameKind, decode_reload_failure, took_effect
 from serving.wire import protos
 
 LOG = logging.getLogger("serving")
 
 W = TypeVar("W")
 T = TypeVar("T", contravariant=True)
-Answer = Callable[[bytes], None]
+Reply = Callable[[bytes], None]
 
 UNKNOWN_GENERATION = -1
-"""That of a worker of which nobody knows what it serves."""
+"""Of a worker that may serve any configuration."""
 
 
-class Send(Protocol[T]):
+class SendFrame(Protocol[T]):
     """Sends a frame to a worker."""
 
-    def __call__(self, worker: T, kind: Kind, number: int, content: bytes = b"") -> None: ...
+    def __call__(self, worker: T, kind: FrameKind, number: int, content: bytes = b"") -> None: ...
 
 
 @dataclasses.dataclass(eq=False)
@@ -38,90 +38,91 @@ class _Reload(Generic[W]):
     """A configuration on its way to workers.
 
     Attributes:
-        generation: that the workers have afterwards, None where it is not in force yet.
+        generation: that the workers have afterwards, None for one that is not in force yet.
         request: a serialized `ReloadConfigRequest`.
-        answer: hears how it ended.
+        reply: called with the result.
+        left: workers that have not reloaded yet.
+        done: the results of the others.
     """
 
     generation: int | None
     request: bytes
-    answer: Answer | None = None
+    reply: Reply | None = None
     left: set[W] = dataclasses.field(default_factory=set)
     done: dict[W, bytes] = dataclasses.field(default_factory=dict)
 
 
-class Reloads(Generic[W]):
+class ReloadCoordinator(Generic[W]):
     """See the module.
 
     Args:
-        config: `ModelServerConfig` to begin with.
-        send: tells workers what is decided here.
-        give_up_on: ends a worker that serves something else than the others and cannot be brought to what is in force.
+        config: the first `ModelServerConfig`.
+        kill: ends a worker that serves another configuration than the rest and cannot go back to the one in force.
 
     Attributes:
-        config: what is in force.
+        config: the configuration in force.
         generation: how many there have been before it.
     """
 
-    def __init__(self, config: Any, send: Send[W], give_up_on: Callable[[W, str], None]) -> None:
+    def __init__(self, config: Any, send: SendFrame[W], kill: Callable[[W, str], None]) -> None:
         self.config, self.generation = config, 0
-        self._send, self._give_up_on = send, give_up_on
-        self._has: dict[W, int] = {}  # the generation of each worker that has loaded
+        self._send, self._kill = send, kill
+        self._generations: dict[W, int] = {}  # of each worker that has loaded its models
         self._opened: set[W] = set()
         self._numbers = itertools.count(1)
         self._running: dict[int, _Reload[W]] = {}
         self._queue: deque[_Reload[W]] = deque()
         self._changing = False
 
-    def ask(self, request: bytes, answer: Answer) -> None:
-        """All workers shall reload, after those reloads that were asked for before.
+    def request_reload(self, request: bytes, reply: Reply) -> None:
+        """Reloads all workers, after earlier requests.
 
         Args:
             request: a serialized `ReloadConfigRequest`.
-            answer: is called with what `frames.failure` reads; never where all workers have died of it.
+            reply: called with content for `decode_reload_failure`; never if all workers have died of the reload.
         """
-        self._queue.append(_Reload(None, request, answer))
-        self._next()
+        self._queue.append(_Reload(None, request, reply))
+        self._start_next()
 
-    def join(self, worker: W, generation: int) -> None:
-        """A worker has loaded what was in force in that generation."""
-        self._has[worker] = generation
-        self._bring_up(worker)
+    def worker_loaded(self, worker: W, generation: int) -> None:
+        """A worker has loaded the configuration of a generation."""
+        self._generations[worker] = generation
+        self._update_worker(worker)
 
-    def leave(self, worker: W) -> None:
+    def worker_died(self, worker: W) -> None:
         """A worker has died; it may be unknown."""
-        self._has.pop(worker, None)
+        self._generations.pop(worker, None)
         self._opened.discard(worker)
         for number, reload in list(self._running.items()):
             reload.done.pop(worker, None)
             if worker in reload.left:
-                self._end(number, worker)
+                self._finish_worker(number, worker)
 
-    def done(self, worker: W, number: int, content: bytes) -> None:
-        """A worker has reloaded."""
+    def worker_reloaded(self, worker: W, number: int, content: bytes) -> None:
+        """A worker has finished a reload."""
         reload = self._running.get(number)
         if reload is not None and worker in reload.left:
             reload.done[worker] = content
-            self._end(number, worker)
+            self._finish_worker(number, worker)
 
-    def _next(self) -> None:
+    def _start_next(self) -> None:
         if self._changing or not self._queue:
             return
         self._changing = True
-        self._begin(self._queue.popleft(), set(self._has))
+        self._send_reload(self._queue.popleft(), set(self._generations))
 
-    def _begin(self, reload: _Reload[W], workers: set[W]) -> None:
+    def _send_reload(self, reload: _Reload[W], workers: set[W]) -> None:
         number = next(self._numbers)
         self._running[number], reload.left = reload, set(workers)
         for worker in workers:
-            self._send(worker, Kind.DO_RELOAD, number, reload.request)
-        if not workers:  # nobody can refuse it: the next worker begins with it
+            self._send(worker, FrameKind.DO_RELOAD, number, reload.request)
+        if not workers:  # no worker can refuse it: the next one starts with it
             del self._running[number]
             self._put_in_force(reload.request)
-            self._changed(reload, b"\0")
+            self._finish_change(reload, b"\0")
 
-    def _end(self, number: int, worker: W) -> None:
-        """One worker less is left to a reload."""
+    def _finish_worker(self, number: int, worker: W) -> None:
+        """Removes a worker from those left to a reload."""
         reload = self._running[number]
         reload.left.discard(worker)
         if reload.left:
@@ -130,54 +131,54 @@ class Reloads(Generic[W]):
         if reload.generation is None:
             self._decide(reload)
         elif worker in reload.done:
-            self._brought_up(worker, reload.generation, reload.done[worker])
+            self._worker_updated(worker, reload.generation, reload.done[worker])
 
     def _decide(self, reload: _Reload[W]) -> None:
-        """All that still live have taken or refused a reload."""
-        took = [worker for worker, content in reload.done.items() if is_taken(content)]
+        """Puts a reload in force, or takes it back, when all workers that are still alive have taken or refused it."""
+        took = [worker for worker, content in reload.done.items() if took_effect(content)]
         refused = [worker for worker in reload.done if worker not in took]
         if took and not refused:
             self._put_in_force(reload.request)
         for worker, content in reload.done.items():
             if worker in took:
-                self._has[worker] = UNKNOWN_GENERATION if refused else self.generation
-            elif content[0] == Code.INTERNAL.number:  # who knows where it stopped
-                self._has[worker] = UNKNOWN_GENERATION
+                self._generations[worker] = UNKNOWN_GENERATION if refused else self.generation
+            elif content[0] == Code.INTERNAL.number:  # the reload may have stopped anywhere
+                self._generations[worker] = UNKNOWN_GENERATION
         if took and refused:
             LOG.error("%d of %d workers refused a reload: it is taken back", len(refused), len(reload.done))
-        failures = [content for content in reload.done.values() if failure(content) is not None]
-        answers = sorted(failures, key=is_taken) or list(reload.done.values())
-        self._changed(reload, answers[0] if answers else None)
+        failures = [content for content in reload.done.values() if decode_reload_failure(content) is not None]
+        results = sorted(failures, key=took_effect) or list(reload.done.values())
+        self._finish_change(reload, results[0] if results else None)
 
     def _put_in_force(self, request: bytes) -> None:
         self.config = protos.ReloadConfigRequest.FromString(request).config
         self.generation += 1
 
-    def _changed(self, reload: _Reload[W], answer: bytes | None) -> None:
+    def _finish_change(self, reload: _Reload[W], result: bytes | None) -> None:
         self._changing = False
-        if reload.answer is not None and answer is not None:
-            reload.answer(answer)
-        for worker in list(self._has):
-            self._bring_up(worker)
-        self._next()
+        if reload.reply is not None and result is not None:
+            reload.reply(result)
+        for worker in list(self._generations):
+            self._update_worker(worker)
+        self._start_next()
 
-    def _bring_up(self, worker: W) -> None:
-        """Sees to it that a worker gets what is in force."""
-        if self._has[worker] == self.generation:
+    def _update_worker(self, worker: W) -> None:
+        """Lets a worker open its ports if it has the configuration in force; otherwise sends it that configuration."""
+        if self._generations[worker] == self.generation:
             if worker not in self._opened:
                 self._opened.add(worker)
-                self._send(worker, Kind.OPEN, 0)
+                self._send(worker, FrameKind.OPEN, 0)
         elif not any(one.generation is not None and worker in one.left for one in self._running.values()):
             request = protos.ReloadConfigRequest(config=self.config).SerializeToString()
-            self._begin(_Reload(self.generation, request), {worker})
+            self._send_reload(_Reload(self.generation, request), {worker})
 
-    def _brought_up(self, worker: W, generation: int, content: bytes) -> None:
-        why = failure(content)
-        if why is not None and not is_taken(content):
+    def _worker_updated(self, worker: W, generation: int, content: bytes) -> None:
+        failure = decode_reload_failure(content)
+        if failure is not None and not took_effect(content):
             if worker in self._opened:
-                self._give_up_on(worker, f"it cannot take the configuration that is in force: {why.message}")
+                self._kill(worker, f"it cannot load the configuration in force: {failure.message}")
                 return
-            # It would fail again after a restart; what it has loaded so far is of more use than a worker less.
-            LOG.error("A worker begins without the configuration that is in force: %s", why.message)
-        self._has[worker] = generation
-        self._bring_up(worker)
+            # It would fail again after a restart. Serving what it has loaded so far is better than one worker less.
+            LOG.error("A worker starts without the configuration in force: %s", failure.message)
+        self._generations[worker] = generation
+        self._update_worker(worker)

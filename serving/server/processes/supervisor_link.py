@@ -1,6 +1,6 @@
-"""A worker's end of the socket pair to its supervisor; `frames.py` says what is spoken.
+"""A worker's end of the socket pair to its supervisor; `control_frames.py` describes the protocol.
 
-A caller that leaves (its deadline, its connection) leaves alone: what it asked for goes on, and the answer is dropped.
+When a caller leaves (its deadline passes, its connection closes), its request goes on, and the reply is dropped.
 """
 
 from __future__ import annotations
@@ -15,154 +15,150 @@ from typing import Any
 from serving.errors import Code, StatusError
 from serving.server.calls.internal_error import unexpected
 from serving.server.front.server_metrics import Metrics
-from serving.server.processes.frames import MAX_CONFIG_BYTES, Frame, Kind, failed, failure, frame, frames, reloaded
+from serving.server.processes import control_frames
+from serving.server.processes.control_frames import Frame, FrameKind
 from serving.wire import protos
 
 RELOAD_SECONDS = 600.0
-"""Loading a large model takes minutes; after so long its reload goes on, but nobody waits for it any more."""
+"""Loading a large model takes minutes. After this long, the reload goes on without its caller."""
 
-_METRICS_SECONDS = 5.0  # the supervisor gives the other workers one
-_MAX_RELOADS = 16  # that one worker has asked for and that are not answered
+_METRICS_SECONDS = 5.0  # the supervisor waits one second for the other workers
+_MAX_RELOADS = 16  # pending, of one worker
 
 
-class Control:
-    """See the module.
-
-    Args:
-        end: of the socket pair.
-        reload: reloads this worker's configuration.
-        dump: this worker's metrics.
-    """
+class SupervisorLink:
+    """See the module. `reload` reloads this worker's configuration, `dump` returns its metrics."""
 
     def __init__(self, end: socket.socket, reload: Callable[[Any], Awaitable[Any]], dump: Callable[[], bytes]) -> None:
         self._end, self._reload, self._dump = end, reload, dump
         self._numbers = itertools.count(1)
-        self._asked: dict[int, asyncio.Future[bytes]] = {}  # each until it is answered, whoever still waits
+        self._pending: dict[int, asyncio.Future[bytes]] = {}  # until the reply, even if no caller waits any more
         self._to_reload: asyncio.Queue[Frame] = asyncio.Queue()
         self._may_open = asyncio.Event()
-        self._reloads = 0
+        self._reloads: set[asyncio.Future[bytes]] = set()
         self._gone = False
 
     async def connect(self) -> None:
-        """Opens the connection; then `serve` must run."""
+        """Opens the connection. `serve` must run afterwards."""
         self._reader, self._writer = await asyncio.open_connection(sock=self._end)
 
-    async def may_open(self) -> None:
-        """Tells that the models are loaded, and waits until this worker has the configuration that is in force."""
-        self._tell(Kind.LOADED, 0)
+    async def wait_to_open(self) -> None:
+        """Reports that the models are loaded, and waits until this worker has the configuration in force."""
+        self._send(FrameKind.LOADED, 0)
         await self._may_open.wait()
 
-    def ready(self) -> None:
-        """Tells that this worker answers."""
-        self._tell(Kind.READY, 0)
+    def report_ready(self) -> None:
+        """Reports that this worker serves."""
+        self._send(FrameKind.READY, 0)
 
     async def reload_all(self, request: Any) -> Any:
-        """`ReloadConfigRequest` to `ReloadConfigResponse`, when all workers have reloaded.
+        """`ReloadConfigRequest` to `ReloadConfigResponse`, once all workers have reloaded.
 
         Raises:
-            StatusError: one of them failed; RESOURCE_EXHAUSTED, too many reloads wait; DEADLINE_EXCEEDED, it goes on.
+            StatusError: a worker failed; INVALID_ARGUMENT, the request is too large; RESOURCE_EXHAUSTED, too many
+                reloads wait; DEADLINE_EXCEEDED, it takes long, and goes on.
         """
         content = request.SerializeToString()
-        if len(content) > MAX_CONFIG_BYTES:
-            message = f"A configuration of {len(content)} bytes; one for several workers has at most {MAX_CONFIG_BYTES}"
+        if len(content) > control_frames.MAX_CONFIG_BYTES:
+            limit = control_frames.MAX_CONFIG_BYTES
+            message = f"The configuration has {len(content)} bytes; with several workers the limit is {limit}"
             raise StatusError(Code.INVALID_ARGUMENT, message)
-        if self._reloads >= _MAX_RELOADS:
-            message = f"{self._reloads} reloads are waiting for each other. Ask again when they are done"
+        if len(self._reloads) >= _MAX_RELOADS:
+            message = f"{len(self._reloads)} reloads are waiting for each other. Try again when they are done"
             raise StatusError(Code.RESOURCE_EXHAUSTED, message)
-        self._reloads += 1
-        answer = self._ask(Kind.ASK_RELOAD, content)
-        answer.add_done_callback(self._count_reload)
+        reply = self._request(FrameKind.REQUEST_RELOAD, content)
+        self._reloads.add(reply)
+        reply.add_done_callback(self._reloads.discard)
         try:
             async with asyncio.timeout(RELOAD_SECONDS):
-                content = await asyncio.shield(answer)
+                content = await asyncio.shield(reply)
         except TimeoutError as error:
-            message = f"The reload has not ended after {RELOAD_SECONDS:.0f} s. It goes on; see the models' status"
+            message = f"The reload has not ended after {RELOAD_SECONDS:.0f} s. It goes on: see the models' status"
             raise StatusError(Code.DEADLINE_EXCEEDED, message) from error
-        if (why := failure(content)) is not None:
+        if (why := control_frames.decode_reload_failure(content)) is not None:
             raise why
         return protos.ReloadConfigResponse.FromString(content[1:])
 
-    async def metrics_of_all(self) -> bytes:
-        """What the `Metrics` of all workers dump, merged.
+    async def collect_metrics(self) -> bytes:
+        """The merged `Metrics.dump` of all workers.
 
         Raises:
-            StatusError: UNAVAILABLE, the supervisor does not answer.
+            StatusError: UNAVAILABLE, the supervisor does not reply.
         """
         try:
             async with asyncio.timeout(_METRICS_SECONDS):
-                return await asyncio.shield(self._ask(Kind.ASK_METRICS, b""))
+                return await asyncio.shield(self._request(FrameKind.REQUEST_METRICS, b""))
         except TimeoutError as error:
-            message = f"The supervisor of the workers has not answered for {_METRICS_SECONDS:g} s"
+            message = f"The supervisor of the workers has not replied for {_METRICS_SECONDS:g} s"
             raise StatusError(Code.UNAVAILABLE, message) from error
 
     async def serve(self) -> None:
-        """Does what the supervisor tells, until it has gone."""
+        """Serves the supervisor's requests until it has gone."""
         reloading = asyncio.create_task(self._reload_in_order())
         try:
-            await self._listen()
+            await self._receive()
         finally:
             self._gone = True
             reloading.cancel()
-            for answer in self._asked.values():
-                if not answer.done():
-                    answer.set_exception(_supervisor_gone())
-                    answer.exception()  # it may be that nobody waits for it
+            for reply in self._pending.values():
+                if not reply.done():
+                    reply.set_exception(_supervisor_gone())
+                    reply.exception()  # marks it as retrieved: there may be no caller left
 
-    async def _listen(self) -> None:
+    async def _receive(self) -> None:
         buffer = bytearray()
         with contextlib.suppress(ConnectionError):
             while piece := await self._reader.read(2**16):
                 buffer += piece
-                for one in frames(buffer):
-                    self._heard(one)
+                for frame in control_frames.pop_frames(buffer):
+                    self._handle_frame(frame)
 
-    def _heard(self, one: Frame) -> None:
-        kind, number, content = one
-        if kind is Kind.ANSWER:
-            answer = self._asked.pop(number, None)
-            if answer is not None and not answer.done():
-                answer.set_result(content)
-        elif kind is Kind.DO_METRICS:
-            self._tell(Kind.COUNTED, number, self._counted())
-        elif kind is Kind.DO_RELOAD:
-            self._to_reload.put_nowait(one)
-        elif kind is Kind.OPEN:
+    def _handle_frame(self, frame: Frame) -> None:
+        kind, number, content = frame
+        if kind is FrameKind.REPLY:
+            reply = self._pending.pop(number, None)
+            if reply is not None and not reply.done():
+                reply.set_result(content)
+        elif kind is FrameKind.DO_METRICS:
+            self._send(FrameKind.METRICS, number, self._dump_metrics())
+        elif kind is FrameKind.DO_RELOAD:
+            self._to_reload.put_nowait(frame)
+        elif kind is FrameKind.OPEN:
             self._may_open.set()
 
-    def _counted(self) -> bytes:
+    def _dump_metrics(self) -> bytes:
         try:
             return self._dump()
-        except Exception as error:  # noqa: BLE001  `unexpected` logs it; without an answer this worker would seem to hang
+        except Exception as error:  # noqa: BLE001  `unexpected` logs it; without a reply this worker would seem to hang
             unexpected(error, "Metrics.dump")
             return Metrics().dump()
 
     async def _reload_in_order(self) -> None:
-        """One after the other, as the supervisor told them: the order is the same in every worker."""
+        """Reloads one after the other, in the supervisor's order, which is the same in every worker."""
         while True:
             _, number, content = await self._to_reload.get()
             try:
-                done = reloaded(await self._reload(protos.ReloadConfigRequest.FromString(content)))
+                done = control_frames.encode_reload_response(
+                    await self._reload(protos.ReloadConfigRequest.FromString(content))
+                )
             except StatusError as error:
-                done = failed(error)
-            except Exception as error:  # noqa: BLE001  `unexpected` logs it; without an answer all would wait
-                done = failed(unexpected(error, "HandleReloadConfigRequest"))
-            self._tell(Kind.RELOADED, number, done)
+                done = control_frames.encode_reload_failure(error)
+            except Exception as error:  # noqa: BLE001  `unexpected` logs it; without a reply all workers would wait
+                done = control_frames.encode_reload_failure(unexpected(error, "HandleReloadConfigRequest"))
+            self._send(FrameKind.RELOADED, number, done)
 
-    def _ask(self, kind: Kind, content: bytes) -> asyncio.Future[bytes]:
+    def _request(self, kind: FrameKind, content: bytes) -> asyncio.Future[bytes]:
         number = next(self._numbers)
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         if self._gone:
-            answer.set_exception(_supervisor_gone())
+            reply.set_exception(_supervisor_gone())
         else:
-            self._asked[number] = answer
-            self._tell(kind, number, content)
-        return answer
+            self._pending[number] = reply
+            self._send(kind, number, content)
+        return reply
 
-    def _count_reload(self, answer: asyncio.Future[bytes]) -> None:
-        self._reloads -= 1
-
-    def _tell(self, kind: Kind, number: int, content: bytes = b"") -> None:
-        self._writer.write(frame(kind, number, content))
+    def _send(self, kind: FrameKind, number: int, content: bytes = b"") -> None:
+        self._writer.write(control_frames.encode_frame(kind, number, content))
 
 
 def _supervisor_gone() -> StatusError:

@@ -14,24 +14,24 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-async def follow(what: str, read: Callable[[], T], known: T, apply: Callable[[T], None], seconds: float) -> None:
-    """Hands on what changes, until it is cancelled. What cannot be used is logged once, and the old stays in force.
+async def watch_files(what: str, read: Callable[[], T], known: T, apply: Callable[[T], None], seconds: float) -> None:
+    """Applies changes until it is cancelled. Unusable content is logged once, and the old stays in force.
 
     Args:
-        what: is read, for the log.
-        read: reads it, in a thread; it may raise `OptionsError`.
+        what: the files hold, for the log.
+        read: reads the files, in a thread; it may raise `OptionsError`.
         known: what was read before.
-        apply: puts what is new in force; it may raise `OSError` (as `ssl.SSLError` is) and `ValueError`.
-        seconds: between two looks; 0: never.
+        apply: puts new content in force; it may raise `OSError` (such as `ssl.SSLError`) and `ValueError`.
+        seconds: between two checks; 0 for none.
     """
     problem = ""
     while seconds:
         try:
-            # At once: a worker that replaces another began with what was read when the server did.
-            found = await asyncio.get_running_loop().run_in_executor(None, read)
-            if found != known:
-                apply(found)
-                known = found
+            # At once: a worker that replaces another started with what the server read at its own start.
+            content = await asyncio.get_running_loop().run_in_executor(None, read)
+            if content != known:
+                apply(content)
+                known = content
                 _log.info("new %s are in force", what)
             problem = ""
         except (OptionsError, OSError, ValueError) as error:

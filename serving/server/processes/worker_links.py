@@ -1,63 +1,59 @@
-"""The supervisor's end of the socket pair to one worker. It never blocks: what the worker does not take is kept."""
+"""The supervisor's end of the socket pair to one worker. It never blocks: what the worker does not read is kept."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 
-from serving.server.processes.frames import MAX_BYTES, BadFrameError, Frame, Kind, frame, frames
+from serving.server.processes.control_frames import MAX_BYTES, BadFrameError, Frame, FrameKind, encode_frame, pop_frames
 
-_MAX_KEPT = 2 * MAX_BYTES
+_MAX_UNSENT = 2 * MAX_BYTES
 _PIECE = 2**16
 
 
-class LinkError(Exception):
-    """There is no speaking to this worker any more."""
+class WorkerLinkError(Exception):
+    """The worker cannot be communicated with any more."""
 
 
-class Link:
-    """See the module.
-
-    Args:
-        end: of the socket pair.
-    """
+class WorkerLink:
+    """See the module. `end` is a socket of the pair."""
 
     def __init__(self, end: socket.socket) -> None:
         end.setblocking(False)
         self._end = end
-        self._coming, self._kept = bytearray(), bytearray()
+        self._received, self._unsent = bytearray(), bytearray()
 
     def fileno(self) -> int:
         return self._end.fileno()
 
     @property
-    def waits(self) -> bool:
-        """Whether something is kept that the worker has not taken."""
-        return bool(self._kept)
+    def has_unsent(self) -> bool:
+        """Whether something is kept that the worker has not read."""
+        return bool(self._unsent)
 
-    def send(self, kind: Kind, number: int, content: bytes = b"") -> None:
-        """Sends a frame, or keeps what of it cannot be sent now.
+    def send(self, kind: FrameKind, number: int, content: bytes = b"") -> None:
+        """Sends a frame, and keeps the part that cannot be sent now.
 
         Raises:
-            LinkError: more is kept than may be.
+            WorkerLinkError: too much is unsent.
         """
-        self._kept += frame(kind, number, content)
+        self._unsent += encode_frame(kind, number, content)
         self.flush()
-        if len(self._kept) > _MAX_KEPT:
-            raise LinkError(f"it has left {len(self._kept)} bytes unread")
+        if len(self._unsent) > _MAX_UNSENT:
+            raise WorkerLinkError(f"it has left {len(self._unsent)} bytes unread")
 
     def flush(self) -> None:
-        """Sends what is kept, as far as the worker takes it. That it has gone is told by `receive`."""
+        """Sends what is kept, as far as the worker reads. `receive` reports a worker that has gone."""
         with contextlib.suppress(OSError):
-            while self._kept:
-                sent = self._end.send(memoryview(self._kept)[:_PIECE].tobytes())
-                del self._kept[:sent]
+            while self._unsent:
+                sent = self._end.send(memoryview(self._unsent)[:_PIECE].tobytes())
+                del self._unsent[:sent]
 
     def receive(self) -> list[Frame] | None:
-        """The frames that have come; None at the end.
+        """The frames that have arrived; None at the end of the connection.
 
         Raises:
-            LinkError: what came is no frame.
+            WorkerLinkError: the worker sent something else.
         """
         try:
             piece = self._end.recv(_PIECE)
@@ -67,11 +63,11 @@ class Link:
             return None
         if not piece:
             return None
-        self._coming += piece
+        self._received += piece
         try:
-            return frames(self._coming)
+            return pop_frames(self._received)
         except BadFrameError as error:
-            raise LinkError(f"it sent {error}") from error
+            raise WorkerLinkError(f"it sent {error}") from error
 
     def close(self) -> None:
         self._end.close()

@@ -1,5 +1,7 @@
-"""Protobuf's wire format: large requests are counted, and their tensors read, where they lie. What the tensors mean is
-not in here, and nothing that waits."""
+"""Protobuf's wire format: counts large requests and reads their tensors from the message's bytes.
+
+Nothing here interprets tensors or waits.
+"""
 
 from serving.server.protobuf.example_bytes import serialized_examples
 from serving.server.protobuf.parsing import parse

@@ -1,7 +1,7 @@
-"""The serialized `tf.Example`s of a request's `Input`, counted before they are made.
+"""The serialized `tf.Example`s of a request's `Input`, counted before they are created.
 
-As in TF Serving (tensorflow_serving/util/... `SerializedInput`), the model is given what came: Examples of a large
-request are not read here, and what is wrong in one is the model's to say.
+As in TF Serving (tensorflow_serving/util/... `SerializedInput`), the model gets the bytes as sent: Examples of a large
+request are not parsed here, so the model reports errors in them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import numpy as np
 from serving.errors import Code, StatusError
 from serving.server.calls.budget import Limits
 from serving.server.calls.worker_threads import Check, unchecked
-from serving.server.protobuf.field_walk import DEFAULTS, LENGTH, Walk, too_many_bytes, too_many_rows
+from serving.server.protobuf.field_walk import DEFAULT_LIMITS, LENGTH, Walk, too_many_bytes, too_many_rows
 from serving.server.protobuf.joined_bytes import joined
 
 OBJECT_BYTES = 41
-"""What an array holds for a string besides its bytes: a reference, and the head of a `bytes` object."""
+"""The overhead of a string in an array: a reference, and the header of a `bytes` object."""
 
 _LIST, _LIST_WITH_CONTEXT = 1, 2
 _EXAMPLES, _CONTEXT = 1, 2
@@ -25,7 +25,7 @@ _STEP_ROWS = 256
 
 
 class SlicedInput:
-    """An `Input` of a large message. `examples` are its serialized `tf.Example`s, shape [B], once `make` was called."""
+    """An `Input` of a large message. After `build`, `examples` holds its serialized `tf.Example`s, shape [B]."""
 
     def __init__(self) -> None:
         self.examples = np.empty(0, object)
@@ -34,7 +34,7 @@ class SlicedInput:
         self._context: list[memoryview] = []
 
     def read(self, walk: Walk, begin: int, end: int) -> None:
-        """Reads an `Input` between two positions; where it comes more than once it is merged, as protobuf does.
+        """Reads an `Input` between two positions; repeated ones are merged, as in protobuf.
 
         Raises:
             DecodeError, StatusError: see `Walk`.
@@ -42,7 +42,7 @@ class SlicedInput:
         for kind, form, start, stop in walk.fields(begin, end):
             if kind not in (_LIST, _LIST_WITH_CONTEXT) or form != LENGTH:
                 continue
-            if kind != self._kind:  # of the two only the last one counts
+            if kind != self._kind:  # the last one wins
                 self._kind, self._slices, self._context = kind, [], []
             for number, inner_form, at, behind in walk.fields(start, stop):
                 if inner_form == LENGTH and number == _EXAMPLES:
@@ -51,14 +51,14 @@ class SlicedInput:
                 elif inner_form == LENGTH and number == _CONTEXT and kind == _LIST_WITH_CONTEXT:
                     self._context.append(walk.view[at:behind])
 
-    def make(self, limits: Limits, check: Check) -> None:
-        """Makes `examples`.
+    def build(self, limits: Limits, check: Check) -> None:
+        """Creates `examples`.
 
         Raises:
-            StatusError: INVALID_ARGUMENT, they take too much.
+            StatusError: INVALID_ARGUMENT, they need too much memory.
         """
         context = joined(self._context, check)
-        _admit(len(self._slices), sum(map(len, self._slices)), len(context), limits)
+        _reserve(len(self._slices), sum(map(len, self._slices)), len(context), limits)
         self.examples = np.empty(len(self._slices), object)
         for row, piece in enumerate(self._slices):
             if not row % _STEP_ROWS:
@@ -67,11 +67,11 @@ class SlicedInput:
         self._slices, self._context = [], []
 
 
-def serialized_examples(request_input: Any, limits: Limits = DEFAULTS, check: Check = unchecked) -> np.ndarray:
-    """The serialized `tf.Example`s, strings of shape [B], of an `Input`; a context goes before each of them.
+def serialized_examples(request_input: Any, limits: Limits = DEFAULT_LIMITS, check: Check = unchecked) -> np.ndarray:
+    """The serialized `tf.Example`s of an `Input`, strings of shape [B], each with the context in front.
 
     Raises:
-        StatusError: INVALID_ARGUMENT, there is no example, or more than a request may have.
+        StatusError: INVALID_ARGUMENT, no example, or more than a request may have.
     """
     if isinstance(request_input, SlicedInput):
         if not len(request_input.examples):
@@ -83,7 +83,7 @@ def serialized_examples(request_input: Any, limits: Limits = DEFAULTS, check: Ch
         raise _empty()
     rows = len(found.examples)
     context = found.context.SerializeToString() if kind == "example_list_with_context" else b""
-    _admit(rows, request_input.ByteSize(), len(context), limits)
+    _reserve(rows, request_input.ByteSize(), len(context), limits)
     examples = np.empty(rows, object)
     for row, example in enumerate(found.examples):
         if not row % _STEP_ROWS:
@@ -92,7 +92,7 @@ def serialized_examples(request_input: Any, limits: Limits = DEFAULTS, check: Ch
     return examples
 
 
-def _admit(rows: int, size: int, context: int, limits: Limits) -> None:
+def _reserve(rows: int, size: int, context: int, limits: Limits) -> None:
     if rows > limits.max_rows:
         raise too_many_rows(rows, limits.max_rows)
     size += rows * context

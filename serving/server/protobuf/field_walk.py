@@ -1,7 +1,7 @@
-"""A walk over the fields of a message that lies in bytes, which makes nothing of them but counts them.
+"""Counts the fields of a serialized message without parsing it.
 
-Protobuf's parser takes 30 to 100 bytes of memory for a field of two bytes, and holds Python's lock until it is done. A
-walk takes none, and can be given up. It takes and refuses the same bytes as the parser.
+Protobuf's parser takes 30 to 100 bytes of memory for a field of two bytes and holds the GIL until it is done. A walk
+takes no memory and can be abandoned. It accepts and refuses the same bytes as the parser.
 Source: protobuf.dev/programming-guides/encoding.
 """
 
@@ -15,18 +15,18 @@ from google.protobuf.message import DecodeError
 from serving.errors import Code, StatusError
 from serving.server.calls.budget import Limits
 from serving.server.calls.worker_threads import Check
-from serving.server.protobuf import varints
+from serving.wire import varints
 
-DEFAULTS = Limits()
+DEFAULT_LIMITS = Limits()
 
 VARINT, FIXED64, LENGTH, GROUP, END_GROUP, FIXED32 = range(6)
-"""How the value of a field is written."""
+"""Wire types: how a field's value is written."""
 
 FIELDS, FIELDS_A_ROW = 4096, 4
-"""A message may have so many fields, and so many more for each row that it may have; packed values are one field."""
+"""A message may have this many fields, plus this many for each row that it may have; packed values are one field."""
 
 MAX_NAME_BYTES = 2**16
-"""Of a protobuf `string`. Those of a tensor are `bytes`."""
+"""The limit for a protobuf `string`; a tensor's strings are `bytes`."""
 
 _FIXED = {FIXED64: 8, FIXED32: 4}
 _MAX_DEPTH = 100
@@ -40,8 +40,8 @@ class Walk:
         body, view: the message.
         fields_left, rows_left: how many more fields and rows (strings, `tf.Example`s) it may have.
 
-    Every method raises DecodeError where the bytes are no message and StatusError, INVALID_ARGUMENT, where there are
-    too many fields or rows.
+    Every method raises DecodeError for bytes that are no message, and StatusError, INVALID_ARGUMENT, for too many
+    fields or rows.
     """
 
     def __init__(self, body: bytes, limits: Limits, check: Check) -> None:
@@ -51,9 +51,9 @@ class Walk:
         self._max_fields = self.fields_left = FIELDS + FIELDS_A_ROW * limits.max_rows
 
     def fields(self, begin: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-        """The fields of the message between two positions: number, how it is written, begin and end of its value.
+        """The fields between two positions: number, wire type, begin and end of the value.
 
-        Groups, which no message of ours has, are walked over and left out.
+        Groups, which the served messages do not have, are skipped.
         """
         body = self.body
         while begin < end:
@@ -73,7 +73,7 @@ class Walk:
             begin = stop
 
     def count_fields(self, count: int) -> None:
-        """Counts so many fields, or values that the parser would make as much of."""
+        """Counts fields, or values that take the parser as much memory."""
         left = self.fields_left = self.fields_left - count
         if left < 0:
             raise StatusError(
@@ -85,13 +85,13 @@ class Walk:
             self.check()
 
     def count_rows(self, count: int = 1) -> None:
-        """Counts so many strings or `tf.Example`s."""
+        """Counts strings or `tf.Example`s."""
         self.rows_left -= count
         if self.rows_left < 0:
             raise too_many_rows(self._limits.max_rows - self.rows_left, self._limits.max_rows)
 
     def count_parsed(self, field: FieldDescriptor, form: int, begin: int, end: int, depth: int = 0) -> None:
-        """Counts what the parser would make of a field's value: messages in messages, packed values, long names."""
+        """Counts the parser's objects for a field's value: nested messages, packed values, long names."""
         if form != LENGTH or field.type == FieldDescriptor.TYPE_BYTES:
             return
         if field.type == FieldDescriptor.TYPE_STRING:
@@ -108,7 +108,7 @@ class Walk:
                 self.count_parsed(known[number], inner_form, start, stop, depth + 1)
 
     def check_name(self, field: FieldDescriptor, begin: int, end: int) -> None:
-        """Refuses a name (of a model, input, output) that would take long wherever it is looked up or told."""
+        """Refuses a name (of a model, input, output) so long that looking it up or printing it would take long."""
         if end - begin > MAX_NAME_BYTES:
             raise StatusError(
                 Code.INVALID_ARGUMENT,
@@ -116,11 +116,11 @@ class Walk:
             )
 
     def counted_fields(self) -> int:
-        """How many fields were counted until now."""
+        """The number of fields counted so far."""
         return self._max_fields - self.fields_left
 
     def _value(self, form: int, begin: int, end: int) -> tuple[int, int]:
-        """Begin and end of a value of which the tag has been read."""
+        """Begin and end of a value whose tag has been read."""
         body = self.body
         if form == LENGTH:
             if begin < end and body[begin] < 0x80:
@@ -139,7 +139,7 @@ class Walk:
         return begin, stop
 
     def _group_end(self, number: int, begin: int, end: int) -> int:
-        """The position behind a group."""
+        """The position after a group."""
         open_groups = [number]
         while open_groups:
             tag, begin = varints.read(self.body, begin, end, 5)

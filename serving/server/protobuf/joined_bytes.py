@@ -1,4 +1,4 @@
-"""Bytes put together in steps: `b"".join` and `bytes` hold Python's lock until they are done, 0.4 s for a gigabyte."""
+"""Joins bytes in steps: `b"".join` and `bytes` hold the GIL until they are done, 0.4 s for a gigabyte."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from io import BytesIO
 from serving.server.calls.worker_threads import Check
 
 STEP_BYTES = 2**22
-"""Are copied in 1 to 4 ms."""
+"""Copied in 1 to 4 ms."""
 
 
 def joined(pieces: Iterable[bytes | memoryview], check: Check) -> bytes:
-    """All pieces, one after the other; `check` is called between two steps."""
+    """Joins all pieces; `check` is called between two steps."""
     buffer, left = BytesIO(), STEP_BYTES
     for piece in pieces:
         if len(piece) <= left:
@@ -24,4 +24,4 @@ def joined(pieces: Iterable[bytes | memoryview], check: Check) -> bytes:
             check()
             buffer.write(view[start : start + STEP_BYTES])
         left = STEP_BYTES
-    return buffer.getvalue()  # does not copy what it holds
+    return buffer.getvalue()  # without a copy

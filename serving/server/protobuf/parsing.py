@@ -1,4 +1,4 @@
-"""Bytes to messages; large ones are counted first, and what is large in them is not parsed by protobuf."""
+"""Bytes to messages; large ones are counted first, and their large fields are not parsed by protobuf."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from google.protobuf.message import DecodeError
 from serving.server.calls.budget import Limits
 from serving.server.calls.worker_threads import INLINE_BYTES, Check, unchecked
 from serving.server.protobuf.example_bytes import SlicedInput
-from serving.server.protobuf.field_walk import DEFAULTS, LENGTH, Walk
+from serving.server.protobuf.field_walk import DEFAULT_LIMITS, LENGTH, Walk
 from serving.server.protobuf.tensor_bytes import SlicedTensor
 from serving.wire.protos import PredictRequest
 
 _INPUTS = PredictRequest.DESCRIPTOR.fields_by_name["inputs"].message_type
 _INPUT = "tensorflow.serving.Input"
 _KEY, _VALUE = 1, 2
-_PARSED_BYTES = 64  # about what a field of a parsed message takes besides its bytes
+_PARSED_BYTES = 64  # approximate overhead of a field in a parsed message
 
 
-class Sliced:
-    """A message of which some fields were not parsed: they are given in a form of their own, all else is protobuf's."""
+class PartlyParsed:
+    """A message with some fields left unparsed, in a form of their own; all others are protobuf's."""
 
     def __init__(self, message: Any, fields: dict[str, Any]) -> None:
         self._message = message
@@ -30,22 +30,22 @@ class Sliced:
         return getattr(self._message, name)
 
 
-def parse(kind: Any, body: bytes, limits: Limits = DEFAULTS, check: Check = unchecked) -> Any:
-    """The message of a class that the bytes are.
+def parse(kind: Any, body: bytes, limits: Limits = DEFAULT_LIMITS, check: Check = unchecked) -> Any:
+    """Parses a message.
 
-    Up to `INLINE_BYTES` it is protobuf's own, which takes a millisecond and some megabytes. Of a large one, `inputs`
-    (of Predict) is a dict of name to `SlicedTensor`, for `tensors.decode_inputs`, which keeps `body` alive; `input` (of
-    Classify, Regress and MultiInference) is a `SlicedInput`, for `serialized_examples`.
+    Up to `INLINE_BYTES` protobuf does it, in a millisecond and with some megabytes. In a larger one, `inputs` (of
+    Predict) is a dict of name to `SlicedTensor`, for `decode_inputs`, which keeps `body` alive; `input` (of Classify,
+    Regress and MultiInference) is a `SlicedInput`, for `serialized_examples`.
 
     Args:
         kind: the class.
         body: a serialized message.
-        limits: of the request.
+        limits: for the request.
         check: called every few milliseconds.
 
     Raises:
-        DecodeError: the bytes are no such message.
-        StatusError: INVALID_ARGUMENT, it has more fields, rows or bytes than it may have.
+        DecodeError: the bytes are not such a message.
+        StatusError: INVALID_ARGUMENT, it has too many fields, rows or bytes.
     """
     if len(body) <= INLINE_BYTES:
         return kind.FromString(body)
@@ -67,11 +67,11 @@ def parse(kind: Any, body: bytes, limits: Limits = DEFAULTS, check: Check = unch
             else:
                 rest.append([before, end])
         before = end
-    return _made(kind, walk, rest, left, limits)
+    return _build(kind, walk, rest, left, limits)
 
 
 def _read_input(walk: Walk, begin: int, end: int, inputs: dict[str, SlicedTensor]) -> None:
-    """Reads an entry of the map of inputs; of two with the same name the last one counts."""
+    """Reads an entry of the map of inputs; if a name occurs twice, the last one wins."""
     name, tensor = b"", SlicedTensor()
     for number, form, start, stop in walk.fields(begin, end):
         if number == _KEY and form == LENGTH:
@@ -85,12 +85,12 @@ def _read_input(walk: Walk, begin: int, end: int, inputs: dict[str, SlicedTensor
         raise DecodeError("the name of an input is no UTF-8") from error
 
 
-def _made(kind: Any, walk: Walk, rest: list[list[int]], left: dict[str, Any], limits: Limits) -> Any:
+def _build(kind: Any, walk: Walk, rest: list[list[int]], left: dict[str, Any], limits: Limits) -> Any:
     limits.take(2 * sum([end - begin for begin, end in rest]) + _PARSED_BYTES * walk.counted_fields(), 0)
     message = kind.FromString(b"".join([walk.view[begin:end] for begin, end in rest]))
     for one in left.values():
         if isinstance(one, SlicedInput):
-            one.make(limits, walk.check)
+            one.build(limits, walk.check)
     if kind is PredictRequest:
         left.setdefault("inputs", {})
-    return Sliced(message, left) if left else message
+    return PartlyParsed(message, left) if left else message

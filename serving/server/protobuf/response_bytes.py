@@ -1,7 +1,5 @@
-"""Large answers to Predict, written without protobuf.
-
-It would copy them four times, and needs a Python object for each number.
-"""
+"""Writes large Predict responses without protobuf, which would copy them four times and need a Python object for each
+number."""
 
 from __future__ import annotations
 
@@ -10,37 +8,35 @@ from typing import Any
 
 import numpy as np
 
-from serving.errors import Code, StatusError
 from serving.server.calls.service import Arrays
 from serving.server.calls.worker_threads import Check, unchecked
-from serving.server.protobuf import varints
 from serving.server.protobuf.field_walk import LENGTH
 from serving.server.protobuf.joined_bytes import joined
-from serving.server.protobuf.tensor_bytes import FIELD_NUMBER
-from serving.wire import dtypes
+from serving.wire import dtypes, varints
 from serving.wire.protos import PredictResponse, TensorProto
+from serving.wire.tensor_values import FIELD_NUMBER, string_bytes, write_type_and_shape
 
 _OUTPUTS = PredictResponse.DESCRIPTOR.fields_by_name["outputs"].number
 _KEY, _VALUE = 1, 2
 _STEP_ROWS = 1024
 
 
-Piece = bytes | memoryview
+Chunk = bytes | memoryview
 
 
 def encode_response(model_spec: Any, arrays: Arrays, as_content: bool = False, check: Check = unchecked) -> bytes:
     """A serialized `PredictResponse`.
 
     Args:
-        model_spec: the `ModelSpec` message of what answered.
+        model_spec: the `ModelSpec` of the version that ran.
         arrays: the outputs by name.
-        as_content: what --enable_serialization_as_tensor_content asks for.
+        as_content: see --enable_serialization_as_tensor_content.
         check: called every few milliseconds.
 
     Raises:
         StatusError: INTERNAL, a dtype has no number in the protocol.
     """
-    pieces: list[Piece] = [PredictResponse(model_spec=model_spec).SerializeToString()]
+    pieces: list[Chunk] = [PredictResponse(model_spec=model_spec).SerializeToString()]
     for name, array in arrays.items():
         check()
         tensor = _tensor(np.asarray(array), as_content, check)
@@ -50,38 +46,17 @@ def encode_response(model_spec: Any, arrays: Arrays, as_content: bool = False, c
     return joined(pieces, check)
 
 
-def write_head(proto: Any, array: np.ndarray) -> int:
-    """Writes type and shape into an empty `TensorProto`; gives the number of the type.
-
-    Raises:
-        StatusError: INTERNAL, it has none in the protocol.
-    """
-    number = dtypes.NUMBER.get(array.dtype.newbyteorder("="))
-    if number is None:
-        raise StatusError(Code.INTERNAL, f"Unsupported dtype of an output: {array.dtype}")
-    proto.dtype = number
-    proto.tensor_shape.SetInParent()
-    for size in array.shape:
-        proto.tensor_shape.dim.add().size = size
-    return number
-
-
-def encoded(value: Any) -> bytes:
-    """A string of an output as bytes."""
-    return value if type(value) is bytes else str(value).encode()
-
-
-def _tensor(array: np.ndarray, as_content: bool, check: Check) -> list[Piece]:
+def _tensor(array: np.ndarray, as_content: bool, check: Check) -> list[Chunk]:
     """The pieces of a serialized `TensorProto`."""
     proto = TensorProto()
-    number = write_head(proto, array)
+    number = write_type_and_shape(proto, array)
     head = proto.SerializeToString()
     flat = np.ascontiguousarray(array).reshape(-1)
     if number == dtypes.STRING and not as_content:
         field = FIELD_NUMBER["string_val"]
         return [head, *[b"".join([_head(field, len(one)) + one for one in part]) for part in _strings(flat, check)]]
     if number == dtypes.STRING:
-        lengths: list[Piece] = [b"".join([varints.write(len(one)) for one in part]) for part in _strings(flat, check)]
+        lengths: list[Chunk] = [b"".join([varints.write(len(one)) for one in part]) for part in _strings(flat, check)]
         values = lengths + [b"".join(part) for part in _strings(flat, check)]
     elif as_content or number in dtypes.FIXED_WIDTH:
         little = flat.astype(flat.dtype.newbyteorder("<"), copy=False)
@@ -98,15 +73,15 @@ def _tensor(array: np.ndarray, as_content: bool, check: Check) -> list[Piece]:
 
 
 def _strings(flat: np.ndarray, check: Check) -> Iterator[list[bytes]]:
-    """The strings, some at a time."""
+    """The strings, a step at a time."""
     for start in range(0, len(flat), _STEP_ROWS):
         check()
-        yield [encoded(one) for one in flat[start : start + _STEP_ROWS].tolist()]
+        yield [string_bytes(one) for one in flat[start : start + _STEP_ROWS].tolist()]
 
 
 def _head(number: int, size: int) -> bytes:
     return varints.write(number << 3 | LENGTH) + varints.write(size)
 
 
-def _size(pieces: list[Piece]) -> int:
+def _size(pieces: list[Chunk]) -> int:
     return sum(map(len, pieces))

@@ -1,4 +1,4 @@
-"""A `TensorProto` that is left in the bytes of its message: where its parts are, and its numbers piece by piece."""
+"""A `TensorProto` left in the bytes of its message: the positions of its parts, and its numbers piece by piece."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from serving.server.protobuf import varints
 from serving.server.protobuf.field_walk import LENGTH, VARINT, Walk
-from serving.wire.protos import TensorProto, TensorShapeProto
+from serving.wire import varints
+from serving.wire.protos import TensorShapeProto
+from serving.wire.tensor_values import FIELD_NUMBER
 
-FIELD_NUMBER = {field.name: field.number for field in TensorProto.DESCRIPTOR.fields}
 _DTYPE, _SHAPE, _CONTENT = (FIELD_NUMBER[name] for name in ("dtype", "tensor_shape", "tensor_content"))
 _STRINGS = FIELD_NUMBER["string_val"]
 _FIXED_BYTES = {
@@ -32,13 +32,13 @@ _STEP_BYTES = 2**20
 
 
 class SlicedTensor:
-    """Filled by `read`, once for every time that the tensor comes: protobuf merges what comes more than once.
+    """Filled by `read`, once per occurrence of the tensor: protobuf merges repeated fields.
 
     Attributes:
         dtype: the number of a `tensorflow.DataType`.
         sizes, unknown_rank: of `tensor_shape`.
-        tensor_content: where it lies.
-        strings: where those of `string_val` lie.
+        tensor_content: a view of the message.
+        strings: views of `string_val` in the message.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class SlicedTensor:
         self.tensor_content: bytes | memoryview = b""
         self.strings: list[memoryview] = []
         self._body = b""
-        self._numbers: dict[int, array[int]] = {}  # begins and ends in turn
+        self._numbers: dict[int, array[int]] = {}  # begin and end positions in turn
 
     def read(self, walk: Walk, begin: int, end: int) -> None:
         """Reads a `TensorProto` between two positions.
@@ -89,10 +89,10 @@ class SlicedTensor:
 
         Args:
             field: its name.
-            in_field: the dtype that its values have.
+            in_field: the dtype of its values.
 
         Raises:
-            DecodeError: one does not end.
+            DecodeError: a number does not end.
         """
         number = FIELD_NUMBER[field]
         places = self._numbers.get(number, array("Q"))
@@ -102,14 +102,14 @@ class SlicedTensor:
                     size = min(_STEP_BYTES, end - start) // in_field.itemsize
                     yield np.frombuffer(self._body, in_field, size, start)
             elif end - begin <= varints.MAX_BYTES:
-                yield _cut(np.array(list(varints.read_all(self._body, begin, end)), np.uint64), in_field)
+                yield _narrowed(np.array(list(varints.read_all(self._body, begin, end)), np.uint64), in_field)
             else:
                 for values in varints.decode(self._body, begin, end):
-                    yield _cut(values, in_field)
+                    yield _narrowed(values, in_field)
 
 
-def _cut(values: np.ndarray, in_field: np.dtype) -> np.ndarray:
-    """What a field of so many bits holds of numbers of 64 bits."""
+def _narrowed(values: np.ndarray, in_field: np.dtype) -> np.ndarray:
+    """64-bit numbers cut to the field's width."""
     if in_field == np.bool_:
         return values.astype(np.bool_)
     return values.view(in_field) if in_field.itemsize == 8 else values.astype(np.uint32).view(in_field)

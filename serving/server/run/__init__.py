@@ -1,4 +1,4 @@
-"""How runs are run: threads, lanes, batches, and limits of memory and time.
+"""How models run: threads, lanes, batches, and limits of memory and time.
 
 Knows arrays and servables, not requests.
 """

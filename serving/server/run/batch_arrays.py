@@ -1,7 +1,7 @@
-"""Arrays of several requests become those of one run, and its outputs theirs.
+"""Concatenates the arrays of several requests into those of one run, and splits its outputs.
 
 Source: `MergeInputTensors` and `SplitOutputTensors` in tensorflow_serving/batching/batching_session.cc, and
-batching_util.cc beside it.
+batching_util.cc next to it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _MAX_PADDED_RANK = 6
 
 
 def join(feeds: Sequence[Mapping[str, np.ndarray]], pad: bool) -> dict[str, np.ndarray]:
-    """The arrays of several requests, one after the other along their first dimension.
+    """The arrays of several requests, concatenated along their first dimension.
 
-    With `pad`, all get the largest size of each other dimension; what is added to an array is its first value.
+    With `pad`, the other dimensions are padded to the largest size, with each array's first value.
 
     Raises:
         StatusError: INVALID_ARGUMENT, an array cannot be padded.
@@ -49,15 +49,15 @@ def _padded(array: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
 
 
 def pad_rows(feeds: Mapping[str, np.ndarray], rows: int) -> dict[str, np.ndarray]:
-    """Adds rows, copies of the first, which is a valid one."""
+    """Adds copies of the first row, which is known to be valid."""
     return {name: np.concatenate([array, np.repeat(array[:1], rows, axis=0)]) for name, array in feeds.items()}
 
 
 def split(outputs: Sequence[np.ndarray], rows: Sequence[int], padding: int) -> list[list[np.ndarray]]:
-    """The outputs of each request, by the rows that it sent; `padding` rows at the end are nobody's.
+    """The outputs of each request, by the number of its rows; the last `padding` rows are dropped.
 
     Raises:
-        StatusError: FAILED_PRECONDITION, an output is not one of the batch.
+        StatusError: FAILED_PRECONDITION, an output does not have the rows of the batch.
     """
     for output in outputs:
         if np.ndim(output) == 0:

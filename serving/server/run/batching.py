@@ -1,10 +1,9 @@
-"""Requests to the same signature that wait at the same time run as one, along the first dimension.
+"""Waiting requests to the same signature run as one batch, concatenated along the first dimension.
 
 The scheduling is that of TF Serving's `SharedBatchScheduler` (tensorflow/core/kernels/batching_util): a queue of
-batches for each kind of request, and threads that all queues share. What differs: only requests whose shapes fit are
-joined; when a joined run fails its requests are run again one by one, so that a bad one fails alone (but not where it
-took too long); a full queue is RESOURCE_EXHAUSTED, as every overload of this server is, where TF Serving says
-UNAVAILABLE.
+batches per kind of request, and threads shared by all queues. Differences: only requests with matching shapes are
+batched; if a batch fails, its requests run again one by one, so that a bad one fails alone (unless the batch took too
+long); a full queue is RESOURCE_EXHAUSTED, like every overload of this server, where TF Serving says UNAVAILABLE.
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ from serving.errors import Code, StatusError
 from serving.server.calls.servable import Servable
 from serving.server.run.batch_arrays import join, pad_rows, split
 from serving.server.run.batching_options import BatchingOptions
-from serving.server.run.executor import Run, Settled, Task, at_once, internal, start_threads
+from serving.server.run.executor import RunFunction, SettledTasks, Task, internal_error, run_now, start_threads
 
-MostRows = Callable[[Servable, Mapping[str, np.ndarray], Sequence[str]], int]
+MaxRows = Callable[[Servable, Mapping[str, np.ndarray], Sequence[str]], int]
 
-_OVER_FOR_ALL = (Code.DEADLINE_EXCEEDED, Code.CANCELLED)
-"""What ends all that run together: no caller waits any more, or the server's limit is reached. One by one those that
-go on would hold the thread for the limit each, and the others have waited for so long already."""
+_FAIL_WHOLE_BATCH = (Code.DEADLINE_EXCEEDED, Code.CANCELLED)
+"""Errors after which requests are not run again one by one: no caller waits any more, or the server's limit was
+reached. Each slow request would hold the thread up to the limit again."""
 
 
 @dataclass
-class Joined:
-    """A task on its way through batches: it is settled when all of its pieces have run."""
+class BatchedTask:
+    """A task in batches; it is settled when all its slices have run."""
 
     task: Task
     rows: int
@@ -42,10 +41,10 @@ class Joined:
 
 
 @dataclass(frozen=True)
-class Piece:
-    """The rows `start` to `stop` of a task."""
+class TaskSlice:
+    """Rows `start` to `stop` of a task."""
 
-    joined: Joined
+    batched_task: BatchedTask
     start: int
     stop: int
 
@@ -54,63 +53,63 @@ class Piece:
         return self.stop - self.start
 
     def feeds(self) -> Mapping[str, np.ndarray]:
-        feeds = self.joined.task.feeds
-        if self.rows == self.joined.rows:
+        feeds = self.batched_task.task.feeds
+        if self.rows == self.batched_task.rows:
             return feeds
         return {name: array[self.start : self.stop] for name, array in feeds.items()}
 
 
 @dataclass
-class Batch:
+class RequestBatch:
     opened: float
     rows: int = 0
-    pieces: list[Piece] = field(default_factory=list)
+    slices: list[TaskSlice] = field(default_factory=list)
 
-    def add(self, piece: Piece) -> None:
-        self.pieces.append(piece)
-        self.rows += piece.rows
+    def add(self, part: TaskSlice) -> None:
+        self.slices.append(part)
+        self.rows += part.rows
 
 
 class Batcher:
-    """An `Executor` that joins requests.
+    """A `TaskExecutor` that batches requests.
 
     Args:
         options: sizes and times.
-        count: threads.
-        settled: where tasks go that are done.
+        count: number of threads.
+        settled: receives finished tasks.
         run: runs a batch.
-        most_rows: of a batch with such feeds; a larger one runs in parts, where it is several requests.
-        behind: see `start_threads`.
+        max_rows: the maximum rows of a batch with such feeds; a larger batch of several requests runs in parts.
+        low_priority: see `start_threads`.
     """
 
     def __init__(
         self,
         options: BatchingOptions,
         count: int,
-        settled: Settled,
-        run: Run = at_once,
-        most_rows: MostRows = lambda servable, feeds, fetches: sys.maxsize,
-        behind: bool = False,
+        settled: SettledTasks,
+        run: RunFunction = run_now,
+        max_rows: MaxRows = lambda servable, feeds, fetches: sys.maxsize,
+        low_priority: bool = False,
     ) -> None:
-        self._options, self._settled, self._run_batch, self._most_rows = options, settled, run, most_rows
-        self._queues: dict[Hashable, deque[Batch]] = {}
+        self._options, self._settled, self._run_batch, self._max_rows = options, settled, run, max_rows
+        self._queues: dict[Hashable, deque[RequestBatch]] = {}
         self._condition = threading.Condition()
-        self._pieces = threading.Lock()
+        self._slices_lock = threading.Lock()
         self._stopping = False
-        self._threads = start_threads(options.thread_pool_name, count, self._work, behind)
+        self._threads = start_threads(options.thread_pool_name, count, self._work, low_priority)
 
     def submit(self, task: Task) -> None:
-        joined = Joined(task, _rows(task.feeds))
+        batched_task = BatchedTask(task, _rows(task.feeds))
         limit = self._options.max_batch_size
-        if joined.rows > limit:
+        if batched_task.rows > limit:
             raise StatusError(
-                Code.INVALID_ARGUMENT, f"Task size {joined.rows} is larger than maximum input batch size {limit}"
+                Code.INVALID_ARGUMENT, f"Task size {batched_task.rows} is larger than maximum input batch size {limit}"
             )
         key = self._kind(task)
         with self._condition:
             queue = self._queues.get(key) or deque()
-            self._check_room(queue, joined.rows)
-            self._enqueue(queue, joined)
+            self._check_capacity(queue, batched_task.rows)
+            self._enqueue(queue, batched_task)
             self._queues[key] = queue
             self._condition.notify()
 
@@ -122,13 +121,13 @@ class Batcher:
             thread.join()
 
     def _kind(self, task: Task) -> Hashable:
-        """What tasks must have in common to be joined."""
+        """Equal for tasks that can be in one batch."""
         pad = self._options.pad_variable_length_inputs
         kinds = [(name, array.dtype, array.ndim if pad else array.shape[1:]) for name, array in task.feeds.items()]
         return (id(task.servable), tuple(task.fetches), *kinds)
 
-    def _check_room(self, queue: Sequence[Batch], rows: int) -> None:
-        """`ValidateBatchTaskQueueCapacity`; an empty queue has an open batch all the same."""
+    def _check_capacity(self, queue: Sequence[RequestBatch], rows: int) -> None:
+        """`ValidateBatchTaskQueueCapacity`; even an empty queue has an open batch."""
         options = self._options
         enqueued, open_rows = max(len(queue), 1), queue[-1].rows if queue else 0
         full = "The batch scheduling queue to which this task was submitted is full; "
@@ -149,138 +148,139 @@ class Batcher:
                 f"{options.max_enqueued_batches}",
             )
 
-    def _enqueue(self, queue: deque[Batch], joined: Joined) -> None:
+    def _enqueue(self, queue: deque[RequestBatch], batched_task: BatchedTask) -> None:
         limit, start = self._options.execution_limit, 0
         if not self._options.enable_large_batch_splitting:
-            if not queue or queue[-1].rows + joined.rows > limit:
-                queue.append(Batch(time.monotonic()))
-            queue[-1].add(Piece(joined, 0, joined.rows))
-            joined.left = 1
+            if not queue or queue[-1].rows + batched_task.rows > limit:
+                queue.append(RequestBatch(time.monotonic()))
+            queue[-1].add(TaskSlice(batched_task, 0, batched_task.rows))
+            batched_task.left = 1
             return
-        while start < joined.rows or joined.left == 0:
+        while start < batched_task.rows or batched_task.left == 0:
             if not queue or queue[-1].rows >= limit:
-                queue.append(Batch(time.monotonic()))
-            stop = min(joined.rows, start + limit - queue[-1].rows)
-            queue[-1].add(Piece(joined, start, stop))
-            joined.left += 1
+                queue.append(RequestBatch(time.monotonic()))
+            stop = min(batched_task.rows, start + limit - queue[-1].rows)
+            queue[-1].add(TaskSlice(batched_task, start, stop))
+            batched_task.left += 1
             start = stop
 
     def _work(self) -> None:
         while (batch := self._next()) is not None:
-            self._run([piece for piece in batch.pieces if self._still_wanted(piece)])
-            del batch  # with its arrays: it may be long until the next one comes
+            self._run([part for part in batch.slices if self._still_wanted(part)])
+            del batch  # frees its arrays; the next batch may be long in coming
 
-    def _next(self) -> Batch | None:
-        """Waits for a batch that is full, or old enough; None when there will be none."""
+    def _next(self) -> RequestBatch | None:
+        """Waits for a batch that is full or old enough; None after `stop`."""
         with self._condition:
             while True:
                 now, due = time.monotonic(), None
                 for key, queue in self._queues.items():
                     ready_at = 0.0 if self._stopping else self._ready_at(queue)
                     if ready_at <= now:
-                        return self._take(key, queue)
+                        return self._pop(key, queue)
                     due = ready_at if due is None else min(due, ready_at)
                 if self._stopping:
                     return None
                 self._condition.wait(None if due is None else due - now)
 
-    def _ready_at(self, queue: Sequence[Batch]) -> float:
+    def _ready_at(self, queue: Sequence[RequestBatch]) -> float:
         first = queue[0]
         if len(queue) > 1 or first.rows >= self._options.execution_limit:
             return 0.0
         return first.opened + self._options.batch_timeout_micros / 1e6
 
-    def _take(self, key: Hashable, queue: deque[Batch]) -> Batch:
+    def _pop(self, key: Hashable, queue: deque[RequestBatch]) -> RequestBatch:
         batch = queue.popleft()
         del self._queues[key]
         if queue:
-            self._queues[key] = queue  # behind the others, so that no kind of request starves another
-            self._condition.notify()  # this thread is busy from here on: another must watch the rest
+            self._queues[key] = queue  # at the end, so that no kind of request starves another
+            self._condition.notify()  # this thread is busy from now on: another must watch the queues
         return batch
 
-    def _still_wanted(self, piece: Piece) -> bool:
-        task = piece.joined.task
+    def _still_wanted(self, part: TaskSlice) -> bool:
+        task = part.batched_task.task
         try:
-            task.left()
+            task.seconds_left()
         except StatusError as error:
-            self._fail(piece, error)
+            self._fail(part, error)
             return False
         if task.error is not None:
-            self._fail(piece, task.error)
+            self._fail(part, task.error)
             return False
         return True
 
-    def _run(self, pieces: Sequence[Piece]) -> None:
-        if not pieces:
+    def _run(self, slices: Sequence[TaskSlice]) -> None:
+        if not slices:
             return
         started = time.perf_counter()
         try:
-            parts = self._outputs(pieces)
+            parts = self._outputs(slices)
         except StatusError as error:
             failure = error
-        except Exception as error:  # noqa: BLE001 whatever it is, its callers must hear of it and the thread go on
-            failure = internal(error)
+        except Exception as error:  # noqa: BLE001 the callers must get any error, and the thread must go on
+            failure = internal_error(error)
         else:
             seconds = time.perf_counter() - started
-            for piece, outputs in zip(pieces, parts, strict=True):
-                self._succeed(piece, outputs, seconds)
+            for part, outputs in zip(slices, parts, strict=True):
+                self._succeed(part, outputs, seconds)
             return
-        if len(pieces) == 1 or failure.code in _OVER_FOR_ALL:
-            for piece in pieces:
-                self._fail(piece, failure)
+        if len(slices) == 1 or failure.code in _FAIL_WHOLE_BATCH:
+            for part in slices:
+                self._fail(part, failure)
             return
-        for piece in pieces:
-            if self._still_wanted(piece):
-                self._run([piece])
+        for part in slices:
+            if self._still_wanted(part):
+                self._run([part])
 
-    def _outputs(self, pieces: Sequence[Piece]) -> list[list[np.ndarray]]:
-        rows = sum(piece.rows for piece in pieces)
-        feeds = join([piece.feeds() for piece in pieces], self._options.pad_variable_length_inputs)
-        first = pieces[0].joined.task
-        if len(pieces) > 1 and rows > self._most_rows(first.servable, feeds, first.fetches):
-            half = len(pieces) // 2
-            return self._outputs(pieces[:half]) + self._outputs(pieces[half:])
+    def _outputs(self, slices: Sequence[TaskSlice]) -> list[list[np.ndarray]]:
+        rows = sum(part.rows for part in slices)
+        feeds = join([part.feeds() for part in slices], self._options.pad_variable_length_inputs)
+        first = slices[0].batched_task.task
+        if len(slices) > 1 and rows > self._max_rows(first.servable, feeds, first.fetches):
+            half = len(slices) // 2
+            return self._outputs(slices[:half]) + self._outputs(slices[half:])
         padding = self._options.allowed(rows) - rows
         if padding and rows:
             feeds = pad_rows(feeds, padding)
-        outputs = self._run_batch(first.servable, feeds, first.fetches, lambda: _left(pieces))
-        return split(outputs, [piece.rows for piece in pieces], padding if rows else 0)
+        outputs = self._run_batch(first.servable, feeds, first.fetches, lambda: _seconds_left(slices))
+        return split(outputs, [part.rows for part in slices], padding if rows else 0)
 
-    def _succeed(self, piece: Piece, outputs: list[np.ndarray], seconds: float) -> None:
-        with self._pieces:
-            piece.joined.outputs[piece.start] = outputs
-        self._finish(piece, seconds)
+    def _succeed(self, part: TaskSlice, outputs: list[np.ndarray], seconds: float) -> None:
+        with self._slices_lock:
+            part.batched_task.outputs[part.start] = outputs
+        self._finish(part, seconds)
 
-    def _fail(self, piece: Piece, error: StatusError) -> None:
-        with self._pieces:
-            piece.joined.task.error = piece.joined.task.error or error
-        self._finish(piece, None)
+    def _fail(self, part: TaskSlice, error: StatusError) -> None:
+        with self._slices_lock:
+            part.batched_task.task.error = part.batched_task.task.error or error
+        self._finish(part, None)
 
-    def _finish(self, piece: Piece, seconds: float | None) -> None:
-        joined = piece.joined
-        with self._pieces:
-            joined.left -= 1
-            joined.task.seconds = seconds if seconds is not None else joined.task.seconds
-            if joined.left:
+    def _finish(self, part: TaskSlice, seconds: float | None) -> None:
+        batched_task = part.batched_task
+        with self._slices_lock:
+            batched_task.left -= 1
+            batched_task.task.seconds = seconds if seconds is not None else batched_task.task.seconds
+            if batched_task.left:
                 return
-        if joined.task.error is None:
+        if batched_task.task.error is None:
             try:
-                joined.task.outputs = _whole([outputs for _, outputs in sorted(joined.outputs.items())])
-            except ValueError as error:  # the pieces' outputs differ beyond their rows
-                joined.task.error = StatusError(Code.INTERNAL, f"Tensor concat operation failed: {error}")
-        self._settled.put(joined.task)
+                slices = [outputs for _, outputs in sorted(batched_task.outputs.items())]
+                batched_task.task.outputs = _concatenated(slices)
+            except ValueError as error:  # the slices' outputs differ in more than rows
+                batched_task.task.error = StatusError(Code.INTERNAL, f"Tensor concat operation failed: {error}")
+        self._settled.put(batched_task.task)
 
 
-def _left(pieces: Sequence[Piece]) -> float | None:
-    """What is left to the piece that may take longest; see `Left`."""
-    waiting = [piece.joined.task for piece in pieces if piece.joined.task.wanted]
+def _seconds_left(slices: Sequence[TaskSlice]) -> float | None:
+    """The seconds left to the slice with the latest deadline; see `SecondsLeft`."""
+    waiting = [part.batched_task.task for part in slices if part.batched_task.task.wanted]
     if not waiting:
-        return pieces[0].joined.task.left()  # raises
+        return slices[0].batched_task.task.seconds_left()  # raises
     timeouts = [task.timeout() for task in waiting]
     return None if None in timeouts else max(one for one in timeouts if one is not None)
 
 
-def _whole(parts: Sequence[list[np.ndarray]]) -> list[np.ndarray]:
+def _concatenated(parts: Sequence[list[np.ndarray]]) -> list[np.ndarray]:
     return parts[0] if len(parts) == 1 else [np.concatenate(one) for one in zip(*parts, strict=True)]
 
 

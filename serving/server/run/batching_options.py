@@ -12,16 +12,16 @@ from serving.errors import OptionsError
 
 @dataclass(frozen=True)
 class BatchingOptions:
-    """How requests are joined; defaults are those of TF Serving.
+    """How requests are batched; the defaults are TF Serving's.
 
     Attributes:
-        max_batch_size: rows of a batch, and of a request.
-        batch_timeout_micros: how long a batch waits for more while a thread is free; 0 joins what queued meanwhile.
-        max_enqueued_batches: batches that wait, per signature and shape; then requests are refused.
-        num_batch_threads: batches that run at a time, 0 for as many as requests without batching.
+        max_batch_size: maximum rows of a batch and of a request.
+        batch_timeout_micros: how long a batch waits for more requests while a thread is free; 0: not at all.
+        max_enqueued_batches: waiting batches per signature and shape; beyond that, requests are refused.
+        num_batch_threads: concurrent batches; 0 for as many as concurrent requests without batching.
         allowed_batch_sizes: in increasing order; a batch is padded to the next of them.
-        pad_variable_length_inputs: also joins requests whose dimensions differ beyond the first.
-        enable_large_batch_splitting: a request may run in pieces of `max_execution_batch_size` rows.
+        pad_variable_length_inputs: also batches requests that differ in dimensions other than the first.
+        enable_large_batch_splitting: a request may run in slices of `max_execution_batch_size` rows.
     """
 
     max_batch_size: int = 1000
@@ -36,7 +36,7 @@ class BatchingOptions:
 
     @property
     def execution_limit(self) -> int:
-        """The rows of a batch that runs."""
+        """The maximum rows of a batch when it runs."""
         if self.enable_large_batch_splitting and self.max_execution_batch_size:
             return self.max_execution_batch_size
         return self.max_batch_size
@@ -50,10 +50,10 @@ _POSITIVE = ("max_batch_size", "max_enqueued_batches", "num_batch_threads", "max
 
 
 def batching_options(given: Mapping[str, Any]) -> BatchingOptions:
-    """Reads the fields of the parameters file; what is not given has TF Serving's default.
+    """Reads the fields of the parameters file; missing ones get TF Serving's default.
 
     Raises:
-        OptionsError: a field is unknown, or its value is not one.
+        OptionsError: a field is unknown or has an invalid value.
     """
     known = {one.name for one in fields(BatchingOptions)}
     for name in given:

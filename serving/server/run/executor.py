@@ -1,4 +1,4 @@
-"""Runs happen in threads, off the event loop: tasks go out through a queue, and come back many at a wake-up."""
+"""Models run in threads, outside the event loop: tasks go out through a queue and come back many per wake-up."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from serving.errors import Code, StatusError
 from serving.server.calls.servable import Servable
 from serving.server.run.relief_threads import Relief
 
-DEADLINE = "Deadline exceeded before the model answered"
+DEADLINE = "Deadline exceeded before the run ended"
 
-_BEHIND = 5  # Linux's "nice" is a thread's own; weight 335 to 1024
+_NICE_INCREMENT = 5  # in Linux each thread has its own; weight 335 against 1024
 
-Left = Callable[[], float | None]
-"""The seconds that are left to a run, None without a deadline. Raises StatusError where nobody waits for it."""
+SecondsLeft = Callable[[], float | None]
+"""Returns the seconds that a run has left, None without a deadline. Raises StatusError if no caller waits any more."""
 
-Run = Callable[[Servable, Mapping[str, np.ndarray], Sequence[str], Left], list[np.ndarray]]
+RunFunction = Callable[[Servable, Mapping[str, np.ndarray], Sequence[str], SecondsLeft], list[np.ndarray]]
 
 
 class Task:
@@ -34,9 +34,9 @@ class Task:
     Args:
         servable: what runs it.
         feeds, fetches: see `Servable.run`.
-        expires: `time.monotonic()` by which it must have begun, None for never.
-        finished: called in the event loop with the seconds of the run (None where it gave nothing), exactly once,
-            whether anybody still waits or not.
+        expires: `time.monotonic()` by which it must have started, None for no limit.
+        finished: called once, in the event loop, with the seconds of the run (None without a result), even if no
+            caller waits any more.
     """
 
     __slots__ = (
@@ -73,18 +73,18 @@ class Task:
 
     @property
     def wanted(self) -> bool:
-        """Whether somebody still waits: false after a deadline or a cancellation, in any thread."""
+        """Whether a caller still waits: false after a deadline or a cancellation. Thread-safe."""
         return not self.future.done()
 
     def timeout(self) -> float | None:
-        """The seconds that are left to it; negative when they are over."""
+        """The seconds until the deadline, negative after it."""
         return None if self.expires is None else self.expires - time.monotonic()
 
-    def left(self) -> float | None:
-        """The seconds that are left to it, asked when it begins.
+    def seconds_left(self) -> float | None:
+        """The seconds until the deadline; marks the task as started.
 
         Raises:
-            StatusError: nobody waits any more.
+            StatusError: no caller waits any more.
         """
         self._begun = True
         timeout = self.timeout()
@@ -95,7 +95,7 @@ class Task:
         return timeout
 
     def watch(self) -> None:
-        """Sees to it that nobody waits beyond the deadline, whatever the threads are doing. In the event loop."""
+        """Ends the caller's wait at the deadline, whatever the threads are doing. Call it in the event loop."""
         timeout = self.timeout()
         if timeout is not None:
             self._timer = self.future.get_loop().call_later(max(timeout, 0.0), self._expire)
@@ -105,29 +105,29 @@ class Task:
             self.future.set_exception(StatusError(Code.DEADLINE_EXCEEDED, DEADLINE))
 
     def drop_when_unwanted(self) -> None:
-        """Gives up what a large task holds as soon as nobody waits for it, not when its turn comes."""
+        """Frees the inputs as soon as no caller waits, before the task's turn comes."""
         self.future.add_done_callback(self._drop)
 
     def _drop(self, future: Any) -> None:
-        # The thread looks whether it is wanted after it has said that it begins: no run finds its feeds gone.
+        # A thread marks the task as started before it checks `wanted`, so a run never finds its feeds gone.
         if not self._begun:
             self.feeds = {}
             self._end()
 
-    def run(self, run: Run) -> None:
-        """Runs it, unless nobody waits any more. In a thread."""
+    def run(self, run: RunFunction) -> None:
+        """Runs the task unless no caller waits any more. Call it in a thread."""
         started = time.perf_counter()
         try:
-            self.left()
-            self.outputs = run(self.servable, self.feeds, self.fetches, self.left)
+            self.seconds_left()
+            self.outputs = run(self.servable, self.feeds, self.fetches, self.seconds_left)
             self.seconds = time.perf_counter() - started
         except StatusError as error:
             self.error = error
-        except Exception as error:  # noqa: BLE001 whatever it is, its caller must hear of it and the thread go on
-            self.error = internal(error)
+        except Exception as error:  # noqa: BLE001 the caller must get any error, and the thread must go on
+            self.error = internal_error(error)
 
     def settle(self) -> None:
-        """Hands the outputs, or the error, to who waits. In the event loop."""
+        """Passes the outputs or the error to the waiting caller. Call it in the event loop."""
         self._end()
         if not self.future.done():
             if self.error is not None:
@@ -143,38 +143,38 @@ class Task:
             self.finished(self.seconds)
 
 
-def at_once(
-    servable: Servable, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], left: Left
+def run_now(
+    servable: Servable, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], seconds_left: SecondsLeft
 ) -> list[np.ndarray]:
-    """The `Run` of small tasks."""
-    return servable.run(feeds, fetches, left())
+    """The `RunFunction` for small tasks."""
+    return servable.run(feeds, fetches, seconds_left())
 
 
-def internal(error: BaseException) -> StatusError:
-    """An error that nothing foresaw, as the answer to a request."""
+def internal_error(error: BaseException) -> StatusError:
+    """An unexpected error as the response to a request."""
     return StatusError(Code.INTERNAL, f"{type(error).__name__}: {error}")
 
 
-class Executor(Protocol):
-    """Runs tasks. `submit` is called in the event loop."""
+class TaskExecutor(Protocol):
+    """Runs tasks. Call `submit` in the event loop."""
 
     def submit(self, task: Task) -> None:
-        """Takes a task, or refuses it at once.
+        """Accepts a task or refuses it at once.
 
         Raises:
-            StatusError: it is not taken, and will not be settled.
+            StatusError: it is refused and will not be settled.
         """
         ...
 
     def stop(self) -> None:
-        """Ends the threads, after what is queued. Blocks."""
+        """Ends the threads after all queued tasks. Blocks."""
         ...
 
 
-class Settled:
-    """Tasks on their way back to the event loop, which is woken once for all that wait there.
+class SettledTasks:
+    """Finished tasks on their way back to the event loop, which is woken once for all of them.
 
-    Waking it is a system call and a turn of the loop, the largest part of handing over a small run.
+    A wake-up is a system call and an iteration of the loop, the largest part of handing over a small run.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -183,41 +183,46 @@ class Settled:
         self._woken = False
 
     def put(self, task: Task) -> None:
-        """In any thread."""
+        """Thread-safe."""
         self._tasks.append(task)
         if not self._woken:
             self._woken = True
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed: no caller waits
                 self._loop.call_soon_threadsafe(self._settle)
 
     def _settle(self) -> None:
-        # First the flag: what is appended from now on wakes the loop again, what was appended before is seen below.
+        # The flag first: tasks appended from now on wake the loop again, earlier ones are handled below.
         self._woken = False
         while self._tasks:
             self._tasks.popleft().settle()
 
 
-class Threads:
-    """An `Executor` that runs each request by itself, in the order of their arrival.
+class ThreadExecutor:
+    """A `TaskExecutor` that runs each request separately, in order of arrival.
 
     Attributes:
-        pass_on: asked, in a thread, before a task runs; whether it went elsewhere.
+        redirect: called in a thread before a task runs; returns whether it passed the task on to another executor.
     """
 
     def __init__(
-        self, count: int, settled: Settled, run: Run = at_once, name: str = "transom_run", behind: bool = False
+        self,
+        count: int,
+        settled: SettledTasks,
+        run: RunFunction = run_now,
+        name: str = "transom_run",
+        low_priority: bool = False,
     ) -> None:
-        self.pass_on: Callable[[Task], bool] = lambda task: False
+        self.redirect: Callable[[Task], bool] = lambda task: False
         self._queue: SimpleQueue[Task | None] = SimpleQueue()
-        self._settled, self._run, self._behind = settled, run, behind
+        self._settled, self._run, self._low_priority = settled, run, low_priority
         self._relief = Relief(
-            lambda: not self._queue.empty(), lambda: start_threads(f"{name}_more", 1, self._help, behind)
+            lambda: not self._queue.empty(), lambda: start_threads(f"{name}_more", 1, self._run_waiting, low_priority)
         )
-        self._threads = start_threads(name, count, self._work, behind)
+        self._threads = start_threads(name, count, self._work, low_priority)
 
     def submit(self, task: Task) -> None:
         self._queue.put(task)
-        if not self._behind:
+        if not self._low_priority:
             self._relief.watch(task.future.get_loop())
 
     def stop(self) -> None:
@@ -228,19 +233,19 @@ class Threads:
 
     def _work(self) -> None:
         while (task := self._queue.get()) is not None:
-            self._do(task)
-            del task  # with its arrays: it may be long until the next one comes
+            self._run_task(task)
+            del task  # frees its arrays; the next task may be long in coming
 
-    def _help(self) -> None:
-        """Runs what waits, and ends."""
+    def _run_waiting(self) -> None:
+        """Runs the waiting tasks, then ends."""
         with contextlib.suppress(Empty):
             while (task := self._queue.get_nowait()) is not None:
-                self._do(task)
-            self._queue.put(None)  # it was for one of the other threads
-        self._relief.left()
+                self._run_task(task)
+            self._queue.put(None)  # the end signal was meant for one of the regular threads
+        self._relief.thread_ended()
 
-    def _do(self, task: Task) -> None:
-        if not self.pass_on(task):
+    def _run_task(self, task: Task) -> None:
+        if not self.redirect(task):
             task.run(self._run)
             self._settled.put(task)
         self._relief.done += 1
@@ -253,25 +258,29 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def start_threads(name: str, count: int, target: Callable[[], Any], behind: bool = False) -> list[threading.Thread]:
-    """Daemons, so that a run that never ends does not keep the process from ending.
+def start_threads(
+    name: str, count: int, target: Callable[[], Any], low_priority: bool = False
+) -> list[threading.Thread]:
+    """Starts daemon threads, so that a run that never ends does not keep the process alive.
 
-    `behind`: the system's scheduler gives them a third of what it gives others, where there is too little for all.
+    `low_priority`: on a busy machine they get a third of the CPU time of other threads.
 
     Returns:
-        Those that run: fewer where there is no memory for more of them.
+        The started threads: fewer than `count` if there is no memory for more.
 
     Raises:
-        StatusError: RESOURCE_EXHAUSTED, there is none for a single one.
+        StatusError: RESOURCE_EXHAUSTED, there is no memory for a single one.
     """
 
     def work() -> None:
         with contextlib.suppress(OSError, AttributeError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + _BEHIND)
+            os.setpriority(
+                os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + _NICE_INCREMENT
+            )
         target()
 
     threads = [
-        threading.Thread(target=work if behind else target, name=f"{name}_{index}", daemon=True)
+        threading.Thread(target=work if low_priority else target, name=f"{name}_{index}", daemon=True)
         for index in range(count)
     ]
     running: list[threading.Thread] = []

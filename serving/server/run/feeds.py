@@ -1,4 +1,4 @@
-"""What is asked of a run: the tensors that it is fed, by their rows and bytes."""
+"""The tensors that a run is fed: their rows and bytes, and whether the run is large."""
 
 from __future__ import annotations
 
@@ -8,6 +8,28 @@ import numpy as np
 
 Feeds = Mapping[str, np.ndarray]
 
+FREE_ROWS = 16
+"""Runs of up to this many rows are small and are not measured."""
+
+LARGE_BYTES = 2**18
+"""A tokenizer takes about 100 ns per byte: 25 ms."""
+
+_LARGE_ELEMENTS = 2**10
+
+
+def is_large(feeds: Feeds) -> bool:
+    """Whether a run takes so long, or so much memory, that small runs must not wait for it."""
+    for array in feeds.values():
+        if array.ndim and array.shape[0] > FREE_ROWS:
+            if array.size:
+                return True
+        elif array.dtype.kind != "O":
+            if array.nbytes > LARGE_BYTES:
+                return True
+        elif array.size > _LARGE_ELEMENTS or sum(map(len, array.flat)) > LARGE_BYTES:
+            return True
+    return False
+
 
 def rows_of(feeds: Feeds) -> int:
     """The rows of a run: the largest first dimension."""
@@ -15,18 +37,18 @@ def rows_of(feeds: Feeds) -> int:
 
 
 def text_bytes(feeds: Feeds) -> int:
-    """Of all strings."""
+    """The bytes of all strings."""
     return sum(int(_lengths(array).sum()) for array in feeds.values() if array.dtype == object)
 
 
 def kind_of(feeds: Feeds, fetches: Sequence[str]) -> Hashable:
-    """Runs that take about as much for a row: the same signature, and the longest row within a factor of two."""
+    """Equal for runs that take about as much per row: same signature, longest row within a factor of two."""
     longest = sum([_longest_row(array) for array in feeds.values()])
     return (frozenset(feeds), frozenset(fetches), longest.bit_length())
 
 
 def longest_rows(feeds: Feeds, count: int) -> dict[str, np.ndarray] | None:
-    """The longest rows; None where the inputs do not have the same number of rows."""
+    """The `count` longest rows; None if the inputs do not have the same number of rows."""
     sizes = {array.shape[0] if array.size else -1 for array in feeds.values()}
     if len(sizes) != 1 or max(sizes) < count:
         return None
@@ -38,7 +60,7 @@ def longest_rows(feeds: Feeds, count: int) -> dict[str, np.ndarray] | None:
 
 
 def _longest_row(array: np.ndarray) -> int:
-    """The bytes of the longest row, of the usual arrays without NumPy, whose calls cost more than they do."""
+    """The bytes of the longest row. Avoids NumPy for common arrays, where its calls cost more than the work."""
     rows = array.shape[0] if array.ndim else 1
     if array.dtype != object or not array.size:
         return int(array.nbytes // max(rows, 1))
@@ -52,7 +74,7 @@ def _lengths(array: np.ndarray) -> np.ndarray:
 
 
 def _row_bytes(array: np.ndarray) -> np.ndarray:
-    """The bytes of each row, or of any where all are alike."""
+    """The bytes of each row, or a single number if all rows have the same size."""
     rows = array.shape[0] if array.ndim else 1
     if array.dtype != object or not array.size:
         return np.array([array.nbytes // max(rows, 1)])

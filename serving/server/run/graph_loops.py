@@ -1,4 +1,4 @@
-"""Which outputs of a graph may go on: nothing that is sent bounds their time."""
+"""Which outputs of a graph have unbounded run time: a request's size does not limit it."""
 
 from __future__ import annotations
 
@@ -6,39 +6,43 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-_MAY_GO_ON = re.compile(
+_UNBOUNDED = re.compile(
     "While|NextIteration|PyFunc|Queue|Barrier|[Ss]tage|MapPeek|Recv|Iterator|Dataset|Collective"
     "|MutexLock|AccumulatorTakeGradient|Unbatch|BatchFunction"
 )
-"""Operations of that kind: loops, and those that wait for others."""
+"""Loops, and operations that wait for others."""
 
 
-def goes_on(operation: str) -> bool:
-    """Whether an operation of that name may run without end."""
-    return bool(_MAY_GO_ON.search(operation))
+def is_unbounded_op(operation: str) -> bool:
+    """Whether an operation of this name may run forever."""
+    return bool(_UNBOUNDED.search(operation))
 
 
-def going_on(graph_def: Any, tensors: Iterable[str]) -> frozenset[str]:
-    """Those of the tensors that an operation which may go on has a part in, itself or in a function.
+def unbounded_outputs(graph_def: Any, tensors: Iterable[str]) -> frozenset[str]:
+    """The tensors that depend on an unbounded operation, directly or in a function.
 
     Args:
         graph_def: a `GraphDef` message.
-        tensors: names, such as `PartitionedCall:0`; what is not in the graph is passed over.
+        tensors: names such as `PartitionedCall:0`; unknown ones are ignored.
     """
     library = {function.signature.name: function.node_def for function in graph_def.library.function}
-    endless = library.keys() - _that_end(library)
+    endless = library.keys() - _bounded(library)
     nodes = {node.name: node for node in graph_def.node}
-    roots = {name for name, node in nodes.items() if goes_on(node.op) or not endless.isdisjoint(_called(node, library))}
+    roots = {
+        name
+        for name, node in nodes.items()
+        if is_unbounded_op(node.op) or not endless.isdisjoint(_called(node, library))
+    }
     if not roots:
         return frozenset()
-    return frozenset(tensor for tensor in tensors if not roots.isdisjoint(_before(_node_of(tensor), nodes)))
+    return frozenset(tensor for tensor in tensors if not roots.isdisjoint(_ancestors(_node_of(tensor), nodes)))
 
 
-def _that_end(library: Mapping[str, Any]) -> set[str]:
-    """The functions that end by themselves: all that they call does, so that those which call each other do not."""
+def _bounded(library: Mapping[str, Any]) -> set[str]:
+    """The functions that are bounded because all that they call is; so functions that call each other are not."""
     ends: set[str] = set()
     called = {name: {one for node in body for one in _called(node, library)} for name, body in library.items()}
-    left = {name for name, body in library.items() if not any(goes_on(node.op) for node in body)}
+    left = {name for name, body in library.items() if not any(is_unbounded_op(node.op) for node in body)}
     while found := {name for name in left if called[name] <= ends}:
         ends |= found
         left -= found
@@ -46,7 +50,7 @@ def _that_end(library: Mapping[str, Any]) -> set[str]:
 
 
 def _called(node: Any, library: Mapping[str, Any]) -> Iterator[str]:
-    """The functions of the library that a node calls, or may."""
+    """The functions of the library that a node calls or may call."""
     if node.op in library:
         yield node.op
     for value in node.attr.values():
@@ -56,8 +60,8 @@ def _called(node: Any, library: Mapping[str, Any]) -> Iterator[str]:
             yield from (function.name for function in value.list.func)
 
 
-def _before(name: str, nodes: Mapping[str, Any]) -> set[str]:
-    """A node, and all that must have run before it."""
+def _ancestors(name: str, nodes: Mapping[str, Any]) -> set[str]:
+    """A node and all that must run before it."""
     seen: set[str] = set()
     left = [name]
     while left:

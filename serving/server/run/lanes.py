@@ -1,72 +1,65 @@
-"""Lanes for runs: large ones, and those that may be, go beside the small ones, which never wait for them longer than
-the system's scheduler makes them."""
+"""Separate threads for small and large runs, so that small runs wait for large ones no longer than the operating
+system's scheduler makes them."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
-
-import numpy as np
+from collections.abc import Callable, Sequence
 
 from serving.errors import StatusError
 from serving.server.calls.servable import Servable
-from serving.server.run.executor import Executor, Task, Threads
-from serving.server.run.output_sizes import Size
-from serving.server.run.run_memory import FREE_ROWS
+from serving.server.run.executor import Task, TaskExecutor, ThreadExecutor
+from serving.server.run.feeds import Feeds, is_large
+from serving.server.run.output_sizes import RunSize
 
-LARGE_BYTES = 2**18
-"""A tokenizer takes about 100 ns for a byte: 25 ms."""
-
-_LARGE_ELEMENTS = 2**10
-
-SizeOf = Callable[[Servable, Mapping[str, np.ndarray], Sequence[str]], Size]
+SizeByOutput = Callable[[Servable, Feeds, Sequence[str]], RunSize]
 
 
 class Lanes:
-    """An `Executor` made of several.
+    """A `TaskExecutor` with a lane, itself a `TaskExecutor`, for each size of run.
 
     Args:
-        make: makes the one for tasks of a size; that for small ones now, any other when its first task comes.
-        size: of a run by what it gives.
+        make_lane: creates the lane for a size: the small one now, the others with their first task.
+        size_by_output: the size of a run by its outputs.
     """
 
-    def __init__(self, make: Callable[[Size], Executor], size: SizeOf) -> None:
-        self._make, self._size = make, size
-        self._lanes: dict[Size, Executor] = {}
-        self._add(Size.SMALL)
+    def __init__(self, make_lane: Callable[[RunSize], TaskExecutor], size_by_output: SizeByOutput) -> None:
+        self._make_lane, self._size_by_output = make_lane, size_by_output
+        self._lanes: dict[RunSize, TaskExecutor] = {}
+        self._add(RunSize.SMALL)
 
     def submit(self, task: Task) -> None:
-        self._submit(task, Size.LARGE if is_large(task.feeds) else self._size_of(task))
+        self._submit(task, RunSize.LARGE if is_large(task.feeds) else self._size_of(task))
 
-    def _size_of(self, task: Task) -> Size:
-        return self._size(task.servable, task.feeds, task.fetches)
+    def _size_of(self, task: Task) -> RunSize:
+        return self._size_by_output(task.servable, task.feeds, task.fetches)
 
-    def _submit(self, task: Task, size: Size) -> None:
+    def _submit(self, task: Task, size: RunSize) -> None:
         lane = self._lanes.get(size)
         if lane is None:
             lane = self._add(size)
         lane.submit(task)
-        if size is Size.LARGE:
+        if size is RunSize.LARGE:
             task.drop_when_unwanted()
 
-    def _add(self, size: Size) -> Executor:
-        lane = self._lanes[size] = self._make(size)
-        if isinstance(lane, Threads) and size is not Size.LARGE:
-            lane.pass_on = self._pass_on
+    def _add(self, size: RunSize) -> TaskExecutor:
+        lane = self._lanes[size] = self._make_lane(size)
+        if isinstance(lane, ThreadExecutor) and size is not RunSize.LARGE:
+            lane.redirect = self._redirect
         return lane
 
-    def _pass_on(self, task: Task) -> bool:
-        """Takes a task for large after all, where that was learnt while it waited. In a thread of the other lanes."""
-        if self._size_of(task) is not Size.LARGE:
+    def _redirect(self, task: Task) -> bool:
+        """Moves a task to the large lane if runs like it turned out to be large while it waited. In a thread."""
+        if self._size_of(task) is not RunSize.LARGE:
             return False
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the caller has gone
             task.future.get_loop().call_soon_threadsafe(self._submit_or_settle, task)
         return True
 
     def _submit_or_settle(self, task: Task) -> None:
-        """For a task that has been taken: a refusal is its error."""
+        """Submits a task that was accepted before: a refusal becomes its error."""
         try:
-            self._submit(task, Size.LARGE)
+            self._submit(task, RunSize.LARGE)
         except StatusError as error:
             task.error = error
             task.settle()
@@ -74,17 +67,3 @@ class Lanes:
     def stop(self) -> None:
         for lane in self._lanes.values():
             lane.stop()
-
-
-def is_large(feeds: Mapping[str, np.ndarray]) -> bool:
-    """Whether a run takes so long, or so much memory, that small ones must not wait for it."""
-    for array in feeds.values():
-        if array.ndim and array.shape[0] > FREE_ROWS:
-            if array.size:
-                return True
-        elif array.dtype.kind != "O":
-            if array.nbytes > LARGE_BYTES:
-                return True
-        elif array.size > _LARGE_ELEMENTS or sum(map(len, array.flat)) > LARGE_BYTES:
-            return True
-    return False

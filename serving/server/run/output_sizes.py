@@ -1,4 +1,4 @@
-"""What runs give: the bytes of their outputs, as far as shapes tell, or runs before have shown."""
+"""The bytes of runs' outputs, as far as they are known from shapes or from earlier runs."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from serving.wire import dtypes
 
 _LARGE_BYTES = 2**24
 _MOST_KINDS = 1024
-"""Of runs of one model that something is known of: callers choose among the outputs, so that there could be many."""
+"""Kinds of runs remembered per model: callers choose among the outputs, so there could be many."""
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Size(enum.Enum):
-    """Of a run.
+class RunSize(enum.Enum):
+    """The size of a run.
 
     Attributes:
-        SMALL: small ones must not wait for it.
-        NEW: its outputs may be of any size, and none of its kind has run yet.
-        LARGE: it takes so long, or so much memory, that small ones must not wait for it.
+        SMALL: short; must not wait for other sizes.
+        NEW: its outputs may have any size, and no run like it has ended yet.
+        LARGE: takes so long, or so much memory, that small runs must not wait for it.
     """
 
     SMALL = 0
@@ -36,84 +36,84 @@ class Size(enum.Enum):
     LARGE = 2
 
 
-class _Known:
-    """Of one servable.
+class _KnownSizes:
+    """The known output sizes of one servable.
 
     Attributes:
-        shapes: what the shapes of outputs tell: the least bytes for a row, and whether that is all of it.
-        gave: the most bytes for a row that runs of a kind gave, where shapes did not tell, or told less.
+        by_shape: from the shapes of outputs: the minimum bytes per row, and whether that is exact.
+        observed: the maximum bytes per row in runs of a kind, where shapes do not determine them or promise less.
     """
 
-    __slots__ = ("gave", "shapes")
+    __slots__ = ("by_shape", "observed")
 
     def __init__(self) -> None:
-        self.shapes: dict[frozenset[str], tuple[int, bool]] = {}
-        self.gave: dict[Hashable, float] = {}
+        self.by_shape: dict[frozenset[str], tuple[int, bool]] = {}
+        self.observed: dict[Hashable, float] = {}
 
 
-class AnswerSizes:
-    """Of one process; in any thread."""
+class OutputSizes:
+    """The known output sizes of all servables of this process. Thread-safe."""
 
     def __init__(self) -> None:
-        self._known: WeakKeyDictionary[Servable, _Known] = WeakKeyDictionary()
+        self._known: WeakKeyDictionary[Servable, _KnownSizes] = WeakKeyDictionary()
 
-    def size(self, servable: Servable, feeds: Feeds, fetches: Sequence[str]) -> Size:
-        """The size of a run by what it gives."""
+    def size(self, servable: Servable, feeds: Feeds, fetches: Sequence[str]) -> RunSize:
+        """The size of a run by its outputs."""
         known = self._of(servable)
-        least, told = _told(known, servable, fetches)
+        least, exact = _size_by_shape(known, servable, fetches)
         rows = rows_of(feeds)
         if least * rows > _LARGE_BYTES:
-            return Size.LARGE
-        if told and not known.gave:
-            return Size.SMALL
-        given = known.gave.get(kind_of(feeds, fetches))
+            return RunSize.LARGE
+        if exact and not known.observed:
+            return RunSize.SMALL
+        given = known.observed.get(kind_of(feeds, fetches))
         if given is None:
-            return Size.SMALL if told else Size.NEW
-        return Size.LARGE if given * rows > _LARGE_BYTES else Size.SMALL
+            return RunSize.SMALL if exact else RunSize.NEW
+        return RunSize.LARGE if given * rows > _LARGE_BYTES else RunSize.SMALL
 
     def of_row(self, servable: Servable, feeds: Feeds, fetches: Sequence[str]) -> float:
-        """The bytes that such a run gives for a row, as far as that is known."""
+        """The output bytes per row of such a run, as far as known."""
         known = self._of(servable)
-        least, _ = _told(known, servable, fetches)
-        return max(least, known.gave.get(kind_of(feeds, fetches), 0)) if known.gave else least
+        least, _ = _size_by_shape(known, servable, fetches)
+        return max(least, known.observed.get(kind_of(feeds, fetches), 0)) if known.observed else least
 
     def note(self, servable: Servable, feeds: Feeds, fetches: Sequence[str], outputs: Sequence[np.ndarray]) -> None:
-        """Takes note of what a run gave, where that tells more than the shapes."""
+        """Records the output size of a run if it says more than the shapes."""
         given = sum([array.nbytes for array in outputs])
         known = self._of(servable)
-        if given > _LARGE_BYTES or (given and not _told(known, servable, fetches)[1]):
+        if given > _LARGE_BYTES or (given and not _size_by_shape(known, servable, fetches)[1]):
             kind, of_row = kind_of(feeds, fetches), given / rows_of(feeds)
-            if of_row > known.gave.get(kind, 0):
-                note(known.gave, kind, of_row)
+            if of_row > known.observed.get(kind, 0):
+                remember(known.observed, kind, of_row)
 
-    def _of(self, servable: Servable) -> _Known:
+    def _of(self, servable: Servable) -> _KnownSizes:
         known = self._known.get(servable)
-        return self._known.setdefault(servable, _Known()) if known is None else known
+        return self._known.setdefault(servable, _KnownSizes()) if known is None else known
 
 
-def _told(known: _Known, servable: Servable, fetches: Sequence[str]) -> tuple[int, bool]:
+def _size_by_shape(known: _KnownSizes, servable: Servable, fetches: Sequence[str]) -> tuple[int, bool]:
     key = frozenset(fetches)
-    told = known.shapes.get(key)
-    if told is None:
+    size = known.by_shape.get(key)
+    if size is None:
         infos: dict[str, Any] = {}
         for signature in servable.signatures.values():
             infos |= {info.name: info for info in signature.definition.outputs.values()}
-        shapes = [_of_shape(infos[name]) for name in key if name in infos]
-        told = sum([least for least, _ in shapes]), all(whole for _, whole in shapes)
-        note(known.shapes, key, told)
-    return told
+        shapes = [_row_size(infos[name]) for name in key if name in infos]
+        size = sum([least for least, _ in shapes]), all(exact for _, exact in shapes)
+        remember(known.by_shape, key, size)
+    return size
 
 
-def _of_shape(info: Any) -> tuple[int, bool]:
-    """The least bytes for a row of an output by its `TensorInfo`, and whether that is all of it."""
+def _row_size(info: Any) -> tuple[int, bool]:
+    """The minimum bytes per row of an output by its `TensorInfo`, and whether that is exact."""
     shape, dtype = info.tensor_shape, dtypes.NUMPY.get(info.dtype)
     sizes = [dim.size for dim in shape.dim[1:]]
-    whole = not shape.unknown_rank and all(size >= 0 for size in sizes)
-    return (dtype.itemsize * math.prod([size for size in sizes if size >= 0]) if dtype else 0), whole
+    exact = not shape.unknown_rank and all(size >= 0 for size in sizes)
+    return (dtype.itemsize * math.prod([size for size in sizes if size >= 0]) if dtype else 0), exact
 
 
-def note(known: dict[K, V], key: K, value: V) -> None:
-    """Takes note of something; what is known of too many is forgotten, and learnt anew."""
+def remember(known: dict[K, V], key: K, value: V) -> None:
+    """Sets a value; with too many of them, all are forgotten first and learnt again."""
     if len(known) >= _MOST_KINDS and key not in known:
         known.clear()
     known[key] = value

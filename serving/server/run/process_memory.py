@@ -1,6 +1,6 @@
-"""The memory of this process: how much more it may take, what something takes of it, and giving it back. Linux's.
+"""The memory of this process: how much is still available, measuring the use of a block, and giving memory back.
 
-Elsewhere nothing is known, and nothing is limited.
+For Linux. Elsewhere nothing is measured and nothing is limited.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _SYSTEM_ALLOCATOR = "TF_ONEDNN_USE_SYSTEM_ALLOCATOR"
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 _KEPT_BYTES = 2**28
-"""The C library gives back what is free at the end of its heap beyond this."""
+"""Free memory at the end of the heap that the C library keeps; more is given back."""
 
 _MAPPED_BYTES = 2**26
-"""What is at least as large is given back at once. Smaller, and runs of 64 rows would fetch their pages anew each time,
+"""Larger allocations are given back at once. With a smaller value, runs of 64 rows fetch their pages again each time,
 which was measured to take a third of their time; the tensors of a run of thousands of rows are larger."""
 
 _HEAPS = 2
@@ -35,16 +35,16 @@ _CGROUPS = (
         ("total_inactive_file ", "total_active_file "),
     ),
 )
-"""The folder, and the names of the limit, the usage, and what in `memory.stat` are pages of files. Those count as used,
-a model's files that were read among them, but the system takes them back when memory is asked for."""
+"""Folder, the names of the limit and the usage, and the lines of `memory.stat` for pages of files. Those count as used,
+such as a model's files that were read, but the system reclaims them when needed."""
 
 
 def prepare() -> None:
-    """Makes TensorFlow give back what a run took. To be called before a model is loaded, while there are few threads.
+    """Makes TensorFlow give memory back after a run. Call it before a model is loaded, while there are few threads.
 
-    TensorFlow's allocator for oneDNN keeps all that it ever had: 3 GB after one run of 4,000 rows. That of the C
-    library gives it back. Two heaps serve all threads: each reserves 64 MiB of addresses, and the second can hold no
-    large tensor; with a single one, small requests took 2 to 4% more CPU, as threads waited for it.
+    TensorFlow's allocator for oneDNN keeps all the memory that it ever had: 3 GB after one run of 4,000 rows. The C
+    library's gives it back. Two heaps serve all threads: each reserves 64 MiB of addresses, and the second can hold no
+    large tensor; with a single heap, small requests took 2 to 4% more CPU because threads waited for it.
     """
     os.environ.setdefault(_SYSTEM_ALLOCATOR, "1")
     with contextlib.suppress(OSError, AttributeError):
@@ -58,25 +58,25 @@ def prepare() -> None:
 
 
 def trim() -> None:
-    """Gives back what is free in the heap. It takes milliseconds, in which nobody else can allocate."""
+    """Gives back the free memory of the heap. Takes milliseconds, in which no other thread can allocate."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 class _Trimming:
-    """At most one at a time."""
+    """Runs `trim` in the background, once at a time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
 
     def soon(self) -> None:
-        """Trims in a second, when what was just let go is free."""
+        """Trims in a second, when memory that was just released is free."""
         if self._lock.acquire(blocking=False):
             timer = threading.Timer(_TRIM_AFTER_SECONDS, self._trim)
             timer.daemon = True
             try:
                 timer.start()
-            except RuntimeError:  # there is no memory for a thread: the next one may have more luck
+            except RuntimeError:  # no memory for a thread: the next call may succeed
                 self._lock.release()
 
     def _trim(self) -> None:
@@ -88,10 +88,10 @@ trim_soon = _Trimming().soon
 
 
 def available(processes: int = 1) -> int | None:
-    """The bytes that this process may still take, None where that is not known.
+    """The bytes that this process may still take, None if unknown.
 
-    What the machine and the container have is shared by as many processes; the limit of addresses (`ulimit -v`) is each
-    process's own.
+    The memory of the machine and the container is shared by `processes`; the limit of addresses (`ulimit -v`) applies
+    to each process.
     """
     try:
         addresses = int(Path("/proc/self/statm").read_text().split()[0]) * _PAGE
@@ -101,7 +101,7 @@ def available(processes: int = 1) -> int | None:
     for folder, limit, usage, of_files in _CGROUPS:
         with contextlib.suppress(OSError, ValueError):  # "max", or no such controller
             left = int(Path(folder, limit).read_text()) - int(Path(folder, usage).read_text())
-            free = min(free, (left + _of_files(Path(folder, "memory.stat"), of_files)) // processes)
+            free = min(free, (left + _file_bytes(Path(folder, "memory.stat"), of_files)) // processes)
     limit_of_addresses = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit_of_addresses != resource.RLIM_INFINITY:
         free = min(free, limit_of_addresses - addresses)
@@ -109,21 +109,21 @@ def available(processes: int = 1) -> int | None:
 
 
 class Peak:
-    """What was taken at most since `measured` began; `bytes` is None while that is not known."""
+    """The peak memory since `measured` began; `bytes` is None while unknown."""
 
     bytes: int | None = None
 
 
 @contextlib.contextmanager
 def measured() -> Iterator[Peak]:
-    """Finds out how much memory the block took at most beyond what there was. One at a time.
+    """Measures the block's peak memory beyond the memory in use before. Not reentrant.
 
-    What other threads take in the meantime is counted as well.
+    Memory that other threads take in the meantime is counted as well.
     """
     peak = Peak()
     try:
-        trim()  # what is free in the heap would be taken without being seen
-        Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+        trim()  # the use of free heap memory would not show
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
         before = _status("VmRSS:")
     except (OSError, ValueError, StopIteration):
         yield peak
@@ -133,8 +133,8 @@ def measured() -> Iterator[Peak]:
         peak.bytes = max(_status("VmHWM:") - before, 0)
 
 
-def _of_files(stat: Path, names: tuple[str, ...]) -> int:
-    """The bytes of files in a container's memory."""
+def _file_bytes(stat: Path, names: tuple[str, ...]) -> int:
+    """The bytes of file pages in a container's memory."""
     return sum(int(line.split()[1]) for line in stat.read_text().splitlines() if line.startswith(names))
 
 
@@ -147,6 +147,6 @@ def _status(name: str) -> int:
 
 
 def _field(path: str, name: str) -> int:
-    """Bytes of a field that is in kB."""
+    """The bytes in a field given in kB."""
     line = next(line for line in Path(path).read_text().splitlines() if line.startswith(name))
     return int(line.split()[1]) * 1024

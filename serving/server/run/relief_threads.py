@@ -1,4 +1,4 @@
-"""More threads where those that there are run the same tasks for long, and others wait."""
+"""Extra threads while all regular ones are busy with long tasks and others wait."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from serving.errors import StatusError
 LOG = logging.getLogger("serving")
 
 _PATIENCE_SECONDS = 0.3
-MOST = 6
-"""Threads besides the others: enough for a few tasks that take unforeseen time, and too few to wear a machine out."""
+MAX_EXTRA_THREADS = 6
+"""Enough for a few unexpectedly long tasks, and too few to overload a machine."""
 
 
 class Relief:
-    """Watches in the event loop while tasks wait.
+    """Watches the waiting tasks from the event loop.
 
     Args:
         waiting: whether tasks wait.
-        start: starts one more thread, which ends when no task waits; it calls `left` then.
+        start: starts one more thread, which ends when no task waits and then calls `thread_ended`.
 
     Attributes:
-        done: tasks that have ended; whoever ends one counts it here.
+        done: number of finished tasks; a thread that finishes one increments it.
     """
 
     def __init__(self, waiting: Callable[[], bool], start: Callable[[], object]) -> None:
@@ -34,24 +34,24 @@ class Relief:
         self._lock = threading.Lock()
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Looks, for as long as tasks wait, whether any of them has ended since; with each new task."""
+        """Starts checking whether tasks make progress, as long as any wait; called with each new task."""
         if not self._watching and self._waiting():
             self._watching = True
-            loop.call_later(_PATIENCE_SECONDS, self._look, loop, self.done)
+            loop.call_later(_PATIENCE_SECONDS, self._check, loop, self.done)
 
-    def left(self) -> None:
-        """One of the threads has ended. In any thread."""
+    def thread_ended(self) -> None:
+        """Called by an extra thread when it ends."""
         with self._lock:
             self.threads -= 1
 
-    def _look(self, loop: asyncio.AbstractEventLoop, done: int) -> None:
+    def _check(self, loop: asyncio.AbstractEventLoop, done: int) -> None:
         self._watching = False
-        if self._waiting() and self.done == done and self.threads < MOST:
+        if self._waiting() and self.done == done and self.threads < MAX_EXTRA_THREADS:
             with self._lock:
                 self.threads += 1
             try:
                 self._start()
-            except StatusError as error:  # there is no memory for a thread; it is tried again
-                self.left()
+            except StatusError as error:  # no memory for a thread; try again later
+                self.thread_ended()
                 LOG.warning("Runs wait for long ones: %s", error)
         self.watch(loop)

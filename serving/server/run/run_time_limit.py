@@ -1,4 +1,4 @@
-"""The most that a run may take whose time its input decides, whoever waits for it: --max_run_seconds."""
+"""--max_run_seconds: the limit for runs whose time depends on their input, whether or not a caller still waits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from serving.errors import Code, StatusError
 
 
 class RunLimitError(StatusError):
-    """A run was ended by the server's limit, and not by the deadline of its caller."""
+    """A run ended at the server's limit and not at its caller's deadline."""
 
     def __init__(self, what: str, seconds: float) -> None:
         fix = "Send less, or give the server a larger --max_run_seconds (0: no limit)"
@@ -15,6 +15,6 @@ class RunLimitError(StatusError):
         )
 
 
-def limited(timeout: float | None, most: float) -> bool:
-    """Whether a limit of so many seconds (0: none) ends a run before its caller's deadline does."""
-    return most > 0 and (timeout is None or most < timeout)
+def limit_comes_first(timeout: float | None, limit: float) -> bool:
+    """Whether a limit in seconds (0: none) ends a run before its caller's deadline does."""
+    return limit > 0 and (timeout is None or limit < timeout)

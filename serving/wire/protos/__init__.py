@@ -1,8 +1,8 @@
 """TF Serving's official protos as message classes, without TensorFlow.
 
-The generated modules of `tensorflow-serving-api` import TensorFlow, which takes seconds and 500 MB; a client needs
-none of it. `descriptors.binpb` holds the same descriptors (`python -m serving.wire.protos.update` takes them from that
-package, a test compares), read into a pool of their own, so that a process may load TensorFlow as well.
+The generated modules of `tensorflow-serving-api` import TensorFlow, which takes seconds and 500 MB. `descriptors.binpb`
+contains the same descriptors, and those of gRPC's health and reflection (see `serving.wire.protos.update`; a test
+compares). They are in a separate pool, so that a process can also load TensorFlow.
 """
 
 from __future__ import annotations
@@ -14,20 +14,17 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from serving.wire.protos import profiler
-
 FILE = Path(__file__).with_name("descriptors.binpb")
 
 POOL = descriptor_pool.DescriptorPool()
-"""Holds every message and service below, for gRPC's reflection and for `json_format`."""
+"""All messages and services below, for gRPC's reflection and `json_format`."""
 
 for _file in descriptor_pb2.FileDescriptorSet.FromString(FILE.read_bytes()).file:
     POOL.Add(_file)  # in the order of their imports
-POOL.Add(profiler.FILE)
 
 
 def message(name: str) -> Any:
-    """The class of a message by its full name ("tensorflow.serving.PredictRequest").
+    """A message class by its full name ("tensorflow.serving.PredictRequest").
 
     Raises:
         KeyError: there is no such message.
@@ -35,20 +32,20 @@ def message(name: str) -> Any:
     return message_factory.GetMessageClass(POOL.FindMessageTypeByName(name))
 
 
-@functools.cache  # every request asks
+@functools.cache  # called for every request
 def methods(service: str) -> Mapping[str, tuple[Any, Any]]:
-    """Method to the classes of its request and its response, of a service by its full name.
+    """The request and response classes of each method of a service, given by its full name.
 
     Raises:
         KeyError: there is no such service.
     """
-    found = POOL.FindServiceByName(service).methods
-    return {one.name: (message(one.input_type.full_name), message(one.output_type.full_name)) for one in found}
+    descriptors = POOL.FindServiceByName(service).methods
+    return {one.name: (message(one.input_type.full_name), message(one.output_type.full_name)) for one in descriptors}
 
 
 PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
 MODEL_SERVICE = "tensorflow.serving.ModelService"
-PROFILER_SERVICE = profiler.SERVICE
+PROFILER_SERVICE = "tensorflow.ProfilerService"
 
 TensorProto = message("tensorflow.TensorProto")
 TensorShapeProto = message("tensorflow.TensorShapeProto")
@@ -77,3 +74,7 @@ ModelServerConfig = message("tensorflow.serving.ModelServerConfig")
 ModelConfig = message("tensorflow.serving.ModelConfig")
 PredictionLog = message("tensorflow.serving.PredictionLog")
 ConfigProto = message("tensorflow.ConfigProto")
+SSLConfig = message("tensorflow.serving.SSLConfig")
+MonitoringConfig = message("tensorflow.serving.MonitoringConfig")
+BatchingParameters = message("tensorflow.serving.BatchingParameters")
+ApiKeys = message("transom.ApiKeys")

@@ -83,7 +83,7 @@ def test_a_model_that_answers_otherwise_is_named_by_row_and_request(
     report = examine(exports["single"], tmp_path, model)
     assert not report["blessed"]
     assert report["verdict"].startswith("not served: gRPC predict of all 6 rows at once: row")
-    assert "and Keras says" in report["verdict"]
+    assert "and Keras predicts" in report["verdict"]
     assert report["failed"] > 1
 
 

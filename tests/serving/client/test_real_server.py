@@ -189,7 +189,7 @@ def test_a_canary_is_promoted_and_taken_back_while_it_is_served(server: Running)
     assert versions() == [2, 2]
     release("rollback", "reviews", server.config, [server.grpc])
     assert versions() == [1, 1]
-    with pytest.raises(DeployError, match="version 1 alone is loaded"):
+    with pytest.raises(DeployError, match="only version 1 is loaded"):
         release("rollback", "reviews", server.config, [server.grpc])
 
 

@@ -42,11 +42,11 @@ def test_a_canary_is_promoted_and_the_promotion_taken_back(folder: Path) -> None
     moved = release("promote", "reviews", folder)
     assert (moved.before, moved.after, moved.loaded) == (1, 2, (1, 2))
     assert labels(config.read_text()) == ({"stable": 2, "canary": 2}, [1, 2])
-    with pytest.raises(DeployError, match="no canary beside the stable version 2"):
+    with pytest.raises(DeployError, match="no canary next to the stable version 2"):
         release("promote", "reviews", config)
     assert release("rollback", "reviews", config).after == 1
     assert labels(config.read_text()) == ({"stable": 1, "canary": 1}, [1])
-    with pytest.raises(DeployError, match="version 1 alone is loaded"):
+    with pytest.raises(DeployError, match="only version 1 is loaded"):
         release("rollback", "reviews", config)
 
 
@@ -77,7 +77,7 @@ def test_other_models_of_the_file_stay_as_they_are(folder: Path) -> None:
     release("promote", "reviews", config)
     models = model_config.parse(config.read_text(), "").model_config_list.config
     assert [model.name for model in models] == ["reviews", "other"]
-    with pytest.raises(DeployError, match="the newest one is served"):
+    with pytest.raises(DeployError, match="the newest version is served"):
         release("promote", "other", config)
     with pytest.raises(DeployError, match="one of reviews, other"):
         release("promote", "third", config)

@@ -15,7 +15,7 @@ import yaml
 from kubernetes import client as kubernetes_client
 
 from serving.deploy import model_config
-from serving.deploy.plan import Plan, plan
+from serving.deploy.plan import DeployPlan, plan
 from serving.deploy.render import render, write
 from serving.deploy.server_files import files
 from serving.errors import DeployError
@@ -67,7 +67,7 @@ def push_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(params=CASES)
-def case(request: pytest.FixtureRequest, push_dir: Path) -> tuple[str, Plan]:
+def case(request: pytest.FixtureRequest, push_dir: Path) -> tuple[str, DeployPlan]:
     """Name and plan of each case."""
     options = dict(CASES[request.param])
     return request.param, plan(options.pop("target"), push_dir, **options)
@@ -78,7 +78,7 @@ def only(target: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("case", [name for name in CASES if name.startswith(target)], indirect=True)
 
 
-def resources(found: Plan) -> list[Any]:
+def resources(found: DeployPlan) -> list[Any]:
     return [
         document
         for name, text in render(found).items()
@@ -87,7 +87,7 @@ def resources(found: Plan) -> list[Any]:
     ]
 
 
-def test_the_files_are_the_golden_ones(case: tuple[str, Plan], push_dir: Path) -> None:
+def test_the_files_are_the_golden_ones(case: tuple[str, DeployPlan], push_dir: Path) -> None:
     name, found = case
     made = {path: text.replace(str(push_dir), "/push/reviews") for path, text in render(found).items()}
     folder = GOLDEN / name
@@ -102,7 +102,7 @@ def test_the_files_are_the_golden_ones(case: tuple[str, Plan], push_dir: Path) -
 
 
 @only("k")
-def test_kubernetes_own_models_take_every_field(case: tuple[str, Plan]) -> None:
+def test_kubernetes_own_models_take_every_field(case: tuple[str, DeployPlan]) -> None:
     """A required field that is missing is an error of theirs; a field that they do not know would vanish."""
     checked = [one for one in resources(case[1]) if one["kind"] in KINDS]
     assert len(checked) >= (7 if case[1].target == "kubernetes" else 1)
@@ -131,7 +131,7 @@ def test_the_health_check_of_compose_asks_the_status_route(push_dir: Path) -> No
 
 
 @only("kserve")
-def test_an_inference_service_is_a_container_a_pod_and_what_kserve_adds(case: tuple[str, Plan]) -> None:
+def test_an_inference_service_is_a_container_a_pod_and_what_kserve_adds(case: tuple[str, DeployPlan]) -> None:
     (service,) = [one for one in resources(case[1]) if one["kind"] == "InferenceService"]
     predictor = service["spec"]["predictor"]
     assert set(predictor) <= KSERVE_PREDICTOR
@@ -153,7 +153,7 @@ def check(document: Any, model: str) -> None:
 
 
 @only("k")
-def test_every_pod_is_locked_down_probed_and_limited(case: tuple[str, Plan]) -> None:
+def test_every_pod_is_locked_down_probed_and_limited(case: tuple[str, DeployPlan]) -> None:
     for one in resources(case[1]):
         if one["kind"] == "Deployment":
             (container,) = one["spec"]["template"]["spec"]["containers"]
@@ -172,7 +172,7 @@ def test_every_pod_is_locked_down_probed_and_limited(case: tuple[str, Plan]) -> 
         assert set(container["resources"]["requests"]) == {"cpu", "memory"}
 
 
-def test_the_configuration_is_the_official_message(case: tuple[str, Plan]) -> None:
+def test_the_configuration_is_the_official_message(case: tuple[str, DeployPlan]) -> None:
     config = model_config.parse(files(case[1])["models.config"], "models.config")
     (model,) = config.model_config_list.config
     assert model.name == "reviews"
@@ -261,7 +261,7 @@ def test_rendering_again_replaces_the_files_and_leaves_others(push_dir: Path, tm
     assert "canary" in (out / "config" / "models.config").read_text()
     assert (out / "mine.txt").exists()
     (tmp_path / "file").touch()
-    with pytest.raises(DeployError, match="a folder that can be written to"):
+    with pytest.raises(DeployError, match="a writable folder"):
         write(plan("compose", push_dir), tmp_path / "file")
 
 

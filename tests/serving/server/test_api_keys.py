@@ -170,7 +170,7 @@ def test_new_keys_apply_to_the_next_request():
             return response.status_code
 
         assert await code(MINE) == 200
-        fronts.frontend.use_keys(ApiKeys([key_of("new", "k9", "m")]))
+        fronts.frontend.set_keys(ApiKeys([key_of("new", "k9", "m")]))
         assert (await code(MINE), await code("k9")) == (401, 200)
 
     with_fronts(test, api_keys=KEYS)

@@ -7,7 +7,7 @@ import pytest
 from tiny_servers import config_of, floats, options_of, spec, with_core
 
 from serving.errors import Code, StatusError
-from serving.server.calls.call import Call
+from serving.server.calls.request_context import RequestContext
 from serving.server.calls.request_tensors import decode_inputs, encode
 from serving.server.calls.service import TensorInfo
 from serving.wire.protos import (
@@ -223,8 +223,12 @@ def test_a_deadline_ends_the_run_and_a_cancelled_request_breaks_no_other(base, b
 
     async def use(service):
         deadline = asyncio.get_running_loop().time() + 0.3
-        late = asyncio.create_task(service.predict(spec(signature="slow"), endless, (), Call(deadline=deadline)))
-        cancelled = asyncio.create_task(service.predict(spec(signature="slow"), endless, (), Call(deadline=deadline)))
+        late = asyncio.create_task(
+            service.predict(spec(signature="slow"), endless, (), RequestContext(deadline=deadline))
+        )
+        cancelled = asyncio.create_task(
+            service.predict(spec(signature="slow"), endless, (), RequestContext(deadline=deadline))
+        )
         await asyncio.sleep(0.1)
         cancelled.cancel()
         with pytest.raises(StatusError) as error:
@@ -252,5 +256,7 @@ def test_decoded_tensors_reach_the_model_unchanged(query, count, as_content):
 @pytest.mark.parametrize("seconds", [1e300, float("inf")])
 def test_an_infinite_deadline_is_no_deadline(query, seconds):
     three = {"n": np.array([3], np.int32)}
-    predicted = query(lambda service: service.predict(spec(signature="slow"), three, (), Call(deadline=seconds)))
+    predicted = query(
+        lambda service: service.predict(spec(signature="slow"), three, (), RequestContext(deadline=seconds))
+    )
     assert predicted.outputs["last"].tolist() == [3]

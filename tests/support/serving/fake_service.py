@@ -1,8 +1,8 @@
-"""A service of plain numpy for the front ends' tests: the protocol without TensorFlow. Not a test itself.
+"""A service in plain numpy for the front ends' tests: the protocol without TensorFlow. Not a test itself.
 
-Model "m": version 1, label "stable". Signatures: `serving_default` doubles `x` (float32 [B]) into `y`; `text` takes
-`text` (strings [B]) and gives `label`, `length`, `raw_bytes`; `two` adds `a` and `b`; `slow` waits for the first of `x`
-seconds; `broken` fails unexpectedly.
+Model "m" has version 1 with label "stable". Signatures: `serving_default` doubles `x` (float32 [B]) into `y`; `text`
+maps `text` (strings [B]) to `label`, `length` and `raw_bytes`; `two` adds `a` and `b`; `slow` waits for as many seconds
+as the first of `x`; `broken` fails unexpectedly.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import numpy as np
 
 from serving.errors import Code, StatusError
-from serving.server.calls.service import Predicted, TensorInfo
+from serving.server.calls.service import PredictResult, TensorInfo
 from serving.wire import dtypes, protos
 
 _X = TensorInfo(dtypes.FLOAT, (-1,))
@@ -33,7 +33,7 @@ class FakeService:
         self.started = False
         self.reloads = 0
 
-    def _version(self, spec, say=str):
+    def _version(self, spec):
         if not spec.name:
             raise StatusError(Code.INVALID_ARGUMENT, "Missing ModelSpec")
         if spec.version_label and spec.version_label != "stable":
@@ -58,10 +58,10 @@ class FakeService:
             async with asyncio.timeout_at(call.deadline if call else None):
                 outputs = await self._run(name, inputs)
         except TimeoutError as error:
-            raise StatusError(Code.DEADLINE_EXCEEDED, "Deadline exceeded before the model answered") from error
+            raise StatusError(Code.DEADLINE_EXCEEDED, "Deadline exceeded before the run ended") from error
         spec = protos.ModelSpec(name=model_spec.name, signature_name=name)
         spec.version.value = 1
-        return Predicted(spec, outputs)
+        return PredictResult(spec, outputs)
 
     async def _run(self, name, inputs):
         if name == "serving_default":

@@ -6,22 +6,15 @@ Its models, by name: `reviews` (single label: pos where the text says "good"), `
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import gzip
-import json
-import re
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
 import grpc
 import numpy as np
-from google.protobuf import json_format
+from fake_rest import HttpServer, handler_class, rest_response
 
 from serving.errors import Code, StatusError
 from serving.wire import protos
@@ -41,7 +34,6 @@ SIGNATURES: dict[str, dict[str, tuple[dict[str, int], dict[str, int]]]] = {
     "stars": {"serving_default": ({"text": 7}, {"score": 1}), "regress": ({"inputs": 7}, {"outputs": 1})},
     "doubler": {"serving_default": ({"x": 1, "name": 7}, {"y": 1, "name": 7}), "one": ({"x": 3}, {"y": 3})},
 }
-_ROUTE = re.compile(r"(?i)/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?(?::(\w+)|/(metadata))?")
 
 
 class FakeServing:
@@ -60,6 +52,8 @@ class FakeServing:
         ports: of gRPC and REST; 0 for a free one.
         credentials, context: TLS of gRPC (`grpc.ServerCredentials`) and of REST (`ssl.SSLContext`).
     """
+
+    signatures = SIGNATURES
 
     def __init__(self, *, ports: tuple[int, int] = (0, 0), credentials: Any = None, context: Any = None) -> None:
         self.versions, self.labels = [1], {"stable": 1}
@@ -82,7 +76,7 @@ class FakeServing:
             if credentials
             else self._grpc.add_insecure_port(f"127.0.0.1:{ports[0]}")
         )
-        self._http = _HttpServer(("127.0.0.1", ports[1]), _handler_class(self))
+        self._http = HttpServer(("127.0.0.1", ports[1]), handler_class(self))
         if context:
             self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
         self.rest_port = self._http.server_port
@@ -227,6 +221,10 @@ class FakeServing:
         self.reloads.append(request.config)
         return protos.ReloadConfigResponse()
 
+    def rest(self, verb: str, path: str, body: bytes) -> Any:
+        """The JSON response to a REST request."""
+        return rest_response(self, verb, path, body)
+
     def _handler(self, name: str) -> Any:
         def handle(request: Any, context: Any) -> Any:
             self.tokens.append(dict(context.invocation_metadata()).get("authorization"))
@@ -237,81 +235,6 @@ class FakeServing:
                 context.abort(codes[error.code.number], error.message)
 
         return handle
-
-    def rest(self, verb: str, path: str, body: bytes) -> Any:
-        """The JSON that answers a REST request."""
-        found = _ROUTE.fullmatch(path)
-        if found is None or (verb == "POST") != bool(found[4]):
-            raise StatusError(Code.INVALID_ARGUMENT, f"Malformed request: {verb} {path}")
-        model, version, label, method, metadata = found.groups()
-        spec = protos.ModelSpec(name=model)
-        if version:
-            spec.version.value = int(version)
-        if label:
-            spec.version_label = label
-        if verb == "GET" and metadata:
-            request = protos.GetModelMetadataRequest(model_spec=spec)
-            return _metadata_json(self.answer("GetModelMetadata", request))
-        if verb == "GET":
-            return _json(self.answer("GetModelStatus", protos.GetModelStatusRequest(model_spec=spec)))
-        return self._rest_inference(spec, method, json.loads(body))
-
-    def _rest_inference(self, spec: Any, method: str, body: Any) -> Any:
-        spec.signature_name = body.get("signature_name", "")
-        if method == "predict":
-            return self._rest_predict(spec, body)
-        name = method.capitalize()
-        request = protos.methods(protos.PREDICTION_SERVICE)[name][0]()
-        request.model_spec.CopyFrom(spec)
-        for one in body["examples"]:
-            example = request.input.example_list.examples.add()
-            for feature, value in one.items():
-                items = value if isinstance(value, list) else [value]
-                if all(isinstance(item, str) for item in items):
-                    example.features.feature[feature].bytes_list.value.extend(item.encode() for item in items)
-                else:
-                    example.features.feature[feature].float_list.value.extend(items)
-        result = self.answer(name, request).result
-        if method == "regress":
-            return {"results": [one.value for one in result.regressions]}
-        return {"results": [[[c.label, c.score] for c in row.classes] for row in result.classifications]}
-
-    def _rest_predict(self, spec: Any, body: Any) -> Any:
-        request = protos.PredictRequest()
-        request.model_spec.CopyFrom(spec)
-        wanted = SIGNATURES.get(spec.name, {}).get(spec.signature_name or "serving_default", ({}, {}))[0]
-        columns = body.get("inputs")
-        if columns is None:
-            rows = body["instances"]
-            first = rows[0]
-            keys = first if isinstance(first, dict) else list(wanted)[:1]
-            columns = {key: [row[key] if isinstance(row, dict) else row for row in rows] for key in keys}
-        for name in wanted:  # what is not wanted is let fall
-            if name not in columns:
-                raise StatusError(Code.INVALID_ARGUMENT, f"Missing named input: {name} in 'inputs' object.")
-            values = columns[name]
-            array = as_array(_plain(values))
-            request.inputs[name].CopyFrom(to_proto(array.astype(np.float32) if wanted.get(name) == 1 else array))
-        outputs = {name: from_proto(proto).tolist() for name, proto in self.answer("Predict", request).outputs.items()}
-        outputs = {name: _decoded(values) for name, values in outputs.items()}
-        alone = len(outputs) == 1
-        if "inputs" in body:
-            return {"outputs": next(iter(outputs.values())) if alone else outputs}
-        rows = [dict(zip(outputs, row, strict=True)) for row in zip(*outputs.values(), strict=True)]
-        return {"predictions": [next(iter(row.values())) for row in rows] if alone else rows}
-
-
-def _json(message: Any) -> Any:
-    return json_format.MessageToDict(
-        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
-
-
-def _metadata_json(response: Any) -> Any:
-    """As `ToJsonString` in tensorflow_serving/model_servers/http_rest_api_util.cc puts it together."""
-    signatures = protos.SignatureDefMap()
-    response.metadata["signature_def"].Unpack(signatures)
-    return {"model_spec": _json(response.model_spec), "metadata": {"signature_def": _json(signatures)}}
 
 
 def _probability(model: str, name: str, text: str, pair: str) -> float:
@@ -325,60 +248,5 @@ def _chosen(spec: Any) -> Any:
     return spec.version.value if spec.HasField("version") else spec.version_label or None
 
 
-def _plain(values: Any) -> Any:
-    if isinstance(values, list):
-        return [_plain(value) for value in values]
-    return base64.b64decode(values["b64"]) if isinstance(values, dict) else values
-
-
-def _decoded(values: Any) -> Any:
-    if isinstance(values, list):
-        return [_decoded(value) for value in values]
-    return values.decode() if isinstance(values, bytes) else values
-
-
 def _serialize(message: Any) -> bytes:
     return bytes(message.SerializeToString())
-
-
-class _HttpServer(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Says nothing of clients that have gone."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
-
-
-def _handler_class(fake: FakeServing) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def do_GET(self) -> None:
-            self._answer("GET")
-
-        def do_POST(self) -> None:
-            self._answer("POST")
-
-        def _answer(self, verb: str) -> None:
-            fake.tokens.append(self.headers.get("Authorization"))
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            if self.headers.get("Content-Encoding") == "gzip":
-                body = gzip.decompress(body)
-            try:
-                status, answer = 200, fake.rest(verb, self.path, body)
-            except StatusError as error:
-                status, answer = error.code.http, {"error": error.message}
-            content = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            with contextlib.suppress(ConnectionError):  # the client has lost its patience
-                self.wfile.write(content)
-
-        def log_message(self, format: str, *values: Any) -> None:
-            pass
-
-    return Handler

@@ -9,8 +9,10 @@ import socket
 
 import grpc
 import httpx
+import numpy as np
 from fake_service import FakeService
 
+from serving.server.calls.request_tensors import encode_outputs
 from serving.server.flags import single_model
 from serving.server.front.frontend import Frontend
 from serving.server.front.grpc.grpc_server import GrpcServer
@@ -35,6 +37,17 @@ def options(**changes):
     port, rest_port = free_ports()
     base = ServerOptions(models=single_model("m", "/m"), host=HOST, port=port, rest_api_port=rest_port)
     return dataclasses.replace(base, **changes)
+
+
+def predict_request(name="m", signature="", version=None, label=None, **inputs):
+    request = protos.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = name, signature
+    if version is not None:
+        request.model_spec.version.value = version
+    if label is not None:
+        request.model_spec.version_label = label
+    encode_outputs(request.inputs, {key: np.array(value, np.float32) for key, value in inputs.items()})
+    return request
 
 
 @dataclasses.dataclass

@@ -1,4 +1,4 @@
-"""An HTTP/2 client of bare frames, for what no client does on purpose. Not a test itself."""
+"""An HTTP/2 client that sends raw frames, for what no real client does on purpose. Not a test itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def frame(kind, flags=0, stream=0, payload=b""):
 
 
 def field(name, value):
-    """One header, neither indexed nor packed; of fewer than 127 bytes each."""
+    """One header, neither indexed nor Huffman-coded; name and value have fewer than 127 bytes each."""
     name, value = name.encode(), value.encode() if isinstance(value, str) else value
     return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
 
@@ -31,8 +31,8 @@ def headers(stream, path=PREDICT, flags=END_HEADERS, **more):
     return frame(HEADERS, flags, stream, fields(path, **more))
 
 
-def message(body, packed=0, length=None):
-    return struct.pack(">BI", packed, len(body) if length is None else length) + body
+def message(body, compressed=0, length=None):
+    return struct.pack(">BI", compressed, len(body) if length is None else length) + body
 
 
 def data(stream, payload, flags=END_STREAM):
@@ -69,7 +69,7 @@ class RawClient:
             return None
 
     async def until(self, *kinds, seconds=20.0):
-        """The next frame of one of these kinds, or None at the connection's end."""
+        """The next frame of one of these kinds, or None at the end of the connection."""
         async with asyncio.timeout(seconds):
             while (got := await self.frame()) is not None and got[0] not in kinds:
                 pass

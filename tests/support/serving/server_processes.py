@@ -1,4 +1,4 @@
-"""A server process around the fake service: started, watched through its log, asked and ended. Not a test itself."""
+"""A server process around the fake service, watched through its log. Not a test itself."""
 
 import contextlib
 import re
@@ -20,7 +20,7 @@ PREDICT = "/v1/models/m:predict"
 METRICS = "/monitoring/prometheus/metrics"
 SLOW = {"instances": [1.0], "signature_name": "slow"}
 
-# `serve` takes a factory, so a test hands over its own.
+# `serve` takes a factory, so a test passes its own.
 SERVER = """
 import sys
 sys.path.insert(0, {here!r})
@@ -55,7 +55,7 @@ sys.exit(code)
 """
 
 
-class Server:
+class ServerProcess:
     def __init__(self, folder, *flags, factory="fake", more=""):
         self.port, self.rest_port = free_ports()
         monitoring = folder / "monitoring.txt"
@@ -92,18 +92,18 @@ class Server:
                 return error.code().name, error.details()
         return "OK"
 
-    def ask(self, path=PREDICT, body=None):
-        """One request on a connection of its own, so that any worker may get it."""
+    def post(self, path=PREDICT, body=None):
+        """Sends a request on a new connection, so that any worker may get it."""
         return httpx.post(f"http://{HOST}:{self.rest_port}{path}", json=body or {"instances": [1]}, timeout=20)
 
     def counted(self):
-        """Requests of model m that were answered, in all workers, by one that answers now."""
+        """Successful requests to model m in all workers, from the metrics page."""
         page = httpx.get(f"http://{HOST}:{self.rest_port}{METRICS}", timeout=20)
         return int(re.search(r'request_count\{model_name="m",status="OK"\} (\d+)', page.text).group(1))
 
     def status_codes(self, name, times=12):
-        """What those who answer say of a model."""
-        return {self.ask(f"/v1/models/{name}:predict").status_code for _ in range(times)}
+        """The status codes of several workers' responses for a model."""
+        return {self.post(f"/v1/models/{name}:predict").status_code for _ in range(times)}
 
     def end(self, which=signal.SIGTERM, seconds=20):
         self.process.send_signal(which)
@@ -112,7 +112,7 @@ class Server:
 
 @contextlib.contextmanager
 def server(folder, *flags, **how):
-    one = Server(folder, *flags, **how)
+    one = ServerProcess(folder, *flags, **how)
     try:
         yield one
     finally:
@@ -136,5 +136,5 @@ def has_ended(pid):
 def wait_until(condition, seconds=30):
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.05)

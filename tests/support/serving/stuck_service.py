@@ -1,4 +1,4 @@
-"""The fake service, stuck in one of the ways in which a real one can be. Not a test itself."""
+"""The fake service, which can get stuck in the ways a real one can. Not a test itself."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from fake_service import FakeService
 
 from serving.errors import Code, StatusError
 
-RUN, LOOP, CALL, HELD = -1.0, -2.0, -3.0, -4.0
+RUN, LOOP, CALL, LOCK = -1.0, -2.0, -3.0, -4.0
 """First values of `x` for the signature `slow`: a run that never ends, in a thread; an event loop that hangs; one that
-hangs in a call of C, where no signal handler of Python's runs; one that keeps Python's lock as well."""
+hangs in a C call, where no Python signal handler runs; one that also holds Python's lock."""
 
 FOREVER = 10**6
 
 
 class StuckService(FakeService):
-    """`slow` takes the values above. A configuration with "half" in it is refused by the first process that reloads it.
-    One with "later" is in force, but UNKNOWN."""
+    """`slow` takes the values above. The first process that loads a configuration with "half" refuses it. One with
+    "later" is put in force with UNKNOWN."""
 
     def __init__(self, options):
         super().__init__(options)
@@ -40,7 +40,7 @@ class StuckService(FakeService):
                 time.sleep(1)
         elif kind == CALL:
             _lock_twice(ctypes.CDLL(None))
-        elif kind == HELD:
+        elif kind == LOCK:
             _lock_twice(ctypes.PyDLL(None))
         return await super()._run(name, inputs)
 
@@ -63,7 +63,7 @@ class StuckService(FakeService):
 
 
 def _lock_twice(library):
-    mutex = ctypes.create_string_buffer(64)  # of zeros: PTHREAD_MUTEX_INITIALIZER
+    mutex = ctypes.create_string_buffer(64)  # zeros: PTHREAD_MUTEX_INITIALIZER
     library.pthread_mutex_lock(mutex)
     library.pthread_mutex_lock(mutex)
 

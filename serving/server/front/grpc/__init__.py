@@ -1,4 +1,4 @@
 """gRPC's methods, health and reflection.
 
-What carries them is `http2`, or grpcio where nghttp2 is missing.
+`http2` carries them, or grpcio where nghttp2 is missing.
 """

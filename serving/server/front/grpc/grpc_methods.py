@@ -1,7 +1,7 @@
-"""What each gRPC method does: the bytes of a request to those of its response, whatever carries them.
+"""The gRPC methods: from the bytes of a request to those of its response, whichever library carries them.
 
-Messages are read and written here rather than by the transport, so that a message that cannot be read is an answer and
-not a traceback, and so that arrays are decoded once.
+Messages are parsed and serialized here rather than by the transport, so that a malformed message leads to a response
+instead of a traceback, and arrays are decoded once.
 """
 
 from __future__ import annotations
@@ -15,99 +15,98 @@ from google.protobuf.message import DecodeError
 
 from serving.errors import Code, StatusError
 from serving.server.api_keys import NO_HEADERS, ApiKey
-from serving.server.calls.budget import Held, Limits
-from serving.server.calls.call import Call
+from serving.server.calls.budget import Limits, Reservation
 from serving.server.calls.client_address import Caller
+from serving.server.calls.example_inference import ENCODED_ITEM_BYTES
 from serving.server.calls.internal_error import unexpected
-from serving.server.calls.request_tensors import answer_bytes, decode_inputs, encode_outputs, size_of
-from serving.server.calls.service import Predicted
+from serving.server.calls.request_context import RequestContext
+from serving.server.calls.request_tensors import decode_inputs, encode_outputs, output_bytes, size_of
+from serving.server.calls.service import PredictResult
 from serving.server.calls.worker_threads import INLINE_BYTES, Check
-from serving.server.front.frontend import Frontend, since
+from serving.server.front.frontend import Frontend, microseconds_since
 from serving.server.front.profiling import check_profiler
 from serving.server.front.reload_policy import check_reload
 from serving.server.options import ServerOptions
 from serving.server.protobuf import encode_response, parse
 from serving.wire import protos
 
-Answer = Callable[[Frontend, Any, Call], Awaitable[bytes]]
+Handler = Callable[[Frontend, Any, RequestContext], Awaitable[bytes]]
 Guard = Callable[[ServerOptions, Caller, Any], Awaitable[None]]
 
 _RELOAD = "HandleReloadConfigRequest"
 
-_ITEM_BYTES = 32  # about what a class or a value takes in a response
 
-
-async def _predict(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _predict(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     if not request.HasField("model_spec"):
         raise StatusError(Code.INVALID_ARGUMENT, "Missing ModelSpec")
     inputs = await call.run(call.size, decode_inputs, request.inputs, call.limits)
     predicted = await frontend.service.predict(request.model_spec, inputs, request.output_filter, call)
     as_content = frontend.options.enable_serialization_as_tensor_content
-    size = answer_bytes(predicted.outputs)
+    size = output_bytes(predicted.outputs)
     if size > INLINE_BYTES:
-        return await call.run(size, _encoded, predicted, as_content, call.limits)
+        return await call.run(size, _encode_large, predicted, as_content, call.limits)
     response = protos.PredictResponse()
     response.model_spec.CopyFrom(predicted.model_spec)
     encode_outputs(response.outputs, predicted.outputs, as_content)
     return bytes(response.SerializeToString())
 
 
-def _encoded(predicted: Predicted, as_content: bool, limits: Limits, check: Check) -> bytes:
+def _encode_large(predicted: PredictResult, as_content: bool, limits: Limits, check: Check) -> bytes:
     limits.take(size_of(predicted.outputs), 0)
     return encode_response(predicted.model_spec, predicted.outputs, as_content, check)
 
 
-async def _classify(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _classify(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     response = await frontend.service.classify(request, call)
     rows = response.result.classifications
-    return await _serialized(response, len(rows) * len(rows[0].classes) if rows else 0, call)
+    return await _serialize(response, len(rows) * len(rows[0].classes) if rows else 0, call)
 
 
-async def _regress(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _regress(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     response = await frontend.service.regress(request, call)
-    return await _serialized(response, len(response.result.regressions), call)
+    return await _serialize(response, len(response.result.regressions), call)
 
 
-async def _multi_inference(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _multi_inference(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     response, items = await frontend.service.multi_inference(request, call), 0
     for result in response.results:
         rows = result.classification_result.classifications
         items += len(result.regression_result.regressions) + (len(rows) * len(rows[0].classes) if rows else 0)
-    return await _serialized(response, items, call)
+    return await _serialize(response, items, call)
 
 
-async def _serialized(response: Any, items: int, call: Call) -> bytes:
-    """The bytes of a response with so many classes or values."""
-    return await call.run(items * _ITEM_BYTES, lambda check: bytes(response.SerializeToString()))
+async def _serialize(response: Any, items: int, call: RequestContext) -> bytes:
+    """The bytes of a response with this many classes or values."""
+    return await call.run(items * ENCODED_ITEM_BYTES, lambda check: bytes(response.SerializeToString()))
 
 
-async def _get_model_metadata(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _get_model_metadata(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     return bytes(frontend.service.get_model_metadata(request).SerializeToString())
 
 
-async def _get_model_status(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _get_model_status(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     return bytes(frontend.service.get_model_status(request).SerializeToString())
 
 
-async def _reload(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _reload(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     return bytes((await frontend.reload(request)).SerializeToString())
 
 
-async def _profile(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _profile(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     response = await frontend.profiler.profile(request)
     return await call.run(response.ByteSize(), lambda check: bytes(response.SerializeToString()))
 
 
-async def _terminate(frontend: Frontend, request: Any, call: Call) -> bytes:
+async def _terminate(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     frontend.profiler.terminate(request.session_id)
     return b""
 
 
-async def _monitor(frontend: Frontend, request: Any, call: Call) -> bytes:
-    raise StatusError(Code.UNIMPLEMENTED, "unimplemented.")  # as TensorFlow's service on a CPU or GPU
+async def _monitor(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
+    raise StatusError(Code.UNIMPLEMENTED, "unimplemented.")  # as TensorFlow's service responds on a CPU or GPU
 
 
-METHODS: dict[str, dict[str, Answer]] = {
+METHODS: dict[str, dict[str, Handler]] = {
     protos.PREDICTION_SERVICE: {
         "Predict": _predict,
         "Classify": _classify,
@@ -118,33 +117,32 @@ METHODS: dict[str, dict[str, Answer]] = {
     protos.MODEL_SERVICE: {"GetModelStatus": _get_model_status, _RELOAD: _reload},
     protos.PROFILER_SERVICE: {"Profile": _profile, "Terminate": _terminate, "Monitor": _monitor},
 }
-# What not everyone may ask for.
+# Methods that only some callers may use.
 _GUARDED: dict[str, Guard] = {_RELOAD: check_reload, **dict.fromkeys(METHODS[protos.PROFILER_SERVICE], check_profiler)}
-_COUNTED = ("Predict", "Classify", "Regress")  # what TF Serving counts
-_LIMITED = (*_COUNTED, "MultiInference")  # a probe or a reload is answered under any load
+_COUNTED = ("Predict", "Classify", "Regress")  # those that TF Serving counts
+_LIMITED = (*_COUNTED, "MultiInference")  # probes and reloads are served under any load
 
 
-async def answer(
+async def handle(
     frontend: Frontend,
     service: str,
     method: str,
     body: bytes,
     deadline: float | None,
-    held: Held | None = None,
+    held: Reservation | None = None,
     *,
     peer: str = "",
     headers: Mapping[str, str] = NO_HEADERS,
 ) -> bytes:
-    """Answers one request, and counts it.
+    """Handles one request, and counts it.
 
     Args:
-        frontend: what answers.
-        service, method: of `METHODS`.
+        service, method: keys of `METHODS`.
         body: a serialized request.
-        deadline: a time of the event loop's clock, None for none.
-        held: what the request holds already, the bytes of the body included; the caller releases it. None: nothing.
+        deadline: a time of the event loop's clock, None for no deadline.
+        held: what the request already holds, the bytes of the body included; the caller releases it. None: nothing.
         peer: where the request came from; see `Caller`.
-        headers: its metadata by names in lower case; not needed where there are no API keys.
+        headers: the metadata by names in lower case; not needed where there are no API keys.
 
     Returns:
         The serialized response.
@@ -155,12 +153,12 @@ async def answer(
     start = time.perf_counter()
     counted, name = method in _COUNTED, ""
     what = f"{service}/{method}"
-    own, held = held is None, held or frontend.held()
+    own, held = held is None, held or frontend.new_reservation()
     try:
         key = frontend.authenticate(headers)
         if own:
             held.take(len(body))
-        call = frontend.call(held, deadline, len(body))
+        call = frontend.new_call(held, deadline, len(body))
         request = await call.run(call.size, parse, protos.methods(service)[method][0], body, call.limits)
         if counted:
             name = request.model_spec.name
@@ -168,28 +166,28 @@ async def answer(
             _authorize(key, method, request)
         if method in _GUARDED:
             await _GUARDED[method](frontend.options, Caller(peer), request)
-        with frontend.entered() if method in _LIMITED else contextlib.nullcontext():
+        with frontend.request_slot() if method in _LIMITED else contextlib.nullcontext():
             encoded = await METHODS[service][method](frontend, request, call)
     except StatusError as error:
         status = error
     except DecodeError:
-        status = StatusError(Code.INTERNAL, f"The request is no {what} message")
+        status = StatusError(Code.INTERNAL, f"The request is not a {what} message")
     except Exception as error:  # noqa: BLE001  `unexpected` logs it
         status = unexpected(error, what)
     else:
         if counted:
-            frontend.metrics.request(name, method, "GRPC", "OK", since(start))
+            frontend.metrics.count_request(name, method, "GRPC", "OK", microseconds_since(start))
         return encoded
     finally:
         if own:
             held.release()
     if counted:
-        frontend.metrics.request(name, method, "GRPC", status.code.name, 0)
+        frontend.metrics.count_request(name, method, "GRPC", status.code.name, 0)
     raise status
 
 
 def _authorize(key: ApiKey, method: str, request: Any) -> None:
-    """Raises PERMISSION_DENIED where a key is not for what is asked for."""
+    """Raises PERMISSION_DENIED where the key does not cover the request."""
     if method in _GUARDED:
         key.check_administers()
     elif method == "MultiInference":

@@ -1,4 +1,4 @@
-"""gRPC carried by grpcio, where nghttp2 is missing: what grpcio cannot bound is as its arguments allow."""
+"""gRPC over grpcio, where nghttp2 is missing. Its limits are those that grpcio's arguments can set."""
 
 from __future__ import annotations
 
@@ -10,32 +10,31 @@ from typing import Any
 import grpc
 
 from serving.errors import StatusError
-from serving.server.calls.budget import Held
-from serving.server.front.addresses import taken
+from serving.server.calls.budget import Reservation
 from serving.server.front.frontend import Frontend
-from serving.server.front.grpc_handlers import Method
-from serving.server.front.http2.grpc_headers import cut
+from serving.server.front.grpc_call import GrpcMethod
+from serving.server.front.http2.grpc_headers import truncate_details
+from serving.server.front.ports import address_unavailable
 from serving.server.options import ServerOptions, TlsFiles
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _MAX_STREAMS, _MAX_METADATA_BYTES = 256, 2**14
 
 
-class AioServer:
-    """Made within the loop.
+class GrpcioServer:
+    """Create it in the event loop.
 
     Args:
-        frontend: of the process.
         methods: by path.
         share_port: whether other processes listen on the port as well.
-        socket_path: of a UNIX socket besides the port.
+        socket_path: of a UNIX socket to listen on in addition to the port.
 
     Raises:
         OptionsError: an address is in use.
     """
 
     def __init__(
-        self, frontend: Frontend, methods: Mapping[str, Method], share_port: bool, socket_path: Path | None
+        self, frontend: Frontend, methods: Mapping[str, GrpcMethod], share_port: bool, socket_path: Path | None
     ) -> None:
         self._frontend, options, self._tls = frontend, frontend.options, frontend.options.tls
         self._server = grpc.aio.server(options=_channel_arguments(options, share_port))
@@ -50,15 +49,15 @@ class AioServer:
             self._bind(f"unix:{socket_path}")
 
     def set_tls(self, tls: TlsFiles) -> None:
-        """Of new connections; whether clients must have a certificate stays as it was."""
+        """Sets the certificates of new connections. Whether clients need one does not change."""
         self._tls = tls
 
     async def start(self) -> None:
-        """Begins to answer."""
+        """Starts serving."""
         await self._server.start()
 
     async def stop(self, seconds: float) -> None:
-        """Takes no more requests, and gives those in flight so many seconds."""
+        """Accepts no more requests, and gives those in flight this many seconds."""
         await self._server.stop(seconds)
 
     def _bind(self, address: str) -> int:
@@ -66,22 +65,22 @@ class AioServer:
         try:
             if tls is None:
                 return int(self._server.add_insecure_port(address))
-            # What `_certificates` gives is asked for by every new connection.
+            # Every new connection calls the lambda.
             credentials = grpc.dynamic_ssl_server_credentials(
                 _certificates(tls), lambda: _certificates(self._tls or tls), tls.client_verify
             )
             return int(self._server.add_secure_port(address, credentials))
         except RuntimeError as error:
-            raise taken(f"gRPC cannot listen on {address}", str(error).splitlines()[0], "port") from error
+            raise address_unavailable(f"gRPC cannot listen on {address}", str(error).splitlines()[0], "port") from error
 
 
-class _Call:
-    """What a method sees of a call: see `grpc_calls.Call`."""
+class _GrpcioCall:
+    """A `GrpcCall`."""
 
     def __init__(self, frontend: Frontend, context: Any) -> None:
         left = context.time_remaining()
         self.deadline = None if left is None else asyncio.get_running_loop().time() + left
-        self.held: Held = frontend.held()
+        self.held: Reservation = frontend.new_reservation()
         self._context = context
 
     @property
@@ -93,15 +92,15 @@ class _Call:
         return {name: value for name, value in pairs if isinstance(value, str)}
 
 
-def _handler(frontend: Frontend, method: Method) -> Any:
+def _handler(frontend: Frontend, method: GrpcMethod) -> Any:
     async def unary(body: bytes, context: Any) -> bytes:
         assert method.unary is not None
-        call = _Call(frontend, context)
+        call = _GrpcioCall(frontend, context)
         try:
             call.held.take(size=len(body))
             return await method.unary(body, call)
         except StatusError as error:
-            _set(context, error)
+            _set_status(context, error)
             return b""
         finally:
             call.held.release()
@@ -109,10 +108,10 @@ def _handler(frontend: Frontend, method: Method) -> Any:
     async def stream(bodies: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
         assert method.stream is not None
         try:
-            async for message in method.stream(bodies, _Call(frontend, context)):
+            async for message in method.stream(bodies, _GrpcioCall(frontend, context)):
                 yield message
         except StatusError as error:
-            _set(context, error)
+            _set_status(context, error)
 
     async def one_to_stream(body: bytes, context: Any) -> AsyncIterator[bytes]:
         async for message in stream(_once(body), context):
@@ -120,7 +119,7 @@ def _handler(frontend: Frontend, method: Method) -> Any:
 
     if method.unary is not None:
         return grpc.unary_unary_rpc_method_handler(unary)
-    if method.one:
+    if method.single_request:
         return grpc.unary_stream_rpc_method_handler(one_to_stream)
     return grpc.stream_stream_rpc_method_handler(stream)
 
@@ -129,11 +128,11 @@ async def _once(body: bytes) -> AsyncIterator[bytes]:
     yield body
 
 
-def _set(context: Any, error: StatusError) -> None:
-    # Its traceback would keep the frames alive that it came through, with the message of the request.
+def _set_status(context: Any, error: StatusError) -> None:
+    # Its traceback would keep alive the frames that it came through, with the message of the request.
     error.__traceback__ = error.__context__ = error.__cause__ = None
     context.set_code(_CODES[error.code.number])
-    context.set_details(cut(error.message))
+    context.set_details(truncate_details(error.message))
 
 
 def _certificates(tls: TlsFiles) -> Any:
@@ -141,7 +140,7 @@ def _certificates(tls: TlsFiles) -> Any:
 
 
 def _channel_arguments(options: ServerOptions, share_port: bool) -> list[tuple[str, Any]]:
-    ours = {
+    defaults = {
         "grpc.so_reuseport": int(share_port),
         "grpc.max_receive_message_length": options.max_message_bytes,
         "grpc.max_send_message_length": -1,
@@ -151,7 +150,7 @@ def _channel_arguments(options: ServerOptions, share_port: bool) -> list[tuple[s
         "grpc.absolute_max_metadata_size": _MAX_METADATA_BYTES,
         "grpc.http2.bdp_probe": 0,
     }
-    return list((ours | dict(options.grpc_channel_arguments)).items())
+    return list((defaults | dict(options.grpc_channel_arguments)).items())
 
 
 def _bracketed(host: str) -> str:

@@ -1,7 +1,4 @@
-"""gRPC's health service (grpc/health/v1/health.proto).
-
-`grpcio-health-checking` is not used: the version in the lock is made for protobuf 7, and the rest of the stack is not.
-"""
+"""gRPC's health service (grpc/health/v1/health.proto)."""
 
 from __future__ import annotations
 
@@ -9,40 +6,21 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from serving.errors import Code, StatusError
-from serving.server.front.grpc_handlers import Call, Method
-from serving.wire.protos.declare import proto_file
+from serving.server.front.grpc_call import GrpcCall, GrpcMethod
+from serving.wire import protos
 
 SERVICE = "grpc.health.v1.Health"
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
 
-FILE = proto_file(
-    "grpc/health/v1/health.proto",
-    "grpc.health.v1",
-    {
-        "HealthCheckRequest": ["string service = 1"],
-        "HealthCheckResponse": ["enum .grpc.health.v1.ServingStatus status = 1"],
-    },
-    enums={"ServingStatus": ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"]},
-    services={
-        "Health": {
-            "Check": (".grpc.health.v1.HealthCheckRequest", ".grpc.health.v1.HealthCheckResponse"),
-            "Watch": (".grpc.health.v1.HealthCheckRequest", "stream .grpc.health.v1.HealthCheckResponse"),
-        }
-    },
-)
-_POOL = descriptor_pool.DescriptorPool()
-_POOL.Add(FILE)
-_MESSAGES = message_factory.GetMessageClassesForFiles([FILE.name], _POOL)
-HealthCheckRequest: Any = _MESSAGES["grpc.health.v1.HealthCheckRequest"]
-HealthCheckResponse: Any = _MESSAGES["grpc.health.v1.HealthCheckResponse"]
+HealthCheckRequest: Any = protos.message("grpc.health.v1.HealthCheckRequest")
+HealthCheckResponse: Any = protos.message("grpc.health.v1.HealthCheckResponse")
 
 
 class Health:
-    """What is healthy, by service name ("" for the whole server), and who wants to know."""
+    """The health of each service by name ("" for the whole server), and its watchers."""
 
     def __init__(self) -> None:
         self._status: dict[str, int] = {}
@@ -50,51 +28,52 @@ class Health:
         self._closed = False
 
     def set(self, serving: Mapping[str, bool]) -> None:
-        """Replaces the statuses of all services; watchers are told what changed."""
+        """Replaces the statuses of all services, and notifies watchers of changes."""
         if self._closed:
             return
         status = {name: SERVING if good else NOT_SERVING for name, good in serving.items()}
         if status != self._status:
             self._status = status
-            self._tell()
+            self._notify()
 
     def close(self) -> None:
-        """Everything is NOT_SERVING from now on."""
+        """Sets all services to NOT_SERVING for good."""
         self._closed = True
         self._status = dict.fromkeys(self._status, NOT_SERVING)
-        self._tell()
+        self._notify()
 
-    def methods(self) -> dict[str, Method]:
-        """By path."""
-        return {f"/{SERVICE}/Check": Method(self._check), f"/{SERVICE}/Watch": Method(stream=self._watch, one=True)}
+    def methods(self) -> dict[str, GrpcMethod]:
+        """The methods by path."""
+        watch = GrpcMethod(stream=self._watch, single_request=True)
+        return {f"/{SERVICE}/Check": GrpcMethod(self._check), f"/{SERVICE}/Watch": watch}
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def _check(self, body: bytes, call: Call) -> bytes:
-        status = self._status.get(_parsed(body).service)
+    async def _check(self, body: bytes, call: GrpcCall) -> bytes:
+        status = self._status.get(_parse(body).service)
         if status is None:
             raise StatusError(Code.NOT_FOUND, "")
         return bytes(HealthCheckResponse(status=status).SerializeToString())
 
-    async def _watch(self, bodies: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
-        told = None
+    async def _watch(self, bodies: AsyncIterator[bytes], call: GrpcCall) -> AsyncIterator[bytes]:
+        last = None
         async for body in bodies:
-            name = _parsed(body).service
+            name = _parse(body).service
             while True:
                 changed = self._changed
                 status = self._status.get(name, SERVICE_UNKNOWN)
-                if status != told:
-                    told = status
+                if status != last:
+                    last = status
                     yield HealthCheckResponse(status=status).SerializeToString()
                 if self._closed:
-                    return  # a stream that stayed open would hold up the end of the server
+                    return  # an open stream would delay the shutdown of the server
                 await changed.wait()
 
 
-def _parsed(body: bytes) -> Any:
+def _parse(body: bytes) -> Any:
     try:
         return HealthCheckRequest.FromString(body)
     except DecodeError as error:
-        raise StatusError(Code.INTERNAL, "The request is no grpc.health.v1.HealthCheckRequest message") from error
+        raise StatusError(Code.INTERNAL, "The request is not a grpc.health.v1.HealthCheckRequest message") from error

@@ -1,126 +1,79 @@
-"""gRPC's server reflection, v1 and v1alpha (grpc/reflection/v1/reflection.proto), by which grpcurl learns the services.
-
-`grpcio-reflection` is not used: the version in the lock is made for protobuf 7, and the rest of the stack is not.
-"""
+"""gRPC's server reflection, v1 and v1alpha (grpc/reflection/v1/reflection.proto), which grpcurl uses."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2
 from google.protobuf.message import DecodeError
 
 from serving.errors import Code, StatusError
-from serving.server.front.grpc_handlers import Call, Method
-from serving.wire.protos.declare import proto_file
+from serving.server.front.grpc_call import GrpcCall, GrpcMethod
+from serving.wire import protos
 
 PACKAGES = ("grpc.reflection.v1", "grpc.reflection.v1alpha")
 
 
-def _file(package: str) -> Any:
-    name = package.replace(".", "/") + "/reflection.proto"
-    messages = {
-        "ServerReflectionRequest": [
-            "string host = 1",
-            "oneof message_request string file_by_filename = 3",
-            "oneof message_request string file_containing_symbol = 4",
-            f"oneof message_request .{package}.ExtensionRequest file_containing_extension = 5",
-            "oneof message_request string all_extension_numbers_of_type = 6",
-            "oneof message_request string list_services = 7",
-        ],
-        "ExtensionRequest": ["string containing_type = 1", "int32 extension_number = 2"],
-        "ServerReflectionResponse": [
-            "string valid_host = 1",
-            f".{package}.ServerReflectionRequest original_request = 2",
-            f"oneof message_response .{package}.FileDescriptorResponse file_descriptor_response = 4",
-            f"oneof message_response .{package}.ListServiceResponse list_services_response = 6",
-            f"oneof message_response .{package}.ErrorResponse error_response = 7",
-        ],
-        "FileDescriptorResponse": ["repeated bytes file_descriptor_proto = 1"],
-        "ListServiceResponse": [f"repeated .{package}.ServiceResponse service = 1"],
-        "ServiceResponse": ["string name = 1"],
-        "ErrorResponse": ["int32 error_code = 1", "string error_message = 2"],
-    }
-    request, response = f"stream .{package}.ServerReflectionRequest", f"stream .{package}.ServerReflectionResponse"
-    services = {"ServerReflection": {"ServerReflectionInfo": (request, response)}}
-    return proto_file(name, package, messages, services=services)
-
-
 def messages(package: str) -> tuple[Any, Any]:
     """The classes of the request and of the response."""
-    pool, file = descriptor_pool.DescriptorPool(), _file(package)
-    pool.Add(file)
-    found = message_factory.GetMessageClassesForFiles([file.name], pool)
-    return found[f"{package}.ServerReflectionRequest"], found[f"{package}.ServerReflectionResponse"]
+    return protos.methods(f"{package}.ServerReflection")["ServerReflectionInfo"]
 
 
-def methods(services: Sequence[str], pool: Any, files: Iterable[Any] = ()) -> dict[str, Method]:
-    """Methods by path that tell of `services`.
-
-    Args:
-        services: their full names.
-        pool: holds their descriptors.
-        files: FileDescriptorProtos of those services that `pool` does not know.
-    """
-    extra = descriptor_pool.DescriptorPool()
-    for file in [*files, *map(_file, PACKAGES)]:
-        extra.Add(file)
+def methods(services: Sequence[str]) -> dict[str, GrpcMethod]:
+    """Methods by path that describe `services`, given by their full names."""
     names = sorted([*services, *(f"{package}.ServerReflection" for package in PACKAGES)])
-    pools = (pool, extra)
-    return {f"/{package}.ServerReflection/ServerReflectionInfo": _method(package, names, pools) for package in PACKAGES}
+    return {f"/{package}.ServerReflection/ServerReflectionInfo": _method(package, names) for package in PACKAGES}
 
 
-def _method(package: str, names: Sequence[str], pools: Sequence[Any]) -> Method:
+def _method(package: str, names: Sequence[str]) -> GrpcMethod:
     request_class, response_class = messages(package)
 
-    async def info(bodies: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
+    async def info(bodies: AsyncIterator[bytes], call: GrpcCall) -> AsyncIterator[bytes]:
         async for body in bodies:
             try:
                 request = request_class.FromString(body)
             except DecodeError as error:
-                message = f"The request is no {package}.ServerReflectionRequest message"
+                message = f"The request is not a {package}.ServerReflectionRequest message"
                 raise StatusError(Code.INTERNAL, message) from error
             response = response_class(valid_host=request.host, original_request=request)
-            _answer(request, response, names, pools)
+            _respond(request, response, names)
             yield response.SerializeToString()
 
-    return Method(stream=info)
+    return GrpcMethod(stream=info)
 
 
-def _answer(request: Any, response: Any, names: Sequence[str], pools: Sequence[Any]) -> None:
-    asked = request.WhichOneof("message_request")
-    if asked == "list_services":
+def _respond(request: Any, response: Any, names: Sequence[str]) -> None:
+    kind = request.WhichOneof("message_request")
+    if kind == "list_services":
         for name in names:
             response.list_services_response.service.add(name=name)
         return
     finders = {"file_by_filename": "FindFileByName", "file_containing_symbol": "FindFileContainingSymbol"}
-    if asked not in finders:  # proto3 has no extensions
+    if kind not in finders:  # proto3 has no extensions
         response.error_response.error_code = Code.UNIMPLEMENTED.number
         response.error_response.error_message = "there are no extensions"
         return
-    for pool in pools:
-        try:
-            file = getattr(pool, finders[asked])(getattr(request, asked))
-        except KeyError:
-            continue
-        response.file_descriptor_response.file_descriptor_proto.extend(_with_imports(file))
+    try:
+        file = getattr(protos.POOL, finders[kind])(getattr(request, kind))
+    except KeyError:
+        response.error_response.error_code = Code.NOT_FOUND.number
+        response.error_response.error_message = f"{getattr(request, kind)} is not known"
         return
-    response.error_response.error_code = Code.NOT_FOUND.number
-    response.error_response.error_message = f"{getattr(request, asked)} is not known"
+    response.file_descriptor_response.file_descriptor_proto.extend(_with_imports(file))
 
 
 def _with_imports(file: Any) -> list[bytes]:
     """The file and all that it imports, serialized."""
-    found: dict[str, bytes] = {}
+    files: dict[str, bytes] = {}
 
-    def add(one: Any) -> None:
-        if one.name not in found:
+    def add(file: Any) -> None:
+        if file.name not in files:
             proto = descriptor_pb2.FileDescriptorProto()
-            one.CopyToProto(proto)
-            found[one.name] = proto.SerializeToString()
-            for needed in one.dependencies:
+            file.CopyToProto(proto)
+            files[file.name] = proto.SerializeToString()
+            for needed in file.dependencies:
                 add(needed)
 
     add(file)
-    return list(found.values())
+    return list(files.values())

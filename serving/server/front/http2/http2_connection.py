@@ -1,123 +1,119 @@
-"""One connection: its HTTP/2 session, its calls, and what its client may ask of the server."""
+"""One connection: its HTTP/2 session, its calls, and the limits on its client."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import logging
-import socket
 from typing import TYPE_CHECKING, Any
 
 from serving.errors import Code, StatusError
-from serving.server.front.connections import PROGRESS_BYTES, State
+from serving.server.front.connections import PROGRESS_BYTES, ConnectionState
 from serving.server.front.http2 import grpc_headers, nghttp2
-from serving.server.front.http2.frame_credit import Credit
-from serving.server.front.http2.http2_session import Session, SessionError
-from serving.server.front.http2.keepalive import Upkeep
-from serving.server.front.http2.stream_call import Call
+from serving.server.front.http2.connection_timers import ConnectionTimers
+from serving.server.front.http2.frame_credit import FrameCredit
+from serving.server.front.http2.http2_session import Http2Session, SessionError
+from serving.server.front.http2.stream_call import StreamCall
+from serving.server.front.listening import peer_address
 
 if TYPE_CHECKING:
-    from serving.server.front.http2.http2_server import H2Server
+    from serving.server.front.http2.http2_server import Http2Server
 
 LOG = logging.getLogger("serving")
 
-_STREAM_WINDOW, _WINDOW = 2**20, 2**22  # bytes on their way: what comes is counted before it is kept, so not memory
-_HIGH_WATER = 2**18  # bytes that wait in the system's buffer and the transport's before nothing more is made
-_WRITE_BYTES = 2**16  # frames that are written together
+# Flow-control windows, in bytes. Data is counted before it is kept, so they need not bound memory.
+_STREAM_WINDOW, _CONNECTION_WINDOW = 2**20, 2**22
+_HIGH_WATER = 2**18  # bytes in the system's buffer and the transport's, beyond which no more frames are made
+_WRITE_BYTES = 2**16  # of frames that are written together
 _MAX_STREAMS = 256
-_LOOKED_AT = 8  # calls, to see what a connection does
-_SETTLED_SECONDS = 5.0  # then a connection that has greeted is as good as one that has asked
+_INSPECTED_CALLS = 8  # to determine the state of a connection
+_SETTLED_SECONDS = 5.0  # then a connection that has sent its settings counts like one that has sent a request
 
 
-class Connection(asyncio.BufferedProtocol):
-    """A protocol of asyncio's; made for each connection."""
+class Http2Connection(asyncio.BufferedProtocol):
+    """asyncio's protocol for one connection, and the `SessionEvents` of its session."""
 
-    def __init__(self, server: H2Server) -> None:
+    def __init__(self, server: Http2Server) -> None:
         self.server, self.peer = server, ""
-        self.calls: dict[int, Call] = {}
-        self.counted = 0  # of them, by the server
-        self.running = 0  # of them, those that the client waits for
-        self.streams = 0  # of them, those of several messages
-        self.credit, self.upkeep = Credit(), Upkeep(server.loop.time())
-        self._opening: Call | None = None  # whose headers come
+        self.calls: dict[int, StreamCall] = {}
+        self.counted = 0  # calls that the server counts
+        self.running = 0  # calls whose client waits for the response
+        self.streams = 0  # calls with several messages
+        self.credit, self.timers = FrameCredit(), ConnectionTimers(server.loop.time())
+        self._opening: StreamCall | None = None  # whose headers are arriving
         self._resets: list[int] = []
         self._transport: Any = None
-        self._asked = self._closed = self._flush_due = False
-        self._state, self._progress = State.OPENING, 0
+        self._had_request = self._closed = self._flush_scheduled = False
+        self._state, self._progress = ConnectionState.OPENING, 0
         settings = {
             nghttp2.MAX_CONCURRENT_STREAMS: server.settings.max_streams or _MAX_STREAMS,
             nghttp2.INITIAL_WINDOW_SIZE: _STREAM_WINDOW,
             nghttp2.MAX_HEADER_LIST_SIZE: grpc_headers.MAX_BYTES,
         }
-        self.session = Session(server.library, self, settings, _WINDOW)
+        self.session = Http2Session(server.library, self, settings, _CONNECTION_WINDOW)
 
-    # asyncio's side
+    # asyncio's callbacks
 
     def connection_made(self, transport: Any) -> None:
-        """Registers."""
-        self._transport, self.peer = transport, _peer_of(transport)
+        self._transport, self.peer = transport, peer_address(transport)
         transport.set_write_buffer_limits(high=_HIGH_WATER)
         self.server.register(self)
         self.flush()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Ends all calls."""
         self._closed = True
         self.server.unregister(self)
         calls = list(self.calls.values())
         self.calls.clear()
         for call in calls:
-            self.server.forget(call)
+            self.server.remove_call(call)
             call.closed()
         self.session.close()
 
     def get_buffer(self, hint: int) -> memoryview:
-        """The server's own: what is in it is taken out at once."""
-        return self.server.room()
+        """The buffer that all connections share: `buffer_updated` empties it at once."""
+        return self.server.read_buffer()
 
     def buffer_updated(self, count: int) -> None:
-        """Takes what has come, and sends what there is to say."""
-        if self._closed or self.upkeep.closing:
+        if self._closed or self.timers.closing_since:
             return
         time = self.server.loop.time
         began = time()
-        self.upkeep.hear(began)
+        self.timers.note_received(began)
         self._progress += count
         good = self.session.receive(self.server.buffer_address, count)
         self.flush()
         if not good:
             self.close()
-        self.server.spend(time() - began)
+        self.server.count_time(time() - began)
 
     def eof_received(self) -> bool:
-        """No client of gRPC's closes half of a connection."""
+        """Closes the connection: no gRPC client closes half of one."""
         return False
 
     def pause_writing(self) -> None:
-        """The client does not read as fast."""
-        self.upkeep.paused = self.server.loop.time()
+        self.timers.writing_paused = self.server.loop.time()
 
     def resume_writing(self) -> None:
-        """It does."""
-        self.upkeep.paused = 0.0
+        self.timers.writing_paused = 0.0
         self.flush()
 
     # what calls need
 
     def flush_soon(self) -> None:
-        """Sends at the end of this turn of the loop what there is by then."""
-        if not self._flush_due:
-            self._flush_due = True
+        """Flushes at the end of this turn of the loop."""
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
             self.server.loop.call_soon(self.flush)
 
     def flush(self) -> None:
-        """Sends what there is, as far as the client reads."""
-        self._flush_due = False
-        if self._closed or self.upkeep.closing or self._transport.is_closing():
+        """Sends all pending frames, as far as the client reads."""
+        self._flush_scheduled = False
+        if self._closed or self.timers.closing_since or self._transport.is_closing():
             return
         frames: list[bytes] = []
         size = 0
-        while not self.upkeep.paused:
+        while not self.timers.writing_paused:
             try:
                 frame = self.session.send()
             except SessionError as error:
@@ -131,32 +127,31 @@ class Connection(asyncio.BufferedProtocol):
                 self._progress += size
                 self._transport.write(b"".join(frames))
                 frames, size = [], 0
-            if not frame and not self._reset():
+            if not frame and not self._submit_resets():
                 break
         self._note_state()
-        if not self.upkeep.paused and self.session.over():
+        if not self.timers.writing_paused and self.session.is_finished():
             self.close()
 
     def reset_after(self, stream: int) -> None:
-        """Ends a stream for the client as well, once the end of its answer is sent."""
+        """Ends a stream for the client as well, once the end of its response is sent."""
         self._resets.append(stream)
 
-    def _reset(self) -> bool:
+    def _submit_resets(self) -> bool:
         resets, self._resets = self._resets, []
         for stream in resets:
             if stream in self.calls:
                 self.session.reset(stream, nghttp2.NO_ERROR)
         return bool(resets)
 
-    # the session's events
+    # `SessionEvents`
 
     def headers_begin(self, stream: int) -> None:
-        """See `Events`."""
         call = self.calls.get(stream)
         if call is None:
-            call = Call(self, stream, self.upkeep.heard)
+            call = StreamCall(self, stream, self.timers.last_received)
             self.credit.earn()
-            if not self.server.remember(call, self):
+            if not self.server.add_call(call, self):
                 self.session.reset(stream, nghttp2.REFUSED_STREAM)
                 self._opening = None
                 return
@@ -164,7 +159,6 @@ class Connection(asyncio.BufferedProtocol):
         self._opening = call
 
     def header(self, name: bytes, value: bytes) -> int:
-        """See `Events`."""
         call = self._opening
         if call is None:
             return 0
@@ -179,8 +173,7 @@ class Connection(asyncio.BufferedProtocol):
         return 0
 
     def headers_end(self, stream: int, last: bool) -> None:
-        """See `Events`."""
-        call, self._opening, self._asked = self.calls.get(stream), None, True
+        call, self._opening, self._had_request = self.calls.get(stream), None, True
         if call is None:
             return
         if call.begun:
@@ -190,33 +183,29 @@ class Connection(asyncio.BufferedProtocol):
             call.begun = True
             call.end(StatusError(Code.RESOURCE_EXHAUSTED, f"The headers have over {grpc_headers.MAX_BYTES} bytes"))
         else:
-            call.began(last)
+            call.headers_complete(last)
 
     def data(self, stream: int, address: int, length: int) -> None:
-        """See `Events`."""
         call = self.calls.get(stream)
         if call is not None:
             call.data(address, length)
 
     def data_end(self, stream: int) -> None:
-        """See `Events`."""
         call = self.calls.get(stream)
         if call is not None:
             call.ended()
 
     def control(self, kind: int, stream: int) -> int:
-        """See `Events`."""
         if kind == nghttp2.SETTINGS:
-            self.upkeep.greeted = True
+            self.timers.settings_received = True
         call = self.calls.get(stream) if kind == nghttp2.RST_STREAM else None
-        if self.credit.pay(hasty=call is not None and call.is_early(self.upkeep.heard)):
+        if self.credit.spend(early_reset=call is not None and call.is_early(self.timers.last_received)):
             return 0
-        self.server.note("closed for a flood of frames")
+        self.server.count_event("closed for a flood of frames")
         self.session.terminate(nghttp2.ENHANCE_YOUR_CALM)
         return nghttp2.CALLBACK_FAILURE
 
     def read(self, stream: int, address: int, length: int) -> tuple[int, int]:
-        """See `Events`."""
         self.credit.earn()
         call = self.calls.get(stream)
         if call is None:
@@ -224,14 +213,13 @@ class Connection(asyncio.BufferedProtocol):
         return call.read(address, length)
 
     def closed(self, stream: int, code: int) -> None:
-        """See `Events`."""
         call = self.calls.pop(stream, None)
         if call is not None:
-            self.server.forget(call)
+            self.server.remove_call(call)
             call.closed()
-            self.upkeep.busy = self.server.loop.time()
+            self.timers.last_call_ended = self.server.loop.time()
 
-    # its end
+    # closing
 
     def evict(self) -> None:
         """Closes at once."""
@@ -240,64 +228,56 @@ class Connection(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """Closes once the client has read what was sent."""
-        if not self.upkeep.closing and not self._closed:
-            self.upkeep.closing = self.server.loop.time()
+        if not self.timers.closing_since and not self._closed:
+            self.timers.closing_since = self.server.loop.time()
             self._transport.close()
 
-    def leave(self, now: float) -> None:
-        """Asks the client to go elsewhere."""
+    def begin_shutdown(self, now: float) -> None:
+        """Asks the client to open no more streams here."""
         if not self._closed:
-            self.upkeep.leave(self, now)
+            self.timers.begin_shutdown(self, now)
 
     def end_calls(self) -> None:
-        """Ends all calls: the server stops."""
+        """Ends all calls, because the server stops."""
         for call in list(self.calls.values()):
             call.end(StatusError(Code.UNAVAILABLE, "The server stops"))
         self.flush()
 
-    def end_one(self) -> bool:
-        """Ends the oldest call that waits for its client; False where none does."""
+    def end_oldest_waiting_call(self) -> bool:
+        """Ends the oldest call that waits for its client. Returns False where none does."""
         for call in self.calls.values():
             if call.receiving or call.sending:
                 call.end(StatusError(Code.RESOURCE_EXHAUSTED, "Too many calls wait for their clients"))
                 if call.sending:
                     call.drop()
-                self.server.forget(call)
+                self.server.remove_call(call)
                 return True
         return False
 
     def sweep(self, now: float) -> None:
-        """Does what is due; to be called once a second or so."""
+        """Does what is due. Call it about once a second."""
         if not self._closed:
-            self.upkeep.sweep(self, now)
+            self.timers.sweep(self, now)
             self._note_state()
 
     def _note_state(self) -> None:
-        """Tells what the connection does, for when another one needs its place."""
+        """Reports the state to `Connections`, which may need this connection's place."""
         state = self._current_state()
         if state is not self._state or self._progress >= PROGRESS_BYTES:
             self._state, self._progress = state, 0
             self.server.connections.touch(self, state)
 
-    def _current_state(self) -> State:
+    def _current_state(self) -> ConnectionState:
         if self.running:
-            return State.RUNNING
+            return ConnectionState.RUNNING
+        timers = self.timers
         if self.calls:
-            some = list(itertools.islice(self.calls.values(), _LOOKED_AT))
-            if self.upkeep.paused or any(call.sending for call in some):
-                return State.SENDING
-            if any(call.receiving for call in some):
-                return State.RECEIVING
-        settled = self._asked or (self.upkeep.greeted and self.server.loop.time() - self.upkeep.made > _SETTLED_SECONDS)
-        return State.IDLE if settled else State.OPENING
-
-
-def _peer_of(transport: Any) -> str:
-    """See `grpc_calls.Call`. Empty for a client that has gone already: nobody knows whether it was on this machine."""
-    if transport.get_extra_info("socket").family == socket.AF_UNIX:
-        return "unix:"
-    address = transport.get_extra_info("peername")
-    if address is None:
-        return ""
-    host, port = address[:2]
-    return f"ipv6:[{host}]:{port}" if ":" in host else f"ipv4:{host}:{port}"
+            inspected = list(itertools.islice(self.calls.values(), _INSPECTED_CALLS))
+            if timers.writing_paused or any(call.sending for call in inspected):
+                return ConnectionState.SENDING
+            if any(call.receiving for call in inspected):
+                return ConnectionState.RECEIVING
+        if self._had_request:
+            return ConnectionState.IDLE
+        settled = timers.settings_received and self.server.loop.time() - timers.opened > _SETTLED_SECONDS
+        return ConnectionState.IDLE if settled else ConnectionState.OPENING

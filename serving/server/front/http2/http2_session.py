@@ -1,8 +1,9 @@
-"""One HTTP/2 session of nghttp2: bytes go in, events come out; answers go in, bytes come out."""
+"""One HTTP/2 session of nghttp2: turns bytes into events, and responses into bytes."""
 
 from __future__ import annotations
 
 import ctypes
+import functools
 import itertools
 import logging
 import struct
@@ -19,73 +20,71 @@ _read_head = struct.Struct("=QiBB").unpack_from  # length, stream, type, flags o
 _HEAD_BYTES = 16
 _MAX_OUTBOUND_ACKS = 200
 _MAX_SETTINGS_ENTRIES = 32
-_RESETS, _RESETS_A_SECOND = 10_000, 1000  # nghttp2's own limit: `Events.control` has a better one
-_SCRAP_BYTES = 64  # frames of data with fewer that do not end a stream are told as frames of another kind
+_RESETS, _RESETS_A_SECOND = 10_000, 1000  # nghttp2's own limit: `SessionEvents.control` enforces a better one
+_SCRAP_BYTES = 64  # data frames with fewer, and without END_STREAM, are reported as `control`
 
 
 class SessionError(Exception):
-    """nghttp2 has no memory, or an event has failed."""
+    """nghttp2 is out of memory, or an event has failed."""
 
 
-class Events(Protocol):
-    """What a session tells, while it receives or sends. An event must not end the session."""
+class SessionEvents(Protocol):
+    """Called by a session while it receives or sends. An event must not close the session."""
 
     def headers_begin(self, stream: int) -> None:
         """The headers of a new or known stream begin."""
 
     def header(self, name: bytes, value: bytes) -> int:
-        """One of them; 0, or an error of nghttp2's."""
+        """One header. Returns 0, or an error code of nghttp2."""
 
     def headers_end(self, stream: int, last: bool) -> None:
-        """They are complete; `last`: nothing follows."""
+        """The headers are complete; `last`: nothing follows them."""
 
     def data(self, stream: int, address: int, length: int) -> None:
-        """A part of a body, valid during the call."""
+        """Part of a body; the address is valid during the call."""
 
     def data_end(self, stream: int) -> None:
         """The body is complete."""
 
     def control(self, kind: int, stream: int) -> int:
-        """A frame of another kind, or one of data that hardly has any; 0, or an error of nghttp2's."""
+        """A frame of another kind, or one with hardly any data. Returns 0, or an error code of nghttp2."""
 
     def read(self, stream: int, address: int, length: int) -> tuple[int, int]:
-        """Writes at most so many bytes of the answer to the address; how many, or DEFERRED, and DATA_ flags."""
+        """Writes at most `length` bytes of the response. Returns how many, or DEFERRED, and DATA_ flags."""
 
     def closed(self, stream: int, code: int) -> None:
-        """The stream has ended, for whatever reason."""
+        """The stream has ended, for any reason."""
 
 
-class Session:
-    """Belongs to the event loop. `close` it at the end, but never within an event.
+class Http2Session:
+    """Use it in the event loop only. `close` it at the end, but never within an event.
 
     Args:
-        library: nghttp2.
-        events: who is told.
-        settings: numbers of HTTP/2's settings to their values.
-        window: bytes of the connection that may be on their way.
+        settings: values by the numbers of HTTP/2's settings.
+        window: the connection's flow-control window in bytes.
     """
 
-    def __init__(self, library: Nghttp2, events: Events, settings: dict[int, int], window: int) -> None:
-        self._library, self._number = library, next(_NUMBERS)
-        made = _made(library)
+    def __init__(self, library: Nghttp2, events: SessionEvents, settings: dict[int, int], window: int) -> None:
+        self._library, self._number = library, next(_SESSION_NUMBERS)
+        shared = _shared_state(library)
         pointer = ctypes.c_void_p()
-        _check(
-            library.session_server_new2(ctypes.byref(pointer), made.callbacks, self._number, made.options), "a session"
-        )
+        result = library.session_server_new2(ctypes.byref(pointer), shared.callbacks, self._number, shared.options)
+        _check(result, "a session")
         self._pointer: int | None = pointer.value
-        _EVENTS[self._number] = events
+        self._provider = shared.provider
+        _EVENTS_BY_NUMBER[self._number] = events
         self._out = ctypes.c_void_p()
         self._out_reference = ctypes.byref(self._out)
-        entries = (nghttp2.Setting * len(settings))(*[nghttp2.Setting(*each) for each in settings.items()])
+        entries = (nghttp2.SettingsEntry * len(settings))(*[nghttp2.SettingsEntry(*each) for each in settings.items()])
         _check(library.submit_settings(self._pointer, 0, entries, len(settings)), "settings")
         _check(library.session_set_local_window_size(self._pointer, 0, 0, window), "a window")
 
     def receive(self, address: int, length: int) -> bool:
-        """Takes what came. False: it is no HTTP/2, or an event refused it; send what is to be sent, and close."""
+        """Takes bytes. Returns False where they are not HTTP/2 or an event failed: send what is pending, and close."""
         return bool(self._library.session_mem_recv(self._pointer, address, length) == length)
 
     def send(self) -> bytes:
-        """The next frame or frames to be sent, nothing where there is none.
+        """The next frame or frames to send; empty where there are none.
 
         Raises:
             SessionError: the session is broken.
@@ -97,59 +96,59 @@ class Session:
             return b""
         raise SessionError(f"nghttp2 cannot send: error {length}")
 
-    def over(self) -> bool:
-        """Whether nothing is to be read or written any more."""
+    def is_finished(self) -> bool:
+        """Whether nothing is left to read or write."""
         return not (self._library.session_want_read(self._pointer) or self._library.session_want_write(self._pointer))
 
     def respond(self, stream: int, fields: Fields, *, body: bool) -> None:
-        """Answers with headers, and with what `Events.read` gives or nothing more."""
-        provider = _made(self._library).provider if body else None
+        """Responds with headers, and with the body from `SessionEvents.read` if there is one."""
+        provider = self._provider if body else None
         self._library.submit_response(self._pointer, stream, fields.array, fields.count, provider)
 
     def trailers(self, stream: int, fields: Fields) -> None:
-        """Ends an answer; to be called from `Events.read`, which then says DATA_EOF and DATA_NO_END_STREAM."""
+        """Ends a response. Call it in `SessionEvents.read`, which must then return DATA_EOF and DATA_NO_END_STREAM."""
         self._library.submit_trailer(self._pointer, stream, fields.array, fields.count)
 
     def resume(self, stream: int) -> None:
-        """`Events.read`, which had said DEFERRED, has more."""
+        """Reports that `SessionEvents.read`, which returned DEFERRED, has more."""
         self._library.session_resume_data(self._pointer, stream)
 
     def reset(self, stream: int, code: int) -> None:
-        """Ends a stream, after what is to be sent already."""
+        """Ends a stream, after what is already pending."""
         self._library.submit_rst_stream(self._pointer, 0, stream, code)
 
     def ping(self) -> None:
-        """Asks for a sign of life."""
+        """Sends a ping."""
         self._library.submit_ping(self._pointer, 0, None)
 
-    def warn(self) -> None:
-        """Says that the connection will end soon, and that new streams had better go elsewhere."""
+    def submit_shutdown_notice(self) -> None:
+        """Warns that the connection will end soon, so that new streams go elsewhere."""
         self._library.submit_shutdown_notice(self._pointer)
 
     def goaway(self) -> None:
-        """Takes no more streams; those that are there go on."""
+        """Accepts no more streams; open ones go on."""
         last = self._library.session_get_last_proc_stream_id(self._pointer)
         self._library.submit_goaway(self._pointer, 0, last, nghttp2.NO_ERROR, None, 0)
 
     def terminate(self, code: int) -> None:
-        """Says why, and ends all streams: `over` is true once that has been sent."""
+        """Ends all streams with an error code. `is_finished` is true once that has been sent."""
         self._library.session_terminate_session(self._pointer, code)
 
     def close(self) -> None:
-        """Frees it. No event comes any more."""
+        """Frees the session. No events follow."""
         if self._pointer is not None:
-            del _EVENTS[self._number]
+            del _EVENTS_BY_NUMBER[self._number]
             self._library.session_del(self._pointer)
             self._pointer = None
 
 
-_NUMBERS = itertools.count(1)
-_EVENTS: dict[int, Events] = {}
-"""By the sessions' numbers, which nghttp2 hands to the callbacks: no object's address is ever in C's hands."""
+_SESSION_NUMBERS = itertools.count(1)
+_EVENTS_BY_NUMBER: dict[int, SessionEvents] = {}
+"""By session number, which nghttp2 passes to the callbacks, so that C never holds the address of an object."""
 
 
 def _guarded(callback: Callable[..., int]) -> Callable[..., int]:
-    """An exception cannot cross C: it is logged, and the connection ends."""
+    """Logs exceptions, which cannot cross C, and ends the connection."""
 
     def guarded(*arguments: Any) -> int:
         try:
@@ -163,19 +162,19 @@ def _guarded(callback: Callable[..., int]) -> Callable[..., int]:
 
 def _on_begin_headers(session: int, frame: int, number: int) -> int:
     _, stream, _, _ = _read_head(string_at(frame, _HEAD_BYTES))
-    _EVENTS[number].headers_begin(stream)
+    _EVENTS_BY_NUMBER[number].headers_begin(stream)
     return 0
 
 
 def _on_header(
     session: int, frame: int, name: int, name_length: int, value: int, value_length: int, flags: int, number: int
 ) -> int:
-    return _EVENTS[number].header(string_at(name, name_length), string_at(value, value_length))
+    return _EVENTS_BY_NUMBER[number].header(string_at(name, name_length), string_at(value, value_length))
 
 
 def _on_frame(session: int, frame: int, number: int) -> int:
     length, stream, kind, flags = _read_head(string_at(frame, _HEAD_BYTES))
-    events = _EVENTS[number]
+    events = _EVENTS_BY_NUMBER[number]
     if kind == nghttp2.DATA:
         if flags & nghttp2.END_STREAM:
             events.data_end(stream)
@@ -188,25 +187,25 @@ def _on_frame(session: int, frame: int, number: int) -> int:
 
 
 def _on_data(session: int, flags: int, stream: int, address: int, length: int, number: int) -> int:
-    _EVENTS[number].data(stream, address, length)
+    _EVENTS_BY_NUMBER[number].data(stream, address, length)
     return 0
 
 
 def _on_close(session: int, stream: int, code: int, number: int) -> int:
-    events = _EVENTS.get(number)
-    if events is not None:  # `session_del` closes no streams, but says so nowhere
+    events = _EVENTS_BY_NUMBER.get(number)
+    if events is not None:  # None in `session_del`: it closes no streams, but this is not documented
         events.closed(stream, code)
     return 0
 
 
 def _read(session: int, stream: int, address: int, length: int, flags: Any, source: int, number: int) -> int:
-    count, marks = _EVENTS[number].read(stream, address, length)
+    count, marks = _EVENTS_BY_NUMBER[number].read(stream, address, length)
     flags[0] = marks
     return count
 
 
-class _Made:
-    """What all sessions share, and what nghttp2 calls: as long as the process lives."""
+class _SharedState:
+    """Callbacks and options of all sessions, kept for the life of the process."""
 
     def __init__(self, library: Nghttp2) -> None:
         callbacks, options = ctypes.c_void_p(), ctypes.c_void_p()
@@ -232,15 +231,9 @@ class _Made:
         library.option_set_max_settings(options, _MAX_SETTINGS_ENTRIES)
 
 
-_MADE: list[_Made] = []
-
-
-def _made(library: Nghttp2) -> _Made:
-    if not _MADE:
-        _MADE.append(_Made(library))
-    return _MADE[0]
+_shared_state = functools.cache(_SharedState)
 
 
 def _check(result: int, what: str) -> None:
     if result:
-        raise SessionError(f"nghttp2 cannot make {what}: error {result}")
+        raise SessionError(f"nghttp2 cannot create {what}: error {result}")

@@ -1,4 +1,4 @@
-"""nghttp2's C functions and structures, as far as a server needs them (nghttp2/nghttp2.h, ABI of libnghttp2.so.14)."""
+"""The C functions and structures of nghttp2 that a server needs (nghttp2/nghttp2.h, ABI of libnghttp2.so.14)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 _NAMES = ("libnghttp2.so.14", "libnghttp2.14.dylib", "nghttp2.dll")
 _OLDEST = 0x012900  # 1.41
 
-DATA, HEADERS, RST_STREAM, SETTINGS = 0, 1, 3, 4  # types of frames
-END_STREAM = 1  # a flag of frames
-NO_ERROR, REFUSED_STREAM, CANCEL, ENHANCE_YOUR_CALM = 0, 7, 8, 11  # codes of errors on the wire
+DATA, HEADERS, RST_STREAM, SETTINGS = 0, 1, 3, 4  # frame types
+END_STREAM = 1  # a frame flag
+NO_ERROR, REFUSED_STREAM, CANCEL, ENHANCE_YOUR_CALM = 0, 7, 8, 11  # error codes on the wire
 MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_HEADER_LIST_SIZE = 3, 4, 6  # settings
-DEFERRED, CALLBACK_FAILURE = -508, -902  # results of callbacks
-DATA_EOF, DATA_NO_END_STREAM = 1, 2  # flags of data that is to be sent
+DEFERRED, CALLBACK_FAILURE = -508, -902  # callback results
+DATA_EOF, DATA_NO_END_STREAM = 1, 2  # flags of data to send
 
 _NO_COPY = 2 | 4
 
@@ -34,7 +34,7 @@ class HeaderField(ctypes.Structure):
     )
 
 
-class Setting(ctypes.Structure):
+class SettingsEntry(ctypes.Structure):
     """nghttp2_settings_entry."""
 
     _fields_ = (("id", c_int32), ("value", c_uint32))
@@ -46,12 +46,12 @@ class DataProvider(ctypes.Structure):
     _fields_ = (("source", c_void_p), ("read", c_void_p))
 
 
-class _Info(ctypes.Structure):
+class _VersionInfo(ctypes.Structure):
     _fields_ = (("age", c_int), ("number", c_int), ("version", c_char_p), ("protocol", c_char_p))
 
 
-# Callbacks run with the lock held, as the functions do. Pointers come as integers, None where they are null; the last
-# argument is the session's number.
+# Callbacks run with Python's lock held, as the functions do. Pointers arrive as integers, None where they are null; the
+# last argument is the session's number.
 OnFrame = ctypes.PYFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t)
 OnHeader = ctypes.PYFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_uint8, c_size_t)
 OnData = ctypes.PYFUNCTYPE(c_int, c_void_p, c_uint8, c_int32, c_void_p, c_size_t, c_size_t)
@@ -92,7 +92,7 @@ _NEWER = ("option_set_stream_reset_rate_limit",)
 
 
 class Nghttp2:
-    """The library's functions as attributes, without their common prefix; None for those of `_NEWER` that it lacks."""
+    """The library's functions as attributes, without their prefix; None for those of `_NEWER` that it lacks."""
 
     def __init__(self, library: Any) -> None:
         for name, (result, arguments) in _FUNCTIONS.items():
@@ -115,7 +115,7 @@ def load() -> Nghttp2 | None:
     for name in _names():
         try:
             library = ctypes.PyDLL(name)
-            library.nghttp2_version.restype, library.nghttp2_version.argtypes = POINTER(_Info), (c_int,)
+            library.nghttp2_version.restype, library.nghttp2_version.argtypes = POINTER(_VersionInfo), (c_int,)
             return Nghttp2(library) if library.nghttp2_version(_OLDEST) else None
         except (OSError, AttributeError):
             continue
@@ -124,13 +124,13 @@ def load() -> Nghttp2 | None:
 
 def _names() -> Iterator[str]:
     yield from _NAMES
-    found = ctypes.util.find_library("nghttp2")  # last: it asks other programs, which takes a while
+    found = ctypes.util.find_library("nghttp2")  # last, since it runs other programs, which takes a while
     if found:
         yield found
 
 
 class Fields:
-    """Header fields in the form that nghttp2 reads.
+    """Header fields in nghttp2's form.
 
     Attributes:
         array, count: arguments of `submit_response` and `submit_trailer`.

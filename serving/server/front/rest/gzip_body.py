@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import zlib
 
 from serving.errors import Code, StatusError
 from serving.server.calls.worker_threads import Check, unchecked
+from serving.server.front.stepwise_inflate import GZIP_WBITS, InflatesTooFarError, StepwiseInflater
 
 MAX_RATIO = 100
 """The largest ratio of decompressed to compressed size, beyond `FREE_BYTES`. Texts and numbers reach 3 to 20; a ratio
@@ -15,7 +15,6 @@ of a thousand is a mistake or an attack."""
 FREE_BYTES = 8 * 2**20
 """The size that any body may decompress to: a small request with a large matrix of zeros is harmless."""
 
-_GZIP_WBITS = 31
 _STEP_BYTES = 2**16
 
 
@@ -33,27 +32,18 @@ def gunzip(body: bytes, max_bytes: int, check: Check = unchecked) -> bytes | Non
     Raises:
         StatusError: INVALID_ARGUMENT, the ratio is too large.
     """
-    unpacker, unpacked = zlib.decompressobj(_GZIP_WBITS), io.BytesIO()
-    most = max(FREE_BYTES, MAX_RATIO * len(body))
-    size = 0
-    for begin in range(0, len(body), _STEP_BYTES):
-        # Fed in parts, because each step copies the unconsumed input.
-        packed, full = body[begin : begin + _STEP_BYTES], True
-        while (packed or full) and not unpacker.eof:
+    inflatable = max(FREE_BYTES, MAX_RATIO * len(body))
+    inflater, complete = StepwiseInflater(body, GZIP_WBITS, min(max_bytes, inflatable), _STEP_BYTES), False
+    try:
+        while not complete:
             check()
-            try:
-                part = unpacker.decompress(packed, _STEP_BYTES)
-            except zlib.error:
-                return b""
-            unpacked.write(part)
-            size += len(part)
-            if size > max_bytes:
-                return None
-            if size > most:
-                limits = f"more than {MAX_RATIO} times as many, and to more than {FREE_BYTES}"
-                message = (
-                    f"The compressed body of {len(body)} bytes unpacks to {limits}: send smaller or uncompressed parts"
-                )
-                raise StatusError(Code.INVALID_ARGUMENT, message)
-            packed, full = unpacker.unconsumed_tail, len(part) == _STEP_BYTES
-    return unpacked.getvalue() if unpacker.eof else b""
+            complete = inflater.step()
+    except zlib.error:
+        return b""
+    except InflatesTooFarError:
+        if inflater.length > max_bytes:
+            return None
+        limits = f"more than {MAX_RATIO} times as many, and to more than {FREE_BYTES}"
+        message = f"The compressed body of {len(body)} bytes unpacks to {limits}: send smaller or uncompressed parts"
+        raise StatusError(Code.INVALID_ARGUMENT, message) from None
+    return inflater.content()

@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from serving.server.calls.internal_error import unexpected
-from serving.server.front.connections import Connections, State
+from serving.server.front.connections import Connections, ConnectionState
 from serving.server.front.rest.parsing_turns import ParsingTurns
 from serving.server.front.rest.rest_methods import error_body
 
@@ -74,7 +74,7 @@ class Http1Connection(web.RequestHandler):
             auto_decompress=False,
         )
         self._connections, self._turns = connections, turns
-        self.state = State.OPENING
+        self.state = ConnectionState.OPENING
         self.body_bytes = 0
         self._received = 0  # bytes since the header began, then since the body began
         self._body_left = 0  # bytes of a body of known length
@@ -101,7 +101,7 @@ class Http1Connection(web.RequestHandler):
         if self.transport is not None:
             self.transport.abort()
 
-    def touch(self, state: State) -> None:
+    def touch(self, state: ConnectionState) -> None:
         """Notes a new state, or progress in the current one."""
         self.state = state
         self._connections.touch(self, state)
@@ -112,12 +112,12 @@ class Http1Connection(web.RequestHandler):
         self._payload = payload
         if payload.is_eof():
             self._chunked, self._body_left = False, 0
-            if self.state is not State.RUNNING:
-                self.touch(State.RUNNING)
+            if self.state is not ConnectionState.RUNNING:
+                self.touch(ConnectionState.RUNNING)
         else:
             self._chunked = message.chunked
             self._body_left = content_length(message.headers) - payload.total_bytes
-            self.touch(State.RECEIVING)
+            self.touch(ConnectionState.RECEIVING)
 
     def write_continue(self) -> None:
         """Asks a client that sent `Expect: 100-continue` to send its body."""
@@ -137,9 +137,9 @@ class Http1Connection(web.RequestHandler):
 
     def _must_wait(self, data: bytes) -> bool:
         """Whether the data may hold further requests, or is costly for its length, as one-byte chunks are."""
-        if self.state is State.RECEIVING:
+        if self.state is ConnectionState.RECEIVING:
             return self._chunked or len(data) > self._body_left
-        if self.state is State.RUNNING or self.state is State.SENDING:
+        if self.state is ConnectionState.RUNNING or self.state is ConnectionState.SENDING:
             return True
         if len(data) > _TURN_BYTES and (self._received > 0 or b"chunked" in data.lower()):
             return True
@@ -162,20 +162,20 @@ class Http1Connection(web.RequestHandler):
 
     def _busy(self) -> bool:
         """Whether a request is being handled, or is about to be."""
-        return self.state is State.RUNNING or self.state is State.SENDING or bool(self._messages)
+        return self.state is ConnectionState.RUNNING or self.state is ConnectionState.SENDING or bool(self._messages)
 
     def _feed(self, data: bytes) -> None:
         self._received += len(data)
         self._body_left -= len(data)
-        if self.state is State.OPENING and self._received > _MAX_HEAD_BYTES:
+        if self.state is ConnectionState.OPENING and self._received > _MAX_HEAD_BYTES:
             self.evict()
         elif self._chunked and self._received > 2 * self.body_bytes + _MAX_CHUNKS_BYTES:
             self._discarding = True
             self._payload.set_exception(web.RequestPayloadError("chunks of a few bytes, or with long extensions"))
         else:
             super().data_received(data)
-            if self.state is State.IDLE and data:  # `begin_request` checks whether the body came with its header
-                self.touch(State.RUNNING if self._messages else State.OPENING)
+            if self.state is ConnectionState.IDLE and data:  # the body may have come with its header
+                self.touch(ConnectionState.RUNNING if self._messages else ConnectionState.OPENING)
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """aiohttp calls this for each chunk that is read, even if nothing was paused, and its own version is slow."""
@@ -221,10 +221,10 @@ class Http1Connection(web.RequestHandler):
             resp.force_close()
         sent = await super().finish_response(request, resp, start_time)
         if self.writing_paused:
-            self.touch(State.SENDING)
+            self.touch(ConnectionState.SENDING)
             await request.writer.drain()
         if not resp.keep_alive:
-            self.touch(State.SENDING)
+            self.touch(ConnectionState.SENDING)
             if not whole or resp.status >= 400:
                 await self._linger()
             return sent
@@ -233,7 +233,7 @@ class Http1Connection(web.RequestHandler):
 
     def _await_next_request(self) -> None:
         self._received, self._payload, self._chunked = 0, None, False
-        self.touch(State.IDLE)
+        self.touch(ConnectionState.IDLE)
         if self._unparsed:
             self._turns.enqueue(self)
         elif self._input_ended and not self._messages:
@@ -255,9 +255,9 @@ class Http1Connection(web.RequestHandler):
             self._client_ended.set_result(None)
 
     def _evict_half_closed(self) -> None:
-        if self.state is State.RUNNING:
+        if self.state is ConnectionState.RUNNING:
             self.evict()
-        elif self.state is State.SENDING:
+        elif self.state is ConnectionState.SENDING:
             self._loop.call_later(_HALF_CLOSED_SECONDS, self._evict_half_closed)
 
 

@@ -16,21 +16,20 @@ from google.protobuf import json_format
 
 from serving.errors import Code, StatusError
 from serving.server.api_keys import NO_HEADERS
-from serving.server.calls.budget import Held, Limits
-from serving.server.calls.call import Call
+from serving.server.calls.budget import Limits, Reservation
+from serving.server.calls.example_inference import ENCODED_ITEM_BYTES
 from serving.server.calls.internal_error import unexpected
-from serving.server.calls.request_tensors import answer_bytes, size_of
+from serving.server.calls.request_context import RequestContext
+from serving.server.calls.request_tensors import output_bytes, size_of
 from serving.server.calls.service import Arrays
 from serving.server.calls.worker_threads import INLINE_BYTES, Check, in_loop
-from serving.server.front.frontend import Frontend, since
+from serving.server.front.frontend import Frontend, microseconds_since
 from serving.server.front.json.json_examples import fill_examples
 from serving.server.front.json.json_predict import decode_predict
 from serving.server.front.json.json_responses import encode_classifications, encode_predict, encode_regressions
 from serving.server.front.rest.gzip_body import gunzip
 from serving.server.front.rest.rest_routes import POST_ACTIONS, Route, parse_route
 from serving.wire import protos
-
-_ITEM_BYTES = 32  # approximate size of a class or value in a response
 
 ReadBody = Callable[[], Awaitable[bytes]]
 
@@ -52,7 +51,7 @@ async def respond(
     path: str,
     read_body: ReadBody,
     *,
-    held: Held,
+    held: Reservation,
     gzipped: bool = False,
     headers: Mapping[str, str] = NO_HEADERS,
 ) -> RestResponse:
@@ -92,17 +91,17 @@ async def respond(
         code, status, body = failure.code, failure.code.http, error_body(failure.message)
     name = route.model_spec.name if route else ""
     api = route.action if route and route.action in POST_ACTIONS else ""
-    frontend.metrics.request(name, api, "REST", code.name, since(start))
+    frontend.metrics.count_request(name, api, "REST", code.name, microseconds_since(start))
     return RestResponse(status, body)
 
 
-async def _run(frontend: Frontend, route: Route, read_body: ReadBody, gzipped: bool, held: Held) -> bytes:
+async def _run(frontend: Frontend, route: Route, read_body: ReadBody, gzipped: bool, held: Reservation) -> bytes:
     """Predict, classify or regress."""
     body = await read_body()
     loop, timeout = asyncio.get_running_loop(), frontend.options.rest_api_timeout_in_ms / 1000
     deadline = loop.time() + timeout if timeout > 0 else None
-    call = frontend.call(held, deadline, len(body))
-    with frontend.entered():
+    call = frontend.new_call(held, deadline, len(body))
+    with frontend.request_slot():
         if gzipped:
             body = await _decompress(body, call)
             call.size = len(body)
@@ -119,12 +118,12 @@ def _describe(frontend: Frontend, route: Route) -> bytes:
     return _pretty(_to_dict(status))
 
 
-async def _predict(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
+async def _predict(frontend: Frontend, spec: Any, body: bytes, call: RequestContext) -> bytes:
     inputs_of = in_loop(asyncio.get_running_loop(), partial(frontend.service.inputs_of, spec))
     signature, inputs, in_rows = await call.run(call.size, decode_predict, body, inputs_of, call.limits)
     spec.signature_name = signature
     outputs = (await frontend.service.predict(spec, inputs, (), call)).outputs
-    size = answer_bytes(outputs)
+    size = output_bytes(outputs)
     if size <= INLINE_BYTES:
         return encode_predict(outputs, in_rows)
     return await call.run(size, _encode_large, outputs, in_rows, call.limits)
@@ -135,18 +134,18 @@ def _encode_large(outputs: Arrays, in_rows: bool, limits: Limits, check: Check) 
     return encode_predict(outputs, in_rows, check)
 
 
-async def _classify(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
+async def _classify(frontend: Frontend, spec: Any, body: bytes, call: RequestContext) -> bytes:
     request = await call.run(call.size, _decode_examples, protos.ClassificationRequest, spec, body, call.limits)
     result = (await frontend.service.classify(request, call)).result
     rows = result.classifications
-    size = _ITEM_BYTES * len(rows) * len(rows[0].classes) if rows else 0
+    size = ENCODED_ITEM_BYTES * len(rows) * len(rows[0].classes) if rows else 0
     return await call.run(size, encode_classifications, result)
 
 
-async def _regress(frontend: Frontend, spec: Any, body: bytes, call: Call) -> bytes:
+async def _regress(frontend: Frontend, spec: Any, body: bytes, call: RequestContext) -> bytes:
     request = await call.run(call.size, _decode_examples, protos.RegressionRequest, spec, body, call.limits)
     result = (await frontend.service.regress(request, call)).result
-    return await call.run(_ITEM_BYTES * len(result.regressions), encode_regressions, result)
+    return await call.run(ENCODED_ITEM_BYTES * len(result.regressions), encode_regressions, result)
 
 
 def _decode_examples(kind: Any, spec: Any, body: bytes, limits: Limits, check: Check) -> Any:
@@ -158,7 +157,7 @@ def _decode_examples(kind: Any, spec: Any, body: bytes, limits: Limits, check: C
 _METHODS = {"predict": _predict, "classify": _classify, "regress": _regress}
 
 
-async def _decompress(body: bytes, call: Call) -> bytes:
+async def _decompress(body: bytes, call: RequestContext) -> bytes:
     """Decompresses a body: a small one here, as most are, a large one in a thread."""
     if len(body) <= INLINE_BYTES:
         unpacked = gunzip(body, min(INLINE_BYTES, call.limits.max_bytes))

@@ -16,13 +16,13 @@ from typing import Any
 from aiohttp import web
 
 from serving.errors import Code, StatusError
-from serving.server.calls.budget import Held
+from serving.server.calls.budget import Reservation
 from serving.server.calls.worker_threads import INLINE_BYTES
 from serving.server.flag_files import ssl_context
-from serving.server.front.addresses import taken
-from serving.server.front.connections import PROGRESS_BYTES, Connections, State
+from serving.server.front.connections import PROGRESS_BYTES, Connections, ConnectionState
 from serving.server.front.frontend import Frontend
-from serving.server.front.listening import Listener, bind_tcp
+from serving.server.front.listening import SocketListener, bind_tcp
+from serving.server.front.ports import address_unavailable
 from serving.server.front.rest.http1_connection import JSON, Http1Connection, content_length
 from serving.server.front.rest.parsing_turns import ParsingTurns
 from serving.server.front.rest.rest_methods import TooLargeError, error_body, respond
@@ -58,7 +58,7 @@ class RestServer:
         self._server = _Server(
             frontend.connections, self._handle, request_factory=self._make_request, handler_cancellation=True
         )
-        self._listener: Listener | None = None
+        self._listener: SocketListener | None = None
 
     async def start(self) -> None:
         """Starts to accept requests.
@@ -70,10 +70,10 @@ class RestServer:
         try:
             sockets = bind_tcp(options.host, options.rest_api_port, shared=self._share_port)
             tls = ssl_context(options.tls) if options.tls else None
-            self._listener = Listener(sockets, self._frontend.connections, self._server, tls)
+            self._listener = SocketListener(sockets, self._frontend.connections, self._server, tls)
         except OSError as error:
             what = f"REST cannot listen on {options.host}:{options.rest_api_port}"
-            raise taken(what, error.strerror or str(error), "rest_api_port") from error
+            raise address_unavailable(what, error.strerror or str(error), "rest_api_port") from error
 
     def reload_tls(self, tls: TlsFiles) -> None:
         """Uses other certificates for new connections.
@@ -100,13 +100,13 @@ class RestServer:
         return web.BaseRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        held = self._frontend.held()
+        held = self._frontend.new_reservation()
         try:
             return await self._respond(request, held)
         finally:
             held.release()
 
-    async def _respond(self, request: web.BaseRequest, held: Held) -> web.StreamResponse:
+    async def _respond(self, request: web.BaseRequest, held: Reservation) -> web.StreamResponse:
         path = _path(request)
         if path.partition("?")[0] == self._options.metrics_path:
             return await self._metrics_page(request)
@@ -135,7 +135,7 @@ class RestServer:
             return await self._json_response(request, error.code.http, error_body(error.message))
         return web.Response(text=await self._frontend.scrape(), content_type="text/plain")
 
-    async def _read_body(self, request: web.BaseRequest, held: Held) -> bytes:
+    async def _read_body(self, request: web.BaseRequest, held: Reservation) -> bytes:
         limit = self._options.max_message_bytes
         if request.content.is_eof():
             body = request.content.read_nowait()
@@ -155,7 +155,7 @@ class RestServer:
             raise TooLargeError
         return body
 
-    async def _read_pieces(self, request: web.BaseRequest, held: Held) -> bytes:
+    async def _read_pieces(self, request: web.BaseRequest, held: Reservation) -> bytes:
         """A body that did not arrive complete with its header."""
         content, connection = request.content, _connection(request)
         pieces, touched = [], 0
@@ -170,9 +170,9 @@ class RestServer:
                     raise TooLargeError
                 if connection.body_bytes - touched >= PROGRESS_BYTES:
                     touched = connection.body_bytes
-                    connection.touch(State.RECEIVING)
+                    connection.touch(ConnectionState.RECEIVING)
                     deadline.reschedule((deadline.when() or 0) + PROGRESS_BYTES / _BODY_BYTES_PER_SECOND)
-        connection.touch(State.RUNNING)
+        connection.touch(ConnectionState.RUNNING)
         return b"".join(pieces)
 
     async def _preflight(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -207,11 +207,11 @@ class RestServer:
         connection = _connection(request)
         response.content_length = sum(map(len, pieces))
         self._close_if_draining(response)
-        connection.touch(State.SENDING)
+        connection.touch(ConnectionState.SENDING)
         await response.prepare(request)
         for piece in pieces:
             await response.write(piece)
-            connection.touch(State.SENDING)
+            connection.touch(ConnectionState.SENDING)
             await asyncio.sleep(0)  # a fast client must not keep the loop to itself
         await response.write_eof()
         return response

@@ -11,9 +11,9 @@ from tiny_servers import until
 
 from serving.errors import Code, StatusError
 from serving.server.calls import request_tensors
-from serving.server.calls.budget import Budget, Held
-from serving.server.calls.call import MOST_INLINE_BYTES
-from serving.server.calls.worker_threads import INLINE_BYTES, Abandoned, Work
+from serving.server.calls.budget import Budget, Reservation
+from serving.server.calls.request_context import MAX_INLINE_BYTES
+from serving.server.calls.worker_threads import INLINE_BYTES, Abandoned, WorkerThreads
 from serving.server.front.rest import rest_methods
 from serving.server.run import process_memory
 from serving.wire import dtypes, protos
@@ -26,14 +26,14 @@ def run(use, **budget):
 
     async def bounded():
         async with asyncio.timeout(30):
-            return await use(Work(), Budget(**({"max_bytes": 1000, "max_rows": 1000} | budget)))
+            return await use(WorkerThreads(), Budget(**({"max_bytes": 1000, "max_rows": 1000} | budget)))
 
     return asyncio.run(bounded())
 
 
 def test_a_budget_gives_what_it_has_and_gets_it_back_once():
     budget = Budget(1000, 1000)
-    first, second = Held(budget), Held(budget)
+    first, second = Reservation(budget), Reservation(budget)
     first.take(600, 3)
     with pytest.raises(
         StatusError, match=r"hold 600 bytes; 500 more would exceed 1000 .--max_pending_bytes"
@@ -50,7 +50,7 @@ def test_a_budget_gives_what_it_has_and_gets_it_back_once():
 
 def test_large_requests_leave_some_of_the_budget_to_small_ones():
     budget = Budget(2**23, 800)
-    large, small = Held(budget), Held(budget)
+    large, small = Reservation(budget), Reservation(budget)
     with pytest.raises(StatusError, match="--max_pending_bytes"):
         large.take(2**23 - 2**19)
     with pytest.raises(StatusError, match="--max_pending_rows"):
@@ -65,10 +65,10 @@ def test_work_is_done_in_a_thread_and_its_error_reaches_the_caller():
             check()
             return 2 * value, threading.current_thread() is threading.main_thread()
 
-        assert await work.run(Held(budget), 1, None, double, 4) == (8, False)
+        assert await work.run(Reservation(budget), 1, None, double, 4) == (8, False)
         with pytest.raises(TypeError):
-            await work.run(Held(budget), 1, None, double, None)
-        assert await work.run(Held(budget), 2**30, None, double, 5) == (10, False)
+            await work.run(Reservation(budget), 1, None, double, None)
+        assert await work.run(Reservation(budget), 2**30, None, double, 5) == (10, False)
 
     run(use)
 
@@ -76,7 +76,7 @@ def test_work_is_done_in_a_thread_and_its_error_reaches_the_caller():
 @pytest.mark.parametrize("how", ["cancelled", "late"])
 def test_who_gives_up_goes_at_once_and_the_thread_gives_up_then_and_gives_back(how):
     async def use(work, budget):
-        held, begun, ended = Held(budget), threading.Event(), []
+        held, begun, ended = Reservation(budget), threading.Event(), []
         held.take(10)
 
         def endless(check):
@@ -112,9 +112,10 @@ def test_what_nobody_waits_for_any_more_is_not_begun_and_the_rest_is():
         def wait(check):
             go.wait(20)
 
-        first = asyncio.create_task(work.run(Held(budget), 1, None, wait))
+        first = asyncio.create_task(work.run(Reservation(budget), 1, None, wait))
         others = [
-            asyncio.create_task(work.run(Held(budget), 1, None, lambda check, n=n: done.append(n))) for n in range(3)
+            asyncio.create_task(work.run(Reservation(budget), 1, None, lambda check, n=n: done.append(n)))
+            for n in range(3)
         ]
         await asyncio.sleep(0)
         others[1].cancel()
@@ -129,8 +130,8 @@ def test_what_nobody_waits_for_any_more_is_not_begun_and_the_rest_is():
 def test_medium_work_does_not_wait_for_large_work():
     async def use(work, budget):
         go = threading.Event()
-        large = asyncio.create_task(work.run(Held(budget), 2**30, None, lambda check: go.wait(20)))
-        assert await work.run(Held(budget), LARGE, None, lambda check: "done") == "done"
+        large = asyncio.create_task(work.run(Reservation(budget), 2**30, None, lambda check: go.wait(20)))
+        assert await work.run(Reservation(budget), LARGE, None, lambda check: "done") == "done"
         go.set()
         await large
 
@@ -190,9 +191,9 @@ def test_a_small_request_that_asks_for_much_is_expanded_in_a_thread(monkeypatch)
     async def test(fronts):
         request = predict_request("x", np.ones(1, np.float32))
         assert (await fronts.call("Predict", request)).outputs["y"].dtype == dtypes.FLOAT
-        request.inputs["x"].tensor_shape.dim[0].size = MOST_INLINE_BYTES // 2
+        request.inputs["x"].tensor_shape.dim[0].size = MAX_INLINE_BYTES // 2
         answer = await fronts.call("Predict", request)
-        assert request_tensors.decode(answer.outputs["y"]).shape == (MOST_INLINE_BYTES // 2,)
+        assert request_tensors.decode(answer.outputs["y"]).shape == (MAX_INLINE_BYTES // 2,)
 
     with_fronts(test)
     assert threads == [True, True, False]
@@ -200,7 +201,7 @@ def test_a_small_request_that_asks_for_much_is_expanded_in_a_thread(monkeypatch)
 
 def test_a_held_budget_of_the_carrier_is_used_and_left_to_it():
     async def test(fronts):
-        held = fronts.frontend.held()
+        held = fronts.frontend.new_reservation()
         held.take(5)
 
         async def read():
@@ -217,7 +218,7 @@ def test_a_held_budget_of_the_carrier_is_used_and_left_to_it():
 
 def test_where_no_thread_can_be_started_the_request_is_refused_and_the_next_one_may_have_more_luck(monkeypatch):
     async def use(work, budget):
-        held, start = Held(budget), threading.Thread.start
+        held, start = Reservation(budget), threading.Thread.start
 
         def fail(thread):
             raise RuntimeError("can't start new thread")
@@ -230,7 +231,7 @@ def test_where_no_thread_can_be_started_the_request_is_refused_and_the_next_one_
         held.release()
         assert budget.bytes == 0
         monkeypatch.setattr(threading.Thread, "start", start)
-        assert await work.run(Held(budget), LARGE, None, lambda check: 2) == 2
+        assert await work.run(Reservation(budget), LARGE, None, lambda check: 2) == 2
 
     run(use)
 
@@ -245,7 +246,7 @@ def test_memory_is_given_back_and_trimmed_again_later_where_no_thread_can_be_sta
         raise RuntimeError("can't start new thread")
 
     for broken in (True, False):
-        held = Held(budget)
+        held = Reservation(budget)
         held.take(2**25)
         monkeypatch.setattr(threading.Thread, "start", fail if broken else start)
         held.release()

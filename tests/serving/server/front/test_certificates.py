@@ -1,38 +1,33 @@
-"""Certificates in files: they change while the server runs, and they expire."""
+"""Certificates in files that change while the server runs, and that expire."""
 
 import asyncio
 import contextlib
 import logging
 import shutil
 import ssl
-import subprocess
 from datetime import UTC, datetime, timedelta
 
 import grpc
 import pytest
 from fronts import HOST, with_fronts
+from self_signed import self_signed
 from tiny_servers import until
 
 from serving.errors import OptionsError
 from serving.server.flag_files import read_tls_source as read
 from serving.server.flags import parse, to_options
-from serving.server.front.certificate_expiry import Expiry, expires
+from serving.server.front.certificate_expiry import ExpiryWarnings, earliest_expiry
 from serving.server.options import TlsFiles, TlsSource
-from serving.server.processes.watched_files import follow
+from serving.server.processes.watched_files import watch_files
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Makes key and certificate of a server, signed by itself, in a folder of its own."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl to make certificates with")
+    """Creates a self-signed key and certificate in a new folder."""
 
     def make(name, days=30):
         folder = tmp_path_factory.mktemp(name)
-        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", str(days), "-subj"]
-        command += [f"/CN={name}", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-        command += ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        self_signed(folder, name, days)
         return folder
 
     return make
@@ -53,14 +48,14 @@ def source_in(folder, **more):
 
 
 def put(folder, source):
-    """Puts another pair in the place of one: the key first, so that for a moment they do not belong together."""
+    """Replaces a pair by another: the key first, so that for a moment they do not belong together."""
     for name in ("key.pem", "cert.pem"):
         shutil.copy(source / name, folder / name)
 
 
 @contextlib.asynccontextmanager
 async def following(source, apply, seconds=0.02):
-    task = asyncio.create_task(follow("certificates", lambda: read(source), read(source), apply, seconds))
+    task = asyncio.create_task(watch_files("certificates", lambda: read(source), read(source), apply, seconds))
     try:
         yield
     finally:
@@ -83,7 +78,7 @@ def test_what_changes_is_handed_on_and_what_is_wrong_is_not(tmp_path, first, sec
             (tmp_path / "key.pem").unlink()
             await until(lambda: "No such file" in caplog.text)
             await asyncio.sleep(0.1)
-            assert caplog.text.count("No such file") == 1  # not at every look
+            assert caplog.text.count("No such file") == 1  # not at every check
             put(tmp_path, second)
             await until(lambda: applied)
 
@@ -108,8 +103,8 @@ def test_what_cannot_be_put_in_force_does_not_end_the_watch(tmp_path, first, sec
     asyncio.run(test())
 
 
-def subject(port):
-    """Whom a new connection's server says it is, over gRPC's and REST's ports alike."""
+def presented_certificate(port):
+    """The certificate that the server presents on a new connection."""
     pem = ssl.get_server_certificate((HOST, port), timeout=10)
     return pem.replace("\n", "")
 
@@ -124,7 +119,7 @@ def test_new_connections_get_the_new_certificate_and_old_ones_go_on(first, secon
         for server in (fronts.grpc, fronts.rest):
             server.reload_tls(new)
         for port in (chosen.port, chosen.rest_api_port):
-            shown = await asyncio.to_thread(subject, port)
+            shown = await asyncio.to_thread(presented_certificate, port)
             assert shown == new.server_cert.decode().replace("\n", "")
         writer.write(b"POST /v1/models/m:predict HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         assert (await reader.readline()).startswith(b"HTTP/1.1 200")
@@ -167,29 +162,29 @@ def trusting(folder):
 
 def test_the_first_of_several_certificates_to_expire_counts(made, first):
     both = (made("short", days=3) / "cert.pem").read_bytes() + (first / "cert.pem").read_bytes()
-    left = expires(both) - datetime.now(UTC)
+    left = earliest_expiry(both) - datetime.now(UTC)
     assert timedelta(days=2.9) < left < timedelta(days=3.1)
-    assert expires(b"no certificate") is None
-    assert expires(both.replace(b"MII", b"AAA", 1)) > datetime.now(UTC) + timedelta(days=29)
-    far = (made("far", days=365 * 60) / "cert.pem").read_bytes()  # beyond 2050 times are written otherwise
-    assert expires(far) > datetime.now(UTC) + timedelta(days=365 * 59)
+    assert earliest_expiry(b"no certificate") is None
+    assert earliest_expiry(both.replace(b"MII", b"AAA", 1)) > datetime.now(UTC) + timedelta(days=29)
+    far = (made("far", days=365 * 60) / "cert.pem").read_bytes()  # times beyond 2050 have another format
+    assert earliest_expiry(far) > datetime.now(UTC) + timedelta(days=365 * 59)
 
 
-def test_an_expiry_is_told_in_time_and_once(first, caplog):
+def test_an_expiry_is_logged_in_time_and_once(first, caplog):
     tls = read(source_in(first, authority=first / "cert.pem"))
-    end, expiry = expires(tls.server_cert), Expiry(tls)
+    end, expiry = earliest_expiry(tls.server_cert), ExpiryWarnings(tls)
     days = [20, 15, 13.9, 13, 2, 0.9, 0.5, -0.1, -3]
-    told = []
+    logged = []
     for day in days:
         caplog.clear()
-        expiry.look(end - timedelta(days=day))
-        told.append([record.levelname for record in caplog.records])
+        expiry.warn_if_due(end - timedelta(days=day))
+        logged.append([record.levelname for record in caplog.records])
     warning, error, nothing = ["WARNING"] * 2, ["ERROR"] * 2, []
-    assert told == [nothing, nothing, warning, nothing, nothing, warning, nothing, error, nothing]
+    assert logged == [nothing, nothing, warning, nothing, nothing, warning, nothing, error, nothing]
 
 
 def test_an_expired_certificate_ends_no_start(first, caplog):
-    Expiry(TlsFiles(server_key=b"", server_cert=(first / "cert.pem").read_bytes())).look(
+    ExpiryWarnings(TlsFiles(server_key=b"", server_cert=(first / "cert.pem").read_bytes())).warn_if_due(
         datetime(2999, 1, 1, tzinfo=UTC)
     )
     assert "has expired at" in caplog.text

@@ -5,12 +5,12 @@ import time
 
 import pytest
 
-from serving.server.front.connections import Connections, State, limit_of_connections
-from serving.server.front.listening import Listener, bind_tcp
+from serving.server.front.connections import Connections, ConnectionState, connection_limit
+from serving.server.front.listening import SocketListener, bind_tcp
 
 
 class Peer:
-    """A connection that only notes whether it has been closed."""
+    """A connection that only records whether it has been closed."""
 
     def __init__(self):
         self.evicted = False
@@ -28,7 +28,7 @@ class Clock:
 
 
 def with_connections(test, most=4, **how):
-    """Runs `test(connections, clock, open)`: `open(state)` makes one that has just come into it."""
+    """Runs `test(connections, clock, open)`; `open(state)` creates a connection that has just entered the state."""
 
     async def main():
         clock = Clock()
@@ -45,14 +45,16 @@ def with_connections(test, most=4, **how):
     return asyncio.run(main())
 
 
-@pytest.mark.parametrize("state", [State.OPENING, State.IDLE, State.RECEIVING, State.SENDING])
+@pytest.mark.parametrize(
+    "state", [ConnectionState.OPENING, ConnectionState.IDLE, ConnectionState.RECEIVING, ConnectionState.SENDING]
+)
 def test_the_one_that_waits_longest_for_its_client_goes_for_a_new_one(state):
     def test(connections, clock, open_one):
         peers = []
         for _ in range(4):
             peers.append(open_one(state))
             clock.now += 0.01
-        connections.touch(peers[0], state)  # it gets on
+        connections.touch(peers[0], state)  # it makes progress
         assert connections.make_room()
         assert [one.evicted for one in peers] == [False, True, False, False]
         assert len(connections) == 3
@@ -64,13 +66,13 @@ def test_the_one_that_waits_longest_for_its_client_goes_for_a_new_one(state):
 
 def test_one_that_the_server_works_for_is_never_closed():
     def test(connections, clock, open_one):
-        peers = [open_one(State.RUNNING) for _ in range(4)]
+        peers = [open_one(ConnectionState.RUNNING) for _ in range(4)]
         clock.now += 1e6
         connections.sweep()
         assert not connections.make_room()
         called = []
-        connections.when_room(lambda: called.append(connections.make_room()))
-        connections.touch(peers[2], State.IDLE)
+        connections.call_when_room(lambda: called.append(connections.make_room()))
+        connections.touch(peers[2], ConnectionState.IDLE)
         assert called == [True]
         assert [one.evicted for one in peers] == [False, False, True, False]
 
@@ -79,12 +81,12 @@ def test_one_that_the_server_works_for_is_never_closed():
 
 def test_a_crowd_in_one_state_makes_room_and_not_those_who_have_come_last():
     def test(connections, clock, open_one):
-        idle = open_one(State.IDLE)
-        crowd = [open_one(State.RECEIVING) for _ in range(3)]
+        idle = open_one(ConnectionState.IDLE)
+        crowd = [open_one(ConnectionState.RECEIVING) for _ in range(3)]
         for _ in range(20):
             clock.now += 0.001
             assert connections.make_room()
-            crowd.append(open_one(State.RECEIVING))
+            crowd.append(open_one(ConnectionState.RECEIVING))
         assert not idle.evicted
         assert [one.evicted for one in crowd] == [True] * 20 + [False] * 3
 
@@ -93,8 +95,8 @@ def test_a_crowd_in_one_state_makes_room_and_not_those_who_have_come_last():
 
 def test_a_header_that_takes_a_second_goes_before_who_is_idle():
     def test(connections, clock, open_one):
-        idle = [open_one(State.IDLE) for _ in range(3)]
-        half = open_one(State.OPENING)
+        idle = [open_one(ConnectionState.IDLE) for _ in range(3)]
+        half = open_one(ConnectionState.OPENING)
         clock.now += 1.5
         assert connections.make_room()
         assert half.evicted
@@ -103,7 +105,9 @@ def test_a_header_that_takes_a_second_goes_before_who_is_idle():
     with_connections(test)
 
 
-@pytest.mark.parametrize("state", [State.OPENING, State.IDLE, State.RECEIVING, State.SENDING])
+@pytest.mark.parametrize(
+    "state", [ConnectionState.OPENING, ConnectionState.IDLE, ConnectionState.RECEIVING, ConnectionState.SENDING]
+)
 def test_each_state_has_its_time(state):
     def test(connections, clock, open_one):
         one = open_one(state)
@@ -116,18 +120,20 @@ def test_each_state_has_its_time(state):
         connections.sweep()
         assert one.evicted
         assert len(connections) == 0
-        connections.touch(one, State.IDLE)  # what has gone does not come back
+        connections.touch(one, ConnectionState.IDLE)  # a closed connection does not come back
         connections.unregister(one)
         assert len(connections) == 0
 
-    with_connections(test, longest=dict.fromkeys(set(State) - {State.RUNNING}, 10.0))
+    with_connections(test, timeouts=dict.fromkeys(set(ConnectionState) - {ConnectionState.RUNNING}, 10.0))
 
 
-def test_nobody_stands_still_amid_a_message_while_memory_is_short():
+def test_no_message_may_stall_while_memory_is_short():
     short = []
 
     def test(connections, clock, open_one):
-        peers = [open_one(state) for state in (State.IDLE, State.RECEIVING, State.SENDING)]
+        peers = [
+            open_one(state) for state in (ConnectionState.IDLE, ConnectionState.RECEIVING, ConnectionState.SENDING)
+        ]
         clock.now += 6
         connections.sweep()
         assert not any(one.evicted for one in peers)
@@ -135,7 +141,7 @@ def test_nobody_stands_still_amid_a_message_while_memory_is_short():
         connections.sweep()
         assert [one.evicted for one in peers] == [False, True, True]
 
-    with_connections(test, pressed=lambda: bool(short))
+    with_connections(test, memory_short=lambda: bool(short))
 
 
 def test_the_log_gets_one_line_a_minute(caplog, monkeypatch):
@@ -162,17 +168,17 @@ def test_the_limit_leaves_descriptors_for_all_else(monkeypatch):
     raised = []
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: raised.append(limits))
     monkeypatch.setattr(resource, "getrlimit", lambda _: (200, 400))
-    assert 200 < limit_of_connections(1024) < 340
+    assert 200 < connection_limit(1024) < 340
     assert raised == [(400, 400)]
-    assert limit_of_connections(100) == 100
+    assert connection_limit(100) == 100
     monkeypatch.setattr(resource, "getrlimit", lambda _: (10, 10))
-    assert limit_of_connections(1024) == 8
+    assert connection_limit(1024) == 8
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    assert limit_of_connections(1024) == 1024
+    assert connection_limit(1024) == 1024
 
 
 class Echo(asyncio.Protocol):
-    """Answers what comes, once, and stays."""
+    """Echoes data, and stays open."""
 
     def __init__(self, connections):
         self._connections = connections
@@ -183,7 +189,7 @@ class Echo(asyncio.Protocol):
 
     def data_received(self, data):
         self._transport.write(data)
-        self._connections.touch(self, State.RUNNING if data == b"work" else State.IDLE)
+        self._connections.touch(self, ConnectionState.RUNNING if data == b"work" else ConnectionState.IDLE)
 
     def connection_lost(self, exc):
         self._connections.unregister(self)
@@ -192,11 +198,11 @@ class Echo(asyncio.Protocol):
         self._transport.abort()
 
 
-def test_a_listener_serves_whoever_comes_last():
+def test_a_listener_serves_the_newest_connection():
     async def main():
         connections = Connections(5)
         sockets = bind_tcp("127.0.0.1", 0, shared=False)
-        listener = Listener(sockets, connections, lambda: Echo(connections))
+        listener = SocketListener(sockets, connections, lambda: Echo(connections))
         port = sockets[0].getsockname()[1]
         writers = []
         for _ in range(60):
@@ -216,7 +222,7 @@ def test_a_newcomer_waits_while_the_server_works_for_all_others():
     async def main():
         connections = Connections(2)
         sockets = bind_tcp("127.0.0.1", 0, shared=False)
-        listener = Listener(sockets, connections, lambda: Echo(connections))
+        listener = SocketListener(sockets, connections, lambda: Echo(connections))
         port = sockets[0].getsockname()[1]
         busy = []
         for _ in range(2):
@@ -238,16 +244,16 @@ def test_a_newcomer_waits_while_the_server_works_for_all_others():
 
 
 class Exhausted:
-    """A socket of a system without descriptors."""
+    """A socket on a system without free descriptors."""
 
     def __init__(self, real):
-        self._real, self.asked = real, 0
+        self._real, self.accepts = real, 0
 
     def __getattr__(self, name):
         return getattr(self._real, name)
 
     def accept(self):
-        self.asked += 1
+        self.accepts += 1
         raise OSError(24, "Too many open files")
 
 
@@ -256,15 +262,15 @@ def test_without_descriptors_nothing_spins_and_somebody_goes():
         connections = Connections(5)
         idle = Peer()
         connections.register(idle)
-        connections.touch(idle, State.IDLE)
+        connections.touch(idle, ConnectionState.IDLE)
         real = bind_tcp("127.0.0.1", 0, shared=False)[0]
         exhausted = Exhausted(real)
-        listener = Listener([exhausted], connections, lambda: Echo(connections))
+        listener = SocketListener([exhausted], connections, lambda: Echo(connections))
         with socket.create_connection(real.getsockname()):
             start = time.monotonic()
             await asyncio.sleep(0.5)
             assert idle.evicted
-            assert 1 <= exhausted.asked <= 2 + (time.monotonic() - start) / 0.1
+            assert 1 <= exhausted.accepts <= 2 + (time.monotonic() - start) / 0.1
         listener.close()
 
     asyncio.run(main())

@@ -1,4 +1,4 @@
-"""Whatever bytes a stranger sends, the answer is one or a StatusError: nothing else ever leaves the core."""
+"""For any bytes that a stranger sends, the core returns a response or raises a StatusError, and nothing else."""
 
 import asyncio
 

@@ -1,32 +1,25 @@
-"""Sockets that take connections: what is left of those that never became any."""
+"""Listening sockets."""
 
 import asyncio
 import gc
 import itertools
-import shutil
 import socket
 import ssl
-import subprocess
 import weakref
 
 import pytest
+from self_signed import self_signed
 
-from serving.server.front import addresses
+from serving.server.calls.client_address import Caller
 from serving.server.front.connections import Connections
-from serving.server.front.listening import Listener
-from serving.server.options import ServerOptions
-from serving.wire.protos import ModelServerConfig
+from serving.server.front.listening import SocketListener, peer_address
 
 
 @pytest.fixture(scope="module")
 def context(tmp_path_factory):
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl to make certificates with")
-    folder = tmp_path_factory.mktemp("tls")
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    subprocess.run([*made, "-keyout", folder / "key", "-out", folder / "cert"], check=True, capture_output=True)
+    key, certificate = self_signed(tmp_path_factory.mktemp("tls"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "cert", folder / "key")
+    context.load_cert_chain(certificate, key)
     return context
 
 
@@ -49,7 +42,7 @@ def test_handshakes_that_fail_leave_nothing_for_the_collection_of_garbage(contex
 
     async def test():
         bound = socket.create_server(("127.0.0.1", 0))
-        listener = Listener([bound], Connections(most), Protocol, context)
+        listener = SocketListener([bound], Connections(most), Protocol, context)
         clients = []
         for _ in range(20):
             _, writer = await asyncio.open_connection("127.0.0.1", bound.getsockname()[1])
@@ -74,11 +67,21 @@ def test_handshakes_that_fail_leave_nothing_for_the_collection_of_garbage(contex
         gc.enable()
 
 
-def test_workers_can_take_over_the_port_of_a_single_process_at_once():
-    with socket.create_server(("127.0.0.1", 0)) as before:  # with SO_REUSEADDR, as a single process has
-        port = before.getsockname()[1]
-        with socket.create_connection(("127.0.0.1", port)) as client:
-            before.accept()[0].close()  # first, so that its end waits for a minute (TIME_WAIT)
-            assert client.recv(1) == b""
-    with addresses.held(ServerOptions(models=ModelServerConfig(), host="127.0.0.1", port=port, rest_api_port=0)):
-        pass
+def test_a_client_that_has_gone_is_no_client_of_this_machine():
+    class Transport:
+        def __init__(self, family, address):
+            self.known = {"socket": socket.socket(family), "peername": address}
+
+        def get_extra_info(self, name):
+            return self.known[name]
+
+    for family, address, peer in (
+        (socket.AF_INET, ("127.0.0.1", 1), "ipv4:127.0.0.1:1"),
+        (socket.AF_INET6, ("::1", 1, 0, 0), "ipv6:[::1]:1"),
+        (socket.AF_UNIX, "", "unix:"),
+        (socket.AF_INET, None, ""),
+    ):
+        transport = Transport(family, address)
+        assert peer_address(transport) == peer
+        transport.known["socket"].close()
+    assert not Caller("").is_local

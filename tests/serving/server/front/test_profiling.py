@@ -1,4 +1,4 @@
-"""TensorFlow's profiler service, on its own profiler."""
+"""The profiler service, with TensorFlow's real profiler."""
 
 import asyncio
 
@@ -41,7 +41,7 @@ def test_a_trace_comes_with_the_answer_and_is_written_nowhere(tmp_path):
 
 
 def test_one_session_runs_at_a_time_and_may_be_ended(monkeypatch):
-    monkeypatch.setattr(profiling, "_MOST_MS", 120_000)
+    monkeypatch.setattr(profiling, "_MAX_MILLISECONDS", 120_000)
 
     async def ask(fronts):
         first = asyncio.create_task(
@@ -71,7 +71,7 @@ def test_a_session_whose_caller_has_gone_comes_to_its_end():
     with_fronts(ask)
 
 
-@pytest.mark.parametrize("milliseconds", [-1, 2001, 2**63 - 1])
+@pytest.mark.parametrize("milliseconds", [2001, 2**64 - 1])
 def test_a_session_has_a_longest_time(milliseconds):
     async def ask(fronts):
         code, message = await call(fronts, "Profile", ProfileRequest(duration_ms=milliseconds))

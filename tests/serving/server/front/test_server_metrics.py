@@ -1,11 +1,11 @@
-from serving.server.front.server_metrics import MAX_CELLS, OTHER, REQUEST_COUNT, VERSION_STATE, Metrics
+from serving.server.front.server_metrics import MAX_CELLS, OTHER_MODELS, REQUEST_COUNT, VERSION_STATE, Metrics
 
 
 def two():
     first, second = Metrics(), Metrics()
-    first.request("m", "Predict", "GRPC", "OK", 15)
-    first.request("m", "Predict", "GRPC", "NOT_FOUND", 0)
-    second.request("m", "Predict", "GRPC", "OK", 1e12)
+    first.count_request("m", "Predict", "GRPC", "OK", 15)
+    first.count_request("m", "Predict", "GRPC", "NOT_FOUND", 0)
+    second.count_request("m", "Predict", "GRPC", "OK", 1e12)
     first.set_gauges(VERSION_STATE, {("m", "1"): 30})
     second.set_gauges(VERSION_STATE, {("m", "1"): 20})
     return first, second
@@ -40,20 +40,20 @@ def test_names_are_escaped_and_cannot_fill_the_memory():
     metrics.count(REQUEST_COUNT, ('a"\\\n', "OK"))
     assert r'{model_name="a\"\\\n",status="OK"} 1' in metrics.page()
     for number in range(MAX_CELLS + 100):
-        metrics.request(f"m{number}", "Predict", "REST", "OK", 1)
+        metrics.count_request(f"m{number}", "Predict", "REST", "OK", 1)
     assert len(metrics.page().splitlines()) < 40 * (MAX_CELLS + 10)
-    assert f'{{model_name="{OTHER}",status="OK"}}' in metrics.page()
+    assert f'{{model_name="{OTHER_MODELS}",status="OK"}}' in metrics.page()
 
 
 def test_only_configured_models_are_counted_by_name():
     metrics = Metrics()
-    metrics.configured(["m", "n" * 10_000])
+    metrics.set_models(["m", "n" * 10_000])
     for name in ("m", "made up", "also made up", "n" * 10_000, ""):
-        metrics.request(name, "Predict", "REST", "NOT_FOUND", 1)
+        metrics.count_request(name, "Predict", "REST", "NOT_FOUND", 1)
     counted = [line for line in metrics.page().splitlines() if line.startswith(":tensorflow:serving:request_count{")]
     assert counted == [
         ':tensorflow:serving:request_count{model_name="m",status="NOT_FOUND"} 1',
-        f':tensorflow:serving:request_count{{model_name="{OTHER}",status="NOT_FOUND"}} 3',
+        f':tensorflow:serving:request_count{{model_name="{OTHER_MODELS}",status="NOT_FOUND"}} 3',
         ':tensorflow:serving:request_count{model_name="",status="NOT_FOUND"} 1',
     ]
 
@@ -61,9 +61,9 @@ def test_only_configured_models_are_counted_by_name():
 def test_models_that_come_and_go_do_not_take_the_cells_of_those_that_stay():
     metrics = Metrics()
     for number in range(3 * MAX_CELLS):
-        metrics.configured(["m", f"m{number}"])
-        metrics.request(f"m{number}", "Predict", "REST", "OK", 1)
-        metrics.request("m", "Predict", "REST", "OK", 1)
+        metrics.set_models(["m", f"m{number}"])
+        metrics.count_request(f"m{number}", "Predict", "REST", "OK", 1)
+        metrics.count_request("m", "Predict", "REST", "OK", 1)
     page = metrics.page()
     assert f':request_count{{model_name="m",status="OK"}} {3 * MAX_CELLS}' in page
     counts = [int(line.split()[-1]) for line in page.splitlines() if ":request_count{" in line]

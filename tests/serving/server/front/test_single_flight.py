@@ -3,7 +3,7 @@ import contextlib
 
 import pytest
 
-from serving.server.front.single_flight import Coalesced
+from serving.server.front.single_flight import SingleFlight
 
 
 def test_work_is_done_once_for_all_who_ask_meanwhile_and_never_too_early():
@@ -16,7 +16,7 @@ def test_work_is_done_once_for_all_who_ask_meanwhile_and_never_too_early():
         return number
 
     async def main():
-        ask = Coalesced(work)
+        ask = SingleFlight(work)
         first = asyncio.create_task(ask())
         await asyncio.sleep(0.01)
         later = [asyncio.create_task(ask()) for _ in range(20)]
@@ -41,7 +41,7 @@ def test_a_failure_reaches_all_and_is_not_kept():
         return "well"
 
     async def main():
-        ask = Coalesced(work)
+        ask = SingleFlight(work)
         failed = await asyncio.gather(ask(), ask(), return_exceptions=True)
         with pytest.raises(OSError, match="once"):
             raise failed[0]

@@ -105,7 +105,7 @@ def test_who_waits_for_an_interpreter_of_a_model_with_a_loop_waits_no_longer_tha
     model = TfliteModel(tmp_path / "slow.tflite", options)
     signature = model.signatures["slow"]
     asked = {signature.inputs["n"].tensor: np.int32([3])}, [signature.outputs["last"].tensor]
-    assert model.may_go_on(asked[1])
+    assert model.is_unbounded(asked[1])
     assert model.run(*asked, None)[0].tolist() == [3]
     model._pool.get()  # it runs for ever
     with pytest.raises(
@@ -114,7 +114,7 @@ def test_who_waits_for_an_interpreter_of_a_model_with_a_loop_waits_no_longer_tha
         model.run(*asked, None)
     with pytest.raises(StatusError, match="Deadline exceeded before"):
         model.run(*asked, 0.05)
-    assert not TfliteModel(base / "1" / "model.tflite", options).may_go_on(())
+    assert not TfliteModel(base / "1" / "model.tflite", options).is_unbounded(())
 
 
 def with_older_signatures(content: bytes, metadata: bytes) -> bytes:

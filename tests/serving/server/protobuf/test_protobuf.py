@@ -1,49 +1,19 @@
-"""Large messages: counted before anything is made of them, and read to the same end as protobuf would."""
+"""Large messages are read with the same result as by protobuf."""
 
 import struct
-import tracemalloc
 
 import numpy as np
 import pytest
 from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from protobuf_messages import KINDS, delimited, example, key, predict_of, tensor_of
 
 from serving.errors import Code, StatusError
 from serving.server.calls import request_tensors
 from serving.server.calls.budget import Limits
-from serving.server.protobuf import encode_response, parse, parsing, serialized_examples, varints
-from serving.wire import dtypes, protos
-
-KINDS = [
-    protos.PredictRequest,
-    protos.ClassificationRequest,
-    protos.RegressionRequest,
-    protos.MultiInferenceRequest,
-    protos.GetModelMetadataRequest,
-    protos.GetModelStatusRequest,
-    protos.ReloadConfigRequest,
-]
-MANY = 40_000
-
-
-def key(number, form):
-    return varints.write(number << 3 | form)
-
-
-def delimited(number, content):
-    return key(number, 2) + varints.write(len(content)) + content
-
-
-def predict_of(**inputs):
-    """The bytes of a PredictRequest whose inputs are the bytes of TensorProtos."""
-    entries = [delimited(2, delimited(1, name.encode()) + delimited(2, tensor)) for name, tensor in inputs.items()]
-    return delimited(1, delimited(1, b"m")) + b"".join(entries)
-
-
-def tensor_of(dtype, shape, *fields):
-    dims = b"".join([delimited(2, key(1, 0) + varints.write(size)) for size in shape])
-    return key(1, 0) + varints.write(dtype) + delimited(2, dims) + b"".join(fields)
+from serving.server.protobuf import encode_response, parse, parsing, serialized_examples
+from serving.wire import dtypes, protos, tensor_values, varints
 
 
 def decoded(body, kind=protos.PredictRequest, limits=Limits(max_rows=50, max_bytes=2000)):  # noqa: B008
@@ -65,11 +35,19 @@ def decoded(body, kind=protos.PredictRequest, limits=Limits(max_rows=50, max_byt
 
 
 numbers = st.integers(0, 2**64 - 1) | st.integers(0, 300)
+
+
 small = st.binary(max_size=12)
+
+
 dims = st.lists(st.integers(0, 4) | numbers, max_size=3).map(
     lambda sizes: b"".join([delimited(2, key(1, 0) + varints.write(size)) for size in sizes])
 )
+
+
 packed = st.lists(numbers, max_size=8).map(lambda values: b"".join(map(varints.write, values)))
+
+
 tensor_fields = st.one_of(
     st.sampled_from(sorted(dtypes.NUMPY)).map(lambda dtype: key(1, 0) + varints.write(dtype)),
     dims.map(lambda content: delimited(2, content)),
@@ -91,6 +69,8 @@ tensor_fields = st.one_of(
         lambda one: varints.write(one[0] << 3 | one[1]) + one[2]
     ),
 )
+
+
 tensor_bytes = st.tuples(
     st.sampled_from(sorted(dtypes.NUMPY)), st.lists(st.integers(0, 4), max_size=2), st.lists(tensor_fields, max_size=4)
 ).map(lambda one: tensor_of(one[0], one[1], *one[2]))
@@ -141,12 +121,6 @@ def test_large_examples_are_those_that_protobuf_reads(kind, inputs):
     assert read(found) == read(expected)
 
 
-def example(x):
-    made = protos.Example()
-    made.features.feature["x"].int64_list.value.append(x)
-    return made.SerializeToString()
-
-
 def read(examples):
     """Contexts may come in pieces, which a parser joins."""
     return [protos.Example.FromString(one) for one in examples] if isinstance(examples, list) else examples
@@ -158,7 +132,7 @@ def test_large_tensors_of_every_type_come_back_as_they_were_sent(dtype, as_conte
     bits = np.random.default_rng(5).integers(0, 256, (1700, 50, dtype.itemsize), np.uint8)
     array = bits.view(dtype)[..., 0] if dtype != np.bool_ else (bits[..., 0] > 99)
     request = protos.PredictRequest()
-    request_tensors.encode_into(request.inputs["x"], array, as_content)
+    tensor_values.encode_into(request.inputs["x"], array, as_content)
     body = request.SerializeToString()
     assert len(body) > parsing.INLINE_BYTES
     found = request_tensors.decode_inputs(parse(protos.PredictRequest, body).inputs)["x"]
@@ -184,158 +158,6 @@ def test_a_number_that_spans_two_steps_is_one(monkeypatch):
     values = np.random.default_rng(1).integers(-(2**63), 2**63 - 1, 500)
     written = b"".join(varints.encode(values))
     assert np.concatenate(list(varints.decode(written, 0, len(written)))).view(np.int64).tolist() == values.tolist()
-
-
-STRING = dtypes.STRING
-HOSTILE = {
-    "a shape of one string": (protos.PredictRequest, predict_of(x=tensor_of(STRING, [8388608], delimited(8, b"x")))),
-    "an empty shape of many rows": (protos.PredictRequest, predict_of(x=tensor_of(1, [2**40, 0]))),
-    "an empty shape of many strings": (protos.PredictRequest, predict_of(x=tensor_of(STRING, [0, 2**20]))),
-    "a shape of no string": (protos.PredictRequest, predict_of(x=tensor_of(STRING, [4096, 4096]))),
-    "a long string repeated": (
-        protos.PredictRequest,
-        predict_of(x=tensor_of(STRING, [999], delimited(8, b"x" * 9999))),
-    ),
-    "a shape of one number": (protos.PredictRequest, predict_of(x=tensor_of(9, [2**19 + 1], key(10, 0) + b"\x07"))),
-    "strings in the content": (
-        protos.PredictRequest,
-        predict_of(x=tensor_of(STRING, [60_000], delimited(4, bytes(60_000)))),
-    ),
-    "many shapes": (
-        protos.PredictRequest,
-        predict_of(**{f"x{i}": tensor_of(1, [2**16], delimited(5, b"1234")) for i in range(17)}),
-    ),
-    "many strings": (protos.PredictRequest, predict_of(x=tensor_of(STRING, [1], delimited(8, b"") * MANY))),
-    "many strings in a large content": (
-        protos.PredictRequest,
-        predict_of(x=tensor_of(STRING, [MANY], delimited(4, bytes(MANY)))),
-    ),
-    "numbers that are not packed": (
-        protos.PredictRequest,
-        predict_of(x=tensor_of(3, [1], (key(7, 0) + b"\x01") * MANY)),
-    ),
-    "many dimensions": (protos.PredictRequest, predict_of(x=tensor_of(1, [1] * (MANY // 2)))),
-    "a long name": (protos.PredictRequest, delimited(1, delimited(1, b"m" * 70_000))),
-    "a long name of an input": (protos.PredictRequest, predict_of(**{"x" * 70_000: tensor_of(1, [1])})),
-    "a long filter": (protos.PredictRequest, delimited(3, b"y" * 70_000)),
-    "many inputs": (protos.PredictRequest, delimited(2, b"") * MANY),
-    "many filters": (protos.PredictRequest, delimited(3, b"") * MANY),
-    "many specs": (protos.PredictRequest, delimited(1, b"") * MANY),
-    "many fields in a spec": (protos.PredictRequest, delimited(1, delimited(2, b"") * MANY)),
-    "unknown fields": (protos.PredictRequest, (key(1000, 0) + b"\x01") * MANY),
-    "unknown groups": (protos.PredictRequest, (key(1000, 3) + key(1000, 4)) * MANY),
-    "a group of fields": (protos.PredictRequest, key(9, 3) + (key(10, 0) + b"\x01") * MANY + key(9, 4)),
-    "many labels": (
-        protos.ReloadConfigRequest,
-        delimited(1, delimited(1, delimited(1, delimited(8, delimited(1, b"")) * MANY))),
-    ),
-    "many versions": (
-        protos.ReloadConfigRequest,
-        delimited(1, delimited(1, delimited(1, delimited(7, delimited(102, delimited(1, bytes(2 * MANY))))))),
-    ),
-    "many metadata fields": (protos.GetModelMetadataRequest, delimited(2, b"") * MANY),
-    "many tasks": (protos.MultiInferenceRequest, delimited(1, b"") * MANY),
-    **{
-        f"{what} of {kind.DESCRIPTOR.name}": (kind, delimited(2, content))
-        for kind in KINDS[1:4]
-        for what, content in {
-            "many examples": delimited(1, delimited(1, b"") * MANY),
-            "some empty examples": delimited(1, delimited(1, b"") * 2_000),
-            "a context for many": delimited(2, delimited(1, b"") * 1000 + delimited(2, delimited(9, b"x" * 9999))),
-        }.items()
-    },
-}
-
-
-def use(kind, body, limits):
-    request = parse(kind, body, limits)
-    if kind is protos.PredictRequest:
-        request_tensors.decode_inputs(request.inputs, limits)
-    else:
-        serialized_examples(request.input, limits)
-
-
-@pytest.mark.parametrize("what", HOSTILE)
-def test_what_would_grow_is_refused_before_it_does(what):
-    """With a sixteenth of the server's own limits."""
-    kind, body = HOSTILE[what]
-    tracemalloc.start()
-    try:
-        with pytest.raises(StatusError, match=r"at most \d+ are taken|for each of --max_request_rows") as refused:
-            use(kind, body, Limits(2**22, 2**10))
-        grown = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert refused.value.code is Code.INVALID_ARGUMENT
-    assert grown < 2**22 + 2**20
-
-
-def test_a_long_string_is_one_row():
-    limits = Limits(max_rows=1)
-    body = predict_of(x=tensor_of(STRING, [1], delimited(8, b"x" * 99_999)))
-    assert (
-        len(request_tensors.decode_inputs(parse(protos.PredictRequest, body, limits).inputs, limits)["x"][0]) == 99_999
-    )
-
-
-def test_what_is_made_is_taken_from_the_budget_first():
-    strings = predict_of(a=tensor_of(STRING, [3], delimited(8, b"x" * 70_000)), b=tensor_of(1, [4]))
-    taken = []
-    parse_limits = Limits(take=lambda size, rows: taken.append((size, rows)))
-    request_tensors.decode_inputs(parse(protos.PredictRequest, strings, parse_limits).inputs, parse_limits)
-    assert sum(rows for _, rows in taken) == 3
-    assert 3 * 70_000 <= sum(size for size, _ in taken) < 3 * 70_000 + 5000
-
-    def none_left(size, rows):
-        if rows:
-            raise StatusError(Code.RESOURCE_EXHAUSTED, "none left")
-
-    with pytest.raises(StatusError, match="none left"):
-        request_tensors.decode_inputs(parse(protos.PredictRequest, strings).inputs, Limits(take=none_left))
-
-
-class GoneError(Exception):
-    pass
-
-
-@pytest.mark.parametrize(
-    "use",
-    [
-        lambda check: parse(
-            protos.PredictRequest,
-            predict_of(x=tensor_of(STRING, [1], delimited(8, b"") * 33_000)),
-            Limits(max_rows=2**16),
-            check,
-        ),
-        lambda check: parse(
-            protos.ClassificationRequest, delimited(2, delimited(1, delimited(1, example(1)) * 9_000)), Limits(), check
-        ),
-        lambda check: request_tensors.decode_inputs(
-            parse(protos.PredictRequest, predict_of(x=tensor_of(9, [2**19], delimited(10, bytes(2**19))))).inputs,
-            Limits(),
-            check,
-        ),
-        lambda check: request_tensors.decode_inputs(
-            parse(protos.PredictRequest, predict_of(x=tensor_of(STRING, [9_000], delimited(4, bytes(2**19))))).inputs,
-            Limits(),
-            check,
-        ),
-        lambda check: encode_response(protos.ModelSpec(), {"y": np.zeros(2**17, np.int64)}, False, check),
-        lambda check: request_tensors.encode_outputs(
-            protos.PredictResponse().outputs, {"y": np.full(5000, b"x", object)}, False, check
-        ),
-    ],
-)
-def test_work_for_a_caller_who_has_gone_is_given_up(use):
-    calls = []
-
-    def check():
-        calls.append(1)
-        if len(calls) > 1:
-            raise GoneError
-
-    with pytest.raises(GoneError):
-        use(check)
 
 
 @pytest.mark.parametrize("as_content", [False, True])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.server.run.graph_loops import goes_on, going_on
+from serving.server.run.graph_loops import is_unbounded_op, unbounded_outputs
 
 
 def graph_of(nodes, **functions):
@@ -43,9 +43,9 @@ def graph_of(nodes, **functions):
     ],
 )
 def test_loops_and_what_waits_for_others_go_on(operation):
-    assert goes_on(operation)
+    assert is_unbounded_op(operation)
     graph = graph_of({"a": (operation,), "b": ("Identity", ["a:1"]), "c": ("NoOp", ["^b"]), "d": ("Const",)})
-    assert going_on(graph, ["a:0", "b:0", "c:0", "d:0", "absent:0"]) == {"a:0", "b:0", "c:0"}
+    assert unbounded_outputs(graph, ["a:0", "b:0", "c:0", "d:0", "absent:0"]) == {"a:0", "b:0", "c:0"}
 
 
 def test_a_loop_in_a_function_goes_on_however_it_is_called():
@@ -56,13 +56,13 @@ def test_a_loop_in_a_function_goes_on_however_it_is_called():
         "quiet": ("PartitionedCall", [], ["quiet"]),
     }
     graph = graph_of(nodes, outer=("If", [], ["inner"]), inner=("While",), quiet=("Add",))
-    assert going_on(graph, [f"{name}:0" for name in nodes]) == {"called:0", "branch:0", "itself:0"}
+    assert unbounded_outputs(graph, [f"{name}:0" for name in nodes]) == {"called:0", "branch:0", "itself:0"}
 
 
 def test_functions_that_call_each_other_go_on():
     nodes = {"a": ("PartitionedCall", [], ["one"]), "b": ("PartitionedCall", [], ["three"])}
     graph = graph_of(nodes, one=("If", [], ["two"]), two=("If", [], ["one"]), three=("Add",))
-    assert going_on(graph, ["a:0", "b:0"]) == {"a:0"}
+    assert unbounded_outputs(graph, ["a:0", "b:0"]) == {"a:0"}
 
 
 def test_a_loop_of_tensorflow_1_that_comes_back_to_itself_is_gone_through_once():
@@ -75,7 +75,7 @@ def test_a_loop_of_tensorflow_1_that_comes_back_to_itself_is_gone_through_once()
             "after": ("Identity", ["exit"]),
         }
     )
-    assert going_on(graph, ["after:0", "enter:0"]) == {"after:0"}
+    assert unbounded_outputs(graph, ["after:0", "enter:0"]) == {"after:0"}
 
 
 def test_signatures_of_one_model_are_told_apart(saved_models):
@@ -87,7 +87,7 @@ def test_signatures_of_one_model_are_told_apart(saved_models):
     endless = {
         name
         for name, signature in model.signatures.items()
-        if model.may_go_on([output.tensor for output in signature.outputs.values()])
+        if model.is_unbounded([output.tensor for output in signature.outputs.values()])
     }
     assert endless == {"slow"}
     model.close()

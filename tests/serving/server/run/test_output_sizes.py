@@ -6,10 +6,10 @@ import threading
 import numpy as np
 import pytest
 
-from serving.server.calls.servable import Signature
-from serving.server.run.executor import Settled, Task, Threads
+from serving.server.calls.servable import ModelSignature
+from serving.server.run.executor import SettledTasks, Task, ThreadExecutor
 from serving.server.run.lanes import Lanes
-from serving.server.run.output_sizes import AnswerSizes, Size
+from serving.server.run.output_sizes import OutputSizes, RunSize
 from serving.server.run.run_memory import RunMemory
 from serving.wire import dtypes, protos
 
@@ -24,7 +24,7 @@ def signature():
         info.tensor_shape.unknown_rank = sizes is None
         for size in sizes or ():
             info.tensor_shape.dim.add(size=size)
-    return Signature(definition)
+    return ModelSignature(definition)
 
 
 class Model:
@@ -49,64 +49,64 @@ def gave(mib):
 @pytest.mark.parametrize(
     ("name", "rows", "size"),
     [
-        ("told", 1, Size.SMALL),
-        ("much", 1, Size.LARGE),
-        ("untold", 1, Size.NEW),
-        ("wide", 1, Size.NEW),
-        ("wide", 2, Size.LARGE),  # by the size that is known
-        ("of any rank", 1, Size.NEW),
+        ("told", 1, RunSize.SMALL),
+        ("much", 1, RunSize.LARGE),
+        ("untold", 1, RunSize.NEW),
+        ("wide", 1, RunSize.NEW),
+        ("wide", 2, RunSize.LARGE),  # by the size that is known
+        ("of any rank", 1, RunSize.NEW),
     ],
 )
 def test_shapes_tell_what_they_can(name, rows, size):
-    assert AnswerSizes().size(Model(), fed(rows=rows), (name,)) is size
+    assert OutputSizes().size(Model(), fed(rows=rows), (name,)) is size
 
 
 @pytest.mark.parametrize("name", ["untold", "of any rank"])
 def test_a_kind_that_has_run_is_no_longer_new(name):
-    sizes, model = AnswerSizes(), Model()
+    sizes, model = OutputSizes(), Model()
     sizes.note(model, fed(), (name,), gave(0))
-    assert sizes.size(model, fed(), (name,)) is Size.NEW  # nothing came of nothing
+    assert sizes.size(model, fed(), (name,)) is RunSize.NEW  # nothing came of nothing
     sizes.note(model, fed(), (name,), gave(0.1))
-    assert sizes.size(model, fed(), (name,)) is Size.SMALL
-    assert sizes.size(model, fed(width=100), (name,)) is Size.NEW
+    assert sizes.size(model, fed(), (name,)) is RunSize.SMALL
+    assert sizes.size(model, fed(width=100), (name,)) is RunSize.NEW
 
 
 @pytest.mark.parametrize("name", ["told", "untold"])
 def test_what_gave_much_is_large_and_stays_it_whatever_runs_in_between(name):
-    sizes, model = AnswerSizes(), Model()
+    sizes, model = OutputSizes(), Model()
     sizes.note(model, fed(), (name,), gave(0.1))
     sizes.note(model, fed(), (name,), gave(20))
     sizes.note(model, fed(), (name,), gave(0.1))
-    assert sizes.size(model, fed(), (name,)) is Size.LARGE
+    assert sizes.size(model, fed(), (name,)) is RunSize.LARGE
     assert sizes.of_row(model, fed(), (name,)) == 20 * 2**20
 
 
 def test_a_long_row_tells_nothing_of_short_ones():
     model, runs = Model(), RunMemory(1, 1, lambda processes: 16 * 2**30)
     runs.run_small(model, fed(25, width=8192), ("untold",), lambda: None)
-    assert runs.sizes.size(model, fed(25, width=8192), ("untold",)) is Size.LARGE
-    assert runs.sizes.size(model, fed(width=8), ("untold",)) is Size.NEW
+    assert runs.sizes.size(model, fed(25, width=8192), ("untold",)) is RunSize.LARGE
+    assert runs.sizes.size(model, fed(width=8), ("untold",)) is RunSize.NEW
     runs.run(model, fed(1, rows=1000, width=8), ("untold",), lambda: None)  # 1000 times 25 MiB were not there
 
 
 def test_outputs_in_any_order_are_known_as_one_and_of_many_not_all_are_kept():
-    sizes, model = AnswerSizes(), Model()
+    sizes, model = OutputSizes(), Model()
     sizes.size(model, fed(), ("y", "z"))
     sizes.size(model, fed(), ("z", "y"))
-    assert len(sizes._known[model].shapes) == 1
+    assert len(sizes._known[model].by_shape) == 1
     for number in range(5000):
         sizes.size(model, fed(), (str(number),))
         sizes.note(model, fed(width=number + 1), (str(number),), gave(20))
-    assert len(sizes._known[model].shapes) <= 1024
-    assert len(sizes._known[model].gave) <= 1024
+    assert len(sizes._known[model].by_shape) <= 1024
+    assert len(sizes._known[model].observed) <= 1024
 
 
 def test_new_runs_wait_neither_for_large_ones_nor_for_their_memory():
     async def main():
         loop, model = asyncio.get_running_loop(), Model()
-        settled, runs = Settled(loop), RunMemory(1, 1, lambda processes: 2**30)
-        run = {Size.SMALL: runs.run_small, Size.NEW: runs.run_small, Size.LARGE: runs.run}
-        lanes = Lanes(lambda size: Threads(1, settled, run[size], size.name), runs.sizes.size)
+        settled, runs = SettledTasks(loop), RunMemory(1, 1, lambda processes: 2**30)
+        run = {RunSize.SMALL: runs.run_small, RunSize.NEW: runs.run_small, RunSize.LARGE: runs.run}
+        lanes = Lanes(lambda size: ThreadExecutor(1, settled, run[size], size.name), runs.sizes.size)
 
         def submit(value, *fetches):
             future = loop.create_future()

@@ -10,12 +10,12 @@ from fronts import with_fronts
 from tiny_servers import config_of, floats, options_of, publish, spec, until, with_core, write_warm_up
 
 from serving.errors import Code, StatusError
-from serving.server.calls.call import Call
+from serving.server.calls.request_context import RequestContext
 from serving.server.calls.request_tensors import encode
 from serving.server.model_service import ModelService
-from serving.server.models.served_version import State
+from serving.server.models.served_version import VersionState
 from serving.server.run.executor import cores
-from serving.server.run.run_time_limit import RunLimitError, limited
+from serving.server.run.run_time_limit import RunLimitError, limit_comes_first
 from serving.wire.protos import GetModelStatusRequest, PredictionLog
 
 SECONDS = 1.25
@@ -41,7 +41,7 @@ def options_with_limit(base, **fields):
 
 def slow(core, steps, rows=1, **call):
     inputs = {"n": np.full(rows, steps, np.int32)}
-    return asyncio.create_task(core.predict(spec(signature="slow"), inputs, (), Call(**call)))
+    return asyncio.create_task(core.predict(spec(signature="slow"), inputs, (), RequestContext(**call)))
 
 
 async def refusals(tasks):
@@ -50,11 +50,11 @@ async def refusals(tasks):
 
 
 def test_the_earlier_of_deadline_and_limit_counts():
-    assert limited(None, 2.0)
-    assert limited(3.0, 2.0)
-    assert not limited(1.0, 2.0)
-    assert not limited(None, 0)
-    assert not limited(3.0, 0)
+    assert limit_comes_first(None, 2.0)
+    assert limit_comes_first(3.0, 2.0)
+    assert not limit_comes_first(1.0, 2.0)
+    assert not limit_comes_first(None, 0)
+    assert not limit_comes_first(3.0, 0)
 
 
 @pytest.mark.parametrize("batching", [None, {}])
@@ -110,8 +110,8 @@ def test_a_run_that_nobody_waits_for_ends_at_the_limit_and_its_version_can_be_un
         def first():
             return core.get_model_status(GetModelStatusRequest(model_spec=spec(version=1))).model_version_status[0]
 
-        await until(lambda: first().state == State.UNLOADING.value)
-        await until(lambda: first().state == State.END.value)
+        await until(lambda: first().state == VersionState.UNLOADING.value)
+        await until(lambda: first().state == VersionState.END.value)
 
     with_core(options_with_limit(tmp_path), use)
 
@@ -153,7 +153,7 @@ def test_a_warm_up_that_goes_on_fails_the_version(saved_models, tmp_path):
     async def use(core):
         response = core.get_model_status(GetModelStatusRequest(model_spec=spec()))
         [version] = response.model_version_status
-        assert version.state == State.END.value
+        assert version.state == VersionState.END.value
         assert version.status.error_message == WORDS
 
     with_core(options_with_limit(tmp_path), use)

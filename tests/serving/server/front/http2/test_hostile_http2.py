@@ -1,11 +1,11 @@
-"""What strangers send to a gRPC port: nobody else waits for it, and nothing of it stays."""
+"""Hostile input on a gRPC port delays no other client and leaves nothing behind."""
 
 import asyncio
 import os
 import time
 
 import pytest
-from h2_servers import with_h2
+from http2_servers import with_http2_server
 from raw_http2 import (
     CONTINUATION,
     DATA,
@@ -28,7 +28,7 @@ from raw_http2 import (
     settings,
 )
 
-from serving.server.front.http2 import http2_server, keepalive, nghttp2
+from serving.server.front.http2 import connection_timers, http2_server, nghttp2
 
 pytestmark = pytest.mark.skipif(nghttp2.load() is None, reason="nghttp2 is not installed")
 
@@ -43,7 +43,7 @@ def _reset(stream):
     return frame(RST_STREAM, 0, stream, CANCEL)
 
 
-def _asked(stream):
+def _message(stream):
     return data(stream, message(b"x"))
 
 
@@ -55,9 +55,9 @@ FLOODS = {
     "windows": [frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1")] * 50_000,
     "priorities": [frame(2, 0, 1, b"\0\0\0\0\1")] * 50_000,
     "resets": _requests(10_000, _reset),
-    "resets of requests": _requests(10_000, _asked, _reset),
+    "resets of requests": _requests(10_000, _message, _reset),
     "continuations": [frame(HEADERS, 0, 1, fields(ECHO)), *[frame(CONTINUATION, 0, 1, field("a", "b"))] * 10_000],
-    "headers that unpack to more": [
+    "headers that decompress to more": [
         frame(HEADERS, 0, 1, fields(ECHO) + b"\x40\x01a\x7f\xa1\x1e" + b"x" * 4000 + b"\xbe" * 12_000),
         *[frame(CONTINUATION, 0, 1, b"\xbe" * 16_384)] * 4,
     ],
@@ -67,7 +67,7 @@ FLOODS = {
 
 
 @pytest.mark.parametrize("name", FLOODS)
-def test_a_flood_ends_its_connection_and_delays_nobody(name):
+def test_a_flood_ends_its_connection_and_delays_no_other_client(name):
     async def test(one):
         await one.call("Echo", b"x")
         client = await RawClient.to(one.port)
@@ -83,7 +83,7 @@ def test_a_flood_ends_its_connection_and_delays_nobody(name):
         client.close()
         await one.settled()
 
-    with_h2(test)
+    with_http2_server(test)
 
 
 def test_calls_given_up_at_their_deadlines_are_no_flood():
@@ -92,16 +92,16 @@ def test_calls_given_up_at_their_deadlines_are_no_flood():
         for first in range(0, 6000, 200):
             for each in range(first, first + 200):
                 stream = 2 * each + 1
-                client.send(headers(stream, "/e/Wait", **{"grpc-timeout": "1m"}), _asked(stream), _reset(stream))
+                client.send(headers(stream, "/e/Wait", **{"grpc-timeout": "1m"}), _message(stream), _reset(stream))
             began = time.monotonic()
             assert await one.call("Echo", b"x") == b"x"
             assert time.monotonic() - began < 1.0
-        client.send(headers(20_001, ECHO), _asked(20_001))
+        client.send(headers(20_001, ECHO), _message(20_001))
         assert (await client.until(DATA, GOAWAY))[3] == message(b"x")
         client.close()
         await one.settled()
 
-    with_h2(test)
+    with_http2_server(test)
 
 
 def test_more_streams_than_may_be_are_refused():
@@ -114,14 +114,14 @@ def test_more_streams_than_may_be_are_refused():
         client.close()
         await one.settled()
 
-    with_h2(test)
+    with_http2_server(test)
 
 
 @pytest.mark.parametrize(
     "greeting", [b"", PREFACE[:10], b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01"]
 )
-def test_who_does_not_greet_is_sent_away(greeting, monkeypatch):
-    monkeypatch.setattr(keepalive, "HANDSHAKE_SECONDS", 0.2)
+def test_a_client_that_sends_no_greeting_is_disconnected(greeting, monkeypatch):
+    monkeypatch.setattr(connection_timers, "HANDSHAKE_SECONDS", 0.2)
     monkeypatch.setattr(http2_server, "_SWEEP_SECONDS", 0.05)
 
     async def test(one):
@@ -129,11 +129,11 @@ def test_who_does_not_greet_is_sent_away(greeting, monkeypatch):
         await client.until(-1)
         assert not one.server._open
 
-    with_h2(test)
+    with_http2_server(test)
 
 
 def test_a_message_that_does_not_come_ends_its_call_alone(monkeypatch):
-    monkeypatch.setattr(keepalive, "MESSAGE_SECONDS", 0.3)
+    monkeypatch.setattr(connection_timers, "MESSAGE_SECONDS", 0.3)
     monkeypatch.setattr(http2_server, "_SWEEP_SECONDS", 0.05)
 
     async def test(one):
@@ -147,11 +147,11 @@ def test_a_message_that_does_not_come_ends_its_call_alone(monkeypatch):
         client.close()
         await one.settled()
 
-    with_h2(test)
+    with_http2_server(test)
 
 
-def test_an_answer_that_nobody_reads_is_dropped(monkeypatch):
-    monkeypatch.setattr(keepalive, "UNREAD_SECONDS", 0.3)
+def test_an_unread_response_is_dropped(monkeypatch):
+    monkeypatch.setattr(connection_timers, "UNREAD_SECONDS", 0.3)
     monkeypatch.setattr(http2_server, "_SWEEP_SECONDS", 0.05)
 
     async def test(one):
@@ -165,7 +165,7 @@ def test_an_answer_that_nobody_reads_is_dropped(monkeypatch):
         for client in (closed_window, silent):
             client.close()
 
-    with_h2(test)
+    with_http2_server(test)
 
 
 def test_large_messages_are_reserved_before_they_are_taken_in(monkeypatch):
@@ -180,12 +180,12 @@ def test_large_messages_are_reserved_before_they_are_taken_in(monkeypatch):
         code, words = await one.call("Echo", bytes(2**24))
         assert code == "RESOURCE_EXHAUSTED"
         assert "--max_pending_bytes" in words
-        monkeypatch.setattr(http2_server, "_STALLED_SECONDS", 0.0)  # whoever stands still makes room
+        monkeypatch.setattr(http2_server, "_STALLED_SECONDS", 0.0)  # stalled messages make room
         assert await one.call("Echo", bytes(2**24)) == bytes(2**24)
         client.close()
         await one.settled()
 
-    with_h2(test, max_bytes=80 * 2**20)  # an eighth is for small messages
+    with_http2_server(test, max_bytes=80 * 2**20)  # an eighth is for small messages
 
 
 def test_many_calls_that_wait_for_their_clients_make_room_for_others(monkeypatch):
@@ -201,7 +201,7 @@ def test_many_calls_that_wait_for_their_clients_make_room_for_others(monkeypatch
         client.close()
         await one.settled()
 
-    with_h2(test)
+    with_http2_server(test)
 
 
 def test_connections_beyond_the_limit_replace_those_that_wait():
@@ -217,7 +217,7 @@ def test_connections_beyond_the_limit_replace_those_that_wait():
             client.close()
         await one.settled()
 
-    with_h2(test, most=20)
+    with_http2_server(test, most=20)
 
 
 @pytest.mark.parametrize(
@@ -230,10 +230,10 @@ def test_connections_beyond_the_limit_replace_those_that_wait():
         ({":method": "GET"}, message(b"x")),
         ({}, message(b"x") * 2),
         ({}, message(b"x", length=9)),
-        ({}, message(b"x", packed=1)),
-        ({}, message(b"x", packed=7)),
-        ({"grpc-encoding": "gzip"}, message(b"no gzip", packed=1)),
-        ({"grpc-encoding": "gzip"}, message(b"\x1f\x8b\x08\0\0\0\0\0\0\3", packed=1)),
+        ({}, message(b"x", compressed=1)),
+        ({}, message(b"x", compressed=7)),
+        ({"grpc-encoding": "gzip"}, message(b"no gzip", compressed=1)),
+        ({"grpc-encoding": "gzip"}, message(b"\x1f\x8b\x08\0\0\0\0\0\0\3", compressed=1)),
         ({}, message(b"", length=2**32 - 1)),
         ({}, b""),
         ({f"x-{each}": "y" * 100 for each in range(126)}, message(b"x")),
@@ -252,15 +252,15 @@ def test_what_is_no_call_is_answered_and_its_connection_goes_on(changes, body):
         client.close()
         await one.settled()
 
-    with_h2(test)
+    with_http2_server(test)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_damaged_frames_harm_nobody_else(seed):
+def test_damaged_frames_harm_no_other_client(seed):
     import random
 
     source = random.Random(seed)
-    whole = b"".join([frame(SETTINGS), *_requests(20, _asked), frame(PING, payload=bytes(8)), *_requests(5)])
+    whole = b"".join([frame(SETTINGS), *_requests(20, _message), frame(PING, payload=bytes(8)), *_requests(5)])
 
     async def test(one):
         for _ in range(60):
@@ -274,4 +274,4 @@ def test_damaged_frames_harm_nobody_else(seed):
             assert await one.call("Echo", b"x") == b"x"
         await one.settled()
 
-    with_h2(test)
+    with_http2_server(test)

@@ -10,7 +10,7 @@ import pytest
 from fronts import with_fronts
 from rest_clients import BODY, CHUNKED, PATH, RESPONSE, STATUS, post, raw_client, slow, texts, wait_until
 
-from serving.server.front.connections import State
+from serving.server.front.connections import ConnectionState
 from serving.server.options import TlsFiles
 
 WAITING_CLIENTS = {
@@ -42,20 +42,20 @@ def test_a_new_connection_is_served_alongside_any_number_that_wait(first):
 @pytest.mark.parametrize(
     ("state", "first"),
     [
-        (State.OPENING, WAITING_CLIENTS["silent"]),
-        (State.OPENING, WAITING_CLIENTS["half a header"]),
-        (State.IDLE, WAITING_CLIENTS["idle after a response"]),
-        (State.RECEIVING, WAITING_CLIENTS["half a body"]),
-        (State.RECEIVING, WAITING_CLIENTS["half a chunk"]),
-        (State.SENDING, texts(8_000_000)),
+        (ConnectionState.OPENING, WAITING_CLIENTS["silent"]),
+        (ConnectionState.OPENING, WAITING_CLIENTS["half a header"]),
+        (ConnectionState.IDLE, WAITING_CLIENTS["idle after a response"]),
+        (ConnectionState.RECEIVING, WAITING_CLIENTS["half a body"]),
+        (ConnectionState.RECEIVING, WAITING_CLIENTS["half a chunk"]),
+        (ConnectionState.SENDING, texts(8_000_000)),
     ],
 )
 def test_a_client_that_keeps_the_server_waiting_is_closed_in_time(state, first):
     async def test(fronts):
         connections = fronts.frontend.connections
-        connections.longest = dict(connections.longest) | {state: 0.5}
+        connections.timeouts = dict(connections.timeouts) | {state: 0.5}
         async with raw_client(fronts, first, limit=1000) as connection:
-            if state is not State.SENDING:
+            if state is not ConnectionState.SENDING:
                 await connection.closed()
             await wait_until(lambda: len(connections) == 0)
         assert (await fronts.http.get("/v1/models/m")).status_code == 200
@@ -75,7 +75,7 @@ def test_running_requests_are_never_dropped_for_new_connections():
 
 
 def test_endless_bodies_do_not_hold_memory_for_long(monkeypatch):
-    monkeypatch.setattr("serving.server.front.connections._PRESSED_PATIENCE", 0.3)
+    monkeypatch.setattr("serving.server.front.connections._LOW_MEMORY_PATIENCE", 0.3)
 
     async def test(fronts):
         budget = fronts.frontend.budget

@@ -149,7 +149,7 @@ def test_requests_over_the_limit_get_429_parsed_whole():
 def test_a_request_that_takes_too_long_gets_504():
     async def test(fronts):
         slow = {"instances": [60], "signature_name": "slow"}
-        assert error(await fronts.http.post(PREDICT, json=slow)) == (504, "Deadline exceeded before the model answered")
+        assert error(await fronts.http.post(PREDICT, json=slow)) == (504, "Deadline exceeded before the run ended")
 
     with_fronts(test, rest_api_timeout_in_ms=100)
 

@@ -1,4 +1,4 @@
-"""Several processes around the fake service: their death, their hanging, their one configuration and one page."""
+"""Several processes around the fake service: crashes, hangs, the one configuration and the one metrics page."""
 
 import contextlib
 import json
@@ -22,13 +22,13 @@ def test_workers_share_the_ports_and_a_killed_one_comes_back(tmp_path):
         os.kill(int(workers["0"]), signal.SIGKILL)
         for _ in range(20):
             with contextlib.suppress(httpx.TransportError):  # a connection that was waiting in the killed one's queue
-                assert one.ask().status_code == 200
+                assert one.post().status_code == 200
         one.wait_for(r"worker 0 \(process \d+\) was killed by signal 9; starting it again")
         again = one.wait_for(r"worker 0 \(process (\d+)\) is ready", times=2)
         assert len(set(again)) == 2
-        assert one.ask().status_code == 200
+        assert one.post().status_code == 200
         assert one.end() == 0
-        assert "heavy: []" in one.log  # the supervisor forks: it must not have loaded what starts threads
+        assert "heavy: []" in one.log  # the supervisor forks, so it must not have loaded what starts threads
         for pid in (*workers.values(), *again):
             with pytest.raises(ProcessLookupError):
                 os.kill(int(pid), 0)
@@ -38,7 +38,7 @@ def test_a_reload_reaches_all_workers_and_those_that_come_later(tmp_path):
     with server(tmp_path, "--workers=2") as one:
         workers = dict(one.wait_for(r"worker (\d) \(process (\d+)\) is ready", times=2))
         assert one.reload("m", "n") == "OK"
-        assert {one.ask("/v1/models/n:predict").status_code for _ in range(12)} == {200}
+        assert {one.post("/v1/models/n:predict").status_code for _ in range(12)} == {200}
         code, words = one.reload("bad")
         assert code == "INVALID_ARGUMENT"
         assert words.startswith("bad in process")
@@ -46,19 +46,19 @@ def test_a_reload_reaches_all_workers_and_those_that_come_later(tmp_path):
         assert one.reload("n") == "OK"
         os.kill(int(workers["1"]), signal.SIGKILL)
         one.wait_for("is ready", times=3)
-        assert {one.ask("/v1/models/n:predict").status_code for _ in range(12)} == {200}
-        assert {one.ask().status_code for _ in range(12)} == {404}
+        assert {one.post("/v1/models/n:predict").status_code for _ in range(12)} == {200}
+        assert {one.post().status_code for _ in range(12)} == {404}
 
 
 def test_the_metrics_of_all_workers_are_one_page(tmp_path):
     with server(tmp_path, "--workers=2") as one:
         one.wait_for("is ready", times=2)
         for _ in range(20):
-            assert one.ask().status_code == 200
+            assert one.post().status_code == 200
         page = one.http.get("/monitoring/prometheus/metrics").text
         assert ':tensorflow:serving:request_count{model_name="m",status="OK"} 20' in page
         with ThreadPoolExecutor(1) as pool:
-            answer = pool.submit(one.ask, body=SLOW)
+            answer = pool.submit(one.post, body=SLOW)
             time.sleep(0.3)
             one.process.send_signal(signal.SIGTERM)
             assert json.loads(answer.result().content) == {"predictions": [1]}
@@ -83,11 +83,11 @@ def test_workers_that_never_start_are_given_up(tmp_path):
 
 def test_a_worker_has_one_thread_within_an_op(tmp_path):
     more = (
-        "import os\ndef told(options):\n"
+        "import os\ndef report(options):\n"
         "    print('threads', options.intra_op_parallelism, os.environ['OMP_NUM_THREADS'], file=sys.stderr)\n"
         "    return fake(options)"
     )
-    with server(tmp_path, "--workers=2", factory="told", more=more) as one:
+    with server(tmp_path, "--workers=2", factory="report", more=more) as one:
         one.wait_for("is ready", times=2)
         assert len(one.wait_for("threads 1 1", times=2)) == 2
 
@@ -152,7 +152,7 @@ def test_a_changed_file_and_a_reload_reach_workers_that_come_later(tmp_path):
         assert one.reload("reloaded") == "OK"
         os.kill(int(workers["1"]), signal.SIGKILL)
         one.wait_for(READY, times=4)
-        time.sleep(0.5)  # the file is looked at again, and says what it said
+        time.sleep(0.5)  # the file is checked again, and has not changed
         assert one.status_codes("reloaded") == {200}
 
 
@@ -160,7 +160,7 @@ def test_a_worker_that_hangs_is_replaced_and_no_page_waits_for_it(tmp_path):
     with server(tmp_path, "--workers=2", "--worker_timeout_seconds=3", factory="stuck") as one:
         workers = dict(one.wait_for(READY, times=2))
         for _ in range(10):
-            one.ask()
+            one.post()
         before = one.counted()
         assert before == 10
         with ThreadPoolExecutor(1) as pool:
@@ -175,17 +175,17 @@ def test_a_worker_that_hangs_is_replaced_and_no_page_waits_for_it(tmp_path):
 
 def _hang(one):
     with contextlib.suppress(httpx.TransportError):
-        one.ask(body={"instances": [LOOP], "signature_name": "slow"})
+        one.post(body={"instances": [LOOP], "signature_name": "slow"})
 
 
 def test_a_stopped_worker_is_replaced_and_no_page_waits_for_it(tmp_path):
     with server(tmp_path, "--workers=2", "--worker_timeout_seconds=4") as one:
         workers = dict(one.wait_for(READY, times=2))
-        one.ask()
+        one.post()
         with httpx.Client(base_url=one.http.base_url, timeout=10) as first:
-            first.get(METRICS)  # a connection to one of them: the other one is stopped
-            asked = next(pid for pid in workers.values() if _holds(pid, first, one))
-            stopped = next(pid for pid in workers.values() if pid != asked)
+            first.get(METRICS)  # a connection to one worker; the other one is stopped
+            responder = next(pid for pid in workers.values() if _holds(pid, first, one))
+            stopped = next(pid for pid in workers.values() if pid != responder)
             os.kill(int(stopped), signal.SIGSTOP)
             assert 'model_name="m",status="OK"} 1' in first.get(METRICS).text
         one.wait_for(rf"process {stopped}\) was killed by signal 9", seconds=60)
@@ -193,7 +193,7 @@ def test_a_stopped_worker_is_replaced_and_no_page_waits_for_it(tmp_path):
 
 
 def _holds(pid, client, one):
-    """Whether the connection of a client is this process's."""
+    """Whether this process holds the connection of a client."""
     stream = client._transport._pool.connections[0]._connection._network_stream
     local = stream.get_extra_info("client_addr")
     inodes = set()
@@ -215,7 +215,7 @@ def test_counters_do_not_fall_when_a_worker_dies(tmp_path):
     with server(tmp_path, "--workers=2") as one:
         workers = dict(one.wait_for(READY, times=2))
         for _ in range(20):
-            assert one.ask().status_code == 200
+            assert one.post().status_code == 200
         assert one.counted() == 20
         os.kill(int(workers["0"]), signal.SIGKILL)
         wait_until(lambda: has_ended(workers["0"]))
@@ -253,4 +253,4 @@ def once(options):
         pauses = one.wait_for(r"ended with exit code 7; starting it again in (\S+) s", times=5)
         assert [float(one) for one in pauses[:5]] == sorted(float(one) for one in pauses[:5])
         assert float(pauses[4]) >= 1.6
-        assert one.ask().status_code == 200
+        assert one.post().status_code == 200

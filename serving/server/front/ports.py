@@ -1,4 +1,4 @@
-"""Ports that are taken are found out before TensorFlow is loaded, and held while workers share them."""
+"""Checks the ports before TensorFlow is loaded, and reserves them while workers share them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from serving.errors import OptionsError
 from serving.server.options import ServerOptions
 
 
-def check_free(options: ServerOptions) -> None:
-    """Finds out whether the ports can be listened on, without sharing them with anyone.
+def check_ports_free(options: ServerOptions) -> None:
+    """Checks that this server alone can listen on the ports.
 
     Raises:
-        OptionsError: one is taken, or the host is none of this machine's.
+        OptionsError: a port is in use, or the host is not this machine.
     """
     for flag, port in _ports(options):
         with _socket(options.host) as probe:
@@ -24,20 +24,20 @@ def check_free(options: ServerOptions) -> None:
 
 
 @contextlib.contextmanager
-def held(options: ServerOptions) -> Iterator[None]:
-    """Keeps the ports for workers that listen on them with SO_REUSEPORT, also while none of them lives.
+def reserve_ports(options: ServerOptions) -> Iterator[None]:
+    """Reserves the ports for workers that listen on them with SO_REUSEPORT, even while no worker is alive.
 
-    The sockets do not listen, so no connection comes to them.
+    The sockets do not listen, so they receive no connections.
 
     Raises:
-        OptionsError: one is taken.
+        OptionsError: a port is in use.
     """
-    check_free(options)
+    check_ports_free(options)
     with contextlib.ExitStack() as sockets:
         for flag, port in _ports(options):
             holder = sockets.enter_context(_socket(options.host))
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            _hold(holder, options.host, port, flag)
+            _reserve(holder, options.host, port, flag)
         yield
 
 
@@ -49,37 +49,38 @@ def _socket(host: str) -> socket.socket:
     return socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
 
 
-def _hold(holder: socket.socket, host: str, port: int, flag: str) -> None:
-    """Binds a socket that no other server, which only starts, may share: without SO_REUSEADDR."""
+def _reserve(holder: socket.socket, host: str, port: int, flag: str) -> None:
+    """Binds without SO_REUSEADDR, so that another server that starts at the same time cannot share the port."""
     try:
         _bind(holder, host, port, flag)
     except OptionsError:
-        # Nobody was there a moment ago: it may be connections that a server of one process has closed, which the
-        # system remembers for a minute.
+        # The port was free a moment ago. The system may remember connections that a server of one process closed, for
+        # about a minute.
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         _bind(holder, host, port, flag)
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
 
 
-def _bind(one: socket.socket, host: str, port: int, flag: str) -> None:
+def _bind(unbound: socket.socket, host: str, port: int, flag: str) -> None:
     try:
-        one.bind((host, port))
+        unbound.bind((host, port))
     except OSError as error:
+        got = error.strerror or str(error)
         if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
             raise OptionsError(
                 f"--host={host}",
-                got=error.strerror or str(error),
+                got=got,
                 expected="an address of this machine",
-                fix="give one that it has, 0.0.0.0 for all of them or 127.0.0.1 for this machine alone",
+                fix="give one of its addresses, 0.0.0.0 for all of them, or 127.0.0.1 for this machine alone",
             ) from error
-        raise taken(f"--{flag}: {host}:{port} cannot be listened on", error.strerror or str(error), flag) from error
+        raise address_unavailable(f"--{flag}: cannot listen on {host}:{port}", got, flag) from error
 
 
-def taken(what: str, got: str, flag: str) -> OptionsError:
-    """The error of an address that cannot be listened on; `flag` gives another."""
+def address_unavailable(what: str, got: str, flag: str) -> OptionsError:
+    """The error for an address that cannot be listened on; `flag` sets another."""
     return OptionsError(
         what,
         got=got,
         expected="an address of this machine that nothing else uses",
-        fix=f"stop what listens there, or choose another --{flag}",
+        fix=f"stop the program that listens there, or choose another --{flag}",
     )

@@ -1,4 +1,4 @@
-"""What of an answer the client has not read yet."""
+"""The part of a response that the client has not read yet."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from serving.server.calls.worker_threads import INLINE_BYTES
 from serving.server.front.http2.grpc_messages import HEAD, address_of, copy
 
 
-class Outgoing:
-    """The messages of one answer."""
+class OutgoingMessages:
+    """The messages of one response. True while some of it is left."""
 
     __slots__ = ("_offset", "_parts")
 
@@ -18,7 +18,6 @@ class Outgoing:
         self._offset = 0
 
     def __bool__(self) -> bool:
-        """Whether there is anything left."""
         return bool(self._parts)
 
     def size(self) -> int:
@@ -34,7 +33,7 @@ class Outgoing:
             self._parts.extend((head, message))
 
     def write(self, address: int, length: int) -> int:
-        """Moves at most so many bytes to an address; how many."""
+        """Moves at most `length` bytes to an address. Returns how many."""
         written, parts = 0, self._parts
         while parts and written < length:
             part = parts[0]
@@ -48,5 +47,5 @@ class Outgoing:
         return written
 
     def clear(self) -> None:
-        """Nobody reads it any more."""
+        """Drops what is left."""
         self._parts.clear()

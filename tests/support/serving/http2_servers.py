@@ -1,7 +1,7 @@
-"""An H2Server with methods of the tests' own, in the test's event loop. Not a test itself.
+"""An Http2Server with methods for tests, in the test's event loop. Not a test itself.
 
-/e/Echo answers with what it got, /e/Slow after that many seconds, /e/Zeros with that many bytes, /e/Tell with what it
-knows of the call, /e/Double each message of a stream with it twice, /e/Broken fails.
+/e/Echo returns its request. /e/Slow responds after that many seconds, /e/Zeros with that many bytes, /e/Describe with
+what it knows of the call. /e/Double sends back each message of a stream twice over. /e/Broken fails.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import json
 
 import grpc
 
-from serving.server.calls.budget import Budget, Held
+from serving.server.calls.budget import Budget, Reservation
 from serving.server.front.connections import Connections
-from serving.server.front.grpc_handlers import Method
-from serving.server.front.http2.channel_arguments import settings_of
-from serving.server.front.http2.http2_server import H2Server
+from serving.server.front.grpc_call import GrpcMethod
+from serving.server.front.http2.channel_arguments import parse_channel_arguments
+from serving.server.front.http2.http2_server import Http2Server
 from serving.server.front.http2.nghttp2 import load
 from serving.server.front.listening import bind_tcp
 
@@ -33,7 +33,7 @@ async def zeros(body, call):
     return bytes(int(body))
 
 
-async def tell(body, call):
+async def describe(body, call):
     left = None if call.deadline is None else call.deadline - asyncio.get_running_loop().time()
     return json.dumps({"peer": call.peer, "left": left, "metadata": dict(call.metadata())}).encode()
 
@@ -48,8 +48,8 @@ async def broken(body, call):
 
 
 @dataclasses.dataclass
-class Serving:
-    server: H2Server
+class RunningServer:
+    server: Http2Server
     port: int
     budget: Budget
     connections: Connections
@@ -57,7 +57,7 @@ class Serving:
     cancelled: list[str]
 
     async def call(self, method, body=b"", **how):
-        """The answer, or the code's name and the message."""
+        """The response, or the code's name and the message."""
         try:
             return await self.channel.unary_unary(f"/e/{method}")(body, **({"timeout": 20} | how))
         except grpc.aio.AioRpcError as error:
@@ -82,19 +82,21 @@ async def serving(*, most=100, max_bytes=2**29, arguments=(), tls=None):
             raise
         return b"done"
 
-    methods = {b"/e/Echo": echo, b"/e/Slow": slow, b"/e/Zeros": zeros, b"/e/Tell": tell, b"/e/Broken": broken}
-    methods = {path: Method(unary) for path, unary in methods.items()} | {b"/e/Double": Method(stream=double)}
+    methods = {b"/e/Echo": echo, b"/e/Slow": slow, b"/e/Zeros": zeros, b"/e/Describe": describe, b"/e/Broken": broken}
+    methods = {path: GrpcMethod(unary) for path, unary in methods.items()} | {b"/e/Double": GrpcMethod(stream=double)}
     budget, connections = Budget(max_bytes, 2**16), Connections(most)
-    server = H2Server(load(), methods, settings_of(arguments, LIMIT)[0], connections, lambda: Held(budget))
+    server = Http2Server(
+        load(), methods, parse_channel_arguments(arguments, LIMIT)[0], connections, lambda: Reservation(budget)
+    )
     (bound,) = bind_tcp("127.0.0.1", 0, shared=False)
     port = bound.getsockname()[1]
     server.start([bound], tls)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=UNLIMITED) as channel:
-        yield Serving(server, port, budget, connections, channel, cancelled)
+        yield RunningServer(server, port, budget, connections, channel, cancelled)
     await server.stop(0)
 
 
-def with_h2(test, **how):
+def with_http2_server(test, **how):
     """Runs `test(serving)`, bounded in time."""
 
     async def bounded():

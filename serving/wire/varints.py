@@ -16,23 +16,23 @@ _STEP_VALUES = 2**15
 
 
 def read(body: bytes | memoryview, position: int, end: int, most: int = MAX_BYTES) -> tuple[int, int]:
-    """The number at a position, unsigned and of 64 bits, and the position behind it.
+    """The number at a position, unsigned and of 64 bits, and the position after it.
 
     Raises:
-        DecodeError: the bytes end in it, or it has more than `most` bytes.
+        DecodeError: the bytes end within it, or it has more than `most` bytes.
     """
     value = shift = 0
-    for place in range(position, min(position + most, end)):
-        byte = body[place]
+    for index in range(position, min(position + most, end)):
+        byte = body[index]
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value & 0xFFFFFFFFFFFFFFFF, place + 1
+            return value & 0xFFFFFFFFFFFFFFFF, index + 1
         shift += 7
     raise DecodeError("a number that does not end")
 
 
 def write(value: int) -> bytes:
-    """The varint of a number that is not negative."""
+    """The varint of a non-negative number."""
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)
@@ -78,9 +78,9 @@ def _decoded(piece: np.ndarray, ends: np.ndarray) -> np.ndarray:
     if longest > MAX_BYTES:
         raise DecodeError("a number of more than ten bytes")
     values = (piece[starts] & 0x7F).astype(np.uint64)
-    for place in range(1, longest):
-        some = np.flatnonzero(sizes > place)
-        values[some] |= (piece[starts[some] + place] & 0x7F).astype(np.uint64) << np.uint64(7 * place)
+    for index in range(1, longest):
+        longer = np.flatnonzero(sizes > index)
+        values[longer] |= (piece[starts[longer] + index] & 0x7F).astype(np.uint64) << np.uint64(7 * index)
     return values
 
 
