@@ -70,7 +70,7 @@ def test_a_saved_model_is_served_over_grpc_and_rest_and_a_new_version_takes_over
 
 def test_the_log_goes_on_when_the_process_that_filters_it_is_killed():
     code = """
-from serving import noise
+from serving import tensorflow_noise as noise
 from serving.server.main import LOG, _log_to_stderr
 started, start = [], noise._start
 noise._start = lambda target: started.append(start(target)) or started[0]
