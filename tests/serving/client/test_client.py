@@ -42,13 +42,13 @@ def test_a_long_list_goes_in_bounded_batches_and_comes_back_in_order(
     options = {"batch_size": 10, "in_flight": 3}
     answers = ask(url, "reviews", "predict", texts, options=options)
     assert [one.label for one in answers] == ["pos" if number % 3 else "neg" for number in range(95)]
-    assert sorted(rows for method, rows, _ in fake.asked if method == "predict") == [5] + [10] * 9
-    assert 1 < fake.most_at_once <= 3
+    assert sorted(rows for method, rows, _ in fake.requests if method == "predict") == [5] + [10] * 9
+    assert 1 < fake.max_in_flight <= 3
 
 
 def test_no_text_is_no_answer_and_no_request(ask: Callable[..., Any], url: str, fake: FakeServing) -> None:
     assert ask(url, "reviews", "predict", []) == []
-    assert fake.asked == []
+    assert fake.requests == []
 
 
 def test_hard_strings_arrive_as_they_are(ask: Callable[..., Any], url: str) -> None:
@@ -106,7 +106,7 @@ def test_a_version_or_a_label_is_asked_for(
     fake.versions = [1, 2]
     (answer,) = ask(url, "reviews", "predict", ["good"], options=options)
     assert answer.probabilities == {"neg": NEG, "pos": POS}
-    assert {chosen for method, _, chosen in fake.asked if method == "predict"} == set(options.values())
+    assert {chosen for method, _, chosen in fake.requests if method == "predict"} == set(options.values())
 
 
 @pytest.mark.parametrize("wire", ["grpc", "rest"])
@@ -117,7 +117,7 @@ def test_labels_are_asked_once_a_version_and_follow_a_new_one(fake: FakeServing,
         fake.versions = [1, 2]  # its outputs are in another order
         for _ in range(3):
             assert client.predict(["good"])[0].probabilities == {"neg": NEG, "pos": POS}
-    assert [chosen for method, _, chosen in fake.asked if method == "classify"] == [1, 2]
+    assert [chosen for method, _, chosen in fake.requests if method == "classify"] == [1, 2]
 
 
 def test_a_model_that_does_not_tell_its_labels_gives_a_tuple(

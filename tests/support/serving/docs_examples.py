@@ -1,4 +1,4 @@
-"""The examples of docs/serving.md, taken out of it and run."""
+"""Extracts the examples of docs/serving.md and runs them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _PROGRAMS = {"bash": "bash", "js": "node", "curl": "curl", "grpcurl": "grpcurl"}
 
 
 def missing_program(language: str, code: str) -> str | None:
-    """The program that an example needs and this machine has not, None where it can run."""
+    """A program that an example needs and this machine lacks, or None."""
     needed = {language, *code.split()} & set(_PROGRAMS)
     return next((_PROGRAMS[name] for name in sorted(needed) if shutil.which(_PROGRAMS[name]) is None), None)
 
 
 def prepare(folder: Path, repository: Path) -> None:
-    """A folder to run in, with `transom` on its path, and the protos where the docs say."""
+    """Prepares a folder to run in: `transom` in bin/, and the protos at the documented path."""
     (folder / "serving").symlink_to(repository / "serving")
     (folder / "bin").mkdir()
     command = folder / "bin" / "transom"
@@ -30,7 +30,7 @@ def prepare(folder: Path, repository: Path) -> None:
 
 
 def run(language: str, code: str, folder: Path, ports: tuple[int, int], repository: Path) -> str:
-    """What an example prints that asks the server on `ports`, gRPC's and REST's."""
+    """Runs an example against the server on the gRPC and REST `ports`; returns its output."""
     code = code.replace("localhost:8500", f"127.0.0.1:{ports[0]}").replace("localhost:8501", f"127.0.0.1:{ports[1]}")
     file = folder / {"python": "example.py", "bash": "example.sh", "js": "example.mjs"}[language]
     file.write_text(code)

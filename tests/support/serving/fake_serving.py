@@ -1,6 +1,6 @@
-"""A small server that speaks TF Serving's protocol over gRPC and REST, and fails when it is told to.
+"""A small server with TF Serving's protocol over gRPC and REST, which fails on demand.
 
-Its models, by name: `reviews` (single label: pos where the text says "good"), `topics` (multi label), `stars`
+Its models, by name: `reviews` (single label: pos if the text contains "good"), `topics` (multi label), `stars`
 (regression: the length of the text), `pairs` (single label: whether both texts are the same) and `doubler` (arrays).
 """
 
@@ -37,20 +37,20 @@ SIGNATURES: dict[str, dict[str, tuple[dict[str, int], dict[str, int]]]] = {
 
 
 class FakeServing:
-    """Runs in threads of this process while it is entered.
+    """A context manager that runs the server in threads of this process.
 
     Attributes:
-        versions: what is served; the newest answers by default.
+        versions: the served versions; the newest is the default.
         labels: version labels.
-        failures: what the next requests are refused with, first first.
-        delay: seconds before each answer.
-        asked: (method, rows, version asked for) of every request.
-        most_at_once: requests in flight.
+        failures: errors for the next requests, in order.
+        delay: seconds before each response.
+        requests: (method, rows, requested version) of every request.
+        max_in_flight: the highest number of concurrent requests.
         tokens: the `authorization` of every request.
 
     Args:
-        ports: of gRPC and REST; 0 for a free one.
-        credentials, context: TLS of gRPC (`grpc.ServerCredentials`) and of REST (`ssl.SSLContext`).
+        ports: for gRPC and REST; 0 for a free one.
+        credentials, context: TLS for gRPC (`grpc.ServerCredentials`) and for REST (`ssl.SSLContext`).
     """
 
     signatures = SIGNATURES
@@ -59,10 +59,10 @@ class FakeServing:
         self.versions, self.labels = [1], {"stable": 1}
         self.failures: list[StatusError] = []
         self.delay = 0.0
-        self.asked: list[tuple[str, int, Any]] = []
+        self.requests: list[tuple[str, int, Any]] = []
         self.reloads: list[Any] = []
         self.tokens: list[str | None] = []
-        self.most_at_once = self._at_once = 0
+        self.max_in_flight = self._at_once = 0
         self._lock = threading.Lock()
         self._grpc = grpc.server(ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)])
         for service in (protos.PREDICTION_SERVICE, protos.MODEL_SERVICE):
@@ -96,18 +96,18 @@ class FakeServing:
         self._http.server_close()
 
     def url(self, wire: str) -> str:
-        """Of "grpc" or "rest"."""
+        """The URL for "grpc" or "rest"."""
         return self.grpc_url if wire == "grpc" else self.rest_url
 
     def answer(self, method: str, request: Any) -> Any:
         """The response to a request of either service.
 
         Raises:
-            StatusError: what was told to fail, or what TF Serving would refuse.
+            StatusError: the next of `failures`, or TF Serving's own refusal.
         """
         with self._lock:
             self._at_once += 1
-            self.most_at_once = max(self.most_at_once, self._at_once)
+            self.max_in_flight = max(self.max_in_flight, self._at_once)
         try:
             time.sleep(self.delay)
             with self._lock:
@@ -119,7 +119,7 @@ class FakeServing:
                 self._at_once -= 1
 
     def version_of(self, spec: Any) -> int:
-        """The version that a ModelSpec chooses."""
+        """The version that a ModelSpec selects."""
         if spec.name not in SIGNATURES:
             raise StatusError(Code.NOT_FOUND, f"Servable not found for request: Latest({spec.name})")
         if spec.HasField("version_label"):
@@ -132,14 +132,14 @@ class FakeServing:
         return version
 
     def names(self, model: str, version: int) -> list[str]:
-        """Labels in the order of the outputs; the order of version 2 is turned round."""
+        """Labels in the order of the outputs; version 2 has the reverse order."""
         return sorted(LABELS[model], reverse=version == 2)
 
     def _Predict(self, request: Any) -> Any:
         version = self.version_of(request.model_spec)
         signature = request.model_spec.signature_name or "serving_default"
         inputs = {name: from_proto(proto) for name, proto in request.inputs.items()}
-        self.asked.append(("predict", len(next(iter(inputs.values()), ())), _chosen(request.model_spec)))
+        self.requests.append(("predict", len(next(iter(inputs.values()), ())), _chosen(request.model_spec)))
         model = request.model_spec.name
         if signature not in SIGNATURES[model]:
             raise StatusError(Code.FAILED_PRECONDITION, f'Serving signature key "{signature}" not found.')
@@ -173,7 +173,7 @@ class FakeServing:
 
     def _Classify(self, request: Any) -> Any:
         version = self.version_of(request.model_spec)
-        self.asked.append(("classify", len(request.input.example_list.examples), _chosen(request.model_spec)))
+        self.requests.append(("classify", len(request.input.example_list.examples), _chosen(request.model_spec)))
         model, response = request.model_spec.name, protos.ClassificationResponse()
         if request.model_spec.signature_name not in SIGNATURES[model]:
             key = request.model_spec.signature_name
@@ -204,7 +204,7 @@ class FakeServing:
 
     def _GetModelMetadata(self, request: Any) -> Any:
         version = self.version_of(request.model_spec)
-        self.asked.append(("metadata", 0, _chosen(request.model_spec)))
+        self.requests.append(("metadata", 0, _chosen(request.model_spec)))
         signatures, response = protos.SignatureDefMap(), protos.GetModelMetadataResponse()
         for name, (inputs, outputs) in SIGNATURES[request.model_spec.name].items():
             signature = signatures.signature_def[name]

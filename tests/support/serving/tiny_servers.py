@@ -1,4 +1,4 @@
-"""Tiny SavedModels, and a server's core on a folder of versions."""
+"""Tiny SavedModels, and a server core that serves a folder of versions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BIASES = (0, 1, 2)
 
 
 def save_model(folder: Path, bias: float) -> None:
-    """A SavedModel whose every signature answers with the bias."""
+    """Saves a SavedModel whose signatures add or return the bias."""
     import tensorflow as tf
 
     features = {"x": tf.io.FixedLenFeature([], tf.float32)}
@@ -77,7 +77,7 @@ def save_model(folder: Path, bias: float) -> None:
 
 
 def publish(model: Path, base: Path, version: int) -> Path:
-    """Puts a model under a base path as a version, complete when its name appears."""
+    """Publishes a model under a base path as a version, complete when its name appears."""
     base.mkdir(parents=True, exist_ok=True)
     hidden = base / f".{version}"
     shutil.copytree(model, hidden)
@@ -85,26 +85,26 @@ def publish(model: Path, base: Path, version: int) -> Path:
 
 
 def withdraw(base: Path, version: int) -> None:
-    """Takes a version away, its name first."""
+    """Removes a version, its name first."""
     hidden = (base / str(version)).rename(base / f".gone-{version}")
     shutil.rmtree(hidden)
 
 
 def config_of(**base_paths: Path) -> ModelServerConfig:
-    """A configuration of models by name."""
+    """A configuration of models, name to base path."""
     configs = [ModelConfig(name=n, base_path=str(p), model_platform="tensorflow") for n, p in base_paths.items()]
     return ModelServerConfig(model_config_list={"config": configs})
 
 
 def options_of(config, **fields) -> ServerOptions:
-    """Options that look at the disk often and do not try again."""
+    """Options with frequent polling and no retries."""
     return ServerOptions(
         **{"file_system_poll_wait_seconds": 0.05, "max_num_load_retries": 0, "models": config, **fields}
     )
 
 
 def with_core(options: ServerOptions, use, **observers):
-    """Runs `use(core)` in an event loop on a core that is started and stopped."""
+    """Starts a core, runs `use(core)` in an event loop, and stops the core."""
 
     async def main():
         core = ModelService(options, **observers)
@@ -137,16 +137,16 @@ def floats(*values: float) -> dict[str, np.ndarray]:
 
 
 async def until(condition, seconds=20.0):
-    """Waits for what happens in the background."""
+    """Waits until the condition holds."""
     for _ in range(int(seconds / 0.02)):
         if condition():
             return
         await asyncio.sleep(0.02)
-    raise AssertionError("it did not happen in time")
+    raise AssertionError("the condition did not hold in time")
 
 
 def write_warm_up(folder: Path, *logs: PredictionLog) -> None:
-    """Puts warm-up requests into a SavedModel, as TFRecords without checksums."""
+    """Adds warm-up requests to a SavedModel, as TFRecords without checksums."""
     (folder / "assets.extra").mkdir()
     content = b""
     for log in logs:
