@@ -12,7 +12,7 @@ from pathlib import Path
 from models.errors import TransomError
 from models.saved.model_locations import newest_bundle
 from models.training.progress import duration
-from pipeline.cli import concluded
+from pipeline.cli import run_command
 from tflite.host.json_text import to_json
 
 OUTPUT = Path("demo-out")
@@ -53,7 +53,7 @@ next:    . .venv/bin/activate                       # the environment that has t
 
 def main() -> int:
     """Runs the demo; returns the exit code."""
-    return concluded(_demo, argparse.Namespace(verbose=False))
+    return run_command(_demo, argparse.Namespace(verbose=False))
 
 
 def _demo() -> int:

@@ -6,14 +6,14 @@ import pytest
 
 from models.errors import ModelError
 from pipeline.cli import main
-from pipeline.commands.serve import command_line
+from pipeline.commands.serve import server_flags
 from serving.server.flags import parse, to_options
 from serving.server.options import ServerOptions
 
 
 def options(directory: Path, *flags: str) -> ServerOptions:
     """The options that the server would start with."""
-    arguments, adapt = command_line(directory, flags)
+    arguments, adapt = server_flags(directory, flags)
     return adapt(to_options(parse(arguments)))
 
 
@@ -58,7 +58,7 @@ def test_serve_refuses_what_it_cannot_serve(output: Path, capsys: pytest.Capture
     assert main(["serve", str(output), "--model_base_path=/m"]) == ModelError.exit_code
     (output / "saved_model.pb").touch()
     assert main(["serve", str(output)]) == ModelError.exit_code
-    assert "a number, which TF Serving takes for the version" in capsys.readouterr().err
+    assert "a number, which TF Serving takes as the version" in capsys.readouterr().err
 
 
 def test_a_wrong_flag_is_the_servers_error(output: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from models.errors import ConfigError, TransomError
-from pipeline.commands.tensorboard import show
+from pipeline.commands.tensorboard import run_tensorboard
 
 
 def test_without_curves_or_with_no_such_port_it_says_so(tmp_path: Path) -> None:
-    with pytest.raises(TransomError, match="a run that came as far as the Trainer"):
-        show(tmp_path / "none", 6006, verbose=False)
+    with pytest.raises(TransomError, match="a run that got as far as the Trainer"):
+        run_tensorboard(tmp_path / "none", 6006, verbose=False)
     with pytest.raises(ConfigError, match="65535"):
-        show(tmp_path, 70000, verbose=False)
+        run_tensorboard(tmp_path, 70000, verbose=False)
 
 
 def _free_port() -> int:
