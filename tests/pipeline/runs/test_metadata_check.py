@@ -1,4 +1,4 @@
-"""The metadata store is looked at before anything runs: what is wrong with it is told, with the way back."""
+"""The metadata store is checked before a run: damage is reported, with the way back."""
 
 from __future__ import annotations
 
@@ -6,70 +6,16 @@ import random
 import shutil
 import sqlite3
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ml_metadata.metadata_store import metadata_store
+from metadata_stores import connect
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from components.artifacts import AGAIN
 from models.errors import BusyError, ConfigError, DataError, TransomError
 from pipeline.paths import Paths
 from pipeline.runs import metadata_check
 from pipeline.runs.artifact_files import is_whole, remember
-
-STEPS = ("ExampleGen", "Transform", "LiveModel")
-
-
-def connect(paths: Paths) -> metadata_store.MetadataStore:
-    config = pb.ConnectionConfig()
-    config.sqlite.filename_uri = str(paths.metadata)
-    config.sqlite.connection_mode = pb.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
-    return metadata_store.MetadataStore(config)
-
-
-def fill(paths: Paths) -> None:
-    """A store as TFX writes one, and the folders that it names. Only LiveModel's is empty."""
-    made = connect(paths)
-    kind = pb.ArtifactType(name="Examples", properties={"span": pb.INT})
-    type_id = made.put_artifact_type(kind)
-    run_id = made.put_execution_type(pb.ExecutionType(name="Step"))
-    for number, step in enumerate(STEPS, 1):
-        folder = paths.artifacts / step / "examples" / str(number)
-        folder.mkdir(parents=True)
-        if step != "LiveModel":
-            (folder / "Split-train").mkdir()
-            (folder / "Split-train" / "rows.gz").write_text("rows")
-            (folder / "schema.txt").write_text("schema")
-        artifact = pb.Artifact(type_id=type_id, uri=str(folder), state=pb.Artifact.LIVE)
-        artifact.properties["span"].int_value = number
-        artifact.custom_properties["name"].string_value = "größer " * 200
-        (artifact_id,) = made.put_artifacts([artifact])
-        (execution_id,) = made.put_executions([pb.Execution(type_id=run_id)])
-        event = pb.Event(artifact_id=artifact_id, execution_id=execution_id, type=pb.Event.OUTPUT)
-        event.path.steps.add().key = "examples"
-        made.put_events([event])
-        remember(paths.artifacts, artifact_id, folder)
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Paths, Path]:
-    folder = tmp_path_factory.mktemp("project")
-    paths = Paths(base=folder, output=folder / "a b?#%", push=folder / "push", edge=folder / "edge")
-    paths.output.mkdir()
-    fill(paths)
-    shutil.copytree(paths.output, folder / "kept")
-    return paths, folder / "kept"
-
-
-@pytest.fixture
-def paths(template: tuple[Paths, Path]) -> Paths:
-    """A project's folders as a good run leaves them, always the same: the paths in the store are absolute."""
-    paths, kept = template
-    shutil.rmtree(paths.output)
-    shutil.copytree(kept, paths.output)
-    return paths
 
 
 def test_a_good_store_passes_and_stays_as_it_is(paths: Paths) -> None:
@@ -255,85 +201,6 @@ def test_a_killed_run_in_the_middle_of_a_write_is_rolled_back(paths: Paths) -> N
     assert metadata_check.check(paths) == []
     assert not Path(f"{paths.metadata}-journal").exists()
     assert [one.name for one in connect(paths).get_artifact_types() if one.name[0] == "1"] == []
-
-
-@pytest.mark.parametrize(
-    ("removed", "steps"),
-    [
-        ("", ["ExampleGen", "LiveModel", "Transform"]),
-        ("Transform", ["Transform"]),
-        ("Transform/examples/2", ["Transform"]),
-        ("Transform/examples/2/Split-train", ["Transform"]),
-        ("ExampleGen/examples/1/schema.txt", ["ExampleGen"]),
-        ("LiveModel/examples/3", ["LiveModel"]),
-    ],
-)
-def test_what_is_gone_is_made_again(paths: Paths, removed: str, steps: list[str]) -> None:
-    place = paths.artifacts / removed
-    shutil.rmtree(place) if place.is_dir() else place.unlink()
-    assert metadata_check.check(paths) == steps
-    states = {Path(one.uri).parts[-3]: one.state for one in connect(paths).get_artifacts()}
-    assert {step for step, state in states.items() if state == pb.Artifact.DELETED} == set(steps)
-    assert metadata_check.check(paths) == []  # told once
-
-
-def test_a_refusal_of_the_moment_is_not_taken_from_the_cache(paths: Paths) -> None:
-    assert metadata_check.AGAIN == AGAIN
-    made = connect(paths)
-    refused, stands = made.get_artifacts_by_id([1, 2])
-    refused.custom_properties[AGAIN].int_value, stands.custom_properties[AGAIN].int_value = 1, 0
-    made.put_artifacts([refused, stands])
-    assert metadata_check.check(paths) == []
-    states = {one.id: one.state for one in connect(paths).get_artifacts()}
-    assert states == {1: pb.Artifact.DELETED, 2: pb.Artifact.LIVE, 3: pb.Artifact.LIVE}
-
-
-def test_what_a_moved_project_left_behind_is_made_again(paths: Paths) -> None:
-    """The store holds full paths, which still lead to where the folder was."""
-    moved = replace(paths, output=paths.output.with_name("moved"))
-    paths.output.rename(moved.output)
-    try:
-        assert metadata_check.check(moved) == sorted(STEPS)
-    finally:
-        moved.output.rename(paths.output)
-
-
-def test_what_is_gone_behind_a_link_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """TFX works by way of a link where the folder's name is a pattern; see `Paths.root`."""
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    paths = Paths(base=tmp_path, output=tmp_path / "out [v2]", push=tmp_path / "p", edge=tmp_path / "e")
-    paths.output.mkdir()
-    paths.make_root()
-    fill(paths)
-    with sqlite3.connect(paths.metadata) as made:
-        told = (f"{paths.artifacts}/", f"{paths.root}/")
-        made.execute("UPDATE Artifact SET uri = replace(uri, ?, ?)", told)
-    made.close()
-    assert metadata_check.check(paths) == []
-    shutil.rmtree(paths.artifacts / "Transform")
-    with pytest.raises(FileNotFoundError) as missing:
-        (paths.root / "Transform/examples/2/schema.txt").read_text()
-    told_of = metadata_check.explain_store_error(missing.value, paths)
-    assert told_of is not None
-    assert f"remove {paths.artifacts}/Transform/examples/2, and run again" in told_of.fix
-    assert metadata_check.check(paths) == ["Transform"]
-
-
-def test_what_is_emptied_or_cut_is_made_again(paths: Paths) -> None:
-    (paths.artifacts / "ExampleGen/examples/1/Split-train/rows.gz").write_text("row")
-    for path in sorted((paths.artifacts / "Transform/examples/2").rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    assert metadata_check.check(paths) == ["ExampleGen", "Transform"]
-
-
-def test_what_an_older_version_wrote_is_whole_where_there_is_a_file(paths: Paths) -> None:
-    shutil.rmtree(paths.artifacts / ".files")
-    assert metadata_check.check(paths) == ["LiveModel"]  # an empty folder; it is copied again in no time
-
-
-def test_files_that_came_later_harm_nothing(paths: Paths) -> None:
-    (paths.artifacts / "Transform/examples/2/notes.txt").write_text("mine")
-    assert metadata_check.check(paths) == []
 
 
 def test_another_program_may_write_to_the_store(paths: Paths) -> None:

@@ -7,17 +7,17 @@ import re
 from pathlib import Path
 
 import pytest
-from registry import EFFECTS, every_key
+from setting_effects import EFFECTS, every_key
 
 from pipeline.configuration.reference import markdown
 from pipeline.runs.pipeline_run import STEPS
 
-for module in ("of_data", "of_models", "of_training", "of_edge", "of_gates", "of_kubeflow"):
-    importlib.import_module(module)
+for group in ("data", "models", "training", "edge", "gates", "kubeflow"):
+    importlib.import_module(f"{group}_settings")
 
 
 def test_every_key_has_an_entry() -> None:
-    """A new key needs one in the module `of_…` of its group: two values, and the difference that they make."""
+    """A new key needs one in the module `…_settings` of its group: two values, and the difference that they make."""
     assert sorted(EFFECTS) == sorted(every_key())
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
-from of_models import PRESET
-from registry import Setting, setting
+from models_settings import PRESET
+from setting_effects import Setting, setting
 
 from models.config import TaskConfig, TrainConfig
 from models.errors import TrainingError

@@ -9,7 +9,7 @@ from typing import Any
 import apache_beam as beam
 import pytest
 import tensorflow as tf
-from registry import Setting, setting
+from setting_effects import Setting, setting
 
 from components.data.formats.files import find_files
 from components.data.formats.readers import open_table

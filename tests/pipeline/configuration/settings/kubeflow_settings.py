@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from of_models import preset
-from registry import Setting, setting
+from models_settings import preset
+from setting_effects import Setting, setting
 
 from pipeline import graph
 from pipeline.kubeflow.cluster_paths import paths_on_cluster

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import tiny_exports
-from of_edge import project
-from registry import Setting, setting
+from edge_settings import project
+from setting_effects import Setting, setting
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.types import standard_artifacts
 from tiny_artifacts import artifact

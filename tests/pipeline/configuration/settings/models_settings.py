@@ -8,7 +8,7 @@ import golden_text
 import keras
 import numpy as np
 import tiny_checkpoints
-from registry import Setting, scratch, setting
+from setting_effects import Setting, scratch, setting
 
 from models.build import build_model, count_parameters
 from models.config import TokenizerConfig

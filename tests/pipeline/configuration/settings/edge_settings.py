@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import tiny_exports
-from registry import Setting, scratch, setting
+from setting_effects import Setting, scratch, setting
 from tiny_artifacts import write_examples
 
 from components.edge_rows import edge_rows
