@@ -74,7 +74,7 @@ def run_command(command: Callable[[], int], options: argparse.Namespace) -> int:
         return _print_error(error, options)
     except KeyboardInterrupt as stopped:
         message = stopped.render() if isinstance(stopped, Interrupted) else "interrupted"
-        streams.say(f"transom: {message}")
+        streams.print_message(f"transom: {message}")
         return INTERRUPTED
     except BrokenPipeError:  # the reader of the output, such as `head`, has exited
         streams.drop_output()
@@ -86,8 +86,8 @@ def run_command(command: Callable[[], int], options: argparse.Namespace) -> int:
 def _print_error(error: TransomError, options: argparse.Namespace) -> int:
     """Prints an error, with -v also its traceback; returns its exit code."""
     if options.verbose:
-        streams.say(traceback.format_exc().rstrip())
-    streams.say(f"transom: {error.render()}")
+        streams.print_message(traceback.format_exc().rstrip())
+    streams.print_message(f"transom: {error.render()}")
     return error.exit_code
 
 

@@ -37,13 +37,13 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
     model = _with_local_preset(config.model, paths)
     curated = paths.base / config.data.schema_path if config.data.schema_path is not None else None
 
-    version = None if paths.elsewhere is None else WHEN_RUN
+    version = None if paths.container_base is None else WHEN_RUN
 
-    preset = Digests.of(model, config.tokenizer, here=paths.elsewhere is None)
+    preset = Digests.of(model, config.tokenizer, here=paths.container_base is None)
     folder = model.preset if isinstance(model, PresetConfig) else None
     reading: dict[str, Any] = {"tokenizer": config.tokenizer, "preset": folder, "digest": preset.tokenizer}
 
-    ingest = example_gen(config.data, config.task, paths.elsewhere or paths.base, **reading)
+    ingest = example_gen(config.data, config.task, paths.container_base or paths.base, **reading)
     examples = ingest.outputs["examples"]
     statistics = StatisticsGen(examples)
     schema = schema_gen(statistics.outputs["statistics"], config.task, curated)
@@ -67,7 +67,7 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
     trainer = Trainer(
         transform.outputs["transformed_examples"],
         tokenizer.outputs["tokenizer"],
-        config=_stored(config, model),
+        config=_stored_config(config, model),
         checkpoints=str(paths.checkpoints),
         preset=preset.model,
     )
@@ -76,7 +76,7 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
     )
     served = ServingGate(examples, trainer.outputs["model"], task=config.task, serving=config.serving)
     served.add_upstream_node(evaluator)
-    edge = _edge(config, examples, trainer.outputs["model"], after=served)
+    edge = _edge_steps(config, examples, trainer.outputs["model"], after=served)
     pusher = Pusher(
         trainer.outputs["model"],
         evaluator.outputs["blessing"],
@@ -90,7 +90,7 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
         version=version,
     )
     return Pipeline(
-        pipeline_name=config.name if paths.elsewhere is None else project_names.on_kubeflow(config.name),
+        pipeline_name=config.name if paths.container_base is None else project_names.kubeflow_name(config.name),
         pipeline_root=str(paths.root),
         components=[
             ingest,
@@ -114,7 +114,7 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
     )
 
 
-def _edge(config: ProjectConfig, examples: BaseChannel, model: BaseChannel, after: BaseNode) -> list[BaseNode]:
+def _edge_steps(config: ProjectConfig, examples: BaseChannel, model: BaseChannel, after: BaseNode) -> list[BaseNode]:
     """The steps that make and judge the edge bundles; none where no variant is asked for."""
     if not config.edge.variants:
         return []
@@ -129,12 +129,12 @@ def _with_local_preset(model: ModelConfig, paths: Paths) -> ModelConfig:
     """The model's configuration with the preset's folder, where it is one, absolute."""
     if isinstance(model, PresetConfig) and (paths.base / model.preset).is_dir():
         here = (paths.base / model.preset).resolve()
-        folder = here if paths.elsewhere is None else paths.preset or paths.elsewhere / model.preset
+        folder = here if paths.container_base is None else paths.preset or paths.container_base / model.preset
         return model.model_copy(update={"preset": str(folder)})
     return model
 
 
-def _stored(config: ProjectConfig, model: ModelConfig) -> dict[str, Any]:
+def _stored_config(config: ProjectConfig, model: ModelConfig) -> dict[str, Any]:
     """The configuration that is stored with a model: all that decides what the model is.
 
     A schema's path decides nothing: what the schema says is a matter of SchemaGen, and reaches the model from there.

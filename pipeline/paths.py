@@ -42,11 +42,11 @@ class Paths:
     output: Path
     push: Path
     edge: Path
-    elsewhere: Path | None = None
+    container_base: Path | None = None
     preset: Path | None = None
 
     @classmethod
-    def of(cls, config: ProjectConfig, config_file: Path) -> Paths:
+    def from_config(cls, config: ProjectConfig, config_file: Path) -> Paths:
         """The folders that a configuration file asks for."""
         base = config_file.resolve().parent
         output = base / (config.output or f"{config.name}-out")
@@ -65,7 +65,7 @@ class Paths:
         TFX and Beam take paths for patterns: in "project [v2]" they would not find what they wrote. There they work by
         way of a link, which `make_root` makes.
         """
-        if self.elsewhere is not None or not glob.has_magic(str(self.artifacts)):
+        if self.container_base is not None or not glob.has_magic(str(self.artifacts)):
             return self.artifacts
         # the same path in every run: the records of TFX, which are the cache, hold it
         name = hashlib.blake2b(os.fsencode(self.output), digest_size=8).hexdigest()

@@ -47,8 +47,8 @@ def check(config: ProjectConfig, paths: Paths) -> None:
     check_metrics(config.task.type, config.evaluation, config.task.labels)
     base = paths.base
     check_folders(config, paths)
-    _operations(config)
-    _preset(config, base)
+    _check_operations(config)
+    _check_preset(config, base)
     if config.data.schema_path is not None:
         read_curated(base / config.data.schema_path, config.task)
     check_rows(config, base)
@@ -60,15 +60,15 @@ def check_rows(config: ProjectConfig, base: Path) -> None:
     Raises:
         ConfigError, DataError: see `check`.
     """
-    tables = _tables(config, base)
-    reading = _Reading.of(tables, config)
-    _slices(config, reading)
-    _split_by(config, reading.columns)
-    if reading.whole:
-        _learnable(config, reading)
+    tables = _find_tables(config, base)
+    scan = _TableScan.of(tables, config)
+    _check_slices(config, scan)
+    _check_split_by(config, scan.columns)
+    if scan.whole:
+        _check_learnable(config, scan)
 
 
-def _operations(config: ProjectConfig) -> None:
+def _check_operations(config: ProjectConfig) -> None:
     """Names that LiteRT does not know: with one of them misspelt, no variant would ever be within the budget."""
     if not config.edge.variants or not config.edge.budget.operations:
         return
@@ -86,7 +86,7 @@ def _operations(config: ProjectConfig) -> None:
             )
 
 
-def _preset(config: ProjectConfig, base: Path) -> None:
+def _check_preset(config: ProjectConfig, base: Path) -> None:
     if config.model.type != "preset":
         return
     from models.presets.preset import check_layers, describe, preset_tokenizer
@@ -97,7 +97,7 @@ def _preset(config: ProjectConfig, base: Path) -> None:
     preset_tokenizer(preset, config.tokenizer.max_length, mediapipe_compatible=config.tokenizer.mediapipe_compatible)
 
 
-def _tables(config: ProjectConfig, base: Path) -> list[tuple[Source, Path]]:
+def _find_tables(config: ProjectConfig, base: Path) -> list[tuple[Source, Path]]:
     tables = [
         (source, path)
         for source in sources(config.data)
@@ -117,7 +117,7 @@ def _tables(config: ProjectConfig, base: Path) -> list[tuple[Source, Path]]:
 
 
 @dataclass
-class _Reading:
+class _TableScan:
     """What was seen of the tables.
 
     Attributes:
@@ -133,23 +133,23 @@ class _Reading:
     whole: bool = True
 
     @classmethod
-    def of(cls, tables: Iterable[tuple[Source, Path]], config: ProjectConfig) -> _Reading:
-        reading = cls({name: SplitFacts(name, config.task) for name in split_names(config.data)}, set())
+    def of(cls, tables: Iterable[tuple[Source, Path]], config: ProjectConfig) -> _TableScan:
+        scan = cls({name: SplitFacts(name, config.task) for name in split_names(config.data)}, set())
         for source, path in tables:
-            reading.read(source, path, config)
-        unclear, fix = NumberColumn(units=reading.units).question()
+            scan.read(source, path, config)
+        unclear, fix = NumberColumn(units=scan.units).question()
         if unclear:
             raise DataError(
                 f"task.label: column {config.task.label!r} of all tables together",
                 got=unclear,
-                expected="numbers with one reading",
+                expected="numbers with one scan",
                 fix=fix,
             )
-        return reading
+        return scan
 
     def read(self, source: Source, path: Path, config: ProjectConfig) -> None:
         open_bytes(path).close()
-        if format_of(path, config.data.format) == "tfrecord":  # reading its rows takes TensorFlow
+        if format_of(path, config.data.format) == "tfrecord":  # scan its rows takes TensorFlow
             check_frames(path)
             self.whole = False
             return
@@ -172,12 +172,12 @@ class _Reading:
             )
 
 
-def _slices(config: ProjectConfig, reading: _Reading) -> None:
+def _check_slices(config: ProjectConfig, scan: _TableScan) -> None:
     """Slices of columns that the tables do not have, and of values that no row has."""
-    if not reading.columns:
+    if not scan.columns:
         return
     own = {config.task.text, config.task.text_pair, config.task.label}
-    others = reading.columns - own
+    others = scan.columns - own
     asked: list[tuple[str, str, tuple[str, ...]]] = [
         ("evaluation.slices", name, (name,)) for name in config.evaluation.slices
     ]
@@ -188,8 +188,8 @@ def _slices(config: ProjectConfig, reading: _Reading) -> None:
         there = [column for column in columns if column in {LABEL_SLICE, LENGTH_SLICE} | others]
         if not there:
             raise _no_column(key, name, others)
-        if name not in there and reading.whole:
-            _value_of_slice(config, reading, key, name, there)
+        if name not in there and scan.whole:
+            _check_slice_value(config, scan, key, name, there)
 
 
 def _no_column(key: str, name: str, others: set[str]) -> ConfigError:
@@ -209,7 +209,7 @@ def _no_column(key: str, name: str, others: set[str]) -> ConfigError:
     )
 
 
-def _value_of_slice(config: ProjectConfig, reading: _Reading, key: str, name: str, columns: Sequence[str]) -> None:
+def _check_slice_value(config: ProjectConfig, scan: _TableScan, key: str, name: str, columns: Sequence[str]) -> None:
     """Refuses the slice of a value that stands in no split: a threshold on it would never be judged."""
     known: set[str] = set()
     for column in columns:
@@ -218,7 +218,7 @@ def _value_of_slice(config: ProjectConfig, reading: _Reading, key: str, name: st
             continue
         counts = [
             facts.labels if column == LABEL_SLICE else facts.values.get(column, Counter[str]())
-            for facts in reading.facts.values()
+            for facts in scan.facts.values()
         ]
         if any("" in values for values in counts):  # too long, or too many of them, to be counted one by one
             return
@@ -233,7 +233,7 @@ def _value_of_slice(config: ProjectConfig, reading: _Reading, key: str, name: st
         )
 
 
-def _split_by(config: ProjectConfig, columns: set[str]) -> None:
+def _check_split_by(config: ProjectConfig, columns: set[str]) -> None:
     """Refuses columns that cannot divide rows."""
     for name in config.data.split_columns:
         if name == config.task.label or (columns and name not in columns):
@@ -245,11 +245,11 @@ def _split_by(config: ProjectConfig, columns: set[str]) -> None:
             )
 
 
-def _learnable(config: ProjectConfig, reading: _Reading) -> None:
-    seen = rules.Evidence(config.task, config.gate, reading.facts)
+def _check_learnable(config: ProjectConfig, scan: _TableScan) -> None:
+    seen = rules.Evidence(config.task, config.gate, scan.facts)
     labels = seen.train.labels
     # Of all rows, as `transom init` judges: a part of them repeats its labels less.
-    rows, kinds = sum(facts.rows for facts in reading.facts.values()), _all_labels(reading)
+    rows, kinds = sum(facts.rows for facts in scan.facts.values()), _all_labels(scan)
     if config.task.type == "single_label" and rows >= _MANY_ROWS and len(kinds) > rows / 2:
         raise DataError(
             f"task.label: column {config.task.label!r} does not hold labels",
@@ -271,5 +271,5 @@ def _learnable(config: ProjectConfig, reading: _Reading) -> None:
         )
 
 
-def _all_labels(reading: _Reading) -> Counter[str]:
-    return sum((facts.labels for facts in reading.facts.values()), Counter())
+def _all_labels(scan: _TableScan) -> Counter[str]:
+    return sum((facts.labels for facts in scan.facts.values()), Counter())

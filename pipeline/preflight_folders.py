@@ -25,7 +25,7 @@ def check_output(paths: Paths) -> None:
     Raises:
         ConfigError: it cannot be written.
     """
-    _writable(paths.output, "output")
+    _check_writable(paths.output, "output")
 
 
 def check_folders(config: ProjectConfig, paths: Paths) -> None:
@@ -35,15 +35,15 @@ def check_folders(config: ProjectConfig, paths: Paths) -> None:
         ConfigError: one cannot be written, or holds what is not ours.
     """
     check_output(paths)
-    _writable(paths.push, "push.directory")
-    _no_strangers(paths.push, "push.directory", (MODEL_FILE, "variables", "assets.extra"))
+    _check_writable(paths.push, "push.directory")
+    _refuse_foreign_folders(paths.push, "push.directory", (MODEL_FILE, "variables", "assets.extra"))
     if config.edge.variants:
-        _edge(paths.push, paths.edge)
+        _check_edge_folder(paths.push, paths.edge)
 
 
-def _edge(push: Path, edge: Path) -> None:
-    _writable(edge, "edge.directory")
-    _no_strangers(edge, "edge.directory", (BUNDLE_FILE,))
+def _check_edge_folder(push: Path, edge: Path) -> None:
+    _check_writable(edge, "edge.directory")
+    _refuse_foreign_folders(edge, "edge.directory", (BUNDLE_FILE,))
     if edge == push:
         raise ConfigError(
             "edge.directory",
@@ -53,7 +53,7 @@ def _edge(push: Path, edge: Path) -> None:
         )
 
 
-def _no_strangers(folder: Path, key: str, known_by: tuple[str, ...]) -> None:
+def _refuse_foreign_folders(folder: Path, key: str, known_by: tuple[str, ...]) -> None:
     """Refuses a folder with numbered folders that are no models: each would be taken for one that is live."""
     try:
         strange = [
@@ -72,7 +72,7 @@ def _no_strangers(folder: Path, key: str, known_by: tuple[str, ...]) -> None:
         )
 
 
-def _writable(folder: Path, key: str) -> None:
+def _check_writable(folder: Path, key: str) -> None:
     try:
         os.stat(folder)
     except (FileNotFoundError, NotADirectoryError):  # it will be made

@@ -16,13 +16,13 @@ DEFAULT = "transom"
 _LONGEST = 40
 
 
-def fitting(text: str) -> str:
+def name_from_text(text: str) -> str:
     """A name as near to a text as can be: "Ünïcode (2)" to "unicode-2"; `DEFAULT` where nothing is left of it."""
     bare = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     letters = "".join(character for character in bare if not unicodedata.combining(character))
     return re.sub(r"[^a-z0-9_]+", "-", letters)[:_LONGEST].strip("-_") or DEFAULT
 
 
-def on_kubeflow(name: str) -> str:
+def kubeflow_name(name: str) -> str:
     """The name of the pipeline on Kubeflow and Vertex AI, which know no underscore."""
     return name.replace("_", "-")

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-MEANINGS = {
+DESCRIPTIONS = {
     "ExampleGen": "reads the tables and splits their rows",
     "LiveModel": "looks up the version that is live: the newest in the push folder",
     "StatisticsGen": "counts what is in each column",
@@ -22,10 +22,10 @@ MEANINGS = {
     "Pusher": "puts what is blessed into the push folder, as a new version",
 }
 
-STEPS = tuple(MEANINGS)
+STEPS = tuple(DESCRIPTIONS)
 
 EDGE_STEPS = ("EdgeExporter", "EdgeGate")
 """Steps that there are only where `edge.variants` names one."""
 
-BEFORE = "checks"
+CHECKS = "checks"
 """Where a run is that stops before its first step: its files, folders and settings are looked at."""

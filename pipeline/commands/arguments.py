@@ -107,11 +107,11 @@ def project_paths(options: argparse.Namespace) -> Paths:
         ConfigError: there is no such file, or it is not a configuration.
     """
     from pipeline.configuration.loading import load
-    from pipeline.configuration.project_file import find
+    from pipeline.configuration.project_file import find_project_file
     from pipeline.paths import Paths
 
-    file = find(options.config)
-    return Paths.of(load(file, options.set), file)
+    file = find_project_file(options.config)
+    return Paths.from_config(load(file, options.set), file)
 
 
 def add_texts(parser: argparse.ArgumentParser) -> None:

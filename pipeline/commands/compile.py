@@ -59,9 +59,9 @@ def add(commands: Commands) -> None:
 
 def compile_pipeline(options: argparse.Namespace) -> int:
     """Compiles the pipeline; see `pipeline.kubeflow.compilation.run`."""
-    from pipeline.configuration.project_file import find
+    from pipeline.configuration.project_file import find_project_file
     from pipeline.kubeflow import compilation
 
     if options.dockerfile is None:
-        options.config = find(options.config)
+        options.config = find_project_file(options.config)
     return compilation.run(options)

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from pipeline.commands.arguments import add_command, add_config, add_verbose
-from pipeline.steps import EDGE_STEPS, MEANINGS
+from pipeline.steps import DESCRIPTIONS, EDGE_STEPS
 
 if TYPE_CHECKING:
     from pipeline.commands.arguments import Commands
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 def add(commands: Commands) -> None:
     """Adds `transom run`."""
-    width = max(map(len, MEANINGS)) + 2
-    steps = [f"  {name:<{width}}{meaning}" for name, meaning in MEANINGS.items()]
+    width = max(map(len, DESCRIPTIONS)) + 2
+    steps = [f"  {name:<{width}}{meaning}" for name, meaning in DESCRIPTIONS.items()]
     parser = add_command(
         commands,
         "run",
@@ -46,11 +46,11 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Runs the pipeline; see `pipeline.runs.pipeline_run.run`."""
-    from pipeline.configuration.project_file import find
+    from pipeline.configuration.project_file import find_project_file
     from pipeline.runs.pipeline_run import run as run_pipeline
 
     return run_pipeline(
-        find(options.config),
+        find_project_file(options.config),
         options.set,
         from_step=options.from_step,
         to_step=options.to_step,

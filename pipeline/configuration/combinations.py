@@ -45,7 +45,7 @@ def clashes(config: ProjectConfig) -> Iterator[Clash]:
     yield from _kubeflow(config)
 
 
-def _idle(config: ProjectConfig, keys: Iterable[str], why: str) -> Iterator[Clash]:
+def _unused_settings(config: ProjectConfig, keys: Iterable[str], why: str) -> Iterator[Clash]:
     """Those of the keys that were changed, where nothing reads them."""
     for key in keys:
         value = value_of(config, key)
@@ -61,7 +61,7 @@ def _kind_of_task(config: ProjectConfig) -> Iterator[Clash]:
     task = config.task
     if task.type != "multi_label":
         keys = ("task.label_separator", "task.threshold")
-        yield from _idle(config, keys, f"only a multi_label task reads it, and task.type is {task.type}")
+        yield from _unused_settings(config, keys, f"only a multi_label task reads it, and task.type is {task.type}")
     wrong = _LABEL_METRICS if task.type == "regression" else _REGRESSION_METRICS
     if config.train.metric in wrong:
         known = sorted((_REGRESSION_METRICS | _LABEL_METRICS) - wrong)
@@ -71,15 +71,15 @@ def _kind_of_task(config: ProjectConfig) -> Iterator[Clash]:
     if task.type != "regression":
         return
     why = "a regression has no labels"
-    yield from _idle(config, ("train.label_smoothing", "train.class_weights"), why)
+    yield from _unused_settings(config, ("train.label_smoothing", "train.class_weights"), why)
     if config.gate.small_class != "off":
-        yield from _idle(config, ("gate.small_class_rows",), why)
+        yield from _unused_settings(config, ("gate.small_class_rows",), why)
     for rule in ("small_class", "unseen_label"):
         if getattr(config.gate, rule) != "off":
-            yield from _idle(config, (f"gate.{rule}",), why)
+            yield from _unused_settings(config, (f"gate.{rule}",), why)
     if config.gate.conflicting_labels != "off":
         why = "the same text may have different numbers, of several judges"
-        yield from _idle(config, ("gate.conflicting_labels",), why)
+        yield from _unused_settings(config, ("gate.conflicting_labels",), why)
     if LABEL_SLICE in config.evaluation.slices and config.evaluation.slices != default_of(config, "evaluation.slices"):
         yield Clash("evaluation.slices", repr(LABEL_SLICE), f"{LENGTH_SLICE}, or a column of the table", "remove it")
 
@@ -123,7 +123,7 @@ def _tokenizer(config: ProjectConfig) -> Iterator[Clash]:
         # What `mediapipe_compatible` decides of itself is no wish of the user's.
         keys = ("vocabulary_size", "lowercase", *(() if tokenizer.mediapipe_compatible else ("strip_accents",)))
         why = "a preset brings its own vocabulary and casing"
-        yield from _idle(config, [f"tokenizer.{key}" for key in keys], why)
+        yield from _unused_settings(config, [f"tokenizer.{key}" for key in keys], why)
     if not tokenizer.mediapipe_compatible:
         return
     if task.type == "regression" or task.text_pair is not None:
@@ -147,7 +147,7 @@ def _model(config: ProjectConfig) -> Iterator[Clash]:
     multiples = [key for key in ("layer_decay", "head_multiple") if getattr(train, key) not in (None, 1.0)]
     if not isinstance(model, PresetConfig):
         why = "it is for a preset; from scratch all layers are new and learn at one rate"
-        yield from _idle(config, [f"train.{key}" for key in multiples], why)
+        yield from _unused_settings(config, [f"train.{key}" for key in multiples], why)
         return
     if model.lora_rank is not None and model.freeze != "none":
         yield Clash(
@@ -157,7 +157,9 @@ def _model(config: ProjectConfig) -> Iterator[Clash]:
             "remove one of the two",
         )
     elif model.freeze == "encoder" and "layer_decay" in multiples:
-        yield from _idle(config, ("train.layer_decay",), "model.freeze is 'encoder': no layer below the head learns")
+        yield from _unused_settings(
+            config, ("train.layer_decay",), "model.freeze is 'encoder': no layer below the head learns"
+        )
 
 
 def _training(config: ProjectConfig) -> Iterator[Clash]:
@@ -177,9 +179,9 @@ def _training(config: ProjectConfig) -> Iterator[Clash]:
 def _others(config: ProjectConfig) -> Iterator[Clash]:
     if config.data.path is None:
         keys = [f"data.splits.{split}" for split in ("train", "eval", "test")]
-        yield from _idle(config, keys, "data.train is split by no shares: `splits` goes with `path`")
+        yield from _unused_settings(config, keys, "data.train is split by no shares: `splits` goes with `path`")
     if not config.evaluation.slices and config.edge.variants:
-        yield from _idle(config, ("edge.max_slice_loss",), "evaluation.slices is empty")
+        yield from _unused_settings(config, ("edge.max_slice_loss",), "evaluation.slices is empty")
     for metric, threshold in config.evaluation.thresholds.items():
         for name in threshold.slices:
             column, equals, value = name.partition("=")

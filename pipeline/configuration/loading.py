@@ -17,7 +17,7 @@ from models.errors import ConfigError
 from pipeline import project_names
 from pipeline.config import ProjectConfig
 from pipeline.configuration.combinations import clashes
-from pipeline.configuration.overrides import apply
+from pipeline.configuration.overrides import apply_override
 from pipeline.configuration.setting_keys import keys_below
 from pipeline.configuration.yaml_text import YamlError, read_yaml
 
@@ -39,14 +39,14 @@ def load(path: Path, overrides: Iterable[str] = ()) -> ProjectConfig:
     """
     raw = _parse(path)
     for override in overrides:
-        apply(raw, override)
+        apply_override(raw, override)
     try:
         config = ProjectConfig.model_validate(raw)
     except ValidationError as error:
-        raise _teach(path, raw, error) from None
+        raise _explain(path, raw, error) from None
     clashing = [_Problem(clash.key, clash.got, clash.expected, clash.fix) for clash in clashes(config)]
     if clashing:
-        raise _told(path, clashing)
+        raise _as_error(path, clashing)
     return config
 
 
@@ -109,7 +109,7 @@ def _table(path: Path) -> str:
     return str(path) if table_ending(path) else "YOUR_TABLE"
 
 
-def _teach(path: Path, raw: dict[str, Any], error: ValidationError) -> ConfigError:
+def _explain(path: Path, raw: dict[str, Any], error: ValidationError) -> ConfigError:
     """The problems of a configuration in one error, each with the key's path, the value got and what was expected."""
     problems: dict[str, _Problem] = {}
     for detail in error.errors(include_url=False):
@@ -118,10 +118,10 @@ def _teach(path: Path, raw: dict[str, Any], error: ValidationError) -> ConfigErr
         problems[problem.key] = problems[problem.key].either(problem) if problem.key in problems else problem
     # That a value is of another kind than its group explains nothing where what is in it is told to be wrong.
     found = [one for key, one in problems.items() if not any(other.startswith(f"{key}.") for other in problems)]
-    return _told(path, found)
+    return _as_error(path, found)
 
 
-def _told(path: Path, found: list[_Problem]) -> ConfigError:
+def _as_error(path: Path, found: list[_Problem]) -> ConfigError:
     if len(found) == 1:
         return ConfigError(f"{path}: {found[0].what}", got=found[0].got, expected=found[0].expected, fix=found[0].fix)
     lines = [f"  - {problem.line()}" for problem in found[:_MOST_PROBLEMS]]
@@ -176,7 +176,7 @@ def _problem(raw: dict[str, Any], detail: ErrorDetails) -> _Problem:
     if kind in _TEXTS:
         return _Problem(key, got, "a text", _quotes(detail["input"]))
     if kind == "string_pattern_mismatch" and key == "name":
-        return _Problem(key, got, project_names.MEANING, f"use {project_names.fitting(detail['input'])}")
+        return _Problem(key, got, project_names.MEANING, f"use {project_names.name_from_text(detail['input'])}")
     if kind == "string_pattern_mismatch":
         return _Problem(key, got, f"a text of the form {detail['ctx']['pattern']}")
     return _Problem(key, got, _EXPECTED.get(kind, message))
@@ -222,10 +222,10 @@ def _shown(value: Any) -> str:
 
 def _as_written(value: Any) -> Any:
     """YAML's `true` rather than Python's True."""
-    return _Word(str(value).lower()) if isinstance(value, bool) else value
+    return _Unquoted(str(value).lower()) if isinstance(value, bool) else value
 
 
-class _Word(str):
+class _Unquoted(str):
     """A text that a message shows without quotes."""
 
     __slots__ = ()

@@ -17,10 +17,10 @@ from pydantic import BaseModel
 
 from models.errors import ConfigError
 from pipeline.configuration.setting_keys import annotations_at
-from pipeline.configuration.yaml_text import YamlError, read_whole
+from pipeline.configuration.yaml_text import YamlError, read_value
 
 
-def apply(raw: dict[str, Any], override: str) -> None:
+def apply_override(raw: dict[str, Any], override: str) -> None:
     """Sets one "key.path=value" in what was read from a file.
 
     Raises:
@@ -51,13 +51,13 @@ def _value(key: str, value: str) -> Any:
     # A key that may be a text is no list because its text begins like one: "[old] reviews.csv".
     if others and value.strip()[:1] + value.strip()[-1:] in ("[]", "{}"):
         with contextlib.suppress(YamlError):
-            return read_whole(value)
+            return read_value(value)
     return value  # of a key that there is not, too: what is told then is the key
 
 
 def _read(key: str, value: str) -> Any:
     try:
-        return read_whole(value)
+        return read_value(value)
     except YamlError as error:
         raise ConfigError(
             f"--set {key}",

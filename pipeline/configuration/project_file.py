@@ -9,12 +9,12 @@ from pathlib import Path
 from models.errors import ConfigError
 
 FILE_NAME = "transom.yaml"
-TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+TABLE_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 """Endings of what is a table for certain; a .json is more often something else."""
 _YAML = (".yaml", ".yml")
 
 
-def find(given: Path | None) -> Path:
+def find_project_file(given: Path | None) -> Path:
     """The configuration file that a command means. One that was not named outright is said on standard error.
 
     Args:
@@ -46,7 +46,7 @@ def _advice(folder: Path) -> str:
     below = _files(folder, *_YAML) or [child / FILE_NAME for child in _folders(folder) if (child / FILE_NAME).is_file()]
     if len(below) == 1:
         return f"did you mean {_shown(below[0])}?"
-    tables = _files(folder, *TABLES)
+    tables = _files(folder, *TABLE_ENDINGS)
     return f"`transom init {_shown(tables[0]) if tables else 'YOUR_TABLE'}` writes one"
 
 

@@ -37,7 +37,7 @@ def read_yaml(text: str) -> Any:
         raise YamlError(str(error)) from None
 
 
-def read_whole(text: str) -> Any:
+def read_value(text: str) -> Any:
     """As `read_yaml`, of a text that is a value and nothing else: no comment behind it, whose words would be lost.
 
     Raises:

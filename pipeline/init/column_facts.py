@@ -19,13 +19,13 @@ from models.label_names import label_name
 _VALUES, LONGEST_LABEL = 5_000, 200
 # How people write that there is no number. The shares of a column that may say so, or be mistakes, where the rest are
 # numbers.
-NOTHING = {"n/a", "#n/a", "na", "nan", "none", "null", "nil", "-", "--", "?", ".", "unknown", "missing", "#div/0!"}
-NOTHING |= {"\\n", "<na>", "nat", "n.a.", "(null)", "(blank)", "#value!", "#ref!", "#name?", "#num!", "#null!"}
+NO_NUMBER = {"n/a", "#n/a", "na", "nan", "none", "null", "nil", "-", "--", "?", ".", "unknown", "missing", "#div/0!"}
+NO_NUMBER |= {"\\n", "<na>", "nat", "n.a.", "(null)", "(blank)", "#value!", "#ref!", "#name?", "#num!", "#null!"}
 _MOST_NOTHING, _MOST_MISTAKES = 0.3, 0.02
 
 
 @dataclass
-class Column:
+class ColumnFacts:
     """What was seen of one column.
 
     Attributes:
@@ -36,10 +36,10 @@ class Column:
         tokens: an estimate of each value's tokens: words and ideographs, and a third for pieces of words.
         lists: values that are lists.
         written: values that are lists written as text, and `items`, what stands in them, to rows.
-        figures: what the numbers among the values say of their decimal mark and unit.
-        strays: values that are no numbers, to rows.
+        number_column: what the numbers among the values say of their decimal mark and unit.
+        non_numbers: values that are no numbers, to rows.
         fractions: a number at least is no whole one.
-        strange: what the first value is that is not text, in `strange_row`; empty where all are text.
+        strange: what the first value is that is not text, in `non_text_row`; empty where all are text.
     """
 
     name: str
@@ -51,16 +51,16 @@ class Column:
     lists: int = 0
     written: int = 0
     items: Counter[str] = field(default_factory=Counter)
-    figures: NumberColumn = field(default_factory=NumberColumn)
-    strays: Counter[str] = field(default_factory=Counter)
+    number_column: NumberColumn = field(default_factory=NumberColumn)
+    non_numbers: Counter[str] = field(default_factory=Counter)
     fractions: bool = False
-    strange: str = ""
-    strange_row: Row | None = None
+    non_text: str = ""
+    non_text_row: Row | None = None
 
-    def see(self, value: Any, row: Row) -> None:
+    def observe(self, value: Any, row: Row) -> None:
         """Counts a value of a row, and keeps in mind the first that is not text."""
-        if not self.strange and not isinstance(value, str) and (strange := what_is_not_text(value)):
-            self.strange, self.strange_row = strange, row
+        if not self.non_text and not isinstance(value, str) and (strange := what_is_not_text(value)):
+            self.non_text, self.non_text_row = strange, row
         self.add(value)
 
     def add(self, value: Any) -> None:
@@ -90,20 +90,20 @@ class Column:
     def _add_number(self, value: Any, text: str) -> None:
         reading = read_number(text)
         if reading is None:
-            if len(self.strays) < _VALUES:
-                self.strays[text[:LONGEST_LABEL]] += 1
+            if len(self.non_numbers) < _VALUES:
+                self.non_numbers[text[:LONGEST_LABEL]] += 1
             return
         if isinstance(value, str):
-            self.figures.add(text, reading)
+            self.number_column.add(text, reading)
         else:
-            self.figures.rows += 1
+            self.number_column.rows += 1
         self.fractions = self.fractions or not any(number.is_integer() for number in reading.by_mark.values())
 
     @property
     def numbers(self) -> bool:
         """Its values are numbers, but for a few that are mistakes or say that there is none ("n/a")."""
-        nothing = sum(rows for value, rows in self.strays.items() if value.casefold() in NOTHING)
-        mistakes = self.rows - self.figures.rows - nothing
+        nothing = sum(rows for value, rows in self.non_numbers.items() if value.casefold() in NO_NUMBER)
+        mistakes = self.rows - self.number_column.rows - nothing
         return nothing <= self.rows * _MOST_NOTHING and mistakes <= self.rows * _MOST_MISTAKES
 
     @property
@@ -129,7 +129,7 @@ class Column:
             self.rows > 0
             and not self.numbers
             and not self.listed
-            and not self.strange
+            and not self.non_text
             and wordy
             and (self.repeats < 5 or self.mean_length > 60)
         )

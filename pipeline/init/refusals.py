@@ -15,7 +15,7 @@ from components.data.formats.separated import CsvTable
 from components.data.formats.table import row_location
 from components.data.values.cells import what_is_not_text
 from models.errors import DataError
-from pipeline.init.column_facts import Column
+from pipeline.init.column_facts import ColumnFacts
 
 # Files up to this size are read to the end.
 _WHOLE_BYTES = 2**28
@@ -52,23 +52,23 @@ def check_table(table: Table) -> None:
         )
 
 
-def check_whole_in_one(table: Table, columns: Iterable[Column], rows: int) -> None:
+def check_whole_in_one(table: Table, columns: Iterable[ColumnFacts], rows: int) -> None:
     """Refuses the whole table in one JSON object: column to values, or a list of rows.
 
     Raises:
         DataError: it is that.
     """
-    held = [column for column in columns if column.strange in ("a list", "an object")]
+    held = [column for column in columns if column.non_text in ("a list", "an object")]
     if rows != 1 or not isinstance(table, JsonLinesTable) or not held:
         return
-    row = held[0].strange_row
+    row = held[0].non_text_row
     values = {column.name: row.values[column.name] for column in held} if row is not None else {}
     listed = [
         name for name, value in values.items() if isinstance(value, list) and value and isinstance(value[0], dict)
     ]
     raise DataError(
         f"{table.path}: the whole table in one JSON object",
-        got=abbreviate([f"{column.name!r} ({column.strange})" for column in held]),
+        got=abbreviate([f"{column.name!r} ({column.non_text})" for column in held]),
         expected="JSON Lines: an object a line, one for each row",
         fix=f"convert it, for example: jq -c '.[\"{listed[0]}\"][]' OLD > NEW"
         if listed

@@ -10,7 +10,7 @@ from components.data.values.cells import as_text
 from components.data.values.numbers import COMMA, POINT, read_number
 from components.data.values.written_lists import Item, bare_list, written_list
 from models.label_names import label_name
-from pipeline.init.column_facts import Column
+from pipeline.init.column_facts import ColumnFacts
 from tflite.host.prediction import TaskType
 
 _PLURALS = {"labels", "tags", "topics", "categories", "classes", "codes", "genres", "emotions", "intents", "targets"}
@@ -19,10 +19,10 @@ _SEPARATORS = ("|", ";", ",")
 # More distinct whole numbers than this are a measurement, unless they number the labels from 0 or 1.
 _FEW_NUMBERS = 20
 
-Found = tuple[TaskType, str, Counter[str], str]
+TaskFinding = tuple[TaskType, str, Counter[str], str]
 
 
-def find_task(column: Column) -> Found:
+def find_task(column: ColumnFacts) -> TaskFinding:
     """The kind of task, what stands between labels, the labels with their rows, and why."""
     if column.lists:
         return "multi_label", _separator_outside(column.counts), column.counts, "its values are lists"
@@ -48,7 +48,7 @@ def find_task(column: Column) -> Found:
     return "single_label", "|", column.counts, f"{len(column.counts):,} different values, which are not numbers"
 
 
-def _mixed(column: Column) -> Counter[str] | None:
+def _mixed(column: ColumnFacts) -> Counter[str] | None:
     """The labels of a column that holds single ones and, in other rows, lists of the same written as text."""
     lists = {value: items for value in column.counts if column.written and (items := _items(value)) is not None}
     labels = Counter({value: count for value, count in column.counts.items() if value not in lists})
@@ -66,23 +66,23 @@ def _items(value: str) -> Sequence[Item] | None:
     return bare_list(value) if items is None else items
 
 
-def are_answers(column: Column) -> bool:
+def could_be_labels(column: ColumnFacts) -> bool:
     """Its values repeat, or their parts do."""
     if column.lists:
         return column.counts.total() > len(column.counts)
     return column.repeats >= 2 or column.listed or (not column.numbers and _separator(column) is not None)
 
 
-def column_values(column: Column) -> list[float]:
+def column_values(column: ColumnFacts) -> list[float]:
     """The numbers of a column, each once, ascending."""
-    mark = column.figures.mark or POINT
+    mark = column.number_column.mark or POINT
     readings = (read_number(value) for value in column.counts)
     return sorted({reading.by_mark.get(mark, 0.0) for reading in readings if reading is not None})
 
 
-def decimal_mark(column: Column) -> str | None:
+def decimal_mark(column: ColumnFacts) -> str | None:
     """What `task.decimal` must say; None where a decimal point is read, as by default."""
-    return COMMA if column.figures.mark == COMMA else None
+    return COMMA if column.number_column.mark == COMMA else None
 
 
 def _separator_outside(labels: Counter[str]) -> str:
@@ -90,8 +90,8 @@ def _separator_outside(labels: Counter[str]) -> str:
     return next((mark for mark in (*_SEPARATORS, " / ", "||") if not any(mark in label for label in labels)), "|")
 
 
-def _find_number_task(column: Column) -> Found:
-    figures, values = column.figures, column_values(column)
+def _find_number_task(column: ColumnFacts) -> TaskFinding:
+    figures, values = column.number_column, column_values(column)
     worded = any(unit.isalpha() for unit in figures.units) and not column.fractions
     if worded and len(column.counts) <= _FEW_NUMBERS and column.repeats >= 2:  # "10 min" and "1 h"; "3g" and "4g"
         return (
@@ -121,7 +121,7 @@ def _find_number_task(column: Column) -> Found:
     return "regression", "|", Counter(), f"{len(values):,} different whole numbers"
 
 
-def _separator(column: Column) -> str | None:
+def _separator(column: ColumnFacts) -> str | None:
     """What stands between labels, where the parts of the values occur again in other values."""
     for separator in _SEPARATORS:
         joined = [value for value in column.counts if separator in value]

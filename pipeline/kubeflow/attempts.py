@@ -46,7 +46,7 @@ def is_final(error: BaseException) -> bool:
 
 
 @dataclass(frozen=True)
-class Note:
+class FailureNote:
     """The place of one task's note.
 
     Attributes:
@@ -58,7 +58,7 @@ class Note:
     retries: int
 
     @classmethod
-    def of(cls, folder: Path | None, retries: int, step: str, told: str) -> Note:
+    def for_task(cls, folder: Path | None, retries: int, step: str, told: str) -> FailureNote:
         """The note of a task of a run: what the step is told names the run, and is the same in all attempts."""
         if folder is None or retries < 1:
             return cls(None, 0)

@@ -28,7 +28,7 @@ def paths_on_cluster(config: ProjectConfig, config_file: Path, target: str) -> P
             expected=f"where the containers see {base}",
             fix="copy the data to a volume, name it under kubeflow.mounts, and its folder as kubeflow.base",
         )
-    elsewhere = Path(told.base)
+    container_base = Path(told.base)
     places = [VERTEX_MOUNT] if target == "vertex" else [f"{mount.path}/" for mount in told.mounts]
 
     def mounted(key: str, path: Path) -> Path:
@@ -45,15 +45,15 @@ def paths_on_cluster(config: ProjectConfig, config_file: Path, target: str) -> P
                     expected="a path: the readers read files",
                     fix="mount the bucket (a claim of a bucket's storage class; on Vertex AI it is /gcs/BUCKET)",
                 )
-            mounted(f"data.{source.key}", _normal(elsewhere / pattern))
+            mounted(f"data.{source.key}", _normal(container_base / pattern))
     output_key = "kubeflow.output" if told.output else "output"
-    output = mounted(output_key, _normal(elsewhere / (told.output or config.output or f"{config.name}-out")))
+    output = mounted(output_key, _normal(container_base / (told.output or config.output or f"{config.name}-out")))
     push = output / MODEL_FOLDER / config.name
     if config.push.directory:
-        push = mounted("push.directory", _normal(elsewhere / config.push.directory))
+        push = mounted("push.directory", _normal(container_base / config.push.directory))
     edge = output / BUNDLE_FOLDER / config.name
     if config.edge.directory:
-        edge = mounted("edge.directory", _normal(elsewhere / config.edge.directory))
+        edge = mounted("edge.directory", _normal(container_base / config.edge.directory))
     preset = Path(told.preset) if told.preset else None
     if preset is not None and config.model.type == "preset" and not (base / config.model.preset).is_dir():
         raise ConfigError(
@@ -64,11 +64,11 @@ def paths_on_cluster(config: ProjectConfig, config_file: Path, target: str) -> P
         )
     if config.model.type == "preset" and (base / config.model.preset).is_dir() and preset is None:
         try:
-            preset = mounted("model.preset", _normal(elsewhere / config.model.preset))
+            preset = mounted("model.preset", _normal(container_base / config.model.preset))
         except ConfigError as error:
             fix = f"{error.fix}; or give kubeflow.preset, its folder in the containers"
             raise ConfigError(error.what, got=error.got, expected=error.expected, fix=fix) from None
-    return Paths(base=base, output=output, push=push, edge=edge, elsewhere=elsewhere, preset=preset)
+    return Paths(base=base, output=output, push=push, edge=edge, container_base=container_base, preset=preset)
 
 
 def _normal(path: Path) -> Path:

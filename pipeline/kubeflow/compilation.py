@@ -20,7 +20,7 @@ from pipeline.kubeflow import pipeline_yaml
 from pipeline.kubeflow.cluster_paths import paths_on_cluster
 from pipeline.kubeflow.image import write_dockerfile
 from pipeline.kubeflow.target_checks import check, check_size
-from pipeline.kubeflow.verify import Artifacts, Backend
+from pipeline.kubeflow.verify import Artifacts, LocalBackend
 from pipeline.paths import Paths
 from pipeline.runs.temporary_folders import keep, scratch_folder
 from pipeline.steps import STEPS
@@ -102,19 +102,19 @@ def _given_mounts(given: list[str]) -> dict[str, Path]:
 
 def _verify(options: argparse.Namespace, config: ProjectConfig, paths: Paths, given: dict[str, Path]) -> None:
     begin = time.monotonic()
-    with _workplace(options.work) as work:
+    with _verify_folder(options.work) as work:
         mounts = _local_mounts(config, paths, work, given)
-        backend = Backend(pipeline_yaml.read(options.out, options.platform), mounts, work, print)
+        backend = LocalBackend(pipeline_yaml.read(options.out, options.platform), mounts, work, print)
         first, second = backend.run("run-1"), backend.run("run-2")
         summary = backend.folder(second["Evaluator"]["evaluation"]) / "summary.json"
-        _conclude(first, second, json.loads(summary.read_text(encoding="utf-8")))
+        _check_second_run(first, second, json.loads(summary.read_text(encoding="utf-8")))
     print(f"verified: every step ran, twice, in {time.monotonic() - begin:.0f} s")
     if options.work is not None:
         print(f"what the steps wrote is in {work}")
 
 
 @contextlib.contextmanager
-def _workplace(parent: Path | None) -> Iterator[Path]:
+def _verify_folder(parent: Path | None) -> Iterator[Path]:
     """A new folder: below `parent`, where it stays, else a temporary one, which stays only when a step failed."""
     if parent is not None:
         yield _new_folder(parent.resolve())
@@ -150,13 +150,13 @@ def _local_mounts(config: ProjectConfig, paths: Paths, work: Path, given: dict[s
     mounts = {mount.path: work / "mounts" / mount.claim for mount in config.kubeflow.mounts}
     for folder in mounts.values():
         folder.mkdir(parents=True, exist_ok=True)
-    mounts[str(paths.elsewhere)] = paths.base
+    mounts[str(paths.container_base)] = paths.base
     if config.model.type == "preset" and paths.preset is not None:
         mounts[str(paths.preset)] = (paths.base / config.model.preset).resolve()
     mounts |= given
     for name in ("checkpoints", "attempts", "push", "edge"):
         path: Path = getattr(paths, name)
-        if path == paths.elsewhere:
+        if path == paths.container_base:
             raise ConfigError(
                 f"the folder of {name}",
                 got=f"{path}, in which the configuration's own files lie",
@@ -167,7 +167,7 @@ def _local_mounts(config: ProjectConfig, paths: Paths, work: Path, given: dict[s
     return mounts
 
 
-def _conclude(first: Artifacts, second: Artifacts, evaluation: dict[str, Any]) -> None:
+def _check_second_run(first: Artifacts, second: Artifacts, evaluation: dict[str, Any]) -> None:
     """Says what was pushed, and holds the second run and its evaluation to have found it."""
     pushed = first["Pusher"]["pushed_model"]["metadata"]
     live = int(second["LiveModel"]["live_model"]["metadata"].get("version", 0))

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 from components.beam_errors import decode_error
 from models.errors import Interrupted, TransomError
 from models.runtime import prepare
-from pipeline.kubeflow.attempts import Note
+from pipeline.kubeflow.attempts import FailureNote
 from pipeline.runs.interruption import INTERRUPTED
-from pipeline.terminal.console import View, spoken
+from pipeline.terminal.console import View, shown_messages
 
 if TYPE_CHECKING:
     from kfp.pipeline_spec import pipeline_spec_pb2
@@ -49,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, beam_arguments = _parser().parse_known_args(arguments)
     # TFX hands sys.argv to absl's flags, which know nothing of ours.
     sys.argv = sys.argv[:1]
-    note = Note.of(options.attempts, options.retries, options.step, options.json_serialized_invocation_args)
+    note = FailureNote.for_task(
+        options.attempts, options.retries, options.step, options.json_serialized_invocation_args
+    )
     earlier = note.read()
     if earlier is not None:
         print(f"{earlier[0]} (an earlier attempt ended so, and this one would)", file=sys.stderr, flush=True)
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         prepare(options.onednn)
         # A line a minute: a container's log that is silent looks like one that hangs.
-        with spoken(View(sys.stdout)) as view, view.step(options.step):
+        with shown_messages(View(sys.stdout)) as view, view.step(options.step):
             _run(options, beam_arguments)
         return 0
     except Interrupted as stopped:  # the node is taken away: a retry goes on from what is kept
@@ -122,7 +124,7 @@ def _run(options: argparse.Namespace, beam_arguments: list[str]) -> None:
     outputs = utils.parse_raw_artifact_dict(told.outputs.artifacts, names)
     properties = utils.parse_execution_properties(told.inputs.parameter_values, told.inputs.parameters, spec)
     if options.driver_class_path:
-        _drive(options.driver_class_path, properties, outputs)
+        _resolve_span(options.driver_class_path, properties, outputs)
     executor = import_utils.import_class_by_path(options.executor_class_path)
     output_file = local_path(told.outputs.output_file, options.storage)
     about = {"unique_id": options.step, "tmp_dir": str(output_file.parent / ".temp")}
@@ -158,7 +160,7 @@ def _localize(told: pipeline_spec_pb2.ExecutorInput, types: dict[str, str], stor
     return uris
 
 
-def _drive(driver_class: str, properties: dict[str, Any], outputs: dict[str, list[Any]]) -> None:
+def _resolve_span(driver_class: str, properties: dict[str, Any], outputs: dict[str, list[Any]]) -> None:
     """Resolves the newest span and its files, as the driver does before a local run."""
     from tfx.components.example_gen import driver
     from tfx.orchestration import data_types

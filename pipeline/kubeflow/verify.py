@@ -34,7 +34,7 @@ Say = Callable[[str], None]
 Artifacts = dict[str, dict[str, dict[str, Any]]]
 
 
-class Backend:
+class LocalBackend:
     """Stands for the cluster. What its runs leave lies below `work`, a new folder."""
 
     def __init__(self, compiled: Compiled, mounts: dict[str, Path], work: Path, say: Say) -> None:

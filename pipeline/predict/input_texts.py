@@ -23,7 +23,7 @@ from tflite.host import BUNDLE_FILE
 
 
 @dataclass(frozen=True)
-class Asked:
+class InputText:
     """One input of a model.
 
     Attributes:
@@ -34,7 +34,7 @@ class Asked:
 
     text: str
     pair: str | None = None
-    place: dict[str, int] = field(default_factory=dict)
+    location: dict[str, int] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:
@@ -42,19 +42,19 @@ class Asked:
         return not self.text.strip() and not (self.pair or "").strip()
 
 
-def from_arguments(texts: Sequence[str], pairs: Sequence[str]) -> list[Asked]:
+def from_arguments(texts: Sequence[str], pairs: Sequence[str]) -> list[InputText]:
     """The texts of the command line."""
     if not pairs:
-        return [Asked(text) for text in texts]
-    return [Asked(text, pair) for text, pair in zip(texts, pairs, strict=True)]
+        return [InputText(text) for text in texts]
+    return [InputText(text, pair) for text, pair in zip(texts, pairs, strict=True)]
 
 
-def from_standard_input() -> list[Asked]:
+def from_standard_input() -> list[InputText]:
     """The lines of standard input."""
     return _of_lines(_lines(sys.stdin.buffer.read(), "standard input"))
 
 
-def from_file(file: Path, model: Path | None, columns: Sequence[str] = ()) -> list[Asked]:
+def from_file(file: Path, model: Path | None, columns: Sequence[str] = ()) -> list[InputText]:
     """The texts of a file: the rows of a table, where its name says that it is one; else its lines.
 
     Args:
@@ -94,7 +94,7 @@ def _json(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _of_table(table: Table, columns: tuple[str, ...]) -> list[Asked]:
+def _of_table(table: Table, columns: tuple[str, ...]) -> list[InputText]:
     columns = columns or _guess(table)
     missing = [name for name in columns if name not in table.columns and name not in table.left_out]
     if missing and table.columns:
@@ -110,7 +110,7 @@ def _of_table(table: Table, columns: tuple[str, ...]) -> list[Asked]:
     for row in table.rows(columns):
         texts = [_text(table.path, row, name) for name in columns]
         where = {"row": row.number} | ({"line": row.line} if row.line else {})
-        asked.append(Asked(texts[0], texts[1] if len(texts) > 1 else None, where))
+        asked.append(InputText(texts[0], texts[1] if len(texts) > 1 else None, where))
     return asked
 
 
@@ -174,11 +174,11 @@ def _lines(content: bytes, source: str) -> list[str]:
     return [line.removesuffix("\r") for line in lines]
 
 
-def _of_lines(lines: list[str]) -> list[Asked]:
+def _of_lines(lines: list[str]) -> list[InputText]:
     """Texts and second texts: a tab stands between them, in every line that is not empty, or in none."""
     parts = [line.split("\t", 1) if line.strip() else ["", ""] for line in lines]
     pairs = any(line.strip() for line in lines) and all(len(part) == 2 for part in parts)
     return [
-        Asked(part[0] if pairs else line, part[1] if pairs else None, {"line": number})
+        InputText(part[0] if pairs else line, part[1] if pairs else None, {"line": number})
         for number, (line, part) in enumerate(zip(lines, parts, strict=True), 1)
     ]

@@ -14,7 +14,7 @@ from models.errors import ConfigError
 from models.runtime import prepare
 from models.saved.model_locations import is_bundle, newest_version
 from pipeline.predict import input_texts
-from pipeline.predict.input_texts import Asked
+from pipeline.predict.input_texts import InputText
 from pipeline.terminal.console import silence
 from tflite.host.json_text import to_json
 
@@ -22,7 +22,7 @@ from tflite.host.json_text import to_json
 _WINDOW = 512
 
 
-class Answer(Protocol):
+class PrintablePrediction(Protocol):
     """What both kinds of models answer to a text."""
 
     @property
@@ -39,7 +39,7 @@ class Answer(Protocol):
         ...
 
 
-Ask = Callable[[list[str], list[str] | None], Sequence[Answer]]
+Predict = Callable[[list[str], list[str] | None], Sequence[PrintablePrediction]]
 
 
 def predict(
@@ -76,20 +76,20 @@ def predict(
     inputs = read_inputs(texts, pairs, file, None if remote else Path(model), columns)
     empty = [one for one in inputs if one.empty]
     # Only if something is to be answered: a model takes seconds to load.
-    asking = _asking(model, served, verbose) if len(empty) < len(inputs) else contextlib.nullcontext()
+    asking = _open_model(model, served, verbose) if len(empty) < len(inputs) else contextlib.nullcontext()
     with _Progress(len(inputs)) as progress:
         if not remote and len(empty) < len(inputs):
             progress.loading()
-        with asking as ask:
-            _print_all(inputs, ask, progress, as_json=as_json)
+        with asking as predict_texts:
+            _print_all(inputs, predict_texts, progress, as_json=as_json)
     if empty:
-        _say_empty(empty, len(inputs))
+        _report_empty(empty, len(inputs))
     return 0
 
 
 def read_inputs(
     texts: list[str], pairs: list[str], file: Path | None, model: Path | None, columns: Sequence[str] = ()
-) -> list[Asked]:
+) -> list[InputText]:
     """What is to be asked.
 
     Args:
@@ -117,15 +117,15 @@ def read_inputs(
 
 
 @contextlib.contextmanager
-def _asking(model: str, served: str | None, verbose: bool) -> Iterator[Ask]:
+def _open_model(model: str, served: str | None, verbose: bool) -> Iterator[Predict]:
     """A function that asks the model, loaded once."""
     from serving.client.endpoint import is_url
 
     if is_url(model):
         from pipeline.predict import served_predictions
 
-        with served_predictions.asking(model, served) as ask:
-            yield ask
+        with served_predictions.open_served_model(model, served) as predict_texts:
+            yield predict_texts
         return
     folder = Path(model)
     if not is_bundle(folder):
@@ -134,7 +134,7 @@ def _asking(model: str, served: str | None, verbose: bool) -> Iterator[Ask]:
         yield _load(folder)
 
 
-def _load(folder: Path) -> Ask:
+def _load(folder: Path) -> Predict:
     if is_bundle(folder):
         from tflite.host.edge_classifier import EdgeClassifier
 
@@ -145,13 +145,13 @@ def _load(folder: Path) -> Ask:
     return load(folder).predict
 
 
-def _print_all(inputs: list[Asked], ask: Ask | None, progress: _Progress, *, as_json: bool) -> None:
+def _print_all(inputs: list[InputText], predict_texts: Predict | None, progress: _Progress, *, as_json: bool) -> None:
     regression = False
     progress.start()
     for begin in range(0, len(inputs), _WINDOW):
         window = inputs[begin : begin + _WINDOW]
         full = [one for one in window if not one.empty]
-        answered = _ask_window(full, ask) if ask is not None else ()
+        answered = _predict_window(full, predict_texts) if predict_texts is not None else ()
         regression = regression or any(answer.label is None for answer in answered)
         answers = iter(answered)
         for one in window:
@@ -160,29 +160,29 @@ def _print_all(inputs: list[Asked], ask: Ask | None, progress: _Progress, *, as_
         progress.reached(begin + len(window))
 
 
-def _ask_window(inputs: list[Asked], ask: Ask) -> Sequence[Answer]:
+def _predict_window(inputs: list[InputText], predict_texts: Predict) -> Sequence[PrintablePrediction]:
     if not inputs:
         return ()
     pairs = None if inputs[0].pair is None else [one.pair or "" for one in inputs]
-    return ask([one.text for one in inputs], pairs)
+    return predict_texts([one.text for one in inputs], pairs)
 
 
-def _as_json(one: Asked, answer: Answer | None, regression: bool) -> str:
+def _as_json(one: InputText, answer: PrintablePrediction | None, regression: bool) -> str:
     nothing: dict[str, Any] = {"score": None} if regression else {"score": None, "label": None, "probabilities": {}}
     said = nothing if answer is None else answer.as_dict()
-    return to_json({**one.place, "text": one.text, **said})
+    return to_json({**one.location, "text": one.text, **said})
 
 
-def _as_line(one: Asked, answer: Answer | None) -> str:
+def _as_line(one: InputText, answer: PrintablePrediction | None) -> str:
     """One line for one text; of a table's text, which may have several lines, white space becomes single spaces."""
     if answer is None:
         return ""
-    return f"{answer.line()}\t{' '.join(one.text.split()) if 'row' in one.place else one.text}"
+    return f"{answer.line()}\t{' '.join(one.text.split()) if 'row' in one.location else one.text}"
 
 
-def _say_empty(empty: list[Asked], count: int) -> None:
-    def name(one: Asked) -> str:
-        return next((f"{kind} {one.place[kind]:,}" for kind in ("line", "row") if kind in one.place), "")
+def _report_empty(empty: list[InputText], count: int) -> None:
+    def name(one: InputText) -> str:
+        return next((f"{kind} {one.location[kind]:,}" for kind in ("line", "row") if kind in one.location), "")
 
     shown = ", ".join(filter(None, map(name, empty[:5])))
     rest = f" and {len(empty) - 5:,} more" if len(empty) > 5 else ""

@@ -12,7 +12,7 @@ from tflite.host.json_text import to_json
 _FOLDER = ".files"
 
 
-def remember(artifacts: Path, number: int, folder: Path) -> None:
+def record_files(artifacts: Path, number: int, folder: Path) -> None:
     """Writes down names and sizes of an artifact's files, once; `artifacts` is the folder of all artifacts."""
     target = artifacts / _FOLDER / f"{number}.json"
     if target.exists() or not folder.is_dir():
@@ -23,12 +23,12 @@ def remember(artifacts: Path, number: int, folder: Path) -> None:
     temporary.replace(target)
 
 
-def forget(artifacts: Path) -> None:
+def forget_all(artifacts: Path) -> None:
     """Forgets all artifacts: a new store gives their numbers to others."""
     shutil.rmtree(artifacts / _FOLDER, ignore_errors=True)
 
 
-def is_whole(artifacts: Path, number: int, folder: Path) -> bool:
+def is_complete(artifacts: Path, number: int, folder: Path) -> bool:
     """Whether an artifact's files are there with their sizes; where none were written down, whether there is a file."""
     if not folder.is_dir():
         return False

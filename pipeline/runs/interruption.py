@@ -17,7 +17,7 @@ from models.errors import Interrupted
 from models.training.progress import duration
 
 if TYPE_CHECKING:
-    from pipeline.runs.run_records import Step
+    from pipeline.runs.run_records import StepRecord
 
 INTERRUPTED = 130  # what a shell reports of a process that SIGINT ended
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -57,7 +57,7 @@ class Interruption:
                 continue
             if first is None:
                 first = time.monotonic()
-                with contextlib.suppress(Exception):  # whatever it meets, the second must still be heard
+                with contextlib.suppress(Exception):  # whatever it meets, the second must still be forwarded_messages
                     self.on_first()
             elif time.monotonic() - first > _SAME_REQUEST:
                 self._end()
@@ -109,7 +109,7 @@ def is_interruption(error: BaseException | None) -> bool:
     return False
 
 
-def explain_interruption(stopped: KeyboardInterrupt, steps: list[Step]) -> Interrupted:
+def explain_interruption(stopped: KeyboardInterrupt, steps: list[StepRecord]) -> Interrupted:
     """What a person needs to know who has just ended a run: what is kept, what is lost, and how it goes on."""
     results = sum(step.status in ("done", "cached") for step in steps)
     kept = [f"the results of {results} step{'s' if results > 1 else ''}"] if results else []

@@ -23,11 +23,11 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from components.evaluation.earlier_evaluation import REUSED
 from models.errors import ConfigError
-from pipeline.runs.artifact_files import remember
+from pipeline.runs.artifact_files import record_files
 from pipeline.runs.interruption import is_interruption
 
 
-class Listener(Protocol):
+class StepListener(Protocol):
     """Is told how a run goes on."""
 
     def started(self, step: str) -> None:
@@ -42,7 +42,7 @@ Outputs = dict[str, dict[str, metadata_store_pb2.Artifact]]
 
 def run(
     pipeline: Pipeline,
-    listener: Listener,
+    listener: StepListener,
     outputs: Outputs,
     *,
     from_steps: Collection[str] = (),
@@ -69,7 +69,7 @@ def run(
     connections = deployment.metadata_connection_config
     connection = getattr(connections, connections.WhichOneof("connection_config"))
     if from_steps or to_steps:
-        _leave_out(spec, from_steps, to_steps)
+        _skip_steps(spec, from_steps, to_steps)
     for node in (entry.pipeline_node for entry in spec.nodes):
         step = node.node_info.id
         if node.execution_options.HasField("skip"):
@@ -77,7 +77,7 @@ def run(
             continue
         if node.execution_options.run.perform_snapshot:
             with metadata.Metadata(connection) as store:
-                _reuse(store, spec, from_steps)
+                _use_newest_results(store, spec, from_steps)
                 _check_reused(store, run_id, from_steps)
         root = Path(pipeline.pipeline_info.pipeline_root)
         begin, status = time.monotonic(), "failed"
@@ -116,12 +116,12 @@ def _run_step(
     with connection as store:
         outputs[step] = _outputs(store, info.execution_id)
     for artifact in outputs[step].values():
-        remember(root, artifact.id, Path(artifact.uri))
+        record_files(root, artifact.id, Path(artifact.uri))
     # The launcher gives an execution that it did not need to run no output URI of its own.
-    return "done" if info.execution_output_uri and not _reused(outputs[step]) else "cached"
+    return "done" if info.execution_output_uri and not _is_reused(outputs[step]) else "cached"
 
 
-def _leave_out(spec: pipeline_pb2.Pipeline, from_steps: Collection[str], to_steps: Collection[str]) -> None:
+def _skip_steps(spec: pipeline_pb2.Pipeline, from_steps: Collection[str], to_steps: Collection[str]) -> None:
     """Marks the steps that are not to run."""
     partial_run_utils.mark_pipeline(spec, from_nodes=from_steps or None, to_nodes=to_steps or None)
     if all(entry.pipeline_node.execution_options.HasField("skip") for entry in spec.nodes):
@@ -133,7 +133,7 @@ def _leave_out(spec: pipeline_pb2.Pipeline, from_steps: Collection[str], to_step
         )
 
 
-def _reuse(store: metadata.Metadata, spec: pipeline_pb2.Pipeline, from_steps: Collection[str]) -> None:
+def _use_newest_results(store: metadata.Metadata, spec: pipeline_pb2.Pipeline, from_steps: Collection[str]) -> None:
     """Makes the newest results of the steps that are left out those of this run."""
     try:
         partial_run_utils.snapshot(store, spec)
@@ -172,7 +172,7 @@ def _outputs(store: metadata.Metadata, execution_id: int) -> dict[str, metadata_
     return {event.path.steps[0].key: found[event.artifact_id] for event in events}
 
 
-def _reused(outputs: dict[str, metadata_store_pb2.Artifact]) -> bool:
+def _is_reused(outputs: dict[str, metadata_store_pb2.Artifact]) -> bool:
     """Whether a step ran only to find that a former result of its own stands."""
     return any(REUSED in artifact.custom_properties for artifact in outputs.values())
 

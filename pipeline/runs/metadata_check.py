@@ -4,7 +4,7 @@ A store that is damaged would otherwise end a run somewhere in TFX, or, worse, h
 things are checked, in milliseconds: the file is SQLite's and its pages are whole; it has the tables and
 the schema version of the ml-metadata that is installed, every text in it can be read, and it knows of all that lies
 there; its bytes are those that the last run left, where that run came to its end and no other program has written to it
-since; and the folders of its live artifacts hold the files that the steps wrote. No TensorFlow, no TFX.
+since; and the folders of its live artifacts hold_lock the files that the steps wrote. No TensorFlow, no TFX.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from urllib.parse import quote
 
 from models.errors import BusyError, ConfigError, DataError, TransomError
 from pipeline.paths import Paths
-from pipeline.runs.artifact_files import forget, is_whole
-from pipeline.runs.metadata_rows import TABLES, wrong_row
+from pipeline.runs.artifact_files import forget_all, is_complete
+from pipeline.runs.metadata_rows import TABLES, invalid_row
 from tflite.host.json_text import to_json
 
 SCHEMA_VERSION = 10
@@ -54,18 +54,18 @@ def check(paths: Paths) -> list[str]:
     """
     path = paths.metadata
     if not _is_there(path):
-        if any(_numbers(paths)):
+        if any(_execution_numbers(paths)):
             raise _damaged(paths, "it is empty" if path.exists() else "it is gone, the artifacts are not")
-        forget(paths.artifacts)
+        forget_all(paths.artifacts)
         return []
     _check_bytes(paths)
-    with _opened(paths) as store:
+    with _open_store(paths) as store:
         _check_pages(store, paths)
         _check_schema(store, paths)
-        if (wrong := wrong_row(store)) is not None:
+        if (wrong := invalid_row(store)) is not None:
             raise _damaged(paths, wrong)
         _check_age(store, paths)
-        gone = _gone(store, paths)
+        gone = _incomplete_artifacts(store, paths)
         store.execute("BEGIN EXCLUSIVE")
         store.executemany(f"UPDATE Artifact SET state = {_DELETED} WHERE id = ?", [(number,) for number, _ in gone])
         store.execute(_FORGET_MOMENTS, (AGAIN,))
@@ -129,7 +129,7 @@ def _is_there(path: Path) -> bool:
     return path.stat().st_size > 0
 
 
-def _numbers(paths: Paths) -> Iterator[int]:
+def _execution_numbers(paths: Paths) -> Iterator[int]:
     """The numbers of the executions whose outputs are there: STEP/OUTPUT/NUMBER."""
     return (int(folder.name) for folder in paths.artifacts.glob("*/*/*") if folder.name.isdecimal())
 
@@ -158,16 +158,16 @@ def _check_bytes(paths: Paths) -> None:
 
 
 @contextmanager
-def _opened(paths: Paths) -> Iterator[sqlite3.Connection]:
+def _open_store(paths: Paths) -> Iterator[sqlite3.Connection]:
     try:
         place = f"file:{quote(str(paths.metadata))}?mode=rw"
         with closing(sqlite3.connect(place, uri=True, timeout=_BUSY_S, isolation_level=None)) as store:
             yield store
     except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
-        raise _of_sqlite(error, paths) from None
+        raise _sqlite_error(error, paths) from None
 
 
-def _of_sqlite(error: Exception, paths: Paths) -> TransomError:
+def _sqlite_error(error: Exception, paths: Paths) -> TransomError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return _busy(paths)
@@ -211,19 +211,19 @@ def _check_schema(store: sqlite3.Connection, paths: Paths) -> None:
             f"the metadata store {paths.metadata}",
             got=f"schema version {versions[0]}, of {age} Transom",
             expected=f"schema version {SCHEMA_VERSION}",
-            fix=f"run with that Transom, or set `output:` to another folder; or {_way_back(paths)}",
+            fix=f"run with that Transom, or set `output:` to another folder; or {_recovery(paths)}",
         )
 
 
 def _check_age(store: sqlite3.Connection, paths: Paths) -> None:
     """Refuses a store from a backup: new executions would have the numbers, and the folders, of those it lacks."""
     (known,) = store.execute("SELECT coalesce(max(id), 0) FROM Execution").fetchone()
-    newest = max(_numbers(paths), default=0)
+    newest = max(_execution_numbers(paths), default=0)
     if newest > known:
         raise _damaged(paths, f"it is older than the artifacts: it ends at execution {known}, they at {newest}")
 
 
-def _gone(store: sqlite3.Connection, paths: Paths) -> list[tuple[int, str]]:
+def _incomplete_artifacts(store: sqlite3.Connection, paths: Paths) -> list[tuple[int, str]]:
     """Live artifacts whose files are not all there, by number and step: STEP/OUTPUT/NUMBER ends each one's path.
 
     The store holds the paths in full: those of a project that was moved lead to where it was.
@@ -233,7 +233,7 @@ def _gone(store: sqlite3.Connection, paths: Paths) -> list[tuple[int, str]]:
     return [
         (number, folder.parts[-3])
         for number, folder in folders
-        if len(folder.parts) > 3 and not is_whole(paths.artifacts, number, folder)
+        if len(folder.parts) > 3 and not is_complete(paths.artifacts, number, folder)
     ]
 
 
@@ -255,11 +255,11 @@ def _damaged(paths: Paths, got: str) -> DataError:
         f"the metadata store {paths.metadata} cannot be used",
         got=got,
         expected="the records that TFX keeps of the runs",
-        fix=f"{_way_back(paths)}; or put both back from one backup",
+        fix=f"{_recovery(paths)}; or put both back from one backup",
     )
 
 
-def _way_back(paths: Paths) -> str:
+def _recovery(paths: Paths) -> str:
     return (
         f"move {paths.metadata.name} and {paths.artifacts.name}/ in {paths.output} away, and run again: every step "
         "runs anew; pushed models and bundles, checkpoints and the records of earlier runs are kept"

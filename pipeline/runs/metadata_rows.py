@@ -8,9 +8,9 @@ from collections.abc import Iterator
 TABLES = frozenset(
     f"{kind}{part}" for kind in ("Artifact", "Execution", "Context", "Type") for part in ("", "Property")
 ) | {"ParentType", "ParentContext", "Event", "EventPath", "Association", "Attribution", "MLMDEnv"}
-_WHOLE = "'integer'"
+_INTEGER = "'integer'"
 _STORED = {
-    **dict.fromkeys(("INT", "INTEGER", "TINYINT", "BOOLEAN"), _WHOLE),
+    **dict.fromkeys(("INT", "INTEGER", "TINYINT", "BOOLEAN"), _INTEGER),
     **dict.fromkeys(("TEXT", "VARCHAR"), "'text'"),
     "DOUBLE": "'real', 'integer'",
     "BLOB": "'blob', 'text'",
@@ -46,16 +46,16 @@ _REFERENCES = (
 )
 
 
-def wrong_row(store: sqlite3.Connection) -> str | None:
+def invalid_row(store: sqlite3.Connection) -> str | None:
     """What is wrong with a row, if anything is: ml-metadata ends the process over a flag that is none.
 
     Raises:
         sqlite3.Error, UnicodeDecodeError, OverflowError: a value cannot even be read.
     """
-    return next((wrong for wrong in _wrong(store) if wrong is not None), None)
+    return next((wrong for wrong in _problems(store) if wrong is not None), None)
 
 
-def _wrong(store: sqlite3.Connection) -> Iterator[str | None]:
+def _problems(store: sqlite3.Connection) -> Iterator[str | None]:
     for table in sorted(TABLES):
         for _ in store.execute(f"SELECT * FROM {table}"):
             pass  # SQLite hands out texts without a look at them; Python decodes them

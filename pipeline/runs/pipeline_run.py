@@ -24,13 +24,13 @@ from pipeline.paths import Paths
 from pipeline.preflight_folders import check_output
 from pipeline.runs import metadata_check
 from pipeline.runs.interruption import Interruption, explain_interruption, interruptible
-from pipeline.runs.run_lock import hold
-from pipeline.runs.run_records import LOG_NAME, Run, Step, new_name, now
+from pipeline.runs.run_lock import hold_lock
+from pipeline.runs.run_records import LOG_NAME, RunRecord, StepRecord, new_name, now
 from pipeline.runs.run_tables import print_summary
 from pipeline.runs.temporary_folders import temporary_folder
-from pipeline.steps import BEFORE, EDGE_STEPS, STEPS
+from pipeline.steps import CHECKS, EDGE_STEPS, STEPS
 from pipeline.terminal import streams
-from pipeline.terminal.console import View, captured, heard
+from pipeline.terminal.console import View, captured_output, forwarded_messages
 
 if TYPE_CHECKING:
     from pipeline.runs.local_runner import Outputs
@@ -54,16 +54,16 @@ def run(
     """
     config = load(config_file, overrides)
     _check_steps(config, from_step, to_step)
-    paths = Paths.of(config, config_file)
+    paths = Paths.from_config(config, config_file)
     check_output(paths)
     paths.make_root()
-    with hold(paths.lock, lambda: new_name(paths), wait) as name:
-        record = Run(name=name, status="running", started=now(), config=config.model_dump(mode="json"))
+    with hold_lock(paths.lock, lambda: new_name(paths), wait) as name:
+        record = RunRecord(name=name, status="running", started=now(), config=config.model_dump(mode="json"))
         try:
             with interruptible() as interruption, _recorded(record, paths):
                 outcome = _preflight(record, config, paths)
                 if outcome is None:
-                    with temporary_folder(), captured(paths.runs / name / LOG_NAME, as_json, verbose) as view:
+                    with temporary_folder(), captured_output(paths.runs / name / LOG_NAME, as_json, verbose) as view:
                         interruption.on_first = view.say_ending
                         interruption.on_second = view.abandon
                         recorder = _Recorder(record, paths, view, interruption)
@@ -75,14 +75,14 @@ def run(
         except OSError as error:  # the record itself finds no room
             if not _disk_is_full(error):
                 raise
-            raise _full(f"no room in {paths.output}") from error
+            raise _disk_full(f"no room in {paths.output}") from error
     _print(record, paths, as_json)
     if outcome is not None:
         raise outcome
     return 0
 
 
-def _print(record: Run, paths: Paths, as_json: bool) -> None:
+def _print(record: RunRecord, paths: Paths, as_json: bool) -> None:
     try:
         print_summary(record, paths, sys.stdout, as_json=as_json)
     except BrokenPipeError:  # nobody reads it any more; the exit code still tells
@@ -110,19 +110,19 @@ def _check_steps(config: ProjectConfig, from_step: str | None, to_step: str | No
         )
 
 
-def _preflight(record: Run, config: ProjectConfig, paths: Paths) -> TransomError | None:
+def _preflight(record: RunRecord, config: ProjectConfig, paths: Paths) -> TransomError | None:
     """What is wrong before the first step, if anything is: it stops the run, and its record says so."""
     try:
         preflight.check(config, paths)
     except TransomError as error:
         # Some of the data gate's rules are judged already here.
-        record.stop("failed", error.render(), "DataGate" if isinstance(error, GateError) else BEFORE)
+        record.stop("failed", error.render(), "DataGate" if isinstance(error, GateError) else CHECKS)
         return error
     return None
 
 
 @contextmanager
-def _recorded(record: Run, paths: Paths) -> Iterator[None]:
+def _recorded(record: RunRecord, paths: Paths) -> Iterator[None]:
     """However the body ends, the run's record is there from its beginning and says at its end what ended it."""
     begin = time.monotonic()
     record.save(paths)
@@ -143,7 +143,7 @@ def _recorded(record: Run, paths: Paths) -> Iterator[None]:
 class _Recorder:
     """A listener that keeps the run's record beside what the view shows."""
 
-    def __init__(self, record: Run, paths: Paths, view: View, interruption: Interruption) -> None:
+    def __init__(self, record: RunRecord, paths: Paths, view: View, interruption: Interruption) -> None:
         self.record, self.paths, self.view, self.interruption = record, paths, view, interruption
         self._begin = time.monotonic()
         self._outputs: Outputs = {}
@@ -153,10 +153,10 @@ class _Recorder:
         self._save()
         outcome: TransomError | None = None
         try:
-            with heard(self._note):
+            with forwarded_messages(self._note):
                 self._run(config, from_step, to_step)
             self._read_outputs()
-            outcome = self._conclude()
+            outcome = self._outcome()
         except KeyboardInterrupt as stopped:
             told = explain_interruption(stopped, self.record.steps)
             self.record.stop("interrupted", told.render())
@@ -213,7 +213,7 @@ class _Recorder:
         if record.evaluation.get("blessed") and not record.serving.get("blessed", True):
             record.verdict = record.serving["verdict"]
 
-    def _conclude(self) -> TransomError | None:
+    def _outcome(self) -> TransomError | None:
         """The status of a run whose steps all ended."""
         record = self.record
         pushed = self._outputs.get("Pusher", {}).get("pushed_model")
@@ -240,7 +240,7 @@ class _Recorder:
     def _unexpected(self, error: Exception) -> TransomError:
         step = next((step.name for step in self.record.steps if step.status == "failed"), "start")
         if _disk_is_full(error):
-            return _full(f"{step}: no room in {self.paths.output}")
+            return _disk_full(f"{step}: no room in {self.paths.output}")
         return TransomError(
             f"{step}: {type(error).__name__}",
             got=str(error).strip().splitlines()[0][:500] if str(error).strip() else "",
@@ -248,19 +248,19 @@ class _Recorder:
         )
 
     def started(self, step: str) -> None:
-        """See `pipeline.runs.local_runner.Listener`."""
-        self.record.steps.append(Step(step, "running"))
+        """See `pipeline.runs.local_runner.StepListener`."""
+        self.record.steps.append(StepRecord(step, "running"))
         self.view.started(step)
         self._save()
         if self.interruption.requested:  # and swallowed by the step before
             raise KeyboardInterrupt
 
     def ended(self, step: str, status: str, seconds: float) -> None:
-        """See `pipeline.runs.local_runner.Listener`."""
+        """See `pipeline.runs.local_runner.StepListener`."""
         if status == "skipped":
-            self.record.steps.append(Step(step, status))
+            self.record.steps.append(StepRecord(step, status))
         else:
-            self.record.steps[-1] = Step(step, status, round(seconds, 3))
+            self.record.steps[-1] = StepRecord(step, status, round(seconds, 3))
         self.view.ended(step, status, seconds)
         self._save()
 
@@ -287,7 +287,7 @@ def _disk_is_full(error: BaseException | None) -> bool:
     return False
 
 
-def _full(what: str) -> TransomError:
+def _disk_full(what: str) -> TransomError:
     return TransomError(
         what,
         got="no space left on the device",

@@ -15,7 +15,7 @@ from tflite.host.json_text import to_json
 
 
 @contextmanager
-def hold(path: Path, name: Callable[[], str], wait: bool = False) -> Iterator[str]:
+def hold_lock(path: Path, name: Callable[[], str], wait: bool = False) -> Iterator[str]:
     """Holds the project's lock for the body's time, and yields the name of the run that holds it.
 
     Args:
@@ -38,8 +38,8 @@ def hold(path: Path, name: Callable[[], str], wait: bool = False) -> Iterator[st
             fix="set `output:` to another folder, or change its permissions",
         ) from None
     try:
-        _take(handle, path, wait)
-        _check_ours(handle, path)
+        _acquire(handle, path, wait)
+        _refuse_foreign_file(handle, path)
         run = name()
         holder = {"run": run, "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         os.ftruncate(handle, 0)
@@ -65,7 +65,7 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def _check_ours(handle: int, path: Path) -> None:
+def _refuse_foreign_file(handle: int, path: Path) -> None:
     """Refuses a file of the user's own, which would be written over."""
     content = os.pread(handle, 64, 0)
     if content and not content.startswith(b'{"run":'):
@@ -77,7 +77,7 @@ def _check_ours(handle: int, path: Path) -> None:
         )
 
 
-def _take(handle: int, path: Path, wait: bool) -> None:
+def _acquire(handle: int, path: Path, wait: bool) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.paths import Paths
 from pipeline.runs.run_lock import is_held
-from pipeline.steps import BEFORE
+from pipeline.steps import CHECKS
 from tflite.host.json_text import to_json
 
 FILE_NAME = "run.json"
@@ -22,7 +22,7 @@ _KILLED = "ended without a word: its process was killed (`kill -9`, no memory le
 
 
 @dataclass
-class Step:
+class StepRecord:
     """One step of a run: `status` is running, done, cached, skipped, interrupted or failed; `seconds` of wall time."""
 
     name: str
@@ -31,7 +31,7 @@ class Step:
 
 
 @dataclass
-class Run:
+class RunRecord:
     """One run of a project.
 
     Attributes:
@@ -63,7 +63,7 @@ class Run:
     ended: str = ""
     step: str = ""
     seconds: float = 0.0
-    steps: list[Step] = field(default_factory=list)
+    steps: list[StepRecord] = field(default_factory=list)
     findings: list[dict[str, Any]] = field(default_factory=list)
     evaluation: dict[str, Any] = field(default_factory=dict)
     serving: dict[str, Any] = field(default_factory=dict)
@@ -83,7 +83,7 @@ class Run:
     def _last_step(self) -> str:
         stopped = [one.name for one in self.steps if one.status in ("running", "failed", "interrupted")]
         ran = [one.name for one in self.steps if one.status != "skipped"]
-        return (stopped or ran or [BEFORE])[-1]
+        return (stopped or ran or [CHECKS])[-1]
 
     def save(self, paths: Paths) -> None:
         """Writes `runs/NAME/run.json`, whole or not at all."""
@@ -109,17 +109,17 @@ def new_name(paths: Paths) -> str:
     return name
 
 
-def _read(file: Path) -> Run:
+def _read(file: Path) -> RunRecord:
     """The run that a file records; one that is damaged, or of another version of Transom, has the status unreadable."""
     try:
         raw = json.loads(file.read_text(encoding="utf-8"))
-        return Run(**{**raw, "steps": [Step(**step) for step in raw["steps"]]})
+        return RunRecord(**{**raw, "steps": [StepRecord(**step) for step in raw["steps"]]})
     except (OSError, ValueError, TypeError, LookupError) as error:
         why = f"{file} cannot be read: {type(error).__name__}: {error}"
-        return Run(name=file.parent.name, status="unreadable", started="", config={}, error=why)
+        return RunRecord(name=file.parent.name, status="unreadable", started="", config={}, error=why)
 
 
-def all_runs(paths: Paths) -> list[Run]:
+def all_runs(paths: Paths) -> list[RunRecord]:
     """The project's runs, oldest first. A run that says "running" while nobody holds the lock was killed."""
     busy = is_held(paths.lock)
     runs = []
@@ -127,24 +127,24 @@ def all_runs(paths: Paths) -> list[Run]:
         runs.append(_read(file))
     for run in runs[: -1 if busy else None]:
         if run.status == "running":
-            _bury(run, paths.runs / run.name)
+            _mark_killed(run, paths.runs / run.name)
     if busy and runs and runs[-1].status == "running":
-        _took(runs[-1], time.time())  # its record is as old as its last step
+        _update_seconds(runs[-1], time.time())  # its record is as old as its last step
     return runs
 
 
-def _bury(run: Run, folder: Path) -> None:
+def _mark_killed(run: RunRecord, folder: Path) -> None:
     """Says of a run that could not say it itself that it was killed, where, and when it last gave a sign of life."""
     run.stop("interrupted", _KILLED)
     last = max(file.stat().st_mtime for file in (folder / FILE_NAME, folder / LOG_NAME) if file.exists())
     run.ended = time.strftime(_TIME, time.localtime(last))
-    _took(run, last)
+    _update_seconds(run, last)
     for step in run.steps:
         if step.status == "running":
             step.status = "interrupted"
 
 
-def _took(run: Run, until: float) -> None:
+def _update_seconds(run: RunRecord, until: float) -> None:
     """Counts the time from the run's start."""
     with contextlib.suppress(ValueError):  # a record that somebody edited
         run.seconds = max(run.seconds, until - time.mktime(time.strptime(run.started, _TIME)))

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from components.data.formats.files import abbreviate
 from pipeline.paths import Paths
-from pipeline.runs.run_records import Run, all_runs
-from pipeline.steps import BEFORE
-from pipeline.terminal.console import Plain
+from pipeline.runs.run_records import RunRecord, all_runs
+from pipeline.steps import CHECKS
+from pipeline.terminal.console import PlainConsole
 from tflite.host.json_text import to_json
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ COUNTS = ("example_count", "unlabelled_count", "unknown_label_count", "not_finit
 MOST_SLICES, MOST_LABELS, MOST_SMALL = 24, 24, 6
 
 
-def print_summary(record: Run, paths: Paths, stream: TextIO, *, as_json: bool) -> None:
+def print_summary(record: RunRecord, paths: Paths, stream: TextIO, *, as_json: bool) -> None:
     """What came of a run: findings, training, metrics, slices, verdict, and where the model lies."""
     if as_json:
         print(to_json({"event": "result", **asdict(record)}), file=stream, flush=True)
         return
-    console = Plain(stream)
+    console = PlainConsole(stream)
     if record.training:
         console.print(_training(record.training))
     overall = record.evaluation.get("metrics", {})
@@ -182,7 +182,7 @@ def print_costs(names: Sequence[str], costs: Sequence[Cost], stream: TextIO) -> 
             ratio = "-" if own is None else f"{latency.median / own:.2f}"
             table.add_row(*head, latency.signature, f"{latency.median:.3f}", f"{latency.p90:.3f}", ratio)
             head = ("",) * 4
-    Plain(stream).print(table)
+    PlainConsole(stream).print(table)
 
 
 def print_runs(paths: Paths, stream: TextIO, *, as_json: bool) -> None:
@@ -206,10 +206,10 @@ def print_runs(paths: Paths, stream: TextIO, *, as_json: bool) -> None:
                 print(f"    {told}", file=stream)
 
 
-def _stopped(run: Run) -> str:
+def _stopped(run: RunRecord) -> str:
     """Where, when and why a run stopped before its end, or where it is; "" where it came to its end."""
     if run.status == "running":
-        step = run.steps[-1].name if run.steps else BEFORE
+        step = run.steps[-1].name if run.steps else CHECKS
         return f"at {step}, begun {run.started}"
     if not run.error:
         return ""

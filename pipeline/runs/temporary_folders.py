@@ -41,7 +41,7 @@ def temporary_folder() -> Iterator[Path]:
 def scratch_folder() -> Iterator[Path]:
     """A new folder below the temporary one, gone at the end unless `keep` was called; killed owners' are removed."""
     remove_leftovers()
-    folder, lock = _make()
+    folder, lock = _new_folder()
     try:
         yield folder
     finally:
@@ -64,7 +64,7 @@ def remove_leftovers() -> None:
                     _remove_abandoned(Path(entry.path))
 
 
-def _make() -> tuple[Path, int]:
+def _new_folder() -> tuple[Path, int]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         # Until it is locked, another run may take the folder for a leftover, and remove it.

@@ -36,7 +36,7 @@ MARKS = {
 _NOT_RUN = ("cached", "skipped")
 
 
-class Plain(Console):
+class PlainConsole(Console):
     """A console that prints what is the user's as it is ("[b]" and ":smile:" are no commands), and unwrapped."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -66,7 +66,7 @@ class View:
     """
 
     def __init__(self, stream: TextIO, as_json: bool = False, every: float = 60.0) -> None:
-        self.console = Plain(stream)
+        self.console = PlainConsole(stream)
         self.as_json = as_json
         self._is_live = stream.isatty() and not self.console.is_dumb_terminal and not as_json
         self._every = every
@@ -172,7 +172,7 @@ def live_line(step: str, seconds: float, note: str, width: int) -> Text:
     return bare
 
 
-class _Lines(logging.Handler):
+class _MessageHandler(logging.Handler):
     """Hands each log record's text to a function."""
 
     def __init__(self, take: Callable[[str], None]) -> None:
@@ -196,17 +196,17 @@ def silence() -> Iterator[None]:
 
 
 @contextmanager
-def captured(log_file: Path, as_json: bool, verbose: bool) -> Iterator[View]:
+def captured_output(log_file: Path, as_json: bool, verbose: bool) -> Iterator[View]:
     """A view of a run, while all that libraries print, from C++ too, goes to a log file (with `verbose`: nowhere).
 
     What is said to the user stands in the log too.
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    terminal = streams.outlasting(os.dup(1), plain=not as_json)
+    terminal = streams.open_resilient_output(os.dup(1), plain=not as_json)
     saved = os.dup(1), os.dup(2)
     try:
-        with spoken(View(terminal, as_json)) as view, contextlib.ExitStack() as stack:
+        with shown_messages(View(terminal, as_json)) as view, contextlib.ExitStack() as stack:
             if not verbose:
                 log_file.parent.mkdir(parents=True, exist_ok=True)
                 log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
@@ -228,14 +228,14 @@ def captured(log_file: Path, as_json: bool, verbose: bool) -> Iterator[View]:
 
 
 @contextmanager
-def spoken(view: View) -> Iterator[View]:
+def shown_messages(view: View) -> Iterator[View]:
     """Shows what steps say to the user, through the loggers below "transom".
 
     "transom": lines that stay; "transom.figures": such lines that the run's record has by other ways;
     "transom.progress": how far the step in progress is.
     """
     speaker, reporter = logging.getLogger("transom"), logging.getLogger("transom.progress")
-    says, progresses = _Lines(view.say), _Lines(view.progress)
+    says, progresses = _MessageHandler(view.say), _MessageHandler(view.progress)
     before = speaker.level, speaker.propagate, reporter.propagate
     speaker.setLevel(logging.INFO)
     speaker.propagate = reporter.propagate = False  # else the libraries' handlers would print a line again
@@ -263,9 +263,9 @@ def _written(log_file: Path) -> Iterator[None]:
 
 
 @contextmanager
-def heard(take: Callable[[str], None]) -> Iterator[None]:
+def forwarded_messages(take: Callable[[str], None]) -> Iterator[None]:
     """Hands on what is said to the user within the block, but for figures and progress."""
-    handler, speaker = _Lines(take), logging.getLogger("transom")
+    handler, speaker = _MessageHandler(take), logging.getLogger("transom")
     handler.addFilter(lambda record: record.name == speaker.name)
     speaker.addHandler(handler)
     try:

@@ -64,7 +64,7 @@ def drop_output(number: int = 1) -> None:
     os.close(nowhere)
 
 
-def say(line: str) -> None:
+def print_message(line: str) -> None:
     """Prints a line for people, behind what was printed before; the exit code tells, too, where nobody can read it."""
     with contextlib.suppress(OSError):
         flush()
@@ -74,7 +74,7 @@ def say(line: str) -> None:
         drop_output(2)
 
 
-class Outlasting(io.FileIO):
+class ResilientFile(io.FileIO):
     """A file whose reader may go: what it no longer takes is dropped, so that a run of hours is not lost to `head`.
 
     So may a terminal that is closed.
@@ -90,7 +90,7 @@ class Outlasting(io.FileIO):
             return len(content)
 
 
-def outlasting(descriptor: int, *, plain: bool) -> io.TextIOWrapper:
+def open_resilient_output(descriptor: int, *, plain: bool) -> io.TextIOWrapper:
     """A text stream of its own onto standard output's file, in its encoding, that outlasts its reader.
 
     Args:
@@ -98,7 +98,7 @@ def outlasting(descriptor: int, *, plain: bool) -> io.TextIOWrapper:
     """
     set_up()
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    raw = io.BufferedWriter(Outlasting(descriptor, "w"))  # type: ignore[type-var]  # of the `write` above
+    raw = io.BufferedWriter(ResilientFile(descriptor, "w"))  # type: ignore[type-var]  # of the `write` above
     return io.TextIOWrapper(raw, encoding=encoding, errors=PLAIN if plain else ESCAPE, line_buffering=True)
 
 

@@ -194,7 +194,7 @@ def test_predict_reads_lines_as_they_are(tmp_path: Path) -> None:
     file = tmp_path / "texts.txt"
     file.write_bytes("\ufeffone\u2028still\x0bone\r\n\nthree".encode())
     read = read_inputs([], [], file, None)
-    assert [(one.text, one.place["line"]) for one in read] == [("one\u2028still\x0bone", 1), ("", 2), ("three", 3)]
+    assert [(one.text, one.location["line"]) for one in read] == [("one\u2028still\x0bone", 1), ("", 2), ("three", 3)]
     file.write_bytes(b"a\tb\n\nc\td\n")
     assert [(one.text, one.pair) for one in read_inputs([], [], file, None)] == [("a", "b"), ("", ""), ("c", "d")]
 

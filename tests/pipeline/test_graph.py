@@ -39,7 +39,7 @@ def project(tmp_path: Path) -> Path:
 
 def _told(project: Path) -> dict[str, dict[str, Any]]:
     config = load(project / "transom.yaml", [])
-    pipeline = graph.build(config, Paths.of(config, project / "transom.yaml"))
+    pipeline = graph.build(config, Paths.from_config(config, project / "transom.yaml"))
     return {node.id: dict(node.exec_properties) for node in pipeline.components}
 
 
@@ -85,7 +85,12 @@ def test_a_cluster_caches_no_step_that_reads_a_preset(project: Path) -> None:
     """The files lie there: what this machine has says nothing of them."""
     config = load(project / "transom.yaml", [])
     paths = Paths(
-        project, Path("/mnt/out"), Path("/mnt/push"), Path("/mnt/edge"), elsewhere=Path("/mnt"), preset=Path("/mnt/b")
+        project,
+        Path("/mnt/out"),
+        Path("/mnt/push"),
+        Path("/mnt/edge"),
+        container_base=Path("/mnt"),
+        preset=Path("/mnt/b"),
     )
     pipeline = graph.build(config, paths)
     spec = compile_spec(

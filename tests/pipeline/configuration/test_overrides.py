@@ -9,7 +9,7 @@ import pytest
 
 from models.errors import ConfigError
 from pipeline.configuration.loading import load
-from pipeline.configuration.overrides import apply
+from pipeline.configuration.overrides import apply_override
 
 TEXTS = (
     *(
@@ -56,7 +56,7 @@ TEXTS = (
 def given(*overrides: str) -> dict[str, Any]:
     raw: dict[str, Any] = {}
     for override in overrides:
-        apply(raw, override)
+        apply_override(raw, override)
     return raw
 
 

@@ -108,7 +108,7 @@ def test_project_names(path: str, name: str) -> None:
     assert project_name(Path(path)) == name
     assert ProjectConfig(name=name, data=DataConfig(path="x")).name == name
     # and on every target
-    assert re.fullmatch(r"[a-z0-9][a-z0-9-]{0,127}", project_names.on_kubeflow(name))
+    assert re.fullmatch(r"[a-z0-9][a-z0-9-]{0,127}", project_names.kubeflow_name(name))
 
 
 def test_half_a_file_does_not_stay(tmp_path: Path, repository: Path) -> None:

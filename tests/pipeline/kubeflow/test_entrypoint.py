@@ -26,7 +26,7 @@ from models.errors import (
     TrainingError,
     TransomError,
 )
-from pipeline.kubeflow.attempts import Note, is_final
+from pipeline.kubeflow.attempts import FailureNote, is_final
 from pipeline.kubeflow.entrypoint import last_line, local_path, main
 
 ROWS = "text,label\n" + "".join(f"text {n},{'ab'[n % 2]}\n" for n in range(40))
@@ -140,7 +140,7 @@ def test_another_run_is_not_stopped_by_the_note_of_an_earlier_one(tried: list[st
 
 
 def test_old_and_broken_notes_stop_nothing(tmp_path: Path) -> None:
-    note = Note.of(tmp_path, 3, "Trainer", "{}")
+    note = FailureNote.for_task(tmp_path, 3, "Trainer", "{}")
     assert note.path is not None
     for content in ("", "[]", "{", '{"line": "x"}', '{"line": "x", "code": 3, "left": 2, "time": 0}'):
         note.path.write_text(content)
@@ -149,10 +149,10 @@ def test_old_and_broken_notes_stop_nothing(tmp_path: Path) -> None:
     os.utime(note.path, (0, 0))
     (tmp_path / "mine.json").touch()
     os.utime(tmp_path / "mine.json", (0, 0))
-    other = Note.of(tmp_path, 1, "Trainer", "other")
+    other = FailureNote.for_task(tmp_path, 1, "Trainer", "other")
     other.write(ConfigError("data.path"), "line")
     assert {path.name for path in tmp_path.iterdir()} == {"mine.json", other.path.name if other.path else ""}
-    Note.of(tmp_path / "mine.json", 1, "Trainer", "").write(ConfigError("x"), "line")  # no folder: no note
+    FailureNote.for_task(tmp_path / "mine.json", 1, "Trainer", "").write(ConfigError("x"), "line")  # no folder: no note
 
 
 @pytest.mark.parametrize(

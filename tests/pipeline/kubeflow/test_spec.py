@@ -141,7 +141,7 @@ def test_the_compiled_graph_is_the_local_one(tasks: dict[str, Any]) -> None:
 
 def test_the_steps_that_are_listed_are_the_graphs_in_its_order(tmp_path: Path) -> None:
     config = ProjectConfig.model_validate({"data": {"path": "t.csv"}})
-    built = graph.build(config, Paths.of(config, tmp_path / "transom.yaml"))
+    built = graph.build(config, Paths.from_config(config, tmp_path / "transom.yaml"))
     assert [node.id for node in built.components] == list(STEPS)
 
 

@@ -41,7 +41,7 @@ def test_a_good_configuration_gets_the_containers_folders() -> None:
     assert check(config, "kubeflow", None, STEPS) == IMAGE
     paths = paths_on_cluster(config, Path("/home/me/transom.yaml"), "kubeflow")
     assert paths.base == Path("/home/me")
-    assert paths.elsewhere == Path("/mnt/data/reviews")
+    assert paths.container_base == Path("/mnt/data/reviews")
     assert paths.output == Path("/mnt/data/reviews/transom-out")
     assert paths.push == paths.output / "serving" / "transom"
 
@@ -100,7 +100,7 @@ def test_vertex_has_no_kubernetes() -> None:
     assert refused(project(bare), "vertex").what == "kubeflow.root"
     good = project({**bare, "root": "gs://bucket/artifacts"})
     check(good, "vertex", None, STEPS)
-    assert paths_on_cluster(good, Path("/home/me/transom.yaml"), "vertex").elsewhere == Path("/gcs/bucket/reviews")
+    assert paths_on_cluster(good, Path("/home/me/transom.yaml"), "vertex").container_base == Path("/gcs/bucket/reviews")
     waits = project({**bare, "root": "gs://bucket/a", "steps": {"Trainer": {"timeout_minutes": 5}}})
     assert refused(waits, "vertex").what == "kubeflow.steps.Trainer.timeout_minutes"
 

@@ -10,7 +10,7 @@ import pytest
 
 from models.errors import ConfigError, TransomError
 from pipeline.kubeflow.pipeline_yaml import Compiled
-from pipeline.kubeflow.verify import Backend
+from pipeline.kubeflow.verify import LocalBackend
 
 # A step as the contract wants it: it copies what it got into its output, and says so in the metadata.
 STEP = """
@@ -65,12 +65,12 @@ def spec(**steps: dict[str, Any]) -> Compiled:
     )
 
 
-def told_to(backend: Backend, artifacts: Any, step: str) -> Any:
+def told_to(backend: LocalBackend, artifacts: Any, step: str) -> Any:
     return json.loads((backend.folder(artifacts[step]["out"]) / "told.json").read_text())
 
 
 def test_artifacts_arrive_without_type_and_empty_folders(tmp_path: Path) -> None:
-    backend = Backend(
+    backend = LocalBackend(
         spec(A={}, B={"after": "A", "container": {"env": [{"name": "X", "value": "1"}]}}), {}, tmp_path, str
     )
     done = backend.run("run-1")
@@ -87,7 +87,7 @@ def test_artifacts_arrive_without_type_and_empty_folders(tmp_path: Path) -> None
 def test_containers_folders_become_those_of_this_machine(tmp_path: Path) -> None:
     place = '{"preset": "/mnt/data/minilm", "other": "/mnt/database", "push": "/mnt/data/out/x"}'
     mounts = {"/mnt/data": Path("/here/mnt/data/out"), "/mnt/data/out": Path("/there")}
-    backend = Backend(spec(A={"place": place}), mounts, tmp_path, str)
+    backend = LocalBackend(spec(A={"place": place}), mounts, tmp_path, str)
     given = told_to(backend, backend.run("run-1"), "A")["told"]["inputs"]["parameterValues"]["place"]
     wanted = {"preset": "/here/mnt/data/out/minilm", "other": "/mnt/database", "push": "/there/x"}
     assert json.loads(given) == wanted
@@ -95,7 +95,7 @@ def test_containers_folders_become_those_of_this_machine(tmp_path: Path) -> None
 
 def test_so_do_those_of_variables_and_arguments(tmp_path: Path) -> None:
     container = {"env": [{"name": "HF_HOME", "value": "/mnt/data/hub"}], "args": ["{{$}}", "--cache=/mnt/data/hub"]}
-    backend = Backend(spec(A={"container": container}), {"/mnt/data": tmp_path / "d"}, tmp_path / "w", str)
+    backend = LocalBackend(spec(A={"container": container}), {"/mnt/data": tmp_path / "d"}, tmp_path / "w", str)
     told = told_to(backend, backend.run("run-1"), "A")["told"]
     assert told["environment"]["HF_HOME"] == str(tmp_path / "d" / "hub")
     assert told["more"] == [f"--cache={tmp_path / 'd' / 'hub'}"]
@@ -103,7 +103,7 @@ def test_so_do_those_of_variables_and_arguments(tmp_path: Path) -> None:
 
 def test_a_failed_step_is_told_by_its_last_line(tmp_path: Path) -> None:
     with pytest.raises(TransomError) as caught:
-        Backend(spec(A={"code": FAILS}), {}, tmp_path, str).run("run-1")
+        LocalBackend(spec(A={"code": FAILS}), {}, tmp_path, str).run("run-1")
     assert "the compiled step A failed in run-1" in caught.value.what
     assert caught.value.got == "exit code 3: transom: A: data.path; got: nothing"
     assert "log.txt" in caught.value.fix
@@ -114,7 +114,7 @@ def test_a_killed_step_is_tried_again_as_often_as_the_spec_says(tmp_path: Path) 
     killed = "import os; os.kill(os.getpid(), 9)"
     steps = spec(A={"code": killed, "task": {"retryPolicy": {"maxRetryCount": 1}}})
     with pytest.raises(TransomError, match="exit code -9: it said nothing"):
-        Backend(steps, {}, tmp_path, said.append).run("run-1")
+        LocalBackend(steps, {}, tmp_path, said.append).run("run-1")
     assert len(said) == 2
 
 
@@ -123,12 +123,12 @@ def test_a_step_over_its_time_is_ended(tmp_path: Path) -> None:
     executors = {"A": {"activeDeadlineSeconds": "1"}}
     platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
     with pytest.raises(TransomError, match="timeout of 1 s"):
-        Backend(Compiled(steps.spec, platform), {}, tmp_path, str).run("run-1")
+        LocalBackend(Compiled(steps.spec, platform), {}, tmp_path, str).run("run-1")
 
 
 def test_what_the_backend_does_not_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="plain container"):
-        Backend(spec(A={"container": {"lifecycle": {}}}), {}, tmp_path, str).run("run-1")
+        LocalBackend(spec(A={"container": {"lifecycle": {}}}), {}, tmp_path, str).run("run-1")
     circle = spec(A={"after": "B"}, B={"after": "A"})
     with pytest.raises(ConfigError, match="no order for A, B"):
-        Backend(circle, {}, tmp_path, str).run("run-1")
+        LocalBackend(circle, {}, tmp_path, str).run("run-1")

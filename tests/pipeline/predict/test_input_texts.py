@@ -14,7 +14,7 @@ from fake_serving import FakeServing
 
 from models.errors import ConfigError, DataError
 from pipeline.cli import main
-from pipeline.predict.input_texts import Asked, from_file
+from pipeline.predict.input_texts import InputText, from_file
 from pipeline.predict.text_predictions import _print_all, _Progress
 from serving.client import Prediction
 
@@ -58,7 +58,7 @@ def test_a_table_is_read_as_a_table_with_the_models_own_column(tmp_path: Path, m
     for place in (model, model / "serving" / "m", model / "serving" / "m" / "1"):
         asked = from_file(path, place)
         assert [one.text for one in asked] == [text for text, _ in ROWS]
-        assert [one.place["row"] for one in asked] == [1, 2, 3]
+        assert [one.location["row"] for one in asked] == [1, 2, 3]
         assert [one.empty for one in asked] == [False, False, True]
     assert [one.text for one in from_file(path, model, ["label"])] == ["pos", "neg", "neg"]
     assert from_file(path, model, ["review", "label"])[0].pair == "pos"
@@ -67,7 +67,7 @@ def test_a_table_is_read_as_a_table_with_the_models_own_column(tmp_path: Path, m
 def test_a_bundle_knows_its_columns_too(tmp_path: Path) -> None:
     (tmp_path / "edge.json").write_text(json.dumps({"report": {"config": {"task": {"text": "a", "text_pair": "b"}}}}))
     path = write(tmp_path, "t.csv", ("b", "a"))
-    assert from_file(path, tmp_path)[0] == Asked("pos", "a fine film", {"row": 1, "line": 2})
+    assert from_file(path, tmp_path)[0] == InputText("pos", "a fine film", {"row": 1, "line": 2})
 
 
 def test_a_table_without_the_column_says_which_there_are(tmp_path: Path, model: Path) -> None:
@@ -100,7 +100,7 @@ def test_other_files_are_a_text_a_line(tmp_path: Path, packed: bool) -> None:
     path = tmp_path / ("t.txt.gz" if packed else "t.txt")
     path.write_bytes(gzip.compress(content) if packed else content)
     asked = from_file(path, None)
-    assert [(one.text, one.pair, one.place["line"]) for one in asked] == [
+    assert [(one.text, one.pair, one.location["line"]) for one in asked] == [
         ("text,label", None, 1),
         ("", None, 2),
         ("a\tb", None, 3),
@@ -148,7 +148,9 @@ def test_answers_stay_beside_what_was_asked(
 
 def test_an_empty_text_of_a_regression_has_no_label_wherever_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
     with _Progress(3) as progress:
-        _print_all([Asked(""), Asked("fine"), Asked(" ")], lambda *_: [Prediction(4.5)], progress, as_json=True)
+        _print_all(
+            [InputText(""), InputText("fine"), InputText(" ")], lambda *_: [Prediction(4.5)], progress, as_json=True
+        )
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert answers == [{"text": "", "score": None}, {"text": "fine", "score": 4.5}, {"text": " ", "score": None}]
 

@@ -12,7 +12,7 @@ import pytest
 
 from models.errors import Interrupted
 from pipeline.runs.interruption import explain_interruption, interruptible, is_interruption
-from pipeline.runs.run_records import Step
+from pipeline.runs.run_records import StepRecord
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -84,7 +84,11 @@ def test_an_interruption_amid_beams_rows_is_one() -> None:
 
 
 def test_an_interruption_says_what_is_kept_lost_and_next() -> None:
-    steps = [Step("ExampleGen", "done"), Step("DataGate", "cached"), Step("Transform", "interrupted", 75.0)]
+    steps = [
+        StepRecord("ExampleGen", "done"),
+        StepRecord("DataGate", "cached"),
+        StepRecord("Transform", "interrupted", 75.0),
+    ]
     assert explain_interruption(KeyboardInterrupt(), steps).render() == (
         "interrupted in Transform, after 1 min 15 s\n"
         "  kept: the results of 2 steps\n"
@@ -98,12 +102,12 @@ def test_an_interruption_says_what_is_kept_lost_and_next() -> None:
         then="with the same settings, data and code training continues at step 401",
     )
     assert explain_interruption(
-        stopped, [Step("ExampleGen", "done"), Step("Trainer", "interrupted", 75.0)]
+        stopped, [StepRecord("ExampleGen", "done"), StepRecord("Trainer", "interrupted", 75.0)]
     ).render() == (
         "interrupted in Trainer: training, after step 412 of 4000\n"
         "  kept: the results of 1 step; a checkpoint of step 400, in out/checkpoints/a\n"
         "  lost: the last 12 steps, 9 s of training\n"
         "  next: run it again: with the same settings, data and code training continues at step 401"
     )
-    assert "between two steps" in explain_interruption(KeyboardInterrupt(), [Step("ExampleGen", "done")]).what
+    assert "between two steps" in explain_interruption(KeyboardInterrupt(), [StepRecord("ExampleGen", "done")]).what
     assert "before the first step" in explain_interruption(KeyboardInterrupt(), []).what

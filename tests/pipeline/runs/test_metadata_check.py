@@ -15,7 +15,7 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 from models.errors import BusyError, ConfigError, DataError, TransomError
 from pipeline.paths import Paths
 from pipeline.runs import metadata_check
-from pipeline.runs.artifact_files import is_whole, remember
+from pipeline.runs.artifact_files import is_complete, record_files
 
 
 def test_a_good_store_passes_and_stays_as_it_is(paths: Paths) -> None:
@@ -77,8 +77,8 @@ def test_a_store_that_was_removed_with_all_that_a_person_sees_of_the_artifacts(p
     folder = paths.artifacts / "LiveModel" / "live_model" / "1"  # of other files than the former first artifact
     folder.mkdir(parents=True)
     (folder / "other.txt").touch()
-    remember(paths.artifacts, 1, folder)
-    assert is_whole(paths.artifacts, 1, folder)
+    record_files(paths.artifacts, 1, folder)
+    assert is_complete(paths.artifacts, 1, folder)
 
 
 def test_a_store_from_a_backup_beside_newer_artifacts_is_refused(paths: Paths) -> None:

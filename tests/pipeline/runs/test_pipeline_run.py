@@ -19,7 +19,7 @@ from pipeline.configuration.loading import load
 from pipeline.paths import Paths
 from pipeline.runs.interruption import Interruption, interruptible
 from pipeline.runs.pipeline_run import _disk_is_full, _print, _recorded, _Recorder, run
-from pipeline.runs.run_records import Run, Step, all_runs
+from pipeline.runs.run_records import RunRecord, StepRecord, all_runs
 from pipeline.terminal.console import View
 
 
@@ -75,7 +75,7 @@ def test_a_run_stopped_before_its_first_step_leaves_a_record(
     config = _project(tmp_path, table)
     with pytest.raises(error):
         run(config, overrides, as_json=as_json)
-    (record,) = all_runs(Paths.of(load(config), config))
+    (record,) = all_runs(Paths.from_config(load(config), config))
     assert (record.status, record.step) == ("failed", step)
     assert told in record.error
     assert record.started <= record.ended
@@ -95,8 +95,8 @@ def test_without_room_for_a_record_nothing_is_left(tmp_path: Path) -> None:
 @pytest.mark.parametrize("told", ["", "interrupted in Trainer, after 3 s"])
 def test_an_interruption_leaves_a_record_of_the_step_and_the_reason(tmp_path: Path, told: str) -> None:
     paths = Paths(base=tmp_path, output=tmp_path, push=tmp_path / "push", edge=tmp_path / "edge")
-    record = Run(name="1", status="running", started="2026-01-01 00:00:00", config={})
-    record.steps.append(Step("Trainer", "running"))
+    record = RunRecord(name="1", status="running", started="2026-01-01 00:00:00", config={})
+    record.steps.append(StepRecord("Trainer", "running"))
     record.error = told
     with pytest.raises(KeyboardInterrupt), interruptible(), _recorded(record, paths):
         signal.raise_signal(signal.SIGTERM)
@@ -113,7 +113,7 @@ def test_a_reader_that_has_gone_does_not_hide_how_a_run_ended(tmp_path: Path, mo
     real, stream = os.dup(1), os.fdopen(write, "w", buffering=1)
     monkeypatch.setattr(sys, "stdout", stream)
     try:
-        _print(Run(name="1", status="interrupted", started="", config={}), paths, as_json=True)
+        _print(RunRecord(name="1", status="interrupted", started="", config={}), paths, as_json=True)
     finally:
         os.dup2(real, 1)
         os.close(real)
@@ -123,7 +123,7 @@ def test_a_reader_that_has_gone_does_not_hide_how_a_run_ended(tmp_path: Path, mo
 
 def test_a_mistake_of_ours_leaves_a_record(tmp_path: Path) -> None:
     paths = Paths(base=tmp_path, output=tmp_path, push=tmp_path / "push", edge=tmp_path / "edge")
-    record = Run(name="1", status="running", started="", config={})
+    record = RunRecord(name="1", status="running", started="", config={})
     with pytest.raises(ZeroDivisionError), _recorded(record, paths):
         1 / 0  # noqa: B018
     (read,) = all_runs(paths)
@@ -138,7 +138,7 @@ class _Graph(_Recorder):
     fails: Exception
 
     def _run(self, config: object, from_step: str | None, to_step: str | None) -> None:
-        self.record.steps.append(Step("Pusher", "failed"))
+        self.record.steps.append(StepRecord("Pusher", "failed"))
         self._outputs["Evaluator"] = {"evaluation": SimpleNamespace(uri=str(self.wrote))}
         raise self.fails
 
@@ -146,7 +146,9 @@ class _Graph(_Recorder):
 @pytest.fixture
 def graph(tmp_path: Path) -> _Graph:
     paths = Paths(base=tmp_path, output=tmp_path / "out", push=tmp_path / "push", edge=tmp_path / "edge")
-    graph = _Graph(Run(name="1", status="running", started="", config={}), paths, View(sys.stderr), Interruption())
+    graph = _Graph(
+        RunRecord(name="1", status="running", started="", config={}), paths, View(sys.stderr), Interruption()
+    )
     graph.wrote = tmp_path
     return graph
 
@@ -189,7 +191,7 @@ def test_only_a_run_that_put_something_there_has_pushed(graph: _Graph, fate: str
     pushed.set_int_custom_property("pushed", 1)
     pushed.set_int_custom_property("new", new)
     pushed.set_string_custom_property("pushed_destination", "serving/7")
-    graph.record.steps.append(Step("Pusher", fate))
+    graph.record.steps.append(StepRecord("Pusher", fate))
     graph._outputs["Pusher"] = {"pushed_model": pushed.mlmd_artifact}
-    assert graph._conclude() is None
+    assert graph._outcome() is None
     assert (graph.record.status, graph.record.pushed) == (status, "serving/7")

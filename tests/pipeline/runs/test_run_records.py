@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.paths import Paths
-from pipeline.runs.run_lock import hold
-from pipeline.runs.run_records import Run, Step, all_runs, new_name
+from pipeline.runs.run_lock import hold_lock
+from pipeline.runs.run_records import RunRecord, StepRecord, all_runs, new_name
 from pipeline.runs.run_tables import print_runs, print_summary
 from tflite.config import EdgeConfig
 from tflite.measure.cost import Cost, Latency
@@ -25,8 +25,10 @@ def paths(tmp_path: Path) -> Paths:
     )
 
 
-def _run(name: str, status: str) -> Run:
-    return Run(name=name, status=status, started="2026-01-01 00:00:00", config={}, steps=[Step("ExampleGen", "done")])
+def _run(name: str, status: str) -> RunRecord:
+    return RunRecord(
+        name=name, status=status, started="2026-01-01 00:00:00", config={}, steps=[StepRecord("ExampleGen", "done")]
+    )
 
 
 def test_a_run_is_read_back_as_it_was_written(paths: Paths) -> None:
@@ -40,7 +42,7 @@ def test_a_run_that_nobody_holds_was_interrupted(paths: Paths) -> None:
     _run("1", "running").save(paths)
     _run("2", "running").save(paths)
     assert [run.status for run in all_runs(paths)] == ["interrupted", "interrupted"]
-    with hold(paths.lock, lambda: "2"):
+    with hold_lock(paths.lock, lambda: "2"):
         assert [run.status for run in all_runs(paths)] == ["interrupted", "running"]
         table = io.StringIO()
         print_runs(paths, table, as_json=False)
@@ -52,13 +54,13 @@ def test_a_run_in_progress_tells_how_long_it_has_taken_so_far(paths: Paths) -> N
     run.started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() - 500))
     run.seconds = 60.0  # when its last step ended
     run.save(paths)
-    with hold(paths.lock, lambda: "1"):
+    with hold_lock(paths.lock, lambda: "1"):
         assert 499 < all_runs(paths)[0].seconds < 560
 
 
 def test_a_killed_run_tells_where_when_and_why(paths: Paths) -> None:
     run = _run("1", "running")
-    run.steps.append(Step("Trainer", "running"))
+    run.steps.append(StepRecord("Trainer", "running"))
     run.save(paths)
     (read,) = all_runs(paths)
     assert (read.status, read.step, read.steps[-1].status) == ("interrupted", "Trainer", "interrupted")
@@ -84,8 +86,8 @@ STOPS = [
 def test_a_stopped_run_shows_where_when_and_why(
     paths: Paths, status: str, why: str, told: str, fates: list[str]
 ) -> None:
-    run = Run(name="1", status="running", started="2026-01-01 00:00:00", config={})
-    run.steps = [Step(name, fate) for name, fate in zip(("ExampleGen", "LiveModel"), fates, strict=False)]
+    run = RunRecord(name="1", status="running", started="2026-01-01 00:00:00", config={})
+    run.steps = [StepRecord(name, fate) for name, fate in zip(("ExampleGen", "LiveModel"), fates, strict=False)]
     run.stop(status, why)
     run.save(paths)
     table, lines = io.StringIO(), io.StringIO()

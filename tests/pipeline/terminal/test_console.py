@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from pipeline.terminal.console import View, captured, heard, live_line
-from pipeline.terminal.streams import outlasting
+from pipeline.terminal.console import View, captured_output, forwarded_messages, live_line
+from pipeline.terminal.streams import open_resilient_output
 
 NOTE = "epoch 2/4, step 412/1000, 3 min 05 s left, 1936 tokens/s, loss 0.4321"
 
@@ -44,7 +44,7 @@ def test_the_least_important_parts_are_left_out_first() -> None:
 def _terminal(columns: int) -> tuple[int, io.TextIOWrapper]:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    return ours, outlasting(theirs, plain=True)
+    return ours, open_resilient_output(theirs, plain=True)
 
 
 @pytest.mark.parametrize("columns", [60, 80, 132])
@@ -116,7 +116,7 @@ def test_a_closed_terminal_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_said_stands_in_the_log_and_is_heard(tmp_path: Path) -> None:
     notes: list[str] = []
-    with captured(tmp_path / "log.txt", as_json=False, verbose=False), heard(notes.append):
+    with captured_output(tmp_path / "log.txt", as_json=False, verbose=False), forwarded_messages(notes.append):
         logging.getLogger("transom").info("training continues after step %d", 5)
         logging.getLogger("transom.figures").info("epoch 1/2: eval accuracy 0.5")
         logging.getLogger("transom.progress").info("step 7/9")
@@ -133,8 +133,8 @@ def test_a_log_that_finds_no_room_leaves_the_terminal_as_it_was(repository: Path
     program = """
 import sys
 from pathlib import Path
-from pipeline.terminal.console import captured
-with captured(Path("/dev/full"), False, False):
+from pipeline.terminal.console import captured_output
+with captured_output(Path("/dev/full"), False, False):
     sys.stdout.write("a library's words")
 print("printed")
 print("told", file=sys.stderr)

@@ -101,7 +101,7 @@ def test_a_stream_that_is_closed_is_no_other_file(tmp_path: Path, repository: Pa
 
 def test_a_run_outlasts_the_reader_of_its_lines() -> None:
     read, write = os.pipe()
-    stream = streams.outlasting(write, plain=True)
+    stream = streams.open_resilient_output(write, plain=True)
     print("first", file=stream)
     assert os.read(read, 100) == b"first\n"
     os.close(read)

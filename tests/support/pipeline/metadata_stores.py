@@ -6,7 +6,7 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as pb
 
 from pipeline.paths import Paths
-from pipeline.runs.artifact_files import remember
+from pipeline.runs.artifact_files import record_files
 
 STEPS = ("ExampleGen", "Transform", "LiveModel")
 
@@ -39,4 +39,4 @@ def fill(paths: Paths) -> None:
         event = pb.Event(artifact_id=artifact_id, execution_id=execution_id, type=pb.Event.OUTPUT)
         event.path.steps.add().key = "examples"
         made.put_events([event])
-        remember(paths.artifacts, artifact_id, folder)
+        record_files(paths.artifacts, artifact_id, folder)

@@ -42,7 +42,7 @@ class Setting:
 
     @property
     def paths(self) -> Paths:
-        return Paths.of(self.config, self.folder / "transom.yaml")
+        return Paths.from_config(self.config, self.folder / "transom.yaml")
 
     @functools.cached_property
     def steps(self) -> dict[str, dict[str, Any]]:

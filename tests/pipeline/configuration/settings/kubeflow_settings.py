@@ -76,7 +76,7 @@ def places(here: Setting) -> Any:
 @setting("kubeflow.base", "/mnt/one", "/mnt/two", base=without("kubeflow.base"))
 def _(a: Setting, b: Setting) -> None:
     for here, base in ((a, "/mnt/one"), (b, "/mnt/two")):
-        assert str(places(here).elsewhere) == base
+        assert str(places(here).container_base) == base
         told = json.dumps(compiled(here)["spec"]["root"]["dag"]["tasks"]["ExampleGen"])
         assert base in told
 
