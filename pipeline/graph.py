@@ -1,4 +1,4 @@
-"""The graph: which steps there are, what each is told, and what flows between them."""
+"""The graph: the steps, the settings of each, and the artifacts that flow between them."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from pipeline.paths import Paths
 
 
 def build(config: ProjectConfig, paths: Paths) -> Pipeline:
-    """The TFX pipeline of a project. Each step is told only the part of the configuration that concerns it.
+    """The TFX pipeline of a project. Each step gets only its own part of the configuration.
 
-    That is what makes the cache exact: a step runs again when its part, its code or its inputs change.
+    That makes the cache exact: a step runs again when its part, its code or its inputs change.
     """
     model = _with_local_preset(config.model, paths)
     curated = paths.base / config.data.schema_path if config.data.schema_path is not None else None
@@ -61,7 +61,7 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
     tokenizer = TokenizerTrainer(
         examples, task=config.task, tokenizer=config.tokenizer, model=model, digest=preset.tokenizer
     )
-    # An order, not an input: the gate runs again after each push, for drift, and training must not.
+    # An order, not an input: after each push the gate runs again, for drift; training must not.
     tokenizer.add_upstream_node(gate)
     transform = Transform(examples, schema.outputs["schema"], tokenizer.outputs["tokenizer"], task=config.task)
     trainer = Trainer(
@@ -109,13 +109,13 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
         ],
         enable_cache=True,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(paths.metadata)),
-        # No Beam arguments: with any, TFX packages its own source anew in every Beam step. Beam's defaults (in memory,
-        # one worker) are the right ones for a laptop; its other local mode starts processes that import everything.
+        # No Beam arguments: with any, TFX packages its own source in every Beam step. Beam's defaults (in memory, one
+        # worker) suit a laptop; its other local mode starts processes that import everything.
     )
 
 
 def _edge_steps(config: ProjectConfig, examples: BaseChannel, model: BaseChannel, after: BaseNode) -> list[BaseNode]:
-    """The steps that make and judge the edge bundles; none where no variant is asked for."""
+    """The steps that export and judge the edge bundles; none if no variant is configured."""
     if not config.edge.variants:
         return []
     exporter = EdgeExporter(examples, model, task=config.task, edge=config.edge)
@@ -126,7 +126,7 @@ def _edge_steps(config: ProjectConfig, examples: BaseChannel, model: BaseChannel
 
 
 def _with_local_preset(model: ModelConfig, paths: Paths) -> ModelConfig:
-    """The model's configuration with the preset's folder, where it is one, absolute."""
+    """The model's configuration, with an absolute path if the preset is a folder."""
     if isinstance(model, PresetConfig) and (paths.base / model.preset).is_dir():
         here = (paths.base / model.preset).resolve()
         folder = here if paths.container_base is None else paths.preset or paths.container_base / model.preset
@@ -135,10 +135,10 @@ def _with_local_preset(model: ModelConfig, paths: Paths) -> ModelConfig:
 
 
 def _stored_config(config: ProjectConfig, model: ModelConfig) -> dict[str, Any]:
-    """The configuration that is stored with a model: all that decides what the model is.
+    """The configuration that is stored with a model: everything that determines the model.
 
-    A schema's path decides nothing: what the schema says is a matter of SchemaGen, and reaches the model from there.
+    The schema's path does not: its content reaches the model through SchemaGen.
     """
-    told = config.model_dump(mode="json", include={*ModelsConfig.model_fields, "data"})
-    told["data"].pop("schema_path")
-    return {**told, "model": model.model_dump(mode="json"), "name": config.name}
+    stored = config.model_dump(mode="json", include={*ModelsConfig.model_fields, "data"})
+    stored["data"].pop("schema_path")
+    return {**stored, "model": model.model_dump(mode="json"), "name": config.name}

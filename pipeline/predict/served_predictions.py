@@ -19,10 +19,8 @@ _FIXES = {
 
 
 @contextlib.contextmanager
-def open_served_model(
-    url: str, model: str | None
-) -> Iterator[Callable[[Sequence[str], Sequence[str] | None], list[Prediction]]]:
-    """A function that asks a server; see `serving.client.Client.predict`.
+def open_served_model(url: str, model: str | None) -> Iterator[Predict]:
+    """The prediction function of a served model; see `serving.client.Client.predict`.
 
     Raises:
         ConfigError: the URL is not valid, or names no model.

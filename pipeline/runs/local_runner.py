@@ -1,6 +1,6 @@
-"""The local runner: TFX's launcher, node by node, telling what each step does and whether its result was cached.
+"""The local runner: calls TFX's launcher for each node, and reports each step and whether its result was cached.
 
-`LocalDagRunner` runs the same loop but says nothing of a node's fate; the loop is all that differs.
+`LocalDagRunner` runs the same loop but does not report the outcome of a node; only the loop differs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pipeline.runs.interruption import is_interruption
 
 
 class StepListener(Protocol):
-    """Is told how a run goes on."""
+    """Receives the begin and end of each step."""
 
     def started(self, step: str) -> None:
         """A step begins."""
@@ -52,15 +52,15 @@ def run(
 
     Args:
         pipeline: the graph.
-        listener: is told of each step's begin and end.
-        outputs: gets each step's outputs when it ends, by step and output name (one artifact each): they are there
-            when a later step fails, too.
-        from_steps: run only these and what depends on them; earlier steps' newest results are used.
-        to_steps: run only these and what they depend on.
+        listener: receives the begin and end of each step.
+        outputs: filled with each step's outputs when it ends, by step and output name (one artifact each), so that
+            they are available even if a later step fails.
+        from_steps: run only these steps and those that depend on them, with the newest results of earlier steps.
+        to_steps: run only these steps and those that they depend on.
 
     Raises:
-        ConfigError: no step is to be run, or one that is left out has never been run.
-        Exception: what the executor of a step raised, after the failure was recorded.
+        ConfigError: there is no step to run, or a step that is skipped has never run.
+        Exception: an executor's exception, raised again after the failure was recorded.
     """
     spec = compiler.Compiler().compile(pipeline)
     run_id = datetime.datetime.now().isoformat()
@@ -101,7 +101,7 @@ def _run_step(
     root: Path,
     outputs: Outputs,
 ) -> str:
-    """Runs a step, where it has to run, and reads its outputs back: "done" or "cached"."""
+    """Runs a step if necessary and reads its outputs back; returns "done" or "cached"."""
     step, deployment = node.node_info.id, runner_utils.extract_local_deployment_config(spec)
     info = launcher.Launcher(
         pipeline_node=node,
@@ -117,12 +117,12 @@ def _run_step(
         outputs[step] = _outputs(store, info.execution_id)
     for artifact in outputs[step].values():
         record_files(root, artifact.id, Path(artifact.uri))
-    # The launcher gives an execution that it did not need to run no output URI of its own.
+    # An execution that the launcher did not need to run has no output URI of its own.
     return "done" if info.execution_output_uri and not _is_reused(outputs[step]) else "cached"
 
 
 def _skip_steps(spec: pipeline_pb2.Pipeline, from_steps: Collection[str], to_steps: Collection[str]) -> None:
-    """Marks the steps that are not to run."""
+    """Marks the steps that will not run."""
     partial_run_utils.mark_pipeline(spec, from_nodes=from_steps or None, to_nodes=to_steps or None)
     if all(entry.pipeline_node.execution_options.HasField("skip") for entry in spec.nodes):
         raise ConfigError(
@@ -134,15 +134,15 @@ def _skip_steps(spec: pipeline_pb2.Pipeline, from_steps: Collection[str], to_ste
 
 
 def _use_newest_results(store: metadata.Metadata, spec: pipeline_pb2.Pipeline, from_steps: Collection[str]) -> None:
-    """Makes the newest results of the steps that are left out those of this run."""
+    """Adopts the newest results of the skipped steps for this run."""
     try:
         partial_run_utils.snapshot(store, spec)
     except LookupError as error:  # "node context NAME.STEP not found …", "No … found for node_id STEP in …"
         missing = re.search(r"(?:\.|node_id )([A-Z]\w+)", str(error))
         raise ConfigError(
             f"--from {', '.join(from_steps)}",
-            got=f"{missing.group(1) if missing else 'an earlier step'} did not end in the last run",
-            expected="a last run in which all earlier steps ended: their results are used",
+            got=f"{missing.group(1) if missing else 'an earlier step'} did not finish in the last run",
+            expected="a last run in which all earlier steps finished: their results are used",
             fix="run without --from first",
         ) from error
 
@@ -155,14 +155,14 @@ def _check_reused(store: metadata.Metadata, run_id: str, from_steps: Collection[
     if gone:
         raise ConfigError(
             f"--from {', '.join(from_steps)}",
-            got=f"what {', '.join(gone)} wrote is gone, or was a refusal that may not last",
+            got=f"the results of {', '.join(gone)} are gone, or were a temporary refusal",
             expected="the results of all earlier steps",
-            fix="run without --from: the step runs again",
+            fix="run without --from: these steps then run again",
         )
 
 
 def _outputs(store: metadata.Metadata, execution_id: int) -> dict[str, metadata_store_pb2.Artifact]:
-    """The artifacts of one execution by output name, read back: a cached execution's are an earlier one's."""
+    """The artifacts of one execution by output name; a cached execution has those of an earlier one."""
     events = [
         event
         for event in store.store.get_events_by_execution_ids([execution_id])
@@ -173,11 +173,11 @@ def _outputs(store: metadata.Metadata, execution_id: int) -> dict[str, metadata_
 
 
 def _is_reused(outputs: dict[str, metadata_store_pb2.Artifact]) -> bool:
-    """Whether a step ran only to find that a former result of its own stands."""
+    """Whether a step ran only to find that its former result is still valid."""
     return any(REUSED in artifact.custom_properties for artifact in outputs.values())
 
 
 def remove_leftovers(artifacts: Path) -> None:
-    """Removes the temporary folders that a killed run left behind."""
+    """Removes the temporary folders of killed runs."""
     for folder in artifacts.glob("*/.system/executor_execution/*/.temp"):
         shutil.rmtree(folder, ignore_errors=True)

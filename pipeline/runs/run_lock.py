@@ -16,16 +16,16 @@ from tflite.host.json_text import to_json
 
 @contextmanager
 def hold_lock(path: Path, name: Callable[[], str], wait: bool = False) -> Iterator[str]:
-    """Holds the project's lock for the body's time, and yields the name of the run that holds it.
+    """Holds the project's lock in the block, and yields the name of the run.
 
     Args:
-        path: the lock's file; it holds who has it.
-        name: gives the run its name once the lock is held: what waits has no name that another may take meanwhile.
-        wait: wait for the other run's end rather than fail.
+        path: the lock file; its content names the holder.
+        name: returns the run's name, once the lock is held, so that no other run can take it meanwhile.
+        wait: wait until the other run ends instead of failing.
 
     Raises:
         BusyError: another run holds it, and `wait` is not set.
-        ConfigError: the folder cannot be written.
+        ConfigError: the folder is not writable.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ def hold_lock(path: Path, name: Callable[[], str], wait: bool = False) -> Iterat
         raise ConfigError(
             f"output folder {path.parent}",
             got=error.strerror or str(error),
-            expected="a folder that can be written",
+            expected="a writable folder",
             fix="set `output:` to another folder, or change its permissions",
         ) from None
     try:
@@ -66,13 +66,13 @@ def is_held(path: Path) -> bool:
 
 
 def _refuse_foreign_file(handle: int, path: Path) -> None:
-    """Refuses a file of the user's own, which would be written over."""
+    """Refuses a file that the user made, instead of overwriting it."""
     content = os.pread(handle, 64, 0)
     if content and not content.startswith(b'{"run":'):
         raise ConfigError(
             f"output folder {path.parent}",
             got=f"a file {path.name} in it that Transom did not write",
-            expected="a folder of Transom's own",
+            expected="a folder that only Transom uses",
             fix="set `output:` to another folder, or move the file away",
         )
 
@@ -88,7 +88,7 @@ def _acquire(handle: int, path: Path, wait: bool) -> None:
             who = "another run"
         raise BusyError(
             f"project in {path.parent}",
-            got=f"{who} is at work on it",
+            got=f"{who} is working on it",
             expected="one run at a time",
-            fix="wait for its end (`--wait` does), or stop it",
+            fix="wait until it ends (`--wait` does that), or stop it",
         ) from None

@@ -1,4 +1,4 @@
-"""What is kept of each run: one JSON file, written anew at every step, so that a killed run leaves its trace."""
+"""The record of each run: one JSON file, rewritten at every step, so that a killed run leaves its trace."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tflite.host.json_text import to_json
 FILE_NAME = "run.json"
 LOG_NAME = "log.txt"
 _TIME = "%Y-%m-%d %H:%M:%S"
-_KILLED = "ended without a word: its process was killed (`kill -9`, no memory left), or the machine went down"
+_KILLED = "ended without a report: its process was killed (`kill -9`, out of memory), or the machine went down"
 
 
 @dataclass
 class StepRecord:
-    """One step of a run: `status` is running, done, cached, skipped, interrupted or failed; `seconds` of wall time."""
+    """One step of a run: `status` is running, done, cached, skipped, interrupted or failed; `seconds` is wall time."""
 
     name: str
     status: str
@@ -36,23 +36,23 @@ class RunRecord:
 
     Attributes:
         name: the run's name, which sorts by time.
-        status: running, pushed, unchanged (the model was live already: nothing was pushed), not blessed, finished (no
-            push was asked for), failed, interrupted or unreadable.
+        status: running, pushed, unchanged (the model was live already: nothing was pushed), not blessed, finished
+            (--to ended it before the push), failed, interrupted or unreadable.
         started: local time.
         ended: local time; "" while it runs.
-        step: where a run stopped that did not come to its end: a step, or "checks", which come before the first.
+        step: where a run stopped early: a step, or "checks", which come before the first.
         seconds: wall time so far.
         config: the resolved configuration.
-        steps: what has run.
+        steps: the steps so far.
         evaluation: the evaluation's summary, once there is one.
         serving: the serving gate's report, once there is one.
         edge: the edge gate's report, once there is one.
-        verdict: one sentence on why the model was pushed or not.
+        verdict: one sentence that says why the model was pushed or not.
         training: the training's report, once there is one.
         pushed: folder of the model's version among the pushed ones.
-        bundle: folder of its edge bundle; "" where there is none.
-        error: what ended the run, where it did not come to its end; of an interrupted one, what is kept and lost too.
-        notes: what the steps said, as {"step", "text"}: whether training continued or started anew, and why, say.
+        bundle: folder of its edge bundle; "" if there is none.
+        error: what stopped the run early; for an interruption also what was kept and lost.
+        notes: messages of the steps, as {"step", "text"}: for example whether training resumed, and why.
         peak_memory_bytes: largest resident set of the process.
     """
 
@@ -77,7 +77,7 @@ class RunRecord:
     peak_memory_bytes: int = 0
 
     def stop(self, status: str, why: str, step: str = "") -> None:
-        """Says that the run ended before its end: its status, the reason, and where (by default: as its steps say)."""
+        """Records an early end: status, reason and step (default: the last one that ran)."""
         self.status, self.error, self.step, self.ended = status, why, step or self._last_step(), now()
 
     def _last_step(self) -> str:
@@ -86,7 +86,7 @@ class RunRecord:
         return (stopped or ran or [CHECKS])[-1]
 
     def save(self, paths: Paths) -> None:
-        """Writes `runs/NAME/run.json`, whole or not at all."""
+        """Writes `runs/NAME/run.json` atomically."""
         folder = paths.runs / self.name
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{FILE_NAME}.{os.getpid()}"
@@ -95,12 +95,12 @@ class RunRecord:
 
 
 def now() -> str:
-    """The local time, as records have it."""
+    """The local time in the records' format."""
     return time.strftime(_TIME)
 
 
 def new_name(paths: Paths) -> str:
-    """A name that no run of the project has: the time, and a number where two start in one second."""
+    """An unused name for a run: the time, and a number if two start in one second."""
     base = name = time.strftime("%Y%m%d-%H%M%S")
     number = 1
     while (paths.runs / name).exists():
@@ -110,7 +110,7 @@ def new_name(paths: Paths) -> str:
 
 
 def _read(file: Path) -> RunRecord:
-    """The run that a file records; one that is damaged, or of another version of Transom, has the status unreadable."""
+    """The run in a file; the status is unreadable if the file is damaged or of another version of Transom."""
     try:
         raw = json.loads(file.read_text(encoding="utf-8"))
         return RunRecord(**{**raw, "steps": [StepRecord(**step) for step in raw["steps"]]})
@@ -120,7 +120,7 @@ def _read(file: Path) -> RunRecord:
 
 
 def all_runs(paths: Paths) -> list[RunRecord]:
-    """The project's runs, oldest first. A run that says "running" while nobody holds the lock was killed."""
+    """The project's runs, oldest first. A run that is still "running" while the lock is free was killed."""
     busy = is_held(paths.lock)
     runs = []
     for file in sorted(paths.runs.glob(f"*/{FILE_NAME}")):
@@ -129,12 +129,12 @@ def all_runs(paths: Paths) -> list[RunRecord]:
         if run.status == "running":
             _mark_killed(run, paths.runs / run.name)
     if busy and runs and runs[-1].status == "running":
-        _update_seconds(runs[-1], time.time())  # its record is as old as its last step
+        _update_seconds(runs[-1], time.time())  # its record was saved at its last step
     return runs
 
 
 def _mark_killed(run: RunRecord, folder: Path) -> None:
-    """Says of a run that could not say it itself that it was killed, where, and when it last gave a sign of life."""
+    """Marks a run as killed, with the step, and the time of its last sign of life."""
     run.stop("interrupted", _KILLED)
     last = max(file.stat().st_mtime for file in (folder / FILE_NAME, folder / LOG_NAME) if file.exists())
     run.ended = time.strftime(_TIME, time.localtime(last))
@@ -145,6 +145,6 @@ def _mark_killed(run: RunRecord, folder: Path) -> None:
 
 
 def _update_seconds(run: RunRecord, until: float) -> None:
-    """Counts the time from the run's start."""
-    with contextlib.suppress(ValueError):  # a record that somebody edited
+    """Sets the run's seconds to those from its start until `until` (a timestamp)."""
+    with contextlib.suppress(ValueError):  # a record edited by hand
         run.seconds = max(run.seconds, until - time.mktime(time.strptime(run.started, _TIME)))

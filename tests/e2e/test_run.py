@@ -157,5 +157,5 @@ def test_a_start_in_the_middle_needs_an_earlier_run(tiny: Tiny, tmp_path: Path) 
     out = other.transom("run", str(other.config), "--set", "edge.variants=[]", "--to", "EdgeGate", code=2)
     assert "no step where edge.variants is empty" in out
     out = other.transom("run", str(other.config), "--from", "Trainer", code=2)
-    assert "ExampleGen did not end in the last run" in out
+    assert "ExampleGen did not finish in the last run" in out
     assert "without --from" in out

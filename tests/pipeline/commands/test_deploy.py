@@ -39,7 +39,7 @@ def test_a_served_model_is_asked_by_its_url(
         (["{grpc}/reviews", "--model", "stars", "x"], ConfigError.exit_code, "'reviews' and 'stars'"),
         (["{rest}/absent", "x"], ModelError.exit_code, "Servable not found for request: Latest(absent)"),
         (["{grpc}/pairs", "x"], ModelError.exit_code, "--pair for each text"),
-        (["folder", "--model", "stars", "x"], ConfigError.exit_code, "--model beside a URL"),
+        (["folder", "--model", "stars", "x"], ConfigError.exit_code, "--model only with a URL"),
     ],
 )
 def test_what_a_server_cannot_answer_is_one_screen(

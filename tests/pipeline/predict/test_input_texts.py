@@ -71,7 +71,7 @@ def test_a_bundle_knows_its_columns_too(tmp_path: Path) -> None:
 
 
 def test_a_table_without_the_column_says_which_there_are(tmp_path: Path, model: Path) -> None:
-    with pytest.raises(DataError, match="no column 'review', on which the model was trained") as caught:
+    with pytest.raises(DataError, match="no column 'review', which the model was trained on") as caught:
         from_file(write(tmp_path, "t.csv", ("words", "label")), model)
     assert "'words', 'label'" in caught.value.got
     assert "--column" in caught.value.fix
@@ -108,7 +108,7 @@ def test_other_files_are_a_text_a_line(tmp_path: Path, packed: bool) -> None:
     path = tmp_path / "mac.txt"
     path.write_bytes(b"one\rtwo\r")
     assert [one.text for one in from_file(path, None)] == ["one", "two"]
-    with pytest.raises(ConfigError, match="no table by its name"):
+    with pytest.raises(ConfigError, match="whose name is not that of a table"):
         from_file(path, None, ["text"])
 
 

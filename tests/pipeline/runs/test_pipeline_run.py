@@ -193,5 +193,5 @@ def test_only_a_run_that_put_something_there_has_pushed(graph: _Graph, fate: str
     pushed.set_string_custom_property("pushed_destination", "serving/7")
     graph.record.steps.append(StepRecord("Pusher", fate))
     graph._outputs["Pusher"] = {"pushed_model": pushed.mlmd_artifact}
-    assert graph._outcome() is None
+    assert graph._status_error() is None
     assert (graph.record.status, graph.record.pushed) == (status, "serving/7")

@@ -46,7 +46,7 @@ def test_a_run_that_nobody_holds_was_interrupted(paths: Paths) -> None:
         assert [run.status for run in all_runs(paths)] == ["interrupted", "running"]
         table = io.StringIO()
         print_runs(paths, table, as_json=False)
-        assert "at ExampleGen, begun 2026-01-01 00:00:00" in table.getvalue()
+        assert "at ExampleGen, started 2026-01-01 00:00:00" in table.getvalue()
 
 
 def test_a_run_in_progress_tells_how_long_it_has_taken_so_far(paths: Paths) -> None:
