@@ -1,4 +1,4 @@
-"""What can be known to be wrong before TensorFlow is loaded: in seconds, and before anything is written."""
+"""Checks a configuration and its data before TensorFlow is loaded: in seconds, and before anything is written."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from pipeline.config import ProjectConfig
 from pipeline.paths import Paths
 from pipeline.preflight_folders import check_folders
 
-# Files up to this size are read to the end, of larger ones the first rows.
+# Files up to this size are read completely, larger ones only up to this many rows.
 _WHOLE_BYTES, _FIRST_ROWS = 16 * 2**20, 1000
-# The rules that judge rows alone; the others need what earlier steps of the pipeline find.
+# The rules that need only the rows; the others need results of earlier steps.
 _RULES = ("empty_split", "one_class", "unseen_label", "label_spelling")
-# A table with so many rows whose labels hardly repeat is not a table of labels.
+# In a table with at least this many rows, labels must repeat.
 _MANY_ROWS = 100
 
 
@@ -36,12 +36,12 @@ def check(config: ProjectConfig, paths: Paths) -> None:
     """Checks files, columns, rows, schema, preset and folders.
 
     Args:
-        config: what is to be run.
-        paths: where it reads, and where it will write.
+        config: the configuration of the run.
+        paths: the folders that it reads and writes.
 
     Raises:
-        ConfigError: the configuration does not fit the data, or a folder cannot be written.
-        DataError: a file or a row cannot be read, or (GateError) the data cannot teach what the task asks.
+        ConfigError: the configuration does not fit the data, or a folder is not writable.
+        DataError: a file or a row cannot be read, or (GateError) the data cannot train a model for the task.
         PresetError: the preset cannot be used.
     """
     check_metrics(config.task.type, config.evaluation, config.task.labels)
@@ -55,7 +55,7 @@ def check(config: ProjectConfig, paths: Paths) -> None:
 
 
 def check_rows(config: ProjectConfig, base: Path) -> None:
-    """Checks files, columns and rows alone.
+    """Checks only files, columns and rows.
 
     Raises:
         ConfigError, DataError: see `check`.
@@ -69,7 +69,7 @@ def check_rows(config: ProjectConfig, base: Path) -> None:
 
 
 def _check_operations(config: ProjectConfig) -> None:
-    """Names that LiteRT does not know: with one of them misspelt, no variant would ever be within the budget."""
+    """Checks the names of operations: with one misspelt, no variant would ever be within the budget."""
     if not config.edge.variants or not config.edge.budget.operations:
         return
     from ai_edge_litert.schema_py_generated import BuiltinOperator
@@ -80,8 +80,8 @@ def _check_operations(config: ProjectConfig) -> None:
             close = difflib.get_close_matches(name.upper(), known, n=1)
             raise ConfigError(
                 "edge.budget.operations",
-                got=f"{name!r}, which is no operation of LiteRT",
-                expected="LiteRT's names of operations, such as FULLY_CONNECTED",
+                got=f"{name!r}, which is not an operation of LiteRT",
+                expected="LiteRT's name of an operation, such as FULLY_CONNECTED",
                 fix=f"did you mean {close[0]}?" if close else "correct it",
             )
 
@@ -110,7 +110,7 @@ def _find_tables(config: ProjectConfig, base: Path) -> list[tuple[Source, Path]]
             raise ConfigError(
                 f"data.{other} and data.{source.key} name the same file",
                 got=str(path),
-                expected="other rows in every split",
+                expected="different rows in every split",
                 fix="give different files, or one table as data.path, which is then split",
             )
     return tables
@@ -118,13 +118,13 @@ def _find_tables(config: ProjectConfig, base: Path) -> list[tuple[Source, Path]]
 
 @dataclass
 class _TableScan:
-    """What was seen of the tables.
+    """Facts about the tables.
 
     Attributes:
-        facts: split to its counts.
+        facts: the counts of each split.
         columns: all columns of all tables.
-        units: of a regression's numbers, to their rows.
-        whole: every file was read to its end.
+        units: the units of a regression's numbers, with their numbers of rows.
+        whole: whether every file was read completely.
     """
 
     facts: dict[str, SplitFacts]
@@ -142,14 +142,14 @@ class _TableScan:
             raise DataError(
                 f"task.label: column {config.task.label!r} of all tables together",
                 got=unclear,
-                expected="numbers with one scan",
+                expected="numbers that can be read in only one way",
                 fix=fix,
             )
         return scan
 
     def read(self, source: Source, path: Path, config: ProjectConfig) -> None:
         open_bytes(path).close()
-        if format_of(path, config.data.format) == "tfrecord":  # scan its rows takes TensorFlow
+        if format_of(path, config.data.format) == "tfrecord":  # its rows can only be read with TensorFlow
             check_frames(path)
             self.whole = False
             return
@@ -165,7 +165,7 @@ class _TableScan:
         if not rows:
             raise DataError(
                 f"data.{source.key}: {path} has no rows",
-                got=f"the columns {abbreviate(table.columns, 20)} and nothing below them"
+                got=f"the columns {abbreviate(table.columns, 20)} and no rows below them"
                 if table.columns
                 else "no row",
                 expected="at least one row",
@@ -173,23 +173,23 @@ class _TableScan:
 
 
 def _check_slices(config: ProjectConfig, scan: _TableScan) -> None:
-    """Slices of columns that the tables do not have, and of values that no row has."""
+    """Checks that the columns of slices exist, and that some row has each value."""
     if not scan.columns:
         return
     own = {config.task.text, config.task.text_pair, config.task.label}
     others = scan.columns - own
-    asked: list[tuple[str, str, tuple[str, ...]]] = [
+    requested: list[tuple[str, str, tuple[str, ...]]] = [
         ("evaluation.slices", name, (name,)) for name in config.evaluation.slices
     ]
     for metric, one in config.evaluation.thresholds.items():
         key = f"evaluation.thresholds.{metric}.slices"
-        asked += [(key, name, possible_columns(name)) for name in one.slices]
-    for key, name, columns in asked:
-        there = [column for column in columns if column in {LABEL_SLICE, LENGTH_SLICE} | others]
-        if not there:
+        requested += [(key, name, possible_columns(name)) for name in one.slices]
+    for key, name, columns in requested:
+        present = [column for column in columns if column in {LABEL_SLICE, LENGTH_SLICE} | others]
+        if not present:
             raise _no_column(key, name, others)
-        if name not in there and scan.whole:
-            _check_slice_value(config, scan, key, name, there)
+        if name not in present and scan.whole:
+            _check_slice_value(config, scan, key, name, present)
 
 
 def _no_column(key: str, name: str, others: set[str]) -> ConfigError:
@@ -210,7 +210,7 @@ def _no_column(key: str, name: str, others: set[str]) -> ConfigError:
 
 
 def _check_slice_value(config: ProjectConfig, scan: _TableScan, key: str, name: str, columns: Sequence[str]) -> None:
-    """Refuses the slice of a value that stands in no split: a threshold on it would never be judged."""
+    """Refuses a slice of a value that no split has: a threshold on it would never be checked."""
     known: set[str] = set()
     for column in columns:
         if column == LENGTH_SLICE:
@@ -220,7 +220,7 @@ def _check_slice_value(config: ProjectConfig, scan: _TableScan, key: str, name: 
             facts.labels if column == LABEL_SLICE else facts.values.get(column, Counter[str]())
             for facts in scan.facts.values()
         ]
-        if any("" in values for values in counts):  # too long, or too many of them, to be counted one by one
+        if any("" in values for values in counts):  # the values are too long or too many to be counted
             return
         named = (*(config.task.labels or ()), NO_LABEL) if column == LABEL_SLICE else (MISSING,)
         known.update(f"{column}={value}" for value in (*named, *(value for values in counts for value in values)))
@@ -228,43 +228,43 @@ def _check_slice_value(config: ProjectConfig, scan: _TableScan, key: str, name: 
         raise ConfigError(
             f"{key}: no row is in slice {name!r}",
             got=f"the values {abbreviate(sorted(known), 10)}",
-            expected="a value that a row has: a threshold on no row would never be judged",
+            expected="a value that some row has: a threshold on no rows would never be checked",
             fix=f"correct {key}",
         )
 
 
 def _check_split_by(config: ProjectConfig, columns: set[str]) -> None:
-    """Refuses columns that cannot divide rows."""
+    """Refuses columns by which the rows cannot be split."""
     for name in config.data.split_columns:
         if name == config.task.label or (columns and name not in columns):
             raise ConfigError(
                 "data.split_by",
-                got=f"{name!r}, the answer" if name == config.task.label else f"{name!r}, which no table has",
+                got=f"{name!r}, the label" if name == config.task.label else f"{name!r}, which no table has",
                 expected=f"some of {abbreviate(sorted(columns - {config.task.label}), 20)}",
-                fix="name the column whose rows belong together, or remove the key",
+                fix="name a column whose equal values belong in one split, or remove the key",
             )
 
 
 def _check_learnable(config: ProjectConfig, scan: _TableScan) -> None:
-    seen = rules.Evidence(config.task, config.gate, scan.facts)
-    labels = seen.train.labels
-    # Of all rows, as `transom init` judges: a part of them repeats its labels less.
-    rows, kinds = sum(facts.rows for facts in scan.facts.values()), _all_labels(scan)
-    if config.task.type == "single_label" and rows >= _MANY_ROWS and len(kinds) > rows / 2:
+    evidence = rules.Evidence(config.task, config.gate, scan.facts)
+    labels = evidence.train.labels
+    # Counts all rows, as `transom init` does: in one split, labels repeat less.
+    rows, distinct = sum(facts.rows for facts in scan.facts.values()), _all_labels(scan)
+    if config.task.type == "single_label" and rows >= _MANY_ROWS and len(distinct) > rows / 2:
         raise DataError(
             f"task.label: column {config.task.label!r} does not hold labels",
-            got=f"{len(kinds):,} different values in {rows:,} rows, for example {abbreviate(list(kinds), 3)}",
+            got=f"{len(distinct):,} different values in {rows:,} rows, for example {abbreviate(list(distinct), 3)}",
             expected="a few labels, each in many rows",
             fix="correct task.label, or set task.type: regression if these are measurements",
         )
-    findings.stop(rules.apply(seen, _RULES))
+    findings.stop(rules.apply(evidence, _RULES))
     known = config.task.labels or tuple(sorted(labels))
     check_metrics(config.task.type, config.evaluation, known)
     weights = config.train.class_weights
     unknown = set(weights) - set(known) if isinstance(weights, dict) else set()
     if unknown:
         raise ConfigError(
-            "train.class_weights names labels that training never shows",
+            "train.class_weights names labels that do not occur in training",
             got=abbreviate(sorted(unknown)),
             expected=f"some of {abbreviate(known, 10)}",
             fix="correct the names",

@@ -1,4 +1,4 @@
-"""`transom init FILE`: looks at a table and writes a commented transom.yaml. No TensorFlow."""
+"""`transom init FILE`: reads a table and writes a commented transom.yaml. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from pipeline.init.task_inference import InferredTask, infer_task
 from pipeline.init.task_kind import column_values, decimal_mark
 from tflite.config import EdgeConfig
 
-# Names of the splits that may lie beside a file called train.
+# Names of the split files that may be next to a file called train.
 _SIBLINGS = {"eval": ("dev", "valid", "validation", "val", "eval"), "test": ("test",)}
-# Characters that YAML does not take, even in a comment; values are written with escapes.
+# Characters that YAML does not allow, even in a comment; values are written with escapes.
 _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # The keys that users change first, by group.
 _KEYS: dict[str, tuple[type[BaseModel], tuple[str, ...]]] = {
@@ -45,24 +45,24 @@ _KEYS: dict[str, tuple[type[BaseModel], tuple[str, ...]]] = {
     "edge": (EdgeConfig, ("variants", "lengths", "min_agreement")),
     "push": (PushConfig, ("directory", "keep")),
 }
-# Those that a regression, which has no labels, does not read and a run would refuse.
+# Keys about labels, which a run refuses for a regression.
 _LABEL_KEYS = ("class_weights", "unseen_label", "small_class", "conflicting_labels")
 
 
 def write(table: Path, out: Path | None = None, warn: Callable[[str], object] = str) -> Path:
-    """Writes the configuration for a table, beside it or where `out` says, and returns the file's path.
+    """Writes the configuration for a table, next to it or to `out`, and returns the file's path.
 
     Args:
-        warn: told what `transom run` would refuse of the data.
+        warn: called with each problem of the data that `transom run` would refuse.
 
     Raises:
-        ConfigError: the file is there already, or its folder cannot be written.
+        ConfigError: the file exists already, or its folder is not writable.
         DataError: see `infer`.
     """
     if table.is_dir():
         raise _folder(table)
     target = out or table.parent / FILE_NAME
-    if target.exists() and table.exists():  # else the table is what has to be mended
+    if target.exists() and table.exists():  # otherwise the missing table is the error to report
         raise _exists(target)
     text = infer(table, target.parent, target.name, warn)
     opened = False
@@ -73,7 +73,7 @@ def write(table: Path, out: Path | None = None, warn: Callable[[str], object] = 
     except FileExistsError:
         raise _exists(target) from None
     except OSError as error:
-        if opened:  # half a file is worse than none
+        if opened:  # do not leave half a file
             target.unlink(missing_ok=True)
         raise ConfigError(f"{target} cannot be written", got=error.strerror or str(error), fix="use --out") from None
     return target
@@ -91,15 +91,15 @@ def _folder(folder: Path) -> DataError:
 
 
 def _exists(target: Path) -> ConfigError:
-    return ConfigError(f"{target} is there already", expected="a new file", fix="move it away, or use --out")
+    return ConfigError(f"{target} already exists", expected="a new file", fix="move it away, or use --out")
 
 
 def infer(path: Path, folder: Path | None = None, name: str = FILE_NAME, warn: Callable[[str], object] = str) -> str:
     """The text of a transom.yaml for a table.
 
     Args:
-        folder: where the file will lie; paths in it are relative to that. Default: beside the table.
-        name: what the file will be called.
+        folder: where the file will be; its paths are relative to this. Default: the table's folder.
+        name: the file's name.
         warn: see `write`.
 
     Raises:
@@ -109,7 +109,7 @@ def infer(path: Path, folder: Path | None = None, name: str = FILE_NAME, warn: C
     splits = _find_splits(inferred)
     folder = folder or path.parent
     required = [_head(inferred, path, name), _data(inferred, path, splits, folder), _task(inferred)]
-    # What is written must be right: a failure here is ours.
+    # The text must be a valid configuration: a failure here is a bug.
     refusal = _refusal(ProjectConfig.model_validate(read_yaml(_NOT_YAML.sub("�", "\n".join(required)))), folder)
     if refusal is not None:
         warn(one_line(refusal))
@@ -120,7 +120,7 @@ def infer(path: Path, folder: Path | None = None, name: str = FILE_NAME, warn: C
 
 
 def _refusal(config: ProjectConfig, folder: Path) -> TransomError | None:
-    """What `transom run` would refuse of these data, rows far below and the other splits' included."""
+    """The error with which `transom run` would refuse these data, including later rows and other splits."""
     try:
         preflight.check_rows(config, folder)
     except TransomError as error:
@@ -136,36 +136,36 @@ def scalar(value: Any) -> str:
 
 
 def project_name(path: Path) -> str:
-    """A project's name from its table: of the folder where the file is just "train", else of the file."""
+    """A project's name: that of the table's folder if the file is called "train", otherwise that of the file."""
     stem = path.name.split(".")[0]
     source = path.resolve().parent.name if _train_name(stem) is not None else stem
     return project_names.name_from_text(source)
 
 
 def _train_name(stem: str) -> str | None:
-    """The stem with {} in place of "train", None where it is not that of a training split."""
+    """The stem with {} in place of "train"; None if it does not name a training split."""
     match = re.search(r"(?:^|(?<=[_.-]))train(?:ing)?(?=$|[_.-])", stem, re.IGNORECASE)
     return None if match is None else stem[: match.start()] + "{}" + stem[match.end() :]
 
 
 def _find_splits(inferred: InferredTask) -> dict[str, Path]:
-    """The eval and test files beside a training file that have the task's columns."""
+    """The eval and test files next to a training file, if they have the task's columns."""
     path = inferred.table.path
     pattern = _train_name(path.name.split(".")[0])
     if pattern is None:
         return {}
     endings = "".join(path.suffixes)
-    found = {}
+    siblings = {}
     for split, stems in _SIBLINGS.items():
         for name in stems:
             sibling = path.with_name(pattern.format(name) + endings)
-            if sibling.is_file() and _usable(sibling, inferred):
-                found[split] = sibling
+            if sibling.is_file() and _has_task_columns(sibling, inferred):
+                siblings[split] = sibling
                 break
-    return found
+    return siblings
 
 
-def _usable(path: Path, inferred: InferredTask) -> bool:
+def _has_task_columns(path: Path, inferred: InferredTask) -> bool:
     try:
         open_table(path).require([inferred.text, inferred.text_pair or inferred.text, inferred.label])
     except DataError:
@@ -192,19 +192,19 @@ def _data(inferred: InferredTask, path: Path, splits: dict[str, Path], folder: P
         shares = DataConfig(path="x").splits
         return (
             "data:\n"
-            f"  path: {relative(path)}    # split by a hash of the text: a row keeps its side when data are added\n"
+            f"  path: {relative(path)}    # split by a hash of the text: a row keeps its split when data are added\n"
             f"  # splits: {{train: {shares.train}, eval: {shares.eval}, test: {shares.test}}}\n"
             f"{_split_by(inferred)}"
             "  # dedupe: false    # true: keep one row of each text\n"
         )
     lines = ["data:", f"  train: {relative(path)}"]
     if "eval" in splits:
-        lines.append(f"  eval: {relative(splits['eval'])}    # found beside it")
+        lines.append(f"  eval: {relative(splits['eval'])}    # found next to it")
     else:
-        lines.append("  # eval: no file found; a tenth of train, by a hash of the text, becomes it")
+        lines.append("  # eval: no file found; a tenth of train is used, chosen by a hash of the text")
         lines += _split_by(inferred).splitlines()
     if "test" in splits:
-        lines.append(f"  test: {relative(splits['test'])}    # found beside it")
+        lines.append(f"  test: {relative(splits['test'])}    # found next to it")
     else:
         lines.append("  # test: no file found; eval is used")
     lines.append("  # dedupe: false    # true: a text of the test rows is dropped from eval and train")
@@ -212,14 +212,14 @@ def _data(inferred: InferredTask, path: Path, splits: dict[str, Path], folder: P
 
 
 def _split_by(inferred: InferredTask) -> str:
-    """What divides pairs: the second text where the first is one of a few (a topic, a question of an exam)."""
+    """The key that splits pairs: the second text if the first has only a few values (topics, exam questions)."""
     if inferred.text_pair is None:
         return ""
     first, second = inferred.columns[inferred.text], inferred.columns[inferred.text_pair]
     if is_categorical(len(first.distinct), first.rows) and not is_categorical(len(second.distinct), second.rows):
         reason = f"{shorten(inferred.text)} has only {len(first.distinct)} values"
         return f"  split_by: {scalar(inferred.text_pair)}    # {reason}\n"
-    return f"  # split_by: {scalar(inferred.text)}    # all rows of one {shorten(inferred.text)} stand on one side\n"
+    return f"  # split_by: {scalar(inferred.text)}    # keeps all rows of one {shorten(inferred.text)} in one split\n"
 
 
 def _task(inferred: InferredTask) -> str:
@@ -240,7 +240,7 @@ def _label_summary(inferred: InferredTask) -> Iterator[str]:
     if inferred.task == "regression":
         column, numbers = inferred.columns[inferred.label], column_values(inferred.columns[inferred.label])
         if column.number_column.mark is not None:
-            yield f"answers from {numbers[0]:g} to {numbers[-1]:g}"
+            yield f"numbers from {numbers[0]:g} to {numbers[-1]:g}"
     else:
         counts = [f"{shorten(label)} {count:,}" for label, count in inferred.labels.most_common()]
         yield f"{len(counts):,} labels, with their rows: {abbreviate(counts, 10)}"
@@ -250,7 +250,7 @@ def _label_summary(inferred: InferredTask) -> Iterator[str]:
 
 
 def _optional(name: str, inferred: InferredTask) -> str:
-    """The main keys of a group, commented out, with their defaults and what they mean."""
+    """The main keys of a group, commented out, with their defaults and meanings."""
     model, keys = _KEYS[name]
     defaults = model.model_construct()
     lines = [f"# {name}:"]
@@ -266,7 +266,7 @@ def _optional(name: str, inferred: InferredTask) -> str:
         lines += ["# A pretrained encoder instead:", "# model:", "#   type: preset"]
         lines += ["#   preset: path/to/folder    # " + _preset_meaning()]
     if name == "evaluation" and inferred.task != "regression":
-        lines += ["#   thresholds:", f"#     {_metric(inferred)}: {{min: 0.8}}    # below it the model is not pushed"]
+        lines += ["#   thresholds:", f"#     {_metric(inferred)}: {{min: 0.8}}    # below this the model is not pushed"]
     return "\n".join([*lines, ""])
 
 

@@ -55,11 +55,11 @@ def test_good_data_pass_and_nothing_is_written(folder: Path) -> None:
 
 def test_tensorflow_is_not_loaded(folder: Path, repository: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from pipeline import preflight, init; "
+        "import sys; from pathlib import Path; from pipeline import preflight; from pipeline.init import new_project; "
         "from pipeline.config import ProjectConfig; from pipeline.paths import Paths\n"
         f"base = Path({str(folder)!r})\n"
         "preflight.check(ProjectConfig(data={'path': 't.csv'}), Paths(base, base, base / 's', base / 'e'))\n"
-        "init.write(base / 't.csv')\n"
+        "new_project.write(base / 't.csv')\n"
         "print([name for name in ('tensorflow', 'tfx', 'apache_beam', 'keras') if name in sys.modules])"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=repository)

@@ -82,7 +82,7 @@ def test_write_beside_and_elsewhere_and_never_over(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "data" / "t.csv", ["text", "label"], [[sentence(n), "ab"[n % 2]] for n in range(40)])
     written = write(path)
     assert written == tmp_path / "data" / "transom.yaml"
-    with pytest.raises(ConfigError, match="is there already"):
+    with pytest.raises(ConfigError, match="already exists"):
         write(path)
     other = write(path, tmp_path / "project.yaml")
     assert config_of(other.read_text(encoding="utf-8")).data.path == "data/t.csv"

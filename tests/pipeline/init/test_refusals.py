@@ -42,7 +42,7 @@ def test_a_whole_table_in_one_object(tmp_path: Path, row: dict, fix: str) -> Non
     ("name", "values", "fix"),
     [
         ("label", ["x" * 500, "y" * 500], "its values have over 200 characters"),
-        ("price", [f"{n}_000 or so" for n in range(300)], "if column 'price' is the answer, write plain numbers in it"),
+        ("price", [f"{n}_000 or so" for n in range(300)], "if column 'price' is the label, write plain numbers in it"),
         ("price", ["<5"] * 9 + [f"{n / 7:.3f}" for n in range(291)], "not '<5' and the like (9 of 300 rows)"),
     ],
 )
@@ -79,7 +79,7 @@ def test_tables_that_say_nothing(tmp_path: Path, content: str, what: str) -> Non
     ("name", "content", "told"),
     [
         ("t.csv", LINES, "line 1 looks like a row and not like a header"),
-        ("t.csv", "text::label\n" + LINES.replace(",", "::"), "no separator that makes all rows as wide"),
+        ("t.csv", "text::label\n" + LINES.replace(",", "::"), "no separator gives all rows the width"),
         ("t.csv", '"text,label"\n' + "".join(f'"{line}"\n' for line in LINES.splitlines()), "quotes around each line"),
         ("t.csv", "text,label,text\n" + LINES.replace("\n", ",x\n"), "column 'text' appears 2 times"),
         ("t.csv", "text,label\n" + LINES * 125 + "a,b,c\n", "row 5,001 (line 5,002): more fields"),

@@ -29,8 +29,8 @@ def test_two_spellings_of_a_label_are_one(tmp_path: Path, spellings: list) -> No
 def test_labels_that_differ_in_spelling_alone_are_noted(tmp_path: Path) -> None:
     rows = [[sentence(n), ["spam", "Spam", "n/a"][n % 3]] for n in range(60)]
     text = infer(write_csv(tmp_path / "t.csv", ["text", "label"], rows))
-    assert "labels that differ in spelling alone are different labels: 'spam', 'Spam'" in text
-    assert "'n/a' is taken for a label" in text
+    assert "labels that differ only in spelling are different labels: 'spam', 'Spam'" in text
+    assert "'n/a' is read as a label" in text
 
 
 def test_notes(tmp_path: Path) -> None:

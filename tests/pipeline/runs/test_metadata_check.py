@@ -62,7 +62,7 @@ def test_a_store_cut_short_is_told_with_the_way_back(paths: Paths, kept: float) 
 def test_a_store_that_was_removed_without_what_it_names(paths: Paths) -> None:
     """New executions would have the old ones' numbers, and their files would be mixed."""
     paths.metadata.unlink()
-    with pytest.raises(DataError, match="it is gone, the artifacts are not"):
+    with pytest.raises(DataError, match="it is missing, but the artifacts are there"):
         metadata_check.check(paths)
     shutil.rmtree(paths.artifacts)
     assert metadata_check.check(paths) == []
@@ -85,9 +85,9 @@ def test_a_store_from_a_backup_beside_newer_artifacts_is_refused(paths: Paths) -
     """Its next executions would write into the folders of those that it does not know."""
     newer = paths.artifacts / "Transform" / "examples" / "4"
     newer.mkdir(parents=True)
-    with pytest.raises(DataError, match="it ends at execution 3, they at 4") as caught:
+    with pytest.raises(DataError, match="it ends at execution 3, they end at 4") as caught:
         metadata_check.check(paths)
-    assert "put both back from one backup" in str(caught.value)
+    assert "restore both from the same backup" in str(caught.value)
     newer.rmdir()
     assert metadata_check.check(paths) == []
 
@@ -163,7 +163,7 @@ def test_what_is_no_store_is_not_ours_to_remove(paths: Paths) -> None:
         metadata_check.check(paths)
     paths.metadata.rmdir()
     paths.metadata.symlink_to(paths.output / "nowhere")
-    with pytest.raises(ConfigError, match="no file"):
+    with pytest.raises(ConfigError, match="not a regular file"):
         metadata_check.check(paths)
     paths.metadata.unlink()
     paths.metadata.write_text("my notes")

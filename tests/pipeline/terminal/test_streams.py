@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.paths import Paths
-from pipeline.runs.run_records import Run
+from pipeline.runs.run_records import RunRecord
 from pipeline.runs.run_tables import print_summary
 from pipeline.terminal import streams
 
@@ -25,7 +25,7 @@ def project(tmp_path: Path) -> Path:
     paths = Paths(tmp_path, tmp_path / "transom-out", tmp_path / "push", tmp_path / "edge")
     (tmp_path / "transom.yaml").write_text("data: {path: none.csv}\n")
     for number in range(300):
-        run = Run(name=f"{number:03}", status="pushed", started="", config={}, verdict="blessed: é … 日本 😀")
+        run = RunRecord(name=f"{number:03}", status="pushed", started="", config={}, verdict="blessed: é … 日本 😀")
         run.save(paths)
     return tmp_path
 
@@ -115,7 +115,7 @@ def test_a_table_whose_reader_has_gone_does_not_decide_the_exit_code(tmp_path: P
     read, write = os.pipe()
     os.close(read)
     paths = Paths(tmp_path, tmp_path, tmp_path, tmp_path)
-    run = Run(name="1", status="pushed", started="", config={}, evaluation={"metrics": {"accuracy": 0.5}})
+    run = RunRecord(name="1", status="pushed", started="", config={}, evaluation={"metrics": {"accuracy": 0.5}})
     stream = os.fdopen(write, "w", buffering=1)
     with pytest.raises(BrokenPipeError):
         print_summary(run, paths, stream, as_json=False)
