@@ -20,9 +20,9 @@ def test_the_verified_spec_gives_what_a_local_run_gives(tiny: Any, tmp_path: Pat
     other.config.write_text(project.config.read_text() + kubeflow)
     arguments = ("--image", f"transom:{importlib.metadata.version('transom')}", "--out", str(tmp_path / "p.yaml"))
     work = tmp_path / "work"
-    said = other.transom("compile", str(other.config), *arguments, "--verify", "--work", str(work))
+    output = other.transom("compile", str(other.config), *arguments, "--verify", "--work", str(work))
     # The second run trains the same model, with other names in its graph.
-    assert "run-2 found it live and trained the same model again" in said
+    assert "run-2 found it live and trained the same model again" in output
     (work,) = work.glob("verify-*")
     bucket = work / "buckets" / "minio" / "mlpipeline" / "v2" / "artifacts" / "tiny"
     for run in ("run-1", "run-2"):

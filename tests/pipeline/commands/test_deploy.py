@@ -33,7 +33,7 @@ def test_a_served_model_is_asked_by_its_url(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "expected"),
     [
         (["{grpc}", "x"], ConfigError.exit_code, "give --model NAME"),
         (["{grpc}/reviews", "--model", "stars", "x"], ConfigError.exit_code, "'reviews' and 'stars'"),
@@ -43,12 +43,12 @@ def test_a_served_model_is_asked_by_its_url(
     ],
 )
 def test_what_a_server_cannot_answer_is_one_screen(
-    arguments: list[str], code: int, told: str, fake: FakeServing, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], code: int, expected: str, fake: FakeServing, capsys: pytest.CaptureFixture[str]
 ) -> None:
     filled = [argument.format(grpc=fake.grpc_url, rest=fake.rest_url) for argument in arguments]
     assert main(["predict", *filled]) == code
     error = capsys.readouterr().err
-    assert told in error
+    assert expected in error
     assert "Traceback" not in error
 
 
@@ -69,7 +69,7 @@ def test_manifests_are_written_and_a_canary_promoted_in_the_server(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["render", "--target", "compose", "--push-dir", "none", "--out", "out"], "no such folder"),
         (["promote", "--model", "reviews", "--config", "none"], "No such file"),
@@ -77,7 +77,7 @@ def test_manifests_are_written_and_a_canary_promoted_in_the_server(
     ],
 )
 def test_what_cannot_be_deployed_is_one_screen_and_exit_code_2(
-    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["deploy", *arguments]) == ConfigError.exit_code == 2
-    assert told in capsys.readouterr().err
+    assert expected in capsys.readouterr().err

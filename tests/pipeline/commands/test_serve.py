@@ -68,8 +68,8 @@ def test_a_wrong_flag_is_the_servers_error(output: Path, capsys: pytest.CaptureF
 
 def test_the_help_says_what_holds_here(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", str(output), "--help"]) == 0
-    told = capsys.readouterr().out
-    assert all(f"here: {value})" in told for value in ("127.0.0.1", "loopback", "8501", "reviews"))
+    printed = capsys.readouterr().out
+    assert all(f"here: {value})" in printed for value in ("127.0.0.1", "loopback", "8501", "reviews"))
 
 
 def test_only_the_folder_is_missing_where_nothing_is_given(capsys: pytest.CaptureFixture[str]) -> None:

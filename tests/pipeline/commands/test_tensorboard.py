@@ -31,9 +31,9 @@ def test_tensorboard_says_where_it_is_and_nothing_else(tmp_path: Path, repositor
     (tmp_path / "transom.yaml").write_text("data: {path: none.csv}\n")
     (tmp_path / "transom-out" / "artifacts" / "Trainer" / "model_run").mkdir(parents=True)
     port = _free_port()
-    told = {name: value for name, value in os.environ.items() if not name.startswith("TF_CPP")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TF_CPP")}
     command = [sys.executable, "-m", "pipeline.cli", "tensorboard", str(tmp_path / "transom.yaml"), "--port", str(port)]
-    process = subprocess.Popen(command, cwd=repository, env=told, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=repository, env=environment, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
         first = process.stderr.readline()

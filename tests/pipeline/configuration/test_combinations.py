@@ -34,7 +34,7 @@ def configure(folder: Path, **groups: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("keys", "refused", "told"),
+    ("keys", "refused", "expected"),
     [
         # What only one kind of task reads.
         ({"task.threshold": 0.3}, "task.threshold", "only a multi_label task"),
@@ -132,12 +132,12 @@ def configure(folder: Path, **groups: Any) -> Any:
         ({"task.text": ""}, "task.text", "not empty"),
     ],
 )
-def test_what_would_not_be_heeded_is_refused(tmp_path: Path, keys: dict, refused: str, told: str) -> None:
+def test_what_would_not_be_heeded_is_refused(tmp_path: Path, keys: dict, refused: str, expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
         configure(tmp_path, **keys)
     line = str(caught.value).splitlines()[0].partition("transom.yaml: ")[2]
     assert line == refused or line.startswith(f"{refused}: ")
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_a_configuration_cannot_be_changed(write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("data: {path: a.csv}\ntrain: {epocs: 3}\n", ("train.epocs", "does not know", "did you mean `epochs`?")),
         ("data: {path: a.csv}\ntrain: {epochs: many}\n", ("train.epochs", "'many'", "a whole number")),
@@ -99,10 +99,10 @@ def test_a_configuration_cannot_be_changed(write) -> None:
         (b"name: \xff\n", ("not UTF-8 at offset 6",)),
     ],
 )
-def test_a_wrong_configuration_is_taught(write, text: str | bytes, told: tuple[str, ...]) -> None:
+def test_a_wrong_configuration_is_taught(write, text: str | bytes, expected: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError) as error:
         load(write(text))
-    for part in told:
+    for part in expected:
         assert part in str(error.value)
 
 

@@ -76,7 +76,7 @@ def test_tables_that_say_nothing(tmp_path: Path, content: str, what: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "expected"),
     [
         ("t.csv", LINES, "line 1 looks like a row and not like a header"),
         ("t.csv", "text::label\n" + LINES.replace(",", "::"), "no separator gives all rows the width"),
@@ -90,16 +90,16 @@ def test_tables_that_say_nothing(tmp_path: Path, content: str, what: str) -> Non
         ("t.jsonl", '{"text": "ok", "label": {"a": 1}}\n' * 9, "no column looks like a label"),
     ],
 )
-def test_what_a_run_would_refuse_init_refuses(tmp_path: Path, name: str, content: str, told: str) -> None:
+def test_what_a_run_would_refuse_init_refuses(tmp_path: Path, name: str, content: str, expected: str) -> None:
     path = tmp_path / name
     path.write_text(content, encoding="utf-8")
     with pytest.raises(DataError) as caught:
         infer(path)
-    assert told in caught.value.render()
+    assert expected in caught.value.render()
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "expected"),
     [
         ("t.csv", "text,label\n" + LINES * 9 + "a,b,c\n", "row 361 (line 362): more fields"),
         ("t.csv", "text,label\n" + LINES * 9 + "\udcff,b\n", "row 361 (line 362): not UTF-8, in column 'text'"),
@@ -111,14 +111,14 @@ def test_what_a_run_would_refuse_init_refuses(tmp_path: Path, name: str, content
     ],
 )
 def test_rows_below_those_looked_at_are_read_too(
-    tmp_path: Path, name: str, content: str, told: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, name: str, content: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.init.task_inference._ROWS", 100)
     path = tmp_path / name
     path.write_text(content, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(DataError) as caught:
         infer(path)
-    assert told in caught.value.render()
+    assert expected in caught.value.render()
 
 
 def test_columns_that_nobody_uses_stop_nobody(tmp_path: Path) -> None:
@@ -135,9 +135,9 @@ def test_a_folder_in_place_of_a_table_is_said_to_be_one(tmp_path: Path, capsys: 
     (tmp_path / "train.csv").touch()
     (tmp_path / "transom.yaml").touch()
     assert main(["init", str(tmp_path)]) == DataError.exit_code
-    told = capsys.readouterr().err
-    assert "is a folder" in told
-    assert f"did you mean {tmp_path / 'train.csv'}?" in told
+    output = capsys.readouterr().err
+    assert "is a folder" in output
+    assert f"did you mean {tmp_path / 'train.csv'}?" in output
 
 
 def test_a_missing_table_is_said_to_be_missing_whatever_lies_beside_it(

@@ -106,7 +106,7 @@ def test_large_whole_numbers_stay_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "decimal", "said"),
+    ("values", "decimal", "expected_text"),
     [
         (["0,5", "3,5", "1.000,25"], ",", "a decimal comma"),
         (["1,000", "2,500.5", "12"], None, "numbers from 12 to 2500.5"),
@@ -124,8 +124,10 @@ def test_large_whole_numbers_stay_apart(tmp_path: Path) -> None:
         (["0.85", "85%"], None, "numbers of different units"),
     ],
 )
-def test_numbers_as_people_write_them(tmp_path: Path, values: list[str], decimal: str | None, said: str) -> None:
+def test_numbers_as_people_write_them(
+    tmp_path: Path, values: list[str], decimal: str | None, expected_text: str
+) -> None:
     rows = [[sentence(n), values[n % len(values)]] for n in range(300)]
     text = infer(write_csv(tmp_path / "t.csv", ["text", "score"], rows))
     assert (config_of(text).task.type, config_of(text).task.decimal) == ("regression", decimal)
-    assert said in text
+    assert expected_text in text

@@ -61,7 +61,7 @@ def arguments(base: Path, work: Path) -> list[str]:
     """What the launcher calls ExampleGen with; the backend's own log artifact included."""
     node = example_gen(DataConfig(path="{SPAN}/t.csv"), TaskConfig(), base)
     parameters = {name: value for name, value in node.exec_properties.items() if value is not None}
-    told = {
+    executor_input = {
         "inputs": {"parameterValues": parameters},
         "outputs": {
             "artifacts": {
@@ -77,7 +77,7 @@ def arguments(base: Path, work: Path) -> list[str]:
     spec = {"parameters": {name: {"parameterType": kind} for name, kind in kinds.items()}}
     return [
         *("--executor_class_path", f"{Executor.__module__}.Executor"),
-        *("--json_serialized_invocation_args", json.dumps(told)),
+        *("--json_serialized_invocation_args", json.dumps(executor_input)),
         *("--json_serialized_inputs_spec_args", json.dumps(spec)),
         *("--artifact_types", json.dumps({"examples": "tfx.types.standard_artifacts.Examples"})),
         *("--driver_class_path", "components.steps.example_gen.Driver"),
@@ -90,9 +90,9 @@ def test_example_gen_takes_the_newest_span_and_reports_the_buckets_uri(tmp_path:
         (tmp_path / "data" / span).mkdir(parents=True)
         (tmp_path / "data" / span / "t.csv").write_text(ROWS)
     assert main(arguments(tmp_path / "data", tmp_path)) == 0
-    said: dict[str, Any] = json.loads((tmp_path / "out.json").read_text())["artifacts"]
-    assert set(said) == {"examples"}
-    made = said["examples"]["artifacts"][0]
+    outputs: dict[str, Any] = json.loads((tmp_path / "out.json").read_text())["artifacts"]
+    assert set(outputs) == {"examples"}
+    made = outputs["examples"]["artifacts"][0]
     assert made["uri"] == "s3://bucket/examples"
     # TFX marks a custom property that has the name of a declared one.
     assert made["metadata"][f"{CUSTOM_PROPERTIES_PREFIX}span"] == 3
@@ -112,7 +112,7 @@ def tried(tmp_path: Path) -> list[str]:
     return [*arguments(tmp_path / "data", tmp_path), "--attempts", str(tmp_path / "attempts"), "--retries", "2"]
 
 
-def said(capfd: pytest.CaptureFixture[str]) -> str:
+def last_error_line(capfd: pytest.CaptureFixture[str]) -> str:
     return capfd.readouterr().err.strip().splitlines()[-1]
 
 
@@ -121,12 +121,12 @@ def test_a_failure_that_would_fail_again_is_not_tried_again(
 ) -> None:
     (tmp_path / "data").mkdir()
     assert main(tried) == DataError.exit_code
-    first = said(capfd)
+    first = last_error_line(capfd)
     (tmp_path / "data" / "1").mkdir()  # whatever happens meanwhile, the attempts after it do not run
     (tmp_path / "data" / "1" / "t.csv").write_text(ROWS)
     for _ in range(2):
         assert main(tried) == DataError.exit_code
-        assert said(capfd).startswith(f"{first} (an earlier attempt ended so")
+        assert last_error_line(capfd).startswith(f"{first} (an earlier attempt failed so")
     assert list((tmp_path / "attempts").iterdir()) == []
     assert main(tried) == 0  # a person has restarted the run
 

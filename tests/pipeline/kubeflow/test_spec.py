@@ -179,8 +179,8 @@ def test_the_dockerfile_installs_the_lock(tmp_path: Path, capsys: pytest.Capture
     copied = next(line for line in text.splitlines() if line.startswith("COPY requirements")).split()[1:-1]
     assert {"requirements.lock", "requirements-uv.lock", "requirements-cuda.lock"} == set(copied)
     assert all((repository / name).is_file() for name in copied)
-    said = capsys.readouterr().out
-    assert f":{importlib.metadata.version('transom')} ." in said
+    output = capsys.readouterr().out
+    assert f":{importlib.metadata.version('transom')} ." in output
     packages = {path.name for path in repository.iterdir() if (path / "__init__.py").is_file()}
     ignored = (tmp_path / "image" / "Dockerfile.dockerignore").read_text().splitlines()
     assert {f"!{name}" for name in (*packages, *copied)} <= set(ignored)

@@ -111,9 +111,9 @@ def test_a_secret_that_no_step_sees_is_refused() -> None:
 
 
 def test_a_step_gets_what_it_does_not_say_from_the_default() -> None:
-    told = project({"default": {"memory_gb": 4}, "steps": {"Trainer": {"cpu": 8}}}).kubeflow
-    assert (told.step("Trainer").cpu, told.step("Trainer").memory_gb) == (8, 4)
-    assert (told.step("Pusher").cpu, told.step("Pusher").retries) == (2, 0)
+    kubeflow = project({"default": {"memory_gb": 4}, "steps": {"Trainer": {"cpu": 8}}}).kubeflow
+    assert (kubeflow.step("Trainer").cpu, kubeflow.step("Trainer").memory_gb) == (8, 4)
+    assert (kubeflow.step("Pusher").cpu, kubeflow.step("Pusher").retries) == (2, 0)
 
 
 def test_a_spec_that_is_too_large_is_refused() -> None:

@@ -113,13 +113,13 @@ def test_other_files_are_a_text_a_line(tmp_path: Path, packed: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "expected"),
     [(b"PK\x03\x04", "ZIP"), ("a\n".encode("utf-16"), "UTF-16"), (b"<html>", "a web page"), (b"", "empty")],
 )
-def test_what_is_no_text_is_recognized(tmp_path: Path, content: bytes, told: str) -> None:
+def test_what_is_no_text_is_recognized(tmp_path: Path, content: bytes, expected: str) -> None:
     path = tmp_path / "t.txt"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=expected):
         from_file(path, None)
 
 

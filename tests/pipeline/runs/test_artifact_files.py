@@ -33,7 +33,7 @@ def test_what_is_gone_is_made_again(paths: Paths, removed: str, steps: list[str]
     assert metadata_check.check(paths) == steps
     states = {Path(one.uri).parts[-3]: one.state for one in connect(paths).get_artifacts()}
     assert {step for step, state in states.items() if state == pb.Artifact.DELETED} == set(steps)
-    assert metadata_check.check(paths) == []  # told once
+    assert metadata_check.check(paths) == []  # reported once
 
 
 def test_a_refusal_of_the_moment_is_not_taken_from_the_cache(paths: Paths) -> None:
@@ -65,16 +65,16 @@ def test_what_is_gone_behind_a_link_is_made_again(tmp_path: Path, monkeypatch: p
     paths.make_root()
     fill(paths)
     with sqlite3.connect(paths.metadata) as made:
-        told = (f"{paths.artifacts}/", f"{paths.root}/")
-        made.execute("UPDATE Artifact SET uri = replace(uri, ?, ?)", told)
+        old_and_new = (f"{paths.artifacts}/", f"{paths.root}/")
+        made.execute("UPDATE Artifact SET uri = replace(uri, ?, ?)", old_and_new)
     made.close()
     assert metadata_check.check(paths) == []
     shutil.rmtree(paths.artifacts / "Transform")
     with pytest.raises(FileNotFoundError) as missing:
         (paths.root / "Transform/examples/2/schema.txt").read_text()
-    told_of = metadata_check.explain_store_error(missing.value, paths)
-    assert told_of is not None
-    assert f"remove {paths.artifacts}/Transform/examples/2, and run again" in told_of.fix
+    explained = metadata_check.explain_store_error(missing.value, paths)
+    assert explained is not None
+    assert f"remove {paths.artifacts}/Transform/examples/2, and run again" in explained.fix
     assert metadata_check.check(paths) == ["Transform"]
 
 

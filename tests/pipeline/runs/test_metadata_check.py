@@ -53,10 +53,10 @@ def test_a_store_cut_short_is_told_with_the_way_back(paths: Paths, kept: float) 
     paths.metadata.write_bytes(content[: int(kept * len(content)) if 0 < kept < 1 else int(kept)])
     with pytest.raises(DataError) as caught:
         metadata_check.check(paths)
-    said = str(caught.value)
-    assert "metadata.sqlite and artifacts/" in said
-    assert "pushed models" in said
-    assert "kept" in said
+    message = str(caught.value)
+    assert "metadata.sqlite and artifacts/" in message
+    assert "pushed models" in message
+    assert "kept" in message
 
 
 def test_a_store_that_was_removed_without_what_it_names(paths: Paths) -> None:
@@ -97,7 +97,7 @@ def test_flipped_bytes_are_told_and_never_reach_the_library(paths: Paths, sealed
     whole = paths.metadata.read_bytes()
     used = [place for place in range(len(whole)) if whole[place]]
     random_ = random.Random(0)
-    told = 0
+    refused = 0
     for _ in range(150):
         content = bytearray(whole)
         for place in random_.sample(used, random_.choice((1, 1, 5))):
@@ -110,8 +110,8 @@ def test_flipped_bytes_are_told_and_never_reach_the_library(paths: Paths, sealed
         try:
             metadata_check.check(paths)
         except TransomError:
-            told += 1
-    assert told >= (149 if sealed else 75)  # what is left is SQLite's own counter of changes
+            refused += 1
+    assert refused >= (149 if sealed else 75)  # what is left is SQLite's own counter of changes
 
 
 @pytest.mark.parametrize(
@@ -218,9 +218,9 @@ def test_what_the_library_says_of_the_store_in_a_run_is_explained(paths: Paths) 
     assert isinstance(metadata_check.explain_store_error(caught.value, paths), DataError)
     with pytest.raises(FileNotFoundError) as missing:
         (paths.artifacts / "Transform/examples/2/Split-eval/rows.gz").read_text()
-    told = metadata_check.explain_store_error(missing.value, paths)
-    assert told is not None
-    assert f"remove {paths.artifacts}/Transform/examples/2, and run again" in told.fix
+    explained = metadata_check.explain_store_error(missing.value, paths)
+    assert explained is not None
+    assert f"remove {paths.artifacts}/Transform/examples/2, and run again" in explained.fix
     with pytest.raises(ZeroDivisionError) as other:
         1 / 0  # noqa: B018
     assert metadata_check.explain_store_error(other.value, paths) is None

@@ -24,7 +24,7 @@ from pipeline.terminal.console import View
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "told"),
+    ("first", "last", "expected"),
     [
         ("Nope", None, "one of ExampleGen"),
         (None, "trainer", "did you mean Trainer?"),
@@ -32,12 +32,12 @@ from pipeline.terminal.console import View
         ("Trainer", "ExampleGen", "Trainer, which comes after ExampleGen"),
     ],
 )
-def test_steps_that_make_no_run(tmp_path: Path, first: str | None, last: str | None, told: str) -> None:
+def test_steps_that_make_no_run(tmp_path: Path, first: str | None, last: str | None, expected: str) -> None:
     config = tmp_path / "transom.yaml"
     config.write_text("data: {path: none.csv}\n")
     with pytest.raises(ConfigError) as caught:
         run(config, [], from_step=first, to_step=last)
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["transom.yaml"]
 
 
@@ -52,7 +52,7 @@ ONE_CLASS = "text,label\n" + "".join(f"some words {number},a\n" for number in ra
 
 
 @pytest.mark.parametrize(
-    ("table", "overrides", "error", "step", "told"),
+    ("table", "overrides", "error", "step", "expected"),
     [
         (ONE_CLASS, [], GateError, "DataGate", "one_class"),
         (ONE_CLASS, ["data.path=none.csv"], DataError, "checks", "none.csv"),
@@ -69,7 +69,7 @@ def test_a_run_stopped_before_its_first_step_leaves_a_record(
     overrides: list[str],
     error: type[Exception],
     step: str,
-    told: str,
+    expected: str,
     as_json: bool,
 ) -> None:
     config = _project(tmp_path, table)
@@ -77,7 +77,7 @@ def test_a_run_stopped_before_its_first_step_leaves_a_record(
         run(config, overrides, as_json=as_json)
     (record,) = all_runs(Paths.from_config(load(config), config))
     assert (record.status, record.step) == ("failed", step)
-    assert told in record.error
+    assert expected in record.error
     assert record.started <= record.ended
     shown = capsys.readouterr().out
     assert record.name in shown
@@ -92,17 +92,17 @@ def test_without_room_for_a_record_nothing_is_left(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "t.csv", "transom.yaml"]
 
 
-@pytest.mark.parametrize("told", ["", "interrupted in Trainer, after 3 s"])
-def test_an_interruption_leaves_a_record_of_the_step_and_the_reason(tmp_path: Path, told: str) -> None:
+@pytest.mark.parametrize("expected", ["", "interrupted in Trainer, after 3 s"])
+def test_an_interruption_leaves_a_record_of_the_step_and_the_reason(tmp_path: Path, expected: str) -> None:
     paths = Paths(base=tmp_path, output=tmp_path, push=tmp_path / "push", edge=tmp_path / "edge")
     record = RunRecord(name="1", status="running", started="2026-01-01 00:00:00", config={})
     record.steps.append(StepRecord("Trainer", "running"))
-    record.error = told
+    record.error = expected
     with pytest.raises(KeyboardInterrupt), interruptible(), _recorded(record, paths):
         signal.raise_signal(signal.SIGTERM)
     (read,) = all_runs(paths)
     assert (read.status, read.step) == ("interrupted", "Trainer")
-    assert (told or "SIGTERM") in read.error
+    assert (expected or "SIGTERM") in read.error
 
 
 def test_a_reader_that_has_gone_does_not_hide_how_a_run_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,9 +174,9 @@ def test_an_interruption_that_a_step_swallows_ends_the_run_before_the_next(graph
 
 def test_a_full_disk_is_said_to_be_full(graph: _Graph) -> None:
     graph.fails = RuntimeError("INSERT INTO x: database or disk is full")
-    told = str(graph.run(None, None, None))
-    assert "Pusher: no room in" in told
-    assert "make room" in told
+    message = str(graph.run(None, None, None))
+    assert "Pusher: no room in" in message
+    assert "make room" in message
     caused = ValueError("x")
     caused.__cause__ = OSError(errno.ENOSPC, "No space left on device")
     assert _disk_is_full(caused)

@@ -81,10 +81,10 @@ STOPS = [
 ]
 
 
-@pytest.mark.parametrize(("status", "why", "told"), STOPS)
+@pytest.mark.parametrize(("status", "why", "expected"), STOPS)
 @pytest.mark.parametrize("fates", [[], ["done"], ["done", "running"], ["done", "failed"], ["skipped"]])
 def test_a_stopped_run_shows_where_when_and_why(
-    paths: Paths, status: str, why: str, told: str, fates: list[str]
+    paths: Paths, status: str, why: str, expected: str, fates: list[str]
 ) -> None:
     run = RunRecord(name="1", status="running", started="2026-01-01 00:00:00", config={})
     run.steps = [StepRecord(name, fate) for name, fate in zip(("ExampleGen", "LiveModel"), fates, strict=False)]
@@ -95,7 +95,7 @@ def test_a_stopped_run_shows_where_when_and_why(
     print_runs(paths, lines, as_json=True)
     where = {0: "checks", 1: "ExampleGen", 2: "LiveModel"}[len(fates)] if fates != ["skipped"] else "checks"
     assert f"at {where}, {run.ended}: " in table.getvalue()
-    assert told in table.getvalue()
+    assert expected in table.getvalue()
     record = json.loads(lines.getvalue())
     assert (record["status"], record["step"], record["error"]) == (status, where, why)
     assert record["ended"] == run.ended
@@ -146,10 +146,10 @@ def test_labels_are_shown_as_they_are(paths: Paths) -> None:
     run.config = {"task": {"text_pair": "other"}}
     stream = io.StringIO()
     print_summary(run, paths, stream, as_json=False)
-    told = stream.getvalue()
-    assert all(f"c={label}" in told and f"\n{label} " in told for label in labels)
-    assert "recall/[/x]" in told
-    assert """transom predict '/a folder/1' "your text" --pair""" in told
+    output = stream.getvalue()
+    assert all(f"c={label}" in output and f"\n{label} " in output for label in labels)
+    assert "recall/[/x]" in output
+    assert """transom predict '/a folder/1' "your text" --pair""" in output
 
 
 def test_the_summary_shows_the_loss_to_the_live_model_and_how_sure_it_is(paths: Paths) -> None:
@@ -207,8 +207,8 @@ def test_a_record_is_json_whatever_was_measured(paths: Paths) -> None:
     print_summary(run, paths, summary, as_json=True)
     print_runs(paths, runs, as_json=True)
     for text in (summary.getvalue(), runs.getvalue(), (paths.runs / "1" / "run.json").read_text(encoding="utf-8")):
-        told = json.loads(text, parse_constant=pytest.fail)
-        assert told["evaluation"]["metrics"]["mse"] is told["training"]["best_value"] is None
+        output = json.loads(text, parse_constant=pytest.fail)
+        assert output["evaluation"]["metrics"]["mse"] is output["training"]["best_value"] is None
 
 
 def test_the_summary_says_why_each_other_edge_variant_lost(paths: Paths) -> None:
@@ -220,12 +220,12 @@ def test_the_summary_says_why_each_other_edge_variant_lost(paths: Paths) -> None
     run.pushed = "/out/serving/x/1"
     stream = io.StringIO()
     print_summary(run, paths, stream, as_json=False)
-    told = stream.getvalue()
-    assert "dynamic_int8  1.00        88.8%      0.0200  1.00 x float32" in told
-    assert "not chosen: dynamic_int8 (agreement 0.8889 is below edge.min_agreement 0.99)" in told
-    assert "not chosen: int8 (cannot be made: no rows)" in told
-    assert "no edge bundle: " in told
-    assert "bundle:  " not in told
+    output = stream.getvalue()
+    assert "dynamic_int8  1.00        88.8%      0.0200  1.00 x float32" in output
+    assert "not chosen: dynamic_int8 (agreement 0.8889 is below edge.min_agreement 0.99)" in output
+    assert "not chosen: int8 (cannot be made: no rows)" in output
+    assert "no edge bundle: " in output
+    assert "bundle:  " not in output
     run.bundle = "/out/edge/x/1"
     print_summary(run, paths, stream, as_json=False)
     assert "bundle:  /out/edge/x/1" in stream.getvalue()

@@ -55,12 +55,12 @@ def test_the_line_is_as_wide_as_its_own_terminal(columns: int, monkeypatch: pyte
         view = View(stream)
         view.started("Trainer")
         view.progress(NOTE)
-        told = ""
-        while "step 412/1000" not in told:
-            told += os.read(ours, 65536).decode(errors="replace")
+        output = ""
+        while "step 412/1000" not in output:
+            output += os.read(ours, 65536).decode(errors="replace")
         assert view.console.width == columns
         view.ended("Trainer", "done", 1.0)
-    assert ("loss 0.4321" in told) == (columns == 132)
+    assert ("loss 0.4321" in output) == (columns == 132)
 
 
 def test_a_long_step_is_never_silent_outside_a_terminal() -> None:
@@ -71,11 +71,11 @@ def test_a_long_step_is_never_silent_outside_a_terminal() -> None:
     view.progress(NOTE)
     time.sleep(0.2)
     view.ended("Transform", "done", 0.3)
-    told = stream.getvalue().splitlines()
+    output = stream.getvalue().splitlines()
     time.sleep(0.15)
-    assert stream.getvalue().splitlines() == told, "a step that has ended still tells"
-    assert re.fullmatch(r"    Transform, \d s so far", told[0])
-    assert re.fullmatch(rf"    Transform, \d s so far: {re.escape(NOTE)}", told[-2])
+    assert stream.getvalue().splitlines() == output, "a step that has ended still tells"
+    assert re.fullmatch(r"    Transform, \d s so far", output[0])
+    assert re.fullmatch(rf"    Transform, \d s so far: {re.escape(NOTE)}", output[-2])
 
 
 def test_json_tells_of_a_long_step_too() -> None:
@@ -137,9 +137,9 @@ from pipeline.terminal.console import captured_output
 with captured_output(Path("/dev/full"), False, False):
     sys.stdout.write("a library's words")
 print("printed")
-print("told", file=sys.stderr)
+print("on stderr", file=sys.stderr)
 """
     buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=repository, env=buffered, capture_output=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"printed\n", b"told\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"printed\n", b"on stderr\n")

@@ -35,8 +35,8 @@ def transom(
 ) -> subprocess.CompletedProcess[bytes]:
     """Runs a shell's command line in which `transom` is the command line."""
     line = f'set -o pipefail; transom() {{ "{sys.executable}" -m pipeline.cli "$@"; }}; {arguments}'
-    told = {**environment, "PYTHONPATH": str(repository)}
-    return subprocess.run(["bash", "-c", line], cwd=folder, env=told, capture_output=True, check=False)
+    variables = {**environment, "PYTHONPATH": str(repository)}
+    return subprocess.run(["bash", "-c", line], cwd=folder, env=variables, capture_output=True, check=False)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])

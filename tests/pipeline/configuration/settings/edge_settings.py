@@ -49,8 +49,8 @@ def _bundles(task: str, config: str) -> Path:
 
 def made(here: Setting) -> Path:
     """The folder in which the EdgeExporter's bundles are, a folder each."""
-    told = here.steps["EdgeExporter"]
-    return _bundles(told["task"], told["config"])
+    properties = here.steps["EdgeExporter"]
+    return _bundles(properties["task"], properties["config"])
 
 
 def metadata(here: Setting) -> bytes:

@@ -30,12 +30,12 @@ BASE: dict[str, Any] = {
 def _compiled(config: str, file: str) -> dict[str, Any]:
     from pipeline.config import ProjectConfig
 
-    told = ProjectConfig.model_validate_json(config)
-    image = check(told, "kubeflow", None, STEPS)
-    paths = paths_on_cluster(told, Path(file), "kubeflow")
-    pipeline = graph.build(told, paths)
-    spec = compile_spec(pipeline, told.kubeflow, image, target="kubeflow", onednn="auto", attempts=paths.attempts)
-    return {"spec": spec, "platform": platform_document(told.kubeflow, STEPS)}
+    settings = ProjectConfig.model_validate_json(config)
+    image = check(settings, "kubeflow", None, STEPS)
+    paths = paths_on_cluster(settings, Path(file), "kubeflow")
+    pipeline = graph.build(settings, paths)
+    spec = compile_spec(pipeline, settings.kubeflow, image, target="kubeflow", onednn="auto", attempts=paths.attempts)
+    return {"spec": spec, "platform": platform_document(settings.kubeflow, STEPS)}
 
 
 def compiled(here: Setting) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def container(here: Setting, step: str = "Trainer") -> dict[str, Any]:
 
 
 def platform(here: Setting, step: str = "Trainer") -> dict[str, Any]:
-    """What Kubernetes is told of a step."""
+    """The Kubernetes settings of a step."""
     executors = compiled(here)["platform"]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     found: dict[str, Any] = executors.get(f"{step}_executor", {})
     return found
@@ -77,8 +77,8 @@ def places(here: Setting) -> Any:
 def _(a: Setting, b: Setting) -> None:
     for here, base in ((a, "/mnt/one"), (b, "/mnt/two")):
         assert str(places(here).container_base) == base
-        told = json.dumps(compiled(here)["spec"]["root"]["dag"]["tasks"]["ExampleGen"])
-        assert base in told
+        task = json.dumps(compiled(here)["spec"]["root"]["dag"]["tasks"]["ExampleGen"])
+        assert base in task
 
 
 @setting("kubeflow.output", None, "/mnt/out", base=BASE)

@@ -43,8 +43,8 @@ def learned(here: Setting) -> Tokenizer:
 @functools.cache
 def _cut(config: str) -> dict[str, list[int]]:
     """Words that were all seen often, to their token ids."""
-    told = TokenizerConfig.model_validate_json(config)
-    tokenizer = learn_wordpiece(count_words([*WORDS, *(PAIRS * 6)], told), told)
+    settings = TokenizerConfig.model_validate_json(config)
+    tokenizer = learn_wordpiece(count_words([*WORDS, *(PAIRS * 6)], settings), settings)
     found = Preprocessor(tokenizer)([word.encode() for word in PAIRS])["token_ids"].to_list()
     return dict(zip(PAIRS, found, strict=True))
 

@@ -27,8 +27,8 @@ def test_a_key_does_what_it_says(path: str, tmp_path: Path) -> None:
     first, second = effect.settings(tmp_path)
     effect.observe(first, second)
     if effect.steps is not None:
-        told, other = first.steps, second.steps
-        assert {step for step in STEPS if told.get(step) != other.get(step)} == effect.steps
+        before, after = first.steps, second.steps
+        assert {step for step in STEPS if before.get(step) != after.get(step)} == effect.steps
 
 
 def test_every_key_is_in_the_reference() -> None:

@@ -31,7 +31,7 @@ LABELS = LabelSpace(("no", "yes"), (90, 10), 100)
 
 
 def train(here: Setting, **options: Any) -> Any:
-    """Trains the tiny model as the Trainer is told to."""
+    """Trains the tiny model as the Trainer would."""
     return _train(here.models.train.model_dump_json()) if not options else _fit(here.models.train, **options)
 
 
@@ -49,8 +49,8 @@ def _fit(config: TrainConfig, **options: Any) -> Any:
 def optimizer(here: Setting, steps: int = 10) -> tuple[Any, list[keras.Variable]]:
     """The optimizer of a training of ten steps, and variables to move: an embedding and the head's kernel."""
     keras.utils.set_random_seed(0)
-    model, told = tiny.model(), here.models
-    config = resolve_defaults(told.train, preset=told.model.type == "preset")
+    model, models = tiny.model(), here.models
+    config = resolve_defaults(models.train, preset=models.model.type == "preset")
     made = make_optimizer(model, config, steps=steps, depths=tiny.depths(model))
     return made, model.trainable_variables
 
@@ -219,7 +219,7 @@ def _(a: Setting, b: Setting) -> None:
 @setting("train.onednn", "on", "off", steps="Trainer")
 def _(a: Setting, b: Setting) -> None:
     code = "import os, sys; from models.runtime import prepare; prepare(sys.argv[1]); print(os.environ[{!r}])"
-    said = [
+    printed = [
         subprocess.run(
             [sys.executable, "-c", code.format("TF_ENABLE_ONEDNN_OPTS"), here.config.train.onednn],
             capture_output=True,
@@ -229,7 +229,7 @@ def _(a: Setting, b: Setting) -> None:
         ).stdout.strip()
         for here in (a, b)
     ]
-    assert said == ["1", "0"]
+    assert printed == ["1", "0"]
 
 
 @setting("train.seed", 0, 1, base=QUICK, steps="Trainer")
