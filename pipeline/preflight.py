@@ -249,7 +249,8 @@ def _check_learnable(config: ProjectConfig, scan: _TableScan) -> None:
     evidence = rules.Evidence(config.task, config.gate, scan.facts)
     labels = evidence.train.labels
     # Counts all rows, as `transom init` does: in one split, labels repeat less.
-    rows, distinct = sum(facts.rows for facts in scan.facts.values()), _all_labels(scan)
+    rows = sum(facts.rows for facts in scan.facts.values())
+    distinct = sum((facts.labels for facts in scan.facts.values()), Counter[str]())
     if config.task.type == "single_label" and rows >= _MANY_ROWS and len(distinct) > rows / 2:
         raise DataError(
             f"task.label: column {config.task.label!r} does not hold labels",
@@ -269,7 +270,3 @@ def _check_learnable(config: ProjectConfig, scan: _TableScan) -> None:
             expected=f"some of {abbreviate(known, 10)}",
             fix="correct the names",
         )
-
-
-def _all_labels(scan: _TableScan) -> Counter[str]:
-    return sum((facts.labels for facts in scan.facts.values()), Counter())

@@ -6,14 +6,10 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from models.errors import ConfigError
-from pipeline.commands.arguments import add_command, add_group, add_verbose
-
-if TYPE_CHECKING:
-    from pipeline.commands.arguments import Commands
-
+from pipeline.commands.arguments import Commands, add_command, add_group, add_verbose
 
 _CANARY = (
     "A canary is a new version that at first serves only the callers that ask for the label canary. The others ask for "

@@ -7,14 +7,12 @@ import contextlib
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from models.errors import ConfigError
-from pipeline.commands.arguments import add_command, add_file, add_group, add_texts, add_verbose
+from pipeline.commands.arguments import Commands, add_command, add_file, add_group, add_texts, add_verbose
+from pipeline.commands.predict import predict
 from tflite.convert.variants import VARIANTS
-
-if TYPE_CHECKING:
-    from pipeline.commands.arguments import Commands
 
 _BUNDLE = "a bundle, a folder of versions, or a run's output folder"
 _CONSTANTS_SHOWN = 10
@@ -153,18 +151,9 @@ def export(options: argparse.Namespace) -> int:
 def run(options: argparse.Namespace) -> int:
     """Queries a bundle; see `transom edge run --help`."""
     from models.saved.model_locations import newest_bundle
-    from pipeline.predict.text_predictions import predict
 
-    folder = newest_bundle(options.model)
-    return predict(
-        str(folder),
-        options.texts,
-        options.pair,
-        options.file,
-        columns=options.column,
-        as_json=options.json,
-        verbose=options.verbose,
-    )
+    options.model, options.served = str(newest_bundle(options.model)), None
+    return predict(options)
 
 
 def bench(options: argparse.Namespace) -> int:

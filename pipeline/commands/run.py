@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
-from pipeline.commands.arguments import add_command, add_config, add_verbose
+from pipeline.commands.arguments import Commands, add_command, add_config, add_verbose
 from pipeline.steps import DESCRIPTIONS, EDGE_STEPS
-
-if TYPE_CHECKING:
-    from pipeline.commands.arguments import Commands
 
 
 def add(commands: Commands) -> None:

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.errors import ModelError
-from pipeline.commands.arguments import add_command
+from pipeline.commands.arguments import Commands, add_command
 
 if TYPE_CHECKING:
-    from pipeline.commands.arguments import Commands
     from serving.server.options import ServerOptions
 
     ChangeOptions = Callable[[ServerOptions], ServerOptions]

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from pipeline.commands.arguments import add_command, add_verbose
-
-if TYPE_CHECKING:
-    from pipeline.commands.arguments import Commands
+from pipeline.commands.arguments import Commands, add_command, add_verbose
 
 
 def add(commands: Commands) -> None:

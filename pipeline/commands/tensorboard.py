@@ -8,13 +8,9 @@ import runpy
 import sys
 import types
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from models.errors import ConfigError, TransomError
-from pipeline.commands.arguments import add_command, add_config, add_verbose, project_paths
-
-if TYPE_CHECKING:
-    from pipeline.commands.arguments import Commands
+from pipeline.commands.arguments import Commands, add_command, add_config, add_verbose, project_paths
 
 LARGEST_PORT = 65535
 

@@ -18,22 +18,7 @@ from models.label_names import label_name
 # Distinct values that are counted, and the most characters of a value that may be a label.
 _VALUES, LONGEST_LABEL = 5_000, 200
 # How people write a missing number; then the largest shares of missing numbers and of mistakes in a numeric column.
-MISSING = {
-    "n/a",
-    "#n/a",
-    "na",
-    "nan",
-    "none",
-    "null",
-    "nil",
-    "-",
-    "--",
-    "?",
-    ".",
-    "unknown",
-    "missing",
-    "#div/0!",
-}
+MISSING = {"n/a", "#n/a", "na", "nan", "none", "null", "nil", "-", "--", "?", ".", "unknown", "missing", "#div/0!"}
 MISSING |= {"\\n", "<na>", "nat", "n.a.", "(null)", "(blank)", "#value!", "#ref!", "#name?", "#num!", "#null!"}
 _MOST_MISSING, _MOST_MISTAKES = 0.3, 0.02
 

@@ -264,15 +264,9 @@ def _optional(name: str, inferred: InferredTask) -> str:
         lines.append(f"#   {key}: {scalar(value)}    # {meaning}")
     if name == "model":
         lines += ["# A pretrained encoder instead:", "# model:", "#   type: preset"]
-        lines += ["#   preset: path/to/folder    # " + _preset_meaning()]
+        meaning = " ".join((PresetConfig.model_fields["preset"].description or "").split())
+        lines += [f"#   preset: path/to/folder    # {meaning}"]
     if name == "evaluation" and inferred.task != "regression":
-        lines += ["#   thresholds:", f"#     {_metric(inferred)}: {{min: 0.8}}    # below this the model is not pushed"]
+        metric = "accuracy" if inferred.task == "single_label" else "micro_f1"
+        lines += ["#   thresholds:", f"#     {metric}: {{min: 0.8}}    # below this the model is not pushed"]
     return "\n".join([*lines, ""])
-
-
-def _preset_meaning() -> str:
-    return " ".join((PresetConfig.model_fields["preset"].description or "").split())
-
-
-def _metric(inferred: InferredTask) -> str:
-    return "accuracy" if inferred.task == "single_label" else "micro_f1"

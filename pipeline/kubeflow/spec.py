@@ -75,15 +75,12 @@ def _set_parameter_defaults(spec: dict[str, Any], pipeline: Pipeline) -> None:
 
 
 def _complete_task(task: dict[str, Any], node: BaseNode, step: StepConfig) -> None:
-    producers = {source["taskOutputArtifact"]["producerTask"] for source in _artifacts(task)}
+    artifacts = task.get("inputs", {}).get("artifacts", {})
+    producers = {source["taskOutputArtifact"]["producerTask"] for source in artifacts.values()}
     task["dependentTasks"] = sorted({upstream.id for upstream in node.upstream_nodes} | producers)
     task["cachingOptions"] = {"enableCache": True} if not _reads_outside(node) else {}
     if step.retries:
         task["retryPolicy"] = {"maxRetryCount": step.retries, **_BACKOFF}
-
-
-def _artifacts(task: dict[str, Any]) -> list[dict[str, Any]]:
-    return list(task.get("inputs", {}).get("artifacts", {}).values())
 
 
 def _reads_outside(node: BaseNode) -> bool:

@@ -65,7 +65,11 @@ class LocalBackend:
         tasks = self._spec["root"]["dag"]["tasks"]
         done: set[str] = set()
         while len(done) < len(tasks):
-            ready = [name for name, task in tasks.items() if name not in done and done >= _needs(task)]
+            ready = [
+                name
+                for name, task in tasks.items()
+                if name not in done and done.issuperset(task.get("dependentTasks", []))
+            ]
             if not ready:
                 raise ConfigError(
                     "the compiled pipeline",
@@ -190,11 +194,6 @@ class LocalBackend:
             made[name] = {"name": str(abs(hash(uri))), "uri": uri, "metadata": metadata}
             _copy_files(local_path(uri, folder / "storage"), self.folder(made[name]))
         return made
-
-
-def _needs(task: dict[str, Any]) -> set[str]:
-    """The tasks that the backend waits for: those that are named, even if others produce the artifacts."""
-    return set(task.get("dependentTasks", []))
 
 
 def _placeholders(executor_input: dict[str, Any]) -> dict[str, str]:
