@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import ConfigError, DataError, ModelError, NotBlessedError, TransomError
+from pipeline.runs.error_causes import causes
 from tflite.host.json_text import to_json
 
 # The same configuration, data and model fail again. Downloads of presets, training (which resumes at its last
@@ -35,14 +36,10 @@ _NAME = re.compile(r"[0-9a-f]{64}\.json")
 
 def is_final(error: BaseException) -> bool:
     """Whether the same step, tried again, would fail again."""
-    if not isinstance(error, _FINAL):
-        return False
-    behind: BaseException | None = error
-    while behind is not None:
-        if isinstance(behind, OSError) and behind.errno is not None and behind.errno not in _LASTING:
-            return False
-        behind = behind.__cause__ or behind.__context__
-    return True
+    return isinstance(error, _FINAL) and not any(
+        isinstance(cause, OSError) and cause.errno is not None and cause.errno not in _LASTING
+        for cause in causes(error)
+    )
 
 
 @dataclass(frozen=True)

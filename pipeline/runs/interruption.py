@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from models.errors import Interrupted
 from models.training.progress import duration
+from pipeline.runs.error_causes import causes
 
 if TYPE_CHECKING:
     from pipeline.runs.run_records import StepRecord
@@ -100,13 +101,9 @@ def interruptible() -> Iterator[Interruption]:
         receiver.close()
 
 
-def is_interruption(error: BaseException | None) -> bool:
+def is_interruption(error: BaseException) -> bool:
     """Whether an error comes from a request to stop: Beam turns a KeyboardInterrupt into a RuntimeError."""
-    while error is not None:
-        if isinstance(error, KeyboardInterrupt):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return any(isinstance(cause, KeyboardInterrupt) for cause in causes(error))
 
 
 def explain_interruption(stopped: KeyboardInterrupt, steps: list[StepRecord]) -> Interrupted:

@@ -22,6 +22,7 @@ from urllib.parse import quote
 from models.errors import BusyError, ConfigError, DataError, TransomError
 from pipeline.paths import Paths
 from pipeline.runs.artifact_files import forget_all, is_complete
+from pipeline.runs.error_causes import causes
 from pipeline.runs.metadata_rows import TABLES, invalid_row
 from tflite.host.json_text import to_json
 
@@ -100,15 +101,14 @@ def explain_store_error(error: BaseException, paths: Paths) -> TransomError | No
     return _busy(paths) if "locked" in str(error) else _damaged(paths, " ".join(str(error).split())[:300])
 
 
-def _missing(error: BaseException | None, paths: Paths) -> Path | None:
+def _missing(error: BaseException, paths: Paths) -> Path | None:
     """The missing file's path relative to the artifacts' folder, if it is in there."""
-    while error is not None:
-        if isinstance(error, FileNotFoundError):
-            file = Path(str(error.filename))
+    for cause in causes(error):
+        if isinstance(cause, FileNotFoundError):
+            file = Path(str(cause.filename))
             for root in (paths.artifacts, paths.root):  # the one that TFX uses may be a link
                 if file.is_relative_to(root):
                     return file.relative_to(root)
-        error = error.__cause__ or error.__context__
     return None
 
 

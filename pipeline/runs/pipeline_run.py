@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import errno
 import json
 import logging
 import resource
@@ -23,6 +22,7 @@ from pipeline.configuration.loading import load
 from pipeline.paths import Paths
 from pipeline.preflight_folders import check_output
 from pipeline.runs import metadata_check
+from pipeline.runs.error_causes import disk_full_error, is_disk_full
 from pipeline.runs.interruption import Interruption, explain_interruption, interruptible
 from pipeline.runs.run_lock import hold_lock
 from pipeline.runs.run_records import LOG_NAME, RunRecord, StepRecord, new_name, now
@@ -73,9 +73,9 @@ def run(
                 _print(record, paths, as_json=True)
             raise
         except OSError as error:  # there is no room for the record itself
-            if not _disk_is_full(error):
+            if not is_disk_full(error):
                 raise
-            raise _disk_full(f"no room in {paths.output}") from error
+            raise disk_full_error(f"no room in {paths.output}") from error
     _print(record, paths, as_json)
     if outcome is not None:
         raise outcome
@@ -166,7 +166,7 @@ class _Recorder:
                 logging.getLogger(__name__).exception("the run failed")
             known = (
                 None
-                if _disk_is_full(error)
+                if is_disk_full(error)
                 else decode_error(error) or metadata_check.explain_store_error(error, self.paths)
             )
             outcome = known or self._unexpected(error)
@@ -239,8 +239,8 @@ class _Recorder:
 
     def _unexpected(self, error: Exception) -> TransomError:
         step = next((step.name for step in self.record.steps if step.status == "failed"), "start")
-        if _disk_is_full(error):
-            return _disk_full(f"{step}: no room in {self.paths.output}")
+        if is_disk_full(error):
+            return disk_full_error(f"{step}: no room in {self.paths.output}")
         return TransomError(
             f"{step}: {type(error).__name__}",
             got=str(error).strip().splitlines()[0][:500] if str(error).strip() else "",
@@ -274,26 +274,6 @@ class _Recorder:
         kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.record.peak_memory_bytes = kilobytes * (1 if sys.platform == "darwin" else 1024)
         self.record.save(self.paths)
-
-
-def _disk_is_full(error: BaseException | None) -> bool:
-    """Whether an error or its cause is a full disk; SQLite and TensorFlow report that only in the message."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if any(words in str(error) for words in ("No space left on device", "database or disk is full")):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _disk_full(what: str) -> TransomError:
-    return TransomError(
-        what,
-        got="no space left on the device",
-        expected="room for the steps' outputs: a few times the size of the data, and several times that of the model",
-        fix="make room and run again: finished steps are not repeated; or set `output:` to another disk",
-    )
 
 
 def _read_report(outputs: Outputs, step: str, output: str, file: str) -> Any:

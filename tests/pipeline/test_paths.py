@@ -28,7 +28,7 @@ def test_tfx_gets_no_path_that_it_would_take_for_a_pattern(
     assert (paths.artifacts / "file").read_text() == "here"
     paths.root.parent.unlink()
     paths.root.parent.symlink_to(tmp_path)
-    with pytest.raises(ConfigError, match="takes for a pattern"):
+    with pytest.raises(ConfigError, match="reads as a pattern"):
         paths.make_root()
 
 

@@ -167,7 +167,7 @@ def test_a_push_folder_of_dated_tables_is_refused(folder: Path, key: str, file: 
     paths = Paths(
         folder, folder / "out", **{"push": folder / "out" / "p", "edge": folder / "out" / "e", key: folder / "mine"}
     )
-    with pytest.raises(ConfigError, match=rf"{key}\.directory.*no models\n.*20240101"):
+    with pytest.raises(ConfigError, match=rf"{key}\.directory.*not models\n.*20240101"):
         preflight.check(config, paths)
     (folder / "mine" / "20240101" / file).touch()
     preflight.check(config, paths)
@@ -178,7 +178,7 @@ def test_what_the_edge_cannot_be(folder: Path) -> None:
         check(folder, edge={"budget": {"operations": ["FULLY_CONECTED"]}})
     check(folder, edge={"budget": {"operations": ["FULLY_CONNECTED", "custom Mine"]}})
     config = ProjectConfig.model_validate({"data": {"path": "t.csv"}})
-    with pytest.raises(ConfigError, match="takes every numbered folder there for a SavedModel"):
+    with pytest.raises(ConfigError, match="loads every numbered folder there as a SavedModel"):
         preflight.check(config, Paths(folder, folder, folder / "models", folder / "models"))
     with pytest.raises(ConfigError, match=r"edge\.directory.*cannot be a folder"):
         preflight.check(config, Paths(folder, folder, folder / "models", folder / "t.csv" / "edge"))

@@ -89,7 +89,7 @@ def test_a_configuration_cannot_be_changed(write) -> None:
         ('data: {path: "a\\0b"}\n', ("data.path", "of the form")),
         ("a: [\n", ("not YAML",)),
         ("data:\n\tpath: a.csv\n", ("not YAML", "'\\t'", "line 2, column 1", "spaces")),
-        ("data: {path: a.csv}\nname: a\nname: b\n", ("the key 'name' of line 2 is there again", "line 3")),
+        ("data: {path: a.csv}\nname: a\nname: b\n", ("the key 'name' of line 2 is repeated", "line 3")),
         ("data: {path: a.csv, path: b.csv}\n", ("the key 'path'",)),
         ("[" * 5000, ("not YAML", "nested")),
         ("just a word\n", ("'just a word'", "keys such as")),

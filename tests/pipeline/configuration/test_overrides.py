@@ -116,7 +116,7 @@ def test_nothing_gives_an_optional_key_its_default_back(tmp_path: Path, value: s
 @pytest.mark.parametrize("value", ["3 #1", "3 # three", "[a] #1", "{a: 1} # b", "#3", "# 3"])
 def test_what_a_comment_would_swallow_is_refused(value: str) -> None:
     for key in ("train.epochs", "task.labels", "evaluation.thresholds"):
-        with pytest.raises(ConfigError, match="would be taken for a comment and be lost"):
+        with pytest.raises(ConfigError, match="would be read as a comment and lost"):
             given(f"{key}={value}")
 
 

@@ -279,7 +279,7 @@ def test_a_schedule_that_cannot_be_replaced_is_told(
 ) -> None:
     cluster.plan(1)
     cluster.refuses_deletion = True
-    assert "there are two schedules now" in resubmit(cluster, compiled, capsys)
+    assert "there are now two schedules" in resubmit(cluster, compiled, capsys)
 
 
 def test_a_single_run_leaves_schedules_alone(cluster: Cluster, compiled: Path) -> None:

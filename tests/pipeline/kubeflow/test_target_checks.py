@@ -106,7 +106,7 @@ def test_vertex_has_no_kubernetes() -> None:
 
 
 def test_a_secret_that_no_step_sees_is_refused() -> None:
-    with pytest.raises(ValueError, match="no step would see it"):
+    with pytest.raises(ValueError, match="no step gets the secret"):
         project({"secrets": [{"name": "hub"}]})
 
 
@@ -118,7 +118,7 @@ def test_a_step_gets_what_it_does_not_say_from_the_default() -> None:
 
 def test_a_spec_that_is_too_large_is_refused() -> None:
     spec = {"root": {"dag": {"tasks": {"Trainer": {"inputs": {"parameters": {"config": "x" * ARGUMENT_BYTES}}}}}}}
-    with pytest.raises(ConfigError, match="config the largest"):
+    with pytest.raises(ConfigError, match="the largest is config"):
         check_size(spec, "")
     with pytest.raises(ConfigError, match="the compiled spec"):
         check_size({"root": {"dag": {"tasks": {}}}}, "x" * (SPEC_BYTES + 1))

@@ -167,7 +167,7 @@ def test_what_is_no_store_is_not_ours_to_remove(paths: Paths) -> None:
         metadata_check.check(paths)
     paths.metadata.unlink()
     paths.metadata.write_text("my notes")
-    with pytest.raises(DataError, match="no SQLite database"):
+    with pytest.raises(DataError, match="not a SQLite database"):
         metadata_check.check(paths)
 
 
