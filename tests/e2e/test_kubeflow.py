@@ -27,7 +27,7 @@ def test_the_verified_spec_gives_what_a_local_run_gives(tiny: Any, tmp_path: Pat
     bucket = work / "buckets" / "minio" / "mlpipeline" / "v2" / "artifacts" / "tiny"
     for run in ("run-1", "run-2"):
         summary = json.loads((bucket / run / "Evaluator" / "evaluation" / "summary.json").read_text())
-        # Beam adds up the rows in an order of its own: the last digit of a mean may differ.
+        # Beam sums the rows in any order: the last digit of a mean may differ.
         assert summary["metrics"] == pytest.approx(local["evaluation"]["metrics"], rel=1e-12)
     models, bundles = ({path.name for path in (work / name).iterdir()} for name in ("push", "edge"))
     assert models == bundles

@@ -1,4 +1,4 @@
-"""One run, and what a user then does with it. The runs share one project: see `conftest.tiny`."""
+"""One run, and the commands that use its result. The runs share one project: see `conftest.tiny`."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_slices_cover_labels_lengths_and_nothing_too_small(tiny: Tiny) -> None:
     assert all(entry["rows"] >= 5 for entry in result["evaluation"]["slices"])
 
 
-def test_predict_asks_the_newest_version(tiny: Tiny, tmp_path: Path) -> None:
+def test_predict_queries_the_newest_version(tiny: Tiny, tmp_path: Path) -> None:
     project, _ = tiny
     texts = tmp_path / "texts.txt"
     texts.write_text("good lovely film\nbad ugly film\n", encoding="utf-8")

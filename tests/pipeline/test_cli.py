@@ -34,7 +34,7 @@ VERSION = HELP.replace("--help", "--version").replace("except SystemExit:", "fin
 
 
 def _parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """The parsers of all commands that do something."""
+    """The parsers of all commands without subcommands."""
     groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     if not groups:
         yield parser
@@ -44,7 +44,7 @@ def _parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParse
 
 
 @pytest.mark.parametrize("parser", _parsers(_parser()), ids=lambda parser: parser.prog)
-def test_every_command_teaches_with_an_example_that_it_takes(parser: argparse.ArgumentParser) -> None:
+def test_every_command_has_a_valid_example(parser: argparse.ArgumentParser) -> None:
     shown = parser.format_help()
     assert parser.description
     assert len(parser.description) > 40
@@ -53,13 +53,13 @@ def test_every_command_teaches_with_an_example_that_it_takes(parser: argparse.Ar
     ours = [line for line in examples if line.startswith(parser.prog)]
     assert ours, shown
     for line in ours:
-        # What stands behind two spaces explains it.
+        # Two spaces separate the command from its explanation.
         words = shlex.split(re.split(r"  +| \||  ?>", line)[0])
         assert _parse(words[1:]).parser.prog == parser.prog
 
 
 def _blocks(repository: Path) -> Iterator[tuple[str, str, str]]:
-    """Name, language and text of each block of code in the documents."""
+    """Document, language and text of each code block in the documents."""
     for document in (repository / "README.md", *sorted((repository / "docs").glob("*.md"))):
         for language, text in re.findall(r"^```(\w*)\n(.*?)^```$", document.read_text(encoding="utf-8"), re.S | re.M):
             yield document.name, language, text
@@ -197,7 +197,7 @@ def test_predict_refuses_what_does_not_fit(arguments: list[str], capsys: pytest.
 
 
 def test_predict_reads_lines_as_they_are(tmp_path: Path) -> None:
-    """A line separator of Unicode is a character of its text, and a carriage return before the line feed is none."""
+    """A Unicode line separator is part of the text; a carriage return before the line feed is not."""
     file = tmp_path / "texts.txt"
     file.write_bytes("\ufeffone\u2028still\x0bone\r\n\nthree".encode())
     read = read_inputs([], [], file, None)

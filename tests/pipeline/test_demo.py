@@ -1,4 +1,4 @@
-"""`make demo`: how it ends when it does not come to its end."""
+"""`make demo` when it is interrupted."""
 
 from __future__ import annotations
 

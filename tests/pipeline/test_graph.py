@@ -1,4 +1,4 @@
-"""What the graph tells each step: a change of anything that a step reads, and of nothing else, is in its cache key."""
+"""The steps' properties in the graph: a step's cache key covers everything that it reads, and nothing else."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_every_step_is_told_of_its_code(project: Path) -> None:
 
 
 def test_a_cluster_caches_no_step_that_reads_a_preset(project: Path) -> None:
-    """The files lie there: what this machine has says nothing of them."""
+    """The files are on the cluster: those of this machine do not matter."""
     config = load(project / "transom.yaml", [])
     paths = Paths(
         project,

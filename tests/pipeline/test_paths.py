@@ -1,4 +1,4 @@
-"""Where a project's files lie."""
+"""The folders of a project."""
 
 from __future__ import annotations
 

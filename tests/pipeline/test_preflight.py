@@ -1,4 +1,4 @@
-"""What is found before TensorFlow is loaded."""
+"""Errors that are found before TensorFlow is loaded."""
 
 from __future__ import annotations
 
@@ -153,14 +153,14 @@ def test_folders_that_cannot_be_written(folder: Path) -> None:
         preflight.check(config, Paths(folder, folder, folder / "t.csv" / "serving", folder / "edge"))
     with pytest.raises(ConfigError, match=r"output: .*cannot be read"):
         preflight.check(config, Paths(folder, folder / ("x" * 300), folder / "serving", folder / "edge"))
-    # a file system that nobody may write, root included
+    # a file system that not even root can write to
     with pytest.raises(ConfigError, match=r"output: .*cannot be written"):
         preflight.check(config, Paths(folder, Path("/proc/transom/out"), folder / "serving", folder / "edge"))
 
 
 @pytest.mark.parametrize(("key", "file"), [("push", "saved_model.pb"), ("edge", "edge.json")])
 def test_a_push_folder_of_dated_tables_is_refused(folder: Path, key: str, file: str) -> None:
-    """LiveModel would take the newest for the live model, and a server would try to load it."""
+    """LiveModel would use the newest as the live model, and a server would try to load it."""
     (folder / "mine" / "20240101").mkdir(parents=True)
     (folder / "mine" / "20240101" / "t.csv").touch()
     config = ProjectConfig.model_validate({"data": {"path": "t.csv"}})
@@ -187,7 +187,7 @@ def test_what_the_edge_cannot_be(folder: Path) -> None:
 
 
 def test_a_preset_whose_vocabulary_cannot_be_used(folder: Path) -> None:
-    """Told before TensorFlow is loaded, and before anything is read or trained."""
+    """Refused before TensorFlow is loaded, and before anything is read or trained."""
     weights = folder / "weights"
     weights.mkdir()
     sizes = ("hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers", "max_position_embeddings")

@@ -1,4 +1,4 @@
-"""`transom deploy` and `transom predict URL`, through the command line."""
+"""`transom deploy` and `transom predict URL`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def fake() -> Iterator[FakeServing]:
 
 
 @pytest.mark.parametrize("wire", ["grpc", "rest"])
-def test_a_served_model_is_asked_by_its_url(
+def test_a_served_model_is_queried_by_its_url(
     wire: str, fake: FakeServing, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["predict", f"{fake.url(wire)}/reviews", "a good film", "dull"]) == 0

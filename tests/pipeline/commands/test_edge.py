@@ -1,4 +1,4 @@
-"""`transom edge`: a pushed model becomes a bundle that is asked and looked at, on the command line."""
+"""`transom edge`: exports, queries, measures and inspects bundles."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_help_lists_the_variants(capsys: pytest.CaptureFixture[str]) -> None
     assert f"{{{','.join(VARIANTS)}}}" in printed(capsys)
 
 
-def test_a_pushed_model_becomes_a_bundle_that_answers_alike(
+def test_a_bundle_predicts_like_its_pushed_model(
     exports: dict[str, Exported], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle = tmp_path / "bundle"

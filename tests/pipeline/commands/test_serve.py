@@ -43,7 +43,7 @@ def test_flags_override_the_name_and_the_port(output: Path) -> None:
 
 
 @pytest.mark.parametrize("inside", ["", "serving/reviews", "serving/reviews/1"])
-def test_only_this_machine_asks_and_reloads_unless_the_flags_say_otherwise(output: Path, inside: str) -> None:
+def test_only_this_machine_can_connect_and_reload_by_default(output: Path, inside: str) -> None:
     pushed = output / "serving" / "reviews"
     chosen = options(output / inside)
     assert (chosen.host, chosen.reload_from, chosen.reload_roots) == ("127.0.0.1", "loopback", (pushed,))

@@ -99,7 +99,7 @@ def test_a_configuration_cannot_be_changed(write) -> None:
         (b"name: \xff\n", ("not UTF-8 at offset 6",)),
     ],
 )
-def test_a_wrong_configuration_is_taught(write, text: str | bytes, expected: tuple[str, ...]) -> None:
+def test_a_wrong_configuration_is_explained(write, text: str | bytes, expected: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError) as error:
         load(write(text))
     for part in expected:
@@ -118,7 +118,7 @@ def test_a_wrong_override_is_refused(write, override: str) -> None:
 
 
 def test_only_true_and_false_are_booleans(write) -> None:
-    """What the documentation writes is what is read: `off` is a severity, and "no" is a label."""
+    """Values mean what the documentation says: `off` is a severity, and "no" is a label."""
     text = (
         "data: {path: 2026-01-31}\ngate: {drift: off}\ntrain: {onednn: on}\ntask: {label: 12:30, labels: [no, yes]}\n"
     )

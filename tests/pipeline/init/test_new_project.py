@@ -30,7 +30,7 @@ def test_siblings_of_a_training_file(tmp_path: Path) -> None:
     rows = [[sentence(n), "ab"[n % 2]] for n in range(40)]
     train = write_csv(tmp_path / "my data" / "en_train.tsv", ["text", "label"], rows)
     write_csv(tmp_path / "my data" / "en_valid.tsv", ["text", "label"], rows[:5])
-    write_csv(tmp_path / "my data" / "en_test.tsv", ["text"], [[sentence(1)]])  # without labels: of no use
+    write_csv(tmp_path / "my data" / "en_test.tsv", ["text"], [[sentence(1)]])  # useless without labels
     text = infer(train)
     config = config_of(text)
     assert (config.data.train, config.data.eval, config.data.test) == ("en_train.tsv", "en_valid.tsv", None)
@@ -107,7 +107,7 @@ def test_write_beside_and_elsewhere_and_never_over(tmp_path: Path) -> None:
 def test_project_names(path: str, name: str) -> None:
     assert project_name(Path(path)) == name
     assert ProjectConfig(name=name, data=DataConfig(path="x")).name == name
-    # and on every target
+    # also valid on every target
     assert re.fullmatch(r"[a-z0-9][a-z0-9-]{0,127}", project_names.kubeflow_name(name))
 
 

@@ -121,7 +121,7 @@ def test_rows_below_those_looked_at_are_read_too(
     assert expected in caught.value.render()
 
 
-def test_columns_that_nobody_uses_stop_nobody(tmp_path: Path) -> None:
+def test_columns_that_are_not_used_may_be_unreadable(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     row = '{"text": "some words %d", "label": "%s", "odd": "\\ud800", "tokens": ["a"], "more": {"x": 1}}\n'
     path.write_text("".join(row % (n, "ab"[n % 2]) for n in range(20)))

@@ -77,4 +77,4 @@ def test_files_as_people_have_them(tmp_path: Path, content: str, task: tuple[str
     config = config_of(text)
     assert (config.task.text, config.task.label) == task
     assert note in text
-    assert list(records(open_table(path), config.task))  # what is inferred, a run accepts
+    assert list(records(open_table(path), config.task))  # a run accepts the inferred task

@@ -42,15 +42,15 @@ def test_real_data(datasets: Path, name: str, task: str, text: str, pair: str | 
 @pytest.mark.parametrize(
     ("header", "row", "expected"),
     [
-        # the names, in whatever order
+        # known names, in any order
         (["label", "id", "text"], lambda n: ["ab"[n % 2], n, sentence(n)], ("single_label", "text", None, "label")),
-        # no name says anything
+        # meaningless names
         (["c1", "c2", "c3"], lambda n: [n, sentence(n), "ab"[n % 2]], ("single_label", "c2", None, "c3")),
         (["Review", "Stars"], lambda n: [sentence(n), n % 5 + 1], ("single_label", "Review", None, "Stars")),
         (["review", "rating"], lambda n: [sentence(n), n % 101], ("regression", "review", None, "rating")),
         (["text", "label"], lambda n: [sentence(n), n % 30], ("single_label", "text", None, "label")),
         (["text", "price"], lambda n: [sentence(n), n * 1.5], ("regression", "text", None, "price")),
-        # the only other column, but it tells rows apart
+        # the only other column, but it numbers the rows
         (["text", "id"], lambda n: [sentence(n), n * 7], ("error", "", "", "")),
         (["text", "n"], lambda n: [sentence(n), n + 4], ("error", "", "", "")),
         (["text", "score"], lambda n: [sentence(n), n / 8], ("regression", "text", None, "score")),
@@ -79,13 +79,13 @@ def test_real_data(datasets: Path, name: str, task: str, text: str, pair: str | 
             lambda n: [sentence(n), ["a b; c", "c", "a b", "d; c"][n % 4]],
             ("multi_label", "text", None, "topics"),
         ),
-        # a comma in a name is no separator where its parts never stand in other places
+        # a comma in a name is not a separator if its parts never occur elsewhere
         (
             ["text", "label"],
             lambda n: [sentence(n), ["Paris, France", "Oslo, Norway"][n % 2]],
             ("single_label", "text", None, "label"),
         ),
-        # short texts, by their name
+        # short texts, recognized by name
         (["text", "label"], lambda n: [f"w{n}", "ab"[n % 2]], ("single_label", "text", None, "label")),
         (["text", "note"], lambda n: [sentence(n), sentence(n * 7)], ("error", "", "", "")),
     ],

@@ -60,7 +60,7 @@ def test_labels_that_become_written_lists_far_below(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "task"), [("labels", "multi_label"), ("score", "regression")])
 def test_a_comma_between_two_numbers(tmp_path: Path, name: str, task: str) -> None:
-    """Two labels or decimals: the column's name tells, and the file says what was read."""
+    """Two labels or decimals: the column's name decides, and the file says how it was read."""
     rows = [[sentence(n), ["1,2", "2,3", "1,3", "2", "3"][n % 5]] for n in range(300)]
     text = infer(write_csv(tmp_path / "t.csv", ["text", name], rows))
     assert config_of(text).task.type == task
@@ -93,7 +93,7 @@ def test_a_few_numbers_with_units_are_classes(tmp_path: Path, values: list[str])
 
 
 def test_whole_numbers_are_classes_however_they_are_typed(tmp_path: Path) -> None:
-    """A column of 0, 1 and nothing is one of 0.0 and 1.0 for pandas."""
+    """pandas writes a column of 0, 1 and missing values as 0.0 and 1.0."""
     rows = [[sentence(n), f"{n % 3}.0"] for n in range(300)]
     text = infer(write_csv(tmp_path / "t.csv", ["text", "label"], rows))
     assert config_of(text).task.type == "single_label"

@@ -1,4 +1,4 @@
-"""`transom compile --verify` leaves everything as it was, wherever the user's own folders lie."""
+"""`transom compile --verify` changes nothing in the user's folders."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.kubeflow.cluster_paths import paths_on_cluster
 from pipeline.kubeflow.compilation import _parse_mounts, _verify
 from pipeline.kubeflow.pipeline_yaml import is_replaceable
 
-# What the real steps do to the folders they are given: Trainer clears the checkpoints, Pusher adds a version.
+# The real steps' changes to their folders: Trainer clears the checkpoints, Pusher adds a version.
 STEP = """
 import json, pathlib, shutil, sys
 executor_input, storage = json.loads(sys.argv[1]), pathlib.Path(sys.argv[-1])
@@ -76,13 +76,13 @@ def spec(places: dict[str, str], code: str = STEP) -> dict[str, Any]:
 
 
 def state(folder: Path) -> dict[str, str | None]:
-    """Every path below a folder, and what files hold."""
+    """Every path below a folder, with the content of files."""
     return {str(path.relative_to(folder)): path.read_text() if path.is_file() else None for path in folder.rglob("*")}
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A project's folder in which the user has folders of every name that ours have."""
+    """A project with the user's own folders of every name that Transom uses."""
     folder = tmp_path / "home"
     for name in ("push", "edge", "checkpoints", "run-1", "run-2", "buckets", "mounts", "out/serving/tiny", "out/edge"):
         (folder / name / "7").mkdir(parents=True)

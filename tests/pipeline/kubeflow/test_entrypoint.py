@@ -1,4 +1,4 @@
-"""What a container runs: URIs, types, spans, and the last line of a failure."""
+"""The container's entrypoint: URIs, types, spans, and the last line of a failure."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_an_error_is_one_line_with_its_four_parts() -> None:
 
 
 def arguments(base: Path, work: Path) -> list[str]:
-    """What the launcher calls ExampleGen with; the backend's own log artifact included."""
+    """The launcher's arguments for ExampleGen, including the backend's own log artifact."""
     node = example_gen(DataConfig(path="{SPAN}/t.csv"), TaskConfig(), base)
     parameters = {name: value for name, value in node.exec_properties.items() if value is not None}
     executor_input = {
@@ -108,7 +108,7 @@ def test_an_error_of_ours_ends_the_log_with_its_code(tmp_path: Path, capfd: pyte
 
 @pytest.fixture
 def tried(tmp_path: Path) -> list[str]:
-    """A step that is tried again twice, on a table without a span."""
+    """The arguments of a step with two retries, on a table without a span."""
     return [*arguments(tmp_path / "data", tmp_path), "--attempts", str(tmp_path / "attempts"), "--retries", "2"]
 
 
@@ -122,7 +122,7 @@ def test_a_failure_that_would_fail_again_is_not_tried_again(
     (tmp_path / "data").mkdir()
     assert main(tried) == DataError.exit_code
     first = last_error_line(capfd)
-    (tmp_path / "data" / "1").mkdir()  # whatever happens meanwhile, the attempts after it do not run
+    (tmp_path / "data" / "1").mkdir()  # the data are there now, but the later attempts still do not run
     (tmp_path / "data" / "1" / "t.csv").write_text(ROWS)
     for _ in range(2):
         assert main(tried) == DataError.exit_code
@@ -164,7 +164,7 @@ def test_old_and_broken_notes_stop_nothing(tmp_path: Path) -> None:
         (ModelError("x"), True),
         (NotBlessedError("x"), True),
         (PresetError("x"), False),  # a download
-        (TrainingError("x"), False),  # it goes on at its checkpoint
+        (TrainingError("x"), False),  # it resumes from its checkpoint
         (PushError("x"), False),
         (BusyError("x"), False),
         (TransomError("x"), False),

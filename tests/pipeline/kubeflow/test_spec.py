@@ -1,4 +1,4 @@
-"""The compiled spec: what TFX's own lacks for the open-source backend is there."""
+"""The compiled spec has what TFX's own lacks for the open-source backend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Submitting, against a local API that answers as kfp_server_api's own models say."""
+"""Submitting to a local API that responds with kfp_server_api's models."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PLATFORM = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {}}}}}
 
 
 class Cluster(ThreadingHTTPServer):
-    """Keeps what it was asked; knows pipelines and recurring runs; refuses where `status` is not 200."""
+    """Records requests; has pipelines and recurring runs; refuses requests if `status` is not 200."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -40,7 +40,7 @@ class Cluster(ThreadingHTTPServer):
         self.pipelines.append(api.V2beta1Pipeline(pipeline_id=pipeline_id, display_name="tiny", namespace=namespace))
 
     def plan(self, number: int, name: str = "tiny 2026-01-31 03:00:00", **more: Any) -> None:
-        """A recurring run that is there already."""
+        """An existing recurring run."""
         pipeline, experiment = more.pop("pipeline", "p1"), more.pop("experiment", "e1")
         one = api.V2beta1RecurringRun(
             recurring_run_id=f"old{number}",
@@ -54,7 +54,7 @@ class Cluster(ThreadingHTTPServer):
         self.schedules.append(one)
 
     def _listed(self, query: dict[str, list[str]]) -> Any:
-        """Two pages of pipelines, as a cluster has them: those of a namespace, or those that have none."""
+        """Two pages of pipelines: those of a namespace, or those without one."""
         (namespace,) = query.get("namespace", [""])
         found = [one for one in self.pipelines if (one.namespace or "") == namespace]
         first = not query.get("page_token", [""])[0] and len(found) > 1
@@ -107,7 +107,7 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_DELETE = _answer
 
     def log_message(self, *_: Any) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
 
 @pytest.fixture
@@ -274,7 +274,7 @@ def test_schedules_that_submit_did_not_make_stay(
     assert ("another schedule, which is kept: recurring run old1" in output) == expected
 
 
-def test_a_schedule_that_cannot_be_replaced_is_told(
+def test_a_schedule_that_cannot_be_replaced_is_reported(
     cluster: Cluster, compiled: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cluster.plan(1)

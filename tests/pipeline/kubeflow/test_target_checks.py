@@ -1,4 +1,4 @@
-"""What cannot run on a cluster is refused by its key, before TensorFlow is loaded."""
+"""Settings that cannot run on a cluster are refused by key before TensorFlow is loaded."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_local_preset_must_be_mounted_or_named(tmp_path: Path) -> None:
     named = project({"preset": "/opt/minilm"}, model={"type": "preset", "preset": str(tmp_path / "minilm")})
     assert paths_on_cluster(named, tmp_path / "transom.yaml", "kubeflow").preset == Path("/opt/minilm")
     gone = project({"preset": "/opt/minilm"}, model={"type": "preset", "preset": "hf://somebody/minilm"})
-    with pytest.raises(ConfigError, match=r"kubeflow\.preset"):  # which nothing would look at
+    with pytest.raises(ConfigError, match=r"kubeflow\.preset"):  # which would have no effect
         paths_on_cluster(gone, tmp_path / "transom.yaml", "kubeflow")
 
 

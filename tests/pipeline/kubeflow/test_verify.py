@@ -1,4 +1,4 @@
-"""The stand-in for the backend: what it hands to a step, what it takes back, and what it says of a failure."""
+"""The local backend: the inputs of a step, its outputs, and how a failure is reported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.errors import ConfigError, TransomError
 from pipeline.kubeflow.pipeline_yaml import Compiled
 from pipeline.kubeflow.verify import LocalBackend
 
-# A step as the contract wants it: it copies what it got into its output, and says so in the metadata.
+# A step that follows the contract: it records its input in its output, and sets metadata.
 STEP = """
 import json, os, pathlib, sys
 executor_input, storage = json.loads(sys.argv[1]), pathlib.Path(sys.argv[-1])
@@ -34,7 +34,7 @@ FAILS = "import sys; print('transom: A: data.path; got: nothing', file=sys.stder
 
 
 def spec(**steps: dict[str, Any]) -> Compiled:
-    """Steps with one output; `after` names the producer of their input, `code` what they run."""
+    """Steps with one output; `after` names the producer of their input, `code` is their program."""
     tasks, components, executors = {}, {}, {}
     for name, step in steps.items():
         after = step.get("after")

@@ -1,4 +1,4 @@
-"""What `predict --file` asks: a table's own columns, other files' lines; an empty text is never asked."""
+"""The inputs of `predict --file`: a table's columns, other files' lines; empty texts are never sent to the model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROWS = [("a fine film", "pos"), ("two\nlines", "neg"), ("", "neg")]
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """As much of a pushed model as knows its columns."""
+    """The parts of a pushed model that store its columns."""
     extra = tmp_path / "out" / "serving" / "m" / "1" / "assets.extra"
     extra.mkdir(parents=True)
     (extra.parent / "saved_model.pb").touch()

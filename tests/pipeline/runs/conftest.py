@@ -23,7 +23,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Paths, Path]:
 
 @pytest.fixture
 def paths(template: tuple[Paths, Path]) -> Paths:
-    """A project's folders as a good run leaves them, always the same: the paths in the store are absolute."""
+    """A project's folders after a good run, always in the same place: the paths in the store are absolute."""
     paths, kept = template
     shutil.rmtree(paths.output)
     shutil.copytree(kept, paths.output)

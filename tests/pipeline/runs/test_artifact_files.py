@@ -27,7 +27,7 @@ from pipeline.runs import metadata_check
         ("LiveModel/examples/3", ["LiveModel"]),
     ],
 )
-def test_what_is_gone_is_made_again(paths: Paths, removed: str, steps: list[str]) -> None:
+def test_missing_artifacts_are_produced_again(paths: Paths, removed: str, steps: list[str]) -> None:
     place = paths.artifacts / removed
     shutil.rmtree(place) if place.is_dir() else place.unlink()
     assert metadata_check.check(paths) == steps
@@ -47,8 +47,8 @@ def test_a_refusal_of_the_moment_is_not_taken_from_the_cache(paths: Paths) -> No
     assert states == {1: pb.Artifact.DELETED, 2: pb.Artifact.LIVE, 3: pb.Artifact.LIVE}
 
 
-def test_what_a_moved_project_left_behind_is_made_again(paths: Paths) -> None:
-    """The store holds full paths, which still lead to where the folder was."""
+def test_artifacts_of_a_moved_project_are_produced_again(paths: Paths) -> None:
+    """The store holds absolute paths, which still lead to the old place."""
     moved = replace(paths, output=paths.output.with_name("moved"))
     paths.output.rename(moved.output)
     try:
@@ -57,8 +57,8 @@ def test_what_a_moved_project_left_behind_is_made_again(paths: Paths) -> None:
         moved.output.rename(paths.output)
 
 
-def test_what_is_gone_behind_a_link_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """TFX works by way of a link where the folder's name is a pattern; see `Paths.root`."""
+def test_missing_artifacts_behind_a_link_are_produced_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TFX uses a link if the folder's name is a pattern; see `Paths.root`."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     paths = Paths(base=tmp_path, output=tmp_path / "out [v2]", push=tmp_path / "p", edge=tmp_path / "e")
     paths.output.mkdir()
@@ -78,7 +78,7 @@ def test_what_is_gone_behind_a_link_is_made_again(tmp_path: Path, monkeypatch: p
     assert metadata_check.check(paths) == ["Transform"]
 
 
-def test_what_is_emptied_or_cut_is_made_again(paths: Paths) -> None:
+def test_emptied_or_truncated_artifacts_are_produced_again(paths: Paths) -> None:
     (paths.artifacts / "ExampleGen/examples/1/Split-train/rows.gz").write_text("row")
     for path in sorted((paths.artifacts / "Transform/examples/2").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
@@ -87,7 +87,7 @@ def test_what_is_emptied_or_cut_is_made_again(paths: Paths) -> None:
 
 def test_what_an_older_version_wrote_is_whole_where_there_is_a_file(paths: Paths) -> None:
     shutil.rmtree(paths.artifacts / ".files")
-    assert metadata_check.check(paths) == ["LiveModel"]  # an empty folder; it is copied again in no time
+    assert metadata_check.check(paths) == ["LiveModel"]  # an empty folder, which is quickly copied again
 
 
 def test_files_that_came_later_harm_nothing(paths: Paths) -> None:

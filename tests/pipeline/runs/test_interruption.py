@@ -33,8 +33,8 @@ def test_what_is_ignored_stays_ignored() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-# The main thread swallows the first request, as a step may whose clean-up hangs; or it runs no Python code at all, as
-# while TensorFlow compiles: a regular expression that backtracks for hours stands for that.
+# The main thread catches the first request, like a step whose clean-up hangs; or it runs no Python code at all, like
+# TensorFlow while it compiles: here, a regular expression that backtracks for hours.
 _BUSY = {
     "cleaning up": "time.sleep(60)",
     "outside Python": "ctypes.CDLL(None).usleep(60_000_000)",
@@ -43,7 +43,7 @@ _PROGRAM = """
 import contextlib, ctypes, os, sys, time
 from pipeline.runs.interruption import interruptible
 with interruptible() as interruption:
-    interruption.on_first = lambda: os.write(1, b"first\\n") and 1 / 0  # what it meets does not matter
+    interruption.on_first = lambda: os.write(1, b"first\\n") and 1 / 0  # its error does not matter
     interruption.on_second = lambda: os.write(1, b"second\\n")
     try:
         os.write(1, b"ready\\n")
@@ -63,7 +63,7 @@ def test_a_second_request_ends_at_once(repository: Path, busy: str) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(signal.SIGINT)
-    process.send_signal(signal.SIGTERM)  # the same request, handed on by a parent: not a second one
+    process.send_signal(signal.SIGTERM)  # the same request, forwarded by a parent: not a second one
     assert process.stdout.readline() == b"first\n"
     time.sleep(1.2)
     assert process.poll() is None

@@ -1,4 +1,4 @@
-"""The local runner tells its listener of every step's begin and end."""
+"""The local runner reports every step's begin and end to its listener."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfx.orchestration.pipeline import Pipeline
 from components.steps.live_model import LiveModel
 from pipeline.runs import local_runner
 
-# TFX asks protobuf for what it will no longer tell.
+# TFX uses a deprecated API of protobuf.
 pytestmark = pytest.mark.filterwarnings("ignore:label:DeprecationWarning")
 
 
@@ -45,7 +45,7 @@ def test_a_step_is_done_then_cached(tmp_path: Path) -> None:
 
 
 def test_a_step_whose_results_cannot_be_kept_has_ended_too(tmp_path: Path) -> None:
-    """Else its line on the terminal would go on, and the record would say that it runs."""
+    """Otherwise its line on the terminal would continue, and the record would show it as running."""
     (tmp_path / "artifacts").mkdir()
     (tmp_path / "artifacts" / ".files").touch()
     listener = _RecordingListener()

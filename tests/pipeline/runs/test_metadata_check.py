@@ -31,9 +31,9 @@ def test_a_first_run_has_no_store(tmp_path: Path) -> None:
     paths = Paths(base=tmp_path, output=tmp_path / "out", push=tmp_path / "p", edge=tmp_path / "e")
     assert metadata_check.check(paths) == []
     paths.output.mkdir()
-    paths.metadata.touch()  # killed while it was made
+    paths.metadata.touch()  # killed while it was created
     assert metadata_check.check(paths) == []
-    (paths.artifacts / "mine").mkdir(parents=True)  # a folder of the user's own
+    (paths.artifacts / "mine").mkdir(parents=True)  # the user's own folder
     assert metadata_check.check(paths) == []
 
 
@@ -48,7 +48,7 @@ def test_the_schema_version_is_that_of_the_library_that_is_installed(paths: Path
 
 
 @pytest.mark.parametrize("kept", [0.5, 0.1, 0.99, 15, 16, 1, 0])
-def test_a_store_cut_short_is_told_with_the_way_back(paths: Paths, kept: float) -> None:
+def test_a_truncated_store_is_refused_with_the_way_back(paths: Paths, kept: float) -> None:
     content = paths.metadata.read_bytes()
     paths.metadata.write_bytes(content[: int(kept * len(content)) if 0 < kept < 1 else int(kept)])
     with pytest.raises(DataError) as caught:
@@ -60,7 +60,7 @@ def test_a_store_cut_short_is_told_with_the_way_back(paths: Paths, kept: float) 
 
 
 def test_a_store_that_was_removed_without_what_it_names(paths: Paths) -> None:
-    """New executions would have the old ones' numbers, and their files would be mixed."""
+    """New executions would reuse the old numbers, and their files would mix."""
     paths.metadata.unlink()
     with pytest.raises(DataError, match="it is missing, but the artifacts are there"):
         metadata_check.check(paths)
@@ -69,12 +69,12 @@ def test_a_store_that_was_removed_without_what_it_names(paths: Paths) -> None:
 
 
 def test_a_store_that_was_removed_with_all_that_a_person_sees_of_the_artifacts(paths: Paths) -> None:
-    """`rm -r artifacts/*` leaves hidden files; what they say of an artifact must not be said of the next one."""
+    """`rm -r artifacts/*` leaves hidden files, whose records must not be used for the next artifact."""
     for folder in paths.artifacts.glob("[!.]*"):
         shutil.rmtree(folder)
     paths.metadata.unlink()
     assert metadata_check.check(paths) == []
-    folder = paths.artifacts / "LiveModel" / "live_model" / "1"  # of other files than the former first artifact
+    folder = paths.artifacts / "LiveModel" / "live_model" / "1"  # with other files than the former artifact 1
     folder.mkdir(parents=True)
     (folder / "other.txt").touch()
     record_files(paths.artifacts, 1, folder)
@@ -82,7 +82,7 @@ def test_a_store_that_was_removed_with_all_that_a_person_sees_of_the_artifacts(p
 
 
 def test_a_store_from_a_backup_beside_newer_artifacts_is_refused(paths: Paths) -> None:
-    """Its next executions would write into the folders of those that it does not know."""
+    """Its next executions would write into the folders of executions that it does not have."""
     newer = paths.artifacts / "Transform" / "examples" / "4"
     newer.mkdir(parents=True)
     with pytest.raises(DataError, match="it ends at execution 3, they end at 4") as caught:
@@ -93,7 +93,7 @@ def test_a_store_from_a_backup_beside_newer_artifacts_is_refused(paths: Paths) -
 
 
 @pytest.mark.parametrize("sealed", [True, False])
-def test_flipped_bytes_are_told_and_never_reach_the_library(paths: Paths, sealed: bool) -> None:
+def test_flipped_bytes_are_refused_and_never_reach_the_library(paths: Paths, sealed: bool) -> None:
     whole = paths.metadata.read_bytes()
     used = [place for place in range(len(whole)) if whole[place]]
     random_ = random.Random(0)
@@ -111,7 +111,7 @@ def test_flipped_bytes_are_told_and_never_reach_the_library(paths: Paths, sealed
             metadata_check.check(paths)
         except TransomError:
             refused += 1
-    assert refused >= (149 if sealed else 75)  # what is left is SQLite's own counter of changes
+    assert refused >= (149 if sealed else 75)  # undetected: changes of SQLite's own change counter
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_flipped_bytes_are_told_and_never_reach_the_library(paths: Paths, sealed
     ],
 )
 def test_what_the_library_would_choke_on_is_damage(paths: Paths, statement: str) -> None:
-    """It ends the process over some of these."""
+    """The library aborts the process for some of these."""
     with sqlite3.connect(paths.metadata) as made:
         made.execute(statement)
     made.close()
@@ -150,7 +150,7 @@ def test_a_store_of_another_version_is_not_damaged(paths: Paths, version: int, a
         metadata_check.check(paths)
 
 
-def test_what_is_no_store_is_not_ours_to_remove(paths: Paths) -> None:
+def test_a_file_that_is_not_a_store_is_refused(paths: Paths) -> None:
     paths.metadata.unlink()
     with sqlite3.connect(paths.metadata) as other:
         other.execute("CREATE TABLE customers (name TEXT)")
@@ -186,7 +186,7 @@ def test_a_store_that_another_program_holds(paths: Paths, monkeypatch: pytest.Mo
 
 
 def test_a_killed_run_in_the_middle_of_a_write_is_rolled_back(paths: Paths) -> None:
-    """SQLite's journal stays then, and is played back by the next who opens the store."""
+    """SQLite's journal is left, and replayed when the store is next opened."""
     writing = sqlite3.connect(paths.metadata, isolation_level=None)
     writing.execute("PRAGMA cache_size = 1")
     writing.execute("PRAGMA cache_spill = 1")
@@ -235,4 +235,4 @@ def test_a_large_store_is_checked_in_a_moment(paths: Paths) -> None:
     made.close()
     begin = time.monotonic()
     assert metadata_check.check(paths) == []
-    assert time.monotonic() - begin < 5  # 0.1 s; a hang, not a speed, is what this finds
+    assert time.monotonic() - begin < 5  # it takes 0.1 s: this detects a hang, not a slowdown

@@ -58,7 +58,7 @@ def test_a_run_in_progress_tells_how_long_it_has_taken_so_far(paths: Paths) -> N
         assert 499 < all_runs(paths)[0].seconds < 560
 
 
-def test_a_killed_run_tells_where_when_and_why(paths: Paths) -> None:
+def test_a_killed_run_is_recorded_with_step_time_and_reason(paths: Paths) -> None:
     run = _run("1", "running")
     run.steps.append(StepRecord("Trainer", "running"))
     run.save(paths)
@@ -192,7 +192,7 @@ def test_the_summary_says_on_how_many_rows_each_figure_stands(paths: Paths) -> N
     lines = [" ".join(line.split()) for line in stream.getvalue().splitlines()]
     assert {"label rows recall", "spam 14 0.5000", "ham 60 0.7500", "rare 0 -"} <= set(lines)
     assert "too few rows to report (evaluation.min_slice_size is 20): source=shop" in lines
-    run.evaluation |= {"slices": [], "small_slices": []}  # `evaluation.slices` asks for none
+    run.evaluation |= {"slices": [], "small_slices": []}  # `evaluation.slices` is empty
     stream = io.StringIO()
     print_summary(run, paths, stream, as_json=False)
     assert "spam 0.5000" in [" ".join(line.split()) for line in stream.getvalue().splitlines()]

@@ -1,4 +1,4 @@
-"""What is printed reaches every kind of terminal, file and pipe, or the command says why not."""
+"""Output reaches every kind of terminal, file and pipe, or the command reports why not."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def project(tmp_path: Path) -> Path:
 def transom(
     arguments: str, folder: Path, repository: Path, environment: Mapping[str, str] = os.environ
 ) -> subprocess.CompletedProcess[bytes]:
-    """Runs a shell's command line in which `transom` is the command line."""
+    """Runs a shell command line in which `transom` works."""
     line = f'set -o pipefail; transom() {{ "{sys.executable}" -m pipeline.cli "$@"; }}; {arguments}'
     variables = {**environment, "PYTHONPATH": str(repository)}
     return subprocess.run(["bash", "-c", line], cwd=folder, env=variables, capture_output=True, check=False)
@@ -90,7 +90,7 @@ def test_the_exit_code_tells_where_no_message_can(tmp_path: Path, repository: Pa
 
 
 def test_a_stream_that_is_closed_is_no_other_file(tmp_path: Path, repository: Path) -> None:
-    """Else the lock would be standard output, and what is printed stand in it."""
+    """Otherwise the lock file would become standard output, and receive what is printed."""
     (tmp_path / "t.csv").write_text("text,label\n" + "".join(f"some words {number},a\n" for number in range(60)))
     (tmp_path / "transom.yaml").write_text("name: p\ndata: {path: t.csv}\n")
     done = transom("transom run >&-", tmp_path, repository)
@@ -111,7 +111,7 @@ def test_a_run_outlasts_the_reader_of_its_lines() -> None:
 
 
 def test_a_table_whose_reader_has_gone_does_not_decide_the_exit_code(tmp_path: Path) -> None:
-    """Rich ends the process by itself."""
+    """Rich would end the process."""
     read, write = os.pipe()
     os.close(read)
     paths = Paths(tmp_path, tmp_path, tmp_path, tmp_path)

@@ -19,7 +19,7 @@ def connect(paths: Paths) -> metadata_store.MetadataStore:
 
 
 def fill(paths: Paths) -> None:
-    """A store as TFX writes one, and the folders that it names. Only LiveModel's is empty."""
+    """Writes a store like TFX's, and the folders that it names. Only LiveModel's is empty."""
     made = connect(paths)
     kind = pb.ArtifactType(name="Examples", properties={"span": pb.INT})
     type_id = made.put_artifact_type(kind)

@@ -144,7 +144,7 @@ def setting(
     at: str | None = None,
     base: Mapping[str, Any] | None = None,
 ) -> Callable[[Observe], Observe]:
-    """Registers what a key does, see `Effect`; `steps` are names with spaces between."""
+    """Registers the effect of a key, see `Effect`; `steps` are names separated by spaces."""
 
     def register(observe: Observe) -> Observe:
         assert path not in EFFECTS, path

@@ -1,4 +1,4 @@
-"""`kubeflow`: the YAML that `transom compile` writes, and the folders that its steps see; no local run reads it."""
+"""`kubeflow`: the YAML that `transom compile` writes, and the folders of its steps; local runs ignore it."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def accelerator(name: str) -> Any:
 
 _GPU = {"accelerator": "nvidia.com/gpu"}
 _SPOT = [{"key": "spot", "operator": "Exists"}]
-# Key, two values, what else is given, how it shows, and as what.
+# Key, two values, other settings, where the difference shows, and the values there.
 _STEP: tuple[tuple[str, Any, Any, dict[str, Any], Any, Any], ...] = (
     ("cpu", 1, 2.5, {}, resource("resourceCpuLimit"), ("1000m", "2500m")),
     ("memory_gb", 4, 6, {}, resource("resourceMemoryLimit"), ("4000M", "6000M")),

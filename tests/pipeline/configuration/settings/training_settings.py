@@ -25,7 +25,7 @@ from models.training.step import TrainStep
 from models.training.strategy import make_strategy
 from tflite.host.labels import LabelSpace
 
-# XLA compiles longer than the tiny model trains.
+# XLA takes longer to compile than the tiny model to train.
 QUICK = {"train.xla": False, "train.epochs": 2, "train.batch_size": 16, "train.learning_rate": 0.02}
 LABELS = LabelSpace(("no", "yes"), (90, 10), 100)
 
@@ -41,7 +41,7 @@ def _train(config: str) -> Any:
 
 
 def _fit(config: TrainConfig, **options: Any) -> Any:
-    # Short rows are all of one length for the batches, and so traced once.
+    # Short rows all get the same length in batches, so they are traced once.
     rows, evaluation = tiny.rows(120, longest=8), tiny.rows(16, 1, longest=8)
     return tiny.fit(train_config=config.model_dump(), rows_=rows, evaluation=evaluation, **options)
 
@@ -127,7 +127,7 @@ def _(a: Setting, b: Setting) -> None:
 
 @setting("train.layer_decay", 1.0, 0.5, base={**PRESET, "train.head_multiple": 1.0}, steps="Trainer")
 def _(a: Setting, b: Setting) -> None:
-    # The embedding lies two layers below the head.
+    # The embedding is two layers below the head.
     assert mean_move(a, "tokens") == pytest.approx(mean_move(a, "head"), rel=1e-2)
     assert mean_move(b, "tokens") == pytest.approx(0.25 * mean_move(b, "head"), rel=1e-2)
 
@@ -140,7 +140,7 @@ def _(a: Setting, b: Setting) -> None:
 
 @setting("train.clip_norm", None, 1.0, base={"train.weight_decay": 0.0}, steps="Trainer")
 def _(a: Setting, b: Setting) -> None:
-    # Clipped to one norm, both gradients are the same to Adam; else the second is nothing beside the first.
+    # Clipped to one norm, both gradients are equal for Adam; otherwise the second is negligible.
     free, clipped = (np.abs(moved(here, 1000.0, 10.0)["head"]).mean() for here in (a, b))
     once = np.abs(moved(b, 1000.0)["head"]).mean()
     assert clipped > 1.1 * free > once
