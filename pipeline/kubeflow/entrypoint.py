@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     earlier = note.read()
     if earlier is not None:
-        print(f"{earlier[0]} (an earlier attempt failed so, and this one would)", file=sys.stderr, flush=True)
+        print(f"{earlier[0]} (an earlier attempt failed like this; not tried again)", file=sys.stderr, flush=True)
         return earlier[1]
     try:
         prepare(options.onednn)

@@ -126,7 +126,7 @@ def test_a_failure_that_would_fail_again_is_not_tried_again(
     (tmp_path / "data" / "1" / "t.csv").write_text(ROWS)
     for _ in range(2):
         assert main(tried) == DataError.exit_code
-        assert last_error_line(capfd).startswith(f"{first} (an earlier attempt failed so")
+        assert last_error_line(capfd).startswith(f"{first} (an earlier attempt failed like this")
     assert list((tmp_path / "attempts").iterdir()) == []
     assert main(tried) == 0  # a person has restarted the run
 
