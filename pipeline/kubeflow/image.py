@@ -56,13 +56,13 @@ def _check_free(folder: Path) -> None:
     """Refuses a folder with a Dockerfile that Transom did not write."""
     found = folder / "Dockerfile"
     try:
-        ours = not found.exists() or found.read_text(encoding="utf-8", errors="replace").startswith(_MADE_BY)
+        is_replaceable = not found.exists() or found.read_text(encoding="utf-8", errors="replace").startswith(_MADE_BY)
         ignored = folder / "Dockerfile.dockerignore"
         if not found.exists() and ignored.exists():
-            found, ours = ignored, ignored.read_text(encoding="utf-8", errors="replace") == _IGNORED
+            found, is_replaceable = ignored, ignored.read_text(encoding="utf-8", errors="replace") == _IGNORED
     except OSError as error:
         raise ConfigError("--dockerfile", got=f"{folder}: {error.strerror}", expected="a folder") from None
-    if not ours:
+    if not is_replaceable:
         raise ConfigError(
             "--dockerfile",
             got=f"{found}, which exists already and was not written by Transom",

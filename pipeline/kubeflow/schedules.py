@@ -57,7 +57,7 @@ def schedule(
     pages = _pages(lambda token: client.list_recurring_runs(token, _PAGE, namespace=namespace), "recurring_runs")
     former = [one for one in pages if _runs(one, what["pipeline_id"])]
     # no_catchup: each run reads the newest data, so runs missed while the cluster was down would add nothing.
-    made = client.create_recurring_run(
+    created = client.create_recurring_run(
         experiment,
         label,
         description=MADE_BY,
@@ -66,7 +66,7 @@ def schedule(
         no_catchup=True,
         **what,
     )
-    yield f"recurring run {made.recurring_run_id}: {label}, {_when(made) or cron or f'every {seconds} s'}"
+    yield f"recurring run {created.recurring_run_id}: {label}, {_when(created) or cron or f'every {seconds} s'}"
     for one in former:
         about = f"recurring run {one.recurring_run_id}: {one.display_name}, {_when(one)}"
         if one.experiment_id == experiment and _is_ours(one, label):

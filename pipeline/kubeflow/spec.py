@@ -111,14 +111,14 @@ def _complete_container(
 def _resources(step: StepConfig, target: str) -> dict[str, Any]:
     """Cores and memory, as numbers (for older backends and Vertex AI) and as Kubernetes' quantities."""
     cpu, memory = step.cpu or 0.0, step.memory_gb or 0.0
-    made: dict[str, Any] = {"cpuLimit": cpu, "cpuRequest": cpu, "memoryLimit": memory, "memoryRequest": memory}
+    resources: dict[str, Any] = {"cpuLimit": cpu, "cpuRequest": cpu, "memoryLimit": memory, "memoryRequest": memory}
     if step.accelerator is not None:
         count = str(step.accelerators or 1)
-        made["accelerator"] = {"type": step.accelerator, "count": count}
+        resources["accelerator"] = {"type": step.accelerator, "count": count}
         if target == "kubeflow":
-            made["accelerator"] |= {"resourceType": step.accelerator, "resourceCount": count}
+            resources["accelerator"] |= {"resourceType": step.accelerator, "resourceCount": count}
     if target == "kubeflow":
         cores, amount = f"{round(cpu * 1000)}m", f"{round(memory * 1000)}M"
-        made |= {"resourceCpuLimit": cores, "resourceCpuRequest": cores}
-        made |= {"resourceMemoryLimit": amount, "resourceMemoryRequest": amount}
-    return made
+        resources |= {"resourceCpuLimit": cores, "resourceCpuRequest": cores}
+        resources |= {"resourceMemoryLimit": amount, "resourceMemoryRequest": amount}
+    return resources

@@ -97,10 +97,10 @@ class LocalBackend:
             timeout = self._platform.get(label, {}).get("activeDeadlineSeconds")
             error = self._launch(container, executor_input, folder, float(timeout) if timeout else None)
             if error is None:
-                made = self._publish(executor_input, folder)
+                published = self._publish(executor_input, folder)
                 for part in ("storage", "tmp"):
                     shutil.rmtree(folder / part, ignore_errors=True)
-                return made
+                return published
             self._print(f"{run}: {name} failed: {error}")
         raise TransomError(
             f"the compiled step {name} failed in {run}", got=error or "", fix=f"read {folder / 'log.txt'}"
@@ -186,14 +186,14 @@ class LocalBackend:
         """Records outputs in the form of the backend's metadata, and copies their files to the bucket."""
         file = Path(executor_input["outputs"]["outputFile"])
         reported = json.loads(file.read_text(encoding="utf-8")).get("artifacts", {}) if file.exists() else {}
-        made = {}
+        published = {}
         for name, listed in executor_input["outputs"]["artifacts"].items():
             own = reported.get(name, {}).get("artifacts", [{}])[0]
             uri = own.get("uri") or listed["artifacts"][0]["uri"]
             metadata = {key: _stored(value) for key, value in own.get("metadata", {}).items()}
-            made[name] = {"name": str(abs(hash(uri))), "uri": uri, "metadata": metadata}
-            _copy_files(local_path(uri, folder / "storage"), self.folder(made[name]))
-        return made
+            published[name] = {"name": str(abs(hash(uri))), "uri": uri, "metadata": metadata}
+            _copy_files(local_path(uri, folder / "storage"), self.folder(published[name]))
+        return published
 
 
 def _placeholders(executor_input: dict[str, Any]) -> dict[str, str]:
