@@ -114,7 +114,7 @@ def test_a_killed_step_is_tried_again_as_often_as_the_spec_says(tmp_path: Path) 
     message: list[str] = []
     killed = "import os; os.kill(os.getpid(), 9)"
     steps = spec(A={"code": killed, "task": {"retryPolicy": {"maxRetryCount": 1}}})
-    with pytest.raises(TransomError, match="exit code -9: it message nothing"):
+    with pytest.raises(TransomError, match="exit code -9: the log is empty"):
         LocalBackend(steps, {}, tmp_path, message.append).run("run-1")
     assert len(message) == 2
 
