@@ -1,4 +1,4 @@
-"""The command line. Everything heavy is imported by the command that needs it: `--help` loads no TensorFlow."""
+"""The command line. Each command imports what it needs when it is called: `--help` loads no TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,8 +10,20 @@ import warnings
 from collections.abc import Callable, Sequence
 
 from models.errors import Interrupted, TransomError
-from pipeline.commands import deploy_arguments, edge_arguments, functions, model_arguments, project_arguments
-from pipeline.commands import kubeflow_arguments as kubeflow_arguments
+from pipeline.commands import (
+    compile,
+    deploy,
+    edge,
+    init,
+    predict,
+    run,
+    runs,
+    schema,
+    serve,
+    submit,
+    tensorboard,
+    version,
+)
 from pipeline.commands.arguments import Parser, add_verbose
 from pipeline.runs.interruption import INTERRUPTED
 from pipeline.terminal import streams
@@ -22,13 +34,13 @@ EPILOG = """\
 a first run:
   transom init reviews.csv                looks at the table, writes transom.yaml
   transom run                             trains, measures and pushes a model
-  transom predict reviews-out "so good"   asks the pushed model
+  transom predict reviews-out "so good"   queries the pushed model
   transom serve reviews-out               serves it over gRPC and REST
-  transom edge run reviews-out "so good"  asks its bundle for small devices
-  transom runs                            lists the runs and what came of each
+  transom edge run reviews-out "so good"  queries its bundle for small devices
+  transom runs                            lists the runs and their outcomes
 
 `transom COMMAND --help` explains a command, with examples. \
-A command about a project takes its transom.yaml or its folder; without either it finds transom.yaml in the \
+Commands that work on a project take its transom.yaml or its folder; by default they use the transom.yaml in the \
 current folder.
 
 exit codes:
@@ -45,37 +57,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def command() -> int:
         vars(options).update(vars(_parse(arguments)))
         if not options.verbose and not sys.warnoptions:
-            warnings.simplefilter("ignore")  # the libraries' own, which users of ours can do nothing about
+            warnings.simplefilter("ignore")  # the libraries' warnings, which users can do nothing about
         return int(options.command(options))
 
-    return concluded(command, options)
+    return run_command(command, options)
 
 
-def concluded(command: Callable[[], int], options: argparse.Namespace) -> int:
-    """Runs `command`; however it ends, that is one screen and an exit code, which this returns."""
+def run_command(command: Callable[[], int], options: argparse.Namespace) -> int:
+    """Runs `command`, prints its error, if any, as one screen, and returns the exit code."""
     streams.set_up()
     try:
         code = command()
         streams.flush()
         return code
     except TransomError as error:
-        return _told(error, options)
+        return _print_error(error, options)
     except KeyboardInterrupt as stopped:
-        told = stopped.render() if isinstance(stopped, Interrupted) else "interrupted"
-        streams.say(f"transom: {told}")
+        message = stopped.render() if isinstance(stopped, Interrupted) else "interrupted"
+        streams.print_message(f"transom: {message}")
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+    except BrokenPipeError:  # the reader of the output, such as `head`, has exited
         streams.drop_output()
         return 0
-    except Exception as error:  # noqa: BLE001 (the last resort: our mistake, but still one screen)
-        return _told(_unexpected(error), options)
+    except Exception as error:  # noqa: BLE001 (the last resort: a bug, but still one screen)
+        return _print_error(_unexpected(error), options)
 
 
-def _told(error: TransomError, options: argparse.Namespace) -> int:
-    """Prints an error, and with -v where it came from; returns its exit code."""
+def _print_error(error: TransomError, options: argparse.Namespace) -> int:
+    """Prints an error, with -v also its traceback; returns its exit code."""
     if options.verbose:
-        streams.say(traceback.format_exc().rstrip())
-    streams.say(f"transom: {error.render()}")
+        streams.print_message(traceback.format_exc().rstrip())
+    streams.print_message(f"transom: {error.render()}")
     return error.exit_code
 
 
@@ -88,29 +100,29 @@ def _unexpected(error: Exception) -> TransomError:
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
         return TransomError(
-            "what was to be written, such as the output",
+            "the output, or another file, could not be written",
             got=error.strerror or str(error),
-            expected="a place that takes it",
-            fix="make room, or send it elsewhere",
+            expected="a device with room for it",
+            fix="make room, or write to another device",
         )
     return TransomError(
         f"unexpected {type(error).__name__}",
         got=str(error).strip()[:500],
-        fix="this looks like our mistake: please report it, with what `--verbose` and `transom --version -v` print",
+        fix="this looks like a bug in Transom: report it with the output of `--verbose` and `transom --version -v`",
     )
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The options; argparse by itself takes no TEXT behind an option of `predict`."""
+    """The options. argparse alone does not accept a TEXT after an option of `predict`."""
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     if options.version:
-        options.command = functions.version
+        options.command = version.print_version
     elif options.command is None:
         parser.print_help(sys.stderr)
         parser.exit(WRONG_ARGUMENTS)
     if rest and ("texts" not in options or any(text.startswith("-") for text in rest)):
-        options.parser.refuse(rest)
+        options.parser.refuse_unknown(rest)
     if rest:
         options.texts += rest
     return options
@@ -123,27 +135,11 @@ def _parser() -> Parser:
         epilog=EPILOG,
     )
     parser.set_defaults(command=None, parser=parser, verbose=False)
-    parser.add_argument("--version", action="store_true", help="print the version; with -v those of the libraries too")
+    version.add(parser)
     add_verbose(parser)
-    added = parser.add_subparsers(title="commands", metavar="COMMAND")
-    project_arguments.add(
-        added,
-        init=functions.init,
-        run=functions.run,
-        runs=functions.runs,
-        tensorboard=functions.tensorboard,
-        schema=functions.schema,
-    )
-    model_arguments.add(added, predict=functions.predict, serve=functions.serve)
-    deploy_arguments.add(added, render=functions.deploy_render, move=functions.deploy_move)
-    edge_arguments.add(
-        added,
-        export=functions.edge_export,
-        run=functions.edge_run,
-        bench=functions.edge_bench,
-        inspect=functions.edge_inspect,
-    )
-    kubeflow_arguments.add(added, compile_=functions.compile_, submit=functions.submit)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for module in (init, run, runs, tensorboard, schema, predict, serve, deploy, edge, compile, submit):
+        module.add(commands)
     return parser
 
 

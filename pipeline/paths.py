@@ -1,9 +1,9 @@
-"""Where a project's files lie. No TensorFlow.
+"""The folders and files of a project. No TensorFlow.
 
 OUTPUT/
-  artifacts/          what each step wrote, by step and execution (TFX's pipeline root)
-  metadata.sqlite     TFX's records: what was run with what, the cache (and .seal.json: its bytes, as a run left them)
-  checkpoints/ID/     trainings that were interrupted: the newest three, by what decides their result
+  artifacts/          each step's outputs, by step and execution (TFX's pipeline root)
+  metadata.sqlite     TFX's metadata store: executions, inputs, cache (and .seal.json: its hash after a run)
+  checkpoints/ID/     interrupted trainings: the newest three, by an ID of the settings that determine the result
   runs/RUN/           run.json, log.txt
   serving/NAME/N/     pushed SavedModels: the folder that TF Serving watches
   edge/NAME/N/        the edge bundle of version N
@@ -29,25 +29,25 @@ class Paths:
     """The folders of one project, absolute.
 
     Attributes:
-        base: folder of the configuration file; relative paths in it start here.
-        output: folder of all that the runs write.
+        base: folder of the configuration file; its relative paths start here.
+        output: folder of everything that runs write.
         push: folder of the pushed versions.
         edge: folder of the pushed edge bundles.
-        elsewhere: where the steps see `base`, when they run on other machines; None where they run here. `output` and
-            `push` then are folders of those machines too.
-        preset: where those machines see the preset's folder; None for its place below `elsewhere`.
+        container_base: the path of `base` in containers, if the steps run on a cluster; None if they run here. `output`
+            and `push` then are paths in the containers, too.
+        preset: the path of the preset's folder in the containers; None for its place below `container_base`.
     """
 
     base: Path
     output: Path
     push: Path
     edge: Path
-    elsewhere: Path | None = None
+    container_base: Path | None = None
     preset: Path | None = None
 
     @classmethod
-    def of(cls, config: ProjectConfig, config_file: Path) -> Paths:
-        """The folders that a configuration file asks for."""
+    def from_config(cls, config: ProjectConfig, config_file: Path) -> Paths:
+        """The folders that a configuration file names."""
         base = config_file.resolve().parent
         output = base / (config.output or f"{config.name}-out")
         push = base / config.push.directory if config.push.directory else output / MODEL_FOLDER / config.name
@@ -60,29 +60,29 @@ class Paths:
 
     @property
     def root(self) -> Path:
-        """The artifacts' folder, as TFX is told of it.
+        """The artifacts' folder as passed to TFX.
 
-        TFX and Beam take paths for patterns: in "project [v2]" they would not find what they wrote. There they work by
-        way of a link, which `make_root` makes.
+        TFX and Beam read paths as patterns: in "project [v2]" they would not find what they wrote. There they use a
+        link, which `make_root` creates.
         """
-        if self.elsewhere is not None or not glob.has_magic(str(self.artifacts)):
+        if self.container_base is not None or not glob.has_magic(str(self.artifacts)):
             return self.artifacts
-        # the same path in every run: the records of TFX, which are the cache, hold it
+        # the same path in every run: TFX's cache stores it
         name = hashlib.blake2b(os.fsencode(self.output), digest_size=8).hexdigest()
         return Path.home() / ".cache" / "transom" / name / self.artifacts.name
 
     def make_root(self) -> None:
-        """Makes the link that leads from `root` to the artifacts, where there has to be one.
+        """Creates the link from `root` to the artifacts, if one is needed.
 
         Raises:
-            ConfigError: it cannot be made, or leads elsewhere.
+            ConfigError: it cannot be created, or leads to another folder.
         """
         link = self.root.parent
         if self.root == self.artifacts:
             return
         try:
             link.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):  # what is there is looked at below
+            with contextlib.suppress(FileExistsError):  # the existing link is checked below
                 link.symlink_to(self.output)
             wrong = os.readlink(link) != str(self.output) or glob.has_magic(str(link))
             got = f"{link} leads to {os.readlink(link)}" if wrong else ""
@@ -90,9 +90,9 @@ class Paths:
             got = f"{error.strerror or error}: {link}"
         if got:
             raise ConfigError(
-                f"output: {self.output} has a name that TFX takes for a pattern",
+                f"output: {self.output} has a name that TFX reads as a pattern",
                 got=got,
-                expected="a name without [, ], * and ?, or a link that can be made",
+                expected="a name without [, ], * and ?, or a link that can be created",
                 fix="set `output:` to a folder without these characters in its path",
             )
 
@@ -106,7 +106,7 @@ class Paths:
 
     @property
     def attempts(self) -> Path:
-        """Where the attempts of a step on a cluster leave notes for each other."""
+        """The folder in which the attempts of a step on a cluster leave notes for each other."""
         return self.output / "attempts"
 
     @property

@@ -1,4 +1,4 @@
-"""What can be known to be wrong before TensorFlow is loaded: in seconds, and before anything is written."""
+"""Checks a configuration and its data before TensorFlow is loaded: in seconds, and before anything is written."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from pipeline.config import ProjectConfig
 from pipeline.paths import Paths
 from pipeline.preflight_folders import check_folders
 
-# Files up to this size are read to the end, of larger ones the first rows.
+# Files up to this size are read completely, larger ones only up to this many rows.
 _WHOLE_BYTES, _FIRST_ROWS = 16 * 2**20, 1000
-# The rules that judge rows alone; the others need what earlier steps of the pipeline find.
+# The rules that need only the rows; the others need results of earlier steps.
 _RULES = ("empty_split", "one_class", "unseen_label", "label_spelling")
-# A table with so many rows whose labels hardly repeat is not a table of labels.
+# In a table with at least this many rows, labels must repeat.
 _MANY_ROWS = 100
 
 
@@ -36,40 +36,40 @@ def check(config: ProjectConfig, paths: Paths) -> None:
     """Checks files, columns, rows, schema, preset and folders.
 
     Args:
-        config: what is to be run.
-        paths: where it reads, and where it will write.
+        config: the configuration of the run.
+        paths: the folders that it reads and writes.
 
     Raises:
-        ConfigError: the configuration does not fit the data, or a folder cannot be written.
-        DataError: a file or a row cannot be read, or (GateError) the data cannot teach what the task asks.
+        ConfigError: the configuration does not fit the data, or a folder is not writable.
+        DataError: a file or a row cannot be read, or (GateError) the data cannot train a model for the task.
         PresetError: the preset cannot be used.
     """
     check_metrics(config.task.type, config.evaluation, config.task.labels)
     base = paths.base
     check_folders(config, paths)
-    _operations(config)
-    _preset(config, base)
+    _check_operations(config)
+    _check_preset(config, base)
     if config.data.schema_path is not None:
         read_curated(base / config.data.schema_path, config.task)
     check_rows(config, base)
 
 
 def check_rows(config: ProjectConfig, base: Path) -> None:
-    """Checks files, columns and rows alone.
+    """Checks only files, columns and rows.
 
     Raises:
         ConfigError, DataError: see `check`.
     """
-    tables = _tables(config, base)
-    reading = _Reading.of(tables, config)
-    _slices(config, reading)
-    _split_by(config, reading.columns)
-    if reading.whole:
-        _learnable(config, reading)
+    tables = _find_tables(config, base)
+    scan = _TableScan.of(tables, config)
+    _check_slices(config, scan)
+    _check_split_by(config, scan.columns)
+    if scan.whole:
+        _check_learnable(config, scan)
 
 
-def _operations(config: ProjectConfig) -> None:
-    """Names that LiteRT does not know: with one of them misspelt, no variant would ever be within the budget."""
+def _check_operations(config: ProjectConfig) -> None:
+    """Checks the names of operations: with one misspelt, no variant would ever be within the budget."""
     if not config.edge.variants or not config.edge.budget.operations:
         return
     from ai_edge_litert.schema_py_generated import BuiltinOperator
@@ -80,13 +80,13 @@ def _operations(config: ProjectConfig) -> None:
             close = difflib.get_close_matches(name.upper(), known, n=1)
             raise ConfigError(
                 "edge.budget.operations",
-                got=f"{name!r}, which is no operation of LiteRT",
-                expected="LiteRT's names of operations, such as FULLY_CONNECTED",
+                got=f"{name!r}, which is not an operation of LiteRT",
+                expected="LiteRT's name of an operation, such as FULLY_CONNECTED",
                 fix=f"did you mean {close[0]}?" if close else "correct it",
             )
 
 
-def _preset(config: ProjectConfig, base: Path) -> None:
+def _check_preset(config: ProjectConfig, base: Path) -> None:
     if config.model.type != "preset":
         return
     from models.presets.preset import check_layers, describe, preset_tokenizer
@@ -97,7 +97,7 @@ def _preset(config: ProjectConfig, base: Path) -> None:
     preset_tokenizer(preset, config.tokenizer.max_length, mediapipe_compatible=config.tokenizer.mediapipe_compatible)
 
 
-def _tables(config: ProjectConfig, base: Path) -> list[tuple[Source, Path]]:
+def _find_tables(config: ProjectConfig, base: Path) -> list[tuple[Source, Path]]:
     tables = [
         (source, path)
         for source in sources(config.data)
@@ -110,21 +110,21 @@ def _tables(config: ProjectConfig, base: Path) -> list[tuple[Source, Path]]:
             raise ConfigError(
                 f"data.{other} and data.{source.key} name the same file",
                 got=str(path),
-                expected="other rows in every split",
+                expected="different rows in every split",
                 fix="give different files, or one table as data.path, which is then split",
             )
     return tables
 
 
 @dataclass
-class _Reading:
-    """What was seen of the tables.
+class _TableScan:
+    """Facts about the tables.
 
     Attributes:
-        facts: split to its counts.
+        facts: the counts of each split.
         columns: all columns of all tables.
-        units: of a regression's numbers, to their rows.
-        whole: every file was read to its end.
+        units: the units of a regression's numbers, with their numbers of rows.
+        whole: whether every file was read completely.
     """
 
     facts: dict[str, SplitFacts]
@@ -133,23 +133,23 @@ class _Reading:
     whole: bool = True
 
     @classmethod
-    def of(cls, tables: Iterable[tuple[Source, Path]], config: ProjectConfig) -> _Reading:
-        reading = cls({name: SplitFacts(name, config.task) for name in split_names(config.data)}, set())
+    def of(cls, tables: Iterable[tuple[Source, Path]], config: ProjectConfig) -> _TableScan:
+        scan = cls({name: SplitFacts(name, config.task) for name in split_names(config.data)}, set())
         for source, path in tables:
-            reading.read(source, path, config)
-        unclear, fix = NumberColumn(units=reading.units).question()
+            scan.read(source, path, config)
+        unclear, fix = NumberColumn(units=scan.units).question()
         if unclear:
             raise DataError(
                 f"task.label: column {config.task.label!r} of all tables together",
                 got=unclear,
-                expected="numbers with one reading",
+                expected="numbers that can be read in only one way",
                 fix=fix,
             )
-        return reading
+        return scan
 
     def read(self, source: Source, path: Path, config: ProjectConfig) -> None:
         open_bytes(path).close()
-        if format_of(path, config.data.format) == "tfrecord":  # reading its rows takes TensorFlow
+        if format_of(path, config.data.format) == "tfrecord":  # its rows can only be read with TensorFlow
             check_frames(path)
             self.whole = False
             return
@@ -165,31 +165,31 @@ class _Reading:
         if not rows:
             raise DataError(
                 f"data.{source.key}: {path} has no rows",
-                got=f"the columns {abbreviate(table.columns, 20)} and nothing below them"
+                got=f"the columns {abbreviate(table.columns, 20)} and no rows below them"
                 if table.columns
                 else "no row",
                 expected="at least one row",
             )
 
 
-def _slices(config: ProjectConfig, reading: _Reading) -> None:
-    """Slices of columns that the tables do not have, and of values that no row has."""
-    if not reading.columns:
+def _check_slices(config: ProjectConfig, scan: _TableScan) -> None:
+    """Checks that the columns of slices exist, and that some row has each value."""
+    if not scan.columns:
         return
     own = {config.task.text, config.task.text_pair, config.task.label}
-    others = reading.columns - own
-    asked: list[tuple[str, str, tuple[str, ...]]] = [
+    others = scan.columns - own
+    requested: list[tuple[str, str, tuple[str, ...]]] = [
         ("evaluation.slices", name, (name,)) for name in config.evaluation.slices
     ]
     for metric, one in config.evaluation.thresholds.items():
         key = f"evaluation.thresholds.{metric}.slices"
-        asked += [(key, name, possible_columns(name)) for name in one.slices]
-    for key, name, columns in asked:
-        there = [column for column in columns if column in {LABEL_SLICE, LENGTH_SLICE} | others]
-        if not there:
+        requested += [(key, name, possible_columns(name)) for name in one.slices]
+    for key, name, columns in requested:
+        present = [column for column in columns if column in {LABEL_SLICE, LENGTH_SLICE} | others]
+        if not present:
             raise _no_column(key, name, others)
-        if name not in there and reading.whole:
-            _value_of_slice(config, reading, key, name, there)
+        if name not in present and scan.whole:
+            _check_slice_value(config, scan, key, name, present)
 
 
 def _no_column(key: str, name: str, others: set[str]) -> ConfigError:
@@ -209,8 +209,8 @@ def _no_column(key: str, name: str, others: set[str]) -> ConfigError:
     )
 
 
-def _value_of_slice(config: ProjectConfig, reading: _Reading, key: str, name: str, columns: Sequence[str]) -> None:
-    """Refuses the slice of a value that stands in no split: a threshold on it would never be judged."""
+def _check_slice_value(config: ProjectConfig, scan: _TableScan, key: str, name: str, columns: Sequence[str]) -> None:
+    """Refuses a slice of a value that no split has: a threshold on it would never be checked."""
     known: set[str] = set()
     for column in columns:
         if column == LENGTH_SLICE:
@@ -218,9 +218,9 @@ def _value_of_slice(config: ProjectConfig, reading: _Reading, key: str, name: st
             continue
         counts = [
             facts.labels if column == LABEL_SLICE else facts.values.get(column, Counter[str]())
-            for facts in reading.facts.values()
+            for facts in scan.facts.values()
         ]
-        if any("" in values for values in counts):  # too long, or too many of them, to be counted one by one
+        if any("" in values for values in counts):  # the values are too long or too many to be counted
             return
         named = (*(config.task.labels or ()), NO_LABEL) if column == LABEL_SLICE else (MISSING,)
         known.update(f"{column}={value}" for value in (*named, *(value for values in counts for value in values)))
@@ -228,48 +228,45 @@ def _value_of_slice(config: ProjectConfig, reading: _Reading, key: str, name: st
         raise ConfigError(
             f"{key}: no row is in slice {name!r}",
             got=f"the values {abbreviate(sorted(known), 10)}",
-            expected="a value that a row has: a threshold on no row would never be judged",
+            expected="a value that some row has: a threshold on no rows would never be checked",
             fix=f"correct {key}",
         )
 
 
-def _split_by(config: ProjectConfig, columns: set[str]) -> None:
-    """Refuses columns that cannot divide rows."""
+def _check_split_by(config: ProjectConfig, columns: set[str]) -> None:
+    """Refuses columns by which the rows cannot be split."""
     for name in config.data.split_columns:
         if name == config.task.label or (columns and name not in columns):
             raise ConfigError(
                 "data.split_by",
-                got=f"{name!r}, the answer" if name == config.task.label else f"{name!r}, which no table has",
+                got=f"{name!r}, the label" if name == config.task.label else f"{name!r}, which no table has",
                 expected=f"some of {abbreviate(sorted(columns - {config.task.label}), 20)}",
-                fix="name the column whose rows belong together, or remove the key",
+                fix="name a column whose equal values belong in one split, or remove the key",
             )
 
 
-def _learnable(config: ProjectConfig, reading: _Reading) -> None:
-    seen = rules.Evidence(config.task, config.gate, reading.facts)
-    labels = seen.train.labels
-    # Of all rows, as `transom init` judges: a part of them repeats its labels less.
-    rows, kinds = sum(facts.rows for facts in reading.facts.values()), _all_labels(reading)
-    if config.task.type == "single_label" and rows >= _MANY_ROWS and len(kinds) > rows / 2:
+def _check_learnable(config: ProjectConfig, scan: _TableScan) -> None:
+    evidence = rules.Evidence(config.task, config.gate, scan.facts)
+    labels = evidence.train.labels
+    # Counts all rows, as `transom init` does: in one split, labels repeat less.
+    rows = sum(facts.rows for facts in scan.facts.values())
+    distinct = sum((facts.labels for facts in scan.facts.values()), Counter[str]())
+    if config.task.type == "single_label" and rows >= _MANY_ROWS and len(distinct) > rows / 2:
         raise DataError(
             f"task.label: column {config.task.label!r} does not hold labels",
-            got=f"{len(kinds):,} different values in {rows:,} rows, for example {abbreviate(list(kinds), 3)}",
+            got=f"{len(distinct):,} different values in {rows:,} rows, for example {abbreviate(list(distinct), 3)}",
             expected="a few labels, each in many rows",
             fix="correct task.label, or set task.type: regression if these are measurements",
         )
-    findings.stop(rules.apply(seen, _RULES))
+    findings.stop(rules.apply(evidence, _RULES))
     known = config.task.labels or tuple(sorted(labels))
     check_metrics(config.task.type, config.evaluation, known)
     weights = config.train.class_weights
     unknown = set(weights) - set(known) if isinstance(weights, dict) else set()
     if unknown:
         raise ConfigError(
-            "train.class_weights names labels that training never shows",
+            "train.class_weights names labels that do not occur in training",
             got=abbreviate(sorted(unknown)),
             expected=f"some of {abbreviate(known, 10)}",
             fix="correct the names",
         )
-
-
-def _all_labels(reading: _Reading) -> Counter[str]:
-    return sum((facts.labels for facts in reading.facts.values()), Counter())

@@ -1,4 +1,4 @@
-"""What can be known to be wrong with the folders of a run: whether they can be written, and what is there already."""
+"""Checks the folders of a run before it starts: whether they are writable, and what they contain."""
 
 from __future__ import annotations
 
@@ -15,86 +15,86 @@ from serving.errors import PublishError
 from serving.publish.version_folders import versions
 from tflite.host import BUNDLE_FILE
 
-# What an output folder must have room for at the very least.
+# The least room that an output folder must have.
 _ROOM_BYTES = 2**16
 
 
 def check_output(paths: Paths) -> None:
-    """Checks the folder that a run writes its record to: nothing can be kept of a run without it.
+    """Checks the folder of the run's record, without which nothing of a run could be kept.
 
     Raises:
-        ConfigError: it cannot be written.
+        ConfigError: it is not writable.
     """
-    _writable(paths.output, "output")
+    _check_writable(paths.output, "output")
 
 
 def check_folders(config: ProjectConfig, paths: Paths) -> None:
     """Checks the folders that a run writes to.
 
     Raises:
-        ConfigError: one cannot be written, or holds what is not ours.
+        ConfigError: one is not writable, or holds files that Transom did not write.
     """
     check_output(paths)
-    _writable(paths.push, "push.directory")
-    _no_strangers(paths.push, "push.directory", (MODEL_FILE, "variables", "assets.extra"))
+    _check_writable(paths.push, "push.directory")
+    _refuse_foreign_folders(paths.push, "push.directory", (MODEL_FILE, "variables", "assets.extra"))
     if config.edge.variants:
-        _edge(paths.push, paths.edge)
+        _check_edge_folder(paths.push, paths.edge)
 
 
-def _edge(push: Path, edge: Path) -> None:
-    _writable(edge, "edge.directory")
-    _no_strangers(edge, "edge.directory", (BUNDLE_FILE,))
+def _check_edge_folder(push: Path, edge: Path) -> None:
+    _check_writable(edge, "edge.directory")
+    _refuse_foreign_folders(edge, "edge.directory", (BUNDLE_FILE,))
     if edge == push:
         raise ConfigError(
             "edge.directory",
             got=f"{edge}, which is push.directory too",
-            expected="another folder: a server takes every numbered folder there for a SavedModel",
-            fix="leave the key out, or name a folder of its own",
+            expected="another folder: a server loads every numbered folder there as a SavedModel",
+            fix="remove the key, or name another folder",
         )
 
 
-def _no_strangers(folder: Path, key: str, known_by: tuple[str, ...]) -> None:
-    """Refuses a folder with numbered folders that are no models: each would be taken for one that is live."""
+def _refuse_foreign_folders(folder: Path, key: str, known_by: tuple[str, ...]) -> None:
+    """Refuses a folder with numbered folders that are not models: each would be taken for a live version."""
     try:
-        strange = [
+        foreign = [
             folder / str(number)
             for number in versions(folder)
             if not any((folder / str(number) / name).exists() for name in known_by)
         ]
     except PublishError as error:
         raise ConfigError(f"{key}: {error.what}", got=error.got, fix=error.fix) from None
-    if strange:
+    if foreign:
         raise ConfigError(
-            f"{key}: {folder} holds numbered folders that are no models",
-            got=abbreviate([str(path.name) for path in strange]),
+            f"{key}: {folder} holds numbered folders that are not models",
+            got=abbreviate([str(path.name) for path in foreign]),
             expected="an empty folder, or one of pushed versions",
-            fix=f"set {key} to a folder of its own",
+            fix=f"set {key} to another folder",
         )
 
 
-def _writable(folder: Path, key: str) -> None:
+def _check_writable(folder: Path, key: str) -> None:
     try:
         os.stat(folder)
-    except (FileNotFoundError, NotADirectoryError):  # it will be made
+    except (FileNotFoundError, NotADirectoryError):  # it will be created
         pass
     except OSError as error:
         raise ConfigError(
             f"{key}: {str(folder)[:200]} cannot be read",
             got=error.strerror or str(error),
-            expected="a folder, or nothing",
+            expected="a readable folder, or a new one",
             fix="name another folder, or change the permissions of those above it",
         ) from None
     existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))
     if not existing.is_dir():
         raise ConfigError(f"{key}: {folder} cannot be a folder", got=f"{existing} is a file", fix="name another folder")
     try:
-        # Permissions alone do not say it: a file system may be read-only, or full.
+        # Permissions alone do not tell: the file system may be read-only or full.
         with tempfile.TemporaryFile(dir=existing) as file:
             file.write(bytes(_ROOM_BYTES))
     except OSError as error:
         raise ConfigError(
             f"{key}: {folder} cannot be written",
             got=f"{error.strerror or error}, in {existing}",
-            expected="a folder in which files can be made",
+            expected="a writable folder",
             fix="change its permissions, make room, or name another folder",
         ) from None

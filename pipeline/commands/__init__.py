@@ -1,4 +1,1 @@
-"""The commands of `transom`: their arguments, their help, and what each calls.
-
-Standard library only at import, so that `--help` comes at once.
-"""
+"""The commands of `transom`, one per module: arguments, help and function. Heavy imports are inside the functions."""

@@ -1,4 +1,4 @@
-"""What the arguments of several commands share; standard library alone."""
+"""Arguments that several commands share. Standard library only at import."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction["Parser"]
+    from pipeline.paths import Paths
+
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -20,38 +22,37 @@ _WIDEST = 110
 
 
 class Help(argparse.HelpFormatter):
-    """Help as wide as the terminal, but no wider than can be read; indented lines, as of examples, stay as they are."""
+    """Help text as wide as the terminal, up to a readable width. Indented lines, such as examples, are not wrapped."""
 
     def __init__(self, prog: str) -> None:
         width = min(shutil.get_terminal_size().columns - 2, _WIDEST)
         super().__init__(prog, width=width, max_help_position=28)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        told = (line if line.startswith(" ") else textwrap.fill(line, width) for line in text.splitlines())
-        return "\n".join(f"{indent}{line}" for line in told)
+        lines = (line if line.startswith(" ") else textwrap.fill(line, width) for line in text.splitlines())
+        return "\n".join(f"{indent}{line}" for line in lines)
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that says which option was meant."""
+    """A parser that suggests the option that was probably meant."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"formatter_class": Help, "allow_abbrev": False, **options})
 
-    def refuse(self, rest: list[str]) -> NoReturn:
-        """Ends the process (exit code 2) over arguments that the command does not take."""
-        told = f"unrecognized arguments: {' '.join(rest)}"
+    def refuse_unknown(self, unknown: list[str]) -> NoReturn:
+        """Ends the process (exit code 2) with an error about arguments that the command does not take."""
+        message = f"unrecognized arguments: {' '.join(unknown)}"
         options = [name for action in self._actions for name in action.option_strings]
-        close = [
-            difflib.get_close_matches(one.partition("=")[0], options, 1, 0.7) for one in rest if one.startswith("-")
-        ]
-        if any(close):
-            told += f" (did you mean {', '.join(found[0] for found in close if found)}?)"
-        self.error(told)
+        flags = [argument.partition("=")[0] for argument in unknown if argument.startswith("-")]
+        close = [name for flag in flags for name in difflib.get_close_matches(flag, options, 1, 0.7)]
+        if close:
+            message += f" (did you mean {', '.join(close)}?)"
+        self.error(message)
 
     def error(self, message: str) -> NoReturn:
-        """Ends the process (exit code 2) over arguments that are wrong; the help has more than the usage."""
+        """Ends the process (exit code 2) with the usage and an error."""
         self.print_usage(sys.stderr)
-        self.exit(2, f"{self.prog}: {message}\n`{self.prog} --help` says more\n")
+        self.exit(2, f"{self.prog}: {message}\n`{self.prog} --help` explains more\n")
 
 
 def add_command(commands: Commands, name: str, function: Run, summary: str, description: str, examples: str) -> Parser:
@@ -59,8 +60,8 @@ def add_command(commands: Commands, name: str, function: Run, summary: str, desc
 
     Args:
         summary: a few words, for the list of commands.
-        description: paragraphs, a line each.
-        examples: a command line each, with what it does.
+        description: one paragraph per line.
+        examples: one command per line, followed by what it does.
     """
     epilog = "examples:\n" + textwrap.indent(textwrap.dedent(examples).strip(), "  ")
     parser = commands.add_parser(name, help=summary, description=description, epilog=epilog)
@@ -69,7 +70,7 @@ def add_command(commands: Commands, name: str, function: Run, summary: str, desc
 
 
 def add_group(commands: Commands, name: str, summary: str) -> Commands:
-    """A command that has commands of its own."""
+    """A command that has subcommands."""
     group = commands.add_parser(
         name,
         help=summary,
@@ -80,7 +81,7 @@ def add_group(commands: Commands, name: str, summary: str) -> Commands:
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
-    """The project's configuration, and keys that override it; `pipeline.configuration.project_file` finds it."""
+    """The project's configuration file and the keys that override it."""
     parser.add_argument(
         "config",
         type=Path,
@@ -93,18 +94,32 @@ def add_config(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help='override a key: train.epochs=3. A key that holds a text takes VALUE as it is written ("output=runs #1"); '
-        "others take what would stand in the file: 3, true, [a, b], {min: 0.9}. null: the default. "
+        help='override a key: train.epochs=3. A text key takes VALUE exactly as written ("output=runs #1"); '
+        "others take a value as in the file: 3, true, [a, b], {min: 0.9}. null: the default. "
         "May be given several times",
     )
 
 
+def project_paths(options: argparse.Namespace) -> Paths:
+    """The paths of the project that the arguments of `add_config` name.
+
+    Raises:
+        ConfigError: there is no such file, or it is not a configuration.
+    """
+    from pipeline.configuration.loading import load
+    from pipeline.configuration.project_file import find_project_file
+    from pipeline.paths import Paths
+
+    file = find_project_file(options.config)
+    return Paths.from_config(load(file, options.set), file)
+
+
 def add_texts(parser: argparse.ArgumentParser) -> None:
-    """What a model is asked, and how it shall be printed; see `pipeline.predict.text_predictions`."""
+    """The texts to send to a model, and how to print its predictions; see `pipeline.predict.text_predictions`."""
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="a text to classify")
     parser.add_argument("--pair", action="append", default=[], metavar="TEXT", help="the second text of each TEXT")
-    add_file(parser, "a table (CSV, TSV, JSON Lines, Parquet), or texts, one a line (for pairs: text, tab, other text)")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line, probabilities included")
+    add_file(parser, "a table (CSV, TSV, JSON Lines, Parquet), or one text per line (for pairs: text, tab, other text)")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line, with probabilities")
 
 
 def add_file(parser: argparse.ArgumentParser, meaning: str) -> None:
@@ -115,13 +130,13 @@ def add_file(parser: argparse.ArgumentParser, meaning: str) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="the table's column with the texts, for pairs twice (default: those on which the model was trained)",
+        help="the table's column with the texts, twice for pairs (default: the columns the model was trained on)",
     )
 
 
 def add_verbose(parser: argparse.ArgumentParser) -> None:
-    """-v."""
-    # No default: `transom -v run` and `transom run -v` are the same, and the inner one must not undo the outer.
+    """The option -v."""
+    # No default: a subcommand's default would overwrite the -v of `transom -v run`.
     parser.add_argument(
         "-v",
         "--verbose",

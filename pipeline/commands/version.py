@@ -1,11 +1,12 @@
-"""`transom --version`: from the packages' metadata. Nothing is imported."""
+"""`transom --version`: read from the packages' metadata, without importing them."""
 
 from __future__ import annotations
 
+import argparse
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-# What a report of a fault needs.
+# A bug report needs their versions.
 LIBRARIES = (
     "tensorflow",
     "tensorflow-text",
@@ -24,13 +25,19 @@ LIBRARIES = (
 )
 
 
-def version_text(verbose: bool) -> str:
-    """The version, with `verbose` those of Python, the machine and the main libraries too."""
-    lines = [f"transom {_version('transom')}"]
-    if verbose:
-        lines.append(f"Python {platform.python_version()}, {platform.platform()}")
-        lines += [f"{name} {_version(name)}" for name in LIBRARIES]
-    return "\n".join(lines)
+def add(parser: argparse.ArgumentParser) -> None:
+    """Adds `transom --version`."""
+    parser.add_argument("--version", action="store_true", help="print the version, with -v the libraries' versions too")
+
+
+def print_version(options: argparse.Namespace) -> int:
+    """Prints the version; with -v also the versions of Python, the machine and the main libraries."""
+    print(f"transom {_version('transom')}")
+    if options.verbose:
+        print(f"Python {platform.python_version()}, {platform.platform()}")
+        for name in LIBRARIES:
+            print(name, _version(name))
+    return 0
 
 
 def _version(name: str) -> str:

@@ -1,4 +1,4 @@
-"""transom.yaml: found, read, overridden, checked; its reference.
+"""Finds, reads, overrides and checks transom.yaml, and prints its reference.
 
-The keys themselves are defined in each package's `config.py`.
+Each package's `config.py` defines its keys.
 """

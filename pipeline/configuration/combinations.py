@@ -1,8 +1,8 @@
-"""Settings that are right each by itself and not together, and those that would be taken and not heeded.
+"""Refuses settings that are valid but contradict each other, and those that would have no effect.
 
-Each is refused before TensorFlow is loaded, by its key. What the configuration itself turns off is not refused:
-`gate.drift: off` with a `drift_threshold`, `serving.gate: false`, an empty `edge.variants`, and `kubeflow` in a local
-run: who switches off for a while keeps the settings for later.
+Each error names its key, before TensorFlow is loaded. Settings of a feature that is turned off are allowed, so that
+they are kept for later: `gate.drift: off` with a `drift_threshold`, `serving.gate: false`, an empty `edge.variants`,
+and `kubeflow` in a local run.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from models.config import PresetConfig
 from pipeline.config import ProjectConfig
 from pipeline.configuration.setting_keys import default_of, value_of
 
-# Special tokens around a pair of texts, of the family that has most of them (RoBERTa), and a token of each text.
+# The special tokens around a pair in the family with the most (RoBERTa), and one token of each text.
 _LEAST_PAIR = 6
 _REGRESSION_METRICS, _LABEL_METRICS = {"mse", "spearman"}, {"accuracy", "macro_f1", "micro_f1"}
 
 
 @dataclass(frozen=True)
 class Clash:
-    """A key whose value does not go with the others."""
+    """A key whose value contradicts other settings."""
 
     key: str
     got: str
@@ -33,7 +33,7 @@ class Clash:
 
 
 def clashes(config: ProjectConfig) -> Iterator[Clash]:
-    """Everything in a configuration that does not go together."""
+    """All clashes in a configuration."""
     yield from _kind_of_task(config)
     yield from _named_labels(config)
     yield from _pairs(config)
@@ -45,8 +45,8 @@ def clashes(config: ProjectConfig) -> Iterator[Clash]:
     yield from _kubeflow(config)
 
 
-def _idle(config: ProjectConfig, keys: Iterable[str], why: str) -> Iterator[Clash]:
-    """Those of the keys that were changed, where nothing reads them."""
+def _unused_settings(config: ProjectConfig, keys: Iterable[str], why: str) -> Iterator[Clash]:
+    """A clash for each of these keys, which have no effect, that differs from its default."""
     for key in keys:
         value = value_of(config, key)
         if value != default_of(config, key):
@@ -61,7 +61,7 @@ def _kind_of_task(config: ProjectConfig) -> Iterator[Clash]:
     task = config.task
     if task.type != "multi_label":
         keys = ("task.label_separator", "task.threshold")
-        yield from _idle(config, keys, f"only a multi_label task reads it, and task.type is {task.type}")
+        yield from _unused_settings(config, keys, f"only a multi_label task reads it, and task.type is {task.type}")
     wrong = _LABEL_METRICS if task.type == "regression" else _REGRESSION_METRICS
     if config.train.metric in wrong:
         known = sorted((_REGRESSION_METRICS | _LABEL_METRICS) - wrong)
@@ -71,21 +71,21 @@ def _kind_of_task(config: ProjectConfig) -> Iterator[Clash]:
     if task.type != "regression":
         return
     why = "a regression has no labels"
-    yield from _idle(config, ("train.label_smoothing", "train.class_weights"), why)
+    yield from _unused_settings(config, ("train.label_smoothing", "train.class_weights"), why)
     if config.gate.small_class != "off":
-        yield from _idle(config, ("gate.small_class_rows",), why)
+        yield from _unused_settings(config, ("gate.small_class_rows",), why)
     for rule in ("small_class", "unseen_label"):
         if getattr(config.gate, rule) != "off":
-            yield from _idle(config, (f"gate.{rule}",), why)
+            yield from _unused_settings(config, (f"gate.{rule}",), why)
     if config.gate.conflicting_labels != "off":
-        why = "the same text may have different numbers, of several judges"
-        yield from _idle(config, ("gate.conflicting_labels",), why)
+        why = "the same text may have different numbers, from several raters"
+        yield from _unused_settings(config, ("gate.conflicting_labels",), why)
     if LABEL_SLICE in config.evaluation.slices and config.evaluation.slices != default_of(config, "evaluation.slices"):
         yield Clash("evaluation.slices", repr(LABEL_SLICE), f"{LENGTH_SLICE}, or a column of the table", "remove it")
 
 
 def _named_labels(config: ProjectConfig) -> Iterator[Clash]:
-    """Labels wherever the configuration names one: no row has a label that is spelled so, and none would be heeded."""
+    """Checks each label that the configuration names: an unknown spelling would have no effect."""
     for key, label in _labels(config):
         reason = config.task.why_no_label(label)
         if reason:
@@ -120,10 +120,10 @@ def _pairs(config: ProjectConfig) -> Iterator[Clash]:
 def _tokenizer(config: ProjectConfig) -> Iterator[Clash]:
     task, tokenizer = config.task, config.tokenizer
     if config.model.type == "preset":
-        # What `mediapipe_compatible` decides of itself is no wish of the user's.
+        # `mediapipe_compatible` sets strip_accents itself; the user did not.
         keys = ("vocabulary_size", "lowercase", *(() if tokenizer.mediapipe_compatible else ("strip_accents",)))
         why = "a preset brings its own vocabulary and casing"
-        yield from _idle(config, [f"tokenizer.{key}" for key in keys], why)
+        yield from _unused_settings(config, [f"tokenizer.{key}" for key in keys], why)
     if not tokenizer.mediapipe_compatible:
         return
     if task.type == "regression" or task.text_pair is not None:
@@ -131,14 +131,14 @@ def _tokenizer(config: ProjectConfig) -> Iterator[Clash]:
         yield Clash(
             "tokenizer.mediapipe_compatible",
             f"true, for {got}",
-            "labels of one text, which are all that MediaPipe's TextClassifier gives",
+            "labels of one text, the only task of MediaPipe's TextClassifier",
             "remove it",
         )
     if len(config.edge.lengths) > 1 and config.edge.variants:
         yield Clash(
             "edge.lengths",
             f"{len(config.edge.lengths)} lengths, with tokenizer.mediapipe_compatible",
-            "one: MediaPipe runs no file of several signatures",
+            "one: MediaPipe cannot run a file with several signatures",
         )
 
 
@@ -146,30 +146,32 @@ def _model(config: ProjectConfig) -> Iterator[Clash]:
     model, train = config.model, config.train
     multiples = [key for key in ("layer_decay", "head_multiple") if getattr(train, key) not in (None, 1.0)]
     if not isinstance(model, PresetConfig):
-        why = "it is for a preset; from scratch all layers are new and learn at one rate"
-        yield from _idle(config, [f"train.{key}" for key in multiples], why)
+        why = "it is for a preset; from scratch, all layers are new and learn at one rate"
+        yield from _unused_settings(config, [f"train.{key}" for key in multiples], why)
         return
     if model.lora_rank is not None and model.freeze != "none":
         yield Clash(
             "model.freeze",
             f"{model.freeze!r}, with model.lora_rank {model.lora_rank}",
-            "nothing, because LoRA freezes all of the encoder but its low-rank updates",
+            "nothing, because LoRA freezes the encoder except for its low-rank updates",
             "remove one of the two",
         )
     elif model.freeze == "encoder" and "layer_decay" in multiples:
-        yield from _idle(config, ("train.layer_decay",), "model.freeze is 'encoder': no layer below the head learns")
+        yield from _unused_settings(
+            config, ("train.layer_decay",), "model.freeze is 'encoder': no layer below the head learns"
+        )
 
 
 def _training(config: ProjectConfig) -> Iterator[Clash]:
     task, train = config.task, config.train
     if train.strategy == "tpu" and not train.xla:
-        yield Clash("train.xla", "false", "true, because a TPU runs only what XLA has compiled", "remove it")
+        yield Clash("train.xla", "false", "true, because a TPU runs only code compiled by XLA", "remove it")
     half = train.label_smoothing / 2
     if task.type == "multi_label" and not half < task.threshold < 1 - half:
         yield Clash(
             "train.label_smoothing",
-            f"{train.label_smoothing:g}, which teaches {half:g} for labels that a row lacks, {1 - half:g} for its own",
-            f"task.threshold between these two, and it is {task.threshold:g}",
+            f"{train.label_smoothing:g}, so targets are {half:g} and {1 - half:g} instead of 0 and 1",
+            f"task.threshold between these two; it is {task.threshold:g}",
             "lower label_smoothing, or move the threshold",
         )
 
@@ -177,9 +179,9 @@ def _training(config: ProjectConfig) -> Iterator[Clash]:
 def _others(config: ProjectConfig) -> Iterator[Clash]:
     if config.data.path is None:
         keys = [f"data.splits.{split}" for split in ("train", "eval", "test")]
-        yield from _idle(config, keys, "data.train is split by no shares: `splits` goes with `path`")
+        yield from _unused_settings(config, keys, "data.train is not split by shares: `splits` goes with `path`")
     if not config.evaluation.slices and config.edge.variants:
-        yield from _idle(config, ("edge.max_slice_loss",), "evaluation.slices is empty")
+        yield from _unused_settings(config, ("edge.max_slice_loss",), "evaluation.slices is empty")
     for metric, threshold in config.evaluation.thresholds.items():
         for name in threshold.slices:
             column, equals, value = name.partition("=")
@@ -200,18 +202,21 @@ def _edge(config: ProjectConfig) -> Iterator[Clash]:
 
 
 def _kubeflow(config: ProjectConfig) -> Iterator[Clash]:
-    told = config.kubeflow
-    if told.preset is not None and config.model.type != "preset":
-        yield Clash("kubeflow.preset", repr(told.preset), "nothing, because there is no model.preset", "remove it")
-    # What `default` says of accelerators is for the steps that name one of their own, too.
-    own = any(step.accelerator and step.accelerators is None for step in told.steps.values())
-    if told.default.accelerators is not None and told.default.accelerator is None and not own:
-        yield _no_accelerator("kubeflow.default", told.default.accelerators)
-    for name, step in told.steps.items():
-        if step.accelerators is not None and told.step(name).accelerator is None:
+    kubeflow = config.kubeflow
+    if kubeflow.preset is not None and config.model.type != "preset":
+        yield Clash("kubeflow.preset", repr(kubeflow.preset), "nothing, because there is no model.preset", "remove it")
+    # The number in `default` also applies to steps that name an accelerator themselves.
+    own = any(step.accelerator and step.accelerators is None for step in kubeflow.steps.values())
+    if kubeflow.default.accelerators is not None and kubeflow.default.accelerator is None and not own:
+        yield _no_accelerator("kubeflow.default", kubeflow.default.accelerators)
+    for name, step in kubeflow.steps.items():
+        if step.accelerators is not None and kubeflow.step(name).accelerator is None:
             yield _no_accelerator(f"kubeflow.steps.{name}", step.accelerators)
-    for place, step in {"default": told.default, **{f"steps.{name}": told.step(name) for name in told.steps}}.items():
-        memory = step.memory_gb or told.step("").memory_gb or 0.0
+    for place, step in {
+        "default": kubeflow.default,
+        **{f"steps.{name}": kubeflow.step(name) for name in kubeflow.steps},
+    }.items():
+        memory = step.memory_gb or kubeflow.step("").memory_gb or 0.0
         if step.shared_memory_gb is not None and step.shared_memory_gb > memory:
             yield Clash(
                 f"kubeflow.{place}.shared_memory_gb",
@@ -224,6 +229,6 @@ def _no_accelerator(place: str, count: int) -> Clash:
     return Clash(
         f"{place}.accelerators",
         str(count),
-        "kubeflow's `accelerator` beside it, which says of what kind",
+        "an `accelerator` next to it, which names the kind",
         "name it, or remove the number",
     )

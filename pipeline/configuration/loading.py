@@ -1,4 +1,4 @@
-"""Reading `transom.yaml`: YAML and `--set` overrides into the typed configuration, with errors that teach."""
+"""Loads `transom.yaml` with `--set` overrides as a typed configuration, with errors that explain."""
 
 from __future__ import annotations
 
@@ -17,36 +17,35 @@ from models.errors import ConfigError
 from pipeline import project_names
 from pipeline.config import ProjectConfig
 from pipeline.configuration.combinations import clashes
-from pipeline.configuration.overrides import apply
+from pipeline.configuration.overrides import apply_override
 from pipeline.configuration.setting_keys import keys_below
 from pipeline.configuration.yaml_text import YamlError, read_yaml
 
-# A larger file is no configuration: most likely it is the table itself.
+# A larger file is not a configuration: most likely it is the table itself.
 _LARGEST_BYTES = 2**20
-# Wrong keys that a message names.
+# The most wrong keys that a message names.
 _MOST_PROBLEMS = 10
 
 
 def load(path: Path, overrides: Iterable[str] = ()) -> ProjectConfig:
-    """The configuration in `path`, with overrides such as "train.epochs=3" applied in their order.
+    """The configuration in `path`, with overrides such as "train.epochs=3" applied in order.
 
-    `pipeline.configuration.overrides` says how their values are read.
-
-    Relative paths in it stay as written: `pipeline.paths` resolves them against the file's folder.
+    `pipeline.configuration.overrides` describes how their values are read. Relative paths stay as written:
+    `pipeline.paths` resolves them against the file's folder.
 
     Raises:
         ConfigError: the file cannot be read, is not YAML, or does not describe a project.
     """
     raw = _parse(path)
     for override in overrides:
-        apply(raw, override)
+        apply_override(raw, override)
     try:
         config = ProjectConfig.model_validate(raw)
     except ValidationError as error:
-        raise _teach(path, raw, error) from None
+        raise _explain(path, raw, error) from None
     clashing = [_Problem(clash.key, clash.got, clash.expected, clash.fix) for clash in clashes(config)]
     if clashing:
-        raise _told(path, clashing)
+        raise _as_error(path, clashing)
     return config
 
 
@@ -72,7 +71,7 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 def _text(path: Path) -> str:
-    """The file's text; a byte order mark, which some editors write, is no part of it."""
+    """The file's text, without the byte order mark that some editors write."""
     try:
         with path.open("rb") as stream:
             content = stream.read(_LARGEST_BYTES + 1)
@@ -105,23 +104,23 @@ def _text(path: Path) -> str:
 
 
 def _table(path: Path) -> str:
-    """The table that a message may name: a table given in place of a configuration is an easy mistake."""
+    """The table to name in a message: passing a table instead of a configuration is an easy mistake."""
     return str(path) if table_ending(path) else "YOUR_TABLE"
 
 
-def _teach(path: Path, raw: dict[str, Any], error: ValidationError) -> ConfigError:
-    """The problems of a configuration in one error, each with the key's path, the value got and what was expected."""
+def _explain(path: Path, raw: dict[str, Any], error: ValidationError) -> ConfigError:
+    """All problems of a configuration in one error, each with its key, its value and the expected one."""
     problems: dict[str, _Problem] = {}
     for detail in error.errors(include_url=False):
         problem = _problem(raw, detail)
-        # A value that may be of several kinds is refused once for each of them.
+        # A value that may have several types is reported once for each of them.
         problems[problem.key] = problems[problem.key].either(problem) if problem.key in problems else problem
-    # That a value is of another kind than its group explains nothing where what is in it is told to be wrong.
+    # An error about a group as a whole adds nothing to the errors about its keys.
     found = [one for key, one in problems.items() if not any(other.startswith(f"{key}.") for other in problems)]
-    return _told(path, found)
+    return _as_error(path, found)
 
 
-def _told(path: Path, found: list[_Problem]) -> ConfigError:
+def _as_error(path: Path, found: list[_Problem]) -> ConfigError:
     if len(found) == 1:
         return ConfigError(f"{path}: {found[0].what}", got=found[0].got, expected=found[0].expected, fix=found[0].fix)
     lines = [f"  - {problem.line()}" for problem in found[:_MOST_PROBLEMS]]
@@ -132,7 +131,7 @@ def _told(path: Path, found: list[_Problem]) -> ConfigError:
 
 @dataclass(frozen=True)
 class _Problem:
-    """What is wrong with one key; `message` stands in place of the three others where keys do not go together."""
+    """The problem of one key; `message` replaces the other three if several keys contradict each other."""
 
     key: str
     got: str = ""
@@ -149,7 +148,7 @@ class _Problem:
         return f"{self.key}: " + "; ".join(part for part in (self.message, got, expected, self.fix) if part)
 
     def either(self, other: _Problem) -> _Problem:
-        """One problem of two with the same value: what either expects would do."""
+        """Merges two problems of the same value: either expectation would do."""
         expected = self.expected if other.expected in self.expected else f"{self.expected}, or {other.expected}"
         return replace(self, expected=expected, fix=self.fix or other.fix)
 
@@ -164,7 +163,7 @@ def _problem(raw: dict[str, Any], detail: ErrorDetails) -> _Problem:
         fix = f"did you mean `{close[0]}`?" if close else "remove it"
         return _Problem(key, "a key that Transom does not know", "one of " + ", ".join(known), fix)
     if kind == "missing":
-        return _Problem(key, "no such key", "this key", "`transom schema` says what it holds")
+        return _Problem(key, "no such key", "this key", "`transom schema` describes it")
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         return _Problem(f"{key}.type", repr((raw.get("model") or {}).get("type")), "encoder or preset")
     if kind == "value_error" and isinstance(detail["input"], dict):
@@ -176,13 +175,13 @@ def _problem(raw: dict[str, Any], detail: ErrorDetails) -> _Problem:
     if kind in _TEXTS:
         return _Problem(key, got, "a text", _quotes(detail["input"]))
     if kind == "string_pattern_mismatch" and key == "name":
-        return _Problem(key, got, project_names.MEANING, f"use {project_names.fitting(detail['input'])}")
+        return _Problem(key, got, project_names.MEANING, f"use {project_names.name_from_text(detail['input'])}")
     if kind == "string_pattern_mismatch":
         return _Problem(key, got, f"a text of the form {detail['ctx']['pattern']}")
     return _Problem(key, got, _EXPECTED.get(kind, message))
 
 
-# pydantic's kinds of error that need other words than its own.
+# The kinds of pydantic's errors that get a different wording.
 _GROUPS = {"model_type", "dict_type", "model_attributes_type"}
 _TEXTS = {"string_type", "invalid_key"}
 _EXPECTED = {
@@ -200,7 +199,7 @@ _EXPECTED = {
 
 
 def _location(detail: ErrorDetails) -> list[str]:
-    """The key's path in the file, without what pydantic adds of its own: the branches of unions."""
+    """The key's path in the file, without the branches of unions that pydantic adds."""
     location = [str(part) for part in detail["loc"]]
     if location[:1] == ["model"] and location[1:2] in (["preset"], ["encoder"]):
         location = ["model", *location[2:]]
@@ -212,7 +211,7 @@ _BRANCHES = ("tuple[", "dict[", "literal[", "constrained-", "function-")
 
 
 def _shown(value: Any) -> str:
-    """A value for a message: of a large one the beginning, however deep it is nested."""
+    """A value for a message; a large or deeply nested one is shortened."""
     short = reprlib.Repr()
     short.maxstring = short.maxother = 100
     short.maxlevel, short.maxlist, short.maxdict = 2, 4, 4
@@ -222,11 +221,11 @@ def _shown(value: Any) -> str:
 
 def _as_written(value: Any) -> Any:
     """YAML's `true` rather than Python's True."""
-    return _Word(str(value).lower()) if isinstance(value, bool) else value
+    return _Unquoted(str(value).lower()) if isinstance(value, bool) else value
 
 
-class _Word(str):
-    """A text that a message shows without quotes."""
+class _Unquoted(str):
+    """A text that is shown without quotes in a message."""
 
     __slots__ = ()
 

@@ -1,9 +1,8 @@
-"""`--set KEY=VALUE`: what stands behind the "=" becomes a key's value.
+"""`--set KEY=VALUE`: sets a key to the value after the "=".
 
-A key that holds a text takes it as it is written: nothing is a comment, a quote or a list there. A key that holds
-anything else (a number, true or false, a list, a group) takes what would stand behind the key in the file. A key that
-may hold either takes a list or a group where the value is one from its first bracket to its last, and a text otherwise.
-`null` or nothing at all gives an optional key its default back.
+A text key takes VALUE exactly as written, without comments, quotes or lists. Any other key (a number, true or false, a
+list, a group) takes VALUE as it would be in the file. A key that may be either takes a list or a group if VALUE begins
+and ends with its brackets, otherwise a text. `null` or an empty VALUE resets an optional key to its default.
 """
 
 from __future__ import annotations
@@ -17,28 +16,28 @@ from pydantic import BaseModel
 
 from models.errors import ConfigError
 from pipeline.configuration.setting_keys import annotations_at
-from pipeline.configuration.yaml_text import YamlError, read_whole
+from pipeline.configuration.yaml_text import YamlError, read_value
 
 
-def apply(raw: dict[str, Any], override: str) -> None:
-    """Sets one "key.path=value" in what was read from a file.
+def apply_override(raw: dict[str, Any], override: str) -> None:
+    """Sets one "key.path=value" in the content of a file.
 
     Raises:
-        ConfigError: it has no key, or a value that its key cannot hold.
+        ConfigError: it names no key, or its value is not valid for the key.
     """
     key, separator, value = override.partition("=")
     key = key.strip()
     if not separator or not all(key.split(".")):
         raise ConfigError("--set", got=_shown(override), expected="KEY=VALUE, such as train.epochs=3")
     *parents, last = key.split(".")
-    place = raw
+    group = raw
     for name in parents:
-        if place.get(name) is None:
-            place[name] = {}
-        place = place[name]
-        if not isinstance(place, dict):
+        if group.get(name) is None:
+            group[name] = {}
+        group = group[name]
+        if not isinstance(group, dict):
             raise ConfigError(f"--set {key}", got=f"{name} is not a group of keys", expected="the path of a key")
-    place[last] = _value(key, value)
+    group[last] = _value(key, value)
 
 
 def _value(key: str, value: str) -> Any:
@@ -48,27 +47,27 @@ def _value(key: str, value: str) -> Any:
     others = kinds - {str, type(None)}
     if kinds and str not in kinds:
         return _read(key, value)
-    # A key that may be a text is no list because its text begins like one: "[old] reviews.csv".
+    # A text that only begins like a list is still a text: "[old] reviews.csv".
     if others and value.strip()[:1] + value.strip()[-1:] in ("[]", "{}"):
         with contextlib.suppress(YamlError):
-            return read_whole(value)
-    return value  # of a key that there is not, too: what is told then is the key
+            return read_value(value)
+    return value  # also for an unknown key, which is reported later
 
 
 def _read(key: str, value: str) -> Any:
     try:
-        return read_whole(value)
+        return read_value(value)
     except YamlError as error:
         raise ConfigError(
             f"--set {key}",
             got=f"{_shown(value)}: {error}",
-            expected="what would stand behind the key in the file: 3, true, [a, b], {a: 1}",
-            fix='put a text that is part of a list or a group into double quotes: ["a: b", "#1"]',
+            expected="a value as in the file: 3, true, [a, b], {a: 1}",
+            fix='put a text in a list or a group into double quotes: ["a: b", "#1"]',
         ) from None
 
 
 def _kinds(annotation: Any) -> Iterator[type]:
-    """What a type comes down to: str, NoneType, dict (a group), list, or another type."""
+    """The basic types that an annotation allows: str, NoneType, dict (a group), list, or another type."""
     origin = get_origin(annotation)
     if origin is Annotated:
         yield from _kinds(get_args(annotation)[0])

@@ -1,4 +1,4 @@
-"""Finding a project's configuration: the file that was named, the one in the folder that was, or in the current one."""
+"""Finds a project's configuration: the named file, or transom.yaml in the named or the current folder."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 from models.errors import ConfigError
 
 FILE_NAME = "transom.yaml"
-TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-"""Endings of what is a table for certain; a .json is more often something else."""
+TABLE_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+"""Endings that certainly mean a table; a .json file is usually something else."""
 _YAML = (".yaml", ".yml")
 
 
-def find(given: Path | None) -> Path:
-    """The configuration file that a command means. One that was not named outright is said on standard error.
+def find_project_file(given: Path | None) -> Path:
+    """The configuration file of a command. If it was not named, its path is printed on standard error.
 
     Args:
         given: a file, a folder that holds transom.yaml, or None for the current folder.
 
     Raises:
-        ConfigError: there is none; a file that was named is left for its reader to miss.
+        ConfigError: there is none. (A named file is not checked here.)
     """
     if given is not None and not given.is_dir():
         return given
@@ -31,7 +31,7 @@ def find(given: Path | None) -> Path:
         raise ConfigError(
             f"no {FILE_NAME} in {folder.absolute()}",
             got=_listed(folder),
-            expected=f"a project's configuration: name its file, or its folder, or go to where {FILE_NAME} is",
+            expected=f"a project's configuration: name its file or folder, or change to the folder of {FILE_NAME}",
             fix=_advice(folder),
         )
     print(f"using {file.absolute()}", file=sys.stderr)
@@ -39,14 +39,13 @@ def find(given: Path | None) -> Path:
 
 
 def _advice(folder: Path) -> str:
-    here = folder.absolute()
-    for parent in here.parents:
+    for parent in folder.absolute().parents:
         if (parent / FILE_NAME).is_file():
             return f"did you mean {_shown(parent / FILE_NAME)}?"
     below = _files(folder, *_YAML) or [child / FILE_NAME for child in _folders(folder) if (child / FILE_NAME).is_file()]
     if len(below) == 1:
         return f"did you mean {_shown(below[0])}?"
-    tables = _files(folder, *TABLES)
+    tables = _files(folder, *TABLE_ENDINGS)
     return f"`transom init {_shown(tables[0]) if tables else 'YOUR_TABLE'}` writes one"
 
 

@@ -1,4 +1,4 @@
-"""`transom schema`: the configuration's JSON Schema, and the reference of its keys that the docs hold."""
+"""`transom schema`: the configuration's JSON Schema, and the reference of its keys for the docs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from pipeline.config import ProjectConfig
 from tflite.host.json_text import to_json
 
 _OVERRIDES = """\
-`--set KEY=VALUE` overrides a key for one command: `--set train.epochs=3`. A key that holds a text takes VALUE exactly
-as it is written, spaces, `#`, `: `, quotes and brackets included: `--set "output=runs #1"`. Any other key takes what
-would stand behind it in the file: a number (`1_000` is one, `0x10` is none), `true` or `false`,
-`[a, b]`, `{min: 0.9}`; in a list or a group, a text with ` #` or `: ` needs double quotes. A key that may be a text or
-a list takes a list where VALUE is one from its first bracket to its last. `null`, or nothing behind the `=`, gives an
-optional key its default back."""
+`--set KEY=VALUE` overrides a key for one command: `--set train.epochs=3`. A text key takes VALUE exactly as written,
+including spaces, `#`, `: `, quotes and brackets: `--set "output=runs #1"`. Any other key takes a value as in the file:
+a number (`1_000` is valid, `0x10` is not), `true` or `false`, `[a, b]`, `{min: 0.9}`; in a list or a group, a text
+with ` #` or `: ` needs double quotes. A key that may be a text or a list takes a list if VALUE begins and ends with its
+brackets. `null`, or nothing after the `=`, resets an optional key to its default."""
 
 
 def json_schema() -> str:
@@ -24,12 +23,12 @@ def json_schema() -> str:
 
 
 def markdown() -> str:
-    """Every key with its type, default and meaning, as Markdown tables, one for each group."""
+    """Every key with its type, default and meaning: a Markdown table for each group."""
     schema = ProjectConfig.model_json_schema()
-    parts = ["# transom.yaml", "", "Every key; only `data` is required. Made by `transom schema --markdown`.", ""]
+    parts = ["# transom.yaml", "", "Every key; only `data` is required. Written by `transom schema --markdown`.", ""]
     parts += [_OVERRIDES, ""]
     for heading, definition in _groups(schema):
-        parts += [f"## {heading}", "", " ".join(definition.get("description", "").split("\n\n")[0].split()), ""]
+        parts += [f"## {heading}", "", " ".join(definition.get("description", "").split()), ""]
         parts += ["| key | type | default | meaning |", "|---|---|---|---|"]
         required = definition.get("required", [])
         for name, field in definition["properties"].items():
@@ -47,7 +46,7 @@ def markdown() -> str:
 
 
 def _groups(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Headings and the objects that they describe, the top level first."""
+    """The heading and the schema of each group, the top level first."""
     yield "Top level", {**schema, "description": "The project."}
     definitions = schema["$defs"]
     titles = {

@@ -1,4 +1,4 @@
-"""The keys of the configuration, read off its models: which there are at a place, what they are by default."""
+"""The keys of the configuration, from its models: their names, types, values and defaults."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from pipeline.config import ProjectConfig
 
 
 def keys_below(location: Sequence[str], raw: Mapping[str, Any]) -> list[str]:
-    """Names of the keys that the configuration knows at a place such as ["train"] or ["kubeflow", "mounts", "0"].
+    """Names of the keys below a location such as ["train"] or ["kubeflow", "mounts", "0"].
 
     Args:
-        raw: the configuration as it was written, which says which of the two kinds of model is meant.
+        raw: the content of the file, which determines the kind of model.
     """
-    groups = {group for place in annotations_at(location) for group in _groups(place)}
+    groups = {group for annotation in annotations_at(location) for group in _groups(annotation)}
     if {EncoderConfig, PresetConfig} <= groups:
         groups = {PresetConfig if names_a_preset(raw.get("model")) else EncoderConfig}
     return sorted({name for group in groups for name in group.model_fields})
 
 
 def annotations_at(location: Sequence[str]) -> list[Any]:
-    """The types that a key may have, one for each of the groups that it may be in; none where there is no such key."""
-    places: list[Any] = [ProjectConfig]
+    """The types of a key, one for each group that it may be in; none if there is no such key."""
+    annotations: list[Any] = [ProjectConfig]
     for part in location:
-        places = [inner for place in places for inner in _inside(place, part)]
-    return places
+        annotations = [inner for annotation in annotations for inner in _inside(annotation, part)]
+    return annotations
 
 
 def value_of(config: BaseModel, key: str) -> Any:
@@ -40,13 +40,13 @@ def value_of(config: BaseModel, key: str) -> Any:
 
 
 def default_of(config: BaseModel, key: str) -> Any:
-    """What a key is where the configuration does not give it."""
+    """The default of a key."""
     group, _, name = key.rpartition(".")
     return type(value_of(config, group) if group else config).model_fields[name].get_default(call_default_factory=True)
 
 
 def _groups(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The groups that a value may be, without those in the lists and maps that it may be."""
+    """The groups that a value may be, but not those inside its lists and maps."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     elif get_origin(annotation) not in (tuple, dict, list):
@@ -55,7 +55,7 @@ def _groups(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _inside(annotation: Any, part: str) -> Iterator[Any]:
-    """The types of what stands at a key, a name or an index inside a value of this type."""
+    """The types of a key, name or index inside a value of this type."""
     for group in _groups(annotation):
         if part in group.model_fields:
             yield group.model_fields[part].annotation

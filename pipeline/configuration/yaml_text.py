@@ -1,8 +1,8 @@
-"""YAML as a configuration is written in it: every key once, and only `true` and `false` are booleans.
+"""The YAML of configurations: no duplicate keys, and only `true` and `false` are booleans.
 
-PyYAML reads YAML 1.1, in which the words on, off, yes and no are booleans, 12:30 is a number and 2026-01-31 a date:
-`gate: {drift: off}` would not be what it says, and neither would the labels `[yes, no]`. YAML 1.2 and the editors that
-check a file against our schema know none of these.
+PyYAML reads YAML 1.1, in which on, off, yes and no are booleans, 12:30 is a number and 2026-01-31 a date. It would
+misread `gate: {drift: off}` and the labels `[yes, no]`. YAML 1.2 and the editors that check a file against Transom's
+schema have none of these.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import yaml
 
 
 class YamlError(ValueError):
-    """A text that is not YAML as described above; the message says what is wrong and where, on one line."""
+    """A text is not YAML as described above; the message gives the error and its position on one line."""
 
 
 def read_yaml(text: str) -> Any:
-    """The value that a YAML text stands for.
+    """The value of a YAML text.
 
     Raises:
-        YamlError: it is not YAML, a group has a key twice, or it is nested beyond reason.
+        YamlError: it is not YAML, a group has a key twice, or it is nested too deeply.
     """
     try:
         return yaml.load(text, _Loader)
@@ -37,11 +37,11 @@ def read_yaml(text: str) -> Any:
         raise YamlError(str(error)) from None
 
 
-def read_whole(text: str) -> Any:
-    """As `read_yaml`, of a text that is a value and nothing else: no comment behind it, whose words would be lost.
+def read_value(text: str) -> Any:
+    """As `read_yaml`, but the text may not contain a comment, whose words would be lost.
 
     Raises:
-        YamlError: as `read_yaml`, or a comment.
+        YamlError: see `read_yaml`, or there is a comment.
     """
     read = read_yaml(text)
     end = 0
@@ -50,7 +50,7 @@ def read_whole(text: str) -> Any:
             end = max(end, token.end_mark.index)
     rest = text[end:].strip()
     if rest:
-        raise YamlError(f"{rest[:50]!r} would be taken for a comment and be lost")
+        raise YamlError(f"{rest[:50]!r} would be read as a comment and lost")
     return read
 
 
@@ -65,14 +65,14 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(
                     f"the key {key.value!r} of line {first.start_mark.line + 1}",
                     node.start_mark,
-                    "is there again",
+                    "is repeated",
                     key.start_mark,
                 )
         return dict(super().construct_mapping(node, deep))
 
 
 def _resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
-    """SafeLoader's, without dates, numbers to the base of sixty, and booleans that are words of a language."""
+    """SafeLoader's resolvers, without dates, base-60 numbers, and booleans such as yes and off."""
     left_out = {f"tag:yaml.org,2002:{name}" for name in ("bool", "timestamp", "int")}
     kept = {
         first: [(tag, pattern) for tag, pattern in found if tag not in left_out]

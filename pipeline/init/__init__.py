@@ -1,4 +1,1 @@
-"""`transom init`: a table that nobody has described becomes a commented transom.yaml.
-
-No TensorFlow, and nothing is trained.
-"""
+"""`transom init`: turns an undescribed table into a commented transom.yaml. No TensorFlow, no training."""

@@ -1,4 +1,4 @@
-"""What is seen of a column of a table that nobody has described: counts, lengths, numbers, lists."""
+"""Facts about a column of an undescribed table: counts, lengths, numbers, lists."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from components.data.values.numbers import NumberColumn, read_number
 from components.data.values.written_lists import bare_list, written_list
 from models.label_names import label_name
 
-# Values that are counted one by one, and characters of a value that may be a label.
+# Distinct values that are counted, and the most characters of a value that may be a label.
 _VALUES, LONGEST_LABEL = 5_000, 200
-# How people write that there is no number. The shares of a column that may say so, or be mistakes, where the rest are
-# numbers.
-NOTHING = {"n/a", "#n/a", "na", "nan", "none", "null", "nil", "-", "--", "?", ".", "unknown", "missing", "#div/0!"}
-NOTHING |= {"\\n", "<na>", "nat", "n.a.", "(null)", "(blank)", "#value!", "#ref!", "#name?", "#num!", "#null!"}
-_MOST_NOTHING, _MOST_MISTAKES = 0.3, 0.02
+# How people write a missing number; then the largest shares of missing numbers and of mistakes in a numeric column.
+MISSING = {"n/a", "#n/a", "na", "nan", "none", "null", "nil", "-", "--", "?", ".", "unknown", "missing", "#div/0!"}
+MISSING |= {"\\n", "<na>", "nat", "n.a.", "(null)", "(blank)", "#value!", "#ref!", "#name?", "#num!", "#null!"}
+_MOST_MISSING, _MOST_MISTAKES = 0.3, 0.02
 
 
 @dataclass
-class Column:
-    """What was seen of one column.
+class ColumnFacts:
+    """Facts about one column.
 
     Attributes:
         rows: values that are not missing.
@@ -34,12 +33,12 @@ class Column:
         distinct: hashes of all values.
         lengths: characters of each value.
         tokens: an estimate of each value's tokens: words and ideographs, and a third for pieces of words.
-        lists: values that are lists.
-        written: values that are lists written as text, and `items`, what stands in them, to rows.
-        figures: what the numbers among the values say of their decimal mark and unit.
-        strays: values that are no numbers, to rows.
-        fractions: a number at least is no whole one.
-        strange: what the first value is that is not text, in `strange_row`; empty where all are text.
+        lists: number of values that are lists.
+        written: number of lists written as text; `items` maps what they contain to rows.
+        number_column: the decimal mark and the unit of the numbers among the values.
+        non_numbers: values that are not numbers, to rows.
+        fractions: whether any number is not whole.
+        non_text: the kind of the first value that is not text, in `non_text_row`; empty if all are text.
     """
 
     name: str
@@ -51,20 +50,20 @@ class Column:
     lists: int = 0
     written: int = 0
     items: Counter[str] = field(default_factory=Counter)
-    figures: NumberColumn = field(default_factory=NumberColumn)
-    strays: Counter[str] = field(default_factory=Counter)
+    number_column: NumberColumn = field(default_factory=NumberColumn)
+    non_numbers: Counter[str] = field(default_factory=Counter)
     fractions: bool = False
-    strange: str = ""
-    strange_row: Row | None = None
+    non_text: str = ""
+    non_text_row: Row | None = None
 
-    def see(self, value: Any, row: Row) -> None:
-        """Counts a value of a row, and keeps in mind the first that is not text."""
-        if not self.strange and not isinstance(value, str) and (strange := what_is_not_text(value)):
-            self.strange, self.strange_row = strange, row
+    def observe(self, value: Any, row: Row) -> None:
+        """Counts a value of a row, and remembers the first that is not text."""
+        if not self.non_text and not isinstance(value, str) and (kind := what_is_not_text(value)):
+            self.non_text, self.non_text_row = kind, row
         self.add(value)
 
     def add(self, value: Any) -> None:
-        """Counts a value; missing ones (empty ones too) are not counted."""
+        """Counts a value, unless it is missing or empty."""
         items = value if isinstance(value, list) else [value]
         texts = [text.strip() for item in items if (text := as_text(item))]
         self.lists += isinstance(value, list)
@@ -80,7 +79,7 @@ class Column:
         self._add_number(value, text)
 
     def _add_list(self, text: str) -> None:
-        """What a list holds that was written as text."""
+        """Counts the items of a list that is written as text."""
         items = written_list(text)
         listed = bare_list(text) if items is None else [as_text(item) or "" for item in items]
         if listed is not None:
@@ -90,46 +89,46 @@ class Column:
     def _add_number(self, value: Any, text: str) -> None:
         reading = read_number(text)
         if reading is None:
-            if len(self.strays) < _VALUES:
-                self.strays[text[:LONGEST_LABEL]] += 1
+            if len(self.non_numbers) < _VALUES:
+                self.non_numbers[text[:LONGEST_LABEL]] += 1
             return
         if isinstance(value, str):
-            self.figures.add(text, reading)
+            self.number_column.add(text, reading)
         else:
-            self.figures.rows += 1
+            self.number_column.rows += 1
         self.fractions = self.fractions or not any(number.is_integer() for number in reading.by_mark.values())
 
     @property
     def numbers(self) -> bool:
-        """Its values are numbers, but for a few that are mistakes or say that there is none ("n/a")."""
-        nothing = sum(rows for value, rows in self.strays.items() if value.casefold() in NOTHING)
-        mistakes = self.rows - self.figures.rows - nothing
-        return nothing <= self.rows * _MOST_NOTHING and mistakes <= self.rows * _MOST_MISTAKES
+        """Whether the values are numbers, except for a few mistakes and missing ones ("n/a")."""
+        missing = sum(rows for value, rows in self.non_numbers.items() if value.casefold() in MISSING)
+        mistakes = self.rows - self.number_column.rows - missing
+        return missing <= self.rows * _MOST_MISSING and mistakes <= self.rows * _MOST_MISTAKES
 
     @property
     def listed(self) -> bool:
-        """Its values are lists, or were when they were written as text."""
+        """Whether the values are lists, or lists written as text."""
         return self.lists > 0 or (0 < self.written == self.rows and self.items.total() > len(self.items))
 
     @property
     def mean_length(self) -> float:
-        """Characters."""
+        """In characters."""
         return sum(self.lengths) / max(1, self.rows)
 
     @property
     def repeats(self) -> float:
-        """Rows for each distinct value."""
+        """Rows per distinct value."""
         return self.rows / max(1, len(self.distinct))
 
     @property
     def textual(self) -> bool:
-        """It could be what is read: no numbers, more than a word, and not the same few values again and again."""
+        """Whether this could be the text: not numbers, more than a word, and not the same few values repeated."""
         wordy = sum(self.tokens) / max(1, self.rows) >= 3
         return (
             self.rows > 0
             and not self.numbers
             and not self.listed
-            and not self.strange
+            and not self.non_text
             and wordy
             and (self.repeats < 5 or self.mean_length > 60)
         )

@@ -1,4 +1,4 @@
-"""What `transom init` refuses of a table because `transom run` would, or because it would be a guess."""
+"""Tables that `transom init` refuses, because `transom run` would, or because it would have to guess."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from components.data.formats.separated import CsvTable
 from components.data.formats.table import row_location
 from components.data.values.cells import what_is_not_text
 from models.errors import DataError
-from pipeline.init.column_facts import Column
+from pipeline.init.column_facts import ColumnFacts
 
 # Files up to this size are read to the end.
 _WHOLE_BYTES = 2**28
@@ -25,14 +25,14 @@ def check_table(table: Table) -> None:
     """Checks the header.
 
     Raises:
-        DataError: there is none, it has one column, or two are called as a text or a label is.
+        DataError: there is none, it has only one column, or two columns have the same name of a text or label.
     """
     if table.headerless:
         raise DataError(
             f"{table.path}: no header",
             got=table.headerless,
             expected="a first line with the names of the columns",
-            fix="put such a line above the rows, for example: text,label",
+            fix="add such a line above the rows, for example: text,label",
         )
     for name, why in table.left_out.items():
         if name.lower() in (*TEXT_NAMES, *LABEL_NAMES):
@@ -44,47 +44,47 @@ def check_table(table: Table) -> None:
     if len(table.columns) == 1 and isinstance(table, CsvTable):
         raise DataError(
             f"{table.path} has one column",
-            got=f"{table.columns[0]!r}, and no separator that makes all rows as wide as the header",
-            expected="a text and a label in each row, between them a comma, a tab, a semicolon or a bar",
+            got=f"{table.columns[0]!r}, and no separator gives all rows the width of the header",
+            expected="a text and a label in each row, separated by a comma, a tab, a semicolon or a bar",
             fix="write the file with one of these separators"
             if not set(table.columns[0]) & set(",;\t|")
-            else "take off the double quotes around each line as a whole",
+            else "remove the double quotes around each line",
         )
 
 
-def check_whole_in_one(table: Table, columns: Iterable[Column], rows: int) -> None:
-    """Refuses the whole table in one JSON object: column to values, or a list of rows.
+def check_whole_in_one(table: Table, columns: Iterable[ColumnFacts], rows: int) -> None:
+    """Checks that the table is not one JSON object: columns with values, or a list of rows.
 
     Raises:
-        DataError: it is that.
+        DataError: it is.
     """
-    held = [column for column in columns if column.strange in ("a list", "an object")]
-    if rows != 1 or not isinstance(table, JsonLinesTable) or not held:
+    nested = [column for column in columns if column.non_text in ("a list", "an object")]
+    if rows != 1 or not isinstance(table, JsonLinesTable) or not nested:
         return
-    row = held[0].strange_row
-    values = {column.name: row.values[column.name] for column in held} if row is not None else {}
+    row = nested[0].non_text_row
+    values = {column.name: row.values[column.name] for column in nested} if row is not None else {}
     listed = [
         name for name, value in values.items() if isinstance(value, list) and value and isinstance(value[0], dict)
     ]
     raise DataError(
         f"{table.path}: the whole table in one JSON object",
-        got=abbreviate([f"{column.name!r} ({column.strange})" for column in held]),
-        expected="JSON Lines: an object a line, one for each row",
+        got=abbreviate([f"{column.name!r} ({column.non_text})" for column in nested]),
+        expected="JSON Lines: one object per line, for each row",
         fix=f"convert it, for example: jq -c '.[\"{listed[0]}\"][]' OLD > NEW"
         if listed
-        else "write it anew (in pandas: to_json(orient='records', lines=True))",
+        else "write it again (in pandas: to_json(orient='records', lines=True))",
     )
 
 
 def check_rest(path: Path, rows: Iterator[Row], texts: Sequence[str]) -> int:
-    """Reads the rows that nobody looked at, for a run will: the number of them.
+    """Reads the remaining rows, as a run will, and returns their number.
 
     Args:
-        rows: what is left of the table's rows; of a large file only the first are read.
+        rows: the table's remaining rows; of a large file only the first is read.
         texts: the columns of the texts.
 
     Raises:
-        DataError: at the first row that cannot be read, or has something else for a text.
+        DataError: at the first row that cannot be read, or whose text is not text.
     """
     count = 0
     for row in rows if path.stat().st_size <= _WHOLE_BYTES else islice(rows, 1):
@@ -97,10 +97,10 @@ def check_rest(path: Path, rows: Iterator[Row], texts: Sequence[str]) -> int:
 
 
 def check_readable(table: Table, names: Sequence[str], broken: Mapping[str, DataError]) -> None:
-    """Checks that the chosen columns could be read in all rows so far; what nobody uses need not be.
+    """Checks that the chosen columns could be read in all rows so far; other columns may be unreadable.
 
     Args:
-        broken: column to what is wrong with it.
+        broken: columns with their errors.
 
     Raises:
         DataError: at the first row that cannot be read.
@@ -112,21 +112,21 @@ def check_readable(table: Table, names: Sequence[str], broken: Mapping[str, Data
             deque(table.rows([name]), maxlen=0)
 
 
-def check_text(path: Path, name: str, strange: str, row: Row | None) -> None:
-    """Refuses a column that is called a text and holds something else.
+def check_text(path: Path, name: str, non_text: str, row: Row | None) -> None:
+    """Checks that a column whose name means text holds text.
 
     Args:
-        strange: what its first value is that is not text; empty where there is none.
-        row: where that stands.
+        non_text: the kind of its first value that is not text; empty if there is none.
+        row: the row of that value.
 
     Raises:
-        DataError: there is one.
+        DataError: it holds something else.
     """
-    if strange and row is not None:
+    if non_text and row is not None:
         raise DataError(
             f"{row_location(path, row.number, row.line)}: column {name!r} is not text",
-            got=f"{strange}: {str(row.values[name])[:60]}",
+            got=f"{non_text}: {str(row.values[name])[:60]}",
             expected="text",
-            fix="put into the column exactly the text that the model will be given later, for example the words of "
+            fix="put exactly the text into the column that the model will get later, for example the words of "
             "a list joined by spaces",
         )

@@ -1,4 +1,4 @@
-"""`transom compile`: a configuration becomes a Kubeflow pipeline's YAML; `--verify` runs that file."""
+"""`transom compile`: writes a Kubeflow pipeline's YAML from a configuration; `--verify` runs that file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipeline.kubeflow import pipeline_yaml
 from pipeline.kubeflow.cluster_paths import paths_on_cluster
 from pipeline.kubeflow.image import write_dockerfile
 from pipeline.kubeflow.target_checks import check, check_size
-from pipeline.kubeflow.verify import Artifacts, Backend
+from pipeline.kubeflow.verify import Artifacts, LocalBackend
 from pipeline.paths import Paths
 from pipeline.runs.temporary_folders import keep, scratch_folder
 from pipeline.steps import STEPS
@@ -28,11 +28,11 @@ from pipeline.terminal.console import silence
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compiles, and verifies where that is asked for; see `transom compile --help`.
+    """Compiles, and with --verify runs the result; see `transom compile --help`.
 
     Raises:
         ConfigError: the configuration cannot run on the target.
-        TransomError: a step failed while the file was verified.
+        TransomError: a step failed during --verify.
     """
     if options.dockerfile is not None:
         for line in write_dockerfile(options.dockerfile, options.image):
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     _check_targets(options.out, options.platform)
     config = load(options.config, options.set)
-    mounts = _given_mounts(options.mount)
+    mounts = _parse_mounts(options.mount)
     image = check(config, options.target, options.image, STEPS)
     paths = paths_on_cluster(config, options.config, options.target)
     with contextlib.nullcontext() if options.verbose else silence():
@@ -64,58 +64,58 @@ def run(options: argparse.Namespace) -> int:
 
 def _compile(config: ProjectConfig, paths: Paths, image: str, target: str) -> tuple[dict[str, Any], dict[str, Any]]:
     prepare(config.train.onednn)
-    sys.argv = sys.argv[:1]  # TFX hands it to absl's flags, which know nothing of ours
+    sys.argv = sys.argv[:1]  # TFX passes it to absl's flags, which do not know Transom's arguments
     from pipeline import graph
     from pipeline.kubeflow.platform import platform_document
     from pipeline.kubeflow.spec import compile_spec
 
     pipeline = graph.build(config, paths)
-    told, onednn = config.kubeflow, config.train.onednn
-    spec = compile_spec(pipeline, told, image, target=target, onednn=onednn, attempts=paths.attempts)
+    onednn = config.train.onednn
+    spec = compile_spec(pipeline, config.kubeflow, image, target=target, onednn=onednn, attempts=paths.attempts)
     steps = [node.id for node in pipeline.components]
     return spec, platform_document(config.kubeflow, steps) if target == "kubeflow" else {}
 
 
 def _check_targets(out: Path, platform: Path | None) -> None:
-    """Refuses to write over a file that is no compiled pipeline, such as the table."""
+    """Refuses to overwrite a file that is not a compiled pipeline, such as the table."""
     if platform is not None and platform.resolve() == out.resolve():
-        raise ConfigError("--platform", got=f"{platform}, which is --out, too", expected="another file, or none")
+        raise ConfigError("--platform", got=f"{platform}, which is also --out", expected="another file")
     for option, path in (("--out", out), ("--platform", platform)):
         if path is not None and not pipeline_yaml.is_replaceable(path):
             raise ConfigError(
                 option,
-                got=f"{path}, which is there already and no compiled pipeline",
-                expected="a new file, or what `transom compile` wrote",
+                got=f"{path}, which exists already and is not a compiled pipeline",
+                expected="a new file, or one that `transom compile` wrote",
                 fix=f"name another file with {option}, or move this one away",
             )
 
 
-def _given_mounts(given: list[str]) -> dict[str, Path]:
-    found = {}
+def _parse_mounts(given: list[str]) -> dict[str, Path]:
+    mounts = {}
     for one in given:
         container, separator, local = one.partition("=")
         if not separator or not container.startswith("/") or not Path(local).is_dir():
-            raise ConfigError("--mount", got=one, expected="CONTAINER_PATH=FOLDER, a folder of this machine")
-        found[container.rstrip("/")] = Path(local).resolve()
-    return found
+            raise ConfigError("--mount", got=one, expected="CONTAINER_PATH=FOLDER, with a folder on this machine")
+        mounts[container.rstrip("/")] = Path(local).resolve()
+    return mounts
 
 
 def _verify(options: argparse.Namespace, config: ProjectConfig, paths: Paths, given: dict[str, Path]) -> None:
     begin = time.monotonic()
-    with _workplace(options.work) as work:
+    with _verify_folder(options.work) as work:
         mounts = _local_mounts(config, paths, work, given)
-        backend = Backend(pipeline_yaml.read(options.out, options.platform), mounts, work, print)
+        backend = LocalBackend(pipeline_yaml.read(options.out, options.platform), mounts, work, print)
         first, second = backend.run("run-1"), backend.run("run-2")
         summary = backend.folder(second["Evaluator"]["evaluation"]) / "summary.json"
-        _conclude(first, second, json.loads(summary.read_text(encoding="utf-8")))
-    print(f"verified: every step ran, twice, in {time.monotonic() - begin:.0f} s")
+        _check_second_run(first, second, json.loads(summary.read_text(encoding="utf-8")))
+    print(f"verified: every step ran twice, in {time.monotonic() - begin:.0f} s")
     if options.work is not None:
-        print(f"what the steps wrote is in {work}")
+        print(f"the outputs of the steps are in {work}")
 
 
 @contextlib.contextmanager
-def _workplace(parent: Path | None) -> Iterator[Path]:
-    """A new folder: below `parent`, where it stays, else a temporary one, which stays only when a step failed."""
+def _verify_folder(parent: Path | None) -> Iterator[Path]:
+    """A new folder: below `parent`, where it is kept, or a temporary one, which is kept only if a step fails."""
     if parent is not None:
         yield _new_folder(parent.resolve())
         return
@@ -137,45 +137,45 @@ def _new_folder(parent: Path) -> Path:
                 return folder
     except OSError as error:
         got = f"{parent}: {error.strerror or error}"
-        raise ConfigError("--work", got=got, expected="a folder in which others can be made") from None
+        raise ConfigError("--work", got=got, expected="a folder in which new ones can be created") from None
     raise AssertionError("the loop has no end")
 
 
 def _local_mounts(config: ProjectConfig, paths: Paths, work: Path, given: dict[str, Path]) -> dict[str, Path]:
-    """Folders of this machine in place of the containers'.
+    """Maps the containers' folders to folders on this machine.
 
-    What steps read is the configuration's own folder and what `--mount` gives. What they write into and clear out
-    is new and empty, whatever was given: a verification must neither touch what is live nor find it.
+    Steps read the configuration's folder and those of `--mount`. The folders that they write to and clear are always
+    new and empty: a verification must neither change nor use the live model.
     """
     mounts = {mount.path: work / "mounts" / mount.claim for mount in config.kubeflow.mounts}
     for folder in mounts.values():
         folder.mkdir(parents=True, exist_ok=True)
-    mounts[str(paths.elsewhere)] = paths.base
+    mounts[str(paths.container_base)] = paths.base
     if config.model.type == "preset" and paths.preset is not None:
         mounts[str(paths.preset)] = (paths.base / config.model.preset).resolve()
     mounts |= given
     for name in ("checkpoints", "attempts", "push", "edge"):
         path: Path = getattr(paths, name)
-        if path == paths.elsewhere:
+        if path == paths.container_base:
             raise ConfigError(
                 f"the folder of {name}",
-                got=f"{path}, in which the configuration's own files lie",
-                expected="a folder of its own, in place of which --verify can use an empty one",
+                got=f"{path}, which contains the configuration's own files",
+                expected="another folder, which --verify can replace by an empty one",
             )
         mounts[str(path)] = work / name
         mounts[str(path)].mkdir()
     return mounts
 
 
-def _conclude(first: Artifacts, second: Artifacts, evaluation: dict[str, Any]) -> None:
-    """Says what was pushed, and holds the second run and its evaluation to have found it."""
+def _check_second_run(first: Artifacts, second: Artifacts, evaluation: dict[str, Any]) -> None:
+    """Prints what the first run pushed, and checks that the second run and its evaluation found it."""
     pushed = first["Pusher"]["pushed_model"]["metadata"]
     live = int(second["LiveModel"]["live_model"]["metadata"].get("version", 0))
     version = int(pushed.get("pushed_version") or 0)
-    # An evaluation compares with no version where what is live is the same model, or is not comparable.
+    # An evaluation compares with version 0 if the live model is the same, or is not comparable.
     if live != version or evaluation["live_version"] not in (0, version):
         got = f"version {live}, and in the evaluation {evaluation['live_version']}"
-        raise ModelError("the second run's live model", got=got, expected=f"the first's, {version}")
+        raise ModelError("the second run's live model", got=got, expected=f"that of the first run, {version}")
     if version:
         compared = "measured against it" if evaluation.get("baseline") else "not comparable"
         if not int(second["Pusher"]["pushed_model"]["metadata"].get("new") or 0):

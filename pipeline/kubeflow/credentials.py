@@ -1,4 +1,4 @@
-"""Which variables hold a credential in clear. Standard library alone."""
+"""Recognizes variables that contain a credential in clear text. Standard library only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _NAMES = re.compile(
     r"|(API|ACCESS|SECRET|PRIVATE|ACCOUNT|AUTH|SIGNING|ENCRYPTION)_?KEYS?(_?ID)?)$",
     re.IGNORECASE,
 )
-# Credentials that say what they are, whatever the variable's name.
+# Credentials that are recognizable by their form, under any name.
 _VALUES = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY"
     r"|\b(AKIA|ASIA)[0-9A-Z]{16}\b"  # AWS
@@ -30,7 +30,7 @@ _AWS_SECRET = re.compile(r"[A-Za-z0-9/+]{40}$")
 
 
 def is_credential(name: str, value: str) -> bool:
-    """Whether a variable's value is a secret, and not only the place where one lies."""
+    """Whether a variable's value is a secret, rather than the path or address of one."""
     if _VALUES.search(value) or _in_url(value):
         return True
     value = value.strip()
@@ -42,18 +42,18 @@ def is_credential(name: str, value: str) -> bool:
 
 
 def _in_url(value: str) -> bool:
-    """Whether a URL holds a password: postgres://me:secret@host/table."""
+    """Whether a URL contains a password: postgres://me:secret@host/table."""
     for part in value.split():
         try:
             if "://" in part and urlsplit(part).password:
                 return True
-        except ValueError:  # no URL
+        except ValueError:  # not a URL
             continue
     return False
 
 
 def _is_place(value: str) -> bool:
-    """Whether it is a path or an address; a random text of 40 characters may begin with a slash, too."""
+    """Whether it is a path or an address; a secret of 40 random characters may also begin with a slash."""
     if _AWS_SECRET.match(value) and all(re.search(kind, value) for kind in ("[a-z]", "[A-Z]", "[0-9]")):
         return False
     return bool(_PLACE.match(value) or _ADDRESS.match(value))

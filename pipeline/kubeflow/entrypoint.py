@@ -1,8 +1,8 @@
-"""What a container of the compiled pipeline runs: `python -m pipeline.kubeflow.entrypoint`, one step.
+"""Runs one step in a container of the compiled pipeline: `python -m pipeline.kubeflow.entrypoint`.
 
 The launcher calls it with the step's ExecutorInput, after it has copied input artifacts from their bucket into local
-folders; it copies output folders back. Here artifacts get the types that the backend does not hand on, URIs become
-those folders, an ExampleGen's span is resolved, and the executor runs. An error is one last line and an exit code.
+folders; it copies output folders back. This module restores the artifact types, which the backend drops, replaces URIs
+by those folders, resolves an ExampleGen's span, and runs the executor. An error is one last line and an exit code.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 from components.beam_errors import decode_error
 from models.errors import Interrupted, TransomError
 from models.runtime import prepare
-from pipeline.kubeflow.attempts import Note
+from pipeline.kubeflow.attempts import FailureNote
 from pipeline.runs.interruption import INTERRUPTED
-from pipeline.terminal.console import View, spoken
+from pipeline.terminal.console import View, shown_messages
 
 if TYPE_CHECKING:
     from kfp.pipeline_spec import pipeline_spec_pb2
@@ -31,10 +31,10 @@ FOLDERS = {"gs://": "gcs", "minio://": "minio", "s3://": "s3"}
 
 
 def local_path(uri: str, storage: Path) -> Path:
-    """The folder of an artifact: that of its bucket, or of a mounted path.
+    """The local folder of an artifact in a bucket, or its mounted path.
 
     Raises:
-        TransomError: a scheme that the launcher does not know.
+        TransomError: the launcher does not support the scheme.
     """
     for scheme, folder in FOLDERS.items():
         if uri.startswith(scheme):
@@ -47,55 +47,57 @@ def local_path(uri: str, storage: Path) -> Path:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a step; returns the exit code."""
     options, beam_arguments = _parser().parse_known_args(arguments)
-    # TFX hands sys.argv to absl's flags, which know nothing of ours.
+    # TFX passes sys.argv to absl's flags, which do not know Transom's arguments.
     sys.argv = sys.argv[:1]
-    note = Note.of(options.attempts, options.retries, options.step, options.json_serialized_invocation_args)
+    note = FailureNote.for_task(
+        options.attempts, options.retries, options.step, options.json_serialized_invocation_args
+    )
     earlier = note.read()
     if earlier is not None:
-        print(f"{earlier[0]} (an earlier attempt ended so, and this one would)", file=sys.stderr, flush=True)
+        print(f"{earlier[0]} (an earlier attempt failed like this; not tried again)", file=sys.stderr, flush=True)
         return earlier[1]
     try:
         prepare(options.onednn)
-        # A line a minute: a container's log that is silent looks like one that hangs.
-        with spoken(View(sys.stdout)) as view, view.step(options.step):
+        # A progress line a minute, because a container with a silent log seems to hang.
+        with shown_messages(View(sys.stdout)) as view, view.step(options.step):
             _run(options, beam_arguments)
         return 0
-    except Interrupted as stopped:  # the node is taken away: a retry goes on from what is kept
+    except Interrupted as stopped:  # the node is being removed: a retry continues from what is kept
         print(f"transom: {options.step}: {'; '.join(stopped.render().splitlines())}", file=sys.stderr, flush=True)
         return INTERRUPTED
-    except Exception as error:  # noqa: BLE001 (the last resort: whatever it was, the last line of the log says it)
-        ours = decode_error(error)
-        if ours is None:
+    except Exception as error:  # noqa: BLE001 (the last resort: any error becomes the last line of the log)
+        transom_error = decode_error(error)
+        if transom_error is None:
             traceback.print_exc()
-        line = last_line(options.step, error if ours is None else ours)
-        if ours is not None:
-            note.write(ours, line)
+        line = last_line(options.step, error if transom_error is None else transom_error)
+        if transom_error is not None:
+            note.write(transom_error, line)
         print(line, file=sys.stderr, flush=True)
-        return 1 if ours is None else ours.exit_code
+        return 1 if transom_error is None else transom_error.exit_code
 
 
 def last_line(step: str, error: Exception) -> str:
-    """An error in one line, its four parts included."""
+    """An error on one line, with its four parts."""
     if not isinstance(error, TransomError):
-        told = " ".join(str(error).split())[:1000]
-        return f"transom: {step}: {type(error).__name__}: {told}"
+        message = " ".join(str(error).split())[:1000]
+        return f"transom: {step}: {type(error).__name__}: {message}"
     parts = (("got", error.got), ("expected", error.expected), ("to fix", error.fix))
-    said = [error.what, *(f"{name}: {value}" for name, value in parts if value)]
-    return f"transom: {step}: " + "; ".join(" ".join(part.split()) for part in said)
+    texts = [error.what, *(f"{name}: {value}" for name, value in parts if value)]
+    return f"transom: {step}: " + "; ".join(" ".join(part.split()) for part in texts)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pipeline.kubeflow.entrypoint", allow_abbrev=False)
     parser.add_argument("--executor_class_path", required=True)
     parser.add_argument("--json_serialized_invocation_args", required=True, help="the ExecutorInput")
-    parser.add_argument("--json_serialized_inputs_spec_args", help="the component's inputs, for parameters' types")
+    parser.add_argument("--json_serialized_inputs_spec_args", help="the component's inputs, for parameter types")
     parser.add_argument("--step", required=True, help="for messages")
-    parser.add_argument("--artifact_types", required=True, help="JSON: artifact's name to its class")
+    parser.add_argument("--artifact_types", required=True, help="JSON: artifact names to class names")
     parser.add_argument("--driver_class_path", help="an ExampleGen's driver")
     parser.add_argument("--onednn", default="auto")
-    parser.add_argument("--attempts", type=Path, help="where an attempt leaves a note for the next: a mounted folder")
-    parser.add_argument("--retries", type=int, default=0, help="how often the step is tried again")
-    parser.add_argument("--storage", type=Path, default=Path("/"), help="above the folders of the buckets")
+    parser.add_argument("--attempts", type=Path, help="a mounted folder for notes between attempts")
+    parser.add_argument("--retries", type=int, default=0, help="number of retries of the step")
+    parser.add_argument("--storage", type=Path, default=Path("/"), help="parent of the buckets' folders")
     return parser
 
 
@@ -107,7 +109,7 @@ def _run(options: argparse.Namespace, beam_arguments: list[str]) -> None:
     from tfx.orchestration.portable import outputs_utils
     from tfx.utils import import_utils
 
-    told = json_format.Parse(
+    executor_input = json_format.Parse(
         options.json_serialized_invocation_args, pipeline_spec_pb2.ExecutorInput(), ignore_unknown_fields=True
     )
     spec = json_format.Parse(
@@ -116,15 +118,17 @@ def _run(options: argparse.Namespace, beam_arguments: list[str]) -> None:
         ignore_unknown_fields=True,
     )
     types = json.loads(options.artifact_types)
-    uris = _localize(told, types, options.storage)
+    uris = _localize(executor_input, types, options.storage)
     names: dict[int, str] = {}
-    inputs = utils.parse_raw_artifact_dict(told.inputs.artifacts, names)
-    outputs = utils.parse_raw_artifact_dict(told.outputs.artifacts, names)
-    properties = utils.parse_execution_properties(told.inputs.parameter_values, told.inputs.parameters, spec)
+    inputs = utils.parse_raw_artifact_dict(executor_input.inputs.artifacts, names)
+    outputs = utils.parse_raw_artifact_dict(executor_input.outputs.artifacts, names)
+    properties = utils.parse_execution_properties(
+        executor_input.inputs.parameter_values, executor_input.inputs.parameters, spec
+    )
     if options.driver_class_path:
-        _drive(options.driver_class_path, properties, outputs)
+        _resolve_span(options.driver_class_path, properties, outputs)
     executor = import_utils.import_class_by_path(options.executor_class_path)
-    output_file = local_path(told.outputs.output_file, options.storage)
+    output_file = local_path(executor_input.outputs.output_file, options.storage)
     about = {"unique_id": options.step, "tmp_dir": str(output_file.parent / ".temp")}
     if issubclass(executor, base_beam_executor.BaseBeamExecutor):
         context = base_beam_executor.BaseBeamExecutor.Context(beam_pipeline_args=beam_arguments, **about)
@@ -135,21 +139,21 @@ def _run(options: argparse.Namespace, beam_arguments: list[str]) -> None:
 
     result = pipeline_spec_pb2.ExecutorOutput()
     for name, artifacts in utils.translate_executor_output(outputs, names).items():
-        artifacts.artifacts[0].uri = uris[name]  # the launcher uploads from this URI's folder, and records it
+        artifacts.artifacts[0].uri = uris[name]  # the launcher uploads this URI's folder and records the URI
         result.artifacts[name].CopyFrom(artifacts)
     output_file.parent.mkdir(parents=True, exist_ok=True)
     output_file.write_text(json_format.MessageToJson(result), encoding="utf-8")
 
 
-def _localize(told: pipeline_spec_pb2.ExecutorInput, types: dict[str, str], storage: Path) -> dict[str, str]:
-    """Gives artifacts their types and local folders; returns the outputs' URIs.
+def _localize(executor_input: pipeline_spec_pb2.ExecutorInput, types: dict[str, str], storage: Path) -> dict[str, str]:
+    """Sets the artifacts' types and local folders; returns the outputs' URIs.
 
-    An artifact without files has no folder: buckets hold none.
+    Creates the folders of artifacts without files, because buckets have no folders.
     """
-    for strange in [name for name in told.outputs.artifacts if name not in types]:
-        del told.outputs.artifacts[strange]  # the backend's own, such as executor-logs
-    uris = {name: listed.artifacts[0].uri for name, listed in told.outputs.artifacts.items()}
-    for artifacts in (told.inputs.artifacts, told.outputs.artifacts):
+    for unknown in [name for name in executor_input.outputs.artifacts if name not in types]:
+        del executor_input.outputs.artifacts[unknown]  # the backend's own, such as executor-logs
+    uris = {name: listed.artifacts[0].uri for name, listed in executor_input.outputs.artifacts.items()}
+    for artifacts in (executor_input.inputs.artifacts, executor_input.outputs.artifacts):
         for name, listed in artifacts.items():
             for artifact in listed.artifacts:
                 artifact.type.schema_title = types[name]
@@ -158,16 +162,16 @@ def _localize(told: pipeline_spec_pb2.ExecutorInput, types: dict[str, str], stor
     return uris
 
 
-def _drive(driver_class: str, properties: dict[str, Any], outputs: dict[str, list[Any]]) -> None:
-    """Resolves the newest span and its files, as the driver does before a local run."""
+def _resolve_span(driver_class: str, properties: dict[str, Any], outputs: dict[str, list[Any]]) -> None:
+    """Resolves the newest span and its files, as TFX's driver does in a local run."""
     from tfx.components.example_gen import driver
     from tfx.orchestration import data_types
     from tfx.types import standard_component_specs as specs
     from tfx.utils import import_utils
 
     info = data_types.PipelineInfo("", "")
-    made = import_utils.import_class_by_path(driver_class)(None)
-    made.resolve_exec_properties(properties, info, data_types.ComponentInfo("", "", info))
+    driver_instance = import_utils.import_class_by_path(driver_class)(None)
+    driver_instance.resolve_exec_properties(properties, info, data_types.ComponentInfo("", "", info))
     driver.update_output_artifact(properties, outputs[specs.EXAMPLES_KEY][0].mlmd_artifact)
 
 

@@ -1,4 +1,4 @@
-"""The image of the steps: a Dockerfile that installs the lock, and the command that builds it. No TensorFlow."""
+"""The image of the steps: a Dockerfile that installs the locked packages, and how to build it. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ _IGNORED = (
 
 
 def write_dockerfile(folder: Path, image: str | None) -> list[str]:
-    """Writes `Dockerfile` and `Dockerfile.dockerignore`; what to say of it.
+    """Writes `Dockerfile` and `Dockerfile.dockerignore`; returns the lines to print.
 
     Raises:
-        ConfigError: the folder cannot be written, or has a Dockerfile of the user's own.
+        ConfigError: the folder is not writable, or has a Dockerfile that Transom did not write.
     """
     name = image or f"REGISTRY/transom:{importlib.metadata.version('transom')}"
     written = []
@@ -53,19 +53,19 @@ def write_dockerfile(folder: Path, image: str | None) -> list[str]:
 
 
 def _check_free(folder: Path) -> None:
-    """Refuses a folder with a Dockerfile that was not made here."""
+    """Refuses a folder with a Dockerfile that Transom did not write."""
     found = folder / "Dockerfile"
     try:
-        ours = not found.exists() or found.read_text(encoding="utf-8", errors="replace").startswith(_MADE_BY)
+        is_replaceable = not found.exists() or found.read_text(encoding="utf-8", errors="replace").startswith(_MADE_BY)
         ignored = folder / "Dockerfile.dockerignore"
         if not found.exists() and ignored.exists():
-            found, ours = ignored, ignored.read_text(encoding="utf-8", errors="replace") == _IGNORED
+            found, is_replaceable = ignored, ignored.read_text(encoding="utf-8", errors="replace") == _IGNORED
     except OSError as error:
         raise ConfigError("--dockerfile", got=f"{folder}: {error.strerror}", expected="a folder") from None
-    if not ours:
+    if not is_replaceable:
         raise ConfigError(
             "--dockerfile",
-            got=f"{found}, which is there already and not of Transom's making",
-            expected="a new folder, or one that this command wrote",
+            got=f"{found}, which exists already and was not written by Transom",
+            expected="a new folder, or one that this command created",
             fix="name another folder",
         )

@@ -15,25 +15,25 @@ SCHEMA_VERSION = "2.1.0"
 
 @dataclass(frozen=True)
 class Compiled:
-    """What a file holds: `spec`, and `platform` ({} where there is none)."""
+    """The content of a file: `spec`, and `platform` ({} if there is none)."""
 
     spec: dict[str, Any]
     platform: dict[str, Any]
 
 
 def dump(*documents: dict[str, Any]) -> str:
-    """YAML, one document for each that is not empty."""
+    """YAML with a document for each dictionary that is not empty."""
     return yaml.safe_dump_all([one for one in documents if one], sort_keys=True, allow_unicode=True, width=120)
 
 
 def read(path: Path, platform: Path | None = None) -> Compiled:
-    """Reads what `transom compile` wrote.
+    """Reads a file that `transom compile` wrote.
 
     Args:
-        platform: the file of the second document, where it stands apart.
+        platform: the file of the second document, if it is a separate one.
 
     Raises:
-        ConfigError: it is no file, no YAML or no compiled pipeline.
+        ConfigError: it cannot be read, or is not a compiled pipeline.
     """
     documents = _documents(path) + (_documents(platform) if platform else [])
     specs = [one for one in documents if "pipelineInfo" in one]
@@ -50,7 +50,7 @@ def read(path: Path, platform: Path | None = None) -> Compiled:
 
 
 def is_replaceable(path: Path) -> bool:
-    """Whether nothing is lost when a compiled pipeline is written there: there is nothing, or an earlier one."""
+    """Whether a compiled pipeline may be written there: the path is free, or has an earlier one."""
     try:
         if not path.is_file():  # /dev/stdout is neither file nor folder
             return not path.is_dir()

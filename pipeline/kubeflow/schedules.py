@@ -1,4 +1,4 @@
-"""What is on a cluster already: the pipeline of a name, and the recurring runs that an earlier submission made."""
+"""Finds a pipeline on a cluster, and replaces the recurring runs that earlier submissions created."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ _ENABLED = "ENABLE"
 
 
 def find_pipeline(client: Any, name: str, namespace: str | None) -> str | None:
-    """The id of the pipeline of a name within the namespace, or among those of the whole cluster where none is given.
+    """The id of the pipeline with a name in the namespace, or, without one, in the whole cluster.
 
-    `kfp.Client.get_pipeline_id` looks at the latter alone.
+    `kfp.Client.get_pipeline_id` searches only the latter.
 
     Raises:
         ConfigError: there are several.
     """
     predicate = {"operation": "EQUALS", "key": "display_name", "stringValue": name}
-    told = to_json({"predicates": [predicate]})
-    pages = _pages(lambda token: client.list_pipelines(token, _PAGE, filter=told, namespace=namespace), "pipelines")
-    # A cluster of one user knows no namespaces, and says none.
+    query = to_json({"predicates": [predicate]})
+    pages = _pages(lambda token: client.list_pipelines(token, _PAGE, filter=query, namespace=namespace), "pipelines")
+    # A single-user cluster has no namespaces, and reports none.
     found = [one for one in pages if not namespace or (one.namespace or namespace) == namespace]
     if len(found) > 1:
-        places = ", ".join(sorted(f"{one.pipeline_id} (namespace {one.namespace or 'none'})" for one in found))
+        pipelines = ", ".join(sorted(f"{one.pipeline_id} (namespace {one.namespace or 'none'})" for one in found))
         raise ConfigError(
             f"the pipeline {name}",
-            got=f"{len(found)} of this name: {places}",
+            got=f"{len(found)} pipelines of this name: {pipelines}",
             expected="one",
-            fix="name the right one's with --namespace" if not namespace else "delete those that are not needed",
+            fix="name the namespace of the right one with --namespace"
+            if not namespace
+            else "delete those you do not need",
         )
     return str(found[0].pipeline_id) if found else None
 
@@ -47,15 +49,15 @@ def schedule(
     cron: str | None,
     seconds: int | None,
 ) -> Iterator[str]:
-    """Makes a recurring run in place of those that earlier submissions made; yields what to say of it.
+    """Creates a recurring run in place of those of earlier submissions; yields lines to print.
 
-    Only what `submit` made in the same experiment is replaced, and only once the new one stands. Of others that run
-    the same pipeline the user is told: two schedules train twice and push in turn.
+    Only runs that `submit` created in the same experiment are replaced, once the new one exists. Other recurring runs
+    of the same pipeline are reported: with two schedules, models are trained twice and pushed in turn.
     """
     pages = _pages(lambda token: client.list_recurring_runs(token, _PAGE, namespace=namespace), "recurring_runs")
     former = [one for one in pages if _runs(one, what["pipeline_id"])]
-    # no_catchup: a run reads the newest data, so that runs missed while the cluster was down teach nothing.
-    made = client.create_recurring_run(
+    # no_catchup: each run reads the newest data, so runs missed while the cluster was down would add nothing.
+    created = client.create_recurring_run(
         experiment,
         label,
         description=MADE_BY,
@@ -64,23 +66,23 @@ def schedule(
         no_catchup=True,
         **what,
     )
-    yield f"recurring run {made.recurring_run_id}: {label}, {_when(made) or cron or f'every {seconds} s'}"
+    yield f"recurring run {created.recurring_run_id}: {label}, {_when(created) or cron or f'every {seconds} s'}"
     for one in former:
         about = f"recurring run {one.recurring_run_id}: {one.display_name}, {_when(one)}"
         if one.experiment_id == experiment and _is_ours(one, label):
-            yield _replaced(client, one, about)
+            yield _delete_replaced(client, one, about)
         elif str(one.mode) == _ENABLED:
-            yield f"this pipeline has another schedule, which stays: {about}"
+            yield f"this pipeline has another schedule, which is kept: {about}"
 
 
-def _replaced(client: Any, one: Any, about: str) -> str:
+def _delete_replaced(client: Any, one: Any, about: str) -> str:
     import kfp_server_api
 
     try:
         client.delete_recurring_run(one.recurring_run_id)
     except kfp_server_api.ApiException as error:
-        return f"there are two schedules now, for the former could not be deleted ({error.status}): {about}"
-    return f"in place of {about}"
+        return f"there are now two schedules, because the old one could not be deleted ({error.status}): {about}"
+    return f"replaces {about}"
 
 
 def _runs(one: Any, pipeline_id: str) -> bool:
@@ -89,7 +91,7 @@ def _runs(one: Any, pipeline_id: str) -> bool:
 
 
 def _is_ours(one: Any, label: str) -> bool:
-    """Whether an earlier submission made it; those of older versions have no description, and a time in their name."""
+    """Whether an earlier submission created it; in older versions without description, but with a time in the name."""
     name = re.escape(label[: -len("2026-01-31 12:00:00")])
     return one.description == MADE_BY or bool(
         not one.description and re.fullmatch(rf"{name}\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d", one.display_name or "")
@@ -105,11 +107,11 @@ def _when(one: Any) -> str:
     return f"every {trigger.periodic_schedule.interval_second} s" if trigger.periodic_schedule is not None else ""
 
 
-def _pages(ask: Callable[[str], Any], part: str) -> Iterator[Any]:
+def _pages(request: Callable[[str], Any], part: str) -> Iterator[Any]:
     token = ""
     while True:
-        answer = ask(token)
-        yield from getattr(answer, part) or []
-        token = answer.next_page_token or ""
+        response = request(token)
+        yield from getattr(response, part) or []
+        token = response.next_page_token or ""
         if not token:
             return

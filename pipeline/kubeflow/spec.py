@@ -1,8 +1,8 @@
-"""The PipelineSpec (schema 2.1.0) of a graph: TFX's compiler, and what its result lacks for the open-source backend.
+"""The PipelineSpec (schema 2.1.0) of a graph: TFX's compiler output, completed for the open-source backend.
 
-TFX's own result names a driver in `lifecycle.preCacheCheck` that the backend never runs, loses resources of file-based
-ExampleGens and the defaults of runtime parameters, and counts on artifacts' types that the backend does not hand on.
-It is written from the graph alone: a new step needs nothing here.
+TFX's output names a driver in `lifecycle.preCacheCheck` that the backend never runs, loses the resources of file-based
+ExampleGens and the defaults of runtime parameters, and relies on artifact types that the backend drops. Everything
+here is derived from the graph: a new step needs no change.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ _BACKOFF = {"backoffDuration": "30s", "backoffFactor": 2.0, "backoffMaxDuration"
 def compile_spec(
     pipeline: Pipeline, config: KubeflowConfig, image: str, *, target: str, onednn: str, attempts: Path
 ) -> dict[str, Any]:
-    """The spec as a dictionary, ready for YAML.
+    """The spec as a dictionary for YAML.
 
     Args:
         target: "kubeflow" or "vertex".
         onednn: see `models.runtime.prepare`.
-        attempts: the containers' folder of notes, see `pipeline.kubeflow.attempts`.
+        attempts: the folder of notes in the containers, see `pipeline.kubeflow.attempts`.
 
     Raises:
-        ConfigError: the graph holds what the backend does not run.
+        ConfigError: the graph has a step that the backend cannot run.
     """
     runner = KubeflowV2DagRunner(
         KubeflowV2DagRunnerConfig(default_image=image, default_commands=list(ENTRYPOINT), use_pipeline_spec_2_1=True),
@@ -47,7 +47,7 @@ def compile_spec(
     )
     job = runner.run(pipeline, write_out=False)
     spec: dict[str, Any] = job["pipelineSpec"]
-    _defaults(spec, pipeline)
+    _set_parameter_defaults(spec, pipeline)
     if config.root is not None:
         spec["defaultPipelineRoot"] = config.root
     tasks, executors = spec["root"]["dag"]["tasks"], spec["deploymentSpec"]["executors"]
@@ -56,17 +56,17 @@ def compile_spec(
             raise ConfigError(
                 f"the step {node.id}", got=type(node).__name__, expected="a step that runs in a container"
             )
-        told = config.step(node.id)
-        _task(tasks[node.id], node, told)
-        _container(executors[f"{node.id}_executor"]["container"], node, told, config.env, target, onednn)
-        if told.retries:
-            more = ["--attempts", str(attempts), "--retries", str(told.retries)]
+        step = config.step(node.id)
+        _complete_task(tasks[node.id], node, step)
+        _complete_container(executors[f"{node.id}_executor"]["container"], node, step, config.env, target, onednn)
+        if step.retries:
+            more = ["--attempts", str(attempts), "--retries", str(step.retries)]
             executors[f"{node.id}_executor"]["container"]["args"] += more
     return spec
 
 
-def _defaults(spec: dict[str, Any], pipeline: Pipeline) -> None:
-    """Puts runtime parameters' defaults, which TFX's compiler loses, beside their types."""
+def _set_parameter_defaults(spec: dict[str, Any], pipeline: Pipeline) -> None:
+    """Adds the defaults of runtime parameters, which TFX's compiler loses."""
     declared = spec["root"].get("inputDefinitions", {}).get("parameters", {})
     for node in pipeline.components:
         for value in node.exec_properties.values():
@@ -74,29 +74,26 @@ def _defaults(spec: dict[str, Any], pipeline: Pipeline) -> None:
                 declared[value.name].setdefault("defaultValue", value.default)
 
 
-def _task(task: dict[str, Any], node: BaseNode, told: StepConfig) -> None:
-    producers = {source["taskOutputArtifact"]["producerTask"] for source in _artifacts(task)}
+def _complete_task(task: dict[str, Any], node: BaseNode, step: StepConfig) -> None:
+    artifacts = task.get("inputs", {}).get("artifacts", {})
+    producers = {source["taskOutputArtifact"]["producerTask"] for source in artifacts.values()}
     task["dependentTasks"] = sorted({upstream.id for upstream in node.upstream_nodes} | producers)
     task["cachingOptions"] = {"enableCache": True} if not _reads_outside(node) else {}
-    if told.retries:
-        task["retryPolicy"] = {"maxRetryCount": told.retries, **_BACKOFF}
-
-
-def _artifacts(task: dict[str, Any]) -> list[dict[str, Any]]:
-    return list(task.get("inputs", {}).get("artifacts", {}).values())
+    if step.retries:
+        task["retryPolicy"] = {"maxRetryCount": step.retries, **_BACKOFF}
 
 
 def _reads_outside(node: BaseNode) -> bool:
-    """Whether what a step reads can change while its parameters and artifacts do not.
+    """Whether a step reads files that can change while its parameters and artifacts do not.
 
-    That is so of tables, of the push folder and of a preset's folder.
+    These are tables, the push folder and a preset's folder.
     """
-    told = node.exec_properties.values()
-    return isinstance(node, FileBasedExampleGen) or WHEN_RUN in told or UNKNOWN_HERE in told
+    values = node.exec_properties.values()
+    return isinstance(node, FileBasedExampleGen) or WHEN_RUN in values or UNKNOWN_HERE in values
 
 
-def _container(
-    container: dict[str, Any], node: BaseNode, told: StepConfig, env: dict[str, str], target: str, onednn: str
+def _complete_container(
+    container: dict[str, Any], node: BaseNode, step: StepConfig, env: dict[str, str], target: str, onednn: str
 ) -> None:
     container.pop("lifecycle", None)
     types = {
@@ -108,20 +105,20 @@ def _container(
         container["args"] += ["--driver_class_path", name_utils.get_full_name(node.DRIVER_CLASS)]
     if env:
         container["env"] = [{"name": name, "value": value} for name, value in env.items()]
-    container["resources"] = _resources(told, target)
+    container["resources"] = _resources(step, target)
 
 
-def _resources(told: StepConfig, target: str) -> dict[str, Any]:
-    """Cores and memory both as numbers and as Kubernetes' quantities: older backends and Vertex AI read the former."""
-    cpu, memory = told.cpu or 0.0, told.memory_gb or 0.0
-    made: dict[str, Any] = {"cpuLimit": cpu, "cpuRequest": cpu, "memoryLimit": memory, "memoryRequest": memory}
-    if told.accelerator is not None:
-        count = str(told.accelerators or 1)
-        made["accelerator"] = {"type": told.accelerator, "count": count}
+def _resources(step: StepConfig, target: str) -> dict[str, Any]:
+    """Cores and memory, as numbers (for older backends and Vertex AI) and as Kubernetes' quantities."""
+    cpu, memory = step.cpu or 0.0, step.memory_gb or 0.0
+    resources: dict[str, Any] = {"cpuLimit": cpu, "cpuRequest": cpu, "memoryLimit": memory, "memoryRequest": memory}
+    if step.accelerator is not None:
+        count = str(step.accelerators or 1)
+        resources["accelerator"] = {"type": step.accelerator, "count": count}
         if target == "kubeflow":
-            made["accelerator"] |= {"resourceType": told.accelerator, "resourceCount": count}
+            resources["accelerator"] |= {"resourceType": step.accelerator, "resourceCount": count}
     if target == "kubeflow":
         cores, amount = f"{round(cpu * 1000)}m", f"{round(memory * 1000)}M"
-        made |= {"resourceCpuLimit": cores, "resourceCpuRequest": cores}
-        made |= {"resourceMemoryLimit": amount, "resourceMemoryRequest": amount}
-    return made
+        resources |= {"resourceCpuLimit": cores, "resourceCpuRequest": cores}
+        resources |= {"resourceMemoryLimit": amount, "resourceMemoryRequest": amount}
+    return resources

@@ -1,4 +1,4 @@
-"""`transom submit`: a compiled pipeline is uploaded and run on a cluster, once or again and again. No TensorFlow."""
+"""`transom submit`: uploads a compiled pipeline to a cluster and runs it, once or repeatedly. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _CRON_FIELDS = 6
 
 
 def run(options: argparse.Namespace) -> int:
-    """Uploads and starts; see `transom submit --help`. Returns 1 where a run that was waited for did not succeed.
+    """Uploads and starts a pipeline; see `transom submit --help`. Returns 1 if a run with --wait did not succeed.
 
     Raises:
         ConfigError: the file or the schedule is wrong.
-        TransomError: the cluster cannot be reached, or refused.
+        TransomError: the cluster cannot be reached, or refuses.
     """
     compiled = pipeline_yaml.read(options.pipeline, options.platform)
     _check_schedule(options)
@@ -35,9 +35,9 @@ def run(options: argparse.Namespace) -> int:
             package.write_text(pipeline_yaml.dump(compiled.spec, compiled.platform), encoding="utf-8")
             return _submit(options, compiled.spec["pipelineInfo"]["name"], package)
     except kfp_server_api.ApiException as error:
-        said = " ".join(str(error.body or error.reason).split())[:500]
+        message = " ".join(str(error.body or error.reason).split())[:500]
         fix = "give a token in KFP_API_TOKEN" if error.status in (401, 403) else ""
-        raise TransomError(f"Kubeflow at {options.endpoint}", got=f"{error.status}: {said}", fix=fix) from error
+        raise TransomError(f"Kubeflow at {options.endpoint}", got=f"{error.status}: {message}", fix=fix) from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise TransomError(
             f"Kubeflow at {options.endpoint}",
@@ -59,15 +59,15 @@ def _check_schedule(options: argparse.Namespace) -> None:
 
 
 def _submit(options: argparse.Namespace, name: str, package: Path) -> int:
-    _reach(options.endpoint)
+    _check_reachable(options.endpoint)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the client's own, on every start
+        warnings.simplefilter("ignore")  # the client warns on every start
         import kfp
 
         client = kfp.Client(host=options.endpoint, namespace=options.namespace or "kubeflow", **_token())
     try:
         return _start(options, client, name, package)
-    except ValueError as error:  # the client's own, of names that several things have
+    except ValueError as error:  # raised by the client if a name is not unique
         raise TransomError(f"Kubeflow at {options.endpoint}", got=" ".join(str(error).split())[:300]) from error
 
 
@@ -96,15 +96,15 @@ def _start(options: argparse.Namespace, client: Any, name: str, package: Path) -
     return 0 if state == "SUCCEEDED" else 1
 
 
-def _reach(endpoint: str) -> None:
-    """Asks once whether the API is there: kfp's client asks for 25 s, with a traceback for each time."""
+def _check_reachable(endpoint: str) -> None:
+    """Checks once whether the API is there: kfp's client tries for 25 s, with a traceback each time."""
     import kfp_server_api
 
-    told = kfp_server_api.Configuration(host=endpoint.rstrip("/"))
+    configuration = kfp_server_api.Configuration(host=endpoint.rstrip("/"))
     token = _token().get("existing_token")
     if token:
-        told.api_key, told.api_key_prefix = {"authorization": token}, {"authorization": "Bearer"}
-    kfp_server_api.HealthzServiceApi(kfp_server_api.ApiClient(told)).healthz_service_get_healthz()
+        configuration.api_key, configuration.api_key_prefix = {"authorization": token}, {"authorization": "Bearer"}
+    kfp_server_api.HealthzServiceApi(kfp_server_api.ApiClient(configuration)).healthz_service_get_healthz()
 
 
 def _first_version(client: Any, pipeline_id: str) -> str:
@@ -112,6 +112,6 @@ def _first_version(client: Any, pipeline_id: str) -> str:
 
 
 def _token() -> dict[str, str]:
-    """A token from the variable that the help names, for the client reads none by itself."""
+    """A token from KFP_API_TOKEN, which the client does not read itself."""
     token = os.environ.get("KFP_API_TOKEN")
     return {"existing_token": token} if token else {}

@@ -1,4 +1,4 @@
-"""What makes a configuration unfit for its target, found before TensorFlow is loaded or after the spec is made."""
+"""Checks whether a configuration fits its target: before TensorFlow is loaded, and on the compiled spec."""
 
 from __future__ import annotations
 
@@ -14,80 +14,83 @@ from pipeline.config import ProjectConfig
 from pipeline.kubeflow.credentials import is_credential
 from tflite.host.json_text import to_json
 
-# Linux' limit of one argument (MAX_ARG_STRLEN), and what a request to a Kubernetes API may hold, a workflow included.
+# Linux's limit of one argument (MAX_ARG_STRLEN), and a size of spec that fits a request to a Kubernetes API.
 ARGUMENT_BYTES, SPEC_BYTES = 128 * 2**10, 2**20
 
 
 def check(config: ProjectConfig, target: str, image: str | None, steps: Collection[str]) -> str:
-    """Refuses what cannot run on the target; returns the image.
+    """Refuses settings that cannot run on the target; returns the image.
 
     Raises:
-        ConfigError: with the key that is wrong.
+        ConfigError: with the wrong key.
     """
-    told = config.kubeflow
+    kubeflow = config.kubeflow
     check_metrics(config.task.type, config.evaluation, config.task.labels)
-    for name in told.steps:
+    for name in kubeflow.steps:
         if name not in steps:
             close = difflib.get_close_matches(name, steps, 1)
             fix = f"did you mean {close[0]}?" if close else "remove it"
             raise ConfigError(f"kubeflow.steps.{name}", got="no such step", expected=", ".join(steps), fix=fix)
-    for name in told.env:
-        if is_credential(name, told.env[name]):
+    for name in kubeflow.env:
+        if is_credential(name, kubeflow.env[name]):
             raise ConfigError(
                 f"kubeflow.env.{name}",
-                got="what looks like a credential, in clear",
+                got="what looks like a credential in clear text",
                 expected="a reference to a secret",
-                fix=f"make a Kubernetes secret and name it: kubeflow.secrets: [{{name: …, env: {{KEY: {name}}}}}]",
+                fix=f"create a Kubernetes secret and name it: kubeflow.secrets: [{{name: …, env: {{KEY: {name}}}}}]",
             )
-    _claims(config)
-    _variables(config)
+    _check_mount_paths(config)
+    _check_variables(config)
     if target == "vertex":
-        _vertex(config)
-    return _image(image, "--image") if image else _image(told.image, "kubeflow.image")
+        _check_vertex(config)
+    return _check_image(image, "--image") if image else _check_image(kubeflow.image, "kubeflow.image")
 
 
-def _claims(config: ProjectConfig) -> None:
+def _check_mount_paths(config: ProjectConfig) -> None:
     paths = [mount.path for mount in config.kubeflow.mounts]
     paths += [secret.path for secret in config.kubeflow.secrets if secret.path]
     twice = next((path for path in paths if paths.count(path) > 1), None)
     if twice:
-        raise ConfigError("kubeflow.mounts", got=f"{twice} twice", expected="another path for each volume")
+        raise ConfigError("kubeflow.mounts", got=f"{twice} twice", expected="a different path for each volume")
 
 
-def _variables(config: ProjectConfig) -> None:
-    """One variable of two origins: which wins depends on the cluster's version."""
-    told = config.kubeflow
-    origins: dict[str, str] = dict.fromkeys(told.env, "kubeflow.env")
-    for secret in told.secrets:
+def _check_variables(config: ProjectConfig) -> None:
+    """Refuses variables from two sources: which one wins depends on the cluster's version."""
+    kubeflow = config.kubeflow
+    sources: dict[str, str] = dict.fromkeys(kubeflow.env, "kubeflow.env")
+    for secret in kubeflow.secrets:
         for name in secret.env.values():
-            if name in origins:
+            if name in sources:
                 raise ConfigError(
                     "kubeflow.secrets",
-                    got=f"{name} from {secret.name} and from {origins[name]}",
-                    expected="one origin of each variable",
+                    got=f"{name} from {secret.name} and from {sources[name]}",
+                    expected="one source of each variable",
                 )
-            origins[name] = secret.name
+            sources[name] = secret.name
 
 
-def _vertex(config: ProjectConfig) -> None:
-    told = config.kubeflow
+def _check_vertex(config: ProjectConfig) -> None:
+    kubeflow = config.kubeflow
     kubernetes_only = {
-        "mounts": "it has none: data lie below /gcs/BUCKET",
+        "mounts": "it has none: data are below /gcs/BUCKET",
         "secrets": "it has none: let the run's service account read Secret Manager",
         "image_pull_secret": "it has none: the run's service account pulls the image",
     }
     for key, fix in kubernetes_only.items():
-        if getattr(told, key):
+        if getattr(kubeflow, key):
             raise ConfigError(f"kubeflow.{key}", got="given", expected="nothing for --target vertex", fix=fix)
-    for place, step in (("default", told.default), *((f"steps.{name}", one) for name, one in told.steps.items())):
+    for place, step in (
+        ("default", kubeflow.default),
+        *((f"steps.{name}", one) for name, one in kubeflow.steps.items()),
+    ):
         for key in ("node_selector", "tolerations", "timeout_minutes", "shared_memory_gb"):
             if getattr(step, key) is not None:
                 raise ConfigError(f"kubeflow.{place}.{key}", got="given", expected="nothing for --target vertex")
-    if told.root is None or not told.root.startswith("gs://"):
-        raise ConfigError("kubeflow.root", got=told.root or "nothing", expected="gs://BUCKET/FOLDER for Vertex AI")
+    if kubeflow.root is None or not kubeflow.root.startswith("gs://"):
+        raise ConfigError("kubeflow.root", got=kubeflow.root or "nothing", expected="gs://BUCKET/FOLDER for Vertex AI")
 
 
-def _image(image: str | None, key: str) -> str:
+def _check_image(image: str | None, key: str) -> str:
     version = importlib.metadata.version("transom")
     fix = f"`transom compile --dockerfile DIR` writes the Dockerfile; build it with a tag such as {version}"
     if not image:
@@ -101,10 +104,10 @@ def _image(image: str | None, key: str) -> str:
 
 
 def check_size(spec: dict[str, Any], text: str) -> None:
-    """Refuses a spec that Linux or Kubernetes would refuse.
+    """Checks the sizes that Linux and Kubernetes limit.
 
     Raises:
-        ConfigError: the spec, or what one step is told, is too large.
+        ConfigError: the spec, or the parameters of one step, are too large.
     """
     for name, task in spec["root"]["dag"]["tasks"].items():
         size = len(to_json(task.get("inputs", {}), ascii=True).encode())
@@ -113,8 +116,8 @@ def check_size(spec: dict[str, Any], text: str) -> None:
             largest = max(parameters, key=lambda key: len(to_json(parameters[key], ascii=True)))
             raise ConfigError(
                 f"the spec's step {name}",
-                got=f"{size:,} bytes of parameters, {largest} the largest",
-                expected=f"at most {ARGUMENT_BYTES:,}, Linux' limit of one argument",
+                got=f"{size:,} bytes of parameters, the largest is {largest}",
+                expected=f"at most {ARGUMENT_BYTES:,}, Linux's limit of one argument",
                 fix="shorten the lists in the configuration: data files as a glob, fewer labels, a smaller schema",
             )
     if len(text.encode()) > SPEC_BYTES:

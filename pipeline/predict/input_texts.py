@@ -1,4 +1,4 @@
-"""What a model is asked: texts from the command line, the lines of a file, or the rows of a table. No TensorFlow."""
+"""A model's inputs: texts from the command line, the lines of a file, or the rows of a table. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -23,59 +23,61 @@ from tflite.host import BUNDLE_FILE
 
 
 @dataclass(frozen=True)
-class Asked:
+class InputText:
     """One input of a model.
 
     Attributes:
         text, pair: the texts; `pair` is None for a model of single texts.
-        place: where it stands, for JSON: `line` of a file of lines, `row` (and `line`) of a table; empty for a text
-            from the command line.
+        location: for JSON: `line` of a text file, `row` (and `line`) of a table; empty for a text from the command
+            line.
     """
 
     text: str
     pair: str | None = None
-    place: dict[str, int] = field(default_factory=dict)
+    location: dict[str, int] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:
-        """There is nothing to answer to."""
+        """Whether there is no text to send to the model."""
         return not self.text.strip() and not (self.pair or "").strip()
 
 
-def from_arguments(texts: Sequence[str], pairs: Sequence[str]) -> list[Asked]:
+def from_arguments(texts: Sequence[str], pairs: Sequence[str]) -> list[InputText]:
     """The texts of the command line."""
     if not pairs:
-        return [Asked(text) for text in texts]
-    return [Asked(text, pair) for text, pair in zip(texts, pairs, strict=True)]
+        return [InputText(text) for text in texts]
+    return [InputText(text, pair) for text, pair in zip(texts, pairs, strict=True)]
 
 
-def from_standard_input() -> list[Asked]:
+def from_standard_input() -> list[InputText]:
     """The lines of standard input."""
     return _of_lines(_lines(sys.stdin.buffer.read(), "standard input"))
 
 
-def from_file(file: Path, model: Path | None, columns: Sequence[str] = ()) -> list[Asked]:
-    """The texts of a file: the rows of a table, where its name says that it is one; else its lines.
+def from_file(file: Path, model: Path | None, columns: Sequence[str] = ()) -> list[InputText]:
+    """The texts of a file: its rows if its name is that of a table, otherwise its lines.
 
     Args:
-        model: the folder of the model or bundle that is asked, which knows the names of its columns; None for a server.
-        columns: names of the columns with the texts, instead of the model's own.
+        model: the folder of the model or bundle, which stores its column names; None for a server.
+        columns: the columns with the texts, instead of those that the model was trained on.
 
     Raises:
         DataError: the file cannot be read, or has no such columns, or a row has no text there.
-        ConfigError: columns of a file that is no table.
+        ConfigError: columns were given for a file that is not a table.
     """
     if table_ending(file):
         return _of_table(open_table(file), tuple(columns) or _columns(model))
     if columns:
         raise ConfigError(
-            "--column", got=f"{file}, which is no table by its name", expected="a .csv, .tsv, .jsonl or .parquet file"
+            "--column",
+            got=f"{file}, whose name is not that of a table",
+            expected="a .csv, .tsv, .jsonl or .parquet file",
         )
     return _of_lines(_lines(_read(file), str(file)))
 
 
 def _columns(model: Path | None) -> tuple[str, ...]:
-    """The columns that a model was trained on; empty where it does not say."""
+    """The columns that a model was trained on; empty if it does not store them."""
     if model is None:
         return ()
     if is_bundle(model):
@@ -94,28 +96,28 @@ def _json(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _of_table(table: Table, columns: tuple[str, ...]) -> list[Asked]:
+def _of_table(table: Table, columns: tuple[str, ...]) -> list[InputText]:
     columns = columns or _guess(table)
     missing = [name for name in columns if name not in table.columns and name not in table.left_out]
     if missing and table.columns:
         raise DataError(
-            f"{table.path}: there is no column {missing[0]!r}, on which the model was trained",
+            f"{table.path}: there is no column {missing[0]!r}, which the model was trained on",
             got=f"the columns {', '.join(map(repr, table.columns))}"
             + "".join(f"; {note}" for note in (table.above, table.headerless) if note),
-            expected="the model's own columns, or a file that ends in .txt with one text a line",
+            expected="the columns that the model was trained on, or a .txt file with one text per line",
             fix="name the column with the texts: --column NAME (for pairs twice)",
         )
     table.require(columns)
-    asked = []
+    inputs = []
     for row in table.rows(columns):
         texts = [_text(table.path, row, name) for name in columns]
         where = {"row": row.number} | ({"line": row.line} if row.line else {})
-        asked.append(Asked(texts[0], texts[1] if len(texts) > 1 else None, where))
-    return asked
+        inputs.append(InputText(texts[0], texts[1] if len(texts) > 1 else None, where))
+    return inputs
 
 
 def _guess(table: Table) -> tuple[str, ...]:
-    """The columns of a table for a server, which does not tell on which it was trained."""
+    """The columns of a table for a server, which does not report the columns that its model was trained on."""
     default = TaskConfig().text
     if default in table.columns:
         return (default, "text_pair") if "text_pair" in table.columns else (default,)
@@ -124,7 +126,7 @@ def _guess(table: Table) -> tuple[str, ...]:
     raise DataError(
         f"{table.path}: which column holds the texts?",
         got=f"the columns {', '.join(map(repr, table.columns))}",
-        expected=f"a column {default!r}: a server does not tell on which columns its model was trained",
+        expected=f"a column {default!r}: a server does not report the columns that its model was trained on",
         fix="name the column: --column NAME (for pairs twice)",
     )
 
@@ -134,7 +136,9 @@ def _text(path: Path, row: Row, name: str) -> str:
     where = f"{row_location(path, row.number, row.line)}: column {name!r} is not text"
     strange = what_is_not_text(value)
     if strange:
-        raise DataError(where, got=f"{strange}: {str(value)[:60]}", expected="text", fix="write it as the text itself")
+        raise DataError(
+            where, got=f"{strange}: {str(value)[:60]}", expected="text", fix="replace it by the text itself"
+        )
     try:
         return (value.decode("utf-8") if isinstance(value, bytes) else as_text(value)) or ""
     except ValueError as error:
@@ -147,19 +151,21 @@ def _read(file: Path) -> bytes:
             return stream.read()
     except (OSError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(
-            str(file), got=str(error), expected="a file with a text a line, or a table", fix="correct --file"
+            str(file), got=str(error), expected="a file with one text per line, or a table", fix="correct --file"
         ) from None
 
 
 def _lines(content: bytes, source: str) -> list[str]:
-    """The lines of a text file. Only line feeds end them: U+2028 and its like are characters of a text."""
+    """The lines of a text file. Only line feeds end a line: U+2028 and the like are part of the text."""
     found = recognize(content[:START])
     if found is not None:
-        raise DataError(f"{source}: not a text file in UTF-8", got=found.what, expected="a text a line", fix=found.fix)
+        raise DataError(
+            f"{source}: not a text file in UTF-8", got=found.what, expected="one text per line", fix=found.fix
+        )
     try:
         lines = content.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        # decoded without a byte order mark, the offset counts from behind it
+        # the offset does not count the byte order mark
         start = error.start + (3 if content.startswith(b"\xef\xbb\xbf") else 0)
         raise DataError(
             f"{source}, line {content.count(10, 0, start) + 1:,}: not UTF-8",
@@ -174,11 +180,11 @@ def _lines(content: bytes, source: str) -> list[str]:
     return [line.removesuffix("\r") for line in lines]
 
 
-def _of_lines(lines: list[str]) -> list[Asked]:
-    """Texts and second texts: a tab stands between them, in every line that is not empty, or in none."""
+def _of_lines(lines: list[str]) -> list[InputText]:
+    """Texts, or pairs if every line that is not empty has a tab between two texts."""
     parts = [line.split("\t", 1) if line.strip() else ["", ""] for line in lines]
     pairs = any(line.strip() for line in lines) and all(len(part) == 2 for part in parts)
     return [
-        Asked(part[0] if pairs else line, part[1] if pairs else None, {"line": number})
+        InputText(part[0] if pairs else line, part[1] if pairs else None, {"line": number})
         for number, (line, part) in enumerate(zip(lines, parts, strict=True), 1)
     ]

@@ -1,4 +1,4 @@
-"""`transom predict URL`: a served model answers, over gRPC or REST. No TensorFlow."""
+"""`transom predict URL`: predictions of a served model, over gRPC or REST. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from models.errors import ConfigError, ModelError
 from serving.client import Client, ClientError, InvalidRequest, ModelNotFound, Prediction, Unavailable
 from serving.errors import OptionsError
 
+Predict = Callable[[Sequence[str], Sequence[str] | None], list[Prediction]]
+
 _FIXES = {
-    Unavailable: "start the server, or mend the address; 8500 is TF Serving's gRPC port, 8501 its REST port",
-    ModelNotFound: "name the served model: the URL's path, or --model",
-    InvalidRequest: "a model about pairs needs a --pair for each text, any other none",
+    Unavailable: "start the server, or correct the address; 8500 is TF Serving's gRPC port, 8501 its REST port",
+    ModelNotFound: "name the served model in the URL's path or with --model",
+    InvalidRequest: "give a --pair for each text to a model for pairs, and none to any other model",
 }
 
 
 @contextlib.contextmanager
-def asking(url: str, model: str | None) -> Iterator[Callable[[Sequence[str], Sequence[str] | None], list[Prediction]]]:
-    """A function that asks a server; see `serving.client.Client.predict`.
+def open_served_model(url: str, model: str | None) -> Iterator[Predict]:
+    """The prediction function of a served model; see `serving.client.Client.predict`.
 
     Raises:
-        ConfigError: no such URL, or no name of a model.
-        ModelError: the server cannot be reached, or refused.
+        ConfigError: the URL is not valid, or names no model.
+        ModelError: the server cannot be reached, or refused the request.
     """
     try:
         with Client(url, model) as client:
@@ -32,4 +34,4 @@ def asking(url: str, model: str | None) -> Iterator[Callable[[Sequence[str], Seq
         raise ConfigError(error.what, got=error.got, expected=error.expected, fix=fix) from None
     except ClientError as error:
         fix = next((text for kind, text in _FIXES.items() if isinstance(error, kind)), "")
-        raise ModelError(f"the model at {url}", got=str(error), expected="an answer", fix=fix) from error
+        raise ModelError(f"the model at {url}", got=str(error), expected="a prediction", fix=fix) from error

@@ -1,4 +1,4 @@
-"""`transom predict`: a pushed or served model answers texts from the command line, a file or standard input."""
+"""`transom predict`: prints a model's predictions for texts from the command line, a file or standard input."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from models.errors import ConfigError
 from models.runtime import prepare
 from models.saved.model_locations import is_bundle, newest_version
 from pipeline.predict import input_texts
-from pipeline.predict.input_texts import Asked
+from pipeline.predict.input_texts import InputText
 from pipeline.terminal.console import silence
 from tflite.host.json_text import to_json
 
-# Texts that are answered before they are printed: enough for full batches, few enough to see that it goes on.
+# Texts per call of the model: enough for full batches, few enough to show progress.
 _WINDOW = 512
 
 
-class Answer(Protocol):
-    """What both kinds of models answer to a text."""
+class PrintablePrediction(Protocol):
+    """The prediction for a text, of either kind of model."""
 
     @property
     def label(self) -> str | None:
@@ -39,7 +39,7 @@ class Answer(Protocol):
         ...
 
 
-Ask = Callable[[list[str], list[str] | None], Sequence[Answer]]
+Predict = Callable[[list[str], list[str] | None], Sequence[PrintablePrediction]]
 
 
 def predict(
@@ -53,50 +53,50 @@ def predict(
     as_json: bool,
     verbose: bool = False,
 ) -> int:
-    """Prints the answer to each text, in their order; see `transom predict --help`.
+    """Prints the prediction for each text, in order; see `transom predict --help`.
 
-    An empty text is not asked: it gets an empty line (with `as_json` an object whose score is null), so that answers
-    stay beside what was asked, and standard error says how many there are.
+    An empty text is not sent to the model: it gets an empty line (with `as_json` an object whose score is null), so
+    that outputs stay aligned with inputs. Their number is reported on standard error.
 
     Args:
         model: a folder, or the URL of a server.
-        columns: of a table given as `file`: those with the texts, instead of the model's own.
-        served: the name of the model there, where the URL does not end with it.
+        columns: the columns of the table `file` with the texts, instead of those that the model was trained on.
+        served: the name of the served model, if the URL does not end with it.
 
     Raises:
         ConfigError: no texts, texts and pairs of different number, or no such URL.
         DataError: the file cannot be read.
-        ModelError: no model there, or one that asks for other inputs.
+        ModelError: there is no model, or it takes other inputs.
     """
     from serving.client.endpoint import is_url
 
     remote = is_url(model)
     if served is not None and not remote:
-        raise ConfigError("transom predict", got=f"--model and the folder {model}", expected="--model beside a URL")
+        raise ConfigError("transom predict", got=f"--model and the folder {model}", expected="--model only with a URL")
     inputs = read_inputs(texts, pairs, file, None if remote else Path(model), columns)
     empty = [one for one in inputs if one.empty]
-    # Only if something is to be answered: a model takes seconds to load.
-    asking = _asking(model, served, verbose) if len(empty) < len(inputs) else contextlib.nullcontext()
+    # Only if there is a text to predict: a model takes seconds to load.
+    asking = _open_model(model, served, verbose) if len(empty) < len(inputs) else contextlib.nullcontext()
     with _Progress(len(inputs)) as progress:
         if not remote and len(empty) < len(inputs):
             progress.loading()
-        with asking as ask:
-            _print_all(inputs, ask, progress, as_json=as_json)
+        with asking as predict_texts:
+            _print_all(inputs, predict_texts, progress, as_json=as_json)
     if empty:
-        _say_empty(empty, len(inputs))
+        _report_empty(empty, len(inputs))
     return 0
 
 
 def read_inputs(
     texts: list[str], pairs: list[str], file: Path | None, model: Path | None, columns: Sequence[str] = ()
-) -> list[Asked]:
-    """What is to be asked.
+) -> list[InputText]:
+    """The inputs that the command line names.
 
     Args:
-        model: the folder whose model is asked; None for a server.
+        model: the folder of the model; None for a server.
 
     Raises:
-        ConfigError: nothing, or what does not fit together.
+        ConfigError: there are no inputs, or the arguments contradict each other.
         DataError: the file cannot be read.
     """
     if file is not None:
@@ -117,24 +117,24 @@ def read_inputs(
 
 
 @contextlib.contextmanager
-def _asking(model: str, served: str | None, verbose: bool) -> Iterator[Ask]:
-    """A function that asks the model, loaded once."""
+def _open_model(model: str, served: str | None, verbose: bool) -> Iterator[Predict]:
+    """The prediction function of the model, which is loaded once."""
     from serving.client.endpoint import is_url
 
     if is_url(model):
         from pipeline.predict import served_predictions
 
-        with served_predictions.asking(model, served) as ask:
-            yield ask
+        with served_predictions.open_served_model(model, served) as predict_texts:
+            yield predict_texts
         return
     folder = Path(model)
     if not is_bundle(folder):
-        newest_version(folder)  # that there is none is said before TensorFlow is loaded
+        newest_version(folder)  # raises before TensorFlow is loaded
     with contextlib.nullcontext() if verbose else silence():
         yield _load(folder)
 
 
-def _load(folder: Path) -> Ask:
+def _load(folder: Path) -> Predict:
     if is_bundle(folder):
         from tflite.host.edge_classifier import EdgeClassifier
 
@@ -145,44 +145,44 @@ def _load(folder: Path) -> Ask:
     return load(folder).predict
 
 
-def _print_all(inputs: list[Asked], ask: Ask | None, progress: _Progress, *, as_json: bool) -> None:
+def _print_all(inputs: list[InputText], predict_texts: Predict | None, progress: _Progress, *, as_json: bool) -> None:
     regression = False
     progress.start()
     for begin in range(0, len(inputs), _WINDOW):
         window = inputs[begin : begin + _WINDOW]
         full = [one for one in window if not one.empty]
-        answered = _ask_window(full, ask) if ask is not None else ()
-        regression = regression or any(answer.label is None for answer in answered)
-        answers = iter(answered)
+        predictions = _predict_window(full, predict_texts) if predict_texts is not None else ()
+        regression = regression or any(prediction.label is None for prediction in predictions)
+        remaining = iter(predictions)
         for one in window:
-            answer = None if one.empty else next(answers)
-            print(_as_json(one, answer, regression) if as_json else _as_line(one, answer))
+            prediction = None if one.empty else next(remaining)
+            print(_as_json(one, prediction, regression) if as_json else _as_line(one, prediction))
         progress.reached(begin + len(window))
 
 
-def _ask_window(inputs: list[Asked], ask: Ask) -> Sequence[Answer]:
+def _predict_window(inputs: list[InputText], predict_texts: Predict) -> Sequence[PrintablePrediction]:
     if not inputs:
         return ()
     pairs = None if inputs[0].pair is None else [one.pair or "" for one in inputs]
-    return ask([one.text for one in inputs], pairs)
+    return predict_texts([one.text for one in inputs], pairs)
 
 
-def _as_json(one: Asked, answer: Answer | None, regression: bool) -> str:
+def _as_json(one: InputText, prediction: PrintablePrediction | None, regression: bool) -> str:
     nothing: dict[str, Any] = {"score": None} if regression else {"score": None, "label": None, "probabilities": {}}
-    said = nothing if answer is None else answer.as_dict()
-    return to_json({**one.place, "text": one.text, **said})
+    fields = nothing if prediction is None else prediction.as_dict()
+    return to_json({**one.location, "text": one.text, **fields})
 
 
-def _as_line(one: Asked, answer: Answer | None) -> str:
-    """One line for one text; of a table's text, which may have several lines, white space becomes single spaces."""
-    if answer is None:
+def _as_line(one: InputText, prediction: PrintablePrediction | None) -> str:
+    """One line for one text; in a table's text, which may have line breaks, white space becomes single spaces."""
+    if prediction is None:
         return ""
-    return f"{answer.line()}\t{' '.join(one.text.split()) if 'row' in one.place else one.text}"
+    return f"{prediction.line()}\t{' '.join(one.text.split()) if 'row' in one.location else one.text}"
 
 
-def _say_empty(empty: list[Asked], count: int) -> None:
-    def name(one: Asked) -> str:
-        return next((f"{kind} {one.place[kind]:,}" for kind in ("line", "row") if kind in one.place), "")
+def _report_empty(empty: list[InputText], count: int) -> None:
+    def name(one: InputText) -> str:
+        return next((f"{kind} {one.location[kind]:,}" for kind in ("line", "row") if kind in one.location), "")
 
     shown = ", ".join(filter(None, map(name, empty[:5])))
     rest = f" and {len(empty) - 5:,} more" if len(empty) > 5 else ""
@@ -192,11 +192,10 @@ def _say_empty(empty: list[Asked], count: int) -> None:
 
 
 class _Progress:
-    """A line on the terminal while the model is loaded, then about how far the answers are.
+    """A line on the terminal while the model is loaded, then one with the number of predictions so far.
 
-    Where the answers are printed on the terminal, they show that themselves.
-
-    Made before libraries are silenced, for it writes beside them.
+    If the predictions themselves are printed on the terminal, only the first line is shown. Create it before the
+    libraries are silenced: it keeps a copy of standard error.
     """
 
     def __init__(self, count: int) -> None:
@@ -214,16 +213,16 @@ class _Progress:
             self._stream.close()
 
     def loading(self) -> None:
-        """The model is about to be loaded, which takes seconds with TensorFlow."""
+        """Called before the model is loaded, which takes seconds with TensorFlow."""
         self._show("loading the model")
 
     def start(self) -> None:
-        """The first text is about to be answered."""
+        """Called before the first prediction."""
         self._begin = time.monotonic()
         self._show("")
 
     def reached(self, done: int) -> None:
-        """So many are answered."""
+        """Called when `done` texts have their predictions."""
         if not self._counting:
             return
         seconds = time.monotonic() - self._begin

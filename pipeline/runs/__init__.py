@@ -1,4 +1,1 @@
-"""A run on this machine: lock, TFX's records, the local runner, interruption, the run's record.
-
-No steps, no Kubeflow.
-"""
+"""Runs on this machine: lock, TFX's metadata store, local runner, interruption, run records. No steps, no Kubeflow."""

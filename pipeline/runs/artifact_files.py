@@ -1,4 +1,4 @@
-"""Which files each artifact is made of, so that a later run sees whether they are all still there. No TensorFlow."""
+"""Records the files of each artifact, so that a later run can check that they are all still there. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tflite.host.json_text import to_json
 _FOLDER = ".files"
 
 
-def remember(artifacts: Path, number: int, folder: Path) -> None:
-    """Writes down names and sizes of an artifact's files, once; `artifacts` is the folder of all artifacts."""
+def record_files(artifacts: Path, number: int, folder: Path) -> None:
+    """Records names and sizes of an artifact's files, once; `artifacts` is the folder of all artifacts."""
     target = artifacts / _FOLDER / f"{number}.json"
     if target.exists() or not folder.is_dir():
         return
@@ -23,21 +23,21 @@ def remember(artifacts: Path, number: int, folder: Path) -> None:
     temporary.replace(target)
 
 
-def forget(artifacts: Path) -> None:
-    """Forgets all artifacts: a new store gives their numbers to others."""
+def forget_all(artifacts: Path) -> None:
+    """Removes all records: a new store gives the artifacts' numbers to others."""
     shutil.rmtree(artifacts / _FOLDER, ignore_errors=True)
 
 
-def is_whole(artifacts: Path, number: int, folder: Path) -> bool:
-    """Whether an artifact's files are there with their sizes; where none were written down, whether there is a file."""
+def is_complete(artifacts: Path, number: int, folder: Path) -> bool:
+    """Whether an artifact's files are all there, in their sizes; without a record, whether there is any file."""
     if not folder.is_dir():
         return False
     try:
-        wanted = dict(json.loads((artifacts / _FOLDER / f"{number}.json").read_text(encoding="utf-8")))
+        recorded = dict(json.loads((artifacts / _FOLDER / f"{number}.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return bool(_sizes(folder))
-    found = _sizes(folder)
-    return all(found.get(name) == size for name, size in wanted.items())
+    sizes = _sizes(folder)
+    return all(sizes.get(name) == size for name, size in recorded.items())
 
 
 def _sizes(folder: Path) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Ctrl-C, a termination and a closed terminal: the first ends the run in order, with what is kept; a second at once."""
+"""Ctrl-C, SIGTERM and a closed terminal: the first signal ends the run cleanly, a second one at once."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from models.errors import Interrupted
 from models.training.progress import duration
+from pipeline.runs.error_causes import causes
 
 if TYPE_CHECKING:
-    from pipeline.runs.run_records import Step
+    from pipeline.runs.run_records import StepRecord
 
-INTERRUPTED = 130  # what a shell reports of a process that SIGINT ended
+INTERRUPTED = 130  # a shell's exit code for a process that SIGINT ended
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# One Ctrl-C may arrive twice: from the terminal, and handed on by a parent such as `timeout` or make.
+# One Ctrl-C may arrive twice: from the terminal, and forwarded by a parent such as `timeout` or make.
 _SAME_REQUEST = 1.0
 
 
 class Interruption:
-    """Who is told of the requests to end, from another thread and without delay.
+    """Handles the requests to stop; the callbacks run in another thread, without delay.
 
     Attributes:
-        on_first: called when the first comes, whatever the main thread is busy with.
-        on_second: called just before the process ends; must not wait for anything.
+        on_first: called at the first request, even if the main thread is busy.
+        on_second: called just before the process exits; must not block.
     """
 
     def __init__(self) -> None:
@@ -40,24 +41,24 @@ class Interruption:
 
     @property
     def requested(self) -> bool:
-        """Whether KeyboardInterrupt was raised, whatever became of it."""
+        """Whether KeyboardInterrupt was raised, even if it was caught."""
         return self._raised
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """The signals' handler: the first raises KeyboardInterrupt, `watch` sees to a second."""
+        """The signal handler: the first signal raises KeyboardInterrupt; `watch` handles a second one."""
         if not self._raised:
             self._raised = True
             raise KeyboardInterrupt
 
     def watch(self, end: socket.socket) -> None:
-        """Reads the signals' numbers as they arrive, whatever the main thread is busy with, until the socket closes."""
+        """Reads the signals' numbers as they arrive, even if the main thread is busy, until the socket closes."""
         first: float | None = None
         while received := end.recv(1):
             if received[0] not in SIGNALS:
                 continue
             if first is None:
                 first = time.monotonic()
-                with contextlib.suppress(Exception):  # whatever it meets, the second must still be heard
+                with contextlib.suppress(Exception):  # a second request must still be handled
                     self.on_first()
             elif time.monotonic() - first > _SAME_REQUEST:
                 self._end()
@@ -73,8 +74,8 @@ class Interruption:
 def interruptible() -> Iterator[Interruption]:
     """Within the block SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt; a second one ends the process at once.
 
-    At once means without any clean-up, even while TensorFlow compiles and lets no Python code run in the main thread.
-    Signals that are ignored stay so (`nohup`).
+    At once means without clean-up, even while TensorFlow compiles and no Python code runs in the main thread.
+    Ignored signals stay ignored (`nohup`).
     """
     interruption = Interruption()
     before: dict[signal.Signals, Any] = {}
@@ -82,11 +83,11 @@ def interruptible() -> Iterator[Interruption]:
         handler = signal.getsignal(number)
         if handler is not signal.SIG_IGN and handler is not None:
             before[number] = handler
-    ours, theirs = socket.socketpair()
-    theirs.setblocking(False)
-    watcher = threading.Thread(target=interruption.watch, args=(ours,), name="interruption", daemon=True)
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+    watcher = threading.Thread(target=interruption.watch, args=(receiver,), name="interruption", daemon=True)
     watcher.start()
-    woken = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    woken = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     try:
         for number in before:
             signal.signal(number, interruption.handle)
@@ -95,22 +96,18 @@ def interruptible() -> Iterator[Interruption]:
         for number, handler in before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(woken)
-        theirs.close()
+        sender.close()
         watcher.join(1.0)
-        ours.close()
+        receiver.close()
 
 
-def is_interruption(error: BaseException | None) -> bool:
-    """Whether an error comes of a request to end: Beam, amid its rows, makes a RuntimeError of a KeyboardInterrupt."""
-    while error is not None:
-        if isinstance(error, KeyboardInterrupt):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+def is_interruption(error: BaseException) -> bool:
+    """Whether an error comes from a request to stop: Beam turns a KeyboardInterrupt into a RuntimeError."""
+    return any(isinstance(cause, KeyboardInterrupt) for cause in causes(error))
 
 
-def explain_interruption(stopped: KeyboardInterrupt, steps: list[Step]) -> Interrupted:
-    """What a person needs to know who has just ended a run: what is kept, what is lost, and how it goes on."""
+def explain_interruption(stopped: KeyboardInterrupt, steps: list[StepRecord]) -> Interrupted:
+    """Explains an interruption to the user: what is kept, what is lost, and what running again does."""
     results = sum(step.status in ("done", "cached") for step in steps)
     kept = [f"the results of {results} step{'s' if results > 1 else ''}"] if results else []
     step = next((step for step in steps if step.status == "interrupted"), None)

@@ -1,6 +1,6 @@
-"""The local runner: TFX's launcher, node by node, telling what each step does and whether its result was cached.
+"""The local runner: calls TFX's launcher for each node, and reports each step and whether its result was cached.
 
-`LocalDagRunner` runs the same loop but says nothing of a node's fate; the loop is all that differs.
+`LocalDagRunner` runs the same loop but does not report the outcome of a node; only the loop differs.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from components.evaluation.earlier_evaluation import REUSED
 from models.errors import ConfigError
-from pipeline.runs.artifact_files import remember
+from pipeline.runs.artifact_files import record_files
 from pipeline.runs.interruption import is_interruption
 
 
-class Listener(Protocol):
-    """Is told how a run goes on."""
+class StepListener(Protocol):
+    """Receives the begin and end of each step."""
 
     def started(self, step: str) -> None:
         """A step begins."""
@@ -42,7 +42,7 @@ Outputs = dict[str, dict[str, metadata_store_pb2.Artifact]]
 
 def run(
     pipeline: Pipeline,
-    listener: Listener,
+    listener: StepListener,
     outputs: Outputs,
     *,
     from_steps: Collection[str] = (),
@@ -52,15 +52,15 @@ def run(
 
     Args:
         pipeline: the graph.
-        listener: is told of each step's begin and end.
-        outputs: gets each step's outputs when it ends, by step and output name (one artifact each): they are there
-            when a later step fails, too.
-        from_steps: run only these and what depends on them; earlier steps' newest results are used.
-        to_steps: run only these and what they depend on.
+        listener: receives the begin and end of each step.
+        outputs: filled with each step's outputs when it ends, by step and output name (one artifact each), so that
+            they are available even if a later step fails.
+        from_steps: run only these steps and those that depend on them, with the newest results of earlier steps.
+        to_steps: run only these steps and those that they depend on.
 
     Raises:
-        ConfigError: no step is to be run, or one that is left out has never been run.
-        Exception: what the executor of a step raised, after the failure was recorded.
+        ConfigError: there is no step to run, or a step that is skipped has never run.
+        Exception: an executor's exception, raised again after the failure was recorded.
     """
     spec = compiler.Compiler().compile(pipeline)
     run_id = datetime.datetime.now().isoformat()
@@ -69,7 +69,7 @@ def run(
     connections = deployment.metadata_connection_config
     connection = getattr(connections, connections.WhichOneof("connection_config"))
     if from_steps or to_steps:
-        _leave_out(spec, from_steps, to_steps)
+        _skip_steps(spec, from_steps, to_steps)
     for node in (entry.pipeline_node for entry in spec.nodes):
         step = node.node_info.id
         if node.execution_options.HasField("skip"):
@@ -77,7 +77,7 @@ def run(
             continue
         if node.execution_options.run.perform_snapshot:
             with metadata.Metadata(connection) as store:
-                _reuse(store, spec, from_steps)
+                _use_newest_results(store, spec, from_steps)
                 _check_reused(store, run_id, from_steps)
         root = Path(pipeline.pipeline_info.pipeline_root)
         begin, status = time.monotonic(), "failed"
@@ -101,7 +101,7 @@ def _run_step(
     root: Path,
     outputs: Outputs,
 ) -> str:
-    """Runs a step, where it has to run, and reads its outputs back: "done" or "cached"."""
+    """Runs a step if necessary and reads its outputs back; returns "done" or "cached"."""
     step, deployment = node.node_info.id, runner_utils.extract_local_deployment_config(spec)
     info = launcher.Launcher(
         pipeline_node=node,
@@ -116,13 +116,13 @@ def _run_step(
     with connection as store:
         outputs[step] = _outputs(store, info.execution_id)
     for artifact in outputs[step].values():
-        remember(root, artifact.id, Path(artifact.uri))
-    # The launcher gives an execution that it did not need to run no output URI of its own.
-    return "done" if info.execution_output_uri and not _reused(outputs[step]) else "cached"
+        record_files(root, artifact.id, Path(artifact.uri))
+    # An execution that the launcher did not need to run has no output URI of its own.
+    return "done" if info.execution_output_uri and not _is_reused(outputs[step]) else "cached"
 
 
-def _leave_out(spec: pipeline_pb2.Pipeline, from_steps: Collection[str], to_steps: Collection[str]) -> None:
-    """Marks the steps that are not to run."""
+def _skip_steps(spec: pipeline_pb2.Pipeline, from_steps: Collection[str], to_steps: Collection[str]) -> None:
+    """Marks the steps that will not run."""
     partial_run_utils.mark_pipeline(spec, from_nodes=from_steps or None, to_nodes=to_steps or None)
     if all(entry.pipeline_node.execution_options.HasField("skip") for entry in spec.nodes):
         raise ConfigError(
@@ -133,16 +133,16 @@ def _leave_out(spec: pipeline_pb2.Pipeline, from_steps: Collection[str], to_step
         )
 
 
-def _reuse(store: metadata.Metadata, spec: pipeline_pb2.Pipeline, from_steps: Collection[str]) -> None:
-    """Makes the newest results of the steps that are left out those of this run."""
+def _use_newest_results(store: metadata.Metadata, spec: pipeline_pb2.Pipeline, from_steps: Collection[str]) -> None:
+    """Adopts the newest results of the skipped steps for this run."""
     try:
         partial_run_utils.snapshot(store, spec)
     except LookupError as error:  # "node context NAME.STEP not found …", "No … found for node_id STEP in …"
         missing = re.search(r"(?:\.|node_id )([A-Z]\w+)", str(error))
         raise ConfigError(
             f"--from {', '.join(from_steps)}",
-            got=f"{missing.group(1) if missing else 'an earlier step'} did not end in the last run",
-            expected="a last run in which all earlier steps ended: their results are used",
+            got=f"{missing.group(1) if missing else 'an earlier step'} did not finish in the last run",
+            expected="a last run in which all earlier steps finished: their results are used",
             fix="run without --from first",
         ) from error
 
@@ -155,14 +155,14 @@ def _check_reused(store: metadata.Metadata, run_id: str, from_steps: Collection[
     if gone:
         raise ConfigError(
             f"--from {', '.join(from_steps)}",
-            got=f"what {', '.join(gone)} wrote is gone, or was a refusal that may not last",
+            got=f"the results of {', '.join(gone)} are gone, or were a temporary refusal",
             expected="the results of all earlier steps",
-            fix="run without --from: the step runs again",
+            fix="run without --from: these steps then run again",
         )
 
 
 def _outputs(store: metadata.Metadata, execution_id: int) -> dict[str, metadata_store_pb2.Artifact]:
-    """The artifacts of one execution by output name, read back: a cached execution's are an earlier one's."""
+    """The artifacts of one execution by output name; a cached execution has those of an earlier one."""
     events = [
         event
         for event in store.store.get_events_by_execution_ids([execution_id])
@@ -172,12 +172,12 @@ def _outputs(store: metadata.Metadata, execution_id: int) -> dict[str, metadata_
     return {event.path.steps[0].key: found[event.artifact_id] for event in events}
 
 
-def _reused(outputs: dict[str, metadata_store_pb2.Artifact]) -> bool:
-    """Whether a step ran only to find that a former result of its own stands."""
+def _is_reused(outputs: dict[str, metadata_store_pb2.Artifact]) -> bool:
+    """Whether a step ran only to find that its former result is still valid."""
     return any(REUSED in artifact.custom_properties for artifact in outputs.values())
 
 
 def remove_leftovers(artifacts: Path) -> None:
-    """Removes the temporary folders that a killed run left behind."""
+    """Removes the temporary folders of killed runs."""
     for folder in artifacts.glob("*/.system/executor_execution/*/.temp"):
         shutil.rmtree(folder, ignore_errors=True)

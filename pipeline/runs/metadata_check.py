@@ -1,10 +1,10 @@
-"""TFX's records, looked at before anything runs: whether they can be used, and whether what they name is still there.
+"""Checks TFX's metadata store before a run: whether it is usable, and whether the artifacts that it names exist.
 
-A store that is damaged would otherwise end a run somewhere in TFX, or, worse, hand an old result to a new step. Four
-things are checked, in milliseconds: the file is SQLite's and its pages are whole; it has the tables and
-the schema version of the ml-metadata that is installed, every text in it can be read, and it knows of all that lies
-there; its bytes are those that the last run left, where that run came to its end and no other program has written to it
-since; and the folders of its live artifacts hold the files that the steps wrote. No TensorFlow, no TFX.
+A damaged store would otherwise stop a run somewhere in TFX or, worse, give an old result to a new step. Four things
+are checked, in milliseconds: the file is a SQLite database with intact pages; it has the tables and the schema version
+of the installed ml-metadata, every text in it can be decoded, and it knows all executions whose folders exist; its
+bytes are those that the last run left, if that run finished and no other program has written to it since; and the
+folders of its live artifacts hold the files that the steps wrote. No TensorFlow, no TFX.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ from urllib.parse import quote
 
 from models.errors import BusyError, ConfigError, DataError, TransomError
 from pipeline.paths import Paths
-from pipeline.runs.artifact_files import forget, is_whole
-from pipeline.runs.metadata_rows import TABLES, wrong_row
+from pipeline.runs.artifact_files import forget_all, is_complete
+from pipeline.runs.error_causes import causes
+from pipeline.runs.metadata_rows import TABLES, invalid_row
 from tflite.host.json_text import to_json
 
 SCHEMA_VERSION = 10
-"""Of the ml-metadata that is installed; a test holds it to that."""
+"""The schema version of the installed ml-metadata; a test compares the two."""
 _LIVE, _DELETED = 2, 4  # ml_metadata's Artifact.State
 _BUSY_S = 5.0
 _THOROUGH_BYTES = 64 * 2**20
 AGAIN = "again"
-"""`components.artifacts.AGAIN`, which brings TensorFlow with it; a test holds it to that."""
-_FORGET_MOMENTS = (
+"""A copy of `components.artifacts.AGAIN`, whose module imports TensorFlow; a test compares the two."""
+_DELETE_TEMPORARY_REFUSALS = (
     f"UPDATE Artifact SET state = {_DELETED} WHERE state = {_LIVE} AND id IN "
     "(SELECT artifact_id FROM ArtifactProperty WHERE name = ? AND is_custom_property = 1 AND int_value = 1)"
 )
@@ -42,59 +43,56 @@ _HEADER, _COUNTER = b"SQLite format 3\0", slice(24, 28)  # https://www.sqlite.or
 def check(paths: Paths) -> list[str]:
     """Checks the store of a project whose lock this process holds.
 
-    What a gate refused for a reason of the moment is marked as deleted, too, so that the gate asks again.
+    Refusals of a gate for a temporary reason are also marked as deleted, so that the gate decides again.
 
     Returns:
-        The steps that wrote what is no longer there. It is marked as deleted, so that they run again.
+        The steps whose artifacts are missing. These are marked as deleted, so that the steps run again.
 
     Raises:
-        ConfigError: there is something in the store's place that is no store of this version.
-        DataError: the store is damaged, or gone while what it names is still there.
+        ConfigError: the path holds something other than a store of this version.
+        DataError: the store is damaged, or missing while its artifacts are still there.
         BusyError: another program holds it.
     """
     path = paths.metadata
     if not _is_there(path):
-        if any(_numbers(paths)):
-            raise _damaged(paths, "it is empty" if path.exists() else "it is gone, the artifacts are not")
-        forget(paths.artifacts)
+        if any(_execution_numbers(paths)):
+            raise _damaged(paths, "it is empty" if path.exists() else "it is missing, but the artifacts are there")
+        forget_all(paths.artifacts)
         return []
     _check_bytes(paths)
-    with _opened(paths) as store:
+    with _open_store(paths) as store:
         _check_pages(store, paths)
         _check_schema(store, paths)
-        if (wrong := wrong_row(store)) is not None:
+        if (wrong := invalid_row(store)) is not None:
             raise _damaged(paths, wrong)
         _check_age(store, paths)
-        gone = _gone(store, paths)
+        gone = _incomplete_artifacts(store, paths)
         store.execute("BEGIN EXCLUSIVE")
         store.executemany(f"UPDATE Artifact SET state = {_DELETED} WHERE id = ?", [(number,) for number, _ in gone])
-        store.execute(_FORGET_MOMENTS, (AGAIN,))
+        store.execute(_DELETE_TEMPORARY_REFUSALS, (AGAIN,))
         store.execute("COMMIT")
-    _seal_file(path).unlink(missing_ok=True)  # it says nothing of what this run will write
+    _seal_file(path).unlink(missing_ok=True)  # it would not match what this run writes
     return sorted({step for _, step in gone})
 
 
 def seal(paths: Paths) -> None:
-    """Writes down which bytes this run leaves, so that the next one sees whether they have changed."""
+    """Records a hash of the store at the end of a run, so that the next run can detect changes."""
     try:
         content = paths.metadata.read_bytes()
-        told = {"sha256": hashlib.sha256(content).hexdigest(), "change_counter": content[_COUNTER].hex()}
-        _seal_file(paths.metadata).write_text(to_json(told) + "\n", encoding="utf-8")
+        seal = {"sha256": hashlib.sha256(content).hexdigest(), "change_counter": content[_COUNTER].hex()}
+        _seal_file(paths.metadata).write_text(to_json(seal) + "\n", encoding="utf-8")
     except OSError:
         _seal_file(paths.metadata).unlink(missing_ok=True)
 
 
 def explain_store_error(error: BaseException, paths: Paths) -> TransomError | None:
-    """What is to be told where TFX's own access to the store failed in a run, or a step found an artifact gone.
-
-    None where something else failed.
-    """
+    """Explains a failed access of TFX to the store in a run, or a missing artifact; None for other errors."""
     gone = _missing(error, paths)
     if gone is not None:
         return DataError(
-            f"{paths.artifacts / gone} is gone",
+            f"{paths.artifacts / gone} is missing",
             got="no such file or folder",
-            expected="what an earlier step wrote",
+            expected="the output of an earlier step",
             fix=f"remove {paths.artifacts.joinpath(*gone.parts[:3])}, and run again: the step that wrote it runs again",
         )
     frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
@@ -103,34 +101,33 @@ def explain_store_error(error: BaseException, paths: Paths) -> TransomError | No
     return _busy(paths) if "locked" in str(error) else _damaged(paths, " ".join(str(error).split())[:300])
 
 
-def _missing(error: BaseException | None, paths: Paths) -> Path | None:
-    """The file below the artifacts' folder that was not found, relative to it."""
-    while error is not None:
-        if isinstance(error, FileNotFoundError):
-            file = Path(str(error.filename))
-            for root in (paths.artifacts, paths.root):  # the one that TFX is told of may be a link
+def _missing(error: BaseException, paths: Paths) -> Path | None:
+    """The missing file's path relative to the artifacts' folder, if it is in there."""
+    for cause in causes(error):
+        if isinstance(cause, FileNotFoundError):
+            file = Path(str(cause.filename))
+            for root in (paths.artifacts, paths.root):  # the one that TFX uses may be a link
                 if file.is_relative_to(root):
                     return file.relative_to(root)
-        error = error.__cause__ or error.__context__
     return None
 
 
 def _is_there(path: Path) -> bool:
-    """Whether there is a store; what is empty is none, as SQLite sees it, too."""
+    """Whether there is a store; an empty file is none, as for SQLite."""
     if not os.path.lexists(path):
         return False
     if not path.is_file():
         raise ConfigError(
             f"the metadata store {path}",
-            got="a folder" if path.is_dir() else "no file",
-            expected="a file of TFX's records, or nothing",
+            got="a folder" if path.is_dir() else "not a regular file",
+            expected="TFX's metadata store, or nothing",
             fix="move it away, or set `output:` to another folder",
         )
     return path.stat().st_size > 0
 
 
-def _numbers(paths: Paths) -> Iterator[int]:
-    """The numbers of the executions whose outputs are there: STEP/OUTPUT/NUMBER."""
+def _execution_numbers(paths: Paths) -> Iterator[int]:
+    """The numbers of the executions whose output folders exist: STEP/OUTPUT/NUMBER."""
     return (int(folder.name) for folder in paths.artifacts.glob("*/*/*") if folder.name.isdecimal())
 
 
@@ -145,29 +142,30 @@ def _check_bytes(paths: Paths) -> None:
             fix="change its permissions, or set `output:` to another folder",
         ) from None
     if not content.startswith(_HEADER):
-        raise _damaged(paths, "it is no SQLite database")
+        raise _damaged(paths, "it is not a SQLite database")
     try:
-        told = json.loads(_seal_file(paths.metadata).read_text(encoding="utf-8"))
+        sealed = json.loads(_seal_file(paths.metadata).read_text(encoding="utf-8"))
         changed = (
-            told["change_counter"] == content[_COUNTER].hex() and told["sha256"] != hashlib.sha256(content).hexdigest()
+            sealed["change_counter"] == content[_COUNTER].hex()
+            and sealed["sha256"] != hashlib.sha256(content).hexdigest()
         )
     except (OSError, ValueError, LookupError, TypeError):
-        return  # the last run did not come to its end, or was an older version's
+        return  # the last run did not finish, or was of an older version
     if changed:
-        raise _damaged(paths, "it is not as the last run left it, and no program has written to it")
+        raise _damaged(paths, "its bytes changed since the last run, but no program has written to it")
 
 
 @contextmanager
-def _opened(paths: Paths) -> Iterator[sqlite3.Connection]:
+def _open_store(paths: Paths) -> Iterator[sqlite3.Connection]:
     try:
-        place = f"file:{quote(str(paths.metadata))}?mode=rw"
-        with closing(sqlite3.connect(place, uri=True, timeout=_BUSY_S, isolation_level=None)) as store:
+        uri = f"file:{quote(str(paths.metadata))}?mode=rw"
+        with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None)) as store:
             yield store
     except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
-        raise _of_sqlite(error, paths) from None
+        raise _sqlite_error(error, paths) from None
 
 
-def _of_sqlite(error: Exception, paths: Paths) -> TransomError:
+def _sqlite_error(error: Exception, paths: Paths) -> TransomError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return _busy(paths)
@@ -175,7 +173,7 @@ def _of_sqlite(error: Exception, paths: Paths) -> TransomError:
         return ConfigError(
             f"the metadata store {paths.metadata}",
             got=str(error),
-            expected="a file that this user can read and write, in a folder where files can be made",
+            expected="a file that this user can read and write, in a writable folder",
             fix="change the permissions, or set `output:` to another folder",
         )
     if code == sqlite3.SQLITE_FULL:
@@ -184,11 +182,11 @@ def _of_sqlite(error: Exception, paths: Paths) -> TransomError:
 
 
 def _check_pages(store: sqlite3.Connection, paths: Paths) -> None:
-    # The thorough check, of the indices too, takes a second for 50 MB, which are some thousand runs.
+    # The thorough check, which includes the indices, takes a second for 50 MB: some thousand runs.
     thorough = paths.metadata.stat().st_size <= _THOROUGH_BYTES
-    (said,) = store.execute(f"PRAGMA {'integrity' if thorough else 'quick'}_check(1)").fetchone()
-    if said != "ok":
-        raise _damaged(paths, " ".join(said.split())[:200])
+    (result,) = store.execute(f"PRAGMA {'integrity' if thorough else 'quick'}_check(1)").fetchone()
+    if result != "ok":
+        raise _damaged(paths, " ".join(result.split())[:200])
 
 
 def _check_schema(store: sqlite3.Connection, paths: Paths) -> None:
@@ -197,7 +195,7 @@ def _check_schema(store: sqlite3.Connection, paths: Paths) -> None:
         raise ConfigError(
             f"the metadata store {paths.metadata}",
             got=f"another program's database ({', '.join(sorted(present)[:3]) or 'no tables'})",
-            expected="TFX's records, or nothing",
+            expected="TFX's metadata store, or nothing",
             fix="move it away, or set `output:` to another folder",
         )
     if TABLES - present:
@@ -211,29 +209,29 @@ def _check_schema(store: sqlite3.Connection, paths: Paths) -> None:
             f"the metadata store {paths.metadata}",
             got=f"schema version {versions[0]}, of {age} Transom",
             expected=f"schema version {SCHEMA_VERSION}",
-            fix=f"run with that Transom, or set `output:` to another folder; or {_way_back(paths)}",
+            fix=f"run with that Transom, or set `output:` to another folder; or {_recovery(paths)}",
         )
 
 
 def _check_age(store: sqlite3.Connection, paths: Paths) -> None:
-    """Refuses a store from a backup: new executions would have the numbers, and the folders, of those it lacks."""
+    """Refuses a store from a backup: new executions would reuse the numbers and folders of those it lacks."""
     (known,) = store.execute("SELECT coalesce(max(id), 0) FROM Execution").fetchone()
-    newest = max(_numbers(paths), default=0)
+    newest = max(_execution_numbers(paths), default=0)
     if newest > known:
-        raise _damaged(paths, f"it is older than the artifacts: it ends at execution {known}, they at {newest}")
+        raise _damaged(paths, f"it is older than the artifacts: it ends at execution {known}, they end at {newest}")
 
 
-def _gone(store: sqlite3.Connection, paths: Paths) -> list[tuple[int, str]]:
-    """Live artifacts whose files are not all there, by number and step: STEP/OUTPUT/NUMBER ends each one's path.
+def _incomplete_artifacts(store: sqlite3.Connection, paths: Paths) -> list[tuple[int, str]]:
+    """Live artifacts with missing files, as number and step: each path ends with STEP/OUTPUT/NUMBER.
 
-    The store holds the paths in full: those of a project that was moved lead to where it was.
+    The store holds absolute paths: after a project was moved, they lead to its old place.
     """
     rows = store.execute("SELECT id, uri FROM Artifact WHERE state = ?", (_LIVE,)).fetchall()
     folders = [(number, Path(str(uri))) for number, uri in rows if str(uri).startswith(os.sep)]
     return [
         (number, folder.parts[-3])
         for number, folder in folders
-        if len(folder.parts) > 3 and not is_whole(paths.artifacts, number, folder)
+        if len(folder.parts) > 3 and not is_complete(paths.artifacts, number, folder)
     ]
 
 
@@ -254,13 +252,13 @@ def _damaged(paths: Paths, got: str) -> DataError:
     return DataError(
         f"the metadata store {paths.metadata} cannot be used",
         got=got,
-        expected="the records that TFX keeps of the runs",
-        fix=f"{_way_back(paths)}; or put both back from one backup",
+        expected="TFX's records of the runs",
+        fix=f"{_recovery(paths)}; or restore both from the same backup",
     )
 
 
-def _way_back(paths: Paths) -> str:
+def _recovery(paths: Paths) -> str:
     return (
         f"move {paths.metadata.name} and {paths.artifacts.name}/ in {paths.output} away, and run again: every step "
-        "runs anew; pushed models and bundles, checkpoints and the records of earlier runs are kept"
+        "runs from the beginning; pushed models and bundles, checkpoints and the records of earlier runs are kept"
     )

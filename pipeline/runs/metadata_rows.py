@@ -1,4 +1,4 @@
-"""The rows of TFX's records, each value held to what ml-metadata takes for granted. No TensorFlow, no TFX."""
+"""Checks each value in TFX's metadata store against what ml-metadata assumes. No TensorFlow, no TFX."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterator
 TABLES = frozenset(
     f"{kind}{part}" for kind in ("Artifact", "Execution", "Context", "Type") for part in ("", "Property")
 ) | {"ParentType", "ParentContext", "Event", "EventPath", "Association", "Attribution", "MLMDEnv"}
-_WHOLE = "'integer'"
+_INTEGER = "'integer'"
 _STORED = {
-    **dict.fromkeys(("INT", "INTEGER", "TINYINT", "BOOLEAN"), _WHOLE),
+    **dict.fromkeys(("INT", "INTEGER", "TINYINT", "BOOLEAN"), _INTEGER),
     **dict.fromkeys(("TEXT", "VARCHAR"), "'text'"),
     "DOUBLE": "'real', 'integer'",
     "BLOB": "'blob', 'text'",
@@ -46,19 +46,19 @@ _REFERENCES = (
 )
 
 
-def wrong_row(store: sqlite3.Connection) -> str | None:
-    """What is wrong with a row, if anything is: ml-metadata ends the process over a flag that is none.
+def invalid_row(store: sqlite3.Connection) -> str | None:
+    """Describes the first invalid row, if there is one: ml-metadata aborts the process at an invalid flag.
 
     Raises:
-        sqlite3.Error, UnicodeDecodeError, OverflowError: a value cannot even be read.
+        sqlite3.Error, UnicodeDecodeError, OverflowError: a value cannot be read.
     """
-    return next((wrong for wrong in _wrong(store) if wrong is not None), None)
+    return next((problem for problem in _problems(store) if problem is not None), None)
 
 
-def _wrong(store: sqlite3.Connection) -> Iterator[str | None]:
+def _problems(store: sqlite3.Connection) -> Iterator[str | None]:
     for table in sorted(TABLES):
         for _ in store.execute(f"SELECT * FROM {table}"):
-            pass  # SQLite hands out texts without a look at them; Python decodes them
+            pass  # SQLite does not check texts; Python decodes them
         for _, column, declared, *_ in store.execute(f"PRAGMA table_info({table})").fetchall():
             stored = _STORED.get(declared.partition("(")[0])
             if stored is None:
@@ -68,10 +68,10 @@ def _wrong(store: sqlite3.Connection) -> Iterator[str | None]:
             if column in _RANGES:
                 low, high = _RANGES[column]
                 wrong += f" OR {column} NOT BETWEEN {low} AND {high}"
-            yield _row(store, table, f"a {column} that it cannot have", wrong)
+            yield _row(store, table, f"an invalid {column}", wrong)
     for table, column, others, condition in _REFERENCES:
         wrong = f"{column} NOT IN (SELECT id FROM {others} WHERE {condition})"
-        yield _row(store, table, f"a {column} that is nobody's", wrong)
+        yield _row(store, table, f"a {column} that does not exist", wrong)
 
 
 def _row(store: sqlite3.Connection, table: str, what: str, wrong: str) -> str | None:

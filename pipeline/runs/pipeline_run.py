@@ -1,9 +1,8 @@
-"""`transom run`: check, lock, run the graph, tell what came of it."""
+"""`transom run`: checks and locks the project, runs the graph, and reports the result."""
 
 from __future__ import annotations
 
 import difflib
-import errno
 import json
 import logging
 import resource
@@ -23,14 +22,15 @@ from pipeline.configuration.loading import load
 from pipeline.paths import Paths
 from pipeline.preflight_folders import check_output
 from pipeline.runs import metadata_check
+from pipeline.runs.error_causes import disk_full_error, is_disk_full
 from pipeline.runs.interruption import Interruption, explain_interruption, interruptible
-from pipeline.runs.run_lock import hold
-from pipeline.runs.run_records import LOG_NAME, Run, Step, new_name, now
+from pipeline.runs.run_lock import hold_lock
+from pipeline.runs.run_records import LOG_NAME, RunRecord, StepRecord, new_name, now
 from pipeline.runs.run_tables import print_summary
 from pipeline.runs.temporary_folders import temporary_folder
-from pipeline.steps import BEFORE, EDGE_STEPS, STEPS
+from pipeline.steps import CHECKS, EDGE_STEPS, STEPS
 from pipeline.terminal import streams
-from pipeline.terminal.console import View, captured, heard
+from pipeline.terminal.console import View, captured_output, forwarded_messages
 
 if TYPE_CHECKING:
     from pipeline.runs.local_runner import Outputs
@@ -46,24 +46,24 @@ def run(
     wait: bool = False,
     verbose: bool = False,
 ) -> int:
-    """Runs the pipeline of a configuration file; returns 0 where the model was pushed or no push was asked for.
+    """Runs the pipeline of a configuration file; returns 0 if the model was pushed or no push was requested.
 
     Raises:
-        TransomError: what the user can mend; NotBlessedError where the model was measured and is not good enough.
-        Interrupted: Ctrl-C or a termination ended it; a plain KeyboardInterrupt before its first step.
+        TransomError: an error that the user can fix; NotBlessedError if the model is not good enough.
+        Interrupted: Ctrl-C or SIGTERM stopped it; a plain KeyboardInterrupt before its first step.
     """
     config = load(config_file, overrides)
     _check_steps(config, from_step, to_step)
-    paths = Paths.of(config, config_file)
+    paths = Paths.from_config(config, config_file)
     check_output(paths)
     paths.make_root()
-    with hold(paths.lock, lambda: new_name(paths), wait) as name:
-        record = Run(name=name, status="running", started=now(), config=config.model_dump(mode="json"))
+    with hold_lock(paths.lock, lambda: new_name(paths), wait) as name:
+        record = RunRecord(name=name, status="running", started=now(), config=config.model_dump(mode="json"))
         try:
             with interruptible() as interruption, _recorded(record, paths):
                 outcome = _preflight(record, config, paths)
                 if outcome is None:
-                    with temporary_folder(), captured(paths.runs / name / LOG_NAME, as_json, verbose) as view:
+                    with temporary_folder(), captured_output(paths.runs / name / LOG_NAME, as_json, verbose) as view:
                         interruption.on_first = view.say_ending
                         interruption.on_second = view.abandon
                         recorder = _Recorder(record, paths, view, interruption)
@@ -72,20 +72,20 @@ def run(
             if as_json:
                 _print(record, paths, as_json=True)
             raise
-        except OSError as error:  # the record itself finds no room
-            if not _disk_is_full(error):
+        except OSError as error:  # there is no room for the record itself
+            if not is_disk_full(error):
                 raise
-            raise _full(f"no room in {paths.output}") from error
+            raise disk_full_error(f"no room in {paths.output}") from error
     _print(record, paths, as_json)
     if outcome is not None:
         raise outcome
     return 0
 
 
-def _print(record: Run, paths: Paths, as_json: bool) -> None:
+def _print(record: RunRecord, paths: Paths, as_json: bool) -> None:
     try:
         print_summary(record, paths, sys.stdout, as_json=as_json)
-    except BrokenPipeError:  # nobody reads it any more; the exit code still tells
+    except BrokenPipeError:  # the reader has exited; the exit code is still returned
         streams.drop_output()
 
 
@@ -98,38 +98,38 @@ def _check_steps(config: ProjectConfig, from_step: str | None, to_step: str | No
         if name in EDGE_STEPS and not config.edge.variants:
             raise ConfigError(
                 option,
-                got=f"{name}, which is no step where edge.variants is empty",
-                fix="name a variant, or another step",
+                got=f"{name}, which is not a step while edge.variants is empty",
+                fix="set edge.variants, or name another step",
             )
     if from_step is not None and to_step is not None and STEPS.index(from_step) > STEPS.index(to_step):
         raise ConfigError(
             "--from and --to",
             got=f"{from_step}, which comes after {to_step}",
-            expected="a step and one that is not before it: " + ", ".join(STEPS),
-            fix="exchange them",
+            expected="a step and a later one, or the same: " + ", ".join(STEPS),
+            fix="swap them",
         )
 
 
-def _preflight(record: Run, config: ProjectConfig, paths: Paths) -> TransomError | None:
-    """What is wrong before the first step, if anything is: it stops the run, and its record says so."""
+def _preflight(record: RunRecord, config: ProjectConfig, paths: Paths) -> TransomError | None:
+    """The error that stops the run before its first step, if there is one; it is also recorded."""
     try:
         preflight.check(config, paths)
     except TransomError as error:
-        # Some of the data gate's rules are judged already here.
-        record.stop("failed", error.render(), "DataGate" if isinstance(error, GateError) else BEFORE)
+        # Some of the data gate's rules are already checked here.
+        record.stop("failed", error.render(), "DataGate" if isinstance(error, GateError) else CHECKS)
         return error
     return None
 
 
 @contextmanager
-def _recorded(record: Run, paths: Paths) -> Iterator[None]:
-    """However the body ends, the run's record is there from its beginning and says at its end what ended it."""
+def _recorded(record: RunRecord, paths: Paths) -> Iterator[None]:
+    """Saves the run's record before the block, and after it with the error that ended it."""
     begin = time.monotonic()
     record.save(paths)
     try:
         yield
     except KeyboardInterrupt:
-        record.stop("interrupted", record.error or "interrupted by Ctrl-C or a termination")
+        record.stop("interrupted", record.error or "interrupted by Ctrl-C or SIGTERM")
         raise
     except BaseException as error:
         record.stop("failed", error.render() if isinstance(error, TransomError) else f"{type(error).__name__}: {error}")
@@ -141,37 +141,37 @@ def _recorded(record: Run, paths: Paths) -> Iterator[None]:
 
 
 class _Recorder:
-    """A listener that keeps the run's record beside what the view shows."""
+    """Runs the graph; as its listener, updates the run's record and the view."""
 
-    def __init__(self, record: Run, paths: Paths, view: View, interruption: Interruption) -> None:
+    def __init__(self, record: RunRecord, paths: Paths, view: View, interruption: Interruption) -> None:
         self.record, self.paths, self.view, self.interruption = record, paths, view, interruption
         self._begin = time.monotonic()
         self._outputs: Outputs = {}
 
     def run(self, config: ProjectConfig, from_step: str | None, to_step: str | None) -> TransomError | None:
-        """Runs the graph and keeps its record; the error that ended it, if one of ours did."""
+        """Runs the graph and keeps its record; returns the error that ended it, if any."""
         self._save()
         outcome: TransomError | None = None
         try:
-            with heard(self._note):
+            with forwarded_messages(self._note):
                 self._run(config, from_step, to_step)
             self._read_outputs()
-            outcome = self._conclude()
+            outcome = self._status_error()
         except KeyboardInterrupt as stopped:
-            told = explain_interruption(stopped, self.record.steps)
-            self.record.stop("interrupted", told.render())
-            raise told from stopped
+            interrupted = explain_interruption(stopped, self.record.steps)
+            self.record.stop("interrupted", interrupted.render())
+            raise interrupted from stopped
         except Exception as error:
             if not isinstance(error, TransomError):
                 logging.getLogger(__name__).exception("the run failed")
             known = (
                 None
-                if _disk_is_full(error)
+                if is_disk_full(error)
                 else decode_error(error) or metadata_check.explain_store_error(error, self.paths)
             )
             outcome = known or self._unexpected(error)
             self.record.stop("failed", outcome.render())
-            self._read_outputs()  # what was measured before a push failed is worth keeping
+            self._read_outputs()  # keeps the measurements if only the push failed
         finally:
             self._save()
         return outcome
@@ -181,9 +181,9 @@ class _Recorder:
         self.view.say(f"{config.name}: run {self.record.name}, loading TensorFlow and TFX")
         if gone:
             why = "removed, or the project was moved"
-            self.view.say(f"no longer in its place ({why}): what {', '.join(gone)} wrote; what needs it runs again")
+            self.view.say(f"results of {', '.join(gone)} are missing ({why}): the steps that need them run again")
         prepare(config.train.onednn)
-        # TFX hands sys.argv to absl's flags, which know nothing of ours.
+        # TFX passes sys.argv to absl's flags, which do not know Transom's arguments.
         sys.argv = sys.argv[:1]
         from pipeline import graph
         from pipeline.runs import local_runner
@@ -202,19 +202,19 @@ class _Recorder:
             metadata_check.seal(self.paths)
 
     def _read_outputs(self) -> None:
-        """Fills the record from what the steps wrote."""
+        """Fills the record from the steps' outputs."""
         outputs, record = self._outputs, self.record
-        record.findings = _read(outputs, "DataGate", "blessing", "findings.json") or []
-        record.training = _read(outputs, "Trainer", "model_run", "training.json") or {}
-        record.evaluation = _read(outputs, "Evaluator", "evaluation", "summary.json") or {}
+        record.findings = _read_report(outputs, "DataGate", "blessing", "findings.json") or []
+        record.training = _read_report(outputs, "Trainer", "model_run", "training.json") or {}
+        record.evaluation = _read_report(outputs, "Evaluator", "evaluation", "summary.json") or {}
         record.verdict = record.evaluation.get("verdict", "")
-        record.serving = _read(outputs, "ServingGate", "blessing", "serving.json") or {}
-        record.edge = _read(outputs, "EdgeGate", "blessing", "edge_report.json") or {}
+        record.serving = _read_report(outputs, "ServingGate", "blessing", "serving.json") or {}
+        record.edge = _read_report(outputs, "EdgeGate", "blessing", "edge_report.json") or {}
         if record.evaluation.get("blessed") and not record.serving.get("blessed", True):
             record.verdict = record.serving["verdict"]
 
-    def _conclude(self) -> TransomError | None:
-        """The status of a run whose steps all ended."""
+    def _status_error(self) -> TransomError | None:
+        """Sets the status of a run whose steps all ended; returns an error if the model was not blessed."""
         record = self.record
         pushed = self._outputs.get("Pusher", {}).get("pushed_model")
         if pushed is None:
@@ -222,7 +222,7 @@ class _Recorder:
             return None
         properties = pushed.custom_properties
         if properties["pushed"].int_value:
-            # A cached step did nothing in this run, whatever it did in the one that it was cached from.
+            # A cached step pushed nothing in this run, even if it did in the run it was cached from.
             ran = any(step.name == "Pusher" and step.status == "done" for step in record.steps)
             record.status = "pushed" if ran and properties["new"].int_value else "unchanged"
             record.pushed = properties["pushed_destination"].string_value
@@ -230,37 +230,37 @@ class _Recorder:
             return None
         record.status = "not blessed"
         record.step = "ServingGate" if record.evaluation.get("blessed") else "Evaluator"
-        fix = "see the slices above; better data or settings may reach it, or lower evaluation.thresholds"
+        fix = "see the slices above; improve the data or the settings, or lower evaluation.thresholds"
         if (record.evaluation.get("comparison") or {}).get("why_not"):
-            fix = "compare the two by hand; then let this run replace the live model, as said above"
+            fix = "compare the two by hand; then let this run replace the live model, as described above"
         if record.evaluation.get("blessed"):
-            fix = "the evaluation blessed the model, its server did not: run.json has the gate's report under `serving`"
+            fix = "the evaluation blessed the model, but the serving gate did not: see `serving` in run.json"
         return NotBlessedError(record.verdict or "the model was not blessed", fix=fix)
 
     def _unexpected(self, error: Exception) -> TransomError:
         step = next((step.name for step in self.record.steps if step.status == "failed"), "start")
-        if _disk_is_full(error):
-            return _full(f"{step}: no room in {self.paths.output}")
+        if is_disk_full(error):
+            return disk_full_error(f"{step}: no room in {self.paths.output}")
         return TransomError(
             f"{step}: {type(error).__name__}",
             got=str(error).strip().splitlines()[0][:500] if str(error).strip() else "",
-            fix=f"read {self.paths.runs / self.record.name / LOG_NAME}; if it looks like our mistake, report it",
+            fix=f"read {self.paths.runs / self.record.name / LOG_NAME}; if it looks like a bug in Transom, report it",
         )
 
     def started(self, step: str) -> None:
-        """See `pipeline.runs.local_runner.Listener`."""
-        self.record.steps.append(Step(step, "running"))
+        """See `pipeline.runs.local_runner.StepListener`."""
+        self.record.steps.append(StepRecord(step, "running"))
         self.view.started(step)
         self._save()
-        if self.interruption.requested:  # and swallowed by the step before
+        if self.interruption.requested:  # and caught by the previous step
             raise KeyboardInterrupt
 
     def ended(self, step: str, status: str, seconds: float) -> None:
-        """See `pipeline.runs.local_runner.Listener`."""
+        """See `pipeline.runs.local_runner.StepListener`."""
         if status == "skipped":
-            self.record.steps.append(Step(step, status))
+            self.record.steps.append(StepRecord(step, status))
         else:
-            self.record.steps[-1] = Step(step, status, round(seconds, 3))
+            self.record.steps[-1] = StepRecord(step, status, round(seconds, 3))
         self.view.ended(step, status, seconds)
         self._save()
 
@@ -276,28 +276,8 @@ class _Recorder:
         self.record.save(self.paths)
 
 
-def _disk_is_full(error: BaseException | None) -> bool:
-    """Whether an error, or what caused it, is that of a full disk; SQLite and TensorFlow say so in words alone."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if any(words in str(error) for words in ("No space left on device", "database or disk is full")):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _full(what: str) -> TransomError:
-    return TransomError(
-        what,
-        got="no space left on the device",
-        expected="room for what the steps write: a few times the data, and the model several times",
-        fix="make room and run again: the steps that ended are not repeated; or set `output:` to another disk",
-    )
-
-
-def _read(outputs: Outputs, step: str, output: str, file: str) -> Any:
-    """The JSON file that a step wrote into one of its outputs; None where it did not run."""
+def _read_report(outputs: Outputs, step: str, output: str, file: str) -> Any:
+    """The JSON file that a step wrote into one of its outputs; None if it did not run."""
     artifact = outputs.get(step, {}).get(output)
     path = Path(artifact.uri) / file if artifact is not None else None
     return json.loads(path.read_text(encoding="utf-8")) if path is not None and path.is_file() else None

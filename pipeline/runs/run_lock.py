@@ -15,17 +15,17 @@ from tflite.host.json_text import to_json
 
 
 @contextmanager
-def hold(path: Path, name: Callable[[], str], wait: bool = False) -> Iterator[str]:
-    """Holds the project's lock for the body's time, and yields the name of the run that holds it.
+def hold_lock(path: Path, name: Callable[[], str], wait: bool = False) -> Iterator[str]:
+    """Holds the project's lock in the block, and yields the name of the run.
 
     Args:
-        path: the lock's file; it holds who has it.
-        name: gives the run its name once the lock is held: what waits has no name that another may take meanwhile.
-        wait: wait for the other run's end rather than fail.
+        path: the lock file; its content names the holder.
+        name: returns the run's name, once the lock is held, so that no other run can take it meanwhile.
+        wait: wait until the other run ends instead of failing.
 
     Raises:
         BusyError: another run holds it, and `wait` is not set.
-        ConfigError: the folder cannot be written.
+        ConfigError: the folder is not writable.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,12 +34,12 @@ def hold(path: Path, name: Callable[[], str], wait: bool = False) -> Iterator[st
         raise ConfigError(
             f"output folder {path.parent}",
             got=error.strerror or str(error),
-            expected="a folder that can be written",
+            expected="a writable folder",
             fix="set `output:` to another folder, or change its permissions",
         ) from None
     try:
-        _take(handle, path, wait)
-        _check_ours(handle, path)
+        _acquire(handle, path, wait)
+        _refuse_foreign_file(handle, path)
         run = name()
         holder = {"run": run, "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         os.ftruncate(handle, 0)
@@ -65,19 +65,19 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def _check_ours(handle: int, path: Path) -> None:
-    """Refuses a file of the user's own, which would be written over."""
+def _refuse_foreign_file(handle: int, path: Path) -> None:
+    """Refuses a file that the user made, instead of overwriting it."""
     content = os.pread(handle, 64, 0)
     if content and not content.startswith(b'{"run":'):
         raise ConfigError(
             f"output folder {path.parent}",
             got=f"a file {path.name} in it that Transom did not write",
-            expected="a folder of Transom's own",
+            expected="a folder that only Transom uses",
             fix="set `output:` to another folder, or move the file away",
         )
 
 
-def _take(handle: int, path: Path, wait: bool) -> None:
+def _acquire(handle: int, path: Path, wait: bool) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
@@ -88,7 +88,7 @@ def _take(handle: int, path: Path, wait: bool) -> None:
             who = "another run"
         raise BusyError(
             f"project in {path.parent}",
-            got=f"{who} is at work on it",
+            got=f"{who} is working on it",
             expected="one run at a time",
-            fix="wait for its end (`--wait` does), or stop it",
+            fix="wait until it ends (`--wait` does that), or stop it",
         ) from None

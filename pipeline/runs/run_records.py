@@ -1,4 +1,4 @@
-"""What is kept of each run: one JSON file, written anew at every step, so that a killed run leaves its trace."""
+"""The record of each run: one JSON file, rewritten at every step, so that a killed run leaves its trace."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import Any
 
 from pipeline.paths import Paths
 from pipeline.runs.run_lock import is_held
-from pipeline.steps import BEFORE
+from pipeline.steps import CHECKS
 from tflite.host.json_text import to_json
 
 FILE_NAME = "run.json"
 LOG_NAME = "log.txt"
 _TIME = "%Y-%m-%d %H:%M:%S"
-_KILLED = "ended without a word: its process was killed (`kill -9`, no memory left), or the machine went down"
+_KILLED = "ended without a report: its process was killed (`kill -9`, out of memory), or the machine went down"
 
 
 @dataclass
-class Step:
-    """One step of a run: `status` is running, done, cached, skipped, interrupted or failed; `seconds` of wall time."""
+class StepRecord:
+    """One step of a run: `status` is running, done, cached, skipped, interrupted or failed; `seconds` is wall time."""
 
     name: str
     status: str
@@ -31,28 +31,28 @@ class Step:
 
 
 @dataclass
-class Run:
+class RunRecord:
     """One run of a project.
 
     Attributes:
         name: the run's name, which sorts by time.
-        status: running, pushed, unchanged (the model was live already: nothing was pushed), not blessed, finished (no
-            push was asked for), failed, interrupted or unreadable.
+        status: running, pushed, unchanged (the model was live already: nothing was pushed), not blessed, finished
+            (--to ended it before the push), failed, interrupted or unreadable.
         started: local time.
         ended: local time; "" while it runs.
-        step: where a run stopped that did not come to its end: a step, or "checks", which come before the first.
+        step: where a run stopped early: a step, or "checks", which come before the first.
         seconds: wall time so far.
         config: the resolved configuration.
-        steps: what has run.
+        steps: the steps so far.
         evaluation: the evaluation's summary, once there is one.
         serving: the serving gate's report, once there is one.
         edge: the edge gate's report, once there is one.
-        verdict: one sentence on why the model was pushed or not.
+        verdict: one sentence that says why the model was pushed or not.
         training: the training's report, once there is one.
         pushed: folder of the model's version among the pushed ones.
-        bundle: folder of its edge bundle; "" where there is none.
-        error: what ended the run, where it did not come to its end; of an interrupted one, what is kept and lost too.
-        notes: what the steps said, as {"step", "text"}: whether training continued or started anew, and why, say.
+        bundle: folder of its edge bundle; "" if there is none.
+        error: what stopped the run early; for an interruption also what was kept and lost.
+        notes: messages of the steps, as {"step", "text"}: for example whether training resumed, and why.
         peak_memory_bytes: largest resident set of the process.
     """
 
@@ -63,7 +63,7 @@ class Run:
     ended: str = ""
     step: str = ""
     seconds: float = 0.0
-    steps: list[Step] = field(default_factory=list)
+    steps: list[StepRecord] = field(default_factory=list)
     findings: list[dict[str, Any]] = field(default_factory=list)
     evaluation: dict[str, Any] = field(default_factory=dict)
     serving: dict[str, Any] = field(default_factory=dict)
@@ -77,16 +77,16 @@ class Run:
     peak_memory_bytes: int = 0
 
     def stop(self, status: str, why: str, step: str = "") -> None:
-        """Says that the run ended before its end: its status, the reason, and where (by default: as its steps say)."""
+        """Records an early end: status, reason and step (default: the last one that ran)."""
         self.status, self.error, self.step, self.ended = status, why, step or self._last_step(), now()
 
     def _last_step(self) -> str:
         stopped = [one.name for one in self.steps if one.status in ("running", "failed", "interrupted")]
         ran = [one.name for one in self.steps if one.status != "skipped"]
-        return (stopped or ran or [BEFORE])[-1]
+        return (stopped or ran or [CHECKS])[-1]
 
     def save(self, paths: Paths) -> None:
-        """Writes `runs/NAME/run.json`, whole or not at all."""
+        """Writes `runs/NAME/run.json` atomically."""
         folder = paths.runs / self.name
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{FILE_NAME}.{os.getpid()}"
@@ -95,12 +95,12 @@ class Run:
 
 
 def now() -> str:
-    """The local time, as records have it."""
+    """The local time in the records' format."""
     return time.strftime(_TIME)
 
 
 def new_name(paths: Paths) -> str:
-    """A name that no run of the project has: the time, and a number where two start in one second."""
+    """An unused name for a run: the time, and a number if two start in one second."""
     base = name = time.strftime("%Y%m%d-%H%M%S")
     number = 1
     while (paths.runs / name).exists():
@@ -109,42 +109,42 @@ def new_name(paths: Paths) -> str:
     return name
 
 
-def _read(file: Path) -> Run:
-    """The run that a file records; one that is damaged, or of another version of Transom, has the status unreadable."""
+def _read(file: Path) -> RunRecord:
+    """The run in a file; the status is unreadable if the file is damaged or of another version of Transom."""
     try:
         raw = json.loads(file.read_text(encoding="utf-8"))
-        return Run(**{**raw, "steps": [Step(**step) for step in raw["steps"]]})
+        return RunRecord(**{**raw, "steps": [StepRecord(**step) for step in raw["steps"]]})
     except (OSError, ValueError, TypeError, LookupError) as error:
         why = f"{file} cannot be read: {type(error).__name__}: {error}"
-        return Run(name=file.parent.name, status="unreadable", started="", config={}, error=why)
+        return RunRecord(name=file.parent.name, status="unreadable", started="", config={}, error=why)
 
 
-def all_runs(paths: Paths) -> list[Run]:
-    """The project's runs, oldest first. A run that says "running" while nobody holds the lock was killed."""
+def all_runs(paths: Paths) -> list[RunRecord]:
+    """The project's runs, oldest first. A run that is still "running" while the lock is free was killed."""
     busy = is_held(paths.lock)
     runs = []
     for file in sorted(paths.runs.glob(f"*/{FILE_NAME}")):
         runs.append(_read(file))
     for run in runs[: -1 if busy else None]:
         if run.status == "running":
-            _bury(run, paths.runs / run.name)
+            _mark_killed(run, paths.runs / run.name)
     if busy and runs and runs[-1].status == "running":
-        _took(runs[-1], time.time())  # its record is as old as its last step
+        _update_seconds(runs[-1], time.time())  # its record was saved at its last step
     return runs
 
 
-def _bury(run: Run, folder: Path) -> None:
-    """Says of a run that could not say it itself that it was killed, where, and when it last gave a sign of life."""
+def _mark_killed(run: RunRecord, folder: Path) -> None:
+    """Marks a run as killed, with the step, and the time of its last sign of life."""
     run.stop("interrupted", _KILLED)
     last = max(file.stat().st_mtime for file in (folder / FILE_NAME, folder / LOG_NAME) if file.exists())
     run.ended = time.strftime(_TIME, time.localtime(last))
-    _took(run, last)
+    _update_seconds(run, last)
     for step in run.steps:
         if step.status == "running":
             step.status = "interrupted"
 
 
-def _took(run: Run, until: float) -> None:
-    """Counts the time from the run's start."""
-    with contextlib.suppress(ValueError):  # a record that somebody edited
+def _update_seconds(run: RunRecord, until: float) -> None:
+    """Sets the run's seconds to those from its start until `until` (a timestamp)."""
+    with contextlib.suppress(ValueError):  # a record edited by hand
         run.seconds = max(run.seconds, until - time.mktime(time.strptime(run.started, _TIME)))

@@ -1,4 +1,4 @@
-"""The tables that `transom run` and `transom runs` print, from the runs' records alone."""
+"""The tables that `transom run` and `transom runs` print from the runs' records."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from rich.table import Table
 
 from components.data.formats.files import abbreviate
 from pipeline.paths import Paths
-from pipeline.runs.run_records import Run, all_runs
-from pipeline.steps import BEFORE
-from pipeline.terminal.console import Plain
+from pipeline.runs.run_records import RunRecord, all_runs
+from pipeline.steps import CHECKS
+from pipeline.terminal.console import PlainConsole
 from tflite.host.json_text import to_json
 
 if TYPE_CHECKING:
     from tflite.measure.cost import Cost
 
-# What is worth a column or a line, best known first; a run shows those that its task has.
+# The metrics to show, the best known first; a run shows those of its task.
 HEADLINES = ("accuracy", "macro_f1", "micro_f1", "auc", "mean_average_precision", "spearman", "pearson", "mse")
 COUNTS = ("example_count", "unlabelled_count", "unknown_label_count", "not_finite_count")
 MOST_SLICES, MOST_LABELS, MOST_SMALL = 24, 24, 6
 
 
-def print_summary(record: Run, paths: Paths, stream: TextIO, *, as_json: bool) -> None:
-    """What came of a run: findings, training, metrics, slices, verdict, and where the model lies."""
+def print_summary(record: RunRecord, paths: Paths, stream: TextIO, *, as_json: bool) -> None:
+    """Prints the result of a run: training, metrics, slices, verdict, and where the model is."""
     if as_json:
         print(to_json({"event": "result", **asdict(record)}), file=stream, flush=True)
         return
-    console = Plain(stream)
+    console = PlainConsole(stream)
     if record.training:
         console.print(_training(record.training))
     overall = record.evaluation.get("metrics", {})
@@ -41,7 +41,7 @@ def print_summary(record: Run, paths: Paths, stream: TextIO, *, as_json: bool) -
     if 1 < len(labels) <= MOST_LABELS:
         console.print()
         console.print(_labels(labels, _label_rows(record.evaluation)))
-    # Beyond its rows, a label's slice says no more than its recall, which stands above.
+    # Apart from its rows, a label's slice only repeats its recall, which is shown above.
     slices = [entry for entry in record.evaluation.get("slices", []) if entry["column"] != "label"]
     if slices:
         console.print()
@@ -64,14 +64,14 @@ def print_summary(record: Run, paths: Paths, stream: TextIO, *, as_json: bool) -
     if record.edge:
         console.print(record.edge["verdict"])
     if record.status == "unchanged":
-        console.print("nothing new: this very model was live before, and nothing was pushed")
+        console.print("nothing new: the same model was live already, so nothing was pushed")
     if record.pushed:
         console.print(f"{'live:  ' if record.status == 'unchanged' else 'pushed:'}  {record.pushed}")
     if record.bundle:
         console.print(f"bundle:  {record.bundle}")
     if record.pushed:
         pair = ' --pair "the other"' if record.config.get("task", {}).get("text_pair") else ""
-        console.print(f'ask it:  transom predict {shlex.quote(record.pushed)} "your text"{pair}')
+        console.print(f'query:   transom predict {shlex.quote(record.pushed)} "your text"{pair}')
     console.print(f"run:     {paths.runs / record.name}   ({record.status}, {record.seconds:.0f} s)")
 
 
@@ -89,7 +89,7 @@ def _training(report: Mapping[str, Any]) -> str:
 
 
 def _metrics(evaluation: Mapping[str, Any]) -> Table:
-    """The figures; beside them the live model's, and how much worse the model is where a threshold asks for that."""
+    """The metrics, with those of the live model and the losses against it if a threshold limits them."""
     comparison = evaluation.get("comparison") or {}
     live, losses = comparison.get("live"), comparison.get("losses") or {}
     apart = live is not None and comparison["rows"] != evaluation["rows"]
@@ -103,7 +103,7 @@ def _metrics(evaluation: Mapping[str, Any]) -> Table:
     if losses:
         table.add_column(f"loss ({comparison['interval']:.0%} interval)", justify="right")
     for name, value in evaluation["metrics"].items():
-        if name in COUNTS:  # the verdict says how many rows there are; strange ones are said in a note
+        if name in COUNTS:  # the verdict gives the number of rows; a note reports invalid ones
             continue
         cells = [_number(value)]
         if apart:
@@ -117,21 +117,21 @@ def _metrics(evaluation: Mapping[str, Any]) -> Table:
 
 
 def _label_rows(evaluation: Mapping[str, Any]) -> dict[str, int]:
-    """How many rows have each label, where `evaluation.slices` holds them."""
+    """The number of rows of each label, if `evaluation.slices` includes the label."""
     slices = [*evaluation.get("slices", []), *evaluation.get("small_slices", [])]
     return {entry["value"]: entry["rows"] for entry in slices if entry["column"] == "label"}
 
 
 def _labels(labels: Mapping[str, Mapping[str, Any]], rows: Mapping[str, int]) -> Table:
-    """What each label reaches, beside the number of rows that this was measured on."""
+    """The metrics of each label, with the number of rows that they were measured on."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     columns = [name for name in next(iter(labels.values())) if name not in COUNTS]
     table.add_column("label")
     for name in (*(["rows"] if rows else []), *columns):
         table.add_column(name, justify="right")
-    for label, figures in labels.items():
+    for label, metrics in labels.items():
         counted = [str(rows.get(label, 0))] if rows else []
-        table.add_row(label, *counted, *(_number(figures.get(name)) for name in columns))
+        table.add_row(label, *counted, *(_number(metrics.get(name)) for name in columns))
     return table
 
 
@@ -170,7 +170,7 @@ def _number(value: Any) -> str:
 
 
 def print_costs(names: Sequence[str], costs: Sequence[Cost], stream: TextIO) -> None:
-    """What bundles cost, a row for each signature; the last column is the time as a multiple of the first's."""
+    """Prints the cost of bundles, a row per signature; the last column is the time relative to the first bundle."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("bundle", "MB", "loads in ms", "memory MB", "signature", "ms", "p90", "ratio"):
         table.add_column(heading, justify="left" if heading in ("bundle", "signature") else "right")
@@ -182,35 +182,35 @@ def print_costs(names: Sequence[str], costs: Sequence[Cost], stream: TextIO) -> 
             ratio = "-" if own is None else f"{latency.median / own:.2f}"
             table.add_row(*head, latency.signature, f"{latency.median:.3f}", f"{latency.p90:.3f}", ratio)
             head = ("",) * 4
-    Plain(stream).print(table)
+    PlainConsole(stream).print(table)
 
 
 def print_runs(paths: Paths, stream: TextIO, *, as_json: bool) -> None:
-    """The project's runs, newest last: when, how long, metrics, verdict, what stopped it, where the model is."""
+    """Prints the project's runs, newest last: time, duration, metrics, verdict, what stopped it, where the model is."""
     runs = all_runs(paths)
     if as_json:
         for run in runs:
             print(to_json(asdict(run)), file=stream)
         return
     if not runs:
-        print(f"no runs in {paths.runs}: `transom run` makes the first", file=stream)
+        print(f"no runs in {paths.runs}: `transom run` starts the first", file=stream)
         return
     shown = [name for name in HEADLINES if any(name in run.evaluation.get("metrics", {}) for run in runs)][:3]
     line = f"{{:<18}}{{:>8}}  {{:<12}}{'{:>12}' * len(shown)}"
     print(line.format("run", "seconds", "status", *shown).rstrip(), file=stream)
     for run in runs:
-        figures = (_number(run.evaluation.get("metrics", {}).get(name)) for name in shown)
-        print(line.format(run.name, f"{run.seconds:.0f}", run.status, *figures).rstrip(), file=stream)
-        for told in (run.verdict, _stopped(run), run.pushed, run.bundle):
-            if told:
-                print(f"    {told}", file=stream)
+        values = (_number(run.evaluation.get("metrics", {}).get(name)) for name in shown)
+        print(line.format(run.name, f"{run.seconds:.0f}", run.status, *values).rstrip(), file=stream)
+        for detail in (run.verdict, _stopped(run), run.pushed, run.bundle):
+            if detail:
+                print(f"    {detail}", file=stream)
 
 
-def _stopped(run: Run) -> str:
-    """Where, when and why a run stopped before its end, or where it is; "" where it came to its end."""
+def _stopped(run: RunRecord) -> str:
+    """Where, when and why a run stopped early, or where it is now; "" if it finished."""
     if run.status == "running":
-        step = run.steps[-1].name if run.steps else BEFORE
-        return f"at {step}, begun {run.started}"
+        step = run.steps[-1].name if run.steps else CHECKS
+        return f"at {step}, started {run.started}"
     if not run.error:
         return ""
     what, *rest = [line.strip() for line in run.error.splitlines()]

@@ -1,7 +1,7 @@
-"""Temporary folders that go when their owner goes: at the end, or, where it was killed, at the start of the next run.
+"""Temporary folders that are removed with their owner: when it ends, or, if it was killed, at the next run's start.
 
-A folder is known as ours by its name and by the file in it that its owner keeps locked. The operating system gives up
-the lock when the owner dies, however it dies: a process number could belong to somebody else by then.
+A folder is recognized by its name and by a file in it that its owner keeps locked. The operating system releases the
+lock when the owner dies; its process number could belong to another process by then.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _NAME = re.compile(rf"{PREFIX}[a-z0-9_]{{8}}")
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """One folder for all temporary files of this process, gone at the end.
+    """One folder for all temporary files of this process, removed at the end.
 
-    Beam, TFT and AutoGraph leave theirs where they are; so does whatever else asks `tempfile`.
+    It holds the files that Beam, TFT, AutoGraph and other users of `tempfile` leave behind.
     """
     with scratch_folder() as folder:
         before = tempfile.tempdir
@@ -39,9 +39,9 @@ def temporary_folder() -> Iterator[Path]:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A new folder below the temporary one, gone at the end unless `keep` was called; killed owners' are removed."""
+    """A new temporary folder, removed at the end unless `keep` was called; first removes those of killed owners."""
     remove_leftovers()
-    folder, lock = _make()
+    folder, lock = _new_folder()
     try:
         yield folder
     finally:
@@ -51,23 +51,23 @@ def scratch_folder() -> Iterator[Path]:
 
 
 def keep(folder: Path) -> None:
-    """Gives a scratch folder to the user: nobody removes it any more."""
+    """Keeps a scratch folder: it is no longer removed."""
     (folder / OWNER).unlink(missing_ok=True)
 
 
 def remove_leftovers() -> None:
-    """Removes this user's folders whose owners are dead. What has another name, owner or shape is not touched."""
+    """Removes this user's folders whose owners are dead. Nothing with another name, owner or shape is touched."""
     with contextlib.suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
         for entry in [entry for entry in entries if _NAME.fullmatch(entry.name)]:
-            with contextlib.suppress(OSError):  # another run removes it, too
+            with contextlib.suppress(OSError):  # another run may be removing it
                 if _is_ours(entry.path, stat.S_ISDIR):
                     _remove_abandoned(Path(entry.path))
 
 
-def _make() -> tuple[Path, int]:
+def _new_folder() -> tuple[Path, int]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-        # Until it is locked, another run may take the folder for a leftover, and remove it.
+        # Until it is locked, another run may remove the folder as a leftover.
         with contextlib.suppress(FileNotFoundError):
             lock = os.open(folder / OWNER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -81,12 +81,12 @@ def _remove_abandoned(folder: Path) -> None:
         return
     lock = os.open(folder / OWNER, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its owner lives
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its owner is alive
         shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(lock)
 
 
 def _is_ours(path: str | Path, is_kind: Callable[[int], bool]) -> bool:
-    found = os.lstat(path)  # of a link, not of what it points to
+    found = os.lstat(path)  # of a link itself, not its target
     return is_kind(found.st_mode) and found.st_uid == os.geteuid()

@@ -1,1 +1,1 @@
-"""What a person sees: live lines, plain lines, JSON Lines, and streams as they really are."""
+"""Terminal output: live lines, plain lines, JSON Lines, and streams that may be closed or full."""

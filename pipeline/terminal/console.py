@@ -1,6 +1,6 @@
-"""What a run shows: one live line per step on a terminal, plain lines elsewhere, JSON Lines with `--json`.
+"""A run's output: one live line per step on a terminal, plain lines elsewhere, JSON Lines with `--json`.
 
-Elsewhere a step that takes long says once a minute how far it is, so that no log is silent.
+Off the terminal, a long step reports its progress once a minute, so that the log keeps growing.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ MARKS = {
 _NOT_RUN = ("cached", "skipped")
 
 
-class Plain(Console):
-    """A console that prints what is the user's as it is ("[b]" and ":smile:" are no commands), and unwrapped."""
+class PlainConsole(Console):
+    """A console that prints text unchanged ("[b]" and ":smile:" are not markup) and unwrapped."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(file=stream, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
     def on_broken_pipe(self) -> None:
-        """Rich would end the process with exit code 1 here, whatever came of the command."""
+        """Raises, because Rich would end the process with exit code 1 even if the command succeeded."""
         raise BrokenPipeError
 
-    @property  # type: ignore[misc]  # rich's can be set; this one follows the terminal
+    @property  # type: ignore[misc]  # rich's has a setter; this one follows the terminal
     def size(self) -> ConsoleDimensions:
-        """That of the terminal that is written to; rich asks standard output, which during a run is the log."""
+        """The size of the terminal written to; rich uses standard output, which is the log during a run."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
             width, height = os.get_terminal_size(self.file.fileno())
             if width and height:
@@ -57,16 +57,16 @@ class Plain(Console):
 
 
 class View:
-    """Shows the steps of a run as they go.
+    """Shows the steps of a run as they happen.
 
     Args:
-        stream: where to write; colour and live updates only if it is a terminal.
+        stream: the output; it gets colour and live updates only if it is a terminal.
         as_json: one JSON object a line instead of text.
-        every: seconds after which a step in progress says how far it is, where there is no live line.
+        every: seconds between progress lines of a step, if there is no live line.
     """
 
     def __init__(self, stream: TextIO, as_json: bool = False, every: float = 60.0) -> None:
-        self.console = Plain(stream)
+        self.console = PlainConsole(stream)
         self.as_json = as_json
         self._is_live = stream.isatty() and not self.console.is_dumb_terminal and not as_json
         self._every = every
@@ -96,9 +96,9 @@ class View:
             threading.Thread(target=self._beat, args=(self._ended,), name="progress", daemon=True).start()
 
     def progress(self, note: str) -> None:
-        """How far the step in progress has come: parts with ", " between them, what matters most first.
+        """Reports the progress of the current step: parts joined by ", ", the most important first.
 
-        Shown at once on a terminal and in JSON, elsewhere once a minute.
+        Shown at once on a terminal and in JSON, otherwise once a minute.
         """
         self._note = note
         if self.as_json:
@@ -120,7 +120,7 @@ class View:
 
     @contextmanager
     def step(self, step: str) -> Iterator[None]:
-        """The block is a step: `started`, and `ended` however it ends."""
+        """Reports the block as a step: `started`, and `ended` even if it raises."""
         begin, status = time.monotonic(), "failed"
         self.started(step)
         try:
@@ -133,14 +133,14 @@ class View:
             self.ended(step, status, time.monotonic() - begin)
 
     def say_ending(self) -> None:
-        """Answers the first request to end the run; called from another thread."""
-        self.say("ending in order; a second Ctrl-C ends at once")
+        """Acknowledges the first request to stop the run; called from another thread."""
+        self.say("stopping cleanly; press Ctrl-C again to stop at once")
 
     def abandon(self) -> None:
-        """The last line before the process ends without more ado; a live line hides the cursor, and may be locked."""
+        """Writes the last line before the process exits; restores the cursor without taking the console's lock."""
         shown = "\x1b[?25h\n" if self._live is not None else ""
         with contextlib.suppress(OSError, ValueError):
-            os.write(self.console.file.fileno(), f"{shown}transom: ended at once\n".encode())
+            os.write(self.console.file.fileno(), f"{shown}transom: stopped at once\n".encode())
 
     def _line(self) -> Text:
         return live_line(self._step, time.monotonic() - self._begin, self._note, self.console.width)
@@ -160,7 +160,7 @@ class View:
 
 
 def live_line(step: str, seconds: float, note: str, width: int) -> Text:
-    """A step in progress in one line of at most `width` columns; of its note, the last parts are left out first."""
+    """The current step in one line of at most `width` columns; the last parts of its note are dropped first."""
     columns, short = f"{step:<18}{seconds:8.1f} s   ", f"{step} {seconds:.0f} s   "
     parts = note.split(", ") if note else []
     for middle, count in ((columns, len(parts)), *((short, count) for count in range(len(parts), 0, -1))):
@@ -172,20 +172,20 @@ def live_line(step: str, seconds: float, note: str, width: int) -> Text:
     return bare
 
 
-class _Lines(logging.Handler):
-    """Hands each log record's text to a function."""
+class _MessageHandler(logging.Handler):
+    """Calls a function with the text of each log record."""
 
-    def __init__(self, take: Callable[[str], None]) -> None:
+    def __init__(self, handle_message: Callable[[str], None]) -> None:
         super().__init__(logging.INFO)
-        self._take = take
+        self._handle_message = handle_message
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._take(record.getMessage())
+        self._handle_message(record.getMessage())
 
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """No talk of the libraries on standard error, from C++ either; what is a fault there still comes through."""
+    """Hides the libraries' messages on standard error, C++ included, except for errors."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -196,30 +196,30 @@ def silence() -> Iterator[None]:
 
 
 @contextmanager
-def captured(log_file: Path, as_json: bool, verbose: bool) -> Iterator[View]:
-    """A view of a run, while all that libraries print, from C++ too, goes to a log file (with `verbose`: nowhere).
+def captured_output(log_file: Path, as_json: bool, verbose: bool) -> Iterator[View]:
+    """Yields the view of a run, and sends everything that libraries print, C++ included, to a log file.
 
-    What is said to the user stands in the log too.
+    With `verbose` the libraries' output is left alone. The messages to the user go to the log, too.
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    terminal = streams.outlasting(os.dup(1), plain=not as_json)
+    terminal = streams.open_resilient_output(os.dup(1), plain=not as_json)
     saved = os.dup(1), os.dup(2)
     try:
-        with spoken(View(terminal, as_json)) as view, contextlib.ExitStack() as stack:
+        with shown_messages(View(terminal, as_json)) as view, contextlib.ExitStack() as stack:
             if not verbose:
                 log_file.parent.mkdir(parents=True, exist_ok=True)
                 log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
                 os.dup2(log, 1)
                 os.dup2(log, 2)
                 os.close(log)
-                stack.enter_context(_written(log_file))
+                stack.enter_context(_logged(log_file))
             yield view
     finally:
         for stream, descriptor, number in ((sys.stdout, saved[0], 1), (sys.stderr, saved[1], 2)):
             try:
                 stream.flush()
-            except OSError:  # the log's disk is full: that is what the terminal is to be told
+            except OSError:  # the log's disk is full: the terminal must still get the error
                 streams.drop_output(number)
                 stream.flush()
             os.dup2(descriptor, number)
@@ -228,47 +228,47 @@ def captured(log_file: Path, as_json: bool, verbose: bool) -> Iterator[View]:
 
 
 @contextmanager
-def spoken(view: View) -> Iterator[View]:
-    """Shows what steps say to the user, through the loggers below "transom".
+def shown_messages(view: View) -> Iterator[View]:
+    """Shows the messages that steps log for the user below the logger "transom".
 
-    "transom": lines that stay; "transom.figures": such lines that the run's record has by other ways;
-    "transom.progress": how far the step in progress is.
+    "transom": permanent lines; "transom.figures": permanent lines whose content the run's record has already;
+    "transom.progress": the progress of the current step.
     """
-    speaker, reporter = logging.getLogger("transom"), logging.getLogger("transom.progress")
-    says, progresses = _Lines(view.say), _Lines(view.progress)
-    before = speaker.level, speaker.propagate, reporter.propagate
-    speaker.setLevel(logging.INFO)
-    speaker.propagate = reporter.propagate = False  # else the libraries' handlers would print a line again
-    speaker.addHandler(says)
-    reporter.addHandler(progresses)
+    messages_logger, progress_logger = logging.getLogger("transom"), logging.getLogger("transom.progress")
+    messages, progress = _MessageHandler(view.say), _MessageHandler(view.progress)
+    before = messages_logger.level, messages_logger.propagate, progress_logger.propagate
+    messages_logger.setLevel(logging.INFO)
+    messages_logger.propagate = progress_logger.propagate = False  # or the libraries' handlers print it too
+    messages_logger.addHandler(messages)
+    progress_logger.addHandler(progress)
     try:
         yield view
     finally:
-        speaker.removeHandler(says)
-        reporter.removeHandler(progresses)
-        speaker.setLevel(before[0])
-        speaker.propagate, reporter.propagate = before[1:]
+        messages_logger.removeHandler(messages)
+        progress_logger.removeHandler(progress)
+        messages_logger.setLevel(before[0])
+        messages_logger.propagate, progress_logger.propagate = before[1:]
 
 
 @contextmanager
-def _written(log_file: Path) -> Iterator[None]:
-    handler, speaker = logging.FileHandler(log_file, encoding="utf-8"), logging.getLogger("transom")
+def _logged(log_file: Path) -> Iterator[None]:
+    handler, messages_logger = logging.FileHandler(log_file, encoding="utf-8"), logging.getLogger("transom")
     handler.setFormatter(logging.Formatter("%(asctime)s transom: %(message)s"))
-    speaker.addHandler(handler)
+    messages_logger.addHandler(handler)
     try:
         yield
     finally:
-        speaker.removeHandler(handler)
+        messages_logger.removeHandler(handler)
         handler.close()
 
 
 @contextmanager
-def heard(take: Callable[[str], None]) -> Iterator[None]:
-    """Hands on what is said to the user within the block, but for figures and progress."""
-    handler, speaker = _Lines(take), logging.getLogger("transom")
-    handler.addFilter(lambda record: record.name == speaker.name)
-    speaker.addHandler(handler)
+def forwarded_messages(handle_message: Callable[[str], None]) -> Iterator[None]:
+    """Calls a function with each message to the user in the block, except for figures and progress."""
+    handler, messages_logger = _MessageHandler(handle_message), logging.getLogger("transom")
+    handler.addFilter(lambda record: record.name == messages_logger.name)
+    messages_logger.addHandler(handler)
     try:
         yield
     finally:
-        speaker.removeHandler(handler)
+        messages_logger.removeHandler(handler)

@@ -1,4 +1,4 @@
-"""Standard output and standard error as they really are: of any encoding, closed early, on a full disk."""
+"""Standard output and standard error in any state: any encoding, closed early, or on a full disk."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _PLAIN = {"…": "...", "✓": "+", "✗": "x", "×": "x", "≥": ">=", "≤": "
 
 
 def set_up() -> None:
-    """Nothing that is printed, which comes from the user's data too, may end the command: it is escaped.
+    """Escapes characters that a stream cannot encode, so that printing a user's text never ends the command.
 
-    On standard output as JSON escapes it, so that JSON stays JSON; in messages to people with what stands for it.
+    Standard output gets JSON's escapes, so that JSON stays valid; standard error gets plain substitutes.
     """
     _open_closed()
     codecs.register_error(ESCAPE, _escape)
@@ -27,45 +27,45 @@ def set_up() -> None:
 
 
 def _open_closed() -> None:
-    """Gives the process the standard streams that it was started without (`>&-`), leading nowhere.
+    """Opens the standard streams that the process was started without (`>&-`) on the null device.
 
-    Else the next file that it opens, such as the project's lock, would get the number of one of them.
+    Otherwise the next file that it opens, such as the project's lock, would get one of their numbers.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
-            nowhere = os.open(os.devnull, os.O_RDWR)
-            if nowhere != number:
-                os.dup2(nowhere, number)
-                os.close(nowhere)
+            null_device = os.open(os.devnull, os.O_RDWR)
+            if null_device != number:
+                os.dup2(null_device, number)
+                os.close(null_device)
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8"))
 
 
 def flush() -> None:
-    """What was printed leaves the process now, where what goes wrong can still be said.
+    """Flushes standard output while an error can still be reported.
 
     Raises:
-        BrokenPipeError: the reader, such as `head`, has gone.
-        OSError: it cannot be written.
+        BrokenPipeError: the reader, such as `head`, has exited.
+        OSError: the output cannot be written.
     """
     try:
         sys.stdout.flush()
     except OSError:
-        drop_output()  # else Python fails on it once more as it ends
+        drop_output()  # otherwise Python fails again as it exits
         raise
 
 
 def drop_output(number: int = 1) -> None:
-    """Sends what is still to be printed, on standard output (or error: 2), nowhere."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, number)
-    os.close(nowhere)
+    """Discards all further output on standard output (or standard error: 2)."""
+    null_device = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null_device, number)
+    os.close(null_device)
 
 
-def say(line: str) -> None:
-    """Prints a line for people, behind what was printed before; the exit code tells, too, where nobody can read it."""
+def print_message(line: str) -> None:
+    """Prints a message on standard error, after the output so far. If it cannot be printed, it is dropped."""
     with contextlib.suppress(OSError):
         flush()
     try:
@@ -74,14 +74,14 @@ def say(line: str) -> None:
         drop_output(2)
 
 
-class Outlasting(io.FileIO):
-    """A file whose reader may go: what it no longer takes is dropped, so that a run of hours is not lost to `head`.
+class ResilientFile(io.FileIO):
+    """A file that drops output once its reader has exited or its terminal has closed.
 
-    So may a terminal that is closed.
+    Otherwise `head` could end a run of hours.
     """
 
     def write(self, content: bytes, /) -> int:  # type: ignore[override]  # typeshed: Buffer
-        """Writes, or drops."""
+        """Writes the content, or drops it if there is no reader."""
         try:
             return super().write(content)
         except OSError as error:
@@ -90,15 +90,15 @@ class Outlasting(io.FileIO):
             return len(content)
 
 
-def outlasting(descriptor: int, *, plain: bool) -> io.TextIOWrapper:
-    """A text stream of its own onto standard output's file, in its encoding, that outlasts its reader.
+def open_resilient_output(descriptor: int, *, plain: bool) -> io.TextIOWrapper:
+    """A new text stream on a descriptor, in standard output's encoding, that drops output without a reader.
 
     Args:
-        plain: for people rather than as JSON, see `set_up`.
+        plain: replace characters for people rather than for JSON; see `set_up`.
     """
     set_up()
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    raw = io.BufferedWriter(Outlasting(descriptor, "w"))  # type: ignore[type-var]  # of the `write` above
+    raw = io.BufferedWriter(ResilientFile(descriptor, "w"))  # type: ignore[type-var]  # of the `write` above
     return io.TextIOWrapper(raw, encoding=encoding, errors=PLAIN if plain else ESCAPE, line_buffering=True)
 
 
@@ -112,7 +112,7 @@ def _escape(error: UnicodeError) -> tuple[str, int]:
 def _plain(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    told = [_PLAIN.get(one) for one in error.object[error.start : error.end]]
-    if all(one is not None for one in told):
-        return "".join(one or "" for one in told), error.end
+    substitutes = [_PLAIN.get(one) for one in error.object[error.start : error.end]]
+    if all(one is not None for one in substitutes):
+        return "".join(one or "" for one in substitutes), error.end
     return _escape(error)

@@ -1,4 +1,4 @@
-"""Whole runs on a tiny project, as a user makes them: through the command line, in a process of their own."""
+"""Whole runs on a tiny project, like a user's: from the command line, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Project:
 
     @property
     def temporary(self) -> Path:
-        """Where the commands' temporary files go."""
+        """The folder of the commands' temporary files."""
         return self.folder / "tmp"
 
     def transom(self, *arguments: str, code: int = 0) -> str:
-        """Runs `transom`; its standard output, after a check of the exit code."""
+        """Runs `transom`, checks its exit code, and returns its standard output."""
         self.temporary.mkdir(exist_ok=True)
         done = subprocess.run(
             [sys.executable, "-m", "pipeline.cli", *arguments],
@@ -67,7 +67,7 @@ class Project:
         return done.stdout if code == 0 else done.stdout + done.stderr
 
     def run(self, *arguments: str, code: int = 0) -> dict[str, Any]:
-        """Runs the pipeline; its record, and the fate of each step under "fates"."""
+        """Runs the pipeline; returns its record, with the status of each step under "fates"."""
         out = self.transom("run", str(self.config), "--json", *arguments, code=code)
         events = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
         fates = {event["step"]: event["status"] for event in events if event["event"] == "ended"}
@@ -76,7 +76,7 @@ class Project:
 
 
 def reviews(rows: int, seed: int = 0) -> list[dict[str, str]]:
-    """Made sentences whose words decide their label; `place` is a column to slice by."""
+    """Random sentences whose words determine their label; `place` is a column for slices."""
     random_ = random.Random(seed)
     table = []
     for number in range(rows):

@@ -20,14 +20,14 @@ def test_the_verified_spec_gives_what_a_local_run_gives(tiny: Any, tmp_path: Pat
     other.config.write_text(project.config.read_text() + kubeflow)
     arguments = ("--image", f"transom:{importlib.metadata.version('transom')}", "--out", str(tmp_path / "p.yaml"))
     work = tmp_path / "work"
-    said = other.transom("compile", str(other.config), *arguments, "--verify", "--work", str(work))
+    output = other.transom("compile", str(other.config), *arguments, "--verify", "--work", str(work))
     # The second run trains the same model, with other names in its graph.
-    assert "run-2 found it live and trained the same model again" in said
+    assert "run-2 found it live and trained the same model again" in output
     (work,) = work.glob("verify-*")
     bucket = work / "buckets" / "minio" / "mlpipeline" / "v2" / "artifacts" / "tiny"
     for run in ("run-1", "run-2"):
         summary = json.loads((bucket / run / "Evaluator" / "evaluation" / "summary.json").read_text())
-        # Beam adds up the rows in an order of its own: the last digit of a mean may differ.
+        # Beam sums the rows in any order: the last digit of a mean may differ.
         assert summary["metrics"] == pytest.approx(local["evaluation"]["metrics"], rel=1e-12)
     models, bundles = ({path.name for path in (work / name).iterdir()} for name in ("push", "edge"))
     assert models == bundles

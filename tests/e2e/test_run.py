@@ -1,4 +1,4 @@
-"""One run, and what a user then does with it. The runs share one project: see `conftest.tiny`."""
+"""One run, and the commands that use its result. The runs share one project: see `conftest.tiny`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.runs.run_lock import hold
+from pipeline.runs.run_lock import hold_lock
 
 Tiny = tuple[Any, dict[str, Any]]
 
@@ -55,7 +55,7 @@ def test_slices_cover_labels_lengths_and_nothing_too_small(tiny: Tiny) -> None:
     assert all(entry["rows"] >= 5 for entry in result["evaluation"]["slices"])
 
 
-def test_predict_asks_the_newest_version(tiny: Tiny, tmp_path: Path) -> None:
+def test_predict_queries_the_newest_version(tiny: Tiny, tmp_path: Path) -> None:
     project, _ = tiny
     texts = tmp_path / "texts.txt"
     texts.write_text("good lovely film\nbad ugly film\n", encoding="utf-8")
@@ -130,7 +130,7 @@ def test_what_is_not_good_enough_is_not_pushed(again: Any) -> None:
 
 def test_a_second_run_on_the_same_project_says_who_is_at_work(tiny: Tiny) -> None:
     project, _ = tiny
-    with hold(project.output / "lock", lambda: "the first"):
+    with hold_lock(project.output / "lock", lambda: "the first"):
         out = project.transom("run", str(project.config), code=10)
     assert "run the first" in out
     assert "--wait" in out
@@ -155,7 +155,7 @@ def test_a_start_in_the_middle_needs_an_earlier_run(tiny: Tiny, tmp_path: Path) 
     shutil.copy(project.config, other.config)
     shutil.copy(project.folder / "reviews.csv", tmp_path)
     out = other.transom("run", str(other.config), "--set", "edge.variants=[]", "--to", "EdgeGate", code=2)
-    assert "no step where edge.variants is empty" in out
+    assert "not a step while edge.variants is empty" in out
     out = other.transom("run", str(other.config), "--from", "Trainer", code=2)
-    assert "ExampleGen did not end in the last run" in out
+    assert "ExampleGen did not finish in the last run" in out
     assert "without --from" in out

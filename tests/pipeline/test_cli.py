@@ -34,7 +34,7 @@ VERSION = HELP.replace("--help", "--version").replace("except SystemExit:", "fin
 
 
 def _parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """The parsers of all commands that do something."""
+    """The parsers of all commands without subcommands."""
     groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     if not groups:
         yield parser
@@ -44,22 +44,22 @@ def _parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParse
 
 
 @pytest.mark.parametrize("parser", _parsers(_parser()), ids=lambda parser: parser.prog)
-def test_every_command_teaches_with_an_example_that_it_takes(parser: argparse.ArgumentParser) -> None:
-    told = parser.format_help()
+def test_every_command_has_a_valid_example(parser: argparse.ArgumentParser) -> None:
+    shown = parser.format_help()
     assert parser.description
     assert len(parser.description) > 40
     assert all(action.help for action in parser._actions), "an argument without a word of help"
-    examples = [line.strip() for line in told.partition("examples:\n")[2].splitlines()]
+    examples = [line.strip() for line in shown.partition("examples:\n")[2].splitlines()]
     ours = [line for line in examples if line.startswith(parser.prog)]
-    assert ours, told
+    assert ours, shown
     for line in ours:
-        # What stands behind two spaces explains it.
+        # Two spaces separate the command from its explanation.
         words = shlex.split(re.split(r"  +| \||  ?>", line)[0])
         assert _parse(words[1:]).parser.prog == parser.prog
 
 
 def _blocks(repository: Path) -> Iterator[tuple[str, str, str]]:
-    """Name, language and text of each block of code in the documents."""
+    """Document, language and text of each code block in the documents."""
     for document in (repository / "README.md", *sorted((repository / "docs").glob("*.md"))):
         for language, text in re.findall(r"^```(\w*)\n(.*?)^```$", document.read_text(encoding="utf-8"), re.S | re.M):
             yield document.name, language, text
@@ -101,15 +101,15 @@ def test_the_version_is_that_of_the_package(repository: Path, capsys: pytest.Cap
     assert capsys.readouterr().out == f"transom {version('transom')}\n"
     for arguments in (["--version", "-v"], ["-v", "--version"]):
         assert main(arguments) == 0
-        told = capsys.readouterr().out
-        assert f"tensorflow {version('tensorflow')}" in told
-        assert "not installed" not in told
+        output = capsys.readouterr().out
+        assert f"tensorflow {version('tensorflow')}" in output
+        assert "not installed" not in output
     done = subprocess.run([sys.executable, "-c", VERSION], cwd=repository, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         ([], "usage: transom"),
         (["rnu"], "invalid choice: 'rnu'"),
@@ -122,16 +122,17 @@ def test_the_version_is_that_of_the_package(repository: Path, capsys: pytest.Cap
     ],
 )
 def test_wrong_arguments_say_what_was_meant(
-    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     assert stop.value.code == 2
     shown = capsys.readouterr()
-    assert told in shown.err
+    assert expected in shown.err
     assert shown.out == ""
     assert (
-        f"usage: {' '.join(['transom', *arguments[:1]]) if told.startswith(('did', 'unr')) else 'transom'}" in shown.err
+        f"usage: {' '.join(['transom', *arguments[:1]]) if expected.startswith(('did', 'unr')) else 'transom'}"
+        in shown.err
     )
 
 
@@ -148,9 +149,9 @@ def test_help_loads_neither_tensorflow_nor_pydantic(repository: Path) -> None:
 
 def test_an_error_is_one_screen_and_its_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", str(tmp_path / "none.yaml")]) == ConfigError.exit_code
-    told = capsys.readouterr().err
-    assert "no such file" in told
-    assert "Traceback" not in told
+    output = capsys.readouterr().err
+    assert "no such file" in output
+    assert "Traceback" not in output
 
 
 def test_the_schema_is_the_configurations(capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,8 +170,14 @@ def test_every_key_has_its_meaning() -> None:
 
 
 def test_every_group_is_explained_in_whole_sentences() -> None:
-    for heading, told in re.findall(r"^## (.+)\n\n(.*)\n", markdown(), re.M):
-        assert told.endswith("."), f"{heading}: {told}"
+    """The reference shows the whole docstring of each group, which one blank line must not cut short."""
+    reference = markdown()
+    sections = re.findall(r"^## (.+)\n\n(.*)\n", reference, re.M)
+    assert len(sections) == reference.count("\n## ")
+    for heading, text in sections:
+        assert re.fullmatch(r"[A-Z`].*\.", text), f"{heading}: {text}"
+    for group in json.loads(json_schema())["$defs"].values():
+        assert f"\n\n{' '.join(group['description'].split())}\n\n" in reference
 
 
 def test_the_reference_in_the_docs_is_up_to_date(repository: Path) -> None:
@@ -190,11 +197,11 @@ def test_predict_refuses_what_does_not_fit(arguments: list[str], capsys: pytest.
 
 
 def test_predict_reads_lines_as_they_are(tmp_path: Path) -> None:
-    """A line separator of Unicode is a character of its text, and a carriage return before the line feed is none."""
+    """A Unicode line separator is part of the text; a carriage return before the line feed is not."""
     file = tmp_path / "texts.txt"
     file.write_bytes("\ufeffone\u2028still\x0bone\r\n\nthree".encode())
     read = read_inputs([], [], file, None)
-    assert [(one.text, one.place["line"]) for one in read] == [("one\u2028still\x0bone", 1), ("", 2), ("three", 3)]
+    assert [(one.text, one.location["line"]) for one in read] == [("one\u2028still\x0bone", 1), ("", 2), ("three", 3)]
     file.write_bytes(b"a\tb\n\nc\td\n")
     assert [(one.text, one.pair) for one in read_inputs([], [], file, None)] == [("a", "b"), ("", ""), ("c", "d")]
 
@@ -232,9 +239,9 @@ def test_a_path_that_cannot_be_used_is_named(
 ) -> None:
     monkeypatch.setattr("pipeline.configuration.reference.json_schema", Path("/none/such.file").read_text)
     assert main(["schema"]) == 1
-    told = capsys.readouterr().err
-    assert "transom: /none/such.file" in told
-    assert "No such file" in told
+    output = capsys.readouterr().err
+    assert "transom: /none/such.file" in output
+    assert "No such file" in output
 
 
 def test_a_mistake_of_ours_is_one_screen_too(

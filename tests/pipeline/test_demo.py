@@ -1,4 +1,4 @@
-"""`make demo`: how it ends when it does not come to its end."""
+"""`make demo` when it is interrupted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_ctrl_c_ends_the_demo_in_a_line_and_not_in_a_traceback(tmp_path: Path) -
         assert demo.stdout is not None
         assert "reviews in demo-out" in demo.stdout.readline()
         demo.send_signal(signal.SIGINT)  # while TensorFlow and TFX are loaded, or in the first step
-        _, told = demo.communicate(timeout=120)
+        _, errors = demo.communicate(timeout=120)
     assert demo.returncode == 130
-    assert told.startswith("transom: interrupted")
-    assert "Traceback" not in told
+    assert errors.startswith("transom: interrupted")
+    assert "Traceback" not in errors

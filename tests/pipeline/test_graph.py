@@ -1,4 +1,4 @@
-"""What the graph tells each step: a change of anything that a step reads, and of nothing else, is in its cache key."""
+"""The steps' properties in the graph: a step's cache key covers everything that it reads, and nothing else."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _told(project: Path) -> dict[str, dict[str, Any]]:
+def _step_properties(project: Path) -> dict[str, dict[str, Any]]:
     config = load(project / "transom.yaml", [])
-    pipeline = graph.build(config, Paths.of(config, project / "transom.yaml"))
+    pipeline = graph.build(config, Paths.from_config(config, project / "transom.yaml"))
     return {node.id: dict(node.exec_properties) for node in pipeline.components}
 
 
@@ -48,44 +48,51 @@ def _changed(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
 
 
 def test_a_file_that_a_step_reads_is_in_its_key_and_in_no_other(project: Path) -> None:
-    told = _told(project)
-    assert _changed(told, _told(project)) == set()
+    properties_before = _step_properties(project)
+    assert _changed(properties_before, _step_properties(project)) == set()
 
     file = project / "bert" / "model.safetensors"
     tensors = load_file(file)
     save_file({**tensors, "embeddings.LayerNorm.bias": tensors["embeddings.LayerNorm.bias"] + np.float32(1)}, file)
-    weights = _told(project)
-    assert _changed(told, weights) == {"Trainer"}
+    weights = _step_properties(project)
+    assert _changed(properties_before, weights) == {"Trainer"}
 
     words = project / "bert" / "vocab.txt"
     words.write_text(words.read_text().replace("film", "play"))
-    vocabulary = _told(project)
+    vocabulary = _step_properties(project)
     assert _changed(weights, vocabulary) == {"DataGate", "TokenizerTrainer"}, "both read texts as the preset does"
 
     schema = project / "schema.pbtxt"
     schema.write_text(f"# curated\n{SCHEMA}")
-    assert _changed(vocabulary, _told(project)) == set(), "a comment"
+    assert _changed(vocabulary, _step_properties(project)) == set(), "a comment"
     schema.write_text(SCHEMA.replace('"place"', '"country"'))
-    curated = _told(project)
+    curated = _step_properties(project)
     assert _changed(vocabulary, curated) == {"SchemaGen"}
 
     schema.rename(project / "other.pbtxt")
     config = project / "transom.yaml"
     config.write_text(CONFIG.replace("schema.pbtxt", "other.pbtxt"))
-    assert _changed(curated, _told(project)) == set(), "the schema's path"
+    assert _changed(curated, _step_properties(project)) == set(), "the schema's path"
 
 
 def test_every_step_is_told_of_its_code(project: Path) -> None:
-    told = _told(project)
-    assert len(told) > 10
-    assert [step for step, properties in told.items() if '"code' not in str(properties).replace("'", '"')] == []
+    step_properties = _step_properties(project)
+    assert len(step_properties) > 10
+    assert [
+        step for step, properties in step_properties.items() if '"code' not in str(properties).replace("'", '"')
+    ] == []
 
 
 def test_a_cluster_caches_no_step_that_reads_a_preset(project: Path) -> None:
-    """The files lie there: what this machine has says nothing of them."""
+    """The files are on the cluster: those of this machine do not matter."""
     config = load(project / "transom.yaml", [])
     paths = Paths(
-        project, Path("/mnt/out"), Path("/mnt/push"), Path("/mnt/edge"), elsewhere=Path("/mnt"), preset=Path("/mnt/b")
+        project,
+        Path("/mnt/out"),
+        Path("/mnt/push"),
+        Path("/mnt/edge"),
+        container_base=Path("/mnt"),
+        preset=Path("/mnt/b"),
     )
     pipeline = graph.build(config, paths)
     spec = compile_spec(

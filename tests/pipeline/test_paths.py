@@ -1,4 +1,4 @@
-"""Where a project's files lie."""
+"""The folders of a project."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_tfx_gets_no_path_that_it_would_take_for_a_pattern(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / name).mkdir()
-    paths = Paths.of(CONFIG, tmp_path / name / "transom.yaml")
+    paths = Paths.from_config(CONFIG, tmp_path / name / "transom.yaml")
     assert not set("[]*?") & set(str(paths.root).removeprefix(str(tmp_path)))
     for _ in range(2):
         paths.make_root()
@@ -28,11 +28,11 @@ def test_tfx_gets_no_path_that_it_would_take_for_a_pattern(
     assert (paths.artifacts / "file").read_text() == "here"
     paths.root.parent.unlink()
     paths.root.parent.symlink_to(tmp_path)
-    with pytest.raises(ConfigError, match="takes for a pattern"):
+    with pytest.raises(ConfigError, match="reads as a pattern"):
         paths.make_root()
 
 
 def test_other_folders_are_what_they_are(tmp_path: Path) -> None:
-    paths = Paths.of(CONFIG, tmp_path / "données (1)" / "transom.yaml")
+    paths = Paths.from_config(CONFIG, tmp_path / "données (1)" / "transom.yaml")
     paths.make_root()
     assert paths.root == paths.artifacts == tmp_path / "données (1)" / "k-out" / "artifacts"

@@ -1,4 +1,4 @@
-"""What is found before TensorFlow is loaded."""
+"""Errors that are found before TensorFlow is loaded."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def test_good_data_pass_and_nothing_is_written(folder: Path) -> None:
 
 def test_tensorflow_is_not_loaded(folder: Path, repository: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from pipeline import preflight, init; "
+        "import sys; from pathlib import Path; from pipeline import preflight; from pipeline.init import new_project; "
         "from pipeline.config import ProjectConfig; from pipeline.paths import Paths\n"
         f"base = Path({str(folder)!r})\n"
         "preflight.check(ProjectConfig(data={'path': 't.csv'}), Paths(base, base, base / 's', base / 'e'))\n"
-        "init.write(base / 't.csv')\n"
+        "new_project.write(base / 't.csv')\n"
         "print([name for name in ('tensorflow', 'tfx', 'apache_beam', 'keras') if name in sys.modules])"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=repository)
@@ -153,21 +153,21 @@ def test_folders_that_cannot_be_written(folder: Path) -> None:
         preflight.check(config, Paths(folder, folder, folder / "t.csv" / "serving", folder / "edge"))
     with pytest.raises(ConfigError, match=r"output: .*cannot be read"):
         preflight.check(config, Paths(folder, folder / ("x" * 300), folder / "serving", folder / "edge"))
-    # a file system that nobody may write, root included
+    # a file system that not even root can write to
     with pytest.raises(ConfigError, match=r"output: .*cannot be written"):
         preflight.check(config, Paths(folder, Path("/proc/transom/out"), folder / "serving", folder / "edge"))
 
 
 @pytest.mark.parametrize(("key", "file"), [("push", "saved_model.pb"), ("edge", "edge.json")])
 def test_a_push_folder_of_dated_tables_is_refused(folder: Path, key: str, file: str) -> None:
-    """LiveModel would take the newest for the live model, and a server would try to load it."""
+    """LiveModel would use the newest as the live model, and a server would try to load it."""
     (folder / "mine" / "20240101").mkdir(parents=True)
     (folder / "mine" / "20240101" / "t.csv").touch()
     config = ProjectConfig.model_validate({"data": {"path": "t.csv"}})
     paths = Paths(
         folder, folder / "out", **{"push": folder / "out" / "p", "edge": folder / "out" / "e", key: folder / "mine"}
     )
-    with pytest.raises(ConfigError, match=rf"{key}\.directory.*no models\n.*20240101"):
+    with pytest.raises(ConfigError, match=rf"{key}\.directory.*not models\n.*20240101"):
         preflight.check(config, paths)
     (folder / "mine" / "20240101" / file).touch()
     preflight.check(config, paths)
@@ -178,7 +178,7 @@ def test_what_the_edge_cannot_be(folder: Path) -> None:
         check(folder, edge={"budget": {"operations": ["FULLY_CONECTED"]}})
     check(folder, edge={"budget": {"operations": ["FULLY_CONNECTED", "custom Mine"]}})
     config = ProjectConfig.model_validate({"data": {"path": "t.csv"}})
-    with pytest.raises(ConfigError, match="takes every numbered folder there for a SavedModel"):
+    with pytest.raises(ConfigError, match="loads every numbered folder there as a SavedModel"):
         preflight.check(config, Paths(folder, folder, folder / "models", folder / "models"))
     with pytest.raises(ConfigError, match=r"edge\.directory.*cannot be a folder"):
         preflight.check(config, Paths(folder, folder, folder / "models", folder / "t.csv" / "edge"))
@@ -187,7 +187,7 @@ def test_what_the_edge_cannot_be(folder: Path) -> None:
 
 
 def test_a_preset_whose_vocabulary_cannot_be_used(folder: Path) -> None:
-    """Told before TensorFlow is loaded, and before anything is read or trained."""
+    """Refused before TensorFlow is loaded, and before anything is read or trained."""
     weights = folder / "weights"
     weights.mkdir()
     sizes = ("hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers", "max_position_embeddings")

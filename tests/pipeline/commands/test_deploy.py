@@ -1,4 +1,4 @@
-"""`transom deploy` and `transom predict URL`, through the command line."""
+"""`transom deploy` and `transom predict URL`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def fake() -> Iterator[FakeServing]:
 
 
 @pytest.mark.parametrize("wire", ["grpc", "rest"])
-def test_a_served_model_is_asked_by_its_url(
+def test_a_served_model_is_queried_by_its_url(
     wire: str, fake: FakeServing, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["predict", f"{fake.url(wire)}/reviews", "a good film", "dull"]) == 0
@@ -33,22 +33,22 @@ def test_a_served_model_is_asked_by_its_url(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "expected"),
     [
         (["{grpc}", "x"], ConfigError.exit_code, "give --model NAME"),
         (["{grpc}/reviews", "--model", "stars", "x"], ConfigError.exit_code, "'reviews' and 'stars'"),
         (["{rest}/absent", "x"], ModelError.exit_code, "Servable not found for request: Latest(absent)"),
         (["{grpc}/pairs", "x"], ModelError.exit_code, "--pair for each text"),
-        (["folder", "--model", "stars", "x"], ConfigError.exit_code, "--model beside a URL"),
+        (["folder", "--model", "stars", "x"], ConfigError.exit_code, "--model only with a URL"),
     ],
 )
 def test_what_a_server_cannot_answer_is_one_screen(
-    arguments: list[str], code: int, told: str, fake: FakeServing, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], code: int, expected: str, fake: FakeServing, capsys: pytest.CaptureFixture[str]
 ) -> None:
     filled = [argument.format(grpc=fake.grpc_url, rest=fake.rest_url) for argument in arguments]
     assert main(["predict", *filled]) == code
     error = capsys.readouterr().err
-    assert told in error
+    assert expected in error
     assert "Traceback" not in error
 
 
@@ -69,7 +69,7 @@ def test_manifests_are_written_and_a_canary_promoted_in_the_server(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["render", "--target", "compose", "--push-dir", "none", "--out", "out"], "no such folder"),
         (["promote", "--model", "reviews", "--config", "none"], "No such file"),
@@ -77,7 +77,7 @@ def test_manifests_are_written_and_a_canary_promoted_in_the_server(
     ],
 )
 def test_what_cannot_be_deployed_is_one_screen_and_exit_code_2(
-    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["deploy", *arguments]) == ConfigError.exit_code == 2
-    assert told in capsys.readouterr().err
+    assert expected in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`transom edge`: a pushed model becomes a bundle that is asked and looked at, on the command line."""
+"""`transom edge`: exports, queries, measures and inspects bundles."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from tflite.convert.variants import VARIANTS
 TEXTS = ["the film was good", "bad films, bad cafe!", "好电影"]
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> str:
+def printed(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
 def test_the_help_lists_the_variants(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["edge", "export", "--help"])
-    assert f"{{{','.join(VARIANTS)}}}" in told(capsys)
+    assert f"{{{','.join(VARIANTS)}}}" in printed(capsys)
 
 
-def test_a_pushed_model_becomes_a_bundle_that_answers_alike(
+def test_a_bundle_predicts_like_its_pushed_model(
     exports: dict[str, Exported], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle = tmp_path / "bundle"
     source = str(exports["single"].folder)
     assert main(["edge", "export", source, str(bundle), "--variant", "float32", "--length", "8", "--length", "32"]) == 0
-    assert "float32" in told(capsys)
+    assert "float32" in printed(capsys)
     check_golden(bundle)
     for command in (["edge", "run"], ["predict"]):
         assert main([*command, str(bundle), *TEXTS, "--json"]) == 0
-        rows = [json.loads(line) for line in told(capsys).splitlines()]
+        rows = [json.loads(line) for line in printed(capsys).splitlines()]
         wanted = exports["single"].ask_keras([text.encode() for text in TEXTS])
         assert [row["label"] for row in rows] == [label.decode() for label in wanted["label"].tolist()]
         assert [row["score"] for row in rows] == pytest.approx(wanted["score"].tolist(), abs=1e-4)
     assert main(["edge", "inspect", str(bundle)]) == 0
-    shown = told(capsys)
+    shown = printed(capsys)
     assert "classify_8, classify_32" in shown
     assert "vocab.txt, labels.txt" in shown
     assert main(["edge", "inspect", str(bundle), "--json"]) == 0
-    assert json.loads(told(capsys))["operations"]["EMBEDDING_LOOKUP"] > 0
+    assert json.loads(printed(capsys))["operations"]["EMBEDDING_LOOKUP"] > 0
 
 
 def test_pairs_are_calibrated_with_the_lines_of_a_file(
@@ -57,10 +57,10 @@ def test_pairs_are_calibrated_with_the_lines_of_a_file(
     assert main(["edge", "export", source, bundle, "--variant", "int8", "--file", str(file)]) == 0
     golden = [json.loads(line) for line in (tmp_path / "bundle" / "golden.jsonl").read_text().splitlines()]
     assert {(row["text"], row["text_pair"]) for row in golden} >= {(one, two) for one in TEXTS for two in TEXTS}
-    told(capsys)
+    printed(capsys)
     assert main(["edge", "run", bundle, "good", "--pair", "bad"]) == 0
     wanted = exports["number"].ask_keras([b"good"], [b"bad"])["score"][0]
-    assert float(told(capsys).split("\t")[0]) == pytest.approx(wanted, abs=3 * exports["number"].labels.std)
+    assert float(printed(capsys).split("\t")[0]) == pytest.approx(wanted, abs=3 * exports["number"].labels.std)
 
 
 def test_bundles_are_measured_beside_each_other(
@@ -71,16 +71,16 @@ def test_bundles_are_measured_beside_each_other(
     for variant in ("float32", "dynamic_int8"):
         arguments = [source, str(tmp_path / variant), "--variant", variant, "--file", str(texts)]
         assert main(["edge", "export", *arguments]) == 0
-        assert f"of {len(TEXTS)} rows have Keras's answer" in told(capsys)
+        assert f"of {len(TEXTS)} rows" in printed(capsys)
     parity = json.loads((tmp_path / "float32" / "edge.json").read_text())["report"]["parity"]
     assert parity["agreement"] == 1
     bundles = [str(tmp_path / variant) for variant in ("float32", "dynamic_int8")]
     assert main(["edge", "bench", *bundles, "--runs", "3"]) == 0
-    table = told(capsys).splitlines()
+    table = printed(capsys).splitlines()
     assert len(table) == 3
     assert table[1].split()[-1] == "1.00"
     assert main(["edge", "bench", *bundles, "--runs", "3", "--json"]) == 0
-    rows = [json.loads(line) for line in told(capsys).splitlines()]
+    rows = [json.loads(line) for line in printed(capsys).splitlines()]
     assert rows[0]["bytes"] > rows[1]["bytes"]
     assert main(["edge", "bench", *bundles, "--runs", "0"]) == ConfigError.exit_code
     assert main(["edge", "bench", str(tmp_path)]) == ModelError.exit_code

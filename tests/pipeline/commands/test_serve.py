@@ -6,14 +6,14 @@ import pytest
 
 from models.errors import ModelError
 from pipeline.cli import main
-from pipeline.commands.serve import command_line
+from pipeline.commands.serve import server_flags
 from serving.server.flags import parse, to_options
 from serving.server.options import ServerOptions
 
 
 def options(directory: Path, *flags: str) -> ServerOptions:
     """The options that the server would start with."""
-    arguments, adapt = command_line(directory, flags)
+    arguments, adapt = server_flags(directory, flags)
     return adapt(to_options(parse(arguments)))
 
 
@@ -43,7 +43,7 @@ def test_flags_override_the_name_and_the_port(output: Path) -> None:
 
 
 @pytest.mark.parametrize("inside", ["", "serving/reviews", "serving/reviews/1"])
-def test_only_this_machine_asks_and_reloads_unless_the_flags_say_otherwise(output: Path, inside: str) -> None:
+def test_only_this_machine_can_connect_and_reload_by_default(output: Path, inside: str) -> None:
     pushed = output / "serving" / "reviews"
     chosen = options(output / inside)
     assert (chosen.host, chosen.reload_from, chosen.reload_roots) == ("127.0.0.1", "loopback", (pushed,))
@@ -58,7 +58,7 @@ def test_serve_refuses_what_it_cannot_serve(output: Path, capsys: pytest.Capture
     assert main(["serve", str(output), "--model_base_path=/m"]) == ModelError.exit_code
     (output / "saved_model.pb").touch()
     assert main(["serve", str(output)]) == ModelError.exit_code
-    assert "a number, which TF Serving takes for the version" in capsys.readouterr().err
+    assert "a number, which TF Serving takes as the version" in capsys.readouterr().err
 
 
 def test_a_wrong_flag_is_the_servers_error(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,8 +68,8 @@ def test_a_wrong_flag_is_the_servers_error(output: Path, capsys: pytest.CaptureF
 
 def test_the_help_says_what_holds_here(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", str(output), "--help"]) == 0
-    told = capsys.readouterr().out
-    assert all(f"here: {value})" in told for value in ("127.0.0.1", "loopback", "8501", "reviews"))
+    printed = capsys.readouterr().out
+    assert all(f"here: {value})" in printed for value in ("127.0.0.1", "loopback", "8501", "reviews"))
 
 
 def test_only_the_folder_is_missing_where_nothing_is_given(capsys: pytest.CaptureFixture[str]) -> None:

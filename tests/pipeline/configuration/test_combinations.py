@@ -1,4 +1,4 @@
-"""Settings that do not go together, or that nothing would read, are refused by key before TensorFlow is loaded."""
+"""Settings that contradict each other or have no effect are refused by key before TensorFlow is loaded."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def configure(folder: Path, **groups: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("keys", "refused", "told"),
+    ("keys", "refused", "expected"),
     [
-        # What only one kind of task reads.
+        # Settings of one kind of task.
         ({"task.threshold": 0.3}, "task.threshold", "only a multi_label task"),
         ({"task.label_separator": ";"}, "task.label_separator", "only a multi_label task"),
         (NUMBER | {"task.threshold": 0.3}, "task.threshold", "task.type is regression"),
@@ -49,7 +49,7 @@ def configure(folder: Path, **groups: Any) -> Any:
         (NUMBER | {"gate.unseen_label": "warn"}, "gate.unseen_label", "has no labels"),
         (NUMBER | {"gate.conflicting_labels": "error"}, "gate.conflicting_labels", "different numbers"),
         (NUMBER | {"evaluation.slices": ["label", "place"]}, "evaluation.slices", "text_length"),
-        # Labels that no row can have, wherever one is named.
+        # Labels that no row can have.
         (MULTI | {"task.labels": ["a|b", "c"]}, "task", "cut at '|'"),
         (MULTI | {"task.labels": ["a b", "c"], "task.label_separator": " "}, "task", "cut at ' '"),
         ({"task.labels": ["a ", "c"]}, "task", "write 'a'"),
@@ -81,14 +81,14 @@ def configure(folder: Path, **groups: Any) -> Any:
             "'f1/cafe\\u0301' and 'f1/caf\\xe9'",
         ),
         ({"evaluation.thresholds": {"recall/a ": {"min": 0.9}}}, "evaluation.thresholds.recall/a ", "write 'a'"),
-        # Weights and thresholds that undo each other.
+        # Weights and thresholds that cancel each other out.
         (MULTI | {"train.label_smoothing": 0.2, "task.threshold": 0.1}, "train.label_smoothing", "it is 0.1"),
         (MULTI | {"train.label_smoothing": 0.2, "task.threshold": 0.95}, "train.label_smoothing", "it is 0.95"),
         ({"train.class_weights": {"a": 0}}, "train.class_weights.a", "greater than 0"),
         ({"train.class_weights": {"a": -1.0}}, "train.class_weights.a", "greater than 0"),
         ({"train.class_weights": {"a": float("inf")}}, "train.class_weights.a", "finite"),
         ({"train.class_weights": {"a": True}}, "train.class_weights.a", "a number"),
-        # What a preset brings, and what only a preset has.
+        # Settings that a preset determines, and settings that only a preset has.
         (PRESET | {"tokenizer.vocabulary_size": 900}, "tokenizer.vocabulary_size", "its own vocabulary"),
         (PRESET | {"tokenizer.lowercase": False}, "tokenizer.lowercase", "its own vocabulary"),
         (PRESET | {"tokenizer.strip_accents": False}, "tokenizer.strip_accents", "its own vocabulary"),
@@ -109,15 +109,15 @@ def configure(folder: Path, **groups: Any) -> Any:
         ({"data": {"train": "a.csv", "splits": {"eval": 2}}}, "data.splits.eval", "goes with `path`"),
         ({"evaluation.slices": [], "edge.max_slice_loss": 0.1}, "edge.max_slice_loss", "evaluation.slices is empty"),
         ({"train.strategy": "tpu", "train.xla": False}, "train.xla", "a TPU runs only"),
-        ({"kubeflow.default": {"accelerators": 2}}, "kubeflow.default.accelerators", "of what kind"),
-        ({"kubeflow.steps": {"Trainer": {"accelerators": 2}}}, "kubeflow.steps.Trainer.accelerators", "of what kind"),
+        ({"kubeflow.default": {"accelerators": 2}}, "kubeflow.default.accelerators", "names the kind"),
+        ({"kubeflow.steps": {"Trainer": {"accelerators": 2}}}, "kubeflow.steps.Trainer.accelerators", "names the kind"),
         ({"kubeflow.default": {"shared_memory_gb": 9}}, "kubeflow.default.shared_memory_gb", "at most 8"),
         ({"kubeflow.default": {"cpu": 0.0001}}, "kubeflow.default.cpu", "0.001"),
         ({"kubeflow.default": {"tolerations": [{}]}}, "kubeflow.default.tolerations.0", "give the `key`"),
         (
             {"kubeflow.default": {"tolerations": [{"key": "a", "operator": "Exists", "value": "b"}]}},
             "kubeflow.default.tolerations.0",
-            "is any value",
+            "matches any value",
         ),
         ({"edge.variants": ["float16", "float16"]}, "edge.variants", "'float16' is there more than once"),
         ({"edge.lengths": [8, 16, 8]}, "edge.lengths", "8 is there more than once"),
@@ -132,23 +132,23 @@ def configure(folder: Path, **groups: Any) -> Any:
         ({"task.text": ""}, "task.text", "not empty"),
     ],
 )
-def test_what_would_not_be_heeded_is_refused(tmp_path: Path, keys: dict, refused: str, told: str) -> None:
+def test_settings_without_effect_are_refused(tmp_path: Path, keys: dict, refused: str, expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
         configure(tmp_path, **keys)
     line = str(caught.value).splitlines()[0].partition("transom.yaml: ")[2]
     assert line == refused or line.startswith(f"{refused}: ")
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
 
 
 @pytest.mark.parametrize(
     "keys",
     [
-        # Given as it is by default, a key says nothing that would have to be heeded.
+        # A key set to its default is allowed even if it has no effect.
         NUMBER | {"task.threshold": 0.5, "train.class_weights": "none", "evaluation.slices": ["label", "text_length"]},
         PRESET | {"tokenizer.vocabulary_size": 8000, "tokenizer.strip_accents": True},
         PRESET | {"tokenizer.mediapipe_compatible": True},
         {"train.layer_decay": 1.0, "train.head_multiple": 1.0},
-        # What the same group turns off stays for later.
+        # Settings of a feature that is turned off are kept for later.
         {"gate.drift": "off", "gate.drift_threshold": 0.4},
         {"serving.gate": False, "serving.latency_ms": 3.0},
         {"edge.variants": [], "edge.lengths": [999]},
@@ -156,7 +156,7 @@ def test_what_would_not_be_heeded_is_refused(tmp_path: Path, keys: dict, refused
         PAIR | {"edge.variants": [], "edge.lengths": [4]},
         NUMBER | {"gate.small_class": "off", "gate.small_class_rows": 3},
         NUMBER | {"gate.small_class": "off", "gate.unseen_label": "off", "gate.conflicting_labels": "off"},
-        # What goes together.
+        # Valid combinations.
         MULTI | {"task.labels": ["a b", "c"], "task.label_separator": ";", "train.class_weights": {"a b": 2.0}},
         MULTI | {"train.label_smoothing": 0.1, "task.threshold": 0.2, "train.class_weights": "balanced"},
         {"task.labels": ["a|b", "c"], "evaluation.thresholds": {"recall/a|b": {"min": 0.5, "slices": ["label=a|b"]}}},

@@ -53,7 +53,7 @@ def test_a_configuration_cannot_be_changed(write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("data: {path: a.csv}\ntrain: {epocs: 3}\n", ("train.epocs", "does not know", "did you mean `epochs`?")),
         ("data: {path: a.csv}\ntrain: {epochs: many}\n", ("train.epochs", "'many'", "a whole number")),
@@ -89,7 +89,7 @@ def test_a_configuration_cannot_be_changed(write) -> None:
         ('data: {path: "a\\0b"}\n', ("data.path", "of the form")),
         ("a: [\n", ("not YAML",)),
         ("data:\n\tpath: a.csv\n", ("not YAML", "'\\t'", "line 2, column 1", "spaces")),
-        ("data: {path: a.csv}\nname: a\nname: b\n", ("the key 'name' of line 2 is there again", "line 3")),
+        ("data: {path: a.csv}\nname: a\nname: b\n", ("the key 'name' of line 2 is repeated", "line 3")),
         ("data: {path: a.csv, path: b.csv}\n", ("the key 'path'",)),
         ("[" * 5000, ("not YAML", "nested")),
         ("just a word\n", ("'just a word'", "keys such as")),
@@ -99,10 +99,10 @@ def test_a_configuration_cannot_be_changed(write) -> None:
         (b"name: \xff\n", ("not UTF-8 at offset 6",)),
     ],
 )
-def test_a_wrong_configuration_is_taught(write, text: str | bytes, told: tuple[str, ...]) -> None:
+def test_a_wrong_configuration_is_explained(write, text: str | bytes, expected: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError) as error:
         load(write(text))
-    for part in told:
+    for part in expected:
         assert part in str(error.value)
 
 
@@ -118,7 +118,7 @@ def test_a_wrong_override_is_refused(write, override: str) -> None:
 
 
 def test_only_true_and_false_are_booleans(write) -> None:
-    """What the documentation writes is what is read: `off` is a severity, and "no" is a label."""
+    """Values mean what the documentation says: `off` is a severity, and "no" is a label."""
     text = (
         "data: {path: 2026-01-31}\ngate: {drift: off}\ntrain: {onednn: on}\ntask: {label: 12:30, labels: [no, yes]}\n"
     )

@@ -1,4 +1,4 @@
-"""`--set`: a text is taken as it is written, everything else as the file would be read."""
+"""`--set`: texts are taken as written, everything else is read as in the file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from models.errors import ConfigError
 from pipeline.configuration.loading import load
-from pipeline.configuration.overrides import apply
+from pipeline.configuration.overrides import apply_override
 
 TEXTS = (
     *(
@@ -56,7 +56,7 @@ TEXTS = (
 def given(*overrides: str) -> dict[str, Any]:
     raw: dict[str, Any] = {}
     for override in overrides:
-        apply(raw, override)
+        apply_override(raw, override)
     return raw
 
 
@@ -114,9 +114,9 @@ def test_nothing_gives_an_optional_key_its_default_back(tmp_path: Path, value: s
 
 
 @pytest.mark.parametrize("value", ["3 #1", "3 # three", "[a] #1", "{a: 1} # b", "#3", "# 3"])
-def test_what_a_comment_would_swallow_is_refused(value: str) -> None:
+def test_a_comment_in_a_value_is_refused(value: str) -> None:
     for key in ("train.epochs", "task.labels", "evaluation.thresholds"):
-        with pytest.raises(ConfigError, match="would be taken for a comment and be lost"):
+        with pytest.raises(ConfigError, match="would be read as a comment and lost"):
             given(f"{key}={value}")
 
 

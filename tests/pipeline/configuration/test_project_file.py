@@ -6,7 +6,7 @@ import pytest
 
 from models.errors import ConfigError
 from pipeline.cli import main
-from pipeline.configuration.project_file import find
+from pipeline.configuration.project_file import find_project_file
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_current_folders_file_is_found_and_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "transom.yaml").touch()
-    assert find(None).resolve() == here / "transom.yaml"
+    assert find_project_file(None).resolve() == here / "transom.yaml"
     assert f"using {here / 'transom.yaml'}" in capsys.readouterr().err
 
 
@@ -27,12 +27,12 @@ def test_a_folder_stands_for_the_file_in_it(here: Path, capsys: pytest.CaptureFi
     (here / "a b").mkdir()
     (here / "a b" / "transom.yaml").touch()
     for given in (Path("a b"), here / "a b"):
-        assert find(given).resolve() == here / "a b" / "transom.yaml"
+        assert find_project_file(given).resolve() == here / "a b" / "transom.yaml"
         assert "a b/transom.yaml" in capsys.readouterr().err
 
 
 def test_a_file_is_taken_as_it_is(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert find(Path("other.yaml")) == Path("other.yaml")
+    assert find_project_file(Path("other.yaml")) == Path("other.yaml")
     assert capsys.readouterr().err == ""
 
 
@@ -53,7 +53,7 @@ def test_where_there_is_none_it_says_what_to_do(
         (here / name).parent.mkdir(parents=True, exist_ok=True)
         (here / name).touch()
     with pytest.raises(ConfigError) as caught:
-        find(Path(given) if given else None)
+        find_project_file(Path(given) if given else None)
     assert str(here / (given or "")).rstrip("/") in caught.value.what
     assert got in caught.value.got
     assert fix in caught.value.fix

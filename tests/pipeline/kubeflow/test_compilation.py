@@ -1,4 +1,4 @@
-"""`transom compile --verify` leaves everything as it was, wherever the user's own folders lie."""
+"""`transom compile --verify` changes nothing in the user's folders."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from models.errors import ConfigError, TransomError
 from pipeline import cli
 from pipeline.config import ProjectConfig
 from pipeline.kubeflow.cluster_paths import paths_on_cluster
-from pipeline.kubeflow.compilation import _given_mounts, _verify
+from pipeline.kubeflow.compilation import _parse_mounts, _verify
 from pipeline.kubeflow.pipeline_yaml import is_replaceable
 
-# What the real steps do to the folders that they are told: Trainer clears the checkpoints, Pusher adds a version.
+# The real steps' changes to their folders: Trainer clears the checkpoints, Pusher adds a version.
 STEP = """
 import json, pathlib, shutil, sys
-told, storage = json.loads(sys.argv[1]), pathlib.Path(sys.argv[-1])
-given, (name, out), = told["inputs"]["parameterValues"], *told["outputs"]["artifacts"].items()
+executor_input, storage = json.loads(sys.argv[1]), pathlib.Path(sys.argv[-1])
+given, (name, out), = executor_input["inputs"]["parameterValues"], *executor_input["outputs"]["artifacts"].items()
 out = out["artifacts"][0]
 folder = storage / "minio" / out["uri"].removeprefix("minio://")
 folder.mkdir(parents=True)
@@ -36,7 +36,8 @@ else:
     for place in (push, pathlib.Path(given["edge"])):
         (place / "1").mkdir(exist_ok=True)
     out["metadata"] = {"pushed_version": "1"}
-pathlib.Path(told["outputs"]["outputFile"]).write_text(json.dumps({"artifacts": {name: {"artifacts": [out]}}}))
+result = {"artifacts": {name: {"artifacts": [out]}}}
+pathlib.Path(executor_input["outputs"]["outputFile"]).write_text(json.dumps(result))
 """
 OUTPUTS = {"LiveModel": "live_model", "Evaluator": "evaluation", "Pusher": "pushed_model"}
 
@@ -75,13 +76,13 @@ def spec(places: dict[str, str], code: str = STEP) -> dict[str, Any]:
 
 
 def state(folder: Path) -> dict[str, str | None]:
-    """Every path below a folder, and what files hold."""
+    """Every path below a folder, with the content of files."""
     return {str(path.relative_to(folder)): path.read_text() if path.is_file() else None for path in folder.rglob("*")}
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A project's folder in which the user has folders of every name that ours have."""
+    """A project with the user's own folders of every name that Transom uses."""
     folder = tmp_path / "home"
     for name in ("push", "edge", "checkpoints", "run-1", "run-2", "buckets", "mounts", "out/serving/tiny", "out/edge"):
         (folder / name / "7").mkdir(parents=True)
@@ -90,19 +91,19 @@ def home(tmp_path: Path) -> Path:
     return folder
 
 
-def verify(home: Path, work: Path | None, mounts: list[str], code: str = STEP, **told: Any) -> None:
+def verify(home: Path, work: Path | None, mounts: list[str], code: str = STEP, **settings: Any) -> None:
     kubeflow = {
         "base": "/mnt/data/home",
         "mounts": [{"claim": "data", "path": "/mnt/data"}],
-        **told.pop("kubeflow", {}),
+        **settings.pop("kubeflow", {}),
     }
-    raw = {"name": "tiny", "data": {"path": "reviews.csv"}, "kubeflow": kubeflow, **told}
+    raw = {"name": "tiny", "data": {"path": "reviews.csv"}, "kubeflow": kubeflow, **settings}
     config = ProjectConfig.model_validate(raw)
     paths = paths_on_cluster(config, home / "transom.yaml", "kubeflow")
     places = {name: str(getattr(paths, name)) for name in ("push", "edge", "checkpoints")}
     out = home.parent / "pipeline.yaml"
     out.write_text(yaml.safe_dump(spec({**places, "data": "/mnt/data/home/reviews.csv"}, code)))
-    _verify(argparse.Namespace(out=out, platform=None, work=work), config, paths, _given_mounts(mounts))
+    _verify(argparse.Namespace(out=out, platform=None, work=work), config, paths, _parse_mounts(mounts))
 
 
 OWN_OUTPUT = {
@@ -111,7 +112,7 @@ OWN_OUTPUT = {
 
 
 @pytest.mark.parametrize(
-    ("mounts", "told", "work"),
+    ("mounts", "settings", "work"),
     [
         ([], {"output": "."}, "."),
         ([], {"push": {"directory": "push"}, "edge": {"directory": "edge"}}, None),
@@ -122,13 +123,13 @@ OWN_OUTPUT = {
     ],
 )
 def test_a_verification_touches_nothing_of_the_users(
-    home: Path, monkeypatch: pytest.MonkeyPatch, mounts: list[str], told: dict[str, Any], work: str | None
+    home: Path, monkeypatch: pytest.MonkeyPatch, mounts: list[str], settings: dict[str, Any], work: str | None
 ) -> None:
     monkeypatch.chdir(home)
     (home / "home").symlink_to(home)  # for the mount of the folder above
     (home / "linked").symlink_to("out")
     before = {name: state(home / name) for name in ("push", "edge", "checkpoints", "run-1", "buckets", "mounts", "out")}
-    verify(home, Path(work) if work else None, mounts, **dict(told))
+    verify(home, Path(work) if work else None, mounts, **dict(settings))
     assert {name: state(home / name) for name in before} == before
     made = list(home.glob("verify-*"))
     assert len(made) == (1 if work else 0)

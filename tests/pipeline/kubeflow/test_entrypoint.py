@@ -1,4 +1,4 @@
-"""What a container runs: URIs, types, spans, and the last line of a failure."""
+"""The container's entrypoint: URIs, types, spans, and the last line of a failure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from models.errors import (
     TrainingError,
     TransomError,
 )
-from pipeline.kubeflow.attempts import Note, is_final
+from pipeline.kubeflow.attempts import FailureNote, is_final
 from pipeline.kubeflow.entrypoint import last_line, local_path, main
 
 ROWS = "text,label\n" + "".join(f"text {n},{'ab'[n % 2]}\n" for n in range(40))
@@ -58,10 +58,10 @@ def test_an_error_is_one_line_with_its_four_parts() -> None:
 
 
 def arguments(base: Path, work: Path) -> list[str]:
-    """What the launcher calls ExampleGen with; the backend's own log artifact included."""
+    """The launcher's arguments for ExampleGen, including the backend's own log artifact."""
     node = example_gen(DataConfig(path="{SPAN}/t.csv"), TaskConfig(), base)
     parameters = {name: value for name, value in node.exec_properties.items() if value is not None}
-    told = {
+    executor_input = {
         "inputs": {"parameterValues": parameters},
         "outputs": {
             "artifacts": {
@@ -77,7 +77,7 @@ def arguments(base: Path, work: Path) -> list[str]:
     spec = {"parameters": {name: {"parameterType": kind} for name, kind in kinds.items()}}
     return [
         *("--executor_class_path", f"{Executor.__module__}.Executor"),
-        *("--json_serialized_invocation_args", json.dumps(told)),
+        *("--json_serialized_invocation_args", json.dumps(executor_input)),
         *("--json_serialized_inputs_spec_args", json.dumps(spec)),
         *("--artifact_types", json.dumps({"examples": "tfx.types.standard_artifacts.Examples"})),
         *("--driver_class_path", "components.steps.example_gen.Driver"),
@@ -90,9 +90,9 @@ def test_example_gen_takes_the_newest_span_and_reports_the_buckets_uri(tmp_path:
         (tmp_path / "data" / span).mkdir(parents=True)
         (tmp_path / "data" / span / "t.csv").write_text(ROWS)
     assert main(arguments(tmp_path / "data", tmp_path)) == 0
-    said: dict[str, Any] = json.loads((tmp_path / "out.json").read_text())["artifacts"]
-    assert set(said) == {"examples"}
-    made = said["examples"]["artifacts"][0]
+    outputs: dict[str, Any] = json.loads((tmp_path / "out.json").read_text())["artifacts"]
+    assert set(outputs) == {"examples"}
+    made = outputs["examples"]["artifacts"][0]
     assert made["uri"] == "s3://bucket/examples"
     # TFX marks a custom property that has the name of a declared one.
     assert made["metadata"][f"{CUSTOM_PROPERTIES_PREFIX}span"] == 3
@@ -108,11 +108,11 @@ def test_an_error_of_ours_ends_the_log_with_its_code(tmp_path: Path, capfd: pyte
 
 @pytest.fixture
 def tried(tmp_path: Path) -> list[str]:
-    """A step that is tried again twice, on a table without a span."""
+    """The arguments of a step with two retries, on a table without a span."""
     return [*arguments(tmp_path / "data", tmp_path), "--attempts", str(tmp_path / "attempts"), "--retries", "2"]
 
 
-def said(capfd: pytest.CaptureFixture[str]) -> str:
+def last_error_line(capfd: pytest.CaptureFixture[str]) -> str:
     return capfd.readouterr().err.strip().splitlines()[-1]
 
 
@@ -121,12 +121,12 @@ def test_a_failure_that_would_fail_again_is_not_tried_again(
 ) -> None:
     (tmp_path / "data").mkdir()
     assert main(tried) == DataError.exit_code
-    first = said(capfd)
-    (tmp_path / "data" / "1").mkdir()  # whatever happens meanwhile, the attempts after it do not run
+    first = last_error_line(capfd)
+    (tmp_path / "data" / "1").mkdir()  # the data are there now, but the later attempts still do not run
     (tmp_path / "data" / "1" / "t.csv").write_text(ROWS)
     for _ in range(2):
         assert main(tried) == DataError.exit_code
-        assert said(capfd).startswith(f"{first} (an earlier attempt ended so")
+        assert last_error_line(capfd).startswith(f"{first} (an earlier attempt failed like this")
     assert list((tmp_path / "attempts").iterdir()) == []
     assert main(tried) == 0  # a person has restarted the run
 
@@ -140,7 +140,7 @@ def test_another_run_is_not_stopped_by_the_note_of_an_earlier_one(tried: list[st
 
 
 def test_old_and_broken_notes_stop_nothing(tmp_path: Path) -> None:
-    note = Note.of(tmp_path, 3, "Trainer", "{}")
+    note = FailureNote.for_task(tmp_path, 3, "Trainer", "{}")
     assert note.path is not None
     for content in ("", "[]", "{", '{"line": "x"}', '{"line": "x", "code": 3, "left": 2, "time": 0}'):
         note.path.write_text(content)
@@ -149,10 +149,10 @@ def test_old_and_broken_notes_stop_nothing(tmp_path: Path) -> None:
     os.utime(note.path, (0, 0))
     (tmp_path / "mine.json").touch()
     os.utime(tmp_path / "mine.json", (0, 0))
-    other = Note.of(tmp_path, 1, "Trainer", "other")
+    other = FailureNote.for_task(tmp_path, 1, "Trainer", "other")
     other.write(ConfigError("data.path"), "line")
     assert {path.name for path in tmp_path.iterdir()} == {"mine.json", other.path.name if other.path else ""}
-    Note.of(tmp_path / "mine.json", 1, "Trainer", "").write(ConfigError("x"), "line")  # no folder: no note
+    FailureNote.for_task(tmp_path / "mine.json", 1, "Trainer", "").write(ConfigError("x"), "line")  # no folder: no note
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_old_and_broken_notes_stop_nothing(tmp_path: Path) -> None:
         (ModelError("x"), True),
         (NotBlessedError("x"), True),
         (PresetError("x"), False),  # a download
-        (TrainingError("x"), False),  # it goes on at its checkpoint
+        (TrainingError("x"), False),  # it resumes from its checkpoint
         (PushError("x"), False),
         (BusyError("x"), False),
         (TransomError("x"), False),

@@ -1,4 +1,4 @@
-"""The compiled spec: what TFX's own lacks for the open-source backend is there."""
+"""The compiled spec has what TFX's own lacks for the open-source backend."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_the_compiled_graph_is_the_local_one(tasks: dict[str, Any]) -> None:
 
 def test_the_steps_that_are_listed_are_the_graphs_in_its_order(tmp_path: Path) -> None:
     config = ProjectConfig.model_validate({"data": {"path": "t.csv"}})
-    built = graph.build(config, Paths.of(config, tmp_path / "transom.yaml"))
+    built = graph.build(config, Paths.from_config(config, tmp_path / "transom.yaml"))
     assert [node.id for node in built.components] == list(STEPS)
 
 
@@ -179,8 +179,8 @@ def test_the_dockerfile_installs_the_lock(tmp_path: Path, capsys: pytest.Capture
     copied = next(line for line in text.splitlines() if line.startswith("COPY requirements")).split()[1:-1]
     assert {"requirements.lock", "requirements-uv.lock", "requirements-cuda.lock"} == set(copied)
     assert all((repository / name).is_file() for name in copied)
-    said = capsys.readouterr().out
-    assert f":{importlib.metadata.version('transom')} ." in said
+    output = capsys.readouterr().out
+    assert f":{importlib.metadata.version('transom')} ." in output
     packages = {path.name for path in repository.iterdir() if (path / "__init__.py").is_file()}
     ignored = (tmp_path / "image" / "Dockerfile.dockerignore").read_text().splitlines()
     assert {f"!{name}" for name in (*packages, *copied)} <= set(ignored)

@@ -1,4 +1,4 @@
-"""Submitting, against a local API that answers as kfp_server_api's own models say."""
+"""Submitting to a local API that responds with kfp_server_api's models."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PLATFORM = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {}}}}}
 
 
 class Cluster(ThreadingHTTPServer):
-    """Keeps what it was asked; knows pipelines and recurring runs; refuses where `status` is not 200."""
+    """Records requests; has pipelines and recurring runs; refuses requests if `status` is not 200."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -40,7 +40,7 @@ class Cluster(ThreadingHTTPServer):
         self.pipelines.append(api.V2beta1Pipeline(pipeline_id=pipeline_id, display_name="tiny", namespace=namespace))
 
     def plan(self, number: int, name: str = "tiny 2026-01-31 03:00:00", **more: Any) -> None:
-        """A recurring run that is there already."""
+        """An existing recurring run."""
         pipeline, experiment = more.pop("pipeline", "p1"), more.pop("experiment", "e1")
         one = api.V2beta1RecurringRun(
             recurring_run_id=f"old{number}",
@@ -54,7 +54,7 @@ class Cluster(ThreadingHTTPServer):
         self.schedules.append(one)
 
     def _listed(self, query: dict[str, list[str]]) -> Any:
-        """Two pages of pipelines, as a cluster has them: those of a namespace, or those that have none."""
+        """Two pages of pipelines: those of a namespace, or those without one."""
         (namespace,) = query.get("namespace", [""])
         found = [one for one in self.pipelines if (one.namespace or "") == namespace]
         first = not query.get("page_token", [""])[0] and len(found) > 1
@@ -97,17 +97,17 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.server.asked.append((self.command, path, body))
         refused = self.command == "DELETE" and self.server.refuses_deletion
-        said = json.dumps({} if refused else self.server.answer(self.command, path, parse_qs(url.query))).encode()
+        message = json.dumps({} if refused else self.server.answer(self.command, path, parse_qs(url.query))).encode()
         self.send_response(403 if refused else self.server.status)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(said)))
+        self.send_header("Content-Length", str(len(message)))
         self.end_headers()
-        self.wfile.write(said)
+        self.wfile.write(message)
 
     do_GET = do_POST = do_DELETE = _answer
 
     def log_message(self, *_: Any) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
 
 @pytest.fixture
@@ -159,10 +159,10 @@ def test_a_recurring_run_reads_new_data_and_makes_up_for_nothing(
     cluster: Cluster, compiled: Path, option: list[str], trigger: dict[str, Any]
 ) -> None:
     assert cli.main(["submit", str(compiled), "--endpoint", cluster.url, *option]) == 0
-    told = posted(cluster, "/apis/v2beta1/recurringruns")
-    assert told["no_catchup"] is True
+    sent = posted(cluster, "/apis/v2beta1/recurringruns")
+    assert sent["no_catchup"] is True
     for kind, schedule in trigger.items():
-        assert {key: str(told["trigger"][kind][key]) for key in schedule} == schedule
+        assert {key: str(sent["trigger"][kind][key]) for key in schedule} == schedule
 
 
 def test_a_run_that_was_waited_for_and_failed_is_a_failure(
@@ -175,13 +175,13 @@ def test_a_run_that_was_waited_for_and_failed_is_a_failure(
 def test_a_refusal_is_one_screen(cluster: Cluster, compiled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cluster.status = 403
     assert cli.main(["submit", str(compiled), "--endpoint", cluster.url]) == 1
-    said = capsys.readouterr().err
-    assert "403" in said
-    assert "KFP_API_TOKEN" in said
+    output = capsys.readouterr().err
+    assert "403" in output
+    assert "KFP_API_TOKEN" in output
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected_text"),
     [
         ("a: [", "expected"),
         ("- 1", "no mapping"),
@@ -190,19 +190,19 @@ def test_a_refusal_is_one_screen(cluster: Cluster, compiled: Path, capsys: pytes
     ],
 )
 def test_what_is_no_compiled_pipeline_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, said: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, expected_text: str
 ) -> None:
     path = tmp_path / "pipeline.yaml"
     path.write_text(content)
     assert cli.main(["submit", str(path), "--endpoint", "http://127.0.0.1:1"]) == 2
-    assert said in capsys.readouterr().err
+    assert expected_text in capsys.readouterr().err
 
 
 def test_a_cluster_that_is_not_there_is_one_screen(compiled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["submit", str(compiled), "--endpoint", "http://127.0.0.1:1"]) == 1
-    said = capsys.readouterr().err
-    assert "port-forward" in said
-    assert "Traceback" not in said
+    output = capsys.readouterr().err
+    assert "port-forward" in output
+    assert "Traceback" not in output
 
 
 def test_a_cron_of_five_fields_is_refused(compiled: Path) -> None:
@@ -230,10 +230,10 @@ def test_several_pipelines_of_one_name_are_told_apart(
     cluster.know("p1")
     cluster.know("p2")
     assert cli.main(["submit", str(compiled), "--endpoint", cluster.url]) == 2
-    said = capsys.readouterr().err
-    assert "p1" in said
-    assert "p2" in said
-    assert "--namespace" in said
+    output = capsys.readouterr().err
+    assert "p1" in output
+    assert "p2" in output
+    assert "--namespace" in output
 
 
 def resubmit(cluster: Cluster, compiled: Path, capsys: pytest.CaptureFixture[str]) -> str:
@@ -247,17 +247,17 @@ def test_a_second_schedule_takes_the_place_of_the_first(
     cluster: Cluster, compiled: Path, capsys: pytest.CaptureFixture[str], made: dict[str, Any]
 ) -> None:
     cluster.plan(1, **made)
-    said = resubmit(cluster, compiled, capsys)
+    output = resubmit(cluster, compiled, capsys)
     assert cluster.schedules == []
-    assert "in place of recurring run old1" in said
-    assert "0 0 4 * * *" in said
+    assert "replaces recurring run old1" in output
+    assert "0 0 4 * * *" in output
     methods = [method for method, path, _ in cluster.asked if path.startswith("/apis/v2beta1/recurringruns")]
     assert methods == ["GET", "POST", "DELETE"]  # never without a schedule
     assert posted(cluster, "/apis/v2beta1/recurringruns")["description"] == MADE_BY
 
 
 @pytest.mark.parametrize(
-    ("other", "told"),
+    ("other", "expected"),
     [
         ({"name": "my own nightly run"}, True),
         ({"name": "tiny 2026-01-31 03:00:00", "description": "mine"}, True),
@@ -266,20 +266,20 @@ def test_a_second_schedule_takes_the_place_of_the_first(
     ],
 )
 def test_schedules_that_submit_did_not_make_stay(
-    cluster: Cluster, compiled: Path, capsys: pytest.CaptureFixture[str], other: dict[str, Any], told: bool
+    cluster: Cluster, compiled: Path, capsys: pytest.CaptureFixture[str], other: dict[str, Any], expected: bool
 ) -> None:
     cluster.plan(1, **other)
-    said = resubmit(cluster, compiled, capsys)
+    output = resubmit(cluster, compiled, capsys)
     assert [one.recurring_run_id for one in cluster.schedules] == ["old1"]
-    assert ("another schedule, which stays: recurring run old1" in said) == told
+    assert ("another schedule, which is kept: recurring run old1" in output) == expected
 
 
-def test_a_schedule_that_cannot_be_replaced_is_told(
+def test_a_schedule_that_cannot_be_replaced_is_reported(
     cluster: Cluster, compiled: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cluster.plan(1)
     cluster.refuses_deletion = True
-    assert "there are two schedules now" in resubmit(cluster, compiled, capsys)
+    assert "there are now two schedules" in resubmit(cluster, compiled, capsys)
 
 
 def test_a_single_run_leaves_schedules_alone(cluster: Cluster, compiled: Path) -> None:

@@ -1,4 +1,4 @@
-"""What cannot run on a cluster is refused by its key, before TensorFlow is loaded."""
+"""Settings that cannot run on a cluster are refused by key before TensorFlow is loaded."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_good_configuration_gets_the_containers_folders() -> None:
     assert check(config, "kubeflow", None, STEPS) == IMAGE
     paths = paths_on_cluster(config, Path("/home/me/transom.yaml"), "kubeflow")
     assert paths.base == Path("/home/me")
-    assert paths.elsewhere == Path("/mnt/data/reviews")
+    assert paths.container_base == Path("/mnt/data/reviews")
     assert paths.output == Path("/mnt/data/reviews/transom-out")
     assert paths.push == paths.output / "serving" / "transom"
 
@@ -85,7 +85,7 @@ def test_a_local_preset_must_be_mounted_or_named(tmp_path: Path) -> None:
     named = project({"preset": "/opt/minilm"}, model={"type": "preset", "preset": str(tmp_path / "minilm")})
     assert paths_on_cluster(named, tmp_path / "transom.yaml", "kubeflow").preset == Path("/opt/minilm")
     gone = project({"preset": "/opt/minilm"}, model={"type": "preset", "preset": "hf://somebody/minilm"})
-    with pytest.raises(ConfigError, match=r"kubeflow\.preset"):  # which nothing would look at
+    with pytest.raises(ConfigError, match=r"kubeflow\.preset"):  # which would have no effect
         paths_on_cluster(gone, tmp_path / "transom.yaml", "kubeflow")
 
 
@@ -100,25 +100,25 @@ def test_vertex_has_no_kubernetes() -> None:
     assert refused(project(bare), "vertex").what == "kubeflow.root"
     good = project({**bare, "root": "gs://bucket/artifacts"})
     check(good, "vertex", None, STEPS)
-    assert paths_on_cluster(good, Path("/home/me/transom.yaml"), "vertex").elsewhere == Path("/gcs/bucket/reviews")
+    assert paths_on_cluster(good, Path("/home/me/transom.yaml"), "vertex").container_base == Path("/gcs/bucket/reviews")
     waits = project({**bare, "root": "gs://bucket/a", "steps": {"Trainer": {"timeout_minutes": 5}}})
     assert refused(waits, "vertex").what == "kubeflow.steps.Trainer.timeout_minutes"
 
 
 def test_a_secret_that_no_step_sees_is_refused() -> None:
-    with pytest.raises(ValueError, match="no step would see it"):
+    with pytest.raises(ValueError, match="no step gets the secret"):
         project({"secrets": [{"name": "hub"}]})
 
 
 def test_a_step_gets_what_it_does_not_say_from_the_default() -> None:
-    told = project({"default": {"memory_gb": 4}, "steps": {"Trainer": {"cpu": 8}}}).kubeflow
-    assert (told.step("Trainer").cpu, told.step("Trainer").memory_gb) == (8, 4)
-    assert (told.step("Pusher").cpu, told.step("Pusher").retries) == (2, 0)
+    kubeflow = project({"default": {"memory_gb": 4}, "steps": {"Trainer": {"cpu": 8}}}).kubeflow
+    assert (kubeflow.step("Trainer").cpu, kubeflow.step("Trainer").memory_gb) == (8, 4)
+    assert (kubeflow.step("Pusher").cpu, kubeflow.step("Pusher").retries) == (2, 0)
 
 
 def test_a_spec_that_is_too_large_is_refused() -> None:
     spec = {"root": {"dag": {"tasks": {"Trainer": {"inputs": {"parameters": {"config": "x" * ARGUMENT_BYTES}}}}}}}
-    with pytest.raises(ConfigError, match="config the largest"):
+    with pytest.raises(ConfigError, match="the largest is config"):
         check_size(spec, "")
     with pytest.raises(ConfigError, match="the compiled spec"):
         check_size({"root": {"dag": {"tasks": {}}}}, "x" * (SPEC_BYTES + 1))

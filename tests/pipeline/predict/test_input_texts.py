@@ -1,4 +1,4 @@
-"""What `predict --file` asks: a table's own columns, other files' lines; an empty text is never asked."""
+"""The inputs of `predict --file`: a table's columns, other files' lines; empty texts are never sent to the model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fake_serving import FakeServing
 
 from models.errors import ConfigError, DataError
 from pipeline.cli import main
-from pipeline.predict.input_texts import Asked, from_file
+from pipeline.predict.input_texts import InputText, from_file
 from pipeline.predict.text_predictions import _print_all, _Progress
 from serving.client import Prediction
 
@@ -23,7 +23,7 @@ ROWS = [("a fine film", "pos"), ("two\nlines", "neg"), ("", "neg")]
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """As much of a pushed model as knows its columns."""
+    """The parts of a pushed model that store its columns."""
     extra = tmp_path / "out" / "serving" / "m" / "1" / "assets.extra"
     extra.mkdir(parents=True)
     (extra.parent / "saved_model.pb").touch()
@@ -58,7 +58,7 @@ def test_a_table_is_read_as_a_table_with_the_models_own_column(tmp_path: Path, m
     for place in (model, model / "serving" / "m", model / "serving" / "m" / "1"):
         asked = from_file(path, place)
         assert [one.text for one in asked] == [text for text, _ in ROWS]
-        assert [one.place["row"] for one in asked] == [1, 2, 3]
+        assert [one.location["row"] for one in asked] == [1, 2, 3]
         assert [one.empty for one in asked] == [False, False, True]
     assert [one.text for one in from_file(path, model, ["label"])] == ["pos", "neg", "neg"]
     assert from_file(path, model, ["review", "label"])[0].pair == "pos"
@@ -67,11 +67,11 @@ def test_a_table_is_read_as_a_table_with_the_models_own_column(tmp_path: Path, m
 def test_a_bundle_knows_its_columns_too(tmp_path: Path) -> None:
     (tmp_path / "edge.json").write_text(json.dumps({"report": {"config": {"task": {"text": "a", "text_pair": "b"}}}}))
     path = write(tmp_path, "t.csv", ("b", "a"))
-    assert from_file(path, tmp_path)[0] == Asked("pos", "a fine film", {"row": 1, "line": 2})
+    assert from_file(path, tmp_path)[0] == InputText("pos", "a fine film", {"row": 1, "line": 2})
 
 
 def test_a_table_without_the_column_says_which_there_are(tmp_path: Path, model: Path) -> None:
-    with pytest.raises(DataError, match="no column 'review', on which the model was trained") as caught:
+    with pytest.raises(DataError, match="no column 'review', which the model was trained on") as caught:
         from_file(write(tmp_path, "t.csv", ("words", "label")), model)
     assert "'words', 'label'" in caught.value.got
     assert "--column" in caught.value.fix
@@ -100,7 +100,7 @@ def test_other_files_are_a_text_a_line(tmp_path: Path, packed: bool) -> None:
     path = tmp_path / ("t.txt.gz" if packed else "t.txt")
     path.write_bytes(gzip.compress(content) if packed else content)
     asked = from_file(path, None)
-    assert [(one.text, one.pair, one.place["line"]) for one in asked] == [
+    assert [(one.text, one.pair, one.location["line"]) for one in asked] == [
         ("text,label", None, 1),
         ("", None, 2),
         ("a\tb", None, 3),
@@ -108,18 +108,18 @@ def test_other_files_are_a_text_a_line(tmp_path: Path, packed: bool) -> None:
     path = tmp_path / "mac.txt"
     path.write_bytes(b"one\rtwo\r")
     assert [one.text for one in from_file(path, None)] == ["one", "two"]
-    with pytest.raises(ConfigError, match="no table by its name"):
+    with pytest.raises(ConfigError, match="whose name is not that of a table"):
         from_file(path, None, ["text"])
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "expected"),
     [(b"PK\x03\x04", "ZIP"), ("a\n".encode("utf-16"), "UTF-16"), (b"<html>", "a web page"), (b"", "empty")],
 )
-def test_what_is_no_text_is_recognized(tmp_path: Path, content: bytes, told: str) -> None:
+def test_what_is_no_text_is_recognized(tmp_path: Path, content: bytes, expected: str) -> None:
     path = tmp_path / "t.txt"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=expected):
         from_file(path, None)
 
 
@@ -148,7 +148,9 @@ def test_answers_stay_beside_what_was_asked(
 
 def test_an_empty_text_of_a_regression_has_no_label_wherever_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
     with _Progress(3) as progress:
-        _print_all([Asked(""), Asked("fine"), Asked(" ")], lambda *_: [Prediction(4.5)], progress, as_json=True)
+        _print_all(
+            [InputText(""), InputText("fine"), InputText(" ")], lambda *_: [Prediction(4.5)], progress, as_json=True
+        )
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert answers == [{"text": "", "score": None}, {"text": "fine", "score": 4.5}, {"text": " ", "score": None}]
 

@@ -1,4 +1,4 @@
-"""What `transom predict` shows on a terminal while it makes its user wait."""
+"""What `transom predict` shows on a terminal while the user waits."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import pytest
 
 from models.errors import Interrupted
 from pipeline.runs.interruption import explain_interruption, interruptible, is_interruption
-from pipeline.runs.run_records import Step
+from pipeline.runs.run_records import StepRecord
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -33,8 +33,8 @@ def test_what_is_ignored_stays_ignored() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-# The main thread swallows the first request, as a step may whose clean-up hangs; or it runs no Python code at all, as
-# while TensorFlow compiles: a regular expression that backtracks for hours stands for that.
+# The main thread catches the first request, like a step whose clean-up hangs; or it runs no Python code at all, like
+# TensorFlow while it compiles: here, a regular expression that backtracks for hours.
 _BUSY = {
     "cleaning up": "time.sleep(60)",
     "outside Python": "ctypes.CDLL(None).usleep(60_000_000)",
@@ -43,7 +43,7 @@ _PROGRAM = """
 import contextlib, ctypes, os, sys, time
 from pipeline.runs.interruption import interruptible
 with interruptible() as interruption:
-    interruption.on_first = lambda: os.write(1, b"first\\n") and 1 / 0  # what it meets does not matter
+    interruption.on_first = lambda: os.write(1, b"first\\n") and 1 / 0  # its error does not matter
     interruption.on_second = lambda: os.write(1, b"second\\n")
     try:
         os.write(1, b"ready\\n")
@@ -63,7 +63,7 @@ def test_a_second_request_ends_at_once(repository: Path, busy: str) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(signal.SIGINT)
-    process.send_signal(signal.SIGTERM)  # the same request, handed on by a parent: not a second one
+    process.send_signal(signal.SIGTERM)  # the same request, forwarded by a parent: not a second one
     assert process.stdout.readline() == b"first\n"
     time.sleep(1.2)
     assert process.poll() is None
@@ -84,7 +84,11 @@ def test_an_interruption_amid_beams_rows_is_one() -> None:
 
 
 def test_an_interruption_says_what_is_kept_lost_and_next() -> None:
-    steps = [Step("ExampleGen", "done"), Step("DataGate", "cached"), Step("Transform", "interrupted", 75.0)]
+    steps = [
+        StepRecord("ExampleGen", "done"),
+        StepRecord("DataGate", "cached"),
+        StepRecord("Transform", "interrupted", 75.0),
+    ]
     assert explain_interruption(KeyboardInterrupt(), steps).render() == (
         "interrupted in Transform, after 1 min 15 s\n"
         "  kept: the results of 2 steps\n"
@@ -98,12 +102,12 @@ def test_an_interruption_says_what_is_kept_lost_and_next() -> None:
         then="with the same settings, data and code training continues at step 401",
     )
     assert explain_interruption(
-        stopped, [Step("ExampleGen", "done"), Step("Trainer", "interrupted", 75.0)]
+        stopped, [StepRecord("ExampleGen", "done"), StepRecord("Trainer", "interrupted", 75.0)]
     ).render() == (
         "interrupted in Trainer: training, after step 412 of 4000\n"
         "  kept: the results of 1 step; a checkpoint of step 400, in out/checkpoints/a\n"
         "  lost: the last 12 steps, 9 s of training\n"
         "  next: run it again: with the same settings, data and code training continues at step 401"
     )
-    assert "between two steps" in explain_interruption(KeyboardInterrupt(), [Step("ExampleGen", "done")]).what
+    assert "between two steps" in explain_interruption(KeyboardInterrupt(), [StepRecord("ExampleGen", "done")]).what
     assert "before the first step" in explain_interruption(KeyboardInterrupt(), []).what

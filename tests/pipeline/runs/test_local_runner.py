@@ -1,4 +1,4 @@
-"""The local runner tells its listener of every step's begin and end."""
+"""The local runner reports every step's begin and end to its listener."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tfx.orchestration.pipeline import Pipeline
 from components.steps.live_model import LiveModel
 from pipeline.runs import local_runner
 
-# TFX asks protobuf for what it will no longer tell.
+# TFX uses a deprecated API of protobuf.
 pytestmark = pytest.mark.filterwarnings("ignore:label:DeprecationWarning")
 
 
-class _Told:
+class _RecordingListener:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
@@ -37,18 +37,18 @@ def _pipeline(folder: Path) -> Pipeline:
 
 
 def test_a_step_is_done_then_cached(tmp_path: Path) -> None:
-    told, outputs = _Told(), local_runner.Outputs()
+    listener, outputs = _RecordingListener(), local_runner.Outputs()
     for _ in range(2):
-        local_runner.run(_pipeline(tmp_path), told, outputs)
-    assert told.lines == ["LiveModel started", "LiveModel done", "LiveModel started", "LiveModel cached"]
+        local_runner.run(_pipeline(tmp_path), listener, outputs)
+    assert listener.lines == ["LiveModel started", "LiveModel done", "LiveModel started", "LiveModel cached"]
     assert Path(outputs["LiveModel"]["live_model"].uri).is_dir()
 
 
 def test_a_step_whose_results_cannot_be_kept_has_ended_too(tmp_path: Path) -> None:
-    """Else its line on the terminal would go on, and the record would say that it runs."""
+    """Otherwise its line on the terminal would continue, and the record would show it as running."""
     (tmp_path / "artifacts").mkdir()
     (tmp_path / "artifacts" / ".files").touch()
-    told = _Told()
+    listener = _RecordingListener()
     with pytest.raises(OSError, match=r"\.files"):
-        local_runner.run(_pipeline(tmp_path), told, {})
-    assert told.lines == ["LiveModel started", "LiveModel failed"]
+        local_runner.run(_pipeline(tmp_path), listener, {})
+    assert listener.lines == ["LiveModel started", "LiveModel failed"]

@@ -1,9 +1,8 @@
-"""What `transom run` decides before and around the graph."""
+"""`transom run` before and around the graph."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import signal
@@ -18,13 +17,13 @@ from models.errors import ConfigError, DataError, GateError, PresetError, PushEr
 from pipeline.configuration.loading import load
 from pipeline.paths import Paths
 from pipeline.runs.interruption import Interruption, interruptible
-from pipeline.runs.pipeline_run import _disk_is_full, _print, _recorded, _Recorder, run
-from pipeline.runs.run_records import Run, Step, all_runs
+from pipeline.runs.pipeline_run import _print, _recorded, _Recorder, run
+from pipeline.runs.run_records import RunRecord, StepRecord, all_runs
 from pipeline.terminal.console import View
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "told"),
+    ("first", "last", "expected"),
     [
         ("Nope", None, "one of ExampleGen"),
         (None, "trainer", "did you mean Trainer?"),
@@ -32,12 +31,12 @@ from pipeline.terminal.console import View
         ("Trainer", "ExampleGen", "Trainer, which comes after ExampleGen"),
     ],
 )
-def test_steps_that_make_no_run(tmp_path: Path, first: str | None, last: str | None, told: str) -> None:
+def test_steps_that_make_no_run(tmp_path: Path, first: str | None, last: str | None, expected: str) -> None:
     config = tmp_path / "transom.yaml"
     config.write_text("data: {path: none.csv}\n")
     with pytest.raises(ConfigError) as caught:
         run(config, [], from_step=first, to_step=last)
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["transom.yaml"]
 
 
@@ -52,7 +51,7 @@ ONE_CLASS = "text,label\n" + "".join(f"some words {number},a\n" for number in ra
 
 
 @pytest.mark.parametrize(
-    ("table", "overrides", "error", "step", "told"),
+    ("table", "overrides", "error", "step", "expected"),
     [
         (ONE_CLASS, [], GateError, "DataGate", "one_class"),
         (ONE_CLASS, ["data.path=none.csv"], DataError, "checks", "none.csv"),
@@ -69,15 +68,15 @@ def test_a_run_stopped_before_its_first_step_leaves_a_record(
     overrides: list[str],
     error: type[Exception],
     step: str,
-    told: str,
+    expected: str,
     as_json: bool,
 ) -> None:
     config = _project(tmp_path, table)
     with pytest.raises(error):
         run(config, overrides, as_json=as_json)
-    (record,) = all_runs(Paths.of(load(config), config))
+    (record,) = all_runs(Paths.from_config(load(config), config))
     assert (record.status, record.step) == ("failed", step)
-    assert told in record.error
+    assert expected in record.error
     assert record.started <= record.ended
     shown = capsys.readouterr().out
     assert record.name in shown
@@ -92,28 +91,28 @@ def test_without_room_for_a_record_nothing_is_left(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "t.csv", "transom.yaml"]
 
 
-@pytest.mark.parametrize("told", ["", "interrupted in Trainer, after 3 s"])
-def test_an_interruption_leaves_a_record_of_the_step_and_the_reason(tmp_path: Path, told: str) -> None:
+@pytest.mark.parametrize("expected", ["", "interrupted in Trainer, after 3 s"])
+def test_an_interruption_leaves_a_record_of_the_step_and_the_reason(tmp_path: Path, expected: str) -> None:
     paths = Paths(base=tmp_path, output=tmp_path, push=tmp_path / "push", edge=tmp_path / "edge")
-    record = Run(name="1", status="running", started="2026-01-01 00:00:00", config={})
-    record.steps.append(Step("Trainer", "running"))
-    record.error = told
+    record = RunRecord(name="1", status="running", started="2026-01-01 00:00:00", config={})
+    record.steps.append(StepRecord("Trainer", "running"))
+    record.error = expected
     with pytest.raises(KeyboardInterrupt), interruptible(), _recorded(record, paths):
         signal.raise_signal(signal.SIGTERM)
     (read,) = all_runs(paths)
     assert (read.status, read.step) == ("interrupted", "Trainer")
-    assert (told or "termination") in read.error
+    assert (expected or "SIGTERM") in read.error
 
 
 def test_a_reader_that_has_gone_does_not_hide_how_a_run_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An interruption's JSON is printed while the interruption is on its way: it must not become a BrokenPipeError."""
+    """The JSON is printed while the interruption propagates, which must not turn into a BrokenPipeError."""
     paths = Paths(base=tmp_path, output=tmp_path, push=tmp_path / "push", edge=tmp_path / "edge")
     read, write = os.pipe()
     os.close(read)
     real, stream = os.dup(1), os.fdopen(write, "w", buffering=1)
     monkeypatch.setattr(sys, "stdout", stream)
     try:
-        _print(Run(name="1", status="interrupted", started="", config={}), paths, as_json=True)
+        _print(RunRecord(name="1", status="interrupted", started="", config={}), paths, as_json=True)
     finally:
         os.dup2(real, 1)
         os.close(real)
@@ -123,7 +122,7 @@ def test_a_reader_that_has_gone_does_not_hide_how_a_run_ended(tmp_path: Path, mo
 
 def test_a_mistake_of_ours_leaves_a_record(tmp_path: Path) -> None:
     paths = Paths(base=tmp_path, output=tmp_path, push=tmp_path / "push", edge=tmp_path / "edge")
-    record = Run(name="1", status="running", started="", config={})
+    record = RunRecord(name="1", status="running", started="", config={})
     with pytest.raises(ZeroDivisionError), _recorded(record, paths):
         1 / 0  # noqa: B018
     (read,) = all_runs(paths)
@@ -132,13 +131,13 @@ def test_a_mistake_of_ours_leaves_a_record(tmp_path: Path) -> None:
 
 
 class _Graph(_Recorder):
-    """A recorder whose steps end as a test wants."""
+    """A recorder whose steps end as the test sets."""
 
     wrote: Path
     fails: Exception
 
     def _run(self, config: object, from_step: str | None, to_step: str | None) -> None:
-        self.record.steps.append(Step("Pusher", "failed"))
+        self.record.steps.append(StepRecord("Pusher", "failed"))
         self._outputs["Evaluator"] = {"evaluation": SimpleNamespace(uri=str(self.wrote))}
         raise self.fails
 
@@ -146,7 +145,9 @@ class _Graph(_Recorder):
 @pytest.fixture
 def graph(tmp_path: Path) -> _Graph:
     paths = Paths(base=tmp_path, output=tmp_path / "out", push=tmp_path / "push", edge=tmp_path / "edge")
-    graph = _Graph(Run(name="1", status="running", started="", config={}), paths, View(sys.stderr), Interruption())
+    graph = _Graph(
+        RunRecord(name="1", status="running", started="", config={}), paths, View(sys.stderr), Interruption()
+    )
     graph.wrote = tmp_path
     return graph
 
@@ -172,13 +173,9 @@ def test_an_interruption_that_a_step_swallows_ends_the_run_before_the_next(graph
 
 def test_a_full_disk_is_said_to_be_full(graph: _Graph) -> None:
     graph.fails = RuntimeError("INSERT INTO x: database or disk is full")
-    told = str(graph.run(None, None, None))
-    assert "Pusher: no room in" in told
-    assert "make room" in told
-    caused = ValueError("x")
-    caused.__cause__ = OSError(errno.ENOSPC, "No space left on device")
-    assert _disk_is_full(caused)
-    assert not _disk_is_full(OSError(errno.EACCES, "Permission denied"))
+    message = str(graph.run(None, None, None))
+    assert "Pusher: no room in" in message
+    assert "make room" in message
 
 
 @pytest.mark.parametrize(
@@ -189,7 +186,7 @@ def test_only_a_run_that_put_something_there_has_pushed(graph: _Graph, fate: str
     pushed.set_int_custom_property("pushed", 1)
     pushed.set_int_custom_property("new", new)
     pushed.set_string_custom_property("pushed_destination", "serving/7")
-    graph.record.steps.append(Step("Pusher", fate))
+    graph.record.steps.append(StepRecord("Pusher", fate))
     graph._outputs["Pusher"] = {"pushed_model": pushed.mlmd_artifact}
-    assert graph._conclude() is None
+    assert graph._status_error() is None
     assert (graph.record.status, graph.record.pushed) == (status, "serving/7")

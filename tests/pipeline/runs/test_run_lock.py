@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 
 from models.errors import BusyError, ConfigError
-from pipeline.runs.run_lock import hold, is_held
+from pipeline.runs.run_lock import hold_lock, is_held
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from pipeline.runs.run_lock import hold
-with hold(Path(sys.argv[1]), lambda: "first"):
+from pipeline.runs.run_lock import hold_lock
+with hold_lock(Path(sys.argv[1]), lambda: "first"):
     print("held", flush=True)
     time.sleep(60)
 """
 WAITER = """
 import sys
 from pathlib import Path
-from pipeline.runs.run_lock import hold
-with hold(Path(sys.argv[1]), lambda: "second", wait=True):
+from pipeline.runs.run_lock import hold_lock
+with hold_lock(Path(sys.argv[1]), lambda: "second", wait=True):
     print("got it")
 """
 
@@ -43,7 +43,7 @@ def test_a_second_run_is_told_who_holds_the_project(holder, tmp_path: Path) -> N
     assert is_held(tmp_path / "lock")
     with (
         pytest.raises(BusyError, match=rf"run first \(process {holder.pid}"),
-        hold(tmp_path / "lock", lambda: "second"),
+        hold_lock(tmp_path / "lock", lambda: "second"),
     ):
         pass
 
@@ -52,7 +52,7 @@ def test_a_killed_holder_leaves_no_lock(holder, tmp_path: Path) -> None:
     holder.kill()
     holder.wait()
     assert not is_held(tmp_path / "lock")
-    with hold(tmp_path / "lock", lambda: "second"):
+    with hold_lock(tmp_path / "lock", lambda: "second"):
         assert is_held(tmp_path / "lock")
 
 
@@ -68,13 +68,16 @@ def test_waiting_ends_with_the_holder(holder, tmp_path: Path, repository: Path) 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="output folder"), hold(tmp_path / "file" / "out" / "lock", lambda: "run"):
+    with (
+        pytest.raises(ConfigError, match="output folder"),
+        hold_lock(tmp_path / "file" / "out" / "lock", lambda: "run"),
+    ):
         pass
     assert os.listdir(tmp_path) == ["file"]
 
 
 def test_a_file_of_the_users_own_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "lock").write_text("my notes")
-    with pytest.raises(ConfigError, match="did not write"), hold(tmp_path / "lock", lambda: "run"):
+    with pytest.raises(ConfigError, match="did not write"), hold_lock(tmp_path / "lock", lambda: "run"):
         pass
     assert (tmp_path / "lock").read_text() == "my notes"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.paths import Paths
-from pipeline.runs.run_lock import hold
-from pipeline.runs.run_records import Run, Step, all_runs, new_name
+from pipeline.runs.run_lock import hold_lock
+from pipeline.runs.run_records import RunRecord, StepRecord, all_runs, new_name
 from pipeline.runs.run_tables import print_runs, print_summary
 from tflite.config import EdgeConfig
 from tflite.measure.cost import Cost, Latency
@@ -25,8 +25,10 @@ def paths(tmp_path: Path) -> Paths:
     )
 
 
-def _run(name: str, status: str) -> Run:
-    return Run(name=name, status=status, started="2026-01-01 00:00:00", config={}, steps=[Step("ExampleGen", "done")])
+def _run(name: str, status: str) -> RunRecord:
+    return RunRecord(
+        name=name, status=status, started="2026-01-01 00:00:00", config={}, steps=[StepRecord("ExampleGen", "done")]
+    )
 
 
 def test_a_run_is_read_back_as_it_was_written(paths: Paths) -> None:
@@ -40,11 +42,11 @@ def test_a_run_that_nobody_holds_was_interrupted(paths: Paths) -> None:
     _run("1", "running").save(paths)
     _run("2", "running").save(paths)
     assert [run.status for run in all_runs(paths)] == ["interrupted", "interrupted"]
-    with hold(paths.lock, lambda: "2"):
+    with hold_lock(paths.lock, lambda: "2"):
         assert [run.status for run in all_runs(paths)] == ["interrupted", "running"]
         table = io.StringIO()
         print_runs(paths, table, as_json=False)
-        assert "at ExampleGen, begun 2026-01-01 00:00:00" in table.getvalue()
+        assert "at ExampleGen, started 2026-01-01 00:00:00" in table.getvalue()
 
 
 def test_a_run_in_progress_tells_how_long_it_has_taken_so_far(paths: Paths) -> None:
@@ -52,13 +54,13 @@ def test_a_run_in_progress_tells_how_long_it_has_taken_so_far(paths: Paths) -> N
     run.started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() - 500))
     run.seconds = 60.0  # when its last step ended
     run.save(paths)
-    with hold(paths.lock, lambda: "1"):
+    with hold_lock(paths.lock, lambda: "1"):
         assert 499 < all_runs(paths)[0].seconds < 560
 
 
-def test_a_killed_run_tells_where_when_and_why(paths: Paths) -> None:
+def test_a_killed_run_is_recorded_with_step_time_and_reason(paths: Paths) -> None:
     run = _run("1", "running")
-    run.steps.append(Step("Trainer", "running"))
+    run.steps.append(StepRecord("Trainer", "running"))
     run.save(paths)
     (read,) = all_runs(paths)
     assert (read.status, read.step, read.steps[-1].status) == ("interrupted", "Trainer", "interrupted")
@@ -79,13 +81,13 @@ STOPS = [
 ]
 
 
-@pytest.mark.parametrize(("status", "why", "told"), STOPS)
+@pytest.mark.parametrize(("status", "why", "expected"), STOPS)
 @pytest.mark.parametrize("fates", [[], ["done"], ["done", "running"], ["done", "failed"], ["skipped"]])
 def test_a_stopped_run_shows_where_when_and_why(
-    paths: Paths, status: str, why: str, told: str, fates: list[str]
+    paths: Paths, status: str, why: str, expected: str, fates: list[str]
 ) -> None:
-    run = Run(name="1", status="running", started="2026-01-01 00:00:00", config={})
-    run.steps = [Step(name, fate) for name, fate in zip(("ExampleGen", "LiveModel"), fates, strict=False)]
+    run = RunRecord(name="1", status="running", started="2026-01-01 00:00:00", config={})
+    run.steps = [StepRecord(name, fate) for name, fate in zip(("ExampleGen", "LiveModel"), fates, strict=False)]
     run.stop(status, why)
     run.save(paths)
     table, lines = io.StringIO(), io.StringIO()
@@ -93,7 +95,7 @@ def test_a_stopped_run_shows_where_when_and_why(
     print_runs(paths, lines, as_json=True)
     where = {0: "checks", 1: "ExampleGen", 2: "LiveModel"}[len(fates)] if fates != ["skipped"] else "checks"
     assert f"at {where}, {run.ended}: " in table.getvalue()
-    assert told in table.getvalue()
+    assert expected in table.getvalue()
     record = json.loads(lines.getvalue())
     assert (record["status"], record["step"], record["error"]) == (status, where, why)
     assert record["ended"] == run.ended
@@ -144,10 +146,10 @@ def test_labels_are_shown_as_they_are(paths: Paths) -> None:
     run.config = {"task": {"text_pair": "other"}}
     stream = io.StringIO()
     print_summary(run, paths, stream, as_json=False)
-    told = stream.getvalue()
-    assert all(f"c={label}" in told and f"\n{label} " in told for label in labels)
-    assert "recall/[/x]" in told
-    assert """transom predict '/a folder/1' "your text" --pair""" in told
+    output = stream.getvalue()
+    assert all(f"c={label}" in output and f"\n{label} " in output for label in labels)
+    assert "recall/[/x]" in output
+    assert """transom predict '/a folder/1' "your text" --pair""" in output
 
 
 def test_the_summary_shows_the_loss_to_the_live_model_and_how_sure_it_is(paths: Paths) -> None:
@@ -190,7 +192,7 @@ def test_the_summary_says_on_how_many_rows_each_figure_stands(paths: Paths) -> N
     lines = [" ".join(line.split()) for line in stream.getvalue().splitlines()]
     assert {"label rows recall", "spam 14 0.5000", "ham 60 0.7500", "rare 0 -"} <= set(lines)
     assert "too few rows to report (evaluation.min_slice_size is 20): source=shop" in lines
-    run.evaluation |= {"slices": [], "small_slices": []}  # `evaluation.slices` asks for none
+    run.evaluation |= {"slices": [], "small_slices": []}  # `evaluation.slices` is empty
     stream = io.StringIO()
     print_summary(run, paths, stream, as_json=False)
     assert "spam 0.5000" in [" ".join(line.split()) for line in stream.getvalue().splitlines()]
@@ -205,8 +207,8 @@ def test_a_record_is_json_whatever_was_measured(paths: Paths) -> None:
     print_summary(run, paths, summary, as_json=True)
     print_runs(paths, runs, as_json=True)
     for text in (summary.getvalue(), runs.getvalue(), (paths.runs / "1" / "run.json").read_text(encoding="utf-8")):
-        told = json.loads(text, parse_constant=pytest.fail)
-        assert told["evaluation"]["metrics"]["mse"] is told["training"]["best_value"] is None
+        output = json.loads(text, parse_constant=pytest.fail)
+        assert output["evaluation"]["metrics"]["mse"] is output["training"]["best_value"] is None
 
 
 def test_the_summary_says_why_each_other_edge_variant_lost(paths: Paths) -> None:
@@ -218,12 +220,12 @@ def test_the_summary_says_why_each_other_edge_variant_lost(paths: Paths) -> None
     run.pushed = "/out/serving/x/1"
     stream = io.StringIO()
     print_summary(run, paths, stream, as_json=False)
-    told = stream.getvalue()
-    assert "dynamic_int8  1.00        88.8%      0.0200  1.00 x float32" in told
-    assert "not chosen: dynamic_int8 (agreement 0.8889 is below edge.min_agreement 0.99)" in told
-    assert "not chosen: int8 (cannot be made: no rows)" in told
-    assert "no edge bundle: " in told
-    assert "bundle:  " not in told
+    output = stream.getvalue()
+    assert "dynamic_int8  1.00        88.8%      0.0200  1.00 x float32" in output
+    assert "not chosen: dynamic_int8 (agreement 0.8889 is below edge.min_agreement 0.99)" in output
+    assert "not chosen: int8 (cannot be made: no rows)" in output
+    assert "no edge bundle: " in output
+    assert "bundle:  " not in output
     run.bundle = "/out/edge/x/1"
     print_summary(run, paths, stream, as_json=False)
     assert "bundle:  /out/edge/x/1" in stream.getvalue()

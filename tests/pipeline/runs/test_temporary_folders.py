@@ -1,4 +1,4 @@
-"""Temporary folders: gone at the end, gone after a kill, and never anybody else's."""
+"""Temporary folders are removed at the end and after a kill, and no other folder is."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def owner(temporary: Path, repository: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """A process that has a folder, and the folder."""
+    """A process that owns a folder, and the folder."""
     process = subprocess.Popen(
         [sys.executable, "-c", OWNS],
         cwd=repository,
@@ -79,7 +79,7 @@ def test_a_living_owner_keeps_its_folder(owner: tuple[subprocess.Popen[str], Pat
 def test_what_is_not_ours_stays(temporary: Path) -> None:
     (temporary / "transom-notes").mkdir()
     (temporary / "transom-notes" / OWNER).touch()  # another name
-    (temporary / "transom-12345678").mkdir()  # nobody's lock: an older version's, or the user's own
+    (temporary / "transom-12345678").mkdir()  # without a lock: of an older version, or the user's own
     elsewhere = temporary / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / OWNER).touch()

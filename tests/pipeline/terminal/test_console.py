@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from pipeline.terminal.console import View, captured, heard, live_line
-from pipeline.terminal.streams import outlasting
+from pipeline.terminal.console import View, captured_output, forwarded_messages, live_line
+from pipeline.terminal.streams import open_resilient_output
 
 NOTE = "epoch 2/4, step 412/1000, 3 min 05 s left, 1936 tokens/s, loss 0.4321"
 
@@ -44,7 +44,7 @@ def test_the_least_important_parts_are_left_out_first() -> None:
 def _terminal(columns: int) -> tuple[int, io.TextIOWrapper]:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    return ours, outlasting(theirs, plain=True)
+    return ours, open_resilient_output(theirs, plain=True)
 
 
 @pytest.mark.parametrize("columns", [60, 80, 132])
@@ -55,12 +55,12 @@ def test_the_line_is_as_wide_as_its_own_terminal(columns: int, monkeypatch: pyte
         view = View(stream)
         view.started("Trainer")
         view.progress(NOTE)
-        told = ""
-        while "step 412/1000" not in told:
-            told += os.read(ours, 65536).decode(errors="replace")
+        output = ""
+        while "step 412/1000" not in output:
+            output += os.read(ours, 65536).decode(errors="replace")
         assert view.console.width == columns
         view.ended("Trainer", "done", 1.0)
-    assert ("loss 0.4321" in told) == (columns == 132)
+    assert ("loss 0.4321" in output) == (columns == 132)
 
 
 def test_a_long_step_is_never_silent_outside_a_terminal() -> None:
@@ -71,11 +71,11 @@ def test_a_long_step_is_never_silent_outside_a_terminal() -> None:
     view.progress(NOTE)
     time.sleep(0.2)
     view.ended("Transform", "done", 0.3)
-    told = stream.getvalue().splitlines()
+    output = stream.getvalue().splitlines()
     time.sleep(0.15)
-    assert stream.getvalue().splitlines() == told, "a step that has ended still tells"
-    assert re.fullmatch(r"    Transform, \d s so far", told[0])
-    assert re.fullmatch(rf"    Transform, \d s so far: {re.escape(NOTE)}", told[-2])
+    assert stream.getvalue().splitlines() == output, "a step that has ended still tells"
+    assert re.fullmatch(r"    Transform, \d s so far", output[0])
+    assert re.fullmatch(rf"    Transform, \d s so far: {re.escape(NOTE)}", output[-2])
 
 
 def test_json_tells_of_a_long_step_too() -> None:
@@ -116,7 +116,7 @@ def test_a_closed_terminal_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_said_stands_in_the_log_and_is_heard(tmp_path: Path) -> None:
     notes: list[str] = []
-    with captured(tmp_path / "log.txt", as_json=False, verbose=False), heard(notes.append):
+    with captured_output(tmp_path / "log.txt", as_json=False, verbose=False), forwarded_messages(notes.append):
         logging.getLogger("transom").info("training continues after step %d", 5)
         logging.getLogger("transom.figures").info("epoch 1/2: eval accuracy 0.5")
         logging.getLogger("transom.progress").info("step 7/9")
@@ -133,13 +133,13 @@ def test_a_log_that_finds_no_room_leaves_the_terminal_as_it_was(repository: Path
     program = """
 import sys
 from pathlib import Path
-from pipeline.terminal.console import captured
-with captured(Path("/dev/full"), False, False):
+from pipeline.terminal.console import captured_output
+with captured_output(Path("/dev/full"), False, False):
     sys.stdout.write("a library's words")
 print("printed")
-print("told", file=sys.stderr)
+print("on stderr", file=sys.stderr)
 """
     buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=repository, env=buffered, capture_output=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"printed\n", b"told\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"printed\n", b"on stderr\n")

@@ -1,4 +1,4 @@
-"""What is printed reaches every kind of terminal, file and pipe, or the command says why not."""
+"""Output reaches every kind of terminal, file and pipe, or the command reports why not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.paths import Paths
-from pipeline.runs.run_records import Run
+from pipeline.runs.run_records import RunRecord
 from pipeline.runs.run_tables import print_summary
 from pipeline.terminal import streams
 
@@ -25,7 +25,7 @@ def project(tmp_path: Path) -> Path:
     paths = Paths(tmp_path, tmp_path / "transom-out", tmp_path / "push", tmp_path / "edge")
     (tmp_path / "transom.yaml").write_text("data: {path: none.csv}\n")
     for number in range(300):
-        run = Run(name=f"{number:03}", status="pushed", started="", config={}, verdict="blessed: é … 日本 😀")
+        run = RunRecord(name=f"{number:03}", status="pushed", started="", config={}, verdict="blessed: é … 日本 😀")
         run.save(paths)
     return tmp_path
 
@@ -33,10 +33,10 @@ def project(tmp_path: Path) -> Path:
 def transom(
     arguments: str, folder: Path, repository: Path, environment: Mapping[str, str] = os.environ
 ) -> subprocess.CompletedProcess[bytes]:
-    """Runs a shell's command line in which `transom` is the command line."""
+    """Runs a shell command line in which `transom` works."""
     line = f'set -o pipefail; transom() {{ "{sys.executable}" -m pipeline.cli "$@"; }}; {arguments}'
-    told = {**environment, "PYTHONPATH": str(repository)}
-    return subprocess.run(["bash", "-c", line], cwd=folder, env=told, capture_output=True, check=False)
+    variables = {**environment, "PYTHONPATH": str(repository)}
+    return subprocess.run(["bash", "-c", line], cwd=folder, env=variables, capture_output=True, check=False)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
@@ -90,7 +90,7 @@ def test_the_exit_code_tells_where_no_message_can(tmp_path: Path, repository: Pa
 
 
 def test_a_stream_that_is_closed_is_no_other_file(tmp_path: Path, repository: Path) -> None:
-    """Else the lock would be standard output, and what is printed stand in it."""
+    """Otherwise the lock file would become standard output, and receive what is printed."""
     (tmp_path / "t.csv").write_text("text,label\n" + "".join(f"some words {number},a\n" for number in range(60)))
     (tmp_path / "transom.yaml").write_text("name: p\ndata: {path: t.csv}\n")
     done = transom("transom run >&-", tmp_path, repository)
@@ -101,7 +101,7 @@ def test_a_stream_that_is_closed_is_no_other_file(tmp_path: Path, repository: Pa
 
 def test_a_run_outlasts_the_reader_of_its_lines() -> None:
     read, write = os.pipe()
-    stream = streams.outlasting(write, plain=True)
+    stream = streams.open_resilient_output(write, plain=True)
     print("first", file=stream)
     assert os.read(read, 100) == b"first\n"
     os.close(read)
@@ -111,11 +111,11 @@ def test_a_run_outlasts_the_reader_of_its_lines() -> None:
 
 
 def test_a_table_whose_reader_has_gone_does_not_decide_the_exit_code(tmp_path: Path) -> None:
-    """Rich ends the process by itself."""
+    """Rich would end the process."""
     read, write = os.pipe()
     os.close(read)
     paths = Paths(tmp_path, tmp_path, tmp_path, tmp_path)
-    run = Run(name="1", status="pushed", started="", config={}, evaluation={"metrics": {"accuracy": 0.5}})
+    run = RunRecord(name="1", status="pushed", started="", config={}, evaluation={"metrics": {"accuracy": 0.5}})
     stream = os.fdopen(write, "w", buffering=1)
     with pytest.raises(BrokenPipeError):
         print_summary(run, paths, stream, as_json=False)

@@ -1,4 +1,4 @@
-"""The entries lie in modules beside this one, which import each other by name."""
+"""The modules with the entries import each other, and a helper of the training tests, by name."""
 
 from __future__ import annotations
 

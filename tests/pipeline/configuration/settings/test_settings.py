@@ -1,4 +1,4 @@
-"""Every key of the configuration does what it says: each is changed, and the change is seen where it must show."""
+"""Every key of the configuration has its documented effect: each is changed, and the difference is checked."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import re
 from pathlib import Path
 
 import pytest
-from registry import EFFECTS, every_key
+from setting_effects import EFFECTS, every_key
 
 from pipeline.configuration.reference import markdown
 from pipeline.runs.pipeline_run import STEPS
 
-for module in ("of_data", "of_models", "of_training", "of_edge", "of_gates", "of_kubeflow"):
-    importlib.import_module(module)
+for group in ("data", "models", "training", "edge", "gates", "kubeflow"):
+    importlib.import_module(f"{group}_settings")
 
 
 def test_every_key_has_an_entry() -> None:
-    """A new key needs one in the module `of_…` of its group: two values, and the difference that they make."""
+    """A new key needs an entry in its group's module `…_settings`: two values, and the difference they make."""
     assert sorted(EFFECTS) == sorted(every_key())
 
 
@@ -27,12 +27,12 @@ def test_a_key_does_what_it_says(path: str, tmp_path: Path) -> None:
     first, second = effect.settings(tmp_path)
     effect.observe(first, second)
     if effect.steps is not None:
-        told, other = first.steps, second.steps
-        assert {step for step in STEPS if told.get(step) != other.get(step)} == effect.steps
+        before, after = first.steps, second.steps
+        assert {step for step in STEPS if before.get(step) != after.get(step)} == effect.steps
 
 
 def test_every_key_is_in_the_reference() -> None:
-    """`docs/configuration.md` is made of a list of groups, which a new group must be added to."""
+    """A new group must be added to the reference's list of groups."""
     text = markdown()
     names = {re.split(r"[.\]]", path)[-1] for path in every_key()}
     assert {name for name in names if f"| `{name}` |" not in text} == set()

@@ -1,4 +1,4 @@
-"""`edge`: which bundles are made, what they say of themselves, and which of them is chosen."""
+"""`edge`: which bundles are exported, what their manifests say, and which of them is chosen."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import tiny_exports
-from registry import Setting, scratch, setting
+from setting_effects import Setting, scratch, setting
 from tiny_artifacts import write_examples
 
 from components.edge_rows import edge_rows
@@ -24,7 +24,7 @@ SHORT = {"edge.lengths": [8], "edge.variants": ["float32"]}
 
 
 def write_rows(folder: Path, kind: str) -> Any:
-    """The texts in both splits of a kind of tiny model."""
+    """The texts in both splits, as examples for a kind of tiny model."""
     task, labels = tiny_exports.KINDS[kind]
     answers = [labels.labels[index % len(labels.labels)] for index in range(len(TEXTS))]
     rows = zip(TEXTS, answers, strict=True)
@@ -48,9 +48,9 @@ def _bundles(task: str, config: str) -> Path:
 
 
 def made(here: Setting) -> Path:
-    """The folder in which the EdgeExporter's bundles are, a folder each."""
-    told = here.steps["EdgeExporter"]
-    return _bundles(told["task"], told["config"])
+    """The folder of the EdgeExporter's bundles, each in a folder of its own."""
+    properties = here.steps["EdgeExporter"]
+    return _bundles(properties["task"], properties["config"])
 
 
 def metadata(here: Setting) -> bytes:
@@ -63,7 +63,7 @@ _TEXT = {"task.text": "review"}
 @setting("edge.variants", ["float32"], ["float16"], base={**_TEXT, "edge.lengths": [8]}, steps="EdgeExporter EdgeGate")
 def _(a: Setting, b: Setting) -> None:
     names = [{path.name for path in made(here).iterdir()} for here in (a, b)]
-    assert names == [{"float32"}, {"float32", "float16"}]  # float32 always: it is what the others are held against
+    assert names == [{"float32"}, {"float32", "float16"}]  # always float32, with which the others are compared
 
 
 @setting("edge.lengths", [8], [8, 16], base={**_TEXT, "edge.variants": ["float32"]}, steps="EdgeExporter EdgeGate")
@@ -105,12 +105,12 @@ _PARITY = Parity(
 )
 _COST = Cost(2_000_000, 5.0, 9_000_000, 1, (Latency("classify_8", 2.0, 2.2),))
 _FLOAT32 = Cost(8_000_000, 5.0, 9_000_000, 1, (Latency("classify_8", 4.0, 4.4),))
-# Nothing that the file above does not hold.
+# The same as in the file above.
 _LAX = {"edge.min_agreement": 0.5, "edge.max_loss": 0.5, "edge.max_slice_loss": 0.5}
 
 
 def passes(here: Setting) -> bool:
-    """Whether the EdgeGate takes a file of two megabytes, twice as fast as float32, that answers a little worse."""
+    """Whether the EdgeGate accepts a file of two megabytes, twice as fast as float32 and slightly worse."""
     candidate = Candidate("float16", _PARITY, _COST, ("FULLY_CONNECTED", "GATHER"))
     return bool(choose_variant([candidate], _FLOAT32, here.edge)["blessed"])
 

@@ -1,8 +1,8 @@
-"""What each key of the configuration does: two values for it, and a function that shows the difference they make.
+"""The effect of each key of the configuration: two values, and a function that checks the difference they make.
 
-`setting` registers one; `test_settings.py` runs them all, and fails for a key that has none. The values are written
-into a file and loaded as a user's are, and what a step does is asked of what the pipeline's graph tells that step. So
-an entry fails where a key is lost on the way, as well as where nothing reads it.
+`setting` registers an entry; `test_settings.py` runs them all, and fails for a key without one. The values are written
+to a file and loaded like a user's, and the steps' settings are read from the pipeline's graph. So an entry fails if a
+key is lost on the way, as well as if nothing reads it.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Setting:
     """A project with one of the two values.
 
     Attributes:
-        config: as it was loaded.
-        folder: where its file lies.
+        config: the loaded configuration.
+        folder: the folder of its file.
     """
 
     config: ProjectConfig
@@ -42,37 +42,40 @@ class Setting:
 
     @property
     def paths(self) -> Paths:
-        return Paths.of(self.config, self.folder / "transom.yaml")
+        return Paths.from_config(self.config, self.folder / "transom.yaml")
 
     @functools.cached_property
     def steps(self) -> dict[str, dict[str, Any]]:
-        """Each step of the graph to what it is told."""
+        """Each step's properties in the graph."""
         pipeline = graph.build(self.config, self.paths)
         return {node.id: dict(node.exec_properties) for node in pipeline.components}
 
     def part(self, step: str, name: str, kind: type[BaseModel]) -> Any:
-        """A part of the configuration as a step is told it."""
+        """A part of the configuration as a step gets it."""
         return kind.model_validate_json(self.steps[step][name])
 
     @property
     def models(self) -> ModelsConfig:
-        """What the Trainer is told."""
+        """The settings of the Trainer."""
         return ModelsConfig.of_stored(json.loads(self.steps["Trainer"]["config"]))
 
     @property
     def data(self) -> tuple[DataConfig, TaskConfig]:
-        """What ExampleGen is told."""
+        """The settings of ExampleGen."""
         from components.steps.example_gen import _settings
 
-        told = _settings(self.steps["ExampleGen"])
-        return DataConfig.model_validate(told["data"]), TaskConfig.model_validate(told["task"])
+        settings = _settings(self.steps["ExampleGen"])
+        return DataConfig.model_validate(settings["data"]), TaskConfig.model_validate(settings["task"])
 
     @property
     def vocabulary(self) -> tuple[TaskConfig, TokenizerConfig, str | None]:
-        """What the TokenizerTrainer is told: task, tokenizer, preset."""
-        told = json.loads(self.steps["TokenizerTrainer"]["settings"])
-        task, tokenizer = TaskConfig.model_validate(told["task"]), TokenizerConfig.model_validate(told["tokenizer"])
-        return task, tokenizer, told["preset"]
+        """The settings of the TokenizerTrainer: task, tokenizer, preset."""
+        settings = json.loads(self.steps["TokenizerTrainer"]["settings"])
+        task, tokenizer = (
+            TaskConfig.model_validate(settings["task"]),
+            TokenizerConfig.model_validate(settings["tokenizer"]),
+        )
+        return task, tokenizer, settings["preset"]
 
     @property
     def gate(self) -> GateConfig:
@@ -81,19 +84,19 @@ class Setting:
 
     @property
     def evaluation(self) -> EvaluationConfig:
-        told: EvaluationConfig = self.part("Evaluator", "config", EvaluationConfig)
-        return told
+        evaluation: EvaluationConfig = self.part("Evaluator", "config", EvaluationConfig)
+        return evaluation
 
     @property
     def serving(self) -> ServingConfig:
-        told: ServingConfig = self.part("ServingGate", "config", ServingConfig)
-        return told
+        serving: ServingConfig = self.part("ServingGate", "config", ServingConfig)
+        return serving
 
     @property
     def edge(self) -> EdgeConfig:
-        """What the EdgeGate is told."""
-        told: EdgeConfig = self.part("EdgeGate", "config", EdgeConfig)
-        return told
+        """The settings of the EdgeGate."""
+        edge: EdgeConfig = self.part("EdgeGate", "config", EdgeConfig)
+        return edge
 
 
 Observe = Callable[[Setting, Setting], None]
@@ -104,10 +107,10 @@ class Effect:
     """One entry.
 
     Attributes:
-        at: the key that is set, where `path` is a pattern.
+        at: the key that is set.
         values: the two values.
-        base: keys that both have beside it.
-        steps: the steps that are told something else, and so run again; None: whichever.
+        base: other keys that both projects have.
+        steps: the steps whose settings differ, so that they run again; None: not checked.
         observe: asserts the difference.
     """
 
@@ -128,7 +131,7 @@ _SCRATCH = tempfile.TemporaryDirectory(prefix="settings-")
 
 
 def scratch() -> Path:
-    """A new folder for what several entries share; it is gone when the tests end."""
+    """A new folder that several entries share; it is removed when the tests end."""
     return Path(tempfile.mkdtemp(dir=_SCRATCH.name))
 
 
@@ -141,12 +144,12 @@ def setting(
     at: str | None = None,
     base: Mapping[str, Any] | None = None,
 ) -> Callable[[Observe], Observe]:
-    """Registers what a key does, see `Effect`; `steps` are names with spaces between."""
+    """Registers the effect of a key, see `Effect`; `steps` are names separated by spaces."""
 
     def register(observe: Observe) -> Observe:
         assert path not in EFFECTS, path
-        told = None if steps is None else frozenset(steps.split())
-        EFFECTS[path] = Effect(at or re.sub(r"\[\w+\]", "", path), (first, second), base or {}, told, observe)
+        step_names = None if steps is None else frozenset(steps.split())
+        EFFECTS[path] = Effect(at or re.sub(r"\[\w+\]", "", path), (first, second), base or {}, step_names, observe)
         return observe
 
     return register
@@ -159,10 +162,10 @@ def _write(folder: Path, keys: Mapping[str, Any]) -> Setting:
         given["data.path"] = "table.csv"
     for key, value in given.items():
         *parents, last = key.split(".")
-        place = raw
+        group = raw
         for name in parents:
-            place = place.setdefault(name, {})
-        place[last] = value
+            group = group.setdefault(name, {})
+        group[last] = value
     file = folder / "transom.yaml"
     file.write_text(yaml.safe_dump(raw, allow_unicode=True), encoding="utf-8")
     return Setting(load(file), folder)

@@ -8,7 +8,7 @@ import golden_text
 import keras
 import numpy as np
 import tiny_checkpoints
-from registry import Setting, scratch, setting
+from setting_effects import Setting, scratch, setting
 
 from models.build import build_model, count_parameters
 from models.config import TokenizerConfig
@@ -35,16 +35,16 @@ _VOCABULARY = "TokenizerTrainer Trainer"
 
 
 def learned(here: Setting) -> Tokenizer:
-    """The tokenizer that the TokenizerTrainer would learn of the words."""
+    """The tokenizer that the TokenizerTrainer would learn from the words."""
     config = here.vocabulary[1]
     return learn_wordpiece(count_words(WORDS, config), config)
 
 
 @functools.cache
 def _cut(config: str) -> dict[str, list[int]]:
-    """Words that were all seen often, to their token ids."""
-    told = TokenizerConfig.model_validate_json(config)
-    tokenizer = learn_wordpiece(count_words([*WORDS, *(PAIRS * 6)], told), told)
+    """The token ids of frequent words."""
+    settings = TokenizerConfig.model_validate_json(config)
+    tokenizer = learn_wordpiece(count_words([*WORDS, *(PAIRS * 6)], settings), settings)
     found = Preprocessor(tokenizer)([word.encode() for word in PAIRS])["token_ids"].to_list()
     return dict(zip(PAIRS, found, strict=True))
 

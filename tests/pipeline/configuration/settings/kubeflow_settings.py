@@ -1,4 +1,4 @@
-"""`kubeflow`: the YAML that `transom compile` writes, and the folders that its steps see; no local run reads it."""
+"""`kubeflow`: the YAML that `transom compile` writes, and the folders of its steps; local runs ignore it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from of_models import preset
-from registry import Setting, setting
+from models_settings import preset
+from setting_effects import Setting, setting
 
 from pipeline import graph
 from pipeline.kubeflow.cluster_paths import paths_on_cluster
@@ -30,12 +30,12 @@ BASE: dict[str, Any] = {
 def _compiled(config: str, file: str) -> dict[str, Any]:
     from pipeline.config import ProjectConfig
 
-    told = ProjectConfig.model_validate_json(config)
-    image = check(told, "kubeflow", None, STEPS)
-    paths = paths_on_cluster(told, Path(file), "kubeflow")
-    pipeline = graph.build(told, paths)
-    spec = compile_spec(pipeline, told.kubeflow, image, target="kubeflow", onednn="auto", attempts=paths.attempts)
-    return {"spec": spec, "platform": platform_document(told.kubeflow, STEPS)}
+    settings = ProjectConfig.model_validate_json(config)
+    image = check(settings, "kubeflow", None, STEPS)
+    paths = paths_on_cluster(settings, Path(file), "kubeflow")
+    pipeline = graph.build(settings, paths)
+    spec = compile_spec(pipeline, settings.kubeflow, image, target="kubeflow", onednn="auto", attempts=paths.attempts)
+    return {"spec": spec, "platform": platform_document(settings.kubeflow, STEPS)}
 
 
 def compiled(here: Setting) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def container(here: Setting, step: str = "Trainer") -> dict[str, Any]:
 
 
 def platform(here: Setting, step: str = "Trainer") -> dict[str, Any]:
-    """What Kubernetes is told of a step."""
+    """The Kubernetes settings of a step."""
     executors = compiled(here)["platform"]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     found: dict[str, Any] = executors.get(f"{step}_executor", {})
     return found
@@ -76,9 +76,9 @@ def places(here: Setting) -> Any:
 @setting("kubeflow.base", "/mnt/one", "/mnt/two", base=without("kubeflow.base"))
 def _(a: Setting, b: Setting) -> None:
     for here, base in ((a, "/mnt/one"), (b, "/mnt/two")):
-        assert str(places(here).elsewhere) == base
-        told = json.dumps(compiled(here)["spec"]["root"]["dag"]["tasks"]["ExampleGen"])
-        assert base in told
+        assert str(places(here).container_base) == base
+        task = json.dumps(compiled(here)["spec"]["root"]["dag"]["tasks"]["ExampleGen"])
+        assert base in task
 
 
 @setting("kubeflow.output", None, "/mnt/out", base=BASE)
@@ -161,7 +161,7 @@ def accelerator(name: str) -> Any:
 
 _GPU = {"accelerator": "nvidia.com/gpu"}
 _SPOT = [{"key": "spot", "operator": "Exists"}]
-# Key, two values, what else is given, how it shows, and as what.
+# Key, two values, other settings, where the difference shows, and the values there.
 _STEP: tuple[tuple[str, Any, Any, dict[str, Any], Any, Any], ...] = (
     ("cpu", 1, 2.5, {}, resource("resourceCpuLimit"), ("1000m", "2500m")),
     ("memory_gb", 4, 6, {}, resource("resourceMemoryLimit"), ("4000M", "6000M")),

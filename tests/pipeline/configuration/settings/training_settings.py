@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
-from of_models import PRESET
-from registry import Setting, setting
+from models_settings import PRESET
+from setting_effects import Setting, setting
 
 from models.config import TaskConfig, TrainConfig
 from models.errors import TrainingError
@@ -25,13 +25,13 @@ from models.training.step import TrainStep
 from models.training.strategy import make_strategy
 from tflite.host.labels import LabelSpace
 
-# XLA compiles longer than the tiny model trains.
+# XLA takes longer to compile than the tiny model to train.
 QUICK = {"train.xla": False, "train.epochs": 2, "train.batch_size": 16, "train.learning_rate": 0.02}
 LABELS = LabelSpace(("no", "yes"), (90, 10), 100)
 
 
 def train(here: Setting, **options: Any) -> Any:
-    """Trains the tiny model as the Trainer is told to."""
+    """Trains the tiny model as the Trainer would."""
     return _train(here.models.train.model_dump_json()) if not options else _fit(here.models.train, **options)
 
 
@@ -41,7 +41,7 @@ def _train(config: str) -> Any:
 
 
 def _fit(config: TrainConfig, **options: Any) -> Any:
-    # Short rows are all of one length for the batches, and so traced once.
+    # Short rows all get the same length in batches, so they are traced once.
     rows, evaluation = tiny.rows(120, longest=8), tiny.rows(16, 1, longest=8)
     return tiny.fit(train_config=config.model_dump(), rows_=rows, evaluation=evaluation, **options)
 
@@ -49,8 +49,8 @@ def _fit(config: TrainConfig, **options: Any) -> Any:
 def optimizer(here: Setting, steps: int = 10) -> tuple[Any, list[keras.Variable]]:
     """The optimizer of a training of ten steps, and variables to move: an embedding and the head's kernel."""
     keras.utils.set_random_seed(0)
-    model, told = tiny.model(), here.models
-    config = resolve_defaults(told.train, preset=told.model.type == "preset")
+    model, models = tiny.model(), here.models
+    config = resolve_defaults(models.train, preset=models.model.type == "preset")
     made = make_optimizer(model, config, steps=steps, depths=tiny.depths(model))
     return made, model.trainable_variables
 
@@ -127,7 +127,7 @@ def _(a: Setting, b: Setting) -> None:
 
 @setting("train.layer_decay", 1.0, 0.5, base={**PRESET, "train.head_multiple": 1.0}, steps="Trainer")
 def _(a: Setting, b: Setting) -> None:
-    # The embedding lies two layers below the head.
+    # The embedding is two layers below the head.
     assert mean_move(a, "tokens") == pytest.approx(mean_move(a, "head"), rel=1e-2)
     assert mean_move(b, "tokens") == pytest.approx(0.25 * mean_move(b, "head"), rel=1e-2)
 
@@ -140,7 +140,7 @@ def _(a: Setting, b: Setting) -> None:
 
 @setting("train.clip_norm", None, 1.0, base={"train.weight_decay": 0.0}, steps="Trainer")
 def _(a: Setting, b: Setting) -> None:
-    # Clipped to one norm, both gradients are the same to Adam; else the second is nothing beside the first.
+    # Clipped to one norm, both gradients are equal for Adam; otherwise the second is negligible.
     free, clipped = (np.abs(moved(here, 1000.0, 10.0)["head"]).mean() for here in (a, b))
     once = np.abs(moved(b, 1000.0)["head"]).mean()
     assert clipped > 1.1 * free > once
@@ -219,7 +219,7 @@ def _(a: Setting, b: Setting) -> None:
 @setting("train.onednn", "on", "off", steps="Trainer")
 def _(a: Setting, b: Setting) -> None:
     code = "import os, sys; from models.runtime import prepare; prepare(sys.argv[1]); print(os.environ[{!r}])"
-    said = [
+    printed = [
         subprocess.run(
             [sys.executable, "-c", code.format("TF_ENABLE_ONEDNN_OPTS"), here.config.train.onednn],
             capture_output=True,
@@ -229,7 +229,7 @@ def _(a: Setting, b: Setting) -> None:
         ).stdout.strip()
         for here in (a, b)
     ]
-    assert said == ["1", "0"]
+    assert printed == ["1", "0"]
 
 
 @setting("train.seed", 0, 1, base=QUICK, steps="Trainer")

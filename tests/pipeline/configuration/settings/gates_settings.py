@@ -1,4 +1,4 @@
-"""`gate`, `evaluation`, `serving`, `push`: what is found, what is blessed, what stays."""
+"""`gate`, `evaluation`, `serving`, `push`: findings, blessings, and the versions that are kept."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import tiny_exports
-from of_edge import project
-from registry import Setting, setting
+from edge_settings import project
+from setting_effects import Setting, setting
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.types import standard_artifacts
 from tiny_artifacts import artifact
@@ -37,7 +37,7 @@ from serving.check.replay import Replay
 from serving.publish.version_folders import versions
 
 GOOD = [("one", "a"), ("two", "b"), *((f"{n}", "ab"[n % 2]) for n in range(40))]
-# What each rule finds: the rows of training, and those of eval.
+# For each rule the rows of training and of eval in which it finds something.
 _TABLES: dict[str, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {
     "empty_split": (GOOD, []),
     "empty_text": ([*GOOD, (" ", "a")], [("x", "a")]),
@@ -87,7 +87,7 @@ def _(a: Setting, b: Setting) -> None:
 
 
 def changed(gate: GateConfig) -> list[Finding]:
-    """What has changed, where every label has become another one."""
+    """The drift findings if every label has changed."""
     summaries = []
     for label in "ab":
         facts = SplitFacts("train", TaskConfig())
@@ -241,7 +241,9 @@ def _(a: Setting, b: Setting) -> None:
             (source / "variables").mkdir(parents=True)
             (source / "saved_model.pb").write_text(f"{name} {number}")
             (source / "variables" / "variables.index").write_text("index")
-            about = {"assets.extra/data_summary.json": b"{}"}  # as each push has: others' models are not counted
+            about = {
+                "assets.extra/data_summary.json": b"{}"
+            }  # which marks Transom's pushes: other models are not counted
             push(source, here.folder / name, here.steps["Pusher"]["keep"], about)
         counts.append(len(versions(here.folder / name)))
     assert counts == [1, 3]

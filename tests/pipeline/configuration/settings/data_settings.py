@@ -1,4 +1,4 @@
-"""`name`, `output`, `data`, `task`: which rows are read, how they are understood, where everything lies."""
+"""`name`, `output`, `data`, `task`: which rows are read, how they are interpreted, and the folders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import apache_beam as beam
 import pytest
 import tensorflow as tf
-from registry import Setting, setting
+from setting_effects import Setting, setting
 
 from components.data.formats.files import find_files
 from components.data.formats.readers import open_table
@@ -35,7 +35,7 @@ def write(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
 
 
 def read(here: Setting) -> dict[str, list[Record]]:
-    """The rows of each split, as ExampleGen is told to read them (one of each text apart)."""
+    """The rows of each split, as ExampleGen reads them."""
     data, task = here.data
     found: dict[str, list[Record]] = {}
     for source in sources(data):
@@ -50,7 +50,7 @@ def texts(here: Setting, split: str = "train") -> set[str]:
 
 
 def one(here: Setting, **row: Any) -> Record:
-    """A table's only row, as the task sees it."""
+    """A table's only row, as the task reads it."""
     (here.folder / "table.jsonl").write_text(json.dumps(row) + "\n")
     ((_, record),) = records(open_table(here.folder / "table.jsonl"), here.data[1])
     return record

@@ -1,0 +1,44 @@
+"""`transom init`: writes a transom.yaml for a table."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pipeline.commands.arguments import Commands, add_command, add_verbose
+
+
+def add(commands: Commands) -> None:
+    """Adds `transom init`."""
+    parser = add_command(
+        commands,
+        "init",
+        init,
+        "look at a table and write a commented transom.yaml",
+        "Reads the first rows of a table of labelled text (CSV, TSV, JSON Lines, Parquet) and works out which columns "
+        "hold text and label, what kind of task it is, and how the rows are split. Asks no questions and overwrites "
+        "no file.",
+        """
+        transom init reviews.csv                        writes transom.yaml next to reviews.csv
+        transom init data/train.csv --out transom.yaml  finds dev.csv and test.csv next to train.csv
+        """,
+    )
+    parser.add_argument(
+        "table", type=Path, metavar="FILE", help="the table: .csv, .tsv, .jsonl or .parquet, gzip-compressed or not"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="YAML", help="the file to write (default: transom.yaml next to FILE)"
+    )
+    add_verbose(parser)
+
+
+def init(options: argparse.Namespace) -> int:
+    """Writes the project file, and prints what a run would refuse in the table."""
+    from pipeline.init.new_project import write
+
+    refusals: list[str] = []
+    written = write(options.table, options.out, refusals.append)
+    print(f"wrote {written}: read it, then `transom run {written}`")
+    for refusal in refusals:
+        print(f"the run will refuse these data until they are corrected: {refusal}")
+    return 0

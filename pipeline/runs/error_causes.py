@@ -1,0 +1,34 @@
+"""The causes of an exception, and full disks among them. Standard library only."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+
+from models.errors import TransomError
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error itself, then its cause, the cause of that, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error or its cause is a full disk; SQLite and TensorFlow report that only in the message."""
+    return any(
+        (isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT))
+        or any(words in str(cause) for words in ("No space left on device", "database or disk is full"))
+        for cause in causes(error)
+    )
+
+
+def disk_full_error(what: str) -> TransomError:
+    """The error about a full disk; `what` names the place."""
+    return TransomError(
+        what,
+        got="no space left on the device",
+        expected="room for the steps' outputs: a few times the size of the data, and several times that of the model",
+        fix="make room and run again: finished steps are not repeated; or set `output:` to another disk",
+    )

@@ -1,0 +1,80 @@
+"""The notes about a table that `transom init` writes into the project file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from inferred_tables import LINES, config_of, sentence, write_csv
+
+from components.data.formats.readers import open_table
+from components.data.rows import records
+from pipeline.init.new_project import infer
+
+
+def test_columns_that_could_be_the_label_as_well_are_named(tmp_path: Path) -> None:
+    rows = [[sentence(n), n % 2, int(n % 3 == 0)] for n in range(300)]
+    text = infer(write_csv(tmp_path / "t.csv", ["comment", "toxic", "insult"], rows))
+    assert "only 2 different values in 300 rows; so has 'toxic': which is meant?" in text
+
+
+@pytest.mark.parametrize("spellings", [[1, 1.0], ["1", "1.0"], [True, "True"]])
+def test_two_spellings_of_a_label_are_one(tmp_path: Path, spellings: list) -> None:
+    rows = [{"text": sentence(n), "label": spellings[n % 2] if n % 3 else "other"} for n in range(60)]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert "2 labels, with their rows" in infer(tmp_path / "t.jsonl")
+
+
+def test_labels_that_differ_in_spelling_alone_are_noted(tmp_path: Path) -> None:
+    rows = [[sentence(n), ["spam", "Spam", "n/a"][n % 3]] for n in range(60)]
+    text = infer(write_csv(tmp_path / "t.csv", ["text", "label"], rows))
+    assert "labels that differ only in spelling are different labels: 'spam', 'Spam'" in text
+    assert "'n/a' is read as a label" in text
+
+
+def test_notes(tmp_path: Path) -> None:
+    rows = [["word " * 400, "rare" if n == 0 else "often" if n < 90 else ""] for n in range(100)]
+    text = infer(write_csv(tmp_path / "t.csv", ["text", "label"], [[f"{n} {a}", b] for n, (a, b) in enumerate(rows)]))
+    assert "10 of 100 rows have no label" in text
+    assert "89 times the rows of the smallest" in text
+    assert "tokenizer.max_length: 512" in text
+    assert max(map(len, text.splitlines())) < 400
+
+
+def test_hostile_names_and_labels_stay_in_their_comments(tmp_path: Path) -> None:
+    header = ["text", "label", "x\nname: evil"]
+    rows = [[sentence(n), ["a\nname: evil", "b" * 150][n % 2], "1"] for n in range(40)]
+    text = infer(write_csv(tmp_path / "t.csv", header, rows))
+    assert config_of(text).name == "t"
+    assert "\nname: evil" not in text
+
+
+@pytest.mark.parametrize(
+    ("content", "task", "note"),
+    [
+        (
+            "sep=;\ntext;label\n" + LINES.replace(",", ";"),
+            ("text", "label"),
+            "skipped line 1 (the separator for Excel)",
+        ),
+        ("Reviews,\n\ntext,label\n" + LINES, ("text", "label"), "skipped lines 1 and 2 (a title)"),
+        ("Words (short, long);Label\n" + LINES.replace(",", ";"), ("Words (short, long)", "Label"), ""),
+        ("text;label\na fine, good film;pos\na bad film;neg\nok, then;pos\n", ("text", "label"), ""),
+        ("text;label\na fine film;pos\na bad film;neg\n", ("text", "label"), ""),
+        ("text,label,x,x\n" + LINES.replace("\n", ",1,2\n"), ("text", "label"), "column 'x' appears 2 times"),
+        (
+            'text,label\n"[""so"", ""good""]",pos\n"[""bad""]",neg\n',
+            ("text", "label"),
+            "the source of lists or objects",
+        ),
+    ],
+)
+def test_files_as_people_have_them(tmp_path: Path, content: str, task: tuple[str, str], note: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(content, encoding="utf-8")
+    text = infer(path)
+    config = config_of(text)
+    assert (config.task.text, config.task.label) == task
+    assert note in text
+    assert list(records(open_table(path), config.task))  # a run accepts the inferred task
