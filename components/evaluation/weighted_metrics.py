@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 from scipy import sparse, stats
 
-from components.evaluation.metrics import CALIBRATION_BINS, UNKNOWN, binary_loss, bins, label_loss
+from components.evaluation.metrics import CALIBRATION_BINS, UNKNOWN, binary_loss, confidence_bins, label_loss
 
 Weighted = Callable[[np.ndarray], np.ndarray]
 
@@ -208,7 +208,7 @@ class _Calibration:
 
     def __init__(self, confidence: np.ndarray, correct: np.ndarray) -> None:
         rows, self._cells = confidence.shape
-        places = np.arange(rows)[:, None] * CALIBRATION_BINS + bins(confidence)
+        places = np.arange(rows)[:, None] * CALIBRATION_BINS + confidence_bins(confidence)
         gaps = np.bincount(places.ravel(), (correct - confidence).ravel(), minlength=rows * CALIBRATION_BINS)
         self._gaps = gaps.reshape(rows, CALIBRATION_BINS).T.copy()
 
