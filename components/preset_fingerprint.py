@@ -43,7 +43,7 @@ class Digests:
         return cls(_tokenizer(model.preset, tokenizer).digest(), describe(model.preset).digest())
 
 
-def tokenizer_told(preset: str, config: TokenizerConfig, told: str) -> Tokenizer:
+def load_checked_tokenizer(preset: str, config: TokenizerConfig, told: str) -> Tokenizer:
     """A preset's tokenizer, which must be the one that the graph was told of.
 
     Raises:
@@ -54,7 +54,7 @@ def tokenizer_told(preset: str, config: TokenizerConfig, told: str) -> Tokenizer
     return tokenizer
 
 
-def describe_told(model: ModelConfig, told: str) -> PresetInfo | None:
+def describe_checked_preset(model: ModelConfig, told: str) -> PresetInfo | None:
     """The preset of a model, None where it has none; its files must be those that the graph was told of.
 
     Raises:

@@ -14,7 +14,7 @@ from components.data.formats.readers import check_frames, open_table
 from components.data.gate import findings, rules
 from components.data.gate.counts import SplitFacts
 from components.data.rows import records
-from components.data.schema_file import read_curated
+from components.data.schema_file import read_curated_schema
 from components.data.splits import Source, sources, split_names
 from components.data.values.numbers import NumberColumn
 from components.evaluation.slices import MISSING, NO_LABEL, length_slices
@@ -50,7 +50,7 @@ def check(config: ProjectConfig, paths: Paths) -> None:
     _operations(config)
     _preset(config, base)
     if config.data.schema_path is not None:
-        read_curated(base / config.data.schema_path, config.task)
+        read_curated_schema(base / config.data.schema_path, config.task)
     check_rows(config, base)
 
 

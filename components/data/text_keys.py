@@ -144,7 +144,7 @@ def _remembering(reading: TextReading) -> Callable[[str], str]:
     return lru_cache(_REMEMBERED)(reading._read)
 
 
-def reading_of(tokenizer: TokenizerConfig, preset: str | None) -> TextReading:
+def load_text_reading(tokenizer: TokenizerConfig, preset: str | None) -> TextReading:
     """The reading that a configuration asks for: its own, or the preset's.
 
     Args:

@@ -91,7 +91,7 @@ class LiveState:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurements:
     """All that was measured.
 
     Attributes:
@@ -116,7 +116,7 @@ class Measured:
     notes: tuple[str, ...] = ()
 
 
-def without_broken_live(measured: Measured) -> Measured:
+def without_broken_live(measured: Measurements) -> Measurements:
     """The same, without a comparison where the live model answers some rows with no number."""
     found = measured.whole.comparison
     broken = int(found.live["not_finite_count"]) if found is not None else 0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from components.evaluation.measurements import INTERVAL, LiveState, Measured, Slice
+from components.evaluation.measurements import INTERVAL, LiveState, Measurements, Slice
 
 OVERRIDE = "--set evaluation.replace_incomparable=true"
 Interval = tuple[float, float] | None
 
 
-def where(measured: Measured, part: Slice, rows: int | None = None) -> str:
+def where(measured: Measurements, part: Slice, rows: int | None = None) -> str:
     """Where a figure was measured: "on the 850 test rows", or on a slice. `rows`: those that could be compared."""
     if part.column:
         return f"on slice {part.name} ({part.rows if rows is None else rows} rows)"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from components.config import EvaluationConfig
-from components.evaluation.measurements import INTERVAL, Comparison, Measured, Slice, natural, number
+from components.evaluation.measurements import INTERVAL, Comparison, Measurements, Slice, natural, number
 from components.evaluation.thresholds import LABEL_SLICE, NOT_BY_LABEL
 from components.evaluation.verdict import judge, sentence
 from tflite.host.json_text import to_json
@@ -21,7 +21,7 @@ FILE_NAME = "summary.json"
 UNKNOWN_LABELS = "(labels that the model does not know)"
 
 
-def summarize(measured: Measured, config: EvaluationConfig) -> dict[str, Any]:
+def summarize(measured: Measurements, config: EvaluationConfig) -> dict[str, Any]:
     """The evaluation as plain JSON: figures, slices, thresholds, verdict. A figure that cannot be computed is null."""
     verdict = judge(measured, config)
     slices = sorted(measured.slices, key=natural)
@@ -62,7 +62,7 @@ def load_summary(directory: Path | str) -> dict[str, Any]:
     return summary
 
 
-def _comparison(measured: Measured) -> dict[str, Any]:
+def _comparison(measured: Measurements) -> dict[str, Any]:
     """With what the candidate was compared, on what, and how sure the differences are."""
     live, found = measured.live, measured.whole.comparison
     told: dict[str, Any] = {"version": live.version, "same_model": live.same, "why_not": live.why_not}
@@ -82,7 +82,7 @@ def _losses(found: Comparison) -> dict[str, list[float]]:
     return {name: list(bounds) for name, bounds in found.losses.items()}
 
 
-def _confusion(measured: Measured) -> dict[str, Any] | None:
+def _confusion(measured: Measurements) -> dict[str, Any] | None:
     """The counts with the names of their rows and columns."""
     if measured.confusion is None:
         return None

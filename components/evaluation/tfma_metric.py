@@ -22,7 +22,7 @@ from tensorflow_model_analysis.metrics import metric_types
 from components.evaluation import metrics
 from components.evaluation.comparability import output_name
 from components.evaluation.comparison import Baseline, compare
-from components.evaluation.measurements import Comparison, Measured, Slice
+from components.evaluation.measurements import Comparison, Measurements, Slice
 from models.config import TaskConfig
 from models.errors import DataError
 from tflite.host.prediction import TaskType
@@ -192,7 +192,7 @@ class _Gather(beam.CombineFn):
         return [name for name in missing if not math.isnan(best.get(name, math.nan))]
 
 
-def read_figures(folder: str, task_type: TaskType) -> Measured:
+def read_measurements(folder: str, task_type: TaskType) -> Measurements:
     """What TFMA wrote into `folder`: figures of all rows and of each slice, of the candidate and the live model.
 
     Raises:
@@ -207,7 +207,7 @@ def read_figures(folder: str, task_type: TaskType) -> Measured:
     if whole is None or not whole.rows:
         raise DataError("the evaluated split", got="no row with an answer", expected="rows to measure the model on")
     slices = tuple(part for part in parts if part.column)
-    return Measured(task=task_type, split="", labels=(), whole=whole, slices=slices, confusion=confusion)
+    return Measurements(task=task_type, split="", labels=(), whole=whole, slices=slices, confusion=confusion)
 
 
 def _slice(record: Any) -> tuple[Slice, list[Any] | None]:

@@ -26,7 +26,7 @@ from typing import Literal
 
 from components.config import EvaluationConfig, ThresholdConfig
 from components.evaluation import shortfalls
-from components.evaluation.measurements import Comparison, Measured, Slice, natural, number
+from components.evaluation.measurements import Comparison, Measurements, Slice, natural, number
 from components.evaluation.thresholds import direction
 
 Bound = Literal["min", "max", "max_loss_to_live"]
@@ -78,7 +78,7 @@ class Verdict:
         return all(judgement.passed is not False for judgement in self.judgements)
 
 
-def judge(measured: Measured, config: EvaluationConfig) -> Verdict:
+def judge(measured: Measurements, config: EvaluationConfig) -> Verdict:
     """Holds what was measured against `evaluation.thresholds`.
 
     A threshold is judged on all rows always, and on the slices it names where they have `min_slice_size` rows. On all
@@ -103,7 +103,7 @@ def judge(measured: Measured, config: EvaluationConfig) -> Verdict:
     return verdict
 
 
-def sentence(measured: Measured, verdict: Verdict, config: EvaluationConfig) -> str:
+def sentence(measured: Measurements, verdict: Verdict, config: EvaluationConfig) -> str:
     """The verdict as one sentence."""
     missed = [judgement for judgement in verdict.judgements if judgement.passed is False]
     if missed:
@@ -118,7 +118,7 @@ def sentence(measured: Measured, verdict: Verdict, config: EvaluationConfig) -> 
     return f"blessed: {many} met on {rows}"
 
 
-def _judge_answers(measured: Measured) -> Iterator[Judgement]:
+def _judge_answers(measured: Measurements) -> Iterator[Judgement]:
     """A model that answers a row with no number is not good enough, whatever the thresholds are."""
     broken, rows = measured.whole.not_finite, measured.whole.rows
     if broken:
@@ -126,7 +126,7 @@ def _judge_answers(measured: Measured) -> Iterator[Judgement]:
         yield Judgement("not_finite_count", "", rows, "max", 0.0, float(broken), passed=False, sentence=said)
 
 
-def _about_live(measured: Measured) -> Iterator[str]:
+def _about_live(measured: Measurements) -> Iterator[str]:
     """What the user should hear of the comparison as a whole."""
     live = measured.live
     if live.why_not:
@@ -147,7 +147,7 @@ def _about_live(measured: Measured) -> Iterator[str]:
 
 
 def _judge_slices(
-    measured: Measured, metric: str, threshold: ThresholdConfig, name: str, config: EvaluationConfig
+    measured: Measurements, metric: str, threshold: ThresholdConfig, name: str, config: EvaluationConfig
 ) -> Iterator[Judgement]:
     """Judges one of a threshold's slices: all values of a column, or one of them."""
     matching = [part for part in measured.slices if name in (part.column, part.name)]
@@ -173,7 +173,7 @@ def _bounds(threshold: ThresholdConfig) -> Iterator[tuple[Bound, float]]:
 
 
 def _judge_part(
-    measured: Measured, metric: str, threshold: ThresholdConfig, part: Slice, config: EvaluationConfig
+    measured: Measurements, metric: str, threshold: ThresholdConfig, part: Slice, config: EvaluationConfig
 ) -> Iterator[Judgement]:
     for bound, limit in _bounds(threshold):
         if bound != "max_loss_to_live":
@@ -186,7 +186,7 @@ def _judge_part(
             yield _judge_loss(measured, metric, limit, part, part.comparison, named, config)
 
 
-def _judge_value(measured: Measured, metric: str, bound: Bound, limit: float, part: Slice) -> Judgement:
+def _judge_value(measured: Measurements, metric: str, bound: Bound, limit: float, part: Slice) -> Judgement:
     value = part.metrics.get(metric, math.nan)
     place = shortfalls.where(measured, part)
     made = Judgement(metric, part.name, part.rows, bound, limit, number(value))
@@ -203,7 +203,7 @@ def _undefined(metric: str, part: Slice) -> bool | None:
 
 
 def _judge_loss(
-    measured: Measured,
+    measured: Measurements,
     metric: str,
     limit: float,
     part: Slice,
@@ -239,7 +239,7 @@ def _judge_loss(
     return made
 
 
-def _lacks(measured: Measured, metric: str, value: float, old: float) -> str:
+def _lacks(measured: Measurements, metric: str, value: float, old: float) -> str:
     """Why the live model has no such figure; "" where it has, or where the candidate has none either."""
     _, slash, label = metric.partition("/")
     if slash and measured.live.labels is not None and label not in measured.live.labels:
@@ -247,7 +247,9 @@ def _lacks(measured: Measured, metric: str, value: float, old: float) -> str:
     return f"its {metric} cannot be computed there" if math.isfinite(value) and not math.isfinite(old) else ""
 
 
-def _incomparable(measured: Measured, made: Judgement, part: Slice, why: str, config: EvaluationConfig) -> Judgement:
+def _incomparable(
+    measured: Measurements, made: Judgement, part: Slice, why: str, config: EvaluationConfig
+) -> Judgement:
     """A comparison that cannot be made fails, unless the user has said that it need not be made."""
     said = shortfalls.incomparable(made.metric, shortfalls.where(measured, part), measured.live, why)
     if config.replace_incomparable:
@@ -255,7 +257,7 @@ def _incomparable(measured: Measured, made: Judgement, part: Slice, why: str, co
     return replace(made, passed=False, sentence=f"{said}; to replace it all the same: {shortfalls.OVERRIDE}")
 
 
-def _not_judged(measured: Measured, metric: str, name: str, least: int) -> Iterator[str]:
+def _not_judged(measured: Measurements, metric: str, name: str, least: int) -> Iterator[str]:
     """What a threshold asks for and `min_slice_size` leaves out."""
     matching = [part for part in measured.slices if name in (part.column, part.name)]
     if not matching and "=" not in name:

@@ -12,19 +12,19 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.types import standard_component_specs as specs
 
-from components import anomalies
 from components.artifacts import DataBlessing, LiveModelArtifact
 from components.config import GateConfig
 from components.data.gate import drift, findings, rules
+from components.data.gate.anomalies import anomaly_findings, load_anomalies
 from components.data.gate.counts import SplitFacts
 from components.data.rows import Record
-from components.data.text_keys import READING_KEYS, TextReading, reading_of
+from components.data.text_keys import READING_KEYS, TextReading, load_text_reading
 from components.fingerprint import fingerprint
 from components.tf_examples import from_example, read_split
 from models.config import TaskConfig, TokenizerConfig
 from tflite.host.json_text import to_json
 
-SAYS = logging.getLogger("transom")
+USER_LOG = logging.getLogger("transom")
 _TASK_KEYS = {"type", "text", "text_pair", "label", "labels", "label_separator"}
 
 
@@ -104,13 +104,13 @@ class Executor(base_executor.BaseExecutor):
         examples = artifact_utils.get_single_instance(input_dict[specs.EXAMPLES_KEY])
         found_by_tfdv = artifact_utils.get_single_instance(input_dict[specs.ANOMALIES_KEY])
         told = json.loads(exec_properties["reading"])
-        reading = reading_of(TokenizerConfig.model_validate(told["tokenizer"]), told["preset"])
+        reading = load_text_reading(TokenizerConfig.model_validate(told["tokenizer"]), told["preset"])
         seen = count(examples, task, gate, reading)
         found = [
             finding
             for split in artifact_utils.decode_split_names(found_by_tfdv.split_names)
-            for finding in anomalies.findings(
-                anomalies.read(found_by_tfdv, split),
+            for finding in anomaly_findings(
+                load_anomalies(artifact_utils.get_split_uri([found_by_tfdv], split)),
                 split,
                 task=task,
                 gate=gate,
@@ -124,7 +124,7 @@ class Executor(base_executor.BaseExecutor):
                 found += drift.drifts(summary, seen.train, gate)
         findings.stop(found)
         for finding in found:
-            SAYS.info("%s", finding.render(examples=1))
+            USER_LOG.info("%s", finding.render(examples=1))
         folder = artifact_utils.get_single_uri(output_dict["blessing"])
         findings.save(found, folder)
         drift.save_summary(drift.summarize(seen.train), folder)

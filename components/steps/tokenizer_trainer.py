@@ -21,7 +21,7 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 
 from components.artifacts import TokenizerArtifact
 from components.fingerprint import fingerprint
-from components.preset_fingerprint import tokenizer_told
+from components.preset_fingerprint import load_checked_tokenizer
 from models.config import ModelConfig, PresetConfig, TaskConfig, TokenizerConfig
 from models.text.vocabulary_training import count_words, learn_wordpiece
 from tflite.host.json_text import to_json
@@ -61,7 +61,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
         target = artifact_utils.get_single_uri(output_dict["tokenizer"])
         tokenizer = (
-            tokenizer_told(settings["preset"], config, exec_properties["preset"])
+            load_checked_tokenizer(settings["preset"], config, exec_properties["preset"])
             if settings["preset"]
             else learn_wordpiece(counts["words"], config)
         )

@@ -31,7 +31,7 @@ _LIVE, _DELETED = 2, 4  # ml_metadata's Artifact.State
 _BUSY_S = 5.0
 _THOROUGH_BYTES = 64 * 2**20
 AGAIN = "again"
-"""`components.artifacts.AGAIN`, which brings TensorFlow with it; a test holds it to that."""
+"""`components.artifacts.MEASURE_AGAIN`, which brings TensorFlow with it; a test holds it to that."""
 _FORGET_MOMENTS = (
     f"UPDATE Artifact SET state = {_DELETED} WHERE state = {_LIVE} AND id IN "
     "(SELECT artifact_id FROM ArtifactProperty WHERE name = ? AND is_custom_property = 1 AND int_value = 1)"

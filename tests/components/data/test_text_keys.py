@@ -12,7 +12,7 @@ import tiny_checkpoints
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.data.text_keys import TextReading, reading_of, side_key
+from components.data.text_keys import TextReading, load_text_reading, side_key
 from models.config import TokenizerConfig
 from tflite.host.words import split_words
 
@@ -108,18 +108,18 @@ def test_different_texts_stay_different() -> None:
 
 
 def test_mediapipe_folds_ascii_alone_and_ends_at_nul() -> None:
-    reading = reading_of(TokenizerConfig(mediapipe_compatible=True), None)
+    reading = load_text_reading(TokenizerConfig(mediapipe_compatible=True), None)
     assert reading.key("Good") == reading.key("good") == reading.key("good\0bad")
     assert reading.key("É") != reading.key("é")
 
 
 def test_the_reading_of_a_configuration() -> None:
-    assert reading_of(TokenizerConfig(lowercase=False), None) == TextReading(lowercase=False)
+    assert load_text_reading(TokenizerConfig(lowercase=False), None) == TextReading(lowercase=False)
 
 
 @pytest.mark.parametrize("cased", [True, False])
 def test_the_reading_of_a_preset_is_its_own(tmp_path: Path, cased: bool) -> None:
     tiny_checkpoints.write(tmp_path, "bert")
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": not cased}))
-    reading = reading_of(TokenizerConfig(lowercase=cased, max_length=4096), str(tmp_path))
+    reading = load_text_reading(TokenizerConfig(lowercase=cased, max_length=4096), str(tmp_path))
     assert reading == TextReading("wordpiece", lowercase=not cased, strip_accents=not cased)

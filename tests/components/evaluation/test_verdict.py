@@ -10,11 +10,11 @@ import pytest
 from tiny_measured import measured, part, shared
 
 from components.config import EvaluationConfig
-from components.evaluation.measurements import Comparison, LiveState, Measured, Slice
+from components.evaluation.measurements import Comparison, LiveState, Measurements, Slice
 from components.evaluation.verdict import judge, sentence
 
 
-def verdict(found: Measured, replace_incomparable: bool = False, **thresholds: Any) -> tuple[str, bool, list[str]]:
+def verdict(found: Measurements, replace_incomparable: bool = False, **thresholds: Any) -> tuple[str, bool, list[str]]:
     config = EvaluationConfig(thresholds=thresholds, replace_incomparable=replace_incomparable)
     made = judge(found, config)
     return sentence(found, made, config), made.blessed, made.notes

@@ -13,9 +13,10 @@ from tiny_exports import KINDS, Exported
 
 from components import artifacts
 from components.config import EvaluationConfig
-from components.edge_rows import edge_rows
+from components.gates import edge_gate_report
+from components.gates.edge_rows import edge_rows
+from components.gates.edge_variants import export_variants
 from components.steps import edge_exporter, edge_gate
-from components.steps.edge_exporter import export_variants
 from models.config import TaskConfig
 from models.errors import ConfigError, ModelError
 from tflite.bundle.bundle_folder import check_golden
@@ -100,14 +101,14 @@ def test_what_cannot_be_made_is_told_and_stops_nothing(
 def test_what_cannot_be_measured_is_told_and_stops_nothing(
     exports: dict[str, Exported], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measure = edge_gate.measure
+    measure = edge_gate_report.measure
 
     def ends(bundle: Path) -> Any:
         if bundle.name in ("dynamic_int8", "float32"):
             raise ModelError(f"{bundle} cannot be measured", got="exit code -11")
         return measure(bundle)
 
-    monkeypatch.setattr(edge_gate, "measure", ends)
+    monkeypatch.setattr(edge_gate_report, "measure", ends)
     config = EdgeConfig(variants=("dynamic_int8", "float16"), max_slice_loss=1)
     _, report, blessing = run(exports["single"], tmp_path, "single", config)
     assert report["variant"] == "float16"
@@ -161,7 +162,7 @@ def test_many_labels_none_of_them_is_an_answer(tmp_path: Path) -> None:
 
 def test_no_rows_to_compare_on_bless_no_bundle(exports: dict[str, Exported], tmp_path: Path) -> None:
     (tmp_path / "bundles.json").write_text('{"float32": "", "dynamic_int8": "", "float16": "cannot be made"}')
-    report = edge_gate.examine(exports["single"].folder, tmp_path, [], EdgeConfig(), 20)
+    report = edge_gate_report.edge_gate_report(exports["single"].folder, tmp_path, [], EdgeConfig(), 20)
     assert not report["blessed"]
     assert {row["variant"]: row["why"] for row in report["variants"]} == {
         "dynamic_int8": "the eval split has no row on which it could be compared with Keras",

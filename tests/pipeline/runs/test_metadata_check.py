@@ -13,7 +13,7 @@ import pytest
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from components.artifacts import AGAIN
+from components.artifacts import MEASURE_AGAIN
 from models.errors import BusyError, ConfigError, DataError, TransomError
 from pipeline.paths import Paths
 from pipeline.runs import metadata_check
@@ -278,10 +278,10 @@ def test_what_is_gone_is_made_again(paths: Paths, removed: str, steps: list[str]
 
 
 def test_a_refusal_of_the_moment_is_not_taken_from_the_cache(paths: Paths) -> None:
-    assert metadata_check.AGAIN == AGAIN
+    assert metadata_check.AGAIN == MEASURE_AGAIN
     made = connect(paths)
     refused, stands = made.get_artifacts_by_id([1, 2])
-    refused.custom_properties[AGAIN].int_value, stands.custom_properties[AGAIN].int_value = 1, 0
+    refused.custom_properties[MEASURE_AGAIN].int_value, stands.custom_properties[MEASURE_AGAIN].int_value = 1, 0
     made.put_artifacts([refused, stands])
     assert metadata_check.check(paths) == []
     states = {one.id: one.state for one in connect(paths).get_artifacts()}

@@ -62,9 +62,9 @@ class Setting:
     @property
     def data(self) -> tuple[DataConfig, TaskConfig]:
         """What ExampleGen is told."""
-        from components.steps.example_gen import _settings
+        from components.steps.example_gen import unpack_settings
 
-        told = _settings(self.steps["ExampleGen"])
+        told = unpack_settings(self.steps["ExampleGen"])
         return DataConfig.model_validate(told["data"]), TaskConfig.model_validate(told["task"])
 
     @property
