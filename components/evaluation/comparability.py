@@ -1,4 +1,4 @@
-"""Whether the live model can be measured on the same rows as the candidate, and why not."""
+"""Whether the live model can be measured on the same rows as the candidate, and if not, why."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def output_name(task: TaskConfig) -> str:
-    """The output of signature `tf_example` that is measured."""
+    """The measured output of the signature `tf_example`."""
     return "score" if task.type == "regression" else "probabilities"
 
 

@@ -27,8 +27,7 @@ from components.evaluation.comparability import EXTRA_FOLDER, live_state
 from components.evaluation.measurements import without_broken_live
 from components.evaluation.slices import without_absent_columns
 from components.evaluation.summary import save_summary, summarize
-from components.evaluation.tfma_config import build_eval_config
-from components.evaluation.tfma_metric import read_measurements
+from components.evaluation.tfma_metric import build_eval_config, read_measurements
 from components.evaluation.thresholds import check_metrics
 from components.fingerprint import fingerprint
 from components.tf_examples import read_split, split_files
@@ -78,7 +77,7 @@ class Executor(tfx_evaluator.Executor):
         is_live = live is not None and key["model"] is not None and identity(Path(live.uri)) == key["model"]
         summary = None
         if live is not None and is_live:
-            note = f"this very model is live already, as version {live.version}: its evaluation stands"
+            note = f"this model is live already, as version {live.version}: its evaluation is reused"
             summary = earlier_evaluation.reuse(key, Path(evaluation.uri), note)
         if summary is not None:
             evaluation.set_int_custom_property(earlier_evaluation.REUSED, 1)

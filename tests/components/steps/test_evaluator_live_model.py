@@ -28,13 +28,13 @@ def test_what_was_measured_of_the_live_model_itself_stands(single: dict[str, Any
     first, _ = run(1, single["live"])
     second, stood = run(2, live)
     assert stood
-    note = "this very model is live already, as version 9: its evaluation stands"
+    note = "this model is live already, as version 9: its evaluation is reused"
     assert second == {**first, "notes": [note, *first["notes"]]}
     assert second["live_version"] == 17, "beside what was live when it was judged"
     assert not run(3, single["live"])[1], "another model is live"
     other, stood = run(4, live, thresholds={"accuracy": {"min": 0.6}})
     assert not stood
-    assert other["notes"] == ["this very model is live already, as version 9: there is nothing to compare it with"]
+    assert other["notes"] == ["this model is live already, as version 9: there is nothing to compare it with"]
 
 
 def test_a_live_model_with_other_labels_is_compared_on_what_both_know(single: dict[str, Any], tmp_path: Path) -> None:
@@ -87,12 +87,12 @@ def test_a_live_model_that_answers_some_rows_with_nan_is_not_compared(tmp_path: 
     live = live_model(export(tmp_path / "live", task, labels=(), shift=float("nan")), 4)
     model, thresholds = export(tmp_path / "model", task, labels=()), {"mse": {"max_loss_to_live": 0.1}}
     summary, _ = evaluate(tmp_path, task, examples, model, live, thresholds=thresholds)
-    assert summary["comparison"]["why_not"] == "it answers 30 of 30 rows with NaN or infinity"
+    assert summary["comparison"]["why_not"] == "it predicts NaN or infinity for 30 of 30 rows"
     assert not summary["blessed"]
     broken = write_examples(tmp_path / "broken", {"test": rows})
     summary, _ = evaluate(tmp_path / "again", task, broken, model)
     assert summary["metrics"]["mse"] is None
-    assert "1 of the answers on the 31 test rows are NaN or infinite" in summary["verdict"]
+    assert "1 of the predictions on the 31 test rows are NaN or infinite" in summary["verdict"]
 
 
 def test_rows_without_an_answer_and_unknown_labels_are_counted(single: dict[str, Any], tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_rows_without_an_answer_and_unknown_labels_are_counted(single: dict[str,
     assert summary["confusion"]["counts"][3] == [0, 1, 0]
     assert summary["notes"] == [
         "there is no test split: measured on the eval rows, which also chose the best epoch",
-        "nothing is live yet: this model is measured without comparison",
+        "nothing is live yet: this model is measured without a comparison",
         "evaluation.thresholds is empty: any model is blessed",
     ]
     assert summary["verdict"].startswith("blessed without a test of quality")

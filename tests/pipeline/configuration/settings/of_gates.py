@@ -24,8 +24,8 @@ from components.data.rows import Record
 from components.data.text_keys import TextReading
 from components.evaluation.measurements import Comparison, LiveState, Measurements, Slice
 from components.evaluation.summary import summarize
-from components.evaluation.tfma_config import build_eval_config
-from components.evaluation.verdict import judge
+from components.evaluation.tfma_metric import build_eval_config
+from components.evaluation.verdict import reach_verdict
 from components.gates.replay_rows import choose_replay_rows, keras_predictions
 from components.gates.serving_gate_report import judge_replay
 from components.push import push
@@ -124,7 +124,7 @@ MEASURED = Measurements(
 
 
 def blessed(here: Setting) -> bool:
-    return judge(MEASURED, here.evaluation).blessed
+    return reach_verdict(MEASURED, here.evaluation).blessed
 
 
 @setting("evaluation.slices", ["label"], ["place"], steps="Evaluator EdgeGate")
@@ -174,7 +174,7 @@ def _(a: Setting, b: Setting) -> None:
 )
 def _(a: Setting, b: Setting) -> None:
     apart = replace(MEASURED, live=LiveState(1, "its task.type is 'regression'"))
-    assert [judge(apart, here.evaluation).blessed for here in (a, b)] == [False, True]
+    assert [reach_verdict(apart, here.evaluation).blessed for here in (a, b)] == [False, True]
 
 
 @setting(
