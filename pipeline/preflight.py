@@ -137,7 +137,7 @@ class _Reading:
         reading = cls({name: SplitFacts(name, config.task) for name in split_names(config.data)}, set())
         for source, path in tables:
             reading.read(source, path, config)
-        unclear, fix = NumberColumn(units=reading.units).question()
+        unclear, fix = NumberColumn(units=reading.units).find_ambiguity()
         if unclear:
             raise DataError(
                 f"task.label: column {config.task.label!r} of all tables together",
@@ -257,7 +257,7 @@ def _learnable(config: ProjectConfig, reading: _Reading) -> None:
             expected="a few labels, each in many rows",
             fix="correct task.label, or set task.type: regression if these are measurements",
         )
-    findings.stop(rules.apply(seen, _RULES))
+    findings.raise_errors(rules.apply(seen, _RULES))
     known = config.task.labels or tuple(sorted(labels))
     check_metrics(config.task.type, config.evaluation, known)
     weights = config.train.class_weights

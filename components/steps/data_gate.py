@@ -121,8 +121,8 @@ class Executor(base_executor.BaseExecutor):
         for live in input_dict.get("live_model", []):
             summary = drift.load_summary(live.uri)
             if summary is not None and gate.drift != "off":
-                found += drift.drifts(summary, seen.train, gate)
-        findings.stop(found)
+                found += drift.find_drift(summary, seen.train, gate)
+        findings.raise_errors(found)
         for finding in found:
             USER_LOG.info("%s", finding.render(examples=1))
         folder = artifact_utils.get_single_uri(output_dict["blessing"])

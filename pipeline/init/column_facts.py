@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components.data.formats.readers import Row
-from components.data.values.cells import as_text, what_is_not_text
+from components.data.values.cells import as_text, describe_non_text
 from components.data.values.numbers import NumberColumn, read_number
-from components.data.values.written_lists import bare_list, written_list
+from components.data.values.written_lists import parse_bare_list, parse_list
 from models.label_names import label_name
 
 # Values that are counted one by one, and characters of a value that may be a label.
@@ -59,7 +59,7 @@ class Column:
 
     def see(self, value: Any, row: Row) -> None:
         """Counts a value of a row, and keeps in mind the first that is not text."""
-        if not self.strange and not isinstance(value, str) and (strange := what_is_not_text(value)):
+        if not self.strange and not isinstance(value, str) and (strange := describe_non_text(value)):
             self.strange, self.strange_row = strange, row
         self.add(value)
 
@@ -81,8 +81,8 @@ class Column:
 
     def _add_list(self, text: str) -> None:
         """What a list holds that was written as text."""
-        items = written_list(text)
-        listed = bare_list(text) if items is None else [as_text(item) or "" for item in items]
+        items = parse_list(text)
+        listed = parse_bare_list(text) if items is None else [as_text(item) or "" for item in items]
         if listed is not None:
             self.written += 1
             _count(self.items, listed)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from decimal import Decimal
 from typing import Any
 
-from components.data.formats.table import HeaderlessTable, Row, Twice, row_location
+from components.data.formats.table import DuplicateKey, HeaderlessTable, Row, row_location
 from components.data.formats.text_lines import Lines
 from components.data.values.cells import as_json, readable
 from models.errors import DataError
@@ -99,7 +99,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) != len(pairs):
         names = [name for name, _ in pairs]
-        return {name: value if names.count(name) == 1 else Twice() for name, value in values.items()}
+        return {name: value if names.count(name) == 1 else DuplicateKey() for name, value in values.items()}
     return values
 
 

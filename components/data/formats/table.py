@@ -27,7 +27,7 @@ class Row(NamedTuple):
     values: dict[str, Any]
 
 
-class Twice:
+class DuplicateKey:
     """Stands for the value of a key that one JSON object has twice."""
 
     def __str__(self) -> str:

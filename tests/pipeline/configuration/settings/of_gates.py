@@ -17,7 +17,7 @@ from components.config import GateConfig
 from components.data.gate import rules
 from components.data.gate.anomalies import anomaly_findings
 from components.data.gate.counts import SplitFacts
-from components.data.gate.drift import drifts
+from components.data.gate.drift import find_drift
 from components.data.gate.drift import summarize as summarize_data
 from components.data.gate.findings import Finding
 from components.data.rows import Record
@@ -94,7 +94,7 @@ def changed(gate: GateConfig) -> list[Finding]:
         for number in range(50):
             facts.add(Record("same", None, (label if number % 2 else "a",), None, {}))
         summaries.append(facts)
-    return list(drifts(summarize_data(summaries[0]), summaries[1], gate))
+    return list(find_drift(summarize_data(summaries[0]), summaries[1], gate))
 
 
 @setting("gate.drift", "error", "warn", steps="DataGate")
