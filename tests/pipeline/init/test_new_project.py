@@ -501,7 +501,7 @@ def test_files_as_people_have_them(tmp_path: Path, content: str, task: tuple[str
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("t.csv", LINES, "line 1 looks like a row and not like a header"),
+        ("t.csv", LINES, "line 1 looks like a row, not like a header"),
         ("t.csv", "text::label\n" + LINES.replace(",", "::"), "no separator that makes all rows as wide"),
         ("t.csv", '"text,label"\n' + "".join(f'"{line}"\n' for line in LINES.splitlines()), "quotes around each line"),
         ("t.csv", "text,label,text\n" + LINES.replace("\n", ",x\n"), "column 'text' appears 2 times"),

@@ -27,8 +27,8 @@ def read(path: Path) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("content", "what", "cause"),
     [
-        ('{\n "text": "a"\n}\n', "row 1 (line 1): a JSON document over several lines", "jq -c"),
-        ("{'text': 'a'}\n", "row 1 (line 1): not JSON", "single quotes are Python's way"),
+        ('{\n "text": "a"\n}\n', "row 1 (line 1): a JSON document of several lines", "jq -c"),
+        ("{'text': 'a'}\n", "row 1 (line 1): not JSON", "single quotes are Python, not JSON"),
         (GOOD + '{"text": "b", "label": "x"},\n', "row 2 (line 2): not JSON", "delete the comma"),
         (GOOD + GOOD.strip() + GOOD, "row 2 (line 2): not JSON", "start a new line"),
         ("text,label\na,b\n", "row 1 (line 1): not JSON", ".csv"),
