@@ -10,6 +10,8 @@ from tfx import types
 
 from tflite.host.json_text import to_json
 
+Artifacts = dict[str, list[types.Artifact]]
+"""An executor's inputs or outputs, by key."""
 BLESSED, VERDICT, VARIANT = "blessed", "verdict", "variant"
 """Properties of the serving gate's and the edge gate's `InfraBlessing`: 1 or 0, as TFX's InfraValidator sets it; a
 sentence; and the edge gate's choice ("" for none)."""

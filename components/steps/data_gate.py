@@ -12,7 +12,7 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.types import standard_component_specs as specs
 
-from components.artifacts import DataBlessing, LiveModelArtifact
+from components.artifacts import Artifacts, DataBlessing, LiveModelArtifact
 from components.config import GateConfig
 from components.data.gate import drift, findings, rules
 from components.data.gate.anomalies import anomaly_findings, load_anomalies
@@ -70,12 +70,8 @@ def data_gate(
 
 class DataGateSpec(component_spec.ComponentSpec):
     PARAMETERS = {
-        "gate": component_spec.ExecutionParameter(type=str),
-        "task": component_spec.ExecutionParameter(type=str),
+        **dict.fromkeys(("gate", "task", "reading", "preset", "code"), component_spec.ExecutionParameter(type=str)),
         "curated": component_spec.ExecutionParameter(type=int),
-        "reading": component_spec.ExecutionParameter(type=str),
-        "preset": component_spec.ExecutionParameter(type=str),
-        "code": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {
         specs.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
@@ -88,12 +84,7 @@ class DataGateSpec(component_spec.ComponentSpec):
 class Executor(base_executor.BaseExecutor):
     """Counts the examples once and applies the rules."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """Writes `findings.json` and `data_summary.json`.
 
         Raises:

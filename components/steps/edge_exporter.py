@@ -10,7 +10,7 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.utils import path_utils
 
-from components.artifacts import EdgeBundles
+from components.artifacts import Artifacts, EdgeBundles
 from components.fingerprint import fingerprint
 from components.gates.edge_variants import export_variants
 from models.config import TaskConfig
@@ -18,11 +18,7 @@ from tflite.config import EdgeConfig
 
 
 class _Spec(component_spec.ComponentSpec):
-    PARAMETERS = {
-        "task": component_spec.ExecutionParameter(type=str),
-        "config": component_spec.ExecutionParameter(type=str),
-        "code": component_spec.ExecutionParameter(type=str),
-    }
+    PARAMETERS = dict.fromkeys(("task", "config", "code"), component_spec.ExecutionParameter(type=str))
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
@@ -33,12 +29,7 @@ class _Spec(component_spec.ComponentSpec):
 class Executor(base_executor.BaseExecutor):
     """Converts once, quantizes for each variant, and records which could not be exported."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """See TFX's `BaseExecutor.Do`. A variant that cannot be exported is not an error here: EdgeGate reports it.
 
         Raises:

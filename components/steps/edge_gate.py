@@ -11,7 +11,7 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.utils import path_utils
 
-from components.artifacts import VARIANT, VERDICT, EdgeBundles, write_blessing
+from components.artifacts import VARIANT, VERDICT, Artifacts, EdgeBundles, write_blessing
 from components.config import EvaluationConfig
 from components.fingerprint import fingerprint
 from components.gates.edge_gate_report import SPLIT, edge_gate_report
@@ -24,12 +24,7 @@ USER_LOG = logging.getLogger("transom")
 
 
 class _Spec(component_spec.ComponentSpec):
-    PARAMETERS = {
-        "task": component_spec.ExecutionParameter(type=str),
-        "config": component_spec.ExecutionParameter(type=str),
-        "evaluation": component_spec.ExecutionParameter(type=str),
-        "code": component_spec.ExecutionParameter(type=str),
-    }
+    PARAMETERS = dict.fromkeys(("task", "config", "evaluation", "code"), component_spec.ExecutionParameter(type=str))
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
@@ -41,12 +36,7 @@ class _Spec(component_spec.ComponentSpec):
 class Executor(base_executor.BaseExecutor):
     """Compares, measures, chooses, and reports why each of the other variants was not chosen."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """See TFX's `BaseExecutor.Do`. It is not an error if no variant passes.
 
         Raises:

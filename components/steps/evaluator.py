@@ -19,7 +19,7 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import io_utils, json_utils, path_utils
 
-from components.artifacts import LiveModelArtifact
+from components.artifacts import Artifacts, LiveModelArtifact
 from components.config import EvaluationConfig
 from components.data.formats.files import contents_digest
 from components.evaluation import earlier_evaluation, tfma_rows
@@ -41,11 +41,7 @@ USER_LOG = logging.getLogger("transom")
 
 class _Spec(component_spec.ComponentSpec):
     _TFX = standard_component_specs.EvaluatorSpec
-    PARAMETERS = {
-        "task": component_spec.ExecutionParameter(type=str),
-        "config": component_spec.ExecutionParameter(type=str),
-        "code": component_spec.ExecutionParameter(type=str),
-    }
+    PARAMETERS = dict.fromkeys(("task", "config", "code"), component_spec.ExecutionParameter(type=str))
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
@@ -58,12 +54,7 @@ class _Spec(component_spec.ComponentSpec):
 class Executor(tfx_evaluator.Executor):
     """Configures TFMA, lets TFX's executor run it, then judges."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """See TFX's `BaseExecutor.Do`.
 
         Raises:
@@ -90,8 +81,8 @@ class Executor(tfx_evaluator.Executor):
 
     def _measure(
         self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
+        input_dict: Artifacts,
+        output_dict: Artifacts,
         exec_properties: dict[str, Any],
         live: LiveModelArtifact | None,
         is_live: bool,
@@ -184,7 +175,7 @@ def _labels(folder: Path) -> tuple[str, ...]:
         ) from error
 
 
-def _evaluation_key(input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]) -> dict[str, Any]:
+def _evaluation_key(input_dict: Artifacts, exec_properties: dict[str, Any]) -> dict[str, Any]:
     """Everything on which an evaluation depends, except the live model."""
     split, _ = _split(input_dict["examples"])
     files = split_files(artifact_utils.get_single_instance(input_dict["examples"]), split)

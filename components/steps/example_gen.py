@@ -15,7 +15,6 @@ from typing import Any
 
 import apache_beam as beam
 from google.protobuf import struct_pb2
-from tfx import types
 from tfx.components import FileBasedExampleGen
 from tfx.components.example_gen import driver, input_processor, utils
 from tfx.components.example_gen.write_split import DEFAULT_TF_RECORD_FILE_NAME
@@ -26,6 +25,7 @@ from tfx.types import artifact_utils
 from tfx.types import standard_component_specs as specs
 from tfx.utils import proto_utils
 
+from components.artifacts import Artifacts
 from components.beam_errors import reraise
 from components.config import DataConfig
 from components.data.formats.files import contents_digest, find_files, newest_span, newest_values
@@ -167,12 +167,7 @@ class TableExampleGen(FileBasedExampleGen):
 class Executor(base_beam_executor.BaseBeamExecutor):
     """Reads the files that the driver resolved and writes the splits."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """Writes `Split-*/data_tfrecord-*.gz`.
 
         Raises:

@@ -12,7 +12,7 @@ from tfx import types
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec
 
-from components.artifacts import LiveModelArtifact
+from components.artifacts import Artifacts, LiveModelArtifact
 from components.fingerprint import fingerprint
 from components.live_version import copy_live_version, live_version, version_digest
 
@@ -22,10 +22,8 @@ WHEN_RUN = -1
 
 class _Spec(component_spec.ComponentSpec):
     PARAMETERS = {
-        "directory": component_spec.ExecutionParameter(type=str),
+        **dict.fromkeys(("directory", "contents", "code"), component_spec.ExecutionParameter(type=str)),
         "version": component_spec.ExecutionParameter(type=int),
-        "contents": component_spec.ExecutionParameter(type=str),
-        "code": component_spec.ExecutionParameter(type=str),
     }
     INPUTS: dict[str, component_spec.ChannelParameter] = {}
     OUTPUTS = {"live_model": component_spec.ChannelParameter(type=LiveModelArtifact)}
@@ -34,12 +32,7 @@ class _Spec(component_spec.ComponentSpec):
 class Executor(base_executor.BaseExecutor):
     """Makes a copy, because the version may be pruned while later steps still read it."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """See TFX's `BaseExecutor.Do`.
 
         Raises:

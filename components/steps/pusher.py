@@ -12,7 +12,7 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import path_utils
 
-from components.artifacts import BLESSED, VARIANT, VERDICT, DataBlessing, EdgeBundles
+from components.artifacts import BLESSED, VARIANT, VERDICT, Artifacts, DataBlessing, EdgeBundles
 from components.evaluation.comparability import EXTRA_FOLDER
 from components.fingerprint import fingerprint
 from components.live_version import live_version
@@ -25,12 +25,8 @@ FILE_NAME = "pushed.json"
 
 class _Spec(component_spec.ComponentSpec):
     PARAMETERS = {
-        "directory": component_spec.ExecutionParameter(type=str),
-        "edge_directory": component_spec.ExecutionParameter(type=str),
-        "keep": component_spec.ExecutionParameter(type=int),
-        "live_bundle": component_spec.ExecutionParameter(type=int),
-        "live_version": component_spec.ExecutionParameter(type=int),
-        "code": component_spec.ExecutionParameter(type=str),
+        **dict.fromkeys(("directory", "edge_directory", "code"), component_spec.ExecutionParameter(type=str)),
+        **dict.fromkeys(("keep", "live_bundle", "live_version"), component_spec.ExecutionParameter(type=int)),
     }
     INPUTS = {
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
@@ -47,12 +43,7 @@ class _Spec(component_spec.ComponentSpec):
 class Executor(base_executor.BaseExecutor):
     """Pushes the model if it is blessed, and records the result in the artifact as TFX's Pusher does."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """See TFX's `BaseExecutor.Do`. A model that is not blessed is not an error here.
 
         Raises:
@@ -81,7 +72,7 @@ class Executor(base_executor.BaseExecutor):
         USER_LOG.info("version %d in %s: %s", result.version, directory, result.reason)
 
 
-def _edge_choice(input_dict: dict[str, list[types.Artifact]]) -> EdgeChoice | None:
+def _edge_choice(input_dict: Artifacts) -> EdgeChoice | None:
     """The edge gate's choice; None if there is no edge gate."""
     if not input_dict.get("edge_blessing"):
         return None

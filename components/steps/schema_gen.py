@@ -16,6 +16,7 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.types import standard_component_specs as specs
 from tfx.utils import io_utils
 
+from components.artifacts import Artifacts
 from components.data.schema_file import read_curated_schema
 from components.data.schema_inference import infer_schema
 from components.fingerprint import fingerprint
@@ -51,11 +52,7 @@ def schema_gen(
 
 
 class SchemaGenSpec(component_spec.ComponentSpec):
-    PARAMETERS = {
-        "task": component_spec.ExecutionParameter(type=str),
-        "curated": component_spec.ExecutionParameter(type=str),
-        "code": component_spec.ExecutionParameter(type=str),
-    }
+    PARAMETERS = dict.fromkeys(("task", "curated", "code"), component_spec.ExecutionParameter(type=str))
     INPUTS = {specs.STATISTICS_KEY: component_spec.ChannelParameter(type=standard_artifacts.ExampleStatistics)}
     OUTPUTS = {specs.SCHEMA_KEY: component_spec.ChannelParameter(type=standard_artifacts.Schema)}
 
@@ -63,12 +60,7 @@ class SchemaGenSpec(component_spec.ComponentSpec):
 class Executor(base_executor.BaseExecutor):
     """Writes `schema.pbtxt`, TFX's name for it."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         if exec_properties["curated"]:
             schema = text_format.Parse(exec_properties["curated"], schema_pb2.Schema())
         else:

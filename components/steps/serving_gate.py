@@ -11,7 +11,7 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.utils import path_utils
 
-from components.artifacts import BLESSED, VERDICT, write_blessing
+from components.artifacts import BLESSED, VERDICT, Artifacts, write_blessing
 from components.config import ServingConfig
 from components.fingerprint import fingerprint
 from components.gates.serving_gate_report import serving_gate_report
@@ -22,11 +22,7 @@ FILE_NAME = "serving.json"
 
 
 class _Spec(component_spec.ComponentSpec):
-    PARAMETERS = {
-        "task": component_spec.ExecutionParameter(type=str),
-        "config": component_spec.ExecutionParameter(type=str),
-        "code": component_spec.ExecutionParameter(type=str),
-    }
+    PARAMETERS = dict.fromkeys(("task", "config", "code"), component_spec.ExecutionParameter(type=str))
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
@@ -37,12 +33,7 @@ class _Spec(component_spec.ComponentSpec):
 class Executor(base_executor.BaseExecutor):
     """Replays, compares, and blesses the model or reports which request failed and how."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """See TFX's `BaseExecutor.Do`. A model that is not blessed is not an error here.
 
         Raises:

@@ -19,7 +19,7 @@ from tfx import types
 from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 
-from components.artifacts import TokenizerArtifact
+from components.artifacts import Artifacts, TokenizerArtifact
 from components.fingerprint import fingerprint
 from components.preset_fingerprint import load_checked_tokenizer
 from models.config import ModelConfig, PresetConfig, TaskConfig, TokenizerConfig
@@ -31,11 +31,7 @@ BATCH_ROWS = 512
 
 
 class _Spec(component_spec.ComponentSpec):
-    PARAMETERS = {
-        "settings": component_spec.ExecutionParameter(type=str),
-        "preset": component_spec.ExecutionParameter(type=str),
-        "code": component_spec.ExecutionParameter(type=str),
-    }
+    PARAMETERS = dict.fromkeys(("settings", "preset", "code"), component_spec.ExecutionParameter(type=str))
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
     }
@@ -45,12 +41,7 @@ class _Spec(component_spec.ComponentSpec):
 class Executor(base_beam_executor.BaseBeamExecutor):
     """Counts words and labels of the training split and writes the tokenizer's folder."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """See TFX's `BaseExecutor.Do`."""
         settings = json.loads(exec_properties["settings"])
         task = TaskConfig.model_validate(settings["task"])

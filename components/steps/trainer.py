@@ -13,7 +13,7 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import path_utils
 
-from components.artifacts import TokenizerArtifact
+from components.artifacts import Artifacts, TokenizerArtifact
 from components.fingerprint import fingerprint
 from components.preset_fingerprint import describe_checked_preset
 from components.training_messages import explain_interrupted_export, log_progress
@@ -39,12 +39,7 @@ WARMUP_TEXTS = ("warm up", "a request of a few words more warms up the next leng
 
 
 class _Spec(component_spec.ComponentSpec):
-    PARAMETERS = {
-        "config": component_spec.ExecutionParameter(type=str),
-        "preset": component_spec.ExecutionParameter(type=str),
-        "checkpoints": component_spec.ExecutionParameter(type=str),
-        "code": component_spec.ExecutionParameter(type=str),
-    }
+    PARAMETERS = dict.fromkeys(("config", "preset", "checkpoints", "code"), component_spec.ExecutionParameter(type=str))
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "tokenizer": component_spec.ChannelParameter(type=TokenizerArtifact),
@@ -59,12 +54,7 @@ class _Spec(component_spec.ComponentSpec):
 class Executor(base_executor.BaseExecutor):
     """Unpacks artifacts, trains, exports."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """See TFX's `BaseExecutor.Do`."""
         stored = json.loads(exec_properties["config"])
         config = ModelsConfig.of_stored(stored)

@@ -15,7 +15,7 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import json_utils
 
-from components.artifacts import TokenizerArtifact
+from components.artifacts import Artifacts, TokenizerArtifact
 from components.fingerprint import fingerprint
 from models.config import TaskConfig
 from models.text.preprocessing import Preprocessor
@@ -34,12 +34,7 @@ class _Spec(component_spec.ComponentSpec):
 class Executor(tfx_transform.Executor):
     """TFX's executor, with the tokenizer's folder in the `custom_config` of `preprocessing_fn`."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """See TFX's `BaseExecutor.Do`."""
         inputs = dict(input_dict)
         folder = artifact_utils.get_single_uri(inputs.pop("tokenizer"))

@@ -43,7 +43,7 @@ class SplitFacts:
         self.empty_rows: dict[str, list[str]] = {}
         self.values: dict[str, Counter[str]] = {}
         self._codes: dict[tuple[str, ...], int] = {}
-        self._keys, self._answers, self._numbers = array("Q"), array("q"), array("d")
+        self._keys, self._label_codes, self._numbers = array("Q"), array("q"), array("d")
         self._text_keys = {name: array("Q") for name in (task.text, task.text_pair) if name is not None}
         self._lengths = {name: array("q") for name in (task.text, task.text_pair) if name is not None}
 
@@ -58,9 +58,9 @@ class SplitFacts:
         return np.frombuffer(keys, np.uint64) if keys else np.zeros(0, np.uint64)
 
     @property
-    def answers(self) -> np.ndarray:
+    def label_codes(self) -> np.ndarray:
         """A number for every row, int64 [rows]: equal if the labels are."""
-        return np.frombuffer(self._answers, np.int64) if self._answers else np.zeros(0, np.int64)
+        return np.frombuffer(self._label_codes, np.int64) if self._label_codes else np.zeros(0, np.int64)
 
     @property
     def numbers(self) -> np.ndarray:
@@ -88,7 +88,7 @@ class SplitFacts:
         if record.number is not None:
             self._numbers.append(record.number)
         else:
-            self._answers.append(self._codes.setdefault(tuple(sorted(record.labels)), len(self._codes)))
+            self._label_codes.append(self._codes.setdefault(tuple(sorted(record.labels)), len(self._codes)))
         for label in record.labels:
             self.labels[label] += 1
             if len(shown := self.label_rows.setdefault(label, [])) < 2:

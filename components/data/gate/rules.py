@@ -248,7 +248,7 @@ def conflicting_labels(evidence: Evidence) -> Iterator[Finding]:
     """The same text with different labels in training. A regression is not checked: annotators' scores may differ."""
     if evidence.task.type == "regression" or not len(evidence.train.keys):
         return
-    pairs = np.unique(np.stack([evidence.train.keys.view(np.int64), evidence.train.answers], axis=1), axis=0)
+    pairs = np.unique(np.stack([evidence.train.keys.view(np.int64), evidence.train.label_codes], axis=1), axis=0)
     keys, counts = np.unique(pairs[:, 0], return_counts=True)
     conflicting = keys[counts > 1].view(np.uint64)
     if not len(conflicting):
