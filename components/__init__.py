@@ -1,5 +1,5 @@
-"""The steps of the pipeline and what they decide with: the data, the evaluation, the gates.
+"""The steps of the pipeline and the code behind their decisions: the data, the evaluation, the gates.
 
-`steps` holds TFX's adapters; `data` and `evaluation` are plain Python that knows no TFX.
-The modules beside the rooms are what steps share. Models, servers and bundles have their own packages.
+`steps` holds the adapters to TFX; `data` and `evaluation` are plain Python without TFX. The modules of this folder are
+shared by several steps or use TFX's artifacts. Models, servers and bundles have their own packages.
 """

@@ -1,15 +1,15 @@
-"""A fingerprint of what a step runs, so that TFX's cache forgets a step when its code changes, and only then.
+"""A fingerprint of the code that a step runs, so that TFX's cache is invalid when that code changes, and only then.
 
 TFX hashes a step's parameters and inputs, but no code behind a dotted path. The fingerprint of a module covers
 
-- the module and every module of the four packages that it imports, directly or not, as Python understands it:
-  comments, docstrings and layout do not count;
-- the data files that lie beside those modules (templates, lists, protobuf descriptors);
-- the installed versions of the libraries that those modules name.
+- the module and every module of Transom's packages that it imports, directly or not; comments, docstrings and layout
+  are ignored;
+- the data files next to those modules (templates, lists, protobuf descriptors);
+- the installed versions of the libraries that those modules import.
 
-So a change in the trainer re-runs the training and not the tokenizer, and one in the server re-runs neither. Libraries
-that no module of ours names are left out: TensorFlow's own dependencies, say, would have every update of gRPC train
-anew.
+So a change in the trainer runs the training again but not the tokenizer, and a change in the server runs neither.
+Libraries that no module of Transom imports are left out: with TensorFlow's own dependencies, for example, every update
+of gRPC would cause a new training.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from pathlib import Path
 
 PACKAGES = ("models", "components", "serving", "tflite")
 _CODE = (".py", ".pyc", ".pyi")
-# They decide when a step runs, not what it makes: this module, and the clients that download what has a digest itself.
+# These decide when a step runs, not its result: this module, and the clients that download files with their own digest.
 _LEFT_OUT = (__name__, "huggingface_hub", "kagglehub")
 
 
 def fingerprint(*modules: str) -> str:
-    """A digest of all that the modules run: the same in every process and installation, whatever the comments say.
+    """A digest of all the code that the modules run. It is the same in every process and installation.
 
     Args:
-        modules: modules of the packages ("components.steps.trainer"), or libraries that no import of theirs names
-            ("tensorflow_transform", which TFX runs for us).
+        modules: modules of the packages ("components.steps.trainer"), or libraries that these do not import
+            ("tensorflow_transform", which TFX runs).
 
     Returns:
         32 hexadecimal digits.
@@ -43,9 +43,9 @@ def fingerprint(*modules: str) -> str:
     Raises:
         ModuleNotFoundError: there is no such module or library.
     """
-    ours = frozenset(name for name in modules if _is_ours(name))
-    reached = [_parsed(name) for name in sorted(_reachable(ours))]
-    libraries = set(modules).difference(ours).union(*(module.libraries for module in reached))
+    own = frozenset(name for name in modules if _is_own(name))
+    reached = [_parse(name) for name in sorted(_reachable(own))]
+    libraries = set(modules).difference(own).union(*(module.libraries for module in reached))
     folders = {module.file.parent for module in reached}
     parts = [f"{module.name} {module.digest}" for module in reached]
     parts += sorted(f"{folder.name} {line}" for folder in folders for line in _data_files(folder))
@@ -59,8 +59,8 @@ class _Module:
     """One module of the packages.
 
     Attributes:
-        imports: those of the packages' modules that it imports, anywhere in its source, and its own parents.
-        libraries: the first names of all else that it imports, the standard library aside.
+        imports: the packages' modules that it imports anywhere in its source, and its own parent packages.
+        libraries: the top-level names of its other imports, except the standard library.
         digest: of its syntax tree.
     """
 
@@ -79,30 +79,28 @@ def _reachable(roots: frozenset[str]) -> frozenset[str]:
         name = todo.pop()
         if name not in seen and name not in _LEFT_OUT:
             seen.add(name)
-            todo += _parsed(name).imports
+            todo += _parse(name).imports
     return frozenset(seen)
 
 
 @cache
-def _parsed(name: str) -> _Module:
+def _parse(name: str) -> _Module:
     file = _file(name)
     if file is None:
         raise ModuleNotFoundError(name)
-    tree = _WithoutWords().visit(ast.parse(file.read_bytes()))
+    tree = _WithoutDocstrings().visit(ast.parse(file.read_bytes()))
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
     named = set(_imports(tree, package))
-    ours = {module for module in named if _is_ours(module) and _file(module) is not None}
-    # Importing a module runs its packages first.
-    ours |= {parent for module in (name, *ours) for parent in _parents(module)}
-    others = {module.partition(".")[0] for module in named if not _is_ours(module)}
+    own = {module for module in named if _is_own(module) and _file(module) is not None}
+    # Importing a module runs its parent packages first.
+    own |= {parent for module in (name, *own) for parent in _parents(module)}
+    others = {module.partition(".")[0] for module in named if not _is_own(module)}
     digest = hashlib.sha256(ast.dump(tree).encode("utf-8", "surrogatepass")).hexdigest()
-    return _Module(
-        name, file, frozenset(ours), frozenset(others.difference(sys.stdlib_module_names, _LEFT_OUT)), digest
-    )
+    return _Module(name, file, frozenset(own), frozenset(others.difference(sys.stdlib_module_names, _LEFT_OUT)), digest)
 
 
-class _WithoutWords(ast.NodeTransformer):
-    """Takes out what changes nothing: docstrings, other bare strings, and imports for type checkers alone."""
+class _WithoutDocstrings(ast.NodeTransformer):
+    """Removes nodes without effect: docstrings, other bare strings, and imports for type checkers only."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
@@ -117,7 +115,7 @@ class _WithoutWords(ast.NodeTransformer):
 
 
 def _imports(tree: ast.AST, package: str) -> Iterator[str]:
-    """The modules that a module names; some of them may be a module's attributes."""
+    """The modules that a module imports; some of the names may be attributes of a module."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -125,11 +123,11 @@ def _imports(tree: ast.AST, package: str) -> Iterator[str]:
             parents = package.split(".")
             base = ".".join(parents[: len(parents) + 1 - node.level]) if node.level else ""
             module = ".".join(part for part in (base, node.module) if part)
-            # `from models import labels` names a module, `from tflite.host.labels import LabelSpace` does not.
+            # `from models import runtime` imports a module, `from tflite.host.labels import LabelSpace` does not.
             yield from (module, *(f"{module}.{alias.name}" for alias in node.names))
 
 
-def _is_ours(name: str) -> bool:
+def _is_own(name: str) -> bool:
     return name.partition(".")[0] in PACKAGES
 
 
@@ -140,7 +138,7 @@ def _parents(name: str) -> Iterator[str]:
 
 @cache
 def _file(name: str) -> Path | None:
-    """The source of a module of the packages, found without importing it; None where there is no such module."""
+    """The source of a module of the packages, found without importing it; None if there is no such module."""
     top, *rest = name.split(".")
     spec = importlib.util.find_spec(top)
     for root in (spec.submodule_search_locations or ()) if spec is not None else ():
@@ -153,9 +151,9 @@ def _file(name: str) -> Path | None:
 
 @cache
 def _data_files(folder: Path) -> tuple[str, ...]:
-    """Name and digest of each file beside the modules of a package, and in its folders that are no packages.
+    """Name and digest of each file next to the modules of a package, and in its folders that are not packages.
 
-    Hidden files and what editors leave behind ("name~") are none of the package's.
+    Hidden files and editors' backups ("name~") are ignored.
     """
     found = []
     for path in sorted(folder.iterdir()):
@@ -170,10 +168,10 @@ def _data_files(folder: Path) -> tuple[str, ...]:
 
 @cache
 def _versions(library: str) -> tuple[str, ...]:
-    """ "name version" of the distributions that bring a library; nothing for one that is not installed."""
-    if library == "google":  # a dozen distributions share this name; ours is protobuf's
+    """ "name version" of the distributions that provide a library; empty if it is not installed."""
+    if library == "google":  # a dozen distributions share this name; Transom uses protobuf's
         library = "protobuf"
-    try:  # most are named alike, and asking for one is a hundred times faster than reading them all
+    try:  # most have the library's name, and looking up one is a hundred times faster than reading them all
         return (f"{library} {importlib.metadata.version(library)}",)
     except importlib.metadata.PackageNotFoundError:
         names = sorted(set(_distributions().get(library, ())))

@@ -1,7 +1,7 @@
 """A preset's files as part of the cache keys of the steps that read them.
 
-A path says nothing of what lies there, nor does a hub's handle, whose newest revision is fetched each time. So the
-graph is told a digest of each, and a step that finds other files than the graph was told of stops.
+Neither a path nor a hub handle (whose newest revision is fetched each time) identifies the files behind it. So the
+graph is built with digests of the files, and a step stops if it finds other files.
 """
 
 from __future__ import annotations
@@ -13,57 +13,58 @@ from models.errors import PresetError
 from models.presets.preset import PresetInfo, describe, preset_tokenizer
 from tflite.host.tokenizer import Tokenizer
 
-UNKNOWN_HERE = "known where the step runs"
-"""In place of a digest: another machine has the files. The step's cache must be off."""
+UNKNOWN_DIGEST = "known where the step runs"
+"""Instead of a digest: the files are on another machine. The step's cache must be off."""
 
 
 @dataclass(frozen=True)
-class Digests:
-    """Both are empty for a model that is no preset's.
+class PresetDigests:
+    """Both are empty for a model without a preset.
 
     Attributes:
-        tokenizer: of the vocabulary and all else that makes the tokenizer.
-        model: of the architecture and the weights; what concerns the tokenizer alone does not count.
+        tokenizer: of the vocabulary and everything else that defines the tokenizer.
+        model: of the architecture and the weights, without what concerns only the tokenizer.
     """
 
     tokenizer: str = ""
     model: str = ""
 
     @classmethod
-    def of(cls, model: ModelConfig, tokenizer: TokenizerConfig, *, here: bool) -> Digests:
-        """The digests of a preset's files as they are now; `here`: the steps will run on this machine.
+    def from_config(cls, model: ModelConfig, tokenizer: TokenizerConfig, *, runs_here: bool) -> PresetDigests:
+        """The digests of a preset's files at this moment. `runs_here`: the steps will run on this machine.
 
         Raises:
             PresetError: the preset cannot be used.
         """
         if not isinstance(model, PresetConfig):
             return cls()
-        if not here:
-            return cls(UNKNOWN_HERE, UNKNOWN_HERE)
+        if not runs_here:
+            return cls(UNKNOWN_DIGEST, UNKNOWN_DIGEST)
         return cls(_tokenizer(model.preset, tokenizer).digest(), describe(model.preset).digest())
 
 
-def tokenizer_told(preset: str, config: TokenizerConfig, told: str) -> Tokenizer:
-    """A preset's tokenizer, which must be the one that the graph was told of.
+def load_checked_tokenizer(preset: str, config: TokenizerConfig, digest: str) -> Tokenizer:
+    """A preset's tokenizer, which must still have the digest with which the graph was built.
 
     Raises:
-        PresetError: it is another, or the preset cannot be used.
+        PresetError: it has another, or the preset cannot be used.
     """
     tokenizer = _tokenizer(preset, config)
-    _compare(preset, told, tokenizer.digest())
+    _check_unchanged(preset, digest, tokenizer.digest())
     return tokenizer
 
 
-def describe_told(model: ModelConfig, told: str) -> PresetInfo | None:
-    """The preset of a model, None where it has none; its files must be those that the graph was told of.
+def describe_checked_preset(model: ModelConfig, digest: str) -> PresetInfo | None:
+    """The preset of a model, None if it has none; its files must still have the digest with which the graph was built.
 
     Raises:
-        PresetError: they are others, or the preset cannot be used.
+        PresetError: they have another, or the preset cannot be used.
     """
     if not isinstance(model, PresetConfig):
         return None
     info = describe(model.preset)
-    _compare(model.preset, told, info.digest() if told not in ("", UNKNOWN_HERE) else told)
+    if digest not in ("", UNKNOWN_DIGEST):
+        _check_unchanged(model.preset, digest, info.digest())
     return info
 
 
@@ -71,11 +72,11 @@ def _tokenizer(preset: str, config: TokenizerConfig) -> Tokenizer:
     return preset_tokenizer(preset, config.max_length, mediapipe_compatible=config.mediapipe_compatible)
 
 
-def _compare(preset: str, told: str, found: str) -> None:
-    if told not in ("", UNKNOWN_HERE, found):
+def _check_unchanged(preset: str, expected: str, digest: str) -> None:
+    if expected not in ("", UNKNOWN_DIGEST, digest):
         raise PresetError(
             f"the files of preset {preset!r} changed while the pipeline ran",
             got="other files than at its start",
             expected="the same files until the model is trained",
-            fix="run again: the steps that read the preset are repeated, the others are not",
+            fix="run again: only the steps that read the preset are repeated",
         )

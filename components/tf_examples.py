@@ -1,4 +1,4 @@
-"""Rows as tf.Examples: what ExampleGen writes and the steps after it read."""
+"""Rows as tf.Examples, which ExampleGen writes and the later steps read."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from models.config import TaskConfig
 def to_example(record: Record, task: TaskConfig) -> bytes:
     """A serialized tf.Example. The same record gives the same bytes.
 
-    Features are as the columns are named: text and text_pair one string each; the label one string (`single_label`),
-    any number of strings (`multi_label`) or one float (`regression`); every other column with a value one string.
+    Features have the columns' names. Text and text_pair hold one string each; the label one string (`single_label`),
+    any number of strings (`multi_label`) or one float (`regression`); every other column that has a value one string.
     """
     example = tf.train.Example()
     features = example.features.feature
@@ -27,7 +27,7 @@ def to_example(record: Record, task: TaskConfig) -> bytes:
     if record.number is not None:
         features[task.label].float_list.value.append(record.number)
     else:
-        # A row of a multi-label table without labels has the feature, with nothing in it.
+        # In a multi-label table, a row without labels has the feature, but empty.
         features[task.label].bytes_list.SetInParent()
         features[task.label].bytes_list.value.extend(label.encode() for label in record.labels)
     for name, value in record.others.items():
@@ -44,13 +44,13 @@ def from_example(serialized: bytes, task: TaskConfig) -> Record:
         for name, feature in features.items()
         if feature.HasField("bytes_list")
     }
-    own = (task.text, task.text_pair, task.label)
+    task_columns = (task.text, task.text_pair, task.label)
     return Record(
         text=texts[task.text][0],
         text_pair=None if task.text_pair is None else texts[task.text_pair][0],
         labels=() if task.type == "regression" else tuple(texts[task.label]),
         number=features[task.label].float_list.value[0] if task.type == "regression" else None,
-        others={name: values[0] for name, values in texts.items() if name not in own and values},
+        others={name: values[0] for name, values in texts.items() if name not in task_columns and values},
     )
 
 

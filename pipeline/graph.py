@@ -9,7 +9,7 @@ from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import BaseChannel
 
-from components.preset_fingerprint import Digests
+from components.preset_fingerprint import PresetDigests
 from components.steps.data_gate import data_gate
 from components.steps.edge_exporter import EdgeExporter
 from components.steps.edge_gate import EdgeGate
@@ -39,7 +39,7 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
 
     version = None if paths.container_base is None else WHEN_RUN
 
-    preset = Digests.of(model, config.tokenizer, here=paths.container_base is None)
+    preset = PresetDigests.from_config(model, config.tokenizer, runs_here=paths.container_base is None)
     folder = model.preset if isinstance(model, PresetConfig) else None
     reading: dict[str, Any] = {"tokenizer": config.tokenizer, "preset": folder, "digest": preset.tokenizer}
 

@@ -14,7 +14,7 @@ from components.data.formats.readers import check_frames, open_table
 from components.data.gate import findings, rules
 from components.data.gate.counts import SplitFacts
 from components.data.rows import records
-from components.data.schema_file import read_curated
+from components.data.schema_file import read_curated_schema
 from components.data.splits import Source, sources, split_names
 from components.data.values.numbers import NumberColumn
 from components.evaluation.slices import MISSING, NO_LABEL, length_slices
@@ -50,7 +50,7 @@ def check(config: ProjectConfig, paths: Paths) -> None:
     _check_operations(config)
     _check_preset(config, base)
     if config.data.schema_path is not None:
-        read_curated(base / config.data.schema_path, config.task)
+        read_curated_schema(base / config.data.schema_path, config.task)
     check_rows(config, base)
 
 
@@ -137,7 +137,7 @@ class _TableScan:
         scan = cls({name: SplitFacts(name, config.task) for name in split_names(config.data)}, set())
         for source, path in tables:
             scan.read(source, path, config)
-        unclear, fix = NumberColumn(units=scan.units).question()
+        unclear, fix = NumberColumn(units=scan.units).find_ambiguity()
         if unclear:
             raise DataError(
                 f"task.label: column {config.task.label!r} of all tables together",
@@ -258,7 +258,7 @@ def _check_learnable(config: ProjectConfig, scan: _TableScan) -> None:
             expected="a few labels, each in many rows",
             fix="correct task.label, or set task.type: regression if these are measurements",
         )
-    findings.stop(rules.apply(evidence, _RULES))
+    findings.raise_errors(rules.apply(evidence, _RULES))
     known = config.task.labels or tuple(sorted(labels))
     check_metrics(config.task.type, config.evaluation, known)
     weights = config.train.class_weights

@@ -1,11 +1,11 @@
-"""Which columns hold a few kinds of values. A module of its own: a change in a rule must not re-make the schema."""
+"""Which columns are categorical. A separate module, so that a changed rule does not cause a new schema."""
 
 from __future__ import annotations
 
-# A column with more distinct values than this, or with values that hardly repeat, names rows rather than kinds.
-_KINDS, _REPEATS = 100, 2
+# A column with more distinct values, or with values that hardly repeat, identifies rows rather than categories.
+_MOST_VALUES, _LEAST_REPEATS = 100, 2
 
 
 def is_categorical(distinct: int, rows: int) -> bool:
-    """True where a column's values repeat so often that a new one says something."""
-    return distinct <= _KINDS and distinct * _REPEATS <= rows
+    """True if a column's values repeat so often that a new value is remarkable."""
+    return distinct <= _MOST_VALUES and distinct * _LEAST_REPEATS <= rows

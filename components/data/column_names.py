@@ -1,4 +1,4 @@
-"""Names by which people call their columns. What is named first is preferred."""
+"""Usual names of text and label columns, the preferred ones first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A curated schema as a file, and what the task decides of every schema. Imports no TensorFlow."""
+"""A curated schema as a file, and the parts of every schema that the task decides. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from models.config import TaskConfig
 from models.errors import ConfigError
 
 
-def read_curated(path: Path, task: TaskConfig) -> Any:
-    """A schema that a user wrote, with the shapes that the task decides.
+def read_curated_schema(path: Path, task: TaskConfig) -> Any:
+    """A schema that the user wrote, with the shapes that the task decides.
 
     Raises:
-        ConfigError: the file cannot be read, or a task's column is missing or of another type.
+        ConfigError: the file cannot be read, or a column of the task is missing or has another type.
     """
     schema = schema_pb2.Schema()
     try:
@@ -29,31 +29,31 @@ def read_curated(path: Path, task: TaskConfig) -> Any:
             fix="start from the schema that a run without data.schema_path infers",
         ) from None
     features = {feature.name: feature for feature in schema.feature}
-    for name, kind in own_columns(task).items():
-        got = features.get(name)
-        if got is None or got.type not in (kind, schema_pb2.TYPE_UNKNOWN):
+    for name, feature_type in task_columns(task).items():
+        feature = features.get(name)
+        if feature is None or feature.type not in (feature_type, schema_pb2.TYPE_UNKNOWN):
             raise ConfigError(
                 f"data.schema_path: {path} does not fit the task",
                 got=f"no feature {name!r}"
-                if got is None
-                else f"{name!r} of type {schema_pb2.FeatureType.Name(got.type)}",
-                expected=f"a feature {name!r} of type {schema_pb2.FeatureType.Name(kind)}",
+                if feature is None
+                else f"{name!r} of type {schema_pb2.FeatureType.Name(feature.type)}",
+                expected=f"a feature {name!r} of type {schema_pb2.FeatureType.Name(feature_type)}",
                 fix="correct the schema, or the columns under `task`",
             )
-        set_own(got, kind, task)
+        set_task_column(feature, feature_type, task)
     return schema
 
 
-def own_columns(task: TaskConfig) -> dict[str, int]:
-    """The task's columns and their types."""
-    answer = schema_pb2.FLOAT if task.type == "regression" else schema_pb2.BYTES
+def task_columns(task: TaskConfig) -> dict[str, int]:
+    """The task's columns and their feature types."""
+    label_type = schema_pb2.FLOAT if task.type == "regression" else schema_pb2.BYTES
     texts = {name: schema_pb2.BYTES for name in (task.text, task.text_pair) if name is not None}
-    return {**texts, task.label: answer}
+    return {**texts, task.label: label_type}
 
 
-def set_own(feature: Any, kind: int, task: TaskConfig) -> None:
-    """What ingestion guarantees of a task's column."""
-    feature.type = kind
+def set_task_column(feature: Any, feature_type: int, task: TaskConfig) -> None:
+    """Sets what ingestion guarantees for a column of the task."""
+    feature.type = feature_type
     feature.presence.min_fraction = 1.0
     feature.presence.min_count = 1
     feature.ClearField("value_count")

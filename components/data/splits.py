@@ -1,4 +1,4 @@
-"""Where rows come from, to which splits they go, and on which side of a split one stands. Imports no TensorFlow."""
+"""Where rows come from, and to which split each of them goes. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from components.config import DataConfig
 from components.data.formats.files import patterns_of
 from components.data.rows import Record
-from components.data.text_keys import side_key
+from components.data.text_keys import split_key
 from models.config import TaskConfig
 
 
 @dataclass(frozen=True)
 class Source:
-    """One of the places that rows come from, and the splits that they may go to.
+    """One source of rows, and the splits that they may go to.
 
     Attributes:
         key: the configuration key: "path", "train", "eval" or "test".
         patterns: its files.
-        shares: parts of each split, in order.
-        columns: those whose values decide a row's side, and nothing else does; none: the (first) text.
+        shares: the parts of each split, in order.
+        columns: the columns whose values alone decide a row's split; none: the (first) text.
     """
 
     key: str
@@ -29,16 +29,16 @@ class Source:
 
     def split(self, record: Record, task: TaskConfig) -> str:
         """The split of a row."""
-        return self.side(self._key(record, task)) if len(self.shares) > 1 else self.shares[0][0]
+        return self.split_of_key(self._key(record, task)) if len(self.shares) > 1 else self.shares[0][0]
 
     def _key(self, record: Record, task: TaskConfig) -> int:
-        own = {task.text: record.text, task.text_pair: record.text_pair or ""}
-        values = [own[name] if name in own else record.others.get(name, "") for name in self.columns]
-        # Of a pair the first text: one premise with its hypotheses, one question with its passages, keep together.
-        return side_key(*values) if any(values) else side_key(record.text)
+        texts = {task.text: record.text, task.text_pair: record.text_pair or ""}
+        values = [texts[name] if name in texts else record.others.get(name, "") for name in self.columns]
+        # Of a pair the first text: a premise stays with its hypotheses, a question with its passages.
+        return split_key(*values) if any(values) else split_key(record.text)
 
-    def side(self, key: int) -> str:
-        """The split of a row, by its `side_key`."""
+    def split_of_key(self, key: int) -> str:
+        """The split of a row with this `split_key`."""
         part = key % sum(share for _, share in self.shares)
         for name, share in self.shares:
             if part < share:
@@ -50,9 +50,9 @@ class Source:
 def sources(data: DataConfig) -> tuple[Source, ...]:
     """Where the rows come from and go to.
 
-    One table is split into train, eval and test by `data.splits`. Given splits stay as they are; where no eval split
-    is given a tenth of the training rows becomes it, and where no test split is given there is none: the evaluation
-    uses eval.
+    One table is split into train, eval and test by `data.splits`. Given splits are used unchanged. Without a given eval
+    split, a tenth of the training rows becomes it; without a given test split there is none, and the evaluation uses
+    eval.
     """
     if data.path is not None:
         shares = (("train", data.splits.train), ("eval", data.splits.eval), ("test", data.splits.test))
@@ -65,6 +65,6 @@ def sources(data: DataConfig) -> tuple[Source, ...]:
 
 
 def split_names(data: DataConfig) -> tuple[str, ...]:
-    """The splits that there will be, of train, eval and test."""
+    """Those of the splits train, eval and test that will exist."""
     names = {name for source in sources(data) for name, _ in source.shares}
     return tuple(name for name in ("train", "eval", "test") if name in names)

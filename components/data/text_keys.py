@@ -1,14 +1,14 @@
-"""When two texts are the same text: for the sides of a split, and for the model.
+"""When two texts count as the same text: for splitting, and for the model.
 
-There are two answers, because they must not err to the same side. A row's side of a split comes from the coarsest
-reading: case, accents, compatibility forms ("ﬁ", full width), white space and what cannot be seen do not count. So no
-tokenizer can read one text on both sides, and a row keeps its side when the tokenizer is changed. Texts that are taken
-for one too often merely stand on the same side.
+The two need different answers, because they must err in different directions. A row's split depends on the coarsest
+reading: case, accents, compatibility forms ("ﬁ", full width), white space and invisible characters are ignored. So no
+tokenizer can read the same text in two splits, and a row stays in its split when the tokenizer changes. Different
+texts that are wrongly taken for the same merely go to the same split.
 
-Repetitions, overlaps and contradictions are judged as the configured tokenizer reads (`TextReading`): "US" and "us"
-are one text for an uncased vocabulary and two for a cased one, and `data.dedupe` must not drop what the model can tell
-apart. What no person can tell apart is one text for every tokenizer: Unicode's composed and decomposed forms, full
-width, kinds of white space, and characters that cannot be seen.
+Repetitions, overlaps and contradictions depend on how the configured tokenizer reads (`TextReading`): "US" and "us" are
+one text for an uncased vocabulary and two for a cased one, and `data.dedupe` must not drop a text that the model can
+distinguish. Texts that people cannot distinguish are the same for every tokenizer: Unicode's composed and decomposed
+forms, full width, kinds of white space, and invisible characters.
 
 Imports no TensorFlow.
 """
@@ -29,33 +29,33 @@ from tflite.host.unicode_newer import FORMAT, IGNORED
 from tflite.host.words import Table, fold, split_words, without_marks
 
 _ZERO_WIDTH_SPACE = 0x200B
-# Where texts are cut does not decide how they are read, and every preset has so many positions.
+# The maximum length does not affect how texts are read, and every preset has this many positions.
 _ANY_LENGTH = 4
-# Words of texts beyond ASCII whose readings are remembered, and characters of the longest one: a table for every
-# character is slow, and most words come again.
-_REMEMBERED, _LONGEST = 2**16, 40
+# The number of non-ASCII words whose readings are cached, and the length of the longest: looking up every character is
+# slow, and most words recur.
+_CACHED_WORDS, _LONGEST_WORD = 2**16, 40
 _ASCII_UNSEEN = bytes(point for point in range(128) if point <= 0x20 or point == 0x7F)
 
 
 def _unseen(point: int) -> bool:
-    """Whether a character leaves no trace on the screen but room."""
+    """Whether a character is invisible, except for the space that it may take."""
     return point in IGNORED or point in FORMAT or unicodedata.category(chr(point)) in ("Cc", "Cf", "Zs", "Zl", "Zp")
 
 
 def _spaced(point: int) -> str:
-    """White space, controls and U+200B (a space by name and use, and WordPiece's) as a space; nothing for the rest of
-    what cannot be seen."""
-    if not _unseen(point) or chr(point) == "\0":  # NUL is left to the tokenizer: MediaPipe's text ends there
+    """A space for white space, controls and U+200B (a space by name and use, and for WordPiece); nothing for other
+    invisible characters."""
+    if not _unseen(point) or chr(point) == "\0":  # NUL is left to the tokenizer: MediaPipe's texts end there
         return chr(point)
     spaces = point == _ZERO_WIDTH_SPACE or unicodedata.category(chr(point)) in ("Cc", "Zs", "Zl", "Zp")
     return " " if spaces else ""
 
 
 def _coarse_character(point: int) -> str:
-    """What is left of a character whatever a tokenizer folds: no case, marks, compatibility forms or room."""
-    # What is folded may have marks again.
+    """What is left of a character under any tokenizer's folding: no case, marks, compatibility forms or space."""
+    # Folding may add marks again.
     bare = without_marks(fold(without_marks(chr(point), "NFKD")), "NFKD")
-    # Iota goes too: the subscript of "ᾳ" is a letter where case is folded, and a mark where accents go first.
+    # Iota is removed too: the subscript of "ᾳ" becomes a letter if case is folded first, and a mark if accents are.
     return "".join(character for character in bare if not _unseen(ord(character)) and character != "ι")
 
 
@@ -63,10 +63,10 @@ _COARSE = Table(_coarse_character)
 _SPACED = Table(_spaced)
 
 
-def side_key(*texts: str) -> int:
-    """64 bits (unsigned) that decide the side of a split: equal wherever any tokenizer reads the same texts.
+def split_key(*texts: str) -> int:
+    """A 64-bit hash (unsigned) that decides the split: equal if any tokenizer reads the texts as the same.
 
-    But for NUL, at which a text ends for MediaPipe alone.
+    The exception is NUL, where a text ends for MediaPipe only.
     """
     return _hash(*map(_coarse, texts))
 
@@ -86,7 +86,7 @@ def _hash(*parts: bytes) -> int:
 
 @dataclass(frozen=True)
 class TextReading:
-    """What a tokenizer leaves of a text before it cuts it into pieces.
+    """How a tokenizer normalizes a text before it splits it into pieces.
 
     Attributes:
         family, lowercase, strip_accents, mediapipe_compatible: as in `tflite.host.tokenizer.Tokenizer`.
@@ -98,7 +98,7 @@ class TextReading:
     mediapipe_compatible: bool = False
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer | TokenizerConfig) -> TextReading:
+    def of_tokenizer(cls, tokenizer: Tokenizer | TokenizerConfig) -> TextReading:
         """The reading of a tokenizer, or of the vocabulary that will be learned."""
         return cls(
             tokenizer.family if isinstance(tokenizer, Tokenizer) else "wordpiece",
@@ -108,14 +108,14 @@ class TextReading:
         )
 
     def read(self, text: str) -> str:
-        """The text in the spelling that stands for all that are read alike."""
+        """The normalized text, equal for all texts that are read as the same."""
         if self.family == "wordpiece" and self.mediapipe_compatible:
             text = text.partition("\0")[0]
         words = () if text.isascii() else text.split()
-        if not words or max(map(len, words)) > _LONGEST:
+        if not words or max(map(len, words)) > _LONGEST_WORD:
             return self._read(text)
-        # All white space becomes a space, over which no character joins another: each word can be read by itself.
-        return " ".join(filter(None, map(_remembering(self), words)))
+        # All white space becomes a space, and no character combines with another across it, so words can be read alone.
+        return " ".join(filter(None, map(_cached_read(self), words)))
 
     def _read(self, text: str) -> str:
         if not text.isascii():
@@ -135,29 +135,29 @@ class TextReading:
         return " ".join((fold(text) if self.lowercase else text).split())
 
     def key(self, *texts: str) -> int:
-        """64 bits (unsigned) that stand for a text, or for a pair of texts."""
+        """A 64-bit hash (unsigned) of a text, or of a pair of texts."""
         return _hash(*(self.read(text).encode() for text in texts))
 
 
 @cache
-def _remembering(reading: TextReading) -> Callable[[str], str]:
-    return lru_cache(_REMEMBERED)(reading._read)
+def _cached_read(reading: TextReading) -> Callable[[str], str]:
+    return lru_cache(_CACHED_WORDS)(reading._read)
 
 
-def reading_of(tokenizer: TokenizerConfig, preset: str | None) -> TextReading:
-    """The reading that a configuration asks for: its own, or the preset's.
+def load_text_reading(tokenizer: TokenizerConfig, preset: str | None) -> TextReading:
+    """The configured reading: the preset's, if there is a preset.
 
     Args:
-        preset: `model.preset`, with an absolute path where it is a folder.
+        preset: `model.preset`; an absolute path if it is a folder.
 
     Raises:
         PresetError: the preset's vocabulary cannot be read.
     """
     if preset is None:
-        return TextReading.of(tokenizer)
+        return TextReading.of_tokenizer(tokenizer)
     compatible = tokenizer.mediapipe_compatible
-    return TextReading.of(preset_tokenizer(preset, _ANY_LENGTH, mediapipe_compatible=compatible))
+    return TextReading.of_tokenizer(preset_tokenizer(preset, _ANY_LENGTH, mediapipe_compatible=compatible))
 
 
 READING_KEYS = {"lowercase", "strip_accents", "mediapipe_compatible"}
-"""What of `tokenizer` decides a reading."""
+"""The keys of `tokenizer` that affect a reading."""

@@ -1,13 +1,13 @@
-"""How far chance alone moves the difference of two models: the paired bootstrap.
+"""How much of the difference between two models is chance: the paired bootstrap.
 
-The same rows, drawn with replacement as often as there are rows, are given to both models; the spread of the
-difference over many such draws is what other rows of the same kind would have made of it (Efron and Tibshirani, "An
-Introduction to the Bootstrap", 1993, chapters 8 and 13; for paired systems Koehn, "Statistical Significance Tests for
-Machine Translation Evaluation", 2004). A draw is a row of counts, so that every metric is computed for many draws at
-once from weighted rows, without taking a row apart.
+A draw takes as many rows as there are, with replacement, and measures both models on them. The spread of the difference
+over many draws estimates how it would vary with other rows of the same kind (Efron and Tibshirani, "An Introduction to
+the Bootstrap", 1993, chapters 8 and 13; for paired systems Koehn, "Statistical Significance Tests for Machine
+Translation Evaluation", 2004). A draw is stored as the rows' counts, so that every metric is computed for many draws at
+once from weighted rows.
 
-The draws are seeded, and the rows are put into an order that depends on their content alone: the same rows give the
-same interval, however they were read. No TensorFlow.
+The draws are seeded, and the rows are sorted by their content: the same rows give the same interval in whatever order
+they were read. No TensorFlow.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import numpy as np
 
 from components.evaluation.measurements import INTERVAL
-from components.evaluation.weighted_metrics import Weighted
+from components.evaluation.weighted_metrics import WeightedMetric
 
 RESAMPLES = 1000
 MOST_UNDEFINED = 0.1
-"""Share of draws in which a figure may be undefined (no row of a label was drawn) before its interval is left out."""
+"""A metric that is undefined in a larger share of the draws (no row of a label was drawn) has no interval."""
 FEWEST_ROWS = 20
-"""Rows below which there is no interval: draws of so few rows are too much alike to show what chance can do."""
+"""With fewer rows there is no interval: draws of so few rows are too similar to show the effect of chance."""
 _SEED = 20_031
 _CELLS = 2**19
-"""Most numbers of one array: draws are made in blocks of so many rows' counts."""
+"""The largest size of an array of counts: the draws are made in blocks."""
 
 
 def loss_intervals(
     metrics: Iterable[str],
-    candidate: Mapping[str, Weighted],
-    live: Mapping[str, Weighted],
+    candidate: Mapping[str, WeightedMetric],
+    live: Mapping[str, WeightedMetric],
     higher_is_better: Callable[[str], bool],
     order: np.ndarray,
 ) -> dict[str, tuple[float, float]]:
     """The intervals of the candidate's loss to the live model.
 
     Args:
-        metrics: which of the metrics.
-        candidate, live: metric to what computes it from counts of the rows.
-        higher_is_better: of a metric.
-        order: int [N], the rows in an order that depends on their content alone.
+        metrics: the metrics to compute intervals for.
+        candidate, live: metric to the function that computes it from the rows' counts.
+        higher_is_better: by metric.
+        order: int [N], the rows sorted by their content.
 
     Returns:
-        Metric to the lower and the upper bound of its loss. There is none for fewer than `FEWEST_ROWS` rows, and none
-        of a metric that too few draws define.
+        Metric to the lower and upper bound of its loss. Empty for fewer than `FEWEST_ROWS` rows; without the metrics
+        that too few draws define.
     """
     wanted = [name for name in metrics if name in candidate and name in live]
     rows = len(order)
@@ -57,12 +57,12 @@ def loss_intervals(
         for name in wanted:
             loss = live[name](draw) - candidate[name](draw)
             losses[name].append(loss if higher_is_better(name) else -loss)
-    found = ((name, _bounds(np.concatenate(parts))) for name, parts in losses.items())
-    return {name: bounds for name, bounds in found if bounds is not None}
+    intervals = ((name, _bounds(np.concatenate(parts))) for name, parts in losses.items())
+    return {name: bounds for name, bounds in intervals if bounds is not None}
 
 
 def _draws(order: np.ndarray) -> Iterator[np.ndarray]:
-    """Blocks of draws, float64 [N, D]: how often each row stands in each of D draws."""
+    """Blocks of D draws, float64 [N, D]: how often each row occurs in each draw."""
     rng, rows = np.random.default_rng(_SEED), len(order)
     block = max(1, min(RESAMPLES, _CELLS // rows))
     for start in range(0, RESAMPLES, block):

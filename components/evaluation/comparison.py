@@ -1,8 +1,8 @@
-"""The candidate and the live model on the same rows: their figures, and how sure their difference is. No TensorFlow.
+"""The candidate and the live model on the same rows: their metrics, and how certain the difference is. No TensorFlow.
 
-Where the two have other labels, they are compared on what both know. One label a row: the rows whose answer is a
-label of both; whoever answers with another label is wrong there. Many labels a row: every row, and of its labels
-those of both. So a model with a new label is held to answer the old ones as well as before.
+If their labels differ, they are compared on the labels that both know. With one label per row, these are the rows whose
+target is such a label, and predicting any other label there is an error. With many labels per row, these are all rows,
+but only the shared labels. So a model with a new label must still predict the old ones as well as before.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from models.config import TaskConfig
 
 @dataclass(frozen=True)
 class Baseline:
-    """What must be known of the live model to measure it.
+    """The properties of the live model that are needed to measure it.
 
     Attributes:
         labels: in the order of its outputs; empty for a regression.
@@ -32,111 +32,111 @@ class Baseline:
     threshold: float = 0.5
 
     def shared(self, labels: Sequence[str]) -> tuple[str, ...]:
-        """The labels that it has in common with others, in the others' order."""
+        """The labels that are in both, in the order of `labels`."""
         return tuple(label for label in labels if label in self.labels)
 
 
 @dataclass(frozen=True)
-class _Side:
-    """One model: its figures, and what computes some of them in many draws."""
+class _ModelMetrics:
+    """The metrics of one model, and functions that compute some of them for many draws."""
 
-    figures: metrics.Metrics
-    metrics: dict[str, weighted_metrics.Weighted]
+    measured: metrics.Metrics
+    weighted: dict[str, weighted_metrics.WeightedMetric]
 
 
 def compare(
     task: TaskConfig,
     labels: tuple[str, ...],
     baseline: Baseline,
-    answers: np.ndarray,
+    targets: np.ndarray,
     candidate: np.ndarray,
     live: np.ndarray,
     judged: Sequence[str],
 ) -> Comparison:
-    """Measures both on the rows that can be compared.
+    """Measures both models on the rows that can be compared.
 
     Args:
         task: the candidate's.
         labels: the candidate's.
         baseline: the live model.
-        answers: as `metrics.single_label`, `multi_label` or `regression` takes them, of the candidate's labels.
+        targets: as in `metrics.single_label`, `multi_label` or `regression`, by the candidate's labels.
         candidate, live: float [N, C] and [N, C'], or [N, 1] for a regression; each in its own order of labels.
         judged: metrics whose loss gets an interval.
     """
-    sides = {"single_label": _one_label, "multi_label": _many_labels, "regression": _numbers}[task.type]
-    rows, make = sides(task, labels, baseline, answers, judged)
-    own, other = make(candidate[rows], False), make(live[rows], True)
+    prepare = {"single_label": _one_label, "multi_label": _many_labels, "regression": _numbers}[task.type]
+    rows, measure = prepare(task, labels, baseline, targets, judged)
+    new, old = measure(candidate[rows], False), measure(live[rows], True)
     losses = {}
-    if judged and not own.figures["not_finite_count"] and not other.figures["not_finite_count"]:
-        order = _by_content(np.column_stack([answers[rows], candidate[rows], live[rows]]))
+    if judged and not new.measured["not_finite_count"] and not old.measured["not_finite_count"]:
+        order = _order_by_content(np.column_stack([targets[rows], candidate[rows], live[rows]]))
         losses = loss_intervals(
-            judged, own.metrics, other.metrics, lambda name: direction(task.type, name) == "higher", order
+            judged, new.weighted, old.weighted, lambda name: direction(task.type, name) == "higher", order
         )
-    return Comparison(own.figures, other.figures, losses)
+    return Comparison(new.measured, old.measured, losses)
 
 
-_Make = Callable[[np.ndarray, bool], _Side]
+_Measure = Callable[[np.ndarray, bool], _ModelMetrics]
 
 
 def _one_label(
-    task: TaskConfig, labels: tuple[str, ...], baseline: Baseline, answers: np.ndarray, judged: Sequence[str]
-) -> tuple[np.ndarray, _Make]:
+    task: TaskConfig, labels: tuple[str, ...], baseline: Baseline, targets: np.ndarray, judged: Sequence[str]
+) -> tuple[np.ndarray, _Measure]:
     shared = baseline.shared(labels)
     if set(labels) == set(baseline.labels):
-        rows, answered = np.flatnonzero(answers != metrics.UNLABELLED), answers
+        rows, known = np.flatnonzero(targets != metrics.UNLABELLED), targets
     else:
-        places = np.array([shared.index(label) if label in shared else metrics.UNKNOWN for label in labels], np.int64)
-        answered = np.where(answers >= 0, places[np.maximum(answers, 0)], metrics.UNKNOWN)
-        rows = np.flatnonzero(answered != metrics.UNKNOWN)
-    answered = answered[rows]
+        indices = np.array([shared.index(label) if label in shared else metrics.UNKNOWN for label in labels], np.int64)
+        known = np.where(targets >= 0, indices[np.maximum(targets, 0)], metrics.UNKNOWN)
+        rows = np.flatnonzero(known != metrics.UNKNOWN)
+    known = known[rows]
 
-    def make(probabilities: np.ndarray, is_live: bool) -> _Side:
-        columns = _columns(probabilities, baseline.labels if is_live else labels, shared)
-        found, _ = metrics.single_label(answered, columns, shared)
-        return _Side(found, weighted_metrics.single_label(judged, answered, columns, shared))
+    def measure(probabilities: np.ndarray, is_live: bool) -> _ModelMetrics:
+        columns = _shared_columns(probabilities, baseline.labels if is_live else labels, shared)
+        measured, _ = metrics.single_label(known, columns, shared)
+        return _ModelMetrics(measured, weighted_metrics.single_label(judged, known, columns, shared))
 
-    return rows, make
+    return rows, measure
 
 
-def _columns(probabilities: np.ndarray, own: tuple[str, ...], shared: tuple[str, ...]) -> np.ndarray:
-    """The columns of the labels that are shared, and one more with the best of the model's other labels."""
-    taken = [own.index(label) for label in shared]
-    others = np.delete(probabilities, taken, axis=1)
+def _shared_columns(probabilities: np.ndarray, own: tuple[str, ...], shared: tuple[str, ...]) -> np.ndarray:
+    """The columns of the shared labels, and one more with the maximum over the model's other labels."""
+    kept = [own.index(label) for label in shared]
+    others = np.delete(probabilities, kept, axis=1)
     rest = [others.max(axis=1, keepdims=True)] if others.shape[1] else []
-    return np.concatenate([probabilities[:, taken], *rest], axis=1)
+    return np.concatenate([probabilities[:, kept], *rest], axis=1)
 
 
 def _many_labels(
-    task: TaskConfig, labels: tuple[str, ...], baseline: Baseline, answers: np.ndarray, judged: Sequence[str]
-) -> tuple[np.ndarray, _Make]:
+    task: TaskConfig, labels: tuple[str, ...], baseline: Baseline, targets: np.ndarray, judged: Sequence[str]
+) -> tuple[np.ndarray, _Measure]:
     shared = baseline.shared(labels)
-    # A label that one of them does not know is nobody's mistake: the column of unknown labels is left empty.
-    unknown = answers[:, -1] if set(labels) == set(baseline.labels) else np.zeros_like(answers[:, -1])
-    answered = np.column_stack([answers[:, [labels.index(label) for label in shared]], unknown])
+    # A label that one model does not know is not counted as an error: the column of unknown labels is left empty.
+    unknown = targets[:, -1] if set(labels) == set(baseline.labels) else np.zeros_like(targets[:, -1])
+    known = np.column_stack([targets[:, [labels.index(label) for label in shared]], unknown])
 
-    def make(probabilities: np.ndarray, is_live: bool) -> _Side:
+    def measure(probabilities: np.ndarray, is_live: bool) -> _ModelMetrics:
         own, threshold = (baseline.labels, baseline.threshold) if is_live else (labels, task.threshold)
         columns = probabilities[:, [own.index(label) for label in shared]]
-        found, _ = metrics.multi_label(answered, columns, shared, threshold)
-        return _Side(found, weighted_metrics.multi_label(judged, answered, columns, shared, threshold))
+        measured, _ = metrics.multi_label(known, columns, shared, threshold)
+        return _ModelMetrics(measured, weighted_metrics.multi_label(judged, known, columns, shared, threshold))
 
-    return np.arange(len(answers)), make
+    return np.arange(len(targets)), measure
 
 
 def _numbers(
-    task: TaskConfig, labels: tuple[str, ...], baseline: Baseline, answers: np.ndarray, judged: Sequence[str]
-) -> tuple[np.ndarray, _Make]:
-    rows = np.flatnonzero(np.isfinite(answers))
+    task: TaskConfig, labels: tuple[str, ...], baseline: Baseline, targets: np.ndarray, judged: Sequence[str]
+) -> tuple[np.ndarray, _Measure]:
+    rows = np.flatnonzero(np.isfinite(targets))
 
-    def make(predictions: np.ndarray, is_live: bool) -> _Side:
-        found = metrics.regression(answers[rows], predictions[:, 0])
-        return _Side(found, weighted_metrics.regression(judged, answers[rows], predictions[:, 0]))
+    def measure(predictions: np.ndarray, is_live: bool) -> _ModelMetrics:
+        measured = metrics.regression(targets[rows], predictions[:, 0])
+        return _ModelMetrics(measured, weighted_metrics.regression(judged, targets[rows], predictions[:, 0]))
 
-    return rows, make
+    return rows, measure
 
 
-def _by_content(rows: np.ndarray) -> np.ndarray:
-    """An order of the rows [N, K] that depends on what is in them, and not on how they came."""
+def _order_by_content(rows: np.ndarray) -> np.ndarray:
+    """The order of the rows [N, K] when they are sorted by their content."""
     packed = np.ascontiguousarray(rows, np.float64)
     order: np.ndarray = np.argsort(packed.view(np.dtype((np.void, packed.itemsize * packed.shape[1]))).ravel())
     return order

@@ -1,4 +1,4 @@
-"""What an evaluation measured, as plain records. Imports neither TensorFlow nor TFX."""
+"""The measurements of an evaluation, as plain records. Imports neither TensorFlow nor TFX."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import Any
 
 from tflite.host.prediction import TaskType
 
-Figures = Mapping[str, float]
+Metrics = Mapping[str, float]
 
 INTERVAL = 0.8
-"""Share of the draws (`bootstrap.py`) between the bounds of a loss: one in ten lies below them, one in ten
-above."""
+"""The share of the draws (`bootstrap.py`) between the bounds of a loss: one in ten is below them, one in ten above."""
 
 
 @dataclass(frozen=True)
@@ -22,14 +21,13 @@ class Comparison:
     """The candidate and the live model on the same rows.
 
     Attributes:
-        candidate, live: their figures.
-        losses: metric to the lowest and the highest loss that chance makes plausible (`bootstrap.py`): how
-            much worse the candidate is, negative where it is better. A metric is absent where its interval was not
-            asked for, or where the rows cannot define it.
+        candidate, live: their metrics.
+        losses: metric to the lower and upper bound of its loss (`bootstrap.py`): how much worse the candidate is,
+            negative if it is better. A metric is absent if no interval was requested, or if the rows do not define it.
     """
 
-    candidate: Figures
-    live: Figures
+    candidate: Metrics
+    live: Metrics
     losses: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
@@ -40,31 +38,31 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Slice:
-    """The figures of some rows.
+    """The metrics of some rows.
 
     Attributes:
-        column: what the rows have in common; "" for all rows.
-        value: its value.
-        metrics: the candidate's figures.
-        comparison: with the live model, on those of the rows that can be compared; None where it was not measured.
-        unreached: figures that the rows define and this model does not have: the precision of a label that it never
-            predicts, the correlation of a model that always says the same.
+        column: the column in which the rows have the same value; "" for all rows.
+        value: that value.
+        metrics: the candidate's metrics.
+        comparison: with the live model, on the rows that can be compared; None if the live model was not measured.
+        unreached: metrics that the rows define but the candidate does not have: the precision of a label that it never
+            predicts, the correlation of constant predictions.
     """
 
     column: str
     value: str
-    metrics: Figures
+    metrics: Metrics
     comparison: Comparison | None = None
     unreached: frozenset[str] = frozenset()
 
     @property
     def rows(self) -> int:
-        """Rows that have an answer."""
+        """Rows that have a target."""
         return int(self.metrics["example_count"])
 
     @property
     def not_finite(self) -> int:
-        """Rows that the candidate answers with NaN or infinity."""
+        """Rows for which the candidate predicts NaN or infinity."""
         return int(self.metrics.get("not_finite_count", 0))
 
     @property
@@ -75,13 +73,13 @@ class Slice:
 
 @dataclass(frozen=True)
 class LiveState:
-    """What is known of the live model.
+    """The state of the live model.
 
     Attributes:
         version: its number; 0: nothing is live.
-        why_not: why it could not be compared with the candidate; "" where it was, or where nothing needs to be.
-        same: the candidate is this very model.
-        labels: where the two have other labels, those that both have: only rows with one of these are compared.
+        why_not: why it could not be compared with the candidate; "" if it was, or did not need to be.
+        same: the candidate is the live model.
+        labels: if their labels differ, the labels that both have: only rows with one of these are compared.
     """
 
     version: int = 0
@@ -91,19 +89,19 @@ class LiveState:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """All that was measured.
+class Measurements:
+    """All measurements of an evaluation.
 
     Attributes:
         task: `task.type`.
-        split: name of the split whose rows were taken.
+        split: the name of the evaluated split.
         labels: labels in the order of the outputs.
         whole: all rows.
         slices: every slice, small ones too, in any order.
-        confusion: counts of answer by prediction: [C + 1, C] for one label a row (the last row: answers that the model
-            does not know), [C, 2, 2] for many; None for a regression.
+        confusion: counts of target by prediction: [C + 1, C] for one label per row (the last row: targets that the
+            model does not know), [C, 2, 2] for many; None for a regression.
         live: the live model.
-        notes: sentences that the user should hear.
+        notes: sentences for the user.
     """
 
     task: TaskType
@@ -116,31 +114,27 @@ class Measured:
     notes: tuple[str, ...] = ()
 
 
-def without_broken_live(measured: Measured) -> Measured:
-    """The same, without a comparison where the live model answers some rows with no number."""
-    found = measured.whole.comparison
-    broken = int(found.live["not_finite_count"]) if found is not None else 0
-    if found is None or not broken:
+def without_broken_live(measured: Measurements) -> Measurements:
+    """Leaves out the comparison if the live model predicts NaN or infinity for some rows."""
+    comparison = measured.whole.comparison
+    broken = int(comparison.live["not_finite_count"]) if comparison is not None else 0
+    if comparison is None or not broken:
         return measured
-
-    def bare(part: Slice) -> Slice:
-        return replace(part, comparison=None)
-
-    why = f"it answers {broken} of {found.rows} rows with NaN or infinity"
+    why = f"it predicts NaN or infinity for {broken} of {comparison.rows} rows"
     return replace(
         measured,
-        whole=bare(measured.whole),
-        slices=tuple(bare(part) for part in measured.slices),
+        whole=replace(measured.whole, comparison=None),
+        slices=tuple(replace(part, comparison=None) for part in measured.slices),
         live=replace(measured.live, why_not=why),
     )
 
 
-def number(value: float | None) -> float | None:
-    """A figure for the report: None where it cannot be computed."""
+def finite_or_none(value: float | None) -> float | None:
+    """A metric for the report: None if it cannot be computed."""
     return None if value is None or not math.isfinite(value) else value
 
 
-def natural(part: Slice) -> tuple[Any, ...]:
-    """Sorts slices by column, then by value with numbers in numeric order ("16-31" before "128-255")."""
+def natural_order(part: Slice) -> tuple[Any, ...]:
+    """A sort key: by column, then by value with numbers in numeric order ("16-31" before "128-255")."""
     pieces = re.split(r"(\d+)", part.value)
     return part.column, [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces if piece]

@@ -1,6 +1,6 @@
-"""An evaluation as plain JSON: what `run.json` has, and every report. Imports neither TensorFlow nor TFX.
+"""An evaluation as plain JSON, as in `run.json` and every report. Imports neither TensorFlow nor TFX.
 
-The Evaluator stores it as `summary.json` in its artifact, so that whoever reads it needs no TFMA.
+The Evaluator stores it as `summary.json` in its artifact, so that readers do not need TFMA.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from components.config import EvaluationConfig
-from components.evaluation.measurements import INTERVAL, Comparison, Measured, Slice, natural, number
+from components.evaluation.measurements import INTERVAL, Comparison, Measurements, Slice, finite_or_none, natural_order
 from components.evaluation.thresholds import LABEL_SLICE, NOT_BY_LABEL
-from components.evaluation.verdict import judge, sentence
+from components.evaluation.verdict import describe_verdict, reach_verdict
 from tflite.host.json_text import to_json
 
 FILE_NAME = "summary.json"
 UNKNOWN_LABELS = "(labels that the model does not know)"
 
 
-def summarize(measured: Measured, config: EvaluationConfig) -> dict[str, Any]:
-    """The evaluation as plain JSON: figures, slices, thresholds, verdict. A figure that cannot be computed is null."""
-    verdict = judge(measured, config)
-    slices = sorted(measured.slices, key=natural)
+def summarize(measured: Measurements, config: EvaluationConfig) -> dict[str, Any]:
+    """The evaluation as plain JSON: metrics, slices, thresholds, verdict. A metric that cannot be computed is null."""
+    verdict = reach_verdict(measured, config)
+    slices = sorted(measured.slices, key=natural_order)
     reported = [part for part in slices if part.column in config.slices]
     return {
         "task": measured.task,
@@ -47,7 +47,7 @@ def summarize(measured: Measured, config: EvaluationConfig) -> dict[str, Any]:
         "thresholds": [asdict(judgement) for judgement in verdict.judgements],
         "notes": verdict.notes,
         "blessed": verdict.blessed,
-        "verdict": sentence(measured, verdict, config),
+        "verdict": describe_verdict(measured, verdict, config),
     }
 
 
@@ -62,27 +62,27 @@ def load_summary(directory: Path | str) -> dict[str, Any]:
     return summary
 
 
-def _comparison(measured: Measured) -> dict[str, Any]:
-    """With what the candidate was compared, on what, and how sure the differences are."""
-    live, found = measured.live, measured.whole.comparison
-    told: dict[str, Any] = {"version": live.version, "same_model": live.same, "why_not": live.why_not}
-    if found is None:
-        return told
-    return told | {
-        "rows": found.rows,
+def _comparison(measured: Measurements) -> dict[str, Any]:
+    """The live model, the rows and labels of the comparison, both models' metrics there, and the intervals."""
+    live, comparison = measured.live, measured.whole.comparison
+    state: dict[str, Any] = {"version": live.version, "same_model": live.same, "why_not": live.why_not}
+    if comparison is None:
+        return state
+    return state | {
+        "rows": comparison.rows,
         "labels": None if live.labels is None else list(live.labels),
-        "candidate": _overall(found.candidate),
-        "live": _overall(found.live),
+        "candidate": _overall(comparison.candidate),
+        "live": _overall(comparison.live),
         "interval": INTERVAL,
-        "losses": _losses(found),
+        "losses": _losses(comparison),
     }
 
 
-def _losses(found: Comparison) -> dict[str, list[float]]:
-    return {name: list(bounds) for name, bounds in found.losses.items()}
+def _losses(comparison: Comparison) -> dict[str, list[float]]:
+    return {name: list(bounds) for name, bounds in comparison.losses.items()}
 
 
-def _confusion(measured: Measured) -> dict[str, Any] | None:
+def _confusion(measured: Measurements) -> dict[str, Any] | None:
     """The counts with the names of their rows and columns."""
     if measured.confusion is None:
         return None
@@ -98,33 +98,33 @@ def _slice(part: Slice) -> dict[str, Any]:
         "column": part.column,
         "value": part.value,
         "rows": part.rows,
-        "metrics": _of_slice(part, part.metrics),
+        "metrics": _slice_metrics(part, part.metrics),
         "baseline": _baseline(part),
         "losses": {} if part.comparison is None else _losses(part.comparison),
     }
 
 
 def _baseline(part: Slice) -> dict[str, float | None] | None:
-    """The live model's figures, on those of the rows that can be compared."""
-    return None if part.comparison is None else _of_slice(part, part.comparison.live)
+    """The live model's metrics, on the rows that can be compared."""
+    return None if part.comparison is None else _slice_metrics(part, part.comparison.live)
 
 
-def _of_slice(part: Slice, metrics: Mapping[str, float]) -> dict[str, float | None]:
-    """The figures that are not of one label; of rows that all have one label, only those that mean something there."""
-    found = _overall(metrics)
-    return {name: value for name, value in found.items() if part.column != LABEL_SLICE or name not in NOT_BY_LABEL}
+def _slice_metrics(part: Slice, metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """The overall metrics; in a slice by label, only those that mean something there."""
+    overall = _overall(metrics)
+    return {name: value for name, value in overall.items() if part.column != LABEL_SLICE or name not in NOT_BY_LABEL}
 
 
 def _overall(metrics: Mapping[str, float]) -> dict[str, float | None]:
-    """The figures that are not of one label."""
-    return {name: number(value) for name, value in metrics.items() if "/" not in name}
+    """The metrics that are not about a single label."""
+    return {name: finite_or_none(value) for name, value in metrics.items() if "/" not in name}
 
 
 def _per_label(metrics: Mapping[str, float], labels: tuple[str, ...]) -> dict[str, dict[str, float | None]]:
-    """Label to its figures; a label that is neither an answer nor a prediction has none."""
+    """Label to its metrics; empty for a label that is neither a target nor a prediction."""
     table: dict[str, dict[str, float | None]] = {label: {} for label in labels}
     for name, value in metrics.items():
         family, slash, label = name.partition("/")
         if slash:
-            table[label][family] = number(value)
+            table[label][family] = finite_or_none(value)
     return table

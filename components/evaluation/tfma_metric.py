@@ -1,8 +1,8 @@
-"""One TFMA metric that computes every figure of a slice at once, exactly.
+"""One TFMA metric that computes all metrics of a slice at once, exactly.
 
-TFMA's own metrics are tf_keras, one computation for each figure and label. This one gathers the answers and the
-predictions of a slice as compact arrays (4 bytes for each row and label) and hands them to `metrics.py`
-when the slice is complete.
+TFMA's own metrics use tf_keras, with one computation for each metric and label. This one gathers the targets and
+predictions of a slice as compact arrays (4 bytes for each row and label) and passes them to `metrics.py` when the slice
+is complete.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import array
 import copy
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import apache_beam as beam
@@ -19,22 +19,25 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types
 
+from components.config import EvaluationConfig
 from components.evaluation import metrics
-from components.evaluation.comparability import output_name
+from components.evaluation.comparability import SIGNATURE, output_name
 from components.evaluation.comparison import Baseline, compare
-from components.evaluation.measurements import Comparison, Measured, Slice
+from components.evaluation.measurements import Comparison, Measurements, Slice
+from components.evaluation.thresholds import slice_columns
 from models.config import TaskConfig
 from models.errors import DataError
+from tflite.host.json_text import to_json
 from tflite.host.prediction import TaskType
 
 CONFUSION = "confusion"
-"""Name under which a slice's confusion matrix is stored, beside the figures."""
-# In place of a model's name: what is no figure of the candidate on all rows.
+"""Name under which a slice's confusion matrix is stored, next to the metrics."""
+# Used instead of a model's name, for values that are not the candidate's metrics on all rows.
 _COMPARED, _LOWEST, _HIGHEST, _UNREACHED = "compared", "lowest loss", "highest loss", "unreached"
 
 
 class TextMetrics(tfma.metrics.Metric):
-    """Every figure of a task, for `tfma.EvalConfig` (`class_name: TextMetrics`, `module`: this one)."""
+    """All metrics of a task, for `tfma.EvalConfig` (`class_name: TextMetrics`, `module`: this one)."""
 
     def __init__(
         self,
@@ -44,7 +47,7 @@ class TextMetrics(tfma.metrics.Metric):
         judged: list[str] | None = None,
         name: str = "text_metrics",
     ) -> None:
-        """See `_computations`; the arguments are JSON, for they travel inside the EvalConfig."""
+        """See `_computations`. The arguments are JSON values, because the EvalConfig contains them."""
         super().__init__(_computations, task=task, labels=labels, live=live, judged=judged or [], name=name)
 
 
@@ -56,15 +59,15 @@ def _computations(
     name: str,
     model_names: list[str] | None = None,
 ) -> metric_types.MetricComputations:
-    """One computation for the candidate and the live model, which are compared row by row.
+    """One computation for both the candidate and the live model, which are compared row by row.
 
     Args:
         task: the `task` part of the configuration.
         labels: labels in the order of the candidate's outputs; empty for a regression.
-        live: the fields of the live model's `Baseline`; None where it is not measured.
+        live: the fields of the live model's `Baseline`; None if it is not measured.
         judged: metrics whose loss to the live model gets an interval.
-        name: identifies the computation; it is not a figure.
-        model_names: the models that are evaluated; the name is "" where there is one.
+        name: identifies the computation; it is not a metric.
+        model_names: the evaluated models; a single model's name is "".
     """
     settings = TaskConfig.model_validate(task)
     names = model_names or [""]
@@ -74,12 +77,12 @@ def _computations(
         baseline = Baseline(tuple(live["labels"]), float(live["threshold"]))
     models = (candidate,) if baseline is None else (candidate, tfma.BASELINE_KEY)
     keys = [metric_types.MetricKey(name=name, model_name=model) for model in models]
-    gather = _Gather(settings, tuple(labels), candidate, baseline, tuple(judged))
-    return [metric_types.MetricComputation(keys, [_Pick(models, output_name(settings))], gather)]
+    gather = _ComputeMetrics(settings, tuple(labels), candidate, baseline, tuple(judged))
+    return [metric_types.MetricComputation(keys, [_SelectNumbers(models, output_name(settings))], gather)]
 
 
-class _Pick(metric_types.Preprocessor):
-    """Takes the models' numbers out of a row's extracts: the answer, and each model's prediction, 1-D arrays."""
+class _SelectNumbers(metric_types.Preprocessor):
+    """Selects the target and each model's prediction from a row's extracts, as 1-D arrays."""
 
     def __init__(self, models: tuple[str, ...], output: str) -> None:
         super().__init__(name=f"transom_pick_{'_'.join(models)}")
@@ -90,7 +93,7 @@ class _Pick(metric_types.Preprocessor):
 
     def _numbers(self, extracts: tfma.Extracts, model: str) -> np.ndarray:
         outputs = extracts[tfma.PREDICTIONS_KEY]
-        # TFMA drops the level of the models where there is one, and that of the outputs where there is one.
+        # TFMA omits the level of the models if there is only one, and that of the outputs likewise.
         for name in (model, self._output):
             if isinstance(outputs, dict) and name in outputs:
                 outputs = outputs[name]
@@ -99,15 +102,15 @@ class _Pick(metric_types.Preprocessor):
 
 @dataclass
 class _Gathered:
-    """Rows so far, one after the other: answers float64, the predictions of each model float32."""
+    """The rows so far, concatenated: targets float64, the predictions of each model float32."""
 
     rows: int = 0
-    answers: array.array = field(default_factory=lambda: array.array("d"))
+    targets: array.array = field(default_factory=lambda: array.array("d"))
     predictions: list[array.array] = field(default_factory=lambda: [array.array("f"), array.array("f")])
 
 
-class _Gather(beam.CombineFn):
-    """Gathers rows and, at the end, computes their figures."""
+class _ComputeMetrics(beam.CombineFn):
+    """Gathers rows and, at the end, computes their metrics."""
 
     def __init__(
         self, task: TaskConfig, labels: tuple[str, ...], model: str, baseline: Baseline | None, judged: Sequence[str]
@@ -120,33 +123,33 @@ class _Gather(beam.CombineFn):
         return _Gathered()
 
     def add_input(self, accumulator: _Gathered, element: tuple[np.ndarray, ...]) -> _Gathered:
-        answer, *predictions = element
+        target, *predictions = element
         accumulator.rows += 1
-        accumulator.answers.frombytes(answer.astype(np.float64).tobytes())
+        accumulator.targets.frombytes(target.astype(np.float64).tobytes())
         for gathered, prediction in zip(accumulator.predictions, predictions, strict=False):
             gathered.frombytes(prediction.astype(np.float32).tobytes())
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[_Gathered]) -> _Gathered:
         others = iter(accumulators)
-        # Beam may read an accumulator again after merging it, so the sum starts as a copy.
+        # Beam may read an accumulator again after merging it, so the result starts as a copy.
         merged = copy.deepcopy(next(others))
         for other in others:
             merged.rows += other.rows
-            merged.answers.extend(other.answers)
+            merged.targets.extend(other.targets)
             for gathered, more in zip(merged.predictions, other.predictions, strict=True):
                 gathered.extend(more)
         return merged
 
     def extract_output(self, accumulator: _Gathered) -> dict[metric_types.MetricKey, Any]:
-        answers, candidate, live = self._arrays(accumulator)
-        own, confusion = self._figures(answers, candidate)
-        result = self._keyed(self._model, own)
+        targets, candidate, live = self._arrays(accumulator)
+        measured, confusion = self._compute(targets, candidate)
+        result = self._keyed(self._model, measured)
         if confusion is not None:
             result[metric_types.MetricKey(name=CONFUSION, model_name=self._model)] = confusion
-        result |= self._keyed(_UNREACHED, dict.fromkeys(self._unreached(answers, own), 1.0))
+        result |= self._keyed(_UNREACHED, dict.fromkeys(self._unreached(targets, measured), 1.0))
         if self._baseline is not None:
-            compared = compare(self._task, self._labels, self._baseline, answers, candidate, live, self._judged)
+            compared = compare(self._task, self._labels, self._baseline, targets, candidate, live, self._judged)
             result |= self._keyed(_COMPARED, compared.candidate) | self._keyed(tfma.BASELINE_KEY, compared.live)
             for model, bound in ((_LOWEST, 0), (_HIGHEST, 1)):
                 result |= self._keyed(model, {name: bounds[bound] for name, bounds in compared.losses.items()})
@@ -156,47 +159,84 @@ class _Gather(beam.CombineFn):
         return {metric_types.MetricKey(name=name, model_name=model): value for name, value in values.items()}
 
     def _arrays(self, gathered: _Gathered) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Answers as `metrics` takes them, and the numbers of both models, float32 [N, C] and [N, C']."""
+        """The targets as `metrics` needs them, and the predictions of both models, float32 [N, C] and [N, C']."""
         rows, classes = gathered.rows, len(self._labels)
-        answers = np.frombuffer(gathered.answers, np.float64)
+        targets = np.frombuffer(gathered.targets, np.float64)
         if self._task.type == "single_label":
-            answers = answers.astype(np.int64)
+            targets = targets.astype(np.int64)
         elif self._task.type == "multi_label":
-            answers = answers.reshape(rows, classes + 1).astype(np.int64)
+            targets = targets.reshape(rows, classes + 1).astype(np.int64)
         sizes = (classes, 0 if self._baseline is None else len(self._baseline.labels))
         if self._task.type == "regression":
             sizes = (1, int(self._baseline is not None))
         pairs = zip(gathered.predictions, sizes, strict=True)
         candidate, live = (np.frombuffer(part, np.float32)[: rows * size].reshape(rows, size) for part, size in pairs)
-        return answers, candidate, live
+        return targets, candidate, live
 
-    def _figures(self, answers: np.ndarray, predictions: np.ndarray) -> tuple[metrics.Metrics, np.ndarray | None]:
+    def _compute(self, targets: np.ndarray, predictions: np.ndarray) -> tuple[metrics.Metrics, np.ndarray | None]:
         if self._task.type == "regression":
-            return metrics.regression(answers, predictions[:, 0]), None
+            return metrics.regression(targets, predictions[:, 0]), None
         if self._task.type == "single_label":
-            return metrics.single_label(answers, predictions, self._labels)
-        return metrics.multi_label(answers, predictions, self._labels, self._task.threshold)
+            return metrics.single_label(targets, predictions, self._labels)
+        return metrics.multi_label(targets, predictions, self._labels, self._task.threshold)
 
-    def _unreached(self, answers: np.ndarray, found: metrics.Metrics) -> list[str]:
-        """The figures that the candidate does not have, and a model that is always right would."""
-        missing = [name for name, value in found.items() if math.isnan(value)]
-        if not missing:
+    def _unreached(self, targets: np.ndarray, measured: metrics.Metrics) -> list[str]:
+        """The metrics that are undefined for the candidate, but not for a model that is always right."""
+        undefined = [name for name, value in measured.items() if math.isnan(value)]
+        if not undefined:
             return []
         if self._task.type == "regression":
-            right = np.nan_to_num(answers)[:, None]
+            right = np.nan_to_num(targets)[:, None]
         elif self._task.type == "single_label":
-            right = (answers[:, None] == np.arange(len(self._labels))).astype(np.float32)
+            right = (targets[:, None] == np.arange(len(self._labels))).astype(np.float32)
         else:
-            right = answers[:, :-1].astype(np.float32)
-        best, _ = self._figures(answers, right)
-        return [name for name in missing if not math.isnan(best.get(name, math.nan))]
+            right = targets[:, :-1].astype(np.float32)
+        best, _ = self._compute(targets, right)
+        return [name for name in undefined if not math.isnan(best.get(name, math.nan))]
 
 
-def read_figures(folder: str, task_type: TaskType) -> Measured:
-    """What TFMA wrote into `folder`: figures of all rows and of each slice, of the candidate and the live model.
+def build_eval_config(
+    task: TaskConfig, config: EvaluationConfig, labels: tuple[str, ...], baseline: Baseline | None
+) -> tfma.EvalConfig:
+    """One metric that computes all of Transom's, and the slices.
+
+    TFMA's confidence intervals, example weights and default metrics are left out: they cost several passes.
+    """
+    metric = TextMetrics(
+        task=task.model_dump(mode="json"),
+        labels=list(labels),
+        live=None if baseline is None else asdict(baseline),
+        judged=[name for name, threshold in config.thresholds.items() if threshold.max_loss_to_live is not None],
+    )
+    eval_config = tfma.EvalConfig(
+        # Without a type TFMA tries to load the model with Keras first.
+        model_specs=[tfma.ModelSpec(signature_name=SIGNATURE, model_type=tfma.TF_GENERIC)],
+        metrics_specs=[
+            tfma.MetricsSpec(
+                metrics=[
+                    tfma.MetricConfig(
+                        class_name=TextMetrics.__name__,
+                        module=TextMetrics.__module__,
+                        config=to_json(metric.get_config()),
+                    )
+                ]
+            )
+        ],
+        slicing_specs=[
+            tfma.SlicingSpec(),
+            *(tfma.SlicingSpec(feature_keys=[name]) for name in slice_columns(task, config)),
+        ],
+    )
+    eval_config.options.include_default_metrics.value = False
+    eval_config.options.compute_confidence_intervals.value = False
+    return eval_config
+
+
+def read_measurements(folder: str, task_type: TaskType) -> Measurements:
+    """Reads TFMA's output in `folder`: metrics of the candidate and the live model, on all rows and on each slice.
 
     Raises:
-        DataError: TFMA saw no row.
+        DataError: there was no row with a target.
     """
     parts, confusion = [], None
     for record in tfma.load_metrics(folder):
@@ -205,14 +245,14 @@ def read_figures(folder: str, task_type: TaskType) -> Measured:
         confusion = matrix if not part.column else confusion
     whole = next((part for part in parts if not part.column), None)
     if whole is None or not whole.rows:
-        raise DataError("the evaluated split", got="no row with an answer", expected="rows to measure the model on")
+        raise DataError("the evaluated split", got="no row with a label", expected="rows to measure the model on")
     slices = tuple(part for part in parts if part.column)
-    return Measured(task=task_type, split="", labels=(), whole=whole, slices=slices, confusion=confusion)
+    return Measurements(task=task_type, split="", labels=(), whole=whole, slices=slices, confusion=confusion)
 
 
 def _slice(record: Any) -> tuple[Slice, list[Any] | None]:
     """One of TFMA's records as a slice, and the candidate's confusion matrix."""
-    column, value = _slice_of(record.slice_key)
+    column, value = _column_and_value(record.slice_key)
     models: dict[str, dict[str, float]] = {}
     confusion = None
     for item in record.metric_keys_and_values:
@@ -232,7 +272,7 @@ def _slice(record: Any) -> tuple[Slice, list[Any] | None]:
     return Slice(column, value, next(iter(models.values())), comparison, unreached), confusion
 
 
-def _slice_of(key: Any) -> tuple[str, str]:
+def _column_and_value(key: Any) -> tuple[str, str]:
     for single in key.single_slice_keys:
         return single.column, single.bytes_value.decode("utf-8")
     return "", ""

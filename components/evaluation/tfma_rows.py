@@ -1,7 +1,7 @@
-"""How TFMA reads the rows: from serialized tf.Examples to model inputs, answers and slice values.
+"""How TFMA reads the rows: from serialized tf.Examples to model inputs, targets and slice values.
 
-TFX's Evaluator finds the two functions `custom_…` here by name. What it needs to know (task, labels) stands in the
-EvalConfig, in the configuration of the metric.
+TFX's Evaluator finds the two functions `custom_…` here by name. Their settings (task, labels) are in the EvalConfig, in
+the configuration of the metric.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import apache_beam as beam
 import numpy as np
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
-import tensorflow_text  # noqa: F401  (registers the operations that the models need)
+import tensorflow_text  # noqa: F401  (registers operations that the models need)
 
 from components.evaluation.metrics import UNKNOWN, UNLABELLED
 from components.evaluation.slices import characters, slice_values
 from models.config import TaskConfig
 
 INFERENCE_ROWS = 32
-"""Rows of one call of the model. Rows of a call are padded to its longest text, so more of them waste work."""
+"""Rows per call of the model. They are padded to the longest text of the call, so more rows would waste work."""
 
 
 def custom_extractors(
@@ -43,7 +43,7 @@ def custom_extractors(
 def custom_eval_shared_model(
     eval_saved_model_path: str, model_name: str, eval_config: tfma.EvalConfig, **options: Any
 ) -> tfma.EvalSharedModel:
-    """TFMA's own, but that the live model's folder is the SavedModel itself: what TFX appends to it is taken off."""
+    """TFMA's own function, except that the live model's folder is the SavedModel: TFX's addition to it is removed."""
     path = Path(eval_saved_model_path)
     return tfma.default_eval_shared_model(
         eval_saved_model_path=str(path.parent if model_name == tfma.BASELINE_KEY else path),
@@ -57,23 +57,23 @@ class RowReader:
     """Reads batches of serialized tf.Examples.
 
     Args:
-        task: which features are texts and the answer.
+        task: names the features with the texts and the target.
         labels: the labels in the order of the model's outputs; empty for a regression.
-        columns: slices to compute: "label", "text_length" or names of features.
+        columns: the slices to compute: "label", "text_length" or names of features.
     """
 
     def __init__(self, task: TaskConfig, labels: tuple[str, ...], columns: tuple[str, ...]) -> None:
         self._task, self._columns = task, columns
         self._index = {label.encode(): index for index, label in enumerate(labels)}
-        self._answer: Callable[[tf.train.Feature], list[float]] = {
+        self._target: Callable[[tf.train.Feature], list[float]] = {
             "single_label": self._one_label,
             "multi_label": self._many_labels,
             "regression": self._number,
         }[task.type]
 
     def read(self, batch: tfma.Extracts) -> Iterator[tfma.Extracts]:
-        """Yields extracts of `INFERENCE_ROWS` rows each, texts of like length together (the order does not matter
-        to a figure): inputs [B] bytes, labels [B, 1] or [B, C + 1] float64, features with the slices' values."""
+        """Yields extracts of `INFERENCE_ROWS` rows each: inputs [B] bytes, labels [B, 1] or [B, C + 1] float64, and
+        features with the slices' values. Texts of similar length are together; metrics do not depend on the order."""
         column = batch[tfma.ARROW_RECORD_BATCH_KEY].column(tfma.ARROW_INPUT_COLUMN)
         serialized: list[bytes] = column.flatten().to_pylist()
         examples = [tf.train.Example.FromString(row).features.feature for row in serialized]
@@ -83,7 +83,7 @@ class RowReader:
             rows = order[start : start + INFERENCE_ROWS]
             yield {
                 tfma.INPUT_KEY: np.array([serialized[row] for row in rows], dtype=object),
-                tfma.LABELS_KEY: np.array([self._answer(examples[row][self._task.label]) for row in rows], np.float64),
+                tfma.LABELS_KEY: np.array([self._target(examples[row][self._task.label]) for row in rows], np.float64),
                 tfma.FEATURES_KEY: {
                     name: _var_len([slice_values(name, examples[row], self._task) for row in rows])
                     for name in self._columns
@@ -95,10 +95,10 @@ class RowReader:
         return [self._index.get(values[0], UNKNOWN) if values else UNLABELLED]
 
     def _many_labels(self, feature: tf.train.Feature) -> list[float]:
-        answer = [0.0] * (len(self._index) + 1)
+        target = [0.0] * (len(self._index) + 1)
         for value in feature.bytes_list.value:
-            answer[self._index.get(value, -1)] = 1.0
-        return answer
+            target[self._index.get(value, -1)] = 1.0
+        return target
 
     def _number(self, feature: tf.train.Feature) -> list[float]:
         values = feature.float_list.value

@@ -1,7 +1,7 @@
-"""What the evaluation measures and what a threshold may ask of it. Imports neither TensorFlow nor TFX.
+"""The metrics of an evaluation, and which thresholds are possible for them. Imports neither TensorFlow nor TFX.
 
-The names are those of `evaluation.thresholds` in the configuration and of the report; `metrics.py`
-computes them. A metric of one label is named METRIC/LABEL ("recall/spam").
+The names are those of `evaluation.thresholds` in the configuration and of the report; `metrics.py` computes them.
+A metric of one label is named METRIC/LABEL ("recall/spam").
 """
 
 from __future__ import annotations
@@ -46,26 +46,27 @@ METRICS: dict[TaskType, dict[str, Direction]] = {
     },
     "regression": {**_COUNTS, "mse": "lower", "mae": "lower", "pearson": "higher", "spearman": "higher"},
 }
-"""Task to metric to the direction in which it is better; `none`: neither is."""
+"""Task to metric to the direction in which it is better; `none`: neither direction is."""
 
 PER_LABEL_METRICS: dict[TaskType, dict[str, Direction]] = {
     "single_label": _PER_LABEL,
     "multi_label": {**_PER_LABEL, "average_precision": "higher"},
     "regression": {},
 }
-"""Task to the metrics that exist for each label, as METRIC/LABEL."""
+"""Task to the metrics that exist for each label, as METRIC/LABEL, with their directions."""
 
 NOT_BY_LABEL = frozenset({"macro_f1", "weighted_f1", "auc", "mean_average_precision"})
-"""Metrics that mean nothing in a slice by label: they set labels beside each other, and there only one has rows. (An
-average would count every stray prediction as a label with an F1 of 0.) Accuracy, which is the label's recall, does."""
+"""Metrics that mean nothing in a slice by label, because they compare labels and there only one has rows. (An average
+would count every stray prediction as a label with an F1 of 0.) Accuracy has a meaning there: it is the label's recall.
+"""
 
-# The metrics that are no shares from 0 to 1: from 0 on, and from -1 to 1.
+# The metrics that are not between 0 and 1: those without an upper bound, and those between -1 and 1.
 _UNBOUNDED = (*_COUNTS, "unknown_label_count", "log_loss", "mse", "mae")
 _SIGNED = ("pearson", "spearman")
 
 
 def direction(task_type: TaskType, metric: str) -> Direction:
-    """Which way `metric` is better.
+    """The direction in which `metric` is better.
 
     Raises:
         ConfigError: the task has no such metric.
@@ -93,14 +94,14 @@ def _bounds(metric: str) -> tuple[float, float]:
 
 
 def _check_reachable(metric: str, threshold: ThresholdConfig) -> None:
-    """Refuses a threshold that no model passes, such as a percentage where a share is meant."""
+    """Refuses a threshold that no model passes, such as a percentage instead of a fraction."""
     lowest, highest = _bounds(metric)
     where = f"evaluation.thresholds.{metric}"
     loss = threshold.max_loss_to_live
     if loss is not None and loss >= highest - lowest:
         raise ConfigError(
             f"{where}.max_loss_to_live",
-            got=f"{loss:g}, which no model can lose",
+            got=f"{loss:g}, a loss that no model can have",
             expected=f"less than {highest - lowest:g}, the range of {metric}",
             fix=f"write {loss / 100:g} for {loss:g}%",
         )
@@ -123,7 +124,7 @@ def _check_reachable(metric: str, threshold: ThresholdConfig) -> None:
             where,
             got=f"min {threshold.min:g} and max {threshold.max:g}",
             expected="min at most max",
-            fix="exchange them",
+            fix="swap them",
         )
 
 
@@ -133,10 +134,11 @@ def check_metrics(task_type: TaskType, config: EvaluationConfig, labels: tuple[s
     Args:
         task_type: `task.type`.
         config: the `evaluation` part of the configuration.
-        labels: the labels, where they are known already (`task.labels`, or those of a trained model).
+        labels: the labels, if they are known already (`task.labels`, or those of a trained model).
 
     Raises:
-        ConfigError: an unknown metric or label, a direction that a metric does not have, a slice that the task lacks.
+        ConfigError: an unknown metric or label, a direction that a metric does not have, a slice that the task does
+            not have.
     """
     for metric, threshold in config.thresholds.items():
         where = f"evaluation.thresholds.{metric}"
@@ -144,8 +146,8 @@ def check_metrics(task_type: TaskType, config: EvaluationConfig, labels: tuple[s
         if better == "none" and threshold.max_loss_to_live is not None:
             raise ConfigError(
                 f"{where}.max_loss_to_live",
-                got="a metric of which neither more nor less is better",
-                fix="use min or max for it",
+                got="a metric of which neither a higher nor a lower value is better",
+                fix="use min or max instead",
             )
         _check_reachable(metric, threshold)
         _, slash, label = metric.partition("/")
@@ -153,7 +155,7 @@ def check_metrics(task_type: TaskType, config: EvaluationConfig, labels: tuple[s
             raise ConfigError(where, got=f"label {label!r}", expected="one of " + ", ".join(labels))
         for name in threshold.slices:
             _check_slice(task_type, metric, name, f"{where}.slices")
-    # "label" stands in the default of `slices` too, so a regression skips it there.
+    # `slices` is not checked: its default has "label", which a regression skips.
 
 
 def _check_slice(task_type: TaskType, metric: str, name: str, where: str) -> None:
@@ -163,7 +165,7 @@ def _check_slice(task_type: TaskType, metric: str, name: str, where: str) -> Non
             where,
             got=f"{name}, for {metric}",
             expected="slices in which more than one label has rows",
-            fix=f"hold {better} to its slices by label, or set a threshold for recall/LABEL",
+            fix=f"set a threshold for {better} in slices by label, or for recall/LABEL",
         )
     if task_type == "regression" and name.partition("=")[0] == LABEL_SLICE:
         raise ConfigError(where, got=name, expected="text_length or a column", fix="a regression has no labels")
@@ -172,17 +174,21 @@ def _check_slice(task_type: TaskType, metric: str, name: str, where: str) -> Non
 def slice_columns(task: TaskConfig, config: EvaluationConfig) -> tuple[str, ...]:
     """The slices to compute, in order: those to report, and those that only a threshold may mean.
 
-    "label" is the task's own label column whatever it is called, and not for a regression; "text_length" is
-    computed. Every other name is a column that the table must have, but for those of `possible_columns`, of which it
-    must have one.
+    "label" is the task's label column, whatever its name, and is left out for a regression; "text_length" is computed.
+    Every other name is a column that the table must have; of those of `possible_columns`, it must have one.
     """
-    asked = [column for one in config.thresholds.values() for name in one.slices for column in possible_columns(name)]
-    names = dict.fromkeys((*config.slices, *asked))
+    by_threshold = [
+        column
+        for threshold in config.thresholds.values()
+        for name in threshold.slices
+        for column in possible_columns(name)
+    ]
+    names = dict.fromkeys((*config.slices, *by_threshold))
     return tuple(name for name in names if not (task.type == "regression" and name == LABEL_SLICE))
 
 
 def possible_columns(name: str) -> tuple[str, ...]:
-    """The columns that a threshold's slice may be about: columns and values may have a "=" in them too.
+    """The columns that a threshold's slice may mean, because names of columns and values may contain "=" too.
 
     "a=b=c" is a column "a=b=c", the value "c" of a column "a=b", or the value "b=c" of a column "a".
     """

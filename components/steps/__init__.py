@@ -1,4 +1,4 @@
-"""One file for each step of the pipeline: it unpacks artifacts, calls, and writes artifacts.
+"""One file for each TFX step: it unpacks artifacts, calls the code that does the work, and writes artifacts.
 
-What is decided lies in `data`, `evaluation`, `models`, `tflite` and `serving`; nothing of it here.
+The decisions are in `data`, `evaluation`, `gates`, `models`, `tflite` and `serving`.
 """

@@ -1,4 +1,4 @@
-"""DataGate: the step that stops a run on data from which no model can be learned or judged."""
+"""DataGate: stops a run if no model can be trained on the data, or evaluated."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.types import standard_component_specs as specs
 
-from components import anomalies
-from components.artifacts import DataBlessing, LiveModelArtifact
+from components.artifacts import Artifacts, DataBlessing, LiveModelArtifact
 from components.config import GateConfig
 from components.data.gate import drift, findings, rules
+from components.data.gate.anomalies import anomaly_findings, load_anomalies
 from components.data.gate.counts import SplitFacts
 from components.data.rows import Record
-from components.data.text_keys import READING_KEYS, TextReading, reading_of
+from components.data.text_keys import READING_KEYS, TextReading, load_text_reading
 from components.fingerprint import fingerprint
 from components.tf_examples import from_example, read_split
 from models.config import TaskConfig, TokenizerConfig
 from tflite.host.json_text import to_json
 
-SAYS = logging.getLogger("transom")
+USER_LOG = logging.getLogger("transom")
 _TASK_KEYS = {"type", "text", "text_pair", "label", "labels", "label_separator"}
 
 
@@ -42,13 +42,13 @@ def data_gate(
 ) -> base_component.BaseComponent:
     """The component with the output `blessing` (`DataBlessing`), which exists only where the data may pass.
 
-    The blessing's folder holds `findings.json` (`findings.load`) and `data_summary.json`, which belongs into
-    the `assets.extra` of the model trained on these data: the drift of later data is measured against it.
+    The blessing's folder holds `findings.json` (`findings.load`) and `data_summary.json`. The summary is stored in the
+    `assets.extra` of the model that is trained on these data: the drift of later data is measured against it.
 
     Args:
-        live_model: what is live, with the summary of its training data; without it no drift is measured.
-        curated: the schema is the user's own.
-        tokenizer, preset: how texts will be read, which decides when two are the same.
+        live_model: the live model, with the summary of its training data; without it no drift is measured.
+        curated: the user wrote the schema.
+        tokenizer, preset: decide which texts are the same.
         digest: of the preset's tokenizer, see `components.preset_fingerprint`.
     """
     reading = {"tokenizer": (tokenizer or TokenizerConfig()).model_dump(include=READING_KEYS), "preset": preset}
@@ -70,12 +70,8 @@ def data_gate(
 
 class DataGateSpec(component_spec.ComponentSpec):
     PARAMETERS = {
-        "gate": component_spec.ExecutionParameter(type=str),
-        "task": component_spec.ExecutionParameter(type=str),
+        **dict.fromkeys(("gate", "task", "reading", "preset", "code"), component_spec.ExecutionParameter(type=str)),
         "curated": component_spec.ExecutionParameter(type=int),
-        "reading": component_spec.ExecutionParameter(type=str),
-        "preset": component_spec.ExecutionParameter(type=str),
-        "code": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {
         specs.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
@@ -88,12 +84,7 @@ class DataGateSpec(component_spec.ComponentSpec):
 class Executor(base_executor.BaseExecutor):
     """Counts the examples once and applies the rules."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """Writes `findings.json` and `data_summary.json`.
 
         Raises:
@@ -102,36 +93,38 @@ class Executor(base_executor.BaseExecutor):
         task = TaskConfig.model_validate_json(exec_properties["task"])
         gate = GateConfig.model_validate_json(exec_properties["gate"])
         examples = artifact_utils.get_single_instance(input_dict[specs.EXAMPLES_KEY])
-        found_by_tfdv = artifact_utils.get_single_instance(input_dict[specs.ANOMALIES_KEY])
-        told = json.loads(exec_properties["reading"])
-        reading = reading_of(TokenizerConfig.model_validate(told["tokenizer"]), told["preset"])
-        seen = count(examples, task, gate, reading)
+        anomalies = artifact_utils.get_single_instance(input_dict[specs.ANOMALIES_KEY])
+        settings = json.loads(exec_properties["reading"])
+        reading = load_text_reading(TokenizerConfig.model_validate(settings["tokenizer"]), settings["preset"])
+        evidence = collect_evidence(examples, task, gate, reading)
         found = [
             finding
-            for split in artifact_utils.decode_split_names(found_by_tfdv.split_names)
-            for finding in anomalies.findings(
-                anomalies.read(found_by_tfdv, split),
+            for split in artifact_utils.decode_split_names(anomalies.split_names)
+            for finding in anomaly_findings(
+                load_anomalies(artifact_utils.get_split_uri([anomalies], split)),
                 split,
                 task=task,
                 gate=gate,
                 curated=bool(exec_properties["curated"]),
             )
         ]
-        found += rules.apply(seen)
+        found += rules.apply(evidence)
         for live in input_dict.get("live_model", []):
             summary = drift.load_summary(live.uri)
             if summary is not None and gate.drift != "off":
-                found += drift.drifts(summary, seen.train, gate)
-        findings.stop(found)
+                found += drift.find_drift(summary, evidence.train, gate)
+        findings.raise_errors(found)
         for finding in found:
-            SAYS.info("%s", finding.render(examples=1))
+            USER_LOG.info("%s", finding.render(examples=1))
         folder = artifact_utils.get_single_uri(output_dict["blessing"])
         findings.save(found, folder)
-        drift.save_summary(drift.summarize(seen.train), folder)
+        drift.save_summary(drift.summarize(evidence.train), folder)
 
 
-def count(examples: types.Artifact, task: TaskConfig, gate: GateConfig, reading: TextReading) -> rules.Evidence:
-    """What the rules look at, from one reading of all splits."""
+def collect_evidence(
+    examples: types.Artifact, task: TaskConfig, gate: GateConfig, reading: TextReading
+) -> rules.Evidence:
+    """The input of the rules, from one pass over all splits."""
 
     def read(split: str) -> Iterator[Record]:
         return (from_example(serialized, task) for serialized in read_split(examples, split))

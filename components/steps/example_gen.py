@@ -1,7 +1,7 @@
 """ExampleGen: tables of any format become splits of tf.Example.
 
-TFX's own CsvExampleGen breaks at line ends inside quotes and hashes whole rows; the readers are ours, everything else
-(driver, span resolution, caching, the artifact) is TFX's.
+TFX's own CsvExampleGen breaks at line ends inside quotes and hashes whole rows, so the readers are Transom's.
+Everything else (driver, span resolution, caching, the artifact) is TFX's.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 from google.protobuf import struct_pb2
-from tfx import types
 from tfx.components import FileBasedExampleGen
 from tfx.components.example_gen import driver, input_processor, utils
 from tfx.components.example_gen.write_split import DEFAULT_TF_RECORD_FILE_NAME
@@ -26,21 +25,17 @@ from tfx.types import artifact_utils
 from tfx.types import standard_component_specs as specs
 from tfx.utils import proto_utils
 
-from components.beam_errors import encode_error, reraise
+from components.artifacts import Artifacts
+from components.beam_errors import reraise
 from components.config import DataConfig
 from components.data.formats.files import contents_digest, find_files, newest_span, newest_values
-from components.data.formats.readers import open_table
-from components.data.rows import records
 from components.data.splits import Source, sources, split_names
-from components.data.text_keys import READING_KEYS, TextReading, reading_of
+from components.data.text_keys import READING_KEYS, load_text_reading
 from components.fingerprint import fingerprint
-from components.tf_examples import to_example
+from components.read_tables import ReadTables
 from models.config import TaskConfig, TokenizerConfig
-from models.errors import DataError, TransomError
+from models.errors import DataError
 from tflite.host.json_text import to_json
-
-# Which of the rows with one text stays, where `dedupe` keeps one.
-_PRIORITY = ("test", "eval", "train")
 
 
 def example_gen(
@@ -54,14 +49,12 @@ def example_gen(
 ) -> FileBasedExampleGen:
     """The component that reads the tables.
 
-    Its `examples` have the splits `splits.split_names(data)`: train and eval always, test where it is given
-    or hashed. Features are as the task's columns are named: text and text_pair one string each; the label a string
-    (`single_label`), any number of strings (`multi_label`) or a float (`regression`); every other column with a value
-    one string. Rows stay in the order of their files.
+    Its `examples` have the splits `splits.split_names(data)`: train and eval always, test if it is given or hashed.
+    Features are those of `tf_examples.to_example`. Rows stay in the order of their files.
 
     Args:
         base: the folder that relative paths are relative to.
-        tokenizer, preset: how texts will be read, which decides what `data.dedupe` takes for one text.
+        tokenizer, preset: decide which texts are the same for `data.dedupe`.
         digest: of the preset's tokenizer, see `components.preset_fingerprint`.
     """
     splits = [
@@ -81,7 +74,7 @@ def example_gen(
 def _pack(
     data: DataConfig, task: TaskConfig, tokenizer: TokenizerConfig, preset: str | None, digest: str
 ) -> example_gen_pb2.CustomConfig:
-    """What of the configuration decides what is written: a change of anything else does not read the data again."""
+    """The settings that affect the examples: changing any other setting does not read the data again."""
     data_keys = {"path", "train", "eval", "test", "format", "split_by", "dedupe"} | (
         {"splits"} if data.path is not None else set()
     )
@@ -105,10 +98,10 @@ def _pack(
 
 
 class InputProcessor(input_processor.FileBasedInputProcessor):
-    """TFX's, for any files: only those splits that have a span need one, and contents decide what is cached.
+    """TFX's, with two changes: splits without a span are allowed, and the cache key depends on the files' contents.
 
-    TFX's own fingerprint is made of sizes and times of change: it misses a change within a second, and reads again
-    what was copied.
+    TFX's own fingerprint consists of sizes and modification times: it misses a change within a second, and files that
+    were only copied are read again.
     """
 
     def __init__(
@@ -122,7 +115,7 @@ class InputProcessor(input_processor.FileBasedInputProcessor):
         super().__init__(input_base, self._spanned or self._all, range_config)
 
     def resolve_span_and_version(self) -> tuple[int, int | None]:
-        """The newest span. TFX's own takes the name of the folder for a pattern ("project [v2]")."""
+        """The newest span. TFX's own method takes a folder's name such as "project [v2]" for a pattern."""
         found = {split.pattern: self._newest(split.pattern) for split in self._spanned}
         if len(set(found.values())) > 1:
             raise DataError(
@@ -150,7 +143,7 @@ class InputProcessor(input_processor.FileBasedInputProcessor):
 
 
 class Driver(driver.FileBasedDriver):
-    """TFX's driver with the input processor above."""
+    """TFX's driver with `InputProcessor`."""
 
     def get_input_processor(
         self,
@@ -162,7 +155,7 @@ class Driver(driver.FileBasedDriver):
 
 
 class TableExampleGen(FileBasedExampleGen):
-    """`FileBasedExampleGen` with the driver above. Its id stays `ExampleGen`."""
+    """`FileBasedExampleGen` with `Driver`. Its id stays `ExampleGen`."""
 
     DRIVER_CLASS = Driver
 
@@ -174,23 +167,18 @@ class TableExampleGen(FileBasedExampleGen):
 class Executor(base_beam_executor.BaseBeamExecutor):
     """Reads the files that the driver resolved and writes the splits."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """Writes `Split-*/data_tfrecord-*.gz`.
 
         Raises:
             DataError: a file, a row or a value cannot be read.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
-        settings = _settings(exec_properties)
+        settings = unpack_settings(exec_properties)
         data, task = DataConfig.model_validate(settings["data"]), TaskConfig.model_validate(settings["task"])
         reading = None
         if data.dedupe:
-            reading = reading_of(TokenizerConfig.model_validate(settings["tokenizer"]), settings["preset"])
+            reading = load_text_reading(TokenizerConfig.model_validate(settings["tokenizer"]), settings["preset"])
         names = split_names(data)
         examples = artifact_utils.get_single_instance(output_dict[specs.EXAMPLES_KEY])
         examples.split_names = artifact_utils.encode_split_names(list(names))
@@ -204,8 +192,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples_utils.set_file_format(examples, "tfrecords_gzip")
 
 
-def _settings(exec_properties: dict[str, Any]) -> dict[str, Any]:
-    """What `_pack` packed_error."""
+def unpack_settings(exec_properties: dict[str, Any]) -> dict[str, Any]:
+    """The settings that `_pack` packed."""
     custom = example_gen_pb2.CustomConfig()
     proto_utils.json_to_proto(exec_properties[specs.CUSTOM_CONFIG_KEY], custom)
     struct = struct_pb2.Struct()
@@ -215,7 +203,7 @@ def _settings(exec_properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _files(data: DataConfig, exec_properties: dict[str, Any]) -> list[tuple[Source, Path]]:
-    """The files of each source; spans as the driver resolved them."""
+    """The files of each source, with spans as the driver resolved them."""
     resolved = example_gen_pb2.Input()
     proto_utils.json_to_proto(exec_properties[specs.INPUT_CONFIG_KEY], resolved)
     base = Path(exec_properties[specs.INPUT_BASE_KEY])
@@ -225,66 +213,3 @@ def _files(data: DataConfig, exec_properties: dict[str, Any]) -> list[tuple[Sour
         source = dataclasses.replace(source, patterns=patterns)
         found += [(source, path) for path in find_files(patterns, base, f"data.{source.key}")]
     return found
-
-
-class ReadTables(beam.PTransform):
-    """The rows of all files as serialized tf.Examples, one collection per split.
-
-    Args:
-        reading: which texts are one text; None where all rows are kept.
-    """
-
-    def __init__(
-        self, files: list[tuple[Source, Path]], data: DataConfig, task: TaskConfig, reading: TextReading | None
-    ) -> None:
-        super().__init__()
-        self._files, self._data, self._task, self._reading = files, data, task, reading
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.pvalue.DoOutputsTuple:
-        # Grouping by the file's number lets runners with many workers read many files at once, and keeps the order
-        # on one worker, which a Reshuffle would not: the same data give the same examples in the same order.
-        files = (
-            pipeline
-            | "Files" >> beam.Create(list(enumerate(self._files)), reshuffle=False)
-            | "OnePerFile" >> beam.GroupByKey()
-        )
-        names = split_names(self._data)
-        rows = files | "Read" >> beam.ParDo(_ReadTable(self._data.format, self._task, self._reading)).with_output_types(
-            tuple[int, tuple[int, int, int, bytes]]
-        )
-        if self._reading is not None:
-            rows = rows | "OneOfEachText" >> beam.CombinePerKey(_first)
-        return rows | "ToSplits" >> beam.FlatMap(_to_split).with_outputs(*names)
-
-
-class _ReadTable(beam.DoFn):
-    """(number, files) to (text key, (priority of the split, number of the file, number of the row, tf.Example)).
-
-    The key is 0 where all rows are kept.
-    """
-
-    def __init__(self, configured: str, task: TaskConfig, reading: TextReading | None) -> None:
-        self._format, self._task, self._reading = configured, task, reading
-
-    def process(
-        self, element: tuple[int, Iterable[tuple[Source, Path]]]
-    ) -> Iterator[tuple[int, tuple[int, int, int, bytes]]]:
-        number, files = element
-        for source, path in files:
-            try:
-                for row, record in records(open_table(path, self._format), self._task):
-                    # Beam's integers are signed
-                    key = 0 if self._reading is None else record.key(self._reading) - 2**63
-                    rank = _PRIORITY.index(source.split(record, self._task))
-                    yield key, (rank, number, row.number, to_example(record, self._task))
-            except TransomError as error:
-                raise encode_error(error) from error
-
-
-def _first(rows: Iterable[tuple[int, int, int, bytes]]) -> tuple[int, int, int, bytes]:
-    return min(rows)
-
-
-def _to_split(element: tuple[int, tuple[int, int, int, bytes]]) -> Iterator[beam.pvalue.TaggedOutput]:
-    rank, _, _, example = element[1]
-    yield beam.pvalue.TaggedOutput(_PRIORITY[rank], example)

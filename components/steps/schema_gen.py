@@ -1,10 +1,4 @@
-"""SchemaGen: the schema of the tf.Examples, inferred from the training split or curated by the user.
-
-TFDV infers too much from text: with fewer than a hundred distinct texts it takes them for an enumeration, so that
-every new text is an anomaly; a label that is missing from training is found twice; a column that happens to be
-complete in training must be complete for ever. What the task says is set here, and only what TFDV knows better, the
-values of the other columns, is taken from it.
-"""
+"""SchemaGen: the schema of the tf.Examples, inferred from the training split or curated by the user."""
 
 from __future__ import annotations
 
@@ -12,9 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
-from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import types
 from tfx.components.schema_gen.executor import DEFAULT_FILE_NAME
 from tfx.components.statistics_gen import stats_artifact_utils
@@ -23,8 +16,9 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.types import standard_component_specs as specs
 from tfx.utils import io_utils
 
-from components.data.categorical import is_categorical
-from components.data.schema_file import own_columns, read_curated, set_own
+from components.artifacts import Artifacts
+from components.data.schema_file import read_curated_schema
+from components.data.schema_inference import infer_schema
 from components.fingerprint import fingerprint
 from models.config import TaskConfig
 
@@ -34,10 +28,10 @@ _TASK_KEYS = {"type", "text", "text_pair", "label"}
 def schema_gen(
     statistics: types.BaseChannel, task: TaskConfig, schema_path: Path | None = None
 ) -> base_component.BaseComponent:
-    """The component with the output `schema`. In place of TFX's SchemaGen and ImportSchemaGen; its id is `SchemaGen`.
+    """The component with the output `schema`. It replaces TFX's SchemaGen and ImportSchemaGen; its id is `SchemaGen`.
 
-    In the schema text, text_pair and a label (`single_label`, `regression`) have shape [1]; the labels of a
-    `multi_label` row and all other columns have any number of values, the latter at most one.
+    In the schema, text, text_pair and a label (`single_label`, `regression`) have shape [1]. The labels of a
+    `multi_label` row have any number of values, all other columns at most one.
 
     Args:
         schema_path: a curated schema; its contents, not its path, decide whether later steps run again.
@@ -45,7 +39,7 @@ def schema_gen(
     Raises:
         ConfigError: the curated schema cannot be read, or does not fit the task.
     """
-    curated = "" if schema_path is None else text_format.MessageToString(read_curated(schema_path, task))
+    curated = "" if schema_path is None else text_format.MessageToString(read_curated_schema(schema_path, task))
     return SchemaGen(
         SchemaGenSpec(
             statistics=statistics,
@@ -57,52 +51,8 @@ def schema_gen(
     )
 
 
-def infer(statistics: Any, task: TaskConfig) -> Any:
-    """The schema of a table, from the statistics of its training split.
-
-    Args:
-        statistics: `DatasetFeatureStatisticsList`.
-
-    Returns:
-        `Schema`.
-    """
-    guessed = tfdv.infer_schema(statistics, infer_feature_shape=False)
-    domains = {domain.name: domain for domain in guessed.string_domain}
-    kinds = _columns_of_kinds(statistics)
-    schema = schema_pb2.Schema()
-    own = own_columns(task)
-    for name, kind in own.items():
-        set_own(schema.feature.add(name=name), kind, task)
-    for feature in guessed.feature:
-        if feature.name in own:
-            continue
-        other = schema.feature.add(name=feature.name, type=schema_pb2.BYTES)
-        other.presence.min_count = 1
-        other.value_count.min, other.value_count.max = 0, 1
-        if feature.name in kinds and feature.domain in domains:
-            other.domain = feature.domain
-            schema.string_domain.add().CopyFrom(domains[feature.domain])
-    return schema
-
-
-def _columns_of_kinds(statistics: Any) -> set[str]:
-    """Columns whose values repeat: where a new value says something."""
-    found = set()
-    for feature in statistics.datasets[0].features:
-        present = feature.string_stats.common_stats.num_non_missing
-        if feature.type == statistics_pb2.FeatureNameStatistics.STRING and is_categorical(
-            feature.string_stats.unique, present
-        ):
-            found.add(feature.path.step[0])
-    return found
-
-
 class SchemaGenSpec(component_spec.ComponentSpec):
-    PARAMETERS = {
-        "task": component_spec.ExecutionParameter(type=str),
-        "curated": component_spec.ExecutionParameter(type=str),
-        "code": component_spec.ExecutionParameter(type=str),
-    }
+    PARAMETERS = dict.fromkeys(("task", "curated", "code"), component_spec.ExecutionParameter(type=str))
     INPUTS = {specs.STATISTICS_KEY: component_spec.ChannelParameter(type=standard_artifacts.ExampleStatistics)}
     OUTPUTS = {specs.SCHEMA_KEY: component_spec.ChannelParameter(type=standard_artifacts.Schema)}
 
@@ -110,18 +60,13 @@ class SchemaGenSpec(component_spec.ComponentSpec):
 class Executor(base_executor.BaseExecutor):
     """Writes `schema.pbtxt`, TFX's name for it."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         if exec_properties["curated"]:
             schema = text_format.Parse(exec_properties["curated"], schema_pb2.Schema())
         else:
             statistics = artifact_utils.get_single_instance(input_dict[specs.STATISTICS_KEY])
             train = stats_artifact_utils.load_statistics(statistics, "train").proto()
-            schema = infer(train, TaskConfig.model_validate_json(exec_properties["task"]))
+            schema = infer_schema(train, TaskConfig.model_validate_json(exec_properties["task"]))
         folder = artifact_utils.get_single_uri(output_dict[specs.SCHEMA_KEY])
         io_utils.write_pbtxt_file(os.path.join(folder, DEFAULT_FILE_NAME), schema)
 

@@ -1,4 +1,4 @@
-"""StatisticsGen and ExampleValidator: TFX's own, which forget what another version of their libraries made."""
+"""StatisticsGen and ExampleValidator: TFX's own, with their libraries' versions as part of the cache key."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _ValidatorSpec(component_spec.ComponentSpec):
 
 
 class StatisticsGen(base_beam_component.BaseBeamComponent):
-    """The output `statistics`: TFDV's, of every split."""
+    """Output `statistics`: TFDV's statistics of every split."""
 
     SPEC_CLASS = _StatisticsSpec
     EXECUTOR_SPEC = TfxStatisticsGen.EXECUTOR_SPEC
@@ -50,7 +50,7 @@ class StatisticsGen(base_beam_component.BaseBeamComponent):
 
 
 class ExampleValidator(base_component.BaseComponent):
-    """The output `anomalies`: where the statistics do not fit the schema."""
+    """Output `anomalies`: where the statistics do not fit the schema."""
 
     SPEC_CLASS = _ValidatorSpec
     EXECUTOR_SPEC = TfxExampleValidator.EXECUTOR_SPEC

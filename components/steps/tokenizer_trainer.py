@@ -1,7 +1,7 @@
-"""TokenizerTrainer: the training split becomes a vocabulary (or adopts a preset's) and a space of labels.
+"""TokenizerTrainer: learns a vocabulary (or takes a preset's) and the labels from the training split.
 
-Beam counts, `models.text.vocabulary_training` learns. The artifact is one folder: what `Tokenizer.save` and
-`LabelSpace.save` write.
+Beam counts the words, `models.text.vocabulary_training` learns the vocabulary. The artifact is one folder with the
+files of `Tokenizer.save` and `LabelSpace.save`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from tfx import types
 from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 
-from components.artifacts import TokenizerArtifact
+from components.artifacts import Artifacts, TokenizerArtifact
 from components.fingerprint import fingerprint
-from components.preset_fingerprint import tokenizer_told
+from components.preset_fingerprint import load_checked_tokenizer
 from models.config import ModelConfig, PresetConfig, TaskConfig, TokenizerConfig
 from models.text.vocabulary_training import count_words, learn_wordpiece
 from tflite.host.json_text import to_json
@@ -31,11 +31,7 @@ BATCH_ROWS = 512
 
 
 class _Spec(component_spec.ComponentSpec):
-    PARAMETERS = {
-        "settings": component_spec.ExecutionParameter(type=str),
-        "preset": component_spec.ExecutionParameter(type=str),
-        "code": component_spec.ExecutionParameter(type=str),
-    }
+    PARAMETERS = dict.fromkeys(("settings", "preset", "code"), component_spec.ExecutionParameter(type=str))
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
     }
@@ -45,12 +41,7 @@ class _Spec(component_spec.ComponentSpec):
 class Executor(base_beam_executor.BaseBeamExecutor):
     """Counts words and labels of the training split and writes the tokenizer's folder."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """See TFX's `BaseExecutor.Do`."""
         settings = json.loads(exec_properties["settings"])
         task = TaskConfig.model_validate(settings["task"])
@@ -61,7 +52,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
         target = artifact_utils.get_single_uri(output_dict["tokenizer"])
         tokenizer = (
-            tokenizer_told(settings["preset"], config, exec_properties["preset"])
+            load_checked_tokenizer(settings["preset"], config, exec_properties["preset"])
             if settings["preset"]
             else learn_wordpiece(counts["words"], config)
         )
@@ -69,7 +60,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         _label_space(task, counts).save(target)
 
     def _count(self, files: str, task: TaskConfig, words: TokenizerConfig | None) -> dict[str, Any]:
-        """Counts of words and labels, rows, and the moments of numeric answers, in one pass with Beam."""
+        """Counts of words, labels and rows, and the moments of numeric labels, in one pass with Beam."""
         target = Path(self._get_tmp_dir()) / "counts"
         with self._make_beam_pipeline() as pipeline:
             rows = (
@@ -114,20 +105,20 @@ def _count_batch(
 
 
 def _label_space(task: TaskConfig, counts: dict[str, Any]) -> LabelSpace:
-    """The space of answers that the counts, and the configuration's own list where there is one, describe."""
+    """The label space that the counts, and `task.labels` if it is set, describe."""
     rows = int(counts["sums"].get("rows", 0))
     if task.type == "regression":
         mean = counts["sums"]["sum"] / rows
         variance = max(counts["sums"]["squares"] / rows - mean * mean, 0.0)
         return LabelSpace(rows=rows, mean=mean, std=math.sqrt(variance) or 1.0)
     found: dict[str, int] = counts["labels"]
-    labels = task.labels or tuple(sorted(found, key=_natural))
-    # Labels that task.labels does not name are the data gate's matter; what passed it is left out of training.
+    labels = task.labels or tuple(sorted(found, key=_natural_order))
+    # The data gate handles labels that task.labels does not list; those that pass it are left out of training.
     return LabelSpace(labels=labels, counts=tuple(int(found.get(label, 0)) for label in labels), rows=rows)
 
 
-def _natural(label: str) -> tuple[float, str]:
-    """Numbers by their value ("2" before "10"), then names by their letters."""
+def _natural_order(label: str) -> tuple[float, str]:
+    """A sort key: numbers by their value ("2" before "10"), then names alphabetically."""
     try:
         number = float(label)
     except ValueError:
@@ -153,7 +144,7 @@ class TokenizerTrainer(base_beam_component.BaseBeamComponent):
         """`digest`: of the preset's tokenizer, see `components.preset_fingerprint`."""
         preset = model.preset if isinstance(model, PresetConfig) else None
         settings = {"task": task.model_dump(), "tokenizer": tokenizer.model_dump(), "preset": preset}
-        if preset:  # the keys that do not concern a preset must not re-run the step
+        if preset:  # keys that do not affect a preset must not run the step again
             settings["tokenizer"] = tokenizer.model_dump(include={"max_length", "mediapipe_compatible"})
         super().__init__(
             spec=_Spec(

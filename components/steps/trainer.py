@@ -1,11 +1,9 @@
-"""Trainer: transformed examples and a tokenizer become a SavedModel, through `models.training`."""
+"""Trainer: turns transformed examples and a tokenizer into a SavedModel, with `models.training`."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,40 +13,33 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import path_utils
 
-from components.artifacts import TokenizerArtifact
+from components.artifacts import Artifacts, TokenizerArtifact
 from components.fingerprint import fingerprint
-from components.preset_fingerprint import describe_told
+from components.preset_fingerprint import describe_checked_preset
+from components.training_messages import explain_interrupted_export, log_progress
 from models.build import build_model, layer_depths
 from models.config import CONFIG_FILE, ModelsConfig
-from models.errors import Interrupted
 from models.presets.architecture import ARCHITECTURE_FILE
 from models.presets.backbones import merge_lora
 from models.saved.export import export_saved_model
-from models.training.progress import Progress, duration
 from models.training.resuming.resume_key import of_model
 from models.training.token_rows import TokenRows
-from models.training.training_run import Trained, train
+from models.training.training_run import train
 from tflite.host.json_text import to_json
 from tflite.host.labels import LabelSpace
 from tflite.host.prediction import TaskType
 from tflite.host.tokenizer import Tokenizer
 
-SAYS, PROGRESS = logging.getLogger("transom"), logging.getLogger("transom.progress")
-FIGURES = logging.getLogger("transom.figures")
+USER_LOG, PROGRESS_LOG = logging.getLogger("transom"), logging.getLogger("transom.progress")
 REPORT_FILE = "training.json"
-# What decides a training's result besides settings and data: a checkpoint of other code is not used.
-_TRAINS = ("models.training.training_run", "models.build")
-# Shapes, not contents, warm a server up: no row of the user's leaves with the model.
+# The code that affects a training's result: a checkpoint of other code is not used.
+_TRAINING_CODE = ("models.training.training_run", "models.build")
+# Only the shapes matter for warming a server up, so no row of the user's data is stored with the model.
 WARMUP_TEXTS = ("warm up", "a request of a few words more warms up the next length", "and a long one " * 32)
 
 
 class _Spec(component_spec.ComponentSpec):
-    PARAMETERS = {
-        "config": component_spec.ExecutionParameter(type=str),
-        "preset": component_spec.ExecutionParameter(type=str),
-        "checkpoints": component_spec.ExecutionParameter(type=str),
-        "code": component_spec.ExecutionParameter(type=str),
-    }
+    PARAMETERS = dict.fromkeys(("config", "preset", "checkpoints", "code"), component_spec.ExecutionParameter(type=str))
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "tokenizer": component_spec.ChannelParameter(type=TokenizerArtifact),
@@ -61,30 +52,25 @@ class _Spec(component_spec.ComponentSpec):
 
 
 class Executor(base_executor.BaseExecutor):
-    """Unpacks artifacts, trains, exports; nothing else."""
+    """Unpacks artifacts, trains, exports."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """See TFX's `BaseExecutor.Do`."""
         stored = json.loads(exec_properties["config"])
         config = ModelsConfig.of_stored(stored)
         folder = artifact_utils.get_single_uri(input_dict["tokenizer"])
         tokenizer, labels = Tokenizer.load(folder), LabelSpace.load(folder)
         run_folder = Path(artifact_utils.get_single_uri(output_dict["model_run"]))
-        preset = describe_told(config.model, exec_properties["preset"])
+        preset = describe_checked_preset(config.model, exec_properties["preset"])
 
         def rows(split: str) -> TokenRows:
             return self._rows(input_dict["examples"], split, outputs=labels.outputs, task=config.task.type)
 
         def make_model() -> keras.Model:
-            PROGRESS.info("building the model")
+            PROGRESS_LOG.info("building the model")
             return build_model(config.model, tokenizer=tokenizer, outputs=labels.outputs)
 
-        PROGRESS.info("reading the rows")
+        PROGRESS_LOG.info("reading the rows")
         trained = train(
             make_model,
             rows("train"),
@@ -96,18 +82,18 @@ class Executor(base_executor.BaseExecutor):
             max_length=tokenizer.max_length,
             depths=layer_depths,
             preset=config.model.type == "preset",
-            identity={**of_model(config.model), "code": fingerprint(*_TRAINS)},
+            identity={**of_model(config.model), "code": fingerprint(*_TRAINING_CODE)},
             checkpoint_dir=Path(exec_properties["checkpoints"]),
             log_dir=run_folder / "logs",
-            on_progress=_tell,
-            on_note=lambda text: SAYS.info("%s", text),
+            on_progress=log_progress,
+            on_note=lambda text: USER_LOG.info("%s", text),
         )
         report = to_json(trained.report, indent=1, ascii=True)
         extra = {CONFIG_FILE: to_json(stored, indent=1, ascii=True).encode(), REPORT_FILE: report.encode()}
         if preset is not None:
             extra[ARCHITECTURE_FILE] = preset.text().encode()
         target = path_utils.serving_model_dir(artifact_utils.get_single_uri(output_dict["model"]))
-        with _exporting(trained):
+        with explain_interrupted_export(trained):
             merge_lora(trained.model)
             (run_folder / REPORT_FILE).write_text(report + "\n", encoding="utf-8")
             export_saved_model(
@@ -128,41 +114,6 @@ class Executor(base_executor.BaseExecutor):
         return TokenRows.from_tfrecords(files, Path(self._get_tmp_dir()) / split, outputs=outputs, task=task)
 
 
-@contextmanager
-def _exporting(trained: Trained) -> Iterator[None]:
-    """Says what an interruption costs once the training is done: nothing of it, where its checkpoint was written."""
-    PROGRESS.info("exporting the SavedModel")
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        step, folder = trained.checkpoints.kept_step, trained.checkpoints.folder
-        what, same = "the export of the trained model", "with the same settings, data and code"
-        if step is None:
-            lost, then = "the whole training, of which there is no checkpoint", "training starts at step 1"
-            raise Interrupted(what, lost=lost, then=then) from error
-        if step < trained.report["steps"]:
-            kept, then = f"a checkpoint of step {step}, in {folder}", f"{same} training continues at step {step + 1}"
-            raise Interrupted(what, kept=kept, lost="all steps after it", then=then) from error
-        kept, then = f"the whole training, as a checkpoint in {folder}", f"{same} only the export is left"
-        raise Interrupted(what, kept=kept, lost="nothing but the export", then=then) from error
-
-
-def _tell(state: Progress) -> None:
-    """A line that stays for each epoch; between them how far it is, what matters most first."""
-    epoch = f"epoch {state.epoch}/{state.epochs}"
-    if state.evaluation is not None:
-        figures = ", ".join(f"{name} {value:.4f}" for name, value in state.evaluation.items())
-        FIGURES.info("%s: training loss %.4f, eval %s", epoch, state.loss, figures)
-        return
-    step = f"step {state.step}/{state.steps}"
-    parts = [epoch, step] if state.evaluated is None else [epoch, f"evaluated {state.evaluated:.0%}", step]
-    if state.seconds_left is not None:
-        parts.append(f"{duration(state.seconds_left)} left")
-    if state.tokens_per_second:
-        parts.append(f"{state.tokens_per_second:.0f} tokens/s")
-    PROGRESS.info("%s", ", ".join([*parts, f"loss {state.loss:.4f}"]))
-
-
 class Trainer(base_component.BaseComponent):
     """Trains the Transformer that the configuration describes and exports it as a SavedModel."""
 
@@ -178,7 +129,7 @@ class Trainer(base_component.BaseComponent):
         checkpoints: str,
         preset: str = "",
     ) -> None:
-        """`config` is the dump of a ModelsConfig; what else it holds (`data`, `name`) is stored with the model.
+        """`config` is the dump of a ModelsConfig; its other keys (`data`, `name`) are stored with the model.
 
         `preset`: a digest of the preset's files, see `components.preset_fingerprint`.
         """

@@ -1,7 +1,7 @@
-"""Transform: TFX's own step, with the tokenizer as one more input.
+"""Transform: TFX's own step, with the tokenizer as another input.
 
-TFX gives a `preprocessing_fn` no artifact but the examples. This component adds the input `tokenizer`
-and hands its folder to the function through `custom_config`.
+TFX passes only the examples to a `preprocessing_fn`. This component adds the input `tokenizer` and passes its folder to
+the function through `custom_config`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import json_utils
 
-from components.artifacts import TokenizerArtifact
+from components.artifacts import Artifacts, TokenizerArtifact
 from components.fingerprint import fingerprint
 from models.config import TaskConfig
 from models.text.preprocessing import Preprocessor
@@ -32,14 +32,9 @@ class _Spec(component_spec.ComponentSpec):
 
 
 class Executor(tfx_transform.Executor):
-    """TFX's executor, after the tokenizer's folder has been put where `preprocessing_fn` can read it."""
+    """TFX's executor, with the tokenizer's folder in the `custom_config` of `preprocessing_fn`."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """See TFX's `BaseExecutor.Do`."""
         inputs = dict(input_dict)
         folder = artifact_utils.get_single_uri(inputs.pop("tokenizer"))
@@ -49,22 +44,22 @@ class Executor(tfx_transform.Executor):
 
 
 def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, Any]:
-    """Raw columns to what the Trainer reads; called by TFX's Transform, once, to trace a graph.
+    """Turns raw columns into the Trainer's features. TFX's Transform calls it once, to trace a graph.
 
     Args:
-        inputs: column to tensor, dense [B, 1] or sparse, as the schema says.
+        inputs: column to tensor, dense [B, 1] or sparse, according to the schema.
         custom_config: "task": a TaskConfig as a dict; "tokenizer": the tokenizer's folder.
 
     Returns:
-        `token_ids` sparse int64 [B, L], for pairs `segment_ids` alike, and `target`: int64 [B, 1]
-        (-1: a label that training never saw), float32 [B, C] or float32 [B, 1], by the task.
+        `token_ids` sparse int64 [B, L], for pairs also `segment_ids` of the same shape, and `target`: int64 [B, 1] (-1:
+        a label that is not in training), float32 [B, C] or float32 [B, 1], depending on the task.
     """
     task = TaskConfig.model_validate(custom_config["task"])
     labels = LabelSpace.load(custom_config["tokenizer"])
     preprocessor = Preprocessor(Tokenizer.load(custom_config["tokenizer"]))
     texts = [_one(inputs[column], "") for column in (task.text, task.text_pair) if column is not None]
     ids = preprocessor(*texts)
-    # Sparse, because TFT writes a ragged tensor as two features of its own making, values and lengths.
+    # Sparse, because TFT writes a ragged tensor as two features, values and lengths.
     outputs = {"token_ids": tf.cast(ids["token_ids"], tf.int64).to_sparse()}
     if task.text_pair is not None:
         outputs["segment_ids"] = tf.cast(ids["segment_ids"], tf.int64).to_sparse()
@@ -73,7 +68,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
 
 
 def _one(column: Any, missing: Any) -> tf.Tensor:
-    """The only value of each row [B], `missing` where a row has none."""
+    """The only value of each row [B]; `missing` for a row without one."""
     if isinstance(column, tf.SparseTensor):
         column = tf.sparse.to_dense(tf.sparse.reset_shape(column), default_value=missing)
         column = tf.pad(column, [[0, 0], [0, 1]], constant_values=missing)[:, :1]
@@ -93,7 +88,7 @@ def _target(column: Any, task: TaskConfig, labels: LabelSpace) -> tf.Tensor:
 
 
 class Transform(base_beam_component.BaseBeamComponent):
-    """TFX's Transform over our one preprocessing function; writes the transformed examples of every split."""
+    """TFX's Transform with Transom's preprocessing function; writes the transformed examples of every split."""
 
     SPEC_CLASS = _Spec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)

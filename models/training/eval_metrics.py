@@ -1,11 +1,13 @@
-"""Eval metrics, computed exactly from all predictions of a split. No TensorFlow."""
+"""The metrics of the eval split after an epoch, from the logits of all its rows. No TensorFlow."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
+from scipy import special
 
+from models import shared_metrics
 from models.config import TaskConfig
 from tflite.host.labels import LabelSpace
 
@@ -19,7 +21,7 @@ def deciding_metric(task: TaskConfig, metric: str) -> str:
 
 
 def is_better(metric: str, value: float, best: float | None) -> bool:
-    """Whether `value` beats `best` (None: nothing yet). NaN, as a correlation of constants, never does."""
+    """Whether `value` beats `best` (None: no value yet). NaN, such as the correlation of a constant, never does."""
     if best is None or np.isnan(best):
         return True
     return value < best if metric in _LOWER_IS_BETTER else value > best
@@ -30,12 +32,12 @@ def compute(logits: np.ndarray, targets: np.ndarray, task: TaskConfig, labels: L
 
     Args:
         logits: [N, C] float32; for a regression [N, 1], standardized.
-        targets: as in `TokenRows`; for a regression in the answers' own unit.
+        targets: as in `TokenRows`; for a regression in the unit of the targets.
 
     Returns:
-        `loss` (plain, neither weighted nor smoothed; standardized for a regression), and
+        `loss` (neither weighted nor smoothed; standardized for a regression), and
         single_label and multi_label: `accuracy` (multi_label: of whole rows), `macro_f1`, `micro_f1`;
-        regression: `mse` in the answers' unit squared, `pearson`, `spearman`.
+        regression: `mse` in the targets' unit squared, `pearson`, `spearman`.
     """
     by_task: dict[str, Callable[..., dict[str, float]]] = {
         "single_label": _single_label,
@@ -46,52 +48,30 @@ def compute(logits: np.ndarray, targets: np.ndarray, task: TaskConfig, labels: L
 
 
 def _single_label(logits: np.ndarray, targets: np.ndarray, task: TaskConfig, labels: LabelSpace) -> dict[str, float]:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    loss = -log_probabilities[np.arange(len(targets)), targets].mean()
+    loss = -special.log_softmax(logits, axis=1)[np.arange(len(targets)), targets].mean()
     predicted = logits.argmax(axis=1)
-    every = np.arange(logits.shape[1])
-    truth, answer = targets[:, None] == every, predicted[:, None] == every
-    return {"loss": float(loss), "accuracy": float((predicted == targets).mean()), **_f1(truth, answer)}
+    return {"loss": float(loss), "accuracy": float((predicted == targets).mean()), **_f1(targets, predicted, labels)}
 
 
 def _multi_label(logits: np.ndarray, targets: np.ndarray, task: TaskConfig, labels: LabelSpace) -> dict[str, float]:
-    truth = targets > 0.5
+    true = targets > 0.5
     # log(1 + exp(x)) - x * y, which is the cross-entropy of sigmoid(x) without overflow.
-    loss = float(np.mean(np.logaddexp(0.0, logits) - logits * truth))
-    answer = logits >= np.log(task.threshold) - np.log1p(-task.threshold)
-    return {"loss": loss, "accuracy": float((truth == answer).all(axis=1).mean()), **_f1(truth, answer)}
+    loss = float(np.mean(np.logaddexp(0.0, logits) - logits * true))
+    predicted = logits >= special.logit(task.threshold)
+    return {"loss": loss, "accuracy": float((true == predicted).all(axis=1).mean()), **_f1(true, predicted, labels)}
 
 
 def _regression(logits: np.ndarray, targets: np.ndarray, task: TaskConfig, labels: LabelSpace) -> dict[str, float]:
     predicted = logits[:, 0] * labels.std + labels.mean
-    with np.errstate(invalid="ignore", over="ignore"):  # the training stops at a loss that is not finite, and says so
-        mse = float(np.square(predicted - targets).mean())
-        return {
-            "loss": mse / labels.std**2,
-            "mse": mse,
-            "pearson": _pearson(predicted, targets),
-            "spearman": _pearson(_ranks(predicted), _ranks(targets)),
-        }
+    with np.errstate(invalid="ignore", over="ignore"):  # training stops with an error where the loss is not finite
+        mse = shared_metrics.mean_squared_error(targets, predicted)
+    return {"loss": mse / labels.std**2, "mse": mse, **shared_metrics.correlations(targets, predicted)}
 
 
-def _f1(truth: np.ndarray, answer: np.ndarray) -> dict[str, float]:
-    """Macro and micro F1 of [N, C] booleans; macro over the labels that are true or answered at least once."""
-    hits, size = (truth & answer).sum(axis=0), truth.sum(axis=0) + answer.sum(axis=0)
-    occurring = size > 0
-    macro = (2.0 * hits[occurring] / size[occurring]).mean() if occurring.any() else 0.0
-    return {"macro_f1": float(macro), "micro_f1": float(2.0 * hits.sum() / max(size.sum(), 1))}
-
-
-def _pearson(x: np.ndarray, y: np.ndarray) -> float:
-    x, y = x - x.mean(), y - y.mean()
-    spread = float(np.sqrt(np.square(x).sum() * np.square(y).sum()))
-    return float((x * y).sum() / spread) if spread > 0 else float("nan")
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1; equal values share the mean of theirs."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    ranks: np.ndarray = (last - (counts - 1) / 2.0)[inverse]
-    return ranks
+def _f1(true: np.ndarray, predicted: np.ndarray, labels: LabelSpace) -> dict[str, float]:
+    """0 instead of NaN where no label occurs, so that any other epoch can beat this one."""
+    scores = {
+        "macro_f1": shared_metrics.macro_f1(true, predicted, labels.outputs),
+        "micro_f1": shared_metrics.micro_f1(true, predicted),
+    }
+    return {name: 0.0 if np.isnan(score) else score for name, score in scores.items()}

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components.data.formats.readers import Row
-from components.data.values.cells import as_text, what_is_not_text
+from components.data.values.cells import as_text, describe_non_text
 from components.data.values.numbers import NumberColumn, read_number
-from components.data.values.written_lists import bare_list, written_list
+from components.data.values.written_lists import parse_bare_list, parse_list
 from models.label_names import label_name
 
 # Distinct values that are counted, and the most characters of a value that may be a label.
@@ -58,7 +58,7 @@ class ColumnFacts:
 
     def observe(self, value: Any, row: Row) -> None:
         """Counts a value of a row, and remembers the first that is not text."""
-        if not self.non_text and not isinstance(value, str) and (kind := what_is_not_text(value)):
+        if not self.non_text and not isinstance(value, str) and (kind := describe_non_text(value)):
             self.non_text, self.non_text_row = kind, row
         self.add(value)
 
@@ -80,8 +80,8 @@ class ColumnFacts:
 
     def _add_list(self, text: str) -> None:
         """Counts the items of a list that is written as text."""
-        items = written_list(text)
-        listed = bare_list(text) if items is None else [as_text(item) or "" for item in items]
+        items = parse_list(text)
+        listed = parse_bare_list(text) if items is None else [as_text(item) or "" for item in items]
         if listed is not None:
             self.written += 1
             _count(self.items, listed)

@@ -13,7 +13,7 @@ from components.data.formats.json_lines import JsonLinesTable
 from components.data.formats.readers import Row, Table
 from components.data.formats.separated import CsvTable
 from components.data.formats.table import row_location
-from components.data.values.cells import what_is_not_text
+from components.data.values.cells import describe_non_text
 from models.errors import DataError
 from pipeline.init.column_facts import ColumnFacts
 
@@ -92,7 +92,7 @@ def check_rest(path: Path, rows: Iterator[Row], texts: Sequence[str]) -> int:
         for name in texts:
             value = row.values.get(name)
             if not isinstance(value, str):
-                check_text(path, name, what_is_not_text(value), row)
+                check_text(path, name, describe_non_text(value), row)
     return count
 
 

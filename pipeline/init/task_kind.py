@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from components.data.values.cells import as_text
 from components.data.values.numbers import COMMA, POINT, read_number
-from components.data.values.written_lists import Item, bare_list, written_list
+from components.data.values.written_lists import Item, parse_bare_list, parse_list
 from models.label_names import label_name
 from pipeline.init.column_facts import ColumnFacts
 from tflite.host.prediction import TaskType
@@ -62,8 +62,8 @@ def _mixed(column: ColumnFacts) -> Counter[str] | None:
 
 
 def _items(value: str) -> Sequence[Item] | None:
-    items = written_list(value)
-    return bare_list(value) if items is None else items
+    items = parse_list(value)
+    return parse_bare_list(value) if items is None else items
 
 
 def could_be_labels(column: ColumnFacts) -> bool:

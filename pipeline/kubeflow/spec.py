@@ -18,7 +18,7 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRu
 from tfx.orchestration.pipeline import Pipeline
 from tfx.utils import name_utils
 
-from components.preset_fingerprint import UNKNOWN_HERE
+from components.preset_fingerprint import UNKNOWN_DIGEST
 from components.steps.live_model import WHEN_RUN
 from models.errors import ConfigError
 from pipeline.kubeflow.config import KubeflowConfig, StepConfig
@@ -89,7 +89,7 @@ def _reads_outside(node: BaseNode) -> bool:
     These are tables, the push folder and a preset's folder.
     """
     values = node.exec_properties.values()
-    return isinstance(node, FileBasedExampleGen) or WHEN_RUN in values or UNKNOWN_HERE in values
+    return isinstance(node, FileBasedExampleGen) or WHEN_RUN in values or UNKNOWN_DIGEST in values
 
 
 def _complete_container(

@@ -15,7 +15,7 @@ from components.data.formats.files import open_bytes, table_ending
 from components.data.formats.magic_bytes import START, recognize
 from components.data.formats.readers import Row, Table, open_table
 from components.data.formats.table import row_location
-from components.data.values.cells import as_text, what_is_not_text
+from components.data.values.cells import as_text, describe_non_text
 from models.config import CONFIG_FILE, TaskConfig
 from models.errors import ConfigError, DataError
 from models.saved.model_locations import is_bundle, newest_version
@@ -134,7 +134,7 @@ def _guess(table: Table) -> tuple[str, ...]:
 def _text(path: Path, row: Row, name: str) -> str:
     value = row.values.get(name)
     where = f"{row_location(path, row.number, row.line)}: column {name!r} is not text"
-    strange = what_is_not_text(value)
+    strange = describe_non_text(value)
     if strange:
         raise DataError(
             where, got=f"{strange}: {str(value)[:60]}", expected="text", fix="replace it by the text itself"

@@ -32,7 +32,7 @@ _LIVE, _DELETED = 2, 4  # ml_metadata's Artifact.State
 _BUSY_S = 5.0
 _THOROUGH_BYTES = 64 * 2**20
 AGAIN = "again"
-"""A copy of `components.artifacts.AGAIN`, whose module imports TensorFlow; a test compares the two."""
+"""A copy of `components.artifacts.MEASURE_AGAIN`, whose module imports TensorFlow; a test compares the two."""
 _DELETE_TEMPORARY_REFUSALS = (
     f"UPDATE Artifact SET state = {_DELETED} WHERE state = {_LIVE} AND id IN "
     "(SELECT artifact_id FROM ArtifactProperty WHERE name = ? AND is_custom_property = 1 AND int_value = 1)"

@@ -14,15 +14,15 @@ import pytest
 import tiny_checkpoints
 from safetensors.numpy import load_file, save_file
 
-from components.preset_fingerprint import UNKNOWN_HERE, Digests, describe_told, tokenizer_told
+from components.preset_fingerprint import UNKNOWN_DIGEST, PresetDigests, describe_checked_preset, load_checked_tokenizer
 from models.config import EncoderConfig, PresetConfig, TokenizerConfig
 from models.errors import PresetError
 
 TOKENIZER = TokenizerConfig(max_length=16)
 
 
-def _digests(preset: Path | str) -> Digests:
-    return Digests.of(PresetConfig(preset=str(preset)), TOKENIZER, here=True)
+def _digests(preset: Path | str) -> PresetDigests:
+    return PresetDigests.from_config(PresetConfig(preset=str(preset)), TOKENIZER, runs_here=True)
 
 
 def _other_weights(folder: Path) -> None:
@@ -102,21 +102,23 @@ def test_another_revision_of_a_hubs_handle_is_another_preset(tmp_path: Path, mon
 def test_a_step_refuses_files_that_the_graph_was_not_told_of(tmp_path: Path) -> None:
     tiny_checkpoints.write(tmp_path, "bert")
     config, told = PresetConfig(preset=str(tmp_path)), _digests(tmp_path)
-    assert describe_told(config, told.model) is not None
-    tokenizer = tokenizer_told(config.preset, TOKENIZER, told.tokenizer)
+    assert describe_checked_preset(config, told.model) is not None
+    tokenizer = load_checked_tokenizer(config.preset, TOKENIZER, told.tokenizer)
     _other_weights(tmp_path)
-    assert tokenizer_told(config.preset, TOKENIZER, told.tokenizer) == tokenizer
+    assert load_checked_tokenizer(config.preset, TOKENIZER, told.tokenizer) == tokenizer
     with pytest.raises(PresetError, match="changed while the pipeline ran"):
-        describe_told(config, told.model)
+        describe_checked_preset(config, told.model)
     _words(tmp_path)
     with pytest.raises(PresetError, match="changed while the pipeline ran"):
-        tokenizer_told(config.preset, TOKENIZER, told.tokenizer)
+        load_checked_tokenizer(config.preset, TOKENIZER, told.tokenizer)
 
 
 def test_another_machines_files_are_not_judged_by_this_ones(tmp_path: Path) -> None:
     absent = PresetConfig(preset=str(tmp_path / "absent"))
-    assert Digests.of(absent, TOKENIZER, here=False) == Digests(UNKNOWN_HERE, UNKNOWN_HERE)
+    assert PresetDigests.from_config(absent, TOKENIZER, runs_here=False) == PresetDigests(
+        UNKNOWN_DIGEST, UNKNOWN_DIGEST
+    )
     tiny_checkpoints.write(tmp_path, "bert")
-    assert describe_told(PresetConfig(preset=str(tmp_path)), UNKNOWN_HERE) is not None
-    assert Digests.of(EncoderConfig(), TOKENIZER, here=True) == Digests()
-    assert describe_told(EncoderConfig(), "") is None
+    assert describe_checked_preset(PresetConfig(preset=str(tmp_path)), UNKNOWN_DIGEST) is not None
+    assert PresetDigests.from_config(EncoderConfig(), TOKENIZER, runs_here=True) == PresetDigests()
+    assert describe_checked_preset(EncoderConfig(), "") is None

@@ -10,7 +10,7 @@ import pytest
 import tiny_checkpoints
 from safetensors.numpy import load_file, save_file
 
-from components.preset_fingerprint import UNKNOWN_HERE
+from components.preset_fingerprint import UNKNOWN_DIGEST
 from pipeline import graph
 from pipeline.configuration.loading import load
 from pipeline.kubeflow.spec import compile_spec
@@ -101,4 +101,4 @@ def test_a_cluster_caches_no_step_that_reads_a_preset(project: Path) -> None:
     tasks = spec["root"]["dag"]["tasks"]
     cached = {name for name, task in tasks.items() if task["cachingOptions"].get("enableCache")}
     assert set(tasks) - cached == {"ExampleGen", "LiveModel", "DataGate", "TokenizerTrainer", "Trainer", "Pusher"}
-    assert UNKNOWN_HERE in str(tasks["Trainer"]["inputs"]["parameters"])
+    assert UNKNOWN_DIGEST in str(tasks["Trainer"]["inputs"]["parameters"])

@@ -1,4 +1,4 @@
 """Files as tables of cells: CSV, TSV, JSON Lines, Parquet, TFRecord, compressed or not.
 
-Reads in constant memory, and names the line of what cannot be read. No meaning of columns.
+Reads in constant memory, and names the line that cannot be read. Knows nothing about the columns' meaning.
 """

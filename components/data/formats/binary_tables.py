@@ -1,4 +1,4 @@
-"""Parquet and TFRecords of tf.Example. TensorFlow is imported where a TFRecord is read, and only there."""
+"""Parquet and TFRecords of tf.Example. TensorFlow is imported only when a TFRecord is read."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from components.data.formats.files import open_bytes
-from components.data.formats.magic_bytes import START, Recognized, recognize
+from components.data.formats.magic_bytes import START, FileKind, recognize
 from components.data.formats.table import HeaderlessTable, Row, Table, row_location
 from models.errors import DataError
 
-# What Arrow raises for a value that Python cannot hold: a date before the year 1, an unknown time zone, nanoseconds.
+# Arrow's exceptions for a value that Python cannot hold: a date before the year 1, an unknown time zone, nanoseconds.
 _NOT_HELD = (ArithmeticError, ImportError, LookupError, NotImplementedError, TypeError, ValueError)
 
 
 class ParquetTable(Table):
-    """Parquet. pandas' index columns are left out, and so are columns whose names are missing or stand twice."""
+    """Parquet. pandas' index columns are left out, and so are columns whose names are missing or duplicated."""
 
     def _columns(self) -> tuple[str, ...]:
-        with open_bytes(self.path):  # says what is wrong with the path in our words
+        with open_bytes(self.path):  # reports a problem with the path in Transom's words
             names = [name for name in self._open().schema_arrow.names if not re.fullmatch(r"__index_level_\d+__", name)]
         for name, count in Counter(names).items():
             if count > 1 or not name:
@@ -53,7 +53,7 @@ class ParquetTable(Table):
             raise self._damaged(error) from None
 
     def _values(self, array: Any, name: str, before: int, needed: Collection[str] | None) -> list[Any]:
-        """The values of a column as Python's, one by one where some cannot be held."""
+        """The values of a column as Python objects, converted one by one if some cannot be held."""
         with contextlib.suppress(*_NOT_HELD):
             values: list[Any] = array.to_pylist()
             return values
@@ -69,14 +69,14 @@ class ParquetTable(Table):
         return values
 
     def _nearest(self, one: Any, error: Exception) -> str | None:
-        """The text of a value that Python cannot hold, as Arrow writes it; None where Arrow cannot either."""
+        """The text of a value that Python cannot hold, as Arrow writes it; None if Arrow cannot either."""
         import pyarrow
 
         if isinstance(error, UnicodeDecodeError):
             return bytes(error.object).decode("utf-8", "backslashreplace")
         zone = ""
         if pyarrow.types.is_timestamp(one.type) and one.type.tz is not None:
-            # the instant, which Parquet keeps in UTC; the zone says only how to show it
+            # Parquet stores the instant in UTC; the zone only affects the display.
             one, zone = one.cast(pyarrow.timestamp(one.type.unit, "UTC")), "+00:00"
             one = one.cast(pyarrow.int64()).cast(pyarrow.timestamp(one.type.unit))
         try:
@@ -113,31 +113,31 @@ class ParquetTable(Table):
         )
 
 
-def _text(start: bytes) -> Recognized | None:
-    """Text, if the first bytes of a file are that."""
+def _text(start: bytes) -> FileKind | None:
+    """A description of a file that begins with text; None if it does not."""
     text = start.decode("utf-8", "ignore").strip()
     if not text or (not text.isprintable() and not all(line.isprintable() for line in text.expandtabs().splitlines())):
         return None
     ending = ".jsonl" if text.startswith("{") else ".csv"
-    return Recognized(f"text: {text.splitlines()[0][:60]!r}", f"give it a name that ends in {ending}")
+    return FileKind(f"text: {text.splitlines()[0][:60]!r}", f"give it a name that ends in {ending}")
 
 
 def _is_needed(name: str, needed: Collection[str] | None) -> bool:
     return needed is None or name in needed
 
 
-# What TensorFlow puts around the messages of its operations.
+# TensorFlow's additions to the messages of its operations.
 _GRAPH_NAMES = re.compile(r"\{\{.*?\}\} ?| \[Op:[^\]]*\]")
 
 
 def check_frames(path: Path) -> None:
-    """Sees whether a TFRecord file ends where a record ends, without TensorFlow and without reading the records.
+    """Checks that a TFRecord file ends at the end of a record, without TensorFlow and without reading the records.
 
     A record is its length (8 bytes, little-endian), a checksum of that (4), the bytes, and their checksum (4).
-    Compressed files are left to the reader.
+    Compressed files are not checked here.
 
     Raises:
-        DataError: the file is truncated, or no TFRecord.
+        DataError: the file is truncated, or not a TFRecord file.
     """
     size = path.stat().st_size
     with open_bytes(path) as stream:

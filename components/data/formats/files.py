@@ -1,7 +1,7 @@
-"""Which files a configuration names, and how one is opened. Imports no TensorFlow.
+"""Finding and opening the files that a configuration names. Imports no TensorFlow.
 
 A pattern is a file's path, a glob, or a path with TFX's span specs (`{SPAN}`, `{SPAN:3}`, `{YYYY}`, `{MM}`, `{DD}`,
-`{VERSION}`), of which the newest span is meant. Relative paths are relative to the configuration file's folder.
+`{VERSION}`), which stands for the newest span. Relative paths are relative to the configuration file's folder.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ FORMATS = {
     ".tfrecord": "tfrecord",
     ".tfrecords": "tfrecord",
 }
-_UNPACK = "unpack it and name the file in it (gzip alone is read as it is)"
+_UNPACK = "unpack it and name the file in it (only gzip is read directly)"
 _EXPORT = "save it as CSV (UTF-8) in the program that made it"
-# What to do about names of other kinds of files that people try.
-_OTHERS = {
+# Fixes for other kinds of files that people try.
+_FIXES_BY_ENDING = {
     **dict.fromkeys((".zip", ".bz2", ".xz", ".zst", ".7z", ".tar", ".tgz", ".rar"), _UNPACK),
     **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods", ".numbers", ".doc", ".docx"), _EXPORT),
     **dict.fromkeys((".arrow", ".feather", ".orc", ".avro", ".h5", ".pkl", ".pickle"), "write it as Parquet"),
@@ -47,14 +47,14 @@ _SPEC = re.compile(r"\{(SPAN|VERSION|YYYY|MM|DD)(?::(\d+))?\}")
 
 
 def patterns_of(files: Files | None) -> tuple[str, ...]:
-    """The patterns of a configuration key, one or many, as a tuple."""
+    """The patterns of a configuration key, one or several, as a tuple."""
     if files is None:
         return ()
     return (files,) if isinstance(files, str) else tuple(files)
 
 
 def has_span(pattern: str) -> bool:
-    """True where the pattern names a newest span rather than files."""
+    """True if the pattern stands for the newest span."""
     return _SPEC.search(pattern) is not None
 
 
@@ -78,7 +78,7 @@ def _matches(pattern: str, base: Path, key: str) -> list[Path]:
     path = base / pattern
     try:
         path.stat()
-    except (FileNotFoundError, NotADirectoryError):  # perhaps a glob
+    except (FileNotFoundError, NotADirectoryError):  # it may be a glob
         pass
     except OSError as error:
         raise DataError(
@@ -90,22 +90,22 @@ def _matches(pattern: str, base: Path, key: str) -> list[Path]:
     if path.is_dir():
         raise DataError(
             f"{key}: {path} is a folder",
-            got=_some_of(path),
+            got=_list_files(path),
             expected="files",
             fix=f"name the files in it, for example {pattern.rstrip('/')}/*{_usual_ending(path)}",
         )
     if path.exists():
         return [path]
     matches = [base / name for name in sorted(_glob(pattern, base)) if (base / name).is_file()]
-    if not matches and (other := _spelled_otherwise(path)) is not None:
+    if not matches and (other := _same_name_in_other_unicode_form(path)) is not None:
         return [other]
     if not matches:
-        raise _nothing_found(pattern, path, key)
+        raise _no_match(pattern, path, key)
     return matches
 
 
-def _spelled_otherwise(path: Path) -> Path | None:
-    """The file whose name looks the same: "é" is one character or two, and not every file system minds."""
+def _same_name_in_other_unicode_form(path: Path) -> Path | None:
+    """The file whose name looks the same: "é" may be one character or two, and file systems differ."""
     found = Path(path.anchor)
     for part in path.parts[1:]:
         if (found / part).exists():
@@ -121,19 +121,19 @@ def _spelled_otherwise(path: Path) -> Path | None:
 
 
 def _at_home(pattern: str, base: Path) -> str:
-    """A path that begins with ~ as shells read it, unless there is a folder of that name."""
+    """A path that begins with ~ as shells read it, unless there is a folder with that name."""
     if not pattern.startswith("~") or (base / pattern.split("/")[0]).exists():
         return pattern
     return os.path.expanduser(pattern)
 
 
 def _glob(pattern: str, base: Path) -> list[str]:
-    """What fits a pattern below a folder whose own name is none."""
+    """The matches of a pattern below a folder whose own name is not a pattern."""
     return glob.glob(_literal(pattern, base), root_dir=base, recursive=True)
 
 
 def _literal(pattern: str, base: Path) -> str:
-    """The pattern with those folders escaped that are there by that very name: "data [v2]/*.csv"."""
+    """The pattern with the names of existing folders escaped: "data [v2]/*.csv"."""
     parts: list[str] = []
     folder: Path | None = base
     *above, last = Path(pattern).parts
@@ -143,7 +143,7 @@ def _literal(pattern: str, base: Path) -> str:
     return os.path.join(*parts, last)
 
 
-def _some_of(folder: Path) -> str:
+def _list_files(folder: Path) -> str:
     names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith((".", "_")))
     return abbreviate(names, 5) if names else "an empty folder"
 
@@ -154,7 +154,7 @@ def _usual_ending(folder: Path) -> str:
     return endings.most_common(1)[0][0] if endings else ".csv"
 
 
-def _nothing_found(pattern: str, path: Path, key: str) -> DataError:
+def _no_match(pattern: str, path: Path, key: str) -> DataError:
     folder = path.parent
     if "://" in pattern:
         got = "an address"
@@ -167,28 +167,28 @@ def _nothing_found(pattern: str, path: Path, key: str) -> DataError:
     return DataError(
         f"{key}: no file matches {pattern}",
         got=got,
-        expected="a file of this machine, a list of files, or a glob",
+        expected="a file on this machine, a list of files, or a glob",
         fix=f"correct {key}; a relative path is relative to the folder of the configuration file",
     )
 
 
 def newest_span(pattern: str, base: Path, key: str = "data") -> str:
-    """The pattern with its span specs filled in: the largest span, and the largest version of it.
+    """The pattern with its span specs filled in: the largest span, and its largest version.
 
-    It says what TFX's resolution says, below folders with any names and before TFX is loaded.
+    The result is that of TFX, but without loading TFX and below folders with any names.
 
     Raises:
-        DataError: no path fits the pattern.
+        DataError: no path matches the pattern.
     """
     values = newest_values(pattern, base, key)
     return _SPEC.sub(lambda spec: values[spec.group(1)], pattern)
 
 
 def newest_values(pattern: str, base: Path, key: str = "data") -> Mapping[str, str]:
-    """What stands for each of the pattern's span specs ("SPAN", "YYYY", "VERSION" and so on) in the newest path.
+    """The values of the pattern's span specs ("SPAN", "YYYY", "VERSION" and so on) in the newest path.
 
     Raises:
-        DataError: no path fits the pattern.
+        DataError: no path matches the pattern.
     """
     whole = os.path.normpath(_at_home(pattern, base))
     regex = re.compile(_span_regex(whole))
@@ -204,9 +204,9 @@ def newest_values(pattern: str, base: Path, key: str = "data") -> Mapping[str, s
     if best is None:
         raise DataError(
             f"{key}: no span matches {pattern}",
-            got=f"nothing below {base} that fits",
+            got=f"no matching path below {base}",
             expected="a path with a number where the pattern has {SPAN} (or {YYYY}, {MM}, {DD}, {VERSION})",
-            fix=f"correct {key}, or put the first span in place",
+            fix=f"correct {key}, or create the first span",
         )
     return best[1]
 
@@ -226,10 +226,10 @@ def _glob_regex(text: str) -> str:
 
 
 def format_of(path: Path, configured: str = "auto") -> str:
-    """`csv`, `tsv`, `jsonl`, `parquet` or `tfrecord`: what is configured, else what the file's ending says.
+    """`csv`, `tsv`, `jsonl`, `parquet` or `tfrecord`: as configured, else by the file's ending.
 
     Raises:
-        DataError: the ending is none of those known.
+        DataError: the ending is unknown.
     """
     if configured != "auto":
         return configured
@@ -239,30 +239,30 @@ def format_of(path: Path, configured: str = "auto") -> str:
     known = FORMATS.get(suffixes[-1]) if suffixes else None
     if known is None:
         raise DataError(
-            f"{path}: the file's ending does not say its format",
+            f"{path}: the file's ending does not tell its format",
             got=path.name,
-            expected=f"one of {', '.join(FORMATS)}, or the text formats with .gz",
-            fix=_OTHERS.get(suffixes[-1] if suffixes else "", "give it such a name, or set data.format"),
+            expected=f"one of {', '.join(FORMATS)}, for the text formats also with .gz",
+            fix=_FIXES_BY_ENDING.get(suffixes[-1] if suffixes else "", "give it such a name, or set data.format"),
         )
     return known
 
 
 def table_ending(path: Path) -> str:
-    """The ending of a file's name where it is a table's (with .gz, if it has that); else the empty string."""
+    """The ending of a table's file name (including .gz, if it has that); empty for other files."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     packed = suffixes.pop() if suffixes and suffixes[-1] == ".gz" else ""
     return suffixes[-1] + packed if suffixes and suffixes[-1] in FORMATS else ""
 
 
 def open_bytes(path: Path) -> BinaryIO:
-    """Opens a file for reading, decompressed where its name ends in .gz.
+    """Opens a file for reading, decompressed if its name ends in .gz.
 
     Raises:
         DataError: a missing or empty file, a folder, no permission.
     """
     try:
         if path.is_dir():
-            raise DataError(f"{path} is a folder", got=_some_of(path), expected="a file", fix="name the files in it")
+            raise DataError(f"{path} is a folder", got=_list_files(path), expected="a file", fix="name the files in it")
         if path.stat().st_size == 0:
             raise DataError(f"{path} is empty", got="0 bytes", expected="a table with at least a header and a row")
         raw = path.open("rb")
@@ -278,7 +278,7 @@ def open_bytes(path: Path) -> BinaryIO:
 
 
 def contents_digest(paths: Iterable[Path]) -> str:
-    """A digest of the files' names and contents: what decides whether they have to be read again.
+    """A digest of the files' names and contents, which decides whether they must be read again.
 
     Raises:
         DataError: a file cannot be read.

@@ -1,4 +1,4 @@
-"""JSON Lines: an object a line. Imports no TensorFlow."""
+"""JSON Lines: one object per line. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterator
 from decimal import Decimal
 from typing import Any
 
-from components.data.formats.table import HeaderlessTable, Row, Twice, row_location
+from components.data.formats.table import DuplicateKey, HeaderlessTable, Row, row_location
 from components.data.formats.text_lines import Lines
 from components.data.values.cells import as_json, readable
 from models.errors import DataError
 
-# Digits of the longest whole number that Python turns into an integer, nearly; longer ones become decimals.
+# Nearly the largest number of digits that Python converts to an integer; longer numbers become decimals.
 _LONGEST_INTEGER = 4000
 
 
@@ -47,7 +47,9 @@ class JsonLinesTable(HeaderlessTable):
             raise self._not_json(text, error, lines) from None
         except RecursionError as error:  # nested a thousand deep
             where = row_location(self.path, lines.row, lines.line)
-            raise DataError(f"{where}: JSON beyond all bounds", got=str(error), expected="texts and numbers") from None
+            raise DataError(
+                f"{where}: JSON that is nested too deeply", got=str(error), expected="texts and numbers"
+            ) from None
         if isinstance(value, list) and lines.row == 1:
             raise self._an_array()
         if not isinstance(value, dict):
@@ -63,34 +65,34 @@ class JsonLinesTable(HeaderlessTable):
         if lines.row == 1 and start[:1] == "[":
             return self._an_array()
         if start.startswith(("#", "//")):
-            return DataError(f"{where}: a comment", got=text.strip()[:60], expected="JSON alone", fix="delete the line")
+            return DataError(f"{where}: a comment", got=text.strip()[:60], expected="only JSON", fix="delete the line")
         if lines.row == 1 and start[:1] not in ("{", "["):
             return DataError(
                 f"{where}: not JSON",
                 got=f"{text.strip()[:60]!r}",
-                expected='a JSON object a line, for example {"text": "…", "label": "…"}',
+                expected='one JSON object per line, for example {"text": "…", "label": "…"}',
                 fix="if it is a CSV file, give it a name that ends in .csv (or set data.format: csv)",
             )
         if lines.row == 1 and not start[1:].strip():
             return DataError(
-                f"{where}: a JSON document over several lines",
+                f"{where}: a JSON document of several lines",
                 got=text.strip(),
-                expected="JSON Lines: an object a line",
+                expected="JSON Lines: one object per line",
                 fix="convert it, for example: jq -c . OLD > NEW (jq -c '.data[]' for rows in a list named data)",
             )
         offset = lines.offset + len(text[: error.pos].encode())
         return DataError(
             f"{where}: not JSON",
             got=f"{error.msg} at byte {offset:,}, near {text[max(0, error.pos - 20) : error.pos + 20].strip()!r}",
-            expected='a JSON object a line, for example {"text": "…", "label": "…"}',
-            fix=_what_to_do(text, error),
+            expected='one JSON object per line, for example {"text": "…", "label": "…"}',
+            fix=_suggest_fix(text, error),
         )
 
     def _an_array(self) -> DataError:
         return DataError(
             f"{self.path}: a JSON array",
             got="[",
-            expected="JSON Lines: an object a line",
+            expected="JSON Lines: one object per line",
             fix="convert it, for example: jq -c '.[]' OLD > NEW",
         )
 
@@ -99,11 +101,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) != len(pairs):
         names = [name for name, _ in pairs]
-        return {name: value if names.count(name) == 1 else Twice() for name, value in values.items()}
+        return {name: value if names.count(name) == 1 else DuplicateKey() for name, value in values.items()}
     return values
 
 
-# `json.loads` would make a decoder for every row.
+# `json.loads` would create a decoder for every row.
 _DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
@@ -112,7 +114,7 @@ def _load(text: str) -> Any:
         return _DECODER.decode(text)
     except json.JSONDecodeError:
         raise
-    except ValueError:  # an integer of thousands of digits, perhaps in a column that nobody uses
+    except ValueError:  # an integer with thousands of digits, which may be in an unused column
         return json.loads(text, object_pairs_hook=_object, parse_int=_integer)
 
 
@@ -120,14 +122,14 @@ def _integer(digits: str) -> int | Decimal:
     return int(digits) if len(digits) < _LONGEST_INTEGER else Decimal(digits)
 
 
-def _what_to_do(text: str, error: json.JSONDecodeError) -> str:
+def _suggest_fix(text: str, error: json.JSONDecodeError) -> str:
     rest = text[error.pos :].lstrip()
     if not text.endswith(("\n", "\r")) and (not rest or error.msg.startswith("Unterminated")):
         return "copy or download the file again: it ends in the middle of a row"
     if rest.startswith("'"):
-        return "write the rows with json.dumps: single quotes are Python's way, not JSON's"
+        return "write the rows with json.dumps: single quotes are Python, not JSON"
     if rest.startswith(",") and not rest[1:].strip():
-        return "delete the comma at the end of the line: the rows of JSON Lines stand alone"
+        return "delete the comma at the end of the line: JSON Lines has no commas between rows"
     if error.msg == "Extra data":
         return "start a new line for each object"
     return "correct the line"

@@ -1,6 +1,7 @@
-"""How a separated file is laid out: separator, quotes, and on which line the header stands. Imports no TensorFlow.
+"""The layout of a separated file: separator, quotes, and the line of the header. Imports no TensorFlow.
 
-Nobody says so of CSV, so the first lines have to: the separator is the one that makes all rows as wide as the header.
+CSV files do not declare it, so it is inferred from the first lines: the separator is the one that makes all rows as
+wide as the header.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from typing import Any
 
 from components.data.column_names import LABEL_NAMES, TEXT_NAMES
 
-# Lines and characters by which the layout is decided, and lines among which the header is looked for.
+# The lines and characters from which the layout is inferred, and the lines among which the header is searched.
 _LINES, _CHARACTERS, _HEADER_WITHIN = 2_000, 8 * 2**20, 20
-# A field longer than this is taken for a quote that was opened and never closed.
+# A longer field is taken for a quote that was opened and never closed.
 LONGEST_FIELD = 256 * 2**20
 _SEPARATORS = (",", "\t", ";", "|")
-# Excel's line about the separator, perhaps quoted, perhaps filled up with empty fields.
+# Excel's line about the separator, which may be quoted and followed by empty fields.
 _EXCEL = re.compile(r'\s*"?sep=(.|\\t)"?[,;\t|]*\s*', re.IGNORECASE)
 _KNOWN = frozenset((*TEXT_NAMES, *LABEL_NAMES))
 
@@ -33,12 +34,12 @@ class Layout:
 
     Attributes:
         dialect: the arguments of `csv.reader`.
-        line: the line on which the header starts, from 1; what stands above it is left out.
-        header: its fields, without white space around them; names that are missing at the end are left out.
-        unnamed: columns at the end of the header that have no name; they must be empty.
-        above: what stands above the header: "a title", "comments" or "the separator for Excel"; empty for nothing.
-        widths: number of fields, without empty ones at the end, to rows of the sample.
-        headerless: why the header looks like a row; empty where it does not.
+        line: the line on which the header starts, from 1; the lines above it are skipped.
+        header: its fields, without surrounding white space; names that are missing at the end are left out.
+        unnamed: the number of columns at the end of the header that have no name; they must be empty.
+        above: what is above the header: "a title", "comments" or "the separator for Excel"; empty for nothing.
+        widths: number of fields, without empty ones at the end, to number of rows in the sample.
+        headerless: why the header looks like a row; empty if it does not.
     """
 
     dialect: Mapping[str, Any]
@@ -70,17 +71,17 @@ class _Candidate:
 
     @property
     def fit(self) -> float:
-        """The share of the rows that are as wide as the header; 0 where it has one column only."""
+        """The share of the rows that are as wide as the header; 0 if it has only one column."""
         width = len(self.header)
         if width < 2:
             return 0.0
         share = (1 + sum(fits(fields, width) for fields in self.rows)) / (1 + len(self.rows) + self.broken)
-        # "text;score" is no title above rows such as "fine;3,5"
+        # "text;score" is not a title above rows such as "fine;3,5".
         return share / 2 if self.above == "a title" else share
 
     @property
     def spaced(self) -> bool:
-        """A space follows every separator of the header: a comma of a sentence, perhaps."""
+        """A space follows every separator of the header, which may be a comma in a sentence."""
         return all(name.startswith(" ") for name in self.header[1:])
 
 
@@ -88,14 +89,14 @@ def find_layout(lines: Iterable[str], preferred: str) -> Layout:
     """Finds the layout of the file that begins with these lines.
 
     Args:
-        lines: the decoded lines of the file, with their ends; only the first are read.
-        preferred: the separator that the file's name promises.
+        lines: the decoded lines of the file, with their line ends; only the first are read.
+        preferred: the separator that the file's name implies.
     """
     sample, whole = _sample(lines)
     forced = _EXCEL.fullmatch(sample[0]) if sample else None
     separators = [forced[1].replace("\\t", "\t")] if forced else sorted(_SEPARATORS, key=lambda s: s != preferred)
     candidates = [_read(sample, separator, whole, skip=1 if forced else 0) for separator in separators]
-    # max takes the first of equals: the promised separator
+    # `max` takes the first of equals: the preferred separator.
     best = max(candidates, key=lambda one: (round(one.fit, 3), not one.spaced))
     if not best.records:
         return Layout(best.dialect)
@@ -120,19 +121,19 @@ def without_empty(fields: Sequence[str]) -> Fields:
 
 
 def names_of(fields: Sequence[str]) -> tuple[str, ...]:
-    """The names of a header, without white space and what cannot be seen around them, or the # before the first."""
+    """The names of a header, without surrounding white space and invisible characters, or the # before the first."""
     names = [name.strip().strip("\u200b\ufeff").strip() for name in fields]
     first = names[0].lstrip("# ") if names else ""
     return tuple([first, *names[1:]] if first.lower() in _KNOWN else names)
 
 
 def fits(fields: Sequence[str], width: int) -> bool:
-    """Whether a row has a field for each column, and only empty ones behind them."""
+    """Whether a row has a field for each column, and only empty ones after them."""
     return len(fields) >= width and not any(field.strip() for field in fields[width:])
 
 
 def _sample(lines: Iterable[str]) -> tuple[list[str], bool]:
-    """The first lines, and whether they are all."""
+    """The first lines, and whether these are all lines."""
     sample, characters = [], 0
     iterator = iter(lines)
     for line in islice(iterator, _LINES):
@@ -144,15 +145,15 @@ def _sample(lines: Iterable[str]) -> tuple[list[str], bool]:
 
 
 def _read(sample: list[str], separator: str, whole: bool, skip: int) -> _Candidate:
-    """The best way to read the sample with a separator: quotes as RFC 4180 has them, unless the rows say otherwise."""
+    """The best way to read the sample with a separator: quotes as in RFC 4180, unless the rows indicate otherwise."""
     plain: dict[str, Any] = {"delimiter": separator}
     best = _candidate(sample, plain, whole, skip)
     if any('"' in line for line in sample):
         spaced = _candidate(sample, {**plain, "skipinitialspace": True}, whole, skip)
-        if spaced.fit > best.fit or (spaced.fit == best.fit and _quotes_behind_spaces(best, spaced)):
+        if spaced.fit > best.fit or (spaced.fit == best.fit and _quotes_after_spaces(best, spaced)):
             best = spaced
     if separator == "\t" and (best.fit < 1 or best.broken):
-        # as IANA's registration of TSV has it, quotes are just quotes
+        # In IANA's registration of TSV, quotes are ordinary characters.
         raw = _candidate(sample, {**plain, "quoting": csv.QUOTE_NONE}, whole, skip)
         if raw.fit > best.fit or (best.broken and raw.fit == 1):
             best = raw
@@ -163,8 +164,8 @@ def _read(sample: list[str], separator: str, whole: bool, skip: int) -> _Candida
     return best
 
 
-def _quotes_behind_spaces(plain: _Candidate, spaced: _Candidate) -> bool:
-    """The same records, but what is a quote at the start of a field for one is none for the other."""
+def _quotes_after_spaces(plain: _Candidate, spaced: _Candidate) -> bool:
+    """Whether the same records differ only in quotes that follow a space at the start of a field."""
     pairs = zip(plain.records, spaced.records, strict=False)
     return any(
         one.lstrip().startswith('"') and other not in (one, one.lstrip())
@@ -174,7 +175,7 @@ def _quotes_behind_spaces(plain: _Candidate, spaced: _Candidate) -> bool:
 
 
 def _all_in_single_quotes(plain: _Candidate, single: _Candidate) -> bool:
-    """A column of which every value stands in single quotes."""
+    """Whether there is a column with every value in single quotes."""
     rows = [fields for fields in single.rows if fields]
     if single.broken or len(rows) < 2:
         return False
@@ -196,7 +197,7 @@ def _candidate(sample: list[str], dialect: dict[str, Any], whole: bool, skip: in
         except StopIteration:
             break
         except csv.Error:
-            # a record that the end of the sample cuts is no fault of the file
+            # A record that is cut off at the end of the sample is not an error of the file.
             broken = whole or reader.line_num < len(sample) - skip
             break
         if fields and not _blank(fields):
@@ -210,27 +211,27 @@ def _blank(fields: Fields) -> bool:
 
 
 def _find_header(records: list[Fields]) -> tuple[int, str]:
-    """Which record is the header, and what stands above it."""
+    """The index of the header among the records, and what is above it."""
     widths = Counter(len(without_empty(fields)) for fields in records)
     if not widths or max(widths) < 2:
         return 0, ""
     usual = widths.most_common(1)[0][0]
     index, above = 0, ""
     for fields in records[:_HEADER_WITHIN]:
-        kind = _kind_of_line(fields, usual)
-        if not kind:
+        preamble = _preamble(fields, usual)
+        if not preamble:
             break
-        index, above = index + 1, kind
-    if index == min(len(records), _HEADER_WITHIN):  # nothing but such lines: no table that we know
+        index, above = index + 1, preamble
+    if index == min(len(records), _HEADER_WITHIN):  # only such lines: not a table of a known layout
         index, above = 0, ""
     for later, fields in enumerate(records[index + 1 : _HEADER_WITHIN], index + 1):
-        if _names(fields) and not _known(records[index]) and above != "comments":
+        if _is_surely_header(fields) and not _has_known_name(records[index]) and above != "comments":
             return later, "a title"
     return index, above
 
 
-def _kind_of_line(fields: Fields, usual: int) -> str:
-    """What a line above the header is; empty for the header itself."""
+def _preamble(fields: Fields, usual: int) -> str:
+    """What kind of line above the header this is; empty for the header itself."""
     filled = [field.strip() for field in fields if field.strip()]
     first = fields[0].lstrip()
     if first.startswith("#") and (len(without_empty(fields)) != usual or first[1:2] in (" ", "#", "\t", "!")):
@@ -241,30 +242,30 @@ def _kind_of_line(fields: Fields, usual: int) -> str:
     return ""
 
 
-def _known(fields: Fields) -> bool:
+def _has_known_name(fields: Fields) -> bool:
     return bool({name.lower() for name in names_of(fields)} & _KNOWN)
 
 
-def _names(fields: Fields) -> bool:
-    """It is surely a header: it names a text and a label."""
+def _is_surely_header(fields: Fields) -> bool:
+    """Whether it names a text and a label."""
     names = {field.strip().lower() for field in fields}
     return bool(names & set(TEXT_NAMES)) and bool(names & set(LABEL_NAMES))
 
 
 def _headerless(header: Fields, rows: list[Fields]) -> str:
-    """Why the header looks like a row: it holds a sentence, and a value or a number as the rows below it do."""
+    """Why the header looks like a row: it holds a sentence, and a value or number like those in the rows below it."""
     rows = [fields for fields in rows if fits(fields, len(header))]
-    if len(header) < 2 or not rows or _known(header) or not any(len(name.split()) > 2 for name in header):
+    if len(header) < 2 or not rows or _has_known_name(header) or not any(len(name.split()) > 2 for name in header):
         return ""
     for index, name in enumerate(header):
         values = [fields[index].strip() for fields in rows]
         again = values.count(name.strip())
         if again > 1 and len(name.split()) <= 2:
             return f"{name.strip()!r} also appears in {again:,} rows below it"
-        if _number(name) and all(map(_number, values)):
+        if _is_number(name) and all(map(_is_number, values)):
             return f"{name.strip()!r} is a number, like the values below it"
     return ""
 
 
-def _number(text: str) -> bool:
+def _is_number(text: str) -> bool:
     return re.fullmatch(r"\s*[-+]?\d+(?:[.,]\d+)?\s*%?\s*", text) is not None

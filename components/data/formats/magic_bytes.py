@@ -1,16 +1,16 @@
-"""What a file is that is not what its name says, by its first bytes. Imports no TensorFlow."""
+"""Recognizes files of other kinds by their first bytes. Imports no TensorFlow."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
 
-# Bytes that are looked at.
+# The number of bytes that are examined.
 START = 1024
 
 
-class Recognized(NamedTuple):
-    """What a file is, and what to do about it."""
+class FileKind(NamedTuple):
+    """The kind of a file, and how to make it readable."""
 
     what: str
     fix: str
@@ -29,7 +29,7 @@ _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (
         b"PAR1",
         "a Parquet file",
-        "give it a name that ends in .parquet (in transom.yaml, data.format: parquet does as well)",
+        "give it a name that ends in .parquet (or set data.format: parquet in transom.yaml)",
     ),
     (b"ARROW1", "an Arrow (Feather) file", "write it as Parquet"),
     (b"FEA1", "a Feather file", "write it as Parquet"),
@@ -48,38 +48,38 @@ _XML = re.compile(rb"\s*<\?xml\b", re.IGNORECASE)
 _PICKLE = re.compile(rb"\x80[\x02-\x05](?:\x95.{8}|c|\}|\]|q|\x8c)", re.DOTALL)
 
 
-def recognize(start: bytes) -> Recognized | None:
-    """What begins with these bytes, where that is no table of text in UTF-8.
+def recognize(start: bytes) -> FileKind | None:
+    """The kind of the file that begins with these bytes; None for a table as text in UTF-8.
 
     Args:
-        start: the first `START` bytes, or fewer where there are no more.
+        start: the first `START` bytes, or all bytes of a smaller file.
     """
     if start.startswith(b"PK\x03\x04"):
         for mark, what in _SPREADSHEETS:
             if mark in start:
-                return Recognized(what, _SAVE)
-        return Recognized(
+                return FileKind(what, _SAVE)
+        return FileKind(
             "a ZIP archive or a spreadsheet", "unpack it and name the file in it, or save the spreadsheet as CSV"
         )
     if start and not start.strip(b"\0"):
-        return Recognized("NUL bytes and nothing else", "the file is damaged: copy or write it again")
+        return FileKind("only NUL bytes", "the file is damaged: copy or write it again")
     if start[257:262] == b"ustar":
-        return Recognized("a tar archive", "unpack it and name the file in it")
+        return FileKind("a tar archive", "unpack it and name the file in it")
     for signature, what, fix in _SIGNATURES:
         if start.startswith(signature):
-            return Recognized(what, fix)
+            return FileKind(what, fix)
     if start[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff"):
-        return Recognized("UTF-32", "save it as UTF-8, for example: iconv -f UTF-32 -t UTF-8 OLD > NEW")
+        return FileKind("UTF-32", "save it as UTF-8, for example: iconv -f UTF-32 -t UTF-8 OLD > NEW")
     if start[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in start[:4]:
-        return Recognized("UTF-16", "save it as UTF-8, for example: iconv -f UTF-16 -t UTF-8 OLD > NEW")
+        return FileKind("UTF-16", "save it as UTF-8, for example: iconv -f UTF-16 -t UTF-8 OLD > NEW")
     text = start.removeprefix(b"\xef\xbb\xbf")
     if _HTML.match(text):
-        return Recognized(
+        return FileKind(
             "a web page (HTML)",
-            "download the file itself: this page stands where a login, an error or a preview was shown instead",
+            "download the file itself: this page may be a login, an error or a preview",
         )
     if _XML.match(text):
-        return Recognized("XML", "export the table as CSV or JSON Lines")
+        return FileKind("XML", "export the table as CSV or JSON Lines")
     if _PICKLE.match(start):
-        return Recognized("a pickle of Python", "write the table with DataFrame.to_csv(index=False) or to_parquet")
+        return FileKind("a pickle of Python", "write the table with DataFrame.to_csv(index=False) or to_parquet")
     return None

@@ -1,8 +1,8 @@
 """Tables as rows: CSV, TSV, JSON Lines, Parquet and TFRecords of tf.Example, read in constant memory.
 
-`open_table` finds the format and the columns; `Table.rows` yields the rows one after the other. Whatever is wrong
-with a file is a `DataError` that names the file, the row (data rows from 1, the header not counted) and, in the text
-formats, the line and the byte (of the decompressed file, from 0). Imports no TensorFlow, but for TFRecords.
+`open_table` finds the format and the columns; `Table.rows` yields the rows one by one. Any problem with a file is a
+`DataError` that names the file, the row (data rows from 1, without the header) and, in the text formats, the line and
+the byte (of the decompressed file, from 0). Imports no TensorFlow, except for TFRecords.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ def open_table(path: Path, configured: str = "auto") -> Table:
     Raises:
         DataError: the file or its header cannot be read.
     """
-    kinds: dict[str, type[Table]] = {
+    table_classes: dict[str, type[Table]] = {
         "csv": CsvTable,
         "tsv": TsvTable,
         "jsonl": JsonLinesTable,
         "parquet": ParquetTable,
         "tfrecord": TFRecordTable,
     }
-    return kinds[format_of(path, configured)](path)
+    return table_classes[format_of(path, configured)](path)

@@ -1,4 +1,4 @@
-"""CSV and TSV, as people's programs write them. Imports no TensorFlow."""
+"""CSV and TSV, in the variants that programs write. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from components.data.formats.table import Row, Table, row_location
 from components.data.formats.text_lines import Lines
 from models.errors import DataError
 
-# What Markdown has below a header; a single "-" is how people write that there is no value.
+# The line below a header in Markdown; a single "-" usually means a missing value.
 _RULE = re.compile(r"\s*(?::?-{2,}:?)?\s*")
-# Where so many rows have another width than the header, the fault is the header's.
+# If this share of the rows has another width than the header, the header is wrong.
 _NEARLY_ALL = 0.9
 
 
 class CsvTable(Table):
-    """CSV with any of the usual separators and with RFC 4180's quotes, embedded line ends and all.
+    """CSV with any of the usual separators and RFC 4180's quotes, which may enclose line ends.
 
-    Read as meant: Excel's `sep=;`, a title or comments above the header, empty fields at the end of lines, blank lines,
-    spaces before quotes, single quotes, carriage returns as line ends, the header again where files were joined. A
-    column without a name is left out.
+    Tolerated: Excel's `sep=;`, a title or comments above the header, empty fields at the end of lines, blank lines,
+    spaces before quotes, single quotes, carriage returns as line ends, and repeated headers in joined files. A column
+    without a name is left out.
     """
 
     _preferred = ","
@@ -36,7 +36,7 @@ class CsvTable(Table):
         if any(name.encode("utf-8", "replace") != name.encode("utf-8", "surrogateescape") for name in names):
             raise lines.damaged[0]
         if not names and (lines.line or lines.text):
-            deque(self._records(Lines(self.path)), maxlen=0)  # says what is wrong with the quotes
+            deque(self._records(Lines(self.path)), maxlen=0)  # raises an error about the quotes
         if not any(names):
             raise DataError(
                 f"{self.path}: the header is empty",
@@ -48,14 +48,14 @@ class CsvTable(Table):
                 f"{self.path}: not CSV",
                 got=f"JSON: {', '.join(names)[:60]}",
                 expected="a line with the names of the columns, and rows below it",
-                fix="give it a name that ends in .jsonl (JSON Lines: an object a line)",
+                fix="give it a name that ends in .jsonl (JSON Lines: one object per line)",
             )
         if self._layout.dialect["delimiter"] != "," and names[-1].endswith(","):
             raise DataError(
                 f"{self.path}: commas at the ends of the lines",
                 got=f"{names[-1]!r} as the last column",
                 expected="fields with one separator between them",
-                fix="take the original file: this one was opened and saved by a program that separates by commas",
+                fix="use the original file: this one was opened and saved by a program that separates by commas",
             )
         for name, count in Counter(names).items():
             if not name:
@@ -63,15 +63,15 @@ class CsvTable(Table):
             elif count > 1:
                 self.left_out[name] = f"appears {count} times in the header"
         self.headerless = self._why_headerless(self._layout)
-        self.above = self._what_is_above(self._layout)
+        self.above = self._describe_skipped_lines(self._layout)
         return tuple(name for name in names if name not in self.left_out)
 
     def _why_headerless(self, layout: Layout) -> str:
         if not layout.headerless:
             return ""
-        return f"line {layout.line:,} looks like a row and not like a header: {layout.headerless}"
+        return f"line {layout.line:,} looks like a row, not like a header: {layout.headerless}"
 
-    def _what_is_above(self, layout: Layout) -> str:
+    def _describe_skipped_lines(self, layout: Layout) -> str:
         if layout.line == 1 or not layout.above:
             return ""
         lines = "line 1" if layout.line == 2 else f"lines 1 to {layout.line - 1:,}"
@@ -95,7 +95,7 @@ class CsvTable(Table):
                 continue
             if header[0] in first and self._is_header(fields):
                 continue
-            if not number and self._is_rule(fields):
+            if not number and self._is_markdown_rule(fields):
                 continue
             number += 1
             if len(fields) != width or (' "' in lines.text and any(field[:1] == " " for field in fields)):
@@ -114,7 +114,7 @@ class CsvTable(Table):
         return readable
 
     def _records(self, lines: Lines) -> Iterator[tuple[int, list[str]]]:
-        """Line of the start and fields of every record, header included, empty lines left out."""
+        """The first line and the fields of every record, including the header, without empty lines."""
         csv.field_size_limit(LONGEST_FIELD)
         above = self._layout.line - 1
         stream = iter(lines)
@@ -134,29 +134,29 @@ class CsvTable(Table):
                 yield start, fields
 
     def _fit(self, fields: list[str], number: int, line: int, lines: Lines) -> list[str]:
-        """The fields of a row as the header has them.
+        """The fields of a row, one for each column of the header.
 
         Raises:
             DataError: there are more or fewer.
         """
         width, dialect = len(self._layout.header), self._layout.dialect
-        behind_spaces = any(field[:1] == " " and field.lstrip(" ")[:1] == '"' for field in fields)
-        if behind_spaces and line == lines.line and "quoting" not in dialect:
-            # where only a few rows have a space before the quote, the first rows did not tell
+        quotes_after_spaces = any(field[:1] == " " and field.lstrip(" ")[:1] == '"' for field in fields)
+        if quotes_after_spaces and line == lines.line and "quoting" not in dialect:
+            # If only a few rows have a space before the quote, the layout of the first rows does not show it.
             again = next(csv.reader([lines.text], **{**dialect, "skipinitialspace": True}))
             fields = again if fits(again, width) else fields
         if not fits(fields, width):
             raise self._ragged(number, line, fields, lines)
         return fields[:width]
 
-    def _is_rule(self, fields: list[str]) -> bool:
-        """The line below the header of a Markdown table. In a table of one column it is a text like others."""
+    def _is_markdown_rule(self, fields: list[str]) -> bool:
+        """Whether it is the line below the header of a Markdown table. In a table of one column it is ordinary text."""
         return len(fields) > 1 and all(map(_RULE.fullmatch, fields))
 
     def _is_header(self, fields: list[str]) -> bool:
-        """A row that is the header again, as it is where files were joined."""
+        """Whether a row repeats the header, as in joined files."""
         header = self._layout.header
-        # the last name tells most rows from it: the first column of many tables has no name
+        # Most rows differ from the header in the last name; the first column often has no name.
         if len(header) < 2 or len(fields) < len(header) or header[-1] not in fields[len(header) - 1]:
             return False
         return names_of(without_empty(fields)) == header
@@ -206,16 +206,16 @@ class CsvTable(Table):
         )
 
     def _cause(self, fields: list[str], lines: Lines) -> str:
-        """What a person would say of a row of another width; empty where that is only the row's own fault."""
+        """The fix for the probable cause of a row's wrong width; empty if only the row itself is wrong."""
         if "\0" in lines.text:
             return "the row holds NUL bytes: the file is damaged here; copy or write it again"
         if fields[0].lstrip().startswith("#") and len(fields) < len(self._layout.header):
-            return "delete the line if it is a comment: those are left out above the header only"
+            return "delete the line if it is a comment: comments are skipped only above the header"
         if any(quote in lines.text for quote in "“„«"):
-            return "put straight double quotes around the field; curly ones are characters like others"
+            return "put straight double quotes around the field; curly quotes are ordinary characters"
         width = len(self._layout.header)
         if len(fields) > width and any(field.endswith("\\") for field in fields[:-1]):
-            return "put the field into double quotes: a backslash before the separator is a character like others"
+            return "put the field into double quotes: a backslash before the separator is an ordinary character"
         if width < len(fields) <= width + self._layout.unnamed:
             return (
                 f"name column {width + 1} in the header, or put the field that holds the separator into double quotes"
@@ -223,7 +223,7 @@ class CsvTable(Table):
         return self._cause_of_all(fields)
 
     def _cause_of_all(self, fields: list[str]) -> str:
-        """The same for a file where nearly all rows have one width, and the header another."""
+        """The same for a file in which nearly all rows have the same width, but the header has another."""
         layout, width = self._layout, len(self._layout.header)
         widths = Counter(layout.widths)
         usual, count = widths.most_common(1)[0] if widths else (width, 0)
@@ -241,14 +241,14 @@ class CsvTable(Table):
 
 
 def _blank(fields: list[str], width: int) -> bool:
-    """A line without anything, as a spreadsheet writes it; in a table of one column that is an empty value."""
+    """An empty line, as spreadsheets write it; in a table of one column, it is an empty value."""
     return (width > 1 or len(fields) > 1) and not any(map(str.strip, fields))
 
 
 class TsvTable(CsvTable):
-    """TSV, with quoted fields or (as IANA's registration has it) with quotes that are just quotes.
+    """TSV, with quoted fields or (as in IANA's registration) with quotes as ordinary characters.
 
-    Which of the two is decided by the first rows: quoted, unless that leaves rows of another width than the header.
+    The first rows decide: fields are quoted, unless rows would then differ from the header in width.
     """
 
     _preferred = "\t"

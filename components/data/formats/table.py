@@ -1,4 +1,4 @@
-"""What all formats have in common: a table has columns and rows. Imports no TensorFlow."""
+"""The base of all formats: a table has columns and rows. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 from components.data.formats.files import abbreviate
 from models.errors import DataError
 
-# Rows whose keys make up the columns of a format without a header.
+# The number of rows whose keys become the columns of a format without a header.
 _ROWS_FOR_COLUMNS = 100
 
 
 class Row(NamedTuple):
-    """One row: its number from 1, the line it starts on (0 where a format has no lines), its values by column.
+    """One row: its number from 1, the line on which it starts (0 if the format has no lines), its values by column.
 
-    A value is a string in CSV and TSV, what the format holds otherwise; None or an absent key is a missing value.
+    A value is a string in CSV and TSV, and the format's own type otherwise; None or an absent key is a missing value.
     """
 
     number: int
@@ -27,8 +27,8 @@ class Row(NamedTuple):
     values: dict[str, Any]
 
 
-class Twice:
-    """Stands for the value of a key that one JSON object has twice."""
+class DuplicateKey:
+    """Replaces the value of a key that one JSON object has twice."""
 
     def __str__(self) -> str:
         return "two values"
@@ -39,10 +39,10 @@ class Table(abc.ABC):
 
     Attributes:
         columns: the header, or the keys of the first rows in the order in which they appear.
-        left_out: names in the header that are no columns, with what is wrong with them.
-        unreadable: columns of which a value could not be read as it is, so far.
-        headerless: why the header looks like a row; empty where it does not.
-        above: what stands above the header and was left out; empty for nothing.
+        left_out: names in the header that are not columns, and the reason.
+        unreadable: columns of which some value could not be read exactly, so far.
+        headerless: why the header looks like a row; empty if it does not.
+        above: what was skipped above the header; empty for nothing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,8 +57,8 @@ class Table(abc.ABC):
         """The rows, in the file's order.
 
         Args:
-            needed: columns that somebody reads; None for all. A value of another column that cannot be read as it is
-                comes as the text that is nearest to it: a column that nobody uses stops nobody.
+            needed: the columns that the caller uses; None for all. In other columns, a value that cannot be read is
+                replaced by the nearest text instead of raising an error.
 
         Raises:
             DataError: at the first row that cannot be read.
@@ -69,10 +69,10 @@ class Table(abc.ABC):
         return tuple(dict.fromkeys(name for row in first for name in row.values if name))
 
     def require(self, names: Sequence[str]) -> None:
-        """Checks that the columns are there. A file without a header and without rows lacks none.
+        """Checks that the columns exist. A file without a header and without rows passes.
 
         Raises:
-            DataError: naming the column that is missing, those that are there, and the one that may be meant.
+            DataError: names the missing column, the existing ones, and the one that may be meant.
         """
         for name in names:
             if name in self.left_out:
@@ -86,7 +86,7 @@ class Table(abc.ABC):
                 raise self._missing(name)
 
     def _comes_later(self, name: str) -> bool:
-        """Whether a column that the first rows lack is in a later one; no format with a header has such."""
+        """Whether a column that is not in the first rows is in a later one; never so in a format with a header."""
         return False
 
     def _missing(self, name: str) -> DataError:
@@ -104,7 +104,7 @@ class Table(abc.ABC):
 
 
 class HeaderlessTable(Table):
-    """A table of a format in which every row names its columns."""
+    """A table in a format in which every row names its columns."""
 
     def _comes_later(self, name: str) -> bool:
         if any(name in row.values for row in self.rows(())):
@@ -114,5 +114,5 @@ class HeaderlessTable(Table):
 
 
 def row_location(path: Path, row: int, line: int = 0) -> str:
-    """How messages name a row."""
+    """The location of a row, for messages."""
     return f"{path}, row {row:,}" + (f" (line {line:,})" if line else "")

@@ -1,4 +1,4 @@
-"""The lines of a text file: compressed or not, whatever ends them, and where each stands. Imports no TensorFlow."""
+"""The lines of a text file, compressed or not, with any line ends, and their positions. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from pathlib import Path
 from typing import BinaryIO
 
 from components.data.formats.files import open_bytes
-from components.data.formats.magic_bytes import START, Recognized, recognize
+from components.data.formats.magic_bytes import START, FileKind, recognize
 from components.data.formats.table import row_location
 from models.errors import DataError
 
-# Bytes in which a line feed is looked for, and that are read at once from a file without one.
+# The number of bytes that are searched for a line feed, and that are read at once from a file without one.
 _BLOCK = 1 << 16
-_MARK = b"\xef\xbb\xbf"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Lines:
-    """The decoded lines of a text file, with their line ends; knows where it stands.
+    """The decoded lines of a text file, with their line ends, and the current position.
 
-    A line ends with a line feed; in a file that has none, with a carriage return (as Macs once wrote them). A line that
-    is no UTF-8 is given with `surrogateescape`, for the reader to judge: perhaps nobody uses that field.
+    A line ends with a line feed; in a file without one, with a carriage return (as on old Macs). A line that is not
+    UTF-8 is decoded with `surrogateescape`, and the reader decides, because the damaged field may not be used.
 
     Attributes:
-        line: number of the line read last, from 1.
+        line: the number of the last line read, from 1.
         text: that line.
-        offset: byte at which it starts.
+        offset: the byte at which it starts.
         row: the row being read, for messages; 0 is the header. Set by the reader.
-        damaged: lines since the reader last cleared the list that are no UTF-8.
+        damaged: the lines that are not UTF-8 since the reader last cleared the list.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,22 +53,22 @@ class Lines:
                 raise self._truncated(error, length) from None
 
     def _raw(self, stream: BinaryIO) -> Iterator[bytes]:
-        """The lines as bytes. Raises where the file is none of text."""
+        """The lines as bytes. Raises `DataError` if the file is not text."""
         block = stream.read(_BLOCK)
-        found = recognize(block[:START])
-        if found is not None:
-            raise self._other_format(found)
+        other_format = recognize(block[:START])
+        if other_format is not None:
+            raise self._other_format(other_format)
         if b"\r" in block and b"\n" not in block:
             yield from _split_at_carriage_returns(stream, block)
             return
         start = io.BytesIO(block)
         for line in start:
-            # the last line of the block goes on in the file
+            # The last line of the block continues in the stream.
             yield line if line.endswith(b"\n") else line + stream.readline()
         yield from stream
 
     def _decode(self, raw: bytes) -> str:
-        start = len(_MARK) if self.line == 1 and raw.startswith(_MARK) else 0
+        start = len(_BYTE_ORDER_MARK) if self.line == 1 and raw.startswith(_BYTE_ORDER_MARK) else 0
         try:
             return raw[start:].decode("utf-8")
         except UnicodeDecodeError as error:
@@ -76,7 +76,7 @@ class Lines:
             return raw[start:].decode("utf-8", "surrogateescape")
 
     def readable(self, name: str, value: str, needed: Collection[str] | None) -> str:
-        """A field that may be part of a damaged line, as it is, or as the text nearest to it.
+        """A field that may be damaged: unchanged, or as the nearest text.
 
         Raises:
             DataError: it is damaged, and needed.
@@ -102,17 +102,17 @@ class Lines:
 
     def _not_compressed(self) -> DataError:
         with self.path.open("rb") as stream:
-            found = recognize(stream.read(START))
+            kind = recognize(stream.read(START))
         return DataError(
-            f"{self.path}: not compressed, as its name says",
-            got=found.what if found else "no gzip header",
+            f"{self.path}: not compressed, although its name ends in .gz",
+            got=kind.what if kind else "no gzip header",
             expected="a gzip file",
-            fix=found.fix if found else "take .gz off its name, or compress it with gzip",
+            fix=kind.fix if kind else "remove .gz from its name, or compress it with gzip",
         )
 
-    def _other_format(self, found: Recognized) -> DataError:
+    def _other_format(self, kind: FileKind) -> DataError:
         return DataError(
-            f"{self.path}: not a text file in UTF-8", got=found.what, expected="a table as UTF-8 text", fix=found.fix
+            f"{self.path}: not a text file in UTF-8", got=kind.what, expected="a table as UTF-8 text", fix=kind.fix
         )
 
     def _not_utf8(self, raw: bytes, start: int) -> DataError:
@@ -127,7 +127,7 @@ class Lines:
 
 
 def _nearest(value: str) -> str:
-    """The text with bytes that are no UTF-8 written out; JSON can write half a surrogate pair besides."""
+    """The text with bytes that are not UTF-8 escaped, and half surrogate pairs, which JSON can contain."""
     try:
         return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""The data gate: what is counted of each split, the rules, drift, and the findings.
+"""The data gate: counts of each split, the rules, drift, schema anomalies, and the findings.
 
-Nothing here reads files or stops a run; `components.steps.data_gate` does.
+`components.steps.data_gate` reads the rows.
 """

@@ -1,6 +1,6 @@
-"""What is counted of a split, for the rules of the data gate and for drift.
+"""Counts of a split, for the rules of the data gate and for drift.
 
-Texts are not kept: 8 bytes stand for one. Imports no TensorFlow.
+Texts are not kept, only a hash of 8 bytes each. Imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from components.data.text_keys import TextReading
 from models.config import TaskConfig
 from tflite.host.json_text import to_json
 
-# Example rows of a label or column, and the characters shown of each.
+# The number of example rows of a finding, and the characters shown of each.
 SHOWN, _SHORT = 5, 80
-# Distinct values of a column that are counted one by one, and characters of one that are.
+# The number of distinct values of a column that are counted separately, and the length of the longest.
 _COUNTED_VALUES, _LONGEST_VALUE = 10_000, 200
 
 
 class SplitFacts:
-    """What the rules need to know of one split; about 20 bytes a row, of pairs 40, plus the labels and values.
+    """What the rules need to know about one split: about 20 bytes per row (pairs 40), plus the labels and values.
 
     Attributes:
         rows: number of rows.
-        labels: label to rows.
+        labels: label to number of rows.
         label_rows: label to some of its rows, shortened.
-        empty: text column to rows without text.
-        values: other column to its values' rows; "" stands for all long ones, and for those beyond the first ten
-            thousand distinct ones.
+        empty: text column to number of rows without text.
+        values: other column to value to number of rows; "" stands for all long values, and for those after the first
+            ten thousand distinct ones.
     """
 
     def __init__(self, name: str, task: TaskConfig, reading: TextReading | None = None) -> None:
-        """`reading`: when texts are the same; without it they are not compared."""
+        """`reading`: decides which texts are the same; without it they are not compared."""
         self.name, self.task, self.reading = name, task, reading
         self.rows = 0
         self.labels: Counter[str] = Counter()
@@ -43,7 +43,7 @@ class SplitFacts:
         self.empty_rows: dict[str, list[str]] = {}
         self.values: dict[str, Counter[str]] = {}
         self._codes: dict[tuple[str, ...], int] = {}
-        self._keys, self._answers, self._numbers = array("Q"), array("q"), array("d")
+        self._keys, self._label_codes, self._numbers = array("Q"), array("q"), array("d")
         self._text_keys = {name: array("Q") for name in (task.text, task.text_pair) if name is not None}
         self._lengths = {name: array("q") for name in (task.text, task.text_pair) if name is not None}
 
@@ -53,28 +53,28 @@ class SplitFacts:
         return np.frombuffer(self._keys, np.uint64) if self._keys else np.zeros(0, np.uint64)
 
     def text_keys(self, column: str) -> np.ndarray:
-        """Of pairs: the key of one text of every row, uint64 [rows]."""
+        """For pairs: the key of the text in one column of every row, uint64 [rows]."""
         keys = self._text_keys[column]
         return np.frombuffer(keys, np.uint64) if keys else np.zeros(0, np.uint64)
 
     @property
-    def answers(self) -> np.ndarray:
-        """A number for every row, int64 [rows]: equal where the labels are."""
-        return np.frombuffer(self._answers, np.int64) if self._answers else np.zeros(0, np.int64)
+    def label_codes(self) -> np.ndarray:
+        """A number for every row, int64 [rows]: equal if the labels are."""
+        return np.frombuffer(self._label_codes, np.int64) if self._label_codes else np.zeros(0, np.int64)
 
     @property
     def numbers(self) -> np.ndarray:
-        """The answers of a regression, float64 [rows]."""
+        """The targets of a regression, float64 [rows]."""
         return np.frombuffer(self._numbers, np.float64) if self._numbers else np.zeros(0)
 
     def lengths(self, column: str) -> np.ndarray:
-        """Characters in a text column, int64 [rows]."""
+        """The number of characters in a text column, int64 [rows]."""
         lengths = self._lengths[column]
         return np.frombuffer(lengths, np.int64) if lengths else np.zeros(0, np.int64)
 
     @property
-    def answer_kinds(self) -> int:
-        """Distinct answers: labels, sets of labels, or numbers."""
+    def distinct_targets(self) -> int:
+        """The number of distinct targets: labels, sets of labels, or numbers."""
         return len(np.unique(self.numbers)) if self.task.type == "regression" else len(self._codes)
 
     def add(self, record: Record) -> None:
@@ -88,11 +88,11 @@ class SplitFacts:
         if record.number is not None:
             self._numbers.append(record.number)
         else:
-            self._answers.append(self._codes.setdefault(tuple(sorted(record.labels)), len(self._codes)))
+            self._label_codes.append(self._codes.setdefault(tuple(sorted(record.labels)), len(self._codes)))
         for label in record.labels:
             self.labels[label] += 1
             if len(shown := self.label_rows.setdefault(label, [])) < 2:
-                shown.append(show(record))
+                shown.append(format_row(record))
         for column, text in ((self.task.text, record.text), (self.task.text_pair, record.text_pair)):
             if column is None or text is None:
                 continue
@@ -100,18 +100,17 @@ class SplitFacts:
             if not text or text.isspace():
                 self.empty[column] += 1
                 if len(shown := self.empty_rows.setdefault(column, [])) < SHOWN:
-                    shown.append(f"row {self.rows:,} of {self.name}: {show(record)}")
+                    shown.append(f"row {self.rows:,} of {self.name}: {format_row(record)}")
         for column, value in record.others.items():
             values = self.values.setdefault(column, Counter())
             counted = value in values or (len(values) < _COUNTED_VALUES and len(value) <= _LONGEST_VALUE)
             values[value if counted else ""] += 1
 
 
-def show(record: Record) -> str:
+def format_row(record: Record) -> str:
     """A row for a message, shortened: '"the text" -> label'."""
-    texts = [record.text] if record.text_pair is None else [record.text, record.text_pair]
-    answer = ", ".join(record.labels) if record.number is None else f"{record.number:g}"
-    return " + ".join(to_json(shorten(text)) for text in texts) + f" -> {shorten(answer)}"
+    target = ", ".join(record.labels) if record.number is None else f"{record.number:g}"
+    return " + ".join(to_json(shorten(text)) for text in record.texts) + f" -> {shorten(target)}"
 
 
 def shorten(text: str) -> str:

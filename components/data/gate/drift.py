@@ -1,4 +1,4 @@
-"""How the data have changed since the live model was trained: a small summary, and its distance to new data.
+"""How the data have changed since the live model was trained: a small summary, and its distance from new data.
 
 The summary is stored with every pushed model as `assets.extra/data_summary.json`. The distance is the Jensen-Shannon
 divergence with logarithms to base 2 (Lin, 1991), from 0 (the same) to 1 (nothing in common). No TensorFlow.
@@ -26,123 +26,123 @@ SUMMARY_FILE = "data_summary.json"
 
 
 def summarize(facts: SplitFacts) -> dict[str, Any]:
-    """Distributions of a split, as JSON: labels (or deciles of the answers), text lengths, the other columns' values.
+    """Distributions of a split, as JSON: labels (or deciles of the numbers), text lengths, the other columns' values.
 
     Columns whose values hardly repeat (identifiers, addresses) are left out.
     """
     columns: dict[str, dict[str, Any]] = {}
     if facts.task.type == "regression":
         edges = np.unique(np.quantile(facts.numbers, np.linspace(0.1, 0.9, 9))).tolist() if facts.rows else []
-        columns[facts.task.label] = {"kind": "number", "edges": edges, "counts": _bins(facts.numbers, edges)}
+        columns[facts.task.label] = {"kind": "number", "edges": edges, "counts": _bin_counts(facts.numbers, edges)}
     else:
         columns[facts.task.label] = {"kind": "value", "counts": dict(facts.labels.most_common())}
     for column in (facts.task.text, facts.task.text_pair):
         if column is not None:
-            columns[column] = {"kind": "length", "counts": _bins(facts.lengths(column), _LENGTHS)}
+            columns[column] = {"kind": "length", "counts": _bin_counts(facts.lengths(column), _LENGTH_EDGES)}
     for column, values in facts.values.items():
         if "" not in values and is_categorical(len(values), values.total()):
             counts = {**dict(values.most_common()), "": facts.rows - values.total()}  # "": no value
             columns[column] = {"kind": "value", "counts": counts}
-    return {"rows": facts.rows, "columns": columns, "task": _own(facts.task)}
+    return {"rows": facts.rows, "columns": columns, "task": _task_roles(facts.task)}
 
 
-def _own(task: TaskConfig) -> dict[str, str]:
-    """Role to column."""
+def _task_roles(task: TaskConfig) -> dict[str, str]:
+    """Role ("text", "text_pair", "label") to column."""
     roles = {"text": task.text, "text_pair": task.text_pair, "label": task.label}
     return {role: column for role, column in roles.items() if column is not None}
 
 
-# Bounds of text lengths in characters: 1, 1.4, 2, 2.8, 4 … a million.
-_LENGTHS = [2 ** (half / 2) for half in range(41)]
+# Edges of the bins of text lengths, in characters: 1, 1.4, 2, 2.8, 4 … a million.
+_LENGTH_EDGES = [2 ** (half / 2) for half in range(41)]
 
 
-def _bins(values: np.ndarray, edges: list[float]) -> list[int]:
+def _bin_counts(values: np.ndarray, edges: list[float]) -> list[int]:
     counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
     return [int(count) for count in counts]
 
 
 def divergence(p: np.ndarray, q: np.ndarray) -> float:
-    """Jensen-Shannon divergence, base 2, of two histograms [N] of counts; 0 where one of them is empty."""
+    """Jensen-Shannon divergence, base 2, of two histograms [N] of counts; 0 if one of them is empty."""
     if not p.sum() or not q.sum():
         return 0.0
     p, q = p / p.sum(), q / q.sum()
     middle = (p + q) / 2
 
-    def to_middle(a: np.ndarray) -> float:
-        some = a > 0
-        return float((a[some] * np.log2(a[some] / middle[some])).sum())
+    def divergence_from_middle(a: np.ndarray) -> float:
+        positive = a > 0
+        return float((a[positive] * np.log2(a[positive] / middle[positive])).sum())
 
-    return (to_middle(p) + to_middle(q)) / 2
+    return (divergence_from_middle(p) + divergence_from_middle(q)) / 2
 
 
-def drifts(live: Mapping[str, Any], facts: SplitFacts, gate: GateConfig) -> Iterator[Finding]:
-    """The columns of the training split that are distributed otherwise than in the live model's.
+def find_drift(live: Mapping[str, Any], facts: SplitFacts, gate: GateConfig) -> Iterator[Finding]:
+    """The columns of the training split whose distribution differs from that in the live model's training split.
 
     Args:
-        live: what `summarize` said of the live model's training split. What its task read is compared with what this
-            one reads, whatever the columns are called.
+        live: the result of `summarize` for the live model's training split. Its text, pair and label columns are
+            compared with those of this task, whatever the columns' names.
     """
     for column, before in _same_roles(live, facts.task):
         old, new, names = _histograms(before, column, facts)
         distance = divergence(old, new)
         if distance <= gate.drift_threshold:
             continue
-        what = {"length": "text lengths", "number": "answers", "value": "values"}[before["kind"]]
+        what = {"length": "text lengths", "number": "labels", "value": "values"}[before["kind"]]
         yield Finding(
             "drift",
             gate.drift,
             "train",
             column,
-            f"{what} are distributed otherwise than in the live model's training data: divergence {distance:.3f}, "
-            f"threshold {gate.drift_threshold:g}",
+            f"the distribution of {what} differs from that in the live model's training data: divergence "
+            f"{distance:.3f}, threshold {gate.drift_threshold:g}",
             of=facts.rows,
             examples=tuple(_changes(old, new, names)),
-            fix="look whether the data are what they should be; if so, raise gate.drift_threshold",
+            fix="check whether the data are as intended; if so, raise gate.drift_threshold",
         )
 
 
 def _same_roles(live: Mapping[str, Any], task: TaskConfig) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Column of the new data to the summary of the live model's that it is compared with.
+    """Column of the new data to the summary of the live model's column that it is compared with.
 
-    Left out is what has no counterpart: a text or label that only one of the tasks has, labels against numbers, and a
-    column that one task reads and the other does not.
+    Columns without a counterpart are left out: a text or label that only one of the tasks has, labels against numbers,
+    and a column that one task reads and the other does not.
     """
-    was, now = live.get("task") or _guess(live["columns"]), _own(task)
-    answer = "number" if task.type == "regression" else "value"
+    was, now = live.get("task") or _guess_roles(live["columns"]), _task_roles(task)
+    label_kind = "number" if task.type == "regression" else "value"
     for column, before in live["columns"].items():
         role = next((role for role, name in was.items() if name == column), None)
         if role is None:
             if column not in now.values():
                 yield column, before
-        elif role in now and (role != "label" or before["kind"] == answer):
+        elif role in now and (role != "label" or before["kind"] == label_kind):
             yield now[role], before
 
 
-def _guess(columns: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def _guess_roles(columns: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """The roles of a summary that does not name them: the label comes first, then the texts, then all others."""
     texts = [column for column in columns if columns[column]["kind"] == "length"]
     return {**dict(zip(("label",), columns, strict=False)), **dict(zip(("text", "text_pair"), texts, strict=False))}
 
 
 def _histograms(before: Mapping[str, Any], column: str, facts: SplitFacts) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Counts of the live model's data and of the new, over the same bins, and the bins' names."""
+    """Counts of the live model's data and of the new data over the same bins, and the bins' names."""
     if before["kind"] == "value":
-        own = column == facts.task.label
-        counts = facts.labels if own else facts.values.get(column, Counter())
+        is_label = column == facts.task.label
+        counts = facts.labels if is_label else facts.values.get(column, Counter())
         names = list(before["counts"])
         known = [counts.get(name, 0) for name in names]
-        if not own:
+        if not is_label:
             known[names.index("")] = facts.rows - sum(counts.values())
         others = sum(count for name, count in counts.items() if not name or name not in before["counts"])
         shown = [name or "no value" for name in names]
         return np.array([*before["counts"].values(), 0.0]), np.array([*known, others]), [*shown, "other values"]
-    edges = _LENGTHS if before["kind"] == "length" else before["edges"]
+    edges = _LENGTH_EDGES if before["kind"] == "length" else before["edges"]
     values = facts.lengths(column) if before["kind"] == "length" else facts.numbers
     unit = " characters" if before["kind"] == "length" else ""
     bounds = [f"{edge:.4g}" for edge in edges]
     between = [f"{low} to {high}{unit}" for low, high in itertools.pairwise(bounds)]
     names = [f"below {bounds[0]}{unit}", *between, f"{bounds[-1]}{unit} or more"] if bounds else ["any"]
-    return np.array(before["counts"], float), np.array(_bins(values, edges), float), names
+    return np.array(before["counts"], float), np.array(_bin_counts(values, edges), float), names
 
 
 def _changes(old: np.ndarray, new: np.ndarray, names: list[str]) -> Iterator[str]:
@@ -158,7 +158,7 @@ def save_summary(summary: Mapping[str, Any], directory: Path | str) -> None:
 
 
 def load_summary(model: Path | str) -> dict[str, Any] | None:
-    """The summary stored with a SavedModel, None where there is none."""
+    """The summary stored with a SavedModel, None if there is none."""
     path = Path(model, "assets.extra", SUMMARY_FILE)
     if not path.is_file():
         return None

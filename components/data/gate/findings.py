@@ -1,4 +1,4 @@
-"""What the data gate finds, how it is said, and where it is kept. Imports no TensorFlow."""
+"""The data gate's findings: their text, and their file. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from models.errors import GateError
 from tflite.host.json_text import to_json
 
 FINDINGS_FILE = "findings.json"
-# Errors that a message lists.
+# The number of errors that a message lists.
 _LISTED = 10
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one rule found in one split.
+    """One finding of a rule in one split.
 
     Attributes:
         rule: the key under `gate`.
         severity: `error` or `warn`.
         split, column: where.
         message: what was found, in a sentence.
-        rows, of: how many rows it concerns, of how many; 0 and 0 where rows are not what is counted.
-        examples: some of them, shortened.
+        rows, of: how many rows it concerns, of how many; 0 and 0 if it is not about rows.
+        examples: some of these rows, shortened.
         fix: what to do about it.
     """
 
@@ -41,31 +41,31 @@ class Finding:
     fix: str = ""
 
     def render(self, examples: int = 5) -> str:
-        """A line that names everything, and one for each of the first examples."""
+        """One line with all the facts, one for each of the first examples, and one with the fix."""
         column = f", column {self.column!r}" if self.column else ""
         head = f"{self.severity} {self.rule} in {self.split or 'the data'}{column}: {self.message}"
         tail = [f"    to fix: {self.fix}"] if self.fix else []
         return "\n".join([head, *(f"    {example}" for example in self.examples[:examples]), *tail])
 
 
-def stop(findings: Sequence[Finding]) -> None:
-    """Raises what must stop the run, all of it on one screen.
+def raise_errors(findings: Sequence[Finding]) -> None:
+    """Stops the run if there are errors, with all of them on one screen.
 
     Raises:
         GateError: there is a finding of severity `error`.
     """
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:
-        # few errors with all they have, many with less, so that they fit on a screen
+        # A few errors with all their examples, many with one each, so that they fit on a screen.
         listed = "\n".join(finding.render(5 if len(errors) <= 3 else 1) for finding in errors[:_LISTED])
         if len(errors) > _LISTED:
             listed += f"\nand {len(errors) - _LISTED:,} more"
         rules = dict.fromkeys(f"gate.{finding.rule}" for finding in errors)
         raise GateError(
-            f"the data gate stops the run: {number_of(errors, 'error')}",
+            f"the data gate stops the run: {pluralize(errors, 'error')}",
             got="\n" + "\n".join("    " + line for line in listed.splitlines()),
-            expected="data that a model can be learned from and judged by",
-            fix=f"correct the data, or say that it may pass: {', '.join(rules)}: warn",
+            expected="data from which a model can be trained and evaluated",
+            fix=f"correct the data, or let it pass: {', '.join(rules)}: warn",
         )
 
 
@@ -82,11 +82,11 @@ def save(findings: Sequence[Finding], directory: Path | str) -> None:
 
 
 def load(directory: Path | str) -> list[Finding]:
-    """Reads what `save` wrote."""
+    """Reads `findings.json`."""
     raw = json.loads(Path(directory, FINDINGS_FILE).read_text(encoding="utf-8"))
     return [Finding(**{**item, "examples": tuple(item["examples"])}) for item in raw]
 
 
-def number_of(things: Sized, name: str) -> str:
-    """How many there are: "1 label", "2 labels"."""
+def pluralize(things: Sized, name: str) -> str:
+    """The number of things, with their name: "1 label", "2 labels"."""
     return f"{len(things):,} {name}{'' if len(things) == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""What one cell means: text, a number as people write it, a list.
+"""The meaning of one cell: text, a number as people write it, a list.
 
 No files, no tables.
 """

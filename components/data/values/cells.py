@@ -1,4 +1,4 @@
-"""What a cell holds: text, or something that only looks like text once it is written down. Imports no TensorFlow."""
+"""Whether a cell holds text or another value, and the text of such a value. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,42 +9,43 @@ import math
 import numbers
 from typing import Any
 
-from components.data.formats.table import Twice
+from components.data.formats.table import DuplicateKey
 
-_KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
+_TYPE_NAMES: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (bool, "true or false"),
     ((numbers.Number, decimal.Decimal), "a number"),
     ((list, tuple, set), "a list"),
     (dict, "an object"),
     ((datetime.date, datetime.time, datetime.timedelta), "a date or a time"),
-    (Twice, "two values"),
+    (DuplicateKey, "two values"),
 )
 
 
 class BadValueError(ValueError):
-    """A value that a row may not have; the message is the kind of the mistake."""
+    """A value that a row must not have; the message names the mistake."""
 
 
-def what_is_not_text(value: Any) -> str:
-    """What a cell holds that is not text: "a list", "an object", "a number"; empty for text and for a missing value.
+def describe_non_text(value: Any) -> str:
+    """The kind of a value that is not text: "a list", "an object", "a number"; empty for text and a missing value.
 
-    The source of such a value is nothing that anybody would send to a model: `["so", "good"]` with its brackets.
+    Nobody would send the source code of such a value, `["so", "good"]` with its brackets, to a model.
     """
     if value is None or isinstance(value, str | bytes) or value != value:  # NaN is a missing value
         return ""
-    return next((name for kind, name in _KINDS if isinstance(value, kind)), f"a {type(value).__name__}")
+    return next((name for types, name in _TYPE_NAMES if isinstance(value, types)), f"a {type(value).__name__}")
 
 
 def readable(text: str) -> str:
-    """The text with half surrogate pairs, which UTF-8 cannot hold, written out."""
+    """The text with half surrogate pairs, which UTF-8 cannot hold, escaped."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def as_text(value: Any) -> str | None:
-    """A value as the text that stands for it, None for a missing one.
+    """A value as text, None if it is missing.
 
-    Numbers as they are written, but whole ones without a fraction, for files type them as they like (a column of 1 and
-    nothing is one of 1.0 for pandas); booleans as `true` and `false`, lists and objects as JSON, dates in ISO 8601.
+    Numbers as they are written, but whole numbers without a fraction, because files differ in their types (pandas turns
+    a column of 1 and missing values into 1.0); booleans as `true` and `false`, lists and objects as JSON, dates in ISO
+    8601.
     """
     if isinstance(value, str):
         if not value.isascii():
@@ -77,7 +78,7 @@ def _number_text(value: float | decimal.Decimal) -> str | None:
 
 
 def nearest_text(value: Any) -> str | None:
-    """The same for a column that the task does not read: nothing in it stops anybody."""
+    """The same for a column that the task does not read, where no value is an error."""
     try:
         return as_text(value)
     except BadValueError:
@@ -92,5 +93,5 @@ def _check_unicode(value: str) -> None:
 
 
 def as_json(value: Any) -> str:
-    """A list or an object as JSON; what JSON has no form for (a date, bytes) as its text."""
+    """A list or an object as JSON; values that JSON cannot represent (a date, bytes) as text."""
     return json.dumps(value, ensure_ascii=False, default=str)

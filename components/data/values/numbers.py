@@ -1,7 +1,7 @@
 """Numbers as people write them: 3.5, 3,5, 1,000, 1.000,5, 1 000, 85%, $3.50, 3.50 EUR, 2 kg, −3, 1e3, ½.
 
-A single value may have two readings: "1,000" is a thousand or one. A column must have one, so what its values allow is
-collected, and a column that leaves it open is a question, never a guess. Standard library only.
+A single value may have two readings: "1,000" is a thousand or one. A column must have one, so the readings of its
+values are collected, and an ambiguous column is an error, never a guess. Standard library only.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 POINT, COMMA = ".", ","
-"""What may stand before the decimals."""
+"""The decimal marks."""
 _LONGEST = 40
 _LIKE_ASCII = {"−": "-", "–": "-", "﹣": "-", "’": "'", "٪": "%", "٫": ".", "٬": "'"}
 _CODES = (
@@ -30,7 +30,7 @@ _CURRENCIES = frozenset(_CODES.split())
 _UNITS = _CURRENCIES.union(_MEASURES.split())
 _WORD_BEHIND = re.compile(r"(?P<number>.*?[\d.,])\s*(?P<unit>[^\W\d_][^\s\d]*|°[CF])\.?", re.DOTALL)
 _WORD_BEFORE = re.compile(r"(?P<unit>[^\W\d_]+\$?)\.?\s*(?P<number>[-+]?\d.*)", re.DOTALL)
-# "12,34,567" is how India groups. A group never follows a leading zero.
+# "12,34,567" is Indian grouping. A group never follows a leading zero.
 _INDIAN = r"[1-9]\d?(?:,\d\d)+,\d{3}"
 _GROUPED = r"[1-9]\d{{0,2}}(?P<between>[{} '])\d{{3}}(?:(?P=between)\d{{3}})*"
 # Nobody groups the digits of scientific notation: "4.658e-04" has one reading.
@@ -42,11 +42,11 @@ _FORMS = {
 
 @dataclass(frozen=True)
 class Reading:
-    """What a value can mean.
+    """The possible meanings of a value.
 
     Attributes:
-        unit: "%", "‰", a currency or a measure, which is left out of the number; "" for none.
-        by_mark: decimal mark to number: one of the two marks, or both.
+        unit: "%", "‰", a currency or a measure; it does not scale the number; "" for none.
+        by_mark: decimal mark to number, for one of the two marks or both.
     """
 
     unit: str
@@ -54,13 +54,13 @@ class Reading:
 
     @property
     def clear(self) -> bool:
-        """Both marks are possible and give the same number."""
+        """True if both marks are possible and give the same number."""
         return len(set(self.by_mark.values())) == 1 and len(self.by_mark) == 2
 
 
 @lru_cache(maxsize=65_536)
 def read_number(text: str) -> Reading | None:
-    """How a text can be read as a finite number; None where it cannot."""
+    """How a text can be read as a finite number; None if it cannot."""
     text = text.strip()
     if not text or len(text) > _LONGEST:
         return None
@@ -69,7 +69,7 @@ def read_number(text: str) -> Reading | None:
     unit, text = _without_unit(text)
     sign = -1.0 if text[:1] == "-" else 1.0
     text = text[1:].lstrip() if text[:1] in ("-", "+") else text
-    if not unit:  # "-$3.50" and "$-3.50" are both written
+    if not unit:  # "-$3.50" and "$-3.50" both occur
         unit, text = _without_unit(text)
     vulgar = _vulgar(text)
     if vulgar is not None:
@@ -79,7 +79,7 @@ def read_number(text: str) -> Reading | None:
 
 
 def _ascii(character: str) -> str:
-    """Digits of every script, full width, kinds of minus and of spaces, as ASCII has them."""
+    """Digits of every script, full-width forms, and kinds of minus and space, as ASCII."""
     if unicodedata.category(character) == "Nd":
         return str(unicodedata.decimal(character))
     if "\uff01" <= character <= "\uffe6":
@@ -114,7 +114,7 @@ def _vulgar(text: str) -> float | None:
 
 
 def _plain(text: str, mark: str) -> float | None:
-    """A number without sign and unit, whose decimals follow `mark`."""
+    """A number without sign and unit, with `mark` as the decimal mark."""
     if _FORMS[mark].fullmatch(text) is None:
         return None
     digits = text.replace(" ", "").replace("'", "").replace(COMMA if mark == POINT else POINT, "").replace(COMMA, POINT)
@@ -127,13 +127,13 @@ def _plain(text: str, mark: str) -> float | None:
 
 @dataclass
 class NumberColumn:
-    """What the values of a column say of its decimal mark and unit.
+    """The decimal marks and units that the values of a column allow.
 
     Attributes:
-        rows: numbers seen.
-        units: unit to rows; a zero has none.
-        only: decimal mark to the first value that allows no other.
-        open: the first value that both marks allow, with different numbers.
+        rows: the number of values.
+        units: unit to number of rows; zeros are not counted.
+        only: decimal mark to the first value that allows no other mark.
+        open: the first value that has different meanings with the two marks.
     """
 
     rows: int = 0
@@ -158,31 +158,31 @@ class NumberColumn:
 
     @property
     def mark(self) -> str | None:
-        """The decimal mark; None where the values leave it open or contradict each other."""
+        """The decimal mark; None if the values leave it open or contradict each other."""
         if len(self.only) > 1:
             return None
         return next(iter(self.only)) if self.only else (None if self.open else POINT)
 
-    def question(self, told: str | None = None) -> tuple[str, str]:
-        """What is unclear, and what to do about it; two empty texts where nothing is.
+    def find_ambiguity(self, configured: str | None = None) -> tuple[str, str]:
+        """What is ambiguous, and how to fix it; two empty strings if nothing is.
 
         Args:
-            told: the decimal mark, where somebody has said it.
+            configured: the decimal mark, if it is known.
         """
         if len(self.units) > 1:
             named = ", ".join(f"{unit or 'none'} in {rows:,} rows" for unit, rows in self.units.most_common())
             return f"numbers of different units ({named})", "give all numbers in one unit"
-        if told is None and len(self.only) > 1:
+        if configured is None and len(self.only) > 1:
             point, comma = self.only[POINT], self.only[COMMA]
             return (
                 f"{point!r} can only have a decimal point, {comma!r} only a decimal comma",
-                "write all numbers alike",
+                "write all numbers in the same way",
             )
-        if told is None and self.mark is None:
+        if configured is None and self.mark is None:
             by_mark = (read_number(self.open) or Reading("", {POINT: 0.0, COMMA: 0.0})).by_mark
             return (
                 f"{self.open!r} is {by_mark[POINT]:.15g} with a decimal point and {by_mark[COMMA]:.15g} with a decimal "
-                "comma, and no row tells which is meant",
+                "comma, and no row shows which is meant",
                 "set task.decimal to '.' or ','",
             )
         return "", ""

@@ -1,7 +1,7 @@
-"""Lists that a file holds as text: JSON's ["a", "b"], Python's ['a', 'b'] (pandas writes it), numpy's ['a' 'b'].
+"""Lists that a file holds as text: JSON's ["a", "b"], Python's ['a', 'b'] (as pandas writes it), NumPy's ['a' 'b'].
 
-Also what programs put around them: `frozenset({…})`, `array([…], dtype=object)`, R's `c(…)`, a list inside a JSON
-string, Label Studio's `{"choices": […]}`, and Postgres' {a,"b c"}.
+Also the forms of other programs: `frozenset({…})`, `array([…], dtype=object)`, R's `c(…)`, a list inside a JSON string,
+Label Studio's `{"choices": […]}`, and Postgres' {a,"b c"}.
 
 Standard library only.
 """
@@ -26,23 +26,23 @@ _WRAPPED = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 _STARTS = ("[", "(", "{", '"[', "set(", "frozenset(", "tuple(", "list(", "array(", "np.array(", "c(")
-"""How a list that was written as text may begin."""
+"""The possible beginnings of a list that was written as text."""
 _CURLY = str.maketrans("“”„‘’", '"""\'\'')
 
 Item = str | bool | float | None
 
 
-def written_list(text: str) -> list[Item] | None:
-    """The items of a list of quoted texts, numbers and truth values; None for what is no such list."""
+def parse_list(text: str) -> list[Item] | None:
+    """The items of a list of quoted texts, numbers and booleans; None if the text is not such a list."""
     text = text.strip()
     if not text.startswith(_STARTS):
         return None
-    found = _items(_unwrapped(text))
-    return _items(_unwrapped(text.translate(_CURLY))) if found is None and not text.isascii() else found
+    items = _items(_unwrap(text))
+    return _items(_unwrap(text.translate(_CURLY))) if items is None and not text.isascii() else items
 
 
-def _unwrapped(text: str) -> str:
-    """The list alone, without what a program puts around it."""
+def _unwrap(text: str) -> str:
+    """The list alone, without its wrapper."""
     if text.startswith('"['):
         try:
             return str(json.loads(text)).strip()
@@ -52,7 +52,7 @@ def _unwrapped(text: str) -> str:
     if found is None:
         return text
     inner = (found["call"] or found["choices"] or "").strip()
-    # R's c("a", "b") has no brackets of its own
+    # R's c("a", "b") has no brackets.
     return f"[{inner}]" if text.startswith("c(") else inner or "[]"
 
 
@@ -69,13 +69,13 @@ def _items(text: str) -> list[Item] | None:
         place = found.end()
         commas += bool(found["comma"])
         items.append(_value(found["item"]))
-    # What only commas make a list: "(1)" and "{2020}" are text
+    # Without commas, "(1)" and "{2020}" are text.
     return items if text[0] == "[" or commas or isinstance(items[0], str) else None
 
 
-def bare_list(text: str) -> list[str] | None:
-    """The items of "[joy, fear]", a list that someone has written without quotes, and of Postgres' "{joy,"deep fear"}";
-    None for what is no such list."""
+def parse_bare_list(text: str) -> list[str] | None:
+    """The items of "[joy, fear]", a list written without quotes, and of Postgres' "{joy,"deep fear"}"; None if the text
+    is not such a list."""
     text = text.strip()
     if text[:1] + text[-1:] not in ("[]", "{}"):
         return None
@@ -89,8 +89,9 @@ def bare_list(text: str) -> list[str] | None:
     return None if any(item[0] in "\"'" for item in items) else items
 
 
-def not_names(text: str) -> str:
-    """What a text is the source of that cannot be labels: "an object", "a list of lists"; empty for others."""
+def describe_non_label(text: str) -> str:
+    """The kind of a value that cannot be labels, if the text is its source code: "an object", "a list of lists or
+    objects"; else empty."""
     text = text.strip()
     if text[:1] not in ("{", "[") or (text[1:-1].lstrip()[:1] not in "{[\"'" and ":" not in text):
         return ""
@@ -107,7 +108,7 @@ def not_names(text: str) -> str:
 
 
 def is_vector(items: list[Any]) -> bool:
-    """Whether a list is a vector with a place for each label, [0, 1, 0] or [0.0, 1.0, 0.0], and not a list of names."""
+    """Whether a list is a vector with one number per label, [0, 1, 0] or [0.0, 1.0, 0.0], and not a list of names."""
     numbers = [item for item in items if isinstance(item, int | float)]
     return len(numbers) == len(items) > len(set(numbers)) and all(0 <= number <= 1 for number in numbers)
 
@@ -120,7 +121,7 @@ def _value(item: str) -> Item:
     if item.startswith('"'):
         try:
             return str(json.loads(item))
-        except json.JSONDecodeError:  # Python quotes so where a text holds an apostrophe
+        except json.JSONDecodeError:  # Python uses double quotes if a text contains an apostrophe
             pass
     try:
         return str(ast.literal_eval(item))

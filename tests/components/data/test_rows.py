@@ -104,11 +104,16 @@ def test_numbers_as_people_write_them(path: Path, labels: list, mark: str | None
         (["1,000", "2,500"], None, "'1,000' is 1000 with a decimal point and 1 with a decimal comma", "task.decimal"),
         (["1.000", "2.500"], None, "'1.000' is 1 with a decimal point and 1000 with a decimal comma", "task.decimal"),
         (["3,5", "4,5"], None, "a label with a decimal comma in 2 of 2 rows", "task.decimal: ','"),
-        (["3,5", "1,234.5"], None, "'1,234.5' can only have a decimal point, '3,5' only a decimal comma", "alike"),
+        (
+            ["3,5", "1,234.5"],
+            None,
+            "'1,234.5' can only have a decimal point, '3,5' only a decimal comma",
+            "in the same way",
+        ),
         (["85%", "0.9"], None, "% in 1 rows, none in 1 rows", "one unit"),
         ([0.5, "85%"], None, "none in 1 rows, % in 1 rows", "one unit"),
         (["$3", "€3"], None, "$ in 1 rows, € in 1 rows", "one unit"),
-        (["3.5", "4"], ",", "no number with a decimal comma in 1 of 2 rows: row 1 (line 1): '3.5'", "correct"),
+        (["3.5", "4"], ",", "not a number with a decimal comma in 1 of 2 rows: row 1 (line 1): '3.5'", "correct"),
     ],
 )
 def test_numbers_that_can_be_read_in_two_ways_are_a_question(

@@ -63,7 +63,7 @@ def test_given_splits() -> None:
         ("eval", ("b.csv",)),
         ("test", ("c.csv", "d.csv")),
     ]
-    assert {source.side(key) for source in sources(whole) for key in range(50)} == {"train", "eval", "test"}
+    assert {source.split_of_key(key) for source in sources(whole) for key in range(50)} == {"train", "eval", "test"}
     assert split_names(DataConfig(train="a.csv")) == ("train", "eval")
     assert split_names(DataConfig(train="a.csv", eval="b.csv")) == ("train", "eval")
     train = sources(DataConfig(train="a.csv", test="c.csv"))[0]

@@ -12,7 +12,7 @@ import tiny_checkpoints
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.data.text_keys import TextReading, reading_of, side_key
+from components.data.text_keys import TextReading, load_text_reading, split_key
 from models.config import TokenizerConfig
 from tflite.host.words import split_words
 
@@ -27,9 +27,9 @@ READINGS = [
 
 def test_the_numbers_never_change() -> None:
     """The sides of splits hang on them. From: printf transom | b2sum -l 64, as little-endian numbers."""
-    assert side_key("Transom") == TextReading().key("Transom") == 13291741186579194262
-    assert side_key("Transom", "O K") == 11035993294766192040
-    assert side_key("ＴＲÄNSOM\u200b") == side_key("transom") == 13291741186579194262
+    assert split_key("Transom") == TextReading().key("Transom") == 13291741186579194262
+    assert split_key("Transom", "O K") == 11035993294766192040
+    assert split_key("ＴＲÄNSOM\u200b") == split_key("transom") == 13291741186579194262
 
 
 def test_what_any_tokenizer_reads_alike_stands_on_one_side() -> None:
@@ -40,17 +40,17 @@ def test_what_any_tokenizer_reads_alike_stands_on_one_side() -> None:
         if unicodedata.category(chr(point)) == "Cn":
             continue
         text = f"a{chr(point)}b"
-        side = side_key(text)
+        side = split_key(text)
         for reading in READINGS:
             if (read := reading.read(text)) != text:
-                assert side == side_key(read), (hex(point), reading)
+                assert side == split_key(read), (hex(point), reading)
 
 
 @pytest.mark.parametrize("reading", READINGS, ids=str)
 @given(st.text())
 def test_a_reading_is_its_own(reading: TextReading, text: str) -> None:
     if "\0" not in text or not reading.mediapipe_compatible:
-        assert side_key(text) == side_key(reading.read(text))
+        assert split_key(text) == split_key(reading.read(text))
     assert reading.key(text) == reading.key(f" {text}\n") or "\0" in text
 
 
@@ -59,7 +59,7 @@ def test_a_reading_is_its_own(reading: TextReading, text: str) -> None:
 def test_a_text_is_read_word_by_word_as_it_is_as_a_whole(reading: TextReading, words: list[str], space: str) -> None:
     text = space.join(words)
     assert reading.read(text) == reading._read(text)
-    assert side_key(text) == side_key("".join(words))
+    assert split_key(text) == split_key("".join(words))
 
 
 @given(st.text(st.characters(blacklist_categories=["Cs", "Cf", "Cn"])))
@@ -80,7 +80,7 @@ def test_case_and_accents_count_where_the_tokenizer_keeps_them(
     assert folding.key(one) == folding.key(other)
     keeping = TextReading("wordpiece", lowercase=False, strip_accents=False)
     assert keeping.key(one) != keeping.key(other)
-    assert side_key(one) == side_key(other)
+    assert split_key(one) == split_key(other)
 
 
 @pytest.mark.parametrize("reading", READINGS, ids=str)
@@ -108,18 +108,18 @@ def test_different_texts_stay_different() -> None:
 
 
 def test_mediapipe_folds_ascii_alone_and_ends_at_nul() -> None:
-    reading = reading_of(TokenizerConfig(mediapipe_compatible=True), None)
+    reading = load_text_reading(TokenizerConfig(mediapipe_compatible=True), None)
     assert reading.key("Good") == reading.key("good") == reading.key("good\0bad")
     assert reading.key("É") != reading.key("é")
 
 
 def test_the_reading_of_a_configuration() -> None:
-    assert reading_of(TokenizerConfig(lowercase=False), None) == TextReading(lowercase=False)
+    assert load_text_reading(TokenizerConfig(lowercase=False), None) == TextReading(lowercase=False)
 
 
 @pytest.mark.parametrize("cased", [True, False])
 def test_the_reading_of_a_preset_is_its_own(tmp_path: Path, cased: bool) -> None:
     tiny_checkpoints.write(tmp_path, "bert")
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": not cased}))
-    reading = reading_of(TokenizerConfig(lowercase=cased, max_length=4096), str(tmp_path))
+    reading = load_text_reading(TokenizerConfig(lowercase=cased, max_length=4096), str(tmp_path))
     assert reading == TextReading("wordpiece", lowercase=not cased, strip_accents=not cased)

@@ -134,4 +134,4 @@ def test_merging_leaves_the_accumulators_as_they_were() -> None:
     for _ in range(2):
         merged = combiner.merge_accumulators(parts)
         assert merged.rows == 2
-        assert merged.answers.tolist() == [1.0, 2.0]
+        assert merged.targets.tolist() == [1.0, 2.0]

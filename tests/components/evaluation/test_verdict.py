@@ -10,20 +10,20 @@ import pytest
 from tiny_measured import measured, part, shared
 
 from components.config import EvaluationConfig
-from components.evaluation.measurements import Comparison, LiveState, Measured, Slice
-from components.evaluation.verdict import judge, sentence
+from components.evaluation.measurements import Comparison, LiveState, Measurements, Slice
+from components.evaluation.verdict import describe_verdict, reach_verdict
 
 
-def verdict(found: Measured, replace_incomparable: bool = False, **thresholds: Any) -> tuple[str, bool, list[str]]:
+def verdict(found: Measurements, replace_incomparable: bool = False, **thresholds: Any) -> tuple[str, bool, list[str]]:
     config = EvaluationConfig(thresholds=thresholds, replace_incomparable=replace_incomparable)
-    made = judge(found, config)
-    return sentence(found, made, config), made.blessed, made.notes
+    made = reach_verdict(found, config)
+    return describe_verdict(found, made, config), made.blessed, made.notes
 
 
 def test_a_value_below_its_minimum() -> None:
     said, blessed, notes = verdict(measured(part("", "", 850, accuracy=0.71)), accuracy={"min": 0.8})
     assert said == (
-        "not blessed: accuracy 0.71 on the 850 test rows is below the 0.80 that evaluation.thresholds asks for"
+        "not blessed: accuracy 0.71 on the 850 test rows is below the minimum of 0.80 in evaluation.thresholds"
     )
     assert not blessed
     assert notes == []
@@ -32,7 +32,7 @@ def test_a_value_below_its_minimum() -> None:
 def test_a_value_above_its_maximum() -> None:
     said, *_ = verdict(measured(part("", "", 850, log_loss=0.5004)), log_loss={"max": 0.5})
     assert said == (
-        "not blessed: log_loss 0.5004 on the 850 test rows is above the 0.50 that evaluation.thresholds asks for"
+        "not blessed: log_loss 0.5004 on the 850 test rows is above the maximum of 0.50 in evaluation.thresholds"
     )
 
 
@@ -63,7 +63,7 @@ def test_a_slice_fails_though_the_whole_passes() -> None:
     )
     said, blessed, _ = verdict(found, accuracy={"min": 0.8, "slices": ("label",)})
     assert said == (
-        "not blessed: accuracy 0.60 on slice label=neg (123 rows) is below the 0.80 that evaluation.thresholds asks for"
+        "not blessed: accuracy 0.60 on slice label=neg (123 rows) is below the minimum of 0.80 in evaluation.thresholds"
     )
     assert not blessed
     assert verdict(found, accuracy={"min": 0.8, "slices": ("label=pos",)})[1]
@@ -125,13 +125,13 @@ def test_answers_that_are_no_numbers_are_never_blessed() -> None:
     found = measured(part("", "", 850, accuracy=math.nan, not_finite_count=3))
     said, blessed, _ = verdict(found)
     assert not blessed
-    assert "3 of the answers on the 850 test rows are NaN or infinite" in said
+    assert "3 of the predictions on the 850 test rows are NaN or infinite" in said
 
 
 def test_no_threshold_and_a_first_run_are_said_and_pass() -> None:
     found = measured(part("", "", 850, accuracy=0.9), live=LiveState())
     said, blessed, notes = verdict(found)
-    first = "nothing is live yet: this model is measured without comparison"
+    first = "nothing is live yet: this model is measured without a comparison"
     assert blessed
     assert said == "blessed without a test of quality on the 850 test rows: evaluation.thresholds is empty"
     assert notes == [first, "evaluation.thresholds is empty: any model is blessed"]
@@ -150,7 +150,7 @@ def test_the_model_that_is_live_passes_again() -> None:
     found = measured(part("", "", 850, accuracy=0.9), live=LiveState(17, same=True))
     _, blessed, notes = verdict(found, accuracy={"max_loss_to_live": 0.0})
     assert blessed
-    assert "this very model is live already, as version 17: there is nothing to compare it with" in notes
+    assert "this model is live already, as version 17: there is nothing to compare it with" in notes
 
 
 def test_what_cannot_be_compared_does_not_pass_unless_the_user_says_so() -> None:
@@ -160,12 +160,12 @@ def test_what_cannot_be_compared_does_not_pass_unless_the_user_says_so() -> None
     assert not blessed
     assert said == (
         "not blessed: accuracy on the 850 test rows cannot be compared with the live model (version 17): its task.type "
-        "is 'regression'; to replace it all the same: --set evaluation.replace_incomparable=true "
+        "is 'regression'; to replace it nevertheless: --set evaluation.replace_incomparable=true "
         "(and 1 more, see thresholds)"
     )
     _, blessed, notes = verdict(found, True, accuracy={"min": 0.8, "max_loss_to_live": 0.01})
     assert blessed
-    assert any(note.endswith("evaluation.replace_incomparable lets it pass") for note in notes)
+    assert any(note.endswith("it passes because evaluation.replace_incomparable is true") for note in notes)
     assert verdict(found, accuracy={"min": 0.8})[1], "a threshold that asks for no comparison needs none"
     assert not verdict(found, True, accuracy={"min": 0.95, "max_loss_to_live": 0.01})[1]
 
@@ -220,14 +220,14 @@ def test_a_loss_that_chance_explains_passes_and_is_said() -> None:
     found = measured(shared(100, 100, 0.86, 0.88, -0.01, 0.05))
     _, blessed, notes = verdict(found, accuracy={"max_loss_to_live": 0.01})
     assert blessed
-    assert any("is 0.02 worse" in note and "chance explains as much" in note for note in notes)
+    assert any("is 0.02 worse" in note and "this may be chance" in note for note in notes)
 
 
 def test_rows_that_are_too_few_to_tell_are_said() -> None:
     found = measured(shared(100, 100, 0.88, 0.88, -0.04, 0.04))
     _, blessed, notes = verdict(found, accuracy={"max_loss_to_live": 0.01})
     assert blessed
-    assert any("the rows are too few to tell" in note and "-0.040 to 0.040" in note for note in notes)
+    assert any("there are too few rows to tell" in note and "-0.040 to 0.040" in note for note in notes)
     assert verdict(found, accuracy={"max_loss_to_live": 0.05})[2] == []
 
 

@@ -13,7 +13,9 @@ from components.evaluation.thresholds import METRICS, PER_LABEL_METRICS
 ROWS, DRAWS = 60, 12
 COUNTS = ("example_count", "unlabelled_count", "not_finite_count", "unknown_label_count")
 Case = tuple[
-    list[str], Callable[[list[str]], dict[str, weighted_metrics.Weighted]], Callable[[np.ndarray], metrics.Metrics]
+    list[str],
+    Callable[[list[str]], dict[str, weighted_metrics.WeightedMetric]],
+    Callable[[np.ndarray], metrics.Metrics],
 ]
 
 

@@ -166,8 +166,8 @@ def test_a_stopped_run_names_all_errors_and_leaves_no_blessing(project: Project)
     text = caught.value.render()
     for expected in (
         "error empty_split in test",
-        "error one_class in train, column 'label': all 13 rows have the same answer: 'a'",
-        "error unseen_label in eval, column 'label': 1 label that training never shows: never (1)",
+        "error one_class in train, column 'label': all 13 rows have the same label: 'a'",
+        "error unseen_label in eval, column 'label': 1 label not found in training: never (1)",
         "error split_overlap in eval, column 'text': 1 of 1 rows",
         '"text 3" -> never',
     ):

@@ -13,9 +13,10 @@ from tiny_exports import KINDS, Exported
 
 from components import artifacts
 from components.config import EvaluationConfig
-from components.edge_rows import edge_rows
+from components.gates import edge_gate_report
+from components.gates.edge_rows import edge_rows
+from components.gates.edge_variants import export_variants
 from components.steps import edge_exporter, edge_gate
-from components.steps.edge_exporter import export_variants
 from models.config import TaskConfig
 from models.errors import ConfigError, ModelError
 from tflite.bundle.bundle_folder import check_golden
@@ -82,14 +83,14 @@ def test_every_kind_of_model_gets_a_bundle(kind: str, exports: dict[str, Exporte
 def test_what_cannot_be_made_is_told_and_stops_nothing(
     exports: dict[str, Exported], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = Float32Model.write_bundle
+    write = Float32Model.write
 
     def refuse(self: Float32Model, target: Path, variant: str, *rest: Any, **more: Any) -> Manifest:
         if variant == "dynamic_int8":
             raise ModelError("variant dynamic_int8 cannot be made", got="NoKernel")
         return write(self, target, variant, *rest, **more)
 
-    monkeypatch.setattr(Float32Model, "write_bundle", refuse)
+    monkeypatch.setattr(Float32Model, "write", refuse)
     config = EdgeConfig(variants=("dynamic_int8", "float16"), max_slice_loss=1)
     _, report, _ = run(exports["single"], tmp_path, "single", config)
     assert report["variant"] == "float16"
@@ -100,14 +101,14 @@ def test_what_cannot_be_made_is_told_and_stops_nothing(
 def test_what_cannot_be_measured_is_told_and_stops_nothing(
     exports: dict[str, Exported], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measure_cost = edge_gate.measure_cost
+    measure_cost = edge_gate_report.measure_cost
 
     def ends(bundle: Path) -> Any:
         if bundle.name in ("dynamic_int8", "float32"):
             raise ModelError(f"{bundle} cannot be measured", got="exit code -11")
         return measure_cost(bundle)
 
-    monkeypatch.setattr(edge_gate, "measure_cost", ends)
+    monkeypatch.setattr(edge_gate_report, "measure_cost", ends)
     config = EdgeConfig(variants=("dynamic_int8", "float16"), max_slice_loss=1)
     _, report, blessing = run(exports["single"], tmp_path, "single", config)
     assert report["variant"] == "float16"
@@ -148,20 +149,20 @@ def test_rows_are_the_same_in_any_order_and_know_their_slices(tmp_path: Path) ->
     everything = edge_rows(write_rows(tmp_path / "all", "single"), "eval", task, 99, ("place", "label", "text_length"))
     assert {row.text for row in everything} == set(TEXTS)
     row = next(row for row in everything if row.text == "a good film")
-    assert row.target == ("good",)
+    assert row.answer == ("good",)
     assert row.slices == ("place=cinema", "label=good", "text_length=0-15 characters")
-    assert next(row for row in everything if row.text == "Café 好").target is None
+    assert next(row for row in everything if row.text == "Café 好").answer is None
     assert next(row for row in everything if row.text == "Café 好").slices[1] == "label=(none)"
 
 
 def test_many_labels_none_of_them_is_an_answer(tmp_path: Path) -> None:
     rows = edge_rows(write_rows(tmp_path / "e", "multi"), "eval", KINDS["multi"][0], 99)
-    assert {row.target for row in rows} == {("x",), ()}
+    assert {row.answer for row in rows} == {("x",), ()}
 
 
 def test_no_rows_to_compare_on_bless_no_bundle(exports: dict[str, Exported], tmp_path: Path) -> None:
     (tmp_path / "bundles.json").write_text('{"float32": "", "dynamic_int8": "", "float16": "cannot be made"}')
-    report = edge_gate.examine(exports["single"].folder, tmp_path, [], EdgeConfig(), 20)
+    report = edge_gate_report.edge_gate_report(exports["single"].folder, tmp_path, [], EdgeConfig(), 20)
     assert not report["blessed"]
     assert {row["variant"]: row["why"] for row in report["variants"]} == {
         "dynamic_int8": "the eval split has no row on which it could be compared with Keras",

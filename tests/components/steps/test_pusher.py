@@ -15,9 +15,11 @@ from tfx.types import standard_artifacts
 from tiny_artifacts import artifact
 
 from components import artifacts
-from components.steps.live_model import WHEN_RUN, LiveModel, copy_live
+from components.live_version import copy_live_version
+from components.push import ALREADY_LIVE
+from components.steps.live_model import WHEN_RUN, LiveModel
 from components.steps.live_model import Executor as LiveExecutor
-from components.steps.pusher import ALREADY_LIVE, Executor, Pusher
+from components.steps.pusher import Executor, Pusher
 from models.errors import PushError
 from models.saved.model_locations import newest_bundle
 from serving.publish.version_folders import publish, versions
@@ -193,7 +195,7 @@ def test_the_live_model_is_a_copy_that_outlives_its_version(tmp_path: Path) -> N
 def test_a_version_that_is_gone_gives_way_to_the_newest(tmp_path: Path) -> None:
     base = tmp_path / "serving"
     version = publish(saved_model(tmp_path / "model", "graph"), base)
-    assert copy_live(base, tmp_path / "copy", version - 1) == version
+    assert copy_live_version(base, tmp_path / "copy", version - 1) == version
     assert (tmp_path / "copy" / "variables" / "variables.index").read_text() == "index"
 
 
@@ -274,7 +276,7 @@ def test_another_variant_of_a_live_model_takes_the_bundles_place(tmp_path: Path)
 def test_a_bundle_that_cannot_be_put_there_is_told_and_put_there_later(tmp_path: Path) -> None:
     base = tmp_path / "serving"
     (tmp_path / "edge").write_text("a file")
-    with pytest.raises(PushError, match=r"of the model is live, its edge bundle is not"):
+    with pytest.raises(PushError, match=r"of the model is live, but its edge bundle is not"):
         push(tmp_path / "run", "a", base, **edge(tmp_path / "run", "dynamic_int8"))
     (tmp_path / "edge").unlink()
     push(tmp_path / "run", "a", base, **edge(tmp_path / "run", "dynamic_int8"))

@@ -18,7 +18,8 @@ from tfx.types import artifact_utils, standard_artifacts
 from tiny_exports import KINDS, Exported
 
 from components.config import ServingConfig
-from components.replay_rows import questions
+from components.gates import serving_gate_report as gate_report
+from components.gates.replay_rows import choose_replay_rows
 from components.steps import serving_gate
 from models.config import TaskConfig
 from serving.check.replay import Replay
@@ -57,7 +58,7 @@ def write_rows(folder: Path, task: TaskConfig, texts: tuple[str, ...] = TEXTS) -
 
 def examine(exported: Exported, folder: Path, model: Path | None = None, **config: Any) -> dict[str, Any]:
     rows = write_rows(folder / "examples", exported.task)
-    return serving_gate.examine(model or exported.folder, rows, exported.task, ServingConfig(**config))
+    return gate_report.serving_gate_report(model or exported.folder, rows, exported.task, ServingConfig(**config))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -129,7 +130,7 @@ def test_missing_warm_up_and_foreign_operations_are_said_before_anything_starts(
     shutil.copytree(exports["single"].folder, model)
     (model / "assets.extra" / "tf_serving_warmup_requests").unlink()
     assert "no warm-up requests" in examine(exports["single"], tmp_path / "one", model)["verdict"]
-    monkeypatch.setattr(serving_gate, "operations", lambda folder: {"MatMul", "FromTheFuture"})
+    monkeypatch.setattr(gate_report, "operation_names", lambda folder: {"MatMul", "FromTheFuture"})
     report = examine(exports["single"], tmp_path / "two", model)
     assert report["verdict"] == "not served: TF Serving 2.20 does not have the operations FromTheFuture"
     assert not report["again"]
@@ -137,9 +138,9 @@ def test_missing_warm_up_and_foreign_operations_are_said_before_anything_starts(
 
 def test_the_longest_and_the_shortest_text_are_always_asked(exports: dict[str, Exported], tmp_path: Path) -> None:
     rows = write_rows(tmp_path / "examples", exports["single"].task)
-    asked = questions(rows, "eval", exports["single"].task, 3)
-    assert [question.text for question in asked] == ["a good film", "bad " * 30, ""]
-    assert asked[0].features == {"review": "a good film"}
+    chosen = choose_replay_rows(rows, "eval", exports["single"].task, 3)
+    assert [row.text for row in chosen] == ["a good film", "bad " * 30, ""]
+    assert chosen[0].features == {"review": "a good film"}
 
 
 def test_the_gate_can_be_off(exports: dict[str, Exported], tmp_path: Path) -> None:
@@ -160,13 +161,13 @@ def test_the_gate_can_be_off(exports: dict[str, Exported], tmp_path: Path) -> No
 def test_a_split_without_rows_serves_nothing(exports: dict[str, Exported], tmp_path: Path) -> None:
     exported = exports["single"]
     rows = write_rows(tmp_path / "examples", exported.task, ())
-    report = serving_gate.examine(exported.folder, rows, exported.task, ServingConfig())
+    report = gate_report.serving_gate_report(exported.folder, rows, exported.task, ServingConfig())
     assert not report["blessed"]
-    assert report["verdict"] == "not served: the eval split has no row that the server could be asked"
+    assert report["verdict"] == "not served: the eval split has no row to send to the server"
 
 
 def test_a_server_that_was_asked_nothing_is_not_blessed() -> None:
-    report = serving_gate.judge(Replay(), ServingConfig(), 0)
-    assert report["verdict"] == "not served: the server was asked nothing"
-    late = serving_gate.judge(Replay(requests=4), ServingConfig(latency_ms=1000), 2)
+    report = gate_report.judge_replay(Replay(), ServingConfig(), 0)
+    assert report["verdict"] == "not served: no request was sent to the server"
+    late = gate_report.judge_replay(Replay(requests=4), ServingConfig(latency_ms=1000), 2)
     assert not late["blessed"], "a latency that was not measured keeps no limit"

@@ -78,7 +78,7 @@ def test_tables_that_say_nothing(tmp_path: Path, content: str, what: str) -> Non
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("t.csv", LINES, "line 1 looks like a row and not like a header"),
+        ("t.csv", LINES, "line 1 looks like a row, not like a header"),
         ("t.csv", "text::label\n" + LINES.replace(",", "::"), "no separator gives all rows the width"),
         ("t.csv", '"text,label"\n' + "".join(f'"{line}"\n' for line in LINES.splitlines()), "quotes around each line"),
         ("t.csv", "text,label,text\n" + LINES.replace("\n", ",x\n"), "column 'text' appears 2 times"),

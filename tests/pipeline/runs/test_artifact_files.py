@@ -11,7 +11,7 @@ import pytest
 from metadata_stores import STEPS, connect, fill
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from components.artifacts import AGAIN
+from components.artifacts import MEASURE_AGAIN
 from pipeline.paths import Paths
 from pipeline.runs import metadata_check
 
@@ -37,10 +37,10 @@ def test_missing_artifacts_are_produced_again(paths: Paths, removed: str, steps:
 
 
 def test_a_refusal_of_the_moment_is_not_taken_from_the_cache(paths: Paths) -> None:
-    assert metadata_check.AGAIN == AGAIN
+    assert metadata_check.AGAIN == MEASURE_AGAIN
     made = connect(paths)
     refused, stands = made.get_artifacts_by_id([1, 2])
-    refused.custom_properties[AGAIN].int_value, stands.custom_properties[AGAIN].int_value = 1, 0
+    refused.custom_properties[MEASURE_AGAIN].int_value, stands.custom_properties[MEASURE_AGAIN].int_value = 1, 0
     made.put_artifacts([refused, stands])
     assert metadata_check.check(paths) == []
     states = {one.id: one.state for one in connect(paths).get_artifacts()}

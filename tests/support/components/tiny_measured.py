@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.evaluation.measurements import Comparison, LiveState, Measured, Slice
+from components.evaluation.measurements import Comparison, LiveState, Measurements, Slice
 
 
 def part(column: str, value: str, rows: int, live: dict[str, float] | None = None, **metrics: float) -> Slice:
@@ -13,9 +13,9 @@ def part(column: str, value: str, rows: int, live: dict[str, float] | None = Non
     return Slice(column, value, figures, compared)
 
 
-def measured(whole: Slice, *slices: Slice, task: Any = "single_label", live: Any = None, **more: Any) -> Measured:
+def measured(whole: Slice, *slices: Slice, task: Any = "single_label", live: Any = None, **more: Any) -> Measurements:
     state = LiveState(17) if live is None else live
-    return Measured(task=task, split="test", labels=("neg", "pos"), whole=whole, slices=slices, live=state, **more)
+    return Measurements(task=task, split="test", labels=("neg", "pos"), whole=whole, slices=slices, live=state, **more)
 
 
 def shared(of: int, rows: int, accuracy: float, live: float, low: float, high: float, column: str = "") -> Slice:

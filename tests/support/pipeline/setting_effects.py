@@ -62,9 +62,9 @@ class Setting:
     @property
     def data(self) -> tuple[DataConfig, TaskConfig]:
         """The settings of ExampleGen."""
-        from components.steps.example_gen import _settings
+        from components.steps.example_gen import unpack_settings
 
-        settings = _settings(self.steps["ExampleGen"])
+        settings = unpack_settings(self.steps["ExampleGen"])
         return DataConfig.model_validate(settings["data"]), TaskConfig.model_validate(settings["task"])
 
     @property

@@ -102,7 +102,7 @@ def test_absolute_paths(folder: Path) -> None:
         ("none/a.csv", "no file matches none/a.csv", "there is no folder"),
         ("*.tsv", "no file matches *.tsv", "a.csv"),
         ("sub", "is a folder", ""),
-        ("{SPAN}/a.csv", "no span matches", "nothing below"),
+        ("{SPAN}/a.csv", "no span matches", "no matching path below"),
         ("x" * 300 + ".csv", "cannot be read", "File name too long"),
         ("gs://bucket/a.csv", "no file matches", "an address"),
     ],

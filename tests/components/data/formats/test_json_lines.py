@@ -27,8 +27,8 @@ def read(path: Path) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("content", "what", "cause"),
     [
-        ('{\n "text": "a"\n}\n', "row 1 (line 1): a JSON document over several lines", "jq -c"),
-        ("{'text': 'a'}\n", "row 1 (line 1): not JSON", "single quotes are Python's way"),
+        ('{\n "text": "a"\n}\n', "row 1 (line 1): a JSON document of several lines", "jq -c"),
+        ("{'text': 'a'}\n", "row 1 (line 1): not JSON", "single quotes are Python, not JSON"),
         (GOOD + '{"text": "b", "label": "x"},\n', "row 2 (line 2): not JSON", "delete the comma"),
         (GOOD + GOOD.strip() + GOOD, "row 2 (line 2): not JSON", "start a new line"),
         ("text,label\na,b\n", "row 1 (line 1): not JSON", ".csv"),
@@ -86,7 +86,7 @@ def test_a_cell_that_is_no_text_is_never_trained_on(tmp_path: Path, value: bytes
     with pytest.raises(DataError) as caught:
         read(write(tmp_path, GOOD.encode() + b'{"label": "x", "text": ' + value + b"}\n"))
     assert told in caught.value.got
-    assert "exactly the text that the model will be given" in caught.value.fix
+    assert "the model will receive later" in caught.value.fix
 
 
 @pytest.mark.parametrize("label", ['{"joy": 1}', '[["a"]]', '[{"name": "a"}]'])

@@ -175,7 +175,7 @@ def test_the_cause_is_named_with_the_line(tmp_path: Path, content: str | bytes, 
 )
 def test_a_missing_header_is_told(tmp_path: Path, lines: list[str]) -> None:
     table = open_table(write(tmp_path, "\n".join(lines * 9)))
-    with pytest.raises(DataError, match="looks like a row and not like a header"):
+    with pytest.raises(DataError, match="looks like a row, not like a header"):
         table.require(["text"])
     # names that look like values are names all the same
     for header in ("message,spam", "0,1", "sms body,ham"):

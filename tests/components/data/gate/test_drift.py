@@ -11,7 +11,7 @@ from scipy.spatial import distance
 
 from components.config import GateConfig
 from components.data.gate.counts import SplitFacts
-from components.data.gate.drift import divergence, drifts, load_summary, save_summary, summarize
+from components.data.gate.drift import divergence, find_drift, load_summary, save_summary, summarize
 from components.data.rows import Record
 from models.config import TaskConfig
 
@@ -44,7 +44,7 @@ def test_divergence_of_nothing() -> None:
 
 def test_the_same_data_do_not_drift() -> None:
     facts = facts_of(rows(50) + rows(50, "b", 90, "t"))
-    assert list(drifts(through_json(summarize(facts)), facts, GateConfig(drift_threshold=0.001))) == []
+    assert list(find_drift(through_json(summarize(facts)), facts, GateConfig(drift_threshold=0.001))) == []
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_the_same_data_do_not_drift() -> None:
 )
 def test_what_drifts_is_named(now: list[Record], column: str, example: str) -> None:
     live = through_json(summarize(facts_of(rows(90) + rows(10, "b"))))
-    findings = list(drifts(live, facts_of(now), GateConfig()))
+    findings = list(find_drift(live, facts_of(now), GateConfig()))
     assert [finding.column for finding in findings] == [column]
     assert findings[0].severity == "warn"
     assert any(example in shown for shown in findings[0].examples)
@@ -67,7 +67,7 @@ def test_what_drifts_is_named(now: list[Record], column: str, example: str) -> N
 
 def test_a_column_that_is_gone_drifts() -> None:
     live = through_json(summarize(facts_of(rows(90))))
-    findings = list(drifts(live, facts_of([Record("x" * 20, None, ("a",), None, {})] * 90), GateConfig()))
+    findings = list(find_drift(live, facts_of([Record("x" * 20, None, ("a",), None, {})] * 90), GateConfig()))
     assert [finding.column for finding in findings] == ["source"]
     assert findings[0].examples[:2] == ("s: 100.0% before, 0.0% now", "no value: 0.0% before, 100.0% now")
 
@@ -78,8 +78,8 @@ def test_columns_that_have_other_names_now_are_compared_by_what_the_task_reads(n
     if not named:
         del live["task"]
     task = TaskConfig(text="review", label="sentiment")
-    assert list(drifts(live, facts_of(rows(90) + rows(10, "b"), task), GateConfig(drift_threshold=0.01))) == []
-    findings = list(drifts(live, facts_of(rows(10) + rows(90, "b", 400), task), GateConfig()))
+    assert list(find_drift(live, facts_of(rows(90) + rows(10, "b"), task), GateConfig(drift_threshold=0.01))) == []
+    findings = list(find_drift(live, facts_of(rows(10) + rows(90, "b", 400), task), GateConfig()))
     assert [finding.column for finding in findings] == ["sentiment", "review"]
 
 
@@ -87,20 +87,20 @@ def test_what_the_tasks_do_not_both_have_is_not_compared() -> None:
     live = through_json(summarize(facts_of(rows(90) + rows(10, "b"))))
     numbers = [Record("x" * 20, "y", (), number / 100, {"source": "s"}) for number in range(100)]
     task = TaskConfig(type="regression", label="score", text_pair="other")
-    assert list(drifts(live, facts_of(numbers, task), GateConfig())) == []
+    assert list(find_drift(live, facts_of(numbers, task), GateConfig())) == []
     back = through_json(summarize(facts_of(numbers, task)))
-    assert list(drifts(back, facts_of(rows(100)), GateConfig())) == []
+    assert list(find_drift(back, facts_of(rows(100)), GateConfig())) == []
     # what was one column of many is the label now
     swapped = [Record("x" * 20, None, ("s",), None, {"label": "a"})] * 100
-    assert next(drifts(live, facts_of(swapped, TaskConfig(label="source")), GateConfig())).column == "source"
+    assert next(find_drift(live, facts_of(swapped, TaskConfig(label="source")), GateConfig())).column == "source"
 
 
 def test_answers_of_a_regression_drift() -> None:
     task = TaskConfig(type="regression")
     before = [Record("text", None, (), number / 100, {}) for number in range(100)]
     live = through_json(summarize(facts_of(before, task)))
-    assert list(drifts(live, facts_of(before[::2], task), GateConfig(drift_threshold=0.01))) == []
-    findings = list(drifts(live, facts_of([Record("text", None, (), 7.0, {})] * 9, task), GateConfig()))
+    assert list(find_drift(live, facts_of(before[::2], task), GateConfig(drift_threshold=0.01))) == []
+    findings = list(find_drift(live, facts_of([Record("text", None, (), 7.0, {})] * 9, task), GateConfig()))
     assert [finding.column for finding in findings] == ["label"]
     assert any("0.891 or more" in shown for shown in findings[0].examples)
 

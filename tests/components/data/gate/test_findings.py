@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from components.data.gate.findings import Finding, load, render, save, stop
+from components.data.gate.findings import Finding, load, raise_errors, render, save
 from models.errors import GateError
 
 
 def test_many_errors_are_shortened() -> None:
     findings = [Finding("schema_anomaly", "error", "eval", f"c{n}", "gone", examples=("one", "two")) for n in range(50)]
     with pytest.raises(GateError) as caught:
-        stop(findings)
+        raise_errors(findings)
     text = caught.value.render()
     assert "50 errors" in text
     assert "and 40 more" in text

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from components.config import GateConfig
-from components.data.gate.counts import SplitFacts, show
-from components.data.gate.findings import Finding, stop
+from components.data.gate.counts import SplitFacts, format_row
+from components.data.gate.findings import Finding, raise_errors
 from components.data.gate.rules import RULES, Evidence, apply
 from components.data.rows import Record
 from components.data.text_keys import TextReading
@@ -132,15 +132,15 @@ def test_every_rule_can_warn_stop_and_look_away(rule: str) -> None:
         assert {finding.severity for finding in found} == ({severity} - {"off"})
         if severity == "error":
             with pytest.raises(GateError, match=rf"error {rule}"):
-                stop(found)
+                raise_errors(found)
         else:
-            stop(found)
+            raise_errors(found)
 
 
 def test_all_errors_stand_on_one_screen() -> None:
     seen = evidence(train=[("x" * 10_000, "a")], eval=[], test=[("two\n\nlines", "c")])
     with pytest.raises(GateError) as caught:
-        stop(apply(seen))
+        raise_errors(apply(seen))
     text = caught.value.render()
     for rule in ("empty_split", "one_class", "unseen_label"):
         assert f"error {rule}" in text
@@ -151,7 +151,7 @@ def test_all_errors_stand_on_one_screen() -> None:
 
 
 def test_long_rows_are_shortened() -> None:
-    shown = show(record("word " * 100_000, "a"))
+    shown = format_row(record("word " * 100_000, "a"))
     assert len(shown) < 100
     assert shown.endswith('…" -> a')
 
@@ -213,7 +213,7 @@ def test_labels_that_differ_in_more_than_spelling() -> None:
 def test_an_unseen_label_that_is_a_misspelt_one() -> None:
     found = apply(evidence(train=GOOD, test=[("three", "A")]))
     assert [finding.rule for finding in found] == ["unseen_label", "label_spelling"]
-    assert "in spelling alone differ 'A' and 'a'" in found[0].message
+    assert "only the spelling differs between 'A' and 'a'" in found[0].message
 
 
 @pytest.mark.parametrize(
@@ -234,4 +234,4 @@ def test_labels_that_make_trouble_are_told_before_training(label: str, what: str
 def test_a_label_of_many_with_their_separator_in_it() -> None:
     task = TaskConfig(type="multi_label")
     finding = only(evidence(task, train=[("one", ("R&D|sales",)), ("two", ("b",))]))
-    assert "cannot be taken apart" in finding.message
+    assert "cannot be split again" in finding.message

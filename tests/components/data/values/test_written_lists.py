@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.data.values.written_lists import bare_list, is_vector, not_names, written_list
+from components.data.values.written_lists import describe_non_label, is_vector, parse_bare_list, parse_list
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from components.data.values.written_lists import bare_list, is_vector, not_names
     ],
 )
 def test_lists_as_programs_write_them(text: str, items: list[str]) -> None:
-    assert written_list(text) == items
+    assert parse_list(text) == items
 
 
 @pytest.mark.parametrize(
@@ -36,13 +36,13 @@ def test_lists_as_programs_write_them(text: str, items: list[str]) -> None:
     ],
 )
 def test_lists_without_quotes(text: str, items: list[str] | None) -> None:
-    assert bare_list(text) == items
+    assert parse_bare_list(text) == items
 
 
 @pytest.mark.parametrize("text", ["[urgent", "(1)", "c: yes", "set aside", '"[sic] he said"', "{name}"])
 def test_names_that_only_look_like_lists(text: str) -> None:
-    assert written_list(text) is None
-    assert not_names(text) == ""
+    assert parse_list(text) is None
+    assert describe_non_label(text) == ""
 
 
 @pytest.mark.parametrize(
@@ -55,8 +55,8 @@ def test_names_that_only_look_like_lists(text: str) -> None:
     ],
 )
 def test_sources_of_what_is_no_label(text: str, what: str) -> None:
-    assert written_list(text) is None
-    assert not_names(text) == what
+    assert parse_list(text) is None
+    assert describe_non_label(text) == what
 
 
 def test_vectors_are_no_lists_of_names() -> None:

@@ -16,7 +16,7 @@ from components.data.formats.readers import open_table
 from components.data.rows import Record, records
 from components.data.splits import sources
 from components.data.text_keys import TextReading
-from components.steps.example_gen import ReadTables
+from components.read_tables import ReadTables
 from components.steps.tokenizer_trainer import _label_space
 from components.tf_examples import from_example
 from models.errors import DataError

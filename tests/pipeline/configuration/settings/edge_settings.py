@@ -10,8 +10,8 @@ import tiny_exports
 from setting_effects import Setting, scratch, setting
 from tiny_artifacts import write_examples
 
-from components.edge_rows import edge_rows
-from components.steps.edge_exporter import export_variants
+from components.gates.edge_rows import edge_rows
+from components.gates.edge_variants import export_variants
 from models.config import TaskConfig
 from tflite.config import EdgeConfig
 from tflite.host.manifest import Manifest

@@ -13,23 +13,23 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.types import standard_artifacts
 from tiny_artifacts import artifact
 
-from components import anomalies
 from components.config import GateConfig
 from components.data.gate import rules
+from components.data.gate.anomalies import anomaly_findings
 from components.data.gate.counts import SplitFacts
-from components.data.gate.drift import drifts
+from components.data.gate.drift import find_drift
 from components.data.gate.drift import summarize as summarize_data
 from components.data.gate.findings import Finding
 from components.data.rows import Record
 from components.data.text_keys import TextReading
-from components.evaluation.measurements import Comparison, LiveState, Measured, Slice
+from components.evaluation.measurements import Comparison, LiveState, Measurements, Slice
 from components.evaluation.summary import summarize
-from components.evaluation.verdict import judge
-from components.replay_rows import keras_answers, questions
-from components.steps.evaluator import build_eval_config
-from components.steps.pusher import push
+from components.evaluation.tfma_metric import build_eval_config
+from components.evaluation.verdict import reach_verdict
+from components.gates.replay_rows import choose_replay_rows, keras_predictions
+from components.gates.serving_gate_report import judge_replay
+from components.push import push
 from components.steps.serving_gate import Executor
-from components.steps.serving_gate import judge as judge_served
 from models.config import TaskConfig
 from models.saved.restore import restore
 from models.saved.warmup_requests import FILE_NAME as WARMUP_FILE
@@ -81,7 +81,7 @@ def _(a: Setting, b: Setting) -> None:
     info = seen.anomaly_info["text"]
     info.path.step.append("text")
     info.reason.add(short_description="Column dropped", description="gone")
-    given = [list(anomalies.findings(seen, "eval", task=TaskConfig(), gate=h.gate, curated=False)) for h in (a, b)]
+    given = [list(anomaly_findings(seen, "eval", task=TaskConfig(), gate=h.gate, curated=False)) for h in (a, b)]
     assert [finding.severity for finding in given[0]] == ["error"]
     assert given[1] == []
 
@@ -94,7 +94,7 @@ def changed(gate: GateConfig) -> list[Finding]:
         for number in range(50):
             facts.add(Record("same", None, (label if number % 2 else "a",), None, {}))
         summaries.append(facts)
-    return list(drifts(summarize_data(summaries[0]), summaries[1], gate))
+    return list(find_drift(summarize_data(summaries[0]), summaries[1], gate))
 
 
 @setting("gate.drift", "error", "warn", steps="DataGate")
@@ -113,7 +113,7 @@ def part(column: str, value: str, rows: int, accuracy: float) -> Slice:
     return Slice(column, value, figures, Comparison(figures, live))
 
 
-MEASURED = Measured(
+MEASURED = Measurements(
     task="single_label",
     split="test",
     labels=("a", "b"),
@@ -124,7 +124,7 @@ MEASURED = Measured(
 
 
 def blessed(here: Setting) -> bool:
-    return judge(MEASURED, here.evaluation).blessed
+    return reach_verdict(MEASURED, here.evaluation).blessed
 
 
 @setting("evaluation.slices", ["label"], ["place"], steps="Evaluator EdgeGate")
@@ -174,7 +174,7 @@ def _(a: Setting, b: Setting) -> None:
 )
 def _(a: Setting, b: Setting) -> None:
     apart = replace(MEASURED, live=LiveState(1, "its task.type is 'regression'"))
-    assert [judge(apart, here.evaluation).blessed for here in (a, b)] == [False, True]
+    assert [reach_verdict(apart, here.evaluation).blessed for here in (a, b)] == [False, True]
 
 
 @setting(
@@ -206,15 +206,15 @@ def _(a: Setting, b: Setting) -> None:
 def _(a: Setting, b: Setting) -> None:
     _, rows = project()
     task = tiny_exports.KINDS["single"][0]
-    assert [len(questions(rows, "eval", task, here.serving.rows)) for here in (a, b)] == [2, 5]
+    assert [len(choose_replay_rows(rows, "eval", task, here.serving.rows)) for here in (a, b)] == [2, 5]
 
 
 @setting("serving.tolerance", 1e-6, 0.9, steps="ServingGate")
 def _(a: Setting, b: Setting) -> None:
     exported, rows = project()
     model = restore(exported)
-    asked = questions(rows, "eval", model.task, 4)
-    strict, lax = (keras_answers(model, asked, here.serving.tolerance) for here in (a, b))
+    asked = choose_replay_rows(rows, "eval", model.task, 4)
+    strict, lax = (keras_predictions(model, asked, here.serving.tolerance) for here in (a, b))
     assert all(each.sure for each in strict)
     assert not any(each.sure for each in lax)
 
@@ -222,7 +222,7 @@ def _(a: Setting, b: Setting) -> None:
 @setting("serving.latency_ms", None, 1.0, steps="ServingGate")
 def _(a: Setting, b: Setting) -> None:
     slow = Replay(requests=4, latencies=[0.002] * 4)
-    assert [judge_served(slow, here.serving, 4)["blessed"] for here in (a, b)] == [True, False]
+    assert [judge_replay(slow, here.serving, 4)["blessed"] for here in (a, b)] == [True, False]
 
 
 @setting("push.directory", None, "models", steps="LiveModel Pusher")

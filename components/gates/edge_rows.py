@@ -1,4 +1,4 @@
-"""Rows of a split as the edge's comparison takes them."""
+"""Rows of a split, as the edge's comparison with Keras needs them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,10 @@ from tflite.measure.parity import TextRow
 def edge_rows(
     examples: types.Artifact, split: str, task: TaskConfig, count: int, slices: tuple[str, ...] = ()
 ) -> list[TextRow]:
-    """`count` rows of a split, fewer where it has fewer. Which ones is decided by a hash, for a table may be sorted.
+    """`count` rows of a split, or all if there are fewer. They are chosen by a hash, because a table may be sorted.
 
     Args:
         examples: raw rows.
-        split: its name.
-        task: which features are texts and the answer.
-        count: how many.
         slices: names of slices, as in `evaluation.slices`.
     """
     rows = heapq.nsmallest(count, read_split(examples, split), key=lambda row: hashlib.blake2b(row).digest())
@@ -45,7 +42,7 @@ def _text(feature: Any) -> str:
 
 
 def _target(feature: Any, task: TaskConfig) -> tuple[str, ...] | float | None:
-    """What is right; None for a row that nobody has answered. No label at all is an answer among many labels."""
+    """The row's label, labels or number; None if it has none. For `multi_label`, no label at all is a target too."""
     if task.type == "regression":
         return float(feature.float_list.value[0]) if feature.float_list.value else None
     labels = tuple(value.decode() for value in feature.bytes_list.value)

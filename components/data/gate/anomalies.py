@@ -1,43 +1,40 @@
-"""What TFX's ExampleValidator found, as findings of the data gate."""
+"""The anomalies that TFX's ExampleValidator reports, as findings of the data gate."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2
-from tfx import types
-from tfx.components.example_validator.executor import DEFAULT_FILE_NAME
-from tfx.types import artifact_utils
-from tfx.utils import io_utils
 
 from components.config import GateConfig, Severity
 from components.data.gate.findings import Finding
 from models.config import TaskConfig
 
-
-def read(artifact: types.Artifact, split: str) -> Any:
-    """The `Anomalies` of a split."""
-    path = os.path.join(artifact_utils.get_split_uri([artifact], split), DEFAULT_FILE_NAME)
-    anomalies = anomalies_pb2.Anomalies()
-    anomalies.ParseFromString(io_utils.read_bytes_file(path))
-    return anomalies
+_FILE_NAME = "SchemaDiff.pb"  # ExampleValidator's
 
 
-def findings(anomalies: Any, split: str, *, task: TaskConfig, gate: GateConfig, curated: bool) -> Iterator[Finding]:
+def load_anomalies(folder: Path | str) -> Any:
+    """The `Anomalies` in the folder of one split of ExampleValidator's output."""
+    return anomalies_pb2.Anomalies.FromString(Path(folder, _FILE_NAME).read_bytes())
+
+
+def anomaly_findings(
+    anomalies: Any, split: str, *, task: TaskConfig, gate: GateConfig, curated: bool
+) -> Iterator[Finding]:
     """One finding per column and anomaly.
 
     Args:
-        curated: the schema is the user's own: then every anomaly counts. An inferred one says of the columns beside
-            the task's only what happened to occur in training, and what differs from that is a warning at most.
+        curated: the user wrote the schema, so every anomaly counts. An inferred schema only knows which values the
+            columns that the task does not use happened to have in training; differences there are warnings at most.
     """
     if gate.schema_anomaly == "off":
         return
-    own = {task.text, task.text_pair, task.label}
+    task_columns = {task.text, task.text_pair, task.label}
     for name, info in sorted(anomalies.anomaly_info.items()):
         column = ".".join(info.path.step) or name
-        severity = gate.schema_anomaly if curated or column in own else "warn"
+        severity = gate.schema_anomaly if curated or column in task_columns else "warn"
         for reason in info.reason or [info]:
             yield _finding(column, split, reason, severity)
     if anomalies.HasField("dataset_anomaly_info"):

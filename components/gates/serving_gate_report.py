@@ -1,0 +1,89 @@
+"""The serving gate's report: the real server's responses to real rows, compared with Keras's predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tensorflow.core.protobuf import saved_model_pb2
+from tfx import types
+
+from components.artifacts import BLESSED, MEASURE_AGAIN, VERDICT
+from components.config import ServingConfig
+from components.gates.replay_rows import choose_replay_rows, keras_predictions
+from models.config import TaskConfig
+from models.saved.restore import restore
+from models.saved.warmup_requests import FILE_NAME as WARMUP_FILE
+from serving.check.local_server import local_server
+from serving.check.replay import Replay, replay
+from serving.errors import ServingError
+from serving.publish.operations import TARGET, missing
+
+_SPLIT = "eval"
+
+
+def serving_gate_report(
+    folder: Path, examples: types.Artifact, task: TaskConfig, config: ServingConfig
+) -> dict[str, Any]:
+    """The gate's report on a SavedModel: `blessed`, `verdict` (a sentence), and the measurements.
+
+    Raises:
+        ModelError: the model cannot be restored for the comparison.
+    """
+    unknown = missing(operation_names(folder))
+    if unknown:
+        return _refused(f"TF Serving {TARGET} does not have the operations {', '.join(unknown[:8])}")
+    if not (folder / "assets.extra" / WARMUP_FILE).is_file():
+        return _refused(f"the model has no warm-up requests (assets.extra/{WARMUP_FILE})")
+    restored = restore(folder)
+    tolerance = config.tolerance * (restored.labels.std if task.type == "regression" else 1.0)
+    rows = choose_replay_rows(examples, _SPLIT, task, config.rows)
+    if not rows:
+        return _refused(f"the {_SPLIT} split has no row to send to the server")
+    expected = keras_predictions(restored, rows, tolerance)
+    try:
+        with local_server(folder) as server:
+            return judge_replay(replay(server, rows, expected, tolerance), config, len(rows))
+    except ServingError as error:
+        return _refused(f"the server could not serve the model: {error}", again=True)
+
+
+def operation_names(folder: Path) -> set[str]:
+    """The operations in a SavedModel's graphs and functions."""
+    saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    graphs = [graph.graph_def for graph in saved.meta_graphs]
+    functions = [function for graph in graphs for function in graph.library.function]
+    nodes = [*(graph.node for graph in graphs), *(function.node_def for function in functions)]
+    # A node may name one of the graph's own functions instead of an operation.
+    return {node.op for part in nodes for node in part} - {function.signature.name for function in functions}
+
+
+def judge_replay(result: Replay, config: ServingConfig, rows: int) -> dict[str, Any]:
+    """The gate's report on a replay."""
+    median, high = result.latency_ms(50), result.latency_ms(99)
+    measurements = {
+        "rows": rows,
+        "requests": result.requests,
+        "failed": result.failed,
+        "failures": result.failures,
+        "largest_difference": result.largest_difference,
+        "latency_ms": {"p50": round(median, 3), "p99": round(high, 3)},
+    }
+    if result.failed:
+        more = f" (and {result.failed - 1} more)" if result.failed > 1 else ""
+        return _refused(f"{result.failures[0]}{more}", again=True) | measurements
+    if not result.requests:
+        return _refused("no request was sent to the server") | measurements
+    if config.latency_ms is not None and not high <= config.latency_ms:  # NaN if no latency was measured
+        allowed = f"serving.latency_ms allows {config.latency_ms:g} ms"
+        return _refused(f"99 of 100 requests took up to {high:.1f} ms, but {allowed}", again=True) | measurements
+    verdict = (
+        f"served: the responses to {result.requests} requests for {rows} rows over gRPC and REST agree with Keras "
+        f"(largest difference {result.largest_difference:.1e}; one text over gRPC: {median:.1f} ms, p99 {high:.1f} ms)"
+    )
+    return {BLESSED: True, VERDICT: verdict, **measurements}
+
+
+def _refused(reason: str, again: bool = False) -> dict[str, Any]:
+    """`again`: the cause may be temporary, see `components.artifacts`."""
+    return {BLESSED: False, VERDICT: f"not served: {reason}", MEASURE_AGAIN: again}

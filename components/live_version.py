@@ -1,0 +1,73 @@
+"""The version that is live under the push folder: its number, a digest of its files, a copy."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from models.errors import PushError
+from serving.errors import PublishError
+from serving.publish.version_folders import newest, versions
+
+
+def copy_live_version(directory: Path, target: Path, version: int) -> int:
+    """Copies `version`, or the newest version if it is gone, into `target`, which is emptied first.
+
+    Returns:
+        The version that was copied; 0 if there is none.
+
+    Raises:
+        PushError: the push folder cannot be read.
+    """
+    try:
+        while True:
+            present = versions(directory)
+            chosen = version if version in present else max(present, default=0)
+            shutil.rmtree(target, ignore_errors=True)
+            target.mkdir(parents=True)
+            if not chosen:
+                return 0
+            shutil.copytree(directory / str(chosen), target, dirs_exist_ok=True, copy_function=shutil.copyfile)
+            if chosen in versions(directory):
+                return chosen
+    except PublishError as error:
+        raise PushError(error.what, got=error.got, expected=error.expected, fix=error.fix) from error
+    except (OSError, shutil.Error) as error:
+        raise PushError(
+            f"the live model in {directory}", got=str(error), expected="a folder that can be read"
+        ) from error
+
+
+def live_version(directory: str) -> int:
+    """The newest version under the push folder, 0 if there is none.
+
+    Raises:
+        PushError: the folder cannot be read.
+    """
+    try:
+        return newest(Path(directory)) or 0
+    except PublishError as error:
+        raise PushError(error.what, got=error.got, expected=error.expected, fix=error.fix) from error
+
+
+def version_digest(folder: Path) -> str:
+    """A digest of a version's files, because the number does not identify them; "" if it has been removed.
+
+    Raises:
+        PushError: a file cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            digest.update(os.fsencode(path.relative_to(folder)) + b"\0")
+            with path.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    except FileNotFoundError:  # pruned meanwhile: the step looks again
+        return ""
+    except OSError as error:
+        raise PushError(
+            f"the live model in {folder}", got=error.strerror or str(error), expected="a folder that can be read"
+        ) from error
+    return digest.hexdigest()[:32] if folder.is_dir() else ""
