@@ -8,8 +8,9 @@ import keras
 
 from models.config import EncoderConfig, PresetConfig
 from models.errors import PresetError
-from models.network import layers
+from models.network.dropout import LeanDropout
 from models.network.encoder import build_encoder
+from models.network.pooling import Pooling
 from models.presets.architecture import Architecture
 from models.presets.backbones import empty_backbone, load_backbone
 from models.presets.preset import describe
@@ -51,9 +52,9 @@ def build_model(
         encoder = build_encoder(config, tokenizer)
     else:
         encoder = load_backbone(config) if architecture is None else empty_backbone(config, architecture)
-    pool = layers.Pooling(resolve_pooling(config, architecture), dtype="float32", name="pooling")
+    pool = Pooling(resolve_pooling(config, architecture), dtype="float32", name="pooling")
     pooled = pool(encoder.output, encoder.input["padding_mask"])
-    kept = layers.LeanDropout(config.dropout, dtype="float32", name="head_dropout")(pooled)
+    kept = LeanDropout(config.dropout, dtype="float32", name="head_dropout")(pooled)
     head = keras.layers.Dense(
         outputs,
         kernel_initializer=keras.initializers.TruncatedNormal(stddev=_HEAD_STDDEV),

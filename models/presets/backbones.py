@@ -7,11 +7,11 @@ import keras_hub
 
 from models.config import PresetConfig
 from models.errors import PresetError
-from models.network import layers
 from models.network.encoder import token_inputs
 from models.presets import hugging_face_weights
 from models.presets.architecture import Architecture
 from models.presets.families import FAMILIES
+from models.presets.layer_surgery import replace_layers
 from models.presets.preset import PresetInfo, check_layers, describe
 
 _LORA_LAYERS = ("query", "value")
@@ -42,7 +42,7 @@ def empty_backbone(config: PresetConfig, architecture: Architecture) -> keras.Mo
 
 
 def _adapt(backbone: keras.Model, config: PresetConfig, architecture: Architecture) -> keras.Model:
-    layers.replace_layers(backbone)
+    replace_layers(backbone)
     inputs = {**token_inputs(), **backbone.input}
     ends = _layer_ends(backbone)
     last = (config.num_layers or architecture.num_layers) - 1

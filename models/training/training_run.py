@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from models.config import TaskConfig, TrainConfig
-from models.network.layers import Bigrams
+from models.network.token_features import BigramRows
 from models.training.loop import Loop
 from models.training.optimizer import resolve_defaults
 from models.training.progress import Progress
@@ -111,7 +111,7 @@ def train(
 def _adapt(model: keras.Model, rows: TokenRows) -> None:
     """Shows the training rows to the layers that learn of them by other ways than gradients."""
     for layer in model._flatten_layers():
-        if isinstance(layer, Bigrams):
+        if isinstance(layer, BigramRows):
             layer.adapt(np.asarray(rows.token_ids), np.asarray(rows.offsets[:-1]))
 
 
