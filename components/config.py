@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from models.label_names import as_in_the_data, named_once
-from models.settings import UNIQUE, EachOnce, FilePath, Settings
+from models.label_names import by_label_name, configured_label_name
+from models.settings import UNIQUE, ConfigSection, EachOnce, FilePath
 
 Files = FilePath | Annotated[tuple[FilePath, ...], Field(min_length=1)]
 Severity = Literal["error", "warn", "off"]
 
 
-class SplitsConfig(Settings):
+class SplitsConfig(ConfigSection):
     """Shares of the rows in each split, where `path` gives one table. `data.split_by` decides a row's side."""
 
     train: int = Field(8, ge=1)
@@ -24,7 +24,7 @@ class SplitsConfig(Settings):
     """Parts for the final evaluation that decides whether the model is good enough."""
 
 
-class DataConfig(Settings):
+class DataConfig(ConfigSection):
     """The labelled text."""
 
     path: Files | None = None
@@ -64,7 +64,7 @@ class DataConfig(Settings):
         return (self.split_by,) if isinstance(self.split_by, str) else self.split_by or ()
 
 
-class GateConfig(Settings):
+class GateConfig(ConfigSection):
     """What the data gate does about each finding: `error` stops the run, `warn` says so, `off` looks away."""
 
     schema_anomaly: Severity = "error"
@@ -94,7 +94,7 @@ class GateConfig(Settings):
     """The same text with different labels in the training split."""
 
 
-class ThresholdConfig(Settings):
+class ThresholdConfig(ConfigSection):
     """What one metric must reach for the model to be pushed."""
 
     min: float | None = None
@@ -111,7 +111,9 @@ class ThresholdConfig(Settings):
     @classmethod
     def _labels_by_their_names(cls, given: tuple[str, ...]) -> tuple[str, ...]:
         parts = [name.partition("=") for name in given]
-        return tuple(f"{key}{sign}{as_in_the_data(value) if key == 'label' else value}" for key, sign, value in parts)
+        return tuple(
+            f"{key}{sign}{configured_label_name(value) if key == 'label' else value}" for key, sign, value in parts
+        )
 
     @model_validator(mode="after")
     def _something(self) -> ThresholdConfig:
@@ -120,7 +122,7 @@ class ThresholdConfig(Settings):
         return self
 
 
-class EvaluationConfig(Settings):
+class EvaluationConfig(ConfigSection):
     """How the model is measured, and what it must reach."""
 
     slices: Annotated[tuple[str, ...], EachOnce, UNIQUE] = ("label", "text_length")
@@ -140,12 +142,12 @@ class EvaluationConfig(Settings):
 
         def name(metric: str) -> str:
             family, slash, label = metric.partition("/")
-            return f"{family}{slash}{as_in_the_data(label)}"
+            return f"{family}{slash}{configured_label_name(label)}"
 
-        return named_once(given, name)
+        return by_label_name(given, name)
 
 
-class ServingConfig(Settings):
+class ServingConfig(ConfigSection):
     """The serving gate: before the push, the real server answers real rows as Keras does, or the model stays."""
 
     gate: bool = True
@@ -158,7 +160,7 @@ class ServingConfig(Settings):
     """What 99 of 100 requests of one text over gRPC must take at most, on the machine that runs the pipeline."""
 
 
-class PushConfig(Settings):
+class PushConfig(ConfigSection):
     """Where a blessed model goes."""
 
     directory: FilePath | None = None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from models.config import ModelConfig, PresetConfig, TokenizerConfig
 from models.errors import PresetError
-from models.presets.preset import PresetInfo, describe, preset_tokenizer
+from models.presets.preset import PresetInfo, describe_preset, preset_tokenizer
 from tflite.host.tokenizer import Tokenizer
 
 UNKNOWN_HERE = "known where the step runs"
@@ -40,7 +40,7 @@ class Digests:
             return cls()
         if not here:
             return cls(UNKNOWN_HERE, UNKNOWN_HERE)
-        return cls(_tokenizer(model.preset, tokenizer).digest(), describe(model.preset).digest())
+        return cls(_tokenizer(model.preset, tokenizer).digest(), describe_preset(model.preset).digest())
 
 
 def tokenizer_told(preset: str, config: TokenizerConfig, told: str) -> Tokenizer:
@@ -62,7 +62,7 @@ def describe_told(model: ModelConfig, told: str) -> PresetInfo | None:
     """
     if not isinstance(model, PresetConfig):
         return None
-    info = describe(model.preset)
+    info = describe_preset(model.preset)
     _compare(model.preset, told, info.digest() if told not in ("", UNKNOWN_HERE) else told)
     return info
 

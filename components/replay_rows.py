@@ -53,7 +53,7 @@ def keras_answers(model: RestoredModel, asked: Sequence[Question], tolerance: fl
 
 def _answer(model: RestoredModel, question: Question, tolerance: float) -> Answer:
     pairs = None if question.text_pair is None else [question.text_pair.encode()]
-    found = model.answer([question.text.encode()], pairs)
+    found = model.predict([question.text.encode()], pairs)
     score = float(found["score"][0])
     if "label" not in found:
         return Answer(score)

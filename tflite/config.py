@@ -6,13 +6,13 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from models.settings import UNIQUE, EachOnce, FilePath, Settings, no_truth
+from models.settings import UNIQUE, ConfigSection, EachOnce, FilePath, refuse_boolean
 from tflite.convert.variants import Variant
 
-Length = Annotated[int, BeforeValidator(no_truth), Field(ge=4)]
+Length = Annotated[int, BeforeValidator(refuse_boolean), Field(ge=4)]
 
 
-class BudgetConfig(Settings):
+class BudgetConfig(ConfigSection):
     """What the device can take; what is not given is not judged."""
 
     megabytes: float | None = Field(None, gt=0.0)
@@ -25,7 +25,7 @@ class BudgetConfig(Settings):
     """LiteRT's names of the only operations that the device has ("FULLY_CONNECTED"). Default: all built-in ones."""
 
 
-class EdgeConfig(Settings):
+class EdgeConfig(ConfigSection):
     """The `.tflite` bundle: the smallest variant that answers as the model does and keeps the budget is pushed."""
 
     variants: Annotated[tuple[Variant, ...], EachOnce, UNIQUE] = ("dynamic_int8", "float16")

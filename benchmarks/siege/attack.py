@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.siege.prober import HEALTH, MACHINE
 from benchmarks.siege.server import ROOT, Server
 from benchmarks.siege.target import Target
-from models.child_processes import tied
+from models.child_processes import tied_to_parent
 
 Assault = Callable[[Target], None]
 
@@ -103,7 +103,7 @@ class Prober:
     def __init__(self, server: Server) -> None:
         command = [sys.executable, "-m", "benchmarks.siege.prober", str(server.port), str(server.rest_port)]
         self._process = subprocess.Popen(
-            tied([*command, str(1 if server.workers == 1 else 3)]),
+            tied_to_parent([*command, str(1 if server.workers == 1 else 3)]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

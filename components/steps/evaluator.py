@@ -35,7 +35,7 @@ from components.fingerprint import fingerprint
 from components.tf_examples import read_split, split_files
 from models.config import TaskConfig
 from models.errors import ConfigError, DataError, ModelError
-from models.saved.model_identity import identity
+from models.saved.model_identity import model_digest
 from tflite.host.json_text import to_json
 from tflite.host.labels import LabelSpace
 
@@ -225,7 +225,7 @@ def _decided_by(input_dict: dict[str, list[types.Artifact]], exec_properties: di
     files = split_files(artifact_utils.get_single_instance(input_dict["examples"]), split)
     told = {key: exec_properties[key] for key in ("task", "config", "code")}
     rows = contents_digest([Path(file) for file in files])
-    return {**told, "split": split, "rows": rows, "model": identity(_model_folder(input_dict["model"]))}
+    return {**told, "split": split, "rows": rows, "model": model_digest(_model_folder(input_dict["model"]))}
 
 
 def _own_version(artifacts: Iterable[types.Artifact], candidate: str | None) -> int:
@@ -233,7 +233,7 @@ def _own_version(artifacts: Iterable[types.Artifact], candidate: str | None) -> 
     live = next(iter(artifacts), None)
     if live is None or not live.version or candidate is None:
         return 0
-    return int(live.version) if identity(Path(live.uri)) == candidate else 0
+    return int(live.version) if model_digest(Path(live.uri)) == candidate else 0
 
 
 def _live_model(

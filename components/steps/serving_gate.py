@@ -18,7 +18,7 @@ from components.fingerprint import fingerprint
 from components.replay_rows import keras_answers, questions
 from models.config import TaskConfig
 from models.saved.restore import restore
-from models.saved.warmup_requests import FILE_NAME as WARMUP_FILE
+from models.saved.warmup_requests import WARMUP_FILE
 from serving.check.local_server import local_server
 from serving.check.replay import Replay, replay
 from serving.errors import ServingError

@@ -24,10 +24,10 @@ from models.errors import Interrupted
 from models.presets.architecture import ARCHITECTURE_FILE
 from models.presets.backbones import merge_lora
 from models.saved.export import export_saved_model
-from models.training.progress import Progress, duration
-from models.training.resuming.resume_key import of_model
+from models.training.progress import Progress, format_duration
+from models.training.resuming.resume_key import model_key
 from models.training.token_rows import TokenRows
-from models.training.training_run import Trained, train
+from models.training.training_run import TrainedModel, train
 from tflite.host.json_text import to_json
 from tflite.host.labels import LabelSpace
 from tflite.host.prediction import TaskType
@@ -71,7 +71,7 @@ class Executor(base_executor.BaseExecutor):
     ) -> None:
         """See TFX's `BaseExecutor.Do`."""
         stored = json.loads(exec_properties["config"])
-        config = ModelsConfig.of_stored(stored)
+        config = ModelsConfig.from_stored(stored)
         folder = artifact_utils.get_single_uri(input_dict["tokenizer"])
         tokenizer, labels = Tokenizer.load(folder), LabelSpace.load(folder)
         run_folder = Path(artifact_utils.get_single_uri(output_dict["model_run"]))
@@ -96,7 +96,7 @@ class Executor(base_executor.BaseExecutor):
             max_length=tokenizer.max_length,
             depths=layer_depths,
             preset=config.model.type == "preset",
-            identity={**of_model(config.model), "code": fingerprint(*_TRAINS)},
+            resume_key={**model_key(config.model), "code": fingerprint(*_TRAINS)},
             checkpoint_dir=Path(exec_properties["checkpoints"]),
             log_dir=run_folder / "logs",
             on_progress=_tell,
@@ -129,7 +129,7 @@ class Executor(base_executor.BaseExecutor):
 
 
 @contextmanager
-def _exporting(trained: Trained) -> Iterator[None]:
+def _exporting(trained: TrainedModel) -> Iterator[None]:
     """Says what an interruption costs once the training is done: nothing of it, where its checkpoint was written."""
     PROGRESS.info("exporting the SavedModel")
     try:
@@ -157,7 +157,7 @@ def _tell(state: Progress) -> None:
     step = f"step {state.step}/{state.steps}"
     parts = [epoch, step] if state.evaluated is None else [epoch, f"evaluated {state.evaluated:.0%}", step]
     if state.seconds_left is not None:
-        parts.append(f"{duration(state.seconds_left)} left")
+        parts.append(f"{format_duration(state.seconds_left)} left")
     if state.tokens_per_second:
         parts.append(f"{state.tokens_per_second:.0f} tokens/s")
     PROGRESS.info("%s", ", ".join([*parts, f"loss {state.loss:.4f}"]))

@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from models.settings import Settings
+from models.settings import ConfigSection
 
 # A folder of a container, without a slash at its end: a longer path is below it where it starts with this and a slash.
 ContainerPath = Annotated[str, Field(pattern=r"^(/[^/\x00]+)+$")]
 KubernetesName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
 
 
-class MountConfig(Settings):
+class MountConfig(ConfigSection):
     """A persistent volume claim that every step sees. On Vertex AI, `/gcs/BUCKET` is there without one."""
 
     claim: KubernetesName
@@ -22,7 +22,7 @@ class MountConfig(Settings):
     """Where the containers see it."""
 
 
-class SecretConfig(Settings):
+class SecretConfig(ConfigSection):
     """A Kubernetes secret that every step sees, as variables or as files."""
 
     name: KubernetesName
@@ -41,7 +41,7 @@ class SecretConfig(Settings):
         return self
 
 
-class TolerationConfig(Settings):
+class TolerationConfig(ConfigSection):
     """A taint of nodes that a step tolerates, as Kubernetes writes it: spot pools and accelerator pools have one."""
 
     key: str | None = None
@@ -62,7 +62,7 @@ class TolerationConfig(Settings):
         return self
 
 
-class StepConfig(Settings):
+class StepConfig(ConfigSection):
     """What a step's pod gets. Under `steps`, a key that is not given is that of `default`."""
 
     cpu: float | None = Field(None, ge=0.001)
@@ -88,7 +88,7 @@ class StepConfig(Settings):
 _BUILT_IN = StepConfig(cpu=2, memory_gb=8, retries=0)
 
 
-class KubeflowConfig(Settings):
+class KubeflowConfig(ConfigSection):
     """Where and how `transom compile` lets the steps run. A local run reads none of it."""
 
     image: str | None = Field(None, min_length=1)

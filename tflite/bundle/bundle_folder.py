@@ -114,7 +114,7 @@ def mediapipe_obstacle(manifest: Manifest, tokenizer: Tokenizer, labels: LabelSp
         return "a model about pairs of texts"
     if not labels.labels:
         return "a model that answers a number, not labels"
-    return mediapipe_rules.obstacle(tokenizer)
+    return mediapipe_rules.incompatibility(tokenizer)
 
 
 def _readme(manifest: Manifest, tokenizer: Tokenizer, labels: LabelSpace, card: Card, size: int) -> str:

@@ -99,7 +99,7 @@ def ask_keras(model: RestoredModel, rows: Sequence[Row], max_length: int) -> Ref
     for batch in _batches(rows):
         texts, pairs = columns([rows[index] for index in batch], model.task)
         features = model.features(texts, pairs)
-        numbers[batch] = model.numbers(features)
+        numbers[batch] = model.predicted_values(features)
         cut = features if shorter is model else shorter.features(texts, pairs)
         for index, ids, mask in zip(batch, cut["token_ids"].numpy(), cut["padding_mask"].numpy(), strict=True):
             token_ids[index] = ids[mask == 1].tolist()

@@ -20,7 +20,7 @@ from components.data.gate.counts import SHOWN, SplitFacts, shorten, show
 from components.data.gate.findings import Finding, number_of
 from components.data.rows import Record
 from models.config import TaskConfig
-from models.label_names import spelling, trouble
+from models.label_names import label_warning, spelling_key
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,10 @@ def unseen_label(seen: Evidence) -> Iterator[Finding]:
 
 def _misspelt(unknown: Iterable[str], known: Iterable[str]) -> str:
     """Says which unknown labels differ from known ones in their spelling alone."""
-    by_spelling = {spelling(label): label for label in known}
-    alike = [f"{label!r} and {by_spelling[spelling(label)]!r}" for label in unknown if spelling(label) in by_spelling]
+    by_spelling = {spelling_key(label): label for label in known}
+    alike = [
+        f"{label!r} and {by_spelling[spelling_key(label)]!r}" for label in unknown if spelling_key(label) in by_spelling
+    ]
     return f"; in spelling alone differ {abbreviate(alike, 4)}" if alike else ""
 
 
@@ -129,7 +131,7 @@ def label_spelling(seen: Evidence) -> Iterator[Finding]:
     of = sum(facts.rows for facts in seen.facts.values())
     alike: dict[str, list[str]] = {}
     for label in sorted(counts):
-        alike.setdefault(spelling(label), []).append(label)
+        alike.setdefault(spelling_key(label), []).append(label)
     groups = [labels for labels in alike.values() if len(labels) > 1]
 
     def finding(message: str, labels: Iterable[str], fix: str) -> Finding:
@@ -159,7 +161,7 @@ def _trouble(label: str, task: TaskConfig) -> str:
             f"has task.label_separator {task.label_separator!r} in it: an answer of several labels, which are joined "
             "by it, cannot be taken apart; another separator can be set"
         )
-    return trouble(label)
+    return label_warning(label)
 
 
 def empty_text(seen: Evidence) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ import pytest
 from components.steps.trainer import _exporting
 from models.errors import Interrupted
 from models.training.resuming.checkpoint import Checkpoints
-from models.training.training_run import Trained
+from models.training.training_run import TrainedModel
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_an_interrupted_export_keeps_what_a_checkpoint_holds(
     checkpoints = Checkpoints(tmp_path if saved else None, {"rows": 1})
     with checkpoints.open():
         checkpoints.save([keras.Variable(1.0)], {"total_steps": saved})
-    with pytest.raises(Interrupted) as caught, _exporting(Trained(keras.Model(), {"steps": 8}, checkpoints)):
+    with pytest.raises(Interrupted) as caught, _exporting(TrainedModel(keras.Model(), {"steps": 8}, checkpoints)):
         raise KeyboardInterrupt
     said = caught.value
     assert (said.kept.partition(str(tmp_path))[0].rstrip(), bool(said.kept)) == (kept, bool(saved))

@@ -9,7 +9,7 @@ import tiny_checkpoints
 from preset_folders import hugging_face, keras_hub
 
 from models.errors import PresetError
-from models.presets.preset import describe, preset_tokenizer
+from models.presets.preset import describe_preset, preset_tokenizer
 
 
 class TestBytePairs:
@@ -54,12 +54,12 @@ class TestBytePairs:
         config = json.loads((tmp_path / "config.json").read_text())
         (tmp_path / "config.json").write_text(json.dumps({**config, "class_name": "RobertaBackbone"}))
         with pytest.raises(PresetError, match=r"vocabulary\.json"):
-            describe(preset)
+            describe_preset(preset)
         whole = preset_tokenizer(hugging_face(tmp_path / "other", "roberta"), 16)
         assets = tmp_path / "assets" / "tokenizer"
         (assets / "vocabulary.json").write_bytes((tmp_path / "other" / "vocab.json").read_bytes())
         with pytest.raises(PresetError, match=r"merges\.txt"):
-            describe(preset)
+            describe_preset(preset)
         (assets / "merges.txt").write_text("\n".join(tiny_checkpoints.MERGES))
         assert preset_tokenizer(preset, 16) == dataclasses.replace(whole, add_prefix_space=True)
 
@@ -79,7 +79,7 @@ class TestBytePairs:
         preset = hugging_face(tmp_path, "roberta")
         (tmp_path / "tokenizer.json").write_text(json.dumps(fast))
         with pytest.raises(PresetError, match=f"other rules than GPT-2's.*\n.*{next(iter(changes))}"):
-            describe(preset)
+            describe_preset(preset)
 
     def test_what_is_missing_or_damaged_is_named(self, tmp_path: Path) -> None:
         preset = hugging_face(tmp_path, "roberta")
@@ -101,7 +101,7 @@ class TestBytePairs:
         refused(merges, "", "no merges")
         merges.unlink()
         with pytest.raises(PresetError, match=r"has no vocabulary.*merges\.txt"):
-            describe(preset)
+            describe_preset(preset)
 
     def test_positions_are_those_of_tokens(self, tmp_path: Path) -> None:
         preset = hugging_face(tmp_path, "roberta", tokenizer={"tokenizer_class": "RobertaTokenizerFast"})
@@ -111,4 +111,4 @@ class TestBytePairs:
     @pytest.mark.parametrize("name", ["PhobertTokenizer", "BertweetTokenizer", "BertTokenizer"])
     def test_relatives_with_other_tokenizers_are_refused(self, name: str, tmp_path: Path) -> None:
         with pytest.raises(PresetError, match=name):
-            describe(hugging_face(tmp_path, "roberta", tokenizer={"tokenizer_class": name}))
+            describe_preset(hugging_face(tmp_path, "roberta", tokenizer={"tokenizer_class": name}))

@@ -11,7 +11,7 @@ from preset_folders import hugging_face, keras_hub
 
 from models.errors import PresetError
 from models.presets import preset_files
-from models.presets.preset import describe, preset_tokenizer
+from models.presets.preset import describe_preset, preset_tokenizer
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from models.presets.preset import describe, preset_tokenizer
     ],
 )
 def test_a_hugging_face_folder_is_described(kind: str, family: str, layers: int, act: str, tmp_path: Path) -> None:
-    info = describe(hugging_face(tmp_path, kind))
+    info = describe_preset(hugging_face(tmp_path, kind))
     assert (info.format, info.family, info.num_layers, info.hidden_act) == ("hugging_face", family, layers, act)
     assert (info.width, info.num_heads, info.feedforward_width, info.max_positions) == (8, 2, 16, 24)
     assert info.vocabulary.file.parent == tmp_path
@@ -35,7 +35,7 @@ def test_a_hugging_face_folder_is_described(kind: str, family: str, layers: int,
 
 
 def test_a_kerashub_folder_is_described(tmp_path: Path) -> None:
-    info = describe(keras_hub(tmp_path, tiny_checkpoints.WORDS, lowercase=True))
+    info = describe_preset(keras_hub(tmp_path, tiny_checkpoints.WORDS, lowercase=True))
     assert (info.format, info.family, info.num_layers, info.width) == ("keras_hub", "bert", 3, 8)
     assert info.hidden_act is None
     assert info.vocabulary.file == tmp_path / "assets" / "tokenizer" / "vocabulary.txt"
@@ -65,7 +65,7 @@ def test_sentence_transformers_folders_old_and_new(tmp_path: Path) -> None:
         ({"pooling_mode": "mean"}, "mean"),
     ):
         (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(config))
-        info = describe(str(tmp_path))
+        info = describe_preset(str(tmp_path))
         assert (info.folder, info.pooling) == (tmp_path / "0_Transformer", pooling)
 
 
@@ -84,11 +84,11 @@ def test_other_families_are_refused_with_a_reason_and_a_way_out(model_type: str,
     preset = hugging_face(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
     with pytest.raises(PresetError, match=reason) as caught:
-        describe(preset)
+        describe_preset(preset)
     assert "use a BERT, DistilBERT, ELECTRA, ALBERT, DeBERTa-v3 or RoBERTa checkpoint" in str(caught.value)
     (tmp_path / "config.json").write_text(json.dumps({"class_name": "XLMRobertaBackbone", "config": {}}))
     with pytest.raises(PresetError, match="shifted"):
-        describe(preset)
+        describe_preset(preset)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_variants_that_would_compute_something_else_are_refused(
     preset = hugging_face(tmp_path, kind)
     (tmp_path / "config.json").write_text(json.dumps({**tiny_checkpoints.CONFIGS[kind], **changes}))
     with pytest.raises(PresetError, match=message):
-        describe(preset)
+        describe_preset(preset)
 
 
 def test_what_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
@@ -166,19 +166,19 @@ def test_kerashub_folders_that_are_not_whole(tmp_path: Path) -> None:
     weights = tmp_path / "model.weights.h5"
     weights.write_bytes(weights.read_bytes()[:50])
     with pytest.raises(PresetError, match="damaged"):
-        describe(preset)
+        describe_preset(preset)
     weights.unlink()
     with pytest.raises(PresetError, match=r"has no model\.weights\.h5"):
-        describe(preset)
+        describe_preset(preset)
     (tmp_path / "assets" / "tokenizer" / "vocabulary.txt").unlink()
     with pytest.raises(PresetError, match="has no vocabulary"):
-        describe(preset)
+        describe_preset(preset)
 
 
 @pytest.mark.parametrize("preset", ["hf://a/b/c/d", "kaggle://a", "gs://bucket/folder", "no_such_name", "./nowhere"])
 def test_handles_that_cannot_be_right(preset: str) -> None:
     with pytest.raises(PresetError):
-        describe(preset)
+        describe_preset(preset)
 
 
 def test_kerashubs_names_are_known_without_importing_it() -> None:

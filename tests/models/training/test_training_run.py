@@ -106,7 +106,7 @@ def test_the_moving_average_is_what_is_measured_and_kept(tiny: ModuleType) -> No
 def _whole(tiny: ModuleType, rows: TokenRows) -> Any:
     from models.training.batches import Batches
 
-    return Batches(rows, (20,), len(rows), pad_id=0).make(np.arange(len(rows)))
+    return Batches(rows, (20,), len(rows), pad_id=0).make_batch(np.arange(len(rows)))
 
 
 def test_a_seed_decides_everything(tiny: ModuleType) -> None:

@@ -37,7 +37,7 @@ class Exported:
 
     def ask_keras(self, texts: list[bytes], pairs: list[bytes] | None = None) -> dict[str, np.ndarray]:
         """What the Keras model itself answers."""
-        return RestoredModel(self.model, self.tokenizer, self.labels, self.task).answer(texts, pairs)
+        return RestoredModel(self.model, self.tokenizer, self.labels, self.task).predict(texts, pairs)
 
 
 def tiny_model(tokenizer: Tokenizer, outputs: int, config: EncoderConfig = ENCODER) -> keras.Model:

@@ -53,7 +53,7 @@ def test_float32_is_the_same(task: str, pairs: bool, tmp_path: Path) -> None:
     asked = rows(task, pairs)
     model = restored(task, pairs)
     reference = ask_keras(model, asked, max(tiny.LENGTHS))
-    alone = model.answer([asked[3].text.encode()], [asked[3].pair.encode()] if asked[3].pair else None)
+    alone = model.predict([asked[3].text.encode()], [asked[3].pair.encode()] if asked[3].pair else None)
     assert reference.numbers[3].max() == pytest.approx(float(alone["score"][0]), rel=1e-4)
     found = compare(bundle(tmp_path / "b", task, pairs=pairs), reference, asked, 2)
     assert (found.rows, found.other_token_ids, found.not_finite, found.agreement) == (len(TEXTS), 0, 0, 1.0)
@@ -70,7 +70,7 @@ def test_accuracy_counts_what_is_right(tmp_path: Path) -> None:
     found = compare(
         bundle(tmp_path / "b", "single_label"), ask_keras(restored("single_label"), asked, max(tiny.LENGTHS)), asked, 99
     )
-    labels = restored("single_label").answer([row.text.encode() for row in asked])["label"].tolist()
+    labels = restored("single_label").predict([row.text.encode() for row in asked])["label"].tolist()
     right = [(label.decode(),) == row.answer for label, row in zip(labels, asked, strict=True)]
     assert found.quality[0].edge == pytest.approx(np.mean(right))
     assert len(found.quality) == 1  # no slice has 99 rows

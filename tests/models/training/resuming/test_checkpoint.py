@@ -54,19 +54,19 @@ def test_trainings_of_other_settings_keep_their_own_checkpoints(tmp_path: Path) 
 )
 def test_why_a_checkpoint_is_not_used_names_what_differs(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     save_checkpoint(tmp_path)
-    why = load_checkpoint(tmp_path, {**IDENTITY, **changes})[0].why_anew
-    assert why.endswith(f"is of another training, and is kept: {said}")
+    why = load_checkpoint(tmp_path, {**IDENTITY, **changes})[0].restart_reason
+    assert why.endswith(f"belongs to another training and is kept: {said}")
     assert "(step 5)" in why
 
 
 def test_the_nearest_of_several_checkpoints_is_named(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, identity={**IDENTITY, "rows": [8, 9]})
     save_checkpoint(tmp_path, identity={"train": {"learning_rate": 1.0, "epochs": 3}, "rows": [8, 9]})
-    assert load_checkpoint(tmp_path)[0].why_anew.endswith("kept: the rows of train or eval")
+    assert load_checkpoint(tmp_path)[0].restart_reason.endswith("kept: the rows of train or eval")
 
 
 def test_that_nothing_lies_there_is_a_reason_too(tmp_path: Path) -> None:
-    assert load_checkpoint(tmp_path / "new")[0].why_anew == "there is no earlier training to continue"
+    assert load_checkpoint(tmp_path / "new")[0].restart_reason == "there is no earlier training to continue"
 
 
 def _cut(file: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_damaged_checkpoint_starts_anew_and_says_so(tmp_path: Path, damage: An
     damage(checkpoints.folder / "checkpoint.npz")
     restored, value = load_checkpoint(tmp_path)
     assert restored.state is None
-    assert "cannot be read" in restored.why_anew
+    assert "cannot be read" in restored.restart_reason
     assert value == 0.0, "some variables were restored, others not"
     assert sorted(path.name for path in checkpoints.folder.iterdir()) == ["lock"], "it would pass for one of this run"
 

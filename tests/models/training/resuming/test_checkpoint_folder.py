@@ -54,7 +54,7 @@ def test_two_runs_of_one_training_do_not_share_a_file(tmp_path: Path) -> None:
         with second.open(patience=0.05):
             assert second.load(variables(0.0)).state is None
             assert not second.save(variables(4.0), {"total_steps": 6})
-    assert any("still at work elsewhere" in line for line in said)
+    assert any("still running elsewhere" in line for line in said)
     assert load_checkpoint(tmp_path)[1] == 3.0
 
 
@@ -69,7 +69,7 @@ def test_a_full_disk_ends_no_training_and_the_former_checkpoint_stands(
         assert not checkpoints.save(variables(4.0), {"total_steps": 6})
         assert not checkpoints.save(variables(4.0), {"total_steps": 7})
         assert len(said) == 1
-        assert "training goes on, and an interruption would find the one of step 5 alone" in said[0]
+        assert "training goes on, and after an interruption it would continue from step 5" in said[0]
     assert load_checkpoint(tmp_path)[1] == 3.0
 
 
@@ -93,7 +93,7 @@ def test_other_trainings_make_room_on_a_nearly_full_disk(tmp_path: Path, monkeyp
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0 if old.exists() else 10**6))
     with checkpoints.open():
         assert checkpoints.save(variables(3.0), {"total_steps": 5})
-    assert checkpoint_folder.lying(tmp_path)[0].step == 5
+    assert checkpoint_folder.stored_checkpoints(tmp_path)[0].step == 5
 
 
 def test_a_folder_that_cannot_be_made_is_said_before_training(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_an_end_after_the_last_step_leaves_only_the_export(tiny: ModuleType, tmp
 
 
 def test_an_end_during_the_evaluation_evaluates_again(tiny: ModuleType, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("models.training.progress.Pace.is_due", lambda self: True)
+    monkeypatch.setattr("models.training.progress.Pace.is_report_due", lambda self: True)
     asked: list[Progress] = []
 
     def on_progress(progress: Progress) -> None:
@@ -144,7 +144,7 @@ def test_other_data_code_or_another_model_start_anew(tiny: ModuleType, tmp_path:
     assert first["resumed_at_step"] is None
     assert same["resumed_at_step"] == same["steps"] == first["steps"]
     for changes, said in (
-        ({"identity": {"model": {"width": 16}, "code": "another"}}, "model.width was unset, is 16; Transom's code"),
+        ({"resume_key": {"model": {"width": 16}, "code": "another"}}, "model.width was unset, is 16; Transom's code"),
         ({"rows_": tiny.rows(120, 7)}, "the rows of train or eval"),
     ):
         report = fit(**changes)
