@@ -58,7 +58,8 @@ def attend(
         The attended values [B, T, N, H] and the weights [B, N, T, S].
     """
     query = ops.multiply(query, ops.cast(1.0 / math.sqrt(query.shape[-1]), query.dtype))
-    # Keras's own order, the key first, would cost a transposition.
-    scores = ops.einsum("btnh,bsnh->bnts", query, key)
+    # Keras's order, the key first, would cost a transposition. Its letters (query abcd, key aecd) are kept,
+    # because the digest of a model contains them (`models.saved.model_identity`).
+    scores = ops.einsum("abcd,aecd->acbe", query, key)
     weights = masked_softmax(scores, None if mask is None else ops.expand_dims(mask, 1))
-    return ops.einsum("bnts,bsnh->btnh", dropout(weights), value), weights
+    return ops.einsum("acbe,aecd->abcd", dropout(weights), value), weights

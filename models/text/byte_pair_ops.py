@@ -48,8 +48,8 @@ def make_encoder(tokenizer: Tokenizer) -> Callable[[tf.Tensor], tf.RaggedTensor]
         tokenizer: of family `byte_pair`. A byte that its vocabulary lacks becomes its unknown token.
 
     Returns:
-        A function from valid UTF-8 [B] string to token ids [B, (L)] int32 without special tokens: `<s>` within a text is
-        three characters, as in GPT-2's `encoder.py`.
+        A function from valid UTF-8 [B] string to token ids [B, (L)] int32, without special tokens: `<s>` within a text
+        is three characters, as in GPT-2's `encoder.py`.
     """
     ids = {token: index for index, token in enumerate(tokenizer.vocabulary)}
     merges = {name: tf.constant(table) for name, table in _merge_tables(tokenizer, ids).items()}

@@ -93,7 +93,7 @@ class TestBytePairs:
             file.write_text(whole[file])
 
         refused(vocabulary, whole[vocabulary][:-20], r"vocab\.json of preset .* cannot be read")
-        refused(vocabulary, "[]", "no vocabulary of byte pairs")
+        refused(vocabulary, "[]", "not a byte-pair vocabulary")
         refused(vocabulary, whole[vocabulary].replace('"<mask>": 28', '"<mask>": 40'), "every id from 0 on")
         refused(vocabulary, whole[vocabulary].replace("<unk>", "unk"), "lacks <unk>")
         refused(merges, whole[merges] + "a b c\n", r"merges\.txt of preset .* damaged")
