@@ -8,7 +8,6 @@ import tensorflow as tf
 _VALUES = 2**16
 
 
-@keras.saving.register_keras_serializable(package="transom")
 class LeanDropout(keras.layers.Dropout):
     """Dropout that spends 16 random bits per activation instead of 32.
 

@@ -11,7 +11,6 @@ from keras import ops
 from models.network.attention import MASKED_SCORE
 
 
-@keras.saving.register_keras_serializable(package="transom")
 class Pooling(keras.layers.Layer):
     """One vector for a text: its first token's state, or the mean or the maximum over its tokens.
 
@@ -38,7 +37,3 @@ class Pooling(keras.layers.Layer):
     def compute_output_spec(self, states: keras.KerasTensor, padding_mask: keras.KerasTensor) -> keras.KerasTensor:
         """Float32 under every policy: the head is computed in float32."""
         return keras.KerasTensor((states.shape[0], states.shape[-1]), dtype="float32")
-
-    def get_config(self) -> dict[str, object]:
-        """Keras's protocol."""
-        return {**super().get_config(), "mode": self.mode}

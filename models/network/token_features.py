@@ -20,7 +20,6 @@ _BLOCK = 2**22  # tokens that are counted at once
 _HASH_FACTOR = 9973  # a prime, so that it shares no factor with the number of rows
 
 
-@keras.saving.register_keras_serializable(package="transom")
 class PositionInWord(keras.layers.Layer):
     """A token's position in its word: 0 for a whole word, 1 for the first piece, 3 for one between, 2 for the last.
 
@@ -38,12 +37,7 @@ class PositionInWord(keras.layers.Layer):
         next_continues = ops.pad(continues[:, 1:], [[0, 0], [0, 1]])
         return 2 * continues + next_continues
 
-    def get_config(self) -> dict[str, object]:
-        """Keras's protocol."""
-        return {**super().get_config(), "continues": self.continues.tolist()}
 
-
-@keras.saving.register_keras_serializable(package="transom")
 class BigramRows(keras.layers.Layer):
     """Maps each token and the one before it to a row of a table; row 0 is for pairs that `adapt` saw too rarely.
 
@@ -95,10 +89,6 @@ class BigramRows(keras.layers.Layer):
     def _row(self, before: Any, token_ids: Any) -> Any:
         # The largest vocabulary, 200,000, times the factor is below 2**31.
         return (before * _HASH_FACTOR + token_ids) % (self.rows - 1) + 1
-
-    def get_config(self) -> dict[str, object]:
-        """Keras's protocol."""
-        return {**super().get_config(), "rows": self.rows}
 
 
 def _count_pairs(token_ids: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -63,17 +63,13 @@ class Checkpoints:
         self._directory = Path(directory) if directory is not None else None
         self._resume_key, self._digest, self._notify = dict(resume_key), digest(resume_key), notify
         self._best: list[np.ndarray] | None = None
-        self._folder: Path | None = None
+        self.folder: Path | None = None
+        """The folder of this training's checkpoint; None if none is written."""
         self._has_warned = False
         self._cost = 0.0
         self._saved_at = self._tried_at = time.monotonic()
         self.kept_step: int | None = None
         """The step of the checkpoint on disk; None if there is none."""
-
-    @property
-    def folder(self) -> Path | None:
-        """The folder of this training's checkpoint; None if none is written."""
-        return self._folder
 
     @contextlib.contextmanager
     def open(self, patience: float | None = None) -> Iterator[None]:
@@ -111,7 +107,7 @@ class Checkpoints:
         probe.touch()
         for leftover in folder.glob(f"*{TEMPORARY}"):
             leftover.unlink(missing_ok=True)
-        self._folder = folder
+        self.folder = folder
         folders.remove_former_layout(self._directory)
         for each in folders.prune(self._directory, folder):
             self._notify(f"removed the checkpoint of an interrupted training of {each.when}: {folders.KEPT} are kept")
@@ -120,7 +116,7 @@ class Checkpoints:
         """Whether enough time has passed since the start or the last attempt to write a checkpoint; never without a
         folder."""
         passed = time.monotonic() - self._tried_at
-        return self._folder is not None and passed >= max(_SECONDS_BETWEEN, _COSTS_BETWEEN * self._cost)
+        return self.folder is not None and passed >= max(_SECONDS_BETWEEN, _COSTS_BETWEEN * self._cost)
 
     @property
     def unsaved_seconds(self) -> float:
@@ -139,18 +135,18 @@ class Checkpoints:
         Returns:
             Whether it was written.
         """
-        if self._directory is None or self._folder is None:
+        if self._directory is None or self.folder is None:
             return False
         began = time.monotonic()
         text = to_json({**state, "fingerprint": self._digest, "identity": self._resume_key}, ascii=True)
         arrays = {str(i): np.asarray(variable.numpy()) for i, variable in enumerate(variables)}
         best = state.get("best_epoch")
         files = {} if best is None else self._best_file(best)
-        files[self._folder / NAME] = {STATE: np.array(text), **arrays}
+        files[self.folder / NAME] = {STATE: np.array(text), **arrays}
         try:
-            folders.write_making_room(self._directory, self._folder, files, self._notify_removed)
+            folders.write_making_room(self._directory, self.folder, files, self._notify_removed)
         except OSError as error:
-            logger.warning("no checkpoint in %s: %s", self._folder, error)
+            logger.warning("no checkpoint in %s: %s", self.folder, error)
             if not last:
                 self._warn_once(error)
             return False
@@ -165,9 +161,9 @@ class Checkpoints:
 
     def load(self, variables: Sequence[Any]) -> LoadedCheckpoint:
         """Restores the variables from this training's checkpoint, all of them or none."""
-        if self._directory is None or self._folder is None:
+        if self._directory is None or self.folder is None:
             return LoadedCheckpoint(None)
-        path = self._folder / NAME
+        path = self.folder / NAME
         if not path.exists():
             self._clear()
             return LoadedCheckpoint(None, restart_reason=self._why_there_is_none())
@@ -202,15 +198,15 @@ class Checkpoints:
 
     def _clear(self) -> None:
         """Removes a checkpoint that cannot be read, and all best weights."""
-        assert self._folder is not None
+        assert self.folder is not None
         with contextlib.suppress(OSError):
-            (self._folder / NAME).unlink(missing_ok=True)
+            (self.folder / NAME).unlink(missing_ok=True)
         self._remove_best_but(None)
 
     def _remove_best_but(self, epoch: int | None) -> None:
         """Removes best weights that the checkpoint does not name, lest they are taken for this training's later."""
-        assert self._folder is not None
-        for path in self._folder.glob(BEST.format(epoch="*")):
+        assert self.folder is not None
+        for path in self.folder.glob(BEST.format(epoch="*")):
             if path.name != BEST.format(epoch=epoch):
                 with contextlib.suppress(OSError):
                     path.unlink(missing_ok=True)
@@ -218,7 +214,7 @@ class Checkpoints:
     def _why_there_is_none(self) -> str:
         """Why this training has no checkpoint: there is none at all, or only those of other trainings."""
         assert self._directory is not None
-        others = [each for each in folders.stored_checkpoints(self._directory) if each.folder != self._folder]
+        others = [each for each in folders.stored_checkpoints(self._directory) if each.folder != self.folder]
         found = folders.nearest(others, self._resume_key)
         if found is None:
             return (
@@ -241,15 +237,15 @@ class Checkpoints:
 
     def remove(self) -> None:
         """Removes this training's checkpoint. Call it when the model is safe elsewhere."""
-        if self._directory is not None and self._folder is not None:
-            folders.remove(self._folder)
+        if self._directory is not None and self.folder is not None:
+            folders.remove(self.folder)
             with contextlib.suppress(OSError):  # others' are still there
                 self._directory.rmdir()
 
     def _best_file(self, epoch: int) -> dict[Path, dict[str, np.ndarray]]:
         """The best epoch's file, if it is not written yet."""
-        assert self._folder is not None
-        path = self._folder / BEST.format(epoch=epoch)
+        assert self.folder is not None
+        path = self.folder / BEST.format(epoch=epoch)
         return {} if path.exists() else {path: {str(i): value for i, value in enumerate(self._best or ())}}
 
     def _notify_removed(self, other: folders.StoredCheckpoint) -> None:
