@@ -84,6 +84,6 @@ def test_what_a_killed_export_leaves_goes_with_the_next_one(tmp_path: Path, repo
 
 
 def come_meanwhile_of(target: Path) -> None:
-    """An export that ends badly beside another one to the same place."""
+    """An export that fails while another one writes to the same folder."""
     with pytest.raises(ZeroDivisionError), atomic_directory(target):
         raise ZeroDivisionError

@@ -1,4 +1,4 @@
-"""A child does not outlive its parent, whatever ends the parent; and every child that we start is such a child."""
+"""A child does not outlive its parent, however the parent ends; and every child that Transom starts is such a child."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PACKAGES = ("models", "tflite", "serving", "components", "pipeline")
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; one that ended and that nobody asked about does not."""
+    """Whether a process is running; a zombie is not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

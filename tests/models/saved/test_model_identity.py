@@ -1,4 +1,4 @@
-"""Two exports of one model are the same; whatever the model answers with, or is asked by, makes another."""
+"""Exports of one model are the same; everything that affects predictions or inputs makes another model."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
 
 def signatures(exported: Exported) -> Any:
-    """The loaded signatures (kept beside the module that owns their variables)."""
+    """The loaded signatures (kept together with the module that owns their variables)."""
     module = tf.saved_model.load(str(exported.folder))
     return type("Loaded", (dict,), {"module": module})(module.signatures)
 

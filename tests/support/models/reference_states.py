@@ -33,6 +33,6 @@ def reference(tensors: dict, config: dict, values: dict[str, np.ndarray], activa
 
 
 def largest_difference(one: np.ndarray, other: np.ndarray, values: dict[str, np.ndarray]) -> float:
-    """Over the tokens; what stands at padding has no meaning."""
+    """Over the tokens; the states of padding have no meaning."""
     tokens = values["padding_mask"].astype(bool)
     return float(np.abs(np.array(one)[tokens] - np.array(other)[tokens]).max())
