@@ -103,7 +103,7 @@ def fit(
 
 
 def run(weights: str, cpus: int = 1, kill_at: int | None = None, **arguments: Any) -> None:
-    """Trains on this many logical CPUs and writes the weights and the report; kills itself at step `kill_at`, if given."""
+    """Trains on this many logical CPUs and writes weights and report; kills itself at step `kill_at`, if given."""
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]
