@@ -20,7 +20,7 @@ from models.config import TaskConfig, TrainConfig
 from models.errors import TrainingError
 from models.training.devices import choose_devices
 from models.training.loss import label_weights, row_loss, row_weights
-from models.training.optimizer import averages, make_optimizer, resolve_defaults
+from models.training.optimizer import make_optimizer, moving_averages, resolve_defaults
 from models.training.progress import Progress
 from models.training.step import TrainStep
 from tflite.host.labels import LabelSpace
@@ -117,11 +117,11 @@ def _(a: Setting, b: Setting) -> None:
 
 @setting("train.ema_momentum", 0.0, 0.9, steps="Trainer")
 def _(a: Setting, b: Setting) -> None:
-    assert averages(optimizer(a)[0]) == []
+    assert moving_averages(optimizer(a)[0]) == []
     made, variables = optimizer(b)
     for _ in range(5):
         made.apply([tf.ones(variable.shape) for variable in variables])
-    gap = [np.abs(v - kept).max() for v, kept in zip(variables, averages(made), strict=True)]
+    gap = [np.abs(v - kept).max() for v, kept in zip(variables, moving_averages(made), strict=True)]
     assert min(gap) > 0
 
 
