@@ -50,18 +50,18 @@ def configure(folder: Path, **groups: Any) -> Any:
         (NUMBER | {"gate.conflicting_labels": "error"}, "gate.conflicting_labels", "different numbers"),
         (NUMBER | {"evaluation.slices": ["label", "place"]}, "evaluation.slices", "text_length"),
         # Labels that no row can have, wherever one is named.
-        (MULTI | {"task.labels": ["a|b", "c"]}, "task", "cut at '|'"),
-        (MULTI | {"task.labels": ["a b", "c"], "task.label_separator": " "}, "task", "cut at ' '"),
+        (MULTI | {"task.labels": ["a|b", "c"]}, "task", "split at '|'"),
+        (MULTI | {"task.labels": ["a b", "c"], "task.label_separator": " "}, "task", "split at ' '"),
         ({"task.labels": ["a ", "c"]}, "task", "write 'a'"),
         ({"task.labels": [" ", "c"]}, "task", "an empty field"),
-        (MULTI | {"train.class_weights": {"a|b": 2.0}}, "train.class_weights", "cut at '|'"),
+        (MULTI | {"train.class_weights": {"a|b": 2.0}}, "train.class_weights", "split at '|'"),
         ({"train.class_weights": {" a": 2.0}}, "train.class_weights", "write 'a'"),
         ({"task.labels": ["a", "b"], "train.class_weights": {"c": 2.0}}, "train.class_weights", "'a', 'b'"),
-        (MULTI | {"evaluation.thresholds": {"f1/a|b": {"min": 0.5}}}, "evaluation.thresholds.f1/a|b", "cut at '|'"),
+        (MULTI | {"evaluation.thresholds": {"f1/a|b": {"min": 0.5}}}, "evaluation.thresholds.f1/a|b", "split at '|'"),
         (
             MULTI | {"evaluation.thresholds": {"micro_f1": {"min": 0.5, "slices": ["label=a|b"]}}},
             "evaluation.thresholds.micro_f1.slices",
-            "cut at '|'",
+            "split at '|'",
         ),
         (
             {"evaluation.thresholds": {"accuracy": {"min": 0.5, "slices": ["text_length=short"]}}},
