@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from models.label_names import as_in_the_data, named_once
-from models.settings import UNIQUE, EachOnce, FilePath, Settings
+from models.label_names import by_label_name, configured_label_name
+from models.settings import UNIQUE, ConfigSection, EachOnce, FilePath
 
 Files = FilePath | Annotated[tuple[FilePath, ...], Field(min_length=1)]
 Severity = Literal["error", "warn", "off"]
 
 
-class SplitsConfig(Settings):
+class SplitsConfig(ConfigSection):
     """Each split's share of the rows of `data.path`. `data.split_by` decides to which split a row goes."""
 
     train: int = Field(8, ge=1)
@@ -24,7 +24,7 @@ class SplitsConfig(Settings):
     """Parts for the final evaluation that decides whether the model is good enough."""
 
 
-class DataConfig(Settings):
+class DataConfig(ConfigSection):
     """The labelled text."""
 
     path: Files | None = None
@@ -65,7 +65,7 @@ class DataConfig(Settings):
         return (self.split_by,) if isinstance(self.split_by, str) else self.split_by or ()
 
 
-class GateConfig(Settings):
+class GateConfig(ConfigSection):
     """What the data gate does about each finding: `error` stops the run, `warn` reports it, `off` ignores it."""
 
     schema_anomaly: Severity = "error"
@@ -97,7 +97,7 @@ class GateConfig(Settings):
     """The same text with different labels in the training split."""
 
 
-class ThresholdConfig(Settings):
+class ThresholdConfig(ConfigSection):
     """The limits within which a metric must be for the model to be pushed."""
 
     min: float | None = None
@@ -114,7 +114,9 @@ class ThresholdConfig(Settings):
     @classmethod
     def _normalize_labels(cls, given: tuple[str, ...]) -> tuple[str, ...]:
         parts = [name.partition("=") for name in given]
-        return tuple(f"{key}{sign}{as_in_the_data(value) if key == 'label' else value}" for key, sign, value in parts)
+        return tuple(
+            f"{key}{sign}{configured_label_name(value) if key == 'label' else value}" for key, sign, value in parts
+        )
 
     @model_validator(mode="after")
     def _has_a_limit(self) -> ThresholdConfig:
@@ -123,7 +125,7 @@ class ThresholdConfig(Settings):
         return self
 
 
-class EvaluationConfig(Settings):
+class EvaluationConfig(ConfigSection):
     """How the model is evaluated, and the thresholds it must reach."""
 
     slices: Annotated[tuple[str, ...], EachOnce, UNIQUE] = ("label", "text_length")
@@ -143,12 +145,12 @@ class EvaluationConfig(Settings):
 
         def name(metric: str) -> str:
             family, slash, label = metric.partition("/")
-            return f"{family}{slash}{as_in_the_data(label)}"
+            return f"{family}{slash}{configured_label_name(label)}"
 
-        return named_once(given, name)
+        return by_label_name(given, name)
 
 
-class ServingConfig(Settings):
+class ServingConfig(ConfigSection):
     """The serving gate: a model is pushed only if the real server's responses to real rows agree with Keras."""
 
     gate: bool = True
@@ -161,7 +163,7 @@ class ServingConfig(Settings):
     """The longest that 99 of 100 requests with one text over gRPC may take, on the machine that runs the pipeline."""
 
 
-class PushConfig(Settings):
+class PushConfig(ConfigSection):
     """Where a blessed model is pushed."""
 
     directory: FilePath | None = None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from models.config import ModelConfig, PresetConfig, TokenizerConfig
 from models.errors import PresetError
-from models.presets.preset import PresetInfo, describe, preset_tokenizer
+from models.presets.preset import PresetInfo, describe_preset, preset_tokenizer
 from tflite.host.tokenizer import Tokenizer
 
 UNKNOWN_DIGEST = "known where the step runs"
@@ -40,7 +40,7 @@ class PresetDigests:
             return cls()
         if not runs_here:
             return cls(UNKNOWN_DIGEST, UNKNOWN_DIGEST)
-        return cls(_tokenizer(model.preset, tokenizer).digest(), describe(model.preset).digest())
+        return cls(_tokenizer(model.preset, tokenizer).digest(), describe_preset(model.preset).digest())
 
 
 def load_checked_tokenizer(preset: str, config: TokenizerConfig, digest: str) -> Tokenizer:
@@ -62,7 +62,7 @@ def describe_checked_preset(model: ModelConfig, digest: str) -> PresetInfo | Non
     """
     if not isinstance(model, PresetConfig):
         return None
-    info = describe(model.preset)
+    info = describe_preset(model.preset)
     if digest not in ("", UNKNOWN_DIGEST):
         _check_unchanged(model.preset, digest, info.digest())
     return info

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from models.errors import Interrupted
-from models.training.progress import Progress, duration
-from models.training.training_run import Trained
+from models.training.progress import Progress, format_duration
+from models.training.training_run import TrainedModel
 
 PROGRESS_LOG, METRICS_LOG = logging.getLogger("transom.progress"), logging.getLogger("transom.figures")
 
@@ -23,14 +23,14 @@ def log_progress(state: Progress) -> None:
     step = f"step {state.step}/{state.steps}"
     parts = [epoch, step] if state.evaluated is None else [epoch, f"evaluated {state.evaluated:.0%}", step]
     if state.seconds_left is not None:
-        parts.append(f"{duration(state.seconds_left)} left")
+        parts.append(f"{format_duration(state.seconds_left)} left")
     if state.tokens_per_second:
         parts.append(f"{state.tokens_per_second:.0f} tokens/s")
     PROGRESS_LOG.info("%s", ", ".join([*parts, f"loss {state.loss:.4f}"]))
 
 
 @contextmanager
-def explain_interrupted_export(trained: Trained) -> Iterator[None]:
+def explain_interrupted_export(trained: TrainedModel) -> Iterator[None]:
     """Turns a KeyboardInterrupt during the export into an error that says how much of the training is kept.
 
     Raises:

@@ -1,5 +1,5 @@
-"""Keras models: text to token ids, Transformers, training, and the SavedModel that comes of it.
+"""Keras models: text to token ids, Transformers, training, and the exported SavedModel.
 
-The rooms build on each other: `text` and `network`, `presets`, `build`, then `training` and `saved`.
-Nothing here knows TFX, Beam or a server.
+The packages build on each other: `text` and `network`, `presets`, `build`, then `training` and `saved`.
+Nothing here depends on TFX, Beam or a server.
 """

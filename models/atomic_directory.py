@@ -20,29 +20,29 @@ _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
 @contextmanager
 def atomic_directory(target: Path) -> Iterator[Path]:
-    """A folder beside `target` that becomes `target` when the block ends well, and is gone when it does not.
+    """A folder next to `target` that becomes `target` if the block succeeds, and is removed if it fails.
 
-    What a killed process left there goes with the next one; a living one's folder is locked.
+    Leftovers of killed processes are removed; the folder of a living process is locked.
 
     Raises:
-        ModelError: something is there already; an empty folder is not something.
+        ModelError: `target` exists already and is not an empty folder.
     """
-    target = Path(os.path.realpath(target))  # a link stays one, and may point to nothing yet
+    target = Path(os.path.realpath(target))  # a link stays a link, and may point to nothing yet
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ModelError(f"cannot export to {target}", got="something is there already", expected="a new folder")
+        raise ModelError(f"cannot export to {target}", got="it exists already", expected="a new folder")
     target.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{target.name}.transom-"
     _remove_leftovers(target.parent, prefix)
     folder, lock = _locked_folder(target.parent, prefix)
     try:
         yield folder
-        folder.chmod(0o755)  # mkdtemp's folders are for their owner alone; a server is often another user
+        folder.chmod(0o755)  # mkdtemp's folders are private; a server is often another user
         try:
             os.replace(folder, target)
         except OSError as error:
             if error.errno not in _TAKEN:
                 raise
-            got = "something has come there meanwhile"
+            got = "it was created meanwhile"
             raise ModelError(f"cannot export to {target}", got=got, expected="a new folder") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -52,10 +52,10 @@ def atomic_directory(target: Path) -> Iterator[Path]:
 def _locked_folder(parent: Path, prefix: str) -> tuple[Path, int]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        # Until it is locked, another process may take it for a leftover.
+        # Until it is locked, another process may remove it as a leftover.
         with contextlib.suppress(FileNotFoundError):
             lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-            with contextlib.suppress(OSError):  # a file system without locks: nobody takes it for a leftover there
+            with contextlib.suppress(OSError):  # a file system without locks: no process removes leftovers there
                 fcntl.flock(lock, fcntl.LOCK_EX)
             if folder.exists():
                 return folder, lock
@@ -65,7 +65,7 @@ def _locked_folder(parent: Path, prefix: str) -> tuple[Path, int]:
 def _remove_leftovers(parent: Path, prefix: str) -> None:
     name = re.compile(rf"{re.escape(prefix)}[a-z0-9_]{{8}}")
     for folder in [path for path in parent.iterdir() if name.fullmatch(path.name) and not path.is_symlink()]:
-        with contextlib.suppress(OSError):  # a living process's, or another one removes it too
+        with contextlib.suppress(OSError):  # it belongs to a living process, or another process removes it too
             lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -8,15 +8,16 @@ import keras
 
 from models.config import EncoderConfig, PresetConfig
 from models.errors import PresetError
-from models.network import layers
+from models.network.dropout import LeanDropout
 from models.network.encoder import build_encoder
+from models.network.pooling import Pooling
 from models.presets.architecture import Architecture
 from models.presets.backbones import empty_backbone, load_backbone
-from models.presets.preset import describe
+from models.presets.preset import describe_preset
 from tflite.host.tokenizer import Tokenizer
 
 _HEAD_STDDEV = 0.02
-# Names of the Transformer layers, here and in KerasHub; ALBERT's shared layers count once a group.
+# Names of the Transformer layers, here and in KerasHub; ALBERT's shared layers count once per group.
 _LAYER = re.compile(r"(?:transformer_layer|disentangled_attention_encoder_layer|group)_(\d+)(?:_inner_layer_\d+)?/")
 _AFTER_LAYERS = ("final_layer_norm/",)
 _HEAD = ("logits/",)
@@ -31,18 +32,18 @@ def build_model(
 ) -> keras.Model:
     """The model that is trained, exported and served.
 
-    It can be called in the scope of a `tf.distribute` strategy. `model.variables` has the same order in each call
-    with the same arguments, so that weights can be saved and restored by order.
+    May be called in the scope of a `tf.distribute` strategy. `model.variables` has the same order for the same
+    arguments, so that weights can be saved and restored by order.
 
     Args:
-        config: `model` of the configuration.
-        tokenizer: whose ids the model reads: size of the embedding, longest input, of an encoder from scratch.
-        outputs: size of the answer, `LabelSpace.outputs`.
-        architecture: of the preset. Where it is given, the checkpoint is not looked at, and the weights are random.
+        config: section `model` of the configuration.
+        tokenizer: decides the embedding's size and the longest input of an encoder from scratch.
+        outputs: number of outputs, `LabelSpace.outputs`.
+        architecture: of the preset. If given, the checkpoint is not read, and the weights are random.
 
     Returns:
         A functional model from {"token_ids", "padding_mask", "segment_ids"}, int32 [B, L] each (B and L free), to
-        float32 logits [B, outputs], under a mixed precision policy too.
+        float32 logits [B, outputs], also under a mixed precision policy.
 
     Raises:
         PresetError: the preset cannot be used.
@@ -51,9 +52,9 @@ def build_model(
         encoder = build_encoder(config, tokenizer)
     else:
         encoder = load_backbone(config) if architecture is None else empty_backbone(config, architecture)
-    pool = layers.Pooling(resolve_pooling(config, architecture), dtype="float32", name="pooling")
+    pool = Pooling(resolve_pooling(config, architecture), dtype="float32", name="pooling")
     pooled = pool(encoder.output, encoder.input["padding_mask"])
-    kept = layers.LeanDropout(config.dropout, dtype="float32", name="head_dropout")(pooled)
+    kept = LeanDropout(config.dropout, dtype="float32", name="head_dropout")(pooled)
     head = keras.layers.Dense(
         outputs,
         kernel_initializer=keras.initializers.TruncatedNormal(stddev=_HEAD_STDDEV),
@@ -64,35 +65,35 @@ def build_model(
 
 
 def resolve_pooling(config: EncoderConfig | PresetConfig, architecture: Architecture | None = None) -> str:
-    """ "cls" or "mean", after `auto` is looked up in the preset's architecture, or else in its folder.
+    """The pooling mode; `auto` is looked up in the preset's architecture or folder, and gives "cls" or "mean".
 
     Raises:
-        PresetError: the folder says something that is neither.
+        PresetError: the folder specifies neither.
     """
     if config.pooling != "auto":
         return config.pooling
     assert isinstance(config, PresetConfig)
-    said = (architecture or describe(config.preset)).pooling or "cls"
-    if said not in ("cls", "mean"):
+    pooling = (architecture or describe_preset(config.preset)).pooling or "cls"
+    if pooling not in ("cls", "mean"):
         raise PresetError(
-            f"preset {config.preset!r} pools by {said!r}",
+            f"preset {config.preset!r} pools by {pooling!r}",
             expected="'cls' or 'mean'",
             fix="set model.pooling to one of them",
         )
-    return said
+    return pooling
 
 
 def layer_depths(model: keras.Model) -> dict[str, int]:
-    """How deep each weight lies, for learning rates by layer.
+    """The depth of each weight, for layer-wise learning rates.
 
     Returns:
-        The path of each weight of `model` to its depth: 0 for embeddings, 1 to N for the N Transformer layers (a norm
-        after the last belongs to it), N + 1 for the head.
+        Path of each weight to its depth: 0 for embeddings, 1 to N for the N Transformer layers (a norm after the last
+        one belongs to it), N + 1 for the head.
     """
-    found = {weight.path: _LAYER.match(weight.path) for weight in model.weights}
-    last = max((int(match.group(1)) + 1 for match in found.values() if match), default=0)
+    matches = {weight.path: _LAYER.match(weight.path) for weight in model.weights}
+    last = max((int(match.group(1)) + 1 for match in matches.values() if match), default=0)
     depths = {}
-    for path, match in found.items():
+    for path, match in matches.items():
         if match:
             depths[path] = int(match.group(1)) + 1
         elif path.startswith(_AFTER_LAYERS):

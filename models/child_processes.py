@@ -6,8 +6,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-# Linux kills a process whose parent has gone where the process asked for it (PR_SET_PDEATHSIG is 1), and goes on to do
-# so after `exec`. A parent that went before the child could ask has left it to another parent already.
+# On request (PR_SET_PDEATHSIG is 1), Linux kills a process when its parent ends, also after `exec`. If the parent ended
+# before the request, the child has another parent already.
 _TIE = """
 import ctypes, os, signal, sys
 if sys.platform == "linux":
@@ -18,12 +18,12 @@ os.execvp(sys.argv[2], sys.argv[2:])
 """
 
 
-def tied(command: Sequence[str]) -> list[str]:
-    """The command for a child that does not outlive this process, whatever ends it: SIGKILL, too.
+def tied_to_parent(command: Sequence[str]) -> list[str]:
+    """The command for a child that does not outlive this process, even if SIGKILL ends it.
 
-    The child must be started from a thread that lives as long as the child shall. Elsewhere than on Linux the command
-    runs as it is: there only what `subprocess` does itself ends the child.
+    The thread that starts the child must live as long as the child should. On systems other than Linux the command runs
+    unchanged: there, only `subprocess` itself ends the child.
 
-    See prctl(2). A `preexec_fn` would do the same, and may hang where the parent has threads.
+    See prctl(2). A `preexec_fn` would do the same, but may hang if the parent has threads.
     """
     return [sys.executable, "-I", "-S", "-c", _TIE, str(os.getpid()), *command]

@@ -1,4 +1,4 @@
-"""What `models/` can be told: the task, the tokenizer, the Transformer and its training. Imports no TensorFlow."""
+"""Configuration of the task, the tokenizer, the Transformer and its training. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -7,48 +7,48 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
-from models.label_names import as_in_the_data, named_once
-from models.settings import FilePath, Settings, no_truth
+from models.label_names import by_label_name, configured_label_name
+from models.settings import ConfigSection, FilePath, refuse_boolean
 from tflite.host.prediction import TaskType
 
 CONFIG_FILE = "transom.json"
-"""In a model's `assets.extra`: the configuration that it was made with, as JSON."""
+"""In a model's `assets.extra`: its configuration, as JSON."""
 
 Rows = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
-# Dropout counts in steps of 1/65536, of which the last would drop everything.
+# Dropout rates are multiples of 1/65536; rates near 1 would drop everything.
 Dropout = Annotated[float, Field(ge=0.0, le=0.99)]
-# A weight of 0 would take rows out of the loss without a word, and a batch of such rows would have no loss at all.
-Weight = Annotated[float, BeforeValidator(no_truth), Field(gt=0.0, le=1e6)]
+# A weight of 0 would silently remove rows from the loss, and a batch of such rows would have no loss at all.
+Weight = Annotated[float, BeforeValidator(refuse_boolean), Field(gt=0.0, le=1e6)]
 Column = Annotated[str, Field(min_length=1)]
 
 
-class TaskConfig(Settings):
-    """What is read, and what is answered."""
+class TaskConfig(ConfigSection):
+    """What the model reads and predicts."""
 
     type: TaskType = "single_label"
-    """`single_label`: one of several labels. `multi_label`: any number of them. `regression`: a number."""
+    """`single_label`: one of several labels. `multi_label`: any number of labels. `regression`: a number."""
     text: Column = "text"
     """Column with the text."""
     text_pair: Column | None = None
     """Column with the second text, for tasks about two texts."""
     label: Column = "label"
-    """Column with the answer."""
+    """Column with the label."""
     labels: tuple[str, ...] | None = None
     """The labels, in the order of the model's outputs. Default: those of the training split, sorted."""
     label_separator: str = Field("|", min_length=1)
-    """`multi_label`: what stands between the labels of one row. A list works too, also one written as text."""
+    """`multi_label`: the separator between the labels of one row. A list works too, also one written as text."""
     decimal: Literal[".", ","] | None = None
-    """`regression`: what stands before the decimals, where a table holds numbers as text ("3,5"). Default: a point, and
-    numbers that may be meant otherwise ("1,000" in all rows) are refused."""
+    """`regression`: the decimal separator, if a table holds numbers as text ("3,5"). Default: a point; ambiguous
+    numbers ("1,000" in all rows) are refused."""
     threshold: float = Field(0.5, ge=1e-6, le=0.999999)
-    """`multi_label`: a label is given when its probability is at least this."""
+    """`multi_label`: a label is predicted if its probability is at least this."""
 
     @field_validator("labels")
     @classmethod
-    def _as_in_the_data(cls, given: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        """White space around a label stays, for that is refused below."""
-        return None if given is None else tuple(map(as_in_the_data, given))
+    def _clean_labels(cls, given: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        """White space around a label stays, because it is refused below."""
+        return None if given is None else tuple(map(configured_label_name, given))
 
     @model_validator(mode="after")
     def _columns_differ(self) -> TaskConfig:
@@ -58,7 +58,7 @@ class TaskConfig(Settings):
         if self.labels is not None and self.type == "regression":
             raise ValueError("labels has no meaning for a regression: remove it")
         if self.decimal is not None and self.type != "regression":
-            raise ValueError("decimal has no meaning but for a regression: remove it")
+            raise ValueError("decimal has a meaning only for a regression: remove it")
         if self.labels is not None and (len(set(self.labels)) != len(self.labels) or len(self.labels) < 2):
             raise ValueError(f"labels must be at least two different names, got {list(self.labels)}")
         for label in self.labels or ():
@@ -67,41 +67,42 @@ class TaskConfig(Settings):
         return self
 
     def why_no_label(self, name: str) -> str:
-        """Why no row can have a label of this name, and what to do about it; "" where one can."""
+        """Why no row can have a label of this name, and what to do; "" if a row can."""
         if not name.strip():
-            return "an empty field is no label; remove it"
+            return "an empty field is not a label; remove it"
         if name != name.strip():
             return f"labels are read without the white space around them; write {name.strip()!r}"
         if self.type == "multi_label" and self.label_separator in name:
-            return f"rows are cut at {self.label_separator!r}; choose another task.label_separator, or another name"
+            return f"rows are split at {self.label_separator!r}; choose another task.label_separator, or another name"
         return ""
 
 
-class TokenizerConfig(Settings):
-    """How text becomes token ids. A preset brings its own vocabulary and casing: `max_length` and
-    `mediapipe_compatible` alone concern it."""
+class TokenizerConfig(ConfigSection):
+    """How text becomes token ids. A preset has its own vocabulary and casing: only `max_length` and
+    `mediapipe_compatible` apply to it."""
 
     vocabulary_size: int = Field(8000, ge=32, le=200_000)
-    """Tokens in the learned WordPiece vocabulary, at most."""
+    """Maximum number of tokens in the learned WordPiece vocabulary."""
     lowercase: bool = True
     """Learned vocabulary: fold upper case to lower case."""
     strip_accents: bool = True
     """Learned vocabulary: "café" becomes "cafe". With `mediapipe_compatible` it does not."""
     mediapipe_compatible: bool = False
-    """Cut texts exactly as MediaPipe's TextClassifier does, so that the edge bundle answers alike in it: only ASCII is
-    folded to lower case, and accents stay. For labels of one text; a preset's vocabulary must be uncased WordPiece."""
+    """Split texts exactly as MediaPipe's TextClassifier does, so that the edge bundle gives the same predictions there:
+    only ASCII is folded to lower case, and accents stay. For labels of single texts; a preset's vocabulary must be
+    uncased WordPiece."""
     max_length: int = Field(128, ge=4, le=4096)
-    """Tokens of one input, special tokens included; what is longer is cut."""
+    """Tokens of one input, special tokens included; longer inputs are cut."""
 
     @model_validator(mode="before")
     @classmethod
-    def _default_of_accents(cls, given: Any) -> Any:
+    def _default_strip_accents(cls, given: Any) -> Any:
         if isinstance(given, dict) and given.get("mediapipe_compatible") is True:
             return {"strip_accents": False, **given}
         return given
 
     @model_validator(mode="after")
-    def _as_mediapipe(self) -> TokenizerConfig:
+    def _check_mediapipe(self) -> TokenizerConfig:
         if self.mediapipe_compatible and (self.strip_accents or not self.lowercase):
             wrong = "strip_accents true" if self.strip_accents else "lowercase false"
             raise ValueError(
@@ -111,7 +112,7 @@ class TokenizerConfig(Settings):
         return self
 
 
-class EncoderConfig(Settings):
+class EncoderConfig(ConfigSection):
     """A Transformer encoder trained from scratch."""
 
     type: Literal["encoder"] = "encoder"
@@ -125,20 +126,20 @@ class EncoderConfig(Settings):
     feedforward_width: int | None = Field(None, ge=8, le=65_536)
     """Width of the feed-forward layer. Default: four times `width`."""
     kernel_size: int = Field(3, ge=1, le=15)
-    """Tokens that a convolution before the first layer sees at once; 1: no convolution."""
+    """Width in tokens of a convolution before the first layer; 1: no convolution."""
     bigrams: int = Field(4096, ge=0, le=1_000_000)
-    """Pairs of neighbouring tokens, of those that occur at least three times, with an embedding of their own."""
+    """Number of pairs of neighbouring tokens with their own embedding, of those that occur at least three times."""
     dropout: Dropout = 0.3
     """Share of activations dropped in training."""
     norm: Literal["pre", "post"] = "pre"
-    """Layer normalization before each block (steadier from scratch) or after it (BERT's)."""
+    """Layer normalization before each block (more stable from scratch) or after it (as in BERT)."""
     positions: Literal["learned", "rotary"] = "learned"
     """Position embeddings: learned, or rotary (RoFormer)."""
     pooling: Literal["cls", "mean", "max"] = "max"
-    """What the head reads: the first token's state, or the mean or the maximum over the tokens."""
+    """Input of the head: the first token's state, or the mean or maximum over the tokens."""
 
     @model_validator(mode="after")
-    def _heads_divide(self) -> EncoderConfig:
+    def _check_heads(self) -> EncoderConfig:
         if self.width % self.num_heads:
             raise ValueError(f"num_heads must divide width, got width {self.width} and num_heads {self.num_heads}")
         if self.positions == "rotary" and (self.width // self.num_heads) % 2:
@@ -146,7 +147,7 @@ class EncoderConfig(Settings):
         return self
 
 
-class PresetConfig(Settings):
+class PresetConfig(ConfigSection):
     """A pretrained encoder that KerasHub can read."""
 
     type: Literal["preset"] = "preset"
@@ -154,27 +155,27 @@ class PresetConfig(Settings):
     preset: FilePath
     """A folder (KerasHub's format or Hugging Face safetensors), or a hub handle ("hf://…", "kaggle://…", a name)."""
     num_layers: int | None = Field(None, ge=1)
-    """Keep only the first so many Transformer layers."""
+    """Keep only the first N Transformer layers."""
     freeze: Literal["none", "embeddings", "encoder"] | Annotated[int, Field(ge=0)] = "none"
     """What is not trained: nothing, the embeddings, the whole encoder, or the embeddings and the first N layers."""
     lora_rank: int | None = Field(None, ge=1, le=256)
     """Train low-rank updates (LoRA) of the attention's dense layers instead of the encoder's own weights, which are all
-    frozen: `freeze` has no meaning beside it."""
+    frozen: `freeze` has no effect then."""
     dropout: Dropout = 0.1
-    """Share of activations dropped before the head in training; the encoder keeps its own."""
+    """Share of activations dropped before the head in training; the encoder keeps its own rates."""
     pooling: Literal["auto", "cls", "mean"] = "auto"
-    """What the head reads. `auto`: what a sentence-transformers folder says, else the first token."""
+    """Input of the head. `auto`: as a sentence-transformers folder specifies, else the first token."""
 
 
 def _model_type(value: Any) -> str:
-    """`type` says which model is meant; where it is not given, a `preset` key does."""
+    """The model's `type`; if it is not given, a `preset` key decides."""
     if isinstance(value, dict):
         return str(value.get("type", "preset" if "preset" in value else "encoder"))
     return str(getattr(value, "type", "encoder"))
 
 
 def names_a_preset(model: Any) -> bool:
-    """Whether `model`, as it was written, is meant to be a preset, be it right or wrong."""
+    """Whether `model`, as written by the user and possibly invalid, is meant to be a preset."""
     return isinstance(model, dict) and (model.get("type") == "preset" or "preset" in model)
 
 
@@ -183,15 +184,15 @@ ModelConfig = Annotated[
 ]
 
 
-class TrainConfig(Settings):
+class TrainConfig(ConfigSection):
     """How the model is trained."""
 
     epochs: int | None = Field(None, ge=1, le=10_000)
-    """Passes over the training split, at most. Default: 4 for a preset, 10 from scratch."""
+    """Maximum number of passes over the training split. Default: 4 for a preset, 10 from scratch."""
     batch_size: int = Field(32, ge=1)
     """Rows of one optimizer step over all replicas; with `accumulate`, rows of one forward pass."""
     learning_rate: float | None = Field(None, gt=0.0)
-    """The schedule's peak. Default: 1e-4 for a preset, 5e-4 from scratch, 1e-3 with LoRA."""
+    """Peak of the schedule. Default: 1e-4 for a preset, 5e-4 from scratch, 1e-3 with LoRA."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """How the learning rate falls from its peak to the end."""
     warmup: Fraction = 0.1
@@ -199,47 +200,47 @@ class TrainConfig(Settings):
     weight_decay: float = Field(0.01, ge=0.0)
     """AdamW's decay per step, as a multiple of the learning rate; biases and norms are never decayed."""
     ema_momentum: float | None = Field(None, ge=0.0, lt=1.0)
-    """Evaluate and keep a moving average of the weights, of this momentum per step; 0: the weights themselves.
+    """Evaluate and keep a moving average of the weights, with this momentum per step; 0: the weights themselves.
     Default: 0.99 from scratch, 0 for a preset."""
     layer_decay: float | None = Field(None, gt=0.0, le=1.0)
-    """Preset: each layer below the head learns at this multiple of the rate of the one above. Default: 0.85."""
+    """Preset: each layer below the head learns at this multiple of the rate of the layer above. Default: 0.85."""
     head_multiple: float | None = Field(None, gt=0.0)
-    """Preset: the head, which is new, learns at this multiple of the rate. Default: 10, with LoRA 1."""
+    """Preset: the new head learns at this multiple of the rate. Default: 10, with LoRA 1."""
     clip_norm: float | None = Field(1.0, gt=0.0)
     """Gradients are scaled so that their global norm is at most this."""
     label_smoothing: Fraction = 0.0
     """Share of the target's mass spread evenly over the labels (`single_label` and `multi_label`)."""
     class_weights: Literal["none", "balanced"] | dict[str, Weight] = "none"
-    """Weight of each label's rows in the loss; a label that is not named has 1. `balanced`: inverse to the label's
+    """Weight of each label's rows in the loss; 1 for labels that are not named. `balanced`: inverse to the label's
     frequency."""
     accumulate: int = Field(1, ge=1, le=100_000)
     """Batches whose gradients are averaged into one optimizer step."""
     early_stopping: int | None = Field(None, ge=1)
-    """Stop after so many epochs without a better eval metric. The best epoch's weights are kept in any case."""
+    """Stop after this many epochs without a better eval metric. The best epoch's weights are kept in any case."""
     metric: Literal["auto", "loss", "accuracy", "macro_f1", "micro_f1", "mse", "spearman"] = "auto"
     """The eval metric that decides which epoch is best. `auto`: accuracy, micro_f1 or spearman, by the task."""
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     """Keras dtype policy of the computation; weights are float32. `auto`: mixed_bfloat16 on a TPU, else float32."""
     strategy: Literal["auto", "none", "mirrored", "tpu"] = "auto"
-    """`auto`: mirrored over the GPUs where there are several, else none. On a single device `mirrored` is none."""
+    """`auto`: mirrored over the GPUs if there are several, else none. On a single device, `mirrored` means none."""
     xla: bool = True
     """Compile the forward and backward pass with XLA, inside each replica."""
     onednn: Literal["auto", "on", "off"] = "auto"
     """oneDNN kernels on the CPU, set before TensorFlow is loaded. `auto`: on."""
     seed: int = Field(0, ge=0, lt=2**31)
-    """Of initial weights, dropout and the order of the rows."""
+    """Seed of the initial weights, dropout and the order of the rows."""
     checkpoint_steps: int | None = Field(None, ge=1)
-    """Optimizer steps between two checkpoints that an interrupted run continues from, besides those that are written
-    every half a minute (more rarely where that would take over 2% of the time). Default: those alone."""
+    """Optimizer steps between checkpoints from which an interrupted run continues, in addition to those written every
+    half minute (less often if that would take over 2% of the time). Default: only those."""
 
     @field_validator("class_weights")
     @classmethod
-    def _labels_by_their_names(cls, given: str | dict[str, float]) -> str | dict[str, float]:
-        return named_once(given) if isinstance(given, dict) else given
+    def _clean_class_weights(cls, given: str | dict[str, float]) -> str | dict[str, float]:
+        return by_label_name(given) if isinstance(given, dict) else given
 
 
-class ModelsConfig(Settings):
-    """All that `models/` needs to know, as it is stored with every model."""
+class ModelsConfig(ConfigSection):
+    """The sections that `models/` needs, as stored with every model."""
 
     task: TaskConfig = TaskConfig()
     tokenizer: TokenizerConfig = TokenizerConfig()
@@ -247,6 +248,6 @@ class ModelsConfig(Settings):
     train: TrainConfig = TrainConfig()
 
     @classmethod
-    def of_stored(cls, stored: Mapping[str, Any]) -> ModelsConfig:
-        """The part of a stored configuration (`CONFIG_FILE`) that `models/` needs; it holds `data` and `name` too."""
+    def from_stored(cls, stored: Mapping[str, Any]) -> ModelsConfig:
+        """These sections of a stored configuration (`CONFIG_FILE`), which has others too, such as `data` and `name`."""
         return ModelsConfig.model_validate({key: stored[key] for key in ModelsConfig.model_fields})

@@ -1,18 +1,18 @@
 """Every error that a user of Transom can cause, as one tree (standard library only).
 
     TransomError            exit code 1
-    ├── ConfigError         exit code 2   the configuration (or the command line) cannot be right
-    ├── DataError           exit code 3   a file or a row cannot be read as what it should be
-    │   └── GateError       exit code 4   the data can be read, and a rule of the data gate stops the run
+    ├── ConfigError         exit code 2   the configuration (or the command line) is wrong
+    ├── DataError           exit code 3   a file or a row cannot be read as expected
+    │   └── GateError       exit code 4   the data can be read, but a rule of the data gate stops the run
     ├── PresetError         exit code 5   pretrained weights or their tokenizer cannot be used
-    ├── TrainingError       exit code 6   training cannot start, or went wrong (a loss that is not finite)
-    ├── ModelError          exit code 7   a SavedModel cannot be exported, found or asked
-    ├── NotBlessedError     exit code 8   the model was trained and measured, and is not good enough to push
-    ├── PushError           exit code 9   the push failed; what was live before is still live
-    └── BusyError           exit code 10  another run holds the project
+    ├── TrainingError       exit code 6   training cannot start, or failed (a loss that is not finite)
+    ├── ModelError          exit code 7   a SavedModel cannot be exported, found or queried
+    ├── NotBlessedError     exit code 8   the model was trained and evaluated, but is not good enough to push
+    ├── PushError           exit code 9   the push failed; the previous model is still live
+    └── BusyError           exit code 10  another run is using the project
 
-Each names the thing, what was got, what was expected, and what to do about it. The command line prints them
-as one screen and exits with their code; nothing below the command line catches them.
+Each says what is wrong, what was found, what was expected, and what to do. The command line prints the message and
+exits with the code; nothing below the command line catches these errors.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ class BusyError(TransomError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or a termination, and what that means for the work; no TransomError, for nothing is wrong.
+    """Ctrl-C or a termination, and its consequences. Not a TransomError, because nothing is wrong.
 
     Args:
         what: what was interrupted, and where.
-        kept: what of it is not lost.
-        lost: what is.
-        then: what running again does.
+        kept: what is not lost.
+        lost: what is lost.
+        then: what happens when it is run again.
     """
 
     def __init__(self, what: str, *, kept: str = "", lost: str = "", then: str = "") -> None:
@@ -68,6 +68,6 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(self.render())
 
     def render(self) -> str:
-        """The message, one line a part; parts that were not given are left out."""
+        """The message, one line per part; empty parts are left out."""
         parts = (("kept", self.kept), ("lost", self.lost), ("next", self.then))
         return "\n".join([self.what, *(f"  {name}: {value}" for name, value in parts if value)])

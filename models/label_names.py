@@ -1,8 +1,8 @@
-"""A label's one name, however a file spells it, and what makes a name a trouble. Standard library only.
+"""One name per label, however a file spells it, and warnings about odd names. Standard library only.
 
-Merged without a question is what no person means as two labels: whole numbers however a file types them (1, 1.0, "1"),
-truth values (true, True), Unicode's composed and decomposed forms, kinds of spaces, and characters that cannot be seen.
-Everything else that is merely alike ("Positive" and "positive", "01" and "1") stays two labels; the data gate warns.
+Spellings that never mean two labels are merged: whole numbers of any type (1, 1.0, "1"), truth values (true, True),
+Unicode's composed and decomposed forms, kinds of spaces, and invisible characters. Names that are merely similar
+("Positive" and "positive", "01" and "1") stay two labels; the data gate warns.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import TypeVar
 
 Value = TypeVar("Value")
 
-LONGEST = 100
-"""Characters above which a label is more likely a text."""
+MAX_LABEL_CHARACTERS = 100
+"""A longer label is more likely a text."""
 _WHOLE = re.compile(r"(-?\d+)\.0+")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 _TRUTH = {"true", "false"}
-# Soft hyphen, zero-width space, word joiner, byte order mark, and the marks of direction. Not the joiners of emoji and
-# of Persian, which can be seen by what they do.
+# Soft hyphen, zero-width space, word joiner, byte order mark, and direction marks. Not the joiners of emoji and
+# Persian, which have a visible effect.
 _UNSEEN = dict.fromkeys([0xAD, 0x61C, 0x180E, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF, *range(0x202A, 0x202F)])
 _UNSEEN |= dict.fromkeys(range(0x2066, 0x206A))
 _SPACES = dict.fromkeys([0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000], " ")
@@ -30,7 +30,7 @@ _MINUS = str.maketrans("−﹣－", "---")
 
 
 def label_name(text: str) -> str:
-    """The name that stands for a label; empty where nothing is left of it."""
+    """The normalized name of a label; may be empty."""
     if not text.isascii():
         text = unicodedata.normalize("NFC", text.translate(_CLEANED))
     text = text.strip()
@@ -42,16 +42,16 @@ def label_name(text: str) -> str:
     return "0" if whole[1] == "-0" else whole[1]
 
 
-def as_in_the_data(written: str) -> str:
-    """The name of a label that the configuration writes; white space around it stays, to be refused with advice."""
+def configured_label_name(written: str) -> str:
+    """The name of a label in the configuration; surrounding white space stays, to be refused with advice."""
     return written if written != written.strip() else label_name(written)
 
 
-def named_once(given: Mapping[str, Value], name: Callable[[str], str] = as_in_the_data) -> dict[str, Value]:
-    """The values by the labels' names.
+def by_label_name(given: Mapping[str, Value], name: Callable[[str], str] = configured_label_name) -> dict[str, Value]:
+    """The values by normalized label names.
 
     Raises:
-        ValueError: two spellings of one label, of which the second would silently replace the first.
+        ValueError: two keys are spellings of one label; the second would silently replace the first.
     """
     spelled: dict[str, str] = {}
     for written in given:
@@ -63,9 +63,11 @@ def named_once(given: Mapping[str, Value], name: Callable[[str], str] = as_in_th
     return {label: given[written] for label, written in spelled.items()}
 
 
-def spelling(label: str) -> str:
-    """What labels share that differ in their spelling alone: case, width, accents' form, spaces, "-" and "_", and for
-    numbers the zeros and signs that change nothing."""
+def spelling_key(label: str) -> str:
+    """A key that is equal for labels that differ only in spelling.
+
+    Spelling is case, width, the form of accents, spaces, "-" and "_", and redundant zeros and signs of numbers.
+    """
     folded = unicodedata.normalize("NFKC", label).translate(_MINUS).casefold()
     folded = unicodedata.normalize("NFKC", folded)
     if _NUMBER.fullmatch(folded):
@@ -73,17 +75,19 @@ def spelling(label: str) -> str:
     return _JOINED.sub("", " ".join(folded.split())).rstrip(" .!?:;,")
 
 
-def one_line(label: str) -> bool:
-    """Whether a label can stand on a line of its own: in labels.txt of an edge bundle, and for MediaPipe."""
+def is_one_line(label: str) -> bool:
+    """Whether a label has no line end, as labels.txt of an edge bundle and MediaPipe require."""
     return len(label.splitlines()) == 1
 
 
-def trouble(label: str) -> str:
-    """What is odd about a label and what follows from it; empty for most."""
-    if not one_line(label):
-        return "has a line end: the model will be pushed without an edge bundle, whose labels.txt has a label a line"
+def label_warning(label: str) -> str:
+    """What is odd about a label, with the consequence; empty for most."""
+    if not is_one_line(label):
+        return (
+            "has a line end: the model will be pushed without an edge bundle, whose labels.txt has one label per line"
+        )
     if any(unicodedata.category(character) == "Cc" for character in label):
         return "has a tab or another control character, which breaks tables and logs that show it"
-    if len(label) > LONGEST:
-        return f"has over {LONGEST} characters, as a text has: is task.label the right column?"
+    if len(label) > MAX_LABEL_CHARACTERS:
+        return f"has over {MAX_LABEL_CHARACTERS} characters, like a text: is task.label the right column?"
     return ""

@@ -1,4 +1,4 @@
-"""The base of every configuration model: frozen, closed to unknown keys. Imports no TensorFlow."""
+"""The base of every configuration section: frozen, without unknown keys. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-# No file system has a NUL in a name; Python would raise a ValueError wherever such a path is used first.
+# File names cannot contain NUL; Python would raise a ValueError at the first use of such a path.
 FilePath = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
 
 
 def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
     twice = [value for value, count in Counter(values).items() if count > 1]
     if twice:
-        raise ValueError(f"each of them once, and {', '.join(map(repr, twice))} is there more than once")
+        raise ValueError(f"each of them once, but {', '.join(map(repr, twice))} occurs more than once")
     return values
 
 
 EachOnce = AfterValidator(_each_once)
-"""For a list in which a value has no more meaning the second time: it is most likely a slip for another one."""
+"""For a list in which repeating a value has no meaning and is most likely a mistake."""
 UNIQUE = Field(json_schema_extra={"uniqueItems": True})
-"""The same for editors that check a file against the JSON Schema."""
+"""The same, for editors that check a file against the JSON Schema."""
 
 
-class Settings(BaseModel):
-    """A frozen part of the configuration: an unknown key or a wrong type is refused."""
+class ConfigSection(BaseModel):
+    """A frozen section of the configuration; unknown keys and wrong types are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """Python takes `true` for 1: `freeze: true` would freeze one layer, and `epochs: true` train for one."""
+    def _refuse_boolean_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """In Python `true` equals 1: `freeze: true` would freeze one layer, and `epochs: true` train for one epoch."""
         if isinstance(value, bool) and info.field_name is not None:
             kinds, words = _parts(cls.model_fields[info.field_name].annotation)
             if kinds & {int, float} and bool not in kinds:
@@ -40,15 +40,15 @@ class Settings(BaseModel):
         return value
 
 
-def no_truth(value: Any) -> Any:
-    """The same for the numbers in lists and maps."""
+def refuse_boolean(value: Any) -> Any:
+    """The same for numbers in lists and maps."""
     if isinstance(value, bool):
         raise ValueError("a number")
     return value
 
 
 def _parts(annotation: Any) -> tuple[set[Any], list[str]]:
-    """The plain types in an annotation, and the words of its literals."""
+    """The plain types in an annotation, and the values of its literals."""
     if get_origin(annotation) is Literal:
         return set(), list(get_args(annotation))
     if not get_args(annotation):

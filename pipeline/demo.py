@@ -11,7 +11,7 @@ from pathlib import Path
 
 from models.errors import TransomError
 from models.saved.model_locations import newest_bundle
-from models.training.progress import duration
+from models.training.progress import format_duration
 from pipeline.cli import run_command
 from tflite.host.json_text import to_json
 
@@ -69,7 +69,7 @@ def _demo() -> int:
     print(f"{rows} reviews in {OUTPUT / 'reviews.csv'}, configuration in {config}\n")
     run(config, [])
     _predict()
-    print(f"\nthe demo took {duration(time.monotonic() - begin)}")
+    print(f"\nthe demo took {format_duration(time.monotonic() - begin)}")
     print(NEXT)
     return 0
 

@@ -89,11 +89,11 @@ def _check_operations(config: ProjectConfig) -> None:
 def _check_preset(config: ProjectConfig, base: Path) -> None:
     if config.model.type != "preset":
         return
-    from models.presets.preset import check_layers, describe, preset_tokenizer
+    from models.presets.preset import check_layers, describe_preset, preset_tokenizer
 
     local = base / config.model.preset
     preset = str(local) if local.is_dir() else config.model.preset
-    check_layers(config.model, describe(preset))
+    check_layers(config.model, describe_preset(preset))
     preset_tokenizer(preset, config.tokenizer.max_length, mediapipe_compatible=config.tokenizer.mediapipe_compatible)
 
 

@@ -6,13 +6,13 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from models.settings import UNIQUE, EachOnce, FilePath, Settings, no_truth
+from models.settings import UNIQUE, ConfigSection, EachOnce, FilePath, refuse_boolean
 from tflite.convert.variants import Variant
 
-Length = Annotated[int, BeforeValidator(no_truth), Field(ge=4)]
+Length = Annotated[int, BeforeValidator(refuse_boolean), Field(ge=4)]
 
 
-class BudgetConfig(Settings):
+class BudgetConfig(ConfigSection):
     """The device's limits. Limits that are not set are not checked."""
 
     megabytes: float | None = Field(None, gt=0.0)
@@ -25,7 +25,7 @@ class BudgetConfig(Settings):
     """LiteRT's names of the operations that the device supports ("FULLY_CONNECTED"). Default: all built-in ones."""
 
 
-class EdgeConfig(Settings):
+class EdgeConfig(ConfigSection):
     """The `.tflite` bundle. The smallest variant that predicts as the model does and keeps the budget is pushed."""
 
     variants: Annotated[tuple[Variant, ...], EachOnce, UNIQUE] = ("dynamic_int8", "float16")

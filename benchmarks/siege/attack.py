@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.siege.prober import HEALTH, MACHINE
 from benchmarks.siege.server import ROOT, SiegeServer
 from benchmarks.siege.target import AttackTarget
-from models.child_processes import tied
+from models.child_processes import tied_to_parent
 
 AttackFunction = Callable[[AttackTarget], None]
 
@@ -104,7 +104,7 @@ class Prober:
     def __init__(self, server: SiegeServer) -> None:
         command = [sys.executable, "-m", "benchmarks.siege.prober", str(server.port), str(server.rest_port)]
         self._process = subprocess.Popen(
-            tied([*command, str(1 if server.workers == 1 else 3)]),
+            tied_to_parent([*command, str(1 if server.workers == 1 else 3)]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models.child_processes import tied
+from models.child_processes import tied_to_parent
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -95,7 +95,9 @@ def start_server(
         own.append(f"--max_run_seconds={RUN_SECONDS}")
     own += flags
     limits = f"ulimit -v {MEMORY_KIB}; ulimit -n {DESCRIPTORS}; " if limited else ""
-    command = tied(["/bin/sh", "-c", f'{limits}exec "$@"', "sh", sys.executable, "-m", "serving.server", *own])
+    command = tied_to_parent(
+        ["/bin/sh", "-c", f'{limits}exec "$@"', "sh", sys.executable, "-m", "serving.server", *own]
+    )
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,

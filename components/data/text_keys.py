@@ -26,7 +26,7 @@ from models.config import TokenizerConfig
 from models.presets.preset import preset_tokenizer
 from tflite.host.tokenizer import Tokenizer
 from tflite.host.unicode_newer import FORMAT, IGNORED
-from tflite.host.words import Table, fold, split_words, without_marks
+from tflite.host.words import TranslationTable, fold, split_words, without_marks
 
 _ZERO_WIDTH_SPACE = 0x200B
 # The maximum length does not affect how texts are read, and every preset has this many positions.
@@ -59,8 +59,8 @@ def _coarse_character(point: int) -> str:
     return "".join(character for character in bare if not _unseen(ord(character)) and character != "ι")
 
 
-_COARSE = Table(_coarse_character)
-_SPACED = Table(_spaced)
+_COARSE = TranslationTable(_coarse_character)
+_SPACED = TranslationTable(_spaced)
 
 
 def split_key(*texts: str) -> int:

@@ -51,7 +51,7 @@ def keras_predictions(model: RestoredModel, rows: Sequence[ReplayRow], tolerance
 
 def _predict(model: RestoredModel, row: ReplayRow, tolerance: float) -> RowPrediction:
     pairs = None if row.text_pair is None else [row.text_pair.encode()]
-    outputs = model.answer([row.text.encode()], pairs)
+    outputs = model.predict([row.text.encode()], pairs)
     score = float(outputs["score"][0])
     if "label" not in outputs:
         return RowPrediction(score)

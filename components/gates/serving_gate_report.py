@@ -13,7 +13,7 @@ from components.config import ServingConfig
 from components.gates.replay_rows import choose_replay_rows, keras_predictions
 from models.config import TaskConfig
 from models.saved.restore import restore
-from models.saved.warmup_requests import FILE_NAME as WARMUP_FILE
+from models.saved.warmup_requests import WARMUP_FILE
 from serving.check.local_server import local_server
 from serving.check.replay import Replay, replay
 from serving.errors import ServingError

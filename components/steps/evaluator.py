@@ -33,7 +33,7 @@ from components.fingerprint import fingerprint
 from components.tf_examples import read_split, split_files
 from models.config import TaskConfig
 from models.errors import DataError, ModelError
-from models.saved.model_identity import identity
+from models.saved.model_identity import model_digest
 from tflite.host.labels import LabelSpace
 
 USER_LOG = logging.getLogger("transom")
@@ -65,7 +65,7 @@ class Executor(tfx_evaluator.Executor):
         evaluation = artifact_utils.get_single_instance(output_dict[standard_component_specs.EVALUATION_KEY])
         key = _evaluation_key(input_dict, exec_properties)
         live = next((live for live in input_dict.get("live_model", []) if live.version), None)
-        is_live = live is not None and key["model"] is not None and identity(Path(live.uri)) == key["model"]
+        is_live = live is not None and key["model"] is not None and model_digest(Path(live.uri)) == key["model"]
         summary = None
         if live is not None and is_live:
             note = f"this model is live already, as version {live.version}: its evaluation is reused"
@@ -181,7 +181,7 @@ def _evaluation_key(input_dict: Artifacts, exec_properties: dict[str, Any]) -> d
     files = split_files(artifact_utils.get_single_instance(input_dict["examples"]), split)
     settings = {key: exec_properties[key] for key in ("task", "config", "code")}
     rows = contents_digest([Path(file) for file in files])
-    return {**settings, "split": split, "rows": rows, "model": identity(_model_folder(input_dict["model"]))}
+    return {**settings, "split": split, "rows": rows, "model": model_digest(_model_folder(input_dict["model"]))}
 
 
 def _as_model(live: LiveModelArtifact) -> standard_artifacts.Model:

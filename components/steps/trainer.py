@@ -22,7 +22,7 @@ from models.config import CONFIG_FILE, ModelsConfig
 from models.presets.architecture import ARCHITECTURE_FILE
 from models.presets.backbones import merge_lora
 from models.saved.export import export_saved_model
-from models.training.resuming.resume_key import of_model
+from models.training.resuming.resume_key import model_key
 from models.training.token_rows import TokenRows
 from models.training.training_run import train
 from tflite.host.json_text import to_json
@@ -57,7 +57,7 @@ class Executor(base_executor.BaseExecutor):
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         """See TFX's `BaseExecutor.Do`."""
         stored = json.loads(exec_properties["config"])
-        config = ModelsConfig.of_stored(stored)
+        config = ModelsConfig.from_stored(stored)
         folder = artifact_utils.get_single_uri(input_dict["tokenizer"])
         tokenizer, labels = Tokenizer.load(folder), LabelSpace.load(folder)
         run_folder = Path(artifact_utils.get_single_uri(output_dict["model_run"]))
@@ -82,7 +82,7 @@ class Executor(base_executor.BaseExecutor):
             max_length=tokenizer.max_length,
             depths=layer_depths,
             preset=config.model.type == "preset",
-            identity={**of_model(config.model), "code": fingerprint(*_TRAINING_CODE)},
+            resume_key={**model_key(config.model), "code": fingerprint(*_TRAINING_CODE)},
             checkpoint_dir=Path(exec_properties["checkpoints"]),
             log_dir=run_folder / "logs",
             on_progress=log_progress,

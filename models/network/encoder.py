@@ -6,7 +6,9 @@ import keras
 import keras_hub
 
 from models.config import EncoderConfig
-from models.network import layers
+from models.network.dropout import LeanDropout
+from models.network.token_features import POSITIONS_IN_WORD, BigramRows, PositionInWord
+from models.network.transformer_layer import TransformerLayer
 from tflite.host.tokenizer import Tokenizer
 
 _SEGMENTS = 2
@@ -18,8 +20,8 @@ def build_encoder(config: EncoderConfig, tokenizer: Tokenizer) -> keras.Model:
 
     Args:
         config: sizes, norms, positions.
-        tokenizer: decides the rows of the token embedding, which tokens go on with a word, and how many positions
-            can be told apart, if they are learned.
+        tokenizer: decides the size of the token embedding, which tokens continue a word, and the number of learned
+            positions.
 
     Returns:
         A functional model from {"token_ids", "padding_mask", "segment_ids"}, int32 [B, L] each, to the tokens'
@@ -28,19 +30,16 @@ def build_encoder(config: EncoderConfig, tokenizer: Tokenizer) -> keras.Model:
     inputs = token_inputs()
     x = _embed(config, inputs, tokenizer)
     for index in range(config.num_layers):
-        layer = keras_hub.layers.TransformerEncoder(
-            intermediate_dim=config.feedforward_width or 4 * config.width,
-            num_heads=config.num_heads,
+        layer = TransformerLayer(
+            config.width,
+            config.num_heads,
+            config.feedforward_width or 4 * config.width,
             dropout=config.dropout,
-            activation="gelu",
-            layer_norm_epsilon=1e-6,
-            kernel_initializer="glorot_uniform",  # 0.02 would leave narrow layers near zero
-            normalize_first=config.norm == "pre",
+            norm=config.norm,
+            rotary=config.positions == "rotary",
             name=f"transformer_layer_{index}",
         )
-        layer.build(x.shape)
-        layers.replace_layers(layer, rotary=config.positions == "rotary")
-        x = layer(x, padding_mask=inputs["padding_mask"])
+        x = layer(x, inputs["padding_mask"])
     if config.norm == "pre":
         x = keras.layers.LayerNormalization(epsilon=1e-6, name="final_layer_norm")(x)
     return keras.Model(inputs, x, name="encoder")
@@ -59,24 +58,24 @@ def _initializer() -> keras.initializers.Initializer:
 def _embed(config: EncoderConfig, inputs: dict[str, keras.KerasTensor], tokenizer: Tokenizer) -> keras.KerasTensor:
     """The sum of a token's embeddings, normalized: [B, L, width].
 
-    Beside itself, its segment and (if learned) its position, a token has its place in its word, which shows rare
-    words for what they are: words of several pieces, whatever these are; and what it is with the token before it.
+    Besides its id, its segment and (if learned) its position, a token has two more embeddings. Its position in its
+    word marks rare words, which consist of several pieces. Its bigram names it together with the token before it.
     """
     ids = inputs["token_ids"]
 
-    def embed(rows: int, name: str, of: keras.KerasTensor) -> keras.KerasTensor:
+    def embed(rows: int, name: str, indices: keras.KerasTensor) -> keras.KerasTensor:
         name = f"{name}_embedding"
-        return keras.layers.Embedding(rows, config.width, embeddings_initializer=_initializer(), name=name)(of)
+        return keras.layers.Embedding(rows, config.width, embeddings_initializer=_initializer(), name=name)(indices)
 
     tokens = embed(tokenizer.vocabulary_size, "token", ids)
     parts = [tokens, embed(_SEGMENTS, "segment", inputs["segment_ids"])]
     if any(tokenizer.continues):
-        place = layers.PlaceInWord(tokenizer.continues, dtype="int32", name="place_in_word")
-        parts.append(embed(layers.PLACES, "place", place(ids)))
+        position_in_word = PositionInWord(tokenizer.continues, dtype="int32", name="place_in_word")
+        parts.append(embed(POSITIONS_IN_WORD, "place", position_in_word(ids)))
     if config.bigrams:
         rows = config.bigrams + 1
-        pairs = layers.Bigrams(rows, dtype="int32", name="bigrams")(ids)
-        # Dropped as a whole, and oftener than activations: most pairs are so rare that they would be learned by heart.
+        pairs = BigramRows(rows, dtype="int32", name="bigrams")(ids)
+        # Dropped as a whole and more often than activations: most pairs are so rare that they would be memorized.
         rate = 1.0 - (1.0 - config.dropout) ** 2
         dropout = keras.layers.Dropout(rate, noise_shape=(None, None, 1), name="bigram_dropout")
         parts.append(dropout(embed(rows, "bigram", pairs)))
@@ -87,20 +86,20 @@ def _embed(config: EncoderConfig, inputs: dict[str, keras.KerasTensor], tokenize
         parts.append(positions(tokens))
     x = keras.layers.Add(name="embeddings_add")(parts)
     x = keras.layers.LayerNormalization(epsilon=1e-6, name="embeddings_layer_norm")(x)
-    x = layers.LeanDropout(config.dropout, name="embeddings_dropout")(x)
-    return _mix(config, x, inputs["padding_mask"]) if config.kernel_size > 1 else x
+    x = LeanDropout(config.dropout, name="embeddings_dropout")(x)
+    return _convolve(config, x, inputs["padding_mask"]) if config.kernel_size > 1 else x
 
 
-def _mix(config: EncoderConfig, x: keras.KerasTensor, padding_mask: keras.KerasTensor) -> keras.KerasTensor:
-    """Adds what a token's neighbours say of it, by a convolution: [B, L, width] to the same.
+def _convolve(config: EncoderConfig, x: keras.KerasTensor, padding_mask: keras.KerasTensor) -> keras.KerasTensor:
+    """Adds a convolution over each token's neighbours: [B, L, width] to the same.
 
-    Attention must learn from the data that words stand beside each other; where there are few, it does not, and a
-    convolution (Kim 2014, https://aclanthology.org/D14-1181) gives it to begin with.
+    Attention must learn from the data which words are next to each other. With little data it does not; a convolution
+    (Kim 2014, https://aclanthology.org/D14-1181) has this from the start.
     """
     mask = keras.ops.expand_dims(keras.ops.cast(padding_mask, x.dtype), -1)
     convolution = keras.layers.Conv1D(
         config.width, config.kernel_size, padding="same", activation="gelu", name="neighbours"
     )
-    near = layers.LeanDropout(config.dropout, name="neighbours_dropout")(convolution(x * mask))
-    mixed = keras.layers.Add(name="neighbours_add")([x, near])
+    neighbours = LeanDropout(config.dropout, name="neighbours_dropout")(convolution(x * mask))
+    mixed = keras.layers.Add(name="neighbours_add")([x, neighbours])
     return keras.layers.LayerNormalization(epsilon=1e-6, name="neighbours_layer_norm")(mixed)

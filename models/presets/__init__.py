@@ -1,5 +1,5 @@
-"""Pretrained encoders: which families there are, what a checkpoint's files say, and its weights.
+"""Pretrained encoders: the families, a checkpoint's files, and its weights.
 
-Reading a checkpoint's description (`preset.py` and below) needs no TensorFlow; `backbones.py` builds the encoder.
+Describing a checkpoint (`preset.py` and what it imports) needs no TensorFlow; `backbones.py` builds the encoder.
 No heads, no training.
 """

@@ -1,6 +1,6 @@
-"""What a pretrained encoder is besides its weights, as data: enough to build it where the checkpoint is not.
+"""A pretrained encoder without its weights, as data: enough to build it without the checkpoint.
 
-Every exported model of a preset carries it, so that it can be restored on a machine that never saw the checkpoint.
+Every exported model of a preset carries it, so that it can be restored on a machine without the checkpoint.
 Imports no TensorFlow.
 """
 
@@ -24,16 +24,16 @@ class Architecture:
     """A pretrained encoder without its weights.
 
     Attributes:
-        preset: the checkpoint, as it was asked for.
-        format: who wrote it.
+        preset: the checkpoint, as the user named it.
+        format: of its files.
         family: a key of `models.presets.families.FAMILIES`.
         num_layers, num_heads, width, feedforward_width, vocabulary_size: its sizes.
-        max_positions: tokens of the longest input.
+        max_positions: tokens of the longest possible input.
         hidden_act: "gelu" (exact), "gelu_tanh" (its approximation), "relu" or "silu"; None: KerasHub's own.
         layer_norm_eps: None: KerasHub's own.
         dropout, attention_dropout: shares of activations dropped in training.
-        pooling: what a sentence-transformers folder says, else None.
-        config: config.json.
+        pooling: from a sentence-transformers folder, else None.
+        config: content of config.json.
     """
 
     preset: str
@@ -53,16 +53,16 @@ class Architecture:
     config: Mapping[str, Any]
 
     def text(self) -> str:
-        """The file's content: JSON, the same for the same architecture."""
+        """The file's content: JSON, the same for equal architectures."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(Architecture)}
         return to_json(values, indent=1, sort_keys=True) + "\n"
 
     @classmethod
     def load(cls, directory: Path) -> Architecture | None:
-        """What lies in a folder, None where there is no such file.
+        """Reads the file in a folder; None if there is none.
 
         Raises:
-            ValueError: it is damaged.
+            ValueError: the file is damaged.
         """
         file = directory / ARCHITECTURE_FILE
         if not file.is_file():

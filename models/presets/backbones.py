@@ -1,4 +1,4 @@
-"""A pretrained encoder in memory: loaded, cut to its first layers, frozen in part or adapted by LoRA."""
+"""A pretrained encoder in memory: loaded, cut to its first layers, partly frozen or adapted with LoRA."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ import keras_hub
 
 from models.config import PresetConfig
 from models.errors import PresetError
-from models.network import layers
 from models.network.encoder import token_inputs
 from models.presets import hugging_face_weights
 from models.presets.architecture import Architecture
 from models.presets.families import FAMILIES
-from models.presets.preset import PresetInfo, check_layers, describe
+from models.presets.layer_surgery import replace_layers
+from models.presets.preset import PresetInfo, check_layers, describe_preset
 
 _LORA_LAYERS = ("query", "value")
 
 
 def load_backbone(config: PresetConfig) -> keras.Model:
-    """The encoder of a checkpoint, every weight of it loaded.
+    """The encoder of a checkpoint with all its weights.
 
     Args:
-        config: which checkpoint, how many of its layers, and what of it is trained.
+        config: the checkpoint, the number of layers, and which of them are trained.
 
     Returns:
         A functional model from {"token_ids", "padding_mask", "segment_ids"}, int32 [B, L] each, to the tokens'
-        states [B, L, width]. What is frozen has `trainable` unset.
+        states [B, L, width]. Frozen layers have `trainable` unset.
 
     Raises:
-        PresetError: the checkpoint cannot be used (see `preset.describe`), its weights are incomplete, or it
-            has fewer layers than asked for.
+        PresetError: the checkpoint cannot be used (see `describe_preset`), its weights are incomplete, or it has fewer
+            layers than configured.
     """
-    info = describe(config.preset)
+    info = describe_preset(config.preset)
     check_layers(config, info)
     return _adapt(_load(info), config, info)
 
 
 def empty_backbone(config: PresetConfig, architecture: Architecture) -> keras.Model:
-    """The same encoder with random weights, without a look at the checkpoint; see `load_backbone`."""
+    """The same encoder with random weights, built without the checkpoint; see `load_backbone`."""
     return _adapt(_build(architecture), config, architecture)
 
 
 def _adapt(backbone: keras.Model, config: PresetConfig, architecture: Architecture) -> keras.Model:
-    layers.replace_layers(backbone)
+    replace_layers(backbone)
     inputs = {**token_inputs(), **backbone.input}
     ends = _layer_ends(backbone)
     last = (config.num_layers or architecture.num_layers) - 1
@@ -53,9 +53,9 @@ def _adapt(backbone: keras.Model, config: PresetConfig, architecture: Architectu
 
 
 def merge_lora(model: keras.Model) -> None:
-    """Adds LoRA's updates to the kernels that they update, in place; outputs stay, and an export is as fast as any.
+    """Adds LoRA's updates to their kernels, in place. Outputs stay the same, and an export runs at full speed.
 
-    The low-rank variables stay where they were, so that weights saved before can still be restored by their order.
+    The low-rank variables remain, so that weights saved before can still be restored by their order.
     """
     for layer in _adapted(model):
         layer._kernel.assign(layer.kernel)
@@ -63,7 +63,7 @@ def merge_lora(model: keras.Model) -> None:
 
 
 def disable_lora(model: keras.Model) -> None:
-    """Takes LoRA's updates out of the computation, where they have been merged; its variables stay."""
+    """Removes LoRA's updates from the computation after they were merged; its variables remain."""
     for layer in _adapted(model):
         layer.lora_enabled = False
 
@@ -77,7 +77,7 @@ def _load(info: PresetInfo) -> keras.Model:
         backbone = hugging_face_weights.build_backbone(info)
         hugging_face_weights.load_weights(backbone, info)
         return backbone
-    # What Keras raises for a file that does not fit its model.
+    # Keras raises these for a file that does not fit its model.
     try:
         return keras_hub.models.Backbone.from_preset(str(info.folder))
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -104,7 +104,7 @@ def _layer_ends(backbone: keras.Model) -> list[keras.KerasTensor]:
 
 
 def _freeze(model: keras.Model, blocks: list[keras.Layer], config: PresetConfig) -> None:
-    """Unsets `trainable` where the configuration says so; with LoRA, everywhere but in its own matrices."""
+    """Unsets `trainable` as configured; with LoRA, everywhere except in its own matrices."""
     if config.lora_rank is not None:
         _enable_lora(model, config.lora_rank)
         return
@@ -122,7 +122,7 @@ def _enable_lora(model: keras.Model, rank: int) -> None:
         layer.trainable = False
     for layer in model._flatten_layers():
         if layer.name in _LORA_LAYERS and isinstance(layer, keras.layers.EinsumDense):
-            # Matrices that are born in a frozen layer would be frozen.
+            # Matrices that are created in a frozen layer would be frozen.
             layer.trainable = True
             layer.enable_lora(rank)
             layer.bias.trainable = False

@@ -1,4 +1,4 @@
-"""A checkpoint's byte-level byte pairs: its vocabulary, its merges, and whether GPT-2's rules are its rules."""
+"""A checkpoint's byte-level byte pairs: vocabulary, merges, and whether it follows GPT-2's rules."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from models.presets.preset_files import read_json
 from tflite.host.tokenizer import parse_merges
 
 Merges = tuple[tuple[str, str], ...]
-# What a tokenizer.json can say of its model that would give other ids than the served graph's.
+# Options of a tokenizer.json that would give other ids than the served graph's.
 _SWITCHES = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges")
 
 
-def check_steps(preset: str, fast: Mapping[str, Any]) -> None:
-    """Checks that a tokenizer.json, if there is one (`fast` not empty), cuts text as GPT-2 does.
+def check_rules(preset: str, fast: Mapping[str, Any]) -> None:
+    """Checks that a tokenizer.json, if there is one (`fast` is not empty), splits text like GPT-2.
 
     Raises:
-        PresetError: it normalizes the text, splits it by another rule, or merges otherwise.
+        PresetError: it normalizes the text, or splits or merges it by other rules.
     """
     if not fast:
         return
@@ -31,7 +31,7 @@ def check_steps(preset: str, fast: Mapping[str, Any]) -> None:
         wrong.append(f"pre_tokenizer {splitter.get('type')!r}, use_regex {splitter.get('use_regex', True)}")
     if wrong:
         raise PresetError(
-            f"preset {preset!r} cuts text by other rules than GPT-2's, which the served graph cannot do",
+            f"preset {preset!r} splits text by other rules than GPT-2's, which the served graph cannot do",
             got=f"{', '.join(wrong)} in tokenizer.json",
             expected="no normalizer, the pre_tokenizer ByteLevel, and plain merges",
             fix="use another checkpoint",
@@ -39,20 +39,20 @@ def check_steps(preset: str, fast: Mapping[str, Any]) -> None:
 
 
 def prefix_space(fast: Mapping[str, Any]) -> bool:
-    """Whether a tokenizer.json's splitter puts a space before the text; False where there is none."""
+    """Whether a tokenizer.json puts a space before the text; False without one."""
     return bool((fast.get("pre_tokenizer") or {}).get("add_prefix_space", False))
 
 
-def read(preset: str, file: Path, merges_file: Path | None) -> tuple[tuple[str, ...], Merges]:
+def read_byte_pairs(preset: str, file: Path, merges_file: Path | None) -> tuple[tuple[str, ...], Merges]:
     """The tokens in the order of their ids, and the merges.
 
     Args:
-        preset: as it was asked for.
+        preset: as the user named it.
         file: vocab.json, or a tokenizer.json that holds the merges too.
         merges_file: merges.txt; None for a tokenizer.json.
 
     Raises:
-        PresetError: one of them is damaged, or they do not belong together.
+        PresetError: one of them is damaged, or they do not fit together.
     """
     model = read_json(preset, file)
     if merges_file is None:
@@ -63,17 +63,17 @@ def read(preset: str, file: Path, merges_file: Path | None) -> tuple[tuple[str, 
     tokens = _by_id(ids)
     if tokens is None or merges is None or (merges_file is None and model.get("type") != "BPE"):
         raise PresetError(
-            f"vocabulary {file.name} of preset {preset!r} is no vocabulary of byte pairs",
+            f"vocabulary {file.name} of preset {preset!r} is not a byte-pair vocabulary",
             got=f"{len(ids)} entries" if isinstance(ids, dict) else type(ids).__name__,
             expected="tokens with every id from 0 on" + ("" if merges_file else ", and pairs of tokens under merges"),
             fix="take the vocabulary from the checkpoint itself",
         )
     known = set(tokens)
-    lost = [pair for pair in merges if not {pair[0], pair[1], pair[0] + pair[1]} <= known]
-    if lost or not merges:
+    unknown = [pair for pair in merges if not {pair[0], pair[1], pair[0] + pair[1]} <= known]
+    if unknown or not merges:
         raise PresetError(
             f"merges of preset {preset!r} do not belong to its vocabulary",
-            got=f"{' and '.join(lost[0])!r}, not a token each and together" if lost else "no merges",
+            got=f"{' and '.join(unknown[0])!r}, not a token each and together" if unknown else "no merges",
             expected=f"pairs of the {len(tokens)} tokens of {file.name}",
             fix="take both from the same checkpoint",
         )
@@ -81,7 +81,7 @@ def read(preset: str, file: Path, merges_file: Path | None) -> tuple[tuple[str, 
 
 
 def _by_id(ids: object) -> tuple[str, ...] | None:
-    """Tokens in the order of their ids; None unless those are 0, 1, 2, …"""
+    """Tokens in the order of their ids; None unless these are 0, 1, 2, …"""
     if not isinstance(ids, dict) or not all(type(index) is int for index in ids.values()):
         return None
     ranked = sorted(ids, key=ids.__getitem__)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from models.errors import PresetError
 
-# The field's names for a configuration's sizes, as most of Hugging Face's config.json files have them.
+# Fields of `Architecture` to the keys of most of Hugging Face's config.json files.
 _COMMON_KEYS = {
     "num_layers": "num_hidden_layers",
     "num_heads": "num_attention_heads",
@@ -33,21 +33,21 @@ _DISTIL_KEYS = {
 
 @dataclass(frozen=True)
 class Family:
-    """What tells one family from another.
+    """The properties of a family.
 
     Attributes:
-        title: its name for a reader.
+        title: its name for people.
         backbone: KerasHub's class.
         model_type: Hugging Face's name for it.
-        tokenizer: the algorithm of its vocabulary.
-        vocabulary_file: Hugging Face's name of the vocabulary; byte pairs have a merges.txt beside it.
-        tokenizer_classes: Hugging Face's tokenizers with this family's rules, less their ending "Fast".
+        tokenizer: its algorithm.
+        vocabulary_file: Hugging Face's name of the vocabulary; byte pairs also have a merges.txt.
+        tokenizer_classes: Hugging Face's tokenizers with this family's rules, without the ending "Fast".
         special_tokens: "start", "end", "pad" and "unknown", unless the folder says otherwise.
-        keys: our names of the sizes to the names in Hugging Face's config.json.
-        layer_norm_eps: where config.json gives none.
-        lowercase: what the tokenizer does where the folder does not say.
-        positions_after_padding: Hugging Face's table of positions begins with rows that no token uses, up to the id
-            of the padding token.
+        keys: fields of `Architecture` to keys of Hugging Face's config.json.
+        layer_norm_eps: if config.json has none.
+        lowercase: if the folder does not specify it.
+        positions_after_padding: Hugging Face's position table begins with unused rows, up to the id of the padding
+            token.
     """
 
     title: str
@@ -117,7 +117,7 @@ def by_model_type(preset: str, model_type: str) -> str:
     """The family of a Hugging Face `model_type`.
 
     Raises:
-        PresetError: the family cannot be used; says why.
+        PresetError: the family cannot be used, and why.
     """
     for name, family in FAMILIES.items():
         if family.model_type == model_type:
@@ -129,7 +129,7 @@ def by_backbone(preset: str, class_name: str) -> str:
     """The family of a KerasHub backbone's class name.
 
     Raises:
-        PresetError: the family cannot be used; says why.
+        PresetError: the family cannot be used, and why.
     """
     for name, family in FAMILIES.items():
         if family.backbone == class_name:

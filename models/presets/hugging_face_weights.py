@@ -1,7 +1,7 @@
-"""Hugging Face safetensors into KerasHub's backbones: one table of names for each family.
+"""Loads Hugging Face safetensors into KerasHub's backbones: one table of names per family.
 
-KerasHub's own converters know four of the six families, want a pooler that many checkpoints lack, fix the key's
-prefix, drop RoBERTa's segment embedding, and leave KerasHub's activation and epsilon in place of the checkpoint's.
+KerasHub's own converters know four of the six families, require a pooler that many checkpoints lack, assume a fixed key
+prefix, drop RoBERTa's segment embedding, and keep KerasHub's activation and epsilon instead of the checkpoint's.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
 
 
 def _arguments(info: Architecture) -> dict[str, Any]:
-    """What the backbone's constructor is told."""
+    """Arguments of the backbone's constructor."""
     config = info.config
     arguments = {
         "vocab_size" if info.family == "electra" else "vocabulary_size": info.vocabulary_size,
@@ -68,7 +68,7 @@ def _arguments(info: Architecture) -> dict[str, Any]:
         "num_heads": info.num_heads,
         "hidden_dim": info.width,
         "intermediate_dim": info.feedforward_width,
-        # A dropout layer that is born with rate 0 has no generator; the rates are set one by one afterwards.
+        # A dropout layer made with rate 0 has no generator; the individual rates are set afterwards.
         "dropout": max(info.dropout, info.attention_dropout),
         "max_sequence_length": info.max_positions,
     }
@@ -87,10 +87,10 @@ def _arguments(info: Architecture) -> dict[str, Any]:
 
 
 def load_weights(backbone: keras.Model, info: PresetInfo) -> None:
-    """Gives a backbone of `build_backbone` the checkpoint's weights.
+    """Loads the checkpoint's weights into a backbone of `build_backbone`.
 
     Raises:
-        PresetError: a tensor is missing or has another shape, or a weight would be left as it was initialized.
+        PresetError: a tensor is missing or has another shape, or a weight would keep its initial value.
     """
     # `weights` leaves out the state of random generators.
     variables = {variable.path: variable for variable in backbone.weights if not variable.path.startswith(_UNUSED)}
@@ -121,9 +121,9 @@ def _tensor(name: str, tensors: Mapping[str, Any], info: PresetInfo) -> np.ndarr
 
 
 def _roberta_positions(positions: np.ndarray, segments: np.ndarray, info: PresetInfo) -> np.ndarray:
-    """The positions that tokens use, each with the first segment's embedding, for which KerasHub has no layer.
+    """The used positions, plus the first segment's embedding, for which KerasHub has no layer.
 
-    RoBERTa itself has no segments, but transformers adds their first row to every token, and trains it.
+    RoBERTa has no segments, but transformers adds their first row to every token, and trains it.
     """
     first = position_offset(FAMILIES[info.family], info.config)
     added: np.ndarray = positions[first:].astype("float32") + segments[0].astype("float32")
@@ -131,7 +131,7 @@ def _roberta_positions(positions: np.ndarray, segments: np.ndarray, info: Preset
 
 
 def _prefix(tensors: Mapping[str, Any], info: PresetInfo) -> str:
-    """What stands before the encoder's own names: "" in a bare encoder, "bert." and the like under a head."""
+    """The prefix of the encoder's tensors: "" in a bare encoder, "bert." or similar under a head."""
     found = [key.removesuffix(_PROBE) for key in tensors if key.endswith(_PROBE)]
     if not found:
         raise PresetError(
@@ -188,8 +188,8 @@ def _embeddings() -> Pairs:
 
 def _block(block: str, layer: str, names: Mapping[str, str]) -> Pairs:
     attention = f"{block}/self_attention_layer"
-    for ours in ("query", "key", "value", "attention_output"):
-        yield from _dense(f"{attention}/{ours}", f"{layer}.{names[ours]}")
+    for part in ("query", "key", "value", "attention_output"):
+        yield from _dense(f"{attention}/{part}", f"{layer}.{names[part]}")
     yield from _norm(f"{block}/self_attention_layer_norm", f"{layer}.{names['attention_norm']}")
     yield from _dense(f"{block}/feedforward_intermediate_dense", f"{layer}.{names['intermediate']}")
     yield from _dense(f"{block}/feedforward_output_dense", f"{layer}.{names['output']}")
@@ -242,15 +242,15 @@ def _bert(backbone: keras.Model, info: PresetInfo) -> Pairs:
 
 
 def _distil_bert(backbone: keras.Model, info: PresetInfo) -> Pairs:
-    for ours, theirs in _embeddings():
-        yield ours if "norm" in ours else f"token_and_position_embedding/{ours}", theirs
+    for variable, tensor in _embeddings():
+        yield variable if "norm" in variable else f"token_and_position_embedding/{variable}", tensor
     for index in range(info.num_layers):
         yield from _block(f"transformer_layer_{index}", f"transformer.layer.{index}", _DISTIL_NAMES)
 
 
 def _roberta(backbone: keras.Model, info: PresetInfo) -> Pairs:
-    for ours, theirs in _embeddings():
-        yield ours if "norm" in ours else f"embeddings/{ours}", theirs
+    for variable, tensor in _embeddings():
+        yield variable if "norm" in variable else f"embeddings/{variable}", tensor
     for index in range(info.num_layers):
         yield from _block(f"transformer_layer_{index}", f"encoder.layer.{index}", _BERT_NAMES)
 

@@ -1,6 +1,6 @@
-"""What a pretrained checkpoint is, read from its files alone: no TensorFlow, no weights in memory.
+"""Describes a pretrained checkpoint from its files: no TensorFlow, no weights in memory.
 
-`models/presets/backbones.py` loads the weights that are described here.
+`models/presets/backbones.py` loads the weights.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ACTIVATIONS = {
     "silu": "silu",
     "swish": "silu",
 }
-# transformers' `pad_token_id` of a RoBERTa whose config.json has none.
+# transformers' default for a RoBERTa whose config.json has no `pad_token_id`.
 _PAD_ID = 1
 
 
@@ -40,7 +40,7 @@ class PresetInfo(Architecture):
     """A checkpoint that can be used.
 
     Attributes:
-        folder: where its files lie.
+        folder: of its files.
         vocabulary: its tokenizer's file and switches.
         weights: the weights' files.
     """
@@ -50,10 +50,10 @@ class PresetInfo(Architecture):
     weights: tuple[Path, ...]
 
     def digest(self) -> str:
-        """Of all that it gives a model, its weights among it; whatever else lies in the folder does not count.
+        """Digest of all that a model takes from the checkpoint, weights included; other files do not count.
 
-        The files are read each time, 0.7 GB a second: their sizes and times say nothing for certain, for a copy keeps
-        its times and a clock can be set back.
+        The files are read each time, at 0.7 GB/s: sizes and times prove nothing, because a copy keeps its times and a
+        clock can be set back.
 
         Raises:
             PresetError: a file cannot be read.
@@ -68,8 +68,8 @@ class PresetInfo(Architecture):
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
-def describe(preset: str) -> PresetInfo:
-    """Reads a checkpoint's configuration and checks that all its files are there and whole.
+def describe_preset(preset: str) -> PresetInfo:
+    """Reads a checkpoint's configuration and checks that its files are complete.
 
     A hub handle is downloaded first, by the hub's own client and into its cache.
 
@@ -89,7 +89,7 @@ def describe(preset: str) -> PresetInfo:
         f"config.json of preset {preset!r}",
         got=f"keys {sorted(config)[:8]}",
         expected="'model_type' (Hugging Face) or 'class_name' (KerasHub)",
-        fix="give a folder written by transformers' save_pretrained or KerasHub's save_to_preset",
+        fix="use a folder written by transformers' save_pretrained or KerasHub's save_to_preset",
     )
 
 
@@ -97,15 +97,15 @@ def preset_tokenizer(preset: str, max_length: int, *, mediapipe_compatible: bool
     """The checkpoint's own tokenizer.
 
     Args:
-        preset: see `describe`.
+        preset: see `describe_preset`.
         max_length: tokens of one input, special tokens included.
         mediapipe_compatible: see `TokenizerConfig.mediapipe_compatible`.
 
     Raises:
-        PresetError: as `describe`; or inputs would be longer, or token ids larger, than the weights can take.
-        ConfigError: MediaPipe cannot use the checkpoint's vocabulary, and `mediapipe_compatible` asks for it.
+        PresetError: see `describe_preset`; or inputs would be longer, or token ids larger, than the weights allow.
+        ConfigError: `mediapipe_compatible` is set, but MediaPipe cannot use the checkpoint's vocabulary.
     """
-    info = describe(preset)
+    info = describe_preset(preset)
     if max_length > info.max_positions:
         raise PresetError(
             f"tokenizer.max_length is more than preset {preset!r} can read",
@@ -121,11 +121,11 @@ def preset_tokenizer(preset: str, max_length: int, *, mediapipe_compatible: bool
             expected=f"at most {info.vocabulary_size}, the rows of the embedding",
             fix="take vocabulary and weights from the same checkpoint",
         )
-    return mediapipe_rules.compatible(tokenizer, f"preset {preset!r}") if mediapipe_compatible else tokenizer
+    return mediapipe_rules.make_compatible(tokenizer, f"preset {preset!r}") if mediapipe_compatible else tokenizer
 
 
 def check_layers(config: PresetConfig, info: Architecture) -> None:
-    """Whether the checkpoint has the layers that the configuration keeps and freezes.
+    """Checks that the checkpoint has the layers that the configuration keeps and freezes.
 
     Raises:
         PresetError: it has fewer.
@@ -157,8 +157,8 @@ def _describe_hugging_face(preset: str, folder: Path, config: dict[str, Any]) ->
     name = by_model_type(preset, str(config["model_type"]))
     family = FAMILIES[name]
     _check_variant(preset, name, config)
-    values: dict[str, Any] = {ours: config.get(theirs) for ours, theirs in family.keys.items()}
-    missing = [family.keys[ours] for ours, value in values.items() if value is None]
+    values: dict[str, Any] = {field: config.get(key) for field, key in family.keys.items()}
+    missing = [family.keys[field] for field, value in values.items() if value is None]
     if missing:
         raise PresetError(
             f"config.json of preset {preset!r} lacks {', '.join(missing)}", fix="take the checkpoint's own config.json"
@@ -187,17 +187,17 @@ def _describe_hugging_face(preset: str, folder: Path, config: dict[str, Any]) ->
 
 
 def _check_sizes(preset: str, family: Family, values: Mapping[str, Any]) -> None:
-    """Refuses sizes that are no whole numbers, and shares that are no numbers."""
+    """Refuses sizes that are not whole numbers, and shares that are not numbers."""
     shares = ("dropout", "attention_dropout")
-    for ours, theirs in family.keys.items():
-        if ours == "hidden_act":
+    for field, key in family.keys.items():
+        if field == "hidden_act":
             continue
-        value, kinds = values[ours], (int, float) if ours in shares else (int,)
-        if isinstance(value, bool) or not isinstance(value, kinds) or (ours not in shares and value < 1):
+        value, kinds = values[field], (int, float) if field in shares else (int,)
+        if isinstance(value, bool) or not isinstance(value, kinds) or (field not in shares and value < 1):
             raise PresetError(
-                f"{theirs} in config.json of preset {preset!r}",
+                f"{key} in config.json of preset {preset!r}",
                 got=repr(value)[:100],
-                expected="a number" if ours in shares else "a whole number of at least 1",
+                expected="a number" if field in shares else "a whole number of at least 1",
                 fix="take the checkpoint's own config.json",
             )
 
@@ -233,7 +233,7 @@ def _describe_keras_hub(preset: str, folder: Path, config: dict[str, Any]) -> Pr
 
 
 def position_offset(family: Family, config: Mapping[str, Any]) -> int:
-    """Rows before that of the first token in Hugging Face's table of positions."""
+    """Rows before that of the first token in Hugging Face's position table."""
     return int(config.get("pad_token_id", _PAD_ID)) + 1 if family.positions_after_padding else 0
 
 
@@ -248,7 +248,7 @@ def _activation(preset: str, name: object) -> str:
     return _ACTIVATIONS[str(name)]
 
 
-# What config.json must say, where it says it, for KerasHub's architecture to be the checkpoint's.
+# Values that config.json must have, if it has the keys, for KerasHub's architecture to be the checkpoint's.
 _VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "bert": {"position_embedding_type": "absolute"},
     "electra": {"position_embedding_type": "absolute"},
@@ -263,12 +263,12 @@ _VARIANTS: Mapping[str, Mapping[str, Any]] = {
         "conv_kernel_size": 0,
     },
 }
-# These have another meaning when they are absent (transformers' defaults): they must be said.
+# Required keys, because transformers' defaults for them differ.
 _REQUIRED = {"deberta_v3": ("relative_attention", "share_att_key", "position_biased_input", "position_buckets")}
 
 
 def _check_variant(preset: str, family: str, config: dict[str, Any]) -> None:
-    """Refuses relatives of a family that compute something else."""
+    """Refuses variants of a family that compute something else."""
     expected = _VARIANTS.get(family, {})
     wrong = {key: config[key] for key, value in expected.items() if key in config and config[key] != value}
     wrong |= {key: "nothing" for key in _REQUIRED.get(family, ()) if key not in config}

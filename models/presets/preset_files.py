@@ -1,4 +1,4 @@
-"""Where a checkpoint's files lie, and whether they are there and whole. Imports no TensorFlow."""
+"""Finds a checkpoint's files and checks that they are complete. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def locate(preset: str) -> Path:
         if folder.is_dir():
             return folder
         scheme, handle = "kaggle", _registered_handle(preset, folder)
-    # The clients raise these, and subclasses of them (requests' errors are OSErrors).
+    # The clients raise these and subclasses of them (requests' errors are OSErrors).
     try:
         if scheme == "hf":
             return Path(_hugging_face_download(handle))
@@ -42,7 +42,7 @@ def locate(preset: str) -> Path:
         raise PresetError(
             f"preset {preset!r} cannot be downloaded",
             got=str(error).splitlines()[0] if str(error) else type(error).__name__,
-            fix="check the handle and the network, or download it elsewhere and give the folder",
+            fix="check the handle and the network, or download it elsewhere and use the folder",
         ) from error
     raise PresetError(f"preset {preset!r}", got=f"{scheme}://", expected="a folder, hf://… or kaggle://…")
 
@@ -58,7 +58,7 @@ def _hugging_face_download(handle: str) -> str:
 
 
 def _registered_handle(preset: str, folder: Path) -> str:
-    """The Kaggle handle of one of KerasHub's names, read from its tables without importing it (and TensorFlow)."""
+    """The Kaggle handle for a KerasHub name, read from its tables without importing it (and TensorFlow)."""
     spec = importlib.util.find_spec("keras_hub")
     if spec is not None and spec.origin is not None and "/" not in preset:
         for table in sorted(Path(spec.origin).parent.glob("src/models/*/*_presets.py")):
@@ -88,12 +88,12 @@ def model_folder(preset: str, folder: Path) -> Path:
         f"preset folder {folder} has no config.json",
         got=", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "an empty folder",
         expected="a folder written by transformers' save_pretrained or KerasHub's save_to_preset",
-        fix="give the folder that holds config.json",
+        fix="use the folder that holds config.json",
     )
 
 
 def sentence_pooling(preset: str, folder: Path) -> str | None:
-    """The pooling of a sentence-transformers folder ("cls", "mean", "max", …); None if it is no such folder."""
+    """The pooling of a sentence-transformers folder ("cls", "mean", "max", …); None for other folders."""
     root = folder if (folder / "modules.json").is_file() else folder.parent
     for module in _modules(preset, root):
         file = root / str(module.get("path")) / "config.json"
@@ -127,7 +127,7 @@ def read_json(preset: str, file: Path) -> Any:
 
 
 def safetensors_files(preset: str, folder: Path) -> tuple[Path, ...]:
-    """The weights of a Hugging Face folder, each opened once to see that it is whole.
+    """The weights of a Hugging Face folder, each opened once to check that it is complete.
 
     Raises:
         PresetError: there are none, or only pickled ones, or one is truncated.
@@ -155,7 +155,7 @@ def safetensors_files(preset: str, folder: Path) -> tuple[Path, ...]:
 
 
 def keras_weights(preset: str, folder: Path) -> tuple[Path, ...]:
-    """The weights of a KerasHub folder, each opened once to see that it is whole.
+    """The weights of a KerasHub folder, each opened once to check that it is complete.
 
     Raises:
         PresetError: there are none, or one is truncated.

@@ -1,4 +1,4 @@
-"""The tokenizer of a pretrained checkpoint, from its vocabulary's file and its switches. Imports no TensorFlow."""
+"""The tokenizer of a pretrained checkpoint, from its vocabulary file and its options. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _KERAS_HUB_FILES = {
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Where a checkpoint's vocabulary lies, and the switches of its tokenizer.
+    """A checkpoint's vocabulary file, and the options of its tokenizer.
 
     Attributes:
         file: the vocabulary: vocab.txt, vocab.json, tokenizer.json, or a SentencePiece model.
-        merges: byte pairs: merges.txt, where the vocabulary's file does not hold them.
+        merges: byte pairs: merges.txt, unless `file` holds them.
         tokenizer: the algorithm, as in `Tokenizer.family`.
-        lowercase, strip_accents: None: decided by what the vocabulary holds, see `_folds`.
+        lowercase, strip_accents: None: decided by the vocabulary's tokens, see `_folds`.
         add_prefix_space: byte pairs: see `Tokenizer`.
         special_tokens: "start", "end", "pad" and "unknown" to their tokens.
     """
@@ -56,7 +56,7 @@ def find_hugging_face(preset: str, folder: Path, family: Family) -> Vocabulary:
     normalizer = fast.get("normalizer") or {}
     files = [folder / family.vocabulary_file]
     if family.tokenizer == "byte_pair":
-        byte_pair_files.check_steps(preset, fast)
+        byte_pair_files.check_rules(preset, fast)
         files.append(folder / MERGES_FILE)
     missing = [file for file in files if not file.is_file()]
     if missing and family.tokenizer != "sentencepiece" and (fast.get("model") or {}).get("vocab"):
@@ -65,7 +65,7 @@ def find_hugging_face(preset: str, folder: Path, family: Family) -> Vocabulary:
         raise _no_vocabulary(preset, folder, missing[0].name)
     lowercase = settings.get("do_lower_case", normalizer.get("lowercase"))
     lowercase = family.lowercase if lowercase is None else bool(lowercase)
-    # Not said means: as the letters' case (transformers' BertTokenizer; ALBERT's has a switch of its own).
+    # The default follows the letters' case (transformers' BertTokenizer; ALBERT's has its own option).
     accents = settings.get("strip_accents", normalizer.get("strip_accents"))
     if "keep_accents" in settings:
         accents = not settings["keep_accents"]
@@ -96,7 +96,7 @@ def find_keras_hub(preset: str, folder: Path, family: Family) -> Vocabulary:
         file=files[0],
         tokenizer=family.tokenizer,
         lowercase=config.get("lowercase") if family.tokenizer == "wordpiece" else None,
-        # KerasHub writes False when nobody asked; an uncased vocabulary would then know no accented word.
+        # KerasHub writes False by default; an uncased vocabulary would then know no accented word.
         strip_accents=config.get("strip_accents") or None,
         special_tokens=family.special_tokens,
         merges=files[1] if len(files) > 1 else None,
@@ -116,7 +116,7 @@ def read_tokenizer(preset: str, vocabulary: Vocabulary, max_length: int) -> Toke
     if vocabulary.tokenizer == "wordpiece":
         tokens = _read_wordpiece(preset, vocabulary.file)
     elif vocabulary.tokenizer == "byte_pair":
-        tokens, merges = byte_pair_files.read(preset, vocabulary.file, vocabulary.merges)
+        tokens, merges = byte_pair_files.read_byte_pairs(preset, vocabulary.file, vocabulary.merges)
     else:
         model = vocabulary.file.read_bytes()
     pieces: Iterable[str] = tokens or _read_pieces(preset, vocabulary.file, model)
@@ -146,7 +146,7 @@ def read_tokenizer(preset: str, vocabulary: Vocabulary, max_length: int) -> Toke
 
 
 def _normalization(vocabulary: Vocabulary, pieces: Iterable[str]) -> tuple[bool, bool]:
-    """`lowercase` and `strip_accents`: as the folder says, or else as the vocabulary shows."""
+    """`lowercase` and `strip_accents` from the folder, or else from the vocabulary."""
     if vocabulary.tokenizer == "byte_pair":
         return False, False
     special = set(vocabulary.special_tokens.values())
@@ -157,7 +157,7 @@ def _normalization(vocabulary: Vocabulary, pieces: Iterable[str]) -> tuple[bool,
 
 
 def _settings(preset: str, folder: Path) -> dict[str, Any]:
-    """special_tokens_map.json under tokenizer_config.json, as far as they are there."""
+    """special_tokens_map.json, overridden by tokenizer_config.json; either may be missing."""
     files = [folder / name for name in ("special_tokens_map.json", "tokenizer_config.json")]
     merged: dict[str, Any] = {}
     for file in files:
@@ -168,7 +168,7 @@ def _settings(preset: str, folder: Path) -> dict[str, Any]:
 
 def _check_class(preset: str, settings: Mapping[str, Any], family: Family) -> None:
     name = str(settings.get("tokenizer_class") or "").removesuffix("Fast")
-    # PreTrainedTokenizer(Fast) says nothing: the vocabulary's file decides.
+    # PreTrainedTokenizer(Fast) is no information: the vocabulary file decides.
     if name and name != "PreTrainedTokenizer" and name not in family.tokenizer_classes:
         raise PresetError(
             f"preset {preset!r} tokenizes with {name}, which the served graph cannot do",
@@ -184,7 +184,7 @@ def _check_class(preset: str, settings: Mapping[str, Any], family: Family) -> No
 
 
 def _token(value: object) -> str | None:
-    """A special token as transformers writes it: a string, or a table with its "content"."""
+    """A special token as transformers writes it: a string, or an object with its "content"."""
     return str(value["content"]) if isinstance(value, dict) else (str(value) if value else None)
 
 
@@ -223,17 +223,17 @@ def _read_pieces(preset: str, file: Path, model: bytes) -> list[str]:
 
 
 def _folds(pieces: Iterable[str], special: set[str], fold: Callable[[str], str]) -> bool:
-    """Whether a vocabulary was learned from folded text: no token but special ones would change by folding."""
+    """Whether a vocabulary was learned from folded text: folding changes no token except special ones."""
     return all(fold(piece) == piece for piece in pieces if piece not in special and not _is_control(piece))
 
 
 def _is_control(piece: str) -> bool:
-    """[MASK], [unused7], <s>, <0xA0>: not text."""
+    """Tokens that are not text: [MASK], [unused7], <s>, <0xA0>."""
     return piece[:1] + piece[-1:] in ("[]", "<>")
 
 
 def _without_accents(text: str) -> str:
-    """NFD without its combining marks, composed or not: what BERT's basic tokenizer does."""
+    """NFD without combining marks, like BERT's basic tokenizer."""
     decomposed = unicodedata.normalize("NFD", text)
     kept = "".join(character for character in decomposed if unicodedata.category(character) != "Mn")
     return text if kept == decomposed else kept

@@ -1,4 +1,4 @@
-"""The SavedModel: its signatures, its export, and everything that is done with one afterwards.
+"""The SavedModel: its signatures, its export, and its uses.
 
-Predicting, restoring the Keras model, comparing two, finding the newest. No server, no training.
+These are predicting, restoring the Keras model, comparing two models and finding the newest. No server, no training.
 """

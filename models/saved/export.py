@@ -1,4 +1,4 @@
-"""A trained model becomes a SavedModel that answers strings, in one atomic step, checked before it appears."""
+"""Exports a trained model as a SavedModel that reads strings. The folder appears atomically, after a check."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tensorflow.python.saved_model import fingerprinting_utils  # the only way t
 from models.atomic_directory import atomic_directory
 from models.config import TaskConfig
 from models.errors import ModelError
-from models.saved.postprocessing import answers
+from models.saved.postprocessing import postprocess
 from models.saved.serving_module import ServingModule
 from models.saved.warmup_requests import write_warmup
 from models.text.preprocessing import Preprocessor, to_dense
@@ -22,11 +22,11 @@ from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
 
 EXTRA_FOLDER = "assets.extra"
-# TF Serving answers Classify and Regress only through signatures with these method names
+# TF Serving serves Classify and Regress only through signatures with these method names
 # (tensorflow/cc/saved_model/signature_constants.h); tf.saved_model.save names every method "predict".
 METHOD_NAMES = {"classify": "tensorflow/serving/classify", "regress": "tensorflow/serving/regress"}
-# Between Keras, eager, and the reloaded graph, whose operations may be fused otherwise; of probabilities, and of
-# standard deviations of a regression. Half precision rounds at other places once fused.
+# Between eager Keras and the reloaded graph, whose operations may be fused differently; of probabilities, or of
+# standard deviations of a regression. In half precision, fused operations round at other places.
 TOLERANCE = {"float32": 1e-4, "half": 2e-2}
 _HALF = ("float16", "bfloat16")
 _CHECKED_TEXTS = 4
@@ -42,21 +42,21 @@ def export_saved_model(
     extra_files: Mapping[str, bytes] | None = None,
     warmup_texts: Sequence[str] = (),
 ) -> None:
-    """Writes a SavedModel with the signatures of `models.saved.serving_module`, and asks it before it is let appear.
+    """Writes a SavedModel with the signatures of `models.saved.serving_module`, and checks it before publishing it.
 
-    Loading it needs TensorFlow and tensorflow_text, neither Keras nor this project. It holds no lookup table and no
-    asset; `assets.extra` has labels.json, the tokenizer's files, `extra_files` and the warm-up requests.
+    Loading it needs TensorFlow and tensorflow_text, but neither Keras nor this project. It has no lookup tables and no
+    assets; `assets.extra` has labels.json, the tokenizer's files, `extra_files` and the warm-up requests.
 
     Args:
         model: from {"token_ids", "padding_mask", "segment_ids"} int32 [B, L] to logits [B, C].
         directory: the SavedModel's folder; it appears complete or not at all.
-        tokenizer, labels, task: what stands in front of the model and behind it.
+        tokenizer, labels, task: for preprocessing and postprocessing.
         extra_files: names in `assets.extra` to contents.
-        warmup_texts: what TF Serving asks first. Default: a short text and one of `max_length` tokens.
+        warmup_texts: texts of the warm-up requests. Default: a short text and one of `max_length` tokens.
 
     Raises:
-        ModelError: the folder holds something already, the model does not fit the labels, the call is in a strategy's
-            scope, or the saved model answers otherwise than the Keras model.
+        ModelError: the folder is not empty, the model does not fit the labels, the call is in a strategy's scope, or
+            the saved model's predictions differ from the Keras model's.
     """
     if model.output_shape[-1] != labels.outputs:
         raise ModelError(
@@ -105,33 +105,33 @@ def _check(
     labels: LabelSpace,
     task: TaskConfig,
 ) -> None:
-    """Asks the saved model and the Keras model the same texts.
+    """Compares the predictions of the saved model and the Keras model for the same texts.
 
     Raises:
-        ModelError: they answer otherwise, or not with numbers.
+        ModelError: they differ, or are not finite.
     """
     batch = [tf.constant(texts)] * (2 if task.text_pair else 1)
     features = to_dense(Preprocessor(tokenizer)(*batch), tokenizer.pad_id)
     logits = tf.cast(tf.convert_to_tensor(model(features, training=False)), tf.float32)
-    wanted = answers(logits, task, labels)
+    wanted = postprocess(logits, task, labels)
     names = ("text", "text_pair")[: len(batch)]
     got = tf.saved_model.load(str(folder)).signatures["serving_default"](**dict(zip(names, batch, strict=True)))
     key = "score" if task.type == "regression" else "probabilities"
     tolerance = tolerance_of(model) * (labels.std if task.type == "regression" else 1.0)
-    found, expected = got[key].numpy(), wanted[key].numpy()
-    if not np.allclose(found, expected, rtol=1e-5, atol=tolerance):  # a NaN is never close
+    actual, expected = got[key].numpy(), wanted[key].numpy()
+    if not np.allclose(actual, expected, rtol=1e-5, atol=tolerance):  # a NaN is never close
         raise ModelError(
-            "the saved model answers otherwise than the trained one",
-            got=f"{key} up to {np.max(np.abs(found - expected)):.3g} apart over {len(texts)} texts",
+            "the saved model's predictions differ from the trained model's",
+            got=f"{key} up to {np.max(np.abs(actual - expected)):.3g} apart over {len(texts)} texts",
             expected=f"at most {tolerance:g}",
-            fix="look at the training report: weights that are not finite lead here",
+            fix="look at the training report: weights that are not finite cause this",
         )
 
 
 def tolerance_of(model: keras.Model) -> float:
-    """How far apart the answers may be: more where a layer, however deep, computes in half precision.
+    """How far apart the predictions may be: more if any layer computes in half precision, at any depth.
 
-    A layer of integers, such as the one that takes the token ids, computes nothing that could be rounded.
+    Layers of integers, such as the one that reads the token ids, do not count: they round nothing.
     """
     half = any(layer.compute_dtype in _HALF for layer in model._flatten_layers())
     return TOLERANCE["half" if half else "float32"]

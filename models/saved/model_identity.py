@@ -1,9 +1,9 @@
-"""Whether two SavedModels are the same model: what they compute, and what is stored about how they are asked.
+"""Whether two SavedModels are the same model: what they compute, and how text is given to them.
 
-Two exports of the same weights are never the same bytes: TensorFlow numbers its functions by a counter of the process
+Two exports of the same weights are never the same bytes: TensorFlow numbers its functions with a counter of the process
 and writes them in the order of their names' hashes, Keras numbers its layers, and `fingerprint.pb` holds a random
-number. So nothing is compared by its name. A signature is digested as a tree (Merkle, 1987): each operation by its
-kind, its attributes and the digests of its inputs, a called function by its body, a variable by its value.
+number. So nothing is compared by name. A signature is digested as a tree (Merkle, 1987): each operation by its kind,
+its attributes and the digests of its inputs, a called function by its body, a variable by its value.
 """
 
 from __future__ import annotations
@@ -22,34 +22,33 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2, trackable_
 from models.config import CONFIG_FILE
 from models.presets.architecture import ARCHITECTURE_FILE
 from tflite.host.json_text import to_json
-from tflite.host.labels import FILE_NAME as LABELS_FILE
-from tflite.host.tokenizer import FILE_NAME as TOKENIZER_FILE
-from tflite.host.tokenizer import MERGES_FILE, VOCABULARY_FILES
+from tflite.host.labels import LABELS_FILE
+from tflite.host.tokenizer import MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILES
 
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _EXTRA = "assets.extra"
 _FILES = (LABELS_FILE, TOKENIZER_FILE, *VOCABULARY_FILES.values(), MERGES_FILE, ARCHITECTURE_FILE)
-# Of the stored configuration; what concerns the data or the project's name is not part of the model.
+# Sections of the stored configuration; the data and the project's name are not part of the model.
 _SETTINGS = ("task", "tokenizer", "model", "train")
 _NOT_OF_THE_MODEL = {"model": ("preset",), "train": ("checkpoint_steps",)}
-# Names, and what depends on the devices of the machine that exported.
+# Names, and what depends on the devices of the exporting machine.
 _IGNORED = ("shared_name", "container", "debug_name", "config_proto", "executor_type")
 
 
 def same_model(first: Path, second: Path) -> bool:
-    """Whether two folders hold the same model. One that cannot be read is the same as no other."""
-    found = identity(first)
-    return found is not None and found == identity(second)
+    """Whether two folders hold the same model; False if one cannot be read."""
+    digest = model_digest(first)
+    return digest is not None and digest == model_digest(second)
 
 
-def identity(folder: Path) -> str | None:
+def model_digest(folder: Path) -> str | None:
     """A digest of the model in a folder, the same for every export of it.
 
-    It covers the signatures, all that they compute, the weights, labels, tokenizer, and the settings of task,
-    tokenizer, model and training. It leaves out what is told of a training's course and of its data.
+    It covers the signatures and all that they compute, the weights, labels, tokenizer, and the settings of task,
+    tokenizer, model and training. It leaves out the course of the training and its data.
 
     Returns:
-        None where the folder holds no SavedModel, or none that Transom exported.
+        None if the folder holds no SavedModel that Transom exported.
     """
     try:
         return _identity(folder)
@@ -73,7 +72,7 @@ def _without(settings: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]
 
 
 def _digest(*parts: str | bytes) -> str:
-    """Of the parts and of where each ends."""
+    """Digest of the parts and of their lengths."""
     whole = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -95,7 +94,7 @@ class _Graph:
         self._of_variables: dict[str, str] = {}
 
     def signature(self, name: str) -> str:
-        """The digest of a signature: its method, its inputs, and what its outputs are of them."""
+        """The digest of a signature: its method, its inputs, and its outputs as computed from them."""
         signature = self.signatures[name]
         inputs = {tensor.name.partition(":")[0]: key for key, tensor in signature.inputs.items()}
         known = {node: _digest("input", key) for node, key in inputs.items()}
@@ -106,25 +105,25 @@ class _Graph:
         return _digest(signature.method_name, *kinds)
 
     def _of_function(self, name: str) -> str:
-        """The digest of a function's body; its name does not count."""
+        """The digest of a function's body, without its name."""
         if name not in self._of_functions:
             body: function_pb2.FunctionDef = self._functions[name]
-            takes = body.signature.input_arg
-            known = {one.name: _digest("argument", str(index), str(one.type)) for index, one in enumerate(takes)}
-            gives = [body.ret[one.name] for one in body.signature.output_arg]
-            does = [f"^{node}" for node in body.control_ret.values()]
-            digests = self._of_edges({node.name: node for node in body.node_def}, known, [*gives, *does])
-            parts = [*(digests[edge] for edge in gives), *sorted(digests[edge] for edge in does)]
+            arguments = body.signature.input_arg
+            known = {one.name: _digest("argument", str(index), str(one.type)) for index, one in enumerate(arguments)}
+            outputs = [body.ret[one.name] for one in body.signature.output_arg]
+            controls = [f"^{node}" for node in body.control_ret.values()]
+            digests = self._of_edges({node.name: node for node in body.node_def}, known, [*outputs, *controls])
+            parts = [*(digests[edge] for edge in outputs), *sorted(digests[edge] for edge in controls)]
             self._of_functions[name] = _digest(*parts)
         return self._of_functions[name]
 
     def _of_edges(
         self, nodes: Mapping[str, node_def_pb2.NodeDef], known: dict[str, str], edges: Iterable[str]
     ) -> dict[str, str]:
-        """The digest of each edge ("node:output", "^node") and of all that lies before it.
+        """The digest of each edge ("node:output", "^node") and of everything before it.
 
         Args:
-            known: node or argument to its digest; all that is found is added.
+            known: node or argument to its digest; new ones are added.
         """
         wanted = list(edges)
         todo = [_source(edge) for edge in wanted]
@@ -145,8 +144,8 @@ class _Graph:
             return self._of_variable(node.attr["shared_name"].s.decode())
         data = [_of_edge(edge, known) for edge in node.input if not edge.startswith("^")]
         control = sorted(_of_edge(edge, known) for edge in node.input if edge.startswith("^"))
-        told = [(key, value) for key, value in sorted(node.attr.items()) if key[0] != "_" and key not in _IGNORED]
-        attributes = [_digest(key, *self._of_attribute(value)) for key, value in told]
+        kept = [(key, value) for key, value in sorted(node.attr.items()) if key[0] != "_" and key not in _IGNORED]
+        attributes = [_digest(key, *self._of_attribute(value)) for key, value in kept]
         return _digest(node.op, str(len(data)), *data, str(len(control)), *control, *attributes)
 
     def _of_attribute(self, value: attr_value_pb2.AttrValue) -> list[str | bytes]:
@@ -166,7 +165,7 @@ class _Graph:
 
 
 def _variables(weights: tf.train.CheckpointReader) -> dict[str, list[str]]:
-    """The name of each variable to its keys in the checkpoint."""
+    """Each variable's name to its keys in the checkpoint."""
     saved = trackable_object_graph_pb2.TrackableObjectGraph.FromString(weights.get_tensor(_OBJECT_GRAPH))
     found: dict[str, list[str]] = {}
     for attribute in (attribute for node in saved.nodes for attribute in node.attributes):

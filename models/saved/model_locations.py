@@ -1,4 +1,4 @@
-"""Where pushed SavedModels and bundles lie (standard library only: it is asked before TensorFlow is loaded)."""
+"""Finds pushed SavedModels and edge bundles (standard library only: used before TensorFlow is loaded)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from models.errors import ModelError
 from tflite.host import BUNDLE_FILE
 
 MODEL_FOLDER, BUNDLE_FOLDER = "serving", "edge"
-"""Folders within a run's output folder, by default; in them NAME/VERSION."""
+"""Default folders in a run's output folder; each contains NAME/VERSION."""
 MODEL_FILE = "saved_model.pb"
-"""The file by which a SavedModel is known."""
+"""The file that marks a SavedModel."""
 
 
 def newest_version(directory: Path) -> Path:
@@ -24,15 +24,15 @@ def newest_version(directory: Path) -> Path:
     Raises:
         ModelError: there is no model, or there are several.
     """
-    found = _newest(directory, MODEL_FOLDER, MODEL_FILE)
-    if found is not None:
-        return found
+    version = _newest(directory, MODEL_FOLDER, MODEL_FILE)
+    if version is not None:
+        return version
     raise ModelError(
         f"no model in {directory}",
         got="no such folder" if not directory.is_dir() else "neither saved_model.pb nor a numbered folder with one",
         expected="a pushed SavedModel, a folder of versions, or the output folder of a run that pushed",
-        fix=_meant(directory, MODEL_FOLDER, MODEL_FILE)
-        or "`transom runs` tells which runs pushed a model, and why the others did not",
+        fix=_suggestion(directory, MODEL_FOLDER, MODEL_FILE)
+        or "`transom runs` shows which runs pushed a model, and why the others did not",
     )
 
 
@@ -42,32 +42,32 @@ def newest_bundle(directory: Path) -> Path:
     Raises:
         ModelError: there is no bundle, or there are several.
     """
-    found = _newest(directory, BUNDLE_FOLDER, BUNDLE_FILE)
-    if found is not None:
-        return found
+    version = _newest(directory, BUNDLE_FOLDER, BUNDLE_FILE)
+    if version is not None:
+        return version
     raise ModelError(
         f"no edge bundle in {directory}",
         got="no such folder" if not directory.is_dir() else "neither edge.json nor a numbered folder with one",
         expected="a bundle, a folder of versions, or the output folder of a run that pushed one",
-        fix=_meant(directory, BUNDLE_FOLDER, BUNDLE_FILE)
-        or "`transom runs` tells which runs pushed a bundle; `transom edge export` makes one of any pushed model",
+        fix=_suggestion(directory, BUNDLE_FOLDER, BUNDLE_FILE)
+        or "`transom runs` shows which runs pushed a bundle; `transom edge export` makes one from any pushed model",
     )
 
 
 def is_version(folder: Path) -> bool:
-    """Whether the folder is a SavedModel itself."""
+    """Whether the folder itself is a SavedModel."""
     return (folder / MODEL_FILE).is_file()
 
 
 def is_bundle(folder: Path) -> bool:
-    """Whether the folder says that it is an edge bundle."""
+    """Whether the folder itself is an edge bundle."""
     return (folder / BUNDLE_FILE).is_file()
 
 
-def _meant(directory: Path, kind: str, file: str) -> str:
-    """A hint at the output folder that lies in `directory` (a project's folder) or above it (a run's); "" at none."""
+def _suggestion(directory: Path, kind: str, file: str) -> str:
+    """Suggests an output folder in `directory` (a project's folder) or above it (a run's); "" if there is none."""
     for near in (*sorted(_folders(directory)), *list(directory.absolute().parents)[:2]):
-        # Others' folders may be closed to us, and one of several models is no hint.
+        # Folders of other users may be unreadable, and with several models there is nothing to suggest.
         with contextlib.suppress(OSError, ModelError):
             if _newest(near, kind, file) is not None:
                 return f"did you mean {near}?"
@@ -86,7 +86,7 @@ def _newest(directory: Path, kind: str, file: str) -> Path | None:
 
 
 def _pushed(directory: Path) -> list[Path]:
-    """The folder of versions in one of a run's folders: none, or the only one."""
+    """The only folder of versions in one of a run's folders, or none."""
     names = [name for name in _folders(directory) if _folders(name)]
     if len(names) > 1:
         raise ModelError(

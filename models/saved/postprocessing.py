@@ -1,4 +1,4 @@
-"""From logits to answers, inside the graph: labels, scores and probabilities as a caller reads them."""
+"""From logits to predictions, inside the graph: labels, scores and probabilities."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from tflite.host.labels import LabelSpace
 from tflite.host.prediction import TaskType
 
 
-def answers(logits: tf.Tensor, task: TaskConfig, labels: LabelSpace) -> dict[str, tf.Tensor]:
-    """What a model says, in the caller's own terms.
+def postprocess(logits: tf.Tensor, task: TaskConfig, labels: LabelSpace) -> dict[str, tf.Tensor]:
+    """Turns logits into predictions.
 
     Args:
         logits: [B, C] float32 ([B, 1] for a regression, in standard deviations from the training mean).
         task: type, `threshold` and `label_separator`.
-        labels: names of the outputs, or the mean and the spread of the number.
+        labels: names of the outputs, or mean and standard deviation for a regression.
 
     Returns:
         `single_label`: `label` [B] string, the most probable one; `score` [B], its probability; `probabilities` [B, C].
         `multi_label`: `label` [B] string, the labels whose probability is at least `task.threshold`, in the order of
-        the outputs, joined by `task.label_separator` ("" where there is none); `score` [B], the highest probability;
+        the outputs, joined by `task.label_separator` ("" for none); `score` [B], the highest probability;
         `probabilities` [B, C], independent of each other.
-        `regression`: `score` [B], in the unit of the training answers.
+        `regression`: `score` [B], in the unit of the training labels.
         All numbers are float32.
     """
-    numbers = values(logits, task.type, labels)
+    numbers = predicted_values(logits, task.type, labels)
     if task.type == "regression":
         return {"score": numbers[:, 0]}
     names, probabilities = tf.constant(labels.labels, tf.string), numbers
@@ -36,14 +36,14 @@ def answers(logits: tf.Tensor, task: TaskConfig, labels: LabelSpace) -> dict[str
     return {"label": label, "score": tf.reduce_max(probabilities, axis=-1), "probabilities": probabilities}
 
 
-def values(logits: tf.Tensor, task_type: TaskType, labels: LabelSpace) -> tf.Tensor:
-    """The numbers alone: probabilities [B, C], or [B, 1] in the unit of the training answers; float32."""
+def predicted_values(logits: tf.Tensor, task_type: TaskType, labels: LabelSpace) -> tf.Tensor:
+    """Only the numbers: probabilities [B, C], or [B, 1] in the unit of the training labels; float32."""
     if task_type == "regression":
         return logits * labels.std + labels.mean
     return tf.nn.softmax(logits) if task_type == "single_label" else tf.sigmoid(logits)
 
 
-def _joined(names: tf.Tensor, given: tf.Tensor, separator: str) -> tf.Tensor:
-    """The names [C] that are `given` [B, C], joined; [B] string."""
-    rows = tf.ragged.boolean_mask(tf.broadcast_to(names, tf.shape(given)), given)
+def _joined(names: tf.Tensor, selected: tf.Tensor, separator: str) -> tf.Tensor:
+    """The selected names, joined: names [C], selected [B, C]; returns [B] string."""
+    rows = tf.ragged.boolean_mask(tf.broadcast_to(names, tf.shape(selected)), selected)
     return tf.strings.reduce_join(rows, axis=-1, separator=separator)

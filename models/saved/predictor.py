@@ -1,4 +1,4 @@
-"""A pushed SavedModel answers texts, without Keras: what `transom predict` and a notebook use."""
+"""Predicts with a pushed SavedModel, without Keras: for `transom predict` and notebooks."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import tensorflow as tf
 from models.errors import ModelError
 from models.saved.model_locations import newest_version
 from models.text.tensorflow_text_ops import register_text_ops
-from tflite.host.labels import FILE_NAME as LABELS_FILE
-from tflite.host.labels import LabelSpace
+from tflite.host.labels import LABELS_FILE, LabelSpace
 from tflite.host.prediction import Prediction, check_pairs
 
 _EXTRA_FOLDER = "assets.extra"
@@ -25,30 +24,30 @@ class Predictor:
     def __init__(self, folder: Path, module: Any, labels: tuple[str, ...]) -> None:
         self.folder, self.labels = folder, labels
         self._module = module  # it owns the variables of its signatures
-        self._ask = module.signatures["serving_default"]
-        self.pairs = "text_pair" in self._ask.structured_input_signature[1]
+        self._predict_batch = module.signatures["serving_default"]
+        self.pairs = "text_pair" in self._predict_batch.structured_input_signature[1]
 
     def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Prediction]:
-        """Answers the texts, in their order.
+        """Predicts for the texts, in their order.
 
         Args:
             texts: any strings.
             pairs: the second texts, one for each text, for a model about pairs.
 
         Raises:
-            ModelError: pairs for a model of single texts, none for a model about pairs, or another number of them.
+            ModelError: pairs for a model of single texts, or a wrong number of them for a model of pairs.
         """
         check_pairs(self.folder, self.pairs, len(texts), None if pairs is None else len(pairs))
-        # Texts of like length go together: a batch is padded to its longest.
+        # Sorted by length, because a batch is padded to its longest text.
         order = sorted(range(len(texts)), key=lambda row: len(texts[row]) + (len(pairs[row]) if pairs else 0))
-        answers: dict[int, Prediction] = {}
+        predictions: dict[int, Prediction] = {}
         for begin in range(0, len(order), _BATCH_ROWS):
             rows = order[begin : begin + _BATCH_ROWS]
             inputs = {"text": _strings(texts, rows)} | ({"text_pair": _strings(pairs, rows)} if pairs else {})
-            answers.update(zip(rows, self._answers(self._ask(**inputs)), strict=True))
-        return [answers[row] for row in range(len(texts))]
+            predictions.update(zip(rows, self._to_predictions(self._predict_batch(**inputs)), strict=True))
+        return [predictions[row] for row in range(len(texts))]
 
-    def _answers(self, outputs: dict[str, tf.Tensor]) -> list[Prediction]:
+    def _to_predictions(self, outputs: dict[str, tf.Tensor]) -> list[Prediction]:
         scores = outputs["score"].numpy().tolist()
         if "label" not in outputs:
             return [Prediction(score) for score in scores]
@@ -57,7 +56,7 @@ class Predictor:
 
 
 def load(directory: Path | str) -> Predictor:
-    """Loads the newest version that `directory` holds.
+    """Loads the newest version in `directory`.
 
     Args:
         directory: a version (a SavedModel's folder), a folder of numbered versions, or the output folder of a run
@@ -82,5 +81,5 @@ def load(directory: Path | str) -> Predictor:
 
 
 def _strings(texts: Sequence[str], rows: list[int]) -> tf.Tensor:
-    # A lone surrogate (half of an emoji, an undecodable byte of a terminal) is no UTF-8: the graph reads it as U+FFFD.
+    # A lone surrogate (half an emoji, an undecodable byte of a terminal) is not UTF-8: the graph reads it as U+FFFD.
     return tf.constant([texts[row].encode("utf-8", errors="surrogatepass") for row in rows], tf.string)

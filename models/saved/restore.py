@@ -1,4 +1,4 @@
-"""An exported SavedModel becomes the Keras model again that it was made of: to compare, to convert, to train on."""
+"""Restores the Keras model from an exported SavedModel: to compare, convert or train it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from models.config import CONFIG_FILE, ModelsConfig, PresetConfig, TaskConfig
 from models.errors import ModelError, PresetError
 from models.presets.architecture import ARCHITECTURE_FILE, Architecture
 from models.presets.backbones import disable_lora
-from models.presets.preset import describe
+from models.presets.preset import describe_preset
 from models.saved.export import EXTRA_FOLDER
-from models.saved.postprocessing import answers, values
+from models.saved.postprocessing import postprocess, predicted_values
 from models.text.preprocessing import Preprocessor, to_dense
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
@@ -30,38 +30,38 @@ _CHECKPOINT, _KEY = "variables/variables", "weights/{}/.ATTRIBUTES/VARIABLE_VALU
 
 @dataclass(frozen=True)
 class RestoredModel:
-    """A Keras model with what stands in front of it and behind it, as before the export."""
+    """A Keras model with its tokenizer, labels and task, as before the export."""
 
     model: keras.Model
     tokenizer: Tokenizer
     labels: LabelSpace
     task: TaskConfig
     stored: Mapping[str, Any] = field(default_factory=dict)
-    """The whole configuration that lay beside it."""
+    """The whole stored configuration."""
 
-    def answer(self, texts: Sequence[bytes], pairs: Sequence[bytes] | None = None) -> dict[str, np.ndarray]:
-        """What the Keras model answers in this process, eagerly; see `models.saved.postprocessing` for the keys.
+    def predict(self, texts: Sequence[bytes], pairs: Sequence[bytes] | None = None) -> dict[str, np.ndarray]:
+        """Predicts eagerly with the Keras model; see `models.saved.postprocessing` for the keys.
 
         Args:
             texts: [B], any bytes.
-            pairs: [B], the second texts of a model about pairs.
+            pairs: [B], the second texts, for a model about pairs.
         """
         logits = self._logits(self.features(texts, pairs))
-        return {name: value.numpy() for name, value in answers(logits, self.task, self.labels).items()}
+        return {name: value.numpy() for name, value in postprocess(logits, self.task, self.labels).items()}
 
     def features(self, texts: Sequence[bytes], pairs: Sequence[bytes] | None = None) -> dict[str, tf.Tensor]:
-        """What the Keras model reads: `token_ids`, `padding_mask`, `segment_ids`, int32 [B, L], padded to the longest.
+        """The model's inputs: `token_ids`, `padding_mask`, `segment_ids`, int32 [B, L], padded to the longest.
 
-        Args: as those of `answer`.
+        Args: see `predict`.
         """
         columns = [texts] if pairs is None else [texts, pairs]
         batch = [tf.constant(list(column), tf.string) for column in columns]
         return to_dense(self._preprocess(*batch), self.tokenizer.pad_id)
 
-    def numbers(self, features: Mapping[str, tf.Tensor]) -> np.ndarray:
-        """Its answers to such features as numbers alone, [B, C] float32; see `models.saved.postprocessing.values`."""
-        found: np.ndarray = values(self._logits(features), self.task.type, self.labels).numpy()
-        return found
+    def predicted_values(self, features: Mapping[str, tf.Tensor]) -> np.ndarray:
+        """Only the numbers, [B, C] float32; see `models.saved.postprocessing.predicted_values`."""
+        numbers: np.ndarray = predicted_values(self._logits(features), self.task.type, self.labels).numpy()
+        return numbers
 
     def _logits(self, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
         return tf.cast(tf.convert_to_tensor(self.model(features, training=False)), tf.float32)
@@ -73,22 +73,22 @@ class RestoredModel:
 
 
 def restore(folder: Path | str) -> RestoredModel:
-    """Builds the model that a SavedModel of `models.saved.export` was made of, with its weights.
+    """Builds the Keras model of a SavedModel that `models.saved.export` wrote, with its weights.
 
-    All that it takes lies in the SavedModel, weights, tokenizer and a preset's architecture. Only models that earlier
-    versions of Transom exported lack the latter: for those, the preset's own folder is read.
+    The SavedModel contains everything: weights, tokenizer, and a preset's architecture. Only exports of earlier
+    versions of Transom lack the latter; for those, the preset's own folder is read.
 
     Args:
         folder: the SavedModel, one version.
 
     Raises:
-        ModelError: it was not exported by Transom, its weights do not fit its configuration, or it lacks the preset's
+        ModelError: Transom did not export it, its weights do not fit its configuration, or it lacks the preset's
             architecture and the preset is gone.
     """
     extra = Path(folder) / EXTRA_FOLDER
     try:
         stored = json.loads((extra / CONFIG_FILE).read_text(encoding="utf-8"))
-        config = ModelsConfig.of_stored(stored)
+        config = ModelsConfig.from_stored(stored)
         tokenizer, labels = Tokenizer.load(extra), LabelSpace.load(extra)
         architecture = Architecture.load(extra)
         checkpoint = tf.train.load_checkpoint(str(Path(folder) / _CHECKPOINT))
@@ -107,20 +107,20 @@ def restore(folder: Path | str) -> RestoredModel:
 
 
 def _look_up(config: PresetConfig, folder: Path) -> Architecture:
-    """The architecture of a model that does not carry it."""
+    """The architecture from the preset's folder, for a model that lacks it."""
     try:
-        return describe(config.preset)
+        return describe_preset(config.preset)
     except PresetError as error:
         raise ModelError(
             f"the model in {folder} cannot be restored without its preset",
-            got=f"no {EXTRA_FOLDER}/{ARCHITECTURE_FILE}, as an earlier version of Transom left it, and {error.what}",
+            got=f"no {EXTRA_FOLDER}/{ARCHITECTURE_FILE}, as in exports of earlier versions, and {error.what}",
             expected=f"the preset where it was in training: {config.preset}",
-            fix="put the preset back there, or run the pipeline again: what it pushes now needs no preset",
+            fix="put the preset back there, or run the pipeline again: models that it pushes now need no preset",
         ) from error
 
 
 def _assign(model: keras.Model, checkpoint: tf.train.CheckpointReader, folder: Path) -> None:
-    """Gives the model the weights of the export, which saved them by their order."""
+    """Assigns the exported weights, which are stored in their order."""
     shapes = checkpoint.get_variable_to_shape_map()
     expected = {_KEY.format(index): list(variable.shape) for index, variable in enumerate(model.variables)}
     found = {key: shape for key, shape in shapes.items() if key in expected or key.startswith("weights/")}
@@ -130,7 +130,7 @@ def _assign(model: keras.Model, checkpoint: tf.train.CheckpointReader, folder: P
             f"the weights in {folder} do not fit its configuration",
             got=f"{len(found)} weights; other than expected: {', '.join(wrong[:3])}",
             expected=f"{len(expected)} weights",
-            fix="export the model anew with this version of Transom",
+            fix="export the model again with this version of Transom",
         )
     for index, variable in enumerate(model.variables):
         variable.assign(checkpoint.get_tensor(_KEY.format(index)))

@@ -1,4 +1,4 @@
-"""The module that owns a model's export: a signature per way of asking, all over one preprocessing and one answer."""
+"""The module that is exported: one signature per kind of request, all with the same pre- and postprocessing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from models.config import TaskConfig
-from models.saved.postprocessing import answers
+from models.saved.postprocessing import postprocess
 from models.text.preprocessing import Preprocessor, to_dense
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
@@ -18,54 +18,56 @@ Outputs = dict[str, tf.Tensor]
 
 
 class ServingModule(tf.Module):
-    """A Keras model with its preprocessing in front and its labels behind.
+    """A Keras model with its preprocessing and postprocessing.
 
-    Signatures (B rows, L tokens, C labels; the first three answer as `models.saved.postprocessing` says):
+    Signatures (B rows, L tokens, C labels; the outputs of the first three are those of `models.saved.postprocessing`):
         serving_default: `text` [B] string, for pairs also `text_pair` [B] string.
         tf_example: `examples` [B] string, serialized tf.Examples whose features are named as the task's columns; a
             missing text is the empty text, as in training.
         token_ids: `token_ids`, `padding_mask`, `segment_ids`, [B, L] int32 each.
         classify (not for a regression): `inputs` [B] string to `classes` [B, C] string, `scores` [B, C] float32.
         regress (for a regression): `inputs` [B] string to `outputs` [B] float32.
-    TF Serving fills `inputs` of the last two with serialized tf.Examples: they read what `tf_example` reads.
+    TF Serving passes serialized tf.Examples as `inputs` of the last two, so they read the same as `tf_example`.
     """
 
     def __init__(self, model: keras.Model, *, tokenizer: Tokenizer, labels: LabelSpace, task: TaskConfig) -> None:
         super().__init__(name="transom")
-        # The variables alone are saved; the Keras model behind the partial is not tracked, so loading needs no Keras.
+        # Only the variables are saved; the Keras model inside the partial is not tracked, so loading needs no Keras.
         self.weights = [variable.value for variable in model.variables]
         self._logits = partial(model, training=False)
         self._preprocess, self._pad_id = Preprocessor(tokenizer), tokenizer.pad_id
         self._labels, self._task = labels, task
         strings, ids = partial(tf.TensorSpec, [None], tf.string), partial(tf.TensorSpec, [None, None], tf.int32)
         # The other signatures call these two, so that the vocabulary and the layers are in the graph once.
-        self.token_ids = _function(self._answer, *map(ids, ("token_ids", "padding_mask", "segment_ids")))
-        self.ask = _function(self._ask, *map(strings, ("text", "text_pair") if task.text_pair else ("text",)))
+        self.token_ids = _function(self._from_token_ids, *map(ids, ("token_ids", "padding_mask", "segment_ids")))
+        self.from_texts = _function(
+            self._from_texts, *map(strings, ("text", "text_pair") if task.text_pair else ("text",))
+        )
 
     def signatures(self) -> dict[str, Callable[..., Outputs]]:
         """Name to function, for any number of rows and any length."""
         regression = self._task.type == "regression"
         inputs = tf.TensorSpec([None], tf.string, name="inputs")
         return {
-            "serving_default": self.ask,
+            "serving_default": self.from_texts,
             "tf_example": _function(self._tf_example, tf.TensorSpec([None], tf.string, name="examples")),
             "token_ids": self.token_ids,
             "regress" if regression else "classify": _function(self._regress if regression else self._classify, inputs),
         }
 
-    def _answer(self, token_ids: tf.Tensor, padding_mask: tf.Tensor, segment_ids: tf.Tensor) -> Outputs:
+    def _from_token_ids(self, token_ids: tf.Tensor, padding_mask: tf.Tensor, segment_ids: tf.Tensor) -> Outputs:
         features = {"token_ids": token_ids, "padding_mask": padding_mask, "segment_ids": segment_ids}
         logits = tf.cast(tf.convert_to_tensor(self._logits(features)), tf.float32)
-        return answers(tf.ensure_shape(logits, [None, self._labels.outputs]), self._task, self._labels)
+        return postprocess(tf.ensure_shape(logits, [None, self._labels.outputs]), self._task, self._labels)
 
-    def _ask(self, text: tf.Tensor, text_pair: tf.Tensor | None = None) -> Outputs:
+    def _from_texts(self, text: tf.Tensor, text_pair: tf.Tensor | None = None) -> Outputs:
         return self.token_ids(**to_dense(self._preprocess(text, text_pair), self._pad_id))
 
     def _tf_example(self, examples: tf.Tensor) -> Outputs:
         columns = [column for column in (self._task.text, self._task.text_pair) if column is not None]
         one_text = tf.io.FixedLenFeature([], tf.string, default_value="")
         parsed = tf.io.parse_example(examples, dict.fromkeys(columns, one_text))
-        return self.ask(*(parsed[column] for column in columns))
+        return self.from_texts(*(parsed[column] for column in columns))
 
     def _classify(self, inputs: tf.Tensor) -> Outputs:
         scores = self._tf_example(inputs)["probabilities"]

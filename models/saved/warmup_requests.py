@@ -1,4 +1,4 @@
-"""Warm-up requests: what TF Serving asks a model before it lets the first caller in."""
+"""Warm-up requests, which TF Serving sends to a model before the first caller does."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from models.config import TaskConfig
 
-FILE_NAME = "tf_serving_warmup_requests"
+WARMUP_FILE = "tf_serving_warmup_requests"
 
 
 def write_warmup(folder: Path, texts: Sequence[str], task: TaskConfig, name: str = "transom") -> None:
     """Writes `tf_serving_warmup_requests`, a TFRecord of PredictionLogs.
 
-    See https://www.tensorflow.org/tfx/serving/saved_model_warmup. Each text is asked alone, then all in one batch.
+    See https://www.tensorflow.org/tfx/serving/saved_model_warmup. One request for each text, then one for all of them.
 
     Args:
         folder: the SavedModel's `assets.extra`.
-        texts: what is asked; for pairs each text is its own second text.
-        task: whether it is about pairs.
-        name: model name in the requests; TF Serving does not look at it.
+        texts: of the requests; for pairs, each text is also its second text.
+        task: decides whether there are second texts.
+        name: model name in the requests; TF Serving ignores it.
     """
-    with tf.io.TFRecordWriter(str(folder / FILE_NAME)) as writer:
+    with tf.io.TFRecordWriter(str(folder / WARMUP_FILE)) as writer:
         for request in _requests(texts, task, name):
             log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
             writer.write(log.SerializeToString(deterministic=True))

@@ -1,4 +1,4 @@
 """Text to token ids as operations of a graph, and vocabularies learned from text.
 
-What a device does in Python lies in `tflite.host`, on which this room builds. No models, no checkpoints.
+The same in pure Python, for devices, is `tflite.host`, which this package uses. No models, no checkpoints.
 """

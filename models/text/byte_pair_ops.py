@@ -1,16 +1,16 @@
-"""Byte-level byte-pair encoding as operations of a graph: GPT-2's tokenizer, which RoBERTa took over.
+"""Byte-level byte-pair encoding as graph operations: GPT-2's tokenizer, which RoBERTa adopted.
 
-Its vocabulary, its merges and Unicode's classes are constants; there is no lookup table, no asset and no resource, and
-every operation is TensorFlow's own. The ids are those of GPT-2's `encoder.py`
+Vocabulary, merges and Unicode's classes are constants; there are no lookup tables, assets or resources, and every
+operation is TensorFlow's own. The ids are those of GPT-2's `encoder.py`
 (https://github.com/openai/gpt-2/blob/master/src/encoder.py) and of Hugging Face's `tokenizers`:
 
-1. Text is cut into words by GPT-2's pattern, `WORDS`. RE2, which TensorFlow has, lacks its look-ahead, but where a word
-   starts depends on the neighbouring characters alone, so that it can be computed for all characters at once.
-2. Each word is a row of bytes, and in every round each word joins all occurrences of its pair of lowest rank.
+1. Text is split into words by GPT-2's pattern, `WORDS`. TensorFlow's RE2 lacks its look-ahead. But word starts depend
+   only on neighbouring characters, so they can be computed for all characters at once.
+2. Each word is a row of bytes. In every round, each word joins all occurrences of its pair of lowest rank.
 
-Words longer than `MAX_BYTE_PAIR_BYTES` are cut, so that no text can make the rounds many. Letters are those of Python's
-Unicode tables: the 9,392 letters and digits that came after Unicode 14 count as punctuation, as they did when RoBERTa
-was trained.
+Words longer than `MAX_BYTE_PAIR_BYTES` are split, which limits the number of rounds. Letters are those of Python's
+Unicode tables: the 9,392 letters and digits added after Unicode 14 count as punctuation, as they did when RoBERTa was
+trained.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ from tflite.host.text_rules import MAX_BYTE_PAIR_BYTES, byte_characters, is_whit
 from tflite.host.tokenizer import Tokenizer
 
 WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-"""GPT-2's pattern; `_word_starts` computes what it matches."""
+"""GPT-2's pattern; `_word_starts` computes its matches."""
 _OTHER, _LETTER, _NUMBER, _SPACE = range(4)
 _PAGE = 256
-# The end of a text reaches back: three characters of look-ahead, and the character that a cut word may still take.
+# Bytes that can affect the prefix before them: three characters of look-ahead, and one that a split word may take.
 _LOOK_AHEAD_BYTES = 16
 _MERGED = -1
 
 
-def longest_text(tokenizer: Tokenizer) -> int:
-    """Bytes from a text's begin that decide its first `max_length` tokens, whatever follows them."""
+def longest_prefix_bytes(tokenizer: Tokenizer) -> int:
+    """Bytes at the beginning of a text that decide its first `max_length` tokens."""
     longest = max((len(left) + len(right) for left, right in tokenizer.merges), default=1)
     return tokenizer.max_length * longest + MAX_BYTE_PAIR_BYTES + _LOOK_AHEAD_BYTES
 
 
-def encoder(tokenizer: Tokenizer) -> Callable[[tf.Tensor], tf.RaggedTensor]:
+def make_encoder(tokenizer: Tokenizer) -> Callable[[tf.Tensor], tf.RaggedTensor]:
     """Builds the constants in the current graph.
 
     Args:
         tokenizer: of family `byte_pair`. A byte that its vocabulary lacks becomes its unknown token.
 
     Returns:
-        A function from valid UTF-8 [B] string to token ids [B, (L)] int32, no special ones among them: `<s>` within a
-        text is three characters, as for GPT-2's `encoder.py`.
+        A function from valid UTF-8 [B] string to token ids [B, (L)] int32, without special tokens: `<s>` within a text
+        is three characters, as in GPT-2's `encoder.py`.
     """
     ids = {token: index for index, token in enumerate(tokenizer.vocabulary)}
     merges = {name: tf.constant(table) for name, table in _merge_tables(tokenizer, ids).items()}
@@ -70,11 +70,11 @@ def encoder(tokenizer: Tokenizer) -> Callable[[tf.Tensor], tf.RaggedTensor]:
 
 def _merge_tables(tokenizer: Tokenizer, ids: Mapping[str, int]) -> dict[str, np.ndarray]:
     """`keys` [M + 1] int64 (left id * `size` + right id, ascending, and an end) and their `ranks` [M + 1] int32; by
-    rank, `products` [M] int32; `none`, the rank of what is no merge. And of bytes: their `bytes` [256] int32 ids, and
-    the `byte_ranks` [65536] int32 of two of them, which spare most of the searches."""
+    rank, `products` [M] int32; `none`, the rank of pairs that do not merge. For bytes: their ids `bytes` [256] int32,
+    and the ranks of two of them, `byte_ranks` [65536] int32, which save most of the searches."""
     pairs = np.array([[ids[left], ids[right]] for left, right in tokenizer.merges], np.int64).reshape(-1, 2)
     keys = pairs[:, 0] * len(ids) + pairs[:, 1]
-    # Of a pair that is listed twice the later rank holds, as in GPT-2's dictionary.
+    # If a pair is listed twice, the later rank counts, as in GPT-2's dictionary.
     keys, last = np.unique(keys[::-1], return_index=True)
     byte_ids = np.array([ids.get(name, tokenizer.unknown_id) for name in byte_characters()], np.int32)
     rank_of = {pair: rank for rank, pair in enumerate(map(tuple, pairs.tolist()))}
@@ -102,12 +102,12 @@ def _class_tables() -> dict[str, np.ndarray]:
 
 
 def _before(values: tf.Tensor, first: object, count: int = 1) -> tf.Tensor:
-    """Each value's predecessor (`count` places before), [N]; `first` where there is none."""
+    """Each value's predecessor (`count` positions before), [N]; `first` if there is none."""
     return tf.concat([tf.fill([count], tf.cast(first, values.dtype)), values], 0)[: tf.size(values)]
 
 
 def _after(values: tf.Tensor, last: object, count: int = 1) -> tf.Tensor:
-    """Each value's successor (`count` places after), [N]; `last` where there is none."""
+    """Each value's successor (`count` positions after), [N]; `last` if there is none."""
     return tf.concat([values, tf.fill([count], tf.cast(last, values.dtype))], 0)[count:]
 
 
@@ -115,16 +115,18 @@ def _words(text: tf.Tensor, joined: tf.Tensor, values: tf.Tensor, classes: Mappi
     """The number of each byte's word, [T] int32, over all texts.
 
     Args:
-        text: [B] string; `joined` them in one, and `values` [T] int32 its bytes.
+        text: [B] string.
+        joined: all texts as one string.
+        values: its bytes, [T] int32.
         classes: see `_class_tables`.
     """
     points = tf.strings.unicode_decode(joined, "UTF-8")
     leads = tf.bitwise.bitwise_and(values, 0xC0) != 0x80
-    places = tf.cast(tf.where(leads)[:, 0], tf.int32)
+    positions = tf.cast(tf.where(leads)[:, 0], tf.int32)
     rows = tf.repeat(tf.range(tf.size(text)), tf.strings.length(text, unit="UTF8_CHAR"))
     starts = _word_starts(points, _before(rows, -1) != rows, classes)
-    begin = tf.gather(places[starts], tf.cumsum(tf.cast(starts, tf.int32)) - 1)
-    part = (places - begin) // MAX_BYTE_PAIR_BYTES
+    begin = tf.gather(positions[starts], tf.cumsum(tf.cast(starts, tf.int32)) - 1)
+    part = (positions - begin) // MAX_BYTE_PAIR_BYTES
     starts |= part != _before(part, 0)
     number = tf.cumsum(tf.cast(starts, tf.int32)) - 1
     return tf.gather(number, tf.cumsum(tf.cast(leads, tf.int32)) - 1)
@@ -144,10 +146,10 @@ def _word_starts(points: tf.Tensor, first: tf.Tensor, classes: Mapping[str, tf.T
     before, space_before = _before(kind, _OTHER), _before(points, 0) == ord(" ")
     last = _after(first, True)
     is_space, was_space = kind == _SPACE, before == _SPACE
-    # Spaces keep together, but the last one before another character stands alone or, if it is " ", joins it.
+    # Spaces stay together, but the last one before another character is a word or, if it is " ", joins that character.
     of_space = is_space & (~was_space | (~last & (_after(kind, _OTHER) != _SPACE)))
     of_other = ~is_space & (kind != before) & ~space_before
-    # An apostrophe that a space or another sign draws into its own match begins no contraction.
+    # An apostrophe that belongs to the match of a preceding space or sign begins no contraction.
     apostrophe = (points == ord("'")) & (first | ((before != _OTHER) & ~space_before)) & ~last
     two, three = _contractions(apostrophe, points, last)
     within = _before(two | three, False)
@@ -179,7 +181,7 @@ def _merge(values: tf.Tensor, words: tf.Tensor, merges: Mapping[str, tf.Tensor])
     none = merges["none"]
 
     def step(
-        tokens: tf.Tensor, place: tf.Tensor, ids: tf.Tensor, word: tf.Tensor, rank: tf.Tensor
+        tokens: tf.Tensor, position: tf.Tensor, ids: tf.Tensor, word: tf.Tensor, rank: tf.Tensor
     ) -> tuple[tf.Tensor, ...]:
         lowest = tf.gather(tf.math.segment_min(rank, word), word)
         joins = _every_second((rank == lowest) & (rank < none))
@@ -187,12 +189,12 @@ def _merge(values: tf.Tensor, words: tf.Tensor, merges: Mapping[str, tf.Tensor])
         gone = _before(joins, False)
         changed = tf.where(joins | gone)
         tokens = tf.tensor_scatter_nd_update(
-            tokens, tf.gather(place, changed), tf.gather(tf.where(gone, _MERGED, ids), changed[:, 0])
+            tokens, tf.gather(position, changed), tf.gather(tf.where(gone, _MERGED, ids), changed[:, 0])
         )
-        # Words that are done leave the loop.
+        # Finished words leave the loop.
         kept = tf.where(~gone & (lowest < none))[:, 0]
-        place, ids, word = (tf.gather(each, kept) for each in (place, ids, word))
-        return tokens, place, ids, word, _ranks(ids, word, merges)
+        position, ids, word = (tf.gather(each, kept) for each in (position, ids, word))
+        return tokens, position, ids, word, _ranks(ids, word, merges)
 
     free = tf.TensorShape([None])
     ids = tf.gather(merges["bytes"], values)
@@ -200,7 +202,7 @@ def _merge(values: tf.Tensor, words: tf.Tensor, merges: Mapping[str, tf.Tensor])
     ranks = tf.where(words == _after(words, -1), ranks, none)
     start = (ids, tf.range(tf.size(ids)), ids, words, ranks)
     return tf.while_loop(
-        lambda tokens, place, ids, word, rank: tf.reduce_any(rank < none),
+        lambda tokens, position, ids, word, rank: tf.reduce_any(rank < none),
         step,
         start,
         shape_invariants=(free,) * len(start),
@@ -208,15 +210,15 @@ def _merge(values: tf.Tensor, words: tf.Tensor, merges: Mapping[str, tf.Tensor])
 
 
 def _ranks(ids: tf.Tensor, words: tf.Tensor, merges: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """The rank of each token with its successor, [N] int32; the number of merges where they do not merge."""
+    """The rank of each token with its successor, [N] int32; the number of merges if they do not merge."""
     pairs = tf.cast(ids, tf.int64) * merges["size"] + tf.cast(_after(ids, 0), tf.int64)
-    found = tf.searchsorted(merges["keys"], pairs)
-    known = (tf.gather(merges["keys"], found) == pairs) & (words == _after(words, -1))
-    return tf.where(known, tf.gather(merges["ranks"], found), merges["none"])
+    index = tf.searchsorted(merges["keys"], pairs)
+    known = (tf.gather(merges["keys"], index) == pairs) & (words == _after(words, -1))
+    return tf.where(known, tf.gather(merges["ranks"], index), merges["none"])
 
 
 def _every_second(marks: tf.Tensor) -> tf.Tensor:
-    """Of each run of True in [N] bool the first, third, fifth, …: "aaaa" is twice "aa", "aaa" once."""
+    """The first, third, fifth, … of each run of True in [N] bool: "aaaa" has "aa" twice, "aaa" once."""
     count = tf.cumsum(tf.cast(marks, tf.int32))
     begins = marks & ~_before(marks, False)
     run = tf.cumsum(tf.cast(begins, tf.int32)) - 1

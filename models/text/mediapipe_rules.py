@@ -1,9 +1,9 @@
-"""What MediaPipe's TextClassifier does with a text, and which vocabularies it can use. Standard library only.
+"""How MediaPipe's TextClassifier tokenizes, and which vocabularies it can use. Standard library only.
 
-It lowers the case of ASCII letters, ends the text at the first NUL, splits it at white space (space, tab, line feed,
-form feed, carriage return), makes each punctuation mark (ASCII's, and category P) and each CJK character a word, and
-cuts words of at most 100 bytes into WordPiece tokens. It strips no accents, folds and decomposes nothing beyond ASCII,
-and keeps control and format characters within their word. Its sources, of 2025:
+It lowercases ASCII letters, ends the text at the first NUL, splits it at white space (space, tab, line feed, form feed,
+carriage return), makes each punctuation mark (ASCII's, and category P) and each CJK character a word, and splits words
+of at most 100 bytes into WordPiece tokens. It strips no accents, folds and decomposes nothing beyond ASCII, and keeps
+control and format characters in their word. Its sources, as of 2025:
 https://github.com/google-ai-edge/mediapipe/blob/master/mediapipe/tasks/cc/text/tokenizers/bert_tokenizer.h and .cc,
 mediapipe/calculators/tensor/bert_preprocessor_calculator.cc (lower case, special tokens, truncation) and
 mediapipe/tasks/cc/text/utils/vocab_utils.cc; `RegexSplit` and `WordpieceTokenize` are tensorflow_text's.
@@ -18,25 +18,25 @@ from dataclasses import replace
 from models.errors import ConfigError
 from tflite.host.tokenizer import Tokenizer
 
-# The tokens that it looks up by their names; after the end of a text it writes id 0.
+# The tokens that it looks up by name; it pads with id 0.
 _SPECIAL = {"start_id": "[CLS]", "end_id": "[SEP]", "unknown_id": "[UNK]"}
 
 FORBIDDEN = "\x11"
-"""`tf_text.FastWordpieceTokenizer` keeps it for itself: it crashes where it is a token, and a word of a text."""
+"""Reserved by `tf_text.FastWordpieceTokenizer`, which crashes if it is both a token and a word of a text."""
 
 
-def obstacle(tokenizer: Tokenizer) -> str:
-    """Why MediaPipe cannot use the vocabulary, for people; empty where it can."""
+def incompatibility(tokenizer: Tokenizer) -> str:
+    """Why MediaPipe cannot use the vocabulary, for people; empty if it can."""
     if tokenizer.family != "wordpiece":
         return f"a vocabulary of the family {tokenizer.family}, not WordPiece"
     if not tokenizer.lowercase:
-        return "a cased vocabulary, where MediaPipe lowers the case of ASCII"
+        return "a cased vocabulary, whereas MediaPipe lowercases ASCII"
     if tokenizer.pad_id != 0:
-        return f"padding of id {tokenizer.pad_id}, not 0"
+        return f"padding with id {tokenizer.pad_id}, not 0"
     for name, token in _SPECIAL.items():
-        found = tokenizer.vocabulary[getattr(tokenizer, name)]
-        if found != token:
-            return f"the special token {found!r} in place of {token!r}"
+        actual = tokenizer.vocabulary[getattr(tokenizer, name)]
+        if actual != token:
+            return f"the special token {actual!r} in place of {token!r}"
     if len(set(tokenizer.vocabulary)) != len(tokenizer.vocabulary):
         return "a vocabulary with the same token twice"
     if any(FORBIDDEN in token for token in tokenizer.vocabulary):
@@ -46,22 +46,22 @@ def obstacle(tokenizer: Tokenizer) -> str:
     return ""
 
 
-def compatible(tokenizer: Tokenizer, name: str) -> Tokenizer:
-    """The tokenizer as one that cuts texts as MediaPipe does.
+def make_compatible(tokenizer: Tokenizer, name: str) -> Tokenizer:
+    """Makes a checkpoint's tokenizer split texts as MediaPipe does.
 
     Args:
         tokenizer: of a pretrained checkpoint.
-        name: what the error calls it.
+        name: of the checkpoint, for the error.
 
     Raises:
         ConfigError: MediaPipe cannot use its vocabulary.
     """
-    found = obstacle(tokenizer)
-    if found:
+    reason = incompatibility(tokenizer)
+    if reason:
         raise ConfigError(
             f"tokenizer.mediapipe_compatible does not go with {name}",
-            got=found,
-            expected="an uncased WordPiece vocabulary with [CLS], [SEP], [UNK] and padding of id 0",
+            got=reason,
+            expected="an uncased WordPiece vocabulary with [CLS], [SEP], [UNK] and padding with id 0",
             fix="remove the key, or choose another model.preset",
         )
     return replace(tokenizer, strip_accents=False, mediapipe_compatible=True)

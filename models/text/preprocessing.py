@@ -1,17 +1,17 @@
-"""The one way from text to token ids, as operations of a graph: no Python, no lookup table, no asset.
+"""Text to token ids as graph operations: no Python, no lookup tables, no assets.
 
-Transform, the SavedModel and the tests call `Preprocessor`; nothing tokenizes anywhere else. Its operations are
-TensorFlow's own and those of tensorflow_text that TF Serving >= 2.20 registers (`tests/golden/serving_ops.txt`).
+Transform, the SavedModel and the tests all call `Preprocessor`; nothing else tokenizes. Its operations are TensorFlow's
+own and those of tensorflow_text that TF Serving >= 2.20 registers (`tests/golden/serving_ops.txt`).
 
-The ids are those of KerasHub's text classifier preprocessors for the same vocabulary. For WordPiece that takes the
+The ids are those of KerasHub's text classifier preprocessors for the same vocabulary. For WordPiece this requires the
 same steps in the same order (`keras_hub/src/tokenizers/word_piece_tokenizer.py`): `tf_text.FastBertTokenizer` is
-faster, but splits and folds some 12,000 characters otherwise ("…", no-break space, Hangul, zero-width space). Text
-that is not UTF-8, which KerasHub refuses, is read as `bytes.decode("utf-8", errors="replace")` would read it.
+faster, but splits and folds some 12,000 characters differently ("…", no-break space, Hangul, zero-width space). Text
+that is not UTF-8, which KerasHub refuses, is read as by `bytes.decode("utf-8", errors="replace")`.
 
-For byte pairs (`byte_pair_ops.py`) the ids are GPT-2's, where KerasHub 0.32 has two answers: eagerly it merges over
-the borders of words (its pattern is taken for literal text), in a graph it ends a text at NUL, drops the digit "६" and
-splits some runs of spaces otherwise. A special token's name within a text ("</s>") is text, as in WordPiece; KerasHub
-and Hugging Face would let a text forge the token.
+For byte pairs (`byte_pair_ops.py`) the ids are GPT-2's. KerasHub 0.32 is not consistent: eagerly it merges across word
+boundaries (its pattern is taken for literal text); in a graph it ends a text at NUL, drops the digit "६" and splits
+some runs of spaces differently. A special token's name within a text ("</s>") is plain text, as in WordPiece; with
+KerasHub and Hugging Face a text could forge the token.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from models.text import byte_pair_ops
 from tflite.host.text_rules import CJK_BLOCKS, MAX_WORDPIECE_BYTES, MEDIAPIPE_PUNCTUATION, MEDIAPIPE_SPACE
 from tflite.host.tokenizer import Tokenizer
 
-# Classes of RE2. `\s` is ASCII white space only; other spaces (U+00A0, U+3000) stay within their word, as in KerasHub.
+# Classes of RE2. `\s` is ASCII white space only; other spaces (U+00A0, U+3000) stay in their word, as in KerasHub.
 _SPACE = r"\s|\p{Cc}|\p{Cf}"
 _PUNCTUATION = r"[!-/]|[:-@]|[\[-`]|[{-~]|[\p{P}]"
 _CJK = "|".join(rf"[\x{{{first:X}}}-\x{{{last:X}}}]" for first, last in CJK_BLOCKS)
@@ -40,28 +40,28 @@ _MEDIAPIPE_SPLIT = f"[{MEDIAPIPE_SPACE}]|{_MEDIAPIPE_KEPT}"
 
 
 def valid_utf8(text: tf.Tensor) -> tf.Tensor:
-    """Replaces what is not UTF-8 by U+FFFD; string, any shape."""
+    """Replaces bytes that are not UTF-8 with U+FFFD; string, any shape."""
     return tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace", replace_control_characters=False)
 
 
 def split_words(
     text: tf.Tensor, *, lowercase: bool, strip_accents: bool, mediapipe_compatible: bool = False
 ) -> tf.RaggedTensor:
-    """Normalizes text and splits it into the words that WordPiece then cuts into pieces.
+    """Normalizes text and splits it into the words that WordPiece then splits into pieces.
 
     Args:
         text: [B] string, any bytes.
         lowercase: fold case (Unicode's NFKC_Casefold: "Straße" to "strasse", "…" to "...").
         strip_accents: decompose (NFD) and drop the combining marks.
-        mediapipe_compatible: the words of MediaPipe's TextClassifier, see `mediapipe_rules.py`; the two others then say
-            nothing.
+        mediapipe_compatible: the words of MediaPipe's TextClassifier, see `mediapipe_rules.py`; the other two are then
+            ignored.
 
     Returns:
         [B, (W)] string: words, punctuation marks and CJK characters.
     """
     if mediapipe_compatible:
         return _split_as_mediapipe(text)
-    # Text ends at NUL for `regex_split` (and so for KerasHub in tf.data); a control character is but a space.
+    # For `regex_split` (and so for KerasHub in tf.data) text ends at NUL; here it is a space like other controls.
     text = tf.strings.regex_replace(valid_utf8(text), r"\x{00}", " ")
     text = tf.strings.regex_replace(text, _CJK, r" \0 ")
     if strip_accents:
@@ -71,20 +71,20 @@ def split_words(
 
 
 def _split_as_mediapipe(text: tf.Tensor) -> tf.RaggedTensor:
-    # Its text ends at the first NUL. That `regex_split` ends there too is not written anywhere: said here.
+    # MediaPipe's text ends at the first NUL. So does that of `regex_split`, but that is undocumented.
     text = tf.strings.regex_replace(valid_utf8(text), r"(?s)\x{00}.*", "")
-    text = tf.strings.lower(text)  # without an encoding: of ASCII alone
+    text = tf.strings.lower(text)  # without an encoding: ASCII only
     return tf_text.regex_split(text, delim_regex_pattern=_MEDIAPIPE_SPLIT, keep_delim_regex_pattern=_MEDIAPIPE_KEPT)
 
 
 class Preprocessor:
-    """Text to token ids, eagerly, in `tf.data`, in Transform and in a SavedModel alike.
+    """Text to token ids: eagerly, in `tf.data`, in Transform and in a SavedModel.
 
     In a graph each call builds its vocabulary as a constant of that graph; eagerly it is built once.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        """Raises PresetError where the tokenizer's SentencePiece model is not of the unigram kind."""
+        """Raises PresetError if the tokenizer's SentencePiece model is not a unigram model."""
         if tokenizer.family == "sentencepiece":
             _check_unigram(tokenizer.sentencepiece_model)
         self.tokenizer = tokenizer
@@ -92,16 +92,16 @@ class Preprocessor:
     def __call__(self, text: tf.Tensor, text_pair: tf.Tensor | None = None) -> dict[str, tf.RaggedTensor]:
         """Token ids of each text, or of each pair of texts.
 
-        What is longer than the tokenizer's `max_length` is cut: of a pair, tokens are taken in turn from the first
-        and the second text until the room is full (KerasHub's `MultiSegmentPacker`, "round_robin").
+        Inputs longer than the tokenizer's `max_length` are cut: for a pair, tokens are taken in turn from the first and
+        the second text until the length is reached (KerasHub's `MultiSegmentPacker`, "round_robin").
 
         Args:
             text: [B] string, any bytes.
             text_pair: [B] string, the second texts.
 
         Returns:
-            `token_ids` [B, (L)] int32, special tokens included, L at most `max_length`, and `segment_ids` alike:
-            1 from the second text on (RoBERTa, which has no segments: always 0).
+            `token_ids` [B, (L)] int32, special tokens included, L at most `max_length`, and `segment_ids` of the
+            same shape: 1 from the second text on (RoBERTa, which has no segments: always 0).
         """
         texts = (text,) if text_pair is None else (text, text_pair)
         if tf.executing_eagerly():
@@ -126,7 +126,7 @@ class Preprocessor:
 
 
 def to_dense(ragged: Mapping[str, tf.RaggedTensor], pad_id: int, length: int | None = None) -> dict[str, tf.Tensor]:
-    """Pads what `Preprocessor` returns to a rectangle.
+    """Pads the output of `Preprocessor` to a rectangle.
 
     Args:
         ragged: `token_ids` and `segment_ids`, [B, (L)] int32 each.
@@ -171,7 +171,7 @@ def _sentencepiece(tokenizer: Tokenizer) -> Callable[[tf.Tensor], tf.RaggedTenso
     pieces = tf_text.FastSentencepieceTokenizer(tokenizer.sentencepiece_model)
 
     def cut(text: tf.Tensor) -> tf.RaggedTensor:
-        # What an uncased checkpoint's own tokenizer (ALBERT's) does before SentencePiece sees the text.
+        # As an uncased checkpoint's own tokenizer (ALBERT's) does before SentencePiece.
         text = valid_utf8(text)
         if tokenizer.strip_accents:
             text = tf.strings.regex_replace(tf_text.normalize_utf8(text, "NFKD"), r"\p{Mn}", "")
@@ -183,8 +183,8 @@ def _sentencepiece(tokenizer: Tokenizer) -> Callable[[tf.Tensor], tf.RaggedTenso
 
 
 def _byte_pair(tokenizer: Tokenizer) -> Callable[[tf.Tensor], tf.RaggedTensor]:
-    encode = byte_pair_ops.encoder(tokenizer)
-    limit = byte_pair_ops.longest_text(tokenizer)
+    encode = byte_pair_ops.make_encoder(tokenizer)
+    limit = byte_pair_ops.longest_prefix_bytes(tokenizer)
 
     def cut(text: tf.Tensor) -> tf.RaggedTensor:
         text = valid_utf8(tf.strings.substr(text, 0, limit))
@@ -199,12 +199,12 @@ _CUTTERS = {"wordpiece": _wordpiece, "sentencepiece": _sentencepiece, "byte_pair
 
 
 def _check_unigram(model: bytes) -> None:
-    # The operation without a resource reads every model as a unigram one; others it would cut wrongly, in silence.
+    # The operation without a resource takes every model for a unigram model; it would silently mistokenize others.
     try:
         sentencepiece.SentencePieceProcessor(model_proto=model).nbest_encode("a", nbest_size=2)
     except RuntimeError:
         raise PresetError(
-            "a SentencePiece vocabulary that cannot live in the graph",
+            "a SentencePiece vocabulary that the graph cannot hold",
             got="a model that is not of type unigram",
             expected="type unigram (ALBERT, DeBERTa-v3)",
             fix="choose another preset, or a learned vocabulary",
@@ -212,11 +212,11 @@ def _check_unigram(model: bytes) -> None:
 
 
 def _trim(segments: list[tf.RaggedTensor], room: int) -> list[tf.RaggedTensor]:
-    """Keeps `room` tokens of each row over all its segments: one of each segment in turn."""
+    """Keeps `room` tokens of each row over all its segments, taken from each segment in turn."""
     if len(segments) == 1:
         return [_head(segments[0], tf.minimum(segments[0].row_lengths(), room))]
     first, second = (segment.row_lengths() for segment in segments)
-    # Each has its half (the first the odd token), and what the other leaves free.
+    # Each gets half (the first also the odd token), plus what the other leaves free.
     keep_first = tf.minimum(first, tf.maximum(tf.cast((room + 1) // 2, tf.int64), room - second))
     keep_second = tf.minimum(second, tf.maximum(tf.cast(room // 2, tf.int64), room - first))
     return [_head(segments[0], keep_first), _head(segments[1], keep_second)]
@@ -235,7 +235,7 @@ def _ends(tokenizer: Tokenizer, texts: int) -> list[int]:
 
 
 def _pack(segments: list[tf.RaggedTensor], tokenizer: Tokenizer) -> dict[str, tf.RaggedTensor]:
-    """[start] a [end], or with b in the tokenizer's layout of pairs."""
+    """Adds special tokens: [start] a [end], or a and b in the tokenizer's pair layout."""
     rows = segments[0].nrows()
 
     def columns(token_id: int, count: int = 1) -> tf.RaggedTensor:

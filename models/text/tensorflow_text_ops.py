@@ -13,7 +13,7 @@ _LIBRARIES = ("fast_sentencepiece_tokenizer", "fast_wordpiece_tokenizer", "norma
 
 
 def register_text_ops() -> None:
-    """Loads the libraries of operations; once or often, before or after `import tensorflow_text`, is the same.
+    """Loads the libraries of operations. Safe to repeat, before and after `import tensorflow_text`.
 
     Raises:
         ModelError: tensorflow_text is not installed.

@@ -1,9 +1,9 @@
-"""A WordPiece vocabulary learned from the words of the training text.
+"""Learns a WordPiece vocabulary from the words of the training text.
 
-Words are counted after the very normalization and splitting of `preprocessing.py`. The pieces are the merges
-of byte-pair encoding (Sennrich et al. 2016) over characters, learned by SentencePiece: it reads words with their
-counts, gives the same result in every process, and takes 3 s for 120,000 distinct words. (Of the alternatives,
-`tokenizers` answers differently from run to run, and tensorflow_text's learner is pure Python and far slower.)
+Words are counted after the normalization and splitting of `preprocessing.py`. The pieces are the merges of byte-pair
+encoding (Sennrich et al. 2016) over characters, learned by SentencePiece: it reads words with their counts, is
+deterministic, and takes 3 s for 120,000 distinct words. (Of the alternatives, `tokenizers` gives different results from
+run to run, and tensorflow_text's learner is pure Python and far slower.)
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tflite.host.text_rules import MAX_WORDPIECE_BYTES
 from tflite.host.tokenizer import CONTINUATION, Tokenizer
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-# SentencePiece's mark of a word's begin, and another character that it keeps for itself.
+# SentencePiece's mark of the beginning of a word, and another character that it reserves.
 _BEGIN, _RESERVED = "\u2581", "\u2581\u2585"
 _META_PIECES = 3  # <unk>, <s>, </s>
 _MIN_COUNT = 5
@@ -34,8 +34,8 @@ def count_words(texts: tf.Tensor | Iterable[str | bytes], config: TokenizerConfi
     """Counts the words of one batch of texts.
 
     Args:
-        texts: [B] string, a tensor or Python's strings.
-        config: `lowercase`, `strip_accents` and `mediapipe_compatible` are heeded.
+        texts: [B] string, a tensor or Python strings.
+        config: `lowercase`, `strip_accents` and `mediapipe_compatible` are used.
 
     Returns:
         Word to count; the counts of several batches add up.
@@ -48,17 +48,16 @@ def count_words(texts: tf.Tensor | Iterable[str | bytes], config: TokenizerConfi
 def learn_wordpiece(counts: Mapping[str, int], config: TokenizerConfig) -> Tokenizer:
     """Learns a vocabulary: the special tokens, the characters, then pieces of several characters.
 
-    Characters come first so that no word of the training text is unknown; only where there are more of them than
-    `config.vocabulary_size` allows are the rarest left out. A piece found fewer than five times is not worth
-    a row of the embedding table: what it means cannot be learned from so few. Longer words than the tokenizer reads
-    are left out.
+    Characters come first, so that no word of the training text is unknown; only if there are more of them than
+    `config.vocabulary_size` allows are the rarest left out. A piece that occurs fewer than five times is not worth a
+    row of the embedding table: its meaning cannot be learned. Words that are too long for the tokenizer are ignored.
 
     Args:
-        counts: words of the training text, as `count_words` gives them, in any order.
-        config: the size, the switches and `max_length`.
+        counts: words of the training text from `count_words`, in any order.
+        config: size, options and `max_length`.
 
     Returns:
-        A tokenizer of at most `config.vocabulary_size` tokens; the same for the same counts, always.
+        A tokenizer of at most `config.vocabulary_size` tokens; always the same for the same counts.
 
     Raises:
         DataError: there are no words.
@@ -95,14 +94,14 @@ def learn_wordpiece(counts: Mapping[str, int], config: TokenizerConfig) -> Token
 def _counter(
     lowercase: bool, strip_accents: bool, mediapipe_compatible: bool
 ) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    """Distinct words [W] string and their counts [W] of texts [B] string, traced once a process."""
+    """A function from texts [B] string to distinct words [W] string and counts [W], traced once per process."""
 
     def count(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         words = split_words(
             texts, lowercase=lowercase, strip_accents=strip_accents, mediapipe_compatible=mediapipe_compatible
         )
-        found, _, counts = tf.unique_with_counts(words.flat_values)
-        return found, counts
+        distinct, _, counts = tf.unique_with_counts(words.flat_values)
+        return distinct, counts
 
     compiled: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]] = tf.function(
         count, input_signature=[tf.TensorSpec([None], tf.string)]
@@ -111,12 +110,12 @@ def _counter(
 
 
 def _characters(words: Mapping[str, int]) -> list[str]:
-    """Characters as tokens ("a" begins a word, "##a" goes on), the most frequent first, then by code point."""
+    """Characters as tokens ("a" begins a word, "##a" continues it), most frequent first, then by code point."""
     counts: Counter[str] = Counter()
     for word, count in words.items():
         for token in _spell(word):
             character = token.removeprefix(CONTINUATION)
-            # A space cannot stand in a vocabulary file; U+0011 as a token makes tensorflow_text 2.21 crash.
+            # A vocabulary file cannot hold a space; U+0011 as a token makes tensorflow_text 2.21 crash.
             if character.strip() and unicodedata.category(character) != "Cc":
                 counts[token] += count
     return sorted(counts, key=lambda token: (-counts[token], token))
@@ -127,7 +126,7 @@ def _spell(word: str) -> list[str]:
 
 
 def _pieces(words: Mapping[str, int], characters: set[str], room: int) -> list[str]:
-    """At most `room` pieces of several characters, the most frequent merge first."""
+    """At most `room` pieces of several characters, most frequent merge first."""
     known = {
         word: count
         for word, count in words.items()
@@ -135,7 +134,7 @@ def _pieces(words: Mapping[str, int], characters: set[str], room: int) -> list[s
     }
     if room <= 0 or not known:
         return []
-    # SentencePiece counts its marks, its characters and the merges of its mark with each of them too.
+    # SentencePiece also counts its marks, the characters, and the merges of its mark with each character.
     size = _META_PIECES + 1 + 2 * len(characters) + room
     merges = [piece for piece in _merges(known, size) if piece not in characters]
     support = _support(known, set(merges))
@@ -143,7 +142,7 @@ def _pieces(words: Mapping[str, int], characters: set[str], room: int) -> list[s
 
 
 def _merges(words: Mapping[str, int], size: int) -> list[str]:
-    """The merges of byte-pair encoding over `words`, as WordPiece tokens, in the order in which they were made."""
+    """The merges of byte-pair encoding over `words`, as WordPiece tokens, in the order of merging."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=(f"{word}\t{count}" for word, count in words.items()),
@@ -167,7 +166,7 @@ def _merges(words: Mapping[str, int], size: int) -> list[str]:
 
 
 def _support(words: Mapping[str, int], pieces: set[str]) -> Counter[str]:
-    """How often each piece stands where it could be used."""
+    """How often each piece occurs at a position where it could be used."""
     support: Counter[str] = Counter()
     longest = max((len(piece) for piece in pieces), default=0)
     for word, count in words.items():

@@ -1,8 +1,8 @@
-"""From rows to batches of few static shapes, in an order that depends on the seed and the epoch alone.
+"""Turns rows into batches of few static shapes, in an order that depends only on the seed and the epoch.
 
-The rows of an epoch are shuffled, put in the order of their length bucket and cut into batches of exactly
-`batch_size` rows; the batches are then shuffled. Every batch is full but one, so the number of steps is known
-beforehand, and any batch of any epoch can be made without those before it.
+The rows of an epoch are shuffled, sorted by length bucket and cut into batches of exactly `batch_size` rows; the
+batches are then shuffled. All batches but one are full. So the number of steps is known in advance, and any batch of
+any epoch can be made without the ones before it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Batch:
     Attributes:
         features: `token_ids`, `padding_mask`, `segment_ids`, each [B, L] int32.
         targets: [B] or [B, C], the rows' own dtype.
-        rows: [b] int64, which rows these are; b < B where the batch is padded with empty rows at its end.
-        tokens: real tokens in it.
+        rows: [b] int64, the rows' indices; b < B if the batch is padded with empty rows at its end.
+        tokens: real tokens, without padding.
     """
 
     features: Features
@@ -40,24 +40,24 @@ def choose_buckets(
     *,
     limit: int,
     longest: int | None = None,
-    most: int = 6,
+    max_buckets: int = 6,
     multiple: int = 8,
     epochs: int = 1,
     shape_cost: int = 20_000,
 ) -> tuple[int, ...]:
-    """The static lengths that cost least: padded tokens of all epochs, and a compilation for each length.
+    """Chooses the static lengths of lowest cost: padded tokens of all epochs, and one compilation per length.
 
     Args:
         lengths: [N], tokens of each row.
-        limit: no bucket is longer (the model may have no position beyond it).
+        limit: longest allowed bucket (the model may have no positions beyond it).
         longest: the last bucket holds at least this many tokens. Default: the longest row's.
-        most: at most so many lengths.
-        multiple: lengths are multiples of this, but for the last, where `limit` is lower.
+        max_buckets: at most this many lengths.
+        multiple: lengths are multiples of this, except the last one if `limit` is lower.
         epochs: passes over the rows.
         shape_cost: what one more compilation costs, in tokens of training (5 to 10 s for MiniLM-L6 on two cores).
 
     Returns:
-        Lengths in rising order; the last one holds every row.
+        Lengths in ascending order; every row fits the last one.
     """
     longest = max(int(lengths.max()), longest or 0)
     counts = np.bincount(
@@ -65,11 +65,11 @@ def choose_buckets(
     )
     below = np.cumsum(counts)  # rows of at most i * multiple tokens
     sizes = len(counts)
-    # best[i]: least cost of the rows in buckets up to i * multiple, whose longest bucket is i; by dynamic programming.
-    best = np.full((most + 1, sizes), np.inf)
-    previous = np.zeros((most + 1, sizes), np.int64)
+    # best[used, i]: lowest cost of the rows of at most i * multiple tokens in `used` buckets. Dynamic programming.
+    best = np.full((max_buckets + 1, sizes), np.inf)
+    previous = np.zeros((max_buckets + 1, sizes), np.int64)
     best[0, 0] = 0.0
-    for used in range(1, most + 1):
+    for used in range(1, max_buckets + 1):
         for i in range(1, sizes):
             costs = best[used - 1, :i] + (below[i] - below[:i]) * float(i * multiple * epochs) + shape_cost
             previous[used, i] = int(np.argmin(costs))
@@ -87,12 +87,12 @@ class Batches:
     """The batches of every epoch.
 
     Attributes:
-        rows: what is read.
-        buckets: static lengths, rising; the last holds every row.
+        rows: the source.
+        buckets: static lengths, ascending; every row fits the last one.
         batch_size: rows of one batch.
         multiple: a batch is padded with empty rows to a multiple of this (the replicas).
         pad_id: token id of the padding.
-        seed: of the order.
+        seed: for the order.
     """
 
     rows: TokenRows
@@ -107,7 +107,7 @@ class Batches:
 
     @property
     def padded_size(self) -> int:
-        """Rows of every batch, empty ones included; of a table that is smaller than a batch, no more than it has."""
+        """Rows of every batch, empty ones included. A table smaller than a batch gives smaller batches."""
         return math.ceil(min(self.batch_size, len(self.rows)) / self.multiple) * self.multiple
 
     def order(self, epoch: int) -> list[np.ndarray]:
@@ -119,12 +119,12 @@ class Batches:
         return [cut[i] for i in generator.permutation(len(cut))]
 
     def by_length(self) -> Iterator[Batch]:
-        """All rows once, the shortest first, for evaluation."""
+        """All rows once, shortest first, for evaluation."""
         for rows in self._cut(np.argsort(self.rows.lengths, kind="stable")):
-            yield self.make(rows)
+            yield self.make_batch(rows)
 
-    def make(self, rows: np.ndarray) -> Batch:
-        """The padded batch of these rows, which are at most `batch_size`."""
+    def make_batch(self, rows: np.ndarray) -> Batch:
+        """The padded batch of these rows, at most `batch_size` of them."""
         starts, ends = self.rows.offsets[rows], self.rows.offsets[rows + 1]
         lengths = ends - starts
         length = int(self.buckets[int(np.searchsorted(self.buckets, lengths.max()))])

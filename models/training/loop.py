@@ -20,33 +20,33 @@ from models.config import TaskConfig, TrainConfig
 from models.errors import Interrupted
 from models.training import eval_metrics
 from models.training.batches import Batches, choose_buckets
+from models.training.devices import TrainingDevices
 from models.training.loss import label_weights, row_loss, row_weights
-from models.training.optimizer import averaged, make_optimizer
+from models.training.optimizer import make_optimizer, with_moving_averages
 from models.training.progress import Pace, Position, Progress
 from models.training.resuming.checkpoint import Checkpoints
 from models.training.resuming.resume_key import digest
-from models.training.resuming.stopping import Stop, StopRequested, at_most, stoppable
+from models.training.resuming.stopping import StopRequest, StopRequested, stoppable, time_limit
 from models.training.step import BatchPredictor, StepResult, TrainStep
-from models.training.strategy import Placement
 from models.training.token_rows import TokenRows
-from models.training.training_checks import eval_not_finite, not_finite, translate_tf_errors
-from models.training.training_report import Board
+from models.training.training_checks import eval_loss_not_finite, loss_not_finite, translate_tf_errors
+from models.training.training_report import TensorBoardWriter
 from tflite.host.labels import LabelSpace
 
-# Reading a loss waits for the device, so that losses are read in groups.
+# Reading a loss waits for the device, so losses are read in groups.
 _STEPS_BETWEEN_READS = 10
-# What whoever ends the training (a person, a cluster that takes the node away) waits for its last checkpoint.
+# How long a person or a cluster that ends the training waits for the last checkpoint.
 _SECONDS_TO_SAVE = 20.0
 
 
 class Loop:
-    """One training: what it is made of, and where it stands.
+    """One training: its parts and its position.
 
     Args:
-        model: made inside the placement's scope.
+        model: made in the scope of the devices' strategy.
         config: what `resolve_defaults` returned.
         depths: model to variable path to depth, for layer-wise learning rates.
-        on_progress, on_note: are told how far it has come, and what the user should know besides.
+        on_progress, on_note: receive the progress, and sentences for the user.
     """
 
     def __init__(
@@ -58,94 +58,94 @@ class Loop:
         task: TaskConfig,
         config: TrainConfig,
         labels: LabelSpace,
-        placement: Placement,
+        devices: TrainingDevices,
         pad_id: int,
         max_length: int,
         depths: Callable[[keras.Model], Mapping[str, int]] | None,
         on_progress: Callable[[Progress], None] | None,
         on_note: Callable[[str], None] | None,
     ) -> None:
-        self.model, self.task, self.config, self.labels, self.placement = model, task, config, labels, placement
+        self.model, self.task, self.config, self.labels, self.devices = model, task, config, labels, devices
         self.on_progress = on_progress or (lambda progress: None)
         self.on_note = on_note or (lambda text: None)
         self.epochs = int(config.epochs or 1)
         longest = int(max(train.lengths.max(), evaluation.lengths.max()))
         self.buckets = choose_buckets(train.lengths, limit=max_length, longest=longest, epochs=self.epochs)
-        shared: dict[str, Any] = {"buckets": self.buckets, "pad_id": pad_id, "multiple": placement.replicas}
+        shared: dict[str, Any] = {"buckets": self.buckets, "pad_id": pad_id, "multiple": devices.replicas}
         self.batches = Batches(train, batch_size=config.batch_size, seed=config.seed, **shared)
         self.evaluation = Batches(evaluation, batch_size=2 * config.batch_size, **shared)
         self.steps_per_epoch = math.ceil(len(self.batches) / config.accumulate)
         self.steps = self.steps_per_epoch * self.epochs
         self.weights = label_weights(task, config, labels)
         self.metric = eval_metrics.deciding_metric(task, config.metric)
-        with placement.strategy.scope():
+        with devices.strategy.scope():
             by_path = depths(model) if depths is not None else None
             self.optimizer = make_optimizer(model, config, steps=self.steps, depths=by_path)
         self.variables = [*model.trainable_variables, *self.optimizer.variables]
         loss = row_loss(task, config, labels)
-        self.step = TrainStep(model, self.optimizer, loss, placement, xla=config.xla, accumulate=config.accumulate)
-        self.predictor = BatchPredictor(model, placement, xla=config.xla)
-        self.position, self.pace, self.stop = Position(), Pace(), Stop()
+        self.step = TrainStep(model, self.optimizer, loss, devices, xla=config.xla, accumulate=config.accumulate)
+        self.predictor = BatchPredictor(model, devices, xla=config.xla)
+        self.position, self.pace, self.stop = Position(), Pace(), StopRequest()
         self.unread: list[StepResult] = []
         self.resumed_at: int | None = None
-        self.why_anew = ""
+        self.restart_reason = ""
 
-    def run(self, checkpoint_dir: Path | str | None, log_dir: Path | str | None, identity: Mapping[str, Any]) -> None:
-        """Trains to the end, or until a signal asks for an end.
+    def run(self, checkpoint_dir: Path | str | None, log_dir: Path | str | None, given_key: Mapping[str, Any]) -> None:
+        """Trains to the end, or until a signal asks to stop.
 
         Raises:
-            Interrupted: after such a signal, with what a checkpoint keeps.
+            Interrupted: after such a signal; says what a checkpoint keeps.
         """
-        whole = self.identity(identity) if checkpoint_dir is not None else {}
-        self.checkpoints = Checkpoints(checkpoint_dir, whole, self.on_note)
-        self.board = Board(log_dir)
+        resume_key = self.resume_key(given_key) if checkpoint_dir is not None else {}
+        self.checkpoints = Checkpoints(checkpoint_dir, resume_key, self.on_note)
+        self.board = TensorBoardWriter(log_dir)
         with self.checkpoints.open(), stoppable() as self.stop:
             self._resume()
             self.before, self.started = self.position.seconds, time.perf_counter()
-            found = (self.position.epoch, self.position.step)
+            start = (self.position.epoch, self.position.step)
             try:
                 while self.position.epoch < self.epochs and not self._has_stalled():
                     self._epoch()
-                if (self.position.epoch, self.position.step) != found:
+                if (self.position.epoch, self.position.step) != start:
                     self._save()
                 self.stop.check()
             except StopRequested as request:
                 raise self._interrupted() from request
-        with self.placement.strategy.scope():
+        with self.devices.strategy.scope():
             self.checkpoints.restore_best(self.model.trainable_variables)
         self.board.close()
         self.position.seconds = self.before + time.perf_counter() - self.started
 
     def _resume(self) -> None:
-        with self.placement.strategy.scope():
+        with self.devices.strategy.scope():
             restored = self.checkpoints.load(self.variables)
         if restored.state is not None:
             self.position = Position(**restored.state)
             self.resumed_at = self.position.total_steps
             where = f"after step {self.resumed_at} of {self.steps}"
             self.on_note(f"training continues {where}, from a checkpoint of {restored.when}")
-        elif restored.why_anew:
-            self.why_anew = restored.why_anew
-            self.on_note(f"training starts at step 1 of {self.steps}: {restored.why_anew}")
+        elif restored.restart_reason:
+            self.restart_reason = restored.restart_reason
+            self.on_note(f"training starts at step 1 of {self.steps}: {restored.restart_reason}")
 
     def _epoch(self) -> None:
-        here, size = self.position, self.config.accumulate
+        position, size = self.position, self.config.accumulate
         traces = self.step.traces + self.predictor.traces
-        order = self.batches.order(here.epoch)
-        for step in range(here.step, self.steps_per_epoch):
+        order = self.batches.order(position.epoch)
+        for step in range(position.step, self.steps_per_epoch):
             self.stop.check()
             self._step(order[step * size : (step + 1) * size])
-            here.step += 1
-            here.total_steps += 1
+            position.step += 1
+            position.total_steps += 1
             due = self._is_checkpoint_due()
-            if due or here.step in (1, self.steps_per_epoch) or self._is_read_due():
+            if due or position.step in (1, self.steps_per_epoch) or self._is_read_due():
                 self._read()
             if due:
                 self._save()
-        with averaged(self.optimizer, self.model.trainable_variables, self.placement.strategy):
+        with with_moving_averages(self.optimizer, self.model.trainable_variables, self.devices.strategy):
             evaluation = self._evaluate()
             self._close_epoch(evaluation, self.step.traces + self.predictor.traces - traces)
-        if here.total_steps < self.steps and self.checkpoints.due():
+        if position.total_steps < self.steps and self.checkpoints.due():
             self._save()
 
     def _is_checkpoint_due(self) -> bool:
@@ -153,11 +153,11 @@ class Loop:
         return self.checkpoints.due() or (every is not None and self.position.total_steps % every == 0)
 
     def _is_read_due(self) -> bool:
-        return self.position.step % _STEPS_BETWEEN_READS == 0 or self.pace.is_due()
+        return self.position.step % _STEPS_BETWEEN_READS == 0 or self.pace.is_report_due()
 
     def _step(self, group: Sequence[np.ndarray]) -> None:
         began, traces = time.perf_counter(), self.step.traces
-        batches = [self.batches.make(rows) for rows in group]
+        batches = [self.batches.make_batch(rows) for rows in group]
         if self.task.type == "regression":
             batches = [_standardized(batch, self.labels) for batch in batches]
         weights = [row_weights(batch.targets, len(batch.rows), self.task, self.weights) for batch in batches]
@@ -170,16 +170,16 @@ class Loop:
             self.pace.padded += sum(batch.features["token_ids"].size for batch in batches)
 
     def _read(self) -> None:
-        """Reads the losses of the last steps, and stops where one is not finite."""
+        """Reads the losses of the last steps; raises TrainingError if one is not finite."""
         if not self.unread:
             return
-        began, here = time.perf_counter(), self.position
-        first = here.total_steps - len(self.unread) + 1
+        began, position = time.perf_counter(), self.position
+        first = position.total_steps - len(self.unread) + 1
         for number, result in enumerate(self.unread, start=first):
             loss, rate = float(result.loss), float(result.learning_rate)
             if not math.isfinite(loss):
-                raise not_finite(loss, number, self.steps, rate, self.config)
-            here.loss_sum += loss
+                raise loss_not_finite(loss, number, self.steps, rate, self.config)
+            position.loss_sum += loss
         last = self.unread[-1]
         if self.pace.steps:
             self.pace.seconds += time.perf_counter() - began
@@ -189,42 +189,46 @@ class Loop:
             "gradient_norm": float(last.gradient_norm),
             "tokens_per_second": self.pace.rate(),
         }
-        self.board.write("train", scalars, here.total_steps)
+        self.board.write("train", scalars, position.total_steps)
         self.unread = []
-        self._tell(here.loss_sum / here.step)
+        self._report_progress(position.loss_sum / position.step)
 
     def _evaluate(self) -> dict[str, float]:
-        """Metrics of the eval rows. An end that is asked for meanwhile leaves the epoch open, to be evaluated again."""
+        """Metrics of the eval rows. A stop request meanwhile leaves the epoch open; it is evaluated again later."""
         began, rows, traces = time.perf_counter(), self.evaluation.rows, self.predictor.traces
-        logits, asked = np.empty((len(rows), self.labels.outputs), np.float32), 0
+        logits, done = np.empty((len(rows), self.labels.outputs), np.float32), 0
         for batch in self.evaluation.by_length():
             self.stop.check()
             with translate_tf_errors(self.config):
                 logits[batch.rows] = self.predictor(batch.features)[: len(batch.rows)]
-            asked += len(batch.rows)
-            if self.pace.is_due():
-                self._tell(self.position.loss_sum / self.position.step, evaluated=asked / len(rows))
+            done += len(batch.rows)
+            if self.pace.is_report_due():
+                self._report_progress(self.position.loss_sum / self.position.step, evaluated=done / len(rows))
         if self.predictor.traces == traces or not self.pace.evaluation:
             self.pace.evaluation = time.perf_counter() - began
         return eval_metrics.compute(logits, np.asarray(rows.targets), self.task, self.labels)
 
     def _close_epoch(self, evaluation: dict[str, float], traces: int) -> None:
-        here = self.position
+        position = self.position
         value = evaluation[self.metric]
-        loss = here.loss_sum / here.step
+        loss = position.loss_sum / position.step
         if not math.isfinite(evaluation["loss"]):
-            raise eval_not_finite(evaluation["loss"], here.epoch + 1)
-        here.epoch, here.step, here.loss_sum = here.epoch + 1, 0, 0.0
-        here.history.append({"epoch": here.epoch, "train_loss": loss, "traces": traces, **evaluation})
-        if eval_metrics.is_better(self.metric, value, here.best_value):
-            here.best_epoch, here.best_value = here.epoch, value
+            raise eval_loss_not_finite(evaluation["loss"], position.epoch + 1)
+        position.epoch, position.step, position.loss_sum = position.epoch + 1, 0, 0.0
+        position.history.append({"epoch": position.epoch, "train_loss": loss, "traces": traces, **evaluation})
+        if eval_metrics.is_better(self.metric, value, position.best_value):
+            position.best_epoch, position.best_value = position.epoch, value
             self.checkpoints.keep_best(self.model.trainable_variables)
-        self.board.write("eval", evaluation, here.epoch)
-        self._tell(loss, evaluation)
+        self.board.write("eval", evaluation, position.epoch)
+        self._report_progress(loss, evaluation)
 
     def _has_stalled(self) -> bool:
-        here, patience = self.position, self.config.early_stopping
-        return patience is not None and here.best_epoch is not None and here.epoch - here.best_epoch >= patience
+        position, patience = self.position, self.config.early_stopping
+        return (
+            patience is not None
+            and position.best_epoch is not None
+            and position.epoch - position.best_epoch >= patience
+        )
 
     def _save(self, last: bool = False) -> bool:
         self.position.seconds = self.before + time.perf_counter() - self.started
@@ -233,11 +237,11 @@ class Loop:
         return written
 
     def _interrupted(self) -> Interrupted:
-        """Writes a last checkpoint, in bounded time; what is kept, what is lost, and what comes next."""
+        """Writes a last checkpoint in bounded time; returns what is kept, what is lost, and what comes next."""
         done, work = self.position.total_steps, self.checkpoints.unsaved_seconds
         if done:
             self._read()
-            with contextlib.suppress(TimeoutError), at_most(_SECONDS_TO_SAVE):
+            with contextlib.suppress(TimeoutError), time_limit(_SECONDS_TO_SAVE):
                 self._save(last=True)
         kept, of_training = self.checkpoints.kept_step, f"{work:.0f} s of training"
         what = f"training, after step {done} of {self.steps}"
@@ -254,17 +258,19 @@ class Loop:
             then=f"with the same settings, data and code {rest}",
         )
 
-    def _tell(self, loss: float, evaluation: Mapping[str, float] | None = None, evaluated: float | None = None) -> None:
-        here = self.position
-        epoch = here.epoch if evaluation is not None else here.epoch + 1
-        left = self.pace.left(self.steps - here.total_steps, self.epochs - here.epoch)
+    def _report_progress(
+        self, loss: float, evaluation: Mapping[str, float] | None = None, evaluated: float | None = None
+    ) -> None:
+        position = self.position
+        epoch = position.epoch if evaluation is not None else position.epoch + 1
+        left = self.pace.seconds_left(self.steps - position.total_steps, self.epochs - position.epoch)
         rate = self.pace.rate()
         self.on_progress(
-            Progress(epoch, self.epochs, here.total_steps, self.steps, loss, rate, left, evaluated, evaluation)
+            Progress(epoch, self.epochs, position.total_steps, self.steps, loss, rate, left, evaluated, evaluation)
         )
 
-    def identity(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """All that decides the training's result, by name (`resume_key`); `given`: the caller's share."""
+    def resume_key(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """All that decides the training's result, by name (see `resume_key.py`); `given` is the caller's part."""
         weights = [[v.path, bool(v.trainable), zlib.crc32(v.numpy().tobytes())] for v in self.model.weights]
         return {
             "task": self.task.model_dump(mode="json"),
@@ -272,7 +278,7 @@ class Loop:
             "labels": digest(asdict(self.labels)),
             "rows": [self.batches.rows.checksum, self.evaluation.rows.checksum],
             "weights": digest({"weights": weights}),
-            "batches": [list(self.buckets), self.batches.pad_id, self.placement.name, self.placement.replicas],
+            "batches": [list(self.buckets), self.batches.pad_id, self.devices.strategy_name, self.devices.replicas],
             "versions": [tf.__version__, keras.__version__, runtime.onednn_state()],
             **given,
         }
@@ -284,5 +290,5 @@ def _standardized(batch: Any, labels: LabelSpace) -> Any:
 
 
 def _steps(count: int) -> str:
-    """Goes on after "the last"."""
+    """Continues "the last"."""
     return "step" if count == 1 else f"{count} steps"

@@ -1,4 +1,4 @@
-"""The loss of a row, and what a row weighs. The step sums weight times loss, so the weights carry the mean."""
+"""The loss of a row, and its weight. The step sums weight times loss, so the weights also compute the mean."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RowLoss = Callable[[Any, Any], Any]
 
 
 def row_loss(task: TaskConfig, config: TrainConfig, labels: LabelSpace) -> RowLoss:
-    """A function of targets and logits [B, C] float32 to the loss of each row [B] float32.
+    """Returns a function from targets and logits [B, C] float32 to the loss of each row, [B] float32.
 
     single_label: softmax cross-entropy of targets [B] int32. multi_label: mean over the labels of the sigmoid
     cross-entropy of targets [B, C] float32; a label's weight multiplies the loss of the rows that have it. Regression:
@@ -33,8 +33,8 @@ def row_loss(task: TaskConfig, config: TrainConfig, labels: LabelSpace) -> RowLo
 
     def multi_label(targets: Any, logits: Any) -> Any:
         smooth = targets * (1.0 - smoothing) + smoothing / 2.0
-        # Of the rows that have the label: a weight on the positive part of the smoothed targets would push the rows
-        # without a rare label above its threshold too.
+        # For rows that have the label. A weight on the positive part of the smoothed targets would also push rows
+        # without a rare label above its threshold.
         weights = tf.where(targets > 0.5, by_label, 1.0)
         return tf.reduce_mean(weights * tf.nn.sigmoid_cross_entropy_with_logits(smooth, logits), axis=-1)
 
@@ -47,11 +47,11 @@ def row_loss(task: TaskConfig, config: TrainConfig, labels: LabelSpace) -> RowLo
 def label_weights(task: TaskConfig, config: TrainConfig, labels: LabelSpace) -> np.ndarray:
     """[C] float64, the weight of each label.
 
-    "balanced": single_label: rows / (labels x the label's rows), of mean 1 over the rows; multi_label: rows without
-    the label to rows with it.
+    "balanced" for single_label: rows / (labels x the label's rows), which has mean 1 over the rows; for multi_label:
+    rows without the label / rows with it.
 
     Raises:
-        TrainingError: weights for a label that does not exist.
+        TrainingError: there is a weight for a label that does not exist.
     """
     given = config.class_weights
     if isinstance(given, dict):
@@ -73,7 +73,7 @@ def label_weights(task: TaskConfig, config: TrainConfig, labels: LabelSpace) -> 
 
 
 def row_weights(targets: np.ndarray, rows: int, task: TaskConfig, weights: np.ndarray) -> np.ndarray:
-    """[B] float64, what each row of a batch weighs: its label's weight, and 0 beyond the first `rows` rows."""
+    """[B] float64, the weight of each row of a batch: its label's weight, and 0 beyond the first `rows` rows."""
     result: np.ndarray = weights[targets] if task.type == "single_label" else np.ones(len(targets))
     result[rows:] = 0.0
     return result

@@ -1,4 +1,4 @@
-"""AdamW as Transformers are trained with it: warm-up and decay, no decay of biases and norms, rates by layer."""
+"""AdamW for Transformers: warm-up and decay of the rate, no weight decay of biases and norms, rates by layer."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from keras import ops
 
 from models.config import TrainConfig
 
-# Measured on the data sets of benchmarks/README.md: a pretrained encoder learns fast in four epochs where its lower
-# layers are spared (layer-wise rates: Howard and Ruder 2018, Sun et al. 2019) and its new head is not: at the encoder's
-# rate a head of 77 labels is not yet learned when the encoder is. LoRA's fresh matrices need a rate like
-# those from scratch (Hu et al. 2021, appendix D).
+# Measured on the data sets of benchmarks/README.md: a pretrained encoder learns fast in four epochs if its lower layers
+# change slowly (layer-wise rates: Howard and Ruder 2018, Sun et al. 2019) and its new head fast: at the encoder's rate,
+# a head of 77 labels is not yet trained when the encoder is. LoRA's fresh matrices need a rate like that of training
+# from scratch (Hu et al. 2021, appendix D).
 _PRESET_DEFAULTS = {"epochs": 4, "learning_rate": 1e-4, "layer_decay": 0.85, "head_multiple": 10.0, "ema_momentum": 0.0}
 _LORA_DEFAULTS = {"epochs": 4, "learning_rate": 1e-3, "layer_decay": 1.0, "head_multiple": 1.0, "ema_momentum": 0.0}
 _SCRATCH_DEFAULTS = {
@@ -29,7 +29,7 @@ _SCRATCH_DEFAULTS = {
 
 
 def resolve_defaults(config: TrainConfig, *, preset: bool, lora: bool = False) -> TrainConfig:
-    """Fills in what the configuration leaves to the kind of model: `epochs`, rates and their multiples."""
+    """Fills in the defaults that depend on the kind of model: `epochs`, rates and their multiples."""
     defaults = _SCRATCH_DEFAULTS if not preset else _LORA_DEFAULTS if lora else _PRESET_DEFAULTS
     return config.model_copy(update={k: v for k, v in defaults.items() if getattr(config, k) is None})
 
@@ -40,7 +40,7 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
     Args:
         peak: the highest rate.
         steps: optimizer steps of the whole training.
-        warmup: share of the steps in which the rate rises; the last of them has the peak's.
+        warmup: share of the steps in which the rate rises; the last of them has the peak rate.
         shape: how it falls.
     """
 
@@ -60,18 +60,19 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
 
 
 class LayerwiseAdamW(keras.optimizers.Adam):
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019), where each variable has its own multiple of
-    the rate. With all multiples 1 it is `keras.optimizers.AdamW`.
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019) and a multiple of the rate for each variable.
 
-    The gradients must already be summed over the replicas, so that the clipping sees the whole batch's norm.
+    With all multiples 1 it is `keras.optimizers.AdamW`.
+
+    The gradients must already be summed over the replicas, so that clipping uses the norm of the whole batch.
 
     Args:
         schedule: learning rate by optimizer step.
         decay: weight decay per step, as a multiple of the variable's rate.
-        clip_norm: largest global norm of the gradients, None for any.
-        multiples: multiple of the rate, by variable in the order of `build`.
-        decayed: whether the decay applies, likewise.
-        momentum: of the variables' moving average; 0: none is kept.
+        clip_norm: largest global norm of the gradients; None: no limit.
+        multiples: multiple of the rate for each variable, in the order of `build`.
+        decayed: whether weight decay applies to each variable, in the same order.
+        momentum: of the variables' moving averages; 0: none are kept.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class LayerwiseAdamW(keras.optimizers.Adam):
     def build(self, variables: Sequence[Any]) -> None:
         super().build(variables)
         if self._momentum:
-            # Not Keras's own average, whose first steps weigh as much as its last hundred.
+            # Not Keras's own average, in which the first steps weigh as much as the last hundred.
             self.averages = self.add_optimizer_variables(variables, "average")
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
@@ -102,14 +103,14 @@ class LayerwiseAdamW(keras.optimizers.Adam):
             self.assign_sub(variable, variable * (rate * self._decay))
         super().update_step(gradient, variable, rate)
         if self._momentum:
-            # Where few steps are behind it, an average over fewer of them (TensorFlow's `num_updates`).
+            # Early on, average over fewer steps (TensorFlow's `num_updates`).
             steps = ops.cast(self.iterations, variable.dtype)
             momentum = ops.minimum(self._momentum, steps / (steps + 10.0))
             average = self.averages[index]
             self.assign(average, momentum * average + (1.0 - momentum) * variable)
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
-        return grads_and_vars  # The step has summed them.
+        return grads_and_vars  # the step has already summed them
 
 
 def make_optimizer(
@@ -119,8 +120,8 @@ def make_optimizer(
 
     Args:
         config: what `resolve_defaults` returned.
-        depths: variable path to depth (0 embeddings, 1..N layers, N+1 head) for layer-wise
-            rates; without it all have the schedule's rate.
+        depths: variable path to depth (0 embeddings, 1..N layers, N+1 head) for layer-wise rates. Without it, all
+            variables have the schedule's rate.
     """
     assert config.learning_rate is not None  # resolve_defaults has been called
     variables = model.trainable_variables
@@ -139,36 +140,38 @@ def make_optimizer(
     return optimizer
 
 
-def averages(optimizer: keras.optimizers.Optimizer) -> list[Any]:
-    """The moving averages of the variables, in their order; none where none are kept."""
+def moving_averages(optimizer: keras.optimizers.Optimizer) -> list[Any]:
+    """The moving averages of the variables, in their order; empty if none are kept."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     return list(inner.averages)
 
 
 @contextlib.contextmanager
-def averaged(optimizer: keras.optimizers.Optimizer, variables: Sequence[Any], strategy: Any) -> Iterator[None]:
-    """Within the block the variables have their moving averages, if some are kept."""
-    kept = averages(optimizer)
+def with_moving_averages(
+    optimizer: keras.optimizers.Optimizer, variables: Sequence[Any], strategy: Any
+) -> Iterator[None]:
+    """Within the block, the variables hold their moving averages, if any are kept."""
+    kept = moving_averages(optimizer)
     changed = variables[: len(kept)]
 
-    def give(values: Sequence[np.ndarray]) -> None:
+    def assign(values: Sequence[np.ndarray]) -> None:
         with strategy.scope():
             for variable, value in zip(changed, values, strict=True):
                 variable.assign(value)
 
     former = [variable.numpy() for variable in changed]
-    give([average.numpy() for average in kept])
+    assign([average.numpy() for average in kept])
     try:
         yield
     finally:
-        give(former)
+        assign(former)
 
 
 def _multiple(below_head: int, config: TrainConfig) -> float:
-    """Multiple of the rate for a variable so many layers below the head."""
+    """Multiple of the rate for a variable `below_head` layers below the head."""
     return (config.layer_decay or 1.0) ** below_head if below_head else config.head_multiple or 1.0
 
 
 def _is_decayed(variable: Any) -> bool:
-    # Vectors are biases and norms; an attention's bias is a matrix [heads, head size].
+    # Vectors are biases and norms. The bias of an attention is a matrix [heads, head size].
     return len(variable.shape) > 1 and variable.name != "bias"

@@ -1,4 +1,4 @@
-"""How far a training has come, how fast it goes, and how long it will still take."""
+"""How far training has come, how fast it is, and how long it will take."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Progress:
-    """What `on_progress` is told, every second or so and after every epoch.
+    """What `on_progress` receives, about every second and after every epoch.
 
     Attributes:
-        epoch: the current one, from 1; `epochs`: at most so many.
-        step: optimizer steps done in all; `steps`: of the whole training, without early stopping.
-        loss: mean training loss of the epoch, as far as it has been read.
+        epoch: the current one, from 1.
+        epochs: the most that there can be.
+        step: optimizer steps done in total.
+        steps: optimizer steps of the whole training, without early stopping.
+        loss: mean training loss of the epoch so far.
         tokens_per_second: real tokens, compilation left out.
-        seconds_left: until the last epoch's end, without early stopping; None where nothing was timed yet.
-        evaluated: share of the eval rows that the model has been asked, while it is; else None.
-        evaluation: metrics of the eval split, after an epoch only.
+        seconds_left: until the end of the last epoch, without early stopping; None if nothing has been timed yet.
+        evaluated: share of the eval rows predicted so far, during an evaluation; else None.
+        evaluation: metrics of the eval split; only after an epoch.
     """
 
     epoch: int
@@ -35,7 +37,7 @@ class Progress:
 
 @dataclass
 class Position:
-    """All that a checkpoint says besides the variables."""
+    """All that a checkpoint holds besides the variables."""
 
     epoch: int = 0
     step: int = 0  # optimizer steps done in this epoch
@@ -56,27 +58,27 @@ class Pace:
     seconds: float = 0.0
     steps: int = 0
     evaluation: float = 0.0
-    _told: float = field(default_factory=time.monotonic)
+    _reported_at: float = field(default_factory=time.monotonic)
 
     def rate(self, padded: bool = False) -> float:
         """Tokens per second."""
         return (self.padded if padded else self.tokens) / self.seconds if self.seconds else 0.0
 
-    def left(self, steps: int, evaluations: int) -> float | None:
-        """Seconds that so many steps and evaluations take at this pace; None where no step was timed yet."""
+    def seconds_left(self, steps: int, evaluations: int) -> float | None:
+        """Seconds for this many steps and evaluations; None if no step has been timed yet."""
         if not self.steps:
             return None
         return steps * self.seconds / self.steps + evaluations * self.evaluation
 
-    def is_due(self, seconds: float = 1.0) -> bool:
-        """Whether it was longer ago that this said so."""
-        if time.monotonic() - self._told < seconds:
+    def is_report_due(self, seconds: float = 1.0) -> bool:
+        """True at most once in this many seconds."""
+        if time.monotonic() - self._reported_at < seconds:
             return False
-        self._told = time.monotonic()
+        self._reported_at = time.monotonic()
         return True
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A time in the two largest units that matter: "48 s", "3 min 20 s", "2 h 05 min"."""
     whole = round(seconds)
     if whole < 60:

@@ -1,4 +1,4 @@
-"""The rows that a training run reads: flat arrays on disk, mapped into memory, so that they may be larger than it."""
+"""The rows that training reads: flat arrays on disk, mapped into memory, so that they may be larger than it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TokenRows:
         token_ids: [T] int32, the ids of all rows.
         offsets: [N + 1] int64, row i is `token_ids[offsets[i]:offsets[i + 1]]`.
         targets: [N] int32 (single_label), [N, C] float32 of 0 and 1 (multi_label) or [N] float32 (regression).
-        segment_ids: [T] int32, or None where all are 0.
+        segment_ids: [T] int32, or None if all are 0.
         dropped: rows left out because their label never occurs in training.
     """
 
@@ -50,7 +50,7 @@ class TokenRows:
 
     @cached_property
     def checksum(self) -> int:
-        """CRC-32 of all that the rows hold, to tell whether a checkpoint belongs to them."""
+        """CRC-32 of all arrays, to tell whether a checkpoint belongs to these rows."""
         value = 0
         for array in (self.token_ids, self.offsets, self.targets, self.segment_ids):
             if array is not None:
@@ -76,13 +76,13 @@ class TokenRows:
             files: gzip-compressed TFRecords of tf.Example with `token_ids` and `segment_ids` (int64, any number)
                 and `target`: int64 [1], -1 for a label unseen in training (single_label), float32 [outputs]
                 (multi_label) or float32 [1] (regression).
-            directory: written anew unless it already holds these very files' rows.
+            directory: rewritten unless it already holds the rows of these files.
             outputs: labels, 1 for a regression.
             task: the task's type.
 
         Raises:
             DataError: a file is damaged or holds other features.
-            TrainingError: the directory cannot be written.
+            TrainingError: the directory is not writable.
         """
         folder = Path(directory)
         source = {"files": _stamps(files), "outputs": outputs, "task": task}
@@ -121,14 +121,14 @@ def _write(folder: Path, files: list[str], source: dict[str, Any]) -> dict[str, 
         raise TrainingError(
             f"the training rows cannot be written to {folder}",
             got=str(error.strerror or error),
-            expected="a folder that can be written, with room for the tokens (8 bytes each)",
+            expected="a writable folder with room for the tokens (8 bytes each)",
             fix="free some space or choose another output folder, then run again",
         ) from error
     return manifest
 
 
 class _Arrays:
-    """The .npy files while they grow: raw values are appended, the header's length is filled in at the end."""
+    """The .npy files while they grow: values are appended, and the header gets its length at the end."""
 
     def __init__(self, folder: Path, outputs: int, task: str) -> None:
         self._task = task
@@ -155,7 +155,7 @@ class _Arrays:
             file.close()
 
     def append(self, token_ids: np.ndarray, splits: np.ndarray, segment_ids: np.ndarray, targets: np.ndarray) -> None:
-        """Adds rows: flat ids [t], their row splits [n + 1], flat segments [t], targets [n, ...]."""
+        """Adds rows: flat ids [t], their row splits [n + 1], flat segments [t] and targets [n, ...]."""
         lengths = np.diff(splits)
         if self._task == "single_label":
             known = targets >= 0
@@ -171,7 +171,7 @@ class _Arrays:
         self._any_segment = self._any_segment or bool(segment_ids.any())
 
     def finish(self) -> list[str]:
-        """Names of the arrays that count; segment ids that are all 0 are left out."""
+        """Names of the arrays; segment ids are left out if all are 0."""
         return [name for name in self._files if name != "segment_ids" or self._any_segment]
 
 
@@ -192,7 +192,7 @@ class _GrowingArray:
         self._file.close()
 
     def _header(self) -> None:
-        # numpy leaves room in the header for the first axis to grow, so rewriting it moves nothing.
+        # numpy leaves room in the header for the first axis to grow, so a rewrite does not move the data.
         npy.write_array_header_1_0(
             self._file,
             {

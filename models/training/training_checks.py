@@ -1,4 +1,4 @@
-"""What can go wrong in a training, said so that a person can act on it."""
+"""What can go wrong in training, as errors that a person can act on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def check_rows(train: TokenRows, evaluation: TokenRows, labels: LabelSpace, task
     """Refuses rows that cannot be trained on.
 
     Raises:
-        TrainingError: a split is empty, or holds rows or targets that the model has no place for.
+        TrainingError: a split is empty, or has rows or targets that do not fit the model.
     """
     for name, rows in (("training", train), ("eval", evaluation)):
         if len(rows) == 0:
@@ -25,11 +25,11 @@ def check_rows(train: TokenRows, evaluation: TokenRows, labels: LabelSpace, task
                 f"the {name} split has no rows",
                 got=f"{rows.dropped} rows whose label never occurs in training" if rows.dropped else "no rows at all",
                 expected="at least one row",
-                fix="give more data, or other shares in data.splits",
+                fix="provide more data, or change the shares in data.splits",
             )
         if int(rows.lengths.max()) > max_length:
             raise TrainingError(
-                f"the {name} split has rows that are longer than tokenizer.max_length",
+                f"the {name} split has rows longer than tokenizer.max_length",
                 got=f"{int(rows.lengths.max())} tokens",
                 expected=f"at most {max_length}",
                 fix="run the Transform step again: these rows come from another configuration",
@@ -43,7 +43,7 @@ def check_rows(train: TokenRows, evaluation: TokenRows, labels: LabelSpace, task
             )
 
 
-def not_finite(loss: float, step: int, steps: int, rate: float, config: TrainConfig) -> TrainingError:
+def loss_not_finite(loss: float, step: int, steps: int, rate: float, config: TrainConfig) -> TrainingError:
     """The error for a loss that is NaN or infinite."""
     advice = ["a lower train.learning_rate", "a longer train.warmup"]
     if config.clip_norm is None:
@@ -58,20 +58,20 @@ def not_finite(loss: float, step: int, steps: int, rate: float, config: TrainCon
     )
 
 
-def eval_not_finite(loss: float, epoch: int) -> TrainingError:
+def eval_loss_not_finite(loss: float, epoch: int) -> TrainingError:
     """The error for an eval loss that is NaN or infinite though the training loss is not."""
     return TrainingError(
         f"the loss on the eval rows is not finite after epoch {epoch}",
         got=f"loss {loss}",
         expected="a finite loss",
-        fix="look for eval rows whose answer is no number or a huge one; if there are none, try a lower "
+        fix="look for eval rows whose label is not a number or a huge one; if there are none, try a lower "
         "train.learning_rate",
     )
 
 
 @contextlib.contextmanager
 def translate_tf_errors(config: TrainConfig) -> Iterator[None]:
-    """Turns TensorFlow's errors in a step into ours.
+    """Turns TensorFlow's errors in a step into a TrainingError.
 
     Raises:
         TrainingError: the device has too little memory, or XLA cannot compile the model.

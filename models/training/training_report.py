@@ -1,4 +1,4 @@
-"""What a training tells while it runs (TensorBoard) and afterwards (the report)."""
+"""What training reports while it runs (TensorBoard) and afterwards (the report)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from models.training.loop import Loop
 
 
-class Board:
-    """TensorBoard event files: `train` by optimizer step, `eval` by epoch; silent without a folder."""
+class TensorBoardWriter:
+    """TensorBoard event files: `train` by optimizer step, `eval` by epoch; writes nothing without a folder."""
 
     def __init__(self, directory: Path | str | None) -> None:
         self._writers = {
@@ -34,7 +34,7 @@ class Board:
                 tf.summary.scalar(name, value, step=step)
 
     def flush(self) -> None:
-        """Puts on disk what was written."""
+        """Writes buffered points to disk."""
         for writer in self._writers.values():
             writer.flush()
 
@@ -45,24 +45,24 @@ class Board:
 
 
 def peak_memory_mb() -> float:
-    """Most main memory that this process has held, in MB (10^6 bytes)."""
+    """Peak main memory of this process in MB (10^6 bytes)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 def peak_device_memory_mb() -> dict[str, float]:
-    """Most memory that TensorFlow has held on each GPU, in MB."""
+    """Peak memory of TensorFlow on each GPU in MB."""
     gpus = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices("GPU")]
     return {gpu: tf.config.experimental.get_memory_info(gpu)["peak"] / 1e6 for gpu in gpus}
 
 
-def describe(loop: Loop) -> dict[str, Any]:
-    """The report of a training that has ended, as JSON values."""
-    here, rows, placement = loop.position, loop.batches.rows, loop.placement
+def make_report(loop: Loop) -> dict[str, Any]:
+    """The report of a finished training, as JSON values."""
+    position, rows, devices = loop.position, loop.batches.rows, loop.devices
     return {
-        "strategy": placement.name,
-        "replicas": placement.replicas,
-        "devices": list(placement.devices),
-        "xla": loop.config.xla or placement.compiles_by_itself,
+        "strategy": devices.strategy_name,
+        "replicas": devices.replicas,
+        "devices": list(devices.names),
+        "xla": loop.config.xla or devices.always_compiles,
         "onednn": runtime.onednn_state(),
         "precision": loop.config.precision,
         "seed": loop.config.seed,
@@ -71,18 +71,18 @@ def describe(loop: Loop) -> dict[str, Any]:
         "dropped_rows": {"train": rows.dropped, "eval": loop.evaluation.rows.dropped},
         "parameters": count_parameters(loop.model),
         "buckets": list(loop.buckets),
-        "steps": here.total_steps,
+        "steps": position.total_steps,
         "steps_planned": loop.steps,
-        "epochs": here.epoch,
-        "stopped_early": here.epoch < loop.epochs,
+        "epochs": position.epoch,
+        "stopped_early": position.epoch < loop.epochs,
         "metric": loop.metric,
-        "best_epoch": here.best_epoch,
-        "best_value": here.best_value,
-        "history": here.history,
+        "best_epoch": position.best_epoch,
+        "best_value": position.best_value,
+        "history": position.history,
         "traces": {"train": loop.step.traces, "eval": loop.predictor.traces},
         "resumed_at_step": loop.resumed_at,
-        "started_anew_because": loop.why_anew,
-        "seconds": here.seconds,
+        "started_anew_because": loop.restart_reason,
+        "seconds": position.seconds,
         "tokens_per_second": loop.pace.rate(),
         "padded_tokens_per_second": loop.pace.rate(padded=True),
         "peak_memory_mb": peak_memory_mb(),

@@ -1,4 +1,4 @@
-"""Training a model: devices, precision and defaults around the loop, and exact resumption."""
+"""Trains a model: devices, precision and defaults around the loop, and exact resumption."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import keras
 import numpy as np
 
 from models.config import TaskConfig, TrainConfig
-from models.network.layers import Bigrams
+from models.network.token_features import BigramRows
+from models.training.devices import choose_devices
 from models.training.loop import Loop
 from models.training.optimizer import resolve_defaults
 from models.training.progress import Progress
 from models.training.resuming.checkpoint import Checkpoints
-from models.training.strategy import make_strategy
 from models.training.token_rows import TokenRows
 from models.training.training_checks import check_rows
-from models.training.training_report import describe
+from models.training.training_report import make_report
 from tflite.host.labels import LabelSpace
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A trained model: float32, outside any strategy, with the best epoch's weights; and a report of JSON values.
+class TrainedModel:
+    """A float32 model with the best epoch's weights, outside any strategy, and a report of JSON values.
 
-    `checkpoints` still holds the whole training: `checkpoints.remove()` once the model is safe elsewhere.
+    `checkpoints` still holds the whole training: call `checkpoints.remove()` once the model is safe elsewhere.
     """
 
     model: keras.Model
@@ -48,42 +48,41 @@ def train(
     max_length: int,
     depths: Callable[[keras.Model], Mapping[str, int]] | None = None,
     preset: bool = False,
-    identity: Mapping[str, Any] | None = None,
+    resume_key: Mapping[str, Any] | None = None,
     checkpoint_dir: Path | str | None = None,
     log_dir: Path | str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_note: Callable[[str], None] | None = None,
-) -> Trained:
-    """Trains a model, and keeps the weights of the epoch that is best on the eval rows.
+) -> TrainedModel:
+    """Trains a model and keeps the weights of the epoch that is best on the eval rows.
 
-    A run that was killed continues from its last checkpoint in `checkpoint_dir` and, on the same machine, ends with
-    the same weights as one that was not. A checkpoint is written every half a minute (more rarely where that would take
-    over 2% of the time), after every `config.checkpoint_steps`, at the end, and when SIGINT, SIGTERM or SIGHUP ends
-    the training. Trainings that differ in anything that decides their result have folders of their own there.
+    A killed run continues from its last checkpoint in `checkpoint_dir` and, on the same machine, ends with the same
+    weights as an uninterrupted one. A checkpoint is written every half minute (less often if that would take over 2%
+    of the time), after every `config.checkpoint_steps`, at the end, and when SIGINT, SIGTERM or SIGHUP ends the
+    training. Trainings whose results may differ have separate folders there.
 
     Args:
-        make_model: builds it; called inside the strategy's scope after seeding, and perhaps once more.
-        train, evaluation: targets of a regression are in the answers' own unit; the model learns standardized ones.
+        make_model: builds the model; called in the strategy's scope after seeding, and possibly once more.
+        train, evaluation: targets of a regression are in their own unit; the model learns standardized ones.
         depths: model to variable path to depth, for layer-wise learning rates.
-        preset: the model is pretrained, which decides the default epochs and learning rate.
-        identity: named JSON values that decide the result besides what is given here ("model": its settings, "code");
-            where they change, a checkpoint is not used.
-        log_dir: for TensorBoard.
-        on_note: is told, in a sentence, that training continues or starts anew and why, and what is wrong with
-            checkpoints.
+        preset: whether the model is pretrained, which decides the default epochs and learning rate.
+        resume_key: further named JSON values that decide the result ("model": its settings, "code"); if they change, a
+            checkpoint is not used.
+        log_dir: of the TensorBoard files.
+        on_note: receives sentences: whether training continues or starts afresh, and what is wrong with checkpoints.
 
     Raises:
-        TrainingError: rows that cannot be trained on, a loss that is not finite, a checkpoint folder that cannot be
-            written.
-        Interrupted: a signal asked for an end; a checkpoint keeps what was done.
+        TrainingError: rows that cannot be trained on, a loss that is not finite, or a checkpoint folder that is not
+            writable.
+        Interrupted: a signal ended the training; a checkpoint keeps its state.
     """
     check_rows(train, evaluation, labels, task, max_length)
-    placement = make_strategy(config.strategy)
+    devices = choose_devices(config.strategy)
     if config.precision == "auto":
-        config = config.model_copy(update={"precision": placement.precision})
+        config = config.model_copy(update={"precision": devices.precision})
     with _policy(config.precision):
         keras.utils.set_random_seed(config.seed)
-        with placement.strategy.scope():
+        with devices.strategy.scope():
             model = make_model()
             _adapt(model, train)
         lora = any("lora" in variable.name for variable in model.trainable_variables)
@@ -94,24 +93,24 @@ def train(
             task=task,
             config=resolve_defaults(config, preset=preset, lora=lora),
             labels=labels,
-            placement=placement,
+            devices=devices,
             pad_id=pad_id,
             max_length=max_length,
             depths=depths,
             on_progress=on_progress,
             on_note=on_note,
         )
-        loop.run(checkpoint_dir, log_dir, identity or {})
-        report = describe(loop)
-    if placement.replicas > 1 or placement.name != "none" or config.precision != "float32":
+        loop.run(checkpoint_dir, log_dir, resume_key or {})
+        report = make_report(loop)
+    if devices.replicas > 1 or devices.strategy_name != "none" or config.precision != "float32":
         model = _plain_copy(make_model, model)
-    return Trained(model, report, loop.checkpoints)
+    return TrainedModel(model, report, loop.checkpoints)
 
 
 def _adapt(model: keras.Model, rows: TokenRows) -> None:
-    """Shows the training rows to the layers that learn of them by other ways than gradients."""
+    """Adapts the layers that learn from the training rows without gradients."""
     for layer in model._flatten_layers():
-        if isinstance(layer, Bigrams):
+        if isinstance(layer, BigramRows):
             layer.adapt(np.asarray(rows.token_ids), np.asarray(rows.offsets[:-1]))
 
 
@@ -126,7 +125,7 @@ def _policy(precision: str) -> Iterator[None]:
 
 
 def _plain_copy(make_model: Callable[[], keras.Model], model: keras.Model) -> keras.Model:
-    """The same weights in a model that computes in float32 and belongs to no strategy, so that it can be exported."""
+    """A copy of the model in float32 and outside any strategy, so that it can be exported."""
     with _policy("float32"):
         plain = make_model()
     for target, source in zip(plain.weights, model.weights, strict=True):

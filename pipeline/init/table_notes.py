@@ -13,7 +13,7 @@ from components.data.formats.readers import open_table
 from components.data.rows import records
 from models.config import TaskConfig, TokenizerConfig
 from models.errors import DataError, TransomError
-from models.label_names import spelling
+from models.label_names import spelling_key
 from pipeline.init.column_facts import MISSING
 from pipeline.init.task_inference import InferredTask
 
@@ -81,8 +81,8 @@ def _label_notes(inferred: InferredTask) -> Iterator[str]:
     fractions = [label for label in inferred.labels if _FRACTION.fullmatch(label)]
     if inferred.task == "single_label" and len(fractions) > len(inferred.labels) / 2:
         yield f"labels such as {fractions[0]!r} are read as names of classes; for numbers write 4 or 0.8, not 4/5"
-    alike = Counter(spelling(label) for label in inferred.labels)
-    similar = [label for label in inferred.labels if alike[spelling(label)] > 1]
+    alike = Counter(spelling_key(label) for label in inferred.labels)
+    similar = [label for label in inferred.labels if alike[spelling_key(label)] > 1]
     if similar:
         shown_labels = abbreviate([shorten(repr(one)) for one in similar])
         yield f"labels that differ only in spelling are different labels: {shown_labels}"

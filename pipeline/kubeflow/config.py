@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from models.settings import Settings
+from models.settings import ConfigSection
 
 # A folder in a container, without a trailing slash: paths below it start with this and a slash.
 ContainerPath = Annotated[str, Field(pattern=r"^(/[^/\x00]+)+$")]
 KubernetesName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
 
 
-class MountConfig(Settings):
+class MountConfig(ConfigSection):
     """A persistent volume claim that is mounted in every step. On Vertex AI, `/gcs/BUCKET` needs none."""
 
     claim: KubernetesName
@@ -22,7 +22,7 @@ class MountConfig(Settings):
     """Path of the volume in the containers."""
 
 
-class SecretConfig(Settings):
+class SecretConfig(ConfigSection):
     """A Kubernetes secret that every step gets, as variables or as files."""
 
     name: KubernetesName
@@ -41,7 +41,7 @@ class SecretConfig(Settings):
         return self
 
 
-class TolerationConfig(Settings):
+class TolerationConfig(ConfigSection):
     """A node taint that a step tolerates, as in Kubernetes: spot pools and accelerator pools have one."""
 
     key: str | None = None
@@ -62,7 +62,7 @@ class TolerationConfig(Settings):
         return self
 
 
-class StepConfig(Settings):
+class StepConfig(ConfigSection):
     """Resources of a step's pod. Keys missing under `steps` come from `default`."""
 
     cpu: float | None = Field(None, ge=0.001)
@@ -88,7 +88,7 @@ class StepConfig(Settings):
 _BUILT_IN = StepConfig(cpu=2, memory_gb=8, retries=0)
 
 
-class KubeflowConfig(Settings):
+class KubeflowConfig(ConfigSection):
     """Where and how the steps of a compiled pipeline run. A local run ignores this group."""
 
     image: str | None = Field(None, min_length=1)

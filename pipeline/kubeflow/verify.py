@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from models.child_processes import tied
+from models.child_processes import tied_to_parent
 from models.errors import ConfigError, TransomError
 from pipeline.kubeflow.entrypoint import local_path
 from pipeline.kubeflow.pipeline_yaml import Compiled
@@ -169,7 +169,7 @@ class LocalBackend:
         with log.open("wb") as stream:
             try:
                 code = subprocess.run(
-                    tied([*command, "--storage", str(storage)]),
+                    tied_to_parent([*command, "--storage", str(storage)]),
                     cwd=folder / "cwd",
                     env={**own, **variables},
                     stdin=subprocess.DEVNULL,

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from models.errors import Interrupted
-from models.training.progress import duration
+from models.training.progress import format_duration
 from pipeline.runs.error_causes import causes
 
 if TYPE_CHECKING:
@@ -121,6 +121,6 @@ def explain_interruption(stopped: KeyboardInterrupt, steps: list[StepRecord]) ->
         kept += [stopped.kept] if stopped.kept else []
         what, lost, then = f"interrupted in {step.name}: {stopped.what}", stopped.lost, stopped.then
     else:
-        what = f"interrupted in {step.name}, after {duration(step.seconds)}"
-        lost, then = f"{duration(step.seconds)} of {step.name}", f"{step.name} starts from its beginning"
+        what = f"interrupted in {step.name}, after {format_duration(step.seconds)}"
+        lost, then = f"{format_duration(step.seconds)} of {step.name}", f"{step.name} starts from its beginning"
     return Interrupted(what, kept="; ".join(kept), lost=lost, then=f"run it again: {then}")

@@ -21,7 +21,7 @@ from rich.console import Console, ConsoleDimensions
 from rich.live import Live
 from rich.text import Text
 
-from models.training.progress import duration
+from models.training.progress import format_duration
 from pipeline.terminal import streams
 from serving.tensorflow_noise import filtered
 from tflite.host.json_text import to_json
@@ -153,7 +153,7 @@ class View:
                 self._json({"event": "progress", "step": step, "text": self._note, "seconds": round(seconds, 3)})
             else:
                 note = f": {self._note}" if self._note else ""
-                self.console.print(Text(f"    {step}, {duration(seconds)} so far{note}"))
+                self.console.print(Text(f"    {step}, {format_duration(seconds)} so far{note}"))
 
     def _json(self, event: dict[str, Any]) -> None:
         print(to_json(event), file=self.console.file, flush=True)

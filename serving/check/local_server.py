@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.child_processes import tied
+from models.child_processes import tied_to_parent
 from serving.client import Client, ClientError
 from serving.errors import ServingError
 
@@ -84,7 +84,7 @@ def _process(
     own += [f"--model_base_path={base}", "--max_num_load_retries=0"]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            tied([sys.executable, "-m", "serving.server", *own, *flags]),
+            tied_to_parent([sys.executable, "-m", "serving.server", *own, *flags]),
             stdout=output,
             stderr=output,
             stdin=subprocess.DEVNULL,

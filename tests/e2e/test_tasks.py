@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from models.child_processes import tied
+from models.child_processes import tied_to_parent
 
 pytestmark = pytest.mark.slow
 
@@ -90,7 +90,9 @@ def test_a_killed_run_continues_at_its_last_checkpoint(source: Any, project: Any
     sets = ["train.epochs=150", "train.checkpoint_steps=5", "train.learning_rate=0.0001"]
     arguments = ["run", str(project.config), *(part for one in sets for part in ("--set", one))]
     process = subprocess.Popen(
-        tied([sys.executable, "-m", "pipeline.cli", *arguments]), cwd=source.repository, stdout=subprocess.DEVNULL
+        tied_to_parent([sys.executable, "-m", "pipeline.cli", *arguments]),
+        cwd=source.repository,
+        stdout=subprocess.DEVNULL,
     )
     checkpoints = project.output / "checkpoints"
     deadline = time.monotonic() + 240
@@ -115,7 +117,7 @@ def test_a_terminated_run_says_so_and_stops_its_step(source: Any, project: Any) 
     (project.folder / "reviews.csv").write_bytes((source.folder / "reviews.csv").read_bytes())
     project.config.write_bytes(source.config.read_bytes())
     process = subprocess.Popen(
-        tied([sys.executable, "-m", "pipeline.cli", "run", str(project.config), "--json"]),
+        tied_to_parent([sys.executable, "-m", "pipeline.cli", "run", str(project.config), "--json"]),
         cwd=source.repository,
         stdout=subprocess.PIPE,
         text=True,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from models.atomic_directory import atomic_directory
-from models.child_processes import tied
+from models.child_processes import tied_to_parent
 from models.errors import ModelError
 
 
@@ -25,7 +25,7 @@ def test_what_is_there_stays(tmp_path: Path) -> None:
     for name in ("full", "file", "link"):
         (tmp_path / "link").unlink(missing_ok=True)
         (tmp_path / "link").symlink_to(tmp_path / "full")
-        with pytest.raises(ModelError, match="something is there already"):
+        with pytest.raises(ModelError, match="it exists already"):
             export(tmp_path / name)
     assert (tmp_path / "full" / "mine").read_text() == (tmp_path / "file").read_text() == "mine"
     assert len(list(tmp_path.iterdir())) == 3
@@ -66,7 +66,7 @@ with atomic_directory(Path(sys.argv[1])) as folder:
 
 def test_what_a_killed_export_leaves_goes_with_the_next_one(tmp_path: Path, repository: Path) -> None:
     (tmp_path / ".out.mine").mkdir()
-    command = tied([sys.executable, "-c", EXPORTS, str(tmp_path / "out")])
+    command = tied_to_parent([sys.executable, "-c", EXPORTS, str(tmp_path / "out")])
     process = subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE)
     assert process.stdout is not None
     try:
@@ -84,6 +84,6 @@ def test_what_a_killed_export_leaves_goes_with_the_next_one(tmp_path: Path, repo
 
 
 def come_meanwhile_of(target: Path) -> None:
-    """An export that ends badly beside another one to the same place."""
+    """An export that fails while another one writes to the same folder."""
     with pytest.raises(ZeroDivisionError), atomic_directory(target):
         raise ZeroDivisionError

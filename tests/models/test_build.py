@@ -174,7 +174,7 @@ def test_it_is_built_in_the_scope_of_a_strategy(tokenizer: Tokenizer, bert: Path
 
 @pytest.mark.parametrize("positions", ["learned", "rotary"])
 def test_a_toy_rule_is_learned_in_seconds(positions: str, tokenizer: Tokenizer) -> None:
-    """The label says whether "good" (8) stands before "bad" (9): order and attention are needed, not counts."""
+    """The label is whether "good" (8) comes before "bad" (9): this needs order and attention, not counts."""
     keras.utils.set_random_seed(4)
     generator = np.random.default_rng(4)
     ids = generator.choice([5, 6, 7, 10], (512, 8)).astype("int32")

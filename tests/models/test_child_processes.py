@@ -1,4 +1,4 @@
-"""A child does not outlive its parent, whatever ends the parent; and every child that we start is such a child."""
+"""A child does not outlive its parent, however the parent ends; and every child that Transom starts is such a child."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 import models.child_processes
-from models.child_processes import tied
+from models.child_processes import tied_to_parent
 
 PARENT = """
 import subprocess, sys
-from models.child_processes import tied
-child = subprocess.Popen(tied([sys.executable, "-c", "import time; time.sleep(60)"]))
+from models.child_processes import tied_to_parent
+child = subprocess.Popen(tied_to_parent([sys.executable, "-c", "import time; time.sleep(60)"]))
 print(child.pid, flush=True)
 child.wait()
 """
@@ -28,7 +28,7 @@ PACKAGES = ("models", "tflite", "serving", "components", "pipeline")
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; one that ended and that nobody asked about does not."""
+    """Whether a process is running; a zombie is not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -55,7 +55,7 @@ def test_a_child_ends_with_its_parent(repository: Path, how: signal.Signals) -> 
 
 
 def test_a_child_whose_parent_went_before_it_could_ask_does_not_run(tmp_path: Path) -> None:
-    command = tied([sys.executable, "-c", f"open({str(tmp_path / 'ran')!r}, 'w')"])
+    command = tied_to_parent([sys.executable, "-c", f"open({str(tmp_path / 'ran')!r}, 'w')"])
     assert command[5] == str(os.getpid())
     command[5] = str(os.getpid() + 1)
     subprocess.run(command, check=False, timeout=20)
@@ -66,7 +66,7 @@ def test_a_command_is_what_it_was(tmp_path: Path) -> None:
     code = "import os, sys; print(sys.argv[1:], os.environ['A'], os.getcwd(), sys.prefix); sys.exit(3)"
     command = [sys.executable, "-c", code, "a b", "", "-x"]
     done = subprocess.run(
-        tied(command), cwd=tmp_path, env={"A": "1"}, capture_output=True, text=True, check=False, timeout=20
+        tied_to_parent(command), cwd=tmp_path, env={"A": "1"}, capture_output=True, text=True, check=False, timeout=20
     )
     assert (done.returncode, done.stdout.strip()) == (3, f"['a b', '', '-x'] 1 {tmp_path} {sys.prefix}")
 
@@ -77,10 +77,10 @@ def test_every_child_of_the_packages_is_tied(repository: Path) -> None:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         calls = {ast.unparse(node.func): node.lineno for node in ast.walk(tree) if isinstance(node, ast.Call)}
         starts = [name for name in calls if name.startswith(("subprocess.", "os.spawn", "os.posix_spawn", "os.system"))]
-        if starts and "tied" not in calls:
+        if starts and "tied_to_parent" not in calls:
             loose.append(str(path.relative_to(repository)))
     assert loose == [READS_TO_THE_END]
 
 
 def test_serving_which_stands_alone_ties_alike() -> None:
-    assert models.child_processes.tied(["a"]) == models.child_processes.tied(["a"])
+    assert models.child_processes.tied_to_parent(["a"]) == models.child_processes.tied_to_parent(["a"])

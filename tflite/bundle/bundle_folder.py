@@ -116,7 +116,7 @@ def mediapipe_obstacle(manifest: Manifest, tokenizer: Tokenizer, labels: LabelSp
         return "a model of text pairs"
     if not labels.labels:
         return "a model that predicts a number, not labels"
-    return mediapipe_rules.obstacle(tokenizer)
+    return mediapipe_rules.incompatibility(tokenizer)
 
 
 def _readme(manifest: Manifest, tokenizer: Tokenizer, labels: LabelSpace, card: ModelCard, size: int) -> str:

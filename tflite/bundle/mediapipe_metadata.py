@@ -18,7 +18,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from models.errors import ModelError
-from models.label_names import one_line
+from models.label_names import is_one_line
 from tflite.convert import flatbuffer
 from tflite.host.manifest import Manifest
 
@@ -101,7 +101,7 @@ def _check(vocabulary: str, labels: Sequence[str]) -> None:
             got=f"{vocabulary.count(chr(10)):,} tokens",
             expected=f"at most {_MAX_VOCABULARY:,}",
         )
-    broken = next((label for label in labels if not one_line(label)), None)
+    broken = next((label for label in labels if not is_one_line(label)), None)
     if broken is not None:
         raise ModelError(
             f"label {broken!r} cannot be written to {LABELS_FILE}",

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from models.errors import ModelError
-from models.saved.postprocessing import values
+from models.saved.postprocessing import predicted_values
 from tflite.convert import flatbuffer
 from tflite.host.labels import LabelSpace
 from tflite.host.manifest import Manifest
@@ -98,7 +98,7 @@ class _ExportModule(tf.Module):
     def _predict(self, token_ids: tf.Tensor, padding_mask: tf.Tensor, segment_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         features = dict(zip(INPUTS, (token_ids, padding_mask, segment_ids), strict=True))
         logits = tf.cast(tf.convert_to_tensor(self._logits(features)), tf.float32)
-        return {self._manifest.output: values(logits, self._manifest.task, self._labels)}
+        return {self._manifest.output: predicted_values(logits, self._manifest.task, self._labels)}
 
 
 def _conversion_error(error: Exception) -> ModelError:

@@ -15,7 +15,7 @@ from typing import Any
 from .errors import ModelError
 from .text_rules import MAX_BYTE_PAIR_BYTES, MAX_WORDPIECE_BYTES, byte_characters, is_white_space
 from .tokenizer import CONTINUATION, Tokenizer
-from .words import Table, fold, split_words, valid_text, without_marks
+from .words import TranslationTable, fold, split_words, valid_text, without_marks
 
 _CACHED_WORDS = 2**16
 # GPT-2's pattern over the character classes of `_class`; `s` to `l` are the letters of its contractions.
@@ -166,7 +166,7 @@ def _class(point: int) -> str:
     return {"L": "L", "N": "0"}.get(unicodedata.category(character)[0], "!")
 
 
-_CLASSES = Table(_class)
+_CLASSES = TranslationTable(_class)
 
 
 def _sentencepiece(tokenizer: Tokenizer) -> Tokenize:

@@ -1,4 +1,4 @@
-"""Values as JSON that every reader takes. JSON has neither NaN nor infinity: null stands for them. No TensorFlow."""
+"""JSON that every reader accepts. JSON has neither NaN nor infinity; they become null. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ def to_json(value: Any, *, indent: int | None = None, sort_keys: bool = False, a
 
     Args:
         indent, sort_keys: see `json.dumps`.
-        ascii: escape all other characters, for a text that must survive any encoding.
+        ascii: escape all other characters, for text that must survive any encoding.
 
-    Python writes NaN and Infinity by default, which no other reader of JSON has to accept. So this function is the
-    only one in the tree that calls `json.dumps` (the linter refuses it elsewhere).
+    By default Python writes NaN and Infinity, which other JSON readers need not accept. So only this function calls
+    `json.dumps` (the linter refuses it elsewhere).
     """
     return json.dumps(  # noqa: TID251
         finite(value), ensure_ascii=ascii, allow_nan=False, indent=indent, sort_keys=sort_keys
@@ -23,7 +23,7 @@ def to_json(value: Any, *, indent: int | None = None, sort_keys: bool = False, a
 
 
 def finite(value: Any) -> Any:
-    """The value with None for every float that is NaN or infinite, however deep it lies; tuples become lists."""
+    """The value with None for every NaN and infinity, at any depth; tuples become lists."""
     if isinstance(value, dict):
         return {key: finite(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""The space of answers: the labels in the order of the outputs, or a number's mean and spread. No TensorFlow."""
+"""The labels in the order of the outputs, or the mean and spread of a regression. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pathlib import Path
 
 from .json_text import to_json
 
-FILE_NAME = "labels.json"
+LABELS_FILE = "labels.json"
 
 
 @dataclass(frozen=True)
 class LabelSpace:
-    """What a model can answer, as learned from the training split.
+    """The possible predictions of a model, learned from the training split.
 
     Attributes:
         labels: names in the order of the outputs; empty for a regression.
         counts: training rows with each label, in the same order; empty for a regression.
-        rows: training rows.
-        mean: regression: mean of the answers, in the answers' own unit.
-        std: regression: their standard deviation (never 0), same unit.
+        rows: number of training rows.
+        mean: regression: mean of the training labels, in their own unit.
+        std: regression: their standard deviation (never 0), in the same unit.
     """
 
     labels: tuple[str, ...] = ()
@@ -37,10 +37,10 @@ class LabelSpace:
     def save(self, directory: Path | str) -> None:
         """Writes `labels.json`."""
         text = to_json(asdict(self), indent=1)
-        Path(directory, FILE_NAME).write_text(text + "\n", encoding="utf-8")
+        Path(directory, LABELS_FILE).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, directory: Path | str) -> LabelSpace:
         """Reads what `save` wrote."""
-        raw = json.loads(Path(directory, FILE_NAME).read_text(encoding="utf-8"))
+        raw = json.loads(Path(directory, LABELS_FILE).read_text(encoding="utf-8"))
         return cls(**{**raw, "labels": tuple(raw["labels"]), "counts": tuple(raw["counts"])})

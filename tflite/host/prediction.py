@@ -1,4 +1,4 @@
-"""What a model is asked and what it says, in Python's own types. No TensorFlow."""
+"""Tasks, predictions, and a check of the inputs, in Python's own types. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ TaskType = Literal["single_label", "multi_label", "regression"]
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one text.
+    """A model's prediction for one text.
 
     Attributes:
         score: `single_label`: probability of the label; `multi_label`: the highest probability; `regression`: the
-            number, in the unit of the training answers.
-        label: the label, or the given labels joined by the task's separator; None for a regression.
+            number, in the unit of the training labels.
+        label: the label, or the predicted labels joined by the task's separator; None for a regression.
         probabilities: label to probability, empty for a regression.
     """
 
@@ -26,25 +26,25 @@ class Prediction:
     probabilities: dict[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """What JSON shall say: only `score` for a regression."""
+        """For JSON: only `score` for a regression."""
         return {"score": self.score} if self.label is None else asdict(self)
 
     def line(self) -> str:
-        """The answer for a terminal: label and score with a tab between, or the number."""
+        """For a terminal: label and score separated by a tab, or the number."""
         return f"{self.score:.4g}" if self.label is None else f"{self.label}\t{self.score:.3f}"
 
 
 def check_pairs(model: object, reads_pairs: bool, texts: int, pairs: int | None) -> None:
-    """Checks that there are as many second texts as the model reads.
+    """Checks that there are as many second texts as the model expects.
 
     Args:
-        model: what errors call it, its folder.
-        reads_pairs: it is about pairs of texts.
-        texts: how many first texts there are.
-        pairs: how many second texts; None where none are given.
+        model: its folder, for the errors.
+        reads_pairs: whether it reads pairs of texts.
+        texts: number of first texts.
+        pairs: number of second texts; None if there are none.
 
     Raises:
-        ModelError: second texts for a model of single texts, none for a model about pairs, or another number of them.
+        ModelError: second texts for a model of single texts, or a wrong number of them for a model of pairs.
     """
     if pairs is not None and not reads_pairs:
         raise ModelError(

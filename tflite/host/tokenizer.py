@@ -1,7 +1,7 @@
-"""A tokenizer as data: its vocabulary and its switches, on disk and in memory. No TensorFlow.
+"""A tokenizer as data: its vocabulary and its options, on disk and in memory. No TensorFlow.
 
-`models/text/preprocessing.py` turns it into operations of a graph; `models/text/vocabulary_training.py` learns one;
-`models/presets/preset.py` takes one from a pretrained checkpoint.
+`models/text/preprocessing.py` turns it into graph operations, `models/text/vocabulary_training.py` learns one, and
+`models/presets/preset.py` reads one from a pretrained checkpoint.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from typing import Literal
 
 from .json_text import to_json
 
-FILE_NAME = "tokenizer.json"
+TOKENIZER_FILE = "tokenizer.json"
 VOCABULARY_FILES = {"wordpiece": "vocab.txt", "sentencepiece": "sentencepiece.model", "byte_pair": "vocab.json"}
 MERGES_FILE = "merges.txt"
 CONTINUATION = "##"
-"""WordPiece's mark of a token that goes on with a word."""
-# The first line of every merges.txt since GPT-2's.
+"""WordPiece's prefix of a token that continues a word."""
+# Beginning of the first line of every merges.txt since GPT-2's.
 _MERGES_HEADER = "#version:"
 
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """All that decides which token ids a text becomes.
+    """All that decides the token ids of a text.
 
     Attributes:
         family: the algorithm.
         vocabulary: `wordpiece` and `byte_pair`: the tokens, in the order of their ids; empty otherwise.
-        merges: `byte_pair`: the pairs of tokens that are joined, the first ones first; empty otherwise.
+        merges: `byte_pair`: the pairs of tokens to join, in order of priority; empty otherwise.
         sentencepiece_model: `sentencepiece`: the serialized model; empty otherwise.
         start_id, end_id, pad_id, unknown_id: ids of the special tokens.
         vocabulary_size: rows that the embedding table needs.
-        lowercase, strip_accents: normalization before the text is cut; nothing of it for `byte_pair`.
-        add_prefix_space: `byte_pair`: a text that does not begin with a space is given one.
+        lowercase, strip_accents: normalization before splitting; both False for `byte_pair`.
+        add_prefix_space: `byte_pair`: put a space before a text that does not begin with one.
         max_length: tokens of one input, special tokens included.
-        mediapipe_compatible: `wordpiece`: words are those of MediaPipe; `lowercase` is of ASCII alone.
+        mediapipe_compatible: `wordpiece`: split words as MediaPipe does; `lowercase` then affects only ASCII.
         pair_layout: `bert`: [start] a [end] b [end], segment ids 0 and 1; `roberta`: [start] a [end] [end] b [end],
             segment ids all 0.
     """
@@ -60,20 +60,20 @@ class Tokenizer:
 
     @property
     def continues(self) -> tuple[bool, ...]:
-        """`wordpiece`: by token id, whether the token goes on with a word that another began."""
+        """`wordpiece`: by token id, whether the token continues a word that another one began."""
         return tuple(token.startswith(CONTINUATION) for token in self.vocabulary)
 
     def digest(self) -> str:
-        """Of all that decides which token ids a text becomes."""
+        """Digest of all that decides the token ids of a text."""
         values = {**asdict(self), "sentencepiece_model": hashlib.sha256(self.sentencepiece_model).hexdigest()}
         return hashlib.sha256(to_json(values, sort_keys=True, ascii=True).encode()).hexdigest()[:32]
 
     def save(self, directory: Path | str) -> None:
-        """Writes `tokenizer.json` and the vocabulary's own file, or files."""
+        """Writes `tokenizer.json` and the files of the vocabulary."""
         data = ("vocabulary", "merges", "sentencepiece_model")
-        switches = {k: v for k, v in asdict(self).items() if k not in data}
+        options = {k: v for k, v in asdict(self).items() if k not in data}
         folder = Path(directory)
-        (folder / FILE_NAME).write_text(to_json(switches, indent=1) + "\n", encoding="utf-8")
+        (folder / TOKENIZER_FILE).write_text(to_json(options, indent=1) + "\n", encoding="utf-8")
         target = folder / VOCABULARY_FILES[self.family]
         if self.family == "wordpiece":
             target.write_text("".join(f"{token}\n" for token in self.vocabulary), encoding="utf-8", newline="\n")
@@ -89,22 +89,22 @@ class Tokenizer:
     def load(cls, directory: Path | str) -> Tokenizer:
         """Reads what `save` wrote."""
         folder = Path(directory)
-        switches = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
-        source = folder / VOCABULARY_FILES[switches["family"]]
-        if switches["family"] == "wordpiece":
-            return cls(**switches, vocabulary=tuple(source.read_bytes().decode("utf-8").split("\n")[:-1]))
-        if switches["family"] == "byte_pair":
+        options = json.loads((folder / TOKENIZER_FILE).read_text(encoding="utf-8"))
+        source = folder / VOCABULARY_FILES[options["family"]]
+        if options["family"] == "wordpiece":
+            return cls(**options, vocabulary=tuple(source.read_bytes().decode("utf-8").split("\n")[:-1]))
+        if options["family"] == "byte_pair":
             ids = json.loads(source.read_text(encoding="utf-8"))
             merges = parse_merges((folder / MERGES_FILE).read_text(encoding="utf-8"))
-            return cls(**switches, vocabulary=tuple(sorted(ids, key=ids.__getitem__)), merges=merges)
-        return cls(**switches, sentencepiece_model=source.read_bytes())
+            return cls(**options, vocabulary=tuple(sorted(ids, key=ids.__getitem__)), merges=merges)
+        return cls(**options, sentencepiece_model=source.read_bytes())
 
 
 def parse_merges(text: str) -> tuple[tuple[str, str], ...]:
     """The pairs of a merges.txt.
 
     Raises:
-        ValueError: a line, which the message names, does not hold two tokens.
+        ValueError: a line, named in the message, does not consist of two tokens.
     """
     lines = text.split("\n")
     if lines[0].startswith(_MERGES_HEADER):

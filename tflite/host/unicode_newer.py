@@ -1,14 +1,14 @@
-"""Unicode 17 where `unicodedata` of Python 3.11 (Unicode 14) does not know it. Standard library only.
+"""What Unicode 17 adds to `unicodedata` of Python 3.11 (Unicode 14). Standard library only.
 
 `models.text.preprocessing` normalizes with ICU and RE2, which are newer than Python. A test compares `words.py` with
-them over all of Unicode, and so says when these tables must be renewed.
+them over all of Unicode, and fails when these tables must be updated.
 """
 
 from __future__ import annotations
 
 
 def _span(first: int, texts: str) -> dict[int, str]:
-    """Consecutive characters from `first` on to one character of `texts` each."""
+    """Maps consecutive characters from `first` on to one character of `texts` each."""
     return {first + index: text for index, text in enumerate(texts)}
 
 
@@ -62,7 +62,7 @@ DECOMPOSED = {
 COMPOSED = tuple(
     (parts, chr(point)) for point, parts in sorted(DECOMPOSED.items(), key=lambda one: -len(one[1])) if len(parts) > 1
 )
-"""What NFC composes, the longest first."""
+"""What NFC composes, longest first."""
 
 FOLDED = {
     0x1C89: "\u1c8a",

@@ -1,4 +1,4 @@
-"""The words of a text, in Python: what `models.text.preprocessing.split_words` does in a graph. Standard library only.
+"""Splits text into words in Python, as `models.text.preprocessing.split_words` does in a graph. Standard library only.
 
 Both must give the same words for every text; a test compares them over all of Unicode.
 """
@@ -16,20 +16,20 @@ _ASCII_SPACE = frozenset(map(ord, " \t\n\v\f\r"))
 _ASCII_PUNCTUATION = frozenset(map(ord, "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"))
 
 
-class Table(dict[int, str]):
-    """For `str.translate`: computes what a character becomes when it is first seen."""
+class TranslationTable(dict[int, str]):
+    """For `str.translate`: computes the replacement of a character at its first occurrence."""
 
     def __init__(self, compute: Callable[[int], str]) -> None:
         super().__init__()
         self._compute = compute
 
     def __missing__(self, point: int) -> str:
-        found = self[point] = self._compute(point)
-        return found
+        text = self[point] = self._compute(point)
+        return text
 
 
 def valid_text(text: str | bytes) -> str:
-    """Text that UTF-8 can hold; what is not UTF-8 becomes U+FFFD."""
+    """The text as valid Unicode; everything that is not UTF-8 becomes U+FFFD."""
     if isinstance(text, str):
         text = text.encode("utf-8", errors="surrogatepass")
     return text.decode("utf-8", errors="replace")
@@ -38,14 +38,14 @@ def valid_text(text: str | bytes) -> str:
 def split_words(
     text: str | bytes, *, lowercase: bool, strip_accents: bool, mediapipe_compatible: bool = False
 ) -> Iterator[str]:
-    """Normalizes a text and splits it into words, punctuation marks and CJK characters, in their order.
+    """Normalizes a text and splits it into words, punctuation marks and CJK characters, in order.
 
     Args:
         text: any text; bytes are read as UTF-8.
         lowercase: fold case (Unicode's NFKC_Casefold).
         strip_accents: decompose (NFD) and drop the combining marks.
-        mediapipe_compatible: the words of MediaPipe's TextClassifier, see `mediapipe_rules.py`; the two others then say
-            nothing.
+        mediapipe_compatible: the words of MediaPipe's TextClassifier, see `mediapipe_rules.py`; the other two are then
+            ignored.
     """
     text = valid_text(text)
     if mediapipe_compatible:
@@ -82,7 +82,7 @@ def _category(point: int) -> str:
 
 
 def _separated(point: int) -> str:
-    """A character with spaces where words end. White space beyond ASCII's stays within its word, as in KerasHub."""
+    """A character, with spaces where words end. Non-ASCII white space stays in its word, as in KerasHub."""
     category = _category(point)
     if point in _ASCII_SPACE or category in ("Cc", "Cf"):
         return " "
@@ -90,7 +90,7 @@ def _separated(point: int) -> str:
 
 
 def _as_mediapipe(point: int) -> str:
-    """A character as MediaPipe reads it: only its own white space ends a word, only ASCII is lower-cased."""
+    """A character for MediaPipe: only its own white space ends a word, and only ASCII is lowercased."""
     if chr(point) in MEDIAPIPE_SPACE:
         return " "
     if _stands_alone(point) or point in MEDIAPIPE_PUNCTUATION:
@@ -107,17 +107,17 @@ def _stands_alone(point: int) -> bool:
 
 
 def _folded(point: int) -> str:
-    """NFKC_Casefold of one character; what it does to a text is its characters', composed (UAX #44)."""
+    """NFKC_Casefold of one character; that of a text is its characters', composed (UAX #44)."""
     if point in unicode_newer.IGNORED:
         return ""
     folded = unicode_newer.FOLDED.get(point, chr(point))
-    for _ in range(2):  # what is folded may compose to what can be folded again
+    for _ in range(2):  # the result may compose to something that can be folded again
         folded = unicodedata.normalize("NFKC", folded).casefold()
     return unicodedata.normalize("NFKC", folded)
 
 
-_SEPARATED = Table(_separated)
-_AS_MEDIAPIPE = Table(_as_mediapipe)
-_FOLDED = Table(_folded)
-_DECOMPOSED = Table(lambda point: unicode_newer.DECOMPOSED.get(point, chr(point)))
-_WITHOUT_MARKS = Table(lambda point: "" if _category(point) == "Mn" else chr(point))
+_SEPARATED = TranslationTable(_separated)
+_AS_MEDIAPIPE = TranslationTable(_as_mediapipe)
+_FOLDED = TranslationTable(_folded)
+_DECOMPOSED = TranslationTable(lambda point: unicode_newer.DECOMPOSED.get(point, chr(point)))
+_WITHOUT_MARKS = TranslationTable(lambda point: "" if _category(point) == "Mn" else chr(point))

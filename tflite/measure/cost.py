@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.child_processes import tied
+from models.child_processes import tied_to_parent
 from models.errors import ModelError
 from tflite.host.json_text import to_json
 
@@ -69,7 +69,7 @@ def measure_cost(bundle: Path | str, *, threads: int = 1, runs: int = 50) -> Cos
         ModelError: the bundle cannot be loaded or run, or takes too long.
     """
     bundle_folder = str(Path(bundle).resolve())
-    command = tied(
+    command = tied_to_parent(
         [sys.executable, "-m", "tflite.measure.cost", bundle_folder, f"--threads={threads}", f"--runs={runs}"]
     )
     root = Path(__file__).resolve().parents[2]

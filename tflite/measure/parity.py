@@ -99,7 +99,7 @@ def keras_reference(model: RestoredModel, rows: Sequence[TextRow], max_length: i
     for batch in _batches(rows):
         texts, pairs = text_columns([rows[index] for index in batch], model.task)
         features = model.features(texts, pairs)
-        numbers[batch] = model.numbers(features)
+        numbers[batch] = model.predicted_values(features)
         truncated_features = features if truncated is model else truncated.features(texts, pairs)
         ids_of_rows, masks = (truncated_features[name].numpy() for name in ("token_ids", "padding_mask"))
         for index, ids, mask in zip(batch, ids_of_rows, masks, strict=True):

@@ -20,7 +20,7 @@ from components.data.gate.counts import SHOWN, SplitFacts, format_row, shorten
 from components.data.gate.findings import Finding, pluralize
 from components.data.rows import Record
 from models.config import TaskConfig
-from models.label_names import spelling, trouble
+from models.label_names import label_warning, spelling_key
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,10 @@ def unseen_label(evidence: Evidence) -> Iterator[Finding]:
 
 def _misspelt(unknown: Iterable[str], known: Iterable[str]) -> str:
     """The unknown labels that differ from known ones only in spelling."""
-    by_spelling = {spelling(label): label for label in known}
-    alike = [f"{label!r} and {by_spelling[spelling(label)]!r}" for label in unknown if spelling(label) in by_spelling]
+    by_spelling = {spelling_key(label): label for label in known}
+    alike = [
+        f"{label!r} and {by_spelling[spelling_key(label)]!r}" for label in unknown if spelling_key(label) in by_spelling
+    ]
     return f"; only the spelling differs between {abbreviate(alike, 4)}" if alike else ""
 
 
@@ -130,7 +132,7 @@ def label_spelling(evidence: Evidence) -> Iterator[Finding]:
     of = sum(facts.rows for facts in evidence.facts.values())
     alike: dict[str, list[str]] = {}
     for label in sorted(counts):
-        alike.setdefault(spelling(label), []).append(label)
+        alike.setdefault(spelling_key(label), []).append(label)
     groups = [labels for labels in alike.values() if len(labels) > 1]
 
     def finding(message: str, labels: Iterable[str], fix: str) -> Finding:
@@ -162,7 +164,7 @@ def _label_problem(label: str, task: TaskConfig) -> str:
             f"contains task.label_separator {task.label_separator!r}: a prediction of several labels, joined by it, "
             "cannot be split again; another separator can be set"
         )
-    return trouble(label)
+    return label_warning(label)
 
 
 def empty_text(evidence: Evidence) -> Iterator[Finding]:

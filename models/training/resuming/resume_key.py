@@ -1,4 +1,4 @@
-"""What decides a training's result, as named JSON values; its digest; and, in words, where two trainings differ."""
+"""What decides a training's result, as named JSON values; its digest; and a description of differences."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.config import ModelConfig, PresetConfig
-from models.presets.preset import describe
+from models.presets.preset import describe_preset
 from tflite.host.json_text import to_json
 
-# Named in this order, and the later ones only where no earlier one differs: they follow from those.
+# In the order of mention. The last two follow from the others and are named only if no other one differs.
 _WORDS = {
     "code": "Transom's code or its libraries",
     "versions": "TensorFlow, Keras or oneDNN",
@@ -24,8 +24,8 @@ _SETTINGS = ("task", "train", "model")
 _MOST_NAMED = 4
 
 
-def of_model(config: ModelConfig) -> dict[str, Any]:
-    """What decides which model is made, besides its initial weights: where a preset's files lie does not.
+def model_key(config: ModelConfig) -> dict[str, Any]:
+    """What decides the model, besides its initial weights. The location of a preset's files does not.
 
     Raises:
         PresetError: the preset cannot be used.
@@ -33,7 +33,7 @@ def of_model(config: ModelConfig) -> dict[str, Any]:
     settings = config.model_dump(mode="json", exclude={"preset"})
     if not isinstance(config, PresetConfig):
         return {"model": settings}
-    info = describe(config.preset)
+    info = describe_preset(config.preset)
     return {"model": settings, "architecture": digest({"config": dict(info.config), "pooling": info.pooling})}
 
 
@@ -44,9 +44,9 @@ def digest(identity: Mapping[str, Any]) -> str:
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Where two identities differ, in words for the user: settings by their keys with both values, the rest by name.
+    """Where two keys differ, in words for the user: settings by name with both values, the rest by name.
 
-    What follows from a named difference is left out: other rows make other batches.
+    Consequences of a named difference are left out: other rows make other batches.
     """
     found = [
         f"{section}.{key} was {_brief(before.get(key))}, is {_brief(after.get(key))}"
@@ -64,7 +64,7 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def describe_differences(found: list[str]) -> str:
-    """The differences as one phrase, the first few of them."""
+    """The first few differences as one phrase."""
     more = len(found) - _MOST_NAMED
     return "; ".join(found[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and a termination end a training between two steps, so that a checkpoint can keep all that was done."""
+"""Ctrl-C or a termination ends training between two steps, so that a checkpoint can keep its state."""
 
 from __future__ import annotations
 
@@ -12,37 +12,33 @@ from types import FrameType
 from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# One Ctrl-C may arrive twice: from the terminal, and handed on by a parent such as `timeout` or make.
+# One Ctrl-C may arrive twice: from the terminal, and passed on by a parent such as `timeout` or make.
 _SAME_REQUEST = 1.0
 
 
 class StopRequested(Exception):
-    """Raised where the training's state is whole."""
+    """Raised between steps, where the state of the training is consistent."""
 
 
 @dataclass
-class Stop:
-    """Whether an end was asked for, and when (`time.monotonic`)."""
+class StopRequest:
+    """Whether a signal asked to stop, and when (`time.monotonic`)."""
 
     since: float | None = None
 
     def check(self) -> None:
-        """Ends the training here if that was asked for.
-
-        Raises:
-            StopRequested: it was.
-        """
+        """Raises StopRequested if a signal asked to stop."""
         if self.since is not None:
             raise StopRequested
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[Stop]:
-    """Within the block a first SIGINT, SIGTERM or SIGHUP only asks for an end; a second one does what it did before.
+def stoppable() -> Iterator[StopRequest]:
+    """Within the block, a first SIGINT, SIGTERM or SIGHUP only requests a stop; a second one has its usual effect.
 
-    Signals that are ignored stay so (`nohup`), and outside the main thread nothing changes.
+    Ignored signals stay ignored (`nohup`). Outside the main thread nothing changes.
     """
-    stop = Stop()
+    stop = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
@@ -52,7 +48,7 @@ def stoppable() -> Iterator[Stop]:
         if stop.since is None:
             stop.since = time.monotonic()
         elif time.monotonic() - stop.since > _SAME_REQUEST:
-            _as_before(before[signal.Signals(number)], number, frame)
+            _run_handler(before[signal.Signals(number)], number, frame)
 
     for number in _SIGNALS:
         handler = signal.getsignal(number)
@@ -67,7 +63,7 @@ def stoppable() -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
-def _as_before(handler: Any, number: int, frame: FrameType | None) -> None:
+def _run_handler(handler: Any, number: int, frame: FrameType | None) -> None:
     if callable(handler):
         handler(number, frame)
     else:
@@ -76,8 +72,8 @@ def _as_before(handler: Any, number: int, frame: FrameType | None) -> None:
 
 
 @contextlib.contextmanager
-def at_most(seconds: float) -> Iterator[None]:
-    """Ends the block with a TimeoutError after so many seconds; in the main thread alone."""
+def time_limit(seconds: float) -> Iterator[None]:
+    """Ends the block with a TimeoutError after this many seconds; only in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from models.config import EncoderConfig
-from models.network import layers
+from models.network import attention
 from models.network.encoder import build_encoder
 from tflite.host.tokenizer import Tokenizer
 
@@ -79,11 +79,11 @@ def test_the_moderate_mask_constant_gives_the_outputs_of_a_large_one(
     values = features()
     tokens = values["padding_mask"].astype(bool)
     moderate = np.array(model(values))[tokens]
-    original = layers.masked_softmax
-    monkeypatch.setattr(layers, "masked_softmax", lambda scores, mask: original(scores, mask, masked_score=-1e9))
+    original = attention.masked_softmax
+    monkeypatch.setattr(attention, "masked_softmax", lambda scores, mask: original(scores, mask, masked_score=-1e9))
     np.testing.assert_allclose(np.array(model(values))[tokens], moderate, atol=1e-5)
     # The constant is the one that is used: without a mask the states would be others.
-    monkeypatch.setattr(layers, "masked_softmax", lambda scores, mask: original(scores, None))
+    monkeypatch.setattr(attention, "masked_softmax", lambda scores, mask: original(scores, None))
     assert np.abs(np.array(model(values))[tokens] - moderate).max() > 0.01
 
 

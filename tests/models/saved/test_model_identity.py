@@ -1,4 +1,4 @@
-"""Two exports of one model are the same; whatever the model answers with, or is asked by, makes another."""
+"""Exports of one model are the same; everything that affects predictions or inputs makes another model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tiny_exports import ENCODER, Exported, export, tiny_model
 
 from models.config import CONFIG_FILE, ModelsConfig, TaskConfig
 from models.saved.export import EXTRA_FOLDER, export_saved_model
-from models.saved.model_identity import identity, same_model
+from models.saved.model_identity import model_digest, same_model
 from tflite.host.labels import LabelSpace
 
 
@@ -35,7 +35,7 @@ def test_exports_of_one_model_are_the_same_whatever_their_bytes(tmp_path: Path, 
     tf.function(lambda x: x + 1)(tf.constant(1))
     again = export("single", tmp_path / "again")
     first = exports["single"].folder
-    assert identity(_again(tmp_path / "third", exports["single"])) == identity(first)
+    assert model_digest(_again(tmp_path / "third", exports["single"])) == model_digest(first)
     assert (first / "saved_model.pb").read_bytes() != (again.folder / "saved_model.pb").read_bytes()
     assert same_model(first, again.folder)
     (again.folder / EXTRA_FOLDER / "training.json").write_text('{"seconds": 3.1}')
@@ -82,7 +82,7 @@ OTHERS: dict[str, Callable[[Exported], dict[str, Any]]] = {
 @pytest.mark.parametrize("what", OTHERS)
 def test_what_the_model_answers_with_makes_another(what: str, tmp_path: Path, exports: dict[str, Exported]) -> None:
     one = exports["single"]
-    assert identity(_again(tmp_path / "other", one, **OTHERS[what](one))) not in (None, identity(one.folder))
+    assert model_digest(_again(tmp_path / "other", one, **OTHERS[what](one))) not in (None, model_digest(one.folder))
 
 
 STORED: dict[str, tuple[Callable[[dict[str, Any]], Any], bool]] = {
@@ -109,16 +109,16 @@ def test_settings_of_the_model_are_part_of_it(what: str, tmp_path: Path, exports
 def test_what_cannot_be_read_is_the_same_as_nothing(gone: str, tmp_path: Path, exports: dict[str, Exported]) -> None:
     folder = shutil.copytree(exports["single"].folder, tmp_path / "other")
     (folder / gone).unlink()
-    assert identity(folder) is None
+    assert model_digest(folder) is None
     assert not same_model(folder, folder)
     (folder / gone).write_bytes(b"\x00damaged")
-    assert identity(folder) is None
+    assert model_digest(folder) is None
     assert not same_model(folder, exports["single"].folder)
 
 
 @pytest.mark.parametrize("kind", ["pair", "multi", "number"])
 def test_every_kind_of_task_has_an_identity(kind: str, exports: dict[str, Exported]) -> None:
-    found = {name: identity(one.folder) for name, one in exports.items()}
+    found = {name: model_digest(one.folder) for name, one in exports.items()}
     assert found[kind] is not None
     assert list(found.values()).count(found[kind]) == 1
     assert golden_text.tokenizer() == exports[kind].tokenizer

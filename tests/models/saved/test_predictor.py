@@ -1,4 +1,4 @@
-"""A pushed SavedModel answers: where it is found, in which order it answers, what it refuses."""
+"""Predicting with a pushed SavedModel: where it is found, the order of the predictions, and what it refuses."""
 
 from __future__ import annotations
 

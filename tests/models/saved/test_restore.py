@@ -17,7 +17,7 @@ from models.config import CONFIG_FILE, ModelsConfig, PresetConfig
 from models.errors import ModelError
 from models.presets.architecture import ARCHITECTURE_FILE, Architecture
 from models.presets.backbones import merge_lora
-from models.presets.preset import describe, preset_tokenizer
+from models.presets.preset import describe_preset, preset_tokenizer
 from models.saved.export import EXTRA_FOLDER, export_saved_model
 from models.saved.restore import restore
 from tflite.host.labels import LabelSpace
@@ -36,7 +36,7 @@ def test_the_restored_model_answers_as_the_exported_one(kind: str, exports: dict
         exported.task,
     )
     pairs = TEXTS[::-1] if exported.task.text_pair else None
-    wanted, got = exported.ask_keras(TEXTS, pairs), restored.answer(TEXTS, pairs)
+    wanted, got = exported.ask_keras(TEXTS, pairs), restored.predict(TEXTS, pairs)
     assert wanted.keys() == got.keys()
     assert all(np.array_equal(wanted[name], got[name]) for name in wanted)
 
@@ -54,7 +54,7 @@ def test_a_merged_preset_is_restored_where_its_folder_is_gone(tmp_path: Path) ->
     for weight in model.trainable_weights:
         weight.assign(keras.random.normal(weight.shape, stddev=0.5))
     merge_lora(model)
-    architecture = describe(str(preset)).text().encode()
+    architecture = describe_preset(str(preset)).text().encode()
     stored = {CONFIG_FILE: config.model_dump_json().encode(), ARCHITECTURE_FILE: architecture}
     folder = tmp_path / "export"
     export_saved_model(
@@ -84,7 +84,7 @@ def test_a_preset_of_any_family_is_built_again_from_its_architecture(kind: str, 
     config = PresetConfig(preset=str(preset), **changes)
     tokenizer = preset_tokenizer(str(preset), 16)
     model = build_model(config, tokenizer=tokenizer, outputs=3)
-    (tmp_path / ARCHITECTURE_FILE).write_text(describe(str(preset)).text(), encoding="utf-8")
+    (tmp_path / ARCHITECTURE_FILE).write_text(describe_preset(str(preset)).text(), encoding="utf-8")
     shutil.rmtree(preset)
 
     architecture = Architecture.load(tmp_path)

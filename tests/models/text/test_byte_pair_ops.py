@@ -18,7 +18,7 @@ import tokenizers
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from models.text.byte_pair_ops import WORDS, longest_text
+from models.text.byte_pair_ops import WORDS, longest_prefix_bytes
 from models.text.preprocessing import Preprocessor, to_dense
 from tflite.host.text_rules import MAX_BYTE_PAIR_BYTES, byte_characters
 from tflite.host.tokenizer import Tokenizer
@@ -190,7 +190,7 @@ class TestLongText:
     def test_what_comes_after_the_limit_changes_nothing(self, texts: list[str], max_length: int) -> None:
         tokenizer = tiny_byte_pairs.tokenizer(max_length=max_length)
         text = "".join(texts)
-        text *= 1 + 2 * longest_text(tokenizer) // max(len(text), 1)
+        text *= 1 + 2 * longest_prefix_bytes(tokenizer) // max(len(text), 1)
         room = max_length - 2
         assert content(Preprocessor(tokenizer), [text])[0] == tiny_byte_pairs.reference(text[:2000], tokenizer)[:room]
 

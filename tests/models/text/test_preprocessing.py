@@ -41,7 +41,7 @@ def keras_hub_preprocessor(tokenizer: Tokenizer) -> Any:
 
 
 def dense(preprocessor: Preprocessor, *texts: list[Any]) -> dict[str, np.ndarray]:
-    """What KerasHub returns, made by ours: every row padded to `max_length`."""
+    """What KerasHub returns, from Transom's output: every row padded to `max_length`."""
     ragged = preprocessor(*(tf.constant(batch, tf.string) for batch in texts))
     padded = to_dense(ragged, preprocessor.tokenizer.pad_id, preprocessor.tokenizer.max_length)
     return {name: value.numpy() for name, value in padded.items()}

@@ -1,4 +1,4 @@
-"""Shared by the tests of training: `tiny`, the module beside this file, and `run_tiny`, the same in a process."""
+"""Fixtures for the tests of training: `tiny`, the module next to this file, and `run_tiny`, its use in a process."""
 
 from __future__ import annotations
 

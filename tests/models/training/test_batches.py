@@ -27,7 +27,7 @@ def _cost(lengths: np.ndarray, buckets: tuple[int, ...], shape_cost: int) -> int
 @settings(max_examples=60, deadline=None)
 def test_buckets_cost_as_little_as_the_best_of_all_choices(lengths: list[int], shape_cost: int) -> None:
     array = np.array(lengths)
-    buckets = choose_buckets(array, limit=40, most=3, shape_cost=shape_cost)
+    buckets = choose_buckets(array, limit=40, max_buckets=3, shape_cost=shape_cost)
     top = -(-max(lengths) // 8) * 8
     choices = [(*inner, top) for size in range(3) for inner in itertools.combinations(range(8, top, 8), size)]
     assert buckets[-1] == top
@@ -63,7 +63,7 @@ def test_every_row_comes_once_an_epoch_and_all_batches_but_one_are_full(
     assert sorted(np.concatenate(order).tolist()) == list(range(len(lengths)))
     assert sorted(len(rows) for rows in order)[1:] == [batch_size] * (len(batches) - 1)
     for rows in order:
-        batch = batches.make(rows)
+        batch = batches.make_batch(rows)
         ids, mask = batch.features["token_ids"], batch.features["padding_mask"]
         assert ids.shape == mask.shape == batch.features["segment_ids"].shape
         assert ids.shape[0] == batches.padded_size
@@ -88,7 +88,7 @@ def test_the_order_depends_on_seed_and_epoch_alone() -> None:
 def test_batches_hold_rows_of_like_length() -> None:
     lengths = np.random.default_rng(0).integers(1, 64, 1000)
     batches = Batches(_rows(lengths.tolist()), (16, 32, 48, 64), 10, pad_id=0)
-    padded = sum(batches.make(rows).features["token_ids"].size for rows in batches.order(0))
+    padded = sum(batches.make_batch(rows).features["token_ids"].size for rows in batches.order(0))
     ideal = np.array([16, 32, 48, 64])[np.searchsorted([16, 32, 48, 64], lengths)].sum()
     assert padded <= ideal + 3 * 10 * 64 + 10 * 64  # a batch across each boundary, and the last one's empty rows
 
@@ -111,7 +111,7 @@ def test_a_single_row_has_a_batch(longest: int) -> None:
 def test_a_batch_larger_than_the_table_is_padded_to_the_table(tiny: ModuleType) -> None:
     """Otherwise a batch_size of ten thousand would compute ten thousand rows for a table of ten."""
     batches = Batches(tiny.rows(10), (20,), 10_000, pad_id=0, multiple=4)
-    made = batches.make(batches.order(0)[0])
+    made = batches.make_batch(batches.order(0)[0])
     assert len(batches) == 1
     assert len(made.rows) == 10
     assert made.features["token_ids"].shape == (12, 20)

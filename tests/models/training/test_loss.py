@@ -56,7 +56,7 @@ def test_a_weight_for_an_unknown_label_names_it() -> None:
 @pytest.mark.parametrize("weights", ["balanced", {"rare": 99.0}])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
 def test_rows_without_a_rare_label_stay_below_the_threshold(weights: object, smoothing: float) -> None:
-    """The logit at which the loss of such a row is least is one of "no", whatever the label weighs."""
+    """The logit of least loss for such a row means "no", whatever the weight of the label."""
     labels = LabelSpace(("common", "rare"), (500, 10), 1000)
     loss = row_loss(
         TaskConfig(type="multi_label"), TrainConfig(class_weights=weights, label_smoothing=smoothing), labels

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.config import TrainConfig
-from models.training.optimizer import WarmupDecay, averages, make_optimizer, resolve_defaults
+from models.training.optimizer import WarmupDecay, make_optimizer, moving_averages, resolve_defaults
 
 
 def _rates(shape: str, steps: int = 10, warmup: float = 0.2) -> list[float]:
@@ -96,7 +96,7 @@ def test_a_new_head_learns_faster(tiny: ModuleType) -> None:
 def test_the_moving_average_is_over_few_steps_at_first(tiny: ModuleType) -> None:
     model = tiny.model()
     optimizer = make_optimizer(model, TrainConfig(learning_rate=0.1, ema_momentum=0.15), steps=8)
-    assert all(not average.numpy().any() for average in averages(optimizer))
+    assert all(not average.numpy().any() for average in moving_averages(optimizer))
     expected = None
     for step in range(4):
         optimizer.apply([keras.ops.ones_like(v) * (step - 1.0) for v in model.trainable_variables])
@@ -104,13 +104,13 @@ def test_the_moving_average_is_over_few_steps_at_first(tiny: ModuleType) -> None
         momentum = min(0.15, step / (step + 10))
         expected = [momentum * a + (1 - momentum) * b for a, b in zip(expected or now, now, strict=True)]
     assert expected is not None
-    for average, value, variable in zip(averages(optimizer), expected, model.trainable_variables, strict=True):
+    for average, value, variable in zip(moving_averages(optimizer), expected, model.trainable_variables, strict=True):
         np.testing.assert_allclose(average.numpy(), value, rtol=1e-5, atol=1e-6)
         assert np.abs(average.numpy() - variable.numpy()).max() > 1e-3
 
 
 def test_without_momentum_there_are_no_averages(tiny: ModuleType) -> None:
-    assert averages(make_optimizer(tiny.model(), TrainConfig(learning_rate=0.1), steps=8)) == []
+    assert moving_averages(make_optimizer(tiny.model(), TrainConfig(learning_rate=0.1), steps=8)) == []
 
 
 def test_defaults_depend_on_the_kind_of_model() -> None:

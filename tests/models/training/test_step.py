@@ -12,10 +12,10 @@ import tensorflow as tf
 from models.build import build_model
 from models.config import EncoderConfig, PresetConfig, TaskConfig, TrainConfig
 from models.training.batches import Batches
+from models.training.devices import TrainingDevices, choose_devices
 from models.training.loss import row_loss
 from models.training.optimizer import make_optimizer
 from models.training.step import BatchPredictor, TrainStep, draws_per_pass
-from models.training.strategy import Placement, make_strategy
 from tflite.host.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer("wordpiece", start_id=1, end_id=2, pad_id=0, unknown_id=3, vocabulary_size=10, max_length=20)
@@ -27,12 +27,12 @@ def _step(tiny: ModuleType, *, dropout: float = 0.0, xla: bool = False, accumula
     config = TrainConfig(learning_rate=0.01)
     loss = row_loss(TaskConfig(), config, tiny.labels(tiny.rows(8)))
     optimizer = make_optimizer(model, config, steps=10)
-    return model, TrainStep(model, optimizer, loss, make_strategy("none"), xla=xla, accumulate=accumulate)
+    return model, TrainStep(model, optimizer, loss, choose_devices("none"), xla=xla, accumulate=accumulate)
 
 
 def _batches(tiny: ModuleType, count: int, size: int) -> list[Any]:
     batches = Batches(tiny.rows(count), (20,), size, pad_id=0)
-    return [batches.make(rows) for rows in batches.order(0)]
+    return [batches.make_batch(rows) for rows in batches.order(0)]
 
 
 def _weights(batches: list[Any]) -> list[np.ndarray]:
@@ -89,11 +89,11 @@ def test_dropout_depends_on_the_step_and_on_nothing_before_it(tiny: ModuleType) 
 
 def test_one_trace_for_each_length(tiny: ModuleType) -> None:
     model, step = _step(tiny)
-    predictor = BatchPredictor(model, make_strategy("none"), xla=False)
+    predictor = BatchPredictor(model, choose_devices("none"), xla=False)
     batches = Batches(tiny.rows(200), (8, 16, 20), 8, pad_id=0)
     for epoch in range(2):
         for rows in batches.order(epoch):
-            batch = batches.make(rows)
+            batch = batches.make_batch(rows)
             step([batch], _weights([batch]), 0)
             predictor(batch.features)
     assert step.traces == predictor.traces == 3
@@ -105,14 +105,14 @@ def test_the_whole_step_compiles_with_static_shapes_and_never_calls_the_host(
 ) -> None:
     # What a TPU demands, in its precision. That it then runs on one is unverified: there was none to try.
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(Placement("tpu", tf.distribute.get_strategy(), ()).precision)
+    keras.config.set_dtype_policy(TrainingDevices("tpu", tf.distribute.get_strategy(), ()).precision)
     try:
         model = build_model(encoder, tokenizer=TOKENIZER, outputs=2)
     finally:
         keras.config.set_dtype_policy(before)
     config = TrainConfig(learning_rate=0.01)
     loss = row_loss(TaskConfig(), config, tiny.labels(tiny.rows(8)))
-    step = TrainStep(model, make_optimizer(model, config, steps=10), loss, make_strategy("none"), xla=True)
+    step = TrainStep(model, make_optimizer(model, config, steps=10), loss, choose_devices("none"), xla=True)
     (batch,) = _batches(tiny, 8, 8)
 
     @tf.function(jit_compile=True)

@@ -2,18 +2,16 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
-import signal
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
-from models.errors import Interrupted, TrainingError
+from models.errors import TrainingError
 from models.training.progress import Progress
 from models.training.token_rows import TokenRows
 from tflite.host.json_text import to_json
@@ -108,7 +106,7 @@ def test_the_moving_average_is_what_is_measured_and_kept(tiny: ModuleType) -> No
 def _whole(tiny: ModuleType, rows: TokenRows) -> Any:
     from models.training.batches import Batches
 
-    return Batches(rows, (20,), len(rows), pad_id=0).make(np.arange(len(rows)))
+    return Batches(rows, (20,), len(rows), pad_id=0).make_batch(np.arange(len(rows)))
 
 
 def test_a_seed_decides_everything(tiny: ModuleType) -> None:
@@ -144,142 +142,6 @@ def test_two_replicas_have_the_losses_of_one(tiny: ModuleType, run_tiny: RunTiny
         assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-5)
     for variable, value in zip(one.model.weights, weights, strict=True):
         np.testing.assert_allclose(variable.numpy(), value, atol=1e-4)
-
-
-def test_a_killed_training_continues_and_ends_with_the_same_weights(run_tiny: RunTiny, tmp_path: Path) -> None:
-    # 29 batches of 8 rows in groups of 2: 15 steps an epoch, the last one a half. Killed in the second epoch.
-    config = {"epochs": 3, "batch_size": 8, "accumulate": 2, "checkpoint_steps": 4, "xla": True}
-    shared = {"count": 229, "dropout": 0.1, "train_config": config}
-    folder = str(tmp_path / "checkpoints")
-    status, _, _ = run_tiny(tmp_path / "a.npz", kill_at=25, checkpoint_dir=folder, **shared)
-    assert status == -9
-    _, resumed, report = run_tiny(tmp_path / "b.npz", checkpoint_dir=folder, **shared)
-    _, whole, expected = run_tiny(tmp_path / "c.npz", **shared)
-    assert report["resumed_at_step"] == 24
-    assert all(np.array_equal(a, b) for a, b in zip(resumed, whole, strict=True))
-    for ours, theirs in zip(report["history"], expected["history"], strict=True):
-        assert {**ours, "traces": 0} == {**theirs, "traces": 0}
-    assert report["best_epoch"] == expected["best_epoch"]
-
-
-class _StopAt:
-    """An `on_progress` that ends the training at the first chance from a step on, which a busy machine has sooner."""
-
-    def __init__(self, step: int, how: Callable[[], None]) -> None:
-        self.step, self.how = step, how
-        self.stopped_at = 0
-
-    def __call__(self, progress: Progress) -> None:
-        if progress.step >= self.step and not self.stopped_at:
-            self.stopped_at = progress.step
-            self.how()
-
-
-def _history(trained: Any) -> list[dict[str, Any]]:
-    """What was measured; what was compiled depends on where a training started."""
-    return [{**epoch, "traces": 0} for epoch in trained.report["history"]]
-
-
-def _weights(trained: Any) -> list[np.ndarray]:
-    return [variable.numpy() for variable in trained.model.weights]
-
-
-def test_an_interrupted_training_goes_on_though_another_ran_meanwhile(tiny: ModuleType, tmp_path: Path) -> None:
-    # A moving average and a loss scale are part of the state, too.
-    first = {"epochs": 3, "ema_momentum": 0.9, "precision": "mixed_float16"}
-    second = {**first, "learning_rate": 0.01}
-    notes: list[str] = []
-
-    def fit(config: dict[str, Any], **more: Any) -> Any:
-        return tiny.fit(checkpoint_dir=tmp_path, train_config=config, dropout=0.1, on_note=notes.append, **more)
-
-    stop = _StopAt(11, lambda: signal.raise_signal(signal.SIGINT))
-    with pytest.raises(Interrupted):
-        fit(first, on_progress=stop)
-    fit(second).checkpoints.remove()
-    again = fit(first)
-    whole = tiny.fit(train_config=first, dropout=0.1)
-    assert 11 <= stop.stopped_at == again.report["resumed_at_step"] < 24
-    assert _history(again) == _history(whole)
-    assert all(np.array_equal(a, b) for a, b in zip(_weights(again), _weights(whole), strict=True))
-    assert notes[0] == "training starts at step 1 of 24: there is no earlier training to continue"
-    assert "train.learning_rate was 0.02, is 0.01" in notes[1]
-    assert notes[2].startswith(f"training continues after step {stop.stopped_at} of 24, from a checkpoint of 20")
-    again.checkpoints.remove()
-    assert not tmp_path.exists()
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_keeps_what_was_trained_and_says_so(tiny: ModuleType, tmp_path: Path, number: signal.Signals) -> None:
-    before = signal.getsignal(number)
-    stop = _StopAt(10, lambda: signal.raise_signal(number))
-    with pytest.raises(Interrupted) as caught:
-        tiny.fit(checkpoint_dir=tmp_path, train_config={"epochs": 3}, on_progress=stop)
-    assert signal.getsignal(number) is before
-    assert caught.value.what == f"training, after step {stop.stopped_at} of 24"
-    assert caught.value.kept.startswith(f"a checkpoint of step {stop.stopped_at}, in {tmp_path}")
-    assert caught.value.lost == "nothing of the training"
-    assert caught.value.then.endswith(f"training continues at step {stop.stopped_at + 1}")
-
-
-def test_an_end_after_the_last_step_leaves_only_the_export(tiny: ModuleType, tmp_path: Path) -> None:
-    stop = _StopAt(16, lambda: signal.raise_signal(signal.SIGTERM))
-    with pytest.raises(Interrupted) as caught:
-        tiny.fit(checkpoint_dir=tmp_path, on_progress=stop)
-    assert caught.value.what == "training, after step 16 of 16"
-    assert caught.value.then.endswith("only evaluation and export are left")
-
-
-def test_an_end_during_the_evaluation_evaluates_again(tiny: ModuleType, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("models.training.progress.Pace.is_due", lambda self: True)
-    asked: list[Progress] = []
-
-    def on_progress(progress: Progress) -> None:
-        if progress.evaluated is not None and not asked:
-            asked.append(progress)
-            signal.raise_signal(signal.SIGTERM)
-
-    config = {"epochs": 2, "ema_momentum": 0.9, "batch_size": 8}
-    with pytest.raises(Interrupted) as caught:
-        tiny.fit(checkpoint_dir=tmp_path, train_config=config, on_progress=on_progress)
-    assert caught.value.what == "training, after step 15 of 30"
-    again = tiny.fit(checkpoint_dir=tmp_path, train_config=config)
-    whole = tiny.fit(train_config=config)
-    assert again.report["resumed_at_step"] == 15
-    assert _history(again) == _history(whole)
-    assert all(np.array_equal(a, b) for a, b in zip(_weights(again), _weights(whole), strict=True))
-
-
-def test_a_checkpoint_that_cannot_be_written_at_the_end_is_counted_as_lost(
-    tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = {"checkpoint_steps": 3, "epochs": 4}
-
-    def full() -> None:
-        monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
-        signal.raise_signal(signal.SIGINT)
-
-    with pytest.raises(Interrupted) as caught:
-        tiny.fit(checkpoint_dir=tmp_path, train_config=config, on_progress=_StopAt(16, full))
-    assert "a checkpoint of step 15" in caught.value.kept
-    assert caught.value.lost.startswith("the last step, ")
-    assert caught.value.then.endswith("training continues at step 16")
-
-
-def test_other_data_code_or_another_model_start_anew(tiny: ModuleType, tmp_path: Path) -> None:
-    def fit(**changes: Any) -> dict[str, Any]:
-        return tiny.fit(checkpoint_dir=tmp_path, train_config={"epochs": 1}, **changes).report
-
-    first, same = fit(), fit()
-    assert first["resumed_at_step"] is None
-    assert same["resumed_at_step"] == same["steps"] == first["steps"]
-    for changes, said in (
-        ({"identity": {"model": {"width": 16}, "code": "another"}}, "model.width was unset, is 16; Transom's code"),
-        ({"rows_": tiny.rows(120, 7)}, "the rows of train or eval"),
-    ):
-        report = fit(**changes)
-        assert report["resumed_at_step"] is None
-        assert said in report["started_anew_because"]
 
 
 def test_progress_tells_the_time_that_is_left(learned: tuple[Any, list[Progress], Path]) -> None:

@@ -21,7 +21,7 @@ import numpy as np  # noqa: E402
 from models.config import TaskConfig, TrainConfig  # noqa: E402
 from models.training.progress import Progress  # noqa: E402
 from models.training.token_rows import TokenRows  # noqa: E402
-from models.training.training_run import Trained, train  # noqa: E402
+from models.training.training_run import TrainedModel, train  # noqa: E402
 from tflite.host.labels import LabelSpace  # noqa: E402
 
 VOCABULARY = 10
@@ -85,7 +85,7 @@ def fit(
     labels_: LabelSpace | None = None,
     train_config: dict[str, Any] | None = None,
     **options: Any,
-) -> Trained:
+) -> TrainedModel:
     """Trains the tiny model on tiny rows; `options` are those of `train`."""
     own = rows_ if rows_ is not None else rows(count, task=task)
     config = TrainConfig(**{**QUICK, **(train_config or {})})
@@ -103,7 +103,7 @@ def fit(
 
 
 def run(weights: str, cpus: int = 1, kill_at: int | None = None, **arguments: Any) -> None:
-    """Trains on so many logical CPUs, writes the weights and the report; kills itself at a step if told to."""
+    """Trains on this many logical CPUs and writes weights and report; kills itself at step `kill_at`, if given."""
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]

@@ -26,7 +26,7 @@ import tensorflow as tf
 from docs_examples import BLOCKS, missing_program, prepare, run
 from tensorflow.core.protobuf import saved_model_pb2
 
-from models.child_processes import tied
+from models.child_processes import tied_to_parent
 from serving.client import AsyncClient, Client, InvalidRequest, ModelNotFound, Unavailable
 from serving.deploy import server_files
 from serving.deploy.plan import plan
@@ -91,7 +91,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterat
         (config / name).write_text(text.replace(deployed.base_path, str(base)))
     flags = [flag.replace(server_files.CONFIG_FOLDER, str(config)) for flag in server_files.arguments(deployed, *ports)]
     process = subprocess.Popen(
-        tied([sys.executable, "-m", "serving.server", *flags]),
+        tied_to_parent([sys.executable, "-m", "serving.server", *flags]),
         cwd=repository,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
     )

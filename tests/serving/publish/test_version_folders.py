@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from models.child_processes import tied
+from models.child_processes import tied_to_parent
 from serving.errors import PublishError
 from serving.publish.version_folders import _replace, newest, prune, publish, remove_leftovers, versions
 
@@ -192,7 +192,7 @@ def test_a_killed_publisher_leaves_only_what_the_next_one_removes(source: Path, 
         "publish(*map(pathlib.Path, sys.argv[1:]))"
     )
     root = str(Path(__file__).parents[3])
-    publisher = subprocess.Popen(tied([sys.executable, "-c", code, str(source), str(base)]), cwd=root)
+    publisher = subprocess.Popen(tied_to_parent([sys.executable, "-c", code, str(source), str(base)]), cwd=root)
     while not any((base / name / "variables" / "zz").parent.exists() for name in hidden(base)):
         assert publisher.poll() is None
         time.sleep(0.01)

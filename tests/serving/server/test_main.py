@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 from fronts import HOST, free_ports
 
-from models.child_processes import tied
+from models.child_processes import tied_to_parent
 from serving.server.calls.request_tensors import decode_inputs, encode_outputs
 from serving.wire import protos
 
@@ -43,7 +43,7 @@ def test_a_saved_model_is_served_over_grpc_and_rest_and_a_new_version_takes_over
     command = [sys.executable, "-m", "serving.server", "--model_name=tiny", f"--model_base_path={base}"]
     command += [f"--host={HOST}", f"--port={port}", "--rest_api_port", str(rest), "--num_load_threads=1"]
     with open(log, "wb") as file:
-        process = subprocess.Popen(tied(command), stderr=file)
+        process = subprocess.Popen(tied_to_parent(command), stderr=file)
     try:
         wait_for(lambda: "ready after" in log.read_text(), process, log)
         assert "--num_load_threads has no effect" in log.read_text()

@@ -1,4 +1,4 @@
-"""The texts of `tests/golden/hard_strings.jsonl`: every way to tokenize must give the ids that stand beside them.
+"""The texts of `tests/golden/hard_strings.jsonl`: every tokenizer must give the ids stored with them.
 
 A line has a `name` and one of `text`, `hex` (bytes that no JSON string can hold) and `repeat` ([text, times]); then
 `token_ids` (lowercase, accents stripped) and `cased_token_ids` (neither), at most `MAX_LENGTH` of them, as reviewed.
@@ -53,7 +53,7 @@ def rows() -> list[dict[str, Any]]:
 
 
 def rewrite(name_to_ids: dict[str, dict[str, list[int]]]) -> None:
-    """Writes the file anew with these ids (name to `token_ids` and `cased_token_ids`)."""
+    """Rewrites the file with these ids (name to `token_ids` and `cased_token_ids`)."""
     kept = [{k: row[k] for k in ("name", "text", "hex", "repeat") if k in row} for row in rows()]
     lines = [json.dumps({**row, **name_to_ids[row["name"]]}) for row in kept]
     FILE.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

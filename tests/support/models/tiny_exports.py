@@ -27,7 +27,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Exported:
-    """An exported model and what it was made of."""
+    """An exported model and its parts."""
 
     folder: Path
     model: keras.Model
@@ -36,12 +36,12 @@ class Exported:
     task: TaskConfig
 
     def ask_keras(self, texts: list[bytes], pairs: list[bytes] | None = None) -> dict[str, np.ndarray]:
-        """What the Keras model itself answers."""
-        return RestoredModel(self.model, self.tokenizer, self.labels, self.task).answer(texts, pairs)
+        """Predictions of the Keras model itself."""
+        return RestoredModel(self.model, self.tokenizer, self.labels, self.task).predict(texts, pairs)
 
 
 def tiny_model(tokenizer: Tokenizer, outputs: int, config: EncoderConfig = ENCODER) -> keras.Model:
-    """An encoder whose answers differ from text to text."""
+    """An encoder whose predictions differ between texts."""
     keras.utils.set_random_seed(1)
     model = build_model(config, tokenizer=tokenizer, outputs=outputs)
     for variable in model.trainable_variables:

@@ -57,7 +57,7 @@ class Setting:
     @property
     def models(self) -> ModelsConfig:
         """The settings of the Trainer."""
-        return ModelsConfig.of_stored(json.loads(self.steps["Trainer"]["config"]))
+        return ModelsConfig.from_stored(json.loads(self.steps["Trainer"]["config"]))
 
     @property
     def data(self) -> tuple[DataConfig, TaskConfig]:

@@ -12,7 +12,7 @@ import grpc
 import httpx
 from fronts import HOST, free_ports
 
-from models.child_processes import tied
+from models.child_processes import tied_to_parent
 from serving.wire import protos
 
 HERE = Path(__file__).parent
@@ -65,7 +65,9 @@ class ServerProcess:
         self.arguments += [f"--rest_api_port={self.rest_port}", f"--monitoring_config_file={monitoring}", *flags]
         self.code = SERVER.format(here=str(HERE), factory=factory, more=more)
         with open(self.log_file, "wb") as log:
-            self.process = subprocess.Popen(tied([sys.executable, "-c", self.code, *self.arguments]), stderr=log)
+            self.process = subprocess.Popen(
+                tied_to_parent([sys.executable, "-c", self.code, *self.arguments]), stderr=log
+            )
         self.http = httpx.Client(base_url=f"http://{HOST}:{self.rest_port}", timeout=20)
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 
 from models.build import build_model
 from models.config import EncoderConfig
-from models.network.layers import MIN_COUNT
+from models.network.token_features import MIN_PAIR_COUNT
 from tflite.convert.keras_to_tflite import convert
 from tflite.host.labels import LabelSpace
 from tflite.host.manifest import Manifest
@@ -47,7 +47,7 @@ def model(task: str = "single_label", seed: int = 3) -> keras.Model:
         if weight.trainable:
             weight.assign(weight + generator.normal(0, 0.2, weight.shape))
     ids = np.concatenate([row["token_ids"][0] for row in rows(max(LENGTHS))])
-    made.get_layer("bigrams").adapt(np.tile(ids, MIN_COUNT), np.arange(MIN_COUNT) * len(ids))
+    made.get_layer("bigrams").adapt(np.tile(ids, MIN_PAIR_COUNT), np.arange(MIN_PAIR_COUNT) * len(ids))
     return made
 
 

@@ -39,7 +39,7 @@ def test_it_predicts_as_keras(task: str, pairs: bool, tmp_path: Path) -> None:
     config = TaskConfig(type=task, label_separator="|", text_pair="other" if pairs else None)
     keras = RestoredModel(tiny.model(task), TOKENIZER, tiny.TASKS[task], config)
     encoded = [[text.encode() for text in each] if each else None for each in (texts, seconds)]
-    wanted = keras.answer(*encoded)
+    wanted = keras.predict(*encoded)
     found = EdgeClassifier(folder).predict(texts, seconds)
     np.testing.assert_allclose([each.score for each in found], wanted["score"], rtol=1e-4)
     if task != "regression":
@@ -80,7 +80,7 @@ def test_a_bundle_of_one_length_has_a_mediapipe_section(tmp_path: Path) -> None:
         (tiny.manifest(lengths=(8,)), {}, tiny.NUMBER, "a number"),
         (tiny.manifest(lengths=(8,)), {"lowercase": False}, tiny.LABELS, "cased"),
         (tiny.manifest(lengths=(8,)), {"family": "byte_pair"}, tiny.LABELS, "byte_pair"),
-        (tiny.manifest(lengths=(8,)), {"pad_id": 4}, tiny.LABELS, "padding of id 4"),
+        (tiny.manifest(lengths=(8,)), {"pad_id": 4}, tiny.LABELS, "padding with id 4"),
         (tiny.manifest(lengths=(8,)), {"start_id": 4}, tiny.LABELS, "'[MASK]' in place of '[CLS]'"),
         (tiny.manifest(lengths=(8,)), {"vocabulary": (*TOKENIZER.vocabulary, "a")}, tiny.LABELS, "twice"),
         (tiny.manifest(lengths=(8,)), {"vocabulary": (*TOKENIZER.vocabulary, "q\r")}, tiny.LABELS, "drops"),
@@ -180,7 +180,7 @@ def test_a_label_must_be_one_line(label: str) -> None:
 
 def test_a_folder_that_is_not_empty_is_left_alone(single: Path) -> None:
     before = (single / MODEL_FILE).read_bytes()
-    with pytest.raises(ModelError, match="something is there already"):
+    with pytest.raises(ModelError, match="it exists already"):
         bundle(single)
     assert (single / MODEL_FILE).read_bytes() == before
     assert not [path for path in single.parent.iterdir() if path.name.startswith(".")]

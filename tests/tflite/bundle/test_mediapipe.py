@@ -128,14 +128,14 @@ def test_real_rows_get_the_served_models_labels(name: str, compatible: bool, dat
     encoded = [text.encode() for text in texts]
     bias = next(weight for weight in model.trainable_weights if weight.shape == (3,))
     # Otherwise all texts would get the same label.
-    bias.assign_sub(np.log(keras_model.answer(encoded)["probabilities"]).mean(axis=0))
+    bias.assign_sub(np.log(keras_model.predict(encoded)["probabilities"]).mean(axis=0))
 
     manifest = tiny.manifest(lengths=(64,))
     content = convert(model, manifest, tiny.LABELS)
     write_bundle(tmp_path / "b", content, manifest, tokenizer=learned, labels=tiny.LABELS, card=ModelCard(name))
 
     mediapipe_scores = query(tmp_path / "b" / "model.tflite", texts)
-    served = keras_model.answer(encoded)
+    served = keras_model.predict(encoded)
     labels = np.array([label.decode() for label in served["label"].tolist()])
     assert len(set(labels)) > 1
     agreement = np.mean(np.array(tiny.LABELS.labels)[mediapipe_scores.argmax(axis=1)] == labels)

@@ -53,7 +53,7 @@ def test_float32_is_the_same(task: str, pairs: bool, tmp_path: Path) -> None:
     compared = rows(task, pairs)
     model = restored(task, pairs)
     reference = keras_reference(model, compared, max(tiny.LENGTHS))
-    alone = model.answer([compared[3].text.encode()], [compared[3].pair.encode()] if compared[3].pair else None)
+    alone = model.predict([compared[3].text.encode()], [compared[3].pair.encode()] if compared[3].pair else None)
     assert reference.numbers[3].max() == pytest.approx(float(alone["score"][0]), rel=1e-4)
     found = compare(bundle(tmp_path / "b", task, pairs=pairs), reference, compared, 2)
     assert (found.rows, found.other_token_ids, found.not_finite, found.agreement) == (len(TEXTS), 0, 0, 1.0)
@@ -73,7 +73,7 @@ def test_accuracy(tmp_path: Path) -> None:
         compared,
         99,
     )
-    labels = restored("single_label").answer([row.text.encode() for row in compared])["label"].tolist()
+    labels = restored("single_label").predict([row.text.encode() for row in compared])["label"].tolist()
     right = [(label.decode(),) == row.target for label, row in zip(labels, compared, strict=True)]
     assert found.quality[0].edge == pytest.approx(np.mean(right))
     assert len(found.quality) == 1  # no slice has 99 rows

@@ -5,42 +5,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
+from training_checkpoints import IDENTITY, load_checkpoint, save_checkpoint, variables
 
-from models.errors import TrainingError
 from models.training.resuming import checkpoint_folder
 from models.training.resuming.checkpoint import Checkpoints
 
-IDENTITY = {"train": {"learning_rate": 0.001}, "rows": [1, 2]}
-
-
-def _variables(value: float) -> list[Any]:
-    return [
-        keras.Variable(np.full((2, 3), value), dtype="float32"),
-        keras.Variable(np.array(7 * int(value), "int64"), dtype="int64"),
-    ]
-
-
-def _save(directory: Path, value: float = 3.0, identity: dict[str, Any] = IDENTITY, **state: Any) -> Path:
-    """One training's checkpoint; returns its folder."""
-    checkpoints = Checkpoints(directory, identity)
-    with checkpoints.open():
-        assert checkpoints.save(_variables(value), {"total_steps": 5, **state})
-        assert checkpoints.folder is not None
-        return checkpoints.folder
-
-
-def _load(directory: Path, identity: dict[str, Any] = IDENTITY) -> tuple[Any, float]:
-    checkpoints, target = Checkpoints(directory, identity), _variables(0.0)
-    with checkpoints.open():
-        return checkpoints.load(target), float(target[0].numpy()[0, 0])
-
 
 def test_what_was_saved_is_restored(tmp_path: Path) -> None:
-    _save(tmp_path, loss_sum=0.1)
-    checkpoints, target = Checkpoints(tmp_path, IDENTITY), _variables(0.0)
+    save_checkpoint(tmp_path, loss_sum=0.1)
+    checkpoints, target = Checkpoints(tmp_path, IDENTITY), variables(0.0)
     with checkpoints.open():
         restored = checkpoints.load(target)
     assert restored.state == {"total_steps": 5, "loss_sum": 0.1}
@@ -51,17 +26,17 @@ def test_what_was_saved_is_restored(tmp_path: Path) -> None:
 
 def test_trainings_of_other_settings_keep_their_own_checkpoints(tmp_path: Path) -> None:
     other = {**IDENTITY, "train": {"learning_rate": 0.0005}}
-    _save(tmp_path, 3.0)
-    assert _load(tmp_path, other)[0].state is None
-    folder = _save(tmp_path, 4.0, other)
-    assert _load(tmp_path)[1] == 3.0
-    assert _load(tmp_path, other)[1] == 4.0
+    save_checkpoint(tmp_path, 3.0)
+    assert load_checkpoint(tmp_path, other)[0].state is None
+    folder = save_checkpoint(tmp_path, 4.0, other)
+    assert load_checkpoint(tmp_path)[1] == 3.0
+    assert load_checkpoint(tmp_path, other)[1] == 4.0
     ended = Checkpoints(tmp_path, other)
     with ended.open():
-        ended.load(_variables(0.0))
+        ended.load(variables(0.0))
     ended.remove()
     assert not folder.exists()
-    assert _load(tmp_path)[1] == 3.0
+    assert load_checkpoint(tmp_path)[1] == 3.0
 
 
 @pytest.mark.parametrize(
@@ -78,20 +53,20 @@ def test_trainings_of_other_settings_keep_their_own_checkpoints(tmp_path: Path) 
     ],
 )
 def test_why_a_checkpoint_is_not_used_names_what_differs(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
-    _save(tmp_path)
-    why = _load(tmp_path, {**IDENTITY, **changes})[0].why_anew
-    assert why.endswith(f"is of another training, and is kept: {said}")
+    save_checkpoint(tmp_path)
+    why = load_checkpoint(tmp_path, {**IDENTITY, **changes})[0].restart_reason
+    assert why.endswith(f"belongs to another training and is kept: {said}")
     assert "(step 5)" in why
 
 
 def test_the_nearest_of_several_checkpoints_is_named(tmp_path: Path) -> None:
-    _save(tmp_path, identity={**IDENTITY, "rows": [8, 9]})
-    _save(tmp_path, identity={"train": {"learning_rate": 1.0, "epochs": 3}, "rows": [8, 9]})
-    assert _load(tmp_path)[0].why_anew.endswith("kept: the rows of train or eval")
+    save_checkpoint(tmp_path, identity={**IDENTITY, "rows": [8, 9]})
+    save_checkpoint(tmp_path, identity={"train": {"learning_rate": 1.0, "epochs": 3}, "rows": [8, 9]})
+    assert load_checkpoint(tmp_path)[0].restart_reason.endswith("kept: the rows of train or eval")
 
 
 def test_that_nothing_lies_there_is_a_reason_too(tmp_path: Path) -> None:
-    assert _load(tmp_path / "new")[0].why_anew == "there is no earlier training to continue"
+    assert load_checkpoint(tmp_path / "new")[0].restart_reason == "there is no earlier training to continue"
 
 
 def _cut(file: Path) -> None:
@@ -126,151 +101,58 @@ def _damaged_best(file: Path) -> None:
 def test_a_damaged_checkpoint_starts_anew_and_says_so(tmp_path: Path, damage: Any) -> None:
     checkpoints = Checkpoints(tmp_path, IDENTITY)
     with checkpoints.open():
-        checkpoints.keep_best(_variables(2.0))
-        checkpoints.save(_variables(3.0), {"total_steps": 5, "best_epoch": 1})
+        checkpoints.keep_best(variables(2.0))
+        checkpoints.save(variables(3.0), {"total_steps": 5, "best_epoch": 1})
     assert checkpoints.folder is not None
     damage(checkpoints.folder / "checkpoint.npz")
-    restored, value = _load(tmp_path)
+    restored, value = load_checkpoint(tmp_path)
     assert restored.state is None
-    assert "cannot be read" in restored.why_anew
+    assert "cannot be read" in restored.restart_reason
     assert value == 0.0, "some variables were restored, others not"
     assert sorted(path.name for path in checkpoints.folder.iterdir()) == ["lock"], "it would pass for one of this run"
 
 
 def test_no_flipped_byte_ends_a_training(tmp_path: Path) -> None:
-    file = _save(tmp_path) / "checkpoint.npz"
+    file = save_checkpoint(tmp_path) / "checkpoint.npz"
     content = file.read_bytes()
     for position in range(0, len(content), 7):
         damaged = bytearray(content)
         damaged[position] ^= 0xFF
         file.write_bytes(damaged)
-        _, value = _load(tmp_path)
+        _, value = load_checkpoint(tmp_path)
         assert value in (0.0, 3.0)
-
-
-def test_leftovers_of_a_killed_write_are_removed(tmp_path: Path) -> None:
-    leftover = _save(tmp_path) / "checkpoint.npz.0123.tmp"
-    leftover.write_bytes(b"half")
-    _load(tmp_path)
-    assert not leftover.exists()
 
 
 def test_the_best_weights_follow_the_checkpoint_that_names_them(tmp_path: Path) -> None:
     first = Checkpoints(tmp_path, IDENTITY)
     with first.open():
-        first.keep_best(_variables(1.0))
-        first.save(_variables(1.0), {"best_epoch": 1})
-        first.keep_best(_variables(2.0))  # killed here: the checkpoint still names epoch 1
-    again, target = Checkpoints(tmp_path, IDENTITY), _variables(0.0)
+        first.keep_best(variables(1.0))
+        first.save(variables(1.0), {"best_epoch": 1})
+        first.keep_best(variables(2.0))  # killed here: the checkpoint still names epoch 1
+    again, target = Checkpoints(tmp_path, IDENTITY), variables(0.0)
     with again.open():
         assert again.load(target).state == {"best_epoch": 1}
         again.restore_best(target)
         assert target[0].numpy()[0, 0] == 1.0
-        again.keep_best(_variables(2.0))
-        again.save(_variables(2.0), {"best_epoch": 2})
+        again.keep_best(variables(2.0))
+        again.save(variables(2.0), {"best_epoch": 2})
     assert again.folder is not None
     assert sorted(path.name for path in again.folder.iterdir()) == ["best-2.npz", "checkpoint.npz", "lock"]
 
 
 def test_best_weights_whose_checkpoint_was_never_written_do_not_stay(tmp_path: Path) -> None:
-    folder = _save(tmp_path)
+    folder = save_checkpoint(tmp_path)
     (folder / "best-2.npz").write_bytes(b"killed before the checkpoint that names it")
-    checkpoints, target = Checkpoints(tmp_path, IDENTITY), _variables(0.0)
+    checkpoints, target = Checkpoints(tmp_path, IDENTITY), variables(0.0)
     with checkpoints.open():
         checkpoints.load(target)
-        checkpoints.keep_best(_variables(2.0))
-        checkpoints.save(_variables(3.0), {"best_epoch": 2})
+        checkpoints.keep_best(variables(2.0))
+        checkpoints.save(variables(3.0), {"best_epoch": 2})
     again = Checkpoints(tmp_path, IDENTITY)
     with again.open():
         again.load(target)
     again.restore_best(target)
     assert target[0].numpy()[0, 0] == 2.0
-
-
-def test_only_the_newest_trainings_are_kept_and_nothing_of_a_stranger_goes(tmp_path: Path) -> None:
-    (tmp_path / "0123456789abcdef").mkdir()  # killed before its first checkpoint
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "checkpoint.npz").write_bytes(b"a user's")
-    (tmp_path / "checkpoint.npz").write_bytes(b"of an earlier version")
-    held = [_save(tmp_path, identity={"rows": number}) for number in range(5)]
-    (held[2] / "notes.txt").write_text("a user's")
-    said: list[str] = []
-    checkpoints = Checkpoints(tmp_path, {"rows": 9}, said.append)
-    with checkpoints.open():
-        checkpoints.save(_variables(1.0), {})
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"mine", checkpoints.folder.name, held[2].name, held[3].name, held[4].name}
-    assert [path.name for path in held[2].iterdir()] == ["notes.txt"]
-    assert [line.partition(" of 2")[0] for line in said] == ["removed the checkpoint of an interrupted training"]
-
-
-def test_a_training_at_work_is_not_pruned(tmp_path: Path) -> None:
-    at_work = Checkpoints(tmp_path, {"rows": "at work"})
-    with at_work.open():
-        at_work.save(_variables(1.0), {})
-        for number in range(4):
-            _save(tmp_path, identity={"rows": number})
-        assert at_work.folder is not None
-        assert (at_work.folder / "checkpoint.npz").exists()
-
-
-def test_two_runs_of_one_training_do_not_share_a_file(tmp_path: Path) -> None:
-    said: list[str] = []
-    first, second = Checkpoints(tmp_path, IDENTITY), Checkpoints(tmp_path, IDENTITY, said.append)
-    with first.open():
-        first.save(_variables(3.0), {"total_steps": 5})
-        with second.open(patience=0.05):
-            assert second.load(_variables(0.0)).state is None
-            assert not second.save(_variables(4.0), {"total_steps": 6})
-    assert any("still at work elsewhere" in line for line in said)
-    assert _load(tmp_path)[1] == 3.0
-
-
-def test_a_full_disk_ends_no_training_and_the_former_checkpoint_stands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said: list[str] = []
-    checkpoints = Checkpoints(tmp_path, IDENTITY, said.append)
-    with checkpoints.open():
-        checkpoints.save(_variables(3.0), {"total_steps": 5})
-        monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
-        assert not checkpoints.save(_variables(4.0), {"total_steps": 6})
-        assert not checkpoints.save(_variables(4.0), {"total_steps": 7})
-        assert len(said) == 1
-        assert "training goes on, and an interruption would find the one of step 5 alone" in said[0]
-    assert _load(tmp_path)[1] == 3.0
-
-
-def test_a_quota_that_no_free_space_tells_of_is_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    checkpoints = Checkpoints(tmp_path, IDENTITY, said.append)
-    with checkpoints.open():
-        checkpoints.save(_variables(3.0), {"total_steps": 5})
-        opened = Path.open
-        # Every write to this device fails with "No space left on device".
-        monkeypatch.setattr(Path, "open", lambda path, *mode: opened(Path("/dev/full"), *mode))
-        assert not checkpoints.save(_variables(4.0), {"total_steps": 6})
-    monkeypatch.undo()
-    assert "No space left on device" in said[0]
-    assert _load(tmp_path)[1] == 3.0
-
-
-def test_other_trainings_make_room_on_a_nearly_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = _save(tmp_path, identity={"rows": "old"})
-    checkpoints = Checkpoints(tmp_path, IDENTITY)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0 if old.exists() else 10**6))
-    with checkpoints.open():
-        assert checkpoints.save(_variables(3.0), {"total_steps": 5})
-    assert checkpoint_folder.lying(tmp_path)[0].step == 5
-
-
-def test_a_folder_that_cannot_be_made_is_said_before_training(tmp_path: Path) -> None:
-    (tmp_path / "checkpoints").write_text("a file where the folder should be")
-    with (
-        pytest.raises(TrainingError, match=r"checkpoints.*\n  got: Not a directory"),
-        Checkpoints(tmp_path / "checkpoints", IDENTITY).open(),
-    ):
-        pass
 
 
 def test_checkpoints_take_a_small_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,7 +165,7 @@ def test_checkpoints_take_a_small_share_of_the_time(tmp_path: Path, monkeypatch:
         assert not checkpoints.due()
         now[0] += 1.0
         assert checkpoints.due()
-        checkpoints.save(_variables(1.0), {})  # takes 4 s
+        checkpoints.save(variables(1.0), {})  # takes 4 s
         now[0] += 199.0
         assert not checkpoints.due()
         now[0] += 1.0
@@ -297,10 +179,10 @@ def test_what_an_interruption_would_lose_counts_from_the_last_checkpoint_that_wa
     monkeypatch.setattr("models.training.resuming.checkpoint.time.monotonic", lambda: now[0])
     checkpoints = Checkpoints(tmp_path, IDENTITY)
     with checkpoints.open():
-        assert checkpoints.save(_variables(3.0), {"total_steps": 5})
+        assert checkpoints.save(variables(3.0), {"total_steps": 5})
         now[0] += 600.0
         monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
-        assert not checkpoints.save(_variables(4.0), {"total_steps": 6})
+        assert not checkpoints.save(variables(4.0), {"total_steps": 6})
         assert not checkpoints.due(), "a full disk would be asked at every step"
         assert checkpoints.unsaved_seconds == 600.0
 
@@ -315,10 +197,10 @@ def test_where_no_checkpoint_is_written_none_is_ever_due(monkeypatch: pytest.Mon
 
 
 def test_without_a_folder_only_the_best_weights_are_kept() -> None:
-    checkpoints, target = Checkpoints(None, IDENTITY), _variables(0.0)
+    checkpoints, target = Checkpoints(None, IDENTITY), variables(0.0)
     with checkpoints.open():
-        assert not checkpoints.save(_variables(3.0), {})
+        assert not checkpoints.save(variables(3.0), {})
         assert checkpoints.load(target).state is None
-        checkpoints.keep_best(_variables(2.0))
+        checkpoints.keep_best(variables(2.0))
         checkpoints.restore_best(target)
     assert target[0].numpy()[0, 0] == 2.0

@@ -7,22 +7,22 @@ from pathlib import Path
 import tiny_checkpoints
 
 from models.config import EncoderConfig, PresetConfig
-from models.training.resuming.resume_key import describe_differences, differences, of_model
+from models.training.resuming.resume_key import describe_differences, differences, model_key
 
 
 def test_where_a_preset_lies_decides_nothing_and_what_it_says_does(tmp_path: Path) -> None:
     tiny_checkpoints.write(tmp_path / "here", "bert")
     shutil.copytree(tmp_path / "here", tmp_path / "there")
-    here, there = (of_model(PresetConfig(type="preset", preset=str(tmp_path / name))) for name in ("here", "there"))
+    here, there = (model_key(PresetConfig(type="preset", preset=str(tmp_path / name))) for name in ("here", "there"))
     assert here == there
     file = tmp_path / "there" / "config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "layer_norm_eps": 1e-5}))
-    changed = of_model(PresetConfig(type="preset", preset=str(tmp_path / "there")))
+    changed = model_key(PresetConfig(type="preset", preset=str(tmp_path / "there")))
     assert differences(here, changed) == ["the preset's architecture"]
 
 
 def test_from_scratch_the_settings_are_the_model() -> None:
-    one, other = of_model(EncoderConfig(width=16, num_heads=2)), of_model(EncoderConfig(width=32, num_heads=2))
+    one, other = model_key(EncoderConfig(width=16, num_heads=2)), model_key(EncoderConfig(width=32, num_heads=2))
     assert differences(one, other) == ["model.width was 16, is 32"]
 
 

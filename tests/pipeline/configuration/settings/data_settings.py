@@ -20,7 +20,7 @@ from components.read_tables import ReadTables
 from components.steps.tokenizer_trainer import _label_space
 from components.tf_examples import from_example
 from models.errors import DataError
-from models.saved.postprocessing import answers
+from models.saved.postprocessing import postprocess
 from tflite.host.labels import LabelSpace
 
 ROWS = [{"text": f"text {number}", "label": "ab"[number % 2], "other": f"other {number}"} for number in range(60)]
@@ -194,7 +194,7 @@ def _(a: Setting, b: Setting) -> None:
 def _(a: Setting, b: Setting) -> None:
     row = {"text": "good", "label": "x|y;z"}
     assert [one(here, **row).labels for here in (a, b)] == [("x", "y;z"), ("x|y", "z")]
-    given = answers(tf.constant([[5.0, 5.0]]), b.models.task, LabelSpace(("x", "y")))
+    given = postprocess(tf.constant([[5.0, 5.0]]), b.models.task, LabelSpace(("x", "y")))
     assert given["label"].numpy().tolist() == [b"x;y"]
 
 
@@ -221,5 +221,5 @@ def _(a: Setting, b: Setting) -> None:
 )
 def _(a: Setting, b: Setting) -> None:
     logits = tf.constant([[1.0, 3.0]])  # probabilities 0.73 and 0.95
-    given = [answers(logits, here.models.task, LabelSpace(("x", "y")))["label"].numpy()[0] for here in (a, b)]
+    given = [postprocess(logits, here.models.task, LabelSpace(("x", "y")))["label"].numpy()[0] for here in (a, b)]
     assert given == [b"x|y", b"y"]

@@ -32,7 +32,7 @@ from components.push import push
 from components.steps.serving_gate import Executor
 from models.config import TaskConfig
 from models.saved.restore import restore
-from models.saved.warmup_requests import FILE_NAME as WARMUP_FILE
+from models.saved.warmup_requests import WARMUP_FILE
 from serving.check.replay import Replay
 from serving.publish.version_folders import versions
 

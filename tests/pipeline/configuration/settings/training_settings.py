@@ -18,11 +18,11 @@ from setting_effects import Setting, setting
 
 from models.config import TaskConfig, TrainConfig
 from models.errors import TrainingError
+from models.training.devices import choose_devices
 from models.training.loss import label_weights, row_loss, row_weights
-from models.training.optimizer import averages, make_optimizer, resolve_defaults
+from models.training.optimizer import make_optimizer, moving_averages, resolve_defaults
 from models.training.progress import Progress
 from models.training.step import TrainStep
-from models.training.strategy import make_strategy
 from tflite.host.labels import LabelSpace
 
 # XLA takes longer to compile than the tiny model to train.
@@ -117,11 +117,11 @@ def _(a: Setting, b: Setting) -> None:
 
 @setting("train.ema_momentum", 0.0, 0.9, steps="Trainer")
 def _(a: Setting, b: Setting) -> None:
-    assert averages(optimizer(a)[0]) == []
+    assert moving_averages(optimizer(a)[0]) == []
     made, variables = optimizer(b)
     for _ in range(5):
         made.apply([tf.ones(variable.shape) for variable in variables])
-    gap = [np.abs(v - kept).max() for v, kept in zip(variables, averages(made), strict=True)]
+    gap = [np.abs(v - kept).max() for v, kept in zip(variables, moving_averages(made), strict=True)]
     assert min(gap) > 0
 
 
@@ -199,9 +199,9 @@ def _(a: Setting, b: Setting) -> None:
 
 @setting("train.strategy", "none", "tpu", steps="Trainer")
 def _(a: Setting, b: Setting) -> None:
-    assert make_strategy(a.models.train.strategy).name == "none"
+    assert choose_devices(a.models.train.strategy).strategy_name == "none"
     with pytest.raises(TrainingError, match=r"train\.strategy is tpu"):
-        make_strategy(b.models.train.strategy)
+        choose_devices(b.models.train.strategy)
 
 
 @setting("train.xla", False, True, steps="Trainer")
@@ -211,7 +211,9 @@ def _(a: Setting, b: Setting) -> None:
         made, _ = optimizer(here)
         model = tiny.model()
         config = here.models.train
-        step = TrainStep(model, made, row_loss(here.models.task, config, LABELS), make_strategy("none"), xla=config.xla)
+        step = TrainStep(
+            model, made, row_loss(here.models.task, config, LABELS), choose_devices("none"), xla=config.xla
+        )
         compiled.append(bool(step._gradients._jit_compile))
     assert compiled == [False, True]
 

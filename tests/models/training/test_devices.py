@@ -4,23 +4,23 @@ import pytest
 import tensorflow as tf
 
 from models.errors import TrainingError
-from models.training.strategy import Placement, make_strategy
+from models.training.devices import TrainingDevices, choose_devices
 
 
 @pytest.mark.parametrize("name", ["none", "auto", "mirrored"])
 def test_one_device_needs_no_mirror(name: str) -> None:
     if len(tf.config.list_logical_devices("GPU")) > 1:
         pytest.skip("this machine has several GPUs")
-    placement = make_strategy(name)
-    assert placement.name == "none"
-    assert placement.replicas == len(placement.devices) == 1
+    devices = choose_devices(name)
+    assert devices.strategy_name == "none"
+    assert devices.replicas == len(devices.names) == 1
 
 
 @pytest.mark.parametrize(
     ("name", "precision"), [("none", "float32"), ("mirrored", "float32"), ("tpu", "mixed_bfloat16")]
 )
 def test_the_default_precision_is_the_devices(name: str, precision: str) -> None:
-    assert Placement(name, tf.distribute.get_strategy(), ()).precision == precision
+    assert TrainingDevices(name, tf.distribute.get_strategy(), ()).precision == precision
 
 
 def test_a_missing_tpu_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,5 +28,5 @@ def test_a_missing_tpu_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.skip("this machine has a TPU")
     monkeypatch.delenv("TPU_NAME", raising=False)
     with pytest.raises(TrainingError, match=r"train\.strategy") as caught:
-        make_strategy("tpu")
+        choose_devices("tpu")
     assert "auto" in caught.value.fix

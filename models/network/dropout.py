@@ -1,0 +1,43 @@
+"""Dropout that spends half as many random bits as Keras's, which take a fifth of a training step on a CPU."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+_VALUES = 2**16
+
+
+class LeanDropout(keras.layers.Dropout):
+    """Dropout that spends 16 random bits per activation instead of 32.
+
+    The rate is rounded to 1/65536 (0.1 becomes 0.10001); survivors are scaled by the rounded rate, so the expectation
+    is exact.
+    """
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Any shape and float type, both kept."""
+        dropped = round(self.rate * _VALUES)
+        if not training or not dropped:
+            return inputs
+        keep = random_halves(tf.shape(inputs), self.seed_generator.next()) >= dropped
+        scale = _VALUES / (_VALUES - dropped)
+        return tf.where(keep, inputs * tf.cast(scale, inputs.dtype), tf.zeros([], inputs.dtype))
+
+
+def random_halves(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Uniform random integers of 16 bits, two from each random word.
+
+    Args:
+        shape: int32 [rank].
+        seed: integer [2], the state of a Keras `SeedGenerator`.
+
+    Returns:
+        int32 of that shape, 0 to 65535.
+    """
+    count = tf.reduce_prod(shape)
+    # XLA takes 32-bit seeds only; Keras keeps 64-bit ones.
+    short_seed = tf.cast(tf.math.floormod(seed, tf.int32.max), tf.int32)
+    words = tf.random.stateless_uniform([(count + 1) // 2], seed=short_seed, minval=None, maxval=None, dtype=tf.int32)
+    halves = tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:count]
+    return tf.cast(tf.reshape(halves, shape), tf.int32)

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models.network.attention import masked_softmax
+
+
+def scores_and_mask() -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(0)
+    scores = generator.normal(0, 5, (3, 2, 7, 7)).astype("float32")
+    mask = (np.arange(7) < np.array([[7], [4], [1]]))[:, None, None, :]
+    return scores, mask
+
+
+@pytest.mark.parametrize("level", [-200.0, -40.0, 0.0, 60.0])
+def test_softmax_is_that_of_a_large_mask_constant_at_any_level_of_the_scores(level: float) -> None:
+    scores, mask = scores_and_mask()
+    scores = scores + level
+    wide = np.where(mask, scores.astype("float64"), -1e9)
+    exponents = np.exp(wide - wide.max(-1, keepdims=True))
+    expected = exponents / exponents.sum(-1, keepdims=True)
+    np.testing.assert_allclose(masked_softmax(scores, mask), expected, atol=2e-6)
+
+
+def test_softmax_gives_padding_no_weight_that_float32_could_see() -> None:
+    scores, mask = scores_and_mask()
+    # Padding that would win by far if it were not masked, over a row with nothing but the first token.
+    scores[2, :, :, 1:] = 90.0
+    weights = np.array(masked_softmax(scores, mask))
+    assert weights[~np.broadcast_to(mask, weights.shape)].max() < 1e-12
+    assert np.isfinite(masked_softmax(scores, np.zeros_like(mask))).all()
+
+
+def test_softmax_keeps_the_type_and_computes_in_float32() -> None:
+    scores, mask = scores_and_mask()
+    weights = masked_softmax(tf.cast(scores, tf.bfloat16), mask)
+    assert weights.dtype == tf.bfloat16
+    np.testing.assert_allclose(tf.cast(tf.reduce_sum(tf.cast(weights, tf.float32), -1), tf.float32), 1.0, atol=0.02)
