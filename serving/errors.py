@@ -81,3 +81,8 @@ class StatusError(Exception):
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(message)
         self.code, self.message = code, message
+
+
+def invalid_argument(message: str) -> StatusError:
+    """The most common failure: the request can never succeed."""
+    return StatusError(Code.INVALID_ARGUMENT, message)

@@ -49,8 +49,6 @@ _TOO_LARGE, _THIS_SIDE = "larger than max", "CLIENT:"
 class GrpcWire:
     """Encodes calls to one target as gRPC messages, and decodes the responses."""
 
-    tells_version = True
-
     def __init__(self, target: Target) -> None:
         self.target = target
 

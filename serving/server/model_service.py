@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from serving.errors import Code, OptionsError, StatusError
+from serving.errors import Code, OptionsError, StatusError, invalid_argument
 from serving.server.calls.example_inference import ITEM_BYTES, plan_classify, plan_multi_inference, plan_regress
 from serving.server.calls.inference import RunPlan, plan_predict, response_model_spec, signature_key
 from serving.server.calls.request_context import RequestContext
@@ -192,7 +192,7 @@ class ModelService:
         try:
             signature = _signatures(version).get(name)
             if signature is None:  # REST's error (`GetInfoMap`) where gRPC has FAILED_PRECONDITION
-                raise _invalid(f'Serving signature name: "{name}" not found in signature def')
+                raise invalid_argument(f'Serving signature name: "{name}" not found in signature def')
             return signature.input_infos  # type: ignore[no-any-return]  # `_signatures` is untyped
         finally:
             version.release()
@@ -200,10 +200,10 @@ class ModelService:
     def get_model_metadata(self, request: Any) -> Any:
         model_spec = _spec_of(request)
         if not request.metadata_field:
-            raise _invalid("GetModelMetadataRequest must specify at least one metadata_field")
+            raise invalid_argument("GetModelMetadataRequest must specify at least one metadata_field")
         for name in request.metadata_field:
             if name != SIGNATURE_DEF:
-                raise _invalid(f"Metadata field {name} is not supported")
+                raise invalid_argument(f"Metadata field {name} is not supported")
         version = self._manager.acquire(model_spec)
         try:
             definitions = SignatureDefMap()
@@ -237,7 +237,7 @@ class ModelService:
 
     async def reload_config(self, request: Any) -> Any:
         if request.config.WhichOneof("config") != "model_config_list":
-            raise _invalid(
+            raise invalid_argument(
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently "
                 "supported"
             )
@@ -259,11 +259,7 @@ def _spec_of(request: Any) -> Any:
 
 
 def _missing_spec() -> StatusError:
-    return _invalid("Missing ModelSpec")
-
-
-def _invalid(message: str) -> StatusError:
-    return StatusError(Code.INVALID_ARGUMENT, message)
+    return invalid_argument("Missing ModelSpec")
 
 
 def _not_found(message: str) -> StatusError:

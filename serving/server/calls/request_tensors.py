@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from serving.errors import Code, StatusError
+from serving.errors import StatusError, invalid_argument
 from serving.server.calls.budget import Limits
 from serving.server.calls.service import Arrays
 from serving.server.calls.worker_threads import INLINE_BYTES, Check, unchecked
@@ -145,7 +145,7 @@ def _decode(proto: Any, name: str, room: _TensorBudget) -> np.ndarray:
 
 
 def _unreadable(name: str) -> StatusError:
-    return StatusError(Code.INVALID_ARGUMENT, f"tensor parsing error: {name[:_MAX_NAME]}")
+    return invalid_argument(f"tensor parsing error: {name[:_MAX_NAME]}")
 
 
 def _shape(proto: Any) -> tuple[int, ...] | None:

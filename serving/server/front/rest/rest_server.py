@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
-from serving.errors import Code, StatusError
+from serving.errors import Code, StatusError, invalid_argument
 from serving.server.calls.budget import Reservation
 from serving.server.calls.worker_threads import INLINE_BYTES
 from serving.server.flag_files import ssl_context
@@ -150,7 +150,7 @@ class RestServer:
                 raise StatusError(Code.DEADLINE_EXCEEDED, message) from error
             except web.RequestPayloadError as error:
                 message = "The body of the request is cut off or not HTTP"
-                raise StatusError(Code.INVALID_ARGUMENT, message) from error
+                raise invalid_argument(message) from error
         if len(body) > limit:
             raise TooLargeError
         return body

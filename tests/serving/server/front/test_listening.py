@@ -10,7 +10,7 @@ import weakref
 import pytest
 from self_signed import self_signed
 
-from serving.server.calls.client_address import Caller
+from serving.server.calls.client_address import is_local
 from serving.server.front.connections import Connections
 from serving.server.front.listening import SocketListener, peer_address
 
@@ -84,4 +84,4 @@ def test_a_client_that_has_gone_is_no_client_of_this_machine():
         transport = Transport(family, address)
         assert peer_address(transport) == peer
         transport.known["socket"].close()
-    assert not Caller("").is_local
+    assert not is_local("")
