@@ -128,7 +128,7 @@ class ModelService:
         self, model_spec: Any, inputs: Arrays, output_filter: Sequence[str] = (), call: RequestContext | None = None
     ) -> PredictResult:
         if model_spec is None:
-            raise _missing_spec()
+            raise invalid_argument("Missing ModelSpec")
         version = self._manager.acquire(model_spec)
         try:
             name = signature_key(model_spec)
@@ -224,9 +224,9 @@ class ModelService:
             number = model_spec.version.value
             versions = [version for version in versions if version.number == number]
             if not versions:
-                raise _not_found(f"Could not find version {number} of model {model_spec.name}")
+                raise StatusError(Code.NOT_FOUND, f"Could not find version {number} of model {model_spec.name}")
         if not versions:
-            raise _not_found(f"Could not find any versions of model {model_spec.name}")
+            raise StatusError(Code.NOT_FOUND, f"Could not find any versions of model {model_spec.name}")
         response = GetModelStatusResponse()
         for version in versions:
             status = response.model_version_status.add(version=version.number, state=version.state.value).status
@@ -254,13 +254,5 @@ def _signatures(version: ServedVersion) -> Any:
 
 def _spec_of(request: Any) -> Any:
     if not request.HasField("model_spec"):
-        raise _missing_spec()
+        raise invalid_argument("Missing ModelSpec")
     return request.model_spec
-
-
-def _missing_spec() -> StatusError:
-    return invalid_argument("Missing ModelSpec")
-
-
-def _not_found(message: str) -> StatusError:
-    return StatusError(Code.NOT_FOUND, message)

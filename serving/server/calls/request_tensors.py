@@ -22,7 +22,6 @@ from serving.server.protobuf.field_walk import DEFAULT_LIMITS, too_many_bytes, t
 from serving.server.protobuf.joined_bytes import joined
 from serving.server.protobuf.tensor_bytes import SlicedTensor
 from serving.wire import dtypes
-from serving.wire.protos import TensorProto
 from serving.wire.tensor_values import cast_field, content_strings, content_values, encode_into, field_values, filled
 
 MAX_RANK = 32
@@ -73,16 +72,6 @@ def decode_inputs(
     """
     room = _TensorBudget(limits, check)
     return {name: _decode(proto, name, room) for name, proto in inputs.items()}
-
-
-def decode(proto: Any, name: str = "", limits: Limits = DEFAULT_LIMITS, check: Check = unchecked) -> np.ndarray:
-    """The array of a `TensorProto` or `SlicedTensor`. It may be read-only.
-
-    Raises:
-        StatusError: INVALID_ARGUMENT, TensorFlow's message with the tensor's name, or it exceeds a limit.
-        DecodeError: see `decode_inputs`.
-    """
-    return _decode(proto, name, _TensorBudget(limits, check))
 
 
 def rows_of(arrays: Arrays) -> int:
@@ -231,17 +220,6 @@ def _strings(proto: Any, count: int, room: _TensorBudget) -> np.ndarray | None:
     if missing:
         values[len(slices) :] = values[len(slices) - 1] if slices else b""
     return values
-
-
-def encode(array: np.ndarray, as_content: bool = False) -> Any:
-    """The `TensorProto` of an array; `as_content`: see --enable_serialization_as_tensor_content.
-
-    Raises:
-        StatusError: INTERNAL, the dtype has no number in the protocol.
-    """
-    proto = TensorProto()
-    encode_into(proto, array, as_content)
-    return proto
 
 
 def encode_outputs(outputs: Any, arrays: Arrays, as_content: bool = False, check: Check = unchecked) -> None:

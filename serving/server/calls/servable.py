@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -23,7 +23,6 @@ class Endpoint:
     dtype: int
 
 
-@dataclass(frozen=True)
 class ModelSignature:
     """A `SignatureDef` message, parsed once.
 
@@ -32,23 +31,14 @@ class ModelSignature:
         defaults: values of inputs that a request may omit.
     """
 
-    definition: Any
-    inputs: Mapping[str, Endpoint] = field(init=False)
-    outputs: Mapping[str, Endpoint] = field(init=False)
-    defaults: Mapping[str, np.ndarray] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "inputs", _endpoints(self.definition.inputs))
-        object.__setattr__(self, "outputs", _endpoints(self.definition.outputs))
-        object.__setattr__(self, "defaults", request_tensors.decode_inputs(self.definition.defaults))
+    def __init__(self, definition: Any) -> None:
+        self.definition, self.method_name = definition, str(definition.method_name)
+        self.inputs, self.outputs = _endpoints(definition.inputs), _endpoints(definition.outputs)
+        self.defaults: Mapping[str, np.ndarray] = request_tensors.decode_inputs(definition.defaults)
 
     @cached_property
     def input_infos(self) -> Mapping[str, TensorInfo]:
         return {alias: _info(info) for alias, info in self.definition.inputs.items()}
-
-    @cached_property
-    def method_name(self) -> str:
-        return str(self.definition.method_name)
 
 
 class Servable(Protocol):

@@ -117,7 +117,7 @@ class RestServer:
         if request.headers.get("Expect", _CONTINUE).lower() != _CONTINUE:
             return await self._json_response(request, 417, error_body(f"The only supported Expect is {_CONTINUE}"))
         gzipped = "gzip" in request.headers.get("Content-Encoding", "").lower()
-        response = await respond(
+        status, body = await respond(
             self._frontend,
             request.method,
             path,
@@ -126,7 +126,7 @@ class RestServer:
             held=held,
             headers=request.headers,
         )
-        return await self._json_response(request, response.status, response.body)
+        return await self._json_response(request, status, body)
 
     async def _metrics_page(self, request: web.BaseRequest) -> web.StreamResponse:
         try:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from model_states import AVAILABLE, END, states, status
+from single_tensors import encode
 from tiny_servers import (
     config_of,
     example,
@@ -14,7 +15,6 @@ from tiny_servers import (
 )
 
 from serving.errors import Code
-from serving.server.calls.request_tensors import encode
 from serving.wire.protos import PredictionLog
 
 
