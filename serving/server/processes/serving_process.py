@@ -230,7 +230,7 @@ def _log_models(frontend: Frontend, seconds: float) -> None:
     addresses = [f"gRPC on {options.host}:{options.port}"] if options.port else []
     addresses += [f"gRPC on {options.grpc_socket_path}"] if options.grpc_socket_path else []
     addresses += [f"REST on {options.host}:{options.rest_api_port}"] if options.rest_api_port else []
-    for name in frontend.model_names():
+    for name in frontend.model_names:
         versions = list(frontend.version_statuses(name))
         for one in versions:
             if one.state == AVAILABLE:

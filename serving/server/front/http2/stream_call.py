@@ -137,7 +137,7 @@ class StreamCall(CallState):
         self.since = self.connection.server.loop.time()
 
     def read(self, address: int, length: int) -> tuple[int, int]:
-        """Writes the next part of the response: see `SessionEvents.read`."""
+        """Writes the next part of the response: see `Http2Connection.read`."""
         written = self._out.write(address, length)
         self._sent += written
         if self._sent >= PROGRESS_BYTES:

@@ -27,10 +27,7 @@ InputsOf = Callable[[str], Mapping[str, TensorInfo]]
 
 
 def decode_predict(
-    body: bytes,
-    inputs_of: InputsOf,
-    limits: Limits,
-    check: Check = unchecked,
+    body: bytes, inputs_of: InputsOf, limits: Limits, check: Check = unchecked
 ) -> tuple[str, Arrays, bool]:
     """Decodes the body of a predict request.
 

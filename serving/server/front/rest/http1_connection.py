@@ -196,11 +196,7 @@ class Http1Connection(web.RequestHandler):
         return True
 
     def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
         """The JSON response to input that is not HTTP, or to an unexpected failure, which is also logged."""
         if isinstance(exc, HttpProcessingError):
