@@ -9,7 +9,10 @@ StatusError               the response to one failed request: a code of the prot
 
 from __future__ import annotations
 
+import logging
 from enum import Enum
+
+LOG = logging.getLogger("serving")
 
 
 class ServingError(Exception):
@@ -86,3 +89,9 @@ class StatusError(Exception):
 def invalid_argument(message: str) -> StatusError:
     """The most common failure: the request can never succeed."""
     return StatusError(Code.INVALID_ARGUMENT, message)
+
+
+def unexpected(error: Exception, what: str) -> StatusError:
+    """The response to an unexpected failure, which is logged with its traceback; the client sees only its type."""
+    LOG.exception("%s failed unexpectedly", what, exc_info=error)
+    return StatusError(Code.INTERNAL, f"{what} failed in the server: {type(error).__name__}; see its log")

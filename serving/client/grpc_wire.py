@@ -54,11 +54,23 @@ class GrpcWire:
 
     def encode(self, call: Call) -> tuple[str, Any]:
         """Name of the method, and the request message."""
+        fields: dict[str, Any] = {}
         if isinstance(call, Reload):
-            return "HandleReloadConfigRequest", _METHODS["HandleReloadConfigRequest"][1](config=call.config)
-        name, request = self._request(call)
-        version = call.version if isinstance(call, Infer) else None
-        self._fill_spec(request.model_spec, version, getattr(call, "signature", ""))
+            name, fields = "HandleReloadConfigRequest", {"config": call.config}
+        elif isinstance(call, Predict):
+            name, fields = "Predict", {"inputs": {name: to_proto(values, name) for name, values in call.inputs.items()}}
+        elif isinstance(call, GetStatus):
+            name = "GetModelStatus"
+        elif isinstance(call, GetMetadata):
+            name, fields = "GetModelMetadata", {"metadata_field": ["signature_def"]}
+        else:
+            name = call.method.capitalize()
+        request = _METHODS[name][1](**fields)
+        if isinstance(call, Infer):
+            request.input.example_list.examples.extend(_example(one) for one in call.examples)
+        if not isinstance(call, Reload):
+            version = call.version if isinstance(call, Infer) else None
+            self._fill_spec(request.model_spec, version, getattr(call, "signature", ""))
         return name, request
 
     def decode(self, call: Call, response: Any) -> Any:
@@ -85,20 +97,6 @@ class GrpcWire:
         if call.method == "regress":
             return [one.value for one in response.result.regressions]
         return [[(one.label, one.score) for one in row.classes] for row in response.result.classifications]
-
-    def _request(self, call: Predict | Infer | GetStatus | GetMetadata) -> tuple[str, Any]:
-        if isinstance(call, Predict):
-            return "Predict", _METHODS["Predict"][1](
-                inputs={name: to_proto(values, name) for name, values in call.inputs.items()}
-            )
-        if isinstance(call, GetStatus):
-            return "GetModelStatus", _METHODS["GetModelStatus"][1]()
-        if isinstance(call, GetMetadata):
-            return "GetModelMetadata", _METHODS["GetModelMetadata"][1](metadata_field=["signature_def"])
-        name = call.method.capitalize()
-        request = _METHODS[name][1]()
-        request.input.example_list.examples.extend(_example(one) for one in call.examples)
-        return name, request
 
     def _fill_spec(self, spec: Any, version: int | None, signature: str) -> None:
         spec.name = self.target.model

@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from serving.errors import Code, StatusError, invalid_argument
-from serving.server.calls.client_address import is_local
+from serving.server.front.listening import is_local
 from serving.server.options import ServerOptions
 from serving.wire import protos
 

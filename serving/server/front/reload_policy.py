@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.errors import Code, StatusError, invalid_argument
-from serving.server.calls.client_address import is_local
+from serving.server.front.listening import is_local
 from serving.server.models.version_sources import is_version
 from serving.server.options import ServerOptions
 

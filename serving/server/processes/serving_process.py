@@ -16,8 +16,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
-from serving.errors import StatusError
-from serving.server.calls.internal_error import unexpected
+from serving.errors import StatusError, unexpected
 from serving.server.calls.service import Service
 from serving.server.flag_files import read_api_keys, read_tls_source
 from serving.server.front.certificate_expiry import ExpiryWarnings

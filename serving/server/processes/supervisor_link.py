@@ -12,8 +12,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from serving.errors import Code, StatusError, invalid_argument
-from serving.server.calls.internal_error import unexpected
+from serving.errors import Code, StatusError, invalid_argument, unexpected
 from serving.server.front.server_metrics import Metrics
 from serving.server.processes import control_frames
 from serving.server.processes.control_frames import Frame, FrameKind

@@ -13,11 +13,10 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from serving.errors import Code, StatusError, invalid_argument
+from serving.errors import Code, StatusError, invalid_argument, unexpected
 from serving.server.api_keys import NO_HEADERS, ApiKey
 from serving.server.calls.budget import Limits, Reservation
 from serving.server.calls.example_inference import ENCODED_ITEM_BYTES
-from serving.server.calls.internal_error import unexpected
 from serving.server.calls.request_context import RequestContext
 from serving.server.calls.request_tensors import decode_inputs, encode_outputs, output_bytes, size_of
 from serving.server.calls.service import PredictResult

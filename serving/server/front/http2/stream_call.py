@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from serving.errors import Code, StatusError
-from serving.server.calls.internal_error import unexpected
+from serving.errors import Code, StatusError, unexpected
 from serving.server.calls.worker_threads import INLINE_BYTES
 from serving.server.front.http2 import grpc_headers, nghttp2
 from serving.server.front.http2.call_state import CallState

@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
-from serving.server.calls.internal_error import unexpected
+from serving.errors import unexpected
 from serving.server.front.connections import Connections, ConnectionState
 from serving.server.front.rest.parsing_turns import ParsingTurns
 from serving.server.front.rest.rest_methods import error_body

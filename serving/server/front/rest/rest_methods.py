@@ -14,11 +14,10 @@ from typing import Any
 import orjson
 from google.protobuf import json_format
 
-from serving.errors import Code, StatusError
+from serving.errors import Code, StatusError, unexpected
 from serving.server.api_keys import NO_HEADERS
 from serving.server.calls.budget import Limits, Reservation
 from serving.server.calls.example_inference import ENCODED_ITEM_BYTES
-from serving.server.calls.internal_error import unexpected
 from serving.server.calls.request_context import RequestContext
 from serving.server.calls.request_tensors import output_bytes, size_of
 from serving.server.calls.service import Arrays

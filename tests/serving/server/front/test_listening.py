@@ -10,9 +10,8 @@ import weakref
 import pytest
 from self_signed import self_signed
 
-from serving.server.calls.client_address import is_local
 from serving.server.front.connections import Connections
-from serving.server.front.listening import SocketListener, peer_address
+from serving.server.front.listening import SocketListener, is_local, peer_address
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from fronts import with_fronts
 from tiny_servers import config_of
 
 from serving.errors import Code, StatusError
-from serving.server.calls.client_address import is_local
 from serving.server.flags import single_model
+from serving.server.front.listening import is_local
 from serving.server.front.reload_policy import check_reload
 from serving.server.options import ServerOptions
 from serving.wire.protos import MODEL_SERVICE, ModelConfig, ReloadConfigRequest
