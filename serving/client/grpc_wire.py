@@ -119,11 +119,12 @@ class _Channel:
         self.wire = GrpcWire(target)
         self._metadata = tuple(headers.items())
         options = [*_OPTIONS, ("grpc.max_receive_message_length", max_answer_bytes)]
-        self._channel = (
-            self._grpc.secure_channel(target.address, _credentials(tls or Tls()), options=options)
-            if target.secure
-            else self._grpc.insecure_channel(target.address, options=options)
-        )
+        if target.secure:
+            pem = tls or Tls()
+            credentials = grpc.ssl_channel_credentials(pem.read("ca"), pem.read("key"), pem.read("cert"))
+            self._channel = self._grpc.secure_channel(target.address, credentials, options=options)
+        else:
+            self._channel = self._grpc.insecure_channel(target.address, options=options)
         self._methods = {
             name: self._channel.unary_unary(
                 path, request_serializer=request.SerializeToString, response_deserializer=response.FromString
@@ -180,10 +181,6 @@ def _arrays(outputs: Mapping[str, Any]) -> dict[str, Any]:
     except ValueError as error:
         raise ServerError(Code.INTERNAL, str(error)) from None
     return arrays
-
-
-def _credentials(tls: Tls) -> grpc.ChannelCredentials:
-    return grpc.ssl_channel_credentials(tls.read("ca"), tls.read("key"), tls.read("cert"))
 
 
 def _explained(error: Any) -> ClientError:

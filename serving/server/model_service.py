@@ -15,7 +15,7 @@ from serving.server.calls.example_inference import ITEM_BYTES, plan_classify, pl
 from serving.server.calls.inference import RunPlan, plan_predict, response_model_spec, signature_key
 from serving.server.calls.request_context import RequestContext
 from serving.server.calls.servable import DEFAULT_SIGNATURE
-from serving.server.calls.service import Arrays, PredictResult, TensorInfo
+from serving.server.calls.service import Arrays, PredictResult
 from serving.server.models.manager import ModelManager, OnState
 from serving.server.models.served_version import ServedVersion
 from serving.server.options import ServerOptions
@@ -187,13 +187,13 @@ class ModelService:
         task.watch()
         return future
 
-    def inputs_of(self, model_spec: Any, signature_name: str) -> Mapping[str, TensorInfo]:
+    def inputs_of(self, model_spec: Any, signature_name: str) -> Mapping[str, int]:
         version, name = self._manager.acquire(model_spec), signature_name or DEFAULT_SIGNATURE
         try:
             signature = _signatures(version).get(name)
             if signature is None:  # REST's error (`GetInfoMap`) where gRPC has FAILED_PRECONDITION
                 raise invalid_argument(f'Serving signature name: "{name}" not found in signature def')
-            return signature.input_infos  # type: ignore[no-any-return]  # `_signatures` is untyped
+            return signature.input_dtypes  # type: ignore[no-any-return]  # `_signatures` is untyped
         finally:
             version.release()
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
 from serving.server.calls import request_tensors
-from serving.server.calls.service import TensorInfo
 
 DEFAULT_SIGNATURE = "serving_default"
 
@@ -28,17 +26,15 @@ class ModelSignature:
 
     Attributes:
         inputs, outputs: by alias, in alphabetical order.
+        input_dtypes: the numbers of the inputs' types, in the message's order.
         defaults: values of inputs that a request may omit.
     """
 
     def __init__(self, definition: Any) -> None:
         self.definition, self.method_name = definition, str(definition.method_name)
         self.inputs, self.outputs = _endpoints(definition.inputs), _endpoints(definition.outputs)
+        self.input_dtypes = {alias: info.dtype for alias, info in definition.inputs.items()}
         self.defaults: Mapping[str, np.ndarray] = request_tensors.decode_inputs(definition.defaults)
-
-    @cached_property
-    def input_infos(self) -> Mapping[str, TensorInfo]:
-        return {alias: _info(info) for alias, info in self.definition.inputs.items()}
 
 
 class Servable(Protocol):
@@ -68,8 +64,3 @@ class Servable(Protocol):
 
 def _endpoints(infos: Mapping[str, Any]) -> dict[str, Endpoint]:
     return {alias: Endpoint(infos[alias].name, infos[alias].dtype) for alias in sorted(infos)}
-
-
-def _info(info: Any) -> TensorInfo:
-    shape = None if info.tensor_shape.unknown_rank else tuple([dim.size for dim in info.tensor_shape.dim])
-    return TensorInfo(info.dtype, shape)
