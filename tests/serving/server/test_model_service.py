@@ -4,7 +4,7 @@ import asyncio
 
 import numpy as np
 import pytest
-from single_tensors import encode
+from protobuf_messages import encode
 from tiny_servers import config_of, floats, options_of, spec, with_core
 
 from serving.errors import Code, StatusError

@@ -2,8 +2,8 @@
 
 import ml_dtypes
 import numpy as np
+import protobuf_messages
 import pytest
-import single_tensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -33,7 +33,9 @@ def test_numbers_come_back_as_they_were_sent(dtype, as_content):
     array = bits.view(dtype)[..., 0] if dtype != np.bool_ else bits[..., 0].astype(bool)
     for one in (array, array[0], array[0, 0], array[:0], np.asfortranarray(array), array[:, ::2]):
         assert same(
-            single_tensors.decode(TensorProto.FromString(single_tensors.encode(one, as_content).SerializeToString())),
+            protobuf_messages.decode(
+                TensorProto.FromString(protobuf_messages.encode(one, as_content).SerializeToString())
+            ),
             one,
         )
 
@@ -44,7 +46,7 @@ def test_numbers_come_back_as_they_were_sent(dtype, as_content):
 def test_strings_come_back_as_they_were_sent(as_content, strings):
     array = np.empty(len(strings), object)
     array[:] = strings
-    decoded = single_tensors.decode(single_tensors.encode(array, as_content))
+    decoded = protobuf_messages.decode(protobuf_messages.encode(array, as_content))
     assert decoded.dtype == object
     assert decoded.tolist() == strings
 
@@ -57,7 +59,7 @@ def test_strings_come_back_as_they_were_sent(as_content, strings):
 )
 @settings(max_examples=100, deadline=None)
 def test_any_array_comes_back_as_it_was_sent(array, as_content):
-    decoded = single_tensors.decode(single_tensors.encode(array, as_content))
+    decoded = protobuf_messages.decode(protobuf_messages.encode(array, as_content))
     assert decoded.shape == array.shape
     np.testing.assert_array_equal(decoded, array)
 
@@ -79,11 +81,14 @@ def test_any_array_comes_back_as_it_was_sent(array, as_content):
     ],
 )
 def test_values_are_read_by_tensorflows_rules(proto, expected):
-    assert same(single_tensors.decode(proto), np.asarray(expected))
+    assert same(protobuf_messages.decode(proto), np.asarray(expected))
 
 
 def test_a_string_is_repeated_too():
-    assert single_tensors.decode(proto_of(dtypes.STRING, [2], string_val=[b"a\x00"])).tolist() == [b"a\x00", b"a\x00"]
+    assert protobuf_messages.decode(proto_of(dtypes.STRING, [2], string_val=[b"a\x00"])).tolist() == [
+        b"a\x00",
+        b"a\x00",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +110,7 @@ def test_a_string_is_repeated_too():
 )
 def test_what_is_no_tensor_is_refused_by_name(proto):
     with pytest.raises(StatusError) as refused:
-        single_tensors.decode(proto, "x")
+        protobuf_messages.decode(proto, "x")
     assert (refused.value.code, refused.value.message) == (Code.INVALID_ARGUMENT, "tensor parsing error: x")
 
 
@@ -147,7 +152,7 @@ def test_any_fields_are_a_tensor_or_refused(dtype, shape, content, floats, integ
     proto.half_val.extend(integers)
     proto.scomplex_val.extend(floats)
     try:
-        array = single_tensors.decode(proto, "x", Limits(1 << 20))
+        array = protobuf_messages.decode(proto, "x", Limits(1 << 20))
     except StatusError:
         return
     assert array.shape == tuple(shape)

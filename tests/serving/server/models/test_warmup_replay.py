@@ -2,14 +2,17 @@
 
 import numpy as np
 import pytest
-from model_states import AVAILABLE, END, states, status
-from single_tensors import encode
+from protobuf_messages import encode
 from tiny_servers import (
+    AVAILABLE,
+    END,
     config_of,
     example,
     options_of,
     publish,
     spec,
+    states,
+    status,
     with_core,
     write_warm_up,
 )

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 from fronts import with_fronts
-from single_tensors import encode
+from protobuf_messages import encode
 from tiny_servers import config_of, floats, options_of, publish, spec, until, with_core, write_warm_up
 
 from serving.errors import Code, StatusError
