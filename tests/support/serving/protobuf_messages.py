@@ -1,5 +1,4 @@
-"""Protobuf messages, byte by byte, and one tensor to and from its `TensorProto`, as the server reads and writes those of
-a request."""
+"""Protobuf messages, byte by byte, and one tensor to and from its `TensorProto`, as the server reads and writes it."""
 
 from serving.server.calls.request_tensors import decode_inputs
 from serving.wire import protos, varints

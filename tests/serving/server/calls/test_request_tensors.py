@@ -2,11 +2,11 @@
 
 import ml_dtypes
 import numpy as np
-import protobuf_messages
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from protobuf_messages import decode, encode
 
 from serving.errors import Code, StatusError
 from serving.server.calls import request_tensors
@@ -33,9 +33,7 @@ def test_numbers_come_back_as_they_were_sent(dtype, as_content):
     array = bits.view(dtype)[..., 0] if dtype != np.bool_ else bits[..., 0].astype(bool)
     for one in (array, array[0], array[0, 0], array[:0], np.asfortranarray(array), array[:, ::2]):
         assert same(
-            protobuf_messages.decode(
-                TensorProto.FromString(protobuf_messages.encode(one, as_content).SerializeToString())
-            ),
+            decode(TensorProto.FromString(encode(one, as_content).SerializeToString())),
             one,
         )
 
@@ -46,7 +44,7 @@ def test_numbers_come_back_as_they_were_sent(dtype, as_content):
 def test_strings_come_back_as_they_were_sent(as_content, strings):
     array = np.empty(len(strings), object)
     array[:] = strings
-    decoded = protobuf_messages.decode(protobuf_messages.encode(array, as_content))
+    decoded = decode(encode(array, as_content))
     assert decoded.dtype == object
     assert decoded.tolist() == strings
 
@@ -59,7 +57,7 @@ def test_strings_come_back_as_they_were_sent(as_content, strings):
 )
 @settings(max_examples=100, deadline=None)
 def test_any_array_comes_back_as_it_was_sent(array, as_content):
-    decoded = protobuf_messages.decode(protobuf_messages.encode(array, as_content))
+    decoded = decode(encode(array, as_content))
     assert decoded.shape == array.shape
     np.testing.assert_array_equal(decoded, array)
 
@@ -81,11 +79,11 @@ def test_any_array_comes_back_as_it_was_sent(array, as_content):
     ],
 )
 def test_values_are_read_by_tensorflows_rules(proto, expected):
-    assert same(protobuf_messages.decode(proto), np.asarray(expected))
+    assert same(decode(proto), np.asarray(expected))
 
 
 def test_a_string_is_repeated_too():
-    assert protobuf_messages.decode(proto_of(dtypes.STRING, [2], string_val=[b"a\x00"])).tolist() == [
+    assert decode(proto_of(dtypes.STRING, [2], string_val=[b"a\x00"])).tolist() == [
         b"a\x00",
         b"a\x00",
     ]
@@ -110,7 +108,7 @@ def test_a_string_is_repeated_too():
 )
 def test_what_is_no_tensor_is_refused_by_name(proto):
     with pytest.raises(StatusError) as refused:
-        protobuf_messages.decode(proto, "x")
+        decode(proto, "x")
     assert (refused.value.code, refused.value.message) == (Code.INVALID_ARGUMENT, "tensor parsing error: x")
 
 
@@ -152,7 +150,7 @@ def test_any_fields_are_a_tensor_or_refused(dtype, shape, content, floats, integ
     proto.half_val.extend(integers)
     proto.scomplex_val.extend(floats)
     try:
-        array = protobuf_messages.decode(proto, "x", Limits(1 << 20))
+        array = decode(proto, "x", Limits(1 << 20))
     except StatusError:
         return
     assert array.shape == tuple(shape)
