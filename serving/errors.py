@@ -1,11 +1,4 @@
-"""The errors of serving (standard library only).
-
-ServingError              an error that an operator can fix, with the same four parts as in the rest of Transom
-├── PublishError          a model cannot be added to a base path or removed from it; the served versions are untouched
-├── OptionsError          a flag, or a file named by a flag, is invalid
-└── DeployError           manifests cannot be written, or a canary cannot be promoted or rolled back
-StatusError               the response to one failed request: a code of the protocol and TF Serving's message
-"""
+"""The errors of serving (standard library only)."""
 
 from __future__ import annotations
 
@@ -16,7 +9,7 @@ LOG = logging.getLogger("serving")
 
 
 class ServingError(Exception):
-    """An error with four parts that a person can act on.
+    """An error that an operator can fix, with the same four parts as in the rest of Transom.
 
     Args:
         what: the name of the invalid thing.
@@ -32,15 +25,15 @@ class ServingError(Exception):
 
 
 class PublishError(ServingError):
-    pass
+    """A model cannot be added to a base path or removed from it; the served versions are untouched."""
 
 
 class OptionsError(ServingError):
-    pass
+    """A flag, or a file named by a flag, is invalid."""
 
 
 class DeployError(ServingError):
-    pass
+    """Manifests cannot be written, or a canary cannot be promoted or rolled back."""
 
 
 class Code(Enum):
@@ -79,7 +72,7 @@ class Code(Enum):
 
 
 class StatusError(Exception):
-    """One request failed. `message` is TF Serving's for the same mistake, if it has one."""
+    """One request failed: a code of the protocol, and TF Serving's message for the same mistake, if it has one."""
 
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(message)

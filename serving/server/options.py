@@ -17,7 +17,7 @@ from serving.server.api_keys import ApiKeys
 class ServerOptions:
     """The options of one server, the same for all of its workers.
 
-    `flag_table.py` describes the flags; below are the options that say more, or that no flag sets as it is.
+    `flag_table.py` describes the flags; listed here are the fields that differ from their flag or need more words.
 
     Attributes:
         models: the `ModelServerConfig` message to start with.
