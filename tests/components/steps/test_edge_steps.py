@@ -83,14 +83,14 @@ def test_every_kind_of_model_gets_a_bundle(kind: str, exports: dict[str, Exporte
 def test_what_cannot_be_made_is_told_and_stops_nothing(
     exports: dict[str, Exported], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = Float32Model.write
+    write = Float32Model.write_bundle
 
     def refuse(self: Float32Model, target: Path, variant: str, *rest: Any, **more: Any) -> Manifest:
         if variant == "dynamic_int8":
             raise ModelError("variant dynamic_int8 cannot be made", got="NoKernel")
         return write(self, target, variant, *rest, **more)
 
-    monkeypatch.setattr(Float32Model, "write", refuse)
+    monkeypatch.setattr(Float32Model, "write_bundle", refuse)
     config = EdgeConfig(variants=("dynamic_int8", "float16"), max_slice_loss=1)
     _, report, _ = run(exports["single"], tmp_path, "single", config)
     assert report["variant"] == "float16"
@@ -149,15 +149,15 @@ def test_rows_are_the_same_in_any_order_and_know_their_slices(tmp_path: Path) ->
     everything = edge_rows(write_rows(tmp_path / "all", "single"), "eval", task, 99, ("place", "label", "text_length"))
     assert {row.text for row in everything} == set(TEXTS)
     row = next(row for row in everything if row.text == "a good film")
-    assert row.answer == ("good",)
+    assert row.target == ("good",)
     assert row.slices == ("place=cinema", "label=good", "text_length=0-15 characters")
-    assert next(row for row in everything if row.text == "Café 好").answer is None
+    assert next(row for row in everything if row.text == "Café 好").target is None
     assert next(row for row in everything if row.text == "Café 好").slices[1] == "label=(none)"
 
 
 def test_many_labels_none_of_them_is_an_answer(tmp_path: Path) -> None:
     rows = edge_rows(write_rows(tmp_path / "e", "multi"), "eval", KINDS["multi"][0], 99)
-    assert {row.answer for row in rows} == {("x",), ()}
+    assert {row.target for row in rows} == {("x",), ()}
 
 
 def test_no_rows_to_compare_on_bless_no_bundle(exports: dict[str, Exported], tmp_path: Path) -> None:
