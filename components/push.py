@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from components.data.gate.drift import SUMMARY_FILE
-from components.evaluation.comparability import EXTRA_FOLDER
+from components.evaluation.live_baseline import EXTRA_FOLDER
 from models.config import CONFIG_FILE
 from models.errors import ModelError, PushError
 from models.saved.model_identity import same_model

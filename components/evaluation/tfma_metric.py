@@ -21,8 +21,8 @@ from tensorflow_model_analysis.metrics import metric_types
 
 from components.config import EvaluationConfig
 from components.evaluation import metrics
-from components.evaluation.comparability import SIGNATURE, output_name
 from components.evaluation.comparison import Baseline, compare
+from components.evaluation.live_baseline import SIGNATURE, output_name
 from components.evaluation.measurements import Comparison, Measurements, Slice
 from components.evaluation.thresholds import slice_columns
 from models.config import TaskConfig

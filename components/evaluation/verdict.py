@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from components.config import EvaluationConfig, ThresholdConfig
-from components.evaluation import shortfalls
+from components.evaluation import threshold_messages
 from components.evaluation.measurements import Comparison, Measurements, Slice, finite_or_none, natural_order
 from components.evaluation.thresholds import direction
 
@@ -121,7 +121,7 @@ def _judge_finiteness(measured: Measurements) -> Iterator[Judgement]:
     """A model that predicts NaN or infinity for some row is not good enough, whatever the thresholds are."""
     broken, rows = measured.whole.not_finite, measured.whole.rows
     if broken:
-        sentence = shortfalls.not_finite(broken, shortfalls.describe_rows(measured, measured.whole))
+        sentence = threshold_messages.not_finite(broken, threshold_messages.describe_rows(measured, measured.whole))
         yield Judgement("not_finite_count", "", rows, "max", 0.0, float(broken), passed=False, sentence=sentence)
 
 
@@ -187,14 +187,16 @@ def _judge_part(
 
 def _judge_value(measured: Measurements, metric: str, bound: Bound, limit: float, part: Slice) -> Judgement:
     value = part.metrics.get(metric, math.nan)
-    place = shortfalls.describe_rows(measured, part)
+    place = threshold_messages.describe_rows(measured, part)
     judgement = Judgement(metric, part.name, part.rows, bound, limit, finite_or_none(value))
     if not math.isfinite(value):
-        sentence = shortfalls.undefined(metric, place, bound)
+        sentence = threshold_messages.undefined(metric, place, bound)
         return replace(judgement, passed=_undefined_passes(metric, part), sentence=sentence)
     if (limit - value if bound == "min" else value - limit) <= _ROUNDING:
         return judgement
-    return replace(judgement, passed=False, sentence=shortfalls.out_of_bounds(metric, place, bound, limit, value))
+    return replace(
+        judgement, passed=False, sentence=threshold_messages.out_of_bounds(metric, place, bound, limit, value)
+    )
 
 
 def _undefined_passes(metric: str, part: Slice) -> bool | None:
@@ -213,7 +215,7 @@ def _judge_loss(
 ) -> Judgement:
     value, old = comparison.candidate.get(metric, math.nan), comparison.live.get(metric, math.nan)
     rows = comparison.rows
-    place = shortfalls.describe_rows(measured, part, rows)
+    place = threshold_messages.describe_rows(measured, part, rows)
     values = finite_or_none(value), finite_or_none(old)
     judgement = Judgement(metric, part.name, rows, "max_loss_to_live", limit, *values)
     why = _why_live_value_is_missing(measured, metric, value, old)
@@ -226,18 +228,18 @@ def _judge_loss(
         sentence = f"max_loss_to_live of {metric} was not judged {place}, of which too few can be compared: {least}"
         return replace(judgement, passed=None, sentence=sentence)
     if not math.isfinite(value):
-        sentence = shortfalls.undefined(metric, place, "max_loss_to_live")
+        sentence = threshold_messages.undefined(metric, place, "max_loss_to_live")
         return replace(judgement, passed=_undefined_passes(metric, part), sentence=sentence)
     loss = old - value if direction(measured.task, metric) == "higher" else value - old
     interval = comparison.losses.get(metric)
     judgement = replace(judgement, loss=loss, interval=interval)
     if loss - limit > _ROUNDING:
-        sentence = shortfalls.worse(metric, place, limit, value, old, measured.live, interval)
+        sentence = threshold_messages.worse(metric, place, limit, value, old, measured.live, interval)
         if interval is None or limit < 0 or interval[0] > _ROUNDING:
             return replace(judgement, passed=False, sentence=sentence)
-        return replace(judgement, sentence=shortfalls.by_chance(sentence))
+        return replace(judgement, sentence=threshold_messages.by_chance(sentence))
     if interval is not None and interval[1] - limit > _ROUNDING and not part.column:
-        return replace(judgement, sentence=shortfalls.may_be_worse(metric, place, limit, interval))
+        return replace(judgement, sentence=threshold_messages.may_be_worse(metric, place, limit, interval))
     return judgement
 
 
@@ -253,12 +255,14 @@ def _incomparable(
     measured: Measurements, judgement: Judgement, part: Slice, why: str, config: EvaluationConfig
 ) -> Judgement:
     """A comparison that cannot be made fails, unless the user allows it."""
-    place = shortfalls.describe_rows(measured, part)
-    sentence = shortfalls.incomparable(judgement.metric, place, measured.live, why)
+    place = threshold_messages.describe_rows(measured, part)
+    sentence = threshold_messages.incomparable(judgement.metric, place, measured.live, why)
     if config.replace_incomparable:
         allowed = f"{sentence}; it passes because evaluation.replace_incomparable is true"
         return replace(judgement, passed=None, sentence=allowed)
-    return replace(judgement, passed=False, sentence=f"{sentence}; to replace it nevertheless: {shortfalls.OVERRIDE}")
+    return replace(
+        judgement, passed=False, sentence=f"{sentence}; to replace it nevertheless: {threshold_messages.OVERRIDE}"
+    )
 
 
 def _unjudged_slice_notes(measured: Measurements, metric: str, name: str, least: int) -> Iterator[str]:

@@ -14,8 +14,8 @@ from tfx.utils import path_utils
 from components.artifacts import VARIANT, VERDICT, Artifacts, EdgeBundles, write_blessing
 from components.config import EvaluationConfig
 from components.fingerprint import fingerprint
-from components.gates.edge_gate_report import SPLIT, edge_gate_report
-from components.gates.edge_rows import edge_rows
+from components.model_gates.edge_gate_report import SPLIT, edge_gate_report
+from components.model_gates.edge_rows import edge_rows
 from models.config import TaskConfig
 from tflite.config import EdgeConfig
 from tflite.measure.variant_choice import FILE_NAME

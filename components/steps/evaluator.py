@@ -22,8 +22,8 @@ from tfx.utils import io_utils, json_utils, path_utils
 from components.artifacts import Artifacts, LiveModelArtifact
 from components.config import EvaluationConfig
 from components.data.formats.files import contents_digest
-from components.evaluation import earlier_evaluation, tfma_rows
-from components.evaluation.comparability import EXTRA_FOLDER, live_state
+from components.evaluation import evaluation_reuse, tfma_rows
+from components.evaluation.live_baseline import EXTRA_FOLDER, live_state
 from components.evaluation.measurements import without_broken_live
 from components.evaluation.slices import without_absent_columns
 from components.evaluation.summary import save_summary, summarize
@@ -69,12 +69,12 @@ class Executor(tfx_evaluator.Executor):
         summary = None
         if live is not None and is_live:
             note = f"this model is live already, as version {live.version}: its evaluation is reused"
-            summary = earlier_evaluation.reuse(key, Path(evaluation.uri), note)
+            summary = evaluation_reuse.reuse(key, Path(evaluation.uri), note)
         if summary is not None:
-            evaluation.set_int_custom_property(earlier_evaluation.REUSED, 1)
+            evaluation.set_int_custom_property(evaluation_reuse.REUSED, 1)
         else:
             summary = self._measure(input_dict, output_dict, exec_properties, live, is_live)
-            earlier_evaluation.save_key(key, Path(evaluation.uri))
+            evaluation_reuse.save_key(key, Path(evaluation.uri))
         for line in (*summary["notes"], summary["verdict"]):
             USER_LOG.info("%s", line)
         _bless(output_dict[standard_component_specs.BLESSING_KEY], input_dict["model"], summary)

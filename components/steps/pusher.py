@@ -13,7 +13,7 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts, standa
 from tfx.utils import path_utils
 
 from components.artifacts import BLESSED, VARIANT, VERDICT, Artifacts, DataBlessing, EdgeBundles
-from components.evaluation.comparability import EXTRA_FOLDER
+from components.evaluation.live_baseline import EXTRA_FOLDER
 from components.fingerprint import fingerprint
 from components.live_version import live_version
 from components.push import EdgeChoice, PushResult, push_with_bundle

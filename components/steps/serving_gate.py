@@ -14,7 +14,7 @@ from tfx.utils import path_utils
 from components.artifacts import BLESSED, VERDICT, Artifacts, write_blessing
 from components.config import ServingConfig
 from components.fingerprint import fingerprint
-from components.gates.serving_gate_report import serving_gate_report
+from components.model_gates.serving_gate_report import serving_gate_report
 from models.config import TaskConfig
 
 USER_LOG = logging.getLogger("transom")

@@ -19,8 +19,8 @@ from pipeline.configuration.loading import load
 from pipeline.kubeflow import pipeline_yaml
 from pipeline.kubeflow.cluster_paths import paths_on_cluster
 from pipeline.kubeflow.image import write_dockerfile
+from pipeline.kubeflow.local_backend import Artifacts, LocalBackend
 from pipeline.kubeflow.target_checks import check, check_size
-from pipeline.kubeflow.verify import Artifacts, LocalBackend
 from pipeline.paths import Paths
 from pipeline.runs.temporary_folders import keep, scratch_folder
 from pipeline.steps import STEPS

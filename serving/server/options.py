@@ -32,7 +32,7 @@ class ServerOptions:
         max_message_bytes: Transom: largest request over gRPC and REST: as received, decompressed, and as tensors.
         max_request_rows: Transom: strings and `tf.Example`s in one request.
         max_pending_bytes, max_pending_rows: Transom: what all requests of one worker may hold together; see
-            `budget.py`.
+            `request_limits.py`.
         max_json_depth, max_json_values: Transom: nesting of a request's JSON, and the number of values in it.
         max_run_seconds: Transom: time limit for runs whose length depends on their input, such as those with a loop;
             0: none.

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from serving.server.calls import request_tensors
-from serving.server.calls.service import TensorInfo
+from serving.server.calls.service_interface import TensorInfo
 
 DEFAULT_SIGNATURE = "serving_default"
 

@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from serving.errors import Code, StatusError
-from serving.server.calls.budget import Reservation
+from serving.server.calls.request_limits import Reservation
 
 INLINE_BYTES = 2**16
 """Smaller work is done in the event loop, at less than the cost of a thread switch."""

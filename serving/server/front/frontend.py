@@ -10,9 +10,9 @@ from typing import Any
 
 from serving.errors import Code, StatusError
 from serving.server.api_keys import ApiKey, ApiKeys
-from serving.server.calls.budget import Budget, Reservation
 from serving.server.calls.request_context import RequestContext
-from serving.server.calls.service import Service
+from serving.server.calls.request_limits import Budget, Reservation
+from serving.server.calls.service_interface import Service
 from serving.server.calls.worker_threads import WorkerThreads
 from serving.server.front.connections import Connections, connection_limit
 from serving.server.front.profiling import Profiler

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from serving.server.calls.budget import Reservation
+from serving.server.calls.request_limits import Reservation
 
 
 class GrpcCall(Protocol):

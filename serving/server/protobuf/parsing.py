@@ -6,7 +6,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from serving.server.calls.budget import Limits
+from serving.server.calls.request_limits import Limits
 from serving.server.calls.worker_threads import INLINE_BYTES, Check, unchecked
 from serving.server.protobuf.example_bytes import SlicedInput
 from serving.server.protobuf.field_walk import DEFAULT_LIMITS, LENGTH, Walk

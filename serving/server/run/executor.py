@@ -16,7 +16,7 @@ import numpy as np
 
 from serving.errors import Code, StatusError
 from serving.server.calls.servable import Servable
-from serving.server.run.relief_threads import Relief
+from serving.server.run.extra_threads import ExtraThreads
 
 DEADLINE = "Deadline exceeded before the run ended"
 
@@ -215,7 +215,7 @@ class ThreadExecutor:
         self.redirect: Callable[[Task], bool] = lambda task: False
         self._queue: SimpleQueue[Task | None] = SimpleQueue()
         self._settled, self._run, self._low_priority = settled, run, low_priority
-        self._relief = Relief(
+        self._extra_threads = ExtraThreads(
             lambda: not self._queue.empty(), lambda: start_threads(f"{name}_more", 1, self._run_waiting, low_priority)
         )
         self._threads = start_threads(name, count, self._work, low_priority)
@@ -223,7 +223,7 @@ class ThreadExecutor:
     def submit(self, task: Task) -> None:
         self._queue.put(task)
         if not self._low_priority:
-            self._relief.watch(task.future.get_loop())
+            self._extra_threads.watch(task.future.get_loop())
 
     def stop(self) -> None:
         for _ in self._threads:
@@ -242,13 +242,13 @@ class ThreadExecutor:
             while (task := self._queue.get_nowait()) is not None:
                 self._run_task(task)
             self._queue.put(None)  # the end signal was meant for one of the regular threads
-        self._relief.thread_ended()
+        self._extra_threads.thread_ended()
 
     def _run_task(self, task: Task) -> None:
         if not self.redirect(task):
             task.run(self._run)
             self._settled.put(task)
-        self._relief.done += 1
+        self._extra_threads.done += 1
 
 
 def cores() -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from serving.errors import StatusError
 from serving.server.calls.servable import Servable
 from serving.server.run.executor import Task, TaskExecutor, ThreadExecutor
-from serving.server.run.feeds import Feeds, is_large
+from serving.server.run.feed_sizes import Feeds, is_large
 from serving.server.run.output_sizes import RunSize
 
 SizeByOutput = Callable[[Servable, Feeds, Sequence[str]], RunSize]

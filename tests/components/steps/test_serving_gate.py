@@ -18,8 +18,8 @@ from tfx.types import artifact_utils, standard_artifacts
 from tiny_exports import KINDS, Exported
 
 from components.config import ServingConfig
-from components.gates import serving_gate_report as gate_report
-from components.gates.replay_rows import choose_replay_rows
+from components.model_gates import serving_gate_report as gate_report
+from components.model_gates.replay_rows import choose_replay_rows
 from components.steps import serving_gate
 from models.config import TaskConfig
 from serving.check.replay import Replay

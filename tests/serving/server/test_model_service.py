@@ -9,7 +9,7 @@ from tiny_servers import config_of, floats, options_of, spec, with_core
 from serving.errors import Code, StatusError
 from serving.server.calls.request_context import RequestContext
 from serving.server.calls.request_tensors import decode_inputs, encode
-from serving.server.calls.service import TensorInfo
+from serving.server.calls.service_interface import TensorInfo
 from serving.wire.protos import (
     GetModelMetadataRequest,
     GetModelStatusRequest,

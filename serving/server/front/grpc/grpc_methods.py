@@ -15,13 +15,13 @@ from google.protobuf.message import DecodeError
 
 from serving.errors import Code, StatusError
 from serving.server.api_keys import NO_HEADERS, ApiKey
-from serving.server.calls.budget import Limits, Reservation
 from serving.server.calls.client_address import Caller
 from serving.server.calls.example_inference import ENCODED_ITEM_BYTES
 from serving.server.calls.internal_error import unexpected
 from serving.server.calls.request_context import RequestContext
+from serving.server.calls.request_limits import Limits, Reservation
 from serving.server.calls.request_tensors import decode_inputs, encode_outputs, output_bytes, size_of
-from serving.server.calls.service import PredictResult
+from serving.server.calls.service_interface import PredictResult
 from serving.server.calls.worker_threads import INLINE_BYTES, Check
 from serving.server.front.frontend import Frontend, microseconds_since
 from serving.server.front.profiling import check_profiler

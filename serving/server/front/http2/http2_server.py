@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from socket import socket
 
 from serving.errors import Code, StatusError
-from serving.server.calls.budget import Reservation
+from serving.server.calls.request_limits import Reservation
 from serving.server.front.connections import Connections
 from serving.server.front.grpc_call import GrpcMethod
 from serving.server.front.http2.channel_arguments import ConnectionSettings

@@ -26,8 +26,8 @@ from components.evaluation.measurements import Comparison, LiveState, Measuremen
 from components.evaluation.summary import summarize
 from components.evaluation.tfma_metric import build_eval_config
 from components.evaluation.verdict import reach_verdict
-from components.gates.replay_rows import choose_replay_rows, keras_predictions
-from components.gates.serving_gate_report import judge_replay
+from components.model_gates.replay_rows import choose_replay_rows, keras_predictions
+from components.model_gates.serving_gate_report import judge_replay
 from components.push import push
 from components.steps.serving_gate import Executor
 from models.config import TaskConfig

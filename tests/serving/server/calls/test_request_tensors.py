@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 
 from serving.errors import Code, StatusError
 from serving.server.calls import request_tensors
-from serving.server.calls.budget import Limits
+from serving.server.calls.request_limits import Limits
 from serving.wire import dtypes
 from serving.wire.protos import PredictRequest, TensorProto, TensorShapeProto
 

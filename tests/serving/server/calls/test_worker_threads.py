@@ -11,8 +11,8 @@ from tiny_servers import until
 
 from serving.errors import Code, StatusError
 from serving.server.calls import request_tensors
-from serving.server.calls.budget import Budget, Reservation
 from serving.server.calls.request_context import MAX_INLINE_BYTES
+from serving.server.calls.request_limits import Budget, Reservation
 from serving.server.calls.worker_threads import INLINE_BYTES, Abandoned, WorkerThreads
 from serving.server.front.rest import rest_methods
 from serving.server.run import process_memory

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tiny_servers import config_of, options_of, publish
 
 from serving.errors import StatusError
-from serving.server.calls.budget import Limits
+from serving.server.calls.request_limits import Limits
 from serving.server.calls.request_tensors import decode_inputs, encode_outputs
 from serving.wire import protos
 

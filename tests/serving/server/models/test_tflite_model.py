@@ -9,7 +9,7 @@ from flatbuffers import flexbuffers
 from tiny_servers import config_of, floats, options_of, publish, spec, with_core
 
 from serving.errors import Code, StatusError
-from serving.server.calls.service import TensorInfo
+from serving.server.calls.service_interface import TensorInfo
 from serving.server.run.run_time_limit import RunLimitError
 from serving.wire.protos import GetModelStatusRequest, SignatureDef
 

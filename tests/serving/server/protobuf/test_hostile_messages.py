@@ -8,7 +8,7 @@ from protobuf_messages import KINDS, MANY, delimited, example, key, predict_of, 
 
 from serving.errors import Code, StatusError
 from serving.server.calls import request_tensors
-from serving.server.calls.budget import Limits
+from serving.server.calls.request_limits import Limits
 from serving.server.protobuf import encode_response, parse, serialized_examples
 from serving.wire import dtypes, protos
 

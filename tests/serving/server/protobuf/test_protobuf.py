@@ -11,7 +11,7 @@ from protobuf_messages import KINDS, delimited, example, key, predict_of, tensor
 
 from serving.errors import Code, StatusError
 from serving.server.calls import request_tensors
-from serving.server.calls.budget import Limits
+from serving.server.calls.request_limits import Limits
 from serving.server.protobuf import encode_response, parse, parsing, serialized_examples
 from serving.wire import dtypes, protos, tensor_values, varints
 

@@ -8,7 +8,7 @@ import pytest
 from tiny_servers import until
 
 from serving.errors import Code, StatusError
-from serving.server.run import relief_threads
+from serving.server.run import extra_threads
 from serving.server.run.executor import SettledTasks, Task, ThreadExecutor, start_threads
 
 
@@ -68,7 +68,7 @@ def test_tasks_that_go_on_are_relieved_and_the_relief_ends():
 
 
 def test_relief_is_tried_again_where_no_thread_can_be_started(monkeypatch):
-    monkeypatch.setattr(relief_threads, "_PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(extra_threads, "_PATIENCE_SECONDS", 0.01)
     tries = []
 
     def start():
@@ -77,7 +77,7 @@ def test_relief_is_tried_again_where_no_thread_can_be_started(monkeypatch):
             raise StatusError(Code.RESOURCE_EXHAUSTED, "no thread")
 
     async def main():
-        more = relief_threads.Relief(lambda: len(tries) < 3, start)
+        more = extra_threads.ExtraThreads(lambda: len(tries) < 3, start)
         more.watch(asyncio.get_running_loop())
         await until(lambda: len(tries) == 3)
         assert more.threads == 1

@@ -60,7 +60,7 @@ def test_the_earlier_of_deadline_and_limit_counts():
 @pytest.mark.parametrize("batching", [None, {}])
 @pytest.mark.parametrize(("rows", "count"), [(1, 12), (17, 4)])  # large ones run one after the other
 def test_endless_runs_keep_nobody_else_and_end_at_the_limit(base, rows, count, batching):
-    """More than all threads and their relief: the others of the same model, without a loop, have threads of their own;
+    """More than all regular and extra threads: the others of the same model, without a loop, have threads of their own;
     those with a loop wait for no longer than the limit."""
 
     async def use(core):

@@ -16,7 +16,7 @@ MAX_EXTRA_THREADS = 6
 """Enough for a few unexpectedly long tasks, and too few to overload a machine."""
 
 
-class Relief:
+class ExtraThreads:
     """Watches the waiting tasks from the event loop.
 
     Args:
