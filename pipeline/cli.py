@@ -32,7 +32,7 @@ WRONG_ARGUMENTS = 2
 
 EPILOG = """\
 a first run:
-  transom init reviews.csv                looks at the table, writes transom.yaml
+  transom init reviews.csv                inspects the table, writes transom.yaml
   transom run                             trains, measures and pushes a model
   transom predict reviews-out "so good"   queries the pushed model
   transom serve reviews-out               serves it over gRPC and REST

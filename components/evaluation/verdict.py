@@ -90,7 +90,7 @@ def reach_verdict(measured: Measurements, config: EvaluationConfig) -> Verdict:
     verdict.judgements.extend(_judge_finiteness(measured))
     wants_live = [name for name, threshold in config.thresholds.items() if threshold.max_loss_to_live is not None]
     if wants_live and measured.whole.comparison is None and not measured.live.why_not:
-        why = "this model is live itself" if measured.live.same else "nothing is live"
+        why = "this is the live model itself" if measured.live.same else "nothing is live"
         verdict.notes.append(f"max_loss_to_live of {', '.join(wants_live)} was not judged: {why}")
     for metric, threshold in config.thresholds.items():
         verdict.judgements.extend(_judge_part(measured, metric, threshold, measured.whole, config))

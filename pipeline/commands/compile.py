@@ -36,10 +36,10 @@ def add(commands: Commands) -> None:
         "--platform",
         type=Path,
         metavar="FILE",
-        help="write the Kubernetes document to a file of its own (default: second in --out)",
+        help="write the Kubernetes document to a separate file (default: second in --out)",
     )
     add("--image", metavar="IMAGE", help="the image of the steps (default: kubeflow.image)")
-    add("--target", choices=("kubeflow", "vertex"), default="kubeflow", help="what will run it (default: %(default)s)")
+    add("--target", choices=("kubeflow", "vertex"), default="kubeflow", help="the platform (default: %(default)s)")
     add("--verify", action="store_true", help="run the written file here, step by step, twice")
     add(
         "--mount",
@@ -48,8 +48,10 @@ def add(commands: Commands) -> None:
         metavar="PATH=DIR",
         help="for --verify: the folder that stands in for a container's path here",
     )
-    add("--work", type=Path, metavar="DIR", help="for --verify: keep here what the steps write")
-    add("--dockerfile", type=Path, metavar="DIR", help="write the image's Dockerfile instead, and say how to build it")
+    add("--work", type=Path, metavar="DIR", help="for --verify: keep the steps' outputs here")
+    add(
+        "--dockerfile", type=Path, metavar="DIR", help="write the image's Dockerfile instead, and print how to build it"
+    )
     add_verbose(parser)
 
 

@@ -12,7 +12,7 @@ from models.errors import ConfigError
 from pipeline.commands.arguments import Commands, add_command, add_group, add_verbose
 
 _CANARY = (
-    "A canary is a new version that at first serves only the callers that ask for the label canary. The others ask for "
+    "A canary is a new version that at first serves only the callers that request the label canary. The others request "
     "the label stable, until the canary is promoted or rolled back."
 )
 _NEXT = {
@@ -110,7 +110,7 @@ def _add_move_arguments(parser: argparse.ArgumentParser, step: str) -> None:
     )
     for name, meaning in (
         ("ca", "certificates of the authorities to trust"),
-        ("cert", "the client's certificate, if the server asks for one"),
+        ("cert", "the client's certificate, if the server requires one"),
         ("key", "its key"),
     ):
         parser.add_argument(f"--{name}", type=Path, metavar="PEM", help=f"for grpcs://: {meaning}")
@@ -121,7 +121,7 @@ def render(options: argparse.Namespace) -> int:
     """Writes the manifests; see `transom deploy render --help`.
 
     Raises:
-        ConfigError: they cannot be written as asked.
+        ConfigError: they cannot be written as requested.
     """
     from serving.deploy.plan import plan
     from serving.deploy.render import write

@@ -85,7 +85,7 @@ def _add_bench(steps: Commands) -> None:
         "bench",
         bench,
         "measure bundles on this machine",
-        "Measures size, loading time, memory and time per row, each bundle in a process of its own that has only "
+        "Measures size, loading time, memory and time per row, each bundle in a separate process with only "
         "LiteRT and NumPy; the last column compares with the first bundle. Times depend on this machine and its load.",
         """
         transom edge bench reviews-out bundle          the pushed bundle against another

@@ -14,7 +14,7 @@ def add(commands: Commands) -> None:
         commands,
         "init",
         init,
-        "look at a table and write a commented transom.yaml",
+        "inspect a table and write a commented transom.yaml",
         "Reads the first rows of a table of labelled text (CSV, TSV, JSON Lines, Parquet) and works out which columns "
         "hold text and label, what kind of task it is, and how the rows are split. Asks no questions and overwrites "
         "no file.",

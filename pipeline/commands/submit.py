@@ -33,7 +33,7 @@ def add(commands: Commands) -> None:
         help="what `transom compile` wrote (default: %(default)s)",
     )
     add("--endpoint", required=True, metavar="URL", help="the API of Kubeflow Pipelines")
-    add("--platform", type=Path, metavar="FILE", help="the Kubernetes document, if it is a file of its own")
+    add("--platform", type=Path, metavar="FILE", help="the Kubernetes document, if it is a separate file")
     add("--experiment", default="Default", metavar="NAME", help="the experiment of the runs (default: %(default)s)")
     add("--namespace", metavar="NAME", help="the namespace of the pipeline, on clusters with several users")
     add("--service-account", metavar="NAME", help="the account that the steps run as")

@@ -222,7 +222,7 @@ def _fix_of_label(columns: Sequence[ColumnFacts]) -> str:
         if column.name.lower() in LABEL_NAMES:
             return f"look at column {column.name!r}: {_why_no_label(column)}; or {by_hand}"
     if any(column.non_text == "an object" for column in columns):
-        return "put the object's values into columns of their own (one with the label), or " + by_hand
+        return "put the object's values into separate columns (one with the label), or " + by_hand
     numeric = next((column for column in columns if _digits(column)), None)
     if numeric is not None:
         return f"if column {numeric.name!r} is the label, write plain numbers in it, such as 1234.5; or {by_hand}"

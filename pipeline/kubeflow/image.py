@@ -14,7 +14,7 @@ FROM python:3.11-slim-bookworm
 RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/transom
 COPY requirements-uv.lock requirements.lock requirements-cuda.lock ./
-# The lock is whole, and every package is checked against its hash; bytecode: a step starts three times faster with it.
+# The lock is complete, every package is checked against its hash, and bytecode makes a step start three times faster.
 RUN pip install --no-cache-dir --require-hashes --no-deps -r requirements-uv.lock \\
  && uv pip install --system --no-cache --require-hashes --no-deps --compile-bytecode -r requirements.lock
 # For steps with an NVIDIA GPU, docker build --build-arg CUDA=1: the libraries that TensorFlow looks for.

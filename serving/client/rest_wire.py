@@ -248,7 +248,7 @@ def _array(values: Any) -> np.ndarray:
     if not isinstance(level, (str, dict)):
         array = np.asarray(values)
         if array.dtype == object:
-            raise ValueError(f"values that are no numbers, such as {str(level)[:100]}")
+            raise ValueError(f"values that are not numbers, such as {str(level)[:100]}")
         return array
     flat = [values]
     for _ in shape:

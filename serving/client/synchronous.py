@@ -39,7 +39,7 @@ class Client:
     Raises:
         OptionsError: the URL or an argument is invalid.
 
-    Every method takes a `timeout` of its own and raises the errors of `serving.client.errors`.
+    Every method takes a `timeout` and raises the errors of `serving.client.errors`.
     """
 
     def __init__(self, url: str, model: str | None = None, **options: Unpack[ClientOptions]) -> None:

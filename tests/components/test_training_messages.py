@@ -1,4 +1,4 @@
-"""What an interrupted export says about the training."""
+"""What an interrupted export reports about the training."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def _check_unicode(value: str) -> None:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise BadValueError("half of a surrogate pair (no Unicode text)") from None
+        raise BadValueError("half of a surrogate pair (not Unicode text)") from None
 
 
 def as_json(value: Any) -> str:

@@ -218,7 +218,7 @@ def _try_lock(handle: int) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        # A file system without locks cannot show another run; go on.
+        # A file system without locks cannot show another run; continue.
         return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
     return True
 

@@ -22,12 +22,12 @@ class StopRequested(Exception):
 
 @dataclass
 class StopRequest:
-    """Whether a signal asked to stop, and when (`time.monotonic`)."""
+    """Whether a signal requested a stop, and when (`time.monotonic`)."""
 
     since: float | None = None
 
     def check(self) -> None:
-        """Raises StopRequested if a signal asked to stop."""
+        """Raises StopRequested if a signal requested a stop."""
         if self.since is not None:
             raise StopRequested
 

@@ -70,7 +70,7 @@ class Budget:
 class Reservation:
     """One request's share of a budget. Call `release`, once or more often, when the request has ended.
 
-    Threads that work for the request call `keep` and `leave`, because they go on after the caller has gone.
+    Threads that work for the request call `keep` and `leave`, because they continue after the caller has left.
     """
 
     __slots__ = ("_budget", "_kept", "_released", "bytes", "rows")

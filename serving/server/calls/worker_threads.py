@@ -20,7 +20,7 @@ INLINE_BYTES = 2**16
 """Smaller work is done in the event loop, at less than the cost of a thread switch."""
 
 MEDIUM_BYTES = 2**20
-"""Larger work has a queue of its own, so that smaller work need not wait for it."""
+"""Larger work has its own queue, so that smaller work need not wait for it."""
 
 _IDLE_SECONDS = 10.0
 _DEADLINE = "Deadline exceeded before the request was processed"
@@ -107,7 +107,7 @@ class _Job:
         try:
             self._check()
             result = self._function(*self._arguments, self._check)
-        except Exception as error:  # noqa: BLE001 the caller must get any error, and the thread must go on
+        except Exception as error:  # noqa: BLE001 the caller must get any error, and the thread must continue
             failure = error
         del (
             self._function,
@@ -153,7 +153,9 @@ class _JobQueue:
                     thread.start()
                 except RuntimeError as error:
                     job.refuse()
-                    raise StatusError(Code.RESOURCE_EXHAUSTED, f"No thread for large requests: {error}") from error
+                    raise StatusError(
+                        Code.RESOURCE_EXHAUSTED, f"No thread could be started for large requests: {error}"
+                    ) from error
                 self._running = True
             self._jobs.put(job)
 

@@ -58,7 +58,7 @@ _PATIENCE = {ConnectionState.OPENING: 1.0, ConnectionState.RECEIVING: 5.0, Conne
 """Seconds likewise, after which it is closed for a new one before those that are idle."""
 
 _STATE_WORDS = {
-    ConnectionState.OPENING: "without a whole header",
+    ConnectionState.OPENING: "without a complete header",
     ConnectionState.IDLE: "idle",
     ConnectionState.RECEIVING: "without a whole body",
     ConnectionState.SENDING: "not reading their response",

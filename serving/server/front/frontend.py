@@ -125,14 +125,14 @@ class Frontend:
         return self._names
 
     async def reload_process(self, request: Any) -> Any:
-        """Reloads the configuration of this process alone. It goes on when the caller has left: half a reload is no
+        """Reloads the configuration of this process alone. It continues when the caller has left: half a reload is no
         configuration.
 
         Raises:
             StatusError: see `Service.reload_config`; RESOURCE_EXHAUSTED, too many reloads wait for each other.
         """
         if len(self._reloads) >= _MAX_RELOADS:
-            message = f"{len(self._reloads)} reloads are waiting for each other. Try again when they are done"
+            message = f"{len(self._reloads)} reloads are already waiting. Try again when they are done"
             raise StatusError(Code.RESOURCE_EXHAUSTED, message)
         task = asyncio.ensure_future(self._reload(request))
         self._reloads.add(task)

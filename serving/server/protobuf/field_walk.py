@@ -133,7 +133,7 @@ class Walk:
         elif form in _FIXED:
             stop = begin + _FIXED[form]
         else:
-            raise DecodeError("a field of no known form")
+            raise DecodeError("a field of unknown wire type")
         if stop > end:
             raise DecodeError("a field longer than its message")
         return begin, stop
@@ -152,7 +152,7 @@ class Walk:
                     raise DecodeError("groups nested too deep")
             elif tag & 7 == END_GROUP:
                 if open_groups.pop() != tag >> 3:
-                    raise DecodeError("a group that another one ends")
+                    raise DecodeError("a group closed by another group's end")
             else:
                 begin = self._value(tag & 7, begin, end)[1]
         return begin

@@ -217,7 +217,7 @@ class Batcher:
             parts = self._outputs(slices)
         except StatusError as error:
             failure = error
-        except Exception as error:  # noqa: BLE001 the callers must get any error, and the thread must go on
+        except Exception as error:  # noqa: BLE001 the callers must get any error, and the thread must continue
             failure = internal_error(error)
         else:
             seconds = time.perf_counter() - started

@@ -123,7 +123,7 @@ class Task:
             self.seconds = time.perf_counter() - started
         except StatusError as error:
             self.error = error
-        except Exception as error:  # noqa: BLE001 the caller must get any error, and the thread must go on
+        except Exception as error:  # noqa: BLE001 the caller must get any error, and the thread must continue
             self.error = internal_error(error)
 
     def settle(self) -> None:
@@ -289,7 +289,7 @@ def start_threads(
             thread.start()
         except RuntimeError as error:
             if not running:
-                raise StatusError(Code.RESOURCE_EXHAUSTED, f"No thread for a run: {error}") from error
+                raise StatusError(Code.RESOURCE_EXHAUSTED, f"No thread could be started for a run: {error}") from error
             break
         running.append(thread)
     return running

@@ -53,5 +53,5 @@ class ExtraThreads:
                 self._start()
             except StatusError as error:  # no memory for a thread; try again later
                 self.thread_ended()
-                LOG.warning("Runs wait for long ones: %s", error)
+                LOG.warning("Runs are waiting for long ones: %s", error)
         self.watch(loop)

@@ -14,7 +14,7 @@ RNG = np.random.default_rng(0)
 
 
 def sharp(chosen: np.ndarray, classes: int) -> np.ndarray:
-    """Probabilities of which the chosen label's is the highest, float32 [N, C]."""
+    """Probabilities that are highest for the chosen label, float32 [N, C]."""
     noise = RNG.dirichlet(np.ones(classes), len(chosen))
     noise[np.arange(len(chosen)), chosen] += 1.0
     return (noise / 2).astype(np.float32)
@@ -37,7 +37,10 @@ def test_a_new_label_is_compared_on_the_rows_of_the_old_ones() -> None:
     labels = ("neg", "neutral", "pos")
     answers = np.repeat([0, 1, 2], 40)
     own, old = answers.copy(), np.where(answers == 2, 0, 1)  # the live model has ("pos", "neg")
-    own[:10], old[:2] = 1, 0  # the candidate says "neutral" of ten negative rows, the live model misses two of them
+    own[:10], old[:2] = (
+        1,
+        0,
+    )  # the candidate predicts "neutral" for ten negative rows, the live model misses two of them
     found = compare(
         TaskConfig(), labels, Baseline(("pos", "neg")), answers, sharp(own, 3), sharp(old, 2), ["accuracy", "macro_f1"]
     )
@@ -50,7 +53,7 @@ def test_a_new_label_is_compared_on_the_rows_of_the_old_ones() -> None:
     assert 0 < low < 8 / 80 < high
 
 
-def test_a_label_that_is_gone_is_no_row_to_compare_on() -> None:
+def test_rows_with_a_removed_label_are_not_compared() -> None:
     answers = np.array([0, 1, metrics.UNKNOWN, metrics.UNLABELLED] * 10)
     found = compare(
         TaskConfig(),
@@ -64,7 +67,7 @@ def test_a_label_that_is_gone_is_no_row_to_compare_on() -> None:
     assert (found.rows, found.candidate["accuracy"], found.live["accuracy"]) == (20, 1.0, 1.0)
 
 
-def test_no_row_in_common_has_no_figures() -> None:
+def test_without_comparable_rows_there_are_no_metrics() -> None:
     answers = np.full(30, 2)
     own, old = sharp(answers, 3), sharp(answers % 2, 2)
     found = compare(TaskConfig(), ("a", "b", "new"), Baseline(("a", "b")), answers, own, old, ["accuracy"])
@@ -72,7 +75,7 @@ def test_no_row_in_common_has_no_figures() -> None:
     assert np.isnan(found.candidate["accuracy"])
 
 
-def test_each_of_two_models_of_many_labels_has_its_own_threshold() -> None:
+def test_each_multi_label_model_has_its_own_threshold() -> None:
     answers = (RNG.random((300, 4)) < 0.4).astype(int)
     answers[:, 3] = 0
     probabilities = RNG.random((300, 3)).astype(np.float32)
@@ -86,7 +89,7 @@ def test_each_of_two_models_of_many_labels_has_its_own_threshold() -> None:
     assert found.candidate["mean_average_precision"] == pytest.approx(found.live["mean_average_precision"])
 
 
-def test_many_labels_are_compared_by_those_of_both() -> None:
+def test_multi_label_models_are_compared_on_shared_labels() -> None:
     answers = (RNG.random((100, 4)) < 0.4).astype(int)
     right, blind = answers[:, :3].astype(np.float32), np.zeros((100, 3), np.float32)
     blind[:, 0] = answers[:, 1]  # ("b", "x", "y"): right about b
@@ -122,7 +125,7 @@ def test_the_order_of_the_rows_does_not_matter_to_the_interval() -> None:
         assert other.losses[name] == pytest.approx(bounds)
 
 
-def test_answers_that_are_no_numbers_get_no_interval() -> None:
+def test_non_finite_predictions_get_no_interval() -> None:
     answers = RNG.integers(0, 2, 60)
     own, old = sharp(answers, 2), sharp(answers, 2)
     old[7] = np.nan

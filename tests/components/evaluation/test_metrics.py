@@ -1,4 +1,4 @@
-"""Every figure against scikit-learn and scipy on the whole array, and on the rows that textbooks leave out."""
+"""Every metric against scikit-learn and SciPy on the whole array, and on rows that textbooks leave out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LABELS = ("a", "b", "c", "d")
 
 
 def rows(classes: int = 4, count: int = 300, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Answers int64 [N] and probabilities float32 [N, C] that agree often."""
+    """Labels int64 [N], and probabilities float32 [N, C] that often agree with them."""
     rng = np.random.default_rng(seed)
     answers = rng.integers(0, classes, count)
     logits = rng.normal(size=(count, classes))
@@ -68,7 +68,7 @@ def test_calibration_error_at_the_edges() -> None:
     assert metrics.single_label(np.array([1, 0, 3, 2]), sure, LABELS)[0]["calibration_error"] == 1.0
 
 
-def test_auc_of_two_labels_is_that_of_the_second() -> None:
+def test_the_auc_of_two_labels_is_that_of_the_second() -> None:
     answers, probabilities = rows(2)
     found, _ = metrics.single_label(answers, probabilities, ("no", "yes"))
     assert found["auc"] == pytest.approx(sk.roc_auc_score(answers, probabilities[:, 1]))
@@ -83,7 +83,7 @@ def test_a_label_without_rows_does_not_lower_the_averages() -> None:
     assert "f1/d" not in found
 
 
-def test_rows_with_an_unknown_label_are_errors_of_what_was_predicted() -> None:
+def test_rows_with_an_unknown_label_count_as_errors_of_the_predicted_label() -> None:
     answers, probabilities = rows()
     predicted = probabilities.argmax(1)
     answers = np.where(np.arange(300) < 30, metrics.UNKNOWN, answers)
@@ -98,7 +98,7 @@ def test_rows_with_an_unknown_label_are_errors_of_what_was_predicted() -> None:
     assert found["log_loss"] == pytest.approx(-np.log(probabilities[known, answers[known]]).mean(), rel=1e-5)
 
 
-def test_rows_without_an_answer_are_left_out() -> None:
+def test_rows_without_a_label_are_left_out() -> None:
     answers, probabilities = rows()
     wanted, _ = metrics.single_label(answers[50:], probabilities[50:], LABELS)
     answers[:50] = metrics.UNLABELLED
@@ -107,7 +107,7 @@ def test_rows_without_an_answer_are_left_out() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_figures_that_a_few_rows_cannot_define_are_nan(count: int) -> None:
+def test_metrics_that_few_rows_cannot_define_are_nan(count: int) -> None:
     answers, probabilities = rows(count=count)
     found, confusion = metrics.single_label(answers, probabilities, LABELS)
     assert set(METRICS["single_label"]) <= set(found)
@@ -142,7 +142,7 @@ def test_many_labels() -> None:
     assert confusion.tolist() == sk.multilabel_confusion_matrix(answers, predicted).tolist()
 
 
-def test_an_unknown_label_among_many_is_a_miss() -> None:
+def test_an_unknown_label_of_a_multi_label_row_is_a_miss() -> None:
     answers = np.array([[1, 0, 0], [0, 1, 1]])
     probabilities = np.array([[0.9, 0.1], [0.1, 0.9]], np.float32)
     found, _ = metrics.multi_label(answers, probabilities, ("a", "b"), 0.5)
@@ -152,7 +152,7 @@ def test_an_unknown_label_among_many_is_a_miss() -> None:
     assert found["unknown_label_count"] == 1
 
 
-def test_a_probability_at_the_threshold_counts_as_given() -> None:
+def test_a_probability_at_the_threshold_is_a_prediction() -> None:
     probabilities = np.array([[0.7]], np.float32)
     found, _ = metrics.multi_label(np.array([[1, 0]]), probabilities, ("a",), 0.7)
     assert found["micro_f1"] == 1.0
@@ -176,7 +176,7 @@ def test_numbers() -> None:
     )
 
 
-def test_a_model_that_breaks_on_a_row_without_an_answer_breaks() -> None:
+def test_nan_for_an_unlabelled_row_invalidates_the_metrics() -> None:
     probabilities = np.full((4, 2), 0.5, np.float32)
     probabilities[3] = math.nan
     single, _ = metrics.single_label(np.array([0, 1, 1, metrics.UNLABELLED]), probabilities, ("a", "b"))
@@ -188,7 +188,7 @@ def test_a_model_that_breaks_on_a_row_without_an_answer_breaks() -> None:
 
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
-def test_an_answer_that_is_no_number_leaves_no_figure_but_the_counts(broken: float) -> None:
+def test_a_non_finite_prediction_leaves_only_the_counts(broken: float) -> None:
     answers, probabilities = rows()
     many = np.column_stack([np.eye(4, dtype=int)[answers], np.zeros(300, int)])
     probabilities[7, 2] = broken
@@ -203,7 +203,7 @@ def test_an_answer_that_is_no_number_leaves_no_figure_but_the_counts(broken: flo
         assert all(math.isnan(value) for value in found.values())
 
 
-def test_a_regression_answer_that_is_infinite_is_none() -> None:
+def test_an_infinite_regression_prediction_is_invalid() -> None:
     found = metrics.regression(np.array([1.0, 2.0, math.inf]), np.array([1.0, 2.0, 3.0]))
     assert (found["example_count"], found["unlabelled_count"], found["mse"]) == (2, 1, 0)
 
@@ -213,7 +213,7 @@ def test_no_labels_on_either_side_have_no_f1() -> None:
     assert math.isnan(found["micro_f1"])
 
 
-def test_a_label_that_is_not_compared_is_an_error_and_no_part_of_an_average() -> None:
+def test_a_label_that_is_not_compared_is_an_error_outside_the_averages() -> None:
     answers, probabilities = np.array([0, 0, 1]), np.array([[0.9, 0.1, 0.0], [0.1, 0.2, 0.7], [0.2, 0.8, 0.0]])
     found, confusion = metrics.single_label(answers, probabilities, ("a", "b"))
     assert found["accuracy"] == pytest.approx(2 / 3)
@@ -221,7 +221,7 @@ def test_a_label_that_is_not_compared_is_an_error_and_no_part_of_an_average() ->
     assert confusion.tolist() == [[1, 0], [0, 1], [0, 0]]
 
 
-def test_every_figure_has_a_direction() -> None:
+def test_every_metric_has_a_direction() -> None:
     answers, probabilities = rows()
     many = np.column_stack([np.eye(4, dtype=int)[answers], np.zeros(300, int)])
     made = {

@@ -1,4 +1,4 @@
-"""The TFMA metric: the same figures however Beam bundles and merges the rows."""
+"""The TFMA metric: the same metrics however Beam bundles and merges the rows."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ LABELS = ["a", "b", "c"]
 def computations(task: str, models: list[str], live: dict[str, Any] | None = None) -> list[Any]:
     settings = TaskConfig(type=task).model_dump(mode="json")
     metric = TextMetrics(task=settings, labels=LABELS, live=live, judged=["accuracy"])
-    # The metric travels inside the EvalConfig, as JSON.
+    # The metric is stored in the EvalConfig, as JSON.
     return list(TextMetrics.from_config(metric.get_config()).computations(model_names=models))
 
 
 def combine(computation: Any, extracts: list[dict[str, Any]], cuts: list[int]) -> dict[str, Any]:
-    """What the computation makes of rows in bundles cut at `cuts`, merged in a tree, accumulators pickled between."""
+    """The computation's result for rows in bundles cut at `cuts`, merged in a tree, accumulators pickled in between."""
     [preprocessor], combiner = computation.preprocessors, computation.combiner
     accumulators = []
     for begin, end in itertools.pairwise([0, *sorted(cuts), len(extracts)]):
@@ -44,7 +44,7 @@ def combine(computation: Any, extracts: list[dict[str, Any]], cuts: list[int]) -
 
 
 def by_model(output: dict[Any, Any]) -> dict[str, dict[str, Any]]:
-    """Figures by the model's name."""
+    """Metrics by the model's name."""
     models: dict[str, dict[str, Any]] = {}
     for key, value in output.items():
         models.setdefault(key.model_name, {})[key.name] = value
@@ -110,7 +110,7 @@ def test_each_model_is_read_from_its_own_outputs_in_its_own_order() -> None:
     assert found["lowest loss"] == found["highest loss"] == {"accuracy": 0.0}
 
 
-def test_what_only_this_model_does_not_reach_is_told_from_what_no_model_could() -> None:
+def test_undefined_metrics_are_distinguished_from_impossible_ones() -> None:
     rows = [(np.array([answer]), np.array([2.5])) for answer in (1.0, 2.0, 3.0)]
     [computation] = computations("regression", [""])
     for taken, unreached in ((rows, {"pearson": 1.0, "spearman": 1.0}), (rows[:1] * 3, {})):
@@ -120,12 +120,12 @@ def test_what_only_this_model_does_not_reach_is_told_from_what_no_model_could() 
         assert by_model(computation.combiner.extract_output(accumulator)).get("unreached", {}) == unreached
     [computation] = computations("single_label", [""])
     accumulator = computation.combiner.create_accumulator()
-    for answer in (0.0, 1.0):  # "b" is an answer and never said; "c" is neither
+    for answer in (0.0, 1.0):  # "b" is a target and never predicted; "c" is neither
         accumulator = computation.combiner.add_input(accumulator, (np.array([answer]), np.array([0.8, 0.1, 0.1])))
     assert set(by_model(computation.combiner.extract_output(accumulator))["unreached"]) == {"precision/b"}
 
 
-def test_merging_leaves_the_accumulators_as_they_were() -> None:
+def test_merging_leaves_the_accumulators_unchanged() -> None:
     [computation] = computations("regression", [""])
     combiner = computation.combiner
     parts = []

@@ -1,4 +1,4 @@
-"""Verdicts: what passes, and the one sentence that says why a model did not."""
+"""Verdicts: which models pass, and the sentence that says why a model did not."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_value_worse_than_the_live_model() -> None:
         "not blessed: accuracy 0.85 on the 850 test rows is 0.02 worse than the 0.87 of the live model (version 17), "
         "where 0.01 is allowed"
     )
-    assert verdict(found, accuracy={"max_loss_to_live": 0.02})[1], "0.87 - 0.85 is 0.02 and a little in binary"
+    assert verdict(found, accuracy={"max_loss_to_live": 0.02})[1], "0.87 - 0.85 is slightly more than 0.02 in binary"
     said, *_ = verdict(found, log_loss={"max_loss_to_live": 0})
     assert "log_loss 0.35 on the 850 test rows is 0.05 worse than the 0.30" in said
     assert verdict(found, log_loss={"max_loss_to_live": 0.05})[1]
@@ -76,7 +76,7 @@ def test_the_whole_is_named_before_slices_and_the_rest_is_counted() -> None:
     assert said.endswith("(and 2 more, see thresholds)")
 
 
-def test_small_slices_are_said_and_do_not_fail() -> None:
+def test_small_slices_are_noted_and_do_not_fail() -> None:
     found = measured(
         part("", "", 850, accuracy=0.9),
         part("label", "neg", 19, accuracy=0.1),
@@ -100,7 +100,7 @@ def test_a_named_slice_without_rows_does_not_pass(bound: dict[str, float]) -> No
 
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
-def test_a_figure_that_cannot_be_computed_never_passes(broken: float) -> None:
+def test_a_metric_that_cannot_be_computed_never_passes(broken: float) -> None:
     for bound in ("min", "max", "max_loss_to_live"):
         found = measured(part("", "", 850, {"mse": 1.0}, mse=broken), task="regression")
         said, blessed, _ = verdict(found, mse={bound: 2.0})
@@ -108,7 +108,7 @@ def test_a_figure_that_cannot_be_computed_never_passes(broken: float) -> None:
         assert said == f"not blessed: mse on the 850 test rows cannot be computed, so its {bound} cannot be judged"
 
 
-def test_a_figure_that_no_model_has_on_a_slice_is_said_and_one_that_only_this_model_lacks_fails() -> None:
+def test_a_metric_undefined_for_any_model_is_noted_and_one_that_only_this_model_lacks_fails() -> None:
     lacking = part("source", "x", 123, spearman=math.nan)
     found = measured(part("", "", 850, spearman=0.9), lacking, task="regression")
     _, blessed, notes = verdict(found, spearman={"min": 0.8, "slices": ("source",)})
@@ -121,14 +121,14 @@ def test_a_figure_that_no_model_has_on_a_slice_is_said_and_one_that_only_this_mo
     assert "spearman on slice source=x (123 rows) cannot be computed" in said
 
 
-def test_answers_that_are_no_numbers_are_never_blessed() -> None:
+def test_non_finite_predictions_are_never_blessed() -> None:
     found = measured(part("", "", 850, accuracy=math.nan, not_finite_count=3))
     said, blessed, _ = verdict(found)
     assert not blessed
     assert "3 of the predictions on the 850 test rows are NaN or infinite" in said
 
 
-def test_no_threshold_and_a_first_run_are_said_and_pass() -> None:
+def test_no_threshold_and_a_first_run_are_noted_and_pass() -> None:
     found = measured(part("", "", 850, accuracy=0.9), live=LiveState())
     said, blessed, notes = verdict(found)
     first = "nothing is live yet: this model is measured without a comparison"
@@ -153,7 +153,7 @@ def test_the_model_that_is_live_passes_again() -> None:
     assert "this model is live already, as version 17: there is nothing to compare it with" in notes
 
 
-def test_what_cannot_be_compared_does_not_pass_unless_the_user_says_so() -> None:
+def test_an_impossible_comparison_passes_only_if_allowed() -> None:
     whole, other = part("", "", 850, accuracy=0.9), part("source", "x", 400, accuracy=0.9)
     found = measured(whole, other, live=LiveState(17, why_not="its task.type is 'regression'"))
     said, blessed, _ = verdict(found, accuracy={"max_loss_to_live": 0.01, "slices": ("source",)})
@@ -166,11 +166,11 @@ def test_what_cannot_be_compared_does_not_pass_unless_the_user_says_so() -> None
     _, blessed, notes = verdict(found, True, accuracy={"min": 0.8, "max_loss_to_live": 0.01})
     assert blessed
     assert any(note.endswith("it passes because evaluation.replace_incomparable is true") for note in notes)
-    assert verdict(found, accuracy={"min": 0.8})[1], "a threshold that asks for no comparison needs none"
+    assert verdict(found, accuracy={"min": 0.8})[1], "a threshold without a comparison needs none"
     assert not verdict(found, True, accuracy={"min": 0.95, "max_loss_to_live": 0.01})[1]
 
 
-def test_a_metric_that_the_live_model_lacks_does_not_pass_unless_the_user_says_so() -> None:
+def test_a_metric_that_the_live_model_lacks_passes_only_if_allowed() -> None:
     found = measured(part("", "", 850, {"spearman": math.nan}, spearman=0.5), task="regression")
     said, blessed, _ = verdict(found, spearman={"max_loss_to_live": 0.1})
     assert not blessed
@@ -184,7 +184,7 @@ def test_a_metric_that_the_live_model_lacks_does_not_pass_unless_the_user_says_s
     assert verdict(found, **{"recall/pos": {"max_loss_to_live": 0.1}})[1]
 
 
-def test_a_comparison_of_no_rows_does_not_pass() -> None:
+def test_a_comparison_on_no_rows_does_not_pass() -> None:
     nothing = Slice("", "", {"example_count": 90, "accuracy": 0.9}, Comparison({}, {"example_count": 0}))
     found = measured(nothing, live=LiveState(17, labels=("neg", "pos")))
     said, blessed, _ = verdict(found, accuracy={"max_loss_to_live": 0.5})
@@ -216,14 +216,14 @@ def test_a_loss_that_the_interval_supports_blocks() -> None:
     assert verdict(found, accuracy={"max_loss_to_live": 0.03})[1]
 
 
-def test_a_loss_that_chance_explains_passes_and_is_said() -> None:
+def test_a_loss_that_chance_explains_passes_and_is_noted() -> None:
     found = measured(shared(100, 100, 0.86, 0.88, -0.01, 0.05))
     _, blessed, notes = verdict(found, accuracy={"max_loss_to_live": 0.01})
     assert blessed
     assert any("is 0.02 worse" in note and "this may be chance" in note for note in notes)
 
 
-def test_rows_that_are_too_few_to_tell_are_said() -> None:
+def test_too_few_rows_to_tell_are_noted() -> None:
     found = measured(shared(100, 100, 0.88, 0.88, -0.04, 0.04))
     _, blessed, notes = verdict(found, accuracy={"max_loss_to_live": 0.01})
     assert blessed
@@ -231,7 +231,7 @@ def test_rows_that_are_too_few_to_tell_are_said() -> None:
     assert verdict(found, accuracy={"max_loss_to_live": 0.05})[2] == []
 
 
-def test_an_improvement_that_is_asked_for_must_be_measured() -> None:
+def test_a_required_improvement_must_be_measured() -> None:
     found = measured(shared(100, 100, 0.885, 0.88, -0.03, 0.02))
     said, blessed, _ = verdict(found, accuracy={"max_loss_to_live": -0.01})
     assert not blessed

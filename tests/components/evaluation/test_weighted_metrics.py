@@ -1,4 +1,4 @@
-"""Every weighted metric against `components.evaluation.metrics` on the rows taken so often."""
+"""Every weighted metric against `components.evaluation.metrics` on rows repeated as often as their weight."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_weights_stand_for_rows_taken_so_often(case: str) -> None:
+def test_weights_equal_repeated_rows(case: str) -> None:
     wanted, make, figure = CASES[case]
     taken_so_often = draws(9)
     made = make(wanted)
@@ -85,7 +85,7 @@ def test_weights_stand_for_rows_taken_so_often(case: str) -> None:
         assert found == pytest.approx({name: expected.get(name, np.nan) for name in wanted}, nan_ok=True, rel=1e-9)
 
 
-def test_what_a_draw_cannot_define_is_nan() -> None:
+def test_metrics_that_a_draw_cannot_define_are_nan() -> None:
     counts = np.zeros((4, 1))
     counts[:2] = 2
     answers, predictions = np.array([1.0, 1.0, 2.0, 3.0]), np.array([0.1, 0.3, 0.2, 0.7])

@@ -22,7 +22,7 @@ from models.config import TaskConfig
 from models.errors import ConfigError, DataError, ModelError
 
 
-def test_every_figure_is_that_of_scikit_learn_on_all_rows(single: dict[str, Any]) -> None:
+def test_every_metric_equals_scikit_learns_on_all_rows(single: dict[str, Any]) -> None:
     answers, probabilities = single["targets"], single["probabilities"]
     predicted = probabilities.argmax(1)
     metrics = single["summary"]["metrics"]
@@ -45,12 +45,12 @@ def test_the_live_model_is_measured_on_the_same_rows_whatever_the_order_of_its_o
     assert single["summary"]["live_version"] == 17
     assert single["summary"]["baseline"] == pytest.approx(single["summary"]["metrics"], abs=1e-9)
     losses = [entry for entry in single["summary"]["thresholds"] if entry["bound"] == "max_loss_to_live"]
-    # All rows, two labels of which there are enough, and a value each of two columns, one with a "=" in its name.
+    # All rows, two labels with enough rows, and a value of each of two columns, one with a "=" in its name.
     assert [entry["slice"] for entry in losses] == ["", "label=bad", "label=good", "source=site 1", "a=b=yes=c"]
     assert all(entry["passed"] and entry["live"] == entry["value"] for entry in losses)
 
 
-def test_slices_are_those_of_the_rows_and_small_ones_are_named_apart(single: dict[str, Any]) -> None:
+def test_slices_come_from_the_rows_and_small_ones_are_listed_separately(single: dict[str, Any]) -> None:
     answers, predicted = single["targets"], single["probabilities"].argmax(1)
     slices = {(part["column"], part["value"]): part for part in single["summary"]["slices"]}
     for index, label in enumerate(LABELS[:2]):
@@ -83,7 +83,7 @@ def test_tfma_can_read_the_evaluation(single: dict[str, Any]) -> None:
     assert overall["accuracy"]["doubleValue"] == single["summary"]["metrics"]["accuracy"]
 
 
-def test_many_labels_a_row(tmp_path: Path) -> None:
+def test_several_labels_per_row(tmp_path: Path) -> None:
     task = TaskConfig(type="multi_label", threshold=0.4)
     rng = np.random.default_rng(1)
     probabilities = np.round(rng.random((ROWS, 3)), 6)
@@ -111,7 +111,7 @@ def test_many_labels_a_row(tmp_path: Path) -> None:
     }
 
 
-def test_regression_beside_a_worse_live_model(tmp_path: Path) -> None:
+def test_regression_with_a_worse_live_model(tmp_path: Path) -> None:
     task = TaskConfig(type="regression")
     rng = np.random.default_rng(2)
     predictions = np.round(rng.normal(2.0, 1.0, ROWS), 6)

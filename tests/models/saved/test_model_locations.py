@@ -1,4 +1,4 @@
-"""Where pushed models and bundles are found, and what is said where they are not."""
+"""Where pushed models and bundles are found, and the errors if they are not."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ RunTiny = Callable[..., tuple[int, list[np.ndarray], dict[str, Any]]]
 
 @pytest.fixture(scope="module")
 def learned(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, list[Progress], Path]:
-    """A training of 1,500 rows, so many that several lengths are worth their compilations."""
+    """A training of 1,500 rows, enough to make several lengths worth their compilation."""
     told: list[Progress] = []
     folder = tmp_path_factory.mktemp("logs")
     config = {"epochs": 4, "batch_size": 32, "xla": True}
@@ -94,7 +94,7 @@ def test_the_best_epochs_weights_are_kept_and_training_stops(tiny: ModuleType) -
 def test_the_moving_average_is_what_is_measured_and_kept(tiny: ModuleType) -> None:
     fits = [tiny.fit(train_config={"ema_momentum": momentum, "epochs": 2}) for momentum in (0.0, 0.95)]
     plain, averaged = (trained.report["history"] for trained in fits)
-    # The training itself is the same; what is measured after each epoch is not.
+    # The training itself is the same; the measurements after each epoch are not.
     assert [e["train_loss"] for e in plain] == [e["train_loss"] for e in averaged]
     assert all(a["loss"] != b["loss"] for a, b in zip(plain, averaged, strict=True))
     rows = tiny.rows(40, 1)

@@ -116,7 +116,7 @@ def test_other_files_are_a_text_a_line(tmp_path: Path, packed: bool) -> None:
     ("content", "expected"),
     [(b"PK\x03\x04", "ZIP"), ("a\n".encode("utf-16"), "UTF-16"), (b"<html>", "a web page"), (b"", "empty")],
 )
-def test_what_is_no_text_is_recognized(tmp_path: Path, content: bytes, expected: str) -> None:
+def test_files_that_are_not_text_are_recognized(tmp_path: Path, content: bytes, expected: str) -> None:
     path = tmp_path / "t.txt"
     path.write_bytes(content)
     with pytest.raises(DataError, match=expected):

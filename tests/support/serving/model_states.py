@@ -1,4 +1,4 @@
-"""What a core serves: the states of versions, and the bias of the version that answered."""
+"""What a model service serves: the states of versions, and the bias of the version that responded."""
 
 from tiny_servers import (
     floats,

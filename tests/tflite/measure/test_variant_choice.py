@@ -97,7 +97,9 @@ def test_why_another_one_is_not_chosen(wrong: dict[str, Any], config: dict[str, 
         ({"parity": parity(quality=(Quality("", 9, 0.9, float("nan"), float("nan")),))}, {}, "loses nan on 9 rows"),
     ],
 )
-def test_what_cannot_be_judged_does_not_pass(missing: dict[str, Any], config: dict[str, Any], why: str) -> None:
+def test_a_budget_that_cannot_be_judged_does_not_pass(
+    missing: dict[str, Any], config: dict[str, Any], why: str
+) -> None:
     fine = {"parity": parity(), "cost": cost(1_000_000), "operations": ("FULLY_CONNECTED",)}
     float32 = missing.pop("float32", FLOAT32)
     candidate = Candidate("dynamic_int8", **{**fine, **missing})

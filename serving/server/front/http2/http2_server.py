@@ -121,9 +121,9 @@ class Http2Server:
         if len(self._calls) >= _MAX_CALLS:
             fair = _MAX_CALLS // len(self._open)
             if client.counted >= fair or not max(self._open, key=lambda each: each.counted).end_oldest_waiting_call():
-                self.count_event("calls refused: too many waited for their clients")
+                self.count_event("calls refused: too many were waiting for their clients")
                 return False
-            self.count_event("calls ended for others: they waited for their clients")
+            self.count_event("calls ended to make room: they were waiting for their clients")
         self._calls[call] = None
         client.counted += 1
         return True
@@ -164,7 +164,7 @@ class Http2Server:
             now = self.loop.time()
             for other in list(self._calls):
                 if other is not call and other.stalls(now - _STALLED_SECONDS, _STALLED_BYTES_A_SECOND):
-                    self.count_event("large messages dropped for others: they arrived too slowly")
+                    self.count_event("large messages dropped to make room: they arrived too slowly")
                     message = "The message arrived too slowly while memory is short"
                     other.end(StatusError(Code.RESOURCE_EXHAUSTED, message))
             call.held.take(size=size)

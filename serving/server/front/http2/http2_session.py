@@ -126,7 +126,7 @@ class Http2Session:
         self._library.submit_shutdown_notice(self._pointer)
 
     def goaway(self) -> None:
-        """Accepts no more streams; open ones go on."""
+        """Accepts no more streams; open ones continue."""
         last = self._library.session_get_last_proc_stream_id(self._pointer)
         self._library.submit_goaway(self._pointer, 0, last, nghttp2.NO_ERROR, None, 0)
 
@@ -154,7 +154,7 @@ def _guarded(callback: Callable[..., int]) -> Callable[..., int]:
         try:
             return callback(*arguments)
         except Exception:
-            LOG.exception("an event of HTTP/2 failed; its connection ends")
+            LOG.exception("handling an HTTP/2 event failed; closing its connection")
             return nghttp2.CALLBACK_FAILURE
 
     return guarded

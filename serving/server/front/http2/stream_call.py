@@ -71,7 +71,7 @@ class StreamCall(CallState):
             if self._method.unary is not None and len(self._queue) > 1:
                 raise _not_one_message()
             if self._method.stream is not None and self._queued_bytes > _MAX_QUEUED_BYTES:
-                raise StatusError(Code.RESOURCE_EXHAUSTED, f"Over {_MAX_QUEUED_BYTES} bytes of messages wait in line")
+                raise StatusError(Code.RESOURCE_EXHAUSTED, f"Over {_MAX_QUEUED_BYTES} bytes of messages are queued")
         except StatusError as error:
             self.end(error)
             return

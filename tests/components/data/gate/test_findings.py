@@ -1,4 +1,4 @@
-"""What the gate finds, said and kept."""
+"""The gate's findings as text and as a file."""
 
 from __future__ import annotations
 

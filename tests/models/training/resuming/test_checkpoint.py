@@ -109,7 +109,9 @@ def test_a_damaged_checkpoint_starts_anew_and_says_so(tmp_path: Path, damage: An
     assert restored.state is None
     assert "cannot be read" in restored.restart_reason
     assert value == 0.0, "some variables were restored, others not"
-    assert sorted(path.name for path in checkpoints.folder.iterdir()) == ["lock"], "it would pass for one of this run"
+    assert sorted(path.name for path in checkpoints.folder.iterdir()) == ["lock"], (
+        "it would be taken for one of this run"
+    )
 
 
 def test_no_flipped_byte_ends_a_training(tmp_path: Path) -> None:
@@ -183,7 +185,7 @@ def test_what_an_interruption_would_lose_counts_from_the_last_checkpoint_that_wa
         now[0] += 600.0
         monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
         assert not checkpoints.save(variables(4.0), {"total_steps": 6})
-        assert not checkpoints.due(), "a full disk would be asked at every step"
+        assert not checkpoints.due(), "a full disk would be tried at every step"
         assert checkpoints.unsaved_seconds == 600.0
 
 

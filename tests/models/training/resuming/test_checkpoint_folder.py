@@ -69,7 +69,7 @@ def test_a_full_disk_ends_no_training_and_the_former_checkpoint_stands(
         assert not checkpoints.save(variables(4.0), {"total_steps": 6})
         assert not checkpoints.save(variables(4.0), {"total_steps": 7})
         assert len(said) == 1
-        assert "training goes on, and after an interruption it would continue from step 5" in said[0]
+        assert "training continues, and after an interruption it would resume from step 5" in said[0]
     assert load_checkpoint(tmp_path)[1] == 3.0
 
 

@@ -17,7 +17,7 @@ RunTiny = Callable[..., tuple[int, list[np.ndarray], dict[str, Any]]]
 
 
 def test_a_killed_training_continues_and_ends_with_the_same_weights(run_tiny: RunTiny, tmp_path: Path) -> None:
-    # 29 batches of 8 rows in groups of 2: 15 steps an epoch, the last one a half. Killed in the second epoch.
+    # 29 batches of 8 rows in groups of 2: 15 steps per epoch, the last one half a group. Killed in the second epoch.
     config = {"epochs": 3, "batch_size": 8, "accumulate": 2, "checkpoint_steps": 4, "xla": True}
     shared = {"count": 229, "dropout": 0.1, "train_config": config}
     folder = str(tmp_path / "checkpoints")
@@ -46,7 +46,7 @@ class _StopAt:
 
 
 def _history(trained: Any) -> list[dict[str, Any]]:
-    """What was measured; what was compiled depends on where a training started."""
+    """The measurements, without the compilations, which depend on where a training started."""
     return [{**epoch, "traces": 0} for epoch in trained.report["history"]]
 
 
@@ -55,7 +55,7 @@ def _weights(trained: Any) -> list[np.ndarray]:
 
 
 def test_an_interrupted_training_goes_on_though_another_ran_meanwhile(tiny: ModuleType, tmp_path: Path) -> None:
-    # A moving average and a loss scale are part of the state, too.
+    # A moving average and a loss scale are also part of the state.
     first = {"epochs": 3, "ema_momentum": 0.9, "precision": "mixed_float16"}
     second = {**first, "learning_rate": 0.01}
     notes: list[str] = []

@@ -225,7 +225,7 @@ def test_large_bodies_block_no_other_thread_for_long(body, infos):
 
     thread, longest = threading.Thread(target=work), 0.0
     thread.start()
-    # CPU time of the thread between two turns of this one, so that a busy machine does not count.
+    # The thread's CPU time between two turns of this one, so that a busy machine has no effect.
     with contextlib.suppress(OSError):  # the thread has ended
         clock = time.pthread_getcpuclockid(thread.ident)
         while thread.is_alive():
