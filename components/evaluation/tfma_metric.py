@@ -93,7 +93,7 @@ class _SelectNumbers(metric_types.Preprocessor):
 
     def _numbers(self, extracts: tfma.Extracts, model: str) -> np.ndarray:
         outputs = extracts[tfma.PREDICTIONS_KEY]
-        # TFMA omits the level of the models if there is only one, and that of the outputs likewise.
+        # TFMA omits the level of the models if there is only one, and that of the outputs in the same case.
         for name in (model, self._output):
             if isinstance(outputs, dict) and name in outputs:
                 outputs = outputs[name]

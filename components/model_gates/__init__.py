@@ -1,4 +1,5 @@
-"""How the serving gate and the edge gate examine a model: the rows they choose, and the reports they write.
+"""The gates on a trained model: the rows that they choose, and the reports of the serving gate and the edge gate.
 
-They read rows from artifacts; servers, bundles and measurements are in `serving` and `tflite`.
+They read rows from TFX's artifacts. Servers, bundles and measurements are in `serving` and `tflite`; the data gate is
+in `components.data.gate`.
 """

@@ -12,7 +12,7 @@ from tfx.utils import path_utils
 
 from components.artifacts import Artifacts, EdgeBundles
 from components.fingerprint import fingerprint
-from components.model_gates.edge_variants import export_variants
+from components.model_gates.variant_export import export_variants
 from models.config import TaskConfig
 from tflite.config import EdgeConfig
 

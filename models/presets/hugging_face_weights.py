@@ -97,7 +97,7 @@ def load_weights(backbone: keras.Model, info: PresetInfo) -> None:
     pairs = dict(_PAIRS[info.family](backbone, info))
     with ExitStack() as stack:
         files = [stack.enter_context(safetensors.safe_open(file, framework="np")) for file in info.weights]
-        tensors = {key: file for file in files for key in file.keys()}  # noqa: SIM118, a safetensors file is no dict
+        tensors = {key: file for file in files for key in file.keys()}  # noqa: SIM118, a safetensors file is not a dict
         prefix = _prefix(tensors, info)
         for path, variable in variables.items():
             if path not in pairs:

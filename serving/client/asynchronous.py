@@ -84,7 +84,7 @@ class AsyncClient:
         await self._run(self._settings.reload_config(config, timeout))
 
     async def close(self) -> None:
-        """Closes the connection; the client cannot be used any more."""
+        """Closes the connection; the client can no longer be used."""
         await self._connection.close()
 
     async def __aenter__(self) -> AsyncClient:

@@ -122,7 +122,7 @@ def _checked(name: str, texts: Sequence[str]) -> list[str]:
     """The texts as a list.
 
     Raises:
-        TypeError: one of them is no text.
+        TypeError: one of them is not text.
     """
     listed = list(texts)
     for row, text in enumerate(listed):

@@ -217,7 +217,7 @@ def _dump(body: dict[str, Any]) -> bytes:
 
 
 def _json_values(values: Any, name: str) -> Any:
-    """(Nested) lists for JSON; bytes that are no text become {"b64": ...}."""
+    """(Nested) lists for JSON; bytes that are not text become {"b64": ...}."""
     array = as_array(values, name)
     if array.dtype != object:
         return array.tolist()

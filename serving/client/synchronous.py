@@ -138,12 +138,12 @@ class Client:
             config: a `serving.wire.protos.ModelServerConfig`.
 
         Raises:
-            ClientError: the server refused it or could not be reached, or this is no grpc:// client.
+            ClientError: the server refused it or could not be reached, or this is not a grpc:// client.
         """
         self._run(self._settings.reload_config(config, timeout))
 
     def close(self) -> None:
-        """Closes the connection; the client cannot be used any more."""
+        """Closes the connection; the client can no longer be used."""
         self._pool.shutdown(cancel_futures=True)
         self._connection.close()
 

@@ -1,4 +1,4 @@
-"""Varints (protobuf's numbers of one to ten bytes), one at a time and by the million.
+"""Varints (protobuf's numbers of one to ten bytes), one at a time and in bulk.
 
 Source: protobuf.dev/programming-guides/encoding.
 """

@@ -122,7 +122,7 @@ def texts(target: AttackTarget) -> None:
     target.predict(instances_body(b"{" + keys + b"}"), model=TEXT)
 
 
-@attack("bodies that are no request", quick=True)
+@attack("bodies that are not requests", quick=True)
 def other_bodies(target: AttackTarget) -> None:
     for body in (
         b"",

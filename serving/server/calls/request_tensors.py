@@ -69,7 +69,7 @@ def decode_inputs(
 
     Raises:
         StatusError: INVALID_ARGUMENT, an invalid tensor, or they exceed a limit; or whatever `take` raises.
-        DecodeError: a `SlicedTensor` is no valid message.
+        DecodeError: a `SlicedTensor` is not a valid message.
     """
     room = _TensorBudget(limits, check)
     return {name: _decode(proto, name, room) for name, proto in inputs.items()}

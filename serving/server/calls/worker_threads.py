@@ -1,7 +1,7 @@
 """Threads for decoding and encoding large requests.
 
 The event loop does no work that grows with a stranger's input. Work in these threads is done in steps that hold the GIL
-only briefly, and is abandoned between two steps when no caller waits any more.
+only briefly, and is abandoned between two steps when no caller is still waiting.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _DEADLINE = "Deadline exceeded before the request was processed"
 
 T = TypeVar("T")
 Check = Callable[[], None]
-"""Called between two steps of long work; raises `Abandoned` when no caller waits any more."""
+"""Called between two steps of long work; raises `Abandoned` when no caller is still waiting."""
 
 
 def unchecked() -> None:
@@ -35,7 +35,7 @@ def unchecked() -> None:
 
 
 class Abandoned(Exception):
-    """No caller waits for the work any more. Raised by a `Check`; workers must not catch it."""
+    """No caller is still waiting for the work. Raised by a `Check`; workers must not catch it."""
 
 
 def in_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., T]) -> Callable[..., T]:

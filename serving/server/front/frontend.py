@@ -85,7 +85,7 @@ class Frontend:
         self.keys = keys
 
     def authenticate(self, headers: Mapping[str, str]) -> ApiKey | None:
-        """The API key of a request, None where none is required.
+        """The API key of a request, None if none is required.
 
         Raises:
             StatusError: UNAUTHENTICATED.
@@ -167,7 +167,7 @@ class Frontend:
         self.metrics.set_gauges(VERSION_STATE, states)
 
     def version_statuses(self, name: str) -> Iterable[Any]:
-        """The `ModelVersionStatus`es of a model; empty where it is unknown."""
+        """The `ModelVersionStatus`es of a model; empty if it is unknown."""
         try:
             request = protos.GetModelStatusRequest(model_spec=protos.ModelSpec(name=name))
             return list(self.service.get_model_status(request).model_version_status)

@@ -98,7 +98,7 @@ class SavedModel:
     def _run_unbounded(
         self, feeds: Feeds, fetches: Sequence[str], timeout: float | None, large: int
     ) -> list[np.ndarray]:
-        """Ends the run at its deadline or at the server's limit, even if the caller has gone: TensorFlow's sessions
+        """Ends the run at its deadline or at the server's limit, even if the caller has left: TensorFlow's sessions
         have no other way to end a single run."""
         limit_first = limit_comes_first(timeout, self._max_seconds)
         try:

@@ -32,7 +32,7 @@ class SupervisorLink:
     def __init__(self, end: socket.socket, reload: Callable[[Any], Awaitable[Any]], dump: Callable[[], bytes]) -> None:
         self._end, self._reload, self._dump = end, reload, dump
         self._numbers = itertools.count(1)
-        self._pending: dict[int, asyncio.Future[bytes]] = {}  # until the reply, even if no caller waits any more
+        self._pending: dict[int, asyncio.Future[bytes]] = {}  # until the reply, even if no caller is still waiting
         self._to_reload: asyncio.Queue[Frame] = asyncio.Queue()
         self._may_open = asyncio.Event()
         self._reloads: set[asyncio.Future[bytes]] = set()
@@ -93,7 +93,7 @@ class SupervisorLink:
             raise StatusError(Code.UNAVAILABLE, message) from error
 
     async def serve(self) -> None:
-        """Serves the supervisor's requests until it has gone."""
+        """Serves the supervisor's requests until it is gone."""
         reloading = asyncio.create_task(self._reload_in_order())
         try:
             await self._receive()

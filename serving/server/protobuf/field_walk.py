@@ -40,7 +40,7 @@ class Walk:
         body, view: the message.
         fields_left, rows_left: how many more fields and rows (strings, `tf.Example`s) it may have.
 
-    Every method raises DecodeError for bytes that are no message, and StatusError, INVALID_ARGUMENT, for too many
+    Every method raises DecodeError for bytes that are not a message, and StatusError, INVALID_ARGUMENT, for too many
     fields or rows.
     """
 

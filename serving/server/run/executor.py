@@ -23,7 +23,7 @@ DEADLINE = "Deadline exceeded before the run ended"
 _NICE_INCREMENT = 5  # in Linux each thread has its own; weight 335 against 1024
 
 SecondsLeft = Callable[[], float | None]
-"""Returns the seconds that a run has left, None without a deadline. Raises StatusError if no caller waits any more."""
+"""Returns the seconds that a run has left, None without a deadline. Raises StatusError if no caller still waits."""
 
 RunFunction = Callable[[Servable, Mapping[str, np.ndarray], Sequence[str], SecondsLeft], list[np.ndarray]]
 
@@ -84,7 +84,7 @@ class Task:
         """The seconds until the deadline; marks the task as started.
 
         Raises:
-            StatusError: no caller waits any more.
+            StatusError: no caller is still waiting.
         """
         self._begun = True
         timeout = self.timeout()
@@ -115,7 +115,7 @@ class Task:
             self._end()
 
     def run(self, run: RunFunction) -> None:
-        """Runs the task unless no caller waits any more. Call it in a thread."""
+        """Runs the task unless no caller is still waiting. Call it in a thread."""
         started = time.perf_counter()
         try:
             self.seconds_left()

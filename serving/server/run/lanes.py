@@ -52,7 +52,7 @@ class Lanes:
         """Moves a task to the large lane if runs like it turned out to be large while it waited. In a thread."""
         if self._size_of(task) is not RunSize.LARGE:
             return False
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the caller has gone
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the caller has left
             task.future.get_loop().call_soon_threadsafe(self._submit_or_settle, task)
         return True
 

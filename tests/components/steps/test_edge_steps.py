@@ -15,7 +15,7 @@ from components import artifacts
 from components.config import EvaluationConfig
 from components.model_gates import edge_gate_report
 from components.model_gates.edge_rows import edge_rows
-from components.model_gates.edge_variants import export_variants
+from components.model_gates.variant_export import export_variants
 from components.steps import edge_exporter, edge_gate
 from models.config import TaskConfig
 from models.errors import ConfigError, ModelError

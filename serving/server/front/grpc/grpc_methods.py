@@ -142,7 +142,7 @@ async def handle(
         deadline: a time of the event loop's clock, None for no deadline.
         held: what the request already holds, the bytes of the body included; the caller releases it. None: nothing.
         peer: where the request came from; see `Caller`.
-        headers: the metadata by names in lower case; not needed where there are no API keys.
+        headers: the metadata by names in lower case; not needed if there are no API keys.
 
     Returns:
         The serialized response.
@@ -187,7 +187,7 @@ async def handle(
 
 
 def _authorize(key: ApiKey, method: str, request: Any) -> None:
-    """Raises PERMISSION_DENIED where the key does not cover the request."""
+    """Raises PERMISSION_DENIED if the key does not cover the request."""
     if method in _GUARDED:
         key.check_administers()
     elif method == "MultiInference":

@@ -244,7 +244,7 @@ class Http2Connection(asyncio.BufferedProtocol):
         self.flush()
 
     def end_oldest_waiting_call(self) -> bool:
-        """Ends the oldest call that waits for its client. Returns False where none does."""
+        """Ends the oldest call that waits for its client. Returns False if none does."""
         for call in self.calls.values():
             if call.receiving or call.sending:
                 call.end(StatusError(Code.RESOURCE_EXHAUSTED, "Too many calls are waiting for their clients"))

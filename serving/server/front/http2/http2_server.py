@@ -116,7 +116,7 @@ class Http2Server:
         self.connections.unregister(connection)
 
     def add_call(self, call: StreamCall, client: Http2Connection) -> bool:
-        """Adds a new call. At the limit, a call of the connection with most is ended for it. Returns False where this
+        """Adds a new call. At the limit, a call of the connection with most is ended for it. Returns False if this
         client has its share already."""
         if len(self._calls) >= _MAX_CALLS:
             fair = _MAX_CALLS // len(self._open)
@@ -153,7 +153,7 @@ class Http2Server:
         self._seconds_this_turn = 0.0
 
     def admit(self, call: StreamCall, size: int) -> None:
-        """Reserves the memory of a large message. Where it is short, messages that stall are dropped.
+        """Reserves the memory of a large message. If it is short, messages that stall are dropped.
 
         Raises:
             StatusError: RESOURCE_EXHAUSTED.

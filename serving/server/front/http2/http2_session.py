@@ -80,11 +80,11 @@ class Http2Session:
         _check(library.session_set_local_window_size(self._pointer, 0, 0, window), "a window")
 
     def receive(self, address: int, length: int) -> bool:
-        """Takes bytes. Returns False where they are not HTTP/2 or an event failed: send what is pending, and close."""
+        """Takes bytes. Returns False if they are not HTTP/2 or an event failed: send what is pending, and close."""
         return bool(self._library.session_mem_recv(self._pointer, address, length) == length)
 
     def send(self) -> bytes:
-        """The next frame or frames to send; empty where there are none.
+        """The next frame or frames to send; empty if there are none.
 
         Raises:
             SessionError: the session is broken.

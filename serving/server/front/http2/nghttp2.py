@@ -50,7 +50,7 @@ class _VersionInfo(ctypes.Structure):
     _fields_ = (("age", c_int), ("number", c_int), ("version", c_char_p), ("protocol", c_char_p))
 
 
-# Callbacks run with Python's lock held, as the functions do. Pointers arrive as integers, None where they are null; the
+# Callbacks run with Python's lock held, as the functions do. Pointers arrive as integers, None if they are null; the
 # last argument is the session's number.
 OnFrame = ctypes.PYFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t)
 OnHeader = ctypes.PYFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_uint8, c_size_t)
@@ -111,7 +111,7 @@ class Nghttp2:
 
 @functools.cache
 def load() -> Nghttp2 | None:
-    """The library, None where it is not installed or too old."""
+    """The library, None if it is not installed or too old."""
     for name in _names():
         try:
             library = ctypes.PyDLL(name)

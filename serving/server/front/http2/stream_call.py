@@ -16,7 +16,7 @@ from serving.server.front.http2.call_state import CallState
 from serving.server.front.http2.grpc_messages import GrpcMessage, MessageAssembly
 from serving.server.front.http2.message_compression import decompress
 
-PROGRESS_BYTES = 2**20  # of a response: reading fewer is no progress
+PROGRESS_BYTES = 2**20  # of a response: reading fewer is not progress
 _MAX_QUEUED_BYTES = 2**20  # of a stream's messages that wait to be handled, or to be read
 
 

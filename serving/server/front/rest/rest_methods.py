@@ -84,7 +84,7 @@ async def respond(
         limit = frontend.options.max_message_bytes
         body = error_body(f"Request larger than {limit} bytes (--max_message_bytes)")
         code, status = Code.RESOURCE_EXHAUSTED, 413
-    except ConnectionError:  # the client has gone
+    except ConnectionError:  # the client has left
         raise
     except Exception as error:  # noqa: BLE001  `unexpected` logs it
         failure = unexpected(error, f"{method} {path}")

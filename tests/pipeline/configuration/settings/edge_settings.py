@@ -11,7 +11,7 @@ from setting_effects import Setting, scratch, setting
 from tiny_artifacts import write_examples
 
 from components.model_gates.edge_rows import edge_rows
-from components.model_gates.edge_variants import export_variants
+from components.model_gates.variant_export import export_variants
 from models.config import TaskConfig
 from tflite.config import EdgeConfig
 from tflite.host.manifest import Manifest
