@@ -149,7 +149,7 @@ def _slices(slices: list[Mapping[str, Any]], overall: Mapping[str, Any]) -> Tabl
 
 def _edge(report: Mapping[str, Any]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("edge variant", "MB", "same answer", "difference", "latency"):
+    for heading in ("edge variant", "MB", "same prediction", "difference", "latency"):
         table.add_column(heading, justify="left" if heading == "edge variant" else "right")
     for row in report["variants"]:
         cost, parity, ratio = row.get("cost"), row.get("parity"), row.get("latency_ratio")

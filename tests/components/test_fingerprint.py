@@ -67,9 +67,9 @@ CHANGES: dict[str, Callable[[Path], None]] = {
         t, "models/deep.py", "from tflite import words\n\nVALUE = 2\n"
     ),
     "a statement": lambda t: _write(t, "models/one.py", ONE.replace("return deep", "return deep.VALUE")),
-    "a data file beside a module": lambda t: _write(t, "tflite/words.txt", "a b c\n"),
+    "a data file next to a module": lambda t: _write(t, "tflite/words.txt", "a b c\n"),
     "a new data file in a folder of data": lambda t: _write(t, "tflite/more/words.txt", "a\n"),
-    "the package that a module lies in": lambda t: _write(t, "tflite/__init__.py", "SWITCH = True\n"),
+    "the package of a module": lambda t: _write(t, "tflite/__init__.py", "SWITCH = True\n"),
     "the version of a library": lambda t: _install(t, "1.0.post1"),
 }
 NO_CHANGES: dict[str, Callable[[Path], None]] = {

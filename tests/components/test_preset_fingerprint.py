@@ -101,16 +101,16 @@ def test_another_revision_of_a_hub_handle_is_another_preset(tmp_path: Path, monk
 
 def test_a_step_refuses_files_that_changed_since_the_start(tmp_path: Path) -> None:
     tiny_checkpoints.write(tmp_path, "bert")
-    config, told = PresetConfig(preset=str(tmp_path)), _digests(tmp_path)
-    assert describe_checked_preset(config, told.model) is not None
-    tokenizer = load_checked_tokenizer(config.preset, TOKENIZER, told.tokenizer)
+    config, digests = PresetConfig(preset=str(tmp_path)), _digests(tmp_path)
+    assert describe_checked_preset(config, digests.model) is not None
+    tokenizer = load_checked_tokenizer(config.preset, TOKENIZER, digests.tokenizer)
     _other_weights(tmp_path)
-    assert load_checked_tokenizer(config.preset, TOKENIZER, told.tokenizer) == tokenizer
+    assert load_checked_tokenizer(config.preset, TOKENIZER, digests.tokenizer) == tokenizer
     with pytest.raises(PresetError, match="changed while the pipeline ran"):
-        describe_checked_preset(config, told.model)
+        describe_checked_preset(config, digests.model)
     _words(tmp_path)
     with pytest.raises(PresetError, match="changed while the pipeline ran"):
-        load_checked_tokenizer(config.preset, TOKENIZER, told.tokenizer)
+        load_checked_tokenizer(config.preset, TOKENIZER, digests.tokenizer)
 
 
 def test_files_on_another_machine_are_not_compared_with_local_ones(tmp_path: Path) -> None:

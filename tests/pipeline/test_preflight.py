@@ -233,7 +233,7 @@ def test_labels_that_differ_in_spelling_alone_stop_where_they_shall(folder: Path
         check(folder, gate={"label_spelling": "error"})
 
 
-@pytest.mark.parametrize("column", ["label", "nobody"])
+@pytest.mark.parametrize("column", ["label", "missing"])
 def test_columns_that_cannot_divide_rows(folder: Path, column: str) -> None:
     check(folder, data={"path": "t.csv", "split_by": ["source", "text"]})
     with pytest.raises(ConfigError, match=r"data\.split_by") as caught:

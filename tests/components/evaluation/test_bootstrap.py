@@ -10,8 +10,8 @@ from components.evaluation.bootstrap import FEWEST_ROWS, loss_intervals
 
 
 def interval(own: np.ndarray, other: np.ndarray, name: str = "mae", order: np.ndarray | None = None) -> tuple | None:
-    answers = np.zeros(len(own))
-    sides = [weighted_metrics.regression([name], answers, side) for side in (own, other)]
+    targets = np.zeros(len(own))
+    sides = [weighted_metrics.regression([name], targets, side) for side in (own, other)]
     rows = np.arange(len(own)) if order is None else order
     return loss_intervals([name], *sides, lambda name: name == "spearman", rows).get(name)
 

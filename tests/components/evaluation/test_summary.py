@@ -58,8 +58,8 @@ def test_the_confusion_matrix_names_its_rows_and_columns() -> None:
 
 def test_a_comparison_names_the_model_the_rows_and_the_interval() -> None:
     found = measured(shared(90, 60, 0.8, 0.9, 0.02, 0.18), live=LiveState(3, labels=("neg", "pos")))
-    told = summarize(found, EvaluationConfig(thresholds={"accuracy": {"max_loss_to_live": 0.01}}))
-    assert told["comparison"] == {
+    summary = summarize(found, EvaluationConfig(thresholds={"accuracy": {"max_loss_to_live": 0.01}}))
+    assert summary["comparison"] == {
         "version": 3,
         "same_model": False,
         "why_not": "",
@@ -70,9 +70,9 @@ def test_a_comparison_names_the_model_the_rows_and_the_interval() -> None:
         "interval": 0.8,
         "losses": {"accuracy": [0.02, 0.18]},
     }
-    assert told["thresholds"][0]["interval"] == (0.02, 0.18)
-    assert told["thresholds"][0]["loss"] == pytest.approx(0.1)
-    assert told["notes"] == [
+    assert summary["thresholds"][0]["interval"] == (0.02, 0.18)
+    assert summary["thresholds"][0]["loss"] == pytest.approx(0.1)
+    assert summary["notes"] == [
         "the live model (version 3) has other labels: it is compared on the 60 of 90 test rows whose label both know "
         "(neg, pos)"
     ]

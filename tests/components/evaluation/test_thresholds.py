@@ -35,7 +35,7 @@ def test_directions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "thresholds", "said"),
+    ("task", "thresholds", "message"),
     [
         ("single_label", {"acuracy": {"min": 0.8}}, "did you mean 'accuracy'"),
         ("regression", {"accuracy": {"min": 0.8}}, "task.type 'regression' does not have"),
@@ -67,8 +67,8 @@ def test_directions() -> None:
         ("regression", {"mse": {"max": 1, "slices": ("label=a",)}}, "a regression has no labels"),
     ],
 )
-def test_a_threshold_that_cannot_be_judged_is_refused(task: Any, thresholds: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said) as caught:
+def test_a_threshold_that_cannot_be_judged_is_refused(task: Any, thresholds: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
         check_metrics(task, config(thresholds=thresholds), ("ham", "spam"))
     assert f"evaluation.thresholds.{next(iter(thresholds))}" in caught.value.what
 

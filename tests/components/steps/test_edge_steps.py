@@ -25,16 +25,16 @@ from tflite.config import EdgeConfig
 from tflite.host.manifest import Manifest
 
 TEXTS = ("a good film", "", "Café 好", "bad " * 30, "fine", "good bad good", "un film bad, cafe!", "so good")
-ANSWERS = {"single": (b"good", b"bad", None), "pair": (b"no",), "multi": (b"x", None), "number": (1000.0, 1070.0, None)}
+TARGETS = {"single": (b"good", b"bad", None), "pair": (b"no",), "multi": (b"x", None), "number": (1000.0, 1070.0, None)}
 ALL = EdgeConfig(variants=("int8", "float32", "dynamic_int8"), lengths=(8, 32), max_loss=1, max_slice_loss=1)
 
 
 def write_rows(folder: Path, kind: str) -> Any:
     """Both splits hold the texts, the second texts in reverse order, and another column."""
-    task, answers = KINDS[kind][0], ANSWERS[kind]
+    task, targets = KINDS[kind][0], TARGETS[kind]
     rows = []
     for index, text in enumerate(TEXTS):
-        row = {task.text: text.encode(), task.label: answers[index % len(answers)]}
+        row = {task.text: text.encode(), task.label: targets[index % len(targets)]}
         if task.text_pair is not None:
             row[task.text_pair] = TEXTS[-1 - index].encode()
         rows.append({**row, "place": b"home" if index % 2 else b"cinema"})
@@ -151,15 +151,15 @@ def test_rows_are_the_same_in_any_order_and_know_their_slices(tmp_path: Path) ->
     everything = edge_rows(write_rows(tmp_path / "all", "single"), "eval", task, 99, ("place", "label", "text_length"))
     assert {row.text for row in everything} == set(TEXTS)
     row = next(row for row in everything if row.text == "a good film")
-    assert row.answer == ("good",)
+    assert row.target == ("good",)
     assert row.slices == ("place=cinema", "label=good", "text_length=0-15 characters")
-    assert next(row for row in everything if row.text == "Café 好").answer is None
+    assert next(row for row in everything if row.text == "Café 好").target is None
     assert next(row for row in everything if row.text == "Café 好").slices[1] == "label=(none)"
 
 
 def test_an_empty_set_of_labels_is_a_valid_target(tmp_path: Path) -> None:
     rows = edge_rows(write_rows(tmp_path / "e", "multi"), "eval", KINDS["multi"][0], 99)
-    assert {row.answer for row in rows} == {("x",), ()}
+    assert {row.target for row in rows} == {("x",), ()}
 
 
 def test_without_rows_to_compare_no_bundle_is_blessed(exports: dict[str, Exported], tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ def test_the_live_models_own_evaluation_is_reused(single: dict[str, Any], tmp_pa
     again = export(tmp_path / "again", TaskConfig())  # the same model from another training: different bytes
     live = live_model(again, 9)
 
-    def run(number: int, beside: Any, task: TaskConfig | None = None, **changes: Any) -> tuple[dict[str, Any], bool]:
+    def run(number: int, live: Any, task: TaskConfig | None = None, **changes: Any) -> tuple[dict[str, Any], bool]:
         folder = tmp_path / "evaluation" / str(number)
         summary, blessing = evaluate(
-            folder, task or TaskConfig(), examples, model, beside, to=folder, **{**config, **changes}
+            folder, task or TaskConfig(), examples, model, live, to=folder, **{**config, **changes}
         )
         assert blessing.get_int_custom_property("blessed") == 1
         return summary, (folder / "reused").exists()

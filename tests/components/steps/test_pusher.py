@@ -109,9 +109,9 @@ def test_a_blessed_model_is_pushed_and_the_artifact_says_where(tmp_path: Path) -
     made = tmp_path / "first" / "Format-Serving" / "saved_model.pb"
     assert (base / str(version) / "saved_model.pb").read_bytes() == made.read_bytes()
     assert (base / str(version) / "assets.extra" / "data_summary.json").read_text() == "{}"
-    said = json.loads(Path(pushed.uri, "pushed.json").read_text())
+    record = json.loads(Path(pushed.uri, "pushed.json").read_text())
     where = {"destination": str(base / str(version)), "bundle": ""}
-    assert said == {"pushed": True, "new": True, "version": version, "reason": "pushed", **where}
+    assert record == {"pushed": True, "new": True, "version": version, "reason": "pushed", **where}
     assert pushed.get_int_custom_property("new") == 1
 
 

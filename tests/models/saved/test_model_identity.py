@@ -23,10 +23,10 @@ from tflite.host.labels import LabelSpace
 
 def _again(folder: Path, exported: Exported, **changes: Any) -> Path:
     """Another export of a model, with possible changes."""
-    told = {"tokenizer": exported.tokenizer, "labels": exported.labels, "task": exported.task} | changes
-    model = told.pop("model", exported.model)
+    arguments = {"tokenizer": exported.tokenizer, "labels": exported.labels, "task": exported.task} | changes
+    model = arguments.pop("model", exported.model)
     stored = ModelsConfig(task=exported.task, model=ENCODER).model_dump_json().encode()
-    export_saved_model(model, folder, extra_files={CONFIG_FILE: stored}, warmup_texts=["warm"], **told)
+    export_saved_model(model, folder, extra_files={CONFIG_FILE: stored}, warmup_texts=["warm"], **arguments)
     return folder
 
 

@@ -48,10 +48,10 @@ def free_port() -> int:
 def test_an_error_is_raised_at_once_with_its_code_and_message(
     ask: Callable[..., Any], url: str, fake: FakeServing, code: Code, kind: type[ClientError]
 ) -> None:
-    fake.failures = [StatusError(code, "told so"), StatusError(Code.INTERNAL, "tried again")]
+    fake.failures = [StatusError(code, "as configured"), StatusError(Code.INTERNAL, "tried again")]
     with pytest.raises(kind) as caught:
         ask(url, "stars", "status")
-    assert (caught.value.code, caught.value.message) == (code, "told so")
+    assert (caught.value.code, caught.value.message) == (code, "as configured")
     assert len(fake.failures) == 1
 
 

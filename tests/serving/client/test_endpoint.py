@@ -35,7 +35,7 @@ def test_the_path_is_escaped_and_says_which_version() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "options", "told"),
+    ("url", "options", "message"),
     [
         ("host:8500", {}, "no such URL"),
         ("ftp://host/m", {}, "no such URL"),
@@ -52,8 +52,8 @@ def test_the_path_is_escaped_and_says_which_version() -> None:
         ("grpc://host/a", {"tls": Tls()}, "grpcs:// or https://"),
     ],
 )
-def test_an_invalid_url_is_refused_with_the_expected_form(url: str, options: dict[str, int], told: str) -> None:
-    with pytest.raises(OptionsError, match=told):
+def test_an_invalid_url_is_refused_with_the_expected_form(url: str, options: dict[str, int], message: str) -> None:
+    with pytest.raises(OptionsError, match=message):
         Client(url, **options)  # type: ignore[arg-type]  # of several types, which the table mixes
 
 

@@ -71,6 +71,6 @@ def test_an_unknown_server_and_an_unknown_client_are_refused(
 ) -> None:
     with Client(secured.url(wire), "stars", retries=0) as client, pytest.raises(Unavailable):
         client.status()
-    nobody = Tls(certificates / "ca.pem")
-    with Client(secured.url(wire), "stars", retries=0, tls=nobody) as client, pytest.raises(ClientError):
+    without_certificate = Tls(certificates / "ca.pem")
+    with Client(secured.url(wire), "stars", retries=0, tls=without_certificate) as client, pytest.raises(ClientError):
         client.status()

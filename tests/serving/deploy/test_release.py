@@ -102,7 +102,7 @@ def test_the_file_is_unchanged_if_a_server_refuses(folder: Path, fake: FakeServi
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("models.config", "model_config_list {", "ModelServerConfig in text format"),
         ("a.yaml", "data: {}", "no models.config in it"),
@@ -110,9 +110,9 @@ def test_the_file_is_unchanged_if_a_server_refuses(folder: Path, fake: FakeServi
         ("a.yaml", "", "no models.config in it"),
     ],
 )
-def test_an_invalid_file_is_refused(tmp_path: Path, name: str, content: str, told: str) -> None:
+def test_an_invalid_file_is_refused(tmp_path: Path, name: str, content: str, message: str) -> None:
     (tmp_path / name).write_text(content)
-    with pytest.raises(DeployError, match=told):
+    with pytest.raises(DeployError, match=message):
         release("promote", "reviews", tmp_path / name)
 
 

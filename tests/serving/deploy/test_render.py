@@ -193,7 +193,7 @@ def test_the_canary_is_compared_with_the_version_before_it(push_dir: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("target", "options", "told"),
+    ("target", "options", "message"),
     [
         ("compose", {"canary": 7}, "version 7, which is not in"),
         ("compose", {"stable": 7}, "5, 10, 20"),
@@ -221,8 +221,10 @@ def test_the_canary_is_compared_with_the_version_before_it(push_dir: Path) -> No
         ("kserve", {"host_path": "/a"}, "--bucket, --pvc"),
     ],
 )
-def test_an_impossible_deployment_is_refused(target: Any, options: dict[str, Any], told: str, push_dir: Path) -> None:
-    with pytest.raises(DeployError, match=told):
+def test_an_impossible_deployment_is_refused(
+    target: Any, options: dict[str, Any], message: str, push_dir: Path
+) -> None:
+    with pytest.raises(DeployError, match=message):
         plan(target, push_dir, **options)
 
 

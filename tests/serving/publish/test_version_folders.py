@@ -103,7 +103,7 @@ def test_files_can_be_read_by_a_server_of_another_user(source: Path, base: Path)
 
 
 @pytest.fixture
-def nobody() -> Iterator[None]:
+def unprivileged() -> Iterator[None]:
     """Drops root's privileges if root runs the test."""
     root = os.geteuid() == 0
     if root:
@@ -126,7 +126,7 @@ def closed_base(source: Path) -> Iterator[tuple[Path, Path]]:
         base.chmod(0o755)
 
 
-def test_a_folder_without_permission(closed_base: tuple[Path, Path], nobody: None) -> None:
+def test_a_folder_without_permission(closed_base: tuple[Path, Path], unprivileged: None) -> None:
     model, base = closed_base
     live = versions(base)
     with pytest.raises(PublishError, match=rf"the folder {base} cannot take the model\n.*no permission"):

@@ -72,7 +72,7 @@ def test_a_bundle_of_one_length_has_a_mediapipe_section(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("manifest", "changes", "labels", "told"),
+    ("manifest", "changes", "labels", "message"),
     [
         (tiny.manifest(lengths=(8,)), {}, tiny.LABELS, ""),
         (tiny.manifest(), {}, tiny.LABELS, "several signatures"),
@@ -88,11 +88,11 @@ def test_a_bundle_of_one_length_has_a_mediapipe_section(tmp_path: Path) -> None:
     ],
 )
 def test_models_that_mediapipe_cannot_run(
-    manifest: Any, changes: dict[str, Any], labels: LabelSpace, told: str
+    manifest: Any, changes: dict[str, Any], labels: LabelSpace, message: str
 ) -> None:
     found = mediapipe_obstacle(manifest, dataclasses.replace(TOKENIZER, **changes), labels)
-    assert told in found
-    assert bool(told) == bool(found)
+    assert message in found
+    assert bool(message) == bool(found)
 
 
 def test_the_same_model_gives_the_same_bytes(single: Path, tmp_path: Path) -> None:

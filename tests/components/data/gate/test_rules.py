@@ -16,10 +16,10 @@ from models.errors import GateError
 Rows = list[tuple[str, str | tuple[str, ...] | float]]
 
 
-def record(text: str, answer: str | tuple[str, ...] | float, pair: str | None = None) -> Record:
-    if isinstance(answer, float):
-        return Record(text, pair, (), answer, {})
-    return Record(text, pair, (answer,) if isinstance(answer, str) else answer, None, {})
+def record(text: str, target: str | tuple[str, ...] | float, pair: str | None = None) -> Record:
+    if isinstance(target, float):
+        return Record(text, pair, (), target, {})
+    return Record(text, pair, (target,) if isinstance(target, str) else target, None, {})
 
 
 def evidence(task: TaskConfig | None = None, gate: GateConfig | None = None, **splits: Rows) -> Evidence:

@@ -40,7 +40,7 @@ def test_trainings_of_other_settings_keep_their_own_checkpoints(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "differences"),
     [
         ({"train": {"learning_rate": 0.0005}}, "train.learning_rate was 0.001, is 0.0005"),
         ({"train": {"learning_rate": 0.001, "seed": 1}}, "train.seed was unset, is 1"),
@@ -52,10 +52,12 @@ def test_trainings_of_other_settings_keep_their_own_checkpoints(tmp_path: Path) 
         ({"model": {"width": 8}}, "model.width was unset, is 8"),
     ],
 )
-def test_why_a_checkpoint_is_not_used_names_what_differs(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+def test_why_a_checkpoint_is_not_used_names_what_differs(
+    tmp_path: Path, changes: dict[str, Any], differences: str
+) -> None:
     save_checkpoint(tmp_path)
     why = load_checkpoint(tmp_path, {**IDENTITY, **changes})[0].restart_reason
-    assert why.endswith(f"belongs to another training and is kept: {said}")
+    assert why.endswith(f"belongs to another training and is kept: {differences}")
     assert "(step 5)" in why
 
 

@@ -102,11 +102,11 @@ def test_an_end_after_the_last_step_leaves_only_the_export(tiny: ModuleType, tmp
 
 def test_an_end_during_the_evaluation_evaluates_again(tiny: ModuleType, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("models.training.progress.Pace.is_report_due", lambda self: True)
-    asked: list[Progress] = []
+    requests: list[Progress] = []
 
     def on_progress(progress: Progress) -> None:
-        if progress.evaluated is not None and not asked:
-            asked.append(progress)
+        if progress.evaluated is not None and not requests:
+            requests.append(progress)
             signal.raise_signal(signal.SIGTERM)
 
     config = {"epochs": 2, "ema_momentum": 0.9, "batch_size": 8}
@@ -143,10 +143,10 @@ def test_other_data_code_or_another_model_start_anew(tiny: ModuleType, tmp_path:
     first, same = fit(), fit()
     assert first["resumed_at_step"] is None
     assert same["resumed_at_step"] == same["steps"] == first["steps"]
-    for changes, said in (
+    for changes, reason in (
         ({"resume_key": {"model": {"width": 16}, "code": "another"}}, "model.width was unset, is 16; Transom's code"),
         ({"rows_": tiny.rows(120, 7)}, "the rows of train or eval"),
     ):
         report = fit(**changes)
         assert report["resumed_at_step"] is None
-        assert said in report["started_anew_because"]
+        assert reason in report["started_anew_because"]

@@ -213,8 +213,8 @@ def _(a: Setting, b: Setting) -> None:
 def _(a: Setting, b: Setting) -> None:
     exported, rows = project()
     model = restore(exported)
-    asked = choose_replay_rows(rows, "eval", model.task, 4)
-    strict, lax = (keras_predictions(model, asked, here.serving.tolerance) for here in (a, b))
+    chosen = choose_replay_rows(rows, "eval", model.task, 4)
+    strict, lax = (keras_predictions(model, chosen, here.serving.tolerance) for here in (a, b))
     assert all(each.sure for each in strict)
     assert not any(each.sure for each in lax)
 

@@ -102,16 +102,16 @@ def test_waiting_for_an_interpreter_of_a_model_with_a_loop_ends_at_the_limit(bas
     options = options_of(config_of(), max_run_seconds=0.2)
     model = TfliteModel(tmp_path / "slow.tflite", options)
     signature = model.signatures["slow"]
-    asked = {signature.inputs["n"].tensor: np.int32([3])}, [signature.outputs["last"].tensor]
-    assert model.is_unbounded(asked[1])
-    assert model.run(*asked, None)[0].tolist() == [3]
+    arguments = {signature.inputs["n"].tensor: np.int32([3])}, [signature.outputs["last"].tensor]
+    assert model.is_unbounded(arguments[1])
+    assert model.run(*arguments, None)[0].tolist() == [3]
     model._pool.get()  # it runs forever
     with pytest.raises(
         RunLimitError, match=r"waited for an interpreter .* longer than the 0\.2 s of this server's --max_run"
     ):
-        model.run(*asked, None)
+        model.run(*arguments, None)
     with pytest.raises(StatusError, match="Deadline exceeded before"):
-        model.run(*asked, 0.05)
+        model.run(*arguments, 0.05)
     assert not TfliteModel(base / "1" / "model.tflite", options).is_unbounded(())
 
 

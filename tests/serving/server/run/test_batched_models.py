@@ -43,13 +43,13 @@ def batched(saved_models, tmp_path_factory):
 
 def test_requests_to_a_saved_model_are_batched_by_signature_and_filter(batched):
     async def use(core):
-        asked = [core.predict(spec(signature="matrix"), {"x": np.full((n, 2), n, np.float32)}) for n in (1, 2, 3)]
-        asked += [core.predict(spec(signature="matrix"), {"x": np.ones((1, 3), np.float32)})]
-        asked += [core.predict(spec(), floats(n), ["y"]) for n in (1, 2)]
-        answers = [one.outputs for one in await asyncio.gather(*asked)]
-        assert [answer["sum"].tolist() for answer in answers[:4]] == [[2], [4] * 2, [6] * 3, [3]]
-        assert [answer["rows"].tolist() for answer in answers[:4]] == [[6], [6] * 2, [6] * 3, [1]]
-        assert [answer["y"].tolist() for answer in answers[4:]] == [[2], [3]]
+        requests = [core.predict(spec(signature="matrix"), {"x": np.full((n, 2), n, np.float32)}) for n in (1, 2, 3)]
+        requests += [core.predict(spec(signature="matrix"), {"x": np.ones((1, 3), np.float32)})]
+        requests += [core.predict(spec(), floats(n), ["y"]) for n in (1, 2)]
+        outputs = [one.outputs for one in await asyncio.gather(*requests)]
+        assert [answer["sum"].tolist() for answer in outputs[:4]] == [[2], [4] * 2, [6] * 3, [3]]
+        assert [answer["rows"].tolist() for answer in outputs[:4]] == [[6], [6] * 2, [6] * 3, [1]]
+        assert [answer["y"].tolist() for answer in outputs[4:]] == [[2], [3]]
 
     with_core(batched, use)
 
