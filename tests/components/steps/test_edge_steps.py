@@ -83,14 +83,14 @@ def test_every_kind_of_model_gets_a_bundle(kind: str, exports: dict[str, Exporte
 def test_a_variant_that_cannot_be_exported_is_reported_and_stops_nothing(
     exports: dict[str, Exported], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = Float32Model.write
+    write_bundle = Float32Model.write_bundle
 
     def refuse(self: Float32Model, target: Path, variant: str, *rest: Any, **more: Any) -> Manifest:
         if variant == "dynamic_int8":
             raise ModelError("variant dynamic_int8 cannot be made", got="NoKernel")
-        return write(self, target, variant, *rest, **more)
+        return write_bundle(self, target, variant, *rest, **more)
 
-    monkeypatch.setattr(Float32Model, "write", refuse)
+    monkeypatch.setattr(Float32Model, "write_bundle", refuse)
     config = EdgeConfig(variants=("dynamic_int8", "float16"), max_slice_loss=1)
     _, report, _ = run(exports["single"], tmp_path, "single", config)
     assert report["variant"] == "float16"
