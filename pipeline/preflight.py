@@ -35,10 +35,6 @@ _MANY_ROWS = 100
 def check(config: ProjectConfig, paths: Paths) -> None:
     """Checks files, columns, rows, schema, preset and folders.
 
-    Args:
-        config: the configuration of the run.
-        paths: the folders that it reads and writes.
-
     Raises:
         ConfigError: the configuration does not fit the data, or a folder is not writable.
         DataError: a file or a row cannot be read, or (GateError) the data cannot train a model for the task.

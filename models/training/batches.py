@@ -87,7 +87,6 @@ class Batches:
     """The batches of every epoch.
 
     Attributes:
-        rows: the source.
         buckets: static lengths, ascending; every row fits the last one.
         batch_size: rows of one batch.
         multiple: a batch is padded with empty rows to a multiple of this (the replicas).

@@ -17,7 +17,6 @@ class TrainingDevices:
     Attributes:
         strategy_name: "none", "mirrored" or "tpu".
         strategy: TensorFlow's; its default one for "none".
-        names: of the devices.
     """
 
     strategy_name: str

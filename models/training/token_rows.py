@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.lib import format as npy
 
-from models.errors import DataError, TrainingError
+from models.errors import DataError, TrainingError, os_errors_as
 from tflite.host.json_text import to_json
 
 _MANIFEST = "rows.json"
@@ -109,7 +109,10 @@ def _read_manifest(folder: Path) -> dict[str, Any] | None:
 
 def _write(folder: Path, files: list[str], source: dict[str, Any]) -> dict[str, Any]:
     """Writes the arrays, and the manifest last: a folder without it is not finished."""
-    try:
+    what = f"the training rows cannot be written to {folder}"
+    expected = "a writable folder with room for the tokens (8 bytes each)"
+    fix = "free some space or choose another output folder, then run again"
+    with os_errors_as(TrainingError, what, expected=expected, fix=fix):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         with _Arrays(folder, source["outputs"], source["task"]) as arrays:
@@ -117,13 +120,6 @@ def _write(folder: Path, files: list[str], source: dict[str, Any]) -> dict[str, 
                 arrays.append(*examples)
         manifest = {"source": source, "dropped": arrays.dropped, "arrays": arrays.finish()}
         (folder / _MANIFEST).write_text(to_json(manifest), encoding="utf-8")
-    except OSError as error:
-        raise TrainingError(
-            f"the training rows cannot be written to {folder}",
-            got=str(error.strerror or error),
-            expected="a writable folder with room for the tokens (8 bytes each)",
-            fix="free some space or choose another output folder, then run again",
-        ) from error
     return manifest
 
 

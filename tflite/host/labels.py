@@ -35,12 +35,10 @@ class LabelSpace:
         return len(self.labels) or 1
 
     def save(self, directory: Path | str) -> None:
-        """Writes `labels.json`."""
         text = to_json(asdict(self), indent=1)
         Path(directory, LABELS_FILE).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, directory: Path | str) -> LabelSpace:
-        """Reads what `save` wrote."""
         raw = json.loads(Path(directory, LABELS_FILE).read_text(encoding="utf-8"))
         return cls(**{**raw, "labels": tuple(raw["labels"]), "counts": tuple(raw["counts"])})

@@ -26,12 +26,7 @@ _TIMEOUT_S = 600
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds per row of one signature.
-
-    Attributes:
-        signature: its name.
-        median, p90: over the runs.
-    """
+    """Milliseconds per row of one signature: the median and the 90th percentile of the runs."""
 
     signature: str
     median: float
@@ -46,7 +41,6 @@ class Cost:
         bytes: size of `model.tflite`.
         load_ms: from loading to the first prediction.
         memory_bytes: growth of the process's peak resident set.
-        threads: CPU threads.
         latency_ms: by signature, shortest first.
     """
 
@@ -61,7 +55,6 @@ def measure_cost(bundle: Path | str, *, threads: int = 1, runs: int = 50) -> Cos
     """Measures a bundle in a separate process.
 
     Args:
-        bundle: its folder.
         threads: CPU threads of one prediction.
         runs: predictions per signature.
 
@@ -125,7 +118,6 @@ def _peak_bytes() -> int:
 
 
 def main() -> int:
-    """Prints the cost of a bundle as JSON."""
     parser = argparse.ArgumentParser(
         prog="python -m tflite.measure.cost", description="Measures the cost of a bundle, as JSON."
     )
