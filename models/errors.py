@@ -76,7 +76,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 @contextmanager
-def os_errors_as(kind: type[TransomError], what: str, *, expected: str, fix: str) -> Iterator[None]:
+def os_errors_as(kind: type[TransomError], what: str, *, expected: str = "", fix: str = "") -> Iterator[None]:
     """Turns an OSError in the block into an error of this kind, whose `got` is the operating system's reason."""
     try:
         yield

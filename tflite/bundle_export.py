@@ -31,19 +31,12 @@ CALIBRATION_ROWS = 200
 
 @dataclass(frozen=True)
 class Float32Model:
-    """A model converted to float32, from which every variant is made.
+    """A model converted to float32, from which every variant is made."""
 
-    Attributes:
-        restored: the Keras model.
-        content: the .tflite file.
-        lengths: tokens of each signature.
-        source: the model's name in the report.
-    """
-
-    restored: RestoredModel
-    content: bytes
-    lengths: tuple[int, ...]
-    source: str
+    restored: RestoredModel  # the Keras model
+    content: bytes  # the .tflite file
+    lengths: tuple[int, ...]  # tokens of each signature
+    source: str  # the model's name in the report
 
     @property
     def name(self) -> str:

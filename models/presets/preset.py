@@ -37,17 +37,11 @@ _PAD_ID = 1
 
 @dataclass(frozen=True)
 class PresetInfo(Architecture):
-    """A checkpoint that can be used.
+    """A checkpoint that can be used."""
 
-    Attributes:
-        folder: of its files.
-        vocabulary: its tokenizer's file and switches.
-        weights: the weights' files.
-    """
-
-    folder: Path
-    vocabulary: tokenizer_files.Vocabulary
-    weights: tuple[Path, ...]
+    folder: Path  # of its files
+    vocabulary: tokenizer_files.Vocabulary  # its tokenizer's file and switches
+    weights: tuple[Path, ...]  # the weights' files
 
     def digest(self) -> str:
         """Digest of all that a model takes from the checkpoint, weights included; other files do not count.

@@ -35,20 +35,13 @@ class Latency:
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of a bundle on this machine.
+    """The cost of a bundle on this machine."""
 
-    Attributes:
-        bytes: size of `model.tflite`.
-        load_ms: from loading to the first prediction.
-        memory_bytes: growth of the process's peak resident set.
-        latency_ms: by signature, shortest first.
-    """
-
-    bytes: int
-    load_ms: float
-    memory_bytes: int
+    bytes: int  # size of `model.tflite`
+    load_ms: float  # from loading to the first prediction
+    memory_bytes: int  # growth of the process's peak resident set
     threads: int
-    latency_ms: tuple[Latency, ...]
+    latency_ms: tuple[Latency, ...]  # by signature, shortest first
 
 
 def measure_cost(bundle: Path | str, *, threads: int = 1, runs: int = 50) -> Cost:

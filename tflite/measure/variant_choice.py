@@ -18,19 +18,13 @@ FILE_NAME = "edge_report.json"
 
 @dataclass(frozen=True)
 class Candidate:
-    """The measurements of one variant.
-
-    Attributes:
-        parity, cost: None if it could not be made or run.
-        operations: LiteRT's names of its operations.
-        broken: why it could not be made or is incomplete; "" if it is fine.
-    """
+    """The measurements of one variant; `parity` and `cost` are None if it could not be made or run."""
 
     variant: Variant
     parity: Parity | None = None
     cost: Cost | None = None
-    operations: tuple[str, ...] = ()
-    broken: str = ""
+    operations: tuple[str, ...] = ()  # LiteRT's names of its operations
+    broken: str = ""  # why it could not be made or is incomplete; "" if it is fine
 
 
 def choose_variant(candidates: Sequence[Candidate], float32: Cost | None, config: EdgeConfig) -> dict[str, Any]:

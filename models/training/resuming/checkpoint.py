@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from models.errors import TrainingError
+from models.errors import TrainingError, os_errors_as
 from models.training.resuming import checkpoint_folder as folders
 from models.training.resuming.checkpoint_folder import BEST, NAME, PATIENCE, STATE, TEMPORARY
 from models.training.resuming.resume_key import describe_differences, digest
@@ -33,17 +33,11 @@ _SECONDS_BETWEEN, _COSTS_BETWEEN = 30.0, 50.0
 
 @dataclass(frozen=True)
 class LoadedCheckpoint:
-    """What `Checkpoints.load` read.
+    """What `Checkpoints.load` read."""
 
-    Attributes:
-        state: the saved JSON value; None if training starts from the beginning.
-        when: local time of the checkpoint.
-        restart_reason: why training starts from the beginning, else empty.
-    """
-
-    state: dict[str, Any] | None
-    when: str = ""
-    restart_reason: str = ""
+    state: dict[str, Any] | None  # the saved JSON value; None if training starts from the beginning
+    when: str = ""  # local time of the checkpoint
+    restart_reason: str = ""  # why training starts from the beginning, else empty
 
 
 class Checkpoints:
@@ -86,18 +80,12 @@ class Checkpoints:
             return
         folder = self._directory / self._digest[:16]
         waiting = "another run of the same training is active, or its machine has just vanished: waiting for it"
+        fix = "change its permissions, free some space, or choose another `output`, then run again"
         with contextlib.ExitStack() as stack:
-            try:
+            with os_errors_as(TrainingError, f"the checkpoint folder {folder}", expected="a writable folder", fix=fix):
                 acquired = stack.enter_context(folders.locked(folder, partial(self._notify, waiting), patience))
                 if acquired:
                     self._begin(folder)
-            except OSError as error:
-                raise TrainingError(
-                    f"the checkpoint folder {folder}",
-                    got=error.strerror or str(error),
-                    expected="a writable folder",
-                    fix="change its permissions, free some space, or choose another `output`, then run again",
-                ) from error
             if not acquired:
                 self._notify(
                     "the same training is still running elsewhere: this one starts afresh, without checkpoints"

@@ -40,18 +40,12 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @dataclass(frozen=True)
 class StoredCheckpoint:
-    """A training's checkpoint on disk.
-
-    Attributes:
-        saved: the file's modification time, seconds since 1970.
-        step: optimizer steps done; 0 if it cannot be read.
-        identity: the training's resume key; empty if it cannot be read.
-    """
+    """A training's checkpoint on disk."""
 
     folder: Path
-    saved: float
-    step: int = 0
-    identity: Mapping[str, Any] | None = None
+    saved: float  # the file's modification time, seconds since 1970
+    step: int = 0  # optimizer steps done; 0 if it cannot be read
+    identity: Mapping[str, Any] | None = None  # the training's resume key; empty if it cannot be read
 
     @property
     def when(self) -> str:
