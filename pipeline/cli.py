@@ -84,7 +84,6 @@ def run_command(command: Callable[[], int], options: argparse.Namespace) -> int:
 
 
 def _print_error(error: TransomError, options: argparse.Namespace) -> int:
-    """Prints an error, with -v also its traceback; returns its exit code."""
     if options.verbose:
         streams.print_message(traceback.format_exc().rstrip())
     streams.print_message(f"transom: {error.render()}")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline.commands.arguments import Commands, add_command, add_config, add_verbose
+from pipeline.commands.arguments import Commands, add_command, add_config
 
 
 def add(commands: Commands) -> None:
-    """Adds `transom compile`."""
     parser = add_command(
         commands,
         "compile",
@@ -48,15 +47,11 @@ def add(commands: Commands) -> None:
         metavar="PATH=DIR",
         help="for --verify: the folder that stands in for a container's path here",
     )
-    add("--work", type=Path, metavar="DIR", help="for --verify: keep the steps' outputs here")
-    add(
-        "--dockerfile", type=Path, metavar="DIR", help="write the image's Dockerfile instead, and print how to build it"
-    )
-    add_verbose(parser)
+    add("--work", type=Path, metavar="DIR", help="for --verify: keep here what the steps write")
+    add("--dockerfile", type=Path, metavar="DIR", help="write the image's Dockerfile instead, and say how to build it")
 
 
 def compile_pipeline(options: argparse.Namespace) -> int:
-    """Compiles the pipeline; see `pipeline.kubeflow.compilation.run`."""
     from pipeline.configuration.project_file import find_project_file
     from pipeline.kubeflow import compilation
 

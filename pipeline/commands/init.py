@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline.commands.arguments import Commands, add_command, add_verbose
+from pipeline.commands.arguments import Commands, add_command
 
 
 def add(commands: Commands) -> None:
-    """Adds `transom init`."""
     parser = add_command(
         commands,
         "init",
@@ -29,11 +28,9 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="YAML", help="the file to write (default: transom.yaml next to FILE)"
     )
-    add_verbose(parser)
 
 
 def init(options: argparse.Namespace) -> int:
-    """Writes the project file, and prints what a run would refuse in the table."""
     from pipeline.init.new_project import write
 
     refusals: list[str] = []

@@ -40,8 +40,8 @@ def write_dockerfile(folder: Path, image: str | None) -> list[str]:
     """
     name = image or f"REGISTRY/transom:{importlib.metadata.version('transom')}"
     written = []
-    _check_free(folder)
     try:
+        _check_free(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for file, text in (("Dockerfile", _DOCKERFILE), ("Dockerfile.dockerignore", _IGNORED)):
             (folder / file).write_text(text, encoding="utf-8")
@@ -55,13 +55,10 @@ def write_dockerfile(folder: Path, image: str | None) -> list[str]:
 def _check_free(folder: Path) -> None:
     """Refuses a folder with a Dockerfile that Transom did not write."""
     found = folder / "Dockerfile"
-    try:
-        is_replaceable = not found.exists() or found.read_text(encoding="utf-8", errors="replace").startswith(_MADE_BY)
-        ignored = folder / "Dockerfile.dockerignore"
-        if not found.exists() and ignored.exists():
-            found, is_replaceable = ignored, ignored.read_text(encoding="utf-8", errors="replace") == _IGNORED
-    except OSError as error:
-        raise ConfigError("--dockerfile", got=f"{folder}: {error.strerror}", expected="a folder") from None
+    is_replaceable = not found.exists() or found.read_text(encoding="utf-8", errors="replace").startswith(_MADE_BY)
+    ignored = folder / "Dockerfile.dockerignore"
+    if not found.exists() and ignored.exists():
+        found, is_replaceable = ignored, ignored.read_text(encoding="utf-8", errors="replace") == _IGNORED
     if not is_replaceable:
         raise ConfigError(
             "--dockerfile",

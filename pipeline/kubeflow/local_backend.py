@@ -58,7 +58,6 @@ class LocalBackend:
         return done
 
     def folder(self, artifact: dict[str, Any]) -> Path:
-        """The folder of an artifact's files."""
         return local_path(artifact["uri"], self._work / "buckets")
 
     def _order(self) -> Iterator[str]:

@@ -18,7 +18,8 @@ from models.errors import ModelError
 from models.presets.architecture import ARCHITECTURE_FILE, Architecture
 from models.presets.backbones import merge_lora
 from models.presets.preset import describe_preset, preset_tokenizer
-from models.saved.export import EXTRA_FOLDER, export_saved_model
+from models.saved.export import export_saved_model
+from models.saved.model_locations import EXTRA_FOLDER
 from models.saved.restore import restore
 from tflite.host.labels import LabelSpace
 
