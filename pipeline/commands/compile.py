@@ -47,8 +47,10 @@ def add(commands: Commands) -> None:
         metavar="PATH=DIR",
         help="for --verify: the folder that stands in for a container's path here",
     )
-    add("--work", type=Path, metavar="DIR", help="for --verify: keep here what the steps write")
-    add("--dockerfile", type=Path, metavar="DIR", help="write the image's Dockerfile instead, and say how to build it")
+    add("--work", type=Path, metavar="DIR", help="for --verify: keep the steps' outputs here")
+    add(
+        "--dockerfile", type=Path, metavar="DIR", help="write the image's Dockerfile instead, and print how to build it"
+    )
 
 
 def compile_pipeline(options: argparse.Namespace) -> int:

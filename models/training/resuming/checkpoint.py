@@ -144,7 +144,7 @@ class Checkpoints:
                 self._has_warned = True
                 kept = "the beginning" if self.kept_step is None else f"step {self.kept_step}"
                 self._notify(
-                    f"the checkpoint cannot be written ({error.strerror or error}): training goes on, and after an "
+                    f"the checkpoint cannot be written ({error.strerror or error}): training continues, and after an "
                     f"interruption it would continue from {kept}"
                 )
             return False
