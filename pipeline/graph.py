@@ -10,14 +10,14 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.types import BaseChannel
 
 from components.preset_fingerprint import PresetDigests
-from components.steps.data_gate import data_gate
+from components.steps.data_gate import DataGate
 from components.steps.edge_exporter import EdgeExporter
 from components.steps.edge_gate import EdgeGate
 from components.steps.evaluator import Evaluator
 from components.steps.example_gen import example_gen
 from components.steps.live_model import WHEN_RUN, LiveModel
 from components.steps.pusher import Pusher
-from components.steps.schema_gen import schema_gen
+from components.steps.schema_gen import SchemaGen
 from components.steps.serving_gate import ServingGate
 from components.steps.statistics_gen import ExampleValidator, StatisticsGen
 from components.steps.tokenizer_trainer import TokenizerTrainer
@@ -46,10 +46,10 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
     ingest = example_gen(config.data, config.task, paths.container_base or paths.base, **reading)
     examples = ingest.outputs["examples"]
     statistics = StatisticsGen(examples)
-    schema = schema_gen(statistics.outputs["statistics"], config.task, curated)
+    schema = SchemaGen(statistics.outputs["statistics"], config.task, curated)
     validator = ExampleValidator(statistics.outputs["statistics"], schema.outputs["schema"])
     live = LiveModel(directory=str(paths.push), version=version)
-    gate = data_gate(
+    gate = DataGate(
         examples=examples,
         anomalies=validator.outputs["anomalies"],
         live_model=live.outputs["live_model"],

@@ -36,12 +36,9 @@ class Baseline:
         return tuple(label for label in labels if label in self.labels)
 
 
-@dataclass(frozen=True)
-class _ModelMetrics:
-    """The metrics of one model, and functions that compute some of them for many draws."""
-
-    measured: metrics.Metrics
-    weighted: dict[str, weighted_metrics.WeightedMetric]
+_ModelMetrics = tuple[metrics.Metrics, dict[str, weighted_metrics.WeightedMetric]]
+"""The metrics of one model, and functions that compute some of them for many draws."""
+_Measure = Callable[[np.ndarray, bool], _ModelMetrics]
 
 
 def compare(
@@ -65,17 +62,14 @@ def compare(
     """
     prepare = {"single_label": _one_label, "multi_label": _many_labels, "regression": _numbers}[task.type]
     rows, measure = prepare(task, labels, baseline, targets, judged)
-    new, old = measure(candidate[rows], False), measure(live[rows], True)
+    (new, new_weighted), (old, old_weighted) = measure(candidate[rows], False), measure(live[rows], True)
     losses = {}
-    if judged and not new.measured["not_finite_count"] and not old.measured["not_finite_count"]:
+    if judged and not new["not_finite_count"] and not old["not_finite_count"]:
         order = _order_by_content(np.column_stack([targets[rows], candidate[rows], live[rows]]))
         losses = loss_intervals(
-            judged, new.weighted, old.weighted, lambda name: direction(task.type, name) == "higher", order
+            judged, new_weighted, old_weighted, lambda name: direction(task.type, name) == "higher", order
         )
-    return Comparison(new.measured, old.measured, losses)
-
-
-_Measure = Callable[[np.ndarray, bool], _ModelMetrics]
+    return Comparison(new, old, losses)
 
 
 def _one_label(
@@ -93,7 +87,7 @@ def _one_label(
     def measure(probabilities: np.ndarray, is_live: bool) -> _ModelMetrics:
         columns = _shared_columns(probabilities, baseline.labels if is_live else labels, shared)
         measured, _ = metrics.single_label(known, columns, shared)
-        return _ModelMetrics(measured, weighted_metrics.single_label(judged, known, columns, shared))
+        return measured, weighted_metrics.single_label(judged, known, columns, shared)
 
     return rows, measure
 
@@ -118,7 +112,7 @@ def _many_labels(
         own, threshold = (baseline.labels, baseline.threshold) if is_live else (labels, task.threshold)
         columns = probabilities[:, [own.index(label) for label in shared]]
         measured, _ = metrics.multi_label(known, columns, shared, threshold)
-        return _ModelMetrics(measured, weighted_metrics.multi_label(judged, known, columns, shared, threshold))
+        return measured, weighted_metrics.multi_label(judged, known, columns, shared, threshold)
 
     return np.arange(len(targets)), measure
 
@@ -130,7 +124,7 @@ def _numbers(
 
     def measure(predictions: np.ndarray, is_live: bool) -> _ModelMetrics:
         measured = metrics.regression(targets[rows], predictions[:, 0])
-        return _ModelMetrics(measured, weighted_metrics.regression(judged, targets[rows], predictions[:, 0]))
+        return measured, weighted_metrics.regression(judged, targets[rows], predictions[:, 0])
 
     return rows, measure
 

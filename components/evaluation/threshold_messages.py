@@ -23,16 +23,6 @@ def out_of_bounds(metric: str, place: str, bound: str, limit: float, value: floa
     return f"{metric} {_distinct(value, limit)} {place} is {relation} of {_exact(limit)} in evaluation.thresholds"
 
 
-def undefined(metric: str, place: str, bound: str) -> str:
-    """A value that cannot be computed."""
-    return f"{metric} {place} cannot be computed, so its {bound} cannot be judged"
-
-
-def not_finite(rows: int, place: str) -> str:
-    """Predictions that are NaN or infinite."""
-    return f"{rows} of the predictions {place} are NaN or infinite, so no metric of the model is valid"
-
-
 def worse(metric: str, place: str, limit: float, value: float, old: float, live: LiveState, interval: Interval) -> str:
     """A loss to the live model that is larger than its limit."""
     value_text, old_text = _distinct(value, old), _distinct(old, value)
@@ -46,22 +36,12 @@ def worse(metric: str, place: str, limit: float, value: float, old: float, live:
     )
 
 
-def by_chance(shortfall: str) -> str:
-    """A loss that may be chance."""
-    return f"{shortfall}: on so few rows this may be chance, so it passes; more rows would decide"
-
-
 def may_be_worse(metric: str, place: str, limit: float, interval: tuple[float, float]) -> str:
     """A loss that is within its limit, on rows that are too few to show that it is."""
     return (
         f"{metric} {place}: there are too few rows to tell whether its loss to the live model is within the allowed "
         f"{_exact(limit)}{_describe_interval(interval)}"
     )
-
-
-def incomparable(metric: str, place: str, live: LiveState, why: str) -> str:
-    """A metric that cannot be compared with the live model's."""
-    return f"{metric} {place} cannot be compared with the live model (version {live.version}): {why}"
 
 
 def _describe_interval(interval: Interval) -> str:

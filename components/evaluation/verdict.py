@@ -93,10 +93,11 @@ def reach_verdict(measured: Measurements, config: EvaluationConfig) -> Verdict:
         why = "this is the live model itself" if measured.live.same else "nothing is live"
         verdict.notes.append(f"max_loss_to_live of {', '.join(wants_live)} was not judged: {why}")
     for metric, threshold in config.thresholds.items():
-        verdict.judgements.extend(_judge_part(measured, metric, threshold, measured.whole, config))
+        judge = _Judge(measured, config, metric, threshold)
+        verdict.judgements.extend(judge.part(measured.whole))
         for name in threshold.slices:
-            verdict.judgements.extend(_judge_slices(measured, metric, threshold, name, config))
-            verdict.notes.extend(_unjudged_slice_notes(measured, metric, name, config.min_slice_size))
+            verdict.judgements.extend(judge.slices(name))
+            verdict.notes.extend(judge.unjudged_slice_notes(name))
     verdict.judgements.sort(key=lambda judgement: judgement.slice != "")
     verdict.notes.extend(each.sentence for each in verdict.judgements if each.passed is not False and each.sentence)
     return verdict
@@ -121,7 +122,8 @@ def _judge_finiteness(measured: Measurements) -> Iterator[Judgement]:
     """A model that predicts NaN or infinity for some row is not good enough, whatever the thresholds are."""
     broken, rows = measured.whole.not_finite, measured.whole.rows
     if broken:
-        sentence = threshold_messages.not_finite(broken, threshold_messages.describe_rows(measured, measured.whole))
+        place = shortfalls.describe_rows(measured, measured.whole)
+        sentence = f"{broken} of the predictions {place} are NaN or infinite, so no metric of the model is valid"
         yield Judgement("not_finite_count", "", rows, "max", 0.0, float(broken), passed=False, sentence=sentence)
 
 
@@ -145,133 +147,120 @@ def _live_model_notes(measured: Measurements) -> Iterator[str]:
         yield f"the live model (version {live.version}) has other labels: it is compared {how} ({known})"
 
 
-def _judge_slices(
-    measured: Measurements, metric: str, threshold: ThresholdConfig, name: str, config: EvaluationConfig
-) -> Iterator[Judgement]:
-    """Judges one of a threshold's slices: all values of a column, or one of them."""
-    matching = [part for part in measured.slices if name in (part.column, part.name)]
-    for part in sorted(matching, key=natural_order):
-        if part.rows >= config.min_slice_size:
-            yield from _judge_part(measured, metric, threshold, part, config)
-    # A value may be missing from a column on some days, but a slice that names a value requires it (or is misspelt).
-    if not matching and "=" in name:
-        sentence = f"{metric} cannot be judged on slice {name}: no {measured.split} row is in it"
-        for bound, limit in _limits(threshold):
-            yield Judgement(metric, name, 0, bound, limit, passed=False, sentence=sentence)
+@dataclass(frozen=True)
+class _Judge:
+    """Judges one metric by its threshold."""
 
+    measured: Measurements
+    config: EvaluationConfig
+    metric: str
+    threshold: ThresholdConfig
 
-def _limits(threshold: ThresholdConfig) -> Iterator[tuple[Bound, float]]:
-    bounds: list[tuple[Bound, float | None]] = [
-        ("min", threshold.min),
-        ("max", threshold.max),
-        ("max_loss_to_live", threshold.max_loss_to_live),
-    ]
-    for bound, limit in bounds:
-        if limit is not None:
-            yield bound, limit
+    def slices(self, name: str) -> Iterator[Judgement]:
+        """Judges one of the threshold's slices: all values of a column, or one of them."""
+        matching = self._matching(name)
+        for part in matching:
+            if part.rows >= self.config.min_slice_size:
+                yield from self.part(part)
+        # A value may be missing from a column on some days, but a slice that names one requires it (or is misspelt).
+        if not matching and "=" in name:
+            sentence = f"{self.metric} cannot be judged on slice {name}: no {self.measured.split} row is in it"
+            for bound, limit in self._limits():
+                yield Judgement(self.metric, name, 0, bound, limit, passed=False, sentence=sentence)
 
+    def unjudged_slice_notes(self, name: str) -> Iterator[str]:
+        """Notes about a slice that does not exist or is too small."""
+        matching, least = self._matching(name), self.config.min_slice_size
+        if not matching and "=" not in name:
+            yield f"{self.metric} was not judged on slice {name}: no row is in it"
+        small = [part for part in matching if part.rows < least]
+        if small:
+            named = ", ".join(f"{part.name} ({part.rows} rows)" for part in small[:3])
+            more = f" and {len(small) - 3} more" if len(small) > 3 else ""
+            yield f"{self.metric} was not judged on slice {named}{more}: evaluation.min_slice_size is {least}"
 
-def _judge_part(
-    measured: Measurements, metric: str, threshold: ThresholdConfig, part: Slice, config: EvaluationConfig
-) -> Iterator[Judgement]:
-    for bound, limit in _limits(threshold):
-        if bound != "max_loss_to_live":
-            yield _judge_value(measured, metric, bound, limit, part)
-        elif measured.live.why_not:
-            judgement = Judgement(metric, part.name, part.rows, bound, limit, finite_or_none(part.metrics.get(metric)))
-            yield _incomparable(measured, judgement, part, measured.live.why_not, config)
-        elif part.comparison is not None:
-            named = part.name in threshold.slices
-            yield _judge_loss(measured, metric, limit, part, part.comparison, named, config)
+    def _matching(self, name: str) -> list[Slice]:
+        return sorted((part for part in self.measured.slices if name in (part.column, part.name)), key=natural_order)
 
+    def _limits(self) -> Iterator[tuple[Bound, float]]:
+        bounds: tuple[Bound, ...] = ("min", "max", "max_loss_to_live")
+        limits = ((bound, getattr(self.threshold, bound)) for bound in bounds)
+        return ((bound, limit) for bound, limit in limits if limit is not None)
 
-def _judge_value(measured: Measurements, metric: str, bound: Bound, limit: float, part: Slice) -> Judgement:
-    value = part.metrics.get(metric, math.nan)
-    place = threshold_messages.describe_rows(measured, part)
-    judgement = Judgement(metric, part.name, part.rows, bound, limit, finite_or_none(value))
-    if not math.isfinite(value):
-        sentence = threshold_messages.undefined(metric, place, bound)
-        return replace(judgement, passed=_undefined_passes(metric, part), sentence=sentence)
-    if (limit - value if bound == "min" else value - limit) <= _ROUNDING:
+    def part(self, part: Slice) -> Iterator[Judgement]:
+        """Judges a slice, or all rows."""
+        live = self.measured.live
+        for bound, limit in self._limits():
+            value = part.metrics.get(self.metric, math.nan)
+            judgement = Judgement(self.metric, part.name, part.rows, bound, limit, finite_or_none(value))
+            if bound != "max_loss_to_live":
+                yield self._judge_value(judgement, part, value)
+            elif live.why_not:
+                yield self._incomparable(judgement, part, live.why_not)
+            elif part.comparison is not None:
+                yield self._judge_loss(limit, part, part.comparison)
+
+    def _judge_value(self, judgement: Judgement, part: Slice, value: float) -> Judgement:
+        bound, limit = judgement.bound, judgement.limit
+        place = shortfalls.describe_rows(self.measured, part)
+        if not math.isfinite(value):
+            return self._undefined(judgement, part, place)
+        if (limit - value if bound == "min" else value - limit) <= _ROUNDING:
+            return judgement
+        sentence = shortfalls.out_of_bounds(self.metric, place, bound, limit, value)
+        return replace(judgement, passed=False, sentence=sentence)
+
+    def _undefined(self, judgement: Judgement, part: Slice, place: str) -> Judgement:
+        """A metric that cannot be computed fails, except on a slice whose rows do not define it for any model."""
+        passed = False if not part.column or self.metric in part.unreached else None
+        sentence = f"{self.metric} {place} cannot be computed, so its {judgement.bound} cannot be judged"
+        return replace(judgement, passed=passed, sentence=sentence)
+
+    def _judge_loss(self, limit: float, part: Slice, comparison: Comparison) -> Judgement:
+        metric, live, rows = self.metric, self.measured.live, comparison.rows
+        value, old = comparison.candidate.get(metric, math.nan), comparison.live.get(metric, math.nan)
+        place = shortfalls.describe_rows(self.measured, part, rows)
+        values = finite_or_none(value), finite_or_none(old)
+        judgement = Judgement(metric, part.name, rows, "max_loss_to_live", limit, *values)
+        why = self._why_live_value_is_missing(value, old)
+        if not rows and (part.name in self.threshold.slices or not part.column):
+            why = "none of these rows has a label that it knows"
+        if why:
+            return self._incomparable(judgement, part, why)
+        if part.column and rows < self.config.min_slice_size:
+            least = f"evaluation.min_slice_size is {self.config.min_slice_size}"
+            sentence = f"max_loss_to_live of {metric} was not judged {place}, of which too few can be compared: {least}"
+            return replace(judgement, passed=None, sentence=sentence)
+        if not math.isfinite(value):
+            return self._undefined(judgement, part, place)
+        loss = old - value if direction(self.measured.task, metric) == "higher" else value - old
+        interval = comparison.losses.get(metric)
+        judgement = replace(judgement, loss=loss, interval=interval)
+        if loss - limit > _ROUNDING:
+            sentence = shortfalls.worse(metric, place, limit, value, old, live, interval)
+            if interval is None or limit < 0 or interval[0] > _ROUNDING:
+                return replace(judgement, passed=False, sentence=sentence)
+            chance = "on so few rows this may be chance, so it passes; more rows would decide"
+            return replace(judgement, sentence=f"{sentence}: {chance}")
+        if interval is not None and interval[1] - limit > _ROUNDING and not part.column:
+            return replace(judgement, sentence=shortfalls.may_be_worse(metric, place, limit, interval))
         return judgement
-    return replace(
-        judgement, passed=False, sentence=threshold_messages.out_of_bounds(metric, place, bound, limit, value)
-    )
 
+    def _why_live_value_is_missing(self, value: float, old: float) -> str:
+        """Why the live model has no such metric; "" if it has, or if the candidate has none either."""
+        _, slash, label = self.metric.partition("/")
+        labels = self.measured.live.labels
+        if slash and labels is not None and label not in labels:
+            return f"it does not know the label {label!r}"
+        return f"its {self.metric} cannot be computed there" if math.isfinite(value) and not math.isfinite(old) else ""
 
-def _undefined_passes(metric: str, part: Slice) -> bool | None:
-    """A metric that cannot be computed fails, except on a slice whose rows do not define it for any model."""
-    return False if not part.column or metric in part.unreached else None
-
-
-def _judge_loss(
-    measured: Measurements,
-    metric: str,
-    limit: float,
-    part: Slice,
-    comparison: Comparison,
-    named: bool,
-    config: EvaluationConfig,
-) -> Judgement:
-    value, old = comparison.candidate.get(metric, math.nan), comparison.live.get(metric, math.nan)
-    rows = comparison.rows
-    place = threshold_messages.describe_rows(measured, part, rows)
-    values = finite_or_none(value), finite_or_none(old)
-    judgement = Judgement(metric, part.name, rows, "max_loss_to_live", limit, *values)
-    why = _why_live_value_is_missing(measured, metric, value, old)
-    if not rows and (named or not part.column):
-        why = "none of these rows has a label that it knows"
-    if why:
-        return _incomparable(measured, judgement, part, why, config)
-    if part.column and rows < config.min_slice_size:
-        least = f"evaluation.min_slice_size is {config.min_slice_size}"
-        sentence = f"max_loss_to_live of {metric} was not judged {place}, of which too few can be compared: {least}"
-        return replace(judgement, passed=None, sentence=sentence)
-    if not math.isfinite(value):
-        sentence = threshold_messages.undefined(metric, place, "max_loss_to_live")
-        return replace(judgement, passed=_undefined_passes(metric, part), sentence=sentence)
-    loss = old - value if direction(measured.task, metric) == "higher" else value - old
-    interval = comparison.losses.get(metric)
-    judgement = replace(judgement, loss=loss, interval=interval)
-    if loss - limit > _ROUNDING:
-        sentence = threshold_messages.worse(metric, place, limit, value, old, measured.live, interval)
-        if interval is None or limit < 0 or interval[0] > _ROUNDING:
-            return replace(judgement, passed=False, sentence=sentence)
-        return replace(judgement, sentence=threshold_messages.by_chance(sentence))
-    if interval is not None and interval[1] - limit > _ROUNDING and not part.column:
-        return replace(judgement, sentence=threshold_messages.may_be_worse(metric, place, limit, interval))
-    return judgement
-
-
-def _why_live_value_is_missing(measured: Measurements, metric: str, value: float, old: float) -> str:
-    """Why the live model has no such metric; "" if it has, or if the candidate has none either."""
-    _, slash, label = metric.partition("/")
-    if slash and measured.live.labels is not None and label not in measured.live.labels:
-        return f"it does not know the label {label!r}"
-    return f"its {metric} cannot be computed there" if math.isfinite(value) and not math.isfinite(old) else ""
-
-
-def _incomparable(
-    measured: Measurements, judgement: Judgement, part: Slice, why: str, config: EvaluationConfig
-) -> Judgement:
-    """A comparison that cannot be made fails, unless the user allows it."""
-    place = threshold_messages.describe_rows(measured, part)
-    sentence = threshold_messages.incomparable(judgement.metric, place, measured.live, why)
-    if config.replace_incomparable:
-        allowed = f"{sentence}; it passes because evaluation.replace_incomparable is true"
-        return replace(judgement, passed=None, sentence=allowed)
-    return replace(
-        judgement, passed=False, sentence=f"{sentence}; to replace it nevertheless: {threshold_messages.OVERRIDE}"
-    )
-
-
-def _unjudged_slice_notes(measured: Measurements, metric: str, name: str, least: int) -> Iterator[str]:
-    """Notes about a threshold's slices that do not exist or are too small."""
-    matching = [part for part in measured.slices if name in (part.column, part.name)]
-    if not matching and "=" not in name:
-        yield f"{metric} was not judged on slice {name}: no row is in it"
-    small = sorted((part for part in matching if part.rows < least), key=natural_order)
-    if small:
-        named = ", ".join(f"{part.name} ({part.rows} rows)" for part in small[:3])
-        more = f" and {len(small) - 3} more" if len(small) > 3 else ""
-        yield f"{metric} was not judged on slice {named}{more}: evaluation.min_slice_size is {least}"
+    def _incomparable(self, judgement: Judgement, part: Slice, why: str) -> Judgement:
+        """A comparison that cannot be made fails, unless the user allows it."""
+        place = shortfalls.describe_rows(self.measured, part)
+        live = f"the live model (version {self.measured.live.version})"
+        sentence = f"{self.metric} {place} cannot be compared with {live}: {why}"
+        if self.config.replace_incomparable:
+            allowed = f"{sentence}; it passes because evaluation.replace_incomparable is true"
+            return replace(judgement, passed=None, sentence=allowed)
+        how = f"to replace it nevertheless: {shortfalls.OVERRIDE}"
+        return replace(judgement, passed=False, sentence=f"{sentence}; {how}")

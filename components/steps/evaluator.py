@@ -15,9 +15,8 @@ from google.protobuf import json_format
 from tfx import types
 from tfx.components.evaluator import constants
 from tfx.components.evaluator import executor as tfx_evaluator
-from tfx.dsl.components.base import base_beam_component, executor_spec
-from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
-from tfx.utils import io_utils, json_utils, path_utils
+from tfx.types import standard_artifacts, standard_component_specs, system_executions
+from tfx.utils import io_utils, json_utils
 
 from components.artifacts import Artifacts, LiveModelArtifact
 from components.config import EvaluationConfig
@@ -29,7 +28,7 @@ from components.evaluation.slices import without_absent_columns
 from components.evaluation.summary import save_summary, summarize
 from components.evaluation.tfma_metric import build_eval_config, read_measurements
 from components.evaluation.thresholds import check_metrics
-from components.fingerprint import fingerprint
+from components.step import Step, StepRun
 from components.tf_examples import read_split, split_files
 from models.config import TaskConfig
 from models.errors import DataError, ModelError
@@ -37,18 +36,7 @@ from models.saved.model_identity import model_digest
 from tflite.host.labels import LabelSpace
 
 USER_LOG = logging.getLogger("transom")
-
-
-class _Spec(component_spec.ComponentSpec):
-    _TFX = standard_component_specs.EvaluatorSpec
-    PARAMETERS = dict.fromkeys(("task", "config", "code"), component_spec.ExecutionParameter(type=str))
-    INPUTS = {
-        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
-        "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
-        "live_model": component_spec.ChannelParameter(type=LiveModelArtifact, optional=True),
-    }
-    OUTPUTS = _TFX.OUTPUTS
-    TYPE_ANNOTATION = _TFX.TYPE_ANNOTATION
+_NO_TEST_SPLIT = "there is no test split: measured on the eval rows, which also chose the best epoch"
 
 
 class Executor(tfx_evaluator.Executor):
@@ -62,43 +50,39 @@ class Executor(tfx_evaluator.Executor):
             DataError: there is no row to measure on.
             ModelError: the candidate's labels are missing.
         """
-        evaluation = artifact_utils.get_single_instance(output_dict[standard_component_specs.EVALUATION_KEY])
-        key = _evaluation_key(input_dict, exec_properties)
-        live = next((live for live in input_dict.get("live_model", []) if live.version), None)
+        step = StepRun({**input_dict, **output_dict}, exec_properties)
+        evaluation, live = step.artifact("evaluation"), step.optional("live_model")
+        if live is not None and not live.version:
+            live = None
+        key = _evaluation_key(step)
         is_live = live is not None and key["model"] is not None and model_digest(Path(live.uri)) == key["model"]
         summary = None
-        if live is not None and is_live:
+        if is_live:
             note = f"this model is live already, as version {live.version}: its evaluation is reused"
             summary = evaluation_reuse.reuse(key, Path(evaluation.uri), note)
         if summary is not None:
             evaluation.set_int_custom_property(evaluation_reuse.REUSED, 1)
         else:
-            summary = self._measure(input_dict, output_dict, exec_properties, live, is_live)
-            evaluation_reuse.save_key(key, Path(evaluation.uri))
+            summary = self._measure(step, live, is_live)
+            earlier_evaluation.save_key(key, Path(evaluation.uri))
         for line in (*summary["notes"], summary["verdict"]):
             USER_LOG.info("%s", line)
-        _bless(output_dict[standard_component_specs.BLESSING_KEY], input_dict["model"], summary)
+        _bless(step.artifact("blessing"), step.artifact("model"), summary)
 
-    def _measure(
-        self,
-        input_dict: Artifacts,
-        output_dict: Artifacts,
-        exec_properties: dict[str, Any],
-        live: LiveModelArtifact | None,
-        is_live: bool,
-    ) -> dict[str, Any]:
+    def _measure(self, step: StepRun, live: LiveModelArtifact | None, is_live: bool) -> dict[str, Any]:
         """Measures and judges; saves the summary and returns it. `is_live`: the candidate is the live model."""
-        task = TaskConfig.model_validate_json(exec_properties["task"])
-        config = EvaluationConfig.model_validate_json(exec_properties["config"])
-        split, notes = _split(input_dict["examples"])
-        labels = _labels(_model_folder(input_dict["model"]))
+        task, config = step.config("task", TaskConfig), step.config("config", EvaluationConfig)
+        split = _split(step)
+        labels = _labels(step.model_folder)
         check_metrics(task.type, config, labels or None)
-        row = _first_row(input_dict["examples"], split)
+        row = next(read_split(step.artifact("examples"), split), None)
+        if row is None:
+            raise DataError(f"the {split} split", got="no rows", expected="rows to measure the model on")
         state, baseline = live_state(
             None if live is None else Path(live.uri), live.version if live else 0, is_live, task, labels, row
         )
         eval_config = build_eval_config(task, config, labels, baseline)
-        inputs = {"examples": input_dict["examples"], "model": input_dict["model"]}
+        inputs = {key: step.artifacts[key] for key in ("examples", "model")}
         if live is not None and baseline is not None:
             inputs[standard_component_specs.BASELINE_MODEL_KEY] = [_as_model(live)]
         properties = {
@@ -106,20 +90,26 @@ class Executor(tfx_evaluator.Executor):
             standard_component_specs.EXAMPLE_SPLITS_KEY: json_utils.dumps([split]),
             standard_component_specs.MODULE_PATH_KEY: tfma_rows.__name__,
         }
-        super().Do(inputs, output_dict, properties)
-        folder = artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY])
-        measured = read_measurements(folder, task.type)
-        measured = replace(measured, split=split, labels=labels, live=state, notes=tuple(notes))
+        super().Do(inputs, {key: step.artifacts[key] for key in ("evaluation", "blessing")}, properties)
+        folder = step.artifact("evaluation").uri
+        notes = () if split == "test" else (_NO_TEST_SPLIT,)
+        measured = replace(read_measurements(folder, task.type), split=split, labels=labels, live=state, notes=notes)
         summary = summarize(without_broken_live(without_absent_columns(measured, config)), config)
         save_summary(summary, folder)
         return summary
 
 
-class Evaluator(base_beam_component.BaseBeamComponent):
-    """Measures a model and the live model on the test rows (else the eval rows), and blesses the model or not."""
+class Evaluator(Step, executor=Executor, code=("tfx_bsl",)):
+    """Measures a model and the live model on the test rows (else the eval rows), and blesses the model or not.
 
-    SPEC_CLASS = _Spec
-    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+    Outputs `evaluation` (TFMA's files and `summary.json`) and `blessing`.
+    """
+
+    INPUTS = {"examples": standard_artifacts.Examples, "model": standard_artifacts.Model}
+    OPTIONAL_INPUTS = {"live_model": LiveModelArtifact}
+    OUTPUTS = {"evaluation": standard_artifacts.ModelEvaluation, "blessing": standard_artifacts.ModelBlessing}
+    PARAMETERS = {"task": str, "config": str}
+    TYPE_ANNOTATION = system_executions.Evaluate
 
     def __init__(
         self,
@@ -130,38 +120,14 @@ class Evaluator(base_beam_component.BaseBeamComponent):
         task: TaskConfig,
         evaluation: EvaluationConfig,
     ) -> None:
-        """`examples`: raw rows. Outputs `evaluation` (TFMA's files and `summary.json`) and `blessing`."""
-        super().__init__(
-            spec=_Spec(
-                examples=examples,
-                model=model,
-                live_model=live_model,
-                task=task.model_dump_json(),
-                config=evaluation.model_dump_json(),
-                code=fingerprint(__name__, "tfx_bsl"),
-                evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
-                blessing=types.Channel(type=standard_artifacts.ModelBlessing),
-            )
-        )
+        """`examples`: raw rows."""
+        settings = {"task": task.model_dump_json(), "config": evaluation.model_dump_json()}
+        super().__init__(examples=examples, model=model, live_model=live_model, **settings)
 
 
-def _split(examples: list[types.Artifact]) -> tuple[str, list[str]]:
-    """The split to measure on, and notes about it."""
-    splits = artifact_utils.decode_split_names(artifact_utils.get_single_instance(examples).split_names)
-    if "test" in splits:
-        return "test", []
-    return "eval", ["there is no test split: measured on the eval rows, which also chose the best epoch"]
-
-
-def _first_row(examples: list[types.Artifact], split: str) -> bytes:
-    row = next(read_split(artifact_utils.get_single_instance(examples), split), None)
-    if row is None:
-        raise DataError(f"the {split} split", got="no rows", expected="rows to measure the model on")
-    return row
-
-
-def _model_folder(model: list[types.Artifact]) -> Path:
-    return Path(path_utils.serving_model_path(artifact_utils.get_single_uri(model)))
+def _split(step: StepRun) -> str:
+    """The split to measure on."""
+    return "test" if "test" in step.splits("examples") else "eval"
 
 
 def _labels(folder: Path) -> tuple[str, ...]:
@@ -175,13 +141,12 @@ def _labels(folder: Path) -> tuple[str, ...]:
         ) from error
 
 
-def _evaluation_key(input_dict: Artifacts, exec_properties: dict[str, Any]) -> dict[str, Any]:
+def _evaluation_key(step: StepRun) -> dict[str, Any]:
     """Everything on which an evaluation depends, except the live model."""
-    split, _ = _split(input_dict["examples"])
-    files = split_files(artifact_utils.get_single_instance(input_dict["examples"]), split)
-    settings = {key: exec_properties[key] for key in ("task", "config", "code")}
-    rows = contents_digest([Path(file) for file in files])
-    return {**settings, "split": split, "rows": rows, "model": model_digest(_model_folder(input_dict["model"]))}
+    split = _split(step)
+    rows = contents_digest([Path(file) for file in split_files(step.artifact("examples"), split)])
+    settings = {key: step.parameters[key] for key in ("task", "config", "code")}
+    return {**settings, "split": split, "rows": rows, "model": model_digest(step.model_folder)}
 
 
 def _as_model(live: LiveModelArtifact) -> standard_artifacts.Model:
@@ -191,9 +156,8 @@ def _as_model(live: LiveModelArtifact) -> standard_artifacts.Model:
     return model
 
 
-def _bless(blessing: list[types.Artifact], model: list[types.Artifact], summary: dict[str, Any]) -> None:
+def _bless(artifact: types.Artifact, candidate: types.Artifact, summary: dict[str, Any]) -> None:
     """Marks the artifact as TFX's Evaluator does, so that any reader of a ModelBlessing understands it."""
-    artifact, candidate = artifact_utils.get_single_instance(blessing), artifact_utils.get_single_instance(model)
     blessed = summary["blessed"]
     artifact.set_string_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY, candidate.uri)
     artifact.set_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, candidate.id)

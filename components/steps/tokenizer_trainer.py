@@ -16,12 +16,12 @@ from typing import Any
 import apache_beam as beam
 import tensorflow as tf
 from tfx import types
-from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
-from tfx.types import artifact_utils, component_spec, standard_artifacts
+from tfx.dsl.components.base import base_beam_executor
+from tfx.types import artifact_utils, standard_artifacts
 
-from components.artifacts import Artifacts, TokenizerArtifact
-from components.fingerprint import fingerprint
+from components.artifacts import TokenizerArtifact
 from components.preset_fingerprint import load_checked_tokenizer
+from components.step import Step, StepExecutor, StepRun
 from models.config import ModelConfig, PresetConfig, TaskConfig, TokenizerConfig
 from models.text.vocabulary_training import count_words, learn_wordpiece
 from tflite.host.json_text import to_json
@@ -30,32 +30,21 @@ from tflite.host.labels import LabelSpace
 BATCH_ROWS = 512
 
 
-class _Spec(component_spec.ComponentSpec):
-    PARAMETERS = dict.fromkeys(("settings", "preset", "code"), component_spec.ExecutionParameter(type=str))
-    INPUTS = {
-        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
-    }
-    OUTPUTS = {"tokenizer": component_spec.ChannelParameter(type=TokenizerArtifact)}
-
-
-class Executor(base_beam_executor.BaseBeamExecutor):
+class Executor(StepExecutor, base_beam_executor.BaseBeamExecutor):
     """Counts words and labels of the training split and writes the tokenizer's folder."""
 
-    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
-        """See TFX's `BaseExecutor.Do`."""
-        settings = json.loads(exec_properties["settings"])
+    def run(self, step: StepRun) -> None:
+        settings = json.loads(step.parameters["settings"])
         task = TaskConfig.model_validate(settings["task"])
-        config = TokenizerConfig.model_validate(settings["tokenizer"])
-        files = str(Path(artifact_utils.get_split_uri(input_dict["examples"], "train")) / "*")
-        words = None if settings["preset"] else config
-        counts = self._count(files, task, words)
-
-        target = artifact_utils.get_single_uri(output_dict["tokenizer"])
+        config, preset = TokenizerConfig.model_validate(settings["tokenizer"]), settings["preset"]
+        files = str(Path(artifact_utils.get_split_uri(step.artifacts["examples"], "train")) / "*")
+        counts = self._count(files, task, None if preset else config)
         tokenizer = (
-            load_checked_tokenizer(settings["preset"], config, exec_properties["preset"])
-            if settings["preset"]
+            load_checked_tokenizer(preset, config, step.parameters["preset"])
+            if preset
             else learn_wordpiece(counts["words"], config)
         )
+        target = step.folder("tokenizer")
         tokenizer.save(target)
         _label_space(task, counts).save(target)
 
@@ -126,11 +115,12 @@ def _natural_order(label: str) -> tuple[float, str]:
     return (number if math.isfinite(number) else math.inf), label
 
 
-class TokenizerTrainer(base_beam_component.BaseBeamComponent):
+class TokenizerTrainer(Step, executor=Executor):
     """Learns the vocabulary and the labels of the training split."""
 
-    SPEC_CLASS = _Spec
-    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+    INPUTS = {"examples": standard_artifacts.Examples}
+    OUTPUTS = {"tokenizer": TokenizerArtifact}
+    PARAMETERS = {"settings": str, "preset": str}
 
     def __init__(
         self,
@@ -146,12 +136,5 @@ class TokenizerTrainer(base_beam_component.BaseBeamComponent):
         settings = {"task": task.model_dump(), "tokenizer": tokenizer.model_dump(), "preset": preset}
         if preset:  # keys that do not affect a preset must not run the step again
             settings["tokenizer"] = tokenizer.model_dump(include={"max_length", "mediapipe_compatible"})
-        super().__init__(
-            spec=_Spec(
-                examples=examples,
-                settings=to_json(settings, sort_keys=True, ascii=True),
-                preset=digest,
-                code=fingerprint(__name__),
-                tokenizer=types.Channel(type=TokenizerArtifact),
-            )
-        )
+        packed = to_json(settings, sort_keys=True, ascii=True)
+        super().__init__(examples=examples, settings=packed, preset=digest)

@@ -9,13 +9,13 @@ from typing import Any
 
 import keras
 from tfx import types
-from tfx.dsl.components.base import base_component, base_executor, executor_spec
-from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
+from tfx.types import artifact_utils, standard_artifacts, system_executions
 from tfx.utils import path_utils
 
-from components.artifacts import Artifacts, TokenizerArtifact
+from components.artifacts import TokenizerArtifact
 from components.fingerprint import fingerprint
 from components.preset_fingerprint import describe_checked_preset
+from components.step import Step, StepExecutor, StepRun
 from components.training_messages import explain_interrupted_export, log_progress
 from models.build import build_model, layer_depths
 from models.config import CONFIG_FILE, ModelsConfig
@@ -27,7 +27,6 @@ from models.training.token_rows import TokenRows
 from models.training.training_run import train
 from tflite.host.json_text import to_json
 from tflite.host.labels import LabelSpace
-from tflite.host.prediction import TaskType
 from tflite.host.tokenizer import Tokenizer
 
 USER_LOG, PROGRESS_LOG = logging.getLogger("transom"), logging.getLogger("transom.progress")
@@ -38,33 +37,22 @@ _TRAINING_CODE = ("models.training.training_run", "models.build")
 WARMUP_TEXTS = ("warm up", "a request of a few words more warms up the next length", "and a long one " * 32)
 
 
-class _Spec(component_spec.ComponentSpec):
-    PARAMETERS = dict.fromkeys(("config", "preset", "checkpoints", "code"), component_spec.ExecutionParameter(type=str))
-    INPUTS = {
-        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
-        "tokenizer": component_spec.ChannelParameter(type=TokenizerArtifact),
-    }
-    OUTPUTS = {
-        "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
-        "model_run": component_spec.ChannelParameter(type=standard_artifacts.ModelRun),
-    }
-    TYPE_ANNOTATION = standard_component_specs.TrainerSpec.TYPE_ANNOTATION
-
-
-class Executor(base_executor.BaseExecutor):
+class Executor(StepExecutor):
     """Unpacks artifacts, trains, exports."""
 
-    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
-        """See TFX's `BaseExecutor.Do`."""
-        stored = json.loads(exec_properties["config"])
+    def run(self, step: StepRun) -> None:
+        stored = json.loads(step.parameters["config"])
         config = ModelsConfig.from_stored(stored)
-        folder = artifact_utils.get_single_uri(input_dict["tokenizer"])
+        folder, run_folder = step.folder("tokenizer"), step.folder("model_run")
         tokenizer, labels = Tokenizer.load(folder), LabelSpace.load(folder)
-        run_folder = Path(artifact_utils.get_single_uri(output_dict["model_run"]))
-        preset = describe_checked_preset(config.model, exec_properties["preset"])
+        preset = describe_checked_preset(config.model, step.parameters["preset"])
 
         def rows(split: str) -> TokenRows:
-            return self._rows(input_dict["examples"], split, outputs=labels.outputs, task=config.task.type)
+            """The rows of a split, as Transform wrote them."""
+            uri = artifact_utils.get_split_uri(step.artifacts["examples"], split)
+            files = sorted(str(path) for path in Path(uri).iterdir())
+            temporary = Path(self._get_tmp_dir()) / split
+            return TokenRows.from_tfrecords(files, temporary, outputs=labels.outputs, task=config.task.type)
 
         def make_model() -> keras.Model:
             PROGRESS_LOG.info("building the model")
@@ -83,7 +71,7 @@ class Executor(base_executor.BaseExecutor):
             depths=layer_depths,
             preset=config.model.type == "preset",
             resume_key={**model_key(config.model), "code": fingerprint(*_TRAINING_CODE)},
-            checkpoint_dir=Path(exec_properties["checkpoints"]),
+            checkpoint_dir=Path(step.parameters["checkpoints"]),
             log_dir=run_folder / "logs",
             on_progress=log_progress,
             on_note=lambda text: USER_LOG.info("%s", text),
@@ -92,7 +80,7 @@ class Executor(base_executor.BaseExecutor):
         extra = {CONFIG_FILE: to_json(stored, indent=1, ascii=True).encode(), REPORT_FILE: report.encode()}
         if preset is not None:
             extra[ARCHITECTURE_FILE] = preset.text().encode()
-        target = path_utils.serving_model_dir(artifact_utils.get_single_uri(output_dict["model"]))
+        target = path_utils.serving_model_dir(step.artifact("model").uri)
         with explain_interrupted_export(trained):
             merge_lora(trained.model)
             (run_folder / REPORT_FILE).write_text(report + "\n", encoding="utf-8")
@@ -107,18 +95,14 @@ class Executor(base_executor.BaseExecutor):
             )
         trained.checkpoints.remove()
 
-    def _rows(self, examples: list[types.Artifact], split: str, *, outputs: int, task: TaskType) -> TokenRows:
-        """The rows of a split, as Transform wrote them."""
-        uri = Path(artifact_utils.get_split_uri(examples, split))
-        files = sorted(str(path) for path in uri.iterdir())
-        return TokenRows.from_tfrecords(files, Path(self._get_tmp_dir()) / split, outputs=outputs, task=task)
 
-
-class Trainer(base_component.BaseComponent):
+class Trainer(Step, executor=Executor):
     """Trains the Transformer that the configuration describes and exports it as a SavedModel."""
 
-    SPEC_CLASS = _Spec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+    INPUTS = {"examples": standard_artifacts.Examples, "tokenizer": TokenizerArtifact}
+    OUTPUTS = {"model": standard_artifacts.Model, "model_run": standard_artifacts.ModelRun}
+    PARAMETERS = {"config": str, "preset": str, "checkpoints": str}
+    TYPE_ANNOTATION = system_executions.Train
 
     def __init__(
         self,
@@ -134,14 +118,9 @@ class Trainer(base_component.BaseComponent):
         `preset`: a digest of the preset's files, see `components.preset_fingerprint`.
         """
         super().__init__(
-            spec=_Spec(
-                examples=examples,
-                tokenizer=tokenizer,
-                config=to_json(config, sort_keys=True, ascii=True),
-                preset=preset,
-                checkpoints=checkpoints,
-                code=fingerprint(__name__),
-                model=types.Channel(type=standard_artifacts.Model),
-                model_run=types.Channel(type=standard_artifacts.ModelRun),
-            )
+            examples=examples,
+            tokenizer=tokenizer,
+            config=to_json(config, sort_keys=True, ascii=True),
+            preset=preset,
+            checkpoints=checkpoints,
         )

@@ -11,24 +11,15 @@ from typing import Any
 import tensorflow as tf
 from tfx import types
 from tfx.components.transform import executor as tfx_transform
-from tfx.dsl.components.base import base_beam_component, executor_spec
-from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
+from tfx.types import artifact_utils, standard_artifacts, standard_component_specs
 from tfx.utils import json_utils
 
 from components.artifacts import Artifacts, TokenizerArtifact
-from components.fingerprint import fingerprint
+from components.step import Step
 from models.config import TaskConfig
 from models.text.preprocessing import Preprocessor
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
-
-
-class _Spec(component_spec.ComponentSpec):
-    _TFX = standard_component_specs.TransformSpec
-    PARAMETERS = {**_TFX.PARAMETERS, "code": component_spec.ExecutionParameter(type=str)}
-    INPUTS = {**_TFX.INPUTS, "tokenizer": component_spec.ChannelParameter(type=TokenizerArtifact)}
-    OUTPUTS = _TFX.OUTPUTS
-    TYPE_ANNOTATION = _TFX.TYPE_ANNOTATION
 
 
 class Executor(tfx_transform.Executor):
@@ -87,11 +78,15 @@ def _target(column: Any, task: TaskConfig, labels: LabelSpace) -> tf.Tensor:
     return tf.cast(tf.reduce_any(tf.equal(dense[:, :, tf.newaxis], names), axis=1), tf.float32)
 
 
-class Transform(base_beam_component.BaseBeamComponent):
+class Transform(
+    Step,
+    executor=Executor,
+    code=("tensorflow_transform", "tfx_bsl"),
+    extends=standard_component_specs.TransformSpec,
+):
     """TFX's Transform with Transom's preprocessing function; writes the transformed examples of every split."""
 
-    SPEC_CLASS = _Spec
-    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+    INPUTS = {"tokenizer": TokenizerArtifact}
 
     def __init__(
         self, examples: types.BaseChannel, schema: types.BaseChannel, tokenizer: types.BaseChannel, *, task: TaskConfig
@@ -99,16 +94,12 @@ class Transform(base_beam_component.BaseBeamComponent):
         transformed = types.Channel(type=standard_artifacts.Examples)
         transformed.matching_channel_name = "examples"
         super().__init__(
-            spec=_Spec(
-                examples=examples,
-                schema=schema,
-                tokenizer=tokenizer,
-                preprocessing_fn=f"{__name__}.preprocessing_fn",
-                custom_config=json_utils.dumps({"task": task.model_dump()}),
-                disable_statistics=1,
-                force_tf_compat_v1=0,
-                code=fingerprint(__name__, "tensorflow_transform", "tfx_bsl"),
-                transform_graph=types.Channel(type=standard_artifacts.TransformGraph),
-                transformed_examples=transformed,
-            )
+            examples=examples,
+            schema=schema,
+            tokenizer=tokenizer,
+            preprocessing_fn=f"{__name__}.preprocessing_fn",
+            custom_config=json_utils.dumps({"task": task.model_dump()}),
+            disable_statistics=1,
+            force_tf_compat_v1=0,
+            transformed_examples=transformed,
         )

@@ -88,12 +88,7 @@ class ParquetTable(Table):
     def _cannot_be_read(self, name: str, number: int, error: Exception) -> DataError:
         where = f"{row_location(self.path, number)}: column {name!r}"
         if isinstance(error, UnicodeDecodeError):
-            return DataError(
-                f"{where} is not UTF-8",
-                got=f"byte 0x{error.object[error.start]:02x} at byte {error.start:,} of the value",
-                expected="UTF-8",
-                fix="write the file again from properly decoded text",
-            )
+            return _not_utf8(where, error, "file")
         return DataError(
             f"{where} cannot be read",
             got=str(error).split("\n")[0][:200] or type(error).__name__,
@@ -120,6 +115,15 @@ def _text(start: bytes) -> FileKind | None:
         return None
     ending = ".jsonl" if text.startswith("{") else ".csv"
     return FileKind(f"text: {text.splitlines()[0][:60]!r}", f"give it a name that ends in {ending}")
+
+
+def _not_utf8(where: str, error: UnicodeDecodeError, written: str) -> DataError:
+    return DataError(
+        f"{where} is not UTF-8",
+        got=f"byte 0x{error.object[error.start]:02x} at byte {error.start:,} of the value",
+        expected="UTF-8",
+        fix=f"write the {written} again from properly decoded text",
+    )
 
 
 def _is_needed(name: str, needed: Collection[str] | None) -> bool:
@@ -208,9 +212,5 @@ class TFRecordTable(HeaderlessTable):
             if not _is_needed(name, needed):
                 self.unreadable.add(name)
                 return item.decode("utf-8", "backslashreplace")
-            raise DataError(
-                f"{row_location(self.path, number)}: feature {name!r} is not UTF-8",
-                got=f"byte 0x{item[error.start]:02x} at byte {error.start:,} of the value",
-                expected="UTF-8",
-                fix="write the records again from properly decoded text",
-            ) from None
+            where = f"{row_location(self.path, number)}: feature {name!r}"
+            raise _not_utf8(where, error, "records") from None

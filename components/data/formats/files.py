@@ -128,19 +128,14 @@ def _at_home(pattern: str, base: Path) -> str:
 
 
 def _glob(pattern: str, base: Path) -> list[str]:
-    """The matches of a pattern below a folder whose own name is not a pattern."""
-    return glob.glob(_literal(pattern, base), root_dir=base, recursive=True)
-
-
-def _literal(pattern: str, base: Path) -> str:
-    """The pattern with the names of existing folders escaped: "data [v2]/*.csv"."""
+    """The matches of a pattern. Names of existing folders are not patterns: "data [v2]/*.csv"."""
     parts: list[str] = []
     folder: Path | None = base
     *above, last = Path(pattern).parts
     for part in above:
         folder = folder / part if folder is not None and (folder / part).is_dir() else None
         parts.append(glob.escape(part) if folder is not None else part)
-    return os.path.join(*parts, last)
+    return glob.glob(os.path.join(*parts, last), root_dir=base, recursive=True)
 
 
 def _list_files(folder: Path) -> str:
@@ -233,25 +228,28 @@ def format_of(path: Path, configured: str = "auto") -> str:
     """
     if configured != "auto":
         return configured
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] == ".gz":
-        suffixes.pop()
-    known = FORMATS.get(suffixes[-1]) if suffixes else None
-    if known is None:
+    ending, _ = _endings(path)
+    if ending not in FORMATS:
         raise DataError(
             f"{path}: the file's ending does not tell its format",
             got=path.name,
             expected=f"one of {', '.join(FORMATS)}, for the text formats also with .gz",
-            fix=_FIXES_BY_ENDING.get(suffixes[-1] if suffixes else "", "give it such a name, or set data.format"),
+            fix=_FIXES_BY_ENDING.get(ending, "give it such a name, or set data.format"),
         )
-    return known
+    return FORMATS[ending]
 
 
 def table_ending(path: Path) -> str:
     """The ending of a table's file name (including .gz, if it has that); empty for other files."""
+    ending, packed = _endings(path)
+    return ending + packed if ending in FORMATS else ""
+
+
+def _endings(path: Path) -> tuple[str, str]:
+    """The ending of a file's name before .gz, and .gz or ""; in lower case."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    packed = suffixes.pop() if suffixes and suffixes[-1] == ".gz" else ""
-    return suffixes[-1] + packed if suffixes and suffixes[-1] in FORMATS else ""
+    packed = suffixes.pop() if suffixes[-1:] == [".gz"] else ""
+    return suffixes[-1] if suffixes else "", packed
 
 
 def open_bytes(path: Path) -> BinaryIO:

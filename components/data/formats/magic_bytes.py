@@ -43,9 +43,17 @@ _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (b"version https://git-lfs", "a pointer of Git LFS, not the file itself", "fetch the file: git lfs pull"),
 )
 _SPREADSHEETS = ((b"xl/", "an Excel workbook (.xlsx)"), (b"opendocument", "an OpenDocument spreadsheet (.ods)"))
-_HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
-_XML = re.compile(rb"\s*<\?xml\b", re.IGNORECASE)
-_PICKLE = re.compile(rb"\x80[\x02-\x05](?:\x95.{8}|c|\}|\]|q|\x8c)", re.DOTALL)
+_PATTERNS = (
+    (
+        re.compile(rb"(?i)(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.DOTALL),
+        FileKind("a web page (HTML)", "download the file itself: this page may be a login, an error or a preview"),
+    ),
+    (re.compile(rb"(?i)(?:\xef\xbb\xbf)?\s*<\?xml\b"), FileKind("XML", "export the table as CSV or JSON Lines")),
+    (
+        re.compile(rb"\x80[\x02-\x05](?:\x95.{8}|c|\}|\]|q|\x8c)", re.DOTALL),
+        FileKind("a pickle of Python", "write the table with DataFrame.to_csv(index=False) or to_parquet"),
+    ),
+)
 
 
 def recognize(start: bytes) -> FileKind | None:
@@ -72,14 +80,4 @@ def recognize(start: bytes) -> FileKind | None:
         return FileKind("UTF-32", "save it as UTF-8, for example: iconv -f UTF-32 -t UTF-8 OLD > NEW")
     if start[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in start[:4]:
         return FileKind("UTF-16", "save it as UTF-8, for example: iconv -f UTF-16 -t UTF-8 OLD > NEW")
-    text = start.removeprefix(b"\xef\xbb\xbf")
-    if _HTML.match(text):
-        return FileKind(
-            "a web page (HTML)",
-            "download the file itself: this page may be a login, an error or a preview",
-        )
-    if _XML.match(text):
-        return FileKind("XML", "export the table as CSV or JSON Lines")
-    if _PICKLE.match(start):
-        return FileKind("a pickle of Python", "write the table with DataFrame.to_csv(index=False) or to_parquet")
-    return None
+    return next((kind for pattern, kind in _PATTERNS if pattern.match(start)), None)

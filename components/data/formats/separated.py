@@ -8,12 +8,12 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterator
 
 from components.data.formats.files import abbreviate
-from components.data.formats.layout import LONGEST_FIELD, Layout, find_layout, fits, names_of, without_empty
+from components.data.formats.layout import LONGEST_FIELD, find_layout, fits, names_of, without_empty
 from components.data.formats.table import Row, Table, row_location
 from components.data.formats.text_lines import Lines
 from models.errors import DataError
 
-# The line below a header in Markdown; a single "-" usually means a missing value.
+# The line below a header in Markdown. A single "-" usually means a missing value; in a single column it is all text.
 _RULE = re.compile(r"\s*(?::?-{2,}:?)?\s*")
 # If this share of the rows has another width than the header, the header is wrong.
 _NEARLY_ALL = 0.9
@@ -62,21 +62,13 @@ class CsvTable(Table):
                 self.left_out[name] = "has no name"
             elif count > 1:
                 self.left_out[name] = f"appears {count} times in the header"
-        self.headerless = self._why_headerless(self._layout)
-        self.above = self._describe_skipped_lines(self._layout)
+        layout = self._layout
+        if layout.headerless:
+            self.headerless = f"line {layout.line:,} looks like a row, not like a header: {layout.headerless}"
+        if layout.above and layout.line > 1:
+            skipped = {2: "line 1", 3: "lines 1 and 2"}.get(layout.line, f"lines 1 to {layout.line - 1:,}")
+            self.above = f"skipped {skipped} ({layout.above}); the header is line {layout.line:,}"
         return tuple(name for name in names if name not in self.left_out)
-
-    def _why_headerless(self, layout: Layout) -> str:
-        if not layout.headerless:
-            return ""
-        return f"line {layout.line:,} looks like a row, not like a header: {layout.headerless}"
-
-    def _describe_skipped_lines(self, layout: Layout) -> str:
-        if layout.line == 1 or not layout.above:
-            return ""
-        lines = "line 1" if layout.line == 2 else f"lines 1 to {layout.line - 1:,}"
-        lines = "lines 1 and 2" if layout.line == 3 else lines
-        return f"skipped {lines} ({layout.above}); the header is line {layout.line:,}"
 
     def rows(self, needed: Collection[str] | None = None) -> Iterator[Row]:
         header = self._layout.header
@@ -95,7 +87,7 @@ class CsvTable(Table):
                 continue
             if header[0] in first and self._is_header(fields):
                 continue
-            if not number and self._is_markdown_rule(fields):
+            if not number and len(fields) > 1 and all(map(_RULE.fullmatch, fields)):
                 continue
             number += 1
             if len(fields) != width or (' "' in lines.text and any(field[:1] == " " for field in fields)):
@@ -148,10 +140,6 @@ class CsvTable(Table):
         if not fits(fields, width):
             raise self._ragged(number, line, fields, lines)
         return fields[:width]
-
-    def _is_markdown_rule(self, fields: list[str]) -> bool:
-        """Whether it is the line below the header of a Markdown table. In a table of one column it is ordinary text."""
-        return len(fields) > 1 and all(map(_RULE.fullmatch, fields))
 
     def _is_header(self, fields: list[str]) -> bool:
         """Whether a row repeats the header, as in joined files."""

@@ -50,27 +50,25 @@ class SplitFacts:
     @property
     def keys(self) -> np.ndarray:
         """`Record.key` of every row, uint64 [rows]."""
-        return np.frombuffer(self._keys, np.uint64) if self._keys else np.zeros(0, np.uint64)
+        return np.asarray(self._keys)
 
     def text_keys(self, column: str) -> np.ndarray:
         """For pairs: the key of the text in one column of every row, uint64 [rows]."""
-        keys = self._text_keys[column]
-        return np.frombuffer(keys, np.uint64) if keys else np.zeros(0, np.uint64)
+        return np.asarray(self._text_keys[column])
 
     @property
     def label_codes(self) -> np.ndarray:
         """A number for every row, int64 [rows]: equal if the labels are."""
-        return np.frombuffer(self._label_codes, np.int64) if self._label_codes else np.zeros(0, np.int64)
+        return np.asarray(self._label_codes)
 
     @property
     def numbers(self) -> np.ndarray:
         """The targets of a regression, float64 [rows]."""
-        return np.frombuffer(self._numbers, np.float64) if self._numbers else np.zeros(0)
+        return np.asarray(self._numbers)
 
     def lengths(self, column: str) -> np.ndarray:
         """The number of characters in a text column, int64 [rows]."""
-        lengths = self._lengths[column]
-        return np.frombuffer(lengths, np.int64) if lengths else np.zeros(0, np.int64)
+        return np.asarray(self._lengths[column])
 
     @property
     def distinct_targets(self) -> int:

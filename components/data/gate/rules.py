@@ -50,70 +50,70 @@ class Evidence:
         shown = (format_row(record) for record, selected in zip(self.read(split), rows, strict=False) if selected)
         return tuple(itertools.islice(shown, int(min(SHOWN, rows.sum()))))
 
+    def finding(
+        self,
+        rule: Rule,
+        split: SplitFacts,
+        column: str,
+        message: str,
+        *,
+        rows: int,
+        fix: str,
+        examples: Iterable[str] = (),
+    ) -> Finding:
+        """A finding of a rule about some rows of a split, with the configured severity."""
+        name = rule.__name__
+        severity, of = getattr(self.gate, name), split.rows
+        return Finding(name, severity, split.name, column, message, rows, of, examples=tuple(examples), fix=fix)
+
 
 Rule = Callable[[Evidence], Iterator[Finding]]
 
 
 def empty_split(evidence: Evidence) -> Iterator[Finding]:
     """A split without rows."""
+    fix = (
+        "give more rows, give the splits as files, or change data.splits (or data.split_by, where its column has few "
+        "values)"
+    )
     for facts in evidence.facts.values():
         if not facts.rows:
-            yield Finding(
-                "empty_split",
-                evidence.gate.empty_split,
-                facts.name,
-                "",
-                f"the {facts.name} split has no rows",
-                fix="give more rows, give the splits as files, or change data.splits (or data.split_by, where its "
-                "column has few values)",
-            )
+            yield evidence.finding(empty_split, facts, "", f"the {facts.name} split has no rows", rows=0, fix=fix)
 
 
 def one_class(evidence: Evidence) -> Iterator[Finding]:
     """Only one label or number in training."""
-    if evidence.train.rows and evidence.train.distinct_targets < 2:
-        only = next(iter(evidence.train.labels), "no label at all") if evidence.task.type != "regression" else None
-        yield Finding(
-            "one_class",
-            evidence.gate.one_class,
-            "train",
-            evidence.task.label,
-            f"all {evidence.train.rows:,} rows have the same label: "
-            f"{evidence.train.numbers[0] if only is None else only!r}",
-            rows=evidence.train.rows,
-            of=evidence.train.rows,
-            fix="add rows with other labels, or correct task.label",
-        )
+    train, task = evidence.train, evidence.task
+    if train.rows and train.distinct_targets < 2:
+        only = train.numbers[0] if task.type == "regression" else repr(next(iter(train.labels), "no label at all"))
+        message = f"all {train.rows:,} rows have the same label: {only}"
+        fix = "add rows with other labels, or correct task.label"
+        yield evidence.finding(one_class, train, task.label, message, rows=train.rows, fix=fix)
 
 
 def unseen_label(evidence: Evidence) -> Iterator[Finding]:
     """Labels that do not occur in training, or that the configuration does not list."""
     configured = None if evidence.task.labels is None else set(evidence.task.labels)
+    add = "add them to task.labels" if configured else "add such rows to the training split"
+    left_out = "training {}leaves such rows out, and the evaluation counts them as wrong"
+    if evidence.gate.unseen_label == "error":
+        fix = f"correct the labels, or {add}, or set gate.unseen_label: warn ({left_out.format('then ')})"
+    else:
+        fix = f"correct the labels, or {add}; otherwise {left_out.format('')}"
     for facts in evidence.facts.values() if configured else evidence.held_out():
         known = configured or set(evidence.train.labels)
         unknown = {label: count for label, count in facts.labels.most_common() if label not in known}
-        if not unknown or not evidence.train.rows:
-            continue
-        named = "not listed in task.labels" if configured else "not found in training"
-        rows = [row for label in unknown for row in facts.label_rows[label]]
-        yield Finding(
-            "unseen_label",
-            evidence.gate.unseen_label,
-            facts.name,
-            evidence.task.label,
-            f"{pluralize(unknown, 'label')} {named}: {_list_counts(unknown)}{_misspelt(unknown, known)}",
-            rows=sum(unknown.values()),
-            of=facts.rows,
-            examples=tuple(rows[:SHOWN]),
-            fix="correct the labels, or "
-            + ("add them to task.labels" if configured else "add such rows to the training split")
-            + (
-                ", or set gate.unseen_label: warn (training then leaves such rows out, and the evaluation counts them "
-                "as wrong)"
-                if evidence.gate.unseen_label == "error"
-                else "; otherwise training leaves such rows out, and the evaluation counts them as wrong"
-            ),
-        )
+        if unknown and evidence.train.rows:
+            named = "not listed in task.labels" if configured else "not found in training"
+            yield evidence.finding(
+                unseen_label,
+                facts,
+                evidence.task.label,
+                f"{pluralize(unknown, 'label')} {named}: {_list_counts(unknown)}{_misspelt(unknown, known)}",
+                rows=sum(unknown.values()),
+                examples=[row for label in unknown for row in facts.label_rows[label]][:SHOWN],
+                fix=fix,
+            )
 
 
 def _misspelt(unknown: Iterable[str], known: Iterable[str]) -> str:
@@ -171,39 +171,23 @@ def empty_text(evidence: Evidence) -> Iterator[Finding]:
     """Rows whose text is empty or only white space."""
     for facts in evidence.facts.values():
         for column, count in facts.empty.items():
-            yield Finding(
-                "empty_text",
-                evidence.gate.empty_text,
-                facts.name,
-                column,
-                f"{count:,} of {facts.rows:,} rows have no text",
-                rows=count,
-                of=facts.rows,
-                examples=tuple(facts.empty_rows[column]),
-                fix="complete or delete these rows",
-            )
+            message, fix = f"{count:,} of {facts.rows:,} rows have no text", "complete or delete these rows"
+            examples = facts.empty_rows[column]
+            yield evidence.finding(empty_text, facts, column, message, rows=count, examples=examples, fix=fix)
 
 
 def small_class(evidence: Evidence) -> Iterator[Finding]:
     """Labels with few training rows, including those that only the configuration lists."""
-    if evidence.task.type == "regression" or not evidence.train.rows:
+    train, task, least = evidence.train, evidence.task, evidence.gate.small_class_rows
+    if task.type == "regression" or not train.rows:
         return
-    counts = {label: evidence.train.labels[label] for label in evidence.task.labels or evidence.train.labels}
-    small = {
-        label: n for label, n in sorted(counts.items(), key=lambda item: item[1]) if n < evidence.gate.small_class_rows
-    }
+    counts = {label: train.labels[label] for label in task.labels or train.labels}
+    small = {label: n for label, n in sorted(counts.items(), key=lambda item: item[1]) if n < least}
     if small:
-        yield Finding(
-            "small_class",
-            evidence.gate.small_class,
-            "train",
-            evidence.task.label,
-            f"{len(small):,} of {len(counts):,} labels have fewer than {evidence.gate.small_class_rows} training rows: "
-            f"{_list_counts(small)}",
-            rows=sum(small.values()),
-            of=evidence.train.rows,
-            fix="add rows, merge labels, or set train.class_weights: balanced",
-        )
+        few = f"{len(small):,} of {len(counts):,} labels have fewer than {least} training rows"
+        message, rows = f"{few}: {_list_counts(small)}", sum(small.values())
+        fix = "add rows, merge labels, or set train.class_weights: balanced"
+        yield evidence.finding(small_class, train, task.label, message, rows=rows, fix=fix)
 
 
 def split_overlap(evidence: Evidence) -> Iterator[Finding]:
@@ -232,40 +216,30 @@ def split_overlap(evidence: Evidence) -> Iterator[Finding]:
 def _overlap(
     evidence: Evidence, first: SplitFacts, second: SplitFacts, column: str, rows: np.ndarray, texts: str, fix: str
 ) -> Finding:
-    count = int(rows.sum())
-    return Finding(
-        "split_overlap",
-        evidence.gate.split_overlap,
-        second.name,
-        column,
-        f"{count:,} of {second.rows:,} rows have a {texts} that is in {first.name} too",
-        rows=count,
-        of=second.rows,
-        examples=evidence.look_up(second.name, rows),
-        fix=fix,
-    )
+    count, examples = int(rows.sum()), evidence.look_up(second.name, rows)
+    message = f"{count:,} of {second.rows:,} rows have a {texts} that is in {first.name} too"
+    return evidence.finding(split_overlap, second, column, message, rows=count, examples=examples, fix=fix)
 
 
 def conflicting_labels(evidence: Evidence) -> Iterator[Finding]:
     """The same text with different labels in training. A regression is not checked: annotators' scores may differ."""
-    if evidence.task.type == "regression" or not len(evidence.train.keys):
+    train = evidence.train
+    if evidence.task.type == "regression" or not len(train.keys):
         return
-    pairs = np.unique(np.stack([evidence.train.keys.view(np.int64), evidence.train.label_codes], axis=1), axis=0)
+    pairs = np.unique(np.stack([train.keys.view(np.int64), train.label_codes], axis=1), axis=0)
     keys, counts = np.unique(pairs[:, 0], return_counts=True)
     conflicting = keys[counts > 1].view(np.uint64)
     if not len(conflicting):
         return
-    concerned = np.isin(evidence.train.keys, conflicting)
-    yield Finding(
-        "conflicting_labels",
-        evidence.gate.conflicting_labels,
-        "train",
+    rows = int(np.isin(train.keys, conflicting).sum())
+    texts = f"{len(conflicting):,} texts have different labels in different rows"
+    yield evidence.finding(
+        conflicting_labels,
+        train,
         evidence.task.label,
-        f"{len(conflicting):,} texts have different labels in different rows: {concerned.sum():,} of "
-        f"{evidence.train.rows:,} rows",
-        rows=int(concerned.sum()),
-        of=evidence.train.rows,
-        examples=evidence.look_up("train", np.isin(evidence.train.keys, conflicting[:2])),
+        f"{texts}: {rows:,} of {train.rows:,} rows",
+        rows=rows,
+        examples=evidence.look_up("train", np.isin(train.keys, conflicting[:2])),
         fix="correct the labels, or delete the wrong rows",
     )
 

@@ -19,9 +19,9 @@ from components.config import DataConfig, GateConfig
 from components.data.gate import findings
 from components.data.gate.drift import SUMMARY_FILE, save_summary
 from components.data.gate.findings import Finding
-from components.steps.data_gate import data_gate
+from components.steps.data_gate import DataGate
 from components.steps.example_gen import example_gen
-from components.steps.schema_gen import schema_gen
+from components.steps.schema_gen import SchemaGen
 from models.config import TaskConfig
 from models.errors import ConfigError, GateError
 
@@ -67,14 +67,14 @@ class Project:
             curated.write_text(schema, encoding="utf-8")
         examples = example_gen(data, task, self.folder)
         statistics = StatisticsGen(examples=examples.outputs["examples"])
-        schemas = schema_gen(statistics.outputs["statistics"], task, curated)
+        schemas = SchemaGen(statistics.outputs["statistics"], task, curated)
         validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schemas.outputs["schema"])
         models = (
             []
             if live is None
             else [_Live(_LiveSpec(model=json.dumps(live), model_out=Channel(type=LiveModelArtifact)))]
         )
-        blessing = data_gate(
+        blessing = DataGate(
             examples=examples.outputs["examples"],
             anomalies=validator.outputs["anomalies"],
             gate=gate or GateConfig(small_class_rows=1),

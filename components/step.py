@@ -1,0 +1,104 @@
+"""The base of all steps: a component declares its artifacts and parameters, its executor unpacks them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import BaseModel
+from tfx import types
+from tfx.dsl.components.base import base_beam_executor, base_component, base_executor, executor_spec
+from tfx.types import artifact_utils, component_spec
+from tfx.utils import path_utils
+
+from components.artifacts import Artifacts
+from components.fingerprint import fingerprint
+
+_Config = TypeVar("_Config", bound=BaseModel)
+
+
+class Step(base_component.BaseComponent):
+    """A component that declares its inputs, outputs (key to artifact type) and parameters (key to str or int).
+
+    It makes its own output channels, and the parameter `code`, the fingerprint of its module.
+
+    Args:
+        executor: the class that does the work.
+        code: modules and libraries that the executor runs without importing them.
+        extends: a specification of TFX's; the declarations of this class are added to it.
+    """
+
+    INPUTS: ClassVar[dict[str, type[types.Artifact]]] = {}
+    OPTIONAL_INPUTS: ClassVar[dict[str, type[types.Artifact]]] = {}
+    OUTPUTS: ClassVar[dict[str, type[types.Artifact]]] = {}
+    PARAMETERS: ClassVar[dict[str, type]] = {}
+    TYPE_ANNOTATION: Any = None
+
+    def __init_subclass__(
+        cls, *, executor: type, code: tuple[str, ...] = (), extends: type[component_spec.ComponentSpec] | None = None
+    ) -> None:
+        super().__init_subclass__()
+        parameter, channel = component_spec.ExecutionParameter, component_spec.ChannelParameter
+        declared = {
+            "PARAMETERS": {key: parameter(type=kind) for key, kind in {**cls.PARAMETERS, "code": str}.items()},
+            "INPUTS": {key: channel(type=kind) for key, kind in cls.INPUTS.items()}
+            | {key: channel(type=kind, optional=True) for key, kind in cls.OPTIONAL_INPUTS.items()},
+            "OUTPUTS": {key: channel(type=kind) for key, kind in cls.OUTPUTS.items()},
+        }
+        merged = {name: {**getattr(extends, name, {}), **own} for name, own in declared.items()}
+        annotation = getattr(extends, "TYPE_ANNOTATION", cls.TYPE_ANNOTATION)
+        cls.SPEC_CLASS = type(
+            f"{cls.__name__}Spec", (component_spec.ComponentSpec,), {**merged, "TYPE_ANNOTATION": annotation}
+        )
+        is_beam = issubclass(executor, base_beam_executor.BaseBeamExecutor)
+        cls.EXECUTOR_SPEC = (executor_spec.BeamExecutorSpec if is_beam else executor_spec.ExecutorClassSpec)(executor)
+        cls._code = (cls.__module__, *code)
+
+    def __init__(self, **values: Any) -> None:
+        """`values`: by key, the inputs' channels and the parameters, and an output's channel where it needs another."""
+        required = {key: output for key, output in self.SPEC_CLASS.OUTPUTS.items() if not output.optional}
+        outputs = {key: types.Channel(type=output.type) for key, output in required.items()}
+        super().__init__(spec=self.SPEC_CLASS(**{**outputs, **values, "code": fingerprint(*self._code)}))
+
+
+@dataclass(frozen=True)
+class StepRun:
+    """The artifacts (inputs and outputs) and the parameters of one execution."""
+
+    artifacts: Artifacts
+    parameters: dict[str, Any]
+
+    def artifact(self, key: str) -> Any:
+        return artifact_utils.get_single_instance(self.artifacts[key])
+
+    def optional(self, key: str) -> Any:
+        """The artifact of an optional input; None if there is none."""
+        return self.artifact(key) if self.artifacts.get(key) else None
+
+    def folder(self, key: str) -> Path:
+        return Path(self.artifact(key).uri)
+
+    @property
+    def model_folder(self) -> Path:
+        """The SavedModel of the artifact `model`."""
+        return Path(path_utils.serving_model_path(self.artifact("model").uri))
+
+    def splits(self, key: str) -> list[str]:
+        names: list[str] = artifact_utils.decode_split_names(self.artifact(key).split_names)
+        return names
+
+    def config(self, key: str, kind: type[_Config]) -> _Config:
+        """A parameter that is the JSON of a part of the configuration."""
+        return kind.model_validate_json(self.parameters[key])
+
+
+class StepExecutor(base_executor.BaseExecutor):
+    """An executor that gets its artifacts and parameters as a `StepRun`."""
+
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
+        self.run(StepRun({**input_dict, **output_dict}, exec_properties))
+
+    def run(self, step: StepRun) -> None:
+        """Does the step's work. The result of a check is no error: it is in the output artifact."""
+        raise NotImplementedError
