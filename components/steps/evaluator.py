@@ -64,7 +64,7 @@ class Executor(tfx_evaluator.Executor):
             evaluation.set_int_custom_property(evaluation_reuse.REUSED, 1)
         else:
             summary = self._measure(step, live, is_live)
-            earlier_evaluation.save_key(key, Path(evaluation.uri))
+            evaluation_reuse.save_key(key, Path(evaluation.uri))
         for line in (*summary["notes"], summary["verdict"]):
             USER_LOG.info("%s", line)
         _bless(step.artifact("blessing"), step.artifact("model"), summary)
