@@ -1,19 +1,15 @@
-"""The errors of serving (standard library only).
-
-ServingError              an error that an operator can fix, with the same four parts as in the rest of Transom
-├── PublishError          a model cannot be added to a base path or removed from it; the served versions are untouched
-├── OptionsError          a flag, or a file named by a flag, is invalid
-└── DeployError           manifests cannot be written, or a canary cannot be promoted or rolled back
-StatusError               the response to one failed request: a code of the protocol and TF Serving's message
-"""
+"""The errors of serving (standard library only)."""
 
 from __future__ import annotations
 
+import logging
 from enum import Enum
+
+LOG = logging.getLogger("serving")
 
 
 class ServingError(Exception):
-    """An error with four parts that a person can act on.
+    """An error that an operator can fix, with the same four parts as in the rest of Transom.
 
     Args:
         what: the name of the invalid thing.
@@ -29,15 +25,15 @@ class ServingError(Exception):
 
 
 class PublishError(ServingError):
-    pass
+    """A model cannot be added to a base path or removed from it; the served versions are untouched."""
 
 
 class OptionsError(ServingError):
-    pass
+    """A flag, or a file named by a flag, is invalid."""
 
 
 class DeployError(ServingError):
-    pass
+    """Manifests cannot be written, or a canary cannot be promoted or rolled back."""
 
 
 class Code(Enum):
@@ -76,8 +72,19 @@ class Code(Enum):
 
 
 class StatusError(Exception):
-    """One request failed. `message` is TF Serving's for the same mistake, if it has one."""
+    """One request failed: a code of the protocol, and TF Serving's message for the same mistake, if it has one."""
 
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(message)
         self.code, self.message = code, message
+
+
+def invalid_argument(message: str) -> StatusError:
+    """The most common failure: the request can never succeed."""
+    return StatusError(Code.INVALID_ARGUMENT, message)
+
+
+def unexpected(error: Exception, what: str) -> StatusError:
+    """The response to an unexpected failure, which is logged with its traceback; the client sees only its type."""
+    LOG.exception("%s failed unexpectedly", what, exc_info=error)
+    return StatusError(Code.INTERNAL, f"{what} failed in the server: {type(error).__name__}; see its log")

@@ -3,85 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from serving.client.client_settings import DEFAULT, ClientOptions, ClientSettings
+from serving.client import flows
+from serving.client.base_client import BaseClient
 from serving.client.errors import ClientError
 from serving.client.flows import Flow, Gather, SendCall, Step
-from serving.client.model_calls import Example, ModelMetadata, VersionStatus
-from serving.client.outputs import Prediction
 
-if TYPE_CHECKING:
-    import numpy as np
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-class AsyncClient:
-    """`serving.client.Client` for asyncio, with the same arguments and methods.
+def _awaited(
+    make_flow: Callable[Concatenate[BaseClient, P], Flow[T]],
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
+    """A coroutine method that runs the flow and returns its result."""
 
-    Create and use it in one running event loop, in any number of tasks.
+    @functools.wraps(make_flow)
+    async def method(client: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await client._run(make_flow(client, *args, **kwargs))
 
-    Raises:
-        OptionsError: the URL or an argument is invalid.
-    """
+    return method
 
-    def __init__(self, url: str, model: str | None = None, **options: Unpack[ClientOptions]) -> None:
-        self._settings = ClientSettings(url, model, **options)
-        settings = self._settings
-        # Imported here because gRPC and httpx take 0.1 s each to import.
-        if settings.target.grpc:
-            from serving.client.grpc_wire import AsyncGrpcChannel
 
-            self._connection: Any = AsyncGrpcChannel(*settings.connection)
-        else:
-            from serving.client.rest_wire import AsyncRestConnection
+class AsyncClient(BaseClient):
+    """`Client` for asyncio. Create and use it in one running event loop, in any number of tasks."""
 
-            self._connection = AsyncRestConnection(*settings.connection)
+    _for_asyncio = True
 
-    async def predict(
-        self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, timeout: float | None = DEFAULT
-    ) -> list[Prediction]:
-        """See `Client.predict`."""
-        predictions: list[Prediction] = await self._run(self._settings.predict(texts, pairs, timeout))
-        return predictions
-
-    async def predict_arrays(
-        self, inputs: Mapping[str, Any], *, signature: str | None = None, timeout: float | None = DEFAULT
-    ) -> dict[str, np.ndarray]:
-        """See `Client.predict_arrays`."""
-        outputs: dict[str, np.ndarray] = await self._run(self._settings.predict_arrays(inputs, signature, timeout))
-        return outputs
-
-    async def classify(
-        self, examples: Sequence[Example], *, signature: str = "classify", timeout: float | None = DEFAULT
-    ) -> list[list[tuple[str, float]]]:
-        """See `Client.classify`."""
-        classes: list[list[tuple[str, float]]] = await self._run(
-            self._settings.infer("classify", examples, signature, timeout)
-        )
-        return classes
-
-    async def regress(
-        self, examples: Sequence[Example], *, signature: str = "regress", timeout: float | None = DEFAULT
-    ) -> list[float]:
-        """See `Client.regress`."""
-        numbers: list[float] = await self._run(self._settings.infer("regress", examples, signature, timeout))
-        return numbers
-
-    async def status(self, *, timeout: float | None = DEFAULT) -> list[VersionStatus]:
-        """See `Client.status`."""
-        versions: list[VersionStatus] = await self._run(self._settings.status(timeout))
-        return versions
-
-    async def metadata(self, *, timeout: float | None = DEFAULT) -> ModelMetadata:
-        """See `Client.metadata`."""
-        metadata: ModelMetadata = await self._run(self._settings.metadata(timeout))
-        return metadata
-
-    async def reload_config(self, config: Any, *, timeout: float | None = DEFAULT) -> None:
-        """See `Client.reload_config`."""
-        await self._run(self._settings.reload_config(config, timeout))
+    predict = _awaited(flows.predict)
+    predict_arrays = _awaited(flows.predict_arrays)
+    classify = _awaited(flows.classify)
+    regress = _awaited(flows.regress)
+    status = _awaited(flows.status)
+    metadata = _awaited(flows.metadata)
+    reload_config = _awaited(flows.reload_config)
 
     async def close(self) -> None:
         """Closes the connection; the client can no longer be used."""
@@ -95,7 +54,7 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    async def _run(self, flow: Flow) -> Any:
+    async def _run(self, flow: Flow[T]) -> T:
         try:
             step = next(flow)
             while True:
@@ -106,7 +65,7 @@ class AsyncClient:
                 else:
                     step = flow.send(result)
         except StopIteration as end:
-            return end.value
+            return end.value  # type: ignore[no-any-return]
 
     async def _perform(self, step: Step) -> Any:
         if isinstance(step, SendCall):
@@ -116,7 +75,7 @@ class AsyncClient:
         return await asyncio.sleep(step.seconds)
 
     async def _gather(self, step: Gather) -> list[Any]:
-        slots = asyncio.Semaphore(self._settings.in_flight)
+        slots = asyncio.Semaphore(self.in_flight)
 
         async def run(flow: Flow) -> Any:
             async with slots:

@@ -1,15 +1,4 @@
-"""The errors that a caller can catch, one per possible reaction.
-
-StatusError                 serving.errors: a code of the protocol and the server's message
-└── ClientError             any failed request of a client
-    ├── InvalidRequest      the request can never succeed: its texts, signature or shapes are wrong
-    ├── ModelNotFound       the server has no such model, version or label
-    ├── AccessDenied        the caller is unknown or has no permission
-    ├── DeadlineExceeded    no response within `timeout`, retries included
-    ├── Overloaded          the server has too many requests; send fewer, or try later
-    ├── Unavailable         no server is listening, or it is shutting down; the only error that is retried
-    └── ServerError         the server, or a proxy in front of it, failed
-"""
+"""The errors that a caller can catch, one per possible reaction; `ClientError` covers all of them."""
 
 from __future__ import annotations
 
@@ -36,31 +25,33 @@ class ClientError(StatusError):
 
 
 class InvalidRequest(ClientError):
-    pass
+    """The request can never succeed: its texts, signature or shapes are wrong."""
 
 
 class ModelNotFound(ClientError):
-    pass
+    """The server has no such model, version or label."""
 
 
 class AccessDenied(ClientError):
-    pass
+    """The caller is unknown or has no permission."""
 
 
 class DeadlineExceeded(ClientError):
-    pass
+    """No response within `timeout`, retries included."""
 
 
 class Overloaded(ClientError):
-    pass
+    """The server has too many requests; send fewer, or try later."""
 
 
 class Unavailable(ClientError):
+    """No server is listening, or it is shutting down; the only error that is retried."""
+
     retry = True
 
 
 class ServerError(ClientError):
-    pass
+    """The server, or a proxy in front of it, failed."""
 
 
 _KINDS: dict[Code, type[ClientError]] = {

@@ -5,19 +5,29 @@ A flow yields a `SendCall`, `Sleep` or `Gather` and receives its result or its e
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from serving.client.errors import ClientError, DeadlineExceeded, InvalidRequest, ModelNotFound, ServerError
-from serving.client.model_calls import Call, GetMetadata, Infer, ModelMetadata, Predict, VersionedOutputs
+from serving.client.base_client import DEFAULT, BaseClient, KnownVersions, Patience
+from serving.client.errors import ClientError, InvalidRequest, ModelNotFound, ServerError
+from serving.client.model_calls import (
+    Call,
+    Example,
+    GetMetadata,
+    GetStatus,
+    Infer,
+    ModelMetadata,
+    Predict,
+    Reload,
+    VersionedOutputs,
+    VersionStatus,
+)
 from serving.client.outputs import Prediction, predictions
 from serving.errors import Code
 
-# Seconds before the first retry, and at most before any; up to half is cut at random to spread out clients.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -41,63 +51,130 @@ class Gather:
 
 
 Step = SendCall | Sleep | Gather
-Flow = Generator[Step, Any, Any]
+T = TypeVar("T")
+Flow = Generator[Step, Any, T]
 
 
-class Patience:
-    """The time limit of one call of a client, and the retries of its requests.
+def predict(
+    client: BaseClient, texts: Sequence[str], pairs: Sequence[str] | None = None, *, timeout: float | None = DEFAULT
+) -> Flow[list[Prediction]]:
+    """Predictions for texts, in their order; for a model that Transom exported.
 
     Args:
-        timeout: seconds from now, None for no limit.
-        retries: per request.
+        texts: any number of strings; they are sent in batches.
+        pairs: the second text for each text, for a model of text pairs.
+
+    Raises:
+        ClientError: the first request that failed.
     """
-
-    def __init__(self, timeout: float | None, retries: int) -> None:
-        self._end = None if timeout is None else time.monotonic() + timeout
-        self._retries = retries
-
-    def remaining(self) -> float | None:
-        """The remaining seconds.
-
-        Raises:
-            DeadlineExceeded: there are none.
-        """
-        left = None if self._end is None else self._end - time.monotonic()
-        if left is not None and left <= 0:
-            raise DeadlineExceeded(Code.DEADLINE_EXCEEDED, "Deadline Exceeded")
-        return left
-
-    def pause(self, tried: int, error: ClientError) -> float:
-        """Seconds to wait after the `tried`th failure: exponential backoff with jitter.
-
-        Raises:
-            ClientError: `error` itself, if a retry is useless.
-        """
-        longest = min(_FIRST_PAUSE * 2.0 ** (tried - 1), _LONGEST_PAUSE)
-        pause = random.uniform(longest / 2, longest)
-        too_late = self._end is not None and time.monotonic() + pause >= self._end
-        if not error.retry or tried > self._retries or too_late:
-            raise error
-        return pause
+    texts, pairs = _checked("texts", texts), None if pairs is None else _checked("pairs", pairs)
+    if pairs is not None and len(pairs) != len(texts):
+        raise ValueError(f"got {len(texts)} texts and {len(pairs)} pairs, expected a pair for each text")
+    patience, size = client.patience(timeout), client.batch_size
+    # Group texts of similar length: the model pads a batch to its longest.
+    order = sorted(range(len(texts)), key=lambda row: len(texts[row]) + (len(pairs[row]) if pairs else 0))
+    batches = [order[begin : begin + size] for begin in range(0, len(order), size)]
+    if not batches:
+        return []
+    calls = [
+        Predict(
+            client.signature,
+            {"text": [texts[row] for row in rows]} | ({} if pairs is None else {"text_pair": [pairs[r] for r in rows]}),
+        )
+        for rows in batches
+    ]
+    by_row: dict[int, Prediction] = {}
+    results = yield from _run(calls, patience, client.known)
+    for rows, result in zip(batches, results, strict=True):
+        names: tuple[str, ...] | None = None
+        if "probabilities" in result.outputs and result.version is not None:
+            names = yield from _labels(result.version, patience, client.known)
+        by_row.update(zip(rows, _check_rows(predictions(result.outputs, names), len(rows)), strict=True))
+    return [by_row[row] for row in range(len(texts))]
 
 
-@dataclass
-class KnownVersions:
-    """What a client knows about the versions of its model.
+def predict_arrays(
+    client: BaseClient, inputs: Mapping[str, Any], *, signature: str | None = None, timeout: float | None = DEFAULT
+) -> Flow[dict[str, np.ndarray]]:
+    """Runs any signature of any model, in one request.
 
-    Attributes:
-        tells_version: whether each response contains its version (gRPC); REST needs another request.
-        pinned: the version that the caller chose, whose metadata never change.
-        labels: the labels by version, None if the version does not provide them.
+    Args:
+        inputs: name to array or (nested) list. Arrays keep their dtype; Python numbers become float32 or int32.
+
+    Returns:
+        Output name to array; strings are `bytes` in an object array.
+
+    Raises:
+        TypeError: an input is not an array of numbers or strings.
     """
-
-    tells_version: bool
-    pinned: int | None
-    labels: dict[int, tuple[str, ...] | None] = field(default_factory=dict)
-    metadata: ModelMetadata | None = None
+    call = Predict(signature or client.signature, inputs)
+    (result,) = yield from _run([call], client.patience(timeout), client.known)
+    return dict(result.outputs)
 
 
-def send(call: Call, patience: Patience) -> Flow:
+def classify(
+    client: BaseClient, examples: Sequence[Example], *, signature: str = "classify", timeout: float | None = DEFAULT
+) -> Flow[list[list[tuple[str, float]]]]:
+    """TF Serving's Classify: for each example (feature name to value or list), its classes and scores."""
+    return _send(Infer("classify", signature, _checked_examples(examples)), client.patience(timeout))
+
+
+def regress(
+    client: BaseClient, examples: Sequence[Example], *, signature: str = "regress", timeout: float | None = DEFAULT
+) -> Flow[list[float]]:
+    """TF Serving's Regress: a number for each example (feature name to value or list)."""
+    return _send(Infer("regress", signature, _checked_examples(examples)), client.patience(timeout))
+
+
+def status(client: BaseClient, *, timeout: float | None = DEFAULT) -> Flow[list[VersionStatus]]:
+    """The model's versions on the server, newest first."""
+    return _send(GetStatus(), client.patience(timeout))
+
+
+def metadata(client: BaseClient, *, timeout: float | None = DEFAULT) -> Flow[ModelMetadata]:
+    """The version that requests get, and its signatures."""
+    return _send(GetMetadata(), client.patience(timeout))
+
+
+def reload_config(client: BaseClient, config: Any, *, timeout: float | None = DEFAULT) -> Flow[None]:
+    """Replaces the configuration of all models of the server; returns when they are available. Over gRPC only.
+
+    Args:
+        config: a `serving.wire.protos.ModelServerConfig`.
+    """
+    return _send(Reload(config), client.patience(timeout))
+
+
+def _checked(name: str, texts: Sequence[str]) -> list[str]:
+    """The texts as a list.
+
+    Raises:
+        TypeError: they are a single text, or one of them is no text.
+    """
+    if isinstance(texts, (str, bytes)):
+        raise TypeError(f"{name}: got one string, expected a list of them: [{texts[:20]!r}]")
+    listed = list(texts)
+    for row, text in enumerate(listed):
+        if not isinstance(text, (str, bytes)):
+            raise TypeError(f"{name}[{row}]: got {_shown(text)}, expected a str")
+    return listed
+
+
+def _checked_examples(examples: Sequence[Example]) -> list[Example]:
+    if isinstance(examples, Mapping):
+        raise TypeError("examples: got one example, expected a list of them")
+    listed = list(examples)
+    for row, example in enumerate(listed):
+        if not isinstance(example, Mapping) or not all(isinstance(name, str) for name in example):
+            raise TypeError(f"examples[{row}]: got {_shown(example)}, expected a mapping of feature names to values")
+    return listed
+
+
+def _shown(value: Any) -> str:
+    return f"{type(value).__name__} {repr(value)[:100]}"
+
+
+def _send(call: Call, patience: Patience) -> Flow:
     """Sends one call, with retries."""
     tried = 0
     while True:
@@ -109,46 +186,9 @@ def send(call: Call, patience: Patience) -> Flow:
         yield Sleep(pause)
 
 
-def predict(
-    texts: Sequence[str],
-    pairs: Sequence[str] | None,
-    signature: str,
-    batch_size: int,
-    patience: Patience,
-    known: KnownVersions,
-) -> Flow:
-    """Sends the texts in batches; the result is a list of `Prediction`s in their order."""
-    # Group texts of similar length: the model pads a batch to its longest.
-    order = sorted(range(len(texts)), key=lambda row: len(texts[row]) + (len(pairs[row]) if pairs else 0))
-    batches = [order[begin : begin + batch_size] for begin in range(0, len(order), batch_size)]
-    if not batches:
-        return []
-    calls = [
-        Predict(
-            signature,
-            {"text": [texts[row] for row in rows]} | ({} if pairs is None else {"text_pair": [pairs[r] for r in rows]}),
-        )
-        for rows in batches
-    ]
-    by_row: dict[int, Prediction] = {}
-    results = yield from _run(calls, patience, known)
-    for rows, result in zip(batches, results, strict=True):
-        names: tuple[str, ...] | None = None
-        if "probabilities" in result.outputs and result.version is not None:
-            names = yield from _labels(result.version, patience, known)
-        by_row.update(zip(rows, _check_rows(predictions(result.outputs, names), len(rows)), strict=True))
-    return [by_row[row] for row in range(len(texts))]
-
-
-def predict_arrays(inputs: Mapping[str, Any], signature: str, patience: Patience, known: KnownVersions) -> Flow:
-    """Runs a signature on arrays; the result is a dict of output name to array."""
-    (result,) = yield from _run([Predict(signature, inputs)], patience, known)
-    return dict(result.outputs)
-
-
 def _run(calls: Sequence[Predict], patience: Patience, known: KnownVersions) -> Flow:
     """The `VersionedOutputs` of each call, with names and dtypes."""
-    flows = [send(call, patience) for call in calls]
+    flows = [_send(call, patience) for call in calls]
     if known.tells_version:
         return (yield Gather(flows))
     metadata, *results = yield Gather([_metadata(patience, known), *flows])
@@ -170,7 +210,7 @@ def _metadata(patience: Patience, known: KnownVersions) -> Flow:
     """The version that requests get now, and its signatures."""
     if known.metadata is not None:
         return known.metadata
-    metadata = yield from send(GetMetadata(), patience)
+    metadata = yield from _send(GetMetadata(), patience)
     if known.pinned is not None:
         known.metadata = metadata
     return metadata
@@ -206,7 +246,7 @@ def _labels(version: int, patience: Patience, known: KnownVersions) -> Flow:
     """A version's labels: the classes in the response to one Classify request with an empty example."""
     if version not in known.labels:
         try:
-            (classes,) = yield from send(Infer("classify", "classify", [{}], version), patience)
+            (classes,) = yield from _send(Infer("classify", "classify", [{}], version), patience)
             known.labels[version] = tuple(name for name, _ in classes)
         except (InvalidRequest, ModelNotFound, ValueError):
             known.labels[version] = None  # no such signature, or the version has just been unloaded

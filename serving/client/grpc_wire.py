@@ -49,18 +49,28 @@ _TOO_LARGE, _THIS_SIDE = "larger than max", "CLIENT:"
 class GrpcWire:
     """Encodes calls to one target as gRPC messages, and decodes the responses."""
 
-    tells_version = True
-
     def __init__(self, target: Target) -> None:
         self.target = target
 
     def encode(self, call: Call) -> tuple[str, Any]:
         """Name of the method, and the request message."""
+        fields: dict[str, Any] = {}
         if isinstance(call, Reload):
-            return "HandleReloadConfigRequest", _METHODS["HandleReloadConfigRequest"][1](config=call.config)
-        name, request = self._request(call)
-        version = call.version if isinstance(call, Infer) else None
-        self._fill_spec(request.model_spec, version, getattr(call, "signature", ""))
+            name, fields = "HandleReloadConfigRequest", {"config": call.config}
+        elif isinstance(call, Predict):
+            name, fields = "Predict", {"inputs": {name: to_proto(values, name) for name, values in call.inputs.items()}}
+        elif isinstance(call, GetStatus):
+            name = "GetModelStatus"
+        elif isinstance(call, GetMetadata):
+            name, fields = "GetModelMetadata", {"metadata_field": ["signature_def"]}
+        else:
+            name = call.method.capitalize()
+        request = _METHODS[name][1](**fields)
+        if isinstance(call, Infer):
+            request.input.example_list.examples.extend(_example(one) for one in call.examples)
+        if not isinstance(call, Reload):
+            version = call.version if isinstance(call, Infer) else None
+            self._fill_spec(request.model_spec, version, getattr(call, "signature", ""))
         return name, request
 
     def decode(self, call: Call, response: Any) -> Any:
@@ -88,20 +98,6 @@ class GrpcWire:
             return [one.value for one in response.result.regressions]
         return [[(one.label, one.score) for one in row.classes] for row in response.result.classifications]
 
-    def _request(self, call: Predict | Infer | GetStatus | GetMetadata) -> tuple[str, Any]:
-        if isinstance(call, Predict):
-            return "Predict", _METHODS["Predict"][1](
-                inputs={name: to_proto(values, name) for name, values in call.inputs.items()}
-            )
-        if isinstance(call, GetStatus):
-            return "GetModelStatus", _METHODS["GetModelStatus"][1]()
-        if isinstance(call, GetMetadata):
-            return "GetModelMetadata", _METHODS["GetModelMetadata"][1](metadata_field=["signature_def"])
-        name = call.method.capitalize()
-        request = _METHODS[name][1]()
-        request.input.example_list.examples.extend(_example(one) for one in call.examples)
-        return name, request
-
     def _fill_spec(self, spec: Any, version: int | None, signature: str) -> None:
         spec.name = self.target.model
         if version is None:
@@ -123,11 +119,12 @@ class _Channel:
         self.wire = GrpcWire(target)
         self._metadata = tuple(headers.items())
         options = [*_OPTIONS, ("grpc.max_receive_message_length", max_answer_bytes)]
-        self._channel = (
-            self._grpc.secure_channel(target.address, _credentials(tls or Tls()), options=options)
-            if target.secure
-            else self._grpc.insecure_channel(target.address, options=options)
-        )
+        if target.secure:
+            pem = tls or Tls()
+            credentials = grpc.ssl_channel_credentials(pem.read("ca"), pem.read("key"), pem.read("cert"))
+            self._channel = self._grpc.secure_channel(target.address, credentials, options=options)
+        else:
+            self._channel = self._grpc.insecure_channel(target.address, options=options)
         self._methods = {
             name: self._channel.unary_unary(
                 path, request_serializer=request.SerializeToString, response_deserializer=response.FromString
@@ -184,10 +181,6 @@ def _arrays(outputs: Mapping[str, Any]) -> dict[str, Any]:
     except ValueError as error:
         raise ServerError(Code.INTERNAL, str(error)) from None
     return arrays
-
-
-def _credentials(tls: Tls) -> grpc.ChannelCredentials:
-    return grpc.ssl_channel_credentials(tls.read("ca"), tls.read("key"), tls.read("cert"))
 
 
 def _explained(error: Any) -> ClientError:

@@ -44,8 +44,6 @@ _MAX_MESSAGE = 10_000  # characters
 class RestWire:
     """Encodes calls to one target as REST requests, and decodes the responses."""
 
-    tells_version = False
-
     def __init__(self, target: Target) -> None:
         self.target = target
 

@@ -7,17 +7,10 @@ pods that start later see a version that is pushed later.
 
 from __future__ import annotations
 
-from serving.deploy.kubernetes import (
-    Manifest,
-    config_map,
-    config_volume,
-    container_security,
-    probe,
-    resource,
-    resources,
-)
+from serving.deploy import kubernetes
+from serving.deploy.kubernetes import Manifest
 from serving.deploy.plan import DeployPlan
-from serving.deploy.server_files import CONFIG_FOLDER, arguments
+from serving.deploy.server_files import arguments
 
 # The runtime's ports; KServe routes to the second.
 _GRPC_PORT, _REST_PORT = 9000, 8080
@@ -25,7 +18,7 @@ _GRPC_PORT, _REST_PORT = 9000, 8080
 
 def manifests(plan: DeployPlan) -> dict[str, list[Manifest]]:
     """File name to the resources in it."""
-    return {"configmap.yaml": [config_map(plan)], "inferenceservice.yaml": [_inference_service(plan)]}
+    return {"configmap.yaml": [kubernetes.config_map(plan)], "inferenceservice.yaml": [_inference_service(plan)]}
 
 
 def _inference_service(plan: DeployPlan) -> Manifest:
@@ -35,11 +28,11 @@ def _inference_service(plan: DeployPlan) -> Manifest:
         "scaleMetric": "cpu",
         "scaleTarget": 70,
         "model": _model(plan),
-        "volumes": [config_volume(plan)],
+        "volumes": [kubernetes.config_volume(plan)],
     }
     if plan.service_account:
         predictor["serviceAccountName"] = plan.service_account
-    service = resource(plan, "serving.kserve.io/v1beta1", "InferenceService", spec={"predictor": predictor})
+    service = kubernetes.resource(plan, "serving.kserve.io/v1beta1", "InferenceService", spec={"predictor": predictor})
     # Knative would also need the name of the autoscaler and permission for volumes. Newer releases call this mode
     # Standard, and still accept this name.
     service["metadata"]["annotations"] = {"serving.kserve.io/deploymentMode": "RawDeployment"}
@@ -54,8 +47,8 @@ def _model(plan: DeployPlan) -> Manifest:
         "storageUri": plan.bucket or f"pvc://{claim}" + (f"/{path}" if path else ""),
         "image": plan.image,
         "args": arguments(plan, _GRPC_PORT, _REST_PORT)[2:],  # the runtime sets the ports
-        "readinessProbe": probe(plan, _REST_PORT, period=5, failures=2),
-        "resources": resources(plan),
-        "securityContext": container_security(),
-        "volumeMounts": [{"name": "config", "mountPath": CONFIG_FOLDER, "readOnly": True}],
+        "readinessProbe": kubernetes.probe(plan, _REST_PORT, period=5, failures=2),
+        "resources": kubernetes.resources(plan),
+        "securityContext": kubernetes.CONTAINER_SECURITY,
+        "volumeMounts": [kubernetes.CONFIG_MOUNT],
     }

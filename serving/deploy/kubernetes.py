@@ -11,19 +11,39 @@ from serving.deploy.server_files import CONFIG_FOLDER, GRPC_PORT, METRICS_PATH, 
 Manifest = dict[str, Any]
 
 _USER = 65532  # an arbitrary user: the image needs no particular one
+_AS_USER = {"runAsNonRoot": True, "runAsUser": _USER, "runAsGroup": _USER}
+_SECCOMP = {"seccompProfile": {"type": "RuntimeDefault"}}
+CONTAINER_SECURITY = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    **_AS_USER,
+    "capabilities": {"drop": ["ALL"]},
+    **_SECCOMP,
+}
+CONFIG_MOUNT = {"name": "config", "mountPath": CONFIG_FOLDER, "readOnly": True}
+_PORTS = [
+    {"name": "grpc", "port": GRPC_PORT, "targetPort": "grpc", "appProtocol": "kubernetes.io/h2c"},
+    {"name": "http", "port": REST_PORT, "targetPort": "http", "appProtocol": "http"},
+]
 _DRAIN_SECONDS, _GRACE_SECONDS = 10, 75
 _METADATA_SERVER = "169.254.169.254/32"  # in Google's cloud: provides the pods' credentials for gs://
 
 
 def manifests(plan: DeployPlan) -> dict[str, list[Manifest]]:
     """File name to the resources in it."""
+    service = {"selector": _selector(plan), "ports": _PORTS}
+    disruption = {"maxUnavailable": 1, "selector": {"matchLabels": _selector(plan)}}
     return {
         "configmap.yaml": [config_map(plan)],
-        "deployment.yaml": [_deployment(plan)],
-        "service.yaml": [_service(plan), _headless_service(plan)],
-        "autoscaler.yaml": [_autoscaler(plan)],
-        "disruption.yaml": [_disruption_budget(plan)],
-        "network.yaml": [_network_policy(plan)],
+        "deployment.yaml": [resource(plan, "apps/v1", "Deployment", spec=_deployment(plan))],
+        "service.yaml": [
+            resource(plan, "v1", "Service", spec={"type": "ClusterIP", **service}),
+            # Resolves to every pod: behind a single address, a gRPC client would keep its connection to one pod.
+            resource(plan, "v1", "Service", "-pods", spec={"clusterIP": "None", **service}),
+        ],
+        "autoscaler.yaml": [resource(plan, "autoscaling/v2", "HorizontalPodAutoscaler", spec=_autoscaler(plan))],
+        "disruption.yaml": [resource(plan, "policy/v1", "PodDisruptionBudget", spec=disruption)],
+        "network.yaml": [resource(plan, "networking.k8s.io/v1", "NetworkPolicy", spec=_network_policy(plan))],
     }
 
 
@@ -50,19 +70,6 @@ def config_volume(plan: DeployPlan) -> Manifest:
     return {"name": "config", "configMap": {"name": f"{plan.resource}-config"}}
 
 
-def container_security() -> Manifest:
-    """Only the privileges that a model server needs."""
-    return {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "runAsNonRoot": True,
-        "runAsUser": _USER,
-        "runAsGroup": _USER,
-        "capabilities": {"drop": ["ALL"]},
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
-
-
 def resources(plan: DeployPlan) -> Manifest:
     """No CPU limit: it would throttle a pod in the middle of a request while cores are idle."""
     return {"requests": {"cpu": plan.cpu, "memory": plan.memory}, "limits": {"memory": plan.memory}}
@@ -70,9 +77,8 @@ def resources(plan: DeployPlan) -> Manifest:
 
 def probe(plan: DeployPlan, port: int | str, period: int, failures: int) -> Manifest:
     """Probes the REST status route, which responds once every configured model is loaded."""
-    path = f"/v1/models/{plan.model}"
     return {
-        "httpGet": {"path": path, "port": port},
+        "httpGet": {"path": f"/v1/models/{plan.model}", "port": port},
         "periodSeconds": period,
         "failureThreshold": failures,
         "timeoutSeconds": 5,
@@ -94,29 +100,17 @@ def _deployment(plan: DeployPlan) -> Manifest:
         "prometheus.io/port": str(REST_PORT),
         "prometheus.io/path": METRICS_PATH,
     }
-    return resource(
-        plan,
-        "apps/v1",
-        "Deployment",
-        spec={
-            "selector": {"matchLabels": _selector(plan)},
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-            "template": {"metadata": {"labels": labels(plan), "annotations": annotations}, "spec": _pod(plan)},
-        },
-    )
+    return {
+        "selector": {"matchLabels": _selector(plan)},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+        "template": {"metadata": {"labels": labels(plan), "annotations": annotations}, "spec": _pod(plan)},
+    }
 
 
 def _pod(plan: DeployPlan) -> Manifest:
     pod: Manifest = {
         "automountServiceAccountToken": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "runAsGroup": _USER,
-            "fsGroup": _USER,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": {**_AS_USER, "fsGroup": _USER, "fsGroupChangePolicy": "OnRootMismatch", **_SECCOMP},
         "terminationGracePeriodSeconds": _GRACE_SECONDS,
         "topologySpreadConstraints": [
             {
@@ -135,10 +129,7 @@ def _pod(plan: DeployPlan) -> Manifest:
 
 
 def _container(plan: DeployPlan) -> Manifest:
-    mounts: list[Manifest] = [
-        {"name": "config", "mountPath": CONFIG_FOLDER, "readOnly": True},
-        {"name": "tmp", "mountPath": "/tmp"},
-    ]
+    mounts: list[Manifest] = [CONFIG_MOUNT, {"name": "tmp", "mountPath": "/tmp"}]
     if not plan.bucket:
         mounts.append({"name": "models", "mountPath": plan.base_path, "readOnly": True})
         if plan.pvc and plan.pvc[1]:
@@ -156,7 +147,7 @@ def _container(plan: DeployPlan) -> Manifest:
         # Requests still arrive until every node knows that this pod is ending.
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(_DRAIN_SECONDS)]}}},
         "resources": resources(plan),
-        "securityContext": container_security(),
+        "securityContext": CONTAINER_SECURITY,
         "volumeMounts": mounts,
     }
 
@@ -169,46 +160,14 @@ def _model_volume(plan: DeployPlan) -> list[Manifest]:
     return []
 
 
-def _ports() -> list[Manifest]:
-    return [
-        {"name": "grpc", "port": GRPC_PORT, "targetPort": "grpc", "appProtocol": "kubernetes.io/h2c"},
-        {"name": "http", "port": REST_PORT, "targetPort": "http", "appProtocol": "http"},
-    ]
-
-
-def _service(plan: DeployPlan) -> Manifest:
-    return resource(plan, "v1", "Service", spec={"type": "ClusterIP", "selector": _selector(plan), "ports": _ports()})
-
-
-def _headless_service(plan: DeployPlan) -> Manifest:
-    """Resolves to every pod: behind a single address, a gRPC client would keep its connection to one pod."""
-    return resource(
-        plan, "v1", "Service", "-pods", spec={"clusterIP": "None", "selector": _selector(plan), "ports": _ports()}
-    )
-
-
 def _autoscaler(plan: DeployPlan) -> Manifest:
     cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}
-    return resource(
-        plan,
-        "autoscaling/v2",
-        "HorizontalPodAutoscaler",
-        spec={
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": plan.resource},
-            "minReplicas": plan.replicas,
-            "maxReplicas": plan.max_replicas,
-            "metrics": [{"type": "Resource", "resource": cpu}],
-        },
-    )
-
-
-def _disruption_budget(plan: DeployPlan) -> Manifest:
-    return resource(
-        plan,
-        "policy/v1",
-        "PodDisruptionBudget",
-        spec={"maxUnavailable": 1, "selector": {"matchLabels": _selector(plan)}},
-    )
+    return {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": plan.resource},
+        "minReplicas": plan.replicas,
+        "maxReplicas": plan.max_replicas,
+        "metrics": [{"type": "Resource", "resource": cpu}],
+    }
 
 
 def _network_policy(plan: DeployPlan) -> Manifest:
@@ -227,14 +186,9 @@ def _network_policy(plan: DeployPlan) -> Manifest:
             {"ports": [{"protocol": "TCP", "port": 443}]},
             {"to": [{"ipBlock": {"cidr": _METADATA_SERVER}}], "ports": metadata},
         ]
-    return resource(
-        plan,
-        "networking.k8s.io/v1",
-        "NetworkPolicy",
-        spec={
-            "podSelector": {"matchLabels": _selector(plan)},
-            "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{"from": peers, "ports": ports}],
-            "egress": egress,
-        },
-    )
+    return {
+        "podSelector": {"matchLabels": _selector(plan)},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{"from": peers, "ports": ports}],
+        "egress": egress,
+    }

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from serving.errors import Code, OptionsError, StatusError
+from serving.errors import Code, OptionsError, StatusError, invalid_argument
 from serving.server.calls.example_inference import ITEM_BYTES, plan_classify, plan_multi_inference, plan_regress
 from serving.server.calls.inference import RunPlan, plan_predict, response_model_spec, signature_key
 from serving.server.calls.request_context import RequestContext
 from serving.server.calls.servable import DEFAULT_SIGNATURE
-from serving.server.calls.service_interface import Arrays, PredictResult, TensorInfo
+from serving.server.calls.service import Arrays, PredictResult
 from serving.server.models.manager import ModelManager, OnState
 from serving.server.models.served_version import ServedVersion
 from serving.server.options import ServerOptions
@@ -128,7 +128,7 @@ class ModelService:
         self, model_spec: Any, inputs: Arrays, output_filter: Sequence[str] = (), call: RequestContext | None = None
     ) -> PredictResult:
         if model_spec is None:
-            raise _missing_spec()
+            raise invalid_argument("Missing ModelSpec")
         version = self._manager.acquire(model_spec)
         try:
             name = signature_key(model_spec)
@@ -187,23 +187,23 @@ class ModelService:
         task.watch()
         return future
 
-    def inputs_of(self, model_spec: Any, signature_name: str) -> Mapping[str, TensorInfo]:
+    def inputs_of(self, model_spec: Any, signature_name: str) -> Mapping[str, int]:
         version, name = self._manager.acquire(model_spec), signature_name or DEFAULT_SIGNATURE
         try:
             signature = _signatures(version).get(name)
             if signature is None:  # REST's error (`GetInfoMap`) where gRPC has FAILED_PRECONDITION
-                raise _invalid(f'Serving signature name: "{name}" not found in signature def')
-            return signature.input_infos  # type: ignore[no-any-return]  # `_signatures` is untyped
+                raise invalid_argument(f'Serving signature name: "{name}" not found in signature def')
+            return signature.input_dtypes  # type: ignore[no-any-return]  # `_signatures` is untyped
         finally:
             version.release()
 
     def get_model_metadata(self, request: Any) -> Any:
         model_spec = _spec_of(request)
         if not request.metadata_field:
-            raise _invalid("GetModelMetadataRequest must specify at least one metadata_field")
+            raise invalid_argument("GetModelMetadataRequest must specify at least one metadata_field")
         for name in request.metadata_field:
             if name != SIGNATURE_DEF:
-                raise _invalid(f"Metadata field {name} is not supported")
+                raise invalid_argument(f"Metadata field {name} is not supported")
         version = self._manager.acquire(model_spec)
         try:
             definitions = SignatureDefMap()
@@ -224,9 +224,9 @@ class ModelService:
             number = model_spec.version.value
             versions = [version for version in versions if version.number == number]
             if not versions:
-                raise _not_found(f"Could not find version {number} of model {model_spec.name}")
+                raise StatusError(Code.NOT_FOUND, f"Could not find version {number} of model {model_spec.name}")
         if not versions:
-            raise _not_found(f"Could not find any versions of model {model_spec.name}")
+            raise StatusError(Code.NOT_FOUND, f"Could not find any versions of model {model_spec.name}")
         response = GetModelStatusResponse()
         for version in versions:
             status = response.model_version_status.add(version=version.number, state=version.state.value).status
@@ -237,7 +237,7 @@ class ModelService:
 
     async def reload_config(self, request: Any) -> Any:
         if request.config.WhichOneof("config") != "model_config_list":
-            raise _invalid(
+            raise invalid_argument(
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently "
                 "supported"
             )
@@ -254,17 +254,5 @@ def _signatures(version: ServedVersion) -> Any:
 
 def _spec_of(request: Any) -> Any:
     if not request.HasField("model_spec"):
-        raise _missing_spec()
+        raise invalid_argument("Missing ModelSpec")
     return request.model_spec
-
-
-def _missing_spec() -> StatusError:
-    return _invalid("Missing ModelSpec")
-
-
-def _invalid(message: str) -> StatusError:
-    return StatusError(Code.INVALID_ARGUMENT, message)
-
-
-def _not_found(message: str) -> StatusError:
-    return StatusError(Code.NOT_FOUND, message)

@@ -1,7 +1,7 @@
 """The options of a server: one field for each flag of `tensorflow_model_server` that applies here, and Transom's own.
 
 `serving/server/flags.py` fills them from the command line; names and defaults are those of
-tensorflow_serving/model_servers/server.h. "Transom:" marks fields without a flag in that server.
+tensorflow_serving/model_servers/server.h.
 """
 
 from __future__ import annotations
@@ -17,35 +17,22 @@ from serving.server.api_keys import ApiKeys
 class ServerOptions:
     """The options of one server, the same for all of its workers.
 
+    `flag_table.py` describes the flags; listed here are the fields that differ from their flag or need more words.
+
     Attributes:
-        port, rest_api_port: 0 for none; `host` (Transom): the address that both bind.
-        grpc_socket_path: a UNIX socket for gRPC in addition to the port.
         models: the `ModelServerConfig` message to start with.
         model_config_file: reread every `model_config_file_poll_wait_seconds` (0: never).
         batching: `BatchingParameters` of --batching_parameters_file as field name to value; None without
             --enable_batching.
         session_config: the `ConfigProto` message of --tensorflow_session_config_file, or None.
-        intra_op_parallelism, inter_op_parallelism: threads, 0 for TensorFlow's choice.
         metrics_path: the path of the Prometheus page (--monitoring_config_file); None for no page.
-        workers: Transom: processes that share the ports.
-        max_concurrent_requests: Transom: requests in flight per worker; more get RESOURCE_EXHAUSTED at once.
-        max_message_bytes: Transom: largest request over gRPC and REST: as received, decompressed, and as tensors.
-        max_request_rows: Transom: strings and `tf.Example`s in one request.
-        max_pending_bytes, max_pending_rows: Transom: what all requests of one worker may hold together; see
-            `request_limits.py`.
-        max_json_depth, max_json_values: Transom: nesting of a request's JSON, and the number of values in it.
-        max_run_seconds: Transom: time limit for runs whose length depends on their input, such as those with a loop;
-            0: none.
-        max_connections: Transom: connections per worker, gRPC and REST together.
-        worker_timeout_seconds: Transom: a worker is replaced when its event loop gives no sign of life for this long;
-            0: never.
-        drain_seconds: Transom: how long requests in flight may take after SIGTERM.
-        enable_grpc_reflection: Transom.
-        tls_source: Transom: where `tls` was read from.
-        api_keys: Transom: the accepted keys, None for open access; `api_keys_file` is where they were read from.
-        security_poll_wait_seconds: Transom: how often these files are reread (0: never).
-        reload_from: Transom: whose HandleReloadConfigRequest is accepted: anywhere, loopback or nowhere.
-        reload_roots: Transom: the folders whose models such a request may name, after following links; empty for any.
+        max_message_bytes: limits a request as received, decompressed, and as tensors, over gRPC and REST.
+        max_pending_bytes, max_pending_rows: what all requests of one worker may hold together; see `budget.py`.
+        max_run_seconds: time limit for runs whose length depends on their input, such as those with a loop; 0: none.
+        worker_timeout_seconds: a worker is replaced when its event loop gives no sign of life for this long; 0: never.
+        tls_source: where `tls` was read from.
+        api_keys: the accepted keys, None for open access; `api_keys_file` is where they were read from.
+        reload_roots: the folders whose models a reload over gRPC may name, after following links; empty for any.
     """
 
     models: Any

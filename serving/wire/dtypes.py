@@ -6,75 +6,45 @@ Source: tensorflow/core/framework/types.proto and types.cc.
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import numpy as np
 
 FLOAT, DOUBLE, INT32, UINT8, INT16, INT8, STRING, COMPLEX64, INT64, BOOL = range(1, 11)
 BFLOAT16, UINT16, COMPLEX128, HALF, UINT32, UINT64 = 14, 17, 18, 19, 22, 23
 
-NUMPY: dict[int, np.dtype] = {
-    FLOAT: np.dtype(np.float32),
-    DOUBLE: np.dtype(np.float64),
-    INT32: np.dtype(np.int32),
-    UINT8: np.dtype(np.uint8),
-    INT16: np.dtype(np.int16),
-    INT8: np.dtype(np.int8),
-    STRING: np.dtype(object),
-    COMPLEX64: np.dtype(np.complex64),
-    INT64: np.dtype(np.int64),
-    BOOL: np.dtype(np.bool_),
-    UINT16: np.dtype(np.uint16),
-    COMPLEX128: np.dtype(np.complex128),
-    HALF: np.dtype(np.float16),
-    UINT32: np.dtype(np.uint32),
-    UINT64: np.dtype(np.uint64),
+# Name in TensorFlow's messages (`DataTypeString`), NumPy's dtype, field of a `TensorProto`, and the dtype there.
+_TYPES: dict[int, tuple[str, Any, str, Any]] = {
+    FLOAT: ("float", np.float32, "float_val", "<f4"),
+    DOUBLE: ("double", np.float64, "double_val", "<f8"),
+    INT32: ("int32", np.int32, "int_val", np.int32),
+    UINT8: ("uint8", np.uint8, "int_val", np.int32),
+    INT16: ("int16", np.int16, "int_val", np.int32),
+    INT8: ("int8", np.int8, "int_val", np.int32),
+    STRING: ("string", object, "string_val", object),
+    COMPLEX64: ("complex64", np.complex64, "scomplex_val", "<f4"),
+    INT64: ("int64", np.int64, "int64_val", np.int64),
+    BOOL: ("bool", np.bool_, "bool_val", np.bool_),
+    UINT16: ("uint16", np.uint16, "int_val", np.int32),
+    COMPLEX128: ("complex128", np.complex128, "dcomplex_val", "<f8"),
+    HALF: ("half", np.float16, "half_val", np.int32),
+    UINT32: ("uint32", np.uint32, "uint32_val", np.uint32),
+    UINT64: ("uint64", np.uint64, "uint64_val", np.uint64),
+    BFLOAT16: ("bfloat16", None, "half_val", np.int32),
 }
-"""Number of a `tensorflow.DataType` to the dtype of its arrays, for every type that can be sent."""
-
 with contextlib.suppress(ImportError):  # comes with TensorFlow; a client does without
     import ml_dtypes
 
-    NUMPY[BFLOAT16] = np.dtype(ml_dtypes.bfloat16)
+    _TYPES[BFLOAT16] = ("bfloat16", ml_dtypes.bfloat16, "half_val", np.int32)
 
-NUMBER: dict[np.dtype, int] = {dtype: number for number, dtype in NUMPY.items()}
+NUMPY = {number: np.dtype(dtype) for number, (_, dtype, _, _) in _TYPES.items() if dtype is not None}
+"""Number of a `tensorflow.DataType` to the dtype of its arrays, for every type that can be sent."""
 
-NAMES: dict[int, str] = {
-    FLOAT: "float",
-    DOUBLE: "double",
-    INT32: "int32",
-    UINT8: "uint8",
-    INT16: "int16",
-    INT8: "int8",
-    STRING: "string",
-    COMPLEX64: "complex64",
-    INT64: "int64",
-    BOOL: "bool",
-    BFLOAT16: "bfloat16",
-    UINT16: "uint16",
-    COMPLEX128: "complex128",
-    HALF: "half",
-    UINT32: "uint32",
-    UINT64: "uint64",
-}
-"""The names in TensorFlow's messages (`DataTypeString`)."""
+NUMBER = {dtype: number for number, dtype in NUMPY.items()}
+NAMES = {number: name for number, (name, _, _, _) in _TYPES.items()}
+"""The names in TensorFlow's messages."""
 
-VALUES: dict[int, tuple[str, np.dtype]] = {
-    FLOAT: ("float_val", np.dtype("<f4")),
-    DOUBLE: ("double_val", np.dtype("<f8")),
-    COMPLEX64: ("scomplex_val", np.dtype("<f4")),
-    COMPLEX128: ("dcomplex_val", np.dtype("<f8")),
-    INT32: ("int_val", np.dtype(np.int32)),
-    UINT8: ("int_val", np.dtype(np.int32)),
-    INT16: ("int_val", np.dtype(np.int32)),
-    INT8: ("int_val", np.dtype(np.int32)),
-    UINT16: ("int_val", np.dtype(np.int32)),
-    HALF: ("half_val", np.dtype(np.int32)),
-    BFLOAT16: ("half_val", np.dtype(np.int32)),
-    INT64: ("int64_val", np.dtype(np.int64)),
-    UINT32: ("uint32_val", np.dtype(np.uint32)),
-    UINT64: ("uint64_val", np.dtype(np.uint64)),
-    BOOL: ("bool_val", np.dtype(np.bool_)),
-}
+VALUES = {number: (field, np.dtype(in_field)) for number, (_, _, field, in_field) in _TYPES.items()}
 """The field of a `TensorProto` that holds a type's values, and their dtype in it."""
 
 FIXED_WIDTH = (FLOAT, DOUBLE, COMPLEX64, COMPLEX128)

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from serving.errors import Code, StatusError
+from serving.errors import Code, StatusError, invalid_argument
+from serving.server.calls.budget import NO_LIMITS, Limits
 from serving.server.calls.inference import (
     CLASSIFY,
     REGRESS,
     RunPlan,
     Signatures,
-    invalid_argument,
-    plan_examples,
+    check_dtypes,
     response_model_spec,
     signature_key,
 )
@@ -39,7 +39,8 @@ INPUTS, CLASSES, SCORES, OUTPUTS = "inputs", "classes", "scores", "outputs"
 Tensors = Mapping[str, np.ndarray]
 
 
-def plan_classify(
+def _plan(
+    method: str,
     signatures: Signatures,
     request: Any,
     version: int | None,
@@ -47,46 +48,28 @@ def plan_classify(
     limits: Limits = NO_LIMITS,
     check: Check = unchecked,
 ) -> RunPlan:
-    """`finish` returns a `ClassificationResponse`.
+    """The run of one signature; `finish` returns a `ClassificationResponse` or `RegressionResponse`.
 
     Raises:
-        StatusError: see classifier.cc.
+        StatusError: see classifier.cc and regressor.cc.
     """
-    signature = _signature(signatures, request)
-    tensor, fetches = classify_tensors(signature, check_method)
+    find_tensors, write, response, _ = _METHODS[method]
+    name = signature_key(request.model_spec)
+    if name not in signatures:
+        raise invalid_argument(f"No signature was found with the name: {name}")
+    signature = signatures[name]
+    tensor, fetches = find_tensors(signature, check_method)
     examples = serialized_examples(request.input, limits, check)
     spec = response_model_spec(request.model_spec, version)
-    finish = partial(_finish, signature, write_classes, ClassificationResponse, spec)
-    return plan_examples(signature, tensor, fetches, examples, finish)
+    check_dtypes(signature, dict.fromkeys(signature.inputs, examples))
+    names = tuple(dict.fromkeys(fetches))
 
+    def finish(outputs: Sequence[np.ndarray], check: Check = unchecked) -> Any:
+        message = response(model_spec=spec)
+        write(signature, len(examples), dict(zip(names, outputs, strict=True)), message.result, check)
+        return message
 
-def plan_regress(
-    signatures: Signatures,
-    request: Any,
-    version: int | None,
-    check_method: bool = False,
-    limits: Limits = NO_LIMITS,
-    check: Check = unchecked,
-) -> RunPlan:
-    """`finish` returns a `RegressionResponse`.
-
-    Raises:
-        StatusError: see regressor.cc.
-    """
-    signature = _signature(signatures, request)
-    tensor, fetches = regress_tensors(signature, check_method)
-    examples = serialized_examples(request.input, limits, check)
-    spec = response_model_spec(request.model_spec, version)
-    finish = partial(_finish, signature, write_values, RegressionResponse, spec)
-    return plan_examples(signature, tensor, fetches, examples, finish)
-
-
-def _finish(
-    signature: ModelSignature, write: Any, kind: Any, spec: Any, count: int, outputs: Tensors, check: Check
-) -> Any:
-    response = kind(model_spec=spec)
-    write(signature, count, outputs, response.result, check)
-    return response
+    return RunPlan({tensor: examples}, names, finish)
 
 
 def plan_multi_inference(
@@ -107,34 +90,21 @@ def plan_multi_inference(
     signature_names: set[str] = set()
     for task in request.tasks:
         signature = _signature_of_task(signatures, request, task, signature_names)
-        if task.method_name == CLASSIFY:
-            tensor, outputs_of_task = classify_tensors(signature, check_method)
-        elif task.method_name == REGRESS:
-            tensor, outputs_of_task = regress_tensors(signature, check_method)
-        else:
+        if task.method_name not in _METHODS:
             raise StatusError(Code.UNIMPLEMENTED, f"Unsupported signature method_name: {task.method_name}")
+        tensor, outputs_of_task = _METHODS[task.method_name][0](signature, check_method)
         feeds[tensor] = None
         fetches.update(dict.fromkeys(outputs_of_task))
     examples = serialized_examples(request.input, limits, check)
     names = tuple(sorted(fetches))
 
     def finish(outputs: Sequence[np.ndarray], check: Check = unchecked) -> Any:
-        response = MultiInferenceResponse()
+        response, named = MultiInferenceResponse(), dict(zip(names, outputs, strict=True))
         for task in request.tasks:
-            result = response.results.add(model_spec=response_model_spec(task.model_spec, version))
-            write, target = (
-                (write_classes, result.classification_result)
-                if task.method_name == CLASSIFY
-                else (write_values, result.regression_result)
-            )
-            target.SetInParent()
-            write(
-                signatures[signature_key(task.model_spec)],
-                len(examples),
-                dict(zip(names, outputs, strict=True)),
-                target,
-                check,
-            )
+            _, write, _, field = _METHODS[task.method_name]
+            result = getattr(response.results.add(model_spec=response_model_spec(task.model_spec, version)), field)
+            result.SetInParent()
+            write(signatures[signature_key(task.model_spec)], len(examples), named, result, check)
         return response
 
     return RunPlan(dict.fromkeys(feeds, examples), names, finish)
@@ -154,21 +124,9 @@ def _signature_of_task(signatures: Signatures, request: Any, task: Any, seen: se
     return signatures[name]
 
 
-def _signature(signatures: Signatures, request: Any) -> ModelSignature:
-    name = signature_key(request.model_spec)
-    if name not in signatures:
-        raise invalid_argument(f"No signature was found with the name: {name}")
-    return signatures[name]
-
-
-def classify_tensors(signature: ModelSignature, check_method: bool) -> tuple[str, list[str]]:
+def _classify_tensors(signature: ModelSignature, check_method: bool) -> tuple[str, list[str]]:
     """The input tensor, and those of the classes and scores (`PreProcessClassification`)."""
-    if check_method and signature.method_name != CLASSIFY:
-        raise invalid_argument(
-            f"Expected classification signature method_name to be {CLASSIFY}. Was: {signature.method_name}"
-        )
-    if len(signature.inputs) != 1:
-        raise invalid_argument("Expected one input Tensor.")
+    _check_signature(signature, "classification", CLASSIFY if check_method else signature.method_name)
     if len(signature.outputs) not in (1, 2):
         raise invalid_argument(f"Expected one or two output Tensors, found {len(signature.outputs)}")
     if INPUTS not in signature.inputs:
@@ -182,14 +140,9 @@ def classify_tensors(signature: ModelSignature, check_method: bool) -> tuple[str
     return signature.inputs[INPUTS].tensor, fetches
 
 
-def regress_tensors(signature: ModelSignature, check_method: bool) -> tuple[str, list[str]]:
+def _regress_tensors(signature: ModelSignature, check_method: bool) -> tuple[str, list[str]]:
     """The input tensor and that of the values (`PreProcessRegression`)."""
-    if check_method and signature.method_name != REGRESS:
-        raise invalid_argument(
-            f"Expected regression signature method_name to be {REGRESS}. Was: {signature.method_name}"
-        )
-    if len(signature.inputs) != 1:
-        raise invalid_argument("Expected one input Tensor.")
+    _check_signature(signature, "regression", REGRESS if check_method else signature.method_name)
     if len(signature.outputs) != 1:
         raise invalid_argument("Expected one output Tensor.")
     if INPUTS not in signature.inputs:
@@ -199,9 +152,14 @@ def regress_tensors(signature: ModelSignature, check_method: bool) -> tuple[str,
     return signature.inputs[INPUTS].tensor, [signature.outputs[OUTPUTS].tensor]
 
 
-def write_classes(
-    signature: ModelSignature, count: int, outputs: Tensors, result: Any, check: Check = unchecked
-) -> None:
+def _check_signature(signature: ModelSignature, kind: str, method: str) -> None:
+    if signature.method_name != method:
+        raise invalid_argument(f"Expected {kind} signature method_name to be {method}. Was: {signature.method_name}")
+    if len(signature.inputs) != 1:
+        raise invalid_argument("Expected one input Tensor.")
+
+
+def _write_classes(signature: ModelSignature, count: int, outputs: Tensors, result: Any, check: Check) -> None:
     """Fills a `ClassificationResult` (`PostProcessClassificationResult`)."""
     classes = _class_output(signature, CLASSES, dtypes.STRING, count, outputs)
     scores = _class_output(signature, SCORES, dtypes.FLOAT, count, outputs)
@@ -242,9 +200,7 @@ def _class_output(signature: ModelSignature, alias: str, dtype: int, count: int,
     return array
 
 
-def write_values(
-    signature: ModelSignature, count: int, outputs: Tensors, result: Any, check: Check = unchecked
-) -> None:
+def _write_values(signature: ModelSignature, count: int, outputs: Tensors, result: Any, check: Check) -> None:
     """Fills a `RegressionResult` (`PostProcessRegressionResult`)."""
     array = outputs[signature.outputs[OUTPUTS].tensor]
     if not (array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)):
@@ -265,3 +221,11 @@ def write_values(
 
 def _shape(array: np.ndarray) -> str:
     return "[" + ",".join(str(size) for size in array.shape) + "]"
+
+
+# What finds the tensors, what writes the result, the response, and the result's field in a `MultiInferenceResponse`.
+_METHODS = {
+    CLASSIFY: (_classify_tensors, _write_classes, ClassificationResponse, "classification_result"),
+    REGRESS: (_regress_tensors, _write_values, RegressionResponse, "regression_result"),
+}
+plan_classify, plan_regress = partial(_plan, CLASSIFY), partial(_plan, REGRESS)

@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from serving.errors import Code, StatusError
+from serving.errors import Code, StatusError, invalid_argument
 from serving.server.calls.servable import DEFAULT_SIGNATURE, ModelSignature
-from serving.server.calls.service_interface import Arrays
-from serving.server.calls.worker_threads import Check, unchecked
+from serving.server.calls.service import Arrays
 from serving.wire import dtypes
 from serving.wire.protos import ModelSpec
 
@@ -34,10 +33,6 @@ class RunPlan:
     feeds: dict[str, np.ndarray]
     fetches: tuple[str, ...]
     finish: Callable[..., Any]
-
-
-def invalid_argument(message: str) -> StatusError:
-    return StatusError(Code.INVALID_ARGUMENT, message)
 
 
 def signature_key(model_spec: Any) -> str:
@@ -81,7 +76,7 @@ def plan_predict(
         )
     values = _input_values(signature, inputs)
     aliases = _filtered(signature, output_filter) if output_filter else tuple(signature.outputs)
-    _check_dtypes(signature, values)
+    check_dtypes(signature, values)
     feeds = {endpoint.tensor: values[alias] for alias, endpoint in signature.inputs.items()}
     fetches = tuple([signature.outputs[alias].tensor for alias in aliases])
     return RunPlan(feeds, fetches, lambda outputs: dict(zip(aliases, outputs, strict=True)))
@@ -130,24 +125,10 @@ def _filtered(signature: ModelSignature, output_filter: Sequence[str]) -> tuple[
     return tuple(seen)
 
 
-def _check_dtypes(signature: ModelSignature, values: Arrays) -> None:
+def check_dtypes(signature: ModelSignature, values: Arrays) -> None:
     """The session's own check, made before a request is batched with others."""
     for index, (alias, endpoint) in enumerate(signature.inputs.items()):
         sent = dtypes.NUMBER.get(values[alias].dtype)
         if sent != endpoint.dtype:
             got = str(values[alias].dtype) if sent is None else dtypes.name_of(sent)
             raise invalid_argument(f"Expects arg[{index}] to be {dtypes.name_of(endpoint.dtype)} but {got} is provided")
-
-
-def plan_examples(
-    signature: ModelSignature, tensor: str, fetches: Sequence[str], examples: np.ndarray, finish: Any
-) -> RunPlan:
-    """A run on examples; `finish` is given their number, the outputs by their tensors' names, and a `Check`."""
-    _check_dtypes(signature, dict.fromkeys(signature.inputs, examples))
-    names = tuple(dict.fromkeys(fetches))
-    feeds = {tensor: examples}
-
-    def finish_named(outputs: Sequence[np.ndarray], check: Check = unchecked) -> Any:
-        return finish(len(examples), dict(zip(names, outputs, strict=True)), check)
-
-    return RunPlan(feeds, names, finish_named)

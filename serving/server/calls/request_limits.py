@@ -27,10 +27,6 @@ Raises:
 """
 
 
-def _nothing(size: int, rows: int) -> None:
-    pass
-
-
 @dataclass(slots=True)
 class Limits:
     """Limits for one request; decoders refuse more, and reserve memory before they expand it.
@@ -46,7 +42,7 @@ class Limits:
     max_rows: int = 2**16
     max_depth: int = 64
     max_values: int = 2**22
-    take: Take = _nothing
+    take: Take = lambda size, rows: None
 
 
 NO_LIMITS = Limits(2**62, 2**62, 2**62, 2**62)

@@ -13,16 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from serving.errors import Code, StatusError
-from serving.server.calls.request_limits import Limits
-from serving.server.calls.service_interface import Arrays
+from serving.errors import StatusError, invalid_argument
+from serving.server.calls.budget import Limits
+from serving.server.calls.service import Arrays
 from serving.server.calls.worker_threads import INLINE_BYTES, Check, unchecked
 from serving.server.protobuf.example_bytes import OBJECT_BYTES
 from serving.server.protobuf.field_walk import DEFAULT_LIMITS, too_many_bytes, too_many_rows
 from serving.server.protobuf.joined_bytes import joined
 from serving.server.protobuf.tensor_bytes import SlicedTensor
 from serving.wire import dtypes
-from serving.wire.protos import TensorProto
 from serving.wire.tensor_values import cast_field, content_strings, content_values, encode_into, field_values, filled
 
 MAX_RANK = 32
@@ -73,16 +72,6 @@ def decode_inputs(
     """
     room = _TensorBudget(limits, check)
     return {name: _decode(proto, name, room) for name, proto in inputs.items()}
-
-
-def decode(proto: Any, name: str = "", limits: Limits = DEFAULT_LIMITS, check: Check = unchecked) -> np.ndarray:
-    """The array of a `TensorProto` or `SlicedTensor`. It may be read-only.
-
-    Raises:
-        StatusError: INVALID_ARGUMENT, TensorFlow's message with the tensor's name, or it exceeds a limit.
-        DecodeError: see `decode_inputs`.
-    """
-    return _decode(proto, name, _TensorBudget(limits, check))
 
 
 def rows_of(arrays: Arrays) -> int:
@@ -145,7 +134,7 @@ def _decode(proto: Any, name: str, room: _TensorBudget) -> np.ndarray:
 
 
 def _unreadable(name: str) -> StatusError:
-    return StatusError(Code.INVALID_ARGUMENT, f"tensor parsing error: {name[:_MAX_NAME]}")
+    return invalid_argument(f"tensor parsing error: {name[:_MAX_NAME]}")
 
 
 def _shape(proto: Any) -> tuple[int, ...] | None:
@@ -231,17 +220,6 @@ def _strings(proto: Any, count: int, room: _TensorBudget) -> np.ndarray | None:
     if missing:
         values[len(slices) :] = values[len(slices) - 1] if slices else b""
     return values
-
-
-def encode(array: np.ndarray, as_content: bool = False) -> Any:
-    """The `TensorProto` of an array; `as_content`: see --enable_serialization_as_tensor_content.
-
-    Raises:
-        StatusError: INTERNAL, the dtype has no number in the protocol.
-    """
-    proto = TensorProto()
-    encode_into(proto, array, as_content)
-    return proto
 
 
 def encode_outputs(outputs: Any, arrays: Arrays, as_content: bool = False, check: Check = unchecked) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from serving.server.calls import request_tensors
-from serving.server.calls.service_interface import TensorInfo
 
 DEFAULT_SIGNATURE = "serving_default"
 
@@ -23,32 +21,20 @@ class Endpoint:
     dtype: int
 
 
-@dataclass(frozen=True)
 class ModelSignature:
     """A `SignatureDef` message, parsed once.
 
     Attributes:
         inputs, outputs: by alias, in alphabetical order.
+        input_dtypes: the numbers of the inputs' types, in the message's order.
         defaults: values of inputs that a request may omit.
     """
 
-    definition: Any
-    inputs: Mapping[str, Endpoint] = field(init=False)
-    outputs: Mapping[str, Endpoint] = field(init=False)
-    defaults: Mapping[str, np.ndarray] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "inputs", _endpoints(self.definition.inputs))
-        object.__setattr__(self, "outputs", _endpoints(self.definition.outputs))
-        object.__setattr__(self, "defaults", request_tensors.decode_inputs(self.definition.defaults))
-
-    @cached_property
-    def input_infos(self) -> Mapping[str, TensorInfo]:
-        return {alias: _info(info) for alias, info in self.definition.inputs.items()}
-
-    @cached_property
-    def method_name(self) -> str:
-        return str(self.definition.method_name)
+    def __init__(self, definition: Any) -> None:
+        self.definition, self.method_name = definition, str(definition.method_name)
+        self.inputs, self.outputs = _endpoints(definition.inputs), _endpoints(definition.outputs)
+        self.input_dtypes = {alias: info.dtype for alias, info in definition.inputs.items()}
+        self.defaults: Mapping[str, np.ndarray] = request_tensors.decode_inputs(definition.defaults)
 
 
 class Servable(Protocol):
@@ -78,8 +64,3 @@ class Servable(Protocol):
 
 def _endpoints(infos: Mapping[str, Any]) -> dict[str, Endpoint]:
     return {alias: Endpoint(infos[alias].name, infos[alias].dtype) for alias in sorted(infos)}
-
-
-def _info(info: Any) -> TensorInfo:
-    shape = None if info.tensor_shape.unknown_rank else tuple([dim.size for dim in info.tensor_shape.dim])
-    return TensorInfo(info.dtype, shape)

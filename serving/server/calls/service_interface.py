@@ -20,19 +20,6 @@ Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class TensorInfo:
-    """An input or output of a signature.
-
-    Attributes:
-        dtype: the number of a `tensorflow.DataType`.
-        shape: sizes, -1 if variable; None if the rank is unknown.
-    """
-
-    dtype: int
-    shape: tuple[int, ...] | None
-
-
-@dataclass(frozen=True)
 class PredictResult:
     """The outputs of a run, and the `ModelSpec` (name, version, signature) that produced them."""
 
@@ -78,8 +65,8 @@ class Service(Protocol):
         """
         ...
 
-    def inputs_of(self, model_spec: Any, signature_name: str) -> Mapping[str, TensorInfo]:
-        """The inputs of a signature ("" for serving_default), needed to read JSON.
+    def inputs_of(self, model_spec: Any, signature_name: str) -> Mapping[str, int]:
+        """The inputs of a signature ("" for serving_default) with their `tensorflow.DataType`s, needed to read JSON.
 
         Raises:
             StatusError: INVALID_ARGUMENT in REST's own words, the signature is unknown.

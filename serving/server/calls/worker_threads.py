@@ -109,10 +109,7 @@ class _Job:
             result = self._function(*self._arguments, self._check)
         except Exception as error:  # noqa: BLE001 the caller must get any error, and the thread must continue
             failure = error
-        del (
-            self._function,
-            self._arguments,
-        )  # free them before the budget is released
+        del self._function, self._arguments  # free them before the budget is released
         self._held.leave()
         with contextlib.suppress(RuntimeError):  # the loop is closed: no caller waits
             self._loop.call_soon_threadsafe(self._settle, result, failure)

@@ -38,6 +38,9 @@ class Frontend:
         reload: `ReloadConfigRequest` to `ReloadConfigResponse` for the whole server; by default for this process alone.
         scrape: returns the metrics page of the whole server; by default that of this process.
         metrics: where requests are counted.
+
+    Attributes:
+        model_names: the models in the configuration that this process last loaded.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class Frontend:
         )
         self.draining = False
         self.in_flight = 0
-        self._names: tuple[str, ...] = ()
+        self.model_names: tuple[str, ...] = ()
         self._set_model_names(options.models)
         self._reloads: set[asyncio.Task[Any]] = set()
         self._idle = asyncio.Event()
@@ -120,10 +123,6 @@ class Frontend:
             return False
         return True
 
-    def model_names(self) -> Iterable[str]:
-        """The models in the configuration that this process last loaded."""
-        return self._names
-
     async def reload_process(self, request: Any) -> Any:
         """Reloads the configuration of this process alone. It continues when the caller has left: half a reload is no
         configuration.
@@ -150,8 +149,8 @@ class Frontend:
         return response
 
     def _set_model_names(self, config: Any) -> None:
-        self._names = tuple(one.name for one in config.model_config_list.config)
-        self.metrics.set_models(self._names)
+        self.model_names = tuple(one.name for one in config.model_config_list.config)
+        self.metrics.set_models(self.model_names)
 
     async def process_page(self) -> str:
         """The Prometheus page of this process alone."""
@@ -161,7 +160,7 @@ class Frontend:
     def update_state_gauge(self) -> None:
         """Updates the gauge of the versions' states."""
         states: dict[tuple[str, ...], int] = {}
-        for name in self._names[:MAX_CELLS]:
+        for name in self.model_names[:MAX_CELLS]:
             for one in self.version_statuses(name):
                 states[name, str(one.version)] = int(one.state)
         self.metrics.set_gauges(VERSION_STATE, states)

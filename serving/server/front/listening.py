@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import ipaddress
 import socket
 import ssl
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 from serving.server.front.connections import Connections
 
@@ -80,6 +82,28 @@ def peer_address(transport: asyncio.BaseTransport) -> str:
         return ""
     host, port = address[:2]
     return f"ipv6:[{host}]:{port}" if ":" in host else f"ipv4:{host}:{port}"
+
+
+def is_local(peer: str) -> bool:
+    """Whether a request came from this machine, over loopback or a UNIX socket; false if unknown.
+
+    Requests through a proxy on this machine look local too.
+
+    Args:
+        peer: see `GrpcCall.peer`.
+    """
+    kind, _, rest = unquote(peer).partition(":")
+    if kind in ("unix", "unix-abstract"):
+        return True
+    if kind not in ("ipv4", "ipv6"):
+        return False
+    host = rest.rpartition(":")[0].removeprefix("[").removesuffix("]").partition("%")[0]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)  # from a socket for both IPv4 and IPv6
+    return (mapped or address).is_loopback
 
 
 class SocketListener:

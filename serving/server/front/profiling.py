@@ -11,8 +11,8 @@ import asyncio
 import sys
 from typing import Any
 
-from serving.errors import Code, StatusError
-from serving.server.calls.client_address import Caller
+from serving.errors import Code, StatusError, invalid_argument
+from serving.server.front.listening import is_local
 from serving.server.options import ServerOptions
 from serving.wire import protos
 
@@ -39,7 +39,7 @@ class Profiler:
         milliseconds = request.opts.duration_ms or request.duration_ms
         if milliseconds > _MAX_MILLISECONDS:
             words = f"duration_ms is {milliseconds}; expected 0 to {_MAX_MILLISECONDS}"
-            raise StatusError(Code.INVALID_ARGUMENT, words)
+            raise invalid_argument(words)
         if self._session_id is not None:
             raise StatusError(Code.UNAVAILABLE, "Another profiler session active.")
         if "tensorflow" not in sys.modules:
@@ -71,16 +71,16 @@ class Profiler:
             self._session_id = None
 
 
-async def check_profiler(options: ServerOptions, caller: Caller, request: Any) -> None:
-    """Checks that a caller may use the service.
+async def check_profiler(options: ServerOptions, peer: str, request: Any) -> None:
+    """Checks that a caller may use the service; `peer`: see `is_local`.
 
     Raises:
         StatusError: UNIMPLEMENTED, it is turned off; PERMISSION_DENIED, the caller is not on this machine.
     """
     if not options.enable_profiler:
         raise StatusError(Code.UNIMPLEMENTED, "Method not found!")
-    if not caller.is_local:
-        words = f"The profiler is for this machine alone, not for {caller.peer or 'an unknown address'}"
+    if not is_local(peer):
+        words = f"The profiler is for this machine alone, not for {peer or 'an unknown address'}"
         raise StatusError(Code.PERMISSION_DENIED, words)
 
 

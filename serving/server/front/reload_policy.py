@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from serving.errors import Code, StatusError
-from serving.server.calls.client_address import Caller
+from serving.errors import Code, StatusError, invalid_argument
+from serving.server.front.listening import is_local
 from serving.server.models.version_sources import is_version
 from serving.server.options import ServerOptions
 
@@ -21,8 +21,8 @@ _MAX_MODELS, _MAX_LABELS_AND_VERSIONS = 1024, 4096
 _MAX_NAME_BYTES, _MAX_PATH_BYTES = 1024, 4096  # the operating system accepts no longer path
 
 
-async def check_reload(options: ServerOptions, caller: Caller, request: Any) -> None:
-    """Checks that a caller may send a `ReloadConfigRequest`.
+async def check_reload(options: ServerOptions, peer: str, request: Any) -> None:
+    """Checks that a caller may send a `ReloadConfigRequest`; `peer`: see `is_local`.
 
     Raises:
         StatusError: PERMISSION_DENIED, the caller may not, or a model is outside --reload_roots;
@@ -30,10 +30,10 @@ async def check_reload(options: ServerOptions, caller: Caller, request: Any) -> 
     """
     if options.reload_from == "nowhere":
         raise _denied("This server accepts no reloads over gRPC (--reload_from=nowhere)")
-    if options.reload_from == "loopback" and not caller.is_local:
+    if options.reload_from == "loopback" and not is_local(peer):
         raise _denied(
             "Reloads are accepted only over the loopback address (127.0.0.1, ::1) and the UNIX socket, not from "
-            f"{caller.peer or 'an unknown address'} (--reload_from=loopback)"
+            f"{peer or 'an unknown address'} (--reload_from=loopback)"
         )
     _check_size(request.config.model_config_list.config)
     if options.reload_roots:
@@ -56,7 +56,7 @@ def _check_size(models: Sequence[Any]) -> None:
 def _check_count(what: str, count: int, limit: int) -> None:
     if count > limit:
         words = f"The configuration has {count} {what}; expected at most {limit}. --model_config_file may have more"
-        raise StatusError(Code.INVALID_ARGUMENT, words)
+        raise invalid_argument(words)
 
 
 def _check_roots(roots: tuple[Path, ...], config: Any) -> None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from serving.errors import Code, StatusError
+from serving.errors import Code, StatusError, invalid_argument
 
 PLATFORM = "tensorflow"
 _TENSORFLOW_TYPE = 1
@@ -31,32 +31,32 @@ def check_config(old: Any, new: Any) -> None:
                 "Cannot transition to requested config. It is only legal to transition from one ModelConfigList to "
                 "another.",
             )
-        raise _invalid("Missing custom_model_config_loader in ServerCore Options")
+        raise invalid_argument("Missing custom_model_config_loader in ServerCore Options")
     names = set()
     for config in new.model_config_list.config:
         if config.name in names:
-            raise _invalid(f"Illegal to list model {config.name} multiple times in config list")
+            raise invalid_argument(f"Illegal to list model {config.name} multiple times in config list")
         names.add(config.name)
         if _is_relative(config.base_path):
-            raise _invalid(
+            raise invalid_argument(
                 f"Expected model {config.name} to have an absolute path or URI; got base_path()={config.base_path}"
             )
         if _platform(config) != PLATFORM:
-            raise _invalid(f"Model {config.name} requests unsupported platform {_platform(config)}")
+            raise invalid_argument(f"Model {config.name} requests unsupported platform {_platform(config)}")
 
 
 def _platform(config: Any) -> str:
     if config.model_type:
         if config.model_platform:
-            raise _invalid(
+            raise invalid_argument(
                 "Illegal setting both ModelServerConfig::model_type (deprecated) and "
                 f"ModelServerConfig::model_platform, model name is {config.name}"
             )
         if config.model_type != _TENSORFLOW_TYPE:
-            raise _invalid(f"ModelServerConfig::model_type choice {config.model_type} not supported.")
+            raise invalid_argument(f"ModelServerConfig::model_type choice {config.model_type} not supported.")
         return PLATFORM
     if not config.model_platform:
-        raise _invalid(
+        raise invalid_argument(
             "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
             f"ModelServerConfig::model_platform, model name is {config.name}"
         )
@@ -87,7 +87,3 @@ def labels_of(new: Any, old: Labels, is_available: Callable[[str, int], bool], a
                 )
             labels.setdefault(config.name, {})[label] = version
     return labels
-
-
-def _invalid(message: str) -> StatusError:
-    return StatusError(Code.INVALID_ARGUMENT, message)

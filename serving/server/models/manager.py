@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from serving.errors import Code, StatusError
+from serving.errors import Code, StatusError, invalid_argument
 from serving.server.calls.servable import Servable
 from serving.server.models.config_changes import Labels, check_config, labels_of
 from serving.server.models.served_model import ServedModel, check_served
@@ -63,7 +63,7 @@ class ModelManager:
         """
         name = model_spec.name
         if not name:
-            raise StatusError(Code.INVALID_ARGUMENT, "ModelSpec has no name specified.")
+            raise invalid_argument("ModelSpec has no name specified.")
         choice = model_spec.WhichOneof("version_choice")
         model = self._models.get(name)
         if choice is None:
@@ -79,7 +79,7 @@ class ModelManager:
     def _labelled(self, name: str, label: str) -> int:
         version = self._labels.get(name, {}).get(label)
         if version is None:
-            raise StatusError(Code.INVALID_ARGUMENT, f"Unrecognized servable version label: {label}")
+            raise invalid_argument(f"Unrecognized servable version label: {label}")
         return version
 
     def versions(self, name: str) -> list[ServedVersion]:

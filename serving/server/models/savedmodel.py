@@ -19,7 +19,7 @@ import tensorflow as tf
 # `tf.compat.v1.saved_model.load` calls this, with a deprecation notice at every load.
 from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 
-from serving.errors import Code, StatusError
+from serving.errors import Code, StatusError, invalid_argument
 from serving.server.calls.servable import ModelSignature
 from serving.server.models.text_op_library import register_text_ops
 from serving.server.options import ServerOptions
@@ -117,7 +117,7 @@ class SavedModel:
             raise status_of(error) from error
         except UnicodeDecodeError as error:  # the message quotes bytes of the request; the code is lost
             quoted = error.object[:_MAX_MESSAGE].decode("utf-8", "replace")
-            raise StatusError(Code.INVALID_ARGUMENT, quoted) from None
+            raise invalid_argument(quoted) from None
 
     def close(self) -> None:
         self._session.close()
@@ -201,11 +201,10 @@ def _tensors_by_name(graph: Any) -> Callable[[str], Any]:
             try:
                 found = known[name] = graph.get_tensor_by_name(name)._as_tf_output()
             except (ValueError, KeyError) as error:  # an operation without outputs, such as __saved_model_init_op
-                raise StatusError(
-                    Code.INVALID_ARGUMENT,
+                raise invalid_argument(
                     f"Tried to fetch data for '{name}:0', which produces no output.  To run to a node but not fetch "
                     f"any data, pass '{name}:0' as an argument to the 'target_node_names' argument of the "
-                    "Session::Run API.",
+                    "Session::Run API."
                 ) from error
         return found
 
@@ -262,7 +261,7 @@ def _load_error(error: Exception, folder: Path, options: ServerOptions) -> Statu
         )
     if isinstance(error, OSError) and "Cannot parse file" in str(error):
         return StatusError(Code.DATA_LOSS, f"Can't parse {folder / 'saved_model.pb'} as binary proto")
-    return StatusError(Code.INVALID_ARGUMENT, f"the SavedModel in {folder} cannot be loaded: {error}")
+    return invalid_argument(f"the SavedModel in {folder} cannot be loaded: {error}")
 
 
 def session_config(options: ServerOptions, loops: bool = False) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated as schema
 
-from serving.errors import Code, StatusError
+from serving.errors import Code, StatusError, invalid_argument
 from serving.server.calls.inference import PREDICT
 from serving.server.calls.servable import DEFAULT_SIGNATURE, ModelSignature
 from serving.server.models.tflite_signatures import signatures_in_metadata, with_names_in
@@ -64,7 +64,7 @@ class TfliteModel:
             return _Interpreter(self._content, self._threads)
         except ValueError as error:
             message = f"Cannot build FlatBufferModel from buffer. {error}"
-            raise StatusError(Code.INVALID_ARGUMENT, message) from error
+            raise invalid_argument(message) from error
         except RuntimeError as error:
             raise StatusError(Code.INTERNAL, f"Cannot build Interpreter from buffer. {error}") from error
 

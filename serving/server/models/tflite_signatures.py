@@ -14,7 +14,7 @@ from flatbuffers import flexbuffers
 from google.protobuf.message import DecodeError
 from tensorflow.lite.python import schema_py_generated as schema
 
-from serving.errors import Code, StatusError
+from serving.errors import Code, StatusError, invalid_argument
 from serving.wire.protos import SignatureDef
 
 _METADATA = b"signature_defs_metadata"
@@ -35,7 +35,7 @@ def signatures_in_metadata(content: bytes) -> Mapping[str, Any]:
                 return _read(found)
             except (AttributeError, DecodeError, LookupError, TypeError, ValueError, struct.error) as error:
                 words = f"Invalid SignatureDefs found in TfLite model: {error}"
-                raise StatusError(Code.INVALID_ARGUMENT, words) from error
+                raise invalid_argument(words) from error
     return {}
 
 

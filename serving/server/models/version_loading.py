@@ -7,7 +7,7 @@ import logging
 import time
 from pathlib import Path
 
-from serving.errors import Code, OptionsError, StatusError
+from serving.errors import OptionsError, invalid_argument
 from serving.server.calls.servable import Servable
 from serving.server.flag_files import read_batching
 from serving.server.models.warmup_replay import warm_up
@@ -36,7 +36,7 @@ def batching_of(folder: Path, options: ServerOptions) -> BatchingOptions | None:
     try:
         return batching_options(read_batching(path, "enable_per_model_batching_parameters"))
     except OptionsError as error:
-        raise StatusError(Code.INVALID_ARGUMENT, str(error)) from error
+        raise invalid_argument(str(error)) from error
 
 
 def load_with_batching(folder: Path, options: ServerOptions) -> tuple[Servable, BatchingOptions | None]:

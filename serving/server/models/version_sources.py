@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from serving.errors import Code, StatusError
+from serving.errors import StatusError, invalid_argument
 from serving.server.run.executor import internal_error
 
 _MAX_NAMED = 10  # missing versions in a warning
@@ -60,9 +60,8 @@ def _versions_on_disk(config: Any) -> dict[int, Path]:
             names = sorted(entry.name for entry in entries if entry.is_dir())
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise StatusError(
-            Code.INVALID_ARGUMENT,
-            f"Could not find base path {config.base_path} for servable {config.name} with error {reason}",
+        raise invalid_argument(
+            f"Could not find base path {config.base_path} for servable {config.name} with error {reason}"
         ) from error
     # "007" and "7" are the same version; the last one wins, as in TF Serving.
     return {int(name): Path(config.base_path, name) for name in names if is_version(name)}

@@ -14,7 +14,8 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from serving.errors import Code, StatusError
+from serving.errors import Code, StatusError, invalid_argument
+from serving.server.calls.budget import Limits
 from serving.server.calls.example_inference import plan_classify, plan_multi_inference, plan_regress
 from serving.server.calls.inference import RunPlan, plan_predict, signature_key
 from serving.server.calls.request_limits import Limits
@@ -46,16 +47,12 @@ def warm_up(servable: Servable, folder: Path, options: ServerOptions) -> None:
         try:
             log = PredictionLog.FromString(record)
         except DecodeError as error:
-            raise StatusError(
-                Code.INVALID_ARGUMENT, f"Failed to parse warmup record: {record[:100]!r} from {path}"
-            ) from error
+            raise invalid_argument(f"Failed to parse warmup record: {record[:100]!r} from {path}") from error
         for _ in range(max(options.num_request_iterations_for_warmup, 1)):
             _run(servable, log, options)
         count += 1
         if count > MAX_RECORDS:
-            raise StatusError(
-                Code.INVALID_ARGUMENT, f"Number of warmup records exceeds the maximum ({MAX_RECORDS}) at {path}"
-            )
+            raise invalid_argument(f"Number of warmup records exceeds the maximum ({MAX_RECORDS}) at {path}")
     _log.info("Finished reading warmup data at %s: %d records, %.2f s", path, count, time.monotonic() - started)
 
 

@@ -22,25 +22,22 @@ class ModelConfigFile:
 
     Attributes:
         poll_seconds: between two checks, None for no polling.
+        due: when to call `read_if_changed`, by `time.monotonic()`; None for never.
     """
 
     def __init__(self, options: ServerOptions) -> None:
         self._path, self._known = options.model_config_file, options.models
         seconds = options.model_config_file_poll_wait_seconds
         self.poll_seconds = seconds if self._path is not None and seconds > 0 else None
-        self._due = None if self.poll_seconds is None else time.monotonic() + self.poll_seconds
+        self.due = None if self.poll_seconds is None else time.monotonic() + self.poll_seconds
         self._problem = ""
-
-    def next_check(self) -> float | None:
-        """When `read_if_changed` should be called, by `time.monotonic()`; None for never."""
-        return self._due
 
     def read_if_changed(self, now: float) -> Any | None:
         """The file's `ModelServerConfig`, if a check is due and it differs from the last one. Each error is logged
         once."""
-        if self._due is None or self.poll_seconds is None or self._path is None or now < self._due:
+        if self.due is None or self.poll_seconds is None or self._path is None or now < self.due:
             return None
-        self._due = now + self.poll_seconds
+        self.due = now + self.poll_seconds
         try:
             config = read_model_config(self._path)
         except OptionsError as error:

@@ -11,7 +11,7 @@ import itertools
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from serving.errors import Code
 from serving.server.processes.control_frames import FrameKind, decode_reload_failure, took_effect
@@ -20,17 +20,11 @@ from serving.wire import protos
 LOG = logging.getLogger("serving")
 
 W = TypeVar("W")
-T = TypeVar("T", contravariant=True)
 Reply = Callable[[bytes], None]
+SendFrame = Callable[[W, FrameKind, int, bytes], None]
 
 UNKNOWN_GENERATION = -1
 """Of a worker that may serve any configuration."""
-
-
-class SendFrame(Protocol[T]):
-    """Sends a frame to a worker."""
-
-    def __call__(self, worker: T, kind: FrameKind, number: int, content: bytes = b"") -> None: ...
 
 
 @dataclasses.dataclass(eq=False)
@@ -167,7 +161,7 @@ class ReloadCoordinator(Generic[W]):
         if self._generations[worker] == self.generation:
             if worker not in self._opened:
                 self._opened.add(worker)
-                self._send(worker, FrameKind.OPEN, 0)
+                self._send(worker, FrameKind.OPEN, 0, b"")
         elif not any(one.generation is not None and worker in one.left for one in self._running.values()):
             request = protos.ReloadConfigRequest(config=self.config).SerializeToString()
             self._send_reload(_Reload(self.generation, request), {worker})

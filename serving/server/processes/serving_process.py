@@ -16,9 +16,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
-from serving.errors import StatusError
-from serving.server.calls.internal_error import unexpected
-from serving.server.calls.service_interface import Service
+from serving.errors import StatusError, unexpected
+from serving.server.calls.service import Service
 from serving.server.flag_files import read_api_keys, read_tls_source
 from serving.server.front.certificate_expiry import ExpiryWarnings
 from serving.server.front.frontend import AVAILABLE, Frontend, render_page
@@ -232,7 +231,7 @@ def _log_models(frontend: Frontend, seconds: float) -> None:
     addresses = [f"gRPC on {options.host}:{options.port}"] if options.port else []
     addresses += [f"gRPC on {options.grpc_socket_path}"] if options.grpc_socket_path else []
     addresses += [f"REST on {options.host}:{options.rest_api_port}"] if options.rest_api_port else []
-    for name in frontend.model_names():
+    for name in frontend.model_names:
         versions = list(frontend.version_statuses(name))
         for one in versions:
             if one.state == AVAILABLE:

@@ -89,7 +89,7 @@ class Supervisor:
         """Seconds until something is due. At most a beat, even where options are infinite."""
         times: list[float | None] = [self._next_beat, self._metrics.next_expiry(), self._kill_at, self._exit_at]
         if self._kill_at is None:
-            times += [self._config_file.next_check(), *self._restarts.values()]
+            times += [self._config_file.due, *self._restarts.values()]
         return max(0.0, min(one for one in times if one is not None) - time.monotonic())
 
     def _do_scheduled_work(self) -> None:

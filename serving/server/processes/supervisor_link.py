@@ -12,8 +12,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from serving.errors import Code, StatusError
-from serving.server.calls.internal_error import unexpected
+from serving.errors import Code, StatusError, invalid_argument, unexpected
 from serving.server.front.server_metrics import Metrics
 from serving.server.processes import control_frames
 from serving.server.processes.control_frames import Frame, FrameKind
@@ -62,7 +61,7 @@ class SupervisorLink:
         if len(content) > control_frames.MAX_CONFIG_BYTES:
             limit = control_frames.MAX_CONFIG_BYTES
             message = f"The configuration has {len(content)} bytes; with several workers the limit is {limit}"
-            raise StatusError(Code.INVALID_ARGUMENT, message)
+            raise invalid_argument(message)
         if len(self._reloads) >= _MAX_RELOADS:
             message = f"{len(self._reloads)} reloads are already waiting. Try again when they are done"
             raise StatusError(Code.RESOURCE_EXHAUSTED, message)

@@ -40,7 +40,7 @@ class WorkerMetrics(Generic[W]):
         number, page = next(self._numbers), _PendingPage(now + PAGE_SECONDS, set(workers), reply)
         self._pages[number] = page
         for worker in list(page.waiting_for):
-            self._send(worker, FrameKind.DO_METRICS, number)
+            self._send(worker, FrameKind.DO_METRICS, number, b"")
 
     def record(self, worker: W, number: int, dump: bytes) -> None:
         """Records a worker's metrics, for the page of that number or as a heartbeat (0)."""

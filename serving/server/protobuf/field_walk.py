@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError
 
-from serving.errors import Code, StatusError
-from serving.server.calls.request_limits import Limits
+from serving.errors import StatusError, invalid_argument
+from serving.server.calls.budget import Limits
 from serving.server.calls.worker_threads import Check
 from serving.wire import varints
 
@@ -76,10 +76,9 @@ class Walk:
         """Counts fields, or values that take the parser as much memory."""
         left = self.fields_left = self.fields_left - count
         if left < 0:
-            raise StatusError(
-                Code.INVALID_ARGUMENT,
+            raise invalid_argument(
                 f"The request has more than {self._max_fields} protobuf fields, {FIELDS_A_ROW} for each of "
-                f"--max_request_rows and {FIELDS}. Send smaller requests, and numbers packed or as tensor_content",
+                f"--max_request_rows and {FIELDS}. Send smaller requests, and numbers packed or as tensor_content"
             )
         if count > 1 or not left % _STEP_FIELDS:
             self.check()
@@ -110,9 +109,8 @@ class Walk:
     def check_name(self, field: FieldDescriptor, begin: int, end: int) -> None:
         """Refuses a name (of a model, input, output) so long that looking it up or printing it would take long."""
         if end - begin > MAX_NAME_BYTES:
-            raise StatusError(
-                Code.INVALID_ARGUMENT,
-                f"The request has a {field.full_name} of {end - begin} bytes; at most {MAX_NAME_BYTES} are taken",
+            raise invalid_argument(
+                f"The request has a {field.full_name} of {end - begin} bytes; at most {MAX_NAME_BYTES} are taken"
             )
 
     def counted_fields(self) -> int:
@@ -160,17 +158,15 @@ class Walk:
 
 def too_many_rows(count: int, most: int) -> StatusError:
     """The refusal of a request of `count` rows or more."""
-    return StatusError(
-        Code.INVALID_ARGUMENT,
+    return invalid_argument(
         f"The request has {count} or more rows (strings, tf.Examples); at most {most} are taken (--max_request_rows). "
-        "Send several requests",
+        "Send several requests"
     )
 
 
 def too_many_bytes(count: int, most: int) -> StatusError:
     """The refusal of a request whose tensors take `count` bytes or more."""
-    return StatusError(
-        Code.INVALID_ARGUMENT,
+    return invalid_argument(
         f"The request's inputs take {count} bytes or more as tensors; at most {most} are taken (--max_message_bytes). "
-        "Send several requests",
+        "Send several requests"
     )

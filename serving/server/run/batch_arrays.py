@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from serving.errors import Code, StatusError
+from serving.errors import Code, StatusError, invalid_argument
 
 _MAX_PADDED_RANK = 6
 
@@ -37,11 +37,11 @@ def join(feeds: Sequence[Mapping[str, np.ndarray]], pad: bool) -> dict[str, np.n
 
 def _padded(array: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
     if array.ndim > _MAX_PADDED_RANK:
-        raise StatusError(Code.INVALID_ARGUMENT, "Only tensors with rank from 1 to 6 can be padded.")
+        raise invalid_argument("Only tensors with rank from 1 to 6 can be padded.")
     if array.shape[1:] == sizes:
         return array
     if array.size == 0:
-        raise StatusError(Code.INVALID_ARGUMENT, "Got empty tensor in batch of non-empty tensors.")
+        raise invalid_argument("Got empty tensor in batch of non-empty tensors.")
     padded = np.empty((array.shape[0], *sizes), array.dtype)
     padded[...] = array.flat[0]
     padded[tuple(slice(size) for size in array.shape)] = array

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from serving.errors import Code, StatusError
+from serving.errors import Code, StatusError, invalid_argument
 from serving.server.calls.servable import Servable
 from serving.server.run.batch_arrays import join, pad_rows, split
 from serving.server.run.batching_options import BatchingOptions
@@ -102,9 +102,7 @@ class Batcher:
         batched_task = BatchedTask(task, _rows(task.feeds))
         limit = self._options.max_batch_size
         if batched_task.rows > limit:
-            raise StatusError(
-                Code.INVALID_ARGUMENT, f"Task size {batched_task.rows} is larger than maximum input batch size {limit}"
-            )
+            raise invalid_argument(f"Task size {batched_task.rows} is larger than maximum input batch size {limit}")
         key = self._kind(task)
         with self._condition:
             queue = self._queues.get(key) or deque()
@@ -287,12 +285,12 @@ def _concatenated(parts: Sequence[list[np.ndarray]]) -> list[np.ndarray]:
 def _rows(feeds: Mapping[str, np.ndarray]) -> int:
     """The size of the first dimension, the same of all inputs (`ComputeTensorBatchSize`)."""
     if not feeds:
-        raise StatusError(Code.INVALID_ARGUMENT, "Batching Run() must have at least one input tensor")
+        raise invalid_argument("Batching Run() must have at least one input tensor")
     rows = None
     for array in feeds.values():
         if array.ndim == 0:
-            raise StatusError(Code.INVALID_ARGUMENT, "Batching Run() input tensors must have at least one dimension")
+            raise invalid_argument("Batching Run() input tensors must have at least one dimension")
         if rows is not None and array.shape[0] != rows:
-            raise StatusError(Code.INVALID_ARGUMENT, "Batching Run() input tensors must have equal 0th-dimension size")
+            raise invalid_argument("Batching Run() input tensors must have equal 0th-dimension size")
         rows = array.shape[0]
     return rows or 0

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
@@ -28,10 +29,11 @@ SecondsLeft = Callable[[], float | None]
 RunFunction = Callable[[Servable, Mapping[str, np.ndarray], Sequence[str], SecondsLeft], list[np.ndarray]]
 
 
+@dataclass(slots=True, eq=False)
 class Task:
     """One run of a servable, and the future of the event loop that waits for it.
 
-    Args:
+    Attributes:
         servable: what runs it.
         feeds, fetches: see `Servable.run`.
         expires: `time.monotonic()` by which it must have started, None for no limit.
@@ -39,37 +41,18 @@ class Task:
             caller waits any more.
     """
 
-    __slots__ = (
-        "_begun",
-        "_ended",
-        "_timer",
-        "error",
-        "expires",
-        "feeds",
-        "fetches",
-        "finished",
-        "future",
-        "outputs",
-        "seconds",
-        "servable",
-    )
-
-    def __init__(
-        self,
-        servable: Servable,
-        feeds: Mapping[str, np.ndarray],
-        fetches: Sequence[str],
-        future: asyncio.Future[list[np.ndarray]],
-        expires: float | None = None,
-        finished: Callable[[float | None], None] = lambda seconds: None,
-    ) -> None:
-        self.servable, self.feeds, self.fetches = servable, feeds, fetches
-        self.future, self.expires, self.finished = future, expires, finished
-        self.outputs: list[np.ndarray] | None = None
-        self.error: StatusError | None = None
-        self.seconds: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._begun = self._ended = False
+    servable: Servable
+    feeds: Mapping[str, np.ndarray]
+    fetches: Sequence[str]
+    future: asyncio.Future[list[np.ndarray]]
+    expires: float | None = None
+    finished: Callable[[float | None], None] = lambda seconds: None
+    outputs: list[np.ndarray] | None = None
+    error: StatusError | None = None
+    seconds: float | None = None
+    _timer: asyncio.TimerHandle | None = None
+    _begun: bool = False
+    _ended: bool = False
 
     @property
     def wanted(self) -> bool:

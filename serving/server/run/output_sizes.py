@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -36,6 +37,7 @@ class RunSize(enum.Enum):
     LARGE = 2
 
 
+@dataclass(slots=True)
 class _KnownSizes:
     """The known output sizes of one servable.
 
@@ -44,11 +46,8 @@ class _KnownSizes:
         observed: the maximum bytes per row in runs of a kind, where shapes do not determine them or promise less.
     """
 
-    __slots__ = ("by_shape", "observed")
-
-    def __init__(self) -> None:
-        self.by_shape: dict[frozenset[str], tuple[int, bool]] = {}
-        self.observed: dict[Hashable, float] = {}
+    by_shape: dict[frozenset[str], tuple[int, bool]] = field(default_factory=dict)
+    observed: dict[Hashable, float] = field(default_factory=dict)
 
 
 class OutputSizes:

@@ -95,7 +95,7 @@ def available(processes: int = 1) -> int | None:
     """
     try:
         addresses = int(Path("/proc/self/statm").read_text().split()[0]) * _PAGE
-        free = _machine() // processes
+        free = _field("/proc/meminfo", "MemAvailable:") // processes
     except (OSError, ValueError, StopIteration):
         return None
     for folder, limit, usage, of_files in _CGROUPS:
@@ -124,26 +124,18 @@ def measured() -> Iterator[Peak]:
     try:
         trim()  # the use of free heap memory would not show
         Path("/proc/self/clear_refs").write_text("5")  # resets the peak
-        before = _status("VmRSS:")
+        before = _field("/proc/self/status", "VmRSS:")
     except (OSError, ValueError, StopIteration):
         yield peak
         return
     yield peak
     with contextlib.suppress(OSError, ValueError, StopIteration):
-        peak.bytes = max(_status("VmHWM:") - before, 0)
+        peak.bytes = max(_field("/proc/self/status", "VmHWM:") - before, 0)
 
 
 def _file_bytes(stat: Path, names: tuple[str, ...]) -> int:
     """The bytes of file pages in a container's memory."""
     return sum(int(line.split()[1]) for line in stat.read_text().splitlines() if line.startswith(names))
-
-
-def _machine() -> int:
-    return _field("/proc/meminfo", "MemAvailable:")
-
-
-def _status(name: str) -> int:
-    return _field("/proc/self/status", name)
 
 
 def _field(path: str, name: str) -> int:

@@ -13,13 +13,13 @@ import os
 import numpy as np
 
 from serving.errors import Code, StatusError
-from serving.server.calls.service_interface import PredictResult, TensorInfo
+from serving.server.calls.service import PredictResult
 from serving.wire import dtypes, protos
 
-_X = TensorInfo(dtypes.FLOAT, (-1,))
+_X = dtypes.FLOAT
 SIGNATURES = {
     "serving_default": {"x": _X},
-    "text": {"text": TensorInfo(dtypes.STRING, (-1,))},
+    "text": {"text": dtypes.STRING},
     "two": {"a": _X, "b": _X},
     "slow": {"x": _X},
     "broken": {"x": _X},

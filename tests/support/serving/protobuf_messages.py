@@ -1,6 +1,8 @@
-"""Protobuf messages, byte by byte."""
+"""Protobuf messages, byte by byte, and one tensor to and from its `TensorProto`, as the server reads and writes it."""
 
+from serving.server.calls.request_tensors import decode_inputs
 from serving.wire import protos, varints
+from serving.wire.tensor_values import encode_into
 
 KINDS = [
     protos.PredictRequest,
@@ -39,3 +41,13 @@ def example(x):
     made = protos.Example()
     made.features.feature["x"].int64_list.value.append(x)
     return made.SerializeToString()
+
+
+def decode(proto, name="", *limits_and_check):
+    return decode_inputs({name: proto}, *limits_and_check)[name]
+
+
+def encode(array, as_content=False):
+    proto = protos.TensorProto()
+    encode_into(proto, array, as_content)
+    return proto

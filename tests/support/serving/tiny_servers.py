@@ -1,4 +1,4 @@
-"""Tiny SavedModels, and a server core that serves a folder of versions."""
+"""Tiny SavedModels, and a server core that serves a folder of versions: their states, and who answered."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ import numpy as np
 
 from serving.server.model_service import ModelService
 from serving.server.options import ServerOptions
-from serving.wire.protos import Example, ModelConfig, ModelServerConfig, ModelSpec, PredictionLog
+from serving.wire.protos import (
+    Example,
+    GetModelStatusRequest,
+    ModelConfig,
+    ModelServerConfig,
+    ModelSpec,
+    PredictionLog,
+)
 
 BIASES = (0, 1, 2)
 
@@ -153,3 +160,28 @@ def write_warm_up(folder: Path, *logs: PredictionLog) -> None:
         record = log.SerializeToString()
         content += struct.pack("<QI", len(record), 0) + record + bytes(4)
     (folder / "assets.extra" / "tf_serving_warmup_requests").write_bytes(content)
+
+
+def states(core, name="m"):
+    response = core.get_model_status(GetModelStatusRequest(model_spec=spec(name)))
+    return {one.version: one.state for one in response.model_version_status}
+
+
+def status(core, version, name="m"):
+    response = core.get_model_status(GetModelStatusRequest(model_spec=spec(name, version=version)))
+    return response.model_version_status[0]
+
+
+async def bias(core, **kwargs):
+    predicted = await core.predict(spec(**kwargs), floats(0))
+    return predicted.outputs["bias"].item()
+
+
+LOADING, AVAILABLE, END = 20, 30, 50
+
+
+def policy(config, **fields):
+    config.model_config_list.config[0].model_version_policy.MergeFrom(
+        type(config.model_config_list.config[0].model_version_policy)(**fields)
+    )
+    return config

@@ -13,11 +13,10 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from serving.errors import Code, StatusError
+from serving.errors import Code, StatusError, invalid_argument, unexpected
 from serving.server.api_keys import NO_HEADERS, ApiKey
-from serving.server.calls.client_address import Caller
+from serving.server.calls.budget import Limits, Reservation
 from serving.server.calls.example_inference import ENCODED_ITEM_BYTES
-from serving.server.calls.internal_error import unexpected
 from serving.server.calls.request_context import RequestContext
 from serving.server.calls.request_limits import Limits, Reservation
 from serving.server.calls.request_tensors import decode_inputs, encode_outputs, output_bytes, size_of
@@ -31,14 +30,14 @@ from serving.server.protobuf import encode_response, parse
 from serving.wire import protos
 
 Handler = Callable[[Frontend, Any, RequestContext], Awaitable[bytes]]
-Guard = Callable[[ServerOptions, Caller, Any], Awaitable[None]]
+Guard = Callable[[ServerOptions, str, Any], Awaitable[None]]
 
 _RELOAD = "HandleReloadConfigRequest"
 
 
 async def _predict(frontend: Frontend, request: Any, call: RequestContext) -> bytes:
     if not request.HasField("model_spec"):
-        raise StatusError(Code.INVALID_ARGUMENT, "Missing ModelSpec")
+        raise invalid_argument("Missing ModelSpec")
     inputs = await call.run(call.size, decode_inputs, request.inputs, call.limits)
     predicted = await frontend.service.predict(request.model_spec, inputs, request.output_filter, call)
     as_content = frontend.options.enable_serialization_as_tensor_content
@@ -141,8 +140,8 @@ async def handle(
         body: a serialized request.
         deadline: a time of the event loop's clock, None for no deadline.
         held: what the request already holds, the bytes of the body included; the caller releases it. None: nothing.
-        peer: where the request came from; see `Caller`.
-        headers: the metadata by names in lower case; not needed if there are no API keys.
+        peer: where the request came from; see `is_local`.
+        headers: the metadata by names in lower case; not needed where there are no API keys.
 
     Returns:
         The serialized response.
@@ -165,7 +164,7 @@ async def handle(
         if key is not None:
             _authorize(key, method, request)
         if method in _GUARDED:
-            await _GUARDED[method](frontend.options, Caller(peer), request)
+            await _GUARDED[method](frontend.options, peer, request)
         with frontend.request_slot() if method in _LIMITED else contextlib.nullcontext():
             encoded = await METHODS[service][method](frontend, request, call)
     except StatusError as error:

@@ -119,7 +119,7 @@ class GrpcServer:
     async def _update_health(self, state: health.Health) -> None:
         while True:
             ready = self._frontend.service.ready()
-            models = {name: self._frontend.is_available(name) for name in self._frontend.model_names()}
+            models = {name: self._frontend.is_available(name) for name in self._frontend.model_names}
             state.set(models | dict.fromkeys(("", *METHODS, *_TF_HEALTH_NAMES), ready))
             await asyncio.sleep(_HEALTH_SECONDS)
 

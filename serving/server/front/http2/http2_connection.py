@@ -31,7 +31,7 @@ _SETTLED_SECONDS = 5.0  # then a connection that has sent its settings counts li
 
 
 class Http2Connection(asyncio.BufferedProtocol):
-    """asyncio's protocol for one connection, and the `SessionEvents` of its session."""
+    """asyncio's protocol for one connection, and the receiver of its session's events."""
 
     def __init__(self, server: Http2Server) -> None:
         self.server, self.peer = server, ""
@@ -144,9 +144,10 @@ class Http2Connection(asyncio.BufferedProtocol):
                 self.session.reset(stream, nghttp2.NO_ERROR)
         return bool(resets)
 
-    # `SessionEvents`
+    # events of the session, while it receives or sends; they must not close it
 
     def headers_begin(self, stream: int) -> None:
+        """The headers of a new or known stream begin."""
         call = self.calls.get(stream)
         if call is None:
             call = StreamCall(self, stream, self.timers.last_received)
@@ -159,6 +160,7 @@ class Http2Connection(asyncio.BufferedProtocol):
         self._opening = call
 
     def header(self, name: bytes, value: bytes) -> int:
+        """One header. Returns 0, or an error code of nghttp2."""
         call = self._opening
         if call is None:
             return 0
@@ -173,6 +175,7 @@ class Http2Connection(asyncio.BufferedProtocol):
         return 0
 
     def headers_end(self, stream: int, last: bool) -> None:
+        """The headers are complete; `last`: nothing follows them."""
         call, self._opening, self._had_request = self.calls.get(stream), None, True
         if call is None:
             return
@@ -186,16 +189,19 @@ class Http2Connection(asyncio.BufferedProtocol):
             call.headers_complete(last)
 
     def data(self, stream: int, address: int, length: int) -> None:
+        """Part of a body; the address is valid during the call."""
         call = self.calls.get(stream)
         if call is not None:
             call.data(address, length)
 
     def data_end(self, stream: int) -> None:
+        """The body is complete."""
         call = self.calls.get(stream)
         if call is not None:
             call.ended()
 
     def control(self, kind: int, stream: int) -> int:
+        """A frame of another kind, or one with hardly any data. Returns 0, or an error code of nghttp2."""
         if kind == nghttp2.SETTINGS:
             self.timers.settings_received = True
         call = self.calls.get(stream) if kind == nghttp2.RST_STREAM else None
@@ -206,6 +212,7 @@ class Http2Connection(asyncio.BufferedProtocol):
         return nghttp2.CALLBACK_FAILURE
 
     def read(self, stream: int, address: int, length: int) -> tuple[int, int]:
+        """Writes at most `length` bytes of the response. Returns how many, or DEFERRED, and DATA_ flags."""
         self.credit.earn()
         call = self.calls.get(stream)
         if call is None:
@@ -213,6 +220,7 @@ class Http2Connection(asyncio.BufferedProtocol):
         return call.read(address, length)
 
     def closed(self, stream: int, code: int) -> None:
+        """The stream has ended, for any reason."""
         call = self.calls.pop(stream, None)
         if call is not None:
             self.server.remove_call(call)

@@ -9,10 +9,13 @@ import logging
 import struct
 from collections.abc import Callable
 from ctypes import string_at
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from serving.server.front.http2 import nghttp2
 from serving.server.front.http2.nghttp2 import Fields, Nghttp2
+
+if TYPE_CHECKING:
+    from serving.server.front.http2.http2_connection import Http2Connection
 
 LOG = logging.getLogger("serving")
 
@@ -20,40 +23,12 @@ _read_head = struct.Struct("=QiBB").unpack_from  # length, stream, type, flags o
 _HEAD_BYTES = 16
 _MAX_OUTBOUND_ACKS = 200
 _MAX_SETTINGS_ENTRIES = 32
-_RESETS, _RESETS_A_SECOND = 10_000, 1000  # nghttp2's own limit: `SessionEvents.control` enforces a better one
+_RESETS, _RESETS_A_SECOND = 10_000, 1000  # nghttp2's own limit: `Http2Connection.control` enforces a better one
 _SCRAP_BYTES = 64  # data frames with fewer, and without END_STREAM, are reported as `control`
 
 
 class SessionError(Exception):
     """nghttp2 is out of memory, or an event has failed."""
-
-
-class SessionEvents(Protocol):
-    """Called by a session while it receives or sends. An event must not close the session."""
-
-    def headers_begin(self, stream: int) -> None:
-        """The headers of a new or known stream begin."""
-
-    def header(self, name: bytes, value: bytes) -> int:
-        """One header. Returns 0, or an error code of nghttp2."""
-
-    def headers_end(self, stream: int, last: bool) -> None:
-        """The headers are complete; `last`: nothing follows them."""
-
-    def data(self, stream: int, address: int, length: int) -> None:
-        """Part of a body; the address is valid during the call."""
-
-    def data_end(self, stream: int) -> None:
-        """The body is complete."""
-
-    def control(self, kind: int, stream: int) -> int:
-        """A frame of another kind, or one with hardly any data. Returns 0, or an error code of nghttp2."""
-
-    def read(self, stream: int, address: int, length: int) -> tuple[int, int]:
-        """Writes at most `length` bytes of the response. Returns how many, or DEFERRED, and DATA_ flags."""
-
-    def closed(self, stream: int, code: int) -> None:
-        """The stream has ended, for any reason."""
 
 
 class Http2Session:
@@ -64,7 +39,7 @@ class Http2Session:
         window: the connection's flow-control window in bytes.
     """
 
-    def __init__(self, library: Nghttp2, events: SessionEvents, settings: dict[int, int], window: int) -> None:
+    def __init__(self, library: Nghttp2, events: Http2Connection, settings: dict[int, int], window: int) -> None:
         self._library, self._number = library, next(_SESSION_NUMBERS)
         shared = _shared_state(library)
         pointer = ctypes.c_void_p()
@@ -101,16 +76,16 @@ class Http2Session:
         return not (self._library.session_want_read(self._pointer) or self._library.session_want_write(self._pointer))
 
     def respond(self, stream: int, fields: Fields, *, body: bool) -> None:
-        """Responds with headers, and with the body from `SessionEvents.read` if there is one."""
+        """Responds with headers, and with the body from `Http2Connection.read` if there is one."""
         provider = self._provider if body else None
         self._library.submit_response(self._pointer, stream, fields.array, fields.count, provider)
 
     def trailers(self, stream: int, fields: Fields) -> None:
-        """Ends a response. Call it in `SessionEvents.read`, which must then return DATA_EOF and DATA_NO_END_STREAM."""
+        """Ends a response. Call it in `Http2Connection.read`, which then returns DATA_EOF and DATA_NO_END_STREAM."""
         self._library.submit_trailer(self._pointer, stream, fields.array, fields.count)
 
     def resume(self, stream: int) -> None:
-        """Reports that `SessionEvents.read`, which returned DEFERRED, has more."""
+        """Reports that `Http2Connection.read`, which returned DEFERRED, has more."""
         self._library.session_resume_data(self._pointer, stream)
 
     def reset(self, stream: int, code: int) -> None:
@@ -143,7 +118,7 @@ class Http2Session:
 
 
 _SESSION_NUMBERS = itertools.count(1)
-_EVENTS_BY_NUMBER: dict[int, SessionEvents] = {}
+_EVENTS_BY_NUMBER: dict[int, Http2Connection] = {}
 """By session number, which nghttp2 passes to the callbacks, so that C never holds the address of an object."""
 
 

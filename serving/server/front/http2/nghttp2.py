@@ -46,11 +46,7 @@ class DataProvider(ctypes.Structure):
     _fields_ = (("source", c_void_p), ("read", c_void_p))
 
 
-class _VersionInfo(ctypes.Structure):
-    _fields_ = (("age", c_int), ("number", c_int), ("version", c_char_p), ("protocol", c_char_p))
-
-
-# Callbacks run with Python's lock held, as the functions do. Pointers arrive as integers, None if they are null; the
+# Callbacks run with Python's lock held, as the functions do. Pointers arrive as integers, None where they are null; the
 # last argument is the session's number.
 OnFrame = ctypes.PYFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t)
 OnHeader = ctypes.PYFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_uint8, c_size_t)
@@ -115,7 +111,7 @@ def load() -> Nghttp2 | None:
     for name in _names():
         try:
             library = ctypes.PyDLL(name)
-            library.nghttp2_version.restype, library.nghttp2_version.argtypes = POINTER(_VersionInfo), (c_int,)
+            library.nghttp2_version.restype, library.nghttp2_version.argtypes = c_void_p, (c_int,)
             return Nghttp2(library) if library.nghttp2_version(_OLDEST) else None
         except (OSError, AttributeError):
             continue

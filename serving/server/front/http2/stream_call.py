@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from serving.errors import Code, StatusError
-from serving.server.calls.internal_error import unexpected
+from serving.errors import Code, StatusError, unexpected
 from serving.server.calls.worker_threads import INLINE_BYTES
 from serving.server.front.http2 import grpc_headers, nghttp2
 from serving.server.front.http2.call_state import CallState
@@ -137,7 +136,7 @@ class StreamCall(CallState):
         self.since = self.connection.server.loop.time()
 
     def read(self, address: int, length: int) -> tuple[int, int]:
-        """Writes the next part of the response: see `SessionEvents.read`."""
+        """Writes the next part of the response: see `Http2Connection.read`."""
         written = self._out.write(address, length)
         self._sent += written
         if self._sent >= PROGRESS_BYTES:

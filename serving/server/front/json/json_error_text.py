@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 from serving.errors import Code, StatusError
@@ -51,40 +51,32 @@ def type_name(value: Any) -> str:
 def debug_string(value: Any, limit: int = _LIMIT) -> str:
     """The value as RapidJSON's PrettyWriter prints it, beginning no token after `limit` characters."""
     pieces: list[str] = []
-    left = limit
-
-    def put(piece: str) -> bool:
-        nonlocal left
-        if left <= 0:
-            return False
+    for piece in _tokens(value, 0):
+        if limit <= 0:
+            break
         pieces.append(piece)
-        left -= len(piece)
-        return True
-
-    _print(value, 0, put)
+        limit -= len(piece)
     return "".join(pieces)
 
 
-def _print(value: Any, level: int, put: Callable[[str], bool]) -> bool:
-    """Prints the tokens of a value. Returns False at the limit."""
+def _tokens(value: Any, level: int) -> Iterator[str]:
+    """The tokens of a value, with the white space between them."""
     if isinstance(value, dict):
-        if not put("{"):
-            return False
+        yield "{"
         for number, (key, item) in enumerate(value.items()):
             start = ("," if number else "") + "\n" + "    " * (level + 1)
-            if not put(f"{start}{_token(key)}: ") or not _print(item, level + 1, put):
-                return False
-        return put("\n" + "    " * level + "}" if value else "}")
-    if isinstance(value, list):
-        if not put("["):
-            return False
+            yield f"{start}{_token(key)}: "
+            yield from _tokens(item, level + 1)
+        yield "\n" + "    " * level + "}" if value else "}"
+    elif isinstance(value, list):
+        yield "["
         for number, item in enumerate(value):
-            if number and not put(", "):
-                return False
-            if not _print(item, level + 1, put):
-                return False
-        return put("]")
-    return put(_token(value))
+            if number:
+                yield ", "
+            yield from _tokens(item, level + 1)
+        yield "]"
+    else:
+        yield _token(value)
 
 
 def _token(value: Any) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from serving.errors import StatusError
-from serving.server.calls.request_limits import Limits
-from serving.server.calls.service_interface import Arrays, TensorInfo
+from serving.server.calls.budget import Limits
+from serving.server.calls.service import Arrays
 from serving.server.calls.worker_threads import Check, unchecked
 from serving.server.front.json.json_arrays import ArrayBuilder, is_base64, shape_of, steps
 from serving.server.front.json.json_error_text import debug_string, invalid, printable
@@ -23,20 +23,17 @@ from serving.server.front.json.json_strings import TEXTS
 _NAME_CHARACTERS = 1024
 _STEP_ROWS = 256
 
-InputsOf = Callable[[str], Mapping[str, TensorInfo]]
+InputsOf = Callable[[str], Mapping[str, int]]
 
 
 def decode_predict(
-    body: bytes,
-    inputs_of: InputsOf,
-    limits: Limits,
-    check: Check = unchecked,
+    body: bytes, inputs_of: InputsOf, limits: Limits, check: Check = unchecked
 ) -> tuple[str, Arrays, bool]:
     """Decodes the body of a predict request.
 
     Args:
         body: JSON. More than `INLINE_BYTES` take long: decode them in a thread.
-        inputs_of: returns the inputs of a signature by name ("" for the default one); called in the same thread.
+        inputs_of: returns the dtypes of a signature's inputs by name ("" for the default); called in the same thread.
         limits: of the document (see `parsed_object`) and of the inputs.
         check: called every few milliseconds; an exception from it ends the work.
 
@@ -53,8 +50,8 @@ def decode_predict(
 
 def _decode(request: dict[str, Any], inputs_of: InputsOf, builder: ArrayBuilder) -> tuple[str, Arrays, bool]:
     signature = signature_name(request)
-    infos = inputs_of(signature)
-    if not infos:
+    dtypes = inputs_of(signature)
+    if not dtypes:
         raise invalid(f"Failed to get input map for signature: {signature or 'DEFAULT'}")
     if "instances" in request:
         if "inputs" in request:
@@ -65,9 +62,9 @@ def _decode(request: dict[str, Any], inputs_of: InputsOf, builder: ArrayBuilder)
             raise invalid(f"JSON Value: {debug_string(request)} Expecting 'instances' to be an list/array")
         if not rows:
             raise invalid(f"JSON Value: {debug_string(request)} No values in 'instances' array")
-        return signature, _from_rows(rows, infos, builder), True
+        return signature, _from_rows(rows, dtypes, builder), True
     if "inputs" in request:
-        return signature, _from_columns(request["inputs"], infos, builder), False
+        return signature, _from_columns(request["inputs"], dtypes, builder), False
     raise invalid("Missing 'inputs' or 'instances' key")
 
 
@@ -84,40 +81,40 @@ def signature_name(request: Mapping[str, Any]) -> str:
     return printable(name, _NAME_CHARACTERS)
 
 
-def _from_rows(rows: list[Any], infos: Mapping[str, TensorInfo], builder: ArrayBuilder) -> Arrays:
+def _from_rows(rows: list[Any], dtypes: Mapping[str, int], builder: ArrayBuilder) -> Arrays:
     first = rows[0]
-    if type(first) is not dict and len(infos) > 1:
+    if type(first) is not dict and len(dtypes) > 1:
         need = "instances is a plain list, but expecting list of objects as multiple input tensors required"
         raise invalid(f"{need} as per tensorinfo_map")
     if type(first) is not dict or is_base64(first):
-        name, info = next(iter(infos.items()))
-        array = builder.from_regular(rows, info.dtype)
-        return {name: _walked_rows(rows, info.dtype, builder) if array is None else array}
+        name, dtype = next(iter(dtypes.items()))
+        array = builder.from_regular(rows, dtype)
+        return {name: _walked_rows(rows, dtype, builder) if array is None else array}
     arrays = {}
-    names = infos.keys()
+    names = dtypes.keys()
     if all(type(row) is dict and row.keys() == names for part in steps(rows, builder.check) for row in part):
-        for name, info in infos.items():
-            array = builder.from_regular([row[name] for row in rows], info.dtype)
+        for name, dtype in dtypes.items():
+            array = builder.from_regular([row[name] for row in rows], dtype)
             if array is None:
                 break
             arrays[name] = array
-    if len(arrays) == len(infos):
+    if len(arrays) == len(dtypes):
         return arrays
     builder.restart()
-    return _walked_objects(rows, infos, builder)
+    return _walked_objects(rows, dtypes, builder)
 
 
-def _from_columns(value: Any, infos: Mapping[str, TensorInfo], builder: ArrayBuilder) -> Arrays:
+def _from_columns(value: Any, dtypes: Mapping[str, int], builder: ArrayBuilder) -> Arrays:
     if type(value) is not dict or is_base64(value):
-        if len(infos) > 1:
+        if len(dtypes) > 1:
             need = "inputs is a plain value/list, but expecting an object as multiple input tensors required"
             raise invalid(f"{need} as per tensorinfo_map")
-        name, info = next(iter(infos.items()))
-        return {name: builder.from_value(value, info.dtype)}
-    for name in infos:
+        name, dtype = next(iter(dtypes.items()))
+        return {name: builder.from_value(value, dtype)}
+    for name in dtypes:
         if name not in value:
             raise invalid(f"Missing named input: {name} in 'inputs' object.")
-    return {name: builder.from_value(value[name], info.dtype) for name, info in infos.items()}
+    return {name: builder.from_value(value[name], dtype) for name, dtype in dtypes.items()}
 
 
 class _Column:
@@ -163,8 +160,8 @@ def _walked_rows(rows: list[Any], dtype: int, builder: ArrayBuilder) -> np.ndarr
     return column.array(len(rows))
 
 
-def _walked_objects(rows: list[Any], infos: Mapping[str, TensorInfo], builder: ArrayBuilder) -> Arrays:
-    columns = {name: _Column(info.dtype, builder) for name, info in infos.items()}
+def _walked_objects(rows: list[Any], dtypes: Mapping[str, int], builder: ArrayBuilder) -> Arrays:
+    columns = {name: _Column(dtype, builder) for name, dtype in dtypes.items()}
     for index, row in enumerate(rows):
         if not index % _STEP_ROWS:
             builder.check()

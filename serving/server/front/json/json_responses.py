@@ -53,8 +53,7 @@ def encode_predict(outputs: Arrays, in_rows: bool, check: Check = unchecked) -> 
         return _dump(outputs.values(), {key: _content(outputs, in_rows)})
     written = io.BytesIO()
     written.write(b'{"%b":' % key.encode())
-    for piece in _pieces(outputs, in_rows, check):
-        written.write(piece)
+    written.writelines(_pieces(outputs, in_rows, check))
     written.write(b"}")
     return written.getvalue()
 
@@ -224,8 +223,7 @@ def _results(rows: Iterable[Any], check: Check) -> bytes:
     """`{"results": [...]}` of rows, which are numbers or lists."""
     written = io.BytesIO()
     written.write(b'{"results":')
-    for piece in _list_in_steps(rows, check):
-        written.write(piece)
+    written.writelines(_list_in_steps(rows, check))
     written.write(b"}")
     return written.getvalue()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from serving.errors import Code, StatusError
+from serving.errors import invalid_argument
 from serving.server.calls.worker_threads import Check, unchecked
 from serving.server.front.stepwise_inflate import GZIP_WBITS, InflatesTooFarError, StepwiseInflater
 
@@ -45,5 +45,5 @@ def gunzip(body: bytes, max_bytes: int, check: Check = unchecked) -> bytes | Non
             return None
         limits = f"more than {MAX_RATIO} times as many, and to more than {FREE_BYTES}"
         message = f"The compressed body of {len(body)} bytes unpacks to {limits}: send smaller or uncompressed parts"
-        raise StatusError(Code.INVALID_ARGUMENT, message) from None
+        raise invalid_argument(message) from None
     return inflater.content()

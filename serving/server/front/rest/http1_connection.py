@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
-from serving.server.calls.internal_error import unexpected
+from serving.errors import unexpected
 from serving.server.front.connections import Connections, ConnectionState
 from serving.server.front.rest.parsing_turns import ParsingTurns
 from serving.server.front.rest.rest_methods import error_body
@@ -30,14 +30,8 @@ _BUFFER_BYTES = 2**16  # of responses that the system has not taken yet; beyond 
 _HALF_CLOSED_SECONDS = 1.0  # for the response to a client that stopped sending: it may be reading, or gone
 _LINGER_SECONDS = 1.0  # for a client to read a response that was sent before its request had ended
 _QUOTED_BYTES = 500  # of the client's input in an error message
-_DISABLED = logging.CRITICAL + 1
-
-
-def _silent_logger() -> logging.Logger:
-    """aiohttp would log a traceback for each request that is not HTTP."""
-    logger = logging.getLogger("serving.aiohttp")
-    logger.setLevel(_DISABLED)
-    return logger
+_SILENT = logging.getLogger("serving.aiohttp")  # aiohttp would log a traceback for each request that is not HTTP
+_SILENT.setLevel(logging.CRITICAL + 1)
 
 
 class Http1Connection(web.RequestHandler):
@@ -67,7 +61,7 @@ class Http1Connection(web.RequestHandler):
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
-            logger=_silent_logger(),
+            logger=_SILENT,
             access_log=None,  # type: ignore[arg-type]  # aiohttp's own default is None
             max_headers=_MAX_HEADERS,
             lingering_time=0,  # see `_linger`
@@ -196,11 +190,7 @@ class Http1Connection(web.RequestHandler):
         return True
 
     def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
         """The JSON response to input that is not HTTP, or to an unexpected failure, which is also logged."""
         if isinstance(exc, HttpProcessingError):

@@ -9,15 +9,14 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from google.protobuf import json_format
 
-from serving.errors import Code, StatusError
+from serving.errors import Code, StatusError, unexpected
 from serving.server.api_keys import NO_HEADERS
 from serving.server.calls.example_inference import ENCODED_ITEM_BYTES
-from serving.server.calls.internal_error import unexpected
 from serving.server.calls.request_context import RequestContext
 from serving.server.calls.request_limits import Limits, Reservation
 from serving.server.calls.request_tensors import output_bytes, size_of
@@ -38,13 +37,6 @@ class TooLargeError(Exception):
     """The body exceeds the limit: status 413, for which gRPC has no code."""
 
 
-class RestResponse(NamedTuple):
-    """An HTTP status and a JSON body."""
-
-    status: int
-    body: bytes
-
-
 async def respond(
     frontend: Frontend,
     method: str,
@@ -54,8 +46,8 @@ async def respond(
     held: Reservation,
     gzipped: bool = False,
     headers: Mapping[str, str] = NO_HEADERS,
-) -> RestResponse:
-    """Handles one request, and counts it.
+) -> tuple[int, bytes]:
+    """Handles one request, and counts it. Returns the HTTP status and the JSON body.
 
     Args:
         frontend: its service runs the request.
@@ -92,7 +84,7 @@ async def respond(
     name = route.model_spec.name if route else ""
     api = route.action if route and route.action in POST_ACTIONS else ""
     frontend.metrics.count_request(name, api, "REST", code.name, microseconds_since(start))
-    return RestResponse(status, body)
+    return status, body
 
 
 async def _run(frontend: Frontend, route: Route, read_body: ReadBody, gzipped: bool, held: Reservation) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from serving.errors import Code, StatusError
+from serving.errors import StatusError, invalid_argument
 from serving.wire import protos
 
 API = re.compile(r"(?i)/v1/.*")
@@ -66,7 +66,7 @@ def _match(method: str, path: str) -> tuple[str, str, int | None, str]:
         if suffix not in POST_ACTIONS:
             raise _malformed(method, path)
     elif not name:
-        raise StatusError(Code.INVALID_ARGUMENT, "Missing model name in request.")
+        raise invalid_argument("Missing model name in request.")
     action = suffix if method == "POST" else "metadata" if suffix == "metadata" else "status"
     return action, _decoded(name or ""), version, _decoded(label or "")
 
@@ -79,7 +79,7 @@ def _number(digits: str) -> int:
     significant = digits.lstrip("0") or "0"
     # Digits are counted first: Python refuses to convert thousands of them.
     if len(significant) > _INT64_DIGITS or int(significant) >= 2**63:
-        raise StatusError(Code.INVALID_ARGUMENT, f"Failed to convert version: {_quoted(digits)} to numeric.")
+        raise invalid_argument(f"Failed to convert version: {_quoted(digits)} to numeric.")
     return int(significant)
 
 
@@ -90,4 +90,4 @@ def _quoted(text: str) -> str:
 
 
 def _malformed(method: str, path: str) -> StatusError:
-    return StatusError(Code.INVALID_ARGUMENT, f"Malformed request: {_quoted(method)} {_quoted(path)}")
+    return invalid_argument(f"Malformed request: {_quoted(method)} {_quoted(path)}")

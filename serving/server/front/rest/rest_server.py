@@ -15,8 +15,8 @@ from typing import Any
 
 from aiohttp import web
 
-from serving.errors import Code, StatusError
-from serving.server.calls.request_limits import Reservation
+from serving.errors import Code, StatusError, invalid_argument
+from serving.server.calls.budget import Reservation
 from serving.server.calls.worker_threads import INLINE_BYTES
 from serving.server.flag_files import ssl_context
 from serving.server.front.connections import PROGRESS_BYTES, Connections, ConnectionState
@@ -117,7 +117,7 @@ class RestServer:
         if request.headers.get("Expect", _CONTINUE).lower() != _CONTINUE:
             return await self._json_response(request, 417, error_body(f"The only supported Expect is {_CONTINUE}"))
         gzipped = "gzip" in request.headers.get("Content-Encoding", "").lower()
-        response = await respond(
+        status, body = await respond(
             self._frontend,
             request.method,
             path,
@@ -126,7 +126,7 @@ class RestServer:
             held=held,
             headers=request.headers,
         )
-        return await self._json_response(request, response.status, response.body)
+        return await self._json_response(request, status, body)
 
     async def _metrics_page(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -150,7 +150,7 @@ class RestServer:
                 raise StatusError(Code.DEADLINE_EXCEEDED, message) from error
             except web.RequestPayloadError as error:
                 message = "The body of the request is cut off or not HTTP"
-                raise StatusError(Code.INVALID_ARGUMENT, message) from error
+                raise invalid_argument(message) from error
         if len(body) > limit:
             raise TooLargeError
         return body

@@ -5,6 +5,7 @@ import threading
 import time
 
 import numpy as np
+import protobuf_messages
 import pytest
 from fronts import with_fronts
 from tiny_servers import until
@@ -142,7 +143,7 @@ def predict_request(name, array):
     request = protos.PredictRequest()
     request.model_spec.name = "m"
     request.model_spec.signature_name = "text" if name == "text" else ""
-    request.inputs[name].CopyFrom(request_tensors.encode(array))
+    request.inputs[name].CopyFrom(protobuf_messages.encode(array))
     return request
 
 
@@ -150,10 +151,10 @@ def test_a_large_request_gets_the_same_response_and_everything_is_released():
     async def test(fronts):
         sent = np.arange(LARGE, dtype=np.float32)
         answer = await fronts.call("Predict", predict_request("x", sent))
-        np.testing.assert_array_equal(request_tensors.decode(answer.outputs["y"]), 2 * sent)
+        np.testing.assert_array_equal(protobuf_messages.decode(answer.outputs["y"]), 2 * sent)
         texts = np.array([b"%d" % n for n in range(12_000)], object)
         answer = await fronts.call("Predict", predict_request("text", texts))
-        assert request_tensors.decode(answer.outputs["label"]).tolist() == texts.tolist()
+        assert protobuf_messages.decode(answer.outputs["label"]).tolist() == texts.tolist()
         rows = {"instances": list(range(40_000))}
         answer = await fronts.http.post("/v1/models/m:predict", json=rows)
         assert answer.json() == {"predictions": [2.0 * n for n in rows["instances"]]}
@@ -172,7 +173,7 @@ def test_requests_over_the_budget_are_refused_and_others_served():
         assert answer.status_code == 429
         assert "--max_pending_bytes" in answer.json()["error"]
         small = await fronts.call("Predict", predict_request("x", np.ones(3, np.float32)))
-        assert request_tensors.decode(small.outputs["y"]).tolist() == [2, 2, 2]
+        assert protobuf_messages.decode(small.outputs["y"]).tolist() == [2, 2, 2]
         await until(lambda: not fronts.frontend.budget.bytes)
 
     with_fronts(test, max_pending_bytes=2**18)
@@ -193,7 +194,7 @@ def test_a_small_request_that_expands_much_is_handled_in_a_thread(monkeypatch):
         assert (await fronts.call("Predict", request)).outputs["y"].dtype == dtypes.FLOAT
         request.inputs["x"].tensor_shape.dim[0].size = MAX_INLINE_BYTES // 2
         answer = await fronts.call("Predict", request)
-        assert request_tensors.decode(answer.outputs["y"]).shape == (MAX_INLINE_BYTES // 2,)
+        assert protobuf_messages.decode(answer.outputs["y"]).shape == (MAX_INLINE_BYTES // 2,)
 
     with_fronts(test)
     assert threads == [True, True, False]
@@ -208,7 +209,7 @@ def test_a_budget_held_by_the_transport_is_used_and_left_to_it():
             return b'{"instances": [1.0]}'
 
         answer = await rest_methods.respond(fronts.frontend, "POST", "/v1/models/m:predict", read, held=held)
-        assert answer.status == 200
+        assert answer[0] == 200
         assert held.bytes >= 5
         held.release()
         assert not fronts.frontend.budget.bytes

@@ -10,9 +10,8 @@ import weakref
 import pytest
 from self_signed import self_signed
 
-from serving.server.calls.client_address import Caller
 from serving.server.front.connections import Connections
-from serving.server.front.listening import SocketListener, peer_address
+from serving.server.front.listening import SocketListener, is_local, peer_address
 
 
 @pytest.fixture(scope="module")
@@ -84,4 +83,4 @@ def test_a_client_that_has_left_is_not_a_local_client():
         transport = Transport(family, address)
         assert peer_address(transport) == peer
         transport.known["socket"].close()
-    assert not Caller("").is_local
+    assert not is_local("")

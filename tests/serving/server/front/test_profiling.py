@@ -6,7 +6,6 @@ import pytest
 from fronts import with_fronts
 
 from serving.errors import Code, StatusError
-from serving.server.calls.client_address import Caller
 from serving.server.flags import single_model
 from serving.server.front import profiling
 from serving.server.front.profiling import check_profiler
@@ -88,5 +87,5 @@ def test_it_can_be_turned_off_and_serves_only_this_machine(method):
     with_fronts(ask, enable_profiler=False)
     options = ServerOptions(models=single_model("m", "/m"))
     with pytest.raises(StatusError) as refused:
-        asyncio.run(check_profiler(options, Caller("ipv4:192.0.2.1:1"), None))
+        asyncio.run(check_profiler(options, "ipv4:192.0.2.1:1", None))
     assert refused.value.code is Code.PERMISSION_DENIED

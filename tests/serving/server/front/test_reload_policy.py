@@ -7,17 +7,17 @@ from fronts import with_fronts
 from tiny_servers import config_of
 
 from serving.errors import Code, StatusError
-from serving.server.calls.client_address import Caller
 from serving.server.flags import single_model
+from serving.server.front.listening import is_local
 from serving.server.front.reload_policy import check_reload
 from serving.server.options import ServerOptions
 from serving.wire.protos import MODEL_SERVICE, ModelConfig, ReloadConfigRequest
 
-HERE, THERE = Caller("ipv4:127.0.0.1:1"), Caller("ipv4:192.0.2.1:1")
+HERE, THERE = "ipv4:127.0.0.1:1", "ipv4:192.0.2.1:1"
 
 
 @pytest.mark.parametrize(
-    ("peer", "is_local"),
+    ("peer", "local"),
     [
         ("ipv4:127.0.0.1:4711", True),
         ("ipv4:127.9.9.9:4711", True),
@@ -37,8 +37,8 @@ HERE, THERE = Caller("ipv4:127.0.0.1:1"), Caller("ipv4:192.0.2.1:1")
         ("", False),
     ],
 )
-def test_only_loopback_and_unix_sockets_are_this_machine(peer, is_local):
-    assert Caller(peer).is_local is is_local
+def test_only_loopback_and_unix_sockets_are_this_machine(peer, local):
+    assert is_local(peer) is local
 
 
 def refused(caller, config, **fields):
@@ -57,7 +57,7 @@ def test_reload_from_determines_who_may_reload(tmp_path):
     assert refused(HERE, config, reload_from="loopback") is None
     assert "loopback address (127.0.0.1, ::1)" in refused(THERE, config, reload_from="loopback")
     assert "192.0.2.1" in refused(THERE, config, reload_from="loopback")
-    assert "an unknown address" in refused(Caller(), config, reload_from="loopback")
+    assert "an unknown address" in refused("", config, reload_from="loopback")
     assert "--reload_from=nowhere" in refused(HERE, config, reload_from="nowhere")
 
 

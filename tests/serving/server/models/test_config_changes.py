@@ -4,11 +4,15 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from model_states import AVAILABLE, END, bias, policy, states
 from tiny_servers import (
+    AVAILABLE,
+    END,
+    bias,
     config_of,
     options_of,
+    policy,
     publish,
+    states,
     until,
     with_core,
 )

@@ -6,13 +6,19 @@ import shutil
 
 import numpy as np
 import pytest
-from model_states import AVAILABLE, END, LOADING, bias, policy, states, status
 from tiny_servers import (
+    AVAILABLE,
+    END,
+    LOADING,
+    bias,
     config_of,
     floats,
     options_of,
+    policy,
     publish,
     spec,
+    states,
+    status,
     until,
     with_core,
     withdraw,

@@ -2,19 +2,22 @@
 
 import numpy as np
 import pytest
-from model_states import AVAILABLE, END, states, status
+from protobuf_messages import encode
 from tiny_servers import (
+    AVAILABLE,
+    END,
     config_of,
     example,
     options_of,
     publish,
     spec,
+    states,
+    status,
     with_core,
     write_warm_up,
 )
 
 from serving.errors import Code
-from serving.server.calls.request_tensors import encode
 from serving.wire.protos import PredictionLog
 
 

@@ -7,11 +7,11 @@ import time
 import numpy as np
 import pytest
 from fronts import with_fronts
+from protobuf_messages import encode
 from tiny_servers import config_of, floats, options_of, publish, spec, until, with_core, write_warm_up
 
 from serving.errors import Code, StatusError
 from serving.server.calls.request_context import RequestContext
-from serving.server.calls.request_tensors import encode
 from serving.server.model_service import ModelService
 from serving.server.models.served_version import VersionState
 from serving.server.run.executor import cores

@@ -65,7 +65,7 @@ def test_the_other_methods_respond():
         reload.config.model_config_list.config.add(name="other", base_path="/other")
         await fronts.call("HandleReloadConfigRequest", reload, service=protos.MODEL_SERVICE)
         assert (await fronts.call("Predict", predict_request(x=[1])))[0] == "NOT_FOUND"
-        assert list(fronts.frontend.model_names()) == ["other"]
+        assert list(fronts.frontend.model_names) == ["other"]
         return fronts.frontend.metrics.page()
 
     page = with_fronts(test)

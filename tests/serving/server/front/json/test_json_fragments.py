@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from json_steps import tiny_steps
 
 from serving.errors import Code, StatusError
-from serving.server.calls.request_limits import Limits
-from serving.server.calls.service_interface import TensorInfo
+from serving.server.calls.budget import Limits
 from serving.server.calls.worker_threads import INLINE_BYTES
 from serving.server.front.json.json_fragments import MAX_NAMES
 from serving.server.front.json.json_parsing import parse_small, parsed_object
@@ -22,7 +21,7 @@ from serving.server.front.json.json_strings import LongText, encoded
 from serving.wire import dtypes
 
 LIMITS = Limits()
-FLOATS, STRINGS = {"x": TensorInfo(dtypes.FLOAT, None)}, {"x": TensorInfo(dtypes.STRING, None)}
+FLOATS, STRINGS = {"x": dtypes.FLOAT}, {"x": dtypes.STRING}
 
 NAMES = st.sampled_from(["a", "b", "", "\\", '"', "é", "😀", "[", "},"])
 TEXTS = st.text(max_size=3) | st.sampled_from(
@@ -200,7 +199,7 @@ def test_limits_hold_for_small_bodies():
 def test_arrays_are_charged_once_before_they_are_built():
     taken = []
     body = b'{"instances": [{"a": "so good", "b": 1}, {"a": {"b64": "AAE="}, "b": 2}]}'
-    infos = {"b": TensorInfo(dtypes.FLOAT, None), "a": TensorInfo(dtypes.STRING, None)}
+    infos = {"b": dtypes.FLOAT, "a": dtypes.STRING}
     decode_predict(body, lambda signature: infos, Limits(take=lambda size, rows: taken.append((size, rows))))
     assert sum(rows for _, rows in taken) == 2
     assert 17 < sum(size for size, _ in taken) < 200

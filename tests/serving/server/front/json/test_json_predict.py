@@ -7,15 +7,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving.errors import Code, StatusError
-from serving.server.calls.request_limits import Limits
-from serving.server.calls.service_interface import TensorInfo
+from serving.server.calls.budget import Limits
 from serving.server.front.json.json_predict import decode_predict
 from serving.server.front.json.json_responses import encode_predict
 from serving.wire import dtypes
 
 
 def info(**inputs):
-    return {name: TensorInfo(dtype, None) for name, dtype in inputs.items()}
+    return inputs
 
 
 def decode(body, infos):
