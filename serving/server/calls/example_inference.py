@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from serving.errors import Code, StatusError, invalid_argument
-from serving.server.calls.budget import NO_LIMITS, Limits
 from serving.server.calls.inference import (
     CLASSIFY,
     REGRESS,

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from serving.errors import StatusError, unexpected
-from serving.server.calls.service import Service
+from serving.server.calls.service_interface import Service
 from serving.server.flag_files import read_api_keys, read_tls_source
 from serving.server.front.certificate_expiry import ExpiryWarnings
 from serving.server.front.frontend import AVAILABLE, Frontend, render_page

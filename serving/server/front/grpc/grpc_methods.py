@@ -15,7 +15,6 @@ from google.protobuf.message import DecodeError
 
 from serving.errors import Code, StatusError, invalid_argument, unexpected
 from serving.server.api_keys import NO_HEADERS, ApiKey
-from serving.server.calls.budget import Limits, Reservation
 from serving.server.calls.example_inference import ENCODED_ITEM_BYTES
 from serving.server.calls.request_context import RequestContext
 from serving.server.calls.request_limits import Limits, Reservation

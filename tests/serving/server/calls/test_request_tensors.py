@@ -56,7 +56,7 @@ def test_strings_round_trip(as_content, strings):
     as_content=st.booleans(),
 )
 @settings(max_examples=100, deadline=None)
-def test_any_array_comes_back_as_it_was_sent(array, as_content):
+def test_any_array_round_trips(array, as_content):
     decoded = decode(encode(array, as_content))
     assert decoded.shape == array.shape
     np.testing.assert_array_equal(decoded, array)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from json_steps import tiny_steps
 
 from serving.errors import Code, StatusError
-from serving.server.calls.budget import Limits
+from serving.server.calls.request_limits import Limits
 from serving.server.calls.worker_threads import INLINE_BYTES
 from serving.server.front.json.json_fragments import MAX_NAMES
 from serving.server.front.json.json_parsing import parse_small, parsed_object
