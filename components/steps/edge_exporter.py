@@ -7,7 +7,7 @@ from tfx.types import standard_artifacts
 
 from components.artifacts import EdgeBundles
 from components.model_gates.variant_export import export_variants
-from components.step import Step, StepExecutor, StepRun
+from components.tfx_step import Step, StepExecutor, StepRun
 from models.config import TaskConfig
 from tflite.config import EdgeConfig
 

@@ -28,8 +28,8 @@ from components.evaluation.slices import without_absent_columns
 from components.evaluation.summary import save_summary, summarize
 from components.evaluation.tfma_metric import build_eval_config, read_measurements
 from components.evaluation.thresholds import check_metrics
-from components.step import Step, StepRun
 from components.tf_examples import read_split, split_files
+from components.tfx_step import Step, StepRun
 from models.config import TaskConfig
 from models.errors import DataError, ModelError
 from models.saved.model_identity import model_digest
