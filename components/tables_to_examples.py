@@ -47,7 +47,7 @@ class ReadTables(beam.PTransform):
             tuple[int, tuple[int, int, int, bytes]]
         )
         if self._reading is not None:
-            rows = rows | "OneOfEachText" >> beam.CombinePerKey(_first)
+            rows = rows | "OneOfEachText" >> beam.CombinePerKey(min)
         return rows | "ToSplits" >> beam.FlatMap(_to_split).with_outputs(*names)
 
 
@@ -73,10 +73,6 @@ class _ReadTable(beam.DoFn):
                     yield key, (rank, number, row.number, to_example(record, self._task))
             except TransomError as error:
                 raise encode_error(error) from error
-
-
-def _first(rows: Iterable[tuple[int, int, int, bytes]]) -> tuple[int, int, int, bytes]:
-    return min(rows)
 
 
 def _to_split(element: tuple[int, tuple[int, int, int, bytes]]) -> Iterator[beam.pvalue.TaggedOutput]:

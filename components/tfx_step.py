@@ -24,9 +24,9 @@ class Step(base_component.BaseComponent):
     It makes its own output channels, and the parameter `code`, the fingerprint of its module.
 
     Args:
-        executor: the class that does the work.
+        executor: the class that does the work; by default that of `extends`.
         code: modules and libraries that the executor runs without importing them.
-        extends: a specification of TFX's; the declarations of this class are added to it.
+        extends: a component of TFX's, to whose specification the declarations of this class are added.
     """
 
     INPUTS: ClassVar[dict[str, type[types.Artifact]]] = {}
@@ -36,7 +36,7 @@ class Step(base_component.BaseComponent):
     TYPE_ANNOTATION: Any = None
 
     def __init_subclass__(
-        cls, *, executor: type, code: tuple[str, ...] = (), extends: type[component_spec.ComponentSpec] | None = None
+        cls, *, executor: type | None = None, code: tuple[str, ...] = (), extends: Any = None
     ) -> None:
         super().__init_subclass__()
         parameter, channel = component_spec.ExecutionParameter, component_spec.ChannelParameter
@@ -46,13 +46,18 @@ class Step(base_component.BaseComponent):
             | {key: channel(type=kind, optional=True) for key, kind in cls.OPTIONAL_INPUTS.items()},
             "OUTPUTS": {key: channel(type=kind) for key, kind in cls.OUTPUTS.items()},
         }
-        merged = {name: {**getattr(extends, name, {}), **own} for name, own in declared.items()}
-        annotation = getattr(extends, "TYPE_ANNOTATION", cls.TYPE_ANNOTATION)
+        spec = getattr(extends, "SPEC_CLASS", None)
+        merged = {name: {**getattr(spec, name, {}), **own} for name, own in declared.items()}
+        annotation = getattr(spec, "TYPE_ANNOTATION", cls.TYPE_ANNOTATION)
         cls.SPEC_CLASS = type(
             f"{cls.__name__}Spec", (component_spec.ComponentSpec,), {**merged, "TYPE_ANNOTATION": annotation}
         )
-        is_beam = issubclass(executor, base_beam_executor.BaseBeamExecutor)
-        cls.EXECUTOR_SPEC = (executor_spec.BeamExecutorSpec if is_beam else executor_spec.ExecutorClassSpec)(executor)
+        if executor is not None:
+            is_beam = issubclass(executor, base_beam_executor.BaseBeamExecutor)
+            make_spec = executor_spec.BeamExecutorSpec if is_beam else executor_spec.ExecutorClassSpec
+            cls.EXECUTOR_SPEC = make_spec(executor)
+        else:
+            cls.EXECUTOR_SPEC = extends.EXECUTOR_SPEC
         cls._code = (cls.__module__, *code)
 
     def __init__(self, **values: Any) -> None:

@@ -118,9 +118,16 @@ class _Mistakes:
             value = "" if label is None or label == "" else f": {str(label)[:40]!r}"
             self.shown.append(f"row {row.number:,}" + (f" (line {row.line:,})" if row.line else "") + value)
 
+    def __str__(self) -> str:
+        """The rows for a message: "row 3, row 9 and 4 more"."""
+        rest = self.count - len(self.shown)
+        return ", ".join(self.shown) + (f" and {rest:,} more" if rest else "")
+
 
 def _mistakes_error(table: Table, task: TaskConfig, mistakes: dict[str, _Mistakes], rows: int) -> DataError:
-    described = [f"{name} in {m.count:,} of {rows:,} rows: {_list_rows(m)}" for name, m in mistakes.items()]
+    described = [f"{name} in {m.count:,} of {rows:,} rows: {m}" for name, m in mistakes.items()]
+    only_texts = all(name.startswith(_TEXT_MISTAKES) for name in mistakes)
+    texts = " and ".join(repr(name) for name in (task.text, task.text_pair) if name is not None)
     expected = {
         "single_label": f"one label in column {task.label!r} of every row",
         "multi_label": f"labels in column {task.label!r}, separated by {task.label_separator!r}; nothing for no label",
@@ -129,12 +136,12 @@ def _mistakes_error(table: Table, task: TaskConfig, mistakes: dict[str, _Mistake
     return DataError(
         f"{table.path}: rows that cannot be learned from",
         got="; ".join(described),
-        expected=_expected_text(task) if _concern_only_texts(mistakes) else expected[task.type],
-        fix=_fix(mistakes),
+        expected=f"Unicode text, in UTF-8, in column {texts} of every row" if only_texts else expected[task.type],
+        fix=_fix(mistakes, only_texts),
     )
 
 
-def _fix(mistakes: dict[str, _Mistakes]) -> str:
+def _fix(mistakes: dict[str, _Mistakes], only_texts: bool) -> str:
     if set(mistakes) == {_DECIMAL_COMMA}:
         return _DECIMAL_FIX
     if _A_VECTOR in mistakes:
@@ -144,24 +151,9 @@ def _fix(mistakes: dict[str, _Mistakes]) -> str:
             "put exactly the text into the column that the model will receive later (join the words of a list in the "
             "same way), or correct task.text"
         )
-    if _concern_only_texts(mistakes):
+    if only_texts:
         return "correct or delete these rows, or correct task.text"
     return "correct or delete these rows, or correct task.type and task.label"
-
-
-def _concern_only_texts(mistakes: dict[str, _Mistakes]) -> bool:
-    return all(name.startswith(_TEXT_MISTAKES) for name in mistakes)
-
-
-def _expected_text(task: TaskConfig) -> str:
-    columns = " and ".join(repr(name) for name in (task.text, task.text_pair) if name is not None)
-    return f"Unicode text, in UTF-8, in column {columns} of every row"
-
-
-def _list_rows(mistakes: _Mistakes) -> str:
-    """The rows for a message: "row 3, row 9 and 4 more"."""
-    rest = mistakes.count - len(mistakes.shown)
-    return ", ".join(mistakes.shown) + (f" and {rest:,} more" if rest else "")
 
 
 def _record(values: dict[str, Any], task: TaskConfig, numbers: NumberColumn) -> Record:
@@ -172,8 +164,11 @@ def _record(values: dict[str, Any], task: TaskConfig, numbers: NumberColumn) -> 
         if name is not None and (non_text := describe_non_text(values[name])):
             raise BadValueError(f"not text: {non_text} in column {name!r}")
     for name in columns:
-        if name is not None and isinstance(values.get(name), bytes):
-            _check_utf8(name, values[name])
+        try:  # bytes (Parquet has such columns) must be text in the task's columns; other columns may hold any bytes
+            if name is not None and isinstance(values.get(name), bytes):
+                values[name].decode("utf-8")
+        except UnicodeDecodeError:
+            raise BadValueError(f"bytes in {name!r} that are not UTF-8") from None
     others = {
         name: text for name, value in values.items() if name and name not in columns and (text := nearest_text(value))
     }
@@ -185,14 +180,6 @@ def _record(values: dict[str, Any], task: TaskConfig, numbers: NumberColumn) -> 
         number=_number(target, task.decimal, numbers) if task.type == "regression" else None,
         others=others,
     )
-
-
-def _check_utf8(name: str, value: bytes) -> None:
-    """Bytes (Parquet has such columns) must be text in the task's columns; other columns may hold any bytes."""
-    try:
-        value.decode("utf-8")
-    except UnicodeDecodeError:
-        raise BadValueError(f"bytes in {name!r} that are not UTF-8") from None
 
 
 def _labels(target: Any, task: TaskConfig) -> tuple[str, ...]:

@@ -9,8 +9,6 @@ Repetitions, overlaps and contradictions depend on how the configured tokenizer 
 one text for an uncased vocabulary and two for a cased one, and `data.dedupe` must not drop a text that the model can
 distinguish. Texts that people cannot distinguish are the same for every tokenizer: Unicode's composed and decomposed
 forms, full width, kinds of white space, and invisible characters.
-
-Imports no TensorFlow.
 """
 
 from __future__ import annotations

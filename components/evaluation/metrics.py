@@ -56,14 +56,14 @@ def single_label(targets: np.ndarray, probabilities: np.ndarray, labels: tuple[s
         return _unmeasured("single_label", counts, broken), np.zeros((classes + 1, classes), np.int64)
     predicted = probabilities.argmax(axis=1) if len(targets) else np.zeros(0, np.int64)
     confusion = np.zeros((classes + 1, classes), np.int64)
-    compared = predicted < classes
-    np.add.at(confusion, (np.where(targets == UNKNOWN, classes, targets)[compared], predicted[compared]), 1)
+    compared, known = predicted < classes, targets != UNKNOWN
+    np.add.at(confusion, (np.where(known, targets, classes)[compared], predicted[compared]), 1)
     measured = {
         **counts,
-        "unknown_label_count": float((targets == UNKNOWN).sum()),
+        "unknown_label_count": float((~known).sum()),
         **_one_label_scores(targets, predicted, labels),
         "auc": _auc(targets, probabilities, classes),
-        "log_loss": _log_loss(targets, probabilities),
+        "log_loss": float(label_loss(targets, probabilities)[known].mean()) if known.any() else math.nan,
         "calibration_error": _calibration_error(probabilities.max(axis=1, initial=0.0), predicted == targets),
     }
     return measured, confusion
@@ -99,7 +99,7 @@ def multi_label(
         "micro_f1": shared_metrics.micro_f1(targets, with_unknown),
         "subset_accuracy": float(sk.accuracy_score(targets, with_unknown)),
         **_many_label_scores(targets, with_unknown, probabilities, labels),
-        "log_loss": _binary_log_loss(known, probabilities),
+        "log_loss": float(binary_loss(known, probabilities).mean()) if known.size else math.nan,
         "calibration_error": _calibration_error(
             np.where(predicted, probabilities, 1.0 - probabilities).ravel(), (predicted == known).ravel()
         ),
@@ -194,15 +194,6 @@ def _auc(targets: np.ndarray, probabilities: np.ndarray, classes: int) -> float:
         if positive.any() and not positive.all():
             areas.append(sk.roc_auc_score(positive, probabilities[:, label]))
     return float(np.mean(areas)) if areas else math.nan
-
-
-def _log_loss(targets: np.ndarray, probabilities: np.ndarray) -> float:
-    known = targets != UNKNOWN
-    return float(label_loss(targets, probabilities)[known].mean()) if known.any() else math.nan
-
-
-def _binary_log_loss(known: np.ndarray, probabilities: np.ndarray) -> float:
-    return float(binary_loss(known, probabilities).mean()) if known.size else math.nan
 
 
 def label_loss(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

@@ -252,7 +252,8 @@ def read_measurements(folder: str, task_type: TaskType) -> Measurements:
 
 def _slice(record: Any) -> tuple[Slice, list[Any] | None]:
     """One of TFMA's records as a slice, and the candidate's confusion matrix."""
-    column, value = _column_and_value(record.slice_key)
+    keys = record.slice_key.single_slice_keys
+    column, value = (keys[0].column, keys[0].bytes_value.decode("utf-8")) if keys else ("", "")
     models: dict[str, dict[str, float]] = {}
     confusion = None
     for item in record.metric_keys_and_values:
@@ -270,9 +271,3 @@ def _slice(record: Any) -> tuple[Slice, list[Any] | None]:
     if live is not None and compared is not None:
         comparison = Comparison(compared, live, {name: (low, highest[name]) for name, low in lowest.items()})
     return Slice(column, value, next(iter(models.values())), comparison, unreached), confusion
-
-
-def _column_and_value(key: Any) -> tuple[str, str]:
-    for single in key.single_slice_keys:
-        return single.column, single.bytes_value.decode("utf-8")
-    return "", ""

@@ -86,16 +86,9 @@ def direction(task_type: TaskType, metric: str) -> Direction:
     )
 
 
-def _bounds(metric: str) -> tuple[float, float]:
-    """The lowest and the highest value that a metric of `METRICS` or `PER_LABEL_METRICS` can have."""
-    if metric in _SIGNED:
-        return -1.0, 1.0
-    return 0.0, math.inf if metric in _UNBOUNDED else 1.0
-
-
 def _check_reachable(metric: str, threshold: ThresholdConfig) -> None:
     """Refuses a threshold that no model passes, such as a percentage instead of a fraction."""
-    lowest, highest = _bounds(metric)
+    lowest, highest = -1.0 if metric in _SIGNED else 0.0, math.inf if metric in _UNBOUNDED else 1.0
     where = f"evaluation.thresholds.{metric}"
     loss = threshold.max_loss_to_live
     if loss is not None and loss >= highest - lowest:

@@ -1,4 +1,5 @@
 """One file for each TFX step: it unpacks artifacts, calls the code that does the work, and writes artifacts.
 
-The decisions are in `data`, `evaluation`, `gates`, `models`, `tflite` and `serving`.
+All but ExampleGen build on `components.step`. The decisions are in `data`, `evaluation`, `gates`, `models`, `tflite`
+and `serving`.
 """

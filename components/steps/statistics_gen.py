@@ -14,24 +14,14 @@ _LIBRARIES = ("tensorflow_data_validation", "tfx_bsl")
 _ALL_SPLITS = json_utils.dumps([])
 
 
-class StatisticsGen(
-    Step,
-    executor=TfxStatisticsGen.EXECUTOR_SPEC.executor_class,
-    code=_LIBRARIES,
-    extends=TfxStatisticsGen.SPEC_CLASS,
-):
+class StatisticsGen(Step, extends=TfxStatisticsGen, code=_LIBRARIES):
     """Output `statistics`: TFDV's statistics of every split."""
 
     def __init__(self, examples: types.BaseChannel) -> None:
         super().__init__(examples=examples, exclude_splits=_ALL_SPLITS)
 
 
-class ExampleValidator(
-    Step,
-    executor=TfxExampleValidator.EXECUTOR_SPEC.executor_class,
-    code=_LIBRARIES,
-    extends=TfxExampleValidator.SPEC_CLASS,
-):
+class ExampleValidator(Step, extends=TfxExampleValidator, code=_LIBRARIES):
     """Output `anomalies`: where the statistics do not fit the schema."""
 
     def __init__(self, statistics: types.BaseChannel, schema: types.BaseChannel) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import tensorflow as tf
 from tfx import types
+from tfx.components import Transform as TfxTransform
 from tfx.components.transform import executor as tfx_transform
-from tfx.types import artifact_utils, standard_artifacts, standard_component_specs
+from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import json_utils
 
 from components.artifacts import Artifacts, TokenizerArtifact
@@ -78,12 +79,7 @@ def _target(column: Any, task: TaskConfig, labels: LabelSpace) -> tf.Tensor:
     return tf.cast(tf.reduce_any(tf.equal(dense[:, :, tf.newaxis], names), axis=1), tf.float32)
 
 
-class Transform(
-    Step,
-    executor=Executor,
-    code=("tensorflow_transform", "tfx_bsl"),
-    extends=standard_component_specs.TransformSpec,
-):
+class Transform(Step, executor=Executor, extends=TfxTransform, code=("tensorflow_transform", "tfx_bsl")):
     """TFX's Transform with Transom's preprocessing function; writes the transformed examples of every split."""
 
     INPUTS = {"tokenizer": TokenizerArtifact}

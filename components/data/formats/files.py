@@ -53,11 +53,6 @@ def patterns_of(files: Files | None) -> tuple[str, ...]:
     return (files,) if isinstance(files, str) else tuple(files)
 
 
-def has_span(pattern: str) -> bool:
-    """True if the pattern matches the newest span."""
-    return _SPEC.search(pattern) is not None
-
-
 def find_files(files: Files | None, base: Path, key: str = "data") -> list[Path]:
     """The files that `files` names, each once: patterns in the order given, a glob's files sorted.
 
@@ -72,7 +67,7 @@ def find_files(files: Files | None, base: Path, key: str = "data") -> list[Path]
 
 
 def _matches(pattern: str, base: Path, key: str) -> list[Path]:
-    if has_span(pattern):
+    if _SPEC.search(pattern):
         pattern = newest_span(pattern, base, key)
     pattern = _at_home(pattern, base)
     path = base / pattern

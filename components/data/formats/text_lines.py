@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from components.data.formats.files import open_bytes
-from components.data.formats.magic_bytes import START, FileKind, recognize
+from components.data.formats.magic_bytes import START, recognize
 from components.data.formats.table import row_location
 from models.errors import DataError
 
@@ -55,9 +55,10 @@ class Lines:
     def _raw(self, stream: BinaryIO) -> Iterator[bytes]:
         """The lines as bytes. Raises `DataError` if the file is not text."""
         block = stream.read(_BLOCK)
-        other_format = recognize(block[:START])
-        if other_format is not None:
-            raise self._other_format(other_format)
+        kind = recognize(block[:START])
+        if kind is not None:
+            what, expected = f"{self.path}: not a text file in UTF-8", "a table as UTF-8 text"
+            raise DataError(what, got=kind.what, expected=expected, fix=kind.fix)
         if b"\r" in block and b"\n" not in block:
             yield from _split_at_carriage_returns(stream, block)
             return
@@ -108,11 +109,6 @@ class Lines:
             got=kind.what if kind else "no gzip header",
             expected="a gzip file",
             fix=kind.fix if kind else "remove .gz from its name, or compress it with gzip",
-        )
-
-    def _other_format(self, kind: FileKind) -> DataError:
-        return DataError(
-            f"{self.path}: not a text file in UTF-8", got=kind.what, expected="a table as UTF-8 text", fix=kind.fix
         )
 
     def _not_utf8(self, raw: bytes, start: int) -> DataError:

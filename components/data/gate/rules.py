@@ -41,10 +41,6 @@ class Evidence:
     def train(self) -> SplitFacts:
         return self.facts["train"]
 
-    def held_out(self) -> Iterator[SplitFacts]:
-        """The facts of the other splits."""
-        return (facts for name, facts in self.facts.items() if name != "train")
-
     def look_up(self, split: str, rows: np.ndarray) -> tuple[str, ...]:
         """The first of the selected rows, shortened. `rows`: bool [rows]."""
         shown = (format_row(record) for record, selected in zip(self.read(split), rows, strict=False) if selected)
@@ -100,7 +96,9 @@ def unseen_label(evidence: Evidence) -> Iterator[Finding]:
         fix = f"correct the labels, or {add}, or set gate.unseen_label: warn ({left_out.format('then ')})"
     else:
         fix = f"correct the labels, or {add}; otherwise {left_out.format('')}"
-    for facts in evidence.facts.values() if configured else evidence.held_out():
+    for facts in evidence.facts.values():
+        if not configured and facts is evidence.train:
+            continue
         known = configured or set(evidence.train.labels)
         unknown = {label: count for label, count in facts.labels.most_common() if label not in known}
         if unknown and evidence.train.rows:

@@ -48,8 +48,11 @@ def as_text(value: Any) -> str | None:
     8601.
     """
     if isinstance(value, str):
-        if not value.isascii():
-            _check_unicode(value)
+        try:
+            if not value.isascii():
+                value.encode()
+        except UnicodeEncodeError:
+            raise BadValueError("half of a surrogate pair (no Unicode text)") from None
         return value
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
@@ -83,13 +86,6 @@ def nearest_text(value: Any) -> str | None:
         return as_text(value)
     except BadValueError:
         return readable(value if isinstance(value, str) else as_json(value))
-
-
-def _check_unicode(value: str) -> None:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise BadValueError("half of a surrogate pair (not Unicode text)") from None
 
 
 def as_json(value: Any) -> str:

@@ -2,8 +2,6 @@
 
 Also the forms of other programs: `frozenset({…})`, `array([…], dtype=object)`, R's `c(…)`, a list inside a JSON string,
 Label Studio's `{"choices": […]}`, and Postgres' {a,"b c"}.
-
-Standard library only.
 """
 
 from __future__ import annotations
