@@ -145,7 +145,7 @@ class Checkpoints:
                 kept = "the beginning" if self.kept_step is None else f"step {self.kept_step}"
                 self._notify(
                     f"the checkpoint cannot be written ({error.strerror or error}): training continues, and after an "
-                    f"interruption it would continue from {kept}"
+                    f"interruption it would resume from {kept}"
                 )
             return False
         finally:
