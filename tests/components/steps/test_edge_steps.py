@@ -83,7 +83,7 @@ def test_every_kind_of_model_gets_a_bundle(kind: str, exports: dict[str, Exporte
 def test_a_variant_that_cannot_be_exported_is_reported_and_stops_nothing(
     exports: dict[str, Exported], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = Float32Model.write_bundle
+    write_bundle = Float32Model.write_bundle
 
     def refuse(self: Float32Model, target: Path, variant: str, *rest: Any, **more: Any) -> Manifest:
         if variant == "dynamic_int8":
