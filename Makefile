@@ -22,7 +22,7 @@ test-all: $(READY)  ## every test
 bench: $(READY)  ## the quick benchmarks
 	$(BIN)/python benchmarks/quick.py
 
-fuzz: $(READY)  ## ten minutes of wrong requests to the server, while other clients expect prompt responses
+fuzz: $(READY)  ## ten minutes of invalid requests to the server, while other clients expect prompt responses
 	$(BIN)/python benchmarks/serving_fuzz.py --seconds 600
 
 check: $(READY)  ## format, lint, types, import contracts, generated docs; `make hooks` has the same before each commit

@@ -1,5 +1,6 @@
-"""The steps of the pipeline and the code behind their decisions: the data, the evaluation, the gates.
+"""The steps of the pipeline and the code behind their decisions.
 
-`steps` holds the adapters to TFX; `data` and `evaluation` are plain Python without TFX. The modules of this folder are
-shared by several steps or use TFX's artifacts. Models, servers and bundles have their own packages.
+`steps` holds the adapters to TFX, `model_gates` the serving gate and the edge gate; `data` (with the data gate) and
+`evaluation` do without TFX. The modules of this folder serve several steps or use TFX's artifacts. Models, servers and
+bundles have their own packages.
 """

@@ -28,7 +28,7 @@ class DataConfig(ConfigSection):
     """The labelled text."""
 
     path: Files | None = None
-    """One table, split by a hash of the text: a file, a list of files or a glob; `{SPAN}` stands for dated folders."""
+    """One table, split by a hash of the text: a file, a list of files or a glob; `{SPAN}` matches dated folders."""
     train: Files | None = None
     """Instead of `path`, for data that is split already: the training rows."""
     eval: Files | None = None

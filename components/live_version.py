@@ -1,4 +1,4 @@
-"""The version that is live under the push folder: its number, a digest of its files, a copy."""
+"""The live version under the push folder: number, digest and copy, for `steps/live_model.py` and `steps/pusher.py`."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def version_digest(folder: Path) -> str:
             digest.update(os.fsencode(path.relative_to(folder)) + b"\0")
             with path.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
-    except FileNotFoundError:  # pruned meanwhile: the step looks again
+    except FileNotFoundError:  # pruned meanwhile: look again
         return ""
     except OSError as error:
         raise PushError(

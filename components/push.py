@@ -1,4 +1,4 @@
-"""Pushing a model, and its edge bundle, to the folders from which they are served."""
+"""Pushes a model, and its edge bundle, to the folders from which they are served; `steps/pusher.py` calls it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from components.data.gate.drift import SUMMARY_FILE
-from components.evaluation.comparability import EXTRA_FOLDER
+from components.evaluation.live_baseline import EXTRA_FOLDER
 from models.config import CONFIG_FILE
 from models.errors import ModelError, PushError
 from models.saved.model_identity import same_model
@@ -146,7 +146,7 @@ def _push_bundle(edge: EdgeChoice, directory: Path, version: int, keep: int) -> 
 
 
 def _is_same_bundle(folder: Path, manifest: Manifest) -> bool:
-    """Whether the bundle in a folder has the same files, whatever its measurements."""
+    """Whether the bundle in a folder has the same files; measurements may differ."""
     try:
         return Manifest.load(folder).sha256 == manifest.sha256
     except ModelError:

@@ -43,7 +43,7 @@ def explain_interrupted_export(trained: TrainedModel) -> Iterator[None]:
         step, folder = trained.checkpoints.kept_step, trained.checkpoints.folder
         what, same = "the export of the trained model", "with the same settings, data and code"
         if step is None:
-            lost, then = "the whole training, of which there is no checkpoint", "training starts at step 1"
+            lost, then = "the whole training, because there is no checkpoint", "training starts at step 1"
             raise Interrupted(what, lost=lost, then=then) from error
         if step < trained.report["steps"]:
             kept, then = f"a checkpoint of step {step}, in {folder}", f"{same} training continues at step {step + 1}"

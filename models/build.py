@@ -1,4 +1,4 @@
-"""From a configuration to a Keras model: encoder, pooling, head."""
+"""From a configuration to a Keras model: encoder (from scratch or a preset), pooling, head."""
 
 from __future__ import annotations
 

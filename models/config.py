@@ -56,9 +56,9 @@ class TaskConfig(ConfigSection):
         if len(set(names)) != len(names):
             raise ValueError(f"text, text_pair and label must be different columns, got {names}")
         if self.labels is not None and self.type == "regression":
-            raise ValueError("labels has no meaning for a regression: remove it")
+            raise ValueError("labels does not apply to a regression: remove it")
         if self.decimal is not None and self.type != "regression":
-            raise ValueError("decimal has a meaning only for a regression: remove it")
+            raise ValueError("decimal applies only to a regression: remove it")
         if self.labels is not None and (len(set(self.labels)) != len(self.labels) or len(self.labels) < 2):
             raise ValueError(f"labels must be at least two different names, got {list(self.labels)}")
         for label in self.labels or ():
@@ -106,8 +106,8 @@ class TokenizerConfig(ConfigSection):
         if self.mediapipe_compatible and (self.strip_accents or not self.lowercase):
             wrong = "strip_accents true" if self.strip_accents else "lowercase false"
             raise ValueError(
-                f"mediapipe_compatible does not go with {wrong}: MediaPipe folds the case of ASCII and keeps accents; "
-                f"remove {wrong.split()[0]}"
+                f"mediapipe_compatible cannot be combined with {wrong}: MediaPipe folds the case of ASCII and "
+                f"keeps accents; remove {wrong.split()[0]}"
             )
         return self
 

@@ -17,6 +17,9 @@ exits with the code; nothing below the command line catches these errors.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from tflite.host.errors import ModelError as ModelError
 from tflite.host.errors import TransomError as TransomError
 
@@ -68,6 +71,14 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(self.render())
 
     def render(self) -> str:
-        """The message, one line per part; empty parts are left out."""
         parts = (("kept", self.kept), ("lost", self.lost), ("next", self.then))
         return "\n".join([self.what, *(f"  {name}: {value}" for name, value in parts if value)])
+
+
+@contextmanager
+def os_errors_as(kind: type[TransomError], what: str, *, expected: str = "", fix: str = "") -> Iterator[None]:
+    """Turns an OSError in the block into an error of this kind, whose `got` is the operating system's reason."""
+    try:
+        yield
+    except OSError as error:
+        raise kind(what, got=error.strerror or str(error), expected=expected, fix=fix) from error

@@ -21,7 +21,7 @@ def occurring_labels(true: np.ndarray, predicted: np.ndarray, labels: int) -> np
 
 
 def label_scores(true: np.ndarray, predicted: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Precision, recall, F1 and number of rows of each of `labels`; NaN where a label leaves one undefined."""
+    """Precision, recall, F1 and number of rows of each of `labels`; NaN if a label leaves one undefined."""
     scores: tuple[np.ndarray, ...] = metrics.precision_recall_fscore_support(
         _matrix(true), _matrix(predicted), labels=labels, average=None, zero_division=np.nan
     )
@@ -29,13 +29,13 @@ def label_scores(true: np.ndarray, predicted: np.ndarray, labels: np.ndarray) ->
 
 
 def macro_f1(true: np.ndarray, predicted: np.ndarray, labels: int) -> float:
-    """Mean F1 of the labels that occur; NaN where none does."""
+    """Mean F1 of the labels that occur; NaN if none does."""
     occurring = occurring_labels(true, predicted, labels)
     return float(label_scores(true, predicted, occurring)[2].mean()) if len(occurring) else math.nan
 
 
 def micro_f1(true: np.ndarray, predicted: np.ndarray) -> float:
-    """F1 over all labels together; NaN where no row has a label and none is predicted."""
+    """F1 over all labels together; NaN if no row has a label and none is predicted."""
     return float(metrics.f1_score(_matrix(true), _matrix(predicted), average="micro", zero_division=np.nan))
 
 
@@ -45,7 +45,7 @@ def mean_squared_error(true: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def correlations(true: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    """`pearson` and `spearman`; NaN where one side is constant or not finite."""
+    """`pearson` and `spearman`; NaN if one side is constant or not finite."""
     if not (np.isfinite(predicted).all() and np.ptp(true) > 0 and np.ptp(predicted) > 0):
         return {"pearson": math.nan, "spearman": math.nan}
     return {

@@ -32,7 +32,7 @@ WRONG_ARGUMENTS = 2
 
 EPILOG = """\
 a first run:
-  transom init reviews.csv                looks at the table, writes transom.yaml
+  transom init reviews.csv                inspects the table, writes transom.yaml
   transom run                             trains, measures and pushes a model
   transom predict reviews-out "so good"   queries the pushed model
   transom serve reviews-out               serves it over gRPC and REST
@@ -84,7 +84,6 @@ def run_command(command: Callable[[], int], options: argparse.Namespace) -> int:
 
 
 def _print_error(error: TransomError, options: argparse.Namespace) -> int:
-    """Prints an error, with -v also its traceback; returns its exit code."""
     if options.verbose:
         streams.print_message(traceback.format_exc().rstrip())
     streams.print_message(f"transom: {error.render()}")

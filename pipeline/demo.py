@@ -52,12 +52,10 @@ next:    . .venv/bin/activate                       # activates the environment 
 
 
 def main() -> int:
-    """Runs the demo; returns the exit code."""
     return run_command(_demo, argparse.Namespace(verbose=False))
 
 
 def _demo() -> int:
-    """Prepares the data, runs the pipeline and queries the pushed model."""
     from pipeline.runs.pipeline_run import run
 
     begin = time.monotonic()

@@ -47,7 +47,6 @@ class Paths:
 
     @classmethod
     def from_config(cls, config: ProjectConfig, config_file: Path) -> Paths:
-        """The folders that a configuration file names."""
         base = config_file.resolve().parent
         output = base / (config.output or f"{config.name}-out")
         push = base / config.push.directory if config.push.directory else output / MODEL_FOLDER / config.name

@@ -35,10 +35,6 @@ _MANY_ROWS = 100
 def check(config: ProjectConfig, paths: Paths) -> None:
     """Checks files, columns, rows, schema, preset and folders.
 
-    Args:
-        config: the configuration of the run.
-        paths: the folders that it reads and writes.
-
     Raises:
         ConfigError: the configuration does not fit the data, or a folder is not writable.
         DataError: a file or a row cannot be read, or (GateError) the data cannot train a model for the task.
@@ -118,19 +114,12 @@ def _find_tables(config: ProjectConfig, base: Path) -> list[tuple[Source, Path]]
 
 @dataclass
 class _TableScan:
-    """Facts about the tables.
+    """Facts about the tables."""
 
-    Attributes:
-        facts: the counts of each split.
-        columns: all columns of all tables.
-        units: the units of a regression's numbers, with their numbers of rows.
-        whole: whether every file was read completely.
-    """
-
-    facts: dict[str, SplitFacts]
-    columns: set[str]
-    units: Counter[str] = field(default_factory=Counter)
-    whole: bool = True
+    facts: dict[str, SplitFacts]  # the counts of each split
+    columns: set[str]  # of all tables
+    units: Counter[str] = field(default_factory=Counter)  # of a regression's numbers, with their numbers of rows
+    whole: bool = True  # every file was read completely
 
     @classmethod
     def of(cls, tables: Iterable[tuple[Source, Path]], config: ProjectConfig) -> _TableScan:

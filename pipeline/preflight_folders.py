@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from components.data.formats.files import abbreviate
-from models.errors import ConfigError
+from models.errors import ConfigError, os_errors_as
 from models.saved.model_locations import MODEL_FILE
 from pipeline.config import ProjectConfig
 from pipeline.paths import Paths
@@ -73,17 +74,11 @@ def _refuse_foreign_folders(folder: Path, key: str, known_by: tuple[str, ...]) -
 
 
 def _check_writable(folder: Path, key: str) -> None:
-    try:
+    what, expected = f"{key}: {str(folder)[:200]} cannot be read", "a readable folder, or a new one"
+    fix = "name another folder, or change the permissions of those above it"
+    # A missing folder will be created.
+    with os_errors_as(ConfigError, what, expected=expected, fix=fix), suppress(FileNotFoundError, NotADirectoryError):
         os.stat(folder)
-    except (FileNotFoundError, NotADirectoryError):  # it will be created
-        pass
-    except OSError as error:
-        raise ConfigError(
-            f"{key}: {str(folder)[:200]} cannot be read",
-            got=error.strerror or str(error),
-            expected="a readable folder, or a new one",
-            fix="name another folder, or change the permissions of those above it",
-        ) from None
     existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))
     if not existing.is_dir():
         raise ConfigError(f"{key}: {folder} cannot be a folder", got=f"{existing} is a file", fix="name another folder")

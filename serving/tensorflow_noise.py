@@ -99,7 +99,7 @@ def _copy_without_noise() -> None:
 
 
 def _write(content: bytes) -> None:
-    with contextlib.suppress(OSError):  # no reader any more, which must not stop the writer
+    with contextlib.suppress(OSError):  # without a reader, which must not stop the writer
         while content:
             content = content[os.write(1, content) :]
 

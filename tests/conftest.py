@@ -17,10 +17,10 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "0")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-# What tests share: tiny models, small servers, clients.
+# Shared by tests: tiny models, small servers, clients.
 sys.path[:0] = [str(folder) for folder in sorted((REPOSITORY / "tests" / "support").iterdir())]
 
-# A shell that starts the tests in the background, or nohup, ignores these signals, and a run rightly leaves that alone.
+# A shell that starts the tests in the background, or nohup, ignores these signals, and a run keeps that setting.
 for _number in (signal.SIGINT, signal.SIGHUP):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)

@@ -31,19 +31,12 @@ CALIBRATION_ROWS = 200
 
 @dataclass(frozen=True)
 class Float32Model:
-    """A model converted to float32, from which every variant is made.
+    """A model converted to float32, from which every variant is made."""
 
-    Attributes:
-        restored: the Keras model.
-        content: the .tflite file.
-        lengths: tokens of each signature.
-        source: the model's name in the report.
-    """
-
-    restored: RestoredModel
-    content: bytes
-    lengths: tuple[int, ...]
-    source: str
+    restored: RestoredModel  # the Keras model
+    content: bytes  # the .tflite file
+    lengths: tuple[int, ...]  # tokens of each signature
+    source: str  # the model's name in the report
 
     @property
     def name(self) -> str:
@@ -55,7 +48,6 @@ class Float32Model:
         """Converts the SavedModel in a folder.
 
         Args:
-            folder: a version's folder.
             lengths: tokens of each signature. Default: one, the model's longest input.
 
         Raises:
@@ -97,8 +89,7 @@ class Float32Model:
         """Writes the bundle of a variant; see `tflite.bundle.bundle_folder`.
 
         Args:
-            target: the bundle's folder, new or empty.
-            variant: its quantization.
+            target: a new or empty folder.
             card: for the metadata; an empty description is filled in.
             golden: real rows; the golden file contains the first fifty.
             calibration: real rows, required for "int8" and better for variants with int4 tables.
@@ -145,8 +136,7 @@ def export_bundle(
 
     Args:
         model_dir: a version, a push folder, or a run's output folder.
-        target: the bundle's folder, new or empty.
-        variant: its quantization.
+        target: a new or empty folder.
         lengths: tokens of each signature. Default: one, the model's longest input. MediaPipe runs no file with several.
         texts: real texts, `pairs` their second texts. They calibrate variants that read rows (`variants.py`), the
             golden file contains some of them, and the predictions are compared with Keras's: `report["parity"]` of the

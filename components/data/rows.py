@@ -102,7 +102,7 @@ def _check_numbers(table: Table, task: TaskConfig, numbers: NumberColumn) -> Non
         raise DataError(
             f"{table.path}: the numbers in column {task.label!r} can be read in more than one way",
             got=ambiguity,
-            expected="numbers with one reading",
+            expected="numbers that can be read in only one way",
             fix=fix,
         )
 

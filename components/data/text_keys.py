@@ -1,6 +1,6 @@
 """When two texts count as the same text: for splitting, and for the model.
 
-The two need different answers, because they must err in different directions. A row's split depends on the coarsest
+The two need different rules, because they must err in different directions. A row's split depends on the coarsest
 reading: case, accents, compatibility forms ("ﬁ", full width), white space and invisible characters are ignored. So no
 tokenizer can read the same text in two splits, and a row stays in its split when the tokenizer changes. Different
 texts that are wrongly taken for the same merely go to the same split.

@@ -115,7 +115,7 @@ def multi_label(
 
 
 def regression(targets: np.ndarray, predictions: np.ndarray) -> Metrics:
-    """Metrics of a regression: float [N] each, NaN where a row has no target."""
+    """Metrics of a regression: float [N] each, NaN if a row has no target."""
     labelled = np.isfinite(targets)
     counts, broken = _counts(labelled), _broken(predictions[:, None])
     targets, predictions = targets[labelled].astype(np.float64), predictions[labelled].astype(np.float64)

@@ -21,8 +21,8 @@ from tensorflow_model_analysis.metrics import metric_types
 
 from components.config import EvaluationConfig
 from components.evaluation import metrics
-from components.evaluation.comparability import SIGNATURE, output_name
 from components.evaluation.comparison import Baseline, compare
+from components.evaluation.live_baseline import SIGNATURE, output_name
 from components.evaluation.measurements import Comparison, Measurements, Slice
 from components.evaluation.thresholds import slice_columns
 from models.config import TaskConfig
@@ -93,7 +93,7 @@ class _SelectNumbers(metric_types.Preprocessor):
 
     def _numbers(self, extracts: tfma.Extracts, model: str) -> np.ndarray:
         outputs = extracts[tfma.PREDICTIONS_KEY]
-        # TFMA omits the level of the models if there is only one, and that of the outputs likewise.
+        # TFMA omits the level of the models if there is only one, and that of the outputs in the same case.
         for name in (model, self._output):
             if isinstance(outputs, dict) and name in outputs:
                 outputs = outputs[name]

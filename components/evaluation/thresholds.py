@@ -139,7 +139,7 @@ def check_metrics(task_type: TaskType, config: EvaluationConfig, labels: tuple[s
         if better == "none" and threshold.max_loss_to_live is not None:
             raise ConfigError(
                 f"{where}.max_loss_to_live",
-                got="a metric of which neither a higher nor a lower value is better",
+                got="a metric for which neither a higher nor a lower value is better",
                 fix="use min or max instead",
             )
         _check_reachable(metric, threshold)

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from components.config import EvaluationConfig, ThresholdConfig
-from components.evaluation import shortfalls
+from components.evaluation import threshold_messages
 from components.evaluation.measurements import Comparison, Measurements, Slice, finite_or_none, natural_order
 from components.evaluation.thresholds import direction
 
@@ -90,7 +90,7 @@ def reach_verdict(measured: Measurements, config: EvaluationConfig) -> Verdict:
     verdict.judgements.extend(_judge_finiteness(measured))
     wants_live = [name for name, threshold in config.thresholds.items() if threshold.max_loss_to_live is not None]
     if wants_live and measured.whole.comparison is None and not measured.live.why_not:
-        why = "this model is live itself" if measured.live.same else "nothing is live"
+        why = "this is the live model itself" if measured.live.same else "nothing is live"
         verdict.notes.append(f"max_loss_to_live of {', '.join(wants_live)} was not judged: {why}")
     for metric, threshold in config.thresholds.items():
         judge = _Judge(measured, config, metric, threshold)
@@ -122,7 +122,7 @@ def _judge_finiteness(measured: Measurements) -> Iterator[Judgement]:
     """A model that predicts NaN or infinity for some row is not good enough, whatever the thresholds are."""
     broken, rows = measured.whole.not_finite, measured.whole.rows
     if broken:
-        place = shortfalls.describe_rows(measured, measured.whole)
+        place = threshold_messages.describe_rows(measured, measured.whole)
         sentence = f"{broken} of the predictions {place} are NaN or infinite, so no metric of the model is valid"
         yield Judgement("not_finite_count", "", rows, "max", 0.0, float(broken), passed=False, sentence=sentence)
 
@@ -202,12 +202,12 @@ class _Judge:
 
     def _judge_value(self, judgement: Judgement, part: Slice, value: float) -> Judgement:
         bound, limit = judgement.bound, judgement.limit
-        place = shortfalls.describe_rows(self.measured, part)
+        place = threshold_messages.describe_rows(self.measured, part)
         if not math.isfinite(value):
             return self._undefined(judgement, part, place)
         if (limit - value if bound == "min" else value - limit) <= _ROUNDING:
             return judgement
-        sentence = shortfalls.out_of_bounds(self.metric, place, bound, limit, value)
+        sentence = threshold_messages.out_of_bounds(self.metric, place, bound, limit, value)
         return replace(judgement, passed=False, sentence=sentence)
 
     def _undefined(self, judgement: Judgement, part: Slice, place: str) -> Judgement:
@@ -219,7 +219,7 @@ class _Judge:
     def _judge_loss(self, limit: float, part: Slice, comparison: Comparison) -> Judgement:
         metric, live, rows = self.metric, self.measured.live, comparison.rows
         value, old = comparison.candidate.get(metric, math.nan), comparison.live.get(metric, math.nan)
-        place = shortfalls.describe_rows(self.measured, part, rows)
+        place = threshold_messages.describe_rows(self.measured, part, rows)
         values = finite_or_none(value), finite_or_none(old)
         judgement = Judgement(metric, part.name, rows, "max_loss_to_live", limit, *values)
         why = self._why_live_value_is_missing(value, old)
@@ -237,13 +237,13 @@ class _Judge:
         interval = comparison.losses.get(metric)
         judgement = replace(judgement, loss=loss, interval=interval)
         if loss - limit > _ROUNDING:
-            sentence = shortfalls.worse(metric, place, limit, value, old, live, interval)
+            sentence = threshold_messages.worse(metric, place, limit, value, old, live, interval)
             if interval is None or limit < 0 or interval[0] > _ROUNDING:
                 return replace(judgement, passed=False, sentence=sentence)
             chance = "on so few rows this may be chance, so it passes; more rows would decide"
             return replace(judgement, sentence=f"{sentence}: {chance}")
         if interval is not None and interval[1] - limit > _ROUNDING and not part.column:
-            return replace(judgement, sentence=shortfalls.may_be_worse(metric, place, limit, interval))
+            return replace(judgement, sentence=threshold_messages.may_be_worse(metric, place, limit, interval))
         return judgement
 
     def _why_live_value_is_missing(self, value: float, old: float) -> str:
@@ -256,11 +256,11 @@ class _Judge:
 
     def _incomparable(self, judgement: Judgement, part: Slice, why: str) -> Judgement:
         """A comparison that cannot be made fails, unless the user allows it."""
-        place = shortfalls.describe_rows(self.measured, part)
+        place = threshold_messages.describe_rows(self.measured, part)
         live = f"the live model (version {self.measured.live.version})"
         sentence = f"{self.metric} {place} cannot be compared with {live}: {why}"
         if self.config.replace_incomparable:
             allowed = f"{sentence}; it passes because evaluation.replace_incomparable is true"
             return replace(judgement, passed=None, sentence=allowed)
-        how = f"to replace it nevertheless: {shortfalls.OVERRIDE}"
+        how = f"to replace it nevertheless: {threshold_messages.OVERRIDE}"
         return replace(judgement, passed=False, sentence=f"{sentence}; {how}")

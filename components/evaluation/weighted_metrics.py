@@ -93,7 +93,7 @@ def _build(
 
 
 def _quotient(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """The quotient, NaN where the divisor is 0."""
+    """The quotient, NaN if the divisor is 0."""
     return np.divide(above, below, out=np.full(np.broadcast(above, below).shape, np.nan), where=below > 0)
 
 

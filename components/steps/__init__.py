@@ -1,5 +1,5 @@
 """One file for each TFX step: it unpacks artifacts, calls the code that does the work, and writes artifacts.
 
-All but ExampleGen build on `components.step`. The decisions are in `data`, `evaluation`, `gates`, `models`, `tflite`
-and `serving`.
+All but ExampleGen build on `components.tfx_step`. The decisions are in `data`, `evaluation`, `model_gates`, `models`,
+`tflite` and `serving`.
 """

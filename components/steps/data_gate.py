@@ -16,8 +16,8 @@ from components.data.gate.anomalies import anomaly_findings, load_anomalies
 from components.data.gate.counts import SplitFacts
 from components.data.rows import Record
 from components.data.text_keys import READING_KEYS, TextReading, load_text_reading
-from components.step import Step, StepExecutor, StepRun
 from components.tf_examples import from_example, read_split
+from components.tfx_step import Step, StepExecutor, StepRun
 from models.config import TaskConfig, TokenizerConfig
 from tflite.host.json_text import to_json
 

@@ -6,8 +6,8 @@ from tfx import types
 from tfx.types import standard_artifacts
 
 from components.artifacts import EdgeBundles
-from components.gates.edge_variants import export_variants
-from components.step import Step, StepExecutor, StepRun
+from components.model_gates.variant_export import export_variants
+from components.tfx_step import Step, StepExecutor, StepRun
 from models.config import TaskConfig
 from tflite.config import EdgeConfig
 

@@ -9,9 +9,9 @@ from tfx.types import standard_artifacts
 
 from components.artifacts import VARIANT, VERDICT, EdgeBundles, write_blessing
 from components.config import EvaluationConfig
-from components.gates.edge_gate_report import SPLIT, edge_gate_report
-from components.gates.edge_rows import edge_rows
-from components.step import Step, StepExecutor, StepRun
+from components.model_gates.edge_gate_report import SPLIT, edge_gate_report
+from components.model_gates.edge_rows import edge_rows
+from components.tfx_step import Step, StepExecutor, StepRun
 from models.config import TaskConfig
 from tflite.config import EdgeConfig
 from tflite.measure.variant_choice import FILE_NAME

@@ -21,15 +21,15 @@ from tfx.utils import io_utils, json_utils
 from components.artifacts import Artifacts, LiveModelArtifact
 from components.config import EvaluationConfig
 from components.data.formats.files import contents_digest
-from components.evaluation import earlier_evaluation, tfma_rows
-from components.evaluation.comparability import EXTRA_FOLDER, live_state
+from components.evaluation import evaluation_reuse, tfma_rows
+from components.evaluation.live_baseline import EXTRA_FOLDER, live_state
 from components.evaluation.measurements import without_broken_live
 from components.evaluation.slices import without_absent_columns
 from components.evaluation.summary import save_summary, summarize
 from components.evaluation.tfma_metric import build_eval_config, read_measurements
 from components.evaluation.thresholds import check_metrics
-from components.step import Step, StepRun
 from components.tf_examples import read_split, split_files
+from components.tfx_step import Step, StepRun
 from models.config import TaskConfig
 from models.errors import DataError, ModelError
 from models.saved.model_identity import model_digest
@@ -59,12 +59,12 @@ class Executor(tfx_evaluator.Executor):
         summary = None
         if is_live:
             note = f"this model is live already, as version {live.version}: its evaluation is reused"
-            summary = earlier_evaluation.reuse(key, Path(evaluation.uri), note)
+            summary = evaluation_reuse.reuse(key, Path(evaluation.uri), note)
         if summary is not None:
-            evaluation.set_int_custom_property(earlier_evaluation.REUSED, 1)
+            evaluation.set_int_custom_property(evaluation_reuse.REUSED, 1)
         else:
             summary = self._measure(step, live, is_live)
-            earlier_evaluation.save_key(key, Path(evaluation.uri))
+            evaluation_reuse.save_key(key, Path(evaluation.uri))
         for line in (*summary["notes"], summary["verdict"]):
             USER_LOG.info("%s", line)
         _bless(step.artifact("blessing"), step.artifact("model"), summary)

@@ -32,7 +32,7 @@ from components.data.formats.files import contents_digest, find_files, newest_sp
 from components.data.splits import Source, sources, split_names
 from components.data.text_keys import READING_KEYS, load_text_reading
 from components.fingerprint import fingerprint
-from components.read_tables import ReadTables
+from components.tables_to_examples import ReadTables
 from models.config import TaskConfig, TokenizerConfig
 from models.errors import DataError
 from tflite.host.json_text import to_json

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from components.artifacts import LiveModelArtifact
 from components.live_version import copy_live_version, live_version, version_digest
-from components.step import Step, StepExecutor, StepRun
+from components.tfx_step import Step, StepExecutor, StepRun
 
 WHEN_RUN = -1
 """Instead of a version: the step looks it up when it runs."""

@@ -14,7 +14,7 @@ from tfx.utils import io_utils
 
 from components.data.schema_file import read_curated_schema
 from components.data.schema_inference import infer_schema
-from components.step import Step, StepExecutor, StepRun
+from components.tfx_step import Step, StepExecutor, StepRun
 from models.config import TaskConfig
 
 

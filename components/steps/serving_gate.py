@@ -9,8 +9,8 @@ from tfx.types import standard_artifacts
 
 from components.artifacts import BLESSED, VERDICT, write_blessing
 from components.config import ServingConfig
-from components.gates.serving_gate_report import serving_gate_report
-from components.step import Step, StepExecutor, StepRun
+from components.model_gates.serving_gate_report import serving_gate_report
+from components.tfx_step import Step, StepExecutor, StepRun
 from models.config import TaskConfig
 
 USER_LOG = logging.getLogger("transom")

@@ -7,7 +7,7 @@ from tfx.components import ExampleValidator as TfxExampleValidator
 from tfx.components import StatisticsGen as TfxStatisticsGen
 from tfx.utils import json_utils
 
-from components.step import Step
+from components.tfx_step import Step
 
 # TFX's executors import them.
 _LIBRARIES = ("tensorflow_data_validation", "tfx_bsl")

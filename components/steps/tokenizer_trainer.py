@@ -21,7 +21,7 @@ from tfx.types import artifact_utils, standard_artifacts
 
 from components.artifacts import TokenizerArtifact
 from components.preset_fingerprint import load_checked_tokenizer
-from components.step import Step, StepExecutor, StepRun
+from components.tfx_step import Step, StepExecutor, StepRun
 from models.config import ModelConfig, PresetConfig, TaskConfig, TokenizerConfig
 from models.text.vocabulary_training import count_words, learn_wordpiece
 from tflite.host.json_text import to_json

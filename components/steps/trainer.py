@@ -15,7 +15,7 @@ from tfx.utils import path_utils
 from components.artifacts import TokenizerArtifact
 from components.fingerprint import fingerprint
 from components.preset_fingerprint import describe_checked_preset
-from components.step import Step, StepExecutor, StepRun
+from components.tfx_step import Step, StepExecutor, StepRun
 from components.training_messages import explain_interrupted_export, log_progress
 from models.build import build_model, layer_depths
 from models.config import CONFIG_FILE, ModelsConfig

@@ -16,7 +16,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import json_utils
 
 from components.artifacts import Artifacts, TokenizerArtifact
-from components.step import Step
+from components.tfx_step import Step
 from models.config import TaskConfig
 from models.text.preprocessing import Preprocessor
 from tflite.host.labels import LabelSpace

@@ -1,4 +1,4 @@
-"""The layers of a Transformer, and the encoder that is trained from scratch.
+"""The layers of a Transformer, the pooling of every model, and the encoder that is trained from scratch.
 
 No text, no files, no pretrained weights.
 """

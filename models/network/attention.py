@@ -23,7 +23,7 @@ def masked_softmax(scores: tf.Tensor, mask: tf.Tensor | None, masked_score: floa
 
     Args:
         scores: [B, N, T, S], any float type.
-        mask: bool, broadcastable to [B, N, T, S]; False where the key is padding.
+        mask: bool, broadcastable to [B, N, T, S]; False if the key is padding.
         masked_score: replaces the score of a padded key.
 
     Returns:
@@ -51,7 +51,7 @@ def attend(
     Args:
         query: [B, T, N, H].
         key, value: [B, S, N, H].
-        mask: bool, broadcastable to [B, T, S]; False where the key is padding.
+        mask: bool, broadcastable to [B, T, S]; False if the key is padding.
         dropout: applied to the attention weights.
 
     Returns:

@@ -113,30 +113,15 @@ _REASONS = {
 _INSTEAD = "use a BERT, DistilBERT, ELECTRA, ALBERT, DeBERTa-v3 or RoBERTa checkpoint"
 
 
-def by_model_type(preset: str, model_type: str) -> str:
-    """The family of a Hugging Face `model_type`.
+def family_of(preset: str, class_name: str) -> str:
+    """The family of a Hugging Face `model_type`, or of the class of a KerasHub backbone.
 
     Raises:
         PresetError: the family cannot be used, and why.
     """
     for name, family in FAMILIES.items():
-        if family.model_type == model_type:
+        if class_name in (family.model_type, family.backbone):
             return name
-    raise _refusal(preset, model_type)
-
-
-def by_backbone(preset: str, class_name: str) -> str:
-    """The family of a KerasHub backbone's class name.
-
-    Raises:
-        PresetError: the family cannot be used, and why.
-    """
-    for name, family in FAMILIES.items():
-        if family.backbone == class_name:
-            return name
-    raise _refusal(preset, class_name.removesuffix("Backbone"))
-
-
-def _refusal(preset: str, name: str) -> PresetError:
-    reason = _REASONS.get(name.lower(), "neither its layers nor its tokenizer are known here")
-    return PresetError(f"preset {preset!r} is a {name} checkpoint and cannot be used: {reason}", fix=_INSTEAD)
+    title = class_name.removesuffix("Backbone")
+    reason = _REASONS.get(title.lower(), "neither its layers nor its tokenizer are known here")
+    raise PresetError(f"preset {preset!r} is a {title} checkpoint and cannot be used: {reason}", fix=_INSTEAD)

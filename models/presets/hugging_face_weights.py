@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import keras
@@ -60,7 +61,6 @@ _ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
 
 
 def _arguments(info: Architecture) -> dict[str, Any]:
-    """Arguments of the backbone's constructor."""
     config = info.config
     arguments = {
         "vocab_size" if info.family == "electra" else "vocabulary_size": info.vocabulary_size,
@@ -97,7 +97,7 @@ def load_weights(backbone: keras.Model, info: PresetInfo) -> None:
     pairs = dict(_PAIRS[info.family](backbone, info))
     with ExitStack() as stack:
         files = [stack.enter_context(safetensors.safe_open(file, framework="np")) for file in info.weights]
-        tensors = {key: file for file in files for key in file.keys()}  # noqa: SIM118, a safetensors file is no dict
+        tensors = {key: file for file in files for key in file.keys()}  # noqa: SIM118, a safetensors file is not a dict
         prefix = _prefix(tensors, info)
         for path, variable in variables.items():
             if path not in pairs:
@@ -226,33 +226,27 @@ _ALBERT_NAMES = {
     "output": "ffn_output",
     "output_norm": "full_layer_layer_norm",
 }
-_DEBERTA_NAMES = {
-    **_BERT_NAMES,
-    "query": "attention.self.query_proj",
-    "key": "attention.self.key_proj",
-    "value": "attention.self.value_proj",
-}
+_DEBERTA_NAMES = _BERT_NAMES | {part: f"attention.self.{part}_proj" for part in ("query", "key", "value")}
 
 
-def _bert(backbone: keras.Model, info: PresetInfo) -> Pairs:
-    yield from _embeddings()
+def _bert(
+    backbone: keras.Model,
+    info: PresetInfo,
+    tables: str = "",
+    layers: str = "encoder.layer",
+    names: Mapping[str, str] = _BERT_NAMES,
+) -> Pairs:
+    """The pairs of BERT and its like.
+
+    Args:
+        tables: path of the layer that holds the embedding tables, with a slash.
+        layers, names: in the checkpoint, of the layers and their parts.
+    """
+    for variable, tensor in _embeddings():
+        yield variable if "norm" in variable else f"{tables}{variable}", tensor
     yield from _dense("embeddings_projection", "embeddings_project")  # ELECTRA's, where widths differ
     for index in range(info.num_layers):
-        yield from _block(f"transformer_layer_{index}", f"encoder.layer.{index}", _BERT_NAMES)
-
-
-def _distil_bert(backbone: keras.Model, info: PresetInfo) -> Pairs:
-    for variable, tensor in _embeddings():
-        yield variable if "norm" in variable else f"token_and_position_embedding/{variable}", tensor
-    for index in range(info.num_layers):
-        yield from _block(f"transformer_layer_{index}", f"transformer.layer.{index}", _DISTIL_NAMES)
-
-
-def _roberta(backbone: keras.Model, info: PresetInfo) -> Pairs:
-    for variable, tensor in _embeddings():
-        yield variable if "norm" in variable else f"embeddings/{variable}", tensor
-    for index in range(info.num_layers):
-        yield from _block(f"transformer_layer_{index}", f"encoder.layer.{index}", _BERT_NAMES)
+        yield from _block(f"transformer_layer_{index}", f"{layers}.{index}", names)
 
 
 def _albert(backbone: keras.Model, info: PresetInfo) -> Pairs:
@@ -275,9 +269,11 @@ def _deberta_v3(backbone: keras.Model, info: PresetInfo) -> Pairs:
 
 _PAIRS: Mapping[str, Callable[[keras.Model, PresetInfo], Pairs]] = {
     "bert": _bert,
-    "distil_bert": _distil_bert,
+    "distil_bert": partial(
+        _bert, tables="token_and_position_embedding/", layers="transformer.layer", names=_DISTIL_NAMES
+    ),
     "electra": _bert,
     "albert": _albert,
     "deberta_v3": _deberta_v3,
-    "roberta": _roberta,
+    "roberta": partial(_bert, tables="embeddings/"),
 }

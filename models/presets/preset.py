@@ -16,7 +16,7 @@ from models.config import PresetConfig
 from models.errors import PresetError
 from models.presets import preset_files, tokenizer_files
 from models.presets.architecture import Architecture
-from models.presets.families import FAMILIES, Family, by_backbone, by_model_type
+from models.presets.families import FAMILIES, Family, family_of
 from models.text import mediapipe_rules
 from tflite.host.json_text import to_json
 from tflite.host.tokenizer import Tokenizer
@@ -37,17 +37,11 @@ _PAD_ID = 1
 
 @dataclass(frozen=True)
 class PresetInfo(Architecture):
-    """A checkpoint that can be used.
+    """A checkpoint that can be used."""
 
-    Attributes:
-        folder: of its files.
-        vocabulary: its tokenizer's file and switches.
-        weights: the weights' files.
-    """
-
-    folder: Path
-    vocabulary: tokenizer_files.Vocabulary
-    weights: tuple[Path, ...]
+    folder: Path  # of its files
+    vocabulary: tokenizer_files.Vocabulary  # its tokenizer's file and switches
+    weights: tuple[Path, ...]  # the weights' files
 
     def digest(self) -> str:
         """Digest of all that a model takes from the checkpoint, weights included; other files do not count.
@@ -154,7 +148,7 @@ def check_layers(config: PresetConfig, info: Architecture) -> None:
 
 
 def _describe_hugging_face(preset: str, folder: Path, config: dict[str, Any]) -> PresetInfo:
-    name = by_model_type(preset, str(config["model_type"]))
+    name = family_of(preset, str(config["model_type"]))
     family = FAMILIES[name]
     _check_variant(preset, name, config)
     values: dict[str, Any] = {field: config.get(key) for field, key in family.keys.items()}
@@ -164,20 +158,14 @@ def _describe_hugging_face(preset: str, folder: Path, config: dict[str, Any]) ->
             f"config.json of preset {preset!r} lacks {', '.join(missing)}", fix="take the checkpoint's own config.json"
         )
     _check_sizes(preset, family, values)
+    values["max_positions"] -= position_offset(family, config)
+    values["hidden_act"] = _activation(preset, values["hidden_act"])
     return PresetInfo(
+        **values,
         preset=preset,
         folder=folder,
         format="hugging_face",
         family=name,
-        num_layers=values["num_layers"],
-        num_heads=values["num_heads"],
-        width=values["width"],
-        feedforward_width=values["feedforward_width"],
-        vocabulary_size=values["vocabulary_size"],
-        max_positions=values["max_positions"] - position_offset(family, config),
-        hidden_act=_activation(preset, values["hidden_act"]),
-        dropout=values["dropout"],
-        attention_dropout=values["attention_dropout"],
         layer_norm_eps=float(config.get("layer_norm_eps", family.layer_norm_eps)),
         vocabulary=tokenizer_files.find_hugging_face(preset, folder, family),
         weights=preset_files.safetensors_files(preset, folder),
@@ -203,7 +191,7 @@ def _check_sizes(preset: str, family: Family, values: Mapping[str, Any]) -> None
 
 
 def _describe_keras_hub(preset: str, folder: Path, config: dict[str, Any]) -> PresetInfo:
-    name = by_backbone(preset, str(config["class_name"]))
+    name = family_of(preset, str(config["class_name"]))
     sizes = config.get("config", {})
     try:
         return PresetInfo(

@@ -178,7 +178,6 @@ def keras_weights(preset: str, folder: Path) -> tuple[Path, ...]:
 
 
 def damaged(preset: str, file: Path, error: Exception) -> PresetError:
-    """The error for weights that cannot be read."""
     return PresetError(
         f"weights {file.name} of preset {preset!r} are damaged",
         got=f"{file.stat().st_size} bytes: {error}",

@@ -168,7 +168,7 @@ def _settings(preset: str, folder: Path) -> dict[str, Any]:
 
 def _check_class(preset: str, settings: Mapping[str, Any], family: Family) -> None:
     name = str(settings.get("tokenizer_class") or "").removesuffix("Fast")
-    # PreTrainedTokenizer(Fast) is no information: the vocabulary file decides.
+    # PreTrainedTokenizer(Fast) says nothing: the vocabulary file decides.
     if name and name != "PreTrainedTokenizer" and name not in family.tokenizer_classes:
         raise PresetError(
             f"preset {preset!r} tokenizes with {name}, which the served graph cannot do",

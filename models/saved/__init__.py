@@ -1,4 +1,4 @@
-"""The SavedModel: its signatures, its export, and its uses.
+"""The SavedModel: its signatures, its export, and what reads it.
 
-These are predicting, restoring the Keras model, comparing two models and finding the newest. No server, no training.
+Code here predicts with it, restores the Keras model, compares two models, and finds the newest. No server, no training.
 """

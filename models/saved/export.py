@@ -14,6 +14,7 @@ from tensorflow.python.saved_model import fingerprinting_utils  # the only way t
 from models.atomic_directory import atomic_directory
 from models.config import TaskConfig
 from models.errors import ModelError
+from models.saved.model_locations import EXTRA_FOLDER
 from models.saved.postprocessing import postprocess
 from models.saved.serving_module import ServingModule
 from models.saved.warmup_requests import write_warmup
@@ -21,7 +22,6 @@ from models.text.preprocessing import Preprocessor, to_dense
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
 
-EXTRA_FOLDER = "assets.extra"
 # TF Serving serves Classify and Regress only through signatures with these method names
 # (tensorflow/cc/saved_model/signature_constants.h); tf.saved_model.save names every method "predict".
 METHOD_NAMES = {"classify": "tensorflow/serving/classify", "regress": "tensorflow/serving/regress"}

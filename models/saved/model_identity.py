@@ -21,12 +21,12 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2, trackable_
 
 from models.config import CONFIG_FILE
 from models.presets.architecture import ARCHITECTURE_FILE
+from models.saved.model_locations import EXTRA_FOLDER
 from tflite.host.json_text import to_json
 from tflite.host.labels import LABELS_FILE
 from tflite.host.tokenizer import MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILES
 
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
-_EXTRA = "assets.extra"
 _FILES = (LABELS_FILE, TOKENIZER_FILE, *VOCABULARY_FILES.values(), MERGES_FILE, ARCHITECTURE_FILE)
 # Sections of the stored configuration; the data and the project's name are not part of the model.
 _SETTINGS = ("task", "tokenizer", "model", "train")
@@ -57,7 +57,7 @@ def model_digest(folder: Path) -> str | None:
 
 
 def _identity(folder: Path) -> str:
-    extra = folder / _EXTRA
+    extra = folder / EXTRA_FOLDER
     stored = json.loads((extra / CONFIG_FILE).read_text(encoding="utf-8"))
     settings = {key: _without(stored.get(key, {}), _NOT_OF_THE_MODEL.get(key, ())) for key in _SETTINGS}
     parts = [to_json(settings, sort_keys=True, ascii=True)]

@@ -12,6 +12,8 @@ MODEL_FOLDER, BUNDLE_FOLDER = "serving", "edge"
 """Default folders in a run's output folder; each contains NAME/VERSION."""
 MODEL_FILE = "saved_model.pb"
 """The file that marks a SavedModel."""
+EXTRA_FOLDER = "assets.extra"
+"""A SavedModel's folder of further files, which TF Serving ignores but for warm-up requests."""
 
 
 def newest_version(directory: Path) -> Path:
@@ -24,16 +26,9 @@ def newest_version(directory: Path) -> Path:
     Raises:
         ModelError: there is no model, or there are several.
     """
-    version = _newest(directory, MODEL_FOLDER, MODEL_FILE)
-    if version is not None:
-        return version
-    raise ModelError(
-        f"no model in {directory}",
-        got="no such folder" if not directory.is_dir() else "neither saved_model.pb nor a numbered folder with one",
-        expected="a pushed SavedModel, a folder of versions, or the output folder of a run that pushed",
-        fix=_suggestion(directory, MODEL_FOLDER, MODEL_FILE)
-        or "`transom runs` shows which runs pushed a model, and why the others did not",
-    )
+    expected = "a pushed SavedModel, a folder of versions, or the output folder of a run that pushed"
+    fix = "`transom runs` shows which runs pushed a model, and why the others did not"
+    return _newest_or_error(directory, MODEL_FOLDER, MODEL_FILE, "model", expected, fix)
 
 
 def newest_bundle(directory: Path) -> Path:
@@ -42,16 +37,9 @@ def newest_bundle(directory: Path) -> Path:
     Raises:
         ModelError: there is no bundle, or there are several.
     """
-    version = _newest(directory, BUNDLE_FOLDER, BUNDLE_FILE)
-    if version is not None:
-        return version
-    raise ModelError(
-        f"no edge bundle in {directory}",
-        got="no such folder" if not directory.is_dir() else "neither edge.json nor a numbered folder with one",
-        expected="a bundle, a folder of versions, or the output folder of a run that pushed one",
-        fix=_suggestion(directory, BUNDLE_FOLDER, BUNDLE_FILE)
-        or "`transom runs` shows which runs pushed a bundle; `transom edge export` makes one from any pushed model",
-    )
+    expected = "a bundle, a folder of versions, or the output folder of a run that pushed one"
+    fix = "`transom runs` shows which runs pushed a bundle; `transom edge export` makes one from any pushed model"
+    return _newest_or_error(directory, BUNDLE_FOLDER, BUNDLE_FILE, "edge bundle", expected, fix)
 
 
 def is_version(folder: Path) -> bool:
@@ -62,6 +50,15 @@ def is_version(folder: Path) -> bool:
 def is_bundle(folder: Path) -> bool:
     """Whether the folder itself is an edge bundle."""
     return (folder / BUNDLE_FILE).is_file()
+
+
+def _newest_or_error(directory: Path, kind: str, file: str, what: str, expected: str, fix: str) -> Path:
+    version = _newest(directory, kind, file)
+    if version is not None:
+        return version
+    got = f"neither {file} nor a numbered folder with one" if directory.is_dir() else "no such folder"
+    fix = _suggestion(directory, kind, file) or fix
+    raise ModelError(f"no {what} in {directory}", got=got, expected=expected, fix=fix)
 
 
 def _suggestion(directory: Path, kind: str, file: str) -> str:

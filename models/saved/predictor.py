@@ -9,12 +9,11 @@ from typing import Any
 import tensorflow as tf
 
 from models.errors import ModelError
-from models.saved.model_locations import newest_version
+from models.saved.model_locations import EXTRA_FOLDER, newest_version
 from models.text.tensorflow_text_ops import register_text_ops
 from tflite.host.labels import LABELS_FILE, LabelSpace
 from tflite.host.prediction import Prediction, check_pairs
 
-_EXTRA_FOLDER = "assets.extra"
 _BATCH_ROWS = 64
 
 
@@ -56,11 +55,7 @@ class Predictor:
 
 
 def load(directory: Path | str) -> Predictor:
-    """Loads the newest version in `directory`.
-
-    Args:
-        directory: a version (a SavedModel's folder), a folder of numbered versions, or the output folder of a run
-            that pushed one model.
+    """Loads the SavedModel that `directory` means; see `newest_version`.
 
     Raises:
         ModelError: there is no model, there are several, or it cannot be loaded.
@@ -69,13 +64,13 @@ def load(directory: Path | str) -> Predictor:
     register_text_ops()
     try:
         module = tf.saved_model.load(str(folder))
-        labels = LabelSpace.load(folder / _EXTRA_FOLDER).labels
+        labels = LabelSpace.load(folder / EXTRA_FOLDER).labels
         return Predictor(folder, module, labels)
     except (OSError, LookupError, ValueError, TypeError, AttributeError, tf.errors.OpError) as error:
         raise ModelError(
             f"the model in {folder} cannot be loaded",
             got=(str(error) or type(error).__name__).splitlines()[0],
-            expected=f"a SavedModel that Transom exported, with {_EXTRA_FOLDER}/{LABELS_FILE}",
+            expected=f"a SavedModel that Transom exported, with {EXTRA_FOLDER}/{LABELS_FILE}",
             fix="push it again",
         ) from error
 

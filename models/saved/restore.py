@@ -19,7 +19,7 @@ from models.errors import ModelError, PresetError
 from models.presets.architecture import ARCHITECTURE_FILE, Architecture
 from models.presets.backbones import disable_lora
 from models.presets.preset import describe_preset
-from models.saved.export import EXTRA_FOLDER
+from models.saved.model_locations import EXTRA_FOLDER
 from models.saved.postprocessing import postprocess, predicted_values
 from models.text.preprocessing import Preprocessor, to_dense
 from tflite.host.labels import LabelSpace

@@ -79,6 +79,6 @@ class ServingModule(tf.Module):
 
 
 def _function(function: Callable[..., Outputs], *inputs: tf.TensorSpec) -> Callable[..., Outputs]:
-    # Never jit_compile: TF Serving refuses XLA on the CPU unless asked.
+    # Never jit_compile: TF Serving refuses XLA on the CPU by default.
     compiled: Callable[..., Outputs] = tf.function(function, input_signature=inputs, autograph=False, jit_compile=False)
     return compiled

@@ -59,7 +59,7 @@ def make_compatible(tokenizer: Tokenizer, name: str) -> Tokenizer:
     reason = incompatibility(tokenizer)
     if reason:
         raise ConfigError(
-            f"tokenizer.mediapipe_compatible does not go with {name}",
+            f"tokenizer.mediapipe_compatible cannot be combined with {name}",
             got=reason,
             expected="an uncased WordPiece vocabulary with [CLS], [SEP], [UNK] and padding with id 0",
             fix="remove the key, or choose another model.preset",

@@ -20,19 +20,12 @@ Features = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Batch:
-    """One forward pass over all replicas.
+    """One forward pass over all replicas."""
 
-    Attributes:
-        features: `token_ids`, `padding_mask`, `segment_ids`, each [B, L] int32.
-        targets: [B] or [B, C], the rows' own dtype.
-        rows: [b] int64, the rows' indices; b < B if the batch is padded with empty rows at its end.
-        tokens: real tokens, without padding.
-    """
-
-    features: Features
-    targets: np.ndarray
-    rows: np.ndarray
-    tokens: int
+    features: Features  # `token_ids`, `padding_mask`, `segment_ids`, each [B, L] int32
+    targets: np.ndarray  # [B] or [B, C], the rows' own dtype
+    rows: np.ndarray  # [b] int64, the rows' indices; b < B if the batch is padded with empty rows at its end
+    tokens: int  # real tokens, without padding
 
 
 def choose_buckets(
@@ -84,23 +77,14 @@ def choose_buckets(
 
 @dataclass(frozen=True)
 class Batches:
-    """The batches of every epoch.
-
-    Attributes:
-        rows: the source.
-        buckets: static lengths, ascending; every row fits the last one.
-        batch_size: rows of one batch.
-        multiple: a batch is padded with empty rows to a multiple of this (the replicas).
-        pad_id: token id of the padding.
-        seed: for the order.
-    """
+    """The batches of every epoch."""
 
     rows: TokenRows
-    buckets: Sequence[int]
-    batch_size: int
-    pad_id: int
-    multiple: int = 1
-    seed: int = 0
+    buckets: Sequence[int]  # static lengths, ascending; every row fits the last one
+    batch_size: int  # rows of one batch
+    pad_id: int  # token id of the padding
+    multiple: int = 1  # a batch is padded with empty rows to a multiple of this (the replicas)
+    seed: int = 0  # for the order
 
     def __len__(self) -> int:
         return math.ceil(len(self.rows) / self.batch_size)

@@ -12,16 +12,10 @@ from models.errors import TrainingError
 
 @dataclass(frozen=True)
 class TrainingDevices:
-    """The devices that train, under a strategy that may differ from the configured one.
+    """The devices that train, under a strategy that may differ from the configured one."""
 
-    Attributes:
-        strategy_name: "none", "mirrored" or "tpu".
-        strategy: TensorFlow's; its default one for "none".
-        names: of the devices.
-    """
-
-    strategy_name: str
-    strategy: Any
+    strategy_name: str  # "none", "mirrored" or "tpu"
+    strategy: Any  # TensorFlow's; its default one for "none"
     names: tuple[str, ...]
 
     @property

@@ -69,7 +69,7 @@ def _regression(logits: np.ndarray, targets: np.ndarray, task: TaskConfig, label
 
 
 def _f1(true: np.ndarray, predicted: np.ndarray, labels: LabelSpace) -> dict[str, float]:
-    """0 instead of NaN where no label occurs, so that any other epoch can beat this one."""
+    """0 instead of NaN if no label occurs, so that any other epoch can beat this one."""
     scores = {
         "macro_f1": shared_metrics.macro_f1(true, predicted, labels.outputs),
         "micro_f1": shared_metrics.micro_f1(true, predicted),

@@ -19,13 +19,7 @@ from models.config import TrainConfig
 # from scratch (Hu et al. 2021, appendix D).
 _PRESET_DEFAULTS = {"epochs": 4, "learning_rate": 1e-4, "layer_decay": 0.85, "head_multiple": 10.0, "ema_momentum": 0.0}
 _LORA_DEFAULTS = {"epochs": 4, "learning_rate": 1e-3, "layer_decay": 1.0, "head_multiple": 1.0, "ema_momentum": 0.0}
-_SCRATCH_DEFAULTS = {
-    "epochs": 10,
-    "learning_rate": 5e-4,
-    "layer_decay": 1.0,
-    "head_multiple": 1.0,
-    "ema_momentum": 0.99,
-}
+_SCRATCH_DEFAULTS = {**_LORA_DEFAULTS, "epochs": 10, "learning_rate": 5e-4, "ema_momentum": 0.99}
 
 
 def resolve_defaults(config: TrainConfig, *, preset: bool, lora: bool = False) -> TrainConfig:

@@ -86,7 +86,7 @@ class TrainStep:
             batch_loss = self._devices.strategy.reduce(tf.distribute.ReduceOp.SUM, batch_loss, axis=None)
             loss = batch_loss if loss is None else loss + batch_loss
         norm, rate = self._update(gradients)
-        return StepResult(loss, _first(norm, self._devices), _first(rate, self._devices))
+        return StepResult(loss, *(_results(value, self._devices)[0] for value in (norm, rate)))
 
     def _distribute(self, features: Features, targets: np.ndarray, weights: np.ndarray, draws: int) -> tuple[Any, ...]:
         if self._devices.replicas == 1:
@@ -189,10 +189,6 @@ def _scatter(values: Callable[[Any], tuple[Any, ...]], devices: TrainingDevices)
 
 def _results(value: Any, devices: TrainingDevices) -> tuple[Any, ...]:
     return tuple(devices.strategy.experimental_local_results(value))
-
-
-def _first(value: Any, devices: TrainingDevices) -> Any:
-    return _results(value, devices)[0]
 
 
 def _add(left: list[Any], right: list[Any]) -> list[Any]:

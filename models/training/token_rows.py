@@ -7,7 +7,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.lib import format as npy
 
-from models.errors import DataError, TrainingError
+from models.errors import DataError, TrainingError, os_errors_as
 from tflite.host.json_text import to_json
 
 _MANIFEST = "rows.json"
@@ -24,21 +24,13 @@ _EXAMPLES_PER_READ = 1024
 
 @dataclass(frozen=True)
 class TokenRows:
-    """N tokenized rows, one after the other.
+    """N tokenized rows, one after the other."""
 
-    Attributes:
-        token_ids: [T] int32, the ids of all rows.
-        offsets: [N + 1] int64, row i is `token_ids[offsets[i]:offsets[i + 1]]`.
-        targets: [N] int32 (single_label), [N, C] float32 of 0 and 1 (multi_label) or [N] float32 (regression).
-        segment_ids: [T] int32, or None if all are 0.
-        dropped: rows left out because their label never occurs in training.
-    """
-
-    token_ids: np.ndarray
-    offsets: np.ndarray
-    targets: np.ndarray
-    segment_ids: np.ndarray | None = None
-    dropped: int = field(default=0)
+    token_ids: np.ndarray  # [T] int32, the ids of all rows
+    offsets: np.ndarray  # [N + 1] int64, row i is `token_ids[offsets[i]:offsets[i + 1]]`
+    targets: np.ndarray  # [N] int32 (single_label), [N, C] float32 of 0 and 1 (multi_label) or [N] float32 (regression)
+    segment_ids: np.ndarray | None = None  # [T] int32, or None if all are 0
+    dropped: int = 0  # rows left out because their label never occurs in training
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -109,7 +101,10 @@ def _read_manifest(folder: Path) -> dict[str, Any] | None:
 
 def _write(folder: Path, files: list[str], source: dict[str, Any]) -> dict[str, Any]:
     """Writes the arrays, and the manifest last: a folder without it is not finished."""
-    try:
+    what = f"the training rows cannot be written to {folder}"
+    expected = "a writable folder with room for the tokens (8 bytes each)"
+    fix = "free some space or choose another output folder, then run again"
+    with os_errors_as(TrainingError, what, expected=expected, fix=fix):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         with _Arrays(folder, source["outputs"], source["task"]) as arrays:
@@ -117,13 +112,6 @@ def _write(folder: Path, files: list[str], source: dict[str, Any]) -> dict[str, 
                 arrays.append(*examples)
         manifest = {"source": source, "dropped": arrays.dropped, "arrays": arrays.finish()}
         (folder / _MANIFEST).write_text(to_json(manifest), encoding="utf-8")
-    except OSError as error:
-        raise TrainingError(
-            f"the training rows cannot be written to {folder}",
-            got=str(error.strerror or error),
-            expected="a writable folder with room for the tokens (8 bytes each)",
-            fix="free some space or choose another output folder, then run again",
-        ) from error
     return manifest
 
 
@@ -132,14 +120,12 @@ class _Arrays:
 
     def __init__(self, folder: Path, outputs: int, task: str) -> None:
         self._task = task
+        target = np.int32 if task == "single_label" else np.float32
         kinds: dict[str, tuple[type, tuple[int, ...]]] = {
             "token_ids": (np.int32, ()),
             "segment_ids": (np.int32, ()),
             "offsets": (np.int64, ()),
-            "targets": (
-                np.int32 if task == "single_label" else np.float32,
-                (outputs,) if task == "multi_label" else (),
-            ),
+            "targets": (target, (outputs,) if task == "multi_label" else ()),
         }
         self._files = {name: _GrowingArray(folder / f"{name}.npy", *kind) for name, kind in kinds.items()}
         self._files["offsets"].append(np.zeros(1))
@@ -193,14 +179,9 @@ class _GrowingArray:
 
     def _header(self) -> None:
         # numpy leaves room in the header for the first axis to grow, so a rewrite does not move the data.
-        npy.write_array_header_1_0(
-            self._file,
-            {
-                "descr": npy.dtype_to_descr(self._dtype),
-                "fortran_order": False,
-                "shape": (self._rows, *self._row_shape),
-            },
-        )
+        shape = (self._rows, *self._row_shape)
+        header = {"descr": npy.dtype_to_descr(self._dtype), "fortran_order": False, "shape": shape}
+        npy.write_array_header_1_0(self._file, header)
 
 
 def _parse(

@@ -44,7 +44,6 @@ def check_rows(train: TokenRows, evaluation: TokenRows, labels: LabelSpace, task
 
 
 def loss_not_finite(loss: float, step: int, steps: int, rate: float, config: TrainConfig) -> TrainingError:
-    """The error for a loss that is NaN or infinite."""
     advice = ["a lower train.learning_rate", "a longer train.warmup"]
     if config.clip_norm is None:
         advice.append("train.clip_norm: 1.0")

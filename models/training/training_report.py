@@ -34,12 +34,10 @@ class TensorBoardWriter:
                 tf.summary.scalar(name, value, step=step)
 
     def flush(self) -> None:
-        """Writes buffered points to disk."""
         for writer in self._writers.values():
             writer.flush()
 
     def close(self) -> None:
-        """Flushes and closes the files."""
         for writer in self._writers.values():
             writer.close()
 

@@ -55,8 +55,10 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n`{self.prog} --help` explains more\n")
 
 
-def add_command(commands: Commands, name: str, function: Run, summary: str, description: str, examples: str) -> Parser:
-    """A parser for one command.
+def add_command(
+    commands: Commands, name: str, function: Run, summary: str, description: str, examples: str, verbose: bool = True
+) -> Parser:
+    """A parser for one command, with the option -v unless `verbose` is unset.
 
     Args:
         summary: a few words, for the list of commands.
@@ -66,6 +68,8 @@ def add_command(commands: Commands, name: str, function: Run, summary: str, desc
     epilog = "examples:\n" + textwrap.indent(textwrap.dedent(examples).strip(), "  ")
     parser = commands.add_parser(name, help=summary, description=description, epilog=epilog)
     parser.set_defaults(command=function, parser=parser)
+    if verbose:
+        add_verbose(parser)
     return parser
 
 
@@ -135,7 +139,6 @@ def add_file(parser: argparse.ArgumentParser, meaning: str) -> None:
 
 
 def add_verbose(parser: argparse.ArgumentParser) -> None:
-    """The option -v."""
     # No default: a subcommand's default would overwrite the -v of `transom -v run`.
     parser.add_argument(
         "-v",

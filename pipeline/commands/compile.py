@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline.commands.arguments import Commands, add_command, add_config, add_verbose
+from pipeline.commands.arguments import Commands, add_command, add_config
 
 
 def add(commands: Commands) -> None:
-    """Adds `transom compile`."""
     parser = add_command(
         commands,
         "compile",
@@ -36,10 +35,10 @@ def add(commands: Commands) -> None:
         "--platform",
         type=Path,
         metavar="FILE",
-        help="write the Kubernetes document to a file of its own (default: second in --out)",
+        help="write the Kubernetes document to a separate file (default: second in --out)",
     )
     add("--image", metavar="IMAGE", help="the image of the steps (default: kubeflow.image)")
-    add("--target", choices=("kubeflow", "vertex"), default="kubeflow", help="what will run it (default: %(default)s)")
+    add("--target", choices=("kubeflow", "vertex"), default="kubeflow", help="the platform (default: %(default)s)")
     add("--verify", action="store_true", help="run the written file here, step by step, twice")
     add(
         "--mount",
@@ -48,13 +47,13 @@ def add(commands: Commands) -> None:
         metavar="PATH=DIR",
         help="for --verify: the folder that stands in for a container's path here",
     )
-    add("--work", type=Path, metavar="DIR", help="for --verify: keep here what the steps write")
-    add("--dockerfile", type=Path, metavar="DIR", help="write the image's Dockerfile instead, and say how to build it")
-    add_verbose(parser)
+    add("--work", type=Path, metavar="DIR", help="for --verify: keep the steps' outputs here")
+    add(
+        "--dockerfile", type=Path, metavar="DIR", help="write the image's Dockerfile instead, and print how to build it"
+    )
 
 
 def compile_pipeline(options: argparse.Namespace) -> int:
-    """Compiles the pipeline; see `pipeline.kubeflow.compilation.run`."""
     from pipeline.configuration.project_file import find_project_file
     from pipeline.kubeflow import compilation
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import ConfigError
-from pipeline.commands.arguments import Commands, add_command, add_group, add_verbose
+from pipeline.commands.arguments import Commands, add_command, add_group
 
 _CANARY = (
-    "A canary is a new version that at first serves only the callers that ask for the label canary. The others ask for "
+    "A canary is a new version that at first serves only the callers that request the label canary. The others request "
     "the label stable, until the canary is promoted or rolled back."
 )
 _NEXT = {
@@ -20,10 +20,14 @@ _NEXT = {
     "kubernetes": "kubectl apply -f {out}",
     "kserve": "kubectl apply -f {out}",
 }
+# Flags that the plan takes under their own names.
+_PLAN_FLAGS = (
+    *("target", "push_dir", "name", "stable", "canary", "image", "replicas", "max_replicas", "cpu", "memory"),
+    *("bucket", "pvc", "host_path", "namespace", "service_account", "bind"),
+)
 
 
 def add(commands: Commands) -> None:
-    """Adds `transom deploy` and its commands."""
     steps = add_group(commands, "deploy", "write manifests for TF Serving; promote a canary or roll it back")
     parser = add_command(
         steps,
@@ -38,7 +42,6 @@ def add(commands: Commands) -> None:
         """,
     )
     _add_render_arguments(parser.add_argument)
-    add_verbose(parser)
     for step, summary in (
         ("promote", "give the canary's version the label stable; the old one stays loaded"),
         ("rollback", "withdraw the canary, or return to the version before it was promoted"),
@@ -110,42 +113,26 @@ def _add_move_arguments(parser: argparse.ArgumentParser, step: str) -> None:
     )
     for name, meaning in (
         ("ca", "certificates of the authorities to trust"),
-        ("cert", "the client's certificate, if the server asks for one"),
+        ("cert", "the client's certificate, if the server requires one"),
         ("key", "its key"),
     ):
         parser.add_argument(f"--{name}", type=Path, metavar="PEM", help=f"for grpcs://: {meaning}")
-    add_verbose(parser)
 
 
 def render(options: argparse.Namespace) -> int:
     """Writes the manifests; see `transom deploy render --help`.
 
     Raises:
-        ConfigError: they cannot be written as asked.
+        ConfigError: they cannot be written as requested.
     """
     from serving.deploy.plan import plan
     from serving.deploy.render import write
 
     with _serving_errors_as_config_errors():
         deployment = plan(
-            options.target,
-            options.push_dir,
-            name=options.name,
-            stable=options.stable,
-            canary=options.canary,
-            image=options.image,
-            replicas=options.replicas,
-            max_replicas=options.max_replicas,
-            cpu=options.cpu,
-            memory=options.memory,
-            bucket=options.bucket,
-            pvc=options.pvc,
-            host_path=options.host_path,
-            namespace=options.namespace,
-            service_account=options.service_account,
             batching=not options.no_batching,
-            bind=options.bind,
             allow_namespaces=options.allow_namespace,
+            **{flag: getattr(options, flag) for flag in _PLAN_FLAGS},
         )
         for path in write(deployment, options.out):
             print(f"wrote {path}")

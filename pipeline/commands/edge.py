@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import ConfigError
-from pipeline.commands.arguments import Commands, add_command, add_file, add_group, add_texts, add_verbose
+from pipeline.commands.arguments import Commands, add_command, add_file, add_group, add_texts
 from pipeline.commands.predict import predict
 from tflite.convert.variants import VARIANTS
 
@@ -19,7 +19,6 @@ _CONSTANTS_SHOWN = 10
 
 
 def add(commands: Commands) -> None:
-    """Adds `transom edge` and its commands."""
     steps = add_group(commands, "edge", "write, query and inspect bundles for phones and small devices")
     _add_export(steps)
     _add_run(steps)
@@ -59,7 +58,6 @@ def _add_export(steps: Commands) -> None:
         help="add a signature for this many tokens; may be given several times (default: the model's longest input)",
     )
     add_file(parser, "real texts, as a table or one per line: compared with Keras's predictions; they calibrate int8")
-    add_verbose(parser)
 
 
 def _add_run(steps: Commands) -> None:
@@ -76,7 +74,6 @@ def _add_run(steps: Commands) -> None:
     )
     parser.add_argument("model", type=Path, metavar="BUNDLE", help=_BUNDLE)
     add_texts(parser)
-    add_verbose(parser)
 
 
 def _add_bench(steps: Commands) -> None:
@@ -85,7 +82,7 @@ def _add_bench(steps: Commands) -> None:
         "bench",
         bench,
         "measure bundles on this machine",
-        "Measures size, loading time, memory and time per row, each bundle in a process of its own that has only "
+        "Measures size, loading time, memory and time per row, each bundle in a separate process with only "
         "LiteRT and NumPy; the last column compares with the first bundle. Times depend on this machine and its load.",
         """
         transom edge bench reviews-out bundle          the pushed bundle against another
@@ -95,7 +92,6 @@ def _add_bench(steps: Commands) -> None:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=100, help="rows for each signature (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON object per bundle")
-    add_verbose(parser)
 
 
 def _add_inspect(steps: Commands) -> None:
@@ -111,11 +107,9 @@ def _add_inspect(steps: Commands) -> None:
     )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help=_BUNDLE)
     parser.add_argument("--json", action="store_true", help="one JSON object")
-    add_verbose(parser)
 
 
 def export(options: argparse.Namespace) -> int:
-    """Writes a bundle; see `transom edge export --help`."""
     from models.runtime import prepare
     from pipeline.predict.input_texts import from_file
     from pipeline.runs.temporary_folders import temporary_folder
@@ -149,7 +143,6 @@ def export(options: argparse.Namespace) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Queries a bundle; see `transom edge run --help`."""
     from models.saved.model_locations import newest_bundle
 
     options.model, options.served = str(newest_bundle(options.model)), None
@@ -157,7 +150,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def bench(options: argparse.Namespace) -> int:
-    """Measures bundles; see `transom edge bench --help`."""
     from models.saved.model_locations import newest_bundle
     from pipeline.runs.run_tables import print_costs
     from tflite.host.json_text import to_json
@@ -180,7 +172,6 @@ def bench(options: argparse.Namespace) -> int:
 
 
 def inspect(options: argparse.Namespace) -> int:
-    """Prints the contents of a bundle; see `transom edge inspect --help`."""
     from models.saved.model_locations import newest_bundle
     from tflite.bundle.mediapipe_metadata import associated_files
     from tflite.convert import flatbuffer

@@ -5,16 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline.commands.arguments import Commands, add_command, add_verbose
+from pipeline.commands.arguments import Commands, add_command
 
 
 def add(commands: Commands) -> None:
-    """Adds `transom init`."""
     parser = add_command(
         commands,
         "init",
         init,
-        "look at a table and write a commented transom.yaml",
+        "inspect a table and write a commented transom.yaml",
         "Reads the first rows of a table of labelled text (CSV, TSV, JSON Lines, Parquet) and works out which columns "
         "hold text and label, what kind of task it is, and how the rows are split. Asks no questions and overwrites "
         "no file.",
@@ -29,11 +28,9 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="YAML", help="the file to write (default: transom.yaml next to FILE)"
     )
-    add_verbose(parser)
 
 
 def init(options: argparse.Namespace) -> int:
-    """Writes the project file, and prints what a run would refuse in the table."""
     from pipeline.init.new_project import write
 
     refusals: list[str] = []

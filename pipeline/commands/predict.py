@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.commands.arguments import Commands, add_command, add_texts, add_verbose
+from pipeline.commands.arguments import Commands, add_command, add_texts
 
 
 def add(commands: Commands) -> None:
-    """Adds `transom predict`."""
     parser = add_command(
         commands,
         "predict",
@@ -32,11 +31,9 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--model", dest="served", metavar="NAME", help="the served model's name, if the URL does not end with it"
     )
-    add_verbose(parser)
 
 
 def predict(options: argparse.Namespace) -> int:
-    """Prints the predictions; see `pipeline.predict.text_predictions.predict`."""
     from pipeline.predict import text_predictions
 
     return text_predictions.predict(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.commands.arguments import Commands, add_command, add_config, add_verbose
+from pipeline.commands.arguments import Commands, add_command, add_config
 from pipeline.steps import DESCRIPTIONS, EDGE_STEPS
 
 
 def add(commands: Commands) -> None:
-    """Adds `transom run`."""
     width = max(map(len, DESCRIPTIONS)) + 2
     steps = [f"  {name:<{width}}{meaning}" for name, meaning in DESCRIPTIONS.items()]
     parser = add_command(
@@ -37,11 +36,9 @@ def add(commands: Commands) -> None:
     parser.add_argument("--to", dest="to_step", metavar="STEP", help="stop after this step")
     parser.add_argument("--json", action="store_true", help="one JSON object per line: steps, progress, result")
     parser.add_argument("--wait", action="store_true", help="wait while another run holds the project")
-    add_verbose(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs the pipeline; see `pipeline.runs.pipeline_run.run`."""
     from pipeline.configuration.project_file import find_project_file
     from pipeline.runs.pipeline_run import run as run_pipeline
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pipeline.commands.arguments import Commands, add_command, add_config, add_verbose, project_paths
+from pipeline.commands.arguments import Commands, add_command, add_config, project_paths
 
 
 def add(commands: Commands) -> None:
-    """Adds `transom runs`."""
     parser = add_command(
         commands,
         "runs",
@@ -28,11 +27,9 @@ def add(commands: Commands) -> None:
     )
     add_config(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object per line: whole records")
-    add_verbose(parser)
 
 
 def runs(options: argparse.Namespace) -> int:
-    """Prints the project's runs."""
     from pipeline.runs.run_tables import print_runs
 
     print_runs(project_paths(options), sys.stdout, as_json=options.json)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.commands.arguments import Commands, add_command, add_verbose
+from pipeline.commands.arguments import Commands, add_command
 
 
 def add(commands: Commands) -> None:
-    """Adds `transom schema`."""
     parser = add_command(
         commands,
         "schema",
@@ -23,11 +22,9 @@ def add(commands: Commands) -> None:
         """,
     )
     parser.add_argument("--markdown", action="store_true", help="print a reference of every key instead")
-    add_verbose(parser)
 
 
 def schema(options: argparse.Namespace) -> int:
-    """Prints the JSON Schema, or the reference."""
     from pipeline.configuration import reference
 
     print(reference.markdown() if options.markdown else reference.json_schema())

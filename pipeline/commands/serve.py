@@ -24,7 +24,6 @@ _MODEL_FLAGS = ("--model_base_path", "--model_config_file")
 
 
 def add(commands: Commands) -> None:
-    """Adds `transom serve`."""
     parser = add_command(
         commands,
         "serve",
@@ -40,6 +39,7 @@ def add(commands: Commands) -> None:
         transom serve reviews-out --workers=2 --port=9000 --rest_api_port=9001
         curl http://localhost:8501/v1/models/reviews:predict -d '{"instances": ["so good"]}'
         """,
+        verbose=False,  # `transom serve DIR -v` is for the server
     )
     parser.add_argument("directory", type=Path, metavar="PUSH_DIR", help="output folder, push folder or version folder")
     flags = parser.add_argument("flags", nargs=argparse.REMAINDER, metavar="FLAGS", help="such as --workers=2")

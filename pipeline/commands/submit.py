@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline.commands.arguments import Commands, add_command, add_verbose
+from pipeline.commands.arguments import Commands, add_command
 
 
 def add(commands: Commands) -> None:
-    """Adds `transom submit`."""
     parser = add_command(
         commands,
         "submit",
@@ -33,7 +32,7 @@ def add(commands: Commands) -> None:
         help="what `transom compile` wrote (default: %(default)s)",
     )
     add("--endpoint", required=True, metavar="URL", help="the API of Kubeflow Pipelines")
-    add("--platform", type=Path, metavar="FILE", help="the Kubernetes document, if it is a file of its own")
+    add("--platform", type=Path, metavar="FILE", help="the Kubernetes document, if it is a separate file")
     add("--experiment", default="Default", metavar="NAME", help="the experiment of the runs (default: %(default)s)")
     add("--namespace", metavar="NAME", help="the namespace of the pipeline, on clusters with several users")
     add("--service-account", metavar="NAME", help="the account that the steps run as")
@@ -41,11 +40,9 @@ def add(commands: Commands) -> None:
     when.add_argument("--cron", metavar="CRON", help='six fields, seconds first: "0 0 3 * * *"')
     when.add_argument("--every", type=float, metavar="HOURS", help="hours between recurring runs")
     add("--wait", action="store_true", help="wait until the run ends (not for recurring runs)")
-    add_verbose(parser)
 
 
 def submit(options: argparse.Namespace) -> int:
-    """Submits the pipeline; see `pipeline.kubeflow.submission.run`."""
     from pipeline.kubeflow import submission
 
     return submission.run(options)

@@ -10,13 +10,12 @@ import types
 from pathlib import Path
 
 from models.errors import ConfigError, TransomError
-from pipeline.commands.arguments import Commands, add_command, add_config, add_verbose, project_paths
+from pipeline.commands.arguments import Commands, add_command, add_config, project_paths
 
 LARGEST_PORT = 65535
 
 
 def add(commands: Commands) -> None:
-    """Adds `transom tensorboard`."""
     parser = add_command(
         commands,
         "tensorboard",
@@ -30,11 +29,9 @@ def add(commands: Commands) -> None:
     )
     add_config(parser)
     parser.add_argument("--port", type=int, default=6006, help="port on localhost (default: %(default)s)")
-    add_verbose(parser)
 
 
 def tensorboard(options: argparse.Namespace) -> int:
-    """Runs TensorBoard on the project's curves."""
     logs = project_paths(options).artifacts / "Trainer" / "model_run"
     return run_tensorboard(logs, options.port, verbose=options.verbose)
 

@@ -26,7 +26,6 @@ LIBRARIES = (
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Adds `transom --version`."""
     parser.add_argument("--version", action="store_true", help="print the version, with -v the libraries' versions too")
 
 

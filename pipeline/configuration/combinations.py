@@ -8,32 +8,20 @@ and `kubeflow` in a local run.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
 
 from components.evaluation.slices import length_slices
 from components.evaluation.thresholds import LABEL_SLICE, LENGTH_SLICE
 from models.config import PresetConfig
 from pipeline.config import ProjectConfig
-from pipeline.configuration.setting_keys import default_of, value_of
+from pipeline.configuration.setting_keys import Problem, as_written, default_of, value_of
 
 # The special tokens around a pair in the family with the most (RoBERTa), and one token of each text.
 _LEAST_PAIR = 6
 _REGRESSION_METRICS, _LABEL_METRICS = {"mse", "spearman"}, {"accuracy", "macro_f1", "micro_f1"}
 
 
-@dataclass(frozen=True)
-class Clash:
-    """A key whose value contradicts other settings."""
-
-    key: str
-    got: str
-    expected: str
-    fix: str = ""
-
-
-def clashes(config: ProjectConfig) -> Iterator[Clash]:
-    """All clashes in a configuration."""
+def clashes(config: ProjectConfig) -> Iterator[Problem]:
+    """The keys whose values contradict other settings."""
     yield from _kind_of_task(config)
     yield from _named_labels(config)
     yield from _pairs(config)
@@ -45,19 +33,15 @@ def clashes(config: ProjectConfig) -> Iterator[Clash]:
     yield from _kubeflow(config)
 
 
-def _unused_settings(config: ProjectConfig, keys: Iterable[str], why: str) -> Iterator[Clash]:
-    """A clash for each of these keys, which have no effect, that differs from its default."""
+def _unused_settings(config: ProjectConfig, keys: Iterable[str], why: str) -> Iterator[Problem]:
+    """A problem for each of these keys, which have no effect, that differs from its default."""
     for key in keys:
         value = value_of(config, key)
         if value != default_of(config, key):
-            yield Clash(key, _written(value), f"nothing, because {why}", "remove it")
+            yield Problem(key, as_written(value), f"nothing, because {why}", "remove it")
 
 
-def _written(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else repr(value)
-
-
-def _kind_of_task(config: ProjectConfig) -> Iterator[Clash]:
+def _kind_of_task(config: ProjectConfig) -> Iterator[Problem]:
     task = config.task
     if task.type != "multi_label":
         keys = ("task.label_separator", "task.threshold")
@@ -65,7 +49,7 @@ def _kind_of_task(config: ProjectConfig) -> Iterator[Clash]:
     wrong = _LABEL_METRICS if task.type == "regression" else _REGRESSION_METRICS
     if config.train.metric in wrong:
         known = sorted((_REGRESSION_METRICS | _LABEL_METRICS) - wrong)
-        yield Clash(
+        yield Problem(
             "train.metric", repr(config.train.metric), f"auto, loss, {', '.join(known)}: those of task.type {task.type}"
         )
     if task.type != "regression":
@@ -81,17 +65,17 @@ def _kind_of_task(config: ProjectConfig) -> Iterator[Clash]:
         why = "the same text may have different numbers, from several raters"
         yield from _unused_settings(config, ("gate.conflicting_labels",), why)
     if LABEL_SLICE in config.evaluation.slices and config.evaluation.slices != default_of(config, "evaluation.slices"):
-        yield Clash("evaluation.slices", repr(LABEL_SLICE), f"{LENGTH_SLICE}, or a column of the table", "remove it")
+        yield Problem("evaluation.slices", repr(LABEL_SLICE), f"{LENGTH_SLICE}, or a column of the table", "remove it")
 
 
-def _named_labels(config: ProjectConfig) -> Iterator[Clash]:
+def _named_labels(config: ProjectConfig) -> Iterator[Problem]:
     """Checks each label that the configuration names: an unknown spelling would have no effect."""
     for key, label in _labels(config):
         reason = config.task.why_no_label(label)
         if reason:
-            yield Clash(key, repr(label), "a label that a row can have", reason)
+            yield Problem(key, repr(label), "a label that a row can have", reason)
         elif config.task.labels is not None and label not in config.task.labels:
-            yield Clash(key, repr(label), f"one of task.labels: {', '.join(map(repr, config.task.labels[:10]))}")
+            yield Problem(key, repr(label), f"one of task.labels: {', '.join(map(repr, config.task.labels[:10]))}")
 
 
 def _labels(config: ProjectConfig) -> Iterator[tuple[str, str]]:
@@ -106,18 +90,18 @@ def _labels(config: ProjectConfig) -> Iterator[tuple[str, str]]:
             yield f"evaluation.thresholds.{metric}", label
 
 
-def _pairs(config: ProjectConfig) -> Iterator[Clash]:
+def _pairs(config: ProjectConfig) -> Iterator[Problem]:
     if config.task.text_pair is None:
         return
     expected = f"at least {_LEAST_PAIR} for a pair (task.text_pair): its special tokens, and one of each text"
     if config.tokenizer.max_length < _LEAST_PAIR:
-        yield Clash("tokenizer.max_length", str(config.tokenizer.max_length), expected)
+        yield Problem("tokenizer.max_length", str(config.tokenizer.max_length), expected)
     short = [length for length in config.edge.lengths if length < _LEAST_PAIR]
     if short and config.edge.variants:
-        yield Clash("edge.lengths", str(short[0]), expected)
+        yield Problem("edge.lengths", str(short[0]), expected)
 
 
-def _tokenizer(config: ProjectConfig) -> Iterator[Clash]:
+def _tokenizer(config: ProjectConfig) -> Iterator[Problem]:
     task, tokenizer = config.task, config.tokenizer
     if config.model.type == "preset":
         # `mediapipe_compatible` sets strip_accents itself; the user did not.
@@ -128,21 +112,21 @@ def _tokenizer(config: ProjectConfig) -> Iterator[Clash]:
         return
     if task.type == "regression" or task.text_pair is not None:
         got = "a regression" if task.type == "regression" else "pairs (task.text_pair)"
-        yield Clash(
+        yield Problem(
             "tokenizer.mediapipe_compatible",
             f"true, for {got}",
             "labels of one text, the only task of MediaPipe's TextClassifier",
             "remove it",
         )
     if len(config.edge.lengths) > 1 and config.edge.variants:
-        yield Clash(
+        yield Problem(
             "edge.lengths",
             f"{len(config.edge.lengths)} lengths, with tokenizer.mediapipe_compatible",
             "one: MediaPipe cannot run a file with several signatures",
         )
 
 
-def _model(config: ProjectConfig) -> Iterator[Clash]:
+def _model(config: ProjectConfig) -> Iterator[Problem]:
     model, train = config.model, config.train
     multiples = [key for key in ("layer_decay", "head_multiple") if getattr(train, key) not in (None, 1.0)]
     if not isinstance(model, PresetConfig):
@@ -150,7 +134,7 @@ def _model(config: ProjectConfig) -> Iterator[Clash]:
         yield from _unused_settings(config, [f"train.{key}" for key in multiples], why)
         return
     if model.lora_rank is not None and model.freeze != "none":
-        yield Clash(
+        yield Problem(
             "model.freeze",
             f"{model.freeze!r}, with model.lora_rank {model.lora_rank}",
             "nothing, because LoRA freezes the encoder except for its low-rank updates",
@@ -162,13 +146,13 @@ def _model(config: ProjectConfig) -> Iterator[Clash]:
         )
 
 
-def _training(config: ProjectConfig) -> Iterator[Clash]:
+def _training(config: ProjectConfig) -> Iterator[Problem]:
     task, train = config.task, config.train
     if train.strategy == "tpu" and not train.xla:
-        yield Clash("train.xla", "false", "true, because a TPU runs only code compiled by XLA", "remove it")
+        yield Problem("train.xla", "false", "true, because a TPU runs only code compiled by XLA", "remove it")
     half = train.label_smoothing / 2
     if task.type == "multi_label" and not half < task.threshold < 1 - half:
-        yield Clash(
+        yield Problem(
             "train.label_smoothing",
             f"{train.label_smoothing:g}, so targets are {half:g} and {1 - half:g} instead of 0 and 1",
             f"task.threshold between these two; it is {task.threshold:g}",
@@ -176,7 +160,7 @@ def _training(config: ProjectConfig) -> Iterator[Clash]:
         )
 
 
-def _others(config: ProjectConfig) -> Iterator[Clash]:
+def _others(config: ProjectConfig) -> Iterator[Problem]:
     if config.data.path is None:
         keys = [f"data.splits.{split}" for split in ("train", "eval", "test")]
         yield from _unused_settings(config, keys, "data.train is not split by shares: `splits` goes with `path`")
@@ -187,24 +171,26 @@ def _others(config: ProjectConfig) -> Iterator[Clash]:
             column, equals, value = name.partition("=")
             key = f"evaluation.thresholds.{metric}.slices"
             if equals and column == LENGTH_SLICE and value not in length_slices():
-                yield Clash(key, repr(name), f"{LENGTH_SLICE}= and one of {', '.join(length_slices())}")
+                yield Problem(key, repr(name), f"{LENGTH_SLICE}= and one of {', '.join(length_slices())}")
             if equals and column == LABEL_SLICE and config.task.type != "regression":
                 reason = config.task.why_no_label(value)
                 if reason and value:
-                    yield Clash(key, repr(name), "a label that a row can have", reason)
+                    yield Problem(key, repr(name), "a label that a row can have", reason)
 
 
-def _edge(config: ProjectConfig) -> Iterator[Clash]:
+def _edge(config: ProjectConfig) -> Iterator[Problem]:
     longer = [str(length) for length in config.edge.lengths if length > config.tokenizer.max_length]
     if longer and config.edge.variants:
         most = f"at most {config.tokenizer.max_length} tokens, which is tokenizer.max_length"
-        yield Clash("edge.lengths", ", ".join(longer), most)
+        yield Problem("edge.lengths", ", ".join(longer), most)
 
 
-def _kubeflow(config: ProjectConfig) -> Iterator[Clash]:
+def _kubeflow(config: ProjectConfig) -> Iterator[Problem]:
     kubeflow = config.kubeflow
     if kubeflow.preset is not None and config.model.type != "preset":
-        yield Clash("kubeflow.preset", repr(kubeflow.preset), "nothing, because there is no model.preset", "remove it")
+        yield Problem(
+            "kubeflow.preset", repr(kubeflow.preset), "nothing, because there is no model.preset", "remove it"
+        )
     # The number in `default` also applies to steps that name an accelerator themselves.
     own = any(step.accelerator and step.accelerators is None for step in kubeflow.steps.values())
     if kubeflow.default.accelerators is not None and kubeflow.default.accelerator is None and not own:
@@ -218,15 +204,15 @@ def _kubeflow(config: ProjectConfig) -> Iterator[Clash]:
     }.items():
         memory = step.memory_gb or kubeflow.step("").memory_gb or 0.0
         if step.shared_memory_gb is not None and step.shared_memory_gb > memory:
-            yield Clash(
+            yield Problem(
                 f"kubeflow.{place}.shared_memory_gb",
                 f"{step.shared_memory_gb:g}",
                 f"at most {memory:g}, the step's memory_gb: /dev/shm counts as memory",
             )
 
 
-def _no_accelerator(place: str, count: int) -> Clash:
-    return Clash(
+def _no_accelerator(place: str, count: int) -> Problem:
+    return Problem(
         f"{place}.accelerators",
         str(count),
         "an `accelerator` next to it, which names the kind",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import reprlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from pipeline import project_names
 from pipeline.config import ProjectConfig
 from pipeline.configuration.combinations import clashes
 from pipeline.configuration.overrides import apply_override
-from pipeline.configuration.setting_keys import keys_below
+from pipeline.configuration.setting_keys import Problem, as_written, keys_below
 from pipeline.configuration.yaml_text import YamlError, read_yaml
 
 # A larger file is not a configuration: most likely it is the table itself.
@@ -43,8 +43,7 @@ def load(path: Path, overrides: Iterable[str] = ()) -> ProjectConfig:
         config = ProjectConfig.model_validate(raw)
     except ValidationError as error:
         raise _explain(path, raw, error) from None
-    clashing = [_Problem(clash.key, clash.got, clash.expected, clash.fix) for clash in clashes(config)]
-    if clashing:
+    if clashing := list(clashes(config)):
         raise _as_error(path, clashing)
     return config
 
@@ -110,50 +109,40 @@ def _table(path: Path) -> str:
 
 def _explain(path: Path, raw: dict[str, Any], error: ValidationError) -> ConfigError:
     """All problems of a configuration in one error, each with its key, its value and the expected one."""
-    problems: dict[str, _Problem] = {}
+    problems: dict[str, Problem] = {}
     for detail in error.errors(include_url=False):
         problem = _problem(raw, detail)
         # A value that may have several types is reported once for each of them.
-        problems[problem.key] = problems[problem.key].either(problem) if problem.key in problems else problem
+        problems[problem.key] = _either(problems[problem.key], problem) if problem.key in problems else problem
     # An error about a group as a whole adds nothing to the errors about its keys.
     found = [one for key, one in problems.items() if not any(other.startswith(f"{key}.") for other in problems)]
     return _as_error(path, found)
 
 
-def _as_error(path: Path, found: list[_Problem]) -> ConfigError:
+def _as_error(path: Path, found: list[Problem]) -> ConfigError:
     if len(found) == 1:
-        return ConfigError(f"{path}: {found[0].what}", got=found[0].got, expected=found[0].expected, fix=found[0].fix)
-    lines = [f"  - {problem.line()}" for problem in found[:_MOST_PROBLEMS]]
+        (one,) = found
+        what = f"{path}: {one.key}" + (f": {one.message}" if one.message else "")
+        return ConfigError(what, got=one.got, expected=one.expected, fix=one.fix)
+    lines = [f"  - {_line(problem)}" for problem in found[:_MOST_PROBLEMS]]
     if len(found) > _MOST_PROBLEMS:
         lines.append(f"  and {len(found) - _MOST_PROBLEMS:,} more")
     return ConfigError(f"{path}: {len(found):,} keys are wrong\n" + "\n".join(lines))
 
 
-@dataclass(frozen=True)
-class _Problem:
-    """The problem of one key; `message` replaces the other three if several keys contradict each other."""
-
-    key: str
-    got: str = ""
-    expected: str = ""
-    fix: str = ""
-    message: str = ""
-
-    @property
-    def what(self) -> str:
-        return f"{self.key}: {self.message}" if self.message else self.key
-
-    def line(self) -> str:
-        got, expected = f"got {self.got}" if self.got else "", f"expected {self.expected}" if self.expected else ""
-        return f"{self.key}: " + "; ".join(part for part in (self.message, got, expected, self.fix) if part)
-
-    def either(self, other: _Problem) -> _Problem:
-        """Merges two problems of the same value: either expectation would do."""
-        expected = self.expected if other.expected in self.expected else f"{self.expected}, or {other.expected}"
-        return replace(self, expected=expected, fix=self.fix or other.fix)
+def _line(problem: Problem) -> str:
+    got = f"got {problem.got}" if problem.got else ""
+    expected = f"expected {problem.expected}" if problem.expected else ""
+    return f"{problem.key}: " + "; ".join(part for part in (problem.message, got, expected, problem.fix) if part)
 
 
-def _problem(raw: dict[str, Any], detail: ErrorDetails) -> _Problem:
+def _either(one: Problem, other: Problem) -> Problem:
+    """Merges two problems of the same value: either expectation would do."""
+    expected = one.expected if other.expected in one.expected else f"{one.expected}, or {other.expected}"
+    return replace(one, expected=expected, fix=one.fix or other.fix)
+
+
+def _problem(raw: dict[str, Any], detail: ErrorDetails) -> Problem:
     location = _location(detail)
     key = ".".join(location) or "the configuration"
     kind, message = detail["type"], detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
@@ -161,24 +150,24 @@ def _problem(raw: dict[str, Any], detail: ErrorDetails) -> _Problem:
         known = keys_below(location[:-1], raw)
         close = difflib.get_close_matches(location[-1], known, n=1)
         fix = f"did you mean `{close[0]}`?" if close else "remove it"
-        return _Problem(key, "a key that Transom does not know", "one of " + ", ".join(known), fix)
+        return Problem(key, "a key that Transom does not know", "one of " + ", ".join(known), fix)
     if kind == "missing":
-        return _Problem(key, "no such key", "this key", "`transom schema` describes it")
+        return Problem(key, "no such key", "this key", "`transom schema` describes it")
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        return _Problem(f"{key}.type", repr((raw.get("model") or {}).get("type")), "encoder or preset")
+        return Problem(f"{key}.type", repr((raw.get("model") or {}).get("type")), "encoder or preset")
     if kind == "value_error" and isinstance(detail["input"], dict):
-        return _Problem(key, message=message)
-    got = "nothing" if detail["input"] is None else _shown(_as_written(detail["input"]))
+        return Problem(key, message=message)
+    got = "nothing" if detail["input"] is None else _shown(detail["input"])
     if kind in _GROUPS:
         fix = "put its keys below it, indented, or remove it" if detail["input"] is None else ""
-        return _Problem(key, got, "a group of keys", fix)
+        return Problem(key, got, "a group of keys", fix)
     if kind in _TEXTS:
-        return _Problem(key, got, "a text", _quotes(detail["input"]))
+        return Problem(key, got, "a text", _quotes(detail["input"]))
     if kind == "string_pattern_mismatch" and key == "name":
-        return _Problem(key, got, project_names.MEANING, f"use {project_names.name_from_text(detail['input'])}")
+        return Problem(key, got, project_names.MEANING, f"use {project_names.name_from_text(detail['input'])}")
     if kind == "string_pattern_mismatch":
-        return _Problem(key, got, f"a text of the form {detail['ctx']['pattern']}")
-    return _Problem(key, got, _EXPECTED.get(kind, message))
+        return Problem(key, got, f"a text of the form {detail['ctx']['pattern']}")
+    return Problem(key, got, _EXPECTED.get(kind, message))
 
 
 # The kinds of pydantic's errors that get a different wording.
@@ -212,6 +201,8 @@ _BRANCHES = ("tuple[", "dict[", "literal[", "constrained-", "function-")
 
 def _shown(value: Any) -> str:
     """A value for a message; a large or deeply nested one is shortened."""
+    if isinstance(value, bool):
+        return as_written(value)
     short = reprlib.Repr()
     short.maxstring = short.maxother = 100
     short.maxlevel, short.maxlist, short.maxdict = 2, 4, 4
@@ -219,20 +210,5 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 200 else f"{text[:200]}…"
 
 
-def _as_written(value: Any) -> Any:
-    """YAML's `true` rather than Python's True."""
-    return _Unquoted(str(value).lower()) if isinstance(value, bool) else value
-
-
-class _Unquoted(str):
-    """A text that is shown without quotes in a message."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return str(self)
-
-
 def _quotes(value: Any) -> str:
-    plain = isinstance(value, bool | int | float)
-    return f'put it in quotes: "{str(value).lower() if isinstance(value, bool) else value}"' if plain else ""
+    return f'put it in quotes: "{as_written(value)}"' if isinstance(value, bool | int | float) else ""

@@ -8,14 +8,13 @@ and ends with its brackets, otherwise a text. `null` or an empty VALUE resets an
 from __future__ import annotations
 
 import contextlib
-import types
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
 from models.errors import ConfigError
-from pipeline.configuration.setting_keys import annotations_at
+from pipeline.configuration.setting_keys import annotations_at, choices
 from pipeline.configuration.yaml_text import YamlError, read_value
 
 
@@ -68,20 +67,16 @@ def _read(key: str, value: str) -> Any:
 
 def _kinds(annotation: Any) -> Iterator[type]:
     """The basic types that an annotation allows: str, NoneType, dict (a group), list, or another type."""
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        yield from _kinds(get_args(annotation)[0])
-    elif origin in (Union, types.UnionType):
-        for branch in get_args(annotation):
-            yield from _kinds(branch)
-    elif origin is Literal:
-        yield from {type(choice) for choice in get_args(annotation)}
-    elif origin in (tuple, list):
-        yield list
-    elif isinstance(annotation, type):
-        yield dict if issubclass(annotation, BaseModel) else annotation
-    elif origin is dict:
-        yield dict
+    for choice in choices(annotation):
+        origin = get_origin(choice)
+        if origin is Literal:
+            yield from {type(value) for value in get_args(choice)}
+        elif origin in (tuple, list):
+            yield list
+        elif origin is dict:
+            yield dict
+        elif isinstance(choice, type):
+            yield dict if issubclass(choice, BaseModel) else choice
 
 
 def _shown(value: str) -> str:

@@ -1,14 +1,32 @@
-"""The keys of the configuration, from its models: their names, types, values and defaults."""
+"""The keys of the configuration, from its models: their names, types, values, defaults and problems."""
 
 from __future__ import annotations
 
+import types
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, get_args, get_origin
+from dataclasses import dataclass
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
 from models.config import EncoderConfig, PresetConfig, names_a_preset
 from pipeline.config import ProjectConfig
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The problem of one key; `message` replaces the other three if several keys of a group contradict each other."""
+
+    key: str
+    got: str = ""
+    expected: str = ""
+    fix: str = ""
+    message: str = ""
+
+
+def as_written(value: Any) -> str:
+    """A value as in the file: YAML's `true` rather than Python's True."""
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def keys_below(location: Sequence[str], raw: Mapping[str, Any]) -> list[str]:
@@ -40,18 +58,15 @@ def value_of(config: BaseModel, key: str) -> Any:
 
 
 def default_of(config: BaseModel, key: str) -> Any:
-    """The default of a key."""
     group, _, name = key.rpartition(".")
     return type(value_of(config, group) if group else config).model_fields[name].get_default(call_default_factory=True)
 
 
 def _groups(annotation: Any) -> Iterator[type[BaseModel]]:
     """The groups that a value may be, but not those inside its lists and maps."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    elif get_origin(annotation) not in (tuple, dict, list):
-        for choice in _choices(annotation):
-            yield from _groups(choice)
+    for choice in choices(annotation):
+        if isinstance(choice, type) and issubclass(choice, BaseModel):
+            yield choice
 
 
 def _inside(annotation: Any, part: str) -> Iterator[Any]:
@@ -59,17 +74,19 @@ def _inside(annotation: Any, part: str) -> Iterator[Any]:
     for group in _groups(annotation):
         if part in group.model_fields:
             yield group.model_fields[part].annotation
-    if get_origin(annotation) in (tuple, list):
-        yield get_args(annotation)[0]
-    elif get_origin(annotation) is dict:
-        yield get_args(annotation)[1]
-    else:
-        for choice in _choices(annotation):
-            if get_origin(choice) is not None:
-                yield from _inside(choice, part)
+    for choice in choices(annotation):
+        if get_origin(choice) in (tuple, list):
+            yield get_args(choice)[0]
+        elif get_origin(choice) is dict:
+            yield get_args(choice)[1]
 
 
-def _choices(annotation: Any) -> tuple[Any, ...]:
+def choices(annotation: Any) -> Iterator[Any]:
+    """The types that an annotation allows, without `Annotated` and unions."""
     if get_origin(annotation) is Annotated:
-        return get_args(annotation)[:1]
-    return get_args(annotation)
+        yield from choices(get_args(annotation)[0])
+    elif get_origin(annotation) in (Union, types.UnionType):
+        for choice in get_args(annotation):
+            yield from choices(choice)
+    else:
+        yield annotation

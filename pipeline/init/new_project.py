@@ -129,7 +129,6 @@ def _refusal(config: ProjectConfig, folder: Path) -> TransomError | None:
 
 
 def scalar(value: Any) -> str:
-    """A value as YAML on one line."""
     plain = list(value) if isinstance(value, tuple) else value
     text: str = yaml.safe_dump(plain, allow_unicode=True, default_flow_style=True, width=math.inf)
     return text.removesuffix("\n").removesuffix("\n...")

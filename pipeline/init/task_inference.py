@@ -42,14 +42,12 @@ class InferredTask:
     """The task inferred from a table, and the reasons.
 
     Attributes:
-        table: the table.
-        columns: its columns, by name.
+        columns: the table's columns, by name.
         rows: number of rows examined; `all_rows` says whether that is all of them.
         text, text_pair, label: names of columns.
-        task: the kind of task.
         separator: `multi_label`: the text between labels.
         labels: label to number of rows; empty for a regression.
-        reasons: the reasons for "text", "label" and "task".
+        reasons: of "text", "label" and "task".
     """
 
     table: Table
@@ -123,9 +121,7 @@ def _find_texts(path: Path, columns: Sequence[ColumnFacts]) -> tuple[str, str | 
     named = [column for column in columns if column.name.lower() in TEXT_NAMES and column.rows and not column.numbers]
     candidates = list({column.name: column for column in (*texts, *named)}.values())
     if not candidates:
-        for column in columns:
-            if column.name.lower() in TEXT_NAMES and column.rows:
-                refusals.check_text(path, column.name, column.non_text, column.non_text_row)
+        _check_texts(path, [column for column in columns if column.name.lower() in TEXT_NAMES and column.rows])
         described = abbreviate(
             [f"{column.name!r} ({column.non_text or f'mean length {column.mean_length:.0f}'})" for column in columns],
             10,
@@ -141,18 +137,20 @@ def _find_texts(path: Path, columns: Sequence[ColumnFacts]) -> tuple[str, str | 
     by_name = {column.name.lower(): column.name for column in candidates}
     for first, second in (*_PAIRS, *_twins(by_name)):
         if first in by_name and second in by_name:
-            for column in candidates:
-                if column.name in (by_name[first], by_name[second]):
-                    refusals.check_text(path, column.name, column.non_text, column.non_text_row)
-            return by_name[first], by_name[second], "chosen because its name and that of `text_pair` belong together"
+            pair = by_name[first], by_name[second]
+            _check_texts(path, [column for column in candidates if column.name in pair])
+            return *pair, "chosen because its name and that of `text_pair` belong together"
     for name in TEXT_NAMES:
         if name in by_name:
-            for column in candidates:
-                if column.name == by_name[name]:
-                    refusals.check_text(path, column.name, column.non_text, column.non_text_row)
+            _check_texts(path, [column for column in candidates if column.name == by_name[name]])
             return by_name[name], None, "chosen by its name and content"
     longest = max(candidates, key=lambda column: column.mean_length)
     return longest.name, None, f"the longest texts, {longest.mean_length:.0f} characters on average"
+
+
+def _check_texts(path: Path, columns: Sequence[ColumnFacts]) -> None:
+    for column in columns:
+        refusals.check_text(path, column.name, column.non_text, column.non_text_row)
 
 
 def _twins(names: Iterable[str]) -> list[tuple[str, str]]:
@@ -222,7 +220,7 @@ def _fix_of_label(columns: Sequence[ColumnFacts]) -> str:
         if column.name.lower() in LABEL_NAMES:
             return f"look at column {column.name!r}: {_why_no_label(column)}; or {by_hand}"
     if any(column.non_text == "an object" for column in columns):
-        return "put the object's values into columns of their own (one with the label), or " + by_hand
+        return "put the object's values into separate columns (one with the label), or " + by_hand
     numeric = next((column for column in columns if _digits(column)), None)
     if numeric is not None:
         return f"if column {numeric.name!r} is the label, write plain numbers in it, such as 1234.5; or {by_hand}"

@@ -94,12 +94,8 @@ def _find_number_task(column: ColumnFacts) -> TaskFinding:
     numbers, values = column.number_column, column_values(column)
     worded = any(unit.isalpha() for unit in numbers.units) and not column.fractions
     if worded and len(column.counts) <= _FEW_NUMBERS and column.repeats >= 2:  # "10 min" and "1 h"; "3g" and "4g"
-        return (
-            "single_label",
-            "|",
-            column.counts,
-            f"{len(column.counts):,} different values, read as names of classes",
-        )
+        reason = f"{len(column.counts):,} different values, read as names of classes"
+        return "single_label", "|", column.counts, reason
     if numbers.unit:
         shown = max((value for value in column.counts if numbers.unit in value), key=len, default=numbers.unit)
         reading = read_number(shown)

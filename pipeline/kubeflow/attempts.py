@@ -44,15 +44,10 @@ def is_final(error: BaseException) -> bool:
 
 @dataclass(frozen=True)
 class FailureNote:
-    """The note of one task.
+    """The note of one task."""
 
-    Attributes:
-        path: the file; None if the task has only one attempt.
-        retries: number of attempts after the first.
-    """
-
-    path: Path | None
-    retries: int
+    path: Path | None  # the file; None if the task has only one attempt
+    retries: int  # number of attempts after the first
 
     @classmethod
     def for_task(cls, folder: Path | None, retries: int, step: str, executor_input: str) -> FailureNote:

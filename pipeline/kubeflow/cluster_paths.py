@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+import os
+from pathlib import Path
 
 from components.data.splits import sources
 from models.errors import ConfigError
@@ -75,13 +76,7 @@ def paths_on_cluster(config: ProjectConfig, config_file: Path, target: str) -> P
 
 def _normal(path: Path) -> Path:
     """The path without "..", which could leave a mount."""
-    parts: list[str] = []
-    for part in PurePosixPath(path).parts:
-        if part == ".." and len(parts) > 1:
-            parts.pop()
-        elif part != "..":
-            parts.append(part)
-    return Path(*parts)
+    return Path(os.path.normpath(path))
 
 
 def _not_mounted(key: str, path: Path, mount_paths: list[str], target: str) -> ConfigError:

@@ -12,15 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from models.errors import ConfigError, ModelError, TransomError
+from models.errors import ConfigError, ModelError, TransomError, os_errors_as
 from models.runtime import prepare
 from pipeline.config import ProjectConfig
 from pipeline.configuration.loading import load
 from pipeline.kubeflow import pipeline_yaml
 from pipeline.kubeflow.cluster_paths import paths_on_cluster
 from pipeline.kubeflow.image import write_dockerfile
+from pipeline.kubeflow.local_backend import Artifacts, LocalBackend
 from pipeline.kubeflow.target_checks import check, check_size
-from pipeline.kubeflow.verify import Artifacts, LocalBackend
 from pipeline.paths import Paths
 from pipeline.runs.temporary_folders import keep, scratch_folder
 from pipeline.steps import STEPS
@@ -51,11 +51,9 @@ def run(options: argparse.Namespace) -> int:
         files = {options.out: pipeline_yaml.dump(spec), options.platform: pipeline_yaml.dump(platform)}
     check_size(spec, "".join(files.values()))
     for path, text in files.items():
-        try:
+        with os_errors_as(ConfigError, f"the compiled pipeline {path}"):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"the compiled pipeline {path}", got=error.strerror or str(error)) from None
         print(f"wrote {path}")
     if options.verify:
         _verify(options, config, paths, mounts)

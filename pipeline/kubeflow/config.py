@@ -115,7 +115,6 @@ class KubeflowConfig(ConfigSection):
     """Resources of single steps, by name: `Trainer`."""
 
     def step(self, name: str) -> StepConfig:
-        """The resources of one step."""
         own = self.steps.get(name, StepConfig()).model_dump(exclude_none=True)
         built_in, default = (each.model_dump(exclude_none=True) for each in (_BUILT_IN, self.default))
         return StepConfig.model_validate({**built_in, **default, **own})

@@ -45,7 +45,6 @@ def local_path(uri: str, storage: Path) -> Path:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a step; returns the exit code."""
     options, beam_arguments = _parser().parse_known_args(arguments)
     # TFX passes sys.argv to absl's flags, which do not know Transom's arguments.
     sys.argv = sys.argv[:1]

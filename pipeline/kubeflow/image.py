@@ -14,7 +14,7 @@ FROM python:3.11-slim-bookworm
 RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/transom
 COPY requirements-uv.lock requirements.lock requirements-cuda.lock ./
-# The lock is whole, and every package is checked against its hash; bytecode: a step starts three times faster with it.
+# The lock is complete, every package is checked against its hash, and bytecode makes a step start three times faster.
 RUN pip install --no-cache-dir --require-hashes --no-deps -r requirements-uv.lock \\
  && uv pip install --system --no-cache --require-hashes --no-deps --compile-bytecode -r requirements.lock
 # For steps with an NVIDIA GPU, docker build --build-arg CUDA=1: the libraries that TensorFlow looks for.
@@ -40,8 +40,8 @@ def write_dockerfile(folder: Path, image: str | None) -> list[str]:
     """
     name = image or f"REGISTRY/transom:{importlib.metadata.version('transom')}"
     written = []
-    _check_free(folder)
     try:
+        _check_free(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for file, text in (("Dockerfile", _DOCKERFILE), ("Dockerfile.dockerignore", _IGNORED)):
             (folder / file).write_text(text, encoding="utf-8")
@@ -55,13 +55,10 @@ def write_dockerfile(folder: Path, image: str | None) -> list[str]:
 def _check_free(folder: Path) -> None:
     """Refuses a folder with a Dockerfile that Transom did not write."""
     found = folder / "Dockerfile"
-    try:
-        is_replaceable = not found.exists() or found.read_text(encoding="utf-8", errors="replace").startswith(_MADE_BY)
-        ignored = folder / "Dockerfile.dockerignore"
-        if not found.exists() and ignored.exists():
-            found, is_replaceable = ignored, ignored.read_text(encoding="utf-8", errors="replace") == _IGNORED
-    except OSError as error:
-        raise ConfigError("--dockerfile", got=f"{folder}: {error.strerror}", expected="a folder") from None
+    is_replaceable = not found.exists() or found.read_text(encoding="utf-8", errors="replace").startswith(_MADE_BY)
+    ignored = folder / "Dockerfile.dockerignore"
+    if not found.exists() and ignored.exists():
+        found, is_replaceable = ignored, ignored.read_text(encoding="utf-8", errors="replace") == _IGNORED
     if not is_replaceable:
         raise ConfigError(
             "--dockerfile",

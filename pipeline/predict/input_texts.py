@@ -18,7 +18,7 @@ from components.data.formats.table import row_location
 from components.data.values.cells import as_text, describe_non_text
 from models.config import CONFIG_FILE, TaskConfig
 from models.errors import ConfigError, DataError
-from models.saved.model_locations import is_bundle, newest_version
+from models.saved.model_locations import EXTRA_FOLDER, is_bundle, newest_version
 from tflite.host import BUNDLE_FILE
 
 
@@ -43,14 +43,11 @@ class InputText:
 
 
 def from_arguments(texts: Sequence[str], pairs: Sequence[str]) -> list[InputText]:
-    """The texts of the command line."""
-    if not pairs:
-        return [InputText(text) for text in texts]
-    return [InputText(text, pair) for text, pair in zip(texts, pairs, strict=True)]
+    seconds: Sequence[str | None] = pairs or [None] * len(texts)
+    return [InputText(text, second) for text, second in zip(texts, seconds, strict=True)]
 
 
 def from_standard_input() -> list[InputText]:
-    """The lines of standard input."""
     return _of_lines(_lines(sys.stdin.buffer.read(), "standard input"))
 
 
@@ -83,7 +80,7 @@ def _columns(model: Path | None) -> tuple[str, ...]:
     if is_bundle(model):
         stored = _json(model / BUNDLE_FILE).get("report", {}).get("config") or {}
     else:
-        stored = _json(newest_version(model) / "assets.extra" / CONFIG_FILE)
+        stored = _json(newest_version(model) / EXTRA_FOLDER / CONFIG_FILE)
     task = stored.get("task", {})
     return tuple(name for name in (task.get("text", TaskConfig().text), task.get("text_pair")) if name is not None)
 

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from models.errors import ConfigError
 from models.runtime import prepare
@@ -18,28 +18,15 @@ from pipeline.predict.input_texts import InputText
 from pipeline.terminal.console import silence
 from tflite.host.json_text import to_json
 
+if TYPE_CHECKING:
+    from serving.client import Prediction as ServedPrediction
+    from tflite.host.prediction import Prediction
+
 # Texts per call of the model: enough for full batches, few enough to show progress.
 _WINDOW = 512
 
 
-class PrintablePrediction(Protocol):
-    """The prediction for a text, of either kind of model."""
-
-    @property
-    def label(self) -> str | None:
-        """None for a regression."""
-        ...
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        ...
-
-    def line(self) -> str:
-        """For a terminal."""
-        ...
-
-
-Predict = Callable[[list[str], list[str] | None], Sequence[PrintablePrediction]]
+Predict: TypeAlias = "Callable[[list[str], list[str] | None], Sequence[Prediction | ServedPrediction]]"
 
 
 def predict(
@@ -160,20 +147,20 @@ def _print_all(inputs: list[InputText], predict_texts: Predict | None, progress:
         progress.reached(begin + len(window))
 
 
-def _predict_window(inputs: list[InputText], predict_texts: Predict) -> Sequence[PrintablePrediction]:
+def _predict_window(inputs: list[InputText], predict_texts: Predict) -> Sequence[Prediction | ServedPrediction]:
     if not inputs:
         return ()
     pairs = None if inputs[0].pair is None else [one.pair or "" for one in inputs]
     return predict_texts([one.text for one in inputs], pairs)
 
 
-def _as_json(one: InputText, prediction: PrintablePrediction | None, regression: bool) -> str:
+def _as_json(one: InputText, prediction: Prediction | ServedPrediction | None, regression: bool) -> str:
     nothing: dict[str, Any] = {"score": None} if regression else {"score": None, "label": None, "probabilities": {}}
     fields = nothing if prediction is None else prediction.as_dict()
     return to_json({**one.location, "text": one.text, **fields})
 
 
-def _as_line(one: InputText, prediction: PrintablePrediction | None) -> str:
+def _as_line(one: InputText, prediction: Prediction | ServedPrediction | None) -> str:
     """One line for one text; in a table's text, which may have line breaks, white space becomes single spaces."""
     if prediction is None:
         return ""
@@ -217,12 +204,10 @@ class _Progress:
         self._show("loading the model")
 
     def start(self) -> None:
-        """Called before the first prediction."""
         self._begin = time.monotonic()
         self._show("")
 
     def reached(self, done: int) -> None:
-        """Called when `done` texts have their predictions."""
         if not self._counting:
             return
         seconds = time.monotonic() - self._begin

@@ -11,19 +11,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from models.errors import Interrupted
 from models.training.progress import format_duration
+from models.training.resuming.stopping import SAME_REQUEST, SIGNALS, usual_handlers
 from pipeline.runs.error_causes import causes
 
 if TYPE_CHECKING:
     from pipeline.runs.run_records import StepRecord
 
 INTERRUPTED = 130  # a shell's exit code for a process that SIGINT ended
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# One Ctrl-C may arrive twice: from the terminal, and forwarded by a parent such as `timeout` or make.
-_SAME_REQUEST = 1.0
 
 
 class Interruption:
@@ -32,22 +30,18 @@ class Interruption:
     Attributes:
         on_first: called at the first request, even if the main thread is busy.
         on_second: called just before the process exits; must not block.
+        requested: whether KeyboardInterrupt was raised, even if it was caught.
     """
 
     def __init__(self) -> None:
         self.on_first: Callable[[], None] = lambda: None
         self.on_second: Callable[[], None] = lambda: None
-        self._raised = False
-
-    @property
-    def requested(self) -> bool:
-        """Whether KeyboardInterrupt was raised, even if it was caught."""
-        return self._raised
+        self.requested = False
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """The signal handler: the first signal raises KeyboardInterrupt; `watch` handles a second one."""
-        if not self._raised:
-            self._raised = True
+        if not self.requested:
+            self.requested = True
             raise KeyboardInterrupt
 
     def watch(self, end: socket.socket) -> None:
@@ -60,7 +54,7 @@ class Interruption:
                 first = time.monotonic()
                 with contextlib.suppress(Exception):  # a second request must still be handled
                     self.on_first()
-            elif time.monotonic() - first > _SAME_REQUEST:
+            elif time.monotonic() - first > SAME_REQUEST:
                 self._end()
 
     def _end(self) -> NoReturn:
@@ -75,14 +69,9 @@ def interruptible() -> Iterator[Interruption]:
     """Within the block SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt; a second one ends the process at once.
 
     At once means without clean-up, even while TensorFlow compiles and no Python code runs in the main thread.
-    Ignored signals stay ignored (`nohup`).
     """
     interruption = Interruption()
-    before: dict[signal.Signals, Any] = {}
-    for number in SIGNALS:
-        handler = signal.getsignal(number)
-        if handler is not signal.SIG_IGN and handler is not None:
-            before[number] = handler
+    before = usual_handlers()
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
     watcher = threading.Thread(target=interruption.watch, args=(receiver,), name="interruption", daemon=True)

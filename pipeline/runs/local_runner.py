@@ -21,7 +21,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher, partial_run_utils, runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
-from components.evaluation.earlier_evaluation import REUSED
+from components.evaluation.evaluation_reuse import REUSED
 from models.errors import ConfigError
 from pipeline.runs.artifact_files import record_files
 from pipeline.runs.interruption import is_interruption
@@ -51,8 +51,6 @@ def run(
     """Runs a pipeline in this process.
 
     Args:
-        pipeline: the graph.
-        listener: receives the begin and end of each step.
         outputs: filled with each step's outputs when it ends, by step and output name (one artifact each), so that
             they are available even if a later step fails.
         from_steps: run only these steps and those that depend on them, with the newest results of earlier steps.
@@ -122,7 +120,6 @@ def _run_step(
 
 
 def _skip_steps(spec: pipeline_pb2.Pipeline, from_steps: Collection[str], to_steps: Collection[str]) -> None:
-    """Marks the steps that will not run."""
     partial_run_utils.mark_pipeline(spec, from_nodes=from_steps or None, to_nodes=to_steps or None)
     if all(entry.pipeline_node.execution_options.HasField("skip") for entry in spec.nodes):
         raise ConfigError(

@@ -19,7 +19,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from models.errors import BusyError, ConfigError, DataError, TransomError
+from models.errors import BusyError, ConfigError, DataError, TransomError, os_errors_as
 from pipeline.paths import Paths
 from pipeline.runs.artifact_files import forget_all, is_complete
 from pipeline.runs.error_causes import causes
@@ -132,15 +132,10 @@ def _execution_numbers(paths: Paths) -> Iterator[int]:
 
 
 def _check_bytes(paths: Paths) -> None:
-    try:
+    what, expected = f"the metadata store {paths.metadata}", "a file that this user can read and write"
+    fix = "change its permissions, or set `output:` to another folder"
+    with os_errors_as(ConfigError, what, expected=expected, fix=fix):
         content = paths.metadata.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"the metadata store {paths.metadata}",
-            got=error.strerror or str(error),
-            expected="a file that this user can read and write",
-            fix="change its permissions, or set `output:` to another folder",
-        ) from None
     if not content.startswith(_HEADER):
         raise _damaged(paths, "it is not a SQLite database")
     try:

@@ -248,7 +248,6 @@ class _Recorder:
         )
 
     def started(self, step: str) -> None:
-        """See `pipeline.runs.local_runner.StepListener`."""
         self.record.steps.append(StepRecord(step, "running"))
         self.view.started(step)
         self._save()
@@ -256,7 +255,6 @@ class _Recorder:
             raise KeyboardInterrupt
 
     def ended(self, step: str, status: str, seconds: float) -> None:
-        """See `pipeline.runs.local_runner.StepListener`."""
         if status == "skipped":
             self.record.steps.append(StepRecord(step, status))
         else:

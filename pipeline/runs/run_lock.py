@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from models.errors import BusyError, ConfigError
+from models.errors import BusyError, ConfigError, os_errors_as
 from tflite.host.json_text import to_json
 
 
@@ -27,16 +27,10 @@ def hold_lock(path: Path, name: Callable[[], str], wait: bool = False) -> Iterat
         BusyError: another run holds it, and `wait` is not set.
         ConfigError: the folder is not writable.
     """
-    try:
+    fix = "set `output:` to another folder, or change its permissions"
+    with os_errors_as(ConfigError, f"output folder {path.parent}", expected="a writable folder", fix=fix):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise ConfigError(
-            f"output folder {path.parent}",
-            got=error.strerror or str(error),
-            expected="a writable folder",
-            fix="set `output:` to another folder, or change its permissions",
-        ) from None
     try:
         _acquire(handle, path, wait)
         _refuse_foreign_file(handle, path)
@@ -51,7 +45,6 @@ def hold_lock(path: Path, name: Callable[[], str], wait: bool = False) -> Iterat
 
 
 def is_held(path: Path) -> bool:
-    """Whether a run holds the lock now."""
     try:
         handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError:

@@ -38,17 +38,12 @@ class RunRecord:
         name: the run's name, which sorts by time.
         status: running, pushed, unchanged (the model was live already: nothing was pushed), not blessed, finished
             (--to ended it before the push), failed, interrupted or unreadable.
-        started: local time.
-        ended: local time; "" while it runs.
+        started, ended: local time; `ended` is "" while it runs.
         step: where a run stopped early: a step, or "checks", which come before the first.
         seconds: wall time so far.
         config: the resolved configuration.
-        steps: the steps so far.
-        evaluation: the evaluation's summary, once there is one.
-        serving: the serving gate's report, once there is one.
-        edge: the edge gate's report, once there is one.
+        findings, evaluation, serving, edge, training: the reports of the steps, once there are any.
         verdict: one sentence that says why the model was pushed or not.
-        training: the training's report, once there is one.
         pushed: folder of the model's version among the pushed ones.
         bundle: folder of its edge bundle; "" if there is none.
         error: what stopped the run early; for an interruption also what was kept and lost.
@@ -95,7 +90,6 @@ class RunRecord:
 
 
 def now() -> str:
-    """The local time in the records' format."""
     return time.strftime(_TIME)
 
 

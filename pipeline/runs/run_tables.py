@@ -35,24 +35,20 @@ def print_summary(record: RunRecord, paths: Paths, stream: TextIO, *, as_json: b
         console.print(_training(record.training))
     overall = record.evaluation.get("metrics", {})
     if overall:
-        console.print()
-        console.print(_metrics(record.evaluation))
+        console.print("", _metrics(record.evaluation), sep="\n")
     labels = record.evaluation.get("per_label", {})
     if 1 < len(labels) <= MOST_LABELS:
-        console.print()
-        console.print(_labels(labels, _label_rows(record.evaluation)))
+        console.print("", _labels(labels, _label_rows(record.evaluation)), sep="\n")
     # Apart from its rows, a label's slice only repeats its recall, which is shown above.
     slices = [entry for entry in record.evaluation.get("slices", []) if entry["column"] != "label"]
     if slices:
-        console.print()
-        console.print(_slices(slices, overall))
+        console.print("", _slices(slices, overall), sep="\n")
     small = [entry["slice"] for entry in record.evaluation.get("small_slices", []) if entry["column"] != "label"]
     if small:
         least = record.evaluation["min_slice_size"]
         console.print(f"too few rows to report (evaluation.min_slice_size is {least}): {abbreviate(small, MOST_SMALL)}")
     if record.edge:
-        console.print()
-        console.print(_edge(record.edge))
+        console.print("", _edge(record.edge), sep="\n")
         for row in record.edge["variants"]:
             if not row["chosen"]:
                 console.print(f"not chosen: {row['variant']} ({row['why']})")
@@ -93,15 +89,14 @@ def _metrics(evaluation: Mapping[str, Any]) -> Table:
     comparison = evaluation.get("comparison") or {}
     live, losses = comparison.get("live"), comparison.get("losses") or {}
     apart = live is not None and comparison["rows"] != evaluation["rows"]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(f"metric ({evaluation.get('split', 'test')} rows)")
-    table.add_column("model", justify="right")
+    headings = [f"metric ({evaluation.get('split', 'test')} rows)", "model"]
     if apart:
-        table.add_column(f"on the {comparison['rows']} compared", justify="right")
+        headings.append(f"on the {comparison['rows']} compared")
     if live is not None:
-        table.add_column("live model", justify="right")
+        headings.append("live model")
     if losses:
-        table.add_column(f"loss ({comparison['interval']:.0%} interval)", justify="right")
+        headings.append(f"loss ({comparison['interval']:.0%} interval)")
+    table = _table(*headings)
     for name, value in evaluation["metrics"].items():
         if name in COUNTS:  # the verdict gives the number of rows; a note reports invalid ones
             continue
@@ -124,11 +119,8 @@ def _label_rows(evaluation: Mapping[str, Any]) -> dict[str, int]:
 
 def _labels(labels: Mapping[str, Mapping[str, Any]], rows: Mapping[str, int]) -> Table:
     """The metrics of each label, with the number of rows that they were measured on."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
     columns = [name for name in next(iter(labels.values())) if name not in COUNTS]
-    table.add_column("label")
-    for name in (*(["rows"] if rows else []), *columns):
-        table.add_column(name, justify="right")
+    table = _table("label", *(["rows"] if rows else []), *columns)
     for label, metrics in labels.items():
         counted = [str(rows.get(label, 0))] if rows else []
         table.add_row(label, *counted, *(_number(metrics.get(name)) for name in columns))
@@ -137,9 +129,7 @@ def _labels(labels: Mapping[str, Mapping[str, Any]], rows: Mapping[str, int]) ->
 
 def _slices(slices: list[Mapping[str, Any]], overall: Mapping[str, Any]) -> Table:
     shown = [name for name in HEADLINES if name in overall][:2]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("slice", "rows", *shown):
-        table.add_column(heading, justify="left" if heading == "slice" else "right")
+    table = _table("slice", "rows", *shown)
     for entry in slices[:MOST_SLICES]:
         table.add_row(entry["slice"], str(entry["rows"]), *(_number(entry["metrics"].get(name)) for name in shown))
     if len(slices) > MOST_SLICES:
@@ -148,9 +138,7 @@ def _slices(slices: list[Mapping[str, Any]], overall: Mapping[str, Any]) -> Tabl
 
 
 def _edge(report: Mapping[str, Any]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("edge variant", "MB", "same answer", "difference", "latency"):
-        table.add_column(heading, justify="left" if heading == "edge variant" else "right")
+    table = _table("edge variant", "MB", "same answer", "difference", "latency")
     for row in report["variants"]:
         cost, parity, ratio = row.get("cost"), row.get("parity"), row.get("latency_ratio")
         table.add_row(
@@ -163,6 +151,14 @@ def _edge(report: Mapping[str, Any]) -> Table:
     return table
 
 
+def _table(*headings: str) -> Table:
+    """A table without lines: texts (the first column, and signatures) to the left, numbers to the right."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in (headings[0], "signature") else "right")
+    return table
+
+
 def _number(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
@@ -171,9 +167,7 @@ def _number(value: Any) -> str:
 
 def print_costs(names: Sequence[str], costs: Sequence[Cost], stream: TextIO) -> None:
     """Prints the cost of bundles, a row per signature; the last column is the time relative to the first bundle."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("bundle", "MB", "loads in ms", "memory MB", "signature", "ms", "p90", "ratio"):
-        table.add_column(heading, justify="left" if heading in ("bundle", "signature") else "right")
+    table = _table("bundle", "MB", "loads in ms", "memory MB", "signature", "ms", "p90", "ratio")
     first = {latency.signature: latency.median for latency in costs[0].latency_ms}
     for name, cost in zip(names, costs, strict=True):
         head = (name, f"{cost.bytes / 1e6:.2f}", f"{cost.load_ms:.1f}", f"{cost.memory_bytes / 1e6:.1f}")

@@ -51,7 +51,6 @@ def scratch_folder() -> Iterator[Path]:
 
 
 def keep(folder: Path) -> None:
-    """Keeps a scratch folder: it is no longer removed."""
     (folder / OWNER).unlink(missing_ok=True)
 
 

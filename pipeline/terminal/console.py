@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -57,7 +57,7 @@ class PlainConsole(Console):
 
 
 class View:
-    """Shows the steps of a run as they happen.
+    """Shows the steps of a run as they happen; a `pipeline.runs.local_runner.StepListener`.
 
     Args:
         stream: the output; it gets colour and live updates only if it is a terminal.
@@ -84,7 +84,6 @@ class View:
             self.console.print(Text(f"    {text}" if self._step else text))
 
     def started(self, step: str) -> None:
-        """A step begins."""
         self._step, self._note, self._begin = step, "", time.monotonic()
         if self.as_json:
             self._json({"event": "started", "step": step})
@@ -105,7 +104,6 @@ class View:
             self._json({"event": "progress", "step": self._step, "text": note})
 
     def ended(self, step: str, status: str, seconds: float) -> None:
-        """A step ended: `status` is done, cached, skipped, interrupted or failed."""
         self._ended.set()
         if self._live is not None:
             self._live.stop()
@@ -213,7 +211,9 @@ def captured_output(log_file: Path, as_json: bool, verbose: bool) -> Iterator[Vi
                 os.dup2(log, 1)
                 os.dup2(log, 2)
                 os.close(log)
-                stack.enter_context(_logged(log_file))
+                handler = logging.FileHandler(log_file, encoding="utf-8")
+                handler.setFormatter(logging.Formatter("%(asctime)s transom: %(message)s"))
+                stack.enter_context(_attached(handler))
             yield view
     finally:
         for stream, descriptor, number in ((sys.stdout, saved[0], 1), (sys.stderr, saved[1], 2)):
@@ -235,40 +235,31 @@ def shown_messages(view: View) -> Iterator[View]:
     "transom.progress": the progress of the current step.
     """
     messages_logger, progress_logger = logging.getLogger("transom"), logging.getLogger("transom.progress")
-    messages, progress = _MessageHandler(view.say), _MessageHandler(view.progress)
     before = messages_logger.level, messages_logger.propagate, progress_logger.propagate
     messages_logger.setLevel(logging.INFO)
     messages_logger.propagate = progress_logger.propagate = False  # or the libraries' handlers print it too
-    messages_logger.addHandler(messages)
-    progress_logger.addHandler(progress)
     try:
-        yield view
+        with _attached(_MessageHandler(view.say)), _attached(_MessageHandler(view.progress), progress_logger):
+            yield view
     finally:
-        messages_logger.removeHandler(messages)
-        progress_logger.removeHandler(progress)
         messages_logger.setLevel(before[0])
         messages_logger.propagate, progress_logger.propagate = before[1:]
 
 
 @contextmanager
-def _logged(log_file: Path) -> Iterator[None]:
-    handler, messages_logger = logging.FileHandler(log_file, encoding="utf-8"), logging.getLogger("transom")
-    handler.setFormatter(logging.Formatter("%(asctime)s transom: %(message)s"))
-    messages_logger.addHandler(handler)
+def _attached(handler: logging.Handler, logger: logging.Logger | None = None) -> Iterator[None]:
+    """Gives the handler the records of a logger (default: the messages to the user) in the block, then closes it."""
+    logger = logger or logging.getLogger("transom")
+    logger.addHandler(handler)
     try:
         yield
     finally:
-        messages_logger.removeHandler(handler)
+        logger.removeHandler(handler)
         handler.close()
 
 
-@contextmanager
-def forwarded_messages(handle_message: Callable[[str], None]) -> Iterator[None]:
+def forwarded_messages(handle_message: Callable[[str], None]) -> AbstractContextManager[None]:
     """Calls a function with each message to the user in the block, except for figures and progress."""
-    handler, messages_logger = _MessageHandler(handle_message), logging.getLogger("transom")
-    handler.addFilter(lambda record: record.name == messages_logger.name)
-    messages_logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        messages_logger.removeHandler(handler)
+    handler = _MessageHandler(handle_message)
+    handler.addFilter(lambda record: record.name == "transom")
+    return _attached(handler)

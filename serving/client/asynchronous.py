@@ -43,7 +43,7 @@ class AsyncClient(BaseClient):
     reload_config = _awaited(flows.reload_config)
 
     async def close(self) -> None:
-        """Closes the connection; the client cannot be used any more."""
+        """Closes the connection; the client can no longer be used."""
         await self._connection.close()
 
     async def __aenter__(self) -> AsyncClient:

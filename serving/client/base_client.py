@@ -97,7 +97,7 @@ class BaseClient:
     Raises:
         OptionsError: the URL or an argument is invalid.
 
-    Every method takes a `timeout` of its own and raises the errors of `serving.client.errors`.
+    Every method takes a `timeout` and raises the errors of `serving.client.errors`.
     """
 
     _for_asyncio = False

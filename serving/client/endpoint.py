@@ -32,7 +32,7 @@ class Tls:
             )
         for name, path in (("ca", self.ca), ("cert", self.cert), ("key", self.key)):
             if path is not None and not Path(path).is_file():
-                raise OptionsError(f"tls.{name}", got=f"{path}, which is no file", expected="a PEM file")
+                raise OptionsError(f"tls.{name}", got=f"{path}, which is not a file", expected="a PEM file")
 
     def read(self, name: str) -> bytes | None:
         """The bytes of one of the three files, None if not given."""

@@ -149,7 +149,7 @@ def _checked(name: str, texts: Sequence[str]) -> list[str]:
     """The texts as a list.
 
     Raises:
-        TypeError: they are a single text, or one of them is no text.
+        TypeError: they are a single text, or one of them is not text.
     """
     if isinstance(texts, (str, bytes)):
         raise TypeError(f"{name}: got one string, expected a list of them: [{texts[:20]!r}]")

@@ -88,7 +88,7 @@ class GrpcWire:
             try:
                 response.metadata["signature_def"].Unpack(signatures)
             except DecodeError as error:
-                raise ServerError(Code.INTERNAL, f"the server's metadata are no signatures: {error}") from None
+                raise ServerError(Code.INTERNAL, f"the server's metadata are not signatures: {error}") from None
             return metadata_of(response.model_spec, signatures)
         if isinstance(call, Reload):
             if response.status.error_code:

@@ -215,7 +215,7 @@ def _dump(body: dict[str, Any]) -> bytes:
 
 
 def _json_values(values: Any, name: str) -> Any:
-    """(Nested) lists for JSON; bytes that are no text become {"b64": ...}."""
+    """(Nested) lists for JSON; bytes that are not text become {"b64": ...}."""
     array = as_array(values, name)
     if array.dtype != object:
         return array.tolist()
@@ -246,7 +246,7 @@ def _array(values: Any) -> np.ndarray:
     if not isinstance(level, (str, dict)):
         array = np.asarray(values)
         if array.dtype == object:
-            raise ValueError(f"values that are no numbers, such as {str(level)[:100]}")
+            raise ValueError(f"values that are not numbers, such as {str(level)[:100]}")
         return array
     flat = [values]
     for _ in shape:

@@ -44,7 +44,7 @@ class Client(BaseClient):
         return ThreadPoolExecutor(self.in_flight, thread_name_prefix="serving.client")
 
     def close(self) -> None:
-        """Closes the connection; the client cannot be used any more."""
+        """Closes the connection; the client can no longer be used."""
         self._pool.shutdown(cancel_futures=True)
         self._connection.close()
 

@@ -137,7 +137,7 @@ def _container(plan: DeployPlan) -> Manifest:
     return {
         "name": "tensorflow-serving",
         "image": plan.image,
-        # The image's entry point is a script that sets a model name of its own.
+        # The image's entry point is a script that sets its own model name.
         "command": ["/usr/bin/tensorflow_model_server"],
         "args": arguments(plan),
         "ports": [{"name": "grpc", "containerPort": GRPC_PORT}, {"name": "http", "containerPort": REST_PORT}],

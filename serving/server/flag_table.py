@@ -19,7 +19,7 @@ class Flag:
         default: the value without the flag.
         help: a line for --help.
         no_effect: why the flag means nothing here; a warning gives this reason when the flag is set.
-        refused: why any value but the default is refused: to accept it and go on would mislead.
+        refused: why any value but the default is refused: to accept it would be misleading.
         least, most: bounds of a number.
         choices: the allowed texts; empty for any.
     """
@@ -45,7 +45,7 @@ _LOADS = "models are always loaded and unloaded alongside the served ones"
 GROUPS: dict[str, tuple[Flag, ...]] = {
     "models": (
         Flag("model_name", str, "default", "name of the model (ignored with --model_config_file)"),
-        Flag("model_base_path", str, "", "folder of numbered versions (ignored with --model_config_file, else needed)"),
+        Flag("model_base_path", str, "", "folder of numbered versions (required without --model_config_file)"),
         Flag("model_config_file", str, "", "text ModelServerConfig: several models, version policies, labels"),
         Flag("model_config_file_poll_wait_seconds", float, 0, "seconds between checks for changes; 0: never", least=0),
         Flag("file_system_poll_wait_seconds", float, 1, "seconds between version scans; 0: scan once, negative: never"),
@@ -116,12 +116,12 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             least=1,
             most=2**31 - 1,
         ),
-        Flag("max_request_rows", int, 2**16, "[Transom] most strings or tf.Examples per request", least=1),
+        Flag("max_request_rows", int, 2**16, "[Transom] maximum strings or tf.Examples per request", least=1),
         Flag("max_pending_bytes", int, 2**29, "[Transom] bytes that a worker's requests may hold together", least=1),
         Flag("max_pending_rows", int, 2**18, "[Transom] strings and tf.Examples that they may hold together", least=1),
         # At most 500, because `json` and the walk over the values recurse.
-        Flag("max_json_depth", int, 64, "[Transom] deepest nesting of a request's JSON", least=2, most=500),
-        Flag("max_json_values", int, 2**22, "[Transom] most values in a request's JSON", least=1),
+        Flag("max_json_depth", int, 64, "[Transom] maximum nesting of a request's JSON", least=2, most=500),
+        Flag("max_json_values", int, 2**22, "[Transom] maximum values in a request's JSON", least=1),
         Flag("max_run_seconds", float, 300, "[Transom] seconds per run with a loop; 0: no limit", least=0),
         Flag("max_connections", int, 1024, "[Transom] connections per worker, gRPC and REST together", least=1),
         Flag("worker_timeout_seconds", float, 20, "[Transom] seconds until a hung one is replaced; 0: never", least=0),

@@ -58,23 +58,35 @@ def parse(arguments: Sequence[str]) -> CommandLine:
     Raises:
         OptionsError: an unknown flag, a value of another kind, or a flag that is refused.
     """
-    bools = {f"--{flag.name}" for flag in FLAGS.values() if flag.kind is bool}
-    arguments = [f"{argument}=true" if argument in bools else argument for argument in arguments]
     try:
-        values, unknown = _parser({}).parse_known_args(arguments)
+        values, unknown = _parser({}).parse_known_args(_with_equals(arguments))
     except argparse.ArgumentError as error:
         what = str(error.argument_name)
         expected = _expected(FLAGS[what.removeprefix("--")])
         raise OptionsError(what, got="no value", expected=expected, fix=f"write {what}=VALUE") from error
     if unknown:
         raise _unknown(unknown[0])
-    given = vars(values)
+    # argparse turns the value of `--flag=--` into an empty list.
+    given = {name: _value(FLAGS[name], "--") if value == [] else value for name, value in vars(values).items()}
     for name, value in given.items():
         flag = FLAGS[name]
         if flag.refused and value != flag.default:
             raise OptionsError(f"--{name}", got=str(value), expected=f"nothing: {flag.refused}", fix="leave it out")
     warnings = [f"--{name} has no effect: {FLAGS[name].no_effect}" for name in given if FLAGS[name].no_effect]
     return CommandLine(given, tuple(warnings))
+
+
+def _with_equals(arguments: Sequence[str]) -> list[str]:
+    """Writes every flag as `--flag=value`: argparse takes `-x` for a flag even where a value is due."""
+    bools = {f"--{flag.name}" for flag in FLAGS.values() if flag.kind is bool}
+    others = {f"--{name}" for name in FLAGS} - bools
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] in others and not argument.startswith("--"):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(f"{argument}=true" if argument in bools else argument)
+    return joined
 
 
 def usage(given: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from serving.server.options import ServerOptions
 from serving.tensorflow_noise import filtered
 
 if TYPE_CHECKING:
-    from serving.server.calls.service import Service
+    from serving.server.calls.service_interface import Service
     from serving.server.processes.serving_process import MakeService
 
 LOG = logging.getLogger("serving")

@@ -15,7 +15,7 @@ from serving.server.calls.example_inference import ITEM_BYTES, plan_classify, pl
 from serving.server.calls.inference import RunPlan, plan_predict, response_model_spec, signature_key
 from serving.server.calls.request_context import RequestContext
 from serving.server.calls.servable import DEFAULT_SIGNATURE
-from serving.server.calls.service import Arrays, PredictResult
+from serving.server.calls.service_interface import Arrays, PredictResult
 from serving.server.models.manager import ModelManager, OnState
 from serving.server.models.served_version import ServedVersion
 from serving.server.options import ServerOptions

@@ -101,7 +101,7 @@ class TlsSource:
     """Where `TlsFiles` are read from: the file of --ssl_config_file, or (Transom) one file for each part.
 
     Attributes:
-        config: text SSLConfig; None where the others are given.
+        config: text SSLConfig; None if the others are given.
         certificate, key: PEM.
         authority: PEM; if given, clients need a certificate signed by it.
     """

@@ -88,7 +88,7 @@ def _strings_of(proto: Any, shape: tuple[int, ...]) -> Sequence[bytes]:
         return proto.string_val  # type: ignore[no-any-return]
     strings = content_strings(content, math.prod(shape))
     if strings is None:
-        raise ValueError(f"the server sent {len(content)} bytes that are no strings of shape {_shown(shape)}")
+        raise ValueError(f"the server sent {len(content)} bytes that are not strings of shape {_shown(shape)}")
     return [bytes(one) for one in strings]
 
 

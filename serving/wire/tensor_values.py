@@ -28,7 +28,7 @@ def content_values(content: bytes | memoryview, dtype: np.dtype) -> np.ndarray:
     """The numbers in a `tensor_content`, shape [N]; read-only.
 
     Raises:
-        ValueError: its size is no multiple of the dtype's.
+        ValueError: its size is not a multiple of the dtype's.
     """
     if dtype == np.bool_:
         return np.frombuffer(content, np.uint8).astype(np.bool_)  # a bool that is neither 0 nor 1 is undefined in C++
@@ -40,7 +40,7 @@ def content_strings(
 ) -> list[memoryview] | None:
     """`count` strings in a `tensor_content`: their lengths as varints, then their bytes (`DecodeStringList`).
 
-    None where the content does not hold exactly these.
+    None if the content does not hold exactly these.
     """
     view, size = memoryview(content), len(content)
     if count > size:

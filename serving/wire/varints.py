@@ -1,4 +1,4 @@
-"""Varints (protobuf's numbers of one to ten bytes), one at a time and by the million.
+"""Varints (protobuf's numbers of one to ten bytes), one at a time and in bulk.
 
 Source: protobuf.dev/programming-guides/encoding.
 """
@@ -28,7 +28,7 @@ def read(body: bytes | memoryview, position: int, end: int, most: int = MAX_BYTE
         if byte < 0x80:
             return value & 0xFFFFFFFFFFFFFFFF, index + 1
         shift += 7
-    raise DecodeError("a number that does not end")
+    raise DecodeError("a number that is cut off")
 
 
 def write(value: int) -> bytes:
@@ -62,7 +62,7 @@ def decode(body: bytes, begin: int, end: int) -> Iterator[np.ndarray]:
         piece = np.frombuffer(body, np.uint8, min(_STEP_BYTES, end - begin), begin)
         ends = np.flatnonzero(piece < 0x80)
         if not len(ends):
-            raise DecodeError("a number that does not end")
+            raise DecodeError("a number that is cut off")
         size = int(ends[-1]) + 1
         yield _decoded(piece[:size], ends)
         begin += size

@@ -1,4 +1,4 @@
-"""Our errors through Beam."""
+"""Transom's errors through Beam."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def test_an_error_comes_out_of_a_pipeline_whole() -> None:
     assert parts(caught.value) == parts(ERROR)
 
 
-def test_other_errors_stay_what_they_are() -> None:
-    with pytest.raises(RuntimeError, match="not ours"), reraise():
-        raise RuntimeError("not ours")
-    with pytest.raises(DataError, match="as it is"), reraise():
-        raise DataError("as it is")
+def test_other_errors_are_unchanged() -> None:
+    with pytest.raises(RuntimeError, match="not one of Transom's"), reraise():
+        raise RuntimeError("not one of Transom's")
+    with pytest.raises(DataError, match="unchanged"), reraise():
+        raise DataError("unchanged")
 
 
 def _wrap() -> None:
@@ -39,7 +39,7 @@ def _wrap() -> None:
         raise ValueError("wrapped") from error
 
 
-def test_our_error_is_found_behind_others() -> None:
+def test_transoms_error_is_found_behind_others() -> None:
     with pytest.raises(ValueError, match="wrapped") as caught:
         _wrap()
     assert decode_error(caught.value) is ERROR

@@ -45,7 +45,7 @@ def tree(tmp_path: Path, repository: Path) -> Path:
 
 
 def _install(tree: Path, version: str) -> None:
-    """The distribution Counting-2, which brings the library `counts`."""
+    """The distribution Counting-2, which contains the library `counts`."""
     folder = tree / "Counting_2.dist-info"
     folder.mkdir(exist_ok=True)
     (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: Counting-2\nVersion: {version}\n")
@@ -67,9 +67,9 @@ CHANGES: dict[str, Callable[[Path], None]] = {
         t, "models/deep.py", "from tflite import words\n\nVALUE = 2\n"
     ),
     "a statement": lambda t: _write(t, "models/one.py", ONE.replace("return deep", "return deep.VALUE")),
-    "a data file beside a module": lambda t: _write(t, "tflite/words.txt", "a b c\n"),
+    "a data file next to a module": lambda t: _write(t, "tflite/words.txt", "a b c\n"),
     "a new data file in a folder of data": lambda t: _write(t, "tflite/more/words.txt", "a\n"),
-    "the package that a module lies in": lambda t: _write(t, "tflite/__init__.py", "SWITCH = True\n"),
+    "the package of a module": lambda t: _write(t, "tflite/__init__.py", "SWITCH = True\n"),
     "the version of a library": lambda t: _install(t, "1.0.post1"),
 }
 NO_CHANGES: dict[str, Callable[[Path], None]] = {
@@ -84,7 +84,7 @@ NO_CHANGES: dict[str, Callable[[Path], None]] = {
 }
 
 
-def test_a_change_concerns_exactly_what_reaches_it(tree: Path) -> None:
+def test_a_change_affects_exactly_the_steps_that_import_it(tree: Path) -> None:
     one, two = _fingerprints(tree)
     assert [one, two] == _fingerprints(tree)
     for name, change in CHANGES.items():
@@ -98,13 +98,13 @@ def test_a_change_concerns_exactly_what_reaches_it(tree: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NO_CHANGES)
-def test_what_changes_no_result_changes_no_fingerprint(name: str, tree: Path) -> None:
+def test_changes_without_effect_keep_the_fingerprint(name: str, tree: Path) -> None:
     before = _fingerprints(tree)
     NO_CHANGES[name](tree)
     assert _fingerprints(tree) == before
 
 
-def test_training_does_not_depend_on_what_judges_data_or_a_model() -> None:
+def test_training_does_not_depend_on_gates_and_metrics() -> None:
     """A changed rule, metric or version must not cause a retraining: no step up to training reaches such a module."""
     judges = {
         "components.data.gate.rules",
@@ -120,15 +120,15 @@ def test_training_does_not_depend_on_what_judges_data_or_a_model() -> None:
         assert not [name for name in reached if name.startswith("tflite.") and not name.startswith("tflite.host")], step
 
 
-def test_every_library_that_the_packages_name_has_a_version() -> None:
+def test_every_imported_library_has_a_version() -> None:
     modules = [name for package in PACKAGES for name in _modules(package)]
     named = {library for name in modules for library in _parse(name).libraries}
     assert {"tensorflow", "keras", "numpy", "sklearn", "tensorflow_serving"} <= named
     assert not [library for library in sorted(named) if not _versions(library)]
 
 
-def test_an_installation_has_the_data_files_that_a_checkout_has(repository: Path) -> None:
-    """Otherwise a wheel's fingerprint, in the image of a cluster for one, is another."""
+def test_an_installation_has_the_data_files_of_a_checkout(repository: Path) -> None:
+    """Otherwise a wheel's fingerprint, for example in a cluster's image, would differ."""
     settings = tomllib.loads((repository / "pyproject.toml").read_text())["tool"]["setuptools"]
     packages = {file.parent for package in PACKAGES for name in _modules(package) if (file := _file(name)) is not None}
     assert len(packages) > 8
@@ -139,7 +139,7 @@ def test_an_installation_has_the_data_files_that_a_checkout_has(repository: Path
             assert any(fnmatch.fnmatch(name, pattern) for pattern in declared), f"{folder.name}/{name}"
 
 
-def test_a_module_that_is_not_there_is_named() -> None:
+def test_a_missing_module_is_named() -> None:
     with pytest.raises(ModuleNotFoundError, match=r"components\.absent"):
         fingerprint("components.absent")
 

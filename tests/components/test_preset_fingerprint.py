@@ -1,4 +1,4 @@
-"""A preset's files in the cache keys: what they give the tokenizer and the model, and nothing else of the folder."""
+"""A preset's files in the cache keys: those that the tokenizer and the model read, and no others."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _digests(preset: Path | str) -> PresetDigests:
 
 
 def _other_weights(folder: Path) -> None:
-    """Of the same size, with the same times."""
+    """A file of the same size, with the same times."""
     file = folder / "model.safetensors"
     before, tensors = file.stat(), load_file(file)
     name = sorted(tensors)[0]
@@ -67,7 +67,7 @@ CHANGES: dict[Callable[[Path], None], tuple[bool, bool]] = {  # of the tokenizer
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_files_of_a_preset_count_where_they_are_read(change: Callable[[Path], None], tmp_path: Path) -> None:
+def test_a_presets_files_affect_the_steps_that_read_them(change: Callable[[Path], None], tmp_path: Path) -> None:
     tiny_checkpoints.write(tmp_path, "bert")
     before = _digests(tmp_path)
     change(tmp_path)
@@ -76,7 +76,7 @@ def test_files_of_a_preset_count_where_they_are_read(change: Callable[[Path], No
 
 
 @pytest.mark.parametrize("kind", sorted(tiny_checkpoints.CONFIGS))
-def test_a_digest_is_of_the_files_wherever_they_lie(kind: str, tmp_path: Path) -> None:
+def test_a_digest_does_not_depend_on_the_folder(kind: str, tmp_path: Path) -> None:
     tiny_checkpoints.write(tmp_path / "one", kind)
     shutil.copytree(tmp_path / "one", tmp_path / "two")
     before = _digests(tmp_path / "one")
@@ -86,12 +86,12 @@ def test_a_digest_is_of_the_files_wherever_they_lie(kind: str, tmp_path: Path) -
     assert len({before.tokenizer, before.model, ""}) == 3
 
 
-def test_another_revision_of_a_hubs_handle_is_another_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_revision_of_a_hub_handle_is_another_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     revisions = iter("aab")
     for name in "ab":
         tiny_checkpoints.write(tmp_path / name, "bert")
     _other_weights(tmp_path / "b")
-    # Each look at the handle downloads it, once for the tokenizer and once for the weights.
+    # Each use of the handle downloads it, once for the tokenizer and once for the weights.
     looks = (str(tmp_path / name) for name in revisions for _ in range(2))
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: next(looks))
     first, same, newer = (_digests("hf://somebody/bert") for _ in range(3))
@@ -99,21 +99,21 @@ def test_another_revision_of_a_hubs_handle_is_another_preset(tmp_path: Path, mon
     assert first.model != newer.model
 
 
-def test_a_step_refuses_files_that_the_graph_was_not_told_of(tmp_path: Path) -> None:
+def test_a_step_refuses_files_that_changed_since_the_start(tmp_path: Path) -> None:
     tiny_checkpoints.write(tmp_path, "bert")
-    config, told = PresetConfig(preset=str(tmp_path)), _digests(tmp_path)
-    assert describe_checked_preset(config, told.model) is not None
-    tokenizer = load_checked_tokenizer(config.preset, TOKENIZER, told.tokenizer)
+    config, digests = PresetConfig(preset=str(tmp_path)), _digests(tmp_path)
+    assert describe_checked_preset(config, digests.model) is not None
+    tokenizer = load_checked_tokenizer(config.preset, TOKENIZER, digests.tokenizer)
     _other_weights(tmp_path)
-    assert load_checked_tokenizer(config.preset, TOKENIZER, told.tokenizer) == tokenizer
+    assert load_checked_tokenizer(config.preset, TOKENIZER, digests.tokenizer) == tokenizer
     with pytest.raises(PresetError, match="changed while the pipeline ran"):
-        describe_checked_preset(config, told.model)
+        describe_checked_preset(config, digests.model)
     _words(tmp_path)
     with pytest.raises(PresetError, match="changed while the pipeline ran"):
-        load_checked_tokenizer(config.preset, TOKENIZER, told.tokenizer)
+        load_checked_tokenizer(config.preset, TOKENIZER, digests.tokenizer)
 
 
-def test_another_machines_files_are_not_judged_by_this_ones(tmp_path: Path) -> None:
+def test_files_on_another_machine_are_not_compared_with_local_ones(tmp_path: Path) -> None:
     absent = PresetConfig(preset=str(tmp_path / "absent"))
     assert PresetDigests.from_config(absent, TOKENIZER, runs_here=False) == PresetDigests(
         UNKNOWN_DIGEST, UNKNOWN_DIGEST

@@ -1,4 +1,4 @@
-"""What an interrupted export says about the training."""
+"""What an interrupted export reports about the training."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_an_interrupted_export_keeps_what_a_checkpoint_holds(
         explain_interrupted_export(TrainedModel(keras.Model(), {"steps": 8}, checkpoints)),
     ):
         raise KeyboardInterrupt
-    said = caught.value
-    assert (said.kept.partition(str(tmp_path))[0].rstrip(), bool(said.kept)) == (kept, bool(saved))
-    assert lost in said.lost
-    assert said.then.endswith(then)
+    error = caught.value
+    assert (error.kept.partition(str(tmp_path))[0].rstrip(), bool(error.kept)) == (kept, bool(saved))
+    assert lost in error.lost
+    assert error.then.endswith(then)

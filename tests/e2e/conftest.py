@@ -1,4 +1,4 @@
-"""Whole runs on a tiny project, like a user's: from the command line, each in a process of its own."""
+"""Whole runs on a tiny project, as a user starts them: from the command line, each in its own process."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ serving: {{rows: 4}}
 
 @dataclass
 class Project:
-    """A project in a folder of its own."""
+    """A project in its own folder."""
 
     folder: Path
     repository: Path = REPOSITORY
@@ -107,7 +107,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="session")
 def tiny(source: Project) -> tuple[Project, dict[str, Any]]:
-    """That project after its first run, and the record of the run."""
+    """The same project after its first run, and the record of the run."""
     return source, source.run()
 
 

@@ -12,7 +12,7 @@ import pytest
 
 
 @pytest.mark.slow
-def test_the_verified_spec_gives_what_a_local_run_gives(tiny: Any, tmp_path: Path) -> None:
+def test_the_verified_spec_gives_the_results_of_a_local_run(tiny: Any, tmp_path: Path) -> None:
     project, local = tiny
     other = type(project)(tmp_path)
     shutil.copy(project.folder / "reviews.csv", tmp_path)

@@ -24,7 +24,7 @@ def test_a_run_trains_measures_and_pushes(tiny: Tiny) -> None:
     assert {"labels.json", "transom.json", "training.json", "data_summary.json", "tf_serving_warmup_requests"} <= extras
 
 
-def test_no_temporary_file_stays(tiny: Tiny) -> None:
+def test_no_temporary_file_is_left(tiny: Tiny) -> None:
     project, _ = tiny
     assert list(project.temporary.iterdir()) == []
 
@@ -35,7 +35,7 @@ def test_the_model_was_served_before_it_was_pushed(tiny: Tiny) -> None:
     assert result["serving"]["requests"] == 2 * (3 * 4 + 1)
 
 
-def test_a_bundle_for_the_edge_lies_beside_the_model(tiny: Tiny) -> None:
+def test_an_edge_bundle_is_pushed_with_the_model(tiny: Tiny) -> None:
     project, result = tiny
     assert Path(result["bundle"]) == project.output / "edge" / "tiny" / Path(result["pushed"]).name
     assert result["edge"]["blessed"]
@@ -48,7 +48,7 @@ def test_a_bundle_for_the_edge_lies_beside_the_model(tiny: Tiny) -> None:
     assert "classify_32" in measured
 
 
-def test_slices_cover_labels_lengths_and_nothing_too_small(tiny: Tiny) -> None:
+def test_slices_cover_labels_and_lengths_but_no_small_groups(tiny: Tiny) -> None:
     _, result = tiny
     names = {entry["slice"].partition("=")[0].partition(":")[0].strip() for entry in result["evaluation"]["slices"]}
     assert {"label", "text_length"} <= names
@@ -107,7 +107,7 @@ def test_from_the_third_run_on_every_step_is_cached(again: Any) -> None:
     assert (third["pushed"], third["evaluation"]) == (first["pushed"], second["evaluation"])
 
 
-def test_a_change_of_settings_re_runs_exactly_what_it_concerns(again: Any) -> None:
+def test_a_changed_setting_repeats_exactly_the_affected_steps(again: Any) -> None:
     project, _, _ = again
     third = project.run("--set", "gate.small_class_rows=2", "--set", "push.keep=3")
     assert [step for step, fate in third["fates"].items() if fate == "done"] == ["DataGate", "Pusher"]
@@ -119,7 +119,7 @@ def test_a_change_of_settings_re_runs_exactly_what_it_concerns(again: Any) -> No
     assert fourth["status"] == "finished"
 
 
-def test_what_is_not_good_enough_is_not_pushed(again: Any) -> None:
+def test_a_model_that_is_not_good_enough_is_not_pushed(again: Any) -> None:
     project, first, _ = again
     result = project.run("--set", "evaluation.thresholds.log_loss={max: 1.5e-12}", code=8)
     assert result["status"] == "not blessed"
@@ -128,7 +128,7 @@ def test_what_is_not_good_enough_is_not_pushed(again: Any) -> None:
     assert [path.name for path in Path(first["pushed"]).parent.iterdir()] == [Path(first["pushed"]).name]
 
 
-def test_a_second_run_on_the_same_project_says_who_is_at_work(tiny: Tiny) -> None:
+def test_a_second_run_on_the_same_project_names_the_running_one(tiny: Tiny) -> None:
     project, _ = tiny
     with hold_lock(project.output / "lock", lambda: "the first"):
         out = project.transom("run", str(project.config), code=10)

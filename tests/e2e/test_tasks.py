@@ -77,7 +77,7 @@ def test_numbers_for_pairs_from_parquet(project: Any) -> None:
     result = project.run()
     assert result["evaluation"]["metrics"]["spearman"] > 0.8
     assert {"place=0", "place=1"} <= {entry["slice"] for entry in result["evaluation"]["slices"]}
-    # 6 and 1 by the rule above; 3 and 4 if only one of the texts counted.
+    # 6 and 1 by the rule above; 3 and 4 if only one of the texts were used.
     for film, story, low, high in (("good", "bad", 4.5, 7.0), ("bad", "good", 0.0, 2.5)):
         texts = f"a {film} film 5", "--pair", f"a {story} story"
         out = project.transom("predict", result["pushed"], *texts, "--json")

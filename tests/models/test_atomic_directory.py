@@ -1,4 +1,4 @@
-"""A folder appears whole or not at all, and takes nobody's place."""
+"""A folder appears complete or not at all, and replaces no other."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_what_a_killed_export_leaves_goes_with_the_next_one(tmp_path: Path, repo
         process.stdout.readline()
         export(tmp_path / "other")
         come_meanwhile_of(tmp_path / "out")
-        assert len(list(tmp_path.glob(".out.transom-*"))) == 1  # the living one's
+        assert len(list(tmp_path.glob(".out.transom-*"))) == 1  # that of the running process
     finally:
         process.kill()
         process.wait()

@@ -22,7 +22,7 @@ child = subprocess.Popen(tied_to_parent([sys.executable, "-c", "import time; tim
 print(child.pid, flush=True)
 child.wait()
 """
-# It ends with its standard input, when nobody is left who could write, and has to outlive the last words.
+# It ends with its standard input, when no writer is left, and must outlive the last output.
 READS_TO_THE_END = "serving/tensorflow_noise.py"
 PACKAGES = ("models", "tflite", "serving", "components", "pipeline")
 
@@ -43,7 +43,7 @@ def test_a_child_ends_with_its_parent(repository: Path, how: signal.Signals) -> 
     child = int(parent.stdout.readline())
     deadline = time.monotonic() + 20
     while b"-c" not in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[1:2]:
-        assert time.monotonic() < deadline  # it still is the interpreter that ties it
+        assert time.monotonic() < deadline  # it is still the interpreter that ties it to its parent
         time.sleep(0.01)
     assert alive(child)
     parent.send_signal(how)

@@ -21,10 +21,10 @@ def _python(repository: Path, program: str, **variables: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize(("asked", "value", "state"), [("auto", "1", "on"), ("on", "1", "on"), ("off", "0", "off")])
-def test_the_decision_is_in_the_environment(repository: Path, asked: str, value: str, state: str) -> None:
+@pytest.mark.parametrize(("setting", "value", "state"), [("auto", "1", "on"), ("on", "1", "on"), ("off", "0", "off")])
+def test_the_decision_is_in_the_environment(repository: Path, setting: str, value: str, state: str) -> None:
     program = f"""
-runtime.prepare({asked!r})
+runtime.prepare({setting!r})
 names = ("TF_ENABLE_ONEDNN_OPTS", "TF_USE_LEGACY_KERAS", "KERAS_BACKEND")
 print(json.dumps([[os.environ[n] for n in names], runtime.onednn_state(), "tensorflow" in sys.modules]))
 """

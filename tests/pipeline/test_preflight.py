@@ -204,7 +204,9 @@ def test_a_preset_whose_vocabulary_cannot_be_used(folder: Path) -> None:
             check(folder, model={"preset": "weights", **more}, tokenizer={"max_length": 16})
     check(folder, model={"preset": "weights"}, tokenizer={"max_length": 16, "mediapipe_compatible": True})
     (weights / "vocab.txt").write_text("[UNK]\n[PAD]\n[CLS]\n[SEP]\na\nb\n")
-    with pytest.raises(ConfigError, match=r"tokenizer\.mediapipe_compatible does not go with .*\n.*padding with id 1"):
+    with pytest.raises(
+        ConfigError, match=r"tokenizer\.mediapipe_compatible cannot be combined with .*\n.*padding with id 1"
+    ):
         check(folder, model={"preset": "weights"}, tokenizer={"max_length": 16, "mediapipe_compatible": True})
     (weights / "vocab.txt").write_text("a\nb\n")
     with pytest.raises(PresetError, match=r"vocab\.txt .* lacks \[CLS\]"):
@@ -231,7 +233,7 @@ def test_labels_that_differ_in_spelling_alone_stop_where_they_shall(folder: Path
         check(folder, gate={"label_spelling": "error"})
 
 
-@pytest.mark.parametrize("column", ["label", "nobody"])
+@pytest.mark.parametrize("column", ["label", "missing"])
 def test_columns_that_cannot_divide_rows(folder: Path, column: str) -> None:
     check(folder, data={"path": "t.csv", "split_by": ["source", "text"]})
     with pytest.raises(ConfigError, match=r"data\.split_by") as caught:

@@ -1,4 +1,4 @@
-"""What is kept off standard error, and what must never be."""
+"""Messages that are kept off standard error, and those that never must be."""
 
 from __future__ import annotations
 
@@ -54,17 +54,17 @@ os.write(2, b"after\\n")
 
 
 @pytest.mark.parametrize("line", NOISE.splitlines())
-def test_what_tells_of_no_fault_is_noise(line: str) -> None:
+def test_messages_without_a_fault_are_noise(line: str) -> None:
     assert is_noise(line.encode())
 
 
 @pytest.mark.parametrize("line", FAULTS.splitlines())
-def test_what_tells_of_a_fault_is_not(line: str) -> None:
+def test_messages_about_a_fault_are_not_noise(line: str) -> None:
     assert not is_noise(line.encode())
 
 
 @pytest.mark.parametrize("aborts", [False, True])
-def test_all_but_noise_comes_through_a_crash_too(repository: Path, aborts: bool) -> None:
+def test_everything_but_noise_is_printed_even_after_a_crash(repository: Path, aborts: bool) -> None:
     program = WRITES.format(lines=NOISE + FAULTS, aborts=aborts)
     done = subprocess.run([sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, check=False)
     last = "F0000 the end" if aborts else "after\n"

@@ -40,11 +40,9 @@ def write_bundle(
     """Writes a bundle; the folder appears complete or not at all. Returns its manifest.
 
     Args:
-        target: the folder.
         content: the .tflite file, without metadata.
         manifest: its signatures; the hashes are filled in.
         tokenizer: of the model; texts are truncated to the longest of the manifest's lengths.
-        labels: of the model.
         card: described in the metadata and the README.
         texts: added to `HARD_TEXTS` in the golden file; `pairs` their second texts, for a model of text pairs.
 

@@ -34,7 +34,6 @@ def embedding_sensitivity(restored: RestoredModel, rows: Sequence[TextRow]) -> n
     J is estimated with random signs on the logits (Hutchinson's method), which costs one backward pass.
 
     Args:
-        restored: the model.
         rows: a few hundred are enough.
 
     Returns:

@@ -21,14 +21,7 @@ _TYPES: dict[int, str] = {v: k.lower() for k, v in vars(schema.TensorType).items
 
 @dataclass(frozen=True)
 class Constant:
-    """A constant in a file.
-
-    Attributes:
-        name: given by the converter.
-        shape: its shape.
-        dtype: of the stored elements, such as "int8".
-        size: bytes in the file.
-    """
+    """A constant in a file: the converter's name, the type of the stored elements ("int8"), and their bytes."""
 
     name: str
     shape: tuple[int, ...]
@@ -71,11 +64,7 @@ def write(model: Any) -> bytes:
 
 
 class _AlignedBuffer:
-    """A buffer whose data start at a multiple of 16 bytes, as the schema requires; the Python classes do not align it.
-
-    Args:
-        buffer: `schema.BufferT`.
-    """
+    """A `BufferT` whose data start at a multiple of 16 bytes, as the schema requires; the class does not align."""
 
     def __init__(self, buffer: Any) -> None:
         data = buffer.data

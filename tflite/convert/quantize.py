@@ -64,11 +64,9 @@ def quantize(
             expected="a model of operations that the quantizer knows",
             fix="leave the variant out",
         ) from error
-    return (
-        quantize_tables(quantized, sensitivity)
-        if variant in INT4_TABLES
-        else flatbuffer.write(flatbuffer.read(quantized))
-    )
+    if variant in INT4_TABLES:
+        return quantize_tables(quantized, sensitivity)
+    return flatbuffer.write(flatbuffer.read(quantized))
 
 
 def _recipe(variant: Variant) -> Sequence[Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""The names of the variants. Standard library only, because the command line's help lists them."""
+"""What each edge variant is; `quantize.py` makes them. Standard library only, because the help lists their names."""
 
 from __future__ import annotations
 

@@ -13,21 +13,13 @@ LABELS_FILE = "labels.json"
 
 @dataclass(frozen=True)
 class LabelSpace:
-    """The possible predictions of a model, learned from the training split.
+    """The possible predictions of a model, learned from the training split."""
 
-    Attributes:
-        labels: names in the order of the outputs; empty for a regression.
-        counts: training rows with each label, in the same order; empty for a regression.
-        rows: number of training rows.
-        mean: regression: mean of the training labels, in their own unit.
-        std: regression: their standard deviation (never 0), in the same unit.
-    """
-
-    labels: tuple[str, ...] = ()
-    counts: tuple[int, ...] = ()
-    rows: int = 0
-    mean: float = 0.0
-    std: float = 1.0
+    labels: tuple[str, ...] = ()  # names in the order of the outputs; empty for a regression
+    counts: tuple[int, ...] = ()  # training rows with each label, in the same order; empty for a regression
+    rows: int = 0  # number of training rows
+    mean: float = 0.0  # regression: mean of the training labels, in their own unit
+    std: float = 1.0  # regression: their standard deviation (never 0), in the same unit
 
     @property
     def outputs(self) -> int:
@@ -35,12 +27,10 @@ class LabelSpace:
         return len(self.labels) or 1
 
     def save(self, directory: Path | str) -> None:
-        """Writes `labels.json`."""
         text = to_json(asdict(self), indent=1)
         Path(directory, LABELS_FILE).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, directory: Path | str) -> LabelSpace:
-        """Reads what `save` wrote."""
         raw = json.loads(Path(directory, LABELS_FILE).read_text(encoding="utf-8"))
         return cls(**{**raw, "labels": tuple(raw["labels"]), "counts": tuple(raw["counts"])})

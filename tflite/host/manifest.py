@@ -36,7 +36,6 @@ class Manifest:
         variant: its quantization.
         sha256: file name to hash, of every other file that affects a prediction.
         report: sizes, operations, the configuration: for people and for CI.
-        format: `FORMAT`.
     """
 
     name: str
@@ -72,11 +71,9 @@ class Manifest:
         return {"token_ids": row[:1], "padding_mask": row[1:2], "segment_ids": row[2:]}
 
     def to_json(self) -> str:
-        """The content of `edge.json`."""
         return to_json(asdict(self), indent=1) + "\n"
 
     def save(self, bundle: Path) -> None:
-        """Writes `edge.json`."""
         (bundle / BUNDLE_FILE).write_text(self.to_json(), encoding="utf-8")
 
     @classmethod

@@ -69,7 +69,6 @@ class Tokenizer:
         return hashlib.sha256(to_json(values, sort_keys=True, ascii=True).encode()).hexdigest()[:32]
 
     def save(self, directory: Path | str) -> None:
-        """Writes `tokenizer.json` and the files of the vocabulary."""
         data = ("vocabulary", "merges", "sentencepiece_model")
         options = {k: v for k, v in asdict(self).items() if k not in data}
         folder = Path(directory)
@@ -87,7 +86,6 @@ class Tokenizer:
 
     @classmethod
     def load(cls, directory: Path | str) -> Tokenizer:
-        """Reads what `save` wrote."""
         folder = Path(directory)
         options = json.loads((folder / TOKENIZER_FILE).read_text(encoding="utf-8"))
         source = folder / VOCABULARY_FILES[options["family"]]

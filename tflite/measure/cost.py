@@ -26,12 +26,7 @@ _TIMEOUT_S = 600
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds per row of one signature.
-
-    Attributes:
-        signature: its name.
-        median, p90: over the runs.
-    """
+    """Milliseconds per row of one signature: the median and the 90th percentile of the runs."""
 
     signature: str
     median: float
@@ -40,28 +35,19 @@ class Latency:
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of a bundle on this machine.
+    """The cost of a bundle on this machine."""
 
-    Attributes:
-        bytes: size of `model.tflite`.
-        load_ms: from loading to the first prediction.
-        memory_bytes: growth of the process's peak resident set.
-        threads: CPU threads.
-        latency_ms: by signature, shortest first.
-    """
-
-    bytes: int
-    load_ms: float
-    memory_bytes: int
+    bytes: int  # size of `model.tflite`
+    load_ms: float  # from loading to the first prediction
+    memory_bytes: int  # growth of the process's peak resident set
     threads: int
-    latency_ms: tuple[Latency, ...]
+    latency_ms: tuple[Latency, ...]  # by signature, shortest first
 
 
 def measure_cost(bundle: Path | str, *, threads: int = 1, runs: int = 50) -> Cost:
     """Measures a bundle in a separate process.
 
     Args:
-        bundle: its folder.
         threads: CPU threads of one prediction.
         runs: predictions per signature.
 
@@ -125,7 +111,6 @@ def _peak_bytes() -> int:
 
 
 def main() -> int:
-    """Prints the cost of a bundle as JSON."""
     parser = argparse.ArgumentParser(
         prog="python -m tflite.measure.cost", description="Measures the cost of a bundle, as JSON."
     )

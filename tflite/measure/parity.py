@@ -21,31 +21,20 @@ _SMALLEST = 1e-6
 
 @dataclass(frozen=True)
 class TextRow:
-    """One row to predict.
-
-    Attributes:
-        text, pair: the input; `pair` for a model of text pairs.
-        target: the true labels or number; None if unknown.
-        slices: "column=value" of each slice that contains it.
-    """
+    """One row to predict."""
 
     text: str
-    pair: str | None = None
-    target: tuple[str, ...] | float | None = None
-    slices: tuple[str, ...] = ()
+    pair: str | None = None  # for a model of text pairs
+    target: tuple[str, ...] | float | None = None  # the true labels or number; None if unknown
+    slices: tuple[str, ...] = ()  # "column=value" of each slice that contains it
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Keras's predictions.
+    """Keras's predictions."""
 
-    Attributes:
-        numbers: [N, C] float32, probabilities or numbers.
-        token_ids: of each row, without padding, truncated to the bundle's length.
-    """
-
-    numbers: np.ndarray
-    token_ids: list[list[int]]
+    numbers: np.ndarray  # [N, C] float32, probabilities or numbers
+    token_ids: list[list[int]]  # of each row, without padding, truncated to the bundle's length
 
 
 @dataclass(frozen=True)
@@ -68,25 +57,15 @@ class Quality:
 
 @dataclass(frozen=True)
 class Parity:
-    """The differences between one bundle and Keras.
+    """The differences between one bundle and Keras."""
 
-    Attributes:
-        rows: number of rows compared.
-        other_token_ids: rows whose token ids differ.
-        not_finite: rows with a NaN or infinite prediction.
-        max_logit: largest difference of a logit (single label: minus the row's mean, which changes no prediction).
-        max_difference: largest difference of a probability, or of a number as a share of the standard deviation.
-        agreement: share of rows with the same prediction.
-        quality: of all rows, then of each slice that is large enough.
-    """
-
-    rows: int
-    other_token_ids: int
-    not_finite: int
-    max_logit: float
-    max_difference: float
-    agreement: float
-    quality: tuple[Quality, ...]
+    rows: int  # number of rows compared
+    other_token_ids: int  # rows whose token ids differ
+    not_finite: int  # rows with a NaN or infinite prediction
+    max_logit: float  # largest difference of a logit (single label: minus the row's mean, which changes no prediction)
+    max_difference: float  # largest difference of a probability, or of a number as a share of the standard deviation
+    agreement: float  # share of rows with the same prediction
+    quality: tuple[Quality, ...]  # of all rows, then of each slice that is large enough
 
 
 def keras_reference(model: RestoredModel, rows: Sequence[TextRow], max_length: int) -> Reference:

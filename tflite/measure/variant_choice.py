@@ -18,29 +18,20 @@ FILE_NAME = "edge_report.json"
 
 @dataclass(frozen=True)
 class Candidate:
-    """The measurements of one variant.
-
-    Attributes:
-        variant: its name.
-        parity, cost: None if it could not be made or run.
-        operations: LiteRT's names of its operations.
-        broken: why it could not be made or is incomplete; "" if it is fine.
-    """
+    """The measurements of one variant; `parity` and `cost` are None if it could not be made or run."""
 
     variant: Variant
     parity: Parity | None = None
     cost: Cost | None = None
-    operations: tuple[str, ...] = ()
-    broken: str = ""
+    operations: tuple[str, ...] = ()  # LiteRT's names of its operations
+    broken: str = ""  # why it could not be made or is incomplete; "" if it is fine
 
 
 def choose_variant(candidates: Sequence[Candidate], float32: Cost | None, config: EdgeConfig) -> dict[str, Any]:
     """The report: `blessed`, `variant` (None if none passed), `verdict` (a sentence), and a table of the variants.
 
     Args:
-        candidates: the configured variants.
         float32: cost of the float32 file; None if it could not be made.
-        config: the requirements.
     """
     reasons = {candidate.variant: rejection_reasons(candidate, float32, config) for candidate in candidates}
     passing = [candidate for candidate in candidates if not reasons[candidate.variant]]

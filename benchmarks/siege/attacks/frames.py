@@ -147,7 +147,7 @@ def tiny_frames(target: AttackTarget) -> None:
         read_until_streams_end(connection)
 
 
-@attack("frames that are wrong", quick=True)
+@attack("invalid frames", quick=True)
 def wrong_frames(target: AttackTarget) -> None:
     for content in (
         frame(DATA, 0, 1, b"x"),
@@ -194,7 +194,7 @@ def wrong_frames(target: AttackTarget) -> None:
             read_until_streams_end(connection)
 
 
-@attack("headers that are wrong", quick=True)
+@attack("invalid headers", quick=True)
 def wrong_headers(target: AttackTarget) -> None:
     for more in (
         [("grpc-timeout", value) for value in ("", "0n", "-1S", "99999999H", "999999999999S", "1", "S", "1e3S", "٣S")],

@@ -38,7 +38,7 @@ def half_headers(target: AttackTarget) -> None:
         hold_open(HOLD_S, connections, b"X-More: 1\r\n", every=1.0)
 
 
-@attack("450 sockets that say nothing")
+@attack("450 silent sockets")
 def silence(target: AttackTarget) -> None:
     with open_connections(target.rest, CROWD):
         hold_open(HOLD_S)
@@ -81,7 +81,7 @@ def large_and_held(target: AttackTarget) -> None:
     run_concurrently(40, hold_one)
 
 
-@attack("answers that nobody reads")
+@attack("unread responses")
 def slow_readers(target: AttackTarget) -> None:
     def connect() -> socket.socket:
         connection = socket.socket()

@@ -140,7 +140,7 @@ def many_streams(target: AttackTarget) -> None:
         run_concurrently(24, send_queries)
 
 
-@attack("answers that nobody reads, over gRPC", quick=True)
+@attack("unread responses over gRPC", quick=True)
 def slow_readers(target: AttackTarget) -> None:
     body = message(predict(FLOATS, entry("n", tensor(INT32, [1], block(7, varint(4 * MIB)))), "wide"))
 
@@ -154,7 +154,7 @@ def slow_readers(target: AttackTarget) -> None:
         hold_open(HOLD_S)
 
 
-@attack("answers read a byte at a time")
+@attack("responses read a byte at a time")
 def crawling_readers(target: AttackTarget) -> None:
     body = message(predict(FLOATS, entry("n", tensor(INT32, [1], block(7, varint(MIB)))), "wide"))
 
@@ -177,7 +177,7 @@ def half_closed(target: AttackTarget) -> None:
         hold_open(3)
 
 
-@attack("5,000 watchers of the health")
+@attack("5,000 health watchers")
 def watchers(target: AttackTarget) -> None:
     def connect() -> socket.socket:
         connection = target.http2(5)

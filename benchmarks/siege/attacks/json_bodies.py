@@ -90,7 +90,7 @@ def digits(target: AttackTarget) -> None:
     target.predict(b'{"signature_name": ' + b"7" * 5000 + b', "instances": [1]}')
 
 
-@attack("rows of other shapes, errors late")
+@attack("rows of other shapes, late errors")
 def ragged(target: AttackTarget) -> None:
     row = b"[" + repeated_items(b"1", 2000) + b"]"
     target.predict(instances_body(repeated_items(row) + b",[1]"))
@@ -100,7 +100,7 @@ def ragged(target: AttackTarget) -> None:
     target.predict(instances_body(repeated_items(b'{"text": "a", "n": 1}', 30 * MIB)))
 
 
-@attack("strings of escapes and of no UTF-8")
+@attack("strings of escapes and invalid UTF-8")
 def strings(target: AttackTarget) -> None:
     for content in (b"\\u0000", b"\\ud83d\\ude00", b"\\ud800", b"\\\\", b'\\"', b"\xff", b"\xc3\x28", b"\xed\xa0\x80"):
         target.predict(instances_body(b'"' + content * (20 * MIB // len(content)) + b'"'), model=TEXT)
@@ -122,7 +122,7 @@ def texts(target: AttackTarget) -> None:
     target.predict(instances_body(b"{" + keys + b"}"), model=TEXT)
 
 
-@attack("bodies that are no request", quick=True)
+@attack("bodies that are not requests", quick=True)
 def other_bodies(target: AttackTarget) -> None:
     for body in (
         b"",
@@ -150,7 +150,7 @@ def examples(target: AttackTarget) -> None:
     target.predict(context + repeated_items(b"{}", 4_800_000) + b"]}", verb="classify")
 
 
-@attack("long answers over REST")
+@attack("long responses over REST")
 def long_answers(target: AttackTarget) -> None:
     wide = b'{"signature_name": "wide", "inputs": {"n": [%s]}}'
     run_concurrently(4, lambda _: target.predict(wide % b",".join([b"4000000"] * 2)))
@@ -158,7 +158,7 @@ def long_answers(target: AttackTarget) -> None:
     run_concurrently(4, lambda _: target.predict(wide % b"3000000", headers="Accept-Encoding: gzip\r\n"))
 
 
-@attack("right bodies of 40 MB, 16 at once")
+@attack("valid bodies of 40 MB, 16 at once")
 def right_and_large(target: AttackTarget) -> None:
     body = instances_body(repeated_items(b"1.5", 12 * MIB))
     run_concurrently(16, lambda _: target.predict(body))

@@ -45,14 +45,14 @@ MIB = 2**20
 MOST = 60 * MIB
 
 
-@attack("one string for 8 million", quick=True)
+@attack("one string repeated 8 million times", quick=True)
 def one_string_for_millions(target: AttackTarget) -> None:
     for count in (2**23, 2**20, 2**15, 2**40, 2**62):
         target.call(PREDICT, strings_request(count, block(8, "so good")))
         target.call(PREDICT, strings_request(count, b""))
 
 
-@attack("one value for 16 million, each dtype")
+@attack("one value repeated 16 million times, each dtype")
 def one_value_for_millions(target: AttackTarget) -> None:
     for dtype in (FLOAT, DOUBLE, UINT8, INT64, BOOL, HALF, COMPLEX64):
         value = bytes(8) if dtype == DOUBLE else bytes(4) if dtype in (FLOAT, COMPLEX64) else b"\x01"
@@ -121,7 +121,7 @@ def split_packed(target: AttackTarget) -> None:
     target.call(PREDICT, predict(FLOATS, entry("x", tensor(FLOAT, [MOST // 6], piece * (MOST // 6)))))
 
 
-@attack("60 MiB of right floats, 16 at once")
+@attack("60 MiB of valid floats, 16 at once")
 def right_and_large(target: AttackTarget) -> None:
     body = predict(FLOATS, entry("x", tensor(FLOAT, [MOST // 4], block(5, bytes(MOST)))))
     run_concurrently(16, lambda _: target.call(PREDICT, body))
@@ -235,7 +235,7 @@ def long_texts(target: AttackTarget) -> None:
     run_concurrently(16, lambda _: target.call(PREDICT, text_request("so good " * 400_000)))
 
 
-@attack("an answer of a gigabyte", quick=True)
+@attack("a response of a gigabyte", quick=True)
 def wide_answers(target: AttackTarget) -> None:
     values = tensor(INT32, [8], block(7, varint(2**25)))
     run_concurrently(4, lambda _: target.call(PREDICT, predict(FLOATS, entry("n", values), "wide")))

@@ -57,7 +57,7 @@ def concurrent_reloads(target: AttackTarget) -> None:
         raise AssertionError(f"the workers disagree on {OTHER}: {codes}")
 
 
-@attack("reloads that are wrong", allowed=("UNKNOWN",))
+@attack("invalid reloads", allowed=("UNKNOWN",))
 def wrong_reloads(target: AttackTarget) -> None:
     for body in (b"", block(1), block(2)):  # an empty list of models is valid, and unloads all
         target.call(RELOAD, body)

@@ -1,7 +1,7 @@
 """Finding and opening the files that a configuration names. Imports no TensorFlow.
 
 A pattern is a file's path, a glob, or a path with TFX's span specs (`{SPAN}`, `{SPAN:3}`, `{YYYY}`, `{MM}`, `{DD}`,
-`{VERSION}`), which stands for the newest span. Relative paths are relative to the configuration file's folder.
+`{VERSION}`), which matches the newest span. Relative paths are relative to the configuration file's folder.
 """
 
 from __future__ import annotations

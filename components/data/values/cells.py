@@ -52,7 +52,7 @@ def as_text(value: Any) -> str | None:
             if not value.isascii():
                 value.encode()
         except UnicodeEncodeError:
-            raise BadValueError("half of a surrogate pair (no Unicode text)") from None
+            raise BadValueError("half of a surrogate pair (not Unicode text)") from None
         return value
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None

@@ -1,4 +1,4 @@
-"""What lets an interrupted training go on exactly where it stopped.
+"""Continues an interrupted training exactly where it stopped.
 
-Checkpoints, the key that says whose they are, and stopping between two steps. No training itself.
+Checkpoints, the key that says to which training they belong, and stopping between two steps. Not training itself.
 """

@@ -13,14 +13,15 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from models.errors import TrainingError
+from models.errors import TrainingError, os_errors_as
 from models.training.resuming import checkpoint_folder as folders
-from models.training.resuming.checkpoint_folder import BEST, NAME, STATE, TEMPORARY
+from models.training.resuming.checkpoint_folder import BEST, NAME, PATIENCE, STATE, TEMPORARY
 from models.training.resuming.resume_key import describe_differences, digest
 from tflite.host.json_text import to_json
 
@@ -32,17 +33,11 @@ _SECONDS_BETWEEN, _COSTS_BETWEEN = 30.0, 50.0
 
 @dataclass(frozen=True)
 class LoadedCheckpoint:
-    """What `Checkpoints.load` read.
+    """What `Checkpoints.load` read."""
 
-    Attributes:
-        state: the saved JSON value; None if training starts from the beginning.
-        when: local time of the checkpoint.
-        restart_reason: why training starts from the beginning, else empty.
-    """
-
-    state: dict[str, Any] | None
-    when: str = ""
-    restart_reason: str = ""
+    state: dict[str, Any] | None  # the saved JSON value; None if training starts from the beginning
+    when: str = ""  # local time of the checkpoint
+    restart_reason: str = ""  # why training starts from the beginning, else empty
 
 
 class Checkpoints:
@@ -72,7 +67,7 @@ class Checkpoints:
         """The step of the checkpoint on disk; None if there is none."""
 
     @contextlib.contextmanager
-    def open(self, patience: float | None = None) -> Iterator[None]:
+    def open(self, patience: float = PATIENCE) -> Iterator[None]:
         """Locks the training's folder within the block.
 
         If the same training runs elsewhere and holds the lock, no checkpoints are written.
@@ -84,22 +79,18 @@ class Checkpoints:
             yield
             return
         folder = self._directory / self._digest[:16]
-        options = {} if patience is None else {"patience": patience}
+        waiting = "another run of the same training is active, or its machine has just vanished: waiting for it"
+        fix = "change its permissions, free some space, or choose another `output`, then run again"
         with contextlib.ExitStack() as stack:
-            try:
-                acquired = stack.enter_context(folders.locked(folder, self._wait, **options))
+            with os_errors_as(TrainingError, f"the checkpoint folder {folder}", expected="a writable folder", fix=fix):
+                acquired = stack.enter_context(folders.locked(folder, partial(self._notify, waiting), patience))
                 if acquired:
                     self._begin(folder)
-            except OSError as error:
-                raise _unwritable(folder, error) from error
             if not acquired:
                 self._notify(
                     "the same training is still running elsewhere: this one starts afresh, without checkpoints"
                 )
             yield
-
-    def _wait(self) -> None:
-        self._notify("another run of the same training is active, or its machine has just vanished: waiting for it")
 
     def _begin(self, folder: Path) -> None:
         assert self._directory is not None
@@ -141,14 +132,21 @@ class Checkpoints:
         text = to_json({**state, "fingerprint": self._digest, "identity": self._resume_key}, ascii=True)
         arrays = {str(i): np.asarray(variable.numpy()) for i, variable in enumerate(variables)}
         best = state.get("best_epoch")
-        files = {} if best is None else self._best_file(best)
+        files = {}
+        if best is not None and not (path := self.folder / BEST.format(epoch=best)).exists():
+            files[path] = {str(i): value for i, value in enumerate(self._best or ())}
         files[self.folder / NAME] = {STATE: np.array(text), **arrays}
         try:
             folders.write_making_room(self._directory, self.folder, files, self._notify_removed)
         except OSError as error:
             logger.warning("no checkpoint in %s: %s", self.folder, error)
-            if not last:
-                self._warn_once(error)
+            if not (last or self._has_warned):
+                self._has_warned = True
+                kept = "the beginning" if self.kept_step is None else f"step {self.kept_step}"
+                self._notify(
+                    f"the checkpoint cannot be written ({error.strerror or error}): training continues, and after an "
+                    f"interruption it would resume from {kept}"
+                )
             return False
         finally:
             # After a failure, the next attempt waits as long as after a success.
@@ -242,12 +240,6 @@ class Checkpoints:
             with contextlib.suppress(OSError):  # others' are still there
                 self._directory.rmdir()
 
-    def _best_file(self, epoch: int) -> dict[Path, dict[str, np.ndarray]]:
-        """The best epoch's file, if it is not written yet."""
-        assert self.folder is not None
-        path = self.folder / BEST.format(epoch=epoch)
-        return {} if path.exists() else {path: {str(i): value for i, value in enumerate(self._best or ())}}
-
     def _notify_removed(self, other: folders.StoredCheckpoint) -> None:
         self._notify(f"removed the checkpoint of an interrupted training of {other.when}: the disk is nearly full")
 
@@ -255,8 +247,8 @@ class Checkpoints:
         if not self._has_warned:
             kept = "the beginning" if self.kept_step is None else f"step {self.kept_step}"
             self._notify(
-                f"the checkpoint cannot be written ({error.strerror or error}): training goes on, and after an "
-                f"interruption it would continue from {kept}"
+                f"the checkpoint cannot be written ({error.strerror or error}): training continues, and after an "
+                f"interruption it would resume from {kept}"
             )
         self._has_warned = True
 

@@ -34,25 +34,18 @@ KEPT = 3
 _FOLDER = re.compile(r"[0-9a-f]{16}")
 _OWN_FILES = re.compile(r"checkpoint\.npz|best-\d+\.npz|lock|.+\.npz\.[^/]*\.tmp")
 # A network file system releases the lock of a vanished machine when its lease ends: after 90 s with NFS.
-_PATIENCE = 120.0
+PATIENCE = 120.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
 class StoredCheckpoint:
-    """A training's checkpoint on disk.
-
-    Attributes:
-        folder: of that training.
-        saved: the file's modification time, seconds since 1970.
-        step: optimizer steps done; 0 if it cannot be read.
-        identity: the training's resume key; empty if it cannot be read.
-    """
+    """A training's checkpoint on disk."""
 
     folder: Path
-    saved: float
-    step: int = 0
-    identity: Mapping[str, Any] | None = None
+    saved: float  # the file's modification time, seconds since 1970
+    step: int = 0  # optimizer steps done; 0 if it cannot be read
+    identity: Mapping[str, Any] | None = None  # the training's resume key; empty if it cannot be read
 
     @property
     def when(self) -> str:
@@ -173,7 +166,7 @@ def remove_former_layout(directory: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, waiting: Callable[[], None], patience: float = _PATIENCE) -> Iterator[bool]:
+def locked(folder: Path, waiting: Callable[[], None], patience: float = PATIENCE) -> Iterator[bool]:
     """Makes the folder and locks it within the block.
 
     Args:
@@ -218,7 +211,7 @@ def _try_lock(handle: int) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        # A file system without locks cannot show another run; go on.
+        # A file system without locks cannot show another run; continue.
         return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
     return True
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# One Ctrl-C may arrive twice: from the terminal, and passed on by a parent such as `timeout` or make.
-_SAME_REQUEST = 1.0
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SAME_REQUEST = 1.0
+"""Seconds: one Ctrl-C may arrive twice, from the terminal, and passed on by a parent such as `timeout` or make."""
 
 
 class StopRequested(Exception):
@@ -22,38 +22,40 @@ class StopRequested(Exception):
 
 @dataclass
 class StopRequest:
-    """Whether a signal asked to stop, and when (`time.monotonic`)."""
+    """Whether a signal requested a stop, and when (`time.monotonic`)."""
 
     since: float | None = None
 
     def check(self) -> None:
-        """Raises StopRequested if a signal asked to stop."""
+        """Raises StopRequested if a signal requested a stop."""
         if self.since is not None:
             raise StopRequested
+
+
+def usual_handlers() -> dict[signal.Signals, Any]:
+    """The current handlers of `SIGNALS`, without ignored signals, which must stay ignored (`nohup`)."""
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    return {number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
 
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[StopRequest]:
     """Within the block, a first SIGINT, SIGTERM or SIGHUP only requests a stop; a second one has its usual effect.
 
-    Ignored signals stay ignored (`nohup`). Outside the main thread nothing changes.
+    Outside the main thread nothing changes.
     """
     stop = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before: dict[signal.Signals, Any] = {}
+    before = usual_handlers()
 
     def handle(number: int, frame: FrameType | None) -> None:
         if stop.since is None:
             stop.since = time.monotonic()
-        elif time.monotonic() - stop.since > _SAME_REQUEST:
+        elif time.monotonic() - stop.since > SAME_REQUEST:
             _run_handler(before[signal.Signals(number)], number, frame)
 
-    for number in _SIGNALS:
-        handler = signal.getsignal(number)
-        if handler is not signal.SIG_IGN and handler is not None:
-            before[number] = handler
     try:
         for number in before:
             signal.signal(number, handle)

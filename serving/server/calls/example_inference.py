@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from serving.errors import Code, StatusError, invalid_argument
-from serving.server.calls.budget import NO_LIMITS, Limits
 from serving.server.calls.inference import (
     CLASSIFY,
     REGRESS,
@@ -22,6 +21,7 @@ from serving.server.calls.inference import (
     response_model_spec,
     signature_key,
 )
+from serving.server.calls.request_limits import NO_LIMITS, Limits
 from serving.server.calls.servable import ModelSignature
 from serving.server.calls.worker_threads import Check, unchecked
 from serving.server.protobuf import serialized_examples

@@ -15,7 +15,7 @@ import numpy as np
 
 from serving.errors import Code, StatusError, invalid_argument
 from serving.server.calls.servable import DEFAULT_SIGNATURE, ModelSignature
-from serving.server.calls.service import Arrays
+from serving.server.calls.service_interface import Arrays
 from serving.wire import dtypes
 from serving.wire.protos import ModelSpec
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from serving.server.calls.budget import Budget, Limits, Reservation
+from serving.server.calls.request_limits import Budget, Limits, Reservation
 from serving.server.calls.worker_threads import INLINE_BYTES, WorkerThreads, unchecked
 
 MAX_INLINE_BYTES = 2**20

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from serving.errors import StatusError, invalid_argument
-from serving.server.calls.budget import Limits
-from serving.server.calls.service import Arrays
+from serving.server.calls.request_limits import Limits
+from serving.server.calls.service_interface import Arrays
 from serving.server.calls.worker_threads import INLINE_BYTES, Check, unchecked
 from serving.server.protobuf.example_bytes import OBJECT_BYTES
 from serving.server.protobuf.field_walk import DEFAULT_LIMITS, too_many_bytes, too_many_rows
@@ -68,7 +68,7 @@ def decode_inputs(
 
     Raises:
         StatusError: INVALID_ARGUMENT, an invalid tensor, or they exceed a limit; or whatever `take` raises.
-        DecodeError: a `SlicedTensor` is no valid message.
+        DecodeError: a `SlicedTensor` is not a valid message.
     """
     room = _TensorBudget(limits, check)
     return {name: _decode(proto, name, room) for name, proto in inputs.items()}

@@ -1,7 +1,7 @@
 """Threads for decoding and encoding large requests.
 
 The event loop does no work that grows with a stranger's input. Work in these threads is done in steps that hold the GIL
-only briefly, and is abandoned between two steps when no caller waits any more.
+only briefly, and is abandoned between two steps when no caller is still waiting.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from serving.errors import Code, StatusError
-from serving.server.calls.budget import Reservation
+from serving.server.calls.request_limits import Reservation
 
 INLINE_BYTES = 2**16
 """Smaller work is done in the event loop, at less than the cost of a thread switch."""
 
 MEDIUM_BYTES = 2**20
-"""Larger work has a queue of its own, so that smaller work need not wait for it."""
+"""Larger work has its own queue, so that smaller work need not wait for it."""
 
 _IDLE_SECONDS = 10.0
 _DEADLINE = "Deadline exceeded before the request was processed"
 
 T = TypeVar("T")
 Check = Callable[[], None]
-"""Called between two steps of long work; raises `Abandoned` when no caller waits any more."""
+"""Called between two steps of long work; raises `Abandoned` when no caller is still waiting."""
 
 
 def unchecked() -> None:
@@ -35,7 +35,7 @@ def unchecked() -> None:
 
 
 class Abandoned(Exception):
-    """No caller waits for the work any more. Raised by a `Check`; workers must not catch it."""
+    """No caller is still waiting for the work. Raised by a `Check`; workers must not catch it."""
 
 
 def in_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., T]) -> Callable[..., T]:
@@ -107,7 +107,7 @@ class _Job:
         try:
             self._check()
             result = self._function(*self._arguments, self._check)
-        except Exception as error:  # noqa: BLE001 the caller must get any error, and the thread must go on
+        except Exception as error:  # noqa: BLE001 the caller must get any error, and the thread must continue
             failure = error
         del self._function, self._arguments  # free them before the budget is released
         self._held.leave()
@@ -150,7 +150,9 @@ class _JobQueue:
                     thread.start()
                 except RuntimeError as error:
                     job.refuse()
-                    raise StatusError(Code.RESOURCE_EXHAUSTED, f"No thread for large requests: {error}") from error
+                    raise StatusError(
+                        Code.RESOURCE_EXHAUSTED, f"No thread could be started for large requests: {error}"
+                    ) from error
                 self._running = True
             self._jobs.put(job)
 

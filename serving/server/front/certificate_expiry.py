@@ -21,7 +21,7 @@ _CHECK_SECONDS = 60.0
 
 
 def earliest_expiry(certificates: bytes) -> datetime | None:
-    """When the first of these PEM certificates expires; None where none can be read."""
+    """When the first of these PEM certificates expires; None if none can be read."""
     ends = []
     for block in _PEM.findall(certificates.decode("ascii", "replace")):
         try:

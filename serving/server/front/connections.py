@@ -19,9 +19,9 @@ from typing import Protocol
 LOG = logging.getLogger("serving")
 
 PROGRESS_BYTES = 2**18
-"""Touch a connection that receives or sends once for this many bytes: one byte a second is no progress."""
+"""Touch a connection that receives or sends once for this many bytes: one byte a second is not progress."""
 
-_LOW_MEMORY_PATIENCE = 5.0  # seconds without progress amid a message, when memory is short
+_LOW_MEMORY_PATIENCE = 5.0  # seconds without progress within a message, when memory is short
 _SWEEP_SECONDS = 0.5
 _RESERVED_DESCRIPTORS = 64  # for models' files, the supervisor's socket, and connections that are opening or closing
 _MIN_CONNECTIONS = 8
@@ -34,7 +34,7 @@ class ConnectionState(enum.IntEnum):
     Attributes:
         OPENING: in the handshake, or its header has begun, or the first header is still to come.
         IDLE: between requests.
-        RECEIVING: amid the body of a request.
+        RECEIVING: within the body of a request.
         RUNNING: the server works, the client waits. Never closed for another connection.
         SENDING: the client has not read the whole response.
     """
@@ -55,10 +55,10 @@ TIMEOUTS: Mapping[ConnectionState, float] = {
 """Seconds in a state, or without progress in it, after which a connection is closed."""
 
 _PATIENCE = {ConnectionState.OPENING: 1.0, ConnectionState.RECEIVING: 5.0, ConnectionState.SENDING: 5.0}
-"""Seconds likewise, after which it is closed for a new one before those that are idle."""
+"""Seconds after which it is closed for a new one before those that are idle."""
 
 _STATE_WORDS = {
-    ConnectionState.OPENING: "without a whole header",
+    ConnectionState.OPENING: "without a complete header",
     ConnectionState.IDLE: "idle",
     ConnectionState.RECEIVING: "without a whole body",
     ConnectionState.SENDING: "not reading their response",
@@ -135,7 +135,7 @@ class Connections:
         return len(self._states) < self.limit or self.evict()
 
     def evict(self) -> bool:
-        """Closes the connection that is least useful. Returns False where the server works for all of them."""
+        """Closes the connection that is least useful. Returns False if the server works for all of them."""
         victim = self._choose_victim()
         if victim is None:
             return False

@@ -10,9 +10,9 @@ from typing import Any
 
 from serving.errors import Code, StatusError
 from serving.server.api_keys import ApiKey, ApiKeys
-from serving.server.calls.budget import Budget, Reservation
 from serving.server.calls.request_context import RequestContext
-from serving.server.calls.service import Service
+from serving.server.calls.request_limits import Budget, Reservation
+from serving.server.calls.service_interface import Service
 from serving.server.calls.worker_threads import WorkerThreads
 from serving.server.front.connections import Connections, connection_limit
 from serving.server.front.profiling import Profiler
@@ -88,7 +88,7 @@ class Frontend:
         self.keys = keys
 
     def authenticate(self, headers: Mapping[str, str]) -> ApiKey | None:
-        """The API key of a request, None where none is required.
+        """The API key of a request, None if none is required.
 
         Raises:
             StatusError: UNAUTHENTICATED.
@@ -124,14 +124,14 @@ class Frontend:
         return True
 
     async def reload_process(self, request: Any) -> Any:
-        """Reloads the configuration of this process alone. It goes on when the caller has left: half a reload is no
+        """Reloads the configuration of this process alone. It continues when the caller has left: half a reload is no
         configuration.
 
         Raises:
             StatusError: see `Service.reload_config`; RESOURCE_EXHAUSTED, too many reloads wait for each other.
         """
         if len(self._reloads) >= _MAX_RELOADS:
-            message = f"{len(self._reloads)} reloads are waiting for each other. Try again when they are done"
+            message = f"{len(self._reloads)} reloads are already waiting. Try again when they are done"
             raise StatusError(Code.RESOURCE_EXHAUSTED, message)
         task = asyncio.ensure_future(self._reload(request))
         self._reloads.add(task)
@@ -166,7 +166,7 @@ class Frontend:
         self.metrics.set_gauges(VERSION_STATE, states)
 
     def version_statuses(self, name: str) -> Iterable[Any]:
-        """The `ModelVersionStatus`es of a model; empty where it is unknown."""
+        """The `ModelVersionStatus`es of a model; empty if it is unknown."""
         try:
             request = protos.GetModelStatusRequest(model_spec=protos.ModelSpec(name=name))
             return list(self.service.get_model_status(request).model_version_status)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from serving.server.calls.budget import Reservation
+from serving.server.calls.request_limits import Reservation
 
 
 class GrpcCall(Protocol):
@@ -15,7 +15,7 @@ class GrpcCall(Protocol):
     Attributes:
         deadline: a time of the event loop's clock, None for no deadline.
         held: what the call holds of the budget, the bytes of its message included; the transport releases it.
-        peer: the client's address, as gRPC writes it: ipv4:127.0.0.1:4711, ipv6:[::1]:4711, unix:; empty where it is
+        peer: the client's address, as gRPC writes it: ipv4:127.0.0.1:4711, ipv6:[::1]:4711, unix:; empty if it is
             unknown.
     """
 

@@ -132,7 +132,7 @@ class SocketListener:
             self._resume(sock)
 
     def close(self) -> None:
-        """Accepts no more connections; open ones go on."""
+        """Accepts no more connections; open ones continue."""
         sockets, self._sockets = self._sockets, []
         for sock in sockets:
             self._loop.remove_reader(sock)

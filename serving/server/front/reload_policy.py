@@ -60,7 +60,7 @@ def _check_count(what: str, count: int, limit: int) -> None:
 
 
 def _check_roots(roots: tuple[Path, ...], config: Any) -> None:
-    """Raises PERMISSION_DENIED where a model or one of its versions, links followed, is under none of the roots."""
+    """Raises PERMISSION_DENIED if a model or one of its versions, links followed, is under none of the roots."""
     real = [Path(os.path.realpath(root)) for root in roots]
     for model in config.model_config_list.config:
         for what, path in _paths(model.base_path):

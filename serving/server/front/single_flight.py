@@ -17,7 +17,7 @@ class SingleFlight(Generic[T]):
     """Shares one run of the work among its callers.
 
     Callers that come while the work runs wait for the next run, which they share: no caller gets a result that was
-    begun before its call. The work goes on when its callers have left. Use it in the event loop only.
+    begun before its call. The work continues when its callers have left. Use it in the event loop only.
     """
 
     def __init__(self, work: Callable[[], Awaitable[T]]) -> None:

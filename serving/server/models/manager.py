@@ -131,7 +131,7 @@ class ModelManager:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._pool.shutdown(wait=False)  # nothing is loading any more, or it is abandoned
+        self._pool.shutdown(wait=False)  # nothing is still loading, or it is abandoned
 
     def _is_available(self, name: str, version: int) -> bool:
         return name in self._models and version in self._models[name].available

@@ -24,9 +24,9 @@ from serving.server.calls.servable import ModelSignature
 from serving.server.models.text_op_library import register_text_ops
 from serving.server.options import ServerOptions
 from serving.server.run.executor import cores
-from serving.server.run.feeds import Feeds, is_large
+from serving.server.run.extra_threads import MAX_EXTRA_THREADS
+from serving.server.run.feed_sizes import Feeds, is_large
 from serving.server.run.graph_loops import unbounded_outputs
-from serving.server.run.relief_threads import MAX_EXTRA_THREADS
 from serving.server.run.run_time_limit import RunLimitError, limit_comes_first
 from serving.wire.protos import SignatureDef
 
@@ -98,7 +98,7 @@ class SavedModel:
     def _run_unbounded(
         self, feeds: Feeds, fetches: Sequence[str], timeout: float | None, large: int
     ) -> list[np.ndarray]:
-        """Ends the run at its deadline or at the server's limit, even if the caller has gone: TensorFlow's sessions
+        """Ends the run at its deadline or at the server's limit, even if the caller has left: TensorFlow's sessions
         have no other way to end a single run."""
         limit_first = limit_comes_first(timeout, self._max_seconds)
         try:

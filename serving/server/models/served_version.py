@@ -61,7 +61,7 @@ class ServedVersion:
             self._drained()
 
     def when_drained(self, drained: Callable[[], None]) -> None:
-        """Calls `drained` once, as soon as nothing runs in the version. It must not be acquired any more."""
+        """Calls `drained` once, as soon as nothing runs in the version. It must not be acquired again."""
         self._drained = drained
         if not self._users:
             drained()

@@ -1,4 +1,4 @@
-"""The operations of tensorflow_text, without its Python package, which imports Keras."""
+"""Registers the operations of tensorflow_text, without its Python package, which imports Keras."""
 
 from __future__ import annotations
 

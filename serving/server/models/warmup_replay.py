@@ -15,9 +15,9 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from serving.errors import Code, StatusError, invalid_argument
-from serving.server.calls.budget import Limits
 from serving.server.calls.example_inference import plan_classify, plan_multi_inference, plan_regress
 from serving.server.calls.inference import RunPlan, plan_predict, signature_key
+from serving.server.calls.request_limits import Limits
 from serving.server.calls.request_tensors import decode_inputs
 from serving.server.calls.servable import Servable
 from serving.server.options import ServerOptions

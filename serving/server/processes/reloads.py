@@ -139,7 +139,7 @@ class ReloadCoordinator(Generic[W]):
             elif content[0] == Code.INTERNAL.number:  # the reload may have stopped anywhere
                 self._generations[worker] = UNKNOWN_GENERATION
         if took and refused:
-            LOG.error("%d of %d workers refused a reload: it is taken back", len(refused), len(reload.done))
+            LOG.error("%d of %d workers refused a reload: it is rolled back", len(refused), len(reload.done))
         failures = [content for content in reload.done.values() if decode_reload_failure(content) is not None]
         results = sorted(failures, key=took_effect) or list(reload.done.values())
         self._finish_change(reload, results[0] if results else None)

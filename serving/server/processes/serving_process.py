@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from serving.errors import StatusError, unexpected
-from serving.server.calls.service import Service
+from serving.server.calls.service_interface import Service
 from serving.server.flag_files import read_api_keys, read_tls_source
 from serving.server.front.certificate_expiry import ExpiryWarnings
 from serving.server.front.frontend import AVAILABLE, Frontend, render_page
@@ -175,10 +175,10 @@ class _ServingProcess:
         await asyncio.gather(*tasks)
 
     async def _serve_supervisor(self) -> None:
-        """Serves the supervisor's requests. Shuts down when the supervisor has gone."""
+        """Serves the supervisor's requests. Shuts down when the supervisor is gone."""
         if self._link is not None:
             await self._link.serve()
-            LOG.error("worker %d: the supervisor has gone", self._index)
+            LOG.error("worker %d: the supervisor is gone", self._index)
             self._shutdown.begin()
 
     async def _before_deadline(self, work: Coroutine[Any, Any, None]) -> None:
@@ -186,7 +186,9 @@ class _ServingProcess:
         # Not `asyncio.timeout`: a cancelled task may take its time, or ignore the cancellation.
         working = asyncio.ensure_future(work)
         if not (await asyncio.wait((working,), timeout=max(0.0, self._shutdown.seconds_left())))[0]:
-            LOG.error("something is still running %g s after the time to drain; it is left behind", CLOSE_SECONDS)
+            LOG.error(
+                "something is still running %g s after draining should have ended; exiting without it", CLOSE_SECONDS
+            )
             exit_now(0)
         await working
 
@@ -201,7 +203,7 @@ async def _drain(frontend: Frontend, grpc_server: GrpcServer, rest_server: RestS
         await rest_server.close()
     _, done = await asyncio.gather(grpc_server.stop(seconds), frontend.wait_until_idle(seconds))
     if not done:
-        LOG.error("requests still in flight after %g s, which are dropped: %d", seconds, frontend.in_flight)
+        LOG.error("requests dropped because they were still in flight after %g s: %d", seconds, frontend.in_flight)
     if rest_server is not None:
         await rest_server.stop()
 
@@ -237,13 +239,13 @@ def _log_models(frontend: Frontend, seconds: float) -> None:
             elif one.status.error_message:
                 LOG.error("model %s version %d is not served: %s", name, one.version, one.status.error_message)
         if not any(one.state == AVAILABLE for one in versions):
-            LOG.warning("model %s has no version that is served", name)
+            LOG.warning("model %s: no version is served", name)
     LOG.info("%s; ready after %.1f s", ", ".join(addresses), seconds)
 
 
 @contextlib.asynccontextmanager
 async def _background(work: Any) -> AsyncIterator[None]:
-    """Runs the coroutine alongside the block, until either ends. If it fails, that is logged, and the block goes on."""
+    """Runs the coroutine alongside the block, until either ends. A failure is logged, and the block continues."""
     task = asyncio.ensure_future(work)
     task.add_done_callback(_log_failure)
     try:

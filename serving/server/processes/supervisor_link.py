@@ -1,6 +1,6 @@
 """A worker's end of the socket pair to its supervisor; `control_frames.py` describes the protocol.
 
-When a caller leaves (its deadline passes, its connection closes), its request goes on, and the reply is dropped.
+When a caller leaves (its deadline passes, its connection closes), its request continues, and the reply is dropped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from serving.server.processes.control_frames import Frame, FrameKind
 from serving.wire import protos
 
 RELOAD_SECONDS = 600.0
-"""Loading a large model takes minutes. After this long, the reload goes on without its caller."""
+"""Loading a large model takes minutes. After this long, the reload continues without its caller."""
 
 _METRICS_SECONDS = 5.0  # the supervisor waits one second for the other workers
 _MAX_RELOADS = 16  # pending, of one worker
@@ -31,7 +31,7 @@ class SupervisorLink:
     def __init__(self, end: socket.socket, reload: Callable[[Any], Awaitable[Any]], dump: Callable[[], bytes]) -> None:
         self._end, self._reload, self._dump = end, reload, dump
         self._numbers = itertools.count(1)
-        self._pending: dict[int, asyncio.Future[bytes]] = {}  # until the reply, even if no caller waits any more
+        self._pending: dict[int, asyncio.Future[bytes]] = {}  # until the reply, even if no caller is still waiting
         self._to_reload: asyncio.Queue[Frame] = asyncio.Queue()
         self._may_open = asyncio.Event()
         self._reloads: set[asyncio.Future[bytes]] = set()
@@ -55,7 +55,7 @@ class SupervisorLink:
 
         Raises:
             StatusError: a worker failed; INVALID_ARGUMENT, the request is too large; RESOURCE_EXHAUSTED, too many
-                reloads wait; DEADLINE_EXCEEDED, it takes long, and goes on.
+                reloads wait; DEADLINE_EXCEEDED, it takes long, and continues.
         """
         content = request.SerializeToString()
         if len(content) > control_frames.MAX_CONFIG_BYTES:
@@ -63,7 +63,7 @@ class SupervisorLink:
             message = f"The configuration has {len(content)} bytes; with several workers the limit is {limit}"
             raise invalid_argument(message)
         if len(self._reloads) >= _MAX_RELOADS:
-            message = f"{len(self._reloads)} reloads are waiting for each other. Try again when they are done"
+            message = f"{len(self._reloads)} reloads are already waiting. Try again when they are done"
             raise StatusError(Code.RESOURCE_EXHAUSTED, message)
         reply = self._request(FrameKind.REQUEST_RELOAD, content)
         self._reloads.add(reply)
@@ -72,7 +72,7 @@ class SupervisorLink:
             async with asyncio.timeout(RELOAD_SECONDS):
                 content = await asyncio.shield(reply)
         except TimeoutError as error:
-            message = f"The reload has not ended after {RELOAD_SECONDS:.0f} s. It goes on: see the models' status"
+            message = f"The reload has not finished after {RELOAD_SECONDS:.0f} s. It continues: see the models' status"
             raise StatusError(Code.DEADLINE_EXCEEDED, message) from error
         if (why := control_frames.decode_reload_failure(content)) is not None:
             raise why
@@ -88,11 +88,11 @@ class SupervisorLink:
             async with asyncio.timeout(_METRICS_SECONDS):
                 return await asyncio.shield(self._request(FrameKind.REQUEST_METRICS, b""))
         except TimeoutError as error:
-            message = f"The supervisor of the workers has not replied for {_METRICS_SECONDS:g} s"
+            message = f"The workers' supervisor has not replied for {_METRICS_SECONDS:g} s"
             raise StatusError(Code.UNAVAILABLE, message) from error
 
     async def serve(self) -> None:
-        """Serves the supervisor's requests until it has gone."""
+        """Serves the supervisor's requests until it is gone."""
         reloading = asyncio.create_task(self._reload_in_order())
         try:
             await self._receive()
@@ -161,4 +161,4 @@ class SupervisorLink:
 
 
 def _supervisor_gone() -> StatusError:
-    return StatusError(Code.UNAVAILABLE, "The supervisor of the workers has gone")
+    return StatusError(Code.UNAVAILABLE, "The workers' supervisor is gone")

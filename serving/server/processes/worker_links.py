@@ -12,7 +12,7 @@ _PIECE = 2**16
 
 
 class WorkerLinkError(Exception):
-    """The worker cannot be communicated with any more."""
+    """The worker can no longer be reached."""
 
 
 class WorkerLink:
@@ -43,7 +43,7 @@ class WorkerLink:
             raise WorkerLinkError(f"it has left {len(self._unsent)} bytes unread")
 
     def flush(self) -> None:
-        """Sends what is kept, as far as the worker reads. `receive` reports a worker that has gone."""
+        """Sends what is kept, as far as the worker reads. `receive` reports a worker that is gone."""
         with contextlib.suppress(OSError):
             while self._unsent:
                 sent = self._end.send(memoryview(self._unsent)[:_PIECE].tobytes())

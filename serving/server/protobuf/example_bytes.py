@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from serving.errors import StatusError, invalid_argument
-from serving.server.calls.budget import Limits
+from serving.server.calls.request_limits import Limits
 from serving.server.calls.worker_threads import Check, unchecked
 from serving.server.protobuf.field_walk import DEFAULT_LIMITS, LENGTH, Walk, too_many_bytes, too_many_rows
 from serving.server.protobuf.joined_bytes import joined

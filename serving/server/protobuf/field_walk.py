@@ -13,7 +13,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError
 
 from serving.errors import StatusError, invalid_argument
-from serving.server.calls.budget import Limits
+from serving.server.calls.request_limits import Limits
 from serving.server.calls.worker_threads import Check
 from serving.wire import varints
 
@@ -40,7 +40,7 @@ class Walk:
         body, view: the message.
         fields_left, rows_left: how many more fields and rows (strings, `tf.Example`s) it may have.
 
-    Every method raises DecodeError for bytes that are no message, and StatusError, INVALID_ARGUMENT, for too many
+    Every method raises DecodeError for bytes that are not a message, and StatusError, INVALID_ARGUMENT, for too many
     fields or rows.
     """
 
@@ -131,7 +131,7 @@ class Walk:
         elif form in _FIXED:
             stop = begin + _FIXED[form]
         else:
-            raise DecodeError("a field of no known form")
+            raise DecodeError("a field of unknown wire type")
         if stop > end:
             raise DecodeError("a field longer than its message")
         return begin, stop
@@ -150,7 +150,7 @@ class Walk:
                     raise DecodeError("groups nested too deep")
             elif tag & 7 == END_GROUP:
                 if open_groups.pop() != tag >> 3:
-                    raise DecodeError("a group that another one ends")
+                    raise DecodeError("a group closed by another group's end")
             else:
                 begin = self._value(tag & 7, begin, end)[1]
         return begin

@@ -6,7 +6,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from serving.server.calls.budget import Limits
+from serving.server.calls.request_limits import Limits
 from serving.server.calls.worker_threads import INLINE_BYTES, Check, unchecked
 from serving.server.protobuf.example_bytes import SlicedInput
 from serving.server.protobuf.field_walk import DEFAULT_LIMITS, LENGTH, Walk
@@ -20,7 +20,7 @@ _PARSED_BYTES = 64  # approximate overhead of a field in a parsed message
 
 
 class PartlyParsed:
-    """A message with some fields left unparsed, in a form of their own; all others are protobuf's."""
+    """A message with some fields left unparsed, in their own form; all others are protobuf's."""
 
     def __init__(self, message: Any, fields: dict[str, Any]) -> None:
         self._message = message
@@ -82,7 +82,7 @@ def _read_input(walk: Walk, begin: int, end: int, inputs: dict[str, SlicedTensor
     try:
         inputs[name.decode()] = tensor
     except UnicodeDecodeError as error:
-        raise DecodeError("the name of an input is no UTF-8") from error
+        raise DecodeError("the name of an input is not UTF-8") from error
 
 
 def _build(kind: Any, walk: Walk, rest: list[list[int]], left: dict[str, Any], limits: Limits) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from serving.server.calls.service import Arrays
+from serving.server.calls.service_interface import Arrays
 from serving.server.calls.worker_threads import Check, unchecked
 from serving.server.protobuf.field_walk import LENGTH
 from serving.server.protobuf.joined_bytes import joined

@@ -26,7 +26,7 @@ from serving.server.run.executor import RunFunction, SettledTasks, Task, interna
 MaxRows = Callable[[Servable, Mapping[str, np.ndarray], Sequence[str]], int]
 
 _FAIL_WHOLE_BATCH = (Code.DEADLINE_EXCEEDED, Code.CANCELLED)
-"""Errors after which requests are not run again one by one: no caller waits any more, or the server's limit was
+"""Errors after which requests are not run again one by one: no caller is still waiting, or the server's limit was
 reached. Each slow request would hold the thread up to the limit again."""
 
 
@@ -215,7 +215,7 @@ class Batcher:
             parts = self._outputs(slices)
         except StatusError as error:
             failure = error
-        except Exception as error:  # noqa: BLE001 the callers must get any error, and the thread must go on
+        except Exception as error:  # noqa: BLE001 the callers must get any error, and the thread must continue
             failure = internal_error(error)
         else:
             seconds = time.perf_counter() - started

@@ -17,14 +17,14 @@ import numpy as np
 
 from serving.errors import Code, StatusError
 from serving.server.calls.servable import Servable
-from serving.server.run.relief_threads import Relief
+from serving.server.run.extra_threads import ExtraThreads
 
 DEADLINE = "Deadline exceeded before the run ended"
 
 _NICE_INCREMENT = 5  # in Linux each thread has its own; weight 335 against 1024
 
 SecondsLeft = Callable[[], float | None]
-"""Returns the seconds that a run has left, None without a deadline. Raises StatusError if no caller waits any more."""
+"""Returns the seconds that a run has left, None without a deadline. Raises StatusError if no caller still waits."""
 
 RunFunction = Callable[[Servable, Mapping[str, np.ndarray], Sequence[str], SecondsLeft], list[np.ndarray]]
 
@@ -67,7 +67,7 @@ class Task:
         """The seconds until the deadline; marks the task as started.
 
         Raises:
-            StatusError: no caller waits any more.
+            StatusError: no caller is still waiting.
         """
         self._begun = True
         timeout = self.timeout()
@@ -98,7 +98,7 @@ class Task:
             self._end()
 
     def run(self, run: RunFunction) -> None:
-        """Runs the task unless no caller waits any more. Call it in a thread."""
+        """Runs the task unless no caller is still waiting. Call it in a thread."""
         started = time.perf_counter()
         try:
             self.seconds_left()
@@ -106,7 +106,7 @@ class Task:
             self.seconds = time.perf_counter() - started
         except StatusError as error:
             self.error = error
-        except Exception as error:  # noqa: BLE001 the caller must get any error, and the thread must go on
+        except Exception as error:  # noqa: BLE001 the caller must get any error, and the thread must continue
             self.error = internal_error(error)
 
     def settle(self) -> None:
@@ -198,7 +198,7 @@ class ThreadExecutor:
         self.redirect: Callable[[Task], bool] = lambda task: False
         self._queue: SimpleQueue[Task | None] = SimpleQueue()
         self._settled, self._run, self._low_priority = settled, run, low_priority
-        self._relief = Relief(
+        self._extra_threads = ExtraThreads(
             lambda: not self._queue.empty(), lambda: start_threads(f"{name}_more", 1, self._run_waiting, low_priority)
         )
         self._threads = start_threads(name, count, self._work, low_priority)
@@ -206,7 +206,7 @@ class ThreadExecutor:
     def submit(self, task: Task) -> None:
         self._queue.put(task)
         if not self._low_priority:
-            self._relief.watch(task.future.get_loop())
+            self._extra_threads.watch(task.future.get_loop())
 
     def stop(self) -> None:
         for _ in self._threads:
@@ -225,13 +225,13 @@ class ThreadExecutor:
             while (task := self._queue.get_nowait()) is not None:
                 self._run_task(task)
             self._queue.put(None)  # the end signal was meant for one of the regular threads
-        self._relief.thread_ended()
+        self._extra_threads.thread_ended()
 
     def _run_task(self, task: Task) -> None:
         if not self.redirect(task):
             task.run(self._run)
             self._settled.put(task)
-        self._relief.done += 1
+        self._extra_threads.done += 1
 
 
 def cores() -> int:
@@ -272,7 +272,7 @@ def start_threads(
             thread.start()
         except RuntimeError as error:
             if not running:
-                raise StatusError(Code.RESOURCE_EXHAUSTED, f"No thread for a run: {error}") from error
+                raise StatusError(Code.RESOURCE_EXHAUSTED, f"No thread could be started for a run: {error}") from error
             break
         running.append(thread)
     return running

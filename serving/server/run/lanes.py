@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from serving.errors import StatusError
 from serving.server.calls.servable import Servable
 from serving.server.run.executor import Task, TaskExecutor, ThreadExecutor
-from serving.server.run.feeds import Feeds, is_large
+from serving.server.run.feed_sizes import Feeds, is_large
 from serving.server.run.output_sizes import RunSize
 
 SizeByOutput = Callable[[Servable, Feeds, Sequence[str]], RunSize]
@@ -52,7 +52,7 @@ class Lanes:
         """Moves a task to the large lane if runs like it turned out to be large while it waited. In a thread."""
         if self._size_of(task) is not RunSize.LARGE:
             return False
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the caller has gone
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the caller has left
             task.future.get_loop().call_soon_threadsafe(self._submit_or_settle, task)
         return True
 

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from serving.server.calls.servable import Servable
-from serving.server.run.feeds import Feeds, kind_of, rows_of
+from serving.server.run.feed_sizes import Feeds, kind_of, rows_of
 from serving.wire import dtypes
 
 _LARGE_BYTES = 2**24

@@ -23,7 +23,7 @@ from serving.errors import Code, StatusError
 from serving.server.calls.servable import Servable
 from serving.server.run import process_memory
 from serving.server.run.executor import SecondsLeft
-from serving.server.run.feeds import FREE_ROWS, Feeds, kind_of, longest_rows, rows_of, text_bytes
+from serving.server.run.feed_sizes import FREE_ROWS, Feeds, kind_of, longest_rows, rows_of, text_bytes
 from serving.server.run.output_sizes import OutputSizes, remember
 
 _GROWTH = 16

@@ -1,4 +1,4 @@
-"""Rows as tasks see them."""
+"""Rows as tasks read them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_multi_label_as_text_and_as_list(path: Path) -> None:
 
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])
 @pytest.mark.parametrize("label", ['{"red": 1}', "{'red': 1}", "[['red'], ['blue']]", {"red": 1}])
-def test_what_is_no_text_is_no_label(path: Path, task: str, label: object) -> None:
+def test_a_cell_that_is_not_text_is_not_a_label(path: Path, task: str, label: object) -> None:
     write(path, [{"text": "a", "label": "red"}, {"text": "b", "label": label}])
     with pytest.raises(DataError) as caught:
         read(path, type=task)
@@ -53,7 +53,7 @@ def test_what_is_no_text_is_no_label(path: Path, task: str, label: object) -> No
 
 
 @pytest.mark.parametrize("label", [[0, 1, 0], [0.0, 1.0, 0.0], "[0, 1, 0]", "[0. 1. 0.]"])
-def test_a_vector_of_zeros_and_ones_is_no_list_of_labels(path: Path, label: object) -> None:
+def test_a_vector_of_zeros_and_ones_is_not_a_list_of_labels(path: Path, label: object) -> None:
     write(path, [{"text": "a", "label": label}])
     with pytest.raises(DataError) as caught:
         read(path, type="multi_label")
@@ -69,7 +69,7 @@ def test_regression(path: Path) -> None:
 
 
 @pytest.mark.parametrize("label", ["n/a", "nan", "inf", "1_000", "3,5", "4/5", "(5)", "5 stars", True, [1], 10**400])
-def test_labels_that_are_no_numbers(path: Path, label: object) -> None:
+def test_labels_that_are_not_numbers(path: Path, label: object) -> None:
     write(path, [{"text": "a", "label": 1}, {"text": "b", "label": label}])
     with pytest.raises(DataError) as caught:
         read(path, type="regression")
@@ -116,9 +116,7 @@ def test_numbers_as_people_write_them(path: Path, labels: list, mark: str | None
         (["3.5", "4"], ",", "not a number with a decimal comma in 1 of 2 rows: row 1 (line 1): '3.5'", "correct"),
     ],
 )
-def test_numbers_that_can_be_read_in_two_ways_are_a_question(
-    path: Path, labels: list, mark: str | None, got: str, fix: str
-) -> None:
+def test_ambiguous_numbers_are_refused(path: Path, labels: list, mark: str | None, got: str, fix: str) -> None:
     write(path, [{"text": "a", "label": label} for label in labels])
     with pytest.raises(DataError) as caught:
         list(records(open_table(path), TaskConfig(type="regression", decimal=mark)))
@@ -143,7 +141,7 @@ def test_two_spellings_of_one_label_are_one_label(path: Path, spellings: list, n
 
 
 @pytest.mark.parametrize("label", ["\u200b", "\u00a0", "\ufeff \u2060", "\n"])
-def test_labels_of_which_nothing_can_be_seen_are_none(path: Path, label: str) -> None:
+def test_invisible_labels_are_missing_labels(path: Path, label: str) -> None:
     with pytest.raises(DataError, match="cannot be learned from") as caught:
         read(write(path, [{"text": "a", "label": label}]))
     assert "no label in 1 of 1 rows" in caught.value.got
@@ -171,7 +169,7 @@ def test_lists_written_as_text(path: Path, written: str, labels: tuple[str, ...]
 
 
 @pytest.mark.parametrize("written", ["['joy']", '["joy", "fear"]', "[]"])
-def test_a_list_written_as_text_is_no_single_label(path: Path, written: str) -> None:
+def test_a_list_written_as_text_is_not_a_single_label(path: Path, written: str) -> None:
     with pytest.raises(DataError, match="multi_label meant"):
         read(write(path, [{"text": "a", "label": "x"}, {"text": "a", "label": written}]))
 
@@ -187,19 +185,23 @@ def test_rows_without_label_are_counted_and_named(path: Path) -> None:
         read(path)
     assert "no label in 10 of 20 rows: row 2 (line 2), row 4" in caught.value.got
     assert "and 5 more" in caught.value.got
-    # the first rows are good: nothing to say of the others
+    # the first rows are good, so nothing is reported about the others
     assert len(list(records(open_table(path), TaskConfig(), limit=1))) == 1
 
 
-def test_all_kinds_of_mistakes_are_told_at_once(path: Path) -> None:
+def test_all_kinds_of_mistakes_are_reported_at_once(path: Path) -> None:
     path.write_text('{"text": "a", "label": "x"}\n{"label": "x"}\n{"text": "\\ud800", "label": "x"}\n{"text": "b"}\n')
     with pytest.raises(DataError) as caught:
         read(path)
-    for kind in ("no column 'text' in 1 of 4 rows", "surrogate pair (no Unicode text) in 1 of 4", "no label in 1 of 4"):
+    for kind in (
+        "no column 'text' in 1 of 4 rows",
+        "surrogate pair (not Unicode text) in 1 of 4",
+        "no label in 1 of 4",
+    ):
         assert kind in caught.value.got
 
 
-def test_rows_that_lack_the_text_are_not_told_of_labels(path: Path) -> None:
+def test_rows_without_text_are_not_checked_for_labels(path: Path) -> None:
     path.write_text('{"text": "a", "label": "x"}\n{"label": "x"}\n')
     with pytest.raises(DataError, match="no column 'text' in 1 of 2 rows") as caught:
         read(path)
@@ -207,7 +209,7 @@ def test_rows_that_lack_the_text_are_not_told_of_labels(path: Path) -> None:
     assert "task.text" in caught.value.fix
 
 
-def test_bytes_are_text_where_the_task_reads_them(tmp_path: Path) -> None:
+def test_bytes_are_text_in_the_columns_of_the_task(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     columns = {"text": [b"\xc3\xa9", b"\xff"], "label": [b"x", b"x"], "picture": [b"\xff", b"\xfe"]}
     pyarrow.parquet.write_table(pyarrow.table(columns), path)

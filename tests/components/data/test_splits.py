@@ -1,4 +1,4 @@
-"""The splits that rows go to, and the sides that they stand on."""
+"""Which split each row goes to."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def test_hashed_splits_have_their_shares() -> None:
 
 
 @given(st.text(), st.text())
-def test_a_text_stands_on_one_side(text: str, other: str) -> None:
+def test_a_text_is_in_one_split(text: str, other: str) -> None:
     (source,) = sources(DataConfig(path="t.csv"))
     side = source.split(a_record(text), TaskConfig())
     assert side == source.split(a_record(f" {text}\n"), TaskConfig()) in ("train", "eval", "test")
-    # of a pair the first text decides: one premise does not stand on both sides
+    # the first text of a pair decides: a premise is in one split only
     assert source.split(a_record(text, other), TaskConfig(text_pair="other")) == side
 
 
@@ -40,7 +40,7 @@ def sides(split_by: object, records: list[Record]) -> list[str]:
     return [source.split(record, TaskConfig(text_pair="other")) for record in records]
 
 
-def test_columns_that_decide_the_side() -> None:
+def test_columns_that_determine_the_split() -> None:
     rows = [a_record(f"text {n}", f"other {n % 7}", author=f"{'Aa'[n % 2]}nn {n % 30}") for n in range(3000)]
     for columns in ("author", ("author",), "other"):
         by_value: dict[str, set[str]] = {}
@@ -50,7 +50,7 @@ def test_columns_that_decide_the_side() -> None:
         assert {len(found) for found in by_value.values()} == {1}
     together = sides(("text", "other"), [a_record("same", f"other {n}") for n in range(100)])
     assert len(set(together)) == 3
-    # rows without a value go by their text: they are not all on one side
+    # rows without a value are split by their text, so they are not all in one split
     assert sides("author", rows) != sides("text", [a_record(row.text) for row in rows])
     nobody = [a_record(f"text {n}", "") for n in range(100)]
     assert sides("author", nobody) == sides("text", nobody)

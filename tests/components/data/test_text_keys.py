@@ -1,4 +1,4 @@
-"""When two texts are one."""
+"""When two texts count as the same."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ READINGS = [
 
 
 def test_the_numbers_never_change() -> None:
-    """The sides of splits hang on them. From: printf transom | b2sum -l 64, as little-endian numbers."""
+    """The splits depend on them. From: printf transom | b2sum -l 64, as little-endian numbers."""
     assert split_key("Transom") == TextReading().key("Transom") == 13291741186579194262
     assert split_key("Transom", "O K") == 11035993294766192040
     assert split_key("ＴＲÄNSOM\u200b") == split_key("transom") == 13291741186579194262
 
 
-def test_what_any_tokenizer_reads_alike_stands_on_one_side() -> None:
-    """Over Unicode, but for characters that are as good as alike: ideographs, Hangul, what is not assigned."""
+def test_texts_that_any_tokenizer_reads_alike_are_in_one_split() -> None:
+    """Over Unicode, except for characters that behave alike: ideographs, Hangul, unassigned ones."""
     alike = [range(0x3400, 0xA000), range(0xAC00, 0xF900), range(0x20000, 0x2F800), range(0x2FA20, sys.maxunicode + 1)]
     points = (point for point in range(1, sys.maxunicode + 1) if not any(point in block for block in alike))
     for point in points:
@@ -48,7 +48,7 @@ def test_what_any_tokenizer_reads_alike_stands_on_one_side() -> None:
 
 @pytest.mark.parametrize("reading", READINGS, ids=str)
 @given(st.text())
-def test_a_reading_is_its_own(reading: TextReading, text: str) -> None:
+def test_different_readings_give_different_keys(reading: TextReading, text: str) -> None:
     if "\0" not in text or not reading.mediapipe_compatible:
         assert split_key(text) == split_key(reading.read(text))
     assert reading.key(text) == reading.key(f" {text}\n") or "\0" in text
@@ -56,15 +56,15 @@ def test_a_reading_is_its_own(reading: TextReading, text: str) -> None:
 
 @pytest.mark.parametrize("reading", READINGS, ids=str)
 @given(st.lists(st.text(st.characters(blacklist_categories=["Cs"]))), st.sampled_from(" \t\n\u00a0\u2003\u2028\u3000"))
-def test_a_text_is_read_word_by_word_as_it_is_as_a_whole(reading: TextReading, words: list[str], space: str) -> None:
+def test_reading_word_by_word_equals_reading_the_whole_text(reading: TextReading, words: list[str], space: str) -> None:
     text = space.join(words)
     assert reading.read(text) == reading._read(text)
     assert split_key(text) == split_key("".join(words))
 
 
 @given(st.text(st.characters(blacklist_categories=["Cs", "Cf", "Cn"])))
-def test_what_wordpiece_reads_alike_is_one_text(text: str) -> None:
-    """The words that the model is given, written with other spaces and case, are the same text to the gate."""
+def test_texts_that_wordpiece_reads_alike_are_the_same(text: str) -> None:
+    """The gate treats texts as the same if the model gets the same words, whatever their spaces and case."""
     words = " ".join(split_words(text, lowercase=True, strip_accents=True))
     assert TextReading().key(words) == TextReading().key(text)
 
@@ -96,7 +96,7 @@ def test_case_and_accents_count_where_the_tokenizer_keeps_them(
         "café\u200bone",
     ],
 )
-def test_what_nobody_can_tell_apart_is_one_text_for_every_tokenizer(reading: TextReading, spelling: str) -> None:
+def test_indistinguishable_texts_are_the_same_for_every_tokenizer(reading: TextReading, spelling: str) -> None:
     assert reading.key(spelling) == reading.key("café one")
 
 
@@ -107,7 +107,7 @@ def test_different_texts_stay_different() -> None:
     assert len({reading.key("a", "b"), reading.key("a b"), reading.key("a b", ""), reading.key("", "a b")}) == 4
 
 
-def test_mediapipe_folds_ascii_alone_and_ends_at_nul() -> None:
+def test_mediapipe_folds_only_ascii_and_ends_at_nul() -> None:
     reading = load_text_reading(TokenizerConfig(mediapipe_compatible=True), None)
     assert reading.key("Good") == reading.key("good") == reading.key("good\0bad")
     assert reading.key("É") != reading.key("é")
@@ -118,7 +118,7 @@ def test_the_reading_of_a_configuration() -> None:
 
 
 @pytest.mark.parametrize("cased", [True, False])
-def test_the_reading_of_a_preset_is_its_own(tmp_path: Path, cased: bool) -> None:
+def test_a_preset_determines_its_reading(tmp_path: Path, cased: bool) -> None:
     tiny_checkpoints.write(tmp_path, "bert")
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": not cased}))
     reading = load_text_reading(TokenizerConfig(lowercase=cased, max_length=4096), str(tmp_path))

@@ -37,7 +37,7 @@ def test_the_summary_is_plain_json_with_slices_in_order(tmp_path: Path) -> None:
         "16-31 characters",
         "128-255 characters",
         "2048 characters and more",
-    ], "source is judged but was not asked to be reported"
+    ], "source is judged, but reporting it was not requested"
     assert summary["slices"][0]["metrics"] == {"example_count": 40.0, "accuracy": 0.9}, "one label has no average"
     assert summary["slices"][1]["baseline"] == {"example_count": 30.0, "accuracy": 0.4}
     assert summary["small_slices"] == [{"slice": "label=pos", "column": "label", "value": "pos", "rows": 19}]
@@ -56,10 +56,10 @@ def test_the_confusion_matrix_names_its_rows_and_columns() -> None:
     assert summarize(measured(whole, task="regression"), EvaluationConfig())["confusion"] is None
 
 
-def test_a_comparison_says_with_what_on_what_and_how_sure() -> None:
+def test_a_comparison_names_the_model_the_rows_and_the_interval() -> None:
     found = measured(shared(90, 60, 0.8, 0.9, 0.02, 0.18), live=LiveState(3, labels=("neg", "pos")))
-    told = summarize(found, EvaluationConfig(thresholds={"accuracy": {"max_loss_to_live": 0.01}}))
-    assert told["comparison"] == {
+    summary = summarize(found, EvaluationConfig(thresholds={"accuracy": {"max_loss_to_live": 0.01}}))
+    assert summary["comparison"] == {
         "version": 3,
         "same_model": False,
         "why_not": "",
@@ -70,15 +70,15 @@ def test_a_comparison_says_with_what_on_what_and_how_sure() -> None:
         "interval": 0.8,
         "losses": {"accuracy": [0.02, 0.18]},
     }
-    assert told["thresholds"][0]["interval"] == (0.02, 0.18)
-    assert told["thresholds"][0]["loss"] == pytest.approx(0.1)
-    assert told["notes"] == [
+    assert summary["thresholds"][0]["interval"] == (0.02, 0.18)
+    assert summary["thresholds"][0]["loss"] == pytest.approx(0.1)
+    assert summary["notes"] == [
         "the live model (version 3) has other labels: it is compared on the 60 of 90 test rows whose label both know "
         "(neg, pos)"
     ]
 
 
-def test_figures_that_are_no_numbers_are_null(tmp_path: Path) -> None:
+def test_non_finite_metrics_are_null(tmp_path: Path) -> None:
     whole = part("", "", 9, {"mse": math.inf, "spearman": math.nan}, mse=math.inf, spearman=math.nan)
     config = EvaluationConfig(thresholds={"mse": {"max": 1.0}, "spearman": {"max_loss_to_live": 0.1}})
     save_summary(summarize(measured(whole, task="regression"), config), tmp_path)

@@ -1,4 +1,4 @@
-"""The TFMA metric: the same figures however Beam bundles and merges the rows."""
+"""The TFMA metric: the same metrics however Beam bundles and merges the rows."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ LABELS = ["a", "b", "c"]
 def computations(task: str, models: list[str], live: dict[str, Any] | None = None) -> list[Any]:
     settings = TaskConfig(type=task).model_dump(mode="json")
     metric = TextMetrics(task=settings, labels=LABELS, live=live, judged=["accuracy"])
-    # The metric travels inside the EvalConfig, as JSON.
+    # The metric is stored in the EvalConfig, as JSON.
     return list(TextMetrics.from_config(metric.get_config()).computations(model_names=models))
 
 
 def combine(computation: Any, extracts: list[dict[str, Any]], cuts: list[int]) -> dict[str, Any]:
-    """What the computation makes of rows in bundles cut at `cuts`, merged in a tree, accumulators pickled between."""
+    """The computation's result for rows in bundles cut at `cuts`, merged in a tree, accumulators pickled in between."""
     [preprocessor], combiner = computation.preprocessors, computation.combiner
     accumulators = []
     for begin, end in itertools.pairwise([0, *sorted(cuts), len(extracts)]):
@@ -44,7 +44,7 @@ def combine(computation: Any, extracts: list[dict[str, Any]], cuts: list[int]) -
 
 
 def by_model(output: dict[Any, Any]) -> dict[str, dict[str, Any]]:
-    """Figures by the model's name."""
+    """Metrics by the model's name."""
     models: dict[str, dict[str, Any]] = {}
     for key, value in output.items():
         models.setdefault(key.model_name, {})[key.name] = value
@@ -55,38 +55,38 @@ def by_model(output: dict[Any, Any]) -> dict[str, dict[str, Any]]:
 @given(cuts=st.lists(st.integers(0, 90), max_size=9), seed=st.integers(0, 1000))
 def test_bundles_and_merges_do_not_matter(cuts: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
-    answers = rng.integers(-2, 3, 90)
+    targets = rng.integers(-2, 3, 90)
     probabilities = rng.dirichlet([1, 1, 1], 90).astype(np.float32)
     extracts = [
-        {tfma.LABELS_KEY: np.array([answer], np.float64), tfma.PREDICTIONS_KEY: {"probabilities": row}}
-        for answer, row in zip(answers, probabilities, strict=True)
+        {tfma.LABELS_KEY: np.array([target], np.float64), tfma.PREDICTIONS_KEY: {"probabilities": row}}
+        for target, row in zip(targets, probabilities, strict=True)
     ]
     [computation] = computations("single_label", [""])
     found = combine(computation, extracts, cuts)
-    wanted, confusion = metrics.single_label(answers, probabilities, tuple(LABELS))
+    wanted, confusion = metrics.single_label(targets, probabilities, tuple(LABELS))
     assert found.pop(CONFUSION).tolist() == confusion.tolist()
     assert found == pytest.approx(wanted, nan_ok=True)
 
 
 def test_many_labels_and_numbers_keep_their_shape() -> None:
     rng = np.random.default_rng(0)
-    answers = rng.integers(0, 2, (40, 4))
+    targets = rng.integers(0, 2, (40, 4))
     probabilities = rng.random((40, 3)).astype(np.float32)
     extracts = [
-        {tfma.LABELS_KEY: answer.astype(np.float64), tfma.PREDICTIONS_KEY: {"probabilities": row}}
-        for answer, row in zip(answers, probabilities, strict=True)
+        {tfma.LABELS_KEY: target.astype(np.float64), tfma.PREDICTIONS_KEY: {"probabilities": row}}
+        for target, row in zip(targets, probabilities, strict=True)
     ]
     found = combine(computations("multi_label", [""])[0], extracts, [7, 20])
-    wanted, confusion = metrics.multi_label(answers, probabilities, tuple(LABELS), 0.5)
+    wanted, confusion = metrics.multi_label(targets, probabilities, tuple(LABELS), 0.5)
     assert found.pop(CONFUSION).tolist() == confusion.tolist()
     assert found == pytest.approx(wanted)
 
     numbers = [
-        {tfma.LABELS_KEY: np.array([answer]), tfma.PREDICTIONS_KEY: row[:1]}
-        for answer, row in zip(answers[:, 0] * 0.1, probabilities, strict=True)
+        {tfma.LABELS_KEY: np.array([target]), tfma.PREDICTIONS_KEY: row[:1]}
+        for target, row in zip(targets[:, 0] * 0.1, probabilities, strict=True)
     ]
     found = combine(computations("regression", [""])[0], numbers, [3])
-    assert found == pytest.approx(metrics.regression(answers[:, 0] * 0.1, probabilities[:, 0]))
+    assert found == pytest.approx(metrics.regression(targets[:, 0] * 0.1, probabilities[:, 0]))
 
 
 def test_each_model_is_read_from_its_own_outputs_in_its_own_order() -> None:
@@ -110,8 +110,8 @@ def test_each_model_is_read_from_its_own_outputs_in_its_own_order() -> None:
     assert found["lowest loss"] == found["highest loss"] == {"accuracy": 0.0}
 
 
-def test_what_only_this_model_does_not_reach_is_told_from_what_no_model_could() -> None:
-    rows = [(np.array([answer]), np.array([2.5])) for answer in (1.0, 2.0, 3.0)]
+def test_undefined_metrics_are_distinguished_from_impossible_ones() -> None:
+    rows = [(np.array([target]), np.array([2.5])) for target in (1.0, 2.0, 3.0)]
     [computation] = computations("regression", [""])
     for taken, unreached in ((rows, {"pearson": 1.0, "spearman": 1.0}), (rows[:1] * 3, {})):
         accumulator = computation.combiner.create_accumulator()
@@ -120,12 +120,12 @@ def test_what_only_this_model_does_not_reach_is_told_from_what_no_model_could() 
         assert by_model(computation.combiner.extract_output(accumulator)).get("unreached", {}) == unreached
     [computation] = computations("single_label", [""])
     accumulator = computation.combiner.create_accumulator()
-    for answer in (0.0, 1.0):  # "b" is an answer and never said; "c" is neither
-        accumulator = computation.combiner.add_input(accumulator, (np.array([answer]), np.array([0.8, 0.1, 0.1])))
+    for target in (0.0, 1.0):  # "b" is a target and never predicted; "c" is neither
+        accumulator = computation.combiner.add_input(accumulator, (np.array([target]), np.array([0.8, 0.1, 0.1])))
     assert set(by_model(computation.combiner.extract_output(accumulator))["unreached"]) == {"precision/b"}
 
 
-def test_merging_leaves_the_accumulators_as_they_were() -> None:
+def test_merging_leaves_the_accumulators_unchanged() -> None:
     [computation] = computations("regression", [""])
     combiner = computation.combiner
     parts = []

@@ -1,4 +1,4 @@
-"""What a threshold may ask, refused before TensorFlow is loaded."""
+"""Thresholds that are possible; others are refused before TensorFlow is loaded."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_directions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "thresholds", "said"),
+    ("task", "thresholds", "message"),
     [
         ("single_label", {"acuracy": {"min": 0.8}}, "did you mean 'accuracy'"),
         ("regression", {"accuracy": {"min": 0.8}}, "task.type 'regression' does not have"),
@@ -67,8 +67,8 @@ def test_directions() -> None:
         ("regression", {"mse": {"max": 1, "slices": ("label=a",)}}, "a regression has no labels"),
     ],
 )
-def test_what_could_never_be_judged_is_refused(task: Any, thresholds: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said) as caught:
+def test_a_threshold_that_cannot_be_judged_is_refused(task: Any, thresholds: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
         check_metrics(task, config(thresholds=thresholds), ("ham", "spam"))
     assert f"evaluation.thresholds.{next(iter(thresholds))}" in caught.value.what
 
@@ -92,7 +92,7 @@ def test_a_loss_that_no_model_can_have_is_refused(metric: str, loss: float) -> N
 def test_slices_are_those_reported_and_those_judged() -> None:
     thresholds = {"accuracy": {"min": 0.8, "slices": ("source=web", "label", "source")}}
     task = TaskConfig(label="sentiment")
-    # "source=web" may be a column, too: the Evaluator leaves out what no row has.
+    # "source=web" may also be a column: the Evaluator ignores columns that no row has.
     assert slice_columns(task, config(thresholds=thresholds)) == ("label", "text_length", "source=web", "source")
     assert slice_columns(TaskConfig(type="regression"), config()) == ("text_length",)
 

@@ -1,4 +1,4 @@
-"""Every weighted metric against `components.evaluation.metrics` on the rows taken so often."""
+"""Every weighted metric against `components.evaluation.metrics` on rows repeated as often as their weight."""
 
 from __future__ import annotations
 
@@ -31,35 +31,35 @@ def names(task: str, labels: tuple[str, ...]) -> list[str]:
 def one_label(seed: int, classes: int, extra: int) -> Case:
     rng = np.random.default_rng(seed)
     labels = tuple("abcde"[:classes])
-    answers = rng.integers(-1, classes, ROWS)
+    targets = rng.integers(-1, classes, ROWS)
     # Rounded, so that there are ties.
     probabilities = np.round(rng.dirichlet(np.ones(classes + extra), ROWS), 1).astype(np.float32)
     return (
         names("single_label", labels),
-        lambda wanted: weighted_metrics.single_label(wanted, answers, probabilities, labels),
-        lambda taken: metrics.single_label(answers[taken], probabilities[taken], labels)[0],
+        lambda wanted: weighted_metrics.single_label(wanted, targets, probabilities, labels),
+        lambda taken: metrics.single_label(targets[taken], probabilities[taken], labels)[0],
     )
 
 
 def many_labels(seed: int, classes: int) -> Case:
     rng = np.random.default_rng(seed)
     labels = tuple("abcde"[:classes])
-    answers = (rng.random((ROWS, classes + 1)) < 0.2).astype(int)
+    targets = (rng.random((ROWS, classes + 1)) < 0.2).astype(int)
     probabilities = np.round(rng.random((ROWS, classes)), 1).astype(np.float32)
     return (
         names("multi_label", labels),
-        lambda wanted: weighted_metrics.multi_label(wanted, answers, probabilities, labels, 0.7),
-        lambda taken: metrics.multi_label(answers[taken], probabilities[taken], labels, 0.7)[0],
+        lambda wanted: weighted_metrics.multi_label(wanted, targets, probabilities, labels, 0.7),
+        lambda taken: metrics.multi_label(targets[taken], probabilities[taken], labels, 0.7)[0],
     )
 
 
 def numbers(seed: int) -> Case:
     rng = np.random.default_rng(seed)
-    answers, predictions = np.round(rng.normal(5, 2, ROWS), 1), np.round(rng.normal(5e3, 2, ROWS))
+    targets, predictions = np.round(rng.normal(5, 2, ROWS), 1), np.round(rng.normal(5e3, 2, ROWS))
     return (
         names("regression", ()),
-        lambda wanted: weighted_metrics.regression(wanted, answers, predictions),
-        lambda taken: metrics.regression(answers[taken], predictions[taken]),
+        lambda wanted: weighted_metrics.regression(wanted, targets, predictions),
+        lambda taken: metrics.regression(targets[taken], predictions[taken]),
     )
 
 
@@ -74,7 +74,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_weights_stand_for_rows_taken_so_often(case: str) -> None:
+def test_weights_equal_repeated_rows(case: str) -> None:
     wanted, make, figure = CASES[case]
     taken_so_often = draws(9)
     made = make(wanted)
@@ -85,11 +85,11 @@ def test_weights_stand_for_rows_taken_so_often(case: str) -> None:
         assert found == pytest.approx({name: expected.get(name, np.nan) for name in wanted}, nan_ok=True, rel=1e-9)
 
 
-def test_what_a_draw_cannot_define_is_nan() -> None:
+def test_metrics_that_a_draw_cannot_define_are_nan() -> None:
     counts = np.zeros((4, 1))
     counts[:2] = 2
-    answers, predictions = np.array([1.0, 1.0, 2.0, 3.0]), np.array([0.1, 0.3, 0.2, 0.7])
-    found = weighted_metrics.regression(["pearson", "spearman", "mae"], answers, predictions)
+    targets, predictions = np.array([1.0, 1.0, 2.0, 3.0]), np.array([0.1, 0.3, 0.2, 0.7])
+    found = weighted_metrics.regression(["pearson", "spearman", "mae"], targets, predictions)
     assert np.isnan(found["pearson"](counts))
     assert np.isnan(found["spearman"](counts))
     assert found["mae"](counts) == pytest.approx(0.8)

@@ -40,7 +40,7 @@ class _LiveExecutor(base_executor.BaseExecutor):
 
 
 class _Live(base_component.BaseComponent):
-    """Stands where the step that finds the live model will stand: a folder with a summary of its training data."""
+    """Replaces the LiveModel step: a folder with a summary of the live model's training data."""
 
     SPEC_CLASS = _LiveSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(_LiveExecutor)
@@ -60,7 +60,7 @@ class Project:
         schema: str = "",
         live: dict | None = None,
     ) -> list[Finding]:
-        """Runs the steps and reads the findings of the data that passed."""
+        """Runs the steps and reads the findings."""
         task = task or TaskConfig()
         curated = self.folder / "curated.pbtxt" if schema else None
         if curated is not None:
@@ -94,7 +94,7 @@ class Project:
         return findings.load(self.outputs("DataGate", "blessing")[-1])
 
     def outputs(self, component: str, name: str) -> list[Path]:
-        """The folders that a component wrote, in their order."""
+        """The folders that a component wrote, in order."""
         folder = self.folder / "root" / component / name
         return sorted(folder.iterdir(), key=lambda path: int(path.name)) if folder.is_dir() else []
 
@@ -129,7 +129,7 @@ string_domain { name: "answers" value: "a" value: "b" }
 
 
 def test_small_clean_data_pass(project: Project) -> None:
-    """TFDV alone takes thirty texts for an enumeration, and every new text for an anomaly."""
+    """TFDV itself takes thirty texts for an enumeration, and every new text for an anomaly."""
     write(project.folder / "train.jsonl", clean("train", 30))
     write(project.folder / "dev.jsonl", clean("dev", 9))
     data = DataConfig(train="train.jsonl", eval="dev.jsonl")
@@ -143,7 +143,7 @@ def test_small_clean_data_pass(project: Project) -> None:
     assert [domain.name for domain in schema.string_domain] == ["source"]
     assert [feature.shape.dim[0].size for feature in schema.feature if feature.HasField("shape")] == [1, 1]
 
-    # what differs in other columns is said, and does not stop the run
+    # differences in other columns are reported, and do not stop the run
     dev = clean("dev", 9)
     dev[0]["source"], dev[1]["more"] = "new", "m"
     write(project.folder / "dev.jsonl", [{k: v for k, v in row.items() if k != "id"} for row in dev])

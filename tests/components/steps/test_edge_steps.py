@@ -13,9 +13,9 @@ from tiny_exports import KINDS, Exported
 
 from components import artifacts
 from components.config import EvaluationConfig
-from components.gates import edge_gate_report
-from components.gates.edge_rows import edge_rows
-from components.gates.edge_variants import export_variants
+from components.model_gates import edge_gate_report
+from components.model_gates.edge_rows import edge_rows
+from components.model_gates.variant_export import export_variants
 from components.steps import edge_exporter, edge_gate
 from models.config import TaskConfig
 from models.errors import ConfigError, ModelError
@@ -25,16 +25,16 @@ from tflite.config import EdgeConfig
 from tflite.host.manifest import Manifest
 
 TEXTS = ("a good film", "", "Café 好", "bad " * 30, "fine", "good bad good", "un film bad, cafe!", "so good")
-ANSWERS = {"single": (b"good", b"bad", None), "pair": (b"no",), "multi": (b"x", None), "number": (1000.0, 1070.0, None)}
+TARGETS = {"single": (b"good", b"bad", None), "pair": (b"no",), "multi": (b"x", None), "number": (1000.0, 1070.0, None)}
 ALL = EdgeConfig(variants=("int8", "float32", "dynamic_int8"), lengths=(8, 32), max_loss=1, max_slice_loss=1)
 
 
 def write_rows(folder: Path, kind: str) -> Any:
-    """Both splits hold the texts, second texts in the other order, and a column more."""
-    task, answers = KINDS[kind][0], ANSWERS[kind]
+    """Both splits hold the texts, the second texts in reverse order, and another column."""
+    task, targets = KINDS[kind][0], TARGETS[kind]
     rows = []
     for index, text in enumerate(TEXTS):
-        row = {task.text: text.encode(), task.label: answers[index % len(answers)]}
+        row = {task.text: text.encode(), task.label: targets[index % len(targets)]}
         if task.text_pair is not None:
             row[task.text_pair] = TEXTS[-1 - index].encode()
         rows.append({**row, "place": b"home" if index % 2 else b"cinema"})
@@ -80,15 +80,15 @@ def test_every_kind_of_model_gets_a_bundle(kind: str, exports: dict[str, Exporte
     check_golden(bundles / report["variant"])
 
 
-def test_what_cannot_be_made_is_told_and_stops_nothing(
+def test_a_variant_that_cannot_be_exported_is_reported_and_stops_nothing(
     exports: dict[str, Exported], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = Float32Model.write_bundle
+    write_bundle = Float32Model.write_bundle
 
     def refuse(self: Float32Model, target: Path, variant: str, *rest: Any, **more: Any) -> Manifest:
         if variant == "dynamic_int8":
             raise ModelError("variant dynamic_int8 cannot be made", got="NoKernel")
-        return write(self, target, variant, *rest, **more)
+        return write_bundle(self, target, variant, *rest, **more)
 
     monkeypatch.setattr(Float32Model, "write_bundle", refuse)
     config = EdgeConfig(variants=("dynamic_int8", "float16"), max_slice_loss=1)
@@ -98,7 +98,7 @@ def test_what_cannot_be_made_is_told_and_stops_nothing(
     assert whys["dynamic_int8"] == "variant dynamic_int8 cannot be made: NoKernel"
 
 
-def test_what_cannot_be_measured_is_told_and_stops_nothing(
+def test_a_bundle_that_cannot_be_measured_is_reported_and_stops_nothing(
     exports: dict[str, Exported], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measure_cost = edge_gate_report.measure_cost
@@ -112,7 +112,9 @@ def test_what_cannot_be_measured_is_told_and_stops_nothing(
     config = EdgeConfig(variants=("dynamic_int8", "float16"), max_slice_loss=1)
     _, report, blessing = run(exports["single"], tmp_path, "single", config)
     assert report["variant"] == "float16"
-    assert blessing.get_int_custom_property("again") == 1, "its process may have been killed: not so in the next run"
+    assert blessing.get_int_custom_property("again") == 1, (
+        "its process may have been killed, which may not happen in the next run"
+    )
     rows = {row["variant"]: row for row in report["variants"]}
     assert rows["dynamic_int8"]["why"].endswith("cannot be measured: exit code -11")
     assert rows["float16"]["latency_ratio"] is None
@@ -155,12 +157,12 @@ def test_rows_are_the_same_in_any_order_and_know_their_slices(tmp_path: Path) ->
     assert next(row for row in everything if row.text == "Café 好").slices[1] == "label=(none)"
 
 
-def test_many_labels_none_of_them_is_an_answer(tmp_path: Path) -> None:
+def test_an_empty_set_of_labels_is_a_valid_target(tmp_path: Path) -> None:
     rows = edge_rows(write_rows(tmp_path / "e", "multi"), "eval", KINDS["multi"][0], 99)
     assert {row.target for row in rows} == {("x",), ()}
 
 
-def test_no_rows_to_compare_on_bless_no_bundle(exports: dict[str, Exported], tmp_path: Path) -> None:
+def test_without_rows_to_compare_no_bundle_is_blessed(exports: dict[str, Exported], tmp_path: Path) -> None:
     (tmp_path / "bundles.json").write_text('{"float32": "", "dynamic_int8": "", "float16": "cannot be made"}')
     report = edge_gate_report.edge_gate_report(exports["single"].folder, tmp_path, [], EdgeConfig(), 20)
     assert not report["blessed"]

@@ -22,20 +22,20 @@ from models.config import TaskConfig
 from models.errors import ConfigError, DataError, ModelError
 
 
-def test_every_figure_is_that_of_scikit_learn_on_all_rows(single: dict[str, Any]) -> None:
-    answers, probabilities = single["targets"], single["probabilities"]
+def test_every_metric_equals_scikit_learns_on_all_rows(single: dict[str, Any]) -> None:
+    targets, probabilities = single["targets"], single["probabilities"]
     predicted = probabilities.argmax(1)
     metrics = single["summary"]["metrics"]
     assert metrics["example_count"] == ROWS
-    assert metrics["accuracy"] == pytest.approx(sk.accuracy_score(answers, predicted))
-    assert metrics["macro_f1"] == pytest.approx(sk.f1_score(answers, predicted, average="macro"))
-    assert metrics["auc"] == pytest.approx(sk.roc_auc_score(answers, probabilities, multi_class="ovr"), abs=1e-6)
+    assert metrics["accuracy"] == pytest.approx(sk.accuracy_score(targets, predicted))
+    assert metrics["macro_f1"] == pytest.approx(sk.f1_score(targets, predicted, average="macro"))
+    assert metrics["auc"] == pytest.approx(sk.roc_auc_score(targets, probabilities, multi_class="ovr"), abs=1e-6)
     assert single["summary"]["per_label"]["naïve"]["recall"] == pytest.approx(
-        sk.recall_score(answers, predicted, average=None)[2]
+        sk.recall_score(targets, predicted, average=None)[2]
     )
     assert (
         np.array(single["summary"]["confusion"]["counts"])[:3].tolist()
-        == sk.confusion_matrix(answers, predicted).tolist()
+        == sk.confusion_matrix(targets, predicted).tolist()
     )
     assert single["summary"]["labels"] == list(LABELS)
     assert single["summary"]["split"] == "test"
@@ -45,21 +45,21 @@ def test_the_live_model_is_measured_on_the_same_rows_whatever_the_order_of_its_o
     assert single["summary"]["live_version"] == 17
     assert single["summary"]["baseline"] == pytest.approx(single["summary"]["metrics"], abs=1e-9)
     losses = [entry for entry in single["summary"]["thresholds"] if entry["bound"] == "max_loss_to_live"]
-    # All rows, two labels of which there are enough, and a value each of two columns, one with a "=" in its name.
+    # All rows, two labels with enough rows, and a value of each of two columns, one with a "=" in its name.
     assert [entry["slice"] for entry in losses] == ["", "label=bad", "label=good", "source=site 1", "a=b=yes=c"]
     assert all(entry["passed"] and entry["live"] == entry["value"] for entry in losses)
 
 
-def test_slices_are_those_of_the_rows_and_small_ones_are_named_apart(single: dict[str, Any]) -> None:
-    answers, predicted = single["targets"], single["probabilities"].argmax(1)
+def test_slices_come_from_the_rows_and_small_ones_are_listed_separately(single: dict[str, Any]) -> None:
+    targets, predicted = single["targets"], single["probabilities"].argmax(1)
     slices = {(part["column"], part["value"]): part for part in single["summary"]["slices"]}
     for index, label in enumerate(LABELS[:2]):
         part = slices["label", label]
-        assert part["rows"] == (answers == index).sum()
-        assert part["metrics"]["accuracy"] == pytest.approx((predicted == answers)[answers == index].mean())
+        assert part["rows"] == (targets == index).sum()
+        assert part["metrics"]["accuracy"] == pytest.approx((predicted == targets)[targets == index].mean())
     assert ("label", "naïve") not in slices
     small = {(part["column"], part["value"]): part["rows"] for part in single["summary"]["small_slices"]}
-    assert small["label", "naïve"] == (answers == 2).sum()
+    assert small["label", "naïve"] == (targets == 2).sum()
     lengths = [len(row["text"]) for row in single["rows"]]
     assert slices["text_length", "128-255 characters"]["rows"] == sum(128 <= length < 256 for length in lengths)
     assert slices["source", "(missing)"]["rows"] == sum("source" not in row for row in single["rows"])
@@ -83,49 +83,49 @@ def test_tfma_can_read_the_evaluation(single: dict[str, Any]) -> None:
     assert overall["accuracy"]["doubleValue"] == single["summary"]["metrics"]["accuracy"]
 
 
-def test_many_labels_a_row(tmp_path: Path) -> None:
+def test_several_labels_per_row(tmp_path: Path) -> None:
     task = TaskConfig(type="multi_label", threshold=0.4)
     rng = np.random.default_rng(1)
     probabilities = np.round(rng.random((ROWS, 3)), 6)
-    answers = (probabilities + rng.normal(0, 0.4, (ROWS, 3))) > 0.5
+    targets = (probabilities + rng.normal(0, 0.4, (ROWS, 3))) > 0.5
     rows = [
-        {"text": text_of(row, 3), "label": [LABELS[i] for i in np.flatnonzero(answer)]}
-        for row, answer in zip(probabilities, answers, strict=True)
+        {"text": text_of(row, 3), "label": [LABELS[i] for i in np.flatnonzero(target)]}
+        for row, target in zip(probabilities, targets, strict=True)
     ]
     examples = write_examples(tmp_path / "examples", {"test": rows})
     summary, _ = evaluate(tmp_path, task, examples, export(tmp_path / "model", task))
     predicted, metrics = probabilities.astype(np.float32) >= np.float32(0.4), summary["metrics"]
-    assert metrics["micro_f1"] == pytest.approx(sk.f1_score(answers, predicted, average="micro"))
-    assert metrics["macro_f1"] == pytest.approx(sk.f1_score(answers, predicted, average="macro"))
-    assert metrics["subset_accuracy"] == pytest.approx(sk.accuracy_score(answers, predicted))
+    assert metrics["micro_f1"] == pytest.approx(sk.f1_score(targets, predicted, average="micro"))
+    assert metrics["macro_f1"] == pytest.approx(sk.f1_score(targets, predicted, average="macro"))
+    assert metrics["subset_accuracy"] == pytest.approx(sk.accuracy_score(targets, predicted))
     assert metrics["mean_average_precision"] == pytest.approx(
-        sk.average_precision_score(answers, probabilities, average="macro")
+        sk.average_precision_score(targets, probabilities, average="macro")
     )
     assert (
-        np.array(summary["confusion"]["counts"]).tolist() == sk.multilabel_confusion_matrix(answers, predicted).tolist()
+        np.array(summary["confusion"]["counts"]).tolist() == sk.multilabel_confusion_matrix(targets, predicted).tolist()
     )
     by_label = {part["value"]: part["rows"] for part in summary["slices"] if part["column"] == "label"}
     assert by_label == {
-        **{label: answers[:, index].sum() for index, label in enumerate(LABELS)},
-        "(none)": (~answers.any(1)).sum(),
+        **{label: targets[:, index].sum() for index, label in enumerate(LABELS)},
+        "(none)": (~targets.any(1)).sum(),
     }
 
 
-def test_regression_beside_a_worse_live_model(tmp_path: Path) -> None:
+def test_regression_with_a_worse_live_model(tmp_path: Path) -> None:
     task = TaskConfig(type="regression")
     rng = np.random.default_rng(2)
     predictions = np.round(rng.normal(2.0, 1.0, ROWS), 6)
-    answers = predictions + rng.normal(0, 0.5, ROWS)
-    rows = [{"text": text_of(p[None], 2), "label": float(a)} for p, a in zip(predictions, answers, strict=True)]
+    targets = predictions + rng.normal(0, 0.5, ROWS)
+    rows = [{"text": text_of(p[None], 2), "label": float(a)} for p, a in zip(predictions, targets, strict=True)]
     examples = write_examples(tmp_path / "examples", {"test": rows})
     live = live_model(export(tmp_path / "live", task, labels=(), shift=-0.3), 4)
     model = export(tmp_path / "model", task, labels=(), shift=0.6)
     thresholds = {"mse": {"max_loss_to_live": 0.1}}
     summary, _ = evaluate(tmp_path, task, examples, model, live, thresholds=thresholds)
-    mse, live_mse = (predictions + shift - answers for shift in (0.6, -0.3))
+    mse, live_mse = (predictions + shift - targets for shift in (0.6, -0.3))
     assert summary["metrics"]["mse"] == pytest.approx((mse**2).mean(), rel=1e-5)
     assert summary["baseline"]["mse"] == pytest.approx((live_mse**2).mean(), rel=1e-5)
-    assert summary["metrics"]["spearman"] == pytest.approx(stats.spearmanr(predictions, answers).statistic, rel=1e-5)
+    assert summary["metrics"]["spearman"] == pytest.approx(stats.spearmanr(predictions, targets).statistic, rel=1e-5)
     assert {part["column"] for part in summary["slices"]} == {"text_length"}
     assert not summary["blessed"]
     assert "worse than the" in summary["verdict"]

@@ -11,16 +11,16 @@ from evaluator_runs import ROWS, evaluate, export, live_model, write_examples
 from models.config import TaskConfig
 
 
-def test_what_was_measured_of_the_live_model_itself_stands(single: dict[str, Any], tmp_path: Path) -> None:
+def test_the_live_models_own_evaluation_is_reused(single: dict[str, Any], tmp_path: Path) -> None:
     examples, model = single["examples"], export(tmp_path / "model", TaskConfig())
     config = {"slices": (), "thresholds": {"accuracy": {"min": 0.5}}}
-    again = export(tmp_path / "again", TaskConfig())  # the same model of another training: other bytes
+    again = export(tmp_path / "again", TaskConfig())  # the same model from another training: different bytes
     live = live_model(again, 9)
 
-    def run(number: int, beside: Any, task: TaskConfig | None = None, **changes: Any) -> tuple[dict[str, Any], bool]:
+    def run(number: int, live: Any, task: TaskConfig | None = None, **changes: Any) -> tuple[dict[str, Any], bool]:
         folder = tmp_path / "evaluation" / str(number)
         summary, blessing = evaluate(
-            folder, task or TaskConfig(), examples, model, beside, to=folder, **{**config, **changes}
+            folder, task or TaskConfig(), examples, model, live, to=folder, **{**config, **changes}
         )
         assert blessing.get_int_custom_property("blessed") == 1
         return summary, (folder / "reused").exists()
@@ -30,14 +30,14 @@ def test_what_was_measured_of_the_live_model_itself_stands(single: dict[str, Any
     assert stood
     note = "this model is live already, as version 9: its evaluation is reused"
     assert second == {**first, "notes": [note, *first["notes"]]}
-    assert second["live_version"] == 17, "beside what was live when it was judged"
+    assert second["live_version"] == 17, "compared with the model that was live when it was judged"
     assert not run(3, single["live"])[1], "another model is live"
     other, stood = run(4, live, thresholds={"accuracy": {"min": 0.6}})
     assert not stood
     assert other["notes"] == ["this model is live already, as version 9: there is nothing to compare it with"]
 
 
-def test_a_live_model_with_other_labels_is_compared_on_what_both_know(single: dict[str, Any], tmp_path: Path) -> None:
+def test_a_live_model_with_other_labels_is_compared_on_shared_labels(single: dict[str, Any], tmp_path: Path) -> None:
     live = live_model(export(tmp_path / "live", TaskConfig(), labels=("bad", "good", "mixed")), 3)
     thresholds = {"accuracy": {"max_loss_to_live": 0.3}, "recall/naïve": {"max_loss_to_live": 0.5}}
     summary, blessing = evaluate(
@@ -79,9 +79,9 @@ def test_a_live_model_that_cannot_be_compared_stays(single: dict[str, Any], tmp_
     assert summary["blessed"] == says_so == bool(blessing.get_int_custom_property("blessed"))
 
 
-def test_a_live_model_that_answers_some_rows_with_nan_is_not_compared(tmp_path: Path) -> None:
+def test_a_live_model_that_predicts_nan_for_some_rows_is_not_compared(tmp_path: Path) -> None:
     task = TaskConfig(type="regression")
-    # The live model takes the number away from another: "inf" less "inf" is none.
+    # The live model subtracts the number from another: "inf" minus "inf" is NaN.
     rows = [{"text": f"{number} word", "label": float(index)} for index, number in enumerate([*range(30), "inf"])]
     examples = write_examples(tmp_path / "examples", {"test": rows[:30]})
     live = live_model(export(tmp_path / "live", task, labels=(), shift=float("nan")), 4)
@@ -95,7 +95,7 @@ def test_a_live_model_that_answers_some_rows_with_nan_is_not_compared(tmp_path: 
     assert "1 of the predictions on the 31 test rows are NaN or infinite" in summary["verdict"]
 
 
-def test_rows_without_an_answer_and_unknown_labels_are_counted(single: dict[str, Any], tmp_path: Path) -> None:
+def test_unlabelled_rows_and_unknown_labels_are_counted(single: dict[str, Any], tmp_path: Path) -> None:
     rows = [*single["rows"], {"text": "0.1 0.8 0.1", "label": "new"}, {"text": "0.1 0.8 0.1"}]
     examples = write_examples(tmp_path / "examples", {"eval": rows})
     empty = live_model(tmp_path / "live", 0)

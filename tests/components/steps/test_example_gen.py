@@ -65,7 +65,7 @@ class Project:
         return {name: [from_example(item, task) for item in read_split(examples, name)] for name in names}
 
     def executions(self) -> list[Path]:
-        """The folders of all executions that wrote examples, in their order."""
+        """The folders of all executions that wrote examples, in order."""
         return sorted((self.folder / "root" / "ExampleGen" / "examples").iterdir(), key=lambda path: int(path.name))
 
 
@@ -91,7 +91,7 @@ def test_hashed_splits_hold_every_row_once_and_in_order(project: Project) -> Non
     assert min(map(len, splits.values())) > 20
 
 
-def test_rows_keep_their_sides_when_rows_and_columns_are_added(project: Project) -> None:
+def test_rows_keep_their_splits_when_rows_and_columns_are_added(project: Project) -> None:
     rows = [(f"text {number}", "ab"[number % 2]) for number in range(100)]
     write_csv(project.folder / "t.csv", rows)
     before = texts(project.run(DataConfig(path="t.csv")))
@@ -139,7 +139,7 @@ def test_dedupe_keeps_one_spelling_as_the_tokenizer_reads_it(project: Project) -
     assert texts(project.run(data, tokenizer=cased))["train"] == ["A café", "a cafe\u0301", "a  cafe"]
 
 
-def test_the_rows_of_one_author_stand_on_one_side(project: Project) -> None:
+def test_the_rows_of_one_author_are_in_one_split(project: Project) -> None:
     rows = [(f"text {n}", "ab"[n % 2], f"author {n % 40}") for n in range(400)]
     write_csv(project.folder / "t.csv", rows, ("text", "label", "author"))
     splits = project.run(DataConfig(path="t.csv", split_by="author"))
@@ -148,7 +148,7 @@ def test_the_rows_of_one_author_stand_on_one_side(project: Project) -> None:
     assert sum(map(len, splits.values())) == 400
 
 
-def test_a_premise_stands_on_one_side(project: Project) -> None:
+def test_a_premise_is_in_one_split(project: Project) -> None:
     rows = [(f"premise {n // 3}", f"hypothesis {n}", "ab"[n % 2]) for n in range(300)]
     write_csv(project.folder / "t.csv", rows, ("text", "other", "label"))
     splits = project.run(DataConfig(path="t.csv"), TaskConfig(text_pair="other"))
@@ -196,7 +196,7 @@ def test_spans_and_globs_below_a_folder_whose_name_looks_like_a_pattern(tmp_path
     assert caught.value.got.endswith("*.csv: 8, project [v2]*/test-{SPAN}.csv: 1")
 
 
-def test_only_what_concerns_the_examples_reads_the_data_again(project: Project) -> None:
+def test_only_settings_that_affect_the_examples_read_the_data_again(project: Project) -> None:
     path = write_csv(project.folder / "train.csv", [("a", "x"), ("b", "y")])
     data = DataConfig(train="train.csv")
     project.run(data)
@@ -223,7 +223,7 @@ def test_only_what_concerns_the_examples_reads_the_data_again(project: Project) 
         (b"words,label\na,x\n", "there is no column 'text'", "'words', 'label'"),
     ],
 )
-def test_our_errors_come_out_of_beam_whole(project: Project, content: bytes, what: str, got: str) -> None:
+def test_transoms_errors_come_out_of_beam_whole(project: Project, content: bytes, what: str, got: str) -> None:
     (project.folder / "train.csv").write_bytes(content)
     with pytest.raises(DataError) as caught:
         project.run(DataConfig(train="train.csv"))
@@ -267,7 +267,7 @@ def test_answers(project: Project, task: str, label: str, expected: Record) -> N
 
 
 def test_features_of_a_row_without_labels() -> None:
-    """A list of nothing, which TFX tells from a missing value."""
+    """An empty list, which TFX distinguishes from a missing value."""
     task = TaskConfig(type="multi_label", text="sentence", text_pair="other")
     example = tf.train.Example.FromString(to_example(Record("é", "", (), None, {"z": "1"}), task))
     features = example.features.feature
@@ -278,7 +278,7 @@ def test_features_of_a_row_without_labels() -> None:
     assert not features["label"].bytes_list.value
 
 
-def test_json_labels_as_they_are(project: Project) -> None:
+def test_json_labels_are_kept_unchanged(project: Project) -> None:
     rows = [{"text": "a", "label": ["x", 2]}, {"text": "b", "label": []}]
     (project.folder / "t.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     splits = project.run(DataConfig(train="t.jsonl", eval="t.jsonl"), TaskConfig(type="multi_label"))

@@ -1,4 +1,4 @@
-"""Pusher and LiveModel: what is pushed, what is found live, and what an error looks like."""
+"""Pusher and LiveModel: what is pushed, which version is live, and the errors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def saved_model(folder: Path, content: str) -> Path:
 
 
 def exported(folder: Path, name: str) -> Path:
-    """A SavedModel that answers its name, and what the Trainer stores beside one."""
+    """A SavedModel that returns its name, with the files that the Trainer stores in it."""
 
     class Named(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([], tf.int32)])
@@ -59,7 +59,7 @@ def push(
     findings: str = "[]",
     **more: Any,
 ) -> Any:
-    """Runs the Pusher on a model that answers `name`; returns the PushedModel."""
+    """Runs the Pusher on a model that returns `name`; returns the PushedModel."""
     model = artifact(standard_artifacts.Model, folder / name)
     if not (folder / name / "Format-Serving").exists():
         exported(folder / name / "Format-Serving", name)
@@ -83,7 +83,7 @@ def push(
 
 
 def edge(folder: Path, variant: str, weights: str = "int8") -> dict[str, list[Any]]:
-    """What the two edge steps give to the Pusher; `weights` is what the chosen bundle's model holds."""
+    """The Pusher's inputs from the two edge steps; `weights` is the content of the chosen bundle's model."""
     bundles = artifact(artifacts.EdgeBundles, folder / "bundles")
     if variant:
         chosen = folder / "bundles" / variant
@@ -109,13 +109,13 @@ def test_a_blessed_model_is_pushed_and_the_artifact_says_where(tmp_path: Path) -
     made = tmp_path / "first" / "Format-Serving" / "saved_model.pb"
     assert (base / str(version) / "saved_model.pb").read_bytes() == made.read_bytes()
     assert (base / str(version) / "assets.extra" / "data_summary.json").read_text() == "{}"
-    said = json.loads(Path(pushed.uri, "pushed.json").read_text())
+    record = json.loads(Path(pushed.uri, "pushed.json").read_text())
     where = {"destination": str(base / str(version)), "bundle": ""}
-    assert said == {"pushed": True, "new": True, "version": version, "reason": "pushed", **where}
+    assert record == {"pushed": True, "new": True, "version": version, "reason": "pushed", **where}
     assert pushed.get_int_custom_property("new") == 1
 
 
-def test_a_model_that_is_not_blessed_stays(tmp_path: Path) -> None:
+def test_a_model_that_is_not_blessed_is_not_pushed(tmp_path: Path) -> None:
     base = tmp_path / "serving"
     pushed = push(tmp_path, "first", base, blessed=0)
     assert not base.exists()
@@ -124,7 +124,7 @@ def test_a_model_that_is_not_blessed_stays(tmp_path: Path) -> None:
     assert json.loads(Path(pushed.uri, "pushed.json").read_text())["reason"] == "not blessed: accuracy 0.71 is too low"
 
 
-def test_a_model_that_the_server_did_not_answer_for_stays(tmp_path: Path) -> None:
+def test_a_model_that_failed_the_serving_gate_is_not_pushed(tmp_path: Path) -> None:
     base = tmp_path / "serving"
     pushed = push(tmp_path, "first", base, served=0)
     assert not base.exists()
@@ -142,7 +142,7 @@ def test_a_model_that_is_live_already_is_not_pushed_twice(tmp_path: Path) -> Non
     assert (again.get_int_custom_property("pushed"), again.get_int_custom_property("new")) == (1, 0)
     shutil.rmtree(tmp_path / "first")
     push(tmp_path, "first", base)
-    assert versions(base) == live, "another training gave the same model"
+    assert versions(base) == live, "another training produced the same model"
     push(tmp_path, "second", base)
     push(tmp_path, "first", base)
     assert len(versions(base)) == 3, "only the newest version counts as live"
@@ -258,7 +258,7 @@ def test_a_model_without_a_bundle_is_pushed_alone(tmp_path: Path) -> None:
     assert "edge_report.json" in {path.name for path in next(base.iterdir()).joinpath("assets.extra").iterdir()}
 
 
-def test_another_variant_of_a_live_model_takes_the_bundles_place(tmp_path: Path) -> None:
+def test_another_variant_of_a_live_model_replaces_the_bundle(tmp_path: Path) -> None:
     base, bundles = tmp_path / "serving", tmp_path / "edge"
     push(tmp_path / "run", "a", base, **edge(tmp_path / "run", "dynamic_int8"))
     (version,) = versions(bundles)
@@ -273,7 +273,7 @@ def test_another_variant_of_a_live_model_takes_the_bundles_place(tmp_path: Path)
     assert [path.name for path in bundles.iterdir()] == [str(version)]
 
 
-def test_a_bundle_that_cannot_be_put_there_is_told_and_put_there_later(tmp_path: Path) -> None:
+def test_a_failed_push_of_a_bundle_is_reported_and_repeated_later(tmp_path: Path) -> None:
     base = tmp_path / "serving"
     (tmp_path / "edge").write_text("a file")
     with pytest.raises(PushError, match=r"of the model is live, but its edge bundle is not"):
@@ -283,7 +283,7 @@ def test_a_bundle_that_cannot_be_put_there_is_told_and_put_there_later(tmp_path:
     assert versions(base) == versions(tmp_path / "edge")
 
 
-def test_old_bundles_go_with_old_models(tmp_path: Path) -> None:
+def test_old_bundles_are_removed_with_old_models(tmp_path: Path) -> None:
     base = tmp_path / "serving"
     for name in "abc":
         push(tmp_path / "run", name, base, keep=2, **edge(tmp_path / "run", "dynamic_int8", name))

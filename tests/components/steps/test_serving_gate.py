@@ -18,8 +18,8 @@ from tfx.types import artifact_utils, standard_artifacts
 from tiny_exports import KINDS, Exported
 
 from components.config import ServingConfig
-from components.gates import serving_gate_report as gate_report
-from components.gates.replay_rows import choose_replay_rows
+from components.model_gates import serving_gate_report as gate_report
+from components.model_gates.replay_rows import choose_replay_rows
 from components.steps import serving_gate
 from models.config import TaskConfig
 from serving.check.replay import Replay
@@ -35,7 +35,7 @@ def artifact(kind: type[types.Artifact], folder: Path) -> Any:
 
 
 def write_rows(folder: Path, task: TaskConfig, texts: tuple[str, ...] = TEXTS) -> Any:
-    """An eval split whose rows hold the texts, second texts in the other order, and a column more."""
+    """An eval split whose rows hold the texts, the second texts in reverse order, and another column."""
     examples = artifact(standard_artifacts.Examples, folder)
     examples.split_names = artifact_utils.encode_split_names(["eval"])
     (folder / "Split-eval").mkdir()
@@ -62,7 +62,7 @@ def examine(exported: Exported, folder: Path, model: Path | None = None, **confi
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_model_is_answered_as_keras_does(kind: str, exports: dict[str, Exported], tmp_path: Path) -> None:
+def test_every_kind_of_model_predicts_as_keras_does(kind: str, exports: dict[str, Exported], tmp_path: Path) -> None:
     report = examine(exports[kind], tmp_path)
     assert report["blessed"], report
     assert report["failed"] == 0
@@ -72,12 +72,10 @@ def test_every_kind_of_model_is_answered_as_keras_does(kind: str, exports: dict[
     assert 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p99"]
 
 
-def test_a_model_that_answers_otherwise_is_named_by_row_and_request(
-    exports: dict[str, Exported], tmp_path: Path
-) -> None:
+def test_a_differing_prediction_is_named_by_row_and_request(exports: dict[str, Exported], tmp_path: Path) -> None:
     model = tmp_path / "model"
     shutil.copytree(exports["single"].folder, model)
-    # The labels are constants of the server's graph, Keras reads them from the file beside it: now they differ.
+    # The labels are constants of the server's graph; Keras reads them from a file next to it. Now they differ.
     labels = model / "assets.extra" / "labels.json"
     stored = json.loads(labels.read_text(encoding="utf-8"))
     labels.write_text(json.dumps({**stored, "labels": stored["labels"][::-1]}), encoding="utf-8")
@@ -88,7 +86,7 @@ def test_a_model_that_answers_otherwise_is_named_by_row_and_request(
     assert report["failed"] > 1
 
 
-def test_the_latency_budget_counts(exports: dict[str, Exported], tmp_path: Path) -> None:
+def test_the_latency_budget_is_enforced(exports: dict[str, Exported], tmp_path: Path) -> None:
     report = examine(exports["single"], tmp_path, latency_ms=0.001)
     assert not report["blessed"]
     assert "serving.latency_ms allows 0.001 ms" in report["verdict"]
@@ -105,7 +103,7 @@ def test_a_model_that_the_server_cannot_load(exports: dict[str, Exported], tmp_p
     assert "the server did not serve the model" in report["verdict"]
 
 
-def test_a_server_that_was_killed_is_no_verdict_for_later_runs(exports: dict[str, Exported], tmp_path: Path) -> None:
+def test_a_killed_server_is_not_a_cached_verdict(exports: dict[str, Exported], tmp_path: Path) -> None:
     def kill() -> None:
         children: list[str] = []
         while not children:
@@ -123,7 +121,7 @@ def test_a_server_that_was_killed_is_no_verdict_for_later_runs(exports: dict[str
     assert report["again"]
 
 
-def test_missing_warm_up_and_foreign_operations_are_said_before_anything_starts(
+def test_missing_warm_up_and_unknown_operations_are_reported_before_anything_starts(
     exports: dict[str, Exported], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = tmp_path / "model"
@@ -136,7 +134,7 @@ def test_missing_warm_up_and_foreign_operations_are_said_before_anything_starts(
     assert not report["again"]
 
 
-def test_the_longest_and_the_shortest_text_are_always_asked(exports: dict[str, Exported], tmp_path: Path) -> None:
+def test_the_longest_and_the_shortest_text_are_always_replayed(exports: dict[str, Exported], tmp_path: Path) -> None:
     rows = write_rows(tmp_path / "examples", exports["single"].task)
     chosen = choose_replay_rows(rows, "eval", exports["single"].task, 3)
     assert [row.text for row in chosen] == ["a good film", "bad " * 30, ""]
@@ -158,7 +156,7 @@ def test_the_gate_can_be_off(exports: dict[str, Exported], tmp_path: Path) -> No
     assert "is off" in json.loads((tmp_path / "blessing" / serving_gate.FILE_NAME).read_text())["verdict"]
 
 
-def test_a_split_without_rows_serves_nothing(exports: dict[str, Exported], tmp_path: Path) -> None:
+def test_a_split_without_rows_is_not_served(exports: dict[str, Exported], tmp_path: Path) -> None:
     exported = exports["single"]
     rows = write_rows(tmp_path / "examples", exported.task, ())
     report = gate_report.serving_gate_report(exported.folder, rows, exported.task, ServingConfig())
@@ -166,8 +164,8 @@ def test_a_split_without_rows_serves_nothing(exports: dict[str, Exported], tmp_p
     assert report["verdict"] == "not served: the eval split has no row to send to the server"
 
 
-def test_a_server_that_was_asked_nothing_is_not_blessed() -> None:
+def test_a_server_without_requests_is_not_blessed() -> None:
     report = gate_report.judge_replay(Replay(), ServingConfig(), 0)
     assert report["verdict"] == "not served: no request was sent to the server"
     late = gate_report.judge_replay(Replay(requests=4), ServingConfig(latency_ms=1000), 2)
-    assert not late["blessed"], "a latency that was not measured keeps no limit"
+    assert not late["blessed"], "a latency that was not measured does not meet a limit"

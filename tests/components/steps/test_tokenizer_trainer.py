@@ -15,7 +15,7 @@ from models.config import EncoderConfig, TaskConfig, TokenizerConfig
 from tflite.host.labels import LabelSpace
 
 
-def test_labels_that_the_configuration_does_not_name_pass_as_the_gate_lets_them(tmp_path: Path) -> None:
+def test_labels_missing_from_the_configuration_pass_if_the_gate_allows_them(tmp_path: Path) -> None:
     """The gate advises `unseen_label: warn`: no later step may then refuse what it let through."""
     rows = [{"text": f"text {n}", "label": ["1", 2.0, "other"][n % 3]} for n in range(30)]
     for name in ("train", "eval"):

@@ -29,7 +29,7 @@ def _transform(
     folder: Path,
     tokenizer: Tokenizer | None = None,
 ) -> list[dict[str, Any]]:
-    """The rows through a transform graph that was written and read back, as the pipeline does."""
+    """The rows, transformed by a graph that was written and read back as in the pipeline."""
     folder.mkdir(parents=True, exist_ok=True)
     (tokenizer or golden_text.tokenizer()).save(folder)
     labels.save(folder)

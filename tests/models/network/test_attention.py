@@ -26,7 +26,7 @@ def test_softmax_is_that_of_a_large_mask_constant_at_any_level_of_the_scores(lev
 
 def test_softmax_gives_padding_no_weight_that_float32_could_see() -> None:
     scores, mask = scores_and_mask()
-    # Padding that would win by far if it were not masked, over a row with nothing but the first token.
+    # Padding would dominate if it were not masked; one row has only the first token.
     scores[2, :, :, 1:] = 90.0
     weights = np.array(masked_softmax(scores, mask))
     assert weights[~np.broadcast_to(mask, weights.shape)].max() < 1e-12

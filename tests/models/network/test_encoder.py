@@ -82,7 +82,7 @@ def test_the_moderate_mask_constant_gives_the_outputs_of_a_large_one(
     original = attention.masked_softmax
     monkeypatch.setattr(attention, "masked_softmax", lambda scores, mask: original(scores, mask, masked_score=-1e9))
     np.testing.assert_allclose(np.array(model(values))[tokens], moderate, atol=1e-5)
-    # The constant is the one that is used: without a mask the states would be others.
+    # The constant is in use: without a mask the states would differ.
     monkeypatch.setattr(attention, "masked_softmax", lambda scores, mask: original(scores, None))
     assert np.abs(np.array(model(values))[tokens] - moderate).max() > 0.01
 
@@ -96,11 +96,11 @@ def test_the_order_of_the_tokens_matters(positions: str) -> None:
 
 
 def test_rotary_positions_are_relative() -> None:
-    # The state of a token does not change when the whole text moves, if what stands before it is not attended to.
+    # A token's state does not change when the whole text moves, if the tokens before it are not attended to.
     model = build_loud(small(positions="rotary"))
     values = features(rows=1)
     moved = {name: np.pad(value, ((0, 0), (5, 0))) for name, value in values.items()}
-    # The scores are relative to the first key's, which is padding here: harmless, since it is one number a row.
+    # The scores are relative to the first key's, which is padding here: harmless, since it is one number per row.
     np.testing.assert_allclose(np.array(model(moved))[:, 5:], model(values), atol=1e-4)
 
 

@@ -10,7 +10,7 @@ from models.network.token_features import BigramRows, PositionInWord
 
 
 def test_a_tokens_place_in_its_word() -> None:
-    # Ids 4 and above go on with a word: 1 | 2 4 5 | 3 4 | 1 and padding.
+    # Ids 4 and above continue a word: 1 | 2 4 5 | 3 4 | 1 and padding.
     place = PositionInWord([False] * 4 + [True] * 2)
     ids = np.array([[1, 2, 4, 5, 3, 4, 1, 0, 0], [1, 2, 4, 0, 0, 0, 0, 0, 0]], "int32")
     expected = [[0, 1, 3, 2, 1, 2, 0, 0, 0], [0, 1, 2, 0, 0, 0, 0, 0, 0]]
@@ -34,7 +34,7 @@ def test_a_pair_that_was_often_seen_has_a_row_of_its_own() -> None:
     # (nothing, 2), (2, 7), (7, 8), (8, 3)
     assert len(set(rows[0, :4])) == 4
     assert 0 not in rows[0, :4]
-    # Seen too seldom: (2, 9) and (9, 8); seen over the end of a row alone: (3, 2).
+    # Too rare: (2, 9) and (9, 8); only across the end of a row: (3, 2).
     assert rows[1].tolist() == [rows[0, 0], 0, 0, rows[0, 3], 0]
     assert rows[2].tolist() == [0, rows[0, 3], 0, rows[0, 1], rows[0, 2]]
 
@@ -44,7 +44,7 @@ def test_before_it_is_adapted_a_layer_knows_no_pair() -> None:
 
 
 def test_of_two_pairs_with_one_hash_the_commoner_has_the_row() -> None:
-    # Two rows, of which one is for pairs that are not known.
+    # Two rows, one of them for unknown pairs.
     bigrams = adapted(2, *[[4, 5]] * 6, *[[6, 5]] * 9, *[[7]] * 20)
     rows = np.array(bigrams(np.array([[4, 5], [6, 5], [7, 7]], "int32")))
     assert rows.tolist() == [[0, 0], [0, 0], [1, 0]]

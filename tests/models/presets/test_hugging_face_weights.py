@@ -49,7 +49,7 @@ class TestMiniLM:
         original = attention.masked_softmax
         monkeypatch.setattr(attention, "masked_softmax", lambda scores, mask: original(scores, mask, masked_score=-1e9))
         assert largest_difference(model(values), moderate, values) < 2e-6
-        # The constant is the one that is used: without a mask the states would be others.
+        # The constant is in use: without a mask the states would differ.
         monkeypatch.setattr(attention, "masked_softmax", lambda scores, mask: original(scores, None))
         assert largest_difference(model(values), moderate, values) > 0.01
 

@@ -85,7 +85,7 @@ def test_replaced_layers_compute_what_keras_computes() -> None:
 
 
 def test_a_model_without_dropout_has_its_layers_replaced_too() -> None:
-    # Keras then takes a fused kernel, whose mask constant is another.
+    # Keras then uses a fused kernel with another mask constant.
     block = keras_hub.layers.TransformerEncoder(32, 2, dropout=0.0)
     states = np.random.default_rng(0).normal(size=(2, 6, 16)).astype("float32")
     mask = np.array([[1] * 6, [1, 1, 0, 0, 0, 0]])

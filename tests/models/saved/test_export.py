@@ -150,7 +150,7 @@ def test_a_model_that_went_wrong_does_not_appear(tmp_path: Path) -> None:
 
 
 class Drifting(keras.layers.Layer):
-    """Answers a little more in a graph than eagerly, as an operation that is fused otherwise may."""
+    """Returns slightly more in a graph than eagerly, as a differently fused operation may."""
 
     def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return shape
@@ -164,7 +164,7 @@ DRIFT = 0.02
 
 @pytest.mark.parametrize(("kind", "scaled"), [("single", 5.0), ("number", 0.1)])
 def test_a_float32_model_is_held_to_float32s_tolerance(kind: str, scaled: float, tmp_path: Path) -> None:
-    """The layers that take the token ids are int32, which is no half precision."""
+    """The layers that take the token ids are int32, which is not half precision."""
     task, labels = KINDS[kind]
     tokenizer = golden_text.tokenizer()
     model = tiny_model(tokenizer, labels.outputs)
@@ -174,7 +174,7 @@ def test_a_float32_model_is_held_to_float32s_tolerance(kind: str, scaled: float,
         export_saved_model(drifting, tmp_path / "m", tokenizer=tokenizer, labels=labels, task=task)
     apart = float(re.search(r"up to (\S+) apart", caught.value.got)[1])
     scale = labels.std if task.type == "regression" else 1.0
-    assert apart < TOLERANCE["half"] * scale, "what the tolerance of half precision would let through"
+    assert apart < TOLERANCE["half"] * scale, "the tolerance of half precision would allow this"
 
 
 def test_half_precision_is_seen_however_deep_it_lies(policy: None) -> None:

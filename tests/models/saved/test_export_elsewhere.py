@@ -132,7 +132,7 @@ def test_byte_pairs_need_tensorflow_alone(all_exports: dict[str, Exported]) -> N
 
 
 def test_exports_a_model_made_under_a_strategy(tmp_path: Path) -> None:
-    """Two logical CPUs need a process of their own: devices are settled before TensorFlow starts."""
+    """Two logical CPUs need a separate process: devices are fixed before TensorFlow starts."""
     script = (
         "import sys, tensorflow as tf\n"
         f"sys.path.insert(0, {str(SUPPORT)!r})\n"

@@ -22,11 +22,11 @@ from tflite.host.labels import LabelSpace
 
 
 def _again(folder: Path, exported: Exported, **changes: Any) -> Path:
-    """Another export of a model, in which something may be other."""
-    told = {"tokenizer": exported.tokenizer, "labels": exported.labels, "task": exported.task} | changes
-    model = told.pop("model", exported.model)
+    """Another export of a model, with possible changes."""
+    arguments = {"tokenizer": exported.tokenizer, "labels": exported.labels, "task": exported.task} | changes
+    model = arguments.pop("model", exported.model)
     stored = ModelsConfig(task=exported.task, model=ENCODER).model_dump_json().encode()
-    export_saved_model(model, folder, extra_files={CONFIG_FILE: stored}, warmup_texts=["warm"], **told)
+    export_saved_model(model, folder, extra_files={CONFIG_FILE: stored}, warmup_texts=["warm"], **arguments)
     return folder
 
 
@@ -51,7 +51,7 @@ def _one_weight(exported: Exported) -> keras.Model:
 
 
 def _exchanged_weights(exported: Exported) -> keras.Model:
-    """The same values in other places."""
+    """The same values in a different order."""
     model = tiny_model(exported.tokenizer, exported.labels.outputs)
     query, key = (next(v for v in model.variables if v.path.endswith(f"{name}/kernel")) for name in ("query", "key"))
     values = query.numpy(), key.numpy()

@@ -1,4 +1,4 @@
-"""Where pushed models and bundles are found, and what is said where they are not."""
+"""Where pushed models and bundles are found, and the errors if they are not."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def test_a_folder_near_the_right_one_is_told_which_is_right(
     kind = "serving" if find is newest_version else "edge"
     with pytest.raises(ModelError) as caught:
         find(Path(given.format(kind)))
-    said = caught.value.fix.removeprefix("did you mean ").removesuffix("?")
-    assert (project / said).resolve() == project / meant.format(kind)
+    suggested = caught.value.fix.removeprefix("did you mean ").removesuffix("?")
+    assert (project / suggested).resolve() == project / meant.format(kind)
 
 
 def test_where_nothing_is_near_the_runs_tell_more(tmp_path: Path) -> None:

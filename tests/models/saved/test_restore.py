@@ -18,7 +18,8 @@ from models.errors import ModelError
 from models.presets.architecture import ARCHITECTURE_FILE, Architecture
 from models.presets.backbones import merge_lora
 from models.presets.preset import describe_preset, preset_tokenizer
-from models.saved.export import EXTRA_FOLDER, export_saved_model
+from models.saved.export import export_saved_model
+from models.saved.model_locations import EXTRA_FOLDER
 from models.saved.restore import restore
 from tflite.host.labels import LabelSpace
 
@@ -42,7 +43,7 @@ def test_the_restored_model_answers_as_the_exported_one(kind: str, exports: dict
 
 
 def test_a_merged_preset_is_restored_where_its_folder_is_gone(tmp_path: Path) -> None:
-    """LoRA's updates are in the kernels then: they are not added twice."""
+    """LoRA's updates are then part of the kernels: they are not added twice."""
     preset = tmp_path / "bert"
     tiny_checkpoints.write(preset, "bert")
     config = ModelsConfig.model_validate(
@@ -96,7 +97,7 @@ def test_a_preset_of_any_family_is_built_again_from_its_architecture(kind: str, 
 
 
 def _write(folder: Path, kind: str) -> None:
-    """A tiny checkpoint of Hugging Face's, or one of KerasHub's."""
+    """A tiny checkpoint in Hugging Face's format or in KerasHub's."""
     if kind != "keras_hub":
         tiny_checkpoints.write(folder, kind, **({"hidden_act": "relu"} if kind == "bert" else {}))
         return

@@ -119,7 +119,7 @@ def test_golden_texts_have_the_ids_of_keras_hub(preprocessor: Preprocessor) -> N
     theirs = keras_hub_preprocessor(preprocessor.tokenizer)
     whole = [row for row in SHORT if "hex" not in row]
     texts = [row["bytes"].decode("utf-8") for row in whole]
-    # Eagerly KerasHub 0.32 splits no words; no merge of this vocabulary, which was learned within words, crosses them.
+    # Eagerly KerasHub 0.32 does not split words; this vocabulary was learned within words, so no merge crosses them.
     assert_same(dense(preprocessor, texts), theirs(texts))
     kept = [row["bytes"] for row in whole if row["name"] not in KERAS_HUB_ERRS_IN_GRAPHS]
     in_graph = next(iter(tf.data.Dataset.from_tensors(tf.constant(kept)).map(theirs)))
@@ -144,7 +144,7 @@ def test_pairs_have_the_ids_of_keras_hub_and_one_segment(max_length: int) -> Non
 
 
 def test_special_tokens_within_a_text_are_characters(preprocessor: Preprocessor) -> None:
-    """Hugging Face and KerasHub let a text forge them."""
+    """Hugging Face and KerasHub allow a text to forge them."""
     text = "<s>a</s><mask>"
     assert content(preprocessor, [text]) == [tiny_byte_pairs.reference(text, preprocessor.tokenizer)]
     assert not set(content(preprocessor, [text])[0]) & {0, 1, 2, 3, preprocessor.tokenizer.vocabulary_size - 1}
@@ -176,7 +176,7 @@ class TestLongText:
         )
         odd = "a" * (MAX_BYTE_PAIR_BYTES + 3)
         assert len(content(Preprocessor(merged), [odd])[0]) == MAX_BYTE_PAIR_BYTES // 2 + 2
-        # The cut would fall into the first "é": that one stays whole.
+        # The cut would fall within the first "é", which stays whole.
         names = byte_characters()
         accents = (*tokenizer.vocabulary, "".join(names[byte] for byte in "é".encode()))
         accented = dataclasses.replace(
@@ -195,7 +195,7 @@ class TestLongText:
         assert content(Preprocessor(tokenizer), [text])[0] == tiny_byte_pairs.reference(text[:2000], tokenizer)[:room]
 
     def test_hostile_texts_take_no_minutes(self) -> None:
-        """Seconds are asserted generously: without the cuts it would be hours."""
+        """The limit in seconds is generous: without the cuts it would take hours."""
         generator = np.random.default_rng(1)
         letters = "".join(generator.choice(list(string.ascii_lowercase), 100_000))
         ask = Preprocessor(tiny_byte_pairs.tokenizer(max_length=512))

@@ -30,7 +30,7 @@ def tiny() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def run_tiny(repository: Path) -> Callable[..., tuple[int, list[np.ndarray], dict[str, Any]]]:
-    """Runs `tiny.run` in a process of its own; gives its exit status, the weights and the report."""
+    """Runs `tiny.run` in a separate process; returns its exit status, the weights and the report."""
 
     def run(weights: Path, **arguments: Any) -> tuple[int, list[np.ndarray], dict[str, Any]]:
         command = [sys.executable, str(_TINY), json.dumps({"weights": str(weights), **arguments})]

@@ -15,7 +15,7 @@ GENERATOR = np.random.default_rng(0)
 def test_single_label_agrees_with_scikit_learn() -> None:
     logits = GENERATOR.normal(size=(200, 5)).astype(np.float32) * 3
     targets = GENERATOR.integers(0, 4, 200).astype(np.int32)
-    logits[:, 3] -= 20  # never answered; label 4 is never true
+    logits[:, 3] -= 20  # never predicted; label 4 is never true
     found = compute(logits, targets, TaskConfig(), LabelSpace(tuple("abcde")))
     answer = logits.argmax(axis=1)
     assert found["loss"] == pytest.approx(

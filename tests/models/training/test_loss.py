@@ -66,7 +66,7 @@ def test_rows_without_a_rare_label_stay_below_the_threshold(weights: object, smo
     without, having = (np.tile(np.array([[1.0, has]], np.float32), (len(logits), 1)) for has in (0.0, 1.0))
     assert logits[np.argmin(loss(without, both))] < 0
     assert logits[np.argmin(loss(having, both))] > 0
-    # A row that has the label weighs more, by the label's weight; one that has not weighs the same as ever.
+    # A row with the label is multiplied by the label's weight; a row without it is unchanged.
     plain = row_loss(TaskConfig(type="multi_label"), TrainConfig(label_smoothing=smoothing), labels)
     easy = np.array([[30.0, 0.0]], np.float32)
     share = {"rare": 99.0} if weights == "balanced" else weights

@@ -103,7 +103,7 @@ def test_one_trace_for_each_length(tiny: ModuleType) -> None:
 def test_the_whole_step_compiles_with_static_shapes_and_never_calls_the_host(
     tiny: ModuleType, encoder: EncoderConfig
 ) -> None:
-    # What a TPU demands, in its precision. That it then runs on one is unverified: there was none to try.
+    # A TPU's requirements, in its precision. Running on one is unverified: none was available.
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(TrainingDevices("tpu", tf.distribute.get_strategy(), ()).precision)
     try:

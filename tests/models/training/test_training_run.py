@@ -22,16 +22,16 @@ RunTiny = Callable[..., tuple[int, list[np.ndarray], dict[str, Any]]]
 
 @pytest.fixture(scope="module")
 def learned(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, list[Progress], Path]:
-    """A training of 1,500 rows, so many that several lengths are worth their compilations."""
-    told: list[Progress] = []
+    """A training of 1,500 rows, enough to make several lengths worth their compilation."""
+    updates: list[Progress] = []
     folder = tmp_path_factory.mktemp("logs")
     config = {"epochs": 4, "batch_size": 32, "xla": True}
-    trained = tiny.fit(count=1500, train_config=config, log_dir=folder, on_progress=told.append)
-    return trained, told, folder
+    trained = tiny.fit(count=1500, train_config=config, log_dir=folder, on_progress=updates.append)
+    return trained, updates, folder
 
 
 def test_it_learns_and_reports(learned: tuple[Any, list[Progress], Path], tiny: ModuleType) -> None:
-    trained, told, _ = learned
+    trained, updates, _ = learned
     report = trained.report
     assert json.loads(json.dumps(report)) == report
     assert report["best_value"] >= 0.95
@@ -45,8 +45,8 @@ def test_it_learns_and_reports(learned: tuple[Any, list[Progress], Path], tiny: 
     assert report["padded_tokens_per_second"] >= report["tokens_per_second"]
     assert report["config"]["epochs"] == 4
     assert report["peak_memory_mb"] > 100
-    assert [p.epoch for p in told if p.evaluation] == [1, 2, 3, 4]
-    assert told[-1].step == told[-1].steps == report["steps"]
+    assert [p.epoch for p in updates if p.evaluation] == [1, 2, 3, 4]
+    assert updates[-1].step == updates[-1].steps == report["steps"]
 
 
 def test_nothing_is_compiled_after_the_first_epoch(learned: tuple[Any, list[Progress], Path]) -> None:
@@ -94,7 +94,7 @@ def test_the_best_epochs_weights_are_kept_and_training_stops(tiny: ModuleType) -
 def test_the_moving_average_is_what_is_measured_and_kept(tiny: ModuleType) -> None:
     fits = [tiny.fit(train_config={"ema_momentum": momentum, "epochs": 2}) for momentum in (0.0, 0.95)]
     plain, averaged = (trained.report["history"] for trained in fits)
-    # The training itself is the same; what is measured after each epoch is not.
+    # The training itself is the same; the measurements after each epoch are not.
     assert [e["train_loss"] for e in plain] == [e["train_loss"] for e in averaged]
     assert all(a["loss"] != b["loss"] for a, b in zip(plain, averaged, strict=True))
     rows = tiny.rows(40, 1)
@@ -145,8 +145,8 @@ def test_two_replicas_have_the_losses_of_one(tiny: ModuleType, run_tiny: RunTiny
 
 
 def test_progress_tells_the_time_that_is_left(learned: tuple[Any, list[Progress], Path]) -> None:
-    told = [progress for progress in learned[1] if progress.seconds_left is not None]
-    assert told[0].seconds_left > told[-1].seconds_left == 0.0
+    updates = [progress for progress in learned[1] if progress.seconds_left is not None]
+    assert updates[0].seconds_left > updates[-1].seconds_left == 0.0
     assert learned[1][0].step == 1
 
 

@@ -55,7 +55,7 @@ def depths(model: keras.Model) -> dict[str, int]:
 
 
 def rows(count: int, seed: int = 0, *, longest: int = 20, task: str = "single_label") -> TokenRows:
-    """Rows of 3 to `longest` tokens; the answer is whether token 9 occurs, as class, as labels or as its share."""
+    """Rows of 3 to `longest` tokens; the target is whether token 9 occurs, as class, as labels or as its share."""
     generator = np.random.default_rng(seed)
     ids = [generator.integers(1, VOCABULARY, generator.integers(3, longest + 1)) for _ in range(count)]
     has = np.array([(row == 9).any() for row in ids])
@@ -68,7 +68,7 @@ def rows(count: int, seed: int = 0, *, longest: int = 20, task: str = "single_la
 
 
 def labels(rows: TokenRows, task: str = "single_label") -> LabelSpace:
-    """What the rows can answer."""
+    """The labels of the rows."""
     if task == "regression":
         return LabelSpace(rows=len(rows), mean=float(rows.targets.mean()), std=float(rows.targets.std()))
     counts = rows.targets.sum(axis=0) if task == "multi_label" else np.bincount(rows.targets, minlength=2)

@@ -69,11 +69,11 @@ def test_a_configuration_cannot_be_changed(write) -> None:
         ("data: {path: a.csv}\nname: 2024\n", ("name", 'put it in quotes: "2024"')),
         (
             "data: {path: a.csv}\ntokenizer: {mediapipe_compatible: true, strip_accents: true}\n",
-            ("tokenizer", "does not go with strip_accents true", "remove strip_accents"),
+            ("tokenizer", "cannot be combined with strip_accents true", "remove strip_accents"),
         ),
         (
             "data: {path: a.csv}\ntokenizer: {mediapipe_compatible: true, lowercase: false}\n",
-            ("tokenizer", "does not go with lowercase false"),
+            ("tokenizer", "cannot be combined with lowercase false"),
         ),
         (
             "data: {path: a.csv}\ntokenizer: {mediapipe_compatible: true}\ntask: {text_pair: other}\n",

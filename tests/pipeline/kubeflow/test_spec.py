@@ -187,8 +187,8 @@ def test_the_dockerfile_installs_the_lock(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_the_cuda_lock_holds_what_tensorflow_asks_for(repository: Path) -> None:
-    asked = importlib.metadata.requires("tensorflow") or []
-    names = {re.split(r"[<>=; ]", one)[0] for one in asked if 'extra == "and-cuda"' in one}
+    requirements = importlib.metadata.requires("tensorflow") or []
+    names = {re.split(r"[<>=; ]", one)[0] for one in requirements if 'extra == "and-cuda"' in one}
     locked = set(re.findall(r"^([\w-]+)==", (repository / "requirements-cuda.lock").read_text(), re.MULTILINE))
     assert names
     assert names == locked

@@ -26,7 +26,7 @@ class Cluster(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.asked: list[tuple[str, str, bytes]] = []
+        self.requests: list[tuple[str, str, bytes]] = []
         self.pipelines: list[api.V2beta1Pipeline] = []
         self.schedules: list[api.V2beta1RecurringRun] = []
         self.status = 200
@@ -95,7 +95,7 @@ class Handler(BaseHTTPRequestHandler):
         url = urlparse(self.path)
         path = url.path
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.server.asked.append((self.command, path, body))
+        self.server.requests.append((self.command, path, body))
         refused = self.command == "DELETE" and self.server.refuses_deletion
         message = json.dumps({} if refused else self.server.answer(self.command, path, parse_qs(url.query))).encode()
         self.send_response(403 if refused else self.server.status)
@@ -126,12 +126,14 @@ def compiled(tmp_path: Path) -> Path:
 
 
 def posted(cluster: Cluster, path: str) -> dict[str, Any]:
-    return next(json.loads(body) for method, asked, body in cluster.asked if (method, asked) == ("POST", path))
+    return next(
+        json.loads(body) for method, requested, body in cluster.requests if (method, requested) == ("POST", path)
+    )
 
 
 def test_a_first_submission_uploads_both_documents_and_runs(cluster: Cluster, compiled: Path) -> None:
     assert cli.main(["submit", str(compiled), "--endpoint", cluster.url]) == 0
-    upload = next(body for _, path, body in cluster.asked if path.endswith("/pipelines/upload"))
+    upload = next(body for _, path, body in cluster.requests if path.endswith("/pipelines/upload"))
     assert b"schemaVersion: 2.1.0" in upload
     assert b"platforms:" in upload
     run = posted(cluster, "/apis/v2beta1/runs")
@@ -142,7 +144,7 @@ def test_a_first_submission_uploads_both_documents_and_runs(cluster: Cluster, co
 def test_a_later_submission_is_a_new_version(cluster: Cluster, compiled: Path) -> None:
     cluster.know()
     assert cli.main(["submit", str(compiled), "--endpoint", cluster.url, "--service-account", "runner"]) == 0
-    paths = [path for _, path, _ in cluster.asked]
+    paths = [path for _, path, _ in cluster.requests]
     assert "/apis/v2beta1/pipelines/upload_version" in paths
     assert "/apis/v2beta1/pipelines/upload" not in paths
     assert posted(cluster, "/apis/v2beta1/runs")["service_account"] == "runner"
@@ -217,7 +219,7 @@ def test_the_pipeline_of_the_namespace_gets_the_version(
         cluster.know(pipeline, place)
     option = ["--namespace", namespace] if namespace else []
     assert cli.main(["submit", str(compiled), "--endpoint", cluster.url, *option]) == 0
-    paths = [path for _, path, _ in cluster.asked]
+    paths = [path for _, path, _ in cluster.requests]
     assert ("/apis/v2beta1/pipelines/upload" in paths) == (wanted is None)
     assert ("/apis/v2beta1/pipelines/upload_version" in paths) == (wanted is not None)
     reference = posted(cluster, "/apis/v2beta1/runs")["pipeline_version_reference"]
@@ -251,7 +253,7 @@ def test_a_second_schedule_takes_the_place_of_the_first(
     assert cluster.schedules == []
     assert "replaces recurring run old1" in output
     assert "0 0 4 * * *" in output
-    methods = [method for method, path, _ in cluster.asked if path.startswith("/apis/v2beta1/recurringruns")]
+    methods = [method for method, path, _ in cluster.requests if path.startswith("/apis/v2beta1/recurringruns")]
     assert methods == ["GET", "POST", "DELETE"]  # never without a schedule
     assert posted(cluster, "/apis/v2beta1/recurringruns")["description"] == MADE_BY
 

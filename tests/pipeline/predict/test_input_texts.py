@@ -56,10 +56,10 @@ def write(folder: Path, name: str, header: tuple[str, str] = ("review", "label")
 def test_a_table_is_read_as_a_table_with_the_models_own_column(tmp_path: Path, model: Path, name: str) -> None:
     path = write(tmp_path, name)
     for place in (model, model / "serving" / "m", model / "serving" / "m" / "1"):
-        asked = from_file(path, place)
-        assert [one.text for one in asked] == [text for text, _ in ROWS]
-        assert [one.location["row"] for one in asked] == [1, 2, 3]
-        assert [one.empty for one in asked] == [False, False, True]
+        inputs = from_file(path, place)
+        assert [one.text for one in inputs] == [text for text, _ in ROWS]
+        assert [one.location["row"] for one in inputs] == [1, 2, 3]
+        assert [one.empty for one in inputs] == [False, False, True]
     assert [one.text for one in from_file(path, model, ["label"])] == ["pos", "neg", "neg"]
     assert from_file(path, model, ["review", "label"])[0].pair == "pos"
 
@@ -99,8 +99,8 @@ def test_other_files_are_a_text_a_line(tmp_path: Path, packed: bool) -> None:
     content = b"text,label\n\na\tb\r\n"
     path = tmp_path / ("t.txt.gz" if packed else "t.txt")
     path.write_bytes(gzip.compress(content) if packed else content)
-    asked = from_file(path, None)
-    assert [(one.text, one.pair, one.location["line"]) for one in asked] == [
+    inputs = from_file(path, None)
+    assert [(one.text, one.pair, one.location["line"]) for one in inputs] == [
         ("text,label", None, 1),
         ("", None, 2),
         ("a\tb", None, 3),
@@ -116,7 +116,7 @@ def test_other_files_are_a_text_a_line(tmp_path: Path, packed: bool) -> None:
     ("content", "expected"),
     [(b"PK\x03\x04", "ZIP"), ("a\n".encode("utf-16"), "UTF-16"), (b"<html>", "a web page"), (b"", "empty")],
 )
-def test_what_is_no_text_is_recognized(tmp_path: Path, content: bytes, expected: str) -> None:
+def test_files_that_are_not_text_are_recognized(tmp_path: Path, content: bytes, expected: str) -> None:
     path = tmp_path / "t.txt"
     path.write_bytes(content)
     with pytest.raises(DataError, match=expected):

@@ -27,7 +27,7 @@ with local_server(Path(sys.argv[1])):
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process started and that run."""
+    """The running processes that a process started."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -68,12 +68,12 @@ def test_a_signal_while_the_server_starts_ends_it(tmp_path: Path, repository: Pa
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"), [((), "it took too long"), (("--no_such_flag",), "it ended with exit code 2")]
+    ("flags", "message"), [((), "it took too long"), (("--no_such_flag",), "it ended with exit code 2")]
 )
-def test_a_server_that_does_not_come_up_is_gone(tmp_path: Path, flags: tuple[str, ...], said: str) -> None:
+def test_a_server_that_does_not_start_is_ended(tmp_path: Path, flags: tuple[str, ...], message: str) -> None:
     before = set(children(os.getpid()))
     with (
-        pytest.raises(ServingError, match=said),
+        pytest.raises(ServingError, match=message),
         local_server(tmp_path, flags=flags, seconds=1.0 if not flags else 60.0),
     ):
         pass

@@ -34,7 +34,7 @@ def ask_async(url: str, model: str, method: str, *arguments: Any, options: Any =
 
 @pytest.fixture(params=["sync", "async"])
 def ask(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Makes a client and calls a method of it."""
+    """Creates a client and calls one of its methods."""
     return ask_sync if request.param == "sync" else ask_async
 
 

@@ -1,4 +1,4 @@
-"""Both clients over both wires: answers, batches, versions, errors, retries, deadlines."""
+"""Both clients over both protocols: predictions, batches, versions, errors, retries, deadlines."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ def test_a_long_list_goes_in_bounded_batches_and_comes_back_in_order(
     assert 1 < fake.max_in_flight <= 3
 
 
-def test_no_text_is_no_answer_and_no_request(ask: Callable[..., Any], url: str, fake: FakeServing) -> None:
+def test_no_texts_give_no_predictions_and_no_request(ask: Callable[..., Any], url: str, fake: FakeServing) -> None:
     assert ask(url, "reviews", "predict", []) == []
     assert fake.requests == []
 
 
-def test_hard_strings_arrive_as_they_are(ask: Callable[..., Any], url: str) -> None:
+def test_hard_strings_arrive_unchanged(ask: Callable[..., Any], url: str) -> None:
     names = ["", "\0", "日本語", "é\u0301", "😀", "a" * 100_000, '"\\\n']
     outputs = ask(url, "doubler", "predict_arrays", {"x": [0.0] * len(names), "name": names})
     assert [name.decode() for name in outputs["name"].tolist()] == names
 
 
-def test_half_a_surrogate_pair_is_sent_as_the_graph_can_read_it(ask: Callable[..., Any], url: str) -> None:
+def test_half_a_surrogate_pair_is_sent_in_a_readable_form(ask: Callable[..., Any], url: str) -> None:
     assert ask(url, "reviews", "predict", ["good \ud83d"])[0].label == "pos"
 
 
@@ -78,7 +78,7 @@ def test_classify_and_regress_take_examples_by_feature_name(ask: Callable[..., A
     assert ask(url, "stars", "regress", [{"text": "four"}, {"text": ["xx"]}]) == [4.0, 2.0]
 
 
-def test_features_may_come_from_numpy_and_what_is_none_is_refused(ask: Callable[..., Any], url: str) -> None:
+def test_features_may_come_from_numpy_and_invalid_ones_are_refused(ask: Callable[..., Any], url: str) -> None:
     assert ask(url, "stars", "regress", [{"text": np.array(["four"]), "n": np.int64(3), "f": [1.5, 2], "b": True}]) == [
         4.0
     ]
@@ -100,7 +100,7 @@ def test_status_and_metadata(ask: Callable[..., Any], url: str, fake: FakeServin
 
 
 @pytest.mark.parametrize("options", [{"version": 1}, {"label": "stable"}])
-def test_a_version_or_a_label_is_asked_for(
+def test_a_version_or_a_label_is_requested(
     ask: Callable[..., Any], url: str, fake: FakeServing, options: dict[str, Any]
 ) -> None:
     fake.versions = [1, 2]
@@ -110,7 +110,7 @@ def test_a_version_or_a_label_is_asked_for(
 
 
 @pytest.mark.parametrize("wire", ["grpc", "rest"])
-def test_labels_are_asked_once_a_version_and_follow_a_new_one(fake: FakeServing, wire: str) -> None:
+def test_labels_are_requested_once_per_version(fake: FakeServing, wire: str) -> None:
     with Client(fake.url(wire), "reviews") as client:
         for _ in range(3):
             assert client.predict(["good"])[0].probabilities == {"neg": NEG, "pos": POS}
@@ -120,7 +120,7 @@ def test_labels_are_asked_once_a_version_and_follow_a_new_one(fake: FakeServing,
     assert [chosen for method, _, chosen in fake.requests if method == "classify"] == [1, 2]
 
 
-def test_a_model_that_does_not_tell_its_labels_gives_a_tuple(
+def test_a_model_without_label_names_gives_a_tuple(
     ask: Callable[..., Any], url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(self: FakeServing, request: Any) -> Any:

@@ -48,10 +48,10 @@ def free_port() -> int:
 def test_an_error_is_raised_at_once_with_its_code_and_message(
     ask: Callable[..., Any], url: str, fake: FakeServing, code: Code, kind: type[ClientError]
 ) -> None:
-    fake.failures = [StatusError(code, "told so"), StatusError(Code.INTERNAL, "tried again")]
+    fake.failures = [StatusError(code, "as configured"), StatusError(Code.INTERNAL, "tried again")]
     with pytest.raises(kind) as caught:
         ask(url, "stars", "status")
-    assert (caught.value.code, caught.value.message) == (code, "told so")
+    assert (caught.value.code, caught.value.message) == (code, "as configured")
     assert len(fake.failures) == 1
 
 
@@ -71,7 +71,7 @@ def test_every_code_of_the_protocol_has_an_error() -> None:
     assert of_http(418, "").code is Code.INVALID_ARGUMENT
 
 
-def test_what_the_server_refuses_is_explained_in_its_own_words(ask: Callable[..., Any], url: str) -> None:
+def test_refusals_carry_the_servers_message(ask: Callable[..., Any], url: str) -> None:
     with pytest.raises(ModelNotFound, match=r"Servable not found for request: Latest\(doubler2\)"):
         ask(url, "doubler2", "predict", ["x"])
     with pytest.raises(ModelNotFound, match="Unrecognized servable version label: canary"):
@@ -106,21 +106,21 @@ def test_a_server_that_starts_late_is_waited_for(ask: Callable[..., Any], scheme
 
 
 @pytest.mark.parametrize("scheme", ["grpc", "http"])
-def test_nobody_listening_is_unavailable_after_the_retries(ask: Callable[..., Any], scheme: str) -> None:
+def test_a_closed_port_is_unavailable_after_the_retries(ask: Callable[..., Any], scheme: str) -> None:
     begin = time.monotonic()
     with pytest.raises(Unavailable):
         ask(f"{scheme}://127.0.0.1:{free_port()}", "stars", "status", options={"retries": 2})
     assert 0.15 <= time.monotonic() - begin < 5.0  # two pauses, of at least 0.05 and 0.1 s
 
 
-def test_the_deadline_covers_answers_and_retries(ask: Callable[..., Any], url: str, fake: FakeServing) -> None:
+def test_the_deadline_covers_responses_and_retries(ask: Callable[..., Any], url: str, fake: FakeServing) -> None:
     fake.delay = 1.0
     begin = time.monotonic()
     with pytest.raises(DeadlineExceeded):
         ask(url, "stars", "status", timeout=0.2)
     fake.delay = 0.0
     fake.failures = [StatusError(Code.UNAVAILABLE, "draining")] * 50
-    with pytest.raises((Unavailable, DeadlineExceeded)):  # the last refusal, or no time left for the last answer
+    with pytest.raises((Unavailable, DeadlineExceeded)):  # the last refusal, or no time left for the last response
         ask(url, "stars", "status", timeout=0.3, options={"retries": 100})
     assert time.monotonic() - begin < 2.0
 
@@ -133,7 +133,7 @@ def test_one_string_or_too_few_pairs_is_a_mistake_of_the_caller(ask: Callable[..
 
 
 @pytest.mark.parametrize("wrong", [None, 1, ["a"], float("nan")])
-def test_what_is_no_text_or_example_is_told_with_its_row(ask: Callable[..., Any], url: str, wrong: Any) -> None:
+def test_an_invalid_text_or_example_is_reported_with_its_row(ask: Callable[..., Any], url: str, wrong: Any) -> None:
     kind = type(wrong).__name__
     with pytest.raises(TypeError, match=rf"texts\[1\]: got {kind} .*, expected a str"):
         ask(url, "reviews", "predict", ["good", wrong])
@@ -145,7 +145,7 @@ def test_what_is_no_text_or_example_is_told_with_its_row(ask: Callable[..., Any]
         ask(url, "reviews", "predict_arrays", {"text": ["a", wrong]})
 
 
-def test_an_answer_that_is_too_large_is_an_error_of_the_server(url: str) -> None:
+def test_a_response_that_is_too_large_is_a_server_error(url: str) -> None:
     options: dict[str, Any] = {"max_answer_bytes": 10_000, "batch_size": 1000}
     with Client(url, "reviews", **options) as client:
         assert client.predict(["good"])[0].label == "pos"
@@ -161,9 +161,7 @@ def test_an_answer_that_is_too_large_is_an_error_of_the_server(url: str) -> None
     asyncio.run(ask_at_once())
 
 
-def test_an_answer_that_is_not_the_protocols_is_an_error_of_the_server(
-    ask: Callable[..., Any], fake: FakeServing
-) -> None:
+def test_a_response_outside_the_protocol_is_a_server_error(ask: Callable[..., Any], fake: FakeServing) -> None:
     def nonsense(verb: str, path: str, body: bytes) -> Any:
         return {"hello": "<html>"}
 
@@ -172,7 +170,7 @@ def test_an_answer_that_is_not_the_protocols_is_an_error_of_the_server(
         ask(fake.rest_url, "stars", "predict_arrays", {"text": ["x"]})
 
 
-def test_outputs_of_other_shapes_are_an_error_of_the_server(
+def test_outputs_of_other_shapes_are_a_server_error(
     ask: Callable[..., Any], url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     score, label = np.array([0.5], np.float32), np.array([b"pos", b"neg"], object)

@@ -29,7 +29,7 @@ def runner(fake: FakeServing, tmp_path: Path, repository: Path) -> Path:
     [block for block in BLOCKS if "deploy" not in block[1]],
     ids=lambda text: re.sub(r"\W+", " ", text)[:40].strip(),
 )
-def test_an_example_runs_and_answers(
+def test_an_example_runs_and_prints_predictions(
     language: str, code: str, runner: Path, fake: FakeServing, repository: Path
 ) -> None:
     missing = missing_program(language, code)

@@ -35,7 +35,7 @@ def test_the_path_is_escaped_and_says_which_version() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "options", "told"),
+    ("url", "options", "message"),
     [
         ("host:8500", {}, "no such URL"),
         ("ftp://host/m", {}, "no such URL"),
@@ -52,18 +52,18 @@ def test_the_path_is_escaped_and_says_which_version() -> None:
         ("grpc://host/a", {"tls": Tls()}, "grpcs:// or https://"),
     ],
 )
-def test_what_cannot_be_asked_is_refused_with_what_was_expected(url: str, options: dict[str, int], told: str) -> None:
-    with pytest.raises(OptionsError, match=told):
+def test_an_invalid_url_is_refused_with_the_expected_form(url: str, options: dict[str, int], message: str) -> None:
+    with pytest.raises(OptionsError, match=message):
         Client(url, **options)  # type: ignore[arg-type]  # of several types, which the table mixes
 
 
-def test_a_folder_is_no_url() -> None:
+def test_a_folder_is_not_a_url() -> None:
     assert not is_url("transom-out")
     assert not is_url("C:\\models")
     assert not is_url("/grpc://x")
 
 
-def test_tls_files_must_be_there_and_whole(tmp_path: Path) -> None:
+def test_tls_files_must_exist_and_be_complete(tmp_path: Path) -> None:
     (tmp_path / "a.pem").write_text("")
     with pytest.raises(OptionsError, match="a certificate or a key alone"):
         Tls(cert=tmp_path / "a.pem")

@@ -1,4 +1,4 @@
-"""Whatever a server answers, a client returns it or raises one of its own errors."""
+"""For any response of a server, a client returns a value or raises one of its own errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CALLS: list[Call] = [Predict("", {}), Infer("classify", "", []), Infer("regress"
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(CALLS), VALUES, st.sampled_from([200, 200, 200, 302, 400, 404, 418, 503, 599]))
-def test_any_json_is_an_answer_or_an_error_of_the_client(call: Call, value: Any, status: int) -> None:
+def test_any_json_is_a_response_or_a_client_error(call: Call, value: Any, status: int) -> None:
     with contextlib.suppress(ClientError):
         answer = RestWire(TARGET).decode(call, status, json.dumps(value).encode())
         if isinstance(call, Predict):
@@ -41,7 +41,7 @@ def test_any_json_is_an_answer_or_an_error_of_the_client(call: Call, value: Any,
 
 @pytest.mark.parametrize("body", [b"", b"{", b"<html>", b"\xff", b"[" * 100_000, b"NaN", b"[1]"])
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: type(call).__name__)
-def test_what_is_no_json_is_an_error_of_the_server(call: Call, body: bytes) -> None:
+def test_invalid_json_is_a_server_error(call: Call, body: bytes) -> None:
     with pytest.raises(ServerError):
         RestWire(TARGET).decode(call, 200, body)
 
@@ -50,7 +50,7 @@ def test_what_is_no_json_is_an_error_of_the_server(call: Call, body: bytes) -> N
 @given(
     st.integers(0, 30), st.lists(st.integers(-(2**63), 2**63 - 1), max_size=4), st.binary(max_size=20), st.booleans()
 )
-def test_any_tensor_is_an_array_or_an_error_of_the_client(
+def test_any_tensor_is_an_array_or_a_client_error(
     dtype: int, sizes: list[int], content: bytes, in_content: bool
 ) -> None:
     response = PredictResponse()
@@ -64,7 +64,7 @@ def test_any_tensor_is_an_array_or_an_error_of_the_client(
         GrpcWire(TARGET).decode(Predict("", {}), response)
 
 
-def test_all_outputs_of_an_answer_share_the_bound_on_what_was_not_sent() -> None:
+def test_all_outputs_of_a_response_share_the_bound_on_filled_values() -> None:
     response = PredictResponse()
     for name in "abc":
         tensor = response.outputs[name]
@@ -75,7 +75,7 @@ def test_all_outputs_of_an_answer_share_the_bound_on_what_was_not_sent() -> None
         GrpcWire(TARGET).decode(Predict("", {}), response)
 
 
-def test_metadata_that_are_none_are_an_error_of_the_server() -> None:
+def test_invalid_metadata_are_a_server_error() -> None:
     response = GetModelMetadataResponse()
     response.metadata["signature_def"].type_url = "type.googleapis.com/tensorflow.serving.SignatureDefMap"
     response.metadata["signature_def"].value = b"\xff\xff"
@@ -86,14 +86,14 @@ def test_metadata_that_are_none_are_an_error_of_the_server() -> None:
 @pytest.mark.parametrize(
     "body", [b'{"outputs": [null]}', b'{"outputs": [1, {}]}', b'{"outputs": [[1], 2]}', b'{"outputs": ["a", 1]}']
 )
-def test_json_that_is_no_array_is_an_error_of_the_server(body: bytes) -> None:
+def test_json_that_is_not_an_array_is_a_server_error(body: bytes) -> None:
     with pytest.raises(ServerError):
         RestWire(TARGET).decode(Predict("", {}), 200, body)
 
 
 @pytest.mark.parametrize("dtype", ["DT_FLOAT", "DT_FLOAT8_E5M2", "DT_INT32", "DT_STRING", "DT_RESOURCE"])
 @pytest.mark.parametrize("outputs", ['["a"]', "[1.5]", "[true]", "[1e300]", '{"y": [{"b64": "YQ=="}]}'])
-def test_outputs_that_are_not_what_the_metadata_say_are_an_array_or_an_error(dtype: str, outputs: str) -> None:
+def test_outputs_that_contradict_the_metadata_are_an_array_or_an_error(dtype: str, outputs: str) -> None:
     wire = RestWire(TARGET)
     signature = {"outputs": {"y": {"dtype": dtype, "tensor_shape": {"dim": [{"size": "-1"}]}, "name": "y:0"}}}
     metadata = {"signature_def": {"signature_def": {"s": signature}}}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from fake_serving import FakeServing
 
-# What `serving.client` needs, with what those need.
+# The packages that `serving.client` needs, with their dependencies.
 _HTTPX = ("httpx", "httpcore", "h11", "anyio", "sniffio", "idna", "certifi")
 _DISTRIBUTIONS = ("grpcio", "typing_extensions", "protobuf", "numpy", *_HTTPX)
 _FOREIGN = ("tensorflow", "keras", "pandas", "numpy", "grpc", "httpx", "pydantic", "yaml")
@@ -37,7 +37,7 @@ def test_importing_the_client_loads_nothing_heavy_and_is_fast(repository: Path) 
     begin = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-    assert time.monotonic() - begin < 5.0  # 0.1 s where nothing else runs; this machine is shared
+    assert time.monotonic() - begin < 5.0  # 0.1 s on an idle machine; this one is shared
 
 
 def test_the_client_runs_with_grpcio_protobuf_httpx_and_numpy_alone(

@@ -1,6 +1,6 @@
-"""The client, and a canary's way, against `python -m serving.server` as the manifests would start TF Serving.
+"""The client, and a canary's lifecycle, against `python -m serving.server` as the manifests would start TF Serving.
 
-The tiny SavedModel answers as Transom's models do.
+The tiny SavedModel has the outputs of Transom's models.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ NAMES = ["neg", "pos"]
 
 
 class Reviews(tf.Module):
-    """pos where the text holds "good"."""
+    """ "pos" if the text contains "good"."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     def ask(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -57,7 +57,7 @@ class Reviews(tf.Module):
 
 
 def save(folder: Path) -> None:
-    """The SavedModel, its classify signature under TF Serving's method name."""
+    """The SavedModel, whose classify signature has TF Serving's method name."""
     module = Reviews()
     tf.saved_model.save(module, str(folder), {"serving_default": module.ask, "classify": module.classify})
     path = folder / "saved_model.pb"
@@ -75,7 +75,7 @@ class Running:
     config: Path
 
     def url(self, wire: str) -> str:
-        """Of "grpc" or "rest"."""
+        """The address for "grpc" or "rest"."""
         return self.grpc if wire == "grpc" else self.rest
 
 
@@ -115,7 +115,7 @@ def free_port() -> int:
 
 
 def wait_for(running: Running, process: subprocess.Popen[bytes]) -> None:
-    """Until it answers over both wires; at most two minutes, as the machine is shared."""
+    """Waits until it responds over both protocols; at most two minutes, as the machine is shared."""
     end = time.monotonic() + 120
     while True:
         assert process.poll() is None, "the server ended"
@@ -123,15 +123,15 @@ def wait_for(running: Running, process: subprocess.Popen[bytes]) -> None:
             for url in (running.grpc, running.rest):
                 with Client(url, "reviews", retries=0, timeout=5) as client:
                     client.predict(["x"])
-        except (Unavailable, ModelNotFound):  # nobody listens, or the models are not loaded
-            assert time.monotonic() < end, "the server does not answer"
+        except (Unavailable, ModelNotFound):  # the port is closed, or the models are not loaded
+            assert time.monotonic() < end, "the server does not respond"
             time.sleep(0.2)
         else:
             return
 
 
 @pytest.mark.parametrize("wire", ["grpc", "rest"])
-def test_long_lists_and_hard_strings_are_answered_in_order(server: Running, wire: str) -> None:
+def test_predictions_for_long_lists_and_hard_strings_come_in_order(server: Running, wire: str) -> None:
     texts = [f"{number} {'good' if number % 3 else ''} é日\0😀" for number in range(300)]
     with Client(server.url(wire), "reviews", batch_size=32) as client:
         answers = client.predict(texts)
@@ -140,7 +140,7 @@ def test_long_lists_and_hard_strings_are_answered_in_order(server: Running, wire
 
 
 @pytest.mark.parametrize("wire", ["grpc", "rest"])
-def test_every_call_of_the_client_is_understood(server: Running, wire: str) -> None:
+def test_the_server_understands_every_call_of_the_client(server: Running, wire: str) -> None:
     async def ask() -> None:
         async with AsyncClient(server.url(wire), "reviews") as client:
             assert [(one.version, one.state) for one in await client.status()] == [(2, "AVAILABLE"), (1, "AVAILABLE")]
@@ -175,7 +175,7 @@ def test_refusals_are_typed(server: Running, wire: str) -> None:
             client.predict_arrays({"text": ["x"]}, signature="none")
 
 
-def test_a_canary_is_promoted_and_taken_back_while_it_is_served(server: Running) -> None:
+def test_a_canary_is_promoted_and_rolled_back_while_it_is_served(server: Running) -> None:
     def versions() -> list[int]:
         found = []
         for label in ("stable", "canary"):
@@ -193,7 +193,7 @@ def test_a_canary_is_promoted_and_taken_back_while_it_is_served(server: Running)
         release("rollback", "reviews", server.config, [server.grpc])
 
 
-def test_the_examples_of_the_docs_are_answered(server: Running, tmp_path: Path, repository: Path) -> None:
+def test_the_examples_of_the_docs_work(server: Running, tmp_path: Path, repository: Path) -> None:
     prepare(tmp_path, repository)
     ports = urlsplit(server.grpc).port or 0, urlsplit(server.rest).port or 0
     for language, code in BLOCKS:
@@ -204,7 +204,7 @@ def test_the_examples_of_the_docs_are_answered(server: Running, tmp_path: Path, 
                 assert "error" not in json.loads(printed)
 
 
-def test_metrics_are_where_the_manifests_say(server: Running) -> None:
+def test_metrics_are_at_the_path_in_the_manifests(server: Running) -> None:
     answer = httpx.get(server.rest + server_files.METRICS_PATH, trust_env=False)
     assert answer.status_code == 200
     assert ":tensorflow:serving:request_count" in answer.text

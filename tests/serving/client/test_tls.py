@@ -1,4 +1,4 @@
-"""grpcs:// and https:// with an authority of one's own and client certificates."""
+"""grpcs:// and https:// with a private authority and client certificates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from serving.client import AsyncClient, Client, ClientError, Tls, Unavailable
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an authority (ca), and a server's and a client's certificates and keys of it."""
+    """A folder with an authority (ca), and certificates and keys that it signed for a server and a client."""
     if shutil.which("openssl") is None:
         pytest.skip("no openssl to make certificates with")
     folder = tmp_path_factory.mktemp("tls")
@@ -38,7 +38,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def secured(certificates: Path) -> Iterator[FakeServing]:
-    """A server that answers only clients with a certificate of the authority."""
+    """A server that accepts only clients with a certificate of the authority."""
 
     def read(name: str) -> bytes:
         return (certificates / name).read_bytes()
@@ -53,7 +53,7 @@ def secured(certificates: Path) -> Iterator[FakeServing]:
 
 
 @pytest.mark.parametrize("wire", ["grpc", "rest"])
-def test_both_sides_show_their_certificates(secured: FakeServing, certificates: Path, wire: str) -> None:
+def test_both_sides_present_their_certificates(secured: FakeServing, certificates: Path, wire: str) -> None:
     tls = Tls(certificates / "ca.pem", certificates / "client.pem", certificates / "client.key")
     with Client(secured.url(wire), "stars", tls=tls) as client:
         assert client.predict(["four"])[0].score == 4.0
@@ -66,11 +66,11 @@ def test_both_sides_show_their_certificates(secured: FakeServing, certificates: 
 
 
 @pytest.mark.parametrize("wire", ["grpc", "rest"])
-def test_an_unknown_server_and_an_unknown_client_get_no_answer(
+def test_an_unknown_server_and_an_unknown_client_are_refused(
     secured: FakeServing, certificates: Path, wire: str
 ) -> None:
     with Client(secured.url(wire), "stars", retries=0) as client, pytest.raises(Unavailable):
         client.status()
-    nobody = Tls(certificates / "ca.pem")
-    with Client(secured.url(wire), "stars", retries=0, tls=nobody) as client, pytest.raises(ClientError):
+    without_certificate = Tls(certificates / "ca.pem")
+    with Client(secured.url(wire), "stars", retries=0, tls=without_certificate) as client, pytest.raises(ClientError):
         client.status()

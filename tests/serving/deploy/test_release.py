@@ -1,4 +1,4 @@
-"""A canary's way: rendered, promoted, taken back, withdrawn; in files and in a server."""
+"""A canary's lifecycle: rendered, promoted, rolled back, withdrawn; in files and in a server."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def labels(text: str) -> tuple[dict[str, int], list[int]]:
     return dict(model.version_labels), list(model.model_version_policy.specific.versions)
 
 
-def test_a_canary_is_promoted_and_the_promotion_taken_back(folder: Path) -> None:
+def test_a_canary_is_promoted_and_the_promotion_rolled_back(folder: Path) -> None:
     config = folder / "config" / "models.config"
     moved = release("promote", "reviews", folder)
     assert (moved.before, moved.after, moved.loaded) == (1, 2, (1, 2))
@@ -69,7 +69,7 @@ def test_the_configuration_in_a_config_map_is_changed_and_nothing_else(tmp_path:
     assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")) == []
 
 
-def test_other_models_of_the_file_stay_as_they_are(folder: Path) -> None:
+def test_other_models_in_the_file_are_unchanged(folder: Path) -> None:
     config = folder / "config" / "models.config"
     message = model_config.parse(config.read_text(), "")
     message.model_config_list.config.add(name="other", base_path="/models/other", model_platform="tensorflow")
@@ -83,13 +83,13 @@ def test_other_models_of_the_file_stay_as_they_are(folder: Path) -> None:
         release("promote", "third", config)
 
 
-def test_a_server_is_told_the_whole_configuration(folder: Path, fake: FakeServing) -> None:
+def test_a_server_receives_the_whole_configuration(folder: Path, fake: FakeServing) -> None:
     release("promote", "reviews", folder, [fake.grpc_url])
     (config,) = fake.reloads
     assert labels(model_config.to_text(config)) == ({"stable": 2, "canary": 2}, [1, 2])
 
 
-def test_a_server_that_refuses_leaves_the_file_as_it_was(folder: Path, fake: FakeServing) -> None:
+def test_the_file_is_unchanged_if_a_server_refuses(folder: Path, fake: FakeServing) -> None:
     before = (folder / "config" / "models.config").read_text()
     refusal = "Request to assign label to version 2 of model reviews, which is not currently available for inference"
     fake.failures = [StatusError(Code.FAILED_PRECONDITION, refusal)]
@@ -102,7 +102,7 @@ def test_a_server_that_refuses_leaves_the_file_as_it_was(folder: Path, fake: Fak
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("models.config", "model_config_list {", "ModelServerConfig in text format"),
         ("a.yaml", "data: {}", "no models.config in it"),
@@ -110,9 +110,9 @@ def test_a_server_that_refuses_leaves_the_file_as_it_was(folder: Path, fake: Fak
         ("a.yaml", "", "no models.config in it"),
     ],
 )
-def test_a_file_that_is_none_is_refused(tmp_path: Path, name: str, content: str, told: str) -> None:
+def test_an_invalid_file_is_refused(tmp_path: Path, name: str, content: str, message: str) -> None:
     (tmp_path / name).write_text(content)
-    with pytest.raises(DeployError, match=told):
+    with pytest.raises(DeployError, match=message):
         release("promote", "reviews", tmp_path / name)
 
 

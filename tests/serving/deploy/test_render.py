@@ -42,8 +42,8 @@ KINDS = {
     "PodDisruptionBudget": "V1PodDisruptionBudget",
     "NetworkPolicy": "V1NetworkPolicy",
 }
-# python/kserve/docs/V1beta1ModelSpec.md and V1beta1PredictorSpec.md of kserve/kserve: what is no field of a container,
-# and what a predictor has beside a pod.
+# python/kserve/docs/V1beta1ModelSpec.md and V1beta1PredictorSpec.md of kserve/kserve: fields that a container lacks,
+# and the fields of a predictor that a pod lacks.
 KSERVE_MODEL = {"modelFormat", "protocolVersion", "storageUri"}
 KSERVE_PREDICTOR = {
     "minReplicas",
@@ -74,7 +74,7 @@ def case(request: pytest.FixtureRequest, push_dir: Path) -> tuple[str, DeployPla
 
 
 def only(target: str) -> pytest.MarkDecorator:
-    """The cases whose name begins so."""
+    """The cases whose name begins with this."""
     return pytest.mark.parametrize("case", [name for name in CASES if name.startswith(target)], indirect=True)
 
 
@@ -98,19 +98,19 @@ def test_the_files_are_the_golden_ones(case: tuple[str, DeployPlan], push_dir: P
     golden = {
         str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in folder.rglob("*") if path.is_file()
     }
-    assert made == golden, "read the difference; UPDATE_GOLDEN=1 accepts it"
+    assert made == golden, "review the difference; UPDATE_GOLDEN=1 accepts it"
 
 
 @only("k")
-def test_kubernetes_own_models_take_every_field(case: tuple[str, DeployPlan]) -> None:
-    """A required field that is missing is an error of theirs; a field that they do not know would vanish."""
+def test_the_official_kubernetes_models_accept_every_field(case: tuple[str, DeployPlan]) -> None:
+    """They refuse a missing required field, and would drop an unknown one."""
     checked = [one for one in resources(case[1]) if one["kind"] in KINDS]
     assert len(checked) >= (7 if case[1].target == "kubernetes" else 1)
     for one in checked:
         check(one, KINDS[one["kind"]])
 
 
-def test_what_compose_would_read_otherwise_is_escaped(tmp_path: Path) -> None:
+def test_characters_special_to_compose_are_escaped(tmp_path: Path) -> None:
     base = tmp_path / "$HOME" / "reviews"
     (base / "1").mkdir(parents=True)
     text = render(plan("compose", base, bind="::1"))["compose.yaml"]
@@ -119,7 +119,7 @@ def test_what_compose_would_read_otherwise_is_escaped(tmp_path: Path) -> None:
     assert service["volumes"][1]["source"] == str(base).replace("$", "$$")
 
 
-def test_the_health_check_of_compose_asks_the_status_route(push_dir: Path) -> None:
+def test_the_health_check_of_compose_uses_the_status_route(push_dir: Path) -> None:
     from fake_serving import FakeServing
 
     (text,) = [text for name, text in render(plan("compose", push_dir)).items() if name == "compose.yaml"]
@@ -143,7 +143,7 @@ def test_an_inference_service_is_a_container_a_pod_and_what_kserve_adds(case: tu
 
 
 def check(document: Any, model: str) -> None:
-    """Reads a document as one of Kubernetes' models and compares what is left of it."""
+    """Reads a document as one of Kubernetes' models and compares the result with it."""
 
     class Response:
         data = json.dumps(document)
@@ -193,7 +193,7 @@ def test_the_canary_is_compared_with_the_version_before_it(push_dir: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("target", "options", "told"),
+    ("target", "options", "message"),
     [
         ("compose", {"canary": 7}, "version 7, which is not in"),
         ("compose", {"stable": 7}, "5, 10, 20"),
@@ -221,8 +221,10 @@ def test_the_canary_is_compared_with_the_version_before_it(push_dir: Path) -> No
         ("kserve", {"host_path": "/a"}, "--bucket, --pvc"),
     ],
 )
-def test_what_cannot_be_deployed_is_refused(target: Any, options: dict[str, Any], told: str, push_dir: Path) -> None:
-    with pytest.raises(DeployError, match=told):
+def test_an_impossible_deployment_is_refused(
+    target: Any, options: dict[str, Any], message: str, push_dir: Path
+) -> None:
+    with pytest.raises(DeployError, match=message):
         plan(target, push_dir, **options)
 
 
@@ -246,7 +248,7 @@ def test_a_folder_without_a_version_is_refused(tmp_path: Path) -> None:
         ("a-" * 31 + "b", "a-" * 17 + "7bdd15"),
     ],
 )
-def test_a_name_is_spelled_as_kubernetes_can_and_served_as_it_is(push_dir: Path, name: str, spelled: str) -> None:
+def test_a_name_is_adapted_for_kubernetes_and_served_unchanged(push_dir: Path, name: str, spelled: str) -> None:
     found = plan("kubernetes", push_dir, name=name, pvc="models")
     assert (found.model, found.resource) == (name, spelled)
     assert re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", found.resource)
@@ -274,7 +276,7 @@ def test_deploying_imports_neither_tensorflow_nor_a_kubernetes_client(repository
 
 
 @pytest.mark.parametrize("target", ["compose", "kubernetes"])
-def test_files_that_nobody_rendered_are_not_written_over(push_dir: Path, tmp_path: Path, target: Any) -> None:
+def test_files_that_were_not_rendered_are_not_overwritten(push_dir: Path, tmp_path: Path, target: Any) -> None:
     made = plan(target, push_dir, **({"pvc": "models"} if target == "kubernetes" else {}))
     for name in render(made):
         out = tmp_path / name.replace("/", "-")

@@ -103,8 +103,8 @@ def test_files_can_be_read_by_a_server_of_another_user(source: Path, base: Path)
 
 
 @pytest.fixture
-def nobody() -> Iterator[None]:
-    """The test runs without root's privileges, where it is root who runs it."""
+def unprivileged() -> Iterator[None]:
+    """Drops root's privileges if root runs the test."""
     root = os.geteuid() == 0
     if root:
         os.seteuid(65534)
@@ -115,7 +115,7 @@ def nobody() -> Iterator[None]:
 
 @pytest.fixture
 def closed_base(source: Path) -> Iterator[tuple[Path, Path]]:
-    """A model that everybody can read and a base path, with one version, that nobody can write to."""
+    """A model that all users can read, and a base path with one version that no user can write to."""
     with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to other users
         model, base = Path(folder, "model"), Path(folder, "reviews")
         shutil.copytree(source, model)
@@ -126,7 +126,7 @@ def closed_base(source: Path) -> Iterator[tuple[Path, Path]]:
         base.chmod(0o755)
 
 
-def test_a_folder_without_permission(closed_base: tuple[Path, Path], nobody: None) -> None:
+def test_a_folder_without_permission(closed_base: tuple[Path, Path], unprivileged: None) -> None:
     model, base = closed_base
     live = versions(base)
     with pytest.raises(PublishError, match=rf"the folder {base} cannot take the model\n.*no permission"):
@@ -148,7 +148,7 @@ def test_a_file_where_the_folder_should_be(source: Path, base: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system with room for one copy of the model and no second."""
+    """A file system with room for only one copy of the model."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
@@ -160,7 +160,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_leaves_the_live_version_and_no_rest(source: Path, small_disk: Path) -> None:
+def test_a_full_disk_leaves_the_live_version_and_no_leftovers(source: Path, small_disk: Path) -> None:
     base = small_disk / "reviews"
     live = publish(source, base)
     with pytest.raises(PublishError, match="no space left"):
@@ -170,7 +170,7 @@ def test_a_full_disk_leaves_the_live_version_and_no_rest(source: Path, small_dis
     assert hidden(base) == []
 
 
-def test_a_copy_that_fails_in_the_middle_leaves_no_rest(source: Path, base: Path) -> None:
+def test_a_copy_that_fails_halfway_leaves_nothing_behind(source: Path, base: Path) -> None:
     live = publish(source, base)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
@@ -185,7 +185,7 @@ def test_a_copy_that_fails_in_the_middle_leaves_no_rest(source: Path, base: Path
 
 def test_a_killed_publisher_leaves_only_what_the_next_one_removes(source: Path, base: Path) -> None:
     live = publish(source, base)
-    # Reading a pipe that nobody writes to stops the copy for as long as the test wants.
+    # Reading a pipe without a writer blocks the copy for as long as the test needs.
     os.mkfifo(source / "variables" / "zz")
     code = (
         "import sys, pathlib; from serving.publish.version_folders import publish; "
@@ -197,7 +197,7 @@ def test_a_killed_publisher_leaves_only_what_the_next_one_removes(source: Path, 
         assert publisher.poll() is None
         time.sleep(0.01)
     remove_leftovers(base)
-    assert len(hidden(base)) == 1, "the folder of a living publisher was taken for a leftover"
+    assert len(hidden(base)) == 1, "the folder of a running publisher was taken for a leftover"
     publisher.send_signal(signal.SIGKILL)
     publisher.wait()
     assert versions(base) == [live]
@@ -225,7 +225,7 @@ def test_many_publishers_at_once_all_get_their_own_version(source: Path, base: P
     assert hidden(base) == []
 
 
-def test_a_version_with_a_given_number_takes_the_place_of_the_old_one(source: Path, base: Path) -> None:
+def test_a_version_with_a_given_number_replaces_the_old_one(source: Path, base: Path) -> None:
     assert publish(source, base, version=7) == 7
     (source / "saved_model.pb").write_bytes(b"another")
     assert publish(source, base, {"note": b"n"}, version=7) == 7
@@ -234,7 +234,7 @@ def test_a_version_with_a_given_number_takes_the_place_of_the_old_one(source: Pa
     assert hidden(base) == []
 
 
-def test_another_kind_of_model_is_known_by_another_file(source: Path, base: Path) -> None:
+def test_another_kind_of_model_is_recognized_by_another_file(source: Path, base: Path) -> None:
     with pytest.raises(PublishError, match=r"edge\.json"):
         publish(source, base, known_by="edge.json")
     (source / "saved_model.pb").rename(source / "edge.json")
@@ -244,8 +244,8 @@ def test_another_kind_of_model_is_known_by_another_file(source: Path, base: Path
         publish(source, base)
 
 
-def test_what_another_program_numbered_is_neither_removed_nor_counted(source: Path, base: Path) -> None:
-    """Dated tables, somebody else's models, a link to a folder: a push folder may have been a folder before."""
+def test_numbered_folders_of_other_programs_are_ignored(source: Path, base: Path) -> None:
+    """Dated tables, other models, a link to a folder: a push folder may have had another use before."""
     for name in ("20240101", "7"):
         (base / name).mkdir(parents=True)
         (base / name / "table.csv").write_text("text,label")
@@ -261,14 +261,14 @@ def test_what_another_program_numbered_is_neither_removed_nor_counted(source: Pa
     assert sorted(hidden(base)) == [".publishing-notes", ".removing-1-mine"]
 
 
-def test_a_push_that_cannot_take_its_place_leaves_the_one_before(source: Path, base: Path) -> None:
+def test_a_failed_replacement_leaves_the_previous_push(source: Path, base: Path) -> None:
     publish(source, base, version=7)
     with pytest.raises(FileNotFoundError):
         _replace(base / ".publishing-gone", base, 7, "saved_model.pb")
     assert (versions(base), hidden(base)) == ([7], [])
 
 
-def test_only_a_push_is_replaced_by_a_push_of_its_number(source: Path, base: Path) -> None:
+def test_a_push_replaces_only_an_earlier_push_of_its_number(source: Path, base: Path) -> None:
     (base / "5").mkdir(parents=True)
     (base / "5" / "table.csv").write_text("text,label")
     (base / "6").symlink_to(source)

@@ -77,7 +77,17 @@ def test_a_flag_is_written_in_three_ways():
     for text, value in (("true", True), ("1", True), ("false", False), ("0", False), ("False", False)):
         assert options(f"--enable_model_warmup={text}").enable_model_warmup is value
     assert options("--file_system_poll_wait_seconds=-1").file_system_poll_wait_seconds == -1
+    assert options("--file_system_poll_wait_seconds", "-1e3").file_system_poll_wait_seconds == -1000
     assert (options().max_run_seconds, options("--max_run_seconds=0.5").max_run_seconds) == (300, 0.5)
+
+
+@pytest.mark.parametrize("value", ["-keys", "-", "-1e3", "-x y", "a=b", ""])
+def test_any_text_is_a_value_in_both_forms(value):
+    assert parse(["--model_name", value])["model_name"] == parse([f"--model_name={value}"])["model_name"] == value
+
+
+def test_two_dashes_are_a_value_after_an_equals_sign():
+    assert parse(["--model_name=--"])["model_name"] == "--"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +105,9 @@ def test_a_flag_is_written_in_three_ways():
         (["--port"], "--port", "got: no value"),
         (["--model_name", "--port=1"], "--model_name", "got: no value"),
         (["--enable_batching=maybe"], "--enable_batching", "true, false, 1 or 0"),
+        (["--model_name=x", "--"], "unknown flag --", "--help lists them"),
         (["--workers=0"], "--workers", "from 1 to 1024"),
+        (["--workers=--"], "--workers", "got: --"),
         (["--drain_seconds=inf"], "--drain_seconds", "a number, at least 0"),
         (["--file_system_poll_wait_seconds=nan"], "--file_system_poll_wait_seconds", "a number"),
         (["--max_pending_bytes=" + "9" * 400], "--max_pending_bytes", "a whole number, at least 1"),

@@ -236,7 +236,7 @@ def test_a_deadline_ends_the_run_and_a_cancelled_request_breaks_no_other(base, b
         assert error.value.code is Code.DEADLINE_EXCEEDED
         assert (await service.predict(spec(), floats(1))).outputs["y"].tolist() == [3.0]
 
-    # That the service stops at all shows that the threads are free again, and the version drained.
+    # The service can stop only if the threads are free again and the version is drained.
     with_core(options_of(config_of(m=base), batching=batching), use)
 
 

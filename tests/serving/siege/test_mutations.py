@@ -21,7 +21,7 @@ from serving.wire.protos import PredictRequest
 BODIES = [(method, body) for method, bodies in MESSAGES.items() for body in bodies]
 
 
-def test_requests_are_what_they_seem():
+def test_requests_parse_as_their_message_types():
     request = PredictRequest.FromString(wire.floats_request(1.0, 2.5))
     assert request.model_spec.name == "half_plus_two"
     assert list(request.inputs["x"].float_val) == [1.0, 2.5]
@@ -31,14 +31,14 @@ def test_requests_are_what_they_seem():
 
 
 @pytest.mark.parametrize(("method", "body"), BODIES)
-def test_seeds_are_messages_and_survive_being_taken_apart(method, body):
+def test_seeds_are_messages_and_survive_parsing_and_serializing(method, body):
     service, _, name = method[1:].partition("/")
     if not service.startswith("grpc."):
         protos.methods(service)[name][0].FromString(body)
     assert encode_fields(fields(body)) == body
 
 
-def test_a_message_that_holds_another_a_thousand_times_and_so_on_is_cut():
+def test_deeply_repeated_messages_are_cut():
     message = [(1, 2, b"a" * 10)]
     for _ in range(4):
         message = [(1, 2, message)] * 1000

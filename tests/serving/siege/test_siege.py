@@ -58,7 +58,7 @@ def test_other_callers_do_not_notice(under_siege, one):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_wrong_requests_are_answered_or_refused(config, tmp_path, workers):
+def test_wrong_requests_are_served_or_refused(config, tmp_path, workers):
     log = tmp_path / "server.log"
     with start_server(config, log, workers=workers) as server:
         report, findings = fuzz_and_probe(server, SEED, FUZZ_SECONDS, slack=SLACK)

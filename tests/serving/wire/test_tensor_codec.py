@@ -1,4 +1,4 @@
-"""Arrays to TensorProto and back, against TensorFlow's own."""
+"""Arrays to TensorProto and back, compared with TensorFlow's functions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ARRAYS = st.sampled_from(_DTYPES).flatmap(lambda dtype: hnp.arrays(dtype, hnp.a
 
 @settings(max_examples=60, deadline=None)
 @given(_ARRAYS)
-def test_tensorflow_reads_what_is_written_and_its_own_is_read(array: np.ndarray) -> None:
+def test_encoding_and_decoding_agree_with_tensorflow(array: np.ndarray) -> None:
     theirs = tf.make_ndarray(tensor_pb2.TensorProto.FromString(to_proto(array).SerializeToString()))
     np.testing.assert_array_equal(theirs, array)
     assert theirs.dtype == array.dtype
@@ -42,7 +42,7 @@ def test_repeated_values_may_be_left_out_and_bfloat16_is_widened() -> None:
 
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=5))
 def test_strings_of_a_tensor_content_are_read(strings: list[bytes]) -> None:
-    """As --enable_serialization_as_tensor_content sends them; TensorFlow's own writer of it is in C++ only."""
+    """As --enable_serialization_as_tensor_content sends them; TensorFlow can write them in C++ only."""
     content = b"".join(varint(len(one)) for one in strings) + b"".join(strings)
     proto = TensorProto(dtype=7, tensor_content=content)
     proto.tensor_shape.dim.add(size=len(strings))
@@ -53,7 +53,7 @@ def varint(number: int) -> bytes:
     return bytes([number & 0x7F | 0x80, number >> 7]) if number > 0x7F else bytes([number])
 
 
-def test_lists_become_what_tensorflow_would_make_of_them() -> None:
+def test_lists_become_the_same_tensors_as_in_tensorflow() -> None:
     assert as_array([1.0]).dtype == np.float32
     assert as_array([1]).dtype == np.int32
     assert as_array([2**40]).dtype == np.int64
@@ -64,7 +64,7 @@ def test_lists_become_what_tensorflow_would_make_of_them() -> None:
 
 
 @pytest.mark.parametrize("values", [[[1], [1, 2]], ["a", 1], [{}], [1j], ["a", ["b"]]])
-def test_what_is_no_array_is_refused(values: object) -> None:
+def test_values_that_are_not_arrays_are_refused(values: object) -> None:
     with pytest.raises(TypeError, match="an input"):
         as_array(values)
 
@@ -87,7 +87,7 @@ def test_values_that_do_not_fill_the_shape_are_refused() -> None:
         ([1j], "the input 'text' has dtype complex128"),
     ],
 )
-def test_what_is_wrong_with_an_input_is_told_with_its_place(values: object, message: str) -> None:
+def test_an_error_names_the_input_and_the_position(values: object, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         to_proto(values, "text")
 
@@ -107,10 +107,10 @@ def test_many_strings_of_a_tensor_content_are_read_in_linear_time() -> None:
 
 
 @pytest.mark.parametrize("content", [b"\x05ab", b"\x01", b"\x80\x80", b"\xff" * 30, b"\x01abc"])
-def test_a_content_that_is_no_strings_is_refused(content: bytes) -> None:
+def test_content_that_is_not_strings_is_refused(content: bytes) -> None:
     proto = TensorProto(dtype=7, tensor_content=content)
     proto.tensor_shape.dim.add(size=1)
-    with pytest.raises(ValueError, match="that are no strings"):
+    with pytest.raises(ValueError, match="that are not strings"):
         from_proto(proto)
 
 
@@ -128,7 +128,7 @@ def test_a_content_that_is_no_strings_is_refused(content: bytes) -> None:
         ([1] * 10**5, {"dtype": 10, "bool_val": [True]}),
     ],
 )
-def test_a_shape_that_was_not_filled_takes_no_memory(shape: list[int], fields: dict[str, Any]) -> None:
+def test_a_shape_without_values_takes_no_memory(shape: list[int], fields: dict[str, Any]) -> None:
     proto = TensorProto(**fields)
     for size in shape:
         proto.tensor_shape.dim.add(size=size)

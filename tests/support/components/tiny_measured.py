@@ -1,4 +1,4 @@
-"""Measurements as a test wants them."""
+"""Builders of measurements for tests."""
 
 from __future__ import annotations
 

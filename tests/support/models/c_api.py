@@ -1,6 +1,6 @@
-"""Loads and asks a SavedModel through TensorFlow's C API alone, as TF Serving does: `LoadSavedModel`, a session, a run.
+"""Queries a SavedModel through TensorFlow's C API alone, as TF Serving does: `LoadSavedModel`, a session, a run.
 
-Run as a script in a process of its own; nothing of Python's TensorFlow is imported. Arguments: the package folders of
+Run as a script in its own process; nothing of Python's TensorFlow is imported. Arguments: the package folders of
 tensorflow and tensorflow_text, the model's folder, the names of an input of strings and of an output of floats
 ("name:index"), the size of the output, and the texts. Prints the numbers.
 """

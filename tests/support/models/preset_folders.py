@@ -16,7 +16,7 @@ def hugging_face(folder: Path, kind: str = "bert", tokenizer: dict | None = None
 
 
 def keras_hub(folder: Path, words: list[str], **switches: bool) -> str:
-    """A folder as KerasHub's save_to_preset lays it out; its weights are a whole HDF5 file with nothing in it."""
+    """A folder as KerasHub's save_to_preset lays it out; its weights are a valid, empty HDF5 file."""
     import h5py
 
     sizes = {

@@ -1,4 +1,4 @@
-"""Artifacts in folders, as TFX hands them to an executor, and Examples in which a test's own rows lie."""
+"""Artifacts in folders, as TFX passes them to an executor, and Examples with a test's own rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tfx.types import artifact_utils, standard_artifacts
 
 
 def artifact(kind: type[types.Artifact], folder: Path) -> Any:
-    """An artifact whose folder is there."""
+    """An artifact whose folder exists."""
     made = kind()
     made.uri = str(folder)
     folder.mkdir(parents=True, exist_ok=True)

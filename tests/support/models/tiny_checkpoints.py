@@ -69,7 +69,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "pos_att_type": "p2c|c2p",
         "max_relative_positions": -1,
     },
-    # The first two rows of its positions are no token's.
+    # The first two rows of its positions belong to no token.
     "roberta": {
         "model_type": "roberta",
         **_COMMON,

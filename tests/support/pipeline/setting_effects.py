@@ -121,7 +121,7 @@ class Effect:
     observe: Observe
 
     def settings(self, folder: Path) -> tuple[Setting, Setting]:
-        """The two projects, each in a folder of its own name."""
+        """The two projects, each in a folder with its own name."""
         first, second = (_write(folder, {**self.base, self.at: value}) for value in self.values)
         return first, second
 

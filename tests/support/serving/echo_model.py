@@ -8,7 +8,7 @@ MIB = 2**20
 
 
 class Model:
-    """Gives back what it is fed; rows that begin with a 9 wait until `go`. `row_bytes` are what it takes for a row."""
+    """Returns its input; rows that begin with a 9 wait until `go`. `row_bytes` is the memory that it takes per row."""
 
     signatures = {}
 

@@ -74,7 +74,7 @@ def _predict(fake: FakeServing, spec: Any, body: Any) -> Any:
         first = rows[0]
         keys = first if isinstance(first, dict) else list(wanted)[:1]
         columns = {key: [row[key] if isinstance(row, dict) else row for row in rows] for key in keys}
-    for name in wanted:  # what is not wanted is let fall
+    for name in wanted:  # unrequested outputs are dropped
         if name not in columns:
             raise StatusError(Code.INVALID_ARGUMENT, f"Missing named input: {name} in 'inputs' object.")
         values = columns[name]
@@ -118,7 +118,7 @@ class HttpServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Says nothing of clients that have gone."""
+        """Does not log clients that have left."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -148,7 +148,7 @@ def handler_class(fake: FakeServing) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            with contextlib.suppress(ConnectionError):  # the client has lost its patience
+            with contextlib.suppress(ConnectionError):  # the client gave up waiting
                 self.wfile.write(content)
 
         def log_message(self, format: str, *values: Any) -> None:

@@ -13,7 +13,7 @@ import os
 import numpy as np
 
 from serving.errors import Code, StatusError
-from serving.server.calls.service import PredictResult
+from serving.server.calls.service_interface import PredictResult
 from serving.wire import dtypes, protos
 
 _X = dtypes.FLOAT

@@ -13,7 +13,7 @@ import json
 
 import grpc
 
-from serving.server.calls.budget import Budget, Reservation
+from serving.server.calls.request_limits import Budget, Reservation
 from serving.server.front.connections import Connections
 from serving.server.front.grpc_call import GrpcMethod
 from serving.server.front.http2.channel_arguments import parse_channel_arguments

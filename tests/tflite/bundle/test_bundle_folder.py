@@ -32,7 +32,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("task", tiny.TASKS)
 @pytest.mark.parametrize("pairs", [False, True])
-def test_it_predicts_as_keras(task: str, pairs: bool, tmp_path: Path) -> None:
+def test_a_bundle_predicts_as_keras(task: str, pairs: bool, tmp_path: Path) -> None:
     folder = bundle(tmp_path / "b", task, pairs=pairs)
     texts = [*HARD_TEXTS, *TEXTS]
     seconds = texts[::-1] if pairs else None
@@ -48,7 +48,7 @@ def test_it_predicts_as_keras(task: str, pairs: bool, tmp_path: Path) -> None:
     assert check_golden(folder) == len(texts)
 
 
-def test_the_files(single: Path) -> None:
+def test_the_files_of_a_bundle(single: Path) -> None:
     names = {"model.tflite", "vocab.txt", "tokenizer.json", "labels.json", "labels.txt"}
     assert {path.name for path in single.iterdir()} == names | {"golden.jsonl", "edge.json", "README.md"}
     assert set(json.loads((single / "edge.json").read_text())["sha256"]) == names
@@ -72,7 +72,7 @@ def test_a_bundle_of_one_length_has_a_mediapipe_section(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("manifest", "changes", "labels", "told"),
+    ("manifest", "changes", "labels", "message"),
     [
         (tiny.manifest(lengths=(8,)), {}, tiny.LABELS, ""),
         (tiny.manifest(), {}, tiny.LABELS, "several signatures"),
@@ -87,10 +87,12 @@ def test_a_bundle_of_one_length_has_a_mediapipe_section(tmp_path: Path) -> None:
         (tiny.manifest(lengths=(8,)), {"vocabulary": (*TOKENIZER.vocabulary, "\x11")}, tiny.LABELS, "U+0011"),
     ],
 )
-def test_what_mediapipe_cannot_take(manifest: Any, changes: dict[str, Any], labels: LabelSpace, told: str) -> None:
+def test_models_that_mediapipe_cannot_run(
+    manifest: Any, changes: dict[str, Any], labels: LabelSpace, message: str
+) -> None:
     found = mediapipe_obstacle(manifest, dataclasses.replace(TOKENIZER, **changes), labels)
-    assert told in found
-    assert bool(told) == bool(found)
+    assert message in found
+    assert bool(message) == bool(found)
 
 
 def test_the_same_model_gives_the_same_bytes(single: Path, tmp_path: Path) -> None:

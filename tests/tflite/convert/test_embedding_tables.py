@@ -102,7 +102,7 @@ def test_a_file_predicts_as_with_the_rounded_tables_in_float32() -> None:
             np.testing.assert_allclose(ours(**row)["probabilities"], theirs(**row)["probabilities"], atol=1e-5)
 
 
-def test_a_table_has_one_scale_and_half_a_byte_a_value() -> None:
+def test_a_table_has_one_scale_and_half_a_byte_per_value() -> None:
     tensor, data = _table(quantize_tables(tiny.content(), None))
     assert tensor.type == flatbuffer.schema.TensorType.INT4
     assert len(tensor.quantization.scale) == len(tensor.quantization.zeroPoint) == 1
@@ -127,5 +127,5 @@ def test_a_frozen_table_has_a_sensitivity_too() -> None:
         model.trainable = True
 
 
-def test_no_rows_no_sensitivity() -> None:
+def test_without_rows_there_is_no_sensitivity() -> None:
     assert embedding_sensitivity(restored(), []) is None

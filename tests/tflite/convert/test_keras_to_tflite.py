@@ -54,7 +54,7 @@ def test_tables_of_embeddings_are_looked_up() -> None:
     assert not [name for name in operations if name.startswith(("custom", "unknown"))]
 
 
-def test_the_row_of_uncommon_pairs_is_zeros_in_the_file_alone() -> None:
+def test_the_row_of_uncommon_pairs_is_zero_only_in_the_file() -> None:
     tables = {
         name: tiny.model().get_layer(name).embeddings.numpy() for name in ("bigram_embedding", "segment_embedding")
     }
@@ -86,7 +86,7 @@ def test_an_operation_that_is_not_built_in_is_named() -> None:
 
 
 @pytest.mark.parametrize("error", [MemoryError(), OSError(errno.ENOSPC, "No space left on device")])
-def test_a_machine_without_room_is_no_fault_of_the_model(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_a_full_disk_is_not_the_models_fault(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     """A model that cannot be converted is a cached result; an error of the machine is not."""
 
     def convert_nothing(self: tf.lite.TFLiteConverter) -> bytes:

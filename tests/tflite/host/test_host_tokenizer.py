@@ -64,7 +64,7 @@ def test_the_golden_file(column: str) -> None:
     assert [host(row["bytes"])[0] for row in golden_text.rows()] == [row[column] for row in golden_text.rows()]
 
 
-# Characters that Python's Unicode knows; of the others see `tflite/host/unicode_newer.py`.
+# Characters that Python's Unicode knows; for the others see `tflite/host/unicode_newer.py`.
 pieces = st.one_of(
     st.sampled_from(
         ["good", "film", "##ly", "'s", "'re", "'", " ", "  ", "\n", "\x1c", "a1", "é", "好", "[SEP]", "</s>"]

@@ -1,4 +1,4 @@
-"""JSON that every reader takes."""
+"""JSON that every reader accepts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from tflite.host.json_text import finite, to_json
 
 
-def test_what_is_no_number_is_null_however_deep_it_lies() -> None:
+def test_non_finite_numbers_are_null_at_any_depth() -> None:
     value = {"a": math.nan, "b": [1.5, (math.inf, {"c": -math.inf})], "d": "NaN", "e": True, "f": None, "g": 3}
     assert json.loads(to_json(value), parse_constant=pytest.fail) == {
         "a": None,
@@ -24,10 +24,10 @@ def test_what_is_no_number_is_null_however_deep_it_lies() -> None:
         "g": 3,
     }
     assert finite(value)["b"][1] == [None, {"c": None}]
-    assert math.isnan(value["a"]), "what is given stays as it is"
+    assert math.isnan(value["a"]), "the value is unchanged"
 
 
-def test_text_stays_as_it_is_or_becomes_ascii() -> None:
+def test_text_is_unchanged_or_becomes_ascii() -> None:
     assert to_json({"é": 1}) == '{"é": 1}'
     assert to_json({"é": "\udc80"}, ascii=True).encode("ascii") == b'{"\\u00e9": "\\udc80"}'
     assert to_json({"b": 1, "a": 2}, sort_keys=True, indent=1) == '{\n "a": 2,\n "b": 1\n}'

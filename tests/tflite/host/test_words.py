@@ -23,7 +23,7 @@ def graph_words(texts: list[bytes], lowercase: bool, strip_accents: bool) -> lis
 @pytest.mark.parametrize(("lowercase", "strip_accents"), SWITCHES)
 def test_every_character_within_a_word(lowercase: bool, strip_accents: bool) -> None:
     texts = [f"a{chr(point)}b" for point in range(0x110000) if not 0xD800 <= point <= 0xDFFF]
-    # What is unassigned even in the graph's Unicode stays as it is, as a sample says; it is most of all characters.
+    # Most characters are unassigned even in the graph's Unicode; a sample shows that they are unchanged.
     texts = [text for text in texts if unicodedata.category(text[1]) not in ("Co", "Cn") or ord(text[1]) % 3 == 0]
     wanted = graph_words([text.encode() for text in texts], lowercase, strip_accents)
     found = [list(split_words(text, lowercase=lowercase, strip_accents=strip_accents)) for text in texts]
@@ -39,7 +39,7 @@ def test_every_character_as_mediapipe() -> None:
     assert found == [[word.decode("utf-8") for word in row] for row in in_graph.to_list()]
 
 
-# Marks that came after Unicode 14 are put in order by ICU and left by Python: not among these texts.
+# ICU reorders marks that were added after Unicode 14, and Python does not: these texts have none.
 known = st.characters(exclude_categories=("Cs", "Cn"))
 latin = st.characters(min_codepoint=0xC0, max_codepoint=0x24F)
 marks = st.characters(min_codepoint=0x300, max_codepoint=0x36F)
@@ -62,5 +62,5 @@ def test_any_bytes(texts: list[bytes]) -> None:
     assert [valid_text(text) for text in texts] == wanted
 
 
-def test_half_a_surrogate_pair_is_no_error() -> None:
+def test_half_a_surrogate_pair_is_not_an_error() -> None:
     assert valid_text("a\ud83db") == "a\ufffd\ufffd\ufffdb"

@@ -75,8 +75,8 @@ LOST = Quality("label=x", 20, 0.9, 0.8, 0.1)
 def test_why_another_one_is_not_chosen(wrong: dict[str, Any], config: dict[str, Any], why: str) -> None:
     fine = {"parity": parity(), "cost": cost(1_000_000), "operations": ("FULLY_CONNECTED",)}
     found = report(Candidate("dynamic_int8", **{**fine, **wrong}), **config)
-    said = {row["variant"]: row["why"] for row in found["variants"]}
-    assert why in said["dynamic_int8"]
+    reasons = {row["variant"]: row["why"] for row in found["variants"]}
+    assert why in reasons["dynamic_int8"]
     assert found["variant"] in ("float16", None)
 
 
@@ -97,7 +97,9 @@ def test_why_another_one_is_not_chosen(wrong: dict[str, Any], config: dict[str, 
         ({"parity": parity(quality=(Quality("", 9, 0.9, float("nan"), float("nan")),))}, {}, "loses nan on 9 rows"),
     ],
 )
-def test_what_cannot_be_judged_does_not_pass(missing: dict[str, Any], config: dict[str, Any], why: str) -> None:
+def test_a_budget_that_cannot_be_judged_does_not_pass(
+    missing: dict[str, Any], config: dict[str, Any], why: str
+) -> None:
     fine = {"parity": parity(), "cost": cost(1_000_000), "operations": ("FULLY_CONNECTED",)}
     float32 = missing.pop("float32", FLOAT32)
     candidate = Candidate("dynamic_int8", **{**fine, **missing})

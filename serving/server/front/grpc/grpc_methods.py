@@ -15,11 +15,11 @@ from google.protobuf.message import DecodeError
 
 from serving.errors import Code, StatusError, invalid_argument, unexpected
 from serving.server.api_keys import NO_HEADERS, ApiKey
-from serving.server.calls.budget import Limits, Reservation
 from serving.server.calls.example_inference import ENCODED_ITEM_BYTES
 from serving.server.calls.request_context import RequestContext
+from serving.server.calls.request_limits import Limits, Reservation
 from serving.server.calls.request_tensors import decode_inputs, encode_outputs, output_bytes, size_of
-from serving.server.calls.service import PredictResult
+from serving.server.calls.service_interface import PredictResult
 from serving.server.calls.worker_threads import INLINE_BYTES, Check
 from serving.server.front.frontend import Frontend, microseconds_since
 from serving.server.front.profiling import check_profiler
@@ -185,7 +185,7 @@ async def handle(
 
 
 def _authorize(key: ApiKey, method: str, request: Any) -> None:
-    """Raises PERMISSION_DENIED where the key does not cover the request."""
+    """Raises PERMISSION_DENIED if the key does not cover the request."""
     if method in _GUARDED:
         key.check_administers()
     elif method == "MultiInference":

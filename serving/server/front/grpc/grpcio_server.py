@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from serving.errors import StatusError
-from serving.server.calls.budget import Reservation
+from serving.server.calls.request_limits import Reservation
 from serving.server.front.frontend import Frontend
 from serving.server.front.grpc_call import GrpcMethod
 from serving.server.front.http2.grpc_headers import truncate_details

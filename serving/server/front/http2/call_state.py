@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from serving.errors import StatusError
-from serving.server.calls.budget import Reservation
+from serving.server.calls.request_limits import Reservation
 from serving.server.calls.worker_threads import INLINE_BYTES
 from serving.server.front.grpc_call import GrpcMethod
 from serving.server.front.http2.grpc_messages import GrpcMessage, MessageAssembly

@@ -27,7 +27,7 @@ class ConnectionSettings:
     Attributes:
         max_receive_bytes, max_send_bytes: of one message.
         max_streams: open on a connection at a time; None for the default.
-        max_age, max_age_grace, max_idle: of a connection; the grace is how long its calls may go on after the age.
+        max_age, max_age_grace, max_idle: of a connection; the grace is how long its calls may continue after the age.
         keepalive_time, keepalive_timeout: silence before a ping, and the wait for its reply.
     """
 

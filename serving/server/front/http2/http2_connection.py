@@ -117,7 +117,7 @@ class Http2Connection(asyncio.BufferedProtocol):
             try:
                 frame = self.session.send()
             except SessionError as error:
-                LOG.error("%s; its connection ends", error)
+                LOG.error("%s; closing its connection", error)
                 self._transport.abort()
                 return
             size += len(frame)
@@ -207,7 +207,7 @@ class Http2Connection(asyncio.BufferedProtocol):
         call = self.calls.get(stream) if kind == nghttp2.RST_STREAM else None
         if self.credit.spend(early_reset=call is not None and call.is_early(self.timers.last_received)):
             return 0
-        self.server.count_event("closed for a flood of frames")
+        self.server.count_event("closed because of a flood of frames")
         self.session.terminate(nghttp2.ENHANCE_YOUR_CALM)
         return nghttp2.CALLBACK_FAILURE
 
@@ -252,10 +252,10 @@ class Http2Connection(asyncio.BufferedProtocol):
         self.flush()
 
     def end_oldest_waiting_call(self) -> bool:
-        """Ends the oldest call that waits for its client. Returns False where none does."""
+        """Ends the oldest call that waits for its client. Returns False if none does."""
         for call in self.calls.values():
             if call.receiving or call.sending:
-                call.end(StatusError(Code.RESOURCE_EXHAUSTED, "Too many calls wait for their clients"))
+                call.end(StatusError(Code.RESOURCE_EXHAUSTED, "Too many calls are waiting for their clients"))
                 if call.sending:
                     call.drop()
                 self.server.remove_call(call)

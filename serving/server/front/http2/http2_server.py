@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from socket import socket
 
 from serving.errors import Code, StatusError
-from serving.server.calls.budget import Reservation
+from serving.server.calls.request_limits import Reservation
 from serving.server.front.connections import Connections
 from serving.server.front.grpc_call import GrpcMethod
 from serving.server.front.http2.channel_arguments import ConnectionSettings
@@ -116,14 +116,14 @@ class Http2Server:
         self.connections.unregister(connection)
 
     def add_call(self, call: StreamCall, client: Http2Connection) -> bool:
-        """Adds a new call. At the limit, a call of the connection with most is ended for it. Returns False where this
+        """Adds a new call. At the limit, a call of the connection with most is ended for it. Returns False if this
         client has its share already."""
         if len(self._calls) >= _MAX_CALLS:
             fair = _MAX_CALLS // len(self._open)
             if client.counted >= fair or not max(self._open, key=lambda each: each.counted).end_oldest_waiting_call():
-                self.count_event("calls refused: too many waited for their clients")
+                self.count_event("calls refused: too many were waiting for their clients")
                 return False
-            self.count_event("calls ended for others: they waited for their clients")
+            self.count_event("calls ended to make room: they were waiting for their clients")
         self._calls[call] = None
         client.counted += 1
         return True
@@ -153,7 +153,7 @@ class Http2Server:
         self._seconds_this_turn = 0.0
 
     def admit(self, call: StreamCall, size: int) -> None:
-        """Reserves the memory of a large message. Where it is short, messages that stall are dropped.
+        """Reserves the memory of a large message. If it is short, messages that stall are dropped.
 
         Raises:
             StatusError: RESOURCE_EXHAUSTED.
@@ -164,7 +164,7 @@ class Http2Server:
             now = self.loop.time()
             for other in list(self._calls):
                 if other is not call and other.stalls(now - _STALLED_SECONDS, _STALLED_BYTES_A_SECOND):
-                    self.count_event("large messages dropped for others: they arrived too slowly")
+                    self.count_event("large messages dropped to make room: they arrived too slowly")
                     message = "The message arrived too slowly while memory is short"
                     other.end(StatusError(Code.RESOURCE_EXHAUSTED, message))
             call.held.take(size=size)

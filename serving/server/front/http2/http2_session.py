@@ -55,11 +55,11 @@ class Http2Session:
         _check(library.session_set_local_window_size(self._pointer, 0, 0, window), "a window")
 
     def receive(self, address: int, length: int) -> bool:
-        """Takes bytes. Returns False where they are not HTTP/2 or an event failed: send what is pending, and close."""
+        """Takes bytes. Returns False if they are not HTTP/2 or an event failed: send what is pending, and close."""
         return bool(self._library.session_mem_recv(self._pointer, address, length) == length)
 
     def send(self) -> bytes:
-        """The next frame or frames to send; empty where there are none.
+        """The next frame or frames to send; empty if there are none.
 
         Raises:
             SessionError: the session is broken.
@@ -101,7 +101,7 @@ class Http2Session:
         self._library.submit_shutdown_notice(self._pointer)
 
     def goaway(self) -> None:
-        """Accepts no more streams; open ones go on."""
+        """Accepts no more streams; open ones continue."""
         last = self._library.session_get_last_proc_stream_id(self._pointer)
         self._library.submit_goaway(self._pointer, 0, last, nghttp2.NO_ERROR, None, 0)
 
@@ -129,7 +129,7 @@ def _guarded(callback: Callable[..., int]) -> Callable[..., int]:
         try:
             return callback(*arguments)
         except Exception:
-            LOG.exception("an event of HTTP/2 failed; its connection ends")
+            LOG.exception("handling an HTTP/2 event failed; closing its connection")
             return nghttp2.CALLBACK_FAILURE
 
     return guarded

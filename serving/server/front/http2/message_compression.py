@@ -7,7 +7,7 @@ import zlib
 from concurrent.futures import Executor
 
 from serving.errors import Code, StatusError
-from serving.server.calls.budget import Reservation
+from serving.server.calls.request_limits import Reservation
 from serving.server.calls.worker_threads import INLINE_BYTES
 from serving.server.front.http2.grpc_messages import message_too_large
 from serving.server.front.stepwise_inflate import DEFLATE_WBITS, GZIP_WBITS, InflatesTooFarError, StepwiseInflater

@@ -107,7 +107,7 @@ class Nghttp2:
 
 @functools.cache
 def load() -> Nghttp2 | None:
-    """The library, None where it is not installed or too old."""
+    """The library, None if it is not installed or too old."""
     for name in _names():
         try:
             library = ctypes.PyDLL(name)

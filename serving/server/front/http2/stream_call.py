@@ -15,7 +15,7 @@ from serving.server.front.http2.call_state import CallState
 from serving.server.front.http2.grpc_messages import GrpcMessage, MessageAssembly
 from serving.server.front.http2.message_compression import decompress
 
-PROGRESS_BYTES = 2**20  # of a response: reading fewer is no progress
+PROGRESS_BYTES = 2**20  # of a response: reading fewer is not progress
 _MAX_QUEUED_BYTES = 2**20  # of a stream's messages that wait to be handled, or to be read
 
 
@@ -70,7 +70,7 @@ class StreamCall(CallState):
             if self._method.unary is not None and len(self._queue) > 1:
                 raise _not_one_message()
             if self._method.stream is not None and self._queued_bytes > _MAX_QUEUED_BYTES:
-                raise StatusError(Code.RESOURCE_EXHAUSTED, f"Over {_MAX_QUEUED_BYTES} bytes of messages wait in line")
+                raise StatusError(Code.RESOURCE_EXHAUSTED, f"Over {_MAX_QUEUED_BYTES} bytes of messages are queued")
         except StatusError as error:
             self.end(error)
             return

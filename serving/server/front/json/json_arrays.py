@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from serving.errors import Code, StatusError
-from serving.server.calls.budget import Limits
+from serving.server.calls.request_limits import Limits
 from serving.server.calls.worker_threads import Check, unchecked
 from serving.server.front.json.json_error_text import debug_string, invalid, type_name
 from serving.server.front.json.json_strings import LongText, decode_base64, encoded

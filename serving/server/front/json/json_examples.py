@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from serving.server.calls.budget import Limits
+from serving.server.calls.request_limits import Limits
 from serving.server.calls.worker_threads import Check, unchecked
 from serving.server.front.json.json_arrays import bytes_of, is_base64, steps
 from serving.server.front.json.json_error_text import debug_string, invalid, printable, type_name, without_surrogates

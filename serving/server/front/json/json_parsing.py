@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from serving.server.calls.budget import Limits
+from serving.server.calls.request_limits import Limits
 from serving.server.calls.worker_threads import INLINE_BYTES, Check, unchecked
 from serving.server.front.json.json_error_text import debug_string, invalid, parse_error
 from serving.server.front.json.json_fragments import parsed_fragments

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from serving.errors import StatusError
-from serving.server.calls.budget import Limits
-from serving.server.calls.service import Arrays
+from serving.server.calls.request_limits import Limits
+from serving.server.calls.service_interface import Arrays
 from serving.server.calls.worker_threads import Check, unchecked
 from serving.server.front.json.json_arrays import ArrayBuilder, is_base64, shape_of, steps
 from serving.server.front.json.json_error_text import debug_string, invalid, printable

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from serving.server.calls.service import Arrays
+from serving.server.calls.service_interface import Arrays
 from serving.server.calls.worker_threads import Check, unchecked
 from serving.server.front.json.json_error_text import invalid
 from serving.server.front.json.json_strings import base64_in_steps, decoded_in_steps

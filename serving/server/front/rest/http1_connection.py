@@ -1,7 +1,7 @@
 """One HTTP/1 connection of the REST server: aiohttp's, under the rules of `Connections`.
 
 aiohttp parses and writes. This module adds what aiohttp leaves open: how long and with how much a client may keep the
-server waiting, what happens when it has gone, and JSON responses to input that is not HTTP.
+server waiting, what happens when it has left, and JSON responses to input that is not HTTP.
 """
 
 from __future__ import annotations

@@ -16,11 +16,11 @@ from google.protobuf import json_format
 
 from serving.errors import Code, StatusError, unexpected
 from serving.server.api_keys import NO_HEADERS
-from serving.server.calls.budget import Limits, Reservation
 from serving.server.calls.example_inference import ENCODED_ITEM_BYTES
 from serving.server.calls.request_context import RequestContext
+from serving.server.calls.request_limits import Limits, Reservation
 from serving.server.calls.request_tensors import output_bytes, size_of
-from serving.server.calls.service import Arrays
+from serving.server.calls.service_interface import Arrays
 from serving.server.calls.worker_threads import INLINE_BYTES, Check, in_loop
 from serving.server.front.frontend import Frontend, microseconds_since
 from serving.server.front.json.json_examples import fill_examples
@@ -76,7 +76,7 @@ async def respond(
         limit = frontend.options.max_message_bytes
         body = error_body(f"Request larger than {limit} bytes (--max_message_bytes)")
         code, status = Code.RESOURCE_EXHAUSTED, 413
-    except ConnectionError:  # the client has gone
+    except ConnectionError:  # the client has left
         raise
     except Exception as error:  # noqa: BLE001  `unexpected` logs it
         failure = unexpected(error, f"{method} {path}")

@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from serving.errors import Code, StatusError, invalid_argument
-from serving.server.calls.budget import Reservation
+from serving.server.calls.request_limits import Reservation
 from serving.server.calls.worker_threads import INLINE_BYTES
 from serving.server.flag_files import ssl_context
 from serving.server.front.connections import PROGRESS_BYTES, Connections, ConnectionState

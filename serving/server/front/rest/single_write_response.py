@@ -41,7 +41,7 @@ class SingleWriteResponse(web.StreamResponse):
         """Writes the response.
 
         Raises:
-            ConnectionResetError: the client has gone.
+            ConnectionResetError: the client has left.
         """
         if self._eof_sent:
             return None

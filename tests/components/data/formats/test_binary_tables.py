@@ -1,4 +1,4 @@
-"""Parquet's and tf.Example's values that Python cannot hold: columns that nobody uses stop nobody."""
+"""Values of Parquet and tf.Example that Python cannot hold: unused columns are ignored."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def write(folder: Path, **columns: object) -> Path:
     return path
 
 
-def test_columns_that_nobody_uses_stop_nobody(tmp_path: Path) -> None:
+def test_unused_columns_are_ignored(tmp_path: Path) -> None:
     found = [record for _, record in records(open_table(write(tmp_path, **ODD)), TaskConfig())]
     assert [(record.text, record.labels) for record in found] == [("so good", ("a",)), ("so bad", ("b",))]
     others = found[0].others
@@ -64,12 +64,12 @@ def test_columns_that_nobody_uses_stop_nobody(tmp_path: Path) -> None:
         value.encode()
 
 
-# Of these Arrow says what text they are, in every row.
+# Arrow gives a text for these, in every row.
 AS_TEXT = ("zone that nobody knows", "dictionary", "nothing")
 
 
 @pytest.mark.parametrize("name", sorted(ODD.keys() - set(AS_TEXT)))
-def test_a_used_column_that_is_no_text_is_refused_with_its_row(tmp_path: Path, name: str) -> None:
+def test_a_used_column_that_is_not_text_is_refused_with_its_row(tmp_path: Path, name: str) -> None:
     path = write(tmp_path, odd=ODD[name])
     with pytest.raises(DataError) as caught:
         list(records(open_table(path), TaskConfig(text="odd")))
@@ -101,7 +101,7 @@ def test_a_value_that_is_not_utf8_is_refused_where_it_is_used(tmp_path: Path) ->
         list(records(open_table(path), TaskConfig(text="words")))
 
 
-def test_names_that_stand_twice_stop_only_who_uses_them(tmp_path: Path) -> None:
+def test_duplicate_names_are_refused_only_if_used(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     columns = [pa.array(["so good"]), pa.array(["a"]), pa.array([1]), pa.array([2]), pa.array([3])]
     pyarrow.parquet.write_table(pa.Table.from_arrays(columns, ["text", "label", "x", "x", ""]), path)
@@ -121,7 +121,7 @@ def test_names_that_stand_twice_stop_only_who_uses_them(tmp_path: Path) -> None:
         (b"PAR1" + bytes(40), "Parquet", "copy or write the file again"),
     ],
 )
-def test_what_is_no_parquet_is_recognized(tmp_path: Path, content: bytes, got: str, fix: str) -> None:
+def test_a_file_that_is_not_parquet_is_recognized(tmp_path: Path, content: bytes, got: str, fix: str) -> None:
     path = tmp_path / "t.parquet"
     path.write_bytes(content)
     with pytest.raises(DataError, match="not a complete Parquet file") as caught:

@@ -37,7 +37,7 @@ def test_patterns(folder: Path, files: str | tuple[str, ...] | None, found: list
 
 
 @pytest.mark.parametrize("name", ["project [v2]", "what?", "all*", "données 中 (1)", "[ab]", "~x"])
-def test_the_name_of_a_folder_is_no_pattern(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_name_is_not_a_pattern(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     base = tmp_path / name
     for path in (
         "part-0.csv",
@@ -63,7 +63,7 @@ def test_the_name_of_a_folder_is_no_pattern(tmp_path: Path, name: str, monkeypat
     assert find_files("~/span-{SPAN}/t.csv", tmp_path) == [base / "span-10" / "t.csv"]
 
 
-def test_a_name_that_looks_the_same_is_the_same(tmp_path: Path) -> None:
+def test_names_that_look_the_same_are_the_same(tmp_path: Path) -> None:
     (tmp_path / "donne\u0301es").mkdir()
     path = tmp_path / "donne\u0301es" / "cafe\u0301.csv"
     path.touch()
@@ -72,7 +72,7 @@ def test_a_name_that_looks_the_same_is_the_same(tmp_path: Path) -> None:
         find_files("donn\u00e9es/th\u00e9.csv", tmp_path)
 
 
-def test_a_folder_is_named_with_what_is_in_it(tmp_path: Path) -> None:
+def test_the_error_for_a_folder_lists_its_files(tmp_path: Path) -> None:
     (tmp_path / "reviews.parquet").mkdir()
     for name in ("part-0.parquet", "part-1.parquet", "_SUCCESS"):
         (tmp_path / "reviews.parquet" / name).touch()
@@ -85,7 +85,7 @@ def test_a_folder_is_named_with_what_is_in_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "fix"), [("a.xlsx", "CSV"), ("a.csv.zip", "unpack"), ("a.feather", "Parquet"), ("a.txt", "data.format")]
 )
-def test_other_endings_get_an_advice_of_their_own(name: str, fix: str) -> None:
+def test_unsupported_formats_get_specific_advice(name: str, fix: str) -> None:
     with pytest.raises(DataError) as caught:
         format_of(Path(name))
     assert fix in caught.value.fix
@@ -123,12 +123,12 @@ def test_patterns_that_match_nothing(folder: Path, files: str, what: str, got: s
         ("{YYYY}-{MM}-{DD}.csv", ["2025-12-31.csv", "2026-01-02.csv", "2026-01-01.csv"], "2026-01-02.csv"),
     ],
 )
-def test_newest_span_is_tfx_s(tmp_path: Path, pattern: str, names: list[str], newest: str) -> None:
+def test_the_newest_span_matches_tfx(tmp_path: Path, pattern: str, names: list[str], newest: str) -> None:
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     assert newest_span(pattern, tmp_path) == newest
-    for name in names:  # TFX refuses what is no number, and a number of another width
+    for name in names:  # TFX refuses what is not a number, and a number of another width
         if "x/" in name or "9999" in name:
             (tmp_path / name).unlink()
     split = example_gen_pb2.Input.Split(name="s", pattern=pattern)
@@ -145,7 +145,7 @@ def test_formats(name: str, kind: str) -> None:
     assert format_of(Path(name), "parquet") == "parquet"
 
 
-def test_digests_are_of_names_and_contents(tmp_path: Path) -> None:
+def test_digests_cover_names_and_contents(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     one.write_text("a")
     two.write_text("a")

@@ -1,4 +1,4 @@
-"""JSON Lines: causes that a person would name, and keys that nobody uses."""
+"""JSON Lines: errors name the cause as a person would, and unused keys are ignored."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_the_cause_is_named_with_the_line(tmp_path: Path, content: str, what: st
         b'1, "\\ud800": 2',
     ],
 )
-def test_keys_that_nobody_uses_stop_nobody(tmp_path: Path, value: bytes) -> None:
+def test_unused_keys_are_ignored(tmp_path: Path, value: bytes) -> None:
     line = b'{"text": "a", "label": "x", "odd": ' + value + b', "": 1}\n'
     path = write(tmp_path, line * 2)
     assert read(path) == [("a", "x")] * 2
@@ -72,7 +72,7 @@ def test_keys_that_nobody_uses_stop_nobody(tmp_path: Path, value: bytes) -> None
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "message"),
     [
         (b'["so", "good"]', "not text: a list in column 'text' in 1 of 2 rows: row 2 (line 2)"),
         (b'{"en": "good"}', "not text: an object in column 'text'"),
@@ -82,10 +82,10 @@ def test_keys_that_nobody_uses_stop_nobody(tmp_path: Path, value: bytes) -> None
         (b'"a", "text": "b"', "not text: two values in column 'text'"),
     ],
 )
-def test_a_cell_that_is_no_text_is_never_trained_on(tmp_path: Path, value: bytes, told: str) -> None:
+def test_a_cell_that_is_not_text_is_never_trained_on(tmp_path: Path, value: bytes, message: str) -> None:
     with pytest.raises(DataError) as caught:
         read(write(tmp_path, GOOD.encode() + b'{"label": "x", "text": ' + value + b"}\n"))
-    assert told in caught.value.got
+    assert message in caught.value.got
     assert "the model will receive later" in caught.value.fix
 
 

@@ -1,4 +1,4 @@
-"""Files that are not what their names say."""
+"""Files whose content contradicts their names."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def zipped(name: str) -> bytes:
         (b'<?xml version="1.0"?>', "XML"),
     ],
 )
-def test_what_is_no_table_of_text(content: bytes, what: str) -> None:
+def test_files_that_are_not_text_tables(content: bytes, what: str) -> None:
     found = recognize(content[:START])
     assert found is not None
     assert what in found.what

@@ -1,4 +1,4 @@
-"""Every format gives back what was written, and every damage is named with its place."""
+"""Every format returns what was written, and errors name the position of damage."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HARD = [
     "",
     "x" * 1_000_000,
 ]
-# What UTF-8 can hold; a carriage return outside quotes ends a line, and the csv module quotes it.
+# Everything UTF-8 can hold; a carriage return outside quotes ends a line, and the csv module quotes it.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 TABLES = st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=8)
 EASY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -94,7 +94,7 @@ def test_hard_strings(tmp_path: Path, name: str) -> None:
         pyarrow.parquet.write_table(pyarrow.table({"text": HARD, "label": ["a"] * len(HARD)}), path)
     else:
         write_tfrecord(path, HARD)
-    # tf.Example cannot tell an empty list from a missing value, but an empty string is neither
+    # tf.Example cannot distinguish an empty list from a missing value, but an empty string is neither
     assert [row["text"] for row in values(path)] == HARD
 
 
@@ -207,7 +207,7 @@ def test_damaged_csv(tmp_path: Path, content: bytes, what: str, got: str) -> Non
         (b"text,label\n\xe9,b\n", "WINDOWS-1252"),
     ],
 )
-def test_what_is_no_text_is_recognized(tmp_path: Path, content: bytes, fix: str) -> None:
+def test_files_that_are_not_text_are_recognized(tmp_path: Path, content: bytes, fix: str) -> None:
     path = tmp_path / "t.csv"
     path.write_bytes(content)
     error = refused(path)

@@ -1,4 +1,4 @@
-"""CSV and TSV as people's programs write them: read as meant, or refused with the cause a person would name."""
+"""CSV and TSV as programs write them: read as intended, or refused with the cause a person would name."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_first_row_without_a_word_is_a_row(tmp_path: Path, content: str) -> No
     assert len(read(write(tmp_path, content))) == 2
 
 
-def test_what_stands_above_the_header_is_told(tmp_path: Path) -> None:
+def test_lines_above_the_header_are_reported(tmp_path: Path) -> None:
     table = open_table(write(tmp_path, "A title\n\n" + as_csv()))
     assert table.above == "skipped lines 1 and 2 (a title); the header is line 3"
     with pytest.raises(DataError, match="line 3"):
@@ -120,7 +120,10 @@ def test_spaces_before_quotes(tmp_path: Path, late: bool) -> None:
     before = as_csv(PLAIN * 100) if late else "text, label\n"
     content = before + '"a, b", "neg"\n' + 'plain, "x, y"\n'
     assert read(write(tmp_path, content))[-2:] == [("a, b", "neg"), ("plain", "x, y")]
-    quoted = [(' "so" he said', "pos"), ("two\nlines", " x")]  # as a CSV library writes it: the space is the text's
+    quoted = [
+        (' "so" he said', "pos"),
+        ("two\nlines", " x"),
+    ]  # as a CSV library writes it: the space belongs to the text
     assert read(write(tmp_path, as_csv([*PLAIN, *quoted])))[-2:] == quoted
 
 
@@ -173,17 +176,17 @@ def test_the_cause_is_named_with_the_line(tmp_path: Path, content: str | bytes, 
 @pytest.mark.parametrize(
     "lines", [["good film here,pos", "bad film there,neg"], ["1,good film here", "0,bad film there"], ["a b c,3.5"] * 2]
 )
-def test_a_missing_header_is_told(tmp_path: Path, lines: list[str]) -> None:
+def test_a_missing_header_is_reported(tmp_path: Path, lines: list[str]) -> None:
     table = open_table(write(tmp_path, "\n".join(lines * 9)))
     with pytest.raises(DataError, match="looks like a row, not like a header"):
         table.require(["text"])
-    # names that look like values are names all the same
+    # names that look like values are still names
     for header in ("message,spam", "0,1", "sms body,ham"):
         table = open_table(write(tmp_path, header + "\n" + "some words here,spam\nother words,ham\n" * 9))
         assert not table.headerless
 
 
-def test_columns_that_cannot_be_told_apart_stop_only_who_uses_them(tmp_path: Path) -> None:
+def test_indistinguishable_columns_are_refused_only_if_used(tmp_path: Path) -> None:
     table = open_table(
         write(tmp_path, as_csv([(*row, "1", "2", "3") for row in ROWS], header=("text", "label", "x", "", "x")))
     )
@@ -194,7 +197,7 @@ def test_columns_that_cannot_be_told_apart_stop_only_who_uses_them(tmp_path: Pat
         table.require(["x"])
 
 
-def test_bytes_that_are_not_utf8_stop_only_who_uses_the_column(tmp_path: Path) -> None:
+def test_bytes_that_are_not_utf8_are_refused_only_if_used(tmp_path: Path) -> None:
     content = as_csv([(*row, "Köln") for row in ROWS], header=("text", "label", "city")).encode("cp1252")
     table = open_table(write(tmp_path, content))
     assert {row.values["city"] for row in table.rows(["text", "label"])} == {"K\\xf6ln"}
@@ -213,6 +216,6 @@ def test_bytes_that_are_not_utf8_stop_only_who_uses_the_column(tmp_path: Path) -
     ),
     delimiter=st.sampled_from(",;\t|"),
 )
-def test_what_a_csv_library_wrote_is_what_is_read(tmp_path: Path, rows: list[tuple[str, str]], delimiter: str) -> None:
+def test_reading_inverts_what_a_csv_library_wrote(tmp_path: Path, rows: list[tuple[str, str]], delimiter: str) -> None:
     filled = [row for row in rows if any(map(str.strip, row)) and row != ("text", "label")]
     assert read(write(tmp_path, as_csv(filled, delimiter, end="\r\n"))) == filled

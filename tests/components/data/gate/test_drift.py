@@ -1,4 +1,4 @@
-"""Distances between what a model was trained on and what comes now."""
+"""Distances between a model's training data and new data."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def through_json(summary: dict) -> dict:
 @pytest.mark.parametrize(
     ("p", "q"), [([1, 0], [0, 1]), ([1, 1], [2, 2]), ([5, 3, 2], [1, 1, 8]), ([7, 0, 1], [0, 3, 1])]
 )
-def test_divergence_is_scipy_s(p: list[int], q: list[int]) -> None:
+def test_divergence_equals_scipys(p: list[int], q: list[int]) -> None:
     assert divergence(np.array(p), np.array(q)) == pytest.approx(distance.jensenshannon(p, q, base=2) ** 2, abs=1e-12)
 
 
-def test_divergence_of_nothing() -> None:
+def test_divergence_of_empty_counts() -> None:
     assert divergence(np.zeros(2), np.ones(2)) == 0.0
 
 
@@ -57,7 +57,7 @@ def test_the_same_data_do_not_drift() -> None:
         (rows(90, source="u" * 1000) + rows(10, "b"), "source", "other values: 0.0% before, 90.0% now"),
     ],
 )
-def test_what_drifts_is_named(now: list[Record], column: str, example: str) -> None:
+def test_drifting_columns_are_named(now: list[Record], column: str, example: str) -> None:
     live = through_json(summarize(facts_of(rows(90) + rows(10, "b"))))
     findings = list(find_drift(live, facts_of(now), GateConfig()))
     assert [finding.column for finding in findings] == [column]
@@ -73,7 +73,7 @@ def test_a_column_that_is_gone_drifts() -> None:
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["with roles", "as older models wrote it"])
-def test_columns_that_have_other_names_now_are_compared_by_what_the_task_reads(named: bool) -> None:
+def test_renamed_columns_are_compared_by_their_role_in_the_task(named: bool) -> None:
     live = through_json(summarize(facts_of(rows(90) + rows(10, "b"))))
     if not named:
         del live["task"]
@@ -83,19 +83,19 @@ def test_columns_that_have_other_names_now_are_compared_by_what_the_task_reads(n
     assert [finding.column for finding in findings] == ["sentiment", "review"]
 
 
-def test_what_the_tasks_do_not_both_have_is_not_compared() -> None:
+def test_columns_of_only_one_task_are_not_compared() -> None:
     live = through_json(summarize(facts_of(rows(90) + rows(10, "b"))))
     numbers = [Record("x" * 20, "y", (), number / 100, {"source": "s"}) for number in range(100)]
     task = TaskConfig(type="regression", label="score", text_pair="other")
     assert list(find_drift(live, facts_of(numbers, task), GateConfig())) == []
     back = through_json(summarize(facts_of(numbers, task)))
     assert list(find_drift(back, facts_of(rows(100)), GateConfig())) == []
-    # what was one column of many is the label now
+    # a column of the old data is the label now
     swapped = [Record("x" * 20, None, ("s",), None, {"label": "a"})] * 100
     assert next(find_drift(live, facts_of(swapped, TaskConfig(label="source")), GateConfig())).column == "source"
 
 
-def test_answers_of_a_regression_drift() -> None:
+def test_targets_of_a_regression_drift() -> None:
     task = TaskConfig(type="regression")
     before = [Record("text", None, (), number / 100, {}) for number in range(100)]
     live = through_json(summarize(facts_of(before, task)))
@@ -105,13 +105,13 @@ def test_answers_of_a_regression_drift() -> None:
     assert any("0.891 or more" in shown for shown in findings[0].examples)
 
 
-def test_columns_that_name_rows_are_left_out() -> None:
+def test_identifier_columns_are_left_out() -> None:
     others = [{"id": str(number), "long": "x" * 1000} for number in range(200)]
     records = [Record("text", None, ("a",), None, other) for other in others]
     assert set(summarize(facts_of(records))["columns"]) == {"label", "text"}
 
 
-def test_summaries_lie_beside_models(tmp_path: Path) -> None:
+def test_summaries_are_stored_with_models(tmp_path: Path) -> None:
     assert load_summary(tmp_path) is None
     (tmp_path / "assets.extra").mkdir()
     summary = summarize(facts_of(rows(3, "é")))

@@ -1,4 +1,4 @@
-"""What the gate finds, said and kept."""
+"""The gate's findings as text and as a file."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def test_many_errors_are_shortened() -> None:
 def test_findings_on_disk(tmp_path: Path) -> None:
     findings = [
         Finding("split_overlap", "warn", "eval", "text", "1 of 2 rows", rows=1, of=2, examples=('"é" -> b',)),
-        Finding("one_class", "error", "train", "label", "all rows have the same answer", fix="add rows"),
+        Finding("one_class", "error", "train", "label", "all rows have the same label", fix="add rows"),
     ]
     save(findings, tmp_path)
     assert load(tmp_path) == findings
     assert render(findings).splitlines() == [
-        "error one_class in train, column 'label': all rows have the same answer",
+        "error one_class in train, column 'label': all rows have the same label",
         "    to fix: add rows",
         "warn split_overlap in eval, column 'text': 1 of 2 rows",
         '    "é" -> b',

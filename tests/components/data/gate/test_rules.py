@@ -16,10 +16,10 @@ from models.errors import GateError
 Rows = list[tuple[str, str | tuple[str, ...] | float]]
 
 
-def record(text: str, answer: str | tuple[str, ...] | float, pair: str | None = None) -> Record:
-    if isinstance(answer, float):
-        return Record(text, pair, (), answer, {})
-    return Record(text, pair, (answer,) if isinstance(answer, str) else answer, None, {})
+def record(text: str, target: str | tuple[str, ...] | float, pair: str | None = None) -> Record:
+    if isinstance(target, float):
+        return Record(text, pair, (), target, {})
+    return Record(text, pair, (target,) if isinstance(target, str) else target, None, {})
 
 
 def evidence(task: TaskConfig | None = None, gate: GateConfig | None = None, **splits: Rows) -> Evidence:
@@ -49,7 +49,7 @@ def test_empty_split() -> None:
     assert (finding.rule, finding.severity, finding.split) == ("empty_split", "error", "eval")
 
 
-def test_an_empty_training_split_is_told_once() -> None:
+def test_an_empty_training_split_is_reported_once() -> None:
     assert [finding.rule for finding in apply(evidence(train=[], eval=GOOD))] == ["empty_split"]
 
 
@@ -59,13 +59,13 @@ def test_one_class() -> None:
     assert "'a'" in finding.message
 
 
-def test_one_answer_of_a_regression() -> None:
+def test_a_regression_with_a_single_value() -> None:
     task = TaskConfig(type="regression")
     assert "2.5" in only(evidence(task, train=[("one", 2.5), ("two", 2.5)])).message
     assert apply(evidence(task, train=[("one", 2.5), ("one", 3.5)])) == []
 
 
-def test_one_set_of_labels() -> None:
+def test_a_single_set_of_labels() -> None:
     task = TaskConfig(type="multi_label")
     assert only(evidence(task, train=[("one", ("a", "b")), ("two", ("b", "a"))])).rule == "one_class"
     assert apply(evidence(task, train=[("one", ("a",)), ("two", ())])) == []
@@ -84,7 +84,7 @@ def test_labels_outside_the_configured_ones() -> None:
     finding = only(evidence(TaskConfig(labels=("a", "b")), train=[*GOOD, ("three", "c")]))
     assert (finding.rule, finding.split, finding.rows) == ("unseen_label", "train", 1)
     assert "task.labels" in finding.message
-    # a configured label may be missing from training, which is said by another rule
+    # a configured label may be missing from training: another rule reports that
     found = apply(evidence(TaskConfig(labels=("a", "b", "c")), train=GOOD, eval=[("three", "c")]))
     assert [finding.rule for finding in found] == ["small_class"]
     assert "c (0)" in found[0].message
@@ -122,7 +122,7 @@ def test_conflicting_labels() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_every_rule_can_warn_stop_and_look_away(rule: str) -> None:
+def test_every_rule_can_warn_stop_and_be_off(rule: str) -> None:
     bad: Rows = [("one", "a"), ("one", "b"), ("", "a")] if rule != "one_class" else [("one", "a")]
     test: Rows = [("one", "z"), ("two", "Z")]
     for severity in ("warn", "error", "off"):
@@ -137,7 +137,7 @@ def test_every_rule_can_warn_stop_and_look_away(rule: str) -> None:
             raise_errors(found)
 
 
-def test_all_errors_stand_on_one_screen() -> None:
+def test_all_errors_fit_on_one_screen() -> None:
     seen = evidence(train=[("x" * 10_000, "a")], eval=[], test=[("two\n\nlines", "c")])
     with pytest.raises(GateError) as caught:
         raise_errors(apply(seen))
@@ -188,7 +188,7 @@ def test_one_text_of_a_pair_in_two_splits() -> None:
     assert "data.split_by: other" in found[2].fix
 
 
-def test_second_texts_of_a_few_kinds_may_be_on_both_sides() -> None:
+def test_second_texts_with_few_values_may_be_in_both_splits() -> None:
     task = TaskConfig(text_pair="topic")
     train: Rows = [(f"text {n}", "ab"[n % 2], f"topic {n % 3}") for n in range(12)]
     assert apply(evidence(task, train=train, test=[("new", "a", "topic 1")])) == []
@@ -198,7 +198,7 @@ def test_second_texts_of_a_few_kinds_may_be_on_both_sides() -> None:
     ("one", "other"),
     [("Spam", "spam"), ("not spam", "not_spam"), ("01", "1"), ("1.50", "1.5"), ("Ａ", "A"), ("yes", "yes.")],
 )
-def test_labels_that_differ_in_spelling_alone(one: str, other: str) -> None:
+def test_labels_that_differ_only_in_spelling(one: str, other: str) -> None:
     finding = only(evidence(train=[("one", one), ("two", other), ("three", "else")]))
     assert (finding.rule, finding.severity, finding.rows, finding.of) == ("label_spelling", "warn", 2, 3)
     assert f"{one!r} (1)" in finding.message
@@ -225,13 +225,13 @@ def test_an_unseen_label_that_is_a_misspelt_one() -> None:
         ("x" * 300, "task.label"),
     ],
 )
-def test_labels_that_make_trouble_are_told_before_training(label: str, what: str) -> None:
+def test_troublesome_labels_are_reported_before_training(label: str, what: str) -> None:
     finding = only(evidence(train=[*GOOD, ("three", label)]))
     assert (finding.rule, finding.severity, finding.rows) == ("label_spelling", "warn", 1)
     assert what in finding.message
 
 
-def test_a_label_of_many_with_their_separator_in_it() -> None:
+def test_a_multi_label_name_that_contains_the_separator() -> None:
     task = TaskConfig(type="multi_label")
     finding = only(evidence(task, train=[("one", ("R&D|sales",)), ("two", ("b",))]))
     assert "cannot be split again" in finding.message

@@ -1,4 +1,4 @@
-"""Lists that programs have written as text, and what only looks like one."""
+"""Lists that programs have written as text, and text that only looks like a list."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def test_names_that_only_look_like_lists(text: str) -> None:
         ('[{"value": "red"}]', "a list of lists or objects"),
     ],
 )
-def test_sources_of_what_is_no_label(text: str, what: str) -> None:
+def test_sources_of_values_that_are_not_labels(text: str, what: str) -> None:
     assert parse_list(text) is None
     assert describe_non_label(text) == what
 
 
-def test_vectors_are_no_lists_of_names() -> None:
+def test_vectors_are_not_lists_of_names() -> None:
     assert all(map(is_vector, ([0, 1, 0], [0.0, 1.0, 0.0], [True, False, True], [0.25, 0.25])))
     assert not any(map(is_vector, ([], [0], [0, 1], [3, 3, 7], ["0", "0"])))

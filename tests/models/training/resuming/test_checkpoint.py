@@ -40,7 +40,7 @@ def test_trainings_of_other_settings_keep_their_own_checkpoints(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "differences"),
     [
         ({"train": {"learning_rate": 0.0005}}, "train.learning_rate was 0.001, is 0.0005"),
         ({"train": {"learning_rate": 0.001, "seed": 1}}, "train.seed was unset, is 1"),
@@ -52,10 +52,12 @@ def test_trainings_of_other_settings_keep_their_own_checkpoints(tmp_path: Path) 
         ({"model": {"width": 8}}, "model.width was unset, is 8"),
     ],
 )
-def test_why_a_checkpoint_is_not_used_names_what_differs(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+def test_why_a_checkpoint_is_not_used_names_what_differs(
+    tmp_path: Path, changes: dict[str, Any], differences: str
+) -> None:
     save_checkpoint(tmp_path)
     why = load_checkpoint(tmp_path, {**IDENTITY, **changes})[0].restart_reason
-    assert why.endswith(f"belongs to another training and is kept: {said}")
+    assert why.endswith(f"belongs to another training and is kept: {differences}")
     assert "(step 5)" in why
 
 
@@ -109,7 +111,9 @@ def test_a_damaged_checkpoint_starts_anew_and_says_so(tmp_path: Path, damage: An
     assert restored.state is None
     assert "cannot be read" in restored.restart_reason
     assert value == 0.0, "some variables were restored, others not"
-    assert sorted(path.name for path in checkpoints.folder.iterdir()) == ["lock"], "it would pass for one of this run"
+    assert sorted(path.name for path in checkpoints.folder.iterdir()) == ["lock"], (
+        "it would be taken for one of this run"
+    )
 
 
 def test_no_flipped_byte_ends_a_training(tmp_path: Path) -> None:
@@ -183,7 +187,7 @@ def test_what_an_interruption_would_lose_counts_from_the_last_checkpoint_that_wa
         now[0] += 600.0
         monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
         assert not checkpoints.save(variables(4.0), {"total_steps": 6})
-        assert not checkpoints.due(), "a full disk would be asked at every step"
+        assert not checkpoints.due(), "a full disk would be tried at every step"
         assert checkpoints.unsaved_seconds == 600.0
 
 

@@ -26,14 +26,14 @@ def test_only_the_newest_trainings_are_kept_and_nothing_of_a_stranger_goes(tmp_p
     (tmp_path / "checkpoint.npz").write_bytes(b"of an earlier version")
     held = [save_checkpoint(tmp_path, identity={"rows": number}) for number in range(5)]
     (held[2] / "notes.txt").write_text("a user's")
-    said: list[str] = []
-    checkpoints = Checkpoints(tmp_path, {"rows": 9}, said.append)
+    notes: list[str] = []
+    checkpoints = Checkpoints(tmp_path, {"rows": 9}, notes.append)
     with checkpoints.open():
         checkpoints.save(variables(1.0), {})
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"mine", checkpoints.folder.name, held[2].name, held[3].name, held[4].name}
     assert [path.name for path in held[2].iterdir()] == ["notes.txt"]
-    assert [line.partition(" of 2")[0] for line in said] == ["removed the checkpoint of an interrupted training"]
+    assert [line.partition(" of 2")[0] for line in notes] == ["removed the checkpoint of an interrupted training"]
 
 
 def test_a_training_at_work_is_not_pruned(tmp_path: Path) -> None:
@@ -47,35 +47,35 @@ def test_a_training_at_work_is_not_pruned(tmp_path: Path) -> None:
 
 
 def test_two_runs_of_one_training_do_not_share_a_file(tmp_path: Path) -> None:
-    said: list[str] = []
-    first, second = Checkpoints(tmp_path, IDENTITY), Checkpoints(tmp_path, IDENTITY, said.append)
+    notes: list[str] = []
+    first, second = Checkpoints(tmp_path, IDENTITY), Checkpoints(tmp_path, IDENTITY, notes.append)
     with first.open():
         first.save(variables(3.0), {"total_steps": 5})
         with second.open(patience=0.05):
             assert second.load(variables(0.0)).state is None
             assert not second.save(variables(4.0), {"total_steps": 6})
-    assert any("still running elsewhere" in line for line in said)
+    assert any("still running elsewhere" in line for line in notes)
     assert load_checkpoint(tmp_path)[1] == 3.0
 
 
 def test_a_full_disk_ends_no_training_and_the_former_checkpoint_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
-    checkpoints = Checkpoints(tmp_path, IDENTITY, said.append)
+    notes: list[str] = []
+    checkpoints = Checkpoints(tmp_path, IDENTITY, notes.append)
     with checkpoints.open():
         checkpoints.save(variables(3.0), {"total_steps": 5})
         monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
         assert not checkpoints.save(variables(4.0), {"total_steps": 6})
         assert not checkpoints.save(variables(4.0), {"total_steps": 7})
-        assert len(said) == 1
-        assert "training goes on, and after an interruption it would continue from step 5" in said[0]
+        assert len(notes) == 1
+        assert "training continues, and after an interruption it would resume from step 5" in notes[0]
     assert load_checkpoint(tmp_path)[1] == 3.0
 
 
 def test_a_quota_that_no_free_space_tells_of_is_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    checkpoints = Checkpoints(tmp_path, IDENTITY, said.append)
+    notes: list[str] = []
+    checkpoints = Checkpoints(tmp_path, IDENTITY, notes.append)
     with checkpoints.open():
         checkpoints.save(variables(3.0), {"total_steps": 5})
         opened = Path.open
@@ -83,7 +83,7 @@ def test_a_quota_that_no_free_space_tells_of_is_a_full_disk(tmp_path: Path, monk
         monkeypatch.setattr(Path, "open", lambda path, *mode: opened(Path("/dev/full"), *mode))
         assert not checkpoints.save(variables(4.0), {"total_steps": 6})
     monkeypatch.undo()
-    assert "No space left on device" in said[0]
+    assert "No space left on device" in notes[0]
     assert load_checkpoint(tmp_path)[1] == 3.0
 
 

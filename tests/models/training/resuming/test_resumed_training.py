@@ -17,7 +17,7 @@ RunTiny = Callable[..., tuple[int, list[np.ndarray], dict[str, Any]]]
 
 
 def test_a_killed_training_continues_and_ends_with_the_same_weights(run_tiny: RunTiny, tmp_path: Path) -> None:
-    # 29 batches of 8 rows in groups of 2: 15 steps an epoch, the last one a half. Killed in the second epoch.
+    # 29 batches of 8 rows in groups of 2: 15 steps per epoch, the last one half a group. Killed in the second epoch.
     config = {"epochs": 3, "batch_size": 8, "accumulate": 2, "checkpoint_steps": 4, "xla": True}
     shared = {"count": 229, "dropout": 0.1, "train_config": config}
     folder = str(tmp_path / "checkpoints")
@@ -46,7 +46,7 @@ class _StopAt:
 
 
 def _history(trained: Any) -> list[dict[str, Any]]:
-    """What was measured; what was compiled depends on where a training started."""
+    """The measurements, without the compilations, which depend on where a training started."""
     return [{**epoch, "traces": 0} for epoch in trained.report["history"]]
 
 
@@ -55,7 +55,7 @@ def _weights(trained: Any) -> list[np.ndarray]:
 
 
 def test_an_interrupted_training_goes_on_though_another_ran_meanwhile(tiny: ModuleType, tmp_path: Path) -> None:
-    # A moving average and a loss scale are part of the state, too.
+    # A moving average and a loss scale are also part of the state.
     first = {"epochs": 3, "ema_momentum": 0.9, "precision": "mixed_float16"}
     second = {**first, "learning_rate": 0.01}
     notes: list[str] = []
@@ -102,11 +102,11 @@ def test_an_end_after_the_last_step_leaves_only_the_export(tiny: ModuleType, tmp
 
 def test_an_end_during_the_evaluation_evaluates_again(tiny: ModuleType, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("models.training.progress.Pace.is_report_due", lambda self: True)
-    asked: list[Progress] = []
+    requests: list[Progress] = []
 
     def on_progress(progress: Progress) -> None:
-        if progress.evaluated is not None and not asked:
-            asked.append(progress)
+        if progress.evaluated is not None and not requests:
+            requests.append(progress)
             signal.raise_signal(signal.SIGTERM)
 
     config = {"epochs": 2, "ema_momentum": 0.9, "batch_size": 8}
@@ -143,10 +143,10 @@ def test_other_data_code_or_another_model_start_anew(tiny: ModuleType, tmp_path:
     first, same = fit(), fit()
     assert first["resumed_at_step"] is None
     assert same["resumed_at_step"] == same["steps"] == first["steps"]
-    for changes, said in (
+    for changes, reason in (
         ({"resume_key": {"model": {"width": 16}, "code": "another"}}, "model.width was unset, is 16; Transom's code"),
         ({"rows_": tiny.rows(120, 7)}, "the rows of train or eval"),
     ):
         report = fit(**changes)
         assert report["resumed_at_step"] is None
-        assert said in report["started_anew_because"]
+        assert reason in report["started_anew_because"]

@@ -16,8 +16,8 @@ from components.data.formats.readers import open_table
 from components.data.rows import Record, records
 from components.data.splits import sources
 from components.data.text_keys import TextReading
-from components.read_tables import ReadTables
 from components.steps.tokenizer_trainer import _label_space
+from components.tables_to_examples import ReadTables
 from components.tf_examples import from_example
 from models.errors import DataError
 from models.saved.postprocessing import postprocess

@@ -26,8 +26,8 @@ from components.evaluation.measurements import Comparison, LiveState, Measuremen
 from components.evaluation.summary import summarize
 from components.evaluation.tfma_metric import build_eval_config
 from components.evaluation.verdict import reach_verdict
-from components.gates.replay_rows import choose_replay_rows, keras_predictions
-from components.gates.serving_gate_report import judge_replay
+from components.model_gates.replay_rows import choose_replay_rows, keras_predictions
+from components.model_gates.serving_gate_report import judge_replay
 from components.push import push
 from components.steps.serving_gate import Executor
 from models.config import TaskConfig
@@ -213,8 +213,8 @@ def _(a: Setting, b: Setting) -> None:
 def _(a: Setting, b: Setting) -> None:
     exported, rows = project()
     model = restore(exported)
-    asked = choose_replay_rows(rows, "eval", model.task, 4)
-    strict, lax = (keras_predictions(model, asked, here.serving.tolerance) for here in (a, b))
+    chosen = choose_replay_rows(rows, "eval", model.task, 4)
+    strict, lax = (keras_predictions(model, chosen, here.serving.tolerance) for here in (a, b))
     assert all(each.sure for each in strict)
     assert not any(each.sure for each in lax)
 

@@ -1,4 +1,4 @@
-"""Tensors on the wire: what TensorFlow accepts, what it refuses, and what a stranger may send."""
+"""Tensors in requests: those that TensorFlow accepts, those that it refuses, and hostile ones."""
 
 import ml_dtypes
 import numpy as np
@@ -10,7 +10,7 @@ from protobuf_messages import decode, encode
 
 from serving.errors import Code, StatusError
 from serving.server.calls import request_tensors
-from serving.server.calls.budget import Limits
+from serving.server.calls.request_limits import Limits
 from serving.wire import dtypes
 from serving.wire.protos import PredictRequest, TensorProto, TensorShapeProto
 
@@ -28,7 +28,7 @@ def same(left, right):
 
 @pytest.mark.parametrize("as_content", [False, True])
 @pytest.mark.parametrize("dtype", NUMERIC, ids=str)
-def test_numbers_come_back_as_they_were_sent(dtype, as_content):
+def test_numbers_round_trip(dtype, as_content):
     bits = np.random.default_rng(3).integers(0, 2, (5, 7, dtype.itemsize), np.uint8)
     array = bits.view(dtype)[..., 0] if dtype != np.bool_ else bits[..., 0].astype(bool)
     for one in (array, array[0], array[0, 0], array[:0], np.asfortranarray(array), array[:, ::2]):
@@ -41,7 +41,7 @@ def test_numbers_come_back_as_they_were_sent(dtype, as_content):
 @pytest.mark.parametrize("as_content", [False, True])
 @given(strings=st.lists(st.binary(max_size=300), max_size=20))
 @settings(max_examples=50, deadline=None)
-def test_strings_come_back_as_they_were_sent(as_content, strings):
+def test_strings_round_trip(as_content, strings):
     array = np.empty(len(strings), object)
     array[:] = strings
     decoded = decode(encode(array, as_content))
@@ -56,7 +56,7 @@ def test_strings_come_back_as_they_were_sent(as_content, strings):
     as_content=st.booleans(),
 )
 @settings(max_examples=100, deadline=None)
-def test_any_array_comes_back_as_it_was_sent(array, as_content):
+def test_any_array_round_trips(array, as_content):
     decoded = decode(encode(array, as_content))
     assert decoded.shape == array.shape
     np.testing.assert_array_equal(decoded, array)
@@ -106,7 +106,7 @@ def test_a_string_is_repeated_too():
         proto_of(20, [1]),
     ],
 )
-def test_what_is_no_tensor_is_refused_by_name(proto):
+def test_an_invalid_tensor_is_refused_by_name(proto):
     with pytest.raises(StatusError) as refused:
         decode(proto, "x")
     assert (refused.value.code, refused.value.message) == (Code.INVALID_ARGUMENT, "tensor parsing error: x")

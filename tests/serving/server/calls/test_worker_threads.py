@@ -1,4 +1,4 @@
-"""Large requests are worked on in threads, within a budget that is given back, and given up with their callers."""
+"""Large requests are handled in threads, within a budget that is released, and abandoned with their callers."""
 
 import asyncio
 import threading
@@ -12,8 +12,8 @@ from tiny_servers import until
 
 from serving.errors import Code, StatusError
 from serving.server.calls import request_tensors
-from serving.server.calls.budget import Budget, Reservation
 from serving.server.calls.request_context import MAX_INLINE_BYTES
+from serving.server.calls.request_limits import Budget, Reservation
 from serving.server.calls.worker_threads import INLINE_BYTES, Abandoned, WorkerThreads
 from serving.server.front.rest import rest_methods
 from serving.server.run import process_memory
@@ -32,7 +32,7 @@ def run(use, **budget):
     return asyncio.run(bounded())
 
 
-def test_a_budget_gives_what_it_has_and_gets_it_back_once():
+def test_a_budget_is_reserved_up_to_its_limit_and_released_once():
     budget = Budget(1000, 1000)
     first, second = Reservation(budget), Reservation(budget)
     first.take(600, 3)
@@ -75,7 +75,7 @@ def test_work_is_done_in_a_thread_and_its_error_reaches_the_caller():
 
 
 @pytest.mark.parametrize("how", ["cancelled", "late"])
-def test_who_gives_up_goes_at_once_and_the_thread_gives_up_then_and_gives_back(how):
+def test_a_caller_that_gives_up_leaves_at_once_and_its_thread_then_releases_the_budget(how):
     async def use(work, budget):
         held, begun, ended = Reservation(budget), threading.Event(), []
         held.take(10)
@@ -106,7 +106,7 @@ def test_who_gives_up_goes_at_once_and_the_thread_gives_up_then_and_gives_back(h
     run(use)
 
 
-def test_what_nobody_waits_for_any_more_is_not_begun_and_the_rest_is():
+def test_abandoned_work_is_not_started_and_other_work_is():
     async def use(work, budget):
         go, done = threading.Event(), []
 
@@ -147,7 +147,7 @@ def predict_request(name, array):
     return request
 
 
-def test_a_large_request_gets_the_same_answer_and_everything_is_given_back():
+def test_a_large_request_gets_the_same_response_and_everything_is_released():
     async def test(fronts):
         sent = np.arange(LARGE, dtype=np.float32)
         answer = await fronts.call("Predict", predict_request("x", sent))
@@ -163,7 +163,7 @@ def test_a_large_request_gets_the_same_answer_and_everything_is_given_back():
     with_fronts(test)
 
 
-def test_what_does_not_fit_into_the_budget_is_refused_and_the_rest_answered():
+def test_requests_over_the_budget_are_refused_and_others_served():
     async def test(fronts):
         large = predict_request("x", np.ones(LARGE, np.float32))
         code, message = await fronts.call("Predict", large)
@@ -179,7 +179,7 @@ def test_what_does_not_fit_into_the_budget_is_refused_and_the_rest_answered():
     with_fronts(test, max_pending_bytes=2**18)
 
 
-def test_a_small_request_that_asks_for_much_is_expanded_in_a_thread(monkeypatch):
+def test_a_small_request_that_expands_much_is_handled_in_a_thread(monkeypatch):
     threads = []
     decode = request_tensors.decode_inputs
 
@@ -200,7 +200,7 @@ def test_a_small_request_that_asks_for_much_is_expanded_in_a_thread(monkeypatch)
     assert threads == [True, True, False]
 
 
-def test_a_held_budget_of_the_carrier_is_used_and_left_to_it():
+def test_a_budget_held_by_the_transport_is_used_and_left_to_it():
     async def test(fronts):
         held = fronts.frontend.new_reservation()
         held.take(5)
@@ -217,7 +217,7 @@ def test_a_held_budget_of_the_carrier_is_used_and_left_to_it():
     with_fronts(test)
 
 
-def test_where_no_thread_can_be_started_the_request_is_refused_and_the_next_one_may_have_more_luck(monkeypatch):
+def test_without_a_new_thread_the_request_is_refused_and_the_next_one_may_succeed(monkeypatch):
     async def use(work, budget):
         held, start = Reservation(budget), threading.Thread.start
 
@@ -237,7 +237,7 @@ def test_where_no_thread_can_be_started_the_request_is_refused_and_the_next_one_
     run(use)
 
 
-def test_memory_is_given_back_and_trimmed_again_later_where_no_thread_can_be_started(monkeypatch):
+def test_memory_is_released_and_trimmed_later_without_a_new_thread(monkeypatch):
     trimmed = threading.Event()
     monkeypatch.setattr(process_memory, "trim", trimmed.set)
     monkeypatch.setattr(process_memory, "_TRIM_AFTER_SECONDS", 0.01)
@@ -255,7 +255,7 @@ def test_memory_is_given_back_and_trimmed_again_later_where_no_thread_can_be_sta
     assert trimmed.wait(10)
 
 
-def test_the_pages_of_files_in_a_container_are_taken_for_free(tmp_path, monkeypatch):
+def test_file_pages_of_a_container_count_as_free_memory(tmp_path, monkeypatch):
     stat = "anon 100\nfile 800\ninactive_anon 30\nactive_file 300\ninactive_file 400\n"
     for name, text in (("max", "1000"), ("current", "950"), ("stat", stat)):
         (tmp_path / f"memory.{name}").write_text(text)

@@ -48,7 +48,7 @@ def source_in(folder, **more):
 
 
 def put(folder, source):
-    """Replaces a pair by another: the key first, so that for a moment they do not belong together."""
+    """Replaces a pair by another, the key first, so that for a moment they do not match."""
     for name in ("key.pem", "cert.pem"):
         shutil.copy(source / name, folder / name)
 
@@ -64,7 +64,7 @@ async def following(source, apply, seconds=0.02):
             await task
 
 
-def test_what_changes_is_handed_on_and_what_is_wrong_is_not(tmp_path, first, second, caplog):
+def test_changed_files_are_passed_on_unless_they_are_invalid(tmp_path, first, second, caplog):
     caplog.set_level(logging.INFO, "serving")
     put(tmp_path, first)
     applied = []
@@ -86,7 +86,7 @@ def test_what_changes_is_handed_on_and_what_is_wrong_is_not(tmp_path, first, sec
     assert applied == [read(source_in(second))]
 
 
-def test_what_cannot_be_put_in_force_does_not_end_the_watch(tmp_path, first, second):
+def test_unusable_files_do_not_end_the_watch(tmp_path, first, second):
     put(tmp_path, first)
     tries = []
 
@@ -109,7 +109,7 @@ def presented_certificate(port):
     return pem.replace("\n", "")
 
 
-def test_new_connections_get_the_new_certificate_and_old_ones_go_on(first, second):
+def test_new_connections_get_the_new_certificate_and_old_ones_continue(first, second):
     old, new = (read(source_in(folder)) for folder in (first, second))
     body = b'{"instances": [1.0]}'
 
@@ -160,7 +160,7 @@ def trusting(folder):
     return ssl.create_default_context(cafile=folder / "cert.pem")
 
 
-def test_the_first_of_several_certificates_to_expire_counts(made, first):
+def test_the_certificate_that_expires_first_is_reported(made, first):
     both = (made("short", days=3) / "cert.pem").read_bytes() + (first / "cert.pem").read_bytes()
     left = earliest_expiry(both) - datetime.now(UTC)
     assert timedelta(days=2.9) < left < timedelta(days=3.1)
@@ -183,7 +183,7 @@ def test_an_expiry_is_logged_in_time_and_once(first, caplog):
     assert logged == [nothing, nothing, warning, nothing, nothing, warning, nothing, error, nothing]
 
 
-def test_an_expired_certificate_ends_no_start(first, caplog):
+def test_an_expired_certificate_does_not_prevent_starting(first, caplog):
     ExpiryWarnings(TlsFiles(server_key=b"", server_cert=(first / "cert.pem").read_bytes())).warn_if_due(
         datetime(2999, 1, 1, tzinfo=UTC)
     )
@@ -199,13 +199,13 @@ def test_an_expired_certificate_ends_no_start(first, caplog):
         (("config", "certificate", "key"), "leave it out"),
     ],
 )
-def test_flags_that_do_not_go_together_are_refused(tmp_path, given, part):
+def test_conflicting_flags_are_refused(tmp_path, given, part):
     flags = [f"--ssl_{name}_file={tmp_path / name}" for name in given]
     with pytest.raises(OptionsError, match=part):
         to_options(parse(["--model_base_path=/m", *flags]))
 
 
-def test_files_that_cannot_be_used_are_refused_and_those_that_can_are_read(tmp_path, first, second):
+def test_unusable_files_are_refused_and_usable_ones_read(tmp_path, first, second):
     def options(certificate, key, *more):
         flags = [f"--ssl_certificate_file={certificate / 'cert.pem'}", f"--ssl_key_file={key / 'key.pem'}", *more]
         return to_options(parse(["--model_base_path=/m", *flags]))

@@ -48,7 +48,7 @@ def with_connections(test, most=4, **how):
 @pytest.mark.parametrize(
     "state", [ConnectionState.OPENING, ConnectionState.IDLE, ConnectionState.RECEIVING, ConnectionState.SENDING]
 )
-def test_the_one_that_waits_longest_for_its_client_goes_for_a_new_one(state):
+def test_the_connection_that_waited_longest_for_its_client_is_replaced(state):
     def test(connections, clock, open_one):
         peers = []
         for _ in range(4):
@@ -64,7 +64,7 @@ def test_the_one_that_waits_longest_for_its_client_goes_for_a_new_one(state):
     with_connections(test)
 
 
-def test_one_that_the_server_works_for_is_never_closed():
+def test_a_connection_with_running_work_is_never_closed():
     def test(connections, clock, open_one):
         peers = [open_one(ConnectionState.RUNNING) for _ in range(4)]
         clock.now += 1e6
@@ -79,7 +79,7 @@ def test_one_that_the_server_works_for_is_never_closed():
     with_connections(test)
 
 
-def test_a_crowd_in_one_state_makes_room_and_not_those_who_have_come_last():
+def test_a_crowd_in_one_state_makes_room_before_newcomers_do():
     def test(connections, clock, open_one):
         idle = open_one(ConnectionState.IDLE)
         crowd = [open_one(ConnectionState.RECEIVING) for _ in range(3)]
@@ -93,7 +93,7 @@ def test_a_crowd_in_one_state_makes_room_and_not_those_who_have_come_last():
     with_connections(test)
 
 
-def test_a_header_that_takes_a_second_goes_before_who_is_idle():
+def test_a_connection_slow_to_send_its_header_is_closed_before_idle_ones():
     def test(connections, clock, open_one):
         idle = [open_one(ConnectionState.IDLE) for _ in range(3)]
         half = open_one(ConnectionState.OPENING)
@@ -108,7 +108,7 @@ def test_a_header_that_takes_a_second_goes_before_who_is_idle():
 @pytest.mark.parametrize(
     "state", [ConnectionState.OPENING, ConnectionState.IDLE, ConnectionState.RECEIVING, ConnectionState.SENDING]
 )
-def test_each_state_has_its_time(state):
+def test_each_state_has_its_time_limit(state):
     def test(connections, clock, open_one):
         one = open_one(state)
         clock.now += 9
@@ -127,7 +127,7 @@ def test_each_state_has_its_time(state):
     with_connections(test, timeouts=dict.fromkeys(set(ConnectionState) - {ConnectionState.RUNNING}, 10.0))
 
 
-def test_no_message_may_stall_while_memory_is_short():
+def test_stalled_messages_are_dropped_while_memory_is_short():
     short = []
 
     def test(connections, clock, open_one):
@@ -160,11 +160,11 @@ def test_the_log_gets_one_line_a_minute(caplog, monkeypatch):
 
     asyncio.run(main())
     assert [one.getMessage() for one in caplog.records] == [
-        "2 connections of at most 2; since the last such line: 498 closed without a whole header for a new one"
+        "2 connections of at most 2; since the last such line: 498 closed without a complete header for a new one"
     ]
 
 
-def test_the_limit_leaves_descriptors_for_all_else(monkeypatch):
+def test_the_limit_leaves_descriptors_for_everything_else(monkeypatch):
     raised = []
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: raised.append(limits))
     monkeypatch.setattr(resource, "getrlimit", lambda _: (200, 400))
@@ -218,7 +218,7 @@ def test_a_listener_serves_the_newest_connection():
     asyncio.run(main())
 
 
-def test_a_newcomer_waits_while_the_server_works_for_all_others():
+def test_a_newcomer_waits_while_all_others_are_being_served():
     async def main():
         connections = Connections(2)
         sockets = bind_tcp("127.0.0.1", 0, shared=False)
@@ -257,7 +257,7 @@ class Exhausted:
         raise OSError(24, "Too many open files")
 
 
-def test_without_descriptors_nothing_spins_and_somebody_goes():
+def test_without_descriptors_a_connection_is_closed_and_nothing_spins():
     async def main():
         connections = Connections(5)
         idle = Peer()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tiny_servers import config_of, options_of, publish
 
 from serving.errors import StatusError
-from serving.server.calls.budget import Limits
+from serving.server.calls.request_limits import Limits
 from serving.server.calls.request_tensors import decode_inputs, encode_outputs
 from serving.wire import protos
 
@@ -69,7 +69,7 @@ tensors = st.builds(
     version=st.none() | st.integers(-(2**63), 2**63 - 1),
 )
 @settings(max_examples=200, deadline=None)
-def test_any_predict_is_answered_or_refused(ask, name, signature, inputs, output_filter, version):
+def test_any_predict_is_served_or_refused(ask, name, signature, inputs, output_filter, version):
     request = protos.PredictRequest(output_filter=output_filter)
     request.model_spec.name, request.model_spec.signature_name = name, signature
     if version is not None and version != 1:
@@ -81,7 +81,7 @@ def test_any_predict_is_answered_or_refused(ask, name, signature, inputs, output
 
 @given(content=st.binary(max_size=120))
 @settings(max_examples=100, deadline=None)
-def test_any_bytes_are_answered_or_refused(ask, content):
+def test_any_bytes_are_served_or_refused(ask, content):
     answered_or_refused(ask, lambda core: predict(core, content))
 
     async def others(core):

@@ -24,7 +24,7 @@ def context(tmp_path_factory):
 
 @pytest.mark.parametrize("greeting", [b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n"])
 @pytest.mark.parametrize("most", [5, 1000])
-def test_handshakes_that_fail_leave_nothing_for_the_collection_of_garbage(context, monkeypatch, greeting, most):
+def test_failed_handshakes_leave_no_garbage(context, monkeypatch, greeting, most):
     made, count = weakref.WeakSet(), itertools.count()
 
     class Protocol(asyncio.Protocol):
@@ -66,7 +66,7 @@ def test_handshakes_that_fail_leave_nothing_for_the_collection_of_garbage(contex
         gc.enable()
 
 
-def test_a_client_that_has_gone_is_no_client_of_this_machine():
+def test_a_client_that_has_left_is_not_a_local_client():
     class Transport:
         def __init__(self, family, address):
             self.known = {"socket": socket.socket(family), "peername": address}

@@ -20,7 +20,7 @@ def test_workers_can_take_over_the_port_of_a_single_process_at_once():
 
 
 @pytest.mark.parametrize("host", ["192.0.2.77", "nowhere.invalid"])
-def test_a_host_that_is_not_this_machines_is_refused_by_its_flag(host):
+def test_a_foreign_host_is_refused_by_its_flag(host):
     with pytest.raises(OptionsError) as caught:
         check_ports_free(ServerOptions(models=None, host=host, port=1))
     assert caught.value.what == f"--host={host}"

@@ -27,7 +27,7 @@ def call(fronts, method, request, **how):
     return fronts.call(method, request, protos.PROFILER_SERVICE, **how)
 
 
-def test_a_trace_comes_with_the_answer_and_is_written_nowhere(tmp_path):
+def test_a_trace_comes_with_the_response_and_is_not_written_to_disk(tmp_path):
     async def ask(fronts):
         request = ProfileRequest(repository_root=str(tmp_path), session_id="s", host_name="h")
         request.opts.duration_ms = 100
@@ -60,7 +60,7 @@ def test_one_session_runs_at_a_time_and_may_be_ended(monkeypatch):
     with_fronts(ask)
 
 
-def test_a_session_whose_caller_has_gone_comes_to_its_end():
+def test_a_session_ends_although_its_caller_has_left():
     async def ask(fronts):
         gone = await call(fronts, "Profile", ProfileRequest(duration_ms=1000), timeout=0.3)
         assert gone[0] == "DEADLINE_EXCEEDED"
@@ -71,7 +71,7 @@ def test_a_session_whose_caller_has_gone_comes_to_its_end():
 
 
 @pytest.mark.parametrize("milliseconds", [2001, 2**64 - 1])
-def test_a_session_has_a_longest_time(milliseconds):
+def test_a_session_has_a_maximum_duration(milliseconds):
     async def ask(fronts):
         code, message = await call(fronts, "Profile", ProfileRequest(duration_ms=milliseconds))
         assert (code, message) == ("INVALID_ARGUMENT", f"duration_ms is {milliseconds}; expected 0 to 2000")
@@ -80,7 +80,7 @@ def test_a_session_has_a_longest_time(milliseconds):
 
 
 @pytest.mark.parametrize("method", ["Profile", "Terminate", "Monitor"])
-def test_it_can_be_turned_off_and_is_for_this_machine_alone(method):
+def test_it_can_be_turned_off_and_serves_only_this_machine(method):
     async def ask(fronts):
         assert (await call(fronts, method, TerminateRequest()))[0] == "UNIMPLEMENTED"
 

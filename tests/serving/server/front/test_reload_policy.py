@@ -51,7 +51,7 @@ def refused(caller, config, **fields):
     return None
 
 
-def test_reload_from_says_whose_reload_is_taken(tmp_path):
+def test_reload_from_determines_who_may_reload(tmp_path):
     config = config_of(m=tmp_path)
     assert refused(THERE, config) is None
     assert refused(HERE, config, reload_from="loopback") is None
@@ -103,7 +103,7 @@ def test_no_path_leaves_the_roots(tmp_path):
         (lambda config: config.add(base_path="/" * 5000), "5000 bytes in a base_path"),
     ],
 )
-def test_a_configuration_of_more_than_can_be_looked_after_is_refused(tmp_path, change, part):
+def test_a_configuration_with_too_many_models_is_refused(tmp_path, change, part):
     config = config_of(m=tmp_path)
     change(config.model_config_list.config)
     with pytest.raises(StatusError, match=part) as refused:

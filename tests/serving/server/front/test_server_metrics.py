@@ -58,7 +58,7 @@ def test_only_configured_models_are_counted_by_name():
     ]
 
 
-def test_models_that_come_and_go_do_not_take_the_cells_of_those_that_stay():
+def test_removed_models_do_not_take_the_cells_of_current_ones():
     metrics = Metrics()
     for number in range(3 * MAX_CELLS):
         metrics.set_models(["m", f"m{number}"])

@@ -6,7 +6,7 @@ import pytest
 from serving.server.front.single_flight import SingleFlight
 
 
-def test_work_is_done_once_for_all_who_ask_meanwhile_and_never_too_early():
+def test_work_is_done_once_for_all_concurrent_callers_and_never_too_early():
     begun = []
 
     async def work():

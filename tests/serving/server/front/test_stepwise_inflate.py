@@ -7,7 +7,7 @@ import pytest
 from serving.server.front.stepwise_inflate import DEFLATE_WBITS, GZIP_WBITS, StepwiseInflater
 
 
-def test_decompression_takes_linear_time_and_gives_what_was_compressed():
+def test_decompression_takes_linear_time_and_inverts_compression():
     content = os.urandom(2**25)
     inflater = StepwiseInflater(gzip.compress(content, 1), GZIP_WBITS, 2**26, 2**18)
     steps = 0

@@ -25,7 +25,7 @@ def request_of(config):
     return ReloadConfigRequest(config=config)
 
 
-def test_a_model_that_comes_back_while_it_is_unloaded_is_served(saved_models, tmp_path):
+def test_a_model_added_again_while_it_unloads_is_served(saved_models, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     publish(saved_models[1], one, 1)
     publish(saved_models[2], two, 1)
@@ -62,7 +62,7 @@ def test_a_new_configuration_adds_changes_and_removes_models(saved_models, tmp_p
             "1 model(s) did not become available: {{{name: o} due to error: NOT_FOUND"
         )
         assert await bias(core, name="n") == 2
-        assert core.ready()  # for callers of n nothing has changed
+        assert core.ready()  # callers of n notice no change
 
     with_core(options_of(config_of(m=one)), use)
 
@@ -76,18 +76,18 @@ def test_a_new_configuration_adds_changes_and_removes_models(saved_models, tmp_p
     ],
     ids=["nowhere", "empty", "no such version"],
 )
-def test_a_reload_of_a_model_to_where_no_versions_are_fails_and_ends_nothing(saved_models, tmp_path, change):
+def test_a_reload_to_a_path_without_versions_fails_and_unloads_nothing(saved_models, tmp_path, change):
     publish(saved_models[1], tmp_path / "m", 1)
     (tmp_path / "empty").mkdir()
 
     async def use(core):
         config = change(config_of(m=tmp_path / "m"), tmp_path)
-        for _ in range(2):  # a caller that tries again is not told that all is well
+        for _ in range(2):  # a retry does not report success
             words = r"1 model\(s\) did not become available: \{\{\{name: m\} due to error: NOT_FOUND: "
             with pytest.raises(StatusError, match=words) as failed:
                 await core.reload_config(request_of(config))
             assert failed.value.code is Code.UNKNOWN
-        await asyncio.sleep(0.2)  # it is looked for at every poll
+        await asyncio.sleep(0.2)  # every poll looks for it
         assert await bias(core) == 1
         there = Path(config.model_config_list.config[0].base_path)
         publish(saved_models[2], there, 7)
@@ -98,7 +98,7 @@ def test_a_reload_of_a_model_to_where_no_versions_are_fails_and_ends_nothing(sav
     with_core(options_of(config_of(m=tmp_path / "m")), use)
 
 
-def test_a_model_that_is_still_awaited_fails_no_reload_of_another(saved_models, tmp_path):
+def test_a_model_without_versions_does_not_fail_the_reload_of_another(saved_models, tmp_path):
     publish(saved_models[1], tmp_path / "n", 1)
     publish(saved_models[2], tmp_path / "n", 2)
 
@@ -109,7 +109,7 @@ def test_a_model_that_is_still_awaited_fails_no_reload_of_another(saved_models, 
     with_core(options_of(config_of(n=tmp_path / "n", m=tmp_path / "later")), use)
 
 
-def test_of_many_missing_versions_a_few_are_named(saved_models, tmp_path, caplog):
+def test_only_a_few_of_many_missing_versions_are_named(saved_models, tmp_path, caplog):
     publish(saved_models[1], tmp_path, 1)
 
     async def use(core):
@@ -122,7 +122,7 @@ def test_of_many_missing_versions_a_few_are_named(saved_models, tmp_path, caplog
     assert len(caplog.text) < 10_000
 
 
-def test_a_thousand_models_that_are_not_there_are_one_task_and_leave_nothing_behind(saved_models, tmp_path):
+def test_a_thousand_missing_models_take_one_task_and_leave_nothing_behind(saved_models, tmp_path):
     publish(saved_models[1], tmp_path / "m", 1)
 
     async def use(core):
@@ -131,7 +131,7 @@ def test_a_thousand_models_that_are_not_there_are_one_task_and_leave_nothing_beh
             with pytest.raises(StatusError, match=r"1000 model\(s\) did not become available"):
                 await core.reload_config(request_of(config_of(m=tmp_path / "m", **made_up)))
             assert await bias(core) == 1
-            assert len(asyncio.all_tasks()) < 20  # not one for each, all of which wake up every second
+            assert len(asyncio.all_tasks()) < 20  # instead of one each, all of which would wake up every second
         await core.reload_config(request_of(config_of(m=tmp_path / "m")))
         with pytest.raises(StatusError, match="Could not find any versions of model x2_0"):
             states(core, "x2_0")
@@ -140,7 +140,7 @@ def test_a_thousand_models_that_are_not_there_are_one_task_and_leave_nothing_beh
     with_core(options_of(config_of(m=tmp_path / "m")), use)
 
 
-def test_a_label_moves_only_to_what_is_served(saved_models, tmp_path):
+def test_a_label_moves_only_to_a_served_version(saved_models, tmp_path):
     publish(saved_models[1], tmp_path, 1)
     publish(saved_models[2], tmp_path, 2)
 

@@ -36,7 +36,7 @@ from serving.errors import Code, StatusError
         ({"specific": {"versions": [1, 3, 9]}}, [1, 3]),
     ],
 )
-def test_the_policy_says_which_versions_are_served(saved_models, tmp_path, fields, served):
+def test_the_policy_determines_which_versions_are_served(saved_models, tmp_path, fields, served):
     for version in (1, 3, 4):
         publish(saved_models[0], tmp_path, version)
     (tmp_path / "notes").mkdir()
@@ -98,7 +98,7 @@ def test_no_request_fails_and_none_is_wrong_while_versions_appear_and_vanish(sav
     assert next(answered) > 1000
 
 
-def test_what_runs_keeps_its_version_loaded(saved_models, tmp_path):
+def test_a_running_request_keeps_its_version_loaded(saved_models, tmp_path):
     publish(saved_models[1], tmp_path, 1)
     slow = {"n": np.array([150_000], np.int32)}
     happened = []
@@ -153,7 +153,7 @@ def test_a_broken_version_is_reported_and_replaces_nothing(saved_models, tmp_pat
         (b"", Code.NOT_FOUND, "Could not find meta graph def matching supplied tags: { serve }"),
     ],
 )
-def test_a_file_that_is_no_saved_model_ends_with_tensorflows_words(tmp_path, content, code, message):
+def test_an_invalid_saved_model_gets_tensorflows_message(tmp_path, content, code, message):
     (broken_folder(tmp_path, 1) / "saved_model.pb").write_bytes(content)
 
     async def use(core):
@@ -165,7 +165,7 @@ def test_a_file_that_is_no_saved_model_ends_with_tensorflows_words(tmp_path, con
     with_core(options_of(config_of(m=tmp_path)), use)
 
 
-def test_loading_is_tried_again(saved_models, tmp_path):
+def test_loading_is_retried(saved_models, tmp_path):
     broken_folder(tmp_path, 1)
 
     async def use(core):
@@ -177,7 +177,7 @@ def test_loading_is_tried_again(saved_models, tmp_path):
     with_core(options, use)
 
 
-def test_stopping_does_not_wait_for_another_try(tmp_path):
+def test_stopping_does_not_wait_for_a_retry(tmp_path):
     broken_folder(tmp_path, 1)
 
     async def use(core):

@@ -1,4 +1,4 @@
-"""SavedModels in a session: the fast way to run them, deadlines, threads, and what is missing."""
+"""SavedModels in a session: the fast way to run them, deadlines, threads, and missing operations."""
 
 import dataclasses
 import importlib.util
@@ -31,7 +31,7 @@ def feeds_of(model, signature, **arrays):
     return feeds, [endpoint.tensor for endpoint in found.outputs.values()]
 
 
-def test_tensorflows_private_binding_is_the_one_that_we_know(model):
+def test_tensorflows_private_binding_is_as_expected(model):
     assert direct_run(model._session) is not None, "runs fall back to Session.run, several times slower: see direct_run"
 
 
@@ -62,7 +62,7 @@ def test_a_run_ends_at_its_deadline(model):
     assert time.monotonic() - started < 5
 
 
-def test_a_large_run_that_goes_on_keeps_no_small_one_from_its_threads(saved_models):
+def test_a_long_large_run_leaves_threads_for_small_ones(saved_models):
     model = SavedModel(saved_models[0], dataclasses.replace(OPTIONS, workers=2))
     endless = feeds_of(model, "slow", n=np.full(100, 2**31 - 1, np.int32))
 
@@ -87,7 +87,7 @@ def test_a_signature_without_outputs_cannot_be_fetched(model):
         model.run(*feeds_of(model, "__saved_model_init_op"), None)
 
 
-def test_a_worker_among_several_runs_in_one_thread_unless_it_is_said():
+def test_one_of_several_workers_runs_in_one_thread_by_default():
     def threads(**fields):
         config = session_config(dataclasses.replace(OPTIONS, **fields))
         return config.intra_op_parallelism_threads, config.inter_op_parallelism_threads
@@ -99,7 +99,7 @@ def test_a_worker_among_several_runs_in_one_thread_unless_it_is_said():
 
 
 def write_model_of_one_operation(folder, operation):
-    """As it is on the disk: nothing here has to know the operation."""
+    """Reads the graph from disk, so that the operation need not be registered here."""
     from tensorflow.core.protobuf import saved_model_pb2
 
     saved = saved_model_pb2.SavedModel(saved_model_schema_version=1)
@@ -136,7 +136,7 @@ print([name for name in ("tensorflow_text", "keras_hub") if name in sys.modules]
 """
 
 
-def test_operations_of_text_are_there_and_a_missing_one_is_named(tmp_path, repository):
+def test_text_operations_are_registered_and_a_missing_one_is_named(tmp_path, repository):
     if importlib.util.find_spec("tensorflow_text") is None:
         pytest.skip("tensorflow_text is not installed")
     folders = [write_model_of_one_operation(tmp_path / name, name) for name in ("CaseFoldUTF8", "NoSuchOperation")]
@@ -150,7 +150,7 @@ def test_operations_of_text_are_there_and_a_missing_one_is_named(tmp_path, repos
     assert imported == "[]"
 
 
-def test_only_what_has_no_loop_runs_unguarded_where_there_is_ample_time(saved_models):
+def test_only_graphs_without_loops_run_unguarded_with_ample_time(saved_models):
     model = SavedModel(saved_models[1], dataclasses.replace(OPTIONS, max_run_seconds=7))
     run, given = model._run, []
     model._run = lambda feeds, fetches, milliseconds, pool: (

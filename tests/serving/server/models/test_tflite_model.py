@@ -1,4 +1,4 @@
-"""TFLite files, where the server prefers them."""
+"""TFLite files, if the server prefers them."""
 
 import asyncio
 import dataclasses
@@ -25,7 +25,7 @@ def base(saved_models, tmp_path_factory):
 
 
 @pytest.mark.parametrize("interpreters", [1, 2])
-def test_a_tflite_file_is_served_where_it_is_preferred(base, interpreters):
+def test_a_tflite_file_is_served_if_preferred(base, interpreters):
     async def use(core):
         assert core.inputs_of(spec(), "") == {"x": 1}
         answers = await asyncio.gather(*[core.predict(spec(), floats(*range(n))) for n in range(1, 6)])
@@ -42,7 +42,7 @@ def test_a_tflite_file_is_served_where_it_is_preferred(base, interpreters):
     with_core(dataclasses.replace(options, batching={}), use)
 
 
-def test_the_saved_model_is_served_where_it_is_not_preferred_or_there_is_no_file(base, saved_models, tmp_path):
+def test_the_saved_model_is_served_if_preferred_or_without_a_tflite_file(base, saved_models, tmp_path):
     async def use(core):
         assert (await core.predict(spec(), floats(1))).outputs["y"].tolist() == [2.0]
 
@@ -51,7 +51,7 @@ def test_the_saved_model_is_served_where_it_is_not_preferred_or_there_is_no_file
     with_core(options_of(config_of(m=tmp_path), prefer_tflite_model=True), use)
 
 
-def test_a_file_that_is_no_tflite_is_reported(tmp_path):
+def test_an_invalid_tflite_file_is_reported(tmp_path):
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "model.tflite").write_bytes(b"nothing of the kind")
 
@@ -64,7 +64,7 @@ def test_a_file_that_is_no_tflite_is_reported(tmp_path):
     with_core(options_of(config_of(m=tmp_path), prefer_tflite_model=True), use)
 
 
-def test_a_file_without_signatures_is_asked_by_the_names_of_its_tensors(tmp_path):
+def test_a_file_without_signatures_is_queried_by_tensor_names(tmp_path):
     import tensorflow as tf
     from tensorflow.lite.tools import flatbuffer_utils
 
@@ -91,9 +91,7 @@ def test_a_file_without_signatures_is_asked_by_the_names_of_its_tensors(tmp_path
     with_core(options_of(config_of(m=tmp_path), prefer_tflite_model=True), use)
 
 
-def test_who_waits_for_an_interpreter_of_a_model_with_a_loop_waits_no_longer_than_the_limit(
-    base, saved_models, tmp_path
-):
+def test_waiting_for_an_interpreter_of_a_model_with_a_loop_ends_at_the_limit(base, saved_models, tmp_path):
     import tensorflow as tf
 
     from serving.server.models.tflite_model import TfliteModel
@@ -103,21 +101,21 @@ def test_who_waits_for_an_interpreter_of_a_model_with_a_loop_waits_no_longer_tha
     options = options_of(config_of(), max_run_seconds=0.2)
     model = TfliteModel(tmp_path / "slow.tflite", options)
     signature = model.signatures["slow"]
-    asked = {signature.inputs["n"].tensor: np.int32([3])}, [signature.outputs["last"].tensor]
-    assert model.is_unbounded(asked[1])
-    assert model.run(*asked, None)[0].tolist() == [3]
-    model._pool.get()  # it runs for ever
+    arguments = {signature.inputs["n"].tensor: np.int32([3])}, [signature.outputs["last"].tensor]
+    assert model.is_unbounded(arguments[1])
+    assert model.run(*arguments, None)[0].tolist() == [3]
+    model._pool.get()  # it runs forever
     with pytest.raises(
         RunLimitError, match=r"waited for an interpreter .* longer than the 0\.2 s of this server's --max_run"
     ):
-        model.run(*asked, None)
+        model.run(*arguments, None)
     with pytest.raises(StatusError, match="Deadline exceeded before"):
-        model.run(*asked, 0.05)
+        model.run(*arguments, 0.05)
     assert not TfliteModel(base / "1" / "model.tflite", options).is_unbounded(())
 
 
 def with_older_signatures(content: bytes, metadata: bytes) -> bytes:
-    """The file with signatures as older converters wrote them, and none of its own."""
+    """The file with signatures as older converters wrote them, instead of its own."""
     from tensorflow.lite.python import schema_py_generated as schema
     from tensorflow.lite.tools import flatbuffer_utils
 
@@ -145,7 +143,7 @@ def served(tmp_path, content, use):
 
 
 def signature(**tensors: str) -> SignatureDef:
-    """One whose inputs begin with i."""
+    """A signature whose inputs begin with i."""
     found = SignatureDef(method_name="tensorflow/serving/predict")
     for alias, tensor in tensors.items():
         info = (found.inputs if alias.startswith("i") else found.outputs)[alias]
@@ -154,7 +152,7 @@ def signature(**tensors: str) -> SignatureDef:
     return found
 
 
-def test_a_files_older_signatures_say_what_its_tensors_are_called(base, tmp_path):
+def test_older_signatures_name_the_tensors(base, tmp_path):
     import tensorflow as tf
 
     content = (base / "1" / "model.tflite").read_bytes()
@@ -182,7 +180,7 @@ def test_a_files_older_signatures_say_what_its_tensors_are_called(base, tmp_path
         (older_signatures(serving_default=signature(i="z:0")), "Signature input i references an unknown tensor"),
     ],
 )
-def test_older_signatures_that_cannot_be_fail_the_version(base, tmp_path, metadata, message):
+def test_invalid_older_signatures_fail_the_version(base, tmp_path, metadata, message):
     async def use(core):
         [version] = core.get_model_status(GetModelStatusRequest(model_spec=spec())).model_version_status
         assert version.status.error_message.startswith(message)

@@ -1,4 +1,4 @@
-"""Warm-up requests run before a version is served, and fail it."""
+"""Warm-up requests run before a version is served, and their errors fail it."""
 
 import numpy as np
 import pytest

@@ -62,7 +62,7 @@ class Workers:
         return self.reloads.config.model_config_list.config[0].name
 
 
-def test_a_reload_is_in_force_when_all_have_taken_it_and_the_next_one_waits():
+def test_a_reload_is_in_force_when_all_workers_have_it_and_the_next_one_waits():
     workers = Workers("a", "b")
     assert workers.opened == ["a", "b"]
     workers.ask("n")
@@ -74,7 +74,7 @@ def test_a_reload_is_in_force_when_all_have_taken_it_and_the_next_one_waits():
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_one_refusal_takes_a_reload_back_where_it_was_taken(first):
+def test_one_refusal_rolls_a_reload_back_in_all_workers(first):
     workers = Workers("a", "b", "c")
     workers.ask("n")
     for worker in ("b", "a", "c") if first else ("a", "c", "b"):
@@ -86,7 +86,7 @@ def test_one_refusal_takes_a_reload_back_where_it_was_taken(first):
     assert not workers.killed
 
 
-def test_who_cannot_go_back_is_killed():
+def test_a_worker_that_cannot_roll_back_is_killed():
     workers = Workers("a", "b")
     workers.ask("n")
     workers.do("a")
@@ -104,7 +104,7 @@ def test_unknown_is_in_force_and_reported():
     assert workers.replies[0].code is Code.UNKNOWN
 
 
-def test_an_unexpected_failure_is_followed_by_what_is_in_force():
+def test_after_an_unexpected_failure_the_configuration_in_force_is_sent():
     workers = Workers("a", "b")
     workers.ask("n")
     workers.do("a", refusal(Code.INTERNAL))
@@ -113,10 +113,10 @@ def test_an_unexpected_failure_is_followed_by_what_is_in_force():
     assert workers.do("a") == workers.do("b") == "first"
 
 
-def test_a_later_worker_opens_with_the_configuration_in_force():
+def test_a_later_worker_starts_with_the_configuration_in_force():
     workers = Workers("a")
     workers.ask("n")
-    workers.reloads.worker_loaded("b", 0)  # amid the reload: the configuration that it has is still in force
+    workers.reloads.worker_loaded("b", 0)  # during the reload: the worker's configuration is still in force
     assert workers.opened == ["a", "b"]
     workers.do("a")
     assert workers.do("b") == "n"
@@ -132,20 +132,20 @@ def test_a_later_worker_opens_with_the_configuration_in_force():
     assert [workers.do("d"), workers.in_force] == ["o", "o"]
 
 
-def test_a_worker_that_dies_amid_a_reload_is_not_waited_for():
+def test_a_reload_does_not_wait_for_a_worker_that_died():
     workers = Workers("a", "b")
     workers.ask("n")
     workers.do("a")
     workers.reloads.worker_died("b")
     assert workers.in_force == "n"
     workers.ask("o")
-    workers.reloads.worker_died("a")  # all have died of it
+    workers.reloads.worker_died("a")  # it killed all of them
     assert [workers.in_force, len(workers.replies)] == ["n", 1]
     workers.ask("p")  # no worker can refuse it
     assert workers.in_force == "p"
 
 
-def test_any_order_of_events_leaves_all_with_what_is_in_force():
+def test_any_order_of_events_leaves_all_workers_with_the_configuration_in_force():
     for order in itertools.permutations(("a", "b", "join", "leave"), 4):
         workers = Workers("a", "b", "x")
         has = dict.fromkeys(("a", "b", "c"), "first")

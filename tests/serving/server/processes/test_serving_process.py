@@ -1,4 +1,4 @@
-"""A process around the fake service: how it handles signals, whatever runs in it, and its configuration file."""
+"""A process around the fake service: signals, whatever is running in it, and its configuration file."""
 
 import asyncio
 import contextlib
@@ -20,11 +20,11 @@ from serving.server.processes.serving_process import _background
 DRAIN_SECONDS = 0.2
 
 
-ENDS_WITHIN = 15  # seconds, of which 5.2 are promised: the machine may be busy
+ENDS_WITHIN = 15  # seconds; 5.2 are promised, but the machine may be busy
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_more_connections_than_descriptors_keep_no_client_out(tmp_path, workers):
+def test_more_connections_than_descriptors_exclude_no_client(tmp_path, workers):
     few = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (150, 150))"
     with server(tmp_path, f"--workers={workers}", more=few) as one, contextlib.ExitStack() as stack:
         one.wait_for("ready after", times=workers)
@@ -55,7 +55,7 @@ def test_a_signal_drains_requests_in_flight_and_exits_with_zero(tmp_path, which)
         assert f"gRPC on {HOST}:{one.port}, REST on {HOST}:{one.rest_port}" in one.log
 
 
-def test_the_drain_ends_after_its_time(tmp_path):
+def test_draining_ends_after_its_time(tmp_path):
     with server(tmp_path, "--drain_seconds=0.2") as one, ThreadPoolExecutor(1) as pool:
         one.wait_for("ready after")
         answer = pool.submit(one.post, body={"instances": [30], "signature_name": "slow"})
@@ -131,7 +131,7 @@ def test_a_signal_ends_a_server_that_hangs(tmp_path, workers, kind, which):
 @pytest.mark.parametrize("factory", ["never_starts", "never_imports"])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_signal_ends_a_server_that_is_starting(tmp_path, workers, factory):
-    # Nothing is drained yet, so the time to drain does not matter.
+    # There is nothing to drain yet, so the drain time does not matter.
     with server(tmp_path, f"--workers={workers}", factory=factory) as one:
         time.sleep(1.5)
         assert one.end(seconds=ENDS_WITHIN) in (0, -signal.SIGTERM)
@@ -149,7 +149,7 @@ def test_a_second_signal_ends_at_once(tmp_path, workers):
         one.end(seconds=ENDS_WITHIN)  # the drain would take 30 s
 
 
-def test_a_reload_goes_on_when_its_caller_leaves(tmp_path):
+def test_a_reload_continues_when_its_caller_leaves(tmp_path):
     with server(tmp_path) as one:
         one.wait_for("ready after")
         assert one.reload("n", timeout=0.005)[0] == "DEADLINE_EXCEEDED"
@@ -157,7 +157,7 @@ def test_a_reload_goes_on_when_its_caller_leaves(tmp_path):
         assert one.status_codes("n") == {200}
 
 
-def test_what_fails_in_the_background_is_logged_and_ends_nothing_else(caplog):
+def test_a_background_failure_is_logged_and_ends_nothing_else(caplog):
     async def fail():
         raise RuntimeError("it fails")
 

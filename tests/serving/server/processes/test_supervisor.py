@@ -16,25 +16,27 @@ from stuck_service import LOOP
 READY = r"worker (\d) \(process (\d+)\) is ready"
 
 
-def test_workers_share_the_ports_and_a_killed_one_comes_back(tmp_path):
+def test_workers_share_the_ports_and_a_killed_one_is_restarted(tmp_path):
     with server(tmp_path, "--workers=2") as one:
         workers = dict(one.wait_for(r"worker (\d) \(process (\d+)\) is ready", times=2))
         os.kill(int(workers["0"]), signal.SIGKILL)
         for _ in range(20):
-            with contextlib.suppress(httpx.TransportError):  # a connection that was waiting in the killed one's queue
+            with contextlib.suppress(
+                httpx.TransportError
+            ):  # a connection that was waiting in the killed worker's queue
                 assert one.post().status_code == 200
         one.wait_for(r"worker 0 \(process \d+\) was killed by signal 9; starting it again")
         again = one.wait_for(r"worker 0 \(process (\d+)\) is ready", times=2)
         assert len(set(again)) == 2
         assert one.post().status_code == 200
         assert one.end() == 0
-        assert "heavy: []" in one.log  # the supervisor forks, so it must not have loaded what starts threads
+        assert "heavy: []" in one.log  # the supervisor forks, so it must not have loaded libraries that start threads
         for pid in (*workers.values(), *again):
             with pytest.raises(ProcessLookupError):
                 os.kill(int(pid), 0)
 
 
-def test_a_reload_reaches_all_workers_and_those_that_come_later(tmp_path):
+def test_a_reload_reaches_all_workers_and_later_ones(tmp_path):
     with server(tmp_path, "--workers=2") as one:
         workers = dict(one.wait_for(r"worker (\d) \(process (\d+)\) is ready", times=2))
         assert one.reload("m", "n") == "OK"
@@ -73,7 +75,7 @@ def test_workers_stop_when_their_supervisor_is_killed(tmp_path):
             wait_until(lambda pid=pid: has_ended(pid))
 
 
-def test_workers_that_never_start_are_given_up(tmp_path):
+def test_the_supervisor_gives_up_on_workers_that_never_start(tmp_path):
     more = "def broken(options):\n    raise RuntimeError('no such library')"
     with server(tmp_path, "--workers=2", factory="broken", more=more) as one:
         assert one.process.wait(30) == 1
@@ -108,7 +110,7 @@ def _left(one):
         httpx.get(f"{one.http.base_url}{METRICS}", timeout=0.002)
 
 
-def test_reloads_at_the_same_time_leave_all_workers_alike(tmp_path):
+def test_concurrent_reloads_leave_all_workers_in_the_same_state(tmp_path):
     names = ["a", "b", "c", "d"]
     with server(tmp_path, "--workers=3") as one, ThreadPoolExecutor(8) as pool:
         one.wait_for(READY, times=3)
@@ -119,7 +121,7 @@ def test_reloads_at_the_same_time_leave_all_workers_alike(tmp_path):
         assert one.status_codes(served[0], times=20) == {200}
 
 
-def test_a_reload_that_one_worker_refuses_is_taken_back(tmp_path):
+def test_a_reload_that_one_worker_refuses_is_rolled_back(tmp_path):
     with server(tmp_path, "--workers=2", factory="stuck") as one:
         one.wait_for(READY, times=2)
         assert one.reload("half", base_path=str(tmp_path)) == ("INVALID_ARGUMENT", "this process refuses")
@@ -128,7 +130,7 @@ def test_a_reload_that_one_worker_refuses_is_taken_back(tmp_path):
         assert one.status_codes("m") == {200}
 
 
-def test_a_configuration_whose_model_comes_later_is_in_force_in_later_workers(tmp_path):
+def test_later_workers_get_a_configuration_whose_model_appears_later(tmp_path):
     with server(tmp_path, "--workers=2", factory="stuck") as one:
         workers = dict(one.wait_for(READY, times=2))
         assert one.reload("m", "later")[0] == "UNKNOWN"
@@ -137,7 +139,7 @@ def test_a_configuration_whose_model_comes_later_is_in_force_in_later_workers(tm
         assert one.status_codes("later") == {200}
 
 
-def test_a_changed_file_and_a_reload_reach_workers_that_come_later(tmp_path):
+def test_a_changed_file_and_a_reload_reach_later_workers(tmp_path):
     config = tmp_path / "models.txt"
     config.write_text('model_config_list { config { name: "m" base_path: "/m" } }')
     flags = (f"--model_config_file={config}", "--model_config_file_poll_wait_seconds=0.2")
@@ -156,7 +158,7 @@ def test_a_changed_file_and_a_reload_reach_workers_that_come_later(tmp_path):
         assert one.status_codes("reloaded") == {200}
 
 
-def test_a_worker_that_hangs_is_replaced_and_no_page_waits_for_it(tmp_path):
+def test_a_hanging_worker_is_replaced_and_metrics_do_not_wait_for_it(tmp_path):
     with server(tmp_path, "--workers=2", "--worker_timeout_seconds=3", factory="stuck") as one:
         workers = dict(one.wait_for(READY, times=2))
         for _ in range(10):
@@ -178,7 +180,7 @@ def _hang(one):
         one.post(body={"instances": [LOOP], "signature_name": "slow"})
 
 
-def test_a_stopped_worker_is_replaced_and_no_page_waits_for_it(tmp_path):
+def test_a_stopped_worker_is_replaced_and_metrics_do_not_wait_for_it(tmp_path):
     with server(tmp_path, "--workers=2", "--worker_timeout_seconds=4") as one:
         workers = dict(one.wait_for(READY, times=2))
         one.post()
@@ -226,7 +228,7 @@ def test_counters_do_not_fall_when_a_worker_dies(tmp_path):
         assert one.counted() == 20
 
 
-def test_a_worker_that_hangs_ends_with_its_supervisor(tmp_path):
+def test_a_hanging_worker_ends_with_its_supervisor(tmp_path):
     flags = ("--workers=2", "--drain_seconds=0.2")
     with server(tmp_path, *flags, factory="stuck") as one, ThreadPoolExecutor(1) as pool:
         workers = dict(one.wait_for(READY, times=2))
@@ -238,7 +240,7 @@ def test_a_worker_that_hangs_ends_with_its_supervisor(tmp_path):
             wait_until(lambda pid=pid: has_ended(pid))
 
 
-def test_a_worker_that_dies_at_once_is_started_again_ever_more_slowly(tmp_path):
+def test_a_worker_that_dies_at_once_is_restarted_with_growing_delays(tmp_path):
     more = """
 import os
 def once(options):

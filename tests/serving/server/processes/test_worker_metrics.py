@@ -10,7 +10,7 @@ def dump(count):
     return metrics.dump()
 
 
-def test_a_page_has_the_last_metrics_of_silent_and_dead_workers():
+def test_the_page_has_the_last_metrics_of_silent_and_dead_workers():
     requests, pages = [], []
     metrics = WorkerMetrics(lambda worker, kind, number, content=b"": requests.append((worker, number)))
     for worker, count in (("a", 1), ("b", 10), ("c", 100)):
@@ -28,4 +28,4 @@ def test_a_page_has_the_last_metrics_of_silent_and_dead_workers():
     metrics.collect(["d"], pages.append, 0.0)
     metrics.worker_died("d")
     assert 'request_count{model_name="m",status="OK"} 112' in Metrics.merged(pages[1:]).page()
-    assert "version_state{" not in Metrics.merged(pages[1:]).page()  # no worker serves it any more
+    assert "version_state{" not in Metrics.merged(pages[1:]).page()  # no worker serves it anymore

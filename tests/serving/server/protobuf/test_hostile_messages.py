@@ -8,7 +8,7 @@ from protobuf_messages import KINDS, MANY, delimited, example, key, predict_of, 
 
 from serving.errors import Code, StatusError
 from serving.server.calls import request_tensors
-from serving.server.calls.budget import Limits
+from serving.server.calls.request_limits import Limits
 from serving.server.protobuf import encode_response, parse, serialized_examples
 from serving.wire import dtypes, protos
 
@@ -84,8 +84,8 @@ def use(kind, body, limits):
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-def test_what_would_grow_is_refused_before_it_does(what):
-    """With a sixteenth of the server's own limits."""
+def test_messages_that_would_expand_too_much_are_refused_first(what):
+    """Uses a sixteenth of the server's default limits."""
     kind, body = HOSTILE[what]
     tracemalloc.start()
     try:
@@ -106,7 +106,7 @@ def test_a_long_string_is_one_row():
     )
 
 
-def test_what_is_made_is_taken_from_the_budget_first():
+def test_memory_is_reserved_before_it_is_allocated():
     strings = predict_of(a=tensor_of(STRING, [3], delimited(8, b"x" * 70_000)), b=tensor_of(1, [4]))
     taken = []
     parse_limits = Limits(take=lambda size, rows: taken.append((size, rows)))
@@ -154,7 +154,7 @@ class GoneError(Exception):
         ),
     ],
 )
-def test_work_for_a_caller_who_has_gone_is_given_up(use):
+def test_work_for_a_caller_that_has_left_is_abandoned(use):
     calls = []
 
     def check():

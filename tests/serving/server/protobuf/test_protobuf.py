@@ -11,13 +11,13 @@ from protobuf_messages import KINDS, delimited, example, key, predict_of, tensor
 
 from serving.errors import Code, StatusError
 from serving.server.calls import request_tensors
-from serving.server.calls.budget import Limits
+from serving.server.calls.request_limits import Limits
 from serving.server.protobuf import encode_response, parse, parsing, serialized_examples
 from serving.wire import dtypes, protos, tensor_values, varints
 
 
 def decoded(body, kind=protos.PredictRequest, limits=Limits(max_rows=50, max_bytes=2000)):  # noqa: B008
-    """What a request's inputs are, or how it was refused."""
+    """A request's inputs, or the error with which it was refused."""
     try:
         request = parse(kind, body, limits)
         if kind is protos.PredictRequest:
@@ -86,14 +86,14 @@ def test_a_large_predict_is_read_as_protobuf_reads_it(inputs, cut):
         patch.setattr(parsing, "INLINE_BYTES", -1)
         found = decoded(body)
     if found != expected and expected is DecodeError:
-        # Numbers of another type than the tensor's are not looked at; nor are resources and variants.
+        # Numbers of another type than the tensor's are ignored, as are resources and variants.
         return
     assert found == expected
 
 
 @given(content=st.binary(max_size=200), kind=st.sampled_from(KINDS))
 @settings(max_examples=300, deadline=None)
-def test_large_bytes_are_a_message_where_protobuf_says_so(content, kind):
+def test_large_bytes_are_a_message_exactly_when_protobuf_accepts_them(content, kind):
     expected = decoded(content, kind)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parsing, "INLINE_BYTES", -1)
@@ -107,10 +107,10 @@ def test_large_bytes_are_a_message_where_protobuf_says_so(content, kind):
     ),
 )
 @settings(max_examples=200, deadline=None)
-def test_large_examples_are_those_that_protobuf_reads(kind, inputs):
+def test_large_examples_equal_those_that_protobuf_reads(kind, inputs):
     body = b""
     for with_context, parts in inputs:
-        # An example list, or an example list with a context where a part may be one: either may come in pieces.
+        # An example list, with or without a context; either may come in pieces.
         content = b"".join([delimited(2 if with_context and context else 1, example(x)) for context, x in parts])
         body += delimited(2, delimited(2 if with_context else 1, content))
     assert {type(one) for one in (decoded(body, kind),)} <= {list, Code}
@@ -128,7 +128,7 @@ def read(examples):
 
 @pytest.mark.parametrize("as_content", [False, True])
 @pytest.mark.parametrize("dtype", [one for one in dtypes.NUMPY.values() if one.kind != "O"], ids=str)
-def test_large_tensors_of_every_type_come_back_as_they_were_sent(dtype, as_content):
+def test_large_tensors_of_every_type_round_trip(dtype, as_content):
     bits = np.random.default_rng(5).integers(0, 256, (1700, 50, dtype.itemsize), np.uint8)
     array = bits.view(dtype)[..., 0] if dtype != np.bool_ else (bits[..., 0] > 99)
     request = protos.PredictRequest()
@@ -137,7 +137,7 @@ def test_large_tensors_of_every_type_come_back_as_they_were_sent(dtype, as_conte
     assert len(body) > parsing.INLINE_BYTES
     found = request_tensors.decode_inputs(parse(protos.PredictRequest, body).inputs)["x"]
     assert (found.dtype, found.shape, found.tobytes()) == (array.dtype, array.shape, array.tobytes())
-    # TensorFlow copies what does not lie so, with Python's lock held; bools are made otherwise.
+    # TensorFlow copies unaligned arrays while holding Python's lock; bools are created in another way.
     assert found.ctypes.data % 64 == 0 or (dtype == np.bool_ and found.flags.aligned)
 
 
@@ -161,7 +161,7 @@ def test_a_number_that_spans_two_steps_is_one(monkeypatch):
 
 
 @pytest.mark.parametrize("as_content", [False, True])
-def test_a_large_answer_is_what_protobuf_would_write(as_content):
+def test_a_large_response_equals_protobufs(as_content):
     random = np.random.default_rng(2)
     outputs = {
         str(dtype): random.integers(-100, 100, (3, 41)).astype(dtype)
@@ -184,7 +184,7 @@ def test_a_large_answer_is_what_protobuf_would_write(as_content):
         encode_response(protos.ModelSpec(), {"y": np.zeros(1, "M8[s]")})
 
 
-def test_sizes_count_each_string_as_often_as_it_comes():
+def test_sizes_count_repeated_strings_each_time():
     arrays = {"a": np.zeros((3, 4), np.float32), "b": np.full((5,), b"x" * 1000, object)}
     assert request_tensors.rows_of(arrays) == 5
     assert 5048 <= request_tensors.size_of(arrays) < 6000

@@ -29,7 +29,7 @@ from serving.wire.protos import GetModelStatusRequest
         ({"mixed_priority": True}, "mixed_priority"),
     ],
 )
-def test_a_parameter_that_cannot_be_honoured_is_refused_by_name(fields, name):
+def test_an_unsupported_parameter_is_refused_by_name(fields, name):
     with pytest.raises(OptionsError, match=f"{name} of the batching parameters"):
         batching_options(fields)
 
@@ -41,15 +41,15 @@ def batched(saved_models, tmp_path_factory):
     return options_of(config_of(m=base), batching={"batch_timeout_micros": 20_000, "num_batch_threads": 2})
 
 
-def test_requests_to_a_saved_model_are_joined_by_signature_and_filter(batched):
+def test_requests_to_a_saved_model_are_batched_by_signature_and_filter(batched):
     async def use(core):
-        asked = [core.predict(spec(signature="matrix"), {"x": np.full((n, 2), n, np.float32)}) for n in (1, 2, 3)]
-        asked += [core.predict(spec(signature="matrix"), {"x": np.ones((1, 3), np.float32)})]
-        asked += [core.predict(spec(), floats(n), ["y"]) for n in (1, 2)]
-        answers = [one.outputs for one in await asyncio.gather(*asked)]
-        assert [answer["sum"].tolist() for answer in answers[:4]] == [[2], [4] * 2, [6] * 3, [3]]
-        assert [answer["rows"].tolist() for answer in answers[:4]] == [[6], [6] * 2, [6] * 3, [1]]
-        assert [answer["y"].tolist() for answer in answers[4:]] == [[2], [3]]
+        requests = [core.predict(spec(signature="matrix"), {"x": np.full((n, 2), n, np.float32)}) for n in (1, 2, 3)]
+        requests += [core.predict(spec(signature="matrix"), {"x": np.ones((1, 3), np.float32)})]
+        requests += [core.predict(spec(), floats(n), ["y"]) for n in (1, 2)]
+        outputs = [one.outputs for one in await asyncio.gather(*requests)]
+        assert [answer["sum"].tolist() for answer in outputs[:4]] == [[2], [4] * 2, [6] * 3, [3]]
+        assert [answer["rows"].tolist() for answer in outputs[:4]] == [[6], [6] * 2, [6] * 3, [1]]
+        assert [answer["y"].tolist() for answer in outputs[4:]] == [[2], [3]]
 
     with_core(batched, use)
 
@@ -68,7 +68,7 @@ def test_requests_to_a_saved_model_are_joined_by_signature_and_filter(batched):
         ("positive", floats(-1), Code.INVALID_ARGUMENT, "assertion failed: [not positive"),
     ],
 )
-def test_what_cannot_be_batched_gets_tf_servings_code_and_message(batched, signature, inputs, code, message):
+def test_requests_that_cannot_be_batched_get_tf_servings_code_and_message(batched, signature, inputs, code, message):
     async def use(core):
         good = core.predict(spec(signature="positive"), floats(1))
         bad, fine = await asyncio.gather(core.predict(spec(signature=signature), inputs), good, return_exceptions=True)
@@ -79,7 +79,7 @@ def test_what_cannot_be_batched_gets_tf_servings_code_and_message(batched, signa
     with_core(batched, use)
 
 
-def test_a_version_may_bring_its_own_parameters(saved_models, tmp_path):
+def test_a_version_may_have_its_own_parameters(saved_models, tmp_path):
     for version in (1, 2, 3):
         publish(saved_models[1], tmp_path, version)
     (tmp_path / "1" / "batching_params.pbtxt").write_text("max_batch_size { value: 2 }")
@@ -103,7 +103,7 @@ def test_a_version_may_bring_its_own_parameters(saved_models, tmp_path):
 @pytest.mark.parametrize(
     ("given", "workers", "threads"), [({}, 1, cores()), ({}, 4, 1), ({"num_batch_threads": 3}, 4, 3)]
 )
-def test_a_worker_among_several_runs_a_batch_at_a_time_unless_more_are_asked_for(saved_models, given, workers, threads):
+def test_one_of_several_workers_runs_one_batch_at_a_time_by_default(saved_models, given, workers, threads):
     name = f"batches_{workers}_{len(given)}"
 
     async def use(core):

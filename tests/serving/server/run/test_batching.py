@@ -14,7 +14,7 @@ from serving.server.run.executor import SettledTasks, Task, ThreadExecutor
 
 
 class Doubler:
-    """A servable that notes the shapes that it runs, waits where it is told to, and refuses what is negative."""
+    """A servable that records the shapes of its runs, waits on demand, and refuses negative input."""
 
     def __init__(self):
         self.signatures = {}
@@ -75,7 +75,7 @@ async def queued_behind_another(submit, model, *arrays, **kwargs):
     return await asyncio.gather(*futures, return_exceptions=True)
 
 
-def test_what_queued_meanwhile_runs_as_one_and_each_gets_its_own():
+def test_queued_requests_run_as_one_batch_and_each_gets_its_rows():
     async def use(submit, model):
         results = await queued_behind_another(submit, model, [[1, 2]], [[3, 4], [5, 6]], [[7, 8]])
         assert [result[0].tolist() for result in results] == [[[2, 4]], [[6, 8], [10, 12]], [[14, 16]]]
@@ -85,7 +85,7 @@ def test_what_queued_meanwhile_runs_as_one_and_each_gets_its_own():
     run(use)
 
 
-def test_a_batch_is_no_larger_than_it_may_be():
+def test_a_batch_has_at_most_the_maximum_size():
     async def use(submit, model):
         await queued_behind_another(submit, model, *[[[n]] for n in range(5)])
         assert model.shapes == [(2, 1), (2, 1), (1, 1)]
@@ -109,7 +109,7 @@ def test_a_bad_request_fails_alone():
     run(use)
 
 
-def test_only_what_fits_is_joined():
+def test_only_matching_requests_share_a_batch():
     async def use(submit, model):
         await queued_behind_another(submit, model, [[1]], [[1, 2]], [[3]], [1])
         assert sorted(model.shapes) == [(1,), (1, 2), (2, 1)]
@@ -117,7 +117,7 @@ def test_only_what_fits_is_joined():
     run(use)
 
 
-def test_shorter_rows_are_padded_with_their_first_value_where_that_is_asked_for():
+def test_shorter_rows_are_padded_with_their_first_value_if_configured():
     async def use(submit, model):
         short, long = await queued_behind_another(submit, model, [[5, 6]], [[1, 2, 3]])
         assert short[0].tolist() == [[10, 12, 10]]
@@ -135,7 +135,7 @@ def test_a_batch_is_padded_to_an_allowed_size():
     run(use, max_batch_size=8, allowed_batch_sizes=[1, 4, 8])
 
 
-def test_a_large_request_runs_in_pieces_where_that_is_asked_for():
+def test_a_large_request_is_split_if_configured():
     async def use(submit, model):
         [result] = await asyncio.gather(submit(np.arange(7)[:, None]))
         assert result[0].ravel().tolist() == [0, 2, 4, 6, 8, 10, 12]
@@ -200,7 +200,7 @@ def test_a_full_batch_does_not_wait():
 
 
 @pytest.mark.parametrize("kind", [{"threads": 1}, {}])
-def test_what_has_not_begun_by_its_deadline_is_not_run(kind):
+def test_a_request_past_its_deadline_is_not_run(kind):
     async def use(submit, model):
         model.go.clear()
         first = submit([[0]])
@@ -242,7 +242,7 @@ def test_a_cancelled_request_breaks_no_other_and_is_finished_once(kind):
 
 
 @pytest.mark.parametrize("kind", [{"threads": 2}, {}])
-def test_an_error_that_nothing_foresaw_is_internal_and_the_thread_goes_on(kind):
+def test_an_unexpected_error_is_internal_and_the_thread_continues(kind):
     class Odd(Doubler):
         def run(self, feeds, fetches, timeout):
             if feeds["x"].max() > 100:
@@ -259,7 +259,7 @@ def test_an_error_that_nothing_foresaw_is_internal_and_the_thread_goes_on(kind):
     run(use, servable=Odd(), **kind)
 
 
-def test_pieces_whose_outputs_do_not_fit_together_are_an_error_and_the_thread_goes_on():
+def test_pieces_with_mismatched_outputs_are_an_error_and_the_thread_continues():
     class Ragged(Doubler):
         def run(self, feeds, fetches, timeout):
             x = feeds["x"]

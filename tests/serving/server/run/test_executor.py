@@ -1,4 +1,4 @@
-"""The threads of an executor: how they start, and how they are relieved of long runs."""
+"""The threads of an executor: how they start, and the extra threads during long runs."""
 
 import asyncio
 import threading
@@ -8,7 +8,7 @@ import pytest
 from tiny_servers import until
 
 from serving.errors import Code, StatusError
-from serving.server.run import relief_threads
+from serving.server.run import extra_threads
 from serving.server.run.executor import SettledTasks, Task, ThreadExecutor, start_threads
 
 
@@ -30,7 +30,7 @@ def test_a_lane_has_as_many_threads_as_can_be_started(monkeypatch):
     assert refused.value.code is Code.RESOURCE_EXHAUSTED
 
 
-def test_tasks_that_go_on_are_relieved_and_the_relief_ends():
+def test_long_tasks_get_extra_threads_that_end_again():
     ended = threading.Event()
 
     class Endless:
@@ -67,8 +67,8 @@ def test_tasks_that_go_on_are_relieved_and_the_relief_ends():
     asyncio.run(main())
 
 
-def test_relief_is_tried_again_where_no_thread_can_be_started(monkeypatch):
-    monkeypatch.setattr(relief_threads, "_PATIENCE_SECONDS", 0.01)
+def test_an_extra_thread_that_cannot_be_started_is_retried(monkeypatch):
+    monkeypatch.setattr(extra_threads, "_PATIENCE_SECONDS", 0.01)
     tries = []
 
     def start():
@@ -77,7 +77,7 @@ def test_relief_is_tried_again_where_no_thread_can_be_started(monkeypatch):
             raise StatusError(Code.RESOURCE_EXHAUSTED, "no thread")
 
     async def main():
-        more = relief_threads.Relief(lambda: len(tries) < 3, start)
+        more = extra_threads.ExtraThreads(lambda: len(tries) < 3, start)
         more.watch(asyncio.get_running_loop())
         await until(lambda: len(tries) == 3)
         assert more.threads == 1

@@ -1,4 +1,4 @@
-"""Which outputs of a graph may go on: by their own operations, those of functions, and of what comes before them."""
+"""Which outputs of a graph are unbounded: by their own operations, those of functions, and those before them."""
 
 import pytest
 
@@ -42,13 +42,13 @@ def graph_of(nodes, **functions):
         "BatchFunction",
     ],
 )
-def test_loops_and_what_waits_for_others_go_on(operation):
+def test_loops_and_blocking_operations_are_unbounded(operation):
     assert is_unbounded_op(operation)
     graph = graph_of({"a": (operation,), "b": ("Identity", ["a:1"]), "c": ("NoOp", ["^b"]), "d": ("Const",)})
     assert unbounded_outputs(graph, ["a:0", "b:0", "c:0", "d:0", "absent:0"]) == {"a:0", "b:0", "c:0"}
 
 
-def test_a_loop_in_a_function_goes_on_however_it_is_called():
+def test_a_loop_in_a_function_is_unbounded_however_it_is_called():
     nodes = {
         "called": ("PartitionedCall", [], ["outer"]),
         "branch": ("Case", [], [], ["quiet", "outer"]),
@@ -59,13 +59,13 @@ def test_a_loop_in_a_function_goes_on_however_it_is_called():
     assert unbounded_outputs(graph, [f"{name}:0" for name in nodes]) == {"called:0", "branch:0", "itself:0"}
 
 
-def test_functions_that_call_each_other_go_on():
+def test_functions_that_call_each_other_are_unbounded():
     nodes = {"a": ("PartitionedCall", [], ["one"]), "b": ("PartitionedCall", [], ["three"])}
     graph = graph_of(nodes, one=("If", [], ["two"]), two=("If", [], ["one"]), three=("Add",))
     assert unbounded_outputs(graph, ["a:0", "b:0"]) == {"a:0"}
 
 
-def test_a_loop_of_tensorflow_1_that_comes_back_to_itself_is_gone_through_once():
+def test_a_cyclic_tensorflow_1_loop_is_visited_once():
     graph = graph_of(
         {
             "merge": ("Merge", ["enter", "next"]),
@@ -78,7 +78,7 @@ def test_a_loop_of_tensorflow_1_that_comes_back_to_itself_is_gone_through_once()
     assert unbounded_outputs(graph, ["after:0", "enter:0"]) == {"after:0"}
 
 
-def test_signatures_of_one_model_are_told_apart(saved_models):
+def test_signatures_of_one_model_are_distinguished(saved_models):
     from tiny_servers import config_of, options_of
 
     from serving.server.models.savedmodel import SavedModel

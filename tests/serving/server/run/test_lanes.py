@@ -33,7 +33,7 @@ from serving.server.run.run_memory import FREE_ROWS, RunMemory
         (np.empty((2**40, 0), object), False),
     ],
 )
-def test_what_is_large_is_told_by_rows_and_bytes(array, large):
+def test_large_runs_are_recognized_by_rows_and_bytes(array, large):
     assert is_large({"x": array}) is large
 
 
@@ -79,7 +79,7 @@ def test_a_small_run_does_not_wait_for_large_ones(batching):
 
 
 @pytest.mark.parametrize("batching", [None, {"num_batch_threads": 1}])
-def test_a_large_task_whose_caller_is_gone_holds_nothing_while_it_waits(batching):
+def test_a_large_task_whose_caller_has_left_holds_nothing_while_it_waits(batching):
     async def use(submit, model):
         ended = []
         first = submit(np.full((FREE_ROWS + 1, 1), 9))
@@ -97,7 +97,7 @@ def test_a_large_task_whose_caller_is_gone_holds_nothing_while_it_waits(batching
     in_lanes(use, batching)
 
 
-def test_what_gives_much_for_little_goes_to_the_large_lane_once_that_is_known():
+def test_runs_with_large_outputs_move_to_the_large_lane_once_known():
     async def main():
         loop, model, threads = asyncio.get_running_loop(), Model(), []
 
@@ -124,7 +124,7 @@ def test_what_gives_much_for_little_goes_to_the_large_lane_once_that_is_known():
 
 @pytest.mark.parametrize("batching", [None, {"num_batch_threads": 1}])
 @pytest.mark.parametrize("count", [1, FREE_ROWS + 1])
-def test_a_thread_that_waits_for_more_holds_nothing_of_its_last_run(batching, count):
+def test_an_idle_thread_holds_nothing_of_its_last_run(batching, count):
     async def use(submit, model):
         [output] = await submit(np.ones((count, 1)))
         gone = weakref.ref(output if output.base is None else output.base)
@@ -134,7 +134,7 @@ def test_a_thread_that_waits_for_more_holds_nothing_of_its_last_run(batching, co
     in_lanes(use, batching)
 
 
-def test_a_task_that_is_passed_on_and_refused_hears_of_it():
+def test_a_task_that_is_passed_on_and_refused_gets_the_error():
     refusal = StatusError(Code.RESOURCE_EXHAUSTED, "no thread")
 
     async def main():
@@ -145,7 +145,7 @@ def test_a_task_that_is_passed_on_and_refused_hears_of_it():
                 raise refusal
             return ThreadExecutor(1, SettledTasks(loop))
 
-        looks = iter([RunSize.SMALL, RunSize.LARGE])  # large only by what was learnt while it waited
+        looks = iter([RunSize.SMALL, RunSize.LARGE])  # it became large only by what was learned while it waited
         lanes = Lanes(make, lambda *arguments: next(looks))
         future, ended = loop.create_future(), []
         lanes.submit(Task(Model(), rows(1), ("y",), future, None, ended.append))

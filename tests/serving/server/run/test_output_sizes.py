@@ -1,4 +1,4 @@
-"""What a run gives is known from shapes, or from the runs of its kind before it."""
+"""The size of a run's outputs is known from shapes, or from earlier runs of its kind."""
 
 import asyncio
 import threading
@@ -13,7 +13,7 @@ from serving.server.run.output_sizes import OutputSizes, RunSize
 from serving.server.run.run_memory import RunMemory
 from serving.wire import dtypes, protos
 
-SHAPES = {"told": [-1, 4], "much": [-1, 2**23], "untold": [-1, -1], "wide": [-1, -1, 2**22], "of any rank": None}
+SHAPES = {"known": [-1, 4], "much": [-1, 2**23], "unknown": [-1, -1], "wide": [-1, -1, 2**22], "of any rank": None}
 
 
 def signature():
@@ -28,7 +28,7 @@ def signature():
 
 
 class Model:
-    """`run` gives so many MiB as its input says."""
+    """`run` returns as many MiB as its input says."""
 
     def __init__(self):
         self.signatures, self.threads = {"serving_default": signature()}, []
@@ -49,30 +49,30 @@ def gave(mib):
 @pytest.mark.parametrize(
     ("name", "rows", "size"),
     [
-        ("told", 1, RunSize.SMALL),
+        ("known", 1, RunSize.SMALL),
         ("much", 1, RunSize.LARGE),
-        ("untold", 1, RunSize.NEW),
+        ("unknown", 1, RunSize.NEW),
         ("wide", 1, RunSize.NEW),
         ("wide", 2, RunSize.LARGE),  # by the size that is known
         ("of any rank", 1, RunSize.NEW),
     ],
 )
-def test_shapes_tell_what_they_can(name, rows, size):
+def test_shapes_give_the_size_if_they_are_known(name, rows, size):
     assert OutputSizes().size(Model(), fed(rows=rows), (name,)) is size
 
 
-@pytest.mark.parametrize("name", ["untold", "of any rank"])
-def test_a_kind_that_has_run_is_no_longer_new(name):
+@pytest.mark.parametrize("name", ["unknown", "of any rank"])
+def test_a_kind_of_run_is_new_only_once(name):
     sizes, model = OutputSizes(), Model()
     sizes.note(model, fed(), (name,), gave(0))
-    assert sizes.size(model, fed(), (name,)) is RunSize.NEW  # nothing came of nothing
+    assert sizes.size(model, fed(), (name,)) is RunSize.NEW  # an empty output was recorded as empty
     sizes.note(model, fed(), (name,), gave(0.1))
     assert sizes.size(model, fed(), (name,)) is RunSize.SMALL
     assert sizes.size(model, fed(width=100), (name,)) is RunSize.NEW
 
 
-@pytest.mark.parametrize("name", ["told", "untold"])
-def test_what_gave_much_is_large_and_stays_it_whatever_runs_in_between(name):
+@pytest.mark.parametrize("name", ["known", "unknown"])
+def test_a_kind_with_large_outputs_stays_large_whatever_runs_in_between(name):
     sizes, model = OutputSizes(), Model()
     sizes.note(model, fed(), (name,), gave(0.1))
     sizes.note(model, fed(), (name,), gave(20))
@@ -81,15 +81,15 @@ def test_what_gave_much_is_large_and_stays_it_whatever_runs_in_between(name):
     assert sizes.of_row(model, fed(), (name,)) == 20 * 2**20
 
 
-def test_a_long_row_tells_nothing_of_short_ones():
+def test_a_long_row_does_not_predict_short_ones():
     model, runs = Model(), RunMemory(1, 1, lambda processes: 16 * 2**30)
-    runs.run_small(model, fed(25, width=8192), ("untold",), lambda: None)
-    assert runs.sizes.size(model, fed(25, width=8192), ("untold",)) is RunSize.LARGE
-    assert runs.sizes.size(model, fed(width=8), ("untold",)) is RunSize.NEW
-    runs.run(model, fed(1, rows=1000, width=8), ("untold",), lambda: None)  # 1000 times 25 MiB were not there
+    runs.run_small(model, fed(25, width=8192), ("unknown",), lambda: None)
+    assert runs.sizes.size(model, fed(25, width=8192), ("unknown",)) is RunSize.LARGE
+    assert runs.sizes.size(model, fed(width=8), ("unknown",)) is RunSize.NEW
+    runs.run(model, fed(1, rows=1000, width=8), ("unknown",), lambda: None)  # there was no room for 1000 times 25 MiB
 
 
-def test_outputs_in_any_order_are_known_as_one_and_of_many_not_all_are_kept():
+def test_the_order_of_outputs_is_ignored_and_only_some_kinds_are_remembered():
     sizes, model = OutputSizes(), Model()
     sizes.size(model, fed(), ("y", "z"))
     sizes.size(model, fed(), ("z", "y"))
@@ -114,9 +114,9 @@ def test_new_runs_wait_neither_for_large_ones_nor_for_their_memory():
             return future
 
         with runs._reserved(2**20, 1, lambda: None, alone=True):
-            await submit(0.1, "untold")
+            await submit(0.1, "unknown")
             large = submit(20, "much")
-            await submit(0.1, "told")
+            await submit(0.1, "known")
             assert not large.done()
         await large
         await loop.run_in_executor(None, lanes.stop)

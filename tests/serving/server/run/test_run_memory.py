@@ -17,7 +17,7 @@ from serving.server.run.run_memory import FREE_ROWS, RunMemory
 
 @pytest.fixture
 def measured(monkeypatch):
-    """Makes a run seem to take what its model says."""
+    """Makes a run appear to take the memory that its model says."""
 
     def measure(model):
         class Measured:
@@ -56,7 +56,7 @@ def test_the_longest_rows_are_measured(measured):
     assert sorted(map(len, seen[0].tolist())) == list(range(100 - FREE_ROWS, 100))
 
 
-def test_a_run_that_there_is_no_memory_for_is_refused_and_smaller_ones_run(measured):
+def test_a_run_without_enough_memory_is_refused_and_smaller_ones_run(measured):
     model = Model()
     measured(model)
     runs = RunMemory(1, 1, free(1600))
@@ -69,7 +69,7 @@ def test_a_run_that_there_is_no_memory_for_is_refused_and_smaller_ones_run(measu
     assert len(runs.run(model, rows(600), ("y",), lambda: None)[0]) == 600
 
 
-def test_a_long_text_is_refused_where_its_tokens_would_not_fit(measured):
+def test_a_long_text_is_refused_if_its_tokens_would_not_fit(measured):
     model = Model()
     measured(model)
     with pytest.raises(StatusError, match="A run of 1 rows"):
@@ -77,7 +77,7 @@ def test_a_long_text_is_refused_where_its_tokens_would_not_fit(measured):
     assert model.shapes == []
 
 
-def test_runs_beside_each_other_wait_for_memory_in_their_order(measured):
+def test_concurrent_runs_wait_for_memory_in_their_order(measured):
     model = Model()
     measured(model)
     runs = RunMemory(1, 1, free(1600))
@@ -100,7 +100,7 @@ def test_runs_beside_each_other_wait_for_memory_in_their_order(measured):
     assert model.shapes[-2:] == [550, 20]
 
 
-def test_who_waits_for_memory_goes_when_nobody_waits_for_him(measured):
+def test_an_abandoned_run_stops_waiting_for_memory(measured):
     model = Model()
     measured(model)
     runs = RunMemory(1, 1, free(1600))
@@ -120,7 +120,7 @@ def test_who_waits_for_memory_goes_when_nobody_waits_for_him(measured):
     assert len(runs.run(model, rows(550), ("y",), lambda: None)[0]) == 550
 
 
-def test_joined_requests_run_in_parts_where_memory_asks_for_it(measured):
+def test_batched_requests_run_in_parts_if_memory_is_short(measured):
     model = Model()
     measured(model)
     runs = RunMemory(1, 1, free(1600))  # a share of 200 MiB: 133 rows
@@ -129,7 +129,7 @@ def test_joined_requests_run_in_parts_where_memory_asks_for_it(measured):
     assert runs.max_batch_rows(Model(), rows(200), ("y",)) == 64
 
 
-def test_what_a_run_takes_is_measured_and_what_is_free_is_known():
+def test_the_memory_of_a_run_is_measured_and_free_memory_is_known():
     if process_memory.available() is None:
         pytest.skip("not Linux")
     with process_memory.measured() as peak:
@@ -142,7 +142,7 @@ def test_what_a_run_takes_is_measured_and_what_is_free_is_known():
     assert process_memory.available(2) <= process_memory.available(1)
 
 
-def test_where_memory_cannot_be_measured_a_large_run_runs_all_the_same(monkeypatch):
+def test_a_large_run_is_allowed_if_memory_cannot_be_measured(monkeypatch):
     model = Model()
     monkeypatch.setattr(process_memory, "measured", lambda: contextlib.nullcontext(process_memory.Peak()))
     runs, patience = RunMemory(1, 1, free(16_000)), iter([None] * 100)
@@ -151,12 +151,12 @@ def test_where_memory_cannot_be_measured_a_large_run_runs_all_the_same(monkeypat
     assert model.shapes == [FREE_ROWS, 5000, 5000]
 
 
-def test_no_other_run_begins_beside_one_that_is_measured(measured):
+def test_no_other_run_starts_during_a_measurement(measured):
     model = Model()
     measured(model)
     runs = RunMemory(1, 1, free(16_000))
     runs.run(model, rows(100), ("y",), lambda: None)  # learns
-    slow = {"x": np.full((100, 2), 9, np.float32)}  # of another kind, of which nothing is known
+    slow = {"x": np.full((100, 2), 9, np.float32)}  # of another kind, not measured yet
     one = threading.Thread(target=runs.run, args=(model, slow, ("y",), lambda: None))
     one.start()
     asyncio.run(until(lambda: model.shapes[-1:] == [FREE_ROWS]))

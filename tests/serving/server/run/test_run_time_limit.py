@@ -1,4 +1,4 @@
-"""Runs that would go on for ever: the server's limit ends them, whoever waits for them, and others are answered."""
+"""Runs that would never end: the server's limit ends them, and other requests are served."""
 
 import asyncio
 import re
@@ -49,7 +49,7 @@ async def refusals(tasks):
     return {(type(one), one.code, one.message) for one in found}
 
 
-def test_the_earlier_of_deadline_and_limit_counts():
+def test_the_earlier_of_deadline_and_limit_applies():
     assert limit_comes_first(None, 2.0)
     assert limit_comes_first(3.0, 2.0)
     assert not limit_comes_first(1.0, 2.0)
@@ -59,8 +59,8 @@ def test_the_earlier_of_deadline_and_limit_counts():
 
 @pytest.mark.parametrize("batching", [None, {}])
 @pytest.mark.parametrize(("rows", "count"), [(1, 12), (17, 4)])  # large ones run one after the other
-def test_endless_runs_keep_nobody_else_and_end_at_the_limit(base, rows, count, batching):
-    """More than all threads and their relief: the others of the same model, without a loop, have threads of their own;
+def test_endless_runs_delay_no_others_and_end_at_the_limit(base, rows, count, batching):
+    """More than all regular and extra threads: the model's other runs, without a loop, have their own threads;
     those with a loop wait for no longer than the limit."""
 
     async def use(core):
@@ -70,14 +70,14 @@ def test_endless_runs_keep_nobody_else_and_end_at_the_limit(base, rows, count, b
         for _ in range(20):
             assert (await core.predict(spec(), floats(1))).outputs["y"].tolist() == [2.0]
             in_time += not any(one.done() for one in endless)
-        assert in_time >= 3  # 20 on a machine that does nothing else; none if they wait for an endless run
+        assert in_time >= 3  # 20 on an idle machine; none if they wait for an endless run
         assert await refusals(endless) == {(RunLimitError, Code.DEADLINE_EXCEEDED, WORDS)}
         assert (await slow(core, 3)).outputs["last"].tolist() == [3]
 
     with_core(options_with_limit(base, batching=batching), use)
 
 
-def test_a_few_endless_runs_keep_no_other_small_run_with_a_loop(base):
+def test_a_few_endless_runs_delay_no_other_small_run_with_a_loop(base):
     async def use(core):
         endless = [slow(core, ENDLESS) for _ in range(cores() + 1)]
         await asyncio.sleep(0.2)
@@ -88,7 +88,7 @@ def test_a_few_endless_runs_keep_no_other_small_run_with_a_loop(base):
     with_core(options_with_limit(base, max_run_seconds=4.0), use)
 
 
-def test_a_caller_with_an_earlier_deadline_is_not_told_of_the_limit(base):
+def test_a_caller_with_an_earlier_deadline_does_not_see_the_limit(base):
     async def use(core):
         soon = asyncio.get_running_loop().time() + 0.2
         ((kind, code, message),) = await refusals([slow(core, ENDLESS, deadline=soon)])
@@ -98,7 +98,7 @@ def test_a_caller_with_an_earlier_deadline_is_not_told_of_the_limit(base):
     with_core(options_with_limit(base), use)
 
 
-def test_a_run_that_nobody_waits_for_ends_at_the_limit_and_its_version_can_be_unloaded(base, saved_models, tmp_path):
+def test_an_abandoned_run_ends_at_the_limit_and_its_version_can_be_unloaded(base, saved_models, tmp_path):
     publish(saved_models[1], tmp_path, 1)
 
     async def use(core):
@@ -116,11 +116,11 @@ def test_a_run_that_nobody_waits_for_ends_at_the_limit_and_its_version_can_be_un
     with_core(options_with_limit(tmp_path), use)
 
 
-def test_what_was_joined_with_a_run_that_goes_on_ends_with_it(base):
-    """Asked one by one, each that goes on would hold the thread as long again."""
+def test_requests_batched_with_an_endless_run_end_with_it(base):
+    """Run one by one, each endless request would hold the thread for another limit."""
 
     async def use(core):
-        blocking = slow(core, ENDLESS)  # the others wait behind it, and are joined
+        blocking = slow(core, ENDLESS)  # the others wait behind it, and are batched
         await asyncio.sleep(0.2)
         began = time.monotonic()
         joined = [slow(core, steps) for steps in (3, ENDLESS, ENDLESS, ENDLESS)]
@@ -131,7 +131,7 @@ def test_what_was_joined_with_a_run_that_goes_on_ends_with_it(base):
     with_core(options_with_limit(base, batching={"num_batch_threads": 1}), use)
 
 
-def test_without_a_limit_a_run_takes_as_long_as_it_does(base):
+def test_without_a_limit_a_run_may_take_any_time(base):
     async def use(core):
         endless = slow(core, ENDLESS, deadline=asyncio.get_running_loop().time() + 2.5 * SECONDS)
         await asyncio.sleep(2 * SECONDS)
@@ -142,7 +142,7 @@ def test_without_a_limit_a_run_takes_as_long_as_it_does(base):
     with_core(options_with_limit(base, max_run_seconds=0), use)
 
 
-def test_a_warm_up_that_goes_on_fails_the_version(saved_models, tmp_path):
+def test_an_endless_warm_up_fails_the_version(saved_models, tmp_path):
     log = PredictionLog()
     log.predict_log.request.model_spec.CopyFrom(spec(signature="slow"))
     log.predict_log.request.inputs["n"].CopyFrom(encode(np.int32([ENDLESS])))
@@ -159,7 +159,7 @@ def test_a_warm_up_that_goes_on_fails_the_version(saved_models, tmp_path):
     with_core(options_with_limit(tmp_path), use)
 
 
-def test_over_rest_the_limit_is_a_gateways_timeout_with_its_words(base):
+def test_over_rest_the_limit_is_a_gateway_timeout_with_its_message(base):
     async def test(fronts):
         body = {"signature_name": "slow", "instances": [ENDLESS]}
         answer = await fronts.http.post("/v1/models/m:predict", json=body)

@@ -6,7 +6,7 @@ from serving.server.front.http2 import nghttp2
 
 @pytest.fixture(autouse=True, params=["nghttp2", "grpcio"])
 def carrier(request, monkeypatch):
-    """Carries gRPC: nghttp2, or grpcio as where nghttp2 is not installed."""
+    """The library under gRPC: nghttp2, or grpcio as if nghttp2 were not installed."""
     if request.param == "grpcio":
         monkeypatch.setattr(grpc_server, "load", lambda: None)
     elif nghttp2.load() is None:

@@ -10,7 +10,7 @@ from serving.server.calls.request_tensors import decode_inputs
 from serving.wire import protos
 
 
-def test_predict_answers_with_arrays_and_the_version():
+def test_predict_returns_arrays_and_the_version():
     async def test(fronts):
         return await fronts.call("Predict", predict_request(x=[1, 2.5], label="stable"))
 
@@ -19,7 +19,7 @@ def test_predict_answers_with_arrays_and_the_version():
     assert (response.model_spec.name, response.model_spec.version.value) == ("m", 1)
 
 
-def test_every_mistake_has_the_code_and_the_words_of_tf_serving():
+def test_every_mistake_has_tf_servings_code_and_message():
     broken = protos.PredictRequest(model_spec=protos.ModelSpec(name="m"))
     broken.inputs["x"].dtype = 1
     broken.inputs["x"].tensor_shape.dim.add(size=2**62)
@@ -45,7 +45,7 @@ def test_every_mistake_has_the_code_and_the_words_of_tf_serving():
     with_fronts(test)
 
 
-def test_the_other_methods_answer():
+def test_the_other_methods_respond():
     spec = protos.ModelSpec(name="m")
     classify, regress = protos.ClassificationRequest(model_spec=spec), protos.RegressionRequest(model_spec=spec)
     example = classify.input.example_list.examples.add()
@@ -121,7 +121,7 @@ def test_a_message_that_is_too_large_is_refused():
 
 
 @pytest.mark.parametrize("scheme", ["grpc", "http"])
-def test_the_client_says_that_the_request_was_too_large_and_not_the_answer(scheme):
+def test_the_client_reports_that_the_request_and_not_the_response_was_too_large(scheme):
     async def test(fronts):
         chosen = fronts.frontend.options
         url = f"{scheme}://{HOST}:{chosen.port if scheme == 'grpc' else chosen.rest_api_port}"

@@ -21,7 +21,7 @@ def test_a_port_in_use_is_an_error_and_never_shared():
     with_fronts(test)
 
 
-def test_a_unix_socket_answers_also_where_a_killed_server_left_one(tmp_path):
+def test_a_unix_socket_left_by_a_killed_server_is_replaced(tmp_path):
     socket_path = tmp_path / "grpc.sock"
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(socket_path))
@@ -34,7 +34,7 @@ def test_a_unix_socket_answers_also_where_a_killed_server_left_one(tmp_path):
     with_fronts(test, grpc_socket_path=socket_path)
 
 
-def test_a_server_without_nghttp2_says_so_once(carrier, caplog):
+def test_a_server_without_nghttp2_logs_it_once(carrier, caplog):
     async def test(fronts):
         return None
 
@@ -42,7 +42,7 @@ def test_a_server_without_nghttp2_says_so_once(carrier, caplog):
     assert sum("install libnghttp2" in record.message for record in caplog.records) == (carrier == "grpcio")
 
 
-def test_arguments_of_channels_that_have_no_effect_are_named(carrier, caplog):
+def test_channel_arguments_without_effect_are_named(carrier, caplog):
     if carrier == "grpcio":
         pytest.skip("grpcio takes them all")
 

@@ -1,4 +1,4 @@
-"""gRPC over TLS, and REST where both share the options."""
+"""gRPC over TLS, and REST with the options that both share."""
 
 import ssl
 from pathlib import Path
@@ -15,7 +15,7 @@ from serving.server.flag_files import read_tls
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory):
-    """Key and certificate of a server and of a client, signed by themselves, as {name: (key, certificate)}."""
+    """Self-signed keys and certificates of a server and of a client, as {name: (key, certificate)}."""
     folder = tmp_path_factory.mktemp("tls")
     made = {}
     for name in ("server", "client"):
@@ -81,7 +81,7 @@ def test_tls_and_mutual_tls_secure_grpc_and_rest(tmp_path, certificates):
     with_fronts(mutual, tls=read_tls(ssl_config(tmp_path, certificates, client_verify=True)))
 
 
-def test_new_certificates_are_for_new_connections(tmp_path, certificates):
+def test_new_certificates_apply_to_new_connections(tmp_path, certificates):
     other = {"server": certificates["client"]}
     (tmp_path / "other").mkdir()
 

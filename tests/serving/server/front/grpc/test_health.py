@@ -7,7 +7,7 @@ from serving.server.front.grpc import health
 HEALTH = f"/{health.SERVICE}"
 
 
-def test_health_follows_the_service_and_ends_with_the_drain():
+def test_health_follows_the_service_and_ends_when_draining_starts():
     async def check(fronts, name):
         call = fronts.channel.unary_unary(
             f"{HEALTH}/Check", response_deserializer=health.HealthCheckResponse.FromString
@@ -33,7 +33,7 @@ def test_health_follows_the_service_and_ends_with_the_drain():
     with_fronts(test, enable_grpc_healthcheck_service=True)
 
 
-def test_health_and_reflection_are_off_unless_asked_for():
+def test_health_and_reflection_are_off_by_default():
     async def test(fronts):
         for path in (f"{HEALTH}/Check", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"):
             with pytest.raises(grpc.aio.AioRpcError) as caught:

@@ -6,7 +6,7 @@ from serving.wire import protos
 
 
 @pytest.mark.parametrize("package", reflection.PACKAGES)
-def test_reflection_tells_of_the_services_and_their_messages(package):
+def test_reflection_lists_the_services_and_their_messages(package):
     request_class, response_class = reflection.messages(package)
 
     async def test(fronts):

@@ -32,7 +32,7 @@ def test_a_connection_that_is_old_or_idle_ends_without_an_error(monkeypatch):
     with_http2_server(idle, arguments=[("grpc.max_connection_idle_ms", 200)])
 
 
-def test_a_connection_is_idle_from_the_end_of_its_last_call_on(monkeypatch):
+def test_a_connection_is_idle_after_its_last_call(monkeypatch):
     monkeypatch.setattr(http2_server, "_SWEEP_SECONDS", 0.02)
 
     async def test(one):

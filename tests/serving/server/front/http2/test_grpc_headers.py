@@ -20,7 +20,7 @@ def test_details_are_truncated_between_characters_to_bytes_that_clients_take(tex
         assert text.startswith(truncate_details(text))
 
 
-def test_details_reach_the_client_as_they_were(monkeypatch):
+def test_details_reach_the_client_unchanged(monkeypatch):
     async def refuse(body, call):
         raise StatusError(Code.NOT_FOUND, body.decode())
 

@@ -86,7 +86,7 @@ def test_a_flood_ends_its_connection_and_delays_no_other_client(name):
     with_http2_server(test)
 
 
-def test_calls_given_up_at_their_deadlines_are_no_flood():
+def test_calls_given_up_at_their_deadlines_are_not_a_flood():
     async def test(one):
         client = await RawClient.to(one.port)
         for first in range(0, 6000, 200):
@@ -104,12 +104,12 @@ def test_calls_given_up_at_their_deadlines_are_no_flood():
     with_http2_server(test)
 
 
-def test_more_streams_than_may_be_are_refused():
+def test_too_many_streams_are_refused():
     async def test(one):
         client = await RawClient.to(one.port)
         client.send(*_requests(400))
         kind, _, stream, payload = await client.until(RST_STREAM, GOAWAY)
-        assert (kind, payload) == (RST_STREAM, b"\0\0\0\7")  # REFUSED_STREAM: the client may ask again
+        assert (kind, payload) == (RST_STREAM, b"\0\0\0\7")  # REFUSED_STREAM: the client may retry
         assert stream == 2 * 256 + 1
         client.close()
         await one.settled()
@@ -168,7 +168,7 @@ def test_an_unread_response_is_dropped(monkeypatch):
     with_http2_server(test)
 
 
-def test_large_messages_are_reserved_before_they_are_taken_in(monkeypatch):
+def test_memory_for_large_messages_is_reserved_before_they_are_read(monkeypatch):
     async def test(one):
         client = await RawClient.to(one.port)
         for stream in range(1, 21, 2):
@@ -239,7 +239,7 @@ def test_connections_beyond_the_limit_replace_those_that_wait():
         ({f"x-{each}": "y" * 100 for each in range(126)}, message(b"x")),
     ],
 )
-def test_what_is_no_call_is_answered_and_its_connection_goes_on(changes, body):
+def test_a_request_that_is_not_a_call_is_refused_and_its_connection_continues(changes, body):
     async def test(one):
         client = await RawClient.to(one.port)
         client.send(headers(1, **({"path": ECHO} | changes)), data(1, body))

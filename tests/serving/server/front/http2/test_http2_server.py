@@ -43,7 +43,7 @@ def test_compressed_messages_are_decompressed(compression):
     with_http2_server(test)
 
 
-def test_a_call_knows_its_caller_its_deadline_and_its_metadata():
+def test_a_call_has_its_callers_address_deadline_and_metadata():
     async def test(one):
         described = json.loads(await one.call("Describe", timeout=50, metadata=(("x-a", "1"), ("y-bin", b"\x00\xff"))))
         assert described["peer"].startswith("ipv4:127.0.0.1:")
@@ -96,7 +96,7 @@ def test_calls_end_with_their_deadline_and_with_their_connection():
     with_http2_server(test)
 
 
-def test_streams_answer_each_message_and_keep_step_with_their_reader():
+def test_streams_respond_to_each_message_at_their_readers_pace():
     async def bodies():
         for _ in range(300):
             yield bytes(30_000)
@@ -113,7 +113,7 @@ def test_streams_answer_each_message_and_keep_step_with_their_reader():
     with_http2_server(test)
 
 
-def test_a_failure_of_ours_is_an_answer_without_its_secret(caplog):
+def test_an_internal_failure_is_a_response_without_details(caplog):
     async def test(one):
         code, words = await one.call("Broken")
         assert code == "INTERNAL"
@@ -141,7 +141,7 @@ def test_an_event_that_fails_ends_its_connection_alone(monkeypatch, caplog):
         with_http2_server(test)
 
 
-def test_clients_with_threads_are_answered():
+def test_clients_with_threads_are_served():
     async def test(one):
         def ask(results):
             with grpc.insecure_channel(f"127.0.0.1:{one.port}", options=UNLIMITED) as channel:
@@ -178,7 +178,7 @@ def test_a_stop_lets_calls_finish_within_its_time():
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_curl_is_answered():
+def test_curl_is_served():
     async def test(one):
         command = ["curl", "-s", "--http2-prior-knowledge", "-m", "10", "-o", "-", "-w", "%{http_code}", "-X", "POST"]
         command += ["--data-binary", "@-", f"http://127.0.0.1:{one.port}/e/Echo"]

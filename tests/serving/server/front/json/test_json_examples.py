@@ -4,7 +4,7 @@ import pytest
 from json_steps import tiny_steps
 
 from serving.errors import Code, StatusError
-from serving.server.calls.budget import Limits
+from serving.server.calls.request_limits import Limits
 from serving.server.front.json.json_examples import fill_examples
 from serving.wire import protos
 

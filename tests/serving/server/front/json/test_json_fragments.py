@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from json_steps import tiny_steps
 
 from serving.errors import Code, StatusError
-from serving.server.calls.budget import Limits
+from serving.server.calls.request_limits import Limits
 from serving.server.calls.worker_threads import INLINE_BYTES
 from serving.server.front.json.json_fragments import MAX_NAMES
 from serving.server.front.json.json_parsing import parse_small, parsed_object
@@ -224,7 +224,7 @@ def test_large_bodies_block_no_other_thread_for_long(body, infos):
 
     thread, longest = threading.Thread(target=work), 0.0
     thread.start()
-    # CPU time of the thread between two turns of this one, so that a busy machine does not count.
+    # The thread's CPU time between two turns of this one, so that a busy machine has no effect.
     with contextlib.suppress(OSError):  # the thread has ended
         clock = time.pthread_getcpuclockid(thread.ident)
         while thread.is_alive():

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving.errors import Code, StatusError
-from serving.server.calls.budget import Limits
+from serving.server.calls.request_limits import Limits
 from serving.server.front.json.json_predict import decode_predict
 from serving.server.front.json.json_responses import encode_predict
 from serving.wire import dtypes

@@ -158,7 +158,7 @@ def test_a_large_response_is_complete(accepted):
 
 
 @pytest.mark.parametrize(
-    ("first_line", "asked", "line", "connection_header", "stays"),
+    ("first_line", "headers", "line", "connection_header", "stays"),
     [
         (b"GET /v1/models/m HTTP/1.1", b"", b"HTTP/1.1 200 OK", None, True),
         (b"GET /v1/models/m HTTP/1.1", b"Connection: close\r\n", b"HTTP/1.1 200 OK", b"close", False),
@@ -168,9 +168,9 @@ def test_a_large_response_is_complete(accepted):
         (b"HEAD /none HTTP/1.1", b"", b"HTTP/1.1 404 Not Found", None, True),
     ],
 )
-def test_a_response_header_matches_the_protocol(first_line, asked, line, connection_header, stays):
+def test_a_response_header_matches_the_protocol(first_line, headers, line, connection_header, stays):
     async def test(fronts):
-        async with raw_client(fronts, first_line + b"\r\nHost: x\r\n" + asked + b"\r\n") as connection:
+        async with raw_client(fronts, first_line + b"\r\nHost: x\r\n" + headers + b"\r\n") as connection:
             head, *fields = (await connection.reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[:-2]
             assert head == line
             named = dict(field.split(b": ", 1) for field in fields)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tfx import types
 
-from components.gates.edge_rows import edge_rows
+from components.model_gates.edge_rows import edge_rows
 from models.config import TaskConfig
 from models.errors import ModelError
 from tflite.bundle.mediapipe_metadata import ModelCard

@@ -9,7 +9,7 @@ from tfx.types import Channel, standard_artifacts
 from tiny_artifacts import artifact
 
 from components.fingerprint import fingerprint
-from components.step import Step, StepExecutor, StepRun
+from components.tfx_step import Step, StepExecutor, StepRun
 from models.config import TaskConfig
 
 

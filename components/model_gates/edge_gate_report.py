@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components.artifacts import BLESSED, MEASURE_AGAIN
-from components.gates.edge_variants import REFERENCE, brief, load_export_errors
+from components.model_gates.variant_export import REFERENCE, brief, load_export_errors
 from models.errors import ModelError
 from models.saved.restore import restore
 from tflite.config import EdgeConfig

@@ -10,7 +10,7 @@ from tfx import types
 
 from components.artifacts import BLESSED, MEASURE_AGAIN, VERDICT
 from components.config import ServingConfig
-from components.gates.replay_rows import choose_replay_rows, keras_predictions
+from components.model_gates.replay_rows import choose_replay_rows, keras_predictions
 from models.config import TaskConfig
 from models.saved.restore import restore
 from models.saved.warmup_requests import WARMUP_FILE

@@ -1,7 +1,7 @@
 """Runs a compiled pipeline on this machine as the open-source backend's driver and launcher run it on a cluster.
 
-Each step is a process of its own, with the command and arguments from the YAML, placeholders filled in, an empty
-working directory, and only the variables of the spec. Artifacts go through a folder that stands for the bucket: inputs
+Each step is a separate process, with the command and arguments from the YAML, placeholders filled in, an empty
+working directory, and only the variables of the spec. Artifacts go through a folder that represents the bucket: inputs
 are copied out of it, outputs into it, but no empty folders, which buckets do not have. As in the backend's metadata,
 types are lost and numbers become floats. Mounted paths are replaced by folders of this machine.
 
@@ -58,7 +58,6 @@ class LocalBackend:
         return done
 
     def folder(self, artifact: dict[str, Any]) -> Path:
-        """The folder of an artifact's files."""
         return local_path(artifact["uri"], self._work / "buckets")
 
     def _order(self) -> Iterator[str]:
@@ -163,7 +162,7 @@ class LocalBackend:
         if command[0] == "python":
             command[0] = sys.executable
         own = {"PATH": os.environ.get("PATH", ""), "HOME": str(folder / "cwd"), "LANG": "C.UTF-8"}
-        own["TMPDIR"] = str(folder / "tmp")  # a container has a /tmp of its own
+        own["TMPDIR"] = str(folder / "tmp")  # a container has its own /tmp
         variables = {one["name"]: self._mounted(one["value"]) for one in container.get("env", [])}
         log = folder / "log.txt"
         with log.open("wb") as stream:

@@ -16,7 +16,7 @@ MAX_EXTRA_THREADS = 6
 """Enough for a few unexpectedly long tasks, and too few to overload a machine."""
 
 
-class Relief:
+class ExtraThreads:
     """Watches the waiting tasks from the event loop.
 
     Args:
@@ -53,5 +53,5 @@ class Relief:
                 self._start()
             except StatusError as error:  # no memory for a thread; try again later
                 self.thread_ended()
-                LOG.warning("Runs wait for long ones: %s", error)
+                LOG.warning("Runs are waiting for long ones: %s", error)
         self.watch(loop)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from models.errors import ConfigError, TransomError
+from pipeline.kubeflow.local_backend import LocalBackend
 from pipeline.kubeflow.pipeline_yaml import Compiled
-from pipeline.kubeflow.verify import LocalBackend
 
 # A step that follows the contract: it records its input in its output, and sets metadata.
 STEP = """

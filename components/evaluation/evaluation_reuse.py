@@ -1,4 +1,4 @@
-"""The evaluation of a model is reused once the model has become the live one.
+"""Reuses the evaluation of a model once the model has become the live one.
 
 After a push there is another live model, so TFX's cache would have the Evaluator measure the same model on the same
 rows again, this time with nothing to compare it with: the live model is the candidate itself.

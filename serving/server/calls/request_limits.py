@@ -1,8 +1,8 @@
-"""Limits for one request, and a budget of bytes and rows for all concurrent requests of a process.
+"""Limits for one request, and the budget of bytes and rows for all concurrent requests of a process.
 
 A request is counted before it is expanded: its bytes as received, then the memory of its message and tensors and its
 rows (strings, `tf.Example`s), then its response. Its reservation is released when it has ended in every thread, even
-if no caller waits any more.
+if no caller is still waiting.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ class Budget:
 
 
 class Reservation:
-    """One request's share of a budget. Call `release`, once or more often, when the request has ended.
+    """One request's share of a budget. Call `release`, at least once, when the request has ended.
 
-    Threads that work for the request call `keep` and `leave`, because they go on after the caller has gone.
+    Threads that work for the request call `keep` and `leave`, because they continue after the caller has left.
     """
 
     __slots__ = ("_budget", "_kept", "_released", "bytes", "rows")

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from evaluator_runs import LABELS, NumbersInText, example, export
 
-from components.evaluation.comparability import load_baseline
+from components.evaluation.live_baseline import load_baseline
 from models.config import TaskConfig
 
 
@@ -49,7 +49,7 @@ def _other_output(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "said"),
+    ("harm", "expected"),
     [
         (_without_config, "its assets.extra/transom.json is missing or broken"),
         (_other_column, "its task.text is 'review', the candidate's is 'text'"),
@@ -61,7 +61,7 @@ def _other_output(folder: Path) -> None:
         (_other_output, "its signature 'tf_example' has no output 'probabilities'"),
     ],
 )
-def test_why_a_live_model_cannot_be_compared(tmp_path: Path, harm: Callable[[Path], None], said: str) -> None:
+def test_why_a_live_model_cannot_be_compared(tmp_path: Path, harm: Callable[[Path], None], expected: str) -> None:
     folder = export(tmp_path, TaskConfig(), labels=("naïve", "good", "bad")) / "Format-Serving"
     row = example({"text": "0.2 0.7 0.1"})
     baseline, reason = load_baseline(folder, TaskConfig(), LABELS, row)
@@ -69,4 +69,4 @@ def test_why_a_live_model_cannot_be_compared(tmp_path: Path, harm: Callable[[Pat
     harm(folder)
     baseline, reason = load_baseline(folder, TaskConfig(), LABELS, row)
     assert baseline is None
-    assert said in reason
+    assert expected in reason
