@@ -27,7 +27,7 @@ class ServerOptions:
         session_config: the `ConfigProto` message of --tensorflow_session_config_file, or None.
         metrics_path: the path of the Prometheus page (--monitoring_config_file); None for no page.
         max_message_bytes: limits a request as received, decompressed, and as tensors, over gRPC and REST.
-        max_pending_bytes, max_pending_rows: what all requests of one worker may hold together; see `budget.py`.
+        max_pending_bytes, max_pending_rows: what all requests of one worker may hold together; see `request_limits.py`.
         max_run_seconds: time limit for runs whose length depends on their input, such as those with a loop; 0: none.
         worker_timeout_seconds: a worker is replaced when its event loop gives no sign of life for this long; 0: never.
         tls_source: where `tls` was read from.
