@@ -63,7 +63,13 @@ def test_the_wheel_holds_the_five_packages_and_nothing_else(release: ModuleType,
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == set(release.PACKAGES)
-    assert {Path(name).suffix for name in names if ".dist-info/" not in name} == {".py", ".md", ".binpb", ".txt"}
+    assert {Path(name).suffix for name in names if ".dist-info/" not in name} == {
+        ".py",
+        ".md",
+        ".binpb",
+        ".proto",
+        ".txt",
+    }
 
 
 def test_the_sdist_holds_no_tests_or_benchmarks(wheel: Path) -> None:

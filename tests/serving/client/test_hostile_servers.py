@@ -79,7 +79,7 @@ def test_invalid_metadata_are_a_server_error() -> None:
     response = GetModelMetadataResponse()
     response.metadata["signature_def"].type_url = "type.googleapis.com/tensorflow.serving.SignatureDefMap"
     response.metadata["signature_def"].value = b"\xff\xff"
-    with pytest.raises(ServerError, match="no signatures"):
+    with pytest.raises(ServerError, match="metadata are not signatures"):
         GrpcWire(TARGET).decode(GetMetadata(), response)
 
 

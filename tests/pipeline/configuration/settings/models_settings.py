@@ -126,17 +126,13 @@ def _(a: Setting, b: Setting) -> None:
 
 @setting("model[encoder].num_heads", 2, 4, base=SMALL, steps="Trainer")
 def _(a: Setting, b: Setting) -> None:
-    shapes = [
-        built(here).get_layer("transformer_layer_0")._self_attention_layer.query_dense.kernel.shape for here in (a, b)
-    ]
+    shapes = [built(here).get_layer("transformer_layer_0").attention.query.kernel.shape for here in (a, b)]
     assert shapes == [(16, 2, 8), (16, 4, 4)]
 
 
 @setting("model[encoder].feedforward_width", None, 40, base=SMALL, steps="Trainer")
 def _(a: Setting, b: Setting) -> None:
-    shapes = [
-        built(here).get_layer("transformer_layer_0")._feedforward_intermediate_dense.kernel.shape for here in (a, b)
-    ]
+    shapes = [built(here).get_layer("transformer_layer_0").feedforward_hidden.kernel.shape for here in (a, b)]
     assert shapes == [(16, 64), (16, 40)]
 
 
@@ -163,14 +159,14 @@ def _(a: Setting, b: Setting) -> None:
 def _(a: Setting, b: Setting) -> None:
     models = [built(here) for here in (a, b)]
     assert ["final_layer_norm" in [layer.name for layer in model.layers] for model in models] == [True, False]
-    assert [model.get_layer("transformer_layer_0").normalize_first for model in models] == [True, False]
+    assert [model.get_layer("transformer_layer_0").norm_first for model in models] == [True, False]
 
 
 @setting("model[encoder].positions", "learned", "rotary", base=SMALL, steps="Trainer")
 def _(a: Setting, b: Setting) -> None:
     found = ["position_embedding" in [layer.name for layer in built(here).layers] for here in (a, b)]
     assert found == [True, False]
-    assert built(b).get_layer("transformer_layer_0")._self_attention_layer.rotary is not None
+    assert built(b).get_layer("transformer_layer_0").attention.rotary is not None
 
 
 @setting("model[encoder].pooling", "cls", "mean", base=SMALL, steps="Trainer")
