@@ -26,7 +26,7 @@ LONGEST_S = 40.0
 SETTLE_S = 12.0
 BAD = ("UNKNOWN", "INTERNAL", "DATA_LOSS", "500", "502")
 """Codes that no caller may ever see ..."""
-NO_MESSAGE = "The request is no "
+NO_MESSAGE = "The request is no"  # "no" in older checkouts, "not a" now
 """... except INTERNAL with gRPC's own words, if the bytes are not a message."""
 
 

@@ -31,7 +31,7 @@ Raw connections may take longer. The probes check whether other callers wait."""
 _QUIET_S = 0.15  # the longest expected silence on a raw socket
 _BAD_STATUS = ("500", "502", "505")
 _BAD_CODES = (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS)
-_NO_MESSAGE = "The request is no "
+_NO_MESSAGE = "The request is no"  # "no" in older checkouts, "not a" now
 
 
 @dataclass
