@@ -88,7 +88,7 @@ def _batches(size: int, length: int) -> list[Batch]:
     ids = [random.integers(1000, 30000, length) for _ in range(size * STEPS)]
     rows = TokenRows.from_lists(ids, random.integers(0, 2, len(ids)).astype(np.int32))
     batches = Batches(rows, (length,), size, pad_id=0)
-    return [batches.make(order) for order in batches.order(0)]
+    return [batches.make_batch(order) for order in batches.order(0)]
 
 
 def _model(preset: str, freeze: str) -> keras.Model:
