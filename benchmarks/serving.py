@@ -239,7 +239,7 @@ def read_line(process: subprocess.Popen[str]) -> dict[str, Any]:
     line = process.stdout.readline()
     if not line:
         sys.exit(f"benchmarks.serving_load ended with {process.wait()}")
-    return json.loads(line)  # type: ignore[no-any-return]  # of its own making
+    return json.loads(line)  # type: ignore[no-any-return]  # written by the load process
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from components.data.gate.drift import SUMMARY_FILE
-from components.evaluation.live_baseline import EXTRA_FOLDER
 from models.config import CONFIG_FILE
 from models.errors import ModelError, PushError
 from models.saved.model_identity import same_model
+from models.saved.model_locations import EXTRA_FOLDER
 from serving.errors import PublishError
 from serving.publish.version_folders import newest, prune, publish
 from tflite.host import BUNDLE_FILE

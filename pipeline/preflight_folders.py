@@ -9,7 +9,7 @@ from pathlib import Path
 
 from components.data.formats.files import abbreviate
 from models.errors import ConfigError, os_errors_as
-from models.saved.model_locations import MODEL_FILE
+from models.saved.model_locations import EXTRA_FOLDER, MODEL_FILE
 from pipeline.config import ProjectConfig
 from pipeline.paths import Paths
 from serving.errors import PublishError
@@ -37,7 +37,7 @@ def check_folders(config: ProjectConfig, paths: Paths) -> None:
     """
     check_output(paths)
     _check_writable(paths.push, "push.directory")
-    _refuse_foreign_folders(paths.push, "push.directory", (MODEL_FILE, "variables", "assets.extra"))
+    _refuse_foreign_folders(paths.push, "push.directory", (MODEL_FILE, "variables", EXTRA_FOLDER))
     if config.edge.variants:
         _check_edge_folder(paths.push, paths.edge)
 

@@ -120,7 +120,7 @@ class Prober:
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(f"the prober ended with {self._process.wait()}")
-        return json.loads(line)  # type: ignore[no-any-return]
+        return json.loads(line)  # type: ignore[no-any-return]  # written by prober.py
 
     def close(self) -> None:
         self._process.kill()

@@ -16,10 +16,10 @@ from components.data.formats.files import abbreviate
 from components.evaluation.comparison import Baseline
 from components.evaluation.measurements import LiveState
 from models.config import CONFIG_FILE, TaskConfig
+from models.saved.model_locations import EXTRA_FOLDER
 from tflite.host.labels import LabelSpace
 
 SIGNATURE = "tf_example"
-EXTRA_FOLDER = "assets.extra"
 
 _LOG = logging.getLogger(__name__)
 

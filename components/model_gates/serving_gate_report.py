@@ -12,6 +12,7 @@ from components.artifacts import BLESSED, MEASURE_AGAIN, VERDICT
 from components.config import ServingConfig
 from components.model_gates.replay_rows import choose_replay_rows, keras_predictions
 from models.config import TaskConfig
+from models.saved.model_locations import EXTRA_FOLDER
 from models.saved.restore import restore
 from models.saved.warmup_requests import WARMUP_FILE
 from serving.check.local_server import local_server
@@ -33,8 +34,8 @@ def serving_gate_report(
     unknown = missing(operation_names(folder))
     if unknown:
         return _refused(f"TF Serving {TARGET} does not have the operations {', '.join(unknown[:8])}")
-    if not (folder / "assets.extra" / WARMUP_FILE).is_file():
-        return _refused(f"the model has no warm-up requests (assets.extra/{WARMUP_FILE})")
+    if not (folder / EXTRA_FOLDER / WARMUP_FILE).is_file():
+        return _refused(f"the model has no warm-up requests ({EXTRA_FOLDER}/{WARMUP_FILE})")
     restored = restore(folder)
     tolerance = config.tolerance * (restored.labels.std if task.type == "regression" else 1.0)
     rows = choose_replay_rows(examples, _SPLIT, task, config.rows)

@@ -22,7 +22,7 @@ from components.artifacts import Artifacts, LiveModelArtifact
 from components.config import EvaluationConfig
 from components.data.formats.files import contents_digest
 from components.evaluation import evaluation_reuse, tfma_rows
-from components.evaluation.live_baseline import EXTRA_FOLDER, live_state
+from components.evaluation.live_baseline import live_state
 from components.evaluation.measurements import without_broken_live
 from components.evaluation.slices import without_absent_columns
 from components.evaluation.summary import save_summary, summarize
@@ -33,6 +33,7 @@ from components.tfx_step import Step, StepRun
 from models.config import TaskConfig
 from models.errors import DataError, ModelError
 from models.saved.model_identity import model_digest
+from models.saved.model_locations import EXTRA_FOLDER
 from tflite.host.labels import LabelSpace
 
 USER_LOG = logging.getLogger("transom")

@@ -10,10 +10,10 @@ from tfx.components.util import model_utils
 from tfx.types import standard_artifacts, system_executions
 
 from components.artifacts import BLESSED, VARIANT, VERDICT, DataBlessing, EdgeBundles
-from components.evaluation.live_baseline import EXTRA_FOLDER
 from components.live_version import live_version
 from components.push import EdgeChoice, PushResult, push_with_bundle
 from components.tfx_step import Step, StepExecutor, StepRun
+from models.saved.model_locations import EXTRA_FOLDER
 from tflite.host.json_text import to_json
 
 USER_LOG = logging.getLogger("transom")

@@ -6,6 +6,7 @@ A pattern is a file's path, a glob, or a path with TFX's span specs (`{SPAN}`, `
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import glob
 import gzip
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from components.config import Files
-from models.errors import DataError
+from models.errors import DataError, os_errors_as
 
 FORMATS = {
     ".csv": "csv",
@@ -71,17 +72,12 @@ def _matches(pattern: str, base: Path, key: str) -> list[Path]:
         pattern = newest_span(pattern, base, key)
     pattern = _at_home(pattern, base)
     path = base / pattern
-    try:
+    fix = "correct the path, or the permissions of the folders in it"
+    with (
+        os_errors_as(DataError, f"{key}: {pattern[:200]} cannot be read", expected="files that can be read", fix=fix),
+        contextlib.suppress(FileNotFoundError, NotADirectoryError),
+    ):  # it may be a glob
         path.stat()
-    except (FileNotFoundError, NotADirectoryError):  # it may be a glob
-        pass
-    except OSError as error:
-        raise DataError(
-            f"{key}: {pattern[:200]} cannot be read",
-            got=error.strerror or str(error),
-            expected="files that can be read",
-            fix="correct the path, or the permissions of the folders in it",
-        ) from None
     if path.is_dir():
         raise DataError(
             f"{key}: {path} is a folder",
@@ -279,11 +275,8 @@ def contents_digest(paths: Iterable[Path]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for path in paths:
         digest.update(path.name.encode("utf-8", "surrogateescape") + b"\0")
-        try:
-            with path.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "blake2b").digest())
-        except OSError as error:
-            raise DataError(f"{path} cannot be read", got=error.strerror or str(error)) from None
+        with os_errors_as(DataError, f"{path} cannot be read"), path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "blake2b").digest())
     return digest.hexdigest()
 
 

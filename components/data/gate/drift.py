@@ -20,6 +20,7 @@ from components.data.categorical import is_categorical
 from components.data.gate.counts import SplitFacts
 from components.data.gate.findings import Finding
 from models.config import TaskConfig
+from models.saved.model_locations import EXTRA_FOLDER
 from tflite.host.json_text import to_json
 
 SUMMARY_FILE = "data_summary.json"
@@ -159,7 +160,7 @@ def save_summary(summary: Mapping[str, Any], directory: Path | str) -> None:
 
 def load_summary(model: Path | str) -> dict[str, Any] | None:
     """The summary stored with a SavedModel, None if there is none."""
-    path = Path(model, "assets.extra", SUMMARY_FILE)
+    path = Path(model, EXTRA_FOLDER, SUMMARY_FILE)
     if not path.is_file():
         return None
     summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
