@@ -41,15 +41,22 @@ class ModelConfigFile:
         try:
             config = read_model_config(self._path)
         except OptionsError as error:
-            if str(error) != self._problem:
-                LOG.error("Failed to read ModelServerConfig file: %s", error)
-            self._problem = str(error)
+            self._log_once(f"Failed to read ModelServerConfig file: {error}")
+            return None
+        if config.WhichOneof("config") is None:
+            # Most likely it is being written: editors and `>` empty a file first.
+            self._log_once(f"--model_config_file {self._path} is empty: the models stay as they are")
             return None
         self._problem = ""
         if config == self._known:
             return None
         self._known = config
         return config
+
+    def _log_once(self, problem: str) -> None:
+        if problem != self._problem:
+            LOG.error("%s", problem)
+        self._problem = problem
 
     def log_result(self, failure: StatusError | None) -> None:
         """Logs how the reload ended: None for success."""

@@ -91,6 +91,9 @@ def test_a_changed_config_file_is_reloaded(tmp_path):
         config.write_text("model_config_list { config {")
         one.wait_for("Failed to read ModelServerConfig file")
         assert one.post().status_code == 200
+        config.write_text("")  # what a poll sees while the file is being written
+        one.wait_for("is empty: the models stay as they are")
+        assert one.post().status_code == 200
         config.write_text('model_config_list { config { name: "n" base_path: "/n" } }')
         one.wait_for("has changed and is in force")
         assert one.post("/v1/models/n:predict").status_code == 200
