@@ -153,7 +153,8 @@ class PresetConfig(ConfigSection):
     type: Literal["preset"] = "preset"
     """A pretrained encoder that KerasHub can read."""
     preset: FilePath
-    """A folder (KerasHub's format or Hugging Face safetensors), or a hub handle ("hf://…", "kaggle://…", a name)."""
+    """`minilm-l6`, which a package holds; a folder (KerasHub's format or Hugging Face safetensors); a hub handle
+    ("hf://…", "kaggle://…"); or a name of KerasHub. `transom presets` lists them."""
     num_layers: int | None = Field(None, ge=1)
     """Keep only the first N Transformer layers."""
     freeze: Literal["none", "embeddings", "encoder"] | Annotated[int, Field(ge=0)] = "none"

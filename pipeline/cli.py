@@ -16,6 +16,7 @@ from pipeline.commands import (
     edge,
     init,
     predict,
+    presets,
     run,
     runs,
     schema,
@@ -137,7 +138,7 @@ def _parser() -> Parser:
     version.add(parser)
     add_verbose(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for module in (init, run, runs, tensorboard, schema, predict, serve, deploy, edge, compile, submit):
+    for module in (init, presets, run, runs, tensorboard, schema, predict, serve, deploy, edge, compile, submit):
         module.add(commands)
     return parser
 

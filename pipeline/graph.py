@@ -24,6 +24,7 @@ from components.steps.tokenizer_trainer import TokenizerTrainer
 from components.steps.trainer import Trainer
 from components.steps.transform import Transform
 from models.config import ModelConfig, ModelsConfig, PresetConfig
+from models.presets.preset_files import resolve_preset
 from pipeline import project_names
 from pipeline.config import ProjectConfig
 from pipeline.paths import Paths
@@ -126,11 +127,14 @@ def _edge_steps(config: ProjectConfig, examples: BaseChannel, model: BaseChannel
 
 
 def _with_local_preset(model: ModelConfig, paths: Paths) -> ModelConfig:
-    """The model's configuration, with an absolute path if the preset is a folder."""
-    if isinstance(model, PresetConfig) and (paths.base / model.preset).is_dir():
-        here = (paths.base / model.preset).resolve()
-        folder = here if paths.container_base is None else paths.preset or paths.container_base / model.preset
-        return model.model_copy(update={"preset": str(folder)})
+    """The model's configuration, with an absolute path if the preset is a folder. Names and handles stay: the steps
+    look for their files where they run."""
+    if not isinstance(model, PresetConfig):
+        return model
+    if paths.container_base is None:
+        return model.model_copy(update={"preset": resolve_preset(model.preset, paths.base)})
+    if (paths.base / model.preset).is_dir():
+        return model.model_copy(update={"preset": str(paths.preset or paths.container_base / model.preset)})
     return model
 
 

@@ -86,9 +86,9 @@ def _check_preset(config: ProjectConfig, base: Path) -> None:
     if config.model.type != "preset":
         return
     from models.presets.preset import check_layers, describe_preset, preset_tokenizer
+    from models.presets.preset_files import resolve_preset
 
-    local = base / config.model.preset
-    preset = str(local) if local.is_dir() else config.model.preset
+    preset = resolve_preset(config.model.preset, base)
     check_layers(config.model, describe_preset(preset))
     preset_tokenizer(preset, config.tokenizer.max_length, mediapipe_compatible=config.tokenizer.mediapipe_compatible)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import runpy
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import h5py
 import safetensors
 
 from models.errors import PresetError
+from models.presets.preset_names import is_path, packaged_folder, registered_handle
 
 _HUB_PATTERNS = ["*.json", "*.txt", "*.model", "*.safetensors", "*.h5"]
 _SAFETENSORS, _SAFETENSORS_INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -21,15 +20,21 @@ _KERAS_WEIGHTS, _KERAS_INDEX = "model.weights.h5", "model.weights.json"
 def locate(preset: str) -> Path:
     """The local folder of a preset; a hub handle is downloaded by its hub's client, into that client's cache.
 
+    A name of `PACKAGED` is the package's folder whatever lies in the current folder; the project's own folders come as
+    absolute paths (`resolve_preset`).
+
     Raises:
-        PresetError: no such folder or handle, or the download failed.
+        PresetError: no such folder, name or handle, its package is not installed, or the download failed.
     """
     scheme, _, handle = preset.partition("://")
     if not handle:
+        packaged = packaged_folder(preset)
+        if packaged is not None:
+            return packaged
         folder = Path(preset).expanduser()
         if folder.is_dir():
             return folder
-        scheme, handle = "kaggle", _registered_handle(preset, folder)
+        scheme, handle = "kaggle", registered_handle(preset)
     # The clients raise these and subclasses of them (requests' errors are OSErrors).
     try:
         if scheme == "hf":
@@ -47,6 +52,13 @@ def locate(preset: str) -> Path:
     raise PresetError(f"preset {preset!r}", got=f"{scheme}://", expected="a folder, hf://… or kaggle://…")
 
 
+def resolve_preset(preset: str, base: Path) -> str:
+    """An absolute path if a folder of this name, or a path, is meant, relative to the project's folder `base`."""
+    if (base / preset).is_dir():
+        return str((base / preset).resolve())
+    return str(base / preset) if is_path(preset) and not preset.startswith("~") else preset
+
+
 def _hugging_face_download(handle: str) -> str:
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError
@@ -55,22 +67,6 @@ def _hugging_face_download(handle: str) -> str:
         return str(huggingface_hub.snapshot_download(handle, allow_patterns=_HUB_PATTERNS))
     except HfHubHTTPError as error:
         raise ValueError(str(error)) from error
-
-
-def _registered_handle(preset: str, folder: Path) -> str:
-    """The Kaggle handle for a KerasHub name, read from its tables without importing it (and TensorFlow)."""
-    spec = importlib.util.find_spec("keras_hub")
-    if spec is not None and spec.origin is not None and "/" not in preset:
-        for table in sorted(Path(spec.origin).parent.glob("src/models/*/*_presets.py")):
-            presets = runpy.run_path(str(table)).get("backbone_presets", {}) if preset in table.read_text() else {}
-            if preset in presets:
-                return str(presets[preset]["kaggle_handle"]).removeprefix("kaggle://")
-    raise PresetError(
-        f"preset {preset!r} does not exist",
-        got=f"no folder {folder.absolute()}, and no name that KerasHub knows",
-        expected="a folder with config.json, a vocabulary and weights, or a hub handle (hf://…, kaggle://…, a name)",
-        fix="correct model.preset",
-    )
 
 
 def model_folder(preset: str, folder: Path) -> Path:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from components.data.splits import sources
 from models.errors import ConfigError
+from models.presets.preset_names import PACKAGED, check_name
 from models.saved.model_locations import BUNDLE_FOLDER, MODEL_FOLDER
 from pipeline.config import ProjectConfig
 from pipeline.paths import Paths
@@ -57,21 +59,40 @@ def paths_on_cluster(config: ProjectConfig, config_file: Path, target: str) -> P
     edge = output / BUNDLE_FOLDER / config.name
     if config.edge.directory:
         edge = require_mount("edge.directory", _normal(container_base / config.edge.directory))
-    preset = Path(kubeflow.preset) if kubeflow.preset else None
-    if preset is not None and config.model.type == "preset" and not (base / config.model.preset).is_dir():
+    preset = _preset_folder(config, base, container_base, require_mount)
+    return Paths(base=base, output=output, push=push, edge=edge, container_base=container_base, preset=preset)
+
+
+def _preset_folder(
+    config: ProjectConfig, base: Path, container_base: Path, require_mount: Callable[[str, Path], Path]
+) -> Path | None:
+    """The path of the preset's folder in the containers; None for a name or a handle, which the steps look up.
+
+    Raises:
+        ConfigError: the folder is on no mount, or `kubeflow.preset` would have no effect.
+        PresetError: no preset has the name.
+    """
+    if config.model.type != "preset":
+        return None
+    named, place = config.model.preset, config.kubeflow.preset
+    if not (base / named).is_dir():
+        check_name(named)
+        if place is None:
+            return None
+        why = "the image has its package" if named in PACKAGED else "the steps download a preset themselves"
         raise ConfigError(
             "kubeflow.preset",
-            got=f"{preset}, and model.preset {config.model.preset!r} is not a folder here",
-            expected="nothing, because the steps download a preset themselves; or a folder as model.preset",
+            got=f"{place}, and model.preset {named!r} is not a folder here",
+            expected=f"nothing, because {why}; or a folder as model.preset",
             fix="remove it, or correct model.preset",
         )
-    if config.model.type == "preset" and (base / config.model.preset).is_dir() and preset is None:
-        try:
-            preset = require_mount("model.preset", _normal(container_base / config.model.preset))
-        except ConfigError as error:
-            fix = f"{error.fix}; or set kubeflow.preset to its folder in the containers"
-            raise ConfigError(error.what, got=error.got, expected=error.expected, fix=fix) from None
-    return Paths(base=base, output=output, push=push, edge=edge, container_base=container_base, preset=preset)
+    if place is not None:
+        return Path(place)
+    try:
+        return require_mount("model.preset", _normal(container_base / named))
+    except ConfigError as error:
+        fix = f"{error.fix}; or set kubeflow.preset to its folder in the containers"
+        raise ConfigError(error.what, got=error.got, expected=error.expected, fix=fix) from None
 
 
 def _normal(path: Path) -> Path:

@@ -10,7 +10,7 @@ import tiny_checkpoints
 from preset_folders import hugging_face, keras_hub
 
 from models.errors import PresetError
-from models.presets import preset_files
+from models.presets import preset_names
 from models.presets.preset import describe_preset, preset_tokenizer
 
 
@@ -182,5 +182,5 @@ def test_handles_that_cannot_be_right(preset: str) -> None:
 
 
 def test_kerashubs_names_are_known_without_importing_it() -> None:
-    handle = preset_files._registered_handle("bert_tiny_en_uncased", Path("bert_tiny_en_uncased"))
+    handle = preset_names.registered_handle("bert_tiny_en_uncased")
     assert handle.startswith("keras/bert/keras/bert_tiny_en_uncased")
