@@ -173,7 +173,9 @@ def _has_task_columns(path: Path, inferred: InferredTask) -> bool:
 
 
 def _head(inferred: InferredTask, path: Path, name: str) -> str:
-    rows = f"all {inferred.rows:,} rows" if inferred.all_rows else f"the first {inferred.rows:,} rows"
+    rows = f"all {inferred.rows:,} rows"
+    if not inferred.all_rows:
+        rows = f"{inferred.rows:,} of {'the' if inferred.whole else 'the first'} {inferred.read:,} rows"
     return (
         f"# Written by `transom init {shorten(path.name, 200)}` after looking at {rows}. "
         "Correct what it got wrong, then:\n"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from components.data.column_names import LABEL_NAMES, TEXT_NAMES
@@ -13,12 +12,8 @@ from components.data.formats.json_lines import JsonLinesTable
 from components.data.formats.readers import Row, Table
 from components.data.formats.separated import CsvTable
 from components.data.formats.table import row_location
-from components.data.values.cells import describe_non_text
 from models.errors import DataError
 from pipeline.init.column_facts import ColumnFacts
-
-# Files up to this size are read to the end.
-_WHOLE_BYTES = 2**28
 
 
 def check_table(table: Table) -> None:
@@ -74,26 +69,6 @@ def check_whole_in_one(table: Table, columns: Iterable[ColumnFacts], rows: int) 
         if listed
         else "write it again (in pandas: to_json(orient='records', lines=True))",
     )
-
-
-def check_rest(path: Path, rows: Iterator[Row], texts: Sequence[str]) -> int:
-    """Reads the remaining rows, as a run will, and returns their number.
-
-    Args:
-        rows: the table's remaining rows; of a large file only the first is read.
-        texts: the columns of the texts.
-
-    Raises:
-        DataError: at the first row that cannot be read, or whose text is not text.
-    """
-    count = 0
-    for row in rows if path.stat().st_size <= _WHOLE_BYTES else islice(rows, 1):
-        count += 1
-        for name in texts:
-            value = row.values.get(name)
-            if not isinstance(value, str):
-                check_text(path, name, describe_non_text(value), row)
-    return count
 
 
 def check_readable(table: Table, names: Sequence[str], broken: Mapping[str, DataError]) -> None:
