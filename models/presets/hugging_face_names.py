@@ -54,7 +54,7 @@ WITHOUT_SAFETENSORS: Mapping[str, str] = {
     "google/electra-base-discriminator": "electra_base_discriminator_uncased_en",
     "google/electra-large-discriminator": "electra_large_discriminator_uncased_en",
 }
-"""Those whose weights on the hub are pickles (https://github.com/keras-team/keras-hub/issues/2125), to KerasHub's copy."""
+"""Those whose weights on the hub are pickles, to KerasHub's copy. https://github.com/keras-team/keras-hub/issues/2125"""
 
 _SHIFTED = "its SentencePiece ids are shifted, as XLM-RoBERTa's, which the served graph's tokenizer does not know"
 _MPNET, _MODERN = "KerasHub has no MPNet encoder", "KerasHub has no ModernBERT encoder"

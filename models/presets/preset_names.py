@@ -158,9 +158,9 @@ def _tables(family: str) -> list[Path]:
 def _other_family(preset: str) -> str:
     """The family of a KerasHub name that cannot be used, as in Hugging Face's `model_type`; "" if there is none."""
     for table in _tables("*"):
-        if f'"{preset}"' in table.read_text(encoding="utf-8"):
-            if preset in runpy.run_path(str(table)).get("backbone_presets", {}):
-                return table.parent.name.replace("_", "-")
+        known = f'"{preset}"' in table.read_text(encoding="utf-8")
+        if known and preset in runpy.run_path(str(table)).get("backbone_presets", {}):
+            return table.parent.name.replace("_", "-")
     return ""
 
 

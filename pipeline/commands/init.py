@@ -14,9 +14,10 @@ def add(commands: Commands) -> None:
         "init",
         init,
         "inspect a table and write a commented transom.yaml",
-        "Reads the first rows of a table of labelled text (CSV, TSV, JSON Lines, Parquet) and works out which columns "
-        "hold text and label, what kind of task it is, and how the rows are split. Asks no questions and overwrites "
-        "no file.",
+        "Examines a table of labelled text (CSV, TSV, JSON Lines, Parquet) and works out which columns "
+        "hold text and label (or two texts and a label), what kind of task it is, and how the rows are split; counts "
+        "repeated texts and contradictions; suggests the least quality, above that of a constant answer, and a "
+        "pretrained encoder (`transom presets`). Asks no questions and overwrites no file.",
         """
         transom init reviews.csv                        writes transom.yaml next to reviews.csv
         transom init data/train.csv --out transom.yaml  finds dev.csv and test.csv next to train.csv
@@ -34,8 +35,11 @@ def init(options: argparse.Namespace) -> int:
     from pipeline.init.new_project import write
 
     refusals: list[str] = []
-    written = write(options.table, options.out, refusals.append)
+    notes: list[str] = []
+    written = write(options.table, options.out, refusals.append, notes.append)
     print(f"wrote {written}: read it, then `transom run {written}`")
+    for note in notes:
+        print(f"worth a look: {note}")
     for refusal in refusals:
         print(f"the run will refuse these data until they are corrected: {refusal}")
     return 0

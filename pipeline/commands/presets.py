@@ -13,13 +13,13 @@ def add(commands: Commands) -> None:
         "presets",
         presets,
         "list the pretrained encoders that model.preset can name",
-        "Prints the pretrained encoders on this machine (in packages, and in the caches of Hugging Face and Kaggle), the "
-        "names that KerasHub knows, what a handle looks like, and how to get each onto a machine without a network. "
-        "Downloads nothing.\n"
+        "Prints the pretrained encoders on this machine (in packages, and in the caches of Hugging Face and Kaggle), "
+        "the names that KerasHub knows, what a handle looks like, and how to get each onto a machine without a "
+        "network. Downloads nothing.\n"
         "A preset is written into transom.yaml, or given with --set:\n"
         "  model: {preset: minilm-l6}\n"
-        "A name or handle that is not on this machine is downloaded by the first run. BERT, DistilBERT, ELECTRA, ALBERT, "
-        "DeBERTa-v3 and RoBERTa can be used; others are refused, with the reason.",
+        "A name or handle that is not on this machine is downloaded by the first run. BERT, DistilBERT, ELECTRA, "
+        "ALBERT, DeBERTa-v3 and RoBERTa can be used; others are refused, with the reason.",
         """
         transom presets                                what is here, and what can be had
         transom presets --json | jq -r 'select(.here).preset'

@@ -2,58 +2,42 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import yaml
-from pydantic import BaseModel
-
-from components.config import DataConfig, EvaluationConfig, GateConfig, PushConfig
+from components.config import DataConfig
 from components.data.categorical import is_categorical
 from components.data.formats.files import abbreviate
 from components.data.formats.readers import open_table
-from components.evaluation.thresholds import LENGTH_SLICE
-from models.config import EncoderConfig, PresetConfig, TaskConfig, TokenizerConfig, TrainConfig
+from models.config import TaskConfig
 from models.errors import ConfigError, DataError, TransomError
 from pipeline import preflight, project_names
 from pipeline.config import ProjectConfig
 from pipeline.configuration.project_file import FILE_NAME, TABLE_ENDINGS
 from pipeline.configuration.yaml_text import read_yaml
-from pipeline.init.table_notes import notes, one_line, shorten
+from pipeline.init.optional_keys import optional_sections
+from pipeline.init.suggested_preset import suggest_preset
+from pipeline.init.table_counts import TableCounts, count_rows
+from pipeline.init.table_notes import as_comments, find_notes
+from pipeline.init.table_words import one_line, scalar, shorten
 from pipeline.init.task_inference import InferredTask, infer_task
-from pipeline.init.task_kind import column_values, decimal_mark
-from tflite.config import EdgeConfig
+from pipeline.init.task_kind import column_values
 
 # Names of the split files that may be next to a file called train.
 _SIBLINGS = {"eval": ("dev", "valid", "validation", "val", "eval"), "test": ("test",)}
+Say = Callable[[str], object]
 # Characters that YAML does not allow, even in a comment; values are written with escapes.
 _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-# The keys that users change first, by group.
-_KEYS: dict[str, tuple[type[BaseModel], tuple[str, ...]]] = {
-    "tokenizer": (TokenizerConfig, ("vocabulary_size", "lowercase", "max_length")),
-    "model": (EncoderConfig, ("type", "num_layers", "width", "num_heads", "dropout")),
-    "train": (
-        TrainConfig,
-        ("epochs", "batch_size", "learning_rate", "class_weights", "early_stopping", "metric", "precision", "seed"),
-    ),
-    "gate": (GateConfig, ("drift", "unseen_label", "small_class", "split_overlap", "conflicting_labels")),
-    "evaluation": (EvaluationConfig, ("slices", "min_slice_size")),
-    "edge": (EdgeConfig, ("variants", "lengths", "min_agreement")),
-    "push": (PushConfig, ("directory", "keep")),
-}
-# Keys about labels, which a run refuses for a regression.
-_LABEL_KEYS = ("class_weights", "unseen_label", "small_class", "conflicting_labels")
 
 
-def write(table: Path, out: Path | None = None, warn: Callable[[str], object] = str) -> Path:
+def write(table: Path, out: Path | None = None, warn: Say = str, note: Say = str) -> Path:
     """Writes the configuration for a table, next to it or to `out`, and returns the file's path.
 
     Args:
         warn: called with each problem of the data that `transom run` would refuse.
+        note: called with everything else that is worth a look.
 
     Raises:
         ConfigError: the file exists already, or its folder is not writable.
@@ -64,7 +48,7 @@ def write(table: Path, out: Path | None = None, warn: Callable[[str], object] = 
     target = out or table.parent / FILE_NAME
     if target.exists() and table.exists():  # otherwise the missing table is the error to report
         raise _exists(target)
-    text = infer(table, target.parent, target.name, warn)
+    text = infer(table, target.parent, target.name, warn, note)
     opened = False
     try:
         with target.open("x", encoding="utf-8") as stream:
@@ -94,13 +78,13 @@ def _exists(target: Path) -> ConfigError:
     return ConfigError(f"{target} already exists", expected="a new file", fix="move it away, or use --out")
 
 
-def infer(path: Path, folder: Path | None = None, name: str = FILE_NAME, warn: Callable[[str], object] = str) -> str:
+def infer(path: Path, folder: Path | None = None, name: str = FILE_NAME, warn: Say = str, note: Say = str) -> str:
     """The text of a transom.yaml for a table.
 
     Args:
         folder: where the file will be; its paths are relative to this. Default: the table's folder.
         name: the file's name.
-        warn: see `write`.
+        warn, note: see `write`.
 
     Raises:
         DataError: the table cannot be read, or has no column that looks like text or like a label.
@@ -108,12 +92,17 @@ def infer(path: Path, folder: Path | None = None, name: str = FILE_NAME, warn: C
     inferred = infer_task(path)
     splits = _find_splits(inferred)
     folder = folder or path.parent
-    required = [_head(inferred, path, name), _data(inferred, path, splits, folder), _task(inferred)]
+    counts = count_rows(inferred)
+    required = [_head(inferred, path, name), _data(inferred, path, splits, folder), _task(inferred, counts)]
     # The text must be a valid configuration: a failure here is a bug.
     refusal = _refusal(ProjectConfig.model_validate(read_yaml(_NOT_YAML.sub("�", "\n".join(required)))), folder)
     if refusal is not None:
         warn(one_line(refusal))
-    sections = [*required, notes(inferred, splits, refusal), *(_optional(name, inferred) for name in _KEYS)]
+    lines = list(find_notes(inferred, counts, splits))
+    for line in lines:
+        note(line)
+    preset = suggest_preset(inferred, split=not splits)
+    sections = [*required, as_comments(lines, refusal), *optional_sections(inferred, counts, preset)]
     text = _NOT_YAML.sub("�", "\n".join(sections))
     ProjectConfig.model_validate(read_yaml(text))
     return text
@@ -126,12 +115,6 @@ def _refusal(config: ProjectConfig, folder: Path) -> TransomError | None:
     except TransomError as error:
         return error
     return None
-
-
-def scalar(value: Any) -> str:
-    plain = list(value) if isinstance(value, tuple) else value
-    text: str = yaml.safe_dump(plain, allow_unicode=True, default_flow_style=True, width=math.inf)
-    return text.removesuffix("\n").removesuffix("\n...")
 
 
 def project_name(path: Path) -> str:
@@ -223,7 +206,7 @@ def _split_by(inferred: InferredTask) -> str:
     return f"  # split_by: {scalar(inferred.text)}    # keeps all rows of one {shorten(inferred.text)} in one split\n"
 
 
-def _task(inferred: InferredTask) -> str:
+def _task(inferred: InferredTask, counts: TableCounts) -> str:
     lines = ["task:", f"  type: {inferred.task}    # {shorten(inferred.reasons['task'], 120)}"]
     lines.append(f"  text: {scalar(inferred.text)}    # {shorten(inferred.reasons['text'], 120)}")
     if inferred.text_pair is not None:
@@ -232,42 +215,20 @@ def _task(inferred: InferredTask) -> str:
     column = inferred.columns[inferred.label]
     if inferred.task == "multi_label" and (inferred.separator != TaskConfig().label_separator or not column.listed):
         lines.append(f"  label_separator: {scalar(inferred.separator)}")
-    if inferred.task == "regression" and decimal_mark(column):
-        lines.append(f"  decimal: {scalar(decimal_mark(column))}")
-    return "\n".join([*lines, *(f"  # {line}" for line in _label_summary(inferred)), ""])
+    if inferred.decimal:
+        lines.append(f"  decimal: {scalar(inferred.decimal)}")
+    return "\n".join([*lines, *(f"  # {line}" for line in _label_summary(inferred, counts)), ""])
 
 
-def _label_summary(inferred: InferredTask) -> Iterator[str]:
+def _label_summary(inferred: InferredTask, counts: TableCounts) -> Iterator[str]:
     if inferred.task == "regression":
         column, numbers = inferred.columns[inferred.label], column_values(inferred.columns[inferred.label])
         if column.number_column.mark is not None:
             yield f"numbers from {numbers[0]:g} to {numbers[-1]:g}"
     else:
-        counts = [f"{shorten(label)} {count:,}" for label, count in inferred.labels.most_common()]
-        yield f"{len(counts):,} labels, with their rows: {abbreviate(counts, 10)}"
+        labels = counts.labels if counts.whole else inferred.labels
+        shown = [f"{shorten(label)} {count:,}" for label, count in labels.most_common()]
+        yield f"{len(shown):,} labels, with their rows: {abbreviate(shown, 10)}"
     if inferred.others:
         others = abbreviate([shorten(name) for name in inferred.others], 20)
         yield f"other columns, kept for slicing (evaluation.slices): {others}"
-
-
-def _optional(name: str, inferred: InferredTask) -> str:
-    """The main keys of a group, commented out, with their defaults and meanings."""
-    model, keys = _KEYS[name]
-    defaults = model.model_construct()
-    lines = [f"# {name}:"]
-    for key in keys:
-        value = getattr(defaults, key)
-        if inferred.task == "regression":
-            if key in _LABEL_KEYS:
-                continue
-            value = (LENGTH_SLICE,) if key == "slices" else value
-        meaning = " ".join((model.model_fields[key].description or "").split())
-        lines.append(f"#   {key}: {scalar(value)}    # {meaning}")
-    if name == "model":
-        lines += ["# A pretrained encoder instead:", "# model:", "#   type: preset"]
-        meaning = " ".join((PresetConfig.model_fields["preset"].description or "").split())
-        lines += [f"#   preset: path/to/folder    # {meaning}"]
-    if name == "evaluation" and inferred.task != "regression":
-        metric = "accuracy" if inferred.task == "single_label" else "micro_f1"
-        lines += ["#   thresholds:", f"#     {metric}: {{min: 0.8}}    # below this the model is not pushed"]
-    return "\n".join([*lines, ""])

@@ -15,43 +15,33 @@ from models.config import TaskConfig, TokenizerConfig
 from models.errors import DataError, TransomError
 from models.label_names import spelling_key
 from pipeline.init.column_facts import MISSING
+from pipeline.init.label_column import dated
+from pipeline.init.table_counts import TableCounts
+from pipeline.init.table_words import one_line, shorten
 from pipeline.init.task_inference import InferredTask
 
-# The longest part of a refusal that a note repeats, in characters.
-_LONGEST_NOTE = 240
 _FRACTION = re.compile(r"\d+ ?/ ?\d+")
+# A name of a column with this many words reads like a sentence.
+_SENTENCE = 7
 # A label with this many times the rows of another is an imbalance.
 _IMBALANCE = 10
 
 
-def notes(inferred: InferredTask, splits: dict[str, Path], refusal: TransomError | None) -> str:
+def as_comments(lines: list[str], refusal: TransomError | None) -> str:
     """The notes as YAML comments; "" if there are none.
 
     Args:
-        splits: the files found next to the table.
         refusal: the error with which a run would refuse the data.
     """
-    lines = list(_all_notes(inferred, splits))
     if refusal is not None:
-        lines.insert(0, f"`transom run` will refuse these data until they are corrected: {one_line(refusal)}")
+        lines = [f"`transom run` will refuse these data until they are corrected: {one_line(refusal)}", *lines]
     if not lines:
         return ""
     return "\n".join(["# Worth a look:", *(f"# - {line}" for line in lines), ""])
 
 
-def one_line(error: TransomError) -> str:
-    """An error on one line, for a comment."""
-    got, fix = " ".join(error.got.split()), f"; to fix: {error.fix}" if error.fix else ""
-    return f"{error.what}: {got[:_LONGEST_NOTE]}{'…' if len(got) > _LONGEST_NOTE else ''}{fix}"
-
-
-def shorten(name: str, longest: int = 40) -> str:
-    """A name for a comment: on one line, and not too long."""
-    line = " ".join(name.split())
-    return line if len(line) <= longest else line[: longest - 1] + "…"
-
-
-def _all_notes(inferred: InferredTask, splits: dict[str, Path]) -> Iterator[str]:
+def find_notes(inferred: InferredTask, counts: TableCounts, splits: dict[str, Path]) -> Iterator[str]:
+    """What is worth a look in a table. `splits`: the files found next to it."""
     if inferred.table.above:
         yield shorten(inferred.table.above, 200)
     for name, why in inferred.table.left_out.items():
@@ -62,18 +52,53 @@ def _all_notes(inferred: InferredTask, splits: dict[str, Path]) -> Iterator[str]
             f"the texts look like the source of lists or objects, for example {shorten(source)!r}: the model learns "
             "from them unchanged, brackets included, and must be queried the same way"
         )
-    yield from _label_notes(inferred)
+    yield from _header_notes(inferred)
+    yield from _repetition_notes(inferred, counts)
+    yield from _label_notes(inferred, counts)
     yield from _split_notes(inferred, splits)
     longest = _long_text(inferred)
     if longest is not None:
         yield f"one text in twenty has over about {longest[0]:,} tokens: tokenizer.max_length: {longest[1]} cuts fewer"
 
 
-def _label_notes(inferred: InferredTask) -> Iterator[str]:
+def _header_notes(inferred: InferredTask) -> Iterator[str]:
+    """Names of columns that look like values: the file may have no header. Certain cases are refused."""
+    for name, column in inferred.columns.items():
+        again = column.counts.get(name, 0) if len(column.counts) < column.rows else 0
+        if again > 1:
+            why = f"is also the value of {again:,} rows in its column"
+        elif len(name.split()) >= _SENTENCE and column.textual:
+            why = "reads like a sentence"
+        else:
+            continue
+        yield (
+            f"the name of column {shorten(name)!r} {why}: if the first line of the file is a row, add a line with "
+            "names above it (text,label) and run `transom init` again"
+        )
+
+
+def _repetition_notes(inferred: InferredTask, counts: TableCounts) -> Iterator[str]:
+    what = "pair of texts" if inferred.text_pair else "text"
+    of = f"{'' if counts.whole else 'the first '}{counts.rows:,} rows"
+    if counts.repeated or counts.read_alike:
+        exact = f"{counts.repeated:,} of {of} repeat another row's {what}"
+        alike = f", and {counts.read_alike:,} more but for case, accents or spaces" if counts.read_alike else ""
+        yield f"{exact}{alike}: `data.dedupe: true` keeps one of each"
+    if counts.conflicting:
+        yield (
+            f"{counts.conflicting:,} of {of} have a {what} that other rows give another label: correct them "
+            "(`data.dedupe: true` keeps one row of each, whichever label it has)"
+        )
+
+
+def _label_notes(inferred: InferredTask, counts: TableCounts) -> Iterator[str]:
     column = inferred.columns[inferred.label]
     missing = inferred.rows - column.rows
     if missing and inferred.task != "multi_label":
         yield f"{missing:,} of {inferred.rows:,} rows have no label; the run will refuse them"
+    if dated(column):
+        example, name = next(iter(column.counts)), shorten(inferred.label)
+        yield f"the labels look like dates, such as {example}: is {name!r} the label?"
     missing_words = [value for value in column.counts if value.casefold() in MISSING]
     if missing_words and inferred.task != "regression":
         named = abbreviate([repr(value) for value in missing_words])
@@ -86,10 +111,10 @@ def _label_notes(inferred: InferredTask) -> Iterator[str]:
     if similar:
         shown_labels = abbreviate([shorten(repr(one)) for one in similar])
         yield f"labels that differ only in spelling are different labels: {shown_labels}"
-    counts = [count for _, count in inferred.labels.most_common()]
-    if inferred.task == "single_label" and len(counts) > 1 and counts[0] >= _IMBALANCE * counts[-1]:
+    rows = [count for _, count in (counts.labels or inferred.labels).most_common()]
+    if inferred.task == "single_label" and len(rows) > 1 and rows[0] >= _IMBALANCE * rows[-1]:
         yield (
-            f"the largest label has {counts[0] / counts[-1]:.0f} times the rows of the smallest: "
+            f"the largest label has {rows[0] / rows[-1]:.0f} times the rows of the smallest: "
             "train.class_weights: balanced gives every label the same weight"
         )
 

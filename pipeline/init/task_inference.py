@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 from components.data.formats.files import abbreviate
 from components.data.formats.readers import Row, Table, open_table
 from components.data.formats.table import row_location
 from components.data.values.cells import describe_non_text
+from components.data.values.numbers import COMMA
 from models.errors import DataError
 from pipeline.init import refusals
 from pipeline.init.column_facts import ColumnFacts
@@ -61,6 +63,11 @@ class InferredTask:
     @property
     def all_rows(self) -> bool:
         return self.whole and self.rows == self.read
+
+    @property
+    def decimal(self) -> Literal[".", ","] | None:
+        """The value for `task.decimal`; None for the default."""
+        return "," if self.task == "regression" and self.columns[self.label].number_column.mark == COMMA else None
 
     @property
     def others(self) -> list[str]:

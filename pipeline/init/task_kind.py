@@ -80,11 +80,6 @@ def column_values(column: ColumnFacts) -> list[float]:
     return sorted({reading.by_mark.get(mark, 0.0) for reading in readings if reading is not None})
 
 
-def decimal_mark(column: ColumnFacts) -> str | None:
-    """The value for `task.decimal`; None for the default, a decimal point."""
-    return COMMA if column.number_column.mark == COMMA else None
-
-
 def _separator_outside(labels: Counter[str]) -> str:
     """A separator that occurs in no label."""
     return next((mark for mark in (*_SEPARATORS, " / ", "||") if not any(mark in label for label in labels)), "|")

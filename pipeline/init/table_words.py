@@ -1,0 +1,32 @@
+"""Values, names and errors as a transom.yaml and its comments show them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import yaml
+
+from models.errors import TransomError
+
+# The longest part of a refusal that a note repeats, in characters.
+_LONGEST_NOTE = 240
+
+
+def one_line(error: TransomError) -> str:
+    """An error on one line, for a comment."""
+    got, fix = " ".join(error.got.split()), f"; to fix: {error.fix}" if error.fix else ""
+    return f"{error.what}: {got[:_LONGEST_NOTE]}{'…' if len(got) > _LONGEST_NOTE else ''}{fix}"
+
+
+def shorten(name: str, longest: int = 40) -> str:
+    """A name for a comment: on one line, and not too long."""
+    line = " ".join(name.split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def scalar(value: Any) -> str:
+    """A value as YAML, on one line."""
+    plain = list(value) if isinstance(value, tuple) else value
+    text: str = yaml.safe_dump(plain, allow_unicode=True, default_flow_style=True, width=math.inf)
+    return text.removesuffix("\n").removesuffix("\n...")
