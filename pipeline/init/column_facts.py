@@ -32,6 +32,7 @@ class ColumnFacts:
         counts: value to rows, up to five thousand short values.
         distinct: hashes of all values.
         lengths: characters of each value.
+        unspaced: number of values in ASCII without a space: addresses, file names.
         tokens: an estimate of each value's tokens: words and ideographs, and a third for pieces of words.
         lists: number of values that are lists.
         written: number of lists written as text; `items` maps what they contain to rows.
@@ -46,6 +47,7 @@ class ColumnFacts:
     counts: Counter[str] = field(default_factory=Counter)
     distinct: set[int] = field(default_factory=set)
     lengths: list[int] = field(default_factory=list)
+    unspaced: int = 0
     tokens: list[int] = field(default_factory=list)
     lists: int = 0
     written: int = 0
@@ -73,6 +75,7 @@ class ColumnFacts:
         self.rows += 1
         self.distinct.add(hash(text))
         self.lengths.append(len(text))
+        self.unspaced += text.isascii() and len(text.split(None, 1)) < 2
         self.tokens.append(_estimate_tokens(text))
         _count(self.counts, texts)
         self._add_list(text)
@@ -132,6 +135,11 @@ class ColumnFacts:
             and wordy
             and (self.repeats < 5 or self.mean_length > 60)
         )
+
+    @property
+    def sentences(self) -> bool:
+        """Whether this is certainly text: `textual`, and the values are not addresses."""
+        return self.textual and self.unspaced < self.rows / 2
 
 
 def _estimate_tokens(text: str) -> int:

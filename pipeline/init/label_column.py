@@ -20,12 +20,13 @@ _FEW_ROWS = 20
 _DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([T ].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}([T ].*)?")
 
 
-def find_label(path: Path, columns: Sequence[ColumnFacts], rows: int) -> tuple[str, str]:
+def find_label(path: Path, columns: Sequence[ColumnFacts], rows: int, *, pairs: bool = False) -> tuple[str, str]:
     """The name of the label's column, and the reason.
 
     Args:
         columns: those that are not the text.
         rows: number of rows that were counted.
+        pairs: there are two texts, whose label is often a degree.
 
     Raises:
         DataError: no column looks like a label.
@@ -49,6 +50,9 @@ def find_label(path: Path, columns: Sequence[ColumnFacts], rows: int) -> tuple[s
     # dates and identifiers repeat, too, but nobody wants them predicted
     few = [column for column in few if not dated(column) and not name_parts(column.name) & _IDS] or few
     measured = [column for column in plausible if column.numbers and not _numbers_rows(column)]
+    degrees = [column for column in measured if column.fractions and not dated(column)]
+    if pairs and len(degrees) == 1:
+        return degrees[0].name, "the only numbers with fractions, as those of a similarity"
     if not few and len(measured) == 1:
         return measured[0].name, "the only column of numbers, apart from the text"
     if not few:
@@ -63,9 +67,7 @@ def find_label(path: Path, columns: Sequence[ColumnFacts], rows: int) -> tuple[s
     best = min(reversed(few), key=lambda column: len(column.counts))
     others = [repr(column.name) for column in few if column is not best and len(column.counts) == len(best.counts)]
     rivals = f"; so has {abbreviate(others, 5)}: which is meant?" if others else ""
-    useless = [one.name for one in columns if one.name.lower() in LABEL_NAMES and len(one.distinct) == 1]
-    instead = f"; {useless[0]!r} has one value in all rows" if useless else ""
-    return best.name, f"only {len(best.counts):,} different values in {best.rows:,} rows{rivals}{instead}"
+    return best.name, f"only {len(best.counts):,} different values in {best.rows:,} rows{rivals}"
 
 
 def name_parts(name: str) -> set[str]:

@@ -20,8 +20,9 @@ _WORDS = {
     "Turkish": "bir ve bu için çok da de ile ne gibi daha ama var ben o değil kadar en olarak mı",
 }
 _FUNCTION_WORDS = {language: frozenset(words.split()) for language, words in _WORDS.items()}
-# The least share of these words among a text's words, and of English words that are plain ASCII.
-_LEAST, _ASCII = 0.08, 0.95
+# The least share of these words among a text's words, the least number of different ones, and the least share of words
+# in plain ASCII if the language is English.
+_LEAST, _DIFFERENT, _ASCII = 0.08, 3, 0.95
 _SCRIPTS = (
     ("Japanese", r"[\u3040-\u30ff]", 0.1),
     ("Chinese", r"[\u3400-\u9fff]", 0.3),
@@ -50,4 +51,5 @@ def judge_language(texts: Iterable[str]) -> str:
     )
     language, share = shares.most_common(1)[0]
     foreign = language == "English" and sum(map(str.isascii, words)) < _ASCII * len(words)
-    return "" if share < _LEAST or foreign else language
+    few = len(_FUNCTION_WORDS[language].intersection(words)) < _DIFFERENT
+    return "" if share < _LEAST or few or foreign else language

@@ -40,21 +40,21 @@ class SuggestedPreset:
 
 def suggest_preset(inferred: InferredTask, *, split: bool) -> SuggestedPreset:
     """The preset for a table. `split`: the rows will be split, and not all of them are for training."""
-    language = judge_language(_texts(inferred))
-    minutes = _minutes(inferred, split=split)
+    texts = list(_texts(inferred))
+    language, minutes = judge_language(texts), _minutes(inferred, split=split)
     better = "far more accurate than from scratch on pairs" if inferred.text_pair else "more accurate than from scratch"
-    if language != "English":
+    if language != "English" and (language or not all(map(str.isascii, texts))):
         preset = _HANDLES.get(language, _MULTILINGUAL)
-        texts = f"the texts look {language}" if language else "104 languages"
+        seem = f"the texts look {language}" if language else "for 104 languages"
         duration = _duration(minutes * _BERT_BASE)
-        return SuggestedPreset(
-            preset, False, f"{texts}; usually {better}, but the first run downloads it, and it trains {duration}"
-        )
-    reason = f"pretrained on English, {better}; trains {_duration(minutes)}"
+        reason = f"{seem}; usually {better}, but the first run downloads it, and it trains {duration}"
+        return SuggestedPreset(preset, False, reason)
+    seem = "pretrained on English" if language else "if the texts are English"
+    reason = f"{seem}, {better}; trains {_duration(minutes)}"
     if MINILM.folder is None:
         return SuggestedPreset(MINILM.name, False, f"{reason}; to install it: {MINILM.install}")
-    chosen = inferred.whole and minutes <= (_MINUTES_OF_PAIRS if inferred.text_pair else _MINUTES)
-    return SuggestedPreset(MINILM.name, chosen, reason)
+    longest = _MINUTES_OF_PAIRS if inferred.text_pair else _MINUTES
+    return SuggestedPreset(MINILM.name, bool(language) and inferred.whole and minutes <= longest, reason)
 
 
 def _texts(inferred: InferredTask) -> Iterator[str]:

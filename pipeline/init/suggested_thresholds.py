@@ -66,7 +66,8 @@ def _regression(counts: TableCounts, share: float) -> Iterator[str]:
     if len(counts.numbers) < 2 or min(counts.numbers) == max(counts.numbers):
         return
     numbers = np.asarray(counts.numbers)
-    mean, variance = float(numbers.mean()), float(numbers.var())
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, variance = float(numbers.mean()), float(numbers.var())
     limit = _significant(variance * (1 - share))
     if math.isfinite(variance) and 0 < limit < variance:
         yield f"mse: {{max: {limit!r}}}    # always answering the mean, {mean:.4g}, has {variance:.4g}"

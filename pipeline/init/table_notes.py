@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from components.data.column_names import LABEL_NAMES
 from components.data.formats.files import abbreviate
 from components.data.formats.readers import open_table
 from components.data.rows import records
@@ -19,6 +20,7 @@ from pipeline.init.label_column import dated
 from pipeline.init.table_counts import TableCounts
 from pipeline.init.table_words import one_line, shorten
 from pipeline.init.task_inference import InferredTask
+from pipeline.init.text_columns import other_texts
 
 _FRACTION = re.compile(r"\d+ ?/ ?\d+")
 # A name of a column with this many words reads like a sentence.
@@ -54,6 +56,7 @@ def find_notes(inferred: InferredTask, counts: TableCounts, splits: dict[str, Pa
         )
     yield from _header_notes(inferred)
     yield from _repetition_notes(inferred, counts)
+    yield from _text_notes(inferred)
     yield from _label_notes(inferred, counts)
     yield from _split_notes(inferred, splits)
     longest = _long_text(inferred)
@@ -77,6 +80,12 @@ def _header_notes(inferred: InferredTask) -> Iterator[str]:
         )
 
 
+def _text_notes(inferred: InferredTask) -> Iterator[str]:
+    others = other_texts(list(inferred.columns.values()), (inferred.text, inferred.text_pair, inferred.label))
+    if others and inferred.text_pair is None:
+        yield f"column {shorten(others[0])!r} holds texts, too: if the label is about both, name it as task.text_pair"
+
+
 def _repetition_notes(inferred: InferredTask, counts: TableCounts) -> Iterator[str]:
     what = "pair of texts" if inferred.text_pair else "text"
     of = f"{'' if counts.whole else 'the first '}{counts.rows:,} rows"
@@ -96,6 +105,10 @@ def _label_notes(inferred: InferredTask, counts: TableCounts) -> Iterator[str]:
     missing = inferred.rows - column.rows
     if missing and inferred.task != "multi_label":
         yield f"{missing:,} of {inferred.rows:,} rows have no label; the run will refuse them"
+    for name in inferred.others:
+        if name.lower() in LABEL_NAMES and len(inferred.columns[name].distinct) == 1:
+            label = shorten(inferred.label)
+            yield f"column {name!r} has the same value in all rows, so {label!r} is taken for the label"
     if dated(column):
         example, name = next(iter(column.counts)), shorten(inferred.label)
         yield f"the labels look like dates, such as {example}: is {name!r} the label?"

@@ -139,7 +139,7 @@ def infer_task(path: Path) -> InferredTask:
     refusals.check_whole_in_one(table, columns.values(), scan.rows)
     text, pair, text_reason = find_texts(path, list(columns.values()), scan.sample)
     rest = [column for column in columns.values() if column.name not in (text, pair)]
-    label, label_reason = find_label(path, rest, scan.rows)
+    label, label_reason = find_label(path, rest, scan.rows, pairs=pair is not None)
     for name in (text, pair):
         if name is not None and name in scan.later:
             row = scan.later[name]

@@ -56,6 +56,8 @@ _ALONE = {
 _ALONE |= {"description", "abstract", "sms", "email", "mail"}
 # Rows that are compared, and how much more two texts of a row must share than texts of different rows.
 _COMPARED, _LIFT, _TIMES = 200, 0.04, 1.5
+# A text is at least this many times as long as names of what occurs in it.
+_MAIN = 2.5
 # The most columns of texts of which all pairs are compared.
 _MOST_TEXTS = 8
 # Two texts of a pair are at most this many times as long as the other, on average.
@@ -98,13 +100,13 @@ def find_texts(path: Path, columns: Sequence[ColumnFacts], sample: Rows) -> tupl
     if alone is not None:
         _check_texts(path, [alone])
         return alone.name, None, "chosen by its name and content"
-    longest = max(candidates, key=lambda column: column.mean_length)
+    longest = max(candidates, key=lambda column: (column.sentences, column.mean_length))
     return longest.name, None, f"the longest texts, {longest.mean_length:.0f} characters on average"
 
 
 def other_texts(columns: Sequence[ColumnFacts], used: Sequence[str | None]) -> list[str]:
     """Columns of mostly different texts beside those that were chosen."""
-    return [column.name for column in columns if column.textual and column.repeats < 2 and column.name not in used]
+    return [column.name for column in columns if column.sentences and column.repeats < 2 and column.name not in used]
 
 
 def _no_text(path: Path, columns: Sequence[ColumnFacts]) -> DataError:
@@ -136,10 +138,18 @@ def _named_pair(
     for first, second in (*_PAIRS, *_twins(could_be)):
         if first in could_be and second in could_be:
             pair = could_be[first], could_be[second]
-            # beside a column of sentences, words are something else: the names of two entities in them
-            if {one.name for one in pair} <= known or not any(one.textual and one not in pair for one in columns):
+            if not any(_is_main_text(column, pair) for column in columns):
                 return pair
     return None
+
+
+def _is_main_text(column: ColumnFacts, pair: tuple[ColumnFacts, ColumnFacts]) -> bool:
+    """Whether this is the text, and the pair only something about it, such as the names of two entities in it.
+
+    "sentence1_parse" beside "sentence1" is not.
+    """
+    derived = any(column.name.startswith(one.name) for one in pair)
+    return column.sentences and not derived and column.mean_length > _MAIN * max(one.mean_length for one in pair)
 
 
 def _various(column: ColumnFacts) -> bool:
@@ -174,7 +184,7 @@ def _similar_pair(
     candidates: Sequence[ColumnFacts], sample: Rows
 ) -> tuple[ColumnFacts, ColumnFacts, float, float] | None:
     """The two columns of texts whose texts in the same row are most alike, and what they share: in a row, by chance."""
-    texts = [column for column in candidates if column.textual][:_MOST_TEXTS]
+    texts = [column for column in candidates if column.sentences][:_MOST_TEXTS]
     words = {column.name: [_words(row.get(column.name, "")) for row in sample[:_COMPARED]] for column in texts}
     best = None
     for first, second in combinations(texts, 2):
