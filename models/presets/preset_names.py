@@ -145,7 +145,7 @@ def check_name(preset: str) -> None:
 
 def is_path(preset: str) -> bool:
     """Whether this can only be a folder: "./x", "/x", "~/x", "a/b/c"."""
-    return preset.startswith((".", "/", "~")) or preset.count("/") > 1
+    return "://" not in preset and (preset.startswith((".", "/", "~")) or preset.count("/") > 1)
 
 
 def _tables(family: str) -> list[Path]:

@@ -24,7 +24,7 @@ from tflite.host.prediction import TaskType
 
 # All of so many rows are examined; then every tenth up to ten times as many, every hundredth up to a hundred times, …
 # The whole file counts, because it may be sorted by label.
-_ROWS = 20_000
+_ROWS = 10_000
 # Files up to this size are read to the end, larger ones up to this many rows.
 _WHOLE_BYTES, _MOST_ROWS = 2**28, 200_000
 # Rows that are kept, with texts up to this many characters, to compare the texts of a row and to judge the language.

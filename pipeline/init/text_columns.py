@@ -37,6 +37,8 @@ _PAIRS = (
 )
 # Two words that tell the columns of a pair apart: text_a and text_b, sentence1 and sentence2, firstText and secondText.
 _TWINS = (("1", "2"), ("a", "b"), ("left", "right"), ("first", "second"), ("x", "y"), ("one", "two"), ("i", "ii"))
+# Columns of these names are only numbered.
+_NUMBERED = {"c", "col", "column", "f", "field", "v", "var", "x", "attr", "feature", "unnamed", "", "spalte"}
 # What the second column has after the first one's name: text and text2.
 _SECOND = ("2", "_2", "b", "_b")
 # Names of the only text, whatever lies beside it: a title, an explanation, the same text in lower case.
@@ -134,7 +136,11 @@ def _named_pair(
 ) -> tuple[ColumnFacts, ColumnFacts] | None:
     """Two columns whose names belong together. One of them may hold short texts, such as answers, or both, words."""
     known = {column.name for column in candidates}
-    could_be = {column.name.lower(): column for column in columns if column.name in known or _various(column)}
+    could_be = {
+        column.name.lower(): column
+        for column in columns
+        if (column.name in known or _various(column)) and (column.sentences or not column.textual)
+    }
     for first, second in (*_PAIRS, *_twins(could_be)):
         if first in could_be and second in could_be:
             pair = could_be[first], could_be[second]
@@ -167,6 +173,8 @@ def _all_twins(names: Mapping[str, ColumnFacts]) -> Iterator[tuple[str, str]]:
     for name in names:
         yield from ((name, name + end) for end in _SECOND)
         parts = re.split(r"(\d+|[\W_]+)", name)
+        if re.sub(r"[\W\d_]+", "", name) in _NUMBERED:
+            continue
         for one, other in _TWINS:
             yield from (
                 (name, "".join([*parts[:index], other, *parts[index + 1 :]]))
@@ -190,7 +198,9 @@ def _similar_pair(
     for first, second in combinations(texts, 2):
         longer, shorter = sorted((first.mean_length, second.mean_length), reverse=True)
         left, right = words[first.name], words[second.name]
-        if longer > _LONGER * max(1.0, shorter) or len(left) < 2 or _mostly_same(left, right):
+        if longer > _LONGER * max(1.0, shorter) or any(_is_main_text(column, (first, second)) for column in texts):
+            continue
+        if len(left) < 2 or _mostly_same(left, right):
             continue
         shared, chance = _shared(left, right), _shared(left, [*right[1:], right[0]])
         lift = shared - chance

@@ -11,6 +11,7 @@ import tiny_checkpoints
 from safetensors.numpy import load_file, save_file
 
 from components.preset_fingerprint import UNKNOWN_DIGEST
+from models.presets.preset_names import PackagedPreset
 from pipeline import graph
 from pipeline.configuration.loading import load
 from pipeline.kubeflow.spec import compile_spec
@@ -45,6 +46,21 @@ def _step_properties(project: Path) -> dict[str, dict[str, Any]]:
 
 def _changed(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
     return {step for step in before if before[step] != after[step]}
+
+
+def test_a_packages_preset_is_known_by_its_name_and_its_files(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name stays, so that the steps' keys do not depend on where the environment is; the files are in the keys."""
+    (project / "transom.yaml").write_text(CONFIG.replace("./bert", "minilm-l6"))
+    monkeypatch.setattr(PackagedPreset, "folder", project / "bert")
+    named = _step_properties(project)
+    assert str(project) not in named["Trainer"]["config"]
+    tiny_checkpoints.write(project / "elsewhere", "bert")
+    monkeypatch.setattr(PackagedPreset, "folder", project / "elsewhere")
+    assert _changed(named, _step_properties(project)) == set()
+    file = project / "elsewhere" / "model.safetensors"
+    tensors = load_file(file)
+    save_file({**tensors, "embeddings.LayerNorm.bias": tensors["embeddings.LayerNorm.bias"] + np.float32(1)}, file)
+    assert _changed(named, _step_properties(project)) == {"Trainer"}
 
 
 def test_a_file_that_a_step_reads_is_in_its_key_and_in_no_other(project: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from models.errors import ConfigError
+from models.errors import ConfigError, PresetError
 from pipeline.config import ProjectConfig
 from pipeline.kubeflow.cluster_paths import paths_on_cluster
 from pipeline.kubeflow.target_checks import ARGUMENT_BYTES, SPEC_BYTES, check, check_size
@@ -87,6 +87,19 @@ def test_a_local_preset_must_be_mounted_or_named(tmp_path: Path) -> None:
     gone = project({"preset": "/opt/minilm"}, model={"type": "preset", "preset": "hf://somebody/minilm"})
     with pytest.raises(ConfigError, match=r"kubeflow\.preset"):  # which would have no effect
         paths_on_cluster(gone, tmp_path / "transom.yaml", "kubeflow")
+
+
+def test_the_steps_find_a_presets_name_in_the_image_and_a_wrong_name_is_refused_here(tmp_path: Path) -> None:
+    file = tmp_path / "transom.yaml"
+    named = project({}, model={"preset": "minilm-l6"})  # whether or not its package is installed on this machine
+    assert paths_on_cluster(named, file, "kubeflow").preset is None
+    useless = project({"preset": "/mnt/data/minilm"}, model={"preset": "minilm-l6"})
+    with pytest.raises(ConfigError, match=r"kubeflow\.preset") as caught:
+        paths_on_cluster(useless, file, "kubeflow")
+    assert "the image has its package" in caught.value.expected
+    with pytest.raises(PresetError, match="does not exist") as wrong:
+        paths_on_cluster(project({}, model={"preset": "bert-base-uncased"}), file, "kubeflow")
+    assert "hf://google-bert/bert-base-uncased" in wrong.value.fix
 
 
 @pytest.mark.parametrize("image", [IMAGE, f"transom:v{VERSION}-gpu", f"transom@sha256:{'0' * 64}"])

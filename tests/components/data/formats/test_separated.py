@@ -174,10 +174,18 @@ def test_the_cause_is_named_with_the_line(tmp_path: Path, content: str | bytes, 
 
 
 @pytest.mark.parametrize(
-    "lines", [["good film here,pos", "bad film there,neg"], ["1,good film here", "0,bad film there"], ["a b c,3.5"] * 2]
+    "lines",
+    [
+        ["good film here,pos", "bad film there,neg"],
+        ["1,good film here", "0,bad film there"],
+        ["a b c,3.5"] * 2,
+        ["这个酒店很好,正面", "房间不太干净,负面", "服务态度差劲,负面"],
+        ["good film,pos", "bad movie,neg", "fine book,pos", "dull song,neg"],
+    ],
 )
 def test_a_missing_header_is_reported(tmp_path: Path, lines: list[str]) -> None:
-    table = open_table(write(tmp_path, "\n".join(lines * 9)))
+    rows = [line if "film" in line or "a b" in line else line.replace(",", f"{n},") for n, line in enumerate(lines * 9)]
+    table = open_table(write(tmp_path, "\n".join(rows)))
     with pytest.raises(DataError, match="looks like a row, not like a header"):
         table.require(["text"])
     # names that look like values are still names
