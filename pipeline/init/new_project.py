@@ -102,6 +102,8 @@ def infer(path: Path, folder: Path | None = None, name: str = FILE_NAME, warn: S
     for line in lines:
         note(line)
     preset = suggest_preset(inferred, split=not splits)
+    if preset.chosen or inferred.text_pair is not None:
+        note(f"model.preset: {preset.preset}{'' if preset.chosen else ' (in a comment)'}: {preset.reason}")
     sections = [*required, as_comments(lines, refusal), *optional_sections(inferred, counts, preset)]
     text = _NOT_YAML.sub("�", "\n".join(sections))
     ProjectConfig.model_validate(read_yaml(text))

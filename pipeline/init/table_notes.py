@@ -90,8 +90,9 @@ def _repetition_notes(inferred: InferredTask, counts: TableCounts) -> Iterator[s
     what = "pair of texts" if inferred.text_pair else "text"
     of = f"{'' if counts.whole else 'the first '}{counts.rows:,} rows"
     if counts.repeated or counts.read_alike:
-        exact = f"{counts.repeated:,} of {of} repeat another row's {what}"
-        alike = f", and {counts.read_alike:,} more but for case, accents or spaces" if counts.read_alike else ""
+        exact = f"{counts.repeated or counts.read_alike:,} of {of} repeat another row's {what}"
+        more = f", and {counts.read_alike:,} more" if counts.repeated else ""
+        alike = f"{more} but for case, accents or spaces" if counts.read_alike else ""
         yield f"{exact}{alike}: `data.dedupe: true` keeps one of each"
     if counts.conflicting:
         yield (
