@@ -28,5 +28,6 @@ def shorten(name: str, longest: int = 40) -> str:
 def scalar(value: Any) -> str:
     """A value as YAML, on one line."""
     plain = list(value) if isinstance(value, tuple) else value
-    text: str = yaml.safe_dump(plain, allow_unicode=True, default_flow_style=True, width=math.inf)
+    style = '"' if isinstance(plain, str) and len(plain.splitlines()) > 1 else None  # otherwise it takes several lines
+    text: str = yaml.safe_dump(plain, allow_unicode=True, default_flow_style=True, default_style=style, width=math.inf)
     return text.removesuffix("\n").removesuffix("\n...")

@@ -50,6 +50,12 @@ def test_hostile_names_and_labels_stay_in_their_comments(tmp_path: Path) -> None
     assert "\nname: evil" not in text
 
 
+def test_a_line_end_in_the_name_of_a_pairs_column(tmp_path: Path) -> None:
+    rows = [[sentence(n), sentence(-n), "ab"[n % 2]] for n in range(60)]
+    config = config_of(infer(write_csv(tmp_path / "t.csv", ["the\nfirst", "the\nsecond", "label"], rows)))
+    assert (config.task.text, config.task.text_pair) == ("the\nfirst", "the\nsecond")
+
+
 @pytest.mark.parametrize(
     ("content", "task", "note"),
     [
