@@ -1,6 +1,6 @@
 """Test quality of the default recipe on data sets with published results, compared with TF-IDF.
 
-    python benchmarks/quality.py sst2 trec6 --preset PATH_OF_MINILM --seeds 3
+    python benchmarks/quality.py sst2 trec6 --preset minilm-l6 --seeds 3
     python benchmarks/quality.py sst2 trec6 --scratch
     python benchmarks/quality.py --quick
 
@@ -28,6 +28,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
+from tflite.host.json_text import to_json
+
 METRICS = {"te_emotion": "macro_f1", "stsb_en": "spearman"}
 # Overrides that a data set needs; none of them tunes a model.
 EXTRA = {
@@ -45,7 +47,7 @@ def main() -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, for experiments")
     parser.add_argument("--quick", action="store_true", help="a tiny model on made-up rows")
     model = parser.add_mutually_exclusive_group()
-    model.add_argument("--preset", type=Path, help="folder of a pretrained encoder")
+    model.add_argument("--preset", help="folder of a pretrained encoder, or another preset: minilm-l6")
     model.add_argument("--scratch", action="store_true", help="the default encoder from scratch")
     options = parser.parse_args()
     if options.quick:
@@ -101,18 +103,24 @@ def _row(name: str, options: argparse.Namespace) -> str:
 
 def _run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """Runs `transom run` with the configuration from `transom init`; its result record and wall time."""
-    kind = "scratch" if options.scratch else options.preset.name
+    kind = "scratch" if options.scratch else Path(options.preset).name
     project = options.out / f"{name}-{kind}"
     project.mkdir(parents=True, exist_ok=True)
     config = project / "transom.yaml"
     if not config.exists():
         _transom("init", str((options.data / name / "train.csv").resolve()), "--out", str(config))
-    sets = [f"train.seed={seed}", *EXTRA.get(name, []), *options.set]
-    if not options.scratch:
-        sets.append(f"model.preset={options.preset.resolve()}")
+    sets = [f"model={_model(options)}", f"train.seed={seed}", *EXTRA.get(name, []), *options.set]
     begin = time.monotonic()
     lines = _transom("run", str(config), "--json", *(part for one in sets for part in ("--set", one))).splitlines()
     return {**json.loads(lines[-1]), "wall_s": time.monotonic() - begin}
+
+
+def _model(options: argparse.Namespace) -> str:
+    """The value of `model`, in place of what `transom init` proposes."""
+    if options.scratch:
+        return "{type: encoder}"
+    folder = Path(options.preset)
+    return f"{{preset: {to_json(str(folder.resolve()) if folder.is_dir() else options.preset)}}}"
 
 
 def _transom(*arguments: str) -> str:

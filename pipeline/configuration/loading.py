@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from components.data.formats.files import table_ending
+from models.config import EncoderConfig, PresetConfig
 from models.errors import ConfigError
 from pipeline import project_names
 from pipeline.config import ProjectConfig
@@ -147,6 +148,8 @@ def _problem(raw: dict[str, Any], detail: ErrorDetails) -> Problem:
     key = ".".join(location) or "the configuration"
     kind, message = detail["type"], detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if kind == "extra_forbidden":
+        if (model := _other_model(location, raw)) is not None:
+            return Problem(key, *model)
         known = keys_below(location[:-1], raw)
         close = difflib.get_close_matches(location[-1], known, n=1)
         fix = f"did you mean `{close[0]}`?" if close else "remove it"
@@ -168,6 +171,18 @@ def _problem(raw: dict[str, Any], detail: ErrorDetails) -> Problem:
     if kind == "string_pattern_mismatch":
         return Problem(key, got, f"a text of the form {detail['ctx']['pattern']}")
     return Problem(key, got, _EXPECTED.get(kind, message))
+
+
+def _other_model(location: list[str], raw: dict[str, Any]) -> tuple[str, str, str] | None:
+    """What was got and expected, and the fix, if a key belongs to the other kind of model than the given `type`."""
+    if len(location) != 2 or location[0] != "model":
+        return None
+    if location[1] not in {**PresetConfig.model_fields, **EncoderConfig.model_fields}:
+        return None
+    other, kind = ("preset", "encoder") if location[1] in PresetConfig.model_fields else ("encoder", "preset")
+    whole = "--set 'model={preset: minilm-l6}' or --set 'model={type: encoder}' replaces the whole group"
+    got = f"a key of `type: {other}`, and the model's type is {kind}"
+    return got, "keys of one type", f"remove it, or the keys of the other type; on the command line, {whole}"
 
 
 # The kinds of pydantic's errors that get a different wording.

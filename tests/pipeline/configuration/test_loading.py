@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from models.config import EncoderConfig, PresetConfig
 from models.errors import ConfigError
 from pipeline.configuration.loading import load
 
@@ -153,3 +154,21 @@ def test_a_table_in_place_of_the_configuration_names_init(tmp_path: Path) -> Non
     table.write_text("text,label\ngood,pos\n")
     with pytest.raises(ConfigError, match=f"transom init {table}"):
         load(table)
+
+
+@pytest.mark.parametrize(
+    ("model", "override", "kind"),
+    [
+        ("{type: encoder, width: 64}", "model.preset=minilm-l6", "preset"),
+        ("{preset: minilm-l6}", "model.type=encoder", "preset"),
+        ("{preset: minilm-l6}", "model.width=64", "encoder"),
+    ],
+)
+def test_keys_of_two_kinds_of_model(write, model: str, override: str, kind: str) -> None:
+    file = write(f"data: {{path: a.csv}}\nmodel: {model}\n")
+    with pytest.raises(ConfigError) as caught:
+        load(file, [override])
+    assert f"a key of `type: {kind}`" in caught.value.got
+    # both overrides that the message names do what it says
+    assert load(file, ["model={preset: minilm-l6}"]).model == PresetConfig(preset="minilm-l6")
+    assert load(file, ["model={type: encoder}"]).model == EncoderConfig()

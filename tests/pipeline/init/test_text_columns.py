@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import random
 from pathlib import Path
 
@@ -108,3 +109,13 @@ def test_addresses_are_neither_the_text_nor_its_pair(tmp_path: Path) -> None:
     ]
     task = config_of(infer(write_csv(tmp_path / "t.csv", ["c1", "c2", "c3"], rows))).task
     assert (task.text, task.text_pair, task.label) == ("c1", None, "c3")
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("name", "task"), [("mrpc", "single_label"), ("stsb_en", "regression")])
+def test_real_pairs_are_known_by_their_texts_alone(datasets: Path, tmp_path: Path, name: str, task: str) -> None:
+    with (datasets / name / "train.csv").open(encoding="utf-8", newline="") as table:
+        rows = [[n, *row] for n, row in enumerate(csv.reader(table)) if n]
+    config = config_of(infer(write_csv(tmp_path / "t.csv", ["nr", "eins", "zwei", "drei"], rows)))
+    assert (config.task.text, config.task.text_pair, config.task.label) == ("eins", "zwei", "drei")
+    assert config.task.type == task
