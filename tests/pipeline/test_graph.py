@@ -99,6 +99,18 @@ def test_every_step_is_told_of_its_code(project: Path) -> None:
     ] == []
 
 
+def test_on_a_cluster_a_packages_preset_keeps_its_name(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package is in the image: it need not be installed where the pipeline is compiled."""
+    (project / "transom.yaml").write_text(CONFIG.replace("./bert", "minilm-l6"))
+    monkeypatch.setattr(PackagedPreset, "folder", None)
+    config = load(project / "transom.yaml", [])
+    folders = [project, *map(Path, ("/mnt/out", "/mnt/push", "/mnt/edge"))]
+    pipeline = graph.build(config, Paths(*folders, container_base=Path("/mnt")))
+    trainer = next(node for node in pipeline.components if node.id == "Trainer")
+    assert '"preset": "minilm-l6"' in trainer.exec_properties["config"]
+    assert trainer.exec_properties["preset"] == UNKNOWN_DIGEST
+
+
 def test_a_cluster_caches_no_step_that_reads_a_preset(project: Path) -> None:
     """The files are on the cluster: those of this machine do not matter."""
     config = load(project / "transom.yaml", [])
