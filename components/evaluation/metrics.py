@@ -63,8 +63,7 @@ def single_label(targets: np.ndarray, probabilities: np.ndarray, labels: tuple[s
         "unknown_label_count": float((~known).sum()),
         **_one_label_scores(targets, predicted, labels),
         "auc": _auc(targets, probabilities, classes),
-        "log_loss": float(label_loss(targets, probabilities)[known].mean()) if known.any() else math.nan,
-        "calibration_error": _calibration_error(probabilities.max(axis=1, initial=0.0), predicted == targets),
+        **one_label_calibration(targets, probabilities, predicted),
     }
     return measured, confusion
 
@@ -99,10 +98,7 @@ def multi_label(
         "micro_f1": shared_metrics.micro_f1(targets, with_unknown),
         "subset_accuracy": float(sk.accuracy_score(targets, with_unknown)),
         **_many_label_scores(targets, with_unknown, probabilities, labels),
-        "log_loss": float(binary_loss(known, probabilities).mean()) if known.size else math.nan,
-        "calibration_error": _calibration_error(
-            np.where(predicted, probabilities, 1.0 - probabilities).ravel(), (predicted == known).ravel()
-        ),
+        **many_label_calibration(known, probabilities, predicted),
     }
     confusion = np.stack(
         [
@@ -194,6 +190,24 @@ def _auc(targets: np.ndarray, probabilities: np.ndarray, classes: int) -> float:
         if positive.any() and not positive.all():
             areas.append(sk.roc_auc_score(positive, probabilities[:, label]))
     return float(np.mean(areas)) if areas else math.nan
+
+
+def one_label_calibration(targets: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray) -> Metrics:
+    """`log_loss` and `calibration_error` of rows with a target: targets and predicted labels are int [N]."""
+    known = targets != UNKNOWN
+    return {
+        "log_loss": float(label_loss(targets, probabilities)[known].mean()) if known.any() else math.nan,
+        "calibration_error": _calibration_error(probabilities.max(axis=1, initial=0.0), predicted == targets),
+    }
+
+
+def many_label_calibration(known: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray) -> Metrics:
+    """The same for several labels per row: which labels each row has and is predicted to have, bool [N, C]."""
+    confidence = np.where(predicted, probabilities, 1.0 - probabilities)
+    return {
+        "log_loss": float(binary_loss(known, probabilities).mean()) if known.size else math.nan,
+        "calibration_error": _calibration_error(confidence.ravel(), (predicted == known).ravel()),
+    }
 
 
 def label_loss(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
