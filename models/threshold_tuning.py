@@ -25,7 +25,10 @@ def best_threshold(probabilities: np.ndarray, true: np.ndarray, *, macro: bool) 
     scores = _macro_f1(hits, columns, true) if macro else _micro_f1(hits)
     # scores[k]: with the first k + 1 cells predicted. Cells of one probability are predicted together or not at all.
     ends = np.flatnonzero(np.r_[cells[1:] < cells[:-1], True])
-    below = np.r_[cells[ends[1:]], 0.0]
+    ends = ends[cells[ends] > LOWEST]  # no threshold is lower than that
+    if not len(ends):
+        return LOWEST
+    below = np.r_[cells, 0.0][ends + 1]
     best = scores[ends] >= scores[ends].max() - 1e-12
     starts = np.flatnonzero(best & ~np.r_[False, best[:-1]])
     stops = np.flatnonzero(best & ~np.r_[best[1:], False])

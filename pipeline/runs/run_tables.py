@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.table import Table
 
 from components.data.formats.files import abbreviate
-from components.evaluation.thresholds import UNCALIBRATED
 from pipeline.paths import Paths
+from pipeline.runs.calibration_lines import calibration_lines
 from pipeline.runs.run_records import RunRecord, all_runs
 from pipeline.steps import CHECKS
 from pipeline.terminal.console import PlainConsole
@@ -37,7 +37,7 @@ def print_summary(record: RunRecord, paths: Paths, stream: TextIO, *, as_json: b
     overall = record.evaluation.get("metrics", {})
     if overall:
         console.print("", _metrics(record.evaluation), sep="\n")
-        for line in _calibration(record.training.get("calibration") or {}, overall):
+        for line in calibration_lines(record.training.get("calibration") or {}, overall):
             console.print(line)
     labels = record.evaluation.get("per_label", {})
     if 1 < len(labels) <= MOST_LABELS:
@@ -112,20 +112,6 @@ def _metrics(evaluation: Mapping[str, Any]) -> Table:
             cells.append(" to ".join(f"{bound:+.4f}" for bound in losses[name]) if name in losses else "")
         table.add_row(name, *cells)
     return table
-
-
-def _calibration(fitted: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[str]:
-    """What the temperatures changed on the evaluated rows, and the threshold that was chosen for several labels."""
-    rows = f"{fitted.get('rows', 0):,} eval rows"
-    temperatures = fitted.get("temperatures") or []
-    before = {name: metrics.get(f"{UNCALIBRATED}{name}") for name in ("calibration_error", "log_loss")}
-    if temperatures and None not in before.values():
-        error, loss = (f"{value:.3f} -> {metrics[name]:.3f}" for name, value in before.items())
-        low, high = min(temperatures), max(temperatures)
-        kind = f"temperature {low:.2f}" if len(temperatures) == 1 else f"temperatures {low:.2f} to {high:.2f}"
-        yield f"calibration: error {error}, log loss {loss} ({kind}, fitted on {rows})"
-    if fitted.get("tuned"):
-        yield f"task.threshold: {fitted['threshold']:g}, chosen on {rows}"
 
 
 def _label_rows(evaluation: Mapping[str, Any]) -> dict[str, int]:
