@@ -134,7 +134,7 @@ def _readme(manifest: Manifest, tokenizer: Tokenizer, labels: LabelSpace, card: 
         "signature": manifest.signature(longest),
         "output": manifest.output,
         "outputs": labels.outputs,
-        "meaning": _MEANINGS[manifest.task],
+        "meaning": _MEANINGS[manifest.task] + (f" {manifest.threshold:g}" if manifest.task == "multi_label" else ""),
         "pad_id": manifest.pad_id,
         "pair_argument": ', ["so bad"]' if manifest.pairs else "",
         "mediapipe_note": _COMPATIBLE if tokenizer.mediapipe_compatible else _INCOMPATIBLE,
@@ -148,7 +148,7 @@ def _readme(manifest: Manifest, tokenizer: Tokenizer, labels: LabelSpace, card: 
 
 _MEANINGS: dict[TaskType, str] = {
     "single_label": "the probabilities of the labels, in order",
-    "multi_label": "each label's own probability, in order",
+    "multi_label": "each label's own probability, in order; a label is predicted if its probability is at least",
     "regression": "the predicted number",
 }
 _COMPATIBLE = "the served model does the same (`tokenizer.mediapipe_compatible`), so the token ids are equal."
