@@ -21,8 +21,9 @@ import math
 import numpy as np
 from sklearn import metrics as sk
 
-from components.evaluation.thresholds import METRICS
-from models import shared_metrics
+from components.evaluation.thresholds import METRICS, UNCALIBRATED
+from models import calibration, shared_metrics
+from models.config import TaskConfig
 from tflite.host.prediction import TaskType
 
 UNKNOWN = -1
@@ -208,6 +209,30 @@ def many_label_calibration(known: np.ndarray, probabilities: np.ndarray, predict
         "log_loss": float(binary_loss(known, probabilities).mean()) if known.size else math.nan,
         "calibration_error": _calibration_error(confidence.ravel(), (predicted == known).ravel()),
     }
+
+
+def uncalibrated(
+    task: TaskConfig, targets: np.ndarray, probabilities: np.ndarray, temperatures: tuple[float, ...]
+) -> Metrics:
+    """`log_loss` and `calibration_error`, named `UNCALIBRATED`, as they would be without the model's temperatures.
+
+    Args:
+        targets: as in `single_label` or `multi_label`.
+        probabilities: float [N, C], the model's own.
+        temperatures: the model's, at least one.
+    """
+    if not len(targets) or not np.isfinite(probabilities).all():
+        return {f"{UNCALIBRATED}log_loss": math.nan, f"{UNCALIBRATED}calibration_error": math.nan}
+    several = task.type == "multi_label"
+    before = calibration.undo(probabilities, several, temperatures)
+    if several:
+        predicted = probabilities >= np.float32(task.probability_threshold)
+        measured = many_label_calibration(targets[:, :-1].astype(bool), before, predicted)
+    else:
+        labelled = targets != UNLABELLED
+        predicted = probabilities[labelled].argmax(axis=1)
+        measured = one_label_calibration(targets[labelled], before[labelled], predicted)
+    return {f"{UNCALIBRATED}{name}": value for name, value in measured.items()}
 
 
 def label_loss(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

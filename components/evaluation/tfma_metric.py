@@ -25,7 +25,6 @@ from components.evaluation.comparison import Baseline, compare
 from components.evaluation.live_baseline import SIGNATURE, output_name
 from components.evaluation.measurements import Comparison, Measurements, Slice
 from components.evaluation.thresholds import slice_columns
-from components.evaluation.uncalibrated_metrics import uncalibrated
 from models.config import TaskConfig
 from models.errors import DataError
 from tflite.host.json_text import to_json
@@ -158,7 +157,7 @@ class _ComputeMetrics(beam.CombineFn):
         measured, confusion = self._compute(targets, candidate)
         result = self._keyed(self._model, measured)
         if self._temperatures:
-            result |= self._keyed(self._model, uncalibrated(self._task, targets, candidate, self._temperatures))
+            result |= self._keyed(self._model, metrics.uncalibrated(self._task, targets, candidate, self._temperatures))
         if confusion is not None:
             result[metric_types.MetricKey(name=CONFUSION, model_name=self._model)] = confusion
         result |= self._keyed(_UNREACHED, dict.fromkeys(self._unreached(targets, measured), 1.0))

@@ -33,10 +33,10 @@ class TrainedModel:
     """
 
     model: keras.Model
-    labels: LabelSpace
-    task: TaskConfig
     report: dict[str, Any]
     checkpoints: Checkpoints
+    labels: LabelSpace
+    task: TaskConfig
 
 
 def train(
@@ -115,7 +115,7 @@ def train(
         model = _plain_copy(make_model, model)
     labels = replace(labels, temperatures=loop.calibration.temperatures)
     task = task.model_copy(update={"threshold": loop.calibration.threshold})
-    return TrainedModel(model, labels, task, report, loop.checkpoints)
+    return TrainedModel(model, report, loop.checkpoints, labels, task)
 
 
 def _adapt(model: keras.Model, rows: TokenRows) -> None:
