@@ -17,6 +17,7 @@ cannot define (a ROC curve without negatives, the correlation with a constant) i
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from sklearn import metrics as sk
@@ -34,6 +35,28 @@ CALIBRATION_BINS = 15
 """Equal-width bins of confidence (Guo et al., "On Calibration of Modern Neural Networks", 2017)."""
 
 Metrics = dict[str, float]
+
+
+def measure(
+    task: TaskConfig,
+    labels: tuple[str, ...],
+    targets: np.ndarray,
+    predictions: np.ndarray,
+    temperatures: Sequence[float] = (),
+) -> tuple[Metrics, np.ndarray | None]:
+    """The metrics of any task, and the confusion matrix or matrices (None for a regression).
+
+    Args:
+        targets, predictions: as the function of the task needs them; for a regression, predictions are [N, 1].
+        temperatures: of the model; with any, the metrics without them are among the result (`UNCALIBRATED`).
+    """
+    if task.type == "regression":
+        return regression(targets, predictions[:, 0]), None
+    if task.type == "single_label":
+        measured, confusion = single_label(targets, predictions, labels)
+    else:
+        measured, confusion = multi_label(targets, predictions, labels, task.probability_threshold)
+    return measured | (_uncalibrated(task, targets, predictions, temperatures) if temperatures else {}), confusion
 
 
 def single_label(targets: np.ndarray, probabilities: np.ndarray, labels: tuple[str, ...]) -> tuple[Metrics, np.ndarray]:
@@ -211,16 +234,10 @@ def many_label_calibration(known: np.ndarray, probabilities: np.ndarray, predict
     }
 
 
-def uncalibrated(
-    task: TaskConfig, targets: np.ndarray, probabilities: np.ndarray, temperatures: tuple[float, ...]
+def _uncalibrated(
+    task: TaskConfig, targets: np.ndarray, probabilities: np.ndarray, temperatures: Sequence[float]
 ) -> Metrics:
-    """`log_loss` and `calibration_error`, named `UNCALIBRATED`, as they would be without the model's temperatures.
-
-    Args:
-        targets: as in `single_label` or `multi_label`.
-        probabilities: float [N, C], the model's own.
-        temperatures: the model's, at least one.
-    """
+    """`log_loss` and `calibration_error`, named `UNCALIBRATED`, as they would be without the temperatures."""
     if not len(targets) or not np.isfinite(probabilities).all():
         return {f"{UNCALIBRATED}log_loss": math.nan, f"{UNCALIBRATED}calibration_error": math.nan}
     several = task.type == "multi_label"

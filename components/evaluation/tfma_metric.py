@@ -50,8 +50,8 @@ class TextMetrics(tfma.metrics.Metric):
         name: str = "text_metrics",
     ) -> None:
         """See `_computations`. The arguments are JSON values, because the EvalConfig contains them."""
-        settings: dict[str, Any] = {"task": task, "labels": labels, "live": live, "judged": judged or []}
-        super().__init__(_computations, **settings, temperatures=temperatures or [], name=name)
+        settings = {"task": task, "labels": labels, "live": live, "judged": judged or [], "temperatures": temperatures}
+        super().__init__(_computations, **settings, name=name)
 
 
 def _computations(
@@ -59,7 +59,7 @@ def _computations(
     labels: list[str],
     live: dict[str, Any] | None,
     judged: list[str],
-    temperatures: list[float],
+    temperatures: list[float] | None,
     name: str,
     model_names: list[str] | None = None,
 ) -> metric_types.MetricComputations:
@@ -82,7 +82,7 @@ def _computations(
         baseline = Baseline(tuple(live["labels"]), float(live["threshold"]))
     models = (candidate,) if baseline is None else (candidate, tfma.BASELINE_KEY)
     keys = [metric_types.MetricKey(name=name, model_name=model) for model in models]
-    gather = _ComputeMetrics(settings, tuple(labels), candidate, baseline, tuple(judged), tuple(temperatures))
+    gather = _ComputeMetrics(settings, tuple(labels), candidate, baseline, tuple(judged), temperatures or ())
     return [metric_types.MetricComputation(keys, [_SelectNumbers(models, output_name(settings))], gather)]
 
 
@@ -124,7 +124,7 @@ class _ComputeMetrics(beam.CombineFn):
         model: str,
         baseline: Baseline | None,
         judged: Sequence[str],
-        temperatures: tuple[float, ...],
+        temperatures: Sequence[float],
     ) -> None:
         super().__init__()
         self._task, self._labels, self._model = task, labels, model
@@ -156,8 +156,6 @@ class _ComputeMetrics(beam.CombineFn):
         targets, candidate, live = self._arrays(accumulator)
         measured, confusion = self._compute(targets, candidate)
         result = self._keyed(self._model, measured)
-        if self._temperatures:
-            result |= self._keyed(self._model, metrics.uncalibrated(self._task, targets, candidate, self._temperatures))
         if confusion is not None:
             result[metric_types.MetricKey(name=CONFUSION, model_name=self._model)] = confusion
         result |= self._keyed(_UNREACHED, dict.fromkeys(self._unreached(targets, measured), 1.0))
@@ -187,11 +185,7 @@ class _ComputeMetrics(beam.CombineFn):
         return targets, candidate, live
 
     def _compute(self, targets: np.ndarray, predictions: np.ndarray) -> tuple[metrics.Metrics, np.ndarray | None]:
-        if self._task.type == "regression":
-            return metrics.regression(targets, predictions[:, 0]), None
-        if self._task.type == "single_label":
-            return metrics.single_label(targets, predictions, self._labels)
-        return metrics.multi_label(targets, predictions, self._labels, self._task.probability_threshold)
+        return metrics.measure(self._task, self._labels, targets, predictions, self._temperatures)
 
     def _unreached(self, targets: np.ndarray, measured: metrics.Metrics) -> list[str]:
         """The metrics that are undefined for the candidate, but not for a model that is always right."""

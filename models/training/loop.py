@@ -79,7 +79,7 @@ class Loop:
         self.steps_per_epoch = math.ceil(len(self.batches) / config.accumulate)
         self.steps = self.steps_per_epoch * self.epochs
         self.weights = label_weights(task, config, labels)
-        self.metric = eval_metrics.deciding_metric(task, config.metric)
+        self.metric, self.targets = eval_metrics.deciding_metric(task, config.metric), np.asarray(evaluation.targets)
         self.fitting: dict[str, Any] = {"calibrate": calibrate, "metric": self.metric}
         with devices.strategy.scope():
             by_path = depths(model) if depths is not None else None
@@ -114,10 +114,10 @@ class Loop:
                 self.stop.check()
                 with self.devices.strategy.scope():
                     self.checkpoints.restore_best(self.model.trainable_variables)
-                logits, targets = self._predict_eval(), np.asarray(self.evaluation.rows.targets)
+                logits = self._predict_eval()
             except StopRequested as request:
                 raise self._interrupted() from request
-        self.calibration = calibration.fit(logits, targets, self.task, self.labels.labels, **self.fitting)
+        self.calibration = calibration.fit(logits, self.targets, self.task, self.labels.labels, **self.fitting)
         self.board.close()
         self.position.seconds = self.before + time.perf_counter() - self.started
 
@@ -148,8 +148,8 @@ class Loop:
             if due:
                 self._save()
         with with_moving_averages(self.optimizer, self.model.trainable_variables, self.devices.strategy):
-            logits, targets = self._predict_eval(), np.asarray(self.evaluation.rows.targets)
-            evaluation = eval_metrics.compute(logits, targets, self.task, self.labels, **self.fitting)
+            logits = self._predict_eval()
+            evaluation = eval_metrics.compute(logits, self.targets, self.task, self.labels, **self.fitting)
             self._close_epoch(evaluation, self.step.traces + self.predictor.traces - traces)
         if position.total_steps < self.steps and self.checkpoints.due():
             self._save()
@@ -216,8 +216,7 @@ class Loop:
 
     def _close_epoch(self, evaluation: dict[str, float], traces: int) -> None:
         position = self.position
-        value = evaluation[self.metric]
-        loss = position.mean_loss
+        value, loss = evaluation[self.metric], position.mean_loss
         if not math.isfinite(evaluation["loss"]):
             raise eval_loss_not_finite(evaluation["loss"], position.epoch + 1)
         position.epoch, position.step, position.loss_sum = position.epoch + 1, 0, 0.0
