@@ -154,7 +154,7 @@ class _ComputeMetrics(beam.CombineFn):
 
     def extract_output(self, accumulator: _Gathered) -> dict[metric_types.MetricKey, Any]:
         targets, candidate, live = self._arrays(accumulator)
-        measured, confusion = self._compute(targets, candidate)
+        measured, confusion = metrics.measure(self._task, self._labels, targets, candidate, self._temperatures)
         result = self._keyed(self._model, measured)
         if confusion is not None:
             result[metric_types.MetricKey(name=CONFUSION, model_name=self._model)] = confusion
@@ -184,9 +184,6 @@ class _ComputeMetrics(beam.CombineFn):
         candidate, live = (np.frombuffer(part, np.float32)[: rows * size].reshape(rows, size) for part, size in pairs)
         return targets, candidate, live
 
-    def _compute(self, targets: np.ndarray, predictions: np.ndarray) -> tuple[metrics.Metrics, np.ndarray | None]:
-        return metrics.measure(self._task, self._labels, targets, predictions, self._temperatures)
-
     def _unreached(self, targets: np.ndarray, measured: metrics.Metrics) -> list[str]:
         """The metrics that are undefined for the candidate, but not for a model that is always right."""
         undefined = [name for name, value in measured.items() if math.isnan(value)]
@@ -198,7 +195,7 @@ class _ComputeMetrics(beam.CombineFn):
             right = (targets[:, None] == np.arange(len(self._labels))).astype(np.float32)
         else:
             right = targets[:, :-1].astype(np.float32)
-        best, _ = self._compute(targets, right)
+        best, _ = metrics.measure(self._task, self._labels, targets, right)
         return [name for name in undefined if not math.isnan(best.get(name, math.nan))]
 
 

@@ -111,10 +111,10 @@ class Loop:
                     self._epoch()
                 if (self.position.epoch, self.position.step) != start:
                     self._save()
-                self.stop.check()
                 with self.devices.strategy.scope():
                     self.checkpoints.restore_best(self.model.trainable_variables)
                 logits = self._predict_eval()
+                self.stop.check()
             except StopRequested as request:
                 raise self._interrupted() from request
         self.calibration = calibration.fit(logits, self.targets, self.task, self.labels.labels, **self.fitting)

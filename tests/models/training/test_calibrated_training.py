@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
 from models import calibration
+from models.errors import Interrupted
 from models.training.batches import Batches
 from models.training.eval_metrics import compute
+from models.training.progress import Progress
+from models.training.step import BatchPredictor
 
 
 def predict_eval(tiny: ModuleType, trained: object, rows: object) -> np.ndarray:
@@ -45,6 +50,34 @@ def test_an_automatic_threshold_gives_the_f1_that_chose_the_epoch(tiny: ModuleTy
     scaled = predict_eval(tiny, trained, rows) / np.array(trained.labels.temperatures)
     found = compute(scaled, rows.targets, trained.task, trained.labels)
     assert found["micro_f1"] == pytest.approx(trained.report["best_value"], abs=0.01)
+
+
+def test_a_stop_after_the_last_epoch_loses_nothing(
+    tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The eval rows are predicted once more then, with the best weights, which are not yet in the checkpoint."""
+    rows = tiny.rows(60, 1)
+    options = {"evaluation": rows, "train_config": {"epochs": 2, "learning_rate": 0.005}}
+    ended: list[int] = []
+    predict = BatchPredictor.__call__
+
+    def interrupted(self: BatchPredictor, features: object) -> np.ndarray:
+        if ended.count(2) == 1:
+            ended.append(2)
+            signal.raise_signal(signal.SIGINT)
+        return predict(self, features)
+
+    def on_progress(now: Progress) -> None:
+        ended.extend([now.epoch] if now.evaluation else [])
+
+    monkeypatch.setattr(BatchPredictor, "__call__", interrupted)
+    with pytest.raises(Interrupted) as caught:
+        tiny.fit(checkpoint_dir=tmp_path, on_progress=on_progress, **options)
+    monkeypatch.undo()
+    assert "only evaluation and export are left" in caught.value.then
+    continued, whole = tiny.fit(checkpoint_dir=tmp_path, **options), tiny.fit(**options)
+    assert continued.report["resumed_at_step"] == continued.report["steps"]
+    assert continued.labels.temperatures == whole.labels.temperatures != ()
 
 
 def test_too_few_eval_rows_are_said(tiny: ModuleType) -> None:
