@@ -56,7 +56,7 @@ def write_bundle(
         with_metadata = add_metadata(content, manifest, card, vocabulary, labels.labels)
         (folder / MODEL_FILE).write_bytes(with_metadata)
         tokenizer.save(folder)
-        labels.save(folder)
+        replace(labels, temperatures=()).save(folder)  # they are in the file's weights: no host may apply them again
         if labels.labels:
             (folder / LABELS_FILE).write_text("".join(f"{label}\n" for label in labels.labels), encoding="utf-8")
         hashes = {path.name: hash_file(path) for path in sorted(folder.iterdir())}

@@ -30,7 +30,10 @@ class LabelSpace:
         return len(self.labels) or 1
 
     def save(self, directory: Path | str) -> None:
-        text = to_json(asdict(self), indent=1)
+        fields = asdict(self)
+        if not self.temperatures:  # earlier versions of this file do not know them
+            del fields["temperatures"]
+        text = to_json(fields, indent=1)
         Path(directory, LABELS_FILE).write_text(text + "\n", encoding="utf-8")
 
     @classmethod

@@ -55,7 +55,7 @@ def test_an_automatic_threshold_gives_the_f1_that_chose_the_epoch(tiny: ModuleTy
 def test_a_stop_after_the_last_epoch_loses_nothing(
     tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The eval rows are predicted once more then, with the best weights, which are not yet in the checkpoint."""
+    """The eval rows are predicted once more then, with the best weights instead of the last."""
     rows = tiny.rows(60, 1)
     options = {"evaluation": rows, "train_config": {"epochs": 2, "learning_rate": 0.005}}
     ended: list[int] = []

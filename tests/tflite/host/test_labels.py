@@ -12,7 +12,10 @@ def test_a_space_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert LabelSpace.load(tmp_path) == space
 
 
-def test_a_model_of_an_earlier_version_has_no_temperatures(tmp_path: Path) -> None:
+def test_without_temperatures_the_file_is_that_of_earlier_versions(tmp_path: Path) -> None:
     old = {"labels": ["a", "b"], "counts": [3, 4], "rows": 7, "mean": 0.0, "std": 1.0}
     (tmp_path / LABELS_FILE).write_text(json.dumps(old))
-    assert LabelSpace.load(tmp_path) == LabelSpace(("a", "b"), (3, 4), 7)
+    space = LabelSpace(("a", "b"), (3, 4), 7)
+    assert LabelSpace.load(tmp_path) == space
+    space.save(tmp_path)
+    assert json.loads((tmp_path / LABELS_FILE).read_text()) == old
