@@ -128,6 +128,10 @@ class ThresholdConfig(ConfigSection):
 class EvaluationConfig(ConfigSection):
     """How the model is evaluated, and the thresholds it must reach."""
 
+    calibrate: bool = True
+    """Divide the logits by temperatures fitted on the eval rows, so that probabilities match how often the model is
+    right. A model of one label per row has one temperature, and predicts the same labels; one of several labels has one
+    for each label."""
     slices: Annotated[tuple[str, ...], EachOnce, UNIQUE] = ("label", "text_length")
     """Slices to report: "label" (not for a regression), "text_length", or any other column of the table."""
     min_slice_size: int = Field(20, ge=1)

@@ -41,14 +41,20 @@ class TaskConfig(ConfigSection):
     decimal: Literal[".", ","] | None = None
     """`regression`: the decimal separator, if a table holds numbers as text ("3,5"). Default: a point; ambiguous
     numbers ("1,000" in all rows) are refused."""
-    threshold: float = Field(0.5, ge=1e-6, le=0.999999)
-    """`multi_label`: a label is predicted if its probability is at least this."""
+    threshold: Annotated[float, Field(ge=1e-6, le=0.999999)] | Literal["auto"] = 0.5
+    """`multi_label`: a label is predicted if its probability is at least this. `auto`: the probability with the highest
+    F1 on the eval rows (macro-F1 if `train.metric` is macro_f1, else micro-F1)."""
 
     @field_validator("labels")
     @classmethod
     def _clean_labels(cls, given: tuple[str, ...] | None) -> tuple[str, ...] | None:
         """White space around a label stays, because it is refused below."""
         return None if given is None else tuple(map(configured_label_name, given))
+
+    @property
+    def probability_threshold(self) -> float:
+        """`threshold` as a number: 0.5 for `auto`, which a trained model's configuration has no longer."""
+        return 0.5 if self.threshold == "auto" else self.threshold
 
     @model_validator(mode="after")
     def _columns_differ(self) -> TaskConfig:

@@ -28,10 +28,15 @@ def label_scores(true: np.ndarray, predicted: np.ndarray, labels: np.ndarray) ->
     return scores
 
 
-def macro_f1(true: np.ndarray, predicted: np.ndarray, labels: int) -> float:
-    """Mean F1 of the labels that occur; NaN if none does."""
+def mean_f1(true: np.ndarray, predicted: np.ndarray, labels: int) -> tuple[float, float]:
+    """Macro-F1, the mean of the labels below `labels` that occur, and micro-F1 of the same; NaN if none occurs."""
     occurring = occurring_labels(true, predicted, labels)
-    return float(label_scores(true, predicted, occurring)[2].mean()) if len(occurring) else math.nan
+    if not len(occurring):
+        return math.nan, math.nan
+    counts = metrics.multilabel_confusion_matrix(_matrix(true), _matrix(predicted), labels=occurring)
+    hits = counts[:, 1, 1]
+    sizes = 2 * hits + counts[:, 0, 1] + counts[:, 1, 0]
+    return float((2 * hits / sizes).mean()), float(2 * hits.sum() / sizes.sum())
 
 
 def micro_f1(true: np.ndarray, predicted: np.ndarray) -> float:

@@ -145,4 +145,5 @@ def _stored_config(config: ProjectConfig, model: ModelConfig) -> dict[str, Any]:
     """
     stored = config.model_dump(mode="json", include={*ModelsConfig.model_fields, "data"})
     stored["data"].pop("schema_path")
+    stored["evaluation"] = config.evaluation.model_dump(mode="json", include={"calibrate"})
     return {**stored, "model": model.model_dump(mode="json"), "name": config.name}

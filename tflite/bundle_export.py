@@ -179,7 +179,7 @@ def _manifest(restored: RestoredModel, variant: Variant, lengths: tuple[int, ...
         pairs=restored.task.text_pair is not None,
         lengths=lengths,
         pad_id=restored.tokenizer.pad_id,
-        threshold=restored.task.threshold,
+        threshold=restored.task.probability_threshold,
         label_separator=restored.task.label_separator,
         variant=variant,
         report={"config": restored.stored},

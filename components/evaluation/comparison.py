@@ -53,7 +53,7 @@ def compare(
     """Measures both models on the rows that can be compared.
 
     Args:
-        task: the candidate's.
+        task: the candidate's, with its own threshold.
         labels: the candidate's.
         baseline: the live model.
         targets: as in `metrics.single_label`, `multi_label` or `regression`, by the candidate's labels.
@@ -109,7 +109,7 @@ def _many_labels(
     known = np.column_stack([targets[:, [labels.index(label) for label in shared]], unknown])
 
     def measure(probabilities: np.ndarray, is_live: bool) -> _ModelMetrics:
-        own, threshold = (baseline.labels, baseline.threshold) if is_live else (labels, task.threshold)
+        own, threshold = (baseline.labels, baseline.threshold) if is_live else (labels, task.probability_threshold)
         columns = probabilities[:, [own.index(label) for label in shared]]
         measured, _ = metrics.multi_label(known, columns, shared, threshold)
         return measured, weighted_metrics.multi_label(judged, known, columns, shared, threshold)

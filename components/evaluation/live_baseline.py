@@ -67,7 +67,7 @@ def load_baseline(folder: Path, task: TaskConfig, labels: tuple[str, ...], row: 
     space = _load_or_none(lambda: LabelSpace.load(folder / EXTRA_FOLDER))
     if not isinstance(space, LabelSpace):
         return None, f"its {EXTRA_FOLDER}/labels.json is missing or broken"
-    baseline = Baseline(space.labels, own.threshold)
+    baseline = Baseline(space.labels, own.probability_threshold)
     reason = _too_few_labels(baseline, task, labels) or _broken_output(folder, task, space.outputs, row)
     return (None, reason) if reason else (baseline, "")
 

@@ -17,12 +17,14 @@ cannot define (a ROC curve without negatives, the correlation with a constant) i
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from sklearn import metrics as sk
 
-from components.evaluation.thresholds import METRICS
-from models import shared_metrics
+from components.evaluation.thresholds import METRICS, UNCALIBRATED
+from models import calibration, shared_metrics
+from models.config import TaskConfig
 from tflite.host.prediction import TaskType
 
 UNKNOWN = -1
@@ -33,6 +35,28 @@ CALIBRATION_BINS = 15
 """Equal-width bins of confidence (Guo et al., "On Calibration of Modern Neural Networks", 2017)."""
 
 Metrics = dict[str, float]
+
+
+def measure(
+    task: TaskConfig,
+    labels: tuple[str, ...],
+    targets: np.ndarray,
+    predictions: np.ndarray,
+    temperatures: Sequence[float] = (),
+) -> tuple[Metrics, np.ndarray | None]:
+    """The metrics of any task, and the confusion matrix or matrices (None for a regression).
+
+    Args:
+        targets, predictions: as the function of the task needs them; for a regression, predictions are [N, 1].
+        temperatures: of the model; with any, the metrics without them are among the result (`UNCALIBRATED`).
+    """
+    if task.type == "regression":
+        return regression(targets, predictions[:, 0]), None
+    if task.type == "single_label":
+        measured, confusion = single_label(targets, predictions, labels)
+    else:
+        measured, confusion = multi_label(targets, predictions, labels, task.probability_threshold)
+    return measured | (_uncalibrated(task, targets, predictions, temperatures) if temperatures else {}), confusion
 
 
 def single_label(targets: np.ndarray, probabilities: np.ndarray, labels: tuple[str, ...]) -> tuple[Metrics, np.ndarray]:
@@ -63,8 +87,7 @@ def single_label(targets: np.ndarray, probabilities: np.ndarray, labels: tuple[s
         "unknown_label_count": float((~known).sum()),
         **_one_label_scores(targets, predicted, labels),
         "auc": _auc(targets, probabilities, classes),
-        "log_loss": float(label_loss(targets, probabilities)[known].mean()) if known.any() else math.nan,
-        "calibration_error": _calibration_error(probabilities.max(axis=1, initial=0.0), predicted == targets),
+        **one_label_calibration(targets, probabilities, predicted),
     }
     return measured, confusion
 
@@ -99,10 +122,7 @@ def multi_label(
         "micro_f1": shared_metrics.micro_f1(targets, with_unknown),
         "subset_accuracy": float(sk.accuracy_score(targets, with_unknown)),
         **_many_label_scores(targets, with_unknown, probabilities, labels),
-        "log_loss": float(binary_loss(known, probabilities).mean()) if known.size else math.nan,
-        "calibration_error": _calibration_error(
-            np.where(predicted, probabilities, 1.0 - probabilities).ravel(), (predicted == known).ravel()
-        ),
+        **many_label_calibration(known, probabilities, predicted),
     }
     confusion = np.stack(
         [
@@ -194,6 +214,42 @@ def _auc(targets: np.ndarray, probabilities: np.ndarray, classes: int) -> float:
         if positive.any() and not positive.all():
             areas.append(sk.roc_auc_score(positive, probabilities[:, label]))
     return float(np.mean(areas)) if areas else math.nan
+
+
+def one_label_calibration(targets: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray) -> Metrics:
+    """`log_loss` and `calibration_error` of rows with a target: targets and predicted labels are int [N]."""
+    known = targets != UNKNOWN
+    return {
+        "log_loss": float(label_loss(targets, probabilities)[known].mean()) if known.any() else math.nan,
+        "calibration_error": _calibration_error(probabilities.max(axis=1, initial=0.0), predicted == targets),
+    }
+
+
+def many_label_calibration(known: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray) -> Metrics:
+    """The same for several labels per row: which labels each row has and is predicted to have, bool [N, C]."""
+    confidence = np.where(predicted, probabilities, 1.0 - probabilities)
+    return {
+        "log_loss": float(binary_loss(known, probabilities).mean()) if known.size else math.nan,
+        "calibration_error": _calibration_error(confidence.ravel(), (predicted == known).ravel()),
+    }
+
+
+def _uncalibrated(
+    task: TaskConfig, targets: np.ndarray, probabilities: np.ndarray, temperatures: Sequence[float]
+) -> Metrics:
+    """`log_loss` and `calibration_error`, named `UNCALIBRATED`, as they would be without the temperatures."""
+    if not len(targets) or not np.isfinite(probabilities).all():
+        return {f"{UNCALIBRATED}log_loss": math.nan, f"{UNCALIBRATED}calibration_error": math.nan}
+    several = task.type == "multi_label"
+    before = calibration.undo(probabilities, several, temperatures)
+    if several:
+        predicted = probabilities >= np.float32(task.probability_threshold)
+        measured = many_label_calibration(targets[:, :-1].astype(bool), before, predicted)
+    else:
+        labelled = targets != UNLABELLED
+        predicted = probabilities[labelled].argmax(axis=1)
+        measured = one_label_calibration(targets[labelled], before[labelled], predicted)
+    return {f"{UNCALIBRATED}{name}": value for name, value in measured.items()}
 
 
 def label_loss(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

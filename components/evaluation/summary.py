@@ -13,7 +13,7 @@ from typing import Any
 
 from components.config import EvaluationConfig
 from components.evaluation.measurements import INTERVAL, Comparison, Measurements, Slice, finite_or_none, natural_order
-from components.evaluation.thresholds import LABEL_SLICE, NOT_BY_LABEL
+from components.evaluation.thresholds import LABEL_SLICE, NOT_BY_LABEL, UNCALIBRATED
 from components.evaluation.verdict import describe_verdict, reach_verdict
 from tflite.host.json_text import to_json
 
@@ -110,8 +110,8 @@ def _baseline(part: Slice) -> dict[str, float | None] | None:
 
 
 def _slice_metrics(part: Slice, metrics: Mapping[str, float]) -> dict[str, float | None]:
-    """The overall metrics; in a slice by label, only those that mean something there."""
-    overall = _overall(metrics)
+    """The overall metrics of the model as it is; in a slice by label, only those that mean something there."""
+    overall = {name: value for name, value in _overall(metrics).items() if not name.startswith(UNCALIBRATED)}
     return {name: value for name, value in overall.items() if part.column != LABEL_SLICE or name not in NOT_BY_LABEL}
 
 

@@ -28,6 +28,7 @@ from components.evaluation.thresholds import slice_columns
 from models.config import TaskConfig
 from models.errors import DataError
 from tflite.host.json_text import to_json
+from tflite.host.labels import LabelSpace
 from tflite.host.prediction import TaskType
 
 CONFUSION = "confusion"
@@ -45,10 +46,12 @@ class TextMetrics(tfma.metrics.Metric):
         labels: list[str],
         live: dict[str, Any] | None = None,
         judged: list[str] | None = None,
+        temperatures: list[float] | None = None,
         name: str = "text_metrics",
     ) -> None:
         """See `_computations`. The arguments are JSON values, because the EvalConfig contains them."""
-        super().__init__(_computations, task=task, labels=labels, live=live, judged=judged or [], name=name)
+        settings = {"task": task, "labels": labels, "live": live, "judged": judged or [], "temperatures": temperatures}
+        super().__init__(_computations, **settings, name=name)
 
 
 def _computations(
@@ -56,6 +59,7 @@ def _computations(
     labels: list[str],
     live: dict[str, Any] | None,
     judged: list[str],
+    temperatures: list[float] | None,
     name: str,
     model_names: list[str] | None = None,
 ) -> metric_types.MetricComputations:
@@ -66,6 +70,7 @@ def _computations(
         labels: labels in the order of the candidate's outputs; empty for a regression.
         live: the fields of the live model's `Baseline`; None if it is not measured.
         judged: metrics whose loss to the live model gets an interval.
+        temperatures: the candidate's.
         name: identifies the computation; it is not a metric.
         model_names: the evaluated models; a single model's name is "".
     """
@@ -77,7 +82,7 @@ def _computations(
         baseline = Baseline(tuple(live["labels"]), float(live["threshold"]))
     models = (candidate,) if baseline is None else (candidate, tfma.BASELINE_KEY)
     keys = [metric_types.MetricKey(name=name, model_name=model) for model in models]
-    gather = _ComputeMetrics(settings, tuple(labels), candidate, baseline, tuple(judged))
+    gather = _ComputeMetrics(settings, tuple(labels), candidate, baseline, tuple(judged), temperatures or ())
     return [metric_types.MetricComputation(keys, [_SelectNumbers(models, output_name(settings))], gather)]
 
 
@@ -113,11 +118,17 @@ class _ComputeMetrics(beam.CombineFn):
     """Gathers rows and, at the end, computes their metrics."""
 
     def __init__(
-        self, task: TaskConfig, labels: tuple[str, ...], model: str, baseline: Baseline | None, judged: Sequence[str]
+        self,
+        task: TaskConfig,
+        labels: tuple[str, ...],
+        model: str,
+        baseline: Baseline | None,
+        judged: Sequence[str],
+        temperatures: Sequence[float],
     ) -> None:
         super().__init__()
         self._task, self._labels, self._model = task, labels, model
-        self._baseline, self._judged = baseline, judged
+        self._baseline, self._judged, self._temperatures = baseline, judged, temperatures
 
     def create_accumulator(self) -> _Gathered:
         return _Gathered()
@@ -143,7 +154,7 @@ class _ComputeMetrics(beam.CombineFn):
 
     def extract_output(self, accumulator: _Gathered) -> dict[metric_types.MetricKey, Any]:
         targets, candidate, live = self._arrays(accumulator)
-        measured, confusion = self._compute(targets, candidate)
+        measured, confusion = metrics.measure(self._task, self._labels, targets, candidate, self._temperatures)
         result = self._keyed(self._model, measured)
         if confusion is not None:
             result[metric_types.MetricKey(name=CONFUSION, model_name=self._model)] = confusion
@@ -173,13 +184,6 @@ class _ComputeMetrics(beam.CombineFn):
         candidate, live = (np.frombuffer(part, np.float32)[: rows * size].reshape(rows, size) for part, size in pairs)
         return targets, candidate, live
 
-    def _compute(self, targets: np.ndarray, predictions: np.ndarray) -> tuple[metrics.Metrics, np.ndarray | None]:
-        if self._task.type == "regression":
-            return metrics.regression(targets, predictions[:, 0]), None
-        if self._task.type == "single_label":
-            return metrics.single_label(targets, predictions, self._labels)
-        return metrics.multi_label(targets, predictions, self._labels, self._task.threshold)
-
     def _unreached(self, targets: np.ndarray, measured: metrics.Metrics) -> list[str]:
         """The metrics that are undefined for the candidate, but not for a model that is always right."""
         undefined = [name for name, value in measured.items() if math.isnan(value)]
@@ -191,20 +195,21 @@ class _ComputeMetrics(beam.CombineFn):
             right = (targets[:, None] == np.arange(len(self._labels))).astype(np.float32)
         else:
             right = targets[:, :-1].astype(np.float32)
-        best, _ = self._compute(targets, right)
+        best, _ = metrics.measure(self._task, self._labels, targets, right)
         return [name for name in undefined if not math.isnan(best.get(name, math.nan))]
 
 
 def build_eval_config(
-    task: TaskConfig, config: EvaluationConfig, labels: tuple[str, ...], baseline: Baseline | None
+    task: TaskConfig, config: EvaluationConfig, space: LabelSpace, baseline: Baseline | None
 ) -> tfma.EvalConfig:
-    """One metric that computes all of Transom's, and the slices.
+    """One metric that computes all of Transom's, and the slices; `space` has the candidate's labels and temperatures.
 
     TFMA's confidence intervals, example weights and default metrics are left out: they cost several passes.
     """
     metric = TextMetrics(
         task=task.model_dump(mode="json"),
-        labels=list(labels),
+        labels=list(space.labels),
+        temperatures=list(space.temperatures),
         live=None if baseline is None else asdict(baseline),
         judged=[name for name, threshold in config.thresholds.items() if threshold.max_loss_to_live is not None],
     )

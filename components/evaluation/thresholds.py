@@ -60,6 +60,10 @@ NOT_BY_LABEL = frozenset({"macro_f1", "weighted_f1", "auc", "mean_average_precis
 would count every stray prediction as a label with an F1 of 0.) Accuracy has a meaning there: it is the label's recall.
 """
 
+UNCALIBRATED = "uncalibrated_"
+"""Before the names of `log_loss` and `calibration_error`: as they would be without the model's temperatures. They are
+reported for all rows, and have no thresholds."""
+
 # The metrics that are not between 0 and 1: those without an upper bound, and those between -1 and 1.
 _UNBOUNDED = (*_COUNTS, "unknown_label_count", "log_loss", "mse", "mae")
 _SIGNED = ("pearson", "spearman")

@@ -67,6 +67,6 @@ def _predict(model: RestoredModel, row: ReplayRow, tolerance: float) -> RowPredi
 def _margin(probabilities: np.ndarray, task: TaskConfig) -> float:
     """How much the probabilities [C] must change to change the predicted label."""
     if task.type == "multi_label":
-        return float(np.abs(probabilities - task.threshold).min())
+        return float(np.abs(probabilities - task.probability_threshold).min())
     ascending = np.sort(probabilities)
     return float(ascending[-1] - ascending[-2])

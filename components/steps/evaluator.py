@@ -6,6 +6,7 @@ nothing if no threshold is set, fails for any slice below the minimum size, and 
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,7 @@ from components.evaluation.tfma_metric import build_eval_config, read_measuremen
 from components.evaluation.thresholds import check_metrics
 from components.tf_examples import read_split, split_files
 from components.tfx_step import Step, StepRun
-from models.config import TaskConfig
+from models.config import CONFIG_FILE, TaskConfig
 from models.errors import DataError, ModelError
 from models.saved.model_identity import model_digest
 from models.saved.model_locations import EXTRA_FOLDER
@@ -49,7 +50,7 @@ class Executor(tfx_evaluator.Executor):
         Raises:
             ConfigError: a threshold or slice names a metric, label or column that does not exist.
             DataError: there is no row to measure on.
-            ModelError: the candidate's labels are missing.
+            ModelError: the candidate's labels or threshold are missing.
         """
         step = StepRun({**input_dict, **output_dict}, exec_properties)
         evaluation, live = step.artifact("evaluation"), step.optional("live_model")
@@ -74,7 +75,8 @@ class Executor(tfx_evaluator.Executor):
         """Measures and judges; saves the summary and returns it. `is_live`: the candidate is the live model."""
         task, config = step.config("task", TaskConfig), step.config("config", EvaluationConfig)
         split = _split(step)
-        labels = _labels(step.model_folder)
+        space = _label_space(step.model_folder)
+        labels, task = space.labels, _with_own_threshold(task, step.model_folder)
         check_metrics(task.type, config, labels or None)
         row = next(read_split(step.artifact("examples"), split), None)
         if row is None:
@@ -82,7 +84,7 @@ class Executor(tfx_evaluator.Executor):
         state, baseline = live_state(
             None if live is None else Path(live.uri), live.version if live else 0, is_live, task, labels, row
         )
-        eval_config = build_eval_config(task, config, labels, baseline)
+        eval_config = build_eval_config(task, config, space, baseline)
         inputs = {key: step.artifacts[key] for key in ("examples", "model")}
         if live is not None and baseline is not None:
             inputs[standard_component_specs.BASELINE_MODEL_KEY] = [_as_model(live)]
@@ -131,14 +133,29 @@ def _split(step: StepRun) -> str:
     return "test" if "test" in step.splits("examples") else "eval"
 
 
-def _labels(folder: Path) -> tuple[str, ...]:
+def _label_space(folder: Path) -> LabelSpace:
     try:
-        return LabelSpace.load(folder / EXTRA_FOLDER).labels
+        return LabelSpace.load(folder / EXTRA_FOLDER)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"{folder.name}/{EXTRA_FOLDER}/labels.json",
             got=str(error),
             expected="the labels of the model, as the Trainer stores them",
+        ) from error
+
+
+def _with_own_threshold(task: TaskConfig, folder: Path) -> TaskConfig:
+    """The task with the model's threshold: a number where the configuration says `auto`."""
+    if task.threshold != "auto":
+        return task
+    try:
+        stored = json.loads((folder / EXTRA_FOLDER / CONFIG_FILE).read_text(encoding="utf-8"))["task"]
+        return task.model_copy(update={"threshold": float(stored["threshold"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{folder.name}/{EXTRA_FOLDER}/{CONFIG_FILE}",
+            got=str(error),
+            expected="the threshold of the model, as the Trainer stores it",
         ) from error
 
 

@@ -13,12 +13,13 @@ from tfx.types import artifact_utils, standard_artifacts, system_executions
 from tfx.utils import path_utils
 
 from components.artifacts import TokenizerArtifact
+from components.config import EvaluationConfig
 from components.fingerprint import fingerprint
 from components.preset_fingerprint import describe_checked_preset
 from components.tfx_step import Step, StepExecutor, StepRun
 from components.training_messages import explain_interrupted_export, log_progress
 from models.build import build_model, layer_depths
-from models.config import CONFIG_FILE, ModelsConfig
+from models.config import CONFIG_FILE, ModelsConfig, TaskConfig
 from models.presets.architecture import ARCHITECTURE_FILE
 from models.presets.backbones import merge_lora
 from models.saved.export import export_saved_model
@@ -43,6 +44,7 @@ class Executor(StepExecutor):
     def run(self, step: StepRun) -> None:
         stored = json.loads(step.parameters["config"])
         config = ModelsConfig.from_stored(stored)
+        calibrate = EvaluationConfig.model_validate(stored.get("evaluation", {})).calibrate
         folder, run_folder = step.folder("tokenizer"), step.folder("model_run")
         tokenizer, labels = Tokenizer.load(folder), LabelSpace.load(folder)
         preset = describe_checked_preset(config.model, step.parameters["preset"])
@@ -59,6 +61,7 @@ class Executor(StepExecutor):
             return build_model(config.model, tokenizer=tokenizer, outputs=labels.outputs)
 
         PROGRESS_LOG.info("reading the rows")
+        code = fingerprint(*_TRAINING_CODE)
         trained = train(
             make_model,
             rows("train"),
@@ -70,13 +73,15 @@ class Executor(StepExecutor):
             max_length=tokenizer.max_length,
             depths=layer_depths,
             preset=config.model.type == "preset",
-            resume_key={**model_key(config.model), "code": fingerprint(*_TRAINING_CODE)},
+            calibrate=calibrate,
+            resume_key={**model_key(config.model), **_metrics_key(config.task, calibrate), "code": code},
             checkpoint_dir=Path(step.parameters["checkpoints"]),
             log_dir=run_folder / "logs",
             on_progress=log_progress,
             on_note=lambda text: USER_LOG.info("%s", text),
         )
         report = to_json(trained.report, indent=1, ascii=True)
+        stored["task"]["threshold"] = trained.task.threshold  # a number, also for `auto`
         extra = {CONFIG_FILE: to_json(stored, indent=1, ascii=True).encode(), REPORT_FILE: report.encode()}
         if preset is not None:
             extra[ARCHITECTURE_FILE] = preset.text().encode()
@@ -88,12 +93,17 @@ class Executor(StepExecutor):
                 trained.model,
                 target,
                 tokenizer=tokenizer,
-                labels=labels,
-                task=config.task,
+                labels=trained.labels,
+                task=trained.task,
                 extra_files=extra,
                 warmup_texts=WARMUP_TEXTS,
             )
         trained.checkpoints.remove()
+
+
+def _metrics_key(task: TaskConfig, calibrate: bool) -> dict[str, Any]:
+    """Whether temperatures are fitted, where that decides the eval metrics and so the best epoch: not at 0.5."""
+    return {"evaluation.calibrate": calibrate} if task.type == "multi_label" and task.threshold != 0.5 else {}
 
 
 class Trainer(Step, executor=Executor):
@@ -113,7 +123,7 @@ class Trainer(Step, executor=Executor):
         checkpoints: str,
         preset: str = "",
     ) -> None:
-        """`config` is the dump of a ModelsConfig; its other keys (`data`, `name`) are stored with the model.
+        """`config` is the dump of a ModelsConfig, with `evaluation.calibrate`; all its keys are stored with the model.
 
         `preset`: a digest of the preset's files, see `components.preset_fingerprint`.
         """

@@ -15,7 +15,7 @@ def postprocess(logits: tf.Tensor, task: TaskConfig, labels: LabelSpace) -> dict
     Args:
         logits: [B, C] float32 ([B, 1] for a regression, in standard deviations from the training mean).
         task: type, `threshold` and `label_separator`.
-        labels: names of the outputs, or mean and standard deviation for a regression.
+        labels: names of the outputs and temperatures, or mean and standard deviation for a regression.
 
     Returns:
         `single_label`: `label` [B] string, the most probable one; `score` [B], its probability; `probabilities` [B, C].
@@ -32,7 +32,7 @@ def postprocess(logits: tf.Tensor, task: TaskConfig, labels: LabelSpace) -> dict
     if task.type == "single_label":
         label = tf.gather(names, tf.argmax(logits, axis=-1, output_type=tf.int32))
     else:
-        label = _joined(names, probabilities >= task.threshold, task.label_separator)
+        label = _joined(names, probabilities >= task.probability_threshold, task.label_separator)
     return {"label": label, "score": tf.reduce_max(probabilities, axis=-1), "probabilities": probabilities}
 
 
@@ -40,6 +40,9 @@ def predicted_values(logits: tf.Tensor, task_type: TaskType, labels: LabelSpace)
     """Only the numbers: probabilities [B, C], or [B, 1] in the unit of the training labels; float32."""
     if task_type == "regression":
         return logits * labels.std + labels.mean
+    if labels.temperatures:
+        # A product, because the converter folds it into the last layer's weights.
+        logits = logits * tf.constant([1 / temperature for temperature in labels.temperatures], tf.float32)
     return tf.nn.softmax(logits) if task_type == "single_label" else tf.sigmoid(logits)
 
 

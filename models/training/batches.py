@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +26,11 @@ class Batch:
     targets: np.ndarray  # [B] or [B, C], the rows' own dtype
     rows: np.ndarray  # [b] int64, the rows' indices; b < B if the batch is padded with empty rows at its end
     tokens: int  # real tokens, without padding
+
+
+def standardized(batch: Batch, mean: float, std: float) -> Batch:
+    """The batch with the targets of a regression in standard deviations from their mean, float32."""
+    return replace(batch, targets=((batch.targets - mean) / std).astype(np.float32))
 
 
 def choose_buckets(

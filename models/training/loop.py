@@ -15,11 +15,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from models import runtime
+from models import calibration, runtime
 from models.config import TaskConfig, TrainConfig
 from models.errors import Interrupted
 from models.training import eval_metrics
-from models.training.batches import Batches, choose_buckets
+from models.training.batches import Batches, choose_buckets, standardized
 from models.training.devices import TrainingDevices
 from models.training.loss import label_weights, row_loss, row_weights
 from models.training.optimizer import make_optimizer, with_moving_averages
@@ -46,6 +46,7 @@ class Loop:
         model: made in the scope of the devices' strategy.
         config: what `resolve_defaults` returned.
         depths: model to variable path to depth, for layer-wise learning rates.
+        calibrate: whether to fit temperatures; the result is in `calibration` after `run`.
         on_progress, on_note: receive the progress, and sentences for the user.
     """
 
@@ -62,6 +63,7 @@ class Loop:
         pad_id: int,
         max_length: int,
         depths: Callable[[keras.Model], Mapping[str, int]] | None,
+        calibrate: bool,
         on_progress: Callable[[Progress], None] | None,
         on_note: Callable[[str], None] | None,
     ) -> None:
@@ -77,7 +79,8 @@ class Loop:
         self.steps_per_epoch = math.ceil(len(self.batches) / config.accumulate)
         self.steps = self.steps_per_epoch * self.epochs
         self.weights = label_weights(task, config, labels)
-        self.metric = eval_metrics.deciding_metric(task, config.metric)
+        self.metric, self.targets = eval_metrics.deciding_metric(task, config.metric), np.asarray(evaluation.targets)
+        self.fitting: dict[str, Any] = {"calibrate": calibrate, "metric": self.metric}
         with devices.strategy.scope():
             by_path = depths(model) if depths is not None else None
             self.optimizer = make_optimizer(model, config, steps=self.steps, depths=by_path)
@@ -108,11 +111,13 @@ class Loop:
                     self._epoch()
                 if (self.position.epoch, self.position.step) != start:
                     self._save()
+                with self.devices.strategy.scope():
+                    self.checkpoints.restore_best(self.model.trainable_variables)
+                logits = self._predict_eval()
                 self.stop.check()
             except StopRequested as request:
                 raise self._interrupted() from request
-        with self.devices.strategy.scope():
-            self.checkpoints.restore_best(self.model.trainable_variables)
+        self.calibration = calibration.fit(logits, self.targets, self.task, self.labels.labels, **self.fitting)
         self.board.close()
         self.position.seconds = self.before + time.perf_counter() - self.started
 
@@ -143,7 +148,8 @@ class Loop:
             if due:
                 self._save()
         with with_moving_averages(self.optimizer, self.model.trainable_variables, self.devices.strategy):
-            evaluation = self._evaluate()
+            logits = self._predict_eval()
+            evaluation = eval_metrics.compute(logits, self.targets, self.task, self.labels, **self.fitting)
             self._close_epoch(evaluation, self.step.traces + self.predictor.traces - traces)
         if position.total_steps < self.steps and self.checkpoints.due():
             self._save()
@@ -159,7 +165,7 @@ class Loop:
         began, traces = time.perf_counter(), self.step.traces
         batches = [self.batches.make_batch(rows) for rows in group]
         if self.task.type == "regression":
-            batches = [_standardized(batch, self.labels) for batch in batches]
+            batches = [standardized(batch, self.labels.mean, self.labels.std) for batch in batches]
         weights = [row_weights(batch.targets, len(batch.rows), self.task, self.weights) for batch in batches]
         with translate_tf_errors(self.config):
             self.unread.append(self.step(batches, weights, self.position.total_steps))
@@ -191,10 +197,10 @@ class Loop:
         }
         self.board.write("train", scalars, position.total_steps)
         self.unread = []
-        self._report_progress(position.loss_sum / position.step)
+        self._report_progress(position.mean_loss)
 
-    def _evaluate(self) -> dict[str, float]:
-        """Metrics of the eval rows. A stop request meanwhile leaves the epoch open; it is evaluated again later."""
+    def _predict_eval(self) -> np.ndarray:
+        """Logits of the eval rows, [N, C]. A stop request meanwhile leaves the epoch open, to be evaluated later."""
         began, rows, traces = time.perf_counter(), self.evaluation.rows, self.predictor.traces
         logits, done = np.empty((len(rows), self.labels.outputs), np.float32), 0
         for batch in self.evaluation.by_length():
@@ -203,15 +209,14 @@ class Loop:
                 logits[batch.rows] = self.predictor(batch.features)[: len(batch.rows)]
             done += len(batch.rows)
             if self.pace.is_report_due():
-                self._report_progress(self.position.loss_sum / self.position.step, evaluated=done / len(rows))
+                self._report_progress(self.position.mean_loss, evaluated=done / len(rows))
         if self.predictor.traces == traces or not self.pace.evaluation:
             self.pace.evaluation = time.perf_counter() - began
-        return eval_metrics.compute(logits, np.asarray(rows.targets), self.task, self.labels)
+        return logits
 
     def _close_epoch(self, evaluation: dict[str, float], traces: int) -> None:
         position = self.position
-        value = evaluation[self.metric]
-        loss = position.loss_sum / position.step
+        value, loss = evaluation[self.metric], position.mean_loss
         if not math.isfinite(evaluation["loss"]):
             raise eval_loss_not_finite(evaluation["loss"], position.epoch + 1)
         position.epoch, position.step, position.loss_sum = position.epoch + 1, 0, 0.0
@@ -262,7 +267,7 @@ class Loop:
         self, loss: float, evaluation: Mapping[str, float] | None = None, evaluated: float | None = None
     ) -> None:
         position = self.position
-        epoch = position.epoch if evaluation is not None else position.epoch + 1
+        epoch = position.epoch + (position.step > 0)
         left = self.pace.seconds_left(self.steps - position.total_steps, self.epochs - position.epoch)
         rate = self.pace.rate()
         self.on_progress(
@@ -282,11 +287,6 @@ class Loop:
             "versions": [tf.__version__, keras.__version__, runtime.onednn_state()],
             **given,
         }
-
-
-def _standardized(batch: Any, labels: LabelSpace) -> Any:
-    targets = ((batch.targets - labels.mean) / labels.std).astype(np.float32)
-    return type(batch)(batch.features, targets, batch.rows, batch.tokens)
 
 
 def _steps(count: int) -> str:

@@ -48,6 +48,11 @@ class Position:
     best_value: float | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def mean_loss(self) -> float:
+        """Training loss of this epoch's steps, or of the last epoch if this one has none yet."""
+        return self.loss_sum / self.step if self.step else float(self.history[-1]["train_loss"])
+
 
 @dataclass
 class Pace:

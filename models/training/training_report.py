@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,9 @@ def make_report(loop: Loop) -> dict[str, Any]:
         "best_epoch": position.best_epoch,
         "best_value": position.best_value,
         "history": position.history,
+        "calibration": {
+            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(loop.calibration).items()
+        },
         "traces": {"train": loop.step.traces, "eval": loop.predictor.traces},
         "resumed_at_step": loop.resumed_at,
         "started_anew_because": loop.restart_reason,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,15 @@ from tflite.host.labels import LabelSpace
 class TrainedModel:
     """A float32 model with the best epoch's weights, outside any strategy, and a report of JSON values.
 
+    `labels` has the model's temperatures, and `task` the number that `task.threshold: auto` came to.
     `checkpoints` still holds the whole training: call `checkpoints.remove()` once the model is safe elsewhere.
     """
 
     model: keras.Model
     report: dict[str, Any]
     checkpoints: Checkpoints
+    labels: LabelSpace
+    task: TaskConfig
 
 
 def train(
@@ -48,6 +51,7 @@ def train(
     max_length: int,
     depths: Callable[[keras.Model], Mapping[str, int]] | None = None,
     preset: bool = False,
+    calibrate: bool = True,
     resume_key: Mapping[str, Any] | None = None,
     checkpoint_dir: Path | str | None = None,
     log_dir: Path | str | None = None,
@@ -66,10 +70,12 @@ def train(
         train, evaluation: targets of a regression are in their own unit; the model learns standardized ones.
         depths: model to variable path to depth, for layer-wise learning rates.
         preset: whether the model is pretrained, which decides the default epochs and learning rate.
+        calibrate: fit temperatures on the eval rows (`models.calibration`).
         resume_key: further named JSON values that decide the result ("model": its settings, "code"); if they change, a
             checkpoint is not used.
         log_dir: of the TensorBoard files.
-        on_note: receives sentences: whether training continues or starts afresh, and what is wrong with checkpoints.
+        on_note: receives sentences: whether training continues or starts afresh, what is wrong with checkpoints, what
+            could not be calibrated.
 
     Raises:
         TrainingError: rows that cannot be trained on, a loss that is not finite, or a checkpoint folder that is not
@@ -97,14 +103,19 @@ def train(
             pad_id=pad_id,
             max_length=max_length,
             depths=depths,
+            calibrate=calibrate,
             on_progress=on_progress,
             on_note=on_note,
         )
         loop.run(checkpoint_dir, log_dir, resume_key or {})
+        for note in loop.calibration.notes:
+            loop.on_note(note)
         report = make_report(loop)
     if devices.replicas > 1 or devices.strategy_name != "none" or config.precision != "float32":
         model = _plain_copy(make_model, model)
-    return TrainedModel(model, report, loop.checkpoints)
+    labels = replace(labels, temperatures=loop.calibration.temperatures)
+    task = task.model_copy(update={"threshold": loop.calibration.threshold})
+    return TrainedModel(model, report, loop.checkpoints, labels, task)
 
 
 def _adapt(model: keras.Model, rows: TokenRows) -> None:

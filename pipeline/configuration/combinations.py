@@ -55,7 +55,7 @@ def _kind_of_task(config: ProjectConfig) -> Iterator[Problem]:
     if task.type != "regression":
         return
     why = "a regression has no labels"
-    yield from _unused_settings(config, ("train.label_smoothing", "train.class_weights"), why)
+    yield from _unused_settings(config, ("train.label_smoothing", "train.class_weights", "evaluation.calibrate"), why)
     if config.gate.small_class != "off":
         yield from _unused_settings(config, ("gate.small_class_rows",), why)
     for rule in ("small_class", "unseen_label"):
@@ -151,7 +151,7 @@ def _training(config: ProjectConfig) -> Iterator[Problem]:
     if train.strategy == "tpu" and not train.xla:
         yield Problem("train.xla", "false", "true, because a TPU runs only code compiled by XLA", "remove it")
     half = train.label_smoothing / 2
-    if task.type == "multi_label" and not half < task.threshold < 1 - half:
+    if task.type == "multi_label" and task.threshold != "auto" and not half < task.threshold < 1 - half:
         yield Problem(
             "train.label_smoothing",
             f"{train.label_smoothing:g}, so targets are {half:g} and {1 - half:g} instead of 0 and 1",

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from components.data.formats.files import abbreviate
 from pipeline.paths import Paths
+from pipeline.runs.calibration_lines import calibration_lines
 from pipeline.runs.run_records import RunRecord, all_runs
 from pipeline.steps import CHECKS
 from pipeline.terminal.console import PlainConsole
@@ -36,6 +37,8 @@ def print_summary(record: RunRecord, paths: Paths, stream: TextIO, *, as_json: b
     overall = record.evaluation.get("metrics", {})
     if overall:
         console.print("", _metrics(record.evaluation), sep="\n")
+        for line in calibration_lines(record.training.get("calibration") or {}, overall):
+            console.print(line)
     labels = record.evaluation.get("per_label", {})
     if 1 < len(labels) <= MOST_LABELS:
         console.print("", _labels(labels, _label_rows(record.evaluation)), sep="\n")

@@ -8,9 +8,11 @@ import keras
 import pytest
 
 from components.training_messages import explain_interrupted_export
+from models.config import TaskConfig
 from models.errors import Interrupted
 from models.training.resuming.checkpoint import Checkpoints
 from models.training.training_run import TrainedModel
+from tflite.host.labels import LabelSpace
 
 
 @pytest.mark.parametrize(
@@ -29,7 +31,9 @@ def test_an_interrupted_export_keeps_what_a_checkpoint_holds(
         checkpoints.save([keras.Variable(1.0)], {"total_steps": saved})
     with (
         pytest.raises(Interrupted) as caught,
-        explain_interrupted_export(TrainedModel(keras.Model(), {"steps": 8}, checkpoints)),
+        explain_interrupted_export(
+            TrainedModel(keras.Model(), {"steps": 8}, checkpoints, LabelSpace(("a", "b")), TaskConfig())
+        ),
     ):
         raise KeyboardInterrupt
     error = caught.value

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 MULTI = """\
 name: tiny
 data: {train: train.jsonl, eval: eval.jsonl, test: test.jsonl}
-task: {type: multi_label, label: tags}
+task: {type: multi_label, label: tags, threshold: auto}
 tokenizer: {vocabulary_size: 96, max_length: 32}
 model: {num_layers: 1, width: 32, num_heads: 2, dropout: 0.0, positions: rotary}
 train: {epochs: 12, batch_size: 16, learning_rate: 0.01}
@@ -58,6 +58,11 @@ def test_several_labels_from_json_lines(project: Any) -> None:
     result = project.run()
     assert result["status"] == "pushed"
     assert result["evaluation"]["metrics"]["micro_f1"] > 0.9
+    fitted = result["training"]["calibration"]
+    stored = json.loads(Path(result["pushed"], "assets.extra", "transom.json").read_text())
+    bundle = json.loads(Path(result["bundle"], "edge.json").read_text())
+    assert fitted["tuned"]
+    assert fitted["threshold"] == stored["task"]["threshold"] == bundle["threshold"]
     out = project.transom("predict", result["pushed"], "redish blueish box", "hat of thing", "--json")
     labels = [json.loads(line)["label"] for line in out.splitlines()]
     assert labels == ["blue|red", ""]

@@ -56,7 +56,7 @@ def write_bundle(
         with_metadata = add_metadata(content, manifest, card, vocabulary, labels.labels)
         (folder / MODEL_FILE).write_bytes(with_metadata)
         tokenizer.save(folder)
-        labels.save(folder)
+        replace(labels, temperatures=()).save(folder)  # they are in the file's weights: no host may apply them again
         if labels.labels:
             (folder / LABELS_FILE).write_text("".join(f"{label}\n" for label in labels.labels), encoding="utf-8")
         hashes = {path.name: hash_file(path) for path in sorted(folder.iterdir())}
@@ -134,7 +134,7 @@ def _readme(manifest: Manifest, tokenizer: Tokenizer, labels: LabelSpace, card: 
         "signature": manifest.signature(longest),
         "output": manifest.output,
         "outputs": labels.outputs,
-        "meaning": _MEANINGS[manifest.task],
+        "meaning": _MEANINGS[manifest.task] + (f" {manifest.threshold:g}" if manifest.task == "multi_label" else ""),
         "pad_id": manifest.pad_id,
         "pair_argument": ', ["so bad"]' if manifest.pairs else "",
         "mediapipe_note": _COMPATIBLE if tokenizer.mediapipe_compatible else _INCOMPATIBLE,
@@ -148,7 +148,7 @@ def _readme(manifest: Manifest, tokenizer: Tokenizer, labels: LabelSpace, card: 
 
 _MEANINGS: dict[TaskType, str] = {
     "single_label": "the probabilities of the labels, in order",
-    "multi_label": "each label's own probability, in order",
+    "multi_label": "each label's own probability, in order; a label is predicted if its probability is at least",
     "regression": "the predicted number",
 }
 _COMPATIBLE = "the served model does the same (`tokenizer.mediapipe_compatible`), so the token ids are equal."

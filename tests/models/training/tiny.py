@@ -84,6 +84,7 @@ def fit(
     evaluation: TokenRows | None = None,
     labels_: LabelSpace | None = None,
     train_config: dict[str, Any] | None = None,
+    threshold: float | str = 0.5,
     **options: Any,
 ) -> TrainedModel:
     """Trains the tiny model on tiny rows; `options` are those of `train`."""
@@ -93,7 +94,7 @@ def fit(
         lambda: model(1 if task == "regression" else 2, dropout),
         own,
         evaluation if evaluation is not None else rows(40, 1, task=task),
-        task=TaskConfig(type=task),
+        task=TaskConfig(type=task, threshold=threshold),
         config=config,
         labels=labels_ or labels(own, task),
         pad_id=0,

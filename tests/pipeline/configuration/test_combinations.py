@@ -38,6 +38,8 @@ def configure(folder: Path, **groups: Any) -> Any:
     [
         # Settings of one kind of task.
         ({"task.threshold": 0.3}, "task.threshold", "only a multi_label task"),
+        ({"task.threshold": "auto"}, "task.threshold", "only a multi_label task"),
+        (NUMBER | {"evaluation.calibrate": False}, "evaluation.calibrate", "has no labels"),
         ({"task.label_separator": ";"}, "task.label_separator", "only a multi_label task"),
         (NUMBER | {"task.threshold": 0.3}, "task.threshold", "task.type is regression"),
         (NUMBER | {"train.label_smoothing": 0.1}, "train.label_smoothing", "has no labels"),
@@ -159,6 +161,7 @@ def test_settings_without_effect_are_refused(tmp_path: Path, keys: dict, refused
         # Valid combinations.
         MULTI | {"task.labels": ["a b", "c"], "task.label_separator": ";", "train.class_weights": {"a b": 2.0}},
         MULTI | {"train.label_smoothing": 0.1, "task.threshold": 0.2, "train.class_weights": "balanced"},
+        MULTI | {"train.label_smoothing": 0.1, "task.threshold": "auto", "evaluation.calibrate": False},
         {"task.labels": ["a|b", "c"], "evaluation.thresholds": {"recall/a|b": {"min": 0.5, "slices": ["label=a|b"]}}},
         PRESET | {"model.lora_rank": 4, "train.layer_decay": 0.9, "kubeflow.preset": "/mnt/preset"},
         PRESET | {"model.freeze": 0},

@@ -40,7 +40,14 @@ class NumbersInText(tf.Module):
         return {"probabilities": tf.gather(numbers, self.order, axis=1), "score": tf.reduce_max(numbers, axis=1)}
 
 
-def export(folder: Path, task: TaskConfig, *, labels: tuple[str, ...] = LABELS, shift: float = 0.0) -> Path:
+def export(
+    folder: Path,
+    task: TaskConfig,
+    *,
+    labels: tuple[str, ...] = LABELS,
+    shift: float = 0.0,
+    temperatures: tuple[float, ...] = (),
+) -> Path:
     """A SavedModel as the Trainer exports it: signature `tf_example`, with its labels and configuration."""
     serving = folder / "Format-Serving"
     order = [LABELS.index(label) if label in LABELS else 0 for label in labels] or [0]
@@ -48,7 +55,7 @@ def export(folder: Path, task: TaskConfig, *, labels: tuple[str, ...] = LABELS, 
     tf.saved_model.save(model, str(serving), signatures={"tf_example": model.tf_example})
     extra = serving / "assets.extra"
     extra.mkdir()
-    LabelSpace(labels=labels).save(extra)
+    LabelSpace(labels=labels, temperatures=temperatures).save(extra)
     (extra / "transom.json").write_text(json.dumps({"task": task.model_dump(mode="json")}))
     return folder
 

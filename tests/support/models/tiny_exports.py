@@ -1,4 +1,4 @@
-"""Tiny models with random weights, exported: one for each kind of task."""
+"""Tiny models with random weights, exported: one for each kind of task. That of pairs has no temperature."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ from tflite.host.tokenizer import Tokenizer
 
 ENCODER = EncoderConfig(num_layers=1, width=8, num_heads=2)
 KINDS = {
-    "single": (TaskConfig(text="review"), LabelSpace(labels=("bad", "good", "très 好"))),
+    "single": (TaskConfig(text="review"), LabelSpace(labels=("bad", "good", "très 好"), temperatures=(1.7,))),
     "pair": (TaskConfig(text="a", text_pair="b"), LabelSpace(labels=("no", "yes"))),
-    "multi": (TaskConfig(type="multi_label", label_separator="; "), LabelSpace(labels=("x", "y", "z"))),
+    "multi": (
+        TaskConfig(type="multi_label", label_separator="; "),
+        LabelSpace(labels=("x", "y", "z"), temperatures=(0.6, 1.0, 2.5)),
+    ),
     "number": (TaskConfig(type="regression", text_pair="other"), LabelSpace(mean=1000.0, std=50.0)),
 }
 

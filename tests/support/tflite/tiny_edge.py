@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -17,9 +18,10 @@ from tflite.host.labels import LabelSpace
 from tflite.host.manifest import Manifest
 
 LENGTHS = (8, 16)
-LABELS = LabelSpace(labels=("bad", "good", "so so"), counts=(3, 2, 1), rows=6)
+LABELS = LabelSpace(labels=("bad", "good", "so so"), counts=(3, 2, 1), rows=6, temperatures=(1.6,))
 NUMBER = LabelSpace(mean=50.0, std=7.0)
-TASKS = {"single_label": LABELS, "multi_label": LABELS, "regression": NUMBER}
+SEVERAL = replace(LABELS, temperatures=(0.7, 1.0, 2.0))
+TASKS = {"single_label": LABELS, "multi_label": SEVERAL, "regression": NUMBER}
 
 
 def manifest(task: str = "single_label", lengths: tuple[int, ...] = LENGTHS, **more: Any) -> Manifest:

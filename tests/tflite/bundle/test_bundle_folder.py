@@ -48,6 +48,14 @@ def test_a_bundle_predicts_as_keras(task: str, pairs: bool, tmp_path: Path) -> N
     assert check_golden(folder) == len(texts)
 
 
+def test_temperatures_are_in_the_model_alone_and_the_readme_names_the_threshold(tmp_path: Path) -> None:
+    """A host that found them in labels.json could apply them a second time."""
+    folder = bundle(tmp_path / "b", "multi_label")
+    assert tiny.TASKS["multi_label"].temperatures
+    assert "temperatures" not in json.loads((folder / "labels.json").read_text())
+    assert "a label is predicted if its probability is at least 0.5." in (folder / "README.md").read_text()
+
+
 def test_the_files_of_a_bundle(single: Path) -> None:
     names = {"model.tflite", "vocab.txt", "tokenizer.json", "labels.json", "labels.txt"}
     assert {path.name for path in single.iterdir()} == names | {"golden.jsonl", "edge.json", "README.md"}

@@ -35,6 +35,7 @@ from models.saved.restore import restore
 from models.saved.warmup_requests import WARMUP_FILE
 from serving.check.replay import Replay
 from serving.publish.version_folders import versions
+from tflite.host.labels import LabelSpace
 
 GOOD = [("one", "a"), ("two", "b"), *((f"{n}", "ab"[n % 2]) for n in range(40))]
 # For each rule the rows of training and of eval in which it finds something.
@@ -131,7 +132,7 @@ def blessed(here: Setting) -> bool:
 def _(a: Setting, b: Setting) -> None:
     for here, name in ((a, "label"), (b, "place")):
         assert {each["column"] for each in summarize(MEASURED, here.evaluation)["slices"]} == {name}
-        specs = build_eval_config(here.models.task, here.evaluation, ("a", "b"), None).slicing_specs
+        specs = build_eval_config(here.models.task, here.evaluation, LabelSpace(("a", "b")), None).slicing_specs
         assert [list(spec.feature_keys) for spec in specs] == [[], [name]]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -43,7 +44,7 @@ def _train(config: str) -> Any:
 def _fit(config: TrainConfig, **options: Any) -> Any:
     # Short rows all get the same length in batches, so they are traced once.
     rows, evaluation = tiny.rows(120, longest=8), tiny.rows(16, 1, longest=8)
-    return tiny.fit(train_config=config.model_dump(), rows_=rows, evaluation=evaluation, **options)
+    return tiny.fit(train_config=config.model_dump(), rows_=rows, **{"evaluation": evaluation, **options})
 
 
 def optimizer(here: Setting, steps: int = 10) -> tuple[Any, list[keras.Variable]]:
@@ -254,3 +255,11 @@ def _(a: Setting, b: Setting) -> None:
         train(here, checkpoint_dir=folder, on_progress=look)
         found.append(seen[0])
     assert found == [False, True]
+
+
+@setting("evaluation.calibrate", True, False, base=QUICK, steps="Trainer Evaluator")
+def _(a: Setting, b: Setting) -> None:
+    for here, count in ((a, 1), (b, 0)):
+        stored = json.loads(here.steps["Trainer"]["config"])["evaluation"]["calibrate"]
+        trained = _fit(here.models.train, evaluation=tiny.rows(60, 1), calibrate=stored)
+        assert len(trained.labels.temperatures) == count
