@@ -56,7 +56,8 @@ class Executor(StepExecutor):
 
         def make_model() -> keras.Model:
             PROGRESS_LOG.info("building the model")
-            return build_model(config.model, tokenizer=tokenizer, outputs=labels.outputs)
+            two_texts = config.task.text_pair is not None
+            return build_model(config.model, tokenizer=tokenizer, outputs=labels.outputs, two_texts=two_texts)
 
         PROGRESS_LOG.info("reading the rows")
         trained = train(
@@ -66,8 +67,7 @@ class Executor(StepExecutor):
             task=config.task,
             config=config.train,
             labels=labels,
-            pad_id=tokenizer.pad_id,
-            max_length=tokenizer.max_length,
+            tokenizer=tokenizer,
             depths=layer_depths,
             preset=config.model.type == "preset",
             resume_key={**model_key(config.model), "code": fingerprint(*_TRAINING_CODE)},

@@ -7,7 +7,7 @@ import math
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from models import runtime
 from models.config import TaskConfig, TrainConfig
 from models.errors import Interrupted
 from models.training import eval_metrics
-from models.training.batches import Batches, choose_buckets
+from models.training.batches import Batch, Batches, choose_buckets
 from models.training.devices import TrainingDevices
 from models.training.loss import label_weights, row_loss, row_weights
 from models.training.optimizer import make_optimizer, with_moving_averages
@@ -30,7 +30,7 @@ from models.training.resuming.stopping import StopRequest, StopRequested, stoppa
 from models.training.step import BatchPredictor, StepResult, TrainStep
 from models.training.token_rows import TokenRows
 from models.training.training_checks import eval_loss_not_finite, loss_not_finite, translate_tf_errors
-from models.training.training_report import TensorBoardWriter
+from models.training.training_report import TensorBoardWriter, describe_end
 from tflite.host.labels import LabelSpace
 
 # Reading a loss waits for the device, so losses are read in groups.
@@ -113,6 +113,7 @@ class Loop:
                 raise self._interrupted() from request
         with self.devices.strategy.scope():
             self.checkpoints.restore_best(self.model.trainable_variables)
+        self.on_note(describe_end(self))
         self.board.close()
         self.position.seconds = self.before + time.perf_counter() - self.started
 
@@ -284,9 +285,9 @@ class Loop:
         }
 
 
-def _standardized(batch: Any, labels: LabelSpace) -> Any:
+def _standardized(batch: Batch, labels: LabelSpace) -> Batch:
     targets = ((batch.targets - labels.mean) / labels.std).astype(np.float32)
-    return type(batch)(batch.features, targets, batch.rows, batch.tokens)
+    return replace(batch, targets=targets)
 
 
 def _steps(count: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,20 @@ import keras
 import numpy as np
 
 from models.config import TaskConfig, TrainConfig
+from models.network.surface import Surface
 from models.network.token_features import BigramRows
 from models.training.devices import choose_devices
 from models.training.loop import Loop
+from models.training.loss import label_weights
 from models.training.optimizer import resolve_defaults
 from models.training.progress import Progress
 from models.training.resuming.checkpoint import Checkpoints
+from models.training.surface_fit import fit_surface
 from models.training.token_rows import TokenRows
 from models.training.training_checks import check_rows
 from models.training.training_report import make_report
 from tflite.host.labels import LabelSpace
+from tflite.host.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,7 @@ def train(
     task: TaskConfig,
     config: TrainConfig,
     labels: LabelSpace,
-    pad_id: int,
-    max_length: int,
+    tokenizer: Tokenizer,
     depths: Callable[[keras.Model], Mapping[str, int]] | None = None,
     preset: bool = False,
     resume_key: Mapping[str, Any] | None = None,
@@ -76,7 +79,7 @@ def train(
             writable.
         Interrupted: a signal ended the training; a checkpoint keeps its state.
     """
-    check_rows(train, evaluation, labels, task, max_length)
+    check_rows(train, evaluation, labels, task, tokenizer.max_length)
     devices = choose_devices(config.strategy)
     if config.precision == "auto":
         config = config.model_copy(update={"precision": devices.precision})
@@ -84,7 +87,7 @@ def train(
         keras.utils.set_random_seed(config.seed)
         with devices.strategy.scope():
             model = make_model()
-            _adapt(model, train)
+            train = _adapt(model, train, task, config, labels, tokenizer)
         lora = any("lora" in variable.name for variable in model.trainable_variables)
         loop = Loop(
             model,
@@ -94,8 +97,8 @@ def train(
             config=resolve_defaults(config, preset=preset, lora=lora),
             labels=labels,
             devices=devices,
-            pad_id=pad_id,
-            max_length=max_length,
+            pad_id=tokenizer.pad_id,
+            max_length=tokenizer.max_length,
             depths=depths,
             on_progress=on_progress,
             on_note=on_note,
@@ -107,11 +110,23 @@ def train(
     return TrainedModel(model, report, loop.checkpoints)
 
 
-def _adapt(model: keras.Model, rows: TokenRows) -> None:
-    """Adapts the layers that learn from the training rows without gradients."""
+def _adapt(
+    model: keras.Model,
+    rows: TokenRows,
+    task: TaskConfig,
+    config: TrainConfig,
+    labels: LabelSpace,
+    tokenizer: Tokenizer,
+) -> TokenRows:
+    """Adapts the layers that learn from the training rows without gradients. Returns the rows to train on."""
     for layer in model._flatten_layers():
         if isinstance(layer, BigramRows):
             layer.adapt(np.asarray(rows.token_ids), np.asarray(rows.offsets[:-1]))
+        if isinstance(layer, Surface):
+            by_label = label_weights(task, config, labels)
+            options: dict[str, Any] = {"task": task, "labels": labels, "tokenizer": tokenizer, "seed": config.seed}
+            rows = replace(rows, base_logits=fit_surface(layer, rows, label_weights=by_label, **options))
+    return rows
 
 
 @contextlib.contextmanager
