@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
-from models.network.surface_features import DENSE_FEATURES, Features, pair_features, text_features
+from models.network.surface_features import DENSE_FEATURES, TINY, pair_features, text_rows
 
 MOST_WEIGHTS = 1_000_000
 """Of the table of pairs: with many labels it has fewer rows."""
@@ -46,29 +47,40 @@ class Surface(keras.layers.Layer):
                 shape=shape, initializer="zeros", dtype="float32", autocast=False, trainable=False, name=name
             )
 
-        rows = 2 * self.vocabulary if self.two_texts else self.vocabulary + self.pairs
-        self.table = weight("table", rows, self.outputs)
-        self.idf = weight("idf", self.vocabulary if self.two_texts else rows)
         if self.two_texts:
+            self.table = weight("table", 2 * self.vocabulary, self.outputs)
+            self.idf = weight("idf", self.vocabulary)
             self.spelling = weight("spelling", self.vocabulary, SPELLING_SIZE)
             self.dense = weight("dense", DENSE_FEATURES, self.outputs)
+        else:
+            # A row's weights times its IDF, and the square of its IDF in multiples of `square`, so that one table with
+            # one scale can hold both when it is quantized.
+            self.table = weight("table", self.vocabulary + self.pairs, self.outputs + 1)
+            self.square = weight("square")
         self.bias = weight("bias", self.outputs)
 
-    def features(self, token_ids: Any, padding_mask: Any, segment_ids: Any) -> Features:
-        """Int32 [B, L] each, to the features that the linear model is fitted to."""
+    def set_weights_of_rows(self, rows: np.ndarray, idf: np.ndarray) -> None:
+        """Sets the table: the weights [R, outputs] of its rows, and their IDF [R]."""
         if self.two_texts:
-            return pair_features(token_ids, padding_mask, segment_ids, self.idf, self.spelling)
-        return text_features(token_ids, padding_mask, self.idf, self.vocabulary, self.pairs)
+            self.table.assign(rows)
+            return
+        weighted, square = rows * idf[:, None], np.square(idf)
+        unit = float(square.max() / (np.abs(weighted).max() or 1.0)) or 1.0
+        self.table.assign(np.column_stack([weighted, square / unit]))
+        self.square.assign(unit)
 
     def call(self, token_ids: Any, padding_mask: Any, segment_ids: Any, training: bool = False) -> Any:
         """Int32 [B, L] each, to float32 logits [B, outputs]."""
         if training:
             return ops.zeros((ops.shape(token_ids)[0], self.outputs), "float32")
-        features = self.features(token_ids, padding_mask, segment_ids)
-        logits = ops.sum(ops.take(self.table, features.rows, axis=0) * ops.expand_dims(features.values, 2), axis=1)
         if self.two_texts:
-            logits = logits + ops.matmul(features.dense, self.dense)
-        return logits + self.bias
+            features = pair_features(token_ids, padding_mask, segment_ids, self.idf, self.spelling)
+            found = ops.take(self.table, features.rows, axis=0) * ops.expand_dims(features.values, 2)
+            return ops.sum(found, axis=1) + ops.matmul(features.dense, self.dense) + self.bias
+        rows, mask = text_rows(token_ids, padding_mask, self.vocabulary, self.pairs)
+        sums = ops.sum(ops.take(self.table, rows, axis=0) * ops.expand_dims(mask, 2), axis=1)
+        norm = ops.sqrt(sums[:, self.outputs :] * self.square + TINY)
+        return sums[:, : self.outputs] / norm + self.bias
 
     def compute_output_spec(self, token_ids: Any, *_: Any, **__: Any) -> keras.KerasTensor:
         """Float32 under every policy."""

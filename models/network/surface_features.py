@@ -14,7 +14,7 @@ DENSE_FEATURES = 27
 """Numbers that `pair_features` gives apart from the rows of the table."""
 
 _HASH_FACTOR = 9973
-_TINY = 1e-6
+TINY = 1e-6
 
 
 class Features(NamedTuple):
@@ -26,19 +26,26 @@ class Features(NamedTuple):
     dense: Any
 
 
-def text_features(token_ids: Any, padding_mask: Any, idf: Any, vocabulary: int, pairs: int) -> Features:
-    """Tokens and pairs of neighbouring tokens, weighted by TF-IDF and normalized.
+def text_rows(token_ids: Any, padding_mask: Any, vocabulary: int, pairs: int) -> tuple[Any, Any]:
+    """The rows of a text's tokens and of its pairs of neighbouring tokens.
 
     Args:
         token_ids, padding_mask: int32 [B, L].
-        idf: float32 [vocabulary + pairs], the weight of each row: 0 if the row is not used.
         vocabulary: rows of tokens, which come first.
         pairs: rows of pairs, a prime number; a hash names a pair's row, and several pairs may share one.
+
+    Returns:
+        Int32 [B, 2 L], and their mask, float32.
     """
     before = ops.pad(token_ids[:, :-1], [[0, 0], [1, 0]])
     # The largest vocabulary, 200,000, times the factor is below 2**31.
     rows = ops.concatenate([token_ids, vocabulary + (before * _HASH_FACTOR + token_ids) % pairs], axis=1)
-    mask = ops.cast(ops.concatenate([padding_mask, padding_mask], axis=1), "float32")
+    return rows, ops.cast(ops.concatenate([padding_mask, padding_mask], axis=1), "float32")
+
+
+def text_features(token_ids: Any, padding_mask: Any, idf: Any, vocabulary: int) -> Features:
+    """The rows of `text_rows` with TF-IDF weights: `idf` float32 [R], 0 for a row that is not used."""
+    rows, mask = text_rows(token_ids, padding_mask, vocabulary, len(idf) - vocabulary)
     values = ops.take(idf, rows) * mask
     return Features(rows, _normalized(values), ops.zeros_like(values[:, :0]))
 
@@ -96,7 +103,7 @@ def _outer(left: Any, right: Any) -> Any:
 
 
 def _normalized(values: Any) -> Any:
-    return values / ops.sqrt(ops.sum(ops.square(values), axis=1, keepdims=True) + _TINY)
+    return values / ops.sqrt(ops.sum(ops.square(values), axis=1, keepdims=True) + TINY)
 
 
 def _first_occurrences(same: Any, real: Any) -> Any:
@@ -112,7 +119,7 @@ def _continues(segment_ids: Any) -> Any:
 
 
 def _share(hits: Any, weight: Any) -> Any:
-    return ops.sum(hits * weight, axis=1) / (ops.sum(weight, axis=1) + _TINY)
+    return ops.sum(hits * weight, axis=1) / (ops.sum(weight, axis=1) + TINY)
 
 
 def _coverage(hits: Any, first: Any, second: Any) -> list[Any]:
@@ -129,11 +136,11 @@ def _rest(hits: Any, first: Any, second: Any) -> list[Any]:
 
 def _cosine(left: Any, right: Any) -> Any:
     norms = ops.sum(ops.square(left), axis=1) * ops.sum(ops.square(right), axis=1)
-    return ops.sum(left * right, axis=1) / ops.sqrt(norms + _TINY)
+    return ops.sum(left * right, axis=1) / ops.sqrt(norms + TINY)
 
 
 def _common_weight(*, both: Any, first: Any, second: Any, same: Any) -> Any:
     """The cosine of the two texts' TF-IDF vectors, [B]."""
     product = ops.sum(ops.expand_dims(first, 2) * both * ops.expand_dims(second, 1), axis=(1, 2))
     norms = [ops.sum(ops.expand_dims(side, 2) * same * ops.expand_dims(side, 1), axis=(1, 2)) for side in (first, second)]
-    return product / ops.sqrt(norms[0] * norms[1] + _TINY)
+    return product / ops.sqrt(norms[0] * norms[1] + TINY)

@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from models.config import TaskConfig
 from models.network.surface import SPELLING_SIZE, Surface
+from models.network.surface_features import Features, pair_features, text_features
 from models.training.batches import Batches
 from models.training.token_rows import TokenRows
 from tflite.host.labels import LabelSpace
@@ -93,17 +94,21 @@ class _Matrix:
         special = list(tokenizer.special_ids)
         if layer.two_texts:
             layer.spelling.assign(_spelling(tokenizer, special))
-        used = np.ones(layer.idf.shape, np.float32)
-        used[special] = 0.0
-        layer.idf.assign(used)
-        counts, dense = self._compute(sample)
+        self._idf = np.ones(layer.vocabulary if layer.two_texts else layer.table.shape[0], np.float32)
+        self._idf[special] = 0.0
+        counts, _ = self._compute(sample)
         texts = np.bincount(counts.indices, minlength=counts.shape[1])  # in which a row of the table occurs
         if layer.two_texts:
             texts = texts[: layer.vocabulary] + texts[layer.vocabulary :]
-        used[layer.vocabulary :] = texts[layer.vocabulary :] > 0  # other pairs have no weight, and must not count
-        layer.idf.assign(used * (np.log((1.0 + len(sample)) / (1.0 + texts)) + 1.0))
+        self._idf[layer.vocabulary :] = texts[layer.vocabulary :] > 0  # other pairs have no weight, and must not count
+        self._idf *= (np.log((1.0 + len(sample)) / (1.0 + texts)) + 1.0).astype(np.float32)
         _, dense = self._compute(sample)  # with the weights of the tokens
         self._mean, self._std = dense.mean(axis=0), dense.std(axis=0) + 1e-3
+
+    def _features(self, token_ids: np.ndarray, padding_mask: np.ndarray, segment_ids: np.ndarray) -> Features:
+        if self._layer.two_texts:
+            return pair_features(token_ids, padding_mask, segment_ids, self._idf, self._layer.spelling)
+        return text_features(token_ids, padding_mask, self._idf, self._layer.vocabulary)
 
     def of(self, rows: np.ndarray) -> sparse.csr_matrix:
         """[n, K]."""
@@ -114,8 +119,9 @@ class _Matrix:
     def set_weights(self, table: np.ndarray, bias: np.ndarray) -> None:
         """Sets the layer's weights from those of the matrix's columns."""
         rows = self._layer.table.shape[0]
-        self._layer.table.assign(table[:rows])
+        self._layer.set_weights_of_rows(table[:rows], self._idf)
         if self._layer.two_texts:
+            self._layer.idf.assign(self._idf)
             dense = table[rows:] * _DENSE_SCALE / self._std[:, None]
             self._layer.dense.assign(dense)
             bias = bias - self._mean @ dense
@@ -130,7 +136,7 @@ class _Matrix:
             part = by_length[start : start + _BATCH]
             batch = self._batches.make_batch(rows[part])
             given = (batch.features[name] for name in ("token_ids", "padding_mask", "segment_ids"))
-            found, value, numbers = (np.asarray(part_)[: len(part)] for part_ in self._layer.features(*given))
+            found, value, numbers = (np.asarray(part_)[: len(part)] for part_ in self._features(*given))
             nonzero = value != 0.0
             places.append(np.broadcast_to(part[:, None], found.shape)[nonzero])
             columns.append(found[nonzero])
