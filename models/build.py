@@ -11,6 +11,7 @@ from models.errors import PresetError
 from models.network.dropout import LeanDropout
 from models.network.encoder import build_encoder
 from models.network.pooling import Pooling
+from models.network.surface import Surface
 from models.presets.architecture import Architecture
 from models.presets.backbones import empty_backbone, load_backbone
 from models.presets.preset import describe_preset
@@ -28,6 +29,7 @@ def build_model(
     *,
     tokenizer: Tokenizer,
     outputs: int,
+    two_texts: bool = False,
     architecture: Architecture | None = None,
 ) -> keras.Model:
     """The model that is trained, exported and served.
@@ -39,6 +41,7 @@ def build_model(
         config: section `model` of the configuration.
         tokenizer: decides the embedding's size and the longest input of an encoder from scratch.
         outputs: number of outputs, `LabelSpace.outputs`.
+        two_texts: whether a row is a pair of texts (`task.text_pair`), which an encoder from scratch must know.
         architecture: of the preset. If given, the checkpoint is not read, and the weights are random.
 
     Returns:
@@ -49,7 +52,7 @@ def build_model(
         PresetError: the preset cannot be used.
     """
     if isinstance(config, EncoderConfig):
-        encoder = build_encoder(config, tokenizer)
+        encoder = build_encoder(config, tokenizer, two_texts=two_texts and config.linear_rows > 0)
     else:
         encoder = load_backbone(config) if architecture is None else empty_backbone(config, architecture)
     pool = Pooling(resolve_pooling(config, architecture), dtype="float32", name="pooling")
@@ -61,7 +64,12 @@ def build_model(
         dtype="float32",
         name="logits",
     )
-    return keras.Model(encoder.input, head(kept), name="transom")
+    logits = head(kept)
+    if isinstance(config, EncoderConfig) and config.linear_rows:
+        surface = Surface(outputs, tokenizer.vocabulary_size, config.linear_rows, two_texts, dtype="float32", name="surface")
+        inputs = (encoder.input[name] for name in ("token_ids", "padding_mask", "segment_ids"))
+        logits = keras.layers.Add(dtype="float32", name="wide_and_deep")([logits, surface(*inputs)])
+    return keras.Model(encoder.input, logits, name="transom")
 
 
 def resolve_pooling(config: EncoderConfig | PresetConfig, architecture: Architecture | None = None) -> str:

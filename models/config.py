@@ -133,7 +133,10 @@ class EncoderConfig(ConfigSection):
     """Width of the feed-forward layer. Default: four times `width`."""
     kernel_size: int = Field(3, ge=1, le=15)
     """Width in tokens of a convolution before the first layer; 1: no convolution."""
-    bigrams: int = Field(4096, ge=0, le=1_000_000)
+    linear_rows: int = Field(131_071, ge=0, le=10_000_000)
+    """Most rows for pairs of neighbouring tokens in a linear model of TF-IDF features (of two texts: of what they
+    share), which is fitted first and whose logits are added to the encoder's; 0: no linear model."""
+    bigrams: int = Field(0, ge=0, le=1_000_000)
     """Number of pairs of neighbouring tokens with their own embedding, of those that occur at least three times."""
     dropout: Dropout = 0.3
     """Share of activations dropped in training."""
@@ -223,7 +226,8 @@ class TrainConfig(ConfigSection):
     accumulate: int = Field(1, ge=1, le=100_000)
     """Batches whose gradients are averaged into one optimizer step."""
     early_stopping: int | None = Field(None, ge=1)
-    """Stop after this many epochs without a better eval metric. The best epoch's weights are kept in any case."""
+    """Stop after this many epochs without a better eval metric. The best epoch's weights are kept in any case.
+    Default: 2 for a preset, 3 from scratch."""
     metric: Literal["auto", "loss", "accuracy", "macro_f1", "micro_f1", "mse", "spearman"] = "auto"
     """The eval metric that decides which epoch is best. `auto`: accuracy, micro_f1 or spearman, by the task."""
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
@@ -257,4 +261,7 @@ class ModelsConfig(ConfigSection):
     @classmethod
     def from_stored(cls, stored: Mapping[str, Any]) -> ModelsConfig:
         """These sections of a stored configuration (`CONFIG_FILE`), which has others too, such as `data` and `name`."""
-        return ModelsConfig.model_validate({key: stored[key] for key in ModelsConfig.model_fields})
+        sections = {key: stored[key] for key in ModelsConfig.model_fields}
+        if not names_a_preset(sections["model"]):  # models of earlier versions have no linear part
+            sections["model"] = {"linear_rows": 0, **sections["model"]}
+        return ModelsConfig.model_validate(sections)

@@ -58,7 +58,8 @@ class Executor(StepExecutor):
 
         def make_model() -> keras.Model:
             PROGRESS_LOG.info("building the model")
-            return build_model(config.model, tokenizer=tokenizer, outputs=labels.outputs)
+            two_texts = config.task.text_pair is not None
+            return build_model(config.model, tokenizer=tokenizer, outputs=labels.outputs, two_texts=two_texts)
 
         PROGRESS_LOG.info("reading the rows")
         code = fingerprint(*_TRAINING_CODE)
@@ -69,8 +70,7 @@ class Executor(StepExecutor):
             task=config.task,
             config=config.train,
             labels=labels,
-            pad_id=tokenizer.pad_id,
-            max_length=tokenizer.max_length,
+            tokenizer=tokenizer,
             depths=layer_depths,
             preset=config.model.type == "preset",
             calibrate=calibrate,

@@ -7,7 +7,7 @@ import keras_hub
 
 from models.config import EncoderConfig
 from models.network.dropout import LeanDropout
-from models.network.token_features import POSITIONS_IN_WORD, BigramRows, PositionInWord
+from models.network.token_features import POSITIONS_IN_WORD, BigramRows, PositionInWord, SharedToken
 from models.network.transformer_layer import TransformerLayer
 from tflite.host.tokenizer import Tokenizer
 
@@ -15,20 +15,21 @@ _SEGMENTS = 2
 _INITIAL_STDDEV = 0.02  # BERT's, https://arxiv.org/abs/1810.04805
 
 
-def build_encoder(config: EncoderConfig, tokenizer: Tokenizer) -> keras.Model:
+def build_encoder(config: EncoderConfig, tokenizer: Tokenizer, *, two_texts: bool = False) -> keras.Model:
     """The encoder of a configuration, with fresh weights that depend on `keras.utils.set_random_seed` alone.
 
     Args:
         config: sizes, norms, positions.
         tokenizer: decides the size of the token embedding, which tokens continue a word, and the number of learned
             positions.
+        two_texts: whether a row is a pair of texts: then each token tells whether the other text has it.
 
     Returns:
         A functional model from {"token_ids", "padding_mask", "segment_ids"}, int32 [B, L] each, to the tokens'
         states [B, L, width].
     """
     inputs = token_inputs()
-    x = _embed(config, inputs, tokenizer)
+    x = _embed(config, inputs, tokenizer, two_texts)
     for index in range(config.num_layers):
         layer = TransformerLayer(
             config.width,
@@ -55,7 +56,9 @@ def _initializer() -> keras.initializers.Initializer:
     return keras.initializers.TruncatedNormal(stddev=_INITIAL_STDDEV)
 
 
-def _embed(config: EncoderConfig, inputs: dict[str, keras.KerasTensor], tokenizer: Tokenizer) -> keras.KerasTensor:
+def _embed(
+    config: EncoderConfig, inputs: dict[str, keras.KerasTensor], tokenizer: Tokenizer, two_texts: bool
+) -> keras.KerasTensor:
     """The sum of a token's embeddings, normalized: [B, L, width].
 
     Besides its id, its segment and (if learned) its position, a token has two more embeddings. Its position in its
@@ -72,6 +75,9 @@ def _embed(config: EncoderConfig, inputs: dict[str, keras.KerasTensor], tokenize
     if any(tokenizer.continues):
         position_in_word = PositionInWord(tokenizer.continues, dtype="int32", name="place_in_word")
         parts.append(embed(POSITIONS_IN_WORD, "place", position_in_word(ids)))
+    if two_texts:
+        shared = SharedToken(tokenizer.special_ids, dtype="int32", name="shared_token")
+        parts.append(embed(2, "shared", shared(ids, inputs["segment_ids"])))
     if config.bigrams:
         rows = config.bigrams + 1
         pairs = BigramRows(rows, dtype="int32", name="bigrams")(ids)

@@ -38,6 +38,27 @@ class PositionInWord(keras.layers.Layer):
         return 2 * continues + next_continues
 
 
+class SharedToken(keras.layers.Layer):
+    """1 for a token that the other of two texts has, too, else 0; special tokens and padding are never shared.
+
+    Args:
+        special_ids: ids of the special tokens and of padding.
+    """
+
+    def __init__(self, special_ids: Sequence[int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.special_ids = tuple(special_ids)
+
+    def call(self, token_ids: tf.Tensor, segment_ids: tf.Tensor) -> tf.Tensor:
+        """Int32 [B, L] each, to int32 [B, L]."""
+        same = ops.equal(ops.expand_dims(token_ids, 2), ops.expand_dims(token_ids, 1))
+        across = ops.not_equal(ops.expand_dims(segment_ids, 2), ops.expand_dims(segment_ids, 1))
+        shared = ops.max(ops.cast(ops.logical_and(same, across), "int32"), axis=2)
+        for special in self.special_ids:
+            shared = shared * ops.cast(ops.not_equal(token_ids, special), "int32")
+        return shared
+
+
 class BigramRows(keras.layers.Layer):
     """Maps each token and the one before it to a row of a table; row 0 is for pairs that `adapt` saw too rarely.
 

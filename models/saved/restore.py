@@ -100,7 +100,13 @@ def restore(folder: Path | str) -> RestoredModel:
         ) from error
     if isinstance(config.model, PresetConfig) and architecture is None:
         architecture = _look_up(config.model, Path(folder))
-    model = build_model(config.model, tokenizer=tokenizer, outputs=labels.outputs, architecture=architecture)
+    model = build_model(
+        config.model,
+        tokenizer=tokenizer,
+        outputs=labels.outputs,
+        two_texts=config.task.text_pair is not None,
+        architecture=architecture,
+    )
     disable_lora(model)
     _assign(model, checkpoint, Path(folder))
     return RestoredModel(model, tokenizer, labels, config.task, stored)

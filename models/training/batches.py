@@ -26,6 +26,7 @@ class Batch:
     targets: np.ndarray  # [B] or [B, C], the rows' own dtype
     rows: np.ndarray  # [b] int64, the rows' indices; b < B if the batch is padded with empty rows at its end
     tokens: int  # real tokens, without padding
+    base_logits: np.ndarray  # [B, C] float32, added to the model's in training; [B, 1] zeros if there are none
 
 
 def standardized(batch: Batch, mean: float, std: float) -> Batch:
@@ -129,7 +130,11 @@ class Batches:
         targets = np.zeros((self.padded_size, *self.rows.targets.shape[1:]), self.rows.targets.dtype)
         targets[: len(rows)] = self.rows.targets[rows]
         features = {"token_ids": token_ids, "padding_mask": mask.astype(np.int32), "segment_ids": segment_ids}
-        return Batch(features, targets, rows, int(lengths.sum()))
+        given = self.rows.base_logits
+        base = np.zeros((self.padded_size, 1 if given is None else given.shape[1]), np.float32)
+        if given is not None:
+            base[: len(rows)] = given[rows]
+        return Batch(features, targets, rows, int(lengths.sum()), base)
 
     def _cut(self, ordered: np.ndarray) -> list[np.ndarray]:
         return [ordered[i : i + self.batch_size] for i in range(0, len(ordered), self.batch_size)]

@@ -17,13 +17,20 @@ from models.config import TrainConfig
 # change slowly (layer-wise rates: Howard and Ruder 2018, Sun et al. 2019) and its new head fast: at the encoder's rate,
 # a head of 77 labels is not yet trained when the encoder is. LoRA's fresh matrices need a rate like that of training
 # from scratch (Hu et al. 2021, appendix D).
-_PRESET_DEFAULTS = {"epochs": 4, "learning_rate": 1e-4, "layer_decay": 0.85, "head_multiple": 10.0, "ema_momentum": 0.0}
-_LORA_DEFAULTS = {"epochs": 4, "learning_rate": 1e-3, "layer_decay": 1.0, "head_multiple": 1.0, "ema_momentum": 0.0}
-_SCRATCH_DEFAULTS = {**_LORA_DEFAULTS, "epochs": 10, "learning_rate": 5e-4, "ema_momentum": 0.99}
+_PRESET_DEFAULTS = {
+    "epochs": 4,
+    "early_stopping": 2,
+    "learning_rate": 1e-4,
+    "layer_decay": 0.85,
+    "head_multiple": 10.0,
+    "ema_momentum": 0.0,
+}
+_LORA_DEFAULTS = {**_PRESET_DEFAULTS, "learning_rate": 1e-3, "layer_decay": 1.0, "head_multiple": 1.0}
+_SCRATCH_DEFAULTS = {**_LORA_DEFAULTS, "epochs": 10, "early_stopping": 3, "learning_rate": 5e-4, "ema_momentum": 0.99}
 
 
 def resolve_defaults(config: TrainConfig, *, preset: bool, lora: bool = False) -> TrainConfig:
-    """Fills in the defaults that depend on the kind of model: `epochs`, rates and their multiples."""
+    """Fills in the defaults that depend on the kind of model: `epochs`, `early_stopping`, rates and their multiples."""
     defaults = _SCRATCH_DEFAULTS if not preset else _LORA_DEFAULTS if lora else _PRESET_DEFAULTS
     return config.model_copy(update={k: v for k, v in defaults.items() if getattr(config, k) is None})
 

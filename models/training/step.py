@@ -80,7 +80,7 @@ class TrainStep:
         loss, gradients = None, None
         for micro, (batch, weight) in enumerate(zip(batches, weights, strict=True)):
             draws = (step * self._accumulate + micro) * self._devices.replicas
-            inputs = self._distribute(batch.features, batch.targets, (weight / total).astype(np.float32), draws)
+            inputs = self._distribute(batch, (weight / total).astype(np.float32), draws)
             batch_loss, batch_gradients = self._gradients(*inputs)
             gradients = batch_gradients if gradients is None else self._sum(gradients, batch_gradients)
             batch_loss = self._devices.strategy.reduce(tf.distribute.ReduceOp.SUM, batch_loss, axis=None)
@@ -88,28 +88,31 @@ class TrainStep:
         norm, rate = self._update(gradients)
         return StepResult(loss, *(_results(value, self._devices)[0] for value in (norm, rate)))
 
-    def _distribute(self, features: Features, targets: np.ndarray, weights: np.ndarray, draws: int) -> tuple[Any, ...]:
+    def _distribute(self, batch: Batch, weights: np.ndarray, draws: int) -> tuple[Any, ...]:
+        given = (batch.features, batch.base_logits, batch.targets, weights)
         if self._devices.replicas == 1:
-            return features, targets, weights, np.array(draws * self._draws_per_pass, np.int64)
+            return *given, np.array(draws * self._draws_per_pass, np.int64)
         share = len(weights) // self._devices.replicas
 
         def values(context: Any) -> tuple[Any, ...]:
             replica = context.replica_id_in_sync_group
             mine = slice(replica * share, (replica + 1) * share)
-            cut = {name: value[mine] for name, value in features.items()}
-            return cut, targets[mine], weights[mine], np.array((draws + replica) * self._draws_per_pass, np.int64)
+            cut = tf.nest.map_structure(lambda value: value[mine], given)
+            return *cut, np.array((draws + replica) * self._draws_per_pass, np.int64)
 
         return _scatter(values, self._devices)
 
     def _count_trace(self) -> None:
         self.traces += 1
 
-    def _forward_backward(self, features: Features, targets: Any, weights: Any, draws: Any) -> tuple[Any, list[Any]]:
+    def _forward_backward(
+        self, features: Features, base: Any, targets: Any, weights: Any, draws: Any
+    ) -> tuple[Any, list[Any]]:
         state = [(variable, tf.stack([tf.constant(seed, tf.int64), draws])) for variable, seed in self._seeds]
         variables = [variable.value for variable in self._model.trainable_variables]
         with keras.StatelessScope(state_mapping=state), tf.GradientTape() as tape:
-            logits = self._model(features, training=True)
-            loss = tf.reduce_sum(weights * self._loss(targets, tf.cast(logits, tf.float32)))
+            logits = tf.cast(self._model(features, training=True), tf.float32) + base
+            loss = tf.reduce_sum(weights * self._loss(targets, logits))
             scaled = self._optimizer.scale_loss(loss)
         # Dense, because Adam's moments change for every row of an embedding table.
         gradients = tape.gradient(scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)

@@ -54,6 +54,15 @@ def peak_device_memory_mb() -> dict[str, float]:
     return {gpu: tf.config.experimental.get_memory_info(gpu)["peak"] / 1e6 for gpu in gpus}
 
 
+def describe_end(loop: Loop) -> str:
+    """One line: how many epochs were trained, why no more, and which epoch's weights are kept."""
+    position, metric = loop.position, loop.metric
+    text = f"trained for {position.epoch} of {loop.epochs} epochs"
+    if position.epoch < loop.epochs:
+        text += f", because the eval {metric} has not become better for {position.epoch - (position.best_epoch or 0)}"
+    return f"{text}; kept the weights of epoch {position.best_epoch} ({metric} {position.best_value:.4f})"
+
+
 def make_report(loop: Loop) -> dict[str, Any]:
     """The report of a finished training, as JSON values."""
     position, rows, devices = loop.position, loop.batches.rows, loop.devices

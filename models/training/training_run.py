@@ -12,16 +12,20 @@ import keras
 import numpy as np
 
 from models.config import TaskConfig, TrainConfig
+from models.network.surface import Surface
 from models.network.token_features import BigramRows
 from models.training.devices import choose_devices
 from models.training.loop import Loop
+from models.training.loss import label_weights
 from models.training.optimizer import resolve_defaults
 from models.training.progress import Progress
 from models.training.resuming.checkpoint import Checkpoints
+from models.training.surface_fit import fit_surface
 from models.training.token_rows import TokenRows
 from models.training.training_checks import check_rows
-from models.training.training_report import make_report
+from models.training.training_report import describe_end, make_report
 from tflite.host.labels import LabelSpace
+from tflite.host.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,7 @@ def train(
     task: TaskConfig,
     config: TrainConfig,
     labels: LabelSpace,
-    pad_id: int,
-    max_length: int,
+    tokenizer: Tokenizer,
     depths: Callable[[keras.Model], Mapping[str, int]] | None = None,
     preset: bool = False,
     calibrate: bool = True,
@@ -82,7 +85,7 @@ def train(
             writable.
         Interrupted: a signal ended the training; a checkpoint keeps its state.
     """
-    check_rows(train, evaluation, labels, task, max_length)
+    check_rows(train, evaluation, labels, task, tokenizer.max_length)
     devices = choose_devices(config.strategy)
     if config.precision == "auto":
         config = config.model_copy(update={"precision": devices.precision})
@@ -90,7 +93,7 @@ def train(
         keras.utils.set_random_seed(config.seed)
         with devices.strategy.scope():
             model = make_model()
-            _adapt(model, train)
+            train = _adapt(model, train, task, config, labels, tokenizer)
         lora = any("lora" in variable.name for variable in model.trainable_variables)
         loop = Loop(
             model,
@@ -100,15 +103,15 @@ def train(
             config=resolve_defaults(config, preset=preset, lora=lora),
             labels=labels,
             devices=devices,
-            pad_id=pad_id,
-            max_length=max_length,
+            pad_id=tokenizer.pad_id,
+            max_length=tokenizer.max_length,
             depths=depths,
             calibrate=calibrate,
             on_progress=on_progress,
             on_note=on_note,
         )
         loop.run(checkpoint_dir, log_dir, resume_key or {})
-        for note in loop.calibration.notes:
+        for note in (describe_end(loop), *loop.calibration.notes):
             loop.on_note(note)
         report = make_report(loop)
     if devices.replicas > 1 or devices.strategy_name != "none" or config.precision != "float32":
@@ -118,11 +121,23 @@ def train(
     return TrainedModel(model, report, loop.checkpoints, labels, task)
 
 
-def _adapt(model: keras.Model, rows: TokenRows) -> None:
-    """Adapts the layers that learn from the training rows without gradients."""
+def _adapt(
+    model: keras.Model,
+    rows: TokenRows,
+    task: TaskConfig,
+    config: TrainConfig,
+    labels: LabelSpace,
+    tokenizer: Tokenizer,
+) -> TokenRows:
+    """Adapts the layers that learn from the training rows without gradients. Returns the rows to train on."""
     for layer in model._flatten_layers():
         if isinstance(layer, BigramRows):
             layer.adapt(np.asarray(rows.token_ids), np.asarray(rows.offsets[:-1]))
+        if isinstance(layer, Surface):
+            by_label = label_weights(task, config, labels)
+            options: dict[str, Any] = {"task": task, "labels": labels, "tokenizer": tokenizer, "seed": config.seed}
+            rows = replace(rows, base_logits=fit_surface(layer, rows, label_weights=by_label, **options))
+    return rows
 
 
 @contextlib.contextmanager

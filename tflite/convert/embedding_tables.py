@@ -21,6 +21,7 @@ from tflite.convert import flatbuffer
 from tflite.measure.parity import TextRow, text_columns
 
 _LARGEST = 7
+_NARROW = 16  # columns below which a table is the linear model's
 _UNCLIPPED_SHARE = 0.99  # of a table's values. Any share from 0.98 to 0.997 gives similar results.
 _DAMPING = 0.3  # share of the mean curvature that is added in every direction, because the rows are a small sample
 _BATCH = 32
@@ -62,7 +63,10 @@ def embedding_sensitivity(restored: RestoredModel, rows: Sequence[TextRow]) -> n
 
 
 def quantize_tables(content: bytes, sensitivity: np.ndarray | None) -> bytes:
-    """Quantizes the tables of a file's EMBEDDING_LOOKUPs to int4.
+    """Quantizes the float32 tables of a file's EMBEDDING_LOOKUPs: to int4, narrow ones to int8.
+
+    A narrow table is the linear model's (`models.network.surface`). The quantizer would give each of its rows a scale
+    and a zero point, which take more room than the row.
 
     Args:
         content: a .tflite file with float32 tables.
@@ -73,19 +77,34 @@ def quantize_tables(content: bytes, sensitivity: np.ndarray | None) -> bytes:
     tables: dict[int, list[Any]] = {}  # by buffer, which signatures share
     for graph in model.subgraphs:
         for operation in graph.operators:
-            if flatbuffer.operation_name(model, operation) == "EMBEDDING_LOOKUP":
-                tensor = graph.tensors[operation.inputs[1]]
+            if flatbuffer.operation_name(model, operation) != "EMBEDDING_LOOKUP":
+                continue
+            tensor = graph.tensors[operation.inputs[1]]
+            # Without data it is not a constant: weights in int8 that are made floats before the lookup.
+            if tensor.type == schema.TensorType.FLOAT32 and model.buffers[tensor.buffer].data is not None:
                 tables.setdefault(tensor.buffer, []).append(tensor)
     for index, tensors in tables.items():
         buffer = model.buffers[index]
         table = np.frombuffer(bytes(buffer.data), np.float32).reshape(tensors[0].shape)
         width = table.shape[1]
+        if width < _NARROW:
+            numbers, scale = _round_to_int8(table)
+            buffer.data = numbers.reshape(-1).view(np.uint8)
+            for tensor in tensors:
+                tensor.type, tensor.quantization = schema.TensorType.INT8, _quantization(scale)
+            continue
         known = sensitivity if sensitivity is not None and len(sensitivity) == width else np.eye(width)
         numbers, scale = round_to_int4(table, known)
         buffer.data = _pack_int4(numbers)
         for tensor in tensors:
             tensor.type, tensor.quantization = schema.TensorType.INT4, _quantization(scale)
     return flatbuffer.write(model)
+
+
+def _round_to_int8(table: np.ndarray) -> tuple[np.ndarray, float]:
+    """A table as integers from -127 to 127, each rounded to the nearest, and their scale."""
+    scale = float(np.abs(table).max()) / 127 or 1.0
+    return np.rint(table / scale).astype(np.int8), scale
 
 
 def round_to_int4(table: np.ndarray, sensitivity: np.ndarray) -> tuple[np.ndarray, float]:

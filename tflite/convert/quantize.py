@@ -64,9 +64,9 @@ def quantize(
             expected="a model of operations that the quantizer knows",
             fix="leave the variant out",
         ) from error
-    if variant in INT4_TABLES:
-        return quantize_tables(quantized, sensitivity)
-    return flatbuffer.write(flatbuffer.read(quantized))
+    if variant == "float16":
+        return flatbuffer.write(flatbuffer.read(quantized))
+    return quantize_tables(quantized, sensitivity)
 
 
 def _recipe(variant: Variant) -> Sequence[Mapping[str, Any]]:
@@ -86,8 +86,8 @@ def _recipe(variant: Variant) -> Sequence[Mapping[str, Any]]:
     if variant in ("dynamic_int8", "int4_tables", "weight_int8", "weight_int4"):
         # DeBERTa multiplies by a constant on the left, which LiteRT's int8 kernel does not support.
         manager.add_quantization_config(".*", TFLOperationName.BATCH_MATMUL, algorithm_key=AlgorithmName.NO_QUANTIZE)
-    if variant in INT4_TABLES:  # `quantize_tables` quantizes them
-        lookup = TFLOperationName.EMBEDDING_LOOKUP
-        manager.add_quantization_config(".*", lookup, algorithm_key=AlgorithmName.NO_QUANTIZE)
+    if variant != "float16":  # `quantize_tables` quantizes them
+        lookup, tables = TFLOperationName.EMBEDDING_LOOKUP, ".*" if variant in INT4_TABLES else ".*surface.*"
+        manager.add_quantization_config(tables, lookup, algorithm_key=AlgorithmName.NO_QUANTIZE)
     recipe: Sequence[Mapping[str, Any]] = manager.get_quantization_recipe()
     return recipe

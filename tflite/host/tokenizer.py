@@ -63,6 +63,11 @@ class Tokenizer:
         """`wordpiece`: by token id, whether the token continues a word that another one began."""
         return tuple(token.startswith(CONTINUATION) for token in self.vocabulary)
 
+    @property
+    def special_ids(self) -> tuple[int, ...]:
+        """Ids of the tokens that stand for no text, and of the unknown token; ascending."""
+        return tuple(sorted({self.pad_id, self.unknown_id, self.start_id, self.end_id}))
+
     def digest(self) -> str:
         """Digest of all that decides the token ids of a text."""
         values = {**asdict(self), "sentencepiece_model": hashlib.sha256(self.sentencepiece_model).hexdigest()}

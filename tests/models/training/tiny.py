@@ -23,8 +23,10 @@ from models.training.progress import Progress  # noqa: E402
 from models.training.token_rows import TokenRows  # noqa: E402
 from models.training.training_run import TrainedModel, train  # noqa: E402
 from tflite.host.labels import LabelSpace  # noqa: E402
+from tflite.host.tokenizer import Tokenizer  # noqa: E402
 
 VOCABULARY = 10
+TOKENIZER = Tokenizer("wordpiece", start_id=1, end_id=2, pad_id=0, unknown_id=3, vocabulary_size=10, max_length=20)
 WIDTH = 8
 # Without XLA, whose compilation is most of the time of so small a training; the tests of XLA turn it on.
 QUICK = {"epochs": 2, "learning_rate": 0.02, "batch_size": 16, "xla": False}
@@ -97,8 +99,7 @@ def fit(
         task=TaskConfig(type=task, threshold=threshold),
         config=config,
         labels=labels_ or labels(own, task),
-        pad_id=0,
-        max_length=20,
+        tokenizer=TOKENIZER,
         **{"depths": depths, **options},
     )
 

@@ -41,13 +41,16 @@ def manifest(task: str = "single_label", lengths: tuple[int, ...] = LENGTHS, **m
 def model(task: str = "single_label", seed: int = 3) -> keras.Model:
     """Two layers, 16 wide, over the golden texts' vocabulary; weights as large as trained ones."""
     keras.utils.set_random_seed(seed)
-    config = EncoderConfig(num_layers=2, width=16, num_heads=2, bigrams=64)
+    config = EncoderConfig(num_layers=2, width=16, num_heads=2, bigrams=64, linear_rows=5)
     tokenizer = golden_text.tokenizer(max_length=max(LENGTHS))
     made = build_model(config, tokenizer=tokenizer, outputs=TASKS[task].outputs)
     generator = np.random.default_rng(seed)
     for weight in made.weights:
         if weight.trainable:
             weight.assign(weight + generator.normal(0, 0.2, weight.shape))
+    surface = made.get_layer("surface")
+    count = surface.table.shape[0]
+    surface.set_weights_of_rows(generator.normal(0, 0.5, (count, surface.outputs)), generator.uniform(0.5, 2.0, count))
     ids = np.concatenate([row["token_ids"][0] for row in rows(max(LENGTHS))])
     made.get_layer("bigrams").adapt(np.tile(ids, MIN_PAIR_COUNT), np.arange(MIN_PAIR_COUNT) * len(ids))
     return made

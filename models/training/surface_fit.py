@@ -1,0 +1,210 @@
+"""Fits the linear model of `models.network.surface` with scikit-learn.
+
+The encoder is trained on top of logits that the linear model gives to rows it has not seen, because on its own rows it
+is always right and would leave nothing to learn. They come from cross-validation (stacking, Wolpert 1992): the rows are
+cut into folds, and each fold gets the logits of a model that was fitted to the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import sparse
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from models.config import TaskConfig
+from models.network.surface import SPELLING_SIZE, Surface
+from models.network.surface_features import Features, pair_features, text_features
+from models.training.batches import Batches
+from models.training.token_rows import TokenRows
+from tflite.host.labels import LabelSpace
+from tflite.host.tokenizer import CONTINUATION, Tokenizer
+
+FOLDS = 4
+MOST_ROWS = 40_000
+"""Rows that the model is fitted to, of a larger table: more would take minutes, and an encoder has enough rows then."""
+_BATCH = 256
+# How strongly the weights may grow: C of the logistic regression, 1 / alpha of the ridge regression. Chosen on the
+# data sets of benchmarks/README.md.
+_TEXT_C, _PAIR_C, _RIDGE_ALPHA = 20.0, 3.0, 3.0
+_DENSE_SCALE = 0.3  # of a standardized number next to a normalized row of words
+
+
+Fit = Callable[[sparse.csr_matrix, np.ndarray, np.ndarray, float], tuple[np.ndarray, np.ndarray]]
+"""Features [N, K], targets, weights of the labels [C] and the strength C, to weights [K, C] and bias [C]."""
+
+
+def fit_surface(
+    layer: Surface,
+    rows: TokenRows,
+    *,
+    task: TaskConfig,
+    labels: LabelSpace,
+    tokenizer: Tokenizer,
+    label_weights: np.ndarray,
+    seed: int,
+) -> np.ndarray:
+    """Fits the layer to the training rows and sets its weights.
+
+    Args:
+        layer: built.
+        rows: targets as in `TokenRows`.
+        tokenizer: a WordPiece vocabulary, for the spelling of the tokens.
+        label_weights: float [C], of the labels in the loss.
+        seed: decides the folds and, of a large table, the sample.
+
+    Returns:
+        Float32 [N, outputs], the logits that the linear model gives each row without having seen it.
+    """
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(rows))
+    sample, rest = np.sort(order[:MOST_ROWS]), np.sort(order[MOST_ROWS:])
+    matrix = _Matrix(layer, rows, tokenizer, sample)
+    targets = np.asarray(rows.targets[sample])
+    if task.type == "regression":
+        targets = (targets - labels.mean) / labels.std
+    fit: Fit = {"single_label": _fit_one_label, "multi_label": _fit_many_labels, "regression": _fit_number}[task.type]
+    strength = _PAIR_C if layer.two_texts else _TEXT_C
+    features = matrix.of(sample)
+    unseen = np.zeros((len(rows), layer.outputs), np.float32)
+    fold = generator.permutation(len(sample)) % FOLDS
+    for index in range(min(FOLDS, len(sample))):
+        others, own = np.flatnonzero(fold != index), np.flatnonzero(fold == index)
+        if len(others):
+            table, bias = fit(features[others], targets[others], label_weights, strength)
+            unseen[sample[own]] = features[own] @ table + bias
+    table, bias = fit(features, targets, label_weights, strength)
+    for start in range(0, len(rest), MOST_ROWS):
+        part = rest[start : start + MOST_ROWS]
+        unseen[part] = matrix.of(part) @ table + bias
+    matrix.set_weights(table, bias)
+    return unseen
+
+
+class _Matrix:
+    """The features of rows as a matrix: the rows of the layer's table, then its further numbers, standardized."""
+
+    def __init__(self, layer: Surface, rows: TokenRows, tokenizer: Tokenizer, sample: np.ndarray) -> None:
+        self._layer = layer
+        lengths = tuple(range(16, int(rows.lengths.max()) + 16, 16))
+        self._batches = Batches(rows, buckets=lengths, batch_size=_BATCH, pad_id=tokenizer.pad_id)
+        special = list(tokenizer.special_ids)
+        if layer.two_texts:
+            layer.spelling.assign(_spelling(tokenizer, special))
+        self._idf = np.ones(layer.vocabulary if layer.two_texts else layer.table.shape[0], np.float32)
+        self._idf[special] = 0.0
+        counts, _ = self._compute(sample)
+        texts = np.bincount(counts.indices, minlength=counts.shape[1])  # in which a row of the table occurs
+        if layer.two_texts:
+            texts = texts[: layer.vocabulary] + texts[layer.vocabulary :]
+        self._idf[layer.vocabulary :] = texts[layer.vocabulary :] > 0  # other pairs have no weight, and must not count
+        self._idf *= (np.log((1.0 + len(sample)) / (1.0 + texts)) + 1.0).astype(np.float32)
+        _, dense = self._compute(sample)  # with the weights of the tokens
+        self._mean, self._std = dense.mean(axis=0), dense.std(axis=0) + 1e-3
+
+    def _features(self, token_ids: np.ndarray, padding_mask: np.ndarray, segment_ids: np.ndarray) -> Features:
+        if self._layer.two_texts:
+            return pair_features(token_ids, padding_mask, segment_ids, self._idf, self._layer.spelling)
+        return text_features(token_ids, padding_mask, self._idf, self._layer.vocabulary)
+
+    def of(self, rows: np.ndarray) -> sparse.csr_matrix:
+        """[n, K]."""
+        table, dense = self._compute(rows)
+        standardized = (dense - self._mean) / self._std * _DENSE_SCALE
+        return sparse.hstack([table, sparse.csr_matrix(standardized)], format="csr")
+
+    def set_weights(self, table: np.ndarray, bias: np.ndarray) -> None:
+        """Sets the layer's weights from those of the matrix's columns."""
+        rows = self._layer.table.shape[0]
+        self._layer.set_weights_of_rows(table[:rows], self._idf)
+        if self._layer.two_texts:
+            self._layer.idf.assign(self._idf)
+            dense = table[rows:] * _DENSE_SCALE / self._std[:, None]
+            self._layer.dense.assign(dense)
+            bias = bias - self._mean @ dense
+        self._layer.bias.assign(bias)
+
+    def _compute(self, rows: np.ndarray) -> tuple[sparse.csr_matrix, np.ndarray]:
+        """The values of the table's rows [n, R], and the further numbers [n, F]."""
+        by_length = np.argsort(self._batches.rows.lengths[rows], kind="stable")
+        places, columns, values = [], [], []
+        dense: np.ndarray | None = None
+        for start in range(0, len(rows), _BATCH):
+            part = by_length[start : start + _BATCH]
+            batch = self._batches.make_batch(rows[part])
+            given = (batch.features[name] for name in ("token_ids", "padding_mask", "segment_ids"))
+            found, value, numbers = (np.asarray(part_)[: len(part)] for part_ in self._features(*given))
+            nonzero = value != 0.0
+            places.append(np.broadcast_to(part[:, None], found.shape)[nonzero])
+            columns.append(found[nonzero])
+            values.append(value[nonzero])
+            dense = np.zeros((len(rows), numbers.shape[1])) if dense is None else dense
+            dense[part] = numbers
+        shape = (len(rows), self._layer.table.shape[0])
+        flat = [np.concatenate(each) for each in (values, places, columns)]
+        matrix = sparse.csr_matrix((flat[0].astype(np.float64), (flat[1], flat[2])), shape=shape)
+        return matrix, np.zeros((len(rows), 0)) if dense is None else dense
+
+
+def _spelling(tokenizer: Tokenizer, special: list[int]) -> np.ndarray:
+    """Float32 [V, SPELLING_SIZE]: unit vectors of the tokens' character n-grams, reduced to few dimensions (LSA)."""
+    vectors = np.zeros((tokenizer.vocabulary_size, SPELLING_SIZE), np.float32)
+    # "^" marks the beginning of a word: "in" is not spelled like the "in" of "king".
+    words = [f"^{t}" if not t.startswith(CONTINUATION) else t.removeprefix(CONTINUATION) for t in tokenizer.vocabulary]
+    if not words:
+        return vectors
+    grams = TfidfVectorizer(analyzer="char", ngram_range=(1, 4), sublinear_tf=True).fit_transform(words)
+    size = min(SPELLING_SIZE, min(grams.shape) - 1)
+    if size > 0:
+        vectors[: len(words), :size] = TruncatedSVD(size, random_state=0).fit_transform(grams)
+    vectors[special] = 0.0
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+
+
+def _fit_one_label(
+    features: sparse.csr_matrix, targets: np.ndarray, label_weights: np.ndarray, strength: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Multinomial logistic regression; a label without rows gets a low logit."""
+    counts = np.bincount(targets, minlength=len(label_weights)).astype(np.float64)
+    table = np.zeros((features.shape[1], len(counts)))
+    bias = np.log((counts + 0.5) / (len(targets) + 0.5 * len(counts)))
+    present = np.flatnonzero(counts)
+    if len(present) > 1:
+        columns = np.flatnonzero(features.getnnz(axis=0))
+        fitted = LogisticRegression(C=strength, max_iter=200)
+        fitted.fit(features[:, columns], targets, sample_weight=label_weights[targets])
+        weights, offsets = fitted.coef_, fitted.intercept_
+        if len(present) == 2:  # scikit-learn gives the difference of the two logits
+            weights, offsets = np.concatenate([-weights, weights]) / 2, np.concatenate([-offsets, offsets]) / 2
+        table[np.ix_(columns, present)] = weights.T
+        bias[present] = offsets
+    return table, bias
+
+
+def _fit_many_labels(
+    features: sparse.csr_matrix, targets: np.ndarray, label_weights: np.ndarray, strength: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """A logistic regression for each label."""
+    table, bias = np.zeros((features.shape[1], len(label_weights))), np.zeros(len(label_weights))
+    columns = np.flatnonzero(features.getnnz(axis=0))
+    used = features[:, columns]
+    for label, weight in enumerate(label_weights):
+        has = targets[:, label] > 0.5
+        bias[label] = np.log((has.sum() + 0.5) / ((~has).sum() + 0.5))
+        if has.any() and not has.all():
+            fitted = LogisticRegression(C=strength, max_iter=200)
+            fitted.fit(used, has, sample_weight=np.where(has, weight, 1.0))
+            table[columns, label], bias[label] = fitted.coef_[0], fitted.intercept_[0]
+    return table, bias
+
+
+def _fit_number(
+    features: sparse.csr_matrix, targets: np.ndarray, label_weights: np.ndarray, strength: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ridge regression."""
+    fitted = Ridge(alpha=_RIDGE_ALPHA).fit(features, targets)
+    return np.asarray(fitted.coef_)[:, None], np.array([fitted.intercept_])

@@ -1,0 +1,119 @@
+"""The linear model learns what it can, and does not show the encoder its own rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.config import TaskConfig
+from models.network.surface import Surface
+from models.training import surface_fit
+from models.training.batches import Batches
+from models.training.surface_fit import fit_surface
+from models.training.token_rows import TokenRows
+from tflite.host.labels import LabelSpace
+from tflite.host.tokenizer import Tokenizer
+
+VOCABULARY = ("[PAD]", "[CLS]", "[SEP]", "[UNK]", *(f"w{n}" for n in range(36)))
+TOKENIZER = Tokenizer(
+    "wordpiece", start_id=1, end_id=2, pad_id=0, unknown_id=3, vocabulary_size=40, vocabulary=VOCABULARY, max_length=20
+)
+
+
+def texts(count: int, seed: int = 0) -> list[list[int]]:
+    source = np.random.default_rng(seed)
+    return [[1, *source.integers(4, 40, 6).tolist(), 2] for _ in range(count)]
+
+
+def fitted(
+    ids: list[list[int]], targets: np.ndarray, task: str = "single_label", segments: list[list[int]] | None = None
+) -> tuple[Surface, np.ndarray, TokenRows]:
+    rows = TokenRows.from_lists(ids, targets, segments)
+    if task == "regression":
+        labels = LabelSpace(rows=len(rows), mean=float(targets.mean()), std=float(targets.std()) or 1.0)
+    else:
+        outputs = targets.shape[1] if task == "multi_label" else int(targets.max()) + 1
+        labels = LabelSpace(tuple(map(str, range(outputs))), (1,) * outputs, len(rows))
+    layer = Surface(labels.outputs, 40, 97, two_texts=segments is not None)
+    layer.build()
+    options = {"task": TaskConfig(type=task), "labels": labels, "tokenizer": TOKENIZER, "seed": 0}
+    unseen = fit_surface(layer, rows, label_weights=np.ones(labels.outputs), **options)
+    return layer, unseen, rows
+
+
+def logits(layer: Surface, rows: TokenRows) -> np.ndarray:
+    batch = Batches(rows, (20,), len(rows), pad_id=0).make_batch(np.arange(len(rows)))
+    return np.array(layer(*(batch.features[name] for name in ("token_ids", "padding_mask", "segment_ids"))))
+
+
+def test_a_word_that_decides_is_learned_and_generalizes() -> None:
+    ids = texts(300)
+    layer, unseen, _ = fitted(ids, np.array([int(9 in row) for row in ids], np.int32))
+    others = texts(200, seed=1)
+    expected = np.array([9 in row for row in others])
+    assert (logits(layer, TokenRows.from_lists(others, expected.astype(np.int32))).argmax(1) == expected).mean() > 0.97
+    assert (unseen.argmax(1) == [9 in row for row in ids]).mean() > 0.95
+
+
+def test_random_labels_are_not_known_in_advance() -> None:
+    """In training, the encoder must see what the linear model would say of a row that it has not seen."""
+    ids = texts(400)
+    labels = np.random.default_rng(7).integers(0, 2, 400).astype(np.int32)
+    layer, unseen, rows = fitted(ids, labels)
+    assert (logits(layer, rows).argmax(1) == labels).mean() > 0.7, "its own rows"
+    assert abs((unseen.argmax(1) == labels).mean() - 0.5) < 0.1
+
+
+def test_many_labels_and_numbers() -> None:
+    ids = texts(300)
+    targets = np.array([[9 in row, 11 in row, False] for row in ids], np.float32)
+    layer, unseen, rows = fitted(ids, targets, "multi_label")
+    assert ((logits(layer, rows) > 0) == (targets > 0)).mean() > 0.98
+    assert (unseen[:, 2] < -4).all(), "a label that no row has"
+    numbers = np.array([100.0 + 7.0 * row.count(9) - 3.0 * row.count(5) for row in ids], np.float32)
+    layer, unseen, rows = fitted(ids, numbers, "regression")
+    standardized = (numbers - numbers.mean()) / numbers.std()
+    assert np.corrcoef(logits(layer, rows)[:, 0], standardized)[0, 1] > 0.95
+    assert np.corrcoef(unseen[:, 0], standardized)[0, 1] > 0.8
+
+
+def test_two_texts_are_compared() -> None:
+    source = np.random.default_rng(3)
+    ids, segments, numbers = [], [], []
+    for _ in range(300):
+        first = source.integers(4, 40, 5).tolist()
+        shared = int(source.integers(0, 6))
+        second = first[:shared] + source.integers(4, 40, 5 - shared).tolist()
+        ids.append([1, *first, 2, *second, 2])
+        segments.append([0] * 7 + [1] * 6)
+        numbers.append(shared)
+    layer, unseen, rows = fitted(ids, np.array(numbers, np.float32), "regression", segments)
+    assert np.corrcoef(unseen[:, 0], numbers)[0, 1] > 0.9
+    assert np.corrcoef(logits(layer, rows)[:, 0], numbers)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_few_rows_or_one_label_end_no_training(count: int) -> None:
+    for labels in (np.zeros(count, np.int32), np.arange(count, dtype=np.int32) % 2):
+        layer, unseen, rows = fitted(texts(count), labels)
+        assert np.isfinite(unseen).all()
+        assert np.isfinite(logits(layer, rows)).all()
+    layer, unseen, rows = fitted(texts(count), np.full(count, 2.5, np.float32), "regression")
+    assert np.isfinite(unseen).all()
+
+
+def test_a_large_table_is_sampled_and_every_row_has_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surface_fit, "MOST_ROWS", 200)
+    ids = texts(700)
+    labels = np.array([int(9 in row) for row in ids], np.int32)
+    _, unseen, _ = fitted(ids, labels)
+    assert (unseen.argmax(1) == labels).mean() > 0.93
+
+
+def test_the_same_rows_give_the_same_weights() -> None:
+    ids = texts(100)
+    labels = np.array([int(9 in row) for row in ids], np.int32)
+    one, two = fitted(ids, labels), fitted(ids, labels)
+    for left, right in zip(one[0].get_weights(), two[0].get_weights(), strict=True):
+        np.testing.assert_array_equal(left, right)
+    np.testing.assert_array_equal(one[1], two[1])
