@@ -132,4 +132,6 @@ def _compared(
 def _finished(found: BaselineJudgement, better: bool | None, sentence: str) -> BaselineJudgement:
     passed = bool(better) or found.severity != "error"
     how = "" if passed else f"; to push it nevertheless: --set evaluation.baselines.{found.name}=warn"
+    if passed and better is False:
+        how = "; train longer, use a preset, or get more labelled rows"
     return replace(found, better=better, passed=passed, sentence=f"{sentence}{how}")

@@ -85,6 +85,7 @@ def _baselines(measured: Measurements, verdict: Verdict) -> dict[str, dict[str, 
     for judgement in verdict.baselines:
         comparison = measured.whole.baselines.get(judgement.name)
         found[judgement.name] = asdict(judgement) | {
+            "interval": None if judgement.interval is None else list(judgement.interval),
             "all_train_rows": facts.all_rows if facts is not None else 0,
             "interval_share": INTERVAL,
             "warns": judgement.warns,
