@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from components.baselines import trivial_answer
+from components.baselines.label_errors import FEWEST_ROWS, MOST_SUSPECTS, find_suspects, save_suspects
 from components.baselines.linear_baseline import LinearBaseline
 from components.baselines.stored_baselines import Baselines, LinearFit, Predictions
 from components.baselines.text_rows import TextRows, record_key, sample
@@ -119,12 +120,20 @@ def _fit_linear(
     chosen = others.get("eval", [])
     score = _Score(task, _targets(task, labels, chosen))
     model.choose_penalty(TextRows.of(chosen), score)
+    suspects = {}
+    if task.type != "regression" and len(rows) >= FEWEST_ROWS:
+        found = model.cross_validated(_folds(rows))
+        suspects["train"] = [error for error in find_suspects("train", rows, labels, targets, found) if error.likely]
     for split, records in others.items():
         if records:
             predictions = model.predict(TextRows.of(records))
             keys = np.array([record_key(record) for record in records], np.uint64)
             Predictions.of(keys, predictions).save(folder, split)
+            if task.type != "regression":
+                known = _targets(task, labels, records)
+                suspects[split] = find_suspects(split, records, labels, known, predictions)[:MOST_SUSPECTS]
             score.threshold = score.best_threshold(predictions) if records is chosen else score.threshold
+    save_suspects(suspects, folder)
     return LinearFit("", len(rows), model.features.shape[1], model.penalty, score.threshold)
 
 
@@ -139,6 +148,12 @@ def _targets(task: TaskConfig, labels: Sequence[str], records: Sequence[Record])
     for row, record in enumerate(records):
         targets[row, [index[label] for label in record.labels if label in index]] = True
     return targets
+
+
+def _folds(records: Sequence[Record]) -> np.ndarray:
+    """Three folds, int [N], with rows of the same text in the same one."""
+    folds: np.ndarray = np.unique([record_key(record) for record in records], return_inverse=True)[1] % 3
+    return folds
 
 
 class _Score:

@@ -26,7 +26,7 @@ PENALTIES = {"single_label": (4.0, 1.0, 16.0), "multi_label": (4.0, 1.0, 16.0), 
 regression."""
 _MOST_TRIED = 200_000
 """With more rows times labels, only the usual regularization is fitted."""
-_ENOUGH_UPDATES, _FEWEST_PASSES, _MOST_PASSES = 60_000, 12, 300
+_ENOUGH_UPDATES, _FEWEST_PASSES, _MOST_PASSES = 60_000, 5, 300
 """Updates of the weights that are enough; the fewest and the most passes over the rows."""
 _MOST_WEIGHTS = 30_000_000
 _CONSTANT = 20.0
@@ -112,6 +112,19 @@ class LinearBaseline:
             columns = joblib.Parallel()(joblib.delayed(_fit_label)(features, target, penalty) for target in targets.T)
         weights, biases = zip(*columns, strict=True)
         return LinearModel(self._type, *_float32(np.stack(weights, axis=1), biases))
+
+    def cross_validated(self, folds: np.ndarray) -> np.ndarray:
+        """Predictions for the training rows by models of the other rows, as `LinearModel.predict`.
+
+        Args:
+            folds: int [N], the fold of each row, from 0.
+        """
+        parts = [np.flatnonzero(folds == fold) for fold in range(folds.max() + 1)]
+        found = [
+            self.fit(np.flatnonzero(folds != fold)).predict(self.features[part]) for fold, part in enumerate(parts)
+        ]
+        predictions: np.ndarray = np.concatenate(found)[np.argsort(np.concatenate(parts))]
+        return predictions
 
     def predict(self, rows: TextRows) -> np.ndarray:
         """As `LinearModel.predict`, for the rows' texts."""

@@ -134,7 +134,7 @@ def in_order_of(labels: Sequence[str], own: Sequence[str], values: np.ndarray) -
 
 def stored_files(folder: Path) -> list[Path]:
     """The files of the baselines in a folder."""
-    return [folder / FILE_NAME, *sorted(folder.glob("predictions_*.npz"))]
+    return sorted(path for path in folder.iterdir() if path.suffix in (".json", ".npz"))
 
 
 @cache

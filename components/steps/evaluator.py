@@ -19,8 +19,10 @@ from tfx.types import standard_artifacts, standard_component_specs, system_execu
 from tfx.utils import io_utils, json_utils
 
 from components.artifacts import Artifacts, BaselinesArtifact, LiveModelArtifact
+from components.baselines.label_errors import summarize_label_errors
 from components.baselines.stored_baselines import stored_files
 from components.config import EvaluationConfig
+from components.confirmed_label_errors import confirmed_label_errors
 from components.data.formats.files import contents_digest
 from components.evaluation import tfma_rows
 from components.evaluation.baseline_comparison import prepare
@@ -104,6 +106,11 @@ class Executor(tfx_evaluator.Executor):
         measured = read_measurements(folder, task.type)
         measured = replace(measured, split=split, labels=labels, live=state, baselines=facts, notes=notes)
         summary = summarize(without_broken_live(without_absent_columns(measured, config)), config)
+        if facts is not None:
+            errors = confirmed_label_errors(
+                step.folder("baselines"), step.artifact("examples"), step.model_folder, task
+            )
+            summary["label_errors"] = summarize_label_errors(errors)
         save_summary(summary, folder)
         return summary
 

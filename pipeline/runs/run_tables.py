@@ -11,7 +11,7 @@ from rich.table import Table
 
 from components.data.formats.files import abbreviate
 from pipeline.paths import Paths
-from pipeline.runs.run_records import RunRecord, all_runs
+from pipeline.runs.run_records import FILE_NAME, RunRecord, all_runs
 from pipeline.steps import CHECKS
 from pipeline.terminal.console import PlainConsole
 from tflite.host.json_text import to_json
@@ -61,6 +61,7 @@ def print_summary(record: RunRecord, paths: Paths, stream: TextIO, *, as_json: b
     for baseline in record.evaluation.get("baselines", {}).values():
         if baseline["warns"]:
             console.print(f"warning: {baseline['sentence']}")
+    _print_label_errors(record, paths, console)
     if record.serving.get("requests") and record.serving["blessed"]:
         console.print(record.serving["verdict"])
     if record.edge:
@@ -75,6 +76,15 @@ def print_summary(record: RunRecord, paths: Paths, stream: TextIO, *, as_json: b
         pair = ' --pair "the other"' if record.config.get("task", {}).get("text_pair") else ""
         console.print(f'query:   transom predict {shlex.quote(record.pushed)} "your text"{pair}')
     console.print(f"run:     {paths.runs / record.name}   ({record.status}, {record.seconds:.0f} s)")
+
+
+def _print_label_errors(record: RunRecord, paths: Paths, console: PlainConsole) -> None:
+    found = record.evaluation.get("label_errors", {}).get("found", {})
+    if number := sum(found.values()):
+        what = "row is" if number == 1 else "rows are"
+        splits = ", ".join(f"{count} in {split}" for split, count in found.items() if count)
+        where = f"evaluation.label_errors in {paths.runs / record.name / FILE_NAME}"
+        console.print(f"labels:  {number} {what} likely mislabelled ({splits}); see {where}")
 
 
 def _training(report: Mapping[str, Any]) -> str:

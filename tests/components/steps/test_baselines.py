@@ -93,6 +93,21 @@ def test_the_severity_decides_what_a_model_may_be_worse_than(tmp_path: Path) -> 
     assert linear["sentence"] in summary["notes"]
 
 
+def test_a_wrong_label_is_reported_if_the_model_agrees_with_the_words(tmp_path: Path) -> None:
+    """The words of two test rows say "good" and their labels "bad"; the model says so of only one of them."""
+    test, _ = reviews(300, 2, 1.0)
+    for row, probabilities in ((0, [0.02, 0.97, 0.01]), (1, [0.97, 0.02, 0.01])):
+        text = f"{text_of(np.array(probabilities), 2)} lovely bright fine story"
+        test[row] = {"text": text, "label": "bad"}
+    rows = {"train": reviews(400, 0, 0.5)[0], "eval": reviews(100, 1, 0.5)[0], "test": test}
+    examples, model = write_examples(tmp_path / "examples", rows), export(tmp_path / "model", TaskConfig())
+    summary, _ = evaluate(tmp_path, TaskConfig(), examples, model, with_baselines=True)
+    (found,) = summary["label_errors"]["rows"]
+    assert summary["label_errors"]["found"] == {"train": 0, "eval": 0, "test": 1}
+    assert (found["split"], found["text"]) == ("test", test[0]["text"])
+    assert (found["given"], found["suggested"]) == (["bad"], ["good"])
+
+
 def test_a_baseline_that_is_off_is_not_measured(tmp_path: Path) -> None:
     summary, _, _ = run(tmp_path, 0.4, baselines={"majority": "off", "linear": "error"})
     assert set(summary["baselines"]) == {"linear"}

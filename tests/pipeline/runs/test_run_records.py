@@ -201,6 +201,18 @@ def test_the_summary_shows_the_baselines_and_warns_last(paths: Paths) -> None:
     assert stream.getvalue().count("warning") == 1
 
 
+def test_the_summary_counts_likely_label_errors_if_there_are_any(paths: Paths) -> None:
+    run, stream = _run("1", "pushed"), io.StringIO()
+    run.evaluation = {"label_errors": {"found": {"train": 2, "eval": 0, "test": 1}, "rows": []}}
+    print_summary(run, paths, stream, as_json=False)
+    where = f"see evaluation.label_errors in {paths.runs}/1/run.json"
+    assert f"labels:  3 rows are likely mislabelled (2 in train, 1 in test); {where}" in stream.getvalue()
+    run.evaluation = {"label_errors": {"found": {"train": 0}, "rows": []}}
+    stream = io.StringIO()
+    print_summary(run, paths, stream, as_json=False)
+    assert "labels:" not in stream.getvalue()
+
+
 def test_the_summary_says_on_how_many_rows_each_figure_stands(paths: Paths) -> None:
     run = _run("1", "pushed")
     run.evaluation = {
