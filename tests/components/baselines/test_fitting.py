@@ -123,3 +123,20 @@ def test_the_trivial_set_has_the_best_micro_f1_of_all_sets(tmp_path: Path, count
     every = [np.array([bool(number & 1), bool(number & 2), bool(number & 4)]) for number in range(8)]
     assert micro_f1(predicted) == pytest.approx(max(map(micro_f1, every)))
     assert fitted.trivial.words.startswith(answer)
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        [row("one", "a"), row("two", "b")],
+        [row("the same text", "ab"[number % 2]) for number in range(120)],
+        [Record("x", "", ("a",), None, {}), Record("", "", ("b",), None, {}), Record("x", "x", ("b",), None, {})],
+    ],
+)
+def test_few_or_equal_rows_are_fitted_without_an_error(tmp_path: Path, train: list[Record]) -> None:
+    fitted = fit(tmp_path, train, train)
+    assert fitted.linear is not None
+    assert fitted.linear.why_not == ""
+    stored = Predictions.load(tmp_path, "test")
+    assert stored is not None
+    assert np.isfinite(stored.values).all()
