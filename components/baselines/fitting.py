@@ -16,6 +16,7 @@ from components.baselines.label_errors import FEWEST_ROWS, MOST_SUSPECTS, find_s
 from components.baselines.linear_baseline import LinearBaseline
 from components.baselines.stored_baselines import Baselines, LinearFit, Predictions
 from components.baselines.text_rows import TextRows, record_key, sample
+from components.baselines.text_vectors import NothingToCountError
 from components.baselines.trivial_answer import TrivialAnswer
 from components.data.rows import Record
 from models import shared_metrics
@@ -49,7 +50,7 @@ def fit_baselines(task: TaskConfig, splits: Iterable[str], read: Read, folder: P
     begin = time.monotonic()
     train = _TrainingRows(task)
     rows = sample(train.read(read("train")), MOST_ROWS["train"], MOST_CHARACTERS["train"])
-    if not rows:
+    if not rows or (task.type != "regression" and not train.labels()):
         raise DataError("the train split", got="no row with a label", expected="rows to train on")
     labels, others = train.labels(), [split for split in splits if split != "train"]
     counts = dict.fromkeys(others, 0)
@@ -115,8 +116,8 @@ def _fit_linear(
         return LinearFit(f"all {len(rows)} training rows have the same {what}")
     try:
         model = LinearBaseline(task.type, len(labels), TextRows.of(rows), targets)
-    except ValueError as error:
-        return LinearFit(f"there is nothing to count in the {len(rows)} training texts ({error})")
+    except NothingToCountError:
+        return LinearFit(f"all {len(rows)} training texts are empty or only white space")
     chosen = others.get("eval", [])
     score = _Score(task, _targets(task, labels, chosen))
     model.choose_penalty(TextRows.of(chosen), score)

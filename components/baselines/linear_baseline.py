@@ -76,7 +76,7 @@ class LinearBaseline:
             targets: int [N], index of the label; bool [N, C]; or float [N].
 
         Raises:
-            ValueError: there is nothing to count in any text.
+            NothingToCountError: the texts are empty or only white space.
         """
         self._type, self._targets = task_type, targets
         if task_type == "single_label":

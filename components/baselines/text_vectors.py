@@ -25,6 +25,10 @@ _OVERLAP_WEIGHT, _EACH_WEIGHT = 0.2, 0.3
 STS-B, where 0.1 to 0.3 differ by less than a point."""
 
 
+class NothingToCountError(Exception):
+    """The texts have neither words nor other characters."""
+
+
 class TextVectors:
     """Learns the features of training texts and computes them for others.
 
@@ -42,7 +46,7 @@ class TextVectors:
         """The features of the training rows, float32 [N, F].
 
         Raises:
-            ValueError: there is nothing to count in any text.
+            NothingToCountError: the texts are empty or only white space.
         """
         texts = [*rows.texts, *(rows.pairs or ())]
         parts = [_fit(vectorizer, texts) for vectorizer in (self._words, self._characters)]
@@ -69,7 +73,11 @@ def _fit(vectorizer: TfidfVectorizer, texts: list[str]) -> sparse.csr_matrix:
     try:
         return vectorizer.fit_transform(texts)
     except ValueError:  # nothing occurs twice
-        return vectorizer.set_params(min_df=1).fit_transform(texts)
+        vectorizer.set_params(min_df=1)
+    try:
+        return vectorizer.fit_transform(texts)
+    except ValueError as error:
+        raise NothingToCountError(str(error)) from error
 
 
 def _pair_features(parts: Sequence[sparse.csr_matrix], overlaps: np.ndarray) -> sparse.csr_matrix:

@@ -35,7 +35,7 @@ MIXED = [row(f"{'good' if number % 3 else 'bad'} film {number}", "ab"[number % 3
     ("train", "task", "why"),
     [
         ([row(f"text {n}", "a") for n in range(9)], {}, "all 9 training rows have the same label"),
-        ([row(" ", "ab"[n % 2]) for n in range(9)], {}, "nothing to count in the 9 training texts"),
+        ([row(" ", "ab"[n % 2]) for n in range(9)], {}, "all 9 training texts are empty or only white space"),
         (
             [row(f"{n}", number=2.0) for n in range(9)],
             {"type": "regression"},
@@ -56,6 +56,8 @@ def test_what_cannot_be_fitted_is_said(tmp_path: Path, train: list[Record], task
 def test_no_row_with_a_label_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no row with a label"):
         fit(tmp_path, [row("x", "c")] * 5, labels=("a", "b"))
+    with pytest.raises(DataError, match="no row with a label"):
+        fit(tmp_path, [row("x")] * 5, type="multi_label")
 
 
 def test_labels_that_the_task_leaves_out_are_not_trained_on(tmp_path: Path) -> None:
