@@ -35,6 +35,12 @@ class TokenizerArtifact(types.Artifact):
     TYPE_NAME = "transom.Tokenizer"
 
 
+class BaselinesArtifact(types.Artifact):
+    """A folder with `baselines.json` and the linear model's predictions; see `components.baselines`."""
+
+    TYPE_NAME = "transom.Baselines"
+
+
 class DataBlessing(types.Artifact):
     """A folder with `findings.json`, the data gate's findings. It exists only if the data passed the gate."""
 

@@ -125,6 +125,18 @@ class ThresholdConfig(ConfigSection):
         return self
 
 
+class BaselinesConfig(ConfigSection):
+    """What happens if the model is not better than a baseline on the evaluated rows: `error` does not push it, `warn`
+    reports it, `off` does not measure the baseline."""
+
+    majority: Severity = "error"
+    """The best answer that does not depend on the text: the most frequent label, the set of labels with the highest
+    micro-F1, or the mean."""
+    linear: Severity = "warn"
+    """Logistic or ridge regression on TF-IDF vectors of words and characters, and for pairs on what the texts have in
+    common."""
+
+
 class EvaluationConfig(ConfigSection):
     """How the model is evaluated, and the thresholds it must reach."""
 
@@ -138,6 +150,8 @@ class EvaluationConfig(ConfigSection):
     """A slice with fewer rows is neither reported nor judged."""
     thresholds: dict[str, ThresholdConfig] = {}
     """Metric ("accuracy", "recall/spam") to threshold. `max_loss_to_live` alone is enough, except for counts."""
+    baselines: BaselinesConfig = BaselinesConfig()
+    """What the model must be better than, whatever the thresholds are."""
     replace_incomparable: bool = False
     """Let a model pass `max_loss_to_live` if it cannot be compared with the live model (another task, other columns, no
     label in common, a model that does not load or predicts NaN). Mostly used for one run, with `--set`."""

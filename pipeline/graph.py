@@ -10,6 +10,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.types import BaseChannel
 
 from components.preset_fingerprint import PresetDigests
+from components.steps.baselines import Baselines
 from components.steps.data_gate import DataGate
 from components.steps.edge_exporter import EdgeExporter
 from components.steps.edge_gate import EdgeGate
@@ -59,6 +60,7 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
         curated=curated is not None,
         **reading,
     )
+    baselines = _baselines_step(config, examples, after=gate)
     tokenizer = TokenizerTrainer(
         examples, task=config.task, tokenizer=config.tokenizer, model=model, digest=preset.tokenizer
     )
@@ -73,7 +75,13 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
         preset=preset.model,
     )
     evaluator = Evaluator(
-        examples, trainer.outputs["model"], live.outputs["live_model"], task=config.task, evaluation=config.evaluation
+        examples,
+        trainer.outputs["model"],
+        live.outputs["live_model"],
+        baselines[0].outputs["baselines"] if baselines else None,
+        task=config.task,
+        evaluation=config.evaluation,
+        training_metric=config.train.metric,
     )
     served = ServingGate(examples, trainer.outputs["model"], task=config.task, serving=config.serving)
     served.add_upstream_node(evaluator)
@@ -100,6 +108,7 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
             validator,
             live,
             gate,
+            *baselines,
             tokenizer,
             transform,
             trainer,
@@ -113,6 +122,16 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
         # No Beam arguments: with any, TFX packages its own source in every Beam step. Beam's defaults (in memory, one
         # worker) suit a laptop; its other local mode starts processes that import everything.
     )
+
+
+def _baselines_step(config: ProjectConfig, examples: BaseChannel, after: BaseNode) -> list[BaseNode]:
+    """The step that fits the baselines; none if they are all off."""
+    wanted = config.evaluation.baselines
+    if wanted.majority == wanted.linear == "off":
+        return []
+    baselines = Baselines(examples, task=config.task, baselines=wanted)
+    baselines.add_upstream_node(after)
+    return [baselines]
 
 
 def _edge_steps(config: ProjectConfig, examples: BaseChannel, model: BaseChannel, after: BaseNode) -> list[BaseNode]:

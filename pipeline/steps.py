@@ -12,6 +12,7 @@ DESCRIPTIONS = {
     "SchemaGen": "describes what the columns must look like",
     "ExampleValidator": "checks each split against that",
     "DataGate": "stops the run if the data cannot train a model",
+    "Baselines": "fits what the model must be better than: the trivial answer, a linear model",
     "TokenizerTrainer": "learns a vocabulary, or uses the preset's",
     "Transform": "turns texts into token ids and labels into numbers",
     "Trainer": "trains the Transformer and exports it",
@@ -26,6 +27,9 @@ STEPS = tuple(DESCRIPTIONS)
 
 EDGE_STEPS = ("EdgeExporter", "EdgeGate")
 """Steps that exist only if `edge.variants` is not empty."""
+
+BASELINES_STEP = "Baselines"
+"""The step that exists only if a baseline is not off."""
 
 CHECKS = "checks"
 """Stands for the step of a run that stops before its first one, while files, folders and settings are checked."""

@@ -1,5 +1,5 @@
 """Whether a model is good enough: metrics, slices, comparison with the live model, the verdict.
 
-NumPy, scikit-learn and SciPy; only `live_baseline` loads a model with TensorFlow, and only `tfma_*` use TFMA. No
+NumPy, scikit-learn and SciPy; only `live` loads a model with TensorFlow, and only `tfma_*` use TFMA. No
 artifacts.
 """

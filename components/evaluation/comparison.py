@@ -41,6 +41,26 @@ _ModelMetrics = tuple[metrics.Metrics, dict[str, weighted_metrics.WeightedMetric
 _Measure = Callable[[np.ndarray, bool], _ModelMetrics]
 
 
+def tables(name: str, comparison: Comparison) -> dict[str, dict[str, float]]:
+    """A comparison as tables of numbers under names of their own, from which `from_tables` makes it again."""
+    bounds = comparison.losses.items()
+    return {
+        name: dict(comparison.live),
+        f"{name}: candidate": dict(comparison.candidate),
+        f"{name}: lowest loss": {metric: low for metric, (low, _) in bounds},
+        f"{name}: highest loss": {metric: high for metric, (_, high) in bounds},
+    }
+
+
+def from_tables(name: str, found: dict[str, dict[str, float]]) -> Comparison | None:
+    """Takes the comparison that `tables` gave under this name out of `found`; None if there is none."""
+    kinds = ("", ": candidate", ": lowest loss", ": highest loss")
+    live, candidate, lowest, highest = (found.pop(f"{name}{kind}", {}) for kind in kinds)
+    if not live or not candidate:
+        return None
+    return Comparison(candidate, live, {metric: (low, highest[metric]) for metric, low in lowest.items()})
+
+
 def compare(
     task: TaskConfig,
     labels: tuple[str, ...],

@@ -12,13 +12,15 @@ from tflite.host.prediction import TaskType
 
 Metrics = Mapping[str, float]
 
+MAJORITY, LINEAR = "majority", "linear"
+"""The names of the baselines, as in `evaluation.baselines`: the trivial answer and the linear model."""
 INTERVAL = 0.8
 """The share of the draws (`bootstrap.py`) between the bounds of a loss: one in ten is below them, one in ten above."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The candidate and the live model on the same rows.
+    """The candidate and the live model, or a baseline, on the same rows.
 
     Attributes:
         candidate, live: their metrics.
@@ -45,6 +47,7 @@ class Slice:
         value: that value.
         metrics: the candidate's metrics.
         comparison: with the live model, on the rows that can be compared; None if the live model was not measured.
+        baselines: by name ("majority", "linear"), the comparison with each baseline that was measured.
         unreached: metrics that the rows define but the candidate does not have: the precision of a label that it never
             predicts, the correlation of constant predictions.
     """
@@ -54,6 +57,7 @@ class Slice:
     metrics: Metrics
     comparison: Comparison | None = None
     unreached: frozenset[str] = frozenset()
+    baselines: Mapping[str, Comparison] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -89,6 +93,27 @@ class LiveState:
 
 
 @dataclass(frozen=True)
+class BaselineFacts:
+    """What the verdict and the report need to know of the baselines, besides their metrics.
+
+    Attributes:
+        metrics: by name of a baseline, the metrics to judge by, the first that the rows define.
+        answers: by name, what it answers: "always 'ham'", "a linear model of words and characters".
+        why_not: by name, why it could not be fitted.
+        train_rows: by name, the training rows that it was fitted on.
+        all_rows: all training rows.
+        seconds: that the linear model took.
+    """
+
+    metrics: Mapping[str, tuple[str, ...]]
+    answers: Mapping[str, str]
+    why_not: Mapping[str, str] = field(default_factory=dict)
+    train_rows: Mapping[str, int] = field(default_factory=dict)
+    all_rows: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Measurements:
     """All measurements of an evaluation.
 
@@ -101,6 +126,7 @@ class Measurements:
         confusion: counts of target by prediction: [C + 1, C] for one label per row (the last row: targets that the
             model does not know), [C, 2, 2] for many; None for a regression.
         live: the live model.
+        baselines: what is known of the baselines; None if they were not fitted.
         notes: sentences for the user.
     """
 
@@ -111,6 +137,7 @@ class Measurements:
     slices: tuple[Slice, ...] = ()
     confusion: list[Any] | None = None
     live: LiveState = LiveState()
+    baselines: BaselineFacts | None = None
     notes: tuple[str, ...] = ()
 
 

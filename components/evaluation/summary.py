@@ -14,7 +14,7 @@ from typing import Any
 from components.config import EvaluationConfig
 from components.evaluation.measurements import INTERVAL, Comparison, Measurements, Slice, finite_or_none, natural_order
 from components.evaluation.thresholds import LABEL_SLICE, NOT_BY_LABEL, UNCALIBRATED
-from components.evaluation.verdict import describe_verdict, reach_verdict
+from components.evaluation.verdict import Verdict, describe_verdict, reach_verdict
 from tflite.host.json_text import to_json
 
 FILE_NAME = "summary.json"
@@ -33,6 +33,7 @@ def summarize(measured: Measurements, config: EvaluationConfig) -> dict[str, Any
         "labels": list(measured.labels),
         "metrics": _overall(measured.whole.metrics),
         "per_label": _per_label(measured.whole.metrics, measured.labels),
+        "baselines": _baselines(measured, verdict),
         "live_version": measured.live.version,
         "baseline": _baseline(measured.whole),
         "comparison": _comparison(measured),
@@ -78,6 +79,21 @@ def _comparison(measured: Measurements) -> dict[str, Any]:
     }
 
 
+def _baselines(measured: Measurements, verdict: Verdict) -> dict[str, dict[str, Any]]:
+    """By name, each baseline that was asked for: its metrics, and how the model compares. Empty if none was."""
+    facts, found = measured.baselines, {}
+    for judgement in verdict.baselines:
+        comparison = measured.whole.baselines.get(judgement.name)
+        found[judgement.name] = asdict(judgement) | {
+            "interval": None if judgement.interval is None else list(judgement.interval),
+            "all_train_rows": facts.all_rows if facts is not None else 0,
+            "interval_share": INTERVAL,
+            "warns": judgement.warns,
+            "metrics": {} if comparison is None else _overall(comparison.live),
+        }
+    return found
+
+
 def _losses(comparison: Comparison) -> dict[str, list[float]]:
     return {name: list(bounds) for name, bounds in comparison.losses.items()}
 
@@ -101,6 +117,7 @@ def _slice(part: Slice) -> dict[str, Any]:
         "metrics": _slice_metrics(part, part.metrics),
         "baseline": _baseline(part),
         "losses": {} if part.comparison is None else _losses(part.comparison),
+        "baselines": {name: _slice_metrics(part, found.live) for name, found in part.baselines.items()},
     }
 
 

@@ -21,9 +21,10 @@ from tensorflow_model_analysis.metrics import metric_types
 
 from components.config import EvaluationConfig
 from components.evaluation import metrics
-from components.evaluation.comparison import Baseline, compare
-from components.evaluation.live_baseline import SIGNATURE, output_name
-from components.evaluation.measurements import Comparison, Measurements, Slice
+from components.evaluation.baseline_comparison import BaselineSettings
+from components.evaluation.comparison import Baseline, compare, from_tables, tables
+from components.evaluation.live.live_baseline import SIGNATURE, output_name
+from components.evaluation.measurements import LINEAR, MAJORITY, Measurements, Slice
 from components.evaluation.thresholds import slice_columns
 from models.config import TaskConfig
 from models.errors import DataError
@@ -33,8 +34,10 @@ from tflite.host.prediction import TaskType
 
 CONFUSION = "confusion"
 """Name under which a slice's confusion matrix is stored, next to the metrics."""
-# Used instead of a model's name, for values that are not the candidate's metrics on all rows.
-_COMPARED, _LOWEST, _HIGHEST, _UNREACHED = "compared", "lowest loss", "highest loss", "unreached"
+LINEAR_KEY = "transom_linear"
+"""The key of the linear baseline's predictions in a row's extracts."""
+# Used instead of a model's name.
+_UNREACHED = "unreached"
 
 
 class TextMetrics(tfma.metrics.Metric):
@@ -47,10 +50,12 @@ class TextMetrics(tfma.metrics.Metric):
         live: dict[str, Any] | None = None,
         judged: list[str] | None = None,
         temperatures: list[float] | None = None,
+        baselines: dict[str, Any] | None = None,
         name: str = "text_metrics",
     ) -> None:
         """See `_computations`. The arguments are JSON values, because the EvalConfig contains them."""
-        settings = {"task": task, "labels": labels, "live": live, "judged": judged or [], "temperatures": temperatures}
+        settings = {"task": task, "labels": labels, "live": live, "judged": judged or [], "baselines": baselines}
+        settings["temperatures"] = temperatures
         super().__init__(_computations, **settings, name=name)
 
 
@@ -60,6 +65,7 @@ def _computations(
     live: dict[str, Any] | None,
     judged: list[str],
     temperatures: list[float] | None,
+    baselines: dict[str, Any] | None,
     name: str,
     model_names: list[str] | None = None,
 ) -> metric_types.MetricComputations:
@@ -71,6 +77,7 @@ def _computations(
         live: the fields of the live model's `Baseline`; None if it is not measured.
         judged: metrics whose loss to the live model gets an interval.
         temperatures: the candidate's.
+        baselines: a `BaselineSettings`; None if no baseline is measured.
         name: identifies the computation; it is not a metric.
         model_names: the evaluated models; a single model's name is "".
     """
@@ -82,19 +89,24 @@ def _computations(
         baseline = Baseline(tuple(live["labels"]), float(live["threshold"]))
     models = (candidate,) if baseline is None else (candidate, tfma.BASELINE_KEY)
     keys = [metric_types.MetricKey(name=name, model_name=model) for model in models]
-    gather = _ComputeMetrics(settings, tuple(labels), candidate, baseline, tuple(judged), temperatures or ())
+    measured = None if baselines is None else BaselineSettings.from_json(baselines)
+    scaled = tuple(temperatures or ())
+    gather = _ComputeMetrics(settings, tuple(labels), candidate, baseline, tuple(judged), scaled, measured)
     return [metric_types.MetricComputation(keys, [_SelectNumbers(models, output_name(settings))], gather)]
 
 
 class _SelectNumbers(metric_types.Preprocessor):
-    """Selects the target and each model's prediction from a row's extracts, as 1-D arrays."""
+    """Selects the target and the predictions (candidate, live model, linear baseline) from a row's extracts, as 1-D
+    arrays, empty for what is not measured."""
 
     def __init__(self, models: tuple[str, ...], output: str) -> None:
         super().__init__(name=f"transom_pick_{'_'.join(models)}")
         self._models, self._output = models, output
 
     def process(self, extracts: tfma.Extracts) -> Iterator[tuple[np.ndarray, ...]]:
-        yield np.ravel(extracts[tfma.LABELS_KEY]), *(self._numbers(extracts, model) for model in self._models)
+        none = np.zeros(0, np.float32)
+        predictions = [self._numbers(extracts, model) for model in self._models] + [none]
+        yield np.ravel(extracts[tfma.LABELS_KEY]), *predictions[:2], np.ravel(extracts.get(LINEAR_KEY, none))
 
     def _numbers(self, extracts: tfma.Extracts, model: str) -> np.ndarray:
         outputs = extracts[tfma.PREDICTIONS_KEY]
@@ -107,11 +119,12 @@ class _SelectNumbers(metric_types.Preprocessor):
 
 @dataclass
 class _Gathered:
-    """The rows so far, concatenated: targets float64, the predictions of each model float32."""
+    """The rows so far, concatenated: targets float64; predictions of the candidate, the live model and the linear
+    baseline float32."""
 
     rows: int = 0
     targets: array.array = field(default_factory=lambda: array.array("d"))
-    predictions: list[array.array] = field(default_factory=lambda: [array.array("f"), array.array("f")])
+    predictions: list[array.array] = field(default_factory=lambda: [array.array("f") for _ in range(3)])
 
 
 class _ComputeMetrics(beam.CombineFn):
@@ -125,10 +138,11 @@ class _ComputeMetrics(beam.CombineFn):
         baseline: Baseline | None,
         judged: Sequence[str],
         temperatures: Sequence[float],
+        baselines: BaselineSettings | None,
     ) -> None:
         super().__init__()
-        self._task, self._labels, self._model = task, labels, model
-        self._baseline, self._judged, self._temperatures = baseline, judged, temperatures
+        self._task, self._labels, self._model, self._temperatures = task, labels, model, temperatures
+        self._baseline, self._judged, self._baselines = baseline, judged, baselines
 
     def create_accumulator(self) -> _Gathered:
         return _Gathered()
@@ -153,7 +167,7 @@ class _ComputeMetrics(beam.CombineFn):
         return merged
 
     def extract_output(self, accumulator: _Gathered) -> dict[metric_types.MetricKey, Any]:
-        targets, candidate, live = self._arrays(accumulator)
+        targets, candidate, live, linear = self._arrays(accumulator)
         measured, confusion = metrics.measure(self._task, self._labels, targets, candidate, self._temperatures)
         result = self._keyed(self._model, measured)
         if confusion is not None:
@@ -161,28 +175,29 @@ class _ComputeMetrics(beam.CombineFn):
         result |= self._keyed(_UNREACHED, dict.fromkeys(self._unreached(targets, measured), 1.0))
         if self._baseline is not None:
             compared = compare(self._task, self._labels, self._baseline, targets, candidate, live, self._judged)
-            result |= self._keyed(_COMPARED, compared.candidate) | self._keyed(tfma.BASELINE_KEY, compared.live)
-            for model, bound in ((_LOWEST, 0), (_HIGHEST, 1)):
-                result |= self._keyed(model, {name: bounds[bound] for name, bounds in compared.losses.items()})
+            for model, values in tables(tfma.BASELINE_KEY, compared).items():
+                result |= self._keyed(model, values)
+        if self._baselines is not None:
+            for name, compared in self._baselines.compare(self._task, self._labels, targets, candidate, linear):
+                for model, values in tables(name, compared).items():
+                    result |= self._keyed(model, values)
         return result
 
     def _keyed(self, model: str, values: Mapping[str, float]) -> dict[metric_types.MetricKey, Any]:
         return {metric_types.MetricKey(name=name, model_name=model): value for name, value in values.items()}
 
-    def _arrays(self, gathered: _Gathered) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The targets as `metrics` needs them, and the predictions of both models, float32 [N, C] and [N, C']."""
+    def _arrays(self, gathered: _Gathered) -> Iterator[np.ndarray]:
+        """The targets as `metrics` needs them, and the predictions of the candidate, the live model and the linear
+        baseline, float32 [N, C], [N, C'] and [N, C]; with no columns for what is not measured."""
         rows, classes = gathered.rows, len(self._labels)
         targets = np.frombuffer(gathered.targets, np.float64)
         if self._task.type == "single_label":
             targets = targets.astype(np.int64)
         elif self._task.type == "multi_label":
             targets = targets.reshape(rows, classes + 1).astype(np.int64)
-        sizes = (classes, 0 if self._baseline is None else len(self._baseline.labels))
-        if self._task.type == "regression":
-            sizes = (1, int(self._baseline is not None))
-        pairs = zip(gathered.predictions, sizes, strict=True)
-        candidate, live = (np.frombuffer(part, np.float32)[: rows * size].reshape(rows, size) for part, size in pairs)
-        return targets, candidate, live
+        yield targets
+        for part in gathered.predictions:
+            yield np.frombuffer(part, np.float32).reshape(rows, len(part) // rows if rows else 0)
 
     def _unreached(self, targets: np.ndarray, measured: metrics.Metrics) -> list[str]:
         """The metrics that are undefined for the candidate, but not for a model that is always right."""
@@ -200,7 +215,11 @@ class _ComputeMetrics(beam.CombineFn):
 
 
 def build_eval_config(
-    task: TaskConfig, config: EvaluationConfig, space: LabelSpace, baseline: Baseline | None
+    task: TaskConfig,
+    config: EvaluationConfig,
+    space: LabelSpace,
+    baseline: Baseline | None,
+    baselines: BaselineSettings | None = None,
 ) -> tfma.EvalConfig:
     """One metric that computes all of Transom's, and the slices; `space` has the candidate's labels and temperatures.
 
@@ -212,6 +231,7 @@ def build_eval_config(
         temperatures=list(space.temperatures),
         live=None if baseline is None else asdict(baseline),
         judged=[name for name, threshold in config.thresholds.items() if threshold.max_loss_to_live is not None],
+        baselines=None if baselines is None else asdict(baselines),
     )
     eval_config = tfma.EvalConfig(
         # Without a type TFMA tries to load the model with Keras first.
@@ -269,10 +289,8 @@ def _slice(record: Any) -> tuple[Slice, list[Any] | None]:
         elif item.key.name == CONFUSION:
             array_value = item.value.array_value
             confusion = np.reshape(array_value.int64_values, array_value.shape).tolist()
-    live, compared = models.pop(tfma.BASELINE_KEY, None), models.pop(_COMPARED, None)
-    lowest, highest = models.pop(_LOWEST, {}), models.pop(_HIGHEST, {})
     unreached = frozenset(models.pop(_UNREACHED, {}))
-    comparison = None
-    if live is not None and compared is not None:
-        comparison = Comparison(compared, live, {name: (low, highest[name]) for name, low in lowest.items()})
-    return Slice(column, value, next(iter(models.values())), comparison, unreached), confusion
+    comparison = from_tables(tfma.BASELINE_KEY, models)
+    compared = {name: from_tables(name, models) for name in (MAJORITY, LINEAR)}
+    baselines = {name: found for name, found in compared.items() if found is not None}
+    return Slice(column, value, next(iter(models.values())), comparison, unreached, baselines), confusion

@@ -7,7 +7,7 @@ the configuration of the metric.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,11 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 import tensorflow_text  # noqa: F401  (registers operations that the models need)
 
+from components.baselines.text_rows import text_key
+from components.evaluation.baseline_comparison import BaselineSettings
 from components.evaluation.metrics import UNKNOWN, UNLABELLED
 from components.evaluation.slices import characters, slice_values
+from components.evaluation.tfma_metric import LINEAR_KEY
 from models.config import TaskConfig
 
 INFERENCE_ROWS = 32
@@ -31,7 +34,13 @@ def custom_extractors(
     """The extractors of an evaluation: rows, predictions, slices."""
     metric = json.loads(eval_config.metrics_specs[0].metrics[0].config)
     columns = [key for spec in eval_config.slicing_specs for key in spec.feature_keys]
-    rows = RowReader(TaskConfig.model_validate(metric["task"]), tuple(metric["labels"]), tuple(columns))
+    baselines = metric.get("baselines")
+    rows = RowReader(
+        TaskConfig.model_validate(metric["task"]),
+        tuple(metric["labels"]),
+        tuple(columns),
+        None if baselines is None else BaselineSettings.from_json(baselines),
+    )
     return [
         tfma.extractors.Extractor(stage_name="ReadRows", ptransform=beam.FlatMap(rows.read)),
         tfma.extractors.PredictionsExtractor(eval_config=eval_config, eval_shared_model=eval_shared_model),
@@ -60,10 +69,17 @@ class RowReader:
         task: names the features with the texts and the target.
         labels: the labels in the order of the model's outputs; empty for a regression.
         columns: the slices to compute: "label", "text_length" or names of features.
+        baselines: where the linear baseline's predictions are; None if no baseline is measured.
     """
 
-    def __init__(self, task: TaskConfig, labels: tuple[str, ...], columns: tuple[str, ...]) -> None:
-        self._task, self._columns = task, columns
+    def __init__(
+        self,
+        task: TaskConfig,
+        labels: tuple[str, ...],
+        columns: tuple[str, ...],
+        baselines: BaselineSettings | None = None,
+    ) -> None:
+        self._task, self._labels, self._columns, self._baselines = task, labels, columns, baselines
         self._index = {label.encode(): index for index, label in enumerate(labels)}
         self._target: Callable[[tf.train.Feature], list[float]] = {
             "single_label": self._one_label,
@@ -72,8 +88,10 @@ class RowReader:
         }[task.type]
 
     def read(self, batch: tfma.Extracts) -> Iterator[tfma.Extracts]:
-        """Yields extracts of `INFERENCE_ROWS` rows each: inputs [B] bytes, labels [B, 1] or [B, C + 1] float64, and
-        features with the slices' values. Texts of similar length are together; metrics do not depend on the order."""
+        """Yields extracts of `INFERENCE_ROWS` rows each: inputs [B] bytes, labels [B, 1] or [B, C + 1] float64,
+        features with the slices' values, and the linear baseline's predictions [B, C] or [B, 1] float32. Texts of
+        similar length are together; metrics do not depend on the order."""
+        linear = None if self._baselines is None else self._baselines.predictions(self._labels)
         column = batch[tfma.ARROW_RECORD_BATCH_KEY].column(tfma.ARROW_INPUT_COLUMN)
         serialized: list[bytes] = column.flatten().to_pylist()
         examples = [tf.train.Example.FromString(row).features.feature for row in serialized]
@@ -81,7 +99,9 @@ class RowReader:
         order = np.argsort(lengths, kind="stable")
         for start in range(0, len(order), INFERENCE_ROWS):
             rows = order[start : start + INFERENCE_ROWS]
+            found = {} if linear is None else {LINEAR_KEY: linear.find([self._key(examples[row]) for row in rows])}
             yield {
+                **found,
                 tfma.INPUT_KEY: np.array([serialized[row] for row in rows], dtype=object),
                 tfma.LABELS_KEY: np.array([self._target(examples[row][self._task.label]) for row in rows], np.float64),
                 tfma.FEATURES_KEY: {
@@ -89,6 +109,11 @@ class RowReader:
                     for name in self._columns
                 },
             }
+
+    def _key(self, features: Mapping[str, tf.train.Feature]) -> int:
+        """The key of a row's texts in the stored predictions."""
+        text, pair = features[self._task.text].bytes_list.value[0], self._task.text_pair
+        return text_key(text, None if pair is None else features[pair].bytes_list.value[0])
 
     def _one_label(self, feature: tf.train.Feature) -> list[float]:
         values = feature.bytes_list.value

@@ -20,16 +20,16 @@ def describe_rows(measured: Measurements, part: Slice, rows: int | None = None) 
 def out_of_bounds(metric: str, place: str, bound: str, limit: float, value: float) -> str:
     """A value below its minimum, or above its maximum."""
     relation = "below the minimum" if bound == "min" else "above the maximum"
-    return f"{metric} {_distinct(value, limit)} {place} is {relation} of {_exact(limit)} in evaluation.thresholds"
+    return f"{metric} {distinct(value, limit)} {place} is {relation} of {_exact(limit)} in evaluation.thresholds"
 
 
 def worse(metric: str, place: str, limit: float, value: float, old: float, live: LiveState, interval: Interval) -> str:
     """A loss to the live model that is larger than its limit."""
-    value_text, old_text = _distinct(value, old), _distinct(old, value)
+    value_text, old_text = distinct(value, old), distinct(old, value)
     if limit < 0:
         missed = f"is not {_exact(-limit)} better than the {old_text} of the live model (version {live.version})"
         return f"{metric} {value_text} {place} {missed}{_describe_interval(interval)}"
-    loss = _distinct(abs(value - old), limit)
+    loss = distinct(abs(value - old), limit)
     return (
         f"{metric} {value_text} {place} is {loss} worse than the {old_text} of the live model "
         f"(version {live.version}), where {_exact(limit)} is allowed{_describe_interval(interval)}"
@@ -55,7 +55,7 @@ def _exact(number: float) -> str:
     return max(f"{number:.2f}", repr(number), key=len)
 
 
-def _distinct(number: float, other: float) -> str:
+def distinct(number: float, other: float) -> str:
     """A measured number, with at least two decimals, and enough of them to differ from another number."""
     texts = (f"{number:.{decimals}f}" for decimals in range(2, 10))
     return next(

@@ -25,6 +25,7 @@ from typing import Literal
 
 from components.config import EvaluationConfig, ThresholdConfig
 from components.evaluation import threshold_messages
+from components.evaluation.baseline_verdict import BaselineJudgement, judge_baselines
 from components.evaluation.measurements import Comparison, Measurements, Slice, finite_or_none, natural_order
 from components.evaluation.thresholds import direction
 
@@ -66,15 +67,22 @@ class Judgement:
 
 @dataclass
 class Verdict:
-    """The judgements, and their result."""
+    """The judgements of the thresholds and of the baselines, and their result."""
 
     judgements: list[Judgement] = field(default_factory=list)
+    baselines: list[BaselineJudgement] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
     def blessed(self) -> bool:
-        """True if no threshold is missed."""
-        return all(judgement.passed is not False for judgement in self.judgements)
+        """True if no threshold is missed, and no baseline that the model must be better than."""
+        return not self.failures
+
+    @property
+    def failures(self) -> list[str]:
+        """Why the model is not blessed."""
+        missed: list[Judgement | BaselineJudgement] = [*self.judgements, *self.baselines]
+        return [judgement.sentence for judgement in missed if judgement.passed is False]
 
 
 def reach_verdict(measured: Measurements, config: EvaluationConfig) -> Verdict:
@@ -85,8 +93,11 @@ def reach_verdict(measured: Measurements, config: EvaluationConfig) -> Verdict:
     it (a ROC curve of rows that all have one label), it is left out, with a note.
     """
     verdict = Verdict(notes=[*measured.notes, *_live_model_notes(measured)])
+    verdict.baselines.extend(judge_baselines(measured, config))
     if not config.thresholds:
-        verdict.notes.append("evaluation.thresholds is empty: any model is blessed")
+        must = [judgement.title for judgement in verdict.baselines if judgement.severity == "error"]
+        which = f"any model that is better than {' and '.join(must)}" if must else "any model"
+        verdict.notes.append(f"evaluation.thresholds is empty: {which} is blessed")
     verdict.judgements.extend(_judge_finiteness(measured))
     wants_live = [name for name, threshold in config.thresholds.items() if threshold.max_loss_to_live is not None]
     if wants_live and measured.whole.comparison is None and not measured.live.why_not:
@@ -99,23 +110,29 @@ def reach_verdict(measured: Measurements, config: EvaluationConfig) -> Verdict:
             verdict.judgements.extend(judge.slices(name))
             verdict.notes.extend(judge.unjudged_slice_notes(name))
     verdict.judgements.sort(key=lambda judgement: judgement.slice != "")
-    verdict.notes.extend(each.sentence for each in verdict.judgements if each.passed is not False and each.sentence)
+    judgements: list[Judgement | BaselineJudgement] = [*verdict.judgements, *verdict.baselines]
+    verdict.notes.extend(each.sentence for each in judgements if each.passed is not False and each.sentence)
     return verdict
 
 
 def describe_verdict(measured: Measurements, verdict: Verdict, config: EvaluationConfig) -> str:
     """The verdict as one sentence."""
-    missed = [judgement for judgement in verdict.judgements if judgement.passed is False]
-    if missed:
-        more = f" (and {len(missed) - 1} more, see thresholds)" if len(missed) > 1 else ""
-        return f"not blessed: {missed[0].sentence}{more}"
+    if verdict.failures:
+        where = "thresholds" if all(one.passed for one in verdict.baselines) else "thresholds and baselines"
+        more = f" (and {len(verdict.failures) - 1} more, see {where})" if len(verdict.failures) > 1 else ""
+        return f"not blessed: {verdict.failures[0]}{more}"
     rows = f"the {measured.whole.rows} {measured.split} rows"
     judged = sum(judgement.passed is True for judgement in verdict.judgements)
+    better = [judgement.title for judgement in verdict.baselines if judgement.better]
+    beaten = f"better than {' and '.join(better)}" if better else ""
+    if not judged and beaten:
+        why = "no threshold could be judged" if config.thresholds else "evaluation.thresholds is empty"
+        return f"blessed: {beaten} on {rows}; {why}"
     if not judged:
         why = "no threshold could be judged" if config.thresholds else "evaluation.thresholds is empty"
         return f"blessed without a test of quality on {rows}: {why}"
     thresholds = {1: "the threshold is", 2: "both thresholds are"}.get(judged, f"all {judged} thresholds are")
-    return f"blessed: {thresholds} met on {rows}"
+    return f"blessed: {thresholds} met on {rows}{beaten and f', {beaten}'}"
 
 
 def _judge_finiteness(measured: Measurements) -> Iterator[Judgement]:

@@ -19,11 +19,16 @@ from tfx.components.evaluator import executor as tfx_evaluator
 from tfx.types import standard_artifacts, standard_component_specs, system_executions
 from tfx.utils import io_utils, json_utils
 
-from components.artifacts import Artifacts, LiveModelArtifact
+from components.artifacts import Artifacts, BaselinesArtifact, LiveModelArtifact
+from components.baselines.label_errors import summarize_label_errors
+from components.baselines.stored_baselines import stored_files
 from components.config import EvaluationConfig
+from components.confirmed_label_errors import confirmed_label_errors
 from components.data.formats.files import contents_digest
-from components.evaluation import evaluation_reuse, tfma_rows
-from components.evaluation.live_baseline import live_state
+from components.evaluation import tfma_rows
+from components.evaluation.baseline_comparison import prepare
+from components.evaluation.live import evaluation_reuse
+from components.evaluation.live.live_baseline import live_state
 from components.evaluation.measurements import without_broken_live
 from components.evaluation.slices import without_absent_columns
 from components.evaluation.summary import save_summary, summarize
@@ -84,7 +89,11 @@ class Executor(tfx_evaluator.Executor):
         state, baseline = live_state(
             None if live is None else Path(live.uri), live.version if live else 0, is_live, task, labels, row
         )
-        eval_config = build_eval_config(task, config, space, baseline)
+        baselines, facts = None, None
+        if step.optional("baselines") is not None:
+            metric = step.parameters["training_metric"]
+            baselines, facts = prepare(step.folder("baselines"), split, task, labels, config, metric)
+        eval_config = build_eval_config(task, config, space, baseline, baselines)
         inputs = {key: step.artifacts[key] for key in ("examples", "model")}
         if live is not None and baseline is not None:
             inputs[standard_component_specs.BASELINE_MODEL_KEY] = [_as_model(live)]
@@ -96,8 +105,14 @@ class Executor(tfx_evaluator.Executor):
         super().Do(inputs, {key: step.artifacts[key] for key in ("evaluation", "blessing")}, properties)
         folder = step.artifact("evaluation").uri
         notes = () if split == "test" else (_NO_TEST_SPLIT,)
-        measured = replace(read_measurements(folder, task.type), split=split, labels=labels, live=state, notes=notes)
+        measured = read_measurements(folder, task.type)
+        measured = replace(measured, split=split, labels=labels, live=state, baselines=facts, notes=notes)
         summary = summarize(without_broken_live(without_absent_columns(measured, config)), config)
+        if facts is not None:
+            errors = confirmed_label_errors(
+                step.folder("baselines"), step.artifact("examples"), step.model_folder, task
+            )
+            summary["label_errors"] = summarize_label_errors(errors)
         save_summary(summary, folder)
         return summary
 
@@ -109,9 +124,9 @@ class Evaluator(Step, executor=Executor, code=("tfx_bsl",)):
     """
 
     INPUTS = {"examples": standard_artifacts.Examples, "model": standard_artifacts.Model}
-    OPTIONAL_INPUTS = {"live_model": LiveModelArtifact}
+    OPTIONAL_INPUTS = {"live_model": LiveModelArtifact, "baselines": BaselinesArtifact}
     OUTPUTS = {"evaluation": standard_artifacts.ModelEvaluation, "blessing": standard_artifacts.ModelBlessing}
-    PARAMETERS = {"task": str, "config": str}
+    PARAMETERS = {"task": str, "config": str, "training_metric": str}
     TYPE_ANNOTATION = system_executions.Evaluate
 
     def __init__(
@@ -119,13 +134,19 @@ class Evaluator(Step, executor=Executor, code=("tfx_bsl",)):
         examples: types.BaseChannel,
         model: types.BaseChannel,
         live_model: types.BaseChannel | None = None,
+        baselines: types.BaseChannel | None = None,
         *,
         task: TaskConfig,
         evaluation: EvaluationConfig,
+        training_metric: str = "auto",
     ) -> None:
-        """`examples`: raw rows."""
-        settings = {"task": task.model_dump_json(), "config": evaluation.model_dump_json()}
-        super().__init__(examples=examples, model=model, live_model=live_model, **settings)
+        """`examples`: raw rows. `training_metric`: `train.metric`, by which the model is compared with baselines."""
+        settings = {
+            "task": task.model_dump_json(),
+            "config": evaluation.model_dump_json(),
+            "training_metric": training_metric,
+        }
+        super().__init__(examples=examples, model=model, live_model=live_model, baselines=baselines, **settings)
 
 
 def _split(step: StepRun) -> str:
@@ -163,8 +184,11 @@ def _evaluation_key(step: StepRun) -> dict[str, Any]:
     """Everything on which an evaluation depends, except the live model."""
     split = _split(step)
     rows = contents_digest([Path(file) for file in split_files(step.artifact("examples"), split)])
-    settings = {key: step.parameters[key] for key in ("task", "config", "code")}
-    return {**settings, "split": split, "rows": rows, "model": model_digest(step.model_folder)}
+    settings = {key: step.parameters[key] for key in ("task", "config", "training_metric", "code")}
+    fitted = [] if step.optional("baselines") is None else stored_files(step.folder("baselines"))
+    baselines = contents_digest(fitted)
+    model = model_digest(step.model_folder)
+    return {**settings, "split": split, "rows": rows, "baselines": baselines, "model": model}
 
 
 def _as_model(live: LiveModelArtifact) -> standard_artifacts.Model:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pipeline.commands.arguments import Commands, add_command, add_config
-from pipeline.steps import DESCRIPTIONS, EDGE_STEPS
+from pipeline.steps import BASELINES_STEP, DESCRIPTIONS, EDGE_STEPS
 
 
 def add(commands: Commands) -> None:
@@ -20,7 +20,8 @@ def add(commands: Commands) -> None:
         "code are unchanged is not repeated: its last result is used. A model that misses a threshold is not pushed "
         "(exit code 8), and the one pushed before stays.\n\nthe steps, for --from and --to:\n"
         + "\n".join(steps)
-        + f"\n\n{' and '.join(EDGE_STEPS)} are left out if edge.variants is empty.",
+        + f"\n\n{' and '.join(EDGE_STEPS)} are left out if edge.variants is empty, {BASELINES_STEP} if both of "
+        "evaluation.baselines are off.",
         """
         transom run                                    the transom.yaml of the current folder
         transom run reviews/ --set train.epochs=3      another project, with one key changed

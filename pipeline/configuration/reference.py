@@ -59,6 +59,7 @@ def _groups(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         "TrainConfig": "train",
         "GateConfig": "gate",
         "EvaluationConfig": "evaluation",
+        "BaselinesConfig": "evaluation.baselines",
         "ThresholdConfig": "evaluation.thresholds.METRIC",
         "ServingConfig": "serving",
         "EdgeConfig": "edge",

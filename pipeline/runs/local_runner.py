@@ -21,7 +21,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher, partial_run_utils, runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
-from components.evaluation.evaluation_reuse import REUSED
+from components.evaluation.live.evaluation_reuse import REUSED
 from models.errors import ConfigError
 from pipeline.runs.artifact_files import record_files
 from pipeline.runs.interruption import is_interruption

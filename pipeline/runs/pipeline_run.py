@@ -28,7 +28,7 @@ from pipeline.runs.run_lock import hold_lock
 from pipeline.runs.run_records import LOG_NAME, RunRecord, StepRecord, new_name, now
 from pipeline.runs.run_tables import print_summary
 from pipeline.runs.temporary_folders import temporary_folder
-from pipeline.steps import CHECKS, EDGE_STEPS, STEPS
+from pipeline.steps import BASELINES_STEP, CHECKS, EDGE_STEPS, STEPS
 from pipeline.terminal import streams
 from pipeline.terminal.console import View, captured_output, forwarded_messages
 
@@ -100,6 +100,13 @@ def _check_steps(config: ProjectConfig, from_step: str | None, to_step: str | No
                 option,
                 got=f"{name}, which is not a step while edge.variants is empty",
                 fix="set edge.variants, or name another step",
+            )
+        wanted = config.evaluation.baselines
+        if name == BASELINES_STEP and wanted.majority == wanted.linear == "off":
+            raise ConfigError(
+                option,
+                got=f"{name}, which is not a step while both of evaluation.baselines are off",
+                fix="set evaluation.baselines.linear to warn, or name another step",
             )
     if from_step is not None and to_step is not None and STEPS.index(from_step) > STEPS.index(to_step):
         raise ConfigError(
@@ -231,6 +238,10 @@ class _Recorder:
         record.status = "not blessed"
         record.step = "ServingGate" if record.evaluation.get("blessed") else "Evaluator"
         fix = "see the slices above; improve the data or the settings, or lower evaluation.thresholds"
+        if any(not baseline["passed"] for baseline in record.evaluation.get("baselines", {}).values()):
+            fix = (
+                "see the baselines above: train longer, use a preset, get more or better labels, or accept it as it is"
+            )
         if (record.evaluation.get("comparison") or {}).get("why_not"):
             fix = "compare the two by hand; then let this run replace the live model, as described above"
         if record.evaluation.get("blessed"):

@@ -12,7 +12,7 @@ from rich.table import Table
 from components.data.formats.files import abbreviate
 from pipeline.paths import Paths
 from pipeline.runs.calibration_lines import calibration_lines
-from pipeline.runs.run_records import RunRecord, all_runs
+from pipeline.runs.run_records import FILE_NAME, RunRecord, all_runs
 from pipeline.steps import CHECKS
 from pipeline.terminal.console import PlainConsole
 from tflite.host.json_text import to_json
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # The metrics to show, the best known first; a run shows those of its task.
 HEADLINES = ("accuracy", "macro_f1", "micro_f1", "auc", "mean_average_precision", "spearman", "pearson", "mse")
 COUNTS = ("example_count", "unlabelled_count", "unknown_label_count", "not_finite_count")
+_BASELINE_HEADINGS = {"majority": "trivial", "linear": "linear"}
 MOST_SLICES, MOST_LABELS, MOST_SMALL = 24, 24, 6
 
 
@@ -39,6 +40,8 @@ def print_summary(record: RunRecord, paths: Paths, stream: TextIO, *, as_json: b
         console.print("", _metrics(record.evaluation), sep="\n")
         for line in calibration_lines(record.training.get("calibration") or {}, overall):
             console.print(line)
+        for baseline in record.evaluation.get("baselines", {}).values():
+            console.print(_baseline(baseline))
     labels = record.evaluation.get("per_label", {})
     if 1 < len(labels) <= MOST_LABELS:
         console.print("", _labels(labels, _label_rows(record.evaluation)), sep="\n")
@@ -58,6 +61,10 @@ def print_summary(record: RunRecord, paths: Paths, stream: TextIO, *, as_json: b
     console.print()
     if record.verdict:
         console.print(f"verdict: {record.verdict}")
+    for baseline in record.evaluation.get("baselines", {}).values():
+        if baseline["warns"]:
+            console.print(f"warning: {baseline['sentence']}")
+    _print_label_errors(record, paths, console)
     if record.serving.get("requests") and record.serving["blessed"]:
         console.print(record.serving["verdict"])
     if record.edge:
@@ -74,6 +81,15 @@ def print_summary(record: RunRecord, paths: Paths, stream: TextIO, *, as_json: b
     console.print(f"run:     {paths.runs / record.name}   ({record.status}, {record.seconds:.0f} s)")
 
 
+def _print_label_errors(record: RunRecord, paths: Paths, console: PlainConsole) -> None:
+    found = record.evaluation.get("label_errors", {}).get("found", {})
+    if number := sum(found.values()):
+        what = "row is" if number == 1 else "rows are"
+        splits = ", ".join(f"{count} in {split}" for split, count in found.items() if count)
+        where = f"evaluation.label_errors in {paths.runs / record.name / FILE_NAME}"
+        console.print(f"labels:  {number} {what} likely mislabelled ({splits}); see {where}")
+
+
 def _training(report: Mapping[str, Any]) -> str:
     parts = [
         f"{report['parameters']['total'] / 1e6:.1f} M parameters",
@@ -88,7 +104,7 @@ def _training(report: Mapping[str, Any]) -> str:
 
 
 def _metrics(evaluation: Mapping[str, Any]) -> Table:
-    """The metrics, with those of the live model and the losses against it if a threshold limits them."""
+    """The metrics, the live model's, the losses against it if a threshold limits them, and the baselines' metrics."""
     comparison = evaluation.get("comparison") or {}
     live, losses = comparison.get("live"), comparison.get("losses") or {}
     apart = live is not None and comparison["rows"] != evaluation["rows"]
@@ -99,6 +115,10 @@ def _metrics(evaluation: Mapping[str, Any]) -> Table:
         headings.append("live model")
     if losses:
         headings.append(f"loss ({comparison['interval']:.0%} interval)")
+    baselines = [one for one in evaluation.get("baselines", {}).values() if one["metrics"]]
+    for one in baselines:
+        on = f" on {one['rows']}" if one["rows"] != evaluation["rows"] else ""
+        headings.append(_BASELINE_HEADINGS.get(one["name"], one["name"]) + on)
     table = _table(*headings)
     for name, value in evaluation["metrics"].items():
         if name in COUNTS:  # the verdict gives the number of rows; a note reports invalid ones
@@ -110,8 +130,22 @@ def _metrics(evaluation: Mapping[str, Any]) -> Table:
             cells.append(_number(live.get(name)))
         if losses:
             cells.append(" to ".join(f"{bound:+.4f}" for bound in losses[name]) if name in losses else "")
+        cells += [_number(one["metrics"].get(name)) for one in baselines]
         table.add_row(name, *cells)
     return table
+
+
+def _baseline(baseline: Mapping[str, Any]) -> str:
+    """What a baseline answers, and how much better the model is."""
+    line = f"{_BASELINE_HEADINGS.get(baseline['name'], baseline['name'])}: {baseline['answer']}"
+    if baseline["train_rows"] < baseline["all_train_rows"]:
+        line += f", fitted to a sample of {baseline['train_rows']} of {baseline['all_train_rows']} training rows"
+    if baseline["gain"] is not None:
+        line += f"; the model's gain in {baseline['metric']}: {baseline['gain']:+.4f}"
+        if baseline["interval"] is not None:
+            low, high = baseline["interval"]
+            line += f" ({baseline['interval_share']:.0%} interval {low:+.4f} to {high:+.4f})"
+    return line
 
 
 def _label_rows(evaluation: Mapping[str, Any]) -> dict[str, int]:

@@ -84,6 +84,7 @@ def test_a_second_run_trains_nothing_and_pushes_nothing(again: Any) -> None:
         "StatisticsGen",
         "SchemaGen",
         "ExampleValidator",
+        "Baselines",
         "TokenizerTrainer",
         "Transform",
         "Trainer",

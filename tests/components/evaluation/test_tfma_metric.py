@@ -106,8 +106,8 @@ def test_each_model_is_read_from_its_own_outputs_in_its_own_order() -> None:
         for element in preprocessor.process(row):
             accumulator = combiner.add_input(accumulator, element)
     found = by_model(combiner.extract_output(accumulator))
-    assert [found[model]["accuracy"] for model in ("candidate", "compared", "baseline")] == [1.0, 1.0, 1.0]
-    assert found["lowest loss"] == found["highest loss"] == {"accuracy": 0.0}
+    assert [found[model]["accuracy"] for model in ("candidate", "baseline: candidate", "baseline")] == [1.0] * 3
+    assert found["baseline: lowest loss"] == found["baseline: highest loss"] == {"accuracy": 0.0}
 
 
 def test_undefined_metrics_are_distinguished_from_impossible_ones() -> None:

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from tfx.types.standard_artifacts import PushedModel
 
-from models.errors import ConfigError, DataError, GateError, PresetError, PushError
+from models.errors import ConfigError, DataError, GateError, NotBlessedError, PresetError, PushError
 from pipeline.configuration.loading import load
 from pipeline.paths import Paths
 from pipeline.runs.interruption import Interruption, interruptible
@@ -190,3 +190,21 @@ def test_only_a_run_that_put_something_there_has_pushed(graph: _Graph, fate: str
     graph._outputs["Pusher"] = {"pushed_model": pushed.mlmd_artifact}
     assert graph._status_error() is None
     assert (graph.record.status, graph.record.pushed) == (status, "serving/7")
+
+
+def test_a_model_that_a_baseline_stopped_is_told_what_may_help(graph: _Graph) -> None:
+    graph._outputs["Pusher"] = {"pushed_model": PushedModel().mlmd_artifact}
+    graph._outputs["Pusher"]["pushed_model"].custom_properties["pushed"].int_value = 0
+    graph.record.verdict = "not blessed: accuracy 0.5"
+    graph.record.evaluation = {"blessed": False, "baselines": {"majority": {"passed": False}}}
+    error = graph._status_error()
+    assert isinstance(error, NotBlessedError)
+    assert "see the baselines above" in error.render()
+    graph.record.evaluation["baselines"]["majority"]["passed"] = True
+    assert "baselines" not in str(graph._status_error())
+
+
+def test_a_step_that_the_settings_leave_out_cannot_be_named(tmp_path: Path) -> None:
+    off = ["evaluation.baselines.majority=off", "evaluation.baselines.linear=off"]
+    with pytest.raises(ConfigError, match="not a step while both"):
+        run(_project(tmp_path, ONE_CLASS), off, to_step="Baselines")

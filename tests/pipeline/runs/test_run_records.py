@@ -172,6 +172,47 @@ def test_the_summary_shows_the_loss_to_the_live_model_and_how_sure_it_is(paths: 
     assert "live model" not in stream.getvalue()
 
 
+def test_the_summary_shows_the_baselines_and_warns_last(paths: Paths) -> None:
+    run = _run("1", "pushed")
+    shared = {"metric": "accuracy", "interval_share": 0.8, "all_train_rows": 900, "sentence": "not better than words"}
+    trivial = {"name": "majority", "answer": "always 'ham'", "train_rows": 900, "rows": 90, "warns": False}
+    linear = {"name": "linear", "answer": "words", "train_rows": 300, "rows": 60, "warns": True}
+    figures = {"gain": -0.1, "interval": [-0.2, 0.05], "metrics": {"accuracy": 0.8}}
+    run.evaluation = {
+        "rows": 90,
+        "metrics": {"accuracy": 0.7, "auc": 0.6},
+        "baselines": {
+            "majority": {**shared, **trivial, "gain": None, "interval": None, "metrics": {"accuracy": 0.5}},
+            "linear": {**shared, **linear, **figures},
+        },
+    }
+    run.verdict = "blessed: it is"
+    stream = io.StringIO()
+    print_summary(run, paths, stream, as_json=False)
+    lines = [" ".join(line.split()) for line in stream.getvalue().splitlines()]
+    assert {"metric (test rows) model trivial linear on 60", "accuracy 0.7000 0.5000 0.8000"} <= set(lines)
+    assert "auc 0.6000 - -" in lines
+    assert "trivial: always 'ham'" in lines
+    assert (
+        "linear: words, fitted to a sample of 300 of 900 training rows; the model's gain in accuracy: -0.1000 "
+        "(80% interval -0.2000 to +0.0500)"
+    ) in lines
+    assert lines.index("warning: not better than words") == lines.index("verdict: blessed: it is") + 1
+    assert stream.getvalue().count("warning") == 1
+
+
+def test_the_summary_counts_likely_label_errors_if_there_are_any(paths: Paths) -> None:
+    run, stream = _run("1", "pushed"), io.StringIO()
+    run.evaluation = {"label_errors": {"found": {"train": 2, "eval": 0, "test": 1}, "rows": []}}
+    print_summary(run, paths, stream, as_json=False)
+    where = f"see evaluation.label_errors in {paths.runs}/1/run.json"
+    assert f"labels:  3 rows are likely mislabelled (2 in train, 1 in test); {where}" in stream.getvalue()
+    run.evaluation = {"label_errors": {"found": {"train": 0}, "rows": []}}
+    stream = io.StringIO()
+    print_summary(run, paths, stream, as_json=False)
+    assert "labels:" not in stream.getvalue()
+
+
 def test_the_summary_says_on_how_many_rows_each_figure_stands(paths: Paths) -> None:
     run = _run("1", "pushed")
     run.evaluation = {

@@ -11,9 +11,10 @@ import tensorflow as tf
 from tfx.types import artifact_utils, standard_artifacts
 from tiny_artifacts import artifact
 
-from components.artifacts import LiveModelArtifact
+from components.artifacts import BaselinesArtifact, LiveModelArtifact
 from components.config import EvaluationConfig
 from components.evaluation.summary import load_summary
+from components.steps.baselines import Executor as BaselinesExecutor
 from components.steps.evaluator import Executor
 from models.config import TaskConfig
 from tflite.host.labels import LabelSpace
@@ -92,23 +93,40 @@ def evaluate(
     live: Any = None,
     *,
     to: Path | None = None,
+    with_baselines: bool = False,
     **config: Any,
 ) -> tuple[dict[str, Any], Any]:
-    """Runs the executor; returns the summary and the blessing. `to`: the evaluation's folder."""
+    """Runs the executor; returns the summary and the blessing.
+
+    Args:
+        to: the evaluation's folder.
+        with_baselines: whether to fit the baselines first.
+    """
     evaluation = artifact(standard_artifacts.ModelEvaluation, to or folder / "evaluation")
     blessing = artifact(standard_artifacts.ModelBlessing, folder / "blessing")
     inputs = {"examples": [examples], "model": [artifact(standard_artifacts.Model, model)]}
     if live is not None:
         inputs["live_model"] = [live]
+    if with_baselines:
+        inputs["baselines"] = [fit_baselines(folder, task, examples)]
     properties = {
         "task": task.model_dump_json(),
         "config": EvaluationConfig.model_validate(config).model_dump_json(),
+        "training_metric": "auto",
         "code": "",
     }
     Executor().Do(inputs, {"evaluation": [evaluation], "blessing": [blessing]}, properties)
     if evaluation.has_custom_property("reused"):
         Path(evaluation.uri, "reused").touch()
     return load_summary(evaluation.uri), blessing
+
+
+def fit_baselines(folder: Path, task: TaskConfig, examples: Any) -> Any:
+    """Runs the executor of the step Baselines."""
+    fitted = artifact(BaselinesArtifact, folder / "baselines")
+    properties = {"task": task.model_dump_json(), "linear": 1, "code": ""}
+    BaselinesExecutor().Do({"examples": [examples]}, {"baselines": [fitted]}, properties)
+    return fitted
 
 
 def live_model(folder: Path, version: int) -> Any:

@@ -152,7 +152,10 @@ def _(a: Setting, b: Setting) -> None:
     assert (a.steps["DataGate"]["curated"], b.steps["DataGate"]["curated"]) == (0, 1)
 
 
-_TASK = "ExampleGen SchemaGen DataGate TokenizerTrainer Transform Trainer Evaluator ServingGate EdgeExporter EdgeGate"
+_TASK = (
+    "ExampleGen SchemaGen DataGate TokenizerTrainer Transform Baselines Trainer Evaluator ServingGate EdgeExporter "
+    "EdgeGate"
+)
 
 
 @setting("task.type", "single_label", "multi_label", steps=_TASK)
@@ -181,7 +184,7 @@ def _(a: Setting, b: Setting) -> None:
     "task.labels",
     None,
     ["b", "a", "c"],
-    steps="DataGate TokenizerTrainer Transform Trainer Evaluator ServingGate EdgeExporter EdgeGate",
+    steps="DataGate TokenizerTrainer Transform Baselines Trainer Evaluator ServingGate EdgeExporter EdgeGate",
 )
 def _(a: Setting, b: Setting) -> None:
     counts = {"labels": {"a": 3, "b": 1}, "sums": {"rows": 4}}
@@ -190,7 +193,7 @@ def _(a: Setting, b: Setting) -> None:
     assert (space.labels, space.counts) == (("b", "a", "c"), (1, 3, 0))
 
 
-@setting("task.label_separator", "|", ";", base=MULTI, steps=_TASK.replace("SchemaGen ", ""))
+@setting("task.label_separator", "|", ";", base=MULTI, steps=_TASK.replace("SchemaGen ", "").replace("Baselines ", ""))
 def _(a: Setting, b: Setting) -> None:
     row = {"text": "good", "label": "x|y;z"}
     assert [one(here, **row).labels for here in (a, b)] == [("x", "y;z"), ("x|y", "z")]

@@ -22,7 +22,7 @@ from components.data.gate.drift import summarize as summarize_data
 from components.data.gate.findings import Finding
 from components.data.rows import Record
 from components.data.text_keys import TextReading
-from components.evaluation.measurements import Comparison, LiveState, Measurements, Slice
+from components.evaluation.measurements import BaselineFacts, Comparison, LiveState, Measurements, Slice
 from components.evaluation.summary import summarize
 from components.evaluation.tfma_metric import build_eval_config
 from components.evaluation.verdict import reach_verdict
@@ -164,6 +164,39 @@ def _(a: Setting, b: Setting) -> None:
 @setting("evaluation.thresholds.*.max_loss_to_live", 0.5, 0.0, at=f"{_ACCURACY}.max_loss_to_live", steps="Evaluator")
 def _(a: Setting, b: Setting) -> None:
     assert [blessed(here) for here in (a, b)] == [True, False]
+
+
+def against_baselines(here: Setting) -> Measurements:
+    """0.8, where the most frequent label has 0.85 and the linear model 0.7."""
+    figures = {"majority": 0.85, "linear": 0.7}
+    severities = here.evaluation.baselines
+    measured = [name for name in figures if getattr(severities, name) != "off"]
+    baselines = {
+        name: Comparison(MEASURED.whole.metrics, {"example_count": 200.0, "accuracy": figures[name]})
+        for name in measured
+    }
+    facts = BaselineFacts(dict.fromkeys(measured, ("accuracy",)), dict.fromkeys(measured, "an answer"))
+    return replace(MEASURED, whole=replace(MEASURED.whole, baselines=baselines), baselines=facts)
+
+
+@setting("evaluation.baselines.majority", "error", "warn", steps="Evaluator")
+def _(a: Setting, b: Setting) -> None:
+    judged = [reach_verdict(against_baselines(here), here.evaluation) for here in (a, b)]
+    assert [verdict.blessed for verdict in judged] == [False, True]
+    assert [verdict.baselines[0].warns for verdict in judged] == [False, True]
+
+
+@setting(
+    "evaluation.baselines.linear",
+    "warn",
+    "off",
+    base={"evaluation.baselines.majority": "off"},
+    steps="Baselines Evaluator",
+)
+def _(a: Setting, b: Setting) -> None:
+    judged = [reach_verdict(against_baselines(here), here.evaluation) for here in (a, b)]
+    assert [[one.name for one in verdict.baselines] for verdict in judged] == [["linear"], []]
+    assert ["Baselines" in here.steps for here in (a, b)] == [True, False]
 
 
 @setting(

@@ -179,7 +179,7 @@ def _(a: Setting, b: Setting) -> None:
     assert train(b).report["stopped_early"]
 
 
-@setting("train.metric", "accuracy", "loss", base={**QUICK, "train.epochs": 4}, steps="Trainer")
+@setting("train.metric", "accuracy", "loss", base={**QUICK, "train.epochs": 4}, steps="Trainer Evaluator")
 def _(a: Setting, b: Setting) -> None:
     by_accuracy, by_loss = train(a).report, train(b).report
     assert by_accuracy["best_value"] == max(epoch["accuracy"] for epoch in by_accuracy["history"])

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from evaluator_runs import LABELS, NumbersInText, example, export
 
-from components.evaluation.live_baseline import load_baseline
+from components.evaluation.live.live_baseline import load_baseline
 from models.config import TaskConfig
 
 
