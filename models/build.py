@@ -66,7 +66,9 @@ def build_model(
     )
     logits = head(kept)
     if isinstance(config, EncoderConfig) and config.linear_rows:
-        surface = Surface(outputs, tokenizer.vocabulary_size, config.linear_rows, two_texts, dtype="float32", name="surface")
+        surface = Surface(
+            outputs, tokenizer.vocabulary_size, config.linear_rows, two_texts, dtype="float32", name="surface"
+        )
         inputs = (encoder.input[name] for name in ("token_ids", "padding_mask", "segment_ids"))
         logits = keras.layers.Add(dtype="float32", name="wide_and_deep")([logits, surface(*inputs)])
     return keras.Model(encoder.input, logits, name="transom")

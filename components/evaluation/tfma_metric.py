@@ -54,8 +54,8 @@ class TextMetrics(tfma.metrics.Metric):
         name: str = "text_metrics",
     ) -> None:
         """See `_computations`. The arguments are JSON values, because the EvalConfig contains them."""
-        settings = {"task": task, "labels": labels, "live": live, "judged": judged or [], "baselines": baselines}
-        settings["temperatures"] = temperatures
+        compared: dict[str, Any] = {"live": live, "judged": judged or [], "baselines": baselines}
+        settings = {"task": task, "labels": labels, "temperatures": temperatures, **compared}
         super().__init__(_computations, **settings, name=name)
 
 

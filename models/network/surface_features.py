@@ -142,5 +142,7 @@ def _cosine(left: Any, right: Any) -> Any:
 def _common_weight(*, both: Any, first: Any, second: Any, same: Any) -> Any:
     """The cosine of the two texts' TF-IDF vectors, [B]."""
     product = ops.sum(ops.expand_dims(first, 2) * both * ops.expand_dims(second, 1), axis=(1, 2))
-    norms = [ops.sum(ops.expand_dims(side, 2) * same * ops.expand_dims(side, 1), axis=(1, 2)) for side in (first, second)]
+    norms = [
+        ops.sum(ops.expand_dims(side, 2) * same * ops.expand_dims(side, 1), axis=(1, 2)) for side in (first, second)
+    ]
     return product / ops.sqrt(norms[0] * norms[1] + TINY)

@@ -47,8 +47,8 @@ def test_lengths_share_their_weights_and_every_variable_is_in_the_file() -> None
 def test_tables_of_embeddings_are_looked_up() -> None:
     content = tiny.content(lengths=(8,))
     operations = flatbuffer.operations(flatbuffer.read(content))
-    # Tokens, bigrams and the linear model. The remaining gathers are on small tables (segments, positions in words), and on integers
-    # (the token pair of a bigram row, whether a token continues a word).
+    # Tokens, bigrams and the linear model. The remaining gathers are on small tables (segments, positions in words),
+    # and on integers (the token pair of a bigram row, whether a token continues a word).
     assert operations["EMBEDDING_LOOKUP"] == 3
     assert operations["GATHER"] == 5
     assert not [name for name in operations if name.startswith(("custom", "unknown"))]
