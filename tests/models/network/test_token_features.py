@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.network import token_features
-from models.network.token_features import BigramRows, PositionInWord
+from models.network.token_features import BigramRows, PositionInWord, SharedToken
 
 
 def test_a_tokens_place_in_its_word() -> None:
@@ -74,3 +74,12 @@ def test_pairs_of_the_largest_vocabulary_have_rows_in_the_table() -> None:
     again.build((None, None))
     again.set_weights(bigrams.get_weights())
     np.testing.assert_array_equal(again(ids[None, :3]), rows)
+
+
+def test_shared_tokens_are_those_of_both_texts() -> None:
+    ids = np.array([[1, 5, 6, 7, 2, 6, 8, 5, 2, 0, 0], [1, 5, 5, 2, 6, 2, 0, 0, 0, 0, 0]], np.int32)
+    segments = np.array([[0] * 5 + [1] * 4 + [0] * 2, [0] * 4 + [1] * 2 + [0] * 5], np.int32)
+    shared = np.array(SharedToken((0, 1, 2, 3))(ids, segments))
+    assert shared.tolist() == [[0, 1, 1, 0, 0, 1, 0, 1, 0, 0, 0], [0] * 11]
+    again = SharedToken.from_config({"name": "again", "special_ids": (0, 1, 2, 3)})
+    assert np.array(again(ids, segments)).tolist() == shared.tolist()

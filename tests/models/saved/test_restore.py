@@ -133,3 +133,11 @@ def test_weights_of_another_configuration_are_named(tmp_path: Path, exports: dic
     with pytest.raises(ModelError, match="do not fit") as caught:
         restore(folder)
     assert "weights/1/" in caught.value.got
+
+
+def test_a_stored_model_of_an_earlier_version_has_no_linear_part() -> None:
+    stored = ModelsConfig().model_dump(mode="json")
+    del stored["model"]["linear_rows"]
+    earlier = ModelsConfig.from_stored(stored).model
+    assert isinstance(earlier, EncoderConfig)
+    assert earlier.linear_rows == 0

@@ -142,6 +142,12 @@ def _(a: Setting, b: Setting) -> None:
     assert built(b).get_layer("neighbours").kernel.shape == (5, 16, 16)
 
 
+@setting("model[encoder].linear_rows", 0, 30, base=SMALL, steps="Trainer")
+def _(a: Setting, b: Setting) -> None:
+    assert "surface" not in [layer.name for layer in built(a).layers]
+    assert built(b).get_layer("surface").pairs == 29  # a prime number
+
+
 @setting("model[encoder].bigrams", 0, 30, base=SMALL, steps="Trainer")
 def _(a: Setting, b: Setting) -> None:
     assert not [layer for layer in built(a).layers if layer.name == "bigrams"]
