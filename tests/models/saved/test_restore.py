@@ -13,7 +13,7 @@ import tiny_checkpoints
 from tiny_exports import KINDS, Exported
 
 from models.build import build_model
-from models.config import CONFIG_FILE, ModelsConfig, PresetConfig
+from models.config import CONFIG_FILE, EncoderConfig, ModelsConfig, PresetConfig
 from models.errors import ModelError
 from models.presets.architecture import ARCHITECTURE_FILE, Architecture
 from models.presets.backbones import merge_lora
