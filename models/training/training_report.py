@@ -77,6 +77,7 @@ def make_report(loop: Loop) -> dict[str, Any]:
         "best_epoch": position.best_epoch,
         "best_value": position.best_value,
         "history": position.history,
+        "contrastive": position.contrastive,
         "traces": {"train": loop.step.traces, "eval": loop.predictor.traces},
         "resumed_at_step": loop.resumed_at,
         "started_anew_because": loop.restart_reason,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import numpy as np
 
 from models.config import TaskConfig, TrainConfig
 from models.network.token_features import BigramRows
+from models.training.contrastive import ContrastivePlan, plan_tuning, tune
 from models.training.devices import choose_devices
 from models.training.loop import Loop
 from models.training.optimizer import resolve_defaults
 from models.training.progress import Progress
 from models.training.resuming.checkpoint import Checkpoints
+from models.training.resuming.stopping import StopRequest
 from models.training.token_rows import TokenRows
 from models.training.training_checks import check_rows
 from models.training.training_report import make_report
@@ -100,6 +103,8 @@ def train(
             on_progress=on_progress,
             on_note=on_note,
         )
+        plan = plan_tuning(train, model, task=task, config=loop.config, preset=preset)
+        loop.tune = None if plan is None else partial(_tune, loop, plan, make_model, depths)
         loop.run(checkpoint_dir, log_dir, resume_key or {})
         report = make_report(loop)
     if devices.replicas > 1 or devices.strategy_name != "none" or config.precision != "float32":
@@ -112,6 +117,36 @@ def _adapt(model: keras.Model, rows: TokenRows) -> None:
     for layer in model._flatten_layers():
         if isinstance(layer, BigramRows):
             layer.adapt(np.asarray(rows.token_ids), np.asarray(rows.offsets[:-1]))
+
+
+def _tune(
+    loop: Loop,
+    plan: ContrastivePlan,
+    make_model: Callable[[], keras.Model],
+    depths: Callable[[keras.Model], Mapping[str, int]] | None,
+    stop: StopRequest,
+) -> dict[str, Any]:
+    """Tunes the loop's model on pairs of rows; under a strategy, a copy of it on the default device."""
+    loop.on_note(plan.describe())
+    model, mirrored = loop.model, loop.devices.strategy_name != "none"
+    if mirrored:
+        model = make_model()
+        _copy_weights(loop.model, model)
+    report = tune(
+        model,
+        loop.batches.rows,
+        plan,
+        config=loop.config,
+        depths=depths(model) if depths is not None else None,
+        buckets=loop.buckets,
+        pad_id=loop.batches.pad_id,
+        stop=stop,
+        on_progress=loop.on_progress,
+    )
+    if mirrored:
+        with loop.devices.strategy.scope():
+            _copy_weights(model, loop.model)
+    return report
 
 
 @contextlib.contextmanager
@@ -128,6 +163,10 @@ def _plain_copy(make_model: Callable[[], keras.Model], model: keras.Model) -> ke
     """A copy of the model in float32 and outside any strategy, so that it can be exported."""
     with _policy("float32"):
         plain = make_model()
-    for target, source in zip(plain.weights, model.weights, strict=True):
-        target.assign(source.numpy())
+    _copy_weights(model, plain)
     return plain
+
+
+def _copy_weights(source: keras.Model, target: keras.Model) -> None:
+    for ours, theirs in zip(target.weights, source.weights, strict=True):
+        ours.assign(theirs.numpy())
