@@ -20,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,18 +101,23 @@ def _row(name: str, options: argparse.Namespace) -> str:
 
 
 def _run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Runs `transom run` with the configuration from `transom init`; its result record and wall time."""
+    """Runs one data set with one seed; its result record and wall time."""
     kind = "scratch" if options.scratch else options.preset.name
-    project = options.out / f"{name}-{kind}"
-    project.mkdir(parents=True, exist_ok=True)
-    config = project / "transom.yaml"
-    if not config.exists():
-        _transom("init", str((options.data / name / "train.csv").resolve()), "--out", str(config))
     sets = [f"train.seed={seed}", *EXTRA.get(name, []), *options.set]
     if not options.scratch:
         sets.append(f"model.preset={options.preset.resolve()}")
+    return run_project(options.out / f"{name}-{kind}", options.data / name / "train.csv", sets)
+
+
+def run_project(project: Path, table: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    """Runs `transom run` with the configuration from `transom init`; its result record and wall time."""
+    project.mkdir(parents=True, exist_ok=True)
+    config = project / "transom.yaml"
+    if not config.exists():
+        _transom("init", str(table.resolve()), "--out", str(config))
     begin = time.monotonic()
-    lines = _transom("run", str(config), "--json", *(part for one in sets for part in ("--set", one))).splitlines()
+    arguments = [part for one in overrides for part in ("--set", one)]
+    lines = _transom("run", str(config), "--json", *arguments).splitlines()
     return {**json.loads(lines[-1]), "wall_s": time.monotonic() - begin}
 
 

@@ -1,9 +1,9 @@
 """Contrastive tuning: with few rows per label, a pretrained encoder first learns which rows share a label.
 
-A few rows teach a head little, but they make many pairs. So the encoder is tuned until the cosine of two rows is 1 if
-they have the same label and 0 if not (SetFit: Tunstall et al. 2022, https://arxiv.org/abs/2209.11055); here all pairs
-of a batch count, and pairs of the same label as much as the others together. Then the head starts as the labels' mean
-embeddings (Qi et al. 2018, https://arxiv.org/abs/1712.07136), and the usual training follows.
+A few rows teach a head little, but they make many pairs. So the encoder is first tuned on pairs of rows, as SetFit does
+(Tunstall et al. 2022, https://arxiv.org/abs/2209.11055), here with the supervised contrastive loss over all pairs of a
+batch (Khosla et al. 2020, https://arxiv.org/abs/2004.11362). Then the head starts as a logistic regression on the
+embeddings, and the usual training follows.
 
 It runs on one device, also under a strategy, because a batch's pairs cannot be split between replicas.
 """
@@ -19,6 +19,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from sklearn.linear_model import LogisticRegression
 
 from models.config import TaskConfig, TrainConfig
 from models.errors import TrainingError
@@ -33,8 +34,10 @@ from models.training.training_checks import loss_not_finite, translate_tf_errors
 
 # Measured on samples of BANKING77 and TREC-6: benchmarks/few_rows.py.
 _MOST_ROWS_PER_LABEL = 32
-_PASSES, _FEWEST_STEPS, _MOST_STEPS = 10, 50, 300
-_HEAD_SCALE = 10.0
+_PASSES, _FEWEST_STEPS, _MOST_STEPS = 4, 50, 200
+_TEMPERATURE = 0.3
+_INVERSE_PENALTY = 10.0
+_NEVER = 1e9
 _FEWEST_ROWS = 8
 
 
@@ -81,12 +84,12 @@ def plan_tuning(
         return None
     counts = np.bincount(np.asarray(rows.targets))
     counts = counts[counts > 0]
-    if counts.max() < 2:
+    if len(counts) < 2 or counts.max() < 2:
         if forced:
             raise TrainingError(
-                "train.contrastive is on, but no two training rows have the same label",
+                "train.contrastive is on, but the training rows make no pairs to compare",
                 got=f"{len(rows)} rows of {len(counts)} labels",
-                expected="two rows of at least one label; eight of each are a good start",
+                expected="two labels, and two rows of at least one of them; eight rows of each are a good start",
                 fix="add rows, or remove train.contrastive",
             )
         return None
@@ -107,21 +110,17 @@ def split(model: keras.Model) -> tuple[keras.Model, keras.layers.Dense]:
 
 
 def pair_loss(targets: Any, embeddings: Any) -> Any:
-    """The loss of each row, [B] float32, from targets [B] int32 and embeddings [B, D] float32.
+    """The supervised contrastive loss of each row, [B] float32, from targets [B] int32 and embeddings [B, D] float32.
 
-    Squared distance of the cosines from 1 (rows of the same label) and 0 (others): the mean over the one kind plus the
-    mean over the other. Rows of one label alone have no second part.
+    The mean over the other rows of its label of -log p, where p is the softmax, over all other rows of the batch, of
+    the cosines divided by the temperature. 0 for a row whose label no other row has.
     """
     unit = tf.math.l2_normalize(embeddings, axis=-1)
-    cosine = tf.matmul(unit, unit, transpose_b=True)
-    same = tf.cast(targets[:, None] == targets[None, :], tf.float32)
-    others = 1.0 - same
-    same -= tf.eye(tf.shape(cosine)[0])
-
-    def mean(squares: Any, chosen: Any) -> Any:
-        return tf.reduce_sum(squares * chosen, axis=1) / tf.maximum(tf.reduce_sum(chosen, axis=1), 1.0)
-
-    return mean(tf.square(1.0 - cosine), same) + mean(tf.square(cosine), others)
+    itself = tf.eye(tf.shape(unit)[0])
+    scores = tf.matmul(unit, unit, transpose_b=True) / _TEMPERATURE - _NEVER * itself
+    same = tf.cast(targets[:, None] == targets[None, :], tf.float32) - itself
+    log_shares = tf.nn.log_softmax(scores, axis=-1)
+    return -tf.reduce_sum(log_shares * same, axis=-1) / tf.maximum(tf.reduce_sum(same, axis=-1), 1.0)
 
 
 def draw_batch(targets: np.ndarray, plan: ContrastivePlan, seed: int, step: int) -> np.ndarray:
@@ -163,13 +162,11 @@ def tune(
         StopRequested: a signal asked to stop.
     """
     began, pace = time.perf_counter(), Pace()
-    device = TrainingDevices("none", tf.distribute.get_strategy(), ())
     encoder, _ = split(model)
     batches = Batches(rows, buckets, plan.labels * plan.rows, pad_id=pad_id)
     targets, weights = np.asarray(rows.targets), np.ones(batches.batch_size)
-    step = TrainStep(
-        encoder, make_optimizer(encoder, config, steps=plan.steps, depths=depths), pair_loss, device, xla=config.xla
-    )
+    optimizer = make_optimizer(encoder, config, steps=plan.steps, depths=depths)
+    step = TrainStep(encoder, optimizer, pair_loss, _default_device(), xla=config.xla)
     losses: list[float] = []
     for number in range(plan.steps):
         stop.check()
@@ -192,19 +189,28 @@ def tune(
 
 
 def _set_head(model: keras.Model, batches: Batches, config: TrainConfig) -> None:
-    """Makes the logits the cosines with the labels' mean embeddings, times `_HEAD_SCALE` for an embedding of mean norm.
+    """Sets the head to a logistic regression on the rows' embeddings, which are scaled to length 1 for it.
 
-    A label without rows gets zeros.
+    The head gets them as they are, so its kernel is divided by their mean length. A label without rows gets the lowest
+    logit of any row.
     """
     encoder, head = split(model)
-    device = TrainingDevices("none", tf.distribute.get_strategy(), ())
-    predict = BatchPredictor(encoder, device, xla=config.xla)
+    predict = BatchPredictor(encoder, _default_device(), xla=config.xla)
     embeddings = np.empty((len(batches.rows), head.kernel.shape[0]), np.float32)
     for batch in batches.by_length():
         embeddings[batch.rows] = predict(batch.features)[: len(batch.rows)]
-    norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    means = np.zeros(head.kernel.shape[::-1], np.float32)
-    np.add.at(means, np.asarray(batches.rows.targets), embeddings / np.maximum(norms, 1e-12))
-    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
-    head.kernel.assign((means * (_HEAD_SCALE / max(float(norms.mean()), 1e-12))).T)
-    head.bias.assign(np.zeros(head.bias.shape, np.float32))
+    lengths = np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+    fitted = LogisticRegression(C=_INVERSE_PENALTY, max_iter=1000)
+    unit = embeddings / lengths
+    fitted.fit(unit, np.asarray(batches.rows.targets))
+    weights, biases = fitted.coef_, fitted.intercept_
+    if len(fitted.classes_) == 2:  # one function, for the second label
+        weights, biases = (np.concatenate([-values, values]) / 2 for values in (weights, biases))
+    kernel, bias = np.zeros(head.kernel.shape), np.full(head.bias.shape, (unit @ weights.T + biases).min())
+    kernel[:, fitted.classes_], bias[fitted.classes_] = weights.T / lengths.mean(), biases
+    head.kernel.assign(kernel.astype(np.float32))
+    head.bias.assign(bias.astype(np.float32))
+
+
+def _default_device() -> TrainingDevices:
+    return TrainingDevices("none", tf.distribute.get_strategy(), ())
