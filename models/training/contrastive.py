@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 
 from models.config import TaskConfig, TrainConfig
 from models.errors import TrainingError
-from models.training.batches import Batches
+from models.training.batches import Batches, choose_buckets
 from models.training.devices import TrainingDevices
 from models.training.optimizer import make_optimizer
 from models.training.progress import Pace, Progress
@@ -32,13 +32,15 @@ from models.training.step import BatchPredictor, TrainStep
 from models.training.token_rows import TokenRows
 from models.training.training_checks import loss_not_finite, translate_tf_errors
 
-# Measured on samples of BANKING77 and TREC-6: benchmarks/few_rows.py.
+# Measured on samples of BANKING77 and TREC-6, see benchmarks/README.md. A low temperature keeps the pretrained
+# similarities, which suits many similar labels; a high one makes new ones, which TREC-6 needs, and costs BANKING77 nothing.
+_TEMPERATURE = 0.3
 _MOST_ROWS_PER_LABEL = 32
 _PASSES, _FEWEST_STEPS, _MOST_STEPS = 4, 50, 200
-_TEMPERATURE = 0.3
-_INVERSE_PENALTY = 10.0
-_NEVER = 1e9
-_FEWEST_ROWS = 8
+_FEWEST_ROWS = 8  # of a batch, however few `batch_size` asks for
+_INVERSE_PENALTY = 10.0  # of the logistic regression
+_SHAPE_COST = 8000  # what tracing the step for one more length costs, in tokens of training
+_NEVER = 1e9  # subtracted from a score
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def plan_tuning(
     """Decides whether the encoder is tuned on pairs of rows.
 
     "auto": if the model is a preset whose encoder learns, the task is one label of one text, and the labels have few
-    rows on average, two at least one of them.
+    rows on average, two at least one of them. `preset` is False for LoRA, with which tuning has not been measured.
 
     Raises:
         TrainingError: `config.contrastive` is "on", and there is nothing to tune, or no two rows have the same label.
@@ -78,7 +80,7 @@ def plan_tuning(
             raise TrainingError(
                 "train.contrastive is on",
                 got="a task or a model that it cannot tune",
-                expected="one label of one text (task.type single_label), and a preset whose encoder is trained",
+                expected="one label of one text (task.type single_label), and a preset that is trained without LoRA",
                 fix="remove train.contrastive",
             )
         return None
@@ -142,7 +144,7 @@ def tune(
     *,
     config: TrainConfig,
     depths: Mapping[str, int] | None,
-    buckets: tuple[int, ...],
+    max_length: int,
     pad_id: int,
     stop: StopRequest,
     on_progress: Callable[[Progress], None],
@@ -163,17 +165,19 @@ def tune(
     """
     began, pace = time.perf_counter(), Pace()
     encoder, _ = split(model)
-    batches = Batches(rows, buckets, plan.labels * plan.rows, pad_id=pad_id)
-    targets, weights = np.asarray(rows.targets), np.ones(batches.batch_size)
+    targets, size = np.asarray(rows.targets), plan.labels * plan.rows
+    drawn = [draw_batch(targets, plan, config.seed, number) for number in range(plan.steps)]
+    batches = Batches(rows, _choose_buckets(rows, drawn, max_length), size, pad_id=pad_id)
     optimizer = make_optimizer(encoder, config, steps=plan.steps, depths=depths)
-    step = TrainStep(encoder, optimizer, pair_loss, _default_device(), xla=config.xla)
+    # So few steps take less time than XLA's compilation.
+    step = TrainStep(encoder, optimizer, pair_loss, _default_device(), xla=False)
     losses: list[float] = []
-    for number in range(plan.steps):
+    for number, chosen in enumerate(drawn):
         stop.check()
         started, traces = time.perf_counter(), step.traces
-        batch = batches.make_batch(draw_batch(targets, plan, config.seed, number))
+        batch = batches.make_batch(chosen)
         with translate_tf_errors(config):
-            result = step([batch], [weights], number)
+            result = step([batch], [np.ones(size)], number)
             losses.append(float(result.loss))
         if not math.isfinite(losses[-1]):
             raise loss_not_finite(losses[-1], number + 1, plan.steps, float(result.learning_rate), config)
@@ -184,18 +188,25 @@ def tune(
         if pace.is_report_due() or number + 1 == plan.steps:
             left = pace.seconds_left(plan.steps - number - 1, 0)
             on_progress(Progress(0, 0, number + 1, plan.steps, losses[-1], pace.rate(), left))
-    _set_head(model, batches, config)
+    _set_head(model, batches)
     return {**asdict(plan), "first_loss": losses[0], "last_loss": losses[-1], "seconds": time.perf_counter() - began}
 
 
-def _set_head(model: keras.Model, batches: Batches, config: TrainConfig) -> None:
+def _choose_buckets(rows: TokenRows, drawn: Sequence[np.ndarray], max_length: int) -> tuple[int, ...]:
+    """Static lengths for these batches, each as long as its longest row."""
+    longest = np.array([rows.lengths[chosen].max() for chosen in drawn])
+    cost = _SHAPE_COST // len(drawn[0])
+    return choose_buckets(longest, limit=max_length, longest=int(rows.lengths.max()), shape_cost=cost)
+
+
+def _set_head(model: keras.Model, batches: Batches) -> None:
     """Sets the head to a logistic regression on the rows' embeddings, which are scaled to length 1 for it.
 
     The head gets them as they are, so its kernel is divided by their mean length. A label without rows gets the lowest
     logit of any row.
     """
     encoder, head = split(model)
-    predict = BatchPredictor(encoder, _default_device(), xla=config.xla)
+    predict = BatchPredictor(encoder, _default_device(), xla=False)
     embeddings = np.empty((len(batches.rows), head.kernel.shape[0]), np.float32)
     for batch in batches.by_length():
         embeddings[batch.rows] = predict(batch.features)[: len(batch.rows)]

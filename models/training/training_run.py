@@ -89,6 +89,7 @@ def train(
             model = make_model()
             _adapt(model, train)
         lora = any("lora" in variable.name for variable in model.trainable_variables)
+        plan = plan_tuning(train, model, task=task, config=config, preset=preset and not lora)
         loop = Loop(
             model,
             train,
@@ -103,7 +104,6 @@ def train(
             on_progress=on_progress,
             on_note=on_note,
         )
-        plan = plan_tuning(train, model, task=task, config=loop.config, preset=preset)
         loop.tune = None if plan is None else partial(_tune, loop, plan, make_model, depths)
         loop.run(checkpoint_dir, log_dir, resume_key or {})
         report = make_report(loop)
@@ -138,7 +138,7 @@ def _tune(
         plan,
         config=loop.config,
         depths=depths(model) if depths is not None else None,
-        buckets=loop.buckets,
+        max_length=loop.buckets[-1],
         pad_id=loop.batches.pad_id,
         stop=stop,
         on_progress=loop.on_progress,

@@ -170,6 +170,8 @@ def _no_pairs_of_rows(config: ProjectConfig) -> str:
         return "pairs of texts (task.text_pair)"
     if not isinstance(config.model, PresetConfig):
         return "an encoder from scratch"
+    if config.model.lora_rank is not None:
+        return "LoRA (model.lora_rank)"
     return "an encoder that is frozen (model.freeze)" if config.model.freeze == "encoder" else ""
 
 

@@ -114,7 +114,7 @@ def test_the_head_fits_the_embeddings_and_avoids_labels_without_rows(
     # Each label has its own token; there is one more label, without rows.
     rows = TokenRows.from_lists([[1 + target] * 4 for target in targets], np.array(targets, np.int32))
     model, batches = tiny.model(outputs=4), Batches(rows, (8,), 3, pad_id=0)
-    contrastive._set_head(model, batches, TrainConfig(xla=False))
+    contrastive._set_head(model, batches)
     whole = Batches(rows, (8,), len(rows), pad_id=0).make_batch(np.arange(len(rows)))
     logits = np.asarray(model(whole.features))
     assert logits.argmax(axis=1).tolist() == list(targets)
