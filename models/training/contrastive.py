@@ -32,8 +32,8 @@ from models.training.step import BatchPredictor, TrainStep
 from models.training.token_rows import TokenRows
 from models.training.training_checks import loss_not_finite, translate_tf_errors
 
-# Measured on samples of BANKING77 and TREC-6, see benchmarks/README.md. A low temperature keeps the pretrained
-# similarities, which suits many similar labels; a high one makes new ones, which TREC-6 needs, and costs BANKING77 nothing.
+# Measured on samples of BANKING77 and TREC-6, see benchmarks/README.md. A low temperature mostly keeps the pretrained
+# similarities, as many similar labels need; a high one makes new ones, which TREC-6 needs and BANKING77 bears.
 _TEMPERATURE = 0.3
 _MOST_ROWS_PER_LABEL = 32
 _PASSES, _FEWEST_STEPS, _MOST_STEPS = 4, 50, 200
