@@ -35,7 +35,7 @@ from models.training.training_checks import loss_not_finite, translate_tf_errors
 # Measured on samples of BANKING77 and TREC-6, see benchmarks/README.md. A low temperature mostly keeps the pretrained
 # similarities, as many similar labels need; a high one makes new ones, which TREC-6 needs and BANKING77 bears.
 _TEMPERATURE = 0.3
-_MOST_ROWS_PER_LABEL = 32
+_MOST_ROWS_PER_LABEL = 64
 _PASSES, _FEWEST_STEPS, _MOST_STEPS = 4, 50, 200
 _FEWEST_ROWS = 8  # of a batch, however few `batch_size` asks for
 _INVERSE_PENALTY = 10.0  # of the logistic regression
