@@ -167,7 +167,8 @@ def tune(
     encoder, _ = split(model)
     targets, size = np.asarray(rows.targets), plan.labels * plan.rows
     drawn = [draw_batch(targets, plan, config.seed, number) for number in range(plan.steps)]
-    batches = Batches(rows, _choose_buckets(rows, drawn, max_length), size, pad_id=pad_id)
+    # `multiple`: a batch may have more rows than the table, because labels with few rows repeat them.
+    batches = Batches(rows, _choose_buckets(rows, drawn, max_length), size, pad_id=pad_id, multiple=size)
     optimizer = make_optimizer(encoder, config, steps=plan.steps, depths=depths)
     # So few steps take less time than XLA's compilation.
     step = TrainStep(encoder, optimizer, pair_loss, _default_device(), xla=False)

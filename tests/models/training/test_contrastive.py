@@ -122,6 +122,13 @@ def test_the_head_fits_the_embeddings_and_avoids_labels_without_rows(
     assert split(model)[0](whole.features).shape == (len(rows), tiny.WIDTH)
 
 
+@pytest.mark.parametrize("targets", [(0, 0, 1), (0, 1, 0, 1, 1, 1, 1)])
+def test_a_batch_may_have_more_rows_than_the_table(tiny: ModuleType, targets: tuple[int, ...]) -> None:
+    report = tiny.fit(rows_=_rows(*targets), preset=True, train_config={"epochs": 1}).report["contrastive"]
+    assert report["labels"] * report["rows"] > len(targets)
+    assert np.isfinite(report["last_loss"])
+
+
 def test_a_training_killed_while_it_tunes_ends_with_the_same_weights(run_tiny: RunTiny, tmp_path: Path) -> None:
     shared = {**FEW, "dropout": 0.1, "train_config": {"epochs": 2, "checkpoint_steps": 2}}
     folder = str(tmp_path / "checkpoints")
