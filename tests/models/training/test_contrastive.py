@@ -129,6 +129,7 @@ def test_a_batch_may_have_more_rows_than_the_table(tiny: ModuleType, targets: tu
     assert np.isfinite(report["last_loss"])
 
 
+@pytest.mark.slow  # three processes
 def test_a_training_killed_while_it_tunes_ends_with_the_same_weights(run_tiny: RunTiny, tmp_path: Path) -> None:
     shared = {**FEW, "dropout": 0.1, "train_config": {"epochs": 2, "checkpoint_steps": 2}}
     folder = str(tmp_path / "checkpoints")
