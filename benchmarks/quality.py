@@ -20,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,16 +103,21 @@ def _row(name: str, options: argparse.Namespace) -> str:
 
 
 def _run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Runs `transom run` with the configuration from `transom init`; its result record and wall time."""
+    """Runs one data set with one seed; its result record and wall time."""
     kind = "scratch" if options.scratch else Path(options.preset).name
-    project = options.out / f"{name}-{kind}"
+    sets = [f"model={_model(options)}", f"train.seed={seed}", *EXTRA.get(name, []), *options.set]
+    return run_project(options.out / f"{name}-{kind}", options.data / name / "train.csv", sets)
+
+
+def run_project(project: Path, table: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    """Runs `transom run` with the configuration from `transom init`; its result record and wall time."""
     project.mkdir(parents=True, exist_ok=True)
     config = project / "transom.yaml"
     if not config.exists():
-        _transom("init", str((options.data / name / "train.csv").resolve()), "--out", str(config))
-    sets = [f"model={_model(options)}", f"train.seed={seed}", *EXTRA.get(name, []), *options.set]
+        _transom("init", str(table.resolve()), "--out", str(config))
     begin = time.monotonic()
-    lines = _transom("run", str(config), "--json", *(part for one in sets for part in ("--set", one))).splitlines()
+    arguments = [part for one in overrides for part in ("--set", one)]
+    lines = _transom("run", str(config), "--json", *arguments).splitlines()
     return {**json.loads(lines[-1]), "wall_s": time.monotonic() - begin}
 
 

@@ -20,6 +20,7 @@ COMMANDS = (
     "edge.py --quick",
     "training_speed.py --quick",
     "quality.py --quick",
+    "few_rows.py --quick",
     "serving.py --quick",
     "serving_pair.py --quick",
     "serving_fuzz.py --quick",

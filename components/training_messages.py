@@ -15,7 +15,7 @@ PROGRESS_LOG, METRICS_LOG = logging.getLogger("transom.progress"), logging.getLo
 
 def log_progress(state: Progress) -> None:
     """Logs a lasting line after each epoch; between them, the progress, the most important part first."""
-    epoch = f"epoch {state.epoch}/{state.epochs}"
+    epoch = f"epoch {state.epoch}/{state.epochs}" if state.epoch else "tuning on pairs of rows"
     if state.evaluation is not None:
         metrics = ", ".join(f"{name} {value:.4f}" for name, value in state.evaluation.items())
         METRICS_LOG.info("%s: training loss %.4f, eval %s", epoch, state.loss, metrics)

@@ -216,6 +216,9 @@ class TrainConfig(ConfigSection):
     """Preset: each layer below the head learns at this multiple of the rate of the layer above. Default: 0.85."""
     head_multiple: float | None = Field(None, gt=0.0)
     """Preset: the new head learns at this multiple of the rate. Default: 10, with LoRA 1."""
+    contrastive: Literal["auto", "on", "off"] = "auto"
+    """Preset, one label of one text: before the usual training, tune the encoder on pairs of rows, so that rows of the
+    same label become similar and others do not (as SetFit does). `auto`: up to 64 rows per label on average."""
     clip_norm: float | None = Field(1.0, gt=0.0)
     """Gradients are scaled so that their global norm is at most this."""
     label_smoothing: Fraction = 0.0

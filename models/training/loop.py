@@ -90,6 +90,7 @@ class Loop:
         self.predictor = BatchPredictor(model, devices, xla=config.xla)
         self.position, self.pace, self.stop = Position(), Pace(), StopRequest()
         self.unread: list[StepResult] = []
+        self.tune: Callable[[StopRequest], dict[str, Any]] | None = None  # before the first step; returns its report
         self.resumed_at: int | None = None
         self.restart_reason = ""
 
@@ -107,6 +108,9 @@ class Loop:
             self.before, self.started = self.position.seconds, time.perf_counter()
             start = (self.position.epoch, self.position.step)
             try:
+                if self.tune is not None and self.resumed_at is None:
+                    self.position.contrastive = self.tune(self.stop)
+                    self._save()
                 while self.position.epoch < self.epochs and not self._has_stalled():
                     self._epoch()
                 if (self.position.epoch, self.position.step) != start:
@@ -253,6 +257,8 @@ class Loop:
         if kept is None:
             steps = "its only step" if done == 1 else f"all {done} steps"
             lost = f"{steps}, {of_training}" if done else "nothing: training had just begun"
+            if self.tune is not None and not done:
+                lost = f"the tuning on pairs of rows, {of_training}"
             return Interrupted(what, lost=lost, then="training starts at step 1")
         ended = kept == self.steps or (kept == done and self._has_stalled())
         rest = "only evaluation and export are left" if ended else f"training continues at step {kept + 1}"

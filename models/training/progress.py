@@ -13,7 +13,7 @@ class Progress:
     """What `on_progress` receives, about every second and after every epoch.
 
     Attributes:
-        epoch: the current one, from 1.
+        epoch: the current one, from 1; 0 during the contrastive tuning, whose steps are then counted.
         epochs: the most that there can be.
         step: optimizer steps done in total.
         steps: optimizer steps of the whole training, without early stopping.
@@ -47,6 +47,7 @@ class Position:
     best_epoch: int | None = None
     best_value: float | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
+    contrastive: dict[str, Any] | None = None  # report of the tuning before the first step
 
     @property
     def mean_loss(self) -> float:

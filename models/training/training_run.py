@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ import numpy as np
 from models.config import TaskConfig, TrainConfig
 from models.network.surface import Surface
 from models.network.token_features import BigramRows
+from models.training.contrastive import ContrastivePlan, plan_tuning, tune
 from models.training.devices import choose_devices
 from models.training.loop import Loop
 from models.training.loss import label_weights
 from models.training.optimizer import resolve_defaults
 from models.training.progress import Progress
 from models.training.resuming.checkpoint import Checkpoints
+from models.training.resuming.stopping import StopRequest
 from models.training.surface_fit import fit_surface
 from models.training.token_rows import TokenRows
 from models.training.training_checks import check_rows
@@ -95,6 +98,7 @@ def train(
             model = make_model()
             train = _adapt(model, train, task, config, labels, tokenizer)
         lora = any("lora" in variable.name for variable in model.trainable_variables)
+        plan = plan_tuning(train, model, task=task, config=config, preset=preset and not lora)
         loop = Loop(
             model,
             train,
@@ -110,6 +114,7 @@ def train(
             on_progress=on_progress,
             on_note=on_note,
         )
+        loop.tune = None if plan is None else partial(_tune, loop, plan, make_model, depths)
         loop.run(checkpoint_dir, log_dir, resume_key or {})
         for note in (describe_end(loop), *loop.calibration.notes):
             loop.on_note(note)
@@ -140,6 +145,36 @@ def _adapt(
     return rows
 
 
+def _tune(
+    loop: Loop,
+    plan: ContrastivePlan,
+    make_model: Callable[[], keras.Model],
+    depths: Callable[[keras.Model], Mapping[str, int]] | None,
+    stop: StopRequest,
+) -> dict[str, Any]:
+    """Tunes the loop's model on pairs of rows; under a strategy, a copy of it on the default device."""
+    loop.on_note(plan.describe())
+    model, mirrored = loop.model, loop.devices.strategy_name != "none"
+    if mirrored:
+        model = make_model()
+        _copy_weights(loop.model, model)
+    report = tune(
+        model,
+        loop.batches.rows,
+        plan,
+        config=loop.config,
+        depths=depths(model) if depths is not None else None,
+        max_length=loop.buckets[-1],
+        pad_id=loop.batches.pad_id,
+        stop=stop,
+        on_progress=loop.on_progress,
+    )
+    if mirrored:
+        with loop.devices.strategy.scope():
+            _copy_weights(model, loop.model)
+    return report
+
+
 @contextlib.contextmanager
 def _policy(precision: str) -> Iterator[None]:
     former = keras.config.dtype_policy()
@@ -154,6 +189,10 @@ def _plain_copy(make_model: Callable[[], keras.Model], model: keras.Model) -> ke
     """A copy of the model in float32 and outside any strategy, so that it can be exported."""
     with _policy("float32"):
         plain = make_model()
-    for target, source in zip(plain.weights, model.weights, strict=True):
-        target.assign(source.numpy())
+    _copy_weights(model, plain)
     return plain
+
+
+def _copy_weights(source: keras.Model, target: keras.Model) -> None:
+    for ours, theirs in zip(target.weights, source.weights, strict=True):
+        ours.assign(theirs.numpy())

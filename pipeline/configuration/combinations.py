@@ -150,6 +150,8 @@ def _training(config: ProjectConfig) -> Iterator[Problem]:
     task, train = config.task, config.train
     if train.strategy == "tpu" and not train.xla:
         yield Problem("train.xla", "false", "true, because a TPU runs only code compiled by XLA", "remove it")
+    if train.contrastive == "on" and (got := _no_pairs_of_rows(config)):
+        yield Problem("train.contrastive", f"'on', for {got}", "one label of one text, and a preset", "remove it")
     half = train.label_smoothing / 2
     if task.type == "multi_label" and task.threshold != "auto" and not half < task.threshold < 1 - half:
         yield Problem(
@@ -158,6 +160,19 @@ def _training(config: ProjectConfig) -> Iterator[Problem]:
             f"task.threshold between these two; it is {task.threshold:g}",
             "lower label_smoothing, or move the threshold",
         )
+
+
+def _no_pairs_of_rows(config: ProjectConfig) -> str:
+    """Why the encoder cannot be tuned on pairs of rows; "" if it can."""
+    if config.task.type != "single_label":
+        return f"task.type {config.task.type}"
+    if config.task.text_pair is not None:
+        return "pairs of texts (task.text_pair)"
+    if not isinstance(config.model, PresetConfig):
+        return "an encoder from scratch"
+    if config.model.lora_rank is not None:
+        return "LoRA (model.lora_rank)"
+    return "an encoder that is frozen (model.freeze)" if config.model.freeze == "encoder" else ""
 
 
 def _others(config: ProjectConfig) -> Iterator[Problem]:

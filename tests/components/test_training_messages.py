@@ -1,15 +1,17 @@
-"""What an interrupted export reports about the training."""
+"""What is shown of the progress, and what an interrupted export reports about the training."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import keras
 import pytest
 
-from components.training_messages import explain_interrupted_export
+from components.training_messages import explain_interrupted_export, log_progress
 from models.config import TaskConfig
 from models.errors import Interrupted
+from models.training.progress import Progress
 from models.training.resuming.checkpoint import Checkpoints
 from models.training.training_run import TrainedModel
 from tflite.host.labels import LabelSpace
@@ -40,3 +42,13 @@ def test_an_interrupted_export_keeps_what_a_checkpoint_holds(
     assert (error.kept.partition(str(tmp_path))[0].rstrip(), bool(error.kept)) == (kept, bool(saved))
     assert lost in error.lost
     assert error.then.endswith(then)
+
+
+def test_progress_tells_the_tuning_from_the_epochs(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "transom.progress")
+    log_progress(Progress(0, 0, 20, 50, 1.5, 900.0, 31.0))
+    log_progress(Progress(1, 4, 1, 8, 0.5, 900.0))
+    assert caplog.messages == [
+        "tuning on pairs of rows, step 20/50, 31 s left, 900 tokens/s, loss 1.5000",
+        "epoch 1/4, step 1/8, 900 tokens/s, loss 0.5000",
+    ]

@@ -139,6 +139,12 @@ def _(a: Setting, b: Setting) -> None:
     assert mean_move(b, "tokens") == pytest.approx(mean_move(a, "tokens"), rel=1e-2)
 
 
+@setting("train.contrastive", "off", "on", base={**QUICK, **PRESET}, steps="Trainer")
+def _(a: Setting, b: Setting) -> None:
+    assert _fit(a.models.train, preset=True).report["contrastive"] is None
+    assert _fit(b.models.train, preset=True).report["contrastive"]["rows_per_label"] == 60.0
+
+
 @setting("train.clip_norm", None, 1.0, base={"train.weight_decay": 0.0}, steps="Trainer")
 def _(a: Setting, b: Setting) -> None:
     # Clipped to one norm, both gradients are equal for Adam; otherwise the second is negligible.
