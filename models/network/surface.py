@@ -79,8 +79,7 @@ class Surface(keras.layers.Layer):
             return ops.sum(found, axis=1) + ops.matmul(features.dense, self.dense) + self.bias
         rows, mask = text_rows(token_ids, padding_mask, self.vocabulary, self.pairs)
         sums = ops.sum(ops.take(self.table, rows, axis=0) * ops.expand_dims(mask, 2), axis=1)
-        norm = ops.sqrt(sums[:, self.outputs :] * self.square + TINY)
-        return sums[:, : self.outputs] / norm + self.bias
+        return sums[:, : self.outputs] * ops.rsqrt(sums[:, self.outputs :] * self.square + TINY) + self.bias
 
     def compute_output_spec(self, token_ids: Any, *_: Any, **__: Any) -> keras.KerasTensor:
         """Float32 under every policy."""

@@ -103,7 +103,7 @@ def _outer(left: Any, right: Any) -> Any:
 
 
 def _normalized(values: Any) -> Any:
-    return values / ops.sqrt(ops.sum(ops.square(values), axis=1, keepdims=True) + TINY)
+    return values * ops.rsqrt(ops.sum(ops.square(values), axis=1, keepdims=True) + TINY)
 
 
 def _first_occurrences(same: Any, real: Any) -> Any:
@@ -136,7 +136,7 @@ def _rest(hits: Any, first: Any, second: Any) -> list[Any]:
 
 def _cosine(left: Any, right: Any) -> Any:
     norms = ops.sum(ops.square(left), axis=1) * ops.sum(ops.square(right), axis=1)
-    return ops.sum(left * right, axis=1) / ops.sqrt(norms + TINY)
+    return ops.sum(left * right, axis=1) * ops.rsqrt(norms + TINY)
 
 
 def _common_weight(*, both: Any, first: Any, second: Any, same: Any) -> Any:
@@ -145,4 +145,4 @@ def _common_weight(*, both: Any, first: Any, second: Any, same: Any) -> Any:
     norms = [
         ops.sum(ops.expand_dims(side, 2) * same * ops.expand_dims(side, 1), axis=(1, 2)) for side in (first, second)
     ]
-    return product / ops.sqrt(norms[0] * norms[1] + TINY)
+    return product * ops.rsqrt(norms[0] * norms[1] + TINY)

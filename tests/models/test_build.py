@@ -88,8 +88,6 @@ def test_depths_of_an_encoder_from_scratch(tokenizer: Tokenizer) -> None:
         "token_embedding": 0,
         "segment_embedding": 0,
         "place_embedding": 0,
-        "bigrams": 0,
-        "bigram_embedding": 0,
         "position_embedding": 0,
         "embeddings_layer_norm": 0,
         "neighbours": 0,
@@ -98,6 +96,7 @@ def test_depths_of_an_encoder_from_scratch(tokenizer: Tokenizer) -> None:
         "transformer_layer_1": 2,
         "final_layer_norm": 2,
         "logits": 3,
+        "surface": 0,
     }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import golden_text
 import keras
 import numpy as np
+from surface_weights import fill_surface
 
 from models.build import build_model
 from models.config import CONFIG_FILE, EncoderConfig, ModelsConfig, TaskConfig
@@ -16,7 +17,7 @@ from models.saved.restore import RestoredModel
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
 
-ENCODER = EncoderConfig(num_layers=1, width=8, num_heads=2)
+ENCODER = EncoderConfig(num_layers=1, width=8, num_heads=2, linear_rows=31)
 KINDS = {
     "single": (TaskConfig(text="review"), LabelSpace(labels=("bad", "good", "très 好"), temperatures=(1.7,))),
     "pair": (TaskConfig(text="a", text_pair="b"), LabelSpace(labels=("no", "yes"))),
@@ -43,10 +44,13 @@ class Exported:
         return RestoredModel(self.model, self.tokenizer, self.labels, self.task).predict(texts, pairs)
 
 
-def tiny_model(tokenizer: Tokenizer, outputs: int, config: EncoderConfig = ENCODER) -> keras.Model:
+def tiny_model(
+    tokenizer: Tokenizer, outputs: int, config: EncoderConfig = ENCODER, *, two_texts: bool = False
+) -> keras.Model:
     """An encoder whose predictions differ between texts."""
     keras.utils.set_random_seed(1)
-    model = build_model(config, tokenizer=tokenizer, outputs=outputs)
+    model = build_model(config, tokenizer=tokenizer, outputs=outputs, two_texts=two_texts)
+    fill_surface(model)
     for variable in model.trainable_variables:
         if "kernel" in variable.path or "embedding" in variable.path:
             variable.assign(keras.random.normal(variable.shape, stddev=0.7, seed=len(variable.path)))
@@ -57,7 +61,7 @@ def export(kind: str, folder: Path, tokenizer: Tokenizer | None = None) -> Expor
     """Exports a tiny model for the kind of task into a folder that does not exist yet."""
     tokenizer = tokenizer or golden_text.tokenizer()
     task, labels = KINDS[kind]
-    model = tiny_model(tokenizer, labels.outputs)
+    model = tiny_model(tokenizer, labels.outputs, two_texts=task.text_pair is not None)
     config = ModelsConfig(task=task, model=ENCODER).model_dump_json().encode()
     extra = {"a.txt": b"a", CONFIG_FILE: config}
     export_saved_model(model, folder, tokenizer=tokenizer, labels=labels, task=task, extra_files=extra)

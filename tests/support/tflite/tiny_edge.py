@@ -9,6 +9,7 @@ from typing import Any
 import golden_text
 import keras
 import numpy as np
+from surface_weights import fill_surface
 
 from models.build import build_model
 from models.config import EncoderConfig
@@ -48,9 +49,7 @@ def model(task: str = "single_label", seed: int = 3) -> keras.Model:
     for weight in made.weights:
         if weight.trainable:
             weight.assign(weight + generator.normal(0, 0.2, weight.shape))
-    surface = made.get_layer("surface")
-    count = surface.table.shape[0]
-    surface.set_weights_of_rows(generator.normal(0, 0.5, (count, surface.outputs)), generator.uniform(0.5, 2.0, count))
+    fill_surface(made)
     ids = np.concatenate([row["token_ids"][0] for row in rows(max(LENGTHS))])
     made.get_layer("bigrams").adapt(np.tile(ids, MIN_PAIR_COUNT), np.arange(MIN_PAIR_COUNT) * len(ids))
     return made

@@ -91,7 +91,7 @@ def test_the_deadline_reaches_the_service_and_ends_the_call():
 
     (code, _), (left,) = with_fronts(test)
     assert code == "DEADLINE_EXCEEDED"
-    assert 0 < left <= 0.5
+    assert 0 < left <= 0.51  # a client may round the header's value up
 
 
 def test_more_requests_than_may_be_in_flight_are_refused_at_once():
