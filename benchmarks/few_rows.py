@@ -1,6 +1,6 @@
 """Test accuracy with few rows per label: tuning on pairs of rows, plain fine-tuning, and a frozen encoder.
 
-    python benchmarks/few_rows.py banking77 trec6 --preset PATH_OF_MINILM --rows 8 16 32 64 --seeds 3
+    python benchmarks/few_rows.py banking77 trec6 --preset minilm-l6 --rows 8 16 32 64 --seeds 3
     python benchmarks/few_rows.py --quick
 
 Each seed draws its own rows from train.csv. The figures of "off" and "auto", values of `train.contrastive`, come from
@@ -27,7 +27,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.quality import run_project
+from benchmarks.quality import preset_value, run_project
 
 Rows = list[tuple[str, str]]  # text, label
 FAST = ["serving.gate=false", "edge.variants=[]"]
@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("sets", nargs="*", help="folders in --data")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the data sets")
     parser.add_argument("--out", type=Path, default=Path("bench-out/few-rows"), help="output folder for the projects")
-    parser.add_argument("--preset", type=Path, help="folder of a pretrained encoder")
+    parser.add_argument("--preset", help="folder of a pretrained encoder, or another preset: minilm-l6")
     parser.add_argument("--rows", type=int, nargs="+", default=[8], help="rows per label")
     parser.add_argument("--seeds", type=int, default=3, help="samples, and seeds of the training")
     parser.add_argument("--modes", nargs="+", default=["off", "auto"], help="values of train.contrastive")
@@ -68,7 +68,7 @@ def _row(name: str, count: int, options: argparse.Namespace) -> str:
     for mode in options.modes:
         runs = []
         for seed, project in enumerate(projects):
-            sets = [f"model.preset={options.preset.resolve()}", f"train.seed={seed}", f"train.contrastive={mode}"]
+            sets = [f"model.preset={preset_value(options.preset)}", f"train.seed={seed}", f"train.contrastive={mode}"]
             runs.append(run_project(project, project / "train.csv", [*sets, *FAST, *options.set]))
         cells.append(_cell([run["evaluation"]["metrics"]["accuracy"] for run in runs]))
         cells.append(f"{statistics.mean(run['training']['seconds'] for run in runs):.0f}")
@@ -97,7 +97,7 @@ def _sample(source: Path, count: int, seed: int, project: Path) -> Path:
     return project
 
 
-def _frozen(project: Path, preset: Path) -> float:
+def _frozen(project: Path, preset: str) -> float:
     """Test accuracy of a logistic regression on the embeddings of the untuned encoder."""
     from models import runtime
 
@@ -112,8 +112,8 @@ def _frozen(project: Path, preset: Path) -> float:
     from models.presets.preset import preset_tokenizer
     from models.text.preprocessing import Preprocessor, to_dense
 
-    tokenizer = preset_tokenizer(str(preset), 128)
-    model = build_model(PresetConfig(preset=str(preset)), tokenizer=tokenizer, outputs=2)
+    tokenizer = preset_tokenizer(preset, 128)
+    model = build_model(PresetConfig(preset=preset), tokenizer=tokenizer, outputs=2)
     encoder, read = keras.Model(model.input, model.get_layer("pooling").output), Preprocessor(tokenizer)
 
     def embed(texts: list[str]) -> Any:
@@ -149,11 +149,11 @@ def _use_made_up_rows(options: argparse.Namespace) -> None:
         _write(
             folder / f"{split}.csv", [(f"{label} {' '.join(draw.choices(words[:4], k=9))}", label) for label in labels]
         )
-    options.preset = options.out / "preset"
+    options.preset = str(options.out / "preset")
     sizes = {"vocabulary_size": 12, "num_layers": 1, "num_heads": 2, "hidden_dim": 16, "intermediate_dim": 32}
-    keras_hub.models.BertBackbone(**sizes, max_sequence_length=128).save_to_preset(str(options.preset))
+    keras_hub.models.BertBackbone(**sizes, max_sequence_length=128).save_to_preset(options.preset)
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
-    keras_hub.models.BertTokenizer(tokens, lowercase=True).save_to_preset(str(options.preset))
+    keras_hub.models.BertTokenizer(tokens, lowercase=True).save_to_preset(options.preset)
 
 
 def _read(file: Path) -> Rows:

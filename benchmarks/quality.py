@@ -125,8 +125,12 @@ def _model(options: argparse.Namespace) -> str:
     """The value of `model`, in place of what `transom init` proposes."""
     if options.scratch:
         return "{type: encoder}"
-    folder = Path(options.preset)
-    return f"{{preset: {to_json(str(folder.resolve()) if folder.is_dir() else options.preset)}}}"
+    return f"{{preset: {to_json(preset_value(options.preset))}}}"
+
+
+def preset_value(preset: str) -> str:
+    """The value of `model.preset`: the absolute path of a folder; another preset, such as minilm-l6, as it is."""
+    return str(Path(preset).resolve()) if Path(preset).is_dir() else preset
 
 
 def _transom(*arguments: str) -> str:

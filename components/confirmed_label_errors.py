@@ -53,9 +53,11 @@ def confirmed_label_errors(
 def _rows(examples: types.Artifact, split: str, errors: Sequence[LabelError], task: TaskConfig) -> list[bytes]:
     """The serialized rows of the suspects, in their order."""
     wanted = {error.key for error in errors}
-    by_key = {}
+    by_key: dict[int, bytes] = {}
     for row in read_split(examples, split) if wanted else ():
         key = record_key(from_example(row, task))
         if key in wanted:
             by_key[key] = row
+            if len(by_key) == len(wanted):
+                break
     return [by_key[error.key] for error in errors]

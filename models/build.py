@@ -11,7 +11,7 @@ from models.errors import PresetError
 from models.network.dropout import LeanDropout
 from models.network.encoder import build_encoder
 from models.network.pooling import Pooling
-from models.network.surface import Surface
+from models.network.surface import MOST_OUTPUTS, Surface
 from models.presets.architecture import Architecture
 from models.presets.backbones import empty_backbone, load_backbone
 from models.presets.preset import describe_preset
@@ -52,7 +52,7 @@ def build_model(
         PresetError: the preset cannot be used.
     """
     if isinstance(config, EncoderConfig):
-        encoder = build_encoder(config, tokenizer, two_texts=two_texts and config.linear_rows > 0)
+        encoder = build_encoder(config, tokenizer, two_texts=two_texts and _has_surface(config, outputs))
     else:
         encoder = load_backbone(config) if architecture is None else empty_backbone(config, architecture)
     pool = Pooling(resolve_pooling(config, architecture), dtype="float32", name="pooling")
@@ -65,13 +65,17 @@ def build_model(
         name="logits",
     )
     logits = head(kept)
-    if isinstance(config, EncoderConfig) and config.linear_rows:
+    if isinstance(config, EncoderConfig) and _has_surface(config, outputs):
         surface = Surface(
             outputs, tokenizer.vocabulary_size, config.linear_rows, two_texts, dtype="float32", name="surface"
         )
         inputs = (encoder.input[name] for name in ("token_ids", "padding_mask", "segment_ids"))
         logits = keras.layers.Add(dtype="float32", name="wide_and_deep")([logits, surface(*inputs)])
     return keras.Model(encoder.input, logits, name="transom")
+
+
+def _has_surface(config: EncoderConfig, outputs: int) -> bool:
+    return config.linear_rows > 0 and outputs <= MOST_OUTPUTS
 
 
 def resolve_pooling(config: EncoderConfig | PresetConfig, architecture: Architecture | None = None) -> str:

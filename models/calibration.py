@@ -23,7 +23,7 @@ FEWEST_ROWS = 20
 """With fewer eval rows, a temperature would say more about chance than about the model."""
 FEWEST_OUTCOMES = 10
 """`multi_label`: rows with a label, and rows without it, that its own temperature needs."""
-_NAMED, _NEARLY_HIGHEST = 5, 0.99 * HIGHEST
+_NAMED, _NEARLY_LOWEST, _NEARLY_HIGHEST = 5, 1.01 * LOWEST, 0.99 * HIGHEST
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,11 @@ def fit(
         temperatures, notes = fit_task(logits, targets, labels)
     if any(temperature > _NEARLY_HIGHEST for temperature in temperatures):
         notes.append(f"calibration: a temperature is at its limit, {HIGHEST:g}: the logits say next to nothing")
+    if any(temperature < _NEARLY_LOWEST for temperature in temperatures):
+        notes.append(
+            f"calibration: a temperature is at its limit, {LOWEST:g}: the logits are so close together that the "
+            "probabilities remain too low"
+        )
     threshold = task.probability_threshold
     if not several or task.threshold != "auto":
         return Calibration(temperatures, threshold, False, rows, tuple(notes))

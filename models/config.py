@@ -135,7 +135,8 @@ class EncoderConfig(ConfigSection):
     """Width in tokens of a convolution before the first layer; 1: no convolution."""
     linear_rows: int = Field(131_071, ge=0, le=10_000_000)
     """Most rows for pairs of neighbouring tokens in a linear model of TF-IDF features (of two texts: of what they
-    share), which is fitted first and whose logits are added to the encoder's; 0: no linear model."""
+    share), which is fitted first and whose logits are added to the encoder's. 0, or over 200 labels: no linear model, and
+    the encoder does not see which tokens two texts share."""
     bigrams: int = Field(0, ge=0, le=1_000_000)
     """Number of pairs of neighbouring tokens with their own embedding, of those that occur at least three times."""
     dropout: Dropout = 0.3
@@ -230,7 +231,7 @@ class TrainConfig(ConfigSection):
     """Batches whose gradients are averaged into one optimizer step."""
     early_stopping: int | None = Field(None, ge=1)
     """Stop after this many epochs without a better eval metric. The best epoch's weights are kept in any case.
-    Default: 2 for a preset, 3 from scratch."""
+    Default: 2 for a preset, 3 from scratch. A number of at least `epochs` turns it off."""
     metric: Literal["auto", "loss", "accuracy", "macro_f1", "micro_f1", "mse", "spearman"] = "auto"
     """The eval metric that decides which epoch is best. `auto`: accuracy, micro_f1 or spearman, by the task."""
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"

@@ -47,13 +47,11 @@ def _micro_f1(hits: np.ndarray) -> np.ndarray:
 
 def _macro_f1(hits: np.ndarray, columns: np.ndarray, true: np.ndarray) -> np.ndarray:
     """The same for the mean over the labels: `columns` [M] is the label of each cell."""
-    gains = np.zeros(len(hits))
-    appears = np.zeros(len(hits))
-    for label in range(true.shape[1]):
-        places, count = np.flatnonzero(columns == label), int(true[:, label].sum())
-        f1 = 2 * np.cumsum(hits[places]) / (np.arange(1, len(places) + 1) + count)
-        gains[places] = np.diff(f1, prepend=0.0)
-        if not count:  # its F1 stays 0, but it counts from its first prediction
-            appears[places[0]] = 1
+    places = np.argsort(columns, kind="stable").reshape(true.shape[::-1])  # [C, N]: each label's cells, in their order
+    counts = true.sum(axis=0)
+    f1 = 2 * np.cumsum(hits[places], axis=1) / (np.arange(1, len(true) + 1) + counts[:, None])
+    gains, appears = np.zeros(len(hits)), np.zeros(len(hits))
+    gains[places] = np.diff(f1, axis=1, prepend=0.0)
+    appears[places[counts == 0, 0]] = 1  # the F1 of such a label stays 0, but it counts from its first prediction
     found: np.ndarray = np.cumsum(gains) / (np.cumsum(appears) + true.any(axis=0).sum())
     return found

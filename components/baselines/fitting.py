@@ -153,7 +153,8 @@ def _targets(task: TaskConfig, labels: Sequence[str], records: Sequence[Record])
 
 def _folds(records: Sequence[Record]) -> np.ndarray:
     """Three folds, int [N], with rows of the same text in the same one."""
-    folds: np.ndarray = np.unique([record_key(record) for record in records], return_inverse=True)[1] % 3
+    keys = np.array([record_key(record) for record in records], np.uint64)  # NumPy's own choice, float64, merges keys
+    folds: np.ndarray = np.unique(keys, return_inverse=True)[1] % 3
     return folds
 
 

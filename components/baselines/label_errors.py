@@ -40,7 +40,7 @@ class LabelError:
         split: where it is.
         key: `text_rows.record_key`.
         text, text_pair: the beginnings of its texts; `text_pair` is None for a task about one text.
-        given, suggested: its labels, and what they probably should be.
+        given, suggested: its labels, and what they probably should be; labels that no model knows are in both.
         probability: of the given label. With several labels, of the least likely label that is given, or is not.
         usual: the mean of this probability over the rows that are labelled so.
     """
@@ -101,7 +101,7 @@ def find_suspects(
     """
     if len(records) < FEWEST_ROWS:
         return []
-    search = _single if targets.ndim == 1 else _several
+    search, known = _single if targets.ndim == 1 else _several, set(labels)
     found = [
         LabelError(
             split=split,
@@ -109,7 +109,10 @@ def find_suspects(
             text=records[row].text[:_SHOWN_CHARACTERS],
             text_pair=None if records[row].text_pair is None else (records[row].text_pair or "")[:_SHOWN_CHARACTERS],
             given=records[row].labels,
-            suggested=tuple(labels[index] for index in suggested),
+            suggested=(
+                *(labels[index] for index in suggested),
+                *(label for label in records[row].labels if label not in known),
+            ),
             probability=probability,
             usual=usual,
         )
@@ -123,6 +126,8 @@ def confirm(
 ) -> list[LabelError]:
     """The suspects that another model suspects too, with the mean of both probabilities.
 
+    A label that the other model does not know is no evidence: it gives no probability for it.
+
     Args:
         suspects: M suspects.
         labels: C names.
@@ -133,12 +138,14 @@ def confirm(
     for error, row in zip(suspects, probabilities, strict=True):
         of = dict(zip(labels, map(float, row), strict=True))
         if one_label:
-            agrees, own = max(of, key=of.__getitem__) == error.suggested[0], of.get(error.given[0], 0.0)
+            agrees = max(of, key=of.__getitem__) == error.suggested[0]
+            each = [of[label] for label in error.given if label in of]
         else:
-            changed = set(error.given) ^ set(error.suggested)
-            each = [of.get(label, 0.0) if label in error.given else 1 - of.get(label, 0.0) for label in changed]
-            agrees, own = max(each) < 0.5, min(each)
-        if agrees:
+            changed = (set(error.given) ^ set(error.suggested)) & of.keys()
+            each = [of[label] if label in error.given else 1 - of[label] for label in changed]
+            agrees = all(share < 0.5 for share in each)
+        if agrees and each:
+            own = min(each)
             confirmed.append(replace(error, probability=(error.probability + own) / 2))
     return confirmed
 

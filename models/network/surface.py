@@ -14,6 +14,8 @@ from keras import ops
 
 from models.network.surface_features import DENSE_FEATURES, TINY, pair_features, text_rows
 
+MOST_OUTPUTS = 200
+"""With more labels, fitting would take too long."""
 MOST_WEIGHTS = 1_000_000
 """Of the table of pairs: with many labels it has fewer rows."""
 SPELLING_SIZE = 64

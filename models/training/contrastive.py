@@ -38,7 +38,7 @@ _TEMPERATURE = 0.3
 _MOST_ROWS_PER_LABEL = 64
 _PASSES, _FEWEST_STEPS, _MOST_STEPS = 4, 50, 200
 _FEWEST_ROWS = 8  # of a batch, however few `batch_size` asks for
-_INVERSE_PENALTY = 10.0  # of the logistic regression
+_INVERSE_PENALTY, _MOST_ITERATIONS = 10.0, 100  # of the logistic regression; about 20 are usual
 _SHAPE_COST = 8000  # what tracing the step for one more length costs, in tokens of training
 _NEVER = 1e9  # subtracted from a score
 
@@ -203,18 +203,23 @@ def _choose_buckets(rows: TokenRows, drawn: Sequence[np.ndarray], max_length: in
 def _set_head(model: keras.Model, batches: Batches) -> None:
     """Sets the head to a logistic regression on the rows' embeddings, which are scaled to length 1 for it.
 
-    The head gets them as they are, so its kernel is divided by their mean length. A label without rows gets the lowest
-    logit of any row.
+    At most `_MOST_ROWS_PER_LABEL` rows of each label decide: the training that follows sees all. The head gets the
+    embeddings as they are, so its kernel is divided by their mean length. A label without rows gets the lowest logit of
+    any row.
     """
     encoder, head = split(model)
     predict = BatchPredictor(encoder, _default_device(), xla=False)
-    embeddings = np.empty((len(batches.rows), head.kernel.shape[0]), np.float32)
-    for batch in batches.by_length():
-        embeddings[batch.rows] = predict(batch.features)[: len(batch.rows)]
+    targets = np.asarray(batches.rows.targets)
+    chosen = _choose_head_rows(targets)
+    embeddings = np.empty((len(chosen), head.kernel.shape[0]), np.float32)
+    by_length = np.argsort(batches.rows.lengths[chosen], kind="stable")
+    for begin in range(0, len(chosen), batches.batch_size):
+        places = by_length[begin : begin + batches.batch_size]
+        embeddings[places] = predict(batches.make_batch(chosen[places]).features)[: len(places)]
     lengths = np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
-    fitted = LogisticRegression(C=_INVERSE_PENALTY, max_iter=1000)
+    fitted = LogisticRegression(C=_INVERSE_PENALTY, max_iter=_MOST_ITERATIONS)
     unit = embeddings / lengths
-    fitted.fit(unit, np.asarray(batches.rows.targets))
+    fitted.fit(unit, targets[chosen])
     weights, biases = fitted.coef_, fitted.intercept_
     if len(fitted.classes_) == 2:  # one function, for the second label
         weights, biases = (np.concatenate([-values, values]) / 2 for values in (weights, biases))
@@ -222,6 +227,13 @@ def _set_head(model: keras.Model, batches: Batches) -> None:
     kernel[:, fitted.classes_], bias[fitted.classes_] = weights.T / lengths.mean(), biases
     head.kernel.assign(kernel.astype(np.float32))
     head.bias.assign(bias.astype(np.float32))
+
+
+def _choose_head_rows(targets: np.ndarray) -> np.ndarray:
+    """The rows that set the head, int64, ascending: all of a label, or random ones where it has too many."""
+    source = np.random.default_rng(0)
+    of_labels = [np.flatnonzero(targets == label) for label in np.unique(targets)]
+    return np.sort(np.concatenate([source.permutation(rows)[:_MOST_ROWS_PER_LABEL] for rows in of_labels]))
 
 
 def _default_device() -> TrainingDevices:

@@ -2,11 +2,13 @@
 
 The encoder is trained on top of logits that the linear model gives to rows it has not seen, because on its own rows it
 is always right and would leave nothing to learn. They come from cross-validation (stacking, Wolpert 1992): the rows are
-cut into folds, and each fold gets the logits of a model that was fitted to the others.
+cut into folds, and each fold gets the logits of a model that was fitted to the others. Copies of a row are in the same
+fold.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 
 import numpy as np
@@ -14,6 +16,7 @@ from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
+from threadpoolctl import threadpool_limits
 
 from models.config import TaskConfig
 from models.network.surface import SPELLING_SIZE, Surface
@@ -26,7 +29,9 @@ from tflite.host.tokenizer import CONTINUATION, Tokenizer
 FOLDS = 4
 MOST_ROWS = 40_000
 """Rows that the model is fitted to, of a larger table: more would take minutes, and an encoder has enough rows then."""
+_MOST_TARGETS = 1_000_000  # rows times labels
 _BATCH = 256
+_MOST_COMPARISONS = 4_000_000  # of two tokens, in a batch of pairs
 # How strongly the weights may grow: C of the logistic regression, 1 / alpha of the ridge regression. Chosen on the
 # data sets of benchmarks/README.md.
 _TEXT_C, _PAIR_C, _RIDGE_ALPHA = 20.0, 3.0, 3.0
@@ -45,7 +50,6 @@ def fit_surface(
     labels: LabelSpace,
     tokenizer: Tokenizer,
     label_weights: np.ndarray,
-    seed: int,
 ) -> np.ndarray:
     """Fits the layer to the training rows and sets its weights.
 
@@ -54,14 +58,27 @@ def fit_surface(
         rows: targets as in `TokenRows`.
         tokenizer: a WordPiece vocabulary, for the spelling of the tokens.
         label_weights: float [C], of the labels in the loss.
-        seed: decides the folds and, of a large table, the sample.
 
     Returns:
         Float32 [N, outputs], the logits that the linear model gives each row without having seen it.
     """
-    generator = np.random.default_rng(seed)
-    order = generator.permutation(len(rows))
-    sample, rest = np.sort(order[:MOST_ROWS]), np.sort(order[MOST_ROWS:])
+    # BLAS's threads would make the weights depend on the number of cores, and are slower on matrices of this shape.
+    with threadpool_limits(1):
+        return _fit(layer, rows, task, labels, tokenizer, label_weights)
+
+
+def _fit(
+    layer: Surface,
+    rows: TokenRows,
+    task: TaskConfig,
+    labels: LabelSpace,
+    tokenizer: Tokenizer,
+    label_weights: np.ndarray,
+) -> np.ndarray:
+    keys = _content_keys(rows)
+    order = np.argsort(keys, kind="stable")
+    most = max(min(MOST_ROWS, _MOST_TARGETS // layer.outputs), 1)
+    sample, rest = np.sort(order[:most]), np.sort(order[most:])
     matrix = _Matrix(layer, rows, tokenizer, sample)
     targets = np.asarray(rows.targets[sample])
     if task.type == "regression":
@@ -70,10 +87,10 @@ def fit_surface(
     strength = _PAIR_C if layer.two_texts else _TEXT_C
     features = matrix.of(sample)
     unseen = np.zeros((len(rows), layer.outputs), np.float32)
-    fold = generator.permutation(len(sample)) % FOLDS
-    for index in range(min(FOLDS, len(sample))):
+    fold = keys[sample] % FOLDS
+    for index in range(FOLDS):
         others, own = np.flatnonzero(fold != index), np.flatnonzero(fold == index)
-        if len(others):
+        if len(others) and len(own):
             table, bias = fit(features[others], targets[others], label_weights, strength)
             unseen[sample[own]] = features[own] @ table + bias
     table, bias = fit(features, targets, label_weights, strength)
@@ -84,13 +101,21 @@ def fit_surface(
     return unseen
 
 
+def _content_keys(rows: TokenRows) -> np.ndarray:
+    """uint32 [N], a checksum of each row's tokens."""
+    ids, offsets = rows.token_ids, rows.offsets
+    keys = (zlib.crc32(ids[start:end].tobytes()) for start, end in zip(offsets[:-1], offsets[1:], strict=True))
+    return np.fromiter(keys, np.uint32, len(rows))
+
+
 class _Matrix:
     """The features of rows as a matrix: the rows of the layer's table, then its further numbers, standardized."""
 
     def __init__(self, layer: Surface, rows: TokenRows, tokenizer: Tokenizer, sample: np.ndarray) -> None:
         self._layer = layer
         lengths = tuple(range(16, int(rows.lengths.max()) + 16, 16))
-        self._batches = Batches(rows, buckets=lengths, batch_size=_BATCH, pad_id=tokenizer.pad_id)
+        size = min(_BATCH, max(1, _MOST_COMPARISONS // lengths[-1] ** 2)) if layer.two_texts else _BATCH
+        self._batches = Batches(rows, buckets=lengths, batch_size=size, pad_id=tokenizer.pad_id)
         special = list(tokenizer.special_ids)
         if layer.two_texts:
             layer.spelling.assign(_spelling(tokenizer, special))
@@ -132,8 +157,9 @@ class _Matrix:
         by_length = np.argsort(self._batches.rows.lengths[rows], kind="stable")
         places, columns, values = [], [], []
         dense: np.ndarray | None = None
-        for start in range(0, len(rows), _BATCH):
-            part = by_length[start : start + _BATCH]
+        size = self._batches.batch_size
+        for start in range(0, len(rows), size):
+            part = by_length[start : start + size]
             batch = self._batches.make_batch(rows[part])
             given = (batch.features[name] for name in ("token_ids", "padding_mask", "segment_ids"))
             found, value, numbers = (np.asarray(part_)[: len(part)] for part_ in self._features(*given))
@@ -173,9 +199,9 @@ def _fit_one_label(
     table = np.zeros((features.shape[1], len(counts)))
     bias = np.log((counts + 0.5) / (len(targets) + 0.5 * len(counts)))
     present = np.flatnonzero(counts)
-    if len(present) > 1:
-        columns = np.flatnonzero(features.getnnz(axis=0))
-        fitted = LogisticRegression(C=strength, max_iter=200)
+    columns = np.flatnonzero(features.getnnz(axis=0))
+    if len(present) > 1 and len(columns):
+        fitted = LogisticRegression(C=strength, max_iter=100)
         fitted.fit(features[:, columns], targets, sample_weight=label_weights[targets])
         weights, offsets = fitted.coef_, fitted.intercept_
         if len(present) == 2:  # scikit-learn gives the difference of the two logits
@@ -195,8 +221,8 @@ def _fit_many_labels(
     for label, weight in enumerate(label_weights):
         has = targets[:, label] > 0.5
         bias[label] = np.log((has.sum() + 0.5) / ((~has).sum() + 0.5))
-        if has.any() and not has.all():
-            fitted = LogisticRegression(C=strength, max_iter=200)
+        if has.any() and not has.all() and len(columns):
+            fitted = LogisticRegression(C=strength, max_iter=100)
             fitted.fit(used, has, sample_weight=np.where(has, weight, 1.0))
             table[columns, label], bias[label] = fitted.coef_[0], fitted.intercept_[0]
     return table, bias

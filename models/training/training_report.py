@@ -59,7 +59,8 @@ def describe_end(loop: Loop) -> str:
     position, metric = loop.position, loop.metric
     text = f"trained for {position.epoch} of {loop.epochs} epochs"
     if position.epoch < loop.epochs:
-        text += f", because the eval {metric} has not become better for {position.epoch - (position.best_epoch or 0)}"
+        waited = position.epoch - (position.best_epoch or 0)
+        text += f", because the eval {metric} has not become better for {waited} epoch{'' if waited == 1 else 's'}"
     return f"{text}; kept the weights of epoch {position.best_epoch} ({metric} {position.best_value:.4f})"
 
 

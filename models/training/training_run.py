@@ -140,7 +140,7 @@ def _adapt(
             layer.adapt(np.asarray(rows.token_ids), np.asarray(rows.offsets[:-1]))
         if isinstance(layer, Surface):
             by_label = label_weights(task, config, labels)
-            options: dict[str, Any] = {"task": task, "labels": labels, "tokenizer": tokenizer, "seed": config.seed}
+            options: dict[str, Any] = {"task": task, "labels": labels, "tokenizer": tokenizer}
             rows = replace(rows, base_logits=fit_surface(layer, rows, label_weights=by_label, **options))
     return rows
 

@@ -96,6 +96,13 @@ def test_logits_that_say_nothing_reach_the_limit_and_the_user_is_told() -> None:
     assert "at its limit" in fitted.notes[0]
 
 
+@pytest.mark.parametrize("task", [ONE, MANY])
+def test_logits_that_are_far_too_close_together_reach_the_lower_limit_and_the_user_is_told(task: TaskConfig) -> None:
+    fitted = fit(task, *(one_label(3000, 0.01) if task is ONE else many_labels(3000, [0.01, 1.0])))
+    assert fitted.temperatures[0] == pytest.approx(calibration.LOWEST, rel=0.01)
+    assert "at its limit, 0.05" in fitted.notes[0]
+
+
 def test_nothing_is_fitted_for_a_regression_or_where_it_is_turned_off() -> None:
     assert fit(TaskConfig(type="regression"), np.zeros((50, 1)), np.arange(50.0)) == calibration.Calibration(rows=50)
     assert fit(ONE, *one_label(300, 3.0), calibrate=False).temperatures == ()

@@ -21,7 +21,7 @@ from tflite.convert import flatbuffer
 from tflite.measure.parity import TextRow, text_columns
 
 _LARGEST = 7
-_NARROW = 16  # columns below which a table is the linear model's
+_SURFACE = b"/surface"  # in the names of the linear model's tensors
 _UNCLIPPED_SHARE = 0.99  # of a table's values. Any share from 0.98 to 0.997 gives similar results.
 _DAMPING = 0.3  # share of the mean curvature that is added in every direction, because the rows are a small sample
 _BATCH = 32
@@ -63,10 +63,10 @@ def embedding_sensitivity(restored: RestoredModel, rows: Sequence[TextRow]) -> n
 
 
 def quantize_tables(content: bytes, sensitivity: np.ndarray | None) -> bytes:
-    """Quantizes the float32 tables of a file's EMBEDDING_LOOKUPs: to int4, narrow ones to int8.
+    """Quantizes the float32 tables of a file's EMBEDDING_LOOKUPs: to int4, those of the linear model to int8.
 
-    A narrow table is the linear model's (`models.network.surface`). The quantizer would give each of its rows a scale
-    and a zero point, which take more room than the row.
+    The linear model (`models.network.surface`) needs eight bits, and its tables are narrow: the quantizer would give
+    each row a scale and a zero point, which take more room than the row.
 
     Args:
         content: a .tflite file with float32 tables.
@@ -87,7 +87,7 @@ def quantize_tables(content: bytes, sensitivity: np.ndarray | None) -> bytes:
         buffer = model.buffers[index]
         table = np.frombuffer(bytes(buffer.data), np.float32).reshape(tensors[0].shape)
         width = table.shape[1]
-        if width < _NARROW:
+        if _SURFACE in tensors[0].name:
             numbers, scale = _round_to_int8(table)
             buffer.data = numbers.reshape(-1).view(np.uint8)
             for tensor in tensors:

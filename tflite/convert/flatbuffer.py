@@ -187,7 +187,7 @@ def _embedding_lookup(model: Any, graph: Any, operation: Any) -> list[Any]:
     # EMBEDDING_LOOKUP takes a vector of row numbers: flatten before it, restore the shape after it.
     result = graph.tensors[operation.outputs[0]]
     count = int(np.prod(rows.shape))
-    flat = _tensor(graph, rows.name + b"/flat", [count], schema.TensorType.INT32)
+    flat = _tensor(graph, result.name + b"/flat", [count], schema.TensorType.INT32)
     looked_up = _tensor(graph, result.name + b"/rows", [count, int(table.shape[1])], schema.TensorType.FLOAT32)
     lookup = schema.OperatorT()
     lookup.opcodeIndex = _operator_code(model, schema.BuiltinOperator.EMBEDDING_LOOKUP)

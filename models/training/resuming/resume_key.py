@@ -17,7 +17,7 @@ _WORDS = {
     "architecture": "the preset's architecture",
     "labels": "the labels",
     "rows": "the rows of train or eval",
-    "weights": "the initial weights (the preset's files)",
+    "weights": "the initial weights (the preset's files, or the fitted linear model)",
     "batches": "the buckets of the batches, or the devices",
 }
 _SETTINGS = ("task", "train", "model")

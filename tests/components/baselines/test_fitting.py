@@ -92,6 +92,13 @@ def test_a_sample_does_not_depend_on_the_order_of_the_rows() -> None:
     assert len(sample([row("long " * 100, "a")], 60, 120)) == 1
 
 
+def test_texts_whose_keys_differ_by_little_are_not_taken_for_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As floats they would be equal."""
+    keys = iter([1, 2**63 + 1, 2**63 + 2, 2**63 + 1])
+    monkeypatch.setattr(fitting, "record_key", lambda _: next(keys))
+    assert fitting._folds(MIXED[:4]).tolist() == [0, 1, 2, 1]
+
+
 def test_a_prediction_is_found_by_its_texts_alone() -> None:
     records = [Record("one", "two", (), 1.0, {}), Record("one", "two", (), 2.0, {}), Record("onetwo", "", (), 1.0, {})]
     keys = [record_key(record) for record in records]

@@ -106,6 +106,25 @@ def test_another_model_must_agree_on_each_changed_label() -> None:
     assert confirm(several, LABELS, half, one_label=False) == []
 
 
+def test_several_labels_that_training_does_not_know_are_kept_and_not_judged() -> None:
+    rows = [Record(f"text {row}", None, ("bad", "new") if row % 2 else ("good", "new"), None, {}) for row in range(120)]
+    targets = np.array([["bad" in row.labels, "good" in row.labels] for row in rows])
+    probabilities = np.where(targets, 0.9, 0.1)
+    assert find_suspects("test", rows, LABELS[:2], targets, probabilities) == []
+    probabilities[7] = probabilities[6]
+    (suspect,) = find_suspects("test", rows, LABELS[:2], targets, probabilities)
+    assert (suspect.given, suspect.suggested) == (("bad", "new"), ("good", "new"))
+
+
+@pytest.mark.parametrize("one_label", [True, False])
+def test_a_label_that_the_other_model_does_not_know_is_no_evidence(one_label: bool) -> None:
+    predicted = np.array([[0.1, 0.9]])
+    assert confirm([error(("new",), ("good",) if one_label else ())], LABELS[:2], predicted, one_label=one_label) == []
+    if not one_label:
+        (confirmed,) = confirm([error(("bad", "new"), ("good",))], LABELS[:2], predicted, one_label=False)
+        assert confirmed.probability == pytest.approx((0.02 + 0.1) / 2)
+
+
 def test_the_report_counts_all_and_lists_the_least_likely() -> None:
     found = [error(("bad",), ("good",), probability=0.0005 * number, key=number) for number in range(120)]
     summary = summarize_label_errors({"train": found[::-1], "test": []})

@@ -122,6 +122,14 @@ def test_the_head_fits_the_embeddings_and_avoids_labels_without_rows(
     assert split(model)[0](whole.features).shape == (len(rows), tiny.WIDTH)
 
 
+def test_a_label_with_many_rows_does_not_make_the_head_slow() -> None:
+    targets = np.repeat([0, 1, 4], [500, 3, 64])
+    chosen = contrastive._choose_head_rows(targets)
+    assert np.unique(targets[chosen], return_counts=True)[1].tolist() == [64, 3, 64]
+    assert len(set(chosen)) == len(chosen)
+    assert chosen[0] < 250 < chosen[63] < 500  # from all of its rows, not only the first
+
+
 @pytest.mark.parametrize("targets", [(0, 0, 1), (0, 1, 0, 1, 1, 1, 1)])
 def test_a_batch_may_have_more_rows_than_the_table(tiny: ModuleType, targets: tuple[int, ...]) -> None:
     report = tiny.fit(rows_=_rows(*targets), preset=True, train_config={"epochs": 1}).report["contrastive"]

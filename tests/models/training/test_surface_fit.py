@@ -36,7 +36,7 @@ def fitted(
         labels = LabelSpace(tuple(map(str, range(outputs))), (1,) * outputs, len(rows))
     layer = Surface(labels.outputs, 40, 97, two_texts=segments is not None)
     layer.build()
-    options = {"task": TaskConfig(type=task), "labels": labels, "tokenizer": TOKENIZER, "seed": 0}
+    options = {"task": TaskConfig(type=task), "labels": labels, "tokenizer": TOKENIZER}
     unseen = fit_surface(layer, rows, label_weights=np.ones(labels.outputs), **options)
     return layer, unseen, rows
 
@@ -62,6 +62,24 @@ def test_random_labels_are_not_known_in_advance() -> None:
     layer, unseen, rows = fitted(ids, labels)
     assert (logits(layer, rows).argmax(1) == labels).mean() > 0.7, "its own rows"
     assert abs((unseen.argmax(1) == labels).mean() - 0.5) < 0.1
+
+
+def test_copies_of_a_row_do_not_give_its_label_away() -> None:
+    ids = texts(300) * 2
+    labels = np.tile(np.random.default_rng(7).integers(0, 2, 300), 2).astype(np.int32)
+    _, unseen, _ = fitted(ids, labels)
+    assert abs((unseen.argmax(1) == labels).mean() - 0.5) < 0.15
+
+
+def test_texts_without_a_known_token_end_no_training() -> None:
+    empty, segments = [[1, 3, 2, 3, 3, 2]] * 20, [[0, 0, 0, 1, 1, 1]] * 20
+    labels = np.arange(20, dtype=np.int32) % 2
+    several = np.stack([labels, 1 - labels], axis=1).astype(np.float32)
+    for parts in (None, segments):
+        for targets, task in ((labels, "single_label"), (several, "multi_label"), (labels * 1.5, "regression")):
+            layer, unseen, rows = fitted(empty, targets, task, parts)
+            assert np.isfinite(unseen).all()
+            assert np.isfinite(logits(layer, rows)).all()
 
 
 def test_many_labels_and_numbers() -> None:

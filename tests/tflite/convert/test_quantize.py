@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import golden_text
 import numpy as np
 import pytest
 import tiny_edge as tiny
 from ai_edge_litert.interpreter import Interpreter
+from surface_weights import fill_surface
 
+from models.build import build_model
+from models.config import EncoderConfig
 from models.errors import ModelError
 from tflite.convert import flatbuffer
+from tflite.convert.keras_to_tflite import convert
 from tflite.convert.quantize import quantize
 from tflite.convert.variants import VARIANTS, Variant
+from tflite.host.labels import LabelSpace
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +53,22 @@ def test_the_token_table_is_quantized_too(content: bytes, variant: Variant) -> N
     constants = flatbuffer.constants(flatbuffer.read(quantize(content, variant, CALIBRATION)))
     tables = [one for one in constants if "token_embedding" in one.name and len(one.shape) == 2 and one.shape[1] == 16]
     assert [one.dtype for one in tables] == [TABLE.get(variant, "int8")]
+
+
+@pytest.mark.parametrize("variant", ["dynamic_int8", "weight_int8", "int4_tables"])
+def test_the_linear_model_keeps_eight_bits_with_many_labels(variant: Variant) -> None:
+    labels = LabelSpace(labels=tuple(f"label {number}" for number in range(20)), counts=(1,) * 20, rows=20)
+    tokenizer = golden_text.tokenizer(max_length=8)
+    config = EncoderConfig(num_layers=1, width=16, num_heads=2, linear_rows=97)
+    model = build_model(config, tokenizer=tokenizer, outputs=20)
+    fill_surface(model)
+    original = convert(model, tiny.manifest(lengths=(8,)), labels)
+    made = quantize(original, variant, CALIBRATION)
+    tables = [one for one in flatbuffer.constants(flatbuffer.read(made)) if "/surface" in one.name and 21 in one.shape]
+    assert [one.dtype for one in tables] == ["int8"]
+    ours, theirs = (Interpreter(model_content=file).get_signature_runner("classify_8") for file in (made, original))
+    for row in tiny.rows(8):
+        np.testing.assert_allclose(ours(**row)["probabilities"], theirs(**row)["probabilities"], atol=0.05)
 
 
 def test_int8_needs_rows(content: bytes) -> None:
