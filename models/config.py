@@ -135,8 +135,8 @@ class EncoderConfig(ConfigSection):
     """Width in tokens of a convolution before the first layer; 1: no convolution."""
     linear_rows: int = Field(131_071, ge=0, le=10_000_000)
     """Most rows for pairs of neighbouring tokens in a linear model of TF-IDF features (of two texts: of what they
-    share), which is fitted first and whose logits are added to the encoder's. 0, or over 200 labels: no linear model, and
-    the encoder does not see which tokens two texts share."""
+    share), which is fitted first and whose logits are added to the encoder's. With 0 or more than 200 labels there is
+    no linear model, and the encoder does not see which tokens two texts share."""
     bigrams: int = Field(0, ge=0, le=1_000_000)
     """Number of pairs of neighbouring tokens with their own embedding, of those that occur at least three times."""
     dropout: Dropout = 0.3

@@ -103,7 +103,7 @@ def _compared(
     gain = sign * (value - other)
     low, high = comparison.losses.get(metric, (math.nan, math.nan))
     # A loss is a negative gain.
-    interval = (-high, -low) if math.isfinite(low) else None
+    interval = (0.0 - high, 0.0 - low) if math.isfinite(low) else None
     found = replace(
         blank,
         metric=metric,

@@ -56,7 +56,10 @@ def _exact(number: float) -> str:
 
 
 def distinct(number: float, other: float) -> str:
-    """A measured number, with at least two decimals, and enough of them to differ from another number."""
+    """A measured number, with at least two decimals, and enough of them to differ from another number; four decimals for
+    equal numbers."""
+    if number == other:
+        return f"{number:.4f}"
     texts = (f"{number:.{decimals}f}" for decimals in range(2, 10))
     return next(
         (text for text in texts if (float(text) < other) == (number < other) and float(text) != other), str(number)

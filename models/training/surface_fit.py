@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
@@ -104,7 +105,7 @@ def _fit(
 def _content_keys(rows: TokenRows) -> np.ndarray:
     """uint32 [N], a checksum of each row's tokens."""
     ids, offsets = rows.token_ids, rows.offsets
-    keys = (zlib.crc32(ids[start:end].tobytes()) for start, end in zip(offsets[:-1], offsets[1:], strict=True))
+    keys = (zlib.crc32(ids[start:end].tobytes()) for start, end in pairwise(offsets))
     return np.fromiter(keys, np.uint32, len(rows))
 
 
