@@ -56,8 +56,7 @@ def _exact(number: float) -> str:
 
 
 def distinct(number: float, other: float) -> str:
-    """A measured number, with at least two decimals, and enough of them to differ from another number; four decimals for
-    equal numbers."""
+    """A measured number, with at least two decimals, and enough of them to differ from another number."""
     if number == other:
         return f"{number:.4f}"
     texts = (f"{number:.{decimals}f}" for decimals in range(2, 10))
