@@ -150,6 +150,7 @@ def test_bad_data_stop_the_run_with_one_screen(tiny: Tiny, tmp_path: Path) -> No
     assert "at DataGate, " in other.transom("runs", str(other.folder))
 
 
+@pytest.mark.slow
 def test_a_start_in_the_middle_needs_an_earlier_run(tiny: Tiny, tmp_path: Path) -> None:
     project, _ = tiny
     other = type(project)(tmp_path)

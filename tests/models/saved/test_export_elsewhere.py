@@ -70,6 +70,7 @@ def test_tf1_session_loads_it_as_tf_serving_does(kind: str, all_exports: dict[st
     assert found["classes"].shape == found["scores"].shape == (len(TEXTS), 3)
 
 
+@pytest.mark.slow
 def test_loads_without_keras_and_without_this_project(all_exports: dict[str, Exported], tmp_path: Path) -> None:
     arguments = [part for kind, exported in all_exports.items() for part in (kind, str(exported.folder))]
     done = subprocess.run(
@@ -131,6 +132,7 @@ def test_byte_pairs_need_tensorflow_alone(all_exports: dict[str, Exported]) -> N
     assert not [name for name in used if name in of_tf_text or name.startswith("TFText>")]
 
 
+@pytest.mark.slow
 def test_exports_a_model_made_under_a_strategy(tmp_path: Path) -> None:
     """Two logical CPUs need a separate process: devices are fixed before TensorFlow starts."""
     script = (

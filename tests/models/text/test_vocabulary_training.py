@@ -112,6 +112,7 @@ def test_words_that_the_learner_cannot_hold_do_not_stop_it(tmp_path: Path) -> No
     assert Tokenizer.load(tmp_path) == learned
 
 
+@pytest.mark.slow
 def test_another_process_learns_the_same() -> None:
     script = (
         "import hashlib\nfrom models.config import TokenizerConfig\n"

@@ -178,6 +178,7 @@ def test_an_interruption_while_it_tunes_says_what_is_lost(tiny: ModuleType, tmp_
     assert caught.value.then == "training starts at step 1"
 
 
+@pytest.mark.slow
 def test_two_replicas_tune_as_one(tiny: ModuleType, run_tiny: RunTiny, tmp_path: Path) -> None:
     config = {"epochs": 1}
     _, weights, report = run_tiny(tmp_path / "two.npz", cpus=2, train_config={**config, "strategy": "mirrored"}, **FEW)
