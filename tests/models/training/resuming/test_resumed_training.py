@@ -16,6 +16,7 @@ from models.training.progress import Progress
 RunTiny = Callable[..., tuple[int, list[np.ndarray], dict[str, Any]]]
 
 
+@pytest.mark.slow
 def test_a_killed_training_continues_and_ends_with_the_same_weights(run_tiny: RunTiny, tmp_path: Path) -> None:
     # 29 batches of 8 rows in groups of 2: 15 steps per epoch, the last one half a group. Killed in the second epoch.
     config = {"epochs": 3, "batch_size": 8, "accumulate": 2, "checkpoint_steps": 4, "xla": True}
