@@ -65,41 +65,32 @@ def fit_surface(
     """
     # BLAS's threads would make the weights depend on the number of cores, and are slower on matrices of this shape.
     with threadpool_limits(1):
-        return _fit(layer, rows, task, labels, tokenizer, label_weights)
-
-
-def _fit(
-    layer: Surface,
-    rows: TokenRows,
-    task: TaskConfig,
-    labels: LabelSpace,
-    tokenizer: Tokenizer,
-    label_weights: np.ndarray,
-) -> np.ndarray:
-    keys = _content_keys(rows)
-    order = np.argsort(keys, kind="stable")
-    most = max(min(MOST_ROWS, _MOST_TARGETS // layer.outputs), 1)
-    sample, rest = np.sort(order[:most]), np.sort(order[most:])
-    matrix = _Matrix(layer, rows, tokenizer, sample)
-    targets = np.asarray(rows.targets[sample])
-    if task.type == "regression":
-        targets = (targets - labels.mean) / labels.std
-    fit: Fit = {"single_label": _fit_one_label, "multi_label": _fit_many_labels, "regression": _fit_number}[task.type]
-    strength = _PAIR_C if layer.two_texts else _TEXT_C
-    features = matrix.of(sample)
-    unseen = np.zeros((len(rows), layer.outputs), np.float32)
-    fold = keys[sample] % FOLDS
-    for index in range(FOLDS):
-        others, own = np.flatnonzero(fold != index), np.flatnonzero(fold == index)
-        if len(others) and len(own):
-            table, bias = fit(features[others], targets[others], label_weights, strength)
-            unseen[sample[own]] = features[own] @ table + bias
-    table, bias = fit(features, targets, label_weights, strength)
-    for start in range(0, len(rest), MOST_ROWS):
-        part = rest[start : start + MOST_ROWS]
-        unseen[part] = matrix.of(part) @ table + bias
-    matrix.set_weights(table, bias)
-    return unseen
+        keys = _content_keys(rows)
+        order = np.argsort(keys, kind="stable")
+        most = max(min(MOST_ROWS, _MOST_TARGETS // layer.outputs), 1)
+        sample, rest = np.sort(order[:most]), np.sort(order[most:])
+        matrix = _Matrix(layer, rows, tokenizer, sample)
+        targets = np.asarray(rows.targets[sample])
+        if task.type == "regression":
+            targets = (targets - labels.mean) / labels.std
+        fit: Fit = {"single_label": _fit_one_label, "multi_label": _fit_many_labels, "regression": _fit_number}[
+            task.type
+        ]
+        strength = _PAIR_C if layer.two_texts else _TEXT_C
+        features = matrix.of(sample)
+        unseen = np.zeros((len(rows), layer.outputs), np.float32)
+        fold = keys[sample] % FOLDS
+        for index in range(FOLDS):
+            others, own = np.flatnonzero(fold != index), np.flatnonzero(fold == index)
+            if len(others) and len(own):
+                table, bias = fit(features[others], targets[others], label_weights, strength)
+                unseen[sample[own]] = features[own] @ table + bias
+        table, bias = fit(features, targets, label_weights, strength)
+        for start in range(0, len(rest), MOST_ROWS):
+            part = rest[start : start + MOST_ROWS]
+            unseen[part] = matrix.of(part) @ table + bias
+        matrix.set_weights(table, bias)
+        return unseen
 
 
 def _content_keys(rows: TokenRows) -> np.ndarray:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from components.data.formats.readers import open_table
 from components.data.rows import Record, records
 from components.data.text_keys import TextReading
-from models.config import TaskConfig, TokenizerConfig
+from models.config import TokenizerConfig
 from models.errors import DataError
 from pipeline.init.task_inference import InferredTask
 
@@ -42,14 +42,7 @@ class TableCounts:
 
 def count_rows(inferred: InferredTask) -> TableCounts:
     """Counts the rows up to the first that the run would refuse, or up to a bound that keeps this fast."""
-    task = TaskConfig(
-        type=inferred.task,
-        text=inferred.text,
-        text_pair=inferred.text_pair,
-        label=inferred.label,
-        label_separator=inferred.separator,
-        decimal=inferred.decimal,
-    )
+    task = inferred.task_config
     reading = TextReading.of_tokenizer(TokenizerConfig())
     counts, targets = TableCounts(), _Targets()
     exact: set[int] = set()

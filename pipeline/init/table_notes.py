@@ -12,7 +12,7 @@ from components.data.column_names import LABEL_NAMES
 from components.data.formats.files import abbreviate
 from components.data.formats.readers import open_table
 from components.data.rows import records
-from models.config import TaskConfig, TokenizerConfig
+from models.config import TokenizerConfig
 from models.errors import DataError, TransomError
 from models.label_names import spelling_key
 from pipeline.init.column_facts import MISSING
@@ -134,9 +134,11 @@ def _label_notes(inferred: InferredTask, counts: TableCounts) -> Iterator[str]:
 
 
 def _split_notes(inferred: InferredTask, splits: dict[str, Path]) -> Iterator[str]:
+    if inferred.task == "regression" or not inferred.all_rows:
+        return
     for split, path in splits.items():
         unseen = _labels_of(path, inferred) - set(inferred.labels)
-        if unseen and inferred.all_rows and inferred.task != "regression":
+        if unseen:
             yield (
                 f"{split} has labels that are not in train ({abbreviate([shorten(name) for name in sorted(unseen)])}); "
                 "the data gate stops such a run unless gate.unseen_label: warn"
@@ -152,16 +154,9 @@ def _source_like(inferred: InferredTask) -> str | None:
 
 
 def _labels_of(path: Path, inferred: InferredTask) -> set[str]:
-    task = TaskConfig(
-        type=inferred.task,
-        text=inferred.text,
-        text_pair=inferred.text_pair,
-        label=inferred.label,
-        label_separator=inferred.separator,
-    )
     found: Counter[str] = Counter()
     try:
-        for _, record in records(open_table(path), task):
+        for _, record in records(open_table(path), inferred.task_config):
             found.update(record.labels)
     except DataError:  # the run will report that file's error
         return set()

@@ -14,6 +14,7 @@ from components.data.formats.readers import Row, Table, open_table
 from components.data.formats.table import row_location
 from components.data.values.cells import describe_non_text
 from components.data.values.numbers import COMMA
+from models.config import TaskConfig
 from models.errors import DataError
 from pipeline.init import refusals
 from pipeline.init.column_facts import ColumnFacts
@@ -68,6 +69,18 @@ class InferredTask:
     def decimal(self) -> Literal[".", ","] | None:
         """The value for `task.decimal`; None for the default."""
         return "," if self.task == "regression" and self.columns[self.label].number_column.mark == COMMA else None
+
+    @property
+    def task_config(self) -> TaskConfig:
+        """The section `task` of the configuration."""
+        return TaskConfig(
+            type=self.task,
+            text=self.text,
+            text_pair=self.text_pair,
+            label=self.label,
+            label_separator=self.separator,
+            decimal=self.decimal,
+        )
 
     @property
     def others(self) -> list[str]:
