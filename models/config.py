@@ -199,7 +199,8 @@ class TrainConfig(ConfigSection):
     """How the model is trained."""
 
     epochs: int | None = Field(None, ge=1, le=10_000)
-    """Maximum number of passes over the training split. Default: 4 for a preset, 10 from scratch."""
+    """Maximum number of passes over the training split. Default: 4 for a preset, 10 from scratch; as many more as 100
+    optimizer steps need, unless the encoder was tuned on pairs of rows (`contrastive`)."""
     batch_size: int = Field(32, ge=1)
     """Rows of one optimizer step over all replicas; with `accumulate`, rows of one forward pass."""
     learning_rate: float | None = Field(None, gt=0.0)
@@ -231,7 +232,7 @@ class TrainConfig(ConfigSection):
     """Batches whose gradients are averaged into one optimizer step."""
     early_stopping: int | None = Field(None, ge=1)
     """Stop after this many epochs without a better eval metric. The best epoch's weights are kept in any case.
-    Default: 2 for a preset, 3 from scratch. A number of at least `epochs` turns it off."""
+    Default: 2 for a preset, 3 from scratch, and more where the default of `epochs` is. A number of at least `epochs` turns it off."""
     metric: Literal["auto", "loss", "accuracy", "macro_f1", "micro_f1", "mse", "spearman"] = "auto"
     """The eval metric that decides which epoch is best. `auto`: accuracy, micro_f1 or spearman, by the task."""
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"

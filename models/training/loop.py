@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,9 +12,8 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from models import calibration, runtime
+from models import calibration
 from models.config import TaskConfig, TrainConfig
 from models.errors import Interrupted
 from models.training import eval_metrics
@@ -25,7 +23,7 @@ from models.training.loss import label_weights, row_loss, row_weights
 from models.training.optimizer import make_optimizer, with_moving_averages
 from models.training.progress import Pace, Position, Progress
 from models.training.resuming.checkpoint import Checkpoints
-from models.training.resuming.resume_key import digest
+from models.training.resuming.resume_key import training_key
 from models.training.resuming.stopping import StopRequest, StopRequested, stoppable, time_limit
 from models.training.step import BatchPredictor, StepResult, TrainStep
 from models.training.token_rows import TokenRows
@@ -91,6 +89,7 @@ class Loop:
         self.position, self.pace, self.stop = Position(), Pace(), StopRequest()
         self.unread: list[StepResult] = []
         self.tune: Callable[[StopRequest], dict[str, Any]] | None = None  # before the first step; returns its report
+        self.best_logits: np.ndarray | None = None  # [N, C], of the eval rows
         self.resumed_at: int | None = None
         self.restart_reason = ""
 
@@ -100,7 +99,7 @@ class Loop:
         Raises:
             Interrupted: after such a signal; says what a checkpoint keeps.
         """
-        resume_key = self.resume_key(given_key) if checkpoint_dir is not None else {}
+        resume_key = training_key(self, given_key) if checkpoint_dir is not None else {}
         self.checkpoints = Checkpoints(checkpoint_dir, resume_key, self.on_note)
         self.board = TensorBoardWriter(log_dir)
         with self.checkpoints.open(), stoppable() as self.stop:
@@ -117,10 +116,12 @@ class Loop:
                     self._save()
                 with self.devices.strategy.scope():
                     self.checkpoints.restore_best(self.model.trainable_variables)
-                logits = self._predict_eval()
+                if self.best_logits is None:  # the best epoch was trained before the training was resumed
+                    self.best_logits = self._predict_eval()
                 self.stop.check()
             except StopRequested as request:
                 raise self._interrupted() from request
+        logits = self.best_logits
         self.calibration = calibration.fit(logits, self.targets, self.task, self.labels.labels, **self.fitting)
         self.board.close()
         self.position.seconds = self.before + time.perf_counter() - self.started
@@ -154,6 +155,8 @@ class Loop:
         with with_moving_averages(self.optimizer, self.model.trainable_variables, self.devices.strategy):
             logits = self._predict_eval()
             evaluation = eval_metrics.compute(logits, self.targets, self.task, self.labels, **self.fitting)
+            if eval_metrics.is_better(self.metric, evaluation[self.metric], position.best_value):
+                self.best_logits = logits
             self._close_epoch(evaluation, self.step.traces + self.predictor.traces - traces)
         if position.total_steps < self.steps and self.checkpoints.due():
             self._save()
@@ -279,20 +282,6 @@ class Loop:
         self.on_progress(
             Progress(epoch, self.epochs, position.total_steps, self.steps, loss, rate, left, evaluated, evaluation)
         )
-
-    def resume_key(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """All that decides the training's result, by name (see `resume_key.py`); `given` is the caller's part."""
-        weights = [[v.path, bool(v.trainable), zlib.crc32(v.numpy().tobytes())] for v in self.model.weights]
-        return {
-            "task": self.task.model_dump(mode="json"),
-            "train": self.config.model_dump(mode="json", exclude={"checkpoint_steps"}),
-            "labels": digest(asdict(self.labels)),
-            "rows": [self.batches.rows.checksum, self.evaluation.rows.checksum],
-            "weights": digest({"weights": weights}),
-            "batches": [list(self.buckets), self.batches.pad_id, self.devices.strategy_name, self.devices.replicas],
-            "versions": [tf.__version__, keras.__version__, runtime.onednn_state()],
-            **given,
-        }
 
 
 def _steps(count: int) -> str:

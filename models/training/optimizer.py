@@ -29,9 +29,23 @@ _LORA_DEFAULTS = {**_PRESET_DEFAULTS, "learning_rate": 1e-3, "layer_decay": 1.0,
 _SCRATCH_DEFAULTS = {**_LORA_DEFAULTS, "epochs": 10, "early_stopping": 3, "learning_rate": 5e-4, "ema_momentum": 0.99}
 
 
-def resolve_defaults(config: TrainConfig, *, preset: bool, lora: bool = False) -> TrainConfig:
-    """Fills in the defaults that depend on the kind of model: `epochs`, `early_stopping`, rates and their multiples."""
-    defaults = _SCRATCH_DEFAULTS if not preset else _LORA_DEFAULTS if lora else _PRESET_DEFAULTS
+# A few rows make so few steps that nothing is learned in the usual number of epochs: 48 rows and 4 epochs make 8.
+_FEWEST_STEPS = 100
+
+
+def resolve_defaults(config: TrainConfig, *, preset: bool, lora: bool = False, rows: int | None = None) -> TrainConfig:
+    """Fills in the defaults that depend on the kind of model: `epochs`, `early_stopping`, rates and their multiples.
+
+    Args:
+        preset, lora: whether the model is pretrained, and whether only LoRA's matrices learn.
+        rows: training rows. If they are few, there are more epochs, so that `_FEWEST_STEPS` are made, and early
+            stopping waits longer. None: the usual number of epochs.
+    """
+    defaults = dict(_SCRATCH_DEFAULTS if not preset else _LORA_DEFAULTS if lora else _PRESET_DEFAULTS)
+    if rows is not None and config.epochs is None:
+        steps = math.ceil(math.ceil(rows / config.batch_size) / config.accumulate)  # of an epoch
+        times = max(1.0, _FEWEST_STEPS / (steps * defaults["epochs"]))
+        defaults |= {name: math.ceil(defaults[name] * times) for name in ("epochs", "early_stopping")}
     return config.model_copy(update={k: v for k, v in defaults.items() if getattr(config, k) is None})
 
 

@@ -104,7 +104,7 @@ def train(
             train,
             evaluation,
             task=task,
-            config=resolve_defaults(config, preset=preset, lora=lora),
+            config=resolve_defaults(config, preset=preset, lora=lora, rows=len(train) if plan is None else None),
             labels=labels,
             devices=devices,
             pad_id=tokenizer.pad_id,

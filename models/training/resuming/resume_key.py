@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
+import keras
+import tensorflow as tf
+
+from models import runtime
 from models.config import ModelConfig, PresetConfig
 from models.presets.preset import describe_preset
 from tflite.host.json_text import to_json
+
+if TYPE_CHECKING:
+    from models.training.loop import Loop
 
 # In the order of mention. The last two follow from the others and are named only if no other one differs.
 _WORDS = {
@@ -35,6 +44,21 @@ def model_key(config: ModelConfig) -> dict[str, Any]:
         return {"model": settings}
     info = describe_preset(config.preset)
     return {"model": settings, "architecture": digest({"config": dict(info.config), "pooling": info.pooling})}
+
+
+def training_key(loop: Loop, given: Mapping[str, Any]) -> dict[str, Any]:
+    """All that decides the result of a loop that has not begun, by name; `given` is what its caller adds."""
+    weights = [[v.path, bool(v.trainable), zlib.crc32(v.numpy().tobytes())] for v in loop.model.weights]
+    return {
+        "task": loop.task.model_dump(mode="json"),
+        "train": loop.config.model_dump(mode="json", exclude={"checkpoint_steps"}),
+        "labels": digest(asdict(loop.labels)),
+        "rows": [loop.batches.rows.checksum, loop.evaluation.rows.checksum],
+        "weights": digest({"weights": weights}),
+        "batches": [list(loop.buckets), loop.batches.pad_id, loop.devices.strategy_name, loop.devices.replicas],
+        "versions": [tf.__version__, keras.__version__, runtime.onednn_state()],
+        **given,
+    }
 
 
 def digest(identity: Mapping[str, Any]) -> str:

@@ -121,3 +121,17 @@ def test_defaults_depend_on_the_kind_of_model() -> None:
     assert preset.ema_momentum == lora.ema_momentum == 0.0
     assert (lora.epochs, lora.learning_rate, lora.layer_decay) == (4, 1e-3, 1.0)
     assert resolve_defaults(TrainConfig(epochs=1, learning_rate=1.0), preset=True).epochs == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "epochs", "patience"), [(48, 50, 25), (1, 100, 50), (800, 4, 2), (799, 4, 2), (640, 5, 3), (10_000, 4, 2)]
+)
+def test_few_rows_are_trained_on_more_often(rows: int, epochs: int, patience: int) -> None:
+    few = resolve_defaults(TrainConfig(), preset=True, rows=rows)
+    assert (few.epochs, few.early_stopping) == (epochs, patience)
+
+
+def test_few_rows_do_not_change_the_epochs_that_were_asked_for() -> None:
+    asked = resolve_defaults(TrainConfig(epochs=2), preset=True, rows=8)
+    assert (asked.epochs, asked.early_stopping) == (2, 2)
+    assert resolve_defaults(TrainConfig(accumulate=100), preset=False, rows=3200).epochs == 100
