@@ -232,7 +232,8 @@ class TrainConfig(ConfigSection):
     """Batches whose gradients are averaged into one optimizer step."""
     early_stopping: int | None = Field(None, ge=1)
     """Stop after this many epochs without a better eval metric. The best epoch's weights are kept in any case.
-    Default: 2 for a preset, 3 from scratch, and more where the default of `epochs` is. A number of at least `epochs` turns it off."""
+    Default: 2 for a preset, 3 from scratch, and more where the default of `epochs` is. A number of at least `epochs`
+    turns it off."""
     metric: Literal["auto", "loss", "accuracy", "macro_f1", "micro_f1", "mse", "spearman"] = "auto"
     """The eval metric that decides which epoch is best. `auto`: accuracy, micro_f1 or spearman, by the task."""
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
