@@ -23,6 +23,7 @@ from sklearn.linear_model import LogisticRegression
 
 from models.config import TaskConfig, TrainConfig
 from models.errors import TrainingError
+from models.network.head import find_head
 from models.training.batches import Batches, choose_buckets
 from models.training.devices import TrainingDevices
 from models.training.optimizer import make_optimizer
@@ -107,7 +108,7 @@ def plan_tuning(
 
 def split(model: keras.Model) -> tuple[keras.Model, keras.layers.Dense]:
     """The model in two parts that share its weights: up to the embeddings [B, D], and the head."""
-    head = model.layers[-1]
+    head = find_head(model)
     return keras.Model(model.input, head.input), head
 
 

@@ -16,9 +16,10 @@ import numpy as np
 from models import calibration
 from models.config import TaskConfig, TrainConfig
 from models.errors import Interrupted
-from models.training import eval_metrics
+from models.training import eval_metrics, fusion
 from models.training.batches import Batches, choose_buckets, standardized
 from models.training.devices import TrainingDevices
+from models.training.fusion import Fusion
 from models.training.loss import label_weights, row_loss, row_weights
 from models.training.optimizer import make_optimizer, with_moving_averages
 from models.training.progress import Pace, Position, Progress
@@ -89,7 +90,9 @@ class Loop:
         self.position, self.pace, self.stop = Position(), Pace(), StopRequest()
         self.unread: list[StepResult] = []
         self.tune: Callable[[StopRequest], dict[str, Any]] | None = None  # before the first step; returns its report
+        self.linear = evaluation.base_logits
         self.best_logits: np.ndarray | None = None  # [N, C], of the eval rows
+        self.fusion: Fusion | None = None  # of the best epoch
         self.resumed_at: int | None = None
         self.restart_reason = ""
 
@@ -116,13 +119,16 @@ class Loop:
                     self._save()
                 with self.devices.strategy.scope():
                     self.checkpoints.restore_best(self.model.trainable_variables)
-                if self.best_logits is None:  # the best epoch was trained before the training was resumed
-                    self.best_logits = self._predict_eval()
-                self.stop.check()
+                    if self.best_logits is None:  # the best epoch was trained before the training was resumed
+                        self.best_logits, self.fusion = self._fuse(self._predict_eval())
+                    self.stop.check()
+                    if self.fusion is not None:
+                        fusion.install(self.model, self.fusion)
             except StopRequested as request:
                 raise self._interrupted() from request
-        logits = self.best_logits
-        self.calibration = calibration.fit(logits, self.targets, self.task, self.labels.labels, **self.fitting)
+        self.calibration = calibration.fit(
+            self.best_logits, self.targets, self.task, self.labels.labels, **self.fitting
+        )
         self.board.close()
         self.position.seconds = self.before + time.perf_counter() - self.started
 
@@ -153,10 +159,10 @@ class Loop:
             if due:
                 self._save()
         with with_moving_averages(self.optimizer, self.model.trainable_variables, self.devices.strategy):
-            logits = self._predict_eval()
+            logits, fused = self._fuse(self._predict_eval())
             evaluation = eval_metrics.compute(logits, self.targets, self.task, self.labels, **self.fitting)
             if eval_metrics.is_better(self.metric, evaluation[self.metric], position.best_value):
-                self.best_logits = logits
+                self.best_logits, self.fusion = logits, fused
             self._close_epoch(evaluation, self.step.traces + self.predictor.traces - traces)
         if position.total_steps < self.steps and self.checkpoints.due():
             self._save()
@@ -220,6 +226,14 @@ class Loop:
         if self.predictor.traces == traces or not self.pace.evaluation:
             self.pace.evaluation = time.perf_counter() - began
         return logits
+
+    def _fuse(self, logits: np.ndarray) -> tuple[np.ndarray, Fusion | None]:
+        """The eval logits with the linear model's weight that suits them, instead of 1."""
+        if self.linear is None:
+            return logits, None
+        encoder, default = logits - self.linear, float(self.batches.rows.base_logits is not None)
+        found = fusion.fit(encoder, self.linear, self.targets, task=self.task, labels=self.labels, default=default)
+        return found.apply(encoder, self.linear), found
 
     def _close_epoch(self, evaluation: dict[str, float], traces: int) -> None:
         position = self.position

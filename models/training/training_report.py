@@ -91,6 +91,7 @@ def make_report(loop: Loop) -> dict[str, Any]:
         "calibration": {
             name: list(value) if isinstance(value, tuple) else value for name, value in asdict(loop.calibration).items()
         },
+        "linear_weight": None if loop.fusion is None else loop.fusion.linear,
         "contrastive": position.contrastive,
         "traces": {"train": loop.step.traces, "eval": loop.predictor.traces},
         "resumed_at_step": loop.resumed_at,

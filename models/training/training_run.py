@@ -23,7 +23,7 @@ from models.training.optimizer import resolve_defaults
 from models.training.progress import Progress
 from models.training.resuming.checkpoint import Checkpoints
 from models.training.resuming.stopping import StopRequest
-from models.training.surface_fit import fit_surface
+from models.training.surface_fit import fit_surface, surface_logits
 from models.training.token_rows import TokenRows
 from models.training.training_checks import check_rows
 from models.training.training_report import describe_end, make_report
@@ -96,7 +96,7 @@ def train(
         keras.utils.set_random_seed(config.seed)
         with devices.strategy.scope():
             model = make_model()
-            train = _adapt(model, train, task, config, labels, tokenizer)
+            train, evaluation = _adapt(model, train, evaluation, task, config, labels, tokenizer, stacked=not preset)
         lora = any("lora" in variable.name for variable in model.trainable_variables)
         plan = plan_tuning(train, model, task=task, config=config, preset=preset and not lora)
         loop = Loop(
@@ -129,20 +129,28 @@ def train(
 def _adapt(
     model: keras.Model,
     rows: TokenRows,
+    evaluation: TokenRows,
     task: TaskConfig,
     config: TrainConfig,
     labels: LabelSpace,
     tokenizer: Tokenizer,
-) -> TokenRows:
-    """Adapts the layers that learn from the training rows without gradients. Returns the rows to train on."""
+    stacked: bool,
+) -> tuple[TokenRows, TokenRows]:
+    """Adapts the layers that learn from the training rows without gradients.
+
+    Returns:
+        The rows to train on and the eval rows, with the linear model's logits; without them if it is not `stacked`.
+    """
     for layer in model._flatten_layers():
         if isinstance(layer, BigramRows):
             layer.adapt(np.asarray(rows.token_ids), np.asarray(rows.offsets[:-1]))
         if isinstance(layer, Surface):
             by_label = label_weights(task, config, labels)
             options: dict[str, Any] = {"task": task, "labels": labels, "tokenizer": tokenizer}
-            rows = replace(rows, base_logits=fit_surface(layer, rows, label_weights=by_label, **options))
-    return rows
+            base = fit_surface(layer, rows, label_weights=by_label, stacked=stacked, **options)
+            rows = replace(rows, base_logits=base)
+            evaluation = replace(evaluation, base_logits=surface_logits(layer, evaluation, tokenizer))
+    return rows, evaluation
 
 
 def _tune(
