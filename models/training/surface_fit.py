@@ -1,9 +1,9 @@
 """Fits the linear model of `models.network.surface` with scikit-learn.
 
-An encoder from scratch is trained on top of logits that the linear model gives to rows it has not seen, because on its own rows it
-is always right and would leave nothing to learn. They come from cross-validation (stacking, Wolpert 1992): the rows are
-cut into folds, and each fold gets the logits of a model that was fitted to the others. Copies of a row are in the same
-fold.
+An encoder from scratch is trained on top of logits that the linear model gives to rows it has not seen, because on its
+own rows it is always right and would leave nothing to learn. They come from cross-validation (stacking, Wolpert 1992):
+the rows are cut into folds, and each fold gets the logits of a model that was fitted to the others. Copies of a row are
+in the same fold.
 """
 
 from __future__ import annotations
