@@ -88,7 +88,8 @@ class Loop:
         self.predictor = BatchPredictor(model, devices, xla=config.xla)
         self.position, self.pace, self.stop = Position(), Pace(), StopRequest()
         self.unread: list[StepResult] = []
-        self.tune: Callable[[StopRequest], dict[str, Any]] | None = None  # before the first step; returns its report
+        self.tune: Callable[[StopRequest], None] | None = None  # before the first step; notes its report in `position`
+        self.tuning = ""  # what `tune` does, as a noun
         self.best_logits: np.ndarray | None = None  # [N, C], of the eval rows
         self.resumed_at: int | None = None
         self.restart_reason = ""
@@ -108,7 +109,7 @@ class Loop:
             start = (self.position.epoch, self.position.step)
             try:
                 if self.tune is not None and self.resumed_at is None:
-                    self.position.contrastive = self.tune(self.stop)
+                    self.tune(self.stop)
                     self._save()
                 while self.position.epoch < self.epochs and not self._has_stalled():
                     self._epoch()
@@ -261,7 +262,7 @@ class Loop:
             steps = "its only step" if done == 1 else f"all {done} steps"
             lost = f"{steps}, {of_training}" if done else "nothing: training had just begun"
             if self.tune is not None and not done:
-                lost = f"the tuning on pairs of rows, {of_training}"
+                lost = f"{self.tuning}, {of_training}"
             return Interrupted(what, lost=lost, then="training starts at step 1")
         ended = kept == self.steps or (kept == done and self._has_stalled())
         rest = "only evaluation and export are left" if ended else f"training continues at step {kept + 1}"

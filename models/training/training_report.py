@@ -92,6 +92,7 @@ def make_report(loop: Loop) -> dict[str, Any]:
             name: list(value) if isinstance(value, tuple) else value for name, value in asdict(loop.calibration).items()
         },
         "contrastive": position.contrastive,
+        "head_start": position.head_start,
         "traces": {"train": loop.step.traces, "eval": loop.predictor.traces},
         "resumed_at_step": loop.resumed_at,
         "started_anew_because": loop.restart_reason,
