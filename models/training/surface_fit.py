@@ -16,13 +16,14 @@ import numpy as np
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import Ridge
 from threadpoolctl import threadpool_limits
 
 from models.config import TaskConfig
 from models.network.surface import SPELLING_SIZE, Surface
 from models.network.surface_features import Features, pair_features, text_features
 from models.training.batches import Batches
+from models.training.start.logistic import fit_sigmoid, fit_softmax
 from models.training.token_rows import TokenRows
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import CONTINUATION, Tokenizer
@@ -211,12 +212,8 @@ def _fit_one_label(
     present = np.flatnonzero(counts)
     columns = np.flatnonzero(features.getnnz(axis=0))
     if len(present) > 1 and len(columns):
-        fitted = LogisticRegression(C=strength, max_iter=100)
-        fitted.fit(features[:, columns], targets, sample_weight=label_weights[targets])
-        weights, offsets = fitted.coef_, fitted.intercept_
-        if len(present) == 2:  # scikit-learn gives the difference of the two logits
-            weights, offsets = np.concatenate([-weights, weights]) / 2, np.concatenate([-offsets, offsets]) / 2
-        table[np.ix_(columns, present)] = weights.T
+        _, weights, offsets = fit_softmax(features[:, columns], targets, strength, label_weights[targets])
+        table[np.ix_(columns, present)] = weights
         bias[present] = offsets
     return table, bias
 
@@ -232,9 +229,7 @@ def _fit_many_labels(
         has = targets[:, label] > 0.5
         bias[label] = np.log((has.sum() + 0.5) / ((~has).sum() + 0.5))
         if has.any() and not has.all() and len(columns):
-            fitted = LogisticRegression(C=strength, max_iter=100)
-            fitted.fit(used, has, sample_weight=np.where(has, weight, 1.0))
-            table[columns, label], bias[label] = fitted.coef_[0], fitted.intercept_[0]
+            table[columns, label], bias[label] = fit_sigmoid(used, has, strength, np.where(has, weight, 1.0))
     return table, bias
 
 

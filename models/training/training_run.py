@@ -15,7 +15,6 @@ import numpy as np
 from models.config import TaskConfig, TrainConfig
 from models.network.surface import Surface
 from models.network.token_features import BigramRows
-from models.training.contrastive import ContrastivePlan, plan_tuning, tune
 from models.training.devices import choose_devices
 from models.training.loop import Loop
 from models.training.loss import label_weights
@@ -23,6 +22,8 @@ from models.training.optimizer import resolve_defaults
 from models.training.progress import Progress
 from models.training.resuming.checkpoint import Checkpoints
 from models.training.resuming.stopping import StopRequest
+from models.training.start.contrastive import ContrastivePlan, plan_tuning, tune
+from models.training.start.head_start import start_head, starts_with_head
 from models.training.surface_fit import fit_surface, surface_logits
 from models.training.token_rows import TokenRows
 from models.training.training_checks import check_rows
@@ -114,7 +115,10 @@ def train(
             on_progress=on_progress,
             on_note=on_note,
         )
-        loop.tune = None if plan is None else partial(_tune, loop, plan, make_model, depths)
+        if plan is not None:
+            loop.tune, loop.tuning = partial(_tune, loop, plan, make_model, depths), "the tuning on pairs of rows"
+        elif starts_with_head(task, preset=preset):
+            loop.tune, loop.tuning = partial(start_head, loop), "the start of the head"
         loop.run(checkpoint_dir, log_dir, resume_key or {})
         for note in (describe_end(loop), *loop.calibration.notes):
             loop.on_note(note)
@@ -159,14 +163,14 @@ def _tune(
     make_model: Callable[[], keras.Model],
     depths: Callable[[keras.Model], Mapping[str, int]] | None,
     stop: StopRequest,
-) -> dict[str, Any]:
+) -> None:
     """Tunes the loop's model on pairs of rows; under a strategy, a copy of it on the default device."""
     loop.on_note(plan.describe())
     model, mirrored = loop.model, loop.devices.strategy_name != "none"
     if mirrored:
         model = make_model()
         _copy_weights(loop.model, model)
-    report = tune(
+    loop.position.contrastive = tune(
         model,
         loop.batches.rows,
         plan,
@@ -180,7 +184,6 @@ def _tune(
     if mirrored:
         with loop.devices.strategy.scope():
             _copy_weights(model, loop.model)
-    return report
 
 
 @contextlib.contextmanager
