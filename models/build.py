@@ -12,9 +12,11 @@ from models.network.dropout import LeanDropout
 from models.network.encoder import build_encoder
 from models.network.pooling import Pooling
 from models.network.surface import MOST_OUTPUTS, Surface
+from models.network.text_pairs import ComparedTexts, SeparateTexts
 from models.presets.architecture import Architecture
 from models.presets.backbones import empty_backbone, load_backbone
 from models.presets.preset import describe_preset
+from models.presets.separate_pass import encode_separately
 from tflite.host.tokenizer import Tokenizer
 
 _HEAD_STDDEV = 0.02
@@ -55,8 +57,10 @@ def build_model(
         encoder = build_encoder(config, tokenizer, two_texts=two_texts and _has_surface(config, outputs))
     else:
         encoder = load_backbone(config) if architecture is None else empty_backbone(config, architecture)
-    pool = Pooling(resolve_pooling(config, architecture), dtype="float32", name="pooling")
-    pooled = pool(encoder.output, encoder.input["padding_mask"])
+    pooling = resolve_pooling(config, architecture)
+    pooled = Pooling(pooling, dtype="float32", name="pooling")(encoder.output, encoder.input["padding_mask"])
+    if isinstance(config, PresetConfig) and two_texts:
+        pooled = keras.layers.Concatenate(name="both")([pooled, _compare(encoder, pooling, tokenizer)])
     kept = LeanDropout(config.dropout, dtype="float32", name="head_dropout")(pooled)
     head = keras.layers.Dense(
         outputs,
@@ -72,6 +76,14 @@ def build_model(
         inputs = (encoder.input[name] for name in ("token_ids", "padding_mask", "segment_ids"))
         logits = keras.layers.Add(dtype="float32", name="wide_and_deep")([logits, surface(*inputs)])
     return keras.Model(encoder.input, logits, name="transom")
+
+
+def _compare(encoder: keras.Model, pooling: str, tokenizer: Tokenizer) -> keras.KerasTensor:
+    """What tells the two texts' own vectors apart, [B, 2 width + 1]."""
+    inputs = (encoder.input[name] for name in ("token_ids", "padding_mask", "segment_ids"))
+    apart = SeparateTexts(tokenizer.start_id, dtype="int32", name="separate_texts")(*inputs)
+    compared = ComparedTexts(pooling, dtype="float32", name="compared_texts")
+    return compared(encode_separately(encoder, apart), apart["padding_mask"], apart["positions"], apart["texts"])
 
 
 def _has_surface(config: EncoderConfig, outputs: int) -> bool:
