@@ -15,6 +15,7 @@ from models.network.surface import MOST_OUTPUTS, Surface
 from models.network.text_pairs import ComparedTexts, SeparateTexts
 from models.presets.architecture import Architecture
 from models.presets.backbones import empty_backbone, load_backbone
+from models.presets.pair_encoding import encodes_apart
 from models.presets.preset import describe_preset
 from models.presets.separate_pass import encode_separately
 from tflite.host.tokenizer import Tokenizer
@@ -43,7 +44,7 @@ def build_model(
         config: section `model` of the configuration.
         tokenizer: decides the embedding's size and the longest input of an encoder from scratch.
         outputs: number of outputs, `LabelSpace.outputs`.
-        two_texts: whether a row is a pair of texts (`task.text_pair`), which an encoder from scratch must know.
+        two_texts: whether a row is a pair of texts (`task.text_pair`).
         architecture: of the preset. If given, the checkpoint is not read, and the weights are random.
 
     Returns:
@@ -59,8 +60,9 @@ def build_model(
         encoder = load_backbone(config) if architecture is None else empty_backbone(config, architecture)
     pooling = resolve_pooling(config, architecture)
     pooled = Pooling(pooling, dtype="float32", name="pooling")(encoder.output, encoder.input["padding_mask"])
-    if isinstance(config, PresetConfig) and two_texts:
-        pooled = keras.layers.Concatenate(name="both")([pooled, _compare(encoder, pooling, tokenizer)])
+    if two_texts and _encodes_apart(config, tokenizer, architecture):
+        apart = _compare(encoder, pooling, tokenizer)
+        pooled = keras.layers.Concatenate(dtype="float32", name="together_and_apart")([pooled, apart])
     kept = LeanDropout(config.dropout, dtype="float32", name="head_dropout")(pooled)
     head = keras.layers.Dense(
         outputs,
@@ -78,8 +80,16 @@ def build_model(
     return keras.Model(encoder.input, logits, name="transom")
 
 
+def _encodes_apart(
+    config: EncoderConfig | PresetConfig, tokenizer: Tokenizer, architecture: Architecture | None
+) -> bool:
+    if not isinstance(config, PresetConfig):
+        return False
+    return encodes_apart(config, architecture or describe_preset(config.preset), tokenizer)
+
+
 def _compare(encoder: keras.Model, pooling: str, tokenizer: Tokenizer) -> keras.KerasTensor:
-    """What tells the two texts' own vectors apart, [B, 2 width + 1]."""
+    """What tells the two texts' own vectors apart, float32 [B, 2 width + 1]."""
     inputs = (encoder.input[name] for name in ("token_ids", "padding_mask", "segment_ids"))
     apart = SeparateTexts(tokenizer.start_id, dtype="int32", name="separate_texts")(*inputs)
     compared = ComparedTexts(pooling, dtype="float32", name="compared_texts")

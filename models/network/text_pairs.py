@@ -32,10 +32,11 @@ class SeparateTexts(keras.layers.Layer):
         """Int32 [B, L] each (segment 1 is the second text), to int32 values by name.
 
         Returns:
-            [B, L + 1]: `token_ids`; `padding_mask`; `positions`, in the token's own text; `texts`, 0 or 1. And
-            `attention` [B, L + 1, L + 1], 1 where two tokens are of the same text and the key is not padding.
+            [B, L + 1]: `token_ids`; `padding_mask`; `positions`, in the token's own text, at most L - 1; `texts`, 0
+            or 1. And `attention` [B, L + 1, L + 1], 1 where two tokens are of the same text and the key is not padding.
         """
-        first = ops.sum(padding_mask * (1 - segment_ids), axis=1, keepdims=True)  # [B, 1], tokens of the first text
+        # [B, 1], tokens of the first text. A row of padding alone has none; with one, no position exceeds L - 1.
+        first = ops.maximum(ops.sum(padding_mask * (1 - segment_ids), axis=1, keepdims=True), 1)
         index = ops.expand_dims(ops.arange(ops.shape(token_ids)[1] + 1, dtype="int32"), 0)  # [1, L + 1]
         texts = ops.cast(index >= first, "int32")
         start = ops.cast(ops.equal(index, first), "int32")

@@ -24,12 +24,9 @@ def encode_separately(encoder: keras.Model, inputs: Mapping[str, keras.KerasTens
     positions, attention = inputs["positions"], inputs["attention"]
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(layer, keras_hub.layers.PositionEmbedding):
-            return layer(*args, positions=positions, **kwargs)
-        if isinstance(layer, keras_hub.layers.TokenAndPositionEmbedding):
-            tokens = layer.token_embedding(*args)
-            return tokens + layer.position_embedding(tokens, positions=positions)
-        if "padding_mask" in kwargs:  # a Transformer layer
+        if isinstance(layer, (keras_hub.layers.PositionEmbedding, keras_hub.layers.TokenAndPositionEmbedding)):
+            kwargs["positions"] = positions
+        elif "padding_mask" in kwargs:  # a Transformer layer
             kwargs["attention_mask"] = attention
         return layer(*args, **kwargs)
 
