@@ -1,8 +1,8 @@
 """Two texts that are also encoded apart: what each means by itself, and how far the two meanings differ.
 
-Reading both texts together, as BERT does, lets every token look at the other text. Encoding each by itself and comparing
-the two vectors (Sentence-BERT, https://arxiv.org/abs/1908.10084) is what sentence encoders are pretrained for. Both
-cost one pass over the row's tokens.
+Reading both texts together, as BERT does, lets every token look at the other text. Encoding each by itself and
+comparing the two vectors (Sentence-BERT, https://arxiv.org/abs/1908.10084) is what sentence encoders are pretrained
+for. Each costs one pass over the row's tokens.
 """
 
 from __future__ import annotations
