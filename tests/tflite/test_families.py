@@ -26,10 +26,11 @@ TOLERANCES: dict[Variant, float] = {
     "float16": 1e-2,
     "dynamic_int8": 0.1,
     "weight_int8": 0.1,
+    "int4_tables": 0.2,
     "int8": 0.9,
 }
 TEXTS = ("the film is good", "the film is bad.", "", "Café films!", "the " * 40)
-APART: tuple[Variant, ...] = ("float32", "dynamic_int8", "int8")
+APART: tuple[Variant, ...] = ("float32", "dynamic_int8", "int4_tables", "int8")
 PAIRS = [TextRow(text, pair) for text, pair in zip(TEXTS, (*TEXTS[2:], *TEXTS[:2]), strict=True)]
 
 
