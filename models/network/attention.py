@@ -16,12 +16,11 @@ MASKED_SCORE = -30.0
 
 
 def masked_softmax(scores: tf.Tensor, mask: tf.Tensor | None, masked_score: float = MASKED_SCORE) -> tf.Tensor:
-    """Softmax over the keys, in float32, in which padded keys get no weight.
+    """Softmax over the keys, in float32, in which masked keys get no weight.
 
-    Scores are taken relative to one that the largest unmasked score is at least as high as, whatever the level of a
-    checkpoint's scores. So that one is at least 0, and `masked_score` need not be large. Where all queries have the
-    same keys, it is the score of the first key, which is always a token and never padding; else the mean of the
-    query's unmasked scores.
+    Scores are taken relative to one that is at most the largest unmasked score: that of the first key, which is always
+    a token and never padding, or if the queries see different keys, the mean of the unmasked scores. So the largest
+    unmasked score is at least 0, whatever the level of a checkpoint's scores, and `masked_score` need not be large.
 
     Args:
         scores: [B, N, T, S], any float type.
