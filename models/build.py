@@ -54,8 +54,9 @@ def build_model(
     Raises:
         PresetError: the preset cannot be used.
     """
+    linear = _has_linear_part(config, outputs, tokenizer if two_texts else None)
     if isinstance(config, EncoderConfig):
-        encoder = build_encoder(config, tokenizer, two_texts=two_texts and _has_surface(config, outputs))
+        encoder = build_encoder(config, tokenizer, two_texts=two_texts and linear)
     else:
         encoder = load_backbone(config) if architecture is None else empty_backbone(config, architecture)
     pooling = resolve_pooling(config, architecture)
@@ -71,7 +72,7 @@ def build_model(
         name="logits",
     )
     logits = head(kept)
-    if isinstance(config, EncoderConfig) and _has_surface(config, outputs):
+    if linear:
         surface = Surface(
             outputs, tokenizer.vocabulary_size, config.linear_rows, two_texts, dtype="float32", name="surface"
         )
@@ -96,8 +97,9 @@ def _compare(encoder: keras.Model, pooling: str, tokenizer: Tokenizer) -> keras.
     return compared(encode_separately(encoder, apart), apart["padding_mask"], apart["positions"], apart["texts"])
 
 
-def _has_surface(config: EncoderConfig, outputs: int) -> bool:
-    return config.linear_rows > 0 and outputs <= MOST_OUTPUTS
+def _has_linear_part(config: EncoderConfig | PresetConfig, outputs: int, of_pairs: Tokenizer | None) -> bool:
+    """`of_pairs`: the tokenizer of two texts. RoBERTa's does not tell which token is of which."""
+    return config.linear_rows > 0 and outputs <= MOST_OUTPUTS and (of_pairs is None or of_pairs.pair_layout == "bert")
 
 
 def resolve_pooling(config: EncoderConfig | PresetConfig, architecture: Architecture | None = None) -> str:

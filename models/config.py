@@ -135,8 +135,9 @@ class EncoderConfig(ConfigSection):
     """Width in tokens of a convolution before the first layer; 1: no convolution."""
     linear_rows: int = Field(131_071, ge=0, le=10_000_000)
     """Most rows for pairs of neighbouring tokens in a linear model of TF-IDF features (of two texts: of what they
-    share), which is fitted first and whose logits are added to the encoder's. With 0 or more than 200 labels there is
-    no linear model, and the encoder does not see which tokens two texts share."""
+    share), which is fitted first and whose logits are added to the encoder's, with the weight that suits the eval rows.
+    With 0 or more than 200 labels there is no linear model, and the encoder does not see which tokens two texts
+    share."""
     bigrams: int = Field(0, ge=0, le=1_000_000)
     """Number of pairs of neighbouring tokens with their own embedding, of those that occur at least three times."""
     dropout: Dropout = 0.3
@@ -172,6 +173,10 @@ class PresetConfig(ConfigSection):
     lora_rank: int | None = Field(None, ge=1, le=256)
     """Train low-rank updates (LoRA) of the attention's dense layers instead of the encoder's own weights, which are all
     frozen: `freeze` has no effect then."""
+    linear_rows: int = Field(131_071, ge=0, le=10_000_000)
+    """Most rows for pairs of neighbouring tokens in a linear model of TF-IDF features (of two texts: of what they
+    share), whose logits are added to the encoder's with the weight that suits the eval rows. With 0, with more than 200
+    labels, or for two texts with RoBERTa's tokenizer, there is no linear model."""
     dropout: Dropout = 0.1
     """Share of activations dropped before the head in training; the encoder keeps its own rates."""
     pooling: Literal["auto", "cls", "mean"] = "auto"
@@ -275,6 +280,6 @@ class ModelsConfig(ConfigSection):
         """These sections of a stored configuration (`CONFIG_FILE`), which has others too, such as `data` and `name`."""
         sections = {key: stored[key] for key in ModelsConfig.model_fields}
         # Models of earlier versions have no linear part, and their presets read two texts only together.
-        earlier = {"pair_encoding": "together"} if names_a_preset(sections["model"]) else {"linear_rows": 0}
-        sections["model"] = {**earlier, **sections["model"]}
+        earlier = {"pair_encoding": "together"} if names_a_preset(sections["model"]) else {}
+        sections["model"] = {"linear_rows": 0, **earlier, **sections["model"]}
         return ModelsConfig.model_validate(sections)

@@ -1,7 +1,9 @@
 """A linear model whose logits are added to an encoder's: wide and deep (https://arxiv.org/abs/1606.07792).
 
 With a few thousand rows, an encoder from scratch learns less from them than a linear model of n-grams. So the linear
-model is fitted first (`models.training.surface_fit`), and the encoder learns what it does not know.
+model is fitted first (`models.training.surface_fit`), and the encoder learns what it does not know. A pretrained
+encoder learns as if it were alone. In the end the eval rows decide how much the linear model's logits count
+(`models.training.fusion`).
 """
 
 from __future__ import annotations
@@ -70,6 +72,17 @@ class Surface(keras.layers.Layer):
         unit = float(square.max() / (np.abs(weighted).max() or 1.0)) or 1.0
         self.table.assign(np.column_stack([weighted, square / unit]))
         self.square.assign(unit)
+
+    def rescale(self, factor: float) -> None:
+        """Multiplies the layer's logits by a number."""
+        if self.two_texts:
+            self.table.assign(self.table * factor)
+            self.dense.assign(self.dense * factor)
+        else:
+            columns = np.full(self.outputs + 1, factor, np.float32)
+            columns[self.outputs] = 1.0  # the squares
+            self.table.assign(self.table * columns)
+        self.bias.assign(self.bias * factor)
 
     def call(self, token_ids: Any, padding_mask: Any, segment_ids: Any, training: bool = False) -> Any:
         """Int32 [B, L] each, to float32 logits [B, outputs]."""

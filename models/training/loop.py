@@ -16,9 +16,10 @@ import numpy as np
 from models import calibration
 from models.config import TaskConfig, TrainConfig
 from models.errors import Interrupted
-from models.training import eval_metrics
+from models.training import eval_metrics, fusion
 from models.training.batches import Batches, choose_buckets, standardized
 from models.training.devices import TrainingDevices
+from models.training.fusion import Fusion
 from models.training.loss import label_weights, row_loss, row_weights
 from models.training.optimizer import make_optimizer, with_moving_averages
 from models.training.progress import Pace, Position, Progress
@@ -28,7 +29,7 @@ from models.training.resuming.stopping import StopRequest, StopRequested, stoppa
 from models.training.step import BatchPredictor, StepResult, TrainStep
 from models.training.token_rows import TokenRows
 from models.training.training_checks import eval_loss_not_finite, loss_not_finite, translate_tf_errors
-from models.training.training_report import TensorBoardWriter
+from models.training.training_report import TensorBoardWriter, describe_interruption
 from tflite.host.labels import LabelSpace
 
 # Reading a loss waits for the device, so losses are read in groups.
@@ -88,8 +89,11 @@ class Loop:
         self.predictor = BatchPredictor(model, devices, xla=config.xla)
         self.position, self.pace, self.stop = Position(), Pace(), StopRequest()
         self.unread: list[StepResult] = []
-        self.tune: Callable[[StopRequest], dict[str, Any]] | None = None  # before the first step; returns its report
+        self.tune: Callable[[StopRequest], None] | None = None  # before the first step; notes its report in `position`
+        self.tuning = ""  # what `tune` does, as a noun
+        self.linear = evaluation.base_logits
         self.best_logits: np.ndarray | None = None  # [N, C], of the eval rows
+        self.fusion: Fusion | None = None  # of the best epoch
         self.resumed_at: int | None = None
         self.restart_reason = ""
 
@@ -108,21 +112,24 @@ class Loop:
             start = (self.position.epoch, self.position.step)
             try:
                 if self.tune is not None and self.resumed_at is None:
-                    self.position.contrastive = self.tune(self.stop)
+                    self.tune(self.stop)
                     self._save()
-                while self.position.epoch < self.epochs and not self._has_stalled():
+                while self.position.epoch < self.epochs and not self.has_stalled():
                     self._epoch()
                 if (self.position.epoch, self.position.step) != start:
                     self._save()
                 with self.devices.strategy.scope():
                     self.checkpoints.restore_best(self.model.trainable_variables)
-                if self.best_logits is None:  # the best epoch was trained before the training was resumed
-                    self.best_logits = self._predict_eval()
-                self.stop.check()
+                    if self.best_logits is None:  # the best epoch was trained before the training was resumed
+                        self.best_logits, self.fusion = self._fuse(self._predict_eval())
+                    self.stop.check()
+                    if self.fusion is not None:
+                        fusion.install(self.model, self.fusion)
             except StopRequested as request:
                 raise self._interrupted() from request
-        logits = self.best_logits
-        self.calibration = calibration.fit(logits, self.targets, self.task, self.labels.labels, **self.fitting)
+        self.calibration = calibration.fit(
+            self.best_logits, self.targets, self.task, self.labels.labels, **self.fitting
+        )
         self.board.close()
         self.position.seconds = self.before + time.perf_counter() - self.started
 
@@ -153,10 +160,10 @@ class Loop:
             if due:
                 self._save()
         with with_moving_averages(self.optimizer, self.model.trainable_variables, self.devices.strategy):
-            logits = self._predict_eval()
+            logits, fused = self._fuse(self._predict_eval())
             evaluation = eval_metrics.compute(logits, self.targets, self.task, self.labels, **self.fitting)
             if eval_metrics.is_better(self.metric, evaluation[self.metric], position.best_value):
-                self.best_logits = logits
+                self.best_logits, self.fusion = logits, fused
             self._close_epoch(evaluation, self.step.traces + self.predictor.traces - traces)
         if position.total_steps < self.steps and self.checkpoints.due():
             self._save()
@@ -221,6 +228,14 @@ class Loop:
             self.pace.evaluation = time.perf_counter() - began
         return logits
 
+    def _fuse(self, logits: np.ndarray) -> tuple[np.ndarray, Fusion | None]:
+        """The eval logits with the linear model's weight that suits them, instead of 1."""
+        if self.linear is None:
+            return logits, None
+        encoder, default = logits - self.linear, float(self.batches.rows.base_logits is not None)
+        found = fusion.fit(encoder, self.linear, self.targets, task=self.task, labels=self.labels, default=default)
+        return found.apply(encoder, self.linear), found
+
     def _close_epoch(self, evaluation: dict[str, float], traces: int) -> None:
         position = self.position
         value, loss = evaluation[self.metric], position.mean_loss
@@ -234,7 +249,7 @@ class Loop:
         self.board.write("eval", evaluation, position.epoch)
         self._report_progress(loss, evaluation)
 
-    def _has_stalled(self) -> bool:
+    def has_stalled(self) -> bool:
         position, patience = self.position, self.config.early_stopping
         return (
             patience is not None
@@ -255,22 +270,7 @@ class Loop:
             self._read()
             with contextlib.suppress(TimeoutError), time_limit(_SECONDS_TO_SAVE):
                 self._save(last=True)
-        kept, of_training = self.checkpoints.kept_step, f"{work:.0f} s of training"
-        what = f"training, after step {done} of {self.steps}"
-        if kept is None:
-            steps = "its only step" if done == 1 else f"all {done} steps"
-            lost = f"{steps}, {of_training}" if done else "nothing: training had just begun"
-            if self.tune is not None and not done:
-                lost = f"the tuning on pairs of rows, {of_training}"
-            return Interrupted(what, lost=lost, then="training starts at step 1")
-        ended = kept == self.steps or (kept == done and self._has_stalled())
-        rest = "only evaluation and export are left" if ended else f"training continues at step {kept + 1}"
-        return Interrupted(
-            what,
-            kept=f"a checkpoint of step {kept}, in {self.checkpoints.folder}",
-            lost=f"the last {_steps(done - kept)}, {of_training}" if kept < done else "nothing of the training",
-            then=f"with the same settings, data and code {rest}",
-        )
+        return describe_interruption(self, work)
 
     def _report_progress(
         self, loss: float, evaluation: Mapping[str, float] | None = None, evaluated: float | None = None
@@ -282,8 +282,3 @@ class Loop:
         self.on_progress(
             Progress(epoch, self.epochs, position.total_steps, self.steps, loss, rate, left, evaluated, evaluation)
         )
-
-
-def _steps(count: int) -> str:
-    """Continues "the last"."""
-    return "step" if count == 1 else f"{count} steps"

@@ -48,6 +48,7 @@ class Position:
     best_value: float | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     contrastive: dict[str, Any] | None = None  # report of the tuning before the first step
+    head_start: dict[str, Any] | None = None  # report of the head that was set before the first step
 
     @property
     def mean_loss(self) -> float:

@@ -1,9 +1,9 @@
 """Fits the linear model of `models.network.surface` with scikit-learn.
 
-The encoder is trained on top of logits that the linear model gives to rows it has not seen, because on its own rows it
-is always right and would leave nothing to learn. They come from cross-validation (stacking, Wolpert 1992): the rows are
-cut into folds, and each fold gets the logits of a model that was fitted to the others. Copies of a row are in the same
-fold.
+An encoder from scratch is trained on top of logits that the linear model gives to rows it has not seen, because on its
+own rows it is always right and would leave nothing to learn. They come from cross-validation (stacking, Wolpert 1992):
+the rows are cut into folds, and each fold gets the logits of a model that was fitted to the others. Copies of a row are
+in the same fold.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import numpy as np
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import Ridge
 from threadpoolctl import threadpool_limits
 
 from models.config import TaskConfig
 from models.network.surface import SPELLING_SIZE, Surface
 from models.network.surface_features import Features, pair_features, text_features
 from models.training.batches import Batches
+from models.training.start.logistic import fit_sigmoid, fit_softmax
 from models.training.token_rows import TokenRows
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import CONTINUATION, Tokenizer
@@ -51,7 +52,8 @@ def fit_surface(
     labels: LabelSpace,
     tokenizer: Tokenizer,
     label_weights: np.ndarray,
-) -> np.ndarray:
+    stacked: bool,
+) -> np.ndarray | None:
     """Fits the layer to the training rows and sets its weights.
 
     Args:
@@ -59,9 +61,10 @@ def fit_surface(
         rows: targets as in `TokenRows`.
         tokenizer: a WordPiece vocabulary, for the spelling of the tokens.
         label_weights: float [C], of the labels in the loss.
+        stacked: whether the encoder is trained on top of the linear model.
 
     Returns:
-        Float32 [N, outputs], the logits that the linear model gives each row without having seen it.
+        If stacked, float32 [N, outputs], the logits that the linear model gives each row without having seen it.
     """
     # BLAS's threads would make the weights depend on the number of cores, and are slower on matrices of this shape.
     with threadpool_limits(1):
@@ -78,19 +81,37 @@ def fit_surface(
         ]
         strength = _PAIR_C if layer.two_texts else _TEXT_C
         features = matrix.of(sample)
+        table, bias = fit(features, targets, label_weights, strength)
+        matrix.set_weights(table, bias)
+        if not stacked:
+            return None
         unseen = np.zeros((len(rows), layer.outputs), np.float32)
+        for start in range(0, len(rest), MOST_ROWS):
+            part = rest[start : start + MOST_ROWS]
+            unseen[part] = matrix.of(part) @ table + bias
         fold = keys[sample] % FOLDS
         for index in range(FOLDS):
             others, own = np.flatnonzero(fold != index), np.flatnonzero(fold == index)
             if len(others) and len(own):
                 table, bias = fit(features[others], targets[others], label_weights, strength)
                 unseen[sample[own]] = features[own] @ table + bias
-        table, bias = fit(features, targets, label_weights, strength)
-        for start in range(0, len(rest), MOST_ROWS):
-            part = rest[start : start + MOST_ROWS]
-            unseen[part] = matrix.of(part) @ table + bias
-        matrix.set_weights(table, bias)
         return unseen
+
+
+def surface_logits(layer: Surface, rows: TokenRows, tokenizer: Tokenizer) -> np.ndarray:
+    """Float32 [N, outputs], what the fitted layer gives each row."""
+    batches = _batches(layer, rows, tokenizer)
+    logits = np.zeros((len(rows), layer.outputs), np.float32)
+    for batch in batches.by_length():
+        features = (batch.features[name] for name in ("token_ids", "padding_mask", "segment_ids"))
+        logits[batch.rows] = np.asarray(layer(*features))[: len(batch.rows)]
+    return logits
+
+
+def _batches(layer: Surface, rows: TokenRows, tokenizer: Tokenizer) -> Batches:
+    lengths = tuple(range(16, int(rows.lengths.max()) + 16, 16))
+    size = min(_BATCH, max(1, _MOST_COMPARISONS // lengths[-1] ** 2)) if layer.two_texts else _BATCH
+    return Batches(rows, buckets=lengths, batch_size=size, pad_id=tokenizer.pad_id)
 
 
 def _content_keys(rows: TokenRows) -> np.ndarray:
@@ -105,9 +126,7 @@ class _Matrix:
 
     def __init__(self, layer: Surface, rows: TokenRows, tokenizer: Tokenizer, sample: np.ndarray) -> None:
         self._layer = layer
-        lengths = tuple(range(16, int(rows.lengths.max()) + 16, 16))
-        size = min(_BATCH, max(1, _MOST_COMPARISONS // lengths[-1] ** 2)) if layer.two_texts else _BATCH
-        self._batches = Batches(rows, buckets=lengths, batch_size=size, pad_id=tokenizer.pad_id)
+        self._batches = _batches(layer, rows, tokenizer)
         special = list(tokenizer.special_ids)
         if layer.two_texts:
             layer.spelling.assign(_spelling(tokenizer, special))
@@ -193,12 +212,8 @@ def _fit_one_label(
     present = np.flatnonzero(counts)
     columns = np.flatnonzero(features.getnnz(axis=0))
     if len(present) > 1 and len(columns):
-        fitted = LogisticRegression(C=strength, max_iter=100)
-        fitted.fit(features[:, columns], targets, sample_weight=label_weights[targets])
-        weights, offsets = fitted.coef_, fitted.intercept_
-        if len(present) == 2:  # scikit-learn gives the difference of the two logits
-            weights, offsets = np.concatenate([-weights, weights]) / 2, np.concatenate([-offsets, offsets]) / 2
-        table[np.ix_(columns, present)] = weights.T
+        _, weights, offsets = fit_softmax(features[:, columns], targets, strength, label_weights[targets])
+        table[np.ix_(columns, present)] = weights
         bias[present] = offsets
     return table, bias
 
@@ -214,9 +229,7 @@ def _fit_many_labels(
         has = targets[:, label] > 0.5
         bias[label] = np.log((has.sum() + 0.5) / ((~has).sum() + 0.5))
         if has.any() and not has.all() and len(columns):
-            fitted = LogisticRegression(C=strength, max_iter=100)
-            fitted.fit(used, has, sample_weight=np.where(has, weight, 1.0))
-            table[columns, label], bias[label] = fitted.coef_[0], fitted.intercept_[0]
+            table[columns, label], bias[label] = fit_sigmoid(used, has, strength, np.where(has, weight, 1.0))
     return table, bias
 
 

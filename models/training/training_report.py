@@ -1,4 +1,4 @@
-"""What training reports while it runs (TensorBoard) and afterwards (the report)."""
+"""What training reports while it runs (TensorBoard), when it is ended, and afterwards (the report)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from models import runtime
 from models.build import count_parameters
+from models.errors import Interrupted
 
 if TYPE_CHECKING:
     from models.training.loop import Loop
@@ -64,6 +65,31 @@ def describe_end(loop: Loop) -> str:
     return f"{text}; kept the weights of epoch {position.best_epoch} ({metric} {position.best_value:.4f})"
 
 
+def describe_interruption(loop: Loop, work: float) -> Interrupted:
+    """What is kept, what is lost, and what comes next, after the last checkpoint.
+
+    Args:
+        work: seconds of training that were in no checkpoint before it.
+    """
+    done, kept, of_training = loop.position.total_steps, loop.checkpoints.kept_step, f"{work:.0f} s of training"
+    what = f"training, after step {done} of {loop.steps}"
+    if kept is None:
+        steps = "its only step" if done == 1 else f"all {done} steps"
+        lost = f"{steps}, {of_training}" if done else "nothing: training had just begun"
+        if loop.tune is not None and not done:
+            lost = f"{loop.tuning}, {of_training}"
+        return Interrupted(what, lost=lost, then="training starts at step 1")
+    ended = kept == loop.steps or (kept == done and loop.has_stalled())
+    rest = "only evaluation and export are left" if ended else f"training continues at step {kept + 1}"
+    last = "step" if done - kept == 1 else f"{done - kept} steps"
+    return Interrupted(
+        what,
+        kept=f"a checkpoint of step {kept}, in {loop.checkpoints.folder}",
+        lost=f"the last {last}, {of_training}" if kept < done else "nothing of the training",
+        then=f"with the same settings, data and code {rest}",
+    )
+
+
 def make_report(loop: Loop) -> dict[str, Any]:
     """The report of a finished training, as JSON values."""
     position, rows, devices = loop.position, loop.batches.rows, loop.devices
@@ -91,7 +117,9 @@ def make_report(loop: Loop) -> dict[str, Any]:
         "calibration": {
             name: list(value) if isinstance(value, tuple) else value for name, value in asdict(loop.calibration).items()
         },
+        "linear_weight": None if loop.fusion is None else loop.fusion.linear,
         "contrastive": position.contrastive,
+        "head_start": position.head_start,
         "traces": {"train": loop.step.traces, "eval": loop.predictor.traces},
         "resumed_at_step": loop.resumed_at,
         "started_anew_because": loop.restart_reason,

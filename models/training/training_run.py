@@ -15,7 +15,6 @@ import numpy as np
 from models.config import TaskConfig, TrainConfig
 from models.network.surface import Surface
 from models.network.token_features import BigramRows
-from models.training.contrastive import ContrastivePlan, plan_tuning, tune
 from models.training.devices import choose_devices
 from models.training.loop import Loop
 from models.training.loss import label_weights
@@ -23,7 +22,9 @@ from models.training.optimizer import resolve_defaults
 from models.training.progress import Progress
 from models.training.resuming.checkpoint import Checkpoints
 from models.training.resuming.stopping import StopRequest
-from models.training.surface_fit import fit_surface
+from models.training.start.contrastive import ContrastivePlan, plan_tuning, tune
+from models.training.start.head_start import start_head, starts_with_head
+from models.training.surface_fit import fit_surface, surface_logits
 from models.training.token_rows import TokenRows
 from models.training.training_checks import check_rows
 from models.training.training_report import describe_end, make_report
@@ -96,7 +97,7 @@ def train(
         keras.utils.set_random_seed(config.seed)
         with devices.strategy.scope():
             model = make_model()
-            train = _adapt(model, train, task, config, labels, tokenizer)
+            train, evaluation = _adapt(model, train, evaluation, task, config, labels, tokenizer, stacked=not preset)
         lora = any("lora" in variable.name for variable in model.trainable_variables)
         plan = plan_tuning(train, model, task=task, config=config, preset=preset and not lora)
         loop = Loop(
@@ -120,7 +121,10 @@ def train(
             on_progress=on_progress,
             on_note=on_note,
         )
-        loop.tune = None if plan is None else partial(_tune, loop, plan, make_model, depths)
+        if plan is not None:
+            loop.tune, loop.tuning = partial(_tune, loop, plan, make_model, depths), "the tuning on pairs of rows"
+        elif starts_with_head(task, preset=preset):
+            loop.tune, loop.tuning = partial(start_head, loop), "the start of the head"
         loop.run(checkpoint_dir, log_dir, resume_key or {})
         for note in (describe_end(loop), *loop.calibration.notes):
             loop.on_note(note)
@@ -135,20 +139,28 @@ def train(
 def _adapt(
     model: keras.Model,
     rows: TokenRows,
+    evaluation: TokenRows,
     task: TaskConfig,
     config: TrainConfig,
     labels: LabelSpace,
     tokenizer: Tokenizer,
-) -> TokenRows:
-    """Adapts the layers that learn from the training rows without gradients. Returns the rows to train on."""
+    stacked: bool,
+) -> tuple[TokenRows, TokenRows]:
+    """Adapts the layers that learn from the training rows without gradients.
+
+    Returns:
+        The rows to train on and the eval rows, with the linear model's logits; without them if it is not `stacked`.
+    """
     for layer in model._flatten_layers():
         if isinstance(layer, BigramRows):
             layer.adapt(np.asarray(rows.token_ids), np.asarray(rows.offsets[:-1]))
         if isinstance(layer, Surface):
             by_label = label_weights(task, config, labels)
             options: dict[str, Any] = {"task": task, "labels": labels, "tokenizer": tokenizer}
-            rows = replace(rows, base_logits=fit_surface(layer, rows, label_weights=by_label, **options))
-    return rows
+            base = fit_surface(layer, rows, label_weights=by_label, stacked=stacked, **options)
+            rows = replace(rows, base_logits=base)
+            evaluation = replace(evaluation, base_logits=surface_logits(layer, evaluation, tokenizer))
+    return rows, evaluation
 
 
 def _tune(
@@ -157,14 +169,14 @@ def _tune(
     make_model: Callable[[], keras.Model],
     depths: Callable[[keras.Model], Mapping[str, int]] | None,
     stop: StopRequest,
-) -> dict[str, Any]:
+) -> None:
     """Tunes the loop's model on pairs of rows; under a strategy, a copy of it on the default device."""
     loop.on_note(plan.describe())
     model, mirrored = loop.model, loop.devices.strategy_name != "none"
     if mirrored:
         model = make_model()
         _copy_weights(loop.model, model)
-    report = tune(
+    loop.position.contrastive = tune(
         model,
         loop.batches.rows,
         plan,
@@ -178,7 +190,6 @@ def _tune(
     if mirrored:
         with loop.devices.strategy.scope():
             _copy_weights(model, loop.model)
-    return report
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from models.config import TaskConfig
 from models.network.surface import Surface
 from models.training import surface_fit
 from models.training.batches import Batches
-from models.training.surface_fit import fit_surface
+from models.training.surface_fit import fit_surface, surface_logits
 from models.training.token_rows import TokenRows
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
@@ -37,7 +37,8 @@ def fitted(
     layer = Surface(labels.outputs, 40, 97, two_texts=segments is not None)
     layer.build()
     options = {"task": TaskConfig(type=task), "labels": labels, "tokenizer": TOKENIZER}
-    unseen = fit_surface(layer, rows, label_weights=np.ones(labels.outputs), **options)
+    unseen = fit_surface(layer, rows, label_weights=np.ones(labels.outputs), stacked=True, **options)
+    assert unseen is not None
     return layer, unseen, rows
 
 
@@ -135,3 +136,24 @@ def test_the_same_rows_give_the_same_weights() -> None:
     for left, right in zip(one[0].get_weights(), two[0].get_weights(), strict=True):
         np.testing.assert_array_equal(left, right)
     np.testing.assert_array_equal(one[1], two[1])
+
+
+@pytest.mark.parametrize(
+    ("task", "pair"), [("single_label", False), ("single_label", True), ("multi_label", False), ("regression", True)]
+)
+def test_the_logits_can_be_scaled_and_are_the_same_in_any_batch(task: str, pair: bool) -> None:
+    ids = texts(60)
+    has = np.array([[9 in row, 10 in row] for row in ids])
+    targets = {
+        "single_label": has[:, 0].astype(np.int32),
+        "multi_label": has.astype(np.float32),
+        "regression": has.sum(axis=1).astype(np.float32),
+    }[task]
+    layer, _, rows = fitted(ids, targets, task, [[0, 0, 0, 0, 1, 1, 1, 1]] * 60 if pair else None)
+    before = logits(layer, rows)
+    np.testing.assert_allclose(surface_logits(layer, rows, TOKENIZER), before, atol=1e-5)
+    assert np.abs(before).max() > 0.1
+    layer.rescale(0.25)
+    np.testing.assert_allclose(logits(layer, rows), before / 4, atol=1e-5)
+    layer.rescale(0.0)
+    assert not logits(layer, rows).any()

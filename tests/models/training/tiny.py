@@ -19,6 +19,7 @@ import keras  # noqa: E402  # not before the runtime is decided
 import numpy as np  # noqa: E402
 
 from models.config import TaskConfig, TrainConfig  # noqa: E402
+from models.training.batches import Batches  # noqa: E402
 from models.training.progress import Progress  # noqa: E402
 from models.training.token_rows import TokenRows  # noqa: E402
 from models.training.training_run import TrainedModel, train  # noqa: E402
@@ -69,6 +70,12 @@ def rows(count: int, seed: int = 0, *, longest: int = 20, task: str = "single_la
     return TokenRows.from_lists(ids, targets[task])
 
 
+def features(rows: TokenRows) -> dict[str, np.ndarray]:
+    """The features of all rows, as one batch."""
+    batches = Batches(rows, (TOKENIZER.max_length,), len(rows), pad_id=TOKENIZER.pad_id)
+    return batches.make_batch(np.arange(len(rows))).features
+
+
 def labels(rows: TokenRows, task: str = "single_label") -> LabelSpace:
     """The labels of the rows."""
     if task == "regression":
@@ -87,16 +94,18 @@ def fit(
     labels_: LabelSpace | None = None,
     train_config: dict[str, Any] | None = None,
     threshold: float | str = 0.5,
+    pairs: bool = False,
     **options: Any,
 ) -> TrainedModel:
-    """Trains the tiny model on tiny rows; `options` are those of `train`."""
+    """Trains the tiny model on tiny rows; `options` are those of `train`. `pairs`: the task has two texts."""
     own = rows_ if rows_ is not None else rows(count, task=task)
     config = TrainConfig(**{**QUICK, **(train_config or {})})
+    make_model = options.pop("make_model", lambda: model(1 if task == "regression" else 2, dropout))
     return train(
-        lambda: model(1 if task == "regression" else 2, dropout),
+        make_model,
         own,
         evaluation if evaluation is not None else rows(40, 1, task=task),
-        task=TaskConfig(type=task, threshold=threshold),
+        task=TaskConfig(type=task, threshold=threshold, text_pair="second" if pairs else None),
         config=config,
         labels=labels_ or labels(own, task),
         tokenizer=TOKENIZER,

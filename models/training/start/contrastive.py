@@ -19,7 +19,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from models.config import TaskConfig, TrainConfig
 from models.errors import TrainingError
@@ -28,6 +28,7 @@ from models.training.devices import TrainingDevices
 from models.training.optimizer import make_optimizer
 from models.training.progress import Pace, Progress
 from models.training.resuming.stopping import StopRequest
+from models.training.start.head_start import embed, fit_one_label, split
 from models.training.step import BatchPredictor, TrainStep
 from models.training.token_rows import TokenRows
 from models.training.training_checks import loss_not_finite, translate_tf_errors
@@ -38,7 +39,7 @@ _TEMPERATURE = 0.3
 _MOST_ROWS_PER_LABEL = 64
 _PASSES, _FEWEST_STEPS, _MOST_STEPS = 4, 50, 200
 _FEWEST_ROWS = 8  # of a batch, however few `batch_size` asks for
-_INVERSE_PENALTY, _MOST_ITERATIONS = 10.0, 100  # of the logistic regression; about 20 are usual
+_INVERSE_PENALTY = 10.0  # of the logistic regression
 _SHAPE_COST = 8000  # what tracing the step for one more length costs, in tokens of training
 _NEVER = 1e9  # subtracted from a score
 
@@ -103,12 +104,6 @@ def plan_tuning(
     per_label = min(max(size // labels, 2), int(counts.max()))
     steps = math.ceil(_PASSES * len(rows) / (labels * per_label))
     return ContrastivePlan(mean, labels, per_label, min(max(steps, _FEWEST_STEPS), _MOST_STEPS))
-
-
-def split(model: keras.Model) -> tuple[keras.Model, keras.layers.Dense]:
-    """The model in two parts that share its weights: up to the embeddings [B, D], and the head."""
-    head = model.layers[-1]
-    return keras.Model(model.input, head.input), head
 
 
 def pair_loss(targets: Any, embeddings: Any) -> Any:
@@ -204,28 +199,16 @@ def _set_head(model: keras.Model, batches: Batches) -> None:
     """Sets the head to a logistic regression on the rows' embeddings, which are scaled to length 1 for it.
 
     At most `_MOST_ROWS_PER_LABEL` rows of each label decide: the training that follows sees all. The head gets the
-    embeddings as they are, so its kernel is divided by their mean length. A label without rows gets the lowest logit of
-    any row.
+    embeddings as they are, so its kernel is divided by their mean length.
     """
     encoder, head = split(model)
-    predict = BatchPredictor(encoder, _default_device(), xla=False)
     targets = np.asarray(batches.rows.targets)
     chosen = _choose_head_rows(targets)
-    embeddings = np.empty((len(chosen), head.kernel.shape[0]), np.float32)
-    by_length = np.argsort(batches.rows.lengths[chosen], kind="stable")
-    for begin in range(0, len(chosen), batches.batch_size):
-        places = by_length[begin : begin + batches.batch_size]
-        embeddings[places] = predict(batches.make_batch(chosen[places]).features)[: len(places)]
+    embeddings = embed(BatchPredictor(encoder, _default_device(), xla=False), batches, chosen)
     lengths = np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
-    fitted = LogisticRegression(C=_INVERSE_PENALTY, max_iter=_MOST_ITERATIONS)
-    unit = embeddings / lengths
-    fitted.fit(unit, targets[chosen])
-    weights, biases = fitted.coef_, fitted.intercept_
-    if len(fitted.classes_) == 2:  # one function, for the second label
-        weights, biases = (np.concatenate([-values, values]) / 2 for values in (weights, biases))
-    kernel, bias = np.zeros(head.kernel.shape), np.full(head.bias.shape, (unit @ weights.T + biases).min())
-    kernel[:, fitted.classes_], bias[fitted.classes_] = weights.T / lengths.mean(), biases
-    head.kernel.assign(kernel.astype(np.float32))
+    with threadpool_limits(1):
+        kernel, bias = fit_one_label(embeddings / lengths, targets[chosen], np.ones(head.units), _INVERSE_PENALTY)
+    head.kernel.assign((kernel / lengths.mean()).astype(np.float32))
     head.bias.assign(bias.astype(np.float32))
 
 

@@ -13,9 +13,10 @@ from scipy import special
 
 from models.config import TaskConfig, TrainConfig
 from models.errors import Interrupted, TrainingError
-from models.training import contrastive
-from models.training.contrastive import ContrastivePlan, draw_batch, pair_loss, plan_tuning, split
 from models.training.progress import Progress
+from models.training.start import contrastive
+from models.training.start.contrastive import ContrastivePlan, draw_batch, pair_loss, plan_tuning
+from models.training.start.head_start import split
 from models.training.token_rows import TokenRows
 
 RunTiny = Callable[..., tuple[int, list[np.ndarray], dict[str, Any]]]

@@ -1,0 +1,118 @@
+"""How much the linear model's logits count beside the encoder's: what the eval rows say.
+
+Two models that err on different rows are better together. Their logits are added with the weights of lowest log loss
+(or squared error) on the eval rows: stacking (Wolpert 1992) with one number for each model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from scipy import optimize, special
+
+from models.config import TaskConfig
+from models.network.head import find_head
+from models.network.surface import Surface
+from tflite.host.labels import LabelSpace
+
+FEWEST_ROWS = 50
+"""With fewer eval rows the weights would be chance."""
+_LOWEST, _HIGHEST = 0.05, 20.0  # of the encoder's factor
+_MOST = 5.0  # of the linear model's weight, as a multiple of the encoder's
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """The model's logits: `encoder` times the encoder's, plus `linear` times the linear model's, plus `offset`.
+
+    `encoder` is 1 and `offset` 0 but for a regression: elsewhere the temperature scales the logits.
+    """
+
+    linear: float
+    encoder: float = 1.0
+    offset: float = 0.0
+
+    def apply(self, encoder: np.ndarray, linear: np.ndarray) -> np.ndarray:
+        """Float32 [N, C] each, to the same."""
+        return (self.encoder * encoder + self.linear * linear + self.offset).astype(np.float32)
+
+
+def fit(
+    encoder: np.ndarray,
+    linear: np.ndarray,
+    targets: np.ndarray,
+    *,
+    task: TaskConfig,
+    labels: LabelSpace,
+    default: float,
+) -> Fusion:
+    """The weights of lowest loss on the eval rows.
+
+    Args:
+        encoder, linear: float32 [N, C], the two models' logits; of a regression standardized.
+        targets: as in `TokenRows`; of a regression in their own unit.
+        default: the linear model's weight where the rows are too few, or say nothing.
+    """
+    if len(targets) < FEWEST_ROWS or not np.isfinite(encoder).all():
+        return Fusion(default)
+    first, second = encoder.astype(np.float64), linear.astype(np.float64)
+    if task.type == "regression":
+        return _fit_number(first[:, 0], second[:, 0], (targets - labels.mean) / labels.std) or Fusion(default)
+    several, usual = task.type == "multi_label", first + default * second
+    wrong = (usual > 0) != (targets > 0.5) if several else usual.argmax(axis=1) != targets
+    if not wrong.any():  # then the loss falls without end, and only the size of the logits matters
+        return Fusion(default)
+    loss = _log_loss_of_several(first, second, targets > 0.5) if several else _log_loss(first, second, targets)
+    found = optimize.minimize(
+        loss, (1.0, default), jac=True, method="L-BFGS-B", bounds=[(_LOWEST, _HIGHEST), (0.0, _MOST * _HIGHEST)]
+    )
+    factor, weight = found.x
+    return Fusion(float(min(weight / factor, _MOST))) if np.isfinite(found.x).all() else Fusion(default)
+
+
+def install(model: keras.Model, fusion: Fusion) -> None:
+    """Gives the weights to the model, whose last layers are the head, the linear model and their sum."""
+    surface = next(layer for layer in model.layers if isinstance(layer, Surface))
+    surface.rescale(fusion.linear)
+    head = find_head(model)
+    head.kernel.assign(head.kernel * fusion.encoder)
+    head.bias.assign(head.bias * fusion.encoder + fusion.offset)
+
+
+_Loss = Callable[[np.ndarray], tuple[float, np.ndarray]]
+"""From the two weights to the mean loss and its gradient. It is convex in them."""
+
+
+def _log_loss(first: np.ndarray, second: np.ndarray, targets: np.ndarray) -> _Loss:
+    rows = np.arange(len(targets))
+    # Relative to the logit of what is true.
+    margins = np.stack([logits - logits[rows, targets][:, None] for logits in (first, second)])
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        logits = np.tensordot(weights, margins, axes=1)
+        shares = special.softmax(logits, axis=1)
+        return float(special.logsumexp(logits, axis=1).mean()), (margins * shares).sum(axis=2).mean(axis=1)
+
+    return loss
+
+
+def _log_loss_of_several(first: np.ndarray, second: np.ndarray, true: np.ndarray) -> _Loss:
+    margins = np.stack([np.where(true, -logits, logits) for logits in (first, second)])
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        logits = np.tensordot(weights, margins, axes=1)
+        return float(np.logaddexp(0.0, logits).mean()), (margins * special.expit(logits)).mean(axis=(1, 2))
+
+    return loss
+
+
+def _fit_number(first: np.ndarray, second: np.ndarray, targets: np.ndarray) -> Fusion | None:
+    """Least squares; None if a weight would be negative or the rows decide nothing."""
+    columns = np.stack([first, second, np.ones(len(first))], axis=1)
+    found, _, rank, _ = np.linalg.lstsq(columns, targets, rcond=None)
+    if rank < columns.shape[1] or found[0] <= 0 or found[1] < 0:
+        return None
+    return Fusion(float(found[1]), float(found[0]), float(found[2]))

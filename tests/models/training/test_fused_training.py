@@ -1,0 +1,87 @@
+"""Training a model that has a linear part: what is exported gives the logits by which its epoch was chosen."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from models.build import build_model
+from models.config import EncoderConfig, TaskConfig, TrainConfig
+from models.errors import Interrupted
+from models.training import eval_metrics
+from models.training.batches import Batches
+from models.training.progress import Progress
+from models.training.token_rows import TokenRows
+from models.training.training_run import TrainedModel, train
+
+SMALL = EncoderConfig(num_layers=1, width=8, num_heads=2, linear_rows=97, dropout=0.0)
+
+
+def fitted(tiny: ModuleType, task: str, evaluation: TokenRows, preset: bool = False, **options: Any) -> TrainedModel:
+    rows = tiny.rows(120, task=task)
+    labels = tiny.labels(rows, task)
+
+    def make_model() -> keras.Model:
+        return build_model(SMALL, tokenizer=tiny.TOKENIZER, outputs=labels.outputs)
+
+    return train(
+        make_model,
+        rows,
+        evaluation,
+        task=TaskConfig(type=task),
+        config=TrainConfig(**tiny.QUICK, contrastive="off"),
+        labels=labels,
+        tokenizer=tiny.TOKENIZER,
+        preset=preset,
+        **options,
+    )
+
+
+def logits(model: keras.Model, rows: TokenRows) -> np.ndarray:
+    batch = Batches(rows, (20,), len(rows), pad_id=0).make_batch(np.arange(len(rows)))
+    return np.asarray(model(batch.features, training=False))
+
+
+@pytest.mark.parametrize("task", ["single_label", "multi_label", "regression"])
+@pytest.mark.parametrize("preset", [False, True])
+def test_the_exported_model_has_the_metric_that_was_measured(tiny: ModuleType, task: str, preset: bool) -> None:
+    evaluation = tiny.rows(80, 1, task=task)
+    trained = fitted(tiny, task, evaluation, preset)
+    measured = eval_metrics.compute(
+        logits(trained.model, evaluation), np.asarray(evaluation.targets), TaskConfig(type=task), trained.labels
+    )
+    assert trained.report["linear_weight"] > 0
+    best = trained.report["history"][trained.report["best_epoch"] - 1]
+    for metric in ("loss", trained.report["metric"]):
+        assert measured[metric] == pytest.approx(best[metric], abs=1e-4)
+
+
+@pytest.mark.parametrize(("preset", "weight"), [(False, 1.0), (True, 0.0)])
+def test_with_few_eval_rows_the_linear_part_counts_as_it_was_trained(
+    tiny: ModuleType, preset: bool, weight: float
+) -> None:
+    trained = fitted(tiny, "single_label", tiny.rows(30, 1), preset)
+    assert trained.report["linear_weight"] == weight
+
+
+def test_a_resumed_training_weighs_it_alike(tiny: ModuleType, tmp_path: Path) -> None:
+    evaluation = tiny.rows(80, 1)
+
+    def stop(now: Progress) -> None:
+        if now.evaluation and now.epoch == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    whole = fitted(tiny, "single_label", evaluation)
+    with pytest.raises(Interrupted):
+        fitted(tiny, "single_label", evaluation, checkpoint_dir=tmp_path, on_progress=stop)
+    resumed = fitted(tiny, "single_label", evaluation, checkpoint_dir=tmp_path)
+    assert resumed.report["resumed_at_step"] == resumed.report["steps"]
+    assert resumed.report["linear_weight"] == whole.report["linear_weight"]
+    for ours, theirs in zip(resumed.model.weights, whole.model.weights, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
