@@ -12,9 +12,12 @@ from models.network.dropout import LeanDropout
 from models.network.encoder import build_encoder
 from models.network.pooling import Pooling
 from models.network.surface import MOST_OUTPUTS, Surface
+from models.network.text_pairs import ComparedTexts, SeparateTexts
 from models.presets.architecture import Architecture
 from models.presets.backbones import empty_backbone, load_backbone
+from models.presets.pair_encoding import encodes_apart
 from models.presets.preset import describe_preset
+from models.presets.separate_pass import encode_separately
 from tflite.host.tokenizer import Tokenizer
 
 _HEAD_STDDEV = 0.02
@@ -41,7 +44,7 @@ def build_model(
         config: section `model` of the configuration.
         tokenizer: decides the embedding's size and the longest input of an encoder from scratch.
         outputs: number of outputs, `LabelSpace.outputs`.
-        two_texts: whether a row is a pair of texts (`task.text_pair`), which an encoder from scratch must know.
+        two_texts: whether a row is a pair of texts (`task.text_pair`).
         architecture: of the preset. If given, the checkpoint is not read, and the weights are random.
 
     Returns:
@@ -56,8 +59,11 @@ def build_model(
         encoder = build_encoder(config, tokenizer, two_texts=two_texts and linear)
     else:
         encoder = load_backbone(config) if architecture is None else empty_backbone(config, architecture)
-    pool = Pooling(resolve_pooling(config, architecture), dtype="float32", name="pooling")
-    pooled = pool(encoder.output, encoder.input["padding_mask"])
+    pooling = resolve_pooling(config, architecture)
+    pooled = Pooling(pooling, dtype="float32", name="pooling")(encoder.output, encoder.input["padding_mask"])
+    if two_texts and _encodes_apart(config, tokenizer, architecture):
+        apart = _compare(encoder, pooling, tokenizer)
+        pooled = keras.layers.Concatenate(dtype="float32", name="together_and_apart")([pooled, apart])
     kept = LeanDropout(config.dropout, dtype="float32", name="head_dropout")(pooled)
     head = keras.layers.Dense(
         outputs,
@@ -73,6 +79,22 @@ def build_model(
         inputs = (encoder.input[name] for name in ("token_ids", "padding_mask", "segment_ids"))
         logits = keras.layers.Add(dtype="float32", name="wide_and_deep")([logits, surface(*inputs)])
     return keras.Model(encoder.input, logits, name="transom")
+
+
+def _encodes_apart(
+    config: EncoderConfig | PresetConfig, tokenizer: Tokenizer, architecture: Architecture | None
+) -> bool:
+    if not isinstance(config, PresetConfig):
+        return False
+    return encodes_apart(config, architecture or describe_preset(config.preset), tokenizer)
+
+
+def _compare(encoder: keras.Model, pooling: str, tokenizer: Tokenizer) -> keras.KerasTensor:
+    """What tells the two texts' own vectors apart, float32 [B, 2 width + 1]."""
+    inputs = (encoder.input[name] for name in ("token_ids", "padding_mask", "segment_ids"))
+    apart = SeparateTexts(tokenizer.start_id, dtype="int32", name="separate_texts")(*inputs)
+    compared = ComparedTexts(pooling, dtype="float32", name="compared_texts")
+    return compared(encode_separately(encoder, apart), apart["padding_mask"], apart["positions"], apart["texts"])
 
 
 def _has_linear_part(config: EncoderConfig | PresetConfig, outputs: int, of_pairs: Tokenizer | None) -> bool:

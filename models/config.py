@@ -181,6 +181,11 @@ class PresetConfig(ConfigSection):
     """Share of activations dropped before the head in training; the encoder keeps its own rates."""
     pooling: Literal["auto", "cls", "mean"] = "auto"
     """Input of the head. `auto`: as a sentence-transformers folder specifies, else the first token."""
+    pair_encoding: Literal["auto", "together", "both"] = "auto"
+    """`task.text_pair`: read the two texts `together`, or `both` together and each by itself. The head then also sees
+    how far the two meanings differ; training and predicting take twice as long. `auto`: `both` for a
+    sentence-transformers folder that specifies the pooling (not for RoBERTa, which marks no second text), else
+    `together`."""
 
 
 def _model_type(value: Any) -> str:
@@ -220,9 +225,10 @@ class TrainConfig(ConfigSection):
     """Evaluate and keep a moving average of the weights, with this momentum per step; 0: the weights themselves.
     Default: 0.99 from scratch, 0 for a preset."""
     layer_decay: float | None = Field(None, gt=0.0, le=1.0)
-    """Preset: each layer below the head learns at this multiple of the rate of the layer above. Default: 0.85."""
+    """Preset: each layer below the head learns at this multiple of the rate of the layer above. Default: 0.85;
+    of two texts 1."""
     head_multiple: float | None = Field(None, gt=0.0)
-    """Preset: the new head learns at this multiple of the rate. Default: 10, with LoRA 1."""
+    """Preset: the new head learns at this multiple of the rate. Default: 10, of two texts 3, with LoRA 1."""
     contrastive: Literal["auto", "on", "off"] = "auto"
     """Preset, one label of one text: before the usual training, tune the encoder on pairs of rows, so that rows of the
     same label become similar and others do not (as SetFit does). `auto`: up to 64 rows per label on average."""
@@ -273,5 +279,7 @@ class ModelsConfig(ConfigSection):
     def from_stored(cls, stored: Mapping[str, Any]) -> ModelsConfig:
         """These sections of a stored configuration (`CONFIG_FILE`), which has others too, such as `data` and `name`."""
         sections = {key: stored[key] for key in ModelsConfig.model_fields}
-        sections["model"] = {"linear_rows": 0, **sections["model"]}  # models of earlier versions have no linear part
+        # Models of earlier versions have no linear part, and their presets read two texts only together.
+        earlier = {"pair_encoding": "together"} if names_a_preset(sections["model"]) else {}
+        sections["model"] = {"linear_rows": 0, **earlier, **sections["model"]}
         return ModelsConfig.model_validate(sections)

@@ -85,12 +85,16 @@ def _check_operations(config: ProjectConfig) -> None:
 def _check_preset(config: ProjectConfig, base: Path) -> None:
     if config.model.type != "preset":
         return
+    from models.presets.pair_encoding import encodes_apart
     from models.presets.preset import check_layers, describe_preset, preset_tokenizer
     from models.presets.preset_files import resolve_preset
 
     preset = resolve_preset(config.model.preset, base)
-    check_layers(config.model, describe_preset(preset))
-    preset_tokenizer(preset, config.tokenizer.max_length, mediapipe_compatible=config.tokenizer.mediapipe_compatible)
+    info, settings = describe_preset(preset), config.tokenizer
+    check_layers(config.model, info)
+    tokenizer = preset_tokenizer(preset, settings.max_length, mediapipe_compatible=settings.mediapipe_compatible)
+    if config.task.text_pair is not None:
+        encodes_apart(config.model, info, tokenizer)
 
 
 def _find_tables(config: ProjectConfig, base: Path) -> list[tuple[Source, Path]]:

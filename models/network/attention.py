@@ -16,25 +16,31 @@ MASKED_SCORE = -30.0
 
 
 def masked_softmax(scores: tf.Tensor, mask: tf.Tensor | None, masked_score: float = MASKED_SCORE) -> tf.Tensor:
-    """Softmax over the keys, in float32, in which padded keys get no weight.
+    """Softmax over the keys, in float32, in which masked keys get no weight.
 
-    Scores are taken relative to that of the first key, which is always a token and never padding. So the largest
+    Scores are taken relative to one that is at most the largest unmasked score: that of the first key, which is always
+    a token and never padding, or if the queries see different keys, the mean of the unmasked scores. So the largest
     unmasked score is at least 0, whatever the level of a checkpoint's scores, and `masked_score` need not be large.
 
     Args:
         scores: [B, N, T, S], any float type.
-        mask: bool, broadcastable to [B, N, T, S]; False if the key is padding.
-        masked_score: replaces the score of a padded key.
+        mask: bool, [B, 1, 1, S] if all queries have the same keys, else [B, 1, T, S]; False if the key is not to be
+            seen.
+        masked_score: replaces the score of a masked key.
 
     Returns:
         [B, N, T, S], the type of `scores`.
     """
     wide = ops.cast(scores, "float32")
+    # Sums and products, because LiteRT has no fast kernel for a selection: one per layer costs a tenth.
+    kept = None if mask is None else ops.cast(mask, "float32")
     # Softmax is invariant to a shift, so the shift needs no gradient.
-    wide = wide - ops.stop_gradient(wide[..., :1])
-    if mask is not None:
-        # Sums and products, because LiteRT has no fast kernel for a selection: one per layer costs a tenth.
-        kept = ops.cast(mask, "float32")
+    if kept is None or kept.shape[-2] == 1:
+        wide = wide - ops.stop_gradient(wide[..., :1])
+    else:
+        count = ops.maximum(ops.sum(kept, axis=-1, keepdims=True), 1.0)
+        wide = wide - ops.stop_gradient(ops.sum(wide * kept, axis=-1, keepdims=True) / count)
+    if kept is not None:
         wide = wide * kept + (1.0 - kept) * masked_score
     return ops.cast(ops.softmax(wide, axis=-1), scores.dtype)
 
@@ -51,7 +57,7 @@ def attend(
     Args:
         query: [B, T, N, H].
         key, value: [B, S, N, H].
-        mask: bool, broadcastable to [B, T, S]; False if the key is padding.
+        mask: bool, [B, 1, S] if all queries have the same keys, else [B, T, S]; False if the key is not to be seen.
         dropout: applied to the attention weights.
 
     Returns:

@@ -25,6 +25,8 @@ _PRESET_DEFAULTS = {
     "head_multiple": 10.0,
     "ema_momentum": 0.0,
 }
+# Measured on MRPC and STS-B: with two texts, all layers had better change at the same rate, and the head less fast.
+_PAIR_DEFAULTS = {**_PRESET_DEFAULTS, "layer_decay": 1.0, "head_multiple": 3.0}
 _LORA_DEFAULTS = {**_PRESET_DEFAULTS, "learning_rate": 1e-3, "layer_decay": 1.0, "head_multiple": 1.0}
 _SCRATCH_DEFAULTS = {**_LORA_DEFAULTS, "epochs": 10, "early_stopping": 3, "learning_rate": 5e-4, "ema_momentum": 0.99}
 
@@ -33,15 +35,19 @@ _SCRATCH_DEFAULTS = {**_LORA_DEFAULTS, "epochs": 10, "early_stopping": 3, "learn
 _FEWEST_STEPS = 100
 
 
-def resolve_defaults(config: TrainConfig, *, preset: bool, lora: bool = False, rows: int | None = None) -> TrainConfig:
+def resolve_defaults(
+    config: TrainConfig, *, preset: bool, lora: bool = False, rows: int | None = None, two_texts: bool = False
+) -> TrainConfig:
     """Fills in the defaults that depend on the kind of model: `epochs`, `early_stopping`, rates and their multiples.
 
     Args:
         preset, lora: whether the model is pretrained, and whether only LoRA's matrices learn.
         rows: training rows. If they are few, there are more epochs, so that `_FEWEST_STEPS` are made, and early
             stopping waits longer. None: the usual number of epochs.
+        two_texts: whether a row is a pair of texts.
     """
-    defaults = dict(_SCRATCH_DEFAULTS if not preset else _LORA_DEFAULTS if lora else _PRESET_DEFAULTS)
+    pretrained = _LORA_DEFAULTS if lora else _PAIR_DEFAULTS if two_texts else _PRESET_DEFAULTS
+    defaults = dict(pretrained if preset else _SCRATCH_DEFAULTS)
     if rows is not None and config.epochs is None:
         steps = math.ceil(math.ceil(rows / config.batch_size) / config.accumulate)  # of an epoch
         times = max(1.0, _FEWEST_STEPS / (steps * defaults["epochs"]))

@@ -17,6 +17,7 @@ _MULTILINGUAL = "hf://google-bert/bert-base-multilingual-cased"
 # Seconds of fine-tuning MiniLM-L6 per row and token on two cores, with the default epochs (benchmarks/README.md:
 # 0.78 CPU seconds per step of 32 rows of 32 tokens), and how many times as long BERT-base takes.
 _SECONDS, _BERT_BASE = 4 * 0.78 / (32 * 32) / 2, 8
+_APART = 2  # how many times as long a sentence encoder takes for pairs, which it also reads apart
 # The longest training, in minutes, that is proposed without being asked for. For pairs it may take longer: without a
 # pretrained encoder they are hardly worth training.
 _MINUTES, _MINUTES_OF_PAIRS = 20, 60
@@ -49,6 +50,7 @@ def suggest_preset(inferred: InferredTask, *, split: bool) -> SuggestedPreset:
         duration = _duration(minutes * _BERT_BASE)
         reason = f"{seem}; usually {better}, but the first run downloads it, and it trains {duration}"
         return SuggestedPreset(preset, False, reason)
+    minutes *= _APART if inferred.text_pair else 1
     seem = "pretrained on English" if language else "if the texts are English"
     reason = f"{seem}, {better}; trains {_duration(minutes)}"
     if MINILM.folder is None:

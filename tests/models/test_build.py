@@ -110,7 +110,8 @@ def test_depths_of_presets(kind: str, layers: int, tmp_path: Path) -> None:
     assert set(depths) == {weight.path for weight in model.weights}
     assert set(depths.values()) == set(range(layers + 2))
     assert {path for path, depth in depths.items() if depth == layers + 1} == {"logits/kernel", "logits/bias"}
-    assert all("layer_norm" in path or "embedding" in path for path, depth in depths.items() if depth == 0)
+    lowest = ("layer_norm", "embedding", "surface/")
+    assert all(any(name in path for name in lowest) for path, depth in depths.items() if depth == 0)
 
 
 def test_the_head_is_trained_whatever_is_frozen(tokenizer: Tokenizer, bert: Path) -> None:
@@ -140,6 +141,69 @@ def test_the_same_seed_gives_the_same_model_and_weights_are_restored_by_order(to
         np.testing.assert_array_equal(first(features()), other(features()))
         # Dropout's generators are among the variables: the next training step repeats too.
         np.testing.assert_array_equal(first(features(), training=True), other(features(), training=True))
+
+
+def pairs() -> dict[str, np.ndarray]:
+    """Two texts in each row, and rows of padding alone."""
+    values = features()
+    second = (np.arange(8) >= np.array([[4], [2], [3], [8]])).astype("int32")
+    values["padding_mask"][:2] = 1
+    return {**values, "segment_ids": second * values["padding_mask"]}
+
+
+def test_a_preset_compares_two_texts_only_where_there_are_two(tokenizer: Tokenizer, bert: Path) -> None:
+    sizes = {}
+    for choice in ("auto", "together", "both"):
+        config = preset(bert, pair_encoding=choice)
+        one, two = (build_model(config, tokenizer=tokenizer, outputs=2, two_texts=given) for given in (False, True))
+        assert sorted(two.input) == ["padding_mask", "segment_ids", "token_ids"]
+        ours, theirs = ([w.path for w in model.weights if "surface/" not in w.path] for model in (one, two))
+        assert ours == theirs
+        sizes[choice] = [model.get_layer("logits").kernel.shape[0] for model in (one, two)]
+    assert sizes == {"auto": [8, 8], "together": [8, 8], "both": [8, 8 + 2 * 8 + 1]}
+
+
+def test_roberta_cannot_compare_two_texts(tmp_path: Path) -> None:
+    tiny_checkpoints.write(tmp_path, "roberta")
+    roberta = preset_tokenizer(str(tmp_path), 16)
+    build_model(preset(tmp_path), tokenizer=roberta, outputs=2, two_texts=True)
+    with pytest.raises(PresetError, match=r"model\.pair_encoding is both"):
+        build_model(preset(tmp_path, pair_encoding="both"), tokenizer=roberta, outputs=2, two_texts=True)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_logits_of_pairs_are_float32_under_every_precision(policy: str, tokenizer: Tokenizer, bert: Path) -> None:
+    """The head and its input too: a rounded cosine would lose half of its digits."""
+    config = preset(bert, pair_encoding="both", pooling="mean")
+    built = []
+    for name in ("float32", policy):
+        keras.config.set_dtype_policy(name)
+        try:
+            keras.utils.set_random_seed(0)
+            built.append(build_model(config, tokenizer=tokenizer, outputs=3, two_texts=True))
+        finally:
+            keras.config.set_dtype_policy("float32")
+    expected, logits = (model(pairs()) for model in built)
+    assert logits.dtype == tf.float32
+    assert {weight.dtype for weight in built[1].weights} == {"float32"}
+    assert {layer.compute_dtype for layer in built[1].layers[-4:]} == {"float32"}
+    np.testing.assert_allclose(logits, expected, atol=0.05)
+
+
+@pytest.mark.parametrize("changes", [{"freeze": "encoder"}, {"freeze": 1}, {"lora_rank": 2}, {"freeze": "none"}])
+def test_both_passes_train_the_same_weights(changes: dict, tokenizer: Tokenizer, bert: Path) -> None:
+    paths = []
+    for choice in ("together", "both"):
+        config = preset(bert, pair_encoding=choice, **changes)
+        model = build_model(config, tokenizer=tokenizer, outputs=2, two_texts=True)
+        paths.append([weight.path for weight in model.trainable_weights])
+        depths = layer_depths(model)
+        assert {path for path, depth in depths.items() if depth == 3} == {"logits/kernel", "logits/bias"}
+    assert paths[0] == paths[1]
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model(pairs(), training=True) ** 2)
+    gradients = tape.gradient(loss, model.trainable_weights)
+    assert all(np.isfinite(tf.convert_to_tensor(gradient)).all() for gradient in gradients)
 
 
 def test_pooling_is_what_the_configuration_or_the_folder_says(bert: Path, tmp_path: Path) -> None:

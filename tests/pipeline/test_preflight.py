@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_checkpoints
 from safetensors.numpy import save_file
 
 from models.errors import ConfigError, DataError, GateError, PresetError
@@ -214,6 +215,15 @@ def test_a_preset_whose_vocabulary_cannot_be_used(folder: Path) -> None:
     (weights / "vocab.txt").unlink()
     with pytest.raises(PresetError, match="has no vocabulary"):
         check(folder, model={"preset": "weights"})
+
+
+def test_a_preset_that_cannot_tell_two_texts_apart(folder: Path) -> None:
+    tiny_checkpoints.write(folder / "roberta", "roberta")
+    given: dict[str, Any] = {"task": {"text_pair": "source"}, "tokenizer": {"max_length": 16}}
+    check(folder, model={"preset": "roberta"}, **given)
+    with pytest.raises(PresetError, match=r"model\.pair_encoding is both"):
+        check(folder, model={"preset": "roberta", "pair_encoding": "both"}, **given)
+    check(folder, model={"preset": "roberta", "pair_encoding": "both"}, tokenizer={"max_length": 16})
 
 
 def test_numbers_whose_units_differ_between_tables(folder: Path) -> None:

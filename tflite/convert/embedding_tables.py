@@ -56,7 +56,8 @@ def embedding_sensitivity(restored: RestoredModel, rows: Sequence[TextRow]) -> n
         if not isinstance(gradient, tf.IndexedSlices):
             return None
         each = gradient.values.numpy().astype(np.float64).reshape(-1, len(total))
-        each = each[features["padding_mask"].numpy().reshape(-1) == 1]
+        # By the ids, not the mask: a model that also reads two texts apart looks each token up twice.
+        each = each[gradient.indices.numpy().reshape(-1) != restored.tokenizer.pad_id]
         total += each.T @ each
         tokens += len(each)
     return total / max(tokens, 1)

@@ -38,3 +38,19 @@ def test_softmax_keeps_the_type_and_computes_in_float32() -> None:
     weights = masked_softmax(tf.cast(scores, tf.bfloat16), mask)
     assert weights.dtype == tf.bfloat16
     np.testing.assert_allclose(tf.cast(tf.reduce_sum(tf.cast(weights, tf.float32), -1), tf.float32), 1.0, atol=0.02)
+
+
+@pytest.mark.parametrize("level", [-200.0, -40.0, 0.0, 60.0])
+def test_queries_may_see_different_keys_whatever_the_level_of_those_that_they_do_not(level: float) -> None:
+    """Two texts in one row: the first key is masked for the second one's tokens, and may have any score."""
+    scores, padding = scores_and_mask()
+    texts = np.arange(7) >= 3
+    mask = (texts[:, None] == texts[None, :]) & padding
+    scores = np.where(mask, scores, scores + level).astype("float32")
+    wide = np.where(mask, scores.astype("float64"), -1e9)
+    exponents = np.exp(wide - wide.max(-1, keepdims=True))
+    expected = exponents / exponents.sum(-1, keepdims=True)
+    some = np.broadcast_to(mask.any(-1, keepdims=True), scores.shape)
+    found = np.array(masked_softmax(scores, mask))
+    np.testing.assert_allclose(found[some], expected[some], atol=2e-6)
+    assert np.isfinite(found).all()

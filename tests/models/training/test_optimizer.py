@@ -123,6 +123,16 @@ def test_defaults_depend_on_the_kind_of_model() -> None:
     assert resolve_defaults(TrainConfig(epochs=1, learning_rate=1.0), preset=True).epochs == 1
 
 
+def test_the_layers_of_a_preset_learn_alike_from_two_texts() -> None:
+    one, two = (resolve_defaults(TrainConfig(), preset=True, two_texts=given) for given in (False, True))
+    assert (one.layer_decay, one.head_multiple) == (0.85, 10.0)
+    assert (two.layer_decay, two.head_multiple) == (1.0, 3.0)
+    for kind in ({"preset": True, "lora": True}, {"preset": False}):
+        assert resolve_defaults(TrainConfig(), two_texts=True, **kind) == resolve_defaults(TrainConfig(), **kind)
+    asked = resolve_defaults(TrainConfig(layer_decay=0.5), preset=True, two_texts=True)
+    assert (asked.layer_decay, asked.head_multiple) == (0.5, 3.0)
+
+
 @pytest.mark.parametrize(
     ("rows", "epochs", "patience"), [(48, 50, 25), (1, 100, 50), (800, 4, 2), (799, 4, 2), (640, 5, 3), (10_000, 4, 2)]
 )

@@ -85,9 +85,10 @@ def _(a: Setting, b: Setting) -> None:
     assert [len(row) for (row,) in cut] == [8, 16]
 
 
-def built(here: Setting) -> keras.Model:
+def built(here: Setting, two_texts: bool = False) -> keras.Model:
     keras.utils.set_random_seed(0)
-    return build_model(here.models.model, tokenizer=golden_text.tokenizer(max_length=16), outputs=2)
+    tokenizer = golden_text.tokenizer(max_length=16)
+    return build_model(here.models.model, tokenizer=tokenizer, outputs=2, two_texts=two_texts)
 
 
 def layers(model: keras.Model) -> int:
@@ -243,3 +244,9 @@ def _(a: Setting, b: Setting) -> None:
 @setting("model[preset].pooling", "cls", "mean", at="model.pooling", base=PRESET, steps="Trainer")
 def _(a: Setting, b: Setting) -> None:
     assert np.abs(answer(built(a)) - answer(built(b))).max() > 1e-4
+
+
+@setting("model[preset].pair_encoding", "together", "both", at="model.pair_encoding", base=PRESET, steps="Trainer")
+def _(a: Setting, b: Setting) -> None:
+    assert [built(here, two_texts=True).get_layer("logits").kernel.shape[0] for here in (a, b)] == [8, 8 + 17]
+    assert [built(here).get_layer("logits").kernel.shape[0] for here in (a, b)] == [8, 8]
