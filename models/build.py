@@ -11,7 +11,7 @@ from models.errors import PresetError
 from models.network.dropout import LeanDropout
 from models.network.encoder import build_encoder
 from models.network.pooling import Pooling
-from models.network.surface import MOST_OUTPUTS, Surface
+from models.network.surface import MOST_OUTPUTS, MOST_TOKEN_WEIGHTS, Surface
 from models.network.text_pairs import ComparedTexts, SeparateTexts
 from models.presets.architecture import Architecture
 from models.presets.backbones import empty_backbone, load_backbone
@@ -54,7 +54,7 @@ def build_model(
     Raises:
         PresetError: the preset cannot be used.
     """
-    linear = _has_linear_part(config, outputs, tokenizer if two_texts else None)
+    linear = _has_linear_part(config, outputs, tokenizer, two_texts)
     if isinstance(config, EncoderConfig):
         encoder = build_encoder(config, tokenizer, two_texts=two_texts and linear)
     else:
@@ -97,9 +97,11 @@ def _compare(encoder: keras.Model, pooling: str, tokenizer: Tokenizer) -> keras.
     return compared(encode_separately(encoder, apart), apart["padding_mask"], apart["positions"], apart["texts"])
 
 
-def _has_linear_part(config: EncoderConfig | PresetConfig, outputs: int, of_pairs: Tokenizer | None) -> bool:
-    """`of_pairs`: the tokenizer of two texts. RoBERTa's does not tell which token is of which."""
-    return config.linear_rows > 0 and outputs <= MOST_OUTPUTS and (of_pairs is None or of_pairs.pair_layout == "bert")
+def _has_linear_part(config: EncoderConfig | PresetConfig, outputs: int, tokenizer: Tokenizer, two_texts: bool) -> bool:
+    if two_texts and tokenizer.pair_layout != "bert":  # RoBERTa's does not tell which token belongs to which text
+        return False
+    small = outputs <= MOST_OUTPUTS and outputs * tokenizer.vocabulary_size <= MOST_TOKEN_WEIGHTS
+    return config.linear_rows > 0 and small
 
 
 def resolve_pooling(config: EncoderConfig | PresetConfig, architecture: Architecture | None = None) -> str:

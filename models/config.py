@@ -136,8 +136,8 @@ class EncoderConfig(ConfigSection):
     linear_rows: int = Field(131_071, ge=0, le=10_000_000)
     """Most rows for pairs of neighbouring tokens in a linear model of TF-IDF features (of two texts: of what they
     share), which is fitted first and whose logits are added to the encoder's, with the weight that suits the eval rows.
-    With 0 or more than 200 labels there is no linear model, and the encoder does not see which tokens two texts
-    share."""
+    With 0, with more than 200 labels, or with more than 10 million labels times tokens, there is no linear model, and
+    the encoder does not see which tokens two texts share."""
     bigrams: int = Field(0, ge=0, le=1_000_000)
     """Number of pairs of neighbouring tokens with their own embedding, of those that occur at least three times."""
     dropout: Dropout = 0.3
@@ -176,7 +176,8 @@ class PresetConfig(ConfigSection):
     linear_rows: int = Field(131_071, ge=0, le=10_000_000)
     """Most rows for pairs of neighbouring tokens in a linear model of TF-IDF features (of two texts: of what they
     share), whose logits are added to the encoder's with the weight that suits the eval rows. With 0, with more than 200
-    labels, or for two texts with RoBERTa's tokenizer, there is no linear model."""
+    labels, with more than 10 million labels times tokens, or for two texts with RoBERTa's tokenizer, there is no linear
+    model."""
     dropout: Dropout = 0.1
     """Share of activations dropped before the head in training; the encoder keeps its own rates."""
     pooling: Literal["auto", "cls", "mean"] = "auto"

@@ -20,6 +20,8 @@ MOST_OUTPUTS = 200
 """With more labels, fitting would take too long."""
 MOST_WEIGHTS = 1_000_000
 """Of the table of pairs: with many labels it has fewer rows."""
+MOST_TOKEN_WEIGHTS = 10_000_000
+"""Of the table of tokens: a larger one, of many labels and a large vocabulary, would weigh more than its worth."""
 SPELLING_SIZE = 64
 """Size of the vectors that tell how alike the spelling of two tokens is."""
 

@@ -121,3 +121,10 @@ def test_many_labels_have_fewer_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_can_be_left_out() -> None:
     model = build_model(SMALL.model_copy(update={"linear_rows": 0}), tokenizer=TOKENIZER, outputs=2)
     assert "surface" not in [layer.name for layer in model.layers]
+
+
+@pytest.mark.parametrize(("outputs", "most"), [(201, 10**7), (9, 100)], ids=["labels", "labels times tokens"])
+def test_a_table_that_would_be_too_large_is_left_out(outputs: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.build.MOST_TOKEN_WEIGHTS", most)
+    model = build_model(SMALL, tokenizer=TOKENIZER, outputs=outputs)
+    assert "surface" not in [layer.name for layer in model.layers]
