@@ -77,14 +77,12 @@ class Surface(keras.layers.Layer):
 
     def rescale(self, factor: float) -> None:
         """Multiplies the layer's logits by a number."""
-        if self.two_texts:
-            self.table.assign(self.table * factor)
-            self.dense.assign(self.dense * factor)
-        else:
-            columns = np.full(self.outputs + 1, factor, np.float32)
-            columns[self.outputs] = 1.0  # the squares
-            self.table.assign(self.table * columns)
+        self.table.assign(self.table * factor)
         self.bias.assign(self.bias * factor)
+        if self.two_texts:
+            self.dense.assign(self.dense * factor)
+        else:  # the table's squares must stay what they are, in the scale that it has now
+            self.square.assign(self.square / (factor or 1.0))
 
     def call(self, token_ids: Any, padding_mask: Any, segment_ids: Any, training: bool = False) -> Any:
         """Int32 [B, L] each, to float32 logits [B, outputs]."""

@@ -20,6 +20,7 @@ from tflite.host.labels import LabelSpace
 
 FEWEST_ROWS = 50
 """With fewer eval rows the weights would be chance."""
+_MOST_VALUES = 1_000_000  # rows times outputs: enough for two numbers
 _LOWEST, _HIGHEST = 0.05, 20.0  # of the encoder's factor
 _MOST = 5.0  # of the linear model's weight, as a multiple of the encoder's
 
@@ -28,7 +29,7 @@ _MOST = 5.0  # of the linear model's weight, as a multiple of the encoder's
 class Fusion:
     """The model's logits: `encoder` times the encoder's, plus `linear` times the linear model's, plus `offset`.
 
-    `encoder` is 1 and `offset` 0 but for a regression: elsewhere the temperature scales the logits.
+    `offset` is 0 except for a regression.
     """
 
     linear: float
@@ -58,6 +59,8 @@ def fit(
     """
     if len(targets) < FEWEST_ROWS or not np.isfinite(encoder).all():
         return Fusion(default)
+    chosen = np.random.default_rng(0).permutation(len(targets))[: max(_MOST_VALUES // encoder.shape[1], FEWEST_ROWS)]
+    encoder, linear, targets = encoder[chosen], linear[chosen], targets[chosen]
     first, second = encoder.astype(np.float64), linear.astype(np.float64)
     if task.type == "regression":
         return _fit_number(first[:, 0], second[:, 0], (targets - labels.mean) / labels.std) or Fusion(default)
@@ -70,7 +73,9 @@ def fit(
         loss, (1.0, default), jac=True, method="L-BFGS-B", bounds=[(_LOWEST, _HIGHEST), (0.0, _MOST * _HIGHEST)]
     )
     factor, weight = found.x
-    return Fusion(float(min(weight / factor, _MOST))) if np.isfinite(found.x).all() else Fusion(default)
+    if not np.isfinite(found.x).all():
+        return Fusion(default)
+    return Fusion(float(min(weight, _MOST * factor)), float(factor))
 
 
 def install(model: keras.Model, fusion: Fusion) -> None:
@@ -110,9 +115,10 @@ def _log_loss_of_several(first: np.ndarray, second: np.ndarray, true: np.ndarray
 
 
 def _fit_number(first: np.ndarray, second: np.ndarray, targets: np.ndarray) -> Fusion | None:
-    """Least squares; None if a weight would be negative or the rows decide nothing."""
+    """Least squares, without negative weights; None if the rows decide nothing."""
     columns = np.stack([first, second, np.ones(len(first))], axis=1)
-    found, _, rank, _ = np.linalg.lstsq(columns, targets, rcond=None)
-    if rank < columns.shape[1] or found[0] <= 0 or found[1] < 0:
+    if np.linalg.matrix_rank(columns) < columns.shape[1]:
         return None
-    return Fusion(float(found[1]), float(found[0]), float(found[2]))
+    limits = ([_LOWEST, 0.0, -np.inf], [np.inf, np.inf, np.inf])
+    encoder, linear, offset = optimize.lsq_linear(columns, targets, limits).x
+    return Fusion(float(linear), float(encoder), float(offset))

@@ -117,7 +117,7 @@ def make_report(loop: Loop) -> dict[str, Any]:
         "calibration": {
             name: list(value) if isinstance(value, tuple) else value for name, value in asdict(loop.calibration).items()
         },
-        "linear_weight": None if loop.fusion is None else loop.fusion.linear,
+        "linear_weight": None if loop.fusion is None else loop.fusion.linear / loop.fusion.encoder,
         "contrastive": position.contrastive,
         "head_start": position.head_start,
         "traces": {"train": loop.step.traces, "eval": loop.predictor.traces},

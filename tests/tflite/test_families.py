@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tiny_checkpoints
 import tiny_edge as tiny
+from surface_weights import fill_surface
 
 from models.build import build_model
 from models.config import PresetConfig, TaskConfig
@@ -40,6 +41,7 @@ def test_a_preset_becomes_a_bundle(family: str, tmp_path: Path) -> None:
     config = PresetConfig(preset=str(tmp_path / "preset"))
     tokenizer = preset_tokenizer(config.preset, 16)
     model = build_model(config, tokenizer=tokenizer, outputs=tiny.LABELS.outputs)
+    fill_surface(model)
     restored = RestoredModel(model, tokenizer, tiny.LABELS, TaskConfig())
     manifest = tiny.manifest(lengths=(16,), pad_id=tokenizer.pad_id)
     float32 = Float32Model(restored, convert(model, manifest, tiny.LABELS), (16,), "here")
@@ -60,6 +62,7 @@ def test_a_preset_that_reads_two_texts_apart_becomes_a_bundle(family: str, tmp_p
     config = PresetConfig(preset=str(tmp_path / "preset"), pair_encoding="both")
     tokenizer = preset_tokenizer(config.preset, 24)
     model = build_model(config, tokenizer=tokenizer, outputs=tiny.LABELS.outputs, two_texts=True)
+    fill_surface(model)
     model.get_layer("logits").kernel.assign(np.random.default_rng(0).normal(0, 0.5, (8 + 17, 3)))
     restored = RestoredModel(model, tokenizer, tiny.LABELS, TaskConfig(text_pair="other"))
     lengths = (9, 24)

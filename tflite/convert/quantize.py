@@ -89,5 +89,9 @@ def _recipe(variant: Variant) -> Sequence[Mapping[str, Any]]:
     if variant != "float16":  # `quantize_tables` quantizes them
         lookup, tables = TFLOperationName.EMBEDDING_LOOKUP, ".*" if variant in INT4_TABLES else ".*surface.*"
         manager.add_quantization_config(tables, lookup, algorithm_key=AlgorithmName.NO_QUANTIZE)
+        # The linear model's numbers of pairs are of very different sizes: eight bits for all would lose the small ones.
+        manager.add_quantization_config(
+            ".*surface.*", TFLOperationName.FULLY_CONNECTED, algorithm_key=AlgorithmName.NO_QUANTIZE
+        )
     recipe: Sequence[Mapping[str, Any]] = manager.get_quantization_recipe()
     return recipe

@@ -104,8 +104,8 @@ def answer(model: keras.Model, training: bool = False) -> np.ndarray:
 
 @setting(
     "model[encoder].type",
-    {"type": "encoder"},
-    {"type": "preset", "preset": preset()},
+    {"type": "encoder", "linear_rows": 0},
+    {"type": "preset", "preset": preset(), "linear_rows": 0},
     at="model",
     base={"tokenizer.max_length": 16},
     steps=None,
@@ -250,3 +250,9 @@ def _(a: Setting, b: Setting) -> None:
 def _(a: Setting, b: Setting) -> None:
     assert [built(here, two_texts=True).get_layer("logits").kernel.shape[0] for here in (a, b)] == [8, 8 + 17]
     assert [built(here).get_layer("logits").kernel.shape[0] for here in (a, b)] == [8, 8]
+
+
+@setting("model[preset].linear_rows", 0, 30, at="model.linear_rows", base=PRESET, steps="Trainer")
+def _(a: Setting, b: Setting) -> None:
+    assert "surface" not in [layer.name for layer in built(a).layers]
+    assert built(b).get_layer("surface").pairs == 29  # a prime number
