@@ -198,7 +198,7 @@ def test_all_that_does_not_go_together_is_told_at_once(tmp_path: Path) -> None:
         ({"kubeflow.mounts": [{"claim": "a", "path": "/b", "foo": 1}]}, "claim, path"),
         ({"kubeflow.steps": {"Trainer": {"tolerations": [{"foo": 1}]}}}, "effect, key, operator, value"),
         ({"model.foo": 1}, "num_layers, pooling, positions"),
-        ({"model": {"preset": "a", "foo": 1}}, "freeze, lora_rank"),
+        ({"model": {"preset": "a", "foo": 1}}, "freeze, linear_rows, lora_rank"),
         ({"foo": 1}, "data, edge"),
     ],
 )
