@@ -3,9 +3,9 @@
     pip install torch "transformers<5" accelerate scikit-learn        # in an environment of its own
     python benchmarks/quality_peer.py sst2 trec6 --preset FOLDER_OF_MINILM_L6 --data DATA --seeds 3
 
-The same weights, training rows and number of epochs as Transom's defaults, and the Trainer's own defaults otherwise
-(AdamW, 5e-5, linear decay), with rows of similar length in a batch. The epoch that is best on the eval rows is kept;
-they are dev.csv, or a tenth of the training rows.
+The same weights, test rows and number of epochs as Transom's defaults, and the Trainer's own defaults otherwise (AdamW,
+5e-5, linear decay), with rows of similar length in a batch. The epoch that is best on the eval rows is kept; they are
+dev.csv, or a random tenth of the training rows, where Transom chooses another tenth by a hash.
 """
 
 from __future__ import annotations

@@ -31,9 +31,14 @@ class Pooling(keras.layers.Layer):
             # Padding gets a value below any that a normalized state can have; -inf would ruin a quantizer's range.
             highest = ops.max(ops.where(mask > 0, ops.cast(states, "float32"), MASKED_SCORE), axis=1)
             return highest * ops.max(mask, axis=1)
-        total = ops.sum(ops.cast(states, "float32") * mask, axis=1)
-        return total / ops.maximum(ops.sum(mask, axis=1), 1.0)
+        return masked_mean(ops.cast(states, "float32"), mask)
 
     def compute_output_spec(self, states: keras.KerasTensor, padding_mask: keras.KerasTensor) -> keras.KerasTensor:
         """Float32 under every policy: the head is computed in float32."""
         return keras.KerasTensor((states.shape[0], states.shape[-1]), dtype="float32")
+
+
+def masked_mean(states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Float32 [B, L, D] and [B, L, 1] of 0 and 1, to the mean [B, D] over the tokens; zeros if there are none."""
+    total = ops.sum(states * mask, axis=1)
+    return total / ops.maximum(ops.sum(mask, axis=1), 1.0)

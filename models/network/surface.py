@@ -1,7 +1,7 @@
 """A linear model whose logits are added to an encoder's: wide and deep (https://arxiv.org/abs/1606.07792).
 
 With a few thousand rows, an encoder from scratch learns less from them than a linear model of n-grams. So the linear
-model is fitted first (`models.training.surface_fit`), and the encoder learns what it does not know. A pretrained
+model is fitted first (`models.training.start.surface_fit`), and the encoder learns what it does not know. A pretrained
 encoder learns as if it were alone. In the end the eval rows decide how much the linear model's logits count
 (`models.training.fusion`).
 """

@@ -38,7 +38,7 @@ def text_rows(token_ids: Any, padding_mask: Any, vocabulary: int, pairs: int) ->
         Int32 [B, 2 L], and their mask, float32.
     """
     before = ops.pad(token_ids[:, :-1], [[0, 0], [1, 0]])
-    # The largest vocabulary, 200,000, times the factor is below 2**31.
+    # With a vocabulary of over 215,000 tokens the product may overflow; it wraps alike wherever the graph runs.
     rows = ops.concatenate([token_ids, vocabulary + (before * _HASH_FACTOR + token_ids) % pairs], axis=1)
     return rows, ops.cast(ops.concatenate([padding_mask, padding_mask], axis=1), "float32")
 
@@ -89,7 +89,7 @@ def pair_features(token_ids: Any, padding_mask: Any, segment_ids: Any, idf: Any,
         *covers,
         *_rest(shared, first * weight, second * weight),
         *_rest(alike, first * weight, second * weight),
-        _cosine(*sums),
+        cosine(*sums),
         _common_weight(both=same * across, first=first * weight, second=second * weight, same=same),
         shorter / ops.maximum(longer, 1.0),
         ops.log1p(tokens[0]) - ops.log1p(tokens[1]),
@@ -134,7 +134,8 @@ def _rest(hits: Any, first: Any, second: Any) -> list[Any]:
     return [ops.log1p(ops.sum(missed * side, axis=1)) for side in (first, second)]
 
 
-def _cosine(left: Any, right: Any) -> Any:
+def cosine(left: Any, right: Any) -> Any:
+    """Float32 [B, D] each, to [B]; 0 where a vector is."""
     norms = ops.sum(ops.square(left), axis=1) * ops.sum(ops.square(right), axis=1)
     return ops.sum(left * right, axis=1) * ops.rsqrt(norms + TINY)
 

@@ -12,7 +12,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from models.network.surface_features import TINY
+from models.network.pooling import masked_mean
+from models.network.surface_features import cosine
 
 
 class SeparateTexts(keras.layers.Layer):
@@ -75,17 +76,10 @@ class ComparedTexts(keras.layers.Layer):
             mask = mask * ops.cast(ops.equal(positions, 0), "float32")
         second = ops.cast(texts, "float32")
         states = ops.cast(states, "float32")
-        left, right = (_mean(states, mask * chosen) for chosen in (1.0 - second, second))
-        norms = ops.sum(ops.square(left), axis=1) * ops.sum(ops.square(right), axis=1)
-        cosine = ops.sum(left * right, axis=1) * ops.rsqrt(norms + TINY)
-        return ops.concatenate([ops.abs(left - right), left * right, ops.expand_dims(cosine, 1)], axis=1)
+        left, right = (masked_mean(states, ops.expand_dims(mask * of, 2)) for of in (1.0 - second, second))
+        alike = ops.expand_dims(cosine(left, right), 1)
+        return ops.concatenate([ops.abs(left - right), left * right, alike], axis=1)
 
     def compute_output_spec(self, states: keras.KerasTensor, *_: Any) -> keras.KerasTensor:
         """Float32 under every policy: the head is computed in float32."""
         return keras.KerasTensor((states.shape[0], 2 * states.shape[-1] + 1), dtype="float32")
-
-
-def _mean(states: Any, mask: Any) -> Any:
-    """[B, L, D] and float32 [B, L], to [B, D]; zeros where the mask is."""
-    total = ops.sum(states * ops.expand_dims(mask, 2), axis=1)
-    return total / ops.maximum(ops.sum(mask, axis=1, keepdims=True), 1.0)

@@ -89,8 +89,8 @@ class Loop:
         self.predictor = BatchPredictor(model, devices, xla=config.xla)
         self.position, self.pace, self.stop = Position(), Pace(), StopRequest()
         self.unread: list[StepResult] = []
-        self.tune: Callable[[StopRequest], None] | None = None  # before the first step; notes its report in `position`
-        self.tuning = ""  # what `tune` does, as a noun
+        self.prepare: Callable[[StopRequest], None] | None = None  # before step 1; notes its report in `position`
+        self.preparing = ""  # what `prepare` does, as a noun
         self.linear = evaluation.base_logits
         self.best_logits: np.ndarray | None = None  # [N, C], of the eval rows
         self.fusion: Fusion | None = None  # of the best epoch
@@ -111,8 +111,8 @@ class Loop:
             self.before, self.started = self.position.seconds, time.perf_counter()
             start = (self.position.epoch, self.position.step)
             try:
-                if self.tune is not None and self.resumed_at is None:
-                    self.tune(self.stop)
+                if self.prepare is not None and self.resumed_at is None:
+                    self.prepare(self.stop)
                     self._save()
                 while self.position.epoch < self.epochs and not self.has_stalled():
                     self._epoch()
@@ -160,11 +160,8 @@ class Loop:
             if due:
                 self._save()
         with with_moving_averages(self.optimizer, self.model.trainable_variables, self.devices.strategy):
-            logits, fused = self._fuse(self._predict_eval())
-            evaluation = eval_metrics.compute(logits, self.targets, self.task, self.labels, **self.fitting)
-            if eval_metrics.is_better(self.metric, evaluation[self.metric], position.best_value):
-                self.best_logits, self.fusion = logits, fused
-            self._close_epoch(evaluation, self.step.traces + self.predictor.traces - traces)
+            logits = self._predict_eval()
+            self._close_epoch(logits, self.step.traces + self.predictor.traces - traces)
         if position.total_steps < self.steps and self.checkpoints.due():
             self._save()
 
@@ -229,15 +226,16 @@ class Loop:
         return logits
 
     def _fuse(self, logits: np.ndarray) -> tuple[np.ndarray, Fusion | None]:
-        """The eval logits with the linear model's weight that suits them, instead of 1."""
+        """The eval logits as the finished model gives them, and how it adds the linear model's."""
         if self.linear is None:
             return logits, None
         encoder, default = logits - self.linear, float(self.batches.rows.base_logits is not None)
         found = fusion.fit(encoder, self.linear, self.targets, task=self.task, labels=self.labels, default=default)
         return found.apply(encoder, self.linear), found
 
-    def _close_epoch(self, evaluation: dict[str, float], traces: int) -> None:
-        position = self.position
+    def _close_epoch(self, logits: np.ndarray, traces: int) -> None:
+        position, (logits, fused) = self.position, self._fuse(logits)
+        evaluation = eval_metrics.compute(logits, self.targets, self.task, self.labels, **self.fitting)
         value, loss = evaluation[self.metric], position.mean_loss
         if not math.isfinite(evaluation["loss"]):
             raise eval_loss_not_finite(evaluation["loss"], position.epoch + 1)
@@ -245,6 +243,7 @@ class Loop:
         position.history.append({"epoch": position.epoch, "train_loss": loss, "traces": traces, **evaluation})
         if eval_metrics.is_better(self.metric, value, position.best_value):
             position.best_epoch, position.best_value = position.epoch, value
+            self.best_logits, self.fusion = logits, fused
             self.checkpoints.keep_best(self.model.trainable_variables)
         self.board.write("eval", evaluation, position.epoch)
         self._report_progress(loss, evaluation)

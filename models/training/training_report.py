@@ -76,8 +76,8 @@ def describe_interruption(loop: Loop, work: float) -> Interrupted:
     if kept is None:
         steps = "its only step" if done == 1 else f"all {done} steps"
         lost = f"{steps}, {of_training}" if done else "nothing: training had just begun"
-        if loop.tune is not None and not done:
-            lost = f"{loop.tuning}, {of_training}"
+        if loop.prepare is not None and not done:
+            lost = f"{loop.preparing}, {of_training}"
         return Interrupted(what, lost=lost, then="training starts at step 1")
     ended = kept == loop.steps or (kept == done and loop.has_stalled())
     rest = "only evaluation and export are left" if ended else f"training continues at step {kept + 1}"

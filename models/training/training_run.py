@@ -24,7 +24,7 @@ from models.training.resuming.checkpoint import Checkpoints
 from models.training.resuming.stopping import StopRequest
 from models.training.start.contrastive import ContrastivePlan, plan_tuning, tune
 from models.training.start.head_start import start_head, starts_with_head
-from models.training.surface_fit import fit_surface, surface_logits
+from models.training.start.surface_fit import fit_surface, surface_logits
 from models.training.token_rows import TokenRows
 from models.training.training_checks import check_rows
 from models.training.training_report import describe_end, make_report
@@ -34,7 +34,8 @@ from tflite.host.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A float32 model with the best epoch's weights, outside any strategy, and a report of JSON values.
+    """A float32 model outside any strategy, with the best epoch's weights and the linear model weighed; and a report of
+    JSON values.
 
     `labels` has the model's temperatures, and `task` the number that `task.threshold: auto` came to.
     `checkpoints` still holds the whole training: call `checkpoints.remove()` once the model is safe elsewhere.
@@ -122,9 +123,9 @@ def train(
             on_note=on_note,
         )
         if plan is not None:
-            loop.tune, loop.tuning = partial(_tune, loop, plan, make_model, depths), "the tuning on pairs of rows"
+            loop.prepare, loop.preparing = partial(_tune, loop, plan, make_model, depths), "the tuning on pairs of rows"
         elif starts_with_head(task, preset=preset):
-            loop.tune, loop.tuning = partial(start_head, loop), "the start of the head"
+            loop.prepare, loop.preparing = partial(start_head, loop), "the start of the head"
         loop.run(checkpoint_dir, log_dir, resume_key or {})
         for note in (describe_end(loop), *loop.calibration.notes):
             loop.on_note(note)

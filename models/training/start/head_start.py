@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
-from sklearn.linear_model import Ridge
 from threadpoolctl import threadpool_limits
 
 from models.config import TaskConfig
 from models.network.head import find_head
 from models.training.batches import Batches
 from models.training.resuming.stopping import StopRequest
-from models.training.start.logistic import fit_sigmoid, fit_softmax
+from models.training.start.regressions import fit_each_label, fit_number, fit_softmax
 from models.training.step import BatchPredictor
 from models.training.training_checks import translate_tf_errors
 from tflite.host.labels import LabelSpace
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 6000
 _MOST_TARGETS = 300_000  # rows times outputs: about 10 s of fitting
-_C, _ALPHA = 1.0, 1.0  # of the logistic and of the ridge regression; the best of 0.1, 1 and 10 on MRPC and STS-B
+_STRENGTH = 1.0  # of the logistic and of the ridge regression; the best of 0.1, 1 and 10 on MRPC and STS-B
 
 
 def split(model: keras.Model) -> tuple[keras.Model, keras.layers.Dense]:
@@ -121,9 +120,9 @@ def set_head(
     if not len(features):
         return 0
     scale = float(np.linalg.norm(features, axis=1).mean()) or 1.0
-    fit = {"single_label": fit_one_label, "multi_label": _fit_many_labels, "regression": _fit_number}[task.type]
+    fit = {"single_label": fit_one_label, "multi_label": fit_each_label, "regression": fit_number}[task.type]
     with threadpool_limits(1):  # more threads would make the weights depend on the number of cores
-        kernel, bias = fit(features / scale, targets, label_weights, _C)
+        kernel, bias = fit(features / scale, targets, label_weights, _STRENGTH)
     head.kernel.assign((kernel / scale).astype(np.float32))
     head.bias.assign(bias.astype(np.float32))
     return len(features)
@@ -151,24 +150,3 @@ def fit_one_label(
     bias = np.full(len(label_weights), (features @ weights + biases).min())
     kernel[:, present], bias[present] = weights, biases
     return kernel, bias
-
-
-def _fit_many_labels(
-    features: np.ndarray, targets: np.ndarray, label_weights: np.ndarray, strength: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """A logistic regression for each label; one that all or no rows have gets the log odds of its share."""
-    kernel, bias = np.zeros((features.shape[1], len(label_weights))), np.zeros(len(label_weights))
-    for label, weight in enumerate(label_weights):
-        has = targets[:, label] > 0.5
-        bias[label] = np.log((has.sum() + 0.5) / ((~has).sum() + 0.5))
-        if has.any() and not has.all():
-            kernel[:, label], bias[label] = fit_sigmoid(features, has, strength, np.where(has, weight, 1.0))
-    return kernel, bias
-
-
-def _fit_number(
-    features: np.ndarray, targets: np.ndarray, label_weights: np.ndarray, strength: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Ridge regression."""
-    fitted = Ridge(alpha=_ALPHA).fit(features, targets)
-    return np.asarray(fitted.coef_)[:, None], np.array([fitted.intercept_])

@@ -7,9 +7,9 @@ import pytest
 
 from models.config import TaskConfig
 from models.network.surface import Surface
-from models.training import surface_fit
 from models.training.batches import Batches
-from models.training.surface_fit import fit_surface, surface_logits
+from models.training.start import surface_fit
+from models.training.start.surface_fit import fit_surface, surface_logits
 from models.training.token_rows import TokenRows
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer

@@ -16,14 +16,13 @@ import numpy as np
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import Ridge
 from threadpoolctl import threadpool_limits
 
 from models.config import TaskConfig
 from models.network.surface import SPELLING_SIZE, Surface
 from models.network.surface_features import Features, pair_features, text_features
 from models.training.batches import Batches
-from models.training.start.logistic import fit_sigmoid, fit_softmax
+from models.training.start.regressions import fit_each_label, fit_number, fit_softmax
 from models.training.token_rows import TokenRows
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import CONTINUATION, Tokenizer
@@ -36,12 +35,12 @@ _BATCH = 256
 _MOST_COMPARISONS = 4_000_000  # of two tokens, in a batch of pairs
 # How strongly the weights may grow: C of the logistic regression, 1 / alpha of the ridge regression. Chosen on the
 # data sets of benchmarks/README.md.
-_TEXT_C, _PAIR_C, _RIDGE_ALPHA = 20.0, 3.0, 3.0
+_TEXT_C, _PAIR_C, _RIDGE = 20.0, 3.0, 1 / 3.0
 _DENSE_SCALE = 0.3  # of a standardized number next to a normalized row of words
 
 
 Fit = Callable[[sparse.csr_matrix, np.ndarray, np.ndarray, float], tuple[np.ndarray, np.ndarray]]
-"""Features [N, K], targets, weights of the labels [C] and the strength C, to weights [K, C] and bias [C]."""
+"""Features [N, K], targets, weights of the labels [C] and the strength, to weights [K, C] and bias [C]."""
 
 
 def fit_surface(
@@ -59,7 +58,7 @@ def fit_surface(
     Args:
         layer: built.
         rows: targets as in `TokenRows`.
-        tokenizer: a WordPiece vocabulary, for the spelling of the tokens.
+        tokenizer: its vocabulary gives the spelling of the tokens, which does not count for SentencePiece's.
         label_weights: float [C], of the labels in the loss.
         stacked: whether the encoder is trained on top of the linear model.
 
@@ -76,10 +75,10 @@ def fit_surface(
         targets = np.asarray(rows.targets[sample])
         if task.type == "regression":
             targets = (targets - labels.mean) / labels.std
-        fit: Fit = {"single_label": _fit_one_label, "multi_label": _fit_many_labels, "regression": _fit_number}[
-            task.type
-        ]
-        strength = _PAIR_C if layer.two_texts else _TEXT_C
+        fits: dict[str, Fit] = {"single_label": _fit_one_label, "multi_label": _fit_many_labels}
+        fit, strength = fits.get(task.type, fit_number), _PAIR_C if layer.two_texts else _TEXT_C
+        if task.type == "regression":
+            strength = _RIDGE
         features = matrix.of(sample)
         table, bias = fit(features, targets, label_weights, strength)
         matrix.set_weights(table, bias)
@@ -221,21 +220,7 @@ def _fit_one_label(
 def _fit_many_labels(
     features: sparse.csr_matrix, targets: np.ndarray, label_weights: np.ndarray, strength: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A logistic regression for each label."""
-    table, bias = np.zeros((features.shape[1], len(label_weights))), np.zeros(len(label_weights))
-    columns = np.flatnonzero(features.getnnz(axis=0))
-    used = features[:, columns]
-    for label, weight in enumerate(label_weights):
-        has = targets[:, label] > 0.5
-        bias[label] = np.log((has.sum() + 0.5) / ((~has).sum() + 0.5))
-        if has.any() and not has.all() and len(columns):
-            table[columns, label], bias[label] = fit_sigmoid(used, has, strength, np.where(has, weight, 1.0))
+    """A logistic regression for each label, on the columns that occur."""
+    table, columns = np.zeros((features.shape[1], len(label_weights))), np.flatnonzero(features.getnnz(axis=0))
+    table[columns], bias = fit_each_label(features[:, columns], targets, label_weights, strength)
     return table, bias
-
-
-def _fit_number(
-    features: sparse.csr_matrix, targets: np.ndarray, label_weights: np.ndarray, strength: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Ridge regression."""
-    fitted = Ridge(alpha=_RIDGE_ALPHA).fit(features, targets)
-    return np.asarray(fitted.coef_)[:, None], np.array([fitted.intercept_])

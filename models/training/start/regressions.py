@@ -1,4 +1,4 @@
-"""Logistic regressions of scikit-learn, as the weights of a linear layer."""
+"""Logistic and ridge regressions of scikit-learn, as the weights of a linear layer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 
 _MOST_ITERATIONS = 100  # about 20 are usual; weights that training starts from need not be the best ones
 
@@ -44,6 +44,47 @@ def fit_sigmoid(
     """
     fitted = _fit(features, has, strength, row_weights)
     return fitted.coef_[0], float(fitted.intercept_[0])
+
+
+def fit_each_label(
+    features: Any, targets: np.ndarray, label_weights: np.ndarray, strength: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """A binary regression for each label; one that all or no rows have gets the log odds of its share.
+
+    Args:
+        features: [N, K], dense or sparse; K may be 0.
+        targets: [N, C], 1 where the row has the label.
+        label_weights: [C], of the rows that have the label.
+        strength: as for `fit_softmax`.
+
+    Returns:
+        Weights [K, C] and biases [C].
+    """
+    weights, biases = np.zeros((features.shape[1], len(label_weights))), np.zeros(len(label_weights))
+    for label, weight in enumerate(label_weights):
+        has = targets[:, label] > 0.5
+        biases[label] = np.log((has.sum() + 0.5) / ((~has).sum() + 0.5))
+        if has.any() and not has.all() and features.shape[1]:
+            weights[:, label], biases[label] = fit_sigmoid(features, has, strength, np.where(has, weight, 1.0))
+    return weights, biases
+
+
+def fit_number(
+    features: Any, targets: np.ndarray, label_weights: np.ndarray, strength: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ridge regression.
+
+    Args:
+        features: [N, K], dense or sparse.
+        targets: float [N].
+        label_weights: not used; a number has none.
+        strength: 1 / alpha.
+
+    Returns:
+        Weights [K, 1] and bias [1].
+    """
+    fitted = Ridge(alpha=1 / strength).fit(features, targets)
+    return np.asarray(fitted.coef_)[:, None], np.array([fitted.intercept_])
 
 
 def _fit(features: Any, targets: np.ndarray, strength: float, row_weights: np.ndarray | None) -> LogisticRegression:

@@ -10,8 +10,8 @@ from scipy import special
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from models.training.start import logistic
-from models.training.start.logistic import fit_sigmoid, fit_softmax
+from models.training.start import regressions
+from models.training.start.regressions import fit_sigmoid, fit_softmax
 
 
 @pytest.mark.parametrize("labels", [(0, 1), (2, 5), (0, 1, 4)])
@@ -36,7 +36,7 @@ def test_the_logit_of_one_label_gives_its_share() -> None:
 
 
 def test_a_fit_that_does_not_converge_warns_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logistic, "_MOST_ITERATIONS", 1)
+    monkeypatch.setattr(regressions, "_MOST_ITERATIONS", 1)
     features, targets = np.random.default_rng(0).normal(size=(30, 4)), np.resize([0, 1, 2], 30)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
