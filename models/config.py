@@ -43,7 +43,7 @@ class TaskConfig(ConfigSection):
     numbers ("1,000" in all rows) are refused."""
     threshold: Annotated[float, Field(ge=1e-6, le=0.999999)] | Literal["auto"] = 0.5
     """`multi_label`: a label is predicted if its probability is at least this. `auto`: the probability with the highest
-    F1 on the eval rows (macro-F1 if `train.metric` is macro_f1, else micro-F1)."""
+    F1 on the eval rows (macro-F1 if that decides which epoch is best, else micro-F1)."""
 
     @field_validator("labels")
     @classmethod
@@ -247,7 +247,8 @@ class TrainConfig(ConfigSection):
     Default: 2 for a preset, 3 from scratch, and more where the default of `epochs` is. A number of at least `epochs`
     turns it off."""
     metric: Literal["auto", "loss", "accuracy", "macro_f1", "micro_f1", "mse", "spearman"] = "auto"
-    """The eval metric that decides which epoch is best. `auto`: accuracy, micro_f1 or spearman, by the task."""
+    """The eval metric that decides which epoch is best. `auto`: accuracy, micro_f1 or spearman, by the task; macro_f1
+    with balanced `class_weights`."""
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     """Keras dtype policy of the computation; weights are float32. `auto`: mixed_bfloat16 on a TPU, else float32."""
     strategy: Literal["auto", "none", "mirrored", "tpu"] = "auto"

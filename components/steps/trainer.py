@@ -23,6 +23,7 @@ from models.config import CONFIG_FILE, ModelsConfig, TaskConfig
 from models.presets.architecture import ARCHITECTURE_FILE
 from models.presets.backbones import merge_lora
 from models.saved.export import export_saved_model
+from models.training.fusion import resolve_linear_part
 from models.training.resuming.resume_key import model_key
 from models.training.token_rows import TokenRows
 from models.training.training_run import train
@@ -59,28 +60,31 @@ class Executor(StepExecutor):
         def make_model() -> keras.Model:
             PROGRESS_LOG.info("building the model")
             two_texts = config.task.text_pair is not None
-            return build_model(config.model, tokenizer=tokenizer, outputs=labels.outputs, two_texts=two_texts)
+            return build_model(model, tokenizer=tokenizer, outputs=labels.outputs, two_texts=two_texts)
 
         PROGRESS_LOG.info("reading the rows")
         code = fingerprint(*_TRAINING_CODE)
+        train_rows, eval_rows = rows("train"), rows("eval")
+        model = resolve_linear_part(config.model, len(eval_rows))
         trained = train(
             make_model,
-            rows("train"),
-            rows("eval"),
+            train_rows,
+            eval_rows,
             task=config.task,
             config=config.train,
             labels=labels,
             tokenizer=tokenizer,
             depths=layer_depths,
-            preset=config.model.type == "preset",
+            preset=model.type == "preset",
             calibrate=calibrate,
-            resume_key={**model_key(config.model), **_metrics_key(config.task, calibrate), "code": code},
+            resume_key={**model_key(model), **_metrics_key(config.task, calibrate), "code": code},
             checkpoint_dir=Path(step.parameters["checkpoints"]),
             log_dir=run_folder / "logs",
             on_progress=log_progress,
             on_note=lambda text: USER_LOG.info("%s", text),
         )
         report = to_json(trained.report, indent=1, ascii=True)
+        stored["model"]["linear_rows"] = model.linear_rows
         stored["task"]["threshold"] = trained.task.threshold  # a number, also for `auto`
         extra = {CONFIG_FILE: to_json(stored, indent=1, ascii=True).encode(), REPORT_FILE: report.encode()}
         if preset is not None:

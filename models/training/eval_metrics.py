@@ -6,16 +6,22 @@ import numpy as np
 from scipy import special
 
 from models import calibration, shared_metrics
-from models.config import TaskConfig
+from models.config import TaskConfig, TrainConfig
 from tflite.host.labels import LabelSpace
 
 _LOWER_IS_BETTER = frozenset({"loss", "mse"})
 _AUTO = {"single_label": "accuracy", "multi_label": "micro_f1", "regression": "spearman"}
 
 
-def deciding_metric(task: TaskConfig, metric: str) -> str:
-    """The name of the metric that decides which epoch is best: `metric`, or the task's own for "auto"."""
-    return _AUTO[task.type] if metric == "auto" else metric
+def deciding_metric(task: TaskConfig, config: TrainConfig) -> str:
+    """The name of the metric that decides which epoch is best: `config.metric`, or what suits the task for "auto".
+
+    Who balances the labels' weights wants rare labels to count as much as frequent ones.
+    """
+    if config.metric != "auto":
+        return config.metric
+    balanced = config.class_weights == "balanced" and task.type != "regression"
+    return "macro_f1" if balanced else _AUTO[task.type]
 
 
 def is_better(metric: str, value: float, best: float | None) -> bool:

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from scipy import optimize, special
 
-from models.config import TaskConfig
+from models.config import ModelConfig, PresetConfig, TaskConfig
 from models.network.head import find_head
 from models.network.surface import Surface
 from tflite.host.labels import LabelSpace
@@ -23,6 +23,13 @@ FEWEST_ROWS = 50
 _MOST_VALUES = 1_000_000  # rows times outputs: enough for two numbers
 _LOWEST, _HIGHEST = 0.05, 20.0  # of the encoder's factor
 _MOST = 5.0  # of the linear model's weight, as a multiple of the encoder's
+
+
+def resolve_linear_part(config: ModelConfig, eval_rows: int) -> ModelConfig:
+    """The settings of the model; of a preset without a linear model, if the eval rows are too few to weigh it."""
+    if isinstance(config, PresetConfig) and eval_rows < FEWEST_ROWS:
+        return config.model_copy(update={"linear_rows": 0})
+    return config
 
 
 @dataclass(frozen=True)

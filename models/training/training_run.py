@@ -98,7 +98,9 @@ def train(
         keras.utils.set_random_seed(config.seed)
         with devices.strategy.scope():
             model = make_model()
-            train, evaluation = _adapt(model, train, evaluation, task, config, labels, tokenizer, stacked=not preset)
+            options: dict[str, Any] = {"task": task, "labels": labels, "tokenizer": tokenizer, "stacked": not preset}
+            by_label = label_weights(task, config, labels)
+            train, evaluation = _adapt(model, train, evaluation, label_weights=by_label, on_note=on_note, **options)
         lora = any("lora" in variable.name for variable in model.trainable_variables)
         plan = plan_tuning(train, model, task=task, config=config, preset=preset and not lora)
         loop = Loop(
@@ -141,24 +143,24 @@ def _adapt(
     model: keras.Model,
     rows: TokenRows,
     evaluation: TokenRows,
-    task: TaskConfig,
-    config: TrainConfig,
-    labels: LabelSpace,
+    *,
     tokenizer: Tokenizer,
-    stacked: bool,
+    **options: Any,
 ) -> tuple[TokenRows, TokenRows]:
     """Adapts the layers that learn from the training rows without gradients.
 
+    Args:
+        options: further arguments of `fit_surface`.
+
     Returns:
-        The rows to train on and the eval rows, with the linear model's logits; without them if it is not `stacked`.
+        The rows to train on, with the linear model's logits if the encoder is trained on top of it; and the eval rows,
+        with those logits if there is a linear model.
     """
     for layer in model._flatten_layers():
         if isinstance(layer, BigramRows):
             layer.adapt(np.asarray(rows.token_ids), np.asarray(rows.offsets[:-1]))
         if isinstance(layer, Surface):
-            by_label = label_weights(task, config, labels)
-            options: dict[str, Any] = {"task": task, "labels": labels, "tokenizer": tokenizer}
-            base = fit_surface(layer, rows, label_weights=by_label, stacked=stacked, **options)
+            base = fit_surface(layer, rows, tokenizer=tokenizer, **options)
             rows = replace(rows, base_logits=base)
             evaluation = replace(evaluation, base_logits=surface_logits(layer, evaluation, tokenizer))
     return rows, evaluation

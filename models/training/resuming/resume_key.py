@@ -30,6 +30,8 @@ _WORDS = {
     "batches": "the buckets of the batches, or the devices",
 }
 _SETTINGS = ("task", "train", "model")
+# Their defaults follow from the number of rows.
+_BY_ROWS = ("train.epochs", "train.early_stopping")
 _MOST_NAMED = 4
 
 
@@ -70,16 +72,16 @@ def digest(identity: Mapping[str, Any]) -> str:
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Where two keys differ, in words for the user: settings by name with both values, the rest by name.
 
-    Consequences of a named difference are left out: other rows make other batches.
+    Consequences of a named difference are left out: other rows make other batches, and perhaps more epochs.
     """
+    changed = [name for name in sorted({*then, *now} - set(_SETTINGS)) if then.get(name) != now.get(name)]
     found = [
         f"{section}.{key} was {_brief(before.get(key))}, is {_brief(after.get(key))}"
         for section in _SETTINGS
         for before, after in [(_mapping(then.get(section)), _mapping(now.get(section)))]
         for key in sorted({*before, *after})
-        if before.get(key) != after.get(key)
+        if before.get(key) != after.get(key) and not ("rows" in changed and f"{section}.{key}" in _BY_ROWS)
     ]
-    changed = [name for name in sorted({*then, *now} - set(_SETTINGS)) if then.get(name) != now.get(name)]
     causes = [_WORDS[name] for name in ("code", "versions", "architecture", "labels", "rows") if name in changed]
     others = [name for name in changed if name not in _WORDS]
     if not (found or causes or others):

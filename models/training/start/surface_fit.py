@@ -11,9 +11,11 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from scipy import sparse
+from sentencepiece import SentencePieceProcessor
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from threadpoolctl import threadpool_limits
@@ -36,6 +38,7 @@ _MOST_COMPARISONS = 4_000_000  # of two tokens, in a batch of pairs
 # How strongly the weights may grow: C of the logistic regression, 1 / alpha of the ridge regression. Chosen on the
 # data sets of benchmarks/README.md.
 _TEXT_C, _PAIR_C, _RIDGE = 20.0, 3.0, 1 / 3.0
+_SPACE = "\u2581"  # in SentencePiece's vocabularies
 _DENSE_SCALE = 0.3  # of a standardized number next to a normalized row of words
 
 
@@ -52,15 +55,17 @@ def fit_surface(
     tokenizer: Tokenizer,
     label_weights: np.ndarray,
     stacked: bool,
+    on_note: Callable[[str], None] | None = None,
 ) -> np.ndarray | None:
     """Fits the layer to the training rows and sets its weights.
 
     Args:
         layer: built.
         rows: targets as in `TokenRows`.
-        tokenizer: its vocabulary gives the spelling of the tokens, which does not count for SentencePiece's.
+        tokenizer: its vocabulary gives the spelling of the tokens.
         label_weights: float [C], of the labels in the loss.
         stacked: whether the encoder is trained on top of the linear model.
+        on_note: receives a sentence for the user before the fit.
 
     Returns:
         If stacked, float32 [N, outputs], the logits that the linear model gives each row without having seen it.
@@ -71,6 +76,8 @@ def fit_surface(
         order = np.argsort(keys, kind="stable")
         most = max(min(MOST_ROWS, _MOST_TARGETS // layer.outputs), 1)
         sample, rest = np.sort(order[:most]), np.sort(order[most:])
+        if on_note is not None:
+            on_note(f"a linear model is fitted to {len(sample)} row{'' if len(sample) == 1 else 's'}")
         matrix = _Matrix(layer, rows, tokenizer, sample)
         targets = np.asarray(rows.targets[sample])
         if task.type == "regression":
@@ -188,10 +195,7 @@ class _Matrix:
 def _spelling(tokenizer: Tokenizer, special: list[int]) -> np.ndarray:
     """Float32 [V, SPELLING_SIZE]: unit vectors of the tokens' character n-grams, reduced to few dimensions (LSA)."""
     vectors = np.zeros((tokenizer.vocabulary_size, SPELLING_SIZE), np.float32)
-    # "^" marks the beginning of a word: "in" is not spelled like the "in" of "king".
-    words = [f"^{t}" if not t.startswith(CONTINUATION) else t.removeprefix(CONTINUATION) for t in tokenizer.vocabulary]
-    if not words:
-        return vectors
+    words = _spelled(tokenizer)
     grams = TfidfVectorizer(analyzer="char", ngram_range=(1, 4), sublinear_tf=True).fit_transform(words)
     size = min(SPELLING_SIZE, min(grams.shape) - 1)
     if size > 0:
@@ -199,6 +203,16 @@ def _spelling(tokenizer: Tokenizer, special: list[int]) -> np.ndarray:
     vectors[special] = 0.0
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+
+
+def _spelled(tokenizer: Tokenizer) -> list[str]:
+    """The tokens of a vocabulary in the order of their ids, with "^" where a word begins: "in" is not spelled like the
+    "in" of "king"."""
+    if tokenizer.family == "sentencepiece":
+        model: Any = SentencePieceProcessor(model_proto=tokenizer.sentencepiece_model)
+        pieces = (model.id_to_piece(index) for index in range(model.get_piece_size()))
+        return [piece.replace(_SPACE, "^") for piece in pieces][: tokenizer.vocabulary_size]
+    return [f"^{t}" if not t.startswith(CONTINUATION) else t.removeprefix(CONTINUATION) for t in tokenizer.vocabulary]
 
 
 def _fit_one_label(

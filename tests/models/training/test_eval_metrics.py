@@ -5,7 +5,7 @@ import pytest
 from scipy import special, stats
 from sklearn import metrics as reference
 
-from models.config import TaskConfig
+from models.config import TaskConfig, TrainConfig
 from models.training.eval_metrics import compute, deciding_metric, is_better
 from tflite.host.labels import LabelSpace
 
@@ -69,5 +69,14 @@ def test_which_way_is_better() -> None:
     assert is_better("accuracy", 0.2, 0.1)
     assert not is_better("accuracy", 0.2, 0.2)
     assert is_better("mse", 5.0, None)
-    assert deciding_metric(TaskConfig(type="regression"), "auto") == "spearman"
-    assert deciding_metric(TaskConfig(type="multi_label"), "loss") == "loss"
+    regression, several = TaskConfig(type="regression"), TaskConfig(type="multi_label")
+    assert deciding_metric(regression, TrainConfig()) == "spearman"
+    assert deciding_metric(several, TrainConfig(metric="loss")) == "loss"
+
+
+def test_with_balanced_labels_each_counts_as_much() -> None:
+    balanced = TrainConfig(class_weights="balanced")
+    assert deciding_metric(TaskConfig(), balanced) == "macro_f1"
+    assert deciding_metric(TaskConfig(type="multi_label"), balanced) == "macro_f1"
+    assert deciding_metric(TaskConfig(type="regression"), balanced) == "spearman"
+    assert deciding_metric(TaskConfig(), balanced.model_copy(update={"metric": "accuracy"})) == "accuracy"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import special
 
-from models.config import TaskConfig
-from models.training.fusion import FEWEST_ROWS, Fusion, fit
+from models.config import EncoderConfig, PresetConfig, TaskConfig
+from models.training.fusion import FEWEST_ROWS, Fusion, fit, resolve_linear_part
 from tflite.host.labels import LabelSpace
 
 _LABELS = LabelSpace(labels=("a", "b", "c"), counts=(1, 1, 1), rows=3)
@@ -115,3 +115,10 @@ def test_noise_does_not_count_in_a_regression(default: float) -> None:
         found = fit(encoder, noise, true * 0.5 + 2.0, task=task, labels=_NUMBER, default=default)
         assert 0.0 <= found.linear < 0.05
         assert np.mean((found.apply(encoder, noise)[:, 0] - true) ** 2) < 0.02
+
+
+def test_a_preset_has_no_linear_part_that_could_not_be_weighed() -> None:
+    preset, scratch = PresetConfig(preset="minilm-l6"), EncoderConfig()
+    assert resolve_linear_part(preset, FEWEST_ROWS - 1).linear_rows == 0
+    assert resolve_linear_part(preset, FEWEST_ROWS) == preset
+    assert resolve_linear_part(scratch, 2) == scratch, "an encoder from scratch is trained on top of it"

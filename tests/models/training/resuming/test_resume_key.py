@@ -29,3 +29,10 @@ def test_from_scratch_the_settings_are_the_model() -> None:
 def test_many_differences_are_counted() -> None:
     found = differences({"train": {}}, {"train": {f"k{number}": number for number in range(6)}})
     assert describe_differences(found).endswith("train.k3 was unset, is 3; and 2 more")
+
+
+def test_what_follows_from_other_rows_is_not_named_beside_them() -> None:
+    then = {"train": {"epochs": 10, "early_stopping": 3, "seed": 0}, "rows": [1, 2], "batches": [[16]]}
+    now = {"train": {"epochs": 5, "early_stopping": 2, "seed": 1}, "rows": [1, 3], "batches": [[32]]}
+    assert differences(then, now) == ["train.seed was 0, is 1", "the rows of train or eval"]
+    assert differences(then, {**now, "rows": [1, 2]})[0] == "train.early_stopping was 3, is 2"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sentencepiece import SentencePieceProcessor
+from tiny_sentencepiece import ALBERT, sentencepiece_tokenizer
 
 from models.config import TaskConfig
-from models.network.surface import Surface
+from models.network.surface import SPELLING_SIZE, Surface
 from models.training.batches import Batches
 from models.training.start import surface_fit
 from models.training.start.surface_fit import fit_surface, surface_logits
@@ -109,6 +111,21 @@ def test_two_texts_are_compared() -> None:
     layer, unseen, rows = fitted(ids, np.array(numbers, np.float32), "regression", segments)
     assert np.corrcoef(unseen[:, 0], numbers)[0, 1] > 0.9
     assert np.corrcoef(logits(layer, rows)[:, 0], numbers)[0, 1] > 0.9
+
+
+def test_every_family_of_tokenizers_has_spellings() -> None:
+    """Tokens that begin alike are alike; a token that begins a word is not like one within a word."""
+    tokenizer = sentencepiece_tokenizer("unigram", ALBERT)
+    pieces = SentencePieceProcessor(model_proto=tokenizer.sentencepiece_model)
+    vectors = surface_fit._spelling(tokenizer, list(tokenizer.special_ids))
+    assert vectors.shape == (tokenizer.vocabulary_size, SPELLING_SIZE)
+    known = np.linalg.norm(vectors, axis=1)
+    np.testing.assert_allclose(np.delete(known, tokenizer.special_ids), 1.0, atol=1e-5)
+    assert not known[list(tokenizer.special_ids)].any()
+    begins = {pieces.id_to_piece(index): index for index in range(tokenizer.vocabulary_size)}
+    pairs = [(begins[f"\u2581{piece}"], index) for piece, index in begins.items() if f"\u2581{piece}" in begins]
+    assert pairs
+    assert all(vectors[one] @ vectors[other] < 0.999 for one, other in pairs)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
