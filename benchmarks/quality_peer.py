@@ -45,11 +45,13 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the data sets")
     parser.add_argument("--preset", required=True, help="folder with config.json, vocabulary and weights")
     parser.add_argument("--seeds", type=int, default=1, help="runs with seeds 0, 1, ...; the mean is printed")
+    parser.add_argument("--first-seed", type=int, default=0, help="the first of these seeds")
     parser.add_argument("--bf16", action="store_true", help="bfloat16 instead of float32: faster on many CPUs")
     options = parser.parse_args()
     print("| data | metric | Hugging Face Trainer (mean) | seeds | training s |\n|---|---|---|---|---|", flush=True)
     for name in options.sets:
-        done = [train(options.data / name, seed, options) for seed in range(options.seeds)]
+        seeds = range(options.first_seed, options.first_seed + options.seeds)
+        done = [train(options.data / name, seed, options) for seed in seeds]
         values = [100 * value for value, _ in done]
         cells = (
             name,

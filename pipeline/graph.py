@@ -26,6 +26,7 @@ from components.steps.trainer import Trainer
 from components.steps.transform import Transform
 from models.config import ModelConfig, ModelsConfig, PresetConfig
 from models.presets.preset_files import resolve_preset
+from models.training.eval_metrics import deciding_metric
 from pipeline import project_names
 from pipeline.config import ProjectConfig
 from pipeline.paths import Paths
@@ -81,7 +82,7 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
         baselines[0].outputs["baselines"] if baselines else None,
         task=config.task,
         evaluation=config.evaluation,
-        training_metric=config.train.metric,
+        training_metric=deciding_metric(config.task, config.train),
     )
     served = ServingGate(examples, trainer.outputs["model"], task=config.task, serving=config.serving)
     served.add_upstream_node(evaluator)
