@@ -29,6 +29,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     DataCollatorWithPadding,
+    PrinterCallback,
     Trainer,
     TrainingArguments,
     set_seed,
@@ -126,6 +127,7 @@ def train(folder: Path, seed: int, options: argparse.Namespace) -> tuple[float, 
             data_collator=DataCollatorWithPadding(tokenizer),
             compute_metrics=measure,
         )
+        trainer.remove_callback(PrinterCallback)  # standard output is the table
         began = time.monotonic()
         trainer.train()
         seconds = time.monotonic() - began

@@ -23,12 +23,12 @@ from tflite.host.edge_classifier import EdgeClassifier
 from tflite.measure.parity import TextRow, compare, keras_reference
 
 TOLERANCES: dict[Variant, float] = {
-    "float32": 1e-4,
-    "float16": 1e-2,
-    "dynamic_int8": 0.1,
-    "weight_int8": 0.1,
-    "int4_tables": 0.2,
-    "int8": 0.9,
+    "float32": 1e-5,
+    "float16": 1e-3,
+    "dynamic_int8": 0.05,
+    "weight_int8": 0.02,
+    "int4_tables": 0.3,
+    "int8": 0.15,
 }
 TEXTS = ("the film is good", "the film is bad.", "", "Café films!", "the " * 40)
 APART: tuple[Variant, ...] = ("float32", "dynamic_int8", "int4_tables", "int8")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from ai_edge_quantizer import quantizer, recipe_manager
+from ai_edge_quantizer import quantizer
 from ai_edge_quantizer.algorithm_manager import AlgorithmName
+from ai_edge_quantizer.calibrator import Calibrator
 from ai_edge_quantizer.qtyping import TFLOperationName
+from ai_edge_quantizer.recipe_manager import RecipeManager
 
 from models.errors import ModelError
 from tflite.convert import flatbuffer
@@ -21,6 +23,8 @@ Features = Mapping[str, np.ndarray]
 
 _ALL = TFLOperationName.ALL_SUPPORTED
 _FLOAT16_OPERATIONS = (TFLOperationName.FULLY_CONNECTED, TFLOperationName.CONV_2D, TFLOperationName.EMBEDDING_LOOKUP)
+# MiniLM-L6 on TREC-6 and TweetEval emotion: 90 has the least loss of the logits among 75, 90, 99, all and the mean.
+_RANGE_PERCENTILE = 90
 _INT8_OPERATIONS = (TFLOperationName.FULLY_CONNECTED, TFLOperationName.CONV_2D)
 
 
@@ -54,8 +58,9 @@ def quantize(
     try:
         # The quantizer draws progress bars and prints a summary.
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            worker = quantizer.Quantizer(content, _recipe(variant))
-            ranges = worker.calibrate(rows) if variant == "int8" else None
+            recipe = _recipe(variant)
+            ranges = _usual_ranges(content, recipe, rows) if variant == "int8" else None
+            worker = quantizer.Quantizer(content, recipe.get_quantization_recipe())
             quantized = bytes(worker.quantize(ranges).quantized_model)
     except (ValueError, RuntimeError, KeyError) as error:
         raise ModelError(
@@ -69,8 +74,32 @@ def quantize(
     return quantize_tables(quantized, sensitivity)
 
 
-def _recipe(variant: Variant) -> Sequence[Mapping[str, Any]]:
-    manager = recipe_manager.RecipeManager()
+def _usual_ranges(content: bytes, recipe: RecipeManager, rows: Mapping[str, Iterable[Features]]) -> dict[str, Any]:
+    """The range of each activation that suffices for `_RANGE_PERCENTILE` percent of the rows.
+
+    The quantizer's default is a moving average that begins with the first row's range and takes 5% of each further row:
+    with few rows it is the first row's. The range of all rows together is as coarse as the strangest row makes it.
+    """
+    observer = Calibrator(content, qsv_update_func=_collect)
+    observer.calibrate(rows, recipe)
+    found = {name: observed.get("rows", [observed]) for name, observed in observer.get_model_qsvs().items()}
+    return {
+        name: {
+            "min": np.percentile([row["min"] for row in each], 100 - _RANGE_PERCENTILE, axis=0).astype(np.float32),
+            "max": np.percentile([row["max"] for row in each], _RANGE_PERCENTILE, axis=0).astype(np.float32),
+        }
+        for name, each in found.items()
+    }
+
+
+def _collect(earlier: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    rows = earlier.get("rows", [earlier])
+    rows.append(row)
+    return {"rows": rows}
+
+
+def _recipe(variant: Variant) -> RecipeManager:
+    manager = RecipeManager()
     if variant == "float16":
         for operation in _FLOAT16_OPERATIONS:
             manager.add_weight_only_config(".*", operation, 16, algorithm_key=AlgorithmName.FLOAT_CASTING)
@@ -93,5 +122,4 @@ def _recipe(variant: Variant) -> Sequence[Mapping[str, Any]]:
         manager.add_quantization_config(
             ".*surface.*", TFLOperationName.FULLY_CONNECTED, algorithm_key=AlgorithmName.NO_QUANTIZE
         )
-    recipe: Sequence[Mapping[str, Any]] = manager.get_quantization_recipe()
-    return recipe
+    return manager

@@ -203,3 +203,11 @@ def test_a_stored_preset_of_an_earlier_version_reads_two_texts_only_together() -
     assert isinstance(earlier, PresetConfig)
     assert isinstance(now, PresetConfig)
     assert (earlier.pair_encoding, now.pair_encoding) == ("together", "auto")
+
+
+def test_a_stored_preset_of_an_earlier_version_has_no_linear_part() -> None:
+    stored = ModelsConfig.model_validate({"model": {"preset": "folder"}}).model_dump(mode="json")
+    assert stored["model"].pop("linear_rows") > 0
+    earlier = ModelsConfig.from_stored(stored).model
+    assert isinstance(earlier, PresetConfig)
+    assert earlier.linear_rows == 0

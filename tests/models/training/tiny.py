@@ -18,7 +18,8 @@ runtime.prepare()
 import keras  # noqa: E402  # not before the runtime is decided
 import numpy as np  # noqa: E402
 
-from models.config import TaskConfig, TrainConfig  # noqa: E402
+from models.build import build_model, layer_depths  # noqa: E402
+from models.config import EncoderConfig, TaskConfig, TrainConfig  # noqa: E402
 from models.training.batches import Batches  # noqa: E402
 from models.training.progress import Progress  # noqa: E402
 from models.training.token_rows import TokenRows  # noqa: E402
@@ -113,8 +114,18 @@ def fit(
     )
 
 
-def run(weights: str, cpus: int = 1, kill_at: int | None = None, **arguments: Any) -> None:
-    """Trains on this many logical CPUs and writes weights and report; kills itself at step `kill_at`, if given."""
+def run(
+    weights: str,
+    cpus: int = 1,
+    kill_at: int | None = None,
+    fused: dict[str, Any] | None = None,
+    eval_count: int = 40,
+    **arguments: Any,
+) -> None:
+    """Trains on this many logical CPUs and writes weights and report; kills itself at step `kill_at`, if given.
+
+    `fused`: settings of an encoder with a linear part, instead of the tiny model.
+    """
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]
@@ -124,7 +135,10 @@ def run(weights: str, cpus: int = 1, kill_at: int | None = None, **arguments: An
         if kill_at is not None and progress.step >= kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    trained = fit(on_progress=on_progress, **arguments)
+    if fused is not None:
+        config = EncoderConfig(**fused)
+        arguments |= {"make_model": lambda: build_model(config, tokenizer=TOKENIZER, outputs=2), "depths": layer_depths}
+    trained = fit(on_progress=on_progress, evaluation=rows(eval_count, 1), **arguments)
     arrays = {str(i): v.numpy() for i, v in enumerate(trained.model.weights)}
     np.savez(weights, report=np.array(json.dumps(trained.report)), **arrays)
 

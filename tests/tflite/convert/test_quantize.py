@@ -91,3 +91,8 @@ def test_int8_multiplies_integers_and_leaves_norms_and_softmax_alone(content: by
     integer, number = flatbuffer.schema.TensorType.INT8, flatbuffer.schema.TensorType.FLOAT32
     assert kinds["FULLY_CONNECTED"] == kinds["CONV_2D"] == {integer}
     assert kinds["SOFTMAX"] == kinds["RSQRT"] == kinds["SQUARED_DIFFERENCE"] == {number}
+
+
+def test_no_row_of_the_calibration_counts_more_than_another(content: bytes) -> None:
+    backwards = {name: list(rows)[::-1] for name, rows in CALIBRATION.items()}
+    assert quantize(content, "int8", CALIBRATION) == quantize(content, "int8", backwards)

@@ -12,6 +12,8 @@ import tiny_checkpoints
 from models.build import build_model, layer_depths
 from models.config import PresetConfig, TaskConfig, TrainConfig
 from models.presets.preset import preset_tokenizer
+from models.training import eval_metrics
+from models.training.batches import Batches
 from models.training.token_rows import TokenRows
 from models.training.training_run import TrainedModel, train
 from tflite.host.labels import LabelSpace
@@ -67,6 +69,17 @@ def test_the_default_rates_are_those_of_two_texts(bert: str, default: TrainedMod
     alike, decayed = (fit(bert, layer_decay=decay, head_multiple=head) for decay, head in ((1.0, 3.0), (0.85, 10.0)))
     np.testing.assert_array_equal(weights(default), weights(alike))
     assert np.abs(weights(default) - weights(decayed)).max() > 1e-5
+
+
+def test_the_exported_preset_has_the_metric_that_was_measured(default: TrainedModel) -> None:
+    evaluation = rows(100, 1)
+    batch = Batches(evaluation, (8,), len(evaluation), pad_id=0).make_batch(np.arange(len(evaluation)))
+    found = np.asarray(default.model(batch.features, training=False))
+    measured = eval_metrics.compute(found, np.asarray(evaluation.targets), TaskConfig(), LABELS)
+    best = default.report["history"][default.report["best_epoch"] - 1]
+    assert default.report["linear_weight"] > 0
+    assert default.report["head_start"]["rows"] == 64
+    assert (measured["loss"], measured["accuracy"]) == pytest.approx((best["loss"], best["accuracy"]), abs=1e-4)
 
 
 def test_xla_compiles_both_passes(bert: str, default: TrainedModel) -> None:
