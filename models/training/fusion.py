@@ -21,7 +21,7 @@ from tflite.host.labels import LabelSpace
 FEWEST_ROWS = 50
 """With fewer eval rows the weights would be chance."""
 _MOST_VALUES = 1_000_000  # rows times outputs: enough for two numbers
-_LOWEST, _HIGHEST = 0.05, 20.0  # of the encoder's factor
+_LOWEST, _HIGHEST = 1e-3, 20.0  # of a part's factor
 _MOST = 5.0  # of the linear model's weight, as a multiple of the encoder's
 
 
@@ -75,14 +75,14 @@ def fit(
     wrong = (usual > 0) != (targets > 0.5) if several else usual.argmax(axis=1) != targets
     if not wrong.any():  # then the loss falls without end, and only the size of the logits matters
         return Fusion(default)
-    loss = _log_loss_of_several(first, second, targets > 0.5) if several else _log_loss(first, second, targets)
-    found = optimize.minimize(
-        loss, (1.0, default), jac=True, method="L-BFGS-B", bounds=[(_LOWEST, _HIGHEST), (0.0, _MOST * _HIGHEST)]
-    )
-    factor, weight = found.x
-    if not np.isfinite(found.x).all():
+    # The encoder alone, and it with the most of the linear model: in their factors the limits are bounds.
+    parts = np.stack([first, first + _MOST * second])
+    loss = _log_loss_of_several(parts, targets > 0.5) if several else _log_loss(parts, targets)
+    begin, bounds = (1.0 - default / _MOST, default / _MOST), [(_LOWEST, _HIGHEST), (0.0, _HIGHEST)]
+    found = optimize.minimize(loss, begin, jac=True, method="L-BFGS-B", bounds=bounds).x
+    if not np.isfinite(found).all():
         return Fusion(default)
-    return Fusion(float(min(weight, _MOST * factor)), float(factor))
+    return Fusion(float(_MOST * found[1]), float(found.sum()))
 
 
 def install(model: keras.Model, fusion: Fusion) -> None:
@@ -98,10 +98,9 @@ _Loss = Callable[[np.ndarray], tuple[float, np.ndarray]]
 """From the two weights to the mean loss and its gradient. It is convex in them."""
 
 
-def _log_loss(first: np.ndarray, second: np.ndarray, targets: np.ndarray) -> _Loss:
-    rows = np.arange(len(targets))
-    # Relative to the logit of what is true.
-    margins = np.stack([logits - logits[rows, targets][:, None] for logits in (first, second)])
+def _log_loss(parts: np.ndarray, targets: np.ndarray) -> _Loss:
+    """Of labels, int [N], and the two parts' logits, [2, N, C]."""
+    margins = parts - parts[:, np.arange(len(targets)), targets][..., None]  # relative to the logit of what is true
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         logits = np.tensordot(weights, margins, axes=1)
@@ -111,8 +110,9 @@ def _log_loss(first: np.ndarray, second: np.ndarray, targets: np.ndarray) -> _Lo
     return loss
 
 
-def _log_loss_of_several(first: np.ndarray, second: np.ndarray, true: np.ndarray) -> _Loss:
-    margins = np.stack([np.where(true, -logits, logits) for logits in (first, second)])
+def _log_loss_of_several(parts: np.ndarray, true: np.ndarray) -> _Loss:
+    """Of sets of labels, bool [N, C], and the two parts' logits, [2, N, C]."""
+    margins = np.where(true, -parts, parts)
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         logits = np.tensordot(weights, margins, axes=1)

@@ -122,3 +122,23 @@ def test_a_preset_has_no_linear_part_that_could_not_be_weighed() -> None:
     assert resolve_linear_part(preset, FEWEST_ROWS - 1).linear_rows == 0
     assert resolve_linear_part(preset, FEWEST_ROWS) == preset
     assert resolve_linear_part(scratch, 2) == scratch, "an encoder from scratch is trained on top of it"
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_limit_is_kept_without_shrinking_the_logits(several: bool) -> None:
+    """An encoder that knows nothing has its least weight, and the linear model's logits the size that they deserve."""
+    encoder, targets = _logits(1, 0.0)
+    linear, _ = _logits(2, 1.5)
+    task = TaskConfig(type="multi_label") if several else TaskConfig()
+    wanted = np.eye(3, dtype=np.float32)[targets] if several else targets
+    found = fit(encoder, linear, wanted, task=task, labels=_LABELS, default=1.0)
+    assert found.linear / found.encoder == pytest.approx(5.0, rel=0.02)
+
+    def loss(fusion: Fusion) -> float:
+        logits = fusion.apply(encoder, linear).astype(np.float64)
+        if several:
+            return float(np.logaddexp(0.0, np.where(wanted > 0.5, -logits, logits)).mean())
+        return float(-special.log_softmax(logits, axis=1)[np.arange(len(targets)), targets].mean())
+
+    larger, smaller = (Fusion(found.linear * size, found.encoder * size) for size in (1.3, 0.7))
+    assert loss(found) < min(loss(larger), loss(smaller))
