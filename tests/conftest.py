@@ -64,10 +64,9 @@ def repository() -> Path:
 @pytest.fixture(scope="session")
 def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
     """Kind of task to its tiny model, exported as a run does it. Tests that change one copy it."""
-    from tiny_exports import KINDS, export
+    from tiny_exports import Exports
 
-    folder = tmp_path_factory.mktemp("exports")
-    return {kind: export(kind, folder / kind / "Format-Serving") for kind in KINDS}
+    return Exports(tmp_path_factory.mktemp("exports"))
 
 
 @pytest.fixture(scope="session")
