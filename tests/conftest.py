@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -19,6 +20,9 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Shared by tests: tiny models, small servers, clients.
 sys.path[:0] = [str(folder) for folder in sorted((REPOSITORY / "tests" / "support").iterdir())]
+
+# TensorFlow's graphs are many Python objects; collecting garbage less often saves 4 to 9% of the processor time.
+gc.set_threshold(50_000, 20, 10)
 
 # A shell that starts the tests in the background, or nohup, ignores these signals, and a run keeps that setting.
 for _number in (signal.SIGINT, signal.SIGHUP):
@@ -64,10 +68,9 @@ def repository() -> Path:
 @pytest.fixture(scope="session")
 def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
     """Kind of task to its tiny model, exported as a run does it. Tests that change one copy it."""
-    from tiny_exports import KINDS, export
+    from tiny_exports import Exports
 
-    folder = tmp_path_factory.mktemp("exports")
-    return {kind: export(kind, folder / kind / "Format-Serving") for kind in KINDS}
+    return Exports(tmp_path_factory.mktemp("exports"))
 
 
 @pytest.fixture(scope="session")

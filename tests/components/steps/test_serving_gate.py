@@ -62,14 +62,20 @@ def examine(exported: Exported, folder: Path, model: Path | None = None, **confi
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_model_predicts_as_keras_does(kind: str, exports: dict[str, Exported], tmp_path: Path) -> None:
-    report = examine(exports[kind], tmp_path)
-    assert report["blessed"], report
-    assert report["failed"] == 0
+def test_every_kind_of_model_predicts_as_keras_does_within_the_latency_budget(
+    kind: str, exports: dict[str, Exported], tmp_path: Path
+) -> None:
+    """One kind gets a budget that no server meets, the others one that any server meets."""
+    report = examine(exports[kind], tmp_path, latency_ms=0.001 if kind == "single" else 1e6)
+    assert report["failed"] == 0, report
     assert report["rows"] == len(TEXTS)
     # Three ways and two protocols for each row, and all rows at once.
     assert report["requests"] == 2 * (3 * len(TEXTS) + 1)
     assert 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p99"]
+    assert report["blessed"] == (kind != "single"), report
+    if kind == "single":
+        assert "serving.latency_ms allows 0.001 ms" in report["verdict"]
+        assert report["again"], "a machine that is busy now may be idle in the next run"
 
 
 def test_a_differing_prediction_is_named_by_row_and_request(exports: dict[str, Exported], tmp_path: Path) -> None:
@@ -84,13 +90,6 @@ def test_a_differing_prediction_is_named_by_row_and_request(exports: dict[str, E
     assert report["verdict"].startswith("not served: gRPC predict of all 6 rows at once: row")
     assert "and Keras predicts" in report["verdict"]
     assert report["failed"] > 1
-
-
-def test_the_latency_budget_is_enforced(exports: dict[str, Exported], tmp_path: Path) -> None:
-    report = examine(exports["single"], tmp_path, latency_ms=0.001)
-    assert not report["blessed"]
-    assert "serving.latency_ms allows 0.001 ms" in report["verdict"]
-    assert report["again"], "a machine that is busy now may be idle in the next run"
 
 
 def test_a_model_that_the_server_cannot_load(exports: dict[str, Exported], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -44,48 +45,45 @@ def _transform(
     return transformed
 
 
-def test_the_transform_graph_gives_the_golden_ids(tmp_path: Path) -> None:
-    golden = golden_text.rows()
-    rows = [{"text": [row["bytes"]], "label": [b"pos"]} for row in golden]
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """The golden texts, with three labels in turn, of which the third is unknown."""
+    labels = itertools.cycle([b"pos", b"neg", b"never seen"])
+    rows = [{"text": [row["bytes"]], "label": [next(labels)]} for row in golden_text.rows()]
     specs = {name: tf.io.FixedLenFeature([1], tf.string) for name in ("text", "label")}
-    labels = LabelSpace(labels=("neg", "pos"), counts=(1, 1), rows=2)
-    transformed = _transform(rows, specs, TaskConfig(), labels, tmp_path)
-    got = [list(row["token_ids"]) for row in transformed]
-    assert got == [row["token_ids"] for row in golden]
+    space = LabelSpace(labels=("neg", "pos"), counts=(1, 1), rows=2)
+    return _transform(rows, specs, TaskConfig(), space, tmp_path_factory.mktemp("single"))
 
 
-@pytest.mark.parametrize(
-    ("task", "labels", "spec", "values", "targets"),
-    [
-        (
-            TaskConfig(),
-            LabelSpace(labels=("neg", "pos"), counts=(1, 1), rows=2),
-            tf.io.FixedLenFeature([1], tf.string),
-            [[b"pos"], [b"neg"], [b"never seen"]],
-            [[1], [0], [-1]],
-        ),
-        (
-            TaskConfig(type="multi_label"),
-            LabelSpace(labels=("a", "b", "c"), counts=(1, 1, 1), rows=3),
-            tf.io.VarLenFeature(tf.string),
-            [[b"c", b"a"], [], [b"b"]],
-            [[1, 0, 1], [0, 0, 0], [0, 1, 0]],
-        ),
-        (
-            TaskConfig(type="regression"),
-            LabelSpace(rows=3, mean=1.0, std=2.0),
-            tf.io.FixedLenFeature([1], tf.float32),
-            [[0.5], [-1.0], [3.0]],
-            [[0.5], [-1.0], [3.0]],
-        ),
-    ],
-    ids=["single_label", "multi_label", "regression"],
-)
-def test_targets(task: Any, labels: Any, spec: Any, values: Any, targets: Any, tmp_path: Path) -> None:
-    rows = [{"text": [b"good film"], "label": value} for value in values]
-    specs = {"text": tf.io.FixedLenFeature([1], tf.string), "label": spec}
-    transformed = _transform(rows, specs, task, labels, tmp_path)
-    np.testing.assert_array_equal([row["target"] for row in transformed], targets)
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """Pairs of texts with the numbers 0.5, -1 and 3."""
+    rows = [{"text": [b"good film"], "other": [b"bad"], "label": [number]} for number in (0.5, -1.0, 3.0)]
+    specs = {name: tf.io.FixedLenFeature([1], tf.string) for name in ("text", "other")}
+    specs["label"] = tf.io.FixedLenFeature([1], tf.float32)
+    task, space = TaskConfig(type="regression", text_pair="other"), LabelSpace(rows=3, mean=1.0, std=2.0)
+    return _transform(rows, specs, task, space, tmp_path_factory.mktemp("pairs"))
+
+
+def test_the_transform_graph_gives_the_golden_ids(single: list[dict[str, Any]]) -> None:
+    assert [list(row["token_ids"]) for row in single] == [row["token_ids"] for row in golden_text.rows()]
+
+
+def test_labels_are_positions_and_unknown_ones_negative(single: list[dict[str, Any]]) -> None:
+    assert len(single) >= 3
+    np.testing.assert_array_equal([row["target"] for row in single], np.resize([1, 0, -1], len(single))[:, None])
+
+
+def test_numbers_stay(pairs: list[dict[str, Any]]) -> None:
+    np.testing.assert_array_equal([row["target"] for row in pairs], [[0.5], [-1.0], [3.0]])
+
+
+def test_several_labels_are_marked_each(tmp_path: Path) -> None:
+    rows = [{"text": [b"good film"], "label": value} for value in ([b"c", b"a"], [], [b"b"])]
+    specs = {"text": tf.io.FixedLenFeature([1], tf.string), "label": tf.io.VarLenFeature(tf.string)}
+    labels = LabelSpace(labels=("a", "b", "c"), counts=(1, 1, 1), rows=3)
+    transformed = _transform(rows, specs, TaskConfig(type="multi_label"), labels, tmp_path)
+    np.testing.assert_array_equal([row["target"] for row in transformed], [[1, 0, 1], [0, 0, 0], [0, 1, 0]])
 
 
 def test_byte_pairs_in_the_transform_graph(tmp_path: Path) -> None:
@@ -100,10 +98,7 @@ def test_byte_pairs_in_the_transform_graph(tmp_path: Path) -> None:
     assert not any(any(row["segment_ids"]) for row in transformed)
 
 
-def test_a_pair_has_segments(tmp_path: Path) -> None:
-    rows = [{"text": [b"good film"], "other": [b"bad"], "label": [b"pos"]}]
-    specs = {name: tf.io.FixedLenFeature([1], tf.string) for name in ("text", "other", "label")}
-    labels = LabelSpace(labels=("neg", "pos"), counts=(1, 1), rows=2)
-    (row,) = _transform(rows, specs, TaskConfig(text_pair="other"), labels, tmp_path)
-    assert len(row["token_ids"]) == len(row["segment_ids"])
-    assert list(row["segment_ids"]) == [0, 0, 0, 0, 1, 1]
+def test_a_pair_has_segments(pairs: list[dict[str, Any]]) -> None:
+    for row in pairs:
+        assert len(row["token_ids"]) == len(row["segment_ids"])
+        assert list(row["segment_ids"]) == [0, 0, 0, 0, 1, 1]

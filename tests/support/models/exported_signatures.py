@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,13 @@ CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
 
 def signatures(exported: Exported) -> Any:
-    """The loaded signatures (kept together with the module that owns their variables)."""
-    module = tf.saved_model.load(str(exported.folder))
+    """The loaded signatures (kept together with the module that owns their variables), loaded once."""
+    return _load(exported.folder)
+
+
+@lru_cache(maxsize=16)  # for as long as a file's exports: no test changes one that it has loaded
+def _load(folder: Path) -> Any:
+    module = tf.saved_model.load(str(folder))
     return type("Loaded", (dict,), {"module": module})(module.signatures)
 
 

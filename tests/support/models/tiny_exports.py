@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import golden_text
@@ -41,7 +43,31 @@ class Exported:
 
     def ask_keras(self, texts: list[bytes], pairs: list[bytes] | None = None) -> dict[str, np.ndarray]:
         """Predictions of the Keras model itself."""
-        return RestoredModel(self.model, self.tokenizer, self.labels, self.task).predict(texts, pairs)
+        return self._restored.predict(texts, pairs)
+
+    @cached_property
+    def _restored(self) -> RestoredModel:
+        # Made once: its graph of the text operations takes a second or two.
+        return RestoredModel(self.model, self.tokenizer, self.labels, self.task)
+
+
+class Exports(Mapping[str, Exported]):
+    """Kind of task to its tiny model, exported when it is first asked for: an export takes four seconds."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made: dict[str, Exported] = {}
+
+    def __getitem__(self, kind: str) -> Exported:
+        if kind not in self._made:
+            self._made[kind] = export(kind, self._folder / kind / "Format-Serving")
+        return self._made[kind]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(KINDS)
+
+    def __len__(self) -> int:
+        return len(KINDS)
 
 
 def tiny_model(

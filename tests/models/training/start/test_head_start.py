@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +21,7 @@ from models.errors import Interrupted
 from models.training.progress import Position, Progress
 from models.training.start import head_start
 from models.training.start.head_start import choose_rows, set_head, split
+from models.training.training_run import TrainedModel
 from tflite.host.labels import LabelSpace
 
 RunTiny = Callable[..., tuple[int, list[np.ndarray], dict[str, Any]]]
@@ -27,6 +29,21 @@ TASKS = ("single_label", "multi_label", "regression")
 # A rate at which nothing is learned: the trained weights are those of the start.
 STILL = {"epochs": 1, "learning_rate": 1e-12, "weight_decay": 0.0}
 PAIRS = {"preset": True, "pairs": True}
+
+
+Starts = Callable[[str], tuple[TrainedModel, list[str]]]
+
+
+@pytest.fixture(scope="module")
+def starts(tiny: ModuleType) -> Starts:
+    """Task to a model at its start, trained once, and what was said; no test changes it."""
+
+    @cache
+    def start(task: str) -> tuple[TrainedModel, list[str]]:
+        notes: list[str] = []
+        return tiny.fit(task=task, train_config=STILL, **PAIRS, on_note=notes.append), notes
+
+    return start
 
 
 def started(
@@ -51,9 +68,8 @@ def scaled(embeddings: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_trained_model_starts_with_scikit_learns_regression(tiny: ModuleType, task: str) -> None:
-    notes: list[str] = []
-    trained = tiny.fit(task=task, train_config=STILL, **PAIRS, on_note=notes.append)
+def test_a_trained_model_starts_with_scikit_learns_regression(tiny: ModuleType, starts: Starts, task: str) -> None:
+    trained, notes = starts(task)
     rows = tiny.rows(120, task=task)
     features = tiny.features(rows)
     embeddings, logits = scaled(np.asarray(split(trained.model)[0](features))), np.asarray(trained.model(features))
@@ -86,10 +102,12 @@ def test_only_two_texts_with_a_preset_start_so(tiny: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_first_steps_have_a_lower_loss_than_those_of_a_random_head(tiny: ModuleType, task: str) -> None:
+def test_the_first_steps_have_a_lower_loss_than_those_of_a_random_head(
+    tiny: ModuleType, starts: Starts, task: str
+) -> None:
     config = {**STILL, "contrastive": "off"}
     random = tiny.fit(task=task, train_config=config, preset=True).report["history"][0]["train_loss"]
-    assert tiny.fit(task=task, train_config=config, **PAIRS).report["history"][0]["train_loss"] < random
+    assert starts(task)[0].report["history"][0]["train_loss"] < random
 
 
 def test_a_label_without_rows_gets_the_lowest_logit() -> None:
@@ -188,9 +206,8 @@ def test_a_frozen_encoder_starts_with_the_head_that_fits_it(tiny: ModuleType) ->
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_starts_too(tiny: ModuleType, precision: str) -> None:
-    trained = tiny.fit(train_config={**STILL, "precision": precision}, **PAIRS)
-    whole = tiny.fit(train_config=STILL, **PAIRS)
+def test_mixed_precision_starts_too(tiny: ModuleType, starts: Starts, precision: str) -> None:
+    trained, whole = tiny.fit(train_config={**STILL, "precision": precision}, **PAIRS), starts("single_label")[0]
     for ours, theirs in zip(trained.model.weights, whole.model.weights, strict=True):
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=0.1)
 
