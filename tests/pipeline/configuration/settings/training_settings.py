@@ -166,7 +166,7 @@ def _(a: Setting, b: Setting) -> None:
     assert loss(b, targets, [[-9.0, 9.0]], many) > 100 * loss(a, targets, [[-9.0, 9.0]], many)
 
 
-@setting("train.class_weights", "balanced", {"yes": 7.0}, steps="Trainer")
+@setting("train.class_weights", "balanced", {"yes": 7.0}, steps="Trainer Evaluator")
 def _(a: Setting, b: Setting) -> None:
     weights = [
         row_weights(np.array([0, 1]), 2, here.models.task, label_weights(here.models.task, here.models.train, LABELS))
