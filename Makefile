@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # One process per core, each with whole files, so that a file's fixtures are made once. At most eight: each process
-# takes up to 2.5 GB. In the tree's order, which has the longest files in the middle and leaves no core idle at the end.
+# takes up to 2.5 GB. In the order of tests/conftest.py, which leaves no core idle at the end.
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-all bench fuzz check hooks format lock docs release-check clean

@@ -34,14 +34,16 @@ def test_what_is_ignored_stays_ignored() -> None:
 
 
 # The main thread catches the first request, like a step whose clean-up hangs; or it runs no Python code at all, like
-# TensorFlow while it compiles: here, a regular expression that backtracks for hours.
+# TensorFlow while it compiles: here, it waits for a lock that it holds itself, which no signal interrupts.
 _BUSY = {
     "cleaning up": "time.sleep(60)",
-    "outside Python": "ctypes.CDLL(None).usleep(60_000_000)",
+    "outside Python": "libc.pthread_mutex_lock(mutex)",
 }
 _PROGRAM = """
 import contextlib, ctypes, os, sys, time
 from pipeline.runs.interruption import interruptible
+libc, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(128)
+libc.pthread_mutex_lock(mutex)
 with interruptible() as interruption:
     interruption.on_first = lambda: os.write(1, b"first\\n") and 1 / 0  # its error does not matter
     interruption.on_second = lambda: os.write(1, b"second\\n")
