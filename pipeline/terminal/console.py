@@ -74,7 +74,7 @@ class View:
         self._step = ""
         self._note = ""
         self._begin = 0.0
-        self._ended = threading.Event()
+        self._ended, self._beating = threading.Event(), threading.Thread()
 
     def say(self, text: str) -> None:
         """One line about the run as a whole or the step in progress."""
@@ -92,7 +92,8 @@ class View:
             self._live.start()
         else:
             self._ended = threading.Event()
-            threading.Thread(target=self._beat, args=(self._ended,), name="progress", daemon=True).start()
+            self._beating = threading.Thread(target=self._beat, args=(self._ended,), name="progress", daemon=True)
+            self._beating.start()
 
     def progress(self, note: str) -> None:
         """Reports the progress of the current step: parts joined by ", ", the most important first.
@@ -105,6 +106,8 @@ class View:
 
     def ended(self, step: str, status: str, seconds: float) -> None:
         self._ended.set()
+        if self._beating.is_alive():
+            self._beating.join(timeout=1.0)  # it may be writing, and the caller may close the stream next
         if self._live is not None:
             self._live.stop()
             self._live = None

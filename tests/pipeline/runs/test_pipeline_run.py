@@ -169,6 +169,7 @@ def test_an_interruption_that_a_step_swallows_ends_the_run_before_the_next(graph
             signal.raise_signal(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             graph.started("Trainer")
+        graph.ended("Trainer", "interrupted", 0.1)
 
 
 def test_a_full_disk_is_said_to_be_full(graph: _Graph) -> None:
