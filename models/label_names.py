@@ -14,6 +14,11 @@ from typing import TypeVar
 
 Value = TypeVar("Value")
 
+MISSING_WORDS = frozenset(
+    {"n/a", "#n/a", "n.a.", "na", "nan", "<na>", "nat", "null", "#null!", "(null)", "nil", "(blank)"}
+)
+MISSING_WORDS |= {"\\n", "#div/0!", "#value!", "#ref!", "#name?", "#num!"}
+"""What programs write where a value is missing, in lower case. Not "none" and "unknown", which are labels, too."""
 MAX_LABEL_CHARACTERS = 100
 """A longer label is more likely a text."""
 _WHOLE = re.compile(r"(-?\d+)\.0+")
@@ -90,4 +95,6 @@ def label_warning(label: str) -> str:
         return "has a tab or another control character, which breaks tables and logs that show it"
     if len(label) > MAX_LABEL_CHARACTERS:
         return f"has over {MAX_LABEL_CHARACTERS} characters, like a text: is task.label the right column?"
+    if label.casefold() in MISSING_WORDS:
+        return "is learned like any other: delete its rows if it stands for a missing label"
     return ""

@@ -82,8 +82,6 @@ def summarize_label_errors(errors: Mapping[str, Sequence[LabelError]]) -> dict[s
     likely = [error for found in errors.values() for error in found if error.likely]
     listed = sorted(likely, key=lambda error: (error.probability, error.key))[:MOST_LISTED]
     rows = [{**asdict(error), "given": list(error.given), "suggested": list(error.suggested)} for error in listed]
-    for row in rows:
-        del row["key"]
     return {"found": {split: sum(error.likely for error in found) for split, found in errors.items()}, "rows": rows}
 
 

@@ -16,7 +16,7 @@ from components.data.formats.readers import Row, Table
 from components.data.formats.table import DuplicateKey
 from components.data.text_keys import TextReading
 from components.data.values.cells import BadValueError, as_text, describe_non_text, nearest_text
-from components.data.values.numbers import COMMA, POINT, NumberColumn, read_number
+from components.data.values.numbers import COMMA, LARGEST, POINT, NumberColumn, is_computable, read_number
 from components.data.values.written_lists import describe_non_label, is_vector, parse_bare_list, parse_list
 from models.config import TaskConfig
 from models.errors import DataError
@@ -228,13 +228,13 @@ def _number(target: Any, mark: str | None, numbers: NumberColumn) -> float:
         raise BadValueError("no label")
     if isinstance(target, int | float | decimal.Decimal):  # its decimal mark is not in question
         number = _float(target)
-        if not math.isfinite(number):
-            raise BadValueError("a label that is not a finite number")
+        if not is_computable(number):
+            raise BadValueError(_not_computable(number))
         numbers.units.update([""] if number else [])
         return number
     reading = read_number(text)
     if reading is None:
-        raise BadValueError("a label that is not a number")
+        raise BadValueError(_not_computable(_plain_float(text)))
     numbers.add(text, reading)
     if mark is None:
         if POINT not in reading.by_mark:
@@ -242,7 +242,23 @@ def _number(target: Any, mark: str | None, numbers: NumberColumn) -> float:
         mark = POINT
     if mark not in reading.by_mark:
         raise BadValueError(f"a label that is not a number with a decimal {'comma' if mark == COMMA else 'point'}")
-    return reading.by_mark[mark]
+    number = reading.by_mark[mark]
+    if not is_computable(number):
+        raise BadValueError(_not_computable(number))
+    return number
+
+
+def _plain_float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _not_computable(number: float) -> str:
+    if math.isnan(number):
+        return "a label that is not a number"
+    return f"a label that is too large to learn from (beyond {LARGEST:.1g}), perhaps a mark for a missing one"
 
 
 def _float(number: float | decimal.Decimal) -> float:

@@ -2,7 +2,7 @@
 
 A model is better if its metric is, on the same rows. It is not asked that the bootstrap interval of the gain is above
 0: on a few hundred rows that would stop every other good model. The interval is shown, and a note says where a gain
-may be chance. With fewer than `bootstrap.FEWEST_ROWS` rows there is no interval, and the measured gain alone decides.
+may be chance. With fewer than `FEWEST_ROWS` rows there is no interval: the measured gain alone decides, with a warning.
 
 What cannot be compared does not pass if the severity is `error`: a baseline that could not be fitted, a model that
 breaks on some rows, a metric that is undefined (the correlation of constant predictions).
@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from components.config import EvaluationConfig, Severity
 from components.evaluation.measurements import (
+    FEWEST_ROWS,
     INTERVAL,
     MAJORITY,
     BaselineFacts,
@@ -69,7 +70,7 @@ class BaselineJudgement:
     @property
     def warns(self) -> bool:
         """Whether the user must be warned, although the model passes."""
-        return self.passed and not self.better
+        return self.passed and (not self.better or self.rows < FEWEST_ROWS)
 
 
 def judge_baselines(measured: Measurements, config: EvaluationConfig) -> Iterator[BaselineJudgement]:
@@ -121,7 +122,7 @@ def _compared(
     if gain <= _ROUNDING:
         relation = f"is not better than the {distinct(other, value)} of {found.title}"
         return _finished(found, False, f"{metric} {distinct(value, other)} {place} {relation}{chance}")
-    if interval is not None and interval[0] <= 0:
+    if comparison.rows < FEWEST_ROWS or (interval is not None and interval[0] <= 0):
         gained = (
             f"{metric} {distinct(value, other)} {place} is better than the {distinct(other, value)} of {found.title}"
         )
@@ -134,4 +135,6 @@ def _finished(found: BaselineJudgement, better: bool | None, sentence: str) -> B
     how = "" if passed else f"; to push it nevertheless: --set evaluation.baselines.{found.name}=warn"
     if passed and better is False:
         how = "; train longer, use a preset, or get more labelled rows"
+        if found.value == found.baseline == 0 and found.metric != "mse":
+            how = "; not one answer is right: do these rows have the labels of the training rows?"
     return replace(found, better=better, passed=passed, sentence=f"{sentence}{how}")

@@ -16,14 +16,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
-from components.evaluation.measurements import INTERVAL
+from components.evaluation.measurements import FEWEST_ROWS, INTERVAL
 from components.evaluation.weighted_metrics import WeightedMetric
 
 RESAMPLES = 1000
 MOST_UNDEFINED = 0.1
 """A metric that is undefined in a larger share of the draws (no row of a label was drawn) has no interval."""
-FEWEST_ROWS = 20
-"""With fewer rows there is no interval: draws of so few rows are too similar to show the effect of chance."""
 _SEED = 20_031
 _CELLS = 2**19
 """The largest size of an array of counts: the draws are made in blocks."""

@@ -14,6 +14,8 @@ Metrics = Mapping[str, float]
 
 MAJORITY, LINEAR = "majority", "linear"
 """The names of the baselines, as in `evaluation.baselines`: the trivial answer and the linear model."""
+FEWEST_ROWS = 20
+"""With fewer rows there is no interval: draws of so few rows are too similar to show the effect of chance."""
 INTERVAL = 0.8
 """The share of the draws (`bootstrap.py`) between the bounds of a loss: one in ten is below them, one in ten above."""
 

@@ -56,10 +56,13 @@ def _exact(number: float) -> str:
 
 
 def distinct(number: float, other: float) -> str:
-    """A measured number, with at least two decimals, and enough of them to differ from another number."""
+    """A measured number, with at least two decimals, and enough of them to differ from another number, which may be
+    shown rounded in the same way or with all its decimals."""
     if number == other:
         return f"{number:.4f}"
-    texts = (f"{number:.{decimals}f}" for decimals in range(2, 10))
-    return next(
-        (text for text in texts if (float(text) < other) == (number < other) and float(text) != other), str(number)
-    )
+
+    def differs(decimals: int) -> bool:
+        shown, rounded = float(f"{number:.{decimals}f}"), float(f"{other:.{decimals}f}")
+        return all(shown != value and (shown < value) == (number < other) for value in (other, rounded))
+
+    return next((f"{number:.{decimals}f}" for decimals in range(2, 10) if differs(decimals)), str(number))

@@ -12,8 +12,8 @@ A loss to the live model is compared with `max_loss_to_live`, using its bootstra
   engineers would learn to ignore the gate.
 - A measured loss within the limit passes. Requiring the whole interval to be within it (a test of non-inferiority)
   would block nearly everything on a few hundred rows. If there are too few rows to tell, a note says so.
-- With fewer than `bootstrap.FEWEST_ROWS` rows there is no meaningful interval, and the measured loss alone decides. The
-  same holds if `max_loss_to_live` is negative: a required improvement must be measured.
+- With fewer than `measurements.FEWEST_ROWS` rows there is no meaningful interval, and the measured loss alone decides.
+  The same holds if `max_loss_to_live` is negative: a required improvement must be measured.
 """
 
 from __future__ import annotations

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from scipy import special
 
@@ -24,11 +28,20 @@ def deciding_metric(task: TaskConfig, config: TrainConfig) -> str:
     return "macro_f1" if balanced else _AUTO[task.type]
 
 
-def is_better(metric: str, value: float, best: float | None) -> bool:
-    """Whether `value` beats `best` (None: no value yet). NaN, such as the correlation of a constant, never does."""
-    if best is None or np.isnan(best):
+def is_better(metric: str, found: Mapping[str, Any], best: Mapping[str, Any] | None) -> bool:
+    """Whether an epoch's metrics beat the best so far (None: there are none yet).
+
+    The lower loss decides where the metric is the same, as it often is on few rows, or can be computed for neither,
+    such as the correlation of a constant (NaN; None in a checkpoint). A value always beats none.
+    """
+    if best is None:
         return True
-    return value < best if metric in _LOWER_IS_BETTER else value > best
+    new, old = (math.nan if one[metric] is None else float(one[metric]) for one in (found, best))
+    if new == old or (math.isnan(new) and math.isnan(old)):
+        return bool(found["loss"] < best["loss"])
+    if math.isnan(new) or math.isnan(old):
+        return math.isnan(old)
+    return new < old if metric in _LOWER_IS_BETTER else new > old
 
 
 def compute(

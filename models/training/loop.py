@@ -236,13 +236,13 @@ class Loop:
     def _close_epoch(self, logits: np.ndarray, traces: int) -> None:
         position, (logits, fused) = self.position, self._fuse(logits)
         evaluation = eval_metrics.compute(logits, self.targets, self.task, self.labels, **self.fitting)
-        value, loss = evaluation[self.metric], position.mean_loss
+        loss = position.mean_loss
         if not math.isfinite(evaluation["loss"]):
             raise eval_loss_not_finite(evaluation["loss"], position.epoch + 1)
         position.epoch, position.step, position.loss_sum = position.epoch + 1, 0, 0.0
         position.history.append({"epoch": position.epoch, "train_loss": loss, "traces": traces, **evaluation})
-        if eval_metrics.is_better(self.metric, value, position.best_value):
-            position.best_epoch, position.best_value = position.epoch, value
+        if eval_metrics.is_better(self.metric, evaluation, position.best):
+            position.best_epoch = position.epoch
             self.best_logits, self.fusion = logits, fused
             self.checkpoints.keep_best(self.model.trainable_variables)
         self.board.write("eval", evaluation, position.epoch)

@@ -45,10 +45,14 @@ class Position:
     loss_sum: float = 0.0  # of this epoch's steps
     seconds: float = 0.0
     best_epoch: int | None = None
-    best_value: float | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     contrastive: dict[str, Any] | None = None  # report of the tuning before the first step
     head_start: dict[str, Any] | None = None  # report of the head that was set before the first step
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """The best epoch's entry in `history`."""
+        return None if self.best_epoch is None else self.history[self.best_epoch - 1]
 
     @property
     def mean_loss(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -57,12 +58,18 @@ def peak_device_memory_mb() -> dict[str, float]:
 
 def describe_end(loop: Loop) -> str:
     """One line: how many epochs were trained, why no more, and which epoch's weights are kept."""
-    position, metric = loop.position, loop.metric
+    position, metric, best = loop.position, loop.metric, loop.position.best or {}
     text = f"trained for {position.epoch} of {loop.epochs} epochs"
     if position.epoch < loop.epochs:
         waited = position.epoch - (position.best_epoch or 0)
         text += f", because the eval {metric} has not become better for {waited} epoch{'' if waited == 1 else 's'}"
-    return f"{text}; kept the weights of epoch {position.best_epoch} ({metric} {position.best_value:.4f})"
+    value = best[metric]
+    if value is None or math.isnan(value):
+        return (
+            f"{text}; kept the weights of epoch {position.best_epoch}, with the lowest loss ({best['loss']:.4f}), "
+            f"because the eval rows give no {metric}: are all their targets the same?"
+        )
+    return f"{text}; kept the weights of epoch {position.best_epoch} ({metric} {value:.4f})"
 
 
 def describe_interruption(loop: Loop, work: float) -> Interrupted:
@@ -112,7 +119,7 @@ def make_report(loop: Loop) -> dict[str, Any]:
         "stopped_early": position.epoch < loop.epochs,
         "metric": loop.metric,
         "best_epoch": position.best_epoch,
-        "best_value": position.best_value,
+        "best_value": (position.best or {}).get(loop.metric),
         "history": position.history,
         "calibration": {
             name: list(value) if isinstance(value, tuple) else value for name, value in asdict(loop.calibration).items()

@@ -13,13 +13,12 @@ from components.data.formats.readers import Row
 from components.data.values.cells import as_text, describe_non_text
 from components.data.values.numbers import NumberColumn, read_number
 from components.data.values.written_lists import parse_bare_list, parse_list
-from models.label_names import label_name
+from models.label_names import MISSING_WORDS, label_name
 
 # Distinct values that are counted, and the most characters of a value that may be a label.
 _VALUES, LONGEST_LABEL = 5_000, 200
 # How people write a missing number; then the largest shares of missing numbers and of mistakes in a numeric column.
-MISSING = {"n/a", "#n/a", "na", "nan", "none", "null", "nil", "-", "--", "?", ".", "unknown", "missing", "#div/0!"}
-MISSING |= {"\\n", "<na>", "nat", "n.a.", "(null)", "(blank)", "#value!", "#ref!", "#name?", "#num!", "#null!"}
+MISSING = MISSING_WORDS | {"none", "-", "--", "?", ".", "unknown", "missing"}
 _MOST_MISSING, _MOST_MISTAKES = 0.3, 0.02
 
 

@@ -10,7 +10,7 @@ from components.config import EvaluationConfig, GateConfig, PushConfig
 from components.evaluation.thresholds import LENGTH_SLICE
 from models.config import EncoderConfig, TokenizerConfig, TrainConfig
 from pipeline.init.suggested_preset import SuggestedPreset
-from pipeline.init.suggested_thresholds import suggest_thresholds
+from pipeline.init.suggested_thresholds import suggest_thresholds, uneven_label
 from pipeline.init.table_counts import TableCounts
 from pipeline.init.table_words import scalar
 from pipeline.init.task_inference import InferredTask
@@ -38,12 +38,16 @@ _ELSE = "`transom presets` lists others"
 
 
 def optional_sections(inferred: InferredTask, counts: TableCounts, preset: SuggestedPreset) -> Iterator[str]:
-    """The sections, each with a line end. All are comments, except for the model if the preset is chosen."""
+    """The sections, each with a line end: comments, except for what these rows or the preset at hand decide."""
     task, pairs = inferred.task, inferred.text_pair is not None
     for name in _KEYS:
         lines = list(_keys_of(name, task, preset))
         if name == "model":
             lines = _model(lines, preset)
+        if name == "train" and (label := uneven_label(task, counts)):
+            why = f"accuracy hardly tells models apart: it rewards answering {label}"
+            others = [line for line in lines[1:] if not line.startswith("#   metric:")]
+            lines = ["train:", f"  metric: macro_f1    # {why}", *others]
         if name == "evaluation" and (suggested := list(suggest_thresholds(task, counts, pairs=pairs))):
             lines.append("#   thresholds:    # a model that is worse is not pushed")
             lines += [f"#     {line}" for line in suggested]

@@ -20,7 +20,7 @@ def check_table(table: Table) -> None:
     """Checks the header.
 
     Raises:
-        DataError: there is none, it has only one column, or two columns have the same name of a text or label.
+        DataError: there is none, it names only one column, or two columns have the same name of a text or label.
     """
     if table.headerless:
         raise DataError(
@@ -36,6 +36,13 @@ def check_table(table: Table) -> None:
                 expected="each name once",
                 fix="rename one of them in the header",
             )
+    if len(table.columns) < 2 and "" in table.left_out:
+        raise DataError(
+            f"{table.path}: columns without a name",
+            got=f"a header with {abbreviate([repr(name) for name in table.columns]) or 'no name at all'}",
+            expected="the names of a column of texts and a column of labels in the first line",
+            fix="name the columns there, for example: text,label",
+        )
     if len(table.columns) == 1 and isinstance(table, CsvTable):
         raise DataError(
             f"{table.path} has one column",

@@ -20,6 +20,15 @@ _SHARE, _SHARE_OF_PAIRS = 1 / 3, 1 / 4
 _UNEVEN = 0.75
 
 
+def uneven_label(task: TaskType, counts: TableCounts) -> str:
+    """The label that nearly all rows have, and its share: accuracy hardly tells models apart. "" if none has."""
+    if task != "single_label" or len(counts.labels) < 2:
+        return ""
+    label, most = counts.labels.most_common(1)[0]
+    share = most / counts.labels.total()
+    return f"{shorten(label)!r} ({share:.0%} of the rows)" if share >= _UNEVEN else ""
+
+
 def suggest_thresholds(task: TaskType, counts: TableCounts, *, pairs: bool) -> Iterator[str]:
     """Lines for `evaluation.thresholds`, each a metric, its limit, and in a comment what a constant answer has.
 

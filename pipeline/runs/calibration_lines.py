@@ -9,7 +9,7 @@ from components.evaluation.thresholds import UNCALIBRATED
 
 
 def calibration_lines(fitted: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[str]:
-    """One line on the temperatures and what they change, one on a threshold that was chosen; none without either.
+    """One line on the temperatures and what they change, what could not be decided, and a threshold that was chosen.
 
     Args:
         fitted: `calibration` of the training report; empty if the model is of an earlier version.
@@ -22,5 +22,6 @@ def calibration_lines(fitted: Mapping[str, Any], metrics: Mapping[str, Any]) -> 
         low, high = min(temperatures), max(temperatures)
         kind = f"temperature {low:.2f}" if len(temperatures) == 1 else f"temperatures {low:.2f} to {high:.2f}"
         yield f"calibration: error {error}, log loss {loss} ({kind}, fitted on {rows})"
+    yield from fitted.get("notes") or ()
     if fitted.get("tuned"):
         yield f"task.threshold: {fitted['threshold']:g}, chosen on {rows}"

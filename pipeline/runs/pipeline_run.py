@@ -24,6 +24,7 @@ from pipeline.preflight_folders import check_output
 from pipeline.runs import metadata_check
 from pipeline.runs.error_causes import disk_full_error, is_disk_full
 from pipeline.runs.interruption import Interruption, explain_interruption, interruptible
+from pipeline.runs.label_error_places import add_places
 from pipeline.runs.run_lock import hold_lock
 from pipeline.runs.run_records import LOG_NAME, RunRecord, StepRecord, new_name, now
 from pipeline.runs.run_tables import print_summary
@@ -163,6 +164,7 @@ class _Recorder:
             with forwarded_messages(self._note):
                 self._run(config, from_step, to_step)
             self._read_outputs()
+            add_places(self.record.evaluation.get("label_errors", {}), config, self.paths.base)
             outcome = self._status_error()
         except KeyboardInterrupt as stopped:
             interrupted = explain_interruption(stopped, self.record.steps)
@@ -221,14 +223,17 @@ class _Recorder:
             record.verdict = record.serving["verdict"]
 
     def _status_error(self) -> TransomError | None:
-        """Sets the status of a run whose steps all ended; returns an error if the model was not blessed."""
+        """Sets the status of a run whose steps all ended; returns an error if the model was not blessed.
+
+        A run that ends before the Pusher (`--to Evaluator`) tells by its exit code, too, what it has found.
+        """
         record = self.record
         pushed = self._outputs.get("Pusher", {}).get("pushed_model")
-        if pushed is None:
+        if pushed is None and record.evaluation.get("blessed", True) and record.serving.get("blessed", True):
             record.status = "finished"
             return None
-        properties = pushed.custom_properties
-        if properties["pushed"].int_value:
+        properties = {} if pushed is None else pushed.custom_properties
+        if pushed is not None and properties["pushed"].int_value:
             # A cached step pushed nothing in this run, even if it did in the run it was cached from.
             ran = any(step.name == "Pusher" and step.status == "done" for step in record.steps)
             record.status = "pushed" if ran and properties["new"].int_value else "unchanged"
@@ -236,7 +241,7 @@ class _Recorder:
             record.bundle = properties["pushed_bundle"].string_value if "pushed_bundle" in properties else ""
             return None
         record.status = "not blessed"
-        record.step = "ServingGate" if record.evaluation.get("blessed") else "Evaluator"
+        record.step = "ServingGate" if record.evaluation.get("blessed", True) else "Evaluator"
         fix = "see the slices above; improve the data or the settings, or lower evaluation.thresholds"
         if any(not baseline["passed"] for baseline in record.evaluation.get("baselines", {}).values()):
             fix = (
@@ -244,7 +249,7 @@ class _Recorder:
             )
         if (record.evaluation.get("comparison") or {}).get("why_not"):
             fix = "compare the two by hand; then let this run replace the live model, as described above"
-        if record.evaluation.get("blessed"):
+        if record.step == "ServingGate":
             fix = "the evaluation blessed the model, but the serving gate did not: see `serving` in run.json"
         return NotBlessedError(record.verdict or "the model was not blessed", fix=fix)
 

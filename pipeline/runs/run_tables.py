@@ -138,7 +138,7 @@ def _metrics(evaluation: Mapping[str, Any]) -> Table:
 def _baseline(baseline: Mapping[str, Any]) -> str:
     """What a baseline answers, and how much better the model is."""
     line = f"{_BASELINE_HEADINGS.get(baseline['name'], baseline['name'])}: {baseline['answer']}"
-    if baseline["train_rows"] < baseline["all_train_rows"]:
+    if 0 < baseline["train_rows"] < baseline["all_train_rows"]:
         line += f", fitted to a sample of {baseline['train_rows']} of {baseline['all_train_rows']} training rows"
     if baseline["gain"] is not None:
         line += f"; the model's gain in {baseline['metric']}: {baseline['gain']:+.4f}"

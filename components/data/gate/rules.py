@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -78,13 +78,21 @@ def empty_split(evidence: Evidence) -> Iterator[Finding]:
 
 
 def one_class(evidence: Evidence) -> Iterator[Finding]:
-    """Only one label or number in training."""
+    """Only one label or number in a split. Without other labels in training nothing can be learned; elsewhere it is
+    never more than a warning."""
     train, task = evidence.train, evidence.task
-    if train.rows and train.distinct_targets < 2:
-        only = train.numbers[0] if task.type == "regression" else repr(next(iter(train.labels), "no label at all"))
-        message = f"all {train.rows:,} rows have the same label: {only}"
+    for facts in evidence.facts.values():
+        if facts.distinct_targets > 1 or facts.rows < (1 if facts is train else 2):
+            continue
+        only = facts.numbers[0] if task.type == "regression" else repr(next(iter(facts.labels), "no label at all"))
+        message = f"all {facts.rows:,} rows have the same label: {only}"
         fix = "add rows with other labels, or correct task.label"
-        yield evidence.finding(one_class, train, task.label, message, rows=train.rows, fix=fix)
+        found = evidence.finding(one_class, facts, task.label, message, rows=facts.rows, fix=fix)
+        if facts is train:
+            yield found
+            return
+        message += "; its metrics do not tell whether a model distinguishes labels"
+        yield replace(found, severity="warn" if found.severity == "error" else found.severity, message=message)
 
 
 def unseen_label(evidence: Evidence) -> Iterator[Finding]:

@@ -16,6 +16,8 @@ from functools import lru_cache
 
 POINT, COMMA = ".", ","
 """The decimal marks."""
+LARGEST = 1e19
+"""Of the numbers that can be learned: the square of a larger one may be infinite in float32."""
 _LONGEST = 40
 _LIKE_ASCII = {"−": "-", "–": "-", "﹣": "-", "’": "'", "٪": "%", "٫": ".", "٬": "'"}
 _CODES = (
@@ -123,6 +125,11 @@ def _plain(text: str, mark: str) -> float | None:
     except ValueError:  # "." or "e5"
         return None
     return number if math.isfinite(number) else None
+
+
+def is_computable(number: float) -> bool:
+    """Whether a number can be learned; NaN cannot."""
+    return abs(number) <= LARGEST
 
 
 @dataclass

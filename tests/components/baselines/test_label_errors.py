@@ -132,6 +132,7 @@ def test_the_report_counts_all_and_lists_the_least_likely() -> None:
     assert summary["found"] == {"train": 100, "test": 0}
     assert [row["probability"] for row in summary["rows"]] == [0.0005 * number for number in range(MOST_LISTED)]
     assert summary["rows"][0] == {
+        "key": 0,
         "split": "test",
         "text": "a text",
         "text_pair": None,

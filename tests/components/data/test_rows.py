@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow
 import pyarrow.parquet
@@ -96,6 +97,16 @@ def test_numbers_as_people_write_them(path: Path, labels: list, mark: str | None
     write(path, [{"text": "a", "label": label} for label in labels])
     task = TaskConfig(type="regression", decimal=mark)
     assert [record.number for _, record in records(open_table(path), task)] == numbers
+
+
+@pytest.mark.parametrize("label", [1e39, -1e20, "1e39", "-9e99", "1e400", "inf", 10**400])
+def test_a_number_that_cannot_be_computed_with_is_refused(path: Path, label: Any) -> None:
+    write(path, [{"text": "a", "label": 1.5}, {"text": "b", "label": label}])
+    with pytest.raises(DataError, match="too large to learn from") as caught:
+        list(records(open_table(path), TaskConfig(type="regression")))
+    assert "row 2" in caught.value.got
+    write(path, [{"text": "a", "label": 1.5}, {"text": "b", "label": 1_790_000_000_123_456_789}])
+    assert len(list(records(open_table(path), TaskConfig(type="regression")))) == 2, "nanoseconds since 1970"
 
 
 @pytest.mark.parametrize(

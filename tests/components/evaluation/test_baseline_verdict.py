@@ -70,6 +70,24 @@ def test_a_gain_that_may_be_chance_is_noted() -> None:
     assert judgement.sentence == ""
 
 
+@pytest.mark.parametrize("rows", [2, 19, 20])
+def test_a_gain_on_too_few_rows_for_an_interval_is_a_warning(rows: int) -> None:
+    judgement, verdict, _ = judge(against(0.9, 0.8, None if rows < 20 else (-0.14, -0.06), rows=rows))
+    assert verdict.blessed
+    assert judgement.warns == (rows < 20)
+    assert ("so few rows this may be chance" in judgement.sentence) == (rows < 20)
+
+
+def test_where_nothing_is_right_the_labels_are_in_question() -> None:
+    judgement, _, _ = judge(against(0.0, 0.0), severity="warn")
+    assert judgement.sentence.endswith("not one answer is right: do these rows have the labels of the training rows?")
+
+
+def test_two_figures_are_never_shown_alike() -> None:
+    judgement, _, _ = judge(against(0.9623, 0.9574, (-0.04, 0.02)))
+    assert judgement.sentence.startswith("accuracy 0.962 on the 100 test rows is better than the 0.957 of")
+
+
 def test_a_warning_lets_the_model_pass() -> None:
     judgement, verdict, sentence = judge(against(0.7, 0.8), severity="warn")
     assert judgement.warns

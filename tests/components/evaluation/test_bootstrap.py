@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from components.evaluation import weighted_metrics
-from components.evaluation.bootstrap import FEWEST_ROWS, loss_intervals
+from components.evaluation.bootstrap import loss_intervals
+from components.evaluation.measurements import FEWEST_ROWS
 
 
 def interval(own: np.ndarray, other: np.ndarray, name: str = "mae", order: np.ndarray | None = None) -> tuple | None:

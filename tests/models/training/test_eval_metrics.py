@@ -55,8 +55,9 @@ def test_a_constant_prediction_has_no_correlation_and_is_never_better() -> None:
         np.zeros((3, 1), np.float32), np.array([1.0, 2.0, 3.0]), TaskConfig(type="regression"), LabelSpace()
     )
     assert np.isnan(found["spearman"])
-    assert not is_better("spearman", found["spearman"], -0.9)
-    assert is_better("spearman", -0.9, found["spearman"])
+    other = {"spearman": -0.9, "loss": 1e9}
+    assert not is_better("spearman", found, other)
+    assert is_better("spearman", other, found)
 
 
 def test_large_logits_do_not_overflow() -> None:
@@ -64,11 +65,19 @@ def test_large_logits_do_not_overflow() -> None:
     assert loss == pytest.approx(2e4)
 
 
+@pytest.mark.parametrize("value", [0.5, float("nan"), None])
+def test_the_loss_decides_between_epochs_that_the_metric_does_not_tell_apart(value: float | None) -> None:
+    """None: what a checkpoint makes of NaN."""
+    epochs = [{"spearman": value, "loss": loss} for loss in (0.3, 0.2, 0.2)]
+    assert is_better("spearman", epochs[1], epochs[0])
+    assert not is_better("spearman", epochs[0], epochs[1])
+    assert not is_better("spearman", epochs[2], epochs[1])
+
+
 def test_which_way_is_better() -> None:
-    assert is_better("loss", 0.1, 0.2)
-    assert is_better("accuracy", 0.2, 0.1)
-    assert not is_better("accuracy", 0.2, 0.2)
-    assert is_better("mse", 5.0, None)
+    assert is_better("loss", {"loss": 0.1}, {"loss": 0.2})
+    assert is_better("accuracy", {"accuracy": 0.2, "loss": 9.0}, {"accuracy": 0.1, "loss": 0.1})
+    assert is_better("mse", {"mse": 5.0, "loss": 1.0}, None)
     regression, several = TaskConfig(type="regression"), TaskConfig(type="multi_label")
     assert deciding_metric(regression, TrainConfig()) == "spearman"
     assert deciding_metric(several, TrainConfig(metric="loss")) == "loss"

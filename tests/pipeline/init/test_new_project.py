@@ -88,6 +88,18 @@ def test_everything_commented_out_is_right_too(
         assert f"# {group}:\n" in text
 
 
+@pytest.mark.parametrize(("rare", "metric"), [(2, "auto"), (8, "macro_f1")])
+def test_uneven_labels_are_judged_by_one_metric_everywhere(tmp_path: Path, rare: int, metric: str) -> None:
+    """The suggested threshold, the best epoch and the comparison with the trivial answer."""
+    rows = [[sentence(n), "b" if n % rare else "a"] for n in range(64)]
+    text = infer(write_csv(tmp_path / "t.csv", ["text", "label"], rows))
+    assert config_of(text).train.metric == metric
+    suggested = config_of(text[: text.index("# evaluation:")] + uncommented(text[text.index("# evaluation:") :]))
+    assert list(suggested.evaluation.thresholds) == ["macro_f1" if metric == "macro_f1" else "accuracy"]
+    offered = text.replace("#   epochs: null", "  epochs: 3").replace("# train:\n", "train:\n")
+    assert (config_of(offered).train.epochs, config_of(offered).train.metric) == (3, metric)
+
+
 def test_names_that_yaml_would_misread(tmp_path: Path) -> None:
     header = ["text: #1", "yes"]
     path = write_csv(tmp_path / "null.csv", header, [[sentence(n), "ab"[n % 2]] for n in range(40)])

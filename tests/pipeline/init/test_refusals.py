@@ -146,3 +146,10 @@ def test_a_missing_table_is_said_to_be_missing_whatever_lies_beside_it(
     (tmp_path / "transom.yaml").touch()
     assert main(["init", str(tmp_path / "none.csv")]) == DataError.exit_code
     assert "none.csv does not exist" in capsys.readouterr().err
+
+
+def test_columns_without_names_are_named_as_the_cause(tmp_path: Path) -> None:
+    rows = [[sentence(n), sentence(n + 1), "ab"[n % 2]] for n in range(60)]
+    with pytest.raises(DataError, match="columns without a name") as caught:
+        infer(write_csv(tmp_path / "t.csv", ["", "", "label"], rows))
+    assert "'label'" in caught.value.got

@@ -57,6 +57,18 @@ def test_two_texts_and_a_label_are_a_pair(tmp_path: Path, first: str, second: st
     assert task.type == ("regression" if degrees else "single_label")
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("prompt", "response"), ("Headline", "articleBody"), ("parent", "reply"), ("query", "response")],
+)
+def test_names_that_belong_together_make_a_pair_of_texts_without_common_words(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    rows = [[one, f"something else entirely number {n}", "ab"[n % 2]] for n, (one, _) in enumerate(pairs())]
+    task = config_of(infer(write_csv(tmp_path / "t.csv", [first, second, "label"], rows))).task
+    assert (task.text, task.text_pair) == (first, second)
+
+
 def test_pairs_in_a_script_without_spaces(tmp_path: Path) -> None:
     draw = random.Random(2)
     texts = ["".join(draw.choices("一二三四五六七八九十百千万天地人山水火木土日月", k=20)) for _ in range(200)]

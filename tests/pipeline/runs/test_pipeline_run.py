@@ -205,6 +205,19 @@ def test_a_model_that_a_baseline_stopped_is_told_what_may_help(graph: _Graph) ->
     assert "baselines" not in str(graph._status_error())
 
 
+@pytest.mark.parametrize("gate", ["evaluation", "serving"])
+@pytest.mark.parametrize("blessed", [True, False])
+def test_a_run_that_ends_before_the_push_tells_what_its_gates_found(graph: _Graph, gate: str, blessed: bool) -> None:
+    graph.record.verdict = "not blessed: accuracy 0.5"
+    setattr(graph.record, gate, {"blessed": blessed})
+    error = graph._status_error()
+    assert (error is None) == blessed
+    assert graph.record.status == ("finished" if blessed else "not blessed")
+    if error is not None:
+        assert error.exit_code == 8
+        assert graph.record.step == ("Evaluator" if gate == "evaluation" else "ServingGate")
+
+
 def test_a_step_that_the_settings_leave_out_cannot_be_named(tmp_path: Path) -> None:
     off = ["evaluation.baselines.majority=off", "evaluation.baselines.linear=off"]
     with pytest.raises(ConfigError, match="not a step while both"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from components.config import GateConfig
@@ -57,6 +59,23 @@ def test_one_class() -> None:
     finding = only(evidence(train=[("one", "a"), ("two", "a")], eval=[("three", "a")]))
     assert (finding.rule, finding.severity, finding.rows, finding.of) == ("one_class", "error", 2, 2)
     assert "'a'" in finding.message
+
+
+@pytest.mark.parametrize(("task", "one", "other"), [("single_label", "a", "b"), ("regression", 1.0, 2.0)])
+@pytest.mark.parametrize("split", ["eval", "test"])
+def test_a_split_of_one_label_is_never_more_than_a_warning(task: Any, one: Any, other: Any, split: str) -> None:
+    train, same = [("one", one), ("two", other)], [("three", one), ("four", one)]
+    finding = only(evidence(TaskConfig(type=task), train=train, **{split: same}))
+    assert (finding.rule, finding.severity, finding.split, finding.rows) == ("one_class", "warn", split, 2)
+    assert apply(evidence(TaskConfig(type=task), train=train, **{split: same[:1]})) == [], "one row says nothing"
+
+
+@pytest.mark.parametrize("word", ["nan", "NA", "N/A", "null", "#N/A", "<NA>"])
+def test_a_label_that_stands_for_a_missing_one_is_named(word: str) -> None:
+    finding = only(evidence(train=[("one", "a"), ("two", word), ("three", word)]))
+    assert (finding.rule, finding.severity, finding.rows) == ("label_spelling", "warn", 2)
+    assert repr(word) in finding.message
+    assert apply(evidence(train=[("one", "a"), ("two", "none"), ("three", "unknown")])) == []
 
 
 def test_a_regression_with_a_single_value() -> None:
