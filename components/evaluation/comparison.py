@@ -150,7 +150,7 @@ def _numbers(
 
 
 def _order_by_content(rows: np.ndarray) -> np.ndarray:
-    """The order of the rows [N, K] when they are sorted by their content."""
-    packed = np.ascontiguousarray(rows, np.float64)
+    """The order of the rows [N, K] when they are sorted by their content, up to the noise of another machine or run."""
+    packed = np.ascontiguousarray(np.round(rows, 4), np.float64) + 0.0  # no negative zeros
     order: np.ndarray = np.argsort(packed.view(np.dtype((np.void, packed.itemsize * packed.shape[1]))).ravel())
     return order

@@ -1,11 +1,14 @@
 """How much the linear model's logits count beside the encoder's: what the eval rows say.
 
 Two models that err on different rows are better together. Their logits are added with the weights of lowest log loss
-(or squared error) on the eval rows: stacking (Wolpert 1992) with one number for each model.
+(or squared error) on the eval rows: stacking (Wolpert 1992) with one number for each model. For labels, only their
+relation is kept: the weights add up to what they were in training, so that the temperature (`models.calibration`) alone
+says how sure the model is, and the figures before it are those of a model that has not been calibrated.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -80,9 +83,11 @@ def fit(
     loss = _log_loss_of_several(parts, targets > 0.5) if several else _log_loss(parts, targets)
     begin, bounds = (1.0 - default / _MOST, default / _MOST), [(_LOWEST, _HIGHEST), (0.0, _HIGHEST)]
     found = optimize.minimize(loss, begin, jac=True, method="L-BFGS-B", bounds=bounds).x
-    if not np.isfinite(found).all():
+    linear_weight, encoder_weight = _MOST * float(found[1]), float(found.sum())
+    scale = (1.0 + default) / (linear_weight + encoder_weight)
+    if not math.isfinite(scale):
         return Fusion(default)
-    return Fusion(float(_MOST * found[1]), float(found.sum()))
+    return Fusion(scale * linear_weight, scale * encoder_weight)
 
 
 def install(model: keras.Model, fusion: Fusion) -> None:

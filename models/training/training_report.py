@@ -62,7 +62,7 @@ def describe_end(loop: Loop) -> str:
     text = f"trained for {position.epoch} of {loop.epochs} epochs"
     if position.epoch < loop.epochs:
         waited = position.epoch - (position.best_epoch or 0)
-        text += f", because the eval {metric} has not become better for {waited} epoch{'' if waited == 1 else 's'}"
+        text += f", because the eval {metric} has not improved for {waited} epoch{'' if waited == 1 else 's'}"
     value = best[metric]
     if value is None or math.isnan(value):
         return (

@@ -32,12 +32,16 @@ def add(commands: Commands) -> None:
 
 
 def init(options: argparse.Namespace) -> int:
+    from pipeline.configuration.yaml_text import read_yaml
     from pipeline.init.new_project import write
 
     refusals: list[str] = []
     notes: list[str] = []
     written = write(options.table, options.out, refusals.append, notes.append)
     print(f"wrote {written}: read it, then `transom run {written}`")
+    task = read_yaml(written.read_text(encoding="utf-8"))["task"]
+    columns = ", ".join(f"{key} {task[key]!r}" for key in ("text", "text_pair", "label") if key in task)
+    print(f"task:   {task['type']}, {columns}")
     for note in notes:
         print(f"worth a look: {note}")
     for refusal in refusals:

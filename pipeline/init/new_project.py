@@ -66,6 +66,7 @@ def write(table: Path, out: Path | None = None, warn: Say = str, note: Say = str
 def _folder(folder: Path) -> DataError:
     inside = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     tables = [path for path in inside if path.suffix.lower() in TABLE_ENDINGS]
+    tables.sort(key=lambda path: _train_name(path.name.split(".")[0]) is None)  # the other splits are found beside it
     return DataError(
         f"{folder} is a folder",
         got=abbreviate([path.name for path in inside], 8) or "no file in it",

@@ -26,6 +26,7 @@ _FRACTION = re.compile(r"\d+ ?/ ?\d+")
 # A name of a column with this many words reads like a sentence.
 _SENTENCE = 7
 # A label with this many times the rows of another is an imbalance.
+_SPLIT_WORDS = frozenset(("train", "training", "test", "testing", "dev", "val", "valid", "validation", "eval", "trial"))
 _IMBALANCE = 10
 
 
@@ -58,6 +59,7 @@ def find_notes(inferred: InferredTask, counts: TableCounts, splits: dict[str, Pa
     yield from _repetition_notes(inferred, counts)
     yield from _text_notes(inferred)
     yield from _label_notes(inferred, counts)
+    yield from _split_column_notes(inferred)
     yield from _split_notes(inferred, splits)
     longest = _long_text(inferred)
     if longest is not None:
@@ -95,8 +97,9 @@ def _repetition_notes(inferred: InferredTask, counts: TableCounts) -> Iterator[s
         alike = f"{more} but for case, accents or spaces" if counts.read_alike else ""
         yield f"{exact}{alike}: `data.dedupe: true` keeps one of each"
     if counts.conflicting:
+        have = "has" if counts.conflicting == 1 else "have"
         yield (
-            f"{counts.conflicting:,} of {of} have a {what} that other rows give another label: correct them "
+            f"{counts.conflicting:,} of {of} {have} a {what} that other rows give another label: correct them "
             "(`data.dedupe: true` keeps one row of each, whichever label it has)"
         )
 
@@ -131,6 +134,19 @@ def _label_notes(inferred: InferredTask, counts: TableCounts) -> Iterator[str]:
             f"the largest label has {rows[0] / rows[-1]:.0f} times the rows of the smallest: "
             "train.class_weights: balanced gives every label the same weight"
         )
+
+
+def _split_column_notes(inferred: InferredTask) -> Iterator[str]:
+    """A column that assigns each row to a split, which a run would not follow."""
+    for name in inferred.others:
+        values = {value.casefold() for value in inferred.columns[name].counts}
+        if len(values) > 1 and values <= _SPLIT_WORDS:
+            files = abbreviate([f"{value}{inferred.table.path.suffix}" for value in sorted(values)])
+            yield (
+                f"column {shorten(name)!r} assigns the rows to splits, but a run splits one table by itself: to keep "
+                f"these splits, write each into a file of its own ({files}), and give the training file to "
+                "`transom init`"
+            )
 
 
 def _split_notes(inferred: InferredTask, splits: dict[str, Path]) -> Iterator[str]:

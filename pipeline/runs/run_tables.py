@@ -61,9 +61,8 @@ def print_summary(record: RunRecord, paths: Paths, stream: TextIO, *, as_json: b
     console.print()
     if record.verdict:
         console.print(f"verdict: {record.verdict}")
-    for baseline in record.evaluation.get("baselines", {}).values():
-        if baseline["warns"]:
-            console.print(f"warning: {baseline['sentence']}")
+    for baseline in _warnings(record):
+        console.print(f"warning: {baseline['sentence']}")
     _print_label_errors(record, paths, console)
     if record.serving.get("requests") and record.serving["blessed"]:
         console.print(record.serving["verdict"])
@@ -81,13 +80,18 @@ def print_summary(record: RunRecord, paths: Paths, stream: TextIO, *, as_json: b
     console.print(f"run:     {paths.runs / record.name}   ({record.status}, {record.seconds:.0f} s)")
 
 
+def _warnings(record: RunRecord) -> list[Mapping[str, Any]]:
+    """The baselines about which the user is warned, although the model passes."""
+    return [one for one in record.evaluation.get("baselines", {}).values() if one["warns"]]
+
+
 def _print_label_errors(record: RunRecord, paths: Paths, console: PlainConsole) -> None:
     found = record.evaluation.get("label_errors", {}).get("found", {})
     if number := sum(found.values()):
-        what = "row is" if number == 1 else "rows are"
+        what = "row has a label" if number == 1 else "rows have labels"
         splits = ", ".join(f"{count} in {split}" for split, count in found.items() if count)
         where = f"evaluation.label_errors in {paths.runs / record.name / FILE_NAME}"
-        console.print(f"labels:  {number} {what} likely mislabelled ({splits}); see {where}")
+        console.print(f"labels:  {number} {what} to check, probably wrong ({splits}): see {where}")
 
 
 def _training(report: Mapping[str, Any]) -> str:
@@ -232,7 +236,8 @@ def print_runs(paths: Paths, stream: TextIO, *, as_json: bool) -> None:
     for run in runs:
         values = (_number(run.evaluation.get("metrics", {}).get(name)) for name in shown)
         print(line.format(run.name, f"{run.seconds:.0f}", run.status, *values).rstrip(), file=stream)
-        for detail in (run.verdict, _stopped(run), run.pushed, run.bundle):
+        warnings = [f"warning: {one['sentence']}" for one in _warnings(run)]
+        for detail in (run.verdict, *warnings, _stopped(run), run.pushed, run.bundle):
             if detail:
                 print(f"    {detail}", file=stream)
 

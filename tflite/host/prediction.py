@@ -53,6 +53,7 @@ def check_pairs(model: object, reads_pairs: bool, texts: int, pairs: int | None)
     if reads_pairs and pairs != texts:
         raise ModelError(
             f"the model in {model} reads pairs of texts",
-            got=f"{texts} texts and {pairs or 0} second texts",
+            got=f"{texts} text{'' if texts == 1 else 's'} and {pairs or 'no'} second text{'' if pairs == 1 else 's'}",
             expected="a second text for each",
+            fix="give it with --pair, as `pairs`, or in each row's second column",
         )

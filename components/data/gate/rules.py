@@ -190,7 +190,8 @@ def small_class(evidence: Evidence) -> Iterator[Finding]:
     counts = {label: train.labels[label] for label in task.labels or train.labels}
     small = {label: n for label, n in sorted(counts.items(), key=lambda item: item[1]) if n < least}
     if small:
-        few = f"{len(small):,} of {len(counts):,} labels have fewer than {least} training rows"
+        verb = "has" if len(small) == 1 else "have"
+        few = f"{len(small):,} of {len(counts):,} labels {verb} fewer than {least} training rows"
         message, rows = f"{few}: {_list_counts(small)}", sum(small.values())
         fix = "add rows, merge labels, or set train.class_weights: balanced"
         yield evidence.finding(small_class, train, task.label, message, rows=rows, fix=fix)

@@ -13,8 +13,8 @@ from models.training.training_report import describe_end
 @pytest.mark.parametrize(
     ("epoch", "why"),
     [
-        (4, ", because the eval accuracy has not become better for 1 epoch;"),
-        (5, ", because the eval accuracy has not become better for 2 epochs;"),
+        (4, ", because the eval accuracy has not improved for 1 epoch;"),
+        (5, ", because the eval accuracy has not improved for 2 epochs;"),
         (9, ";"),
     ],
 )

@@ -93,3 +93,13 @@ def test_a_header_that_may_be_a_row_is_mentioned(tmp_path: Path) -> None:
     assert "the name of column 'spam' is also the value of 30 rows in its column: if the first line of the file" in text
     text = infer(write_csv(tmp_path / "u.csv", ["what a lovely film this was, with so many ideas", "rare"], rows))
     assert "reads like a sentence: if the first line of the file is a row" in text
+
+
+@pytest.mark.parametrize("splits", [["train", "dev", "test"], ["Training", "validation"], ["TEST", "train", "Train"]])
+def test_a_column_that_assigns_rows_to_splits_is_not_ignored_in_silence(tmp_path: Path, splits: list[str]) -> None:
+    rows = [[splits[n % len(splits)], sentence(n), "ab"[n // 3 % 2]] for n in range(120)]
+    text = infer(write_csv(tmp_path / "t.csv", ["usage", "text", "label"], rows))
+    assert "column 'usage' assigns the rows to splits, but a run splits one table by itself" in text
+    assert config_of(text).task.label == "label"
+    rows = [[["train", "bus"][n % 2], sentence(n), "ab"[n // 3 % 2]] for n in range(120)]
+    assert "assigns the rows" not in infer(write_csv(tmp_path / "u.csv", ["vehicle", "text", "label"], rows))

@@ -122,7 +122,7 @@ def test_small_class() -> None:
     rows = [(f"row {number}", "abb"[number % 3]) for number in range(9)]
     finding = only(evidence(gate=GateConfig(small_class_rows=4), train=rows))
     assert (finding.rule, finding.severity, finding.rows) == ("small_class", "warn", 3)
-    assert "1 of 2 labels have fewer than 4 training rows: a (3)" in finding.message
+    assert "1 of 2 labels has fewer than 4 training rows: a (3)" in finding.message
 
 
 def test_split_overlap() -> None:
