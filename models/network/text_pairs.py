@@ -76,10 +76,14 @@ class ComparedTexts(keras.layers.Layer):
             mask = mask * ops.cast(ops.equal(positions, 0), "float32")
         second = ops.cast(texts, "float32")
         states = ops.cast(states, "float32")
-        left, right = (masked_mean(states, ops.expand_dims(mask * of, 2)) for of in (1.0 - second, second))
-        alike = ops.expand_dims(cosine(left, right), 1)
-        return ops.concatenate([ops.abs(left - right), left * right, alike], axis=1)
+        return compare(*(masked_mean(states, ops.expand_dims(mask * of, 2)) for of in (1.0 - second, second)))
 
     def compute_output_spec(self, states: keras.KerasTensor, *_: Any) -> keras.KerasTensor:
         """Float32 under every policy: the head is computed in float32."""
         return keras.KerasTensor((states.shape[0], 2 * states.shape[-1] + 1), dtype="float32")
+
+
+def compare(left: Any, right: Any) -> Any:
+    """What tells two texts' vectors apart, float32 [B, D] each, to [B, 2 D + 1]."""
+    alike = ops.expand_dims(cosine(left, right), 1)
+    return ops.concatenate([ops.abs(left - right), left * right, alike], axis=1)

@@ -49,9 +49,11 @@ class SharedToken(keras.layers.Layer):
         super().__init__(**kwargs)
         self.special_ids = tuple(special_ids)
 
-    def call(self, token_ids: tf.Tensor, segment_ids: tf.Tensor) -> tf.Tensor:
-        """Int32 [B, L] each, to int32 [B, L]."""
+    def call(self, token_ids: tf.Tensor, segment_ids: tf.Tensor, attention_mask: tf.Tensor | None = None) -> tf.Tensor:
+        """Int32 [B, L] each, to int32 [B, L]; `attention_mask` [B, L, L]: 0 between tokens of different rows."""
         same = ops.equal(ops.expand_dims(token_ids, 2), ops.expand_dims(token_ids, 1))
+        if attention_mask is not None:
+            same = ops.logical_and(same, ops.cast(attention_mask, "bool"))
         across = ops.not_equal(ops.expand_dims(segment_ids, 2), ops.expand_dims(segment_ids, 1))
         shared = ops.max(ops.cast(ops.logical_and(same, across), "int32"), axis=2)
         for special in self.special_ids:
@@ -99,9 +101,14 @@ class BigramRows(keras.layers.Layer):
         owners[:, self._row(pairs[0], pairs[1])] = pairs
         self.pairs.assign(owners)
 
-    def call(self, token_ids: tf.Tensor) -> tf.Tensor:
-        """Int32 [B, L] to int32 [B, L], from 0 to `rows` - 1. The token before the first one counts as id 0."""
+    def call(self, token_ids: tf.Tensor, positions: tf.Tensor | None = None) -> tf.Tensor:
+        """Int32 [B, L] to int32 [B, L], from 0 to `rows` - 1. The token before the first one counts as id 0.
+
+        `positions` [B, L]: 0 for the first token of a row, where several rows share a line.
+        """
         before = ops.pad(token_ids[:, :-1], [[0, 0], [1, 0]])
+        if positions is not None:
+            before = before * ops.cast(positions > 0, "int32")
         row = self._row(before, token_ids)
         first, second = ops.unstack(ops.cast(self.pairs, "int32"), axis=0)
         known = ops.logical_and(ops.equal(ops.take(first, row), before), ops.equal(ops.take(second, row), token_ids))

@@ -90,9 +90,15 @@ class TransformerLayer(keras.layers.Layer):
             layer.build(states_shape)
         self.feedforward_output.build((*states_shape[:-1], self.feedforward_width))
 
-    def call(self, states: tf.Tensor, padding_mask: tf.Tensor) -> tf.Tensor:
-        """States [B, L, D] and int32 padding_mask [B, L] (0 for padding) to states [B, L, D]."""
-        mask = ops.cast(ops.expand_dims(padding_mask, 1), "bool")
+    def call(self, states: tf.Tensor, padding_mask: tf.Tensor, attention_mask: tf.Tensor | None = None) -> tf.Tensor:
+        """States [B, L, D] to the same.
+
+        Args:
+            padding_mask: int32 [B, L], 0 for padding.
+            attention_mask: int32 [B, L, L], 0 where a token does not see a key; instead of the padding mask.
+        """
+        mask = ops.expand_dims(padding_mask, 1) if attention_mask is None else attention_mask
+        mask = ops.cast(mask, "bool")
         x = self.attention_norm(states) if self.norm_first else states
         x = self.attention_dropout(self.attention(x, mask)) + states
         states = x if self.norm_first else self.attention_norm(x)

@@ -41,9 +41,10 @@ class TrainStep:
     (the averages of a batch normalization) is not kept; the models here have none.
 
     Args:
-        model: dict of features to logits [B, C] float32, made in the scope of the devices' strategy.
+        model: its trainable variables learn; made in the scope of the devices' strategy.
         optimizer: built for the model, made in that scope.
         loss: targets and logits to the loss of each row [B].
+        network: dict of features to logits [B, C] float32, with the model's layers: its packed model; default: itself.
         xla: compile with XLA, see above.
         accumulate: most batches of one optimizer step.
     """
@@ -55,9 +56,11 @@ class TrainStep:
         loss: RowLoss,
         devices: TrainingDevices,
         *,
+        network: keras.Model | None = None,
         xla: bool,
         accumulate: int = 1,
     ) -> None:
+        self._network = model if network is None else network
         self._model, self._optimizer, self._loss, self._devices = model, optimizer, loss, devices
         self._accumulate = accumulate
         self._seeds = [(v, int(v.numpy()[0])) for v in model.non_trainable_variables if _is_seed(v)]
@@ -92,12 +95,10 @@ class TrainStep:
         given = (batch.features, batch.base_logits, batch.targets, weights)
         if self._devices.replicas == 1:
             return *given, np.array(draws * self._draws_per_pass, np.int64)
-        share = len(weights) // self._devices.replicas
 
         def values(context: Any) -> tuple[Any, ...]:
             replica = context.replica_id_in_sync_group
-            mine = slice(replica * share, (replica + 1) * share)
-            cut = tf.nest.map_structure(lambda value: value[mine], given)
+            cut = tf.nest.map_structure(lambda value: _share(value, replica, self._devices), given)
             return *cut, np.array((draws + replica) * self._draws_per_pass, np.int64)
 
         return _scatter(values, self._devices)
@@ -111,7 +112,7 @@ class TrainStep:
         state = [(variable, tf.stack([tf.constant(seed, tf.int64), draws])) for variable, seed in self._seeds]
         variables = [variable.value for variable in self._model.trainable_variables]
         with keras.StatelessScope(state_mapping=state), tf.GradientTape() as tape:
-            logits = tf.cast(self._model(features, training=True), tf.float32) + base
+            logits = tf.cast(self._network(features, training=True), tf.float32) + base
             loss = tf.reduce_sum(weights * self._loss(targets, logits))
             scaled = self._optimizer.scale_loss(loss)
         # Dense, because Adam's moments change for every row of an embedding table.
@@ -144,11 +145,10 @@ class BatchPredictor:
     def __call__(self, features: Features) -> np.ndarray:
         if self._devices.replicas == 1:
             return np.asarray(self._forward(features), np.float32)
-        share = len(features["token_ids"]) // self._devices.replicas
 
         def values(context: Any) -> tuple[Any, ...]:
-            start = context.replica_id_in_sync_group * share
-            return ({name: value[start : start + share] for name, value in features.items()},)
+            replica = context.replica_id_in_sync_group
+            return ({name: _share(value, replica, self._devices) for name, value in features.items()},)
 
         logits = self._forward(*_scatter(values, self._devices))
         return np.concatenate([np.asarray(x, np.float32) for x in _results(logits, self._devices)])
@@ -188,6 +188,11 @@ def _scatter(values: Callable[[Any], tuple[Any, ...]], devices: TrainingDevices)
     distribute = devices.strategy.experimental_distribute_values_from_function
     scattered: tuple[Any, ...] = distribute(lambda context: tf.nest.map_structure(tf.constant, values(context)))
     return scattered
+
+
+def _share(value: np.ndarray, replica: int, devices: TrainingDevices) -> np.ndarray:
+    size = len(value) // devices.replicas
+    return value[replica * size : (replica + 1) * size]
 
 
 def _results(value: Any, devices: TrainingDevices) -> tuple[Any, ...]:

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.network.packed import APART, PackingNeeds
+from models.training.packed.batches import PackedBatches
+from models.training.token_rows import TokenRows
+
+
+def rows(lengths: list[int]) -> TokenRows:
+    """Row i consists of the token i + 1; its second text is what comes after the first two tokens."""
+    ids = [[i + 1] * length for i, length in enumerate(lengths)]
+    segments = [[int(place >= 2) for place in range(length)] for length in lengths]
+    return TokenRows.from_lists(ids, np.arange(len(lengths), dtype=np.int32), segments)
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 3])
+@pytest.mark.parametrize("start_id", [None, 90])
+def test_a_batch_has_the_rows_their_targets_and_each_replica_its_share(replicas: int, start_id: int | None) -> None:
+    lengths = np.random.default_rng(0).integers(2, 20, 41).tolist()
+    needs = PackingNeeds(width=8, gap=1, start_id=start_id)
+    batches = PackedBatches(rows(lengths), batch_size=8, pad_id=0, needs=needs, replicas=replicas, seed=3)
+    seen = []
+    for number, chosen in enumerate(batches.order(0)):
+        batch = batches.make_batch(chosen)
+        assert batch.targets[: len(chosen)].tolist() == chosen.tolist()
+        assert len(batch.targets) == batches.padded_size
+        lines = batch.features["rows"].reshape(replicas, -1)
+        ids = batch.features["token_ids"].reshape(replicas, -1)
+        starts = batch.features["starts"].reshape(replicas, -1)
+        for place, row in enumerate(chosen):
+            share, slot = divmod(place, batches.slots)
+            own = lines[share] == slot + 1
+            assert own.sum() == lengths[row]
+            assert (ids[share][own] == row + 1).all()
+            assert np.flatnonzero(own)[0] == starts[share, slot]
+        if start_id is not None:
+            texts = batch.features[APART + "rows"].reshape(replicas, -1)
+            tokens = batch.features[APART + "token_ids"].reshape(replicas, -1)
+            for place, row in enumerate(chosen):
+                share, slot = divmod(place, batches.slots)
+                first, second = (tokens[share][texts[share] == 2 * slot + k] for k in (1, 2))
+                assert first.tolist() == [row + 1] * min(2, lengths[row])
+                assert second.tolist() == [90] + [row + 1] * (lengths[row] - len(first))
+        seen += chosen.tolist()
+        assert number < len(batches)
+    assert sorted(seen) == list(range(41))
+
+
+def test_the_order_depends_on_the_seed_and_the_epoch_alone() -> None:
+    needs, table = PackingNeeds(width=8), rows([5] * 50)
+    one, again, other = (PackedBatches(table, 8, 0, needs, seed=seed).order(2) for seed in (1, 1, 2))
+    assert [b.tolist() for b in one] == [b.tolist() for b in again] != [b.tolist() for b in other]
+    assert [b.tolist() for b in PackedBatches(table, 8, 0, needs, seed=1).order(3)] != [b.tolist() for b in one]
+
+
+def test_a_single_row_fits_two_replicas() -> None:
+    batches = PackedBatches(rows([4]), batch_size=8, pad_id=0, needs=PackingNeeds(width=8), replicas=2)
+    (batch,) = list(batches.all_rows())
+    assert batch.features["rows"].max() == 1
+    assert len(batch.targets) == 2
