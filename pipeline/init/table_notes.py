@@ -26,8 +26,9 @@ _FRACTION = re.compile(r"\d+ ?/ ?\d+")
 # A name of a column with this many words reads like a sentence.
 _SENTENCE = 7
 # A label with this many times the rows of another is an imbalance.
-_SPLIT_WORDS = frozenset(("train", "training", "test", "testing", "dev", "val", "valid", "validation", "eval", "trial"))
 _IMBALANCE = 10
+# The values of a column that assigns rows to splits.
+_SPLIT_WORDS = frozenset(("train", "training", "test", "testing", "dev", "val", "valid", "validation", "eval", "trial"))
 
 
 def as_comments(lines: list[str], refusal: TransomError | None) -> str:
