@@ -19,8 +19,13 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("sh") is None, reason="the limits are set by a shell"),
 ]
 
-SLACK = 5.0
-"""Factor for the permitted waits, because the machine runs other tests."""
+SLACK = 30.0
+"""Factor for the permitted waits: three seconds for health.
+
+The benchmark judges the waits. Here, beside other tests on any machine, a server only must not be blocked: a busy
+machine of two slow cores has been seen to make health wait a second, and Kubernetes' default probes give up after
+three.
+"""
 
 TWICE = ("450 sockets that send half a header", "450 calls without their message", "an answer of a gigabyte")
 FUZZ_SECONDS = 30.0

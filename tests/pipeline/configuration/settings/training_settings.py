@@ -176,7 +176,7 @@ def _(a: Setting, b: Setting) -> None:
     assert weights[1].tolist() == [1.0, 7.0]
 
 
-_STILL = {**QUICK, "train.learning_rate": 1e-9, "train.epochs": 4, "train.ema_momentum": 0.0}
+_STILL = {**QUICK, "train.learning_rate": 1e-12, "train.epochs": 4, "train.ema_momentum": 0.0}
 
 
 @setting("train.early_stopping", None, 1, base=_STILL, steps="Trainer")

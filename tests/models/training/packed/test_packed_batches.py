@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.network.packed import APART, PackingNeeds
-from models.training.packed.batches import PackedBatches
+from models.training.packed.packed_batches import PackedBatches
 from models.training.token_rows import TokenRows
 
 
