@@ -27,7 +27,7 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # SentencePiece's mark of the beginning of a word, and another character that it reserves.
 _BEGIN, _RESERVED = "\u2581", "\u2581\u2585"
 _META_PIECES = 3  # <unk>, <s>, </s>
-_MIN_COUNT = 5
+_MIN_COUNT, _WORDS_PER_COUNT = 5, 10_000
 
 
 def count_words(texts: tf.Tensor | Iterable[str | bytes], config: TokenizerConfig) -> Counter[str]:
@@ -50,7 +50,9 @@ def learn_wordpiece(counts: Mapping[str, int], config: TokenizerConfig) -> Token
 
     Characters come first, so that no word of the training text is unknown; only if there are more of them than
     `config.vocabulary_size` allows are the rarest left out. A piece that occurs fewer than five times is not worth a
-    row of the embedding table: its meaning cannot be learned. Words that are too long for the tokenizer are ignored.
+    row of the embedding table: an encoder cannot learn its meaning. Of a short training text (under 50,000 words, about
+    4,000 questions) rarer pieces are kept too, because there the linear model beside the encoder knows more, and
+    whole words tell it more than their pieces do. Words that are too long for the tokenizer are ignored.
 
     Args:
         counts: words of the training text from `count_words`, in any order.
@@ -138,7 +140,8 @@ def _pieces(words: Mapping[str, int], characters: set[str], room: int) -> list[s
     size = _META_PIECES + 1 + 2 * len(characters) + room
     merges = [piece for piece in _merges(known, size) if piece not in characters]
     support = _support(known, set(merges))
-    return [piece for piece in merges if support[piece] >= _MIN_COUNT][:room]
+    fewest = min(_MIN_COUNT, sum(words.values()) // _WORDS_PER_COUNT)
+    return [piece for piece in merges if support[piece] >= fewest][:room]
 
 
 def _merges(words: Mapping[str, int], size: int) -> list[str]:

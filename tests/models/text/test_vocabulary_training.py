@@ -76,8 +76,10 @@ def test_learns_special_tokens_then_characters_then_pieces() -> None:
     assert 1 not in Preprocessor(learned)(tf.constant(TEXTS))["token_ids"].flat_values.numpy()
 
 
-def test_a_piece_that_is_seldom_seen_is_not_learned() -> None:
-    learned = learn_wordpiece({"seldom": 4, "often": 5}, TokenizerConfig(vocabulary_size=200))
+@pytest.mark.parametrize(("words", "kept"), [(50_000, 5), (29_999, 2), (300, 1)])
+def test_a_piece_must_occur_the_more_often_the_longer_the_text_is(words: int, kept: int) -> None:
+    counts = {"seldom": kept - 1, "often": kept, "x": words - 2 * kept + 1}
+    learned = learn_wordpiece(counts, TokenizerConfig(vocabulary_size=200))
     assert "often" in learned.vocabulary
     assert not [token for token in learned.vocabulary[5:] if len(token.removeprefix("##")) > 1 and token in "seldom"]
 
