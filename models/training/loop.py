@@ -16,12 +16,14 @@ import numpy as np
 from models import calibration
 from models.config import TaskConfig, TrainConfig
 from models.errors import Interrupted
+from models.network.packed import packed_model, packing_needs
 from models.training import eval_metrics, fusion
-from models.training.batches import Batches, choose_buckets, standardized
+from models.training.batches import standardized
 from models.training.devices import TrainingDevices
 from models.training.fusion import Fusion
 from models.training.loss import label_weights, row_loss, row_weights
 from models.training.optimizer import make_optimizer, with_moving_averages
+from models.training.packed.packed_batches import PackedBatches
 from models.training.progress import Pace, Position, Progress
 from models.training.resuming.checkpoint import Checkpoints
 from models.training.resuming.resume_key import training_key
@@ -60,7 +62,6 @@ class Loop:
         labels: LabelSpace,
         devices: TrainingDevices,
         pad_id: int,
-        max_length: int,
         depths: Callable[[keras.Model], Mapping[str, int]] | None,
         calibrate: bool,
         on_progress: Callable[[Progress], None] | None,
@@ -70,11 +71,9 @@ class Loop:
         self.on_progress = on_progress or (lambda progress: None)
         self.on_note = on_note or (lambda text: None)
         self.epochs = int(config.epochs or 1)
-        longest = int(max(train.lengths.max(), evaluation.lengths.max()))
-        self.buckets = choose_buckets(train.lengths, limit=max_length, longest=longest, epochs=self.epochs)
-        shared: dict[str, Any] = {"buckets": self.buckets, "pad_id": pad_id, "multiple": devices.replicas}
-        self.batches = Batches(train, batch_size=config.batch_size, seed=config.seed, **shared)
-        self.evaluation = Batches(evaluation, batch_size=2 * config.batch_size, **shared)
+        shared: dict[str, Any] = {"pad_id": pad_id, "needs": packing_needs(model), "replicas": devices.replicas}
+        self.batches = PackedBatches(train, batch_size=config.batch_size, seed=config.seed, **shared)
+        self.evaluation = PackedBatches(evaluation, batch_size=2 * config.batch_size, **shared)
         self.steps_per_epoch = math.ceil(len(self.batches) / config.accumulate)
         self.steps = self.steps_per_epoch * self.epochs
         self.weights = label_weights(task, config, labels)
@@ -83,10 +82,13 @@ class Loop:
         with devices.strategy.scope():
             by_path = depths(model) if depths is not None else None
             self.optimizer = make_optimizer(model, config, steps=self.steps, depths=by_path)
+            packed = packed_model(model)
         self.variables = [*model.trainable_variables, *self.optimizer.variables]
         loss = row_loss(task, config, labels)
-        self.step = TrainStep(model, self.optimizer, loss, devices, xla=config.xla, accumulate=config.accumulate)
-        self.predictor = BatchPredictor(model, devices, xla=config.xla)
+        self.step = TrainStep(
+            model, self.optimizer, loss, devices, network=packed, xla=config.xla, accumulate=config.accumulate
+        )
+        self.predictor = BatchPredictor(packed, devices, xla=config.xla)
         self.position, self.pace, self.stop = Position(), Pace(), StopRequest()
         self.unread: list[StepResult] = []
         self.prepare: Callable[[StopRequest], None] | None = None  # before step 1; notes its report in `position`
@@ -184,7 +186,7 @@ class Loop:
             self.pace.seconds += time.perf_counter() - began
             self.pace.steps += 1
             self.pace.tokens += sum(batch.tokens for batch in batches)
-            self.pace.padded += sum(batch.features["token_ids"].size for batch in batches)
+            self.pace.padded += len(batches) * self.batches.padded_tokens
 
     def _read(self) -> None:
         """Reads the losses of the last steps; raises TrainingError if one is not finite."""
@@ -211,10 +213,13 @@ class Loop:
         self._report_progress(position.mean_loss)
 
     def _predict_eval(self) -> np.ndarray:
-        """Logits of the eval rows, [N, C]. A stop request meanwhile leaves the epoch open, to be evaluated later."""
+        """The encoder's logits of the eval rows, [N, C], without the linear model's.
+
+        A stop request meanwhile leaves the epoch open, to be evaluated later.
+        """
         began, rows, traces = time.perf_counter(), self.evaluation.rows, self.predictor.traces
         logits, done = np.empty((len(rows), self.labels.outputs), np.float32), 0
-        for batch in self.evaluation.by_length():
+        for batch in self.evaluation.all_rows():
             self.stop.check()
             with translate_tf_errors(self.config):
                 logits[batch.rows] = self.predictor(batch.features)[: len(batch.rows)]
@@ -225,11 +230,11 @@ class Loop:
             self.pace.evaluation = time.perf_counter() - began
         return logits
 
-    def _fuse(self, logits: np.ndarray) -> tuple[np.ndarray, Fusion | None]:
+    def _fuse(self, encoder: np.ndarray) -> tuple[np.ndarray, Fusion | None]:
         """The eval logits as the finished model gives them, and how it adds the linear model's."""
         if self.linear is None:
-            return logits, None
-        encoder, default = logits - self.linear, float(self.batches.rows.base_logits is not None)
+            return encoder, None
+        default = float(self.batches.rows.base_logits is not None)
         found = fusion.fit(encoder, self.linear, self.targets, task=self.task, labels=self.labels, default=default)
         return found.apply(encoder, self.linear), found
 
@@ -249,12 +254,8 @@ class Loop:
         self._report_progress(loss, evaluation)
 
     def has_stalled(self) -> bool:
-        position, patience = self.position, self.config.early_stopping
-        return (
-            patience is not None
-            and position.best_epoch is not None
-            and position.epoch - position.best_epoch >= patience
-        )
+        patience = self.config.early_stopping
+        return patience is not None and self.position.epochs_without_gain(self.metric) >= patience
 
     def _save(self, last: bool = False) -> bool:
         self.position.seconds = self.before + time.perf_counter() - self.started

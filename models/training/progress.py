@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -53,6 +54,16 @@ class Position:
     def best(self) -> dict[str, Any] | None:
         """The best epoch's entry in `history`."""
         return None if self.best_epoch is None else self.history[self.best_epoch - 1]
+
+    def epochs_without_gain(self, metric: str) -> int:
+        """Epochs since the metric reached its best value. A lower loss at the same value is no gain."""
+        best = self.best
+        if best is None:
+            return 0
+        value = best[metric]
+        if value is None or math.isnan(value):  # the loss decides
+            return self.epoch - int(best["epoch"])
+        return self.epoch - next(int(entry["epoch"]) for entry in self.history if entry[metric] == value)
 
     @property
     def mean_loss(self) -> float:

@@ -61,7 +61,7 @@ def describe_end(loop: Loop) -> str:
     position, metric, best = loop.position, loop.metric, loop.position.best or {}
     text = f"trained for {position.epoch} of {loop.epochs} epochs"
     if position.epoch < loop.epochs:
-        waited = position.epoch - (position.best_epoch or 0)
+        waited = position.epochs_without_gain(metric)
         text += f", because the eval {metric} has not improved for {waited} epoch{'' if waited == 1 else 's'}"
     value = best[metric]
     if value is None or math.isnan(value):
@@ -112,7 +112,7 @@ def make_report(loop: Loop) -> dict[str, Any]:
         "rows": {"train": len(rows), "eval": len(loop.evaluation.rows)},
         "dropped_rows": {"train": rows.dropped, "eval": loop.evaluation.rows.dropped},
         "parameters": count_parameters(loop.model),
-        "buckets": list(loop.buckets),
+        "lines": {"train": list(loop.batches.shape), "eval": list(loop.evaluation.shape)},
         "steps": position.total_steps,
         "steps_planned": loop.steps,
         "epochs": position.epoch,

@@ -118,14 +118,14 @@ def train(
             labels=labels,
             devices=devices,
             pad_id=tokenizer.pad_id,
-            max_length=tokenizer.max_length,
             depths=depths,
             calibrate=calibrate,
             on_progress=on_progress,
             on_note=on_note,
         )
         if plan is not None:
-            loop.prepare, loop.preparing = partial(_tune, loop, plan, make_model, depths), "the tuning on pairs of rows"
+            loop.prepare = partial(_tune, loop, plan, make_model, tokenizer, depths)
+            loop.preparing = "the tuning on pairs of rows"
         elif starts_with_head(task, preset=preset):
             loop.prepare, loop.preparing = partial(start_head, loop), "the start of the head"
         loop.run(checkpoint_dir, log_dir, resume_key or {})
@@ -170,6 +170,7 @@ def _tune(
     loop: Loop,
     plan: ContrastivePlan,
     make_model: Callable[[], keras.Model],
+    tokenizer: Tokenizer,
     depths: Callable[[keras.Model], Mapping[str, int]] | None,
     stop: StopRequest,
 ) -> None:
@@ -185,8 +186,8 @@ def _tune(
         plan,
         config=loop.config,
         depths=depths(model) if depths is not None else None,
-        max_length=loop.buckets[-1],
-        pad_id=loop.batches.pad_id,
+        max_length=tokenizer.max_length,
+        pad_id=tokenizer.pad_id,
         stop=stop,
         on_progress=loop.on_progress,
     )

@@ -45,6 +45,18 @@ class PackedBatches:
         """Rows of every batch, empty ones included."""
         return self.slots * self.replicas
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Lines of a batch that the model reads, and their length in tokens."""
+        lines = self.lines if self.needs.start_id is None else self.apart_lines
+        return lines.count * self.replicas, lines.length
+
+    @property
+    def padded_tokens(self) -> int:
+        """Tokens of every batch, those of the padding included."""
+        count, length = self.shape
+        return count * length
+
     @cached_property
     def lines(self) -> Lines:
         """The shape of a replica's share of the rows."""

@@ -8,7 +8,6 @@ head is found without gradients: a logistic regression for labels, a ridge regre
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import keras
@@ -17,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from models.config import TaskConfig
 from models.network.head import find_head
-from models.training.batches import Batches
+from models.training.batches import Batches, choose_buckets
 from models.training.resuming.stopping import StopRequest
 from models.training.start.regressions import fit_each_label, fit_number, fit_softmax
 from models.training.step import BatchPredictor
@@ -54,7 +53,15 @@ def start_head(loop: Loop, stop: StopRequest) -> None:
     chosen = choose_rows(len(rows), loop.labels.outputs)
     kind = "ridge" if task.type == "regression" else "logistic"
     loop.on_note(f"the head starts as a {kind} regression on {len(chosen)} row{'' if len(chosen) == 1 else 's'}")
-    batches = replace(loop.evaluation, rows=rows)  # without gradients, more rows fit into a batch
+    lengths = rows.lengths[chosen]
+    buckets = choose_buckets(lengths, limit=int(lengths.max()))
+    batches = Batches(
+        rows,
+        buckets,
+        loop.evaluation.batch_size,  # without gradients, more rows fit into a batch
+        pad_id=loop.batches.pad_id,
+        multiple=loop.devices.replicas,
+    )
     with loop.devices.strategy.scope(), translate_tf_errors(loop.config):
         encoder, head = split(loop.model)
         embeddings = embed(BatchPredictor(encoder, loop.devices, xla=False), batches, chosen, stop)

@@ -20,6 +20,8 @@ import numpy as np  # noqa: E402
 
 from models.build import build_model, layer_depths  # noqa: E402
 from models.config import EncoderConfig, TaskConfig, TrainConfig  # noqa: E402
+from models.network.pooling import Pooling  # noqa: E402
+from models.network.transformer_layer import TransformerLayer  # noqa: E402
 from models.training.batches import Batches  # noqa: E402
 from models.training.progress import Progress  # noqa: E402
 from models.training.token_rows import TokenRows  # noqa: E402
@@ -35,20 +37,14 @@ QUICK = {"epochs": 2, "learning_rate": 0.02, "batch_size": 16, "xla": False}
 
 
 def model(outputs: int = 2, dropout: float = 0.0) -> keras.Model:
-    """One attention block of width 8 over a vocabulary of ten; a mean over the tokens; float32 logits [B, outputs]."""
+    """One block of width 8 over a vocabulary of ten; a mean over the tokens; float32 logits [B, outputs]."""
     inputs = {
         name: keras.Input((None,), dtype="int32", name=name) for name in ("token_ids", "padding_mask", "segment_ids")
     }
     x = keras.layers.Embedding(VOCABULARY, WIDTH, name="tokens")(inputs["token_ids"])
     x = x + keras.layers.Embedding(2, WIDTH, name="segments")(inputs["segment_ids"])
-    mask = keras.ops.cast(inputs["padding_mask"], "bool")
-    attended = keras.layers.MultiHeadAttention(2, WIDTH // 2, dropout=dropout, name="attention")(
-        x, x, attention_mask=mask[:, None, :]
-    )
-    x = keras.layers.LayerNormalization(name="norm")(x + attended)
-    x = keras.layers.Dropout(dropout)(x)
-    weights = keras.ops.cast(inputs["padding_mask"], x.dtype)[:, :, None]
-    pooled = keras.ops.sum(x * weights, axis=1) / keras.ops.maximum(keras.ops.sum(weights, axis=1), 1.0)
+    block = TransformerLayer(WIDTH, 2, WIDTH, dropout, "post", False, name="block")
+    pooled = Pooling("mean", name="pooling")(block(x, inputs["padding_mask"]), inputs["padding_mask"])
     return keras.Model(inputs, keras.layers.Dense(outputs, dtype="float32", name="head")(pooled))
 
 
