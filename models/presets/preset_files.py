@@ -46,8 +46,8 @@ def locate(preset: str) -> Path:
     except (OSError, ValueError, RuntimeError) as error:
         raise PresetError(
             f"preset {preset!r} cannot be downloaded",
-            got=str(error).splitlines()[0] if str(error) else type(error).__name__,
-            fix="check the handle and the network, or download it elsewhere and use the folder",
+            got=str(error).splitlines()[0].removeprefix("Got: ") if str(error) else type(error).__name__,
+            fix="check the handle and the network; `transom presets` says how to get the files on another machine",
         ) from error
     raise PresetError(f"preset {preset!r}", got=f"{scheme}://", expected="a folder, hf://… or kaggle://…")
 

@@ -184,3 +184,12 @@ def test_handles_that_cannot_be_right(preset: str) -> None:
 def test_kerashubs_names_are_known_without_importing_it() -> None:
     handle = preset_names.registered_handle("bert_tiny_en_uncased")
     assert handle.startswith("keras/bert/keras/bert_tiny_en_uncased")
+
+
+def test_a_failed_download_says_why_and_how_to_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ConnectionError("Got: no route to the hub\nand much more")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+    with pytest.raises(PresetError, match=r"cannot be downloaded[^G]*no route to the hub[^m]*`transom presets`"):
+        describe_preset("hf://somebody/something")
