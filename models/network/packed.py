@@ -21,7 +21,6 @@ import keras
 import keras_hub
 from keras import ops
 
-from models.network.attention import MASKED_SCORE
 from models.network.head import find_head
 from models.network.pooling import Pooling
 from models.network.text_pairs import ComparedTexts, SeparateTexts, compare
@@ -137,11 +136,12 @@ class RowPooling(keras.layers.Layer):
         if self.mode == "cls":
             return ops.cast(ops.take(flat, starts, axis=0), "float32")
         flat = ops.cast(flat, "float32")
-        number = ops.expand_dims(ops.arange(1, ops.shape(starts)[0] + 1, dtype="int32"), 1)
-        tokens = ops.equal(number, ops.reshape(rows, (1, -1)))  # [B, R C]
+        rows, count = ops.reshape(rows, (-1,)), ops.shape(starts)[0]
         if self.mode == "max":
-            seen = ops.where(ops.expand_dims(tokens, 2), ops.expand_dims(flat, 0), MASKED_SCORE)
-            return ops.max(seen, axis=1) * ops.cast(ops.any(tokens, axis=1, keepdims=True), "float32")
+            # Row 0 is the padding. An empty row has no token, and its number is not its maximum.
+            seen, highest = (ops.segment_max(values, rows, count + 1)[1:] for values in (rows, flat))
+            return ops.where(ops.expand_dims(seen, 1) > 0, highest, 0.0)
+        tokens = ops.equal(ops.expand_dims(ops.arange(1, count + 1, dtype="int32"), 1), ops.expand_dims(rows, 0))
         weights = ops.cast(tokens, "float32")
         return ops.matmul(weights, flat) / ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1.0)
 

@@ -176,7 +176,7 @@ class Loop:
 
     def _step(self, group: Sequence[np.ndarray]) -> None:
         began, traces = time.perf_counter(), self.step.traces
-        batches = [self.batches.make_batch(rows) for rows in group]
+        batches = [batch for rows in group for batch in self.batches.make_batches(rows)]
         if self.task.type == "regression":
             batches = [standardized(batch, self.labels.mean, self.labels.std) for batch in batches]
         weights = [row_weights(batch.targets, len(batch.rows), self.task, self.weights) for batch in batches]
@@ -186,7 +186,7 @@ class Loop:
             self.pace.seconds += time.perf_counter() - began
             self.pace.steps += 1
             self.pace.tokens += sum(batch.tokens for batch in batches)
-            self.pace.padded += len(batches) * self.batches.padded_tokens
+            self.pace.padded += sum(batch.features["token_ids"].size for batch in batches)
 
     def _read(self) -> None:
         """Reads the losses of the last steps; raises TrainingError if one is not finite."""

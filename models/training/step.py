@@ -21,6 +21,8 @@ from models.training.loss import RowLoss
 
 # Most random draws of a dropout layer in one call of the layer that contains it.
 _DRAWS_PER_CALL = 16
+# Most passes of one batch: a batch that does not fit its shape is passed in parts.
+_MOST_PARTS = 64
 
 
 @dataclass(frozen=True)
@@ -75,14 +77,14 @@ class TrainStep:
         """Takes one optimizer step.
 
         Args:
-            batches: 1 to `accumulate` batches.
+            batches: 1 to `accumulate` batches, each of them perhaps in parts.
             weights: for each batch, the weights of its rows, [B]; the loss is the weighted mean over all batches.
             step: optimizer steps taken before.
         """
         total = float(sum(w.sum() for w in weights))
         loss, gradients = None, None
         for micro, (batch, weight) in enumerate(zip(batches, weights, strict=True)):
-            draws = (step * self._accumulate + micro) * self._devices.replicas
+            draws = (step * self._accumulate * _MOST_PARTS + micro) * self._devices.replicas
             inputs = self._distribute(batch, (weight / total).astype(np.float32), draws)
             batch_loss, batch_gradients = self._gradients(*inputs)
             gradients = batch_gradients if gradients is None else self._sum(gradients, batch_gradients)

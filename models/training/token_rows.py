@@ -38,7 +38,7 @@ class TokenRows:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    @property
+    @cached_property
     def lengths(self) -> np.ndarray:
         """[N] int64, tokens of each row."""
         return np.diff(self.offsets)

@@ -81,7 +81,7 @@ def translate_tf_errors(config: TrainConfig) -> Iterator[None]:
         raise TrainingError(
             "the device has too little memory for a training step",
             got=_first_line(error),
-            expected=f"room for {config.batch_size} rows of the longest bucket",
+            expected=f"room for {config.batch_size} rows",
             fix="halve train.batch_size and double train.accumulate, or lower tokenizer.max_length",
         ) from error
     except (tf.errors.UnimplementedError, tf.errors.InvalidArgumentError) as error:

@@ -17,6 +17,7 @@ from models.errors import Interrupted
 
 if TYPE_CHECKING:
     from models.training.loop import Loop
+    from models.training.packed.packed_batches import PackedBatches
 
 
 class TensorBoardWriter:
@@ -112,7 +113,7 @@ def make_report(loop: Loop) -> dict[str, Any]:
         "rows": {"train": len(rows), "eval": len(loop.evaluation.rows)},
         "dropped_rows": {"train": rows.dropped, "eval": loop.evaluation.rows.dropped},
         "parameters": count_parameters(loop.model),
-        "lines": {"train": list(loop.batches.shape), "eval": list(loop.evaluation.shape)},
+        "shapes": {"train": _shapes(loop.batches), "eval": _shapes(loop.evaluation)},
         "steps": position.total_steps,
         "steps_planned": loop.steps,
         "epochs": position.epoch,
@@ -136,3 +137,8 @@ def make_report(loop: Loop) -> dict[str, Any]:
         "peak_memory_mb": peak_memory_mb(),
         "peak_device_memory_mb": peak_device_memory_mb(),
     }
+
+
+def _shapes(batches: PackedBatches) -> list[list[int]]:
+    """Of each replica's share of a batch: lines, and tokens of each."""
+    return [[shape.lines.count, shape.lines.length] for shape in batches.shapes]

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _MULTIPLE = 8  # of a line's length
-_LONGEST_SHARED_LINE = 512  # rows longer than this get a line each
-_SAMPLES = 64  # batches that decide on the shape
+_LONGEST_SHARED_LINE = 512  # a line is longer than this only where a row is
 _ATTENTION_COST = 0.5  # of a key per unit of width, in multiples of what the other layers cost a token
 
 
@@ -25,6 +24,10 @@ class Lines:
 
     count: int
     length: int  # tokens
+
+    def cost(self, width: int) -> float:
+        """Of a pass, in tokens. A token costs the more the longer its line is compared with the model's width."""
+        return self.count * self.length * (1.0 + _ATTENTION_COST * self.length / width)
 
 
 def deal(lengths: np.ndarray, batch_size: int, generator: np.random.Generator) -> list[np.ndarray]:
@@ -51,48 +54,55 @@ def deal(lengths: np.ndarray, batch_size: int, generator: np.random.Generator) -
     return [generator.permutation(rows) for rows in np.split(ordered, ends[:-1])]
 
 
-def lay_out(lengths: np.ndarray, length: int, gap: int = 0) -> tuple[np.ndarray, int]:
+@dataclass(frozen=True)
+class Layout:
+    """Where rows are in their lines.
+
+    Attributes:
+        starts: int64 [n], the index of each row's first token in the lines written one after the other.
+        count: lines that they take.
+    """
+
+    starts: np.ndarray
+    count: int
+
+
+def lay_out(lengths: np.ndarray, length: int, gap: int = 0) -> Layout:
     """Puts rows into lines: the longest first, each into the first line that has room (first-fit decreasing).
 
     Args:
         lengths: [n], tokens of each row, at most `length` each.
         length: of a line.
         gap: tokens of padding between two rows of a line.
-
-    Returns:
-        Int64 [n], the index of each row's first token in the lines written one after the other; and the number of
-        lines.
     """
-    starts = np.zeros(len(lengths), np.int64)
-    used: list[int] = []  # of each line
+    starts, count = np.zeros(len(lengths), np.int64), 0
+    room = np.full(len(lengths), length, np.int64)  # of each line, also of those that are not begun
     for row in np.argsort(-lengths, kind="stable"):
-        need = int(lengths[row])
-        line = next((i for i, filled in enumerate(used) if filled + need <= length), len(used))
-        if line == len(used):
-            used.append(0)
-        starts[row] = line * length + used[line]
-        used[line] += need + gap
-    return starts, len(used)
+        line = int(np.argmax(room[: count + 1] >= lengths[row]))
+        count = max(count, line + 1)
+        starts[row] = (line + 1) * length - room[line]
+        room[line] -= lengths[row] + gap
+    return Layout(starts, count)
 
 
 def choose_lines(samples: Sequence[np.ndarray], *, limit: int, width: int, gap: int = 0) -> Lines:
     """The shape of lowest cost that holds each of these batches.
 
     Args:
-        samples: lengths [n] of the rows of some batches; at most 64 are looked at.
+        samples: lengths [n] of the rows of some batches.
         limit: a line is at least this long: the longest row of all.
-        width: of the model. A token costs the more the longer its line is compared with this.
+        width: see `Lines.cost`.
         gap: see `lay_out`.
     """
     shortest = -(-limit // _MULTIPLE) * _MULTIPLE
     candidates = range(shortest, max(2 * min(shortest, _LONGEST_SHARED_LINE // 2), shortest) + 1, _MULTIPLE)
-    samples = samples[:: max(1, len(samples) // _SAMPLES)]
-    best, least = Lines(1, shortest), math.inf
+    tokens = max((int(lengths.sum()) for lengths in samples), default=0)
+    best = Lines(2**31, shortest)
     for length in candidates:
-        count = max(lay_out(lengths, length, gap)[1] for lengths in samples)
-        cost = count * length * (1.0 + _ATTENTION_COST * length / width)
-        if cost < least:
-            best, least = Lines(count, length), cost
+        least = Lines(max(1, math.ceil(tokens / length)), length)
+        if least.cost(width) < best.cost(width):
+            count = max(1, *(lay_out(lengths, length, gap).count for lengths in samples))
+            best = min(best, Lines(count, length), key=lambda lines: lines.cost(width))
     return best
 
 
@@ -101,29 +111,27 @@ Text = tuple[np.ndarray, "np.ndarray | int"]
 
 
 def write_lines(
-    shares: Sequence[Sequence[Text]], lines: Lines, *, slots: int, pad_id: int, gap: int = 0
+    shares: Sequence[Sequence[Text]], laid: Sequence[Layout], lines: Lines, *, slots: int, pad_id: int
 ) -> dict[str, np.ndarray]:
     """The inputs of `models.network.packed`.
 
     Args:
         shares: the texts of each replica, whose lines follow one another.
-        lines: the shape of a share. One that needs more lines gets twice as many, or three times, as all others do.
+        laid: their layouts, of at most `lines.count` lines each.
+        lines: the shape of a share.
         slots: texts of every share, empty ones included.
         pad_id: token id of the padding.
-        gap: see `lay_out`.
     """
-    laid = [lay_out(np.array([len(ids) for ids, _ in texts], np.int64), lines.length, gap) for texts in shares]
-    count = lines.count * max(1, *(math.ceil(needed / lines.count) for _, needed in laid))
-    size = count * lines.length
+    size = lines.count * lines.length
     flat = {name: np.zeros(len(shares) * size, np.int32) for name in ("segment_ids", "positions", "rows")}
     flat["token_ids"] = np.full(len(shares) * size, pad_id, np.int32)
     starts = np.zeros((len(shares), slots), np.int32)
-    for share, (texts, (begins, _)) in enumerate(zip(shares, laid, strict=True)):
-        starts[share, : len(texts)] = begins
-        for number, ((ids, segments), begin) in enumerate(zip(texts, begins, strict=True), start=1):
+    for share, (texts, layout) in enumerate(zip(shares, laid, strict=True)):
+        starts[share, : len(texts)] = layout.starts
+        for number, ((ids, segments), begin) in enumerate(zip(texts, layout.starts, strict=True), start=1):
             place = slice(share * size + begin, share * size + begin + len(ids))
             flat["token_ids"][place], flat["segment_ids"][place] = ids, segments
             flat["positions"][place], flat["rows"][place] = np.arange(len(ids)), number
     flat["padding_mask"] = (flat["rows"] > 0).astype(np.int32)
-    features = {name: values.reshape(len(shares) * count, lines.length) for name, values in flat.items()}
+    features = {name: values.reshape(-1, lines.length) for name, values in flat.items()}
     return features | {"starts": starts.reshape(-1)}

@@ -27,7 +27,7 @@ _WORDS = {
     "labels": "the labels",
     "rows": "the rows of train or eval",
     "weights": "the initial weights (the preset's files, or the fitted linear model)",
-    "batches": "the shape of the batches, or the devices",
+    "batches": "the shapes of the batches, or the devices",
 }
 _SETTINGS = ("task", "train", "model")
 # Their defaults follow from the number of rows.
@@ -57,7 +57,12 @@ def training_key(loop: Loop, given: Mapping[str, Any]) -> dict[str, Any]:
         "labels": digest(asdict(loop.labels)),
         "rows": [loop.batches.rows.checksum, loop.evaluation.rows.checksum],
         "weights": digest({"weights": weights}),
-        "batches": [list(loop.batches.shape), loop.batches.pad_id, loop.devices.strategy_name, loop.devices.replicas],
+        "batches": [
+            [asdict(shape) for shape in loop.batches.shapes],
+            loop.batches.pad_id,
+            loop.devices.strategy_name,
+            loop.devices.replicas,
+        ],
         "versions": [tf.__version__, keras.__version__, runtime.onednn_state()],
         **given,
     }

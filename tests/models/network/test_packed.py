@@ -15,7 +15,7 @@ from models.build import build_model
 from models.config import EncoderConfig, PresetConfig
 from models.network.packed import APART, packed_model
 from models.presets.preset import preset_tokenizer
-from models.training.packed.lines import Lines, write_lines
+from models.training.packed.lines import Lines, lay_out, write_lines
 from tflite.host.tokenizer import Tokenizer
 
 VOCABULARY, START, END, PAD = 40, 2, 3, 0
@@ -62,15 +62,21 @@ def texts_of(given: Rows, start_id: int) -> list[tuple[np.ndarray, int]]:
     return [(text, k) for pair in split for k, text in enumerate(pair)]
 
 
+def in_lines(given: Rows, slots: int, pad_id: int, gap: int) -> dict[str, np.ndarray]:
+    """The rows in lines of 28 tokens."""
+    laid = lay_out(np.array([len(ids) for ids, _ in given]), 28, gap)
+    return write_lines([given], [laid], Lines(laid.count, 28), slots=slots, pad_id=pad_id)
+
+
 def differences(model: keras.Model, given: Rows, tokenizer: Tokenizer, gap: int = 0) -> tuple[float, float]:
     """The largest of the logits, and of the gradients relative to the largest of their variable."""
-    packed, shape = packed_model(model), Lines(1, 28)
+    packed = packed_model(model)
     slots = len(given) + 2  # two remain empty
-    inputs = write_lines([given], shape, slots=slots, pad_id=tokenizer.pad_id, gap=gap)
+    inputs = in_lines(given, slots, tokenizer.pad_id, gap)
     assert len(inputs["rows"]) < len(given) - 3, "rows share lines"
     if any(name.startswith(APART) for name in packed.input):
         texts = texts_of(given, tokenizer.start_id)
-        apart = write_lines([texts], shape, slots=2 * slots, pad_id=tokenizer.pad_id, gap=gap)
+        apart = in_lines(texts, 2 * slots, tokenizer.pad_id, gap)
         inputs |= {APART + name: values for name, values in apart.items()}
     deep = keras.Model(model.input, model.get_layer("logits").output)
     weights = np.random.default_rng(1).normal(size=(len(given), deep.output.shape[-1])).astype(np.float32)
@@ -144,7 +150,7 @@ def test_no_row_sees_its_neighbour() -> None:
 
     def logits(changed: Sequence[int]) -> np.ndarray:
         other = [(np.where(ids > 4, ids - 1, ids), s) if i in changed else (ids, s) for i, (ids, s) in enumerate(given)]
-        return np.array(packed(write_lines([other], Lines(1, 28), slots=12, pad_id=PAD, gap=1)))
+        return np.array(packed(in_lines(other, 12, PAD, gap=1)))
 
     before, after = logits([]), logits([2, 3, 5])
     kept = [i for i in range(12) if i not in (2, 3, 5)]

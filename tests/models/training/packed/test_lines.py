@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.training.packed.lines import Lines, choose_lines, deal, lay_out, write_lines
+from models.training.packed.lines import Layout, Lines, choose_lines, deal, lay_out, write_lines
 
 LENGTHS = st.lists(st.integers(1, 30), min_size=1, max_size=60)
 
@@ -31,7 +31,8 @@ def test_batches_have_nearly_the_same_number_of_tokens() -> None:
 @given(LENGTHS, st.integers(0, 2))
 @settings(max_examples=60, deadline=None)
 def test_rows_stand_apart_in_their_lines(lengths: list[int], gap: int) -> None:
-    starts, count = lay_out(np.array(lengths), 32, gap)
+    layout = lay_out(np.array(lengths), 32, gap)
+    starts, count = layout.starts, layout.count
     filled = np.zeros(count * 32, int)
     for start, length in zip(starts, lengths, strict=True):
         assert start // 32 == (start + length - 1) // 32, "within one line"
@@ -49,14 +50,16 @@ def test_the_shape_leaves_little_padding_and_holds_every_sample(mean: int) -> No
     batches = [lengths[rows] for rows in deal(lengths, 32, np.random.default_rng(1))]
     shape = choose_lines(batches, limit=int(lengths.max()), width=384)
     assert shape.length >= lengths.max()
-    assert max(lay_out(batch, shape.length)[1] for batch in batches[:: len(batches) // 64]) <= shape.count
+    assert max(lay_out(batch, shape.length).count for batch in batches[:: len(batches) // 64]) <= shape.count
     tokens = np.mean([batch.sum() for batch in batches])
     assert tokens / (shape.count * shape.length) > 0.85
 
 
-def test_a_share_that_needs_more_lines_gets_a_multiple() -> None:
+def test_each_share_has_lines_of_its_own() -> None:
     text = (np.arange(5, dtype=np.int32) + 4, 0)
-    features = write_lines([[text] * 3, [text]], Lines(1, 8), slots=3, pad_id=7)
+    shares = [[text] * 3, [text]]
+    laid = [lay_out(np.full(len(share), 5), 8) for share in shares]
+    features = write_lines(shares, laid, Lines(3, 8), slots=3, pad_id=7)
     assert features["token_ids"].shape == (6, 8)
     assert features["rows"][:, 0].tolist() == [1, 2, 3, 1, 0, 0]
     assert features["starts"].tolist() == [0, 8, 16, 0, 0, 0]
@@ -65,5 +68,5 @@ def test_a_share_that_needs_more_lines_gets_a_multiple() -> None:
 
 
 def test_no_rows_at_all_are_padding() -> None:
-    features = write_lines([[]], Lines(2, 8), slots=1, pad_id=0)
+    features = write_lines([[]], [Layout(np.zeros(0, int), 0)], Lines(2, 8), slots=1, pad_id=0)
     assert not features["padding_mask"].any()

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from models.network.packed import APART, PackingNeeds
-from models.training.packed.packed_batches import PackedBatches
+from models.training.packed.lines import Lines
+from models.training.packed.packed_batches import PackedBatches, Shape
 from models.training.token_rows import TokenRows
 
 
-def rows(lengths: list[int]) -> TokenRows:
+def rows(lengths: Sequence[int]) -> TokenRows:
     """Row i consists of the token i + 1; its second text is what comes after the first two tokens."""
     ids = [[i + 1] * length for i, length in enumerate(lengths)]
     segments = [[int(place >= 2) for place in range(length)] for length in lengths]
@@ -23,7 +27,7 @@ def test_a_batch_has_the_rows_their_targets_and_each_replica_its_share(replicas:
     batches = PackedBatches(rows(lengths), batch_size=8, pad_id=0, needs=needs, replicas=replicas, seed=3)
     seen = []
     for number, chosen in enumerate(batches.order(0)):
-        batch = batches.make_batch(chosen)
+        (batch,) = batches.make_batches(chosen)
         assert batch.targets[: len(chosen)].tolist() == chosen.tolist()
         assert len(batch.targets) == batches.padded_size
         lines = batch.features["rows"].reshape(replicas, -1)
@@ -60,3 +64,48 @@ def test_a_single_row_fits_two_replicas() -> None:
     (batch,) = list(batches.all_rows())
     assert batch.features["rows"].max() == 1
     assert len(batch.targets) == 2
+
+
+def _check(batches: PackedBatches) -> list[int]:
+    """The computed tokens of each step of an epoch, all of whose rows are seen once."""
+    seen, computed = [], []
+    for chosen in batches.order(0):
+        parts = batches.make_batches(chosen)
+        seen += [row for part in parts for row in part.rows.tolist()]
+        computed.append(sum(part.features["token_ids"].size for part in parts))
+    assert sorted(seen) == list(range(len(batches.rows)))
+    assert len(computed) == len(batches)
+    return computed
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_few_long_rows_do_not_make_all_batches_long(replicas: int) -> None:
+    lengths = [*np.random.default_rng(0).integers(5, 25, 3000), 900, 1000]
+    needs = PackingNeeds(width=32)
+    batches = PackedBatches(rows(np.random.default_rng(1).permutation(lengths)), 32, 0, needs, replicas, seed=3)
+    assert batches.long_batches == 1
+    assert len(batches.shapes) == 2
+    computed = _check(batches)
+    assert sum(computed) < 1.6 * sum(lengths)
+    assert sorted(computed)[-2] < 800 * replicas
+
+
+@pytest.mark.parametrize("sigma", [0.3, 1.0])
+def test_the_longer_the_tail_the_more_shapes_but_little_padding(sigma: float) -> None:
+    lengths = np.clip(np.random.default_rng(0).lognormal(3, sigma, 4000).astype(int), 2, 512).tolist()
+    batches = PackedBatches(rows(lengths), 32, 0, PackingNeeds(width=128), seed=3)
+    assert len(batches.shapes) == (1 if sigma < 1 else 2)
+    assert sum(_check(batches)) < 1.3 * sum(lengths)
+
+
+def test_a_batch_that_fits_no_shape_is_passed_in_parts() -> None:
+    lengths = [8] * 30 + [9] * 2
+    batches = PackedBatches(rows(lengths), 8, 0, PackingNeeds(width=8), seed=3)
+    shape = batches.shapes[0].lines
+    tight = replace(batches)
+    tight.__dict__["shapes"] = [Shape(Lines(shape.count // 2, shape.length))]
+    parts = tight.make_batches(np.arange(8))
+    assert [row for part in parts for row in part.rows] == list(range(8))
+    assert len(parts) > 1
+    assert {part.features["token_ids"].shape for part in parts} == {(shape.count // 2, shape.length)}
+    assert all(len(part.targets) == 8 for part in parts)
