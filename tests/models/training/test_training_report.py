@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from models.training.progress import Position
 from models.training.training_report import describe_end
 
 
@@ -19,13 +20,16 @@ from models.training.training_report import describe_end
     ],
 )
 def test_the_reason_for_an_early_end_is_said(epoch: int, why: str) -> None:
-    position = SimpleNamespace(epoch=epoch, best_epoch=3, best={"accuracy": 0.5, "loss": 0.7})
+    history = [{"epoch": n, "accuracy": 0.5 if n == 3 else 0.4, "loss": 0.7} for n in range(1, epoch + 1)]
+    position = Position(epoch=epoch, best_epoch=3, history=history)
     loop: Any = SimpleNamespace(position=position, metric="accuracy", epochs=9)
     assert describe_end(loop) == f"trained for {epoch} of 9 epochs{why} kept the weights of epoch 3 (accuracy 0.5000)"
 
 
 @pytest.mark.parametrize("value", [float("nan"), None])
 def test_a_metric_that_cannot_be_computed_is_said_to_be_missing(value: float | None) -> None:
-    position = SimpleNamespace(epoch=3, best_epoch=2, best={"spearman": value, "loss": 0.7})
+    position = Position(
+        epoch=3, best_epoch=2, history=[{"epoch": n, "spearman": value, "loss": 0.7} for n in (1, 2, 3)]
+    )
     loop: Any = SimpleNamespace(position=position, metric="spearman", epochs=3)
     assert describe_end(loop).startswith("trained for 3 of 3 epochs; kept the weights of epoch 2, with the lowest loss")
