@@ -27,7 +27,7 @@ from models.network.text_pairs import ComparedTexts, SeparateTexts, compare
 from models.network.token_features import BigramRows, SharedToken
 from models.network.transformer_layer import TransformerLayer
 
-LINES = ("token_ids", "padding_mask", "segment_ids", "positions", "rows")
+_LINES = ("token_ids", "padding_mask", "segment_ids", "positions", "rows")
 """The inputs [R, C]; `starts` is the other one."""
 APART = "apart_"
 
@@ -58,10 +58,10 @@ def packed_model(model: keras.Model) -> keras.Model:
     Args:
         model: what `models.build.build_model` gave.
     """
-    inputs = packed_inputs()
+    inputs = _inputs_of_lines()
     lines = _Lines(inputs)
     if any(isinstance(layer, SeparateTexts) for layer in model._flatten_layers()):
-        apart = packed_inputs(APART)
+        apart = _inputs_of_lines(APART)
         lines.apart, inputs = _Lines({name.removeprefix(APART): value for name, value in apart.items()}), inputs | apart
     head = find_head(model)
     deep = keras.Model(model.input, head.output)
@@ -71,9 +71,9 @@ def packed_model(model: keras.Model) -> keras.Model:
     return keras.Model(inputs, logits, name="packed")
 
 
-def packed_inputs(prefix: str = "") -> dict[str, keras.KerasTensor]:
+def _inputs_of_lines(prefix: str = "") -> dict[str, keras.KerasTensor]:
     """The inputs of one set of lines, by name."""
-    shapes = {**dict.fromkeys(LINES, (None,)), "starts": ()}
+    shapes = {**dict.fromkeys(_LINES, (None,)), "starts": ()}
     return {prefix + name: keras.Input(shape, dtype="int32", name=prefix + name) for name, shape in shapes.items()}
 
 
@@ -138,7 +138,7 @@ class RowPooling(keras.layers.Layer):
         flat = ops.cast(flat, "float32")
         rows, count = ops.reshape(rows, (-1,)), ops.shape(starts)[0]
         if self.mode == "max":
-            # Row 0 is the padding. An empty row has no token, and its number is not its maximum.
+            # Row 0 is the padding. A row without tokens has no maximum; that of its numbers is then negative.
             seen, highest = (ops.segment_max(values, rows, count + 1)[1:] for values in (rows, flat))
             return ops.where(ops.expand_dims(seen, 1) > 0, highest, 0.0)
         tokens = ops.equal(ops.expand_dims(ops.arange(1, count + 1, dtype="int32"), 1), ops.expand_dims(rows, 0))

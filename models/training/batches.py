@@ -29,6 +29,17 @@ class Batch:
     base_logits: np.ndarray  # [B, C] float32, added to the model's in training; [B, 1] zeros if there are none
 
 
+def make_padded_batch(features: Features, table: TokenRows, rows: np.ndarray, size: int) -> Batch:
+    """The batch of these rows of a table, whose targets and base logits are padded with zeros to `size` rows."""
+    targets = np.zeros((size, *table.targets.shape[1:]), table.targets.dtype)
+    targets[: len(rows)] = table.targets[rows]
+    given = table.base_logits
+    base = np.zeros((size, 1 if given is None else given.shape[1]), np.float32)
+    if given is not None:
+        base[: len(rows)] = given[rows]
+    return Batch(features, targets, rows, int(table.lengths[rows].sum()), base)
+
+
 def standardized(batch: Batch, mean: float, std: float) -> Batch:
     """The batch with the targets of a regression in standard deviations from their mean, float32."""
     return replace(batch, targets=((batch.targets - mean) / std).astype(np.float32))
@@ -127,14 +138,8 @@ class Batches:
         segment_ids = np.zeros(mask.shape, np.int32)
         if segments is not None:
             segment_ids[mask] = segments[positions]
-        targets = np.zeros((self.padded_size, *self.rows.targets.shape[1:]), self.rows.targets.dtype)
-        targets[: len(rows)] = self.rows.targets[rows]
         features = {"token_ids": token_ids, "padding_mask": mask.astype(np.int32), "segment_ids": segment_ids}
-        given = self.rows.base_logits
-        base = np.zeros((self.padded_size, 1 if given is None else given.shape[1]), np.float32)
-        if given is not None:
-            base[: len(rows)] = given[rows]
-        return Batch(features, targets, rows, int(lengths.sum()), base)
+        return make_padded_batch(features, self.rows, rows, self.padded_size)
 
     def _cut(self, ordered: np.ndarray) -> list[np.ndarray]:
         return [ordered[i : i + self.batch_size] for i in range(0, len(ordered), self.batch_size)]

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from models.network.packed import APART, PackingNeeds
-from models.training.batches import Batch
+from models.training.batches import Batch, make_padded_batch
 from models.training.packed.lines import Layout, Lines, Text, choose_lines, deal, lay_out, write_lines
 from models.training.token_rows import TokenRows
 
@@ -29,7 +29,7 @@ _SHAPE_COST = 5_000  # of one more compilation, in tokens of an epoch
 
 @dataclass(frozen=True)
 class Shape:
-    """Of a replica's share of a batch: the lines of its rows and, where the model reads two texts apart, of these."""
+    """Of a replica's share of a batch: the lines of its rows, and those of their texts if the model reads two apart."""
 
     lines: Lines
     apart: Lines | None = None
@@ -66,8 +66,8 @@ class PackedBatches:
     @cached_property
     def shapes(self) -> list[Shape]:
         """What a batch may look like, the cheapest first: one shape, or two where the longest rows have their own."""
-        groups = [self._plan(group) for group in self._groups(0)]
-        return sorted(set(groups), key=lambda shape: shape.cost(self.needs.width))
+        shapes = {self._plan(group) for group in self._groups(0)}
+        return sorted(shapes, key=lambda shape: shape.cost(self.needs.width))
 
     @cached_property
     def long_batches(self) -> int:
@@ -104,8 +104,9 @@ class PackedBatches:
 
         The features are inputs of `models.network.packed`.
         """
-        shares = [[self._row(row) for row in share] for share in self._shares(rows)]
-        apart = [[text for row in share for text in self._texts(row)] for share in self._shares(rows)]
+        parts = self._shares(rows)
+        shares = [[self._row(row) for row in share] for share in parts]
+        apart = [[text for row in share for text in self._texts(row)] for share in parts]
         for shape in self.shapes:
             laid = _lay_out(shares, shape.lines, self.needs.gap)
             laid_apart = _lay_out(apart, shape.apart, self.needs.gap) if shape.apart is not None else []
@@ -115,13 +116,7 @@ class PackedBatches:
             if shape.apart is not None:
                 texts = write_lines(apart, laid_apart, shape.apart, slots=2 * self.slots, pad_id=self.pad_id)
                 features |= {APART + name: values for name, values in texts.items()}
-            targets = np.zeros((self.padded_size, *self.rows.targets.shape[1:]), self.rows.targets.dtype)
-            targets[: len(rows)] = self.rows.targets[rows]
-            given = self.rows.base_logits
-            base = np.zeros((self.padded_size, 1 if given is None else given.shape[1]), np.float32)
-            if given is not None:
-                base[: len(rows)] = given[rows]
-            return [Batch(features, targets, rows, int(self.rows.lengths[rows].sum()), base)]
+            return [make_padded_batch(features, self.rows, rows, self.padded_size)]
         return [*self.make_batches(rows[: len(rows) // 2]), *self.make_batches(rows[len(rows) // 2 :])]
 
     def _by_length(self, epoch: int) -> np.ndarray:
