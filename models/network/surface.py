@@ -56,6 +56,7 @@ class Surface(keras.layers.Layer):
         if self.two_texts:
             self.table = weight("table", 2 * self.vocabulary, self.outputs)
             self.idf = weight("idf", self.vocabulary)
+            self.numbers = weight("numbers", self.vocabulary)
             self.spelling = weight("spelling", self.vocabulary, SPELLING_SIZE)
             self.dense = weight("dense", DENSE_FEATURES, self.outputs)
         else:
@@ -89,7 +90,7 @@ class Surface(keras.layers.Layer):
         if training:
             return ops.zeros((ops.shape(token_ids)[0], self.outputs), "float32")
         if self.two_texts:
-            features = pair_features(token_ids, padding_mask, segment_ids, self.idf, self.spelling)
+            features = pair_features(token_ids, padding_mask, segment_ids, self.idf, self.spelling, self.numbers)
             found = ops.take(self.table, features.rows, axis=0) * ops.expand_dims(features.values, 2)
             return ops.sum(found, axis=1) + ops.matmul(features.dense, self.dense) + self.bias
         rows, mask = text_rows(token_ids, padding_mask, self.vocabulary, self.pairs)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-DENSE_FEATURES = 27
+DENSE_FEATURES = 38
 """Numbers that `pair_features` gives apart from the rows of the table."""
 
 _HASH_FACTOR = 9973
@@ -37,9 +37,9 @@ def text_rows(token_ids: Any, padding_mask: Any, vocabulary: int, pairs: int) ->
     Returns:
         Int32 [B, 2 L], and their mask, float32.
     """
-    before = ops.pad(token_ids[:, :-1], [[0, 0], [1, 0]])
     # With a vocabulary of over 215,000 tokens the product may overflow; it wraps alike wherever the graph runs.
-    rows = ops.concatenate([token_ids, vocabulary + (before * _HASH_FACTOR + token_ids) % pairs], axis=1)
+    hashed = (_before(token_ids) * _HASH_FACTOR + token_ids) % pairs
+    rows = ops.concatenate([token_ids, vocabulary + hashed], axis=1)
     return rows, ops.cast(ops.concatenate([padding_mask, padding_mask], axis=1), "float32")
 
 
@@ -50,13 +50,17 @@ def text_features(token_ids: Any, padding_mask: Any, idf: Any, vocabulary: int) 
     return Features(rows, _normalized(values), ops.zeros_like(values[:, :0]))
 
 
-def pair_features(token_ids: Any, padding_mask: Any, segment_ids: Any, idf: Any, spelling: Any) -> Features:
-    """Tokens that both texts have, tokens that one has, and how much of each text the other covers.
+def pair_features(
+    token_ids: Any, padding_mask: Any, segment_ids: Any, idf: Any, spelling: Any, numbers: Any
+) -> Features:
+    """Tokens that both texts have, tokens that one has, how much of each text the other covers, and numbers that only
+    one has.
 
     Args:
         token_ids, padding_mask, segment_ids: int32 [B, L]; segment 1 is the second text.
         idf: float32 [V], the weight of each token: 0 for special tokens.
         spelling: float32 [V, D], unit vectors: tokens of similar spelling have similar ones; 0 for special tokens.
+        numbers: float32 [V], 1 for tokens of digits.
 
     Returns:
         Row i is token i where both texts have it, row V + i where only one has it.
@@ -68,16 +72,14 @@ def pair_features(token_ids: Any, padding_mask: Any, segment_ids: Any, idf: Any,
     across = _outer(first, second) + _outer(second, first)  # [B, L, L], 1 between tokens of different texts
     same = ops.cast(ops.expand_dims(token_ids, 2) == ops.expand_dims(token_ids, 1), "float32")
     shared = ops.max(same * across, axis=2)  # [B, L], 1 where the other text has the token
+    both, length = _longer(same * across, same * across), real * _before(real) * _continues(segment_ids)
+    shared_pairs = ops.max(both, axis=2)
     rows = token_ids + ops.cast((1.0 - shared) * vocabulary, "int32")
     values = _normalized(weight * _first_occurrences(same, real))
 
-    both = same * across
-    covers = [*_coverage(shared, first, second)]
-    length = real
-    for _ in range(2):  # pairs and triples of neighbouring tokens
-        both = same * across * ops.pad(both[:, :-1, :-1], [[0, 0], [1, 0], [1, 0]])
-        length = length * ops.pad(length[:, :-1], [[0, 0], [1, 0]]) * _continues(segment_ids)
-        covers += _coverage(ops.max(both, axis=2), first * length, second * length)
+    covers = [*_coverage(shared, first, second), *_coverage(shared_pairs, first * length, second * length)]
+    both, longer = _longer(both, same * across), length * _before(length)
+    covers += _coverage(ops.max(both, axis=2), first * longer, second * longer)
     covers += _coverage(shared, first * weight, second * weight)
     vectors = ops.take(spelling, token_ids, axis=0) * ops.expand_dims(real, 2)
     alike = ops.max(ops.matmul(vectors, ops.transpose(vectors, (0, 2, 1))) * across, axis=2)
@@ -94,6 +96,16 @@ def pair_features(token_ids: Any, padding_mask: Any, segment_ids: Any, idf: Any,
         shorter / ops.maximum(longer, 1.0),
         ops.log1p(tokens[0]) - ops.log1p(tokens[1]),
         ops.log1p(tokens[0] + tokens[1]),
+    ]
+    own = same * (1.0 - across)  # 1 between equal tokens of one text
+    distinct, distinct_pairs = _first_occurrences(own, real), _first_occurrences(_longer(own, own), length)
+    missing = ops.sum(distinct * (1.0 - shared) * ops.take(numbers, token_ids), axis=1)
+    dense += [
+        *_sets(distinct * first, distinct * second, shared),
+        *_sets(distinct_pairs * first, distinct_pairs * second, shared_pairs),
+        _sets(distinct * first * weight, distinct * second * weight, shared)[0],
+        ops.minimum(missing, 1.0),
+        ops.log1p(missing),
     ]
     return Features(rows, values, ops.stack(dense, axis=1))
 
@@ -112,10 +124,19 @@ def _first_occurrences(same: Any, real: Any) -> Any:
     return real * (1.0 - ops.max(same * earlier, axis=2))
 
 
+def _before(values: Any) -> Any:
+    """The value of the token before, [B, L]; 0 for the first."""
+    return ops.pad(values[:, :-1], [[0, 0], [1, 0]])
+
+
+def _longer(sequences: Any, same: Any) -> Any:
+    """Equal sequences that are longer by a token, [B, L, L]: 1 where two end with the same token."""
+    return same * ops.pad(sequences[:, :-1, :-1], [[0, 0], [1, 0], [1, 0]])
+
+
 def _continues(segment_ids: Any) -> Any:
     """1 where a token and the one before it are in the same text, [B, L]."""
-    before = ops.pad(segment_ids[:, :-1], [[0, 0], [1, 0]])
-    return ops.cast(before == segment_ids, "float32")
+    return ops.cast(_before(segment_ids) == segment_ids, "float32")
 
 
 def _share(hits: Any, weight: Any) -> Any:
@@ -126,6 +147,14 @@ def _coverage(hits: Any, first: Any, second: Any) -> list[Any]:
     """The weighted share of the first text that is hit, that of the second, and the lower of the two; each [B]."""
     shares = _share(hits, first), _share(hits, second)
     return [*shares, ops.minimum(*shares)]
+
+
+def _sets(first: Any, second: Any, shared: Any) -> list[Any]:
+    """Of two texts' sets of tokens, as weights [B, L]: what both have of what there is (Jaccard), and the logarithms of
+    what both have, what only the first has and what only the second has; each [B]."""
+    both = ops.sum(first * shared, axis=1)
+    only = [ops.sum(side * (1.0 - shared), axis=1) for side in (first, second)]
+    return [both / (both + only[0] + only[1] + TINY), *(ops.log1p(part) for part in (both, *only))]
 
 
 def _rest(hits: Any, first: Any, second: Any) -> list[Any]:

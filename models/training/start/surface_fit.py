@@ -136,6 +136,7 @@ class _Matrix:
         special = list(tokenizer.special_ids)
         if layer.two_texts:
             layer.spelling.assign(_spelling(tokenizer, special))
+            layer.numbers.assign(_numbers(tokenizer))
         self._idf = np.ones(layer.vocabulary if layer.two_texts else layer.table.shape[0], np.float32)
         self._idf[special] = 0.0
         counts, _ = self._compute(sample)
@@ -149,7 +150,8 @@ class _Matrix:
 
     def _features(self, token_ids: np.ndarray, padding_mask: np.ndarray, segment_ids: np.ndarray) -> Features:
         if self._layer.two_texts:
-            return pair_features(token_ids, padding_mask, segment_ids, self._idf, self._layer.spelling)
+            layer = self._layer
+            return pair_features(token_ids, padding_mask, segment_ids, self._idf, layer.spelling, layer.numbers)
         return text_features(token_ids, padding_mask, self._idf, self._layer.vocabulary)
 
     def of(self, rows: np.ndarray) -> sparse.csr_matrix:
@@ -203,6 +205,12 @@ def _spelling(tokenizer: Tokenizer, special: list[int]) -> np.ndarray:
     vectors[special] = 0.0
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+
+
+def _numbers(tokenizer: Tokenizer) -> np.ndarray:
+    """Float32 [V], 1 for tokens of digits."""
+    digits = [word.removeprefix("^").isdecimal() for word in _spelled(tokenizer)]
+    return np.pad(np.array(digits, np.float32), (0, tokenizer.vocabulary_size - len(digits)))
 
 
 def _spelled(tokenizer: Tokenizer) -> list[str]:

@@ -16,6 +16,7 @@ from tflite.host.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer("wordpiece", start_id=1, end_id=2, pad_id=0, unknown_id=3, vocabulary_size=12, max_length=20)
 SMALL = EncoderConfig(num_layers=1, width=16, num_heads=2, linear_rows=31)
+NO_NUMBERS = np.zeros(12, np.float32)
 
 
 def batch(*texts: list[int], second: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -50,7 +51,7 @@ def test_padding_changes_no_feature() -> None:
     idf[:4] = 0.0
     ids, mask, segments = batch([1, 5, 6, 2, 6, 7, 2], second=4)
     wide = [np.pad(part, [(0, 0), (0, 9)]) for part in (ids, mask, segments)]
-    short, long = (pair_features(*given, idf, spelling) for given in ((ids, mask, segments), wide))
+    short, long = (pair_features(*given, idf, spelling, NO_NUMBERS) for given in ((ids, mask, segments), wide))
     np.testing.assert_allclose(short.dense, long.dense, rtol=1e-6)
     np.testing.assert_allclose(np.array(short.values), np.array(long.values)[:, : ids.shape[1]], rtol=1e-6)
 
@@ -58,7 +59,7 @@ def test_padding_changes_no_feature() -> None:
 def test_pairs_tell_shared_tokens_from_others() -> None:
     idf, spelling = np.ones(12, np.float32), np.eye(12, dtype=np.float32)
     idf[:4] = 0.0
-    features = pair_features(*batch([1, 5, 6, 2, 6, 7, 6, 2], second=4), idf, spelling)
+    features = pair_features(*batch([1, 5, 6, 2, 6, 7, 6, 2], second=4), idf, spelling, NO_NUMBERS)
     rows, values = np.array(features.rows)[0], np.array(features.values)[0]
     found = {int(row): float(value) for row, value in zip(rows, values, strict=True) if value}
     # 6 is shared and counted once; 5 and 7 are in one text each.
@@ -73,17 +74,29 @@ def test_pairs_tell_shared_tokens_from_others() -> None:
 def test_equal_texts_cover_each_other() -> None:
     idf, spelling = np.ones(12, np.float32), np.eye(12, dtype=np.float32)
     idf[:4] = 0.0
-    dense = np.array(pair_features(*batch([1, 5, 6, 7, 2, 5, 6, 7, 2], second=5), idf, spelling).dense)[0]
+    dense = np.array(pair_features(*batch([1, 5, 6, 7, 2, 5, 6, 7, 2], second=5), idf, spelling, NO_NUMBERS).dense)[0]
     np.testing.assert_allclose(dense[:18], 1.0, rtol=1e-3)
     np.testing.assert_allclose(dense[18:22], 0.0, atol=1e-5)  # nothing is left over
     np.testing.assert_allclose(dense[22:25], 1.0, rtol=1e-4)  # both cosines, and the ratio of the lengths
+
+
+def test_sets_of_tokens_and_numbers_are_compared() -> None:
+    idf, spelling, numbers = np.ones(12, np.float32), np.zeros((12, 4), np.float32), np.zeros(12, np.float32)
+    idf[:4], idf[9], numbers[[8, 9]] = 0.0, 2.0, 1.0
+    texts = batch([1, 5, 6, 5, 6, 8, 2, 6, 8, 9, 9, 7, 5, 6, 2], second=7)
+    dense = np.array(pair_features(*texts, idf, spelling, numbers).dense)[0, 27:]
+    # 5, 6 and 8 are shared; only the second text has 7 and the number 9, which weighs 2.
+    np.testing.assert_allclose(dense[:4], [3 / 5, *np.log1p([3, 0, 2])], rtol=1e-4)
+    # Pairs: 56, 65, 68 against 68, 89, 99, 97, 75, 56.
+    np.testing.assert_allclose(dense[4:8], [2 / 7, *np.log1p([2, 1, 4])], rtol=1e-4)
+    np.testing.assert_allclose(dense[8:], [3 / 6, 1.0, np.log1p(1)], rtol=1e-4)
 
 
 def test_an_empty_text_has_finite_features() -> None:
     idf, spelling = np.ones(12, np.float32), np.zeros((12, 4), np.float32)
     idf[:4] = 0.0
     for given in (batch([1, 2, 2], second=2), batch([1, 5, 2, 2], second=3)):
-        features = pair_features(*given, idf, spelling)
+        features = pair_features(*given, idf, spelling, NO_NUMBERS)
         assert np.isfinite(features.values).all()
         assert np.isfinite(features.dense).all()
 

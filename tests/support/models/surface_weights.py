@@ -18,6 +18,7 @@ def fill_surface(model: keras.Model, seed: int = 0) -> None:
     if layer.two_texts:
         idf[:5] = 0.0  # special tokens
         layer.idf.assign(idf)
+        layer.numbers.assign(generator.integers(0, 2, layer.vocabulary))
         vectors = generator.normal(size=layer.spelling.shape)
         layer.spelling.assign(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
         layer.dense.assign(generator.normal(0, 0.3, layer.dense.shape))
