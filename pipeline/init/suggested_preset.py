@@ -74,5 +74,7 @@ def _minutes(inferred: InferredTask, *, split: bool) -> float:
 
 def _duration(minutes: float) -> str:
     if minutes >= 90:
-        return f"about {minutes / 60:.0f} hours on two cores"
-    return f"about {minutes:.0f} minutes on two cores" if minutes >= 1.5 else "about a minute on two cores"
+        return f"about {minutes / 60:.0f} hours on two recent cores"
+    return (
+        f"about {minutes:.0f} minutes on two recent cores" if minutes >= 1.5 else "about a minute on two recent cores"
+    )
