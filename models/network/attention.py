@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
-import tensorflow as tf
 from keras import ops
 
 MASKED_SCORE = -30.0
 """Score of a padded key relative to the first key: exp(-30) = 1e-13 vanishes next to 1 in float32."""
 
 
-def masked_softmax(scores: tf.Tensor, mask: tf.Tensor | None, masked_score: float = MASKED_SCORE) -> tf.Tensor:
+def masked_softmax(scores: Any, mask: Any | None, masked_score: float = MASKED_SCORE) -> Any:
     """Softmax over the keys, in float32, in which masked keys get no weight.
 
     Scores are taken relative to one that is at most the largest unmasked score: that of the first key, which is always
@@ -46,12 +46,12 @@ def masked_softmax(scores: tf.Tensor, mask: tf.Tensor | None, masked_score: floa
 
 
 def attend(
-    query: tf.Tensor,
-    key: tf.Tensor,
-    value: tf.Tensor,
-    mask: tf.Tensor | None,
-    dropout: Callable[[tf.Tensor], tf.Tensor],
-) -> tuple[tf.Tensor, tf.Tensor]:
+    query: Any,
+    key: Any,
+    value: Any,
+    mask: Any | None,
+    dropout: Callable[[Any], Any],
+) -> tuple[Any, Any]:
     """Scaled dot-product attention (https://arxiv.org/abs/1706.03762) with `masked_softmax`.
 
     Args:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
-import tensorflow as tf
 
 _VALUES = 2**16
 
 
 class LeanDropout(keras.layers.Dropout):
-    """Dropout that spends 16 random bits per activation instead of 32.
+    """Dropout that on TensorFlow spends 16 random bits per activation instead of 32.
 
-    The rate is rounded to 1/65536 (0.1 becomes 0.10001); survivors are scaled by the rounded rate, so the expectation
-    is exact.
+    There the rate is rounded to 1/65536 (0.1 becomes 0.10001); survivors are scaled by the rounded rate, so the
+    expectation is exact. JAX and PyTorch have fast random numbers of their own; PyTorch's come from its default
+    generator, which the training step seeds.
     """
 
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def call(self, inputs: Any, training: bool = False) -> Any:
         """Any shape and float type, both kept."""
+        if keras.backend.backend() == "torch":
+            import torch
+
+            return torch.nn.functional.dropout(inputs, self.rate, training)
+        if keras.backend.backend() == "jax":
+            return super().call(inputs, training=training)
+        import tensorflow as tf
+
         dropped = round(self.rate * _VALUES)
         if not training or not dropped:
             return inputs
@@ -25,7 +35,7 @@ class LeanDropout(keras.layers.Dropout):
         return tf.where(keep, inputs * tf.cast(scale, inputs.dtype), tf.zeros([], inputs.dtype))
 
 
-def random_halves(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def random_halves(shape: Any, seed: Any) -> Any:
     """Uniform random integers of 16 bits, two from each random word.
 
     Args:
@@ -35,6 +45,8 @@ def random_halves(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     Returns:
         int32 of that shape, 0 to 65535.
     """
+    import tensorflow as tf
+
     count = tf.reduce_prod(shape)
     # XLA takes 32-bit seeds only; Keras keeps 64-bit ones.
     short_seed = tf.cast(tf.math.floormod(seed, tf.int32.max), tf.int32)

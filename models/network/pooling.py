@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 from models.network.attention import MASKED_SCORE
@@ -22,7 +21,7 @@ class Pooling(keras.layers.Layer):
         super().__init__(**kwargs)
         self.mode = mode
 
-    def call(self, states: tf.Tensor, padding_mask: tf.Tensor) -> tf.Tensor:
+    def call(self, states: Any, padding_mask: Any) -> Any:
         """States [B, L, D] and int32 padding_mask [B, L] to float32 [B, D]. A row of padding alone gives zeros."""
         if self.mode == "cls":
             return ops.cast(states[:, 0], "float32")
@@ -38,7 +37,7 @@ class Pooling(keras.layers.Layer):
         return keras.KerasTensor((states.shape[0], states.shape[-1]), dtype="float32")
 
 
-def masked_mean(states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+def masked_mean(states: Any, mask: Any) -> Any:
     """Float32 [B, L, D] and [B, L, 1] of 0 and 1, to the mean [B, D] over the tokens; zeros if there are none."""
     total = ops.sum(states * mask, axis=1)
     return total / ops.maximum(ops.sum(mask, axis=1), 1.0)

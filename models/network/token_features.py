@@ -7,7 +7,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 POSITIONS_IN_WORD = 4
@@ -31,7 +30,7 @@ class PositionInWord(keras.layers.Layer):
         super().__init__(**kwargs)
         self.continues = np.asarray(continues, np.int32)
 
-    def call(self, token_ids: tf.Tensor) -> tf.Tensor:
+    def call(self, token_ids: Any) -> Any:
         """Int32 [B, L] to the same."""
         continues = ops.take(self.continues, token_ids)
         next_continues = ops.pad(continues[:, 1:], [[0, 0], [0, 1]])
@@ -49,7 +48,7 @@ class SharedToken(keras.layers.Layer):
         super().__init__(**kwargs)
         self.special_ids = tuple(special_ids)
 
-    def call(self, token_ids: tf.Tensor, segment_ids: tf.Tensor, attention_mask: tf.Tensor | None = None) -> tf.Tensor:
+    def call(self, token_ids: Any, segment_ids: Any, attention_mask: Any | None = None) -> Any:
         """Int32 [B, L] each, to int32 [B, L]; `attention_mask` [B, L, L]: 0 between tokens of different rows."""
         same = ops.equal(ops.expand_dims(token_ids, 2), ops.expand_dims(token_ids, 1))
         if attention_mask is not None:
@@ -101,7 +100,7 @@ class BigramRows(keras.layers.Layer):
         owners[:, self._row(pairs[0], pairs[1])] = pairs
         self.pairs.assign(owners)
 
-    def call(self, token_ids: tf.Tensor, positions: tf.Tensor | None = None) -> tf.Tensor:
+    def call(self, token_ids: Any, positions: Any | None = None) -> Any:
         """Int32 [B, L] to int32 [B, L], from 0 to `rows` - 1. The token before the first one counts as id 0.
 
         `positions` [B, L]: 0 for the first token of a row, where several rows share a line.

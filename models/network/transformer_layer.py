@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 import keras_hub
-import tensorflow as tf
 from keras import ops
 
 from models.network.attention import attend
@@ -38,7 +37,7 @@ class SelfAttention(keras.layers.Layer):
             projection.build(states_shape)
         self.output_projection.build((states_shape[0], *self.heads))
 
-    def call(self, states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    def call(self, states: Any, mask: Any) -> Any:
         """States [B, L, D] and a bool mask broadcastable to [B, L, L], False for padded keys, to [B, L, D]."""
         query, key, value = self.query(states), self.key(states), self.value(states)
         if self.rotary is not None:
@@ -90,7 +89,7 @@ class TransformerLayer(keras.layers.Layer):
             layer.build(states_shape)
         self.feedforward_output.build((*states_shape[:-1], self.feedforward_width))
 
-    def call(self, states: tf.Tensor, padding_mask: tf.Tensor, attention_mask: tf.Tensor | None = None) -> tf.Tensor:
+    def call(self, states: Any, padding_mask: Any, attention_mask: Any | None = None) -> Any:
         """States [B, L, D] to the same.
 
         Args:

@@ -6,8 +6,9 @@ changed. This relies on private names of Keras and KerasHub; tests/models/preset
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
-import tensorflow as tf
 from keras import ops
 
 from models.network.attention import attend, masked_softmax
@@ -19,14 +20,14 @@ class MaskedAttention(keras.layers.MultiHeadAttention):
 
     def _compute_attention(
         self,
-        query: tf.Tensor,
-        key: tf.Tensor,
-        value: tf.Tensor,
-        attention_mask: tf.Tensor | None = None,
+        query: Any,
+        key: Any,
+        value: Any,
+        attention_mask: Any | None = None,
         training: bool | None = None,
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    ) -> tuple[Any, Any]:
         """The method that Keras means to be overridden: [B, T, N, H] queries, [B, S, N, H] keys and values."""
         return attend(query, key, value, attention_mask, self._dropout_layer)
 
@@ -34,7 +35,7 @@ class MaskedAttention(keras.layers.MultiHeadAttention):
 class MaskedSoftmax(keras.layers.Softmax):
     """`masked_softmax` as the layer inside KerasHub's DeBERTa-v3 attention."""
 
-    def call(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+    def call(self, inputs: Any, mask: Any | None = None) -> Any:
         """[B, N, T, S] to the same; see `masked_softmax`."""
         return masked_softmax(inputs, None if mask is None else ops.cast(mask, "bool"))
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from models.training.token_rows import TokenRows
 
+Item = TypeVar("Item")
 Features = dict[str, np.ndarray]
 
 
@@ -43,6 +46,15 @@ def make_padded_batch(features: Features, table: TokenRows, rows: np.ndarray, si
 def standardized(batch: Batch, mean: float, std: float) -> Batch:
     """The batch with the targets of a regression in standard deviations from their mean, float32."""
     return replace(batch, targets=((batch.targets - mean) / std).astype(np.float32))
+
+
+def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The same items; a thread makes the next one while the caller works with the last."""
+    with ThreadPoolExecutor(1, "input") as pool:
+        following = pool.submit(next, items, None)
+        while (item := following.result()) is not None:
+            following = pool.submit(next, items, None)
+            yield item
 
 
 def choose_buckets(

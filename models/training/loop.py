@@ -18,8 +18,9 @@ from models.config import TaskConfig, TrainConfig
 from models.errors import Interrupted
 from models.network.packed import packed_model, packing_needs
 from models.training import eval_metrics, fusion
-from models.training.batches import standardized
-from models.training.devices import TrainingDevices
+from models.training.batches import Batch, one_ahead, standardized
+from models.training.frameworks.contract import StepResult, make_predictor, make_step
+from models.training.frameworks.devices import TrainingDevices
 from models.training.fusion import Fusion
 from models.training.loss import label_weights, row_loss, row_weights
 from models.training.optimizer import make_optimizer, with_moving_averages
@@ -28,9 +29,8 @@ from models.training.progress import Pace, Position, Progress
 from models.training.resuming.checkpoint import Checkpoints
 from models.training.resuming.resume_key import training_key
 from models.training.resuming.stopping import StopRequest, StopRequested, stoppable, time_limit
-from models.training.step import BatchPredictor, StepResult, TrainStep
 from models.training.token_rows import TokenRows
-from models.training.training_checks import eval_loss_not_finite, loss_not_finite, translate_tf_errors
+from models.training.training_checks import eval_loss_not_finite, explain_step_errors, loss_not_finite
 from models.training.training_report import TensorBoardWriter, describe_interruption
 from tflite.host.labels import LabelSpace
 
@@ -79,16 +79,16 @@ class Loop:
         self.weights = label_weights(task, config, labels)
         self.metric, self.targets = eval_metrics.deciding_metric(task, config), np.asarray(evaluation.targets)
         self.fitting: dict[str, Any] = {"calibrate": calibrate, "metric": self.metric}
-        with devices.strategy.scope():
+        with devices.scope():
             by_path = depths(model) if depths is not None else None
             self.optimizer = make_optimizer(model, config, steps=self.steps, depths=by_path)
             packed = packed_model(model)
         self.variables = [*model.trainable_variables, *self.optimizer.variables]
         loss = row_loss(task, config, labels)
-        self.step = TrainStep(
+        self.step = make_step(
             model, self.optimizer, loss, devices, network=packed, xla=config.xla, accumulate=config.accumulate
         )
-        self.predictor = BatchPredictor(packed, devices, xla=config.xla)
+        self.predictor = make_predictor(packed, devices, xla=config.xla)
         self.position, self.pace, self.stop = Position(), Pace(), StopRequest()
         self.unread: list[StepResult] = []
         self.prepare: Callable[[StopRequest], None] | None = None  # before step 1; notes its report in `position`
@@ -108,7 +108,7 @@ class Loop:
         resume_key = training_key(self, given_key) if checkpoint_dir is not None else {}
         self.checkpoints = Checkpoints(checkpoint_dir, resume_key, self.on_note)
         self.board = TensorBoardWriter(log_dir)
-        with self.checkpoints.open(), stoppable() as self.stop:
+        with self.checkpoints.open(), contextlib.closing(self.board), stoppable() as self.stop:
             self._resume()
             self.before, self.started = self.position.seconds, time.perf_counter()
             start = (self.position.epoch, self.position.step)
@@ -120,7 +120,7 @@ class Loop:
                     self._epoch()
                 if (self.position.epoch, self.position.step) != start:
                     self._save()
-                with self.devices.strategy.scope():
+                with self.devices.scope():
                     self.checkpoints.restore_best(self.model.trainable_variables)
                     if self.best_logits is None:  # the best epoch was trained before the training was resumed
                         self.best_logits, self.fusion = self._fuse(self._predict_eval())
@@ -132,11 +132,10 @@ class Loop:
         self.calibration = calibration.fit(
             self.best_logits, self.targets, self.task, self.labels.labels, **self.fitting
         )
-        self.board.close()
         self.position.seconds = self.before + time.perf_counter() - self.started
 
     def _resume(self) -> None:
-        with self.devices.strategy.scope():
+        with self.devices.scope():
             restored = self.checkpoints.load(self.variables)
         if restored.state is not None:
             self.position = Position(**restored.state)
@@ -151,9 +150,10 @@ class Loop:
         position, size = self.position, self.config.accumulate
         traces = self.step.traces + self.predictor.traces
         order = self.batches.order(position.epoch)
-        for step in range(position.step, self.steps_per_epoch):
+        starts, waiting = range(position.step * size, len(order), size), time.perf_counter()
+        for batches in one_ahead(self._make_batches(order[start : start + size]) for start in starts):
             self.stop.check()
-            self._step(order[step * size : (step + 1) * size])
+            self._step(batches, time.perf_counter() - waiting)
             position.step += 1
             position.total_steps += 1
             due = self._is_checkpoint_due()
@@ -161,7 +161,8 @@ class Loop:
                 self._read()
             if due:
                 self._save()
-        with with_moving_averages(self.optimizer, self.model.trainable_variables, self.devices.strategy):
+            waiting = time.perf_counter()
+        with with_moving_averages(self.optimizer, self.model.trainable_variables, self.devices):
             logits = self._predict_eval()
             self._close_epoch(logits, self.step.traces + self.predictor.traces - traces)
         if position.total_steps < self.steps and self.checkpoints.due():
@@ -174,16 +175,21 @@ class Loop:
     def _is_read_due(self) -> bool:
         return self.position.step % _STEPS_BETWEEN_READS == 0 or self.pace.is_report_due()
 
-    def _step(self, group: Sequence[np.ndarray]) -> None:
-        began, traces = time.perf_counter(), self.step.traces
+    def _make_batches(self, group: Sequence[np.ndarray]) -> list[Batch]:
+        """The batches of one optimizer step, from the rows of each."""
         batches = [batch for rows in group for batch in self.batches.make_batches(rows)]
         if self.task.type == "regression":
             batches = [standardized(batch, self.labels.mean, self.labels.std) for batch in batches]
+        return batches
+
+    def _step(self, batches: Sequence[Batch], waited: float) -> None:
+        """Takes an optimizer step; `waited`: seconds for the batches."""
+        began, traces = time.perf_counter(), self.step.traces
         weights = [row_weights(batch.targets, len(batch.rows), self.task, self.weights) for batch in batches]
-        with translate_tf_errors(self.config):
+        with explain_step_errors(self.config):
             self.unread.append(self.step(batches, weights, self.position.total_steps))
         if self.step.traces == traces:
-            self.pace.seconds += time.perf_counter() - began
+            self.pace.seconds += waited + time.perf_counter() - began
             self.pace.steps += 1
             self.pace.tokens += sum(batch.tokens for batch in batches)
             self.pace.padded += sum(batch.features["token_ids"].size for batch in batches)
@@ -195,7 +201,8 @@ class Loop:
         began, position = time.perf_counter(), self.position
         first = position.total_steps - len(self.unread) + 1
         for number, result in enumerate(self.unread, start=first):
-            loss, rate = float(result.loss), float(result.learning_rate)
+            with explain_step_errors(self.config):  # a device may compute the step only now
+                loss, rate = float(result.loss), float(result.learning_rate)
             if not math.isfinite(loss):
                 raise loss_not_finite(loss, number, self.steps, rate, self.config)
             position.loss_sum += loss
@@ -219,9 +226,9 @@ class Loop:
         """
         began, rows, traces = time.perf_counter(), self.evaluation.rows, self.predictor.traces
         logits, done = np.empty((len(rows), self.labels.outputs), np.float32), 0
-        for batch in self.evaluation.all_rows():
+        for batch in one_ahead(self.evaluation.all_rows()):
             self.stop.check()
-            with translate_tf_errors(self.config):
+            with explain_step_errors(self.config):
                 logits[batch.rows] = self.predictor(batch.features)[: len(batch.rows)]
             done += len(batch.rows)
             if self.pace.is_report_due():

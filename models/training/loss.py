@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from models.config import TaskConfig, TrainConfig
 from models.errors import TrainingError
+from models.training.frameworks.contract import RowLoss
 from tflite.host.labels import LabelSpace
-
-RowLoss = Callable[[Any, Any], Any]
 
 
 def row_loss(task: TaskConfig, config: TrainConfig, labels: LabelSpace) -> RowLoss:
@@ -27,19 +25,19 @@ def row_loss(task: TaskConfig, config: TrainConfig, labels: LabelSpace) -> RowLo
 
     def single_label(targets: Any, logits: Any) -> Any:
         if not smoothing:
-            return tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
-        smooth = tf.one_hot(targets, outputs) * (1.0 - smoothing) + smoothing / outputs
-        return tf.nn.softmax_cross_entropy_with_logits(smooth, logits)
+            return ops.sparse_categorical_crossentropy(targets, logits, from_logits=True)
+        smooth = ops.one_hot(targets, outputs, dtype="float32") * (1.0 - smoothing) + smoothing / outputs
+        return ops.categorical_crossentropy(smooth, logits, from_logits=True)
 
     def multi_label(targets: Any, logits: Any) -> Any:
         smooth = targets * (1.0 - smoothing) + smoothing / 2.0
         # For rows that have the label. A weight on the positive part of the smoothed targets would also push rows
         # without a rare label above its threshold.
-        weights = tf.where(targets > 0.5, by_label, 1.0)
-        return tf.reduce_mean(weights * tf.nn.sigmoid_cross_entropy_with_logits(smooth, logits), axis=-1)
+        weights = ops.where(targets > 0.5, by_label, 1.0)
+        return ops.mean(weights * ops.binary_crossentropy(smooth, logits, from_logits=True), axis=-1)
 
     def regression(targets: Any, logits: Any) -> Any:
-        return tf.square(logits[:, 0] - targets)
+        return ops.square(logits[:, 0] - targets)
 
     return {"single_label": single_label, "multi_label": multi_label, "regression": regression}[task.type]
 

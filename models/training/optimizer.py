@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from models.config import TrainConfig
+from models.training.frameworks.devices import TrainingDevices
 
 # Measured on the data sets of benchmarks/README.md: a pretrained encoder learns fast in four epochs if its lower layers
 # change slowly (layer-wise rates: Howard and Ruder 2018, Sun et al. 2019) and its new head fast: at the encoder's rate,
@@ -169,14 +170,14 @@ def moving_averages(optimizer: keras.optimizers.Optimizer) -> list[Any]:
 
 @contextlib.contextmanager
 def with_moving_averages(
-    optimizer: keras.optimizers.Optimizer, variables: Sequence[Any], strategy: Any
+    optimizer: keras.optimizers.Optimizer, variables: Sequence[Any], devices: TrainingDevices
 ) -> Iterator[None]:
     """Within the block, the variables hold their moving averages, if any are kept."""
     kept = moving_averages(optimizer)
     changed = variables[: len(kept)]
 
     def assign(values: Sequence[np.ndarray]) -> None:
-        with strategy.scope():
+        with devices.scope():
             for variable, value in zip(changed, values, strict=True):
                 variable.assign(value)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-import tensorflow as tf
-
 from models.config import TaskConfig, TrainConfig
 from models.errors import TrainingError
 from models.training.token_rows import TokenRows
 from tflite.host.labels import LabelSpace
+
+# By name, because only one of the frameworks is installed where this runs. TensorFlow's, PyTorch's, NumPy's.
+_TOO_LITTLE_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError", "MemoryError", "_ArrayMemoryError")
+_SIGNS_OF_TOO_LITTLE_MEMORY = ("RESOURCE_EXHAUSTED", "DefaultCPUAllocator")  # JAX's, and PyTorch's on a CPU
+_CANNOT_COMPILE = ("UnimplementedError", "InvalidArgumentError")  # TensorFlow's
 
 
 def check_rows(train: TokenRows, evaluation: TokenRows, labels: LabelSpace, task: TaskConfig, max_length: int) -> None:
@@ -69,31 +72,33 @@ def eval_loss_not_finite(loss: float, epoch: int) -> TrainingError:
 
 
 @contextlib.contextmanager
-def translate_tf_errors(config: TrainConfig) -> Iterator[None]:
-    """Turns TensorFlow's errors in a step into a TrainingError.
+def explain_step_errors(config: TrainConfig) -> Iterator[None]:
+    """Turns the framework's errors in a step into a TrainingError.
 
     Raises:
         TrainingError: the device has too little memory, or XLA cannot compile the model.
     """
     try:
         yield
-    except tf.errors.ResourceExhaustedError as error:
-        raise TrainingError(
-            "the device has too little memory for a training step",
-            got=_first_line(error),
-            expected=f"room for {config.batch_size} rows",
-            fix="halve train.batch_size and double train.accumulate, or lower tokenizer.max_length",
-        ) from error
-    except (tf.errors.UnimplementedError, tf.errors.InvalidArgumentError) as error:
-        if not config.xla:
-            raise
-        raise TrainingError(
-            "the training step cannot be run with XLA",
-            got=_first_line(error),
-            expected="operations that XLA can compile on this device",
-            fix="set train.xla to false",
-        ) from error
+    except Exception as error:
+        kind = type(error).__name__
+        if kind in _TOO_LITTLE_MEMORY or any(sign in str(error) for sign in _SIGNS_OF_TOO_LITTLE_MEMORY):
+            raise TrainingError(
+                "the device has too little memory for a training step",
+                got=_first_line(error),
+                expected=f"room for {config.batch_size} rows",
+                fix="halve train.batch_size and double train.accumulate, or lower tokenizer.max_length",
+            ) from error
+        if config.xla and kind in _CANNOT_COMPILE:
+            raise TrainingError(
+                "the training step cannot be run with XLA",
+                got=_first_line(error),
+                expected="operations that XLA can compile on this device",
+                fix="set train.xla to false",
+            ) from error
+        raise
 
 
-def _first_line(error: tf.errors.OpError) -> str:
-    return next((line.strip() for line in str(error.message).splitlines() if line.strip()), type(error).__name__)
+def _first_line(error: Exception) -> str:
+    text = getattr(error, "message", None) or str(error)
+    return next((line.strip() for line in str(text).splitlines() if line.strip()), type(error).__name__)

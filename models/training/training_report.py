@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 import resource
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import tensorflow as tf
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from models import runtime
 from models.build import count_parameters
 from models.errors import Interrupted
+from models.training.frameworks.devices import peak_device_memory_mb
 
 if TYPE_CHECKING:
     from models.training.loop import Loop
@@ -24,18 +28,15 @@ class TensorBoardWriter:
     """TensorBoard event files: `train` by optimizer step, `eval` by epoch; writes nothing without a folder."""
 
     def __init__(self, directory: Path | str | None) -> None:
-        self._writers = {
-            name: tf.summary.create_file_writer(str(Path(directory, name)))
-            if directory is not None
-            else tf.summary.create_noop_writer()
-            for name in ("train", "eval")
-        }
+        splits = ("train", "eval") if directory is not None else ()
+        self._writers = {split: EventFileWriter(str(Path(str(directory), split)), flush_secs=5) for split in splits}
 
     def write(self, split: str, values: Mapping[str, float], step: int) -> None:
         """Writes one point of each curve."""
-        with self._writers[split].as_default():
-            for name, value in values.items():
-                tf.summary.scalar(name, value, step=step)
+        if split in self._writers:
+            points = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+            event = Event(wall_time=time.time(), step=step, summary=Summary(value=points))
+            self._writers[split].add_event(event)
 
     def flush(self) -> None:
         for writer in self._writers.values():
@@ -49,12 +50,6 @@ class TensorBoardWriter:
 def peak_memory_mb() -> float:
     """Peak main memory of this process in MB (10^6 bytes)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-
-
-def peak_device_memory_mb() -> dict[str, float]:
-    """Peak memory of TensorFlow on each GPU in MB."""
-    gpus = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices("GPU")]
-    return {gpu: tf.config.experimental.get_memory_info(gpu)["peak"] / 1e6 for gpu in gpus}
 
 
 def describe_end(loop: Loop) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from models.config import TaskConfig, TrainConfig
 from models.network.surface import Surface
 from models.network.token_features import BigramRows
-from models.training.devices import choose_devices
+from models.training.frameworks.devices import choose_devices
 from models.training.loop import Loop
 from models.training.loss import label_weights
 from models.training.optimizer import resolve_defaults
@@ -96,7 +96,7 @@ def train(
         config = config.model_copy(update={"precision": devices.precision})
     with _policy(config.precision):
         keras.utils.set_random_seed(config.seed)
-        with devices.strategy.scope():
+        with devices.scope():
             model = make_model()
             options: dict[str, Any] = {"task": task, "labels": labels, "tokenizer": tokenizer, "stacked": not preset}
             by_label = label_weights(task, config, labels)
@@ -192,7 +192,7 @@ def _tune(
         on_progress=loop.on_progress,
     )
     if mirrored:
-        with loop.devices.strategy.scope():
+        with loop.devices.scope():
             _copy_weights(model, loop.model)
 
 

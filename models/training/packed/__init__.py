@@ -1,1 +1,1 @@
-"""Rows packed into lines of one static shape, for `models.network.packed`. The loop does not use them yet."""
+"""Rows packed into lines of few static shapes, for `models.network.packed`."""

@@ -242,21 +242,3 @@ class Checkpoints:
 
     def _notify_removed(self, other: folders.StoredCheckpoint) -> None:
         self._notify(f"removed the checkpoint of an interrupted training of {other.when}: the disk is nearly full")
-
-    def _warn_once(self, error: OSError) -> None:
-        if not self._has_warned:
-            kept = "the beginning" if self.kept_step is None else f"step {self.kept_step}"
-            self._notify(
-                f"the checkpoint cannot be written ({error.strerror or error}): training continues, and after an "
-                f"interruption it would resume from {kept}"
-            )
-        self._has_warned = True
-
-
-def _unwritable(folder: Path, error: OSError) -> TrainingError:
-    return TrainingError(
-        f"the checkpoint folder {folder}",
-        got=error.strerror or str(error),
-        expected="a writable folder",
-        fix="change its permissions, free some space, or choose another `output`, then run again",
-    )

@@ -9,11 +9,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import keras
-import tensorflow as tf
 
 from models import runtime
 from models.config import ModelConfig, PresetConfig
 from models.presets.preset import describe_preset
+from models.training.frameworks.contract import framework_version
 from tflite.host.json_text import to_json
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # In the order of mention. The last two follow from the others and are named only if no other one differs.
 _WORDS = {
     "code": "Transom's code or its libraries",
-    "versions": "TensorFlow, Keras or oneDNN",
+    "versions": "Keras, its framework or oneDNN",
     "architecture": "the preset's architecture",
     "labels": "the labels",
     "rows": "the rows of train or eval",
@@ -63,7 +63,7 @@ def training_key(loop: Loop, given: Mapping[str, Any]) -> dict[str, Any]:
             loop.devices.strategy_name,
             loop.devices.replicas,
         ],
-        "versions": [tf.__version__, keras.__version__, runtime.onednn_state()],
+        "versions": [framework_version(), keras.__version__, runtime.onednn_state()],
         **given,
     }
 

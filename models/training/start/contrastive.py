@@ -24,14 +24,14 @@ from threadpoolctl import threadpool_limits
 from models.config import TaskConfig, TrainConfig
 from models.errors import TrainingError
 from models.training.batches import Batches, choose_buckets
-from models.training.devices import TrainingDevices
+from models.training.frameworks.contract import make_predictor, make_step
+from models.training.frameworks.devices import default_device
 from models.training.optimizer import make_optimizer
 from models.training.progress import Pace, Progress
 from models.training.resuming.stopping import StopRequest
 from models.training.start.head_start import embed, fit_one_label, split
-from models.training.step import BatchPredictor, TrainStep
 from models.training.token_rows import TokenRows
-from models.training.training_checks import loss_not_finite, translate_tf_errors
+from models.training.training_checks import explain_step_errors, loss_not_finite
 
 # Measured on samples of BANKING77 and TREC-6, see benchmarks/README.md. A low temperature mostly keeps the pretrained
 # similarities, as many similar labels need; a high one makes new ones, which TREC-6 needs and BANKING77 bears.
@@ -166,13 +166,13 @@ def tune(
     batches = Batches(rows, _choose_buckets(rows, drawn, max_length), size, pad_id=pad_id, multiple=size)
     optimizer = make_optimizer(encoder, config, steps=plan.steps, depths=depths)
     # So few steps take less time than XLA's compilation.
-    step = TrainStep(encoder, optimizer, pair_loss, _default_device(), xla=False)
+    step = make_step(encoder, optimizer, pair_loss, default_device(), xla=False)
     losses: list[float] = []
     for number, chosen in enumerate(drawn):
         stop.check()
         started, traces = time.perf_counter(), step.traces
         batch = batches.make_batch(chosen)
-        with translate_tf_errors(config):
+        with explain_step_errors(config):
             result = step([batch], [np.ones(size)], number)
             losses.append(float(result.loss))
         if not math.isfinite(losses[-1]):
@@ -204,7 +204,7 @@ def _set_head(model: keras.Model, batches: Batches) -> None:
     encoder, head = split(model)
     targets = np.asarray(batches.rows.targets)
     chosen = _choose_head_rows(targets)
-    embeddings = embed(BatchPredictor(encoder, _default_device(), xla=False), batches, chosen)
+    embeddings = embed(make_predictor(encoder, default_device(), xla=False), batches, chosen)
     lengths = np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
     with threadpool_limits(1):
         kernel, bias = fit_one_label(embeddings / lengths, targets[chosen], np.ones(head.units), _INVERSE_PENALTY)
@@ -217,7 +217,3 @@ def _choose_head_rows(targets: np.ndarray) -> np.ndarray:
     source = np.random.default_rng(0)
     of_labels = [np.flatnonzero(targets == label) for label in np.unique(targets)]
     return np.sort(np.concatenate([source.permutation(rows)[:_MOST_ROWS_PER_LABEL] for rows in of_labels]))
-
-
-def _default_device() -> TrainingDevices:
-    return TrainingDevices("none", tf.distribute.get_strategy(), ())

@@ -17,10 +17,10 @@ from threadpoolctl import threadpool_limits
 from models.config import TaskConfig
 from models.network.head import find_head
 from models.training.batches import Batches, choose_buckets
+from models.training.frameworks.contract import Predictor, make_predictor
 from models.training.resuming.stopping import StopRequest
 from models.training.start.regressions import fit_each_label, fit_number, fit_softmax
-from models.training.step import BatchPredictor
-from models.training.training_checks import translate_tf_errors
+from models.training.training_checks import explain_step_errors
 from tflite.host.labels import LabelSpace
 
 if TYPE_CHECKING:
@@ -62,9 +62,10 @@ def start_head(loop: Loop, stop: StopRequest) -> None:
         pad_id=loop.batches.pad_id,
         multiple=loop.devices.replicas,
     )
-    with loop.devices.strategy.scope(), translate_tf_errors(loop.config):
+    with loop.devices.scope():
         encoder, head = split(loop.model)
-        embeddings = embed(BatchPredictor(encoder, loop.devices, xla=False), batches, chosen, stop)
+        with explain_step_errors(loop.config):
+            embeddings = embed(make_predictor(encoder, loop.devices, xla=False), batches, chosen, stop)
         targets = np.asarray(rows.targets[chosen])
         fitted = set_head(head, embeddings, targets, task=task, labels=loop.labels, label_weights=loop.weights)
     loop.position.head_start = {"rows": fitted, "seconds": time.perf_counter() - began}
@@ -76,7 +77,7 @@ def choose_rows(rows: int, outputs: int) -> np.ndarray:
     return np.sort(np.random.default_rng(0).permutation(rows)[:most])
 
 
-def embed(predict: BatchPredictor, batches: Batches, rows: np.ndarray, stop: StopRequest | None = None) -> np.ndarray:
+def embed(predict: Predictor, batches: Batches, rows: np.ndarray, stop: StopRequest | None = None) -> np.ndarray:
     """The embeddings of these rows, float32 [n, D].
 
     Args:

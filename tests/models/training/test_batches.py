@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import threading
+from collections.abc import Iterator
 from types import ModuleType
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.training.batches import Batches, choose_buckets
+from models.training.batches import Batches, choose_buckets, one_ahead
 from models.training.token_rows import TokenRows
 
 
@@ -115,3 +117,32 @@ def test_a_batch_larger_than_the_table_is_padded_to_the_table(tiny: ModuleType) 
     assert len(batches) == 1
     assert len(made.rows) == 10
     assert made.features["token_ids"].shape == (12, 20)
+
+
+def test_one_item_is_made_ahead_and_no_more() -> None:
+    made, may_go_on = [], threading.Event()
+
+    def items() -> Iterator[int]:
+        for number in range(3):
+            made.append(number)
+            if number == 1:
+                may_go_on.set()
+            yield number
+
+    ahead = one_ahead(items())
+    assert next(ahead) == 0
+    assert may_go_on.wait(10), "the second is made though nobody has asked for it"
+    assert made == [0, 1]
+    assert [*ahead] == [1, 2]
+
+
+def test_an_error_ahead_is_raised_in_its_turn() -> None:
+    def items() -> Iterator[int]:
+        yield 0
+        raise ValueError("made up")
+
+    ahead = one_ahead(items())
+    assert next(ahead) == 0
+    with pytest.raises(ValueError, match="made up"):
+        next(ahead)
+    assert [*one_ahead(iter(()))] == []

@@ -19,11 +19,11 @@ from setting_effects import Setting, setting
 
 from models.config import TaskConfig, TrainConfig
 from models.errors import TrainingError
-from models.training.devices import choose_devices
+from models.training.frameworks.contract import make_step
+from models.training.frameworks.devices import choose_devices
 from models.training.loss import label_weights, row_loss, row_weights
 from models.training.optimizer import make_optimizer, moving_averages, resolve_defaults
 from models.training.progress import Progress
-from models.training.step import TrainStep
 from tflite.host.labels import LabelSpace
 
 # XLA takes longer to compile than the tiny model to train.
@@ -218,7 +218,7 @@ def _(a: Setting, b: Setting) -> None:
         made, _ = optimizer(here)
         model = tiny.model()
         config = here.models.train
-        step = TrainStep(
+        step = make_step(
             model, made, row_loss(here.models.task, config, LABELS), choose_devices("none"), xla=config.xla
         )
         compiled.append(bool(step._gradients._jit_compile))

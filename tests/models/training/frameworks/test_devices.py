@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from models.errors import TrainingError
-from models.training.devices import TrainingDevices, choose_devices
+from models.training.frameworks.devices import TrainingDevices, choose_devices
 
 
 @pytest.mark.parametrize("name", ["none", "auto", "mirrored"])

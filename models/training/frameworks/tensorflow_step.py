@@ -1,4 +1,4 @@
-"""One optimizer step over all replicas.
+"""One optimizer step over all replicas, on TensorFlow.
 
 A step consists of three programs: the gradients of a batch, their sum with earlier ones (`accumulate`), and the update.
 On one replica, XLA compiles each of them. On several, XLA compiles only the gradients, inside the replica: it cannot
@@ -8,7 +8,6 @@ compile the all-reduce on every device, nor Keras's update across replicas. On a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -16,40 +15,12 @@ import numpy as np
 import tensorflow as tf
 
 from models.training.batches import Batch, Features
-from models.training.devices import TrainingDevices
-from models.training.loss import RowLoss
-
-# Most random draws of a dropout layer in one call of the layer that contains it.
-_DRAWS_PER_CALL = 16
-# Most passes of one batch: a batch that does not fit its shape is passed in parts.
-_MOST_PARTS = 64
+from models.training.frameworks.contract import MOST_PARTS, RowLoss, StepResult, draws_per_pass, seed_states
+from models.training.frameworks.devices import TrainingDevices
 
 
-@dataclass(frozen=True)
-class StepResult:
-    """Scalars of one optimizer step, possibly not computed yet: the mean loss, the gradients' global norm before
-    clipping, and the learning rate."""
-
-    loss: Any
-    gradient_norm: Any
-    learning_rate: Any
-
-
-class TrainStep:
-    """Runs optimizer steps of a model.
-
-    Dropout's random numbers are a function of the seed, the step, the batch within it and the replica. So they need
-    no stored state, and no two replicas drop the same units. Other state that a layer changes in its forward pass
-    (the averages of a batch normalization) is not kept; the models here have none.
-
-    Args:
-        model: its trainable variables learn; made in the scope of the devices' strategy.
-        optimizer: built for the model, made in that scope.
-        loss: targets and logits to the loss of each row [B].
-        network: dict of features to logits [B, C] float32, with the model's layers: its packed model; default: itself.
-        xla: compile with XLA, see above.
-        accumulate: most batches of one optimizer step.
-    """
+class TensorFlowStep:
+    """`models.training.frameworks.contract.TrainStep` on TensorFlow, with or without XLA, on one or more replicas."""
 
     def __init__(
         self,
@@ -58,14 +29,14 @@ class TrainStep:
         loss: RowLoss,
         devices: TrainingDevices,
         *,
-        network: keras.Model | None = None,
+        network: keras.Model,
         xla: bool,
-        accumulate: int = 1,
+        accumulate: int,
     ) -> None:
-        self._network = model if network is None else network
+        self._network = network
         self._model, self._optimizer, self._loss, self._devices = model, optimizer, loss, devices
         self._accumulate = accumulate
-        self._seeds = [(v, int(v.numpy()[0])) for v in model.non_trainable_variables if _is_seed(v)]
+        self._seeds = seed_states(model)
         self._draws_per_pass = draws_per_pass(model)
         self.traces = 0
         single = devices.replicas == 1
@@ -74,17 +45,11 @@ class TrainStep:
         self._update = _program(self._apply, devices, xla and single, False)
 
     def __call__(self, batches: Sequence[Batch], weights: Sequence[np.ndarray], step: int) -> StepResult:
-        """Takes one optimizer step.
-
-        Args:
-            batches: 1 to `accumulate` batches, each of them perhaps in parts.
-            weights: for each batch, the weights of its rows, [B]; the loss is the weighted mean over all batches.
-            step: optimizer steps taken before.
-        """
+        """See `TrainStep`."""
         total = float(sum(w.sum() for w in weights))
         loss, gradients = None, None
         for micro, (batch, weight) in enumerate(zip(batches, weights, strict=True)):
-            draws = (step * self._accumulate * _MOST_PARTS + micro) * self._devices.replicas
+            draws = (step * self._accumulate * MOST_PARTS + micro) * self._devices.replicas
             inputs = self._distribute(batch, (weight / total).astype(np.float32), draws)
             batch_loss, batch_gradients = self._gradients(*inputs)
             gradients = batch_gradients if gradients is None else self._sum(gradients, batch_gradients)
@@ -133,8 +98,8 @@ class TrainStep:
         return norm / scale, rate
 
 
-class BatchPredictor:
-    """Logits of whole batches, over all replicas: [B, C] float32."""
+class TensorFlowPredictor:
+    """`models.training.frameworks.contract.Predictor` on TensorFlow, over all replicas."""
 
     def __init__(self, model: keras.Model, devices: TrainingDevices, *, xla: bool) -> None:
         self._devices = devices
@@ -145,6 +110,7 @@ class BatchPredictor:
         self.traces += 1
 
     def __call__(self, features: Features) -> np.ndarray:
+        """See `Predictor`."""
         if self._devices.replicas == 1:
             return np.asarray(self._forward(features), np.float32)
 
@@ -203,16 +169,3 @@ def _results(value: Any, devices: TrainingDevices) -> tuple[Any, ...]:
 
 def _add(left: list[Any], right: list[Any]) -> list[Any]:
     return [x + y for x, y in zip(left, right, strict=True)]
-
-
-def draws_per_pass(model: keras.Model) -> int:
-    """Random draws reserved for each dropout layer in a forward pass: at least as many as any of them makes.
-
-    Layers that share their weights are one layer that is called repeatedly: ALBERT-large calls its block 24 times. With
-    fewer draws, the last calls of a step would drop the same units as the first calls of the next step.
-    """
-    return _DRAWS_PER_CALL * max((len(layer._inbound_nodes) for layer in model._flatten_layers()), default=1)
-
-
-def _is_seed(variable: Any) -> bool:
-    return str(variable.path).endswith("seed_generator_state")

@@ -1,0 +1,82 @@
+"""The same rows and the same initial weights give the same training on TensorFlow, JAX and PyTorch."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import isolated
+import numpy as np
+import pytest
+
+_STEPS = Path(__file__).with_name("steps.py")
+_TORCH = "TRANSOM_TORCH_PYTHON"
+CASES: dict[str, dict[str, Any]] = {
+    "labels": {"label_smoothing": 0.1, "class_weights": {"yes": 2.0}},
+    "pairs": {"task": "multi_label", "pairs": True, "accumulate": 3, "steps": 12},
+    "numbers": {"task": "regression", "ema_momentum": 0.9, "layer_decay": 0.8, "steps": 12},
+    "half": {"precision": "mixed_float16", "steps": 3},
+}
+
+
+def _load_steps() -> ModuleType:
+    specification = importlib.util.spec_from_file_location("steps", _STEPS)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, dict[str, np.ndarray]]:
+    """What TensorFlow gives for each case."""
+    steps = _load_steps()
+    return {name: steps.take(None, **settings) for name, settings in CASES.items()}
+
+
+def _run(framework: str, folder: Path, repository: Path) -> None:
+    """Runs `steps.py` on another framework, in an environment of its own."""
+    arguments = [str(_STEPS), framework, str(folder)]
+    if framework == "jax":
+        isolated.run("jax", arguments, path=[repository])
+        return
+    given = os.environ.get(_TORCH)
+    if given is None:
+        pytest.skip(f"needs {_TORCH}, the interpreter of an environment with PyTorch, KerasHub and pydantic")
+    environment = {**os.environ, "PYTHONPATH": str(repository)}
+    done = subprocess.run(
+        [given, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("framework", ["jax", "torch"])
+def test_steps_are_those_of_tensorflow(
+    framework: str, expected: dict[str, dict[str, np.ndarray]], repository: Path, tmp_path: Path
+) -> None:
+    for name, known in expected.items():
+        weights = {key.removeprefix("first"): value for key, value in known.items() if key.startswith("first")}
+        np.savez(tmp_path / f"{name}.npz", settings=np.array(json.dumps(CASES[name])), **weights)
+    _run(framework, tmp_path, repository)
+    for name, known in ((name, known) for name, known in expected.items() if name != "half"):
+        with np.load(tmp_path / f"{name}-out.npz") as found:
+            assert {*found.files} >= {*known}
+            for key in (key for key in found.files if key.startswith("last")):
+                np.testing.assert_allclose(found[key], known[key], atol=5e-4, err_msg=f"{name}, {key}")
+            np.testing.assert_allclose(found["losses"], known["losses"], atol=1e-4, err_msg=name)
+            np.testing.assert_allclose(found["norms"], known["norms"], rtol=5e-3, err_msg=name)
+            np.testing.assert_allclose(found["logits"], known["logits"], atol=1e-3, err_msg=name)
+    assert expected["labels"]["losses"][-5:].mean() < expected["labels"]["losses"][:5].mean(), "something is learned"
+    with np.load(tmp_path / "labels-out.npz") as found:
+        assert found["dropped"] == found["dropped_again"], "dropout depends on the seed and the step"
+        assert abs(found["dropped"] - found["dropped_next"]) > 1e-4
+    with np.load(tmp_path / "half-out.npz") as found:  # rounding differs, so only the start can be compared
+        for key in ("losses", "norms"):
+            np.testing.assert_allclose(found[key][0], expected["half"][key][0], rtol=0.02)
