@@ -48,7 +48,8 @@ lock: $(READY)  ## resolve pyproject.toml again into the locks
 	$(BIN)/uv pip compile --group cuda --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --upgrade --custom-compile-command "make lock" -o requirements-cuda.lock
 	for each in tests/environments/mediapipe tests/environments/litert tests/environments/jax benchmarks/edge-peers; do \
-	  $(BIN)/uv pip compile $$each.in $$(ls $$each.overrides 2>/dev/null | sed 's/^/--overrides /') --no-config --universal --python-version 3.11 --generate-hashes \
+	  $(BIN)/uv pip compile $$each.in $$(ls $$each.overrides 2>/dev/null | sed 's/^/--overrides /') \
+	  --no-config --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --upgrade --custom-compile-command "make lock" -o $$each.lock || exit 1; done
 
 # uv installs the lock several times faster than pip and checks every package against its hash. --no-deps: the lock is

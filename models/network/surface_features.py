@@ -71,39 +71,39 @@ def pair_features(
     first, second = real * ops.cast(segment_ids == 0, "float32"), real * ops.cast(segment_ids == 1, "float32")
     across = _outer(first, second) + _outer(second, first)  # [B, L, L], 1 between tokens of different texts
     same = ops.cast(ops.expand_dims(token_ids, 2) == ops.expand_dims(token_ids, 1), "float32")
-    shared = ops.max(same * across, axis=2)  # [B, L], 1 where the other text has the token
-    both, length = _longer(same * across, same * across), real * _before(real) * _continues(segment_ids)
-    shared_pairs = ops.max(both, axis=2)
+    own, both = same * (1.0 - across), same * across  # 1 between equal tokens of one text, and of both
+    both_pairs, length = _longer(both, both), real * _before(real) * _continues(segment_ids)
+    shared, shared_pairs = ops.max(both, axis=2), ops.max(both_pairs, axis=2)  # [B, L], 1 where the other text has them
+    weights = first * weight, second * weight
     rows = token_ids + ops.cast((1.0 - shared) * vocabulary, "int32")
     values = _normalized(weight * _first_occurrences(same, real))
 
     covers = [*_coverage(shared, first, second), *_coverage(shared_pairs, first * length, second * length)]
-    both, longer = _longer(both, same * across), length * _before(length)
-    covers += _coverage(ops.max(both, axis=2), first * longer, second * longer)
-    covers += _coverage(shared, first * weight, second * weight)
+    longer = length * _before(length)
+    covers += _coverage(ops.max(_longer(both_pairs, both), axis=2), first * longer, second * longer)
+    covers += _coverage(shared, *weights)
     vectors = ops.take(spelling, token_ids, axis=0) * ops.expand_dims(real, 2)
     alike = ops.max(ops.matmul(vectors, ops.transpose(vectors, (0, 2, 1))) * across, axis=2)
-    covers += [*_coverage(alike, first, second), *_coverage(alike, first * weight, second * weight)]
-    sums = [ops.sum(vectors * ops.expand_dims(side * weight, 2), axis=1) for side in (first, second)]
+    covers += [*_coverage(alike, first, second), *_coverage(alike, *weights)]
+    sums = [ops.sum(vectors * ops.expand_dims(side, 2), axis=1) for side in weights]
     tokens = [ops.sum(side, axis=1) for side in (first, second)]
     shorter, longer = ops.minimum(*tokens), ops.maximum(*tokens)
     dense = [
         *covers,
-        *_rest(shared, first * weight, second * weight),
-        *_rest(alike, first * weight, second * weight),
+        *_rest(shared, *weights),
+        *_rest(alike, *weights),
         cosine(*sums),
-        _common_weight(both=same * across, first=first * weight, second=second * weight, same=same),
+        _common_weight(both=both, first=weights[0], second=weights[1], same=same),
         shorter / ops.maximum(longer, 1.0),
         ops.log1p(tokens[0]) - ops.log1p(tokens[1]),
         ops.log1p(tokens[0] + tokens[1]),
     ]
-    own = same * (1.0 - across)  # 1 between equal tokens of one text
     distinct, distinct_pairs = _first_occurrences(own, real), _first_occurrences(_longer(own, own), length)
     missing = ops.sum(distinct * (1.0 - shared) * ops.take(numbers, token_ids), axis=1)
     dense += [
         *_sets(distinct * first, distinct * second, shared),
         *_sets(distinct_pairs * first, distinct_pairs * second, shared_pairs),
-        _sets(distinct * first * weight, distinct * second * weight, shared)[0],
+        _sets(distinct * weights[0], distinct * weights[1], shared)[0],
         ops.minimum(missing, 1.0),
         ops.log1p(missing),
     ]

@@ -73,8 +73,6 @@ def _minutes(inferred: InferredTask, *, split: bool) -> float:
 
 
 def _duration(minutes: float) -> str:
-    if minutes >= 90:
-        return f"about {minutes / 60:.0f} hours on two recent cores"
-    return (
-        f"about {minutes:.0f} minutes on two recent cores" if minutes >= 1.5 else "about a minute on two recent cores"
-    )
+    hours, several = f"{minutes / 60:.0f} hours", f"{minutes:.0f} minutes"
+    amount = hours if minutes >= 90 else several if minutes >= 1.5 else "a minute"
+    return f"about {amount} on two recent cores"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ from models.training.frameworks.devices import TrainingDevices
 # Most random draws of a dropout layer in one call of the layer that contains it.
 _DRAWS_PER_CALL = 16
 # Most passes of one batch: a batch that does not fit its shape is passed in parts.
-MOST_PARTS = 64
+_MOST_PARTS = 64
 
 RowLoss = Callable[[Any, Any], Any]
 """Targets and logits [B, C] float32 to the loss of each row, [B] float32."""
@@ -87,11 +87,11 @@ def make_step(
     if keras.backend.backend() == "torch":
         from models.training.frameworks.torch_step import TorchStep
 
-        return TorchStep(model, optimizer, loss, devices, **options)
+        return TorchStep(model, optimizer, loss, **options)
     if keras.backend.backend() == "jax":
         from models.training.frameworks.jax_step import JaxStep
 
-        return JaxStep(model, optimizer, loss, devices, **options)
+        return JaxStep(model, optimizer, loss, **options)
     from models.training.frameworks.tensorflow_step import TensorFlowStep
 
     return TensorFlowStep(model, optimizer, loss, devices, xla=xla, **options)
@@ -110,6 +110,20 @@ def make_predictor(model: keras.Model, devices: TrainingDevices, *, xla: bool) -
     from models.training.frameworks.tensorflow_step import TensorFlowPredictor
 
     return TensorFlowPredictor(model, devices, xla=xla)
+
+
+def passes(
+    batches: Sequence[Batch], weights: Sequence[np.ndarray], step: int, accumulate: int
+) -> Iterator[tuple[Batch, np.ndarray, int]]:
+    """The passes of one optimizer step, for the arguments of `TrainStep`.
+
+    Returns:
+        Each batch, the shares of its rows in the step's loss, float32 [B], and a number that no other pass of the
+        training has.
+    """
+    total = float(sum(w.sum() for w in weights))
+    for micro, (batch, weight) in enumerate(zip(batches, weights, strict=True)):
+        yield batch, (weight / total).astype(np.float32), step * accumulate * _MOST_PARTS + micro
 
 
 def framework_version() -> str:

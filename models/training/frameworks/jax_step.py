@@ -11,8 +11,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from models.training.batches import Batch, Features
-from models.training.frameworks.contract import MOST_PARTS, RowLoss, StepResult, draws_per_pass, is_seed, seed_states
-from models.training.frameworks.devices import TrainingDevices
+from models.training.frameworks.contract import RowLoss, StepResult, draws_per_pass, is_seed, passes, seed_states
 
 
 class JaxStep:
@@ -23,7 +22,6 @@ class JaxStep:
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
         loss: RowLoss,
-        devices: TrainingDevices,
         *,
         network: keras.Model,
         accumulate: int,
@@ -39,15 +37,13 @@ class JaxStep:
 
     def __call__(self, batches: Sequence[Batch], weights: Sequence[np.ndarray], step: int) -> StepResult:
         """See `TrainStep`."""
-        total = float(sum(w.sum() for w in weights))
         loss, gradients = None, None
         trainable = [variable.value for variable in self._trainable]
         frozen = [variable.value for variable in self._frozen]  # as inputs: constants would be copied into the program
         state = [variable.value for variable in self._optimizer.variables]
         scale = self._optimizer.scale_loss(1.0)
-        for micro, (batch, weight) in enumerate(zip(batches, weights, strict=True)):
-            draws = (step * self._accumulate * MOST_PARTS + micro) * self._draws_per_pass
-            given = (batch.features, batch.base_logits, batch.targets, (weight / total).astype(np.float32))
+        for batch, shares, number in passes(batches, weights, step, self._accumulate):
+            draws, given = number * self._draws_per_pass, (batch.features, batch.base_logits, batch.targets, shares)
             (_, batch_loss), batch_gradients = self._gradients(
                 trainable, frozen, *given, np.uint32(draws % 2**32), scale
             )

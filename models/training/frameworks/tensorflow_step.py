@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from models.training.batches import Batch, Features
-from models.training.frameworks.contract import MOST_PARTS, RowLoss, StepResult, draws_per_pass, seed_states
+from models.training.frameworks.contract import RowLoss, StepResult, draws_per_pass, passes, seed_states
 from models.training.frameworks.devices import TrainingDevices
 
 
@@ -46,11 +46,9 @@ class TensorFlowStep:
 
     def __call__(self, batches: Sequence[Batch], weights: Sequence[np.ndarray], step: int) -> StepResult:
         """See `TrainStep`."""
-        total = float(sum(w.sum() for w in weights))
         loss, gradients = None, None
-        for micro, (batch, weight) in enumerate(zip(batches, weights, strict=True)):
-            draws = (step * self._accumulate * MOST_PARTS + micro) * self._devices.replicas
-            inputs = self._distribute(batch, (weight / total).astype(np.float32), draws)
+        for batch, shares, number in passes(batches, weights, step, self._accumulate):
+            inputs = self._distribute(batch, shares, number * self._devices.replicas)
             batch_loss, batch_gradients = self._gradients(*inputs)
             gradients = batch_gradients if gradients is None else self._sum(gradients, batch_gradients)
             batch_loss = self._devices.strategy.reduce(tf.distribute.ReduceOp.SUM, batch_loss, axis=None)

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from models.training.batches import Batch, Features
-from models.training.frameworks.contract import MOST_PARTS, RowLoss, StepResult, seed_states
-from models.training.frameworks.devices import TrainingDevices
+from models.training.frameworks.contract import RowLoss, StepResult, passes, seed_states
 
 _SEED_FACTOR = 1_000_003  # a prime number: seeds of different trainings hardly ever meet
 
@@ -26,7 +25,6 @@ class TorchStep:
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
         loss: RowLoss,
-        devices: TrainingDevices,
         *,
         network: keras.Model,
         accumulate: int,
@@ -38,12 +36,12 @@ class TorchStep:
 
     def __call__(self, batches: Sequence[Batch], weights: Sequence[np.ndarray], step: int) -> StepResult:
         """See `TrainStep`."""
-        total, loss = float(sum(w.sum() for w in weights)), 0.0
+        loss = 0.0
         for parameter in self._parameters:
             parameter.grad = None
-        for micro, (batch, weight) in enumerate(zip(batches, weights, strict=True)):
-            torch.manual_seed(self._seed * _SEED_FACTOR + step * self._accumulate * MOST_PARTS + micro)
-            given = (batch.base_logits, batch.targets, (weight / total).astype(np.float32))
+        for batch, weight, number in passes(batches, weights, step, self._accumulate):
+            torch.manual_seed(self._seed * _SEED_FACTOR + number)
+            given = (batch.base_logits, batch.targets, weight)
             base, targets, shares = (keras.ops.convert_to_tensor(value) for value in given)
             logits = self._network(batch.features, training=True).float() + base
             part = (shares * self._loss(targets, logits)).sum()

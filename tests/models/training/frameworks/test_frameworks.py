@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import framework_steps
 import isolated
 import numpy as np
 import pytest
 
-_STEPS = Path(__file__).with_name("steps.py")
+_STEPS = Path(framework_steps.__file__)
 _TORCH = "TRANSOM_TORCH_PYTHON"
 CASES: dict[str, dict[str, Any]] = {
     "labels": {"label_smoothing": 0.1, "class_weights": {"yes": 2.0}},
@@ -24,24 +23,14 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-def _load_steps() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("steps", _STEPS)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def expected() -> dict[str, dict[str, np.ndarray]]:
     """What TensorFlow gives for each case."""
-    steps = _load_steps()
-    return {name: steps.take(None, **settings) for name, settings in CASES.items()}
+    return {name: framework_steps.take(None, **settings) for name, settings in CASES.items()}
 
 
 def _run(framework: str, folder: Path, repository: Path) -> None:
-    """Runs `steps.py` on another framework, in an environment of its own."""
+    """Runs `framework_steps.py` on another framework, in an environment of its own."""
     arguments = [str(_STEPS), framework, str(folder)]
     if framework == "jax":
         isolated.run("jax", arguments, path=[repository])

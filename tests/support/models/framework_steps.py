@@ -1,6 +1,8 @@
 """Optimizer steps of a tiny real Transformer on packed rows, on any framework.
 
-python steps.py FRAMEWORK FOLDER    each NAME.npz there has settings and initial weights; NAME-out.npz gets the result
+python framework_steps.py FRAMEWORK FOLDER
+
+Each NAME.npz in the folder has settings and initial weights; NAME-out.npz gets the result.
 """
 
 from __future__ import annotations
