@@ -124,7 +124,8 @@ def test_every_imported_library_has_a_version() -> None:
     modules = [name for package in PACKAGES for name in _modules(package)]
     named = {library for name in modules for library in _parse(name).libraries}
     assert {"tensorflow", "keras", "numpy", "sklearn", "tensorflow_serving"} <= named
-    assert not [library for library in sorted(named) if not _versions(library)]
+    optional = {"jax", "torch"}  # Keras trains on one of them where the user has installed it
+    assert not [library for library in sorted(named - optional) if not _versions(library)]
 
 
 def test_an_installation_has_the_data_files_of_a_checkout(repository: Path) -> None:
