@@ -40,7 +40,7 @@ def explain_interrupted_export(trained: TrainedModel) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        step, folder = trained.checkpoints.kept_step, trained.checkpoints.folder
+        step, folder = trained.checkpoint.step, trained.checkpoint.folder
         what, same = "the export of the trained model", "with the same settings, data and code"
         if step is None:
             lost, then = "the whole training, because there is no checkpoint", "training starts at step 1"

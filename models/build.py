@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import keras
@@ -147,6 +148,6 @@ def count_parameters(model: keras.Model) -> dict[str, int]:
     """Numbers of weights: "total", and "trainable" ones among them."""
 
     def count(weights: list[keras.Variable]) -> int:
-        return sum(weight.value.shape.num_elements() for weight in weights)
+        return sum(math.prod(weight.shape) for weight in weights)
 
     return {"total": count(model.weights), "trainable": count(model.trainable_weights)}

@@ -249,6 +249,9 @@ class TrainConfig(ConfigSection):
     metric: Literal["auto", "loss", "accuracy", "macro_f1", "micro_f1", "mse", "spearman"] = "auto"
     """The eval metric that decides which epoch is best. `auto`: accuracy, micro_f1 or spearman, by the task; macro_f1
     with balanced `class_weights`."""
+    backend: Literal["tensorflow", "jax", "torch"] = "tensorflow"
+    """The framework that trains. JAX and PyTorch do so in an environment of their own (`transom backends`); everything
+    before and after stays on TensorFlow."""
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     """Keras dtype policy of the computation; weights are float32. `auto`: mixed_bfloat16 on a TPU, else float32."""
     strategy: Literal["auto", "none", "mirrored", "tpu"] = "auto"

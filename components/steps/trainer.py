@@ -23,6 +23,9 @@ from models.config import CONFIG_FILE, ModelsConfig, TaskConfig
 from models.presets.architecture import ARCHITECTURE_FILE
 from models.presets.backbones import merge_lora
 from models.saved.export import export_saved_model
+from models.training.elsewhere.environments import require_interpreter
+from models.training.elsewhere.handover import Request
+from models.training.elsewhere.parent import train_elsewhere
 from models.training.fusion import resolve_linear_part
 from models.training.resuming.resume_key import model_key
 from models.training.token_rows import TokenRows
@@ -50,12 +53,13 @@ class Executor(StepExecutor):
         tokenizer, labels = Tokenizer.load(folder), LabelSpace.load(folder)
         preset = describe_checked_preset(config.model, step.parameters["preset"])
 
+        temporary = Path(self._get_tmp_dir())
+
         def rows(split: str) -> TokenRows:
             """The rows of a split, as Transform wrote them."""
             uri = artifact_utils.get_split_uri(step.artifacts["examples"], split)
             files = sorted(str(path) for path in Path(uri).iterdir())
-            temporary = Path(self._get_tmp_dir()) / split
-            return TokenRows.from_tfrecords(files, temporary, outputs=labels.outputs, task=config.task.type)
+            return TokenRows.from_tfrecords(files, temporary / split, outputs=labels.outputs, task=config.task.type)
 
         def make_model() -> keras.Model:
             PROGRESS_LOG.info("building the model")
@@ -66,23 +70,35 @@ class Executor(StepExecutor):
         code = fingerprint(*_TRAINING_CODE)
         train_rows, eval_rows = rows("train"), rows("eval")
         model = resolve_linear_part(config.model, len(eval_rows))
-        trained = train(
-            make_model,
-            train_rows,
-            eval_rows,
-            task=config.task,
-            config=config.train,
-            labels=labels,
-            tokenizer=tokenizer,
-            depths=layer_depths,
-            preset=model.type == "preset",
-            calibrate=calibrate,
-            resume_key={**model_key(model), **_metrics_key(config.task, calibrate), "code": code},
-            checkpoint_dir=Path(step.parameters["checkpoints"]),
-            log_dir=run_folder / "logs",
-            on_progress=log_progress,
-            on_note=lambda text: USER_LOG.info("%s", text),
-        )
+        key = {**model_key(model), **_metrics_key(config.task, calibrate), "code": code}
+        shared: dict[str, Any] = {"calibrate": calibrate, "resume_key": key}
+        shared |= {"checkpoint_dir": Path(step.parameters["checkpoints"]), "log_dir": run_folder / "logs"}
+        told: dict[str, Any] = {"on_progress": log_progress, "on_note": lambda text: USER_LOG.info("%s", text)}
+        if config.train.backend == "tensorflow":
+            trained = train(
+                make_model,
+                train_rows,
+                eval_rows,
+                task=config.task,
+                config=config.train,
+                labels=labels,
+                tokenizer=tokenizer,
+                depths=layer_depths,
+                preset=model.type == "preset",
+                **shared,
+                **told,
+            )
+        else:
+            interpreter = require_interpreter(config.train.backend)
+            request = Request(
+                config.model_copy(update={"model": model}),
+                tokenizer=Path(folder),
+                train=temporary / "train",
+                evaluation=temporary / "eval",
+                architecture=preset,
+                **shared,
+            )
+            trained = train_elsewhere(make_model, request, temporary / "elsewhere", interpreter=interpreter, **told)
         report = to_json(trained.report, indent=1, ascii=True)
         stored["model"]["linear_rows"] = model.linear_rows
         stored["task"]["threshold"] = trained.task.threshold  # a number, also for `auto`
@@ -102,7 +118,7 @@ class Executor(StepExecutor):
                 extra_files=extra,
                 warmup_texts=WARMUP_TEXTS,
             )
-        trained.checkpoints.remove()
+        trained.checkpoint.remove()
 
 
 def _metrics_key(task: TaskConfig, calibrate: bool) -> dict[str, Any]:

@@ -83,7 +83,14 @@ class TokenRows:
         source = {"files": _stamps(files), "outputs": outputs, "task": task}
         manifest = _read_manifest(folder)
         if manifest is None or manifest["source"] != source:
-            manifest = _write(folder, [str(file) for file in files], source)
+            _write(folder, [str(file) for file in files], source)
+        return cls.stored(folder)
+
+    @classmethod
+    def stored(cls, folder: Path) -> TokenRows:
+        """The rows that `from_tfrecords` wrote into a folder, mapped into memory."""
+        manifest = _read_manifest(folder)
+        assert manifest is not None, folder
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in manifest["arrays"]}
         return cls(**arrays, dropped=manifest["dropped"])
 
@@ -102,7 +109,7 @@ def _read_manifest(folder: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
-def _write(folder: Path, files: list[str], source: dict[str, Any]) -> dict[str, Any]:
+def _write(folder: Path, files: list[str], source: dict[str, Any]) -> None:
     """Writes the arrays, and the manifest last: a folder without it is not finished."""
     what = f"the training rows cannot be written to {folder}"
     expected = "a writable folder with room for the tokens (8 bytes each)"
@@ -115,7 +122,6 @@ def _write(folder: Path, files: list[str], source: dict[str, Any]) -> dict[str, 
                 arrays.append(*examples)
         manifest = {"source": source, "dropped": arrays.dropped, "arrays": arrays.finish()}
         (folder / _MANIFEST).write_text(to_json(manifest), encoding="utf-8")
-    return manifest
 
 
 class _Arrays:

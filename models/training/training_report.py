@@ -14,9 +14,9 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from models import runtime
 from models.build import count_parameters
 from models.errors import Interrupted
+from models.training.frameworks.contract import framework_version, onednn_state
 from models.training.frameworks.devices import peak_device_memory_mb
 
 if TYPE_CHECKING:
@@ -100,8 +100,9 @@ def make_report(loop: Loop) -> dict[str, Any]:
         "strategy": devices.strategy_name,
         "replicas": devices.replicas,
         "devices": list(devices.names),
-        "xla": loop.config.xla or devices.always_compiles,
-        "onednn": runtime.onednn_state(),
+        "framework": framework_version(),
+        "xla": devices.always_compiles or (loop.config.xla and loop.config.backend == "tensorflow"),
+        "onednn": onednn_state(),
         "precision": loop.config.precision,
         "seed": loop.config.seed,
         "config": loop.config.model_dump(mode="json"),

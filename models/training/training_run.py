@@ -20,7 +20,7 @@ from models.training.loop import Loop
 from models.training.loss import label_weights
 from models.training.optimizer import resolve_defaults
 from models.training.progress import Progress
-from models.training.resuming.checkpoint import Checkpoints
+from models.training.resuming.checkpoint import KeptCheckpoint
 from models.training.resuming.stopping import StopRequest
 from models.training.start.contrastive import ContrastivePlan, plan_tuning, tune
 from models.training.start.head_start import start_head, starts_with_head
@@ -34,21 +34,28 @@ from tflite.host.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A float32 model outside any strategy, with the best epoch's weights and the linear model weighed; and a report of
-    JSON values.
+    """A model with the best epoch's weights and the linear model weighed, and a report of JSON values.
 
     `labels` has the model's temperatures, and `task` the number that `task.threshold: auto` came to.
-    `checkpoints` still holds the whole training: call `checkpoints.remove()` once the model is safe elsewhere.
+    `checkpoint` still holds the whole training: remove it once the model is safe elsewhere.
     """
 
     model: keras.Model
     report: dict[str, Any]
-    checkpoints: Checkpoints
+    checkpoint: KeptCheckpoint
     labels: LabelSpace
     task: TaskConfig
 
 
-def train(
+def train(make_model: Callable[[], keras.Model], *rows: TokenRows, config: TrainConfig, **options: Any) -> TrainedModel:
+    """`train_weights`, and the model in float32 outside any strategy, ready to be exported. Arguments as there."""
+    trained = train_weights(make_model, *rows, config=config, **options)
+    if trained.report["strategy"] == "none" and trained.report["precision"] == "float32":
+        return trained
+    return replace(trained, model=_plain_copy(make_model, trained.model))
+
+
+def train_weights(
     make_model: Callable[[], keras.Model],
     train: TokenRows,
     evaluation: TokenRows,
@@ -132,11 +139,9 @@ def train(
         for note in (describe_end(loop), *loop.calibration.notes):
             loop.on_note(note)
         report = make_report(loop)
-    if devices.replicas > 1 or devices.strategy_name != "none" or config.precision != "float32":
-        model = _plain_copy(make_model, model)
     labels = replace(labels, temperatures=loop.calibration.temperatures)
     task = task.model_copy(update={"threshold": loop.calibration.threshold})
-    return TrainedModel(model, report, loop.checkpoints, labels, task)
+    return TrainedModel(model, report, loop.checkpoints.kept, labels, task)
 
 
 def _adapt(

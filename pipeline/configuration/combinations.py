@@ -150,6 +150,12 @@ def _training(config: ProjectConfig) -> Iterator[Problem]:
     task, train = config.task, config.train
     if train.strategy == "tpu" and not train.xla:
         yield Problem("train.xla", "false", "true, because a TPU runs only code compiled by XLA", "remove it")
+    if train.backend != "tensorflow":
+        if train.strategy in ("mirrored", "tpu"):
+            expected = f"auto or none: with train.backend {train.backend}, training uses one device"
+            yield Problem("train.strategy", repr(train.strategy), expected, "remove it")
+        why = f"train.backend is {train.backend}"
+        yield from _unused_settings(config, ("train.xla", "train.onednn"), why)
     if train.contrastive == "on" and (got := _no_pairs_of_rows(config)):
         yield Problem("train.contrastive", f"'on', for {got}", "one label of one text, and a preset", "remove it")
     half = train.label_smoothing / 2

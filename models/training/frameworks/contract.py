@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
+from models import runtime
 from models.training.batches import Batch, Features
 from models.training.frameworks.devices import TrainingDevices
 
@@ -130,6 +131,11 @@ def framework_version() -> str:
     """Such as "tensorflow 2.21.0"."""
     name = keras.backend.backend()
     return f"{name} {importlib.import_module(name).__version__}"
+
+
+def onednn_state() -> str | None:
+    """How TensorFlow uses oneDNN, see `models.runtime.onednn_state`; None on another framework."""
+    return runtime.onednn_state() if keras.backend.backend() == "tensorflow" else None
 
 
 def seed_states(model: keras.Model) -> list[tuple[Any, int]]:

@@ -40,6 +40,21 @@ class LoadedCheckpoint:
     restart_reason: str = ""  # why training starts from the beginning, else empty
 
 
+@dataclass(frozen=True)
+class KeptCheckpoint:
+    """The checkpoint of a finished training."""
+
+    folder: Path | None  # None if none is written
+    step: int | None  # None if there is none
+
+    def remove(self) -> None:
+        """Removes it. Call it when the model is safe elsewhere."""
+        if self.folder is not None:
+            folders.remove(self.folder)
+            with contextlib.suppress(OSError):  # others' are still there
+                self.folder.parent.rmdir()
+
+
 class Checkpoints:
     """The checkpoint and the best epoch's weights of one training, in a folder or only in memory.
 
@@ -233,12 +248,10 @@ class Checkpoints:
         for variable, value in zip(variables, self._best or (), strict=False):
             variable.assign(value)
 
-    def remove(self) -> None:
-        """Removes this training's checkpoint. Call it when the model is safe elsewhere."""
-        if self._directory is not None and self.folder is not None:
-            folders.remove(self.folder)
-            with contextlib.suppress(OSError):  # others' are still there
-                self._directory.rmdir()
+    @property
+    def kept(self) -> KeptCheckpoint:
+        """What is on disk now."""
+        return KeptCheckpoint(self.folder, self.kept_step)
 
     def _notify_removed(self, other: folders.StoredCheckpoint) -> None:
         self._notify(f"removed the checkpoint of an interrupted training of {other.when}: the disk is nearly full")

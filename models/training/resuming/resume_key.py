@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from models import runtime
 from models.config import ModelConfig, PresetConfig
 from models.presets.preset import describe_preset
-from models.training.frameworks.contract import framework_version
+from models.training.frameworks.contract import framework_version, onednn_state
 from tflite.host.json_text import to_json
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def training_key(loop: Loop, given: Mapping[str, Any]) -> dict[str, Any]:
             loop.devices.strategy_name,
             loop.devices.replicas,
         ],
-        "versions": [framework_version(), keras.__version__, runtime.onednn_state()],
+        "versions": [framework_version(), keras.__version__, onednn_state()],
         **given,
     }
 

@@ -6,7 +6,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -39,8 +39,10 @@ def usual_handlers() -> dict[signal.Signals, Any]:
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[StopRequest]:
+def stoppable(on_request: Callable[[], None] = lambda: None) -> Iterator[StopRequest]:
     """Within the block, a first SIGINT, SIGTERM or SIGHUP only requests a stop; a second one has its usual effect.
+
+    `on_request` is called with the request, in the signal's handler.
 
     Outside the main thread nothing changes.
     """
@@ -53,6 +55,7 @@ def stoppable() -> Iterator[StopRequest]:
     def handle(number: int, frame: FrameType | None) -> None:
         if stop.since is None:
             stop.since = time.monotonic()
+            on_request()
         elif time.monotonic() - stop.since > SAME_REQUEST:
             _run_handler(before[signal.Signals(number)], number, frame)
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 from threadpoolctl import threadpool_limits
 
 from models.config import TaskConfig, TrainConfig
@@ -112,12 +112,12 @@ def pair_loss(targets: Any, embeddings: Any) -> Any:
     The mean over the other rows of its label of -log p, where p is the softmax, over all other rows of the batch, of
     the cosines divided by the temperature. 0 for a row whose label no other row has.
     """
-    unit = tf.math.l2_normalize(embeddings, axis=-1)
-    itself = tf.eye(tf.shape(unit)[0])
-    scores = tf.matmul(unit, unit, transpose_b=True) / _TEMPERATURE - _NEVER * itself
-    same = tf.cast(targets[:, None] == targets[None, :], tf.float32) - itself
-    log_shares = tf.nn.log_softmax(scores, axis=-1)
-    return -tf.reduce_sum(log_shares * same, axis=-1) / tf.maximum(tf.reduce_sum(same, axis=-1), 1.0)
+    unit = ops.normalize(embeddings, axis=-1)
+    itself = ops.eye(ops.shape(unit)[0], dtype="float32")
+    scores = ops.matmul(unit, ops.transpose(unit)) / _TEMPERATURE - _NEVER * itself
+    same = ops.cast(ops.equal(targets[:, None], targets[None, :]), "float32") - itself
+    log_shares = ops.log_softmax(scores, axis=-1)
+    return -ops.sum(log_shares * same, axis=-1) / ops.maximum(ops.sum(same, axis=-1), 1.0)
 
 
 def draw_batch(targets: np.ndarray, plan: ContrastivePlan, seed: int, step: int) -> np.ndarray:

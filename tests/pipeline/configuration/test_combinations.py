@@ -57,6 +57,8 @@ def configure(folder: Path, **groups: Any) -> Any:
         ({"task.labels": ["a ", "c"]}, "task", "write 'a'"),
         ({"task.labels": [" ", "c"]}, "task", "an empty field"),
         (MULTI | {"train.class_weights": {"a|b": 2.0}}, "train.class_weights", "split at '|'"),
+        ({"train.backend": "jax", "train.strategy": "mirrored"}, "train.strategy", "uses one device"),
+        ({"train.backend": "torch", "train.xla": False}, "train.xla", "nothing, because train.backend is torch"),
         ({"train.class_weights": {" a": 2.0}}, "train.class_weights", "write 'a'"),
         ({"task.labels": ["a", "b"], "train.class_weights": {"c": 2.0}}, "train.class_weights", "'a', 'b'"),
         (MULTI | {"evaluation.thresholds": {"f1/a|b": {"min": 0.5}}}, "evaluation.thresholds.f1/a|b", "split at '|'"),

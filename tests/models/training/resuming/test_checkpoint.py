@@ -34,7 +34,7 @@ def test_trainings_of_other_settings_keep_their_own_checkpoints(tmp_path: Path) 
     ended = Checkpoints(tmp_path, other)
     with ended.open():
         ended.load(variables(0.0))
-    ended.remove()
+    ended.kept.remove()
     assert not folder.exists()
     assert load_checkpoint(tmp_path)[1] == 3.0
 

@@ -67,7 +67,7 @@ def test_an_interrupted_training_goes_on_though_another_ran_meanwhile(tiny: Modu
     stop = _StopAt(11, lambda: signal.raise_signal(signal.SIGINT))
     with pytest.raises(Interrupted):
         fit(first, on_progress=stop)
-    fit(second).checkpoints.remove()
+    fit(second).checkpoint.remove()
     again = fit(first)
     whole = tiny.fit(train_config=first, dropout=0.1)
     assert 11 <= stop.stopped_at == again.report["resumed_at_step"] < 24
@@ -76,7 +76,7 @@ def test_an_interrupted_training_goes_on_though_another_ran_meanwhile(tiny: Modu
     assert notes[0] == "training starts at step 1 of 24: there is no earlier training to continue"
     assert "train.learning_rate was 0.02, is 0.01" in notes[1]
     assert notes[3].startswith(f"training continues after step {stop.stopped_at} of 24, from a checkpoint of 20")
-    again.checkpoints.remove()
+    again.checkpoint.remove()
     assert not tmp_path.exists()
 
 

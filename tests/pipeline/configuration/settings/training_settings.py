@@ -15,10 +15,11 @@ import pytest
 import tensorflow as tf
 import tiny
 from models_settings import PRESET
-from setting_effects import Setting, setting
+from setting_effects import Setting, scratch, setting
 
 from models.config import TaskConfig, TrainConfig
 from models.errors import TrainingError
+from models.training.elsewhere.environments import FOLDER_VARIABLE, python_variable, require_interpreter
 from models.training.frameworks.contract import make_step
 from models.training.frameworks.devices import choose_devices
 from models.training.loss import label_weights, row_loss, row_weights
@@ -202,6 +203,16 @@ def _(a: Setting, b: Setting) -> None:
 
         train(here, on_progress=note)
         assert found == {expected}
+
+
+@setting("train.backend", "jax", "torch", steps="Trainer")
+def _(a: Setting, b: Setting) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FOLDER_VARIABLE, str(scratch()))  # no backend is there
+        for here, needed in ((a, "jax"), (b, "torch")):
+            patch.delenv(python_variable(needed), raising=False)
+            with pytest.raises(TrainingError, match=f"transom backends install {needed}"):
+                require_interpreter(here.models.train.backend)
 
 
 @setting("train.strategy", "none", "tpu", steps="Trainer")

@@ -1,0 +1,92 @@
+"""The child process: trains on the framework that Keras runs on here.
+
+It writes messages to standard output (`models.training.elsewhere.messages`); whatever else is printed goes to standard
+error. One byte on standard input tells that the initial weights are there.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cache
+from pathlib import Path
+
+import keras
+
+from models.build import build_model, layer_depths
+from models.errors import TransomError
+from models.training.elsewhere.handover import INITIAL, TRAINED, Request, load_weights, save_weights
+from models.training.elsewhere.messages import Messages
+from models.training.token_rows import TokenRows
+from models.training.training_run import train_weights
+from tflite.host.labels import LabelSpace
+from tflite.host.tokenizer import Tokenizer
+
+
+def main(folder: Path) -> int:
+    """Trains what the folder's request asks for. The exit code is 1 if another message than `finished` was the last."""
+    messages = Messages(os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8"))
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    try:
+        _train(folder, messages)
+    except (TransomError, KeyboardInterrupt) as error:
+        messages.stopped(error)
+        return 1
+    return 0
+
+
+def _train(folder: Path, messages: Messages) -> None:
+    request = Request.load(folder)
+    config, tokenizer = request.config, Tokenizer.load(request.tokenizer)
+    labels = LabelSpace.load(request.tokenizer)
+
+    def make_model() -> keras.Model:
+        model = build_model(
+            config.model,
+            tokenizer=tokenizer,
+            outputs=labels.outputs,
+            two_texts=config.task.text_pair is not None,
+            architecture=request.architecture,
+        )
+        _wait_for_weights()
+        load_weights(model, folder / INITIAL)
+        return model
+
+    trained = train_weights(
+        make_model,
+        TokenRows.stored(request.train),
+        TokenRows.stored(request.evaluation),
+        task=config.task,
+        config=config.train,
+        labels=labels,
+        tokenizer=tokenizer,
+        depths=layer_depths,
+        preset=config.model.type == "preset",
+        calibrate=request.calibrate,
+        resume_key=request.resume_key,
+        checkpoint_dir=request.checkpoint_dir,
+        log_dir=request.log_dir,
+        on_progress=messages.progress,
+        on_note=messages.note,
+    )
+    save_weights(trained.model, folder / TRAINED)
+    kept = trained.checkpoint
+    messages.finished(
+        {
+            "report": trained.report,
+            "temperatures": trained.labels.temperatures,
+            "threshold": trained.task.threshold,
+            "checkpoint": [None if kept.folder is None else str(kept.folder), kept.step],
+        }
+    )
+
+
+@cache
+def _wait_for_weights() -> None:
+    """Waits until the parent has written the initial weights.
+
+    Raises:
+        KeyboardInterrupt: the parent has ended or given up.
+    """
+    if not sys.stdin.buffer.read(1):
+        raise KeyboardInterrupt

@@ -1,0 +1,146 @@
+"""The parent of a training in a child process: TensorFlow's model goes there, and comes back trained."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+
+import models
+from models.child_processes import tied_to_parent
+from models.errors import TrainingError
+from models.training.elsewhere import child
+from models.training.elsewhere.handover import INITIAL, TRAINED, Request, load_weights, save_weights
+from models.training.elsewhere.messages import receive
+from models.training.progress import Progress
+from models.training.resuming.checkpoint import KeptCheckpoint
+from models.training.resuming.stopping import stoppable
+from models.training.training_run import TrainedModel
+from tflite.host.labels import LabelSpace
+
+# The child has libraries of its own. So it gets these two packages alone, not the folder that they are installed in.
+_START = """
+import importlib.util, pathlib, sys
+for package in sys.argv[2:]:
+    where = pathlib.Path(package)
+    spec = importlib.util.spec_from_file_location(
+        where.name, where / "__init__.py", submodule_search_locations=[package]
+    )
+    sys.modules[where.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[where.name])
+from {child} import main
+sys.exit(main(pathlib.Path(sys.argv[1])))
+"""
+_PACKAGES = ("tflite", "models")
+_OUTPUT = "output.txt"
+_LINES_SHOWN = 6
+
+
+def train_elsewhere(
+    make_model: Callable[[], keras.Model],
+    request: Request,
+    folder: Path,
+    *,
+    interpreter: Path,
+    on_progress: Callable[[Progress], None],
+    on_note: Callable[[str], None],
+) -> TrainedModel:
+    """Trains in a child process, on the framework that the request's `train.backend` names.
+
+    The child starts while this process makes the model. Signals that ask to stop are passed on, and the child's
+    checkpoint keeps its training; without this process, it ends.
+
+    Args:
+        make_model: builds the model on TensorFlow, in float32.
+        folder: for the files that go to and fro; made if there is none.
+        interpreter: Python in an environment with the framework and Keras.
+
+    Raises:
+        TransomError: the child's; a TrainingError if it ended without one.
+        Interrupted: a signal ended the training; a checkpoint keeps its state.
+    """
+    backend = request.config.train.backend
+    folder.mkdir(parents=True, exist_ok=True)
+    request.save(folder)
+    with (
+        _child(interpreter, backend, folder) as process,
+        stoppable(lambda: process.send_signal(signal.SIGINT)) as stop,
+    ):
+        keras.utils.set_random_seed(request.config.train.seed)
+        with keras.device("cpu"):  # the child trains on the accelerator
+            model = make_model()
+        save_weights(model, folder / INITIAL)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):  # its last words come first
+            process.stdin.write("\n")
+            process.stdin.flush()
+        finished = receive(process.stdout, on_progress, on_note)
+        if finished is None:
+            if stop.since is not None:  # it had not begun
+                raise KeyboardInterrupt
+            raise _ended_without_a_word(backend, process.wait(), folder / _OUTPUT)
+    load_weights(model, folder / TRAINED)
+    return _trained(model, finished, request)
+
+
+def _trained(model: keras.Model, finished: dict[str, Any], request: Request) -> TrainedModel:
+    where, step = finished["checkpoint"]
+    labels = LabelSpace.load(request.tokenizer)
+    return TrainedModel(
+        model,
+        finished["report"],
+        KeptCheckpoint(None if where is None else Path(where), step),
+        replace(labels, temperatures=tuple(finished["temperatures"])),
+        request.config.task.model_copy(update={"threshold": finished["threshold"]}),
+    )
+
+
+@contextlib.contextmanager
+def _child(interpreter: Path, backend: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """The running child; killed at the end of the block, if it has not ended by then.
+
+    It has a session of its own, so that a terminal's Ctrl-C reaches it once, from here.
+    """
+    root = Path(models.__file__).resolve().parents[1]
+    packages = [str(root / name) for name in _PACKAGES]
+    command = tied_to_parent(
+        [str(interpreter), "-I", "-c", _START.format(child=child.__name__), str(folder), *packages]
+    )
+    with (folder / _OUTPUT).open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            env={**os.environ, "KERAS_BACKEND": backend},
+            encoding="utf-8",
+            start_new_session=True,
+        )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _ended_without_a_word(backend: str, status: int, output: Path) -> TrainingError:
+    lines = [line for line in output.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    last = "; ".join(lines[-_LINES_SHOWN:]) or "nothing"
+    how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit code {status}"
+    fix = f"try train.backend: tensorflow; if that works, report this as a bug of Transom with {backend}"
+    if status == -signal.SIGKILL:
+        fix = "free some memory, or halve train.batch_size and double train.accumulate; then run again"
+    return TrainingError(
+        f"the training on {backend} ended without a result",
+        got=f"{how}; its last lines: {last}",
+        expected="weights and a report",
+        fix=fix,
+    )

@@ -1,0 +1,173 @@
+"""A training in a child process is the training of `models.training.training_run`, whatever ends either process.
+
+The child runs TensorFlow here, as this process does: JAX and PyTorch differ in the step alone (test_frameworks.py).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import stored_training
+
+from models.build import layer_depths
+from models.errors import Interrupted, TrainingError
+from models.training.elsewhere.handover import Request
+from models.training.progress import Progress
+from models.training.token_rows import TokenRows
+from models.training.training_run import TrainedModel, train
+
+FOLLOWING_FROM_THE_PROCESS = ("seconds", "tokens_per_second", "padded_tokens_per_second", "peak_memory_mb")
+
+
+def _here(request: Request) -> TrainedModel:
+    """The same training in this process."""
+    config = request.config
+    return train(
+        lambda: stored_training.make_model(request),
+        TokenRows.stored(request.train),
+        TokenRows.stored(request.evaluation),
+        task=config.task,
+        config=config.train,
+        labels=stored_training.LABELS,
+        tokenizer=stored_training.TOKENIZER,
+        depths=layer_depths,
+    )
+
+
+def _weights(trained: TrainedModel) -> list[np.ndarray]:
+    return [np.asarray(weight) for weight in trained.model.weights if "seed" not in weight.path]
+
+
+def _process_ids(parent: int) -> list[int]:
+    """The children of a process."""
+    return [int(each) for each in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+class _OnceAt:
+    """An `on_progress` that does something once, from a step on."""
+
+    def __init__(self, step: int, what: Callable[[], None]) -> None:
+        self._step, self._what = step, what
+        self.done_at = 0
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.step >= self._step and not self.done_at:
+            self.done_at = progress.step
+            self._what()
+
+
+def test_it_is_the_same_training(tmp_path: Path) -> None:
+    request, notes, progress = stored_training.store(tmp_path), [], []
+    there = stored_training.fit(request, tmp_path, on_note=notes.append, on_progress=progress.append)
+    here = _here(request)
+    assert here.model.get_layer("surface").weights, "the linear model comes back, too"
+    for ours, theirs in zip(_weights(there), _weights(here), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert there.labels == here.labels
+    assert there.labels.temperatures
+    assert there.task == here.task
+    for name in FOLLOWING_FROM_THE_PROCESS:
+        del there.report[name], here.report[name]
+    assert {**there.report, "started_anew_because": ""} == here.report
+    assert [each.evaluation["accuracy"] for each in progress if each.evaluation] == [
+        each["accuracy"] for each in here.report["history"]
+    ]
+    assert notes[-1].startswith("trained for 3 of 3 epochs")
+    assert list((tmp_path / "logs" / "train").iterdir())
+    assert there.checkpoint.step == there.report["steps"]
+    there.checkpoint.remove()
+    assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.slow
+def test_a_signal_to_the_parent_keeps_a_checkpoint(tmp_path: Path) -> None:
+    request, before = stored_training.store(tmp_path, checkpoint_steps=1), signal.getsignal(signal.SIGTERM)
+    stop = _OnceAt(3, lambda: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(Interrupted) as caught:
+        stored_training.fit(request, tmp_path, on_progress=stop)
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert f"in {tmp_path / 'checkpoints'}" in caught.value.kept
+    assert "training continues at step" in caught.value.then
+    notes: list[str] = []
+    again = stored_training.fit(request, tmp_path, on_note=notes.append)
+    assert any(note.startswith("training continues after step ") for note in notes)
+    for ours, theirs in zip(_weights(again), _weights(_here(request)), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.slow
+def test_a_killed_child_is_an_error_and_the_training_goes_on(tmp_path: Path) -> None:
+    request = stored_training.store(tmp_path, checkpoint_steps=1)
+
+    def kill() -> None:
+        for child in _process_ids(os.getpid()):
+            os.kill(child, signal.SIGKILL)
+
+    with pytest.raises(TrainingError) as caught:
+        stored_training.fit(request, tmp_path, on_progress=_OnceAt(3, kill))
+    assert "SIGKILL" in caught.value.got
+    assert "memory" in caught.value.fix
+    assert stored_training.fit(request, tmp_path).report["resumed_at_step"] >= 2
+
+
+@pytest.mark.slow
+def test_a_killed_parent_ends_its_child(tmp_path: Path, repository: Path) -> None:
+    path = {"PYTHONPATH": os.pathsep.join(map(str, (repository, repository / "tests/support/models")))}
+    settings = '{"epochs": 1000, "early_stopping": 1000, "checkpoint_steps": 1}'
+    command = [sys.executable, stored_training.__file__, str(tmp_path), settings]
+    parent = subprocess.Popen(command, env={**os.environ, **path}, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    while int(parent.stdout.readline()) < 3:
+        pass
+    (child,) = _process_ids(parent.pid)
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{child}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert list((tmp_path / "checkpoints").glob("*/checkpoint.npz"))
+
+
+def _without_rows(request: Request) -> None:
+    (request.train / "rows.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("train", "damage", "words"),
+    [
+        ({"learning_rate": 1e30, "clip_norm": None}, None, ("the loss is not finite", "a lower train.learning_rate")),
+        ({}, _without_rows, ("ended without a result", "exit code 1", "AssertionError", "train.backend: tensorflow")),
+    ],
+)
+def test_an_error_of_the_child_is_the_parents(
+    tmp_path: Path, train: dict[str, Any], damage: Callable[[Request], None] | None, words: tuple[str, ...]
+) -> None:
+    request = stored_training.store(tmp_path, **train)
+    if damage is not None:
+        damage(request)
+    with pytest.raises(TrainingError) as caught:
+        stored_training.fit(request, tmp_path)
+    for word in words:
+        assert word in caught.value.render()
+
+
+def test_an_error_of_the_parent_ends_the_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(request: Request) -> keras.Model:
+        raise MemoryError
+
+    monkeypatch.setattr(stored_training, "make_model", fail)
+    before = _process_ids(os.getpid())
+    with pytest.raises(MemoryError):
+        stored_training.fit(stored_training.store(tmp_path), tmp_path)
+    assert _process_ids(os.getpid()) == before

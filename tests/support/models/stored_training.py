@@ -1,0 +1,87 @@
+"""A tiny encoder's training, as files: for a process that trains it elsewhere.
+
+python stored_training.py FOLDER SETTINGS    trains it in a child process of this one; SETTINGS: JSON, of `train`
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from models import runtime
+
+runtime.prepare()
+
+import keras  # noqa: E402  # not before the runtime is decided
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+from models.build import build_model  # noqa: E402
+from models.config import ModelsConfig  # noqa: E402
+from models.training.elsewhere.handover import Request  # noqa: E402
+from models.training.elsewhere.parent import train_elsewhere  # noqa: E402
+from models.training.progress import Progress  # noqa: E402
+from models.training.token_rows import TokenRows  # noqa: E402
+from models.training.training_run import TrainedModel  # noqa: E402
+from tflite.host.labels import LabelSpace  # noqa: E402
+from tflite.host.tokenizer import Tokenizer  # noqa: E402
+
+TOKENIZER = Tokenizer("wordpiece", start_id=1, end_id=2, pad_id=0, unknown_id=3, vocabulary_size=12, max_length=20)
+LABELS = LabelSpace(("no", "yes"), (60, 60), 120)
+ENCODER = {"num_layers": 1, "width": 8, "num_heads": 2, "feedforward_width": 8, "linear_rows": 64}
+TRAIN = {"epochs": 3, "learning_rate": 0.02, "batch_size": 16, "xla": False}
+
+
+def store(folder: Path, *, longest: int = 18, **train: Any) -> Request:
+    """Writes rows (is token 9 among them?), tokenizer and labels into a folder; a request to train on them."""
+    source = np.random.default_rng(0)
+    for split, count in (("train", 120), ("eval", 40)):
+        path = folder / f"{split}.gz"
+        with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
+            for _ in range(count):
+                ids = source.integers(4, 12, source.integers(3, longest))
+                features = {"token_ids": [1, *ids, 2], "segment_ids": [0] * (len(ids) + 2), "target": [int(9 in ids)]}
+                writer.write(_example(features))
+        TokenRows.from_tfrecords([path], folder / split, outputs=2, task="single_label")
+    TOKENIZER.save(folder)
+    LABELS.save(folder)
+    config = ModelsConfig.model_validate({"model": ENCODER, "train": {**TRAIN, **train}})
+    return Request(
+        config,
+        tokenizer=folder,
+        train=folder / "train",
+        evaluation=folder / "eval",
+        architecture=None,
+        calibrate=True,
+        resume_key={"code": "1"},
+        checkpoint_dir=folder / "checkpoints",
+        log_dir=folder / "logs",
+    )
+
+
+def make_model(request: Request) -> keras.Model:
+    return build_model(request.config.model, tokenizer=TOKENIZER, outputs=2)
+
+
+def fit(request: Request, folder: Path, interpreter: Path | None = None, **told: Any) -> TrainedModel:
+    """Trains it in a child process, on this interpreter's framework if no other is given."""
+    told = {"on_progress": lambda progress: None, "on_note": lambda text: None} | told
+    interpreter = interpreter or Path(sys.executable)
+    return train_elsewhere(lambda: make_model(request), request, folder / "work", interpreter=interpreter, **told)
+
+
+def _example(features: dict[str, list[int]]) -> bytes:
+    made = {name: tf.train.Feature(int64_list=tf.train.Int64List(value=value)) for name, value in features.items()}
+    serialized: bytes = tf.train.Example(features=tf.train.Features(feature=made)).SerializeToString()
+    return serialized
+
+
+def _print(progress: Progress) -> None:
+    print(progress.step, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    where = Path(sys.argv[1])
+    fit(store(where, **json.loads(sys.argv[2])), where, on_progress=_print)
