@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 
 from models.errors import Interrupted, TransomError
+from pipeline import version
 from pipeline.commands import (
     compile,
     deploy,
@@ -23,7 +24,6 @@ from pipeline.commands import (
     serve,
     submit,
     tensorboard,
-    version,
 )
 from pipeline.commands.arguments import Parser, add_verbose
 from pipeline.runs.interruption import INTERRUPTED
