@@ -22,6 +22,7 @@ LIGHT = (
     "pipeline.init.new_project",
     "pipeline.runs.pipeline_run",
     "models.presets.preset",
+    "models.training.elsewhere.environments",
     "serving.publish.version_folders",
     "serving.client",
     "serving.deploy.render",

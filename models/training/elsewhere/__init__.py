@@ -1,0 +1,1 @@
+"""Training in a child process, on another framework than TensorFlow."""
