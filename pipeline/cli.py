@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from models.errors import Interrupted, TransomError
 from pipeline import version
 from pipeline.commands import (
+    backends,
     compile,
     deploy,
     edge,
@@ -138,7 +139,8 @@ def _parser() -> Parser:
     version.add(parser)
     add_verbose(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for module in (init, presets, run, runs, tensorboard, schema, predict, serve, deploy, edge, compile, submit):
+    modules = (init, presets, backends, run, runs, tensorboard, schema, predict, serve, deploy, edge, compile, submit)
+    for module in modules:
         module.add(commands)
     return parser
 

@@ -21,6 +21,8 @@ LIGHT = (
     "pipeline.preflight",
     "pipeline.init.new_project",
     "pipeline.runs.pipeline_run",
+    "pipeline.backends.installation",
+    "pipeline.backends.backend_list",
     "models.presets.preset",
     "models.training.elsewhere.environments",
     "serving.publish.version_folders",
