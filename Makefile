@@ -4,6 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BACKENDS := models/training/elsewhere/locks
 # One process per core, each with whole files, so that a file's fixtures are made once. At most eight: each process
 # takes up to 2.5 GB. In the order of tests/conftest.py, which leaves no core idle at the end.
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
@@ -47,7 +48,8 @@ lock: $(READY)  ## resolve pyproject.toml again into the locks
 	  --generate-hashes --no-emit-index-url --upgrade --custom-compile-command "make lock" -o requirements.lock
 	$(BIN)/uv pip compile --group cuda --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --upgrade --custom-compile-command "make lock" -o requirements-cuda.lock
-	for each in tests/environments/mediapipe tests/environments/litert tests/environments/jax benchmarks/edge-peers; do \
+	for each in tests/environments/mediapipe tests/environments/litert benchmarks/edge-peers \
+	    $(BACKENDS)/jax $(BACKENDS)/torch; do \
 	  $(BIN)/uv pip compile $$each.in $$(ls $$each.overrides 2>/dev/null | sed 's/^/--overrides /') \
 	  --no-config --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --upgrade --custom-compile-command "make lock" -o $$each.lock || exit 1; done

@@ -10,7 +10,9 @@ import warnings
 from collections.abc import Callable, Sequence
 
 from models.errors import Interrupted, TransomError
+from pipeline import version
 from pipeline.commands import (
+    backends,
     compile,
     deploy,
     edge,
@@ -23,7 +25,6 @@ from pipeline.commands import (
     serve,
     submit,
     tensorboard,
-    version,
 )
 from pipeline.commands.arguments import Parser, add_verbose
 from pipeline.runs.interruption import INTERRUPTED
@@ -138,7 +139,8 @@ def _parser() -> Parser:
     version.add(parser)
     add_verbose(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for module in (init, presets, run, runs, tensorboard, schema, predict, serve, deploy, edge, compile, submit):
+    modules = (init, presets, backends, run, runs, tensorboard, schema, predict, serve, deploy, edge, compile, submit)
+    for module in modules:
         module.add(commands)
     return parser
 

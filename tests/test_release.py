@@ -69,6 +69,9 @@ def test_the_wheel_holds_the_five_packages_and_nothing_else(release: ModuleType,
         ".binpb",
         ".proto",
         ".txt",
+        ".in",
+        ".overrides",
+        ".lock",
     }
 
 

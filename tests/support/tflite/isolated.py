@@ -52,11 +52,11 @@ def python(name: str) -> Path:
     return folder / "bin" / "python"
 
 
-def run(name: str, arguments: Sequence[str | Path], *, given: str = "", path: Sequence[Path] = ()) -> str:
+def run(environment: str | Path, arguments: Sequence[str | Path], *, given: str = "", path: Sequence[Path] = ()) -> str:
     """Runs an environment's interpreter, without this process's environment variables; its output.
 
     Args:
-        name: of the environment.
+        environment: its name, or an interpreter.
         arguments: of the interpreter.
         given: its standard input.
         path: additional folders to import from.
@@ -64,7 +64,7 @@ def run(name: str, arguments: Sequence[str | Path], *, given: str = "", path: Se
     kept = {key: os.environ[key] for key in ("HOME", "LANG", "PATH") if key in os.environ}
     variables = {**kept, "PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONUTF8": "1"}
     done = subprocess.run(
-        [python(name), *arguments],
+        [environment if isinstance(environment, Path) else python(environment), *arguments],
         input=given,
         capture_output=True,
         text=True,

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
+import framework_environments
 import framework_steps
 import isolated
 import numpy as np
 import pytest
 
 _STEPS = Path(framework_steps.__file__)
-_TORCH = "TRANSOM_TORCH_PYTHON"
 CASES: dict[str, dict[str, Any]] = {
     "labels": {"label_smoothing": 0.1, "class_weights": {"yes": 2.0}},
     "pairs": {"task": "multi_label", "pairs": True, "accumulate": 3, "steps": 12},
@@ -29,31 +27,16 @@ def expected() -> dict[str, dict[str, np.ndarray]]:
     return {name: framework_steps.take(None, **settings) for name, settings in CASES.items()}
 
 
-def _run(framework: str, folder: Path, repository: Path) -> None:
-    """Runs `framework_steps.py` on another framework, in an environment of its own."""
-    arguments = [str(_STEPS), framework, str(folder)]
-    if framework == "jax":
-        isolated.run("jax", arguments, path=[repository])
-        return
-    given = os.environ.get(_TORCH)
-    if given is None:
-        pytest.skip(f"needs {_TORCH}, the interpreter of an environment with PyTorch, KerasHub and pydantic")
-    environment = {**os.environ, "PYTHONPATH": str(repository)}
-    done = subprocess.run(
-        [given, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=600
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("framework", ["jax", "torch"])
 def test_steps_are_those_of_tensorflow(
     framework: str, expected: dict[str, dict[str, np.ndarray]], repository: Path, tmp_path: Path
 ) -> None:
+    python = framework_environments.python(framework)
     for name, known in expected.items():
         weights = {key.removeprefix("first"): value for key, value in known.items() if key.startswith("first")}
         np.savez(tmp_path / f"{name}.npz", settings=np.array(json.dumps(CASES[name])), **weights)
-    _run(framework, tmp_path, repository)
+    isolated.run(python, [_STEPS, framework, tmp_path], path=[repository])
     for name, known in ((name, known) for name, known in expected.items() if name != "half"):
         with np.load(tmp_path / f"{name}-out.npz") as found:
             assert {*found.files} >= {*known}
