@@ -26,6 +26,7 @@ from components.steps.trainer import Trainer
 from components.steps.transform import Transform
 from models.config import ModelConfig, ModelsConfig, PresetConfig
 from models.presets.preset_files import resolve_preset
+from models.training.elsewhere.environments import environment_key
 from models.training.eval_metrics import deciding_metric
 from pipeline import project_names
 from pipeline.config import ProjectConfig
@@ -68,12 +69,14 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
     # An order, not an input: after each push the gate runs again, for drift; training must not.
     tokenizer.add_upstream_node(gate)
     transform = Transform(examples, schema.outputs["schema"], tokenizer.outputs["tokenizer"], task=config.task)
+    backend = config.train.backend
     trainer = Trainer(
         transform.outputs["transformed_examples"],
         tokenizer.outputs["tokenizer"],
         config=_stored_config(config, model),
         checkpoints=str(paths.checkpoints),
         preset=preset.model,
+        backend="" if backend == "tensorflow" else environment_key(backend),
     )
     evaluator = Evaluator(
         examples,

@@ -18,18 +18,18 @@ from components.fingerprint import fingerprint
 from components.preset_fingerprint import describe_checked_preset
 from components.tfx_step import Step, StepExecutor, StepRun
 from components.training_messages import explain_interrupted_export, log_progress
-from models.build import build_model, layer_depths
+from models.build import build_model
 from models.config import CONFIG_FILE, ModelsConfig, TaskConfig
 from models.presets.architecture import ARCHITECTURE_FILE
 from models.presets.backbones import merge_lora
 from models.saved.export import export_saved_model
 from models.training.elsewhere.environments import require_interpreter
-from models.training.elsewhere.handover import Request
 from models.training.elsewhere.parent import train_elsewhere
 from models.training.fusion import resolve_linear_part
 from models.training.resuming.resume_key import model_key
 from models.training.token_rows import TokenRows
-from models.training.training_run import train
+from models.training.training_request import Request
+from models.training.training_run import plain
 from tflite.host.json_text import to_json
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
@@ -68,36 +68,24 @@ class Executor(StepExecutor):
 
         PROGRESS_LOG.info("reading the rows")
         code = fingerprint(*_TRAINING_CODE)
-        train_rows, eval_rows = rows("train"), rows("eval")
+        _, eval_rows = rows("train"), rows("eval")
         model = resolve_linear_part(config.model, len(eval_rows))
-        key = {**model_key(model), **_metrics_key(config.task, calibrate), "code": code}
-        shared: dict[str, Any] = {"calibrate": calibrate, "resume_key": key}
-        shared |= {"checkpoint_dir": Path(step.parameters["checkpoints"]), "log_dir": run_folder / "logs"}
+        request = Request(
+            config.model_copy(update={"model": model}),
+            tokenizer=folder,
+            train_rows=temporary / "train",
+            eval_rows=temporary / "eval",
+            architecture=preset,
+            calibrate=calibrate,
+            resume_key={**model_key(model), **_metrics_key(config.task, calibrate), "code": code},
+            checkpoint_dir=Path(step.parameters["checkpoints"]),
+            log_dir=run_folder / "logs",
+        )
         told: dict[str, Any] = {"on_progress": log_progress, "on_note": lambda text: USER_LOG.info("%s", text)}
         if config.train.backend == "tensorflow":
-            trained = train(
-                make_model,
-                train_rows,
-                eval_rows,
-                task=config.task,
-                config=config.train,
-                labels=labels,
-                tokenizer=tokenizer,
-                depths=layer_depths,
-                preset=model.type == "preset",
-                **shared,
-                **told,
-            )
+            trained = plain(request.train(make_model, **told), make_model)
         else:
             interpreter = require_interpreter(config.train.backend)
-            request = Request(
-                config.model_copy(update={"model": model}),
-                tokenizer=Path(folder),
-                train=temporary / "train",
-                evaluation=temporary / "eval",
-                architecture=preset,
-                **shared,
-            )
             trained = train_elsewhere(make_model, request, temporary / "elsewhere", interpreter=interpreter, **told)
         report = to_json(trained.report, indent=1, ascii=True)
         stored["model"]["linear_rows"] = model.linear_rows
@@ -131,7 +119,7 @@ class Trainer(Step, executor=Executor):
 
     INPUTS = {"examples": standard_artifacts.Examples, "tokenizer": TokenizerArtifact}
     OUTPUTS = {"model": standard_artifacts.Model, "model_run": standard_artifacts.ModelRun}
-    PARAMETERS = {"config": str, "preset": str, "checkpoints": str}
+    PARAMETERS = {"config": str, "preset": str, "checkpoints": str, "backend": str}
     TYPE_ANNOTATION = system_executions.Train
 
     def __init__(
@@ -142,10 +130,12 @@ class Trainer(Step, executor=Executor):
         config: dict[str, Any],
         checkpoints: str,
         preset: str = "",
+        backend: str = "",
     ) -> None:
         """`config` is the dump of a ModelsConfig, with `evaluation.calibrate`; all its keys are stored with the model.
 
-        `preset`: a digest of the preset's files, see `components.preset_fingerprint`.
+        `preset`: a digest of the preset's files, see `components.preset_fingerprint`. `backend`: of the environment of
+        another framework than TensorFlow, see `models.training.elsewhere.environments.environment_key`.
         """
         super().__init__(
             examples=examples,
@@ -153,4 +143,5 @@ class Trainer(Step, executor=Executor):
             config=to_json(config, sort_keys=True, ascii=True),
             preset=preset,
             checkpoints=checkpoints,
+            backend=backend,
         )

@@ -47,12 +47,19 @@ class TrainedModel:
     task: TaskConfig
 
 
-def train(make_model: Callable[[], keras.Model], *rows: TokenRows, config: TrainConfig, **options: Any) -> TrainedModel:
-    """`train_weights`, and the model in float32 outside any strategy, ready to be exported. Arguments as there."""
-    trained = train_weights(make_model, *rows, config=config, **options)
+def train(make_model: Callable[[], keras.Model], *rows: TokenRows, **options: Any) -> TrainedModel:
+    """`train_weights`, and the model ready to be exported; arguments as there."""
+    return plain(train_weights(make_model, *rows, **options), make_model)
+
+
+def plain(trained: TrainedModel, make_model: Callable[[], keras.Model]) -> TrainedModel:
+    """The same with a model in float32 and outside any strategy, so that it can be exported."""
     if trained.report["strategy"] == "none" and trained.report["precision"] == "float32":
         return trained
-    return replace(trained, model=_plain_copy(make_model, trained.model))
+    with _policy("float32"):
+        model = make_model()
+    _copy_weights(trained.model, model)
+    return replace(trained, model=model)
 
 
 def train_weights(
@@ -209,14 +216,6 @@ def _policy(precision: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(former)
-
-
-def _plain_copy(make_model: Callable[[], keras.Model], model: keras.Model) -> keras.Model:
-    """A copy of the model in float32 and outside any strategy, so that it can be exported."""
-    with _policy("float32"):
-        plain = make_model()
-    _copy_weights(model, plain)
-    return plain
 
 
 def _copy_weights(source: keras.Model, target: keras.Model) -> None:

@@ -13,12 +13,11 @@ from pathlib import Path
 
 import keras
 
-from models.build import build_model, layer_depths
+from models.build import build_model
 from models.errors import TransomError
-from models.training.elsewhere.handover import INITIAL, TRAINED, Request, load_weights, save_weights
+from models.training.elsewhere.handover import INITIAL, TRAINED, load_weights, save_weights
 from models.training.elsewhere.messages import Messages
-from models.training.token_rows import TokenRows
-from models.training.training_run import train_weights
+from models.training.training_request import Request
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
 
@@ -38,13 +37,13 @@ def main(folder: Path) -> int:
 def _train(folder: Path, messages: Messages) -> None:
     request = Request.load(folder)
     config, tokenizer = request.config, Tokenizer.load(request.tokenizer)
-    labels = LabelSpace.load(request.tokenizer)
+    outputs = LabelSpace.load(request.tokenizer).outputs
 
     def make_model() -> keras.Model:
         model = build_model(
             config.model,
             tokenizer=tokenizer,
-            outputs=labels.outputs,
+            outputs=outputs,
             two_texts=config.task.text_pair is not None,
             architecture=request.architecture,
         )
@@ -52,23 +51,7 @@ def _train(folder: Path, messages: Messages) -> None:
         load_weights(model, folder / INITIAL)
         return model
 
-    trained = train_weights(
-        make_model,
-        TokenRows.stored(request.train),
-        TokenRows.stored(request.evaluation),
-        task=config.task,
-        config=config.train,
-        labels=labels,
-        tokenizer=tokenizer,
-        depths=layer_depths,
-        preset=config.model.type == "preset",
-        calibrate=request.calibrate,
-        resume_key=request.resume_key,
-        checkpoint_dir=request.checkpoint_dir,
-        log_dir=request.log_dir,
-        on_progress=messages.progress,
-        on_note=messages.note,
-    )
+    trained = request.train(make_model, on_progress=messages.progress, on_note=messages.note)
     save_weights(trained.model, folder / TRAINED)
     kept = trained.checkpoint
     messages.finished(

@@ -159,6 +159,16 @@ def require_interpreter(framework: str) -> Path:
     )
 
 
+def environment_key(framework: str) -> str:
+    """What decides the versions with which a framework trains: the interpreter that was given, or the lock.
+
+    Raises:
+        ConfigError: the environment variable names no program.
+    """
+    given = given_interpreter(framework)
+    return lock_digest(framework) if given is None else str(given)
+
+
 def install_command(framework: str) -> str:
     return f"transom backends install {framework}"
 

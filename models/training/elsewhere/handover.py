@@ -1,60 +1,16 @@
-"""What a parent hands to a training in a child process, and what it gets back: files in one folder."""
+"""The weights that go to a training in a child process and come back: files in one folder."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from models.config import ModelsConfig
-from models.presets.architecture import Architecture
 from models.training.frameworks.contract import is_seed
-from tflite.host.json_text import to_json
 
-REQUEST, INITIAL, TRAINED = "request.json", "initial.npz", "trained.npz"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is trained, and how. Every path is absolute.
-
-    Attributes:
-        tokenizer: folder of the tokenizer and the labels.
-        train, evaluation: folders of rows, see `TokenRows.stored`.
-        architecture: of a preset, else None.
-        calibrate, resume_key, checkpoint_dir, log_dir: see `models.training.training_run.train`.
-    """
-
-    config: ModelsConfig
-    tokenizer: Path
-    train: Path
-    evaluation: Path
-    architecture: Architecture | None
-    calibrate: bool
-    resume_key: Mapping[str, Any] = field(default_factory=dict)
-    checkpoint_dir: Path | None = None
-    log_dir: Path | None = None
-
-    def save(self, folder: Path) -> None:
-        values = {name: str(value) if isinstance(value, Path) else value for name, value in vars(self).items()}
-        values["config"] = self.config.model_dump(mode="json")
-        values["architecture"] = None if self.architecture is None else json.loads(self.architecture.text())
-        (folder / REQUEST).write_text(to_json(values), encoding="utf-8")
-
-    @classmethod
-    def load(cls, folder: Path) -> Request:
-        values = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
-        for name in ("tokenizer", "train", "evaluation", "checkpoint_dir", "log_dir"):
-            values[name] = None if values[name] is None else Path(values[name])
-        values["config"] = ModelsConfig.model_validate(values["config"])
-        if values["architecture"] is not None:
-            values["architecture"] = Architecture(**values["architecture"])
-        return cls(**values)
+INITIAL, TRAINED = "initial.npz", "trained.npz"
 
 
 def save_weights(model: keras.Model, file: Path) -> None:

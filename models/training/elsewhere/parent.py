@@ -17,11 +17,12 @@ import models
 from models.child_processes import tied_to_parent
 from models.errors import TrainingError
 from models.training.elsewhere import child
-from models.training.elsewhere.handover import INITIAL, TRAINED, Request, load_weights, save_weights
+from models.training.elsewhere.handover import INITIAL, TRAINED, load_weights, save_weights
 from models.training.elsewhere.messages import receive
 from models.training.progress import Progress
 from models.training.resuming.checkpoint import KeptCheckpoint
 from models.training.resuming.stopping import stoppable
+from models.training.training_request import Request
 from models.training.training_run import TrainedModel
 from tflite.host.labels import LabelSpace
 

@@ -20,10 +20,10 @@ import tensorflow as tf  # noqa: E402
 
 from models.build import build_model  # noqa: E402
 from models.config import ModelsConfig  # noqa: E402
-from models.training.elsewhere.handover import Request  # noqa: E402
 from models.training.elsewhere.parent import train_elsewhere  # noqa: E402
 from models.training.progress import Progress  # noqa: E402
 from models.training.token_rows import TokenRows  # noqa: E402
+from models.training.training_request import Request  # noqa: E402
 from models.training.training_run import TrainedModel  # noqa: E402
 from tflite.host.labels import LabelSpace  # noqa: E402
 from tflite.host.tokenizer import Tokenizer  # noqa: E402
@@ -51,8 +51,8 @@ def store(folder: Path, *, longest: int = 18, **train: Any) -> Request:
     return Request(
         config,
         tokenizer=folder,
-        train=folder / "train",
-        evaluation=folder / "eval",
+        train_rows=folder / "train",
+        eval_rows=folder / "eval",
         architecture=None,
         calibrate=True,
         resume_key={"code": "1"},

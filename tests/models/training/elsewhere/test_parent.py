@@ -21,9 +21,9 @@ import stored_training
 
 from models.build import layer_depths
 from models.errors import Interrupted, TrainingError
-from models.training.elsewhere.handover import Request
 from models.training.progress import Progress
 from models.training.token_rows import TokenRows
+from models.training.training_request import Request
 from models.training.training_run import TrainedModel, train
 
 FOLLOWING_FROM_THE_PROCESS = ("seconds", "tokens_per_second", "padded_tokens_per_second", "peak_memory_mb")
@@ -34,8 +34,8 @@ def _here(request: Request) -> TrainedModel:
     config = request.config
     return train(
         lambda: stored_training.make_model(request),
-        TokenRows.stored(request.train),
-        TokenRows.stored(request.evaluation),
+        TokenRows.stored(request.train_rows),
+        TokenRows.stored(request.eval_rows),
         task=config.task,
         config=config.train,
         labels=stored_training.LABELS,
@@ -140,7 +140,7 @@ def test_a_killed_parent_ends_its_child(tmp_path: Path, repository: Path) -> Non
 
 
 def _without_rows(request: Request) -> None:
-    (request.train / "rows.json").unlink()
+    (request.train_rows / "rows.json").unlink()
 
 
 @pytest.mark.parametrize(

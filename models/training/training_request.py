@@ -1,0 +1,87 @@
+"""A training as data: all that it depends on is in files, so that another process can do it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from models.build import layer_depths
+from models.config import ModelsConfig
+from models.presets.architecture import Architecture
+from models.training.progress import Progress
+from models.training.token_rows import TokenRows
+from models.training.training_run import TrainedModel, train_weights
+from tflite.host.json_text import to_json
+from tflite.host.labels import LabelSpace
+from tflite.host.tokenizer import Tokenizer
+
+REQUEST = "request.json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is trained, and how. Every path is absolute.
+
+    Attributes:
+        tokenizer: folder of the tokenizer and the labels.
+        train_rows, eval_rows: folders of rows, see `TokenRows.stored`.
+        architecture: of a preset, else None.
+        calibrate, resume_key, checkpoint_dir, log_dir: see `models.training.training_run.train_weights`.
+    """
+
+    config: ModelsConfig
+    tokenizer: Path
+    train_rows: Path
+    eval_rows: Path
+    architecture: Architecture | None
+    calibrate: bool
+    resume_key: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint_dir: Path | None = None
+    log_dir: Path | None = None
+
+    def save(self, folder: Path) -> None:
+        values = {name: str(value) if isinstance(value, Path) else value for name, value in vars(self).items()}
+        values["config"] = self.config.model_dump(mode="json")
+        values["architecture"] = None if self.architecture is None else json.loads(self.architecture.text())
+        (folder / REQUEST).write_text(to_json(values), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Request:
+        values = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
+        for name in ("tokenizer", "train_rows", "eval_rows", "checkpoint_dir", "log_dir"):
+            values[name] = None if values[name] is None else Path(values[name])
+        values["config"] = ModelsConfig.model_validate(values["config"])
+        if values["architecture"] is not None:
+            values["architecture"] = Architecture(**values["architecture"])
+        return cls(**values)
+
+    def train(
+        self,
+        make_model: Callable[[], keras.Model],
+        *,
+        on_progress: Callable[[Progress], None],
+        on_note: Callable[[str], None],
+    ) -> TrainedModel:
+        """Trains in this process; for arguments, result and errors see `train_weights`."""
+        return train_weights(
+            make_model,
+            TokenRows.stored(self.train_rows),
+            TokenRows.stored(self.eval_rows),
+            task=self.config.task,
+            config=self.config.train,
+            labels=LabelSpace.load(self.tokenizer),
+            tokenizer=Tokenizer.load(self.tokenizer),
+            depths=layer_depths,
+            preset=self.config.model.type == "preset",
+            calibrate=self.calibrate,
+            resume_key=self.resume_key,
+            checkpoint_dir=self.checkpoint_dir,
+            log_dir=self.log_dir,
+            on_progress=on_progress,
+            on_note=on_note,
+        )
