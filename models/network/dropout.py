@@ -10,19 +10,17 @@ _VALUES = 2**16
 
 
 class LeanDropout(keras.layers.Dropout):
-    """Dropout that on TensorFlow spends 16 random bits per activation instead of 32.
+    """Dropout that on TensorFlow, and on PyTorch's CPU, spends 16 random bits per activation instead of 32.
 
     There the rate is rounded to 1/65536 (0.1 becomes 0.10001); survivors are scaled by the rounded rate, so the
-    expectation is exact. JAX and PyTorch have fast random numbers of their own; PyTorch's come from its default
-    generator, which the training step seeds.
+    expectation is exact. JAX and GPUs have fast random numbers of their own; PyTorch's come from its default generator,
+    which the training step seeds.
     """
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Any shape and float type, both kept."""
         if keras.backend.backend() == "torch":
-            import torch
-
-            return torch.nn.functional.dropout(inputs, self.rate, training)
+            return _torch_dropout(inputs, self.rate) if training and self.rate else inputs
         if keras.backend.backend() == "jax":
             return super().call(inputs, training=training)
         import tensorflow as tf
@@ -33,6 +31,18 @@ class LeanDropout(keras.layers.Dropout):
         keep = random_halves(tf.shape(inputs), self.seed_generator.next()) >= dropped
         scale = _VALUES / (_VALUES - dropped)
         return tf.where(keep, inputs * tf.cast(scale, inputs.dtype), tf.zeros([], inputs.dtype))
+
+
+def _torch_dropout(inputs: Any, rate: float) -> Any:
+    import torch
+
+    if inputs.device.type != "cpu":
+        return torch.nn.functional.dropout(inputs, rate)
+    dropped = round(rate * _VALUES)
+    words = torch.randint(-(2**63), 2**63 - 1, ((inputs.numel() + 3) // 4,))
+    halves = words.view(torch.int16)[: inputs.numel()].view(inputs.shape)
+    kept = (halves >= dropped - _VALUES // 2).to(inputs.dtype)
+    return inputs * kept.mul_(_VALUES / (_VALUES - dropped))
 
 
 def random_halves(shape: Any, seed: Any) -> Any:

@@ -26,7 +26,9 @@ def row_loss(task: TaskConfig, config: TrainConfig, labels: LabelSpace) -> RowLo
     def single_label(targets: Any, logits: Any) -> Any:
         if not smoothing:
             return ops.sparse_categorical_crossentropy(targets, logits, from_logits=True)
-        smooth = ops.one_hot(targets, outputs, dtype="float32") * (1.0 - smoothing) + smoothing / outputs
+        # PyTorch's `one_hot` looks at the values, which a recorded step cannot.
+        hot = ops.cast(ops.equal(ops.expand_dims(targets, 1), np.arange(outputs, dtype=np.int32)), "float32")
+        smooth = hot * (1.0 - smoothing) + smoothing / outputs
         return ops.categorical_crossentropy(smooth, logits, from_logits=True)
 
     def multi_label(targets: Any, logits: Any) -> Any:

@@ -125,11 +125,20 @@ class LayerwiseAdamW(keras.optimizers.Adam):
             self.assign_sub(variable, variable * (rate * self._decay))
         super().update_step(gradient, variable, rate)
         if self._momentum:
-            # Early on, average over fewer steps (TensorFlow's `num_updates`).
-            steps = ops.cast(self.iterations, variable.dtype)
-            momentum = ops.minimum(self._momentum, steps / (steps + 10.0))
+            momentum = self.average_momentum(ops.cast(self.iterations, variable.dtype))
             average = self.averages[index]
             self.assign(average, momentum * average + (1.0 - momentum) * variable)
+
+    def groups(self) -> dict[tuple[float, float], list[int]]:
+        """The variables' indices by multiple of the rate and weight decay."""
+        found: dict[tuple[float, float], list[int]] = {}
+        for index, (multiple, decayed) in enumerate(zip(self._multiples, self._decayed, strict=True)):
+            found.setdefault((multiple, self._decay if decayed else 0.0), []).append(index)
+        return found
+
+    def average_momentum(self, steps: Any) -> Any:
+        """The momentum of the moving averages after this many steps: early on, an average over fewer steps."""
+        return ops.minimum(self._momentum, steps / (steps + 10.0))  # as TensorFlow's `num_updates`
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
         return grads_and_vars  # the step has already summed them

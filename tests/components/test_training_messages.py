@@ -34,7 +34,7 @@ def test_an_interrupted_export_keeps_what_a_checkpoint_holds(
     with (
         pytest.raises(Interrupted) as caught,
         explain_interrupted_export(
-            TrainedModel(keras.Model(), {"steps": 8}, checkpoints, LabelSpace(("a", "b")), TaskConfig())
+            TrainedModel(keras.Model(), {"steps": 8}, checkpoints.kept, LabelSpace(("a", "b")), TaskConfig())
         ),
     ):
         raise KeyboardInterrupt

@@ -41,8 +41,10 @@ class TrainStep(Protocol):
     (the averages of a batch normalization) is not kept; the models here have none.
     """
 
-    traces: int
-    """How many shapes have been compiled, which takes far longer than a step; 0 where nothing is."""
+    @property
+    def traces(self) -> int:
+        """How many shapes have been compiled or recorded, which takes longer than a step."""
+        ...
 
     def __call__(self, batches: Sequence[Batch], weights: Sequence[np.ndarray], step: int) -> StepResult:
         """Takes one optimizer step.
@@ -58,7 +60,10 @@ class TrainStep(Protocol):
 class Predictor(Protocol):
     """Computes logits of whole batches, over all replicas."""
 
-    traces: int
+    @property
+    def traces(self) -> int:
+        """As of `TrainStep`."""
+        ...
 
     def __call__(self, features: Features) -> np.ndarray:
         """The logits, [B, C] float32."""
