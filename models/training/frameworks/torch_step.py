@@ -52,8 +52,9 @@ class TorchStep:
         gradients: list[torch.Tensor] = []
         for batch, weight, number in passes(batches, weights, step, self._accumulate):
             given = _tensors((*batch.features.values(), batch.base_logits, batch.targets, weight))
-            torch.manual_seed(self._seed * _SEED_FACTOR + number)
-            part, *more = self._recorded(tuple(batch.features), values, given, scale)
+            graph = self._recorded.graph(tuple(batch.features), values, given, scale)
+            torch.manual_seed(self._seed * _SEED_FACTOR + number)  # recording draws numbers, too
+            part, *more = graph(values, given, scale)
             loss = loss + part
             gradients = more if not gradients else torch._foreach_add(gradients, more)
         rate = self._optimizer.learning_rate
@@ -90,7 +91,8 @@ class TorchPredictor:
     def __call__(self, features: Features) -> np.ndarray:
         """See `Predictor`."""
         with torch.no_grad():
-            (logits,) = self._recorded(tuple(features), [], _tensors(features.values()))
+            given = _tensors(features.values())
+            (logits,) = self._recorded.graph(tuple(features), [], given)([], given)
             return np.asarray(logits.cpu().numpy())
 
     def _logits(
@@ -114,16 +116,17 @@ class _Recorded:
         """How many have been recorded."""
         return len(self._graphs)
 
-    def __call__(
+    def graph(
         self, names: Sequence[str], values: list[torch.Tensor], given: list[torch.Tensor], *more: torch.Tensor
-    ) -> list[torch.Tensor]:
+    ) -> Callable[..., list[torch.Tensor]]:
+        """The graph for such arguments, to be called with all but the names."""
         key = tuple((name, tuple(tensor.shape), tensor.dtype) for name, tensor in zip(names, given, strict=False))
         if key not in self._graphs:
             graph = make_fx(lambda *arguments: self._function(names, *arguments))(values, given, *more)
             graph.graph.eliminate_dead_code()
             graph.recompile()
             self._graphs[key] = graph
-        return self._graphs[key](values, given, *more)
+        return self._graphs[key]
 
 
 def _tensors(arrays: Any) -> list[torch.Tensor]:
