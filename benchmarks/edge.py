@@ -65,7 +65,7 @@ def main() -> int:
         if options.peers:
             bench.stage(staged)
     if options.peers:
-        python = peers_environment(options.out)
+        python = peers_environment(options.out, "edge-peers")
         subprocess.run([python, "-m", "benchmarks.edge_peers", str(staged.resolve())], cwd=ROOT, check=True)
     return 0
 
@@ -136,9 +136,9 @@ def _use_small_model(options: argparse.Namespace) -> None:
         print("skipped: the other runtimes (--peers creates their environment)")
 
 
-def peers_environment(out: Path) -> str:
-    """The interpreter of the environment with the other runtimes, which is created if missing."""
-    folder, lock = (out / "peers").resolve(), ROOT / "benchmarks" / "edge-peers.lock"
+def peers_environment(out: Path, name: str) -> str:
+    """The interpreter of the environment of a lock in this folder, which is created if missing."""
+    folder, lock = (out / "peers").resolve(), ROOT / "benchmarks" / f"{name}.lock"
     ready, python = folder / lock.name, str(folder / "bin" / "python")
     if not ready.exists() or ready.read_bytes() != lock.read_bytes():
         uv = str(Path(sys.executable).parent / "uv")

@@ -19,6 +19,7 @@ COMMANDS = (
     "mediapipe_rows.py --quick",
     "edge.py --quick",
     "training_speed.py --quick",
+    "training.py --quick",
     "quality.py --quick",
     "few_rows.py --quick",
     "serving.py --quick",

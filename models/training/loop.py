@@ -97,6 +97,7 @@ class Loop:
         self.best_logits: np.ndarray | None = None  # [N, C], of the eval rows
         self.fusion: Fusion | None = None  # of the best epoch
         self.resumed_at: int | None = None
+        self.first_step_seconds: float | None = None  # of this process, from the start of `run`: mostly compilation
         self.restart_reason = ""
 
     def run(self, checkpoint_dir: Path | str | None, log_dir: Path | str | None, given_key: Mapping[str, Any]) -> None:
@@ -206,6 +207,7 @@ class Loop:
             if not math.isfinite(loss):
                 raise loss_not_finite(loss, number, self.steps, rate, self.config)
             position.loss_sum += loss
+        self.first_step_seconds = self.first_step_seconds or time.perf_counter() - self.started
         last = self.unread[-1]
         if self.pace.steps:
             self.pace.seconds += time.perf_counter() - began

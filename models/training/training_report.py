@@ -128,6 +128,7 @@ def make_report(loop: Loop) -> dict[str, Any]:
         "resumed_at_step": loop.resumed_at,
         "started_anew_because": loop.restart_reason,
         "seconds": position.seconds,
+        "first_step_seconds": loop.first_step_seconds,
         "tokens_per_second": loop.pace.rate(),
         "padded_tokens_per_second": loop.pace.rate(padded=True),
         "peak_memory_mb": peak_memory_mb(),

@@ -26,7 +26,13 @@ from models.training.token_rows import TokenRows
 from models.training.training_request import Request
 from models.training.training_run import TrainedModel, train
 
-FOLLOWING_FROM_THE_PROCESS = ("seconds", "tokens_per_second", "padded_tokens_per_second", "peak_memory_mb")
+FOLLOWING_FROM_THE_PROCESS = (
+    "seconds",
+    "first_step_seconds",
+    "tokens_per_second",
+    "padded_tokens_per_second",
+    "peak_memory_mb",
+)
 
 
 def _here(request: Request) -> TrainedModel:
