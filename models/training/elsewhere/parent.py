@@ -28,7 +28,8 @@ from tflite.host.labels import LabelSpace
 
 # The child has libraries of its own. So it gets these two packages alone, not the folder that they are installed in.
 _START = """
-import importlib.util, pathlib, sys
+import importlib.util, pathlib, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored in the parent
 for package in sys.argv[2:]:
     where = pathlib.Path(package)
     spec = importlib.util.spec_from_file_location(
@@ -81,8 +82,7 @@ def train_elsewhere(
         assert process.stdin is not None
         assert process.stdout is not None
         with contextlib.suppress(BrokenPipeError):  # its last words come first
-            process.stdin.write("\n")
-            process.stdin.flush()
+            os.write(process.stdin.fileno(), b"\n")  # unbuffered: nothing is left to be flushed later
         finished = receive(process.stdout, on_progress, on_note)
         if finished is None:
             if stop.since is not None:  # it had not begun

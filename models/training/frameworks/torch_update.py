@@ -35,13 +35,15 @@ class TorchUpdate:
         """
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         if self._groups is None:
+            norm = norm / self._optimizer.scale_loss(1.0)  # `apply` may change the scale
             self._optimizer.apply(gradients, self._variables)
-            return norm / self._optimizer.scale_loss(1.0)
+            return norm
         optimizer = self._optimizer
         # The fused operation takes it for granted; the gradient of a convolution's kernel is not.
         gradients = [gradient.contiguous() for gradient in gradients]
         if optimizer.global_clipnorm is not None:
-            torch._foreach_mul_(gradients, torch.clamp(optimizer.global_clipnorm / norm, max=1.0))
+            # Not in place: two gradients may be one tensor.
+            gradients = list(torch._foreach_mul(gradients, torch.clamp(optimizer.global_clipnorm / norm, max=1.0)))
         rate, step = float(optimizer.learning_rate), int(optimizer.iterations) + 1
         for (multiple, decay), indices in self._groups.items():
             lists = (self._values(indices), [gradients[index] for index in indices])

@@ -112,7 +112,8 @@ def pair_loss(targets: Any, embeddings: Any) -> Any:
     The mean over the other rows of its label of -log p, where p is the softmax, over all other rows of the batch, of
     the cosines divided by the temperature. 0 for a row whose label no other row has.
     """
-    unit = ops.normalize(embeddings, axis=-1)
+    # Not `ops.normalize`, whose gradient is NaN at zero.
+    unit = embeddings * ops.rsqrt(ops.maximum(ops.sum(ops.square(embeddings), axis=-1, keepdims=True), 1e-12))
     itself = ops.eye(ops.shape(unit)[0], dtype="float32")
     scores = ops.matmul(unit, ops.transpose(unit)) / _TEMPERATURE - _NEVER * itself
     same = ops.cast(ops.equal(targets[:, None], targets[None, :]), "float32") - itself

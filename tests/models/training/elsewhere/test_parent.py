@@ -128,7 +128,7 @@ def test_a_killed_child_is_an_error_and_the_training_goes_on(tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_a_killed_parent_ends_its_child(tmp_path: Path, repository: Path) -> None:
-    path = {"PYTHONPATH": os.pathsep.join(map(str, (repository, repository / "tests/support/models")))}
+    path = {"PYTHONPATH": os.pathsep.join(map(str, (repository, repository / "tests/support/training")))}
     settings = '{"epochs": 1000, "early_stopping": 1000, "checkpoint_steps": 1}'
     command = [sys.executable, stored_training.__file__, str(tmp_path), settings]
     parent = subprocess.Popen(command, env={**os.environ, **path}, stdout=subprocess.PIPE, text=True)
