@@ -49,7 +49,7 @@ lock: $(READY)  ## resolve pyproject.toml again into the locks
 	$(BIN)/uv pip compile --group cuda --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --upgrade --custom-compile-command "make lock" -o requirements-cuda.lock
 	for each in tests/environments/mediapipe tests/environments/litert benchmarks/edge-peers \
-	    $(BACKENDS)/jax $(BACKENDS)/torch; do \
+	    benchmarks/training_peers/environment $(BACKENDS)/jax $(BACKENDS)/torch; do \
 	  $(BIN)/uv pip compile $$each.in $$(ls $$each.overrides 2>/dev/null | sed 's/^/--overrides /') \
 	  --no-config --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --upgrade --custom-compile-command "make lock" -o $$each.lock || exit 1; done

@@ -28,8 +28,8 @@ _HEADING = re.compile(r"^## (.+?)\s*$", re.MULTILINE)
 _RELEASE = re.compile(r"\[?(?P<version>\d[^\s\]]*)\]? - \d{4}-\d{2}-\d{2}")
 _IMPORT_ALL = """
 import importlib, pathlib, pkgutil, sys
+from models.training.elsewhere.environments import FRAMEWORKS
 count = 0
-frameworks = ("jax", "torch")  # a training framework beside TensorFlow is the user's choice: not installed here
 for name in sys.argv[1:]:
     package = importlib.import_module(name)
     assert pathlib.Path(package.__file__).is_relative_to(sys.prefix), package.__file__
@@ -39,7 +39,7 @@ for name in sys.argv[1:]:
                 importlib.import_module(module.name)
                 count += 1
             except ModuleNotFoundError as error:
-                if error.name not in frameworks:
+                if error.name not in FRAMEWORKS:  # they have environments of their own
                     raise
 print(count, "modules imported")
 """

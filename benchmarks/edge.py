@@ -31,6 +31,7 @@ runtime.prepare("auto")
 import numpy as np
 
 from benchmarks.edge_litert import INPUTS, PEER_ROWS
+from benchmarks.peers_environment import peers_environment
 from benchmarks.small_model import export_small_model, made_up_texts
 from models.saved.model_locations import is_bundle, newest_version
 from tflite.bundle.mediapipe_metadata import ModelCard
@@ -65,7 +66,7 @@ def main() -> int:
         if options.peers:
             bench.stage(staged)
     if options.peers:
-        python = peers_environment(options.out, "edge-peers")
+        python = peers_environment(options.out, ROOT / "benchmarks" / "edge-peers.lock")
         subprocess.run([python, "-m", "benchmarks.edge_peers", str(staged.resolve())], cwd=ROOT, check=True)
     return 0
 
@@ -134,19 +135,6 @@ def _use_small_model(options: argparse.Namespace) -> None:
             csv.writer(file).writerows([("text", "label"), *((text, ("bad", "good")[len(text) % 2]) for text in rows)])
     if not options.peers:
         print("skipped: the other runtimes (--peers creates their environment)")
-
-
-def peers_environment(out: Path, name: str) -> str:
-    """The interpreter of the environment of a lock in this folder, which is created if missing."""
-    folder, lock = (out / "peers").resolve(), ROOT / "benchmarks" / f"{name}.lock"
-    ready, python = folder / lock.name, str(folder / "bin" / "python")
-    if not ready.exists() or ready.read_bytes() != lock.read_bytes():
-        uv = str(Path(sys.executable).parent / "uv")
-        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], check=True)
-        install = [uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "--no-deps"]
-        subprocess.run([*install, "-r", str(lock)], check=True, env={**os.environ, "VIRTUAL_ENV": str(folder)})
-        ready.write_bytes(lock.read_bytes())
-    return python
 
 
 def _read(file: Path) -> list[TextRow]:

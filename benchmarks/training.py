@@ -8,10 +8,10 @@ batches of 32:
     Transom on each framework that is installed here (`transom backends`)
     Hugging Face's Trainer, rows of similar length in a batch; and the same with torch.compile
     Keras's `fit` on each of these frameworks, rows padded to the longest
-The peers' environment is created in the output folder from benchmarks/training-peers.lock; Keras's `fit` runs in the
-environments of Transom's backends. Useful tokens are those of the rows, without padding; their rate leaves out the
-first steps, which compile. "training" is the time of the training call, and for Transom of the whole Trainer step, from
-rows to an exported model. Medians of the rounds. Measure on an idle machine.
+The peers' environment is created in the output folder from benchmarks/training_peers/environment.lock; Keras's `fit`
+runs in the environments of Transom's backends. Useful tokens are those of the rows, without padding; their rate leaves
+out the first steps, which compile. "training" is the time of the training call, and for Transom of the whole Trainer
+step, from rows to an exported model. Medians of the rounds. Measure on an idle machine.
 
 --quick: 64 rows, one round, a small encoder with made-up weights, and no peers.
 """
@@ -32,14 +32,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[0] = str(ROOT)
+
 import numpy as np
 
-from benchmarks.edge import peers_environment
+from benchmarks.peers_environment import peers_environment
 from models.presets.preset_names import MINILM
 from models.training.elsewhere import environments
 from tflite.host.json_text import to_json
 
-ROOT = Path(__file__).resolve().parent.parent
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 Run = Callable[[str, int], dict[str, Any]]
 """Precision and round to "tokens_per_second", "first_step_seconds", "seconds" and "peak_memory_mb"."""
@@ -79,14 +81,16 @@ def main() -> int:
 
 
 def _write_rows(folder: Path, options: argparse.Namespace) -> None:
-    """Writes train.csv and eval.csv of a project."""
+    """Writes train.csv, eval.csv and test.csv of a project."""
     if options.quick:
         rows = [("good" if number % 2 else "bad", f"a {number} film") for number in range(2 * options.rows)]
     else:
         with (options.data / folder.name / "train.csv").open(encoding="utf-8", newline="") as table:
             every = [(row["label"], row["text"]) for row in csv.DictReader(table)]
         rows = [every[place] for place in np.random.default_rng(0).permutation(len(every))]
-    for split, part in (("train", rows[: options.rows]), ("eval", rows[options.rows :][: options.rows // 10])):
+    tenth, begin = options.rows // 10, 0
+    for split, count in (("train", options.rows), ("eval", tenth), ("test", tenth)):
+        part, begin = rows[begin : begin + count], begin + count
         with (folder / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([("label", "text"), *part])
 
@@ -123,10 +127,10 @@ def _ways(folder: Path, options: argparse.Namespace) -> dict[str, Run]:
     if options.quick:
         return ways
     for each, python in pythons.items():
-        ways[f"Keras fit, {each}"] = partial(_peer, python, "training_keras", folder, {"KERAS_BACKEND": each})
-    peers = Path(peers_environment(options.out, "training-peers"))
-    ways["Hugging Face Trainer"] = partial(_peer, peers, "training_peers", folder, {})
-    ways["Hugging Face Trainer, torch.compile"] = partial(_peer, peers, "training_peers", folder, {"COMPILED": "1"})
+        ways[f"Keras fit, {each}"] = partial(_peer, python, "keras_fit", folder, {"KERAS_BACKEND": each})
+    peers = Path(peers_environment(options.out, ROOT / "benchmarks" / "training_peers" / "environment.lock"))
+    ways["Hugging Face Trainer"] = partial(_peer, peers, "hugging_face", folder, {})
+    ways["Hugging Face Trainer, torch.compile"] = partial(_peer, peers, "hugging_face", folder, {"COMPILED": "1"})
     return ways
 
 
@@ -137,7 +141,7 @@ def _transom(folder: Path, backend: str, quick: bool, precision: str, number: in
     config = {
         "name": folder.name,
         "output": "out",
-        "data": {"train": "train.csv", "eval": "eval.csv", "test": "eval.csv"},
+        "data": {"train": "train.csv", "eval": "eval.csv", "test": "test.csv"},
         "gate": {"split_overlap": "off", "small_class": "off", "unseen_label": "off"},
         "model": model,
         "train": {**train, "backend": backend, "precision": POLICIES[precision]},
@@ -153,8 +157,16 @@ def _transom(folder: Path, backend: str, quick: bool, precision: str, number: in
 def _peer(
     python: Path, module: str, folder: Path, variables: dict[str, str], precision: str, number: int
 ) -> dict[str, Any]:
-    """Trains with a module of this folder, in another environment."""
-    command = [str(python), "-m", f"benchmarks.{module}", str(folder), str(MINILM.folder), precision, str(number)]
+    """Trains with a module of `benchmarks.training_peers`, in another environment."""
+    command = [
+        str(python),
+        "-m",
+        f"benchmarks.training_peers.{module}",
+        str(folder),
+        str(MINILM.folder),
+        precision,
+        str(number),
+    ]
     result: dict[str, Any] = json.loads(_output(command, variables).splitlines()[-1])
     return result
 

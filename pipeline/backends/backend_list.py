@@ -20,6 +20,7 @@ from models.training.elsewhere.environments import (
     locked_version,
     python_variable,
 )
+from pipeline.terminal.columns import aligned
 from tflite.host.json_text import to_json
 
 TENSORFLOW = "tensorflow"
@@ -79,9 +80,7 @@ def _lines(found: list[Backend]) -> Iterator[str]:
         if one.place is None:
             where = f"to install: {install_command(one.framework)}   ({COSTS[one.framework]})"
         rows.append((one.framework, one.version, one.state, size, where))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield from aligned(rows)
     for framework in FRAMEWORKS:
         former = former_environments(framework)
         if former:

@@ -13,13 +13,10 @@ from pathlib import Path
 
 import keras
 
-from models.build import build_model
 from models.errors import TransomError
 from models.training.elsewhere.handover import INITIAL, TRAINED, load_weights, save_weights
 from models.training.elsewhere.messages import Messages
 from models.training.training_request import Request
-from tflite.host.labels import LabelSpace
-from tflite.host.tokenizer import Tokenizer
 
 
 def main(folder: Path) -> int:
@@ -36,17 +33,9 @@ def main(folder: Path) -> int:
 
 def _train(folder: Path, messages: Messages) -> None:
     request = Request.load(folder)
-    config, tokenizer = request.config, Tokenizer.load(request.tokenizer)
-    outputs = LabelSpace.load(request.tokenizer).outputs
 
     def make_model() -> keras.Model:
-        model = build_model(
-            config.model,
-            tokenizer=tokenizer,
-            outputs=outputs,
-            two_texts=config.task.text_pair is not None,
-            architecture=request.architecture,
-        )
+        model = request.build(request.architecture)
         _wait_for_weights()
         load_weights(model, folder / INITIAL)
         return model

@@ -45,6 +45,7 @@ class TorchUpdate:
             # Not in place: two gradients may be one tensor.
             gradients = list(torch._foreach_mul(gradients, torch.clamp(optimizer.global_clipnorm / norm, max=1.0)))
         rate, step = float(optimizer.learning_rate), int(optimizer.iterations) + 1
+        steps = [torch.tensor(float(step), device=gradients[0].device)] * len(gradients)  # read only
         for (multiple, decay), indices in self._groups.items():
             lists = (self._values(indices), [gradients[index] for index in indices])
             states = (optimizer._momentums, optimizer._velocities)
@@ -53,7 +54,7 @@ class TorchUpdate:
                 *lists,
                 *moments,
                 [],
-                [torch.tensor(float(step), device=value.device) for value in lists[0]],
+                steps[: len(indices)],
                 lr=rate * multiple,
                 beta1=optimizer.beta_1,
                 beta2=optimizer.beta_2,

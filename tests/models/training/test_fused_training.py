@@ -19,7 +19,7 @@ from models.training import eval_metrics
 from models.training.batches import Batches
 from models.training.progress import Progress
 from models.training.token_rows import TokenRows
-from models.training.training_run import TrainedModel, train
+from models.training.training_run import TrainedModel, plain, train
 
 RunTiny = Callable[..., tuple[int, list[np.ndarray], dict[str, Any]]]
 SMALL = EncoderConfig(num_layers=1, width=8, num_heads=2, linear_rows=97, dropout=0.0)
@@ -39,7 +39,7 @@ def fitted(
     def make_model() -> keras.Model:
         return build_model(SMALL, tokenizer=tiny.TOKENIZER, outputs=labels.outputs)
 
-    return train(
+    trained = train(
         make_model,
         rows,
         evaluation,
@@ -50,6 +50,7 @@ def fitted(
         preset=preset,
         **options,
     )
+    return plain(trained, make_model)
 
 
 def logits(model: keras.Model, rows: TokenRows) -> np.ndarray:

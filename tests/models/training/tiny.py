@@ -25,7 +25,7 @@ from models.network.transformer_layer import TransformerLayer  # noqa: E402
 from models.training.batches import Batches  # noqa: E402
 from models.training.progress import Progress  # noqa: E402
 from models.training.token_rows import TokenRows  # noqa: E402
-from models.training.training_run import TrainedModel, train  # noqa: E402
+from models.training.training_run import TrainedModel, plain, train  # noqa: E402
 from tflite.host.labels import LabelSpace  # noqa: E402
 from tflite.host.tokenizer import Tokenizer  # noqa: E402
 
@@ -98,7 +98,7 @@ def fit(
     own = rows_ if rows_ is not None else rows(count, task=task)
     config = TrainConfig(**{**QUICK, **(train_config or {})})
     make_model = options.pop("make_model", lambda: model(1 if task == "regression" else 2, dropout))
-    return train(
+    trained = train(
         make_model,
         own,
         evaluation if evaluation is not None else rows(40, 1, task=task),
@@ -108,6 +108,7 @@ def fit(
         tokenizer=TOKENIZER,
         **{"depths": depths, **options},
     )
+    return plain(trained, make_model)
 
 
 def run(

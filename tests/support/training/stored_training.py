@@ -14,11 +14,9 @@ from models import runtime
 
 runtime.prepare()
 
-import keras  # noqa: E402  # not before the runtime is decided
-import numpy as np  # noqa: E402
+import numpy as np  # noqa: E402  # not before the runtime is decided
 import tensorflow as tf  # noqa: E402
 
-from models.build import build_model  # noqa: E402
 from models.config import ModelsConfig  # noqa: E402
 from models.training.elsewhere.parent import train_elsewhere  # noqa: E402
 from models.training.progress import Progress  # noqa: E402
@@ -61,15 +59,11 @@ def store(folder: Path, *, longest: int = 18, **train: Any) -> Request:
     )
 
 
-def make_model(request: Request) -> keras.Model:
-    return build_model(request.config.model, tokenizer=TOKENIZER, outputs=2)
-
-
 def fit(request: Request, folder: Path, interpreter: Path | None = None, **told: Any) -> TrainedModel:
     """Trains it in a child process, on this interpreter's framework if no other is given."""
     told = {"on_progress": lambda progress: None, "on_note": lambda text: None} | told
     interpreter = interpreter or Path(sys.executable)
-    return train_elsewhere(lambda: make_model(request), request, folder / "work", interpreter=interpreter, **told)
+    return train_elsewhere(request.build, request, folder / "work", interpreter=interpreter, **told)
 
 
 def _example(features: dict[str, list[int]]) -> bytes:

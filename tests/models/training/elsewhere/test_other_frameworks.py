@@ -9,9 +9,9 @@ import framework_environments
 import numpy as np
 import pytest
 import stored_training
+from progress_triggers import OnceAt
 
 from models.errors import Interrupted
-from models.training.progress import Progress
 
 
 @pytest.mark.slow
@@ -22,13 +22,7 @@ def test_an_interrupted_training_goes_on_bit_by_bit(framework: str, tmp_path: Pa
     request = stored_training.store(
         tmp_path, backend=framework, checkpoint_steps=1, ema_momentum=0.9, accumulate=2, batch_size=8
     )
-    stopped: list[int] = []
-
-    def stop(progress: Progress) -> None:
-        if progress.step >= 11 and not stopped:
-            stopped.append(progress.step)
-            signal.raise_signal(signal.SIGINT)
-
+    stop = OnceAt(11, lambda: signal.raise_signal(signal.SIGINT))
     with pytest.raises(Interrupted):
         stored_training.fit(request, tmp_path, python, on_progress=stop)
     again = stored_training.fit(request, tmp_path, python)
@@ -36,7 +30,7 @@ def test_an_interrupted_training_goes_on_bit_by_bit(framework: str, tmp_path: Pa
     whole = stored_training.fit(request, tmp_path, python)
     assert again.report["framework"].startswith(f"{framework} ")
     assert whole.report["resumed_at_step"] is None
-    assert again.report["resumed_at_step"] >= stopped[0]
+    assert again.report["resumed_at_step"] >= stop.done_at
     for ours, theirs in zip(again.model.weights, whole.model.weights, strict=True):
         np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs), err_msg=ours.path)
     losses = [epoch["train_loss"] for epoch in whole.report["history"]]

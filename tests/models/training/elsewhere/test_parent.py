@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,11 @@ import keras
 import numpy as np
 import pytest
 import stored_training
+from progress_triggers import OnceAt
 
-from models.build import layer_depths
 from models.errors import Interrupted, TrainingError
-from models.training.progress import Progress
-from models.training.token_rows import TokenRows
 from models.training.training_request import Request
-from models.training.training_run import TrainedModel, train
+from models.training.training_run import TrainedModel
 
 FOLLOWING_FROM_THE_PROCESS = (
     "seconds",
@@ -37,17 +36,9 @@ FOLLOWING_FROM_THE_PROCESS = (
 
 def _here(request: Request) -> TrainedModel:
     """The same training in this process."""
-    config = request.config
-    return train(
-        lambda: stored_training.make_model(request),
-        TokenRows.stored(request.train_rows),
-        TokenRows.stored(request.eval_rows),
-        task=config.task,
-        config=config.train,
-        labels=stored_training.LABELS,
-        tokenizer=stored_training.TOKENIZER,
-        depths=layer_depths,
-    )
+    alone = replace(request, checkpoint_dir=None, log_dir=None)
+    told = {"on_progress": lambda progress: None, "on_note": lambda text: None}
+    return alone.train(request.build, **told)
 
 
 def _weights(trained: TrainedModel) -> list[np.ndarray]:
@@ -57,19 +48,6 @@ def _weights(trained: TrainedModel) -> list[np.ndarray]:
 def _process_ids(parent: int) -> list[int]:
     """The children of a process."""
     return [int(each) for each in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
-
-
-class _OnceAt:
-    """An `on_progress` that does something once, from a step on."""
-
-    def __init__(self, step: int, what: Callable[[], None]) -> None:
-        self._step, self._what = step, what
-        self.done_at = 0
-
-    def __call__(self, progress: Progress) -> None:
-        if progress.step >= self._step and not self.done_at:
-            self.done_at = progress.step
-            self._what()
 
 
 def test_it_is_the_same_training(tmp_path: Path) -> None:
@@ -98,7 +76,7 @@ def test_it_is_the_same_training(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_signal_to_the_parent_keeps_a_checkpoint(tmp_path: Path) -> None:
     request, before = stored_training.store(tmp_path, checkpoint_steps=1), signal.getsignal(signal.SIGTERM)
-    stop = _OnceAt(3, lambda: signal.raise_signal(signal.SIGTERM))
+    stop = OnceAt(3, lambda: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(Interrupted) as caught:
         stored_training.fit(request, tmp_path, on_progress=stop)
     assert signal.getsignal(signal.SIGTERM) is before
@@ -120,7 +98,7 @@ def test_a_killed_child_is_an_error_and_the_training_goes_on(tmp_path: Path) -> 
             os.kill(child, signal.SIGKILL)
 
     with pytest.raises(TrainingError) as caught:
-        stored_training.fit(request, tmp_path, on_progress=_OnceAt(3, kill))
+        stored_training.fit(request, tmp_path, on_progress=OnceAt(3, kill))
     assert "SIGKILL" in caught.value.got
     assert "memory" in caught.value.fix
     assert stored_training.fit(request, tmp_path).report["resumed_at_step"] >= 2
@@ -172,7 +150,7 @@ def test_an_error_of_the_parent_ends_the_child(tmp_path: Path, monkeypatch: pyte
     def fail(request: Request) -> keras.Model:
         raise MemoryError
 
-    monkeypatch.setattr(stored_training, "make_model", fail)
+    monkeypatch.setattr(Request, "build", fail)
     before = _process_ids(os.getpid())
     with pytest.raises(MemoryError):
         stored_training.fit(stored_training.store(tmp_path), tmp_path)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from progress_triggers import OnceAt
 
 from models.errors import Interrupted
 from models.training.progress import Progress
@@ -33,19 +34,6 @@ def test_a_killed_training_continues_and_ends_with_the_same_weights(run_tiny: Ru
     assert report["best_epoch"] == expected["best_epoch"]
 
 
-class _StopAt:
-    """An `on_progress` that ends the training at the first chance from a step on, which a busy machine has sooner."""
-
-    def __init__(self, step: int, how: Callable[[], None]) -> None:
-        self.step, self.how = step, how
-        self.stopped_at = 0
-
-    def __call__(self, progress: Progress) -> None:
-        if progress.step >= self.step and not self.stopped_at:
-            self.stopped_at = progress.step
-            self.how()
-
-
 def _history(trained: Any) -> list[dict[str, Any]]:
     """The measurements, without the compilations, which depend on where a training started."""
     return [{**epoch, "traces": 0} for epoch in trained.report["history"]]
@@ -64,18 +52,18 @@ def test_an_interrupted_training_goes_on_though_another_ran_meanwhile(tiny: Modu
     def fit(config: dict[str, Any], **more: Any) -> Any:
         return tiny.fit(checkpoint_dir=tmp_path, train_config=config, dropout=0.1, on_note=notes.append, **more)
 
-    stop = _StopAt(11, lambda: signal.raise_signal(signal.SIGINT))
+    stop = OnceAt(11, lambda: signal.raise_signal(signal.SIGINT))
     with pytest.raises(Interrupted):
         fit(first, on_progress=stop)
     fit(second).checkpoint.remove()
     again = fit(first)
     whole = tiny.fit(train_config=first, dropout=0.1)
-    assert 11 <= stop.stopped_at == again.report["resumed_at_step"] < 24
+    assert 11 <= stop.done_at == again.report["resumed_at_step"] < 24
     assert _history(again) == _history(whole)
     assert all(np.array_equal(a, b) for a, b in zip(_weights(again), _weights(whole), strict=True))
     assert notes[0] == "training starts at step 1 of 24: there is no earlier training to continue"
     assert "train.learning_rate was 0.02, is 0.01" in notes[1]
-    assert notes[3].startswith(f"training continues after step {stop.stopped_at} of 24, from a checkpoint of 20")
+    assert notes[3].startswith(f"training continues after step {stop.done_at} of 24, from a checkpoint of 20")
     again.checkpoint.remove()
     assert not tmp_path.exists()
 
@@ -83,18 +71,18 @@ def test_an_interrupted_training_goes_on_though_another_ran_meanwhile(tiny: Modu
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_keeps_what_was_trained_and_says_so(tiny: ModuleType, tmp_path: Path, number: signal.Signals) -> None:
     before = signal.getsignal(number)
-    stop = _StopAt(10, lambda: signal.raise_signal(number))
+    stop = OnceAt(10, lambda: signal.raise_signal(number))
     with pytest.raises(Interrupted) as caught:
         tiny.fit(checkpoint_dir=tmp_path, train_config={"epochs": 3}, on_progress=stop)
     assert signal.getsignal(number) is before
-    assert caught.value.what == f"training, after step {stop.stopped_at} of 24"
-    assert caught.value.kept.startswith(f"a checkpoint of step {stop.stopped_at}, in {tmp_path}")
+    assert caught.value.what == f"training, after step {stop.done_at} of 24"
+    assert caught.value.kept.startswith(f"a checkpoint of step {stop.done_at}, in {tmp_path}")
     assert caught.value.lost == "nothing of the training"
-    assert caught.value.then.endswith(f"training continues at step {stop.stopped_at + 1}")
+    assert caught.value.then.endswith(f"training continues at step {stop.done_at + 1}")
 
 
 def test_an_end_after_the_last_step_leaves_only_the_export(tiny: ModuleType, tmp_path: Path) -> None:
-    stop = _StopAt(16, lambda: signal.raise_signal(signal.SIGTERM))
+    stop = OnceAt(16, lambda: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(Interrupted) as caught:
         tiny.fit(checkpoint_dir=tmp_path, on_progress=stop)
     assert caught.value.what == "training, after step 16 of 16"
@@ -131,7 +119,7 @@ def test_a_checkpoint_that_cannot_be_written_at_the_end_is_counted_as_lost(
         signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(Interrupted) as caught:
-        tiny.fit(checkpoint_dir=tmp_path, train_config=config, on_progress=_StopAt(16, full))
+        tiny.fit(checkpoint_dir=tmp_path, train_config=config, on_progress=OnceAt(16, full))
     assert "a checkpoint of step 15" in caught.value.kept
     assert caught.value.lost.startswith("the last step, ")
     assert caught.value.then.endswith("training continues at step 16")

@@ -15,7 +15,7 @@ from models.presets.preset import preset_tokenizer
 from models.training import eval_metrics
 from models.training.batches import Batches
 from models.training.token_rows import TokenRows
-from models.training.training_run import TrainedModel, train
+from models.training.training_run import TrainedModel, plain, train
 from tflite.host.labels import LabelSpace
 
 LABELS = LabelSpace(("other", "same"), (1, 1), 2)
@@ -43,7 +43,7 @@ def fit(bert: str, count: int = 64, encoding: str = "both", **settings: Any) -> 
     def make_model() -> keras.Model:
         return build_model(config, tokenizer=tokenizer, outputs=2, two_texts=True)
 
-    return train(
+    trained = train(
         make_model,
         rows(count, 0),
         rows(100, 1),
@@ -54,6 +54,7 @@ def fit(bert: str, count: int = 64, encoding: str = "both", **settings: Any) -> 
         depths=layer_depths,
         preset=True,
     )
+    return plain(trained, make_model)
 
 
 def weights(trained: TrainedModel) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""The part of benchmarks/training.py that trains with Keras's `fit`, on the framework that KERAS_BACKEND names.
+"""Keras's `fit`, on the framework that KERAS_BACKEND names.
 
-    KERAS_BACKEND=jax python -m benchmarks.training_keras FOLDER PRESET PRECISION SEED
+    KERAS_BACKEND=jax python -m benchmarks.training_peers.keras_fit FOLDER PRESET PRECISION SEED
 
 Trains on the token ids in FOLDER/tokens.npz for one epoch: Transom's own model, padded to the longest row, AdamW,
 Keras's defaults otherwise (TensorFlow and JAX compile the step with XLA where they can). Prints one line of JSON.
@@ -8,20 +8,17 @@ Keras's defaults otherwise (TensorFlow and JAX compile the step with XLA where t
 
 from __future__ import annotations
 
-import json
-import resource
 import sys
-import time
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from benchmarks.training_peers.step_clock import StepClock
 from models.build import build_model
 from models.config import PresetConfig
 from models.presets.preset import preset_tokenizer
 
-_FIRST_STEPS = 5
 _BATCH = 32
 
 
@@ -30,10 +27,10 @@ class Clock(keras.callbacks.Callback):
 
     def __init__(self) -> None:
         super().__init__()
-        self.ends: list[float] = []
+        self.steps = StepClock()
 
     def on_train_batch_end(self, batch: int, logs: object = None) -> None:
-        self.ends.append(time.perf_counter())
+        self.steps.step_ended()
 
 
 def main() -> int:
@@ -55,18 +52,9 @@ def main() -> int:
         keras.optimizers.AdamW(5e-5, weight_decay=0.01, global_clipnorm=1.0),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
-    clock, began = Clock(), time.perf_counter()
+    clock = Clock()
     model.fit(features, targets, batch_size=_BATCH, shuffle=False, verbose=0, callbacks=[clock])
-    seconds = time.perf_counter() - began
-    first = min(_FIRST_STEPS, len(clock.ends) - 1)
-    rate = lengths[_BATCH * first :].sum() / (clock.ends[-1] - clock.ends[first - 1])
-    figures = {
-        "tokens_per_second": float(rate),
-        "first_step_seconds": clock.ends[0] - began,
-        "seconds": seconds,
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
-    }
-    print(json.dumps(figures))
+    clock.steps.print_figures([int(lengths[row : row + _BATCH].sum()) for row in range(0, len(lengths), _BATCH)])
     return 0
 
 

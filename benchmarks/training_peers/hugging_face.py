@@ -1,6 +1,6 @@
-"""The half of benchmarks/training.py that runs in the environment of Hugging Face's Trainer.
+"""Hugging Face's Trainer, in the environment of environment.lock.
 
-    [COMPILED=1] python -m benchmarks.training_peers FOLDER PRESET PRECISION SEED
+    [COMPILED=1] python -m benchmarks.training_peers.hugging_face FOLDER PRESET PRECISION SEED
 
 Trains on FOLDER/train.csv for one epoch, as a user of the Trainer would: its defaults, rows of similar length in a
 batch, a fast tokenizer, no evaluation. COMPILED: with torch.compile. Prints one line of JSON.
@@ -9,12 +9,9 @@ batch, a fast tokenizer, no evaluation. COMPILED: with torch.compile. Prints one
 from __future__ import annotations
 
 import csv
-import json
 import os
-import resource
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +28,17 @@ from transformers import (
     set_seed,
 )
 
-# The rate leaves these steps out: they allocate, and compile.
-_FIRST_STEPS = 5
+from benchmarks.training_peers.step_clock import StepClock
 
 
 class Clock(TrainerCallback):
     """Notes when each optimizer step ended."""
 
     def __init__(self) -> None:
-        self.ends: list[float] = []
+        self.steps = StepClock()
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
-        self.ends.append(time.perf_counter())
+        self.steps.step_ended()
 
 
 class Counting(DataCollatorWithPadding):
@@ -67,7 +63,7 @@ def main() -> int:
         {**{key: encoded[key][index] for key in encoded}, "labels": labels.index(row["label"])}
         for index, row in enumerate(rows)
     ]
-    clock, counting = Clock(), Counting(tokenizer)
+    counting = Counting(tokenizer)
     with tempfile.TemporaryDirectory() as output:
         arguments = TrainingArguments(
             output_dir=output,
@@ -83,22 +79,12 @@ def main() -> int:
             disable_tqdm=True,
             logging_strategy="no",
         )
-        trainer = Trainer(
-            model, arguments, train_dataset=data, processing_class=tokenizer, data_collator=counting, callbacks=[clock]
-        )
+        trainer = Trainer(model, arguments, train_dataset=data, processing_class=tokenizer, data_collator=counting)
         trainer.remove_callback(PrinterCallback)  # standard output is the result
-        began = time.perf_counter()
+        clock = Clock()
+        trainer.add_callback(clock)
         trainer.train()
-        seconds = time.perf_counter() - began
-    first = min(_FIRST_STEPS, len(clock.ends) - 1)
-    rate = sum(counting.tokens[first : len(clock.ends)]) / (clock.ends[-1] - clock.ends[first - 1])
-    figures = {
-        "tokens_per_second": rate,
-        "first_step_seconds": clock.ends[0] - began,
-        "seconds": seconds,
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
-    }
-    print(json.dumps(figures))
+        clock.steps.print_figures(counting.tokens)
     return 0
 
 
