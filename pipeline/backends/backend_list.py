@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.child_processes import tied_to_parent
 from models.training.elsewhere.environments import (
     COSTS,
     FRAMEWORKS,
@@ -109,7 +110,7 @@ def _version_in(python: Path, framework: str) -> str:
     """The framework's version in another environment; empty if it is not there."""
     command = [str(python), "-c", _VERSION.format(framework=framework)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(tied_to_parent(command), capture_output=True, text=True, check=False, timeout=60)
     except (OSError, subprocess.TimeoutExpired):  # not a Python
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
