@@ -16,6 +16,8 @@ from models.errors import TrainingError
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 # If this is unset, importing tensorflow_transform switches to Keras 2; "0" keeps Keras 3.
 _ALWAYS = {"TF_USE_LEGACY_KERAS": "0", "KERAS_BACKEND": "tensorflow"}
+# TensorFlow would take all of a GPU's memory at once, also that of a training on another framework beside it.
+_GROWTH = "TF_FORCE_GPU_ALLOW_GROWTH"
 # TensorFlow starts a thread per visible core, not per core that the container may use.
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 _QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")
@@ -35,6 +37,7 @@ def prepare(onednn: str = "auto") -> None:
         wanted[ONEDNN] = "0" if onednn == "off" else "1"
     if not _loaded():
         os.environ.update(wanted)
+        os.environ.setdefault(_GROWTH, "true")
         _limit_threads(cpu_quota())
         return
     if onednn == "auto":

@@ -20,7 +20,7 @@ from components.data.values.numbers import NumberColumn
 from components.evaluation.slices import MISSING, NO_LABEL, length_slices
 from components.evaluation.thresholds import LABEL_SLICE, LENGTH_SLICE, check_metrics, possible_columns
 from models.errors import ConfigError, DataError
-from models.training.elsewhere.environments import require_interpreter
+from models.training.elsewhere.given_packages import check_backend
 from pipeline.config import ProjectConfig
 from pipeline.paths import Paths
 from pipeline.preflight_folders import check_folders
@@ -33,22 +33,22 @@ _RULES = ("empty_split", "one_class", "unseen_label", "label_spelling")
 _MANY_ROWS = 100
 
 
-def check(config: ProjectConfig, paths: Paths) -> None:
-    """Checks files, columns, rows, schema, preset and folders.
+def check(config: ProjectConfig, paths: Paths, *, trains: bool = True) -> None:
+    """Checks files, columns, rows, schema, preset and folders, and for a run that trains, its framework.
 
     Raises:
         ConfigError: the configuration does not fit the data, or a folder is not writable.
         DataError: a file or a row cannot be read, or (GateError) the data cannot train a model for the task.
         PresetError: the preset cannot be used.
-        TrainingError: `train.backend` is not installed.
+        TrainingError: `train.backend` is not installed, or its interpreter lacks packages.
     """
     check_metrics(config.task.type, config.evaluation, config.task.labels)
     base = paths.base
     check_folders(config, paths)
     _check_operations(config)
     _check_preset(config, base)
-    if config.train.backend != "tensorflow":
-        require_interpreter(config.train.backend)
+    if trains and config.train.backend != "tensorflow":
+        check_backend(config.train.backend)
     if config.data.schema_path is not None:
         read_curated_schema(base / config.data.schema_path, config.task)
     check_rows(config, base)

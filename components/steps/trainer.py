@@ -134,7 +134,7 @@ class Trainer(Step, executor=Executor):
         """`config` is the dump of a ModelsConfig, with `evaluation.calibrate`; all its keys are stored with the model.
 
         `preset`: a digest of the preset's files, see `components.preset_fingerprint`. `backend`: of the environment of
-        another framework than TensorFlow, see `models.training.elsewhere.environments.environment_key`.
+        another framework than TensorFlow, see `models.training.elsewhere.given_packages.environment_key`.
         """
         super().__init__(
             examples=examples,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -18,9 +19,9 @@ class LeanDropout(keras.layers.Dropout):
     """
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """Any shape and float type, both kept."""
+        """Any shape and float type, both kept; axes that `noise_shape` gives size 1 share their bits."""
         if keras.backend.backend() == "torch":
-            return _torch_dropout(inputs, self.rate) if training and self.rate else inputs
+            return _torch_dropout(inputs, self.rate, self.noise_shape) if training and self.rate else inputs
         if keras.backend.backend() == "jax":
             return super().call(inputs, training=training)
         import tensorflow as tf
@@ -28,19 +29,25 @@ class LeanDropout(keras.layers.Dropout):
         dropped = round(self.rate * _VALUES)
         if not training or not dropped:
             return inputs
-        keep = random_halves(tf.shape(inputs), self.seed_generator.next()) >= dropped
+        shape = tf.shape(inputs)
+        if self.noise_shape is not None:
+            shape = tf.stack([shape[axis] if size is None else size for axis, size in enumerate(self.noise_shape)])
+        keep = random_halves(shape, self.seed_generator.next()) >= dropped
         scale = _VALUES / (_VALUES - dropped)
         return tf.where(keep, inputs * tf.cast(scale, inputs.dtype), tf.zeros([], inputs.dtype))
 
 
-def _torch_dropout(inputs: Any, rate: float) -> Any:
+def _torch_dropout(inputs: Any, rate: float, noise_shape: tuple[int | None, ...] | None) -> Any:
     import torch
 
+    shape = [inputs.shape[axis] if size is None else size for axis, size in enumerate(noise_shape or inputs.shape)]
     if inputs.device.type != "cpu":
-        return torch.nn.functional.dropout(inputs, rate)
-    dropped = round(rate * _VALUES)
-    words = torch.randint(-(2**63), 2**63 - 1, ((inputs.numel() + 3) // 4,))
-    halves = words.view(torch.int16)[: inputs.numel()].view(inputs.shape)
+        if noise_shape is None:
+            return torch.nn.functional.dropout(inputs, rate)
+        return inputs * torch.nn.functional.dropout(inputs.new_ones(shape), rate)
+    dropped, count = round(rate * _VALUES), math.prod(shape)
+    words = torch.randint(-(2**63), 2**63 - 1, ((count + 3) // 4,))
+    halves = words.view(torch.int16)[:count].view(shape)
     kept = (halves >= dropped - _VALUES // 2).to(inputs.dtype)
     return inputs * kept.mul_(_VALUES / (_VALUES - dropped))
 

@@ -83,7 +83,7 @@ def _embed(
         pairs = BigramRows(rows, dtype="int32", name="bigrams")(ids)
         # Dropped as a whole and more often than activations: most pairs are so rare that they would be memorized.
         rate = 1.0 - (1.0 - config.dropout) ** 2
-        dropout = keras.layers.Dropout(rate, noise_shape=(None, None, 1), name="bigram_dropout")
+        dropout = LeanDropout(rate, noise_shape=(None, None, 1), name="bigram_dropout")
         parts.append(dropout(embed(rows, "bigram", pairs)))
     if config.positions == "learned":
         positions = keras_hub.layers.PositionEmbedding(

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.child_processes import tied_to_parent
 from models.training.elsewhere.environments import (
     COSTS,
     FRAMEWORKS,
@@ -21,11 +19,11 @@ from models.training.elsewhere.environments import (
     locked_version,
     python_variable,
 )
+from models.training.elsewhere.given_packages import package_versions
 from pipeline.terminal.columns import aligned
 from tflite.host.json_text import to_json
 
 TENSORFLOW = "tensorflow"
-_VERSION = "import importlib.metadata as m; print(m.version('{framework}'))"
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def _tensorflow() -> Backend:
 
 def _backend(framework: str) -> Backend:
     if given := given_interpreter(framework):
-        name, version = python_variable(framework), _version_in(given, framework)
+        name, version = python_variable(framework), package_versions(given).get(framework, "")
         state = f"named by {name}" if version else f"not in what {name} names"
         return Backend(framework, version, state, given, None, bool(version))
     own = environment(framework)
@@ -104,16 +102,6 @@ def _json_line(one: Backend) -> str:
         values["install"] = install_command(one.framework)
         values["former"] = [str(each.folder) for each in former_environments(one.framework)]
     return to_json(values)
-
-
-def _version_in(python: Path, framework: str) -> str:
-    """The framework's version in another environment; empty if it is not there."""
-    command = [str(python), "-c", _VERSION.format(framework=framework)]
-    try:
-        done = subprocess.run(tied_to_parent(command), capture_output=True, text=True, check=False, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):  # not a Python
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _size(folder: Path) -> int:

@@ -62,7 +62,7 @@ def run(
         record = RunRecord(name=name, status="running", started=now(), config=config.model_dump(mode="json"))
         try:
             with interruptible() as interruption, _recorded(record, paths):
-                outcome = _preflight(record, config, paths)
+                outcome = _preflight(record, config, paths, _trains(from_step, to_step))
                 if outcome is None:
                     with temporary_folder(), captured_output(paths.runs / name / LOG_NAME, as_json, verbose) as view:
                         interruption.on_first = view.say_ending
@@ -118,10 +118,16 @@ def _check_steps(config: ProjectConfig, from_step: str | None, to_step: str | No
         )
 
 
-def _preflight(record: RunRecord, config: ProjectConfig, paths: Paths) -> TransomError | None:
+def _trains(from_step: str | None, to_step: str | None) -> bool:
+    """Whether the Trainer is among the steps of a run."""
+    first, last = from_step or STEPS[0], to_step or STEPS[-1]
+    return STEPS.index(first) <= STEPS.index("Trainer") <= STEPS.index(last)
+
+
+def _preflight(record: RunRecord, config: ProjectConfig, paths: Paths, trains: bool) -> TransomError | None:
     """The error that stops the run before its first step, if there is one; it is also recorded."""
     try:
-        preflight.check(config, paths)
+        preflight.check(config, paths, trains=trains)
     except TransomError as error:
         # Some of the data gate's rules are already checked here.
         record.stop("failed", error.render(), "DataGate" if isinstance(error, GateError) else CHECKS)

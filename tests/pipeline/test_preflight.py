@@ -13,7 +13,7 @@ import pytest
 import tiny_checkpoints
 from safetensors.numpy import save_file
 
-from models.errors import ConfigError, DataError, GateError, PresetError
+from models.errors import ConfigError, DataError, GateError, PresetError, TrainingError
 from pipeline import preflight
 from pipeline.config import ProjectConfig
 from pipeline.paths import Paths
@@ -249,3 +249,13 @@ def test_columns_that_cannot_divide_rows(folder: Path, column: str) -> None:
     with pytest.raises(ConfigError, match=r"data\.split_by") as caught:
         check(folder, data={"path": "t.csv", "split_by": column})
     assert "source, text" in caught.value.expected
+
+
+def test_a_framework_is_needed_only_where_the_run_trains(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRANSOM_BACKENDS", str(folder))
+    monkeypatch.delenv("TRANSOM_JAX_PYTHON", raising=False)
+    project = ProjectConfig.model_validate({"data": {"path": "t.csv"}, "train": {"backend": "jax"}})
+    paths = Paths(folder, folder / "out", folder / "out" / "serving", folder / "out" / "edge")
+    preflight.check(project, paths, trains=False)
+    with pytest.raises(TrainingError, match="transom backends install jax"):
+        preflight.check(project, paths)

@@ -1,7 +1,7 @@
 """The child process: trains on the framework that Keras runs on here.
 
-It writes messages to standard output (`models.training.elsewhere.messages`); whatever else is printed goes to standard
-error. One byte on standard input tells that the initial weights are there.
+It writes messages (`models.training.elsewhere.messages`) to what was its standard output when it started; whatever is
+printed goes to standard error. One byte on standard input tells that the initial weights are there.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from models.training.elsewhere.messages import Messages
 from models.training.training_request import Request
 
 
-def main(folder: Path) -> int:
-    """Trains what the folder's request asks for. The exit code is 1 if another message than `finished` was the last."""
-    messages = Messages(os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8"))
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+def main(folder: Path, output: int) -> int:
+    """Trains what the folder's request asks for. The exit code is 1 if another message than `finished` was the last.
+
+    Args:
+        output: file descriptor for the messages.
+    """
+    messages = Messages(os.fdopen(output, "w", encoding="utf-8"))
     try:
         _train(folder, messages)
     except (TransomError, KeyboardInterrupt) as error:

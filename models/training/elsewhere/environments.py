@@ -52,6 +52,11 @@ def lock_file(framework: str) -> Path:
     return Path(__file__).with_name("locks") / f"{framework}.lock"
 
 
+def requirements_file(framework: str) -> Path:
+    """What the lock was made from: the packages that training needs, as pip's requirements."""
+    return lock_file(framework).with_suffix(".in")
+
+
 def lock_digest(framework: str) -> str:
     """SHA-256 of a framework's lock, 64 hexadecimal digits."""
     return hashlib.sha256(lock_file(framework).read_bytes()).hexdigest()
@@ -157,16 +162,6 @@ def require_interpreter(framework: str) -> Path:
         expected=f"one, or an interpreter that {python_variable(framework)} names",
         fix=f"`{install_command(framework)}` makes one ({COSTS[framework]})",
     )
-
-
-def environment_key(framework: str) -> str:
-    """What decides the versions with which a framework trains: the interpreter that was given, or the lock.
-
-    Raises:
-        ConfigError: the environment variable names no program.
-    """
-    given = given_interpreter(framework)
-    return lock_digest(framework) if given is None else str(given)
 
 
 def install_command(framework: str) -> str:

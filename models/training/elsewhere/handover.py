@@ -20,10 +20,19 @@ def save_weights(model: keras.Model, file: Path) -> None:
 
 
 def load_weights(model: keras.Model, file: Path) -> None:
-    """Sets all weights of a model of the same shape, but for the states of random generators."""
+    """Sets all weights of a model of the same shape, but for the states of random generators.
+
+    Raises:
+        ValueError: the file is of a model with other weights.
+    """
+    weights = _weights(model)
     with np.load(file, allow_pickle=False) as arrays:
-        for index, weight in enumerate(_weights(model)):
-            weight.assign(arrays[str(index)])
+        shapes = [(weight.path, tuple(weight.shape)) for weight in weights]
+        found = [arrays[str(index)] for index in range(len(arrays.files))]
+        if [value.shape for value in found] != [shape for _, shape in shapes]:
+            raise ValueError(f"the weights in {file} have shapes {[value.shape for value in found]}, not {shapes}")
+        for value, weight in zip(found, weights, strict=True):
+            weight.assign(value)
 
 
 def _weights(model: keras.Model) -> list[Any]:

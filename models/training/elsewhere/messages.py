@@ -61,7 +61,10 @@ def receive(
         KeyboardInterrupt: a signal has ended the child's training; an Interrupted, once it had begun.
     """
     for line in stream:
-        message = json.loads(line)
+        try:
+            message = json.loads(line)
+        except ValueError:  # the child was killed while it wrote
+            return None
         if "progress" in message:
             on_progress(_progress(message["progress"]))
         elif "note" in message:

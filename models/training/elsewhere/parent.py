@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import keras
 import models
 from models.child_processes import tied_to_parent
 from models.errors import TrainingError
+from models.runtime import cpu_quota
 from models.training.elsewhere import child
 from models.training.elsewhere.handover import INITIAL, TRAINED, load_weights, save_weights
 from models.training.elsewhere.messages import receive
@@ -28,7 +30,9 @@ from tflite.host.labels import LabelSpace
 
 # The child has libraries of its own. So it gets these two packages alone, not the folder that they are installed in.
 _START = """
-import importlib.util, pathlib, signal, sys
+import importlib.util, os, pathlib, signal, sys
+output = os.dup(1)
+os.dup2(2, 1)  # what the imports print is no message
 signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored in the parent
 for package in sys.argv[2:]:
     where = pathlib.Path(package)
@@ -38,11 +42,13 @@ for package in sys.argv[2:]:
     sys.modules[where.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules[where.name])
 from {child} import main
-sys.exit(main(pathlib.Path(sys.argv[1])))
+sys.exit(main(pathlib.Path(sys.argv[1]), output))
 """
 _PACKAGES = ("tflite", "models")
 _OUTPUT = "output.txt"
 _LINES_SHOWN = 6
+
+logger = logging.getLogger(__name__)
 
 
 def train_elsewhere(
@@ -87,7 +93,7 @@ def train_elsewhere(
         if finished is None:
             if stop.since is not None:  # it had not begun
                 raise KeyboardInterrupt
-            raise _ended_without_a_word(backend, process.wait(), folder / _OUTPUT)
+            raise _ended_without_a_word(backend, process.wait(), _printed(folder))
     load_weights(model, folder / TRAINED)
     return _trained(model, finished, request)
 
@@ -121,7 +127,7 @@ def _child(interpreter: Path, backend: str, folder: Path) -> Iterator[subprocess
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=output,
-            env={**os.environ, "KERAS_BACKEND": backend},
+            env={**os.environ, **_variables(), "KERAS_BACKEND": backend},
             encoding="utf-8",
             start_new_session=True,
         )
@@ -130,10 +136,24 @@ def _child(interpreter: Path, backend: str, folder: Path) -> Iterator[subprocess
             yield process
         finally:
             process.kill()
+            process.wait()
+            if printed := _printed(folder):
+                logger.info("printed by the training on %s:\n%s", backend, printed)
 
 
-def _ended_without_a_word(backend: str, status: int, output: Path) -> TrainingError:
-    lines = [line for line in output.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+def _variables() -> dict[str, str]:
+    """Environment variables for the child."""
+    quota = cpu_quota()
+    return {} if quota is None else {"NPROC": str(quota)}  # JAX starts a thread per visible core otherwise
+
+
+def _printed(folder: Path) -> str:
+    """What the child has printed, but for its messages."""
+    return (folder / _OUTPUT).read_text(encoding="utf-8", errors="replace").strip()
+
+
+def _ended_without_a_word(backend: str, status: int, printed: str) -> TrainingError:
+    lines = [line for line in printed.splitlines() if line.strip()]
     last = "; ".join(lines[-_LINES_SHOWN:]) or "nothing"
     how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit code {status}"
     fix = f"try train.backend: tensorflow; if that works, report this as a bug of Transom with {backend}"

@@ -36,3 +36,12 @@ def test_dropout_does_nothing_at_inference_or_at_rate_zero() -> None:
     ones = np.ones((4, 5), "float32")
     np.testing.assert_array_equal(LeanDropout(0.5)(ones, training=False), ones)
     np.testing.assert_array_equal(LeanDropout(0.0)(ones, training=True), ones)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_axes_of_size_one_in_the_noise_shape_are_dropped_as_a_whole(compiled: bool) -> None:
+    layer = LeanDropout(0.3, noise_shape=(None, None, 1), seed=5)
+    call = tf.function(lambda x: layer(x, training=True), jit_compile=compiled)
+    kept = np.array(call(tf.ones((40, 50, 3)))) != 0
+    np.testing.assert_array_equal(kept, np.broadcast_to(kept[..., :1], kept.shape))
+    assert kept.mean() == pytest.approx(0.7, abs=0.04)

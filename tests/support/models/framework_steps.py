@@ -33,7 +33,7 @@ from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer("wordpiece", start_id=1, end_id=2, pad_id=0, unknown_id=3, vocabulary_size=30, max_length=20)
-ENCODER = EncoderConfig(num_layers=2, width=16, num_heads=2, dropout=0.0, linear_rows=0)
+ENCODER = EncoderConfig(num_layers=2, width=16, num_heads=2, dropout=0.0, linear_rows=0, bigrams=50)
 
 
 def take(

@@ -19,6 +19,7 @@ import keras
 import numpy as np
 import pytest
 import stored_training
+import tiny_checkpoints
 from progress_triggers import OnceAt
 
 from models.errors import Interrupted, TrainingError
@@ -71,6 +72,21 @@ def test_it_is_the_same_training(tmp_path: Path) -> None:
     assert there.checkpoint.step == there.report["steps"]
     there.checkpoint.remove()
     assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("kind", ["several labels of a pair", "numbers with a preset"])
+def test_it_is_the_same_training_for_other_tasks(tmp_path: Path, kind: str) -> None:
+    settings: dict[str, Any] = {"task": "multi_label", "pairs": True}
+    if kind == "numbers with a preset":
+        tiny_checkpoints.write(tmp_path / "bert", "bert")
+        settings = {"task": "regression", "preset": tmp_path / "bert"}
+    request = stored_training.store(tmp_path, epochs=1, **settings)
+    there, here = stored_training.fit(request, tmp_path), _here(request)
+    for ours, theirs in zip(_weights(there), _weights(here), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert there.labels == here.labels
+    assert there.task == here.task
+    assert there.report["history"][0]["train_loss"] == here.report["history"][0]["train_loss"]
 
 
 @pytest.mark.slow

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from models.errors import TrainingError
+from models.training.elsewhere import given_packages
+from models.training.elsewhere.environments import FRAMEWORKS, lock_digest, lock_file
+from models.training.elsewhere.given_packages import (
+    check_backend,
+    environment_key,
+    package_versions,
+    required_packages,
+)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TRANSOM_JAX_PYTHON", "TRANSOM_TORCH_PYTHON"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TRANSOM_BACKENDS", str(tmp_path))
+
+
+def given(folder: Path, monkeypatch: pytest.MonkeyPatch, packages: dict[str, str]) -> Path:
+    """An interpreter for PyTorch that says it has these packages."""
+    python = folder / "python"
+    python.write_text(f"#!/bin/sh\necho some greeting\necho '{json.dumps(packages)}'\n")
+    python.chmod(0o755)
+    monkeypatch.setenv("TRANSOM_TORCH_PYTHON", str(python))
+    package_versions.cache_clear()
+    return python
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_what_is_required_is_in_the_lock_and_keras_is_the_projects(framework: str, repository: Path) -> None:
+    required, lock = required_packages(framework), lock_file(framework).read_text(encoding="utf-8")
+    assert {framework, "keras", "keras-hub", "scikit-learn"} <= {*required}
+    assert not [name for name in required if f"\n{name}==" not in lock]
+    project = (repository / "pyproject.toml").read_text(encoding="utf-8")
+    asked = lock_file(framework).with_suffix(".in").read_text(encoding="utf-8").splitlines()
+    keras = next(line for line in asked if line.startswith("keras=="))
+    hub = next(line for line in asked if line.startswith("keras-hub=="))
+    assert f'"{keras}"' in project
+    assert f'"{hub.replace("keras-hub", "keras-nlp")}"' in project  # a name of the same package
+
+
+def test_the_packages_of_an_interpreter() -> None:
+    package_versions.cache_clear()
+    assert package_versions(Path(sys.executable))["scikit-learn"]
+    assert package_versions(Path("/bin/false")) == package_versions(Path("/absent")) == {}
+
+
+def test_a_given_interpreter_that_lacks_packages_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packages = {**dict.fromkeys(required_packages("torch"), "1"), "Scikit_Learn": "1"}
+    given(tmp_path, monkeypatch, packages)
+    check_backend("torch")
+    python = given(tmp_path, monkeypatch, {**packages, "h5py": "1", "other": "1"} | {"torch": "2"})
+    check_backend("torch")
+    for gone in ("h5py", "torch"):
+        del packages[gone]
+    given(tmp_path, monkeypatch, packages)
+    with pytest.raises(TrainingError) as raised:
+        check_backend("torch")
+    assert raised.value.got == f"{python}, which lacks torch, h5py"
+    assert "unset TRANSOM_TORCH_PYTHON and run `transom backends install torch`" in raised.value.fix
+    monkeypatch.setenv("TRANSOM_TORCH_PYTHON", "/bin/false")
+    with pytest.raises(TrainingError, match="does not run as Python"):
+        check_backend("torch")
+    with pytest.raises(TrainingError, match="transom backends install jax"):
+        check_backend("jax")
+
+
+def test_an_upgraded_interpreter_trains_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert environment_key("torch") == lock_digest("torch")
+    packages = dict.fromkeys(required_packages("torch"), "1")
+    python = given(tmp_path, monkeypatch, packages)
+    before = environment_key("torch")
+    assert before.startswith(f"{python} torch==1 keras==1 ")
+    given(tmp_path, monkeypatch, packages | {"unrelated": "2"})
+    assert environment_key("torch") == before
+    given(tmp_path, monkeypatch, packages | {"torch": "2"})
+    assert environment_key("torch") != before
+
+
+def test_it_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = given(tmp_path, monkeypatch, {"torch": "1"})
+    assert package_versions(python) == {"torch": "1"}
+    monkeypatch.setattr(given_packages.subprocess, "run", None)
+    assert package_versions(python) == {"torch": "1"}
