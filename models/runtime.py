@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import os
+import platform
 import sys
 from pathlib import Path
+from typing import Any
 
 from models.errors import TrainingError
 
@@ -20,7 +22,8 @@ _ALWAYS = {"TF_USE_LEGACY_KERAS": "0", "KERAS_BACKEND": "tensorflow"}
 _GROWTH = "TF_FORCE_GPU_ALLOW_GROWTH"
 # TensorFlow starts a thread per visible core, not per core that the container may use.
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
-_QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")
+_QUOTA_FILE, _CPU_FILE = Path("/sys/fs/cgroup/cpu.max"), Path("/proc/cpuinfo")
+_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
 
 def prepare(onednn: str = "auto") -> None:
@@ -65,6 +68,23 @@ def cpu_quota(path: Path = _QUOTA_FILE) -> int | None:
     except (OSError, ValueError):
         return None
     return None if quota == "max" else max(1, math.ceil(int(quota) / int(period)))
+
+
+def cpu_facts(path: Path = _CPU_FILE) -> dict[str, Any]:
+    """What decides how fast a CPU trains: "cpu", its name; "cores" that this process may use; "features" among
+    AVX2, AVX-512 and the units for bfloat16 (Linux on x86-64 only, else empty)."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in reversed(lines))}
+    flags = fields.get("flags", "").split()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return {
+        "cpu": fields.get("model name") or platform.processor() or platform.machine(),
+        "cores": min(cores, cpu_quota() or cores),
+        "features": [name for name in _FEATURES if name in flags],
+    }
 
 
 def _limit_threads(quota: int | None) -> None:

@@ -94,6 +94,32 @@ class TokenRows:
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in manifest["arrays"]}
         return cls(**arrays, dropped=manifest["dropped"])
 
+    def sample(self, count: int, seed: int) -> TokenRows:
+        """At most `count` random rows in their order, in memory; all rows if there are no more."""
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(self))[:count])
+        spans = [slice(self.offsets[row], self.offsets[row + 1]) for row in chosen]
+
+        def flat(values: np.ndarray) -> np.ndarray:
+            return np.concatenate([values[:0], *(values[span] for span in spans)])
+
+        return TokenRows(
+            flat(self.token_ids),
+            np.cumsum([0, *self.lengths[chosen]], dtype=np.int64),
+            self.targets[chosen],
+            None if self.segment_ids is None else flat(self.segment_ids),
+            None if self.base_logits is None else self.base_logits[chosen],
+        )
+
+    def store(self, folder: Path) -> None:
+        """Writes the rows into a new folder, for `stored`; without `base_logits`."""
+        folder.mkdir(parents=True)
+        arrays = {name: getattr(self, name) for name in ("token_ids", "offsets", "targets", "segment_ids")}
+        arrays = {name: array for name, array in arrays.items() if array is not None}
+        for name, array in arrays.items():
+            np.save(folder / f"{name}.npy", array)
+        manifest = {"source": None, "dropped": self.dropped, "arrays": [*arrays]}
+        (folder / _MANIFEST).write_text(to_json(manifest), encoding="utf-8")
+
 
 def _flatten(rows: Sequence[Sequence[int]]) -> np.ndarray:
     return np.concatenate([np.zeros(0, np.int32), *(np.asarray(row, np.int32) for row in rows)])

@@ -1,11 +1,13 @@
-"""`transom backends`: lists, installs and removes the frameworks that train beside TensorFlow."""
+"""`transom backends` and `transom compare-backends`: the frameworks that train beside TensorFlow."""
 
 from __future__ import annotations
 
 import argparse
 
 from models.training.elsewhere.environments import COSTS, FRAMEWORKS
-from pipeline.commands.arguments import Commands, add_command
+from pipeline.commands.arguments import Commands, add_command, add_config
+
+_FEWEST_STEPS, _MOST_STEPS = 5, 10_000
 
 _LISTS = (
     "Prints the frameworks that can train: the version, whether it is installed, its size on disk and where it is. "
@@ -35,6 +37,38 @@ def add(commands: Commands) -> None:
     _add_list(steps)
     _add_install(steps)
     _add_remove(steps)
+    _add_comparison(commands)
+
+
+def _add_comparison(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "compare-backends",
+        compare,
+        "train some of your rows on each installed framework, and say which to pick",
+        "Prepares the project's rows (the steps up to Transform, unless they are done), then trains its model "
+        "for some steps on TensorFlow and on each framework that `transom backends` shows as installed, one after the "
+        "other. Prints useful tokens per second, the time to start and to the end of the first step (mostly "
+        "compilation), peak memory, the eval loss after the steps, and an estimate for the project's training; says "
+        "which framework to pick, and what it costs to install the others. The result is also in backends.json in "
+        "the project's output folder. Nothing else should run meanwhile.",
+        """
+        transom compare-backends                       the transom.yaml of the current folder
+        transom compare-backends reviews/ --steps 100  longer, for a model that is small
+        transom compare-backends --json | tail -1      the figures for a program
+        """,
+    )
+    add_config(parser)
+    parser.add_argument("--steps", type=_steps, default=30, metavar="N", help="optimizer steps of each (default: 30)")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line; the last has the figures")
+
+
+def _steps(text: str) -> int:
+    """A number of steps that leaves some to be timed: the first ones compile."""
+    steps = int(text)
+    if not _FEWEST_STEPS <= steps <= _MOST_STEPS:
+        raise argparse.ArgumentTypeError(f"{steps} steps; between {_FEWEST_STEPS} and {_MOST_STEPS:,} can be compared")
+    return steps
 
 
 def _add_list(steps: Commands) -> None:
@@ -97,6 +131,19 @@ def list_backends(options: argparse.Namespace) -> int:
 
     print_backends(as_json=options.json)
     return 0
+
+
+def compare(options: argparse.Namespace) -> int:
+    from pipeline.comparison.backend_comparison import compare
+    from pipeline.configuration.project_file import find_project_file
+
+    return compare(
+        find_project_file(options.config),
+        options.set,
+        steps=options.steps,
+        as_json=options.json,
+        verbose=options.verbose,
+    )
 
 
 def install(options: argparse.Namespace) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import logging
 import resource
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.beam_errors import decode_error
-from models.errors import ConfigError, GateError, NotBlessedError, TransomError
+from models.errors import GateError, NotBlessedError, TransomError
 from models.runtime import prepare
 from pipeline import preflight
 from pipeline.config import ProjectConfig
@@ -28,8 +27,9 @@ from pipeline.runs.label_error_places import add_places
 from pipeline.runs.run_lock import hold_lock
 from pipeline.runs.run_records import LOG_NAME, RunRecord, StepRecord, new_name, now
 from pipeline.runs.run_tables import print_summary
+from pipeline.runs.step_range import check_range, is_in_range
 from pipeline.runs.temporary_folders import temporary_folder
-from pipeline.steps import BASELINES_STEP, CHECKS, EDGE_STEPS, STEPS
+from pipeline.steps import CHECKS
 from pipeline.terminal import streams
 from pipeline.terminal.console import View, captured_output, forwarded_messages
 
@@ -46,15 +46,19 @@ def run(
     as_json: bool = False,
     wait: bool = False,
     verbose: bool = False,
+    outputs: Outputs | None = None,
 ) -> int:
     """Runs the pipeline of a configuration file; returns 0 if the model was pushed or no push was requested.
+
+    Args:
+        outputs: gets the artifacts of the steps.
 
     Raises:
         TransomError: an error that the user can fix; NotBlessedError if the model is not good enough.
         Interrupted: Ctrl-C or SIGTERM stopped it; a plain KeyboardInterrupt before its first step.
     """
     config = load(config_file, overrides)
-    _check_steps(config, from_step, to_step)
+    check_range(config, from_step, to_step)
     paths = Paths.from_config(config, config_file)
     check_output(paths)
     paths.make_root()
@@ -62,12 +66,12 @@ def run(
         record = RunRecord(name=name, status="running", started=now(), config=config.model_dump(mode="json"))
         try:
             with interruptible() as interruption, _recorded(record, paths):
-                outcome = _preflight(record, config, paths, _trains(from_step, to_step))
+                outcome = _preflight(record, config, paths, is_in_range("Trainer", from_step, to_step))
                 if outcome is None:
                     with temporary_folder(), captured_output(paths.runs / name / LOG_NAME, as_json, verbose) as view:
                         interruption.on_first = view.say_ending
                         interruption.on_second = view.abandon
-                        recorder = _Recorder(record, paths, view, interruption)
+                        recorder = _Recorder(record, paths, view, interruption, {} if outputs is None else outputs)
                         outcome = recorder.run(config, from_step, to_step)
         except KeyboardInterrupt:
             if as_json:
@@ -88,40 +92,6 @@ def _print(record: RunRecord, paths: Paths, as_json: bool) -> None:
         print_summary(record, paths, sys.stdout, as_json=as_json)
     except BrokenPipeError:  # the reader has exited; the exit code is still returned
         streams.drop_output()
-
-
-def _check_steps(config: ProjectConfig, from_step: str | None, to_step: str | None) -> None:
-    for option, name in (("--from", from_step), ("--to", to_step)):
-        if name is not None and name not in STEPS:
-            close = [step for step in STEPS if step.lower() == name.lower()] or difflib.get_close_matches(name, STEPS)
-            fix = f"did you mean {close[0]}?" if close else ""
-            raise ConfigError(option, got=name, expected="one of " + ", ".join(STEPS), fix=fix)
-        if name in EDGE_STEPS and not config.edge.variants:
-            raise ConfigError(
-                option,
-                got=f"{name}, which is not a step while edge.variants is empty",
-                fix="set edge.variants, or name another step",
-            )
-        wanted = config.evaluation.baselines
-        if name == BASELINES_STEP and wanted.majority == wanted.linear == "off":
-            raise ConfigError(
-                option,
-                got=f"{name}, which is not a step while both of evaluation.baselines are off",
-                fix="set evaluation.baselines.linear to warn, or name another step",
-            )
-    if from_step is not None and to_step is not None and STEPS.index(from_step) > STEPS.index(to_step):
-        raise ConfigError(
-            "--from and --to",
-            got=f"{from_step}, which comes after {to_step}",
-            expected="a step and a later one, or the same: " + ", ".join(STEPS),
-            fix="swap them",
-        )
-
-
-def _trains(from_step: str | None, to_step: str | None) -> bool:
-    """Whether the Trainer is among the steps of a run."""
-    first, last = from_step or STEPS[0], to_step or STEPS[-1]
-    return STEPS.index(first) <= STEPS.index("Trainer") <= STEPS.index(last)
 
 
 def _preflight(record: RunRecord, config: ProjectConfig, paths: Paths, trains: bool) -> TransomError | None:
@@ -157,10 +127,12 @@ def _recorded(record: RunRecord, paths: Paths) -> Iterator[None]:
 class _Recorder:
     """Runs the graph; as its listener, updates the run's record and the view."""
 
-    def __init__(self, record: RunRecord, paths: Paths, view: View, interruption: Interruption) -> None:
+    def __init__(
+        self, record: RunRecord, paths: Paths, view: View, interruption: Interruption, outputs: Outputs
+    ) -> None:
         self.record, self.paths, self.view, self.interruption = record, paths, view, interruption
         self._begin = time.monotonic()
-        self._outputs: Outputs = {}
+        self._outputs = outputs
 
     def run(self, config: ProjectConfig, from_step: str | None, to_step: str | None) -> TransomError | None:
         """Runs the graph and keeps its record; returns the error that ended it, if any."""

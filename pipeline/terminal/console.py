@@ -95,6 +95,10 @@ class View:
             self._beating = threading.Thread(target=self._beat, args=(self._ended,), name="progress", daemon=True)
             self._beating.start()
 
+    def show(self, event: dict[str, Any]) -> None:
+        """With `as_json`, a line of any content."""
+        self._json(event)
+
     def progress(self, note: str) -> None:
         """Reports the progress of the current step: parts joined by ", ", the most important first.
 

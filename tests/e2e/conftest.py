@@ -52,13 +52,13 @@ class Project:
         """The folder of the commands' temporary files."""
         return self.folder / "tmp"
 
-    def transom(self, *arguments: str, code: int = 0) -> str:
-        """Runs `transom`, checks its exit code, and returns its standard output."""
+    def transom(self, *arguments: str, code: int = 0, **variables: str) -> str:
+        """Runs `transom` with environment variables, checks its exit code, and returns its standard output."""
         self.temporary.mkdir(exist_ok=True)
         done = subprocess.run(
             [sys.executable, "-m", "pipeline.cli", *arguments],
             cwd=REPOSITORY,
-            env={**os.environ, "TMPDIR": str(self.temporary)},
+            env={**os.environ, "TMPDIR": str(self.temporary), **variables},
             capture_output=True,
             text=True,
             check=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,27 @@ def test_bad_data_stop_the_run_with_one_screen(tiny: Tiny, tmp_path: Path) -> No
     assert "Traceback" not in out
     assert not (other.output / "serving").exists()
     assert "at DataGate, " in other.transom("runs", str(other.folder))
+
+
+@pytest.mark.slow
+def test_frameworks_are_compared_on_the_projects_rows(tiny: Tiny, tmp_path: Path) -> None:
+    project, _ = tiny
+    other = type(project)(tmp_path)
+    shutil.copy(project.config, other.config)
+    shutil.copy(project.folder / "reviews.csv", tmp_path)
+    out = other.transom("compare-backends", str(other.config), "--steps", "5", "--json", TRANSOM_BACKENDS=str(tmp_path))
+    result = json.loads(out.splitlines()[-1])
+    (measured,) = result["measured"]
+    assert (measured["framework"], measured["steps"]) == ("tensorflow", 5)
+    assert measured["whole_seconds"] > 0
+    assert result["machine"]["cores"] >= 1
+    assert result["advice"] == "train.backend: tensorflow is the only one here"
+    assert json.loads((other.output / "backends.json").read_text()) == result
+    assert list(other.temporary.iterdir()) == []
+    out = other.transom("compare-backends", str(other.config), "--steps", "5", TRANSOM_BACKENDS=str(tmp_path))
+    assert "not installed: jax; `transom backends install jax`" in out
+    own = {"TRANSOM_BACKENDS": str(tmp_path), "TRANSOM_TORCH_PYTHON": sys.executable}
+    assert "which lacks torch" in other.transom("compare-backends", str(other.config), code=6, **own)
 
 
 @pytest.mark.slow

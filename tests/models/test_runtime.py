@@ -62,3 +62,16 @@ def test_the_containers_cpu_limit(tmp_path: Path, text: str, cores: int | None) 
     file.write_text(text)
     assert runtime.cpu_quota(file) == cores
     assert runtime.cpu_quota(tmp_path / "absent") is None
+
+
+def test_the_cpu_is_described_as_far_as_it_is_known(tmp_path: Path) -> None:
+    file = tmp_path / "cpuinfo"
+    file.write_text(
+        "model name\t: A CPU\nflags\t\t: fpu avx2 amx_bf16 avx512f_not\n\nmodel name\t: A CPU\nflags: avx2\n"
+    )
+    facts = runtime.cpu_facts(file)
+    assert (facts["cpu"], facts["features"]) == ("A CPU", ["avx2", "amx_bf16"])
+    assert facts["cores"] >= 1
+    unknown = runtime.cpu_facts(tmp_path / "absent")
+    assert unknown["features"] == []
+    assert unknown["cpu"]

@@ -97,3 +97,21 @@ def test_a_folder_that_cannot_be_written_is_a_training_error(tmp_path: Path) -> 
     (tmp_path / "plain").write_text("a file where a folder should be")
     with pytest.raises(TrainingError, match="plain"):
         TokenRows.from_tfrecords([file], tmp_path / "plain" / "rows", outputs=2, task="single_label")
+
+
+def test_a_sample_keeps_rows_whole_and_is_stored(tmp_path: Path) -> None:
+    ids = [[2, *range(10, 10 + number), 3] for number in range(1, 30)]
+    rows = TokenRows.from_lists(ids, np.arange(1, 30), [[0, *([1] * (len(row) - 1))] for row in ids])
+    sample = rows.sample(7, seed=1)
+    sample.store(tmp_path / "sample")
+    again = TokenRows.stored(tmp_path / "sample")
+    assert len(again) == 7
+    assert again.checksum == sample.checksum
+    assert np.all(np.diff(sample.targets) > 0), "in the order of the rows"
+    assert sample.segment_ids is not None
+    for row, target in enumerate(sample.targets):
+        span = slice(sample.offsets[row], sample.offsets[row + 1])
+        assert sample.token_ids[span].tolist() == ids[target - 1]
+        assert sample.segment_ids[span].tolist() == [0] + [1] * (len(ids[target - 1]) - 1)
+    assert (rows.sample(7, seed=2).targets != sample.targets).any()
+    assert rows.sample(100, seed=1).checksum == rows.checksum

@@ -49,6 +49,14 @@ def test_wrong_arguments_are_refused(arguments: list[str], capsys: pytest.Captur
     assert "--help` explains more" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("steps", ["4", "10001", "-1", "many"])
+def test_too_few_or_too_many_steps_to_compare_are_refused(steps: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["compare-backends", "--steps", steps])
+    assert stop.value.code == 2
+    assert "argument --steps" in capsys.readouterr().err
+
+
 def test_several_are_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folders = [tmp_path / f"{framework}-0123456789ab-py3.11" for framework in ("jax", "torch")]
     for folder in folders:

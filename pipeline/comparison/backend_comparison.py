@@ -1,0 +1,136 @@
+"""Compares the frameworks that are installed here, on the rows of a project. No TensorFlow at import."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.config import ModelsConfig, PresetConfig
+from models.errors import TransomError
+from models.presets.preset_files import resolve_preset
+from models.runtime import cpu_facts
+from models.training.elsewhere.environments import COSTS, FRAMEWORKS, install_command, interpreter
+from models.training.elsewhere.given_packages import check_backend
+from models.training.progress import Progress, format_duration
+from pipeline.comparison.measurement import Measurement, advice, table
+from pipeline.config import ProjectConfig
+from pipeline.configuration.loading import load
+from pipeline.paths import Paths
+from pipeline.runs.pipeline_run import run
+from pipeline.runs.temporary_folders import temporary_folder
+from pipeline.terminal.console import View, captured_output
+from tflite.host.json_text import to_json
+
+if TYPE_CHECKING:
+    from pipeline.comparison.sampled_training import SampledTraining
+    from pipeline.runs.local_runner import Outputs
+
+FILE_NAME, LOG_NAME = "backends.json", "backends-log.txt"
+_LAST_STEP = "Transform"
+
+
+def compare(config_file: Path, overrides: list[str], *, steps: int, as_json: bool, verbose: bool) -> int:
+    """Prepares the project's rows, trains some on each installed framework, prints and stores what was measured.
+
+    Raises:
+        TransomError: the rows cannot be prepared, or no framework trains; then the first one's error.
+    """
+    config = load(config_file, overrides)
+    paths = Paths.from_config(config, config_file)
+    interpreters = _interpreters()
+    outputs: Outputs = {}
+    run(config_file, overrides, to_step=_LAST_STEP, as_json=as_json, verbose=verbose, outputs=outputs)
+    measured: list[Measurement] = []
+    errors: dict[str, TransomError] = {}
+    with temporary_folder() as folder, captured_output(paths.output / LOG_NAME, as_json, verbose) as view:
+        sample = _sample(config, paths, outputs, folder, steps)
+        for framework, python in interpreters.items():
+            with view.step(framework):
+                try:
+                    measured.append(sample.run(framework, python, lambda progress: view.progress(_note(progress))))
+                except TransomError as error:
+                    errors[framework] = error
+            if framework in errors:
+                view.say(f"{framework} did not train: {errors[framework]}")
+        if not measured:
+            raise next(iter(errors.values()))
+        _tell(view, config, paths, sample, measured, errors)
+    return 0
+
+
+def _interpreters() -> dict[str, Path]:
+    """The frameworks that are installed here, with their interpreters.
+
+    Raises:
+        TransomError: an environment variable names an interpreter that cannot train.
+    """
+    found = {"tensorflow": Path(sys.executable)}
+    for framework in FRAMEWORKS:
+        if python := interpreter(framework):
+            check_backend(framework)
+            found[framework] = python
+    return found
+
+
+def _sample(config: ProjectConfig, paths: Paths, outputs: Outputs, folder: Path, steps: int) -> SampledTraining:
+    from pipeline.comparison.sampled_training import SampledTraining
+
+    model = config.model
+    if isinstance(model, PresetConfig):
+        model = model.model_copy(update={"preset": resolve_preset(model.preset, paths.base)})
+    sections = {name: getattr(config, name) for name in ModelsConfig.model_fields} | {"model": model}
+    examples = outputs[_LAST_STEP]["transformed_examples"].uri
+    tokenizer = outputs["TokenizerTrainer"]["tokenizer"].uri
+    return SampledTraining.from_examples(ModelsConfig(**sections), Path(examples), Path(tokenizer), folder, steps)
+
+
+def _note(progress: Progress) -> str:
+    left = "" if progress.seconds_left is None else f", about {format_duration(progress.seconds_left)} left"
+    return f"step {progress.step} of {progress.steps}, {progress.tokens_per_second:,.0f} tokens/s{left}"
+
+
+def _tell(
+    view: View,
+    config: ProjectConfig,
+    paths: Paths,
+    sample: SampledTraining,
+    measured: list[Measurement],
+    errors: dict[str, TransomError],
+) -> None:
+    facts, pick = cpu_facts(), advice(measured, config.train.backend)
+    result: dict[str, Any] = {
+        "event": "comparison",
+        "time": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "machine": facts,
+        "steps": sample.steps,
+        "rows": sample.rows,
+        "batch_size": config.train.batch_size,
+        "measured": [asdict(each) for each in measured],
+        "errors": {framework: error.render() for framework, error in errors.items()},
+        "advice": pick,
+    }
+    file = paths.output / FILE_NAME
+    file.write_text(to_json(result, indent=1) + "\n", encoding="utf-8")
+    if view.as_json:
+        view.show(result)
+        return
+    for line in _lines(facts, sample, measured, pick, file):
+        view.say(line)
+
+
+def _lines(
+    facts: dict[str, Any], sample: SampledTraining, measured: list[Measurement], pick: str, file: Path
+) -> Iterator[str]:
+    yield ""
+    yield f"{sample.steps} steps on {sample.rows} of your rows; {facts['cpu']}, {facts['cores']} cores"
+    yield from table(measured)
+    yield ""
+    yield pick
+    known = {each.framework for each in measured}
+    for framework in (name for name in FRAMEWORKS if name not in known and interpreter(name) is None):
+        yield f"not installed: {framework}; `{install_command(framework)}` makes its environment ({COSTS[framework]})"
+    yield f"also in {file}"
