@@ -73,18 +73,33 @@ def cpu_quota(path: Path = _QUOTA_FILE) -> int | None:
 def cpu_facts(path: Path = _CPU_FILE) -> dict[str, Any]:
     """What decides how fast a CPU trains: "cpu", its name; "cores" that this process may use; "features" among
     AVX2, AVX-512 and the units for bfloat16 (Linux on x86-64 only, else empty)."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in reversed(lines))}
+    fields = _cpu_fields(path)
     flags = fields.get("flags", "").split()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {
-        "cpu": fields.get("model name") or platform.processor() or platform.machine(),
+        "cpu": _cpu_name(fields),
         "cores": min(cores, cpu_quota() or cores),
         "features": [name for name in _FEATURES if name in flags],
     }
+
+
+def cpu_identity(path: Path = _CPU_FILE) -> str:
+    """The processor's name and all its features: machine code runs on every machine that has the same."""
+    fields = _cpu_fields(path)
+    return f"{_cpu_name(fields)} {fields.get('flags', fields.get('Features', ''))}"
+
+
+def _cpu_fields(path: Path) -> dict[str, str]:
+    """The first processor's fields in /proc/cpuinfo; none on other systems than Linux."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in reversed(lines))}
+
+
+def _cpu_name(fields: dict[str, str]) -> str:
+    return fields.get("model name") or platform.processor() or platform.machine()
 
 
 def _limit_threads(quota: int | None) -> None:

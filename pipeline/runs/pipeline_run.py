@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from components.beam_errors import decode_error
 from models.errors import GateError, NotBlessedError, TransomError
 from models.runtime import prepare
-from pipeline import preflight
+from pipeline import compile_cache, preflight
 from pipeline.config import ProjectConfig
 from pipeline.configuration.loading import load
 from pipeline.paths import Paths
@@ -170,6 +170,7 @@ class _Recorder:
             why = "removed, or the project was moved"
             self.view.say(f"results of {', '.join(gone)} are missing ({why}): the steps that need them run again")
         prepare(config.train.onednn)
+        cache = compile_cache.use()
         # TFX passes sys.argv to absl's flags, which do not know Transom's arguments.
         sys.argv = sys.argv[:1]
         from pipeline import graph
@@ -187,6 +188,8 @@ class _Recorder:
             )
         finally:
             metadata_check.seal(self.paths)
+            if cache is not None:
+                cache.store()
 
     def _read_outputs(self) -> None:
         """Fills the record from the steps' outputs."""

@@ -17,6 +17,8 @@ import tensorflow as tf
 from models.training.batches import Batch, Features
 from models.training.frameworks.contract import RowLoss, StepResult, draws_per_pass, passes, seed_states
 from models.training.frameworks.devices import TrainingDevices
+from models.training.frameworks.tensorflow_update import update_on_one_device
+from models.training.optimizer import LayerwiseAdamW
 
 
 class TensorFlowStep:
@@ -42,7 +44,12 @@ class TensorFlowStep:
         single = devices.replicas == 1
         self._gradients = _program(self._forward_backward, devices, xla, xla, self._count_trace)
         self._sum = _program(_add, devices, xla, xla)
-        self._update = _program(self._apply, devices, xla and single, False)
+        fused = single and not devices.always_compiles and isinstance(optimizer, LayerwiseAdamW)
+        self._update = (
+            _program(self._apply_fused, devices, False, False)
+            if fused
+            else (_program(self._apply, devices, xla and single, False))
+        )
 
     def __call__(self, batches: Sequence[Batch], weights: Sequence[np.ndarray], step: int) -> StepResult:
         """See `TrainStep`."""
@@ -83,6 +90,10 @@ class TensorFlowStep:
         # Dense, because Adam's moments change for every row of an embedding table.
         gradients = tape.gradient(scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return loss, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+    def _apply_fused(self, gradients: list[Any]) -> tuple[Any, Any]:
+        rate = tf.identity(self._optimizer.learning_rate)
+        return update_on_one_device(self._optimizer, self._model.trainable_variables, gradients), rate
 
     def _apply(self, gradients: list[Any]) -> tuple[Any, Any]:
         context = tf.distribute.get_replica_context()
