@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import resource
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -49,7 +50,8 @@ class TensorBoardWriter:
 
 def peak_memory_mb() -> float:
     """Peak main memory of this process in MB (10^6 bytes)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def describe_end(loop: Loop) -> str:

@@ -51,7 +51,8 @@ def _add_comparison(commands: Commands) -> None:
         "other. Prints useful tokens per second, the time to start and to the end of the first step (mostly "
         "compilation), peak memory, the eval loss after the steps, and an estimate for the project's training; says "
         "which framework to pick, and what it costs to install the others. The result is also in backends.json in "
-        "the project's output folder. Nothing else should run meanwhile.",
+        "the project's output folder. Nothing else should run meanwhile.\n"
+        "It counts as a run that ended at Transform: give the next `transom run` no --from.",
         """
         transom compare-backends                       the transom.yaml of the current folder
         transom compare-backends reviews/ --steps 100  longer, for a model that is small
@@ -65,9 +66,9 @@ def _add_comparison(commands: Commands) -> None:
 
 def _steps(text: str) -> int:
     """A number of steps that leaves some to be timed: the first ones compile."""
-    steps = int(text)
+    steps = int(text) if text.isascii() and text.isdigit() else 0
     if not _FEWEST_STEPS <= steps <= _MOST_STEPS:
-        raise argparse.ArgumentTypeError(f"{steps} steps; between {_FEWEST_STEPS} and {_MOST_STEPS:,} can be compared")
+        raise argparse.ArgumentTypeError(f"{text!r}: give a number from {_FEWEST_STEPS} to {_MOST_STEPS:,}")
     return steps
 
 

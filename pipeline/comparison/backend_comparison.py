@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from models.runtime import cpu_facts
 from models.training.elsewhere.environments import COSTS, FRAMEWORKS, install_command, interpreter
 from models.training.elsewhere.given_packages import check_backend
 from models.training.progress import Progress, format_duration
+from pipeline import compile_cache
 from pipeline.comparison.measurement import Measurement, advice, table
 from pipeline.config import ProjectConfig
 from pipeline.configuration.loading import load
@@ -43,19 +45,20 @@ def compare(config_file: Path, overrides: list[str], *, steps: int, as_json: boo
     paths = Paths.from_config(config, config_file)
     interpreters = _interpreters()
     outputs: Outputs = {}
+    os.environ[compile_cache.VARIABLE] = compile_cache.OFF  # every framework compiles
     run(config_file, overrides, to_step=_LAST_STEP, as_json=as_json, verbose=verbose, outputs=outputs)
     measured: list[Measurement] = []
-    errors: dict[str, TransomError] = {}
+    errors: dict[str, Exception] = {}
     with temporary_folder() as folder, captured_output(paths.output / LOG_NAME, as_json, verbose) as view:
         sample = _sample(config, paths, outputs, folder, steps)
         for framework, python in interpreters.items():
             with view.step(framework):
                 try:
                     measured.append(sample.run(framework, python, lambda progress: view.progress(_note(progress))))
-                except TransomError as error:
+                except (TransomError, OSError, ValueError) as error:
                     errors[framework] = error
             if framework in errors:
-                view.say(f"{framework} did not train: {errors[framework]}")
+                view.say(f"{framework} did not train: {_text(errors[framework])}")
         if not measured:
             raise next(iter(errors.values()))
         _tell(view, config, paths, sample, measured, errors)
@@ -88,6 +91,10 @@ def _sample(config: ProjectConfig, paths: Paths, outputs: Outputs, folder: Path,
     return SampledTraining.from_examples(ModelsConfig(**sections), Path(examples), Path(tokenizer), folder, steps)
 
 
+def _text(error: Exception) -> str:
+    return error.render() if isinstance(error, TransomError) else f"{type(error).__name__}: {error}"
+
+
 def _note(progress: Progress) -> str:
     left = "" if progress.seconds_left is None else f", about {format_duration(progress.seconds_left)} left"
     return f"step {progress.step} of {progress.steps}, {progress.tokens_per_second:,.0f} tokens/s{left}"
@@ -99,38 +106,43 @@ def _tell(
     paths: Paths,
     sample: SampledTraining,
     measured: list[Measurement],
-    errors: dict[str, TransomError],
+    errors: dict[str, Exception],
 ) -> None:
     facts, pick = cpu_facts(), advice(measured, config.train.backend)
     result: dict[str, Any] = {
         "event": "comparison",
         "time": time.strftime("%Y-%m-%d %H:%M:%S"),
         "machine": facts,
-        "steps": sample.steps,
         "rows": sample.rows,
         "batch_size": config.train.batch_size,
         "measured": [asdict(each) for each in measured],
-        "errors": {framework: error.render() for framework, error in errors.items()},
+        "errors": {framework: _text(error) for framework, error in errors.items()},
         "advice": pick,
     }
-    file = paths.output / FILE_NAME
-    file.write_text(to_json(result, indent=1) + "\n", encoding="utf-8")
     if view.as_json:
         view.show(result)
+    else:
+        for line in _lines(facts, sample, measured, pick):
+            view.say(line)
+    file = paths.output / FILE_NAME
+    temporary = file.with_name(f".{FILE_NAME}.{os.getpid()}")
+    try:
+        temporary.write_text(to_json(result, indent=1) + "\n", encoding="utf-8")
+        temporary.replace(file)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        view.say(f"{file} could not be written: {error.strerror}")
         return
-    for line in _lines(facts, sample, measured, pick, file):
-        view.say(line)
+    if not view.as_json:
+        view.say(f"also in {file}")
 
 
-def _lines(
-    facts: dict[str, Any], sample: SampledTraining, measured: list[Measurement], pick: str, file: Path
-) -> Iterator[str]:
+def _lines(facts: dict[str, Any], sample: SampledTraining, measured: list[Measurement], pick: str) -> Iterator[str]:
     yield ""
-    yield f"{sample.steps} steps on {sample.rows} of your rows; {facts['cpu']}, {facts['cores']} cores"
+    yield f"{measured[0].steps} steps on {sample.rows} of your rows; {facts['cpu']}, {facts['cores']} cores"
     yield from table(measured)
     yield ""
     yield pick
     known = {each.framework for each in measured}
     for framework in (name for name in FRAMEWORKS if name not in known and interpreter(name) is None):
         yield f"not installed: {framework}; `{install_command(framework)}` makes its environment ({COSTS[framework]})"
-    yield f"also in {file}"

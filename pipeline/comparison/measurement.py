@@ -23,7 +23,8 @@ class Measurement:
         peak_memory_mb: main memory of the process that trains, in MB (10^6 bytes).
         peak_device_memory_mb: of each GPU, in MB.
         eval_loss: after the last step; NaN is None.
-        whole_seconds: estimate for the project's training, start and compilation included, without evaluations.
+        whole_seconds: estimate for the project's training with its first step, and with the start of a process where a
+            run needs one (not for TensorFlow); without evaluations. None: nothing was timed.
     """
 
     framework: str
@@ -74,9 +75,9 @@ def advice(measured: Sequence[Measurement], configured: str) -> str:
         return "no framework was timed: give more --steps"
     best = min(times, key=lambda framework: times[framework])
     if configured not in times:
-        return f"set train.backend: {best}: {configured} did not train here"
+        return f"set train.backend: {best}: {configured} was not measured here"
     if len(times) == 1:
-        return f"train.backend: {configured} is the only one here"
+        return f"keep train.backend: {configured}: no other was measured here"
     saved = 1.0 - times[best] / times[configured]
     if best == configured:
         second = min(value for framework, value in times.items() if framework != best)

@@ -122,5 +122,6 @@ def _measurement(framework: str, report: dict[str, Any], seconds: float, tokens:
         devices=report["devices"],
         precision=report["precision"],
         xla=report["xla"],
-        whole_seconds=start + first + tokens / rate if rate else None,
+        # A run has TensorFlow loaded already, and trains on it in its own process.
+        whole_seconds=(0.0 if framework == "tensorflow" else start) + first + tokens / rate if rate else None,
     )

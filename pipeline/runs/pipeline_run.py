@@ -68,6 +68,7 @@ def run(
             with interruptible() as interruption, _recorded(record, paths):
                 outcome = _preflight(record, config, paths, is_in_range("Trainer", from_step, to_step))
                 if outcome is None:
+                    compile_cache.use(config.train.onednn)
                     with temporary_folder(), captured_output(paths.runs / name / LOG_NAME, as_json, verbose) as view:
                         interruption.on_first = view.say_ending
                         interruption.on_second = view.abandon
@@ -170,7 +171,6 @@ class _Recorder:
             why = "removed, or the project was moved"
             self.view.say(f"results of {', '.join(gone)} are missing ({why}): the steps that need them run again")
         prepare(config.train.onednn)
-        cache = compile_cache.use()
         # TFX passes sys.argv to absl's flags, which do not know Transom's arguments.
         sys.argv = sys.argv[:1]
         from pipeline import graph
@@ -188,8 +188,6 @@ class _Recorder:
             )
         finally:
             metadata_check.seal(self.paths)
-            if cache is not None:
-                cache.store()
 
     def _read_outputs(self) -> None:
         """Fills the record from the steps' outputs."""

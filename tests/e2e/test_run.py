@@ -163,13 +163,29 @@ def test_frameworks_are_compared_on_the_projects_rows(tiny: Tiny, tmp_path: Path
     assert (measured["framework"], measured["steps"]) == ("tensorflow", 5)
     assert measured["whole_seconds"] > 0
     assert result["machine"]["cores"] >= 1
-    assert result["advice"] == "train.backend: tensorflow is the only one here"
+    assert result["advice"] == "keep train.backend: tensorflow: no other was measured here"
     assert json.loads((other.output / "backends.json").read_text()) == result
     assert list(other.temporary.iterdir()) == []
     out = other.transom("compare-backends", str(other.config), "--steps", "5", TRANSOM_BACKENDS=str(tmp_path))
     assert "not installed: jax; `transom backends install jax`" in out
     own = {"TRANSOM_BACKENDS": str(tmp_path), "TRANSOM_TORCH_PYTHON": sys.executable}
     assert "which lacks torch" in other.transom("compare-backends", str(other.config), code=6, **own)
+
+
+@pytest.mark.slow
+def test_a_later_training_uses_what_was_compiled(tiny: Tiny, tmp_path: Path) -> None:
+    project, _ = tiny
+    other = type(project)(tmp_path)
+    shutil.copy(project.config, other.config)
+    shutil.copy(project.folder / "reviews.csv", tmp_path)
+    arguments = ("run", str(other.config), "--to", "Trainer", "--set", "train.xla=true", "--set", "train.epochs=1")
+    found = []
+    for seed in (0, 1):
+        other.transom(*arguments, "--set", f"train.seed={seed}", TRANSOM_COMPILE_CACHE=str(tmp_path / "cache"))
+        found.append(sorted((path.name, path.stat().st_mtime_ns) for path in tmp_path.glob("cache/*/*.pb")))
+        assert list(other.temporary.iterdir()) == []
+    assert found[0]
+    assert found[0] == found[1]
 
 
 @pytest.mark.slow

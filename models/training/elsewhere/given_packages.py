@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -19,10 +21,13 @@ from models.training.elsewhere.environments import (
     requirements_file,
 )
 
+# The first distribution of a name is the one that is imported.
 _LIST = """
-import importlib.metadata, json
-print("\\n" + json.dumps({each.metadata["Name"]: each.version for each in importlib.metadata.distributions()}))
+import importlib.metadata, json, sys
+found = [(each.metadata["Name"], each.version) for each in importlib.metadata.distributions()]
+print("\\n" + json.dumps([("python", "%d.%d" % sys.version_info[:2]), *found]))
 """
+_SECONDS = 120
 
 
 def check_backend(framework: str) -> None:
@@ -36,13 +41,17 @@ def check_backend(framework: str) -> None:
     if given_interpreter(framework) is None:
         return
     found = package_versions(python)
-    missing = [name for name in required_packages(framework) if name not in found]
-    if missing:
-        got = f"{python}, which lacks " + ", ".join(missing) if found else f"{python}, which does not run as Python"
+    lacks = [
+        f"{name} {wanted}".strip() + (f" (it has {found[name]})" if name in found else "")
+        for name, wanted in _wanted(framework).items()
+        if name not in found or wanted not in ("", found[name])
+    ]
+    if lacks:
+        got = f"{python}, which lacks " + ", ".join(lacks) if found else f"{python}, which does not answer as Python"
         raise TrainingError(
             f"training on {framework}",
             got=got,
-            expected=f"an interpreter of Python with the packages of {requirements_file(framework)}",
+            expected=f"an interpreter with the packages of {requirements_file(framework)}",
             fix=f"install them there, or unset {python_variable(framework)} and run `{install_command(framework)}`",
         )
 
@@ -56,26 +65,37 @@ def environment_key(framework: str) -> str:
     given = given_interpreter(framework)
     if given is None:
         return lock_digest(framework)
-    found = package_versions(given)
-    return " ".join([str(given), *(f"{name}=={found.get(name)}" for name in required_packages(framework))])
+    versions = "\n".join(f"{name}=={version}" for name, version in sorted(package_versions(given).items()))
+    return f"{given} {hashlib.sha256(versions.encode()).hexdigest()}"
 
 
 def required_packages(framework: str) -> list[str]:
     """Normalized names of the packages that training on a framework needs."""
-    lines = requirements_file(framework).read_text(encoding="utf-8").splitlines()
-    return [_normalized(found[0]) for line in lines if (found := re.match(r"[A-Za-z0-9._-]+", line))]
+    return [name for name in _wanted(framework) if name != "python"]
+
+
+def _wanted(framework: str) -> dict[str, str]:
+    """Python and the required packages, by normalized name; the version, or empty if any will do."""
+    found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+    for line in requirements_file(framework).read_text(encoding="utf-8").splitlines():
+        if name := re.match(r"[A-Za-z0-9._-]+", line):
+            found[_normalized(name[0])] = line.partition("==")[2].strip()
+    return found
 
 
 @cache
 def package_versions(python: Path) -> dict[str, str]:
-    """The versions of all packages of an interpreter by normalized name; none if it is not a Python."""
+    """The versions of Python and of all packages of an interpreter, by normalized name; none if it does not answer."""
     command = tied_to_parent([str(python), "-I", "-c", _LIST])
     try:
-        done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=60)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=_SECONDS)
         found = json.loads(done.stdout.splitlines()[-1])
     except (OSError, subprocess.TimeoutExpired, ValueError, IndexError):
         return {}
-    return {_normalized(name): version for name, version in found.items() if name}
+    versions: dict[str, str] = {}
+    for name, version in found:
+        versions.setdefault(_normalized(name or ""), version)
+    return versions
 
 
 def _normalized(name: str) -> str:

@@ -61,10 +61,9 @@ def receive(
         KeyboardInterrupt: a signal has ended the child's training; an Interrupted, once it had begun.
     """
     for line in stream:
-        try:
-            message = json.loads(line)
-        except ValueError:  # the child was killed while it wrote
-            return None
+        message = _message(line)
+        if message is None:
+            continue
         if "progress" in message:
             on_progress(_progress(message["progress"]))
         elif "note" in message:
@@ -76,10 +75,19 @@ def receive(
             parts = message["error"]
             kind: type[TransomError] = getattr(errors, parts.pop("kind"), TransomError)
             raise kind(**parts)
-        else:
+        elif "interrupted" in message:
             interruption = message["interrupted"]
             raise Interrupted(**interruption) if interruption else KeyboardInterrupt
     return None
+
+
+def _message(line: str) -> dict[str, Any] | None:
+    """None for what is no message: half a line of a killed child, or what an interpreter prints when it starts."""
+    try:
+        message = json.loads(line)
+    except ValueError:
+        return None
+    return message if isinstance(message, dict) else None
 
 
 def _progress(values: dict[str, Any]) -> Progress:

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ import keras
 import models
 from models.child_processes import tied_to_parent
 from models.errors import TrainingError
-from models.runtime import cpu_quota
+from models.runtime import cpu_facts
 from models.training.elsewhere import child
 from models.training.elsewhere.handover import INITIAL, TRAINED, load_weights, save_weights
 from models.training.elsewhere.messages import receive
@@ -119,7 +120,7 @@ def _child(interpreter: Path, backend: str, folder: Path) -> Iterator[subprocess
     root = Path(models.__file__).resolve().parents[1]
     packages = [str(root / name) for name in _PACKAGES]
     command = tied_to_parent(
-        [str(interpreter), "-I", "-c", _START.format(child=child.__name__), str(folder), *packages]
+        [str(interpreter), *_isolation(interpreter), "-c", _START.format(child=child.__name__), str(folder), *packages]
     )
     with (folder / _OUTPUT).open("wb") as output:
         process = subprocess.Popen(
@@ -138,13 +139,18 @@ def _child(interpreter: Path, backend: str, folder: Path) -> Iterator[subprocess
             process.kill()
             process.wait()
             if printed := _printed(folder):
-                logger.info("printed by the training on %s:\n%s", backend, printed)
+                logger.warning("printed by the training on %s:\n%s", backend, printed)
+
+
+def _isolation(interpreter: Path) -> list[str]:
+    """Options of Python: another environment is used alone; this one with all the paths that this process has."""
+    return ["-P"] if interpreter == Path(sys.executable) else ["-I"]
 
 
 def _variables() -> dict[str, str]:
-    """Environment variables for the child."""
-    quota = cpu_quota()
-    return {} if quota is None else {"NPROC": str(quota)}  # JAX starts a thread per visible core otherwise
+    """Environment variables for the child, in which its own come after those of this process."""
+    # JAX starts a thread per visible core otherwise, also where a quota allows fewer.
+    return {"NPROC": os.environ.get("NPROC", str(cpu_facts()["cores"]))}
 
 
 def _printed(folder: Path) -> str:
@@ -157,6 +163,8 @@ def _ended_without_a_word(backend: str, status: int, printed: str) -> TrainingEr
     last = "; ".join(lines[-_LINES_SHOWN:]) or "nothing"
     how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit code {status}"
     fix = f"try train.backend: tensorflow; if that works, report this as a bug of Transom with {backend}"
+    if backend == "tensorflow":
+        fix = "report this as a bug of Transom"
     if status == -signal.SIGKILL:
         fix = "free some memory, or halve train.batch_size and double train.accumulate; then run again"
     return TrainingError(

@@ -1,8 +1,9 @@
 """One optimizer step over all replicas, on TensorFlow.
 
 A step consists of three programs: the gradients of a batch, their sum with earlier ones (`accumulate`), and the update.
-On one replica, XLA compiles each of them. On several, XLA compiles only the gradients, inside the replica: it cannot
-compile the all-reduce on every device, nor Keras's update across replicas. On a TPU everything is compiled anyway.
+On one replica, XLA compiles the first two, and the update runs TensorFlow's own kernels; with a loss scale, XLA
+compiles Keras's update. On several, XLA compiles only the gradients, inside the replica: it cannot compile the
+all-reduce on every device, nor Keras's update across replicas. On a TPU everything is compiled anyway.
 """
 
 from __future__ import annotations
@@ -45,11 +46,10 @@ class TensorFlowStep:
         self._gradients = _program(self._forward_backward, devices, xla, xla, self._count_trace)
         self._sum = _program(_add, devices, xla, xla)
         fused = single and not devices.always_compiles and isinstance(optimizer, LayerwiseAdamW)
-        self._update = (
-            _program(self._apply_fused, devices, False, False)
-            if fused
-            else (_program(self._apply, devices, xla and single, False))
-        )
+        if fused:
+            self._update = _program(self._apply_fused, devices, False, False)
+        else:
+            self._update = _program(self._apply, devices, xla and single, False)
 
     def __call__(self, batches: Sequence[Batch], weights: Sequence[np.ndarray], step: int) -> StepResult:
         """See `TrainStep`."""

@@ -27,7 +27,8 @@ def update_on_one_device(optimizer: LayerwiseAdamW, variables: Sequence[Any], gr
     """
     norm = tf.sqrt(2.0 * tf.add_n([tf.nn.l2_loss(gradient) for gradient in gradients]))
     if optimizer.global_clipnorm is not None:
-        factor = tf.minimum(optimizer.global_clipnorm / norm, 1.0)
+        # A norm that is not finite makes all of them NaN, as in Keras, so that the next loss ends the training.
+        factor = tf.minimum(optimizer.global_clipnorm / norm, 1.0) + (norm - norm)
         gradients = [gradient * factor for gradient in gradients]
     rate, before = tf.convert_to_tensor(optimizer.learning_rate), tf.cast(optimizer.iterations.value, tf.float32)
     betas = [tf.constant(beta, tf.float32) for beta in (optimizer.beta_1, optimizer.beta_2)]

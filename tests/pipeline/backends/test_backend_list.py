@@ -72,7 +72,7 @@ def test_a_given_interpreter_is_asked_for_its_version(
     backends: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own = backends / "python"
-    own.write_text("""#!/bin/sh\necho '{"torch": "2.15.0+cu130"}'\n""")
+    own.write_text("""#!/bin/sh\necho '[["torch", "2.15.0+cu130"]]'\n""")
     own.chmod(0o755)
     monkeypatch.setenv("TRANSOM_TORCH_PYTHON", str(own))
     monkeypatch.setenv("TRANSOM_JAX_PYTHON", "/bin/false")

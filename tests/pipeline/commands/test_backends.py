@@ -54,7 +54,7 @@ def test_too_few_or_too_many_steps_to_compare_are_refused(steps: str, capsys: py
     with pytest.raises(SystemExit) as stop:
         main(["compare-backends", "--steps", steps])
     assert stop.value.code == 2
-    assert "argument --steps" in capsys.readouterr().err
+    assert f"argument --steps: '{steps}': give a number from 5 to 10,000" in capsys.readouterr().err
 
 
 def test_several_are_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

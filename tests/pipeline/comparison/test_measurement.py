@@ -61,8 +61,8 @@ def test_a_line_for_each_framework() -> None:
         (faster(0.95), "tensorflow", "keep train.backend: tensorflow: jax would save only 5% of the time"),
         (faster(1.25), "tensorflow", "keep train.backend: tensorflow: the next takes 1.25 times as long"),
         (faster(1.25), "jax", "set train.backend: tensorflow: your training takes about 16 min instead of 20 min"),
-        (faster(0.5), "torch", "set train.backend: jax: torch did not train here"),
-        ([TENSORFLOW], "tensorflow", "train.backend: tensorflow is the only one here"),
+        (faster(0.5), "torch", "set train.backend: jax: torch was not measured here"),
+        ([TENSORFLOW], "tensorflow", "keep train.backend: tensorflow: no other was measured here"),
         ([replace(TENSORFLOW, whole_seconds=None)], "tensorflow", "no framework was timed: give more --steps"),
     ],
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from models.training.elsewhere.given_packages import (
     required_packages,
 )
 
+PINNED = {"keras": "3.15.1", "keras-hub": "0.32.0"}
+
 
 @pytest.fixture(autouse=True)
 def _nothing_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,7 +30,8 @@ def _nothing_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def given(folder: Path, monkeypatch: pytest.MonkeyPatch, packages: dict[str, str]) -> Path:
     """An interpreter for PyTorch that says it has these packages."""
     python = folder / "python"
-    python.write_text(f"#!/bin/sh\necho some greeting\necho '{json.dumps(packages)}'\n")
+    listed = [("python", f"{sys.version_info.major}.{sys.version_info.minor}"), *packages.items(), ("torch", "0")]
+    python.write_text(f"#!/bin/sh\necho some greeting\necho '{json.dumps(listed)}'\n")
     python.chmod(0o755)
     monkeypatch.setenv("TRANSOM_TORCH_PYTHON", str(python))
     package_versions.cache_clear()
@@ -54,20 +58,23 @@ def test_the_packages_of_an_interpreter() -> None:
 
 
 def test_a_given_interpreter_that_lacks_packages_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    packages = {**dict.fromkeys(required_packages("torch"), "1"), "Scikit_Learn": "1"}
+    packages = {**dict.fromkeys(required_packages("torch"), "1"), **PINNED, "Scikit_Learn": "1"}
     given(tmp_path, monkeypatch, packages)
     check_backend("torch")
     python = given(tmp_path, monkeypatch, {**packages, "h5py": "1", "other": "1"} | {"torch": "2"})
     check_backend("torch")
-    for gone in ("h5py", "torch"):
+    given(tmp_path, monkeypatch, {**packages, "keras": "3.9.0"} | {"h5py": "1"})
+    with pytest.raises(TrainingError, match=re.escape("lacks keras 3.15.1 (it has 3.9.0)")):
+        check_backend("torch")
+    for gone in ("h5py", "keras"):
         del packages[gone]
     given(tmp_path, monkeypatch, packages)
     with pytest.raises(TrainingError) as raised:
         check_backend("torch")
-    assert raised.value.got == f"{python}, which lacks torch, h5py"
+    assert raised.value.got == f"{python}, which lacks keras 3.15.1, h5py"
     assert "unset TRANSOM_TORCH_PYTHON and run `transom backends install torch`" in raised.value.fix
     monkeypatch.setenv("TRANSOM_TORCH_PYTHON", "/bin/false")
-    with pytest.raises(TrainingError, match="does not run as Python"):
+    with pytest.raises(TrainingError, match="does not answer as Python"):
         check_backend("torch")
     with pytest.raises(TrainingError, match="transom backends install jax"):
         check_backend("jax")
@@ -78,15 +85,16 @@ def test_an_upgraded_interpreter_trains_again(tmp_path: Path, monkeypatch: pytes
     packages = dict.fromkeys(required_packages("torch"), "1")
     python = given(tmp_path, monkeypatch, packages)
     before = environment_key("torch")
-    assert before.startswith(f"{python} torch==1 keras==1 ")
-    given(tmp_path, monkeypatch, packages | {"unrelated": "2"})
+    assert re.fullmatch(rf"{python} [0-9a-f]{{64}}", before)
+    given(tmp_path, monkeypatch, dict(reversed(packages.items())))
     assert environment_key("torch") == before
-    given(tmp_path, monkeypatch, packages | {"torch": "2"})
-    assert environment_key("torch") != before
+    for changed in ("torch", "numpy"):
+        given(tmp_path, monkeypatch, packages | {changed: "2"})
+        assert environment_key("torch") != before
 
 
 def test_it_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     python = given(tmp_path, monkeypatch, {"torch": "1"})
-    assert package_versions(python) == {"torch": "1"}
+    assert package_versions(python)["torch"] == "1", "the first one is imported"
     monkeypatch.setattr(given_packages.subprocess, "run", None)
-    assert package_versions(python) == {"torch": "1"}
+    assert package_versions(python)["torch"] == "1"

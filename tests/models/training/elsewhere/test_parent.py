@@ -147,11 +147,15 @@ def _without_rows(request: Request) -> None:
     ("train", "damage", "words"),
     [
         ({"learning_rate": 1e30, "clip_norm": None}, None, ("the loss is not finite", "a lower train.learning_rate")),
-        ({}, _without_rows, ("ended without a result", "exit code 1", "AssertionError", "train.backend: tensorflow")),
+        ({}, _without_rows, ("ended without a result", "exit code 1", "AssertionError", "a bug of Transom")),
     ],
 )
 def test_an_error_of_the_child_is_the_parents(
-    tmp_path: Path, train: dict[str, Any], damage: Callable[[Request], None] | None, words: tuple[str, ...]
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    train: dict[str, Any],
+    damage: Callable[[Request], None] | None,
+    words: tuple[str, ...],
 ) -> None:
     request = stored_training.store(tmp_path, **train)
     if damage is not None:
@@ -160,6 +164,9 @@ def test_an_error_of_the_child_is_the_parents(
         stored_training.fit(request, tmp_path)
     for word in words:
         assert word in caught.value.render()
+    if damage is not None:
+        assert "printed by the training on tensorflow:\n" in caplog.text
+        assert "Traceback" in caplog.text
 
 
 def test_an_error_of_the_parent_ends_the_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,3 +40,14 @@ def test_it_does_what_the_optimizer_does(clip_norm: float | None, momentum: floa
         assert float(norm) == pytest.approx(np.sqrt(sum((gradient**2).sum() for gradient in gradients)), rel=1e-5)
     for one, other in zip([*ours, *fused.variables], [*theirs, *plain.variables], strict=True):
         np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-4, atol=1e-5, err_msg=other.path)
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan, 1e30])
+def test_a_norm_that_is_not_finite_spoils_all_weights_as_in_keras(value: float) -> None:
+    (ours, fused), (theirs, plain) = _made(1.0, 0.0), _made(1.0, 0.0)
+    gradients = [tf.fill(shape, np.float32(value if shape == SHAPES[0] else 1.0)) for shape in SHAPES]
+    tf.function(lambda: update_on_one_device(fused, ours, gradients))()
+    plain.apply(gradients, theirs)
+    for one, other in zip(ours, theirs, strict=True):
+        assert np.isnan(other.numpy()).all()
+        assert np.isnan(one.numpy()).all()
