@@ -157,7 +157,8 @@ def test_frameworks_are_compared_on_the_projects_rows(tiny: Tiny, tmp_path: Path
     other = type(project)(tmp_path)
     shutil.copy(project.config, other.config)
     shutil.copy(project.folder / "reviews.csv", tmp_path)
-    out = other.transom("compare-backends", str(other.config), "--steps", "5", "--json", TRANSOM_BACKENDS=str(tmp_path))
+    none = {"TRANSOM_BACKENDS": str(tmp_path), "TRANSOM_JAX_PYTHON": "", "TRANSOM_TORCH_PYTHON": ""}
+    out = other.transom("compare-backends", str(other.config), "--steps", "5", "--json", **none)
     result = json.loads(out.splitlines()[-1])
     (measured,) = result["measured"]
     assert (measured["framework"], measured["steps"]) == ("tensorflow", 5)
@@ -166,9 +167,9 @@ def test_frameworks_are_compared_on_the_projects_rows(tiny: Tiny, tmp_path: Path
     assert result["advice"] == "keep train.backend: tensorflow: no other was measured here"
     assert json.loads((other.output / "backends.json").read_text()) == result
     assert list(other.temporary.iterdir()) == []
-    out = other.transom("compare-backends", str(other.config), "--steps", "5", TRANSOM_BACKENDS=str(tmp_path))
+    out = other.transom("compare-backends", str(other.config), "--steps", "5", **none)
     assert "not installed: jax; `transom backends install jax`" in out
-    own = {"TRANSOM_BACKENDS": str(tmp_path), "TRANSOM_TORCH_PYTHON": sys.executable}
+    own = {**none, "TRANSOM_TORCH_PYTHON": sys.executable}
     assert "which lacks torch" in other.transom("compare-backends", str(other.config), code=6, **own)
 
 
