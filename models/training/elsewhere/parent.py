@@ -128,7 +128,7 @@ def _child(interpreter: Path, backend: str, folder: Path) -> Iterator[subprocess
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=output,
-            env={**os.environ, **_variables(), "KERAS_BACKEND": backend},
+            env={**os.environ, **_variables(folder), "KERAS_BACKEND": backend},
             encoding="utf-8",
             start_new_session=True,
         )
@@ -147,10 +147,12 @@ def _isolation(interpreter: Path) -> list[str]:
     return ["-P"] if interpreter == Path(sys.executable) else ["-I"]
 
 
-def _variables() -> dict[str, str]:
+def _variables(folder: Path) -> dict[str, str]:
     """Environment variables for the child, in which its own come after those of this process."""
     # JAX starts a thread per visible core otherwise, also where a quota allows fewer.
-    return {"NPROC": os.environ.get("NPROC", str(cpu_facts()["cores"]))}
+    temporary = folder / "tmp"  # AutoGraph leaves files there
+    temporary.mkdir(exist_ok=True)
+    return {"TMPDIR": str(temporary), "NPROC": os.environ.get("NPROC", str(cpu_facts()["cores"]))}
 
 
 def _printed(folder: Path) -> str:

@@ -35,7 +35,7 @@ def test_a_training_is_measured_and_keeps_no_checkpoint(tmp_path: Path) -> None:
     assert measured.peak_memory_mb > 100.0
     assert measured.eval_loss is not None
     assert measured.whole_seconds is not None
-    assert measured.whole_seconds > measured.start_seconds + measured.first_step_seconds
+    assert measured.whole_seconds > measured.first_step_seconds
     assert not list(tmp_path.rglob("checkpoint*"))
 
 

@@ -61,6 +61,7 @@ def run(environment: str | Path, arguments: Sequence[str | Path], *, given: str 
         given: its standard input.
         path: additional folders to import from.
     """
+    FOLDER.mkdir(exist_ok=True)
     kept = {key: os.environ[key] for key in ("HOME", "LANG", "PATH") if key in os.environ}
     variables = {**kept, "PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONUTF8": "1"}
     done = subprocess.run(

@@ -16,7 +16,7 @@ from pipeline.kubeflow.cluster_paths import paths_on_cluster
 from pipeline.kubeflow.platform import platform_document
 from pipeline.kubeflow.spec import compile_spec
 from pipeline.kubeflow.target_checks import check
-from pipeline.runs.pipeline_run import STEPS
+from pipeline.steps import STEPS
 
 IMAGE = f"registry.example/transom:{importlib.metadata.version('transom')}"
 BASE: dict[str, Any] = {

@@ -10,7 +10,7 @@ import pytest
 from setting_effects import EFFECTS, every_key
 
 from pipeline.configuration.reference import markdown
-from pipeline.runs.pipeline_run import STEPS
+from pipeline.steps import STEPS
 
 for group in ("data", "models", "training", "edge", "gates", "kubeflow"):
     importlib.import_module(f"{group}_settings")
