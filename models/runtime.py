@@ -83,12 +83,6 @@ def cpu_facts(path: Path = _CPU_FILE) -> dict[str, Any]:
     }
 
 
-def cpu_identity(path: Path = _CPU_FILE) -> str:
-    """The processor's name and all its features: machine code runs on every machine that has the same."""
-    fields = _cpu_fields(path)
-    return f"{_cpu_name(fields)} {fields.get('flags', fields.get('Features', ''))}"
-
-
 def _cpu_fields(path: Path) -> dict[str, str]:
     """The first processor's fields in /proc/cpuinfo; none on other systems than Linux."""
     try:

@@ -17,7 +17,6 @@ from models.runtime import cpu_facts
 from models.training.elsewhere.environments import COSTS, FRAMEWORKS, install_command, interpreter
 from models.training.elsewhere.given_packages import check_backend
 from models.training.progress import Progress, format_duration
-from pipeline import compile_cache
 from pipeline.comparison.measurement import Measurement, advice, table
 from pipeline.config import ProjectConfig
 from pipeline.configuration.loading import load
@@ -45,7 +44,6 @@ def compare(config_file: Path, overrides: list[str], *, steps: int, as_json: boo
     paths = Paths.from_config(config, config_file)
     interpreters = _interpreters()
     outputs: Outputs = {}
-    os.environ[compile_cache.VARIABLE] = compile_cache.OFF  # every framework compiles
     run(config_file, overrides, to_step=_LAST_STEP, as_json=as_json, verbose=verbose, outputs=outputs)
     measured: list[Measurement] = []
     errors: dict[str, Exception] = {}

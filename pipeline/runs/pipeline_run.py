@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from components.beam_errors import decode_error
 from models.errors import GateError, NotBlessedError, TransomError
 from models.runtime import prepare
-from pipeline import compile_cache, preflight
+from pipeline import preflight
 from pipeline.config import ProjectConfig
 from pipeline.configuration.loading import load
 from pipeline.paths import Paths
@@ -68,7 +68,6 @@ def run(
             with interruptible() as interruption, _recorded(record, paths):
                 outcome = _preflight(record, config, paths, is_in_range("Trainer", from_step, to_step))
                 if outcome is None:
-                    compile_cache.use(config.train.onednn)
                     with temporary_folder(), captured_output(paths.runs / name / LOG_NAME, as_json, verbose) as view:
                         interruption.on_first = view.say_ending
                         interruption.on_second = view.abandon

@@ -174,22 +174,6 @@ def test_frameworks_are_compared_on_the_projects_rows(tiny: Tiny, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_a_later_training_uses_what_was_compiled(tiny: Tiny, tmp_path: Path) -> None:
-    project, _ = tiny
-    other = type(project)(tmp_path)
-    shutil.copy(project.config, other.config)
-    shutil.copy(project.folder / "reviews.csv", tmp_path)
-    arguments = ("run", str(other.config), "--to", "Trainer", "--set", "train.xla=true", "--set", "train.epochs=1")
-    found = []
-    for seed in (0, 1):
-        other.transom(*arguments, "--set", f"train.seed={seed}", TRANSOM_COMPILE_CACHE=str(tmp_path / "cache"))
-        found.append(sorted((path.name, path.stat().st_mtime_ns) for path in tmp_path.glob("cache/*/*.pb")))
-        assert list(other.temporary.iterdir()) == []
-    assert found[0]
-    assert found[0] == found[1]
-
-
-@pytest.mark.slow
 def test_a_start_in_the_middle_needs_an_earlier_run(tiny: Tiny, tmp_path: Path) -> None:
     project, _ = tiny
     other = type(project)(tmp_path)

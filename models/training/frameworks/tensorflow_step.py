@@ -65,7 +65,7 @@ class TensorFlowStep:
         return StepResult(loss, *(_results(value, self._devices)[0] for value in (norm, rate)))
 
     def _states(self, number: int) -> np.ndarray:
-        """Int64 [G, 2], of the random generators: inputs, so that XLA's program is the same with another seed."""
+        """Int64 [G, 2], of the random generators: inputs, so that the program is the same with another seed."""
         return np.array([(seed, number * self._draws_per_pass) for seed in self._seeds], np.int64).reshape(-1, 2)
 
     def _distribute(self, batch: Batch, weights: np.ndarray, draws: int) -> tuple[Any, ...]:
