@@ -75,12 +75,21 @@ def cpu_facts(path: Path = _CPU_FILE) -> dict[str, Any]:
     AVX2, AVX-512 and the units for bfloat16 (Linux on x86-64 only, else empty)."""
     fields = _cpu_fields(path)
     flags = fields.get("flags", "").split()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {
-        "cpu": _cpu_name(fields),
-        "cores": min(cores, cpu_quota() or cores),
+        "cpu": fields.get("model name") or platform.processor() or platform.machine(),
+        "cores": usable_cores(),
         "features": [name for name in _FEATURES if name in flags],
     }
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, by its affinity and the container's CPU limit."""
+    cores = _visible_cores()
+    return min(cores, cpu_quota() or cores)
+
+
+def _visible_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpu_fields(path: Path) -> dict[str, str]:
@@ -92,13 +101,9 @@ def _cpu_fields(path: Path) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in reversed(lines))}
 
 
-def _cpu_name(fields: dict[str, str]) -> str:
-    return fields.get("model name") or platform.processor() or platform.machine()
-
-
 def _limit_threads(quota: int | None) -> None:
     # 64 threads slow a pod that is limited to 2 cores of a 64-core node to a crawl.
-    if quota is not None and quota < len(os.sched_getaffinity(0)):
+    if quota is not None and quota < _visible_cores():
         for name in _THREADS:
             os.environ.setdefault(name, str(quota))
 

@@ -38,7 +38,7 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
 
     That makes the cache exact: a step runs again when its part, its code or its inputs change.
     """
-    model = _with_local_preset(config.model, paths)
+    model = with_local_preset(config.model, paths)
     curated = paths.base / config.data.schema_path if config.data.schema_path is not None else None
 
     version = None if paths.container_base is None else WHEN_RUN
@@ -149,7 +149,7 @@ def _edge_steps(config: ProjectConfig, examples: BaseChannel, model: BaseChannel
     return [exporter, gate]
 
 
-def _with_local_preset(model: ModelConfig, paths: Paths) -> ModelConfig:
+def with_local_preset(model: ModelConfig, paths: Paths) -> ModelConfig:
     """The model's configuration, with an absolute path if the preset is a folder. Names and handles stay: the steps
     look for their files where they run."""
     if not isinstance(model, PresetConfig):

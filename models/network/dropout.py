@@ -31,16 +31,21 @@ class LeanDropout(keras.layers.Dropout):
             return inputs
         shape = tf.shape(inputs)
         if self.noise_shape is not None:
-            shape = tf.stack([shape[axis] if size is None else size for axis, size in enumerate(self.noise_shape)])
+            shape = tf.stack(_drawn(shape, self.noise_shape))
         keep = random_halves(shape, self.seed_generator.next()) >= dropped
         scale = _VALUES / (_VALUES - dropped)
         return tf.where(keep, inputs * tf.cast(scale, inputs.dtype), tf.zeros([], inputs.dtype))
 
 
+def _drawn(shape: Any, noise_shape: tuple[int | None, ...]) -> list[Any]:
+    """Sizes of the mask that is drawn for inputs of this shape."""
+    return [shape[axis] if size is None else size for axis, size in enumerate(noise_shape)]
+
+
 def _torch_dropout(inputs: Any, rate: float, noise_shape: tuple[int | None, ...] | None) -> Any:
     import torch
 
-    shape = [inputs.shape[axis] if size is None else size for axis, size in enumerate(noise_shape or inputs.shape)]
+    shape = inputs.shape if noise_shape is None else _drawn(inputs.shape, noise_shape)
     if inputs.device.type != "cpu":
         if noise_shape is None:
             return torch.nn.functional.dropout(inputs, rate)

@@ -117,8 +117,7 @@ class TokenRows:
         arrays = {name: array for name, array in arrays.items() if array is not None}
         for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array)
-        manifest = {"source": None, "dropped": self.dropped, "arrays": [*arrays]}
-        (folder / _MANIFEST).write_text(to_json(manifest), encoding="utf-8")
+        _write_manifest(folder, None, self.dropped, [*arrays])
 
 
 def _flatten(rows: Sequence[Sequence[int]]) -> np.ndarray:
@@ -146,8 +145,12 @@ def _write(folder: Path, files: list[str], source: dict[str, Any]) -> None:
         with _Arrays(folder, source["outputs"], source["task"]) as arrays:
             for examples in _parse(files, source["outputs"], source["task"]):
                 arrays.append(*examples)
-        manifest = {"source": source, "dropped": arrays.dropped, "arrays": arrays.finish()}
-        (folder / _MANIFEST).write_text(to_json(manifest), encoding="utf-8")
+        _write_manifest(folder, source, arrays.dropped, arrays.finish())
+
+
+def _write_manifest(folder: Path, source: dict[str, Any] | None, dropped: int, arrays: list[str]) -> None:
+    manifest = {"source": source, "dropped": dropped, "arrays": arrays}
+    (folder / _MANIFEST).write_text(to_json(manifest), encoding="utf-8")
 
 
 class _Arrays:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -10,9 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.config import ModelsConfig, PresetConfig
+from models.config import ModelsConfig
 from models.errors import TransomError
-from models.presets.preset_files import resolve_preset
 from models.runtime import cpu_facts
 from models.training.elsewhere.environments import COSTS, FRAMEWORKS, install_command, interpreter
 from models.training.elsewhere.given_packages import check_backend
@@ -21,9 +19,11 @@ from pipeline.comparison.measurement import Measurement, advice, table
 from pipeline.config import ProjectConfig
 from pipeline.configuration.loading import load
 from pipeline.paths import Paths
+from pipeline.runs.error_causes import error_text
 from pipeline.runs.pipeline_run import run
 from pipeline.runs.temporary_folders import temporary_folder
 from pipeline.terminal.console import View, captured_output
+from pipeline.whole_files import write_whole
 from tflite.host.json_text import to_json
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def compare(config_file: Path, overrides: list[str], *, steps: int, as_json: boo
                 except (TransomError, OSError, ValueError) as error:
                     errors[framework] = error
             if framework in errors:
-                view.say(f"{framework} did not train: {_text(errors[framework])}")
+                view.say(f"{framework} did not train: {error_text(errors[framework])}")
         if not measured:
             raise next(iter(errors.values()))
         _tell(view, config, paths, sample, measured, errors)
@@ -79,18 +79,13 @@ def _interpreters() -> dict[str, Path]:
 
 def _sample(config: ProjectConfig, paths: Paths, outputs: Outputs, folder: Path, steps: int) -> SampledTraining:
     from pipeline.comparison.sampled_training import SampledTraining
+    from pipeline.graph import with_local_preset
 
-    model = config.model
-    if isinstance(model, PresetConfig):
-        model = model.model_copy(update={"preset": resolve_preset(model.preset, paths.base)})
-    sections = {name: getattr(config, name) for name in ModelsConfig.model_fields} | {"model": model}
+    sections = {name: getattr(config, name) for name in ModelsConfig.model_fields}
+    sections["model"] = with_local_preset(config.model, paths)
     examples = outputs[_LAST_STEP]["transformed_examples"].uri
     tokenizer = outputs["TokenizerTrainer"]["tokenizer"].uri
     return SampledTraining.from_examples(ModelsConfig(**sections), Path(examples), Path(tokenizer), folder, steps)
-
-
-def _text(error: Exception) -> str:
-    return error.render() if isinstance(error, TransomError) else f"{type(error).__name__}: {error}"
 
 
 def _note(progress: Progress) -> str:
@@ -114,7 +109,7 @@ def _tell(
         "rows": sample.rows,
         "batch_size": config.train.batch_size,
         "measured": [asdict(each) for each in measured],
-        "errors": {framework: _text(error) for framework, error in errors.items()},
+        "errors": {framework: error_text(error) for framework, error in errors.items()},
         "advice": pick,
     }
     if view.as_json:
@@ -123,12 +118,9 @@ def _tell(
         for line in _lines(facts, sample, measured, pick):
             view.say(line)
     file = paths.output / FILE_NAME
-    temporary = file.with_name(f".{FILE_NAME}.{os.getpid()}")
     try:
-        temporary.write_text(to_json(result, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(file)
+        write_whole(file, to_json(result, indent=1) + "\n")
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         view.say(f"{file} could not be written: {error.strerror}")
         return
     if not view.as_json:

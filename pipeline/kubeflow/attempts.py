@@ -12,7 +12,6 @@ import contextlib
 import errno
 import hashlib
 import json
-import os
 import re
 import time
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from models.errors import ConfigError, DataError, ModelError, NotBlessedError, TransomError
 from pipeline.runs.error_causes import causes
+from pipeline.whole_files import write_whole
 from tflite.host.json_text import to_json
 
 # The same configuration, data and model fail again. Downloads of presets, training (which resumes at its last
@@ -86,9 +86,7 @@ class FailureNote:
         assert self.path is not None
         note = {"line": line, "code": code, "left": left, "time": time.time()}
         with contextlib.suppress(OSError):  # without a note, the next attempt only repeats the work
-            temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
-            temporary.write_text(to_json(note), encoding="utf-8")
-            temporary.replace(self.path)
+            write_whole(self.path, to_json(note))
 
     def _remove(self) -> None:
         assert self.path is not None

@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+from pipeline.whole_files import write_whole
 from tflite.host.json_text import to_json
 
 _FOLDER = ".files"
@@ -18,9 +19,7 @@ def record_files(artifacts: Path, number: int, folder: Path) -> None:
     if target.exists() or not folder.is_dir():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_suffix(".tmp")
-    temporary.write_text(to_json(_sizes(folder)), encoding="utf-8")
-    temporary.replace(target)
+    write_whole(target, to_json(_sizes(folder)))
 
 
 def forget_all(artifacts: Path) -> None:

@@ -15,6 +15,11 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
+def error_text(error: BaseException) -> str:
+    """For people: our own errors in full, others with their type."""
+    return error.render() if isinstance(error, TransomError) else f"{type(error).__name__}: {error}"
+
+
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error or its cause is a full disk; SQLite and TensorFlow report that only in the message."""
     return any(

@@ -21,7 +21,7 @@ from pipeline.configuration.loading import load
 from pipeline.paths import Paths
 from pipeline.preflight_folders import check_output
 from pipeline.runs import metadata_check
-from pipeline.runs.error_causes import disk_full_error, is_disk_full
+from pipeline.runs.error_causes import disk_full_error, error_text, is_disk_full
 from pipeline.runs.interruption import Interruption, explain_interruption, interruptible
 from pipeline.runs.label_error_places import add_places
 from pipeline.runs.run_lock import hold_lock
@@ -116,7 +116,7 @@ def _recorded(record: RunRecord, paths: Paths) -> Iterator[None]:
         record.stop("interrupted", record.error or "interrupted by Ctrl-C or SIGTERM")
         raise
     except BaseException as error:
-        record.stop("failed", error.render() if isinstance(error, TransomError) else f"{type(error).__name__}: {error}")
+        record.stop("failed", error_text(error))
         raise
     finally:
         record.seconds = round(time.monotonic() - begin, 3)

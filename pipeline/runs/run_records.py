@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from pipeline.paths import Paths
 from pipeline.runs.run_lock import is_held
 from pipeline.steps import CHECKS
+from pipeline.whole_files import write_whole
 from tflite.host.json_text import to_json
 
 FILE_NAME = "run.json"
@@ -84,9 +84,7 @@ class RunRecord:
         """Writes `runs/NAME/run.json` atomically."""
         folder = paths.runs / self.name
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{FILE_NAME}.{os.getpid()}"
-        temporary.write_text(to_json(asdict(self), indent=1) + "\n", encoding="utf-8")
-        temporary.replace(folder / FILE_NAME)
+        write_whole(folder / FILE_NAME, to_json(asdict(self), indent=1) + "\n")
 
 
 def now() -> str:

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -51,6 +52,12 @@ class Project:
     def temporary(self) -> Path:
         """The folder of the commands' temporary files."""
         return self.folder / "tmp"
+
+    def copy_to(self, folder: Path) -> Project:
+        """The same project in another folder, before its first run."""
+        for path in (self.config, self.folder / "reviews.csv"):
+            shutil.copy(path, folder)
+        return Project(folder)
 
     def transom(self, *arguments: str, code: int = 0, **variables: str) -> str:
         """Runs `transom` with environment variables, checks its exit code, and returns its standard output."""

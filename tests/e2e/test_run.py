@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -140,8 +139,7 @@ def test_a_second_run_on_the_same_project_names_the_running_one(tiny: Tiny) -> N
 
 def test_bad_data_stop_the_run_with_one_screen(tiny: Tiny, tmp_path: Path) -> None:
     project, _ = tiny
-    other = type(project)(tmp_path)
-    shutil.copy(project.config, other.config)
+    other = project.copy_to(tmp_path)
     rows = project.folder.joinpath("reviews.csv").read_text(encoding="utf-8").splitlines()
     (tmp_path / "reviews.csv").write_text("\n".join([rows[0], *(row.replace(",neg,", ",pos,") for row in rows[1:])]))
     out = other.transom("run", str(other.config), code=4)
@@ -154,9 +152,7 @@ def test_bad_data_stop_the_run_with_one_screen(tiny: Tiny, tmp_path: Path) -> No
 @pytest.mark.slow
 def test_frameworks_are_compared_on_the_projects_rows(tiny: Tiny, tmp_path: Path) -> None:
     project, _ = tiny
-    other = type(project)(tmp_path)
-    shutil.copy(project.config, other.config)
-    shutil.copy(project.folder / "reviews.csv", tmp_path)
+    other = project.copy_to(tmp_path)
     none = {"TRANSOM_BACKENDS": str(tmp_path), "TRANSOM_JAX_PYTHON": "", "TRANSOM_TORCH_PYTHON": ""}
     out = other.transom("compare-backends", str(other.config), "--steps", "5", "--json", **none)
     result = json.loads(out.splitlines()[-1])
@@ -176,9 +172,7 @@ def test_frameworks_are_compared_on_the_projects_rows(tiny: Tiny, tmp_path: Path
 @pytest.mark.slow
 def test_a_start_in_the_middle_needs_an_earlier_run(tiny: Tiny, tmp_path: Path) -> None:
     project, _ = tiny
-    other = type(project)(tmp_path)
-    shutil.copy(project.config, other.config)
-    shutil.copy(project.folder / "reviews.csv", tmp_path)
+    other = project.copy_to(tmp_path)
     out = other.transom("run", str(other.config), "--set", "edge.variants=[]", "--to", "EdgeGate", code=2)
     assert "not a step while edge.variants is empty" in out
     out = other.transom("run", str(other.config), "--from", "Trainer", code=2)

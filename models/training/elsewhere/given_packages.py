@@ -43,7 +43,7 @@ def check_backend(framework: str) -> None:
     found = package_versions(python)
     lacks = [
         f"{name} {wanted}".strip() + (f" (it has {found[name]})" if name in found else "")
-        for name, wanted in _wanted(framework).items()
+        for name, wanted in required_packages(framework).items()
         if name not in found or wanted not in ("", found[name])
     ]
     if lacks:
@@ -69,13 +69,9 @@ def environment_key(framework: str) -> str:
     return f"{given} {hashlib.sha256(versions.encode()).hexdigest()}"
 
 
-def required_packages(framework: str) -> list[str]:
-    """Normalized names of the packages that training on a framework needs."""
-    return [name for name in _wanted(framework) if name != "python"]
-
-
-def _wanted(framework: str) -> dict[str, str]:
-    """Python and the required packages, by normalized name; the version, or empty if any will do."""
+def required_packages(framework: str) -> dict[str, str]:
+    """Python and the packages that training on a framework needs, by normalized name: the version, or "" if any will
+    do."""
     found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
     for line in requirements_file(framework).read_text(encoding="utf-8").splitlines():
         if name := re.match(r"[A-Za-z0-9._-]+", line):

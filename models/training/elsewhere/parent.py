@@ -18,7 +18,7 @@ import keras
 import models
 from models.child_processes import tied_to_parent
 from models.errors import TrainingError
-from models.runtime import cpu_facts
+from models.runtime import usable_cores
 from models.training.elsewhere import child
 from models.training.elsewhere.handover import INITIAL, TRAINED, load_weights, save_weights
 from models.training.elsewhere.messages import receive
@@ -148,11 +148,11 @@ def _isolation(interpreter: Path) -> list[str]:
 
 
 def _variables(folder: Path) -> dict[str, str]:
-    """Environment variables for the child, in which its own come after those of this process."""
-    # JAX starts a thread per visible core otherwise, also where a quota allows fewer.
+    """Environment variables of the child that differ from this process's."""
     temporary = folder / "tmp"  # AutoGraph leaves files there
     temporary.mkdir(exist_ok=True)
-    return {"TMPDIR": str(temporary), "NPROC": os.environ.get("NPROC", str(cpu_facts()["cores"]))}
+    # Without NPROC, JAX starts a thread per visible core, also where a quota allows fewer.
+    return {"TMPDIR": str(temporary), "NPROC": os.environ.get("NPROC", str(usable_cores()))}
 
 
 def _printed(folder: Path) -> str:

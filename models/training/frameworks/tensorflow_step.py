@@ -39,8 +39,7 @@ class TensorFlowStep:
         self._network = network
         self._model, self._optimizer, self._loss, self._devices = model, optimizer, loss, devices
         self._accumulate = accumulate
-        generators = seed_states(model)
-        self._seeded, self._seeds = [variable for variable, _ in generators], [seed for _, seed in generators]
+        self._seeds = seed_states(model)
         self._draws_per_pass = draws_per_pass(model)
         self.traces = 0
         single = devices.replicas == 1
@@ -64,19 +63,15 @@ class TensorFlowStep:
         norm, rate = self._update(gradients)
         return StepResult(loss, *(_results(value, self._devices)[0] for value in (norm, rate)))
 
-    def _states(self, number: int) -> np.ndarray:
-        """Int64 [G, 2], of the random generators: inputs, so that the program is the same with another seed."""
-        return np.array([(seed, number * self._draws_per_pass) for seed in self._seeds], np.int64).reshape(-1, 2)
-
     def _distribute(self, batch: Batch, weights: np.ndarray, draws: int) -> tuple[Any, ...]:
         given = (batch.features, batch.base_logits, batch.targets, weights)
         if self._devices.replicas == 1:
-            return *given, self._states(draws)
+            return *given, np.array(draws * self._draws_per_pass, np.int64)
 
         def values(context: Any) -> tuple[Any, ...]:
             replica = context.replica_id_in_sync_group
             cut = tf.nest.map_structure(lambda value: _share(value, replica, self._devices), given)
-            return *cut, self._states(draws + replica)
+            return *cut, np.array((draws + replica) * self._draws_per_pass, np.int64)
 
         return _scatter(values, self._devices)
 
@@ -84,9 +79,9 @@ class TensorFlowStep:
         self.traces += 1
 
     def _forward_backward(
-        self, features: Features, base: Any, targets: Any, weights: Any, states: Any
+        self, features: Features, base: Any, targets: Any, weights: Any, draws: Any
     ) -> tuple[Any, list[Any]]:
-        state = [(variable, states[index]) for index, variable in enumerate(self._seeded)]
+        state = [(variable, tf.stack([tf.constant(seed, tf.int64), draws])) for variable, seed in self._seeds]
         variables = [variable.value for variable in self._model.trainable_variables]
         with keras.StatelessScope(state_mapping=state), tf.GradientTape() as tape:
             logits = tf.cast(self._network(features, training=True), tf.float32) + base
