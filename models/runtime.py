@@ -82,6 +82,12 @@ def cpu_facts(path: Path = _CPU_FILE) -> dict[str, Any]:
     }
 
 
+def cpu_identity(path: Path = _CPU_FILE) -> str:
+    """The processor's name and all its features: machine code runs on every machine that has the same."""
+    fields = _cpu_fields(path)
+    return " ".join([fields.get("model name", ""), fields.get("flags", fields.get("Features", ""))])
+
+
 def usable_cores() -> int:
     """Cores that this process may use, by its affinity and the container's CPU limit."""
     cores = _visible_cores()

@@ -16,6 +16,7 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "0")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TRANSOM_COMPILE_CACHE", "off")  # the user's own is left alone
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Shared by tests: tiny models, small servers, clients.

@@ -48,6 +48,7 @@ class Loop:
         config: what `resolve_defaults` returned.
         depths: model to variable path to depth, for layer-wise learning rates.
         calibrate: whether to fit temperatures; the result is in `calibration` after `run`.
+        program_key: see `models.training.frameworks.contract.make_step`.
         on_progress, on_note: receive the progress, and sentences for the user.
     """
 
@@ -64,6 +65,7 @@ class Loop:
         pad_id: int,
         depths: Callable[[keras.Model], Mapping[str, int]] | None,
         calibrate: bool,
+        program_key: str | None,
         on_progress: Callable[[Progress], None] | None,
         on_note: Callable[[str], None] | None,
     ) -> None:
@@ -85,10 +87,11 @@ class Loop:
             packed = packed_model(model)
         self.variables = [*model.trainable_variables, *self.optimizer.variables]
         loss = row_loss(task, config, labels)
+        compiled: dict[str, Any] = {"xla": config.xla, "key": program_key}
         self.step = make_step(
-            model, self.optimizer, loss, devices, network=packed, xla=config.xla, accumulate=config.accumulate
+            model, self.optimizer, loss, devices, network=packed, accumulate=config.accumulate, **compiled
         )
-        self.predictor = make_predictor(packed, devices, xla=config.xla)
+        self.predictor = make_predictor(packed, devices, **compiled)
         self.position, self.pace, self.stop = Position(), Pace(), StopRequest()
         self.unread: list[StepResult] = []
         self.prepare: Callable[[StopRequest], None] | None = None  # before step 1; notes its report in `position`

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ import keras
 from models.build import build_model, layer_depths
 from models.config import ModelsConfig
 from models.presets.architecture import Architecture
+from models.training.frameworks.contract import framework_version, onednn_state
 from models.training.progress import Progress
+from models.training.resuming.resume_key import digest
 from models.training.token_rows import TokenRows
 from models.training.training_run import TrainedModel, train
 from tflite.host.json_text import to_json
@@ -21,6 +23,8 @@ from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
 
 REQUEST = "request.json"
+# Settings that no program of a step depends on: what differs is among its inputs.
+_OUTSIDE = ("seed", "epochs", "learning_rate", "schedule", "warmup", "early_stopping", "metric", "checkpoint_steps")
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,23 @@ class Request:
             architecture=architecture,
         )
 
+    def program_key(self) -> str | None:
+        """A digest of all that decides the programs of the training's step, but for its variables and batches; None if
+        the code is not known."""
+        if "code" not in self.resume_key:
+            return None
+        task, settings = self.config.task.model_dump(mode="json"), self.config.train.model_dump(mode="json")
+        return digest(
+            {
+                **self.resume_key,
+                "task": task,
+                "train": {name: value for name, value in settings.items() if name not in _OUTSIDE},
+                "tokenizer": [Tokenizer.load(self.tokenizer).digest(), asdict(LabelSpace.load(self.tokenizer))],
+                "preset": None if self.architecture is None else self.architecture.text(),
+                "versions": [framework_version(), keras.__version__, onednn_state()],
+            }
+        )
+
     def train(
         self,
         make_model: Callable[[], keras.Model],
@@ -90,6 +111,7 @@ class Request:
             preset=self.config.model.type == "preset",
             calibrate=self.calibrate,
             resume_key=self.resume_key,
+            program_key=self.program_key(),
             checkpoint_dir=self.checkpoint_dir,
             log_dir=self.log_dir,
             on_progress=on_progress,

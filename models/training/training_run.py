@@ -70,6 +70,7 @@ def train(
     preset: bool = False,
     calibrate: bool = True,
     resume_key: Mapping[str, Any] | None = None,
+    program_key: str | None = None,
     checkpoint_dir: Path | str | None = None,
     log_dir: Path | str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -90,6 +91,7 @@ def train(
         calibrate: fit temperatures on the eval rows (`models.calibration`).
         resume_key: further named JSON values that decide the result ("model": its settings, "code"); if they change, a
             checkpoint is not used.
+        program_key: see `models.training.frameworks.contract.make_step`.
         log_dir: of the TensorBoard files.
         on_note: receives sentences: whether training continues or starts afresh, what is wrong with checkpoints, what
             could not be calibrated.
@@ -129,6 +131,7 @@ def train(
             pad_id=tokenizer.pad_id,
             depths=depths,
             calibrate=calibrate,
+            program_key=program_key,
             on_progress=on_progress,
             on_note=on_note,
         )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.beam_errors import decode_error
+from models import compile_cache
 from models.errors import GateError, NotBlessedError, TransomError
 from models.runtime import prepare
 from pipeline import preflight
@@ -28,7 +30,7 @@ from pipeline.runs.run_lock import hold_lock
 from pipeline.runs.run_records import LOG_NAME, RunRecord, StepRecord, new_name, now
 from pipeline.runs.run_tables import print_summary
 from pipeline.runs.step_range import check_range, is_in_range
-from pipeline.runs.temporary_folders import temporary_folder
+from pipeline.runs.temporary_folders import scratch_folder, temporary_folder
 from pipeline.steps import CHECKS
 from pipeline.terminal import streams
 from pipeline.terminal.console import View, captured_output, forwarded_messages
@@ -66,8 +68,11 @@ def run(
         record = RunRecord(name=name, status="running", started=now(), config=config.model_dump(mode="json"))
         try:
             with interruptible() as interruption, _recorded(record, paths):
-                outcome = _preflight(record, config, paths, is_in_range("Trainer", from_step, to_step))
+                trains = is_in_range("Trainer", from_step, to_step)
+                outcome = _preflight(record, config, paths, trains)
                 if outcome is None:
+                    if trains:
+                        compile_cache.use(config.train.onednn, _process_folder)
                     with temporary_folder(), captured_output(paths.runs / name / LOG_NAME, as_json, verbose) as view:
                         interruption.on_first = view.say_ending
                         interruption.on_second = view.abandon
@@ -103,6 +108,13 @@ def _preflight(record: RunRecord, config: ProjectConfig, paths: Paths, trains: b
         record.stop("failed", error.render(), "DataGate" if isinstance(error, GateError) else CHECKS)
         return error
     return None
+
+
+def _process_folder() -> Path:
+    """A folder that is removed when this process ends: XLA may compile after the run."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(scratch_folder())
 
 
 @contextmanager

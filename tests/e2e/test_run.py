@@ -170,6 +170,20 @@ def test_frameworks_are_compared_on_the_projects_rows(tiny: Tiny, tmp_path: Path
 
 
 @pytest.mark.slow
+def test_a_later_training_uses_what_was_compiled(tiny: Tiny, tmp_path: Path) -> None:
+    project, _ = tiny
+    other = project.copy_to(tmp_path)
+    arguments = ("run", str(other.config), "--to", "Trainer", "--set", "train.xla=true", "--set", "train.epochs=1")
+    found = []
+    for seed in (0, 1):
+        other.transom(*arguments, "--set", f"train.seed={seed}", TRANSOM_COMPILE_CACHE=str(tmp_path / "cache"))
+        found.append(sorted((path.name, path.stat().st_ino) for path in tmp_path.glob("cache/*/*.zip")))
+        assert list(other.temporary.iterdir()) == []
+    assert [name.split("-")[0] for name, _ in found[0]] == ["compiled"] * 2 + ["graph"] * 3
+    assert found[0] == found[1]
+
+
+@pytest.mark.slow
 def test_a_start_in_the_middle_needs_an_earlier_run(tiny: Tiny, tmp_path: Path) -> None:
     project, _ = tiny
     other = project.copy_to(tmp_path)

@@ -79,6 +79,7 @@ def make_step(
     network: keras.Model | None = None,
     xla: bool,
     accumulate: int = 1,
+    key: str | None = None,
 ) -> TrainStep:
     """The step of the framework that Keras runs on.
 
@@ -88,6 +89,8 @@ def make_step(
         network: dict of features to logits [B, C] float32, with the model's layers: its packed model; default: itself.
         xla: compile with XLA, where the framework offers a choice.
         accumulate: most batches of one optimizer step.
+        key: of all that decides the step, but for the variables and the batches: with it, the step's programs may be
+            those of an earlier process (`models.compile_cache`), where the framework can keep them.
     """
     options: dict[str, Any] = {"network": model if network is None else network, "accumulate": accumulate}
     if keras.backend.backend() == "torch":
@@ -100,11 +103,14 @@ def make_step(
         return JaxStep(model, optimizer, loss, **options)
     from models.training.frameworks.tensorflow_step import TensorFlowStep
 
-    return TensorFlowStep(model, optimizer, loss, devices, xla=xla, **options)
+    return TensorFlowStep(model, optimizer, loss, devices, xla=xla, key=key, **options)
 
 
-def make_predictor(model: keras.Model, devices: TrainingDevices, *, xla: bool) -> Predictor:
-    """The predictor of the framework that Keras runs on, for a model from a dict of features to logits [B, C]."""
+def make_predictor(model: keras.Model, devices: TrainingDevices, *, xla: bool, key: str | None = None) -> Predictor:
+    """The predictor of the framework that Keras runs on, for a model from a dict of features to logits [B, C].
+
+    `key`: as of `make_step`.
+    """
     if keras.backend.backend() == "torch":
         from models.training.frameworks.torch_step import TorchPredictor
 
@@ -115,7 +121,7 @@ def make_predictor(model: keras.Model, devices: TrainingDevices, *, xla: bool) -
         return JaxPredictor(model)
     from models.training.frameworks.tensorflow_step import TensorFlowPredictor
 
-    return TensorFlowPredictor(model, devices, xla=xla)
+    return TensorFlowPredictor(model, devices, xla=xla, key=key)
 
 
 def passes(

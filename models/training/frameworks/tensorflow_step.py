@@ -18,6 +18,7 @@ import tensorflow as tf
 from models.training.batches import Batch, Features
 from models.training.frameworks.contract import RowLoss, StepResult, draws_per_pass, passes, seed_states
 from models.training.frameworks.devices import TrainingDevices
+from models.training.frameworks.tensorflow_programs import KeptGraphs, Program, kept_graphs
 from models.training.frameworks.tensorflow_update import update_on_one_device
 from models.training.optimizer import LayerwiseAdamW
 
@@ -35,53 +36,63 @@ class TensorFlowStep:
         network: keras.Model,
         xla: bool,
         accumulate: int,
+        key: str | None = None,
     ) -> None:
         self._network = network
         self._model, self._optimizer, self._loss, self._devices = model, optimizer, loss, devices
         self._accumulate = accumulate
-        self._seeds = seed_states(model)
+        generators = seed_states(model)
+        self._seeded, self._seeds = [variable for variable, _ in generators], [seed for _, seed in generators]
         self._draws_per_pass = draws_per_pass(model)
         self.traces = 0
-        single = devices.replicas == 1
-        self._gradients = _program(self._forward_backward, devices, xla, xla, self._count_trace)
-        self._sum = _program(_add, devices, xla, xla)
-        fused = single and not devices.always_compiles and isinstance(optimizer, LayerwiseAdamW)
-        if fused:
-            self._update = _program(self._apply_fused, devices, False, False)
+        used = [*network.variables, *model.variables, *optimizer.variables]
+        kept = kept_graphs(key, used)
+        self._gradients = _program("gradients", self._forward_backward, devices, xla, kept, self._count_trace)
+        self._sum = _program("sum", _add, devices, xla, kept)
+        self._fused = _is_single(devices) and isinstance(optimizer, LayerwiseAdamW)
+        if self._fused:
+            self._update = _program("update", self._apply_fused, devices, False, kept)
         else:
-            self._update = _program(self._apply, devices, xla and single, False)
+            self._update = _program("update", self._apply, devices, xla, None, xla_inside=False)
 
     def __call__(self, batches: Sequence[Batch], weights: Sequence[np.ndarray], step: int) -> StepResult:
         """See `TrainStep`."""
         loss, gradients = None, None
         for batch, shares, number in passes(batches, weights, step, self._accumulate):
             inputs = self._distribute(batch, shares, number * self._devices.replicas)
-            batch_loss, batch_gradients = self._gradients(*inputs)
+            batch_loss, *batch_gradients = self._gradients(*inputs)
             gradients = batch_gradients if gradients is None else self._sum(gradients, batch_gradients)
             batch_loss = self._devices.strategy.reduce(tf.distribute.ReduceOp.SUM, batch_loss, axis=None)
             loss = batch_loss if loss is None else loss + batch_loss
-        norm, rate = self._update(gradients)
+        if self._fused:
+            rate = self._optimizer.learning_rate  # an input, so that the program is the same with another schedule
+            (norm,) = self._update(gradients, rate)
+        else:
+            norm, rate = self._update(gradients)
         return StepResult(loss, *(_results(value, self._devices)[0] for value in (norm, rate)))
+
+    def _states(self, number: int) -> np.ndarray:
+        """Int64 [G, 2], of the random generators: inputs, so that the program is the same with another seed."""
+        return np.array([(seed, number * self._draws_per_pass) for seed in self._seeds], np.int64).reshape(-1, 2)
 
     def _distribute(self, batch: Batch, weights: np.ndarray, draws: int) -> tuple[Any, ...]:
         given = (batch.features, batch.base_logits, batch.targets, weights)
         if self._devices.replicas == 1:
-            return *given, np.array(draws * self._draws_per_pass, np.int64)
+            return *given, self._states(draws)
 
         def values(context: Any) -> tuple[Any, ...]:
             replica = context.replica_id_in_sync_group
             cut = tf.nest.map_structure(lambda value: _share(value, replica, self._devices), given)
-            return *cut, np.array((draws + replica) * self._draws_per_pass, np.int64)
+            return *cut, self._states(draws + replica)
 
         return _scatter(values, self._devices)
 
     def _count_trace(self) -> None:
         self.traces += 1
 
-    def _forward_backward(
-        self, features: Features, base: Any, targets: Any, weights: Any, draws: Any
-    ) -> tuple[Any, list[Any]]:
-        state = [(variable, tf.stack([tf.constant(seed, tf.int64), draws])) for variable, seed in self._seeds]
+    def _forward_backward(self, features: Features, base: Any, targets: Any, weights: Any, states: Any) -> list[Any]:
+        """The loss and its gradients."""
+        state = [(variable, states[index]) for index, variable in enumerate(self._seeded)]
         variables = [variable.value for variable in self._model.trainable_variables]
         with keras.StatelessScope(state_mapping=state), tf.GradientTape() as tape:
             logits = tf.cast(self._network(features, training=True), tf.float32) + base
@@ -89,13 +100,12 @@ class TensorFlowStep:
             scaled = self._optimizer.scale_loss(loss)
         # Dense, because Adam's moments change for every row of an embedding table.
         gradients = tape.gradient(scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return loss, [tf.convert_to_tensor(gradient) for gradient in gradients]
+        return [loss, *(tf.convert_to_tensor(gradient) for gradient in gradients)]
 
-    def _apply_fused(self, gradients: list[Any]) -> tuple[Any, Any]:
-        rate = tf.identity(self._optimizer.learning_rate)
-        return update_on_one_device(self._optimizer, self._model.trainable_variables, gradients), rate
+    def _apply_fused(self, gradients: list[Any], rate: Any) -> list[Any]:
+        return [update_on_one_device(self._optimizer, self._model.trainable_variables, gradients, rate)]
 
-    def _apply(self, gradients: list[Any]) -> tuple[Any, Any]:
+    def _apply(self, gradients: list[Any]) -> list[Any]:
         context = tf.distribute.get_replica_context()
         if self._devices.replicas > 1:
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
@@ -104,50 +114,53 @@ class TensorFlowStep:
         # The same expression as in Keras's clipping, so that XLA computes it once.
         norm = keras.ops.sqrt(keras.ops.sum(keras.ops.stack([keras.ops.sum(keras.ops.square(g)) for g in gradients])))
         self._optimizer.apply(gradients)
-        return norm / scale, rate
+        return [norm / scale, rate]
 
 
 class TensorFlowPredictor:
     """`models.training.frameworks.contract.Predictor` on TensorFlow, over all replicas."""
 
-    def __init__(self, model: keras.Model, devices: TrainingDevices, *, xla: bool) -> None:
-        self._devices = devices
+    def __init__(self, model: keras.Model, devices: TrainingDevices, *, xla: bool, key: str | None = None) -> None:
+        self._model, self._devices = model, devices
         self.traces = 0
-        self._forward = _program(lambda x: model(x, training=False), devices, xla, xla, self._count_trace)
+        kept = kept_graphs(key, model.variables)
+        self._forward = _program("logits", self._logits, devices, xla, kept, self._count_trace)
 
     def _count_trace(self) -> None:
         self.traces += 1
 
+    def _logits(self, features: Features) -> list[Any]:
+        return [self._model(features, training=False)]
+
     def __call__(self, features: Features) -> np.ndarray:
         """See `Predictor`."""
         if self._devices.replicas == 1:
-            return np.asarray(self._forward(features), np.float32)
+            (logits,) = self._forward(features)
+            return np.asarray(logits, np.float32)
 
         def values(context: Any) -> tuple[Any, ...]:
             replica = context.replica_id_in_sync_group
             return ({name: _share(value, replica, self._devices) for name, value in features.items()},)
 
-        logits = self._forward(*_scatter(values, self._devices))
+        (logits,) = self._forward(*_scatter(values, self._devices))
         return np.concatenate([np.asarray(x, np.float32) for x in _results(logits, self._devices)])
 
 
 def _program(
-    function: Callable[..., Any],
+    role: str,
+    function: Callable[..., list[Any]],
     devices: TrainingDevices,
-    xla_alone: bool,
-    xla_inside: bool,
+    xla: bool,
+    kept: KeptGraphs | None,
     on_trace: Callable[[], None] = lambda: None,
+    *,
+    xla_inside: bool = True,
 ) -> Callable[..., Any]:
-    """The function as a graph: compiled as a whole on one replica, inside the replica on several."""
-    if devices.replicas == 1 and not devices.always_compiles:
-
-        def traced(*inputs: Any) -> Any:
-            on_trace()
-            return function(*inputs)
-
-        compiled: Callable[..., Any] = tf.function(traced, jit_compile=xla_alone or None)
-        return compiled
-    compiled = tf.function(function, jit_compile=True) if xla_inside and not devices.always_compiles else function
+    """The function as a graph: compiled as a whole on one replica, inside the replica on several if `xla_inside`."""
+    if _is_single(devices):
+        return Program(function, role, xla=xla, kept=kept, on_new=on_trace)
+    compile_inside = xla and xla_inside and not devices.always_compiles
+    compiled = tf.function(function, jit_compile=True) if compile_inside else function
 
     def inside(*inputs: Any) -> Any:
         return compiled(*inputs)  # given the tf.function itself, run() would compile all replicas as one program
@@ -158,6 +171,10 @@ def _program(
 
     program: Callable[..., Any] = tf.function(run_replicas)
     return program
+
+
+def _is_single(devices: TrainingDevices) -> bool:
+    return devices.replicas == 1 and not devices.always_compiles
 
 
 def _scatter(values: Callable[[Any], tuple[Any, ...]], devices: TrainingDevices) -> tuple[Any, ...]:

@@ -13,7 +13,9 @@ import tensorflow as tf
 from models.training.optimizer import LayerwiseAdamW
 
 
-def update_on_one_device(optimizer: LayerwiseAdamW, variables: Sequence[Any], gradients: Sequence[Any]) -> Any:
+def update_on_one_device(
+    optimizer: LayerwiseAdamW, variables: Sequence[Any], gradients: Sequence[Any], rate: Any
+) -> Any:
     """Updates variables and the state of their optimizer, as its own `apply` does but for the rounding.
 
     To be called in a `tf.function`, which need not be compiled by XLA.
@@ -21,6 +23,7 @@ def update_on_one_device(optimizer: LayerwiseAdamW, variables: Sequence[Any], gr
     Args:
         variables: float32, in the order for which the optimizer was built.
         gradients: of the variables, float32.
+        rate: the learning rate, float32 [].
 
     Returns:
         Float32 [], the gradients' global norm before clipping.
@@ -30,7 +33,7 @@ def update_on_one_device(optimizer: LayerwiseAdamW, variables: Sequence[Any], gr
         # A norm that is not finite makes all of them NaN, as in Keras, so that the next loss ends the training.
         factor = tf.minimum(optimizer.global_clipnorm / norm, 1.0) + (norm - norm)
         gradients = [gradient * factor for gradient in gradients]
-    rate, before = tf.convert_to_tensor(optimizer.learning_rate), tf.cast(optimizer.iterations.value, tf.float32)
+    before = tf.cast(optimizer.iterations.value, tf.float32)
     betas = [tf.constant(beta, tf.float32) for beta in (optimizer.beta_1, optimizer.beta_2)]
     powers = [beta ** (before + 1.0) for beta in betas]
     for (multiple, decay), indices in optimizer.groups().items():

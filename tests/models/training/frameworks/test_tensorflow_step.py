@@ -116,13 +116,13 @@ def test_the_whole_step_compiles_with_static_shapes_and_never_calls_the_host(
     (batch,) = _batches(tiny, 8, 8)
 
     @tf.function(jit_compile=True)
-    def whole(features: Any, base: Any, targets: Any, weights: Any, draws: Any) -> Any:
-        loss, gradients = step._forward_backward(features, base, targets, weights, draws)
+    def whole(features: Any, base: Any, targets: Any, weights: Any, states: Any) -> Any:
+        loss, *gradients = step._forward_backward(features, base, targets, weights, states)
         return loss, step._apply(gradients)
 
     weights = np.full(8, 0.125, np.float32)
     inputs = tf.nest.map_structure(
-        tf.constant, (batch.features, batch.base_logits, batch.targets, weights, np.array(0, np.int64))
+        tf.constant, (batch.features, batch.base_logits, batch.targets, weights, step._states(0))
     )
     operations = {node.op for node in _nodes(whole.get_concrete_function(*inputs).graph.as_graph_def())}
     assert not {name for name in operations if "PyFunc" in name or "Outside" in name or "Outfeed" in name}

@@ -31,7 +31,7 @@ def _made(clip_norm: float | None, momentum: float) -> tuple[list[keras.Variable
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_it_does_what_the_optimizer_does(clip_norm: float | None, momentum: float) -> None:
     (ours, fused), (theirs, plain) = _made(clip_norm, momentum), _made(clip_norm, momentum)
-    update = tf.function(lambda *gradients: update_on_one_device(fused, ours, gradients))
+    update = tf.function(lambda *gradients: update_on_one_device(fused, ours, gradients, fused.learning_rate))
     source = np.random.default_rng(1)
     for size in (3.0, 0.01, 0.0, 1.0, 1.0):  # clipped, and not
         gradients = [(size * source.normal(size=shape)).astype(np.float32) for shape in SHAPES]
@@ -46,7 +46,7 @@ def test_it_does_what_the_optimizer_does(clip_norm: float | None, momentum: floa
 def test_a_norm_that_is_not_finite_spoils_all_weights_as_in_keras(value: float) -> None:
     (ours, fused), (theirs, plain) = _made(1.0, 0.0), _made(1.0, 0.0)
     gradients = [tf.fill(shape, np.float32(value if shape == SHAPES[0] else 1.0)) for shape in SHAPES]
-    tf.function(lambda: update_on_one_device(fused, ours, gradients))()
+    tf.function(lambda: update_on_one_device(fused, ours, gradients, fused.learning_rate))()
     plain.apply(gradients, theirs)
     for one, other in zip(ours, theirs, strict=True):
         assert np.isnan(other.numpy()).all()

@@ -232,7 +232,7 @@ def _(a: Setting, b: Setting) -> None:
         step = make_step(
             model, made, row_loss(here.models.task, config, LABELS), choose_devices("none"), xla=config.xla
         )
-        compiled.append(bool(step._gradients._jit_compile))
+        compiled.append(step._gradients._xla)
     assert compiled == [False, True]
 
 

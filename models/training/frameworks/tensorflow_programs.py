@@ -1,0 +1,155 @@
+"""TensorFlow's programs of a training on one device: functions as graphs, which a later process finds again.
+
+To trace a function takes as long as dozens of steps, and to compile it even longer. A graph is found by a key, which
+covers all that decides it: code, settings, tokenizer, variables, shapes. What XLA has compiled is found by the
+function's name. TensorFlow puts a count of all that the process has made into it, so a graph that is kept has a name
+of its own: the digest of what the function does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.core.framework import function_pb2
+from tensorflow.python.eager import context
+
+from models import compile_cache
+from models.compile_cache import CompileCache
+from tflite.host.json_text import to_json
+
+_FUNCTION, _CAPTURES = "function.pb", "captures.json"
+_DIGITS = 32
+
+_Run = Callable[[Sequence[tf.Tensor]], Sequence[tf.Tensor]]
+
+
+class KeptGraphs:
+    """The graphs of a training that are kept.
+
+    Args:
+        cache: where they are.
+        key: of all that decides the training's functions, but for the variables and the inputs.
+        variables: all that the functions use, in an order that does not change; a graph names them by their index.
+    """
+
+    def __init__(self, cache: CompileCache, key: str, variables: Sequence[Any]) -> None:
+        self.cache = cache
+        self._handles = [variable.value.handle for variable in variables]
+        self._key = [key, *([v.path, list(v.shape), str(v.dtype), bool(v.trainable)] for v in variables)]
+
+    def key(self, role: str, inputs: Any) -> str:
+        """Of a function by its role in the training and the description of its inputs."""
+        return hashlib.sha256(to_json([*self._key, role, inputs]).encode()).hexdigest()[:_DIGITS]
+
+    def load(self, key: str) -> _Run | None:
+        """The function that was kept, to be run."""
+        files = self.cache.graph(key)
+        if files is None or set(files) != {_FUNCTION, _CAPTURES}:
+            return None
+        return self._run(function_pb2.FunctionDef.FromString(files[_FUNCTION]), json.loads(files[_CAPTURES]))
+
+    def keep(self, key: str, traced: Any) -> _Run | None:
+        """Keeps a traced function; None if it uses more than variables, or functions of its own."""
+        places = {id(handle): index for index, handle in enumerate(self._handles)}
+        given = traced.captured_inputs
+        captures = [places[id(capture)] for capture in given if id(capture) in places]
+        if len(captures) < len(given) or traced.graph.as_graph_def().library.function:
+            return None
+        function = function_pb2.FunctionDef()
+        function.CopyFrom(traced.function_def)
+        function.signature.name = ""
+        content = function.SerializeToString(deterministic=True)
+        function.signature.name = f"transom_{hashlib.sha256(content).hexdigest()[:_DIGITS]}"
+        self.cache.keep_graph(
+            key, {_FUNCTION: function.SerializeToString(deterministic=True), _CAPTURES: to_json(captures).encode()}
+        )
+        return self._run(function, captures)
+
+    def _run(self, function: function_pb2.FunctionDef, captures: Sequence[int]) -> _Run:
+        # TensorFlow has no public call for a function by name.
+        ctx, name, outputs = context.context(), function.signature.name, len(function.signature.output_arg)
+        if not ctx.has_function(name):
+            ctx.add_function_def(function)
+        handles = [self._handles[index] for index in captures]
+
+        def run(inputs: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
+            found: Sequence[tf.Tensor] = ctx.call_function(name.encode(), [*inputs, *handles], outputs) or []
+            return found
+
+        return self._compiling(name, run) if function.attr["_XlaMustCompile"].b else run
+
+    def _compiling(self, name: str, run: _Run) -> _Run:
+        ran = False
+
+        def first(inputs: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
+            nonlocal ran
+            if ran:
+                return run(inputs)
+            with self.cache.compiling(name):
+                found = run(inputs)
+            ran = True
+            return found
+
+        return first
+
+
+def kept_graphs(key: str | None, variables: Sequence[Any]) -> KeptGraphs | None:
+    """Those of this process's cache; None without a key or a cache, or with a GPU, where they have not been tried."""
+    cache = compile_cache.current()
+    if key is None or cache is None or tf.config.list_physical_devices("GPU"):
+        return None
+    unique = {id(variable): variable for variable in variables}
+    return KeptGraphs(cache, key, list(unique.values()))
+
+
+class Program:
+    """A function as a graph for each shape of its inputs.
+
+    Args:
+        function: of nested inputs, to a list of tensors.
+        role: which of a training's functions it is.
+        xla: whether XLA compiles it.
+        kept: where its graphs are looked for and kept; None: nowhere.
+        on_new: called before a graph is made or loaded.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Sequence[Any]],
+        role: str,
+        *,
+        xla: bool,
+        kept: KeptGraphs | None,
+        on_new: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._function, self._role, self._xla, self._kept, self._on_new = function, role, xla, kept, on_new
+        self._ready: dict[Any, _Run] = {}
+
+    def __call__(self, *inputs: Any) -> Sequence[tf.Tensor]:
+        """The function's tensors."""
+        tensors = [tf.convert_to_tensor(value) for value in tf.nest.flatten(inputs)]
+        signature = tuple((tuple(tensor.shape), tensor.dtype.name) for tensor in tensors)
+        names = tuple(tuple(sorted(value)) for value in inputs if isinstance(value, dict))
+        if (signature, names) not in self._ready:
+            self._on_new()
+            self._ready[signature, names] = self._make(inputs, tensors, [self._xla, signature, names])
+        return self._ready[signature, names](tensors)
+
+    def _make(self, inputs: Any, tensors: Sequence[tf.Tensor], description: Any) -> _Run:
+        key = "" if self._kept is None else self._kept.key(self._role, description)
+        if self._kept is not None and (found := self._kept.load(key)) is not None:
+            return found
+
+        structure = tf.nest.map_structure(lambda _: None, inputs)  # without the values, which would stay in memory
+
+        def function(*values: Any) -> Sequence[Any]:
+            return self._function(*tf.nest.pack_sequence_as(structure, values))
+
+        specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in tensors]
+        traced = tf.function(function, jit_compile=self._xla or None).get_concrete_function(*specs)
+        kept = None if self._kept is None else self._kept.keep(key, traced)
+        return kept or (lambda values: traced(*values))
