@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import optimize, special
@@ -22,7 +23,11 @@ LOWEST, HIGHEST = 0.05, 20.0
 FEWEST_ROWS = 20
 """With fewer eval rows, a temperature would say more about chance than about the model."""
 FEWEST_OUTCOMES = 10
-"""`multi_label`: rows with a label, and rows without it, that its own temperature needs."""
+"""`multi_label`: rows with a label, and rows without it, that its own temperature needs; and labels that rows have, and
+have not, that any needs."""
+ENOUGH_ROWS = 1_000
+"""With fewer eval rows, some of them must show that a temperature fitted to the others helps."""
+_FOLDS = 5
 _NAMED, _NEARLY_LOWEST, _NEARLY_HIGHEST = 5, 1.01 * LOWEST, 0.99 * HIGHEST
 
 
@@ -127,7 +132,14 @@ def _one_temperature(logits: np.ndarray, targets: np.ndarray, labels: Sequence[s
         return (), [why]
     # The loss of a row is log(sum(exp(every logit - the right one))).
     margins = logits - logits[rows, targets][:, None]
-    return (_minimize(lambda inverse: float(special.logsumexp(margins * inverse, axis=1).mean())),), []
+
+    def losses(chosen: np.ndarray, temperatures: np.ndarray) -> np.ndarray:
+        return np.asarray(special.logsumexp(margins[chosen] / temperatures, axis=1))
+
+    def fitted(chosen: np.ndarray) -> np.ndarray:
+        return np.array([_minimize(lambda temperature: float(losses(chosen, temperature).mean()))])
+
+    return _if_it_helps(fitted, losses, len(rows))
 
 
 def _temperature_per_label(logits: np.ndarray, targets: np.ndarray, labels: Sequence[str]) -> _Fitted:
@@ -135,13 +147,20 @@ def _temperature_per_label(logits: np.ndarray, targets: np.ndarray, labels: Sequ
     true = targets > 0.5
     margins = np.where(true, logits, -logits)
     wrong = margins < 0
-    if why := _why_not(len(true), bool(wrong.any())):
+    if why := _why_not(len(true), bool(wrong.any())) or _why_not_pooled(int(true.sum()), true.size):
         return (), [why]
     enough = (np.minimum(true.sum(axis=0), (~true).sum(axis=0)) >= FEWEST_OUTCOMES) & wrong.any(axis=0)
-    pooled = _of_margins(margins)
-    own = [_of_margins(margins[:, index]) if enough[index] else pooled for index in range(len(enough))]
-    if enough.all():
-        return tuple(own), []
+
+    def losses(chosen: np.ndarray, temperatures: np.ndarray) -> np.ndarray:
+        return np.asarray(np.logaddexp(0.0, -margins[chosen] / temperatures).mean(axis=1))
+
+    def fitted(chosen: np.ndarray) -> np.ndarray:
+        pooled = _of_margins(margins[chosen])
+        return np.array([_of_margins(margins[chosen, i]) if own else pooled for i, own in enumerate(enough)])
+
+    temperatures, notes = _if_it_helps(fitted, losses, len(true))
+    if enough.all() or not temperatures:
+        return temperatures, notes
     names = [repr(labels[index]) for index in np.flatnonzero(~enough)]
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     note = (
@@ -149,7 +168,7 @@ def _temperature_per_label(logits: np.ndarray, targets: np.ndarray, labels: Sequ
         f"together: their own needs {FEWEST_OUTCOMES} eval rows with the label, {FEWEST_OUTCOMES} without it, and one "
         "that is predicted wrong"
     )
-    return tuple(own), [note]
+    return temperatures, [note]
 
 
 def _why_not(rows: int, any_wrong: bool) -> str:
@@ -163,13 +182,48 @@ def _why_not(rows: int, any_wrong: bool) -> str:
     )
 
 
+def _why_not_pooled(true: int, cells: int) -> str:
+    """The same of several labels per row, for the number of labels that rows have, out of rows times labels."""
+    if min(true, cells - true) >= FEWEST_OUTCOMES:
+        return ""
+    found = f"they have {true}" if true < FEWEST_OUTCOMES else f"they lack {cells - true}"
+    return (
+        f"the probabilities are not calibrated: the eval rows must have at least {FEWEST_OUTCOMES} labels in all, and "
+        f"lack as many, but {found}"
+    )
+
+
+def _if_it_helps(
+    fitted: Callable[[np.ndarray], np.ndarray], losses: Callable[[np.ndarray, np.ndarray], np.ndarray], rows: int
+) -> _Fitted:
+    """The temperatures of all rows, if those of some rows lower the loss of the others: few rows may mislead.
+
+    Args:
+        fitted: the temperatures of the rows that a mask bool [N] chooses.
+        losses: the losses of these rows with temperatures; 1 leaves the logits as they are.
+    """
+    fold = np.random.default_rng(0).permutation(rows) % _FOLDS
+    if rows < ENOUGH_ROWS:
+        change = 0.0
+        for index in range(_FOLDS):
+            temperatures, others = fitted(fold != index), fold == index
+            change += float((losses(others, temperatures) - losses(others, np.ones_like(temperatures))).sum())
+        if change >= 0:
+            why = (
+                f"the probabilities are not calibrated: the {rows} eval rows do not show that it helps (temperatures "
+                "fitted to four fifths of them do not lower the log loss of the others)"
+            )
+            return (), [why]
+    return tuple(map(float, fitted(np.ones(rows, bool)))), []
+
+
 def _of_margins(margins: np.ndarray) -> float:
     """The temperature of yes-or-no predictions; a margin is the logit of what is true."""
-    return _minimize(lambda inverse: float(np.logaddexp(0.0, -margins * inverse).mean()))
+    return _minimize(lambda temperature: float(np.logaddexp(0.0, -margins / temperature).mean()))
 
 
-def _minimize(loss: Callable[[float], float]) -> float:
-    """The temperature between the limits at which `loss`, a function of its inverse, is lowest."""
+def _minimize(loss: Callable[[Any], float]) -> float:
+    """The temperature between the limits at which a loss is lowest."""
     bounds = (math.log(LOWEST), math.log(HIGHEST))
-    found = optimize.minimize_scalar(lambda log: loss(math.exp(-log)), bounds=bounds, method="bounded")
+    found = optimize.minimize_scalar(lambda log: loss(math.exp(log)), bounds=bounds, method="bounded")
     return float(math.exp(found.x))

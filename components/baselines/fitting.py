@@ -62,7 +62,8 @@ def fit_baselines(task: TaskConfig, splits: Iterable[str], read: Read, folder: P
     if linear:
         fitted = _fit_linear(task, labels, rows[: max(1, _MOST_TARGETS // (len(labels) or 1))], sampled, folder)
         fitted = replace(fitted, seconds=round(time.monotonic() - begin, 1))
-    baselines = Baselines(labels, train.rows, counts, train.trivial(), fitted)
+    elsewhere = Counter(label for records in sampled.values() for record in records for label in record.labels)
+    baselines = Baselines(labels, train.rows, counts, train.trivial(elsewhere), fitted)
     baselines.save(folder)
     return baselines
 
@@ -96,11 +97,13 @@ class _TrainingRows:
         """The labels of the task: those of `task.labels`, or those that were read."""
         return self._task.labels or tuple(sorted(self._counts))
 
-    def trivial(self) -> TrivialAnswer:
+    def trivial(self, elsewhere: Counter[str]) -> TrivialAnswer:
+        """The best constant answer; `elsewhere`: how often the labels occur in other splits."""
         if self._task.type == "regression":
             return trivial_answer.mean(self._total, self.rows)
-        answer = trivial_answer.best_set if self._task.type == "multi_label" else trivial_answer.most_frequent
-        return answer(self.labels(), self._counts, self.rows)
+        if self._task.type == "multi_label":
+            return trivial_answer.best_set(self.labels(), self._counts, self.rows)
+        return trivial_answer.most_frequent(self.labels(), self._counts, self.rows, elsewhere)
 
 
 def _fit_linear(
@@ -177,8 +180,8 @@ class _Score:
         return -1.0 if math.isnan(correlation) else correlation
 
     def best_threshold(self, predictions: np.ndarray) -> float:
-        """The threshold with the highest micro-F1; 0.5 for other tasks."""
-        if self._task.type != "multi_label":
+        """The threshold with the highest micro-F1; 0.5 for other tasks, and where no row has a label."""
+        if self._task.type != "multi_label" or not self._targets.any():
             return 0.5
         return float(max(_THRESHOLDS, key=lambda threshold: self._micro_f1(predictions, threshold)))
 

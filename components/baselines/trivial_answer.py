@@ -27,10 +27,20 @@ class TrivialAnswer:
     threshold: float = 0.5
 
 
-def most_frequent(labels: Sequence[str], counts: Counter[str], rows: int) -> TrivialAnswer:
-    """The most frequent label, which has the highest accuracy that a constant can have."""
+def most_frequent(labels: Sequence[str], counts: Counter[str], rows: int, elsewhere: Counter[str]) -> TrivialAnswer:
+    """The most frequent label, which has the highest accuracy that a constant can have.
+
+    Of labels that are as frequent, as in a table with a few rows of each, it is the one that other splits have most
+    often: a model must be better than the best of these answers.
+    """
     shares = _shares(labels, counts, rows)
-    return TrivialAnswer(f"always {labels[int(shares.argmax())]!r}", shares)
+    tied = np.flatnonzero(shares == shares.max())
+    best = max(tied, key=lambda index: elsewhere[labels[index]])
+    words = f"always {labels[best]!r}"
+    if len(tied) > 1:
+        shares[best] = np.nextafter(shares[best], np.float32(np.inf))  # so that it alone is the highest
+        words += f", one of {len(tied)} labels that training has most often"
+    return TrivialAnswer(words, shares)
 
 
 def best_set(labels: Sequence[str], counts: Counter[str], rows: int) -> TrivialAnswer:

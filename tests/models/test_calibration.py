@@ -149,3 +149,32 @@ def test_what_temperatures_did_can_be_undone() -> None:
     for several in (False, True):
         assert np.isfinite(calibration.undo(certain, several, (3.0,))).all()
     assert math.isclose(float(calibration.undo(certain, False, (3.0,)).sum()), 1.0)
+
+
+def test_few_rows_that_do_not_show_that_a_temperature_helps_get_none() -> None:
+    """What a temperature would gain on other rows, of the same distribution, over forty samples."""
+    gains, logits_there, targets_there = [], *one_label(20_000, 1.0, seed=999)
+    rows = np.arange(len(targets_there))
+    for seed in range(40):
+        fitted = fit(ONE, *one_label(30, 1.0, seed))
+        temperature = fitted.temperatures[0] if fitted.temperatures else 1.0
+        gains.append(float(special.log_softmax(logits_there / temperature, axis=1)[rows, targets_there].mean()))
+        assert bool(fitted.temperatures) != any("do not show that it helps" in note for note in fitted.notes)
+    none = float(special.log_softmax(logits_there, axis=1)[rows, targets_there].mean())
+    always = []
+    for seed in range(40):
+        logits, targets = one_label(30, 1.0, seed)
+        margins = logits - logits[np.arange(30), targets][:, None]
+        temperature = calibration._minimize(lambda t, m=margins: float(special.logsumexp(m / t, axis=1).mean()))
+        always.append(float(special.log_softmax(logits_there / temperature, axis=1)[rows, targets_there].mean()))
+    assert none - np.mean(gains) < 0.7 * (none - np.mean(always)), "the harm by chance is smaller"
+    helped = sum(bool(fit(ONE, *one_label(60, 4.0, seed)).temperatures) for seed in range(20))
+    assert helped >= 18, "but what is far off is corrected"
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_outcomes_that_are_all_alike_decide_nothing(value: float) -> None:
+    logits, targets = many_labels(60, [1.0, 2.0])
+    fitted = fit(MANY, logits, np.full_like(targets, value))
+    assert fitted.temperatures == ()
+    assert "must have at least 10 labels" in fitted.notes[0]

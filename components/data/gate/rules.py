@@ -84,14 +84,16 @@ def one_class(evidence: Evidence) -> Iterator[Finding]:
     for facts in evidence.facts.values():
         if facts.distinct_targets > 1 or facts.rows < (1 if facts is train else 2):
             continue
-        only = facts.numbers[0] if task.type == "regression" else repr(next(iter(facts.labels), "no label at all"))
-        message = f"all {facts.rows:,} rows have the same label: {only}"
-        fix = "add rows with other labels, or correct task.label"
+        numbers = task.type == "regression"
+        what = "number" if numbers else "label"
+        only = facts.numbers[0] if numbers else repr(next(iter(facts.labels), "no label at all"))
+        message = f"all {facts.rows:,} rows have the same {what}: {only}"
+        fix = f"add rows with other {what}s, or correct task.label"
         found = evidence.finding(one_class, facts, task.label, message, rows=facts.rows, fix=fix)
         if facts is train:
             yield found
             return
-        message += "; its metrics do not tell whether a model distinguishes labels"
+        message += f"; its metrics do not tell whether a model {'predicts' if numbers else 'distinguishes'} {what}s"
         yield replace(found, severity="warn" if found.severity == "error" else found.severity, message=message)
 
 

@@ -67,6 +67,29 @@ def test_labels_that_the_task_leaves_out_are_not_trained_on(tmp_path: Path) -> N
     assert fitted.trivial.words == "always 'a'"
 
 
+def test_of_labels_that_training_has_as_often_the_trivial_answer_is_the_best_one(tmp_path: Path) -> None:
+    """A table with a few rows of each label."""
+    train = [row(f"text {number}", "abc"[number % 3]) for number in range(30)]
+    fitted = fit(tmp_path, train, [row("x", "b"), row("y", "b"), row("z", "c"), row("w", "new")])
+    assert fitted.trivial.words == "always 'b', one of 3 labels that training has most often"
+    stored = np.array(fitted.trivial.prediction.tolist(), np.float32)  # as in the file
+    assert np.flatnonzero(stored == stored.max()).tolist() == [1]
+    assert stored == pytest.approx(np.full(3, 1 / 3), rel=1e-6)
+
+
+def test_eval_rows_without_labels_decide_no_threshold(tmp_path: Path) -> None:
+    train = [row(f"{'good' if number % 2 else 'bad'} film {number}", "ab"[number % 2]) for number in range(60)]
+    fitted = fit_baselines(
+        TaskConfig(type="multi_label"),
+        ("train", "eval"),
+        lambda split: train if split == "train" else [row(f"a {number}") for number in range(9)],
+        tmp_path,
+        linear=True,
+    )
+    assert fitted.linear is not None
+    assert fitted.linear.threshold == 0.5
+
+
 def test_a_label_that_only_the_test_rows_have_is_no_error(tmp_path: Path) -> None:
     fitted = fit(tmp_path, MIXED, [row("good film", "c"), row("bad film", "b")])
     assert fitted.labels == ("a", "b")

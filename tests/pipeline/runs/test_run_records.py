@@ -180,7 +180,7 @@ def test_the_summary_shows_the_baselines_and_warns_last(paths: Paths) -> None:
     figures = {"gain": -0.1, "interval": [-0.2, 0.05], "metrics": {"accuracy": 0.8}}
     run.evaluation = {
         "rows": 90,
-        "metrics": {"accuracy": 0.7, "auc": 0.6},
+        "metrics": {"accuracy": 0.7, "auc": 0.6, "unknown_label_count": 3.0},
         "baselines": {
             "majority": {**shared, **trivial, "gain": None, "interval": None, "metrics": {"accuracy": 0.5}},
             "linear": {**shared, **linear, **figures},
@@ -192,6 +192,7 @@ def test_the_summary_shows_the_baselines_and_warns_last(paths: Paths) -> None:
     lines = [" ".join(line.split()) for line in stream.getvalue().splitlines()]
     assert {"metric (test rows) model trivial linear on 60", "accuracy 0.7000 0.5000 0.8000"} <= set(lines)
     assert "auc 0.6000 - -" in lines
+    assert "3 rows have labels that the training rows do not have: no answer is right there" in lines
     assert "trivial: always 'ham'" in lines
     assert (
         "linear: words, fitted to a sample of 300 of 900 training rows; the model's gain in accuracy: -0.1000 "
@@ -206,7 +207,7 @@ def test_the_summary_counts_likely_label_errors_if_there_are_any(paths: Paths) -
     run.evaluation = {"label_errors": {"found": {"train": 2, "eval": 0, "test": 1}, "rows": []}}
     print_summary(run, paths, stream, as_json=False)
     where = f"see evaluation.label_errors in {paths.runs}/1/run.json"
-    assert f"labels:  3 rows have labels to check, probably wrong (2 in train, 1 in test): {where}" in stream.getvalue()
+    assert f"labels:  3 rows have labels that look wrong (2 in train, 1 in test): {where}" in stream.getvalue()
     run.evaluation = {"label_errors": {"found": {"train": 0}, "rows": []}}
     stream = io.StringIO()
     print_summary(run, paths, stream, as_json=False)
