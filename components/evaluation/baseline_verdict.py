@@ -120,7 +120,8 @@ def _compared(
     if not math.isfinite(value):
         return _finished(found, False, f"{metric} {place} cannot be computed, so it is not better than {found.title}")
     if gain <= _ROUNDING:
-        relation = f"is not better than the {distinct(other, value)} of {found.title}"
+        relation = "is not better than" if gain < -_ROUNDING else "equals"
+        relation += f" the {distinct(other, value)} of {found.title}"
         return _finished(found, False, f"{metric} {distinct(value, other)} {place} {relation}{chance}")
     if comparison.rows < FEWEST_ROWS or (interval is not None and interval[0] <= 0):
         gained = (
@@ -134,7 +135,9 @@ def _finished(found: BaselineJudgement, better: bool | None, sentence: str) -> B
     passed = bool(better) or found.severity != "error"
     how = "" if passed else f"; to push it nevertheless: --set evaluation.baselines.{found.name}=warn"
     if passed and better is False:
-        how = "; train longer, use a preset, or get more labelled rows"
+        how = "; train longer, use a preset or a larger one, or get more labelled rows"
+        if 0 < found.rows < FEWEST_ROWS:
+            how = f"; {found.rows} rows say little: get more of them before you judge the model"
         if found.value == found.baseline == 0 and found.metric != "mse":
             how = "; not one answer is right: do these rows have the labels of the training rows?"
     return replace(found, better=better, passed=passed, sentence=f"{sentence}{how}")

@@ -67,7 +67,9 @@ def describe_end(loop: Loop) -> str:
             f"{text}; kept the weights of epoch {position.best_epoch}, with the lowest loss ({best['loss']:.4f}), "
             f"because the eval rows give no {metric}: are all their targets the same?"
         )
-    return f"{text}; kept the weights of epoch {position.best_epoch} ({metric} {value:.4f})"
+    tied = [entry for entry in position.history if entry[metric] == value]
+    why = f", the one with the lowest loss of {len(tied)} with that {metric}" if len(tied) > 1 else ""
+    return f"{text}; kept the weights of epoch {position.best_epoch} ({metric} {value:.4f}){why}"
 
 
 def describe_interruption(loop: Loop, work: float) -> Interrupted:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from components.evaluation.thresholds import UNCALIBRATED
+
+_FEW = 200
+"""With fewer rows, the calibration error of perfect probabilities is often above 0.05."""
 
 
 def calibration_lines(fitted: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[str]:
@@ -21,7 +25,9 @@ def calibration_lines(fitted: Mapping[str, Any], metrics: Mapping[str, Any]) -> 
         error, loss = (f"{value:.3f} -> {metrics[name]:.3f}" for name, value in before.items())
         low, high = min(temperatures), max(temperatures)
         kind = f"temperature {low:.2f}" if len(temperatures) == 1 else f"temperatures {low:.2f} to {high:.2f}"
-        yield f"calibration: error {error}, log loss {loss} ({kind}, fitted on {rows})"
+        measured = metrics.get("example_count") or math.inf
+        chance = f"; on {measured:.0f} rows much of the error is chance" if measured < _FEW else ""
+        yield f"calibration: error {error}, log loss {loss} ({kind}, fitted on {rows}){chance}"
     yield from fitted.get("notes") or ()
     if fitted.get("tuned"):
         yield f"task.threshold: {fitted['threshold']:g}, chosen on {rows}"

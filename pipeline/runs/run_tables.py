@@ -64,8 +64,8 @@ def print_summary(record: RunRecord, paths: Paths, stream: TextIO, *, as_json: b
     console.print()
     if record.verdict:
         console.print(f"verdict: {record.verdict}")
-    for baseline in _warnings(record):
-        console.print(f"warning: {baseline['sentence']}")
+    for line in _remarks(record):
+        console.print(line)
     _print_label_errors(record, paths, console)
     if record.serving.get("requests") and record.serving["blessed"]:
         console.print(record.serving["verdict"])
@@ -83,18 +83,19 @@ def print_summary(record: RunRecord, paths: Paths, stream: TextIO, *, as_json: b
     console.print(f"run:     {paths.runs / record.name}   ({record.status}, {record.seconds:.0f} s)")
 
 
-def _warnings(record: RunRecord) -> list[Mapping[str, Any]]:
-    """The baselines about which the user is warned, although the model passes."""
-    return [one for one in record.evaluation.get("baselines", {}).values() if one["warns"]]
+def _remarks(record: RunRecord) -> list[str]:
+    """What is doubtful about a model that is better than the baselines, or passes although it is not."""
+    found = [one for one in record.evaluation.get("baselines", {}).values() if one["passed"] and one["sentence"]]
+    return [f"{'warning' if one['warns'] else 'note'}: {one['sentence']}" for one in found]
 
 
 def _print_label_errors(record: RunRecord, paths: Paths, console: PlainConsole) -> None:
     found = record.evaluation.get("label_errors", {}).get("found", {})
     if number := sum(found.values()):
-        what = "row has a label that looks" if number == 1 else "rows have labels that look"
+        what = "row has a label" if number == 1 else "rows have labels"
         splits = ", ".join(f"{count} in {split}" for split, count in found.items() if count)
         where = f"evaluation.label_errors in {paths.runs / record.name / FILE_NAME}"
-        console.print(f"labels:  {number} {what} wrong ({splits}): see {where}")
+        console.print(f"labels:  {number} {what} that may be wrong ({splits}): see {where}")
 
 
 def _training(report: Mapping[str, Any]) -> str:
@@ -239,8 +240,7 @@ def print_runs(paths: Paths, stream: TextIO, *, as_json: bool) -> None:
     for run in runs:
         values = (_number(run.evaluation.get("metrics", {}).get(name)) for name in shown)
         print(line.format(run.name, f"{run.seconds:.0f}", run.status, *values).rstrip(), file=stream)
-        warnings = [f"warning: {one['sentence']}" for one in _warnings(run)]
-        for detail in (run.verdict, *warnings, _stopped(run), run.pushed, run.bundle):
+        for detail in (run.verdict, *_remarks(run), _stopped(run), run.pushed, run.bundle):
             if detail:
                 print(f"    {detail}", file=stream)
 

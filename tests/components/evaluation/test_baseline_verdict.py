@@ -62,6 +62,19 @@ def test_the_sentence_has_both_figures_the_interval_and_the_way_out() -> None:
     assert judgement.interval == (-0.15, -0.05)
 
 
+@pytest.mark.parametrize(
+    ("value", "rows", "said"),
+    [
+        (0.7, 100, "is not better than the 0.80 of the trivial answer (always 'ham'); train longer, use a preset"),
+        (0.8, 100, "equals the 0.8000 of the trivial answer (always 'ham'); train longer"),
+        (1.0, 3, "equals the 1.0000 of the trivial answer (always 'ham'); 3 rows say little"),
+    ],
+)
+def test_the_advice_fits_the_rows(value: float, rows: int, said: str) -> None:
+    judgement, _, _ = judge(against(value, 1.0 if rows == 3 else 0.8, None, rows=rows), "warn")
+    assert said in judgement.sentence
+
+
 def test_a_gain_that_may_be_chance_is_noted() -> None:
     judgement, verdict, _ = judge(against(0.81, 0.8, (-0.04, 0.02)))
     assert "may be chance (80% interval of the gain: -0.020 to +0.040)" in judgement.sentence

@@ -26,6 +26,16 @@ def test_the_reason_for_an_early_end_is_said(epoch: int, why: str) -> None:
     assert describe_end(loop) == f"trained for {epoch} of 9 epochs{why} kept the weights of epoch 3 (accuracy 0.5000)"
 
 
+def test_of_epochs_with_the_same_metric_the_choice_is_explained() -> None:
+    losses = {1: 0.9, 2: 0.8, 3: 0.7, 4: 0.6}
+    history = [{"epoch": n, "accuracy": 0.5 if n > 1 else 0.4, "loss": loss} for n, loss in losses.items()]
+    loop: Any = SimpleNamespace(position=Position(epoch=4, best_epoch=4, history=history), metric="accuracy", epochs=9)
+    assert describe_end(loop) == (
+        "trained for 4 of 9 epochs, because the eval accuracy has not improved for 2 epochs; kept the weights of "
+        "epoch 4 (accuracy 0.5000), the one with the lowest loss of 3 with that accuracy"
+    )
+
+
 @pytest.mark.parametrize("value", [float("nan"), None])
 def test_a_metric_that_cannot_be_computed_is_said_to_be_missing(value: float | None) -> None:
     position = Position(

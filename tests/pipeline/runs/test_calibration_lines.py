@@ -21,6 +21,12 @@ def test_the_change_is_one_line() -> None:
     ]
 
 
+@pytest.mark.parametrize(("rows", "said"), [(199.0, True), (200.0, False)])
+def test_an_error_on_few_rows_is_said_to_be_chance(rows: float, said: bool) -> None:
+    (line,) = calibration_lines(FITTED, {**METRICS, "example_count": rows})
+    assert line.endswith("; on 199 rows much of the error is chance") == said
+
+
 def test_several_labels_have_a_range_and_a_threshold() -> None:
     fitted = {**FITTED, "temperatures": [0.5, 2.0, 1.0], "tuned": True, "threshold": 0.3125}
     change, threshold = calibration_lines(fitted, METRICS)
