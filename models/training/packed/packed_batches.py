@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,7 +19,9 @@ from models.training.batches import Batch, make_padded_batch
 from models.training.packed.lines import Layout, Lines, Text, choose_lines, deal, lay_out, write_lines
 from models.training.token_rows import TokenRows
 
-_PLANNED_BATCHES = 64  # of a group decide on its shape
+_PLANNED_BATCHES = 64  # of a group decide on its shape,
+_PLANNED_EPOCHS = 8  # of as many epochs where one has fewer
+_PLANNING_SEED = 0
 _TRIED_BATCHES = 8  # decide whether a group is worth its shape
 _ALL_ROWS = 2**31 - 1  # stands for the epoch where all rows are passed once, for evaluation
 _LONG_SHARES = (0.0, 0.01, 0.03, 0.1, 0.3)  # of the batches, at least one, that the longest rows may get
@@ -65,13 +67,22 @@ class PackedBatches:
 
     @cached_property
     def shapes(self) -> list[Shape]:
-        """What a batch may look like, the cheapest first: one shape, or two where the longest rows have their own."""
-        shapes = {self._plan(group) for group in self._groups(0)}
+        """What a batch may look like, the cheapest first: one shape, or two where the longest rows have their own.
+
+        The seed does not decide it, so that nothing has to be compiled for another one.
+        """
+        if self.seed != _PLANNING_SEED:
+            return replace(self, seed=_PLANNING_SEED).shapes
+        epochs = min(_PLANNED_EPOCHS, math.ceil(_PLANNED_BATCHES / len(self)))
+        groups = zip(*(self._groups(epoch) for epoch in range(epochs)), strict=True)
+        shapes = {self._plan([rows for part in group for rows in part]) for group in groups}
         return sorted(shapes, key=lambda shape: shape.cost(self.needs.width))
 
     @cached_property
     def long_batches(self) -> int:
         """Batches of an epoch that the longest rows have for themselves."""
+        if self.seed != _PLANNING_SEED:
+            return replace(self, seed=_PLANNING_SEED).long_batches
         shape, count, width = self._plan(self._deal(self._by_length(0), 0), _TRIED_BATCHES), len(self), self.needs.width
         tokens = float(self.rows.lengths.mean()) * len(self.rows) / count / self.replicas
         if count == 1 or tokens / (shape.lines.count * shape.lines.length) >= _FULL:

@@ -59,6 +59,17 @@ def test_the_order_depends_on_the_seed_and_the_epoch_alone() -> None:
     assert [b.tolist() for b in PackedBatches(table, 8, 0, needs, seed=1).order(3)] != [b.tolist() for b in one]
 
 
+def test_the_shapes_are_those_of_any_seed_and_fit_nearly_all_batches() -> None:
+    lengths = np.random.default_rng(0).lognormal(3, 0.5, 3000).astype(int).clip(3, 128)
+    table, needs = rows(lengths), PackingNeeds(width=128)
+    first = PackedBatches(table, 32, 0, needs)
+    for seed in (1, 2, 3):
+        other = PackedBatches(table, 32, 0, needs, seed=seed)
+        assert (other.shapes, other.long_batches) == (first.shapes, first.long_batches)
+        parts = [len(other.make_batches(batch)) for epoch in range(3) for batch in other.order(epoch)]
+        assert sum(parts) <= 1.02 * len(parts)
+
+
 def test_a_single_row_fits_two_replicas() -> None:
     batches = PackedBatches(rows([4]), batch_size=8, pad_id=0, needs=PackingNeeds(width=8), replicas=2)
     (batch,) = list(batches.all_rows())
