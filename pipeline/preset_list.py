@@ -7,7 +7,8 @@ from typing import Any
 
 from models.presets.families import FAMILIES
 from models.presets.found_presets import FoundPreset, find_presets
-from models.presets.preset_names import MINILM, PACKAGED, registered_presets
+from models.presets.names.keras_hub_names import registered_presets
+from models.presets.preset_names import MINILM, PACKAGED
 from pipeline.terminal.columns import aligned
 from tflite.host.json_text import to_json
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -108,7 +109,7 @@ _REASONS = {
     **dict.fromkeys(("longformer", "deberta", "modernbert", "big_bird", "mpnet", "roberta-prelayernorm"), _NO_BACKBONE),
     **dict.fromkeys(("xlm-roberta", "camembert", "xlmroberta"), _OFFSET),
     **dict.fromkeys(("bart", "gpt2", "gpt_neox", "opt", "llama", "mistral", "gemma", "qwen2", "bloom"), _NOT_ENCODER),
-    "t5": _NOT_ENCODER,
+    **dict.fromkeys(("t5", "mt5", "gpt", "gpt-oss", "qwen", "phi", "falcon", "mixtral", "smollm"), _NOT_ENCODER),
 }
 _INSTEAD = "use a BERT, DistilBERT, ELECTRA, ALBERT, DeBERTa-v3 or RoBERTa checkpoint"
 
@@ -125,3 +126,29 @@ def family_of(preset: str, class_name: str) -> str:
     title = class_name.removesuffix("Backbone")
     reason = _REASONS.get(title.lower(), "neither its layers nor its tokenizer are known here")
     raise PresetError(f"preset {preset!r} is a {title} checkpoint and cannot be used: {reason}", fix=_INSTEAD)
+
+
+def family_named(name: str) -> str:
+    """The family of `FAMILIES` that has this name, here, in KerasHub or in Hugging Face's `model_type`; "" if none."""
+    for key, family in FAMILIES.items():
+        names = (key, family.title, family.model_type, family.backbone, family.backbone.removesuffix("Backbone"))
+        if _letters(name) in map(_letters, names):
+            return key
+    return ""
+
+
+def useless_family(name: str) -> str:
+    """The family that cannot be used, with a reason known here, whose name this is or begins with: "gpt2", "GPT-2",
+    "llama", "Llama-3.1-8B"; "" if there is none."""
+    known = {_letters(family): family for family in reversed(_REASONS)}
+    words = re.findall("[a-z0-9]+", name.lower())
+    for count in range(len(words), 0, -1):
+        start = "".join(words[:count])
+        # "llama3" is a Llama; but "t5" is not "t"
+        if family := known.get(start) or known.get(start.rstrip("0123456789")):
+            return family
+    return ""
+
+
+def _letters(name: str) -> str:
+    return re.sub("[^a-z0-9]", "", name.lower())

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import PresetError
+from models.presets.names.keras_hub_names import registered_presets
 from models.presets.preset import PresetInfo, describe_preset
-from models.presets.preset_names import PACKAGED, registered_presets
+from models.presets.preset_names import PACKAGED
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import h5py
 import safetensors
 
 from models.errors import PresetError
-from models.presets.preset_names import is_path, packaged_folder, registered_handle
+from models.presets.preset_names import hub_handle, is_path, packaged_folder
 
 _HUB_PATTERNS = ["*.json", "*.txt", "*.model", "*.safetensors", "*.h5"]
 _SAFETENSORS, _SAFETENSORS_INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -26,30 +26,26 @@ def locate(preset: str) -> Path:
     Raises:
         PresetError: no such folder, name or handle, its package is not installed, or the download failed.
     """
-    scheme, _, handle = preset.partition("://")
-    if not handle:
-        packaged = packaged_folder(preset)
-        if packaged is not None:
-            return packaged
-        folder = Path(preset).expanduser()
-        if folder.is_dir():
-            return folder
-        scheme, handle = "kaggle", registered_handle(preset)
+    packaged = packaged_folder(preset)
+    if packaged is not None:
+        return packaged
+    folder = Path(preset).expanduser()
+    if folder.is_dir():
+        return folder
+    hub, handle = hub_handle(preset)
     # The clients raise these and subclasses of them (requests' errors are OSErrors).
     try:
-        if scheme == "hf":
+        if hub == "hf":
             return Path(_hugging_face_download(handle))
-        if scheme == "kaggle":
-            import kagglehub
+        import kagglehub
 
-            return Path(kagglehub.model_download(handle))
+        return Path(kagglehub.model_download(handle))
     except (OSError, ValueError, RuntimeError) as error:
         raise PresetError(
             f"preset {preset!r} cannot be downloaded",
             got=str(error).splitlines()[0].removeprefix("Got: ") if str(error) else type(error).__name__,
             fix="check the handle and the network; `transom presets` says how to get the files on another machine",
         ) from error
-    raise PresetError(f"preset {preset!r}", got=f"{scheme}://", expected="a folder, hf://… or kaggle://…")
 
 
 def resolve_preset(preset: str, base: Path) -> str:

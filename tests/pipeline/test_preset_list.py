@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import tiny_checkpoints
 
-from models.presets.preset_names import MINILM, PackagedPreset, registered_presets
+from models.presets.names.keras_hub_names import registered_presets
+from models.presets.preset_names import MINILM, PackagedPreset
 from pipeline.cli import main
 
 

@@ -9,7 +9,8 @@ import tiny_checkpoints
 from preset_folders import hugging_face, keras_hub
 
 from models.presets.found_presets import find_presets
-from models.presets.preset_names import PackagedPreset, registered_presets
+from models.presets.names.keras_hub_names import registered_presets
+from models.presets.preset_names import PackagedPreset
 
 
 @pytest.fixture

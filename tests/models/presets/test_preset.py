@@ -182,7 +182,8 @@ def test_handles_that_cannot_be_right(preset: str) -> None:
 
 
 def test_kerashubs_names_are_known_without_importing_it() -> None:
-    handle = preset_names.registered_handle("bert_tiny_en_uncased")
+    hub, handle = preset_names.hub_handle("bert_tiny_en_uncased")
+    assert hub == "kaggle"
     assert handle.startswith("keras/bert/keras/bert_tiny_en_uncased")
 
 

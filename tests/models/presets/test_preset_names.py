@@ -11,10 +11,42 @@ import tiny_checkpoints
 from models.errors import PresetError
 from models.presets import preset_names
 from models.presets.families import FAMILIES
-from models.presets.hugging_face_names import HANDLES, UNUSABLE, WITHOUT_SAFETENSORS
+from models.presets.names.hugging_face_names import HANDLES, UNUSABLE, WITHOUT_SAFETENSORS
+from models.presets.names.keras_hub_names import registered_presets
 from models.presets.preset import describe_preset
 from models.presets.preset_files import locate, resolve_preset
-from models.presets.preset_names import MINILM, PackagedPreset, check_name, registered_presets
+from models.presets.preset_names import MINILM, PackagedPreset, check_name
+
+_MODEL = "google-bert/bert-base-uncased"
+ADDRESSES = (
+    f"https://huggingface.co/{_MODEL}",
+    f"http://huggingface.co/{_MODEL}",
+    f"huggingface.co/{_MODEL}",
+    f"https://www.huggingface.co/{_MODEL}/",
+    f"https://hf.co/{_MODEL}",
+    f"https://huggingface.co/{_MODEL}/tree/main",
+    f"https://huggingface.co/{_MODEL}/blob/main/config.json",
+    f"https://huggingface.co/{_MODEL}?library=transformers#uses",
+    f"git@hf.co:{_MODEL}.git",
+)
+BEGINNINGS = (
+    *(f"{start}{_MODEL}" for start in ("hf:/", "hf:", "hf//", "hf:///", "HF://", "Hf:/", "hff://")),
+    *(f"{start}{_MODEL}" for start in ("huggingface://", "hugging_face:/", "hf-hub:", " hf://")),
+    f"hf://{_MODEL}/",
+    f"hf://{_MODEL}/config.json",
+    f"hf://models/{_MODEL}",
+    f"hf://huggingface.co/{_MODEL}",
+)
+KAGGLE = "keras/bert/keras/bert_base_en_uncased/3"
+
+
+@pytest.fixture
+def no_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        pytest.fail("a download was tried")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+    monkeypatch.setattr("kagglehub.model_download", fail)
 
 
 @pytest.fixture
@@ -42,13 +74,80 @@ class TestWithoutThePackage:
             ("minilm", "did you mean minilm-l6?"),
             ("MiniLM-L6", "did you mean minilm-l6?"),
             ("facebook/bart-base", "if it is a model on Hugging Face's hub, write hf://facebook/bart-base;"),
-            ("nothing-like-it", "`transom presets` lists"),
+            ("nothing-like-it", "correct model.preset; `transom presets` lists"),
         ],
     )
     def test_a_name_that_is_no_preset_is_answered_with_what_to_write(self, name: str, written: str) -> None:
         with pytest.raises(PresetError, match="does not exist") as caught:
             describe_preset(name)
         assert written in caught.value.fix
+
+    @pytest.mark.parametrize(
+        ("name", "such_as"),
+        [
+            ("bert", "hf://google-bert/bert-base-uncased"),
+            ("BERT", "hf://google-bert/bert-base-uncased"),
+            ("bert-base", "hf://google-bert/bert-base-uncased"),
+            ("distilbert", "hf://distilbert/distilbert-base-uncased"),
+            ("distil_bert", "hf://distilbert/distilbert-base-uncased"),
+            ("albert", "hf://albert/albert-base-v2"),
+            ("roberta", "hf://FacebookAI/roberta-base"),
+            ("distilroberta", "hf://distilbert/distilroberta-base"),
+            ("deberta", "deberta_v3_base_en"),
+            ("deberta-v2", "deberta_v3_base_en"),  # Hugging Face's `model_type` of version 3
+            ("DeBERTa v3", "deberta_v3_base_en"),
+            ("electra", "electra_base_discriminator_uncased_en"),
+            ("bge", "hf://BAAI/bge-base-en-v1.5"),
+            ("mxbai_embed", "mxbai_embed_large_v1_en"),
+            ("google-bert", "hf://google-bert/bert-base-uncased"),
+        ],
+    )
+    def test_the_name_of_a_family_a_series_or_an_owner_is_answered_with_a_checkpoint_of_it(
+        self, name: str, such_as: str
+    ) -> None:
+        with pytest.raises(PresetError, match="does not exist") as caught:
+            describe_preset(name)
+        assert f"such as {such_as}" in caught.value.fix
+
+    @pytest.mark.parametrize("family", FAMILIES)
+    def test_each_family_that_can_be_used_has_a_checkpoint_to_name(self, family: str) -> None:
+        for name in (family, FAMILIES[family].title, FAMILIES[family].model_type):
+            with pytest.raises(PresetError, match="write the whole name of a checkpoint, such as "):
+                check_name(name)
+
+    def test_a_misspelt_family_is_answered_with_a_checkpoint_of_it(self) -> None:
+        with pytest.raises(PresetError, match="did you mean hf://FacebookAI/roberta-base"):
+            check_name("rberta")
+
+    @pytest.mark.parametrize(
+        ("written", "handle"),
+        [
+            *((address, "hf://google-bert/bert-base-uncased") for address in ADDRESSES),
+            *((beginning, "hf://google-bert/bert-base-uncased") for beginning in BEGINNINGS),
+            ("https://huggingface.co/somebody/something", "hf://somebody/something"),
+            ("https://huggingface.co/somebody/something/tree/v2", "hf://somebody/something (for its revision v2,"),
+            ("hf://somebody/something@v2", "hf://somebody/something (for its revision v2,"),
+            ("https://huggingface.co/bert-base-uncased", "hf://google-bert/bert-base-uncased"),
+            ("https://huggingface.co/microsoft/deberta-v3-small", "deberta_v3_small_en"),
+            ("hf:all-MiniLM-L6-v2", MINILM.handle),
+            ("hf://all-MiniLM-L6-v2", MINILM.handle),
+            ("hf://minilm-l6", "minilm-l6;"),
+            ("kaggle://bert_base_en_uncased", "bert_base_en_uncased;"),
+            ("kaggle://google-bert/bert-base-uncased", "hf://google-bert/bert-base-uncased"),
+            (f"https://www.kaggle.com/models/{KAGGLE}", f"kaggle://{KAGGLE};"),
+            (f"kaggle:/{KAGGLE}", f"kaggle://{KAGGLE};"),
+            (f"hf://{KAGGLE}", f"kaggle://{KAGGLE};"),
+            (KAGGLE, f"kaggle://{KAGGLE};"),
+            ("file:///models/bert", "/models/bert"),
+        ],
+    )
+    def test_an_address_or_another_beginning_is_answered_with_the_handle(
+        self, written: str, handle: str, tmp_path: Path
+    ) -> None:
+        for preset in (written, resolve_preset(written, tmp_path)):  # which does not take it for a folder's path
+            with pytest.raises(PresetError, match="is not a handle") as caught:
+                describe_preset(preset)
+            assert f"write {handle}" in caught.value.fix
 
     def test_the_packages_name_is_answered_with_the_command_that_installs_it(self) -> None:
         with pytest.raises(PresetError, match="'minilm-l6' is not installed") as caught:
@@ -99,6 +198,68 @@ def test_models_that_cannot_be_used_are_refused_with_the_reason(name: str) -> No
 def test_names_of_kerashubs_other_families_are_refused_before_a_download(name: str) -> None:
     with pytest.raises(PresetError, match="cannot be used"):
         describe_preset(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        *((name, "it is not a bidirectional encoder") for name in ("gpt2", "GPT-2", "t5", "t5-small", "llama", "qwen")),
+        *((name, "it is not a bidirectional encoder") for name in ("Llama-3.1-8B", "hf://gpt2", "hf:llama")),
+        ("xlm-roberta", "its SentencePiece ids are shifted"),
+        ("modernbert", "its layers are not among those"),
+        ("whisper", "neither its layers nor its tokenizer"),
+    ],
+)
+def test_families_that_cannot_be_used_are_refused_with_the_reason_and_those_that_can(name: str, reason: str) -> None:
+    with pytest.raises(PresetError, match=f"cannot be used: {reason}") as caught:
+        describe_preset(name)
+    assert all(family.title in caught.value.fix for family in FAMILIES.values())
+
+
+@pytest.mark.usefixtures("no_downloads")
+@pytest.mark.parametrize(
+    ("preset", "expected", "fix"),
+    [
+        ("hf://x", "hf://OWNER/NAME", "correct model.preset"),
+        ("hf://", "hf://OWNER/NAME", "correct model.preset"),
+        ("hf://a b/c", "hf://OWNER/NAME", "correct model.preset"),
+        ("hf://roberta", "hf://OWNER/NAME", "such as hf://FacebookAI/roberta-base"),
+        ("https://huggingface.co/datasets/stanfordnlp/imdb", "hf://OWNER/NAME", "correct model.preset"),
+        ("kaggle://x", "kaggle://OWNER/MODEL/FRAMEWORK/VARIATION", "correct model.preset"),
+        ("kaggle://keras/bert", "kaggle://OWNER/MODEL/FRAMEWORK/VARIATION", f"such as kaggle://{KAGGLE}"),
+        ("https://www.kaggle.com/models/keras/bert", "kaggle://OWNER/MODEL", f"such as kaggle://{KAGGLE}"),
+        (f"kaggle://{KAGGLE.replace('/keras/', '/kers/')}", "kaggle://OWNER/MODEL", f"did you mean kaggle://{KAGGLE}?"),
+        ("https://example.com/bert.zip", "a folder; hf://OWNER/NAME", "download its files"),
+        ("gs://bucket/bert", "a folder; hf://OWNER/NAME", "download its files"),
+    ],
+)
+def test_a_handle_that_cannot_be_one_is_refused_before_a_download(preset: str, expected: str, fix: str) -> None:
+    for look in (describe_preset, check_name):
+        with pytest.raises(PresetError, match="is not a handle") as caught:
+            look(preset)
+        assert caught.value.got
+        assert caught.value.expected.startswith(expected)
+        assert fix in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    "name", ["hf:/a/b", "hf:a", "https://huggingface.co/a/b", "huggingface.co/a/b", "bert", "gpt2"]
+)
+def test_a_folder_that_exists_is_meant_whatever_its_name_looks_like(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_checkpoints.write(tmp_path / name, "bert")
+    assert resolve_preset(name, tmp_path) == str(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert locate(name) == Path(name)
+    assert describe_preset(name).family == "bert"
+
+
+@pytest.mark.parametrize("path", ["./hf:/a/b", "/kaggle:/a/b", "~/https://huggingface.co/a/b", "a/hf:/b", "hf/a/b"])
+def test_a_path_is_not_taken_for_an_address(path: str) -> None:
+    assert preset_names.is_path(path)
+    with pytest.raises(PresetError, match="does not exist"):
+        describe_preset(path)
 
 
 def test_kerashubs_names_have_a_versioned_handle_and_a_family_that_can_be_used() -> None:

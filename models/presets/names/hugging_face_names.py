@@ -23,8 +23,8 @@ HANDLES: tuple[str, ...] = (
     "distilbert/distilroberta-base",
     "FacebookAI/roberta-base",
     "FacebookAI/roberta-large",
-    "albert/albert-base-v1",
     "albert/albert-base-v2",
+    "albert/albert-base-v1",
     "albert/albert-large-v2",
     "albert/albert-xlarge-v2",
     "microsoft/deberta-v3-xsmall",
@@ -42,7 +42,8 @@ HANDLES: tuple[str, ...] = (
     "thenlper/gte-small",
     "thenlper/gte-base",
 )
-"""Models of families that can be used, with their organisations."""
+"""Models of families that can be used, with their organisations. Of those whose names begin alike, the first that is a
+"base" stands for all."""
 
 WITHOUT_SAFETENSORS: Mapping[str, str] = {
     "microsoft/deberta-v3-xsmall": "deberta_v3_extra_small_en",
