@@ -13,6 +13,7 @@ from components.data.formats.files import abbreviate
 from models.errors import DataError
 from pipeline.init import refusals
 from pipeline.init.column_facts import ColumnFacts
+from pipeline.init.table_words import percent
 
 _PAIRS = (
     ("premise", "hypothesis"),
@@ -107,8 +108,8 @@ def find_texts(path: Path, columns: Sequence[ColumnFacts], sample: Rows) -> tupl
             return (
                 first.name,
                 second.name,
-                f"chosen with `text_pair`: two texts of one row share {shared:.0%} of their words, of other rows "
-                f"{chance:.0%}",
+                f"chosen with `text_pair`: two texts of one row share {percent(shared)} of their words, of "
+                f"other rows {percent(chance)}",
             )
     if alone is not None:
         _check_texts(path, [alone])
