@@ -29,7 +29,7 @@ def test_what_a_later_step_needs_is_not_offered_to_pass(beside: list[Finding]) -
     with pytest.raises(GateError) as caught:
         raise_errors([Finding("empty_split", "error", "eval", "", "no rows"), *beside])
     assert "empty_split" not in caught.value.fix
-    with pytest.raises(GateError, match="or let it pass: gate.one_class: warn"):
+    with pytest.raises(GateError, match=r"or let it pass: gate\.one_class: warn"):
         raise_errors([Finding("one_class", "error", "train", "label", "one label")])
 
 
