@@ -17,6 +17,7 @@ from models.errors import DataError, TransomError
 from models.label_names import spelling_key
 from pipeline.init.column_facts import MISSING
 from pipeline.init.label_column import dated
+from pipeline.init.pair_evidence import same_text
 from pipeline.init.table_counts import TableCounts
 from pipeline.init.table_words import one_line, shorten
 from pipeline.init.task_inference import InferredTask
@@ -84,12 +85,40 @@ def _header_notes(inferred: InferredTask) -> Iterator[str]:
 
 
 def _text_notes(inferred: InferredTask) -> Iterator[str]:
+    text, pair, evidence = inferred.text, inferred.text_pair, inferred.evidence
+    sampled = f"{'' if len(inferred.sample) == inferred.read else 'the first '}{len(inferred.sample):,} rows"
+    for name in inferred.columns if pair is None else (pair,):
+        equal = same_text(inferred.sample, text, name) if name not in (text, inferred.label) else 0
+        if equal:
+            of = f"all {sampled}" if equal == len(inferred.sample) else f"{equal:,} of {sampled}"
+            same = f"columns {shorten(text)!r} and {shorten(name)!r} hold the same text in {of}"
+            yield (
+                f"{same}, so only {shorten(text)!r} is read: if the label is about two texts, correct the column with "
+                "the wrong ones"
+                if pair is None
+                else f"{same}: correct the column with the wrong ones, or remove task.text_pair"
+            )
+            return
+    if evidence is not None and evidence.pair:
+        yield (
+            f"{shorten(text)!r} and {shorten(pair or '')!r} are taken for a pair ({evidence}): if the label is about "
+            "one text alone, remove task.text_pair"
+        )
+        return
+    if evidence is not None:
+        yield (
+            f"{evidence}: if the label is about both, name {shorten(evidence.other)!r} as task.text_pair; if not, "
+            "correct the labels"
+        )
+        return
     others = other_texts(list(inferred.columns.values()), (inferred.text, inferred.text_pair, inferred.label))
     if others and inferred.text_pair is None:
         yield f"column {shorten(others[0])!r} holds texts, too: if the label is about both, name it as task.text_pair"
 
 
 def _repetition_notes(inferred: InferredTask, counts: TableCounts) -> Iterator[str]:
+    if inferred.evidence is not None and inferred.text_pair is None:
+        return  # they may be good rows of pairs: see `_text_notes`
     what = "pair of texts" if inferred.text_pair else "text"
     of = f"{'' if counts.whole else 'the first '}{counts.rows:,} rows"
     if counts.repeated or counts.read_alike:

@@ -54,7 +54,7 @@ _NUMBERED = {"c", "col", "column", "f", "field", "v", "var", "x", "attr", "featu
 # What the second column has after the first one's name: text and text2.
 _SECOND = ("2", "_2", "b", "_b")
 # Names of the only text, whatever lies beside it: a title, an explanation, the same text in lower case.
-_ALONE = {
+ALONE = {
     "text",
     "review",
     "content",
@@ -67,7 +67,7 @@ _ALONE = {
     "article",
     "document",
 }
-_ALONE |= {"description", "abstract", "sms", "email", "mail"}
+ALONE |= {"description", "abstract", "sms", "email", "mail"}
 # Rows that are compared, and how much more two texts of a row must share than texts of different rows.
 _COMPARED, _LIFT, _TIMES = 200, 0.04, 1.5
 # A text is at least this many times as long as names of what occurs in it.
@@ -100,7 +100,7 @@ def find_texts(path: Path, columns: Sequence[ColumnFacts], sample: Rows) -> tupl
     if not candidates:
         raise _no_text(path, columns)
     alone = next((column for name in TEXT_NAMES for column in candidates if column.name.lower() == name), None)
-    if alone is None or alone.name.lower() not in _ALONE:
+    if alone is None or alone.name.lower() not in ALONE:
         similar = _similar_pair(candidates, sample)
         if similar is not None:
             first, second, shared, chance = similar
@@ -205,7 +205,7 @@ def _similar_pair(
 ) -> tuple[ColumnFacts, ColumnFacts, float, float] | None:
     """The two columns of texts whose texts in the same row are most alike, and what they share: in a row, by chance."""
     texts = [column for column in candidates if column.sentences][:_MOST_TEXTS]
-    words = {column.name: [_words(row.get(column.name, "")) for row in sample[:_COMPARED]] for column in texts}
+    words = {column.name: [text_words(row.get(column.name, "")) for row in sample[:_COMPARED]] for column in texts}
     best = None
     for first, second in combinations(texts, 2):
         longer, shorter = sorted((first.mean_length, second.mean_length), reverse=True)
@@ -221,7 +221,7 @@ def _similar_pair(
     return best
 
 
-def _words(text: str) -> tuple[str, ...]:
+def text_words(text: str) -> tuple[str, ...]:
     """A text's words; of scripts without spaces, its pairs of characters."""
     found: list[str] = []
     for word in re.findall(r"[^\W_]+", text.casefold()):
