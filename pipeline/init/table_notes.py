@@ -16,6 +16,7 @@ from models.config import TokenizerConfig
 from models.errors import DataError, TransomError
 from models.label_names import spelling_key
 from pipeline.init.column_facts import MISSING
+from pipeline.init.header_notes import header_notes
 from pipeline.init.label_column import dated
 from pipeline.init.pair_evidence import same_text
 from pipeline.init.table_counts import TableCounts
@@ -24,8 +25,6 @@ from pipeline.init.task_inference import InferredTask
 from pipeline.init.text_columns import other_texts
 
 _FRACTION = re.compile(r"\d+ ?/ ?\d+")
-# A name of a column with this many words reads like a sentence.
-_SENTENCE = 7
 # A label with this many times the rows of another is an imbalance.
 _IMBALANCE = 10
 # The values of a column that assigns rows to splits.
@@ -57,7 +56,7 @@ def find_notes(inferred: InferredTask, counts: TableCounts, splits: dict[str, Pa
             f"the texts look like the source of lists or objects, for example {shorten(source)!r}: the model learns "
             "from them unchanged, brackets included, and must be queried the same way"
         )
-    yield from _header_notes(inferred)
+    yield from header_notes(inferred.columns)
     yield from _repetition_notes(inferred, counts)
     yield from _text_notes(inferred)
     yield from _label_notes(inferred, counts)
@@ -66,22 +65,6 @@ def find_notes(inferred: InferredTask, counts: TableCounts, splits: dict[str, Pa
     longest = _long_text(inferred)
     if longest is not None:
         yield f"one text in twenty has over about {longest[0]:,} tokens: tokenizer.max_length: {longest[1]} cuts fewer"
-
-
-def _header_notes(inferred: InferredTask) -> Iterator[str]:
-    """Names of columns that look like values: the file may have no header. Certain cases are refused."""
-    for name, column in inferred.columns.items():
-        again = column.counts.get(name, 0) if len(column.counts) < column.rows else 0
-        if again > 1:
-            why = f"is also the value of {again:,} rows in its column"
-        elif len(name.split()) >= _SENTENCE and column.textual:
-            why = "reads like a sentence"
-        else:
-            continue
-        yield (
-            f"the name of column {shorten(name)!r} {why}: if the first line of the file is a row, add a line with "
-            "names above it (text,label) and run `transom init` again"
-        )
 
 
 def _text_notes(inferred: InferredTask) -> Iterator[str]:
