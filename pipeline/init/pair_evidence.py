@@ -128,10 +128,18 @@ class _Recurring:
     """How the labels of equal texts differ."""
 
     def __init__(self) -> None:
-        self._labels: dict[int, Counter[int]] = {}
+        self._all: Counter[int] = Counter()
+        self._first: dict[int, int] = {}
+        self._labels: dict[int, Counter[int]] = {}  # only of texts that recur: most do not
 
     def add(self, text: int, label: int) -> None:
-        self._labels.setdefault(text, Counter())[label] += 1
+        self._all[label] += 1
+        if text not in self._first:
+            self._first[text] = label
+        elif text in self._labels:
+            self._labels[text][label] += 1
+        else:
+            self._labels[text] = Counter((self._first[text], label))
 
     @property
     def conflicting(self) -> int:
@@ -156,15 +164,11 @@ class _Recurring:
     @cached_property
     def _disagreement(self) -> float | None:
         """How often two rows with the same text differ in their labels, compared with any two; None if few recur."""
-        everything: Counter[int] = Counter()
-        for labels in self._labels.values():
-            everything.update(labels)
-        groups = [labels for labels in self._labels.values() if labels.total() > 1]
-        recurring = sum(labels.total() for labels in groups)
-        chance = _differing(everything)
-        if recurring - len(groups) < _LEAST_REPEATS or recurring < _LEAST_SHARE * everything.total() or not chance:
+        recurring = sum(labels.total() for labels in self._labels.values())
+        chance, rows = _differing(self._all), self._all.total()
+        if recurring - len(self._labels) < _LEAST_REPEATS or recurring < _LEAST_SHARE * rows or not chance:
             return None
-        return sum(labels.total() * _differing(labels) for labels in groups) / recurring / chance
+        return sum(labels.total() * _differing(labels) for labels in self._labels.values()) / recurring / chance
 
 
 def _differing(labels: Counter[int]) -> float:
