@@ -17,8 +17,6 @@ _IDS = {"id", "index", "idx", "row", "no", "nr", "number", "key", "timestamp", "
 _IDS |= {"qid", "uuid", "guid", "pid", "sid"}
 # In a table of at most this many rows, labels need not repeat.
 _FEW_ROWS = 20
-# Values with this many tokens on average are more than the names of labels.
-_SENTENCE = 6.5
 _DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([T ].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}([T ].*)?")
 
 
@@ -42,7 +40,7 @@ def find_label(path: Path, columns: Sequence[ColumnFacts], rows: int, *, pairs: 
         if len(column.counts) > 1 and (column.numbers or could_be_labels(column) or _few_rows(column))
     ]
     # a column of sentences is a label only if no other could be: it may be one of two texts, even one called "y"
-    brief = [column for column in plausible if not _like_texts(column)]
+    brief = [column for column in plausible if not (column.sentences or column.recurring_sentences)]
     plausible = brief if any(map(_could_be_meant, brief)) else plausible
     for name in LABEL_NAMES:
         for column in plausible:
@@ -73,14 +71,6 @@ def find_label(path: Path, columns: Sequence[ColumnFacts], rows: int, *, pairs: 
     others = [repr(column.name) for column in few if column is not best and len(column.counts) == len(best.counts)]
     rivals = f"; so has {abbreviate(others, 5)}: which is meant?" if others else ""
     return best.name, f"only {len(best.counts):,} different values in {best.rows:,} rows{rivals}"
-
-
-def _like_texts(column: ColumnFacts) -> bool:
-    """Whether the values are sentences, even if each of them is in several rows, as the first texts of pairs are."""
-    if column.sentences or column.numbers or column.listed or column.lists:
-        return column.sentences
-    words = column.rows and sum(column.tokens) / column.rows >= _SENTENCE and column.unspaced < column.rows / 2
-    return bool(words) and len(column.distinct) > _FEW_ROWS and column.repeats < _FEW_ROWS
 
 
 def _could_be_meant(column: ColumnFacts) -> bool:

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+from components.data.column_names import TEXT_NAMES
 from components.data.formats.files import abbreviate
 from components.data.formats.readers import Row, Table, open_table
 from components.data.formats.table import row_location
@@ -21,7 +22,7 @@ from pipeline.init.column_facts import ColumnFacts
 from pipeline.init.label_column import find_label
 from pipeline.init.pair_evidence import PairEvidence, weigh_pair
 from pipeline.init.task_kind import find_task
-from pipeline.init.text_columns import find_texts
+from pipeline.init.text_columns import find_texts, no_text
 from tflite.host.prediction import TaskType
 
 # All of so many rows are examined; then every tenth up to ten times as many, every hundredth up to a hundred times, …
@@ -164,6 +165,8 @@ def infer_task(path: Path) -> InferredTask:
     if evidence is not None and evidence.pair:
         text, pair = (name for name in columns if name in (evidence.recurring, evidence.other))
         text_reason = f"chosen with `text_pair`: {evidence}"
+    elif columns[text].recurring_sentences and not columns[text].textual and text.lower() not in TEXT_NAMES:
+        raise no_text(path, list(columns.values()))
     for name in (text, pair):
         if name is not None and name in scan.later:
             row = scan.later[name]

@@ -98,7 +98,10 @@ def find_texts(path: Path, columns: Sequence[ColumnFacts], sample: Rows) -> tupl
         _check_texts(path, pair)
         return pair[0].name, pair[1].name, "chosen because its name and that of `text_pair` belong together"
     if not candidates:
-        raise _no_text(path, columns)
+        # of pairs, both texts may recur; whether they are pairs, the labels must show
+        candidates = [column for column in columns if column.recurring_sentences]
+        if len(candidates) != 2:
+            raise no_text(path, columns)
     alone = next((column for name in TEXT_NAMES for column in candidates if column.name.lower() == name), None)
     if alone is None or alone.name.lower() not in ALONE:
         similar = _similar_pair(candidates, sample)
@@ -123,7 +126,8 @@ def other_texts(columns: Sequence[ColumnFacts], used: Sequence[str | None]) -> l
     return [column.name for column in columns if column.sentences and column.repeats < 2 and column.name not in used]
 
 
-def _no_text(path: Path, columns: Sequence[ColumnFacts]) -> DataError:
+def no_text(path: Path, columns: Sequence[ColumnFacts]) -> DataError:
+    """The error that no column looks like text."""
     _check_texts(path, [column for column in columns if column.name.lower() in TEXT_NAMES and column.rows])
     described = abbreviate(
         [f"{column.name!r} ({column.non_text or f'mean length {column.mean_length:.0f}'})" for column in columns], 10

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from inferred_tables import config_of, write_csv
 
+from models.errors import DataError
 from pipeline.init.new_project import infer
 
 # The columns are called by what they mean here; the tests give them other names.
@@ -43,7 +44,7 @@ def task_of(tmp_path: Path, header: list[str], rows: list[list[object]]) -> tupl
         ("nr,c1,when,c2,c3", "nadbl"),
     ],
 )
-@pytest.mark.parametrize("counts", [(30, 99), (99, 30), (40, 40), (1000, 50), (50, 1000)])
+@pytest.mark.parametrize("counts", [(30, 99), (99, 30), (40, 40), (1000, 50), (50, 1000), (15, 20)])
 def test_texts_that_decide_the_label_only_together_are_a_pair(
     tmp_path: Path, header: str, order: str, counts: tuple[int, int]
 ) -> None:
@@ -112,6 +113,12 @@ def test_a_second_text_beside_one_that_decides_is_only_mentioned(tmp_path: Path)
         written = infer(write_csv(tmp_path / "t.csv", ["a", "b", "gold"], rows))
         assert (config_of(written).task.text, config_of(written).task.text_pair) == ("b", None), (firsts, seconds)
         assert firsts == 30 or "column 'a' holds texts, too" in written
+
+
+def test_sentences_that_recur_and_make_no_pair_are_refused_as_before(tmp_path: Path) -> None:
+    rows = [[FIRST.format(n % 15), SECOND.format(n % 20), "yn"[n % 5 % 2]] for n in range(150)]
+    with pytest.raises(DataError, match="no column looks like text"):
+        infer(write_csv(tmp_path / "t.csv", ["x", "y", "gold"], rows))
 
 
 def test_a_few_contradictions_are_mistakes_and_make_no_pair(tmp_path: Path) -> None:
