@@ -20,6 +20,9 @@ _VALUES, LONGEST_LABEL = 5_000, 200
 # How people write a missing number; then the largest shares of missing numbers and of mistakes in a numeric column.
 MISSING = MISSING_WORDS | {"none", "-", "--", "?", ".", "unknown", "missing"}
 _MOST_MISSING, _MOST_MISTAKES = 0.3, 0.02
+# Tokens of values that are longer than names of labels; the different values and the repetitions of sentences that
+# recur, which labels have fewer and more of.
+_SENTENCE, _FEW_VALUES, _MANY_REPEATS = 6.5, 10, 20
 
 
 @dataclass
@@ -139,6 +142,13 @@ class ColumnFacts:
     def sentences(self) -> bool:
         """Whether this is certainly text: `textual`, and the values are not addresses."""
         return self.textual and self.unspaced < self.rows / 2
+
+    @property
+    def recurring_sentences(self) -> bool:
+        """Whether the values are longer than names of labels, and each is in several rows, as a text of pairs is."""
+        wordy = sum(self.tokens) >= _SENTENCE * max(1, self.rows) and self.unspaced < self.rows / 2
+        kind = not self.numbers and not self.listed and not self.non_text
+        return kind and wordy and len(self.distinct) > _FEW_VALUES and 2 <= self.repeats < _MANY_REPEATS
 
 
 def _estimate_tokens(text: str) -> int:

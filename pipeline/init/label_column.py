@@ -39,6 +39,9 @@ def find_label(path: Path, columns: Sequence[ColumnFacts], rows: int, *, pairs: 
         for column in candidates
         if len(column.counts) > 1 and (column.numbers or could_be_labels(column) or _few_rows(column))
     ]
+    # a column of sentences is a label only if no other could be: it may be one of two texts, even one called "y"
+    brief = [column for column in plausible if not (column.sentences or column.recurring_sentences)]
+    plausible = brief if any(map(_could_be_meant, brief)) else plausible
     for name in LABEL_NAMES:
         for column in plausible:
             if column.name.lower() == name:
@@ -68,6 +71,12 @@ def find_label(path: Path, columns: Sequence[ColumnFacts], rows: int, *, pairs: 
     others = [repr(column.name) for column in few if column is not best and len(column.counts) == len(best.counts)]
     rivals = f"; so has {abbreviate(others, 5)}: which is meant?" if others else ""
     return best.name, f"only {len(best.counts):,} different values in {best.rows:,} rows{rivals}"
+
+
+def _could_be_meant(column: ColumnFacts) -> bool:
+    """Whether the values are labels or measurements, not dates or identifiers."""
+    known = not dated(column) and not name_parts(column.name) & _IDS
+    return known and (could_be_labels(column) or not _numbers_rows(column))
 
 
 def name_parts(name: str) -> set[str]:

@@ -43,6 +43,8 @@ def check_table(table: Table) -> None:
             expected="the names of a column of texts and a column of labels in the first line",
             fix="name the columns there, for example: text,label",
         )
+    if len(table.columns) < 2:
+        check_names(table)
     if len(table.columns) == 1 and isinstance(table, CsvTable):
         raise DataError(
             f"{table.path} has one column",
@@ -52,6 +54,24 @@ def check_table(table: Table) -> None:
             if not set(table.columns[0]) & set(",;\t|")
             else "remove the double quotes around each line",
         )
+
+
+def check_names(table: Table) -> None:
+    """Checks that no two columns have the same name, where the text or the label was not found among the others.
+
+    Raises:
+        DataError: two have.
+    """
+    for name, why in table.left_out.items():
+        if name:
+            raise DataError(
+                f"{table.path}: column {name!r} {why}",
+                got=f"besides, only {abbreviate([repr(one) for one in table.columns], 10)}"
+                if table.columns
+                else "no other columns",
+                expected="each name once, so that the columns of the text and the label can be told from the others",
+                fix="rename all but one of them in the first line",
+            )
 
 
 def check_whole_in_one(table: Table, columns: Iterable[ColumnFacts], rows: int) -> None:

@@ -10,7 +10,7 @@ from itertools import accumulate
 import numpy as np
 
 from pipeline.init.table_counts import TableCounts
-from pipeline.init.table_words import shorten
+from pipeline.init.table_words import percent, shorten
 from tflite.host.prediction import TaskType
 
 # Of the way from a constant answer to a perfect model, a model must have covered this share. Pairs are harder: models
@@ -26,7 +26,7 @@ def uneven_label(task: TaskType, counts: TableCounts) -> str:
         return ""
     label, most = counts.labels.most_common(1)[0]
     share = most / counts.labels.total()
-    return f"{shorten(label)!r} ({share:.0%} of the rows)" if share >= _UNEVEN else ""
+    return f"{shorten(label)!r} ({percent(share)} of the rows)" if share >= _UNEVEN else ""
 
 
 def suggest_thresholds(task: TaskType, counts: TableCounts, *, pairs: bool) -> Iterator[str]:
@@ -90,7 +90,10 @@ def _above(constant: float, share: float) -> float:
 
 
 def _shown(share: float) -> str:
-    return f"{share:.3f}".rstrip("0").rstrip(".") if share < 0.999 else f"{share:.5g}"
+    """With three decimals, or as many more as keep it from being 0 or 1 where it is neither."""
+    shown = (f"{share:.{digits}f}" for digits in range(3, 13))
+    text = next((text for text in shown if float(text) not in (0.0, 1.0)), f"{share:g}")
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _significant(number: float) -> float:

@@ -16,15 +16,15 @@ from models.config import TokenizerConfig
 from models.errors import DataError, TransomError
 from models.label_names import spelling_key
 from pipeline.init.column_facts import MISSING
+from pipeline.init.header_notes import header_notes
 from pipeline.init.label_column import dated
+from pipeline.init.pair_evidence import same_text
 from pipeline.init.table_counts import TableCounts
 from pipeline.init.table_words import one_line, shorten
 from pipeline.init.task_inference import InferredTask
 from pipeline.init.text_columns import other_texts
 
 _FRACTION = re.compile(r"\d+ ?/ ?\d+")
-# A name of a column with this many words reads like a sentence.
-_SENTENCE = 7
 # A label with this many times the rows of another is an imbalance.
 _IMBALANCE = 10
 # The values of a column that assigns rows to splits.
@@ -56,7 +56,7 @@ def find_notes(inferred: InferredTask, counts: TableCounts, splits: dict[str, Pa
             f"the texts look like the source of lists or objects, for example {shorten(source)!r}: the model learns "
             "from them unchanged, brackets included, and must be queried the same way"
         )
-    yield from _header_notes(inferred)
+    yield from header_notes(inferred.columns)
     yield from _repetition_notes(inferred, counts)
     yield from _text_notes(inferred)
     yield from _label_notes(inferred, counts)
@@ -67,29 +67,41 @@ def find_notes(inferred: InferredTask, counts: TableCounts, splits: dict[str, Pa
         yield f"one text in twenty has over about {longest[0]:,} tokens: tokenizer.max_length: {longest[1]} cuts fewer"
 
 
-def _header_notes(inferred: InferredTask) -> Iterator[str]:
-    """Names of columns that look like values: the file may have no header. Certain cases are refused."""
-    for name, column in inferred.columns.items():
-        again = column.counts.get(name, 0) if len(column.counts) < column.rows else 0
-        if again > 1:
-            why = f"is also the value of {again:,} rows in its column"
-        elif len(name.split()) >= _SENTENCE and column.textual:
-            why = "reads like a sentence"
-        else:
-            continue
-        yield (
-            f"the name of column {shorten(name)!r} {why}: if the first line of the file is a row, add a line with "
-            "names above it (text,label) and run `transom init` again"
-        )
-
-
 def _text_notes(inferred: InferredTask) -> Iterator[str]:
+    text, pair, evidence = inferred.text, inferred.text_pair, inferred.evidence
+    sampled = f"{'' if len(inferred.sample) == inferred.read else 'the first '}{len(inferred.sample):,} rows"
+    for name in inferred.columns if pair is None else (pair,):
+        equal = same_text(inferred.sample, text, name) if name not in (text, inferred.label) else 0
+        if equal:
+            of = f"all {sampled}" if equal == len(inferred.sample) else f"{equal:,} of {sampled}"
+            same = f"columns {shorten(text)!r} and {shorten(name)!r} hold the same text in {of}"
+            yield (
+                f"{same}, so only {shorten(text)!r} is read: if the label is about two texts, correct the column with "
+                "the wrong ones"
+                if pair is None
+                else f"{same}: correct the column with the wrong ones, or remove task.text_pair"
+            )
+            return
+    if evidence is not None and evidence.pair:
+        yield (
+            f"{shorten(text)!r} and {shorten(pair or '')!r} are taken for a pair ({evidence}): if the label is about "
+            "one text alone, remove task.text_pair"
+        )
+        return
+    if evidence is not None:
+        yield (
+            f"{evidence}: if the label is about both, name {shorten(evidence.other)!r} as task.text_pair; if not, "
+            "correct the labels"
+        )
+        return
     others = other_texts(list(inferred.columns.values()), (inferred.text, inferred.text_pair, inferred.label))
     if others and inferred.text_pair is None:
         yield f"column {shorten(others[0])!r} holds texts, too: if the label is about both, name it as task.text_pair"
 
 
 def _repetition_notes(inferred: InferredTask, counts: TableCounts) -> Iterator[str]:
+    if inferred.evidence is not None and inferred.text_pair is None:
+        return  # they may be good rows of pairs: see `_text_notes`
     what = "pair of texts" if inferred.text_pair else "text"
     of = f"{'' if counts.whole else 'the first '}{counts.rows:,} rows"
     if counts.repeated or counts.read_alike:

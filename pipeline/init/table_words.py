@@ -19,6 +19,15 @@ def one_line(error: TransomError) -> str:
     return f"{error.what}: {got[:_LONGEST_NOTE]}{'…' if len(got) > _LONGEST_NOTE else ''}{fix}"
 
 
+def percent(share: float) -> str:
+    """A share as a percentage, with as many digits as keep it from being "0%" or "100%" where it is neither."""
+    for digits in range(12):
+        text = f"{share:.{digits}%}"
+        if float(text.removesuffix("%")) not in (0.0, 100.0) or share in (0.0, 1.0):
+            return text
+    return "nearly 0%" if share < 0.5 else "nearly 100%"
+
+
 def shorten(name: str, longest: int = 40) -> str:
     """A name for a comment: on one line, and not too long."""
     line = " ".join(name.split())

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+from components.data.column_names import TEXT_NAMES
 from components.data.formats.files import abbreviate
 from components.data.formats.readers import Row, Table, open_table
 from components.data.formats.table import row_location
@@ -19,8 +20,9 @@ from models.errors import DataError
 from pipeline.init import refusals
 from pipeline.init.column_facts import ColumnFacts
 from pipeline.init.label_column import find_label
+from pipeline.init.pair_evidence import PairEvidence, weigh_pair
 from pipeline.init.task_kind import find_task
-from pipeline.init.text_columns import find_texts
+from pipeline.init.text_columns import find_texts, no_text
 from tflite.host.prediction import TaskType
 
 # All of so many rows are examined; then every tenth up to ten times as many, every hundredth up to a hundred times, …
@@ -45,6 +47,7 @@ class InferredTask:
         separator: `multi_label`: the text between labels.
         labels: label to number of rows; empty for a regression.
         reasons: of "text", "label" and "task".
+        evidence: that the label is about two texts, whether or not they are `text` and `text_pair`.
     """
 
     table: Table
@@ -60,6 +63,7 @@ class InferredTask:
     separator: str
     labels: Counter[str]
     reasons: Mapping[str, str]
+    evidence: PairEvidence | None = None
 
     @property
     def all_rows(self) -> bool:
@@ -150,9 +154,19 @@ def infer_task(path: Path) -> InferredTask:
             f"{path} has no rows", got=f"the columns {abbreviate(table.columns, 20)}", expected="at least one row"
         )
     refusals.check_whole_in_one(table, columns.values(), scan.rows)
-    text, pair, text_reason = find_texts(path, list(columns.values()), scan.sample)
-    rest = [column for column in columns.values() if column.name not in (text, pair)]
-    label, label_reason = find_label(path, rest, scan.rows, pairs=pair is not None)
+    try:
+        text, pair, text_reason = find_texts(path, list(columns.values()), scan.sample)
+        rest = [column for column in columns.values() if column.name not in (text, pair)]
+        label, label_reason = find_label(path, rest, scan.rows, pairs=pair is not None)
+    except DataError:
+        refusals.check_names(table)
+        raise
+    evidence = None if pair else weigh_pair(table, columns, text, label, scan.sample)
+    if evidence is not None and evidence.pair:
+        text, pair = (name for name in columns if name in (evidence.recurring, evidence.other))
+        text_reason = f"chosen with `text_pair`: {evidence}"
+    elif columns[text].recurring_sentences and not columns[text].textual and text.lower() not in TEXT_NAMES:
+        raise no_text(path, list(columns.values()))
     for name in (text, pair):
         if name is not None and name in scan.later:
             row = scan.later[name]
@@ -173,6 +187,7 @@ def infer_task(path: Path) -> InferredTask:
         separator=separator,
         labels=labels,
         reasons={"text": text_reason, "label": label_reason, "task": task_reason},
+        evidence=evidence,
     )
 
 

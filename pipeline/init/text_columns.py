@@ -13,6 +13,7 @@ from components.data.formats.files import abbreviate
 from models.errors import DataError
 from pipeline.init import refusals
 from pipeline.init.column_facts import ColumnFacts
+from pipeline.init.table_words import percent
 
 _PAIRS = (
     ("premise", "hypothesis"),
@@ -53,7 +54,7 @@ _NUMBERED = {"c", "col", "column", "f", "field", "v", "var", "x", "attr", "featu
 # What the second column has after the first one's name: text and text2.
 _SECOND = ("2", "_2", "b", "_b")
 # Names of the only text, whatever lies beside it: a title, an explanation, the same text in lower case.
-_ALONE = {
+ALONE = {
     "text",
     "review",
     "content",
@@ -66,7 +67,7 @@ _ALONE = {
     "article",
     "document",
 }
-_ALONE |= {"description", "abstract", "sms", "email", "mail"}
+ALONE |= {"description", "abstract", "sms", "email", "mail"}
 # Rows that are compared, and how much more two texts of a row must share than texts of different rows.
 _COMPARED, _LIFT, _TIMES = 200, 0.04, 1.5
 # A text is at least this many times as long as names of what occurs in it.
@@ -97,9 +98,12 @@ def find_texts(path: Path, columns: Sequence[ColumnFacts], sample: Rows) -> tupl
         _check_texts(path, pair)
         return pair[0].name, pair[1].name, "chosen because its name and that of `text_pair` belong together"
     if not candidates:
-        raise _no_text(path, columns)
+        # of pairs, both texts may recur; whether they are pairs, the labels must show
+        candidates = [column for column in columns if column.recurring_sentences]
+        if len(candidates) != 2:
+            raise no_text(path, columns)
     alone = next((column for name in TEXT_NAMES for column in candidates if column.name.lower() == name), None)
-    if alone is None or alone.name.lower() not in _ALONE:
+    if alone is None or alone.name.lower() not in ALONE:
         similar = _similar_pair(candidates, sample)
         if similar is not None:
             first, second, shared, chance = similar
@@ -107,8 +111,8 @@ def find_texts(path: Path, columns: Sequence[ColumnFacts], sample: Rows) -> tupl
             return (
                 first.name,
                 second.name,
-                f"chosen with `text_pair`: two texts of one row share {shared:.0%} of their words, of other rows "
-                f"{chance:.0%}",
+                f"chosen with `text_pair`: two texts of one row share {percent(shared)} of their words, of "
+                f"other rows {percent(chance)}",
             )
     if alone is not None:
         _check_texts(path, [alone])
@@ -122,7 +126,8 @@ def other_texts(columns: Sequence[ColumnFacts], used: Sequence[str | None]) -> l
     return [column.name for column in columns if column.sentences and column.repeats < 2 and column.name not in used]
 
 
-def _no_text(path: Path, columns: Sequence[ColumnFacts]) -> DataError:
+def no_text(path: Path, columns: Sequence[ColumnFacts]) -> DataError:
+    """The error that no column looks like text."""
     _check_texts(path, [column for column in columns if column.name.lower() in TEXT_NAMES and column.rows])
     described = abbreviate(
         [f"{column.name!r} ({column.non_text or f'mean length {column.mean_length:.0f}'})" for column in columns], 10
@@ -204,7 +209,7 @@ def _similar_pair(
 ) -> tuple[ColumnFacts, ColumnFacts, float, float] | None:
     """The two columns of texts whose texts in the same row are most alike, and what they share: in a row, by chance."""
     texts = [column for column in candidates if column.sentences][:_MOST_TEXTS]
-    words = {column.name: [_words(row.get(column.name, "")) for row in sample[:_COMPARED]] for column in texts}
+    words = {column.name: [text_words(row.get(column.name, "")) for row in sample[:_COMPARED]] for column in texts}
     best = None
     for first, second in combinations(texts, 2):
         longer, shorter = sorted((first.mean_length, second.mean_length), reverse=True)
@@ -220,7 +225,7 @@ def _similar_pair(
     return best
 
 
-def _words(text: str) -> tuple[str, ...]:
+def text_words(text: str) -> tuple[str, ...]:
     """A text's words; of scripts without spaces, its pairs of characters."""
     found: list[str] = []
     for word in re.findall(r"[^\W_]+", text.casefold()):

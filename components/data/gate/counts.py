@@ -20,12 +20,16 @@ SHOWN, _SHORT = 5, 80
 # The number of distinct values of a column that are counted separately, and the length of the longest.
 _COUNTED_VALUES, _LONGEST_VALUE = 10_000, 200
 
+# The number of distinct texts up to which they count as few: too few to be split.
+FEW_TEXTS = 20
+
 
 class SplitFacts:
     """What the rules need to know about one split: about 20 bytes per row (pairs 40), plus the labels and values.
 
     Attributes:
         rows: number of rows.
+        few_texts: hashes of the distinct texts (of pairs: both together), up to one more than `FEW_TEXTS`.
         labels: label to number of rows.
         label_rows: label to some of its rows, shortened.
         empty: text column to number of rows without text.
@@ -37,6 +41,7 @@ class SplitFacts:
         """`reading`: decides which texts are the same; without it they are not compared."""
         self.name, self.task, self.reading = name, task, reading
         self.rows = 0
+        self.few_texts: set[int] = set()
         self.labels: Counter[str] = Counter()
         self.label_rows: dict[str, list[str]] = {}
         self.empty: Counter[str] = Counter()
@@ -78,6 +83,8 @@ class SplitFacts:
     def add(self, record: Record) -> None:
         """Counts a row."""
         self.rows += 1
+        if len(self.few_texts) <= FEW_TEXTS:
+            self.few_texts.add(hash(record.texts))
         if self.reading is not None:
             self._keys.append(record.key(self.reading))
             if record.text_pair is not None:

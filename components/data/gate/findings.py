@@ -14,6 +14,8 @@ from tflite.host.json_text import to_json
 FINDINGS_FILE = "findings.json"
 # The number of errors that a message lists.
 _LISTED = 10
+# If findings of these rules pass, a later step stops all the same: letting them pass is no advice.
+_NEEDED = ("empty_split",)
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,23 @@ def raise_errors(findings: Sequence[Finding]) -> None:
         listed = "\n".join(finding.render(5 if len(errors) <= 3 else 1) for finding in errors[:_LISTED])
         if len(errors) > _LISTED:
             listed += f"\nand {len(errors) - _LISTED:,} more"
-        rules = dict.fromkeys(f"gate.{finding.rule}" for finding in errors)
         raise GateError(
             f"the data gate stops the run: {pluralize(errors, 'error')}",
             got="\n" + "\n".join("    " + line for line in listed.splitlines()),
             expected="data from which a model can be trained and evaluated",
-            fix=f"correct the data, or let it pass: {', '.join(rules)}: warn",
+            fix=_fix(errors),
         )
+
+
+def _fix(errors: Sequence[Finding]) -> str:
+    """What helps against all errors at once."""
+    needed = [error for error in errors if error.rule in _NEEDED]
+    rules = dict.fromkeys(f"gate.{error.rule}" for error in errors if error.rule not in _NEEDED)
+    passing = f"{', '.join(rules)}: warn"
+    if not needed:
+        return f"correct the data, or let it pass: {passing}"
+    fixes = "; ".join(dict.fromkeys(error.fix for error in needed if error.fix)) or "correct the data"
+    return f"{fixes}; the rest may pass: {passing}" if rules else fixes
 
 
 def render(findings: Sequence[Finding]) -> str:

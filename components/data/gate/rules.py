@@ -16,11 +16,14 @@ import numpy as np
 from components.config import GateConfig
 from components.data.categorical import is_categorical
 from components.data.formats.files import abbreviate
-from components.data.gate.counts import SHOWN, SplitFacts, format_row, shorten
+from components.data.gate.counts import FEW_TEXTS, SHOWN, SplitFacts, format_row, shorten
 from components.data.gate.findings import Finding, pluralize
 from components.data.rows import Record
 from models.config import TaskConfig
 from models.label_names import label_warning, spelling_key
+
+# If the rows are at least this many times the texts, too few texts leave a split empty, not too few rows.
+_REPEATED = 5
 
 
 @dataclass(frozen=True)
@@ -68,13 +71,25 @@ Rule = Callable[[Evidence], Iterator[Finding]]
 
 def empty_split(evidence: Evidence) -> Iterator[Finding]:
     """A split without rows."""
+    rows = sum(facts.rows for facts in evidence.facts.values())
+    texts = set[int]().union(*(facts.few_texts for facts in evidence.facts.values()))
+    why = ""
     fix = (
         "give more rows, give the splits as files, or change data.splits (or data.split_by, where its column has few "
         "values)"
     )
+    if 0 < len(texts) <= FEW_TEXTS and len(texts) * _REPEATED <= rows:
+        # more rows like these do not help: equal texts stay in one split
+        pairs = evidence.task.text_pair is not None
+        only = "the same " if len(texts) == 1 else f"only {len(texts)} different "
+        only += ("pair of texts" if pairs else "text") if len(texts) == 1 else ("pairs of texts" if pairs else "texts")
+        why = f": the {rows:,} rows have {only}, and equal texts stay in one split"
+        column = "task.text and task.text_pair" if pairs else "task.text"
+        fix = f"correct {column} if another column holds the texts, or give rows with other texts"
     for facts in evidence.facts.values():
         if not facts.rows:
-            yield evidence.finding(empty_split, facts, "", f"the {facts.name} split has no rows", rows=0, fix=fix)
+            message = f"the {facts.name} split has no rows{why}"
+            yield evidence.finding(empty_split, facts, "", message, rows=0, fix=fix)
 
 
 def one_class(evidence: Evidence) -> Iterator[Finding]:

@@ -153,3 +153,23 @@ def test_columns_without_names_are_named_as_the_cause(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="columns without a name") as caught:
         infer(write_csv(tmp_path / "t.csv", ["", "", "label"], rows))
     assert "'label'" in caught.value.got
+
+
+def test_a_column_with_one_text_gets_advice_that_helps(tmp_path: Path) -> None:
+    warned: list[str] = []
+    infer(
+        write_csv(tmp_path / "t.csv", ["text", "label"], [["good", "ab"[n % 2]] for n in range(400)]),
+        warn=warned.append,
+    )
+    assert "the 400 rows have the same text, and equal texts stay in one split" in warned[0]
+    assert "to fix: correct task.text if another column holds the texts, or give rows with other texts" in warned[0]
+    assert "let it pass" not in warned[0], "the step that needs the rows would stop all the same"
+
+
+@pytest.mark.parametrize("header", ["x,x,gold", "x,y,y", "x,x,x", "x,x,gold,gold"])
+def test_columns_of_the_same_name_are_named_where_text_or_label_is_missing(tmp_path: Path, header: str) -> None:
+    names = header.split(",")
+    rows = [[sentence(n), sentence(-n), "ab"[n % 2], "cd"[n % 2]][: len(names)] for n in range(60)]
+    with pytest.raises(DataError, match=r"column '[xy]' appears [23] times in the header") as caught:
+        infer(write_csv(tmp_path / "t.csv", names, rows))
+    assert "rename" in caught.value.fix

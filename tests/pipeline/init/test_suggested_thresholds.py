@@ -14,7 +14,7 @@ from components.config import EvaluationConfig
 from components.evaluation.thresholds import check_metrics
 from models.config import TaskConfig
 from pipeline.configuration.yaml_text import read_yaml
-from pipeline.init.suggested_thresholds import suggest_thresholds
+from pipeline.init.suggested_thresholds import suggest_thresholds, uneven_label
 from pipeline.init.table_counts import TableCounts
 from tflite.host.prediction import TaskType
 
@@ -27,6 +27,20 @@ def suggested(task: TaskType, counts: TableCounts, pairs: bool = False) -> dict[
     check_metrics(task, config, [*counts.labels] or None)  # a run would accept them
     assert TaskConfig(type=task)
     return thresholds
+
+
+@pytest.mark.parametrize(
+    ("rare", "shown"), [(2, "99.5% of the rows"), (20, "95% of the rows"), (0.02, "99.995% of the rows")]
+)
+def test_a_share_is_not_rounded_to_all_or_none(rare: float, shown: str) -> None:
+    scale = 1 if rare >= 1 else 100
+    counts = TableCounts(labels=Counter({"ham": round((400 - rare) * scale), "spam": round(rare * scale)}))
+    assert shown in uneven_label("single_label", counts)
+    million = TableCounts(rows=10**6, labels=Counter({"ham": 10**6 - 1, "spam": 1}))
+    assert "99.9999% of the rows" in uneven_label("single_label", million)
+    assert "an accuracy of 0.999999" in next(iter(suggest_thresholds("single_label", million, pairs=False)))
+    sparse = TableCounts(rows=10**6, labels=Counter({"a": 100}))
+    assert "has 0.0002" in next(iter(suggest_thresholds("multi_label", sparse, pairs=False)))
 
 
 @pytest.mark.parametrize("pairs", [True, False])

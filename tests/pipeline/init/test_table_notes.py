@@ -86,15 +86,6 @@ def test_files_as_people_have_them(tmp_path: Path, content: str, task: tuple[str
     assert list(records(open_table(path), config.task))  # a run accepts the inferred task
 
 
-def test_a_header_that_may_be_a_row_is_mentioned(tmp_path: Path) -> None:
-    rows = [[sentence(n), "spam" if n % 2 else "ham"] for n in range(60)]
-    text = infer(write_csv(tmp_path / "t.csv", ["sms", "spam"], rows))
-    assert config_of(text).task.label == "spam"
-    assert "the name of column 'spam' is also the value of 30 rows in its column: if the first line of the file" in text
-    text = infer(write_csv(tmp_path / "u.csv", ["what a lovely film this was, with so many ideas", "rare"], rows))
-    assert "reads like a sentence: if the first line of the file is a row" in text
-
-
 @pytest.mark.parametrize("splits", [["train", "dev", "test"], ["Training", "validation"], ["TEST", "train", "Train"]])
 def test_a_column_that_assigns_rows_to_splits_is_not_ignored_in_silence(tmp_path: Path, splits: list[str]) -> None:
     rows = [[splits[n % len(splits)], sentence(n), "ab"[n // 3 % 2]] for n in range(120)]

@@ -21,6 +21,18 @@ def test_many_errors_are_shortened() -> None:
     assert len(text.splitlines()) < 30
 
 
+@pytest.mark.parametrize("beside", [[], [Finding("one_class", "error", "train", "label", "one label")]])
+def test_what_a_later_step_needs_is_not_offered_to_pass(beside: list[Finding]) -> None:
+    with pytest.raises(GateError) as caught:
+        raise_errors([Finding("empty_split", "error", "eval", "", "no rows", fix="give more rows"), *beside])
+    assert caught.value.fix == "give more rows" + ("; the rest may pass: gate.one_class: warn" if beside else "")
+    with pytest.raises(GateError) as caught:
+        raise_errors([Finding("empty_split", "error", "eval", "", "no rows"), *beside])
+    assert "empty_split" not in caught.value.fix
+    with pytest.raises(GateError, match=r"or let it pass: gate\.one_class: warn"):
+        raise_errors([Finding("one_class", "error", "train", "label", "one label")])
+
+
 def test_findings_on_disk(tmp_path: Path) -> None:
     findings = [
         Finding("split_overlap", "warn", "eval", "text", "1 of 2 rows", rows=1, of=2, examples=('"é" -> b',)),

@@ -51,6 +51,20 @@ def test_empty_split() -> None:
     assert (finding.rule, finding.severity, finding.split) == ("empty_split", "error", "eval")
 
 
+@pytest.mark.parametrize(
+    ("texts", "said"), [(1, "the 100 rows have the same text"), (3, "the 100 rows have only 3 different texts")]
+)
+def test_a_split_that_is_empty_for_want_of_different_texts_says_so(texts: int, said: str) -> None:
+    repeated: Rows = [(f"word {n % texts}", "ab"[n // 3 % 2]) for n in range(100)]
+    (finding,) = apply(evidence(train=repeated, eval=[]), ["empty_split"])
+    assert said in finding.message
+    assert "task.text" in finding.fix
+    assert "more rows" not in finding.fix, "more rows with the same texts go into the same split"
+    few = only(evidence(train=GOOD, eval=[]))
+    assert "give more rows" in few.fix
+    assert "different texts" not in few.message
+
+
 def test_an_empty_training_split_is_reported_once() -> None:
     assert [finding.rule for finding in apply(evidence(train=[], eval=GOOD))] == ["empty_split"]
 
@@ -163,7 +177,7 @@ def test_all_errors_fit_on_one_screen() -> None:
     text = caught.value.render()
     for rule in ("empty_split", "one_class", "unseen_label"):
         assert f"error {rule}" in text
-        assert f"gate.{rule}" in caught.value.fix
+        assert (f"gate.{rule}" in caught.value.fix) == (rule != "empty_split"), "whose step would stop all the same"
     assert '"two lines" -> c' in text
     assert len(text.splitlines()) < 20
     assert max(map(len, text.splitlines())) < 250
