@@ -17,10 +17,10 @@ from pipeline import preflight, project_names
 from pipeline.config import ProjectConfig
 from pipeline.configuration.project_file import FILE_NAME, TABLE_ENDINGS
 from pipeline.configuration.yaml_text import read_yaml
+from pipeline.init.notes.table_notes import as_comments, find_notes
 from pipeline.init.optional_keys import optional_sections
 from pipeline.init.suggested_preset import suggest_preset
 from pipeline.init.table_counts import TableCounts, count_rows
-from pipeline.init.table_notes import as_comments, find_notes
 from pipeline.init.table_words import one_line, scalar, shorten
 from pipeline.init.task_inference import InferredTask, infer_task
 from pipeline.init.task_kind import column_values

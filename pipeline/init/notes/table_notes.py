@@ -16,8 +16,8 @@ from models.config import TokenizerConfig
 from models.errors import DataError, TransomError
 from models.label_names import spelling_key
 from pipeline.init.column_facts import MISSING
-from pipeline.init.header_notes import header_notes
 from pipeline.init.label_column import dated
+from pipeline.init.notes.header_notes import header_notes
 from pipeline.init.pair_evidence import same_text
 from pipeline.init.table_counts import TableCounts
 from pipeline.init.table_words import one_line, shorten
@@ -44,6 +44,10 @@ def as_comments(lines: list[str], refusal: TransomError | None) -> str:
     return "\n".join(["# Worth a look:", *(f"# - {line}" for line in lines), ""])
 
 
+_FEW_ROWS = 200
+"""In a smaller table, a tenth is too few rows to measure a model on."""
+
+
 def find_notes(inferred: InferredTask, counts: TableCounts, splits: dict[str, Path]) -> Iterator[str]:
     """What is worth a look in a table. `splits`: the files found next to it."""
     if inferred.table.above:
@@ -62,6 +66,11 @@ def find_notes(inferred: InferredTask, counts: TableCounts, splits: dict[str, Pa
     yield from _label_notes(inferred, counts)
     yield from _split_column_notes(inferred)
     yield from _split_notes(inferred, splits)
+    if not splits and counts.whole and counts.rows < _FEW_ROWS:
+        yield (
+            f"only about {max(1, round(counts.rows / 10))} of the {counts.rows} rows will be test rows, which tells little "
+            "about a model: test rows in a file of their own, next to train.csv, tell more"
+        )
     longest = _long_text(inferred)
     if longest is not None:
         yield f"one text in twenty has over about {longest[0]:,} tokens: tokenizer.max_length: {longest[1]} cuts fewer"

@@ -42,6 +42,14 @@ def test_notes(tmp_path: Path) -> None:
     assert max(map(len, text.splitlines())) < 400
 
 
+@pytest.mark.parametrize(("rows", "beside", "said"), [(48, False, True), (200, False, False), (48, True, False)])
+def test_a_table_too_small_to_give_test_rows_is_noted(tmp_path: Path, rows: int, beside: bool, said: bool) -> None:
+    path = write_csv(tmp_path / "train.csv", ["text", "label"], [[sentence(n), "ab"[n % 2]] for n in range(rows)])
+    if beside:
+        write_csv(tmp_path / "test.csv", ["text", "label"], [[sentence(n), "ab"[n % 2]] for n in range(900, 960)])
+    assert ("only about 5 of the 48 rows will be test rows" in infer(path)) == said
+
+
 def test_hostile_names_and_labels_stay_in_their_comments(tmp_path: Path) -> None:
     header = ["text", "label", "x\nname: evil"]
     rows = [[sentence(n), ["a\nname: evil", "b" * 150][n % 2], "1"] for n in range(40)]
