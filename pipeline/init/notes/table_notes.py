@@ -68,8 +68,8 @@ def find_notes(inferred: InferredTask, counts: TableCounts, splits: dict[str, Pa
     yield from _split_notes(inferred, splits)
     if not splits and counts.whole and counts.rows < _FEW_ROWS:
         yield (
-            f"only about {max(1, round(counts.rows / 10))} of the {counts.rows} rows will be test rows, which tells little "
-            "about a model: test rows in a file of their own, next to train.csv, tell more"
+            f"only about {max(1, round(counts.rows / 10))} of the {counts.rows} rows will be test rows, which tells "
+            "little about a model: test rows in a file of their own, next to train.csv, tell more"
         )
     longest = _long_text(inferred)
     if longest is not None:
