@@ -180,7 +180,9 @@ def test_a_later_training_uses_what_was_compiled(tiny: Tiny, tmp_path: Path) -> 
         found.append(sorted((path.name, path.stat().st_ino) for path in tmp_path.glob("cache/*/*.zip")))
         assert list(other.temporary.iterdir()) == []
     assert [name.split("-")[0] for name, _ in found[0]] == ["compiled"] * 2 + ["graph"] * 3
-    assert found[0] == found[1]
+    # With the other seed a batch may not fit its shape: then there is a sum of gradients, too, not compiled by XLA.
+    assert set(found[0]) <= set(found[1])
+    assert len([name for name, _ in found[1] if name.startswith("compiled")]) == 2
 
 
 @pytest.mark.slow

@@ -1,9 +1,8 @@
 """One optimizer step over all replicas, on TensorFlow.
 
 A step consists of three programs: the gradients of a batch, their sum with earlier ones (`accumulate`), and the update.
-On one replica, XLA compiles the first two, and the update runs TensorFlow's own kernels; with a loss scale, XLA
-compiles Keras's update. On several, XLA compiles only the gradients, inside the replica: it cannot compile the
-all-reduce on every device, nor Keras's update across replicas. On a TPU everything is compiled anyway.
+XLA compiles the gradients; the sum and the update run TensorFlow's own kernels. With a loss scale, XLA compiles Keras's
+update, too, but not on several replicas, where it cannot, nor the all-reduce. On a TPU everything is compiled anyway.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class TensorFlowStep:
         used = [*network.variables, *model.variables, *optimizer.variables]
         kept = kept_graphs(key, used)
         self._gradients = _program("gradients", self._forward_backward, devices, xla, kept, self._count_trace)
-        self._sum = _program("sum", _add, devices, xla, kept)
+        self._sum = _program("sum", _add, devices, False, kept)
         self._fused = _is_single(devices) and isinstance(optimizer, LayerwiseAdamW)
         if self._fused:
             self._update = _program("update", self._apply_fused, devices, False, kept)
