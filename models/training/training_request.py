@@ -13,9 +13,8 @@ import keras
 from models.build import build_model, layer_depths
 from models.config import ModelsConfig
 from models.presets.architecture import Architecture
-from models.training.frameworks.contract import framework_version, onednn_state
 from models.training.progress import Progress
-from models.training.resuming.resume_key import digest
+from models.training.resuming.resume_key import digest, versions
 from models.training.token_rows import TokenRows
 from models.training.training_run import TrainedModel, train
 from tflite.host.json_text import to_json
@@ -87,7 +86,7 @@ class Request:
                 "train": {name: value for name, value in settings.items() if name not in _OUTSIDE},
                 "tokenizer": [Tokenizer.load(self.tokenizer).digest(), asdict(LabelSpace.load(self.tokenizer))],
                 "preset": None if self.architecture is None else self.architecture.text(),
-                "versions": [framework_version(), keras.__version__, onednn_state()],
+                "versions": versions(),
             }
         )
 

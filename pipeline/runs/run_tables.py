@@ -39,8 +39,9 @@ def print_summary(record: RunRecord, paths: Paths, stream: TextIO, *, as_json: b
     if overall:
         console.print("", _metrics(record.evaluation), sep="\n")
         if unknown := overall.get("unknown_label_count"):
-            what = "row has a label" if unknown == 1 else "rows have labels"
-            console.print(f"{unknown:.0f} {what} that the training rows do not have: no answer is right there")
+            console.print(
+                f"{_rows_with_labels(int(unknown))} that the training rows do not have: no answer is right there"
+            )
         for line in calibration_lines(record.training.get("calibration") or {}, overall):
             console.print(line)
         for baseline in record.evaluation.get("baselines", {}).values():
@@ -92,10 +93,13 @@ def _remarks(record: RunRecord) -> list[str]:
 def _print_label_errors(record: RunRecord, paths: Paths, console: PlainConsole) -> None:
     found = record.evaluation.get("label_errors", {}).get("found", {})
     if number := sum(found.values()):
-        what = "row has a label" if number == 1 else "rows have labels"
         splits = ", ".join(f"{count} in {split}" for split, count in found.items() if count)
         where = f"evaluation.label_errors in {paths.runs / record.name / FILE_NAME}"
-        console.print(f"labels:  {number} {what} that may be wrong ({splits}): see {where}")
+        console.print(f"labels:  {_rows_with_labels(number)} that may be wrong ({splits}): see {where}")
+
+
+def _rows_with_labels(number: int) -> str:
+    return "1 row has a label" if number == 1 else f"{number} rows have labels"
 
 
 def _training(report: Mapping[str, Any]) -> str:

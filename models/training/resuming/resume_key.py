@@ -62,9 +62,14 @@ def training_key(loop: Loop, given: Mapping[str, Any]) -> dict[str, Any]:
             loop.devices.strategy_name,
             loop.devices.replicas,
         ],
-        "versions": [framework_version(), keras.__version__, onednn_state()],
+        "versions": versions(),
         **given,
     }
+
+
+def versions() -> list[str | None]:
+    """Of Keras and its framework, and how that uses oneDNN."""
+    return [framework_version(), keras.__version__, onednn_state()]
 
 
 def digest(identity: Mapping[str, Any]) -> str:
