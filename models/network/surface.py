@@ -35,15 +35,17 @@ class Surface(keras.layers.Layer):
     Args:
         outputs: number of logits.
         vocabulary: number of tokens.
-        pairs: most rows for pairs of neighbouring tokens; not used for two texts.
+        pairs: most rows for pairs of neighbouring tokens.
         two_texts: whether a row is a pair of texts.
     """
 
     def __init__(self, outputs: int, vocabulary: int, pairs: int, two_texts: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.outputs, self.vocabulary, self.two_texts = outputs, vocabulary, two_texts
-        # A prime number, because hashes are taken modulo it.
-        self.pairs = 0 if two_texts else _prime(min(pairs, MOST_WEIGHTS // outputs))
+        most = min(pairs, MOST_WEIGHTS // outputs)
+        # A prime number, because hashes are taken modulo it. Of two texts, a pair has a row where both have it and
+        # another where one has it.
+        self.pairs = _prime(most // 2 if two_texts else most)
 
     def build(self, shape: Any = None) -> None:
         """All weights are 0 until they are fitted: then the layer adds nothing."""
@@ -54,8 +56,8 @@ class Surface(keras.layers.Layer):
             )
 
         if self.two_texts:
-            self.table = weight("table", 2 * self.vocabulary, self.outputs)
-            self.idf = weight("idf", self.vocabulary)
+            self.table = weight("table", 2 * (self.vocabulary + self.pairs), self.outputs)
+            self.idf = weight("idf", self.vocabulary + self.pairs)
             self.numbers = weight("numbers", self.vocabulary)
             self.spelling = weight("spelling", self.vocabulary, SPELLING_SIZE)
             self.dense = weight("dense", DENSE_FEATURES, self.outputs)

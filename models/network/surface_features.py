@@ -37,9 +37,7 @@ def text_rows(token_ids: Any, padding_mask: Any, vocabulary: int, pairs: int) ->
     Returns:
         Int32 [B, 2 L], and their mask, float32.
     """
-    # With a vocabulary of over 215,000 tokens the product may overflow; it wraps alike wherever the graph runs.
-    hashed = (_before(token_ids) * _HASH_FACTOR + token_ids) % pairs
-    rows = ops.concatenate([token_ids, vocabulary + hashed], axis=1)
+    rows = ops.concatenate([token_ids, vocabulary + _hashed(token_ids, pairs)], axis=1)
     return rows, ops.cast(ops.concatenate([padding_mask, padding_mask], axis=1), "float32")
 
 
@@ -53,19 +51,21 @@ def text_features(token_ids: Any, padding_mask: Any, idf: Any, vocabulary: int) 
 def pair_features(
     token_ids: Any, padding_mask: Any, segment_ids: Any, idf: Any, spelling: Any, numbers: Any
 ) -> Features:
-    """Tokens that both texts have, tokens that one has, how much of each text the other covers, and numbers that only
-    one has.
+    """Tokens and pairs of neighbouring tokens that both texts have and that one has, how much of each text the other
+    covers, and numbers that only one has.
 
     Args:
         token_ids, padding_mask, segment_ids: int32 [B, L]; segment 1 is the second text.
-        idf: float32 [V], the weight of each token: 0 for special tokens.
+        idf: float32 [V + P], the weight of each token and then of each pair's hash: 0 for special tokens.
         spelling: float32 [V, D], unit vectors: tokens of similar spelling have similar ones; 0 for special tokens.
         numbers: float32 [V], 1 for tokens of digits.
 
     Returns:
-        Row i is token i where both texts have it, row V + i where only one has it.
+        Row i is token i where both texts have it, row V + i where only one has it; the rows of pairs come after them,
+        in the same order.
     """
-    vocabulary = idf.shape[0]
+    vocabulary = spelling.shape[0]
+    pairs = idf.shape[0] - vocabulary
     weight = ops.take(idf, token_ids) * ops.cast(padding_mask, "float32")  # [B, L]
     real = ops.cast(weight > 0, "float32")
     first, second = real * ops.cast(segment_ids == 0, "float32"), real * ops.cast(segment_ids == 1, "float32")
@@ -75,8 +75,12 @@ def pair_features(
     both_pairs, length = _longer(both, both), real * _before(real) * _continues(segment_ids)
     shared, shared_pairs = ops.max(both, axis=2), ops.max(both_pairs, axis=2)  # [B, L], 1 where the other text has them
     weights = first * weight, second * weight
+    hashed = _hashed(token_ids, pairs)
+    pair_weight = length * ops.take(idf, vocabulary + hashed)
     rows = token_ids + ops.cast((1.0 - shared) * vocabulary, "int32")
+    pair_rows = 2 * vocabulary + hashed + ops.cast((1.0 - shared_pairs) * pairs, "int32")
     values = _normalized(weight * _first_occurrences(same, real))
+    pair_values = _normalized(pair_weight * _first_occurrences(_longer(same, same), length))
 
     covers = [*_coverage(shared, first, second), *_coverage(shared_pairs, first * length, second * length)]
     longer = length * _before(length)
@@ -107,7 +111,14 @@ def pair_features(
         ops.minimum(missing, 1.0),
         ops.log1p(missing),
     ]
-    return Features(rows, values, ops.stack(dense, axis=1))
+    both_rows, both_values = ops.concatenate([rows, pair_rows], axis=1), ops.concatenate([values, pair_values], axis=1)
+    return Features(both_rows, both_values, ops.stack(dense, axis=1))
+
+
+def _hashed(token_ids: Any, pairs: int) -> Any:
+    """Int32 [B, L], a number below `pairs` for each token and the one before it."""
+    # With a vocabulary of over 215,000 tokens the product may overflow; it wraps alike wherever the graph runs.
+    return (_before(token_ids) * _HASH_FACTOR + token_ids) % pairs
 
 
 def _outer(left: Any, right: Any) -> Any:

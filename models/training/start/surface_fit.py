@@ -137,12 +137,13 @@ class _Matrix:
         if layer.two_texts:
             layer.spelling.assign(_spelling(tokenizer, special))
             layer.numbers.assign(_numbers(tokenizer))
-        self._idf = np.ones(layer.vocabulary if layer.two_texts else layer.table.shape[0], np.float32)
+        self._idf = np.ones(layer.vocabulary + layer.pairs, np.float32)
         self._idf[special] = 0.0
         counts, _ = self._compute(sample)
         texts = np.bincount(counts.indices, minlength=counts.shape[1])  # in which a row of the table occurs
         if layer.two_texts:
-            texts = texts[: layer.vocabulary] + texts[layer.vocabulary :]
+            tokens, pairs = texts[: 2 * layer.vocabulary], texts[2 * layer.vocabulary :]
+            texts = np.concatenate([part.reshape(2, -1).sum(axis=0) for part in (tokens, pairs)])
         self._idf[layer.vocabulary :] = texts[layer.vocabulary :] > 0  # other pairs have no weight, and must not count
         self._idf *= (np.log((1.0 + len(sample)) / (1.0 + texts)) + 1.0).astype(np.float32)
         _, dense = self._compute(sample)  # with the weights of the tokens

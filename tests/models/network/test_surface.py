@@ -11,12 +11,14 @@ from models.build import build_model
 from models.config import EncoderConfig
 from models.network import surface as surface_module
 from models.network.surface import Surface
-from models.network.surface_features import DENSE_FEATURES, pair_features, text_features
+from models.network.surface_features import DENSE_FEATURES, Features, pair_features, text_features
 from tflite.host.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer("wordpiece", start_id=1, end_id=2, pad_id=0, unknown_id=3, vocabulary_size=12, max_length=20)
 SMALL = EncoderConfig(num_layers=1, width=16, num_heads=2, linear_rows=31)
 NO_NUMBERS = np.zeros(12, np.float32)
+PAIRS = 97
+"""Hashes of two neighbouring tokens; those of the tests differ."""
 
 
 def batch(*texts: list[int], second: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -47,21 +49,28 @@ def test_texts_have_the_tfidf_of_their_tokens_and_pairs() -> None:
 
 
 def test_padding_changes_no_feature() -> None:
-    idf, spelling = np.ones(12, np.float32), np.eye(12, dtype=np.float32)
+    idf, spelling = np.ones(12 + PAIRS, np.float32), np.eye(12, dtype=np.float32)
     idf[:4] = 0.0
     ids, mask, segments = batch([1, 5, 6, 2, 6, 7, 2], second=4)
     wide = [np.pad(part, [(0, 0), (0, 9)]) for part in (ids, mask, segments)]
     short, long = (pair_features(*given, idf, spelling, NO_NUMBERS) for given in ((ids, mask, segments), wide))
     np.testing.assert_allclose(short.dense, long.dense, rtol=1e-6)
-    np.testing.assert_allclose(np.array(short.values), np.array(long.values)[:, : ids.shape[1]], rtol=1e-6)
+    for row in (0, 1):
+        given = [np.array(part.values).reshape(1, 2, -1)[0, row] for part in (short, long)]
+        np.testing.assert_allclose(given[0], given[1][: ids.shape[1]], rtol=1e-6)
+
+
+def _nonzero(features: Features) -> dict[int, float]:
+    """The values of the first row's rows of the table."""
+    pairs = zip(np.array(features.rows)[0].tolist(), np.array(features.values)[0].tolist(), strict=True)
+    return {row: value for row, value in pairs if value}
 
 
 def test_pairs_tell_shared_tokens_from_others() -> None:
-    idf, spelling = np.ones(12, np.float32), np.eye(12, dtype=np.float32)
+    idf, spelling = np.ones(12 + PAIRS, np.float32), np.eye(12, dtype=np.float32)
     idf[:4] = 0.0
     features = pair_features(*batch([1, 5, 6, 2, 6, 7, 6, 2], second=4), idf, spelling, NO_NUMBERS)
-    rows, values = np.array(features.rows)[0], np.array(features.values)[0]
-    found = {int(row): float(value) for row, value in zip(rows, values, strict=True) if value}
+    found = {row: value for row, value in _nonzero(features).items() if row < 2 * 12}
     # 6 is shared and counted once; 5 and 7 are in one text each.
     assert sorted(found) == [6, 12 + 5, 12 + 7]
     np.testing.assert_allclose(list(found.values()), 1 / np.sqrt(3), rtol=1e-4)
@@ -71,8 +80,24 @@ def test_pairs_tell_shared_tokens_from_others() -> None:
     np.testing.assert_allclose(dense[3:9], 0.0, atol=1e-6)  # no two neighbours are shared
 
 
+def test_two_neighbours_of_both_texts_are_told_from_those_of_one() -> None:
+    idf, spelling = np.ones(12 + PAIRS, np.float32), np.eye(12, dtype=np.float32)
+    idf[:4] = 0.0
+    # 5 6 is in both texts, twice in the second; only the first has 6 7, only the second 6 5. Nothing spans both.
+    features = pair_features(*batch([1, 5, 6, 7, 2, 5, 6, 5, 6, 2], second=5), idf, spelling, NO_NUMBERS)
+    found = {row - 2 * 12: value for row, value in _nonzero(features).items() if row >= 2 * 12}
+    shared, first, other = ((left * 9973 + right) % PAIRS for left, right in ((5, 6), (6, 7), (6, 5)))
+    assert sorted(found) == sorted([shared, PAIRS + first, PAIRS + other])
+    np.testing.assert_allclose(list(found.values()), 1 / np.sqrt(3), rtol=1e-4)
+    idf[12 + first] = 0.0  # a pair that training does not have
+    assert PAIRS + first not in {
+        row - 2 * 12
+        for row in _nonzero(pair_features(*batch([1, 5, 6, 7, 2, 5, 6, 5, 6, 2], second=5), idf, spelling, NO_NUMBERS))
+    }
+
+
 def test_equal_texts_cover_each_other() -> None:
-    idf, spelling = np.ones(12, np.float32), np.eye(12, dtype=np.float32)
+    idf, spelling = np.ones(12 + PAIRS, np.float32), np.eye(12, dtype=np.float32)
     idf[:4] = 0.0
     dense = np.array(pair_features(*batch([1, 5, 6, 7, 2, 5, 6, 7, 2], second=5), idf, spelling, NO_NUMBERS).dense)[0]
     np.testing.assert_allclose(dense[:18], 1.0, rtol=1e-3)
@@ -81,7 +106,7 @@ def test_equal_texts_cover_each_other() -> None:
 
 
 def test_sets_of_tokens_and_numbers_are_compared() -> None:
-    idf, spelling, numbers = np.ones(12, np.float32), np.zeros((12, 4), np.float32), np.zeros(12, np.float32)
+    idf, spelling, numbers = np.ones(12 + PAIRS, np.float32), np.zeros((12, 4), np.float32), np.zeros(12, np.float32)
     idf[:4], idf[9], numbers[[8, 9]] = 0.0, 2.0, 1.0
     texts = batch([1, 5, 6, 5, 6, 8, 2, 6, 8, 9, 9, 7, 5, 6, 2], second=7)
     dense = np.array(pair_features(*texts, idf, spelling, numbers).dense)[0, 27:]
@@ -93,7 +118,7 @@ def test_sets_of_tokens_and_numbers_are_compared() -> None:
 
 
 def test_an_empty_text_has_finite_features() -> None:
-    idf, spelling = np.ones(12, np.float32), np.zeros((12, 4), np.float32)
+    idf, spelling = np.ones(12 + PAIRS, np.float32), np.zeros((12, 4), np.float32)
     idf[:4] = 0.0
     for given in (batch([1, 2, 2], second=2), batch([1, 5, 2, 2], second=3)):
         features = pair_features(*given, idf, spelling, NO_NUMBERS)
