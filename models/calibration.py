@@ -27,6 +27,7 @@ FEWEST_OUTCOMES = 10
 have not, that any needs."""
 ENOUGH_ROWS = 1_000
 """With fewer eval rows, some of them must show that a temperature fitted to the others helps."""
+_ENOUGH_VALUES = 1_000_000  # rows times labels, for one temperature
 _FOLDS = 5
 _NAMED, _NEARLY_LOWEST, _NEARLY_HIGHEST = 5, 1.01 * LOWEST, 0.99 * HIGHEST
 
@@ -91,6 +92,27 @@ def fit(
         return Calibration(temperatures, threshold, False, rows, tuple(notes))
     threshold = best_threshold(probabilities(logits, task, temperatures), true, macro=metric == "macro_f1")
     return Calibration(temperatures, threshold, True, rows, tuple(notes))
+
+
+def calibrated_loss(logits: np.ndarray, targets: np.ndarray, several: bool) -> float:
+    """The log loss with the one temperature, between the limits, at which it is lowest.
+
+    Args:
+        logits: [N, C] float.
+        targets: int [N], or [N, C] with 1 where the row has the label.
+        several: whether each label has its own probability (`multi_label`).
+    """
+
+    def lowest(losses: Callable[[float, int], np.ndarray]) -> float:
+        temperature = _minimize(lambda tried: float(losses(tried, sample).mean()))
+        return float(losses(temperature, 1).mean())
+
+    sample = max(1, logits.size // _ENOUGH_VALUES)  # every so many rows, to find the temperature
+    if several:
+        signed = np.where(targets > 0.5, -logits, logits)
+        return lowest(lambda temperature, every: np.logaddexp(0.0, signed[::every] / temperature))
+    margins = logits - logits[np.arange(len(targets)), targets][:, None]
+    return lowest(lambda temperature, every: np.asarray(special.logsumexp(margins[::every] / temperature, axis=1)))
 
 
 def probabilities(logits: np.ndarray, task: TaskConfig, temperatures: Sequence[float] = ()) -> np.ndarray:

@@ -246,9 +246,10 @@ class TrainConfig(ConfigSection):
     """Stop after this many epochs without a better eval metric. The best epoch's weights are kept in any case.
     Default: 2 for a preset, 3 from scratch, and more where the default of `epochs` is. A number of at least `epochs`
     turns it off."""
-    metric: Literal["auto", "loss", "accuracy", "macro_f1", "micro_f1", "mse", "spearman"] = "auto"
+    metric: Literal["auto", "loss", "accuracy", "macro_f1", "micro_f1", "mse", "spearman", "calibrated_loss"] = "auto"
     """The eval metric that decides which epoch is best. `auto`: accuracy, micro_f1 or spearman, by the task; macro_f1
-    with balanced `class_weights`."""
+    with balanced `class_weights`; calibrated_loss for labels learned on top of the linear model, as from scratch. It is
+    the log loss that the best temperature would give."""
     backend: Literal["tensorflow", "jax", "torch"] = "tensorflow"
     """The framework that trains. JAX and PyTorch do so in an environment of their own (`transom backends`); everything
     before and after stays on TensorFlow."""

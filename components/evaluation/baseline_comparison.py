@@ -24,8 +24,13 @@ from tflite.host.prediction import TaskType
 
 _LINEAR_ANSWER = "a linear model of words and characters"
 _BY_TRAINING_METRIC: dict[TaskType, dict[str, str]] = {
-    "single_label": {"auto": "accuracy", "micro_f1": "accuracy", "loss": "log_loss"},
-    "multi_label": {"auto": "micro_f1", "accuracy": "subset_accuracy", "loss": "log_loss"},
+    "single_label": {"auto": "accuracy", "micro_f1": "accuracy", "loss": "log_loss", "calibrated_loss": "log_loss"},
+    "multi_label": {
+        "auto": "micro_f1",
+        "accuracy": "subset_accuracy",
+        "loss": "log_loss",
+        "calibrated_loss": "log_loss",
+    },
     "regression": {"auto": "spearman", "loss": "mse"},
 }
 _ALWAYS_DEFINED: dict[TaskType, str] = {

@@ -13,19 +13,24 @@ from models import calibration, shared_metrics
 from models.config import TaskConfig, TrainConfig
 from tflite.host.labels import LabelSpace
 
-_LOWER_IS_BETTER = frozenset({"loss", "mse"})
+_LOWER_IS_BETTER = frozenset({"loss", "calibrated_loss", "mse"})
 _AUTO = {"single_label": "accuracy", "multi_label": "micro_f1", "regression": "spearman"}
 
 
-def deciding_metric(task: TaskConfig, config: TrainConfig) -> str:
+def deciding_metric(task: TaskConfig, config: TrainConfig, *, stacked: bool) -> str:
     """The name of the metric that decides which epoch is best: `config.metric`, or what suits the task for "auto".
 
     Who balances the labels' weights wants rare labels to count as much as frequent ones.
+
+    Args:
+        stacked: whether the encoder learns on top of a linear model. It then changes few predictions, and what it adds
+            shows in the loss; which epoch has the highest accuracy is mostly chance.
     """
     if config.metric != "auto":
         return config.metric
-    balanced = config.class_weights == "balanced" and task.type != "regression"
-    return "macro_f1" if balanced else _AUTO[task.type]
+    if config.class_weights == "balanced" and task.type != "regression":
+        return "macro_f1"
+    return "calibrated_loss" if stacked and task.type != "regression" else _AUTO[task.type]
 
 
 def is_better(metric: str, found: Mapping[str, Any], best: Mapping[str, Any] | None) -> bool:
@@ -64,20 +69,25 @@ def compute(
 
     Returns:
         `loss` (neither weighted nor smoothed; standardized for a regression), and
-        single_label and multi_label: `accuracy` (multi_label: of whole rows), `macro_f1`, `micro_f1`;
+        single_label and multi_label: `accuracy` (multi_label: of whole rows), `macro_f1`, `micro_f1`, and the loss with
+        the best temperature, `calibrated_loss`, if that is the metric;
         regression: `mse` in the targets' unit squared, `pearson`, `spearman`.
     """
-    logits = logits.astype(np.float64)
+    logits, several = logits.astype(np.float64), task.type == "multi_label"
     if task.type == "regression":
         return _regression(logits, targets, labels)
-    if task.type == "single_label":
-        return _single_label(logits, targets, labels)
-    # At 0.5 no temperature changes a prediction.
-    fitted = calibration.fit(
-        logits, targets, task, labels.labels, calibrate=calibrate and task.threshold != 0.5, metric=metric
-    )
-    predicted = calibration.probabilities(logits, task, fitted.temperatures) >= np.float32(fitted.threshold)
-    return _multi_label(logits, targets, predicted, labels)
+    if not several:
+        found = _single_label(logits, targets, labels)
+    else:
+        # At 0.5 no temperature changes a prediction.
+        fitted = calibration.fit(
+            logits, targets, task, labels.labels, calibrate=calibrate and task.threshold != 0.5, metric=metric
+        )
+        predicted = calibration.probabilities(logits, task, fitted.temperatures) >= np.float32(fitted.threshold)
+        found = _multi_label(logits, targets, predicted, labels)
+    if metric != "calibrated_loss" or not math.isfinite(found["loss"]):
+        return found
+    return {**found, "calibrated_loss": calibration.calibrated_loss(logits, targets, several)}
 
 
 def _single_label(logits: np.ndarray, targets: np.ndarray, labels: LabelSpace) -> dict[str, float]:

@@ -79,7 +79,9 @@ class Loop:
         self.steps_per_epoch = math.ceil(len(self.batches) / config.accumulate)
         self.steps = self.steps_per_epoch * self.epochs
         self.weights = label_weights(task, config, labels)
-        self.metric, self.targets = eval_metrics.deciding_metric(task, config), np.asarray(evaluation.targets)
+        stacked = train.base_logits is not None
+        self.metric = eval_metrics.deciding_metric(task, config, stacked=stacked)
+        self.targets = np.asarray(evaluation.targets)
         self.fitting: dict[str, Any] = {"calibrate": calibrate, "metric": self.metric}
         with devices.scope():
             by_path = depths(model) if depths is not None else None

@@ -17,7 +17,8 @@ from pipeline.configuration.setting_keys import Problem, as_written, default_of,
 
 # The special tokens around a pair in the family with the most (RoBERTa), and one token of each text.
 _LEAST_PAIR = 6
-_REGRESSION_METRICS, _LABEL_METRICS = {"mse", "spearman"}, {"accuracy", "macro_f1", "micro_f1"}
+_REGRESSION_METRICS = {"mse", "spearman"}
+_LABEL_METRICS = {"accuracy", "calibrated_loss", "macro_f1", "micro_f1"}
 
 
 def clashes(config: ProjectConfig) -> Iterator[Problem]:

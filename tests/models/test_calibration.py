@@ -53,6 +53,18 @@ def test_no_temperature_of_a_grid_has_a_lower_log_loss() -> None:
     assert loss(found) <= min(map(loss, np.geomspace(0.05, 20, 400))) + 1e-9
 
 
+def test_the_calibrated_loss_is_the_lowest_of_a_grid_also_where_a_part_of_the_rows_gives_the_temperature(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    logits, targets = one_label(2_000, 2.0)
+    rows = np.arange(len(targets))
+    grid = [-special.log_softmax(logits / each, axis=1)[rows, targets].mean() for each in np.geomspace(0.05, 20, 400)]
+    whole = calibration.calibrated_loss(logits, targets, several=False)
+    assert whole == pytest.approx(min(grid), abs=1e-5)
+    monkeypatch.setattr(calibration, "_ENOUGH_VALUES", 1_500)
+    assert whole < calibration.calibrated_loss(logits, targets, several=False) == pytest.approx(whole, abs=0.01)
+
+
 def test_each_label_of_many_has_its_own_temperature() -> None:
     fitted = fit(MANY, *many_labels(20_000, [0.5, 1.0, 4.0]))
     assert fitted.temperatures == pytest.approx((0.5, 1.0, 4.0), rel=0.06)

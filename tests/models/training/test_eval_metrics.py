@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import special, stats
@@ -79,13 +81,36 @@ def test_which_way_is_better() -> None:
     assert is_better("accuracy", {"accuracy": 0.2, "loss": 9.0}, {"accuracy": 0.1, "loss": 0.1})
     assert is_better("mse", {"mse": 5.0, "loss": 1.0}, None)
     regression, several = TaskConfig(type="regression"), TaskConfig(type="multi_label")
-    assert deciding_metric(regression, TrainConfig()) == "spearman"
-    assert deciding_metric(several, TrainConfig(metric="loss")) == "loss"
+    assert deciding_metric(regression, TrainConfig(), stacked=False) == "spearman"
+    assert deciding_metric(several, TrainConfig(metric="loss"), stacked=True) == "loss"
+
+
+def test_on_top_of_a_linear_model_the_calibrated_loss_decides() -> None:
+    kinds: tuple[Any, ...] = ("single_label", "multi_label", "regression")
+    found = {kind: deciding_metric(TaskConfig(type=kind), TrainConfig(), stacked=True) for kind in kinds}
+    assert found == {"single_label": "calibrated_loss", "multi_label": "calibrated_loss", "regression": "spearman"}
+    assert deciding_metric(TaskConfig(), TrainConfig(), stacked=False) == "accuracy"
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_how_large_the_logits_are_does_not_change_the_calibrated_loss(several: bool) -> None:
+    source = np.random.default_rng(3)
+    targets = source.integers(0, 3, 300)
+    logits = source.normal(size=(300, 3)) + 1.5 * np.eye(3)[targets]
+    task = TaskConfig(type="multi_label" if several else "single_label")
+    given = np.eye(3)[targets] if several else targets
+    labels = LabelSpace(labels=("a", "b", "c"))
+    small, large = (compute(logits * size, given, task, labels, metric="calibrated_loss") for size in (1.0, 5.0))
+    assert large["calibrated_loss"] == pytest.approx(small["calibrated_loss"], rel=1e-4)
+    assert large["calibrated_loss"] < large["loss"]
+    assert is_better("calibrated_loss", small, {**small, "calibrated_loss": 9.0})
+    assert "calibrated_loss" not in compute(logits, given, task, labels, metric="accuracy")
 
 
 def test_with_balanced_labels_each_counts_as_much() -> None:
-    balanced = TrainConfig(class_weights="balanced")
-    assert deciding_metric(TaskConfig(), balanced) == "macro_f1"
-    assert deciding_metric(TaskConfig(type="multi_label"), balanced) == "macro_f1"
-    assert deciding_metric(TaskConfig(type="regression"), balanced) == "spearman"
-    assert deciding_metric(TaskConfig(), balanced.model_copy(update={"metric": "accuracy"})) == "accuracy"
+    balanced, named = (TrainConfig(class_weights="balanced", metric=metric) for metric in ("auto", "accuracy"))
+    for stacked in (False, True):
+        assert deciding_metric(TaskConfig(), balanced, stacked=stacked) == "macro_f1"
+        assert deciding_metric(TaskConfig(type="multi_label"), balanced, stacked=stacked) == "macro_f1"
+        assert deciding_metric(TaskConfig(type="regression"), balanced, stacked=stacked) == "spearman"
+        assert deciding_metric(TaskConfig(), named, stacked=stacked) == "accuracy"

@@ -45,7 +45,7 @@ def configure(folder: Path, **groups: Any) -> Any:
         (NUMBER | {"train.label_smoothing": 0.1}, "train.label_smoothing", "has no labels"),
         (NUMBER | {"train.class_weights": "balanced"}, "train.class_weights", "has no labels"),
         (NUMBER | {"train.metric": "accuracy"}, "train.metric", "mse, spearman"),
-        ({"train.metric": "mse"}, "train.metric", "accuracy, macro_f1, micro_f1"),
+        ({"train.metric": "mse"}, "train.metric", "accuracy, calibrated_loss, macro_f1, micro_f1"),
         (NUMBER | {"gate.small_class": "error"}, "gate.small_class", "has no labels"),
         (NUMBER | {"gate.small_class_rows": 3}, "gate.small_class_rows", "has no labels"),
         (NUMBER | {"gate.unseen_label": "warn"}, "gate.unseen_label", "has no labels"),
