@@ -244,7 +244,7 @@ class TrainConfig(ConfigSection):
     """Batches whose gradients are averaged into one optimizer step."""
     early_stopping: int | None = Field(None, ge=1)
     """Stop after this many epochs without a better eval metric. The best epoch's weights are kept in any case.
-    Default: 2 for a preset, 3 from scratch, and more where the default of `epochs` is. A number of at least `epochs`
+    Default: 2 for a preset, 5 from scratch, and more where the default of `epochs` is. A number of at least `epochs`
     turns it off."""
     metric: Literal["auto", "loss", "accuracy", "macro_f1", "micro_f1", "mse", "spearman", "calibrated_loss"] = "auto"
     """The eval metric that decides which epoch is best. `auto`: accuracy, micro_f1 or spearman, by the task; macro_f1
@@ -259,6 +259,9 @@ class TrainConfig(ConfigSection):
     """`auto`: mirrored over the GPUs if there are several, else none. On a single device, `mirrored` means none."""
     xla: bool = True
     """Compile the forward and backward pass with XLA, inside each replica."""
+    remat: bool = False
+    """Compute the activations of Transformer layers again in the backward pass instead of keeping them: less memory,
+    more time, the same result."""
     onednn: Literal["auto", "on", "off"] = "auto"
     """oneDNN kernels on the CPU, set before TensorFlow is loaded. `auto`: on."""
     seed: int = Field(0, ge=0, lt=2**31)

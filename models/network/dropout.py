@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import keras
@@ -46,15 +49,52 @@ def _torch_dropout(inputs: Any, rate: float, noise_shape: tuple[int | None, ...]
     import torch
 
     shape = inputs.shape if noise_shape is None else _drawn(inputs.shape, noise_shape)
+    kept = _REPLAYED.get()
     if inputs.device.type != "cpu":
-        if noise_shape is None:
+        if noise_shape is None and kept is None:
             return torch.nn.functional.dropout(inputs, rate)
-        return inputs * torch.nn.functional.dropout(inputs.new_ones(shape), rate)
-    dropped, count = round(rate * _VALUES), math.prod(shape)
+        draw, scale = lambda: torch.rand(shape, device=inputs.device) >= rate, 1 / (1 - rate)
+    else:
+        dropped = round(rate * _VALUES)
+        draw, scale = lambda: _torch_mask(shape, dropped), _VALUES / (_VALUES - dropped)
+    mask = draw() if kept is None else kept.next(draw)
+    return inputs * mask.to(inputs.dtype).mul_(scale)
+
+
+def _torch_mask(shape: Any, dropped: int) -> Any:
+    """Bool, False with a probability of `dropped` / 65536."""
+    import torch
+
+    count = math.prod(shape)
     words = torch.randint(-(2**63), 2**63 - 1, ((count + 3) // 4,))
-    halves = words.view(torch.int16)[:count].view(shape)
-    kept = (halves >= dropped - _VALUES // 2).to(inputs.dtype)
-    return inputs * kept.mul_(_VALUES / (_VALUES - dropped))
+    return words.view(torch.int16)[:count].view(shape) >= dropped - _VALUES // 2
+
+
+class KeptMasks:
+    """The masks that PyTorch's dropout drew in the first run of a function, for the later ones."""
+
+    def __init__(self) -> None:
+        self._masks: list[Any] = []
+        self._taken = 0
+
+    @contextlib.contextmanager
+    def replayed(self) -> Iterator[None]:
+        """Inside, the n-th dropout of each run has the mask of the n-th dropout of the first."""
+        self._taken, token = 0, _REPLAYED.set(self)
+        try:
+            yield
+        finally:
+            _REPLAYED.reset(token)
+
+    def next(self, draw: Callable[[], Any]) -> Any:
+        """The next mask; drawn if this is the first run."""
+        if self._taken == len(self._masks):
+            self._masks.append(draw())
+        self._taken += 1
+        return self._masks[self._taken - 1]
+
+
+_REPLAYED: ContextVar[KeptMasks | None] = ContextVar("replayed", default=None)
 
 
 def random_halves(shape: Any, seed: Any) -> Any:

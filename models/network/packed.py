@@ -23,6 +23,7 @@ from keras import ops
 
 from models.network.head import find_head
 from models.network.pooling import Pooling
+from models.network.rematerialized import Rematerialized
 from models.network.text_pairs import ComparedTexts, SeparateTexts, compare
 from models.network.token_features import BigramRows, SharedToken
 from models.network.transformer_layer import TransformerLayer
@@ -52,17 +53,19 @@ def packing_needs(model: keras.Model) -> PackingNeeds:
     return PackingNeeds(pooling.output.shape[-1], reach, start)
 
 
-def packed_model(model: keras.Model) -> keras.Model:
+def packed_model(model: keras.Model, *, remat: bool = False) -> keras.Model:
     """The model on packed rows, to float32 logits [B, outputs] without those of its linear part.
 
     Args:
         model: what `models.build.build_model` gave.
+        remat: compute the activations of Transformer layers again in the backward pass.
     """
     inputs = _inputs_of_lines()
-    lines = _Lines(inputs)
+    lines = _Lines(inputs, remat)
     if any(isinstance(layer, SeparateTexts) for layer in model._flatten_layers()):
         apart = _inputs_of_lines(APART)
-        lines.apart, inputs = _Lines({name.removeprefix(APART): value for name, value in apart.items()}), inputs | apart
+        lines.apart = _Lines({name.removeprefix(APART): value for name, value in apart.items()}, remat)
+        inputs = inputs | apart
     head = find_head(model)
     deep = keras.Model(model.input, head.output)
     tensors = {name: inputs[name] for name in model.input}
@@ -80,8 +83,8 @@ def _inputs_of_lines(prefix: str = "") -> dict[str, keras.KerasTensor]:
 class _Lines:
     """Calls layers on one set of lines."""
 
-    def __init__(self, inputs: Mapping[str, Any]) -> None:
-        self.inputs = inputs
+    def __init__(self, inputs: Mapping[str, Any], remat: bool) -> None:
+        self.inputs, self.remat = inputs, remat
         self.attention = SameRow(dtype="int32")(inputs["rows"])
         self.apart: _Lines | None = None
 
@@ -105,6 +108,8 @@ class _Lines:
         attends = isinstance(layer, (SharedToken, TransformerLayer)) or "padding_mask" in kwargs
         if attends and kwargs.get("attention_mask") is None:
             kwargs["attention_mask"] = self.attention
+        if self.remat and attends and layer.weights:
+            return Rematerialized(layer)(*args, **kwargs)
         return layer(*args, **kwargs)
 
     def of_rows(self) -> tuple[Any, Any]:

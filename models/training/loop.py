@@ -86,7 +86,7 @@ class Loop:
         with devices.scope():
             by_path = depths(model) if depths is not None else None
             self.optimizer = make_optimizer(model, config, steps=self.steps, depths=by_path)
-            packed = packed_model(model)
+            packed = packed_model(model, remat=config.remat)
         self.variables = [*model.trainable_variables, *self.optimizer.variables]
         loss = row_loss(task, config, labels)
         compiled: dict[str, Any] = {"xla": config.xla, "key": program_key}

@@ -11,11 +11,10 @@ import keras
 import numpy as np
 
 from models import runtime
+from models.network.rematerialized import DRAWS_PER_CALL, is_seed
 from models.training.batches import Batch, Features
 from models.training.frameworks.devices import TrainingDevices
 
-# Most random draws of a dropout layer in one call of the layer that contains it.
-_DRAWS_PER_CALL = 16
 # Most passes of one batch: a batch that does not fit its shape is passed in parts.
 _MOST_PARTS = 64
 
@@ -154,15 +153,10 @@ def seed_states(model: keras.Model) -> list[tuple[Any, int]]:
     return [(variable, int(variable.numpy()[0])) for variable in model.non_trainable_variables if is_seed(variable)]
 
 
-def is_seed(variable: Any) -> bool:
-    """Whether a variable is the state of a random generator."""
-    return str(variable.path).endswith("seed_generator_state")
-
-
 def draws_per_pass(model: keras.Model) -> int:
     """Random draws reserved for each dropout layer in a forward pass: at least as many as any of them makes.
 
     Layers that share their weights are one layer that is called repeatedly: ALBERT-large calls its block 24 times. With
     fewer draws, the last calls of a step would drop the same units as the first calls of the next step.
     """
-    return _DRAWS_PER_CALL * max((len(layer._inbound_nodes) for layer in model._flatten_layers()), default=1)
+    return DRAWS_PER_CALL * max((len(layer._inbound_nodes) for layer in model._flatten_layers()), default=1)

@@ -53,7 +53,7 @@ def take(
     model = build_model(ENCODER, tokenizer=TOKENIZER, outputs=labels.outputs, two_texts=pairs)
     weights = _set_weights(model, initial)
     first = [np.asarray(keras.ops.convert_to_numpy(weight)) for weight in weights]
-    devices, packed = choose_devices("none"), packed_model(model)
+    devices, packed = choose_devices("none"), packed_model(model, remat=config.remat)
     step = make_step(
         model,
         make_optimizer(model, config, steps=steps, depths=layer_depths(model)),
@@ -97,20 +97,27 @@ def _set_weights(model: keras.Model, values: list[np.ndarray] | None) -> list[An
 
 
 def losses_with_dropout(initial: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """The loss of step 0, of step 0 again and of step 1, each on the same batch and from the same weights."""
+    """The loss of step 0, of step 0 again and of step 1, each on the same batch and from the same weights; and for step
+    0 the norm of the gradients, with activations kept and computed again."""
     rows, labels = _rows("single_label", False)
     losses = {}
-    for name, number in (("dropped", 0), ("dropped_again", 0), ("dropped_next", 1)):
+    for name, number, remat in (
+        ("dropped", 0, False),
+        ("dropped_again", 0, False),
+        ("dropped_next", 1, False),
+        ("dropped_remat", 0, True),
+    ):
         keras.utils.set_random_seed(0)
         dropped = ENCODER.model_copy(update={"dropout": 0.5})
         model = build_model(dropped, tokenizer=TOKENIZER, outputs=2)
         _set_weights(model, initial)
-        config, packed = resolve_defaults(TrainConfig(), preset=False), packed_model(model)
+        config, packed = resolve_defaults(TrainConfig(), preset=False), packed_model(model, remat=remat)
         optimizer, loss = make_optimizer(model, config, steps=2), row_loss(TaskConfig(), config, labels)
         step = make_step(model, optimizer, loss, choose_devices("none"), network=packed, xla=False)
         batches = PackedBatches(rows, 32, TOKENIZER.pad_id, packing_needs(model))
         (batch,) = batches.make_batches(batches.order(0)[0])
-        losses[name] = np.array(float(step([batch], [np.ones(32)], number).loss))
+        result = step([batch], [np.ones(32)], number)
+        losses[name], losses[f"{name}_norm"] = np.array(float(result.loss)), np.array(float(result.gradient_norm))
     return losses
 
 

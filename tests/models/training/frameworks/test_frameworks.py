@@ -17,6 +17,7 @@ CASES: dict[str, dict[str, Any]] = {
     "labels": {"label_smoothing": 0.1, "class_weights": {"yes": 2.0}},
     "pairs": {"task": "multi_label", "pairs": True, "accumulate": 3, "steps": 12},
     "numbers": {"task": "regression", "ema_momentum": 0.9, "layer_decay": 0.8, "steps": 12},
+    "remat": {"remat": True, "steps": 12},
     "half": {"precision": "mixed_float16", "steps": 3},
 }
 
@@ -49,6 +50,8 @@ def test_steps_are_those_of_tensorflow(
     with np.load(tmp_path / "labels-out.npz") as found:
         assert found["dropped"] == found["dropped_again"], "dropout depends on the seed and the step"
         assert abs(found["dropped"] - found["dropped_next"]) > 1e-4
+        for kind in ("", "_norm"):
+            np.testing.assert_allclose(found[f"dropped_remat{kind}"], found[f"dropped{kind}"], rtol=1e-4)
     with np.load(tmp_path / "half-out.npz") as found:  # rounding differs, so only the start can be compared
         for key in ("losses", "norms"):
             np.testing.assert_allclose(found[key][0], expected["half"][key][0], rtol=0.02)

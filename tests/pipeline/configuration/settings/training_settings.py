@@ -19,6 +19,7 @@ from setting_effects import Setting, scratch, setting
 
 from models.config import TaskConfig, TrainConfig
 from models.errors import TrainingError
+from models.network.rematerialized import Rematerialized
 from models.training.elsewhere.environments import FOLDER_VARIABLE, python_variable, require_interpreter
 from models.training.frameworks.contract import make_step
 from models.training.frameworks.devices import choose_devices
@@ -203,6 +204,21 @@ def _(a: Setting, b: Setting) -> None:
 
         train(here, on_progress=note)
         assert found == {expected}
+
+
+@setting("train.remat", False, True, base={**QUICK, "train.epochs": 1}, steps="Trainer")
+def _(a: Setting, b: Setting) -> None:
+    calls = []
+    with pytest.MonkeyPatch.context() as patch:
+        forward = Rematerialized.call
+        patch.setattr(
+            Rematerialized, "call", lambda self, *args, **kw: calls.append(self) or forward(self, *args, **kw)
+        )
+        kept = train(a)
+        assert not calls
+        again = train(b)
+    assert calls
+    assert again.report["history"][0]["loss"] == pytest.approx(kept.report["history"][0]["loss"], rel=1e-4)
 
 
 @setting("train.backend", "jax", "torch", steps="Trainer")
