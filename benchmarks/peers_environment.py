@@ -15,7 +15,7 @@ def peers_environment(out: Path, lock: Path) -> str:
     if not ready.exists() or ready.read_bytes() != lock.read_bytes():
         uv = str(Path(sys.executable).parent / "uv")
         subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], check=True)
-        install = [uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "--no-deps"]
+        install = [uv, "pip", "install", "--quiet", "--no-config", "--python", python, "--require-hashes", "--no-deps"]
         subprocess.run([*install, "-r", str(lock)], check=True, env={**os.environ, "VIRTUAL_ENV": str(folder)})
         ready.write_bytes(lock.read_bytes())
     return python
