@@ -101,10 +101,14 @@ def calibrated_loss(logits: np.ndarray, targets: np.ndarray, several: bool) -> f
         logits: [N, C] float.
         targets: int [N], or [N, C] with 1 where the row has the label.
         several: whether each label has its own probability (`multi_label`).
+
+    Returns:
+        With fewer rows than a temperature needs, the loss as it is.
     """
 
     def lowest(losses: Callable[[float, int], np.ndarray]) -> float:
-        temperature = _minimize(lambda tried: float(losses(tried, sample).mean()))
+        few = len(targets) < FEWEST_ROWS
+        temperature = 1.0 if few else _minimize(lambda tried: float(losses(tried, sample).mean()))
         return float(losses(temperature, 1).mean())
 
     sample = max(1, logits.size // _ENOUGH_VALUES)  # every so many rows, to find the temperature

@@ -135,9 +135,9 @@ class EncoderConfig(ConfigSection):
     """Width in tokens of a convolution before the first layer; 1: no convolution."""
     linear_rows: int = Field(131_071, ge=0, le=10_000_000)
     """Most rows for pairs of neighbouring tokens in a linear model of TF-IDF features (of two texts: of what they
-    share), which is fitted first and whose logits are added to the encoder's, with the weight that suits the eval rows.
-    With 0, with more than 200 labels, or with more than 10 million labels times tokens, there is no linear model, and
-    the encoder does not see which tokens two texts share."""
+    share and what one has), which is fitted first and whose logits are added to the encoder's, with the weight that
+    suits the eval rows. With 0, with more than 200 labels, or with more than 10 million labels times tokens, there is
+    no linear model, and the encoder does not see which tokens two texts share."""
     bigrams: int = Field(0, ge=0, le=1_000_000)
     """Number of pairs of neighbouring tokens with their own embedding, of those that occur at least three times."""
     dropout: Dropout = 0.3
@@ -175,9 +175,9 @@ class PresetConfig(ConfigSection):
     frozen: `freeze` has no effect then."""
     linear_rows: int = Field(131_071, ge=0, le=10_000_000)
     """Most rows for pairs of neighbouring tokens in a linear model of TF-IDF features (of two texts: of what they
-    share), whose logits are added to the encoder's with the weight that suits the eval rows. With 0, with more than 200
-    labels, with more than 10 million labels times tokens, or for two texts with RoBERTa's tokenizer, there is no linear
-    model."""
+    share and what one has), whose logits are added to the encoder's with the weight that suits the eval rows. With 0,
+    with more than 200 labels, with more than 10 million labels times tokens, or for two texts with RoBERTa's tokenizer,
+    there is no linear model."""
     dropout: Dropout = 0.1
     """Share of activations dropped before the head in training; the encoder keeps its own rates."""
     pooling: Literal["auto", "cls", "mean"] = "auto"
@@ -248,8 +248,8 @@ class TrainConfig(ConfigSection):
     turns it off."""
     metric: Literal["auto", "loss", "accuracy", "macro_f1", "micro_f1", "mse", "spearman", "calibrated_loss"] = "auto"
     """The eval metric that decides which epoch is best. `auto`: accuracy, micro_f1 or spearman, by the task; macro_f1
-    with balanced `class_weights`; calibrated_loss for labels learned on top of the linear model, as from scratch. It is
-    the log loss that the best temperature would give."""
+    with balanced `class_weights`; from scratch, if the encoder is trained on top of a linear model, calibrated_loss
+    instead of accuracy: the log loss that the best temperature would give."""
     backend: Literal["tensorflow", "jax", "torch"] = "tensorflow"
     """The framework that trains. JAX and PyTorch do so in an environment of their own (`transom backends`); everything
     before and after stays on TensorFlow."""
@@ -261,7 +261,7 @@ class TrainConfig(ConfigSection):
     """Compile the forward and backward pass with XLA, inside each replica."""
     remat: bool = False
     """Compute the activations of Transformer layers again in the backward pass instead of keeping them: less memory,
-    more time, the same result."""
+    more time, the same loss and gradients. Not while an encoder is tuned on pairs of rows (`contrastive`)."""
     onednn: Literal["auto", "on", "off"] = "auto"
     """oneDNN kernels on the CPU, set before TensorFlow is loaded. `auto`: on."""
     seed: int = Field(0, ge=0, lt=2**31)

@@ -85,6 +85,7 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
         baselines[0].outputs["baselines"] if baselines else None,
         task=config.task,
         evaluation=config.evaluation,
+        # A user judges models by the task's metric, whatever chose the epoch.
         training_metric=deciding_metric(config.task, config.train, stacked=False),
     )
     served = ServingGate(examples, trainer.outputs["model"], task=config.task, serving=config.serving)

@@ -1,6 +1,6 @@
 """The candidate and the baselines on the same rows. No TensorFlow.
 
-The baselines are judged by the metric that decides which epoch is best: who sets `train.metric` to macro_f1, because
+The baselines are judged by `train.metric`, or for "auto" by the task's own metric: who sets it to macro_f1, because
 rare labels matter, does not want to be stopped for a lower accuracy. The trivial answer is the best constant by
 accuracy, micro-F1 or mean squared error. A constant has no rank correlation, so for a regression the mean is compared
 by `mse`.

@@ -140,7 +140,7 @@ class Evaluator(Step, executor=Executor, code=("tfx_bsl",)):
         evaluation: EvaluationConfig,
         training_metric: str = "auto",
     ) -> None:
-        """`examples`: raw rows. `training_metric`: which a user would choose epochs by; baselines are judged by it."""
+        """`examples`: raw rows. `training_metric`: judges the baselines; `train.metric`, or for auto the task's own."""
         settings = {
             "task": task.model_dump_json(),
             "config": evaluation.model_dump_json(),

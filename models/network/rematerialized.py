@@ -27,7 +27,8 @@ def is_seed(variable: Any) -> bool:
 class Rematerialized(keras.layers.Layer):
     """A layer, with the same weights, that is run once more for its gradients; the same without training.
 
-    Dropout drops the same units both times, and on TensorFlow and JAX those that the layer alone would drop, too.
+    Dropout drops the same units both times. On CPUs they are those that the layer alone would drop, unless a model
+    calls the layer more than once.
     """
 
     def __init__(self, layer: keras.layers.Layer, **kwargs: Any) -> None:
@@ -56,6 +57,7 @@ class Rematerialized(keras.layers.Layer):
         drawn = [ops.convert_to_tensor(seed.value) for seed in seeds]
         weights: list[tuple[Any, Any]] = []
         if keras.backend.backend() == "jax":  # TensorFlow finds gradients of variables, but not of their values
+            # In half precision these are rounded already, as every sublayer would round them.
             weights = [(variable, variable.value) for variable in self.layer.variables if not is_seed(variable)]
 
         def run(*given: Any) -> Any:

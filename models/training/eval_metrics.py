@@ -30,7 +30,7 @@ def deciding_metric(task: TaskConfig, config: TrainConfig, *, stacked: bool) -> 
         return config.metric
     if config.class_weights == "balanced" and task.type != "regression":
         return "macro_f1"
-    return "calibrated_loss" if stacked and task.type != "regression" else _AUTO[task.type]
+    return "calibrated_loss" if stacked and task.type == "single_label" else _AUTO[task.type]
 
 
 def is_better(metric: str, found: Mapping[str, Any], best: Mapping[str, Any] | None) -> bool:

@@ -83,11 +83,12 @@ def explain_step_errors(config: TrainConfig) -> Iterator[None]:
     except Exception as error:
         kind = type(error).__name__
         if kind in _TOO_LITTLE_MEMORY or any(sign in str(error) for sign in _SIGNS_OF_TOO_LITTLE_MEMORY):
+            remat = "" if config.remat else "set train.remat to true, "
             raise TrainingError(
                 "the device has too little memory for a training step",
                 got=_first_line(error),
                 expected=f"room for {config.batch_size} rows",
-                fix="halve train.batch_size and double train.accumulate, or lower tokenizer.max_length",
+                fix=f"{remat}halve train.batch_size and double train.accumulate, or lower tokenizer.max_length",
             ) from error
         if config.xla and kind in _CANNOT_COMPILE:
             raise TrainingError(

@@ -141,10 +141,9 @@ def _model(config: ProjectConfig) -> Iterator[Problem]:
             "nothing, because LoRA freezes the encoder except for its low-rank updates",
             "remove one of the two",
         )
-    elif model.freeze == "encoder" and "layer_decay" in multiples:
-        yield from _unused_settings(
-            config, ("train.layer_decay",), "model.freeze is 'encoder': no layer below the head learns"
-        )
+    elif model.freeze == "encoder":
+        keys = ("train.remat", *(f"train.{key}" for key in multiples if key == "layer_decay"))
+        yield from _unused_settings(config, keys, "model.freeze is 'encoder': no layer below the head learns")
 
 
 def _training(config: ProjectConfig) -> Iterator[Problem]:

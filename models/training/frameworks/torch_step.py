@@ -72,7 +72,9 @@ class TorchStep:
         ):
             logits = self._network(dict(zip(names, features, strict=True)), training=True).float() + base
             loss = (shares * self._loss(targets, logits)).sum()
-            found = torch.autograd.grad(loss * scale, leaves, allow_unused=True)
+            # In this thread, where the scope is: with `train.remat`, layers run again in the backward pass.
+            with torch.autograd.set_multithreading_enabled(False):
+                found = torch.autograd.grad(loss * scale, leaves, allow_unused=True)
         pairs = zip(found, leaves, strict=True)
         return [loss.detach(), *(torch.zeros_like(leaf) if one is None else one for one, leaf in pairs)]
 

@@ -35,6 +35,7 @@ DRAWN = 7  # random draws before
 def loss_and_gradients(model: keras.Model, remat: bool, xla: bool) -> list[np.ndarray]:
     """Of the packed lines, with dropout."""
     network = packed_model(model, remat=remat)
+    assert remat == any(isinstance(layer, Rematerialized) for layer in network._flatten_layers())
     seeds = [(variable, [11, DRAWN]) for variable in model.non_trainable_variables if is_seed(variable)]
     assert seeds, "there is dropout"
 
@@ -62,7 +63,7 @@ def test_an_encoder_from_scratch(xla: bool) -> None:
     assert_alike(build_model(config, tokenizer=TOKENIZER, outputs=3), xla)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in sorted(tiny_checkpoints.CONFIGS) if kind != "albert"])
+@pytest.mark.parametrize("kind", sorted(tiny_checkpoints.CONFIGS))
 def test_a_preset_of_each_family(kind: str, tmp_path: Path) -> None:
     tiny_checkpoints.write(tmp_path, kind)
     tokenizer = preset_tokenizer(str(tmp_path), 24)

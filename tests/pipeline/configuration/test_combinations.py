@@ -100,6 +100,7 @@ def configure(folder: Path, **groups: Any) -> Any:
         (PRESET | {"model.lora_rank": 4, "model.freeze": 2}, "model.freeze", "remove one"),
         (PRESET | {"model.freeze": "encoder", "train.layer_decay": 0.9}, "train.layer_decay", "no layer below"),
         (PRESET | {"model.freeze": True}, "model.freeze", "'encoder' or a number"),
+        (PRESET | {"model.freeze": "encoder", "train.remat": True}, "train.remat", "no layer below"),
         ({"train.contrastive": "on"}, "train.contrastive", "an encoder from scratch"),
         (PRESET | {"train.contrastive": "on", "model.freeze": "encoder"}, "train.contrastive", "that is frozen"),
         (PRESET | {"train.contrastive": "on", "model.lora_rank": 4}, "train.contrastive", "LoRA"),

@@ -12,8 +12,9 @@ def fill_surface(model: keras.Model, seed: int = 0) -> None:
     if layer is None:
         return
     generator = np.random.default_rng(seed)
-    count = 2 * layer.vocabulary if layer.two_texts else layer.vocabulary + layer.pairs
-    idf = generator.uniform(0.5, 2.0, layer.vocabulary if layer.two_texts else count)
+    size = layer.vocabulary + layer.pairs
+    count = 2 * size if layer.two_texts else size
+    idf = generator.uniform(0.5, 2.0, size)
     layer.set_weights_of_rows(generator.normal(0, 0.5, (count, layer.outputs)), idf)
     if layer.two_texts:
         idf[:5] = 0.0  # special tokens

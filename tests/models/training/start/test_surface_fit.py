@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from sentencepiece import SentencePieceProcessor
@@ -111,6 +113,33 @@ def test_two_texts_are_compared() -> None:
     layer, unseen, rows = fitted(ids, np.array(numbers, np.float32), "regression", segments)
     assert np.corrcoef(unseen[:, 0], numbers)[0, 1] > 0.9
     assert np.corrcoef(logits(layer, rows)[:, 0], numbers)[0, 1] > 0.9
+
+
+def test_the_neighbours_that_two_texts_share_decide() -> None:
+    """Both texts have the same tokens; only where they have 5 6 beside each other, the label is 1."""
+    source = np.random.default_rng(3)
+
+    def pairs(count: int) -> tuple[list[list[int]], np.ndarray, list[list[int]]]:
+        labels = source.integers(0, 2, count).astype(np.int32)
+        ids = []
+        for label in labels:
+            first = [[5, 6], *([int(t)] for t in source.permutation(np.arange(7, 20))[:3])]
+            others = [[5], [6]] if not label else [[5, 6]]
+            order = [
+                [t for k in source.permutation(len(part)) for t in part[k]] for part in (first, others + first[1:])
+            ]
+            ids.append([1, *order[0], 2, *order[1], 2])
+        segments = [[0] * (row.index(2) + 1) + [1] * (len(row) - row.index(2) - 1) for row in ids]
+        return ids, labels, segments
+
+    ids, labels, segments = pairs(400)
+    layer, _, _ = fitted(ids, labels, segments=segments)
+    weights = np.array(layer.table)[2 * 40 :]
+    assert np.abs(weights).max() > 0.1, "the rows of pairs are used"
+    more, expected, sides = pairs(200)
+    found = logits(layer, TokenRows.from_lists(more, expected, sides)).argmax(1)
+    together = np.array([any(a == 5 and b == 6 for a, b in pairwise(row[row.index(2) :])) for row in more])
+    assert (found == together).mean() > 0.9
 
 
 def test_every_family_of_tokenizers_has_spellings() -> None:
