@@ -106,17 +106,11 @@ def calibrated_loss(logits: np.ndarray, targets: np.ndarray, several: bool) -> f
         With fewer rows than a temperature needs, the loss as it is.
     """
 
-    def lowest(losses: Callable[[float, int], np.ndarray]) -> float:
-        few = len(targets) < FEWEST_ROWS
-        temperature = 1.0 if few else _minimize(lambda tried: float(losses(tried, sample).mean()))
-        return float(losses(temperature, 1).mean())
-
-    sample = max(1, logits.size // _ENOUGH_VALUES)  # every so many rows, to find the temperature
-    if several:
-        signed = np.where(targets > 0.5, -logits, logits)
-        return lowest(lambda temperature, every: np.logaddexp(0.0, signed[::every] / temperature))
-    margins = logits - logits[np.arange(len(targets)), targets][:, None]
-    return lowest(lambda temperature, every: np.asarray(special.logsumexp(margins[::every] / temperature, axis=1)))
+    losses = _losses_per_label(_signed(logits, targets)) if several else _losses_of_one_label(logits, targets)
+    sample = slice(None, None, max(1, logits.size // _ENOUGH_VALUES))
+    few = len(targets) < FEWEST_ROWS
+    temperature = 1.0 if few else _minimize(lambda tried: float(losses(sample, tried).mean()))
+    return float(losses(slice(None), temperature).mean())
 
 
 def probabilities(logits: np.ndarray, task: TaskConfig, temperatures: Sequence[float] = ()) -> np.ndarray:
@@ -148,43 +142,53 @@ def undo(calibrated: np.ndarray, several: bool, temperatures: Sequence[float]) -
     return joint
 
 
+_Losses = Callable[[Any, Any], np.ndarray]
+"""From an index or a mask of rows, and temperatures, to the losses of these rows; 1 leaves the logits as they are."""
+
+
+def _losses_of_one_label(logits: np.ndarray, targets: np.ndarray) -> _Losses:
+    # The loss of a row is log(sum(exp(every logit - the right one))).
+    margins = logits - logits[np.arange(len(targets)), targets][:, None]
+    return lambda chosen, temperatures: np.asarray(special.logsumexp(margins[chosen] / temperatures, axis=1))
+
+
+def _signed(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The margins of yes-or-no predictions, [N, C]: the logit of what is true."""
+    return np.where(targets > 0.5, logits, -logits)
+
+
+def _losses_per_label(margins: np.ndarray) -> _Losses:
+    return lambda chosen, temperatures: np.asarray(np.logaddexp(0.0, -margins[chosen] / temperatures).mean(axis=1))
+
+
 _Fitted = tuple[tuple[float, ...], list[str]]
 """The temperatures, and sentences for the user."""
 
 
 def _one_temperature(logits: np.ndarray, targets: np.ndarray, labels: Sequence[str]) -> _Fitted:
-    rows = np.arange(len(targets))
-    if why := _why_not(len(rows), bool((logits.argmax(axis=1) != targets).any())):
+    if why := _why_not(len(targets), bool((logits.argmax(axis=1) != targets).any())):
         return (), [why]
-    # The loss of a row is log(sum(exp(every logit - the right one))).
-    margins = logits - logits[rows, targets][:, None]
-
-    def losses(chosen: np.ndarray, temperatures: np.ndarray) -> np.ndarray:
-        return np.asarray(special.logsumexp(margins[chosen] / temperatures, axis=1))
+    losses = _losses_of_one_label(logits, targets)
 
     def fitted(chosen: np.ndarray) -> np.ndarray:
         return np.array([_minimize(lambda temperature: float(losses(chosen, temperature).mean()))])
 
-    return _if_it_helps(fitted, losses, len(rows))
+    return _if_it_helps(fitted, losses, len(targets))
 
 
 def _temperature_per_label(logits: np.ndarray, targets: np.ndarray, labels: Sequence[str]) -> _Fitted:
     """A label's own temperature; that of all labels together where the label has too few rows for its own."""
-    true = targets > 0.5
-    margins = np.where(true, logits, -logits)
+    true, margins = targets > 0.5, _signed(logits, targets)
     wrong = margins < 0
     if why := _why_not(len(true), bool(wrong.any())) or _why_not_pooled(int(true.sum()), true.size):
         return (), [why]
     enough = (np.minimum(true.sum(axis=0), (~true).sum(axis=0)) >= FEWEST_OUTCOMES) & wrong.any(axis=0)
 
-    def losses(chosen: np.ndarray, temperatures: np.ndarray) -> np.ndarray:
-        return np.asarray(np.logaddexp(0.0, -margins[chosen] / temperatures).mean(axis=1))
-
     def fitted(chosen: np.ndarray) -> np.ndarray:
         pooled = _of_margins(margins[chosen])
         return np.array([_of_margins(margins[chosen, i]) if own else pooled for i, own in enumerate(enough)])
 
-    temperatures, notes = _if_it_helps(fitted, losses, len(true))
+    temperatures, notes = _if_it_helps(fitted, _losses_per_label(margins), len(true))
     if enough.all() or not temperatures:
         return temperatures, notes
     names = [repr(labels[index]) for index in np.flatnonzero(~enough)]
@@ -219,14 +223,12 @@ def _why_not_pooled(true: int, cells: int) -> str:
     )
 
 
-def _if_it_helps(
-    fitted: Callable[[np.ndarray], np.ndarray], losses: Callable[[np.ndarray, np.ndarray], np.ndarray], rows: int
-) -> _Fitted:
+def _if_it_helps(fitted: Callable[[np.ndarray], np.ndarray], losses: _Losses, rows: int) -> _Fitted:
     """The temperatures of all rows, if those of some rows lower the loss of the others: few rows may mislead.
 
     Args:
         fitted: the temperatures of the rows that a mask bool [N] chooses.
-        losses: the losses of these rows with temperatures; 1 leaves the logits as they are.
+        losses: of the rows that it chooses.
     """
     fold = np.random.default_rng(0).permutation(rows) % _FOLDS
     if rows < ENOUGH_ROWS:

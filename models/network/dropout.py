@@ -10,7 +10,14 @@ from typing import Any
 
 import keras
 
+DRAWS_PER_CALL = 16
+"""Most random draws of a dropout layer in one call of the layer that contains it."""
 _VALUES = 2**16
+
+
+def is_seed(variable: Any) -> bool:
+    """Whether a variable is the state of a random generator."""
+    return str(variable.path).endswith("seed_generator_state")
 
 
 class LeanDropout(keras.layers.Dropout):

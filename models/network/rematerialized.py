@@ -13,15 +13,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from models.network.dropout import KeptMasks
-
-DRAWS_PER_CALL = 16
-"""Most random draws of a dropout layer in one call of the layer that contains it."""
-
-
-def is_seed(variable: Any) -> bool:
-    """Whether a variable is the state of a random generator."""
-    return str(variable.path).endswith("seed_generator_state")
+from models.network.dropout import DRAWS_PER_CALL, KeptMasks, is_seed
 
 
 class Rematerialized(keras.layers.Layer):

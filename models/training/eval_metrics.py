@@ -76,15 +76,15 @@ def compute(
     logits, several = logits.astype(np.float64), task.type == "multi_label"
     if task.type == "regression":
         return _regression(logits, targets, labels)
-    if not several:
-        found = _single_label(logits, targets, labels)
-    else:
+    if several:
         # At 0.5 no temperature changes a prediction.
         fitted = calibration.fit(
             logits, targets, task, labels.labels, calibrate=calibrate and task.threshold != 0.5, metric=metric
         )
         predicted = calibration.probabilities(logits, task, fitted.temperatures) >= np.float32(fitted.threshold)
         found = _multi_label(logits, targets, predicted, labels)
+    else:
+        found = _single_label(logits, targets, labels)
     if metric != "calibrated_loss" or not math.isfinite(found["loss"]):
         return found
     return {**found, "calibrated_loss": calibration.calibrated_loss(logits, targets, several)}

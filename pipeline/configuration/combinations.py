@@ -142,7 +142,7 @@ def _model(config: ProjectConfig) -> Iterator[Problem]:
             "remove one of the two",
         )
     elif model.freeze == "encoder":
-        keys = ("train.remat", *(f"train.{key}" for key in multiples if key == "layer_decay"))
+        keys = ["train.remat", *(["train.layer_decay"] if "layer_decay" in multiples else [])]
         yield from _unused_settings(config, keys, "model.freeze is 'encoder': no layer below the head learns")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from models.network.rematerialized import is_seed
+from models.network.dropout import is_seed
 
 INITIAL, TRAINED = "initial.npz", "trained.npz"
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from models import runtime
-from models.network.rematerialized import DRAWS_PER_CALL, is_seed
+from models.network.dropout import DRAWS_PER_CALL, is_seed
 from models.training.batches import Batch, Features
 from models.training.frameworks.devices import TrainingDevices
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from jax import numpy as jnp
 
-from models.network.rematerialized import is_seed
+from models.network.dropout import is_seed
 from models.training.batches import Batch, Features
 from models.training.frameworks.contract import RowLoss, StepResult, draws_per_pass, passes, seed_states
 

@@ -14,8 +14,9 @@ from keras import ops
 
 from models.build import build_model
 from models.config import EncoderConfig, PresetConfig
+from models.network.dropout import is_seed
 from models.network.packed import packed_model
-from models.network.rematerialized import Rematerialized, is_seed
+from models.network.rematerialized import Rematerialized
 from models.network.transformer_layer import TransformerLayer
 from models.presets.preset import preset_tokenizer
 from tflite.host.tokenizer import Tokenizer

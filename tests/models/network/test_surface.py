@@ -84,16 +84,18 @@ def test_two_neighbours_of_both_texts_are_told_from_those_of_one() -> None:
     idf, spelling = np.ones(12 + PAIRS, np.float32), np.eye(12, dtype=np.float32)
     idf[:4] = 0.0
     # 5 6 is in both texts, twice in the second; only the first has 6 7, only the second 6 5. Nothing spans both.
-    features = pair_features(*batch([1, 5, 6, 7, 2, 5, 6, 5, 6, 2], second=5), idf, spelling, NO_NUMBERS)
-    found = {row - 2 * 12: value for row, value in _nonzero(features).items() if row >= 2 * 12}
+    given = batch([1, 5, 6, 7, 2, 5, 6, 5, 6, 2], second=5)
+
+    def rows_of_pairs() -> dict[int, float]:
+        values = _nonzero(pair_features(*given, idf, spelling, NO_NUMBERS))
+        return {row - 2 * 12: value for row, value in values.items() if row >= 2 * 12}
+
+    found = rows_of_pairs()
     shared, first, other = ((left * 9973 + right) % PAIRS for left, right in ((5, 6), (6, 7), (6, 5)))
     assert sorted(found) == sorted([shared, PAIRS + first, PAIRS + other])
     np.testing.assert_allclose(list(found.values()), 1 / np.sqrt(3), rtol=1e-4)
     idf[12 + first] = 0.0  # a pair that training does not have
-    assert PAIRS + first not in {
-        row - 2 * 12
-        for row in _nonzero(pair_features(*batch([1, 5, 6, 7, 2, 5, 6, 5, 6, 2], second=5), idf, spelling, NO_NUMBERS))
-    }
+    assert PAIRS + first not in rows_of_pairs()
 
 
 def test_equal_texts_cover_each_other() -> None:
