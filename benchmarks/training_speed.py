@@ -25,15 +25,16 @@ import numpy as np
 import tensorflow as tf
 
 from models.build import build_model
-from models.config import PresetConfig, TaskConfig, TrainConfig
+from models.config import PresetConfig, TaskConfig
 from models.presets.preset import preset_tokenizer
 from models.presets.preset_names import MINILM
 from models.training.batches import Batch, Batches
 from models.training.frameworks.contract import make_step
-from models.training.frameworks.devices import choose_devices
+from models.training.frameworks.devices import default_device
 from models.training.loss import row_loss
 from models.training.optimizer import make_optimizer
 from models.training.token_rows import TokenRows
+from models.training_config import TrainConfig
 from tflite.host.labels import LabelSpace
 
 STEPS = 3
@@ -99,7 +100,7 @@ def _model(preset: str, freeze: str) -> keras.Model:
 def _own(preset: str, batches: list[Batch], *, freeze: str, xla: bool) -> Callable[[], None]:
     model, config = _model(preset, freeze), TrainConfig(learning_rate=5e-5)
     loss = row_loss(TaskConfig(), config, LabelSpace(("a", "b"), (1, 1), 2))
-    step = make_step(model, make_optimizer(model, config, steps=1000), loss, choose_devices("none"), xla=xla)
+    step = make_step(model, make_optimizer(model, config, steps=1000), loss, default_device(), xla=xla)
     weights = np.ones(len(batches[0].rows))
 
     def run() -> None:

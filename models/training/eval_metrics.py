@@ -10,7 +10,8 @@ import numpy as np
 from scipy import special
 
 from models import calibration, shared_metrics
-from models.config import TaskConfig, TrainConfig
+from models.config import TaskConfig
+from models.training_config import TrainConfig
 from tflite.host.labels import LabelSpace
 
 _LOWER_IS_BETTER = frozenset({"loss", "calibrated_loss", "mse"})

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -49,6 +50,16 @@ class Fusion:
     def apply(self, encoder: np.ndarray, linear: np.ndarray) -> np.ndarray:
         """Float32 [N, C] each, to the same."""
         return (self.encoder * encoder + self.linear * linear + self.offset).astype(np.float32)
+
+
+def fuse(
+    encoder: np.ndarray, linear: np.ndarray | None, targets: np.ndarray, **options: Any
+) -> tuple[np.ndarray, Fusion | None]:
+    """The sum of the logits, and what `fit` found; the encoder's alone and None if there is no linear model."""
+    if linear is None:
+        return encoder, None
+    found = fit(encoder, linear, targets, **options)
+    return found.apply(encoder, linear), found
 
 
 def fit(

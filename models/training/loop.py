@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from models import calibration
-from models.config import TaskConfig, TrainConfig
+from models.config import TaskConfig
 from models.errors import Interrupted
 from models.network.packed import packed_model, packing_needs
 from models.training import eval_metrics, fusion
@@ -32,6 +32,7 @@ from models.training.resuming.stopping import StopRequest, StopRequested, stoppa
 from models.training.token_rows import TokenRows
 from models.training.training_checks import eval_loss_not_finite, explain_step_errors, loss_not_finite
 from models.training.training_report import TensorBoardWriter, describe_interruption
+from models.training_config import TrainConfig
 from tflite.host.labels import LabelSpace
 
 # Reading a loss waits for the device, so losses are read in groups.
@@ -73,7 +74,7 @@ class Loop:
         self.on_progress = on_progress or (lambda progress: None)
         self.on_note = on_note or (lambda text: None)
         self.epochs = int(config.epochs or 1)
-        shared: dict[str, Any] = {"pad_id": pad_id, "needs": packing_needs(model), "replicas": devices.replicas}
+        shared: dict[str, Any] = {"pad_id": pad_id, "needs": packing_needs(model), **devices.packing}
         self.batches = PackedBatches(train, batch_size=config.batch_size, seed=config.seed, **shared)
         self.evaluation = PackedBatches(evaluation, batch_size=2 * config.batch_size, **shared)
         self.steps_per_epoch = math.ceil(len(self.batches) / config.accumulate)
@@ -115,12 +116,14 @@ class Loop:
         self.checkpoints = Checkpoints(checkpoint_dir, resume_key, self.on_note)
         self.board = TensorBoardWriter(log_dir)
         with self.checkpoints.open(), contextlib.closing(self.board), stoppable() as self.stop:
+            self.stop.agree = self.devices.group.any
             self._resume()
             self.before, self.started = self.position.seconds, time.perf_counter()
             start = (self.position.epoch, self.position.step)
             try:
                 if self.prepare is not None and self.resumed_at is None:
                     self.prepare(self.stop)
+                    self.devices.group.synchronize(self.variables)
                     self._save()
                 while self.position.epoch < self.epochs and not self.has_stalled():
                     self._epoch()
@@ -128,6 +131,7 @@ class Loop:
                     self._save()
                 with self.devices.scope():
                     self.checkpoints.restore_best(self.model.trainable_variables)
+                    self.devices.group.synchronize(self.model.trainable_variables)
                     if self.best_logits is None:  # the best epoch was trained before the training was resumed
                         self.best_logits, self.fusion = self._fuse(self._predict_eval())
                     self.stop.check()
@@ -142,7 +146,8 @@ class Loop:
 
     def _resume(self) -> None:
         with self.devices.scope():
-            restored = self.checkpoints.load(self.variables)
+            restored = self.devices.group.from_first(self.checkpoints.load(self.variables))
+            self.devices.group.synchronize(self.variables)
         if restored.state is not None:
             self.position = Position(**restored.state)
             self.resumed_at = self.position.total_steps
@@ -246,11 +251,8 @@ class Loop:
 
     def _fuse(self, encoder: np.ndarray) -> tuple[np.ndarray, Fusion | None]:
         """The eval logits as the finished model gives them, and how it adds the linear model's."""
-        if self.linear is None:
-            return encoder, None
         default = float(self.batches.rows.base_logits is not None)
-        found = fusion.fit(encoder, self.linear, self.targets, task=self.task, labels=self.labels, default=default)
-        return found.apply(encoder, self.linear), found
+        return fusion.fuse(encoder, self.linear, self.targets, task=self.task, labels=self.labels, default=default)
 
     def _close_epoch(self, logits: np.ndarray, traces: int) -> None:
         position, (logits, fused) = self.position, self._fuse(logits)

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from models.config import TaskConfig, TrainConfig
+from models.config import TaskConfig
 from models.errors import TrainingError
 from models.training.frameworks.contract import RowLoss
+from models.training_config import TrainConfig
 from tflite.host.labels import LabelSpace
 
 

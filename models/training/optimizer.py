@@ -11,8 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from models.config import TrainConfig
 from models.training.frameworks.devices import TrainingDevices
+from models.training_config import TrainConfig
 
 # Measured on the data sets of benchmarks/README.md: a pretrained encoder learns fast in four epochs if its lower layers
 # change slowly (layer-wise rates: Howard and Ruder 2018, Sun et al. 2019) and its new head fast: at the encoder's rate,

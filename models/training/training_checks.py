@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from models.config import TaskConfig, TrainConfig
+from models.config import TaskConfig
 from models.errors import TrainingError
 from models.training.token_rows import TokenRows
+from models.training_config import TrainConfig
 from tflite.host.labels import LabelSpace
 
 # By name, because only one of the frameworks is installed where this runs. TensorFlow's, PyTorch's, NumPy's.

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from models.config import TaskConfig, TrainConfig
+from models.config import TaskConfig
 from models.network.surface import Surface
 from models.network.token_features import BigramRows
 from models.training.frameworks.devices import choose_devices
@@ -28,6 +28,7 @@ from models.training.start.surface_fit import fit_surface, surface_logits
 from models.training.token_rows import TokenRows
 from models.training.training_checks import check_rows
 from models.training.training_report import describe_end, make_report
+from models.training_config import TrainConfig
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
 
@@ -102,7 +103,9 @@ def train(
         Interrupted: a signal ended the training; a checkpoint keeps its state.
     """
     check_rows(train, evaluation, labels, task, tokenizer.max_length)
-    devices = choose_devices(config.strategy)
+    devices = choose_devices(config)
+    if config.strategy == "mirrored" and devices.strategy_name == "none" and on_note is not None:
+        on_note("train.strategy is mirrored, but there is one device; a CPU is several with train.devices")
     if config.precision == "auto":
         config = config.model_copy(update={"precision": devices.precision})
     with _policy(config.precision):
@@ -186,7 +189,7 @@ def _tune(
 ) -> None:
     """Tunes the loop's model on pairs of rows; under a strategy, a copy of it on the default device."""
     loop.on_note(plan.describe())
-    model, mirrored = loop.model, loop.devices.strategy_name != "none"
+    model, mirrored = loop.model, loop.devices.mirrors_variables
     if mirrored:
         model = make_model()
         _copy_weights(loop.model, model)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from components.evaluation.slices import length_slices
 from components.evaluation.thresholds import LABEL_SLICE, LENGTH_SLICE
 from models.config import PresetConfig
+from models.training_config import TrainConfig
 from pipeline.config import ProjectConfig
 from pipeline.configuration.setting_keys import Problem, as_written, default_of, value_of
 
@@ -150,10 +151,8 @@ def _training(config: ProjectConfig) -> Iterator[Problem]:
     task, train = config.task, config.train
     if train.strategy == "tpu" and not train.xla:
         yield Problem("train.xla", "false", "true, because a TPU runs only code compiled by XLA", "remove it")
+    yield from _devices(train)
     if train.backend != "tensorflow":
-        if train.strategy in ("mirrored", "tpu"):
-            expected = f"auto or none: with train.backend {train.backend}, training uses one device"
-            yield Problem("train.strategy", repr(train.strategy), expected, "remove it")
         why = f"train.backend is {train.backend}"
         yield from _unused_settings(config, ("train.xla", "train.onednn"), why)
     if train.contrastive == "on" and (got := _no_pairs_of_rows(config)):
@@ -166,6 +165,24 @@ def _training(config: ProjectConfig) -> Iterator[Problem]:
             f"task.threshold between these two; it is {task.threshold:g}",
             "lower label_smoothing, or move the threshold",
         )
+
+
+def _devices(train: TrainConfig) -> Iterator[Problem]:
+    if train.strategy == "tpu" and train.backend != "tensorflow":
+        expected = f"auto, none or mirrored: with train.backend {train.backend}, there is no TPU strategy"
+        yield Problem("train.strategy", "'tpu'", expected, "remove it")
+    if train.shards > 1 and train.backend != "jax":
+        expected = f"1: with train.backend {train.backend}, each device has the whole model"
+        yield Problem("train.shards", str(train.shards), expected, "remove it, or set train.backend to jax")
+    elif train.shards > 1 and train.strategy not in ("auto", "mirrored"):
+        yield Problem("train.shards", str(train.shards), f"1, with train.strategy {train.strategy}", "remove one")
+    elif train.devices is not None and train.devices % train.shards:
+        expected = f"a divisor of train.devices, which is {train.devices}"
+        yield Problem("train.shards", str(train.shards), expected)
+    if (train.devices or 1) > 1 and train.strategy in ("none", "tpu"):
+        uses = "one device" if train.strategy == "none" else "the whole TPU"
+        expected = f"nothing: train.strategy {train.strategy} uses {uses}"
+        yield Problem("train.devices", str(train.devices), expected, "remove one of the two")
 
 
 def _no_pairs_of_rows(config: ProjectConfig) -> str:

@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 from components.config import EvaluationConfig, GateConfig, PushConfig
 from components.evaluation.thresholds import LENGTH_SLICE
-from models.config import EncoderConfig, TokenizerConfig, TrainConfig
+from models.config import EncoderConfig, TokenizerConfig
+from models.training_config import TrainConfig
 from pipeline.init.suggested_preset import SuggestedPreset
 from pipeline.init.suggested_thresholds import suggest_thresholds, uneven_label
 from pipeline.init.table_counts import TableCounts

@@ -2,12 +2,16 @@
 
 It writes messages (`models.training.elsewhere.messages`) to what was its standard output when it started; whatever is
 printed goes to standard error. One byte on standard input tells that the initial weights are there.
+
+On PyTorch, several devices have a process each: this one starts the others, which write nothing but their errors.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +20,7 @@ import keras
 from models.errors import TransomError
 from models.training.elsewhere.handover import INITIAL, TRAINED, load_weights, save_weights
 from models.training.elsewhere.messages import Messages
+from models.training.elsewhere.replica_processes import is_first, replica_processes
 from models.training.training_request import Request
 
 
@@ -25,25 +30,49 @@ def main(folder: Path, output: int) -> int:
     Args:
         output: file descriptor for the messages.
     """
-    messages = Messages(os.fdopen(output, "w", encoding="utf-8"))
+    first = is_first()
+    messages = Messages(os.fdopen(output if first else os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
     try:
-        _train(folder, messages)
+        with contextlib.ExitStack() as stack:
+            request = Request.load(folder)
+            others = stack.enter_context(replica_processes(_count(request), folder, messages.stopped))
+            _train(request, folder, messages, others)
     except (TransomError, KeyboardInterrupt) as error:
         messages.stopped(error)
-        return 1
+        if first:
+            return 1
+        if isinstance(error, TransomError):
+            sys.stderr.write(f"{error}\n")
+            return 1
     return 0
 
 
-def _train(folder: Path, messages: Messages) -> None:
-    request = Request.load(folder)
+def _count(request: Request) -> int:
+    """The processes that train together."""
+    if keras.backend.backend() != "torch":
+        return 1
+    from models.training.frameworks.torch_group import count_processes
+
+    return count_processes(request.config.train.strategy, request.config.train.devices)
+
+
+def _train(request: Request, folder: Path, messages: Messages, others: list[int]) -> None:
+    """Trains; `others`: descriptors of the further processes' standard input."""
+    if not is_first():
+        request = replace(request, checkpoint_dir=None, log_dir=None)
 
     def make_model() -> keras.Model:
         model = request.build(request.architecture)
         _wait_for_weights()
+        for descriptor in others:
+            os.write(descriptor, b"\n")
+        others.clear()
         load_weights(model, folder / INITIAL)
         return model
 
     trained = request.train(make_model, on_progress=messages.progress, on_note=messages.note)
+    if not is_first():
+        return
     save_weights(trained.model, folder / TRAINED)
     kept = trained.checkpoint
     messages.finished(

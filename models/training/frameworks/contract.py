@@ -95,11 +95,11 @@ def make_step(
     if keras.backend.backend() == "torch":
         from models.training.frameworks.torch_step import TorchStep
 
-        return TorchStep(model, optimizer, loss, **options)
+        return TorchStep(model, optimizer, loss, devices, **options)
     if keras.backend.backend() == "jax":
         from models.training.frameworks.jax_step import JaxStep
 
-        return JaxStep(model, optimizer, loss, **options)
+        return JaxStep(model, optimizer, loss, devices, **options)
     from models.training.frameworks.tensorflow_step import TensorFlowStep
 
     return TensorFlowStep(model, optimizer, loss, devices, xla=xla, key=key, **options)
@@ -113,11 +113,11 @@ def make_predictor(model: keras.Model, devices: TrainingDevices, *, xla: bool, k
     if keras.backend.backend() == "torch":
         from models.training.frameworks.torch_step import TorchPredictor
 
-        return TorchPredictor(model)
+        return TorchPredictor(model, devices)
     if keras.backend.backend() == "jax":
         from models.training.frameworks.jax_step import JaxPredictor
 
-        return JaxPredictor(model)
+        return JaxPredictor(model, devices)
     from models.training.frameworks.tensorflow_step import TensorFlowPredictor
 
     return TensorFlowPredictor(model, devices, xla=xla, key=key)

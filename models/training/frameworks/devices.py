@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 
 from models.errors import TrainingError
+from models.training.frameworks.process_group import OneProcess, ProcessGroup
+from models.training_config import TrainConfig
 
 
 @dataclass(frozen=True)
 class TrainingDevices:
     """The devices that train, under a strategy that may differ from the configured one."""
 
-    strategy_name: str  # "none", "mirrored" or "tpu"
-    strategy: Any  # TensorFlow's; its default one for "none"; None with another framework
+    strategy_name: str  # "none", "mirrored", "sharded" or "tpu"
+    strategy: Any  # TensorFlow's, its default one for "none"; JAX: keras.distribution's; else None
     names: tuple[str, ...]
-
-    @property
-    def replicas(self) -> int:
-        """Copies of the model that each take a share of a batch."""
-        return 1 if self.strategy is None else int(self.strategy.num_replicas_in_sync)
+    replicas: int = 1  # copies of the model
+    shards: int = 1  # devices of a copy
+    group: ProcessGroup = field(default_factory=OneProcess)
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """In which the model and its optimizer are made and their variables set."""
         return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
+
+    @property
+    def packing(self) -> dict[str, int]:
+        """Arguments of `PackedBatches`: JAX divides the lines of a batch itself, so that it needs a multiple; elsewhere
+        each copy of the model gets a share that is packed by itself."""
+        divides = keras.backend.backend() == "jax"
+        return {"replicas": 1, "multiple": self.replicas} if divides else {"replicas": self.replicas}
+
+    @property
+    def mirrors_variables(self) -> bool:
+        """Whether the variables are TensorFlow's mirrored ones, which only a step over all replicas can train."""
+        return keras.backend.backend() == "tensorflow" and self.strategy_name != "none"
 
     @property
     def always_compiles(self) -> bool:
@@ -39,48 +51,27 @@ class TrainingDevices:
         return "mixed_bfloat16" if self.strategy_name == "tpu" else "float32"
 
 
-def choose_devices(strategy: str) -> TrainingDevices:
-    """The devices for `TrainConfig.strategy`.
+def choose_devices(config: TrainConfig) -> TrainingDevices:
+    """The devices for `strategy`, `devices` and `shards` of the configuration.
 
-    "auto": mirrored over the GPUs if there are several, else none. "mirrored": over the GPUs, or over the logical CPUs
-    if there is no GPU; a single device needs no mirror and gives "none". "tpu": the TPU that the environment names.
-    (Several workers would be one more case here: the step and the batches already count replicas over all workers.)
-
-    JAX and PyTorch use the first device that they find.
+    On PyTorch, this process joins the others of its group (`models.training.frameworks.torch_group`).
 
     Raises:
-        TrainingError: "tpu", and none is found; or another framework than TensorFlow does not have the strategy.
+        TrainingError: there are fewer devices; a TPU is asked for, and none is found; or the framework does not have
+            the strategy.
     """
-    if keras.backend.backend() != "tensorflow":
-        if strategy in ("mirrored", "tpu"):
-            raise TrainingError(
-                f"train.strategy is {strategy}",
-                got=f"training on {keras.backend.backend()}",
-                expected="auto or none: other strategies need TensorFlow",
-                fix="set train.strategy to auto",
-            )
-        return TrainingDevices("none", None, (_first_device(),))
-    if strategy == "tpu":
-        return _tpu()
-    import tensorflow as tf
+    backend = keras.backend.backend()
+    if config.strategy == "tpu" and backend != "tensorflow":
+        raise _not_on("strategy", config.strategy, backend, "tensorflow")
+    if config.shards > 1 and backend != "jax":
+        raise _not_on("shards", config.shards, backend, "jax")
+    if backend == "jax":
+        return _jax(config)
+    if backend == "torch":
+        return _torch(config)
+    from models.training.frameworks import tensorflow_devices
 
-    gpus = [device.name for device in tf.config.list_logical_devices("GPU")]
-    cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
-    mirrored = {"auto": gpus, "mirrored": gpus or cpus}.get(strategy, [])
-    if len(mirrored) > 1:
-        return TrainingDevices("mirrored", tf.distribute.MirroredStrategy(mirrored), tuple(mirrored))
-    return TrainingDevices("none", tf.distribute.get_strategy(), tuple((gpus or cpus)[:1]))
-
-
-def _first_device() -> str:
-    """The device that Keras uses on JAX or PyTorch."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return str(jax.devices()[0])
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return tensorflow_devices.choose(config)
 
 
 def default_device() -> TrainingDevices:
@@ -109,19 +100,41 @@ def peak_device_memory_mb() -> dict[str, float]:
     return {gpu: tf.config.experimental.get_memory_info(gpu)["peak"] / 1e6 for gpu in gpus}
 
 
-def _tpu() -> TrainingDevices:
-    import tensorflow as tf
+def _jax(config: TrainConfig) -> TrainingDevices:
+    from models.training.frameworks.jax_devices import distribute, find_devices
 
-    try:
-        resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
-        tf.config.experimental_connect_to_cluster(resolver)
-        tf.tpu.experimental.initialize_tpu_system(resolver)
-    except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
-        raise TrainingError(
-            "train.strategy is tpu, but no TPU can be used",
-            got=str(error).splitlines()[0],
-            expected="a TPU that TensorFlow's TPUClusterResolver finds (TPU_NAME, or a TPU VM with libtpu)",
-            fix="run on a TPU VM, or set train.strategy to auto",
-        ) from error
-    names = tuple(device.name for device in tf.config.list_logical_devices("TPU"))
-    return TrainingDevices("tpu", tf.distribute.TPUStrategy(resolver), names)
+    found = find_devices(config)
+    names, replicas = tuple(map(str, found)), len(found) // config.shards
+    if len(found) == 1:
+        return TrainingDevices("none", None, names)
+    name = "mirrored" if config.shards == 1 else "sharded"
+    return TrainingDevices(name, distribute(found, config.shards), names, replicas, config.shards)
+
+
+def _torch(config: TrainConfig) -> TrainingDevices:
+    import torch
+
+    from models.training.frameworks.torch_group import count_processes, join
+
+    wanted, group = count_processes(config.strategy, config.devices), join()
+    if group is None:
+        if wanted > 1 and config.devices is not None:
+            raise TrainingError(
+                f"train.devices is {wanted}",
+                got="a training in one process",
+                expected=f"{wanted} processes, which `transom run` starts",
+                fix="run it by `transom run`, or by torchrun",
+            )
+        return TrainingDevices("none", None, (torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",))
+    kind = "cuda" if torch.cuda.is_available() else "cpu"
+    names = tuple(f"{kind}:{number}" for number in range(group.size))
+    return TrainingDevices("mirrored", None, names, group.size, group=group)
+
+
+def _not_on(key: str, value: object, backend: str, needed: str) -> TrainingError:
+    return TrainingError(
+        f"train.{key} is {value}",
+        got=f"training on {backend}",
+        expected=f"train.backend: {needed}, which alone has it",
+        fix=f"remove train.{key}, or set train.backend to {needed}",
+    )

@@ -16,6 +16,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from models.training.batches import Batch, Features
 from models.training.frameworks.contract import RowLoss, StepResult, passes, seed_states
+from models.training.frameworks.devices import TrainingDevices
+from models.training.frameworks.torch_group import TorchGroup
 from models.training.frameworks.torch_update import TorchUpdate
 
 _SEED_FACTOR = 1_000_003  # a prime number: seeds of different trainings hardly ever meet
@@ -29,12 +31,13 @@ class TorchStep:
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
         loss: RowLoss,
+        devices: TrainingDevices,
         *,
         network: keras.Model,
         accumulate: int,
     ) -> None:
         self._network, self._optimizer, self._loss, self._accumulate = network, optimizer, loss, accumulate
-        self._variables = model.trainable_variables
+        self._variables, self._group = model.trainable_variables, _group(devices)
         self._update = TorchUpdate(optimizer, self._variables)
         self._recorded = _Recorded(self._gradients)
         self._seed = sum(seed for _, seed in seed_states(model))
@@ -51,12 +54,16 @@ class TorchStep:
         loss: Any = 0.0
         gradients: list[torch.Tensor] = []
         for batch, weight, number in passes(batches, weights, step, self._accumulate):
-            given = _tensors((*batch.features.values(), batch.base_logits, batch.targets, weight))
+            values_of_batch = (*batch.features.values(), batch.base_logits, batch.targets, weight)
+            given = _tensors(_share(value, self._group) for value in values_of_batch)
             graph = self._recorded.graph(tuple(batch.features), values, given, scale)
-            torch.manual_seed(self._seed * _SEED_FACTOR + number)  # recording draws numbers, too
+            draws = number if self._group is None else number * self._group.size + self._group.rank
+            torch.manual_seed(self._seed * _SEED_FACTOR + draws)  # recording draws numbers, too
             part, *more = graph(values, given, scale)
             loss = loss + part
             gradients = more if not gradients else torch._foreach_add(gradients, more)
+        if self._group is not None:
+            loss, *gradients = self._group.sum([loss, *gradients])
         rate = self._optimizer.learning_rate
         return StepResult(loss, self._update(gradients), rate)
 
@@ -82,8 +89,8 @@ class TorchStep:
 class TorchPredictor:
     """`models.training.frameworks.contract.Predictor` on PyTorch."""
 
-    def __init__(self, model: keras.Model) -> None:
-        self._model, self._recorded = model, _Recorded(self._logits)
+    def __init__(self, model: keras.Model, devices: TrainingDevices) -> None:
+        self._model, self._recorded, self._group = model, _Recorded(self._logits), _group(devices)
 
     @property
     def traces(self) -> int:
@@ -93,8 +100,10 @@ class TorchPredictor:
     def __call__(self, features: Features) -> np.ndarray:
         """See `Predictor`."""
         with torch.no_grad():
-            given = _tensors(features.values())
+            given = _tensors(_share(value, self._group) for value in features.values())
             (logits,) = self._recorded.graph(tuple(features), [], given)([], given)
+            if self._group is not None:
+                logits = self._group.concatenate(logits)
             return np.asarray(logits.cpu().numpy())
 
     def _logits(
@@ -129,6 +138,18 @@ class _Recorded:
             graph.recompile()
             self._graphs[key] = graph
         return self._graphs[key]
+
+
+def _group(devices: TrainingDevices) -> TorchGroup | None:
+    return devices.group if isinstance(devices.group, TorchGroup) and devices.replicas > 1 else None
+
+
+def _share(value: np.ndarray, group: TorchGroup | None) -> np.ndarray:
+    """The part of a batch that this process computes."""
+    if group is None:
+        return value
+    size = len(value) // group.size
+    return value[group.rank * size : (group.rank + 1) * size]
 
 
 def _tensors(arrays: Any) -> list[torch.Tensor]:

@@ -85,7 +85,7 @@ def lay_out(lengths: np.ndarray, length: int, gap: int = 0) -> Layout:
     return Layout(starts, count)
 
 
-def choose_lines(samples: Sequence[np.ndarray], *, limit: int, width: int, gap: int = 0) -> Lines:
+def choose_lines(samples: Sequence[np.ndarray], *, limit: int, width: int, gap: int = 0, multiple: int = 1) -> Lines:
     """The shape of lowest cost that holds each of these batches.
 
     Args:
@@ -93,6 +93,7 @@ def choose_lines(samples: Sequence[np.ndarray], *, limit: int, width: int, gap: 
         limit: a line is at least this long: the longest row of all.
         width: see `Lines.cost`.
         gap: see `lay_out`.
+        multiple: of the number of lines.
     """
     shortest = -(-limit // _MULTIPLE) * _MULTIPLE
     candidates = range(shortest, max(2 * min(shortest, _LONGEST_SHARED_LINE // 2), shortest) + 1, _MULTIPLE)
@@ -102,7 +103,8 @@ def choose_lines(samples: Sequence[np.ndarray], *, limit: int, width: int, gap: 
         least = Lines(max(1, math.ceil(tokens / length)), length)
         if least.cost(width) < best.cost(width):
             count = max(1, *(lay_out(lengths, length, gap).count for lengths in samples))
-            best = min(best, Lines(count, length), key=lambda lines: lines.cost(width))
+            lines = Lines(-(-count // multiple) * multiple, length)
+            best = min(best, lines, key=lambda lines: lines.cost(width))
     return best
 
 

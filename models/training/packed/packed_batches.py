@@ -50,6 +50,7 @@ class PackedBatches:
     pad_id: int  # token id of the padding
     needs: PackingNeeds  # of the model
     replicas: int = 1  # each gets lines of its own
+    multiple: int = 1  # their number is a multiple of this
     seed: int = 0  # for the order
 
     def __len__(self) -> int:
@@ -170,7 +171,7 @@ class PackedBatches:
 
     @property
     def _line_options(self) -> dict[str, int]:
-        return {"width": self.needs.width, "gap": self.needs.gap}
+        return {"width": self.needs.width, "gap": self.needs.gap, "multiple": self.multiple}
 
     def _row(self, row: int) -> Text:
         place = slice(self.rows.offsets[row], self.rows.offsets[row + 1])

@@ -61,6 +61,7 @@ def training_key(loop: Loop, given: Mapping[str, Any]) -> dict[str, Any]:
             loop.batches.pad_id,
             loop.devices.strategy_name,
             loop.devices.replicas,
+            loop.devices.shards,
         ],
         "versions": versions(),
         **given,

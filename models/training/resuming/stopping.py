@@ -25,10 +25,12 @@ class StopRequest:
     """Whether a signal requested a stop, and when (`time.monotonic`)."""
 
     since: float | None = None
+    agree: Callable[[bool], bool] = bool
+    """Whether any of the processes that train together is to stop, see `ProcessGroup.any`."""
 
     def check(self) -> None:
-        """Raises StopRequested if a signal requested a stop."""
-        if self.since is not None:
+        """Raises StopRequested if a signal requested a stop; of several processes, all of them do so at once."""
+        if self.agree(self.since is not None):
             raise StopRequested
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from keras import ops
 from threadpoolctl import threadpool_limits
 
-from models.config import TaskConfig, TrainConfig
+from models.config import TaskConfig
 from models.errors import TrainingError
 from models.training.batches import Batches, choose_buckets
 from models.training.frameworks.contract import make_predictor, make_step
@@ -32,6 +32,7 @@ from models.training.resuming.stopping import StopRequest
 from models.training.start.head_start import embed, fit_one_label, split
 from models.training.token_rows import TokenRows
 from models.training.training_checks import explain_step_errors, loss_not_finite
+from models.training_config import TrainConfig
 
 # Measured on samples of BANKING77 and TREC-6, see benchmarks/README.md. A low temperature mostly keeps the pretrained
 # similarities, as many similar labels need; a high one makes new ones, which TREC-6 needs and BANKING77 bears.

@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from keras import ops
 from scipy import sparse
 from sentencepiece import SentencePieceProcessor
 from sklearn.decomposition import TruncatedSVD
@@ -149,7 +150,7 @@ class _Matrix:
         _, dense = self._compute(sample)  # with the weights of the tokens
         self._mean, self._std = dense.mean(axis=0), dense.std(axis=0) + 1e-3
 
-    def _features(self, token_ids: np.ndarray, padding_mask: np.ndarray, segment_ids: np.ndarray) -> Features:
+    def _features(self, token_ids: Any, padding_mask: Any, segment_ids: Any) -> Features:
         if self._layer.two_texts:
             layer = self._layer
             return pair_features(token_ids, padding_mask, segment_ids, self._idf, layer.spelling, layer.numbers)
@@ -181,8 +182,11 @@ class _Matrix:
         for start in range(0, len(rows), size):
             part = by_length[start : start + size]
             batch = self._batches.make_batch(rows[part])
-            given = (batch.features[name] for name in ("token_ids", "padding_mask", "segment_ids"))
-            found, value, numbers = (np.asarray(part_)[: len(part)] for part_ in self._features(*given))
+            given = [
+                ops.convert_to_tensor(batch.features[name]) for name in ("token_ids", "padding_mask", "segment_ids")
+            ]
+            computed = (ops.convert_to_numpy(values) for values in self._features(*given))
+            found, value, numbers = (values[: len(part)] for values in computed)
             nonzero = value != 0.0
             places.append(np.broadcast_to(part[:, None], found.shape)[nonzero])
             columns.append(found[nonzero])

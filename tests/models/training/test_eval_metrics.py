@@ -7,8 +7,9 @@ import pytest
 from scipy import special, stats
 from sklearn import metrics as reference
 
-from models.config import TaskConfig, TrainConfig
+from models.config import TaskConfig
 from models.training.eval_metrics import compute, deciding_metric, is_better
+from models.training_config import TrainConfig
 from tflite.host.labels import LabelSpace
 
 GENERATOR = np.random.default_rng(0)

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from models.build import build_model
-from models.config import EncoderConfig, TaskConfig, TrainConfig
+from models.config import EncoderConfig, TaskConfig
 from models.errors import Interrupted
 from models.training import eval_metrics
 from models.training.batches import Batches
 from models.training.progress import Progress
 from models.training.token_rows import TokenRows
 from models.training.training_run import TrainedModel, plain, train
+from models.training_config import TrainConfig
 
 RunTiny = Callable[..., tuple[int, list[np.ndarray], dict[str, Any]]]
 SMALL = EncoderConfig(num_layers=1, width=8, num_heads=2, linear_rows=97, dropout=0.0)
@@ -96,9 +97,9 @@ def test_however_it_was_trained_the_linear_part_counts_as_it_was_weighed(
 @pytest.mark.slow
 def test_two_replicas_weigh_it_as_one(tiny: ModuleType, run_tiny: RunTiny, tmp_path: Path) -> None:
     shared = {"fused": SMALL.model_dump(mode="json"), "eval_count": 80}
-    strategies = ({"strategy": "mirrored"}, {"strategy": "none"})
+    strategies = ({"devices": 2}, {"strategy": "none"})
     (_, weights, two), (_, expected, one) = (
-        run_tiny(tmp_path / "w.npz", cpus=2, train_config=config, **shared) for config in strategies
+        run_tiny(tmp_path / "w.npz", train_config=config, **shared) for config in strategies
     )
     assert (two["replicas"], one["replicas"]) == (2, 1)
     assert two["linear_weight"] == pytest.approx(one["linear_weight"], rel=1e-3)

@@ -4,9 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-from models.config import TaskConfig, TrainConfig
+from models.config import TaskConfig
 from models.errors import TrainingError
 from models.training.loss import label_weights, row_loss, row_weights
+from models.training_config import TrainConfig
 from tflite.host.labels import LabelSpace
 
 LABELS = LabelSpace(("a", "b", "c"), (6, 3, 1), 10)

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from models.config import TrainConfig
 from models.training.optimizer import WarmupDecay, make_optimizer, moving_averages, resolve_defaults
+from models.training_config import TrainConfig
 
 
 def _rates(shape: str, steps: int = 10, warmup: float = 0.2) -> list[float]:

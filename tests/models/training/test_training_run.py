@@ -137,7 +137,7 @@ def test_mixed_precision_trains_and_gives_a_float32_model(tiny: ModuleType, prec
 def test_two_replicas_have_the_losses_of_one(tiny: ModuleType, run_tiny: RunTiny, tmp_path: Path, remat: bool) -> None:
     config = {"batch_size": 15, "accumulate": 2, "class_weights": "balanced", "label_smoothing": 0.1, "xla": True}
     config["remat"] = remat
-    _, weights, report = run_tiny(tmp_path / "two.npz", cpus=2, train_config={**config, "strategy": "mirrored"})
+    _, weights, report = run_tiny(tmp_path / "two.npz", train_config={**config, "devices": 2})
     assert (report["strategy"], report["replicas"], report["xla"]) == ("mirrored", 2, True)
     one = tiny.fit(train_config={**config, "strategy": "none"})
     for ours, theirs in zip(one.report["history"], report["history"], strict=True):

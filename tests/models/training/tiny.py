@@ -19,13 +19,14 @@ import keras  # noqa: E402  # not before the runtime is decided
 import numpy as np  # noqa: E402
 
 from models.build import build_model, layer_depths  # noqa: E402
-from models.config import EncoderConfig, TaskConfig, TrainConfig  # noqa: E402
+from models.config import EncoderConfig, TaskConfig  # noqa: E402
 from models.network.pooling import Pooling  # noqa: E402
 from models.network.transformer_layer import TransformerLayer  # noqa: E402
 from models.training.batches import Batches  # noqa: E402
 from models.training.progress import Progress  # noqa: E402
 from models.training.token_rows import TokenRows  # noqa: E402
 from models.training.training_run import TrainedModel, plain, train  # noqa: E402
+from models.training_config import TrainConfig  # noqa: E402
 from tflite.host.labels import LabelSpace  # noqa: E402
 from tflite.host.tokenizer import Tokenizer  # noqa: E402
 
@@ -113,20 +114,15 @@ def fit(
 
 def run(
     weights: str,
-    cpus: int = 1,
     kill_at: int | None = None,
     fused: dict[str, Any] | None = None,
     eval_count: int = 40,
     **arguments: Any,
 ) -> None:
-    """Trains on this many logical CPUs and writes weights and report; kills itself at step `kill_at`, if given.
+    """Trains and writes weights and report; kills itself at step `kill_at`, if given.
 
     `fused`: settings of an encoder with a linear part, instead of the tiny model.
     """
-    import tensorflow as tf
-
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * cpus)
 
     def on_progress(progress: Progress) -> None:
         if kill_at is not None and progress.step >= kill_at:

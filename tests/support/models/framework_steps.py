@@ -15,20 +15,25 @@ from typing import Any
 
 if __name__ == "__main__":
     os.environ["KERAS_BACKEND"] = sys.argv[1]
+    if sys.argv[1] == "jax":
+        import jax
+
+        jax.config.update("jax_num_cpu_devices", 8)
 
 import keras  # not before its framework is chosen
 import numpy as np
 
 from models.build import build_model, layer_depths
-from models.config import EncoderConfig, TaskConfig, TrainConfig
+from models.config import EncoderConfig, TaskConfig
 from models.network.packed import packed_model, packing_needs
 from models.training.batches import standardized
 from models.training.frameworks.contract import make_predictor, make_step
-from models.training.frameworks.devices import choose_devices
+from models.training.frameworks.devices import choose_devices, default_device
 from models.training.loss import label_weights, row_loss, row_weights
 from models.training.optimizer import make_optimizer, resolve_defaults
 from models.training.packed.packed_batches import PackedBatches
 from models.training.token_rows import TokenRows
+from models.training_config import TrainConfig
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
 
@@ -43,27 +48,29 @@ def take(
 
     Returns:
         Arrays by name: "losses" and "norms" [steps] of each step, "logits" [N, C] after the last one, "first" and
-        "last" weights, flat, in the order of the model.
+        "last" weights, flat, in the order of the model; "held", the share of the weights on the first device.
     """
     keras.utils.set_random_seed(0)
     config = resolve_defaults(TrainConfig(**{"learning_rate": 0.01, "batch_size": 16, **train}), preset=False)
     keras.config.set_dtype_policy("float32" if config.precision == "auto" else config.precision)
     rows, labels = _rows(task, pairs)
     task_config = TaskConfig(type=task, text_pair="second" if pairs else None)
-    model = build_model(ENCODER, tokenizer=TOKENIZER, outputs=labels.outputs, two_texts=pairs)
-    weights = _set_weights(model, initial)
+    devices = choose_devices(config)
+    with devices.scope():
+        model = build_model(ENCODER, tokenizer=TOKENIZER, outputs=labels.outputs, two_texts=pairs)
+        optimizer = make_optimizer(model, config, steps=steps, depths=layer_depths(model))
+    weights, packed = _set_weights(model, initial), packed_model(model, remat=config.remat)
     first = [np.asarray(keras.ops.convert_to_numpy(weight)) for weight in weights]
-    devices, packed = choose_devices("none"), packed_model(model, remat=config.remat)
     step = make_step(
         model,
-        make_optimizer(model, config, steps=steps, depths=layer_depths(model)),
+        optimizer,
         row_loss(task_config, config, labels),
         devices,
         network=packed,
         xla=False,
         accumulate=config.accumulate,
     )
-    batches = PackedBatches(rows, config.batch_size, TOKENIZER.pad_id, packing_needs(model))
+    batches = PackedBatches(rows, config.batch_size, TOKENIZER.pad_id, packing_needs(model), **devices.packing)
     by_label, losses, norms = label_weights(task_config, config, labels), [], []
     for number in range(steps):
         epoch, place = divmod(number, len(batches) // config.accumulate)
@@ -83,9 +90,17 @@ def take(
         "losses": np.array(losses),
         "norms": np.array(norms),
         "logits": logits,
+        "held": np.array(_held(weights)),
         **{f"first{index}": value for index, value in enumerate(first)},
         **{f"last{index}": value for index, value in enumerate(last)},
     }
+
+
+def _held(weights: list[Any]) -> float:
+    if keras.backend.backend() != "jax":
+        return 1.0
+    held = sum(weight.value.addressable_shards[0].data.size for weight in weights)
+    return float(held / sum(weight.value.size for weight in weights))
 
 
 def _set_weights(model: keras.Model, values: list[np.ndarray] | None) -> list[Any]:
@@ -113,7 +128,7 @@ def losses_with_dropout(initial: list[np.ndarray]) -> dict[str, np.ndarray]:
         _set_weights(model, initial)
         config, packed = resolve_defaults(TrainConfig(), preset=False), packed_model(model, remat=remat)
         optimizer, loss = make_optimizer(model, config, steps=2), row_loss(TaskConfig(), config, labels)
-        step = make_step(model, optimizer, loss, choose_devices("none"), network=packed, xla=False)
+        step = make_step(model, optimizer, loss, default_device(), network=packed, xla=False)
         batches = PackedBatches(rows, 32, TOKENIZER.pad_id, packing_needs(model))
         (batch,) = batches.make_batches(batches.order(0)[0])
         result = step([batch], [np.ones(32)], number)

@@ -50,6 +50,7 @@ def store(
     task: str = "single_label",
     pairs: bool = False,
     preset: Path | None = None,
+    dropout: float = 0.3,
     **train: Any,
 ) -> Request:
     """Writes rows (is token 9 among them?), tokenizer and labels into a folder; a request to train on them."""
@@ -67,7 +68,11 @@ def store(
         TokenRows.from_tfrecords([path], folder / split, outputs=labels.outputs, task=task)
     TOKENIZER.save(folder)
     labels.save(folder)
-    model = ENCODER if preset is None else {"type": "preset", "preset": str(preset), "linear_rows": 64}
+    model = (
+        {**ENCODER, "dropout": dropout}
+        if preset is None
+        else {"type": "preset", "preset": str(preset), "linear_rows": 64}
+    )
     about = {"type": task, "text_pair": "second" if pairs else None}
     config = ModelsConfig.model_validate({"task": about, "model": model, "train": {**TRAIN, **train}})
     return Request(

@@ -17,13 +17,14 @@ import tensorflow as tf
 
 from models import compile_cache
 from models.compile_cache import CompileCache
-from models.config import TaskConfig, TrainConfig
+from models.config import TaskConfig
 from models.training.batches import Batches
 from models.training.frameworks.contract import make_predictor, make_step
-from models.training.frameworks.devices import choose_devices
+from models.training.frameworks.devices import default_device
 from models.training.frameworks.tensorflow_programs import KeptGraphs, Program
 from models.training.loss import row_loss
 from models.training.optimizer import make_optimizer
+from models.training_config import TrainConfig
 
 # A training in a process of its own, in which other things were made before.
 PROGRAM = """
@@ -49,7 +50,7 @@ def trained(
     """The losses of three steps, and a logit after them."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
-    model, config, devices = tiny.model(dropout=0.2), TrainConfig(learning_rate=rate), choose_devices("none")
+    model, config, devices = tiny.model(dropout=0.2), TrainConfig(learning_rate=rate), default_device()
     loss = row_loss(TaskConfig(), config, tiny.labels(tiny.rows(8)))
     step = make_step(model, make_optimizer(model, config, steps=10), loss, devices, xla=xla, accumulate=2, key=key)
     predictor = make_predictor(model, devices, xla=xla, key=key)

@@ -10,12 +10,13 @@ import pytest
 import tensorflow as tf
 
 from models.build import build_model
-from models.config import EncoderConfig, PresetConfig, TaskConfig, TrainConfig
+from models.config import EncoderConfig, PresetConfig, TaskConfig
 from models.training.batches import Batches
 from models.training.frameworks.contract import TrainStep, draws_per_pass, make_predictor, make_step
-from models.training.frameworks.devices import TrainingDevices, choose_devices
+from models.training.frameworks.devices import TrainingDevices, default_device
 from models.training.loss import row_loss
 from models.training.optimizer import make_optimizer
+from models.training_config import TrainConfig
 from tflite.host.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer("wordpiece", start_id=1, end_id=2, pad_id=0, unknown_id=3, vocabulary_size=10, max_length=20)
@@ -27,7 +28,7 @@ def _step(tiny: ModuleType, *, dropout: float = 0.0, xla: bool = False, accumula
     config = TrainConfig(learning_rate=0.01)
     loss = row_loss(TaskConfig(), config, tiny.labels(tiny.rows(8)))
     optimizer = make_optimizer(model, config, steps=10)
-    return model, make_step(model, optimizer, loss, choose_devices("none"), xla=xla, accumulate=accumulate)
+    return model, make_step(model, optimizer, loss, default_device(), xla=xla, accumulate=accumulate)
 
 
 def _batches(tiny: ModuleType, count: int, size: int) -> list[Any]:
@@ -89,7 +90,7 @@ def test_dropout_depends_on_the_step_and_on_nothing_before_it(tiny: ModuleType) 
 
 def test_one_trace_for_each_length(tiny: ModuleType) -> None:
     model, step = _step(tiny)
-    predictor = make_predictor(model, choose_devices("none"), xla=False)
+    predictor = make_predictor(model, default_device(), xla=False)
     batches = Batches(tiny.rows(200), (8, 16, 20), 8, pad_id=0)
     for epoch in range(2):
         for rows in batches.order(epoch):
@@ -112,7 +113,7 @@ def test_the_whole_step_compiles_with_static_shapes_and_never_calls_the_host(
         keras.config.set_dtype_policy(before)
     config = TrainConfig(learning_rate=0.01)
     loss = row_loss(TaskConfig(), config, tiny.labels(tiny.rows(8)))
-    step = make_step(model, make_optimizer(model, config, steps=10), loss, choose_devices("none"), xla=True)
+    step = make_step(model, make_optimizer(model, config, steps=10), loss, default_device(), xla=True)
     (batch,) = _batches(tiny, 8, 8)
 
     @tf.function(jit_compile=True)

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from scipy import special
 
-from models.config import TaskConfig, TrainConfig
+from models.config import TaskConfig
 from models.errors import Interrupted, TrainingError
 from models.training.progress import Progress
 from models.training.start import contrastive
 from models.training.start.contrastive import ContrastivePlan, draw_batch, pair_loss, plan_tuning
 from models.training.start.head_start import split
 from models.training.token_rows import TokenRows
+from models.training_config import TrainConfig
 
 RunTiny = Callable[..., tuple[int, list[np.ndarray], dict[str, Any]]]
 # 20 rows per label: few enough.
@@ -182,7 +183,7 @@ def test_an_interruption_while_it_tunes_says_what_is_lost(tiny: ModuleType, tmp_
 @pytest.mark.slow
 def test_two_replicas_tune_as_one(tiny: ModuleType, run_tiny: RunTiny, tmp_path: Path) -> None:
     config = {"epochs": 1}
-    _, weights, report = run_tiny(tmp_path / "two.npz", cpus=2, train_config={**config, "strategy": "mirrored"}, **FEW)
+    _, weights, report = run_tiny(tmp_path / "two.npz", train_config={**config, "devices": 2}, **FEW)
     one = tiny.fit(train_config={**config, "strategy": "none"}, **FEW)
     assert report["replicas"] == 2
     assert report["contrastive"]["last_loss"] == pytest.approx(one.report["contrastive"]["last_loss"], abs=1e-4)

@@ -247,8 +247,8 @@ def test_a_position_of_an_earlier_version_still_loads() -> None:
 
 @pytest.mark.slow
 def test_two_replicas_start_as_one(tiny: ModuleType, run_tiny: RunTiny, tmp_path: Path) -> None:
-    config = {**STILL, "strategy": "mirrored"}
-    _, weights, report = run_tiny(tmp_path / "two.npz", cpus=2, train_config=config, **PAIRS)
+    config = {**STILL, "devices": 2}
+    _, weights, report = run_tiny(tmp_path / "two.npz", train_config=config, **PAIRS)
     one = tiny.fit(train_config={**STILL, "strategy": "none"}, **PAIRS)
     assert report["replicas"] == 2
     assert report["head_start"]["rows"] == 120

@@ -10,12 +10,13 @@ import pytest
 import tiny_checkpoints
 
 from models.build import build_model, layer_depths
-from models.config import PresetConfig, TaskConfig, TrainConfig
+from models.config import PresetConfig, TaskConfig
 from models.presets.preset import preset_tokenizer
 from models.training import eval_metrics
 from models.training.batches import Batches
 from models.training.token_rows import TokenRows
 from models.training.training_run import TrainedModel, plain, train
+from models.training_config import TrainConfig
 from tflite.host.labels import LabelSpace
 
 LABELS = LabelSpace(("other", "same"), (1, 1), 2)

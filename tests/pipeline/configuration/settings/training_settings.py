@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +13,16 @@ import pytest
 import tensorflow as tf
 import tiny
 from models_settings import PRESET
-from setting_effects import Setting, scratch, setting
+from setting_effects import Setting, setting
 
-from models.config import TaskConfig, TrainConfig
-from models.errors import TrainingError
+from models.config import TaskConfig
 from models.network.rematerialized import Rematerialized
-from models.training.elsewhere.environments import FOLDER_VARIABLE, python_variable, require_interpreter
 from models.training.frameworks.contract import make_step
-from models.training.frameworks.devices import choose_devices
+from models.training.frameworks.devices import default_device
 from models.training.loss import label_weights, row_loss, row_weights
 from models.training.optimizer import make_optimizer, moving_averages, resolve_defaults
 from models.training.progress import Progress
+from models.training_config import TrainConfig
 from tflite.host.labels import LabelSpace
 
 # XLA takes longer to compile than the tiny model to train.
@@ -221,23 +218,6 @@ def _(a: Setting, b: Setting) -> None:
     assert again.report["history"][0]["loss"] == pytest.approx(kept.report["history"][0]["loss"], rel=1e-4)
 
 
-@setting("train.backend", "jax", "torch", steps="Trainer")
-def _(a: Setting, b: Setting) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(FOLDER_VARIABLE, str(scratch()))  # no backend is there
-        for here, needed in ((a, "jax"), (b, "torch")):
-            patch.delenv(python_variable(needed), raising=False)
-            with pytest.raises(TrainingError, match=f"transom backends install {needed}"):
-                require_interpreter(here.models.train.backend)
-
-
-@setting("train.strategy", "none", "tpu", steps="Trainer")
-def _(a: Setting, b: Setting) -> None:
-    assert choose_devices(a.models.train.strategy).strategy_name == "none"
-    with pytest.raises(TrainingError, match=r"train\.strategy is tpu"):
-        choose_devices(b.models.train.strategy)
-
-
 @setting("train.xla", False, True, steps="Trainer")
 def _(a: Setting, b: Setting) -> None:
     compiled = []
@@ -245,27 +225,9 @@ def _(a: Setting, b: Setting) -> None:
         made, _ = optimizer(here)
         model = tiny.model()
         config = here.models.train
-        step = make_step(
-            model, made, row_loss(here.models.task, config, LABELS), choose_devices("none"), xla=config.xla
-        )
+        step = make_step(model, made, row_loss(here.models.task, config, LABELS), default_device(), xla=config.xla)
         compiled.append(step._gradients._xla)
     assert compiled == [False, True]
-
-
-@setting("train.onednn", "on", "off", steps="Trainer")
-def _(a: Setting, b: Setting) -> None:
-    code = "import os, sys; from models.runtime import prepare; prepare(sys.argv[1]); print(os.environ[{!r}])"
-    printed = [
-        subprocess.run(
-            [sys.executable, "-c", code.format("TF_ENABLE_ONEDNN_OPTS"), here.config.train.onednn],
-            capture_output=True,
-            text=True,
-            check=True,
-            cwd=Path(__file__).parents[4],
-        ).stdout.strip()
-        for here in (a, b)
-    ]
-    assert printed == ["1", "0"]
 
 
 @setting("train.seed", 0, 1, base=QUICK, steps="Trainer")

@@ -1,0 +1,72 @@
+"""The devices of a training on TensorFlow."""
+
+from __future__ import annotations
+
+import contextlib
+
+import tensorflow as tf
+
+from models.errors import TrainingError
+from models.training.frameworks.devices import TrainingDevices
+from models.training_config import TrainConfig
+
+
+def choose(config: TrainConfig) -> TrainingDevices:
+    """See `models.training.frameworks.devices.choose_devices`.
+
+    A single device needs no mirror and gives "none". "tpu": the TPU that the environment names. (Several workers would
+    be one more case here: the step and the batches already count replicas over all workers.)
+    """
+    if config.strategy == "tpu":
+        return _tpu()
+    gpus = [device.name for device in tf.config.list_logical_devices("GPU")] if _has_gpu() else []
+    if config.devices is not None and gpus:
+        if len(gpus) < config.devices:
+            raise _too_few(config.devices, f"{len(gpus)} GPUs on this machine", len(gpus))
+        gpus = gpus[: config.devices]
+    names = gpus or _cpus(config)
+    if len(names) > 1 and config.strategy != "none":
+        strategy = tf.distribute.MirroredStrategy(names)
+        return TrainingDevices("mirrored", strategy, tuple(names), strategy.num_replicas_in_sync)
+    return TrainingDevices("none", tf.distribute.get_strategy(), tuple(names[:1]))
+
+
+def _has_gpu() -> bool:
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def _cpus(config: TrainConfig) -> list[str]:
+    """The CPU, as so many logical devices as are wanted; all that there are if `mirrored` does not say how many."""
+    if config.devices is not None:
+        parts = [tf.config.LogicalDeviceConfiguration()] * config.devices
+        # It fails where TensorFlow has its devices already: then there must be enough of them.
+        with contextlib.suppress(RuntimeError, ValueError):
+            tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
+    found = [device.name for device in tf.config.list_logical_devices("CPU")]
+    if len(found) < (config.devices or 1):
+        raise _too_few(config.devices or 1, f"a process in which TensorFlow has {len(found)} already", len(found))
+    wanted = config.devices or (len(found) if config.strategy == "mirrored" else 1)
+    return found[:wanted]
+
+
+def _too_few(wanted: int, got: str, most: int) -> TrainingError:
+    return TrainingError(
+        f"train.devices is {wanted}", got=got, expected=f"at most {most}", fix="lower train.devices, or remove it"
+    )
+
+
+def _tpu() -> TrainingDevices:
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
+        raise TrainingError(
+            "train.strategy is tpu, but no TPU can be used",
+            got=str(error).splitlines()[0],
+            expected="a TPU that TensorFlow's TPUClusterResolver finds (TPU_NAME, or a TPU VM with libtpu)",
+            fix="run on a TPU VM, or set train.strategy to auto",
+        ) from error
+    names = tuple(device.name for device in tf.config.list_logical_devices("TPU"))
+    strategy = tf.distribute.TPUStrategy(resolver)
+    return TrainingDevices("tpu", strategy, names, strategy.num_replicas_in_sync)
