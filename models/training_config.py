@@ -72,8 +72,10 @@ class TrainConfig(ConfigSection):
     shards: int = Field(1, ge=1, le=1024)
     """JAX: devices that hold one copy of the model together, each a part of the weights and their gradients; for a
     model that does not fit one device. It must divide `devices` and the model's number of attention heads."""
-    xla: bool = True
-    """Compile the forward and backward pass with XLA, inside each replica."""
+    xla: Literal["auto"] | bool = "auto"
+    """Compile the forward and backward pass with XLA, inside each replica. `auto`: yes, but on a CPU with AVX-512 only
+    an encoder from scratch in float32; for others, TensorFlow's own kernels are as fast there, and need no
+    compilation."""
     remat: bool = False
     """Compute the activations of Transformer layers again in the backward pass instead of keeping them: less memory,
     more time, the same loss and gradients. Not while an encoder is tuned on pairs of rows (`contrastive`)."""

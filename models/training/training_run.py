@@ -108,6 +108,9 @@ def train(
         on_note("train.strategy is mirrored, but there is one device; a CPU is several with train.devices")
     if config.precision == "auto":
         config = config.model_copy(update={"precision": devices.precision})
+    xla, why = devices.compiles(preset=preset, precision=config.precision)
+    chosen = {"xla_because": f"auto: {why}"} if config.xla == "auto" else {}
+    config = config.model_copy(update={"xla": xla}) if chosen else config
     with _policy(config.precision):
         keras.utils.set_random_seed(config.seed)
         with devices.scope():
@@ -146,7 +149,7 @@ def train(
         loop.run(checkpoint_dir, log_dir, resume_key or {})
         for note in (describe_end(loop), *loop.calibration.notes):
             loop.on_note(note)
-        report = make_report(loop)
+        report = make_report(loop) | chosen
     labels = replace(labels, temperatures=loop.calibration.temperatures)
     task = task.model_copy(update={"threshold": loop.calibration.threshold})
     return TrainedModel(model, report, loop.checkpoints.kept, labels, task)

@@ -44,7 +44,7 @@ def _value(key: str, value: str) -> Any:
     if value in ("", "null") and (type(None) in kinds or not kinds):
         return None
     others = kinds - {str, type(None)}
-    if kinds and str not in kinds:
+    if kinds and (str not in kinds or (bool in kinds and value.strip() in ("true", "false"))):
         return _read(key, value)
     # A text that only begins like a list is still a text: "[old] reviews.csv".
     if others and value.strip()[:1] + value.strip()[-1:] in ("[]", "{}"):

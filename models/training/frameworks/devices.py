@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from models import runtime
 from models.errors import TrainingError
 from models.training.frameworks.process_group import OneProcess, ProcessGroup
 from models.training_config import TrainConfig
@@ -49,6 +50,16 @@ class TrainingDevices:
     def precision(self) -> str:
         """What `precision: auto` means here: a TPU's matrix units multiply in bfloat16."""
         return "mixed_bfloat16" if self.strategy_name == "tpu" else "float32"
+
+    def compiles(self, *, preset: bool, precision: str) -> tuple[bool, str]:
+        """What `xla: auto` means here, and why (measured: "Training speed" in benchmarks/README.md)."""
+        if not all("cpu" in name.lower() for name in self.names):
+            return True, "an accelerator"
+        if "avx512f" not in runtime.cpu_facts()["features"]:
+            return True, "a CPU without AVX-512"
+        if preset or precision != "float32":
+            return False, f"a CPU with AVX-512, and {'a preset' if preset else precision}"
+        return True, "an encoder from scratch in float32"
 
 
 def choose_devices(config: TrainConfig) -> TrainingDevices:

@@ -86,6 +86,8 @@ def test_so_is_one_where_a_list_may_stand(text: str) -> None:
         ("train.learning_rate=1.5e-12", 1.5e-12),
         ("train.xla=false", False),
         ("train.xla=no", "no"),
+        ("train.xla=auto", "auto"),
+        ("train.remat= true ", True),
         ("data.path=[a.csv, b.csv]", ["a.csv", "b.csv"]),
         ('data.path=["a #1.csv"]', ["a #1.csv"]),
         ("task.labels=[yes, no, 2026-01-31, a b]", ["yes", "no", "2026-01-31", "a b"]),
