@@ -109,8 +109,10 @@ def train(
     if config.precision == "auto":
         config = config.model_copy(update={"precision": devices.precision})
     xla, why = devices.compiles(preset=preset, precision=config.precision)
-    chosen = {"xla_because": f"auto: {why}"} if config.xla == "auto" else {}
-    config = config.model_copy(update={"xla": xla}) if chosen else config
+    chosen = {}
+    if config.xla == "auto":
+        config = config.model_copy(update={"xla": xla})
+        chosen = {"xla_because": f"auto: {why}"} if config.backend == "tensorflow" else {}  # others have no choice
     with _policy(config.precision):
         keras.utils.set_random_seed(config.seed)
         with devices.scope():

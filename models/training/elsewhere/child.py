@@ -8,7 +8,6 @@ On PyTorch, several devices have a process each: this one starts the others, whi
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from dataclasses import replace
@@ -33,9 +32,8 @@ def main(folder: Path, output: int) -> int:
     first = is_first()
     messages = Messages(os.fdopen(output if first else os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
     try:
-        with contextlib.ExitStack() as stack:
-            request = Request.load(folder)
-            others = stack.enter_context(replica_processes(_count(request), folder, messages.stopped))
+        request = Request.load(folder)
+        with replica_processes(_count(request), folder, messages.stopped) as others:
             _train(request, folder, messages, others)
     except (TransomError, KeyboardInterrupt) as error:
         messages.stopped(error)

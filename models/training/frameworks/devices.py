@@ -142,6 +142,13 @@ def _torch(config: TrainConfig) -> TrainingDevices:
     return TrainingDevices("mirrored", None, names, group.size, group=group)
 
 
+def too_few_devices(wanted: int, most: int, got: str) -> TrainingError:
+    """The error for a `train.devices` of more than there are."""
+    return TrainingError(
+        f"train.devices is {wanted}", got=got, expected=f"at most {most}", fix="lower train.devices, or remove it"
+    )
+
+
 def _not_on(key: str, value: object, backend: str, needed: str) -> TrainingError:
     return TrainingError(
         f"train.{key} is {value}",

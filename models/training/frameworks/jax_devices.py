@@ -12,7 +12,7 @@ import numpy as np
 
 from models.errors import TrainingError
 from models.training.batches import Features
-from models.training.frameworks.devices import TrainingDevices
+from models.training.frameworks.devices import TrainingDevices, too_few_devices
 from models.training_config import TrainConfig
 
 COPIES, PARTS = "copies", "parts"
@@ -32,12 +32,8 @@ def find_devices(config: TrainConfig) -> list[Any]:
     found = jax.devices()
     on_cpu = found[0].platform == "cpu"
     if config.devices is not None and len(found) < config.devices:
-        raise TrainingError(
-            f"train.devices is {config.devices}",
-            got=f"{len(found)} {'parts of the CPU' if on_cpu else found[0].device_kind}",
-            expected=f"at most {len(found)}",
-            fix="lower train.devices, or remove it",
-        )
+        kind = "parts of the CPU" if on_cpu else found[0].device_kind
+        raise too_few_devices(config.devices, len(found), f"{len(found)} {kind}")
     if config.devices is None:
         found = found[: config.shards] if on_cpu or config.strategy == "none" else found
     else:

@@ -21,16 +21,6 @@ by MASTER_ADDR and MASTER_PORT."""
 class ProcessGroup(Protocol):
     """What the training loop needs of it."""
 
-    @property
-    def rank(self) -> int:
-        """This process's number, from 0."""
-        ...
-
-    @property
-    def size(self) -> int:
-        """The number of processes."""
-        ...
-
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
         ...
@@ -46,8 +36,6 @@ class ProcessGroup(Protocol):
 
 class OneProcess:
     """The group of a process that trains alone."""
-
-    rank, size = 0, 1
 
     def any(self, flag: bool) -> bool:
         """See `ProcessGroup`."""

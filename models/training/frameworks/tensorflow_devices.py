@@ -7,7 +7,7 @@ import contextlib
 import tensorflow as tf
 
 from models.errors import TrainingError
-from models.training.frameworks.devices import TrainingDevices
+from models.training.frameworks.devices import TrainingDevices, too_few_devices
 from models.training_config import TrainConfig
 
 
@@ -22,7 +22,7 @@ def choose(config: TrainConfig) -> TrainingDevices:
     gpus = [device.name for device in tf.config.list_logical_devices("GPU")] if _has_gpu() else []
     if config.devices is not None and gpus:
         if len(gpus) < config.devices:
-            raise _too_few(config.devices, f"{len(gpus)} GPUs on this machine", len(gpus))
+            raise too_few_devices(config.devices, len(gpus), f"{len(gpus)} GPUs on this machine")
         gpus = gpus[: config.devices]
     names = gpus or _cpus(config)
     if len(names) > 1 and config.strategy != "none":
@@ -32,6 +32,7 @@ def choose(config: TrainConfig) -> TrainingDevices:
 
 
 def _has_gpu() -> bool:
+    # Asked for logical devices, TensorFlow would fix those of the CPU, too.
     return bool(tf.config.list_physical_devices("GPU"))
 
 
@@ -44,15 +45,10 @@ def _cpus(config: TrainConfig) -> list[str]:
             tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
     found = [device.name for device in tf.config.list_logical_devices("CPU")]
     if len(found) < (config.devices or 1):
-        raise _too_few(config.devices or 1, f"a process in which TensorFlow has {len(found)} already", len(found))
+        already = f"a process in which TensorFlow has {len(found)} already"
+        raise too_few_devices(config.devices or 1, len(found), already)
     wanted = config.devices or (len(found) if config.strategy == "mirrored" else 1)
     return found[:wanted]
-
-
-def _too_few(wanted: int, got: str, most: int) -> TrainingError:
-    return TrainingError(
-        f"train.devices is {wanted}", got=got, expected=f"at most {most}", fix="lower train.devices, or remove it"
-    )
 
 
 def _tpu() -> TrainingDevices:

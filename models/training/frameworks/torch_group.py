@@ -12,6 +12,7 @@ from torch import distributed
 
 from models.errors import TrainingError
 from models.runtime import usable_cores
+from models.training.frameworks.devices import too_few_devices
 from models.training.frameworks.process_group import LOCAL_RANK, LOCAL_SIZE, RANK, RENDEZVOUS, SIZE
 
 Value = TypeVar("Value")
@@ -102,15 +103,5 @@ def count_processes(strategy: str, devices: int | None) -> int:
     """
     gpus = torch.cuda.device_count()
     if gpus and (devices or 0) > gpus:
-        raise too_few_devices(devices or 0, gpus, "GPUs")
+        raise too_few_devices(devices or 0, gpus, f"{gpus} GPUs on this machine")
     return 1 if strategy == "none" else devices or gpus or 1
-
-
-def too_few_devices(wanted: int, found: int, kind: str) -> TrainingError:
-    """The error for `train.devices` beyond what there is."""
-    return TrainingError(
-        f"train.devices is {wanted}",
-        got=f"{found} {kind} on this machine",
-        expected=f"at most {found}",
-        fix="lower train.devices, or remove it to use all of them",
-    )

@@ -141,7 +141,7 @@ class _Recorded:
 
 
 def _group(devices: TrainingDevices) -> TorchGroup | None:
-    return devices.group if isinstance(devices.group, TorchGroup) and devices.replicas > 1 else None
+    return devices.group if isinstance(devices.group, TorchGroup) else None
 
 
 def _share(value: np.ndarray, group: TorchGroup | None) -> np.ndarray:

@@ -15,12 +15,18 @@ from models.errors import Interrupted
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("framework", ["jax", "torch"])
-def test_an_interrupted_training_goes_on_bit_by_bit(framework: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("framework", "devices"), [("jax", None), ("torch", None), ("torch", 2)])
+def test_an_interrupted_training_goes_on_bit_by_bit(framework: str, devices: int | None, tmp_path: Path) -> None:
     python = framework_environments.python(framework)
     # Moving averages and rounded states of the optimizer are also part of the checkpoint.
     request = stored_training.store(
-        tmp_path, backend=framework, checkpoint_steps=1, ema_momentum=0.9, accumulate=2, batch_size=8
+        tmp_path,
+        backend=framework,
+        devices=devices,
+        checkpoint_steps=1,
+        ema_momentum=0.9,
+        accumulate=2,
+        batch_size=8,
     )
     stop = OnceAt(11, lambda: signal.raise_signal(signal.SIGINT))
     with pytest.raises(Interrupted):

@@ -51,22 +51,6 @@ def test_several_devices_have_the_losses_of_one(
 
 
 @pytest.mark.slow
-def test_an_interrupted_training_of_two_processes_goes_on_bit_by_bit(tmp_path: Path) -> None:
-    python = framework_environments.python("torch")
-    request = stored_training.store(tmp_path, backend="torch", devices=2, checkpoint_steps=1, ema_momentum=0.9)
-    stop = OnceAt(11, lambda: signal.raise_signal(signal.SIGINT))
-    with pytest.raises(Interrupted):
-        stored_training.fit(request, tmp_path, python, on_progress=stop)
-    again = stored_training.fit(request, tmp_path, python)
-    again.checkpoint.remove()
-    whole = stored_training.fit(request, tmp_path, python)
-    assert whole.report["resumed_at_step"] is None
-    assert again.report["resumed_at_step"] >= stop.done_at
-    for ours, theirs in zip(again.model.weights, whole.model.weights, strict=True):
-        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs), err_msg=ours.path)
-
-
-@pytest.mark.slow
 def test_the_death_of_one_process_ends_the_training_and_says_so(tmp_path: Path) -> None:
     python = framework_environments.python("torch")
     request = stored_training.store(tmp_path, backend="torch", devices=2, epochs=10_000, early_stopping=10_000)
