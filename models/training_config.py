@@ -62,7 +62,8 @@ class TrainConfig(ConfigSection):
     """The framework that trains. JAX and PyTorch do so in an environment of their own (`transom backends`); everything
     before and after stays on TensorFlow."""
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
-    """Keras dtype policy of the computation; weights are float32. `auto`: mixed_bfloat16 on a TPU, else float32."""
+    """Keras dtype policy of the computation; weights are float32. `auto`: mixed_bfloat16 on a TPU, and with
+    TensorFlow for a preset on a CPU that multiplies in bfloat16 (AVX512-BF16, AMX); else float32."""
     strategy: Literal["auto", "none", "mirrored", "tpu"] = "auto"
     """`mirrored`: every device has a copy of the model and trains on a share of each batch. `auto`: that if there are
     several devices, else none. On a single device, `mirrored` means none."""
@@ -72,10 +73,10 @@ class TrainConfig(ConfigSection):
     shards: int = Field(1, ge=1, le=1024)
     """JAX: devices that hold one copy of the model together, each a part of the weights and their gradients; for a
     model that does not fit one device. It must divide `devices` and the model's number of attention heads."""
-    xla: Literal["auto"] | bool = "auto"
-    """Compile the forward and backward pass with XLA, inside each replica. `auto`: yes, but on a CPU with AVX-512 only
-    an encoder from scratch in float32; for others, TensorFlow's own kernels are as fast there, and need no
-    compilation."""
+    xla: Literal["auto", "parts"] | bool = "auto"
+    """Compile the forward and backward pass with XLA, inside each replica; `parts`: only the small operations between
+    the matrix products. `auto`: true, but on a CPU with AVX-512 `parts`, because TensorFlow's own products are faster
+    there, except for an encoder from scratch in float32."""
     remat: bool = False
     """Compute the activations of Transformer layers again in the backward pass instead of keeping them: less memory,
     more time, the same loss and gradients. Not while an encoder is tuned on pairs of rows (`contrastive`)."""

@@ -6,10 +6,14 @@ Keras masks attention scores with -1e9. An int8 quantizer of the scores then has
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 from keras import ops
+
+from models.network.dropout import LeanDropout, drop
+from models.network.fused import fuse, is_fusing
 
 MASKED_SCORE = -30.0
 """Score of a padded key relative to the first key: exp(-30) = 1e-13 vanishes next to 1 in float32."""
@@ -69,3 +73,67 @@ def attend(
     scores = ops.einsum("abcd,aecd->acbe", query, key)
     weights = masked_softmax(scores, None if mask is None else ops.expand_dims(mask, 1))
     return ops.einsum("acbe,aecd->abcd", dropout(weights), value), weights
+
+
+def trains_in_one_product(projections: Sequence[keras.layers.EinsumDense]) -> bool:
+    """Whether `attend_to_itself` can compute with these. On JAX, XLA joins products itself, and the joined kernels of a
+    model that is divided over devices would have to be gathered."""
+    return keras.backend.backend() != "jax" and all(layer.bias is not None for layer in projections)
+
+
+def attend_to_itself(
+    states: Any,
+    projections: Sequence[keras.layers.EinsumDense],
+    output: keras.layers.EinsumDense,
+    mask: Any,
+    dropout: Callable[[Any], Any],
+    rotary: Callable[[Any], Any] | None = None,
+) -> Any:
+    """Self-attention as in `attend`, for training on a CPU: fewer and larger products, and a mask that is only added.
+
+    It differs in rounding alone. It is not for export: an int8 quantizer could not represent its masked scores.
+
+    Args:
+        states: [B, T, D].
+        projections: of the queries, keys and values; kernels [D, N, H], biases [N, H].
+        output: kernel [N, H, E], bias [E].
+        mask: bool, [B, 1, T] or [B, T, T]; False if the key is not to be seen.
+        dropout: applied to the attention weights.
+        rotary: applied to queries and keys, [B, T, N, H].
+
+    Returns:
+        [B, T, E].
+    """
+    shape = ops.shape(states)
+    lines, length, width = shape[0], shape[1], states.shape[-1]
+    heads, size = projections[0].bias.shape
+    kernel = ops.concatenate([ops.reshape(layer.kernel, (width, heads * size)) for layer in projections], axis=1)
+    bias = ops.concatenate([ops.reshape(layer.bias, (heads * size,)) for layer in projections])
+    joined = ops.matmul(ops.reshape(states, (-1, width)), kernel) + bias
+    joined = ops.reshape(joined, (lines, length, 3, heads, size))
+    if rotary is None:
+        query, key, value = ops.unstack(ops.transpose(joined, (2, 0, 3, 1, 4)), 3)
+    else:
+        query, key, value = ops.unstack(joined, 3, axis=2)
+        query, key, value = (ops.transpose(x, (0, 2, 1, 3)) for x in (rotary(query), rotary(key), value))
+    query = query * ops.cast(1.0 / math.sqrt(size), query.dtype)
+    scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
+    weights = _training_weights(scores, ops.expand_dims(mask, 1), dropout)
+    attended = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
+    kernel = ops.reshape(output.kernel, (heads * size, -1))
+    attended = ops.matmul(ops.reshape(attended, (-1, heads * size)), kernel) + output.bias
+    return ops.reshape(attended, (lines, length, output.bias.shape[0]))
+
+
+def _training_weights(scores: Any, mask: Any, dropout: Any) -> Any:
+    if is_fusing() and isinstance(dropout, LeanDropout) and dropout.rate:
+        return fuse(_dropped_softmax, scores, mask, dropout.draw(ops.shape(scores)), rate=dropout.rate)
+    return dropout(ops.cast(_added_softmax(ops.cast(scores, "float32"), mask), scores.dtype))
+
+
+def _added_softmax(scores: Any, mask: Any) -> Any:
+    return ops.softmax(scores + (ops.cast(mask, "float32") - 1.0) * 1e9, axis=-1)
+
+
+def _dropped_softmax(scores: Any, mask: Any, bits: Any, rate: float) -> Any:
+    return drop(_added_softmax(scores, mask), bits, rate)

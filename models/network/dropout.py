@@ -10,6 +10,8 @@ from typing import Any
 
 import keras
 
+from models.network.fused import fuse, is_fusing
+
 DRAWS_PER_CALL = 16
 """Most random draws of a dropout layer in one call of the layer that contains it."""
 _VALUES = 2**16
@@ -36,15 +38,33 @@ class LeanDropout(keras.layers.Dropout):
             return super().call(inputs, training=training)
         import tensorflow as tf
 
-        dropped = round(self.rate * _VALUES)
-        if not training or not dropped:
+        if not training or not round(self.rate * _VALUES):
             return inputs
         shape = tf.shape(inputs)
         if self.noise_shape is not None:
             shape = tf.stack(_drawn(shape, self.noise_shape))
-        keep = random_halves(shape, self.seed_generator.next()) >= dropped
-        scale = _VALUES / (_VALUES - dropped)
-        return tf.where(keep, inputs * tf.cast(scale, inputs.dtype), tf.zeros([], inputs.dtype))
+        bits = self.draw(shape)
+        return fuse(drop, inputs, bits, rate=self.rate) if is_fusing() else drop(inputs, bits, self.rate)
+
+    def draw(self, shape: Any) -> Any:
+        """TensorFlow: the random bits of a call in training, for `drop`."""
+        return random_halves(shape, self.seed_generator.next())
+
+
+def drop(inputs: Any, bits: Any, rate: float) -> Any:
+    """TensorFlow: inputs with those dropped whose random bits are low, and the others scaled.
+
+    Args:
+        inputs: any float type.
+        bits: uint16, of a shape that can be broadcast to that of the inputs; see `random_halves`.
+        rate: share that is dropped, rounded to 1/65536.
+    """
+    import tensorflow as tf
+
+    dropped = round(rate * _VALUES)
+    scale = _VALUES / (_VALUES - dropped)
+    keep = bits >= tf.constant(dropped, bits.dtype)
+    return tf.where(keep, inputs * tf.cast(scale, inputs.dtype), tf.zeros([], inputs.dtype))
 
 
 def _drawn(shape: Any, noise_shape: tuple[int | None, ...]) -> list[Any]:
@@ -112,7 +132,7 @@ def random_halves(shape: Any, seed: Any) -> Any:
         seed: integer [2], the state of a Keras `SeedGenerator`.
 
     Returns:
-        int32 of that shape, 0 to 65535.
+        uint16 of that shape.
     """
     import tensorflow as tf
 
@@ -121,4 +141,4 @@ def random_halves(shape: Any, seed: Any) -> Any:
     short_seed = tf.cast(tf.math.floormod(seed, tf.int32.max), tf.int32)
     words = tf.random.stateless_uniform([(count + 1) // 2], seed=short_seed, minval=None, maxval=None, dtype=tf.int32)
     halves = tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:count]
-    return tf.cast(tf.reshape(halves, shape), tf.int32)
+    return tf.reshape(halves, shape)

@@ -8,8 +8,9 @@ import keras
 import keras_hub
 from keras import ops
 
-from models.network.attention import attend
+from models.network.attention import attend, attend_to_itself, trains_in_one_product
 from models.network.dropout import LeanDropout
+from models.network.fused import FusedDense, FusedNorm
 
 
 class SelfAttention(keras.layers.Layer):
@@ -37,8 +38,11 @@ class SelfAttention(keras.layers.Layer):
             projection.build(states_shape)
         self.output_projection.build((states_shape[0], *self.heads))
 
-    def call(self, states: Any, mask: Any) -> Any:
+    def call(self, states: Any, mask: Any, training: bool = False) -> Any:
         """States [B, L, D] and a bool mask broadcastable to [B, L, L], False for padded keys, to [B, L, D]."""
+        projections = (self.query, self.key, self.value)
+        if training and trains_in_one_product(projections):
+            return attend_to_itself(states, projections, self.output_projection, mask, self.dropout, self.rotary)
         query, key, value = self.query(states), self.key(states), self.value(states)
         if self.rotary is not None:
             query, key = self.rotary(query), self.rotary(key)
@@ -69,10 +73,10 @@ class TransformerLayer(keras.layers.Layer):
         self.attention = SelfAttention(
             width, num_heads, dropout, rotary, glorot.clone(), name="self_attention_layer", **options
         )
-        self.attention_norm = layers.LayerNormalization(epsilon=1e-6, name="self_attention_layer_norm", **options)
+        self.attention_norm = FusedNorm(epsilon=1e-6, name="self_attention_layer_norm", **options)
         self.attention_dropout = LeanDropout(dropout, name="self_attention_dropout", **options)
-        self.feedforward_norm = layers.LayerNormalization(epsilon=1e-6, name="feedforward_layer_norm", **options)
-        self.feedforward_hidden = layers.Dense(
+        self.feedforward_norm = FusedNorm(epsilon=1e-6, name="feedforward_layer_norm", **options)
+        self.feedforward_hidden = FusedDense(
             feedforward_width,
             "gelu",
             kernel_initializer=glorot.clone(),

@@ -11,12 +11,23 @@ from typing import Any
 import keras
 from keras import ops
 
-from models.network.attention import attend, masked_softmax
+from models.network.attention import attend, attend_to_itself, masked_softmax, trains_in_one_product
 from models.network.dropout import LeanDropout
+from models.network.fused import FusedDense, FusedNorm
 
 
 class MaskedAttention(keras.layers.MultiHeadAttention):
-    """Keras's multi-head attention with `masked_softmax`."""
+    """Keras's multi-head attention with `masked_softmax`; in training, self-attention with fewer products."""
+
+    def call(self, query: Any, value: Any, *args: Any, training: bool | None = None, **given: Any) -> Any:
+        """See Keras. KerasHub's layers give the mask by name, and Keras adds masks that are None."""
+        mask = given.get("attention_mask")
+        projections = (self._query_dense, self._key_dense, self._value_dense)
+        asked = [*args, *(value for name, value in given.items() if name != "attention_mask")]
+        plain = query is value and mask is not None and all(value is None for value in asked) and not self._use_gate
+        if training and plain and trains_in_one_product(projections):
+            return attend_to_itself(query, projections, self._output_dense, mask, self._dropout_layer)
+        return super().call(query, value, *args, training=training, **given)
 
     def _compute_attention(
         self,
@@ -52,3 +63,7 @@ def replace_layers(model: keras.Layer) -> None:
             layer.__class__ = LeanDropout
         elif type(layer) is keras.layers.Softmax:
             layer.__class__ = MaskedSoftmax
+        elif type(layer) is keras.layers.Dense and layer.activation is not keras.activations.linear:
+            layer.__class__ = FusedDense
+        elif type(layer) is keras.layers.LayerNormalization:
+            layer.__class__ = FusedNorm

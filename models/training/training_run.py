@@ -15,7 +15,7 @@ import numpy as np
 from models.config import TaskConfig
 from models.network.surface import Surface
 from models.network.token_features import BigramRows
-from models.training.frameworks.devices import choose_devices
+from models.training.frameworks.devices import TrainingDevices, choose_devices
 from models.training.loop import Loop
 from models.training.loss import label_weights
 from models.training.optimizer import resolve_defaults
@@ -106,13 +106,7 @@ def train(
     devices = choose_devices(config)
     if config.strategy == "mirrored" and devices.strategy_name == "none" and on_note is not None:
         on_note("train.strategy is mirrored, but there is one device; a CPU is several with train.devices")
-    if config.precision == "auto":
-        config = config.model_copy(update={"precision": devices.precision})
-    xla, why = devices.compiles(preset=preset, precision=config.precision)
-    chosen = {}
-    if config.xla == "auto":
-        config = config.model_copy(update={"xla": xla})
-        chosen = {"xla_because": f"auto: {why}"} if config.backend == "tensorflow" else {}  # others have no choice
+    config, chosen = _choose(config, devices, preset=preset)
     with _policy(config.precision):
         keras.utils.set_random_seed(config.seed)
         with devices.scope():
@@ -155,6 +149,20 @@ def train(
     labels = replace(labels, temperatures=loop.calibration.temperatures)
     task = task.model_copy(update={"threshold": loop.calibration.threshold})
     return TrainedModel(model, report, loop.checkpoints.kept, labels, task)
+
+
+def _choose(config: TrainConfig, devices: TrainingDevices, *, preset: bool) -> tuple[TrainConfig, dict[str, str]]:
+    """The settings with `precision` and `xla` chosen where they are `auto`, and for the report, why."""
+    why = {}
+    if config.precision == "auto":
+        precision, why["precision_because"] = devices.choose_precision(preset=preset)
+        config = config.model_copy(update={"precision": precision})
+    if config.xla == "auto":
+        xla, why["xla_because"] = devices.choose_xla(preset=preset, precision=config.precision)
+        config = config.model_copy(update={"xla": xla})
+        if config.backend != "tensorflow":  # others have no choice
+            del why["xla_because"]
+    return config, {name: f"auto: {reason}" for name, reason in why.items()}
 
 
 def _adapt(

@@ -37,7 +37,7 @@ class Measurement:
     steps: int
     devices: list[str]
     precision: str
-    xla: bool
+    xla: bool | str
     whole_seconds: float | None
     peak_device_memory_mb: dict[str, float] = field(default_factory=dict)
 

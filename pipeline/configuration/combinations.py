@@ -149,8 +149,10 @@ def _model(config: ProjectConfig) -> Iterator[Problem]:
 
 def _training(config: ProjectConfig) -> Iterator[Problem]:
     task, train = config.task, config.train
-    if train.strategy == "tpu" and train.xla is False:
-        yield Problem("train.xla", "false", "true, because a TPU runs only code compiled by XLA", "remove it")
+    if train.strategy == "tpu" and train.xla in (False, "parts"):
+        yield Problem(
+            "train.xla", str(train.xla).lower(), "true, because a TPU runs only code compiled by XLA", "remove it"
+        )
     yield from _devices(train)
     if train.backend != "tensorflow":
         why = f"train.backend is {train.backend}"

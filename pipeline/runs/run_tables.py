@@ -102,13 +102,16 @@ def _rows_with_labels(number: int) -> str:
     return "1 row has a label" if number == 1 else f"{number} rows have labels"
 
 
+_XLA = {True: "on", False: "off", "parts": "in parts"}
+
+
 def _training(report: Mapping[str, Any]) -> str:
     parts = [
         f"{report['parameters']['total'] / 1e6:.1f} M parameters",
         f"{report['epochs']} epochs (best: {report['best_epoch']})",
         f"{report['tokens_per_second']:,.0f} tokens/s",
         f"strategy {report['strategy']} x {report['replicas']}",
-        f"XLA {'on' if report['xla'] else 'off'}",
+        f"XLA {_XLA[report['xla']]}",
         f"oneDNN {report['onednn']}",
         str(report["precision"]),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import keras
 import numpy as np
@@ -14,6 +14,9 @@ from models import runtime
 from models.network.dropout import DRAWS_PER_CALL, is_seed
 from models.training.batches import Batch, Features
 from models.training.frameworks.devices import TrainingDevices
+
+Xla = Literal["parts"] | bool
+"""`TrainConfig.xla`, chosen."""
 
 # Most passes of one batch: a batch that does not fit its shape is passed in parts.
 _MOST_PARTS = 64
@@ -76,7 +79,7 @@ def make_step(
     devices: TrainingDevices,
     *,
     network: keras.Model | None = None,
-    xla: bool,
+    xla: Xla,
     accumulate: int = 1,
     key: str | None = None,
 ) -> TrainStep:
@@ -86,7 +89,7 @@ def make_step(
         model: its trainable variables learn; made in the devices' scope.
         optimizer: built for the model, made in that scope.
         network: dict of features to logits [B, C] float32, with the model's layers: its packed model; default: itself.
-        xla: compile with XLA, where the framework offers a choice.
+        xla: compile with XLA, where the framework offers a choice; "parts": only the operations between products.
         accumulate: most batches of one optimizer step.
         key: of all that decides the step, but for the variables and the batches: with it, the step's programs may be
             those of an earlier process (`models.compile_cache`), where the framework can keep them.
@@ -105,7 +108,7 @@ def make_step(
     return TensorFlowStep(model, optimizer, loss, devices, xla=xla, key=key, **options)
 
 
-def make_predictor(model: keras.Model, devices: TrainingDevices, *, xla: bool, key: str | None = None) -> Predictor:
+def make_predictor(model: keras.Model, devices: TrainingDevices, *, xla: Xla, key: str | None = None) -> Predictor:
     """The predictor of the framework that Keras runs on, for a model from a dict of features to logits [B, C].
 
     `key`: as of `make_step`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
@@ -46,20 +46,32 @@ class TrainingDevices:
         """Whether XLA compiles everything on these devices, configured or not."""
         return self.strategy_name == "tpu" or keras.backend.backend() == "jax"
 
-    @property
-    def precision(self) -> str:
-        """What `precision: auto` means here: a TPU's matrix units multiply in bfloat16."""
-        return "mixed_bfloat16" if self.strategy_name == "tpu" else "float32"
+    def choose_precision(self, *, preset: bool) -> tuple[str, str]:
+        """What `precision: auto` means here, and why (measured: "Training speed" in benchmarks/README.md)."""
+        if self.strategy_name == "tpu":
+            return "mixed_bfloat16", "a TPU multiplies in bfloat16"
+        if keras.backend.backend() != "tensorflow" or not self._is_cpu:
+            return "float32", "the default on this device"
+        units = [name for name in ("amx_bf16", "avx512_bf16") if name in runtime.cpu_facts()["features"]]
+        if not units:
+            return "float32", "a CPU that does not multiply in bfloat16"
+        if not preset:
+            return "float32", "an encoder from scratch"
+        return "mixed_bfloat16", f"a preset on a CPU with {units[0]}"
 
-    def compiles(self, *, preset: bool, precision: str) -> tuple[bool, str]:
+    def choose_xla(self, *, preset: bool, precision: str) -> tuple[bool | Literal["parts"], str]:
         """What `xla: auto` means here, and why (measured: "Training speed" in benchmarks/README.md)."""
-        if not all("cpu" in name.lower() for name in self.names):
+        if not self._is_cpu:
             return True, "an accelerator"
         if "avx512f" not in runtime.cpu_facts()["features"]:
             return True, "a CPU without AVX-512"
         if preset or precision != "float32":
-            return False, f"a CPU with AVX-512, and {'a preset' if preset else precision}"
+            return "parts", f"a CPU with AVX-512, and {'a preset' if preset else precision}"
         return True, "an encoder from scratch in float32"
+
+    @property
+    def _is_cpu(self) -> bool:
+        return all("cpu" in name.lower() for name in self.names)
 
 
 def choose_devices(config: TrainConfig) -> TrainingDevices:

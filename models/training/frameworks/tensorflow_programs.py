@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -21,7 +21,7 @@ from models import compile_cache
 from models.compile_cache import CompileCache
 from tflite.host.json_text import to_json
 
-_FUNCTION, _CAPTURES = "function.pb", "captures.json"
+_FUNCTION, _CALLED, _CAPTURES = "function.pb", "called.pb", "captures.json"
 _DIGITS = 32
 
 _Run = Callable[[Sequence[tf.Tensor]], Sequence[tf.Tensor]]
@@ -48,39 +48,49 @@ class KeptGraphs:
     def load(self, key: str) -> _Run | None:
         """The function that was kept, to be run."""
         files = self.cache.graph(key)
-        if files is None or set(files) != {_FUNCTION, _CAPTURES}:
+        if files is None or set(files) != {_FUNCTION, _CALLED, _CAPTURES}:
             return None
-        return self._run(function_pb2.FunctionDef.FromString(files[_FUNCTION]), json.loads(files[_CAPTURES]))
+        function = function_pb2.FunctionDef.FromString(files[_FUNCTION])
+        called = function_pb2.FunctionDefLibrary.FromString(files[_CALLED])
+        return self._run(function, called.function, json.loads(files[_CAPTURES]))
 
     def keep(self, key: str, traced: Any) -> _Run | None:
-        """Keeps a traced function; None if it uses more than variables, or functions of its own."""
+        """Keeps a traced function; None if it uses more than variables, or its functions call others."""
         places = {id(handle): index for index, handle in enumerate(self._handles)}
         given = traced.captured_inputs
         captures = [places[id(capture)] for capture in given if id(capture) in places]
-        if len(captures) < len(given) or traced.graph.as_graph_def().library.function:
+        called = traced.graph.as_graph_def().library.function
+        if len(captures) < len(given) or any(attribute for each in called for attribute in _functions_in(each)):
             return None
-        function = function_pb2.FunctionDef()
-        function.CopyFrom(traced.function_def)
-        function.signature.name = ""
-        content = function.SerializeToString(deterministic=True)
-        function.signature.name = f"transom_{hashlib.sha256(content).hexdigest()[:_DIGITS]}"
+        renamed = [_renamed(each, {}) for each in called]
+        names = {each.signature.name: new.signature.name for each, new in zip(called, renamed, strict=True)}
+        function, called = _renamed(traced.function_def, names), renamed
         self.cache.keep_graph(
-            key, {_FUNCTION: function.SerializeToString(deterministic=True), _CAPTURES: to_json(captures).encode()}
+            key,
+            {
+                _FUNCTION: function.SerializeToString(deterministic=True),
+                _CALLED: function_pb2.FunctionDefLibrary(function=called).SerializeToString(deterministic=True),
+                _CAPTURES: to_json(captures).encode(),
+            },
         )
-        return self._run(function, captures)
+        return self._run(function, called, captures)
 
-    def _run(self, function: function_pb2.FunctionDef, captures: Sequence[int]) -> _Run:
+    def _run(
+        self, function: function_pb2.FunctionDef, called: Sequence[function_pb2.FunctionDef], captures: Sequence[int]
+    ) -> _Run:
         # TensorFlow has no public call for a function by name.
         ctx, name, outputs = context.context(), function.signature.name, len(function.signature.output_arg)
-        if not ctx.has_function(name):
-            ctx.add_function_def(function)
+        for each in (*called, function):
+            if not ctx.has_function(each.signature.name):
+                ctx.add_function_def(each)
         handles = [self._handles[index] for index in captures]
 
         def run(inputs: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
             found: Sequence[tf.Tensor] = ctx.call_function(name.encode(), [*inputs, *handles], outputs) or []
             return found
 
-        return self._compiling(name, run) if function.attr["_XlaMustCompile"].b else run
+        compiled = any(each.attr["_XlaMustCompile"].b for each in (*called, function))
+        return self._compiling(name, run) if compiled else run
 
     def _compiling(self, name: str, run: _Run) -> _Run:
         ran = False
@@ -95,6 +105,30 @@ class KeptGraphs:
             return found
 
         return first
+
+
+def _functions_in(function: function_pb2.FunctionDef) -> Iterator[Any]:
+    """The names of functions that a function calls, to be changed."""
+    for node in function.node_def:
+        for attribute in node.attr.values():
+            if attribute.HasField("func"):
+                yield attribute.func
+            yield from attribute.list.func
+
+
+def _renamed(function: function_pb2.FunctionDef, names: Mapping[str, str]) -> function_pb2.FunctionDef:
+    """A copy that calls functions by their new names, and whose own name is the digest of what it does."""
+    made = function_pb2.FunctionDef()
+    made.CopyFrom(function)
+    for called in _functions_in(made):
+        called.name = names.get(called.name, called.name)
+    made.signature.name = ""
+    # Gradients were taken when the function was traced; what names them is counted by the process.
+    for node in made.node_def:
+        node.attr.pop("_gradient_op_type", None)
+    digest = hashlib.sha256(made.SerializeToString(deterministic=True)).hexdigest()
+    made.signature.name = f"transom_{digest[:_DIGITS]}"
+    return made
 
 
 def kept_graphs(key: str | None, variables: Sequence[Any]) -> KeptGraphs | None:

@@ -1,8 +1,9 @@
 """One optimizer step over all replicas, on TensorFlow.
 
 A step consists of three programs: the gradients of a batch, their sum with earlier ones (`accumulate`), and the update.
-XLA compiles the gradients; the sum and the update run TensorFlow's own kernels. With a loss scale, XLA compiles Keras's
-update, too, but not on several replicas, where it cannot, nor the all-reduce. On a TPU everything is compiled anyway.
+XLA compiles the gradients, or of them ("parts") only what `models.network.fused` gives it; the sum and the update run
+TensorFlow's own kernels. With a loss scale, XLA compiles Keras's update, too, but not on several replicas, where it
+cannot, nor the all-reduce. On a TPU everything is compiled anyway.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from models.network.fused import fusing
 from models.training.batches import Batch, Features
-from models.training.frameworks.contract import RowLoss, StepResult, draws_per_pass, passes, seed_states
+from models.training.frameworks.contract import RowLoss, StepResult, Xla, draws_per_pass, passes, seed_states
 from models.training.frameworks.devices import TrainingDevices
 from models.training.frameworks.tensorflow_programs import KeptGraphs, Program, kept_graphs
 from models.training.frameworks.tensorflow_update import update_on_one_device
@@ -33,26 +35,28 @@ class TensorFlowStep:
         devices: TrainingDevices,
         *,
         network: keras.Model,
-        xla: bool,
+        xla: Xla,
         accumulate: int,
         key: str | None = None,
     ) -> None:
         self._network = network
         self._model, self._optimizer, self._loss, self._devices = model, optimizer, loss, devices
         self._accumulate = accumulate
+        self._parts, whole = xla == "parts", xla is True
         generators = seed_states(model)
         self._seeded, self._seeds = [variable for variable, _ in generators], [seed for _, seed in generators]
         self._draws_per_pass = draws_per_pass(model)
         self.traces = 0
         used = [*network.variables, *model.variables, *optimizer.variables]
         kept = kept_graphs(key, used)
-        self._gradients = _program("gradients", self._forward_backward, devices, xla, kept, self._count_trace)
+        role = "gradients in parts" if self._parts else "gradients"
+        self._gradients = _program(role, self._forward_backward, devices, whole, kept, self._count_trace)
         self._sum = _program("sum", _add, devices, False, kept)
         self._fused = _is_single(devices) and isinstance(optimizer, LayerwiseAdamW)
         if self._fused:
             self._update = _program("update", self._apply_fused, devices, False, kept)
         else:
-            self._update = _program("update", self._apply, devices, xla, None, xla_inside=False)
+            self._update = _program("update", self._apply, devices, whole, None, xla_inside=False)
 
     def __call__(self, batches: Sequence[Batch], weights: Sequence[np.ndarray], step: int) -> StepResult:
         """See `TrainStep`."""
@@ -93,7 +97,7 @@ class TensorFlowStep:
         """The loss and its gradients."""
         state = [(variable, states[index]) for index, variable in enumerate(self._seeded)]
         variables = [variable.value for variable in self._model.trainable_variables]
-        with keras.StatelessScope(state_mapping=state), tf.GradientTape() as tape:
+        with keras.StatelessScope(state_mapping=state), tf.GradientTape() as tape, fusing(self._parts):
             logits = tf.cast(self._network(features, training=True), tf.float32) + base
             loss = tf.reduce_sum(weights * self._loss(targets, logits))
             scaled = self._optimizer.scale_loss(loss)
@@ -119,11 +123,11 @@ class TensorFlowStep:
 class TensorFlowPredictor:
     """`models.training.frameworks.contract.Predictor` on TensorFlow, over all replicas."""
 
-    def __init__(self, model: keras.Model, devices: TrainingDevices, *, xla: bool, key: str | None = None) -> None:
+    def __init__(self, model: keras.Model, devices: TrainingDevices, *, xla: Xla, key: str | None = None) -> None:
         self._model, self._devices = model, devices
         self.traces = 0
         kept = kept_graphs(key, model.variables)
-        self._forward = _program("logits", self._logits, devices, xla, kept, self._count_trace)
+        self._forward = _program("logits", self._logits, devices, xla is True, kept, self._count_trace)
 
     def _count_trace(self) -> None:
         self.traces += 1

@@ -41,7 +41,7 @@ def update_on_one_device(
         for index in indices:
             variable = variables[index].value
             if decay:
-                variable.assign_sub(variable * (group_rate * decay))
+                variable.assign(variable * (1.0 - group_rate * decay))  # one pass less than assign_sub
             tf.raw_ops.ResourceApplyAdam(
                 var=variable.handle,
                 m=optimizer._momentums[index].value.handle,

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 import tiny_checkpoints
 from keras import ops
+from packed_gradients import TOKENIZER, assert_alike, loss_and_gradients
 
 from models.build import build_model
 from models.config import EncoderConfig, PresetConfig
@@ -19,56 +20,27 @@ from models.network.packed import packed_model
 from models.network.rematerialized import Rematerialized
 from models.network.transformer_layer import TransformerLayer
 from models.presets.preset import preset_tokenizer
-from tflite.host.tokenizer import Tokenizer
-
-TOKENIZER = Tokenizer("wordpiece", start_id=1, end_id=2, pad_id=0, unknown_id=3, vocabulary_size=12, max_length=20)
-LINES = {
-    "token_ids": np.array([[1, 5, 6, 2, 1, 7, 2, 0], [1, 8, 9, 10, 5, 6, 2, 0]], np.int32),
-    "rows": np.array([[1, 1, 1, 1, 2, 2, 2, 0], [3, 3, 3, 3, 3, 3, 3, 0]], np.int32),
-    "positions": np.array([[0, 1, 2, 3, 0, 1, 2, 0], [0, 1, 2, 3, 4, 5, 6, 0]], np.int32),
-    "segment_ids": np.zeros((2, 8), np.int32),
-    "starts": np.array([0, 4, 8], np.int32),
-}
-LINES["padding_mask"] = (LINES["rows"] > 0).astype(np.int32)
-DRAWN = 7  # random draws before
 
 
-def loss_and_gradients(model: keras.Model, remat: bool, xla: bool) -> list[np.ndarray]:
-    """Of the packed lines, with dropout."""
-    network = packed_model(model, remat=remat)
-    assert remat == any(isinstance(layer, Rematerialized) for layer in network._flatten_layers())
-    seeds = [(variable, [11, DRAWN]) for variable in model.non_trainable_variables if is_seed(variable)]
-    assert seeds, "there is dropout"
-
-    @tf.function(jit_compile=xla)
-    def run(given: dict[str, Any]) -> list[Any]:
-        state = [(variable, tf.constant(state, variable.dtype)) for variable, state in seeds]
-        with keras.StatelessScope(state_mapping=state), tf.GradientTape() as tape:
-            loss = ops.sum(ops.square(network(given, training=True) - 0.3))
-        gradients = tape.gradient(loss, [v.value for v in model.trainable_variables], unconnected_gradients="zero")
-        return [loss, *(tf.convert_to_tensor(gradient) for gradient in gradients)]
-
-    return [value.numpy() for value in run(LINES)]
+def assert_same_with_remat(model: keras.Model, **options: bool) -> None:
+    network = packed_model(model, remat=True)
+    assert any(isinstance(layer, Rematerialized) for layer in network._flatten_layers())
+    assert any(is_seed(variable) for variable in model.non_trainable_variables), "there is dropout"
+    assert_alike(*(loss_and_gradients(model, remat=remat, **options) for remat in (False, True)))
 
 
-def assert_alike(model: keras.Model, xla: bool = False) -> None:
-    kept, again = (loss_and_gradients(model, remat, xla) for remat in (False, True))
-    for one, other in zip(kept, again, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-4 * (np.abs(one).max() + 1e-3))
-
-
-@pytest.mark.parametrize("xla", [False, True])
-def test_an_encoder_from_scratch(xla: bool) -> None:
+@pytest.mark.parametrize("options", [{}, {"xla": True}, {"fused": True}], ids=str)
+def test_an_encoder_from_scratch(options: dict[str, bool]) -> None:
     keras.utils.set_random_seed(0)
     config = EncoderConfig(num_layers=2, width=16, num_heads=2, dropout=0.4, linear_rows=0)
-    assert_alike(build_model(config, tokenizer=TOKENIZER, outputs=3), xla)
+    assert_same_with_remat(build_model(config, tokenizer=TOKENIZER, outputs=3), **options)
 
 
 @pytest.mark.parametrize("kind", sorted(tiny_checkpoints.CONFIGS))
 def test_a_preset_of_each_family(kind: str, tmp_path: Path) -> None:
     tiny_checkpoints.write(tmp_path, kind)
     tokenizer = preset_tokenizer(str(tmp_path), 24)
-    assert_alike(build_model(PresetConfig(preset=str(tmp_path)), tokenizer=tokenizer, outputs=3))
+    assert_same_with_remat(build_model(PresetConfig(preset=str(tmp_path)), tokenizer=tokenizer, outputs=3))
 
 
 def drops(layer: Any, calls: int) -> list[np.ndarray]:

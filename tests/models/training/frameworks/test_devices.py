@@ -21,10 +21,24 @@ def test_one_device_needs_no_mirror(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "precision"), [("none", "float32"), ("mirrored", "float32"), ("tpu", "mixed_bfloat16")]
+    ("strategy", "device", "features", "preset", "precision"),
+    [
+        ("tpu", "/device:TPU:0", [], False, "mixed_bfloat16"),
+        ("mirrored", "/device:GPU:0", ["avx512_bf16"], True, "float32"),
+        ("none", "/device:CPU:0", ["avx2", "avx512f"], True, "float32"),
+        ("none", "/device:CPU:0", ["avx512f", "avx512_bf16"], True, "mixed_bfloat16"),
+        ("mirrored", "/device:CPU:0", ["avx512f", "amx_bf16"], True, "mixed_bfloat16"),
+        ("none", "/device:CPU:0", ["avx512f", "amx_bf16"], False, "float32"),
+    ],
 )
-def test_the_default_precision_is_the_devices(name: str, precision: str) -> None:
-    assert TrainingDevices(name, tf.distribute.get_strategy(), ()).precision == precision
+def test_the_default_precision_depends_on_the_device_and_the_model(
+    strategy: str, device: str, features: list[str], preset: bool, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "cpu_facts", lambda: {"features": features})
+    devices = TrainingDevices(strategy, tf.distribute.get_strategy(), (device,))
+    found, why = devices.choose_precision(preset=preset)
+    assert found == precision
+    assert why
 
 
 def test_a_missing_tpu_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,23 +55,26 @@ def test_a_missing_tpu_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("/device:GPU:0", ["avx512f"], True, "float32", True),
         ("/device:CPU:0", ["avx2"], True, "mixed_bfloat16", True),
-        ("/device:CPU:0", ["avx2", "avx512f"], True, "float32", False),
-        ("/device:CPU:0", ["avx2", "avx512f"], False, "mixed_bfloat16", False),
+        ("/device:CPU:0", ["avx2", "avx512f"], True, "float32", "parts"),
+        ("/device:CPU:0", ["avx2", "avx512f"], False, "mixed_bfloat16", "parts"),
         ("/device:CPU:0", ["avx2", "avx512f"], False, "float32", True),
     ],
 )
 def test_what_xla_compiles_by_default_depends_on_the_device(
-    name: str, features: list[str], preset: bool, precision: str, compiled: bool, monkeypatch: pytest.MonkeyPatch
+    name: str, features: list[str], preset: bool, precision: str, compiled: bool | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runtime, "cpu_facts", lambda: {"features": features})
     devices = TrainingDevices("none", tf.distribute.get_strategy(), (name,))
-    found, why = devices.compiles(preset=preset, precision=precision)
+    found, why = devices.choose_xla(preset=preset, precision=precision)
     assert found == compiled
     assert why
 
 
 def test_the_report_says_what_was_chosen_and_why(tiny: ModuleType) -> None:
     chosen = tiny.fit(train_config={"xla": "auto", "epochs": 1}).report
-    assert isinstance(chosen["xla"], bool)
+    assert chosen["xla"] in (True, False, "parts")
+    assert chosen["precision"] == "float32"
     assert chosen["xla_because"].startswith("auto: ")
-    assert "xla_because" not in tiny.fit(train_config={"xla": False, "epochs": 1}).report
+    assert chosen["precision_because"].startswith("auto: ")
+    given = tiny.fit(train_config={"xla": False, "precision": "float32", "epochs": 1}).report
+    assert not {"xla_because", "precision_because"} & set(given)

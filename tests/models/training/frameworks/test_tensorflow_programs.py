@@ -19,7 +19,7 @@ from models import compile_cache
 from models.compile_cache import CompileCache
 from models.config import TaskConfig
 from models.training.batches import Batches
-from models.training.frameworks.contract import make_predictor, make_step
+from models.training.frameworks.contract import Xla, make_predictor, make_step
 from models.training.frameworks.devices import default_device
 from models.training.frameworks.tensorflow_programs import KeptGraphs, Program
 from models.training.loss import row_loss
@@ -40,12 +40,12 @@ for _ in range(int(sys.argv[1])):
 sys.path.insert(0, "tests/models/training")
 from tests.models.training.frameworks.test_tensorflow_programs import trained
 import tiny
-print(*trained(tiny, xla=True))
+print(*trained(tiny, xla={"True": True, "parts": "parts"}[sys.argv[2]]))
 """
 
 
 def trained(
-    tiny: ModuleType, *, xla: bool = False, rate: float = 0.01, seed: int = 0, key: str | None = "k"
+    tiny: ModuleType, *, xla: Xla = False, rate: float = 0.01, seed: int = 0, key: str | None = "k"
 ) -> list[float]:
     """The losses of three steps, and a logit after them."""
     keras.utils.clear_session()
@@ -84,15 +84,18 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return roles
 
 
-def test_kept_programs_train_as_traced_ones(tiny: ModuleType, cache: CompileCache, traced: list[str]) -> None:
-    expected = trained(tiny, key=None)
+@pytest.mark.parametrize(("xla", "gradients"), [(False, "gradients"), ("parts", "gradients in parts")])
+def test_kept_programs_train_as_traced_ones(
+    tiny: ModuleType, cache: CompileCache, traced: list[str], xla: Xla, gradients: str
+) -> None:
+    expected = trained(tiny, xla=xla, key=None)
     assert traced == []
-    assert trained(tiny) == expected
-    assert sorted(traced) == ["gradients", "logits", "sum", "update"]
-    assert trained(tiny) == expected
+    assert trained(tiny, xla=xla) == expected
+    assert sorted(traced) == [gradients, "logits", "sum", "update"]
+    assert trained(tiny, xla=xla) == expected
     assert len(traced) == 4
     for other in ({"rate": 0.02}, {"seed": 1}):  # these are inputs
-        assert trained(tiny, **other) == trained(tiny, **other, key=None) != expected
+        assert trained(tiny, xla=xla, **other) == trained(tiny, xla=xla, **other, key=None) != expected
     assert len(traced) == 4
 
 
@@ -110,7 +113,7 @@ def test_what_cannot_be_kept_runs_all_the_same(cache: CompileCache, tmp_path: Pa
     kept = KeptGraphs(cache, "k", [known])
     calls: dict[str, Callable[[Any], list[Any]]] = {
         "a variable that is not named": lambda x: [x + unknown.value],
-        "a function of its own": lambda x: [tf.function(lambda y: y + 2.0)(x)],
+        "a function that calls another": lambda x: [tf.function(lambda y: tf.function(lambda z: z + 2.0)(y))(x)],
     }
     for role, function in calls.items():
         (found,) = Program(function, role, xla=False, kept=kept)(np.zeros(2, np.float32))
@@ -132,11 +135,14 @@ def test_a_kept_program_reads_the_variables_of_now(cache: CompileCache) -> None:
 
 
 @pytest.mark.slow
-def test_another_process_compiles_nothing_and_survives_damaged_entries(tmp_path: Path, repository: Path) -> None:
+@pytest.mark.parametrize("xla", ["True", "parts"])
+def test_another_process_compiles_nothing_and_survives_damaged_entries(
+    tmp_path: Path, repository: Path, xla: str
+) -> None:
     environment = {**os.environ, "TRANSOM_COMPILE_CACHE": str(tmp_path / "cache"), "TMPDIR": str(tmp_path)}
 
     def values(made_before: int) -> str:
-        command = [sys.executable, "-c", PROGRAM, str(made_before)]
+        command = [sys.executable, "-c", PROGRAM, str(made_before), xla]
         done = subprocess.run(
             command, cwd=repository, env=environment, capture_output=True, text=True, check=True, timeout=200
         )
@@ -147,7 +153,8 @@ def test_another_process_compiles_nothing_and_survives_damaged_entries(tmp_path:
 
     first = values(0)
     entries = written()
-    assert sorted(name.split("-")[0] for name in entries) == ["compiled"] * 2 + ["graph"] * 4
+    compiled = {"True": 2, "parts": 1}[xla]
+    assert sorted(name.split("-")[0] for name in entries) == ["compiled"] * compiled + ["graph"] * 4
     assert values(3) == first
     assert written() == entries
     for path in tmp_path.glob("cache/*/*.zip"):

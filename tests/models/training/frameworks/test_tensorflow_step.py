@@ -12,8 +12,8 @@ import tensorflow as tf
 from models.build import build_model
 from models.config import EncoderConfig, PresetConfig, TaskConfig
 from models.training.batches import Batches
-from models.training.frameworks.contract import TrainStep, draws_per_pass, make_predictor, make_step
-from models.training.frameworks.devices import TrainingDevices, default_device
+from models.training.frameworks.contract import TrainStep, Xla, draws_per_pass, make_predictor, make_step
+from models.training.frameworks.devices import default_device
 from models.training.loss import row_loss
 from models.training.optimizer import make_optimizer
 from models.training_config import TrainConfig
@@ -44,8 +44,8 @@ def _all(model: Any) -> np.ndarray:
     return np.concatenate([v.numpy().ravel() for v in model.weights])
 
 
-@pytest.mark.parametrize("xla", [True, False])
-def test_accumulated_batches_are_one_big_batch(tiny: ModuleType, xla: bool) -> None:
+@pytest.mark.parametrize("xla", [True, False, "parts"])
+def test_accumulated_batches_are_one_big_batch(tiny: ModuleType, xla: Xla) -> None:
     model, big = _step(tiny, xla=xla)
     one = _batches(tiny, 10, 10)
     whole = big(one, _weights(one), 0)
@@ -106,7 +106,7 @@ def test_the_whole_step_compiles_with_static_shapes_and_never_calls_the_host(
 ) -> None:
     # A TPU's requirements, in its precision. Running on one is unverified: none was available.
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(TrainingDevices("tpu", tf.distribute.get_strategy(), ()).precision)
+    keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         model = build_model(encoder, tokenizer=TOKENIZER, outputs=2)
     finally:

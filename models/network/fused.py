@@ -1,0 +1,118 @@
+"""Elementwise operations that a training step computes in one pass over memory.
+
+On a CPU, TensorFlow's matrix products (oneDNN) are faster than XLA's, but between them it runs one small operation
+after the other, each of which reads and writes whole tensors: a GELU and its gradient are a dozen. Inside `fusing`,
+`fuse` has XLA make one loop of each such group, and of its gradient, which computes the group again instead of keeping
+what lies between. XLA compiles a group once for all layers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import keras
+from keras import ops
+
+_FUSING: ContextVar[bool] = ContextVar("fusing", default=False)
+
+
+@contextlib.contextmanager
+def fusing(on: bool) -> Iterator[None]:
+    """Within the block, layers that are called on TensorFlow fuse their elementwise operations, or do not."""
+    token = _FUSING.set(on)
+    try:
+        yield
+    finally:
+        _FUSING.reset(token)
+
+
+def is_fusing() -> bool:
+    """Whether this code runs inside `fusing`."""
+    return _FUSING.get()
+
+
+def fuse(function: Callable[..., Any], *tensors: Any, **settings: Any) -> Any:
+    """A function of tensors as one program, inside `fusing`.
+
+    Args:
+        function: of the tensors, floating ones in float32, to one tensor. Not a lambda: it is compiled once for each
+            function.
+        tensors: of any type. Gradients reach those of floats.
+        settings: further arguments, hashable.
+
+    Returns:
+        The result in the type of the first tensor.
+    """
+    return _program(function, tuple(sorted(settings.items())))(*(ops.convert_to_tensor(x) for x in tensors))
+
+
+class FusedDense(keras.layers.Dense):
+    """Keras's dense layer; inside `fusing`, bias and activation are one pass."""
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """[..., D] to [..., units]."""
+        if not is_fusing() or self.bias is None:
+            return super().call(inputs, training=training)
+        product = ops.matmul(ops.reshape(inputs, (-1, inputs.shape[-1])), self.kernel)
+        result = fuse(_activated, product, self.bias, activation=self.activation)
+        return ops.reshape(result, (*ops.shape(inputs)[:-1], self.units))
+
+
+class FusedNorm(keras.layers.LayerNormalization):
+    """Keras's layer normalization; inside `fusing`, one pass."""
+
+    def call(self, inputs: Any) -> Any:
+        """[..., D] to the same."""
+        if not is_fusing() or self.rms_scaling or self.gamma is None or self.beta is None:
+            return super().call(inputs)
+        return fuse(_normalized, inputs, self.gamma, self.beta, axis=_hashable(self.axis), epsilon=self.epsilon)
+
+
+def _activated(product: Any, bias: Any, activation: Callable[[Any], Any]) -> Any:
+    return activation(product + bias)
+
+
+def _normalized(inputs: Any, gamma: Any, beta: Any, axis: Any, epsilon: float) -> Any:
+    return ops.layer_normalization(inputs, gamma, beta, axis, epsilon)
+
+
+def _hashable(axis: Any) -> Any:
+    return tuple(axis) if isinstance(axis, list) else axis
+
+
+@functools.cache
+def _program(function: Callable[..., Any], settings: tuple[tuple[str, Any], ...]) -> Callable[..., Any]:
+    import tensorflow as tf
+
+    def wide(tensors: Any) -> list[Any]:
+        return [tf.cast(x, tf.float32) if x.dtype.is_floating else x for x in tensors]
+
+    @tf.function(jit_compile=True, autograph=False)
+    def forward(*tensors: Any) -> Any:
+        return tf.cast(function(*wide(tensors), **dict(settings)), tensors[0].dtype)
+
+    @tf.function(jit_compile=True, autograph=False)
+    def backward(upstream: Any, *tensors: Any) -> list[Any]:
+        inputs = wide(tensors)
+        with tf.GradientTape() as tape:
+            tape.watch([x for x in inputs if x.dtype.is_floating])
+            result = function(*inputs, **dict(settings))
+        floats = [x for x in inputs if x.dtype.is_floating]
+        gradients = tape.gradient(result, floats, tf.cast(upstream, result.dtype))
+        kinds = [x.dtype for x in tensors if x.dtype.is_floating]
+        return [tf.cast(gradient, kind) for gradient, kind in zip(gradients, kinds, strict=True)]
+
+    @tf.custom_gradient
+    def run(*tensors: Any) -> Any:
+        def gradient(upstream: Any) -> list[Any]:
+            found = iter(backward(upstream, *tensors))
+            return [next(found) if x.dtype.is_floating else None for x in tensors]
+
+        return forward(*tensors), gradient
+
+    program: Callable[..., Any] = run
+    return program
