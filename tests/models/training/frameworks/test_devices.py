@@ -71,7 +71,7 @@ def test_what_xla_compiles_by_default_depends_on_the_device(
 
 
 def test_the_report_says_what_was_chosen_and_why(tiny: ModuleType) -> None:
-    chosen = tiny.fit(train_config={"xla": "auto", "epochs": 1}).report
+    chosen = tiny.fit(train_config={"xla": "auto", "precision": "auto", "epochs": 1}).report
     assert chosen["xla"] in (True, False, "parts")
     assert chosen["precision"] == "float32"
     assert chosen["xla_because"].startswith("auto: ")

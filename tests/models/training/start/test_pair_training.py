@@ -49,7 +49,7 @@ def fit(bert: str, count: int = 64, encoding: str = "both", **settings: Any) -> 
         rows(count, 0),
         rows(100, 1),
         task=TaskConfig(text_pair="other"),
-        config=TrainConfig(**{"xla": False, "epochs": 1, **settings}),
+        config=TrainConfig(**{"xla": False, "precision": "float32", "epochs": 1, **settings}),
         labels=LABELS,
         tokenizer=tokenizer,
         depths=layer_depths,
