@@ -55,7 +55,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--precision", nargs="+", choices=sorted(POLICIES), default=sorted(POLICIES, reverse=True))
-    parser.add_argument("--only", default="", metavar="WORD", help="only the ways with this word in their name")
+    parser.add_argument("--only", nargs="+", metavar="WAY", help='only these ways: "Transom, tensorflow" ...')
     parser.add_argument("--out", type=Path, default=Path("bench-out/training"))
     parser.add_argument("--quick", action="store_true", help="a few made-up rows, without peers")
     options = parser.parse_args()
@@ -70,7 +70,7 @@ def main() -> int:
         _write_rows(folder, options)
         if not options.quick:
             _write_tokens(folder)
-        ways = {way: run for way, run in _ways(folder, options).items() if options.only in way}
+        ways = {way: run for way, run in _ways(folder, options).items() if way in (options.only or [way])}
         for precision in options.precision:
             measured: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
             for number in range(options.rounds):

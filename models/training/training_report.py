@@ -105,7 +105,7 @@ def make_report(loop: Loop) -> dict[str, Any]:
         "replicas": devices.replicas,
         "devices": list(devices.names),
         "framework": framework_version(),
-        "xla": devices.always_compiles or (loop.config.xla and loop.config.backend == "tensorflow"),
+        "xla": devices.always_compiles or (loop.config.backend == "tensorflow" and loop.config.xla),
         "onednn": onednn_state(),
         "precision": loop.config.precision,
         "seed": loop.config.seed,

@@ -70,10 +70,11 @@ def test_what_xla_compiles_by_default_depends_on_the_device(
     assert why
 
 
-def test_the_report_says_what_was_chosen_and_why(tiny: ModuleType) -> None:
-    chosen = tiny.fit(train_config={"xla": "auto", "precision": "auto", "epochs": 1}).report
-    assert chosen["xla"] in (True, False, "parts")
-    assert chosen["precision"] == "float32"
+def test_the_report_says_what_was_chosen_and_why(tiny: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "cpu_facts", lambda: {"cpu": "a", "cores": 1, "features": ["avx512f", "amx_bf16"]})
+    auto = {"xla": "auto", "precision": "auto", "contrastive": "off", "epochs": 1}
+    chosen = tiny.fit(preset=True, train_config=auto).report
+    assert (chosen["xla"], chosen["precision"]) == ("parts", "mixed_bfloat16")
     assert chosen["xla_because"].startswith("auto: ")
     assert chosen["precision_because"].startswith("auto: ")
     given = tiny.fit(train_config={"xla": False, "precision": "float32", "epochs": 1}).report
