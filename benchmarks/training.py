@@ -1,6 +1,6 @@
 """Training beside what people use instead: the same rows, weights, epochs and batch size, in turn, round by round.
 
-    python benchmarks/training.py [sst2 banking77] [--rounds 3] [--precision float32 bfloat16]
+    python benchmarks/training.py [sst2 banking77] [--rounds 3] [--precision float32 bfloat16] [--only WAY ...]
     python benchmarks/training.py --quick
 
 Each line of the table is a way to train MiniLM-L6 for one epoch on the first 2,000 rows of a data set in --data, in
@@ -70,7 +70,10 @@ def main() -> int:
         _write_rows(folder, options)
         if not options.quick:
             _write_tokens(folder)
-        ways = {way: run for way, run in _ways(folder, options).items() if way in (options.only or [way])}
+        ways = _ways(folder, options)
+        if unknown := set(options.only or []) - set(ways):
+            parser.error(f"--only: no such way: {'; '.join(sorted(unknown))}; there are: {'; '.join(ways)}")
+        ways = {way: run for way, run in ways.items() if way in (options.only or ways)}
         for precision in options.precision:
             measured: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
             for number in range(options.rounds):

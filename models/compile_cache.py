@@ -63,7 +63,8 @@ class CompileCache:
             name: of the function, which depends on nothing but what the function does.
         """
         entry = self._shared / f"compiled-{name}.zip"
-        for file, content in (self._read(entry) or {}).items():
+        known = self._read(entry) or {}
+        for file, content in known.items():
             if Path(file).name == file and not (self._private / file).exists():
                 copy = self._private / f".{file}"  # XLA sees it only when it is whole
                 copy.write_bytes(content)
@@ -71,7 +72,7 @@ class CompileCache:
         before = set(self._private.iterdir())
         yield
         if new := sorted(set(self._private.iterdir()) - before):
-            self._write(entry, {file.name: file.read_bytes() for file in new})
+            self._write(entry, {**known, **{file.name: file.read_bytes() for file in new}})
 
     def _read(self, entry: Path) -> dict[str, bytes] | None:
         try:

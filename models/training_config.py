@@ -12,6 +12,8 @@ from models.settings import ConfigSection, refuse_boolean
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 # A weight of 0 would silently remove rows from the loss, and a batch of such rows would have no loss at all.
 Weight = Annotated[float, BeforeValidator(refuse_boolean), Field(gt=0.0, le=1e6)]
+Xla = Literal["parts"] | bool
+"""What XLA compiles of a step: everything, only the small operations between the matrix products, or nothing."""
 
 
 class TrainConfig(ConfigSection):
@@ -73,10 +75,10 @@ class TrainConfig(ConfigSection):
     shards: int = Field(1, ge=1, le=1024)
     """JAX: devices that hold one copy of the model together, each a part of the weights and their gradients; for a
     model that does not fit one device. It must divide `devices` and the model's number of attention heads."""
-    xla: Literal["auto", "parts"] | bool = "auto"
+    xla: Literal["auto"] | Xla = "auto"
     """Compile the forward and backward pass with XLA, inside each replica; `parts`: only the small operations between
-    the matrix products. `auto`: true, but on a CPU with AVX-512 `parts`, because TensorFlow's own products are faster
-    there, except for an encoder from scratch in float32."""
+    the matrix products. `auto`: true; on a CPU with AVX-512 `parts`, except for an encoder from scratch in float32,
+    because TensorFlow multiplies faster there."""
     remat: bool = False
     """Compute the activations of Transformer layers again in the backward pass instead of keeping them: less memory,
     more time, the same loss and gradients. Not while an encoder is tuned on pairs of rows (`contrastive`)."""

@@ -75,10 +75,10 @@ def attend(
     return ops.einsum("acbe,aecd->abcd", dropout(weights), value), weights
 
 
-def trains_in_one_product(projections: Sequence[keras.layers.EinsumDense]) -> bool:
-    """Whether `attend_to_itself` can compute with these. On JAX, XLA joins products itself, and the joined kernels of a
-    model that is divided over devices would have to be gathered."""
-    return keras.backend.backend() != "jax" and all(layer.bias is not None for layer in projections)
+def trains_in_one_product(layers: Sequence[keras.layers.EinsumDense]) -> bool:
+    """Whether `attend_to_itself` can compute with these projections and this output. Not on JAX, where the joined
+    kernels of a model that is divided over devices would have to be gathered."""
+    return keras.backend.backend() != "jax" and all(layer.bias is not None for layer in layers)
 
 
 def attend_to_itself(
@@ -89,15 +89,16 @@ def attend_to_itself(
     dropout: Callable[[Any], Any],
     rotary: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """Self-attention as in `attend`, for training on a CPU: fewer and larger products, and a mask that is only added.
+    """Self-attention as in `attend`, for training: fewer and larger products, and a mask that is only added.
 
     It differs in rounding alone. It is not for export: an int8 quantizer could not represent its masked scores.
+    Measured on CPUs only.
 
     Args:
         states: [B, T, D].
         projections: of the queries, keys and values; kernels [D, N, H], biases [N, H].
         output: kernel [N, H, E], bias [E].
-        mask: bool, [B, 1, T] or [B, T, T]; False if the key is not to be seen.
+        mask: bool or 0 and 1, [B, 1, T] or [B, T, T]; False if the key is not to be seen.
         dropout: applied to the attention weights.
         rotary: applied to queries and keys, [B, T, N, H].
 
@@ -128,6 +129,8 @@ def attend_to_itself(
 def _training_weights(scores: Any, mask: Any, dropout: Any) -> Any:
     if is_fusing() and isinstance(dropout, LeanDropout) and dropout.rate:
         return fuse(_dropped_softmax, scores, mask, dropout.draw(ops.shape(scores)), rate=dropout.rate)
+    if is_fusing():
+        return dropout(fuse(_added_softmax, scores, mask))
     return dropout(ops.cast(_added_softmax(ops.cast(scores, "float32"), mask), scores.dtype))
 
 

@@ -7,6 +7,7 @@ import keras_hub
 
 from models.config import EncoderConfig
 from models.network.dropout import LeanDropout
+from models.network.fused import FusedNorm
 from models.network.token_features import POSITIONS_IN_WORD, BigramRows, PositionInWord, SharedToken
 from models.network.transformer_layer import TransformerLayer
 from tflite.host.tokenizer import Tokenizer
@@ -42,7 +43,7 @@ def build_encoder(config: EncoderConfig, tokenizer: Tokenizer, *, two_texts: boo
         )
         x = layer(x, inputs["padding_mask"])
     if config.norm == "pre":
-        x = keras.layers.LayerNormalization(epsilon=1e-6, name="final_layer_norm")(x)
+        x = FusedNorm(epsilon=1e-6, name="final_layer_norm")(x)
     return keras.Model(inputs, x, name="encoder")
 
 
@@ -91,7 +92,7 @@ def _embed(
         )
         parts.append(positions(tokens))
     x = keras.layers.Add(name="embeddings_add")(parts)
-    x = keras.layers.LayerNormalization(epsilon=1e-6, name="embeddings_layer_norm")(x)
+    x = FusedNorm(epsilon=1e-6, name="embeddings_layer_norm")(x)
     x = LeanDropout(config.dropout, name="embeddings_dropout")(x)
     return _convolve(config, x, inputs["padding_mask"]) if config.kernel_size > 1 else x
 
@@ -108,4 +109,4 @@ def _convolve(config: EncoderConfig, x: keras.KerasTensor, padding_mask: keras.K
     )
     neighbours = LeanDropout(config.dropout, name="neighbours_dropout")(convolution(x * mask))
     mixed = keras.layers.Add(name="neighbours_add")([x, neighbours])
-    return keras.layers.LayerNormalization(epsilon=1e-6, name="neighbours_layer_norm")(mixed)
+    return FusedNorm(epsilon=1e-6, name="neighbours_layer_norm")(mixed)

@@ -47,7 +47,7 @@ def fuse(function: Callable[..., Any], *tensors: Any, **settings: Any) -> Any:
     Returns:
         The result in the type of the first tensor.
     """
-    return _program(function, tuple(sorted(settings.items())))(*(ops.convert_to_tensor(x) for x in tensors))
+    return _program(function, tuple(sorted(settings.items())))(*tensors)
 
 
 class FusedDense(keras.layers.Dense):
@@ -114,5 +114,7 @@ def _program(function: Callable[..., Any], settings: tuple[tuple[str, Any], ...]
 
         return forward(*tensors), gradient
 
-    program: Callable[..., Any] = run
+    def program(*tensors: Any) -> Any:  # of variables, too, which a custom gradient would refuse
+        return run(*(tf.convert_to_tensor(ops.convert_to_tensor(x)) for x in tensors))
+
     return program

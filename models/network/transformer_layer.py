@@ -41,7 +41,7 @@ class SelfAttention(keras.layers.Layer):
     def call(self, states: Any, mask: Any, training: bool = False) -> Any:
         """States [B, L, D] and a bool mask broadcastable to [B, L, L], False for padded keys, to [B, L, D]."""
         projections = (self.query, self.key, self.value)
-        if training and trains_in_one_product(projections):
+        if training and trains_in_one_product((*projections, self.output_projection)):
             return attend_to_itself(states, projections, self.output_projection, mask, self.dropout, self.rotary)
         query, key, value = self.query(states), self.key(states), self.value(states)
         if self.rotary is not None:

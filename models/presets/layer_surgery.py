@@ -23,9 +23,10 @@ class MaskedAttention(keras.layers.MultiHeadAttention):
         """See Keras. KerasHub's layers give the mask by name, and Keras adds masks that are None."""
         mask = given.get("attention_mask")
         projections = (self._query_dense, self._key_dense, self._value_dense)
-        asked = [*args, *(value for name, value in given.items() if name != "attention_mask")]
-        plain = query is value and mask is not None and all(value is None for value in asked) and not self._use_gate
-        if training and plain and trains_in_one_product(projections):
+        asked = [*args, *(each for name, each in given.items() if name != "attention_mask")]
+        plain = query is value and mask is not None and all(each is None for each in asked)
+        plain = plain and not self._use_gate and self._sliding_window is None and self._value_dim == self._key_dim
+        if training and plain and trains_in_one_product((*projections, self._output_dense)):
             return attend_to_itself(query, projections, self._output_dense, mask, self._dropout_layer)
         return super().call(query, value, *args, training=training, **given)
 

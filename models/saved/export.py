@@ -111,7 +111,7 @@ def _check(
         ModelError: they differ, or are not finite.
     """
     batch = [tf.constant(texts)] * (2 if task.text_pair else 1)
-    features = to_dense(Preprocessor(tokenizer)(*batch), tokenizer.pad_id)
+    features = to_dense(Preprocessor(tokenizer).once(*batch), tokenizer.pad_id)
     logits = tf.cast(tf.convert_to_tensor(model(features, training=False)), tf.float32)
     wanted = postprocess(logits, task, labels)
     names = ("text", "text_pair")[: len(batch)]

@@ -108,6 +108,10 @@ class Preprocessor:
             return self._compiled[len(texts)](*(tf.convert_to_tensor(each, tf.string) for each in texts))
         return self._call(*texts)
 
+    def once(self, *texts: tf.Tensor) -> dict[str, tf.RaggedTensor]:
+        """The same without a graph, whose recording takes longer than a few texts."""
+        return self._call(*texts)
+
     def __reduce__(self) -> tuple[object, ...]:
         # Beam pickles it with the function that uses it; what is compiled stays behind.
         return Preprocessor, (self.tokenizer,)

@@ -90,7 +90,7 @@ class Loop:
             packed = packed_model(model, remat=config.remat)
         self.variables = [*model.trainable_variables, *self.optimizer.variables]
         loss = row_loss(task, config, labels)
-        compiled: dict[str, Any] = {"xla": config.xla, "key": program_key}
+        compiled: dict[str, Any] = {"xla": config.xla, "key": program_key and f"{program_key} {config.precision}"}
         self.step = make_step(
             model, self.optimizer, loss, devices, network=packed, accumulate=config.accumulate, **compiled
         )

@@ -157,11 +157,11 @@ def _choose(config: TrainConfig, devices: TrainingDevices, *, preset: bool) -> t
     if config.precision == "auto":
         precision, why["precision_because"] = devices.choose_precision(preset=preset)
         config = config.model_copy(update={"precision": precision})
-    if config.xla == "auto":
+    if config.backend != "tensorflow":  # others have no choice
+        config = config.model_copy(update={"xla": False})
+    elif config.xla == "auto":
         xla, why["xla_because"] = devices.choose_xla(preset=preset, precision=config.precision)
         config = config.model_copy(update={"xla": xla})
-        if config.backend != "tensorflow":  # others have no choice
-            del why["xla_because"]
     return config, {name: f"auto: {reason}" for name, reason in why.items()}
 
 

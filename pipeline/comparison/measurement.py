@@ -46,7 +46,17 @@ def table(measured: Sequence[Measurement]) -> Iterator[str]:
     """A line for each framework, below one of titles."""
     yield from aligned(
         [
-            ("framework", "tokens/s", "start", "first step", "memory", "eval loss", "your training", "device"),
+            (
+                "framework",
+                "tokens/s",
+                "start",
+                "first step",
+                "memory",
+                "precision",
+                "eval loss",
+                "your training",
+                "device",
+            ),
             *(
                 (
                     f"{each.framework} {each.version}",
@@ -54,6 +64,7 @@ def table(measured: Sequence[Measurement]) -> Iterator[str]:
                     format_duration(each.start_seconds),
                     format_duration(each.first_step_seconds),
                     _memory(each),
+                    each.precision,
                     "-" if each.eval_loss is None else f"{each.eval_loss:.4f}",
                     "-" if each.whole_seconds is None else f"about {format_duration(each.whole_seconds)}",
                     ", ".join(each.devices),

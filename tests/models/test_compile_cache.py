@@ -45,6 +45,23 @@ def test_what_one_process_keeps_another_finds(cache: Cache, tmp_path: Path) -> N
             assert [path.read_bytes() for path in (tmp_path / "b").iterdir()] == [b"machine code"]
 
 
+def test_functions_that_share_machine_code_find_it_whichever_runs_first(cache: Cache, tmp_path: Path) -> None:
+    needed = {"f": {"f.code", "shared"}, "g": {"g.code", "shared"}}
+
+    def compiled(process: str, function: str) -> set[str]:
+        """As XLA does: what is not in the folder of the process is written."""
+        with cache(process).compiling(function):
+            missing = {file for file in needed[function] if not (tmp_path / process / file).exists()}
+            for file in missing:
+                (tmp_path / process / file).write_bytes(b"machine code")
+        return missing
+
+    assert [compiled("first", function) for function in "fg"] == [{"f.code", "shared"}, {"g.code"}]
+    assert [compiled("second", function) for function in "gf"] == [{"shared"}, set()]
+    for other in ("fg", "gf"):
+        assert [compiled(f"third {other}", function) for function in other] == [set(), set()]
+
+
 @pytest.mark.parametrize(
     "damage",
     [lambda content: content[:40], lambda content: content.replace(b"machine", b"machina"), lambda content: b"", bytes],

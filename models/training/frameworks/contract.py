@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -14,9 +14,7 @@ from models import runtime
 from models.network.dropout import DRAWS_PER_CALL, is_seed
 from models.training.batches import Batch, Features
 from models.training.frameworks.devices import TrainingDevices
-
-Xla = Literal["parts"] | bool
-"""`TrainConfig.xla`, chosen."""
+from models.training_config import Xla
 
 # Most passes of one batch: a batch that does not fit its shape is passed in parts.
 _MOST_PARTS = 64

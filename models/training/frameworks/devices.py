@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
 from models import runtime
 from models.errors import TrainingError
 from models.training.frameworks.process_group import OneProcess, ProcessGroup
-from models.training_config import TrainConfig
+from models.training_config import TrainConfig, Xla
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,12 @@ class TrainingDevices:
         """What `precision: auto` means here, and why (measured: "Training speed" in benchmarks/README.md)."""
         if self.strategy_name == "tpu":
             return "mixed_bfloat16", "a TPU multiplies in bfloat16"
-        if keras.backend.backend() != "tensorflow" or not self._is_cpu:
-            return "float32", "the default on this device"
+        if keras.backend.backend() != "tensorflow":
+            return "float32", f"training on {keras.backend.backend()}"
+        if not self._is_cpu:
+            return "float32", "an accelerator"
+        if runtime.onednn_state() == "off":
+            return "float32", "a CPU without oneDNN"
         units = [name for name in ("amx_bf16", "avx512_bf16") if name in runtime.cpu_facts()["features"]]
         if not units:
             return "float32", "a CPU that does not multiply in bfloat16"
@@ -59,12 +63,14 @@ class TrainingDevices:
             return "float32", "an encoder from scratch"
         return "mixed_bfloat16", f"a preset on a CPU with {units[0]}"
 
-    def choose_xla(self, *, preset: bool, precision: str) -> tuple[bool | Literal["parts"], str]:
+    def choose_xla(self, *, preset: bool, precision: str) -> tuple[Xla, str]:
         """What `xla: auto` means here, and why (measured: "Training speed" in benchmarks/README.md)."""
         if not self._is_cpu:
             return True, "an accelerator"
         if "avx512f" not in runtime.cpu_facts()["features"]:
             return True, "a CPU without AVX-512"
+        if runtime.onednn_state() == "off":
+            return True, "a CPU without oneDNN"
         if preset or precision != "float32":
             return "parts", f"a CPU with AVX-512, and {'a preset' if preset else precision}"
         return True, "an encoder from scratch in float32"

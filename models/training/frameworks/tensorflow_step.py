@@ -2,8 +2,8 @@
 
 A step consists of three programs: the gradients of a batch, their sum with earlier ones (`accumulate`), and the update.
 XLA compiles the gradients, or of them ("parts") only what `models.network.fused` gives it; the sum and the update run
-TensorFlow's own kernels. With a loss scale, XLA compiles Keras's update, too, but not on several replicas, where it
-cannot, nor the all-reduce. On a TPU everything is compiled anyway.
+TensorFlow's own kernels. With a loss scale, XLA compiles Keras's update where it compiles all gradients, but not on
+several replicas, where it cannot, nor the all-reduce. On a TPU everything is compiled anyway.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import tensorflow as tf
 
 from models.network.fused import fusing
 from models.training.batches import Batch, Features
-from models.training.frameworks.contract import RowLoss, StepResult, Xla, draws_per_pass, passes, seed_states
+from models.training.frameworks.contract import RowLoss, StepResult, draws_per_pass, passes, seed_states
 from models.training.frameworks.devices import TrainingDevices
 from models.training.frameworks.tensorflow_programs import KeptGraphs, Program, kept_graphs
 from models.training.frameworks.tensorflow_update import update_on_one_device
 from models.training.optimizer import LayerwiseAdamW
+from models.training_config import Xla
 
 
 class TensorFlowStep:
@@ -52,9 +53,9 @@ class TensorFlowStep:
         role = "gradients in parts" if self._parts else "gradients"
         self._gradients = _program(role, self._forward_backward, devices, whole, kept, self._count_trace)
         self._sum = _program("sum", _add, devices, False, kept)
-        self._fused = _is_single(devices) and isinstance(optimizer, LayerwiseAdamW)
-        if self._fused:
-            self._update = _program("update", self._apply_fused, devices, False, kept)
+        self._own_update = _is_single(devices) and isinstance(optimizer, LayerwiseAdamW)
+        if self._own_update:
+            self._update = _program("update", self._apply_on_one_device, devices, False, kept)
         else:
             self._update = _program("update", self._apply, devices, whole, None, xla_inside=False)
 
@@ -67,7 +68,7 @@ class TensorFlowStep:
             gradients = batch_gradients if gradients is None else self._sum(gradients, batch_gradients)
             batch_loss = self._devices.strategy.reduce(tf.distribute.ReduceOp.SUM, batch_loss, axis=None)
             loss = batch_loss if loss is None else loss + batch_loss
-        if self._fused:
+        if self._own_update:
             rate = self._optimizer.learning_rate  # an input, so that the program is the same with another schedule
             (norm,) = self._update(gradients, rate)
         else:
@@ -105,7 +106,7 @@ class TensorFlowStep:
         gradients = tape.gradient(scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return [loss, *(tf.convert_to_tensor(gradient) for gradient in gradients)]
 
-    def _apply_fused(self, gradients: list[Any], rate: Any) -> list[Any]:
+    def _apply_on_one_device(self, gradients: list[Any], rate: Any) -> list[Any]:
         return [update_on_one_device(self._optimizer, self._model.trainable_variables, gradients, rate)]
 
     def _apply(self, gradients: list[Any]) -> list[Any]:

@@ -13,6 +13,7 @@ import keras_hub
 import numpy as np
 import pytest
 
+from models.network.fused import FusedDense, FusedNorm
 from models.presets.layer_surgery import MaskedAttention, MaskedSoftmax, replace_layers
 
 SIZES = {"num_layers": 2, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 16, "max_sequence_length": 24}
@@ -45,6 +46,8 @@ def test_keras_attention_computes_scores_in_a_method_of_its_own(bert: keras.Mode
     attention = block._self_attention_layer
     assert type(attention) is keras.layers.MultiHeadAttention
     assert type(attention._dropout_layer) is keras.layers.Dropout
+    assert (attention._use_gate, attention._sliding_window) == (False, None)
+    assert attention._value_dim == attention._key_dim
     parameters = inspect.signature(MaskedAttention._compute_attention).parameters
     assert list(parameters) == list(inspect.signature(type(attention)._compute_attention).parameters)
     for name in ("_compute_attention(", "_query_dense(", "_key_dense(", "_value_dense(", "_output_dense("):
@@ -80,6 +83,9 @@ def test_replaced_layers_compute_what_keras_computes() -> None:
     variables = [variable.path for variable in block.variables]
     replace_layers(block)
     assert type(block._self_attention_layer) is MaskedAttention
+    assert type(block._feedforward_intermediate_dense) is FusedDense
+    assert type(block._feedforward_output_dense) is keras.layers.Dense  # it has no activation
+    assert type(block._feedforward_layer_norm) is FusedNorm
     assert [variable.path for variable in block.variables] == variables
     np.testing.assert_allclose(block(states, padding_mask=mask), expected, atol=2e-6)
 

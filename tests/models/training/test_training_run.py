@@ -14,6 +14,7 @@ import pytest
 from models.errors import TrainingError
 from models.training.progress import Progress
 from models.training.token_rows import TokenRows
+from models.training_config import Xla
 from tflite.host.json_text import to_json
 from tflite.host.labels import LabelSpace
 
@@ -133,12 +134,14 @@ def test_mixed_precision_trains_and_gives_a_float32_model(tiny: ModuleType, prec
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("remat", [False, True])
-def test_two_replicas_have_the_losses_of_one(tiny: ModuleType, run_tiny: RunTiny, tmp_path: Path, remat: bool) -> None:
-    config = {"batch_size": 15, "accumulate": 2, "class_weights": "balanced", "label_smoothing": 0.1, "xla": True}
-    config["remat"] = remat
+@pytest.mark.parametrize(("xla", "remat"), [(True, False), (True, True), ("parts", False)])
+def test_two_replicas_have_the_losses_of_one(
+    tiny: ModuleType, run_tiny: RunTiny, tmp_path: Path, xla: Xla, remat: bool
+) -> None:
+    config = {"batch_size": 15, "accumulate": 2, "class_weights": "balanced", "label_smoothing": 0.1}
+    config |= {"xla": xla, "remat": remat}
     _, weights, report = run_tiny(tmp_path / "two.npz", train_config={**config, "devices": 2})
-    assert (report["strategy"], report["replicas"], report["xla"]) == ("mirrored", 2, True)
+    assert (report["strategy"], report["replicas"], report["xla"]) == ("mirrored", 2, xla)
     one = tiny.fit(train_config={**config, "strategy": "none"})
     for ours, theirs in zip(one.report["history"], report["history"], strict=True):
         assert ours["train_loss"] == pytest.approx(theirs["train_loss"], abs=1e-5)

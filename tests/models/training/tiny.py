@@ -33,8 +33,8 @@ from tflite.host.tokenizer import Tokenizer  # noqa: E402
 VOCABULARY = 10
 TOKENIZER = Tokenizer("wordpiece", start_id=1, end_id=2, pad_id=0, unknown_id=3, vocabulary_size=10, max_length=20)
 WIDTH = 8
-# Without XLA, whose compilation is most of the time of so small a training; the tests of XLA turn it on. The precision is
-# given, so that no test depends on the processor.
+# Without XLA, whose compilation is most of the time of so small a training; the tests of XLA turn it on. The precision
+# is given, so that no test depends on the processor.
 QUICK = {"epochs": 2, "learning_rate": 0.02, "batch_size": 16, "xla": False, "precision": "float32"}
 
 

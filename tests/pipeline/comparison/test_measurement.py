@@ -45,13 +45,14 @@ def test_a_line_for_each_framework() -> None:
         "s",
         "1.4",
         "GB",
+        "float32",
         "0.6900",
         "about",
         "16",
         "min",
         "cpu:0",
     ]
-    assert "  1.4 GB + 2.0 GB  -          -  " in second
+    assert "  1.4 GB + 2.0 GB  float32    -          -  " in second
 
 
 @pytest.mark.parametrize(

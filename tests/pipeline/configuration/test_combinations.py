@@ -125,6 +125,7 @@ def configure(folder: Path, **groups: Any) -> Any:
         ({"data": {"train": "a.csv", "splits": {"eval": 2}}}, "data.splits.eval", "goes with `path`"),
         ({"evaluation.slices": [], "edge.max_slice_loss": 0.1}, "edge.max_slice_loss", "evaluation.slices is empty"),
         ({"train.strategy": "tpu", "train.xla": False}, "train.xla", "a TPU runs only"),
+        ({"train.strategy": "tpu", "train.xla": "parts"}, "train.xla", "a TPU runs only"),
         ({"kubeflow.default": {"accelerators": 2}}, "kubeflow.default.accelerators", "names the kind"),
         ({"kubeflow.steps": {"Trainer": {"accelerators": 2}}}, "kubeflow.steps.Trainer.accelerators", "names the kind"),
         ({"kubeflow.default": {"shared_memory_gb": 9}}, "kubeflow.default.shared_memory_gb", "at most 8"),

@@ -87,6 +87,7 @@ def test_so_is_one_where_a_list_may_stand(text: str) -> None:
         ("train.xla=false", False),
         ("train.xla=no", "no"),
         ("train.xla=auto", "auto"),
+        ("train.xla=parts", "parts"),
         ("train.remat= true ", True),
         ("data.path=[a.csv, b.csv]", ["a.csv", "b.csv"]),
         ('data.path=["a #1.csv"]', ["a #1.csv"]),

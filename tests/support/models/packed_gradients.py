@@ -41,6 +41,8 @@ def loss_and_gradients(
         gradients = tape.gradient(loss, [v.value for v in model.trainable_variables], unconnected_gradients="zero")
         return [loss, *(tf.convert_to_tensor(gradient) for gradient in gradients)]
 
+    called = run.get_concrete_function(LINES).graph.as_graph_def().library.function
+    assert fused == any(each.attr["_XlaMustCompile"].b for each in called)
     return [value.numpy() for value in run(LINES)]
 
 

@@ -19,12 +19,12 @@ from models import compile_cache
 from models.compile_cache import CompileCache
 from models.config import TaskConfig
 from models.training.batches import Batches
-from models.training.frameworks.contract import Xla, make_predictor, make_step
+from models.training.frameworks.contract import make_predictor, make_step
 from models.training.frameworks.devices import default_device
 from models.training.frameworks.tensorflow_programs import KeptGraphs, Program
 from models.training.loss import row_loss
 from models.training.optimizer import make_optimizer
-from models.training_config import TrainConfig
+from models.training_config import TrainConfig, Xla
 
 # A training in a process of its own, in which other things were made before.
 PROGRAM = """

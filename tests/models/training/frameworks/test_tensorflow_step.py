@@ -12,11 +12,11 @@ import tensorflow as tf
 from models.build import build_model
 from models.config import EncoderConfig, PresetConfig, TaskConfig
 from models.training.batches import Batches
-from models.training.frameworks.contract import TrainStep, Xla, draws_per_pass, make_predictor, make_step
+from models.training.frameworks.contract import TrainStep, draws_per_pass, make_predictor, make_step
 from models.training.frameworks.devices import default_device
 from models.training.loss import row_loss
 from models.training.optimizer import make_optimizer
-from models.training_config import TrainConfig
+from models.training_config import TrainConfig, Xla
 from tflite.host.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer("wordpiece", start_id=1, end_id=2, pad_id=0, unknown_id=3, vocabulary_size=10, max_length=20)
