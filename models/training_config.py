@@ -75,7 +75,7 @@ class TrainConfig(ConfigSection):
     shards: int = Field(1, ge=1, le=1024)
     """JAX: devices that hold one copy of the model together, each a part of the weights and their gradients; for a
     model that does not fit one device. It must divide `devices` and the model's number of attention heads."""
-    xla: Literal["auto"] | Xla = "auto"
+    xla: Literal["auto", "parts"] | bool = "auto"
     """Compile the forward and backward pass with XLA, inside each replica; `parts`: only the small operations between
     the matrix products. `auto`: true; on a CPU with AVX-512 `parts`, except for an encoder from scratch in float32,
     because TensorFlow multiplies faster there."""

@@ -207,7 +207,7 @@ def _location(detail: ErrorDetails) -> list[str]:
     location = [str(part) for part in detail["loc"]]
     if location[:1] == ["model"] and location[1:2] in (["preset"], ["encoder"]):
         location = ["model", *location[2:]]
-    branches = {"str", "int", "constrained-str", "constrained-int", "[key]"}
+    branches = {"str", "int", "bool", "constrained-str", "constrained-int", "[key]"}
     return [part for part in location if part not in branches and not part.startswith(_BRANCHES)]
 
 

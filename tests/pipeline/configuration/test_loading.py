@@ -58,6 +58,10 @@ def test_a_configuration_cannot_be_changed(write) -> None:
     [
         ("data: {path: a.csv}\ntrain: {epocs: 3}\n", ("train.epocs", "does not know", "did you mean `epochs`?")),
         ("data: {path: a.csv}\ntrain: {epochs: many}\n", ("train.epochs", "'many'", "a whole number")),
+        (
+            "data: {path: a.csv}\ntrain: {xla: partz}\n",
+            ("train.xla\n", "'partz'", "'auto' or 'parts', or true or false"),
+        ),
         ("data: {path: a.csv, train: b.csv}\n", ("data", "either `path`")),
         ("task: {text: review}\n", ("data", "no such key")),
         ("data: {path: a.csv}\nmodel: {type: rnn}\n", ("model.type", "'rnn'", "encoder or preset")),
