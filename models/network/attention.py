@@ -127,7 +127,7 @@ def attend_to_itself(
 
 
 def _training_weights(scores: Any, mask: Any, dropout: Any) -> Any:
-    if is_fusing() and isinstance(dropout, LeanDropout) and dropout.rate:
+    if is_fusing() and isinstance(dropout, LeanDropout) and dropout.drops:
         return fuse(_dropped_softmax, scores, mask, dropout.draw(ops.shape(scores)), rate=dropout.rate)
     if is_fusing():
         return dropout(fuse(_added_softmax, scores, mask))

@@ -38,13 +38,18 @@ class LeanDropout(keras.layers.Dropout):
             return super().call(inputs, training=training)
         import tensorflow as tf
 
-        if not training or not round(self.rate * _VALUES):
+        if not training or not self.drops:
             return inputs
         shape = tf.shape(inputs)
         if self.noise_shape is not None:
             shape = tf.stack(_drawn(shape, self.noise_shape))
         bits = self.draw(shape)
         return fuse(drop, inputs, bits, rate=self.rate) if is_fusing() else drop(inputs, bits, self.rate)
+
+    @property
+    def drops(self) -> bool:
+        """Whether anything is dropped in training, at the rounded rate."""
+        return _rounded(self.rate) > 0
 
     def draw(self, shape: Any) -> Any:
         """TensorFlow: the random bits of a call in training, for `drop`."""
@@ -61,10 +66,15 @@ def drop(inputs: Any, bits: Any, rate: float) -> Any:
     """
     import tensorflow as tf
 
-    dropped = round(rate * _VALUES)
+    dropped = _rounded(rate)
     scale = _VALUES / (_VALUES - dropped)
     keep = bits >= tf.constant(dropped, bits.dtype)
     return tf.where(keep, inputs * tf.cast(scale, inputs.dtype), tf.zeros([], inputs.dtype))
+
+
+def _rounded(rate: float) -> int:
+    """The rate in 65536ths."""
+    return round(rate * _VALUES)
 
 
 def _drawn(shape: Any, noise_shape: tuple[int | None, ...]) -> list[Any]:
@@ -82,7 +92,7 @@ def _torch_dropout(inputs: Any, rate: float, noise_shape: tuple[int | None, ...]
             return torch.nn.functional.dropout(inputs, rate)
         draw, scale = lambda: torch.rand(shape, device=inputs.device) >= rate, 1 / (1 - rate)
     else:
-        dropped = round(rate * _VALUES)
+        dropped = _rounded(rate)
         draw, scale = lambda: _torch_mask(shape, dropped), _VALUES / (_VALUES - dropped)
     mask = draw() if kept is None else kept.next(draw)
     return inputs * mask.to(inputs.dtype).mul_(scale)

@@ -106,11 +106,7 @@ class Preprocessor:
         texts = (text,) if text_pair is None else (text, text_pair)
         if tf.executing_eagerly():
             return self._compiled[len(texts)](*(tf.convert_to_tensor(each, tf.string) for each in texts))
-        return self._call(*texts)
-
-    def once(self, *texts: tf.Tensor) -> dict[str, tf.RaggedTensor]:
-        """The same without a graph, whose recording takes longer than a few texts."""
-        return self._call(*texts)
+        return self.once(*texts)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Beam pickles it with the function that uses it; what is compiled stays behind.
@@ -120,9 +116,10 @@ class Preprocessor:
     def _compiled(self) -> dict[int, Callable[..., dict[str, tf.RaggedTensor]]]:
         """By the number of texts in a row."""
         strings = tf.TensorSpec([None], tf.string)
-        return {count: tf.function(self._call, input_signature=[strings] * count, autograph=False) for count in (1, 2)}
+        return {count: tf.function(self.once, input_signature=[strings] * count, autograph=False) for count in (1, 2)}
 
-    def _call(self, *texts: tf.Tensor) -> dict[str, tf.RaggedTensor]:
+    def once(self, *texts: tf.Tensor) -> dict[str, tf.RaggedTensor]:
+        """What a call gives, without a graph of its own, whose recording takes longer than a few texts."""
         tokenizer = self.tokenizer
         cut = _CUTTERS[tokenizer.family](tokenizer)
         segments = _trim([cut(text) for text in texts], tokenizer.max_length - 1 - sum(_ends(tokenizer, len(texts))))

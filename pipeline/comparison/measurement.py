@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from models.training.progress import format_duration
+from models.training_config import Xla
 from pipeline.terminal.columns import aligned
 
 # A change of framework for less is not worth another environment: measurements differ by as much from run to run.
@@ -37,7 +38,7 @@ class Measurement:
     steps: int
     devices: list[str]
     precision: str
-    xla: bool | str
+    xla: Xla
     whole_seconds: float | None
     peak_device_memory_mb: dict[str, float] = field(default_factory=dict)
 
