@@ -16,7 +16,7 @@ CONFIG_FILE = "transom.json"
 """In a model's `assets.extra`: its configuration, as JSON."""
 
 Rows = Annotated[int, Field(ge=1)]
-# Dropout rates are multiples of 1/65536; rates near 1 would drop everything.
+# Rates near 1 would drop everything.
 Dropout = Annotated[float, Field(ge=0.0, le=0.99)]
 Column = Annotated[str, Field(min_length=1)]
 

@@ -128,7 +128,7 @@ def attend_to_itself(
 
 def _training_weights(scores: Any, mask: Any, dropout: Any) -> Any:
     if is_fusing() and isinstance(dropout, LeanDropout) and dropout.drops:
-        return fuse(_dropped_softmax, scores, mask, dropout.draw(ops.shape(scores)), rate=dropout.rate)
+        return fuse(_dropped_softmax, scores, mask, dropout.next_seed(), rate=dropout.rate)
     if is_fusing():
         return dropout(fuse(_added_softmax, scores, mask))
     return dropout(ops.cast(_added_softmax(ops.cast(scores, "float32"), mask), scores.dtype))
@@ -138,5 +138,5 @@ def _added_softmax(scores: Any, mask: Any) -> Any:
     return ops.softmax(scores + (ops.cast(mask, "float32") - 1.0) * 1e9, axis=-1)
 
 
-def _dropped_softmax(scores: Any, mask: Any, bits: Any, rate: float) -> Any:
-    return drop(_added_softmax(scores, mask), bits, rate)
+def _dropped_softmax(scores: Any, mask: Any, seed: Any, rate: float) -> Any:
+    return drop(_added_softmax(scores, mask), seed, rate)

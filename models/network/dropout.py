@@ -1,20 +1,28 @@
-"""Dropout that spends half as many random bits as Keras's, which take a fifth of a training step on a CPU."""
+"""Dropout whose random bits cost a compiled training step next to nothing.
+
+On a CPU, Philox and Threefry take a tenth of a step, or most of it where XLA compiles them. A hash of the element's
+number, keyed by the seed, is random enough for a mask, needs no memory and fuses with the operations around it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
-from collections.abc import Callable, Iterator
+import operator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
 import keras
+from keras import ops
 
 from models.network.fused import fuse, is_fusing
 
 DRAWS_PER_CALL = 16
 """Most random draws of a dropout layer in one call of the layer that contains it."""
-_VALUES = 2**16
+_WORDS = 2**32
+_HALVES = 2**16
 
 
 def is_seed(variable: Any) -> bool:
@@ -23,58 +31,83 @@ def is_seed(variable: Any) -> bool:
 
 
 class LeanDropout(keras.layers.Dropout):
-    """Dropout that on TensorFlow, and on PyTorch's CPU, spends 16 random bits per activation instead of 32.
+    """Dropout by `drop` on TensorFlow and JAX: the same seed draws the same mask on both, compiled or not.
 
-    There the rate is rounded to 1/65536 (0.1 becomes 0.10001); survivors are scaled by the rounded rate, so the
-    expectation is exact. JAX and GPUs have fast random numbers of their own; PyTorch's come from its default generator,
-    which the training step seeds.
+    PyTorch, which runs one operation after the other, draws 16 random bits per activation on the CPU, from its default
+    generator, which the training step seeds. The rate is there rounded to 1/65536 (0.1 becomes 0.10001); survivors are
+    scaled by the rounded rate, so the expectation is exact.
     """
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Any shape and float type, both kept; axes that `noise_shape` gives size 1 share their bits."""
-        if keras.backend.backend() == "torch":
-            return _torch_dropout(inputs, self.rate, self.noise_shape) if training and self.rate else inputs
-        if keras.backend.backend() == "jax":
-            return super().call(inputs, training=training)
-        import tensorflow as tf
-
         if not training or not self.drops:
             return inputs
-        shape = tf.shape(inputs)
-        if self.noise_shape is not None:
-            shape = tf.stack(_drawn(shape, self.noise_shape))
-        bits = self.draw(shape)
-        return fuse(drop, inputs, bits, rate=self.rate) if is_fusing() else drop(inputs, bits, self.rate)
+        if keras.backend.backend() == "torch":
+            return _torch_dropout(inputs, self.rate, self.noise_shape)
+        how = {"rate": self.rate, "noise_shape": self.noise_shape}
+        return fuse(drop, inputs, self.next_seed(), **how) if is_fusing() else drop(inputs, self.next_seed(), **how)
 
     @property
     def drops(self) -> bool:
-        """Whether anything is dropped in training, at the rounded rate."""
-        return _rounded(self.rate) > 0
+        """Whether anything is dropped in training."""
+        return bool(self.rate > 0)
 
-    def draw(self, shape: Any) -> Any:
-        """TensorFlow: the random bits of a call in training, for `drop`."""
-        return random_halves(shape, self.seed_generator.next())
+    def next_seed(self) -> Any:
+        """The seed of the next call's mask, for `drop`: integer [2]."""
+        return self.seed_generator.next()
 
 
-def drop(inputs: Any, bits: Any, rate: float) -> Any:
-    """TensorFlow: inputs with those dropped whose random bits are low, and the others scaled.
+def drop(inputs: Any, seed: Any, rate: float, noise_shape: tuple[int | None, ...] | None = None) -> Any:
+    """TensorFlow and JAX: inputs of which a random share is 0 and the rest is scaled, so that the mean stays.
 
     Args:
-        inputs: any float type.
-        bits: uint16, of a shape that can be broadcast to that of the inputs; see `random_halves`.
-        rate: share that is dropped, rounded to 1/65536.
-    """
-    import tensorflow as tf
+        inputs: any shape and float type.
+        seed: integer [2], the state of a Keras `SeedGenerator`.
+        rate: share that is dropped, below 1.
+        noise_shape: size 1 for the axes on which elements are dropped together; None for the inputs' own size.
 
-    dropped = _rounded(rate)
-    scale = _VALUES / (_VALUES - dropped)
-    keep = bits >= tf.constant(dropped, bits.dtype)
-    return tf.where(keep, inputs * tf.cast(scale, inputs.dtype), tf.zeros([], inputs.dtype))
+    Returns:
+        Shape and type of the inputs.
+    """
+    shape = ops.shape(inputs)
+    bits = random_words(shape if noise_shape is None else _drawn(shape, noise_shape), seed)
+    keep = bits >= ops.convert_to_tensor(min(round(rate * _WORDS), _WORDS - 1), "uint32")
+    return ops.where(keep, inputs * ops.cast(1 / (1 - rate), inputs.dtype), ops.zeros((), inputs.dtype))
+
+
+def random_words(shape: Sequence[Any], seed: Any) -> Any:
+    """Uniform random integers of 32 bits: a hash of each element's number, with two keys made of the seed.
+
+    The hash is of the two rounds found by https://github.com/skeeto/hash-prospector (issue 19); the second key between
+    them gives each seed a sequence of its own, instead of another place in the same one.
+
+    Args:
+        shape: of ints, or of integer scalars where TensorFlow does not know a size.
+        seed: integer [2].
+
+    Returns:
+        uint32 of that shape.
+    """
+    seed = ops.cast(seed, "uint32")
+    first = _hash(seed[0] + _hash(seed[1] * _word(0x9E3779B9) + _word(0x85EBCA6B), _word(0)), _word(0))
+    second = _hash(first + seed[1], _word(0))
+    numbers = ops.cast(ops.arange(functools.reduce(operator.mul, shape, 1), dtype="int32"), "uint32")
+    return ops.reshape(_hash(numbers * _word(0x9E3779B9) + first, second), shape)
+
+
+def _hash(words: Any, key: Any) -> Any:
+    words = ops.bitwise_xor(words, ops.right_shift(words, _word(16))) * _word(0x21F0AAAD) + key
+    words = ops.bitwise_xor(words, ops.right_shift(words, _word(15))) * _word(0xD35A2D97)
+    return ops.bitwise_xor(words, ops.right_shift(words, _word(15)))
+
+
+def _word(value: int) -> Any:
+    return ops.convert_to_tensor(value, "uint32")
 
 
 def _rounded(rate: float) -> int:
     """The rate in 65536ths."""
-    return round(rate * _VALUES)
+    return round(rate * _HALVES)
 
 
 def _drawn(shape: Any, noise_shape: tuple[int | None, ...]) -> list[Any]:
@@ -93,7 +126,7 @@ def _torch_dropout(inputs: Any, rate: float, noise_shape: tuple[int | None, ...]
         draw, scale = lambda: torch.rand(shape, device=inputs.device) >= rate, 1 / (1 - rate)
     else:
         dropped = _rounded(rate)
-        draw, scale = lambda: _torch_mask(shape, dropped), _VALUES / (_VALUES - dropped)
+        draw, scale = lambda: _torch_mask(shape, dropped), _HALVES / (_HALVES - dropped)
     mask = draw() if kept is None else kept.next(draw)
     return inputs * mask.to(inputs.dtype).mul_(scale)
 
@@ -104,7 +137,7 @@ def _torch_mask(shape: Any, dropped: int) -> Any:
 
     count = math.prod(shape)
     words = torch.randint(-(2**63), 2**63 - 1, ((count + 3) // 4,))
-    return words.view(torch.int16)[:count].view(shape) >= dropped - _VALUES // 2
+    return words.view(torch.int16)[:count].view(shape) >= dropped - _HALVES // 2
 
 
 class KeptMasks:
@@ -132,23 +165,3 @@ class KeptMasks:
 
 
 _REPLAYED: ContextVar[KeptMasks | None] = ContextVar("replayed", default=None)
-
-
-def random_halves(shape: Any, seed: Any) -> Any:
-    """Uniform random integers of 16 bits, two from each random word.
-
-    Args:
-        shape: int32 [rank].
-        seed: integer [2], the state of a Keras `SeedGenerator`.
-
-    Returns:
-        uint16 of that shape.
-    """
-    import tensorflow as tf
-
-    count = tf.reduce_prod(shape)
-    # XLA takes 32-bit seeds only; Keras keeps 64-bit ones.
-    short_seed = tf.cast(tf.math.floormod(seed, tf.int32.max), tf.int32)
-    words = tf.random.stateless_uniform([(count + 1) // 2], seed=short_seed, minval=None, maxval=None, dtype=tf.int32)
-    halves = tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:count]
-    return tf.reshape(halves, shape)

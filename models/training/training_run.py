@@ -28,6 +28,7 @@ from models.training.start.surface_fit import fit_surface, surface_logits
 from models.training.token_rows import TokenRows
 from models.training.training_checks import check_rows
 from models.training.training_report import describe_end, make_report
+from models.training.used_tokens import count_vectors, give_back, keep_used, used_tokens
 from models.training_config import TrainConfig
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
@@ -107,6 +108,8 @@ def train(
     if config.strategy == "mirrored" and devices.strategy_name == "none" and on_note is not None:
         on_note("train.strategy is mirrored, but there is one device; a CPU is several with train.devices")
     config, chosen = _choose(config, devices, preset=preset)
+    if preset:
+        make_model = partial(_with_used_tokens, make_model, used_tokens((train, evaluation), tokenizer.special_ids))
     with _policy(config.precision):
         keras.utils.set_random_seed(config.seed)
         with devices.scope():
@@ -145,7 +148,10 @@ def train(
         loop.run(checkpoint_dir, log_dir, resume_key or {})
         for note in (describe_end(loop), *loop.calibration.notes):
             loop.on_note(note)
-        report = make_report(loop) | chosen
+        vectors = count_vectors(model)
+        with devices.scope():
+            give_back(model)
+        report = make_report(loop) | chosen | {"token_vectors": vectors}
     labels = replace(labels, temperatures=loop.calibration.temperatures)
     task = task.model_copy(update={"threshold": loop.calibration.threshold})
     return TrainedModel(model, report, loop.checkpoints.kept, labels, task)
@@ -190,6 +196,12 @@ def _adapt(
             rows = replace(rows, base_logits=base)
             evaluation = replace(evaluation, base_logits=surface_logits(layer, evaluation, tokenizer))
     return rows, evaluation
+
+
+def _with_used_tokens(make_model: Callable[[], keras.Model], used: np.ndarray) -> keras.Model:
+    model = make_model()
+    keep_used(model, used)
+    return model
 
 
 def _tune(

@@ -45,8 +45,7 @@ def test_low_rank_updates(tmp_path: Path) -> None:
     assert_alike(*(loss_and_gradients(model, fused=fused) for fused in (False, True)))
 
 
-def test_half_precision_is_rounded_less(tmp_path: Path) -> None:
-    """Inside a fused group everything is float32."""
+def test_half_precision_stays_close_to_float32(tmp_path: Path) -> None:
     tiny_checkpoints.write(tmp_path, "bert")
     found = {}
     for policy in ("float32", "mixed_bfloat16"):
@@ -54,14 +53,12 @@ def test_half_precision_is_rounded_less(tmp_path: Path) -> None:
         keras.config.set_dtype_policy(policy)
         try:
             tokenizer = preset_tokenizer(str(tmp_path), 24)
-            model = build_model(PresetConfig(preset=str(tmp_path), dropout=0.0), tokenizer=tokenizer, outputs=3)
+            model = build_model(PresetConfig(preset=str(tmp_path)), tokenizer=tokenizer, outputs=3)
         finally:
             keras.config.set_dtype_policy("float32")
-        found[policy] = [loss_and_gradients(model, fused=fused) for fused in (False, True)]
-    exact, (plain, fused) = found["float32"][0], found["mixed_bfloat16"]
-    assert_alike(exact, fused, tolerance=0.1)
-    apart = [sum(float(np.square(x - y).sum()) for x, y in zip(exact, half, strict=True)) for half in (plain, fused)]
-    assert apart[1] < apart[0]
+        found[policy] = np.concatenate([x.ravel() for x in loss_and_gradients(model, fused=True)])
+    exact, half = found["float32"], found["mixed_bfloat16"]
+    assert np.linalg.norm(exact - half) < 0.03 * np.linalg.norm(exact)
 
 
 def test_layers_that_do_the_same_share_a_program() -> None:

@@ -151,7 +151,7 @@ def test_what_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
 
     vocabulary.write_bytes(b"\xff\xfe")
     refused("not UTF-8")
-    vocabulary.write_text("\n".join([*tiny_checkpoints.WORDS, *(f"w{i}" for i in range(40))]))
+    vocabulary.write_text("\n".join([*tiny_checkpoints.WORDS, *(f"w{i}" for i in range(3000))]))
     refused("does not belong to its weights")
     vocabulary.unlink()
     refused("has no vocabulary")

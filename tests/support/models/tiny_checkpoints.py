@@ -15,7 +15,8 @@ WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "film", "is", "goo
 # RoBERTa's: the special tokens, bytes under GPT-2's names, what the merges give.
 MERGES = ["t h", "th e", "g o", "go o", "goo d", "Ġ f", "i l", "Ġf il"]
 BYTE_PAIRS = ["<s>", "<pad>", "</s>", "<unk>", *"theflmgodbacis.Ġ", *(m.replace(" ", "") for m in MERGES), "<mask>"]
-_WIDTH, _WIDE, _POSITIONS, _TABLE, _EMBEDDING = 8, 16, 24, 40, 4
+_WIDTH, _WIDE, _POSITIONS, _EMBEDDING = 8, 16, 24, 4
+_TABLE = 3000  # so large that only the vectors of used tokens are trained
 
 _COMMON = {
     "hidden_size": _WIDTH,

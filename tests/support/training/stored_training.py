@@ -51,18 +51,22 @@ def store(
     pairs: bool = False,
     preset: Path | None = None,
     dropout: float = 0.3,
+    mislabelled: int = 0,
     **train: Any,
 ) -> Request:
-    """Writes rows (is token 9 among them?), tokenizer and labels into a folder; a request to train on them."""
+    """Writes rows (is token 9 among them?), tokenizer and labels into a folder; a request to train on them.
+
+    The targets of the first `mislabelled` rows of each split are wrong.
+    """
     source = np.random.default_rng(0)
     labels = LabelSpace(rows=120, mean=0.4, std=0.5) if task == "regression" else LABELS
     for split, count in (("train", 120), ("eval", 40)):
         path = folder / f"{split}.gz"
         with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
-            for _ in range(count):
+            for number in range(count):
                 ids = source.integers(4, 12, source.integers(3, longest))
                 segments = [int(pairs and place > len(ids) // 2) for place in range(len(ids) + 2)]
-                found = int(9 in ids)
+                found = int((9 in ids) != (number < mislabelled))
                 target = {"single_label": [found], "multi_label": [1.0 - found, 1.0 * found]}.get(task, [1.0 * found])
                 writer.write(_example({"token_ids": [1, *ids, 2], "segment_ids": segments, "target": target}))
         TokenRows.from_tfrecords([path], folder / split, outputs=labels.outputs, task=task)

@@ -1,0 +1,118 @@
+"""Trains only those token vectors of a preset that the rows contain.
+
+A preset knows tens or hundreds of thousands of tokens, and a table of labelled text contains a few thousand of them.
+The gradients of the others are 0, so Adam would write half of all its numbers in each step for nothing. While training
+lasts, the embedding table therefore consists of the vectors that can get a gradient. The others keep the values that
+the checkpoint gave them; weight decay does not reach them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from models.training.token_rows import TokenRows
+
+_MULTIPLE = 2048  # of the vectors, so that a little more text does not mean another program to compile
+_WORTHWHILE = 0.75  # at most this share of a table is trained, or all of it
+_IDS_PER_READ = 2**20
+
+
+class UsedTokens(keras.layers.ReversibleEmbedding):
+    """A token embedding whose table lacks the vectors of unused tokens. A layer that is built becomes one."""
+
+    def call(self, inputs: Any, reverse: bool = False) -> Any:
+        """Token ids [B, L], as of the whole table, to vectors [B, L, D]."""
+        return super().call(ops.take(self.places, inputs, axis=0), reverse=reverse)
+
+
+def used_tokens(tables: Iterable[TokenRows], also: Sequence[int]) -> np.ndarray:
+    """The token ids that rows contain, and some others: int64, ascending."""
+    counts = np.bincount(also)
+    for rows in tables:
+        ids = rows.token_ids
+        for begin in range(0, len(ids), _IDS_PER_READ):  # they may be larger than the memory
+            some = np.bincount(ids[begin : begin + _IDS_PER_READ], minlength=len(counts))
+            some[: len(counts)] += counts
+            counts = some
+    return np.flatnonzero(counts)
+
+
+def keep_used(model: keras.Model, used: np.ndarray, multiple: int = _MULTIPLE) -> None:
+    """Leaves a model only the vectors of these tokens, where its token embedding is trained and that is worthwhile.
+
+    Outputs and gradients stay the same for rows of these tokens, and so do the paths and the order of the trainable
+    weights. Call it in the scope in which the model was made.
+
+    Args:
+        used: int64, ascending.
+        multiple: of the vectors that are left; those above the tokens' number are 0 and get no gradient.
+    """
+    for layer in model._flatten_layers():
+        if type(layer) is keras.layers.ReversibleEmbedding and layer._embeddings.trainable:
+            size = -(-len(used) // multiple) * multiple
+            if size <= _WORTHWHILE * layer.input_dim:
+                _keep(layer, used, size)
+
+
+def give_back(model: keras.Model) -> None:
+    """Gives a model all its vectors again, those of the used tokens as trained; in the same scope."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, UsedTokens):
+            _give_back(layer)
+
+
+def count_vectors(model: keras.Model) -> dict[str, int] | None:
+    """How many token vectors are trained, and of how many; None if nothing was left out."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, UsedTokens):
+            return {"trained": len(layer.used), "all": layer.input_dim}
+    return None
+
+
+def _keep(layer: Any, used: np.ndarray, size: int) -> None:
+    layer.whole, layer.used = ops.convert_to_numpy(layer._embeddings), used
+    values = np.zeros((size, layer.output_dim), np.float32)
+    values[: len(used)] = layer.whole[used]
+    places = np.zeros(layer.input_dim, np.int32)
+    places[used] = np.arange(len(used), dtype=np.int32)
+    layer.__class__ = UsedTokens
+    with _changing_variables(layer):
+        _set_table(layer, values)
+        layer.places = layer.add_weight(places.shape, _constant(places), "int32", trainable=False, name="places")
+
+
+def _give_back(layer: Any) -> None:
+    values = np.array(layer.whole)
+    values[layer.used] = ops.convert_to_numpy(layer._embeddings)[: len(layer.used)]
+    layer.__class__ = keras.layers.ReversibleEmbedding
+    with _changing_variables(layer):
+        layer._untrack_variable(layer.places)
+        _set_table(layer, values)
+    layer.whole = layer.used = layer.places = None
+
+
+def _set_table(layer: Any, values: np.ndarray) -> None:
+    former = layer._embeddings
+    layer._untrack_variable(former)
+    layer._embeddings = layer.add_weight(values.shape, _constant(values), former.dtype, name=former.name)
+
+
+def _constant(values: np.ndarray) -> Callable[..., Any]:
+    return lambda shape, dtype: ops.convert_to_tensor(values, dtype)
+
+
+@contextlib.contextmanager
+def _changing_variables(layer: Any) -> Iterator[None]:
+    """Within the block, a layer that is built may get variables, with the paths that they would have had."""
+    with contextlib.ExitStack() as scopes:
+        for name in layer._embeddings.path.split("/")[:-2]:
+            scopes.enter_context(keras.name_scope(name))
+        layer._tracker.unlock()
+        yield
+        layer._tracker.lock()
