@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 _MULTIPLE = 8  # of a line's length
+_MOST_EXCHANGES = 20  # of a batch
+_TRIES = 16  # to put rows into so many lines
 _LONGEST_SHARED_LINE = 512  # a line is longer than this only where a row is
 _ATTENTION_COST = 0.5  # of a key per unit of width, in multiples of what the other layers cost a token
 
@@ -31,10 +33,10 @@ class Lines:
 
 
 def deal(lengths: np.ndarray, batch_size: int, generator: np.random.Generator) -> list[np.ndarray]:
-    """Deals rows to batches at random, each with as many rows and tokens as any other, up to a few.
+    """Deals rows to batches at random, each with as many rows as any other, up to one, and nearly as many tokens.
 
     Rows of similar length are spread over all batches: each batch gets one of the longest, one of the next longest, and
-    so on. Batches differ by at most one row.
+    so on. Then the batches with most and fewest tokens exchange rows for as long as that evens them out.
 
     Args:
         lengths: [N], tokens of each row.
@@ -47,11 +49,30 @@ def deal(lengths: np.ndarray, batch_size: int, generator: np.random.Generator) -
     shuffled = generator.permutation(len(lengths))
     by_length = shuffled[np.argsort(-lengths[shuffled], kind="stable")]
     turns = math.ceil(len(lengths) / batches)
-    # Row i of each turn goes to batch `seats[turn, i]`; the last turn may be short, and then seats stay empty.
-    seats = generator.permuted(np.tile(np.arange(batches), (turns, 1)), axis=1).reshape(-1)[: len(lengths)]
-    ordered = by_length[np.argsort(seats, kind="stable")]
-    ends = np.cumsum(np.bincount(seats, minlength=batches))
-    return [generator.permutation(rows) for rows in np.split(ordered, ends[:-1])]
+    # Column b has the rows of batch b. The last turn may be short, and then places in it stay empty.
+    rows = np.full(turns * batches, -1)
+    rows[: len(by_length)] = by_length
+    rows = generator.permuted(rows.reshape(turns, batches), axis=1)
+    _even_out(rows, np.where(rows >= 0, lengths[rows], 0))
+    return [generator.permutation(batch[batch >= 0]) for batch in rows.T]
+
+
+def _even_out(rows: np.ndarray, lengths: np.ndarray) -> None:
+    """Exchanges rows between batches, in place; both arrays are [turns, batches], with a length of 0 in empty places."""
+    tokens = lengths.sum(axis=0)
+    for _ in range(_MOST_EXCHANGES * len(tokens)):
+        most, fewest = int(tokens.argmax()), int(tokens.argmin())
+        gap = tokens[most] - tokens[fewest]
+        given = np.subtract.outer(lengths[:, most], lengths[:, fewest])  # by the first batch, in exchange
+        given[(lengths[:, most] == 0)[:, None] | (lengths[:, fewest] == 0)] = 0
+        i, j = np.unravel_index(np.abs(given - gap / 2).argmin(), given.shape)
+        moved = given[i, j]
+        if not 0 < moved < gap:
+            return
+        for table in (rows, lengths):
+            table[i, most], table[j, fewest] = table[j, fewest], table[i, most]
+        tokens[most] -= moved
+        tokens[fewest] += moved
 
 
 @dataclass(frozen=True)
@@ -67,14 +88,34 @@ class Layout:
     count: int
 
 
-def lay_out(lengths: np.ndarray, length: int, gap: int = 0) -> Layout:
+def lay_out(lengths: np.ndarray, length: int, gap: int = 0, wanted: int | None = None) -> Layout:
     """Puts rows into lines: the longest first, each into the first line that has room (first-fit decreasing).
+
+    If that takes more lines than wanted, each line gets the longest row that is left and those that fill it best
+    ("minimum bin slack": Gupta and Ho 1999, https://doi.org/10.1080/095372899233082); and if it still does, the same
+    for other orders of the rows.
 
     Args:
         lengths: [n], tokens of each row, at most `length` each.
         length: of a line.
         gap: tokens of padding between two rows of a line.
+        wanted: lines from which fewer are not looked for; None: as many as there are tokens for, without other orders.
     """
+    order, layout = np.argsort(-lengths, kind="stable"), _first_fit(lengths, length, gap)
+    if wanted is None:
+        tries, wanted = 1, math.ceil((int(lengths.sum()) + gap * len(lengths)) / (length + gap))
+    else:
+        tries = _TRIES
+    source = np.random.default_rng(0)
+    for _ in range(tries):
+        if layout.count <= wanted:
+            break
+        layout = min(layout, _best_filled(lengths, length, gap, order), key=lambda found: found.count)
+        order = np.argsort(-(lengths + source.normal(0, length / 16, len(lengths))), kind="stable")
+    return layout
+
+
+def _first_fit(lengths: np.ndarray, length: int, gap: int) -> Layout:
     starts, count = np.zeros(len(lengths), np.int64), 0
     room = np.full(len(lengths), length, np.int64)  # of each line, also of those that are not begun
     for row in np.argsort(-lengths, kind="stable"):
@@ -82,6 +123,29 @@ def lay_out(lengths: np.ndarray, length: int, gap: int = 0) -> Layout:
         count = max(count, line + 1)
         starts[row] = (line + 1) * length - room[line]
         room[line] -= lengths[row] + gap
+    return Layout(starts, count)
+
+
+def _best_filled(lengths: np.ndarray, length: int, gap: int, order: np.ndarray) -> Layout:
+    starts, count = np.zeros(len(lengths), np.int64), 0
+    left, sizes = order.tolist(), (lengths + gap).tolist()
+    while left:
+        first = left.pop(0)
+        room = length + gap - sizes[first]
+        sums = [1]  # bit s of sums[k]: whether some of the first k rows take exactly s tokens
+        for row in left:
+            sums.append((sums[-1] | sums[-1] << sizes[row]) & ((1 << room + 1) - 1))
+        filled, chosen = sums[-1].bit_length() - 1, {first}
+        for k in range(len(left), 0, -1):
+            if not sums[k - 1] >> filled & 1:
+                chosen.add(left[k - 1])
+                filled -= sizes[left[k - 1]]
+        place = count * length
+        for row in chosen:
+            starts[row] = place
+            place += sizes[row]
+        left = [row for row in left if row not in chosen]
+        count += 1
     return Layout(starts, count)
 
 

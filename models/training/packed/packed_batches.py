@@ -206,7 +206,7 @@ def _lay_out(shares: Sequence[Sequence[Text]], lines: Lines, gap: int) -> list[L
         lengths = np.array([len(ids) for ids, _ in texts], np.int64)
         if len(lengths) and lengths.max() > lines.length:
             return None
-        layout = lay_out(lengths, lines.length, gap)
+        layout = lay_out(lengths, lines.length, gap, wanted=lines.count)
         if layout.count > lines.count:
             return None
         laid.append(layout)
