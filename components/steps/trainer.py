@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ class Executor(StepExecutor):
 
         told: dict[str, Any] = {"on_progress": log_progress, "on_note": lambda text: USER_LOG.info("%s", text)}
         if config.train.backend == "tensorflow":
-            trained = plain(request.train(make_model, **told), make_model)
+            trained = plain(request.train(make_model, **told), partial(request.build, preset))
         else:
             interpreter = require_interpreter(config.train.backend)
             trained = train_elsewhere(make_model, request, temporary / "elsewhere", interpreter=interpreter, **told)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from typing import Any
 
 import sentencepiece
 import tensorflow as tf
@@ -147,8 +148,22 @@ def to_dense(ragged: Mapping[str, tf.RaggedTensor], pad_id: int, length: int | N
     }
 
 
+def _in_this_graph(make: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """A tokenizer of tf_text, made outside the graph that is being recorded, and then put into it.
+
+    It makes constants of lists of a million bytes, which takes a second in a graph.
+    """
+    with tf.init_scope():
+        pieces = make(*args, **options)
+    for name, value in [*vars(pieces).items()]:
+        if tf.is_tensor(value):
+            setattr(pieces, name, tf.constant(value.numpy()))
+    return pieces
+
+
 def _wordpiece(tokenizer: Tokenizer) -> Callable[[tf.Tensor], tf.RaggedTensor]:
-    pieces = tf_text.FastWordpieceTokenizer(
+    pieces = _in_this_graph(
+        tf_text.FastWordpieceTokenizer,
         vocab=list(tokenizer.vocabulary),
         token_out_type=tf.int32,
         max_bytes_per_word=MAX_WORDPIECE_BYTES,
@@ -169,7 +184,7 @@ def _wordpiece(tokenizer: Tokenizer) -> Callable[[tf.Tensor], tf.RaggedTensor]:
 
 
 def _sentencepiece(tokenizer: Tokenizer) -> Callable[[tf.Tensor], tf.RaggedTensor]:
-    pieces = tf_text.FastSentencepieceTokenizer(tokenizer.sentencepiece_model)
+    pieces = _in_this_graph(tf_text.FastSentencepieceTokenizer, tokenizer.sentencepiece_model)
 
     def cut(text: tf.Tensor) -> tf.RaggedTensor:
         # As an uncased checkpoint's own tokenizer (ALBERT's) does before SentencePiece.

@@ -58,7 +58,7 @@ def deal(lengths: np.ndarray, batch_size: int, generator: np.random.Generator) -
 
 
 def _even_out(rows: np.ndarray, lengths: np.ndarray) -> None:
-    """Exchanges rows between batches, in place; both arrays are [turns, batches], with a length of 0 in empty places."""
+    """Exchanges rows between batches, in place; both are [turns, batches], with a length of 0 in empty places."""
     tokens = lengths.sum(axis=0)
     for _ in range(_MOST_EXCHANGES * len(tokens)):
         most, fewest = int(tokens.argmax()), int(tokens.argmin())
