@@ -1,9 +1,10 @@
 """One optimizer step over all replicas, on TensorFlow.
 
-A step consists of three programs: the gradients of a batch, their sum with earlier ones (`accumulate`), and the update.
-XLA compiles the gradients, or of them ("parts") only what `models.network.fused` gives it; the sum and the update run
-TensorFlow's own kernels. With a loss scale, XLA compiles Keras's update where it compiles all gradients, but not on
-several replicas, where it cannot, nor the all-reduce. On a TPU everything is compiled anyway.
+A step consists of three programs: the gradients of a batch, their sum with earlier ones (`accumulate`), and the update;
+on one device, the gradients of a single batch and the update are one program. XLA compiles the gradients, or of them
+("parts") only what `models.network.fused` gives it; the sum and the update run TensorFlow's own kernels. With a loss
+scale, XLA compiles Keras's update where it compiles all gradients, but not on several replicas, where it cannot, nor the
+all-reduce. On a TPU everything is compiled anyway.
 """
 
 from __future__ import annotations
@@ -50,20 +51,29 @@ class TensorFlowStep:
         self.traces = 0
         used = [*network.variables, *model.variables, *optimizer.variables]
         kept = kept_graphs(key, used)
-        role = "gradients in parts" if self._parts else "gradients"
-        self._gradients = _program(role, self._forward_backward, devices, whole, kept, self._count_trace)
+        how = " in parts" if self._parts else " by XLA" if whole else ""
+        count = self._count_trace
+        self._gradients = _program(f"gradients{how}", self._forward_backward, devices, whole, kept, count)
         self._sum = _program("sum", _add, devices, False, kept)
         self._own_update = _is_single(devices) and isinstance(optimizer, LayerwiseAdamW)
         if self._own_update:
+            self._inside = tf.function(self._forward_backward, jit_compile=True, autograph=False) if whole else None
+            self._in_one = _program(f"step{how}", self._forward_backward_apply, devices, False, kept, count)
             self._update = _program("update", self._apply_on_one_device, devices, False, kept)
         else:
             self._update = _program("update", self._apply, devices, whole, None, xla_inside=False)
 
     def __call__(self, batches: Sequence[Batch], weights: Sequence[np.ndarray], step: int) -> StepResult:
         """See `TrainStep`."""
+        given = [
+            self._distribute(batch, shares, number * self._devices.replicas)
+            for batch, shares, number in passes(batches, weights, step, self._accumulate)
+        ]
+        if self._own_update and len(given) == 1:
+            rate = self._optimizer.learning_rate
+            return StepResult(*self._in_one(*given[0], rate), rate)
         loss, gradients = None, None
-        for batch, shares, number in passes(batches, weights, step, self._accumulate):
-            inputs = self._distribute(batch, shares, number * self._devices.replicas)
+        for inputs in given:
             batch_loss, *batch_gradients = self._gradients(*inputs)
             gradients = batch_gradients if gradients is None else self._sum(gradients, batch_gradients)
             batch_loss = self._devices.strategy.reduce(tf.distribute.ReduceOp.SUM, batch_loss, axis=None)
@@ -105,6 +115,12 @@ class TensorFlowStep:
         # Dense, because Adam's moments change for every row of an embedding table.
         gradients = tape.gradient(scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return [loss, *(tf.convert_to_tensor(gradient) for gradient in gradients)]
+
+    def _forward_backward_apply(self, *inputs: Any) -> list[Any]:
+        """The loss and the gradients' norm. TensorFlow runs what it can of the update beside the last gradients."""
+        *given, rate = inputs
+        loss, *gradients = (self._inside or self._forward_backward)(*given)
+        return [loss, *self._apply_on_one_device(gradients, rate)]
 
     def _apply_on_one_device(self, gradients: list[Any], rate: Any) -> list[Any]:
         return [update_on_one_device(self._optimizer, self._model.trainable_variables, gradients, rate)]
