@@ -3,8 +3,8 @@
 A step consists of three programs: the gradients of a batch, their sum with earlier ones (`accumulate`), and the update;
 on one device, the gradients of a single batch and the update are one program. XLA compiles the gradients, or of them
 ("parts") only what `models.network.fused` gives it; the sum and the update run TensorFlow's own kernels. With a loss
-scale, XLA compiles Keras's update where it compiles all gradients, but not on several replicas, where it cannot, nor the
-all-reduce. On a TPU everything is compiled anyway.
+scale, XLA compiles Keras's update where it compiles all gradients, but not on several replicas, where it cannot, nor
+the all-reduce. On a TPU everything is compiled anyway.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ class TensorFlowStep:
         ]
         if self._own_update and len(given) == 1:
             rate = self._optimizer.learning_rate
-            return StepResult(*self._in_one(*given[0], rate), rate)
+            loss, norm = self._in_one(*given[0], rate)
+            return StepResult(loss, norm, rate)
         loss, gradients = None, None
         for inputs in given:
             batch_loss, *batch_gradients = self._gradients(*inputs)
