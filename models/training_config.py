@@ -31,7 +31,8 @@ class TrainConfig(ConfigSection):
     warmup: Fraction = 0.1
     """Share of the steps in which the learning rate rises to its peak."""
     weight_decay: float = Field(0.01, ge=0.0)
-    """AdamW's decay per step, as a multiple of the learning rate; biases and norms are never decayed."""
+    """AdamW's decay per step, as a multiple of the learning rate; never of biases, norms and token vectors
+    of a preset that no text contains."""
     ema_momentum: float | None = Field(None, ge=0.0, lt=1.0)
     """Evaluate and keep a moving average of the weights, with this momentum per step; 0: the weights themselves.
     Default: 0.99 from scratch, 0 for a preset."""

@@ -63,7 +63,7 @@ def drop(inputs: Any, seed: Any, rate: float, noise_shape: tuple[int | None, ...
     Args:
         inputs: any shape and float type.
         seed: integer [2], the state of a Keras `SeedGenerator`.
-        rate: share that is dropped, below 1.
+        rate: share that is dropped, at most 0.99.
         noise_shape: size 1 for the axes on which elements are dropped together; None for the inputs' own size.
 
     Returns:
@@ -71,7 +71,7 @@ def drop(inputs: Any, seed: Any, rate: float, noise_shape: tuple[int | None, ...
     """
     shape = ops.shape(inputs)
     bits = random_words(shape if noise_shape is None else _drawn(shape, noise_shape), seed)
-    keep = bits >= ops.convert_to_tensor(min(round(rate * _WORDS), _WORDS - 1), "uint32")
+    keep = bits >= ops.convert_to_tensor(round(rate * _WORDS), "uint32")
     return ops.where(keep, inputs * ops.cast(1 / (1 - rate), inputs.dtype), ops.zeros((), inputs.dtype))
 
 

@@ -2,8 +2,8 @@
 
 A preset knows tens or hundreds of thousands of tokens, and a table of labelled text contains a few thousand of them.
 The gradients of the others are 0, so Adam would write half of all its numbers in each step for nothing. While training
-lasts, the embedding table therefore consists of the vectors that can get a gradient. The others keep the values that
-the checkpoint gave them; weight decay does not reach them.
+lasts, the embedding table therefore consists of the vectors of the tokens in the training and eval rows. The others
+keep the values that the checkpoint gave them; weight decay does not reach them.
 """
 
 from __future__ import annotations
@@ -24,11 +24,19 @@ _IDS_PER_READ = 2**20
 
 
 class UsedTokens(keras.layers.ReversibleEmbedding):
-    """A token embedding whose table lacks the vectors of unused tokens. A layer that is built becomes one."""
+    """A token embedding whose table lacks the vectors of unused tokens, which it must not be asked for.
 
-    def call(self, inputs: Any, reverse: bool = False) -> Any:
+    A layer that is built becomes one.
+
+    Attributes:
+        used: int64 [K], ascending, the ids of the tokens that have a vector.
+        places: variable [V], by token id the row of the vector; not of integers, which not every device keeps.
+        whole_table: float32 [V, D], the vectors of all tokens before the training.
+    """
+
+    def call(self, inputs: Any) -> Any:
         """Token ids [B, L], as of the whole table, to vectors [B, L, D]."""
-        return super().call(ops.take(self.places, inputs, axis=0), reverse=reverse)
+        return super().call(ops.cast(ops.take(self.places, inputs, axis=0), "int32"))
 
 
 def used_tokens(tables: Iterable[TokenRows], also: Sequence[int]) -> np.ndarray:
@@ -76,25 +84,27 @@ def count_vectors(model: keras.Model) -> dict[str, int] | None:
 
 
 def _keep(layer: Any, used: np.ndarray, size: int) -> None:
-    layer.whole, layer.used = ops.convert_to_numpy(layer._embeddings), used
+    layer.whole_table, layer.used = ops.convert_to_numpy(layer._embeddings), used
     values = np.zeros((size, layer.output_dim), np.float32)
-    values[: len(used)] = layer.whole[used]
-    places = np.zeros(layer.input_dim, np.int32)
-    places[used] = np.arange(len(used), dtype=np.int32)
+    values[: len(used)] = layer.whole_table[used]
+    places = np.zeros(layer.input_dim, np.float32)
+    places[used] = np.arange(len(used))
     layer.__class__ = UsedTokens
     with _changing_variables(layer):
         _set_table(layer, values)
-        layer.places = layer.add_weight(places.shape, _constant(places), "int32", trainable=False, name="places")
+        layer.places = layer.add_weight(
+            places.shape, _constant(places), "float32", trainable=False, autocast=False, name="places"
+        )
 
 
 def _give_back(layer: Any) -> None:
-    values = np.array(layer.whole)
+    values = np.array(layer.whole_table)
     values[layer.used] = ops.convert_to_numpy(layer._embeddings)[: len(layer.used)]
     layer.__class__ = keras.layers.ReversibleEmbedding
     with _changing_variables(layer):
         layer._untrack_variable(layer.places)
         _set_table(layer, values)
-    layer.whole = layer.used = layer.places = None
+    layer.whole_table = layer.used = layer.places = None
 
 
 def _set_table(layer: Any, values: np.ndarray) -> None:
@@ -114,5 +124,7 @@ def _changing_variables(layer: Any) -> Iterator[None]:
         for name in layer._embeddings.path.split("/")[:-2]:
             scopes.enter_context(keras.name_scope(name))
         layer._tracker.unlock()
-        yield
-        layer._tracker.lock()
+        try:
+            yield
+        finally:
+            layer._tracker.lock()

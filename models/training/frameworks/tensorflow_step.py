@@ -1,10 +1,10 @@
 """One optimizer step over all replicas, on TensorFlow.
 
 A step consists of three programs: the gradients of a batch, their sum with earlier ones (`accumulate`), and the update;
-on one device, the gradients of a single batch and the update are one program. XLA compiles the gradients, or of them
-("parts") only what `models.network.fused` gives it; the sum and the update run TensorFlow's own kernels. With a loss
-scale, XLA compiles Keras's update where it compiles all gradients, but not on several replicas, where it cannot, nor
-the all-reduce. On a TPU everything is compiled anyway.
+on one device and without a loss scale, gradients that are not accumulated and the update are one program. XLA compiles
+the gradients, or of them ("parts") only what `models.network.fused` gives it; the sum and the update run TensorFlow's
+own kernels. With a loss scale, XLA compiles Keras's update where it compiles all gradients, but not on several
+replicas, where it cannot, nor the all-reduce. On a TPU everything is compiled anyway.
 """
 
 from __future__ import annotations
@@ -53,11 +53,14 @@ class TensorFlowStep:
         kept = kept_graphs(key, used)
         how = " in parts" if self._parts else " by XLA" if whole else ""
         count = self._count_trace
-        self._gradients = _program(f"gradients{how}", self._forward_backward, devices, whole, kept, count)
-        self._sum = _program("sum", _add, devices, False, kept)
         self._own_update = _is_single(devices) and isinstance(optimizer, LayerwiseAdamW)
+        self._at_once = self._own_update and accumulate == 1
+        self._inner: Callable[..., list[Any]] = self._forward_backward
+        if self._at_once and whole:  # compiled once, also for a batch that is passed in parts
+            self._inner, whole = tf.function(self._forward_backward, jit_compile=True, autograph=False), False
+        self._gradients = _program(f"gradients{how}", self._inner, devices, whole, kept, count)
+        self._sum = _program("sum", _add, devices, False, kept)
         if self._own_update:
-            self._inside = tf.function(self._forward_backward, jit_compile=True, autograph=False) if whole else None
             self._in_one = _program(f"step{how}", self._forward_backward_apply, devices, False, kept, count)
             self._update = _program("update", self._apply_on_one_device, devices, False, kept)
         else:
@@ -69,7 +72,7 @@ class TensorFlowStep:
             self._distribute(batch, shares, number * self._devices.replicas)
             for batch, shares, number in passes(batches, weights, step, self._accumulate)
         ]
-        if self._own_update and len(given) == 1:
+        if self._at_once and len(given) == 1:
             rate = self._optimizer.learning_rate
             loss, norm = self._in_one(*given[0], rate)
             return StepResult(loss, norm, rate)
@@ -109,18 +112,19 @@ class TensorFlowStep:
         """The loss and its gradients."""
         state = [(variable, states[index]) for index, variable in enumerate(self._seeded)]
         variables = [variable.value for variable in self._model.trainable_variables]
-        with keras.StatelessScope(state_mapping=state), tf.GradientTape() as tape, fusing(self._parts):
-            logits = tf.cast(self._network(features, training=True), tf.float32) + base
-            loss = tf.reduce_sum(weights * self._loss(targets, logits))
-            scaled = self._optimizer.scale_loss(loss)
+        with fusing(self._parts):  # the backward pass, too: it may compute a layer again
+            with keras.StatelessScope(state_mapping=state), tf.GradientTape() as tape:
+                logits = tf.cast(self._network(features, training=True), tf.float32) + base
+                loss = tf.reduce_sum(weights * self._loss(targets, logits))
+                scaled = self._optimizer.scale_loss(loss)
+            gradients = tape.gradient(scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         # Dense, because Adam's moments change for every row of an embedding table.
-        gradients = tape.gradient(scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return [loss, *(tf.convert_to_tensor(gradient) for gradient in gradients)]
 
     def _forward_backward_apply(self, *inputs: Any) -> list[Any]:
         """The loss and the gradients' norm. TensorFlow runs what it can of the update beside the last gradients."""
         *given, rate = inputs
-        loss, *gradients = (self._inside or self._forward_backward)(*given)
+        loss, *gradients = self._inner(*given)
         return [loss, *self._apply_on_one_device(gradients, rate)]
 
     def _apply_on_one_device(self, gradients: list[Any], rate: Any) -> list[Any]:

@@ -102,12 +102,10 @@ def lay_out(lengths: np.ndarray, length: int, gap: int = 0, wanted: int | None =
         wanted: lines from which fewer are not looked for; None: as many as there are tokens for, without other orders.
     """
     order, layout = np.argsort(-lengths, kind="stable"), _first_fit(lengths, length, gap)
-    if wanted is None:
-        tries, wanted = 1, math.ceil((int(lengths.sum()) + gap * len(lengths)) / (length + gap))
-    else:
-        tries = _TRIES
+    least = math.ceil((int(lengths.sum()) + gap * len(lengths)) / (length + gap))
+    tries, wanted = (1, least) if wanted is None else (_TRIES, wanted)
     source = np.random.default_rng(0)
-    for _ in range(tries):
+    for _ in range(tries if wanted >= least else 0):
         if layout.count <= wanted:
             break
         layout = min(layout, _best_filled(lengths, length, gap, order), key=lambda found: found.count)

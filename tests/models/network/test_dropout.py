@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.network.dropout import LeanDropout
+from models.network.dropout import LeanDropout, random_words
 
 
 def test_dropout_drops_its_share_and_keeps_the_expectation() -> None:
@@ -45,6 +45,21 @@ def test_axes_of_size_one_in_the_noise_shape_are_dropped_as_a_whole(compiled: bo
     kept = np.array(call(tf.ones((40, 50, 3)))) != 0
     np.testing.assert_array_equal(kept, np.broadcast_to(kept[..., :1], kept.shape))
     assert kept.mean() == pytest.approx(0.7, abs=0.04)
+
+
+def _hashed(words: np.ndarray, key: np.ndarray) -> np.ndarray:
+    words = (words ^ words >> 16) * np.uint32(0x21F0AAAD) + key
+    words = (words ^ words >> 15) * np.uint32(0xD35A2D97)
+    return np.asarray(words ^ words >> 15)
+
+
+def test_the_random_numbers_are_the_published_hash() -> None:
+    seed, none = np.array([7, 2**40 + 5], np.uint64).astype(np.uint32), np.zeros(1, np.uint32)
+    first = _hashed(seed[:1] + _hashed(seed[1:] * np.uint32(0x9E3779B9) + np.uint32(0x85EBCA6B), none), none)
+    numbers = np.arange(12, dtype=np.uint32) * np.uint32(0x9E3779B9) + first
+    expected = _hashed(numbers, _hashed(first + seed[1:], none))
+    found = random_words((3, 4), tf.constant([7, 2**40 + 5], tf.int64))
+    np.testing.assert_array_equal(found, expected.reshape(3, 4))
 
 
 def test_masks_of_two_seeds_or_two_calls_are_independent_in_every_place() -> None:

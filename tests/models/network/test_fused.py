@@ -103,6 +103,16 @@ def _times(values: Any, indices: Any) -> Any:
     return values * ops.cast(indices, values.dtype)
 
 
+def test_what_is_fused_is_computed_in_float32() -> None:
+    values = tf.constant([1.0, 3.0], tf.bfloat16)
+    assert fuse(_there_and_back, values).numpy().tolist() == [1.0, 3.0]
+    assert _there_and_back(values).numpy().tolist() != [1.0, 3.0]
+
+
+def _there_and_back(values: Any) -> Any:
+    return values + 1000.0 - 1000.0  # bfloat16 has no 1001
+
+
 def test_nothing_is_fused_outside_of_the_block() -> None:
     assert not is_fusing()
     with fusing(True):

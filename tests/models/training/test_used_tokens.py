@@ -51,6 +51,7 @@ def test_gradients_are_those_of_the_whole_model(kind: str, tmp_path: Path) -> No
     whole, whole_table = loss_and_gradients(model), table(model)
     keep_used(model, USED, multiple=3)
     assert [(v.path, v.dtype) for v in model.trainable_variables] == former
+    assert not [v.path for v in model.variables if v.dtype == "int32"], "not every device keeps integer variables"
     assert len(table(model)) == -(-len(USED) // 3) * 3 < len(whole_table)
     assert {path: depth for path, depth in layer_depths(model).items() if path in depths} == depths
     assert count_vectors(model) == {"trained": len(USED), "all": len(whole_table)}

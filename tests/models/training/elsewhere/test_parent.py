@@ -87,6 +87,8 @@ def test_it_is_the_same_training_for_other_tasks(tmp_path: Path, kind: str) -> N
     assert there.labels == here.labels
     assert there.task == here.task
     assert there.report["history"][0]["train_loss"] == here.report["history"][0]["train_loss"]
+    assert there.report["token_vectors"] == here.report["token_vectors"]
+    assert (here.report["token_vectors"] is not None) == (kind == "numbers with a preset")
 
 
 @pytest.mark.slow

@@ -57,6 +57,26 @@ def test_accumulated_batches_are_one_big_batch(tiny: ModuleType, xla: Xla) -> No
     np.testing.assert_allclose(_all(other), _all(model), atol=1e-5)
 
 
+@pytest.mark.parametrize("xla", [True, "parts"])
+def test_a_single_batch_that_is_left_over_needs_no_other_program(tiny: ModuleType, xla: Xla) -> None:
+    _, step = _step(tiny, xla=xla, accumulate=2)
+    batches = _batches(tiny, 12, 4)
+    for number, group in enumerate((batches[:2], batches[2:])):
+        step(group, _weights(group), number)
+    assert step.traces == 1
+
+
+@pytest.mark.parametrize("xla", [True, False, "parts"])
+def test_a_batch_that_is_passed_in_parts_is_one_step(tiny: ModuleType, xla: Xla) -> None:
+    model, one = _step(tiny, xla=xla)
+    (whole,) = _batches(tiny, 8, 8)
+    one([whole], _weights([whole]), 0)
+    other, step = _step(tiny, xla=xla)
+    parts = _batches(tiny, 8, 4)
+    step(parts, _weights(parts), 0)
+    np.testing.assert_allclose(_all(other), _all(model), atol=1e-5)
+
+
 def test_empty_rows_and_their_padding_change_nothing(tiny: ModuleType) -> None:
     model, step = _step(tiny)
     exact = _batches(tiny, 5, 5)

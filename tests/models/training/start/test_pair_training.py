@@ -81,6 +81,7 @@ def test_the_exported_preset_has_the_metric_that_was_measured(default: TrainedMo
     best = default.report["history"][default.report["best_epoch"] - 1]
     assert default.report["linear_weight"] > 0
     assert default.report["head_start"]["rows"] == 64
+    assert default.report["token_vectors"]["trained"] < default.report["token_vectors"]["all"] == 3000
     assert (measured["loss"], measured["accuracy"]) == pytest.approx((best["loss"], best["accuracy"]), abs=1e-4)
 
 
