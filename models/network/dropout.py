@@ -44,8 +44,8 @@ class LeanDropout(keras.layers.Dropout):
             return inputs
         if keras.backend.backend() == "torch":
             return _torch_dropout(inputs, self.rate, self.noise_shape)
-        how = {"rate": self.rate, "noise_shape": self.noise_shape}
-        return fuse(drop, inputs, self.next_seed(), **how) if is_fusing() else drop(inputs, self.next_seed(), **how)
+        run = functools.partial(fuse, drop) if is_fusing() else drop
+        return run(inputs, self.next_seed(), rate=self.rate, noise_shape=self.noise_shape)
 
     @property
     def drops(self) -> bool:
@@ -105,11 +105,6 @@ def _word(value: int) -> Any:
     return ops.convert_to_tensor(value, "uint32")
 
 
-def _rounded(rate: float) -> int:
-    """The rate in 65536ths."""
-    return round(rate * _HALVES)
-
-
 def _drawn(shape: Any, noise_shape: tuple[int | None, ...]) -> list[Any]:
     """Sizes of the mask that is drawn for inputs of this shape."""
     return [shape[axis] if size is None else size for axis, size in enumerate(noise_shape)]
@@ -125,7 +120,7 @@ def _torch_dropout(inputs: Any, rate: float, noise_shape: tuple[int | None, ...]
             return torch.nn.functional.dropout(inputs, rate)
         draw, scale = lambda: torch.rand(shape, device=inputs.device) >= rate, 1 / (1 - rate)
     else:
-        dropped = _rounded(rate)
+        dropped = round(rate * _HALVES)
         draw, scale = lambda: _torch_mask(shape, dropped), _HALVES / (_HALVES - dropped)
     mask = draw() if kept is None else kept.next(draw)
     return inputs * mask.to(inputs.dtype).mul_(scale)

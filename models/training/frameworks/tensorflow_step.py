@@ -60,8 +60,9 @@ class TensorFlowStep:
             self._inner, whole = tf.function(self._forward_backward, jit_compile=True, autograph=False), False
         self._gradients = _program(f"gradients{how}", self._inner, devices, whole, kept, count)
         self._sum = _program("sum", _add, devices, False, kept)
-        if self._own_update:
+        if self._at_once:
             self._in_one = _program(f"step{how}", self._forward_backward_apply, devices, False, kept, count)
+        if self._own_update:
             self._update = _program("update", self._apply_on_one_device, devices, False, kept)
         else:
             self._update = _program("update", self._apply, devices, whole, None, xla_inside=False)

@@ -7,8 +7,9 @@ have nearly the same number of tokens, which one shape then fits.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,16 +102,24 @@ def lay_out(lengths: np.ndarray, length: int, gap: int = 0, wanted: int | None =
         gap: tokens of padding between two rows of a line.
         wanted: lines from which fewer are not looked for; None: as many as there are tokens for, without other orders.
     """
-    order, layout = np.argsort(-lengths, kind="stable"), _first_fit(lengths, length, gap)
+    layout = _first_fit(lengths, length, gap)
     least = math.ceil((int(lengths.sum()) + gap * len(lengths)) / (length + gap))
     tries, wanted = (1, least) if wanted is None else (_TRIES, wanted)
-    source = np.random.default_rng(0)
-    for _ in range(tries if wanted >= least else 0):
+    if layout.count <= wanted or wanted < least:
+        return layout
+    for order in itertools.islice(_orders(lengths, length), tries):
+        layout = min(layout, _best_filled(lengths, length, gap, order), key=lambda found: found.count)
         if layout.count <= wanted:
             break
-        layout = min(layout, _best_filled(lengths, length, gap, order), key=lambda found: found.count)
-        order = np.argsort(-(lengths + source.normal(0, length / 16, len(lengths))), kind="stable")
     return layout
+
+
+def _orders(lengths: np.ndarray, length: int) -> Iterator[np.ndarray]:
+    """The rows, the longest first, and then about so."""
+    yield np.argsort(-lengths, kind="stable")
+    source = np.random.default_rng(0)
+    while True:
+        yield np.argsort(-(lengths + source.normal(0, length / 16, len(lengths))), kind="stable")
 
 
 def _first_fit(lengths: np.ndarray, length: int, gap: int) -> Layout:
