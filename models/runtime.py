@@ -6,10 +6,12 @@ instead.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import platform
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ _ALWAYS = {"TF_USE_LEGACY_KERAS": "0", "KERAS_BACKEND": "tensorflow"}
 _GROWTH = "TF_FORCE_GPU_ALLOW_GROWTH"
 # TensorFlow starts a thread per visible core, not per core that the container may use.
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+_NO_GRAPPLER = "disable_meta_optimizer"
 _QUOTA_FILE, _CPU_FILE = Path("/sys/fs/cgroup/cpu.max"), Path("/proc/cpuinfo")
 _FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
@@ -53,6 +56,29 @@ def prepare(onednn: str = "auto") -> None:
                 expected=f"{name}={value}",
                 fix="call models.runtime.prepare() before importing tensorflow, or start a new process",
             )
+
+
+@contextlib.contextmanager
+def without_grappler() -> Iterator[None]:
+    """Within the block, TensorFlow runs functions as they were traced, without Grappler's rewriting.
+
+    A CPU then takes each step of a training in the same time, but the first one half a second sooner for every function
+    that it needs. On other frameworks it does nothing.
+    """
+    if not _loaded():
+        yield
+        return
+    from tensorflow import config
+
+    def switch(off: bool) -> None:
+        config.optimizer.set_experimental_options({_NO_GRAPPLER: off})
+
+    former = bool(config.optimizer.get_experimental_options().get(_NO_GRAPPLER, False))
+    switch(True)
+    try:
+        yield
+    finally:
+        switch(former)
 
 
 def onednn_state() -> str:

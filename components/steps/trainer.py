@@ -38,6 +38,7 @@ USER_LOG, PROGRESS_LOG = logging.getLogger("transom"), logging.getLogger("transo
 REPORT_FILE = "training.json"
 # The code that affects a training's result: a checkpoint of other code is not used.
 _TRAINING_CODE = ("models.training.training_run", "models.build")
+_EXPORTING_CODE = ("models.saved.export",)
 # Only the shapes matter for warming a server up, so no row of the user's data is stored with the model.
 WARMUP_TEXTS = ("warm up", "a request of a few words more warms up the next length", "and a long one " * 32)
 
@@ -105,6 +106,7 @@ class Executor(StepExecutor):
                 task=trained.task,
                 extra_files=extra,
                 warmup_texts=WARMUP_TEXTS,
+                program_key=f"{request.program_key()} {fingerprint(*_EXPORTING_CODE)}",
             )
         trained.checkpoint.remove()
 

@@ -166,7 +166,7 @@ def _shaped(tensor: np.ndarray, variable: keras.Variable, info: PresetInfo, name
             expected=str(expected),
             fix="take config.json and weights from the same checkpoint",
         )
-    return np.reshape(tensor.T if kernel else tensor, shape).astype("float32")
+    return np.reshape(tensor.T if kernel else tensor, shape).astype("float32", copy=False)
 
 
 def _dense(keras_name: str, name: str) -> Pairs:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,14 +14,17 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.saved_model import fingerprinting_utils  # the only way to renew a fingerprint
 
+from models import runtime
 from models.atomic_directory import atomic_directory
 from models.config import TaskConfig
 from models.errors import ModelError
+from models.saved.kept_graph import GRAPH, KeptGraph, kept_graph
 from models.saved.model_locations import EXTRA_FOLDER
 from models.saved.postprocessing import postprocess
 from models.saved.serving_module import ServingModule
 from models.saved.warmup_requests import write_warmup
 from models.text.preprocessing import Preprocessor, to_dense
+from tflite.host.json_text import to_json
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
 
@@ -41,6 +47,7 @@ def export_saved_model(
     task: TaskConfig,
     extra_files: Mapping[str, bytes] | None = None,
     warmup_texts: Sequence[str] = (),
+    program_key: str | None = None,
 ) -> None:
     """Writes a SavedModel with the signatures of `models.saved.serving_module`, and checks it before publishing it.
 
@@ -53,6 +60,8 @@ def export_saved_model(
         tokenizer, labels, task: for preprocessing and postprocessing.
         extra_files: names in `assets.extra` to contents.
         warmup_texts: texts of the warm-up requests. Default: a short text and one of `max_length` tokens.
+        program_key: of the code, the model's settings and the versions: if the process has a cache
+            (`models.compile_cache`), an earlier export's graph is used again, whose check must succeed, too.
 
     Raises:
         ModelError: the folder is not empty, the model does not fit the labels, the call is in a strategy's scope, or
@@ -70,9 +79,18 @@ def export_saved_model(
             "export_saved_model was called in the scope of a strategy",
             expected="a call outside it; the model may have been made and trained inside",
         )
+    described: dict[str, Any] = {"tokenizer": tokenizer, "labels": labels, "task": task}
     texts = list(warmup_texts) or ["warm", "warm " * tokenizer.max_length]
+    module = ServingModule(model, **described)
+    given = [program_key, tokenizer.digest(), asdict(labels), task.model_dump(mode="json")]
+    kept = kept_graph(program_key and to_json(given), module.weights)
     with atomic_directory(Path(directory)) as folder:
-        _save(ServingModule(model, tokenizer=tokenizer, labels=labels, task=task), folder)
+        check = partial(_check, folder, model, ["", *texts[:_CHECKED_TEXTS]], **described)
+        if kept is None or not _write_kept(kept, folder, check):
+            _save(module, folder)
+            check()
+            if kept is not None:
+                kept.keep(folder)
         extra = folder / EXTRA_FOLDER
         extra.mkdir()
         labels.save(extra)
@@ -80,13 +98,24 @@ def export_saved_model(
         write_warmup(extra, texts, task)
         for name, content in (extra_files or {}).items():
             (extra / name).write_bytes(content)
-        _check(folder, model, ["", *texts[:_CHECKED_TEXTS]], tokenizer=tokenizer, labels=labels, task=task)
+
+
+def _write_kept(kept: KeptGraph, folder: Path, check: Callable[[], None]) -> bool:
+    """Writes the SavedModel with a graph that is kept; False if there is none, or if its predictions differ."""
+    if not kept.write(folder):
+        return False
+    fingerprinting_utils.write_fingerprint(str(folder))
+    try:
+        check()
+    except ModelError:  # what the key does not cover, or weights that are not finite: the traced one will tell
+        return False
+    return True
 
 
 def _save(module: ServingModule, folder: Path) -> None:
     options = tf.saved_model.SaveOptions(namespace_whitelist=["TFText"])
     tf.saved_model.save(module, str(folder), signatures=module.signatures(), options=options)
-    path = folder / "saved_model.pb"
+    path = folder / GRAPH
     saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     for graph in saved.meta_graphs:
         for name, method in METHOD_NAMES.items():
@@ -115,7 +144,8 @@ def _check(
     logits = tf.cast(tf.convert_to_tensor(model(features, training=False)), tf.float32)
     wanted = postprocess(logits, task, labels)
     names = ("text", "text_pair")[: len(batch)]
-    got = tf.saved_model.load(str(folder)).signatures["serving_default"](**dict(zip(names, batch, strict=True)))
+    with runtime.without_grappler():  # it is called once
+        got = tf.saved_model.load(str(folder)).signatures["serving_default"](**dict(zip(names, batch, strict=True)))
     key = "score" if task.type == "regression" else "probabilities"
     tolerance = tolerance_of(model) * (labels.std if task.type == "regression" else 1.0)
     actual, expected = got[key].numpy(), wanted[key].numpy()

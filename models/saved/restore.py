@@ -19,13 +19,12 @@ from models.errors import ModelError, PresetError
 from models.presets.architecture import ARCHITECTURE_FILE, Architecture
 from models.presets.backbones import disable_lora
 from models.presets.preset import describe_preset
+from models.saved.kept_graph import CHECKPOINT, KEY
 from models.saved.model_locations import EXTRA_FOLDER
 from models.saved.postprocessing import postprocess, predicted_values
 from models.text.preprocessing import Preprocessor, to_dense
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
-
-_CHECKPOINT, _KEY = "variables/variables", "weights/{}/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def restore(folder: Path | str) -> RestoredModel:
         config = ModelsConfig.from_stored(stored)
         tokenizer, labels = Tokenizer.load(extra), LabelSpace.load(extra)
         architecture = Architecture.load(extra)
-        checkpoint = tf.train.load_checkpoint(str(Path(folder) / _CHECKPOINT))
+        checkpoint = tf.train.load_checkpoint(str(Path(folder) / CHECKPOINT))
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
         raise ModelError(
             f"the model in {folder} cannot be restored",
@@ -128,7 +127,7 @@ def _look_up(config: PresetConfig, folder: Path) -> Architecture:
 def _assign(model: keras.Model, checkpoint: tf.train.CheckpointReader, folder: Path) -> None:
     """Assigns the exported weights, which are stored in their order."""
     shapes = checkpoint.get_variable_to_shape_map()
-    expected = {_KEY.format(index): list(variable.shape) for index, variable in enumerate(model.variables)}
+    expected = {KEY.format(index): list(variable.shape) for index, variable in enumerate(model.variables)}
     found = {key: shape for key, shape in shapes.items() if key in expected or key.startswith("weights/")}
     if found != expected:
         wrong = sorted(key for key in {*found, *expected} if found.get(key) != expected.get(key))
@@ -139,4 +138,4 @@ def _assign(model: keras.Model, checkpoint: tf.train.CheckpointReader, folder: P
             fix="export the model again with this version of Transom",
         )
     for index, variable in enumerate(model.variables):
-        variable.assign(checkpoint.get_tensor(_KEY.format(index)))
+        variable.assign(checkpoint.get_tensor(KEY.format(index)))

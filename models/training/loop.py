@@ -127,7 +127,7 @@ class Loop:
                     self._save()
                 while self.position.epoch < self.epochs and not self.has_stalled():
                     self._epoch()
-                if (self.position.epoch, self.position.step) != start:
+                if (self.position.epoch, self.position.step) != start and self.checkpoints.worthwhile():
                     self._save()
                 with self.devices.scope():
                     self.checkpoints.restore_best(self.model.trainable_variables)

@@ -51,7 +51,8 @@ class TrainedModel:
 
 def plain(trained: TrainedModel, make_model: Callable[[], keras.Model]) -> TrainedModel:
     """The same with a model in float32 and outside any strategy, so that it can be exported."""
-    if trained.report["strategy"] == "none" and trained.report["precision"] == "float32":
+    if trained.report["strategy"] == "none":
+        compute_in_float32(trained.model)
         return trained
     with _policy("float32"):
         model = make_model()
@@ -82,8 +83,8 @@ def train(
 
     A killed run continues from its last checkpoint in `checkpoint_dir` and, on the same machine, ends with the same
     weights as an uninterrupted one. A checkpoint is written every half minute (less often if that would take over 2%
-    of the time), after every `config.checkpoint_steps`, at the end, and when SIGINT, SIGTERM or SIGHUP ends the
-    training. Trainings whose results may differ have separate folders there.
+    of the time), after every `config.checkpoint_steps`, at the end if that is half a minute later, and when SIGINT,
+    SIGTERM or SIGHUP ends the training. Trainings whose results may differ have separate folders there.
 
     Args:
         make_model: builds the model; called in the strategy's scope after seeding, and possibly once more.
@@ -145,7 +146,8 @@ def train(
             loop.preparing = "the tuning on pairs of rows"
         elif starts_with_head(task, preset=preset):
             loop.prepare, loop.preparing = partial(start_head, loop), "the start of the head"
-        loop.run(checkpoint_dir, log_dir, resume_key or {})
+        with devices.running():
+            loop.run(checkpoint_dir, log_dir, resume_key or {})
         for note in (describe_end(loop), *loop.calibration.notes):
             loop.on_note(note)
         vectors = count_vectors(model)
@@ -242,6 +244,13 @@ def _policy(precision: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(former)
+
+
+def compute_in_float32(model: keras.Model) -> None:
+    """Lets a model of mixed precision, whose weights are in float32 anyway, compute in it."""
+    for layer in model._flatten_layers():
+        if layer.variable_dtype == "float32" != layer.compute_dtype:
+            layer.dtype_policy = "float32"
 
 
 def _copy_weights(source: keras.Model, target: keras.Model) -> None:

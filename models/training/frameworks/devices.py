@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +29,12 @@ class TrainingDevices:
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """In which the model and its optimizer are made and their variables set."""
         return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """In which the training's functions are called."""
+        with runtime.without_grappler() if self._is_cpu else contextlib.nullcontext():
+            yield
 
     @property
     def packing(self) -> dict[str, int]:

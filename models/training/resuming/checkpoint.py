@@ -124,6 +124,10 @@ class Checkpoints:
         passed = time.monotonic() - self._tried_at
         return self.folder is not None and passed >= max(_SECONDS_BETWEEN, _COSTS_BETWEEN * self._cost)
 
+    def worthwhile(self) -> bool:
+        """Whether so much work is not saved that it should be kept while the finished model is exported."""
+        return self.unsaved_seconds >= _SECONDS_BETWEEN
+
     @property
     def unsaved_seconds(self) -> float:
         """Seconds since the last written checkpoint, or the start."""

@@ -25,6 +25,7 @@ from models.config import TaskConfig
 from models.network.surface import SPELLING_SIZE, Surface
 from models.network.surface_features import Features, pair_features, text_features
 from models.training.batches import Batches
+from models.training.start.joined_columns import JoinedColumns
 from models.training.start.regressions import fit_each_label, fit_number, fit_softmax
 from models.training.token_rows import TokenRows
 from tflite.host.labels import LabelSpace
@@ -235,11 +236,10 @@ def _fit_one_label(
     counts = np.bincount(targets, minlength=len(label_weights)).astype(np.float64)
     table = np.zeros((features.shape[1], len(counts)))
     bias = np.log((counts + 0.5) / (len(targets) + 0.5 * len(counts)))
-    present = np.flatnonzero(counts)
-    columns = np.flatnonzero(features.getnnz(axis=0))
-    if len(present) > 1 and len(columns):
-        _, weights, offsets = fit_softmax(features[:, columns], targets, strength, label_weights[targets])
-        table[np.ix_(columns, present)] = weights
+    present, joined = np.flatnonzero(counts), JoinedColumns(features)
+    if len(present) > 1 and joined.matrix.shape[1]:
+        _, weights, offsets = fit_softmax(joined.matrix, targets, strength, label_weights[targets])
+        table[:, present] = joined.weights(weights)
         bias[present] = offsets
     return table, bias
 
@@ -247,7 +247,7 @@ def _fit_one_label(
 def _fit_many_labels(
     features: sparse.csr_matrix, targets: np.ndarray, label_weights: np.ndarray, strength: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A logistic regression for each label, on the columns that occur."""
-    table, columns = np.zeros((features.shape[1], len(label_weights))), np.flatnonzero(features.getnnz(axis=0))
-    table[columns], bias = fit_each_label(features[:, columns], targets, label_weights, strength)
-    return table, bias
+    """A logistic regression for each label."""
+    joined = JoinedColumns(features)
+    weights, bias = fit_each_label(joined.matrix, targets, label_weights, strength)
+    return joined.weights(weights), bias

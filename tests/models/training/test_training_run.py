@@ -10,10 +10,16 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tiny_checkpoints
+from packed_gradients import LINES, TOKENIZER
 
+from models.build import build_model
+from models.config import EncoderConfig, PresetConfig
 from models.errors import TrainingError
+from models.presets.preset import preset_tokenizer
 from models.training.progress import Progress
 from models.training.token_rows import TokenRows
+from models.training.training_run import compute_in_float32
 from models.training_config import Xla
 from tflite.host.json_text import to_json
 from tflite.host.labels import LabelSpace
@@ -131,6 +137,30 @@ def test_mixed_precision_trains_and_gives_a_float32_model(tiny: ModuleType, prec
     assert trained.report["best_value"] > 0.8
     assert {layer.dtype_policy.name for layer in trained.model.layers} == {"float32"}
     assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.parametrize("kind", ["scratch", *sorted(tiny_checkpoints.CONFIGS)])
+def test_a_model_of_mixed_precision_computes_in_float32_when_told_to(kind: str, tmp_path: Path) -> None:
+    config: Any = EncoderConfig(num_layers=2, width=8, num_heads=2, linear_rows=97)
+    tokenizer = TOKENIZER
+    if kind != "scratch":
+        tiny_checkpoints.write(tmp_path, kind)
+        config, tokenizer = PresetConfig(preset=str(tmp_path)), preset_tokenizer(str(tmp_path), 24)
+    made, given = [], {name: LINES[name] for name in ("token_ids", "padding_mask", "segment_ids")}
+    for precision in ("float32", "mixed_bfloat16"):
+        keras.config.set_dtype_policy(precision)
+        try:
+            keras.utils.set_random_seed(0)
+            made.append(build_model(config, tokenizer=tokenizer, outputs=3))
+        finally:
+            keras.config.set_dtype_policy("float32")
+    expected, model = made
+    for ours, theirs in zip(model.weights, expected.weights, strict=True):
+        ours.assign(theirs)
+    assert np.abs(np.asarray(model(given)) - np.asarray(expected(given))).max() > 1e-6, "it rounds"
+    compute_in_float32(model)
+    np.testing.assert_array_equal(np.asarray(model(given)), np.asarray(expected(given)))
+    assert {layer.compute_dtype for layer in model._flatten_layers()} <= {"float32", "int32"}
 
 
 @pytest.mark.slow

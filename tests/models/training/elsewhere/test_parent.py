@@ -52,7 +52,7 @@ def _process_ids(parent: int) -> list[int]:
 
 
 def test_it_is_the_same_training(tmp_path: Path) -> None:
-    request, notes, progress = stored_training.store(tmp_path, mislabelled=2), [], []
+    request, notes, progress = stored_training.store(tmp_path, mislabelled=2, checkpoint_steps=24), [], []
     there = stored_training.fit(request, tmp_path, on_note=notes.append, on_progress=progress.append)
     here = _here(request)
     assert here.model.get_layer("surface").weights, "the linear model comes back, too"

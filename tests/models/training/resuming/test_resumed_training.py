@@ -13,6 +13,7 @@ from progress_triggers import OnceAt
 
 from models.errors import Interrupted
 from models.training.progress import Progress
+from models.training.resuming.checkpoint import Checkpoints
 
 RunTiny = Callable[..., tuple[int, list[np.ndarray], dict[str, Any]]]
 
@@ -126,9 +127,22 @@ def test_a_checkpoint_that_cannot_be_written_at_the_end_is_counted_as_lost(
     assert caught.value.then.endswith("training continues at step 16")
 
 
+def test_only_what_took_a_while_is_kept_for_the_time_of_the_export(
+    tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = tiny.fit(checkpoint_dir=tmp_path / "short")
+    assert short.checkpoint.step is None
+    assert not list(tmp_path.rglob("*.npz"))
+    monkeypatch.setattr(Checkpoints, "unsaved_seconds", 31.0)
+    long = tiny.fit(checkpoint_dir=tmp_path / "long")
+    assert long.checkpoint.step == long.report["steps"]
+    assert list(tmp_path.rglob("*.npz"))
+
+
 def test_other_data_code_or_another_model_start_anew(tiny: ModuleType, tmp_path: Path) -> None:
     def fit(**changes: Any) -> dict[str, Any]:
-        return tiny.fit(checkpoint_dir=tmp_path, train_config={"epochs": 1}, **changes).report
+        steps = {"epochs": 1, "checkpoint_steps": 8}
+        return tiny.fit(checkpoint_dir=tmp_path, train_config=steps, **changes).report
 
     first, same = fit(), fit()
     assert first["resumed_at_step"] is None
