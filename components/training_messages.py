@@ -48,5 +48,5 @@ def explain_interrupted_export(trained: TrainedModel) -> Iterator[None]:
         if step < trained.report["steps"]:
             kept, then = f"a checkpoint of step {step}, in {folder}", f"{same} training continues at step {step + 1}"
             raise Interrupted(what, kept=kept, lost="all steps after it", then=then) from error
-        kept, then = f"the whole training, as a checkpoint in {folder}", f"{same} only the export is left"
-        raise Interrupted(what, kept=kept, lost="nothing but the export", then=then) from error
+        kept, then = f"the whole training, as a checkpoint in {folder}", f"{same} only evaluation and export are left"
+        raise Interrupted(what, kept=kept, lost="at most the last evaluation, and the export", then=then) from error

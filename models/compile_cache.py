@@ -2,7 +2,7 @@
 
 CACHE/
   0123456789abcdef/        for one version of TensorFlow, one kind of processor, and the settings that matter
-    graph-KEY.zip          a function as a graph
+    graph-KEY.zip          a function as a graph, or the graph of a SavedModel
     compiled-NAME.zip      XLA's machine code of a function
     jax/                   JAX's own cache, for a training on JAX
 

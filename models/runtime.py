@@ -1,4 +1,4 @@
-"""Decides how TensorFlow is loaded. Call `prepare` before anything imports TensorFlow.
+"""Decides how TensorFlow is loaded and runs. Call `prepare` before anything imports TensorFlow.
 
 TensorFlow and oneDNN read these variables once, while loading, and silently ignore a later change. `prepare` refuses it
 instead.
@@ -62,8 +62,8 @@ def prepare(onednn: str = "auto") -> None:
 def without_grappler() -> Iterator[None]:
     """Within the block, TensorFlow runs functions as they were traced, without Grappler's rewriting.
 
-    A CPU then takes each step of a training in the same time, but the first one half a second sooner for every function
-    that it needs. On other frameworks it does nothing.
+    On a CPU the steps of a training take as long as with it, but the first call of each function is up to half a second
+    shorter (measured: "Training speed" in benchmarks/README.md). Without TensorFlow it does nothing.
     """
     if not _loaded():
         yield

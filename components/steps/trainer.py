@@ -95,6 +95,7 @@ class Executor(StepExecutor):
         if preset is not None:
             extra[ARCHITECTURE_FILE] = preset.text().encode()
         target = path_utils.serving_model_dir(step.artifact("model").uri)
+        key = request.program_key()
         with explain_interrupted_export(trained):
             merge_lora(trained.model)
             (run_folder / REPORT_FILE).write_text(report + "\n", encoding="utf-8")
@@ -106,7 +107,7 @@ class Executor(StepExecutor):
                 task=trained.task,
                 extra_files=extra,
                 warmup_texts=WARMUP_TEXTS,
-                program_key=f"{request.program_key()} {fingerprint(*_EXPORTING_CODE)}",
+                program_key=key and f"{key} {fingerprint(*_EXPORTING_CODE)}",
             )
         trained.checkpoint.remove()
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from models import runtime
 from models.atomic_directory import atomic_directory
 from models.config import TaskConfig
 from models.errors import ModelError
-from models.saved.kept_graph import GRAPH, KeptGraph, kept_graph
-from models.saved.model_locations import EXTRA_FOLDER
+from models.saved.kept_graph import KeptGraph, kept_graph
+from models.saved.model_locations import EXTRA_FOLDER, MODEL_FILE
 from models.saved.postprocessing import postprocess
 from models.saved.serving_module import ServingModule
 from models.saved.warmup_requests import write_warmup
@@ -28,10 +28,12 @@ from tflite.host.json_text import to_json
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
 
+logger = logging.getLogger(__name__)
+
 # TF Serving serves Classify and Regress only through signatures with these method names
 # (tensorflow/cc/saved_model/signature_constants.h); tf.saved_model.save names every method "predict".
 METHOD_NAMES = {"classify": "tensorflow/serving/classify", "regress": "tensorflow/serving/regress"}
-# Between eager Keras and the reloaded graph, whose operations may be fused differently; of probabilities, or of
+# Between eager Keras and the reloaded graph, whose operations a device may fuse differently; of probabilities, or of
 # standard deviations of a regression. In half precision, fused operations round at other places.
 TOLERANCE = {"float32": 1e-4, "half": 2e-2}
 _HALF = ("float16", "bfloat16")
@@ -60,8 +62,8 @@ def export_saved_model(
         tokenizer, labels, task: for preprocessing and postprocessing.
         extra_files: names in `assets.extra` to contents.
         warmup_texts: texts of the warm-up requests. Default: a short text and one of `max_length` tokens.
-        program_key: of the code, the model's settings and the versions: if the process has a cache
-            (`models.compile_cache`), an earlier export's graph is used again, whose check must succeed, too.
+        program_key: a digest of code, model settings and versions. With it, and if the process has a cache
+            (`models.compile_cache`), the graph of an earlier export is used again; it is checked like a new one.
 
     Raises:
         ModelError: the folder is not empty, the model does not fit the labels, the call is in a strategy's scope, or
@@ -82,8 +84,9 @@ def export_saved_model(
     described: dict[str, Any] = {"tokenizer": tokenizer, "labels": labels, "task": task}
     texts = list(warmup_texts) or ["warm", "warm " * tokenizer.max_length]
     module = ServingModule(model, **described)
-    given = [program_key, tokenizer.digest(), asdict(labels), task.model_dump(mode="json")]
-    kept = kept_graph(program_key and to_json(given), module.weights)
+    settings = task.model_dump(mode="json", exclude={"threshold"})  # a variable, like all that `labels` has fitted
+    key = to_json([program_key, tokenizer.digest(), labels.labels, settings]) if program_key else None
+    kept = kept_graph(key, module.saved_variables())
     with atomic_directory(Path(directory)) as folder:
         check = partial(_check, folder, model, ["", *texts[:_CHECKED_TEXTS]], **described)
         if kept is None or not _write_kept(kept, folder, check):
@@ -102,12 +105,13 @@ def export_saved_model(
 
 def _write_kept(kept: KeptGraph, folder: Path, check: Callable[[], None]) -> bool:
     """Writes the SavedModel with a graph that is kept; False if there is none, or if its predictions differ."""
-    if not kept.write(folder):
-        return False
-    fingerprinting_utils.write_fingerprint(str(folder))
     try:
+        if not kept.write(folder):
+            return False
+        fingerprinting_utils.write_fingerprint(str(folder))
         check()
-    except ModelError:  # what the key does not cover, or weights that are not finite: the traced one will tell
+    except Exception:  # weights that are not finite, a full disk, a graph that does not fit: the traced one will tell
+        logger.warning("the graph of an earlier export is not used", exc_info=True)
         return False
     return True
 
@@ -115,7 +119,7 @@ def _write_kept(kept: KeptGraph, folder: Path, check: Callable[[], None]) -> boo
 def _save(module: ServingModule, folder: Path) -> None:
     options = tf.saved_model.SaveOptions(namespace_whitelist=["TFText"])
     tf.saved_model.save(module, str(folder), signatures=module.signatures(), options=options)
-    path = folder / GRAPH
+    path = folder / MODEL_FILE
     saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     for graph in saved.meta_graphs:
         for name, method in METHOD_NAMES.items():
@@ -144,7 +148,7 @@ def _check(
     logits = tf.cast(tf.convert_to_tensor(model(features, training=False)), tf.float32)
     wanted = postprocess(logits, task, labels)
     names = ("text", "text_pair")[: len(batch)]
-    with runtime.without_grappler():  # it is called once
+    with runtime.without_grappler():  # which would take longer than the call; ServingGate has it
         got = tf.saved_model.load(str(folder)).signatures["serving_default"](**dict(zip(names, batch, strict=True)))
     key = "score" if task.type == "regression" else "probabilities"
     tolerance = tolerance_of(model) * (labels.std if task.type == "regression" else 1.0)

@@ -14,6 +14,10 @@ MODEL_FILE = "saved_model.pb"
 """The file that marks a SavedModel."""
 EXTRA_FOLDER = "assets.extra"
 """A SavedModel's folder of further files, which TF Serving ignores but for warm-up requests."""
+CHECKPOINT, VALUE = "variables/variables", "{}/.ATTRIBUTES/VARIABLE_VALUE"
+"""Where a SavedModel has the values of its variables, and the key of each by its name in the exported module."""
+WEIGHT, FITTED = "weights/{}", "fitted/{}"
+"""Those names: of the Keras model's weights by index, and of what else was fitted (`models.saved.postprocessing`)."""
 
 
 def newest_version(directory: Path) -> Path:

@@ -19,8 +19,7 @@ from models.errors import ModelError, PresetError
 from models.presets.architecture import ARCHITECTURE_FILE, Architecture
 from models.presets.backbones import disable_lora
 from models.presets.preset import describe_preset
-from models.saved.kept_graph import CHECKPOINT, KEY
-from models.saved.model_locations import EXTRA_FOLDER
+from models.saved.model_locations import CHECKPOINT, EXTRA_FOLDER, VALUE, WEIGHT
 from models.saved.postprocessing import postprocess, predicted_values
 from models.text.preprocessing import Preprocessor, to_dense
 from tflite.host.labels import LabelSpace
@@ -127,7 +126,7 @@ def _look_up(config: PresetConfig, folder: Path) -> Architecture:
 def _assign(model: keras.Model, checkpoint: tf.train.CheckpointReader, folder: Path) -> None:
     """Assigns the exported weights, which are stored in their order."""
     shapes = checkpoint.get_variable_to_shape_map()
-    expected = {KEY.format(index): list(variable.shape) for index, variable in enumerate(model.variables)}
+    expected = {_key(index): list(variable.shape) for index, variable in enumerate(model.variables)}
     found = {key: shape for key, shape in shapes.items() if key in expected or key.startswith("weights/")}
     if found != expected:
         wrong = sorted(key for key in {*found, *expected} if found.get(key) != expected.get(key))
@@ -138,4 +137,8 @@ def _assign(model: keras.Model, checkpoint: tf.train.CheckpointReader, folder: P
             fix="export the model again with this version of Transom",
         )
     for index, variable in enumerate(model.variables):
-        variable.assign(checkpoint.get_tensor(KEY.format(index)))
+        variable.assign(checkpoint.get_tensor(_key(index)))
+
+
+def _key(index: int) -> str:
+    return VALUE.format(WEIGHT.format(index))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from models.config import TaskConfig
-from models.saved.postprocessing import postprocess
+from models.saved.model_locations import FITTED, VALUE, WEIGHT
+from models.saved.postprocessing import fitted_values, postprocess
 from models.text.preprocessing import Preprocessor, to_dense
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
@@ -34,6 +36,9 @@ class ServingModule(tf.Module):
         super().__init__(name="transom")
         # Only the variables are saved; the Keras model inside the partial is not tracked, so loading needs no Keras.
         self.weights = [variable.value for variable in model.variables]
+        # Variables, so that a graph is the same for another training.
+        values = fitted_values(task, labels)
+        self.fitted = {name: tf.Variable(value, trainable=False, name=name) for name, value in values.items()}
         self._logits = partial(model, training=False)
         self._preprocess, self._pad_id = Preprocessor(tokenizer), tokenizer.pad_id
         self._labels, self._task = labels, task
@@ -55,10 +60,17 @@ class ServingModule(tf.Module):
             "regress" if regression else "classify": _function(self._regress if regression else self._classify, inputs),
         }
 
+    def saved_variables(self) -> dict[str, Any]:
+        """The variables by their keys in the SavedModel's checkpoint."""
+        named = {WEIGHT.format(index): weight for index, weight in enumerate(self.weights)}
+        named |= {FITTED.format(name): variable for name, variable in self.fitted.items()}
+        return {VALUE.format(name): variable for name, variable in named.items()}
+
     def _from_token_ids(self, token_ids: tf.Tensor, padding_mask: tf.Tensor, segment_ids: tf.Tensor) -> Outputs:
         features = {"token_ids": token_ids, "padding_mask": padding_mask, "segment_ids": segment_ids}
         logits = tf.cast(tf.convert_to_tensor(self._logits(features)), tf.float32)
-        return postprocess(tf.ensure_shape(logits, [None, self._labels.outputs]), self._task, self._labels)
+        logits = tf.ensure_shape(logits, [None, self._labels.outputs])
+        return postprocess(logits, self._task, self._labels, self.fitted)
 
     def _from_texts(self, text: tf.Tensor, text_pair: tf.Tensor | None = None) -> Outputs:
         return self.token_ids(**to_dense(self._preprocess(text, text_pair), self._pad_id))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import keras
 from models.build import build_model, layer_depths
 from models.config import ModelsConfig
 from models.presets.architecture import Architecture
+from models.training.loss import label_weights
 from models.training.progress import Progress
 from models.training.resuming.resume_key import digest, versions
 from models.training.token_rows import TokenRows
@@ -79,12 +80,17 @@ class Request:
         if "code" not in self.resume_key:
             return None
         task, settings = self.config.task.model_dump(mode="json"), self.config.train.model_dump(mode="json")
+        labels = LabelSpace.load(self.tokenizer)
+        # Elsewhere a row's weight is an input, and the mean and spread of a number are taken off before.
+        several = self.config.task.type == "multi_label"
+        weights = label_weights(self.config.task, self.config.train, labels).tolist() if several else []
         return digest(
             {
                 **self.resume_key,
                 "task": task,
                 "train": {name: value for name, value in settings.items() if name not in _OUTSIDE},
-                "tokenizer": [Tokenizer.load(self.tokenizer).digest(), asdict(LabelSpace.load(self.tokenizer))],
+                "tokenizer": Tokenizer.load(self.tokenizer).digest(),
+                "labels": [labels.labels, weights],
                 "preset": None if self.architecture is None else self.architecture.text(),
                 "versions": versions(),
             }

@@ -33,6 +33,8 @@ from models.training_config import TrainConfig
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
 
+_HALF = ("bfloat16", "float16")
+
 
 @dataclass(frozen=True)
 class TrainedModel:
@@ -50,7 +52,10 @@ class TrainedModel:
 
 
 def plain(trained: TrainedModel, make_model: Callable[[], keras.Model]) -> TrainedModel:
-    """The same with a model in float32 and outside any strategy, so that it can be exported."""
+    """The same with a model in float32 and outside any strategy, so that it can be exported.
+
+    Without a strategy it is the same model, which then computes in float32.
+    """
     if trained.report["strategy"] == "none":
         compute_in_float32(trained.model)
         return trained
@@ -83,8 +88,9 @@ def train(
 
     A killed run continues from its last checkpoint in `checkpoint_dir` and, on the same machine, ends with the same
     weights as an uninterrupted one. A checkpoint is written every half minute (less often if that would take over 2%
-    of the time), after every `config.checkpoint_steps`, at the end if that is half a minute later, and when SIGINT,
-    SIGTERM or SIGHUP ends the training. Trainings whose results may differ have separate folders there.
+    of the time), after every `config.checkpoint_steps`, at the end unless the last one is less than half a minute old,
+    and when SIGINT, SIGTERM or SIGHUP ends the training. Trainings whose results may differ have separate folders
+    there.
 
     Args:
         make_model: builds the model; called in the strategy's scope after seeding, and possibly once more.
@@ -249,8 +255,11 @@ def _policy(precision: str) -> Iterator[None]:
 def compute_in_float32(model: keras.Model) -> None:
     """Lets a model of mixed precision, whose weights are in float32 anyway, compute in it."""
     for layer in model._flatten_layers():
-        if layer.variable_dtype == "float32" != layer.compute_dtype:
+        if layer.variable_dtype == "float32" and layer.compute_dtype in _HALF:
             layer.dtype_policy = "float32"
+    for operation in model.operations:  # casts, which keep the type that they were made with
+        if not isinstance(operation, keras.Layer) and getattr(operation, "dtype", None) in _HALF:
+            operation.dtype = "float32"
 
 
 def _copy_weights(source: keras.Model, target: keras.Model) -> None:

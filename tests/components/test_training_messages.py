@@ -20,7 +20,12 @@ from tflite.host.labels import LabelSpace
 @pytest.mark.parametrize(
     ("saved", "kept", "lost", "then"),
     [
-        (8, "the whole training, as a checkpoint in", "nothing but the export", "only the export is left"),
+        (
+            8,
+            "the whole training, as a checkpoint in",
+            "at most the last evaluation, and the export",
+            "only evaluation and export are left",
+        ),
         (5, "a checkpoint of step 5, in", "all steps after it", "training continues at step 6"),
         (None, "", "the whole training", "training starts at step 1"),
     ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,11 +29,9 @@ class TrainingDevices:
         """In which the model and its optimizer are made and their variables set."""
         return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
 
-    @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> contextlib.AbstractContextManager[None]:
         """In which the training's functions are called."""
-        with runtime.without_grappler() if self._is_cpu else contextlib.nullcontext():
-            yield
+        return runtime.without_grappler() if self._is_cpu else contextlib.nullcontext()
 
     @property
     def packing(self) -> dict[str, int]:

@@ -125,7 +125,7 @@ class Checkpoints:
         return self.folder is not None and passed >= max(_SECONDS_BETWEEN, _COSTS_BETWEEN * self._cost)
 
     def worthwhile(self) -> bool:
-        """Whether so much work is not saved that it should be kept while the finished model is exported."""
+        """Whether enough work is unsaved to be worth a checkpoint before the export."""
         return self.unsaved_seconds >= _SECONDS_BETWEEN
 
     @property

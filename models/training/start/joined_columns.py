@@ -1,4 +1,4 @@
-"""Fits a linear model to fewer columns than a sparse matrix has, with the same result."""
+"""Joins columns of a sparse matrix without changing the fits of a linear model."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from scipy import sparse
 
 
 class JoinedColumns:
-    """A matrix in which the columns that only one row has are one for each such row; empty ones are left out.
+    """A matrix in which all columns that occur in the same one row are joined into one; empty ones are left out.
 
-    Of the words of a text, most occur nowhere else. A penalty on the squares of the weights makes those of a row's own
-    columns proportional to their values, so that one column of the values' length (the root of the sum of squares) has
-    the same fits at the same penalty.
+    Of the words of a text, many occur nowhere else. A penalty on the squares of the weights makes those of a row's own
+    columns proportional to their values, so that one column with the root of the sum of the squared values has the same
+    fits at the same penalty. A bias must not be penalized.
 
     Args:
-        matrix: [N, K], without stored zeros.
+        matrix: float64 [N, K].
 
     Attributes:
-        matrix: [N, J].
+        matrix: float64 [N, J].
     """
 
     def __init__(self, matrix: sparse.csr_matrix) -> None:
+        if not matrix.data.all():
+            matrix = matrix.copy()
+            matrix.eliminate_zeros()
         counts = matrix.getnnz(axis=0)
         self._columns, self._shared, self._own = (
             matrix.shape[1],
@@ -36,7 +39,7 @@ class JoinedColumns:
         self._parts = own.data / lengths[own.indices]
 
     def weights(self, fitted: np.ndarray) -> np.ndarray:
-        """From weights [J, C] of the joined columns, those [K, C] of all columns."""
+        """From weights [J, C] of the joined columns, those of all columns, float64 [K, C]."""
         found = np.zeros((self._columns, fitted.shape[1]))
         found[self._shared] = fitted[: len(self._shared)]
         found[self._own] = fitted[self._places] * self._parts[:, None]

@@ -26,10 +26,13 @@ def test_the_key_of_the_programs(tmp_path: Path) -> None:
         "setting": _key(tmp_path / "setting", label_smoothing=0.1),
         "task": _key(tmp_path / "task", task="multi_label"),
         "pairs": _key(tmp_path / "pairs", pairs=True),
+        "weights": _key(tmp_path / "weights", task="multi_label", class_weights="balanced"),
     }
+    replace(stored_training.LABELS, counts=(50, 70), rows=7, mean=1.0, std=2.0).save(tmp_path)
+    assert request.program_key() == key
     replace(stored_training.TOKENIZER, lowercase=False).save(tmp_path)
     others["tokenizer"] = request.program_key()
-    replace(stored_training.LABELS, rows=7).save(tmp_path)
+    replace(stored_training.LABELS, labels=("no", "maybe")).save(tmp_path)
     others["labels"] = request.program_key()
     assert len({key, *others.values()}) == len(others) + 1
 

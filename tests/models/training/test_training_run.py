@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tiny_checkpoints
 from packed_gradients import LINES, TOKENIZER
 
@@ -139,11 +140,31 @@ def test_mixed_precision_trains_and_gives_a_float32_model(tiny: ModuleType, prec
     assert keras.config.dtype_policy().name == "float32"
 
 
-@pytest.mark.parametrize("kind", ["scratch", *sorted(tiny_checkpoints.CONFIGS)])
+def test_grappler_is_off_only_while_a_model_trains(tiny: ModuleType) -> None:
+    def is_off() -> bool:
+        return bool(tf.config.optimizer.get_experimental_options()["disable_meta_optimizer"])
+
+    def note(_: Progress) -> None:
+        seen.append(is_off())
+
+    def end(_: Progress) -> None:
+        raise KeyboardInterrupt
+
+    seen: list[bool] = []
+    tiny.fit(on_progress=note)
+    assert seen
+    assert all(seen)
+    assert not is_off()
+    with pytest.raises(KeyboardInterrupt):
+        tiny.fit(on_progress=end)
+    assert not is_off()
+
+
+@pytest.mark.parametrize("kind", ["scratch", "pairs", *sorted(tiny_checkpoints.CONFIGS)])
 def test_a_model_of_mixed_precision_computes_in_float32_when_told_to(kind: str, tmp_path: Path) -> None:
     config: Any = EncoderConfig(num_layers=2, width=8, num_heads=2, linear_rows=97)
     tokenizer = TOKENIZER
-    if kind != "scratch":
+    if kind not in ("scratch", "pairs"):
         tiny_checkpoints.write(tmp_path, kind)
         config, tokenizer = PresetConfig(preset=str(tmp_path)), preset_tokenizer(str(tmp_path), 24)
     made, given = [], {name: LINES[name] for name in ("token_ids", "padding_mask", "segment_ids")}
@@ -151,7 +172,7 @@ def test_a_model_of_mixed_precision_computes_in_float32_when_told_to(kind: str, 
         keras.config.set_dtype_policy(precision)
         try:
             keras.utils.set_random_seed(0)
-            made.append(build_model(config, tokenizer=tokenizer, outputs=3))
+            made.append(build_model(config, tokenizer=tokenizer, outputs=3, two_texts=kind == "pairs"))
         finally:
             keras.config.set_dtype_policy("float32")
     expected, model = made
@@ -160,7 +181,8 @@ def test_a_model_of_mixed_precision_computes_in_float32_when_told_to(kind: str, 
     assert np.abs(np.asarray(model(given)) - np.asarray(expected(given))).max() > 1e-6, "it rounds"
     compute_in_float32(model)
     np.testing.assert_array_equal(np.asarray(model(given)), np.asarray(expected(given)))
-    assert {layer.compute_dtype for layer in model._flatten_layers()} <= {"float32", "int32"}
+    traced = tf.function(lambda: model(given)).get_concrete_function().graph.get_operations()
+    assert not [each.name for each in traced for value in each.outputs if value.dtype in (tf.bfloat16, tf.float16)]
 
 
 @pytest.mark.slow

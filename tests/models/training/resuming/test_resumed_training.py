@@ -130,6 +130,7 @@ def test_a_checkpoint_that_cannot_be_written_at_the_end_is_counted_as_lost(
 def test_only_what_took_a_while_is_kept_for_the_time_of_the_export(
     tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Checkpoints, "unsaved_seconds", 29.0)
     short = tiny.fit(checkpoint_dir=tmp_path / "short")
     assert short.checkpoint.step is None
     assert not list(tmp_path.rglob("*.npz"))

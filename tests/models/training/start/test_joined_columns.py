@@ -45,6 +45,14 @@ def test_a_fit_of_each_label_too() -> None:
     np.testing.assert_allclose(found, biases, atol=1e-3)
 
 
+def test_stored_zeros_are_no_values() -> None:
+    matrix = sparse.csr_matrix(([0.0, 2.0, 3.0], ([0, 0, 1], [0, 1, 1])), shape=(2, 3))
+    joined = JoinedColumns(matrix)
+    assert joined.matrix.toarray().tolist() == [[2.0], [3.0]]
+    assert joined.weights(np.array([[5.0]])).tolist() == [[0.0], [5.0], [0.0]]
+    assert matrix.nnz == 3, "the given matrix stays as it is"
+
+
 def test_columns_without_values_have_no_weight() -> None:
     joined = JoinedColumns(sparse.csr_matrix((5, 7)))
     assert joined.matrix.shape == (5, 0)
