@@ -1,4 +1,4 @@
-"""A SavedModel that differs from an earlier one in its variables alone is not traced again: it gets that one's graph."""
+"""A SavedModel that differs from an earlier one only in its variables gets its graph and is not traced again."""
 
 from __future__ import annotations
 
