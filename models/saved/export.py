@@ -18,6 +18,7 @@ from models import runtime
 from models.atomic_directory import atomic_directory
 from models.config import TaskConfig
 from models.errors import ModelError
+from models.network.precision import computes_in_half
 from models.saved.kept_graph import KeptGraph, kept_graph
 from models.saved.model_locations import EXTRA_FOLDER, MODEL_FILE
 from models.saved.postprocessing import postprocess
@@ -36,7 +37,6 @@ METHOD_NAMES = {"classify": "tensorflow/serving/classify", "regress": "tensorflo
 # Between eager Keras and the reloaded graph, whose operations a device may fuse differently; of probabilities, or of
 # standard deviations of a regression. In half precision, fused operations round at other places.
 TOLERANCE = {"float32": 1e-4, "half": 2e-2}
-_HALF = ("float16", "bfloat16")
 _CHECKED_TEXTS = 4
 
 
@@ -163,9 +163,5 @@ def _check(
 
 
 def tolerance_of(model: keras.Model) -> float:
-    """How far apart the predictions may be: more if any layer computes in half precision, at any depth.
-
-    Layers of integers, such as the one that reads the token ids, do not count: they round nothing.
-    """
-    half = any(layer.compute_dtype in _HALF for layer in model._flatten_layers())
-    return TOLERANCE["half" if half else "float32"]
+    """How far apart the predictions may be: more if any layer computes in half precision, at any depth."""
+    return TOLERANCE["half" if computes_in_half(model) else "float32"]

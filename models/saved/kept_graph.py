@@ -11,12 +11,10 @@ import tensorflow as tf
 
 from models import compile_cache
 from models.compile_cache import CompileCache
-from models.saved.model_locations import CHECKPOINT, MODEL_FILE
+from models.saved.model_locations import CHECKPOINT, MODEL_FILE, OBJECT_GRAPH
 from tflite.host.json_text import to_json
 
 _ASSETS = "assets"
-# In a checkpoint, beside the variables: how the objects of the SavedModel are connected.
-_OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 
 class KeptGraph:
@@ -40,12 +38,12 @@ class KeptGraph:
             OSError, tf.errors.OpError: the folder cannot be written.
         """
         files = self._cache.graph(self._key)
-        if files is None or set(files) != {MODEL_FILE, _OBJECTS}:
+        if files is None or set(files) != {MODEL_FILE, OBJECT_GRAPH}:
             return False
         for parent in (folder / _ASSETS, (folder / CHECKPOINT).parent):
             parent.mkdir(exist_ok=True)
-        tensors = [*map(tf.convert_to_tensor, self._variables.values()), tf.constant(files[_OBJECTS])]
-        names, whole = [*self._variables, _OBJECTS], [""] * len(tensors)
+        tensors = [*map(tf.convert_to_tensor, self._variables.values()), tf.constant(files[OBJECT_GRAPH])]
+        names, whole = [*self._variables, OBJECT_GRAPH], [""] * len(tensors)
         tf.raw_ops.SaveV2(prefix=str(folder / CHECKPOINT), tensor_names=names, shape_and_slices=whole, tensors=tensors)
         (folder / MODEL_FILE).write_bytes(files[MODEL_FILE])
         return True
@@ -57,9 +55,12 @@ class KeptGraph:
             OSError, tf.errors.OpError: the folder cannot be read.
         """
         reader = tf.train.load_checkpoint(str(folder / CHECKPOINT))
-        alone = set(reader.get_variable_to_shape_map()) == {*self._variables, _OBJECTS}
+        alone = set(reader.get_variable_to_shape_map()) == {*self._variables, OBJECT_GRAPH}
         if alone and not any((folder / _ASSETS).iterdir()):
-            files = {MODEL_FILE: (folder / MODEL_FILE).read_bytes(), _OBJECTS: bytes(reader.get_tensor(_OBJECTS))}
+            files = {
+                MODEL_FILE: (folder / MODEL_FILE).read_bytes(),
+                OBJECT_GRAPH: bytes(reader.get_tensor(OBJECT_GRAPH)),
+            }
             self._cache.keep_graph(self._key, files)
 
 

@@ -21,12 +21,11 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2, trackable_
 
 from models.config import CONFIG_FILE
 from models.presets.architecture import ARCHITECTURE_FILE
-from models.saved.model_locations import EXTRA_FOLDER
+from models.saved.model_locations import CHECKPOINT, EXTRA_FOLDER, MODEL_FILE, OBJECT_GRAPH
 from tflite.host.json_text import to_json
 from tflite.host.labels import LABELS_FILE
 from tflite.host.tokenizer import MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILES
 
-_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _FILES = (LABELS_FILE, TOKENIZER_FILE, *VOCABULARY_FILES.values(), MERGES_FILE, ARCHITECTURE_FILE)
 # Sections of the stored configuration; the data and the project's name are not part of the model.
 _SETTINGS = ("task", "tokenizer", "model", "train")
@@ -62,8 +61,8 @@ def _identity(folder: Path) -> str:
     settings = {key: _without(stored.get(key, {}), _NOT_OF_THE_MODEL.get(key, ())) for key in _SETTINGS}
     parts = [to_json(settings, sort_keys=True, ascii=True)]
     parts += [f"{name} {_digest((extra / name).read_bytes())}" for name in _FILES if (extra / name).is_file()]
-    saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
-    graph = _Graph(saved.meta_graphs[0], tf.train.load_checkpoint(str(folder / "variables" / "variables")))
+    saved = saved_model_pb2.SavedModel.FromString((folder / MODEL_FILE).read_bytes())
+    graph = _Graph(saved.meta_graphs[0], tf.train.load_checkpoint(str(folder / CHECKPOINT)))
     return _digest(*parts, *(f"{name} {graph.signature(name)}" for name in sorted(graph.signatures)))
 
 
@@ -166,7 +165,7 @@ class _Graph:
 
 def _variables(weights: tf.train.CheckpointReader) -> dict[str, list[str]]:
     """Each variable's name to its keys in the checkpoint."""
-    saved = trackable_object_graph_pb2.TrackableObjectGraph.FromString(weights.get_tensor(_OBJECT_GRAPH))
+    saved = trackable_object_graph_pb2.TrackableObjectGraph.FromString(weights.get_tensor(OBJECT_GRAPH))
     found: dict[str, list[str]] = {}
     for attribute in (attribute for node in saved.nodes for attribute in node.attributes):
         found.setdefault(attribute.full_name, []).append(attribute.checkpoint_key)

@@ -18,6 +18,8 @@ CHECKPOINT, VALUE = "variables/variables", "{}/.ATTRIBUTES/VARIABLE_VALUE"
 """Where a SavedModel has the values of its variables, and the key of each by its name in the exported module."""
 WEIGHT, FITTED = "weights/{}", "fitted/{}"
 """Those names: of the Keras model's weights by index, and of what else was fitted (`models.saved.postprocessing`)."""
+OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+"""The key, beside those of the variables, of how the objects of the SavedModel are connected."""
 
 
 def newest_version(directory: Path) -> Path:

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from models.config import TaskConfig
+from models.network.precision import compute_in_float32
 from models.network.surface import Surface
 from models.network.token_features import BigramRows
 from models.training.frameworks.devices import TrainingDevices, choose_devices
@@ -32,8 +33,6 @@ from models.training.used_tokens import count_vectors, give_back, keep_used, use
 from models.training_config import TrainConfig
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
-
-_HALF = ("bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -250,16 +249,6 @@ def _policy(precision: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(former)
-
-
-def compute_in_float32(model: keras.Model) -> None:
-    """Lets a model of mixed precision, whose weights are in float32 anyway, compute in it."""
-    for layer in model._flatten_layers():
-        if layer.variable_dtype == "float32" and layer.compute_dtype in _HALF:
-            layer.dtype_policy = "float32"
-    for operation in model.operations:  # casts, which keep the type that they were made with
-        if not isinstance(operation, keras.Layer) and getattr(operation, "dtype", None) in _HALF:
-            operation.dtype = "float32"
 
 
 def _copy_weights(source: keras.Model, target: keras.Model) -> None:

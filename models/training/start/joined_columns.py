@@ -25,11 +25,8 @@ class JoinedColumns:
             matrix = matrix.copy()
             matrix.eliminate_zeros()
         counts = matrix.getnnz(axis=0)
-        self._columns, self._shared, self._own = (
-            matrix.shape[1],
-            np.flatnonzero(counts > 1),
-            np.flatnonzero(counts == 1),
-        )
+        self._columns = matrix.shape[1]
+        self._shared, self._own = np.flatnonzero(counts > 1), np.flatnonzero(counts == 1)
         own = matrix[:, self._own].tocsc()
         lengths = np.sqrt(np.bincount(own.indices, np.square(own.data), minlength=matrix.shape[0]))
         rows = np.flatnonzero(lengths)
