@@ -46,7 +46,8 @@ def build_model(
         tokenizer: decides the embedding's size and the longest input of an encoder from scratch.
         outputs: number of outputs, `LabelSpace.outputs`.
         two_texts: whether a row is a pair of texts (`task.text_pair`).
-        architecture: of the preset. If given, the checkpoint is not read, and the weights are random.
+        architecture: of the preset. If given, the checkpoint is not read, and the encoder's weights are to be
+            replaced.
 
     Returns:
         A functional model from {"token_ids", "padding_mask", "segment_ids"}, int32 [B, L] each (B and L free), to

@@ -33,7 +33,7 @@ _UNUSED = "pooled_dense/"
 
 
 def build_backbone(info: Architecture) -> keras.Model:
-    """KerasHub's backbone with a checkpoint's sizes, activation, epsilon and dropout; its weights are random."""
+    """KerasHub's backbone with a checkpoint's sizes, activation, epsilon and dropout, but not its weights."""
     backbone = getattr(keras_hub.models, FAMILIES[info.family].backbone)(**_arguments(info))
     for layer in backbone._flatten_layers():
         if isinstance(layer, keras.layers.LayerNormalization):

@@ -23,7 +23,7 @@ from models.training.frameworks.contract import StepResult, make_predictor, make
 from models.training.frameworks.devices import TrainingDevices
 from models.training.fusion import Fusion
 from models.training.loss import label_weights, row_loss, row_weights
-from models.training.optimizer import make_optimizer, with_moving_averages
+from models.training.optimizer import make_optimizer, moving_averages, with_moving_averages
 from models.training.packed.packed_batches import PackedBatches
 from models.training.progress import Pace, Position, Progress
 from models.training.resuming.checkpoint import Checkpoints
@@ -47,6 +47,7 @@ class Loop:
     Args:
         model: made in the scope of the devices' strategy.
         config: what `resolve_defaults` returned.
+        linear: what the linear model says of the eval rows, [N, C], once it is fitted; None: there is none.
         depths: model to variable path to depth, for layer-wise learning rates.
         calibrate: whether to fit temperatures; the result is in `calibration` after `run`.
         program_key: see `models.training.frameworks.contract.make_step`.
@@ -64,6 +65,7 @@ class Loop:
         labels: LabelSpace,
         devices: TrainingDevices,
         pad_id: int,
+        linear: Callable[[], np.ndarray | None],
         depths: Callable[[keras.Model], Mapping[str, int]] | None,
         calibrate: bool,
         program_key: str | None,
@@ -80,9 +82,8 @@ class Loop:
         self.steps_per_epoch = math.ceil(len(self.batches) / config.accumulate)
         self.steps = self.steps_per_epoch * self.epochs
         self.weights = label_weights(task, config, labels)
-        stacked = train.base_logits is not None
-        self.metric = eval_metrics.deciding_metric(task, config, stacked=stacked)
-        self.targets = np.asarray(evaluation.targets)
+        self.metric = eval_metrics.deciding_metric(task, config, stacked=train.base_logits is not None)
+        self.targets, self.linear = np.asarray(evaluation.targets), linear
         self.fitting: dict[str, Any] = {"calibrate": calibrate, "metric": self.metric}
         with devices.scope():
             by_path = depths(model) if depths is not None else None
@@ -99,7 +100,6 @@ class Loop:
         self.unread: list[StepResult] = []
         self.prepare: Callable[[StopRequest], None] | None = None  # before step 1; notes its report in `position`
         self.preparing = ""  # what `prepare` does, as a noun
-        self.linear = evaluation.base_logits
         self.best_logits: np.ndarray | None = None  # [N, C], of the eval rows
         self.fusion: Fusion | None = None  # of the best epoch
         self.resumed_at: int | None = None
@@ -210,8 +210,7 @@ class Loop:
         if not self.unread:
             return
         began, position = time.perf_counter(), self.position
-        first = position.total_steps - len(self.unread) + 1
-        for number, result in enumerate(self.unread, start=first):
+        for number, result in enumerate(self.unread, start=position.total_steps - len(self.unread) + 1):
             with explain_step_errors(self.config):  # a device may compute the step only now
                 loss, rate = float(result.loss), float(result.learning_rate)
             if not math.isfinite(loss):
@@ -252,7 +251,7 @@ class Loop:
     def _fuse(self, encoder: np.ndarray) -> tuple[np.ndarray, Fusion | None]:
         """The eval logits as the finished model gives them, and how it adds the linear model's."""
         default = float(self.batches.rows.base_logits is not None)
-        return fusion.fuse(encoder, self.linear, self.targets, task=self.task, labels=self.labels, default=default)
+        return fusion.fuse(encoder, self.linear(), self.targets, task=self.task, labels=self.labels, default=default)
 
     def _close_epoch(self, logits: np.ndarray, traces: int) -> None:
         position, (logits, fused) = self.position, self._fuse(logits)
@@ -265,7 +264,8 @@ class Loop:
         if eval_metrics.is_better(self.metric, evaluation, position.best):
             position.best_epoch = position.epoch
             self.best_logits, self.fusion = logits, fused
-            self.checkpoints.keep_best(self.model.trainable_variables)
+            final = position.epoch == self.epochs and not moving_averages(self.optimizer)
+            self.checkpoints.keep_best(self.model.trainable_variables, final=final)
         self.board.write("eval", evaluation, position.epoch)
         self._report_progress(loss, evaluation)
 

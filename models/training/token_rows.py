@@ -30,9 +30,7 @@ class TokenRows:
     offsets: np.ndarray  # [N + 1] int64, row i is `token_ids[offsets[i]:offsets[i + 1]]`
     targets: np.ndarray  # [N] int32 (single_label), [N, C] float32 of 0 and 1 (multi_label) or [N] float32 (regression)
     segment_ids: np.ndarray | None = None  # [T] int32, or None if all are 0
-    # [N, C] float32 or None, of training rows what is added to the model's logits in training; of eval rows what the
-    # linear model gives (`models.network.surface`)
-    base_logits: np.ndarray | None = None
+    base_logits: np.ndarray | None = None  # [N, C] float32, added to the model's logits in training
     dropped: int = 0  # rows left out because their label never occurs in training
 
     def __len__(self) -> int:

@@ -14,7 +14,6 @@ import numpy as np
 
 from models.config import TaskConfig
 from models.network.precision import compute_in_float32
-from models.network.surface import Surface
 from models.network.token_features import BigramRows
 from models.training.frameworks.devices import TrainingDevices, choose_devices
 from models.training.loop import Loop
@@ -25,7 +24,7 @@ from models.training.resuming.checkpoint import KeptCheckpoint
 from models.training.resuming.stopping import StopRequest
 from models.training.start.contrastive import ContrastivePlan, plan_tuning, tune
 from models.training.start.head_start import start_head, starts_with_head
-from models.training.start.surface_fit import fit_surface, surface_logits
+from models.training.start.linear_fit import fit_linear
 from models.training.token_rows import TokenRows
 from models.training.training_checks import check_rows
 from models.training.training_report import describe_end, make_report
@@ -120,9 +119,22 @@ def train(
         keras.utils.set_random_seed(config.seed)
         with devices.scope():
             model = make_model()
-            options: dict[str, Any] = {"task": task, "labels": labels, "tokenizer": tokenizer, "stacked": not preset}
-            by_label = label_weights(task, config, labels)
-            train, evaluation = _adapt(model, train, evaluation, label_weights=by_label, on_note=on_note, **options)
+            _adapt(model, train)
+            linear = fit_linear(
+                model,
+                train,
+                evaluation,
+                task=task,
+                labels=labels,
+                tokenizer=tokenizer,
+                label_weights=label_weights(task, config, labels),
+                stacked=not preset,
+                # A preset's training does not need it before the first evaluation.
+                in_background=preset and devices.strategy_name == "none",
+                on_note=on_note,
+            )
+            if not preset:
+                train = replace(train, base_logits=linear.result().unseen)
         lora = any("lora" in variable.name for variable in model.trainable_variables)
         plan = plan_tuning(train, model, task=task, config=config, preset=preset and not lora)
         loop = Loop(
@@ -140,6 +152,7 @@ def train(
             labels=labels,
             devices=devices,
             pad_id=tokenizer.pad_id,
+            linear=lambda: linear.result().evaluation,
             depths=depths,
             calibrate=calibrate,
             program_key=program_key,
@@ -151,6 +164,8 @@ def train(
             loop.preparing = "the tuning on pairs of rows"
         elif starts_with_head(task, preset=preset):
             loop.prepare, loop.preparing = partial(start_head, loop), "the start of the head"
+        if loop.prepare is not None:
+            linear.result()  # both set the number of BLAS's threads, which is the process's
         with devices.running():
             loop.run(checkpoint_dir, log_dir, resume_key or {})
         for note in (describe_end(loop), *loop.calibration.notes):
@@ -178,31 +193,11 @@ def _choose(config: TrainConfig, devices: TrainingDevices, *, preset: bool) -> t
     return config, {name: f"auto: {reason}" for name, reason in why.items()}
 
 
-def _adapt(
-    model: keras.Model,
-    rows: TokenRows,
-    evaluation: TokenRows,
-    *,
-    tokenizer: Tokenizer,
-    **options: Any,
-) -> tuple[TokenRows, TokenRows]:
-    """Adapts the layers that learn from the training rows without gradients.
-
-    Args:
-        options: further arguments of `fit_surface`.
-
-    Returns:
-        The rows to train on, with the linear model's logits if the encoder is trained on top of it; and the eval rows,
-        with those logits if there is a linear model.
-    """
+def _adapt(model: keras.Model, rows: TokenRows) -> None:
+    """Chooses the pairs of tokens that have a vector."""
     for layer in model._flatten_layers():
         if isinstance(layer, BigramRows):
             layer.adapt(np.asarray(rows.token_ids), np.asarray(rows.offsets[:-1]))
-        if isinstance(layer, Surface):
-            base = fit_surface(layer, rows, tokenizer=tokenizer, **options)
-            rows = replace(rows, base_logits=base)
-            evaluation = replace(evaluation, base_logits=surface_logits(layer, evaluation, tokenizer))
-    return rows, evaluation
 
 
 def _with_used_tokens(make_model: Callable[[], keras.Model], used: np.ndarray) -> keras.Model:

@@ -31,7 +31,7 @@ class UsedTokens(keras.layers.ReversibleEmbedding):
     Attributes:
         used: int64 [K], ascending, the ids of the tokens that have a vector.
         places: variable [V], by token id the row of the vector; not of integers, which not every device keeps.
-        whole_table: float32 [V, D], the vectors of all tokens before the training.
+        whole: gives the variable [V, D] of all tokens, as before the training.
     """
 
     def call(self, inputs: Any) -> Any:
@@ -84,36 +84,32 @@ def count_vectors(model: keras.Model) -> dict[str, int] | None:
 
 
 def _keep(layer: Any, used: np.ndarray, size: int) -> None:
-    layer.whole_table, layer.used = ops.convert_to_numpy(layer._embeddings), used
-    values = np.zeros((size, layer.output_dim), np.float32)
-    values[: len(used)] = layer.whole_table[used]
+    whole = layer._embeddings
     places = np.zeros(layer.input_dim, np.float32)
     places[used] = np.arange(len(used))
     layer.__class__ = UsedTokens
+    layer.used, layer.whole = used, lambda: whole  # a variable by itself would count among the layer's
     with _changing_variables(layer):
-        _set_table(layer, values)
+        layer._untrack_variable(whole)
+        values = ops.pad(ops.take(whole, used, axis=0), [(0, size - len(used)), (0, 0)])
+        layer._embeddings = layer.add_weight(values.shape, _constant(values), whole.dtype, name=whole.name)
         layer.places = layer.add_weight(
             places.shape, _constant(places), "float32", trainable=False, autocast=False, name="places"
         )
 
 
 def _give_back(layer: Any) -> None:
-    values = np.array(layer.whole_table)
-    values[layer.used] = ops.convert_to_numpy(layer._embeddings)[: len(layer.used)]
+    whole, trained = layer.whole(), layer._embeddings
+    whole.assign(ops.scatter_update(whole, layer.used[:, None], trained[: len(layer.used)]))
     layer.__class__ = keras.layers.ReversibleEmbedding
     with _changing_variables(layer):
         layer._untrack_variable(layer.places)
-        _set_table(layer, values)
-    layer.whole_table = layer.used = layer.places = None
+        layer._untrack_variable(trained)
+        layer._embeddings = whole  # tracked by that
+    layer.whole = layer.used = layer.places = None
 
 
-def _set_table(layer: Any, values: np.ndarray) -> None:
-    former = layer._embeddings
-    layer._untrack_variable(former)
-    layer._embeddings = layer.add_weight(values.shape, _constant(values), former.dtype, name=former.name)
-
-
-def _constant(values: np.ndarray) -> Callable[..., Any]:
+def _constant(values: Any) -> Callable[..., Any]:
     return lambda shape, dtype: ops.convert_to_tensor(values, dtype)
 
 

@@ -72,7 +72,7 @@ class Checkpoints:
     ) -> None:
         self._directory = Path(directory) if directory is not None else None
         self._resume_key, self._digest, self._notify = dict(resume_key), digest(resume_key), notify
-        self._best: list[np.ndarray] | None = None
+        self._best: list[Any] | None = None  # arrays, or variables that do not change any more
         self.folder: Path | None = None
         """The folder of this training's checkpoint; None if none is written."""
         self._has_warned = False
@@ -153,7 +153,7 @@ class Checkpoints:
         best = state.get("best_epoch")
         files = {}
         if best is not None and not (path := self.folder / BEST.format(epoch=best)).exists():
-            files[path] = {str(i): value for i, value in enumerate(self._best or ())}
+            files[path] = {str(i): np.asarray(value) for i, value in enumerate(self._best or ())}
         files[self.folder / NAME] = {STATE: np.array(text), **arrays}
         try:
             folders.write_making_room(self._directory, self.folder, files, self._notify_removed)
@@ -243,14 +243,19 @@ class Checkpoints:
         why = describe_differences(differs)
         return f"the checkpoint of {other.when} (step {other.step}) belongs to another training and is kept: {why}"
 
-    def keep_best(self, variables: Sequence[Any]) -> None:
-        """Keeps the best epoch's weights in memory; the next `save` writes them next to the checkpoint."""
-        self._best = [np.array(variable.numpy()) for variable in variables]
+    def keep_best(self, variables: Sequence[Any], *, final: bool = False) -> None:
+        """Keeps the best epoch's weights in memory; the next `save` writes them next to the checkpoint.
+
+        Args:
+            final: they will not change any more, so that they need not be copied.
+        """
+        self._best = list(variables) if final else [np.array(variable.numpy()) for variable in variables]
 
     def restore_best(self, variables: Sequence[Any]) -> None:
         """Restores the best epoch's weights, if any were kept."""
         for variable, value in zip(variables, self._best or (), strict=False):
-            variable.assign(value)
+            if value is not variable:
+                variable.assign(value)
 
     @property
     def kept(self) -> KeptCheckpoint:

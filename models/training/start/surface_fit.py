@@ -57,7 +57,6 @@ def fit_surface(
     tokenizer: Tokenizer,
     label_weights: np.ndarray,
     stacked: bool,
-    on_note: Callable[[str], None] | None = None,
 ) -> np.ndarray | None:
     """Fits the layer to the training rows and sets its weights.
 
@@ -67,7 +66,6 @@ def fit_surface(
         tokenizer: its vocabulary gives the spelling of the tokens.
         label_weights: float [C], of the labels in the loss.
         stacked: whether the encoder is trained on top of the linear model.
-        on_note: receives a sentence for the user before the fit.
 
     Returns:
         If stacked, float32 [N, outputs], the logits that the linear model gives each row without having seen it.
@@ -76,10 +74,8 @@ def fit_surface(
     with threadpool_limits(1):
         keys = _content_keys(rows)
         order = np.argsort(keys, kind="stable")
-        most = max(min(MOST_ROWS, _MOST_TARGETS // layer.outputs), 1)
-        sample, rest = np.sort(order[:most]), np.sort(order[most:])
-        if on_note is not None:
-            on_note(f"a linear model is fitted to {len(sample)} row{'' if len(sample) == 1 else 's'}")
+        count = count_fitted(layer, rows)
+        sample, rest = np.sort(order[:count]), np.sort(order[count:])
         matrix = _Matrix(layer, rows, tokenizer, sample)
         targets = np.asarray(rows.targets[sample])
         if task.type == "regression":
@@ -104,6 +100,11 @@ def fit_surface(
                 table, bias = fit(features[others], targets[others], label_weights, strength)
                 unseen[sample[own]] = features[own] @ table + bias
         return unseen
+
+
+def count_fitted(layer: Surface, rows: TokenRows) -> int:
+    """How many of the rows `fit_surface` takes."""
+    return min(len(rows), max(min(MOST_ROWS, _MOST_TARGETS // layer.outputs), 1))
 
 
 def surface_logits(layer: Surface, rows: TokenRows, tokenizer: Tokenizer) -> np.ndarray:

@@ -31,6 +31,22 @@ def test_a_folder_in_kerashubs_format_gives_the_same_states(kind: str, checkpoin
     assert largest_difference(load(tmp_path)(values), states, values) < 1e-5
 
 
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_no_random_values_are_drawn_for_weights_that_the_checkpoint_gives(
+    kind: str, checkpoints: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drawn(*arguments: object, **options: object) -> None:
+        raise AssertionError("random values for weights that the checkpoint replaces")
+
+    expected = load(checkpoints[kind][0])
+    monkeypatch.setattr("keras.src.backend.random.truncated_normal", drawn)
+    model = load(checkpoints[kind][0])
+    for one, other in zip(model.weights, expected.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(AssertionError, match="random values"):
+        keras.initializers.TruncatedNormal()((2, 2))  # as before, afterwards
+
+
 def save_keras_hub(folder: Path, kind: str, source: Path) -> keras.Model:
     """A KerasHub folder with random weights, written by KerasHub."""
     sizes = {"num_layers": 2, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 16, "max_sequence_length": 24}

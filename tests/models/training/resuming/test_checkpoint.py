@@ -144,6 +144,24 @@ def test_the_best_weights_follow_the_checkpoint_that_names_them(tmp_path: Path) 
     assert sorted(path.name for path in again.folder.iterdir()) == ["best-2.npz", "checkpoint.npz", "lock"]
 
 
+def test_the_best_weights_are_kept_as_they_were_unless_they_are_final(tmp_path: Path) -> None:
+    changed, final = variables(1.0), variables(2.0)
+    checkpoints = Checkpoints(tmp_path, IDENTITY)
+    with checkpoints.open():
+        checkpoints.keep_best(changed)
+        changed[0].assign(changed[0] + 5.0)
+        checkpoints.restore_best(changed)
+        assert changed[0].numpy()[0, 0] == 1.0
+        checkpoints.keep_best(final, final=True)
+        checkpoints.restore_best(final)
+        checkpoints.save(final, {"best_epoch": 3})
+    again, target = Checkpoints(tmp_path, IDENTITY), variables(0.0)
+    with again.open():
+        again.load(target)
+    again.restore_best(target)
+    assert target[0].numpy()[0, 0] == 2.0
+
+
 def test_best_weights_whose_checkpoint_was_never_written_do_not_stay(tmp_path: Path) -> None:
     folder = save_checkpoint(tmp_path)
     (folder / "best-2.npz").write_bytes(b"killed before the checkpoint that names it")

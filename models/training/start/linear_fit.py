@@ -1,0 +1,76 @@
+"""Fits the linear model beside an encoder, in the background where the training can wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from threading import Thread
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from models.network.surface import Surface
+from models.training.start.surface_fit import count_fitted, fit_surface, surface_logits
+from models.training.token_rows import TokenRows
+from tflite.host.tokenizer import Tokenizer
+
+
+class LinearLogits(NamedTuple):
+    """What a linear model says, float32 [rows, outputs]; None without one, and `unseen` of a preset.
+
+    Attributes:
+        unseen: of the training rows, from models that have not seen them.
+        evaluation: of the eval rows.
+    """
+
+    unseen: np.ndarray | None = None
+    evaluation: np.ndarray | None = None
+
+
+def fit_linear(
+    model: keras.Model,
+    rows: TokenRows,
+    evaluation: TokenRows,
+    *,
+    in_background: bool,
+    on_note: Callable[[str], None] | None = None,
+    **options: Any,
+) -> Future[LinearLogits]:
+    """Fits the model's linear part, if it has one.
+
+    Args:
+        in_background: in a thread, which is not in the scope of the caller's strategy, and for which the end of the
+            process does not wait. BLAS has one thread meanwhile.
+        on_note: receives a sentence for the user before the fit.
+        options: further arguments of `fit_surface`.
+    """
+    future: Future[LinearLogits] = Future()
+    layer = next((layer for layer in model._flatten_layers() if isinstance(layer, Surface)), None)
+    if layer is None:
+        future.set_result(LinearLogits())
+        return future
+    if on_note is not None:
+        count = count_fitted(layer, rows)
+        on_note(f"a linear model is fitted to {count} row{'' if count == 1 else 's'}")
+    work = partial(_fit, layer, rows, evaluation, **options)
+    if not in_background:
+        future.set_result(work())
+    else:
+        Thread(target=partial(_keep, future, work), name="linear", daemon=True).start()
+    return future
+
+
+def _fit(
+    layer: Surface, rows: TokenRows, evaluation: TokenRows, *, tokenizer: Tokenizer, **options: Any
+) -> LinearLogits:
+    unseen = fit_surface(layer, rows, tokenizer=tokenizer, **options)
+    return LinearLogits(unseen, surface_logits(layer, evaluation, tokenizer))
+
+
+def _keep(future: Future[LinearLogits], work: Callable[[], LinearLogits]) -> None:
+    try:
+        future.set_result(work())
+    except Exception as error:  # noqa: BLE001 (the caller gets any error with the result)
+        future.set_exception(error)

@@ -1,0 +1,72 @@
+"""A linear model is fitted in the background as it is at once, and what goes wrong there is raised."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from models.config import TaskConfig
+from models.network.encoder import token_inputs
+from models.network.surface import Surface
+from models.training.start import linear_fit
+from models.training.start.linear_fit import LinearLogits, fit_linear
+from models.training.token_rows import TokenRows
+from tflite.host.labels import LabelSpace
+from tflite.host.tokenizer import Tokenizer
+
+VOCABULARY = ("[PAD]", "[CLS]", "[SEP]", "[UNK]", *(f"w{n}" for n in range(16)))
+TOKENIZER = Tokenizer(
+    "wordpiece", start_id=1, end_id=2, pad_id=0, unknown_id=3, vocabulary_size=20, vocabulary=VOCABULARY, max_length=20
+)
+
+
+def make_rows(count: int) -> TokenRows:
+    ids = [[1, 4 + n % 16, 4 + n % 7, 2] for n in range(count)]
+    return TokenRows.from_lists(ids, np.arange(count, dtype=np.int32) % 2)
+
+
+def make_model() -> keras.Model:
+    inputs = token_inputs()
+    return keras.Model(inputs, Surface(2, 20, 97, two_texts=False)(*inputs.values()))
+
+
+def fit(model: keras.Model, **options: Any) -> Any:
+    labels = LabelSpace(("even", "odd"), (30, 30), 60)
+    options = {"task": TaskConfig(), "labels": labels, "tokenizer": TOKENIZER, "label_weights": np.ones(2)} | options
+    return fit_linear(model, make_rows(60), make_rows(9), stacked=False, **options)
+
+
+def test_a_fit_in_the_background_is_the_same() -> None:
+    models, said = (make_model(), make_model()), []
+    at_once, later = (
+        fit(model, in_background=background, on_note=said.append).result()
+        for model, background in zip(models, (False, True), strict=True)
+    )
+    assert at_once.unseen is later.unseen is None
+    assert at_once.evaluation.shape == (9, 2)
+    assert at_once.evaluation.any()
+    np.testing.assert_array_equal(at_once.evaluation, later.evaluation)
+    for one, other in zip(models[0].weights, models[1].weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert said == ["a linear model is fitted to 60 rows"] * 2
+
+
+@pytest.mark.parametrize("in_background", [False, True])
+def test_a_model_without_a_linear_part_has_no_logits(in_background: bool) -> None:
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    assert fit(model, in_background=in_background).result() == LinearLogits(None, None)
+
+
+def test_what_goes_wrong_in_the_background_is_raised_where_the_logits_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise MemoryError("no room for the matrix")
+
+    monkeypatch.setattr(linear_fit, "fit_surface", fail)
+    running = fit(make_model(), in_background=True)
+    with pytest.raises(MemoryError, match="no room"):
+        running.result()
