@@ -16,6 +16,7 @@ from models.config import TaskConfig
 from models.network.precision import compute_in_float32
 from models.network.token_features import BigramRows
 from models.training.frameworks.devices import TrainingDevices, choose_devices
+from models.training.frozen_weights import HalvedWeights
 from models.training.loop import Loop
 from models.training.loss import label_weights
 from models.training.optimizer import resolve_defaults
@@ -135,6 +136,7 @@ def train(
             )
             if not preset:
                 train = replace(train, base_logits=linear.result().unseen)
+            halved = HalvedWeights(model)
         lora = any("lora" in variable.name for variable in model.trainable_variables)
         plan = plan_tuning(train, model, task=task, config=config, preset=preset and not lora)
         loop = Loop(
@@ -173,6 +175,7 @@ def train(
         vectors = count_vectors(model)
         with devices.scope():
             give_back(model)
+            halved.restore()
         report = make_report(loop) | chosen | {"token_vectors": vectors}
     labels = replace(labels, temperatures=loop.calibration.temperatures)
     task = task.model_copy(update={"threshold": loop.calibration.threshold})

@@ -29,6 +29,7 @@ from models.network.packed import packed_model, packing_needs
 from models.training.batches import standardized
 from models.training.frameworks.contract import make_predictor, make_step
 from models.training.frameworks.devices import choose_devices, default_device
+from models.training.frozen_weights import HalvedWeights
 from models.training.loss import label_weights, row_loss, row_weights
 from models.training.optimizer import make_optimizer, resolve_defaults
 from models.training.packed.packed_batches import PackedBatches
@@ -42,13 +43,25 @@ ENCODER = EncoderConfig(num_layers=2, width=16, num_heads=2, dropout=0.0, linear
 
 
 def take(
-    initial: list[np.ndarray] | None, *, task: str = "single_label", pairs: bool = False, steps: int = 50, **train: Any
+    initial: list[np.ndarray] | None,
+    *,
+    task: str = "single_label",
+    pairs: bool = False,
+    steps: int = 50,
+    frozen: bool = False,
+    halved: bool = False,
+    **train: Any,
 ) -> dict[str, np.ndarray]:
     """Takes steps, with these initial weights if given.
 
+    Args:
+        frozen: whether the Transformer layers and the embeddings of tokens are not trained.
+        halved: whether `HalvedWeights` are kept while steps are taken.
+
     Returns:
         Arrays by name: "losses" and "norms" [steps] of each step, "logits" [N, C] after the last one, "first" and
-        "last" weights, flat, in the order of the model; "held", the share of the weights on the first device.
+        "last" weights, flat, in the order of the model; "held", the share of the weights on the first device; "halved",
+        how many weights were in bfloat16.
     """
     keras.utils.set_random_seed(0)
     config = resolve_defaults(TrainConfig(**{"learning_rate": 0.01, "batch_size": 16, **train}), preset=False)
@@ -58,9 +71,13 @@ def take(
     devices = choose_devices(config)
     with devices.scope():
         model = build_model(ENCODER, tokenizer=TOKENIZER, outputs=labels.outputs, two_texts=pairs)
+        for layer in model.layers if frozen else ():
+            layer.trainable = layer.name == "logits"
         optimizer = make_optimizer(model, config, steps=steps, depths=layer_depths(model))
     weights, packed = _set_weights(model, initial), packed_model(model, remat=config.remat)
     first = [np.asarray(keras.ops.convert_to_numpy(weight)) for weight in weights]
+    kept = HalvedWeights(model) if halved else None
+    types = [str(weight.dtype) for weight in weights]
     step = make_step(
         model,
         optimizer,
@@ -85,12 +102,15 @@ def take(
     for batch in batches.all_rows():
         logits[batch.rows] = predict(batch.features)[: len(batch.rows)]
     keras.config.set_dtype_policy("float32")
+    if kept is not None:
+        kept.restore()
     last = [np.asarray(keras.ops.convert_to_numpy(weight)) for weight in weights]
     return {
         "losses": np.array(losses),
         "norms": np.array(norms),
         "logits": logits,
         "held": np.array(_held(weights)),
+        "halved": np.array(types.count("bfloat16")),
         **{f"first{index}": value for index, value in enumerate(first)},
         **{f"last{index}": value for index, value in enumerate(last)},
     }
@@ -158,4 +178,6 @@ if __name__ == "__main__":
         found = take(weights, **settings)
         if path.stem == "labels":
             found |= losses_with_dropout(weights)
+        if path.stem == "frozen":
+            found["exact"] = take(weights, **{**settings, "halved": False})["losses"]
         np.savez(path.with_name(f"{path.stem}-out.npz"), **found)

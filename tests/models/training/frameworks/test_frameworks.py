@@ -19,6 +19,7 @@ CASES: dict[str, dict[str, Any]] = {
     "numbers": {"task": "regression", "ema_momentum": 0.9, "layer_decay": 0.8, "steps": 12},
     "remat": {"remat": True, "steps": 12},
     "half": {"precision": "mixed_float16", "steps": 3},
+    "frozen": {"precision": "mixed_bfloat16", "steps": 3, "frozen": True, "halved": True},
 }
 # On several virtual devices, which only JAX has in this process; TensorFlow gives the same on one.
 SPREAD: dict[str, dict[str, Any]] = {
@@ -50,7 +51,7 @@ def test_steps_are_those_of_tensorflow(
         weights = {key.removeprefix("first"): value for key, value in known.items() if key.startswith("first")}
         np.savez(tmp_path / f"{name}.npz", settings=np.array(json.dumps(settings[name])), **weights)
     isolated.run(python, [_STEPS, framework, tmp_path], path=[repository])
-    for name, known in ((name, known) for name, known in expected.items() if name != "half"):
+    for name, known in ((name, known) for name, known in expected.items() if name not in ("half", "frozen")):
         with np.load(tmp_path / f"{name}-out.npz") as found:
             assert {*found.files} >= {*known}
             for key in (key for key in found.files if key.startswith("last")):
@@ -72,3 +73,10 @@ def test_steps_are_those_of_tensorflow(
     with np.load(tmp_path / "half-out.npz") as found:  # rounding differs, so only the start can be compared
         for key in ("losses", "norms"):
             np.testing.assert_allclose(found[key][0], expected["half"][key][0], rtol=0.02)
+    with np.load(tmp_path / "frozen-out.npz") as found:
+        # XLA may leave out a rounding to bfloat16.
+        np.testing.assert_allclose(found["losses"], found["exact"], rtol=1e-2 if framework == "jax" else 0.0)
+        np.testing.assert_allclose(found["losses"][0], expected["frozen"]["losses"][0], rtol=0.02)
+        assert found["halved"] == expected["frozen"]["halved"] > 10
+        for key in (key for key in found.files if key.startswith("last")):
+            np.testing.assert_allclose(found[key], expected["frozen"][key], atol=0.05, err_msg=key)
