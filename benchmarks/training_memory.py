@@ -1,6 +1,6 @@
 """Peak memory of a training of BERT-base's sizes, with what saves memory and without; each in a process of its own.
 
-    python benchmarks/training_memory.py [--rows 128] [--only WAY ...]
+    python benchmarks/training_memory.py [--rows 96] [--only WAY ...]
     python benchmarks/training_memory.py --quick
 
 The encoder has made-up weights, in KerasHub's format in the output folder. The rows are full (128 random ids), and a
@@ -45,7 +45,7 @@ WAYS: dict[str, dict[str, Any] | None] = {
 def main() -> int:
     """Measures each way and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=128)
+    parser.add_argument("--rows", type=int, default=96)
     parser.add_argument("--only", nargs="+", choices=sorted(WAYS), metavar="WAY", help="only these ways")
     parser.add_argument("--out", type=Path, default=Path("bench-out/memory"))
     parser.add_argument("--quick", action="store_true", help="a small encoder and two ways")

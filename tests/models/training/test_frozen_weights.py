@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import keras
@@ -115,3 +116,30 @@ def test_without_a_file_memory_is_lost_and_nothing_else(
     halved.restore()
     for (*_, one), (*_, other) in zip(former, weights(model), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+HEAD_ONLY: dict[str, Any] = {"precision": "mixed_bfloat16", "epochs": 1}
+
+
+def test_a_training_ends_with_the_exact_weights(tiny: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    keras.config.set_dtype_policy("float32")
+    restored: list[int] = []
+    restore = HalvedWeights.restore
+    monkeypatch.setattr(HalvedWeights, "restore", lambda self: (restored.append(len(self)), restore(self)))
+    keras.utils.set_random_seed(0)
+    expected = tiny.frozen()
+    trained = tiny.fit(make_model=tiny.frozen, train_config={**HEAD_ONLY, "strategy": "none"}).model
+    assert restored[0] > 5
+    for one, other in zip(weights(trained), weights(expected), strict=True):
+        assert one[:2] == other[:2]
+        assert (one[2] == other[2]).all() == (not one[0].startswith("head")), one[0]
+
+
+@pytest.mark.slow
+def test_two_replicas_give_what_one_gives(tiny: ModuleType, run_tiny: Any, tmp_path: Path) -> None:
+    keras.config.set_dtype_policy("float32")
+    _, several, report = run_tiny(tmp_path / "two.npz", head_only=True, train_config={**HEAD_ONLY, "devices": 2})
+    assert report["replicas"] == 2
+    one = tiny.fit(make_model=tiny.frozen, train_config={**HEAD_ONLY, "strategy": "none"}).model
+    for variable, value in zip(one.weights, several, strict=True):
+        np.testing.assert_allclose(variable.numpy(), value, atol=0.02)

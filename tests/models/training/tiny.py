@@ -50,6 +50,14 @@ def model(outputs: int = 2, dropout: float = 0.0) -> keras.Model:
     return keras.Model(inputs, keras.layers.Dense(outputs, dtype="float32", name="head")(pooled))
 
 
+def frozen(outputs: int = 2) -> keras.Model:
+    """The same, of which only the head is trained."""
+    made = model(outputs)
+    for layer in made.layers:
+        layer.trainable = layer.name == "head"
+    return made
+
+
 def depths(model: keras.Model) -> dict[str, int]:
     """0 the embeddings, 1 the block, 2 the head."""
     depth = {"tokens": 0, "segments": 0, "head": 2}
@@ -118,11 +126,12 @@ def run(
     kill_at: int | None = None,
     fused: dict[str, Any] | None = None,
     eval_count: int = 40,
+    head_only: bool = False,
     **arguments: Any,
 ) -> None:
     """Trains and writes weights and report; kills itself at step `kill_at`, if given.
 
-    `fused`: settings of an encoder with a linear part, instead of the tiny model.
+    `fused`: settings of an encoder with a linear part, instead of the tiny model. `head_only`: train nothing else.
     """
 
     def on_progress(progress: Progress) -> None:
@@ -132,6 +141,8 @@ def run(
     if fused is not None:
         config = EncoderConfig(**fused)
         arguments |= {"make_model": lambda: build_model(config, tokenizer=TOKENIZER, outputs=2), "depths": layer_depths}
+    if head_only:
+        arguments["make_model"] = frozen
     trained = fit(on_progress=on_progress, evaluation=rows(eval_count, 1), **arguments)
     arrays = {str(i): v.numpy() for i, v in enumerate(trained.model.weights)}
     np.savez(weights, report=np.array(json.dumps(trained.report)), **arrays)
