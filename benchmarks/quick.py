@@ -22,6 +22,7 @@ COMMANDS = (
     "training.py --quick",
     "quality.py --quick",
     "few_rows.py --quick",
+    "training_memory.py --quick",
     "serving.py --quick",
     "serving_pair.py --quick",
     "serving_fuzz.py --quick",

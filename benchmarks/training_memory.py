@@ -127,7 +127,14 @@ def _train(preset: str, rows: int, length: int, settings: dict[str, Any]) -> dic
         source.integers(1000, VOCABULARY, (rows, length)).tolist(), source.integers(0, 2, rows).astype(np.int32)
     )
     config = PresetConfig(preset=preset, linear_rows=0, **settings.pop("model", {}))
-    train_config = {"epochs": 1, "batch_size": 32, "learning_rate": 5e-5, "precision": "float32", **settings}
+    train_config = {
+        "epochs": 1,
+        "contrastive": "off",
+        "batch_size": 32,
+        "learning_rate": 5e-5,
+        "precision": "float32",
+        **settings,
+    }
     report = train(
         lambda: build_model(config, tokenizer=tokenizer, outputs=2),
         table,
