@@ -114,9 +114,9 @@ def _train(preset: str, rows: int, length: int, settings: dict[str, Any]) -> dic
     from models.build import build_model
     from models.config import PresetConfig, TaskConfig
     from models.presets.preset import preset_tokenizer
-    from models.training import frozen_weights
     from models.training.token_rows import TokenRows
     from models.training.training_run import train
+    from models.training.variables import frozen_weights
     from models.training_config import TrainConfig
     from tflite.host.labels import LabelSpace
 

@@ -16,7 +16,6 @@ from models.config import TaskConfig
 from models.network.precision import compute_in_float32
 from models.network.token_features import BigramRows
 from models.training.frameworks.devices import TrainingDevices, choose_devices
-from models.training.frozen_weights import HalvedWeights
 from models.training.loop import Loop
 from models.training.loss import label_weights
 from models.training.optimizer import resolve_defaults
@@ -29,7 +28,8 @@ from models.training.start.linear_fit import fit_linear
 from models.training.token_rows import TokenRows
 from models.training.training_checks import check_rows
 from models.training.training_report import describe_end, make_report
-from models.training.used_tokens import count_vectors, give_back, keep_used, used_tokens
+from models.training.variables.frozen_weights import HalvedWeights
+from models.training.variables.used_tokens import count_vectors, give_back, keep_used, used_tokens
 from models.training_config import TrainConfig
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer

@@ -29,11 +29,11 @@ from models.network.packed import packed_model, packing_needs
 from models.training.batches import standardized
 from models.training.frameworks.contract import make_predictor, make_step
 from models.training.frameworks.devices import choose_devices, default_device
-from models.training.frozen_weights import HalvedWeights
 from models.training.loss import label_weights, row_loss, row_weights
 from models.training.optimizer import make_optimizer, resolve_defaults
 from models.training.packed.packed_batches import PackedBatches
 from models.training.token_rows import TokenRows
+from models.training.variables.frozen_weights import HalvedWeights
 from models.training_config import TrainConfig
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer

@@ -18,7 +18,7 @@ from packed_gradients import loss_and_gradients
 from models.build import build_model
 from models.config import PresetConfig
 from models.presets.preset import preset_tokenizer
-from models.training.frozen_weights import HalvedWeights
+from models.training.variables.frozen_weights import HalvedWeights
 
 SETTINGS: list[dict[str, Any]] = [{"lora_rank": 2}, {"freeze": "encoder"}, {"freeze": "embeddings"}]
 

@@ -15,7 +15,7 @@ from models.build import build_model, layer_depths
 from models.config import PresetConfig
 from models.presets.preset import preset_tokenizer
 from models.training.token_rows import TokenRows
-from models.training.used_tokens import count_vectors, give_back, keep_used, used_tokens
+from models.training.variables.used_tokens import count_vectors, give_back, keep_used, used_tokens
 
 USED = np.unique(LINES["token_ids"])
 
