@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from models.config import ModelConfig, PresetConfig
+from models.network.surface import Surface
 from models.presets.preset import describe_preset
 from models.training.frameworks.contract import framework_version, onednn_state
 from tflite.host.json_text import to_json
@@ -49,7 +50,11 @@ def model_key(config: ModelConfig) -> dict[str, Any]:
 
 def training_key(loop: Loop, given: Mapping[str, Any]) -> dict[str, Any]:
     """All that decides the result of a loop that has not begun, by name; `given` is what its caller adds."""
-    weights = [[v.path, bool(v.trainable), zlib.crc32(v.numpy().tobytes())] for v in loop.model.weights]
+    # A linear model may still be fitted, in the background; the rows and the labels decide it.
+    fitted = {id(v) for layer in loop.model.layers if isinstance(layer, Surface) for v in layer.weights}
+    weights = [
+        [v.path, bool(v.trainable), zlib.crc32(v.numpy().tobytes())] for v in loop.model.weights if id(v) not in fitted
+    ]
     return {
         "task": loop.task.model_dump(mode="json"),
         "train": loop.config.model_dump(mode="json", exclude={"checkpoint_steps"}),
