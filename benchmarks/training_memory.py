@@ -7,7 +7,7 @@ The encoder has made-up weights, in KerasHub's format in the output folder. The 
 batch has 32 of them. "loss" is the mean over the steps: ways that differ in memory only have the same. The memory
 contains Python and TensorFlow, without a model: the first line of the table.
 
---quick: a small encoder, 8 rows of 16 ids, and two ways.
+--quick: a small encoder, 8 rows of 16 ids, and two ways whatever --only says; the figures mean nothing.
 """
 
 from __future__ import annotations

@@ -108,3 +108,8 @@ def _prime(most: int) -> int:
     """The largest prime number of at most `most`; 2 for a lower one."""
     candidates = range(max(most, 2), 1, -1)
     return next(n for n in candidates if all(n % divisor for divisor in range(2, int(n**0.5) + 1)))
+
+
+def find_surface(model: keras.Model) -> Surface | None:
+    """The model's linear part; None if it has none."""
+    return next((layer for layer in model.layers if isinstance(layer, Surface)), None)

@@ -82,9 +82,9 @@ def _adapted(model: keras.Model) -> list[keras.Layer]:
 
 @contextlib.contextmanager
 def _without_random_values() -> Iterator[None]:
-    """Within the block, variables that would start at random are 0.
+    """Within the block, Keras's truncated normal gives 0: the weights that KerasHub's encoders would draw at random.
 
-    To draw their values takes half of the time in which an encoder is built, and a checkpoint replaces them all. Keras
+    To draw them takes half of the time in which an encoder is built, and a checkpoint replaces all that are used. Keras
     and KerasHub have no switch for it.
     """
     initializer: Any = keras.initializers.TruncatedNormal

@@ -19,7 +19,7 @@ from scipy import optimize, special
 
 from models.config import ModelConfig, PresetConfig, TaskConfig
 from models.network.head import find_head
-from models.network.surface import Surface
+from models.network.surface import find_surface
 from tflite.host.labels import LabelSpace
 
 FEWEST_ROWS = 50
@@ -103,7 +103,8 @@ def fit(
 
 def install(model: keras.Model, fusion: Fusion) -> None:
     """Gives the weights to the model, whose last layers are the head, the linear model and their sum."""
-    surface = next(layer for layer in model.layers if isinstance(layer, Surface))
+    surface = find_surface(model)
+    assert surface is not None
     surface.rescale(fusion.linear)
     head = find_head(model)
     head.kernel.assign(head.kernel * fusion.encoder)

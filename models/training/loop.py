@@ -47,7 +47,7 @@ class Loop:
     Args:
         model: made in the scope of the devices' strategy.
         config: what `resolve_defaults` returned.
-        linear: what the linear model says of the eval rows, [N, C], once it is fitted; None: there is none.
+        linear: waits for the linear model, and gives what it says of the eval rows, [N, C]; None if there is none.
         depths: model to variable path to depth, for layer-wise learning rates.
         calibrate: whether to fit temperatures; the result is in `calibration` after `run`.
         program_key: see `models.training.frameworks.contract.make_step`.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from models.config import ModelConfig, PresetConfig
-from models.network.surface import Surface
+from models.network.surface import find_surface
 from models.presets.preset import describe_preset
 from models.training.frameworks.contract import framework_version, onednn_state
 from tflite.host.json_text import to_json
@@ -51,7 +51,8 @@ def model_key(config: ModelConfig) -> dict[str, Any]:
 def training_key(loop: Loop, given: Mapping[str, Any]) -> dict[str, Any]:
     """All that decides the result of a loop that has not begun, by name; `given` is what its caller adds."""
     # A linear model may still be fitted, in the background; the rows and the labels decide it.
-    fitted = {id(v) for layer in loop.model.layers if isinstance(layer, Surface) for v in layer.weights}
+    surface = find_surface(loop.model)
+    fitted = set() if surface is None else {id(variable) for variable in surface.weights}
     weights = [
         [v.path, bool(v.trainable), zlib.crc32(v.numpy().tobytes())] for v in loop.model.weights if id(v) not in fitted
     ]

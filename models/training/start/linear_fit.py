@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from models.network.surface import Surface
+from models.network.surface import Surface, find_surface
 from models.training.start.surface_fit import count_fitted, fit_surface, surface_logits
 from models.training.token_rows import TokenRows
 from tflite.host.tokenizer import Tokenizer
 
 
 class LinearLogits(NamedTuple):
-    """What a linear model says, float32 [rows, outputs]; None without one, and `unseen` of a preset.
+    """What a linear model says, float32 [rows, outputs]. Without one, both are None; of a preset, `unseen`.
 
     Attributes:
         unseen: of the training rows, from models that have not seen them.
@@ -47,7 +47,7 @@ def fit_linear(
         options: further arguments of `fit_surface`.
     """
     future: Future[LinearLogits] = Future()
-    layer = next((layer for layer in model._flatten_layers() if isinstance(layer, Surface)), None)
+    layer = find_surface(model)
     if layer is None:
         future.set_result(LinearLogits())
         return future

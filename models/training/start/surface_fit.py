@@ -113,7 +113,7 @@ def surface_logits(layer: Surface, rows: TokenRows, tokenizer: Tokenizer) -> np.
     logits = np.zeros((len(rows), layer.outputs), np.float32)
     for batch in batches.by_length():
         features = (batch.features[name] for name in ("token_ids", "padding_mask", "segment_ids"))
-        logits[batch.rows] = np.asarray(layer(*features))[: len(batch.rows)]
+        logits[batch.rows] = ops.convert_to_numpy(layer(*features))[: len(batch.rows)]
     return logits
 
 

@@ -2,15 +2,18 @@
 
 Where a layer computes in half precision, it rounds each float32 weight whenever it reads it. The rounded value is all
 that a training sees of a weight that it does not change (LoRA, `model.freeze`). So the loss stays the same if only that
-value is in memory. The exact values wait in a file, because the model is exported with them.
+value is in memory, but for XLA, which may leave out a rounding. The exact values wait in a file, because the model is
+exported with them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import keras
 import numpy as np
@@ -35,14 +38,13 @@ class HalvedWeights:
         if not found:
             return
         try:
-            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (`restore` closes it)
-            for variable, half in found:
-                exact = ops.convert_to_numpy(variable.value)
-                exact.tofile(self._file)
-                _set(variable, exact, half)
-                self._halved.append(variable)
+            self._file = _write(folder, [variable for variable, _ in found])
         except OSError as error:  # then the training needs more memory
             logger.warning("weights that are not trained stay in float32: %s", error)
+            return
+        for variable, half in found:
+            _set(variable, ops.convert_to_numpy(variable.value), half)
+            self._halved.append(variable)
 
     def __len__(self) -> int:
         return len(self._halved)
@@ -51,12 +53,25 @@ class HalvedWeights:
         """Gives the weights their exact values again."""
         if not self._halved:
             return
-        self._file.seek(0)
         for variable in self._halved:
             exact = np.fromfile(self._file, np.float32, int(np.prod(variable.shape)))
             _set(variable, exact.reshape(variable.shape), "float32")
         self._halved = []
         self._file.close()
+
+
+def _write(folder: Path | None, variables: Sequence[Any]) -> IO[bytes]:
+    """A file of the variables' values, at its beginning, that vanishes when it is closed."""
+    file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (`restore` closes it)
+    try:
+        for variable in variables:
+            file.write(np.ascontiguousarray(ops.convert_to_numpy(variable.value)).data)  # `tofile` hides a full disk
+        file.seek(0)  # after writing what is buffered
+    except OSError:
+        with contextlib.suppress(OSError):  # it tries to write again
+            file.close()
+        raise
+    return file
 
 
 def find_frozen(model: keras.Model) -> list[tuple[Any, str]]:

@@ -99,11 +99,15 @@ def no_space(dir: Path | None) -> Any:
     return Path("/dev/full").open("r+b", buffering=0)
 
 
+def no_space_at_the_end(dir: Path | None) -> Any:
+    return Path("/dev/full").open("r+b", buffering=2**24)
+
+
 def no_permission(dir: Path | None) -> Any:
     raise PermissionError(13, "Permission denied")
 
 
-@pytest.mark.parametrize("temporary_file", [no_space, no_permission])
+@pytest.mark.parametrize("temporary_file", [no_space, no_space_at_the_end, no_permission])
 def test_without_a_file_memory_is_lost_and_nothing_else(
     temporary_file: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
