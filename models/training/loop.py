@@ -6,6 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from models.training.progress import Pace, Position, Progress
 from models.training.resuming.checkpoint import Checkpoints
 from models.training.resuming.resume_key import training_key
 from models.training.resuming.stopping import StopRequest, StopRequested, stoppable, time_limit
+from models.training.start.linear_fit import LinearLogits, raise_if_failed, wait_for
 from models.training.token_rows import TokenRows
 from models.training.training_checks import eval_loss_not_finite, explain_step_errors, loss_not_finite
 from models.training.training_report import TensorBoardWriter, describe_interruption
@@ -47,7 +49,7 @@ class Loop:
     Args:
         model: made in the scope of the devices' strategy.
         config: what `resolve_defaults` returned.
-        linear: waits for the linear model, and gives what it says of the eval rows, [N, C]; None if there is none.
+        linear: the fit of the linear model, which may still be going on.
         depths: model to variable path to depth, for layer-wise learning rates.
         calibrate: whether to fit temperatures; the result is in `calibration` after `run`.
         program_key: see `models.training.frameworks.contract.make_step`.
@@ -65,7 +67,7 @@ class Loop:
         labels: LabelSpace,
         devices: TrainingDevices,
         pad_id: int,
-        linear: Callable[[], np.ndarray | None],
+        linear: Future[LinearLogits],
         depths: Callable[[keras.Model], Mapping[str, int]] | None,
         calibrate: bool,
         program_key: str | None,
@@ -168,7 +170,9 @@ class Loop:
             position.step += 1
             position.total_steps += 1
             due = self._is_checkpoint_due()
-            if due or position.step in (1, self.steps_per_epoch) or self._is_read_due():
+            noted = position.step in (1, self.steps_per_epoch) or position.step % _STEPS_BETWEEN_READS == 0
+            if due or noted or self.pace.is_report_due():
+                raise_if_failed(self.linear)
                 self._read()
             if due:
                 self._save()
@@ -182,9 +186,6 @@ class Loop:
     def _is_checkpoint_due(self) -> bool:
         every = self.config.checkpoint_steps
         return self.checkpoints.due() or (every is not None and self.position.total_steps % every == 0)
-
-    def _is_read_due(self) -> bool:
-        return self.position.step % _STEPS_BETWEEN_READS == 0 or self.pace.is_report_due()
 
     def _make_batches(self, group: Sequence[np.ndarray]) -> list[Batch]:
         """The batches of one optimizer step, from the rows of each."""
@@ -250,8 +251,9 @@ class Loop:
 
     def _fuse(self, encoder: np.ndarray) -> tuple[np.ndarray, Fusion | None]:
         """The eval logits as the finished model gives them, and how it adds the linear model's."""
-        default = float(self.batches.rows.base_logits is not None)
-        return fusion.fuse(encoder, self.linear(), self.targets, task=self.task, labels=self.labels, default=default)
+        linear, default = wait_for(self.linear, self.stop.check), float(self.batches.rows.base_logits is not None)
+        fixed: dict[str, Any] = {"task": self.task, "labels": self.labels, "default": default}
+        return fusion.fuse(encoder, linear.evaluation, self.targets, **fixed)
 
     def _close_epoch(self, logits: np.ndarray, traces: int) -> None:
         position, (logits, fused) = self.position, self._fuse(logits)
@@ -275,9 +277,8 @@ class Loop:
 
     def _save(self, last: bool = False) -> bool:
         self.position.seconds = self.before + time.perf_counter() - self.started
-        written = self.checkpoints.save(self.variables, asdict(self.position), last=last)
         self.board.flush()
-        return written
+        return self.checkpoints.save(self.variables, asdict(self.position), last=last)
 
     def _interrupted(self) -> Interrupted:
         """Writes a last checkpoint in bounded time; returns what is kept, what is lost, and what comes next."""
@@ -294,7 +295,5 @@ class Loop:
         position = self.position
         epoch = position.epoch + (position.step > 0)
         left = self.pace.seconds_left(self.steps - position.total_steps, self.epochs - position.epoch)
-        rate = self.pace.rate()
-        self.on_progress(
-            Progress(epoch, self.epochs, position.total_steps, self.steps, loss, rate, left, evaluated, evaluation)
-        )
+        steps, rate = (position.total_steps, self.steps), self.pace.rate()
+        self.on_progress(Progress(epoch, self.epochs, *steps, loss, rate, left, evaluated, evaluation))

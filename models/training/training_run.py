@@ -21,6 +21,7 @@ from models.training.loss import label_weights
 from models.training.optimizer import resolve_defaults
 from models.training.progress import Progress
 from models.training.resuming.checkpoint import KeptCheckpoint
+from models.training.resuming.resume_key import weights_key
 from models.training.resuming.stopping import StopRequest
 from models.training.start.contrastive import ContrastivePlan, plan_tuning, tune
 from models.training.start.head_start import start_head, starts_with_head
@@ -120,7 +121,9 @@ def train(
         keras.utils.set_random_seed(config.seed)
         with devices.scope():
             model = make_model()
-            _adapt(model, train)
+            _choose_bigrams(model, train)
+            if checkpoint_dir is not None:
+                resume_key = {**(resume_key or {}), **weights_key(model)}
             linear = fit_linear(
                 model,
                 train,
@@ -136,7 +139,7 @@ def train(
             )
             if not preset:
                 train = replace(train, base_logits=linear.result().unseen)
-            halved = HalvedWeights(model)
+            halved = HalvedWeights(model, None if checkpoint_dir is None else Path(checkpoint_dir))
         lora = any("lora" in variable.name for variable in model.trainable_variables)
         plan = plan_tuning(train, model, task=task, config=config, preset=preset and not lora)
         loop = Loop(
@@ -154,7 +157,7 @@ def train(
             labels=labels,
             devices=devices,
             pad_id=tokenizer.pad_id,
-            linear=lambda: linear.result().evaluation,
+            linear=linear,
             depths=depths,
             calibrate=calibrate,
             program_key=program_key,
@@ -196,7 +199,7 @@ def _choose(config: TrainConfig, devices: TrainingDevices, *, preset: bool) -> t
     return config, {name: f"auto: {reason}" for name, reason in why.items()}
 
 
-def _adapt(model: keras.Model, rows: TokenRows) -> None:
+def _choose_bigrams(model: keras.Model, rows: TokenRows) -> None:
     """Chooses the pairs of tokens that have a vector."""
     for layer in model._flatten_layers():
         if isinstance(layer, BigramRows):

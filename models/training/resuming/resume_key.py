@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from models.config import ModelConfig, PresetConfig
-from models.network.surface import find_surface
 from models.presets.preset import describe_preset
 from models.training.frameworks.contract import framework_version, onednn_state
 from tflite.host.json_text import to_json
@@ -26,7 +25,7 @@ _WORDS = {
     "architecture": "the preset's architecture",
     "labels": "the labels",
     "rows": "the rows of train or eval",
-    "weights": "the initial weights (the preset's files, or the fitted linear model)",
+    "weights": "the initial weights (the preset's files)",
     "batches": "the shapes of the batches, or the devices",
 }
 _SETTINGS = ("task", "train", "model")
@@ -50,18 +49,11 @@ def model_key(config: ModelConfig) -> dict[str, Any]:
 
 def training_key(loop: Loop, given: Mapping[str, Any]) -> dict[str, Any]:
     """All that decides the result of a loop that has not begun, by name; `given` is what its caller adds."""
-    # A linear model may still be fitted, in the background; the rows and the labels decide it.
-    surface = find_surface(loop.model)
-    fitted = set() if surface is None else {id(variable) for variable in surface.weights}
-    weights = [
-        [v.path, bool(v.trainable), zlib.crc32(v.numpy().tobytes())] for v in loop.model.weights if id(v) not in fitted
-    ]
     return {
         "task": loop.task.model_dump(mode="json"),
         "train": loop.config.model_dump(mode="json", exclude={"checkpoint_steps"}),
         "labels": digest(asdict(loop.labels)),
         "rows": [loop.batches.rows.checksum, loop.evaluation.rows.checksum],
-        "weights": digest({"weights": weights}),
         "batches": [
             [asdict(shape) for shape in loop.batches.shapes],
             loop.batches.pad_id,
@@ -72,6 +64,12 @@ def training_key(loop: Loop, given: Mapping[str, Any]) -> dict[str, Any]:
         "versions": versions(),
         **given,
     }
+
+
+def weights_key(model: keras.Model) -> dict[str, Any]:
+    """What the initial weights of a model decide: before its linear part is fitted, and any weight halved."""
+    weights = [[v.path, bool(v.trainable), zlib.crc32(v.numpy().tobytes())] for v in model.weights]
+    return {"weights": digest({"weights": weights})}
 
 
 def versions() -> list[str | None]:

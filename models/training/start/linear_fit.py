@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from functools import partial
 from threading import Thread
 from typing import Any, NamedTuple
@@ -15,6 +15,8 @@ from models.network.surface import Surface, find_surface
 from models.training.start.surface_fit import count_fitted, fit_surface, surface_logits
 from models.training.token_rows import TokenRows
 from tflite.host.tokenizer import Tokenizer
+
+_SECONDS_BETWEEN_CHECKS = 0.2
 
 
 class LinearLogits(NamedTuple):
@@ -60,6 +62,19 @@ def fit_linear(
     else:
         Thread(target=partial(_keep, future, work), name="linear", daemon=True).start()
     return future
+
+
+def wait_for(fit: Future[LinearLogits], check: Callable[[], None]) -> LinearLogits:
+    """The result of a fit; `check` is called now and then while it lasts, and may raise."""
+    while wait([fit], _SECONDS_BETWEEN_CHECKS).not_done:
+        check()
+    return fit.result()
+
+
+def raise_if_failed(fit: Future[LinearLogits]) -> None:
+    """Raises a fit's error as soon as there is one."""
+    if fit.done():
+        fit.result()
 
 
 def _fit(

@@ -9,7 +9,9 @@ exported with them.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +31,8 @@ class HalvedWeights:
 
     Args:
         model: of any precision. Call this and `restore` in the scope in which it was made.
-        folder: for a file without a name, which nobody has to remove; None: the system's temporary folder.
+        folder: of a file without a name, which nobody has to remove; made if need be. None: the system's temporary
+            folder.
     """
 
     def __init__(self, model: keras.Model, folder: Path | None = None) -> None:
@@ -61,7 +64,16 @@ class HalvedWeights:
 
 
 def _write(folder: Path | None, variables: Sequence[Any]) -> IO[bytes]:
-    """A file of the variables' values, at its beginning, that vanishes when it is closed."""
+    """A file of the variables' values, at its beginning, that vanishes when it is closed.
+
+    Raises:
+        OSError: the folder is not writable, or less than twice the file's size is free.
+    """
+    size = sum(4 * int(np.prod(variable.shape)) for variable in variables)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    if (free := shutil.disk_usage(folder or tempfile.gettempdir()).free) < 2 * size:  # others write there, too
+        raise OSError(errno.ENOSPC, f"{free / 1e6:,.0f} MB are free of the {2 * size / 1e6:,.0f} wanted")
     file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (`restore` closes it)
     try:
         for variable in variables:

@@ -19,9 +19,10 @@ import keras  # noqa: E402  # not before the runtime is decided
 import numpy as np  # noqa: E402
 
 from models.build import build_model, layer_depths  # noqa: E402
-from models.config import EncoderConfig, TaskConfig  # noqa: E402
+from models.config import EncoderConfig, PresetConfig, TaskConfig  # noqa: E402
 from models.network.pooling import Pooling  # noqa: E402
 from models.network.transformer_layer import TransformerLayer  # noqa: E402
+from models.presets.preset import preset_tokenizer  # noqa: E402
 from models.training.batches import Batches  # noqa: E402
 from models.training.progress import Progress  # noqa: E402
 from models.training.token_rows import TokenRows  # noqa: E402
@@ -121,17 +122,27 @@ def fit(
     return plain(trained, make_model)
 
 
+def preset(**settings: Any) -> dict[str, Any]:
+    """Arguments of `fit` for a preset; `settings` are those of its configuration."""
+    config = PresetConfig(**settings)
+    tokenizer = preset_tokenizer(config.preset, TOKENIZER.max_length)
+    made = {"make_model": lambda: build_model(config, tokenizer=tokenizer, outputs=2)}
+    return {**made, "depths": layer_depths, "preset": True}
+
+
 def run(
     weights: str,
     kill_at: int | None = None,
     fused: dict[str, Any] | None = None,
     eval_count: int = 40,
     head_only: bool = False,
+    of_preset: dict[str, Any] | None = None,
     **arguments: Any,
 ) -> None:
     """Trains and writes weights and report; kills itself at step `kill_at`, if given.
 
     `fused`: settings of an encoder with a linear part, instead of the tiny model. `head_only`: train nothing else.
+    `of_preset`: settings of a preset.
     """
 
     def on_progress(progress: Progress) -> None:
@@ -143,6 +154,8 @@ def run(
         arguments |= {"make_model": lambda: build_model(config, tokenizer=TOKENIZER, outputs=2), "depths": layer_depths}
     if head_only:
         arguments["make_model"] = frozen
+    if of_preset is not None:
+        arguments |= preset(**of_preset)
     trained = fit(on_progress=on_progress, evaluation=rows(eval_count, 1), **arguments)
     arrays = {str(i): v.numpy() for i, v in enumerate(trained.model.weights)}
     np.savez(weights, report=np.array(json.dumps(trained.report)), **arrays)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import keras
@@ -120,6 +121,16 @@ def test_without_a_file_memory_is_lost_and_nothing_else(
     halved.restore()
     for (*_, one), (*_, other) in zip(former, weights(model), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_nearly_full_disk_is_left_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = make(tmp_path, lora_rank=2)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000_000 * (path == tmp_path / "b")))
+    assert not len(HalvedWeights(model, tmp_path / "a" / "deeper"))
+    assert "0 MB are free of the 0 wanted" in caplog.text
+    assert len(HalvedWeights(model, tmp_path / "b"))
 
 
 HEAD_ONLY: dict[str, Any] = {"precision": "mixed_bfloat16", "epochs": 1}

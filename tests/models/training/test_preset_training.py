@@ -1,0 +1,117 @@
+"""Presets are trained without what a training does not need; it is back whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_checkpoints
+from progress_triggers import OnceAt
+
+from models.errors import Interrupted
+from models.presets.backbones import merge_lora
+from models.training.variables import frozen_weights
+
+RunTiny = Callable[..., tuple[int, list[np.ndarray], dict[str, Any]]]
+# What is trained, and whether some of it is left out of the table of vectors, or in half precision.
+WAYS: dict[str, tuple[dict[str, Any], str]] = {
+    "everything": ({}, "used"),
+    "all but the vectors": ({"freeze": "embeddings"}, "halved"),
+    "a few matrices": ({"lora_rank": 2}, "halved"),
+}
+TRAINING = {"precision": "mixed_bfloat16", "epochs": 2, "contrastive": "off"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("preset")
+    tiny_checkpoints.write(made, "bert")
+    return made
+
+
+def without_dropout(folder: Path, copy: Path) -> str:
+    """A copy of the preset; each replica would drop other activations."""
+    shutil.copytree(folder, copy)
+    config = json.loads((copy / "config.json").read_text())
+    none = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (copy / "config.json").write_text(json.dumps({**config, **none}))
+    return str(copy)
+
+
+def weights(trained: Any) -> list[np.ndarray]:
+    return [variable.numpy() for variable in trained.model.weights]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_interrupted_training_ends_with_the_same_weights(
+    way: str, tiny: ModuleType, folder: Path, tmp_path: Path
+) -> None:
+    settings, saved = WAYS[way]
+    options = {"train_config": TRAINING, **tiny.preset(preset=str(folder), **settings)}
+    stop = OnceAt(11, lambda: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(Interrupted):
+        tiny.fit(checkpoint_dir=tmp_path, on_progress=stop, **options)
+    again, whole = tiny.fit(checkpoint_dir=tmp_path, **options), tiny.fit(**options)
+    assert again.report["resumed_at_step"] == stop.done_at
+    assert (whole.report["token_vectors"] is not None) == (saved == "used")
+    for one, other in zip(weights(again), weights(whole), strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_trained_model_is_in_float32_and_whole(way: str, tiny: ModuleType, folder: Path) -> None:
+    settings, _ = WAYS[way]
+    preset = tiny.preset(preset=str(folder), **settings)
+    model = tiny.fit(train_config={**TRAINING, "epochs": 1}, **preset).model
+    untrained, rows = preset["make_model"](), tiny.features(tiny.rows(9))
+    assert [(v.path, v.shape) for v in model.weights] == [(v.path, v.shape) for v in untrained.weights]
+    assert "bfloat16" not in {v.dtype for v in model.weights}
+    before = model(rows).numpy()
+    merge_lora(model)
+    np.testing.assert_allclose(model(rows).numpy(), before, atol=1e-5)
+
+
+def test_whether_weights_could_be_halved_does_not_decide_which_checkpoint_is_used(
+    tiny: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {
+        "train_config": TRAINING,
+        "checkpoint_dir": tmp_path,
+        **tiny.preset(preset=str(folder), lora_rank=2),
+    }
+    stop = OnceAt(11, lambda: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(Interrupted):
+        tiny.fit(on_progress=stop, **options)
+
+    def full(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(frozen_weights, "_write", full)
+    assert tiny.fit(**options).report["resumed_at_step"] == stop.done_at
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [120, 40], ids=["rows", "few rows, tuned on in pairs"])
+@pytest.mark.parametrize("way", WAYS)
+def test_two_replicas_train_as_one(
+    way: str, count: int, tiny: ModuleType, run_tiny: RunTiny, folder: Path, tmp_path: Path
+) -> None:
+    settings = {"preset": without_dropout(folder, tmp_path / "preset"), "dropout": 0.0, **WAYS[way][0]}
+    config = {"precision": "mixed_bfloat16", "epochs": 1, "learning_rate": 1e-3}
+    _, several, report = run_tiny(
+        tmp_path / "two.npz", train_config={**config, "devices": 2}, of_preset=settings, count=count
+    )
+    one = tiny.fit(train_config={**config, "strategy": "none"}, count=count, **tiny.preset(**settings))
+    assert report["replicas"] == 2
+    tuned = count == 40 and way != "a few matrices"
+    assert bool(report.get("contrastive")) == bool(one.report.get("contrastive")) == tuned
+    for variable, value in zip(one.model.weights, several, strict=True):
+        np.testing.assert_allclose(variable.numpy(), value, atol=0.02)
