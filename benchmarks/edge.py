@@ -5,9 +5,9 @@
     python benchmarks/edge.py --quick
 
 The first table has each variant's bytes (including vocabulary and labels), its agreement with the Keras model on the
-test rows, and the accuracy of both. --peers adds a table of latencies, measured by `benchmarks/edge_peers.py` for 32
-tokens and the model's longest input; the peers' environment is created in the output folder from
-benchmarks/edge-peers.lock. There, int8 means the variant `dynamic_int8`. Measure latencies on an idle machine.
+test rows, and the accuracy of both. --peers adds a table of latencies for 32 tokens and the model's longest input,
+measured by `benchmarks/edge_peers`; the peers' environment is created in the output folder from the lock there. In it,
+int8 means the variant `dynamic_int8`. Measure latencies on an idle machine.
 --quick uses a small untrained model and made-up rows, and leaves out the peers unless --peers is given.
 """
 
@@ -30,7 +30,7 @@ runtime.prepare("auto")
 
 import numpy as np
 
-from benchmarks.edge_litert import INPUTS, PEER_ROWS
+from benchmarks.edge_peers.edge_litert import INPUTS, PEER_ROWS
 from benchmarks.peers_environment import peers_environment
 from benchmarks.small_model import export_small_model, made_up_texts
 from models.saved.model_locations import is_bundle, newest_version
@@ -66,8 +66,9 @@ def main() -> int:
         if options.peers:
             bench.stage(staged)
     if options.peers:
-        python = peers_environment(options.out, ROOT / "benchmarks" / "edge-peers.lock")
-        subprocess.run([python, "-m", "benchmarks.edge_peers", str(staged.resolve())], cwd=ROOT, check=True)
+        python = peers_environment(options.out, ROOT / "benchmarks" / "edge_peers" / "environment.lock")
+        measure = [python, "-m", "benchmarks.edge_peers.edge_latency"]
+        subprocess.run([*measure, str(staged.resolve())], cwd=ROOT, check=True)
     return 0
 
 
@@ -110,7 +111,7 @@ class EdgeBenchmark:
         return f"| {' | '.join(cells)} |"
 
     def stage(self, folder: Path) -> None:
-        """Writes the input of `benchmarks/edge_peers.py`."""
+        """Writes the input of `benchmarks.edge_peers.edge_latency`."""
         longest = self._float32.restored.tokenizer.max_length
         for length in sorted({min(32, longest), longest}):
             target = folder / f"{self._out.name}_{length}"

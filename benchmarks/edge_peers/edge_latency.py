@@ -1,6 +1,6 @@
 """The half of benchmarks/edge.py that runs in the environment of ONNX Runtime and OpenVINO.
 
-    python -m benchmarks.edge_peers FOLDER
+    python -m benchmarks.edge_peers.edge_latency FOLDER
 
 FOLDER/NAME_LENGTH/ holds float32.tflite, int8.tflite, and rows.npz: `token_ids`, `padding_mask`, `segment_ids`, int32
 [R, L]; the first are timed, the others calibrate. All runtimes get the same rows in turn, round by round, in one
@@ -28,8 +28,8 @@ import onnxruntime as ort
 import openvino as ov
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from benchmarks.edge_litert import INPUTS, Features, batched_rows, litert_query
-from benchmarks.edge_onnx import to_onnx
+from benchmarks.edge_peers.edge_litert import INPUTS, Features, batched_rows, litert_query
+from benchmarks.edge_peers.edge_onnx import to_onnx
 
 TIMED = 20
 ROUNDS = 15
