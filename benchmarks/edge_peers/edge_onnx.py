@@ -34,8 +34,9 @@ _SAME_INPUTS = {
     "GATHER": "Gather",
     "RESHAPE": "Reshape",
 }
-# The operations of a Keras `LayerNormalization`, from the mean on.
+# The operations of a Keras `LayerNormalization`, from the mean on; those of an untrained one, whose offset is 0.
 _NORM = ["MEAN", "NEG", "SQUARED_DIFFERENCE", "MEAN", "ADD", "RSQRT", "MUL", "MUL", "ADD", "MUL", "ADD"]
+_NORM_WITHOUT_OFFSET = [*_NORM[:8], *_NORM[9:]]
 
 
 def to_onnx(content: bytes) -> onnx.ModelProto:
@@ -59,9 +60,11 @@ class _Translation:
         names = [flatbuffer.operation_name(self._file, one) for one in operations]
         at = 0
         while at < len(operations):
-            if names[at : at + len(_NORM)] == _NORM:
-                self._norm(operations[at : at + len(_NORM)])
-                at += len(_NORM)
+            for norm in (_NORM, _NORM_WITHOUT_OFFSET):
+                if names[at : at + len(norm)] == norm:
+                    self._norm(operations[at : at + len(norm)])
+                    at += len(norm)
+                    break
             else:
                 self._translate(names[at], operations[at])
                 at += 1
@@ -108,10 +111,12 @@ class _Translation:
 
     def _norm(self, operations: list[Any]) -> None:
         """Fuses a layer normalization. Scale: in the first MUL; offset: in the ADD before the last two operations."""
-        epsilon = self._array(int(operations[4].inputs[1]))
-        scale, offset = self._array(int(operations[6].inputs[1])), self._array(int(operations[8].inputs[1]))
+        epsilon, scale = self._array(int(operations[4].inputs[1])), self._array(int(operations[6].inputs[1]))
         assert epsilon is not None
         assert scale is not None
+        offset: np.ndarray | None = np.zeros_like(scale)
+        if len(operations) == len(_NORM):
+            offset = self._array(int(operations[8].inputs[1]))
         assert offset is not None
         source, target = int(operations[0].inputs[0]), int(operations[-1].outputs[0])
         parameters = [
@@ -132,6 +137,9 @@ class _Translation:
             self._add(_SAME_INPUTS[kind], names, output)
         elif kind == "EMBEDDING_LOOKUP":
             self._add("Gather", [self._name(inputs[1]), self._name(inputs[0])], output)
+        elif kind == "RSQRT":
+            self._add("Sqrt", [self._name(inputs[0])], f"{output}/root")
+            self._add("Reciprocal", [f"{output}/root"], output)
         elif kind == "CAST":
             self._add(
                 "Cast", [self._name(inputs[0])], output, to=_TYPES[self._graph.tensors[operation.outputs[0]].type][1]
@@ -145,6 +153,8 @@ class _Translation:
         elif kind in ("GELU", "SOFTMAX"):
             how = {"approximate": "tanh" if options.approximate else "none"} if kind == "GELU" else {"axis": -1}
             self._add({"GELU": "Gelu", "SOFTMAX": "Softmax"}[kind], [self._name(inputs[0])], output, **how)
+        elif kind == "CONCATENATION":
+            self._add("Concat", [self._name(index) for index in inputs], output, axis=int(options.axis))
         elif kind == "TRANSPOSE":
             order = self._array(inputs[1])
             assert order is not None
