@@ -3,7 +3,7 @@
     python benchmarks/training.py [sst2 banking77] [--rounds 3] [--precision float32 bfloat16] [--only WAY ...]
     python benchmarks/training.py --quick
 
-Each line of the table is a way to train MiniLM-L6 for one epoch on the first 2,000 rows of a data set in --data, in
+Each line of the table is a way to train MiniLM-L6 for one epoch on 2,000 random rows of a data set in --data, in
 batches of 32:
     Transom on each framework that is installed here (`transom backends`)
     Hugging Face's Trainer, rows of similar length in a batch; and the same with torch.compile

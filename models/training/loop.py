@@ -124,6 +124,7 @@ class Loop:
             start = (self.position.epoch, self.position.step)
             try:
                 if self.prepare is not None and self.resumed_at is None:
+                    wait_for(self.linear, self.stop.check)  # it sets BLAS's threads, which are the process's, too
                     self.prepare(self.stop)
                     self.devices.group.synchronize(self.variables)
                     self._save()

@@ -82,8 +82,7 @@ def explain_step_errors(config: TrainConfig) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        kind = type(error).__name__
-        if kind in _TOO_LITTLE_MEMORY or any(sign in str(error) for sign in _SIGNS_OF_TOO_LITTLE_MEMORY):
+        if is_out_of_memory(error):
             remat = "" if config.remat else "set train.remat to true, "
             raise TrainingError(
                 "the device has too little memory for a training step",
@@ -91,7 +90,7 @@ def explain_step_errors(config: TrainConfig) -> Iterator[None]:
                 expected=f"room for {config.batch_size} rows",
                 fix=f"{remat}halve train.batch_size and double train.accumulate, or lower tokenizer.max_length",
             ) from error
-        if config.xla and kind in _CANNOT_COMPILE:
+        if config.xla and type(error).__name__ in _CANNOT_COMPILE:
             raise TrainingError(
                 "the training step cannot be run with XLA",
                 got=_first_line(error),
@@ -99,6 +98,12 @@ def explain_step_errors(config: TrainConfig) -> Iterator[None]:
                 fix="set train.xla to false",
             ) from error
         raise
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the device, or the machine, had too little memory."""
+    signs = any(sign in str(error) for sign in _SIGNS_OF_TOO_LITTLE_MEMORY)
+    return signs or type(error).__name__ in _TOO_LITTLE_MEMORY
 
 
 def _first_line(error: Exception) -> str:

@@ -87,10 +87,11 @@ def train(
     """Trains a model and keeps the weights of the epoch that is best on the eval rows.
 
     A killed run continues from its last checkpoint in `checkpoint_dir` and, on the same machine, ends with the same
-    weights as an uninterrupted one. A checkpoint is written every half minute (less often if that would take over 2%
-    of the time), after every `config.checkpoint_steps`, at the end unless the last one is less than half a minute old,
-    and when SIGINT, SIGTERM or SIGHUP ends the training. Trainings whose results may differ have separate folders
-    there.
+    weights as an uninterrupted one (with XLA within rounding, if only one of them had the room for
+    `models.training.variables.frozen_weights`). A checkpoint is written every half minute (less often if that would
+    take over 2% of the time), after every `config.checkpoint_steps`, at the end unless the last one is less than half a
+    minute old, and when SIGINT, SIGTERM or SIGHUP ends the training. Trainings whose results may differ have separate
+    folders there.
 
     Args:
         make_model: builds the model; called in the strategy's scope after seeding, and possibly once more.
@@ -123,7 +124,7 @@ def train(
             model = make_model()
             _choose_bigrams(model, train)
             if checkpoint_dir is not None:
-                resume_key = {**(resume_key or {}), **weights_key(model)}
+                resume_key = {**(resume_key or {}), "tokenizer": tokenizer.digest(), **weights_key(model)}
             linear = fit_linear(
                 model,
                 train,
@@ -169,8 +170,6 @@ def train(
             loop.preparing = "the tuning on pairs of rows"
         elif starts_with_head(task, preset=preset):
             loop.prepare, loop.preparing = partial(start_head, loop), "the start of the head"
-        if loop.prepare is not None:
-            linear.result()  # both set the number of BLAS's threads, which is the process's
         with devices.running():
             loop.run(checkpoint_dir, log_dir, resume_key or {})
         for note in (describe_end(loop), *loop.calibration.notes):

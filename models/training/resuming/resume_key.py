@@ -24,6 +24,7 @@ _WORDS = {
     "versions": "Keras, its framework or oneDNN",
     "architecture": "the preset's architecture",
     "labels": "the labels",
+    "tokenizer": "the tokenizer's vocabulary",
     "rows": "the rows of train or eval",
     "weights": "the initial weights (the preset's files)",
     "batches": "the shapes of the batches, or the devices",
@@ -67,7 +68,8 @@ def training_key(loop: Loop, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def weights_key(model: keras.Model) -> dict[str, Any]:
-    """What the initial weights of a model decide: before its linear part is fitted, and any weight halved."""
+    """The digest of a model's weights, as an item of a key. Call it before the linear part is fitted (in whatever time
+    that takes) and weights are halved (if there is room)."""
     weights = [[v.path, bool(v.trainable), zlib.crc32(v.numpy().tobytes())] for v in model.weights]
     return {"weights": digest({"weights": weights})}
 
@@ -96,7 +98,9 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         for key in sorted({*before, *after})
         if before.get(key) != after.get(key) and not ("rows" in changed and f"{section}.{key}" in _BY_ROWS)
     ]
-    causes = [_WORDS[name] for name in ("code", "versions", "architecture", "labels", "rows") if name in changed]
+    causes = [
+        _WORDS[name] for name in ("code", "versions", "architecture", "labels", "tokenizer", "rows") if name in changed
+    ]
     others = [name for name in changed if name not in _WORDS]
     if not (found or causes or others):
         causes = [_WORDS[name] for name in ("weights", "batches") if name in changed][:1]

@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from models.errors import TrainingError
 from models.network.surface import Surface, find_surface
 from models.training.start.surface_fit import count_fitted, fit_surface, surface_logits
 from models.training.token_rows import TokenRows
+from models.training.training_checks import is_out_of_memory
 from tflite.host.tokenizer import Tokenizer
 
 _SECONDS_BETWEEN_CHECKS = 0.2
@@ -80,12 +82,22 @@ def raise_if_failed(fit: Future[LinearLogits]) -> None:
 def _fit(
     layer: Surface, rows: TokenRows, evaluation: TokenRows, *, tokenizer: Tokenizer, **options: Any
 ) -> LinearLogits:
-    unseen = fit_surface(layer, rows, tokenizer=tokenizer, **options)
-    return LinearLogits(unseen, surface_logits(layer, evaluation, tokenizer))
+    try:
+        unseen = fit_surface(layer, rows, tokenizer=tokenizer, **options)
+        return LinearLogits(unseen, surface_logits(layer, evaluation, tokenizer))
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            "there is too little memory to fit the linear model",
+            got=f"{type(error).__name__} with {len(rows):,} rows and {int(rows.lengths.sum()):,} tokens",
+            expected="room for a matrix of the tokens and of the pairs of neighbours in each row",
+            fix="free some memory, or set model.linear_rows to 0: then there is no linear model",
+        ) from error
 
 
 def _keep(future: Future[LinearLogits], work: Callable[[], LinearLogits]) -> None:
     try:
         future.set_result(work())
-    except Exception as error:  # noqa: BLE001 (the caller gets any error with the result)
+    except BaseException as error:  # noqa: BLE001 (the caller gets any error with the result)
         future.set_exception(error)

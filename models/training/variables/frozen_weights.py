@@ -21,6 +21,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from models.errors import TrainingError
 from models.network.precision import HALF
 
 logger = logging.getLogger(__name__)
@@ -53,11 +54,22 @@ class HalvedWeights:
         return len(self._halved)
 
     def restore(self) -> None:
-        """Gives the weights their exact values again."""
+        """Gives the weights their exact values again.
+
+        Raises:
+            TrainingError: they cannot be read back.
+        """
         if not self._halved:
             return
         for variable in self._halved:
             exact = np.fromfile(self._file, np.float32, int(np.prod(variable.shape)))
+            if exact.size != int(np.prod(variable.shape)):  # a file system that forgets files without a name
+                raise TrainingError(
+                    "the exact values of the weights that are not trained are lost",
+                    got=f"{exact.size:,} numbers of {variable.path} in the file that held them",
+                    expected=f"{int(np.prod(variable.shape)):,}",
+                    fix="set train.precision to float32, which does not need the file, and run again",
+                )
             _set(variable, exact.reshape(variable.shape), "float32")
         self._halved = []
         self._file.close()
