@@ -170,7 +170,7 @@ class PresetConfig(ConfigSection):
     """What is not trained: nothing, the embeddings, the whole encoder, or the embeddings and the first N layers."""
     lora_rank: int | None = Field(None, ge=1, le=256)
     """Train low-rank updates (LoRA) of the attention's dense layers instead of the encoder's own weights, which are all
-    frozen: `freeze` has no effect then."""
+    frozen: `freeze` cannot be set then."""
     linear_rows: int = Field(131_071, ge=0, le=10_000_000)
     """Most rows for pairs of neighbouring tokens in a linear model of TF-IDF features (of two texts: of what they
     share and what one has), whose logits are added to the encoder's with the weight that suits the eval rows. With 0,

@@ -48,7 +48,7 @@ def test_trainings_of_other_settings_keep_their_own_checkpoints(tmp_path: Path) 
         ({"rows": [1, 3], "weights": "x", "batches": [8]}, "the rows of train or eval"),
         ({"code": "b"}, "Transom's code or its libraries"),
         ({"versions": ["2.22.0", "3.15.1", "on"]}, "Keras, its framework or oneDNN"),
-        ({"weights": "x"}, "the initial weights (the preset's files, or the fitted linear model)"),
+        ({"weights": "x"}, "the initial weights (the preset's files)"),
         ({"model": {"width": 8}}, "model.width was unset, is 8"),
     ],
 )
