@@ -19,6 +19,7 @@ from typing import Any
 
 import keras
 import keras_hub
+import numpy as np
 from keras import ops
 
 from models.network.head import find_head
@@ -144,8 +145,8 @@ class RowPooling(keras.layers.Layer):
         rows, count = ops.reshape(rows, (-1,)), ops.shape(starts)[0]
         if self.mode == "max":
             # Row 0 is the padding. A row without tokens has no maximum; that of its numbers is then negative.
-            seen, highest = (ops.segment_max(values, rows, count + 1)[1:] for values in (rows, flat))
-            return ops.where(ops.expand_dims(seen, 1) > 0, highest, 0.0)
+            seen = ops.segment_max(rows, rows, count + 1)[1:]
+            return ops.where(ops.expand_dims(seen, 1) > 0, _highest(flat, rows, count), 0.0)
         tokens = ops.equal(ops.expand_dims(ops.arange(1, count + 1, dtype="int32"), 1), ops.expand_dims(rows, 0))
         weights = ops.cast(tokens, "float32")
         return ops.matmul(weights, flat) / ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1.0)
@@ -153,6 +154,18 @@ class RowPooling(keras.layers.Layer):
     def compute_output_spec(self, states: keras.KerasTensor, rows: Any, starts: keras.KerasTensor) -> keras.KerasTensor:
         """Float32 under every policy: the head is computed in float32."""
         return keras.KerasTensor((starts.shape[0], states.shape[-1]), dtype="float32")
+
+
+def _highest(flat: Any, rows: Any, count: Any) -> Any:
+    """The maximum of each row's tokens: float32 [T, D] and int32 [T] to [B, D]."""
+    if keras.backend.backend() != "jax":
+        return ops.segment_max(flat, rows, count + 1)[1:]
+    # JAX gives the gradient to the tokens that equal the maximum. XLA may compute them again, rounded otherwise: then
+    # none does, and the gradient is lost. So the place of the maximum is found first, and only its value has one.
+    fixed = ops.expand_dims(ops.stop_gradient(flat), 0)
+    own = ops.equal(ops.reshape(rows, (1, -1, 1)), ops.reshape(ops.arange(1, count + 1, dtype="int32"), (-1, 1, 1)))
+    places = ops.argmax(ops.where(own, fixed, -np.inf), axis=1)
+    return ops.take_along_axis(flat, places, axis=0)
 
 
 class ComparedRows(keras.layers.Layer):

@@ -13,7 +13,7 @@ import tiny_checkpoints
 
 from models.build import build_model
 from models.config import EncoderConfig, PresetConfig
-from models.network.packed import APART, packed_model
+from models.network.packed import APART, RowPooling, packed_model
 from models.presets.preset import preset_tokenizer
 from models.training.packed.lines import Lines, lay_out, write_lines
 from tflite.host.tokenizer import Tokenizer
@@ -156,3 +156,21 @@ def test_no_row_sees_its_neighbour() -> None:
     kept = [i for i in range(12) if i not in (2, 3, 5)]
     np.testing.assert_array_equal(before[kept], after[kept])
     assert (before[[2, 3, 5]] != after[[2, 3, 5]]).any(axis=1).all()
+
+
+def test_the_maximum_by_its_place_has_the_value_and_the_gradient_of_the_maximum(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """JAX takes the former, because XLA's rounding can lose the gradient of the latter."""
+    states = tf.Variable(np.random.default_rng(0).normal(size=(3, 5, 4)).astype("float32"))
+    numbers = tf.constant([[1, 1, 1, 2, 0], [3, 3, 3, 3, 3], [4, 4, 0, 0, 0]])  # of 5 rows, the last without tokens
+    found = []
+    for backend in ("tensorflow", "jax"):
+        monkeypatch.setattr(keras.backend, "backend", lambda name=backend: name)
+        with tf.GradientTape() as tape:
+            pooled = RowPooling("max").call(states, numbers, tf.zeros(5, tf.int32))
+            loss = tf.reduce_sum(pooled * tf.reshape(tf.range(20.0), (5, 4)))
+        found.append((pooled.numpy(), tape.gradient(loss, states).numpy()))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert np.count_nonzero(found[1][1]) == 4 * 4 - 1  # one token for each of four rows and columns; one weight is 0
