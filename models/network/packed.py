@@ -13,13 +13,13 @@ is row 2 i + k there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import keras_hub
-import numpy as np
 from keras import ops
 
 from models.network.head import find_head
@@ -147,13 +147,17 @@ class RowPooling(keras.layers.Layer):
             # Row 0 is the padding. A row without tokens has no maximum; that of its numbers is then negative.
             seen = ops.segment_max(rows, rows, count + 1)[1:]
             return ops.where(ops.expand_dims(seen, 1) > 0, _highest(flat, rows, count), 0.0)
-        tokens = ops.equal(ops.expand_dims(ops.arange(1, count + 1, dtype="int32"), 1), ops.expand_dims(rows, 0))
-        weights = ops.cast(tokens, "float32")
+        weights = ops.cast(_own_tokens(rows, count), "float32")
         return ops.matmul(weights, flat) / ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1.0)
 
     def compute_output_spec(self, states: keras.KerasTensor, rows: Any, starts: keras.KerasTensor) -> keras.KerasTensor:
         """Float32 under every policy: the head is computed in float32."""
         return keras.KerasTensor((starts.shape[0], states.shape[-1]), dtype="float32")
+
+
+def _own_tokens(rows: Any, count: Any) -> Any:
+    """Which tokens are a row's: int32 [T] to bool [B, T]."""
+    return ops.equal(ops.expand_dims(ops.arange(1, count + 1, dtype="int32"), 1), ops.expand_dims(rows, 0))
 
 
 def _highest(flat: Any, rows: Any, count: Any) -> Any:
@@ -162,9 +166,8 @@ def _highest(flat: Any, rows: Any, count: Any) -> Any:
         return ops.segment_max(flat, rows, count + 1)[1:]
     # JAX gives the gradient to the tokens that equal the maximum. XLA may compute them again, rounded otherwise: then
     # none does, and the gradient is lost. So the place of the maximum is found first, and only its value has one.
-    fixed = ops.expand_dims(ops.stop_gradient(flat), 0)
-    own = ops.equal(ops.reshape(rows, (1, -1, 1)), ops.reshape(ops.arange(1, count + 1, dtype="int32"), (-1, 1, 1)))
-    places = ops.argmax(ops.where(own, fixed, -np.inf), axis=1)
+    own = ops.expand_dims(_own_tokens(rows, count), 2)
+    places = ops.argmax(ops.where(own, ops.stop_gradient(flat), -math.inf), axis=1)
     return ops.take_along_axis(flat, places, axis=0)
 
 

@@ -98,12 +98,11 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         for key in sorted({*before, *after})
         if before.get(key) != after.get(key) and not ("rows" in changed and f"{section}.{key}" in _BY_ROWS)
     ]
-    causes = [
-        _WORDS[name] for name in ("code", "versions", "architecture", "labels", "tokenizer", "rows") if name in changed
-    ]
+    *causing, first, last = _WORDS
+    causes = [_WORDS[name] for name in causing if name in changed]
     others = [name for name in changed if name not in _WORDS]
     if not (found or causes or others):
-        causes = [_WORDS[name] for name in ("weights", "batches") if name in changed][:1]
+        causes = [_WORDS[name] for name in (first, last) if name in changed][:1]
     return found + causes + others
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import math
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -62,12 +63,13 @@ class HalvedWeights:
         if not self._halved:
             return
         for variable in self._halved:
-            exact = np.fromfile(self._file, np.float32, int(np.prod(variable.shape)))
-            if exact.size != int(np.prod(variable.shape)):  # a file system that forgets files without a name
+            size = math.prod(variable.shape)
+            exact = np.fromfile(self._file, np.float32, size)
+            if exact.size != size:  # a file system that forgets files without a name
                 raise TrainingError(
                     "the exact values of the weights that are not trained are lost",
                     got=f"{exact.size:,} numbers of {variable.path} in the file that held them",
-                    expected=f"{int(np.prod(variable.shape)):,}",
+                    expected=f"{size:,}",
                     fix="set train.precision to float32, which does not need the file, and run again",
                 )
             _set(variable, exact.reshape(variable.shape), "float32")
@@ -81,7 +83,7 @@ def _write(folder: Path | None, variables: Sequence[Any]) -> IO[bytes]:
     Raises:
         OSError: the folder is not writable, or less than twice the file's size is free.
     """
-    size = sum(4 * int(np.prod(variable.shape)) for variable in variables)
+    size = sum(4 * math.prod(variable.shape) for variable in variables)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     if (free := shutil.disk_usage(folder or tempfile.gettempdir()).free) < 2 * size:  # others write there, too
