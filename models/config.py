@@ -14,6 +14,8 @@ from tflite.host.prediction import TaskType
 
 CONFIG_FILE = "transom.json"
 """In a model's `assets.extra`: its configuration, as JSON."""
+REPORT_FILE = "training.json"
+"""There: the report of its training, see `models.training.training_report`."""
 
 Rows = Annotated[int, Field(ge=1)]
 # Rates near 1 would drop everything.

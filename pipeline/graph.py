@@ -26,7 +26,7 @@ from components.steps.trainer import Trainer
 from components.steps.transform import Transform
 from models.config import ModelConfig, ModelsConfig, PresetConfig
 from models.presets.preset_files import resolve_preset
-from models.training.elsewhere.given_packages import environment_key
+from models.training.elsewhere.installed_packages import environment_key
 from models.training.eval_metrics import deciding_metric
 from pipeline import project_names
 from pipeline.config import ProjectConfig

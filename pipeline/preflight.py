@@ -20,7 +20,7 @@ from components.data.values.numbers import NumberColumn
 from components.evaluation.slices import MISSING, NO_LABEL, length_slices
 from components.evaluation.thresholds import LABEL_SLICE, LENGTH_SLICE, check_metrics, possible_columns
 from models.errors import ConfigError, DataError
-from models.training.elsewhere.given_packages import check_backend
+from models.training.elsewhere.installed_packages import check_backend
 from pipeline.config import ProjectConfig
 from pipeline.paths import Paths
 from pipeline.preflight_folders import check_folders
@@ -96,6 +96,13 @@ def _check_preset(config: ProjectConfig, base: Path) -> None:
     preset = resolve_preset(config.model.preset, base)
     info, settings = describe_preset(preset), config.tokenizer
     check_layers(config.model, info)
+    if info.num_heads % config.train.shards:
+        raise ConfigError(
+            "train.shards",
+            got=f"{config.train.shards}, for preset {preset!r}",
+            expected=f"a divisor of its number of attention heads, which is {info.num_heads}",
+            fix="change train.shards",
+        )
     tokenizer = preset_tokenizer(preset, settings.max_length, mediapipe_compatible=settings.mediapipe_compatible)
     if config.task.text_pair is not None:
         encodes_apart(config.model, info, tokenizer)

@@ -117,10 +117,15 @@ class Float32Model:
             replace(manifest, report={**manifest.report, **report}),
             tokenizer=restored.tokenizer,
             labels=restored.labels,
-            card=replace(card, description=card.description or f"Transom model, {restored.task.type}."),
+            card=replace(card, description=card.description or _description(restored)),
             texts=[row.text for row in first],
             pairs=[row.pair or "" for row in first] if restored.task.text_pair is not None else None,
         )
+
+
+def _description(restored: RestoredModel) -> str:
+    trained = f", trained on {restored.framework}" if restored.framework else ""
+    return f"Transom model, {restored.task.type}{trained}."
 
 
 def export_bundle(

@@ -19,7 +19,7 @@ from components.fingerprint import fingerprint
 from components.preset_fingerprint import describe_checked_preset
 from components.tfx_step import Step, StepExecutor, StepRun
 from components.training_messages import explain_interrupted_export, log_progress
-from models.config import CONFIG_FILE, ModelsConfig, TaskConfig
+from models.config import CONFIG_FILE, REPORT_FILE, ModelsConfig, TaskConfig
 from models.presets.architecture import ARCHITECTURE_FILE
 from models.presets.backbones import merge_lora
 from models.saved.export import export_saved_model
@@ -35,7 +35,6 @@ from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
 
 USER_LOG, PROGRESS_LOG = logging.getLogger("transom"), logging.getLogger("transom.progress")
-REPORT_FILE = "training.json"
 # The code that affects a training's result: a checkpoint of other code is not used.
 _TRAINING_CODE = ("models.training.training_run", "models.build")
 _EXPORTING_CODE = ("models.saved.export",)
@@ -138,7 +137,7 @@ class Trainer(Step, executor=Executor):
         """`config` is the dump of a ModelsConfig, with `evaluation.calibrate`; all its keys are stored with the model.
 
         `preset`: a digest of the preset's files, see `components.preset_fingerprint`. `backend`: of the environment of
-        another framework than TensorFlow, see `models.training.elsewhere.given_packages.environment_key`.
+        another framework than TensorFlow, see `models.training.elsewhere.installed_packages.environment_key`.
         """
         super().__init__(
             examples=examples,

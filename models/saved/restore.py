@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from models.build import build_model
-from models.config import CONFIG_FILE, ModelsConfig, PresetConfig, TaskConfig
+from models.config import CONFIG_FILE, REPORT_FILE, ModelsConfig, PresetConfig, TaskConfig
 from models.errors import ModelError, PresetError
 from models.presets.architecture import ARCHITECTURE_FILE, Architecture
 from models.presets.backbones import disable_lora
@@ -36,6 +36,8 @@ class RestoredModel:
     task: TaskConfig
     stored: Mapping[str, Any] = field(default_factory=dict)
     """The whole stored configuration."""
+    framework: str = ""
+    """What trained it, such as "jax 0.10.2"; empty if that is not known."""
 
     def predict(self, texts: Sequence[bytes], pairs: Sequence[bytes] | None = None) -> dict[str, np.ndarray]:
         """Predicts eagerly with the Keras model; see `models.saved.postprocessing` for the keys.
@@ -107,7 +109,16 @@ def restore(folder: Path | str) -> RestoredModel:
     )
     disable_lora(model)
     _assign(model, checkpoint, Path(folder))
-    return RestoredModel(model, tokenizer, labels, config.task, stored)
+    return RestoredModel(model, tokenizer, labels, config.task, stored, _framework(extra))
+
+
+def _framework(extra: Path) -> str:
+    """From the report of the training, which exports of earlier versions lack."""
+    try:
+        report = json.loads((extra / REPORT_FILE).read_text(encoding="utf-8"))
+        return str(report.get("framework", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
 
 
 def _look_up(config: PresetConfig, folder: Path) -> Architecture:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from models.training.loop import Loop
     from models.training.packed.packed_batches import PackedBatches
 
+_WITH_XLA = {True: "with XLA", False: "without XLA", "parts": "with XLA in parts", "auto": "with XLA"}
+
 
 class TensorBoardWriter:
     """TensorBoard event files: `train` by optimizer step, `eval` by epoch; writes nothing without a folder."""
@@ -52,6 +54,24 @@ def peak_memory_mb() -> float:
     """Peak main memory of this process in MB (10^6 bytes)."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def describe_start(loop: Loop, chosen: Mapping[str, str]) -> str:
+    """One line: what trains, on which devices, and how it computes.
+
+    Args:
+        chosen: reasons for what `auto` came to: "precision_because", "xla_because".
+    """
+
+    def reason(name: str) -> str:
+        return f" ({chosen[name]})" if name in chosen else ""
+
+    config, devices = loop.config, loop.devices
+    several = f" with {len(devices.names)} devices ({devices.strategy_name})" if len(devices.names) > 1 else ""
+    text = f"training on {framework_version()}{several} in {config.precision}{reason('precision_because')}"
+    if config.backend == "tensorflow":
+        text += f", {_WITH_XLA[config.xla]}{reason('xla_because')}"
+    return text
 
 
 def describe_end(loop: Loop) -> str:

@@ -28,7 +28,7 @@ from models.training.start.head_start import start_head, starts_with_head
 from models.training.start.linear_fit import fit_linear
 from models.training.token_rows import TokenRows
 from models.training.training_checks import check_rows
-from models.training.training_report import describe_end, make_report
+from models.training.training_report import describe_end, describe_start, make_report
 from models.training.variables.frozen_weights import HalvedWeights
 from models.training.variables.used_tokens import count_vectors, give_back, keep_used, used_tokens
 from models.training_config import TrainConfig
@@ -170,6 +170,7 @@ def train(
             loop.preparing = "the tuning on pairs of rows"
         elif starts_with_head(task, preset=preset):
             loop.prepare, loop.preparing = partial(start_head, loop), "the start of the head"
+        loop.on_note(describe_start(loop, chosen))
         with devices.running():
             loop.run(checkpoint_dir, log_dir, resume_key or {})
         for note in (describe_end(loop), *loop.calibration.notes):

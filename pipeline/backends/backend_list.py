@@ -19,7 +19,7 @@ from models.training.elsewhere.environments import (
     locked_version,
     python_variable,
 )
-from models.training.elsewhere.given_packages import package_versions
+from models.training.elsewhere.installed_packages import describe_damage, package_versions
 from pipeline.terminal.columns import aligned
 from tflite.host.json_text import to_json
 
@@ -35,6 +35,7 @@ class Backend:
         state: for people.
         place: its environment's folder, or the given interpreter; None if it is not installed.
         size: bytes on disk; None if it is not in an environment of its own.
+        damage: what its environment lacks; empty if nothing.
     """
 
     framework: str
@@ -43,6 +44,7 @@ class Backend:
     place: Path | None = None
     size: int | None = None
     is_installed: bool = True
+    damage: str = ""
 
 
 def print_backends(*, as_json: bool) -> None:
@@ -68,7 +70,9 @@ def _backend(framework: str) -> Backend:
     own = environment(framework)
     if not own.version:
         return Backend(framework, locked_version(framework), "not installed", is_installed=False)
-    return Backend(framework, own.version, "installed", own.folder, _size(own.folder))
+    damage = describe_damage(own)
+    state = "damaged" if damage else "installed"
+    return Backend(framework, own.version, state, own.folder, _size(own.folder), not damage, damage)
 
 
 def _lines(found: list[Backend]) -> Iterator[str]:
@@ -80,6 +84,9 @@ def _lines(found: list[Backend]) -> Iterator[str]:
             where = f"to install: {install_command(one.framework)}   ({COSTS[one.framework]})"
         rows.append((one.framework, one.version, one.state, size, where))
     yield from aligned(rows)
+    for one in (each for each in found if each.damage):
+        yield ""
+        yield f"{one.framework}: {one.damage}; `{install_command(one.framework)}` makes its environment anew"
     for framework in FRAMEWORKS:
         former = former_environments(framework)
         if former:
@@ -97,6 +104,7 @@ def _json_line(one: Backend) -> str:
         "state": one.state,
         "where": None if one.place is None else str(one.place),
         "bytes": one.size,
+        "damage": one.damage or None,
     }
     if one.framework in FRAMEWORKS:
         values["install"] = install_command(one.framework)

@@ -33,6 +33,7 @@ from models.training.elsewhere.environments import (
     locked_version,
     python_variable,
 )
+from models.training.elsewhere.installed_packages import describe_damage, package_versions
 from models.training.progress import format_duration
 from pipeline.backends.installer_errors import installer_error
 from pipeline.runs.interruption import interruptible
@@ -54,7 +55,7 @@ print(importlib.metadata.version("{framework}"), keras.__version__)
 
 
 def install(framework: str, say: Say, *, verbose: bool = False) -> None:
-    """Makes the environment of a framework, unless it is there.
+    """Makes the environment of a framework, unless it is there and whole.
 
     Args:
         say: receives each line about what is being done.
@@ -67,14 +68,18 @@ def install(framework: str, say: Say, *, verbose: bool = False) -> None:
         Interrupted: a signal ended it.
     """
     found = environment(framework)
-    if not found.version:  # a finished one may be in a folder that only another user can write, as in an image
+    if not _is_whole(found):  # a whole one may be in a folder that only another user can write, as in an image
         with _alone(framework, found.folder):
             found = environment(framework)
-            if not found.version:
+            if not _is_whole(found):
                 _install(framework, found, say, verbose)
                 return
     say(f"{framework} {found.version} is installed already, in {found.folder}")
     _tell_variable(framework, say)
+
+
+def _is_whole(found: Environment) -> bool:
+    return bool(found.version) and not describe_damage(found)
 
 
 def remove(framework: str, say: Say, *, former_only: bool = False) -> None:
@@ -119,6 +124,7 @@ def _install(framework: str, target: Environment, say: Say, verbose: bool) -> No
                 raise installer_error(framework, folder, output)
             version, keras = output.split()[-2:]
             (folder / READY).write_text(f"{version}\n", encoding="utf-8")
+            package_versions.cache_clear()  # another interpreter was there
     except KeyboardInterrupt:
         raise Interrupted(
             f"installing {framework}, after {format_duration(time.monotonic() - begin)}",

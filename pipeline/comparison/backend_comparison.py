@@ -13,9 +13,10 @@ from models.config import ModelsConfig
 from models.errors import TransomError
 from models.runtime import cpu_facts
 from models.training.elsewhere.environments import COSTS, FRAMEWORKS, install_command, interpreter
-from models.training.elsewhere.given_packages import check_backend
+from models.training.elsewhere.installed_packages import check_backend
 from models.training.progress import Progress, format_duration
-from pipeline.comparison.measurement import Measurement, advice, table
+from pipeline.comparison.measurement import Measurement, advice, doubts, table
+from pipeline.comparison.other_load import busy_cores
 from pipeline.config import ProjectConfig
 from pipeline.configuration.loading import load
 from pipeline.paths import Paths
@@ -49,17 +50,18 @@ def compare(config_file: Path, overrides: list[str], *, steps: int, as_json: boo
     errors: dict[str, Exception] = {}
     with temporary_folder() as folder, captured_output(paths.output / LOG_NAME, as_json, verbose) as view:
         sample = _sample(config, paths, outputs, folder, steps)
+        busy = [busy_cores()]
         for framework, python in interpreters.items():
-            with view.step(framework):
-                try:
+            try:
+                with view.step(framework):
                     measured.append(sample.run(framework, python, lambda progress: view.progress(_note(progress))))
-                except (TransomError, OSError, ValueError) as error:
-                    errors[framework] = error
-            if framework in errors:
-                view.say(f"{framework} did not train: {error_text(errors[framework])}")
+            except (TransomError, OSError, ValueError) as error:
+                errors[framework] = error
+                view.say(f"{framework} did not train: {error_text(error)}")
+            busy.append(busy_cores())
         if not measured:
             raise next(iter(errors.values()))
-        _tell(view, config, paths, sample, measured, errors)
+        _tell(view, config, paths, sample, measured, errors, max(busy))
     return 0
 
 
@@ -100,12 +102,15 @@ def _tell(
     sample: SampledTraining,
     measured: list[Measurement],
     errors: dict[str, Exception],
+    busy: float,
 ) -> None:
+    """`busy`: cores that other programs used at most, before, between or after the trainings."""
     facts, pick = cpu_facts(), advice(measured, config.train.backend)
     result: dict[str, Any] = {
         "event": "comparison",
         "time": time.strftime("%Y-%m-%d %H:%M:%S"),
         "machine": facts,
+        "cores_busy_otherwise": busy,
         "rows": sample.rows,
         "batch_size": config.train.batch_size,
         "measured": [asdict(each) for each in measured],
@@ -115,7 +120,7 @@ def _tell(
     if view.as_json:
         view.show(result)
     else:
-        for line in _lines(facts, sample, measured, pick):
+        for line in _lines(facts, sample, measured, pick, busy):
             view.say(line)
     file = paths.output / FILE_NAME
     try:
@@ -127,12 +132,15 @@ def _tell(
         view.say(f"also in {file}")
 
 
-def _lines(facts: dict[str, Any], sample: SampledTraining, measured: list[Measurement], pick: str) -> Iterator[str]:
+def _lines(
+    facts: dict[str, Any], sample: SampledTraining, measured: list[Measurement], pick: str, busy: float
+) -> Iterator[str]:
     yield ""
     yield f"{measured[0].steps} steps on {sample.rows} of your rows; {facts['cpu']}, {facts['cores']} cores"
     yield from table(measured)
     yield ""
     yield pick
+    yield from doubts(measured, busy)
     known = {each.framework for each in measured}
     for framework in (name for name in FRAMEWORKS if name not in known and interpreter(name) is None):
         yield f"not installed: {framework}; `{install_command(framework)}` makes its environment ({COSTS[framework]})"

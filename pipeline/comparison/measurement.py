@@ -11,6 +11,7 @@ from pipeline.terminal.columns import aligned
 
 # A change of framework for less is not worth another environment: measurements differ by as much from run to run.
 _WORTHWHILE = 0.1
+_FEW_CORES = 0.25  # that the system itself and idle programs may use
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,13 @@ def table(measured: Sequence[Measurement]) -> Iterator[str]:
             *(
                 (
                     f"{each.framework} {each.version}",
-                    f"{each.tokens_per_second:,.0f}",
+                    f"{_rounded(each.tokens_per_second):,}",
                     format_duration(each.start_seconds),
                     format_duration(each.first_step_seconds),
                     _memory(each),
                     each.precision,
-                    "-" if each.eval_loss is None else f"{each.eval_loss:.4f}",
-                    "-" if each.whole_seconds is None else f"about {format_duration(each.whole_seconds)}",
+                    "-" if each.eval_loss is None else f"{each.eval_loss:.3f}",
+                    "-" if each.whole_seconds is None else f"about {_two_digits(each.whole_seconds)}",
                     ", ".join(each.devices),
                 )
                 for each in measured
@@ -96,8 +97,33 @@ def advice(measured: Sequence[Measurement], configured: str) -> str:
         return f"keep train.backend: {best}: the next takes {second / times[best]:.2f} times as long"
     if saved < _WORTHWHILE:
         return f"keep train.backend: {configured}: {best} would save only {saved:.0%} of the time"
-    before, after = (format_duration(times[framework]) for framework in (configured, best))
+    before, after = (_two_digits(times[framework]) for framework in (configured, best))
     return f"set train.backend: {best}: your training takes about {after} instead of {before}"
+
+
+def doubts(measured: Sequence[Measurement], busy: float) -> Iterator[str]:
+    """What makes the figures less than comparable, a sentence each.
+
+    Args:
+        busy: cores that other programs used meanwhile.
+    """
+    if busy > _FEW_CORES:
+        yield (
+            f"warning: other programs kept {busy:.1f} cores busy: the figures, and their order, may be wrong; "
+            "compare again on an idle machine"
+        )
+    if len({each.precision for each in measured}) > 1:
+        each = ", ".join(f"{one.framework} in {one.precision}" for one in measured)
+        yield f"note: they computed in different precisions ({each}); with train.precision: float32, all use the same"
+
+
+def _rounded(value: float) -> int:
+    """With three significant digits: another measurement would change the next one."""
+    return int(float(f"{value:.3g}"))
+
+
+def _two_digits(seconds: float) -> str:
+    return format_duration(float(f"{seconds:.2g}"))
 
 
 def _memory(one: Measurement) -> str:

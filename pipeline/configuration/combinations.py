@@ -153,7 +153,7 @@ def _training(config: ProjectConfig) -> Iterator[Problem]:
         yield Problem(
             "train.xla", str(train.xla).lower(), "true, because a TPU runs only code compiled by XLA", "remove it"
         )
-    yield from _devices(train)
+    yield from _devices(train, None if isinstance(config.model, PresetConfig) else config.model.num_heads)
     if train.backend != "tensorflow":
         why = f"train.backend is {train.backend}"
         yield from _unused_settings(config, ("train.xla", "train.onednn"), why)
@@ -169,7 +169,8 @@ def _training(config: ProjectConfig) -> Iterator[Problem]:
         )
 
 
-def _devices(train: TrainConfig) -> Iterator[Problem]:
+def _devices(train: TrainConfig, heads: int | None) -> Iterator[Problem]:
+    """`heads`: the encoder's attention heads, if the configuration says how many."""
     if train.strategy == "tpu" and train.backend != "tensorflow":
         expected = f"auto, none or mirrored: with train.backend {train.backend}, there is no TPU strategy"
         yield Problem("train.strategy", "'tpu'", expected, "remove it")
@@ -181,6 +182,8 @@ def _devices(train: TrainConfig) -> Iterator[Problem]:
     elif train.devices is not None and train.devices % train.shards:
         expected = f"a divisor of train.devices, which is {train.devices}"
         yield Problem("train.shards", str(train.shards), expected)
+    elif heads is not None and heads % train.shards:
+        yield Problem("train.shards", str(train.shards), f"a divisor of model.num_heads, which is {heads}")
     if (train.devices or 1) > 1 and train.strategy in ("none", "tpu"):
         uses = "one device" if train.strategy == "none" else "the whole TPU"
         expected = f"nothing: train.strategy {train.strategy} uses {uses}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
 from collections.abc import Iterable
 from dataclasses import replace
@@ -17,6 +18,7 @@ from models.config import EncoderConfig, PresetConfig
 from models.errors import ConfigError
 from pipeline import project_names
 from pipeline.config import ProjectConfig
+from pipeline.configuration import other_names
 from pipeline.configuration.combinations import clashes
 from pipeline.configuration.overrides import apply_override
 from pipeline.configuration.setting_keys import Problem, as_written, keys_below
@@ -153,6 +155,8 @@ def _problem(raw: dict[str, Any], detail: ErrorDetails) -> Problem:
         known = keys_below(location[:-1], raw)
         close = difflib.get_close_matches(location[-1], known, n=1)
         fix = f"did you mean `{close[0]}`?" if close else "remove it"
+        if location[-1] in other_names.KEYS:
+            fix = f"write `{other_names.KEYS[location[-1]]}`"
         return Problem(key, "a key that Transom does not know", "one of " + ", ".join(known), fix)
     if kind == "missing":
         return Problem(key, "no such key", "this key", "`transom schema` describes it")
@@ -170,7 +174,17 @@ def _problem(raw: dict[str, Any], detail: ErrorDetails) -> Problem:
         return Problem(key, got, project_names.MEANING, f"use {project_names.name_from_text(detail['input'])}")
     if kind == "string_pattern_mismatch":
         return Problem(key, got, f"a text of the form {detail['ctx']['pattern']}")
-    return Problem(key, got, _EXPECTED.get(kind, message))
+    return Problem(key, got, _EXPECTED.get(kind, message), _meant(detail))
+
+
+def _meant(detail: ErrorDetails) -> str:
+    """Which of a few possible values was probably meant; "" if none, or if there are others than these."""
+    if detail["type"] != "literal_error":
+        return ""
+    given, known = str(detail["input"]).lower(), re.findall(r"'([^']*)'", detail["ctx"]["expected"])
+    close = difflib.get_close_matches(given, known, n=1)
+    meant = close[0] if close else other_names.VALUES.get(given)
+    return f"did you mean {meant}?" if meant in known else ""
 
 
 def _other_model(location: list[str], raw: dict[str, Any]) -> tuple[str, str, str] | None:

@@ -52,7 +52,7 @@ def suggest_preset(inferred: InferredTask, *, split: bool) -> SuggestedPreset:
         return SuggestedPreset(preset, False, reason)
     minutes *= _APART if inferred.text_pair else 1
     seem = "pretrained on English" if language else "if the texts are English"
-    reason = f"{seem}, {better}; trains {_duration(minutes)}"
+    reason = f"{seem}, {better}; the training takes {_duration(minutes)}"
     if MINILM.folder is None:
         return SuggestedPreset(MINILM.name, False, f"{reason}; to install it: {MINILM.install}")
     longest = _MINUTES_OF_PAIRS if inferred.text_pair else _MINUTES

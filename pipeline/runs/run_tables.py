@@ -106,16 +106,26 @@ _XLA = {True: "on", False: "off", "parts": "in parts"}
 
 
 def _training(report: Mapping[str, Any]) -> str:
+    numbers, epochs, devices = report["parameters"], report["epochs"], report["devices"]
+    total, trained = (_millions(numbers[name]) for name in ("total", "trainable"))
     parts = [
-        f"{report['parameters']['total'] / 1e6:.1f} M parameters",
-        f"{report['epochs']} epochs (best: {report['best_epoch']})",
+        f"on {report['framework']}",
+        f"{total} parameters" + ("" if trained == total else f" ({trained} trained)"),
+        "1 epoch" if epochs == 1 else f"{epochs} epochs (best: {report['best_epoch']})",
         f"{report['tokens_per_second']:,.0f} tokens/s",
-        f"strategy {report['strategy']} x {report['replicas']}",
-        f"XLA {_XLA[report['xla']]}",
-        f"oneDNN {report['onednn']}",
         str(report["precision"]),
     ]
+    if len(devices) > 1:
+        parts.insert(1, f"{len(devices)} devices ({report['strategy']})")
+    if report["framework"].startswith("tensorflow"):
+        parts.append(f"XLA {_XLA[report['xla']]}")
+    if report["onednn"] == "off":
+        parts.append("oneDNN off")
     return "\ntraining: " + ", ".join(parts)
+
+
+def _millions(number: int) -> str:
+    return f"{number / 1e6:.1f} M" if number >= 1e5 else f"{number:,}"
 
 
 def _metrics(evaluation: Mapping[str, Any]) -> Table:

@@ -203,6 +203,8 @@ def test_a_preset_whose_vocabulary_cannot_be_used(folder: Path) -> None:
     for more in ({"num_layers": 2}, {"freeze": 2}):
         with pytest.raises(PresetError, match=rf"model\.{next(iter(more))} is more than"):
             check(folder, model={"preset": "weights", **more}, tokenizer={"max_length": 16})
+    with pytest.raises(ConfigError, match=r"train\.shards\n.*3, for preset 'weights'\n.*heads, which is 2"):
+        check(folder, model={"preset": "weights"}, tokenizer={"max_length": 16}, train={"backend": "jax", "shards": 3})
     check(folder, model={"preset": "weights"}, tokenizer={"max_length": 16, "mediapipe_compatible": True})
     (weights / "vocab.txt").write_text("[UNK]\n[PAD]\n[CLS]\n[SEP]\na\nb\n")
     with pytest.raises(

@@ -8,8 +8,10 @@ On PyTorch, several devices have a process each: this one starts the others, whi
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import traceback
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -35,13 +37,14 @@ def main(folder: Path, output: int) -> int:
         request = Request.load(folder)
         with replica_processes(_count(request), folder, messages.stopped) as others:
             _train(request, folder, messages, others)
-    except (TransomError, KeyboardInterrupt) as error:
+    except (TransomError, OSError, KeyboardInterrupt) as error:
         messages.stopped(error)
-        if first:
-            return 1
-        if isinstance(error, TransomError):
+        if isinstance(error, OSError):
+            with contextlib.suppress(OSError):  # the disk may be full
+                traceback.print_exc()
+        elif isinstance(error, TransomError) and not first:
             sys.stderr.write(f"{error}\n")
-            return 1
+        return 1 if first or not isinstance(error, KeyboardInterrupt) else 0
     return 0
 
 
@@ -51,7 +54,7 @@ def _count(request: Request) -> int:
         return 1
     from models.training.frameworks.torch_group import count_processes
 
-    return count_processes(request.config.train.strategy, request.config.train.devices)
+    return count_processes(request.config.train)
 
 
 def _train(request: Request, folder: Path, messages: Messages, others: list[int]) -> None:

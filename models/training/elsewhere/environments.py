@@ -157,7 +157,7 @@ def require_interpreter(framework: str) -> Path:
     if found := interpreter(framework):
         return found
     raise TrainingError(
-        f"training on {framework}",
+        f"train.backend is {framework}",
         got=f"no environment with {framework} {locked_version(framework)} in {backends_folder()}",
         expected=f"one, or an interpreter that {python_variable(framework)} names",
         fix=f"`{install_command(framework)}` makes one ({COSTS[framework]})",

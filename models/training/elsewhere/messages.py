@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import IO, Any
@@ -33,11 +34,14 @@ class Messages:
         """The last message of a training that came to its end."""
         self._write({"finished": values})
 
-    def stopped(self, error: TransomError | KeyboardInterrupt) -> None:
+    def stopped(self, error: TransomError | OSError | KeyboardInterrupt) -> None:
         """The last message of a training that did not."""
         if isinstance(error, TransomError):
             parts = {name: getattr(error, name) for name in _PARTS}
             self._write({"error": {"kind": type(error).__name__, **parts}})
+        elif isinstance(error, OSError):
+            file = None if error.filename is None else os.fsdecode(error.filename)
+            self._write({"os_error": [error.errno, error.strerror or str(error), file]})
         elif isinstance(error, Interrupted):
             self._write({"interrupted": {name: getattr(error, name) for name in _INTERRUPTION}})
         else:
@@ -57,7 +61,7 @@ def receive(
         What the child finished with; None if it ended without a last message.
 
     Raises:
-        TransomError: the child's.
+        TransomError, OSError: the child's.
         KeyboardInterrupt: a signal has ended the child's training; an Interrupted, once it had begun.
     """
     for line in stream:
@@ -75,6 +79,8 @@ def receive(
             parts = message["error"]
             kind: type[TransomError] = getattr(errors, parts.pop("kind"), TransomError)
             raise kind(**parts)
+        elif "os_error" in message:
+            raise OSError(*message["os_error"])
         elif "interrupted" in message:
             interruption = message["interrupted"]
             raise Interrupted(**interruption) if interruption else KeyboardInterrupt

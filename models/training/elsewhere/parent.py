@@ -24,17 +24,16 @@ from models.training.elsewhere.handover import INITIAL, TRAINED, load_weights, s
 from models.training.elsewhere.messages import receive
 from models.training.progress import Progress
 from models.training.resuming.checkpoint import KeptCheckpoint
-from models.training.resuming.stopping import stoppable
+from models.training.resuming.stopping import is_main_thread, stoppable
 from models.training.training_request import Request
 from models.training.training_run import TrainedModel
 from tflite.host.labels import LabelSpace
 
 # The child has libraries of its own. So it gets these two packages alone, not the folder that they are installed in.
 _START = """
-import importlib.util, os, pathlib, signal, sys
+import importlib.util, os, pathlib, sys
 output = os.dup(1)
 os.dup2(2, 1)  # what the imports print is no message
-signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored in the parent
 for package in sys.argv[2:]:
     where = pathlib.Path(package)
     spec = importlib.util.spec_from_file_location(
@@ -73,6 +72,7 @@ def train_elsewhere(
 
     Raises:
         TransomError: the child's; a TrainingError if it ended without one.
+        OSError: the child's: a full disk, above all.
         Interrupted: a signal ended the training; a checkpoint keeps its state.
     """
     backend = request.config.train.backend
@@ -122,7 +122,7 @@ def _child(interpreter: Path, backend: str, folder: Path) -> Iterator[subprocess
     command = tied_to_parent(
         [str(interpreter), *_isolation(interpreter), "-c", _START.format(child=child.__name__), str(folder), *packages]
     )
-    with (folder / _OUTPUT).open("wb") as output:
+    with (folder / _OUTPUT).open("wb") as output, _interruptible_children():
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -140,6 +140,22 @@ def _child(interpreter: Path, backend: str, folder: Path) -> Iterator[subprocess
             process.wait()
             if printed := _printed(folder):
                 logger.warning("printed by the training on %s:\n%s", backend, printed)
+
+
+@contextlib.contextmanager
+def _interruptible_children() -> Iterator[None]:
+    """Within the block, a child that is started hears SIGINT from its beginning, also where this process ignores it.
+
+    A program inherits that a signal is ignored, but no handler.
+    """
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN or not is_main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda number, frame: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _isolation(interpreter: Path) -> list[str]:

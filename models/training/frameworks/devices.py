@@ -13,6 +13,8 @@ from models.errors import TrainingError
 from models.training.frameworks.process_group import OneProcess, ProcessGroup
 from models.training_config import TrainConfig, Xla
 
+_PARTS_OF_ANY_CPU = 8
+
 
 @dataclass(frozen=True)
 class TrainingDevices:
@@ -149,7 +151,7 @@ def _torch(config: TrainConfig) -> TrainingDevices:
 
     from models.training.frameworks.torch_group import count_processes, join
 
-    wanted, group = count_processes(config.strategy, config.devices), join()
+    wanted, group = count_processes(config), join()
     if group is None:
         if wanted > 1 and config.devices is not None:
             raise TrainingError(
@@ -164,10 +166,26 @@ def _torch(config: TrainConfig) -> TrainingDevices:
     return TrainingDevices("mirrored", None, names, group.size, group=group)
 
 
-def too_few_devices(wanted: int, most: int, got: str) -> TrainingError:
-    """The error for a `train.devices` of more than there are."""
+def check_cpu_parts(config: TrainConfig) -> None:
+    """Checks that the CPU, the device of this machine, is not to be divided into far more parts than it has cores.
+
+    A few more than cores show that a training works on several devices. But each has the model, or a part of it, and
+    threads of its own.
+
+    Raises:
+        TrainingError: `train.devices`, or `train.shards` without it, is too large.
+    """
+    cores = runtime.usable_cores()
+    most, wanted = max(_PARTS_OF_ANY_CPU, cores), config.devices or config.shards
+    if wanted > most:
+        got = f"a CPU of {cores} core{'' if cores == 1 else 's'}, and no other device"
+        raise too_few_devices(wanted, most, got, key="devices" if config.devices else "shards")
+
+
+def too_few_devices(wanted: int, most: int, got: str, key: str = "devices") -> TrainingError:
+    """The error for a `train.devices` (or other key) of more than there are."""
     return TrainingError(
-        f"train.devices is {wanted}", got=got, expected=f"at most {most}", fix="lower train.devices, or remove it"
+        f"train.{key} is {wanted}", got=got, expected=f"at most {most}", fix=f"lower train.{key}, or remove it"
     )
 
 

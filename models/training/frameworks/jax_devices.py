@@ -12,7 +12,7 @@ import numpy as np
 
 from models.errors import TrainingError
 from models.training.batches import Features
-from models.training.frameworks.devices import TrainingDevices, too_few_devices
+from models.training.frameworks.devices import TrainingDevices, check_cpu_parts, too_few_devices
 from models.training_config import TrainConfig
 
 COPIES, PARTS = "copies", "parts"
@@ -31,6 +31,8 @@ def find_devices(config: TrainConfig) -> list[Any]:
             jax.config.update("jax_num_cpu_devices", parts)
     found = jax.devices()
     on_cpu = found[0].platform == "cpu"
+    if on_cpu:
+        check_cpu_parts(config)
     if config.devices is not None and len(found) < config.devices:
         kind = "parts of the CPU" if on_cpu else found[0].device_kind
         raise too_few_devices(config.devices, len(found), f"{len(found)} {kind}")

@@ -7,7 +7,7 @@ import contextlib
 import tensorflow as tf
 
 from models.errors import TrainingError
-from models.training.frameworks.devices import TrainingDevices, too_few_devices
+from models.training.frameworks.devices import TrainingDevices, check_cpu_parts, too_few_devices
 from models.training_config import TrainConfig
 
 
@@ -39,6 +39,7 @@ def _has_gpu() -> bool:
 def _cpus(config: TrainConfig) -> list[str]:
     """The CPU, as so many logical devices as are wanted; all that there are if `mirrored` does not say how many."""
     if config.devices is not None:
+        check_cpu_parts(config)
         parts = [tf.config.LogicalDeviceConfiguration()] * config.devices
         # It fails where TensorFlow has its devices already: then there must be enough of them.
         with contextlib.suppress(RuntimeError, ValueError):

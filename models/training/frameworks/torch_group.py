@@ -12,8 +12,9 @@ from torch import distributed
 
 from models.errors import TrainingError
 from models.runtime import usable_cores
-from models.training.frameworks.devices import too_few_devices
+from models.training.frameworks.devices import check_cpu_parts, too_few_devices
 from models.training.frameworks.process_group import LOCAL_RANK, LOCAL_SIZE, RANK, RENDEZVOUS, SIZE
+from models.training_config import TrainConfig
 
 Value = TypeVar("Value")
 
@@ -95,13 +96,15 @@ def join() -> TorchGroup | None:
     return TorchGroup()
 
 
-def count_processes(strategy: str, devices: int | None) -> int:
-    """The processes for `TrainConfig.strategy` and `TrainConfig.devices` on this machine: one for each device.
+def count_processes(config: TrainConfig) -> int:
+    """The processes that train together on this machine: one for each device.
 
     Raises:
-        TrainingError: there are fewer GPUs.
+        TrainingError: there are fewer GPUs, or far fewer cores.
     """
-    gpus = torch.cuda.device_count()
-    if gpus and (devices or 0) > gpus:
-        raise too_few_devices(devices or 0, gpus, f"{gpus} GPUs on this machine")
-    return 1 if strategy == "none" else devices or gpus or 1
+    gpus, wanted = torch.cuda.device_count(), config.devices or 0
+    if gpus and wanted > gpus:
+        raise too_few_devices(wanted, gpus, f"{gpus} GPUs on this machine")
+    if not gpus:
+        check_cpu_parts(config)
+    return 1 if config.strategy == "none" else wanted or gpus or 1

@@ -81,11 +81,14 @@ class PackedBatches:
 
     @cached_property
     def long_batches(self) -> int:
-        """Batches of an epoch that the longest rows have for themselves."""
-        if self.seed != _PLANNING_SEED:
-            return replace(self, seed=_PLANNING_SEED).long_batches
+        """Batches of an epoch that the longest rows have for themselves.
+
+        Neither the seed nor the number of replicas decides it, so that every number of them trains on the same batches.
+        """
+        if (self.seed, self.replicas, self.multiple) != (_PLANNING_SEED, 1, 1):
+            return replace(self, seed=_PLANNING_SEED, replicas=1, multiple=1).long_batches
         shape, count, width = self._plan(self._deal(self._by_length(0), 0), _TRIED_BATCHES), len(self), self.needs.width
-        tokens = float(self.rows.lengths.mean()) * len(self.rows) / count / self.replicas
+        tokens = float(self.rows.lengths.mean()) * len(self.rows) / count
         if count == 1 or tokens / (shape.lines.count * shape.lines.length) >= _FULL:
             return 0
         best, least = 0, count * shape.cost(width)

@@ -229,19 +229,15 @@ class Checkpoints:
                     path.unlink(missing_ok=True)
 
     def _why_there_is_none(self) -> str:
-        """Why this training has no checkpoint: there is none at all, or only those of other trainings."""
+        """Why this training has none of the checkpoints that are there; "" if there are none."""
         assert self._directory is not None
         others = [each for each in folders.stored_checkpoints(self._directory) if each.folder != self.folder]
         found = folders.nearest(others, self._resume_key)
         if found is None:
-            return (
-                "no checkpoint of an interrupted training can be read"
-                if others
-                else "there is no earlier training to continue"
-            )
+            return "no checkpoint of an interrupted training can be read" if others else ""
         other, differs = found
-        why = describe_differences(differs)
-        return f"the checkpoint of {other.when} (step {other.step}) belongs to another training and is kept: {why}"
+        which = f"the checkpoint of {other.when} (step {other.step})"
+        return f"{which} belongs to another training and is kept; what differs: {describe_differences(differs)}"
 
     def keep_best(self, variables: Sequence[Any], *, final: bool = False) -> None:
         """Keeps the best epoch's weights in memory; the next `save` writes them next to the checkpoint.

@@ -34,6 +34,11 @@ class StopRequest:
             raise StopRequested
 
 
+def is_main_thread() -> bool:
+    """Whether this thread may set the handlers of signals."""
+    return threading.current_thread() is threading.main_thread()
+
+
 def usual_handlers() -> dict[signal.Signals, Any]:
     """The current handlers of `SIGNALS`, without ignored signals, which must stay ignored (`nohup`)."""
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
@@ -49,7 +54,7 @@ def stoppable(on_request: Callable[[], None] = lambda: None) -> Iterator[StopReq
     Outside the main thread nothing changes.
     """
     stop = StopRequest()
-    if threading.current_thread() is not threading.main_thread():
+    if not is_main_thread():
         yield stop
         return
     before = usual_handlers()
@@ -81,7 +86,7 @@ def _run_handler(handler: Any, number: int, frame: FrameType | None) -> None:
 @contextlib.contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
     """Ends the block with a TimeoutError after this many seconds; only in the main thread."""
-    if threading.current_thread() is not threading.main_thread():
+    if not is_main_thread():
         yield
         return
 

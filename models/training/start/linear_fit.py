@@ -57,7 +57,7 @@ def fit_linear(
         return future
     if on_note is not None:
         count = count_fitted(layer, rows)
-        on_note(f"a linear model is fitted to {count} row{'' if count == 1 else 's'}")
+        on_note(f"a linear model is fitted to {count:,} row{'' if count == 1 else 's'}")
     work = partial(_fit, layer, rows, evaluation, **options)
     if not in_background:
         future.set_result(work())

@@ -38,6 +38,25 @@ def test_a_line_for_each_framework(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_a_damaged_environment_does_not_count_as_installed(
+    backends: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    python = environment_folder("jax") / "bin" / "python"
+    python.unlink()
+    python.symlink_to("/bin/false")
+    print_backends(as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].split()[:3] == ["jax", "1.2", "damaged"]
+    assert (
+        lines[-1]
+        == f"jax: {python} does not answer as Python; `transom backends install jax` makes its environment anew"
+    )
+    print_backends(as_json=True)
+    jax = json.loads(capsys.readouterr().out.splitlines()[1])
+    assert jax["installed"] is False
+    assert jax["damage"] == f"{python} does not answer as Python"
+
+
 def test_a_line_of_json_for_each_framework(backends: Path, capsys: pytest.CaptureFixture[str]) -> None:
     former = backends / "torch-0123456789ab-py3.11"
     former.mkdir()
@@ -54,6 +73,7 @@ def test_a_line_of_json_for_each_framework(backends: Path, capsys: pytest.Captur
         "where": str(environment_folder("jax")),
         "install": "transom backends install jax",
         "former": [],
+        "damage": None,
     }
     assert (torch["installed"], torch["where"], torch["former"]) == (False, None, [str(former)])
 

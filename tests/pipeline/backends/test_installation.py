@@ -87,6 +87,13 @@ def test_it_is_made_once_and_removed(
     install("jax", said.append)
     assert said[-1] == f"training on jax does not use it while TRANSOM_JAX_PYTHON is set, to {sys.executable}"
 
+    (module,) = folder.glob("lib/python*/site-packages/keras_hub.py")
+    (gone,) = folder.glob("lib/python*/site-packages/keras/backend.py")
+    gone.unlink()
+    install("jax", said.append)
+    assert gone.is_file(), "a damaged one is made anew"
+    assert module.is_file()
+
     former = backends / "jax-0123456789ab-py3.11"
     former.mkdir()
     remove("jax", said.append, former_only=True)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.comparison.measurement import Measurement, advice, table
+from pipeline.comparison.measurement import Measurement, advice, doubts, table
 
 TENSORFLOW = Measurement(
     framework="tensorflow",
@@ -36,7 +36,7 @@ def test_a_line_for_each_framework() -> None:
     assert first.split() == [
         "tensorflow",
         "2.21.0",
-        "1,234",
+        "1,230",
         "8",
         "s",
         "1",
@@ -46,13 +46,30 @@ def test_a_line_for_each_framework() -> None:
         "1.4",
         "GB",
         "float32",
-        "0.6900",
+        "0.690",
         "about",
         "16",
         "min",
         "cpu:0",
     ]
     assert "  1.4 GB + 2.0 GB  float32    -          -  " in second
+
+
+def test_figures_have_no_more_digits_than_another_measurement_would_repeat() -> None:
+    one = replace(TENSORFLOW, tokens_per_second=12_345.6, whole_seconds=47.4)
+    assert "12,300" in list(table([one]))[1]
+    assert "about 47 s" in list(table([one]))[1]
+    assert "about 2 min 10 s" in list(table([replace(one, whole_seconds=129.7)]))[1]
+    assert "about 2 h 08 min" in list(table([replace(one, whole_seconds=7_654.0)]))[1]
+
+
+def test_a_busy_machine_and_different_precisions_are_told() -> None:
+    measured = faster(0.5)
+    assert list(doubts(measured, 0.1)) == []
+    (busy,) = doubts(measured, 1.26)
+    assert busy.startswith("warning: other programs kept 1.3 cores busy")
+    (mixed,) = doubts([replace(TENSORFLOW, precision="mixed_bfloat16"), measured[1]], 0.0)
+    assert "(tensorflow in mixed_bfloat16, jax in float32); with train.precision: float32" in mixed
 
 
 @pytest.mark.parametrize(

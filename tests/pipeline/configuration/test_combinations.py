@@ -61,6 +61,11 @@ def configure(folder: Path, **groups: Any) -> Any:
         ({"train.backend": "torch", "train.shards": 2}, "train.shards", "each device has the whole model"),
         ({"train.backend": "jax", "train.shards": 2, "train.devices": 3}, "train.shards", "a divisor of train.devices"),
         ({"train.backend": "jax", "train.shards": 2, "train.strategy": "none"}, "train.shards", "1, with"),
+        (
+            {"train.backend": "jax", "train.shards": 3, "model.num_heads": 4, "model.width": 64},
+            "train.shards",
+            "a divisor of model.num_heads, which is 4",
+        ),
         ({"train.devices": 2, "train.strategy": "none"}, "train.devices", "uses one device"),
         ({"train.backend": "torch", "train.xla": False}, "train.xla", "nothing, because train.backend is torch"),
         ({"train.class_weights": {" a": 2.0}}, "train.class_weights", "write 'a'"),

@@ -58,6 +58,11 @@ def test_a_configuration_cannot_be_changed(write) -> None:
     [
         ("data: {path: a.csv}\ntrain: {epocs: 3}\n", ("train.epocs", "does not know", "did you mean `epochs`?")),
         ("data: {path: a.csv}\ntrain: {epochs: many}\n", ("train.epochs", "'many'", "a whole number")),
+        ("data: {path: a.csv}\ntrain: {fp16: true}\n", ("train.fp16", "write `train.precision: mixed_float16`")),
+        ("data: {path: a.csv}\ntrain: {backend: pytorch}\n", ("train.backend", "'pytorch'", "did you mean torch?")),
+        ("data: {path: a.csv}\ntrain: {precision: bf16}\n", ("train.precision", "did you mean mixed_bfloat16?")),
+        ("data: {path: a.csv}\ntrain: {precision: full}\n", ("train.precision", "did you mean float32?")),
+        ("data: {path: a.csv}\ntrain: {metric: f2}\n", ("train.metric", "'f2'")),
         (
             "data: {path: a.csv}\ntrain: {xla: partz}\n",
             ("train.xla\n", "'partz'", "'auto' or 'parts', or true or false"),

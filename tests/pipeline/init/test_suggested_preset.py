@@ -61,9 +61,10 @@ def test_a_training_that_would_take_long_is_only_proposed(tmp_path: Path, monkey
     monkeypatch.setattr(suggested_preset, "_MINUTES", 2)
     single = infer_text(tmp_path, ENGLISH * 3, rows=2_000)
     assert config_of(single).model.type == "encoder"
-    assert "#   preset: minilm-l6    # pretrained on English, more accurate than from scratch; trains about 3" in single
+    better = "pretrained on English, more accurate than from scratch"
+    assert f"#   preset: minilm-l6    # {better}; the training takes about 3" in single
     pairs = infer_text(tmp_path, ENGLISH * 2, rows=2_000, pairs=True, name="u.csv")
-    assert "trains about 8" in pairs
+    assert "the training takes about 8" in pairs
     assert config_of(pairs).model.type == "preset"
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import io
+import re
 
 import pytest
 
@@ -34,6 +36,11 @@ def test_errors_and_interruptions_arrive_as_they_were() -> None:
     with pytest.raises(TrainingError) as raised:
         _receive(written.getvalue())
     assert raised.value.render() == error.render()
+    written = io.StringIO()
+    Messages(written).stopped(OSError(errno.ENOSPC, "No space left on device", "/a/file"))
+    with pytest.raises(OSError, match=re.escape("[Errno 28] No space left on device: '/a/file'")) as full:
+        _receive(written.getvalue())
+    assert full.value.errno == errno.ENOSPC
     written = io.StringIO()
     Messages(written).stopped(Interrupted("training", kept="much", lost="little", then="it goes on"))
     with pytest.raises(Interrupted, match="training"):

@@ -5,6 +5,7 @@ The child runs TensorFlow here, as this process does: JAX and PyTorch differ in 
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -169,6 +170,36 @@ def test_an_error_of_the_child_is_the_parents(
     if damage is not None:
         assert "printed by the training on tensorflow:\n" in caplog.text
         assert "Traceback" in caplog.text
+
+
+def test_the_operating_systems_error_in_the_child_is_the_parents(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = stored_training.store(tmp_path)
+    (request.train_rows / "token_ids.npy").unlink()
+    with pytest.raises(FileNotFoundError, match=r"token_ids\.npy") as caught:
+        stored_training.fit(request, tmp_path)
+    assert caught.value.errno == errno.ENOENT
+    assert "Traceback" in caplog.text
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_request_before_the_child_is_ready_is_heard_also_where_ctrl_c_is_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    def build(request: Request) -> keras.Model:
+        signal.raise_signal(number)  # as the child starts
+        return before(request)
+
+    request, before = stored_training.store(tmp_path, epochs=1000, early_stopping=1000), Request.build
+    monkeypatch.setattr(Request, "build", build)
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            stored_training.fit(request, tmp_path)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def test_an_error_of_the_parent_ends_the_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

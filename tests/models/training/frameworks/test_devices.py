@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from models import runtime
 from models.errors import TrainingError
-from models.training.frameworks.devices import TrainingDevices, choose_devices
+from models.training.frameworks.devices import TrainingDevices, check_cpu_parts, choose_devices
 from models.training_config import TrainConfig
 
 
@@ -39,6 +39,20 @@ def test_the_default_precision_depends_on_the_device_and_the_model(
     found, why = devices.choose_precision(preset=preset)
     assert found == precision
     assert why
+
+
+@pytest.mark.parametrize(("cores", "most"), [(1, 8), (2, 8), (64, 64)])
+def test_a_cpu_is_not_divided_into_far_more_parts_than_it_has_cores(
+    cores: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "usable_cores", lambda: cores)
+    check_cpu_parts(TrainConfig(devices=most))
+    check_cpu_parts(TrainConfig(backend="jax", shards=most))
+    with pytest.raises(TrainingError, match=f"train.devices is {most + 1}") as caught:
+        check_cpu_parts(TrainConfig(devices=most + 1))
+    assert caught.value.expected == f"at most {most}"
+    with pytest.raises(TrainingError, match=f"train.shards is {most + 1}"):
+        check_cpu_parts(TrainConfig(backend="jax", shards=most + 1))
 
 
 def test_a_missing_tpu_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

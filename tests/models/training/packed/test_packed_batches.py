@@ -101,6 +101,20 @@ def test_few_long_rows_do_not_make_all_batches_long(replicas: int) -> None:
     assert sorted(computed)[-2] < 800 * replicas
 
 
+@pytest.mark.parametrize("batch_size", [8, 16, 32])
+@pytest.mark.parametrize("sigma", [0.3, 0.6, 1.0])
+def test_any_number_of_devices_trains_on_the_same_batches(sigma: float, batch_size: int) -> None:
+    lengths = np.clip(np.random.default_rng(0).lognormal(2.7, sigma, 1000).astype(int), 2, 512).tolist()
+    alone = PackedBatches(rows(lengths), batch_size, 0, PackingNeeds(width=384), seed=3)
+    for devices in ({"multiple": 8}, {"multiple": 3}, {"replicas": 2}, {"replicas": 4}, {"replicas": 8}):
+        together = replace(alone, **devices)
+        assert together.long_batches == alone.long_batches
+        for epoch in (0, 1):
+            for one, other in zip(alone.order(epoch), together.order(epoch), strict=True):
+                assert sorted(one) == sorted(other)
+                assert sum(len(part.rows) for part in together.make_batches(other)) == len(other)
+
+
 @pytest.mark.parametrize("sigma", [0.3, 1.0])
 def test_the_longer_the_tail_the_more_shapes_but_little_padding(sigma: float) -> None:
     lengths = np.clip(np.random.default_rng(0).lognormal(3, sigma, 4000).astype(int), 2, 512).tolist()

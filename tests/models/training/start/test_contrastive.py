@@ -98,7 +98,7 @@ def test_tuning_separates_the_labels_and_sets_the_head(tiny: ModuleType) -> None
     assert json.loads(json.dumps(report)) == report
     assert (report["rows_per_label"], report["labels"], report["rows"], report["steps"]) == (20.0, 2, 8, 50)
     assert report["last_loss"] < report["first_loss"]
-    assert notes[0].startswith("20 rows per label: the encoder is first tuned on pairs of rows for 50 steps")
+    assert notes[1].startswith("20 rows per label: the encoder is first tuned on pairs of rows for 50 steps")
     assert [(p.step, p.steps) for p in updates if p.epoch == 0][-1] == (50, 50)
     plain = tiny.fit(**FEW, train_config={**config, "contrastive": "off"}).report
     assert plain["contrastive"] is None

@@ -1,9 +1,11 @@
-"""What is installed beside the interpreter that an environment variable names (standard library only)."""
+"""What is installed beside an interpreter, and whether it is still whole (standard library only)."""
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +15,8 @@ from pathlib import Path
 from models.child_processes import tied_to_parent
 from models.errors import TrainingError
 from models.training.elsewhere.environments import (
+    Environment,
+    environment,
     given_interpreter,
     install_command,
     lock_digest,
@@ -28,17 +32,25 @@ found = [(each.metadata["Name"], each.version) for each in importlib.metadata.di
 print("\\n" + json.dumps([("python", "%d.%d" % sys.version_info[:2]), *found]))
 """
 _SECONDS = 120
+_NEEDED = (".py", ".so")  # to import a package; the name of a library may end with its version
 
 
 def check_backend(framework: str) -> None:
-    """Checks that there is an interpreter to train with, and that a given one has the packages.
+    """Checks that there is an interpreter to train with, and that it has the packages.
 
     Raises:
-        TrainingError: there is none, or it lacks packages.
+        TrainingError: there is none, or it lacks packages or files.
         ConfigError: the environment variable names no program.
     """
     python = require_interpreter(framework)
     if given_interpreter(framework) is None:
+        if damage := describe_damage(environment(framework)):
+            raise TrainingError(
+                f"train.backend is {framework}",
+                got=f"a damaged environment: {damage}",
+                expected="all that was installed there",
+                fix=f"`{install_command(framework)}` makes it anew",
+            )
         return
     found = package_versions(python)
     lacks = [
@@ -49,7 +61,7 @@ def check_backend(framework: str) -> None:
     if lacks:
         got = f"{python}, which lacks " + ", ".join(lacks) if found else f"{python}, which does not answer as Python"
         raise TrainingError(
-            f"training on {framework}",
+            f"train.backend is {framework}",
             got=got,
             expected=f"an interpreter with the packages of {requirements_file(framework)}",
             fix=f"install them there, or unset {python_variable(framework)} and run `{install_command(framework)}`",
@@ -92,6 +104,40 @@ def package_versions(python: Path) -> dict[str, str]:
     for name, version in found:
         versions.setdefault(_normalized(name or ""), version)
     return versions
+
+
+def describe_damage(found: Environment) -> str:
+    """What an environment that was ready lacks, for people; empty if it is whole.
+
+    Every distribution lists its files with their sizes (Python packaging specification, "Recording installed
+    projects"). Their contents are not read: what damages an environment, a full disk, a tidied cache or an interrupted
+    copy, leaves files short or missing.
+    """
+    if not package_versions(found.python):
+        return f"{found.python} does not answer as Python"
+    bad = [path for folder in found.folder.glob("lib/python*/site-packages") for path in _damaged_files(folder)]
+    if not bad:
+        return ""
+    others = f" and {len(bad) - 1:,} more" if len(bad) > 1 else ""
+    return f"{bad[0]}{others}, missing or not as long as when it was installed"
+
+
+def _damaged_files(folder: Path) -> list[str]:
+    bad = []
+    for record in sorted(folder.glob("*.dist-info/RECORD")):
+        with record.open(encoding="utf-8", newline="") as table:
+            for path, _, size in csv.reader(table):
+                needed = path.endswith(_NEEDED) or ".so." in path
+                if needed and size and not _has_size(folder / path, int(size)):
+                    bad.append(os.path.normpath(folder / path))
+    return bad
+
+
+def _has_size(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except OSError:
+        return False
 
 
 def _normalized(name: str) -> str:

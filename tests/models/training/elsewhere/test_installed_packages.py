@@ -8,9 +8,15 @@ from pathlib import Path
 import pytest
 
 from models.errors import TrainingError
-from models.training.elsewhere import given_packages
-from models.training.elsewhere.environments import FRAMEWORKS, lock_digest, lock_file
-from models.training.elsewhere.given_packages import (
+from models.training.elsewhere import installed_packages
+from models.training.elsewhere.environments import (
+    FRAMEWORKS,
+    READY,
+    environment_folder,
+    lock_digest,
+    lock_file,
+)
+from models.training.elsewhere.installed_packages import (
     check_backend,
     environment_key,
     package_versions,
@@ -80,6 +86,53 @@ def test_a_given_interpreter_that_lacks_packages_is_refused(tmp_path: Path, monk
         check_backend("jax")
 
 
+def installed(python: str) -> Path:
+    """An environment of PyTorch with this interpreter, a module and a library."""
+    folder = environment_folder("torch")
+    packages = folder / "lib" / "python3.11" / "site-packages"
+    (packages / "torch-2.dist-info").mkdir(parents=True)
+    (packages / "torch").mkdir()
+    (folder / "bin").mkdir()
+    (folder / "bin" / "python").symlink_to(python)
+    lines = []
+    for name in ("torch/__init__.py", "torch/libtorch.so.2", "torch/notes.txt"):
+        (packages / name).write_text("12345")
+        lines.append(f"{name},sha256=0,5")
+    (packages / "torch-2.dist-info" / "RECORD").write_text("\n".join([*lines, "torch-2.dist-info/RECORD,,", ""]))
+    (folder / READY).write_text("2\n")
+    package_versions.cache_clear()
+    return packages / "torch"
+
+
+@pytest.mark.parametrize(
+    ("damaged", "words"),
+    [
+        (["torch/__init__.py"], "torch/__init__.py, missing or not as long"),
+        (["torch/libtorch.so.2"], "torch/libtorch.so.2, missing or not as long"),
+        (["torch/__init__.py", "torch/libtorch.so.2"], "torch/__init__.py and 1 more, missing or not as long"),
+    ],
+)
+@pytest.mark.parametrize("cut_off", [False, True])
+def test_a_damaged_environment_is_refused(damaged: list[str], words: str, cut_off: bool) -> None:
+    packages = installed(sys.executable).parent
+    (packages / "torch" / "notes.txt").unlink()
+    check_backend("torch")
+    for name in damaged:
+        if cut_off:
+            (packages / name).write_text("1")
+        else:
+            (packages / name).unlink()
+    with pytest.raises(TrainingError, match=words) as raised:
+        check_backend("torch")
+    assert raised.value.fix == "`transom backends install torch` makes it anew"
+
+
+def test_an_environment_whose_interpreter_does_not_run_is_refused() -> None:
+    installed("/bin/false")
+    with pytest.raises(TrainingError, match=r"a damaged environment: .*bin/python does not answer as Python"):
+        check_backend("torch")
+
+
 def test_an_upgraded_interpreter_trains_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert environment_key("torch") == lock_digest("torch")
     packages = dict.fromkeys(required_packages("torch"), "1")
@@ -96,5 +149,5 @@ def test_an_upgraded_interpreter_trains_again(tmp_path: Path, monkeypatch: pytes
 def test_it_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     python = given(tmp_path, monkeypatch, {"torch": "1"})
     assert package_versions(python)["torch"] == "1", "the first one is imported"
-    monkeypatch.setattr(given_packages.subprocess, "run", None)
+    monkeypatch.setattr(installed_packages.subprocess, "run", None)
     assert package_versions(python)["torch"] == "1"
