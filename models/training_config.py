@@ -67,7 +67,7 @@ class TrainConfig(ConfigSection):
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     """Keras dtype policy of the computation. With a mixed one, trained weights are float32, and those that are not
     trained (LoRA, `model.freeze`) are kept in half precision while the others are trained. `auto`: mixed_bfloat16 on
-    a TPU, and with TensorFlow for a preset on a CPU that multiplies in bfloat16 (AVX512-BF16, AMX); else float32."""
+    a TPU, and with TensorFlow for a preset on a CPU that is faster in it (AMX; AMD's AVX512-BF16); else float32."""
     strategy: Literal["auto", "none", "mirrored", "tpu"] = "auto"
     """`mirrored`: every device has a copy of the model and trains on a share of each batch. `auto`: that if there are
     several devices, else none. On a single device, `mirrored` means none."""

@@ -99,7 +99,7 @@ def _check_preset(config: ProjectConfig, base: Path) -> None:
     if info.num_heads % config.train.shards:
         raise ConfigError(
             "train.shards",
-            got=f"{config.train.shards}, for preset {preset!r}",
+            got=f"{config.train.shards}, for preset {config.model.preset!r}",
             expected=f"a divisor of its number of attention heads, which is {info.num_heads}",
             fix="change train.shards",
         )

@@ -117,26 +117,37 @@ def attend_to_itself(
     else:
         query, key, value = ops.unstack(joined, 3, axis=2)
         query, key, value = (ops.transpose(x, (0, 2, 1, 3)) for x in (rotary(query), rotary(key), value))
-    query = query * ops.cast(1.0 / math.sqrt(size), query.dtype)
-    scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
-    weights = _training_weights(scores, ops.expand_dims(mask, 1), dropout)
+    scale = 1.0 / math.sqrt(size)
+    if not is_fusing():
+        query, scale = query * ops.cast(scale, query.dtype), 1.0
+    weights = _training_weights(_products(query, key), ops.expand_dims(mask, 1), dropout, scale)
     attended = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
     kernel = ops.reshape(output.kernel, (heads * size, -1))
     attended = ops.matmul(ops.reshape(attended, (-1, heads * size)), kernel) + output.bias
     return ops.reshape(attended, (lines, length, output.bias.shape[0]))
 
 
-def _training_weights(scores: Any, mask: Any, dropout: Any) -> Any:
+def _products(query: Any, key: Any) -> Any:
+    """[..., T, H] and [..., S, H] to the products of each query and each key, [..., T, S]."""
+    if keras.backend.backend() == "tensorflow":  # it would write the transposed keys
+        import tensorflow as tf
+
+        return tf.matmul(query, key, transpose_b=True)
+    return ops.matmul(query, ops.swapaxes(key, -1, -2))
+
+
+def _training_weights(scores: Any, mask: Any, dropout: Any, scale: float) -> Any:
     if is_fusing() and isinstance(dropout, LeanDropout) and dropout.drops:
-        return fuse(_dropped_softmax, scores, mask, dropout.next_seed(), rate=dropout.rate)
+        return fuse(_dropped_softmax, scores, mask, dropout.next_seed(), scale=scale, rate=dropout.rate)
     if is_fusing():
-        return dropout(fuse(_added_softmax, scores, mask))
-    return dropout(ops.cast(_added_softmax(ops.cast(scores, "float32"), mask), scores.dtype))
+        return dropout(fuse(_added_softmax, scores, mask, scale=scale))
+    return dropout(ops.cast(_added_softmax(ops.cast(scores, "float32"), mask, scale), scores.dtype))
 
 
-def _added_softmax(scores: Any, mask: Any) -> Any:
-    return ops.softmax(scores + (ops.cast(mask, "float32") - 1.0) * 1e9, axis=-1)
+def _added_softmax(scores: Any, mask: Any, scale: float) -> Any:
+    scaled = scores if scale == 1.0 else scores * scale
+    return ops.softmax(scaled + (ops.cast(mask, "float32") - 1.0) * 1e9, axis=-1)
 
 
-def _dropped_softmax(scores: Any, mask: Any, seed: Any, rate: float) -> Any:
-    return drop(_added_softmax(scores, mask), seed, rate)
+def _dropped_softmax(scores: Any, mask: Any, seed: Any, scale: float, rate: float) -> Any:
+    return drop(_added_softmax(scores, mask, scale), seed, rate)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from components.beam_errors import decode_error
 from models import compile_cache
 from models.errors import GateError, NotBlessedError, TransomError
-from models.runtime import prepare
+from models.runtime import one_thread_per_operation, prepare
 from pipeline import preflight
 from pipeline.config import ProjectConfig
 from pipeline.configuration.loading import load
@@ -182,6 +182,7 @@ class _Recorder:
             why = "removed, or the project was moved"
             self.view.say(f"results of {', '.join(gone)} are missing ({why}): the steps that need them run again")
         prepare(config.train.onednn)
+        one_thread_per_operation()
         # TFX passes sys.argv to absl's flags, which do not know Transom's arguments.
         sys.argv = sys.argv[:1]
         from pipeline import graph

@@ -38,11 +38,11 @@ def main(folder: Path, output: int) -> int:
         with replica_processes(_count(request), folder, messages.stopped) as others:
             _train(request, folder, messages, others)
     except (TransomError, OSError, KeyboardInterrupt) as error:
-        messages.stopped(error)
         if isinstance(error, OSError):
             with contextlib.suppress(OSError):  # the disk may be full
                 traceback.print_exc()
-        elif isinstance(error, TransomError) and not first:
+        messages.stopped(error)
+        if isinstance(error, TransomError) and not first:
             sys.stderr.write(f"{error}\n")
         return 1 if first or not isinstance(error, KeyboardInterrupt) else 0
     return 0

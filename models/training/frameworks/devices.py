@@ -25,6 +25,7 @@ class TrainingDevices:
     names: tuple[str, ...]
     replicas: int = 1  # copies of the model
     shards: int = 1  # devices of a copy
+    shares: int = 1  # parts of a copy's batch that TensorFlow computes side by side, see `runtime.operations_at_once`
     group: ProcessGroup = field(default_factory=OneProcess)
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
@@ -38,9 +39,10 @@ class TrainingDevices:
     @property
     def packing(self) -> dict[str, int]:
         """Arguments of `PackedBatches`: JAX divides the lines of a batch itself, so that it needs a multiple; elsewhere
-        each copy of the model gets a share that is packed by itself."""
+        each share of a copy's batch is packed by itself."""
         divides = keras.backend.backend() == "jax"
-        return {"replicas": 1, "multiple": self.replicas} if divides else {"replicas": self.replicas}
+        parts = self.replicas * self.shares
+        return {"replicas": 1, "multiple": parts} if divides else {"replicas": parts}
 
     @property
     def mirrors_variables(self) -> bool:
@@ -62,9 +64,12 @@ class TrainingDevices:
             return "float32", "an accelerator"
         if runtime.onednn_state() == "off":
             return "float32", "a CPU without oneDNN"
-        units = [name for name in ("amx_bf16", "avx512_bf16") if name in runtime.cpu_facts()["features"]]
+        facts = runtime.cpu_facts()
+        units = [name for name in ("amx_bf16", "avx512_bf16") if name in facts["features"]]
         if not units:
             return "float32", "a CPU that does not multiply in bfloat16"
+        if units == ["avx512_bf16"] and facts["vendor"] == "GenuineIntel":
+            return "float32", "an Intel CPU without AMX, which multiplies faster in float32 than in bfloat16"
         if not preset:
             return "float32", "an encoder from scratch"
         return "mixed_bfloat16", f"a preset on a CPU with {units[0]}"
@@ -115,7 +120,8 @@ def default_device() -> TrainingDevices:
         return TrainingDevices("none", None, ())
     import tensorflow as tf
 
-    return TrainingDevices("none", tf.distribute.get_strategy(), ())
+    shares = 1 if tf.config.list_physical_devices("GPU") else runtime.operations_at_once()
+    return TrainingDevices("none", tf.distribute.get_strategy(), (), shares=shares)
 
 
 def peak_device_memory_mb() -> dict[str, float]:

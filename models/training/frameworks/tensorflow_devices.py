@@ -6,6 +6,7 @@ import contextlib
 
 import tensorflow as tf
 
+from models import runtime
 from models.errors import TrainingError
 from models.training.frameworks.devices import TrainingDevices, check_cpu_parts, too_few_devices
 from models.training_config import TrainConfig
@@ -28,7 +29,8 @@ def choose(config: TrainConfig) -> TrainingDevices:
     if len(names) > 1 and config.strategy != "none":
         strategy = tf.distribute.MirroredStrategy(names)
         return TrainingDevices("mirrored", strategy, tuple(names), strategy.num_replicas_in_sync)
-    return TrainingDevices("none", tf.distribute.get_strategy(), tuple(names[:1]))
+    shares = 1 if gpus else runtime.operations_at_once()
+    return TrainingDevices("none", tf.distribute.get_strategy(), tuple(names[:1]), shares=shares)
 
 
 def _has_gpu() -> bool:

@@ -41,13 +41,13 @@ class TensorFlowStep:
         accumulate: int,
         key: str | None = None,
     ) -> None:
-        self._network = network
+        self._network = _in_shares(network, devices.shares)
         self._model, self._optimizer, self._loss, self._devices = model, optimizer, loss, devices
         self._accumulate = accumulate
         self._parts, whole = xla == "parts", xla is True
         generators = seed_states(model)
         self._seeded, self._seeds = [variable for variable, _ in generators], [seed for _, seed in generators]
-        self._draws_per_pass = draws_per_pass(model)
+        self._draws_per_pass = draws_per_pass(model) * devices.shares
         self.traces = 0
         used = [*network.variables, *model.variables, *optimizer.variables]
         kept = kept_graphs(key, used)
@@ -147,7 +147,7 @@ class TensorFlowPredictor:
     """`models.training.frameworks.contract.Predictor` on TensorFlow, over all replicas."""
 
     def __init__(self, model: keras.Model, devices: TrainingDevices, *, xla: Xla, key: str | None = None) -> None:
-        self._model, self._devices = model, devices
+        self._network, self._devices = _in_shares(model, devices.shares), devices
         self.traces = 0
         kept = kept_graphs(key, model.variables)
         self._forward = _program("logits", self._logits, devices, xla is True, kept, self._count_trace)
@@ -156,7 +156,7 @@ class TensorFlowPredictor:
         self.traces += 1
 
     def _logits(self, features: Features) -> list[Any]:
-        return [self._model(features, training=False)]
+        return [self._network(features, training=False)]
 
     def __call__(self, features: Features) -> np.ndarray:
         """See `Predictor`."""
@@ -170,6 +170,21 @@ class TensorFlowPredictor:
 
         (logits,) = self._forward(*_scatter(values, self._devices))
         return np.concatenate([np.asarray(x, np.float32) for x in _results(logits, self._devices)])
+
+
+def _in_shares(network: keras.Model, count: int) -> Callable[..., Any]:
+    """The network, run on each of so many shares of its lines by itself.
+
+    TensorFlow runs what does not depend on each other side by side. Lines that cannot be divided are one share.
+    """
+
+    def run(features: Features, training: bool) -> Any:
+        if count == 1 or any(value.shape[0] % count for value in features.values()):
+            return network(features, training=training)
+        shares = [{name: tf.split(value, count)[i] for name, value in features.items()} for i in range(count)]
+        return tf.concat([network(share, training=training) for share in shares], axis=0)
+
+    return run
 
 
 def _program(

@@ -61,6 +61,7 @@ def training_key(loop: Loop, given: Mapping[str, Any]) -> dict[str, Any]:
             loop.devices.strategy_name,
             loop.devices.replicas,
             loop.devices.shards,
+            loop.devices.shares,
         ],
         "versions": versions(),
         **given,

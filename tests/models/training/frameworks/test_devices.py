@@ -34,7 +34,7 @@ def test_one_device_needs_no_mirror(name: str) -> None:
 def test_the_default_precision_depends_on_the_device_and_the_model(
     strategy: str, device: str, features: list[str], preset: bool, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtime, "cpu_facts", lambda: {"features": features})
+    monkeypatch.setattr(runtime, "cpu_facts", lambda: {"features": features, "vendor": "AuthenticAMD"})
     devices = TrainingDevices(strategy, tf.distribute.get_strategy(), (device,))
     found, why = devices.choose_precision(preset=preset)
     assert found == precision
@@ -53,6 +53,21 @@ def test_a_cpu_is_not_divided_into_far_more_parts_than_it_has_cores(
     assert caught.value.expected == f"at most {most}"
     with pytest.raises(TrainingError, match=f"train.shards is {most + 1}"):
         check_cpu_parts(TrainConfig(backend="jax", shards=most + 1))
+
+
+@pytest.mark.parametrize(
+    ("vendor", "features", "precision"),
+    [
+        ("GenuineIntel", ["avx512f", "avx512_bf16"], "float32"),  # at half the speed of float32
+        ("GenuineIntel", ["avx512f", "avx512_bf16", "amx_bf16"], "mixed_bfloat16"),
+        ("AuthenticAMD", ["avx512f", "avx512_bf16"], "mixed_bfloat16"),  # at twice that speed
+    ],
+)
+def test_the_default_precision_is_the_faster_one(
+    vendor: str, features: list[str], precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "cpu_facts", lambda: {"features": features, "vendor": vendor})
+    assert TrainingDevices("none", None, ("/device:CPU:0",)).choose_precision(preset=True)[0] == precision
 
 
 def test_a_missing_tpu_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +92,7 @@ def test_a_missing_tpu_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_xla_compiles_by_default_depends_on_the_device(
     name: str, features: list[str], preset: bool, precision: str, compiled: bool | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtime, "cpu_facts", lambda: {"features": features})
+    monkeypatch.setattr(runtime, "cpu_facts", lambda: {"features": features, "vendor": ""})
     devices = TrainingDevices("none", tf.distribute.get_strategy(), (name,))
     found, why = devices.choose_xla(preset=preset, precision=precision)
     assert found == compiled
@@ -85,7 +100,9 @@ def test_what_xla_compiles_by_default_depends_on_the_device(
 
 
 def test_the_report_says_what_was_chosen_and_why(tiny: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "cpu_facts", lambda: {"cpu": "a", "cores": 1, "features": ["avx512f", "amx_bf16"]})
+    monkeypatch.setattr(
+        runtime, "cpu_facts", lambda: {"cpu": "a", "vendor": "", "cores": 1, "features": ["avx512f", "amx_bf16"]}
+    )
     auto = {"xla": "auto", "precision": "auto", "contrastive": "off", "epochs": 1}
     chosen = tiny.fit(preset=True, train_config=auto).report
     assert (chosen["xla"], chosen["precision"]) == ("parts", "mixed_bfloat16")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,13 +23,17 @@ from tflite.host.tokenizer import Tokenizer
 TOKENIZER = Tokenizer("wordpiece", start_id=1, end_id=2, pad_id=0, unknown_id=3, vocabulary_size=10, max_length=20)
 
 
-def _step(tiny: ModuleType, *, dropout: float = 0.0, xla: bool = False, accumulate: int = 1) -> tuple[Any, TrainStep]:
+def _step(
+    tiny: ModuleType, *, dropout: float = 0.0, xla: Xla = False, accumulate: int = 1, shares: int = 1
+) -> tuple[Any, TrainStep]:
     keras.utils.set_random_seed(0)
     model = tiny.model(dropout=dropout)
     config = TrainConfig(learning_rate=0.01)
     loss = row_loss(TaskConfig(), config, tiny.labels(tiny.rows(8)))
     optimizer = make_optimizer(model, config, steps=10)
-    return model, make_step(model, optimizer, loss, default_device(), xla=xla, accumulate=accumulate)
+    return model, make_step(
+        model, optimizer, loss, replace(default_device(), shares=shares), xla=xla, accumulate=accumulate
+    )
 
 
 def _batches(tiny: ModuleType, count: int, size: int) -> list[Any]:
@@ -75,6 +80,37 @@ def test_a_batch_that_is_passed_in_parts_is_one_step(tiny: ModuleType, xla: Xla)
     parts = _batches(tiny, 8, 4)
     step(parts, _weights(parts), 0)
     np.testing.assert_allclose(_all(other), _all(model), atol=1e-5)
+
+
+@pytest.mark.parametrize("xla", [True, False, "parts"])
+def test_shares_of_a_batch_that_are_computed_side_by_side_are_one_step(tiny: ModuleType, xla: Xla) -> None:
+    (batch,) = _batches(tiny, 8, 8)
+    model, whole = _step(tiny, xla=xla)
+    one = whole([batch], _weights([batch]), 0)
+    for shares in (2, 4, 3):  # 8 rows cannot be divided by 3
+        other, step = _step(tiny, xla=xla, shares=shares)
+        result = step([batch], _weights([batch]), 0)
+        assert float(result.loss) == pytest.approx(float(one.loss), rel=1e-5)
+        assert float(result.gradient_norm) == pytest.approx(float(one.gradient_norm), rel=1e-4)
+        np.testing.assert_allclose(_all(other), _all(model), atol=1e-5)
+        logits, expected = (
+            make_predictor(other, replace(default_device(), shares=each), xla=xla)(batch.features)
+            for each in (shares, 1)
+        )
+        np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
+def test_shares_drop_other_units_than_each_other_and_than_the_next_step(tiny: ModuleType) -> None:
+    (batch,) = _batches(tiny, 8, 8)
+    features = {name: np.tile(value[:4], (2, 1)) for name, value in batch.features.items()}
+    twice = replace(batch, features=features, targets=np.tile(batch.targets[:4], 2))
+    halves = [np.repeat([1.0, 0.0], 4), np.repeat([0.0, 1.0], 4)]
+    losses = []
+    for weights, number in ((halves[0], 0), (halves[1], 0), (halves[0], 1), (halves[0], 0)):
+        _, step = _step(tiny, dropout=0.5, shares=2)
+        losses.append(float(step([twice], [weights], number).loss))
+    assert losses[0] == losses[3]
+    assert len(set(losses)) == 3
 
 
 def test_empty_rows_and_their_padding_change_nothing(tiny: ModuleType) -> None:
