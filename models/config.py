@@ -222,3 +222,8 @@ class ModelsConfig(ConfigSection):
         earlier = {"pair_encoding": "together"} if names_a_preset(sections["model"]) else {}
         sections["model"] = {"linear_rows": 0, **earlier, **sections["model"]}
         return ModelsConfig.model_validate(sections)
+
+
+def may_train_in_parts(model: ModelConfig, train: TrainConfig) -> bool:
+    """Whether XLA may compile this training in parts only, see `models.training.frameworks.devices`."""
+    return isinstance(model, PresetConfig) and train.backend == "tensorflow" and train.xla is not True

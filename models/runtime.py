@@ -62,17 +62,18 @@ def prepare(onednn: str = "auto") -> None:
 def one_thread_per_operation() -> None:
     """On two cores, has TensorFlow run two operations at once, each on one core, in all of this process.
 
-    A training then computes two halves of a batch side by side (`operations_at_once`), which keeps both cores busier,
-    and each core's data in its own cache, than if both work on one operation after the other (measured: "Training
-    speed" in benchmarks/README.md). It has no effect once TensorFlow has computed something, on a GPU, or if
-    TF_NUM_INTRAOP_THREADS says something else.
+    A training that XLA compiles only in parts then computes two halves of a batch side by side (`operations_at_once`).
+    That keeps both cores busier, and each core's data in its own cache, than if both work on one operation after the
+    other (measured: "Training speed" in benchmarks/README.md). It has no effect once TensorFlow has computed something,
+    on a GPU, on a CPU where XLA compiles all (`models.training.frameworks.devices`), or if TF_NUM_INTRAOP_THREADS asks
+    for something else.
     """
     import tensorflow as tf
 
-    asked = os.environ.get(_THREADS[0], "")
-    if usable_cores() != _CORES_FOR_HALVES or asked not in ("", str(_CORES_FOR_HALVES)):
+    facts, asked = cpu_facts(), os.environ.get(_THREADS[0], "")
+    if facts["cores"] != _CORES_FOR_HALVES or asked not in ("", str(_CORES_FOR_HALVES)):
         return
-    if tf.config.list_physical_devices("GPU"):
+    if "avx512f" not in facts["features"] or onednn_state() == "off" or tf.config.list_physical_devices("GPU"):
         return
     with contextlib.suppress(RuntimeError):  # it has its threads already
         tf.config.threading.set_inter_op_parallelism_threads(_CORES_FOR_HALVES)

@@ -19,9 +19,10 @@ from components.fingerprint import fingerprint
 from components.preset_fingerprint import describe_checked_preset
 from components.tfx_step import Step, StepExecutor, StepRun
 from components.training_messages import explain_interrupted_export, log_progress
-from models.config import CONFIG_FILE, REPORT_FILE, ModelsConfig, TaskConfig
+from models.config import CONFIG_FILE, REPORT_FILE, ModelsConfig, TaskConfig, may_train_in_parts
 from models.presets.architecture import ARCHITECTURE_FILE
 from models.presets.backbones import merge_lora
+from models.runtime import one_thread_per_operation
 from models.saved.export import export_saved_model
 from models.training.elsewhere.environments import require_interpreter
 from models.training.elsewhere.parent import train_elsewhere
@@ -61,6 +62,8 @@ class Executor(StepExecutor):
             folder = temporary / split
             return len(TokenRows.from_tfrecords(files, folder, outputs=labels.outputs, task=config.task.type))
 
+        if may_train_in_parts(config.model, config.train):
+            one_thread_per_operation()  # where no earlier step of this process has computed anything
         PROGRESS_LOG.info("reading the rows")
         code = fingerprint(*_TRAINING_CODE)
         counts = {split: store_rows(split) for split in ("train", "eval")}

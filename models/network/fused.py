@@ -18,6 +18,7 @@ import keras
 from keras import ops
 
 _FUSING: ContextVar[bool] = ContextVar("fusing", default=False)
+_LANE: ContextVar[int] = ContextVar("lane", default=0)
 
 
 @contextlib.contextmanager
@@ -28,6 +29,20 @@ def fusing(on: bool) -> Iterator[None]:
         yield
     finally:
         _FUSING.reset(token)
+
+
+@contextlib.contextmanager
+def lane(number: int) -> Iterator[None]:
+    """Within the block, what is fused gets programs of its own, for operations that run beside those of other lanes.
+
+    XLA's programs for CPUs must not run twice at once: where a sum is YNNPACK's, the second run builds another kernel
+    in a list that they share, and the process may crash (TensorFlow 2.21, `xla::cpu::EmitYnnSubgraph`).
+    """
+    token = _LANE.set(number)
+    try:
+        yield
+    finally:
+        _LANE.reset(token)
 
 
 def is_fusing() -> bool:
@@ -47,7 +62,7 @@ def fuse(function: Callable[..., Any], *tensors: Any, **settings: Any) -> Any:
     Returns:
         The result in the type of the first tensor.
     """
-    return _program(function, tuple(sorted(settings.items())))(*tensors)
+    return _program(function, tuple(sorted(settings.items())), _LANE.get())(*tensors)
 
 
 class FusedDense(keras.layers.Dense):
@@ -87,17 +102,15 @@ def _normalized(inputs: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
 
 
 @functools.cache
-def _program(function: Callable[..., Any], settings: tuple[tuple[str, Any], ...]) -> Callable[..., Any]:
+def _program(function: Callable[..., Any], settings: tuple[tuple[str, Any], ...], lane: int) -> Callable[..., Any]:
     import tensorflow as tf
 
     def wide(tensors: Any) -> list[Any]:
         return [tf.cast(x, tf.float32) if x.dtype.is_floating else x for x in tensors]
 
-    @tf.function(jit_compile=True, autograph=False)
     def forward(*tensors: Any) -> Any:
         return tf.cast(function(*wide(tensors), **dict(settings)), tensors[0].dtype)
 
-    @tf.function(jit_compile=True, autograph=False)
     def backward(upstream: Any, *tensors: Any) -> list[Any]:
         inputs = wide(tensors)
         with tf.GradientTape() as tape:
@@ -108,13 +121,23 @@ def _program(function: Callable[..., Any], settings: tuple[tuple[str, Any], ...]
         kinds = [x.dtype for x in tensors if x.dtype.is_floating]
         return [tf.cast(gradient, kind) for gradient, kind in zip(gradients, kinds, strict=True)]
 
+    def compiled(part: Callable[..., Any]) -> Callable[..., Any]:
+        @tf.function(jit_compile=True, autograph=False)
+        def named(*given: Any) -> Any:
+            with tf.name_scope(f"lane_{lane}"):  # a kept program is found by what it does, names included
+                return part(*given)
+
+        return named
+
+    there, back = compiled(forward), compiled(backward)
+
     @tf.custom_gradient
     def run(*tensors: Any) -> Any:
         def gradient(upstream: Any) -> list[Any]:
-            found = iter(backward(upstream, *tensors))
+            found = iter(back(upstream, *tensors))
             return [next(found) if x.dtype.is_floating else None for x in tensors]
 
-        return forward(*tensors), gradient
+        return there(*tensors), gradient
 
     def program(*tensors: Any) -> Any:  # of variables, too, which a custom gradient would refuse
         return run(*(tf.convert_to_tensor(ops.convert_to_tensor(x)) for x in tensors))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.beam_errors import decode_error
 from models import compile_cache
+from models.config import may_train_in_parts
 from models.errors import GateError, NotBlessedError, TransomError
 from models.runtime import one_thread_per_operation, prepare
 from pipeline import preflight
@@ -182,7 +183,8 @@ class _Recorder:
             why = "removed, or the project was moved"
             self.view.say(f"results of {', '.join(gone)} are missing ({why}): the steps that need them run again")
         prepare(config.train.onednn)
-        one_thread_per_operation()
+        if may_train_in_parts(config.model, config.train):
+            one_thread_per_operation()
         # TFX passes sys.argv to absl's flags, which do not know Transom's arguments.
         sys.argv = sys.argv[:1]
         from pipeline import graph

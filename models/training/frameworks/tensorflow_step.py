@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from models.network.fused import fusing
+from models.network.fused import fusing, lane
 from models.training.batches import Batch, Features
 from models.training.frameworks.contract import RowLoss, StepResult, draws_per_pass, passes, seed_states
 from models.training.frameworks.devices import TrainingDevices
@@ -175,14 +175,18 @@ class TensorFlowPredictor:
 def _in_shares(network: keras.Model, count: int) -> Callable[..., Any]:
     """The network, run on each of so many shares of its lines by itself.
 
-    TensorFlow runs what does not depend on each other side by side. Lines that cannot be divided are one share.
+    TensorFlow runs side by side what does not depend on each other. Lines that cannot be divided are one share.
     """
 
     def run(features: Features, training: bool) -> Any:
         if count == 1 or any(value.shape[0] % count for value in features.values()):
             return network(features, training=training)
-        shares = [{name: tf.split(value, count)[i] for name, value in features.items()} for i in range(count)]
-        return tf.concat([network(share, training=training) for share in shares], axis=0)
+        parts = []
+        for number in range(count):
+            with lane(number):
+                share = {name: tf.split(value, count)[number] for name, value in features.items()}
+                parts.append(network(share, training=training))
+        return tf.concat(parts, axis=0)
 
     return run
 

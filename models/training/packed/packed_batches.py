@@ -170,7 +170,11 @@ class PackedBatches:
             return Shape(lines)
         texts = [np.concatenate([first[share], lengths[share] - first[share] + 1]) for share in shares]
         limit = max(int(np.maximum(first[rows], lengths[rows] - first[rows] + 1).max()) for rows in batches)
-        return Shape(lines, choose_lines(texts, limit=limit, **self._line_options))
+        apart = choose_lines(texts, limit=limit, **self._line_options)
+        # Two shapes of one size may share a program that XLA compiled, and run it at once: see `models.network.fused`.
+        while apart.count * apart.length == lines.count * lines.length:
+            apart = replace(apart, count=apart.count + self.multiple)
+        return Shape(lines, apart)
 
     @property
     def _line_options(self) -> dict[str, int]:
