@@ -121,7 +121,7 @@ def _program(function: Callable[..., Any], settings: tuple[tuple[str, Any], ...]
         kinds = [x.dtype for x in tensors if x.dtype.is_floating]
         return [tf.cast(gradient, kind) for gradient, kind in zip(gradients, kinds, strict=True)]
 
-    def compiled(part: Callable[..., Any]) -> Callable[..., Any]:
+    def compiled(part: Callable[..., Any]) -> Any:
         @tf.function(jit_compile=True, autograph=False)
         def named(*given: Any) -> Any:
             with tf.name_scope(f"lane_{lane}"):  # a kept program is found by what it does, names included

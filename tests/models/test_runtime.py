@@ -75,3 +75,42 @@ def test_the_cpu_is_described_as_far_as_it_is_known(tmp_path: Path) -> None:
     unknown = runtime.cpu_facts(tmp_path / "absent")
     assert unknown["features"] == []
     assert unknown["cpu"]
+
+
+_THREADS = """
+import sys
+from models import runtime
+runtime.prepare()
+import tensorflow as tf
+facts = {"cores": int(sys.argv[1]), "features": sys.argv[2].split()}
+runtime.cpu_facts = lambda: facts
+if sys.argv[3] == "late":
+    tf.constant(1) + 1
+runtime.one_thread_per_operation()
+print(runtime.operations_at_once())
+"""
+
+
+@pytest.mark.parametrize(
+    ("cores", "features", "when", "variables", "expected"),
+    [
+        (2, "avx512f", "early", {}, 2),
+        (2, "avx512f", "early", {"TF_NUM_INTRAOP_THREADS": "2"}, 2),  # of a container's limit
+        (2, "avx512f", "early", {"TF_NUM_INTRAOP_THREADS": "7"}, 1),
+        (2, "avx512f", "late", {}, 1),
+        (2, "avx2", "early", {}, 1),
+        (4, "avx512f", "early", {}, 1),
+    ],
+)
+def test_operations_run_side_by_side_on_two_cores_with_avx_512(
+    cores: int, features: str, when: str, variables: dict[str, str], expected: int, repository: Path
+) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", _THREADS, str(cores), features, when],
+        env={**{name: value for name, value in os.environ.items() if "_THREADS" not in name}, **variables},
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(run.stdout) == expected

@@ -41,8 +41,9 @@ class TrainingDevices:
         """Arguments of `PackedBatches`: JAX divides the lines of a batch itself, so that it needs a multiple; elsewhere
         each share of a copy's batch is packed by itself."""
         divides = keras.backend.backend() == "jax"
-        parts = self.replicas * self.shares
-        return {"replicas": 1, "multiple": parts} if divides else {"replicas": parts}
+        if self.shares > 1:  # on a CPU, where any length will do, and a share has few rows to fill its lines with
+            return {"replicas": self.shares, "length_multiple": 4}
+        return {"replicas": 1, "multiple": self.replicas} if divides else {"replicas": self.replicas}
 
     @property
     def mirrors_variables(self) -> bool:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_MULTIPLE = 8  # of a line's length
+LENGTH_MULTIPLE = 8
+"""Of a line's length: what matrix units of accelerators want."""
 _MOST_EXCHANGES = 20  # of a batch
 _TRIES = 16  # to put rows into so many lines
 _LONGEST_SHARED_LINE = 512  # a line is longer than this only where a row is
@@ -156,7 +157,15 @@ def _best_filled(lengths: np.ndarray, length: int, gap: int, order: np.ndarray) 
     return Layout(starts, count)
 
 
-def choose_lines(samples: Sequence[np.ndarray], *, limit: int, width: int, gap: int = 0, multiple: int = 1) -> Lines:
+def choose_lines(
+    samples: Sequence[np.ndarray],
+    *,
+    limit: int,
+    width: int,
+    gap: int = 0,
+    multiple: int = 1,
+    length_multiple: int = LENGTH_MULTIPLE,
+) -> Lines:
     """The shape of lowest cost that holds each of these batches.
 
     Args:
@@ -165,9 +174,10 @@ def choose_lines(samples: Sequence[np.ndarray], *, limit: int, width: int, gap: 
         width: see `Lines.cost`.
         gap: see `lay_out`.
         multiple: of the number of lines.
+        length_multiple: of their length.
     """
-    shortest = -(-limit // _MULTIPLE) * _MULTIPLE
-    candidates = range(shortest, max(2 * min(shortest, _LONGEST_SHARED_LINE // 2), shortest) + 1, _MULTIPLE)
+    shortest = -(-limit // length_multiple) * length_multiple
+    candidates = range(shortest, max(2 * min(shortest, _LONGEST_SHARED_LINE // 2), shortest) + 1, length_multiple)
     tokens = max((int(lengths.sum()) for lengths in samples), default=0)
     best = Lines(2**31, shortest)
     for length in candidates:

@@ -11,12 +11,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from models.network.packed import APART, PackingNeeds
 from models.training.batches import Batch, make_padded_batch
-from models.training.packed.lines import Layout, Lines, Text, choose_lines, deal, lay_out, write_lines
+from models.training.packed.lines import LENGTH_MULTIPLE, Layout, Lines, Text, choose_lines, deal, lay_out, write_lines
 from models.training.token_rows import TokenRows
 
 _PLANNED_BATCHES = 64  # of a group decide on its shape,
@@ -51,6 +52,7 @@ class PackedBatches:
     needs: PackingNeeds  # of the model
     replicas: int = 1  # each gets lines of its own
     multiple: int = 1  # their number is a multiple of this
+    length_multiple: int = LENGTH_MULTIPLE  # and their length of this
     seed: int = 0  # for the order
 
     def __len__(self) -> int:
@@ -85,8 +87,14 @@ class PackedBatches:
 
         Neither the seed nor the number of replicas decides it, so that every number of them trains on the same batches.
         """
-        if (self.seed, self.replicas, self.multiple) != (_PLANNING_SEED, 1, 1):
-            return replace(self, seed=_PLANNING_SEED, replicas=1, multiple=1).long_batches
+        deciding: dict[str, Any] = {
+            "seed": _PLANNING_SEED,
+            "replicas": 1,
+            "multiple": 1,
+            "length_multiple": LENGTH_MULTIPLE,
+        }
+        if any(getattr(self, name) != value for name, value in deciding.items()):
+            return replace(self, **deciding).long_batches
         shape, count, width = self._plan(self._deal(self._by_length(0), 0), _TRIED_BATCHES), len(self), self.needs.width
         tokens = float(self.rows.lengths.mean()) * len(self.rows) / count
         if count == 1 or tokens / (shape.lines.count * shape.lines.length) >= _FULL:
@@ -178,7 +186,8 @@ class PackedBatches:
 
     @property
     def _line_options(self) -> dict[str, int]:
-        return {"width": self.needs.width, "gap": self.needs.gap, "multiple": self.multiple}
+        multiples = {"multiple": self.multiple, "length_multiple": self.length_multiple}
+        return {"width": self.needs.width, "gap": self.needs.gap, **multiples}
 
     def _row(self, row: int) -> Text:
         place = slice(self.rows.offsets[row], self.rows.offsets[row + 1])

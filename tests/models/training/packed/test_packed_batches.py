@@ -106,7 +106,14 @@ def test_few_long_rows_do_not_make_all_batches_long(replicas: int) -> None:
 def test_any_number_of_devices_trains_on_the_same_batches(sigma: float, batch_size: int) -> None:
     lengths = np.clip(np.random.default_rng(0).lognormal(2.7, sigma, 1000).astype(int), 2, 512).tolist()
     alone = PackedBatches(rows(lengths), batch_size, 0, PackingNeeds(width=384), seed=3)
-    for devices in ({"multiple": 8}, {"multiple": 3}, {"replicas": 2}, {"replicas": 4}, {"replicas": 8}):
+    for devices in (
+        {"multiple": 8},
+        {"multiple": 3},
+        {"replicas": 2},
+        {"replicas": 4},
+        {"replicas": 8},
+        {"replicas": 2, "length_multiple": 4},
+    ):
         together = replace(alone, **devices)
         assert together.long_batches == alone.long_batches
         for epoch in (0, 1):
