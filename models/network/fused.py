@@ -45,6 +45,11 @@ def lane(number: int) -> Iterator[None]:
         _LANE.reset(token)
 
 
+def current_lane() -> int:
+    """The lane of this code, for what is run again later."""
+    return _LANE.get()
+
+
 def is_fusing() -> bool:
     """Whether this code runs inside `fusing`."""
     return _FUSING.get()

@@ -14,6 +14,7 @@ import keras
 from keras import ops
 
 from models.network.dropout import DRAWS_PER_CALL, KeptMasks, is_seed
+from models.network.fused import current_lane, lane
 
 
 class Rematerialized(keras.layers.Layer):
@@ -52,8 +53,10 @@ class Rematerialized(keras.layers.Layer):
             # In half precision these are rounded already, as every sublayer would round them.
             weights = [(variable, variable.value) for variable in self.layer.variables if not is_seed(variable)]
 
+        number = current_lane()
+
         def run(*given: Any) -> Any:
-            with keras.StatelessScope(state_mapping=[*weights, *zip(seeds, drawn, strict=True)]):
+            with lane(number), keras.StatelessScope(state_mapping=[*weights, *zip(seeds, drawn, strict=True)]):
                 return forward(list(given))
 
         result = _again(run)(*given)

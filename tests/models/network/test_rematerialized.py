@@ -15,11 +15,27 @@ from packed_gradients import TOKENIZER, assert_alike, loss_and_gradients
 
 from models.build import build_model
 from models.config import EncoderConfig, PresetConfig
+from models.network import fused
 from models.network.dropout import is_seed
 from models.network.packed import packed_model
 from models.network.rematerialized import Rematerialized
 from models.network.transformer_layer import TransformerLayer
 from models.presets.preset import preset_tokenizer
+
+
+def test_what_is_computed_again_stays_in_its_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+    lanes, program = [], fused._program
+    monkeypatch.setattr(fused, "_program", lambda *given: lanes.append(given[2]) or program(*given))
+    layer = Rematerialized(fused.FusedNorm())
+    layer.layer.build((None, 8))
+    states = tf.random.normal((4, 8))
+    with fused.fusing(True), tf.GradientTape() as tape:
+        tape.watch(states)
+        with fused.lane(1):
+            normalized = layer(states, training=True)
+        tape.gradient(normalized, states)
+    assert len(lanes) > 1
+    assert set(lanes) == {1}
 
 
 def assert_same_with_remat(model: keras.Model, **options: bool) -> None:
