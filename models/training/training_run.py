@@ -15,6 +15,7 @@ import numpy as np
 from models.config import TaskConfig
 from models.network.precision import compute_in_float32
 from models.network.token_features import BigramRows
+from models.runtime import return_freed_memory
 from models.training.frameworks.devices import TrainingDevices, choose_devices
 from models.training.loop import Loop
 from models.training.loss import label_weights
@@ -171,6 +172,7 @@ def train(
         elif starts_with_head(task, preset=preset):
             loop.prepare, loop.preparing = partial(start_head, loop), "the start of the head"
         loop.on_note(describe_start(loop, chosen))
+        return_freed_memory()  # earlier steps, and making the model, took more than is left
         with devices.running():
             loop.run(checkpoint_dir, log_dir, resume_key or {})
         for note in (describe_end(loop), *loop.calibration.notes):
