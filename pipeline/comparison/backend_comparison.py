@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.config import ModelsConfig
-from models.errors import TransomError
+from models.errors import TrainingError, TransomError
 from models.runtime import cpu_facts
 from models.training.elsewhere.environments import COSTS, FRAMEWORKS, install_command, interpreter
 from models.training.elsewhere.installed_packages import check_backend
@@ -43,13 +43,14 @@ def compare(config_file: Path, overrides: list[str], *, steps: int, as_json: boo
     """
     config = load(config_file, overrides)
     paths = Paths.from_config(config, config_file)
-    interpreters = _interpreters()
+    interpreters, errors = _interpreters()
     outputs: Outputs = {}
     run(config_file, overrides, to_step=_LAST_STEP, as_json=as_json, verbose=verbose, outputs=outputs)
     measured: list[Measurement] = []
-    errors: dict[str, Exception] = {}
     with temporary_folder() as folder, captured_output(paths.output / LOG_NAME, as_json, verbose) as view:
         sample = _sample(config, paths, outputs, folder, steps)
+        for framework, error in errors.items():
+            view.say(f"{framework} cannot train: {error_text(error)}")
         busy = [busy_cores()]
         for framework, python in interpreters.items():
             try:
@@ -65,18 +66,21 @@ def compare(config_file: Path, overrides: list[str], *, steps: int, as_json: boo
     return 0
 
 
-def _interpreters() -> dict[str, Path]:
-    """The frameworks that are installed here, with their interpreters.
+def _interpreters() -> tuple[dict[str, Path], dict[str, Exception]]:
+    """The frameworks that are installed here, with their interpreters, and why others that are cannot train.
 
     Raises:
-        TransomError: an environment variable names an interpreter that cannot train.
+        ConfigError: an environment variable names no program.
     """
-    found = {"tensorflow": Path(sys.executable)}
+    found, errors = {"tensorflow": Path(sys.executable)}, dict[str, Exception]()
     for framework in FRAMEWORKS:
         if python := interpreter(framework):
-            check_backend(framework)
-            found[framework] = python
-    return found
+            try:
+                check_backend(framework)
+                found[framework] = python
+            except TrainingError as error:
+                errors[framework] = error
+    return found, errors
 
 
 def _sample(config: ProjectConfig, paths: Paths, outputs: Outputs, folder: Path, steps: int) -> SampledTraining:

@@ -156,7 +156,8 @@ def _problem(raw: dict[str, Any], detail: ErrorDetails) -> Problem:
         close = difflib.get_close_matches(location[-1], known, n=1)
         fix = f"did you mean `{close[0]}`?" if close else "remove it"
         if location[-1] in other_names.KEYS:
-            fix = f"write `{other_names.KEYS[location[-1]]}`"
+            ours = other_names.KEYS[location[-1]]
+            fix = "remove it" if detail["input"] is False and ": " in ours else f"write `{ours}`"
         return Problem(key, "a key that Transom does not know", "one of " + ", ".join(known), fix)
     if kind == "missing":
         return Problem(key, "no such key", "this key", "`transom schema` describes it")
@@ -182,9 +183,9 @@ def _meant(detail: ErrorDetails) -> str:
     if detail["type"] != "literal_error":
         return ""
     given, known = str(detail["input"]).lower(), re.findall(r"'([^']*)'", detail["ctx"]["expected"])
-    close = difflib.get_close_matches(given, known, n=1)
-    meant = close[0] if close else other_names.VALUES.get(given)
-    return f"did you mean {meant}?" if meant in known else ""
+    theirs, close = other_names.VALUES.get(given), difflib.get_close_matches(given, known, n=1)
+    meant = theirs if theirs in known else close[0] if close else ""
+    return f"did you mean {meant}?" if meant else ""
 
 
 def _other_model(location: list[str], raw: dict[str, Any]) -> tuple[str, str, str] | None:

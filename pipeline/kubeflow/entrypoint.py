@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.beam_errors import decode_error
 from models.errors import Interrupted, TransomError
-from models.runtime import one_thread_per_operation, prepare
+from models.runtime import prepare
 from pipeline.kubeflow.attempts import FailureNote
 from pipeline.runs.interruption import INTERRUPTED
 from pipeline.terminal.console import View, shown_messages
@@ -57,8 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return earlier[1]
     try:
         prepare(options.onednn)
-        if options.step == "Trainer":
-            one_thread_per_operation()
         # A progress line a minute, because a container with a silent log seems to hang.
         with shown_messages(View(sys.stdout)) as view, view.step(options.step):
             _run(options, beam_arguments)

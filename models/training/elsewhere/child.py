@@ -39,6 +39,8 @@ def main(folder: Path, output: int) -> int:
             _train(request, folder, messages, others)
     except (TransomError, OSError, KeyboardInterrupt) as error:
         if isinstance(error, OSError):
+            if error.errno is None:  # a library's, not the system's
+                raise
             with contextlib.suppress(OSError):  # the disk may be full
                 traceback.print_exc()
         messages.stopped(error)

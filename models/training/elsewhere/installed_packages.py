@@ -124,13 +124,23 @@ def describe_damage(found: Environment) -> str:
 
 def _damaged_files(folder: Path) -> list[str]:
     bad = []
-    for record in sorted(folder.glob("*.dist-info/RECORD")):
-        with record.open(encoding="utf-8", newline="") as table:
-            for path, _, size in csv.reader(table):
-                needed = path.endswith(_NEEDED) or ".so." in path
-                if needed and size and not _has_size(folder / path, int(size)):
-                    bad.append(os.path.normpath(folder / path))
+    for distribution in sorted(folder.glob("*.dist-info")):
+        record = distribution / "RECORD"
+        try:
+            with record.open(encoding="utf-8", newline="") as table:
+                sizes = {path: size for path, _, size in csv.reader(table)}
+            needed = {path: int(size) for path, size in sizes.items() if size and _is_needed(path)}
+        except (OSError, ValueError, csv.Error):
+            sizes = {}
+        if not sizes:  # the list itself is damaged
+            bad.append(str(record))
+            continue
+        bad += [os.path.normpath(folder / path) for path, size in needed.items() if not _has_size(folder / path, size)]
     return bad
+
+
+def _is_needed(path: str) -> bool:
+    return path.endswith(_NEEDED) or ".so." in path
 
 
 def _has_size(path: Path, size: int) -> bool:

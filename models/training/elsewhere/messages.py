@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import IO, Any
@@ -40,7 +39,7 @@ class Messages:
             parts = {name: getattr(error, name) for name in _PARTS}
             self._write({"error": {"kind": type(error).__name__, **parts}})
         elif isinstance(error, OSError):
-            file = None if error.filename is None else os.fsdecode(error.filename)
+            file = None if error.filename is None else str(error.filename)
             self._write({"os_error": [error.errno, error.strerror or str(error), file]})
         elif isinstance(error, Interrupted):
             self._write({"interrupted": {name: getattr(error, name) for name in _INTERRUPTION}})

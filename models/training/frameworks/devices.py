@@ -182,11 +182,15 @@ def check_cpu_parts(config: TrainConfig) -> None:
     Raises:
         TrainingError: `train.devices`, or `train.shards` without it, is too large.
     """
-    cores = runtime.usable_cores()
-    most, wanted = max(_PARTS_OF_ANY_CPU, cores), config.devices or config.shards
+    cores, most, wanted = runtime.usable_cores(), most_cpu_parts(), config.devices or config.shards
     if wanted > most:
         got = f"a CPU of {cores} core{'' if cores == 1 else 's'}, and no other device"
         raise too_few_devices(wanted, most, got, key="devices" if config.devices else "shards")
+
+
+def most_cpu_parts() -> int:
+    """Into how many devices a CPU may be divided."""
+    return max(_PARTS_OF_ANY_CPU, runtime.usable_cores())
 
 
 def too_few_devices(wanted: int, most: int, got: str, key: str = "devices") -> TrainingError:

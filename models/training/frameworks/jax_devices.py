@@ -12,7 +12,7 @@ import numpy as np
 
 from models.errors import TrainingError
 from models.training.batches import Features
-from models.training.frameworks.devices import TrainingDevices, check_cpu_parts, too_few_devices
+from models.training.frameworks.devices import TrainingDevices, check_cpu_parts, most_cpu_parts, too_few_devices
 from models.training_config import TrainConfig
 
 COPIES, PARTS = "copies", "parts"
@@ -27,6 +27,7 @@ def find_devices(config: TrainConfig) -> list[Any]:
     """
     parts = config.devices or config.shards
     if parts > 1:
+        parts = min(parts, most_cpu_parts() + 1)  # a few too many are refused below, where there is no other device
         with contextlib.suppress(RuntimeError):  # JAX has begun to compute, and has its devices
             jax.config.update("jax_num_cpu_devices", parts)
     found = jax.devices()

@@ -50,7 +50,7 @@ class TensorFlowStep:
         self._draws_per_pass = draws_per_pass(model) * devices.shares
         self.traces = 0
         used = [*network.variables, *model.variables, *optimizer.variables]
-        kept = kept_graphs(key, used)
+        kept = kept_graphs(key and f"{key} {devices.shares}", used)
         how = " in parts" if self._parts else " by XLA" if whole else ""
         count = self._count_trace
         self._own_update = _is_single(devices) and isinstance(optimizer, LayerwiseAdamW)
@@ -149,7 +149,7 @@ class TensorFlowPredictor:
     def __init__(self, model: keras.Model, devices: TrainingDevices, *, xla: Xla, key: str | None = None) -> None:
         self._network, self._devices = _in_shares(model, devices.shares), devices
         self.traces = 0
-        kept = kept_graphs(key, model.variables)
+        kept = kept_graphs(key and f"{key} {devices.shares}", model.variables)
         self._forward = _program("logits", self._logits, devices, xla is True, kept, self._count_trace)
 
     def _count_trace(self) -> None:
@@ -180,6 +180,7 @@ def _in_shares(network: keras.Model, count: int) -> Callable[..., Any]:
 
     def run(features: Features, training: bool) -> Any:
         if count == 1 or any(value.shape[0] % count for value in features.values()):
+            assert count == 1 or "starts" not in features, "each share is packed by itself"
             return network(features, training=training)
         parts = []
         for number in range(count):

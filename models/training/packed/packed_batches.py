@@ -179,7 +179,7 @@ class PackedBatches:
         texts = [np.concatenate([first[share], lengths[share] - first[share] + 1]) for share in shares]
         limit = max(int(np.maximum(first[rows], lengths[rows] - first[rows] + 1).max()) for rows in batches)
         apart = choose_lines(texts, limit=limit, **self._line_options)
-        # Two shapes of one size may share a program that XLA compiled, and run it at once: see `models.network.fused`.
+        # With one size they might share programs that XLA compiled, and run them at once: see `models.network.fused`.
         while apart.count * apart.length == lines.count * lines.length:
             apart = replace(apart, count=apart.count + self.multiple)
         return Shape(lines, apart)

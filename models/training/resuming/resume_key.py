@@ -27,7 +27,7 @@ _WORDS = {
     "tokenizer": "the tokenizer's vocabulary",
     "rows": "the rows of train or eval",
     "weights": "the initial weights (the preset's files)",
-    "batches": "the shapes of the batches, or the devices",
+    "batches": "the shapes of the batches, or the devices or cores",
 }
 _SETTINGS = ("task", "train", "model")
 # Their defaults follow from the number of rows.

@@ -62,6 +62,8 @@ def test_a_configuration_cannot_be_changed(write) -> None:
         ("data: {path: a.csv}\ntrain: {backend: pytorch}\n", ("train.backend", "'pytorch'", "did you mean torch?")),
         ("data: {path: a.csv}\ntrain: {precision: bf16}\n", ("train.precision", "did you mean mixed_bfloat16?")),
         ("data: {path: a.csv}\ntrain: {precision: full}\n", ("train.precision", "did you mean float32?")),
+        ("data: {path: a.csv}\ntrain: {precision: float16}\n", ("train.precision", "did you mean mixed_float16?")),
+        ("data: {path: a.csv}\ntrain: {fp16: false}\n", ("train.fp16", "to fix: remove it")),
         ("data: {path: a.csv}\ntrain: {metric: f2}\n", ("train.metric", "'f2'")),
         (
             "data: {path: a.csv}\ntrain: {xla: partz}\n",

@@ -127,6 +127,18 @@ def test_a_damaged_environment_is_refused(damaged: list[str], words: str, cut_of
     assert raised.value.fix == "`transom backends install torch` makes it anew"
 
 
+@pytest.mark.parametrize(
+    "content", [None, b"", b"torch/__init__.py,sha256=0,5\ntorch/libtor", b"a,b,c\xff\n", b"a.py,,x\n"]
+)
+def test_an_environment_whose_list_of_files_is_damaged_is_refused(content: bytes | None) -> None:
+    record = installed(sys.executable).parent / "torch-2.dist-info" / "RECORD"
+    record.unlink()
+    if content is not None:
+        record.write_bytes(content)
+    with pytest.raises(TrainingError, match=r"a damaged environment: .*/RECORD, missing or not as long"):
+        check_backend("torch")
+
+
 def test_an_environment_whose_interpreter_does_not_run_is_refused() -> None:
     installed("/bin/false")
     with pytest.raises(TrainingError, match=r"a damaged environment: .*bin/python does not answer as Python"):

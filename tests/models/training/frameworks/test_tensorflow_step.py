@@ -9,15 +9,22 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny_checkpoints
 
 from models.build import build_model
 from models.config import EncoderConfig, PresetConfig, TaskConfig
+from models.network.dropout import LeanDropout
+from models.network.packed import packed_model, packing_needs
+from models.presets.preset import preset_tokenizer
 from models.training.batches import Batches
 from models.training.frameworks.contract import TrainStep, draws_per_pass, make_predictor, make_step
 from models.training.frameworks.devices import default_device
 from models.training.loss import row_loss
 from models.training.optimizer import make_optimizer
+from models.training.packed.packed_batches import PackedBatches
+from models.training.token_rows import TokenRows
 from models.training_config import TrainConfig, Xla
+from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer("wordpiece", start_id=1, end_id=2, pad_id=0, unknown_id=3, vocabulary_size=10, max_length=20)
@@ -218,3 +225,37 @@ def test_layers_that_are_shared_draw_anew_each_time(tmp_path: Path, family: str,
         drawn = [int(scope.get_current_value(v)[1]) for v in seeds]
     assert max(drawn) <= draws_per_pass(model) == kept
     assert family == "bert" or max(drawn) > 4
+
+
+@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize("two_texts", [False, True])
+def test_shares_of_packed_lines_are_one_step(two_texts: bool, remat: bool, tmp_path: Path) -> None:
+    tiny_checkpoints.write(tmp_path, "bert")
+    tokenizer = preset_tokenizer(str(tmp_path), 24)
+    source = np.random.default_rng(0)
+    ids = [[1, *source.integers(4, 10, int(length)).tolist(), 2] for length in source.integers(2, 18, 24)]
+    segments = [[int(two_texts and place > len(row) // 2) for place in range(len(row))] for row in ids]
+    rows = TokenRows.from_lists(ids, source.integers(0, 2, 24).astype(np.int32), segments)
+    config, found = TrainConfig(learning_rate=0.01), []
+    settings = {"preset": str(tmp_path), "pair_encoding": "both" if two_texts else "together"}
+    for shares in (1, 2):
+        keras.utils.set_random_seed(0)
+        devices = replace(default_device(), shares=shares)
+        model = build_model(PresetConfig.model_validate(settings), tokenizer=tokenizer, outputs=2, two_texts=two_texts)
+        for layer in model._flatten_layers():
+            if isinstance(layer, LeanDropout):
+                layer.rate = 0.0
+        network = packed_model(model, remat=remat)
+        optimizer, loss = (
+            make_optimizer(model, config, steps=10),
+            row_loss(TaskConfig(), config, LabelSpace(("a", "b"), (12, 12), 24)),
+        )
+        step = make_step(model, optimizer, loss, devices, network=network, xla="parts")
+        batches = PackedBatches(rows, 24, tokenizer.pad_id, packing_needs(model), **devices.packing)
+        (batch,) = batches.make_batches(batches.order(0)[0])
+        predict = make_predictor(network, devices, xla="parts")
+        logits = predict(batch.features)[np.argsort(batch.rows)]
+        result = step([batch], [np.ones(24)], 0)
+        found.append([logits, float(result.loss), float(result.gradient_norm)])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-3, atol=1e-5)

@@ -122,6 +122,19 @@ def test_any_number_of_devices_trains_on_the_same_batches(sigma: float, batch_si
                 assert sum(len(part.rows) for part in together.make_batches(other)) == len(other)
 
 
+@pytest.mark.parametrize("multiple", [1, 4])
+def test_lines_and_those_of_texts_apart_never_have_the_same_size(multiple: int) -> None:
+    ids = [[1] * 8 for _ in range(64)]  # without a second text, which is then the start token alone
+    table = TokenRows.from_lists(ids, np.zeros(64, np.int32), [[0] * 7 + [1] for _ in ids])
+    batches = PackedBatches(table, 16, 0, PackingNeeds(width=8, start_id=90), multiple=multiple)
+    plain = PackedBatches(table, 16, 0, PackingNeeds(width=8), multiple=multiple)
+    for shape in batches.shapes:
+        assert shape.lines == plain.shapes[0].lines
+        assert shape.apart is not None
+        assert shape.apart.count * shape.apart.length != shape.lines.count * shape.lines.length
+        assert shape.apart.count % multiple == 0
+
+
 @pytest.mark.parametrize("sigma", [0.3, 1.0])
 def test_the_longer_the_tail_the_more_shapes_but_little_padding(sigma: float) -> None:
     lengths = np.clip(np.random.default_rng(0).lognormal(3, sigma, 4000).astype(int), 2, 512).tolist()
