@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import gc
 import math
 import os
 import platform
@@ -113,9 +112,8 @@ def without_grappler() -> Iterator[None]:
         switch(former)
 
 
-def return_freed_memory() -> None:
-    """Gives the memory that objects have left to the system, which glibc would keep; elsewhere it does little."""
-    gc.collect()
+def trim() -> None:
+    """Gives back the free memory of the heap, with glibc. Takes milliseconds, in which no other thread can allocate."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

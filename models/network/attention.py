@@ -128,12 +128,12 @@ def attend_to_itself(
 
 
 def _products(query: Any, key: Any) -> Any:
-    """[..., T, H] and [..., S, H] to the products of each query and each key, [..., T, S]."""
-    if keras.backend.backend() == "tensorflow":  # it would write the transposed keys
+    """[B, N, T, H] and [B, N, S, H] to the products of each query and each key, [B, N, T, S]."""
+    if is_fusing():  # on TensorFlow, which would write the transposed keys
         import tensorflow as tf
 
         return tf.matmul(query, key, transpose_b=True)
-    return ops.matmul(query, ops.swapaxes(key, -1, -2))
+    return ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
 
 
 def _training_weights(scores: Any, mask: Any, dropout: Any, scale: float) -> Any:

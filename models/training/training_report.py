@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from models.training.loop import Loop
     from models.training.packed.packed_batches import PackedBatches
 
-_WITH_XLA = {True: "with XLA", False: "without XLA", "parts": "with XLA in parts", "auto": "with XLA"}
+_WITH_XLA = {True: "with XLA", False: "without XLA", "parts": "with XLA in parts"}
 
 
 class TensorBoardWriter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,10 +13,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from models import runtime
 from models.config import TaskConfig
 from models.network.precision import compute_in_float32
 from models.network.token_features import BigramRows
-from models.runtime import return_freed_memory
 from models.training.frameworks.devices import TrainingDevices, choose_devices
 from models.training.loop import Loop
 from models.training.loss import label_weights
@@ -172,7 +173,8 @@ def train(
         elif starts_with_head(task, preset=preset):
             loop.prepare, loop.preparing = partial(start_head, loop), "the start of the head"
         loop.on_note(describe_start(loop, chosen))
-        return_freed_memory()  # earlier steps, and making the model, took more than is left
+        gc.collect()
+        runtime.trim()  # earlier steps, and making the model, took more memory than is left
         with devices.running():
             loop.run(checkpoint_dir, log_dir, resume_key or {})
         for note in (describe_end(loop), *loop.calibration.notes):

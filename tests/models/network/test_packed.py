@@ -115,31 +115,33 @@ def test_an_encoder_from_scratch(changes: dict, two_texts: bool) -> None:
     model.get_layer("bigrams").adapt(np.tile(ids, 3), np.cumsum([0, *(len(i) for i, _ in given)])[:-1])
     logits, gradients = differences(model, given, TOKENIZER, gap=config.kernel_size // 2)
     assert logits < 1e-5
-    assert gradients < 3e-4  # some are all but 0, and the rest is rounding
+    assert gradients < 1e-4
 
 
 @pytest.mark.parametrize("kind", sorted(tiny_checkpoints.CONFIGS))
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_a_preset_of_each_family(kind: str, pooling: str, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)  # of the head, whatever other tests have drawn
     tiny_checkpoints.write(tmp_path, kind)
     tokenizer = preset_tokenizer(str(tmp_path), 24)
     config = PresetConfig(type="preset", preset=str(tmp_path), pooling=pooling)
     model = build_model(config, tokenizer=tokenizer, outputs=3)
     logits, gradients = differences(model, rows(tokenizer, False), tokenizer)
     assert logits < 1e-5
-    assert gradients < 3e-4  # some are all but 0, and the rest is rounding
+    assert gradients < 1e-4
 
 
 @pytest.mark.parametrize("kind", [kind for kind in sorted(tiny_checkpoints.CONFIGS) if kind != "roberta"])
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_two_texts_read_together_and_apart(kind: str, pooling: str, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)  # of the head, whatever other tests have drawn
     tiny_checkpoints.write(tmp_path, kind)
     tokenizer = preset_tokenizer(str(tmp_path), 24)
     config = PresetConfig(type="preset", preset=str(tmp_path), pooling=pooling, pair_encoding="both")
     model = build_model(config, tokenizer=tokenizer, outputs=3, two_texts=True)
     logits, gradients = differences(model, rows(tokenizer, True), tokenizer)
     assert logits < 1e-5
-    assert gradients < 3e-4  # some are all but 0, and the rest is rounding
+    assert gradients < 1e-4
 
 
 def test_no_row_sees_its_neighbour() -> None:
