@@ -166,7 +166,11 @@ def test_frameworks_are_compared_on_the_projects_rows(tiny: Tiny, tmp_path: Path
     out = other.transom("compare-backends", str(other.config), "--steps", "5", **none)
     assert "not installed: jax; `transom backends install jax`" in out
     own = {**none, "TRANSOM_TORCH_PYTHON": sys.executable}
-    assert "which lacks torch" in other.transom("compare-backends", str(other.config), code=6, **own)
+    out = other.transom("compare-backends", str(other.config), "--steps", "5", "--json", **own)
+    result = json.loads(out.splitlines()[-1])
+    assert [measured["framework"] for measured in result["measured"]] == ["tensorflow"]  # the others still count
+    assert list(result["errors"]) == ["torch"]
+    assert "which lacks torch" in result["errors"]["torch"]
 
 
 @pytest.mark.slow
