@@ -7,7 +7,6 @@ instead.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import math
 import os
 import platform
@@ -16,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from models import heap
 from models.errors import TrainingError
 
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
@@ -46,6 +46,7 @@ def prepare(onednn: str = "auto") -> None:
     if not _loaded():
         os.environ.update(wanted)
         os.environ.setdefault(_GROWTH, "true")
+        heap.prepare(usable_cores())
         _limit_threads(cpu_quota())
         return
     if onednn == "auto":
@@ -110,12 +111,6 @@ def without_grappler() -> Iterator[None]:
         yield
     finally:
         switch(former)
-
-
-def trim() -> None:
-    """Gives back the free memory of the heap, with glibc. Takes milliseconds, in which no other thread can allocate."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def onednn_state() -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from models import heap
 from models.build import build_model, layer_depths
 from models.config import ModelsConfig
 from models.presets.architecture import Architecture
@@ -104,21 +105,22 @@ class Request:
         on_note: Callable[[str], None],
     ) -> TrainedModel:
         """Trains in this process; for arguments, result and errors see `models.training.training_run.train`."""
-        return train(
-            make_model,
-            TokenRows.stored(self.train_rows),
-            TokenRows.stored(self.eval_rows),
-            task=self.config.task,
-            config=self.config.train,
-            labels=LabelSpace.load(self.tokenizer),
-            tokenizer=Tokenizer.load(self.tokenizer),
-            depths=layer_depths,
-            preset=self.config.model.type == "preset",
-            calibrate=self.calibrate,
-            resume_key=self.resume_key,
-            program_key=self.program_key(),
-            checkpoint_dir=self.checkpoint_dir,
-            log_dir=self.log_dir,
-            on_progress=on_progress,
-            on_note=on_note,
-        )
+        with heap.returned_memory():  # the optimizer's goes before the export takes more
+            return train(
+                make_model,
+                TokenRows.stored(self.train_rows),
+                TokenRows.stored(self.eval_rows),
+                task=self.config.task,
+                config=self.config.train,
+                labels=LabelSpace.load(self.tokenizer),
+                tokenizer=Tokenizer.load(self.tokenizer),
+                depths=layer_depths,
+                preset=self.config.model.type == "preset",
+                calibrate=self.calibrate,
+                resume_key=self.resume_key,
+                program_key=self.program_key(),
+                checkpoint_dir=self.checkpoint_dir,
+                log_dir=self.log_dir,
+                on_progress=on_progress,
+                on_note=on_note,
+            )

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from models import runtime
+from models import heap
 from models.config import TaskConfig
 from models.network.precision import compute_in_float32
 from models.network.token_features import BigramRows
@@ -119,7 +119,9 @@ def train(
         on_note("train.strategy is mirrored, but there is one device; a CPU is several with train.devices")
     config, chosen = _choose(config, devices, preset=preset)
     if preset:
-        make_model = partial(_with_used_tokens, make_model, used_tokens((train, evaluation), tokenizer.special_ids))
+        used = used_tokens((train, evaluation), tokenizer.special_ids)
+        folder = None if checkpoint_dir is None or devices.strategy_name != "none" else Path(checkpoint_dir)
+        make_model = partial(_with_used_tokens, make_model, used, folder)
     with _policy(config.precision):
         keras.utils.set_random_seed(config.seed)
         with devices.scope():
@@ -174,12 +176,13 @@ def train(
             loop.prepare, loop.preparing = partial(start_head, loop), "the start of the head"
         loop.on_note(describe_start(loop, chosen))
         gc.collect()
-        runtime.trim()  # earlier steps, and making the model, took more memory than is left
+        heap.trim()  # making the model took more memory than is left
         with devices.running():
             loop.run(checkpoint_dir, log_dir, resume_key or {})
         for note in (describe_end(loop), *loop.calibration.notes):
             loop.on_note(note)
         vectors = count_vectors(model)
+        heap.trim()  # what the steps have used is in pieces, too small for a table
         with devices.scope():
             give_back(model)
             halved.restore()
@@ -210,9 +213,9 @@ def _choose_bigrams(model: keras.Model, rows: TokenRows) -> None:
             layer.adapt(np.asarray(rows.token_ids), np.asarray(rows.offsets[:-1]))
 
 
-def _with_used_tokens(make_model: Callable[[], keras.Model], used: np.ndarray) -> keras.Model:
+def _with_used_tokens(make_model: Callable[[], keras.Model], used: np.ndarray, folder: Path | None) -> keras.Model:
     model = make_model()
-    keep_used(model, used)
+    keep_used(model, used, folder=folder)
     return model
 
 

@@ -18,7 +18,9 @@ from pathlib import Path
 
 import keras
 
+from models.config import may_train_in_parts
 from models.errors import TransomError
+from models.runtime import one_thread_per_operation
 from models.training.elsewhere.handover import INITIAL, TRAINED, load_weights, save_weights
 from models.training.elsewhere.messages import Messages
 from models.training.elsewhere.replica_processes import is_first, replica_processes
@@ -73,6 +75,8 @@ def _train(request: Request, folder: Path, messages: Messages, others: list[int]
         load_weights(model, folder / INITIAL)
         return model
 
+    if may_train_in_parts(request.config.model, request.config.train):
+        one_thread_per_operation()
     trained = request.train(make_model, on_progress=messages.progress, on_note=messages.note)
     if not is_first():
         return

@@ -41,6 +41,8 @@ for package in sys.argv[2:]:
     )
     sys.modules[where.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules[where.name])
+from models import heap, runtime
+heap.prepare(runtime.usable_cores())
 from {child} import main
 sys.exit(main(pathlib.Path(sys.argv[1]), output))
 """

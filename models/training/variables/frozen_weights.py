@@ -8,22 +8,15 @@ exported with them.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import logging
-import math
-import shutil
-import tempfile
-from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
-from models.errors import TrainingError
 from models.network.precision import HALF
+from models.training.variables.set_aside import SetAside, replace_values
 
 logger = logging.getLogger(__name__)
 
@@ -43,12 +36,12 @@ class HalvedWeights:
         if not found:
             return
         try:
-            self._file = _write(folder, [variable for variable, _ in found])
+            self._exact = SetAside([variable for variable, _ in found], folder)
         except OSError as error:  # then the training needs more memory
             logger.warning("weights that are not trained stay in float32: %s", error)
             return
         for variable, half in found:
-            _set(variable, ops.convert_to_numpy(variable.value), half)
+            replace_values(variable, ops.convert_to_numpy(variable.value), half)
             self._halved.append(variable)
 
     def __len__(self) -> int:
@@ -62,42 +55,9 @@ class HalvedWeights:
         """
         if not self._halved:
             return
-        for variable in self._halved:
-            size = math.prod(variable.shape)
-            exact = np.fromfile(self._file, np.float32, size)
-            if exact.size != size:  # a file system that forgets files without a name
-                raise TrainingError(
-                    "the exact values of the weights that are not trained are lost",
-                    got=f"{exact.size:,} numbers of {variable.path} in the file that held them",
-                    expected=f"{size:,}",
-                    fix="set train.precision to float32, which does not need the file, and run again",
-                )
-            _set(variable, exact.reshape(variable.shape), "float32")
+        for variable, exact in zip(self._halved, self._exact.take_back(), strict=True):
+            replace_values(variable, exact, "float32")
         self._halved = []
-        self._file.close()
-
-
-def _write(folder: Path | None, variables: Sequence[Any]) -> IO[bytes]:
-    """A file of the variables' values, at its beginning, that vanishes when it is closed.
-
-    Raises:
-        OSError: the folder is not writable, or less than twice the file's size is free.
-    """
-    size = sum(4 * math.prod(variable.shape) for variable in variables)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-    if (free := shutil.disk_usage(folder or tempfile.gettempdir()).free) < 2 * size:  # others write there, too
-        raise OSError(errno.ENOSPC, f"{free / 1e6:,.0f} MB are free of the {2 * size / 1e6:,.0f} wanted")
-    file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (`restore` closes it)
-    try:
-        for variable in variables:
-            file.write(np.ascontiguousarray(ops.convert_to_numpy(variable.value)).data)  # `tofile` hides a full disk
-        file.seek(0)  # after writing what is buffered
-    except OSError:
-        with contextlib.suppress(OSError):  # it tries to write again
-            file.close()
-        raise
-    return file
 
 
 def find_frozen(model: keras.Model) -> list[tuple[Any, str]]:
@@ -112,13 +72,3 @@ def find_frozen(model: keras.Model) -> list[tuple[Any, str]]:
             else:
                 found[id(variable)] = variable, layer.compute_dtype
     return [pair for key, pair in found.items() if key not in elsewhere]
-
-
-def _set(variable: Any, values: np.ndarray, dtype: str) -> None:
-    """Replaces the values of a variable and their type."""
-    variable._dtype = dtype
-    value = ops.convert_to_tensor(values, dtype)
-    if keras.backend.backend() == "torch":
-        variable.value.data = value  # modules and optimizers hold the parameter itself
-    else:
-        variable._initialize(value)

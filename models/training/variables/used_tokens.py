@@ -9,7 +9,9 @@ keep the values that the checkpoint gave them; weight decay does not reach them.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -17,6 +19,9 @@ import numpy as np
 from keras import ops
 
 from models.training.token_rows import TokenRows
+from models.training.variables.set_aside import SetAside, replace_values
+
+logger = logging.getLogger(__name__)
 
 _MULTIPLE = 2048  # of the vectors, so that a little more text does not mean another program to compile
 _WORTHWHILE = 0.75  # at most this share of a table is trained, or all of it
@@ -31,7 +36,7 @@ class UsedTokens(keras.layers.ReversibleEmbedding):
     Attributes:
         used: int64 [K], ascending, the ids of the tokens that have a vector.
         places: variable [V], by token id the row of the vector; not of integers, which not every device keeps.
-        whole: gives the variable [V, D] of all tokens, as before the training.
+        whole: gives the variable of all tokens' vectors, [V, D], and what holds its values meanwhile; None: itself.
     """
 
     def call(self, inputs: Any) -> Any:
@@ -51,7 +56,7 @@ def used_tokens(tables: Iterable[TokenRows], also: Sequence[int]) -> np.ndarray:
     return np.flatnonzero(counts)
 
 
-def keep_used(model: keras.Model, used: np.ndarray, multiple: int = _MULTIPLE) -> None:
+def keep_used(model: keras.Model, used: np.ndarray, multiple: int = _MULTIPLE, *, folder: Path | None = None) -> None:
     """Leaves a model only the vectors of these tokens, where its token embedding is trained and that is worthwhile.
 
     Outputs and gradients stay the same for rows of these tokens, and so do the paths and the order of the trainable
@@ -60,12 +65,13 @@ def keep_used(model: keras.Model, used: np.ndarray, multiple: int = _MULTIPLE) -
     Args:
         used: int64, ascending.
         multiple: of the vectors that are left; those above the tokens' number are 0 and get no gradient.
+        folder: of a file where the vectors of all tokens wait (`SetAside`); not under a strategy. None: in memory.
     """
     for layer in model._flatten_layers():
         if type(layer) is keras.layers.ReversibleEmbedding and layer._embeddings.trainable:
             size = -(-len(used) // multiple) * multiple
             if size <= _WORTHWHILE * layer.input_dim:
-                _keep(layer, used, size)
+                _keep(layer, used, size, folder)
 
 
 def give_back(model: keras.Model) -> None:
@@ -83,12 +89,12 @@ def count_vectors(model: keras.Model) -> dict[str, int] | None:
     return None
 
 
-def _keep(layer: Any, used: np.ndarray, size: int) -> None:
+def _keep(layer: Any, used: np.ndarray, size: int, folder: Path | None) -> None:
     whole = layer._embeddings
     places = np.zeros(layer.input_dim, np.float32)
     places[used] = np.arange(len(used))
     layer.__class__ = UsedTokens
-    layer.used, layer.whole = used, lambda: whole  # a variable by itself would count among the layer's
+    layer.used = used
     with _changing_variables(layer):
         layer._untrack_variable(whole)
         values = ops.pad(ops.take(whole, used, axis=0), [(0, size - len(used)), (0, 0)])
@@ -96,11 +102,28 @@ def _keep(layer: Any, used: np.ndarray, size: int) -> None:
         layer.places = layer.add_weight(
             places.shape, _constant(places), "float32", trainable=False, autocast=False, name="places"
         )
+    aside = None if folder is None else _set_aside(whole, folder)
+    layer.whole = lambda: (whole, aside)  # a variable by itself would count among the layer's
+
+
+def _set_aside(whole: Any, folder: Path) -> SetAside | None:
+    try:
+        aside = SetAside([whole], folder)
+    except OSError as error:  # then the training needs more memory
+        logger.warning("the vectors of unused tokens stay in memory: %s", error)
+        return None
+    replace_values(whole, np.zeros((0, *whole.shape[1:]), np.float32), whole.dtype)
+    return aside
 
 
 def _give_back(layer: Any) -> None:
-    whole, trained = layer.whole(), layer._embeddings
-    whole.assign(ops.scatter_update(whole, layer.used[:, None], trained[: len(layer.used)]))
+    (whole, aside), trained = layer.whole(), layer._embeddings
+    if aside is None:
+        whole.assign(ops.scatter_update(whole, layer.used[:, None], trained[: len(layer.used)]))
+    else:
+        (values,) = aside.take_back()
+        values[layer.used] = ops.convert_to_numpy(trained)[: len(layer.used)]
+        replace_values(whole, values, whole.dtype)
     layer.__class__ = keras.layers.ReversibleEmbedding
     with _changing_variables(layer):
         layer._untrack_variable(layer.places)

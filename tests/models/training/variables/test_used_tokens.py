@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +64,16 @@ def test_gradients_are_those_of_the_whole_model(kind: str, tmp_path: Path) -> No
         assert_alike([one], [other])
 
 
+@pytest.mark.parametrize("in_file", [False, True])
 @pytest.mark.parametrize("kind", sorted(tiny_checkpoints.CONFIGS))
-def test_the_whole_model_comes_back_with_what_was_learned(kind: str, tmp_path: Path) -> None:
+def test_the_whole_model_comes_back_with_what_was_learned(kind: str, in_file: bool, tmp_path: Path) -> None:
     model, expected = make(tmp_path, kind), make(tmp_path, kind)
     weights, former = [v.path for v in model.weights], table(model)
-    keep_used(model, USED, multiple=1)
+    (layer,) = (each for each in model._flatten_layers() if each.name == "token_embedding")
+    whole, folder = layer._embeddings, tmp_path / "aside"
+    keep_used(model, USED, multiple=1, folder=folder if in_file else None)
+    assert whole.value.shape == ((0 if in_file else len(former)), former.shape[1])
+    assert not in_file or list(folder.iterdir()) == []
     for one in (model, expected):
         for variable in one.trainable_variables:
             variable.assign(variable + 1.0)
@@ -78,6 +84,21 @@ def test_the_whole_model_comes_back_with_what_was_learned(kind: str, tmp_path: P
     learned[USED] += 1.0
     np.testing.assert_array_equal(table(model), learned)
     assert_alike(loss_and_gradients(expected), loss_and_gradients(model))
+
+
+def test_without_a_file_memory_is_lost_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: Any) -> Any:
+        return type("usage", (), {"free": 1})
+
+    model = make(tmp_path)
+    former = table(model)
+    monkeypatch.setattr(shutil, "disk_usage", full)
+    keep_used(model, USED, multiple=1, folder=tmp_path)
+    assert "the vectors of unused tokens stay in memory" in caplog.text
+    give_back(model)
+    np.testing.assert_array_equal(table(model), former)
 
 
 @pytest.mark.parametrize("settings", [{"freeze": "embeddings"}, {"lora_rank": 2}], ids=str)
