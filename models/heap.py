@@ -1,6 +1,6 @@
-"""The memory that this process has taken from the system, and giving it back. For Linux with glibc; elsewhere nothing.
+"""The memory that this process takes from the system, and giving it back. The C library's part is for Linux with glibc.
 
-`serving.server.run.process_memory` does the same for a server, which uses nothing of this project.
+`serving.server.run.process_memory` does likewise for the server, which must not import `models`.
 """
 
 from __future__ import annotations
@@ -15,26 +15,29 @@ _SYSTEM_ALLOCATOR = "TF_ONEDNN_USE_SYSTEM_ALLOCATOR"
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 # A step frees what the next one takes again. What is given back in between is fetched anew, page by page.
 _KEPT_BYTES = 2**30
+_MAPPED_BYTES = 2**28  # a larger array goes back as soon as it is freed, and leaves no gap
+_MAPPED_BYTES_OF_OLD = 2**25
+_CORES_PER_HEAP, _MOST_HEAPS = 2, 8  # each but the first keeps up to 64 MiB for good
 
 
-def prepare(heaps: int) -> None:
+def prepare(cores: int) -> None:
     """Has the C library keep for the next step what a step has freed, and TensorFlow take its memory from there.
 
     TensorFlow's own allocator for oneDNN keeps all the memory that it ever had (measured: "Training speed" in
-    benchmarks/README.md). Call it before a framework is loaded, while there are few threads.
+    benchmarks/README.md). With a heap for every thread, as is usual, each keeps memory that others could use.
+    Call it before a framework is loaded, while there are few threads; it holds for the whole process.
 
     Args:
-        heaps: that threads share. More take more memory; with fewer, threads wait for each other.
+        cores: that this process may use.
     """
     os.environ.setdefault(_SYSTEM_ALLOCATOR, "1")
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
-        for parameter, value in (
-            (_M_ARENA_MAX, heaps),
-            (_M_MMAP_THRESHOLD, _KEPT_BYTES),
-            (_M_TRIM_THRESHOLD, _KEPT_BYTES),
-        ):
-            library.mallopt(parameter, value)
+        library.mallopt(_M_ARENA_MAX, min(max(1, cores // _CORES_PER_HEAP), _MOST_HEAPS))
+        library.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+        # Older versions of glibc refuse what their further heaps cannot hold.
+        if not library.mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES):
+            library.mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES_OF_OLD)
 
 
 @contextlib.contextmanager
@@ -42,7 +45,7 @@ def returned_memory() -> Iterator[None]:
     """Gives back memory that is free, before and after the block, also what objects in cycles hold.
 
     Within it and at its end, Python looks for cycles only among what was made since: with TensorFlow and TFX loaded, to
-    look through everything takes a third of a second.
+    look through everything takes a third of a second. After an exception, what its traceback refers to stays.
     """
     gc.collect()
     trim()

@@ -176,13 +176,13 @@ def train(
             loop.prepare, loop.preparing = partial(start_head, loop), "the start of the head"
         loop.on_note(describe_start(loop, chosen))
         gc.collect()
-        heap.trim()  # making the model took more memory than is left
+        heap.trim()  # making the model took more memory than the model keeps
         with devices.running():
             loop.run(checkpoint_dir, log_dir, resume_key or {})
         for note in (describe_end(loop), *loop.calibration.notes):
             loop.on_note(note)
         vectors = count_vectors(model)
-        heap.trim()  # what the steps have used is in pieces, too small for a table
+        heap.trim()  # the free memory is in pieces, into which the table of all tokens would not fit
         with devices.scope():
             give_back(model)
             halved.restore()

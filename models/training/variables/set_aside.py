@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import math
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,8 @@ class SetAside:
         folder: of the file; made if need be. None: the system's temporary folder.
 
     Raises:
-        OSError: the folder is not writable, or less than twice the file's size is free.
+        OSError: the folder is not writable, less than twice the file's size is free, or the file system does not keep
+            files without a name.
     """
 
     def __init__(self, variables: Sequence[Any], folder: Path | None = None) -> None:
@@ -47,13 +49,13 @@ class SetAside:
                         "values of weights that were set aside during the training are lost",
                         got=f"{values.size:,} numbers of {path} in the file that held them",
                         expected=f"{size:,}",
-                        fix="set `output:` to a folder on another file system, and run again",
+                        fix="set `output:` (and TMPDIR) to folders on another file system, and run again",
                     )
                 yield values.reshape(shape)
 
 
 def replace_values(variable: Any, values: np.ndarray, dtype: str) -> None:
-    """Replaces the values of a variable, and with them its type and shape; in the scope in which it was made."""
+    """Replaces a variable's `value` by one of any shape, and its type; call it in the scope in which it was made."""
     variable._dtype = dtype
     value = ops.convert_to_tensor(values, dtype)
     if keras.backend.backend() == "torch":
@@ -66,7 +68,8 @@ def _write(folder: Path | None, variables: Sequence[Any]) -> IO[bytes]:
     """A file of the variables' values, at its beginning, that vanishes when it is closed.
 
     Raises:
-        OSError: the folder is not writable, or less than twice the file's size is free.
+        OSError: the folder is not writable, less than twice the file's size is free, or the file system does not keep
+            files without a name.
     """
     size = sum(4 * math.prod(variable.shape) for variable in variables)
     if folder is not None:
@@ -79,6 +82,8 @@ def _write(folder: Path | None, variables: Sequence[Any]) -> IO[bytes]:
             values = ops.convert_to_numpy(variable.value)
             file.write(np.ascontiguousarray(values, np.float32).data)  # `tofile` hides a full disk
         file.seek(0)  # after writing what is buffered
+        if os.fstat(file.fileno()).st_size != size:
+            raise OSError(errno.EIO, "a file without a name is not kept there")
     except OSError:
         with contextlib.suppress(OSError):  # it tries to write again
             file.close()

@@ -36,7 +36,8 @@ class UsedTokens(keras.layers.ReversibleEmbedding):
     Attributes:
         used: int64 [K], ascending, the ids of the tokens that have a vector.
         places: variable [V], by token id the row of the vector; not of integers, which not every device keeps.
-        whole: gives the variable of all tokens' vectors, [V, D], and what holds its values meanwhile; None: itself.
+        whole: returns the variable of all tokens' vectors, [V, D] outside the training, and the `SetAside` with its
+            values, or None if it still has them.
     """
 
     def call(self, inputs: Any) -> Any:

@@ -19,7 +19,7 @@ from progress_triggers import OnceAt
 from models.errors import Interrupted
 from models.network.surface import find_surface
 from models.presets.backbones import merge_lora
-from models.training.variables import frozen_weights
+from models.training.variables import set_aside
 
 RunTiny = Callable[..., tuple[int, list[np.ndarray], dict[str, Any]]]
 # What is trained, and whether some of it is left out of the table of vectors, or in half precision.
@@ -99,17 +99,18 @@ def test_the_trained_model_is_in_float32_and_whole(way: str, tiny: ModuleType, f
     np.testing.assert_allclose(model(rows).numpy(), before, atol=1e-5)
 
 
-def test_whether_weights_could_be_halved_does_not_decide_which_checkpoint_is_used(
-    tiny: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("way", ["everything", "a few matrices"])
+def test_whether_weights_could_be_set_aside_does_not_decide_which_checkpoint_is_used(
+    way: str, tiny: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = {"train_config": TRAINING, **tiny.preset(preset=str(folder), lora_rank=2)}
+    options = {"train_config": TRAINING, **tiny.preset(preset=str(folder), **WAYS[way][0])}
     stop = interrupted(tiny, tmp_path, options)
 
     def full(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
     whole = tiny.fit(**options)
-    monkeypatch.setattr(frozen_weights, "_write", full)
+    monkeypatch.setattr(set_aside, "_write", full)
     again = tiny.fit(checkpoint_dir=tmp_path, **options)
     assert again.report["resumed_at_step"] == stop.done_at
     for one, other in zip(weights(again), weights(whole), strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,13 @@ def test_values_that_a_file_system_has_forgotten_are_an_error() -> None:
         next(taken)
     assert "0 numbers of v0" in str(raised.value)
     assert aside._file.closed
+
+
+def test_a_file_system_that_keeps_no_file_without_a_name_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path("/dev/null").open("w+b") as forgotten:
+        monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: forgotten)
+        with pytest.raises(OSError, match="not kept"):
+            SetAside(variables())
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_of_the_system(tmp_path: Path) -> None:
