@@ -40,21 +40,27 @@ def prepare(cores: int) -> None:
             library.mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES_OF_OLD)
 
 
+def keep_loaded() -> None:
+    """Has Python no longer look for garbage among the objects of this moment; the first call in a process counts.
+
+    To look through all that TensorFlow and TFX have loaded takes a third of a second, each time.
+    """
+    if not gc.get_freeze_count():
+        gc.freeze()
+
+
 @contextlib.contextmanager
 def returned_memory() -> Iterator[None]:
     """Gives back memory that is free, before and after the block, also what objects in cycles hold.
 
-    Within it and at its end, Python looks for cycles only among what was made since: with TensorFlow and TFX loaded, to
-    look through everything takes a third of a second. After an exception, what its traceback refers to stays.
+    After an exception, what its traceback refers to stays.
     """
     gc.collect()
     trim()
-    gc.freeze()
     try:
         yield
     finally:
         gc.collect()
-        gc.unfreeze()
         trim()
 
 

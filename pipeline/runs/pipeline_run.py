@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.beam_errors import decode_error
-from models import compile_cache
+from models import compile_cache, heap
 from models.config import may_train_in_parts
 from models.errors import GateError, NotBlessedError, TransomError
 from models.runtime import one_thread_per_operation, prepare
@@ -190,6 +190,7 @@ class _Recorder:
         from pipeline import graph
         from pipeline.runs import local_runner
 
+        heap.keep_loaded()
         local_runner.remove_leftovers(self.paths.artifacts)
         pipeline = graph.build(config, self.paths)
         try:

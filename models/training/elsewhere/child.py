@@ -18,6 +18,7 @@ from pathlib import Path
 
 import keras
 
+from models import heap
 from models.config import may_train_in_parts
 from models.errors import TransomError
 from models.runtime import one_thread_per_operation
@@ -33,6 +34,7 @@ def main(folder: Path, output: int) -> int:
     Args:
         output: file descriptor for the messages.
     """
+    heap.keep_loaded()
     first = is_first()
     messages = Messages(os.fdopen(output if first else os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
     try:
