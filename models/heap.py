@@ -51,17 +51,17 @@ def keep_loaded() -> None:
 
 @contextlib.contextmanager
 def returned_memory() -> Iterator[None]:
-    """Gives back memory that is free, before and after the block, also what objects in cycles hold.
-
-    After an exception, what its traceback refers to stays.
-    """
-    gc.collect()
-    trim()
+    """Calls `give_back` after the block. After an exception, what its traceback refers to stays."""
     try:
         yield
     finally:
-        gc.collect()
-        trim()
+        give_back()
+
+
+def give_back() -> None:
+    """Gives back the free memory of the heap, also what objects in cycles hold."""
+    gc.collect()
+    trim()
 
 
 def trim() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -175,8 +174,7 @@ def train(
         elif starts_with_head(task, preset=preset):
             loop.prepare, loop.preparing = partial(start_head, loop), "the start of the head"
         loop.on_note(describe_start(loop, chosen))
-        gc.collect()
-        heap.trim()  # making the model took more memory than the model keeps
+        heap.give_back()  # earlier steps, and making the model, took more than is left of them
         with devices.running():
             loop.run(checkpoint_dir, log_dir, resume_key or {})
         for note in (describe_end(loop), *loop.calibration.notes):
