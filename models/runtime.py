@@ -11,7 +11,7 @@ import math
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,12 @@ _CORES_FOR_HALVES = 2  # with more, each share of a batch would be small, and ad
 _NO_GRAPPLER = "disable_meta_optimizer"
 _QUOTA_FILE, _CPU_FILE = Path("/sys/fs/cgroup/cpu.max"), Path("/proc/cpuinfo")
 _FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+XLA_FLAGS = "XLA_FLAGS"
+XLA_FLAGS_AS_GIVEN = os.environ.get(XLA_FLAGS, "")
+"""Without what `prepare` adds, for a framework that may not know it and would end the process."""
+# XLA uses half of such a register, because some processors clock lower for whole ones. TensorFlow's matrix products use
+# whole ones anyway.
+_VECTOR_WIDTH = "--xla_cpu_prefer_vector_width"
 
 
 def prepare(onednn: str = "auto") -> None:
@@ -47,6 +53,7 @@ def prepare(onednn: str = "auto") -> None:
         os.environ.update(wanted)
         os.environ.setdefault(_GROWTH, "true")
         heap.prepare(usable_cores())
+        _use_whole_vectors(cpu_facts()["features"])
         _limit_threads(cpu_quota())
         return
     if onednn == "auto":
@@ -164,6 +171,13 @@ def _cpu_fields(path: Path) -> dict[str, str]:
     except OSError:
         return {}
     return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in reversed(lines))}
+
+
+def _use_whole_vectors(features: Sequence[str]) -> None:
+    given = os.environ.get(XLA_FLAGS, "").strip()
+    names_file = given and not given.startswith("-")
+    if "avx512f" in features and _VECTOR_WIDTH not in given and not names_file:
+        os.environ[XLA_FLAGS] = f"{given} {_VECTOR_WIDTH}=512".strip()
 
 
 def _limit_threads(quota: int | None) -> None:

@@ -72,6 +72,7 @@ def run(
                 trains = is_in_range("Trainer", from_step, to_step)
                 outcome = _preflight(record, config, paths, trains)
                 if outcome is None:
+                    prepare(config.train.onednn)
                     if trains:
                         compile_cache.use(config.train.onednn, _process_folder)
                     with temporary_folder(), captured_output(paths.runs / name / LOG_NAME, as_json, verbose) as view:
@@ -182,7 +183,6 @@ class _Recorder:
         if gone:
             why = "removed, or the project was moved"
             self.view.say(f"results of {', '.join(gone)} are missing ({why}): the steps that need them run again")
-        prepare(config.train.onednn)
         if may_train_in_parts(config.model, config.train):
             one_thread_per_operation()
         # TFX passes sys.argv to absl's flags, which do not know Transom's arguments.

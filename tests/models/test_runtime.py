@@ -114,3 +114,35 @@ def test_operations_run_side_by_side_on_two_cores_with_avx_512(
         check=True,
     )
     assert int(run.stdout) == expected
+
+
+_FLAGS = """
+import os, sys
+from models import runtime
+runtime.cpu_facts = lambda: {"cores": 2, "features": sys.argv[1].split()}
+runtime.prepare()
+print(os.environ.get("XLA_FLAGS", ""))
+print(runtime.XLA_FLAGS_AS_GIVEN)
+"""
+
+
+@pytest.mark.parametrize(
+    ("features", "given", "added"),
+    [
+        ("avx2 avx512f", "", "--xla_cpu_prefer_vector_width=512"),
+        ("avx512f", "--xla_dump_to=x", " --xla_cpu_prefer_vector_width=512"),
+        ("avx512f", "--xla_cpu_prefer_vector_width=128", ""),
+        ("avx512f", "flags.txt", ""),
+        ("avx2", "", ""),
+    ],
+)
+def test_xla_uses_whole_vectors_unless_told_otherwise(features: str, given: str, added: str, repository: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", _FLAGS, features],
+        env={**os.environ, "XLA_FLAGS": given},
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.split("\n")[:2] == [given + added, given]

@@ -16,9 +16,9 @@ from typing import Any
 import keras
 
 import models
+from models import runtime
 from models.child_processes import tied_to_parent
 from models.errors import TrainingError
-from models.runtime import usable_cores
 from models.training.elsewhere import child
 from models.training.elsewhere.handover import INITIAL, TRAINED, load_weights, save_weights
 from models.training.elsewhere.messages import receive
@@ -130,7 +130,7 @@ def _child(interpreter: Path, backend: str, folder: Path) -> Iterator[subprocess
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=output,
-            env={**os.environ, **_variables(folder), "KERAS_BACKEND": backend},
+            env={**os.environ, **_variables(folder, backend), "KERAS_BACKEND": backend},
             encoding="utf-8",
             start_new_session=True,
         )
@@ -165,12 +165,13 @@ def _isolation(interpreter: Path) -> list[str]:
     return ["-P"] if interpreter == Path(sys.executable) else ["-I"]
 
 
-def _variables(folder: Path) -> dict[str, str]:
+def _variables(folder: Path, backend: str) -> dict[str, str]:
     """Environment variables of the child that differ from this process's."""
     temporary = folder / "tmp"  # AutoGraph leaves files there
     temporary.mkdir(exist_ok=True)
     # Without NPROC, JAX starts a thread per visible core, also where a quota allows fewer.
-    return {"TMPDIR": str(temporary), "NPROC": os.environ.get("NPROC", str(usable_cores()))}
+    variables = {"TMPDIR": str(temporary), "NPROC": os.environ.get("NPROC", str(runtime.usable_cores()))}
+    return variables if backend == "tensorflow" else {**variables, runtime.XLA_FLAGS: runtime.XLA_FLAGS_AS_GIVEN}
 
 
 def _printed(folder: Path) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ import stored_training
 import tiny_checkpoints
 from progress_triggers import OnceAt
 
+from models import runtime
 from models.errors import Interrupted, TrainingError
 from models.training.training_request import Request
 from models.training.training_run import TrainedModel
@@ -212,3 +214,16 @@ def test_an_error_of_the_parent_ends_the_child(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(MemoryError):
         stored_training.fit(stored_training.store(tmp_path), tmp_path)
     assert _process_ids(os.getpid()) == before
+
+
+@pytest.mark.parametrize(("backend", "expected"), [("tensorflow", "--of=prepare"), ("jax", runtime.XLA_FLAGS_AS_GIVEN)])
+def test_another_framework_gets_xlas_flags_as_the_user_gave_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str, expected: str
+) -> None:
+    interpreter = tmp_path / "python"
+    interpreter.write_text('#!/bin/sh\necho "flags: [$XLA_FLAGS]" >&2\nexit 3\n')
+    interpreter.chmod(0o755)
+    monkeypatch.setenv("XLA_FLAGS", "--of=prepare")
+    request = stored_training.store(tmp_path, backend=backend, xla="auto")
+    with pytest.raises(TrainingError, match=re.escape(f"flags: [{expected}]")):
+        stored_training.fit(request, tmp_path, interpreter=interpreter)
