@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --
 demo: $(READY)  ## run the whole pipeline on real movie reviews and query the model that it pushed
 	$(BIN)/python -m pipeline.demo
 
-test: $(READY)  ## the test suite on every core, without the tests that take over a minute
+test: $(READY)  ## the test suite on every core, without what is marked slow
 	$(PYTEST) -m "not slow"
 
 test-all: $(READY)  ## every test

@@ -38,8 +38,15 @@ if TYPE_CHECKING:
 _LONG_FILES = frozenset({"test_families.py"})
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts long files first, so that no core is idle at the end."""
+    """Marks all but one of a function's `slow_variants`, and puts long files first: no core is idle at the end."""
+    seen = set()
+    for item in items:
+        function = item.nodeid.partition("[")[0]
+        if item.get_closest_marker("slow_variants") and function in seen:
+            item.add_marker(pytest.mark.slow)
+        seen.add(function)
     items.sort(key=lambda item: item.path.name not in _LONG_FILES)
 
 

@@ -108,6 +108,7 @@ def test_from_the_third_run_on_every_step_is_cached(again: Any) -> None:
     assert (third["pushed"], third["evaluation"]) == (first["pushed"], second["evaluation"])
 
 
+@pytest.mark.slow
 def test_a_changed_setting_repeats_exactly_the_affected_steps(again: Any) -> None:
     project, _, _ = again
     third = project.run("--set", "gate.small_class_rows=2", "--set", "push.keep=3")

@@ -35,6 +35,7 @@ print(json.dumps([before, taken, kept, resident()]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs glibc and /proc")
 def test_memory_of_tensors_is_kept_for_the_next_ones_and_goes_back_at_the_end(repository: Path) -> None:
     command = [sys.executable, "-c", _PROGRAM]

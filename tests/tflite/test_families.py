@@ -35,6 +35,7 @@ APART: tuple[Variant, ...] = ("float32", "dynamic_int8", "int4_tables", "int8")
 PAIRS = [TextRow(text, pair) for text, pair in zip(TEXTS, (*TEXTS[2:], *TEXTS[:2]), strict=True)]
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("family", sorted(tiny_checkpoints.CONFIGS))
 def test_a_preset_becomes_a_bundle(family: str, tmp_path: Path) -> None:
     tiny_checkpoints.write(tmp_path / "preset", family)
@@ -55,6 +56,7 @@ def test_a_preset_becomes_a_bundle(family: str, tmp_path: Path) -> None:
         check_golden(tmp_path / variant)
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("family", [kind for kind in sorted(tiny_checkpoints.CONFIGS) if kind != "roberta"])
 def test_a_preset_that_reads_two_texts_apart_becomes_a_bundle(family: str, tmp_path: Path) -> None:
     """The longest length is the position table's; the separate pass has one token more."""

@@ -74,7 +74,7 @@ class TensorFlowStep:
             for batch, shares, number in passes(batches, weights, step, self._accumulate)
         ]
         if self._at_once and len(given) == 1:
-            rate = self._optimizer.learning_rate
+            rate = self._optimizer.rate(step)
             loss, norm = self._in_one(*given[0], rate)
             return StepResult(loss, norm, rate)
         loss, gradients = None, None
@@ -84,7 +84,7 @@ class TensorFlowStep:
             batch_loss = self._devices.strategy.reduce(tf.distribute.ReduceOp.SUM, batch_loss, axis=None)
             loss = batch_loss if loss is None else loss + batch_loss
         if self._own_update:
-            rate = self._optimizer.learning_rate  # an input, so that the program is the same with another schedule
+            rate = self._optimizer.rate(step)  # an input, so that the program is the same with another schedule
             (norm,) = self._update(gradients, rate)
         else:
             norm, rate = self._update(gradients)

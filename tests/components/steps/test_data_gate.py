@@ -215,6 +215,7 @@ def test_drift_from_the_live_model(project: Project) -> None:
         project.run(data, gate=GateConfig(drift="error"), live=live)
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("kind", ["multi_label", "regression"])
 def test_other_tasks(project: Project, kind: str) -> None:
     labels = [[], ["a"], ["b", "a"]] if kind == "multi_label" else [0.5, 1, -2]

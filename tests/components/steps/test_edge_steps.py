@@ -60,6 +60,7 @@ def run(exported: Exported, folder: Path, kind: str, config: EdgeConfig) -> tupl
     return folder / "bundles", json.loads((folder / "blessing" / "edge_report.json").read_text()), blessing
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_model_gets_a_bundle(kind: str, exports: dict[str, Exported], tmp_path: Path) -> None:
     bundles, report, blessing = run(exports[kind], tmp_path, kind, ALL)

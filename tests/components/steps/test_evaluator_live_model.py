@@ -11,6 +11,7 @@ from evaluator_runs import ROWS, evaluate, export, live_model, write_examples
 from models.config import TaskConfig
 
 
+@pytest.mark.slow
 def test_the_live_models_own_evaluation_is_reused(single: dict[str, Any], tmp_path: Path) -> None:
     examples, model = single["examples"], export(tmp_path / "model", TaskConfig())
     config = {"slices": (), "thresholds": {"accuracy": {"min": 0.5}}}
@@ -60,6 +61,7 @@ def test_a_live_model_with_other_labels_is_compared_on_shared_labels(single: dic
     assert Path(blessing.uri, "NOT_BLESSED").exists()
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("says_so", [False, True])
 def test_a_live_model_that_cannot_be_compared_stays(single: dict[str, Any], tmp_path: Path, says_so: bool) -> None:
     live = live_model(export(tmp_path / "live", TaskConfig(), labels=("good", "mixed")), 3)
@@ -79,6 +81,7 @@ def test_a_live_model_that_cannot_be_compared_stays(single: dict[str, Any], tmp_
     assert summary["blessed"] == says_so == bool(blessing.get_int_custom_property("blessed"))
 
 
+@pytest.mark.slow
 def test_a_live_model_that_predicts_nan_for_some_rows_is_not_compared(tmp_path: Path) -> None:
     task = TaskConfig(type="regression")
     # The live model subtracts the number from another: "inf" minus "inf" is NaN.

@@ -61,6 +61,7 @@ def examine(exported: Exported, folder: Path, model: Path | None = None, **confi
     return gate_report.serving_gate_report(model or exported.folder, rows, exported.task, ServingConfig(**config))
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_model_predicts_as_keras_does_within_the_latency_budget(
     kind: str, exports: dict[str, Exported], tmp_path: Path
@@ -78,6 +79,7 @@ def test_every_kind_of_model_predicts_as_keras_does_within_the_latency_budget(
         assert report["again"], "a machine that is busy now may be idle in the next run"
 
 
+@pytest.mark.slow
 def test_a_differing_prediction_is_named_by_row_and_request(exports: dict[str, Exported], tmp_path: Path) -> None:
     model = tmp_path / "model"
     shutil.copytree(exports["single"].folder, model)

@@ -86,6 +86,7 @@ def test_several_labels_are_marked_each(tmp_path: Path) -> None:
     np.testing.assert_array_equal([row["target"] for row in transformed], [[1, 0, 1], [0, 0, 0], [0, 1, 0]])
 
 
+@pytest.mark.slow
 def test_byte_pairs_in_the_transform_graph(tmp_path: Path) -> None:
     texts = [row["bytes"] for row in golden_text.rows()]
     rows = [{"text": [text], "other": [b"good"], "label": [b"pos"]} for text in texts]

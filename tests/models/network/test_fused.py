@@ -19,6 +19,7 @@ from models.network.fused import FusedDense, FusedNorm, fuse, fusing, is_fusing
 from models.presets.preset import preset_tokenizer
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("settings", [{}, {"positions": "rotary", "norm": "post"}, {"dropout": 0.0}], ids=str)
 def test_an_encoder_from_scratch(settings: dict[str, Any]) -> None:
     keras.utils.set_random_seed(0)
@@ -29,6 +30,7 @@ def test_an_encoder_from_scratch(settings: dict[str, Any]) -> None:
     assert_alike(*(loss_and_gradients(model, fused=fused) for fused in (False, True)))
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("kind", sorted(tiny_checkpoints.CONFIGS))
 def test_a_preset_of_each_family(kind: str, tmp_path: Path) -> None:
     tiny_checkpoints.write(tmp_path, kind)

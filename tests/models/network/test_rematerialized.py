@@ -45,6 +45,7 @@ def assert_same_with_remat(model: keras.Model, **options: bool) -> None:
     assert_alike(*(loss_and_gradients(model, remat=remat, **options) for remat in (False, True)))
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("options", [{}, {"xla": True}, {"fused": True}], ids=str)
 def test_an_encoder_from_scratch(options: dict[str, bool]) -> None:
     keras.utils.set_random_seed(0)
@@ -52,6 +53,7 @@ def test_an_encoder_from_scratch(options: dict[str, bool]) -> None:
     assert_same_with_remat(build_model(config, tokenizer=TOKENIZER, outputs=3), **options)
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("kind", sorted(tiny_checkpoints.CONFIGS))
 def test_a_preset_of_each_family(kind: str, tmp_path: Path) -> None:
     tiny_checkpoints.write(tmp_path, kind)

@@ -26,6 +26,7 @@ def exported(request: pytest.FixtureRequest, all_exports: dict[str, Exported]) -
     return all_exports[request.param]
 
 
+@pytest.mark.slow_variants
 def test_answers_the_golden_texts_as_keras_does(exported: Exported) -> None:
     wanted = exported.ask_keras(TEXTS, TEXTS if exported.task.text_pair else None)
     got = ask(signatures(exported), exported, TEXTS)

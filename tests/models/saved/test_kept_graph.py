@@ -67,6 +67,7 @@ def again(exported: Exported, folder: Path, weights: float = 1.0, **changed: Any
     return given
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("kind", ["multi", "number"])
 def test_it_is_the_model_that_tracing_makes_of_other_weights_and_fitted_values(
     kind: str, exports: dict[str, Exported], cache: Path, traced: list[str], tmp_path: Path
@@ -94,6 +95,7 @@ def test_it_is_the_model_that_tracing_makes_of_other_weights_and_fitted_values(
     assert files[0] == files[1]
 
 
+@pytest.mark.slow
 def test_what_differs_in_more_is_traced(single: Exported, traced: list[str], tmp_path: Path) -> None:
     changes: list[dict[str, Any]] = [
         {},
@@ -118,6 +120,7 @@ def test_a_damaged_graph_is_not_used(single: Exported, cache: Path, traced: list
     assert len(traced) == 2
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("kind", ["multi", "number"])
 def test_a_graph_of_another_kind_is_not_used(
     kind: str,

@@ -76,6 +76,7 @@ def test_a_merged_preset_is_restored_where_its_folder_is_gone(tmp_path: Path) ->
     np.testing.assert_allclose(restore(folder).model(IDS), model(IDS), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_preset_that_compares_two_texts_is_exported_and_restored(tmp_path: Path) -> None:
     """By default, of a folder that specifies the pooling: its stored architecture must do so, too."""
     preset = tmp_path / "bert"

@@ -83,6 +83,7 @@ def test_any_text_has_the_ids_of_gpt2(texts: list[str], preprocessor: Preprocess
     assert content(preprocessor, [text.encode() for text in texts]) == wide
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(texts=st.lists(st.text("ab", max_size=30), min_size=30, max_size=30), data=st.data())
 def test_any_order_of_merges_is_followed(texts: list[str], data: st.DataObject) -> None:
@@ -94,6 +95,7 @@ def test_any_order_of_merges_is_followed(texts: list[str], data: st.DataObject) 
     assert found == [tiny_byte_pairs.reference(text, tokenizer)[:30] for text in texts]
 
 
+@pytest.mark.slow
 def test_golden_texts_everywhere_as_hugging_face(preprocessor: Preprocessor, tmp_path: Path) -> None:
     theirs = hugging_face(preprocessor.tokenizer)
     texts = [row["bytes"] for row in ROWS]
@@ -185,6 +187,7 @@ class TestLongText:
         text = "a" * (MAX_BYTE_PAIR_BYTES - 1) + "éé"
         assert content(Preprocessor(accented), [text])[0][-2:] == [len(accents) - 1] * 2
 
+    @pytest.mark.slow
     @settings(max_examples=12, deadline=None)
     @given(texts=st.lists(TEXTS, min_size=1, max_size=20), max_length=st.sampled_from([4, 9, 32]))
     def test_what_comes_after_the_limit_changes_nothing(self, texts: list[str], max_length: int) -> None:

@@ -144,6 +144,7 @@ def test_is_pickled_with_its_tokenizer_alone() -> None:
     assert ids(pickle.loads(pickle.dumps(preprocessor)), ["good film"]) == wanted
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("family", ["Albert", "DebertaV3"])
 def test_sentencepiece_has_the_ids_of_keras_hub(family: str) -> None:
     tokenizer = sentencepiece_tokenizer("unigram", ALBERT if family == "Albert" else DEBERTA)

@@ -51,6 +51,7 @@ def test_an_automatic_threshold_gives_the_f1_that_chose_the_epoch(tiny: ModuleTy
     assert found["micro_f1"] == pytest.approx(trained.report["best_value"], abs=0.01)
 
 
+@pytest.mark.slow
 def test_a_stop_after_the_last_epoch_loses_nothing(tiny: ModuleType, tmp_path: Path) -> None:
     """The eval rows are then predicted once more, with the best weights."""
     rows = tiny.rows(60, 1)

@@ -59,6 +59,7 @@ def logits(model: keras.Model, rows: TokenRows) -> np.ndarray:
     return np.asarray(model(batch.features, training=False))
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("task", ["single_label", "multi_label", "regression"])
 @pytest.mark.parametrize("preset", [False, True])
 def test_the_exported_model_has_the_metric_that_was_measured(tiny: ModuleType, task: str, preset: bool) -> None:
@@ -79,6 +80,7 @@ def test_the_exported_model_has_the_metric_that_was_measured(tiny: ModuleType, t
         assert measured[name] == pytest.approx(best[name], abs=1e-4)
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("settings", [{"contrastive": "on"}, {"precision": "mixed_bfloat16"}, {"ema_momentum": 0.9}])
 def test_however_it_was_trained_the_linear_part_counts_as_it_was_weighed(
     tiny: ModuleType, settings: dict[str, Any]
@@ -107,6 +109,7 @@ def test_two_replicas_weigh_it_as_one(tiny: ModuleType, run_tiny: RunTiny, tmp_p
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize(("preset", "weight"), [(False, 1.0), (True, 0.0)])
 def test_with_few_eval_rows_the_linear_part_counts_as_it_was_trained(
     tiny: ModuleType, preset: bool, weight: float
@@ -115,6 +118,7 @@ def test_with_few_eval_rows_the_linear_part_counts_as_it_was_trained(
     assert trained.report["linear_weight"] == weight
 
 
+@pytest.mark.slow
 def test_a_resumed_training_weighs_it_alike(tiny: ModuleType, tmp_path: Path) -> None:
     evaluation = tiny.rows(80, 1)
 
@@ -132,6 +136,7 @@ def test_a_resumed_training_weighs_it_alike(tiny: ModuleType, tmp_path: Path) ->
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
+@pytest.mark.slow
 def test_epochs_after_an_interruption_do_not_replace_a_better_one_before_it(
     tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

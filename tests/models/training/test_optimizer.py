@@ -54,6 +54,16 @@ def test_without_layers_it_is_keras_adamw(tiny: ModuleType) -> None:
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("shape", ["linear", "cosine", "constant"])
+def test_the_rate_of_a_step_is_that_of_the_schedule_also_after_the_last(tiny: ModuleType, shape: str) -> None:
+    config = TrainConfig(learning_rate=0.1, warmup=0.3, schedule=shape)
+    optimizer, schedule = make_optimizer(tiny.model(), config, steps=6), WarmupDecay(0.1, 6, 0.3, shape)
+    for step in range(8):
+        optimizer.iterations.assign(step)
+        assert optimizer.rate(step) == pytest.approx(float(schedule(step)), rel=1e-6, abs=1e-9)
+        assert optimizer.rate(step) == pytest.approx(float(optimizer.learning_rate), rel=1e-6, abs=1e-9)
+
+
 def test_biases_and_norms_are_not_decayed(tiny: ModuleType) -> None:
     model = tiny.model()
     optimizer = make_optimizer(

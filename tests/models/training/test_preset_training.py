@@ -67,6 +67,7 @@ def interrupted(tiny: ModuleType, folder: Path, options: dict[str, Any]) -> Once
     return stop
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("way", WAYS)
 def test_an_interrupted_training_ends_with_the_same_weights(
     way: str, tiny: ModuleType, folder: Path, tmp_path: Path
@@ -83,6 +84,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("way", WAYS)
 def test_the_trained_model_is_in_float32_and_whole(way: str, tiny: ModuleType, folder: Path) -> None:
     settings, _ = WAYS[way]
@@ -99,6 +101,7 @@ def test_the_trained_model_is_in_float32_and_whole(way: str, tiny: ModuleType, f
     np.testing.assert_allclose(model(rows).numpy(), before, atol=1e-5)
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("way", ["everything", "a few matrices"])
 def test_whether_weights_could_be_set_aside_does_not_decide_which_checkpoint_is_used(
     way: str, tiny: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -111,6 +111,7 @@ def _whole(tiny: ModuleType, rows: TokenRows) -> Any:
     return Batches(rows, (20,), len(rows), pad_id=0).make_batch(np.arange(len(rows)))
 
 
+@pytest.mark.slow
 def test_a_seed_decides_everything(tiny: ModuleType) -> None:
     weights = []
     for seed in (5, 5, 6):
@@ -125,6 +126,7 @@ def test_without_xla_the_losses_are_the_same(tiny: ModuleType) -> None:
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains_and_gives_a_float32_model(tiny: ModuleType, precision: str) -> None:
     trained = tiny.fit(count=400, train_config={"precision": precision, "epochs": 3})

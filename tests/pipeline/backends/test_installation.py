@@ -66,6 +66,7 @@ def installer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     return name
 
 
+@pytest.mark.slow
 def test_it_is_made_once_and_removed(
     installer: str, tmp_path: Path, backends: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:

@@ -26,6 +26,7 @@ def test_the_help_lists_the_variants(capsys: pytest.CaptureFixture[str]) -> None
     assert f"{{{','.join(VARIANTS)}}}" in printed(capsys)
 
 
+@pytest.mark.slow
 def test_a_bundle_predicts_like_its_pushed_model(
     exports: dict[str, Exported], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -48,6 +49,7 @@ def test_a_bundle_predicts_like_its_pushed_model(
     assert json.loads(printed(capsys))["operations"]["EMBEDDING_LOOKUP"] > 0
 
 
+@pytest.mark.slow
 def test_pairs_are_calibrated_with_the_lines_of_a_file(
     exports: dict[str, Exported], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -63,6 +65,7 @@ def test_pairs_are_calibrated_with_the_lines_of_a_file(
     assert float(printed(capsys).split("\t")[0]) == pytest.approx(wanted, abs=3 * exports["number"].labels.std)
 
 
+@pytest.mark.slow
 def test_bundles_are_measured_beside_each_other(
     exports: dict[str, Exported], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -87,6 +90,7 @@ def test_bundles_are_measured_beside_each_other(
     assert "no edge bundle in" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_cannot_be_exported(
     exports: dict[str, Exported], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

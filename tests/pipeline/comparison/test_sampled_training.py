@@ -22,6 +22,7 @@ def test_the_sample_has_rows_for_the_steps_and_the_whole_its_tokens(tmp_path: Pa
     assert sample.tokens == 3 * len(TokenRows.stored(tmp_path / "train").token_ids)
 
 
+@pytest.mark.slow
 def test_a_training_is_measured_and_keeps_no_checkpoint(tmp_path: Path) -> None:
     sample, seen = _sample(tmp_path, 12), list[Progress]()
     measured = sample.run("tensorflow", Path(sys.executable), seen.append)

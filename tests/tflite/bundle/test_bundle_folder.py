@@ -30,6 +30,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bundle(tmp_path_factory.mktemp("edge") / "single")
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("task", tiny.TASKS)
 @pytest.mark.parametrize("pairs", [False, True])
 def test_a_bundle_predicts_as_keras(task: str, pairs: bool, tmp_path: Path) -> None:

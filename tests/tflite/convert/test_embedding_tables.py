@@ -78,6 +78,7 @@ def _table(content: bytes) -> Any:
     return tensor, model.buffers[tensor.buffer].data
 
 
+@pytest.mark.slow
 def test_a_file_predicts_as_with_the_rounded_tables_in_float32() -> None:
     content = tiny.content()
     sensitivity = embedding_sensitivity(restored(), TEXTS)

@@ -16,6 +16,7 @@ from tflite.convert import flatbuffer
 from tflite.convert.keras_to_tflite import INPUTS, convert
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("name", tiny.TASKS)
 def test_predictions_equal_keras(name: str) -> None:
     labels, manifest = tiny.TASKS[name], tiny.manifest(name)
@@ -36,6 +37,7 @@ def test_predictions_equal_keras(name: str) -> None:
             np.testing.assert_allclose(found, np.asarray(answer(model(row))), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_lengths_share_their_weights_and_every_variable_is_in_the_file() -> None:
     model = tiny.model()
     one, two = (convert(model, tiny.manifest(lengths=lengths), tiny.LABELS) for lengths in ((16,), (8, 16)))

@@ -55,6 +55,7 @@ def test_the_token_table_is_quantized_too(content: bytes, variant: Variant) -> N
     assert [one.dtype for one in tables] == [TABLE.get(variant, "int8")]
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("variant", ["dynamic_int8", "weight_int8", "int4_tables"])
 def test_the_linear_model_keeps_eight_bits_with_many_labels(variant: Variant) -> None:
     labels = LabelSpace(labels=tuple(f"label {number}" for number in range(20)), counts=(1,) * 20, rows=20)

@@ -115,6 +115,7 @@ def test_a_number_agrees_within_the_tolerance(tmp_path: Path) -> None:
         assert found.max_difference == pytest.approx(factor * NUMBER_TOLERANCE, rel=1e-2)
 
 
+@pytest.mark.slow
 def test_a_shorter_bundle_cuts_as_a_shorter_model_would(tmp_path: Path) -> None:
     compared = rows("single_label")
     reference = keras_reference(restored("single_label"), compared, 8)

@@ -54,6 +54,7 @@ def _process_ids(parent: int) -> list[int]:
     return [int(each) for each in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
 
+@pytest.mark.slow
 def test_it_is_the_same_training(tmp_path: Path) -> None:
     request, notes, progress = stored_training.store(tmp_path, mislabelled=2, checkpoint_steps=24), [], []
     there = stored_training.fit(request, tmp_path, on_note=notes.append, on_progress=progress.append)
@@ -77,6 +78,7 @@ def test_it_is_the_same_training(tmp_path: Path) -> None:
     assert not (tmp_path / "checkpoints").exists()
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("kind", ["several labels of a pair", "numbers with a preset"])
 def test_it_is_the_same_training_for_other_tasks(tmp_path: Path, kind: str) -> None:
     settings: dict[str, Any] = {"task": "multi_label", "pairs": True}
@@ -149,6 +151,7 @@ def _without_rows(request: Request) -> None:
     (request.train_rows / "rows.json").unlink()
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize(
     ("train", "damage", "words"),
     [
@@ -175,6 +178,7 @@ def test_an_error_of_the_child_is_the_parents(
         assert "Traceback" in caplog.text
 
 
+@pytest.mark.slow
 def test_the_operating_systems_error_in_the_child_is_the_parents(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -99,6 +99,7 @@ def test_what_xla_compiles_by_default_depends_on_the_device(
     assert why
 
 
+@pytest.mark.slow
 def test_the_report_says_what_was_chosen_and_why(tiny: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         runtime, "cpu_facts", lambda: {"cpu": "a", "vendor": "", "cores": 1, "features": ["avx512f", "amx_bf16"]}

@@ -84,6 +84,7 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return roles
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize(("xla", "gradients"), [(False, "gradients"), ("parts", "gradients in parts")])
 def test_kept_programs_train_as_traced_ones(
     tiny: ModuleType, cache: CompileCache, traced: list[str], xla: Xla, gradients: str

@@ -56,6 +56,7 @@ def _all(model: Any) -> np.ndarray:
     return np.concatenate([v.numpy().ravel() for v in model.weights])
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("xla", [True, False, "parts"])
 def test_accumulated_batches_are_one_big_batch(tiny: ModuleType, xla: Xla) -> None:
     model, big = _step(tiny, xla=xla)
@@ -89,6 +90,7 @@ def test_a_batch_that_is_passed_in_parts_is_one_step(tiny: ModuleType, xla: Xla)
     np.testing.assert_allclose(_all(other), _all(model), atol=1e-5)
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("xla", [True, False, "parts"])
 def test_shares_of_a_batch_that_are_computed_side_by_side_are_one_step(tiny: ModuleType, xla: Xla) -> None:
     (batch,) = _batches(tiny, 8, 8)
@@ -163,6 +165,7 @@ def test_one_trace_for_each_length(tiny: ModuleType) -> None:
     assert step.traces == predictor.traces == 3
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("encoder", [EncoderConfig(width=8), EncoderConfig(width=8, positions="rotary", norm="post")])
 def test_the_whole_step_compiles_with_static_shapes_and_never_calls_the_host(
     tiny: ModuleType, encoder: EncoderConfig
@@ -227,6 +230,7 @@ def test_layers_that_are_shared_draw_anew_each_time(tmp_path: Path, family: str,
     assert family == "bert" or max(drawn) > 4
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("remat", [False, True])
 @pytest.mark.parametrize("two_texts", [False, True])
 def test_shares_of_packed_lines_are_one_step(two_texts: bool, remat: bool, tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ def test_what_follows_from_other_rows_is_not_named_beside_them() -> None:
     assert differences(then, {**now, "rows": [1, 2]})[0] == "train.early_stopping was 3, is 2"
 
 
+@pytest.mark.slow
 def test_how_far_the_linear_model_is_fitted_decides_nothing(
     tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

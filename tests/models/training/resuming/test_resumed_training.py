@@ -44,6 +44,7 @@ def _weights(trained: Any) -> list[np.ndarray]:
     return [variable.numpy() for variable in trained.model.weights]
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on_though_another_ran_meanwhile(tiny: ModuleType, tmp_path: Path) -> None:
     # A moving average and a loss scale are also part of the state.
     first = {"epochs": 3, "ema_momentum": 0.9, "precision": "mixed_float16"}
@@ -91,6 +92,7 @@ def test_an_end_after_the_last_step_leaves_only_the_export(tiny: ModuleType, tmp
     assert caught.value.then.endswith("only evaluation and export are left")
 
 
+@pytest.mark.slow
 def test_an_end_during_the_evaluation_evaluates_again(tiny: ModuleType, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("models.training.progress.Pace.is_report_due", lambda self: True)
     requests: list[Progress] = []
@@ -127,6 +129,7 @@ def test_a_checkpoint_that_cannot_be_written_at_the_end_is_counted_as_lost(
     assert caught.value.then.endswith("training continues at step 16")
 
 
+@pytest.mark.slow
 def test_only_what_took_a_while_is_kept_for_the_time_of_the_export(
     tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +143,7 @@ def test_only_what_took_a_while_is_kept_for_the_time_of_the_export(
     assert list(tmp_path.rglob("*.npz"))
 
 
+@pytest.mark.slow
 def test_other_data_code_or_another_model_start_anew(tiny: ModuleType, tmp_path: Path) -> None:
     def fit(**changes: Any) -> dict[str, Any]:
         steps = {"epochs": 1, "checkpoint_steps": 8}

@@ -89,6 +89,7 @@ def test_a_batch_holds_pairs_of_each_of_its_labels() -> None:
     assert not np.array_equal(batches[0], draw_batch(targets, plan, 4, 0))
 
 
+@pytest.mark.slow
 def test_tuning_separates_the_labels_and_sets_the_head(tiny: ModuleType) -> None:
     config = {"epochs": 1, "learning_rate": 0.02, "weight_decay": 0.0}
     notes: list[str] = []
@@ -132,6 +133,7 @@ def test_a_label_with_many_rows_does_not_make_the_head_slow() -> None:
     assert chosen[0] < 250 < chosen[63] < 500  # from all of its rows, not only the first
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("targets", [(0, 0, 1), (0, 1, 0, 1, 1, 1, 1)])
 def test_a_batch_may_have_more_rows_than_the_table(tiny: ModuleType, targets: tuple[int, ...]) -> None:
     report = tiny.fit(rows_=_rows(*targets), preset=True, train_config={"epochs": 1}).report["contrastive"]
@@ -152,6 +154,7 @@ def test_a_training_killed_while_it_tunes_ends_with_the_same_weights(run_tiny: R
     assert all(np.array_equal(a, b) for a, b in zip(repeated, whole, strict=True))
 
 
+@pytest.mark.slow
 def test_a_training_interrupted_later_does_not_tune_again(tiny: ModuleType, tmp_path: Path) -> None:
     def stop(progress: Progress) -> None:
         if progress.epoch:
@@ -191,6 +194,7 @@ def test_two_replicas_tune_as_one(tiny: ModuleType, run_tiny: RunTiny, tmp_path:
         np.testing.assert_allclose(variable.numpy(), value, atol=2e-3)
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_tunes(tiny: ModuleType, precision: str) -> None:
     report = tiny.fit(**FEW, train_config={"precision": precision, "epochs": 1}).report

@@ -93,6 +93,7 @@ def test_a_trained_model_starts_with_scikit_learns_regression(tiny: ModuleType, 
     assert notes.count(f"the head starts as a {kind} regression on 120 rows") == 1
 
 
+@pytest.mark.slow
 def test_only_two_texts_with_a_preset_start_so(tiny: ModuleType) -> None:
     assert tiny.fit(train_config=STILL, pairs=True).report["head_start"] is None
     assert tiny.fit(train_config={**STILL, "contrastive": "off"}, preset=True).report["head_start"] is None
@@ -212,6 +213,7 @@ def test_mixed_precision_starts_too(tiny: ModuleType, starts: Starts, precision:
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=0.1)
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("task", ["single_label", "regression"])
 def test_a_training_interrupted_later_does_not_start_again(tiny: ModuleType, tmp_path: Path, task: str) -> None:
     def stop(progress: Progress) -> None:

@@ -47,6 +47,7 @@ def size(model: keras.Model) -> int:
     return sum(v.value.dtype.size * v.value.shape.num_elements() for v in model.weights)
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize("kind", sorted(tiny_checkpoints.CONFIGS))
 def test_loss_and_gradients_are_the_same(kind: str, settings: dict[str, Any], tmp_path: Path) -> None:

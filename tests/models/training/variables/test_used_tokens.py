@@ -44,6 +44,7 @@ def test_used_tokens_are_those_of_all_tables_and_the_further_ones() -> None:
     assert used_tokens(tables[:1], (12,)).tolist() == [3, 7, 12]
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("kind", sorted(tiny_checkpoints.CONFIGS))
 def test_gradients_are_those_of_the_whole_model(kind: str, tmp_path: Path) -> None:
     model = make(tmp_path, kind)
@@ -64,6 +65,7 @@ def test_gradients_are_those_of_the_whole_model(kind: str, tmp_path: Path) -> No
         assert_alike([one], [other])
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("in_file", [False, True])
 @pytest.mark.parametrize("kind", sorted(tiny_checkpoints.CONFIGS))
 def test_the_whole_model_comes_back_with_what_was_learned(kind: str, in_file: bool, tmp_path: Path) -> None:

@@ -136,6 +136,7 @@ print([name for name in ("tensorflow_text", "keras_hub") if name in sys.modules]
 """
 
 
+@pytest.mark.slow
 def test_text_operations_are_registered_and_a_missing_one_is_named(tmp_path, repository):
     if importlib.util.find_spec("tensorflow_text") is None:
         pytest.skip("tensorflow_text is not installed")

@@ -158,6 +158,7 @@ def test_a_changed_file_and_a_reload_reach_later_workers(tmp_path):
         assert one.status_codes("reloaded") == {200}
 
 
+@pytest.mark.slow
 def test_a_hanging_worker_is_replaced_and_metrics_do_not_wait_for_it(tmp_path):
     with server(tmp_path, "--workers=2", "--worker_timeout_seconds=3", factory="stuck") as one:
         workers = dict(one.wait_for(READY, times=2))

@@ -57,6 +57,7 @@ def test_the_earlier_of_deadline_and_limit_applies():
     assert not limit_comes_first(3.0, 0)
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("batching", [None, {}])
 @pytest.mark.parametrize(("rows", "count"), [(1, 12), (17, 4)])  # large ones run one after the other
 def test_endless_runs_delay_no_others_and_end_at_the_limit(base, rows, count, batching):
